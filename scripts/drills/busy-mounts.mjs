@@ -75,6 +75,9 @@ for (const each of agents) report(JSON.stringify({ agent: each.name, at: "idle",
 for (const each of agents) each.flush();
 await until(() => agents[0].status().base === agents[1].status().base, 60_000, "one root on both", 100);
 await pause(IDLE_MS);
+// A collection has files open of its own.
+await until(() => !agents.some(({ pid }) => isCollecting(pid)), 600_000, "no collection", 500);
+await pause(IDLE_MS);
 for (const each of agents) {
   const after = look(each);
   report(JSON.stringify({ agent: each.name, at: "flushed", ...after }));

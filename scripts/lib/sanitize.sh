@@ -4,8 +4,8 @@
 sanitized=native/build-sanitized
 
 # Test files that use the addon. None may run ps: with the sanitizer's library it hangs before its own code begins.
-sanitized_tests=(test/unit/addon- test/unit/fuse- test/unit/sync-durable test/unit/sync-walk test/contract/sync-disk test/property/gear
-  test/e2e/fuse- test/e2e/pending)
+sanitized_tests=(test/unit/fuse/addon- test/unit/fuse/protocol test/unit/sync/scan/durable test/unit/sync/scan/walk test/contract/sync-disk
+  test/property/content/gear test/e2e/fuse- test/e2e/pending)
 
 # sanitize: builds the addon with both sanitizers, and has every Node.js that is started from here on load it.
 sanitize() {

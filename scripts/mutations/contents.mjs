@@ -1,8 +1,8 @@
 /** Ways to break the merge of contents, each with the tests that must notice it. */
 
-const SCENARIOS = "test/unit/merge-scenarios.test.ts";
-const TEXT = "test/unit/merge-text.test.ts";
-const NAMES = "test/unit/merge-names.test.ts";
+const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
+const TEXT = "test/unit/fstree/merge/contents/text.test.ts";
+const NAMES = "test/unit/fstree/merge/names.test.ts";
 
 /** `from` stands in the file once. */
 export const contentMutants = [
@@ -11,14 +11,14 @@ export const contentMutants = [
     file: "src/fstree/merge/contents/lines.ts",
     from: "hunk.start <= last.end",
     to: "hunk.start < last.end",
-    test: "test/unit/merge-text.test.ts",
+    test: "test/unit/fstree/merge/contents/text.test.ts",
   },
   {
     name: "a log's unfinished line is joined with the next",
     file: "src/fstree/merge/contents/log.ts",
     from: "if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;",
     to: "",
-    test: "test/unit/merge-log.test.ts",
+    test: "test/unit/fstree/merge/contents/log.test.ts",
   },
   {
     name: "text of two kinds of line endings is merged",
@@ -53,7 +53,7 @@ export const contentMutants = [
     file: "src/fstree/merge/contents/structured-text.ts",
     from: '  return !endings.has("toml") || parsesAsToml(merged);',
     to: "  return true;",
-    test: "test/unit/structured-text.test.ts",
+    test: "test/unit/fstree/merge/contents/structured-text.test.ts",
   },
   {
     name: "merged JSON need not parse",
@@ -74,14 +74,14 @@ export const contentMutants = [
     file: "src/fstree/merge/contents/log.ts",
     from: "const tail = loser.size - base.size;",
     to: "const tail = 0;",
-    test: "test/unit/merge-log.test.ts",
+    test: "test/unit/fstree/merge/contents/log.test.ts",
   },
   {
     name: "of a log its length alone says that it was appended to",
     file: "src/fstree/merge/contents/log.ts",
     from: "if (value === undefined || !Buffer.from(expected).equals(value)) return false;",
     to: "if (value === undefined || expected.length === 0) return false;",
-    test: "test/unit/merge-log.test.ts",
+    test: "test/unit/fstree/merge/contents/log.test.ts",
   },
   {
     name: "the loser's bytes get the winner's time",

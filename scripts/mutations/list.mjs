@@ -2,12 +2,12 @@
 import { contentMutants } from "./contents.mjs";
 import { unitMutants } from "./units.mjs";
 
-const SCENARIOS = "test/unit/merge-scenarios.test.ts";
-const NAMES = "test/unit/merge-names.test.ts";
-const FIELDS = "test/unit/merge-fields.test.ts";
-const UNITS = "test/property/merge-units.test.ts";
-const UNITS_OFFLINE = "test/unit/units-offline.test.ts";
-const PUBLISH = "test/unit/publish.test.ts";
+const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
+const NAMES = "test/unit/fstree/merge/names.test.ts";
+const FIELDS = "test/unit/fstree/merge/fields.test.ts";
+const UNITS = "test/property/fstree/merge/units/units.test.ts";
+const UNITS_OFFLINE = "test/unit/fstree/merge/units/offline.test.ts";
+const PUBLISH = "test/unit/bucket/publish.test.ts";
 
 /** `from` stands in the file once. */
 export const mutants = [
@@ -25,7 +25,7 @@ export const mutants = [
     file: "src/fstree/merge/context.ts",
     from: "if (x.lamport !== y.lamport) return x.lamport > y.lamport;",
     to: "",
-    test: "test/unit/merge-heads.test.ts",
+    test: "test/unit/fstree/merge/heads.test.ts",
   },
   {
     name: "a delete wins over new bytes",
@@ -67,14 +67,14 @@ export const mutants = [
     file: "src/fstree/merge/copies.ts",
     from: "!(await isAlive(id, [base, winner, loser])) && ",
     to: "",
-    test: "test/unit/merge-work.test.ts",
+    test: "test/unit/fstree/merge/work.test.ts",
   },
   {
     name: "a mode that only the loser changed is dropped",
     file: "src/fstree/merge/fields.ts",
     from: "mode: pick(({ mode }) => mode)",
     to: "mode: winner.mode",
-    test: "test/unit/merge-fields.test.ts",
+    test: "test/unit/fstree/merge/fields.test.ts",
   },
   {
     name: "a hard-linked file of which each side removed another name is gone",
@@ -158,7 +158,7 @@ export const mutants = [
     file: "src/fstree/merge/copies.ts",
     from: "{ ...record, conflict });",
     to: "{ ...record, conflict: undefined });",
-    test: "test/unit/conflicts-command.test.ts",
+    test: "test/unit/cli/commands/conflicts.test.ts",
   },
   {
     name: "of xattrs of both sides the loser's are dropped",
@@ -256,7 +256,7 @@ export const mutants = [
     file: "src/overlay/apply.ts",
     from: "    object.replaces ??= replacedBy(state, object, replaced);\n",
     to: "",
-    test: "test/unit/simulate-scenarios.test.ts",
+    test: "test/unit/cli/commands/simulate-scenarios.test.ts",
   },
   {
     name: "a row that both sides changed is taken from the smaller change",

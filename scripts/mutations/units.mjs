@@ -1,7 +1,7 @@
 /** Ways to break the merge of units, each with the tests that must notice it. */
 
-const SCENARIOS = "test/unit/merge-scenarios.test.ts";
-const UNITS = "test/property/merge-units.test.ts";
+const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
+const UNITS = "test/property/fstree/merge/units/units.test.ts";
 
 /** `from` stands in the file once. */
 export const unitMutants = [
@@ -38,7 +38,7 @@ export const unitMutants = [
     file: "src/fstree/merge/units/units.ts",
     from: "if (within === undefined && outside !== undefined) {",
     to: "if (within !== undefined && outside !== undefined) {",
-    test: "test/unit/units-crossed.test.ts",
+    test: "test/unit/fstree/merge/units/crossed.test.ts",
   },
   {
     name: "a file in two units has its name among the other side's files",
@@ -59,6 +59,6 @@ export const unitMutants = [
     file: "src/fstree/merge/units/unit-copies.ts",
     from: "noteMoves(state, copy, became, renamed);",
     to: "noteMoves(state, copy, new Map(), []);",
-    test: "test/unit/units-followed.test.ts",
+    test: "test/unit/overlay/units-followed.test.ts",
   },
 ];

@@ -1,0 +1,246 @@
+/**
+ * Folders that sync with one bucket, edited at random, with swaps whose answers are lost, processes that die anywhere and actions
+ * at any moment, as the oracle judges them after each pass. SYNCLINE_TEST_ALL: hundreds of histories of either kind.
+ */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { hasCode } from "../../../../src/base/errors.ts";
+import type { PassResult } from "../../../../src/sync/pass-result.ts";
+import type { Most } from "../../../../src/sync/scan/walk.ts";
+import type { SwapFault } from "../../../support/memory-remote.ts";
+import { Crash } from "../../../../src/simulate/folder/memory-sync-disk.ts";
+import { SyncOracle } from "../../../support/sync-oracle.ts";
+import {
+  pair,
+  path,
+  settle,
+  syncWorld,
+  type SyncedFolder,
+  type SyncWorld,
+  Unrest,
+} from "../../../support/sync-world.ts";
+
+const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+/** The same ones each time: another seed plays others. */
+const named = process.env["SYNCLINE_TEST_SEED"];
+const runsOf = (seed: number, many: number) => ({ numRuns: all ? many : 8, seed: Number(named ?? seed) });
+const patience = all ? 3_600_000 : 120_000;
+
+const folder = fc.nat(1);
+/** Which of the paths that are there, and which new name. */
+const pick = fc.nat(40);
+const fresh = fc.constantFrom("a", "b", "c", "d", "a/x", "b/x", "c/y", "d/y", "a/b/z");
+/** What people and programs do in a folder: at any moment, and between passes. */
+const write = fc.record({ kind: fc.constant("write" as const), at: fresh });
+const save = fc.record({ kind: fc.constantFrom("edit" as const, "save" as const), pick });
+const action = fc.oneof(
+  { weight: 4, arbitrary: write },
+  { weight: 3, arbitrary: save },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("remove" as const), pick }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("move" as const), pick, at: fresh }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("exchange" as const), pick, other: pick }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("make" as const), at: fresh }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("chmod" as const), pick }) },
+);
+/**
+ * A pass: the process may die before one of its changes of the disk, before it notes what it did, or as it sends a swap; somebody may do
+ * something meanwhile; and the bucket may be away.
+ */
+const pass = fc.record({
+  kind: fc.constant("sync" as const),
+  dies: fc.oneof(
+    { weight: 6, arbitrary: fc.constant(undefined) },
+    { weight: 2, arbitrary: fc.record({ change: fc.nat(16) }) },
+    { weight: 1, arbitrary: fc.record({ note: fc.nat(4) }) },
+    { weight: 1, arbitrary: fc.record({ swap: fc.nat(2) }) },
+  ),
+  meanwhile: fc.option(fc.record({ change: fc.nat(5), action }), { nil: undefined }),
+  /** The bucket cannot be reached. */
+  away: fc.nat(3).map((each) => each === 0),
+});
+type SyncPass = typeof pass extends fc.Arbitrary<infer Each> ? Each : never;
+const mortalPass = pass.map((each) => ({ ...each, meanwhile: undefined }));
+const quietPass = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false });
+/** Swaps that are late arrive before the step. */
+const lands = fc.nat(5).map((each) => each === 0);
+/** In each step somebody does something in a folder, or a pass is played there. */
+const historiesOf = (passes: fc.Arbitrary<SyncPass>) =>
+  fc.array(
+    fc.record({ folder, lands, what: fc.oneof({ weight: 2, arbitrary: action }, { weight: 1, arbitrary: passes }) }),
+    { minLength: 5, maxLength: 40, size: "max" },
+  );
+const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "committed-unseen", "lost", "late"), {
+  maxLength: 6,
+});
+type Action = typeof action extends fc.Arbitrary<infer Each> ? Each : never;
+
+/** In portions of one or two new things nearly every pass has several. */
+describe.each([
+  { how: "at once", portion: undefined, seeds: 0 },
+  { how: "a thing at a time", portion: { things: 1, bytes: 1_000_000 }, seeds: 1_000 },
+  { how: "two things at a time", portion: { things: 2, bytes: 1_000_000 }, seeds: 2_000 },
+])("where what is new goes $how", ({ portion, seeds }) => {
+  const many = (histories: number) => (portion === undefined ? histories : histories / 5);
+
+  test(
+    "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(historiesOf(quietPass), swapFaults, async (history, faults) => {
+          const { oracle, rests } = await playAll(history, faults, portion);
+          const { lost, back } = oracle;
+          expect(rests).toBe(true);
+          expect([...lost, ...back]).toEqual([]);
+        }),
+        runsOf(53 + seeds, many(400)),
+      );
+    },
+    patience,
+  );
+
+  test(
+    "wherever processes die, and whatever is done while a pass is under way, nothing is lost and all come to one tree",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(historiesOf(pass), swapFaults, async (history, faults) => {
+          const { oracle, rests } = await playAll(history, faults, portion);
+          expect(oracle.lost).toEqual([]);
+          expect(rests).toBe(true);
+        }),
+        runsOf(61 + seeds, many(350)),
+      );
+    },
+    patience,
+  );
+
+  test(
+    "wherever processes die, nothing that was replaced comes back",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(historiesOf(mortalPass), swapFaults, async (history, faults) => {
+          expect((await playAll(history, faults, portion)).oracle.back).toEqual([]);
+        }),
+        runsOf(67 + seeds, many(350)),
+      );
+    },
+    patience,
+  );
+});
+
+interface Step {
+  readonly folder: number;
+  readonly lands: boolean;
+  readonly what: Action | SyncPass;
+}
+
+async function playAll(
+  history: readonly Step[],
+  faults: readonly SwapFault[],
+  portion: Most | undefined,
+): Promise<{ oracle: SyncOracle; rests: boolean }> {
+  const world = await syncWorld(2);
+  for (const each of world.folders) each.portion = portion;
+  const oracle = new SyncOracle(world.bucket, portion !== undefined);
+  let versions = 0;
+  const version = () => `version ${versions++}`;
+  // Without something that both have, most actions would find nothing.
+  for (const at of ["a", "c"]) pair(world)[0].disk.make(path(at));
+  for (const at of ["a/x", "b", "c/y", "d"]) pair(world)[0].disk.write(path(at), version());
+  for (const each of pair(world)) await syncWhole(each, oracle);
+  world.remote.faults.push(...faults);
+  for (const { folder: which, lands: comes, what } of history) {
+    if (comes) world.remote.landLate();
+    const each = pair(world)[which === 0 ? 0 : 1];
+    if (what.kind === "sync") await syncUntilDeath(world, each, what, oracle, version);
+    else play(each, what, version);
+  }
+  world.remote.faults.length = 0;
+  try {
+    await settle(world, (each) => syncWhole(each, oracle));
+  } catch (error) {
+    if (!(error instanceof Unrest)) throw error;
+    return { oracle, rests: false };
+  }
+  return { oracle, rests: await oracle.rests(world.folders.map(({ disk }) => disk)) };
+}
+
+function play({ disk }: SyncedFolder, each: Action, version: () => string): void {
+  // Sometimes within one tick of the clock, sometimes much later.
+  disk.tick(700_000n);
+  const tree = disk.tree();
+  const files = [...tree].filter(([, text]) => text !== "dir");
+  const paths = [...tree.keys()];
+  if (each.kind === "write" || each.kind === "make") {
+    if (tree.has(each.at) || !hasParent(tree, each.at)) return;
+    if (each.kind === "make") disk.make(path(each.at));
+    else disk.write(path(each.at), version());
+    return;
+  }
+  if (each.kind === "edit" || each.kind === "save") {
+    const file = files[each.pick % Math.max(files.length, 1)];
+    if (file === undefined) return;
+    if (each.kind === "edit") disk.write(path(file[0]), version());
+    else disk.save(path(file[0]), version());
+    return;
+  }
+  const from = paths[each.pick % Math.max(paths.length, 1)];
+  if (from === undefined) return;
+  if (each.kind === "chmod") return disk.chmod(path(from), tree.get(from) === "dir" ? 0o750 : 0o640);
+  if (each.kind === "remove") return disk.remove(path(from));
+  const to = "at" in each ? each.at : "other" in each ? (paths[each.other % paths.length] ?? from) : from;
+  if (to === from || to.startsWith(`${from}/`) || from.startsWith(`${to}/`)) return;
+  if (each.kind === "move" && (tree.has(to) || !hasParent(tree, to))) return;
+  disk.move(path(from), path(to), each.kind === "move" ? "free" : "exchange");
+}
+
+async function syncUntilDeath(
+  { remote }: SyncWorld,
+  folder: SyncedFolder,
+  { dies, meanwhile, away }: SyncPass,
+  oracle: SyncOracle,
+  version: () => string,
+): Promise<void> {
+  const { disk } = folder;
+  disk.tick(100_000_000n);
+  disk.budget = dies !== undefined && "change" in dies ? dies.change : undefined;
+  let swaps = dies !== undefined && "swap" in dies ? dies.swap : Infinity;
+  remote.beforeSwap = async () => {
+    if (swaps-- <= 0) throw new Crash("The process died.");
+  };
+  folder.notes = dies !== undefined && "note" in dies ? dies.note : undefined;
+  await oracle.pass(disk, async (interrupt) => {
+    let changes = 0;
+    disk.before = () => {
+      if (!disk.scanned || changes++ !== meanwhile?.change) return;
+      interrupt(() => play(folder, meanwhile.action, version));
+    };
+    try {
+      remote.unreachable = away;
+      await folder.sync();
+      return false;
+    } catch (error) {
+      if (error instanceof Crash || hasCode(error, "arbiter_unreachable")) return true;
+      throw error;
+    } finally {
+      remote.unreachable = false;
+      disk.budget = folder.notes = undefined;
+      disk.before = () => {};
+      remote.beforeSwap = async () => {};
+    }
+  });
+}
+
+async function syncWhole(folder: SyncedFolder, oracle: SyncOracle): Promise<PassResult> {
+  let result: PassResult | undefined;
+  await oracle.pass(folder.disk, async () => {
+    result = await folder.sync();
+    return false;
+  });
+  if (result === undefined) throw new Error("The pass was not played.");
+  return result;
+}
+
+function hasParent(tree: ReadonlyMap<string, string>, at: string): boolean {
+  const above = at.split("/").slice(0, -1).join("/");
+  return above === "" || tree.get(above) === "dir";
+}

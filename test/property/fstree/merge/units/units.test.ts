@@ -1,0 +1,185 @@
+/** The laws of the merge where files belong together (docs/design/merge.md, Units). SYNCLINE_TEST_ALL: as for merge-laws. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Lamport } from "../../../../../src/base/ids.ts";
+import type { Operation } from "../../../../../src/simulate/scenarios/scenario.ts";
+import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../../../../support/law-suite.ts";
+import { intents, themesOf } from "../../../../support/merge-history.ts";
+import { MergeWorld } from "../../../../support/merge-world.ts";
+import { UNIT_DEEDS, UNITS } from "../../../../support/unit-history.ts";
+
+const some = (minLength: number, maxLength: number) => intents(minLength, maxLength, UNITS);
+
+describe("laws of the merge, with units", () => {
+  test(
+    "two writers: all laws, and no unit is torn",
+    async () => {
+      const histories = fc.record({ theme: themesOf(UNITS), base: some(0, 3), x: some(1, 7), y: some(1, 7) });
+      let contested = 0;
+      await fc.assert(
+        fc.asyncProperty(histories, async ({ theme, base, x, y }) => {
+          const world = new MergeWorld(theme);
+          const start = await world.play(undefined, "b", base);
+          await world.judge(start, await world.head(start, "x", x), await world.head(start, "y", y));
+          contested += world.contested;
+          expect(world.faults).toEqual([]);
+        }),
+        { numRuns: runs(40) },
+      );
+      expect(contested).toBeGreaterThan(10);
+    },
+    PATIENCE_MS,
+  );
+
+  test("what the other side puts into a folder that the keeper moved into its unit takes no name of the unit", async () => {
+    const world = new MergeWorld({ actions: [0], files: [0] });
+    const operations: Operation[] = [
+      { op: "mkdir", path: ".git" },
+      { op: "write", path: ".git/h", content: "old" },
+      { op: "mkdir", path: "d" },
+    ];
+    const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
+    const x: Operation[] = [
+      { op: "write", path: ".git/h", content: "x" },
+      { op: "mkdir", path: "d/n" },
+    ];
+    const y: Operation[] = [
+      { op: "link", path: ".git/h", to: "d/n" },
+      { op: "rename", path: "d", to: ".git/d" },
+    ];
+    await world.judge(start, await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y));
+    expect(world.contested).toBe(1);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("what one side takes out of a folder stays in a unit that both made, if the keeper moved the folder into it", async () => {
+    const world = new MergeWorld({ actions: [0], files: [0] });
+    const operations: Operation[] = [
+      { op: "mkdir", path: "d" },
+      { op: "write", path: "d/f", content: "old" },
+    ];
+    const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
+    const made = (content: string): Operation[] => [
+      { op: "mkdir", path: ".git" },
+      { op: "write", path: ".git/h", content },
+    ];
+    const x = await world.headOfAction(start, "x", [...made("x"), { op: "rename", path: "d", to: ".git/d" }]);
+    const y = await world.headOfAction(start, "y", [...made("y"), { op: "rename", path: "d/f", to: "out" }]);
+    const merged = await world.judge(start, { ...x, lamport: (y.lamport + 1) as Lamport }, y);
+    expect(world.contested).toBe(1);
+    expect(world.faults).toEqual([]);
+    const { objects } = await world.survey(merged.tree);
+    const names = [...objects.values()].flatMap((object) => object.names.map((name) => name.slice(33)));
+    expect(names.filter((name) => ["f", "out"].includes(name)).sort()).toEqual(["f", "out"]);
+  });
+
+  test("of a repository with the same paths and bytes on both sides there is no copy, whichever directory is in it", async () => {
+    const world = new MergeWorld({ actions: [0], files: [0] });
+    const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
+    const start = (
+      await world.headOfAction(await world.empty(), "b", [...folders, { op: "write", path: ".git/h", content: "old" }])
+    ).tree;
+    const same: Operation = { op: "write", path: ".git/h", content: "same" };
+    const x = await world.headOfAction(start, "x", [same]);
+    const y = await world.headOfAction(start, "u", [
+      same,
+      { op: "write", path: ".git/m/own", content: "y" },
+      { op: "rename", path: ".git/m", to: "out" },
+      { op: "rename", path: "e", to: ".git/m" },
+    ]);
+    const merged = await world.judge(start, x, y);
+    expect(world.contested).toBe(1);
+    expect(world.faults).toEqual([]);
+    expect(merged.conflicts).toEqual([]);
+    const { objects } = await world.survey(merged.tree);
+    expect([...objects.values()].filter(({ names }) => names[0]?.endsWith("/own"))).toHaveLength(1);
+  });
+
+  test.each([
+    ["goes on in", []],
+    ["removed", [{ op: "rmtree", path: ".git" } satisfies Operation]],
+  ])(
+    "a database that one side moved into a repository is as that side has it, where the other side %s it",
+    async (_, done) => {
+      const world = new MergeWorld({ actions: [0], files: [0] });
+      const write = (path: string, content: string): Operation => ({ op: "write", path, content });
+      const folders = [".git", "b"].map((path): Operation => ({ op: "mkdir", path }));
+      const files = [".git/h", "b/d.db", "b/d.db-wal"].map((path) => write(path, `old ${path}`));
+      const start = (await world.headOfAction(await world.empty(), "b", [...folders, ...files])).tree;
+      const x = await world.headOfAction(start, "x", [
+        ...["b/d.db", "b/d.db-wal", "b/d.db-shm", ".git/h"].map((path) => write(path, `x ${path}`)),
+        { op: "rename", path: "b", to: ".git/b" },
+      ]);
+      const edits = done.length === 0 ? [write(".git/h", "y h")] : done;
+      const y = await world.headOfAction(start, "y", [write("b/d.db-wal", "y wal"), ...edits]);
+      const laterOf = (head: typeof x) => ({ ...head, lamport: (head.lamport + 1) as Lamport });
+      await world.judge(start, laterOf(x), y);
+      await world.judge(start, x, laterOf(y));
+      expect(world.contested).toBe(4);
+      expect(world.faults).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["repository", "a/.git", [".git/h"]],
+    ["database", "a", ["app.db", "app.db-wal"]],
+  ])("a %s's copy is not made again when the side that gave way comes from its old base", async (_, folder, files) => {
+    const world = new MergeWorld({ actions: [0], files: [0] });
+    const folders = [...new Set(["a", folder])].map((path): Operation => ({ op: "mkdir", path }));
+    const written = (content: string) =>
+      files.map((file): Operation => ({ op: "write", path: `a/${file}`, content: `${content} ${file}` }));
+    const start = (await world.headOfAction(await world.empty(), "b", [...folders, ...written("old")])).tree;
+    const [x, y] = [
+      await world.headOfAction(start, "x", written("x")),
+      await world.headOfAction(start, "y", written("y")),
+    ];
+    const merged = await world.judge(start, x, y);
+    expect(merged.conflicts).toHaveLength(1);
+    const later = { ...y, tree: merged.tree, lamport: (y.lamport + 1) as Lamport };
+    expect(await world.merge(start, later, x)).toMatchObject({ tree: merged.tree, conflicts: [] });
+    expect(world.faults).toEqual([]);
+  });
+
+  test("who used what gave way twice, within another unit, is not told to go on as what is not there", async () => {
+    const world = new MergeWorld({ actions: [0, 0, 0, 22, 0, 70, 37], files: [0], setting: UNITS });
+    const action = (number: number) => ({
+      kind: "action" as const,
+      a: 0,
+      b: 0,
+      action: number,
+      name: "a",
+      content: "S",
+    });
+    const start = await world.play(undefined, "b", [action(6), action(19)]);
+    await world.publishAll(start, [
+      { writer: 0, ops: [{ ...action(0), kind: "goHome", a: 15 }, action(0)] },
+      { writer: 1, ops: [action(52), { ...action(0), kind: "moveDirectory", a: 6, b: 13 }] },
+      { writer: 0, ops: [action(0)] },
+    ]);
+    expect(world.contested).toBeGreaterThan(0);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a database that its keeper moved into a repository under another name leaves the other's whole", async () => {
+    const world = new MergeWorld({ actions: [0, 23, 0, 0, 0], files: [5], setting: UNITS });
+    const intent = { a: 0, b: 0, action: 0, name: "a", content: "S" };
+    const action = (number: number) => ({ ...intent, kind: "action" as const, action: number });
+    const start = await world.play(undefined, "b", [action(0)]);
+    await world.publishAll(start, [
+      { writer: 0, ops: [action(71), { ...intent, kind: "rename", a: 18, b: 13 }, action(0)] },
+      { writer: 0, ops: [action(0)] },
+      { writer: 0, ops: [action(0)] },
+      { writer: 1, ops: [{ ...intent, kind: "symlink", b: 13 }, { ...intent, kind: "meet" }, action(0)] },
+    ]);
+    expect(world.contested).toBeGreaterThan(0);
+    expect(world.faults).toEqual([]);
+  });
+
+  lawsOfSeveral({ setting: UNITS, most: 3, groupings: 15, schedules: 15 });
+
+  test(
+    "whatever two writers do to the same units",
+    async () => expect(await faultsOfPairs(UNITS, UNIT_DEEDS, ALL ? 1 : 13)).toEqual([]),
+    PATIENCE_MS,
+  );
+});

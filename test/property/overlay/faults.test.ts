@@ -1,0 +1,327 @@
+/** What the overlay keeps when its process dies, its power goes, or its disk is full, at any call to the disk. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
+import { hasCode } from "../../../src/base/errors.ts";
+import type { Ino } from "../../../src/base/ids.ts";
+import { LocalDisk } from "../../support/local-disk.ts";
+import { seededRandom } from "../../../src/simulate/seeded-random.ts";
+import { diskFull, Stopped } from "../../../src/simulate/disks/simulated-disk.ts";
+import type { DiskCall } from "../../../src/simulate/disks/simulated-disk.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+import { anyOperation, applyTo, treeOf } from "../../support/vfs-operations.ts";
+import type { Operation } from "../../support/vfs-operations.ts";
+
+const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+const RUNS = HEAVY ? 2_000 : 80;
+
+interface Housekeeping {
+  readonly op: "publish" | "checkpoint" | "fsync" | "seal" | "wait";
+  readonly path: string;
+  /** An fsync that is done at once if it can be. */
+  readonly quick: boolean;
+}
+
+type Step = Operation | Housekeeping;
+
+const HOUSEKEEPING: ReadonlySet<string> = new Set(["publish", "checkpoint", "fsync", "seal", "wait"]);
+
+const housekeeping = fc.record({
+  op: fc.constantFrom("publish", "checkpoint", "fsync", "fsync", "seal", "wait"),
+  path: fc.constantFrom("a", "b"),
+  quick: fc.boolean(),
+});
+const steps = fc.array(
+  fc.oneof({ weight: 4, arbitrary: anyOperation }, { weight: 1, arbitrary: housekeeping }) as fc.Arbitrary<Step>,
+  { minLength: 1, maxLength: HEAVY ? 80 : 40, size: "max" },
+);
+const seed = fc.integer({ min: 0, max: 1e9 });
+
+/** One file on its own that is written and fsynced over and over, so that the journal carries much of it. */
+const START_BYTES = 100_000;
+const offset = fc.oneof(fc.integer({ min: 0, max: 6_000 }), fc.integer({ min: 90_000, max: 120_000 }));
+const piece = (most: number) =>
+  fc
+    .tuple(fc.integer({ min: 1, max: most }), fc.integer({ min: 1, max: 250 }))
+    .map(([length, byte]) => new Uint8Array(length).fill(byte));
+const storm = fc.array(
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(6_000) }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(30_000) }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        op: fc.constantFrom("fsync", "fsync", "wait", "checkpoint"),
+        path: fc.constant("a"),
+        quick: fc.boolean(),
+      }),
+    },
+  ) as fc.Arbitrary<Step>,
+  { minLength: 1, maxLength: HEAVY ? 60 : 30, size: "max" },
+);
+
+describe("a process that dies at any call", () => {
+  test("has lost nothing that it answered", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat({ max: 400 }), async (all, stopAt) => {
+        using local = new LocalDisk(mkdtempSync(join(tmpdir(), "syncline-local-")));
+        const fs = await VfsHarness.create();
+        const stop = stopAfter(fs, stopAt);
+        const cut = await runUntilStopped(fs, all, local, (step) => void applyLocally(local, step));
+        const before = local.tree();
+        if (cut !== undefined) applyLocally(local, cut);
+        const after = local.tree();
+        stop.paused = true;
+        fs.restart();
+        const found = await treeOf(fs);
+        // The call that it died in may have been done or not; a write may have been done in part.
+        if (cut?.op === "write") for (const tree of [found, before, after]) forgetContents(tree);
+        expect([[...before], [...after]]).toContainEqual([...found]);
+        await fs.publish();
+        await fs.publish();
+        expect((await treeOf(fs)).size).toBe(found.size);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+/** What one state showed: path → metadata with its inode, and inode → contents. */
+interface State {
+  readonly names: Map<string, string>;
+  readonly contents: Map<Ino, string>;
+}
+
+describe("power that goes at any call", () => {
+  test("leaves a state that was, not older than the last fsync, with the contents that were fsynced", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat({ max: 400 }), seed, async (all, stopAt, chance) => {
+        const fs = await VfsHarness.create();
+        const states: State[] = [await stateOf(fs)];
+        let durable = 0;
+        const syncedAt = new Map<Ino, number>();
+        const stop = stopAfter(fs, stopAt);
+        await runUntilStopped(fs, all, undefined, async (step) => {
+          stop.paused = true;
+          states.push(await stateOf(fs));
+          if (step.op === "fsync") {
+            const ino = (await fs.find(step.path))?.ino;
+            if (ino !== undefined) syncedAt.set(ino, (durable = states.length - 1));
+          }
+          stop.paused = false;
+        });
+        fs.restart(seededRandom(chance));
+        const found = await stateOf(fs);
+        const possible = states.slice(durable).map(({ names }) => Array.from(names));
+        expect(possible).toContainEqual(Array.from(found.names));
+        const promised = new Map([...found.contents].map(([ino]) => [ino, promisedContents(states, syncedAt, ino)]));
+        for (const [ino, contents] of found.contents) expect([contents, undefined]).toContain(promised.get(ino));
+        // What was recovered is as durable as before, also when a checkpoint has emptied the journal.
+        await fs.vfs.checkpoint();
+        fs.restart(seededRandom(chance + 1));
+        const again = await stateOf(fs);
+        expect([...again.names]).toEqual([...found.names]);
+        await fs.publish();
+        await fs.publish();
+        const published = await stateOf(fs);
+        for (const [ino, contents] of promised)
+          for (const { contents: kept } of contents === undefined ? [] : [again, published])
+            expect(kept.get(ino)).toBe(contents);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test("leaves in each place of a file that is fsynced all the time what was there at the last fsync or since", async () => {
+    await fc.assert(
+      fc.asyncProperty(storm, fc.nat({ max: 250 }), seed, async (all, stopAt, chance) => {
+        const fs = await VfsHarness.create();
+        await applyTo(fs, { op: "create", path: "a" });
+        await applyTo(fs, { op: "write", path: "a", offset: 0, bytes: new Uint8Array(START_BYTES).fill(255) });
+        const ino = await fs.ino("a");
+        await fs.vfs.fsync(ino);
+        const versions = [await fs.read(ino)];
+        const stop = stopAfter(fs, stopAt);
+        const cut = await runUntilStopped(fs, all, undefined, async (step) => {
+          stop.paused = true;
+          if (step.op === "fsync") versions.length = 0;
+          versions.push(await fs.read(ino));
+          stop.paused = false;
+        });
+        // The write that it stopped in may have been done, or in part.
+        if (cut?.op === "write") versions.push(overwritten(versions.at(-1), cut));
+        for (const again of [0, 1]) {
+          fs.restart(seededRandom(chance + again));
+          expect(strange(await fs.read(ino), versions)).toEqual([]);
+          await fs.vfs.checkpoint();
+        }
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+function overwritten(before: Buffer = Buffer.alloc(0), { offset, bytes }: Extract<Step, { op: "write" }>): Buffer {
+  const after = Buffer.alloc(Math.max(before.length, offset + bytes.length));
+  before.copy(after);
+  after.set(bytes, offset);
+  return after;
+}
+
+/** The first place, if any, whose byte none of the versions has there. What is past the end is zero. */
+function strange(found: Buffer, versions: readonly Buffer[]): string[] {
+  for (let at = 0; at < found.length; at++) {
+    const byte = found[at];
+    if (!versions.some((version) => (version[at] ?? 0) === byte)) return [`${byte} at ${at}`];
+  }
+  return [];
+}
+
+describe("a disk that is full", () => {
+  test("refuses a call whole, at any call to the disk, and goes on when there is space again", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat({ max: 60 }), fc.nat({ max: 10 }), async (all, fullAt, fullFor) => {
+        using local = new LocalDisk(mkdtempSync(join(tmpdir(), "syncline-local-")));
+        const fs = await VfsHarness.create();
+        let calls = 0;
+        fs.disk.before = (call) => {
+          if (!NEEDS_SPACE.has(call)) return;
+          calls++;
+          if (calls >= fullAt && calls < fullAt + fullFor) throw diskFull();
+        };
+        for (const step of all) if (mayCompare(local, step)) await stepOnFullDisk(fs, local, step);
+        expect(await treeOf(fs)).toEqual(local.tree());
+        fs.restart();
+        expect(await treeOf(fs)).toEqual(local.tree());
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test("still lets files be removed, and what is left is intact", async () => {
+    const fs = await VfsHarness.create();
+    const made: string[] = [];
+    fs.disk.capacity = fs.disk.used + 600_000;
+    for (let index = 0; ; index++) {
+      const errno = await applyTo(fs, { op: "create", path: `f${index}` });
+      if (errno === 0) made.push(`f${index}`);
+      const write = { op: "write" as const, path: `f${index}`, offset: 0, bytes: new Uint8Array(20_000).fill(index) };
+      if (errno !== 0 || (await applyTo(fs, write)) === ERRNO.ENOSPC) break;
+    }
+    // Now the journal fills up too, down to its reserve.
+    while ((await applyTo(fs, { op: "chmod", path: made[0] ?? "", mode: 0o600 })) === 0);
+    const before = await treeOf(fs);
+    expect(await applyTo(fs, { op: "mkdir", path: "d" })).toBe(ERRNO.ENOSPC);
+    expect(await treeOf(fs)).toEqual(before);
+    for (const path of made.slice(1)) {
+      expect(await applyTo(fs, { op: "unlink", path })).toBe(0);
+      before.delete(path);
+    }
+    fs.restart();
+    expect([...(await treeOf(fs)).keys()]).toEqual([...before.keys()]);
+  });
+});
+
+/** What was fsynced and did not change since; undefined when it was not, or did. */
+function promisedContents(states: readonly State[], syncedAt: ReadonlyMap<Ino, number>, ino: Ino): string | undefined {
+  const since = syncedAt.get(ino);
+  const versions = new Set(since === undefined ? [] : states.slice(since).map((state) => state.contents.get(ino)));
+  return versions.size === 1 ? [...versions][0] : undefined;
+}
+
+const NEEDS_SPACE: ReadonlySet<DiskCall> = new Set(["create", "grow", "apply"]);
+
+/** The process dies at the call after so many, unless that is paused. */
+function stopAfter(fs: VfsHarness, calls: number): { paused: boolean } {
+  const stop = { paused: false };
+  let left = calls;
+  fs.disk.before = () => {
+    if (!stop.paused && left-- <= 0) throw new Stopped();
+  };
+  return stop;
+}
+
+/** Plays the steps; answers the one that the process died in, if it did. */
+async function runUntilStopped(
+  fs: VfsHarness,
+  all: readonly Step[],
+  local: LocalDisk | undefined,
+  done: (step: Step) => void | Promise<void>,
+): Promise<Step | undefined> {
+  for (const step of all) {
+    if (local !== undefined && !mayCompare(local, step)) continue;
+    try {
+      await play(fs, step);
+    } catch (error) {
+      if (error instanceof Stopped || (error instanceof Error && error.cause instanceof Stopped)) return step;
+      throw error;
+    }
+    await done(step);
+  }
+  return undefined;
+}
+
+async function play(fs: VfsHarness, step: Step): Promise<number> {
+  if (!isHousekeeping(step)) return applyTo(fs, step);
+  if (step.op === "publish") await fs.publish();
+  if (step.op === "checkpoint") await fs.vfs.checkpoint();
+  if (step.op === "seal") fs.vfs.seal();
+  // What the journal carries depends on how long ago an fsync was.
+  if (step.op === "wait") await fs.advance(2_000);
+  const at = step.op === "fsync" ? await fs.find(step.path) : undefined;
+  if (at !== undefined && !(step.quick && fs.vfs.fsyncNow(at.ino))) await fs.vfs.fsync(at.ino);
+  return 0;
+}
+
+async function stepOnFullDisk(fs: VfsHarness, local: LocalDisk, step: Step): Promise<void> {
+  try {
+    const errno = await play(fs, step);
+    if (errno !== ERRNO.ENOSPC) applyLocally(local, step);
+  } catch (error) {
+    // Sealing, publishing and checkpoints say so themselves, and can be tried again.
+    if (!hasCode(error, "disk_full")) throw error;
+  }
+}
+
+function applyLocally(local: LocalDisk, step: Step): void {
+  if (isHousekeeping(step)) return;
+  local.apply(step);
+}
+
+/** The local disk follows symlinks where the kernel would not have asked the filesystem. */
+function mayCompare(local: LocalDisk, { op, path }: Step): boolean {
+  return (op !== "write" && op !== "truncate" && op !== "chmod") || local.isFile(path);
+}
+
+function isHousekeeping(step: Step): step is Housekeeping {
+  return HOUSEKEEPING.has(step.op);
+}
+
+function forgetContents(tree: Map<string, string>): void {
+  for (const [path, what] of tree) if (what.startsWith("file")) tree.set(path, what.replace(/ \d+ \S*$/, ""));
+}
+
+async function stateOf(fs: VfsHarness): Promise<State> {
+  const names = new Map<string, string>();
+  const contents = new Map<Ino, string>();
+  const walk = async (path: string): Promise<void> => {
+    const at = await fs.find(path);
+    if (at === undefined) throw new Error(`the listing names ${path}, the lookup does not find it`);
+    const isDirectory = (at.mode & 0o170000) === 0o040000;
+    names.set(path, `${at.ino} ${at.mode.toString(8)} ${at.nlink} ${at.size}`);
+    if (isDirectory) for (const name of await fs.list(path)) await walk(path === "" ? name : `${path}/${name}`);
+    else if ((at.mode & 0o170000) === 0o100000)
+      contents.set(at.ino, (await fs.read(at.ino, 0, at.size)).toString("base64"));
+  };
+  await walk("");
+  return { names, contents };
+}

@@ -1,0 +1,187 @@
+import { once } from "node:events";
+import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { askAgent, type ControlAnswers, isServed, serveControl } from "../../../src/agent/control.ts";
+import { openSocketPath, socketFile } from "../../../src/agent/control-socket.ts";
+import type { AgentStatus, FlushReport, UnmountReport } from "../../../src/agent/reports.ts";
+import { SynclineError } from "../../../src/base/errors.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+const status = { mount: "/m\u2028\u{1f600}\n" } as AgentStatus;
+const flushed = { published: true } as FlushReport;
+const unmounted = { drained: true } as UnmountReport;
+
+function answers(some: Partial<ControlAnswers> = {}): ControlAnswers {
+  return { status: async () => status, flush: async () => flushed, unmount: async () => unmounted, ...some };
+}
+
+async function serve(folder: string, given: ControlAnswers): Promise<void> {
+  const control = await serveControl(folder, given);
+  onTestFinished(async () => control[Symbol.asyncDispose]());
+}
+
+/** Sends raw text and gives back every line that comes until the other side is done. */
+async function speak(folder: string, text: string | Buffer, lines: number): Promise<unknown[]> {
+  using path = openSocketPath(folder);
+  const socket = connect(path.path);
+  await once(socket, "connect");
+  socket.write(text);
+  let heard = "";
+  for await (const chunk of socket) {
+    heard += String(chunk);
+    if (heard.split("\n").length > lines) break;
+  }
+  return heard
+    .split("\n")
+    .slice(0, lines)
+    .map((line) => JSON.parse(line) as unknown);
+}
+
+describe("the control socket", () => {
+  test("answers each call, names and all, and is its owner's only", async () => {
+    const folder = await temporaryFolder();
+    let waited: number | undefined;
+    const unmount = async (timeoutMs: number) => {
+      waited = timeoutMs;
+      return unmounted;
+    };
+    await serve(folder, answers({ unmount }));
+    expect(await askAgent<"status">(folder, { call: "status" })).toEqual(status);
+    expect(await askAgent<"flush">(folder, { call: "flush" })).toEqual(flushed);
+    expect(await askAgent<"unmount">(folder, { call: "unmount", timeoutMs: 1500 })).toEqual(unmounted);
+    expect(waited).toBe(1500);
+    expect((await stat(socketFile(folder))).mode & 0o777).toBe(0o600);
+  });
+
+  test("passes errors on with their codes and hints", async () => {
+    const folder = await temporaryFolder();
+    const busy = async () => {
+      throw new SynclineError("mount_busy", "It is in use.", { hint: "Close it." });
+    };
+    const broken = async () => {
+      throw new TypeError("of undefined");
+    };
+    await serve(folder, answers({ unmount: busy, flush: broken }));
+    await expect(askAgent<"unmount">(folder, { call: "unmount", timeoutMs: 0 })).rejects.toMatchObject({
+      code: "mount_busy",
+      message: "It is in use.",
+      hint: "Close it.",
+    });
+    await expect(askAgent<"flush">(folder, { call: "flush" })).rejects.toMatchObject({ code: "internal" });
+  });
+
+  test.each([
+    ["no JSON", "hello"],
+    ["an empty line", ""],
+    ["null", "null"],
+    ["a list", "[1]"],
+    ["an unknown call", `{"call":"explode"}`],
+    ["a method of every object", `{"call":"toString"}`],
+    ["no time to wait for", `{"call":"unmount"}`],
+    ["a time that is none", `{"call":"unmount","timeoutMs":"soon"}`],
+    ["a time before now", `{"call":"unmount","timeoutMs":-1}`],
+    ["bytes that are not UTF-8", Buffer.from([0xff, 0xfe])],
+  ])("refuses %s as usage, and serves the next line", async (_, line) => {
+    const folder = await temporaryFolder();
+    await serve(folder, answers());
+    const text = Buffer.concat([Buffer.from(line), Buffer.from(`\n{"call":"flush"}\n`)]);
+    expect(await speak(folder, text, 2)).toEqual(
+      expect.arrayContaining([{ error: expect.objectContaining({ code: "usage" }) as unknown }, { ok: flushed }]),
+    );
+  });
+
+  test("cuts off who sends without end", async () => {
+    const folder = await temporaryFolder();
+    await serve(folder, answers());
+    expect(await speak(folder, "x".repeat(100_000), 1)).toMatchObject([{ error: { code: "usage" } }]);
+    expect(await isServed(folder)).toBe(true);
+  });
+
+  test("answers one call while another waits, and a client that leaves harms nobody", async () => {
+    const folder = await temporaryFolder();
+    const slow = Promise.withResolvers<FlushReport>();
+    const asked = Promise.withResolvers<void>();
+    const flush = () => {
+      asked.resolve();
+      return slow.promise;
+    };
+    await serve(folder, answers({ flush }));
+    using path = openSocketPath(folder);
+    const leaver = connect(path.path);
+    leaver.write(`{"call":"flush"}\n`);
+    await asked.promise;
+    leaver.destroy();
+    const waiting = askAgent<"flush">(folder, { call: "flush" });
+    expect(await askAgent<"status">(folder, { call: "status" })).toEqual(status);
+    slow.resolve(flushed);
+    expect(await waiting).toEqual(flushed);
+  });
+
+  test("gives the call that ends the agent its answer", async () => {
+    const folder = await temporaryFolder();
+    let ended: PromiseLike<void> | undefined;
+    const unmount = async () => {
+      ended = control[Symbol.asyncDispose]();
+      return unmounted;
+    };
+    const control = await serveControl(folder, answers({ unmount }));
+    expect(await askAgent<"unmount">(folder, { call: "unmount", timeoutMs: 0 })).toEqual(unmounted);
+    await ended;
+    expect(await isServed(folder)).toBe(false);
+  });
+
+  test("of nobody is no agent: no folder, no socket, a left-over one, one that closes without a word", async () => {
+    const folder = await temporaryFolder();
+    const refused = (at: string) =>
+      expect(askAgent<"status">(at, { call: "status" })).rejects.toMatchObject({ code: "no_agent" });
+    await refused(join(folder, "missing"));
+    await refused(folder);
+    await writeFile(socketFile(folder), "");
+    await refused(folder);
+    expect(await isServed(folder)).toBe(false);
+    // A new agent takes the place of what a killed one left.
+    await serve(folder, answers());
+    expect(await isServed(folder)).toBe(true);
+  });
+
+  test("that does not answer is given up after the time that was asked for", async () => {
+    const folder = await temporaryFolder();
+    const clock = new ManualClock();
+    const asked = Promise.withResolvers<void>();
+    const never = () => {
+      asked.resolve();
+      return new Promise<AgentStatus>(() => {});
+    };
+    // Not ended after the test: that would wait for the answer.
+    await serveControl(folder, answers({ status: never }));
+    const answer = askAgent<"status">(folder, { call: "status" }, { clock, ms: 10_000 }).catch(
+      (error) => error as unknown,
+    );
+    await asked.promise;
+    await clock.advance(10_000);
+    expect(await answer).toMatchObject({ code: "time_out" });
+  });
+
+  test("works where the folder's path is longer than a socket's may be", async ({ skip }) => {
+    skip(process.platform !== "linux", "other systems refuse such folders");
+    const folder = join(await temporaryFolder(), "d".repeat(120), "e".repeat(120));
+    await mkdir(folder, { recursive: true });
+    const control = await serveControl(folder, answers());
+    expect(await askAgent<"flush">(folder, { call: "flush" })).toEqual(flushed);
+    expect((await stat(socketFile(folder))).mode & 0o777).toBe(0o600);
+    await control[Symbol.asyncDispose]();
+    expect(await isServed(folder)).toBe(false);
+  });
+
+  test("cannot be asked through a folder that is closed to this user", async ({ skip }) => {
+    skip(process.getuid?.() === 0, "root may look anywhere");
+    const folder = await temporaryFolder();
+    await serve(folder, answers());
+    await chmod(folder, 0);
+    await expect(askAgent<"status">(folder, { call: "status" })).rejects.toMatchObject({ code: "no_agent" });
+    await chmod(folder, 0o700);
+  });
+});

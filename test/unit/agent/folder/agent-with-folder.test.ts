@@ -1,0 +1,59 @@
+/** An agent that keeps a folder the same beside its other doors answers for all of them. */
+import { expect, test } from "vitest";
+import { flushBoth } from "../../../../src/agent/folder/agent-with-folder.ts";
+import type { FlushReport } from "../../../../src/agent/reports.ts";
+
+const DONE: FlushReport = {
+  published: true,
+  root: "first",
+  version: 1,
+  attempts: 1,
+  conflicts: 0,
+  pending: { files: 0, bytes: 0, oldestMs: 0, etaMs: null },
+  error: null,
+};
+const FAILED: FlushReport = {
+  ...DONE,
+  published: false,
+  error: { code: "store_unreachable", message: "It is away.", hint: null },
+};
+
+/** Flushes, where the folder and the other doors come to these; in which order they were asked, and what is answered. */
+async function flushed(passes: FlushReport[], own: FlushReport) {
+  const asked: string[] = [];
+  const folder = {
+    flush: async (allow?: string) => {
+      asked.push(`folder ${allow ?? ""}`.trim());
+      return passes.shift() ?? FAILED;
+    },
+  };
+  const mount = {
+    flush: async () => {
+      asked.push("mount");
+      return own;
+    },
+  };
+  return { answer: await flushBoth(mount, folder, "digest"), asked };
+}
+
+test("a flush brings to the folder what the mount published in it", async () => {
+  const passes = [
+    { ...DONE, conflicts: 1 },
+    { ...DONE, root: "second", conflicts: 2 },
+  ];
+  const { answer, asked } = await flushed(passes, { ...DONE, root: "second" });
+  expect(asked).toEqual(["folder digest", "mount", "folder"]);
+  expect(answer).toMatchObject({ published: true, root: "second", conflicts: 3 });
+});
+
+test("a flush that cannot bring to the folder what the mount published is not done", async () => {
+  const { answer } = await flushed([DONE, FAILED], { ...DONE, root: "second" });
+  expect(answer).toMatchObject({ published: false, error: { code: "store_unreachable" } });
+});
+
+test.each([
+  ["that stands on the root", DONE],
+  ["whose pass failed", FAILED],
+])("a folder %s has no second pass", async (_, first) => {
+  expect((await flushed([first], DONE)).asked).toEqual(["folder digest", "mount"]);
+});

@@ -1,0 +1,363 @@
+import { randomBytes } from "node:crypto";
+import { describe, expect, test, vi } from "vitest";
+import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
+import { SynclineError } from "../../../../src/base/errors.ts";
+import type { Log } from "../../../../src/base/log.ts";
+import type { Bucket } from "../../../../src/bucket/bucket.ts";
+import { publishEpoch, type PublishContext } from "../../../../src/bucket/publish.ts";
+import { epochOf, type ObjectEdit } from "../../../support/epochs.ts";
+import { FakeOverlay } from "../../../support/fake-overlay.ts";
+import { MemoryRemote } from "../../../support/memory-remote.ts";
+import { createBucket, newWriter, pathsOf } from "../../../support/test-bucket.ts";
+
+const born = (file: string, text = file, ino = 2): ObjectEdit => ({
+  ino,
+  names: [[1, file]],
+  bytes: Buffer.from(text),
+});
+
+async function head(bucket: Bucket) {
+  const current = await bucket.current();
+  if (current === undefined) throw new Error("the bucket has no root");
+  const { cid: commit, body } = current.commit;
+  return { commit, tree: body.tree, seq: body.seq };
+}
+
+async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: number; held?: boolean } = {}) {
+  const remote = new MemoryRemote();
+  const bucket = await createBucket(remote);
+  const [me, other, spare] = [await newWriter(bucket, 2), await newWriter(bucket, 3), await newWriter(bucket, 4)];
+  const overlay = new FakeOverlay(await head(bucket), options.epoch);
+  const warnings: string[] = [];
+  const log: Log = { info: () => {}, warn: (line) => void warnings.push(line), error: () => {} };
+  const released: string[] = [];
+  let replaced = 0;
+  const replace = async () => {
+    replaced++;
+    return spare.writer;
+  };
+  const publisher = new Publisher({
+    bucket,
+    writer: options.readOnly === true ? undefined : { writer: me.writer, replace },
+    fixed: options.fixed ?? false,
+    overlay,
+    data: overlay.data,
+    base: await head(bucket),
+    held: options.held ?? false,
+    releaseMemory: (when) => void released.push(when),
+    clock: me.clock,
+    random: me.random,
+    log,
+  });
+  let theirs = 0;
+  /** Another agent publishes. */
+  const elsewhere = async (...edits: ObjectEdit[]) => {
+    const { changes, data } = epochOf(await head(bucket), ++theirs, edits);
+    expect((await publishEpoch(other, changes, data)).kind).toBe("published");
+  };
+  const files = async () => pathsOf(bucket, (await head(bucket)).tree);
+  const seen = { warnings, released, replaced: () => replaced };
+  return { remote, bucket, me, other, spare, overlay, publisher, elsewhere, files, ...seen };
+}
+
+/** Three packs and a little. */
+const LARGE_BYTES = 49 * 1024 * 1024;
+/** Nine of these are more than the 16 MiB that are worth collecting. */
+const SMALL_BYTES = 2 * 1024 * 1024;
+const DONE = { again: false, afterMs: 0 };
+
+describe("a publisher", () => {
+  test("publishes what is dirty, tells the overlay, and stands on the new root", async () => {
+    const { publisher, overlay, bucket, files } = await world();
+    overlay.edit(born("a"));
+    expect(await publisher.flush()).toEqual(DONE);
+    const now = await head(bucket);
+    expect(await files()).toEqual({ a: "a" });
+    expect(overlay.publishedEpochs).toMatchObject([{ epoch: 1, base: { commit: now.commit, seq: 2 } }]);
+    expect(publisher.state()).toMatchObject({
+      base: now,
+      root: now.commit,
+      version: 2,
+      online: true,
+      lastError: undefined,
+      last: { attempts: 1, conflicts: 0 },
+      totals: { flushes: 1, attempts: 1, requests: 1 },
+    });
+  });
+
+  test("with nothing dirty adopts what others published, once, with what changed", async () => {
+    const { publisher, overlay, bucket, elsewhere } = await world();
+    await elsewhere(born("theirs"));
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await publisher.rootMoved()).toEqual(DONE);
+    expect(overlay.adopted).toMatchObject([
+      {
+        ...(await head(bucket)),
+        changes: expect.arrayContaining([expect.objectContaining({ name: "theirs" })]) as unknown,
+      },
+    ]);
+    expect(publisher.state().totals.flushes).toBe(0);
+  });
+
+  test("merges with what others published meanwhile, and remembers conflicts", async () => {
+    const { publisher, overlay, elsewhere, files } = await world();
+    await elsewhere(born("same.bin", "theirs"));
+    overlay.edit(born("same.bin", "ours"));
+    await publisher.flush();
+    expect(Object.values(await files()).toSorted()).toEqual(["ours", "theirs"]);
+    const { conflicts, last } = publisher.state();
+    expect(last.conflicts).toBe(1);
+    expect(conflicts).toHaveLength(1);
+    expect(conflicts[0]?.conflict.names.kept).toEqual(["same.bin"]);
+  });
+
+  test("gives memory back while it reads a large file and after it, also when the bucket had its bytes already, and not for a small one", async () => {
+    const { publisher, overlay, released } = await world();
+    const bytes = randomBytes(LARGE_BYTES);
+    const large = (file: string, ino: number): ObjectEdit => ({ ino, names: [[1, file]], bytes });
+    overlay.edit(large("a", 2));
+    await publisher.flush();
+    expect(released).toEqual(["on the way", "on the way", "now"]);
+    overlay.edit(large("b", 3));
+    await publisher.flush();
+    expect(released).toEqual(["on the way", "on the way", "now", "on the way", "on the way", "now"]);
+    overlay.edit(born("c", "c", 4));
+    await publisher.flush();
+    expect(released).toHaveLength(6);
+  });
+
+  test("gives memory back after many small epochs, which leave as much as a large one", async () => {
+    const { publisher, overlay, released } = await world();
+    for (let epoch = 0; epoch < 10; epoch++) {
+      overlay.edit({ ino: 2 + epoch, names: [[1, `f${epoch}`]], bytes: randomBytes(SMALL_BYTES) });
+      await publisher.flush();
+      expect(released.filter((when) => when !== "when quiet")).toEqual(epoch < 8 ? [] : ["when idle"]);
+    }
+  });
+
+  test("gives memory back after some small epochs once nothing is published for long", async () => {
+    const { publisher, overlay, released } = await world();
+    for (let epoch = 0; epoch < 4; epoch++) {
+      overlay.edit({ ino: 2 + epoch, names: [[1, `f${epoch}`]], bytes: randomBytes(SMALL_BYTES) });
+      await publisher.flush();
+      expect(released).toEqual(["when quiet", "when quiet"].slice(0, Math.max(0, epoch - 1)));
+    }
+  });
+
+  test("does one thing at a time, in order", async () => {
+    const { publisher, overlay, elsewhere } = await world();
+    const order: string[] = [];
+    overlay.before = async () => void order.push("overlay");
+    await elsewhere(born("theirs"));
+    overlay.edit(born("a"));
+    const ended = [publisher.rootMoved(), publisher.flush(), publisher.rootMoved()].map((end, index) =>
+      end.then(() => order.push(String(index))),
+    );
+    await Promise.all(ended);
+    expect(order).toEqual(["overlay", "0", "overlay", "1", "2"]);
+  });
+
+  test("reads the root once for all notices that come before it does, and again for one that comes later", async () => {
+    const { publisher, remote, elsewhere } = await world();
+    await elsewhere(born("theirs"));
+    let reads = 0;
+    const readRoot = remote.readRoot.bind(remote);
+    remote.readRoot = () => {
+      reads++;
+      return readRoot();
+    };
+    const first = publisher.rootMoved();
+    const others = Array.from({ length: 5 }, () => publisher.rootMoved());
+    expect(await Promise.all([first, ...others])).toEqual(Array.from({ length: 6 }, () => DONE));
+    expect(reads).toBe(1);
+    await elsewhere(born("more"));
+    reads = 0;
+    expect(await publisher.rootMoved()).toEqual(DONE);
+    expect({ reads, seq: publisher.state().base.seq }).toEqual({ reads: 1, seq: 3 });
+  });
+
+  test.each([
+    ["before our swap was sent, since what it tells of is below our root", "beforePrepare", 1],
+    ["later, which may be of another root", "beforeSwap", 2],
+  ] as const)("reads the root once for its epoch and a notice that came %s", async (_, moment, expected) => {
+    const { publisher, overlay, remote } = await world();
+    overlay.edit(born("a"));
+    const reads = vi.spyOn(remote, "readRoot");
+    let noticed: Promise<unknown> = Promise.resolve();
+    remote[moment] = async () => void (noticed = publisher.rootMoved());
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await noticed).toEqual(DONE);
+    expect(reads).toHaveBeenCalledTimes(expected);
+  });
+
+  test("keeps a sealed epoch while the bucket is away, says so, and publishes it first when it is back", async () => {
+    const { publisher, overlay, remote, files, warnings } = await world();
+    overlay.edit(born("a"));
+    remote.unreachable = true;
+    const [first, second] = [await publisher.flush(), await publisher.flush()];
+    expect(first.again && second.again).toBe(true);
+    expect(first.afterMs).toBeGreaterThanOrEqual(250);
+    expect(second.afterMs).toBeGreaterThanOrEqual(500);
+    expect(publisher.state()).toMatchObject({ online: false, lastError: { code: "arbiter_unreachable" } });
+    expect(warnings.filter((line) => line.startsWith("Not published"))).toHaveLength(1);
+    expect(overlay.holdsEpoch).toBe(true);
+    overlay.edit(born("b", "b", 3));
+    remote.unreachable = false;
+    expect(await publisher.rootMoved()).toEqual(DONE);
+    expect(await files()).toEqual({ a: "a" });
+    expect(publisher.state()).toMatchObject({ online: true, lastError: undefined });
+    await publisher.flush();
+    expect(await files()).toEqual({ a: "a", b: "b" });
+  });
+
+  test("waits longer each time, up to a bound, and starts over once the bucket was reached", async () => {
+    const { publisher, overlay, remote } = await world();
+    remote.unreachable = true;
+    overlay.edit(born("a"));
+    const waits: number[] = [];
+    for (let round = 0; round < 8; round++) waits.push((await publisher.flush()).afterMs);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(5_000);
+    expect(Math.min(...waits.slice(4))).toBeGreaterThanOrEqual(2_500);
+    remote.unreachable = false;
+    await publisher.flush();
+    remote.unreachable = true;
+    expect((await publisher.flush()).afterMs).toBeLessThanOrEqual(500);
+  });
+
+  test("publishes an epoch that was sealed before a restart before it looks at anything else", async () => {
+    const { publisher, overlay, elsewhere, files } = await world({ held: true });
+    overlay.edit(born("held"));
+    await overlay.seal(false);
+    await elsewhere(born("theirs"));
+    await publisher.rootMoved();
+    expect(await files()).toEqual({ held: "held", theirs: "theirs" });
+    expect(overlay.adopted).toEqual([]);
+  });
+
+  test("publishes an epoch once, also when the overlay could not take the news at first", async () => {
+    const { publisher, overlay, bucket } = await world();
+    overlay.edit(born("a"));
+    overlay.before = () => Promise.reject(new SynclineError("disk_full", "No space is left."));
+    expect((await publisher.flush()).again).toBe(true);
+    expect(publisher.state().lastError?.code).toBe("disk_full");
+    overlay.before = async () => {};
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(overlay.publishedEpochs).toHaveLength(1);
+    expect((await head(bucket)).seq).toBe(2);
+  });
+
+  test("never publishes over a root that was set back, and never adopts it", async () => {
+    const { publisher, overlay, remote, bucket } = await world();
+    const old = await head(bucket);
+    overlay.edit(born("a"));
+    await publisher.flush();
+    remote.forceRoot(old.commit);
+    expect((await publisher.rootMoved()).again).toBe(true);
+    expect(publisher.state()).toMatchObject({ online: true, lastError: { code: "root_rolled_back" } });
+    overlay.edit(born("b", "b", 3));
+    expect((await publisher.flush()).again).toBe(true);
+    expect(publisher.state().lastError?.code).toBe("root_rolled_back");
+    expect((await head(bucket)).commit).toBe(old.commit);
+    expect(overlay.adopted).toEqual([]);
+    expect(overlay.holdsEpoch).toBe(true);
+  });
+
+  test("never merges with another bucket at the same address", async () => {
+    const { publisher, overlay, remote } = await world();
+    const foreign = new MemoryRemote();
+    const { commit } = await head(await createBucket(foreign, 99));
+    for (const [cid, bytes] of foreign.blocks.held) remote.blocks.put({ cid, bytes });
+    remote.forceRoot(commit);
+    overlay.edit(born("a"));
+    expect((await publisher.flush()).again).toBe(true);
+    expect((await publisher.rootMoved()).again).toBe(true);
+    expect(publisher.state().lastError?.code).toBe("foreign_bucket");
+    expect(overlay.holdsEpoch).toBe(true);
+  });
+
+  test("says when the bucket is gone", async () => {
+    const { publisher, remote } = await world();
+    remote.forgetRoot();
+    expect((await publisher.flush()).again).toBe(true);
+    expect(publisher.state()).toMatchObject({ online: false, lastError: { code: "no_such_bucket" } });
+  });
+
+  test("keeps the epoch when others are faster all the time, and says so", async () => {
+    const { publisher, overlay, remote, elsewhere, files } = await world();
+    overlay.edit(born("ours"));
+    let depth = 0;
+    let count = 0;
+    remote.beforeSwap = async () => {
+      if (depth > 0) return;
+      depth++;
+      await elsewhere(born(`t${++count}`));
+      depth--;
+    };
+    expect((await publisher.flush()).again).toBe(true);
+    expect(publisher.state()).toMatchObject({ lastError: { code: "root_moved" }, last: { attempts: 16 } });
+    remote.beforeSwap = async () => {};
+    expect(await publisher.flush()).toEqual(DONE);
+    expect((await files())["ours"]).toBe("ours");
+  });
+
+  test("waits in line behind others once they got in its way, until they do not any more", async () => {
+    const { publisher, overlay, remote, elsewhere } = await world();
+    let taken = 0;
+    remote.takeTurn = async () => {
+      taken++;
+      return { waited: false, [Symbol.dispose]: () => {} };
+    };
+    const flushed = async (file: string) => {
+      overlay.edit(born(file));
+      expect(await publisher.flush()).toEqual(DONE);
+      return taken;
+    };
+    expect(await flushed("a")).toBe(0);
+    await elsewhere(born("theirs"));
+    expect(await flushed("b")).toBe(0);
+    expect(await flushed("c")).toBe(1);
+    expect(await flushed("d")).toBe(1);
+  });
+
+  test("takes a new device when the bucket holds this epoch of its own as somebody else's", async () => {
+    const { publisher, overlay, me, spare, bucket, files, replaced } = await world();
+    // The state was copied: another machine wrote with this very device.
+    const { changes, data } = epochOf(await head(bucket), 1, [born("copy")]);
+    await publishEpoch(me satisfies PublishContext, changes, data);
+    overlay.edit(born("ours"));
+    expect(await publisher.flush()).toEqual({ again: true, afterMs: 0 });
+    expect(replaced()).toBe(1);
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await files()).toEqual({ copy: "copy", ours: "ours" });
+    expect(publisher.state().writer).toBe(spare.writer.device.writer);
+  });
+
+  test("without a writer publishes nothing, and still follows the bucket", async () => {
+    const { publisher, overlay, elsewhere, files } = await world({ readOnly: true });
+    overlay.edit(born("a"));
+    await elsewhere(born("theirs"));
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await files()).toEqual({ theirs: "theirs" });
+    expect(overlay.adopted).toHaveLength(1);
+    expect(publisher.state().writer).toBeUndefined();
+  });
+
+  test("that shows an old state stays there", async () => {
+    const { publisher, overlay, elsewhere } = await world({ readOnly: true, fixed: true });
+    const { base } = publisher.state();
+    await elsewhere(born("theirs"));
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await publisher.rootMoved()).toEqual(DONE);
+    expect(overlay.adopted).toEqual([]);
+    expect(publisher.state().base).toEqual(base);
+  });
+
+  test("adopts a root without a list of changes when its own base's blocks are gone", async () => {
+    const { publisher, overlay, remote, elsewhere } = await world();
+    const { tree } = publisher.state().base;
+    await elsewhere(born("theirs"));
+    remote.blocks.held.delete(tree);
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(overlay.adopted).toMatchObject([{ changes: undefined }]);
+  });
+});

@@ -1,0 +1,172 @@
+/** `bases/<writer>`: written only for changes that stay unpublished, heeded by collections, and gone with their publication. */
+import { expect, test } from "vitest";
+import { HeldBase } from "../../../../src/agent/state/held-base.ts";
+import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
+import { SynclineError } from "../../../../src/base/errors.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { VerifiedReader } from "../../../../src/blocks/verified-reader.ts";
+import { Bucket } from "../../../../src/bucket/bucket.ts";
+import { collect } from "../../../../src/bucket/gc/collector.ts";
+import { PackedRemote } from "../../../../src/bucket/packed/packed-remote.ts";
+import { publishEpoch } from "../../../../src/bucket/publish.ts";
+import { BASES_FOLDER, basesName } from "../../../../src/format/blocks/object-name.ts";
+import { decodeRoot } from "../../../../src/format/blocks/root-object.ts";
+import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
+import type { ObjectStore } from "../../../../src/objects/object-store.ts";
+import { countedStore } from "../../../support/counted-store.ts";
+import { epochOf } from "../../../support/epochs.ts";
+import { FakeOverlay } from "../../../support/fake-overlay.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { createBucket, newWriter, pathsOf, seededRandom } from "../../../support/test-bucket.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+async function world() {
+  const clock = new ManualClock();
+  const memory = new MemoryObjectStore("memory:", () => Number(clock.nowNs() / 1_000_000n));
+  const { store, take } = countedStore(memory);
+  const quota = { full: false, cut: false };
+  const open = async (seed: number, through: ObjectStore) => {
+    const reading = new PackedRemote(memory, { clock, random: seededRandom(seed) });
+    const found = await Bucket.open(reading, { blocks: reading.blocks });
+    const { writer } = await newWriter(found, seed);
+    const remote = new PackedRemote(through, { clock, random: seededRandom(seed), writer: writer.device.writer });
+    const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
+    return { ...(await newWriter(bucket, seed)), remote, clock };
+  };
+  await createBucket(new PackedRemote(memory, { clock, random: seededRandom(1) }), 1, clock);
+  const me = await open(2, limited(store, quota));
+  const other = await open(3, memory);
+  const head = async () => {
+    const { cid: commit, body } = (await other.bucket.head()).commit;
+    return { commit, tree: body.tree, seq: body.seq };
+  };
+  let theirs = 0;
+  const elsewhere = async (file: string) => {
+    const { changes, data } = epochOf(await head(), ++theirs, [
+      { ino: 2, names: [[1, file]], bytes: Buffer.from(file) },
+    ]);
+    expect((await publishEpoch(other, changes, data)).kind).toBe("published");
+  };
+  const overlay = new FakeOverlay(await head());
+  const start = async (held: boolean) => {
+    const base = await head();
+    const heldBase = new HeldBase({ remote: me.remote, written: held, clock, log: silentLog });
+    const { bucket, random, writer } = me;
+    return new Publisher({
+      bucket,
+      writer: { writer, replace: () => Promise.reject(new Error("not replaced")) },
+      fixed: false,
+      overlay,
+      data: overlay.data,
+      base,
+      held,
+      heldBase,
+      releaseMemory: () => {},
+      clock,
+      random,
+      log: silentLog,
+    });
+  };
+  const held = async () => {
+    const object = await memory.get(basesName(me.writer.device.writer));
+    return object && decodeRoot(object.bytes).commit;
+  };
+  const gc = async () => {
+    const { bucket, writer, random } = await open(4, memory);
+    const time = { ...clock, ...quick(clock) };
+    return collect({ bucket, store: memory, writer, clock: time, random, leastGainBytes: -Infinity });
+  };
+  const files = async () => pathsOf(other.bucket, (await head()).tree);
+  return { clock, quota, take, me, other, overlay, head, elsewhere, start, held, gc, files };
+}
+
+/** The time of the clock, without its sleeps. */
+function quick(clock: ManualClock) {
+  return {
+    nowNs: () => clock.nowNs(),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: async () => {},
+    after: (ms: number, action: () => void) => clock.after(ms, action),
+  };
+}
+
+/** A store with no room for anything but small notes, or out of reach. */
+function limited(inner: ObjectStore, state: { readonly full: boolean; readonly cut: boolean }): ObjectStore {
+  return {
+    ...inner,
+    get: (name) => inner.get(name),
+    putNew: async (name, body, durable) => {
+      if (state.cut) throw new SynclineError("store_unreachable", "Nobody answers.");
+      if (state.full && !name.startsWith(BASES_FOLDER)) throw new SynclineError("disk_full", "There is no room.");
+      return inner.putNew(name, body, durable);
+    },
+  };
+}
+
+const born = (ino: number, file: string) => ({ ino, names: [[1, file]] as const, bytes: Buffer.from(file) });
+
+test("who publishes at once writes nothing but its commits, however long that goes on", async () => {
+  const { start, overlay, clock, take, held } = await world();
+  const publisher = await start(false);
+  take();
+  for (let pass = 0; pass < 5; pass++) {
+    overlay.edit(born(10 + pass, `f${pass}`));
+    await publisher.flush();
+    await clock.advance(4 * MINUTE_MS);
+  }
+  expect(take().names.filter((name) => name !== "root" && !name.startsWith("commit/"))).toEqual([]);
+  expect(await held()).toBeUndefined();
+});
+
+test("changes that wait for more than five minutes hold their base against collections until they are published", async () => {
+  const { start, overlay, clock, quota, held, head, elsewhere, gc, other, files } = await world();
+  await elsewhere("before");
+  const base = await head();
+  await overlay.adopt({ ...base, changes: [] });
+  const publisher = await start(false);
+  quota.full = true;
+  overlay.edit(born(10, "mine"));
+  await publisher.flush();
+  await clock.advance(4 * MINUTE_MS);
+  expect(await held()).toBeUndefined();
+  await clock.advance(2 * MINUTE_MS);
+  expect(await held()).toBe(base.commit);
+  for (const file of ["one", "two", "three"]) {
+    await clock.advance(8 * DAY_MS);
+    await elsewhere(file);
+    await elsewhere(`${file} again`);
+    await publisher.flush();
+  }
+  expect((await gc()).swaps).toBeGreaterThan(0);
+  // What nobody holds is gone, and the base is not.
+  expect((await other.bucket.commit(base.commit)).body.tree).toBe(base.tree);
+  quota.full = false;
+  expect(await publisher.flush()).toMatchObject({ again: false });
+  expect(Object.keys(await files())).toHaveLength(8);
+  // `undefined` would say that the base was gone.
+  expect(overlay.publishedEpochs[0]?.base.changes).toBeDefined();
+  await clock.advance(0);
+  expect(await held()).toBeUndefined();
+});
+
+test("a bucket out of reach is told later, and what an earlier run wrote is taken back", async () => {
+  const { start, overlay, clock, quota, held, head } = await world();
+  const base = await head();
+  const publisher = await start(false);
+  quota.cut = true;
+  overlay.edit(born(10, "mine"));
+  await publisher.flush();
+  await clock.advance(6 * MINUTE_MS);
+  expect(await held()).toBeUndefined();
+  quota.cut = false;
+  quota.full = true;
+  await clock.advance(5 * MINUTE_MS);
+  expect(await held()).toBe(base.commit);
+  const next = await start(true);
+  quota.full = false;
+  await next.flush();
+  await clock.advance(0);
+  expect(await held()).toBeUndefined();
+});

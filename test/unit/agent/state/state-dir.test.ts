@@ -1,0 +1,188 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import {
+  canonicalMount,
+  listMountStates,
+  mountStatePath,
+  noteDrained,
+  openCommandState,
+  openMountState,
+  otherStateRoots,
+  rememberStateRoot,
+  stateRoot,
+  type StateDir,
+  type StateFacts,
+} from "../../../../src/agent/state/state-dir.ts";
+import { compiledProcess } from "../../../support/compiled.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const facts: StateFacts = { address: "file:///b", mount: "/m" };
+let root: string;
+
+beforeEach(async () => {
+  root = join(await temporaryFolder(), "states");
+});
+
+/** Opened until the test's end. */
+function open(some: Partial<StateFacts> = {}): StateDir {
+  const state = openMountState(root, { ...facts, ...some });
+  onTestFinished(() => state[Symbol.dispose]());
+  return state;
+}
+
+describe("a mount's state", () => {
+  test("has a folder of its own, for its owner only, whatever the umask", () => {
+    const before = process.umask(0);
+    onTestFinished(() => void process.umask(before));
+    const { path } = open();
+    expect(path).toBe(mountStatePath(root, facts));
+    expect(statSync(path).mode & 0o777).toBe(0o700);
+    expect(statSync(root).mode & 0o777).toBe(0o700);
+    expect(open({ mount: "/other" }).path).not.toBe(path);
+    expect(open({ address: "file:///other" }).path).not.toBe(path);
+    expect(open({ old: true }).path).not.toBe(path);
+  });
+
+  test("is the same with and without the bucket's pin", () => {
+    expect(mountStatePath(root, { ...facts, address: "file:///b#bafyr4i" })).toBe(mountStatePath(root, facts));
+  });
+
+  test("that others may look into is refused", () => {
+    const path = mountStatePath(root, facts);
+    mkdirSync(path, { recursive: true });
+    chmodSync(path, 0o750);
+    expect(() => open()).toThrow(expect.objectContaining({ code: "config_invalid", hint: `Run: chmod 700 ${path}` }));
+  });
+
+  test("where no folder can be made says so, and what to do", () => {
+    writeFileSync(root, "a file");
+    const refused = expect.objectContaining({
+      code: "local_io_failed",
+      hint: expect.stringContaining("--state") as string,
+    }) as unknown;
+    expect(() => open()).toThrow(refused as Error);
+  });
+
+  test("is held by one, and free again when it is given back", () => {
+    const first = openMountState(root, facts);
+    expect(() => open()).toThrow(expect.objectContaining({ code: "state_in_use" }));
+    first[Symbol.dispose]();
+    open();
+  });
+
+  test("is listed once it is mounted, the one used last first; what is damaged or foreign is not", () => {
+    expect(listMountStates(root)).toEqual([]);
+    open();
+    expect(listMountStates(root)).toEqual([]);
+    const [older, newer] = [open({ mount: "/older" }), open({ mount: "/newer" })];
+    older.list();
+    newer.list();
+    utimesSync(join(older.path, "agent.json"), 1, 1);
+    for (const [name, text] of [
+      ["torn", `{"address":"file:`],
+      ["foreign", `{"address":7}`],
+    ] as const) {
+      mkdirSync(join(root, name));
+      writeFileSync(join(root, name, "agent.json"), text);
+    }
+    expect(listMountStates(root).map((state) => state.facts.mount)).toEqual(["/newer", "/older"]);
+    expect(JSON.parse(readFileSync(join(newer.path, "agent.json"), "utf8"))).toMatchObject({ pid: process.pid });
+    expect(statSync(join(newer.path, "agent.json")).mode & 0o777).toBe(0o600);
+  });
+
+  test("says of each whether it ended with everything published", () => {
+    open({ mount: "/killed" }).list();
+    const ended = open({ mount: "/ended" });
+    ended.list();
+    noteDrained(ended.path);
+    open({ mount: "/old", old: true }).list();
+    const left = listMountStates(root).filter((state) => state.facts.open === true);
+    expect(left.map((state) => state.facts.mount)).toEqual(["/killed"]);
+  });
+
+  test("that an agent of before left listed is listed until another one takes it over", () => {
+    const before = openMountState(root, facts);
+    before.list();
+    before[Symbol.dispose]();
+    expect(listMountStates(root)).toHaveLength(1);
+    open().list();
+    expect(listMountStates(root)).toHaveLength(1);
+  });
+
+  describe("held by another process", () => {
+    let start: (...args: string[]) => ChildProcess;
+    beforeAll(async () => {
+      start = await compiledProcess("state-holder");
+    });
+
+    test("is in use, and free the moment that process is killed", async () => {
+      const holder = start(root, facts.address, facts.mount);
+      expect(await once(holder, "message")).toContain("held");
+      expect(() => open()).toThrow(expect.objectContaining({ code: "state_in_use" }));
+      const second = start(root, facts.address, facts.mount);
+      expect(await once(second, "message")).toContain("state_in_use");
+      holder.kill("SIGKILL");
+      await once(holder, "exit");
+      open();
+    });
+  });
+});
+
+describe("a command's state", () => {
+  test("is the first free slot of its bucket, and no mount", () => {
+    const taken = [0, 1, 2].map(() => openCommandState(root, "file:///b"));
+    const names = taken.map(({ path }) => path.slice(root.length).split("/").at(-1));
+    expect(names).toEqual(["cli-0", "cli-1", "cli-2"]);
+    expect(new Set(taken.map(({ path }) => join(path, ".."))).size).toBe(1);
+    taken[1]?.[Symbol.dispose]();
+    const again = openCommandState(root, "file:///b#bafyr4i");
+    expect(again.path).toBe(taken[1]?.path);
+    expect(statSync(again.path).mode & 0o777).toBe(0o700);
+    expect(listMountStates(root)).toEqual([]);
+    for (const state of [taken[0], taken[2], again]) state?.[Symbol.dispose]();
+  });
+});
+
+describe("paths", () => {
+  test("of states follow --state, then XDG_STATE_HOME, then the home directory", () => {
+    expect(stateRoot({ XDG_STATE_HOME: "/x" }, "/given")).toBe("/given");
+    expect(stateRoot({ XDG_STATE_HOME: "/x" })).toBe("/x/syncline");
+    expect(stateRoot({})).toMatch(/\/\.local\/state\/syncline$/);
+  });
+
+  test("of mounts are absolute, with links above them resolved, but never the mount itself", async () => {
+    const folder = await temporaryFolder();
+    mkdirSync(join(folder, "real", "sub"), { recursive: true });
+    symlinkSync(join(folder, "real"), join(folder, "link"));
+    symlinkSync("/nowhere", join(folder, "real", "mount"));
+    expect(canonicalMount(join(folder, "link", "mount"))).toBe(join(folder, "real", "mount"));
+    expect(canonicalMount(join(folder, "link", "gone", "file"))).toBe(join(folder, "real", "gone", "file"));
+    expect(canonicalMount("/")).toBe("/");
+    expect(readdirSync(folder).toSorted()).toEqual(["link", "real"]);
+  });
+});
+
+test("folders of states that were named once are known without being named, as long as they are there", async () => {
+  const [home, other] = [await temporaryFolder(), await temporaryFolder()];
+  const env = { XDG_STATE_HOME: home };
+  expect(otherStateRoots(env)).toEqual([]);
+  rememberStateRoot(env, stateRoot(env));
+  rememberStateRoot(env, other);
+  rememberStateRoot(env, other);
+  rememberStateRoot(env, join(home, "gone"));
+  expect(otherStateRoots(env)).toEqual([other]);
+  writeFileSync(join(stateRoot(env), "other-states.json"), "{");
+  expect(otherStateRoots(env)).toEqual([]);
+});

@@ -1,0 +1,20 @@
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { readStateFile, writeStateFile } from "../../../../src/agent/state/state-file.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+test("a small file of a state is replaced whole, and nothing is left beside it", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "epoch");
+  for (const text of ["1", "2", "2"]) writeStateFile(path, Buffer.from(text));
+  expect(readFileSync(path, "utf8")).toBe("2");
+  expect(readdirSync(folder)).toEqual(["epoch"]);
+});
+
+test("one that cannot be read is not taken for one that is not there", async () => {
+  const path = join(await temporaryFolder(), "device.json");
+  expect(readStateFile(path)).toBeUndefined();
+  mkdirSync(path);
+  expect(() => readStateFile(path)).toThrow(expect.objectContaining({ code: "EISDIR" }));
+});

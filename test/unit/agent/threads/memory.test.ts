@@ -1,0 +1,74 @@
+import { execFileSync } from "node:child_process";
+import { expect, test } from "vitest";
+import { IdleRelease, NODE_FLAGS, releasingReader } from "../../../../src/agent/threads/memory.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
+import { BlockMap } from "../../../support/block-map.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+
+test("memory is released after many blocks were read, one by one or together, and not after a few", async () => {
+  const bytes = Buffer.from("a block");
+  const cid = cidOf("raw", bytes);
+  const blocks = new BlockMap();
+  blocks.put({ cid, bytes });
+  let notes = 0;
+  const reader = releasingReader(blocks, { note: () => void notes++ });
+  for (let read = 0; read < 155; read++) expect(await reader.get(cid)).toEqual(bytes);
+  expect((await reader.getMany(Array.from({ length: 100 }, () => cid))).get(cid)).toEqual(bytes);
+  expect(notes).toBe(0);
+  await reader.get(cid);
+  expect(notes).toBe(1);
+  for (let read = 0; read < 255; read++) await reader.get(cid);
+  expect(notes).toBe(1);
+});
+
+test("memory is released once no garbage was noted for a while, and on a thread that is always busy every 15 seconds", async () => {
+  const clock = new ManualClock();
+  let releases = 0;
+  using idle = new IdleRelease(clock, () => releases++);
+  idle.note();
+  await clock.advance(10_000);
+  expect(releases).toBe(1);
+  for (let second = 0; second < 60; second++) {
+    idle.note();
+    await clock.advance(1_000);
+  }
+  expect(releases).toBe(5);
+});
+
+test("memory is released for a little garbage once none was noted for ten seconds, and never while some is", async () => {
+  const clock = new ManualClock();
+  let releases = 0;
+  using idle = new IdleRelease(clock, () => releases++);
+  for (let second = 0; second < 60; second++) {
+    idle.noteLittle();
+    await clock.advance(1_000);
+  }
+  expect(releases).toBe(0);
+  await clock.advance(10_000);
+  expect(releases).toBe(1);
+  idle.note();
+  idle.noteLittle();
+  await clock.advance(2_000);
+  expect(releases).toBe(2);
+  await clock.advance(60_000);
+  expect(releases).toBe(2);
+});
+
+test("what bursts of work needed of V8's heap goes back to the system, too", () => {
+  const program = `
+    const { releaseMemory } = await import(${JSON.stringify(new URL("../../../../src/agent/threads/memory.ts", import.meta.url).href)});
+    const burst = () => Array.from({ length: 400_000 }, (_, at) => ({ at, pair: [at, at + 1] })).length;
+    const rss = () => process.memoryUsage.rss();
+    const before = rss();
+    for (let bursts = 0; bursts < 8; bursts++) burst();
+    const busy = rss();
+    releaseMemory();
+    process.stdout.write(JSON.stringify({ before, busy, after: rss() }));
+  `;
+  const args = [...NODE_FLAGS, "--input-type=module", "--eval", program];
+  const { before, busy, after } = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
+  expect(busy - before).toBeGreaterThan(50 * MiB);
+  expect(after - before).toBeLessThan(25 * MiB);
+});
+
+const MiB = 1 << 20;

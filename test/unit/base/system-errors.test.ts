@@ -1,0 +1,47 @@
+import { constants } from "node:os";
+import { getSystemErrorName } from "node:util";
+import { describe, expect, test } from "vitest";
+import { failedWith, isSystemError, systemCodeOf } from "../../../src/base/system-errors.ts";
+import { failureOf } from "../../../src/base/failure.ts";
+import { errnoOf } from "../../../src/fuse/failure.ts";
+import { storageError } from "../../../src/overlay/disk/storage-error.ts";
+
+/** As Node.js tells it of a call. */
+function failed(code: string, more: object = {}): Error {
+  return Object.assign(new Error(`${code}: it failed`), { code, ...more });
+}
+
+describe.runIf(process.platform === "linux")("an exceeded quota, which Node.js has no name for", () => {
+  const quota = failed(getSystemErrorName(-constants.errno.EDQUOT), { syscall: "write" });
+
+  test("has its name", () => {
+    expect(getSystemErrorName(-constants.errno.EDQUOT)).toBe("Unknown system error -122");
+    expect(systemCodeOf(quota)).toBe("EDQUOT");
+    expect(failedWith(quota, "EDQUOT")).toBe(true);
+  });
+
+  test("is a full disk for commands, for the state folder and for programs", () => {
+    expect(failureOf(quota).code).toBe("disk_full");
+    expect(storageError(quota).code).toBe("disk_full");
+    expect(errnoOf(new Error("deep", { cause: quota }))).toBe(constants.errno.ENOSPC);
+  });
+});
+
+test.each([
+  failed("ENOENT"),
+  failed("EAI_AGAIN"),
+  failed("UNKNOWN"),
+  failed("Unknown system error -117"),
+  failed("ERR_FS_EISDIR", { syscall: "rm" }),
+])("the system's error: $code", (error) => {
+  expect(isSystemError(error)).toBe(true);
+  expect(failureOf(error).code).toBe("local_io_failed");
+});
+
+test.each([failed("ERR_INVALID_ARG_TYPE"), failed("store_corrupt"), new Error("no code"), "no error"])(
+  "none of the system's: %s",
+  (error) => {
+    expect(isSystemError(error)).toBe(false);
+    expect(failureOf(error).code).toBe("internal");
+  },
+);

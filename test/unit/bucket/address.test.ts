@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { parseAddress, splitAddress } from "../../../src/bucket/address.ts";
+
+const PIN = "bafyr4ie6slwfgmp6p722bstsiftx2b6prq44d2oek4elscc55aisgsz6vi";
+const OWNER = "0x17C5185167401ed00cf5f5b2fc97d9bbfdb7d025";
+
+describe("one bucket has one spelling", () => {
+  test.each([
+    ["file:///srv/bucket", "file:///srv/bucket"],
+    ["file:///srv/bucket/", "file:///srv/bucket"],
+    ["file:///srv//photos/../%62ucket", "file:///srv/bucket"],
+    ["file:///srv/50%25%20%23", "file:///srv/50%25%20%23"],
+    [`file:///srv/bucket/#${PIN}`, "file:///srv/bucket"],
+    ["https://Master.Example/notes", "https://master.example/notes"],
+    ["HTTPS://master.example:443/notes/", "https://master.example/notes"],
+    ["https://master.example:3600//notes", "https://master.example:3600/notes"],
+    ["http://127.0.0.1:80/notes", "http://127.0.0.1/notes"],
+    ["http://[::1]:3600/notes", "http://[::1]:3600/notes"],
+    [`https://m/${OWNER}/notes`, `https://m/${OWNER.toLowerCase()}/notes`],
+    ["https://a:3600,B,a:3600/notes", "https://a:3600,b/notes"],
+    [`https://m/notes#${PIN}`, "https://m/notes"],
+  ])("%s", (text, url) => {
+    expect(parseAddress(text).url).toBe(url);
+    expect(parseAddress(url).url).toBe(url);
+  });
+});
+
+test("an address says which masters, whose bucket, and which genesis is meant", () => {
+  expect(parseAddress(`https://a:3600,b/${OWNER}/notes#${PIN}`)).toMatchObject({
+    scheme: "http",
+    origins: ["https://a:3600", "https://b"],
+    owner: OWNER.toLowerCase(),
+    bucket: "notes",
+    name: "notes",
+    pinnedGenesis: PIN,
+  });
+  expect(parseAddress("http://localhost:1/notes")).toMatchObject({ owner: undefined, pinnedGenesis: undefined });
+});
+
+test("what stands behind the bucket is a path in it", () => {
+  expect(splitAddress(`https://m/notes/a%2Fb/ü`).path).toEqual(["a%2Fb", "%C3%BC"]);
+  expect(splitAddress(`https://m/${OWNER}/notes/x`).path).toEqual(["x"]);
+  expect(splitAddress("https://m/notes/").path).toEqual([]);
+});
+
+test.each([
+  ["nonsense", "bad_address"],
+  ["ftp://host/bucket", "bad_address"],
+  ["https://", "bad_address"],
+  ["https://host", "bad_address"],
+  ["https://host/", "bad_address"],
+  [`https://host/${OWNER}`, "bad_address"],
+  ["https://host/Notes", "bad_address"],
+  ["https://host/-notes", "bad_address"],
+  [`https://host/${"n".repeat(64)}`, "bad_address"],
+  ["https://host/notes?x=1", "bad_address"],
+  ["https://host/notes#pin", "bad_address"],
+  ["https://host/notes/path", "bad_address"],
+  ["https://a,,b/notes", "bad_address"],
+  ["https://ho st/notes", "bad_address"],
+  ["https://user:secret@host/notes", "bad_address"],
+  ["s3://bucket/prefix", "not_supported"],
+])("%s is refused", (text, code) => {
+  expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code }));
+});
+
+test("a password in an address is not repeated", () => {
+  const refusal = (() => {
+    try {
+      return parseAddress("https://user:secret@host/notes");
+    } catch (error) {
+      return String(error);
+    }
+  })();
+  expect(refusal).not.toContain("secret");
+});

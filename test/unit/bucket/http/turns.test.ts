@@ -1,0 +1,136 @@
+/** The line of a bucket at a master, as clients meet it. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { systemClock } from "../../../../src/base/clock.ts";
+import { systemRandom } from "../../../../src/base/random.ts";
+import type { Cid } from "../../../../src/base/ids.ts";
+import { HttpRemote } from "../../../../src/bucket/http/http-remote.ts";
+import { decodeCommit } from "../../../../src/format/commits/commit.ts";
+import { walletBearer } from "../../../../src/net/bearer.ts";
+import { MasterConnection } from "../../../../src/net/master-connection.ts";
+import { json, scriptedServer } from "../../../support/scripted-server.ts";
+import { madeSigned, publishSigned, SignedHistory } from "../../../support/signed-history.ts";
+import { alice, bob, startTestMaster, type TestMaster } from "../../../support/test-master.ts";
+
+let master: TestMaster;
+let history: SignedHistory;
+beforeAll(async () => {
+  [master, history] = [await startTestMaster(), await SignedHistory.create()];
+});
+afterAll(() => master.stop());
+
+function remoteAt(origin: string, bucket: string): HttpRemote {
+  const bearer = walletBearer(async () => alice, systemClock);
+  const connection = new MasterConnection(origin, { bearer, clock: systemClock });
+  const name = { owner: "", bucket };
+  const remote = new HttpRemote({
+    address: `${origin}/${bucket}`,
+    master: connection,
+    name,
+    clock: systemClock,
+    random: systemRandom,
+  });
+  onTestFinished(() => remote[Symbol.asyncDispose]());
+  return remote;
+}
+
+/** What `state` was when the remote had its turn; undefined: it had none. */
+async function inTurn(remote: HttpRemote, state: () => boolean): Promise<boolean | undefined> {
+  using turn = await remote.takeTurn();
+  return turn && state();
+}
+
+describe("a master with lines", () => {
+  test("gives one turn at a time, and the next when the one before is over", async () => {
+    const [one, other] = [remoteAt(master.origin, "lines"), remoteAt(master.origin, "lines")];
+    await madeSigned(history, async () => one);
+    const first = await one.takeTurn();
+    expect(first?.waited).toBe(false);
+    let over = false;
+    const second = inTurn(other, () => over);
+    over = true;
+    first?.[Symbol.dispose]();
+    expect(await second).toBe(true);
+  });
+
+  test("ends a turn with the swap that was sent with it, and takes swaps without one", async () => {
+    const [one, other] = [remoteAt(master.origin, "swaps"), remoteAt(master.origin, "swaps")];
+    await madeSigned(history, async () => one);
+    await publishSigned(history, other, "without", []);
+    using _first = await one.takeTurn();
+    let sent = false;
+    const second = inTurn(other, () => sent);
+    sent = true;
+    await publishSigned(history, one, "with", []);
+    expect(await second).toBe(true);
+  });
+
+  test("says with a turn which root there is by then", async () => {
+    const [one, other] = [remoteAt(master.origin, "roots"), remoteAt(master.origin, "roots")];
+    await madeSigned(history, async () => one);
+    using first = await one.takeTurn();
+    expect(first?.root).toEqual(await one.readRoot());
+    const second = other.takeTurn();
+    await publishSigned(history, one, "with", []);
+    using turn = await second;
+    expect(turn?.root).toMatchObject({ version: 2 });
+    expect(turn?.root).toEqual(await other.readRoot());
+  });
+
+  test("brings with a turn what is read of the root first, so that it need not be asked for", async () => {
+    const remote = remoteAt(master.origin, "brought");
+    await madeSigned(history, async () => remote);
+    using turn = await remote.takeTurn();
+    const calls = vi.spyOn(MasterConnection.prototype, "call");
+    onTestFinished(() => calls.mockRestore());
+    const { body } = decodeCommit(await remote.blocks.get(turn?.root?.commit as Cid));
+    expect((await remote.blocks.getMany([body.kept, body.tree])).size).toBe(new Set([body.kept, body.tree]).size);
+    const asked = () => calls.mock.calls.map(([{ path }]) => path).filter((path) => !path.endsWith("/turn"));
+    expect(asked()).toEqual([]);
+    await remote.blocks.get(body.genesis);
+    expect(asked()).toHaveLength(1);
+  });
+
+  test("tells a client without access, and one of no bucket, what it tells him of the root", async () => {
+    const remote = remoteAt(master.origin, "private");
+    await madeSigned(history, async () => remote);
+    const path = `/v1/owners/${alice.wallet}/buckets/private/turn`;
+    for (const method of ["POST", "DELETE"]) {
+      expect((await master.call(path, { method }, bob)).status).toBe(403);
+      expect((await master.call(path, { method }, null)).status).toBe(401);
+    }
+    expect((await master.call("/v1/buckets/nowhere/turn", { method: "POST" })).status).toBe(404);
+    expect(await remoteAt(master.origin, "nowhere").takeTurn()).toBeUndefined();
+  });
+});
+
+describe("a master without lines", () => {
+  test("is not asked for a turn", async () => {
+    const server = await scriptedServer();
+    expect(await remoteAt(server.origin, "old").takeTurn()).toBeUndefined();
+    expect(server.seen).toEqual([]);
+  });
+
+  test("gives a turn also where what came with it is none of what it should be", async () => {
+    const server = await scriptedServer();
+    server.capabilities = { formats: [1], turns: true };
+    const said = { turn: "t", waited: true, root: 7, version: "x", blocks: [7, null, "", "%%", { a: 1 }] };
+    server.answer = (_request, response) => json(response, 200, said);
+    using turn = await remoteAt(server.origin, "strange").takeTurn();
+    expect(turn).toMatchObject({ waited: true, root: undefined });
+  });
+
+  test.each([
+    ["has no turn to give", 204, undefined],
+    ["refuses", 503, { code: "arbiter_unreachable", message: "no" }],
+    ["says something else", 200, { turn: "a b\r\n", waited: "yes" }],
+  ])("or one that %s gives none", async (_, status, value) => {
+    const server = await scriptedServer();
+    server.capabilities = { formats: [1], turns: true };
+    server.answer = (_request, response) => {
+      if (value !== undefined) return json(response, status, value);
+      response.writeHead(status).end();
+    };
+    expect(await remoteAt(server.origin, "new").takeTurn()).toBeUndefined();
+    expect(server.seen).toHaveLength(1);
+  });
+});

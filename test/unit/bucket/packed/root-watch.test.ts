@@ -1,0 +1,258 @@
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { systemClock } from "../../../../src/base/clock.ts";
+import type { Cid } from "../../../../src/base/ids.ts";
+import { systemRandom } from "../../../../src/base/random.ts";
+import { OwnSwap } from "../../../../src/bucket/packed/own-swap.ts";
+import { watchRoot } from "../../../../src/bucket/packed/root-watch.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
+import { encodeRoot } from "../../../../src/format/blocks/root-object.ts";
+import { FileObjectStore } from "../../../../src/objects/file-object-store.ts";
+import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
+import type { ObjectStore } from "../../../../src/objects/object-store.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const POLL_MS = 250;
+
+test("a change is heard at the next look, and nothing is heard without one", async () => {
+  const [store, clock] = [new MemoryObjectStore(), new ManualClock()];
+  const heard = listen(store, clock);
+  await clock.advance(10 * POLL_MS);
+  expect(heard.count()).toBe(1);
+  await store.putNew("root", [Buffer.from("a")]);
+  await clock.advance(POLL_MS);
+  expect(heard.count()).toBe(2);
+});
+
+test("after it is disposed nothing is heard any more, and nothing is looked at", async () => {
+  const [store, clock] = [new MemoryObjectStore(), new ManualClock()];
+  const heard = listen(store, clock);
+  await clock.advance(POLL_MS);
+  heard.watch[Symbol.dispose]();
+  await store.putNew("root", [Buffer.from("a")]);
+  await clock.advance(10 * POLL_MS);
+  expect(heard.count()).toBe(1);
+});
+
+test("a store that gives hints is looked at when it gives one, without waiting", async () => {
+  const clock = new ManualClock();
+  const inner = new MemoryObjectStore();
+  let hint = (): void => {};
+  const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
+    get: (name: string) => inner.get(name),
+    watch: (_: string, changed: () => void) => {
+      hint = changed;
+      return { [Symbol.dispose]: () => {} };
+    },
+  });
+  const heard = listen(store, clock);
+  await clock.advance(0);
+  await inner.putNew("root", [Buffer.from("a")]);
+  hint();
+  hint();
+  await clock.advance(0);
+  expect(heard.count()).toBe(2);
+});
+
+describe("a root that was swapped in here", () => {
+  const [one, two] = ["one", "two"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
+  if (one === undefined || two === undefined) throw new Error("there are two");
+
+  test("is not heard, and a hint of it costs no look", async () => {
+    const { own, clock, heard, put, reads } = await begin();
+    const before = reads();
+    await own.run(one, () => put(one));
+    await clock.advance(0);
+    expect(reads()).toBe(before);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(1);
+  });
+
+  test("is heard when it comes back after another one, and so is the other one", async () => {
+    const { own, clock, heard, put } = await begin();
+    await own.run(one, () => put(one));
+    await clock.advance(POLL_MS);
+    await put(two);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(2);
+    await put(one);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(3);
+  });
+
+  test("is missed when the one before it is there again, as it was at the last look", async () => {
+    const { own, clock, heard, put, remove } = await begin();
+    await own.run(one, () => put(one));
+    await remove();
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(2);
+  });
+
+  test("is heard when it comes back and was never seen, or was never swapped in", async () => {
+    const { own, clock, heard, put } = await begin();
+    await own.run(one, async () => {});
+    await put(two);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(2);
+    await put(one);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(3);
+  });
+});
+
+describe("in line with others", () => {
+  const [one, two, three] = ["one", "two", "three"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
+  if (one === undefined || two === undefined || three === undefined) throw new Error("there are three");
+
+  const beginInLine = async () => {
+    const world = await begin();
+    const ends = vi.fn<() => void>();
+    const turn = () => world.own.inLine(Promise.resolve({ waited: true, [Symbol.dispose]: ends }));
+    await world.put(one);
+    await world.clock.advance(4 * POLL_MS);
+    return { ...world, turn, ends };
+  };
+
+  test("nothing is looked at or listened to, and what others brought is heard when the turn ends", async () => {
+    const { clock, heard, put, turn, ends, hints, reads } = await beginInLine();
+    const [before, count] = [reads(), heard.count()];
+    const taken = await turn();
+    for (const commit of [two, three]) {
+      await put(commit);
+      await clock.advance(10 * POLL_MS);
+    }
+    expect([reads(), heard.count(), hints.size]).toEqual([before, count, 0]);
+    taken?.[Symbol.dispose]();
+    expect(ends).toHaveBeenCalledOnce();
+    await clock.advance(0);
+    expect([reads(), heard.count(), hints.size]).toEqual([before + 1, count + 1, 1]);
+  });
+
+  test("it goes on as before when the turn has ended: by hints, and without them", async () => {
+    const { clock, heard, put, turn, hints } = await beginInLine();
+    const taken = await turn();
+    await clock.advance(10 * POLL_MS);
+    taken?.[Symbol.dispose]();
+    taken?.[Symbol.dispose]();
+    const count = heard.count();
+    await clock.advance(4 * POLL_MS);
+    await put(two);
+    await clock.advance(0);
+    expect(heard.count()).toBe(count + 1);
+    hints.clear();
+    await put(three);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(count + 2);
+  });
+
+  test("who waited in vain hears again", async () => {
+    const { own, clock, heard, put } = await beginInLine();
+    const count = heard.count();
+    let giveUp = (): void => {};
+    const waiting = own.inLine(new Promise((resolve) => (giveUp = () => resolve(undefined))));
+    await put(two);
+    await clock.advance(10 * POLL_MS);
+    expect(heard.count()).toBe(count);
+    giveUp();
+    expect(await waiting).toBeUndefined();
+    await clock.advance(0);
+    expect(heard.count()).toBe(count + 1);
+  });
+
+  test("one turn right after another leaves nothing unheard", async () => {
+    const { clock, heard, put, turn } = await beginInLine();
+    const count = heard.count();
+    for (const commit of [two, one, three]) {
+      const taken = await turn();
+      await put(commit);
+      taken?.[Symbol.dispose]();
+    }
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBeGreaterThan(count);
+    const last = heard.count();
+    await put(two);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(last + 1);
+  });
+
+  test("a swap of one's own is not heard when the turn ends", async () => {
+    const { own, clock, heard, put, turn } = await beginInLine();
+    const count = heard.count();
+    const taken = await turn();
+    await own.run(two, () => put(two));
+    taken?.[Symbol.dispose]();
+    await clock.advance(4 * POLL_MS);
+    expect(heard.count()).toBe(count);
+  });
+
+  test("a watch that was disposed of meanwhile stays silent", async () => {
+    const { clock, heard, put, turn, hints } = await beginInLine();
+    const count = heard.count();
+    const taken = await turn();
+    heard.watch[Symbol.dispose]();
+    await put(two);
+    taken?.[Symbol.dispose]();
+    await clock.advance(4 * POLL_MS);
+    expect([heard.count(), hints.size]).toEqual([count, 0]);
+  });
+});
+
+test("a folder that goes away and comes back is heard both times, and changes after that too", async () => {
+  const path = join(await temporaryFolder(), "bucket");
+  const open = () => new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom });
+  const store = open();
+  await store.initialize();
+  await store.putNew("root", [Buffer.from("a")]);
+  const heard = listen(open(), systemClock, 5);
+  await heard.next(1);
+  await rename(path, `${path}.away`);
+  await heard.next(2);
+  await rename(`${path}.away`, path);
+  await heard.next(3);
+  await store.putIfMatch("root", [Buffer.from("b")], (await store.get("root"))?.token ?? "");
+  await heard.next(4);
+  heard.watch[Symbol.dispose]();
+  expect(heard.count()).toBe(4);
+});
+
+/** A watch over a store in memory that gives hints, in which `put` swaps a root in. */
+async function begin() {
+  const [inner, clock, own] = [new MemoryObjectStore(), new ManualClock(), new OwnSwap()];
+  let reads = 0;
+  const hints = new Set<() => void>();
+  const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
+    get: (name: string) => (reads++, inner.get(name)),
+    watch: (_: string, changed: () => void) => {
+      hints.add(changed);
+      return { [Symbol.dispose]: () => void hints.delete(changed) };
+    },
+  });
+  const heard = listen(store, clock, POLL_MS, own);
+  let version = 0;
+  const put = async (commit: Cid) => {
+    const body = [encodeRoot({ commit, version: ++version })];
+    const old = await inner.get("root");
+    await (old === undefined ? inner.putNew("root", body) : inner.putIfMatch("root", body, old.token));
+    for (const hint of hints) hint();
+  };
+  await clock.advance(0);
+  return { own, clock, heard, put, remove: () => inner.delete("root"), hints, reads: () => reads };
+}
+
+/** Counts what is heard; `next` waits until it was that often. */
+function listen(store: ObjectStore, clock: typeof systemClock, everyMs = POLL_MS, own = new OwnSwap()) {
+  let count = 0;
+  let waiting: { count: number; resolve: () => void } | undefined;
+  const watch = watchRoot(store, own, clock, everyMs, () => {
+    count++;
+    if (waiting !== undefined && count >= waiting.count) waiting.resolve();
+  });
+  const next = (wanted: number) =>
+    new Promise<void>((resolve) => {
+      waiting = { count: wanted, resolve };
+      if (count >= wanted) resolve();
+    });
+  return { watch, count: () => count, next };
+}

@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { systemClock } from "../../../src/base/clock.ts";
+import { nameFromText, nameToText } from "../../../src/base/names.ts";
+import { pathHistory } from "../../../src/bucket/path-history.ts";
+import { openWriter, type BucketWriter } from "../../../src/bucket/writer.ts";
+import { sourceOfBytes } from "../../../src/bucket/writer/file-source.ts";
+import { NodeStore } from "../../../src/tree/node-store.ts";
+import { MemoryRemote } from "../../support/memory-remote.ts";
+import { createBucket, newWriter } from "../../support/test-bucket.ts";
+
+const ATTRIBUTES = { mode: 0o644, uid: 0, gid: 0 };
+const path = (text: string) => text.split("/").map(nameFromText);
+
+async function world() {
+  const bucket = await createBucket(new MemoryRemote());
+  const context = await newWriter(bucket, 2);
+  const nodes = new NodeStore(bucket.blocks, { capacityBytes: 1 << 20 });
+  let epoch = 0;
+  return {
+    async edit(edit: (writer: BucketWriter) => Promise<unknown>) {
+      await using writer = await openWriter({ ...context, clock: systemClock }, ++epoch);
+      await edit(writer);
+      expect((await writer.publish()).kind).toBe("published");
+    },
+    put: (name: string, text: string) => (writer: BucketWriter) =>
+      writer.putFile(path(name), sourceOfBytes(Buffer.from(text)), ATTRIBUTES),
+    async history(name: string) {
+      const { commit } = await bucket.head();
+      const lines: string[] = [];
+      for await (const change of pathHistory(bucket, nodes, commit, path(name))) {
+        const from = change.from === undefined ? "" : ` from ${change.from.map(nameToText).join("/")}`;
+        lines.push(
+          `${change.commit.body.seq} ${change.kind}${from} ${change.path.map(nameToText).join("/")} ${change.record?.size ?? "-"}`,
+        );
+      }
+      return lines;
+    },
+  };
+}
+
+test("a file's history has the commits that made, changed, moved, removed and replaced it, and no others", async () => {
+  const { edit, put, history } = await world();
+  await edit(put("a", "1"));
+  await edit(put("b", "other"));
+  await edit(put("a", "12"));
+  await edit((writer) => writer.move(path("a"), path("c")));
+  await edit(put("c", "123"));
+  expect(await history("c")).toEqual(["6 changed c 3", "5 moved from a c 2", "4 changed a 2", "2 created a 1"]);
+  await edit((writer) => writer.remove(path("c")));
+  await edit(put("c", "new"));
+  expect((await history("c")).slice(0, 3)).toEqual(["8 created c 3", "7 removed c -", "6 changed c 3"]);
+  expect(await history("never")).toEqual([]);
+});

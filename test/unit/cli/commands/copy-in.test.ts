@@ -1,0 +1,194 @@
+/** Copying a directory into a bucket: one commit, or portions of it. */
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { FileName } from "../../../../src/base/ids.ts";
+import { resolvePath } from "../../../../src/fstree/fs-reader.ts";
+import { log } from "../../../../src/bucket/history.ts";
+import { openWriter } from "../../../../src/bucket/writer.ts";
+import { CopyIn } from "../../../../src/cli/commands/copy-in.ts";
+import { openRealDisk } from "../../../../src/sync/disk/real-disk.ts";
+import type { SyncDisk } from "../../../../src/sync/disk/disk.ts";
+import { noise } from "../../../support/bytes.ts";
+import { name } from "../../../support/epochs.ts";
+import { MemoryRemote } from "../../../support/memory-remote.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { createBucket, newWriter, nodesOf, pathsOf } from "../../../support/test-bucket.ts";
+
+const TARGET = [name("tree")];
+
+async function world(things: number) {
+  const bucket = await createBucket(new MemoryRemote());
+  const context = await newWriter(bucket, 2);
+  const source = await temporaryFolder();
+  let epoch = 0;
+  const another = () => openWriter(context, ++epoch);
+  /** `alter` may change how the disk reads. */
+  const put = async (alter: (disk: SyncDisk) => SyncDisk = (disk) => disk) => {
+    const session = { bucket, writer: await another(), another };
+    const disk = async (path: string) =>
+      alter(await openRealDisk(path, { allXattrs: false, setModified: async () => {}, unlocks: false }));
+    await using copy = new CopyIn({
+      session,
+      openDisk: disk,
+      note: "put",
+      moved: () => {},
+      portion: { things, bytes: 1 << 30 },
+    });
+    await copy.copy(source, TARGET, true);
+    return { ...(await copy.publish()), files: copy.files };
+  };
+  /** Paths in each commit, oldest first. */
+  const states = async () => {
+    const states: string[][] = [];
+    const { commit } = await bucket.head();
+    for await (const { body } of log(bucket, commit)) states.unshift(Object.keys(await pathsOf(bucket, body.tree)));
+    return states;
+  };
+  const write = (path: string, bytes: string | Uint8Array = path) => {
+    mkdirSync(join(source, path, ".."), { recursive: true });
+    writeFileSync(join(source, path), bytes);
+  };
+  const record = async (path: string) => {
+    const { tree } = (await bucket.head()).commit.body;
+    const names = path === "" ? [] : path.split("/").map(name);
+    return (await resolvePath(nodesOf(bucket), tree, [...TARGET, ...names]))?.record;
+  };
+  return { bucket, source, put, states, write, record };
+}
+
+const files = (states: readonly string[]) => states.filter((path) => path.endsWith(".txt")).sort();
+
+test("what fits into a portion is one commit", async () => {
+  const { put, states, write } = await world(10);
+  for (let each = 0; each < 6; each++) write(`d/${each}.txt`);
+  await put();
+  const all = await states();
+  expect(files(all.at(-1) ?? [])).toHaveLength(6);
+  expect(files(all.at(-2) ?? [])).toHaveLength(0);
+});
+
+test("more comes in portions: each commit has all that the one before it had, and files of a directory come together", async () => {
+  const { put, states, write } = await world(7);
+  for (const directory of ["a", "b", "c"]) for (let each = 0; each < 4; each++) write(`${directory}/${each}.txt`);
+  await put();
+  const counts = (await states()).map((state) => files(state).length);
+  expect(counts.slice(-3)).toEqual([4, 8, 12]);
+});
+
+test("a directory with more files than a portion is divided", async () => {
+  const { put, states, write } = await world(4);
+  for (let each = 0; each < 10; each++) write(`d/${each}.txt`);
+  await put();
+  const all = (await states()).map((state) => files(state).length);
+  expect(all.at(-1)).toBe(10);
+  expect(all.length).toBeGreaterThan(3);
+});
+
+test("a repository comes in one portion, however large it is", async () => {
+  const { put, states, write } = await world(4);
+  write("first.txt");
+  for (let each = 0; each < 10; each++) write(`r/.git/objects/${each}.txt`);
+  await put();
+  for (const state of await states())
+    expect([0, 10]).toContain(state.filter((path) => path.includes("objects/")).length);
+});
+
+test("a run that ended on the way is finished by the next one, which sends nothing twice", async () => {
+  const { put, states, write, record } = await world(8);
+  for (const [at, directory] of ["a", "b", "c", "d"].entries())
+    for (let each = 0; each < 6; each++) write(`${directory}/${each}.txt`, noise(20_000, 6 * at + each));
+  let listed = 0;
+  const dying = (disk: SyncDisk): SyncDisk => {
+    const list = disk.list.bind(disk);
+    return Object.assign(disk, {
+      list: (path: readonly FileName[]) => (++listed > 3 ? Promise.reject(new RangeError("killed")) : list(path)),
+    });
+  };
+  await expect(put(dying)).rejects.toMatchObject({ code: "local_io_failed" });
+  const before = (await states()).at(-1) ?? [];
+  const there = files(before);
+  expect(there.length).toBeGreaterThan(0);
+  expect(there.length).toBeLessThan(24);
+  const [first = ""] = there;
+  const kept = await record(first.slice("tree/".length));
+  const { figures } = await put();
+  expect(files((await states()).at(-1) ?? [])).toHaveLength(24);
+  expect(await record(first.slice("tree/".length))).toEqual(kept);
+  // What is left, and the tree's nodes.
+  expect(figures.uploadedBytes).toBeLessThan((24 - there.length) * 20_000 + 20_000);
+});
+
+test("putting the same again makes no commit", async () => {
+  const { put, states, write, source } = await world(100);
+  write("d/a.txt");
+  symlinkSync("a.txt", join(source, "d", "link"));
+  await put();
+  const before = await states();
+  await put();
+  expect(await states()).toEqual(before);
+});
+
+test("other bytes of the same length and time are sent", async () => {
+  const { bucket, put, write, source, record } = await world(100);
+  write("a.txt", "one");
+  const { atime, mtime } = statSync(join(source, "a.txt"));
+  await put();
+  const before = await record("a.txt");
+  write("a.txt", "two");
+  utimesSync(join(source, "a.txt"), atime, mtime);
+  await put();
+  utimesSync(join(source, "a.txt"), atime, mtime);
+  await put();
+  const after = await record("a.txt");
+  expect(after?.content).not.toEqual(before?.content);
+  expect(after?.ctimeNs).not.toBe(before?.ctimeNs);
+  expect((await bucket.head()).commit.body.seq).toBeGreaterThan(2);
+});
+
+test("names of one file in several portions stay names of one file", async () => {
+  const { bucket, put, write, source } = await world(3);
+  for (const directory of ["a", "b", "c"]) for (let each = 0; each < 2; each++) write(`${directory}/${each}.txt`);
+  linkSync(join(source, "a", "0.txt"), join(source, "c", "same.txt"));
+  await put();
+  const { tree } = (await bucket.head()).commit.body;
+  const at = (path: string) => resolvePath(nodesOf(bucket), tree, [...TARGET, ...path.split("/").map(name)]);
+  const [one, other] = [await at("a/0.txt"), await at("c/same.txt")];
+  expect(one?.id).toBe(other?.id);
+  expect(one?.names).toHaveLength(2);
+});
+
+test("a source that cannot be read ends a copy of one commit with nothing in the bucket", async () => {
+  const { put, states, write } = await world(100);
+  write("d/a.txt", noise(100, 1));
+  const before = await states();
+  const damaged = (disk: SyncDisk): SyncDisk =>
+    Object.assign(disk, {
+      readAll: undefined,
+      read: () => Promise.reject(Object.assign(new Error("EIO"), { code: "EIO" })),
+    });
+  await expect(put(damaged)).rejects.toMatchObject({ code: "local_io_failed", message: expect.stringMatching(/d\/a/) });
+  expect(await states()).toEqual(before);
+});
+
+test("a directory that becomes a link during the copy is not followed", async () => {
+  const { put, write, source } = await world(100);
+  const outside = await temporaryFolder();
+  writeFileSync(join(outside, "a.txt"), "outside");
+  write("d/a.txt", "inside");
+  const swapping = (disk: SyncDisk): SyncDisk => {
+    const list = disk.list.bind(disk);
+    return Object.assign(disk, {
+      list: async (path: readonly FileName[]) => {
+        const entries = await list(path);
+        if (path.length === 1) {
+          rmSync(join(source, "d"), { recursive: true });
+          symlinkSync(outside, join(source, "d"));
+        }
+        return entries;
+      },
+    });
+  };
+  await expect(put(swapping)).rejects.toMatchObject({ code: "local_io_failed" });
+  expect(readFileSync(join(source, "d", "a.txt"), "utf8")).toBe("outside");
+});

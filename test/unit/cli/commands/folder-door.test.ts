@@ -1,0 +1,37 @@
+/** Where a folder beside a mount may lie. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Call } from "../../../../src/cli/command.ts";
+import { folderBeside } from "../../../../src/cli/commands/folder-door.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+async function placed(mount: string, sync: string) {
+  const folder = await temporaryFolder();
+  mkdirSync(join(folder, "mnt"));
+  const options = { sync: join(folder, sync), state: join(folder, "states") };
+  const call = { options, runtime: createFakeRuntime({}) } as unknown as Call<"sync" | "readOnly" | "at">;
+  return folderBeside(call, "https://master.example/notes", join(folder, mount));
+}
+
+test.each([
+  ["in the mount", "mnt", "mnt/work"],
+  ["the mount itself", "mnt", "mnt"],
+  ["in the mount whose name begins with two dots", "mnt", "mnt/..name"],
+  ["with the mount in it", "work/mnt", "work"],
+])("a folder %s is refused, with a hint", async (_, mount, sync) => {
+  await expect(placed(mount, sync)).rejects.toMatchObject({ code: "usage", hint: expect.any(String) as string });
+});
+
+test("a folder beside the mount whose name begins as the mount's is taken", async () => {
+  expect(await placed("mnt", "mnt2")).toMatchObject({ door: "sync" });
+});
+
+test("what is no folder is refused before any door is open", async () => {
+  const folder = await temporaryFolder();
+  writeFileSync(join(folder, "file"), "");
+  const options = { sync: join(folder, "file"), state: join(folder, "states") };
+  const call = { options, runtime: createFakeRuntime({}) } as unknown as Call<"sync" | "readOnly" | "at">;
+  await expect(folderBeside(call, "https://master.example/notes")).rejects.toMatchObject({ code: "not_a_directory" });
+});

@@ -1,0 +1,100 @@
+/** What commands tell of deletions that wait for approval. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { serveControl } from "../../../../src/agent/control.ts";
+import type { AgentStatus, FlushReport } from "../../../../src/agent/reports.ts";
+import { openMountState } from "../../../../src/agent/state/state-dir.ts";
+import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
+import { commandsFor } from "../../../../src/cli/commands.ts";
+import { bothEnded } from "../../../../src/agent/folder/agent-with-folder.ts";
+import { allowCommand, leftText } from "../../../../src/cli/commands/held-deletions.ts";
+import { runCommandLine } from "../../../../src/cli/program.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const HELD = { digest: "d1", files: 101, where: "bucket" as const };
+const MOUNT = { door: "mount", mount: "/m1" } as const;
+const WEB = { door: "webdav", url: "http://127.0.0.1:8888/", fingerprint: null } as const;
+
+test("the command that lets deletions through names one door, as one word to a shell", () => {
+  const command = (folder: string) => allowCommand([MOUNT, WEB, { door: "sync", folder }], HELD);
+  expect(command("/f1")).toBe("syncline flush /f1 --allow-deletes d1");
+  expect(command("/my work")).toBe("syncline flush '/my work' --allow-deletes d1");
+  expect(command("/it's")).toBe("syncline flush '/it'\\''s' --allow-deletes d1");
+  expect(allowCommand([WEB], HELD)).toBe("syncline flush http://127.0.0.1:8888/ --allow-deletes d1");
+});
+
+test("flush and status say that deletions wait, how many, and the command that lets them through", async () => {
+  const folder = await temporaryFolder();
+  const [states, mount] = [join(folder, "states"), join(folder, "mount")];
+  mkdirSync(mount);
+  const state = openMountState(states, { address: "file:///b", mount });
+  onTestFinished(() => state[Symbol.dispose]());
+  state.list();
+  const facts = { folder: "/f1", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }), conflicts: () => [] };
+  const quiet = syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
+  const status: AgentStatus = { ...quiet, doors: [MOUNT, { door: "sync", folder: "/f1" }], guard: HELD };
+  const { pending } = status;
+  const report: FlushReport = {
+    published: false,
+    root: "root",
+    version: 1,
+    attempts: 1,
+    conflicts: 0,
+    pending,
+    error: null,
+  };
+  const answers = { status: async () => status, flush: async () => report, unmount: () => expect.unreachable() };
+  const control = await serveControl(state.path, answers);
+  onTestFinished(() => control[Symbol.asyncDispose]());
+  const run = async (...args: string[]) => {
+    const runtime = createFakeRuntime({});
+    const ended = await runCommandLine([...args, "--state", states], runtime, await commandsFor(args), "1.2.3");
+    return { ended, out: runtime.out(), told: runtime.out() + runtime.err() };
+  };
+  const flushed = await run("flush", mount);
+  expect(flushed.ended).toBe(7);
+  expect(flushed.told).toContain("101 files would be deleted from the bucket");
+  expect(flushed.told).toContain("syncline flush /f1 --allow-deletes d1");
+  expect(flushed.told).not.toContain("out of reach");
+  expect(JSON.parse((await run("flush", mount, "--json")).out)).toMatchObject({ published: false, guard: HELD });
+  expect((await run("status", mount)).told).toContain("syncline flush /f1 --allow-deletes d1");
+});
+
+const NONE = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
+const DRAINED = { drained: true, pending: NONE, error: null };
+
+test("an end with deletions that wait says so, and how they go through", () => {
+  const folder = { folder: "/f1", files: 0, error: null };
+  const report = bothEnded(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
+  expect(report).toMatchObject({ drained: false, guard: HELD });
+  const told = leftText(report, "kept");
+  expect(told).toMatch(/101 files would be deleted from the bucket.*syncline flush \/f1 --allow-deletes d1/);
+  expect(told).not.toContain("0 files");
+});
+
+test("an end where only the folder cannot be written names the folder, and not the mount's state", () => {
+  const error = { code: "disk_full", message: "No space is left.", hint: null } as const;
+  const last = {
+    ...DRAINED,
+    drained: false,
+    pending: { ...NONE, files: 1 },
+    error,
+    folder: { folder: "/f1", files: 1, error },
+  };
+  const told = leftText(bothEnded(DRAINED, last), "kept in the state");
+  expect(told).toContain("/f1");
+  expect(told).toContain("No space is left.");
+  expect(told).not.toContain("kept in the state");
+});
+
+test("what the mount leaves is told with where it is kept", () => {
+  const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
+  const own = { drained: false, pending: { ...NONE, files: 2 }, error };
+  expect(leftText(bothEnded(own, DRAINED), "kept in the state")).toMatch(/2 files.*away[^]*kept in the state/);
+  const last = { ...DRAINED, drained: false, guard: HELD, folder: { folder: "/f1", files: 0, error: null } };
+  expect(leftText(bothEnded(own, last), "kept in the state")).toMatch(
+    /2 files.*away[^]*kept in the state[^]*101 files/,
+  );
+});

@@ -1,0 +1,182 @@
+/** `syncline service`: the units that it writes, as systemd reads them, and what it refuses. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { commandsFor } from "../../../../src/cli/commands.ts";
+import { runCommandLine } from "../../../../src/cli/program.ts";
+import { unitText } from "../../../../src/cli/commands/systemd-unit.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+/** What systemd says of a unit; undefined where it cannot be asked. */
+function verify(path: string, system: boolean): string | undefined {
+  const env = { ...process.env, XDG_RUNTIME_DIR: dirname(path) };
+  const args = [...(system ? [] : ["--user"]), "verify", path];
+  const { error, stdout, stderr } = spawnSync("systemd-analyze", args, { env, encoding: "utf8" });
+  return error === undefined ? `${stdout}${stderr}` : undefined;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly value: Record<string, unknown>;
+  readonly err: string;
+}
+
+async function run(config: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
+  const runtime = createFakeRuntime({ XDG_CONFIG_HOME: config, ...env });
+  // What stands behind -- is not for this command.
+  const [own, words] = args.includes("--")
+    ? [args.slice(0, args.indexOf("--")), args.slice(args.indexOf("--"))]
+    : [args, []];
+  const status = await runCommandLine(
+    ["service", ...own, "--json", ...words],
+    runtime,
+    await commandsFor(["service"]),
+    "1",
+  );
+  const line = runtime.out().split("\n").find(Boolean) ?? "{}";
+  return { status, value: JSON.parse(line) as Record<string, unknown>, err: runtime.err() };
+}
+
+describe.skipIf(process.platform !== "linux")("a service", () => {
+  test("gets the state and the key that were given before --, and nothing that does not go with a service", async () => {
+    const config = await temporaryFolder();
+    const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
+    const env = { SYNCLINE_ONCE: "1", SYNCLINE_BACKGROUND: "1", SYNCLINE_TOKEN: "secret", SYNCLINE_LIMIT: "1MiB" };
+    const { value } = await run(config, ["install", "a", "--dry-run", "--state", "/s", "--key", "/k", ...sync], env);
+    const lines = String(value["text"]).split("\n");
+    expect(lines.filter((line) => line.startsWith("Environment=")).sort()).toEqual([
+      'Environment="SYNCLINE_KEY_FILE=/k"',
+      'Environment="SYNCLINE_LIMIT=1MiB"',
+      'Environment="SYNCLINE_STATE=/s"',
+      `Environment="XDG_CONFIG_HOME=${config}"`,
+    ]);
+  });
+
+  test("of the machine keeps HOME, where its key and its states are", async () => {
+    const config = await temporaryFolder();
+    const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
+    const { value } = await run(config, ["install", "a", "--dry-run", "--system", ...sync]);
+    expect(String(value["text"])).toContain(`Environment="HOME=${homedir()}"`);
+  });
+
+  test("is asked for the passphrase of the key that it will use", async () => {
+    const config = await temporaryFolder();
+    const key = join(config, "k.json");
+    writeFileSync(key, "{}");
+    const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
+    expect((await run(config, ["install", "a", "--dry-run", "--key", key, ...sync])).status).toBe(5);
+    expect((await run(config, ["install", "a", "--dry-run", ...sync, "--key", key])).status).toBe(5);
+    expect((await run(config, ["install", "a", "--dry-run", "--key", key, ...sync, "--key", "/k"])).status).toBe(0);
+    const file = ["--passphrase-file", "/p"];
+    expect((await run(config, ["install", "a", "--dry-run", ...sync, "--key", key, ...file])).status).toBe(0);
+    expect((await run(config, ["install", "a", "--dry-run", ...sync, "--help"])).status).toBe(2);
+  });
+
+  test("is listed beside what only has the name of one", async () => {
+    const config = await temporaryFolder();
+    mkdirSync(join(config, "systemd/user/syncline-folder.service"), { recursive: true });
+    symlinkSync("/nowhere", join(config, "systemd/user/syncline-link.service"));
+    expect(await run(config, ["status"])).toMatchObject({ status: 0, value: { services: [] } });
+  });
+
+  test.each(["line\nExecStartPre=x", "blank ", "back\\"])(
+    "is not written for a folder that no unit can name: %j",
+    async (name) => {
+      const config = await temporaryFolder();
+      const folder = join(config, name);
+      mkdirSync(folder);
+      const before = process.cwd();
+      process.chdir(folder);
+      try {
+        const { status } = await run(config, ["install", "a", "--dry-run", "--", "sync", "file:///b", "/w"]);
+        expect(status).toBe(2);
+      } finally {
+        process.chdir(before);
+      }
+    },
+  );
+
+  test("is written, listed and removed, and nothing of anybody else's is", async () => {
+    const config = await temporaryFolder();
+    const folder = join(config, "systemd/user");
+    const words = ["--", "sync", "file:///srv/bucket", "/srv/100% of it", "--limit", "1MiB"];
+    const dryRunResult = await run(config, ["install", "work", "--dry-run", ...words]);
+    expect([dryRunResult.status, existsSync(folder)]).toEqual([0, false]);
+    const installed = await run(config, ["install", "work", ...words], {
+      SYNCLINE_KEY: "secret",
+      SYNCLINE_STATE: "/s",
+    });
+    expect(installed).toMatchObject({
+      status: 0,
+      value: { unit: join(folder, "syncline-work.service"), written: true },
+    });
+    const text = readFileSync(join(folder, "syncline-work.service"), "utf8");
+    expect(text).toContain('"sync" "file:///srv/bucket" "/srv/100%% of it" "--limit" "1MiB"');
+    expect(text).toContain('Environment="SYNCLINE_STATE=/s"');
+    expect(text).not.toContain("secret");
+
+    const other = await run(config, ["install", "work", "--", "webdav", "file:///srv/bucket"]);
+    expect([other.status, other.err]).toEqual([4, expect.stringContaining("path_exists")]);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "syncline-mine.service"), "[Service]\n");
+    expect((await run(config, ["status"])).value).toMatchObject({ services: [{ name: "work" }] });
+    expect((await run(config, ["uninstall", "mine"])).status).toBe(4);
+    expect((await run(config, ["uninstall", "work"])).value).toMatchObject({ removed: true });
+    expect((await run(config, ["uninstall", "work"])).status).toBe(1);
+    expect(readdirSync(folder)).toEqual(["syncline-mine.service"]);
+  });
+
+  test.each([
+    ["another command", ["ls", "file:///b"]],
+    ["what accepts any bucket, each time that it starts", ["mount", "file:///b", "/d", "--accept"]],
+    ["what accepts any bucket, each time that it starts", ["sync", "--accept", "file:///b", "/d"]],
+    ["what ends at once", ["sync", "file:///b", "/d", "--once"]],
+    ["what goes behind by itself", ["mount", "file:///b", "/d", "--background"]],
+    ["an option that there is none of", ["sync", "file:///b", "/d", "--wacth"]],
+    ["too few arguments", ["mount", "file:///b"]],
+  ])("does not run %s", async (_what, words) => {
+    const { status, err } = await run(await temporaryFolder(), ["install", "x", "--dry-run", "--", ...words]);
+    expect([status, err]).toEqual([2, expect.stringContaining("usage")]);
+  });
+
+  test("does not start where somebody would have to type a passphrase, and has no path for a name", async () => {
+    const config = await temporaryFolder();
+    const words = ["--", "webdav", "file:///b"];
+    expect((await run(config, ["install", "../../x", "--dry-run", ...words])).status).toBe(2);
+    mkdirSync(join(config, "syncline"));
+    writeFileSync(join(config, "syncline/key.json"), "{}");
+    expect((await run(config, ["install", "x", "--dry-run", ...words])).status).toBe(5);
+    writeFileSync(join(config, "syncline/key.pass"), "open");
+    expect((await run(config, ["install", "x", "--dry-run", ...words])).status).toBe(0);
+  });
+
+  test("is a unit that systemd takes, whatever stands in its words", async ({ skip }) => {
+    const folder = await temporaryFolder();
+    const awkward = ["file:///srv/b$HOME", 'a "quoted" \\ name', "100%h", "; true"];
+    const environment = new Map([["XDG_STATE_HOME", '/a "b" %c']]);
+    for (const system of [false, true]) {
+      const bad = join(folder, "syncline-bad.service");
+      writeFileSync(bad, `[Service]\nExecStart=${process.execPath}\nNonsense=1\n`);
+      if (verify(bad, system)?.includes("syncline-bad") !== true) skip("systemd-analyze does not verify here");
+      for (const command of ["mount", "sync", "webdav"]) {
+        const path = join(folder, `syncline-${command}.service`);
+        const program = [process.execPath];
+        const words = [command, ...awkward];
+        writeFileSync(path, unitText({ words, program, workingDirectory: folder, environment, system }));
+        expect(verify(path, system)).not.toContain("syncline-");
+      }
+    }
+  });
+
+  test("has no line of its words' own making", () => {
+    const words = ["sync", "file:///b", "/w\nExecStartPre=/x\n#\t", "end\\"];
+    const environment = new Map([["SYNCLINE_STATE", "/s\nUser=x"]]);
+    const text = unitText({ words, program: ["/node"], workingDirectory: "/", environment, system: false });
+    expect(text).not.toMatch(/^(ExecStartPre|User)=/m);
+    expect(text).toContain(String.raw`"/w\x0aExecStartPre=/x\x0a#\x09" "end\\"`);
+    expect(text).toMatch(/^Description=.*[^\\]$/m);
+  });
+});

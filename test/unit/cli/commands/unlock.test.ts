@@ -1,0 +1,96 @@
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { systemRandom } from "../../../../src/base/random.ts";
+import { runCommandLine } from "../../../../src/cli/program.ts";
+import { register } from "../../../../src/cli/commands/unlock.ts";
+import { systemDisk } from "../../../../src/objects/disk.ts";
+import { readOwnIdentity, type ProcessIdentity } from "../../../../src/objects/process-identity.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { placeName } from "../../../../src/objects/turns.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const NONCE = "ab".repeat(12);
+
+async function unlock(path: string, ...args: string[]) {
+  const runtime = createFakeRuntime({});
+  const status = await runCommandLine(["unlock", `file://${path}`, "--json", ...args], runtime, [register], "1.2.3");
+  return { status, out: runtime.out(), err: runtime.err() };
+}
+
+/** A bucket's folder whose lock this process holds. */
+async function lockedBucket(holder: ProcessIdentity): Promise<string> {
+  const path = join(await temporaryFolder(), "bucket");
+  await mkdir(path);
+  await writeFile(join(path, "genesis"), "genesis");
+  await writeFile(join(path, "lock"), JSON.stringify({ ...holder, nonce: NONCE, created: "then" }));
+  return path;
+}
+
+const far: ProcessIdentity = { host: "id/far", boot: "b", namespace: "", pid: 7, started: 1 };
+
+describe("unlock", () => {
+  test("frees a bucket from another machine's process, says whose lock it was, and is harmless when it was free", async () => {
+    const path = await lockedBucket(far);
+    expect(await unlock(path)).toMatchObject({
+      status: 0,
+      out: `{"address":"file://${path}","holder":"process 7 on far since then"}\n`,
+    });
+    expect(await unlock(path)).toMatchObject({ status: 0, out: expect.stringContaining('"holder":null') as string });
+  });
+
+  test("refuses while the holder runs on this machine, and names it; --force takes the lock all the same", async () => {
+    const own = await readOwnIdentity(systemDisk);
+    const path = await lockedBucket(own);
+    const refused = await unlock(path);
+    expect(refused.status).toBe(4);
+    expect(JSON.parse(refused.err)).toMatchObject({
+      code: "bucket_locked",
+      message: expect.stringContaining(`process ${process.pid} on `) as string,
+      hint: expect.stringContaining("--force") as string,
+    });
+    expect(await readFile(join(path, "lock"), "utf8")).toContain(NONCE);
+    expect(await unlock(path, "--force")).toMatchObject({
+      status: 0,
+      out: expect.stringContaining(" since then") as string,
+    });
+    expect(await readdir(path)).toEqual(["genesis"]);
+  });
+
+  test("needs no --force for a process of this machine that has ended", async () => {
+    const own = await readOwnIdentity(systemDisk);
+    const path = await lockedBucket({ ...own, started: own.started + 1 });
+    expect(await unlock(path)).toMatchObject({ status: 0 });
+  });
+
+  test("also removes the claim of one who died while taking the lock over", async () => {
+    const path = await lockedBucket(far);
+    await writeFile(join(path, `lock-takeover-${NONCE}`), JSON.stringify({ ...far, nonce: NONCE, created: "then" }));
+    await unlock(path);
+    expect(await readdir(path)).toEqual(["genesis"]);
+  });
+
+  test("also ends the turns of others' machines, those of older versions too, but none of a process that runs here", async () => {
+    const path = await lockedBucket(far);
+    await mkdir(join(path, "turns"));
+    const [own, others] = [await readOwnIdentity(systemDisk), far].map((who) => placeName(systemRandom, who));
+    for (const name of [own, others]) await writeFile(join(path, "turns", name ?? ""), "");
+    await writeFile(join(path, "turn"), JSON.stringify({ ...far, nonce: NONCE, created: "then" }));
+    expect(await unlock(path)).toMatchObject({ status: 0 });
+    expect(await readdir(join(path, "turns"))).toEqual([own]);
+    await unlock(path, "--force");
+    expect(await readdir(join(path, "turns"))).toEqual([]);
+    expect((await readdir(path)).toSorted()).toEqual(["genesis", "turns"]);
+  });
+
+  test("removes a lock that names nobody", async () => {
+    const path = await lockedBucket(far);
+    await writeFile(join(path, "lock"), "");
+    expect(await unlock(path)).toMatchObject({ status: 0, out: expect.stringContaining("someone unknown") as string });
+  });
+
+  test("of an address without a bucket says so", async () => {
+    const path = join(await temporaryFolder(), "typo");
+    expect(await unlock(path)).toMatchObject({ status: 1, err: expect.stringContaining("no_such_bucket") as string });
+  });
+});

@@ -1,0 +1,47 @@
+/** The WebDAV door as options describe it: the certificate that it makes for itself. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { systemRandom } from "../../../../src/base/random.ts";
+import { makeSelfSigned } from "../../../../src/crypto/self-signed.ts";
+import { parseHostName } from "../../../../src/cli/host-name.ts";
+import { webdavDoor, type WebdavCall } from "../../../../src/cli/commands/webdav-door.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+test("a name for --host is as certificates and Host headers have it, and what can be none is refused", () => {
+  const names = ["Bücher.example", "FILES.example.", "nas_1", "192.0.2.1", "[2001:DB8::1]", "::1"];
+  expect(names.map(parseHostName)).toEqual([
+    "xn--bcher-kva.example",
+    "files.example",
+    "nas_1",
+    "192.0.2.1",
+    "2001:db8::1",
+    "::1",
+  ]);
+  for (const text of ["", " ", "a b", "*.wild.example", "[fe80::1%eth0]", "fe80::1%eth0", "a..b", "127.1", "a/b"])
+    expect(() => parseHostName(text), text).toThrow("is not the name of a host");
+  for (const text of ["https://files.example", "files.example:8443", "[::1]:80"])
+    expect(() => parseHostName(text)).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining("name alone") as string }),
+    );
+});
+
+test("a certificate is kept, and made anew with its key when they do not fit", async () => {
+  const folder = await temporaryFolder();
+  const call = {
+    options: { tlsSelfSigned: true, noAuth: true, host: ["bücher.example"] },
+    runtime: createFakeRuntime({}),
+  };
+  const tlsOf = () => {
+    const setup = webdavDoor(call as unknown as WebdavCall, "127.0.0.1:0", "--listen")(folder);
+    return "tls" in setup && setup.tls !== undefined ? setup.tls : { cert: "", key: "" };
+  };
+  const first = tlsOf();
+  expect(tlsOf()).toEqual(first);
+  writeFileSync(join(folder, "webdav-key.pem"), makeSelfSigned(["localhost"], 0, 1e12, systemRandom).key);
+  const { cert, key } = tlsOf();
+  expect(cert).not.toBe(first.cert);
+  expect(new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))).toBe(true);
+});

@@ -1,0 +1,117 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { readConfigFile } from "../../../src/cli/config-file.ts";
+import { configKeys, configProblem, envName, OPTIONS, resolveOptions } from "../../../src/cli/options.ts";
+import type { OptionName } from "../../../src/cli/options.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+const none = { flags: {}, env: {}, file: new Map<string, string>() };
+
+describe("sources", () => {
+  const flags = { cacheSize: "1k" };
+  const env = { SYNCLINE_CACHE_SIZE: "2k" };
+  const file = new Map([["cache-size", "3k"]]);
+
+  test.each([
+    ["the flag wins", { flags, env, file }, 1024],
+    ["then the environment", { flags: {}, env, file }, 2048],
+    ["then the file", { flags: {}, env: {}, file }, 3072],
+    ["an empty variable is none", { flags: {}, env: { SYNCLINE_CACHE_SIZE: "" }, file }, 3072],
+    ["else nothing is set", none, undefined],
+  ])("%s", (_, sources, expected) => {
+    expect(resolveOptions(["cacheSize"], sources).cacheSize).toBe(expected);
+  });
+
+  test("what belongs to one run is not taken from the file", () => {
+    const kept = new Map([["allow-deletes", "00"]]);
+    expect(resolveOptions(["allowDeletes"], { ...none, file: kept })).toEqual({});
+    expect(configKeys().has("allow-deletes")).toBe(false);
+  });
+
+  test("no option takes the name that holds a private key", () => {
+    const names = (Object.keys(OPTIONS) as OptionName[]).map(envName);
+    expect(names).not.toContain("SYNCLINE_KEY");
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
+
+describe("values", () => {
+  const given = (name: OptionName, text: string) => resolveOptions([name], { ...none, flags: { [name]: text } })[name];
+
+  test.each([
+    ["cacheSize", "10 GiB", 10 * 2 ** 30],
+    ["cacheSize", "1.5m", 1.5 * 2 ** 20],
+    ["cacheSize", "4096", 4096],
+    ["readTimeout", "0.5", 0.5],
+    ["durability", "published", "published"],
+    ["count", "3", 3],
+    ["json", "true", true],
+    ["json", "off", false],
+  ] as const)("--%s %s", (name, text, expected) => {
+    expect(given(name, text)).toBe(expected);
+  });
+
+  test.each([
+    ["cacheSize", "ten"],
+    ["cacheSize", "0"],
+    ["cacheSize", "1e99p"],
+    ["readTimeout", "-1"],
+    ["readTimeout", "Infinity"],
+    ["durability", "soon"],
+    ["count", "1.5"],
+    ["json", "maybe"],
+    ["state", ""],
+  ] as const)("--%s %j is refused", (name, text) => {
+    expect(() => given(name, text)).toThrow(/ is not /);
+  });
+});
+
+describe("the configuration file", () => {
+  const read = async (text: string) => {
+    const folder = await temporaryFolder();
+    const path = join(folder, "config.toml");
+    writeFileSync(path, text);
+    return readConfigFile(path, configProblem);
+  };
+
+  test("none is an empty one", async () => {
+    expect((await readConfigFile("/nowhere/config.toml", configProblem)).size).toBe(0);
+  });
+
+  test("holds options by their long names", async () => {
+    expect(await read('cache-size = "1 GiB"\nread-timeout = 5\nverbose = true\n')).toEqual(
+      new Map<string, unknown>([
+        ["cache-size", "1 GiB"],
+        ["read-timeout", 5],
+        ["verbose", true],
+      ]),
+    );
+  });
+
+  test.each([
+    ["what is no option", "cache = 1", /config\.toml:1: there is no option "cache"\.$/],
+    ["a table", "# mine\n[mount]\njson = true", /config\.toml:2: there is no option "mount"\.$/],
+    ["what is no TOML", "json = true\nlimit = [1,\n", /config\.toml:[23]: [^\n]+\.$/],
+    ["an option of one run", "\n\nrepair = true", /config\.toml:3: repair belongs to one run/],
+    ["a value that does not fit", 'durability = "soon"', /config\.toml:1: durability: "soon" is not/],
+    ["a value of another kind", "cache-size = [1]", /config\.toml:1: cache-size must be a text, a number/],
+  ])("%s is refused by file and line", async (_, text, message) => {
+    await expect(read(text)).rejects.toMatchObject({ code: "config_invalid", message: expect.stringMatching(message) });
+  });
+
+  test("several lines that are wrong are all told, in their order", async () => {
+    const reading = read('nonsense = 1\njson = true\n"repair" = true\nread-timeout = "soon"\n');
+    await expect(reading).rejects.toMatchObject({
+      errors: [/:1: there is/, /:3: repair/, /:4: read-timeout/].map((line) => ({
+        code: "config_invalid",
+        message: expect.stringMatching(line),
+      })),
+    });
+  });
+
+  test("a value that does not fit names the file, not the flag", () => {
+    const file = new Map([["durability", "soon"]]);
+    expect(() => resolveOptions(["durability"], { ...none, file })).toThrow(/durability in config.toml/);
+  });
+});

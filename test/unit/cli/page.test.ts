@@ -1,0 +1,68 @@
+/** docs/reference/command-line.md says what the program does: its tables and commands are the program's own, and every example parses. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { commandTree, pageParts, tailOf, type NamedCommand } from "../../support/command-tree.ts";
+
+const path = resolve(import.meta.dirname, "../../../docs/reference/command-line.md");
+let leaves: NamedCommand[];
+
+beforeAll(async () => {
+  ({ leaves } = await commandTree());
+});
+
+test("the page has the program's own options, exit statuses and commands", async () => {
+  const page = readFileSync(path, "utf8");
+  let current = page;
+  for (const [name, text] of await pageParts()) {
+    const part = new RegExp(`(<!-- ${name} -->\n)[^]*?(\n<!-- end of ${name} -->)`);
+    expect(page, `docs/reference/command-line.md has the marks of ${name}`).toMatch(part);
+    current = current.replace(part, (_, begin: string, end: string) => `${begin}${text}${end}`);
+  }
+  if (process.env["SYNCLINE_UPDATE_DOCS"] !== undefined) writeFileSync(path, current);
+  const hint = "Bring it up to date: SYNCLINE_UPDATE_DOCS=1 npx vitest run cli-page";
+  expect(readFileSync(path, "utf8"), hint).toBe(current);
+});
+
+test("every command has a summary, examples of itself, and exit statuses", () => {
+  for (const named of leaves) {
+    const { examples, exits } = tailOf(named);
+    expect(named.command.description(), named.name).toMatch(/^\S.{10,}[^.]$/);
+    expect(examples.length, named.name).toBeGreaterThan(0);
+    expect(
+      examples.every((example) => example.includes(`syncline ${named.name}`)),
+      named.name,
+    ).toBe(true);
+    expect(exits.slice(0, 3), named.name).toEqual([0, 1, 2]);
+  }
+});
+
+describe("every example parses", () => {
+  test("in help and on the page", async () => {
+    const page = readFileSync(path, "utf8");
+    const onPage = [...page.matchAll(/```sh[^\n]*\n([^]*?)```/g)].flatMap((match) => (match[1] ?? "").split("\n"));
+    const examples = [...onPage, ...leaves.flatMap((named) => tailOf(named).examples)];
+    const commands = examples.flatMap(commandsIn);
+    expect(commands.length).toBeGreaterThan(40);
+    for (const words of commands) {
+      const { root, leaves: fresh } = await commandTree();
+      let ran = "";
+      for (const { name, command } of fresh) command.exitOverride().action(() => void (ran = name));
+      await root.parseAsync(words, { from: "user" });
+      expect(words.join(" "), "an example runs the command that it names").toMatch(new RegExp(`^${ran}\\b`));
+    }
+  });
+});
+
+/** The syncline commands in a line of shell, as words. Quotes stand around whole words only. */
+function commandsIn(line: string): string[][] {
+  const parts = line.replace(/(^|\s)#.*$/, "").split(/\|(?!\w)|&&|;|\$\(|\)/);
+  const commands = parts.map((part) => part.trim().replace(/^(\w+=\S* )+/, ""));
+  return commands.filter((command) => command.startsWith("syncline ")).map((command) => wordsOf(command).slice(1));
+}
+
+function wordsOf(command: string): string[] {
+  const beforeRedirection = command.split(/ [<>]/)[0] ?? "";
+  const words = beforeRedirection.match(/"[^"]*"|'[^']*'|\S+/g) ?? [];
+  return words.map((word) => word.replace(/^["'](.*)["']$/, "$1"));
+}

@@ -1,0 +1,266 @@
+/** Contents at their real sizes: what they are made of, and what edits of large files cost. */
+import { describe, expect, test } from "vitest";
+import { hasCode } from "../../../../../src/base/errors.ts";
+import { MAX_BLOCK_MADE } from "../../../../../src/base/limits.ts";
+import { BlockMiss } from "../../../../../src/blocks/block-store.ts";
+import type { Block } from "../../../../../src/blocks/block-store.ts";
+import { ChunkCache } from "../../../../../src/content/chunk-cache.ts";
+import { createContentConfig } from "../../../../../src/content/config.ts";
+import { editContent } from "../../../../../src/content/edit.ts";
+import { peekContent, readContent, streamContent } from "../../../../../src/content/read.ts";
+import { peekDataBytes, seekContent } from "../../../../../src/content/seek.ts";
+import { walkContent } from "../../../../../src/content/walk.ts";
+import type { ReadData } from "../../../../../src/content/segment.ts";
+import { inputOfStream, writeBytes, writeContent } from "../../../../../src/content/write.ts";
+import type { Content } from "../../../../../src/format/files/record.ts";
+import { failure } from "../../../../contract/block-store.ts";
+import { BlockMap } from "../../../../support/block-map.ts";
+import { noise } from "../../../../support/bytes.ts";
+import { EditedFile } from "../../../../support/edited-file.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const TiB = 1024 * GiB;
+const config = createContentConfig();
+
+test.each([
+  ["in one piece brings no memory along: its reader may have it", 512 * KiB, [undefined]],
+  ["in several brings the same two in turn", 2 * MiB, [0, 1, 0, 1]],
+])("a file that is read %s", async (_, size, expected) => {
+  const targets: (Uint8Array | undefined)[] = [];
+  const bytes = noise(size);
+  const read: ReadData = async (_epoch, offset, length, target) => {
+    targets.push(target);
+    target?.set(bytes.subarray(offset, offset + length));
+    return target?.subarray(0, length) ?? bytes.subarray(offset, offset + length);
+  };
+  const segments = [{ offset: 0, length: size, from: "data" as const, epoch: 1 }];
+  const source = new ChunkCache(new BlockMap(), { capacityBytes: 0 });
+  const blocks = new BlockMap();
+  const content = await editContent(source, blocks, config, { kind: "empty" }, 0, segments, size, read);
+  expect(content).toEqual(await writeBytes(new BlockMap(), config, bytes));
+  const memory = [...new Set(targets)];
+  expect(targets.map((target) => target && memory.indexOf(target))).toEqual(expected);
+});
+
+describe("what a content is made of", () => {
+  test("nothing, bytes in the record up to 512, one chunk, then a list", async () => {
+    const kinds = [0, 1, 512, 513, 16 * KiB, 300 * KiB].map(async (size) => {
+      return (await writeBytes(new BlockMap(), config, noise(size))).kind;
+    });
+    expect(await Promise.all(kinds)).toEqual(["empty", "inline", "inline", "chunk", "chunk", "list"]);
+  });
+
+  test("chunks are 64 KiB on average, 256 KiB above 64 MiB, and never longer than a block may be", async () => {
+    const bytes = noise(64 * MiB + 1);
+    const small = await chunkLengths(bytes.subarray(0, 64 * MiB));
+    const large = await chunkLengths(bytes);
+    expect(mean(small) / (64 * KiB)).toBeCloseTo(1, 1);
+    expect(mean(large) / (256 * KiB)).toBeCloseTo(1, 1);
+    expect(Math.max(...large)).toBeLessThanOrEqual(MAX_BLOCK_MADE);
+    expect(Math.min(...large.slice(0, -1))).toBeGreaterThan(64 * KiB);
+  });
+
+  test("a sparse file of a tebibyte is one block, and its end and its holes are found at once", async () => {
+    const blocks = new BlockMap();
+    const stretches = [TiB / 2, noise(1 * MiB), TiB / 2 - MiB];
+    const content = await writeContent(blocks, config, { size: TiB, stretches });
+    const source = new ChunkCache(blocks, { capacityBytes: 64 * MiB });
+    const seek = (offset: number, whence: "data" | "hole") => seekContent(source, content, TiB, offset, whence);
+    expect(await seek(0, "data")).toBe(TiB / 2);
+    expect(await seek(0, "hole")).toBe(0);
+    expect(await seek(TiB / 2 + 5, "hole")).toBe(TiB / 2 + MiB);
+    expect(await seek(TiB / 2 + MiB, "data")).toBeUndefined();
+    expect(await seek(TiB, "hole")).toBeUndefined();
+    expect(peekDataBytes(source, content, TiB)).toBe(MiB);
+    expect(blocks.putBytes).toBeLessThan(MiB + 2 * KiB);
+  });
+
+  test("a stream of unknown length is taken up to 64 MiB", async () => {
+    async function* stream(count: number) {
+      for (let index = 0; index < count; index++) yield new Uint8Array(MiB);
+    }
+    expect((await inputOfStream(stream(64))).size).toBe(64 * MiB);
+    expect(hasCode(await failure(inputOfStream(stream(65))), "limit_exceeded")).toBe(true);
+  });
+
+  test("bytes past the content are zeros, and content that is longer than its file is refused", async () => {
+    const blocks = new BlockMap();
+    const bytes = noise(300 * KiB);
+    const source = new ChunkCache(blocks, { capacityBytes: 4 * MiB });
+    const contents: [Content, number][] = [
+      [{ kind: "empty" }, 0],
+      [{ kind: "inline", bytes: bytes.subarray(0, 100) }, 100],
+      [await writeBytes(blocks, config, bytes.subarray(0, 16 * KiB)), 16 * KiB],
+      [await writeBytes(blocks, config, bytes), 300 * KiB],
+    ];
+    for (const [content, length] of contents) {
+      const read = await readContent(source, content, length + 10, 0, length + 20);
+      expect(Buffer.from(read)).toEqual(Buffer.concat([bytes.subarray(0, length), new Uint8Array(10)]));
+      if (length === 0) continue;
+      const refused = await failure(readContent(source, content, length - 1, 0, 10));
+      expect(hasCode(refused, "format_invalid")).toBe(true);
+    }
+  });
+});
+
+test("content that is shorter than its file is made whole by an edit, and a longer one is refused", async () => {
+  const blocks = new BlockMap();
+  const bytes = noise(300 * KiB);
+  const content = await writeBytes(blocks, config, bytes);
+  const source = new ChunkCache(blocks, { capacityBytes: 4 * MiB });
+  const file = new EditedFile(Buffer.concat([bytes, new Uint8Array(200 * KiB)])).write(7, Uint8Array.of(1));
+  const edit = (baseSize: number) => {
+    return editContent(source, blocks, config, content, baseSize, file.segments(), file.bytes.length, file.readData);
+  };
+  expect(await edit(500 * KiB)).toEqual(await writeBytes(new BlockMap(), config, file.bytes));
+  expect(hasCode(await failure(edit(299 * KiB)), "format_invalid")).toBe(true);
+});
+
+test.each([10, 300])(
+  "a source that has more than its %i KiB is an error, and nobody waits for its end",
+  async (size) => {
+    let asked = 0;
+    function* endless() {
+      for (; ; asked++) yield noise(64 * KiB, asked + 1);
+    }
+    const refused = await failure(writeContent(new BlockMap(), config, { size: size * KiB, stretches: endless() }));
+    expect(hasCode(refused, "internal")).toBe(true);
+    expect(asked).toBeLessThan(6);
+  },
+);
+
+test("a data file that ends too early is an error, not zeros", async () => {
+  const source = new ChunkCache(new BlockMap(), { capacityBytes: 4 * MiB });
+  const segments = [{ offset: 0, length: MiB, from: "data" as const, epoch: 3 }];
+  const short = async () => new Uint8Array(1_000);
+  const refused = await failure(
+    editContent(source, new BlockMap(), config, { kind: "empty" }, 0, segments, MiB, short),
+  );
+  expect(hasCode(refused, "state_corrupt")).toBe(true);
+});
+
+describe("reading", () => {
+  test("a miss names what the range needs, then what lies ahead", async () => {
+    const { blocks, content, bytes } = await largeFile();
+    const source = new ChunkCache(blocks, { capacityBytes: 64 * MiB });
+    const target = new Uint8Array(128 * KiB);
+    const misses: BlockMiss[] = [];
+    for (let read = -1; read < 0;) {
+      try {
+        read = peekContent(source, content, bytes.length, 20 * MiB, target.length, target, 4 * MiB);
+      } catch (error) {
+        if (!(error instanceof BlockMiss)) throw error;
+        misses.push(error);
+        await source.load(error.cids);
+      }
+    }
+    expect(Buffer.from(target).equals(bytes.subarray(20 * MiB, 20 * MiB + target.length))).toBe(true);
+    const chunks = misses.at(-1);
+    expect(misses.length).toBeLessThanOrEqual(4);
+    expect(chunks?.needed).toBeLessThanOrEqual(2);
+    expect(chunks?.cids.length).toBeGreaterThan(10);
+    blocks.forgetCounts();
+    peekContent(source, content, bytes.length, 20 * MiB, 4 * MiB, new Uint8Array(4 * MiB));
+    expect(blocks.requests).toBe(0);
+  });
+
+  test("many readers of one chunk fetch it once", async () => {
+    const { blocks, content, bytes } = await largeFile();
+    const source = new ChunkCache(blocks, { capacityBytes: 64 * MiB });
+    const reads = Array.from({ length: 20 }, () => readContent(source, content, bytes.length, 5 * MiB, 1_000));
+    await Promise.all(reads);
+    expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
+  });
+
+  test("the whole file streams through a cache smaller than it, each block fetched once", async () => {
+    const { blocks, content, bytes } = await largeFile();
+    const source = new ChunkCache(blocks, { capacityBytes: 24 * MiB });
+    let at = 0;
+    for await (const piece of streamContent(source, content, bytes.length)) {
+      if (!Buffer.from(piece).equals(bytes.subarray(at, at + piece.length))) break;
+      at += piece.length;
+      expect(source.heldBytes).toBeLessThan(40 * MiB);
+    }
+    expect(at).toBe(bytes.length);
+    expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
+    expect(blocks.requests).toBeLessThan(60);
+  });
+});
+
+describe("the cost of an edit follows the edit", () => {
+  test("one byte overwritten in the middle: a few chunks read, one uploaded", async () => {
+    const cost = await editCost((file) => file.write(33 * MiB, Uint8Array.of(1)));
+    expect(cost.chunksRead).toBeLessThanOrEqual(4);
+    expect(cost.uploaded).toBeLessThanOrEqual(400 * KiB);
+  });
+
+  test("one byte inserted: at most 400 KB uploaded, whatever follows it", async () => {
+    for (const at of [10, 20 * MiB + 7, 50 * MiB + 1]) {
+      const cost = await editCost((file) => file.insert(at, Uint8Array.of(1)));
+      expect(cost.uploaded).toBeLessThanOrEqual(400_000);
+    }
+  });
+
+  test("a kilobyte appended: only the end is read", async () => {
+    const cost = await editCost((file) => file.write(file.bytes.length, noise(1_000)));
+    expect(cost.chunksRead).toBeLessThanOrEqual(3);
+    expect(cost.uploaded).toBeLessThanOrEqual(700 * KiB);
+  });
+
+  test("two bytes far apart: what lies between is not read", async () => {
+    const cost = await editCost((file) => file.write(MiB, Uint8Array.of(1)).write(60 * MiB, Uint8Array.of(1)));
+    expect(cost.chunksRead).toBeLessThanOrEqual(8);
+    expect(cost.uploaded).toBeLessThanOrEqual(800 * KiB);
+  });
+
+  test("a size that crosses 64 MiB cuts the whole file anew", async () => {
+    const cost = await editCost((file) => file.truncate(40 * MiB));
+    expect(cost.chunksRead).toBeGreaterThan(100);
+  });
+});
+
+const FILE_BYTES = 70 * MiB;
+
+let made: { bytes: Uint8Array; content: Content; blocks: BlockMap } | undefined;
+
+/** One file for all tests here; its blocks under fresh counts. */
+async function largeFile(): Promise<{ bytes: Uint8Array; content: Content; blocks: BlockMap }> {
+  if (made === undefined) {
+    const [bytes, blocks] = [noise(FILE_BYTES, 9), new BlockMap()];
+    made = { bytes, content: await writeBytes(blocks, config, bytes), blocks };
+  }
+  made.blocks.forgetCounts();
+  return made;
+}
+
+/** Edits the file, compares with writing it whole, and counts: chunks read, bytes of blocks that were not there. */
+async function editCost(edit: (file: EditedFile) => void): Promise<{ chunksRead: number; uploaded: number }> {
+  const { bytes, content, blocks } = await largeFile();
+  const file = new EditedFile(bytes);
+  edit(file);
+  const fresh = new BlockMap();
+  const sink = { put: (block: Block) => (blocks.held.has(block.cid) ? undefined : fresh.put(block)) };
+  const source = new ChunkCache(blocks, { capacityBytes: 16 * MiB });
+  const { length } = file.bytes;
+  const edited = await editContent(source, sink, config, content, bytes.length, file.segments(), length, file.readData);
+  const chunksRead = blocks.reads.filter((cid) => cid.startsWith("bafkr4i")).length;
+  expect(edited).toEqual(await writeBytes(new BlockMap(), config, file.bytes));
+  return { chunksRead, uploaded: fresh.putBytes };
+}
+
+async function chunkLengths(bytes: Uint8Array): Promise<number[]> {
+  const blocks = new BlockMap();
+  const content = await writeBytes(blocks, config, bytes);
+  const lengths: number[] = [];
+  const source = new ChunkCache(blocks, { capacityBytes: MiB });
+  for await (const { kind, length } of walkContent(source, content, bytes.length)) {
+    if (kind === "chunk") lengths.push(length);
+  }
+  return lengths;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

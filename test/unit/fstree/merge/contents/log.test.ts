@@ -1,0 +1,88 @@
+/** Appends to a log on both sides: whole lines of both, at the cost of the tails. */
+import { describe, expect, test } from "vitest";
+import { mergeLogs } from "../../../../../src/fstree/merge/contents/log.ts";
+import { ChunkCache } from "../../../../../src/content/chunk-cache.ts";
+import { readContent } from "../../../../../src/content/read.ts";
+import { writeBytes } from "../../../../../src/content/write.ts";
+import type { FileRecord } from "../../../../../src/format/files/record.ts";
+import { BlockMap } from "../../../../support/block-map.ts";
+import { createMergeContext } from "../../../../support/merge-context.ts";
+
+const blocks = new BlockMap();
+const MiB = 1024 * 1024;
+
+describe("appends on both sides of a log", () => {
+  test("of many chunks are merged without reading the log again", async () => {
+    const base = Buffer.from(lines("base", 4 * MiB));
+    const [winner, loser] = [Buffer.from(lines("winner", 300)), Buffer.from(lines("loser", 90_000))];
+    const sides = await Promise.all([base, Buffer.concat([base, winner]), Buffer.concat([base, loser])].map(logOf));
+    blocks.forgetCounts();
+    const merged = await merge(sides);
+    expect(blocks.readBytes).toBeLessThan(MiB);
+    expect(Buffer.concat([base, winner, loser]).equals(await bytesOf(merged))).toBe(true);
+  });
+
+  test("put the loser's lines behind the winner's", async () => {
+    expect(await mergeTexts("0\n", "0\nw\n", "0\nl")).toBe("0\nw\nl");
+    expect(await mergeTexts("", "w\n", "l\n")).toBe("w\nl\n");
+  });
+
+  test("are refused where a line would be torn", async () => {
+    expect(await mergeTexts("0", "0w\n", "0l\n")).toBeUndefined();
+    expect(await mergeTexts("0\n", "0\nw", "0\nl\n")).toBeUndefined();
+  });
+
+  test("are none when a side did more than append", async () => {
+    expect(await mergeTexts("0\n", "1\nw\n", "0\nl\n")).toBe("not appended");
+    expect(await mergeTexts("0\n1\n", "0\n1\nw\n", "0\n")).toBe("not appended");
+    const long = lines("base", MiB);
+    expect(await mergeTexts(long, `${long}w\n`, `x${long.slice(1)}l\n`)).toBe("not appended");
+    expect(await mergeTexts(long, `${long.slice(0, -2)}x\nw\n`, `${long}l\n`)).toBe("not appended");
+  });
+});
+
+async function mergeTexts(...texts: readonly string[]): Promise<string | undefined> {
+  const merged = await merge(await Promise.all(texts.map((text) => logOf(Buffer.from(text)))));
+  return typeof merged === "object" ? (await bytesOf(merged)).toString() : merged;
+}
+
+function merge(sides: readonly FileRecord[]): ReturnType<typeof mergeLogs> {
+  const [base, winner, loser] = sides;
+  if (base === undefined || winner === undefined || loser === undefined) return Promise.resolve(undefined);
+  return mergeLogs(context(), base, winner, loser);
+}
+
+/** With nothing in memory yet. */
+function context() {
+  return { ...createMergeContext(blocks), content: new ChunkCache(blocks, { capacityBytes: 16 * MiB }) };
+}
+
+async function bytesOf(merged: Awaited<ReturnType<typeof mergeLogs>>): Promise<Buffer> {
+  if (typeof merged !== "object") return Buffer.from(String(merged));
+  return Buffer.from(await readContent(context().content, merged.content, merged.size, 0, merged.size));
+}
+
+async function logOf(bytes: Uint8Array): Promise<FileRecord> {
+  const { contentConfig } = createMergeContext();
+  return {
+    type: "file",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: bytes.length,
+    mtimeNs: 0n,
+    ctimeNs: 0n,
+    rdev: 0,
+    xattrs: new Map(),
+    content: await writeBytes(blocks, contentConfig, bytes),
+    target: "",
+    conflict: undefined,
+    unknown: new Map(),
+  };
+}
+
+/** Numbered lines of about so many bytes. */
+function lines(label: string, bytes: number): string {
+  const count = Math.ceil(bytes / (label.length + 10));
+  return Array.from({ length: count }, (_, at) => `${label} ${String(at).padStart(8, "0")}\n`).join("");
+}

@@ -1,0 +1,81 @@
+/** Merged JSON, TOML and YAML: lines that fit together must still be one document, in which no mapping has a key twice. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { FileName } from "../../../../../src/base/ids.ts";
+import { repeatedJsonKeys } from "../../../../../src/fstree/merge/contents/json-keys.ts";
+import { KeyPaths } from "../../../../../src/fstree/merge/contents/repeated-keys.ts";
+import { isSound } from "../../../../../src/fstree/merge/contents/structured-text.ts";
+import { repeatedYamlKeys } from "../../../../../src/fstree/merge/contents/yaml-keys.ts";
+
+const sound = (name: string, merged: string, winner: string, loser = winner) =>
+  isSound([name as FileName], merged, winner, loser);
+
+describe("a merge in which one key stands twice that each side has once is a conflict", () => {
+  test.each([
+    ["f.json", '{"a":{"k":1},\n"b":2,\n"a":3}', '{"a":{"k":1},\n"b":2}'],
+    ["f.JSON", String.raw`{"a": 1, "\u0061": 2}`, '{"a": 1}'],
+    ["f.json", '[{"a": 1, "b": [{}], "a": 2}]', '[{"a": 1}]'],
+    ["f.toml", "a = 1\nb = 2\na = 3\n", "a = 1\nb = 2\n"],
+    ["f.toml", "[t]\na = 1\n[u]\n[t]\n", "[t]\na = 1\n"],
+    ["f.yaml", "a: 1\nb: 2\na: 3\n", "a: 1\nb: 2\n"],
+    ["f.yml", "s:\n  - a: 1\n    b: 2\n    a: 3\n", "s:\n  - a: 1\n    b: 2\n"],
+    ["f.yml", "k:\n- a: 1\n- b: 2\nk: 3\n", "k:\n- a: 1\n"],
+    ["f.yaml", "a: |\n  a: 1\n  a: 2\nb: 1\n'a': 2\n", "a: 1\n"],
+  ])("%s %j", async (name, merged, side) => {
+    expect(await sound(name, side, side)).toBe(true);
+    expect(await sound(name, merged, side)).toBe(false);
+    expect(await sound("f.txt", merged, side)).toBe(true);
+  });
+});
+
+test("one key in several mappings is no key twice", async () => {
+  expect(await sound("f.json", '{"a":{"a":1},"b":[{"a":1},{"a":"a\\"a"}]}', "{}")).toBe(true);
+  expect(await sound("f.toml", "a = 1\n[t]\na = 1\n[[l]]\na = 1\n[[l]]\na = 2\n", "")).toBe(true);
+  const yaml =
+    "# c\na:\n  a: 1\nb:\n  - a: {a: 1}\n    c: [x, y]\n  - a: &x >-\n      a: 1\n      a: 2\n---\na: 'it: is'\n";
+  expect(await sound("f.yaml", yaml, "")).toBe(true);
+});
+
+test("a key that a side had twice already may stay twice, but not become more", async () => {
+  const twice = '{"a": 1,\n"a": 2,\n"b": 3}';
+  expect(await sound("f.json", twice.replace("3", "4"), '{"a": 1}', twice)).toBe(true);
+  expect(await sound("f.json", twice.replace('"b"', '"a"'), twice)).toBe(false);
+  expect(await sound("f.yaml", "a: 1\na: 2\nb: 1\n", "a: 1\na: 2\n")).toBe(true);
+});
+
+test("what does not parse, and YAML of which nobody can tell, is a conflict", async () => {
+  for (const text of ["{", '{"a": 1,}', "[1] []"]) expect(await sound("f.json", text, "{}")).toBe(false);
+  for (const text of ["a = ", "a = 1 b = 2", "= 1"]) expect(await sound("f.toml", text, "")).toBe(false);
+  for (const text of [
+    "a: {\n  b: 1 }",
+    'a: "b\n  c"',
+    "a: b\n  c",
+    "? a\n: b",
+    "a:\n\tb: 1",
+    "%YAML 1.2\n---\n",
+    "a:\n    b: 1\n  c: 2",
+    `a: ${"x".repeat(20_000)}`,
+  ])
+    expect(await sound("f.yaml", text, "")).toBe(false);
+});
+
+test("JSON of any shape repeats no key, and one more of a key that it has is found", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 }), (value, object) => {
+      expect(repeatedJsonKeys(JSON.stringify(value, null, 1), new KeyPaths()).size).toBe(0);
+      const [key = ""] = Object.keys(JSON.parse(JSON.stringify(object)) as object);
+      const more = `[0, ${JSON.stringify(object).slice(0, -1)}, ${JSON.stringify(key)}: 1}]`;
+      expect(repeatedJsonKeys(more, new KeyPaths()).size).toBe(1);
+    }),
+  );
+});
+
+test("a megabyte of nesting, of one key, or of one line is looked at once", () => {
+  const MiB = 1 << 20;
+  const deep = '{"a":'.repeat(MiB / 8) + "1" + "}".repeat(MiB / 8);
+  expect(repeatedJsonKeys(deep, new KeyPaths()).size).toBe(0);
+  expect(repeatedJsonKeys(`{${'"a":1,'.repeat(MiB / 8)}"a":1}`, new KeyPaths()).size).toBe(1);
+  expect(repeatedYamlKeys("a: 1\n".repeat(MiB / 8), new KeyPaths())?.size).toBe(1);
+  expect(repeatedYamlKeys("- ".repeat(MiB / 2), new KeyPaths())).toBeUndefined();
+  expect(repeatedYamlKeys(`${"- ".repeat(4_000)}a: 1\n`.repeat(100), new KeyPaths())?.size).toBe(0);
+});

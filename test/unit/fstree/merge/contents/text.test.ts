@@ -1,0 +1,156 @@
+/** Line merges: clean where an unchanged line lies between the sides, refused wherever anything could go wrong. */
+import { describe, expect, test } from "vitest";
+import * as fc from "fast-check";
+import type { FileName } from "../../../../../src/base/ids.ts";
+import { mergeText, mergeTexts } from "../../../../../src/fstree/merge/contents/text.ts";
+import { readContent } from "../../../../../src/content/read.ts";
+import { writeBytes } from "../../../../../src/content/write.ts";
+import { newRecord } from "../../../../../src/format/files/record.ts";
+import type { FileRecord } from "../../../../../src/format/files/record.ts";
+import { createMergeContext } from "../../../../support/merge-context.ts";
+
+describe("a line merge", () => {
+  test("takes both sides' changes when a line lies between them", () => {
+    expect(mergeText("1\n2\n3\n", "W\n2\n3\n", "1\n2\nL\n")).toBe("W\n2\nL\n");
+  });
+
+  test("is refused when changes touch, even without a line in common", () => {
+    expect(mergeText("1\n2\n3\n", "W\n2\n3\n", "1\nL\n3\n")).toBeUndefined();
+    expect(mergeText("1\n2\n", "1\nW\n2\n", "1\nL\n2\n")).toBeUndefined();
+    expect(mergeText("1\n2\n3\n", "1\nW\n2\n3\n", "1\n3\n")).toBeUndefined();
+  });
+
+  test("counts a change that both made once, wherever it stands", () => {
+    expect(mergeText("1\n2\n3\n4\n5\n", "S\n2\nW\n4\n5\n", "S\n2\n3\n4\nL\n")).toBe("S\n2\nW\n4\nL\n");
+    expect(mergeText("1\n2\n3\n", "1\n3\nS\n", "1\n3\nS\n")).toBe("1\n3\nS\n");
+  });
+
+  test("is refused when a file has two kinds of line endings, or the sides have different ones", () => {
+    expect(mergeText("1\r\n2\r\n3\r\n", "W\r\n2\r\n3\r\n", "1\r\n2\r\nL\r\n")).toBe("W\r\n2\r\nL\r\n");
+    expect(mergeText("1\n2\n3\n", "1\r\n2\r\n3\r\n", "1\n2\nL\n")).toBeUndefined();
+    expect(mergeText("1\n2\n3\r\n", "W\n2\n3\r\n", "1\n2\nL\r\n")).toBeUndefined();
+    expect(mergeText("1\r2\r3\r", "W\r2\r3\r", "1\r2\rL\r")).toBe("W\r2\rL\r");
+  });
+
+  test("keeps a last line without newline last", () => {
+    expect(mergeText("1\n2\n3", "W\n2\n3", "1\n2\n3\n")).toBe("W\n2\n3\n");
+    expect(mergeText("1\n2\n3", "W\n2\n3", "1\n2\nL")).toBe("W\n2\nL");
+    expect(mergeText("1\n2\n3", "1\n2\n3\nW", "0\n1\n2\n3")).toBe("0\n1\n2\n3\nW");
+  });
+
+  test("of thousands of lines that repeat takes no longer than a moment", () => {
+    const base: string[] = Array.from({ length: 13_000 }, (_, at) => (at % 3 === 0 ? "  {\n" : "  },\n"));
+    const winner = ["W\n", ...base.slice(1, -2), "W\n", ...base.slice(-1)].join("");
+    const loser = base.toSpliced(6_000, 1, "L\n");
+    const both = ["W\n", ...loser.slice(1, -2), "W\n", ...loser.slice(-1)].join("");
+    expect(mergeText(base.join(""), winner, loser.join(""))).toBe(both);
+  });
+
+  test("of which one side wrote almost everything anew counts that as one change", () => {
+    const base = Array.from({ length: 10_000 }, (_, at) => `${at}\n`);
+    const winner = [...base.slice(0, 9_000).map((line) => `w${line}`), ...base.slice(9_000)].join("");
+    expect(mergeText(base.join(""), winner, `${base.join("")}L\n`)).toBe(`${winner}L\n`);
+    expect(mergeText(base.join(""), winner, base.toSpliced(5_000, 1, "L\n").join(""))).toBeUndefined();
+  });
+
+  test("of thousands of lines takes no longer than a moment, or is refused", () => {
+    const lines = (count: number, line: (at: number) => string) =>
+      Array.from({ length: count }, (_, at) => `${line(at)}\n`).join("");
+    const base = lines(60_000, String);
+    expect(mergeText(base, `W\n${base}`, `${base}L\n`)).toBe(`W\n${base}L\n`);
+    expect(
+      mergeText(
+        base,
+        lines(60_000, (at) => `w${at}`),
+        `${base}L\n`,
+      ),
+    ).toBeUndefined();
+    expect(
+      mergeText(
+        lines(60_000, () => ""),
+        lines(59_999, () => ""),
+        lines(60_001, () => ""),
+      ),
+    ).toBeUndefined();
+  });
+});
+
+describe("a line merge of files", () => {
+  const sides = (mark: string) => [`1${mark}\n2\n3\n`, `1${mark}\n2\n3\nW\n`, `L\n1${mark}\n2\n3\n`];
+
+  test("keeps every byte of what is UTF-8, also a byte order mark", async () => {
+    const marked = ["1\n2\n3\n", "1\n2\n3\nW\n", "1\nL\n3\n"].map((text) => `\xef\xbb\xbf${text}`);
+    expect(await mergeFiles(marked)).toBe("\xef\xbb\xbf1\nL\n3\nW\n");
+    expect(await mergeFiles(sides("\xc3\xa4"))).toBe("L\n1\xc3\xa4\n2\n3\nW\n");
+  });
+
+  test("is refused where a file has a NUL, or is not UTF-8", async () => {
+    for (const mark of ["\0", "\xff", "\xc3"]) expect(await mergeFiles(sides(mark))).toBeUndefined();
+  });
+
+  test("is refused where one of the three is longer than the policy allows", async () => {
+    const line = "4\n".repeat(100);
+    const long = [
+      [`1\n2\n3\n${line}`, "1\n2\n3\n", `0\n1\n2\n3\n${line}`],
+      ["1\n2\n3\n", `1\n2\n3\n${line}`, "L\n1\n2\n3\n"],
+      ["1\n2\n3\n", "L\n1\n2\n3\n", `1\n2\n3\n${line}`],
+    ];
+    for (const versions of long) {
+      const most = Math.max(...versions.map(({ length }) => length));
+      expect(await mergeFiles(versions, most)).toBeDefined();
+      expect(await mergeFiles(versions, most - 1)).toBeUndefined();
+    }
+  });
+
+  /** Bytes as characters. */
+  async function mergeFiles(versions: readonly string[], textBytes = 1 << 20): Promise<string | undefined> {
+    const made = createMergeContext();
+    const context = { ...made, policy: { ...made.policy, textBytes } };
+    const plain = newRecord("file", { mode: 0o644, uid: 0, gid: 0, timeNs: 1n });
+    const files: FileRecord[] = [];
+    for (const version of versions) {
+      const bytes = Buffer.from(version, "latin1");
+      const content = await writeBytes(context.sink, context.contentConfig, bytes);
+      files.push({ ...plain, content, size: bytes.length });
+    }
+    const [base = plain, winner = plain, loser = plain] = files;
+    const merged = await mergeTexts(context, ["f.txt" as FileName], base, winner, loser);
+    if (merged === undefined) return undefined;
+    return Buffer.from(await readContent(context.content, merged.content, merged.size, 0, merged.size)).toString(
+      "latin1",
+    );
+  }
+});
+
+describe("line merges of any texts", () => {
+  const text = fc.array(fc.constantFrom("a\n", "b\n", "c\n", "d\n"), { maxLength: 12 }).map((lines) => lines.join(""));
+
+  test("do not depend on which side is which", () => {
+    fc.assert(
+      fc.property(text, text, text, (base, x, y) => {
+        expect(mergeText(base, x, y)).toBe(mergeText(base, y, x));
+      }),
+    );
+  });
+
+  test("with a side that changed nothing, or the same, give the other side", () => {
+    fc.assert(
+      fc.property(text, text, (base, x) => {
+        expect(mergeText(base, x, base)).toBe(x);
+        expect(mergeText(base, x, x)).toBe(x);
+      }),
+    );
+  });
+
+  test("have every line that a side added", () => {
+    fc.assert(
+      fc.property(text, fc.nat(11), fc.nat(11), (base, i, j) => {
+        const lines = base.match(/.*\n/g) ?? [];
+        const merged = mergeText(base, lines.toSpliced(i, 0, "W\n").join(""), lines.toSpliced(j, 0, "L\n").join(""));
+        if (merged === undefined) return;
+        expect(merged.replace("W\n", "").replace("L\n", "")).toBe(base);
+        expect([merged.includes("W\n"), merged.includes("L\n")]).toEqual([true, true]);
+      }),
+    );
+  });
+});

@@ -1,0 +1,113 @@
+/** Fields of a record, three-way: each side's own change stands, and the winner's on a tie. */
+import { describe, expect, test } from "vitest";
+import type { FileId, WriterId } from "../../../../src/base/ids.ts";
+import { MAX_XATTR_BYTES } from "../../../../src/base/limits.ts";
+import { mergeRecords } from "../../../../src/fstree/merge/fields.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
+import { linkLongValues } from "../../../../src/format/blocks/linked-value.ts";
+import type { FileRecord } from "../../../../src/format/files/record.ts";
+import { BlockMap } from "../../../support/block-map.ts";
+
+const blocks = new BlockMap();
+
+const plain: FileRecord = {
+  type: "file",
+  mode: 0o644,
+  uid: 1,
+  gid: 1,
+  size: 0,
+  mtimeNs: 1n,
+  ctimeNs: 1n,
+  rdev: 0,
+  xattrs: new Map(),
+  content: { kind: "empty" },
+  target: "",
+  conflict: undefined,
+  unknown: new Map(),
+};
+
+describe("fields", () => {
+  test("that one side changed are that side's, and the winner's where both did", async () => {
+    const winner = { ...plain, mode: 0o600, uid: 2 };
+    const loser = { ...plain, mode: 0o700, gid: 2 };
+    expect(await merge(plain, winner, loser)).toEqual({ ...plain, mode: 0o600, uid: 2, gid: 2 });
+  });
+
+  test("that only the loser changed are the loser's, each by itself", async () => {
+    for (const change of [{ mode: 0o600 }, { uid: 2 }, { gid: 2 }, { mtimeNs: 2n }, { ctimeNs: 2n }])
+      expect(await merge(plain, { ...plain }, { ...plain, ...change })).toEqual({ ...plain, ...change });
+  });
+
+  test("of what both sides created are the winner's", async () => {
+    const winner = { ...plain, mode: 0o600 };
+    expect(await merge(undefined, winner, { ...plain, gid: 2 })).toEqual(winner);
+  });
+
+  test("mtime follows the content that survives", async () => {
+    const winner = { ...plain, mtimeNs: 5n };
+    const loser = { ...plain, size: 1, mtimeNs: 3n };
+    const merged = await mergeRecords(blocks, plain, winner, loser, { of: loser, mtimeNs: 3n, conflict: false });
+    expect(merged).toMatchObject({ size: 1, mtimeNs: 3n });
+    expect((await merge(plain, winner, plain)).mtimeNs).toBe(5n);
+  });
+
+  test("the origin of a copy is one field", async () => {
+    const origin = { of: "01".repeat(16) as FileId, writer: "02".repeat(16) as WriterId, epoch: 3 };
+    const copy = { ...plain, conflict: origin };
+    expect((await merge({ ...copy }, { ...plain }, { ...plain, conflict: { ...origin } })).conflict).toBeUndefined();
+    expect((await merge(plain, { ...plain }, copy)).conflict).toEqual(origin);
+  });
+});
+
+describe("extended attributes", () => {
+  test("are merged one by one, removals too", async () => {
+    const base = withXattrs({ a: "1", b: "1", c: "1" });
+    const winner = withXattrs({ a: "2", c: "1", d: "w" });
+    const loser = withXattrs({ a: "3", b: "1", d: "l", e: "1" });
+    expect(await merge(base, winner, loser)).toEqual(withXattrs({ a: "2", d: "w", e: "1" }));
+  });
+
+  test("are read from their blocks when both sides changed long ones", async () => {
+    const [base, winner, loser] = [{ a: "1" }, { a: "1", w: "w".repeat(600) }, { a: "1", l: "l".repeat(600) }].map(
+      (xattrs) =>
+        linkLongValues(withXattrs(xattrs), (bytes) => {
+          const cid = cidOf("dag-cbor", bytes);
+          blocks.put({ cid, bytes });
+          return cid;
+        }),
+    );
+    const merged = await merge(base, winner ?? plain, loser ?? plain);
+    expect(merged).toEqual(withXattrs({ a: "1", l: "l".repeat(600), w: "w".repeat(600) }));
+    expect((await merge(base, winner ?? plain, base ?? plain)).xattrs).toBe(winner?.xattrs);
+  });
+
+  test("are all the winner's when both sides' would not fit", async () => {
+    const winner = withXattrs({ w: "w".repeat(MAX_XATTR_BYTES - 100) });
+    expect(await merge(plain, winner, withXattrs({ l: "l".repeat(200) }))).toEqual(winner);
+  });
+});
+
+describe("fields of later versions", () => {
+  test("are merged by their tags, as bytes", async () => {
+    const winner = { ...plain, unknown: new Map([[40, Uint8Array.of(1)]]) };
+    const loser = { ...plain, unknown: new Map([[41, Uint8Array.of(2)]]) };
+    expect((await merge(plain, winner, loser)).unknown).toEqual(new Map([...winner.unknown, ...loser.unknown]));
+  });
+
+  test("are all the winner's when both sides' could outgrow a row", async () => {
+    const winner = { ...plain, unknown: new Map([[40, new Uint8Array(400)]]) };
+    const loser = { ...plain, unknown: new Map([[41, new Uint8Array(400)]]) };
+    expect((await merge(plain, winner, loser)).unknown).toEqual(winner.unknown);
+  });
+});
+
+function merge(base: FileRecord | undefined, winner: FileRecord, loser: FileRecord): Promise<FileRecord> {
+  return mergeRecords(blocks, base, winner, loser, { of: winner, mtimeNs: undefined, conflict: false });
+}
+
+function withXattrs(xattrs: Record<string, string>): FileRecord {
+  return {
+    ...plain,
+    xattrs: new Map(Object.entries(xattrs).map(([name, value]) => [name, Uint8Array.from(Buffer.from(value))])),
+  };
+}

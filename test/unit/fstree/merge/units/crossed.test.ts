@@ -1,0 +1,156 @@
+/**
+ * Files of a unit that have names outside of it, directories above it that others removed, damaged names in it: what lies outside stays
+ * where it is, whichever side gives way, and who writes in the unit finds it.
+ */
+import { expect, test } from "vitest";
+import { ROOT_ID } from "../../../../../src/base/ids.ts";
+import type { FileId, FileName } from "../../../../../src/base/ids.ts";
+import { dentryKey } from "../../../../../src/format/files/keys.ts";
+import { encodeDentry } from "../../../../../src/format/files/rows.ts";
+import { Attacker } from "../../../../support/attacker.ts";
+import { filesOf, inOrder, sorted, whileSwapping, world, write } from "../../../../support/unit-world.ts";
+
+const REPOSITORY = { ".git/head": "base", ".git/objects/base": "base", ".git/objects/pack/base": "base" };
+const BASE = { head: "base", "objects/base": "base", "objects/pack/base": "base" };
+const WINNERS: [who: string, seeds: { a: number; b: number }][] = [
+  ["others win", { a: 12, b: 11 }],
+  ["others lose", { a: 11, b: 12 }],
+];
+
+test.each(WINNERS)(
+  "a file that one side links into a repository that both change stays where it was: %s",
+  async (_, seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ ...REPOSITORY, saved: "saved" });
+    await a.mount.link("saved", ".git/linked");
+    await write(a, { ".git/made": "made" });
+    await a.mount.link(".git/made", "made");
+    await write(b, { ".git/objects/b": "b" });
+    await a.flush();
+    await b.flush();
+    const { repositories, others } = await settle();
+    expect(others).toEqual({ made: "made", saved: "saved" });
+    expect(repositories).toEqual(
+      inOrder([
+        { ...BASE, linked: "saved", made: "made" },
+        { ...BASE, "objects/b": "b" },
+      ]),
+    );
+  },
+);
+
+test.each(WINNERS)(
+  "what others link into a repository stays where it was for who writes in that while an epoch is on its way: %s",
+  async (_, seeds) => {
+    const { remote, a, b, start, settle } = await world(seeds);
+    await start({ ...REPOSITORY, saved: "saved" });
+    await write(b, { note: "b" });
+    await a.mount.link("saved", ".git/linked");
+    await write(a, { ".git/made": "made" });
+    await a.mount.link(".git/made", "made");
+    await a.flush();
+    await whileSwapping(remote, b, () => write(b, { ".git/objects/b": "b" }));
+    expect(sorted(await filesOf(b)).others).toEqual({ made: "made", note: "b", saved: "saved" });
+    const { repositories, others } = await settle();
+    expect(others).toEqual({ made: "made", note: "b", saved: "saved" });
+    expect(repositories).toEqual(
+      inOrder([
+        { ...BASE, linked: "saved", made: "made" },
+        { ...BASE, "objects/b": "b" },
+      ]),
+    );
+  },
+);
+
+test.each(WINNERS)(
+  "what is written to an open file that others moved into a repository, which changed here, is not lost: %s",
+  async (_, seeds) => {
+    const { remote, a, b, start, settle } = await world(seeds);
+    await start({ ...REPOSITORY, saved: "saved" });
+    const { ino } = await b.mount.stat("saved");
+    await write(b, { note: "b" });
+    await a.mount.rename("saved", ".git/saved");
+    await a.flush();
+    await whileSwapping(remote, b, () => write(b, { ".git/objects/b": "b" }));
+    b.vfs.setAttributes(ino, { size: 0 });
+    b.vfs.write(ino, 0, Buffer.from("through the open file"));
+    b.vfs.commit();
+    b.mount.dropCaches();
+    await settle();
+    expect(Object.values(await filesOf(b))).toContain("through the open file");
+  },
+);
+
+test("a repository that others removed stays for who writes in it while an epoch is on its way", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start({ ...REPOSITORY, "work/app.db": "base", "work/app.db-wal": "base", "work/note": "base" });
+  await write(b, { note: "b" });
+  const removed = ["work/app.db", "work/app.db-wal", "work/note", ...Object.keys(REPOSITORY)];
+  for (const path of removed) await a.mount.unlink(path);
+  for (const path of ["work", ".git/objects/pack", ".git/objects", ".git"]) await a.mount.removeDirectory(path);
+  await a.flush();
+  const ours = { ".git/objects/b": "b", "work/app.db-wal": "b" };
+  await whileSwapping(remote, b, () => write(b, ours));
+  const wanted = { ...REPOSITORY, "work/app.db": "base", note: "b", ...ours };
+  expect(await filesOf(b)).toEqual(wanted);
+  await b.restart();
+  expect(await filesOf(b)).toEqual(wanted);
+  await settle();
+  expect(await filesOf(b)).toEqual(wanted);
+});
+
+test("a name in a database that leads to nothing does not hold up an epoch that is published", async () => {
+  const { remote, b, start } = await world();
+  await start({ "app.db": "base" });
+  await write(b, { note: "b" });
+  remote.faults.push("committed-unseen");
+  await whileSwapping(remote, b, async () => void (remote.unreachable = true));
+  remote.unreachable = false;
+  const row = encodeDentry({ kind: "reference", type: "file", id: "ab".repeat(16) as FileId }, () => {
+    throw new Error("no long values here");
+  });
+  const attacker = await Attacker.start(remote, 7);
+  await attacker.publish([{ key: dentryKey(ROOT_ID, "app.db-wal" as FileName), ...row }]);
+  await b.flush();
+  expect([b.trouble, b.vfs.heldEpochs]).toEqual([undefined, []]);
+});
+
+test("what others rename within a database is there by its old name for who writes in it, whatever they put there", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start({ "app.db": "base", "app.db-shm": "base", "app.db-wal": "base" });
+  await write(b, { note: "b" });
+  await a.mount.rename("app.db-shm", "app.db-wal");
+  await write(a, { "app.db-shm": "a", "app.db": "a" });
+  await a.flush();
+  await whileSwapping(remote, b, () => write(b, { "app.db": "b" }));
+  const { databases } = await settle();
+  expect(databases).toEqual(
+    inOrder([
+      { "": "a", "-shm": "a", "-wal": "base" },
+      { "": "b", "-shm": "base", "-wal": "base" },
+    ]),
+  );
+});
+
+test.each(WINNERS)(
+  "a database's file that one side links into a repository is in each of the units that stay as their side left it: %s",
+  async (_, seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ ".git/head": "base", "app.db": "base", "app.db-wal": "base" });
+    await a.mount.link("app.db", ".git/linked");
+    await write(a, { "app.db": "a" });
+    await b.mount.unlink(".git/head");
+    await b.mount.removeDirectory(".git");
+    await write(b, { "app.db": "b" });
+    await a.flush();
+    await b.flush();
+    const { databases, repositories } = await settle();
+    expect(repositories).toEqual([{ head: "base", linked: "a" }]);
+    expect(databases).toEqual(
+      inOrder([
+        { "": "a", "-wal": "base" },
+        { "": "b", "-wal": "base" },
+      ]),
+    );
+  },
+);

@@ -1,0 +1,239 @@
+/**
+ * An epoch whose base a collection took, with contents that nobody has any more: it is published all the same, no saved byte is lost, and
+ * nothing refers to what is gone.
+ */
+import { describe, expect, test } from "vitest";
+import { nameToText } from "../../../../src/base/names.ts";
+import type { Bucket } from "../../../../src/bucket/bucket.ts";
+import type { ContentChange } from "../../../../src/fstree/change-set.ts";
+import { resolvePath } from "../../../../src/fstree/fs-reader.ts";
+import type { TreeObject } from "../../../../src/fstree/fs-reader.ts";
+import { publishEpoch } from "../../../../src/bucket/publish.ts";
+import { verifyBucket } from "../../../../src/bucket/verify.ts";
+import { dropUnreached } from "../../../support/drop-unreached.ts";
+import { noise } from "../../../support/bytes.ts";
+import { epochOf, name } from "../../../support/epochs.ts";
+import type { ObjectEdit } from "../../../support/epochs.ts";
+import { MemoryRemote } from "../../../support/memory-remote.ts";
+import { dropKept } from "../../../support/thinning.ts";
+import { createBucket, newWriter, nodesOf, openBucket, pathsOf } from "../../../support/test-bucket.ts";
+
+/** Too long to stand in a row. */
+const filled = (text: string) => Buffer.from(`${text}\n`.repeat(200));
+const OLD = filled("old");
+const THEIRS = filled("theirs");
+const OURS = filled("ours");
+
+type Edit = (file: TreeObject) => Omit<ObjectEdit, "ino" | "base">;
+
+interface Story {
+  readonly file?: string;
+  readonly old?: Uint8Array;
+  readonly theirs: Edit;
+  readonly ours: Edit;
+  /** The agent stood on a newer root by then, which is retained. */
+  readonly adopted?: boolean;
+  /** A cache has the list of the old version's chunks. */
+  readonly keepsList?: boolean;
+  /** All roots are retained, and a block of the old version is lost. */
+  readonly damaged?: boolean;
+  /** How our content comes about, if not all of it was written. */
+  readonly content?: (file: TreeObject) => ContentChange;
+}
+
+/** What the bucket shows once an agent came back that did `ours` to a file, while others did `theirs` and a collection took the old version. */
+async function cameBack({
+  file = "f",
+  old = OLD,
+  theirs,
+  ours,
+  content,
+  keepsList,
+  adopted,
+  damaged,
+}: Story): Promise<Record<string, string>> {
+  const remote = new MemoryRemote();
+  const writing = await createBucket(remote);
+  const [me, other] = [await newWriter(writing, 2), await newWriter(writing, 3)];
+  const publish = async (epoch: number, edits: readonly ObjectEdit[]) => {
+    const { commit } = await writing.head();
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, epoch, edits);
+    expect((await publishEpoch(other, changes, data)).kind).toBe("published");
+  };
+  await publish(1, [{ ino: 2, names: [[1, file]], bytes: old }]);
+  const base = await writing.head();
+  const found = await at(writing, file);
+  await publish(2, [{ ino: 2, base: found, ...theirs(found) }]);
+  const newer = await writing.head();
+  const { content: was } = found.record;
+  if (damaged === true) remote.blocks.held.delete(was.kind === "chunk" ? was.cid : base.commit.cid);
+  else {
+    await dropKept(other, [base.commit.body.seq]);
+    await dropUnreached(remote, keepsList === true && was.kind === "list" ? was.cid : undefined);
+  }
+
+  const bucket = await openBucket(remote);
+  const { cid: commit, body } = adopted === true ? newer.commit : base.commit;
+  const on = { commit, seq: body.seq };
+  const edit: ObjectEdit = { ino: 2, base: found, ...ours(found) };
+  const beside: ObjectEdit = { ino: 3, names: [[1, "beside"]], bytes: Buffer.from("saved") };
+  const { changes, data } = epochOf(on, 1, [edit, beside]);
+  const [object, ...others] = changes.objects;
+  if (object === undefined) throw new Error("an epoch has an object");
+  const sealed = { ...object, ...(content === undefined ? {} : { content: content(found) }) };
+  const outcome = await publishEpoch({ ...me, bucket }, { ...changes, objects: [sealed, ...others] }, data);
+  expect(outcome.kind).toBe("published");
+  expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
+  const { beside: saved, ...shown } = await pathsOf(bucket, (await bucket.head()).commit.body.tree);
+  expect(saved).toBe("saved");
+  return shown;
+}
+
+async function at(bucket: Bucket, file: string): Promise<TreeObject> {
+  const object = await resolvePath(nodesOf(bucket), (await bucket.head()).commit.body.tree, [name(file)]);
+  if (object === undefined) throw new Error(`nothing at ${file}`);
+  return object;
+}
+
+const same: Edit = ({ names }) => ({ names: placed(names) });
+const named =
+  (text: string): Edit =>
+  () => ({ names: [[1, text]] });
+const removed: Edit = () => ({ names: [] });
+const rewritten =
+  (bytes: Uint8Array): Edit =>
+  ({ names }) => ({ names: placed(names), bytes });
+
+function placed(names: TreeObject["names"]): [number, string][] {
+  return names.map((place) => [1, nameToText(place.name)]);
+}
+
+test("what a retained root has and the bucket has lost is damage: nothing is made up of a file that needs it", async () => {
+  const chmodded: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
+  const appended: Partial<Story> = {
+    content: ({ record }) => ({
+      kind: "edited",
+      base: record.content,
+      baseSize: record.size,
+      segments: [
+        { offset: 0, length: OLD.length, from: "base", epoch: 0 },
+        { offset: OLD.length, length: 4, from: "data", epoch: 1 },
+      ],
+    }),
+  };
+  for (const theirs of [rewritten(THEIRS), removed]) {
+    const damaged = { theirs, adopted: true, damaged: true };
+    const stories: Story[] = [
+      { ...damaged, ours: named("g") },
+      { ...damaged, ours: chmodded },
+      { ...damaged, ours: rewritten(Buffer.alloc(OLD.length + 4)), ...appended },
+    ];
+    for (const each of stories) await expect(cameBack(each)).rejects.toMatchObject({ code: "block_not_found" });
+  }
+});
+
+describe.each([
+  ["on the root that is gone", false],
+  ["on a newer root, which is retained", true],
+])("%s:", (_, adopted) => {
+  const story = (told: Story) => cameBack({ ...told, adopted });
+  describe("a file that was written anew", () => {
+    test("is in a conflict with what others made of it, as ever", async () => {
+      const shown = await story({ theirs: rewritten(THEIRS), ours: rewritten(OURS) });
+      expect(shown["f"]).toBe(THEIRS.toString());
+      expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()]);
+    });
+
+    test("survives its removal by others", async () => {
+      expect(await story({ theirs: removed, ours: rewritten(OURS) })).toEqual({ f: OURS.toString() });
+    });
+
+    test.each(["f.txt", "f.log", "f.json"])(
+      "%s is not merged, since nobody can tell what either side changed",
+      async (file) => {
+        const theirs = Buffer.concat([THEIRS, OLD]);
+        const ours = Buffer.concat([OLD, OURS]);
+        const shown = await story({ file, theirs: rewritten(theirs), ours: rewritten(ours) });
+        expect(shown[file]).toBe(theirs.toString());
+        expect(Object.values(shown).sort()).toEqual([ours.toString(), theirs.toString()].sort());
+      },
+    );
+
+    test("is merged as ever if others only appended to it: their version begins with the base's", async () => {
+      const [theirs, ours] = [Buffer.concat([OLD, THEIRS]), Buffer.concat([OLD, OURS])];
+      const shown = await story({ file: "f.log", theirs: rewritten(theirs), ours: rewritten(ours) });
+      expect(shown).toEqual({ "f.log": Buffer.concat([theirs, OURS]).toString() });
+    });
+  });
+
+  describe("a file whose bytes nobody changed here", () => {
+    test("has a new name, and others' bytes", async () => {
+      expect(await story({ theirs: rewritten(THEIRS), ours: named("g") })).toEqual({ g: THEIRS.toString() });
+    });
+
+    test("is gone if others removed it", async () => {
+      expect(await story({ theirs: removed, ours: named("g") })).toEqual({});
+    });
+
+    test("that only got another mode, likewise", async () => {
+      const ours: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
+      expect(await story({ theirs: rewritten(THEIRS), ours })).toEqual({ f: THEIRS.toString() });
+      expect(await story({ theirs: removed, ours })).toEqual({});
+    });
+  });
+
+  describe("a file that was written in part", () => {
+    const large = noise(300_000, 1);
+    const tail = Buffer.from("appended while away\n");
+    const appended = (old: Uint8Array): Partial<Story> => ({
+      old,
+      ours: (file) => ({ ...same(file), bytes: Buffer.concat([new Uint8Array(old.length), tail]) }),
+      content: ({ record }) => ({
+        kind: "edited",
+        base: record.content,
+        baseSize: record.size,
+        segments: [
+          { offset: 0, length: old.length, from: "base", epoch: 0 },
+          { offset: old.length, length: tail.length, from: "data", epoch: 1 },
+        ],
+      }),
+    });
+
+    test.each([
+      ["others wrote it anew", rewritten(THEIRS), { f: THEIRS.toString() }],
+      ["others removed it", removed, {}],
+    ])(
+      "and %s: what was written is in a conflict copy, with zeros for the bytes that are gone",
+      async (_, theirs, kept) => {
+        for (const old of [OLD, large]) {
+          const whole = { theirs, ours: same, ...appended(old) };
+          const shown = await story(whole);
+          expect(shown).toMatchObject(kept);
+          const copies = Object.entries(shown).filter(([file]) => file !== "f");
+          expect(copies).toEqual([
+            [expect.stringMatching(/^f \(conflict [0-9a-f]{8}\)$/), "\0".repeat(old.length) + tail.toString()],
+          ]);
+        }
+      },
+    );
+
+    test("has all its bytes if others only appended to it", async () => {
+      for (const old of [OLD, large]) {
+        const theirs = Buffer.concat([old, THEIRS]);
+        const shown = await story({ theirs: rewritten(theirs), ours: same, ...appended(old) });
+        expect(shown["f"]).toBe(theirs.toString());
+        expect(Object.values(shown).sort()).toEqual([Buffer.concat([old, tail]).toString(), theirs.toString()].sort());
+      }
+    });
+
+    test("has the bytes that others' version or a cache still has", async () => {
+      const longer = Buffer.from(noise(1_000_000, 2));
+      const theirs = Buffer.concat([longer.subarray(0, 900_000), THEIRS]);
+      const shown = await story({ theirs: rewritten(theirs), ours: same, ...appended(longer), keepsList: true });
+      expect(shown["f"]).toBe(theirs.toString());
+      const copy = Object.entries(shown).find(([file]) => file !== "f")?.[1] ?? "";
+      const left = longer.toString().slice(0, 200_000);
+      expect([copy.startsWith(left), copy.endsWith(`\0${tail.toString()}`)]).toEqual([true, true]);
+    });
+  });
+});

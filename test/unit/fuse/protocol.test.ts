@@ -1,0 +1,228 @@
+/** The small decisions of the FUSE door, and that both sides of the shared memory agree. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
+import { SynclineError } from "../../../src/base/errors.ts";
+import type { FileName, Ino } from "../../../src/base/ids.ts";
+import type { Session } from "../../../src/fuse/addon.ts";
+import { Exchange } from "../../../src/fuse/exchange.ts";
+import { errnoOf, untilAborted } from "../../../src/fuse/failure.ts";
+import { parseMountTable } from "../../../src/fuse/mount-table.ts";
+import { agree } from "../../../src/fuse/negotiation.ts";
+import { OpenFiles } from "../../../src/fuse/open-files.ts";
+import {
+  ATTRIBUTE,
+  CELL,
+  ENTRY,
+  FOPEN,
+  INIT,
+  INIT2,
+  LAYOUT_VERSION,
+  REPLY,
+  ROW_CELLS,
+  ROWS,
+} from "../../../src/fuse/protocol.ts";
+import type { Attributes } from "../../../src/vfs/filesystem.ts";
+
+describe("the cells that C++ and JavaScript share", () => {
+  const header = readFileSync(join(import.meta.dirname, "../../../native/layout.h"), "utf8");
+  const constant = (name: string) => Number(new RegExp(`${name} = (\\d+);`).exec(header)?.[1]);
+
+  /** The values of an enum, by its members' names without their prefix, in capitals. */
+  function enumeration(name: string): Map<string, number> {
+    const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(header)?.[1] ?? "";
+    const values = new Map<string, number>();
+    let next = 0;
+    for (const [, member = "", value] of body.replace(/\/\/.*/g, "").matchAll(/k(\w+)(?: = (\d+))?/g)) {
+      next = value === undefined ? next : Number(value);
+      values.set(member.toUpperCase(), next++);
+    }
+    return values;
+  }
+
+  test("have the same numbers on both sides", () => {
+    expect(constant("kLayoutVersion")).toBe(LAYOUT_VERSION);
+    expect([constant("kRows"), constant("kRowCells")]).toEqual([ROWS, ROW_CELLS]);
+    expect([constant("kMaxEntries"), constant("kEntryCells")]).toEqual([ENTRY.MOST, ENTRY.CELLS]);
+    const request = enumeration("RequestCell");
+    expect([...request.values()]).toEqual([
+      CELL.OPCODE,
+      CELL.TICKET,
+      CELL.NODE,
+      CELL.UID,
+      CELL.GID,
+      CELL.THREAD,
+      CELL.FIRST_NAME,
+      CELL.ARGUMENT,
+    ]);
+    const reply = enumeration("ReplyCell");
+    expect([...reply.values()]).toEqual([CELL.KIND, CELL.VALUE, CELL.ATTRIBUTES, CELL.FLAGS, CELL.LENGTH]);
+    expect([...enumeration("AttributeCell").values()]).toEqual(Object.values(ATTRIBUTE));
+    expect([...enumeration("EntryCell").values()]).toEqual([ENTRY.NEXT, ENTRY.NAME_LENGTH]);
+    expect([...enumeration("ReplyKind").values()]).toEqual(Object.values(REPLY));
+  });
+});
+
+test("times that a cell cannot hold are shown as the nearest one that it can", () => {
+  const cells = new Float64Array(CELL.ATTRIBUTES + ROW_CELLS);
+  const times = new BigInt64Array(cells.buffer);
+  const exchange = new Exchange({ cells, times } as unknown as Session);
+  const year2500Ns = 16_725_225_600_000_000_000n;
+  const attributes = { atimeNs: 7n, mtimeNs: year2500Ns, ctimeNs: -year2500Ns } as Attributes;
+  exchange.writeAttributes(0, attributes);
+  expect([...times.subarray(ATTRIBUTE.ATIME, ATTRIBUTE.CTIME + 1)]).toEqual([7n, 2n ** 63n - 1n, -(2n ** 63n)]);
+});
+
+describe("negotiation", () => {
+  const everything = 0x7fff_ffff;
+  const offer = { major: 7, minor: 45, flags: everything, flags2: everything };
+  const wishes = { writebackCache: false, readAheadBytes: 1 << 20 };
+  const flagsOf = (agreed: number[] | string) => (typeof agreed === "string" ? Number.NaN : (agreed[2] ?? 0));
+
+  test("takes nothing that the kernel does not offer", () => {
+    const agreed = agree({ major: 7, minor: 36, flags: INIT.ASYNC_READ | INIT.WRITEBACK_CACHE, flags2: 0 }, wishes);
+    expect(flagsOf(agreed)).toBe(INIT.ASYNC_READ);
+    expect([agreed[0], agreed[3]]).toEqual([36, 0]);
+  });
+
+  test("leaves locks, atomic truncation, ACLs and what no supervisor looks after to the kernel", () => {
+    const POSIX_LOCKS = 1 << 1;
+    const ATOMIC_O_TRUNC = 1 << 3;
+    const FLOCK_LOCKS = 1 << 10;
+    const POSIX_ACL = 1 << 20;
+    const agreed = agree(offer, wishes);
+    expect(flagsOf(agreed) & (POSIX_LOCKS | ATOMIC_O_TRUNC | FLOCK_LOCKS | POSIX_ACL | INIT.WRITEBACK_CACHE)).toBe(0);
+    expect(agreed[3]).toBe(INIT2.DIRECT_IO_ALLOW_MMAP);
+    const cached = agree(offer, { ...wishes, writebackCache: true });
+    expect(flagsOf(cached) & INIT.WRITEBACK_CACHE).toBe(INIT.WRITEBACK_CACHE);
+  });
+
+  test("refuses kernels that are too old, with a reason", () => {
+    expect(agree({ ...offer, minor: 20 }, wishes)).toMatch(/7\.20.*is the least/);
+    expect(agree({ ...offer, major: 8, minor: 0 }, wishes)).toMatch(/8\.0/);
+  });
+});
+
+describe("a failure", () => {
+  test("is ENOSPC or EFBIG when a disk says so, however deep that lies, else EIO", () => {
+    const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
+    expect(errnoOf(new SynclineError("state_corrupt", "x", { cause: full }))).toBe(ERRNO.ENOSPC);
+    expect(errnoOf(new SynclineError("disk_full", "x"))).toBe(ERRNO.ENOSPC);
+    expect(errnoOf(new SynclineError("read_timeout", "x"))).toBe(ERRNO.EIO);
+    expect(errnoOf(Object.assign(new Error("x"), { code: "EFBIG" }))).toBe(ERRNO.EFBIG);
+    expect(errnoOf("nonsense")).toBe(ERRNO.EIO);
+  });
+
+  test("by interruption comes at once, and what was waited for may fail unseen", async () => {
+    const abort = new AbortController();
+    let fail: (error: Error) => void = () => {};
+    const waiting = untilAborted(new Promise<void>((_, reject) => (fail = reject)), abort.signal);
+    abort.abort(new Error("interrupted"));
+    await expect(waiting).rejects.toThrow("interrupted");
+    fail(new Error("too late"));
+    await expect(untilAborted(Promise.resolve(7), new AbortController().signal)).resolves.toBe(7);
+    await expect(untilAborted(Promise.resolve(7), abort.signal)).rejects.toThrow("interrupted");
+  });
+});
+
+describe("open files", () => {
+  const [a, b] = [10 as Ino, 11 as Ino];
+
+  test("keep their cached pages, until everything may have changed: then each is read anew once", () => {
+    const files = new OpenFiles();
+    expect(files.open(a) & FOPEN.KEEP_CACHE).not.toBe(0);
+    files.open(a);
+    files.release(a);
+    expect(files.distrust()).toEqual([a]);
+    files.release(a);
+    expect(files.distrust()).toEqual([]);
+    expect(files.open(b) & FOPEN.KEEP_CACHE).toBe(0);
+    expect(files.open(b) & FOPEN.KEEP_CACHE).not.toBe(0);
+  });
+
+  describe("that are made, synced and removed under one name", () => {
+    const [directory, other] = [1 as Ino, 2 as Ino];
+    const [name, another] = ["journal" as FileName, "text" as FileName];
+    let lastIno = 100;
+
+    /** Whether a file that is made under the name now is opened past the page cache. */
+    function make(files: OpenFiles, at: Ino = directory, as = name): { ino: Ino; isDirect: boolean } {
+      const ino = ++lastIno as Ino;
+      return { ino, isDirect: (files.create(ino, at, as) & FOPEN.DIRECT_IO) !== 0 };
+    }
+    function end(files: OpenFiles, ino: Ino, as = name): void {
+      files.release(ino);
+      files.passing.removed(ino, directory, as);
+    }
+    /** Whether each of them was opened past the page cache. */
+    function pass(files: OpenFiles, times: number, as = name, syncs = 2): boolean[] {
+      return Array.from({ length: times }, () => {
+        const { ino, isDirect } = make(files, directory, as);
+        for (let done = 0; done < syncs; done++) files.passing.synced(ino);
+        end(files, ino, as);
+        return isDirect;
+      });
+    }
+    function openFiles(allowed = true): OpenFiles {
+      const files = new OpenFiles();
+      files.passing.allowed = allowed;
+      return files;
+    }
+
+    test("pass the page cache after some, where the kernel can map such files", () => {
+      const files = openFiles();
+      expect(pass(files, 5)).toEqual([false, false, false, true, true]);
+      expect([make(files, other).isDirect, make(files, directory, another).isDirect]).toEqual([false, false]);
+      expect(pass(openFiles(false), 5)).not.toContain(true);
+    });
+
+    test("keep it when nobody synced them, and when they were synced often", () => {
+      expect(pass(openFiles(), 10, name, 0)).not.toContain(true);
+      expect(pass(openFiles(), 10, name, 4)).not.toContain(true);
+    });
+
+    test("pass it for all who open one at the same time; later ones do not", () => {
+      const files = openFiles();
+      pass(files, 3);
+      const { ino, isDirect } = make(files);
+      expect([isDirect, (files.open(ino) & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
+      files.release(ino);
+      expect(files.open(ino) & FOPEN.DIRECT_IO).not.toBe(0);
+      files.release(ino);
+      files.passing.synced(ino);
+      end(files, ino);
+      expect(files.open(ino) & FOPEN.DIRECT_IO).toBe(0);
+      expect(pass(files, 10)).not.toContain(true);
+    });
+
+    test("do so no more when one was read much", () => {
+      const files = openFiles();
+      pass(files, 3);
+      const { ino } = make(files);
+      for (let reads = 0; reads < 100; reads++) files.passing.read(ino);
+      files.passing.synced(ino);
+      end(files, ino);
+      expect(pass(files, 10)).not.toContain(true);
+    });
+
+    test("are remembered by the latest names only", () => {
+      const files = openFiles();
+      const names = Array.from({ length: 1_000 }, (_, n) => `journal-${n}` as FileName);
+      for (const as of names) pass(files, 3, as);
+      const direct = names.filter((as) => make(files, directory, as).isDirect);
+      expect(direct.length).toBeLessThan(100);
+      expect(direct.at(-1)).toBe(names.at(-1));
+    });
+  });
+});
+
+test("the mount table is read with its escapes and its optional fields", () => {
+  const text =
+    "36 35 0:52 / /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.syncline file:///x\\040y rw,user_id=0\n" +
+    "37 35 8:1 / / rw - ext4 /dev/vda rw\n\nnonsense\n";
+  expect(parseMountTable(text)).toEqual([
+    { device: "0:52", mountPoint: "/mnt/a b", type: "fuse.syncline", source: "file:///x y" },
+    { device: "8:1", mountPoint: "/", type: "ext4", source: "/dev/vda" },
+  ]);
+});

@@ -1,0 +1,155 @@
+/** What strangers cost a master: which signatures are looked at, who waits, and what nobody is told without a bearer. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { signToken } from "../../../src/crypto/token.ts";
+import { Bearers, type BearerRules } from "../../../src/master/http/bearers.ts";
+import { Doubts, type Peer } from "../../../src/master/http/doubts.ts";
+import { Pace } from "../../../src/master/http/pace.ts";
+import { DOUBTS_REST, SUSPICION_MS, STRANGER_BURST, STRANGER_WAIT_MS } from "../../../src/master/limits.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { RawClient } from "../../support/raw-http.ts";
+import { alice, startTestMaster, stranger, type TestMaster } from "../../support/test-master.ts";
+
+let master: TestMaster | undefined;
+afterEach(async () => {
+  await master?.stop();
+  master = undefined;
+});
+
+function peer(address: string, signal = new AbortController().signal): Peer {
+  return { connection: {}, address, signal };
+}
+
+async function forgedFor(wallet: string, now: number): Promise<string> {
+  const [scheme, payload = "", signature] = (await signToken(stranger, now)).split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as object;
+  return `${scheme}.${Buffer.from(JSON.stringify({ ...claims, wallet })).toString("base64url")}.${signature}`;
+}
+
+test("the signature of a wallet that is not served is not looked at", async () => {
+  const clock = new ManualClock();
+  const revocations = { has: () => false } as unknown as BearerRules["revocations"];
+  const bearers = new Bearers({ allow: new Set([alice.wallet]), sessionKey: undefined, revocations, clock });
+  const now = bearers.nowSeconds();
+  const noSignature = (await signToken(stranger, now)).replace(/[^.]*$/, Buffer.alloc(65, 27).toString("base64url"));
+  await expect(bearers.checkText(noSignature)).rejects.toMatchObject({ code: "wallet_not_allowed" });
+  await expect(bearers.checkText(await forgedFor(alice.wallet, now))).rejects.toMatchObject({ code: "token_foreign" });
+});
+
+describe("signatures are verified", () => {
+  const fails = () => {
+    throw new Error("forged");
+  };
+  let clock: ManualClock;
+  let doubts: Doubts;
+  let order: string[];
+  let spentMs: number;
+  beforeEach(() => {
+    clock = new ManualClock();
+    [order, spentMs] = [[], 0];
+    const slow = { monotonicMs: () => clock.monotonicMs() + spentMs };
+    doubts = new Doubts({ ...slow, nowNs: () => 0n, sleep: async () => {}, after: (ms, act) => clock.after(ms, act) });
+  });
+  /** A verification that takes 2 ms. */
+  const note = (name: string) => () => {
+    spentMs += 2;
+    order.push(name);
+  };
+
+  test("one connection after the other, however many one sends, and for a part of the time", async () => {
+    const [many, one] = [peer("192.0.2.1"), peer("192.0.2.1")];
+    const all = ["a", "b", "c"].map((name) => doubts.resolve(many, note(name)));
+    all.push(doubts.resolve(one, note("one")));
+    expect(order).toEqual(["a"]);
+    await clock.advance(2 * DOUBTS_REST - 1);
+    expect(order).toEqual(["a"]);
+    await clock.advance(6 * DOUBTS_REST);
+    await Promise.all(all);
+    expect(order).toEqual(["a", "b", "one", "c"]);
+  });
+
+  test("of addresses where one failed lately after all others", async () => {
+    await expect(doubts.resolve(peer("2001:db8::1"), fails)).rejects.toThrow("forged");
+    const first = doubts.resolve(peer("192.0.2.9"), note("first"));
+    const rest = ["2001:db8::2", "2001:db8:0:1::1"].map((address) => doubts.resolve(peer(address), note(address)));
+    await clock.advance(100);
+    await Promise.all([first, ...rest]);
+    expect(order).toEqual(["first", "2001:db8:0:1::1", "2001:db8::2"]);
+    await clock.advance(SUSPICION_MS);
+    const later = ["192.0.2.9", "2001:db8::3", "192.0.2.10"].map((address) =>
+      doubts.resolve(peer(address), note(address)),
+    );
+    await clock.advance(100);
+    await Promise.all(later);
+    expect(order.slice(3)).toEqual(["192.0.2.9", "2001:db8::3", "192.0.2.10"]);
+  });
+
+  test("at once on a connection that showed a bearer that counts, until one does not", async () => {
+    const known = peer("192.0.2.1");
+    doubts.trust(known);
+    const waits = ["one", "two"].map((name) => doubts.resolve(peer("192.0.2.1"), note(name)));
+    await doubts.resolve(known, note("known"));
+    expect(order).toEqual(["one", "known"]);
+    await expect(doubts.resolve(known, fails)).rejects.toThrow("forged");
+    waits.push(doubts.resolve(known, note("known again")));
+    expect(order).toEqual(["one", "known"]);
+    await clock.advance(100);
+    await Promise.all(waits);
+    expect(order).toEqual(["one", "known", "two", "known again"]);
+  });
+
+  test("not for a client that has gone", async () => {
+    const gone = new AbortController();
+    const first = doubts.resolve(peer("192.0.2.1"), note("first"));
+    const second = doubts.resolve(peer("192.0.2.1", gone.signal), note("second"));
+    gone.abort(new Error("gone"));
+    await Promise.all([first, expect(second).rejects.toThrow("gone"), clock.advance(100)]);
+    expect(order).toEqual(["first"]);
+  });
+});
+
+describe("strangers of one address", () => {
+  test("wait once they asked often, no longer than the limit, and nobody of another address does", async () => {
+    const clock = new ManualClock();
+    const pace = new Pace(clock);
+    const { signal } = new AbortController();
+    for (let times = 0; times < STRANGER_BURST; times++) await pace.take("192.0.2.1", signal);
+    let answered = 0;
+    for (let times = 0; times < 5_000; times++) void pace.take("::ffff:192.0.2.1", signal).then(() => answered++);
+    await clock.advance(0);
+    expect(answered).toBe(0);
+    await pace.take("192.0.2.2", signal);
+    await clock.advance(STRANGER_WAIT_MS);
+    expect(answered).toBe(5_000);
+  });
+
+  test("hold up nobody who shows a bearer that counts, from the same address", async () => {
+    const clock = new ManualClock();
+    master = await startTestMaster({ clock });
+    // One connection may not have that many waiting.
+    const others: RawClient[] = [];
+    for (const answered of [STRANGER_BURST / 2, STRANGER_BURST / 2, 0]) {
+      const each = await RawClient.open(master.origin);
+      others.push(each);
+      each.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(STRANGER_BURST / 2));
+      for (let times = 0; times < answered; times++) expect((await each.answer()).status).toBe(200);
+    }
+    expect((await master.call("/v1/buckets")).status).toBe(200);
+    expect((await master.call("/v1/buckets")).status).toBe(200);
+    for (const each of others) each.close();
+  });
+});
+
+test("metrics are served at an address of their own, and nothing else is there", async () => {
+  master = await startTestMaster();
+  expect((await master.call("/metrics")).status).toBe(404);
+  expect((await master.call("/metrics", {}, null)).status).toBe(404);
+  expect(await master.metrics()).toMatch(/^syncline_connections \d+$/m);
+  for (const path of ["/health", "/v1/buckets"])
+    expect((await fetch(`${master.metricsOrigin}${path}`)).status).toBe(404);
+});
+
+test.each([true, false])("a master says whether it compares roots: %s", async (compareAndSwap) => {
+  master = await startTestMaster({ compareAndSwap });
+  const offers = (await (await master.call("/fula/capabilities", {}, null)).json()) as { rootCas: unknown };
+  expect(offers.rootCas).toBe(compareAndSwap);
+});

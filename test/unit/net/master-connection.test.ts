@@ -1,0 +1,408 @@
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../../../src/base/clock.ts";
+import { SynclineError } from "../../../src/base/errors.ts";
+import { MASTER_NEXT_MS } from "../../../src/base/limits.ts";
+import { carBatch } from "../../../src/blocks/car-batch.ts";
+import { CAR_TYPE } from "../../../src/format/blocks/car.ts";
+import type { Bearer } from "../../../src/net/bearer.ts";
+import { type Master, MasterConnection, maybeReceived } from "../../../src/net/master-connection.ts";
+import { Masters } from "../../../src/net/masters.ts";
+import { carOf } from "../../support/car.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { bytesAnswer } from "../../support/meddling-master.ts";
+import { raw } from "../../support/opaque-commits.ts";
+import { json, scriptedServer, type ScriptedServer } from "../../support/scripted-server.ts";
+
+const get = { method: "GET", path: "/v1/buckets" } as const;
+
+describe("a call", () => {
+  test("carries the bearer, and its answer is JSON", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => json(response, 200, { fine: true });
+    expect(await (await connect(server).call(get)).json()).toEqual({ fine: true });
+    expect(server.seen).toEqual([{ method: "GET", url: "/v1/buckets", authorization: "Bearer token-1" }]);
+  });
+
+  test.each([
+    [401, "token_expired", "bad_token"],
+    [402, "over_quota", "over_quota"],
+    [403, "device_not_certified", "device_not_certified"],
+    [403, "anything else", "wallet_not_allowed"],
+    [404, "no_such_bucket", "no_such_bucket"],
+    [408, "", "time_out"],
+    [409, "foreign_genesis", "foreign_bucket"],
+    [409, "bad_seq", "precondition_failed"],
+    [413, "limit_exceeded", "limit_exceeded"],
+    [429, "", "store_unreachable"],
+    [500, "internal", "store_unreachable"],
+    [503, "arbiter_unreachable", "arbiter_unreachable"],
+    [507, "disk_full", "disk_full"],
+    [302, "", "store_failed"],
+    [401, "disk_full", "bad_token"],
+  ])("that is refused with %i %s is %s", async (status, code, expected) => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => json(response, status, { code, message: "because" });
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: expected });
+  });
+
+  test("is not redirected: the bearer goes nowhere else", async () => {
+    const [server, other] = [await scriptedServer(), await scriptedServer()];
+    server.answer = (_, response) => response.writeHead(307, { location: `${other.origin}/v1/buckets` }).end();
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "store_failed" });
+    expect(other.seen).toEqual([]);
+  });
+
+  test("goes through no proxy that the environment names", async () => {
+    const [server, proxy] = [await scriptedServer(), await scriptedServer()];
+    server.answer = (_, response) => json(response, 200, {});
+    process.env["http_proxy"] = proxy.origin;
+    onTestFinished(() => void delete process.env["http_proxy"]);
+    await (await connect(server).call(get)).json();
+    expect(proxy.seen).toEqual([]);
+  });
+
+  test("a stranger's words are cut and cleaned before anybody sees them", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => json(response, 500, { code: "x", message: `\u001b[2J\u202e${"a".repeat(5_000)}` });
+    const error = await connect(server)
+      .call(get)
+      .catch((cause: unknown) => cause as Error);
+    expect((error as Error).message).toMatch(/u\{1b\}.*u\{202e\}/);
+    expect((error as Error).message.length).toBeLessThan(700);
+  });
+});
+
+describe("nothing is sent twice", () => {
+  test.each(["GET", "PUT"] as const)("a %s whose answer is lost", async (method) => {
+    const server = await scriptedServer();
+    server.answer = (request) => request.socket.destroy();
+    const error = await connect(server)
+      .call({ method, path: "/x" })
+      .catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ code: "store_unreachable" });
+    expect(maybeReceived(error)).toBe(true);
+    expect(server.seen).toHaveLength(1);
+  });
+
+  test("over a kept connection that the master closed meanwhile either, and it is known whether it was sent", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => json(response, 200, {});
+    const connection = connect(server);
+    await (await connection.call(get)).json();
+    let sockets = 0;
+    server.answer = (request) => {
+      sockets++;
+      request.socket.destroy();
+    };
+    await expect(connection.call({ method: "PUT", path: "/x" })).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(sockets).toBe(1);
+  });
+
+  test("where nobody listens it is known that nothing was received", async () => {
+    const server = await scriptedServer();
+    const connection = connect(server);
+    await server.close();
+    const error = await connection.call({ method: "PUT", path: "/x" }).catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ code: "store_unreachable" });
+    expect(maybeReceived(error)).toBe(false);
+  });
+});
+
+describe("a master that does harm", () => {
+  test("more JSON than is read is cut off", async () => {
+    const server = await scriptedServer();
+    let cut = 0;
+    server.answer = (_, response) => {
+      response.on("close", () => cut++);
+      response.writeHead(200);
+      const pour = () => {
+        while (response.write("[".repeat(65_536)));
+      };
+      response.on("drain", pour);
+      pour();
+    };
+    const answer = await connect(server).call(get);
+    await expect(answer.json()).rejects.toMatchObject({ code: "limit_exceeded" });
+    await expect.poll(() => cut).toBe(1);
+  });
+
+  test("headers without an end are cut off", async () => {
+    const server = await scriptedServer();
+    server.answer = (request) => request.socket.write(`HTTP/1.1 200 OK\r\nx: ${"a".repeat(100_000)}\r\n`);
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+  });
+
+  test("silence is given up", async () => {
+    const server = await scriptedServer();
+    const asked = new Promise<void>((resolve) => (server.answer = () => resolve()));
+    const clock = new ManualClock();
+    const call = connect(server, { clock }).call(get);
+    const failed = call.catch((error: SynclineError) => error.code);
+    await asked;
+    await clock.advance(31_000);
+    expect(await failed).toBe("store_unreachable");
+  });
+
+  test("an answer that drips is given up, one that flows slowly is not", async () => {
+    for (const [bytes, outcome] of [
+      [10, "store_unreachable"],
+      [2_000, "read"],
+    ] as const) {
+      const server = await scriptedServer();
+      const clock = new ManualClock();
+      let drip = () => {};
+      server.answer = (_, response) => {
+        response.writeHead(200);
+        drip = () => void response.write(Buffer.alloc(bytes));
+        drip();
+      };
+      const answer = await connect(server, { clock }).call(get);
+      const parts = answer.body[Symbol.asyncIterator]();
+      const rounds = async () => {
+        for (let round = 0; round < 6; round++) {
+          const next = parts.next();
+          await clock.advance(15_000);
+          drip();
+          await next;
+        }
+        return "read";
+      };
+      expect(await rounds().catch((error: SynclineError) => error.code)).toBe(outcome);
+      await parts.return?.(undefined);
+    }
+  });
+
+  test("an answer that ends too early is no answer", async () => {
+    const server = await scriptedServer();
+    server.answer = (request, response) => {
+      response.writeHead(200, { "content-length": 100 });
+      response.write("{}");
+      setImmediate(() => request.socket.destroy());
+    };
+    const answer = await connect(server).call(get);
+    await expect(answer.json()).rejects.toMatchObject({ code: "store_unreachable" });
+  });
+
+  test("who does not read an answer to its end frees the connection", async () => {
+    const server = await scriptedServer();
+    const closed = new Promise<void>((resolve) => {
+      server.answer = (_, response) => {
+        response.on("close", () => resolve());
+        response.writeHead(200);
+        response.write("part");
+      };
+    });
+    for await (const part of (await connect(server).call(get)).body) if (part.length > 0) break;
+    await expect(closed).resolves.toBeUndefined();
+  });
+});
+
+describe("a slow reader holds up the sender, not the memory", () => {
+  test("and is never taken for a silent master", async () => {
+    const server = await scriptedServer();
+    const clock = new ManualClock();
+    let written = 0;
+    server.answer = async (_, response) => {
+      response.writeHead(200);
+      for (let part = 0; part < 64; part++) {
+        written = part;
+        if (!response.write(Buffer.alloc(1 << 20))) await once(response, "drain").catch(() => {});
+      }
+      response.end();
+    };
+    const answer = await connect(server, { clock }).call(get);
+    let bytes = 0;
+    let stalled = false;
+    for await (const part of answer.body) {
+      bytes += part.length;
+      if (stalled || bytes < 1 << 20) continue;
+      stalled = true;
+      await expect.poll(() => written, { interval: 20 }).toBeGreaterThan(0);
+      const before = written;
+      await clock.advance(120_000);
+      expect(before).toBeLessThan(40);
+    }
+    expect(bytes).toBe(64 << 20);
+  });
+});
+
+describe("capabilities", () => {
+  test("are asked once, without a bearer", async () => {
+    const server = await scriptedServer();
+    const connection = connect(server);
+    expect(await connection.capabilities()).toEqual(await connection.capabilities());
+    expect(server.seen).toEqual([]);
+  });
+
+  test.each([undefined, null, [], "formats", { formats: [2, 3] }, { formats: "1" }])(
+    "that are %j: no master for our buckets",
+    async (value) => {
+      const server = await scriptedServer();
+      server.capabilities = value ?? null;
+      await expect(connect(server).capabilities()).rejects.toMatchObject({ code: "not_supported" });
+    },
+  );
+
+  test("that break off are an unreachable master, not one that serves other buckets", async () => {
+    const server = await scriptedServer();
+    server.probe = (_, response) => {
+      response.writeHead(200, { "content-type": "application/json", "content-length": 1_000 });
+      response.write('{"formats":[1],', () => response.destroy());
+    };
+    await expect(connect(server).capabilities()).rejects.toMatchObject({ code: "store_unreachable" });
+  });
+
+  test("what is not said counts as no", async () => {
+    const server = await scriptedServer();
+    server.capabilities = { formats: [1], watch: "yes", maxBlock: -1 };
+    expect(await connect(server).capabilities()).toEqual({ watch: false, turns: false, maxBlock: 4_194_304 });
+  });
+});
+
+describe("a bearer", () => {
+  test("that was refused is made anew once, and the call repeated with all of its body, also a swap's", async () => {
+    const server = await scriptedServer();
+    const bodies: string[] = [];
+    server.answer = async (request, response) => {
+      bodies.push(await text(request));
+      if (request.headers.authorization === "Bearer token-1") json(response, 401, { code: "token_revoked" });
+      else json(response, 200, {});
+    };
+    const block = raw("a block");
+    const car = { type: CAR_TYPE, ...carBatch([block]) };
+    const swap = { type: "application/json", bytes: 2, pieces: [Buffer.from("{}")] };
+    const calls = [
+      { ...get, sent: "" },
+      { method: "POST", path: "/v1/blocks", body: car, sent: carOf(block).toString("utf8") },
+      { method: "PUT", path: "/v1/buckets/a/root", body: swap, sent: "{}" },
+    ] as const;
+    for (const { sent, ...request } of calls) {
+      await (await connect(server).call(request)).json();
+      expect(server.seen.splice(0).map(({ authorization }) => authorization)).toEqual([
+        "Bearer token-1",
+        "Bearer token-2",
+      ]);
+      expect(bodies.splice(0)).toEqual([sent, sent]);
+    }
+  });
+
+  test("that is refused again is the caller's to mend", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => json(response, 401, { code: "token_revoked" });
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "bad_token" });
+    expect(server.seen).toHaveLength(2);
+  });
+
+  test("is not sent to another machine in clear", () => {
+    const options = { bearer: countingBearer(), clock: systemClock };
+    const refused = ["http://192.0.2.1:3600", "http://example.org", "http://127.0.0.1.example.org", "http://[::2]"];
+    for (const origin of refused) {
+      expect(() => new MasterConnection(origin, options)).toThrow(expect.objectContaining({ code: "bad_address" }));
+    }
+    for (const origin of ["https://example.org", "http://127.9.9.9", "http://[::1]:1", "http://localhost:1"]) {
+      expect(new MasterConnection(origin, options).address).toBe(origin);
+    }
+    expect(new MasterConnection("http://example.org", { ...options, insecure: true })).toBeDefined();
+  });
+});
+
+describe("several masters", () => {
+  test("the first that answers is asked, until it does not any more", async () => {
+    const [gone, first, second] = [await scriptedServer(), await scriptedServer(), await scriptedServer()];
+    await gone.close();
+    const masters = new Masters([connect(gone), connect(first), connect(second)], systemClock);
+    for (const [server, name] of [
+      [first, "first"],
+      [second, "second"],
+    ] as const) {
+      server.answer = (_, response) => json(response, 200, { name });
+    }
+    expect(await (await masters.call(get)).json()).toEqual({ name: "first" });
+    await first.close();
+    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(await (await masters.call(get)).json()).toEqual({ name: "second" });
+  });
+
+  test("of which none answers: the first one's reason", async () => {
+    const servers = [await scriptedServer(), await scriptedServer()];
+    for (const server of servers) await server.close();
+    const masters = new Masters(
+      servers.map((server) => connect(server)),
+      systemClock,
+    );
+    await expect(masters.call(get)).rejects.toThrow(servers[0]?.origin);
+  });
+
+  test("the first being silent costs a short wait, once", async () => {
+    const clock = new ManualClock();
+    const silent = fakeMaster("silent", { answers: false });
+    const second = fakeMaster("second");
+    const third = fakeMaster("third");
+    const masters = new Masters([silent, second, third], clock);
+    const first = masters.call(get);
+    await clock.advance(MASTER_NEXT_MS - 1);
+    expect(second.probes).toBe(0);
+    await clock.advance(1);
+    await first;
+    await masters.call(get);
+    second.fails = true;
+    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    const next = masters.call(get);
+    await clock.advance(MASTER_NEXT_MS);
+    await next;
+    await masters.call(get);
+    expect([silent, second, third].map(({ calls }) => calls)).toEqual([0, 3, 2]);
+    expect([silent, second, third].map(({ probes }) => probes)).toEqual([2, 1, 1]);
+  });
+
+  test("one that answers and fails all the same is left for the others", async () => {
+    const [first, second] = [fakeMaster("first"), fakeMaster("second")];
+    const masters = new Masters([first, second], new ManualClock());
+    first.fails = true;
+    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    await masters.call(get);
+    expect([first.calls, second.calls]).toEqual([1, 1]);
+  });
+});
+
+function connect(server: ScriptedServer, options: { clock?: ManualClock; bearer?: Bearer } = {}): MasterConnection {
+  const { clock = systemClock, bearer = countingBearer() } = options;
+  const connection = new MasterConnection(server.origin, { bearer, clock });
+  onTestFinished(() => connection[Symbol.asyncDispose]());
+  return connection;
+}
+
+interface FakeMaster extends Master {
+  fails: boolean;
+  calls: number;
+  probes: number;
+}
+
+/** A master that tells what it can do, unless it is silent for ever, and answers calls unless it `fails`. */
+function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
+  const master: FakeMaster = {
+    address,
+    fails: false,
+    calls: 0,
+    probes: 0,
+    async call() {
+      master.calls++;
+      if (master.fails) throw new SynclineError("store_unreachable", `${address} does not answer.`);
+      return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
+    },
+    async capabilities() {
+      master.probes++;
+      return answers ? { watch: true, turns: true, maxBlock: 1 } : new Promise(() => {});
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  return master;
+}
+
+/** token-1, then token-2 once that was refused, and so on. */
+function countingBearer(): Bearer {
+  let count = 1;
+  return { token: async () => `token-${count}`, refused: (token) => void (token === `token-${count}` && count++) };
+}

@@ -1,0 +1,118 @@
+/** A command waits for a master that does not answer: as long as it may, and never so that something takes place twice. */
+import { describe, expect, test } from "vitest";
+import type { Clock } from "../../../src/base/clock.ts";
+import { SynclineError } from "../../../src/base/errors.ts";
+import { Unanswered } from "../../../src/net/exchange.ts";
+import type { Master, MasterAnswer, MasterRequest } from "../../../src/net/master-connection.ts";
+import { PatientMaster } from "../../../src/net/patient-master.ts";
+import type { Random } from "../../../src/base/random.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+
+const READ: MasterRequest = { method: "GET", path: "/root" };
+const SWAP: MasterRequest = { method: "PUT", path: "/root", again: "if not received" };
+const refused = () => away(false, "connect ECONNREFUSED");
+const cutOff = () => away(true, "other side closed");
+
+describe("a call", () => {
+  test("is made again until it is answered, and what it waits for is told once", async () => {
+    const { master, calls, told } = world(refused, cutOff, refused);
+    expect((await master.call(READ)).status).toBe(200);
+    expect(calls).toHaveLength(4);
+    expect(told).toEqual(["http://master does not answer: connect ECONNREFUSED."]);
+  });
+
+  test("is given up once nothing was answered for as long as it may take", async () => {
+    const { master, clock } = world(...Array.from({ length: 100 }, () => refused));
+    await expect(master.call(READ)).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(clock.monotonicMs()).toBe(10_000);
+    await expect(master.call(READ)).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(clock.monotonicMs(), "others that fail meanwhile wait no longer").toBe(10_000);
+  });
+
+  test("gets all the time anew once the master has answered", async () => {
+    const { master, told, clock } = world(refused, refused, refused, undefined, refused, refused, refused);
+    await master.call(READ);
+    const sinceMs = clock.monotonicMs();
+    await master.call(READ);
+    expect(clock.monotonicMs() - sinceMs).toBeGreaterThan(1_000);
+    expect(told).toHaveLength(2);
+  });
+
+  test("that must take place once is made again only if nothing of it was received", async () => {
+    const { master, calls } = world(refused, refused, cutOff);
+    await expect(master.call(SWAP)).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(calls).toHaveLength(3);
+  });
+
+  test("that nobody waits for is not made again", async () => {
+    const { master, calls } = world(refused);
+    await expect(master.call({ ...READ, again: "never" })).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(calls).toHaveLength(1);
+  });
+
+  test("is not made again for what waiting does not mend", async () => {
+    const untrusted = away(false, "self-signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT");
+    for (const error of [untrusted, new SynclineError("wallet_not_allowed", "No.")]) {
+      const { master, calls } = world(() => error);
+      await expect(master.call(READ)).rejects.toBe(error);
+      expect(calls).toHaveLength(1);
+    }
+  });
+
+  test("ends with what it failed with once nobody wants its answer", async () => {
+    const { patient, clock } = world(refused, refused);
+    const master = patient(clock);
+    const call = master.call(READ);
+    await Promise.all([
+      expect(call).rejects.toMatchObject({ code: "store_unreachable" }),
+      clock.advance(0).then(() => master[Symbol.asyncDispose]()),
+    ]);
+    expect(clock.monotonicMs()).toBe(0);
+  });
+
+  test("whose answer breaks off in its JSON is made again", async () => {
+    const { master, calls, breakOff } = world();
+    breakOff(1);
+    const answer = await master.call(READ);
+    expect(await answer.json()).toEqual({ root: "r" });
+    expect(calls).toHaveLength(2);
+  });
+});
+
+/** A master that fails as these say, one call after the other, then answers; and one that waits ten seconds for it. */
+function world(...failures: ((() => Error) | undefined)[]) {
+  const clock = new ManualClock();
+  const calls: MasterRequest[] = [];
+  const told: string[] = [];
+  let broken = 0;
+  const json = async () => {
+    if (broken-- > 0) throw cutOff();
+    return { root: "r" };
+  };
+  const inner = {
+    address: "http://master",
+    async call(request: MasterRequest): Promise<MasterAnswer> {
+      calls.push(request);
+      const failure = failures.shift();
+      if (failure !== undefined) throw failure();
+      return { status: 200, headers: {}, body: (async function* () {})(), read: async () => {}, json };
+    },
+    capabilities: () => Promise.reject(new Error("not asked")),
+    [Symbol.asyncDispose]: async () => {},
+  } satisfies Master;
+  const random: Random = { bytes: (length) => new Uint8Array(length), fraction: () => 0.5 };
+  const passing: Clock = {
+    nowNs: () => clock.nowNs(),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: (ms) => clock.advance(ms),
+    after: (ms, action) => clock.after(ms, action),
+  };
+  const waiting = ({ message }: Error) => void told.push(message);
+  const patient = (time: Clock) => new PatientMaster(inner, { ms: 10_000, waiting, clock: time, random });
+  return { master: patient(passing), patient, calls, told, clock, breakOff: (times: number) => (broken = times) };
+}
+
+function away(sent: boolean, why: string, code?: string): SynclineError {
+  const cause = new Unanswered(sent, Object.assign(new Error(why), code === undefined ? {} : { code }));
+  return new SynclineError("store_unreachable", `http://master does not answer: ${why}.`, { cause });
+}

@@ -1,0 +1,433 @@
+import { mkdir, readdir, rename, rmdir, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type Clock, systemClock } from "../../../src/base/clock.ts";
+import { systemRandom } from "../../../src/base/random.ts";
+import { type Disk, systemDisk } from "../../../src/objects/disk.ts";
+import { FileObjectStore } from "../../../src/objects/file-object-store.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+import { systemError, watchedDisk } from "../../support/watched-disk.ts";
+
+async function opened() {
+  const path = join(await temporaryFolder(), "bucket");
+  const watched = watchedDisk();
+  const store = openedAt(path, watched.disk);
+  await store.initialize();
+  return { path, watched, store };
+}
+
+function openedAt(path: string, disk = watchedDisk().disk): FileObjectStore {
+  return new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom, disk });
+}
+
+describe("a power cut", () => {
+  test("leaves every acknowledged object whole", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [new Uint8Array(3_000_000)]);
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    await store.putIfMatch("root", [bytes("b")], token);
+    const objects = [join(path, "pack/0"), join(path, "root")];
+    expect(objects.map((object) => watched.named().get(object))).toEqual([true, true]);
+  });
+
+  test("may take what was put for later, until it is settled, and never a part of it", async () => {
+    const { path, watched, store } = await opened();
+    const syncs: string[] = [];
+    watched.before = (step, at) => void (step === "sync folder" && syncs.push(at));
+    for (let index = 0; index < 5; index++) await store.putNew(`pack/${index}`, [bytes("content")], "later");
+    expect(watched.named().get(join(path, "pack/3"))).toBe(false);
+    syncs.length = 0;
+    await store.settle();
+    expect(watched.named().get(join(path, "pack/3"))).toBe(true);
+    expect(syncs).toEqual([join(path, "pack")]);
+  });
+
+  test("may not take what is settled by two at once, once either has it settled", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [bytes("content")], "later");
+    const first = store.settle();
+    await store.settle();
+    expect(watched.named().get(join(path, "pack/0"))).toBe(true);
+    await first;
+  });
+
+  test("cannot take back a root that somebody else has read", async () => {
+    const { path, watched, store } = await opened();
+    // Another process swaps the root, and stops before it syncs the folder.
+    await store.putNew("root", [bytes("a")], "later");
+    expect(watched.named().get(join(path, "root"))).toBe(false);
+    await openedAt(path, watched.disk).get("root");
+    expect(watched.named().get(join(path, "root"))).toBe(true);
+  });
+
+  test("cannot take back the root that the next in line reads, whose turn begins before it is durable", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    using turn = await store.takeTurn();
+    expect(turn).toBeDefined();
+    const steps: string[] = [];
+    watched.before = (step, at) => void steps.push(`${step} ${at.slice(path.length + 1).replace(/\/.*/, "")}`);
+    await store.putNew("pack/0", [bytes("content")]);
+    expect((await store.putIfMatch("root", [bytes("b")], "another")).kind).toBe("refused");
+    expect(steps).not.toContain("unlink turns");
+    steps.length = 0;
+    await store.putIfMatch("root", [bytes("b")], token);
+    const last = steps.filter((step) => ["rename root", "unlink turns", "sync folder "].includes(step));
+    expect(last).toEqual(["rename root", "unlink turns", "sync folder "]);
+    // The next one's own reading makes it durable, whatever becomes of us.
+    const next = openedAt(path, watched.disk);
+    steps.length = 0;
+    await next.get("root");
+    expect(steps).toContain("sync folder ");
+  });
+
+  test("between any two steps of a swap leaves the old root or the new one", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("old")]);
+    const token = (await store.get("root"))?.token ?? "";
+    const seen = new Set<string>();
+    const reader = openedAt(path);
+    const states: Promise<unknown>[] = [];
+    watched.before = () => void states.push(reader.get("root").then((root) => seen.add(text(root?.bytes))));
+    await store.putIfMatch("root", [bytes("new")], token);
+    await Promise.all(states);
+    expect([...seen].every((content) => content === "old" || content === "new")).toBe(true);
+  });
+});
+
+describe("a swap of which the end is not known", () => {
+  test("is unknown when the folder cannot be synced after the rename", async () => {
+    const { watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    failOnce(watched, "sync folder", "EIO");
+    expect(await store.putIfMatch("root", [bytes("b")], token)).toMatchObject({ kind: "unknown" });
+    expect(text((await store.get("root"))?.bytes)).toBe("b");
+  });
+
+  test("is unknown when the rename itself fails strangely", async () => {
+    const { watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    failOnce(watched, "rename", "EIO");
+    expect(await store.putIfMatch("root", [bytes("b")], token)).toMatchObject({ kind: "unknown" });
+  });
+
+  test.each(["write", "sync file", "link"] as const)(
+    "is an error when it failed before the rename: %s",
+    async (step) => {
+      const { path, watched, store } = await opened();
+      await store.putNew("root", [bytes("a")]);
+      const token = (await store.get("root"))?.token ?? "";
+      failOnce(watched, step, "EIO");
+      await expect(store.putIfMatch("root", [bytes("b")], token)).rejects.toMatchObject({ code: "store_failed" });
+      expect(text((await store.get("root"))?.bytes)).toBe("a");
+      expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("stored");
+      expect(await readdir(join(path, "tmp"))).toEqual([]);
+    },
+  );
+});
+
+describe("errors", () => {
+  test("a full disk is disk_full, and leaves neither an object nor a temporary file", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [bytes("x")]);
+    failOnce(watched, "write", "ENOSPC");
+    const put = store.putNew("pack/1", [bytes("y")]);
+    await expect(put).rejects.toMatchObject({ code: "disk_full", hint: expect.stringContaining("space") });
+    expect(await store.head("pack/1")).toBeUndefined();
+    expect(await readdir(join(path, "tmp"))).toEqual([]);
+  });
+
+  test("a disk that is read-only is store_failed with a hint, for writers only", async () => {
+    const { watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    watched.before = (step) => {
+      if (step !== "open" && step !== "sync folder") throw systemError("EROFS");
+    };
+    expect(text((await store.get("root"))?.bytes)).toBe("a");
+    await expect(store.putNew("pack/0", [bytes("x")])).rejects.toMatchObject({
+      code: "store_failed",
+      hint: expect.stringContaining("writing"),
+    });
+  });
+
+  test("a folder that was renamed away is store_unreachable for everything, and is never made again", async () => {
+    const { path, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    await rename(path, `${path}.away`);
+    const calls = [
+      () => store.get("root"),
+      () => store.head("root"),
+      () => store.getRanges("pack/0", [{ offset: 0, length: 1 }]),
+      () => store.getTail("pack/0", 1),
+      () => store.putNew("pack/1", [bytes("x")]),
+      () => store.putIfMatch("root", [bytes("b")], token),
+      () => store.delete("pack/0"),
+    ];
+    for (const call of calls) await expect(call()).rejects.toMatchObject({ code: "store_unreachable" });
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+    await rename(`${path}.away`, path);
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+  });
+
+  test("a folder that was never there holds nothing, and reading does not make it", async () => {
+    const path = join(await temporaryFolder(), "typo");
+    const store = openedAt(path);
+    expect(await store.get("root")).toBeUndefined();
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  test("a folder with other files in it is not taken for a bucket", async () => {
+    const path = await temporaryFolder();
+    await writeFile(join(path, "holiday.jpg"), "");
+    await expect(openedAt(path).initialize()).rejects.toMatchObject({ code: "path_exists" });
+  });
+
+  test("an object that shrank is an error that says where it ends", async () => {
+    const { path, store } = await opened();
+    await store.putNew("pack/0", [bytes("0123456789")]);
+    await writeFile(join(path, "pack/0"), "01234");
+    await expect(store.getRanges("pack/0", [{ offset: 3, length: 4 }])).rejects.toMatchObject({
+      code: "block_corrupt",
+      message: expect.stringMatching(/pack\/0 ends at 5/),
+    });
+  });
+});
+
+describe("file systems and leftovers", () => {
+  test("without hard links objects are still created once", async () => {
+    const { watched, store } = await opened();
+    watched.before = (step) => {
+      if (step === "link") throw systemError("EPERM");
+    };
+    const outcomes = await Promise.all([1, 2, 3].map((racer) => store.putNew("root", [bytes(`${racer}`)])));
+    expect(outcomes.filter(({ kind }) => kind === "stored")).toHaveLength(1);
+    const token = (await store.get("root"))?.token ?? "";
+    expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
+  });
+
+  test.each(["EISDIR", "EPERM", "EACCES", "EINVAL", "ENOTSUP", "ENOSYS"])(
+    "that open or sync no folders (%s) store and replace objects, and only other errors of a sync are told",
+    async (code) => {
+      for (const refused of ["open", "sync"] as const) {
+        const path = join(await temporaryFolder(), "bucket");
+        const state = { code };
+        const store = openedAt(path, withoutFolders(refused, state));
+        await store.initialize();
+        expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
+        expect((await store.putNew("pack/0", [bytes("x")], "later")).kind).toBe("stored");
+        await store.settle();
+        const token = (await openedAt(path, withoutFolders(refused, state)).get("root"))?.token ?? "";
+        expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+        expect(text((await store.get("root"))?.bytes)).toBe("b");
+        state.code = "EIO";
+        expect((await store.putNew("pack/1", [bytes("x")])).kind).toBe("unknown");
+      }
+    },
+  );
+
+  test.each(["EPERM", "EISDIR", "ENOTSUP"])(
+    "that answer a link with %s have none, and objects are created once",
+    async (code) => {
+      const { watched, store } = await opened();
+      watched.before = (step) => {
+        if (step === "link") throw systemError(code);
+      };
+      expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
+      expect((await store.putNew("root", [bytes("b")])).kind).toBe("refused");
+      const token = (await store.get("root"))?.token ?? "";
+      expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
+    },
+  );
+
+  test("temporary files that a crash left are removed after a day, and no younger ones", async () => {
+    const { path } = await opened();
+    await mkdir(join(path, "tmp"), { recursive: true });
+    await writeFile(join(path, "tmp", "old"), "");
+    await writeFile(join(path, "tmp", "young"), "");
+    const longAgo = Number(systemClock.nowNs() / 1_000_000_000n) - 25 * 3600;
+    await utimes(join(path, "tmp", "old"), longAgo, longAgo);
+    await openedAt(path).putNew("root", [bytes("a")]);
+    expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
+  });
+
+  test("temporary files of others stay while one comes whose clock is a year ahead", async () => {
+    const { path } = await opened();
+    await mkdir(join(path, "tmp"), { recursive: true });
+    await writeFile(join(path, "tmp", "young"), "");
+    const clock: Clock = { ...systemClock, nowNs: () => systemClock.nowNs() + 365n * 86_400_000_000_000n };
+    const ahead = new FileObjectStore({ path, address: `file://${path}`, clock, random: systemRandom });
+    expect(await ahead.putNew("root", [bytes("a")])).toMatchObject({ kind: "stored" });
+    expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
+  });
+
+  test("a watcher hears of a new root from the system", async () => {
+    const { path, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const heard = new Promise<void>((resolve) => {
+      const watch = store.watch("root", () => {
+        watch[Symbol.dispose]();
+        resolve();
+      });
+    });
+    await openedAt(path).putIfMatch("root", [bytes("b")], (await store.get("root"))?.token ?? "");
+    await expect(heard).resolves.toBeUndefined();
+  });
+});
+
+describe("what a put asks of the disk besides writing", () => {
+  /** A disk that notes reads and dates, and the store on it, which has stored something before. */
+  const noted = async () => {
+    const { path } = await opened();
+    const asked: string[] = [];
+    const note = <Args extends unknown[], Result>(what: string, call: (...args: Args) => Result) => {
+      return (...args: Args): Result => {
+        const name = String(args[0]);
+        // Not what is asked about this process, once.
+        if (name.startsWith(path)) asked.push(`${what} ${name.slice(path.length + 1).replace(/^tmp.+/, "tmp/…")}`);
+        return call(...args);
+      };
+    };
+    const disk: Disk = {
+      ...systemDisk,
+      readFile: note("read", systemDisk.readFile as () => never),
+      stat: note("stat", systemDisk.stat as () => never),
+      readdir: note("list", systemDisk.readdir as () => never),
+    };
+    const store = openedAt(path, disk);
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    asked.length = 0;
+    return { path, asked, store, token };
+  };
+
+  test("of a new object: nothing", async () => {
+    const { asked, store } = await noted();
+    await store.putNew("pack/0", [bytes("x")]);
+    expect(asked).toEqual([]);
+  });
+
+  test("of a replacement: the object before the lock is taken and under it, and the lock before the rename and after it", async () => {
+    const { asked, store, token } = await noted();
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+    expect(asked).toEqual(["read root", "read root", "stat tmp/…", "read lock", "read lock"]);
+  });
+
+  test("of a replacement in one's own turn: the object under the lock only", async () => {
+    const { asked, store, token } = await noted();
+    const turn = await store.takeTurn();
+    asked.length = 0;
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+    expect(asked).toEqual(["read root", "stat tmp/…", "read lock", "read lock"]);
+    expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("refused");
+    turn?.[Symbol.dispose]();
+    turn?.[Symbol.dispose]();
+    asked.length = 0;
+    expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("refused");
+    expect(asked).toEqual(["read root"]);
+  });
+
+  test("goes on where the folder of temporary files was removed meanwhile", async () => {
+    const { path, store, token } = await noted();
+    await rmdir(join(path, "tmp"));
+    expect((await store.putNew("pack/0", [bytes("x")])).kind).toBe("stored");
+    await rmdir(join(path, "tmp"));
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+  });
+});
+
+describe("a network file system that loses the answer to", () => {
+  const lost = async (call: "link" | "rename", code: string) => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("old")]);
+    const work = { link: watched.disk.link, rename: watched.disk.rename };
+    const forgetful: Disk = { ...watched.disk };
+    forgetful[call] = async (from, to) => {
+      await work[call](from, to);
+      throw systemError(code);
+    };
+    return { path, watched, store, forgetful: openedAt(path, forgetful) };
+  };
+
+  test.each(["EEXIST", "EIO", "ETIMEDOUT", "ESTALE"])("a link (%s) has stored the object, durably", async (code) => {
+    const { path, watched, store, forgetful } = await lost("link", code);
+    expect(await forgetful.putNew("pack/0", [bytes("mine")])).toMatchObject({ kind: "stored" });
+    expect(watched.named().get(join(path, "pack/0"))).toBe(true);
+    expect(text((await store.get("pack/0"))?.bytes)).toBe("mine");
+    expect(await readdir(join(path, "tmp"))).toEqual([]);
+    expect(await forgetful.putNew("root", [bytes("other")])).toEqual({ kind: "refused" });
+  });
+
+  test("a link, and then does not answer at all, leaves it open what became of the object", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [bytes("x")]);
+    const link: Disk["link"] = () => Promise.reject(systemError("EIO"));
+    const deaf: Disk = { ...watched.disk, link, stat: (() => Promise.reject(systemError("EIO"))) as Disk["stat"] };
+    const put = openedAt(path, deaf).putNew("pack/1", [bytes("y")]);
+    expect(await put).toMatchObject({ kind: "unknown" });
+  });
+
+  test.each(["EEXIST", "EIO"])("the link of the lock (%s) has taken the lock, and gives it back", async (code) => {
+    const { path, store, forgetful } = await lost("link", code);
+    const token = (await store.get("root"))?.token ?? "";
+    const put = await forgetful.putIfMatch("root", [bytes("new")], token);
+    expect(put).toMatchObject({ kind: "stored" });
+    expect(await readdir(path)).not.toContain("lock");
+  });
+
+  test.each(["ENOENT", "EIO"])("a rename (%s) has replaced the object", async (code) => {
+    const { path, watched, store, forgetful } = await lost("rename", code);
+    const token = (await store.get("root"))?.token ?? "";
+    expect(await forgetful.putIfMatch("root", [bytes("new")], token)).toMatchObject({ kind: "stored" });
+    expect(watched.named().get(join(path, "root"))).toBe(true);
+    expect(text((await store.get("root"))?.bytes)).toBe("new");
+  });
+
+  test("no rename: one whose file was swept away is never acknowledged", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("old")]);
+    const swept: Disk["rename"] = async (from, to) => {
+      await systemDisk.unlink(from);
+      await systemDisk.rename(from, to);
+    };
+    const put = openedAt(path, { ...watched.disk, rename: swept });
+    const token = (await store.get("root"))?.token ?? "";
+    expect(await put.putIfMatch("root", [bytes("new")], token)).toMatchObject({ kind: "unknown" });
+    expect(text((await store.get("root"))?.bytes)).toBe("old");
+  });
+});
+
+/** A disk that opens no folders, or syncs none. */
+function withoutFolders(refused: "open" | "sync", state: { readonly code: string }): Disk {
+  const open: Disk["open"] = async (path, flags) => {
+    const file = await systemDisk.open(path, flags);
+    if (!(await file.stat()).isDirectory()) return file;
+    if (refused === "open") {
+      await file.close();
+      throw systemError(state.code);
+    }
+    file.sync = () => Promise.reject(systemError(state.code));
+    return file;
+  };
+  return { ...systemDisk, open };
+}
+
+function failOnce(watched: ReturnType<typeof watchedDisk>, step: string, code: string): void {
+  watched.before = (at) => {
+    if (at !== step) return;
+    watched.before = () => {};
+    throw systemError(code);
+  };
+}
+
+function bytes(content: string): Uint8Array {
+  return Buffer.from(content);
+}
+
+function text(content: Uint8Array | undefined): string {
+  return Buffer.from(content ?? new Uint8Array()).toString();
+}

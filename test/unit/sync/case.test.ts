@@ -1,0 +1,34 @@
+/** A folder on a disk that takes two spellings of a name for one. */
+import { expect, test } from "vitest";
+import { bucketTree, path, twoFolders } from "../../support/sync-world.ts";
+
+test("names that differ in case only are kept apart and told of, and nothing is lost", async () => {
+  const { world, a: plain, b: folded } = await twoFolders();
+  folded.disk.foldsCase = true;
+  const versions = { "Name.bin": "1", "name.bin": "2", "Both/x.bin": "3", "both/y.bin": "4" };
+  for (const name of ["Both", "both"]) plain.disk.make(path(name));
+  for (const [name, text] of Object.entries(versions)) plain.disk.write(path(name), text);
+  await plain.sync();
+  const { applied } = await folded.sync();
+  const collided = applied.left.filter(({ reason }) => reason === "name collides");
+  expect(collided.map((each) => each.path.join("/").toLowerCase()).sort()).toEqual(["both", "name.bin"]);
+  const shown = [...folded.disk.tree().keys()].find((name) => /^name/i.test(name)) ?? "";
+  expect(folded.disk.tree().get(shown)).toBe(versions[shown as "Name.bin"]);
+
+  // What is saved here goes to the one that is shown.
+  folded.disk.tick(3_000_000_000n);
+  folded.disk.write(path(shown), "saved");
+  await folded.sync();
+  await plain.sync();
+  const now: Record<string, string> = { ...versions, [shown]: "saved" };
+  expect(Object.fromEntries(plain.disk.tree())).toEqual({ ...now, Both: "dir", both: "dir" });
+  expect(await bucketTree(world.bucket)).toEqual(plain.disk.tree());
+
+  // Where the other one is renamed out of its way, both are there.
+  const other = shown === "Name.bin" ? "name.bin" : "Name.bin";
+  plain.disk.tick(3_000_000_000n);
+  plain.disk.move(path(other), path("other.bin"));
+  await plain.sync();
+  await folded.sync();
+  expect([shown, "other.bin"].map((name) => folded.disk.tree().get(name))).toEqual(["saved", now[other]]);
+});

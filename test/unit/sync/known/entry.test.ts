@@ -1,0 +1,55 @@
+/** Rows of the database of what was synced that are damaged. */
+import { expect, test } from "vitest";
+import type { FileId } from "../../../../src/base/ids.ts";
+import { nameFromText } from "../../../../src/base/names.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
+import { entryOf, rowOf } from "../../../../src/sync/known/entry.ts";
+
+const entry = {
+  parent: "11".repeat(16) as FileId,
+  name: nameFromText("name"),
+  id: "22".repeat(16) as FileId,
+  record: {
+    type: "file",
+    mode: 0o644,
+    uid: 1,
+    gid: 2,
+    size: 70_000,
+    mtimeNs: 3n,
+    ctimeNs: 4n,
+    rdev: 0,
+    xattrs: new Map(),
+    content: { kind: "chunk", cid: cidOf("raw", Buffer.from("chunk")) },
+    target: "",
+    conflict: undefined,
+    unknown: new Map(),
+  },
+  seen: {
+    ino: 5n,
+    birthNs: 1n,
+    mode: 0o644,
+    uid: 1,
+    gid: 2,
+    size: 3,
+    mtimeNs: 4n,
+    ctimeNs: 5n,
+    xattrs: "",
+    hasty: true,
+  },
+} as const;
+
+test("a row gives back the entry that it was made of", () => {
+  expect(entryOf(rowOf(entry))).toEqual(entry);
+});
+
+test.each([
+  ["a record that is cut off", { record: rowOf(entry).record.subarray(0, 5) }],
+  ["a link that is cut off", { links: rowOf(entry).links.slice(1) }],
+  ["a link with a char that no CID has", { links: rowOf(entry).links.replace(/.$/, "!") }],
+  ["a link too few", { links: "" }],
+  ["a look that is cut off", { seen: rowOf(entry).seen.subarray(1) }],
+])("%s is damaged state, with a way out", (_, damage) => {
+  expect(() => entryOf({ ...rowOf(entry), ...damage })).toThrow(
+    expect.objectContaining({ code: "state_corrupt", hint: expect.stringContaining("state") }),
+  );
+});

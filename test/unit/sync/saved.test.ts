@@ -1,0 +1,107 @@
+/** What somebody saves in the very moment in which a newer version takes the place of a file: it is there afterwards, whatever happens then. */
+import { expect, test } from "vitest";
+import { NEW_PATH } from "../../../src/sync/disk/paths.ts";
+import { Crash } from "../../../src/simulate/folder/memory-sync-disk.ts";
+import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
+
+/** `b` is about to show a newer version of a file. */
+async function replacing() {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  a.disk.write(path("d/f.bin"), "old");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.save(path("d/f.bin"), "of a");
+  await a.sync();
+  b.disk.tick(3_000_000_000n);
+  return { world, a, b };
+}
+
+/** Somebody's actions just before the first exchange, the second and so on; the process dies behind the last where it is to. */
+async function amid(folder: SyncedFolder, actions: readonly (() => void)[], dies = false): Promise<void> {
+  const { disk } = folder;
+  const rename = disk.rename.bind(disk);
+  let exchanges = 0;
+  disk.rename = async (from, to, how) => {
+    if (how === "exchange") actions[exchanges++]?.();
+    await rename(from, to, how);
+    if (dies && exchanges === actions.length) throw new Crash("The process died.");
+  };
+  const failure = await folder.sync().then(
+    () => undefined,
+    (error: unknown) => (error instanceof Crash ? error : Promise.reject(error as Error)),
+  );
+  disk.rename = rename;
+  expect(failure instanceof Crash).toBe(dies);
+  expect(exchanges).toBeGreaterThanOrEqual(actions.length);
+  disk.tick(3_000_000_000n);
+}
+
+test.each([
+  ["under another name first", (b: SyncedFolder) => b.disk.save(path("d/f.bin"), "of b")],
+  ["into the file", (b: SyncedFolder) => b.disk.write(path("d/f.bin"), "of b")],
+])(
+  "what was saved %s and came out when both were exchanged is there also if the process dies then",
+  async (_, save) => {
+    const { world, b } = await replacing();
+    await amid(b, [() => save(b)], true);
+    const whole = await settledTree(world);
+    expect([...whole.values()].sort()).toEqual(["dir", "of a", "of b"]);
+    // Beside the other one, not anywhere.
+    expect([...whole.keys()].every((each) => each.startsWith("d"))).toBe(true);
+  },
+);
+
+test("so is a directory that somebody put there", async () => {
+  const { world, b } = await replacing();
+  await amid(
+    b,
+    [
+      () => {
+        b.disk.remove(path("d/f.bin"));
+        b.disk.make(path("d/f.bin"));
+        b.disk.write(path("d/f.bin/g.bin"), "of b");
+      },
+    ],
+    true,
+  );
+  expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "dir", "of a", "of b"]);
+});
+
+test("so is what was saved where no directory has that file any more", async () => {
+  const { world, b } = await replacing();
+  await amid(b, [() => b.disk.save(path("d/f.bin"), "of b")], true);
+  b.disk.remove(path("d"));
+  expect([...(await settledTree(world)).values()]).toContain("of b");
+});
+
+test("what is saved twice, before the exchange and before it is undone, is there", async () => {
+  const { world, b } = await replacing();
+  await amid(b, [() => b.disk.save(path("d/f.bin"), "of b"), () => b.disk.save(path("d/f.bin"), "of b, too")]);
+  expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "of a", "of b", "of b, too"]);
+});
+
+test("what is saved before the exchange is there where nothing is at that place when it is undone", async () => {
+  const { world, b } = await replacing();
+  await amid(b, [() => b.disk.save(path("d/f.bin"), "of b"), () => b.disk.move(path("d/f.bin"), path("d/f.bin~"))]);
+  expect([...(await settledTree(world)).values()]).toEqual(expect.arrayContaining(["of a", "of b"]));
+});
+
+test("wherever a run dies that replaces files which nobody touches, there is no other version and nothing is left behind", async () => {
+  for (let budget = 0, isDead = true; isDead; budget++) {
+    const { world, a, b } = await replacing();
+    b.disk.budget = budget;
+    isDead = await b.sync().then(
+      () => false,
+      () => true,
+    );
+    b.disk.budget = undefined;
+    expect(await settledTree(world)).toEqual(
+      new Map([
+        ["d", "dir"],
+        ["d/f.bin", "of a"],
+      ]),
+    );
+    for (const { disk } of [a, b]) expect(await disk.list(NEW_PATH)).toEqual([]);
+  }
+});

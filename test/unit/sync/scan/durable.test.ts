@@ -1,0 +1,97 @@
+/** What is published from a folder is durable there first: after a power failure nothing that was emptied counts as changed. */
+import { expect, test } from "vitest";
+import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
+
+/** Paths that were made durable, in turn; the names of the failures that this meets. */
+function watched({ disk }: SyncedFolder, failure?: string): string[] {
+  const synced: string[] = [];
+  const read = disk.read.bind(disk);
+  disk.read = async (at) => {
+    const file = await read(at);
+    const sync = async () => {
+      if (failure !== undefined) throw Object.assign(new Error(failure), { code: failure });
+      synced.push(at.join("/"));
+    };
+    return { ...file, sync };
+  };
+  return synced;
+}
+
+test("what somebody saved is durable before the bucket has it, and only that is written out", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const each of ["old", "edited"]) a.disk.write(path(each), `first ${each}`);
+  await settle(world);
+  b.disk.write(path("of b"), "of b");
+  await b.sync();
+  a.disk.tick(3_000_000_000n);
+  await a.sync();
+  const synced = watched(a);
+  a.disk.tick(3_000_000_000n);
+  for (const each of ["edited", "new"]) a.disk.write(path(each), `second ${each}`);
+  let durable: string[] = [];
+  world.remote.beforeSwap = async () => void (durable = [...synced]);
+  await a.sync();
+  expect(durable.sort()).toEqual(["edited", "new"]);
+  await a.sync();
+  expect(synced.length).toBe(2);
+});
+
+test("so are names: of what was removed, moved and made", async () => {
+  const { world, a } = await twoFolders();
+  for (const each of ["d", "e", "f"]) a.disk.make(path(each));
+  for (const each of ["d/gone", "e/moved"]) a.disk.write(path(each), each);
+  await settle(world);
+  a.disk.tick(180_000_000_000n);
+  a.disk.remove(path("d/gone"));
+  a.disk.move(path("e/moved"), path("f/moved"));
+  await a.disk.makeSymlink(path("link"), "anywhere");
+  const synced = new Set<string>();
+  a.disk.syncDirectory = async (at) => void synced.add(at.join("/"));
+  let durable: string[] = [];
+  world.remote.beforeSwap = async () => void (durable = [...synced]);
+  await a.sync();
+  expect(durable.sort()).toEqual(["", "d", "e", "f"]);
+});
+
+test("what the system has written out by now is left alone", async () => {
+  const { world, a } = await twoFolders();
+  const synced = watched(a);
+  a.disk.write(path("f"), "text");
+  a.disk.tick(180_000_000_000n);
+  await settle(world);
+  expect(synced).toEqual([]);
+});
+
+test.each([
+  ["where that can be done", undefined, 0],
+  ["each by itself where it cannot", "ENOTSUP", 40],
+])("many files are made durable at a time %s", async (_, failure, alone) => {
+  const { world, a } = await twoFolders();
+  const synced = watched(a);
+  let times = 0;
+  const syncAll = async () => {
+    times++;
+    if (failure !== undefined) throw Object.assign(new Error(failure), { code: failure });
+  };
+  Object.assign(a.disk, { syncAll });
+  for (let file = 0; file < 40; file++) a.disk.write(path(`f${file}`), `${file}`);
+  await settle(world);
+  expect([times, synced.length]).toEqual([1, alone]);
+});
+
+test("what the disk cannot keep is in the bucket all the same", async () => {
+  const { world, a } = await twoFolders();
+  watched(a, "EIO");
+  a.disk.write(path("f"), "text");
+  await settle(world);
+  expect(await bucketTree(world.bucket)).toEqual(new Map([["f", "text"]]));
+});
+
+test("a dry run writes nothing out", async () => {
+  const { a } = await twoFolders();
+  await a.sync();
+  const synced = watched(a);
+  a.disk.write(path("f"), "text");
+  await a.dryRun();
+  expect(synced).toEqual([]);
+});

@@ -1,0 +1,99 @@
+/** What a scan tells of a folder in which most is as it was. */
+import { expect, test } from "vitest";
+import type { FileName } from "../../../../src/base/ids.ts";
+import { NO_RULES, parseRules } from "../../../../src/sync/scan/ignore-rules.ts";
+import { match } from "../../../../src/sync/scan/match.ts";
+import { walk } from "../../../../src/sync/scan/walk.ts";
+import { settle, settledTree, path, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
+
+/** Two folders with two directories, `d` in `c`, and two files in each of them. */
+async function settled() {
+  const { world, a, b } = await twoFolders();
+  for (const directory of ["c", "c/d"]) a.disk.make(path(directory));
+  for (const file of ["c/1", "c/2", "c/d/1", "c/d/2"]) a.disk.write(path(file), file);
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  return { world, a, b };
+}
+
+/** Paths that a scan tells of, and its objects that were found. */
+async function told({ disk, db }: SyncedFolder, rules = NO_RULES): Promise<string[]> {
+  const matching = match(db, await walk(disk, rules, db), rules);
+  const found = matching.objects.flatMap((object) => object.found.map((each) => each.path.join("/")));
+  const gone = matching.objects.filter((object) => object.found.length + object.kept.length === 0);
+  return [...found, ...gone.map(({ entries }) => `${entries[0]?.name} is gone`)].filter(
+    (each) => !each.startsWith(".syncline"),
+  );
+}
+
+test("where nothing changed, directories", async () => {
+  const { a } = await settled();
+  expect(await told(a)).toEqual(["c", "c/d"]);
+});
+
+test("of a directory in which something changed, all", async () => {
+  const { a } = await settled();
+  a.disk.write(path("c/d/1"), "edited");
+  expect(await told(a)).toEqual(["c", "c/d", "c/d/1", "c/d/2"]);
+});
+
+test("what is new, and what is gone", async () => {
+  const { a } = await settled();
+  a.disk.remove(path("c/d/1"));
+  a.disk.write(path("c/3"), "new");
+  expect((await told(a)).sort()).toEqual(["1 is gone", "c", "c/1", "c/2", "c/3", "c/d", "c/d/2"]);
+});
+
+test("what is in a directory that is elsewhere now", async () => {
+  const { a } = await settled();
+  a.disk.move(path("c/d"), path("d"));
+  expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "d", "d/1", "d/2"]);
+});
+
+test("what is in a directory of the same name that is another one", async () => {
+  const { a } = await settled();
+  a.disk.move(path("c/d"), path("c/e"));
+  a.disk.make(path("c/d"));
+  a.disk.write(path("c/d/1"), "new");
+  expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "c/d", "c/d/1", "c/e", "c/e/1", "c/e/2"]);
+});
+
+test("a directory of which something is ignored since", async () => {
+  const { a } = await settled();
+  const rules = await parseRules("/c/d/1\n");
+  expect((await told(a, rules)).sort()).toEqual(["c", "c/d", "c/d/2"]);
+});
+
+test("all names of a file, wherever something changed beside one of them", async () => {
+  const { world, a } = await settled();
+  await a.disk.link(path("c/1"), path("c/d/3"));
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "c/d", "c/d/1", "c/d/2", "c/d/3"]);
+  a.disk.write(path("c/d/2"), "edited");
+  const whole = await settledTree(world);
+  expect([whole.get("c/1"), whole.get("c/d/3"), whole.get("c/d/2")]).toEqual(["c/1", "c/1", "edited"]);
+});
+
+test("a file of several names also where the disk does not count them", async () => {
+  const { a } = await settled();
+  const { disk, db } = a;
+  const linked = [...db.entries()].filter(({ name }) => name === "1").slice(0, 1);
+  const before = { looks: db.looks.bind(db), linkedIds: () => new Set(linked.map(({ id }) => id)) };
+  const { settled: still } = await walk(disk, NO_RULES, before);
+  expect([...still.keys()]).not.toContain(linked[0]?.parent);
+  expect(still.size).toBe((await walk(disk, NO_RULES, db)).settled.size - 1);
+});
+
+test("all of a folder in which a directory is at two places", async () => {
+  const { a } = await settled();
+  const { list } = a.disk;
+  // As where it is mounted once more.
+  a.disk.list = async (at) => {
+    const there = await list.call(a.disk, at[0] === "m" ? [...path("c/d"), ...at.slice(1)] : at);
+    const [d] =
+      at.length === 0 ? await list.call(a.disk, path("c")).then((all) => all.filter(({ name }) => name === "d")) : [];
+    return d === undefined ? there : [{ ...d, name: "m" as FileName }, ...there];
+  };
+  expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "c/d", "c/d/1", "c/d/2", "m", "m/1", "m/2"]);
+});

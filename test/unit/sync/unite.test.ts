@@ -1,0 +1,94 @@
+/** Directories of which a merge made one: what a folder has in both comes to be in one there, too. */
+import { expect, test } from "vitest";
+import { PARKED_PATH } from "../../../src/sync/disk/paths.ts";
+import { Crash } from "../../../src/simulate/folder/memory-sync-disk.ts";
+import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
+
+/** One folder moves `d` to `e`, where the other one made a directory at the same time. */
+async function united(made: (b: SyncedFolder) => void): Promise<Record<string, string>> {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  a.disk.make(path("d/s"));
+  a.disk.write(path("d/x.bin"), "of d");
+  a.disk.write(path("d/s/y.bin"), "of d/s");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("d"), path("e"));
+  b.disk.make(path("e"));
+  made(b);
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  for (const { disk } of [a, b]) {
+    expect(disk.tree()).toEqual(whole);
+    expect(disk.tree(PARKED_PATH).size).toBe(0);
+  }
+  return Object.fromEntries([...whole].filter(([, text]) => text !== "dir"));
+}
+
+const copyOf = (stem: string) =>
+  expect.stringMatching(new RegExp(`^${stem} \\(conflict [0-9a-f]{8}\\)\\.bin$`)) as string;
+
+test("what only one of them has is in the one that is left", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/new.bin"), "of e"));
+  expect(whole).toEqual({ "e/new.bin": "of e", "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
+});
+
+test("files of one name that differ are both there, one as a conflict copy", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/x.bin"), "of e"));
+  expect(Object.entries(whole).sort()).toEqual([
+    ["e/s/y.bin", "of d/s"],
+    [copyOf("e/x"), "of e"],
+    ["e/x.bin", "of d"],
+  ]);
+});
+
+test("files of one name that are the same are one", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/x.bin"), "of d"));
+  expect(whole).toEqual({ "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
+});
+
+test("directories of one name in them are one, too, and so on", async () => {
+  const whole = await united(({ disk }) => {
+    disk.make(path("e/s"));
+    disk.write(path("e/s/y.bin"), "of e/s");
+    disk.write(path("e/s/z.bin"), "new");
+  });
+  expect(Object.entries(whole).sort()).toEqual([
+    [copyOf("e/s/y"), "of e/s"],
+    ["e/s/y.bin", "of d/s"],
+    ["e/s/z.bin", "new"],
+    ["e/x.bin", "of d"],
+  ]);
+});
+
+test("a file and a directory of one name are both there", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/s"), "a file"));
+  expect(Object.values(whole).sort()).toEqual(["a file", "of d", "of d/s"]);
+});
+
+test.each(["nothing", "a file"])(
+  "a directory made where others moved one with %s, before the folder showed that: what is in it stays",
+  async (what) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("k"));
+    if (what === "a file") a.disk.write(path("k/old"), "old");
+    await settle(world);
+    b.disk.move(path("k"), path("p"), "free");
+    b.disk.write(path("x"), "x");
+    await b.sync();
+    a.disk.tick(3_000_000_000n);
+    // It stands on the new root, and dies before it shows what that has.
+    a.notes = 3;
+    await expect(a.sync()).rejects.toThrow(Crash);
+    a.notes = undefined;
+    expect(a.db.unsettled().map(({ name }) => name)).toContain("p");
+    a.disk.tick(3_000_000_000n);
+    a.disk.make(path("p"));
+    a.disk.make(path("p/q"));
+    for (const file of ["1", "2", "q/3"]) a.disk.write(path(`p/${file}`), `new ${file}`);
+    await a.sync();
+    const whole = await settledTree(world);
+    const files = [...whole].filter(([, text]) => text !== "dir").map(([at]) => at);
+    expect(files.sort()).toEqual(["p/1", "p/2", ...(what === "a file" ? ["p/old"] : []), "p/q/3", "x"]);
+  },
+);

@@ -1,0 +1,221 @@
+/** Files that the system does not let be read: they are told of, and keep nothing else back. */
+import { expect, test } from "vitest";
+import { syncFlush } from "../../../src/agent/folder/sync-status.ts";
+import { isUnpublished, reportOf } from "../../../src/sync/report.ts";
+import type { PassResult } from "../../../src/sync/pass-result.ts";
+import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
+
+/** Refuses to read these, as a system does. */
+function refuse({ disk }: SyncedFolder, code: string, ...texts: readonly string[]): Disposable {
+  const { read, xattrs } = disk;
+  const check = (at: string) => {
+    if (texts.includes(at)) throw Object.assign(new Error(`${code}: ${at}`), { code });
+  };
+  disk.read = async (at) => {
+    check(at.join("/"));
+    return read.call(disk, at);
+  };
+  disk.xattrs = async (at) => {
+    check(at.join("/"));
+    return xattrs.call(disk, at);
+  };
+  return { [Symbol.dispose]: () => void Object.assign(disk, { read, xattrs }) };
+}
+
+function left(pass: PassResult): [string, string][] {
+  const report = reportOf([pass]);
+  return (report?.left ?? []).map(({ path: at, why }) => [at, why]);
+}
+
+test.each(["EACCES", "EPERM", "EIO"])("new ones are left (%s), and go when they can be read", async (code) => {
+  const { world, a } = await twoFolders();
+  a.disk.make(path("d"));
+  for (const name of ["d/1", "d/2", "d/3", "d/4", "d/5", "ok"]) a.disk.write(path(name), name);
+  using refused = refuse(a, code, "d/1", "d/3", "d/5");
+  const pass = await a.sync();
+  expect(left(pass).sort()).toEqual([
+    ["d/1", "cannot be read"],
+    ["d/3", "cannot be read"],
+    ["d/5", "cannot be read"],
+  ]);
+  const report = reportOf([pass]);
+  expect(report && isUnpublished(report)).toBe(true);
+  expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["d", "d/2", "d/4", "ok"]);
+  refused[Symbol.dispose]();
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("d/3")).toBe("d/3");
+});
+
+test("one that is known stays as it was in the bucket, and others go and come", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const name of ["kept", "other"]) a.disk.write(path(name), "old");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("kept"), "new and longer");
+  a.disk.write(path("other"), "new");
+  b.disk.write(path("theirs"), "of b");
+  await b.sync();
+  using refused = refuse(a, "EACCES", "kept");
+  expect(left(await a.sync())).toEqual([["kept", "cannot be read"]]);
+  expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual({ kept: "old", other: "new", theirs: "of b" });
+  expect(a.disk.tree().get("theirs")).toBe("of b");
+  refused[Symbol.dispose]();
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("kept")).toBe("new and longer");
+});
+
+test("what others made of one that cannot be read does not replace it", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("f"), "old");
+  await settle(world);
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f"), "of b");
+  await b.sync();
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("f"), "of a!");
+  using refused = refuse(a, "EACCES", "f");
+  await a.sync();
+  expect(a.disk.tree().get("f")).toBe("of a!");
+  refused[Symbol.dispose]();
+  await settle(world);
+  const texts = [...(await bucketTree(world.bucket)).values()];
+  expect(texts.sort()).toEqual(["of a!", "of b"]);
+});
+
+test("a plan tells of all others", async () => {
+  const { a } = await twoFolders();
+  for (const name of ["1", "2", "3"]) a.disk.write(path(name), name);
+  await a.sync();
+  for (const name of ["4", "5"]) a.disk.write(path(name), name);
+  using _refused = refuse(a, "EACCES", "4");
+  const pass = await a.dryRun();
+  expect(pass.local.map(({ object }) => object.found[0]?.path.join("/"))).toEqual(["5"]);
+  expect(left(pass)).toEqual([["4", "cannot be read"]]);
+});
+
+test("in portions they are left, too", async () => {
+  const { world, a } = await twoFolders();
+  a.portion = { things: 2, bytes: Infinity };
+  for (let each = 0; each < 12; each++) a.disk.write(path(`n${each}`), `${each}`);
+  using _refused = refuse(a, "EACCES", "n3", "n4", "n9");
+  expect(left(await a.sync()).sort()).toEqual([
+    ["n3", "cannot be read"],
+    ["n4", "cannot be read"],
+    ["n9", "cannot be read"],
+  ]);
+  expect((await bucketTree(world.bucket)).size).toBe(9);
+});
+
+test.each(["edit", "edit and remove one"])("one with two names is left by both, while others %s", async (action) => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("x"), "old");
+  await a.disk.link(path("x"), path("y"));
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  a.disk.write(path("x"), "of a!!");
+  b.disk.write(path("x"), "of b");
+  if (action !== "edit") b.disk.remove(path("x"));
+  await b.sync();
+  a.disk.tick(3_000_000_000n);
+  using refused = refuse(a, "EIO", "x", "y");
+  await a.sync();
+  refused[Symbol.dispose]();
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect(a.disk.tree()).toEqual(whole);
+  expect(new Set(whole.values())).toEqual(new Set(["of a!!", "of b"]));
+});
+
+test.each(["known", "new"])("attributes of a %s one that could not be read once go when they can be", async (kind) => {
+  const { world, a, b } = await twoFolders();
+  if (kind === "known") {
+    a.disk.write(path("f"), "text");
+    await settle(world);
+  } else a.disk.write(path("f"), "text");
+  a.disk.tick(3_000_000_000n);
+  await a.disk.setXattrs(path("f"), new Map([["user.k", new Uint8Array([1])]]));
+  a.disk.tick(3_000_000_000n);
+  using refused = refuse(a, "EIO", "f");
+  expect(left(await a.sync())).toEqual([["f", "cannot be read"]]);
+  refused[Symbol.dispose]();
+  await settle(world);
+  expect([...(await b.disk.xattrs(path("f"))).keys()]).toEqual(["user.k"]);
+});
+
+test("on a damaged disk many that only fail when they are read keep no others back", async () => {
+  const { world, a } = await twoFolders();
+  a.disk.write(path("ok"), "ok");
+  for (let each = 0; each < 130; each++) a.disk.write(path(`bad${each}`), `bad${each}`);
+  const read = a.disk.read.bind(a.disk);
+  a.disk.read = async (at) => {
+    const file = await read(at);
+    if (at.join("/") === "ok" || at[0] === ".syncline") return file;
+    const failing = async () => {
+      throw Object.assign(new Error("EIO"), { code: "EIO" });
+    };
+    return Object.assign(Object.create(file) as typeof file, { read: failing });
+  };
+  expect(left(await a.sync())).toHaveLength(130);
+  expect([...(await bucketTree(world.bucket)).keys()]).toEqual(["ok"]);
+});
+
+test("attributes of a directory that could not be read once go when they can be", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  await a.disk.setXattrs(path("d"), new Map([["user.k", new Uint8Array([1])]]));
+  a.disk.write(path("d/f"), "text");
+  a.disk.chmod(path("d"), 0o750);
+  a.disk.tick(3_000_000_000n);
+  using refused = refuse(a, "EIO", "d");
+  await a.sync();
+  const head = (await world.bucket.head()).commit.cid;
+  // It is looked at in each pass, and is no news in the next.
+  await a.sync();
+  expect((await world.bucket.head()).commit.cid).toBe(head);
+  expect((await bucketTree(world.bucket)).get("d/f")).toBe("text");
+  refused[Symbol.dispose]();
+  await settle(world);
+  b.disk.chmod(path("d"), 0o700);
+  await settle(world);
+  const names = [a, b].map(async ({ disk }) => Array.from((await disk.xattrs(path("d"))).keys()));
+  expect(await Promise.all(names)).toEqual([["user.k"], ["user.k"]]);
+});
+
+test("whoever flushes or ends the agent hears that it is not published", async () => {
+  const { a } = await twoFolders();
+  a.disk.write(path("f"), "text");
+  using _refused = refuse(a, "EACCES", "f");
+  const report = reportOf([await a.sync()]);
+  expect(syncFlush({ report, error: undefined, scansOnly: undefined, waiting: false })).toMatchObject({
+    published: false,
+    pending: { files: 1 },
+  });
+});
+
+test("on another filesystem that lies in the folder nothing is put, and all else comes and goes", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("sub"));
+  for (const name of ["gone", "stays"]) a.disk.write(path(name), "old");
+  await settle(world);
+  const { rename, placeAll } = b.disk;
+  const check = (to: readonly string[]) => {
+    if (to[0] === "sub") throw Object.assign(new Error("EXDEV"), { code: "EXDEV" });
+  };
+  b.disk.rename = async (from, to, how) => {
+    check(to);
+    return rename.call(b.disk, from, to, how);
+  };
+  b.disk.placeAll = undefined;
+  a.disk.write(path("sub/inner"), "1");
+  a.disk.remove(path("gone"));
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("stays"), "newer");
+  await a.sync();
+  expect(left(await b.sync())).toEqual([["sub/inner", "in the way"]]);
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ sub: "dir", stays: "newer" });
+  Object.assign(b.disk, { rename, placeAll });
+  await settle(world);
+  expect(b.disk.tree()).toEqual(a.disk.tree());
+});

@@ -1,0 +1,29 @@
+/** Blocks that synchronous calls read: fetched once for all who wait, each of whom has its own time. */
+import { expect, test } from "vitest";
+import { SynclineError } from "../../../src/base/errors.ts";
+import type { Cid } from "../../../src/base/ids.ts";
+import { cidOf } from "../../../src/format/blocks/cid.ts";
+import { Loader } from "../../../src/vfs/loader.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+
+const bytes = Buffer.from("contents");
+const cid = cidOf("raw", bytes);
+
+test("a read that joins a fetch whose time ends asks once more, in its own time", async () => {
+  const answers: PromiseWithResolvers<Map<Cid, Uint8Array>>[] = [];
+  const getMany = () => {
+    const answer = Promise.withResolvers<Map<Cid, Uint8Array>>();
+    answers.push(answer);
+    return answer.promise;
+  };
+  const blocks = { get: () => expect.unreachable(), getMany };
+  const loader = new Loader({ blocks, clock: new ManualClock(), nodeBytes: 1e6, contentBytes: 1e6, timeoutMs: 30_000 });
+  const first = loader.load([cid]);
+  const second = loader.load([cid]);
+  await expect.poll(() => answers.length).toBe(1);
+  answers[0]?.reject(new SynclineError("store_unreachable", "The store does not answer."));
+  await expect.poll(() => answers.length).toBe(2);
+  answers[1]?.resolve(new Map([[cid, bytes]]));
+  await Promise.all([first, second]);
+  expect(answers).toHaveLength(2);
+});

@@ -1,0 +1,130 @@
+/** The WebDAV door: reading and writing files. */
+import { request, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
+import { once } from "node:events";
+import { describe, expect, test } from "vitest";
+import { DavServer } from "../../support/dav-server.ts";
+
+/** What cadaver looks for before it sets the executable bit is told as Apache tells it. */
+const CLASSES = "1, 2, <http://apache.org/dav/propset/fs/1>";
+
+describe("OPTIONS", () => {
+  test("the root and * say what is spoken here, with an empty body", async () => {
+    await using dav = await DavServer.start();
+    for (const path of ["/", "*"]) {
+      const { status, headers } = await dav.send("OPTIONS", path);
+      expect(status).toBe(200);
+      expect(headers).toMatchObject({ dav: CLASSES, "ms-author-via": "DAV", "content-length": "0" });
+      expect(headers.allow).toContain("PROPFIND");
+    }
+  });
+});
+
+describe("PUT and GET", () => {
+  test("what is put is there, with a strong tag that a GET has too", async () => {
+    await using dav = await DavServer.start();
+    const made = await dav.send("PUT", "/a%20b.txt", {}, "hello");
+    expect(made.status).toBe(201);
+    expect(made.headers.etag).toMatch(/^"[^"]+"$/);
+    const got = await dav.send("GET", "/a%20b.txt");
+    expect(got).toMatchObject({ status: 200, body: "hello" });
+    expect(got.headers).toMatchObject({
+      etag: made.headers.etag,
+      "content-length": "5",
+      "content-type": "text/plain; charset=utf-8",
+    });
+    expect(await dav.send("HEAD", "/a%20b.txt")).toMatchObject({ status: 200, body: "" });
+  });
+
+  test("a second PUT answers 204, and no two contents share a tag", async () => {
+    await using dav = await DavServer.start();
+    const tags = new Set<unknown>();
+    for (const [index, text] of ["one", "two", "one", "six"].entries()) {
+      const { status, headers } = await dav.send("PUT", "/f", { "x-oc-mtime": "1000000000" }, text);
+      expect(status).toBe(index === 0 ? 201 : 204);
+      expect(headers["x-oc-mtime"]).toBe("accepted");
+      tags.add(headers.etag);
+    }
+    expect(tags.size).toBe(3);
+    expect((await dav.send("GET", "/f")).headers["last-modified"]).toBe("Sun, 09 Sep 2001 01:46:40 GMT");
+  });
+
+  test("an upload that breaks off leaves the old content, and nothing else", async () => {
+    await using dav = await DavServer.start();
+    await dav.send("PUT", "/f", {}, "old");
+    const socket = connect(dav.port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.write("PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nnew but");
+    socket.end();
+    await once(socket.resume(), "close");
+    expect(await dav.send("GET", "/f")).toMatchObject({ body: "old" });
+    expect([...(await dav.fs.snapshot()).keys()].sort()).toEqual(["", "f"]);
+  });
+
+  test("a folder cannot be put, nor a file without its folder, nor a part of one", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.makeDirectory("d");
+    expect(await dav.status("PUT", "/d", {}, "x")).toBe(405);
+    expect(await dav.status("PUT", "/no/f", {}, "x")).toBe(409);
+    expect(await dav.status("PUT", "/f/", {}, "x")).toBe(409);
+    expect(await dav.status("PUT", "/f", { "content-range": "bytes 0-0/1" }, "x")).toBe(400);
+    expect(await dav.status("PUT", "/f", { "content-encoding": "gzip" }, "x")).toBe(415);
+    expect(await dav.status("GET", "/f")).toBe(404);
+  });
+
+  test("a large file arrives whole, also at readers that are slow, and several at once", async () => {
+    await using dav = await DavServer.start();
+    const bytes = Buffer.alloc(5_000_001, 1);
+    for (let at = 0; at + 4 <= bytes.length; at += 4) bytes.writeUInt32LE(at, at);
+    expect(await dav.status("PUT", "/large", {}, bytes)).toBe(201);
+    const all = Array.from({ length: 4 }, () => dav.send("GET", "/large"));
+    const slow = request({ host: "127.0.0.1", port: dav.port, path: "/large", agent: false }).end();
+    const [response] = (await once(slow, "response")) as [IncomingMessage];
+    for (const { bytes: got } of await Promise.all(all)) expect(got.equals(bytes)).toBe(true);
+    // Only now is anything of it read.
+    const pieces: Buffer[] = [];
+    for await (const piece of response) pieces.push(piece as Buffer);
+    expect(Buffer.concat(pieces).equals(bytes)).toBe(true);
+    const part = await dav.send("GET", "/large", { range: "bytes=1000000-1999999,3000000-" });
+    expect(part.bytes.includes(bytes.subarray(1_000_000, 2_000_000))).toBe(true);
+    expect(part.bytes.includes(bytes.subarray(3_000_000))).toBe(true);
+  });
+
+  test("bytes that do not have the checksum that came with them change nothing", async () => {
+    await using dav = await DavServer.start();
+    const put = (checksum: string, body: string) => dav.status("PUT", "/f", { "oc-checksum": checksum }, body);
+    expect(await put("SHA1:a9993e364706816aba3e25717850c26c9cd0d89d", "abc")).toBe(201);
+    for (const wrong of [
+      "SHA1:a9993e364706816aba3e25717850c26c9cd0d89d",
+      "MD5:900150983cd24fb0d6963f7d28e17f72 SHA1:00",
+      "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    ]) {
+      expect([wrong, await put(wrong, "abd")]).toEqual([wrong, 400]);
+    }
+    expect((await dav.send("GET", "/f")).body).toBe("abc");
+    for (const right of ["md5:900150983cd24fb0d6963f7d28e17f72", "ADLER32:024d0127", "what?"]) {
+      expect([right, await put(right, "abc")]).toEqual([right, 204]);
+    }
+  });
+
+  test("what bodies leave behind is collected while it is young, after every 2 MiB of them", async () => {
+    let collected = 0;
+    await using dav = await DavServer.start({ collectYoung: () => void collected++ });
+    for (const path of ["/a", "/b", "/c"]) expect(await dav.status("PUT", path, {}, Buffer.alloc(1_500_000))).toBe(201);
+    expect(collected).toBe(2);
+    expect(await dav.status("PUT", "/large", {}, Buffer.alloc(9_000_000))).toBe(201);
+    expect(collected).toBe(6);
+  });
+
+  test("a reader who leaves in the middle holds nothing up", async () => {
+    await using dav = await DavServer.start();
+    await dav.send("PUT", "/large", {}, Buffer.alloc(3_000_000, 1));
+    for (let times = 0; times < 3; times++) {
+      const leaving = request({ host: "127.0.0.1", port: dav.port, path: "/large", agent: false }).end();
+      const [response] = (await once(leaving, "response")) as [IncomingMessage];
+      response.on("error", () => {});
+      leaving.destroy();
+    }
+    expect((await dav.send("GET", "/large")).bytes).toHaveLength(3_000_000);
+  });
+});

@@ -1,0 +1,156 @@
+/** Entity tags of the WebDAV door: one content has one tag, and two contents never share one. */
+import { expect, test } from "vitest";
+import { DavServer } from "../../../support/dav-server.ts";
+import { VfsHarness } from "../../../support/vfs-harness.ts";
+
+const TEXT = Buffer.from("four");
+/** Bodies of each kind of content: none, in the record, one chunk, one with a hole, many chunks. */
+const BODIES: readonly Buffer[] = [
+  Buffer.alloc(0),
+  TEXT,
+  noise(5_000),
+  Buffer.concat([noise(600), Buffer.alloc(12_000)]),
+  noise(15_000),
+  noise(40_000),
+  Buffer.concat([noise(100_000), Buffer.alloc(300_000), noise(500_000)]),
+];
+
+function noise(length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0, word = length; at < length; at++) {
+    word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[at] = word >>> 24;
+  }
+  return bytes;
+}
+
+const tagOf = async (dav: DavServer, path: string) => String((await dav.send("HEAD", path)).headers.etag);
+
+test("a tag stays when its content is published, when the agent starts again, and when properties change", async () => {
+  const fs = await VfsHarness.create();
+  const tags: string[] = [];
+  {
+    await using dav = await DavServer.start({}, { fs });
+    for (const [index, body] of BODIES.entries()) {
+      const { headers } = await dav.send("PUT", `/${index}`, {}, body);
+      tags.push(String(headers.etag));
+      const patch =
+        '<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><x xmlns="u">1</x></D:prop></D:set></D:propertyupdate>';
+      expect(await dav.status("PROPPATCH", `/${index}`, {}, patch)).toBe(207);
+      expect([index, await tagOf(dav, `/${index}`)]).toEqual([index, tags[index]]);
+    }
+    await fs.publish();
+    for (const index of BODIES.keys()) expect([index, await tagOf(dav, `/${index}`)]).toEqual([index, tags[index]]);
+  }
+  expect(new Set(tags).size).toBe(BODIES.length);
+  // Clients with little room for them (litmus) must get on, too.
+  expect(Math.max(...tags.map((tag) => tag.length))).toBeLessThanOrEqual(44);
+  fs.restart();
+  await using dav = await DavServer.start({}, { fs });
+  for (const index of BODIES.keys()) expect([index, await tagOf(dav, `/${index}`)]).toEqual([index, tags[index]]);
+});
+
+test("a body in chunks whose length is told beside them has the tag that it keeps; one that is longer or shorter is refused", async () => {
+  const fs = await VfsHarness.create();
+  await using dav = await DavServer.start({}, { fs });
+  const put = (body: Buffer, expected: string) => {
+    return dav.send("PUT", "/f", { "transfer-encoding": "chunked", "x-expected-entity-length": expected }, body);
+  };
+  for (const body of BODIES) {
+    const made = await put(body, String(body.length));
+    expect(made.status).toBeLessThan(300);
+    const tag = String(made.headers.etag);
+    await fs.publish();
+    expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
+    expect(await dav.status("PUT", "/f", { "if-match": tag }, body)).toBe(204);
+    expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
+    for (const wrong of [String(body.length + 1), String(body.length - 1), "-1", "1e3", "0x10", ""]) {
+      expect([wrong, (await put(body, wrong)).status]).toEqual([wrong, 400]);
+    }
+    expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
+  }
+});
+
+test("equal bytes have equal tags, wherever and on whichever agent they are; a copy has its source's", async () => {
+  const fs = await VfsHarness.create();
+  await using dav = await DavServer.start({}, { fs });
+  const before = await tagsOfAll(dav);
+  await fs.publish();
+  await fs.others(async (other) => {
+    await using theirs = await DavServer.start({}, { fs: other });
+    expect(await tagsOfAll(theirs, "theirs")).toEqual(before);
+  });
+  for (const index of BODIES.keys()) {
+    expect(await dav.status("COPY", `/mine-${index}`, { destination: `/copy-${index}` })).toBe(201);
+    expect([index, await tagOf(dav, `/copy-${index}`)]).toEqual([index, before[index]]);
+  }
+});
+
+async function tagsOfAll(dav: DavServer, who = "mine"): Promise<string[]> {
+  const tags: string[] = [];
+  for (const [index, body] of BODIES.entries()) {
+    await dav.send("PUT", `/${who}-${index}`, {}, body);
+    tags.push(await tagOf(dav, `/${who}-${index}`));
+  }
+  return tags;
+}
+
+test("what others wrote has another tag, although size and times are those of the version before", async () => {
+  const fs = await VfsHarness.create();
+  await using dav = await DavServer.start({}, { fs });
+  const mtime = { "x-oc-mtime": "1" };
+  const before = String((await dav.send("PUT", "/f", mtime, TEXT)).headers.etag);
+  await fs.publish();
+  const base = await fs.others(async (other) => {
+    await using theirs = await DavServer.start({}, { fs: other });
+    expect(await theirs.status("PUT", "/f", mtime, "five")).toBe(204);
+  });
+  fs.vfs.adopt(base);
+  const { headers, body } = await dav.send("GET", "/f");
+  expect(body).toBe("five");
+  expect(headers.etag).not.toBe(before);
+  expect(await dav.status("PUT", "/f", { "if-match": before }, "mine")).toBe(412);
+});
+
+test("a file that is written in place has another tag each time, although no clock moves", async () => {
+  for (const length of [4, 40_000]) {
+    const fs = await VfsHarness.create();
+    await using dav = await DavServer.start({}, { fs });
+    await dav.send("PUT", "/f", {}, Buffer.alloc(length, 1));
+    const ino = await fs.ino("/f");
+    const tags = new Set([await tagOf(dav, "/f")]);
+    for (let byte = 2; byte < 6; byte++) {
+      await fs.run((vfs) => vfs.write(ino, 0, Buffer.of(byte)));
+      tags.add(await tagOf(dav, "/f"));
+      if (byte === 3) await fs.publish();
+      tags.add(await tagOf(dav, "/f"));
+    }
+    // A large one has two for what was published: one before, one after.
+    expect([length, tags.size]).toEqual([length, length === 4 ? 5 : 6]);
+    // What it had before comes back with its old tag.
+    await fs.run((vfs) => vfs.write(ino, 0, Buffer.of(1)));
+    await fs.publish();
+    expect(tags).toContain(await tagOf(dav, "/f"));
+  }
+});
+
+test("an answer does not mix two versions of one size and one time", async () => {
+  const fs = await VfsHarness.create();
+  let reads = 0;
+  const changing = new Proxy(fs.vfs, {
+    get(target, property) {
+      if (property !== "readFar") {
+        const value: unknown = Reflect.get(target, property, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      }
+      return (...args: Parameters<typeof target.readFar>) => {
+        const count = target.readFar(...args);
+        if (++reads === 2) target.write(args[0], 2_500_000, Buffer.of(2));
+        return count;
+      };
+    },
+  });
+  await using dav = await DavServer.start({ fs: changing }, { fs });
+  await dav.send("PUT", "/f", {}, Buffer.alloc(2_600_000, 1));
+  await expect(dav.send("GET", "/f")).rejects.toThrow(/aborted|hang up/);
+});

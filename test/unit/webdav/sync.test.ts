@@ -1,0 +1,158 @@
+/** The WebDAV door: sync-collection. */
+import { describe, expect, test } from "vitest";
+import { syncByTrees } from "../../../src/webdav/sync-source.ts";
+import { DavServer } from "../../support/dav-server.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+interface Synced {
+  readonly status: number;
+  readonly token: string;
+  /** The path of each member, with a mark if it is gone. */
+  readonly members: readonly string[];
+  readonly body: string;
+}
+
+async function serve(): Promise<DavServer> {
+  const fs = await VfsHarness.create();
+  return DavServer.start({ syncToken: syncByTrees(fs.vfs) }, { fs });
+}
+
+async function sync(dav: DavServer, path: string, token: string, level = "infinite", more = ""): Promise<Synced> {
+  const request = `<D:sync-collection xmlns:D="DAV:"><D:sync-token>${token}</D:sync-token><D:sync-level>${level}</D:sync-level>${more}<D:prop><D:getetag/></D:prop></D:sync-collection>`;
+  const { status, body } = await dav.send("REPORT", path, { depth: "0" }, request);
+  const members = [...body.matchAll(/<D:response><D:href>([^<]*)<\/D:href>(<D:status>HTTP\/1.1 404)?/g)];
+  return {
+    status,
+    token: /<D:sync-token>([^<]*)/.exec(body)?.[1] ?? "",
+    members: members.map(([, href, gone]) => `${href}${gone === undefined ? "" : " gone"}`).sort(),
+    body,
+  };
+}
+
+describe("sync-collection", () => {
+  test("a folder offers it and names its state", async () => {
+    await using dav = await serve();
+    const asked = '<propfind xmlns="DAV:"><prop><supported-report-set/><sync-token/></prop></propfind>';
+    const { body } = await dav.send("PROPFIND", "/", { depth: "0" }, asked);
+    expect(body).toContain("<D:report><D:sync-collection/></D:report>");
+    expect(body).toMatch(/<D:sync-token>urn:syncline:tree:bafyr4i\w+<\/D:sync-token>/);
+  });
+
+  test("the first time all is told, then what was made, changed, moved and removed since", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    for (const folder of ["a", "a/b", "rest"]) await fs.makeDirectory(folder);
+    for (const file of ["a/b/c", "a/f", "top", "rest/same"]) await fs.make(file, "x");
+    await fs.publish();
+    const first = await sync(dav, "/", "");
+    expect(first.members).toEqual(["/a/", "/a/b/", "/a/b/c", "/a/f", "/rest/", "/rest/same", "/top"]);
+    expect((await sync(dav, "/", "", "1")).members).toEqual(["/a/", "/rest/", "/top"]);
+    expect((await sync(dav, "/", first.token)).members).toEqual([]);
+
+    await dav.send("PUT", "/a/f", {}, "other");
+    await fs.rename("a/b", "moved");
+    await fs.unlink("top");
+    await fs.make("new", "x");
+    await fs.publish();
+    const second = await sync(dav, "/", first.token);
+    const files = second.members.filter((member) => member !== "/a/");
+    expect(files).toEqual(["/a/b gone", "/a/f", "/moved/", "/moved/c", "/new", "/top gone"]);
+    expect(second.token).not.toBe(first.token);
+    expect((await sync(dav, "/", first.token, "1")).members).not.toContain("/moved/c");
+    expect((await sync(dav, "/a/", first.token)).members).toEqual(["/a/b gone", "/a/f"]);
+    expect((await sync(dav, "/", second.token)).members).toEqual([]);
+  });
+
+  test("what others published is told, and what is not published yet a little later", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    await fs.make("mine", "x");
+    await fs.publish();
+    const { token } = await sync(dav, "/", "");
+    await dav.send("PUT", "/mine", {}, "not published");
+    expect((await sync(dav, "/", token)).members).toEqual([]);
+    await fs.publish();
+    expect((await sync(dav, "/", token)).members).toEqual(["/mine"]);
+    fs.vfs.adopt(await fs.others(async (other) => void (await other.make("theirs", "y"))));
+    expect((await sync(dav, "/", token)).members).toEqual(["/mine", "/theirs"]);
+  });
+
+  test.each<[string, (fs: VfsHarness) => Promise<unknown>, (fs: VfsHarness) => Promise<unknown>]>([
+    ["made, and removed", async (fs) => fs.make("new", "x"), (fs) => fs.unlink("new")],
+    ["moved, and moved back", (fs) => fs.rename("f", "other"), (fs) => fs.rename("other", "f")],
+    ["moved in a folder, and back", (fs) => fs.rename("d", "e"), (fs) => fs.rename("e", "d")],
+  ])(
+    "what was told before it was published, and undone then, is not what a client keeps: %s",
+    async (_, make, undo) => {
+      await using dav = await serve();
+      const { fs } = dav;
+      await fs.makeDirectory("d");
+      await fs.make("d/in", "x");
+      await fs.make("f", "x");
+      await fs.publish();
+      const before = await sync(dav, "/", "");
+      for (const token of ["", before.token]) {
+        await make(fs);
+        const told = await sync(dav, "/", token);
+        await undo(fs);
+        await fs.publish();
+        // Whose replica has what was told then is told what is gone, or to begin anew.
+        const replica = new Set(token === "" ? told.members : [...before.members, ...told.members]);
+        const after = await sync(dav, "/", told.token);
+        const { members } = after.status === 403 ? await sync(dav, "/", "") : after;
+        if (after.status === 403) replica.clear();
+        for (const member of members) {
+          if (member.endsWith(" gone")) replica.delete(member.slice(0, -" gone".length));
+          else replica.add(member);
+        }
+        expect([...replica].sort()).toEqual(before.members);
+      }
+    },
+  );
+
+  test("a client that is told nothing keeps a token that is good, whatever waits to be published", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    await fs.make("f", "x");
+    await fs.publish();
+    const { token } = await sync(dav, "/", "");
+    await fs.make("new", "x");
+    // Who lists it now, and takes the folder's token, begins anew once.
+    const asked = '<propfind xmlns="DAV:"><prop><sync-token/></prop></propfind>';
+    const { body } = await dav.send("PROPFIND", "/", { depth: "1" }, asked);
+    const listed = /<D:sync-token>([^<]*)/.exec(body)?.[1] ?? "";
+    expect([listed === token, (await sync(dav, "/", listed)).status]).toEqual([false, 403]);
+    const idle = await sync(dav, "/", token);
+    expect(idle).toMatchObject({ token, members: [] });
+    await fs.publish();
+    const told = await sync(dav, "/", idle.token);
+    expect(told.members).toEqual(["/new"]);
+    expect((await sync(dav, "/", told.token)).status).toBe(207);
+  });
+
+  test("a token that is not known, a limit that is too low, a depth, and another report are refused", async () => {
+    await using dav = await serve();
+    await dav.fs.make("a", "x");
+    await dav.fs.make("b", "x");
+    for (const token of ["urn:other:1", "urn:syncline:tree:x", `urn:syncline:tree:${"bafyr4i".padEnd(59, "a")}`]) {
+      const refused = await sync(dav, "/", token);
+      expect([token, refused.status]).toEqual([token, 403]);
+      expect(refused.body).toContain("<D:valid-sync-token/>");
+    }
+    const limited = await sync(dav, "/", "", "1", "<D:limit><D:nresults>1</D:nresults></D:limit>");
+    expect(limited.status).toBe(507);
+    expect(limited.body).toContain("<D:number-of-matches-within-limits/>");
+    expect((await sync(dav, "/", "", "2")).status).toBe(400);
+    const body =
+      '<sync-collection xmlns="DAV:"><sync-token/><sync-level>1</sync-level><prop><getetag/></prop></sync-collection>';
+    for (const depth of ["1", "infinity", ""]) {
+      expect([depth, await dav.status("REPORT", "/", { depth }, body)]).toEqual([depth, 400]);
+    }
+    expect(await dav.status("REPORT", "/", {}, body)).toBe(207);
+    const other = await dav.send("REPORT", "/", {}, '<D:expand-property xmlns:D="DAV:"/>');
+    expect(other.status).toBe(403);
+    expect(other.body).toContain("<D:supported-report/>");
+    await using without = await DavServer.start({}, { fs: dav.fs });
+    expect((await sync(without, "/", "")).status).toBe(403);
+  });
+});

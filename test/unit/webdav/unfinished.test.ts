@@ -1,0 +1,138 @@
+/** The WebDAV door: what an agent that was killed left under temporary names. */
+import { expect, test } from "vitest";
+import { systemClock } from "../../../src/base/clock.ts";
+import type { FileName } from "../../../src/base/ids.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { Access } from "../../../src/files/access.ts";
+import { finishLeft } from "../../../src/files/finish-left.ts";
+import { OpenInodes } from "../../../src/files/open-inodes.ts";
+import { UnfinishedWork, type Unfinished } from "../../../src/files/unfinished.ts";
+import { DavServer, MemoryUnfinishedStore } from "../../support/dav-server.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+const LEFT = ".~syncline-dav-00";
+
+/** Opens the door on a filesystem that has these folders, each with a file in it, after a run that left `work`. */
+async function reopened(folders: readonly string[], work: Unfinished): Promise<string[]> {
+  const fs = await VfsHarness.create({});
+  for (const folder of folders) {
+    await fs.makeDirectory(folder);
+    await fs.make(`${folder}/file`, folder);
+  }
+  const unfinished = new MemoryUnfinishedStore();
+  unfinished.save([work]);
+  const shown = await atRest(fs, unfinished);
+  // What was done about it is looked at once more, as a power failure may have undone that.
+  expect(await atRest(fs, unfinished)).toEqual(shown);
+  expect(unfinished.load()).toEqual([]);
+  return shown;
+}
+
+/** Once all that the last run left has been looked at. */
+async function atRest(fs: VfsHarness, unfinished: MemoryUnfinishedStore): Promise<string[]> {
+  const work = new UnfinishedWork(unfinished);
+  const access = new Access(fs.vfs, new OpenInodes(fs.vfs, silentLog), new AbortController().signal);
+  await finishLeft({ access, clock: systemClock }, work, silentLog);
+  return [...(await fs.snapshot()).keys()].filter(Boolean).sort();
+}
+
+function workAt(path: string, was?: string): Unfinished {
+  return { path: path.split("/") as FileName[], was: was as FileName | undefined };
+}
+
+test("a copy in the making is removed, with all in it", async () => {
+  expect(await reopened(["d", `d/${LEFT}`], workAt(`d/${LEFT}`))).toEqual(["d", "d/file"]);
+});
+
+test("what stepped aside gets its name back, or another one where something has that", async () => {
+  expect(await reopened([LEFT], workAt(LEFT, "d"))).toEqual(["d", "d/file"]);
+  const both = ["d", "d (replaced)", "d (replaced)/file", "d/file"];
+  expect(await reopened([LEFT, "d"], workAt(LEFT, "d"))).toEqual(both);
+  const third = ["d (replaced 2)", "d (replaced 2)/file"];
+  expect(await reopened([LEFT, "d", "d (replaced)"], workAt(LEFT, "d"))).toEqual([...both, ...third].sort());
+});
+
+test("what is not there any more is forgotten, and what has no temporary name is nobody's to remove", async () => {
+  expect(await reopened(["d"], workAt(`gone/${LEFT}`))).toEqual(["d", "d/file"]);
+  expect(await reopened(["d"], workAt("d"))).toEqual(["d", "d/file"]);
+});
+
+test("what cannot be removed is tried again by the next run", async () => {
+  const fs = await VfsHarness.create({});
+  await fs.makeDirectory(LEFT);
+  const unfinished = new MemoryUnfinishedStore();
+  unfinished.save([workAt(LEFT)]);
+  const removeDirectory = fs.vfs.removeDirectory.bind(fs.vfs);
+  fs.vfs.removeDirectory = () => {
+    throw new Error("not now");
+  };
+  expect(await atRest(fs, unfinished)).toEqual([LEFT]);
+  fs.vfs.removeDirectory = removeDirectory;
+  expect(await atRest(fs, unfinished)).toEqual([]);
+});
+
+const named = expect.stringMatching(/^\.~syncline-dav-/);
+
+function to(dav: DavServer, path: string): Record<string, string> {
+  return { destination: `${dav.origin}${path}`, host: `127.0.0.1:${dav.port}` };
+}
+
+test("a copy of a folder, and what a folder takes the place of, are noted before there is anything; a file's copy needs no name", async () => {
+  const unfinished = new MemoryUnfinishedStore();
+  await using dav = await DavServer.start({ unfinished });
+  for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
+  await dav.fs.make("a/file", "x");
+  expect(await dav.status("COPY", "/a/file", to(dav, "/b/file"))).toBe(201);
+  expect(await dav.status("COPY", "/a/file", to(dav, "/b/file"))).toBe(204);
+  expect(unfinished.saved).toEqual([]);
+  expect(await dav.status("COPY", "/a/", to(dav, "/b/a"))).toBe(201);
+  expect(unfinished.saved.splice(0)).toEqual([[{ path: ["b", named], was: undefined }]]);
+  expect(await dav.status("MOVE", "/b/", to(dav, "/a"))).toBe(204);
+  const aside = (was?: string) => expect.objectContaining({ path: [named], was });
+  expect(unfinished.saved.map(([first]) => first)).toEqual([aside("a"), aside()]);
+});
+
+test("a folder that moves takes along what is being made in it", async () => {
+  const unfinished = new MemoryUnfinishedStore();
+  await using dav = await DavServer.start({ unfinished });
+  for (const folder of ["a", "p", "q"]) await dav.fs.makeDirectory(folder);
+  for (let file = 0; file < 200; file++) await dav.fs.make(`a/${file}`, "x");
+  const copied = dav.status("COPY", "/a/", to(dav, "/p/a"));
+  await expect.poll(() => unfinished.saved, { interval: 1 }).toHaveLength(1);
+  expect(await dav.status("MOVE", "/p/", to(dav, "/q/p"))).toBe(201);
+  expect(unfinished.load()).toEqual([{ path: ["q", "p", named], was: undefined }]);
+  await copied;
+});
+
+test("what cannot be noted is not begun", async () => {
+  const unfinished = new MemoryUnfinishedStore();
+  await using dav = await DavServer.start({ unfinished });
+  for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
+  unfinished.save = () => {
+    throw Object.assign(new Error("full"), { code: "ENOSPC" });
+  };
+  for (const method of ["COPY", "MOVE"])
+    expect(await dav.status(method, "/a/", to(dav, "/b"))).toBeGreaterThanOrEqual(500);
+  expect([...(await dav.fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["a", "b"]);
+});
+
+test("a disk that is full once a move is made does not keep from removing what it replaced", async () => {
+  const unfinished = new MemoryUnfinishedStore();
+  await using dav = await DavServer.start({ unfinished });
+  for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
+  await dav.fs.make("b/old", "x");
+  const save = unfinished.save.bind(unfinished);
+  unfinished.save = (all) => {
+    if (unfinished.saved.length > 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    save(all);
+  };
+  expect(await dav.status("MOVE", "/a/", to(dav, "/b"))).toBe(204);
+  expect([...(await dav.fs.snapshot()).keys()].filter(Boolean)).toEqual(["b"]);
+});
+
+test("what is being made is not copied along", async () => {
+  await using dav = await DavServer.start();
+  for (const folder of ["a", `a/${LEFT}`]) await dav.fs.makeDirectory(folder);
+  expect(await dav.status("COPY", "/a/", to(dav, "/b"))).toBe(201);
+  expect([...(await dav.fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["a", `a/${LEFT}`, "b"]);
+});
