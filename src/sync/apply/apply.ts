@@ -16,7 +16,7 @@ import { NEW_PATH } from "../disk/paths.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
-import { Placing } from "./placing.ts";
+import { Placing, sourceOf } from "./placing.ts";
 import { RedoLog } from "./redo-log.ts";
 import { seenOf } from "../known/seen.ts";
 
@@ -230,7 +230,7 @@ class Applier {
     if (isNew) return true;
     const { db } = this.#context;
     const there = db.at(place);
-    const basis = (there?.id === id ? there : db.byId(id)[0])?.record;
+    const basis = (there?.id === id ? there : sourceOf(db.byId(id), record))?.record;
     return basis === undefined || !sameVersion(basis, record);
   }
 

@@ -5,6 +5,7 @@
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -61,7 +62,7 @@ export class Placing {
       const vacated = await this.#vacate(occupant, path);
       if (vacated !== "done") return vacated;
     }
-    const [source] = known;
+    const source = sourceOf(known, target.record);
     if (source === undefined) return this.#create(place, path, target, ready);
     const isLink = target.record.type !== "directory" && (known.length > 1 || isNamed(target, source));
     const arrived = await (isLink ? this.#link(source, place, path) : this.#move(source, place, path));
@@ -193,6 +194,8 @@ export class Placing {
     if (record.type === "directory" && entry.id === id)
       return stat?.type === "directory" && stat.ino === entry.seen.ino ? "done" : "changed here";
     if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
+    // Its bytes were to come from another name, which lost them meanwhile.
+    if (ready === undefined && !sameVersion(entry.record, record)) return "waiting";
     if (ready !== undefined) {
       const swapped = await replaceWatched(this.#context, path, entry, ready, this.asMade(place, target, ready));
       this.#note(path);
@@ -233,9 +236,8 @@ export class Placing {
     const { db, disk } = this.#context;
     const stat = await disk.look(path);
     if (stat === undefined || stat.ino !== occupant.seen.ino) return "changed here";
-    const isLinked = occupant.record.type !== "directory" && db.byId(occupant.id).length > 1;
-    // Its bytes are under another name, too.
-    if (isLinked) return this.remove(occupant);
+    // Its bytes are under another name, too; a name that could not be replaced yet has older ones.
+    if (db.byId(occupant.id).some((entry) => isTwin(entry, occupant))) return this.remove(occupant);
     const aside = parkedPath(occupant.id);
     await disk.rename(path, aside, "free");
     if ((await disk.look(aside))?.ino !== occupant.seen.ino) {
@@ -334,4 +336,15 @@ const UNFINISHED_MODE = 0o700;
 /** Whether the object is to stay at this place, too. */
 function isNamed({ names }: TreeObject, place: Place): boolean {
   return names.some((name) => samePlace(name, place));
+}
+
+/** Of an object's names in the folder the one that has these bytes; any of them where none has. */
+export function sourceOf(known: readonly Entry[], record: FileRecord): Entry | undefined {
+  return known.find((entry) => sameVersion(entry.record, record)) ?? known[0];
+}
+
+/** Whether it is another name of that file, with the same bytes. */
+function isTwin(entry: Entry, { parent, name, record }: Entry): boolean {
+  const isOther = entry.parent !== parent || entry.name !== name;
+  return isOther && record.type !== "directory" && sameVersion(entry.record, record);
 }

@@ -104,6 +104,33 @@ test("the second name of a file, while the first name already has a newer versio
   expect(moments.length).toBeGreaterThan(2);
 });
 
+test("a file that moves is the version that the bucket has, though one of its old names could not be replaced yet", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("x.bin"), "old");
+  await a.disk.link(path("x.bin"), path("y.bin"));
+  a.disk.write(path("w.bin"), "w");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("x.bin"), "new");
+  await a.sync();
+  const rename = b.disk.rename.bind(b.disk);
+  b.disk.rename = async (from, to, how) => {
+    if (to.join("/") === "y.bin") throw Object.assign(new Error("busy"), { code: "EBUSY" });
+    return rename(from, to, how);
+  };
+  await b.sync();
+  expect(b.disk.tree().get("x.bin")).toBe("new");
+  expect(b.disk.tree().get("y.bin")).toBe("old");
+  b.disk.rename = rename;
+  a.disk.move(path("x.bin"), path("z.bin"));
+  a.disk.write(path("x.bin"), "another");
+  a.disk.move(path("w.bin"), path("y.bin"), "replace");
+  await a.sync();
+  await b.sync();
+  const whole = await settledTree(world);
+  expect(Object.fromEntries(whole)).toEqual({ "x.bin": "another", "y.bin": "w", "z.bin": "new" });
+});
+
 test("what somebody clears away while it waits comes anew, and what nobody knows there comes in sight", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
