@@ -13,8 +13,11 @@ type Contents = ReadonlyMap<string, { readonly id: FileId; readonly version: str
 
 export function tornUnits(merged: SurveyedMerge): string[] {
   const { base, winner, loser, result, units } = merged;
-  const roots = [...base.values()].filter(({ names, record }) => {
-    return record.type === "directory" && names.every(({ name }) => units.isTree(name));
+  const roots = [...base.values()].filter(({ id, names, record }) => {
+    if (record.type !== "directory" || !names.every(({ name }) => units.isTree(name))) return false;
+    // One that a side moved across another unit's border, or renamed to what is no unit, is that side's change of both.
+    const around = [base, winner, loser].map((survey) => survey.has(id) && unitsAround(survey, id, units));
+    return around.every((each) => each === false || each === around[0]);
   });
   const trees = roots.map(({ id, places }) => {
     return { what: places.join(), of: (survey: Survey) => treeOf(survey, id) };
@@ -76,6 +79,18 @@ function familiesIn(surveys: readonly Survey[], units: UnitRules): { parent: Fil
       for (const { parent, name } of names)
         for (const main of units.mainsOf(name)) found.set(`${parent} ${main}`, { parent, main });
   return [...found.values()].filter(({ parent }) => surveys.every((survey) => !liesInTree(survey, parent, units)));
+}
+
+/** The units that an object lies in, itself among them, as one text. */
+function unitsAround(survey: Survey, id: FileId, units: UnitRules): string {
+  const found: FileId[] = [];
+  for (let at = survey.get(id); at !== undefined && !found.includes(at.id);) {
+    const [place] = at.names;
+    if (place === undefined) break;
+    if (units.isTree(place.name)) found.push(at.id);
+    at = survey.get(place.parent);
+  }
+  return found.join();
 }
 
 function liesInTree(survey: Survey, directory: FileId, units: UnitRules): boolean {
