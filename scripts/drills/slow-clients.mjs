@@ -1,5 +1,5 @@
 /**
- * A crowd at a master: four owners, each with eight uploads, downloads (half of them read slowly) and long lists, one kind after
+ * Slow clients at a master: four owners, each with eight uploads, downloads (half of them read slowly) and long lists, one kind after
  * another and then all at once. All are served in the end, and its memory stays below 200 MiB.
  *   node scripts/drills/slow-clients.mjs
  */
@@ -13,7 +13,7 @@ import { check, master, report, workspace } from "./lib.mjs";
 
 const MOST_MIB = 200;
 const EACH = 8;
-const space = workspace("crowd");
+const space = workspace("slow-clients");
 const wallets = [1, 2, 3, 4].map((seed) => walletSigner(Buffer.alloc(32, seed)));
 const served = await master(space, { args: wallets.flatMap(({ wallet }) => ["--allow", wallet]) });
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });

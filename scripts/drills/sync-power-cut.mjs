@@ -19,7 +19,7 @@ import {
   workspace,
 } from "./lib.mjs";
 
-const DEEDS = 12;
+const ACTIONS = 12;
 const times = Number(process.argv[2] ?? 20);
 const seed = Number(process.argv[3] ?? Date.now());
 const next = randomOf(seed);
@@ -42,7 +42,7 @@ syncline(space, ["init", url]);
 report(`seed ${seed}`);
 const ends = { same: 0, sent: 0 };
 for (let pass = 0; pass < times; pass++) {
-  for (const each of [folder, other]) for (let action = 0; action < DEEDS; action++) edit(each, `${pass}-${action}`);
+  for (const each of [folder, other]) for (let action = 0; action < ACTIONS; action++) edit(each, `${pass}-${action}`);
   sync(other, join(space.path, "state"));
   sync(folder, join(disk, "state"));
   const was = shown();

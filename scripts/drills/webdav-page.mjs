@@ -21,14 +21,14 @@ space.pids.add(pid);
 const put = (name, body) => fetch(webdav + encodeURIComponent(name), { method: "PUT", body });
 const text = async (name) => (await fetch(webdav + encodeURIComponent(name))).text();
 await put("notes.txt", "kept");
-await put("notes (conflict 1a2b3c4d).txt", "gave way");
+await put("notes (conflict 1a2b3c4d).txt", "lost a conflict");
 await put("<img src=x onerror=alert(1)>.html", "<script>alert(2)</script>");
 await put("evil\u202egpj.exe", "x");
 
 const page = await openBrowser();
 await page.go(webdav);
 check(
-  (await page.all(".mark")).some((mark) => mark.includes("Gave way to notes.txt")),
+  (await page.all(".mark")).some((mark) => mark.includes("Lost to notes.txt")),
   "the conflict copy is marked",
 );
 check((await page.all("tr a")).includes("evil\\u{202e}gpj.exe"), "a bidi control is shown as what it is");

@@ -55,7 +55,7 @@ export const unitMutants = [
     test: SCENARIOS,
   },
   {
-    name: "who uses a database that gave way goes on in the one that was kept",
+    name: "who uses a database that lost the conflict goes on in the one that was kept",
     file: "src/fstree/merge/units/unit-copies.ts",
     from: "noteMoves(state, copy, became, renamed);",
     to: "noteMoves(state, copy, new Map(), []);",

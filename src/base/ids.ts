@@ -31,7 +31,7 @@ export type FileName = Branded<string, "FileName">;
 /** The name of an object that holds blocks: "pack/…" or "commit/…" and hex digits. Made in format/object-name.ts. */
 export type PackName = Branded<string, "PackName">;
 
-/** The root directory's id: 16 zero bytes (docs/reference/formats.md, Keys). */
+/** The root directory's id: 16 zero bytes (docs/reference/formats.md, Ids and keys). */
 export const ROOT_ID = "00".repeat(16) as FileId;
 
 export const ROOT_INO = 1 as Ino;

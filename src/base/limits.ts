@@ -26,7 +26,7 @@ export const MAX_NODE_LEVEL = 16;
 /** A node may exceed this only with one entry. */
 export const MAX_NODE_BYTES = 128 * KiB;
 
-// Records and names (docs/reference/formats.md, Records)
+// Records and names (docs/reference/formats.md, Rows)
 export const MAX_NAME_BYTES = 255;
 export const MAX_VALUE_BYTES = 4 * KiB;
 export const MAX_INLINE_XATTR_BYTES = 512;
@@ -76,7 +76,7 @@ export const LOCK_WAIT_MS = 15_000;
 /** Temporary files older than this were left by a crash. */
 export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 
-// Publishing (design.md §3)
+// Publishing
 export const PUBLISH_ATTEMPTS = 16;
 export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
@@ -108,7 +108,7 @@ export const FILE_POLL_MS = 250;
 /** What verifying keeps in memory of tree nodes, and again of chunk lists. */
 export const VERIFY_CACHE_BYTES = 32 * MiB;
 
-// Reading (design.md §4)
+// Reading
 /** Gaps up to this are read along in one ranged read. */
 export const COALESCE_GAP_BYTES = 128 * KiB;
 export const MAX_RANGED_READ_BYTES = 8 * MiB;
@@ -146,7 +146,7 @@ export const MASTER_ASK_BYTES = 64 * KiB;
 export const MASTER_POLL_MS = 5_000;
 export const MASTER_POLL_ALONE_MS = 1_000;
 
-// The overlay (design.md §3)
+// The overlay
 /** Journal segments are filled with zeros ahead; two of them are there from the start. */
 export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
 /** A batch of records is written out before it grows past this. */

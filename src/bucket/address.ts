@@ -1,4 +1,4 @@
-/** Takes a bucket's address apart (design.md §2), and spells it in one way, so that one bucket has one state. */
+/** Takes a bucket's address apart, and spells it in one way, so that one bucket has one state. */
 import { basename, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { SynclineError } from "../base/errors.ts";

@@ -1,6 +1,5 @@
 /**
- * Publishes a sealed epoch: read the root, merge if it moved, upload, swap, and again if someone else was faster (design.md
- * §3). What came of it is a value; nothing is lost in any branch, since the epoch stays with the caller until "published".
+ * Publishes a sealed epoch: read the root, merge if it moved, upload, swap, and again if someone else was faster. What came of it is a value; nothing is lost in any branch, since the epoch stays with the caller until "published".
  * An epoch whose tree the root shows already needs no commit: it is published when everything in it is.
  */
 import type { Clock } from "../base/clock.ts";

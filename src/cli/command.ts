@@ -87,7 +87,7 @@ async function readOptions<Name extends OptionName>(
 
 /** What help says of commands that only hold others. */
 const GROUPS: Readonly<Record<string, string>> = {
-  conflicts: "versions that gave way in merges: list, compare, decide",
+  conflicts: "versions that lost a conflict in a merge: list, compare, decide",
   key: "the wallet key of this user",
   service: "mounts, synced folders and WebDAV servers that systemd starts",
   policy: "the rules by which changes of a bucket merge",

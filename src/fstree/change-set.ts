@@ -68,7 +68,7 @@ export interface PublishedEpoch {
    */
   readonly objects: PublishedObjects;
   readonly base: NewBase;
-  /** Units of ours that gave way as a whole; undefined: none. */
+  /** Units of ours that lost the conflict as a whole; undefined: none. */
   readonly moved?: MovedUnits;
   /** Units that others changed and of which the epoch changed nothing; undefined: none. */
   readonly changed?: readonly ChangedUnit[];
@@ -93,7 +93,7 @@ export interface ForeignObject {
 }
 
 /**
- * Where units went that gave way (docs/design/merge.md, Units): who has something of them goes on with the copy, as if somebody had renamed it
+ * Where units went that lost the conflict (docs/design/merge.md, Units): who has something of them goes on with the copy, as if somebody had renamed it
  * and put another one in its place. Plain data.
  */
 export interface MovedUnits {

@@ -1,5 +1,5 @@
 /**
- * The rows that one object has in a tree (docs/reference/formats.md, Keys): which keys, and what stands in them. The one place that knows
+ * The rows that one object has in a tree (docs/reference/formats.md, Ids and keys): which keys, and what stands in them. The one place that knows
  * when a file has a self-record, a stated id and back-references.
  */
 import type { FileId, FileName } from "../base/ids.ts";

@@ -41,7 +41,7 @@ export interface MergedFiles {
 }
 
 export interface FileConflict extends Pick<Conflict, "kind" | "rule"> {
-  /** Paths in the merged tree: what kept its name, and what gave way. */
+  /** Paths in the merged tree: what kept its name, and what lost the conflict. */
   readonly kept: string;
   readonly other: string;
 }

@@ -81,7 +81,7 @@ export const ANSWER_WRITE_BYTES = 256 * KiB;
 /** Memory of all blocks that go out, and one owner's share: so many batches. */
 export const ANSWERS_BYTES = 10 * ANSWER_BATCH_BYTES;
 export const OWNER_ANSWERS_BYTES = 6 * ANSWER_BATCH_BYTES;
-/** Blocks that are stored at once by `/v0/block` (systems.md §3). */
+/** Blocks that are stored at once by `/v0/block`. */
 export const INGEST_CONCURRENCY = 32;
 /** What walks below a block remember, in CIDs: so many each without asking, in such steps beyond, of which there are so many for all … */
 export const WALK_FREE_CIDS = 10_000;

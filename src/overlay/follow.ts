@@ -1,5 +1,5 @@
 /**
- * A unit of ours that gave way to that of others takes along whoever uses it (docs/design/merge.md, Units): numbers go on as the copy's objects,
+ * A unit of ours that lost to that of others takes along whoever uses it (docs/design/merge.md, Units): numbers go on as the copy's objects,
  * and what changed in it since is a change of the copy. As if somebody had renamed the unit, and put another one in its place.
  */
 import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";

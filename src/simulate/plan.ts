@@ -51,15 +51,15 @@ const MOST_MASTER_SKEW = 4 / 120;
  * epochs of many machines come to is not seen in short ones. Actions follow a Pareto distribution, and some histories have a
  * few more: half of them have at most seven, one in ten more than 20, one in forty more than 55.
  */
-const FEWEST_DEEDS = 3;
-const MOST_DEEDS = 320;
+const FEWEST_ACTIONS = 3;
+const MOST_ACTIONS = 320;
 const TAIL = 1.25;
 /** From here on there may be more machines. */
-const MANY_DEEDS = 20;
+const MANY_ACTIONS = 20;
 /** How much time there is for an action, on the average: at least, and at most. */
 const DEED_MS = [80, 480] as const;
 /** Beside those that any history has, one more for so many actions. */
-const DEEDS_PER_TROUBLE = 12;
+const ACTIONS_PER_TROUBLE = 12;
 const MOST_DISK_FLIP = 0.2;
 /** Of all histories, those in which a clock is off by years, and how many at most. */
 const YEARS_OFF = 0.15;
@@ -144,8 +144,8 @@ export interface Trouble {
 
 export function planOf(seed: number): Plan {
   const random = seededRandom(seed);
-  const many = Math.min(MOST_DEEDS, Math.floor(FEWEST_DEEDS * (1 - random.fraction()) ** (-1 / TAIL)));
-  const machines = 2 + below(random, many < MANY_DEEDS ? 2 : 4);
+  const many = Math.min(MOST_ACTIONS, Math.floor(FEWEST_ACTIONS * (1 - random.fraction()) ** (-1 / TAIL)));
+  const machines = 2 + below(random, many < MANY_ACTIONS ? 2 : 4);
   const skewsMs = listOf(machines, () => (random.fraction() < 0.5 ? 0 : (random.fraction() - 0.5) * MOST_SKEW_MS));
   const [shortest, longest] = DEED_MS;
   const lengthMs = many * (shortest + random.fraction() * (longest - shortest));
@@ -154,7 +154,7 @@ export function planOf(seed: number): Plan {
     machine: below(random, machines),
     action: anyAction(random),
   }));
-  const troubles = listOf(below(random, 4 + many / DEEDS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
+  const troubles = listOf(below(random, 4 + many / ACTIONS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
   // Of its own chance, as all that came later: other histories stay what they were.
   const doors = seededRandom(seed * 71 + 23);
   const hasDoors = doors.fraction() < SEVERAL_DOORS;
@@ -191,7 +191,7 @@ function atMaster(plan: Plan, lengthMs: number): Plan {
   const [shortest, longest] = SHORT_LEASE_S;
   const leaseSeconds =
     random.fraction() < 0.5 ? undefined : Math.round(shortest + random.fraction() * (longest - shortest));
-  const troubles = listOf(below(random, 4 + plan.actions.length / DEEDS_PER_TROUBLE), () => ({
+  const troubles = listOf(below(random, 4 + plan.actions.length / ACTIONS_PER_TROUBLE), () => ({
     kind: MASTER_TROUBLES[below(random, MASTER_TROUBLES.length)] ?? "master killed",
     atMs: random.fraction() * lengthMs,
     forMs: random.fraction() * 5_000,

@@ -346,7 +346,7 @@ print(sorted(old) == sorted(names), len(seen) == len(set(seen)))`,
   });
 
   test("a hundred programs at once are all answered", async () => {
-    const cwd = await directory("crowd");
+    const cwd = await directory("many");
     await Promise.all(
       Array.from({ length: 100 }, async (_, i) => {
         await writeFile(`${cwd}/${i}`, `number ${i}`);

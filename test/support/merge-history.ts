@@ -87,7 +87,7 @@ function skeleton(): Operation[] {
 const CONTENTS = ["S", "T", "", "", "", ""];
 
 /** What sides do to the skeleton so that they meet: nearly every pair of these is a row of the table. */
-const DEEDS: readonly (readonly Operation[])[] = [
+const ACTIONS: readonly (readonly Operation[])[] = [
   [{ op: "rmtree", path: "a" }],
   [{ op: "rmtree", path: "b" }],
   [{ op: "rmtree", path: "a/c" }],
@@ -188,7 +188,7 @@ const WRITTEN = [
   "a/c/n.bin",
 ];
 
-export const PLAIN: Setting = { skeleton: SKELETON, actions: DEEDS, written: WRITTEN, names: NAMES };
+export const PLAIN: Setting = { skeleton: SKELETON, actions: ACTIONS, written: WRITTEN, names: NAMES };
 
 export const intents = (minLength: number, maxLength: number, setting: Setting = PLAIN) =>
   fc.noBias(
@@ -205,7 +205,7 @@ export const intents = (minLength: number, maxLength: number, setting: Setting =
     ),
   );
 
-/** What the sides of one history do more often than all else, so that they meet: indexes into DEEDS and WRITTEN. */
+/** What the sides of one history do more often than all else, so that they meet: indexes into ACTIONS and WRITTEN. */
 export interface Theme {
   readonly actions: readonly number[];
   readonly files: readonly number[];

@@ -9,7 +9,7 @@ const rename = (path: string, to: string): Operation => ({ op: "rename", path, t
 const mkdir = (path: string): Operation => ({ op: "mkdir", path });
 const COMMIT: Operation = { op: "commit" };
 
-const DEEDS: readonly (readonly Operation[])[] = [
+const ACTIONS: readonly (readonly Operation[])[] = [
   [write("a/.git/o/new", "X"), write("a/.git/h", "X")],
   [write("a/.git/h", "Y"), { op: "unlink", path: "a/.git/o/1" }],
   [{ op: "rmtree", path: "a/.git" }],
@@ -79,9 +79,9 @@ const WRITTEN = [
 export const UNITS: Setting = {
   [fc.toStringMethod]: () => "units",
   skeleton: SKELETON,
-  actions: [...DEEDS, ...DEEDS, ...PLAIN.actions],
+  actions: [...ACTIONS, ...ACTIONS, ...PLAIN.actions],
   written: WRITTEN,
   names: ["a", "b", ".git", ".git", "h", "d.db", "d.db-wal", "t.txt", "n.bin"],
 };
 
-export const UNIT_DEEDS = DEEDS;
+export const UNIT_ACTIONS = ACTIONS;

@@ -33,6 +33,18 @@ const LAYERS = [
 ];
 const DOORS = new Set(["fuse", "webdav", "sync"]);
 
+/** Words that this project once had for what the field has a term for (docs/reference/glossary.md). */
+const INSTEAD: Readonly<Record<string, string>> = {
+  "\\bknot(s|ted)?\\b": "cycle",
+  "\\bcircles?\\b": "cycle",
+  homecomers: "moved back",
+  "\\breviv(e|es|ed)\\b": "resurrected",
+  "\\bdeeds\\b(?!:)": "actions",
+  rehears: "dry run",
+  restless: "unstable",
+  "\\bcrowd(s|ed)?\\b": "slow clients, contended",
+  "\\bgave way\\b": "lost the conflict",
+};
 const MAX_LINES = 350;
 const root = resolve(import.meta.dirname, "../..");
 const sources = filesUnder(join(root, "src"), ".ts");
@@ -112,6 +124,23 @@ describe("tidy", () => {
   test("every source file says what it is for", () => {
     const silent = sources.filter((file) => !/^(#!.*\n)?\/\*\*/.test(readFileSync(file, "utf8"))).map(name);
     expect(silent, "Start the file with two or three lines: what it is for.").toEqual([]);
+  });
+
+  test("words that a stranger would have to look up stand nowhere: the field has others", () => {
+    const everywhere = [
+      ...sources,
+      ...filesUnder(join(root, "test"), ".ts"),
+      ...filesUnder(join(root, "scripts"), ".mjs"),
+      ...filesUnder(join(root, "docs"), ".md"),
+    ].filter((file) => file !== import.meta.filename);
+    const found = everywhere.flatMap((file) =>
+      linesOf(file).flatMap((line, index) =>
+        Object.entries(INSTEAD)
+          .filter(([word]) => new RegExp(word, "i").test(line))
+          .map(([word, term]) => `${name(file)}:${index + 1} ${word}: say ${term}`),
+      ),
+    );
+    expect(found).toEqual([]);
   });
 
   test("no test sleeps to wait", () => {

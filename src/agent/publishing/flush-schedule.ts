@@ -1,5 +1,5 @@
 /**
- * When an agent flushes (design.md §3): at once after an fsync or a close that wrote, but four times a second at most and
+ * When an agent flushes: at once after an fsync or a close that wrote, but four times a second at most and
  * ever more rarely, down to once in 5 s, while writing goes on and on. What no close follows, as a name that went, is flushed 0.2 s after
  * the last such change, 0.6 s after the first at the latest, and as rarely where that goes on and on; otherwise 1 s after the last
  * write, 5 s after the first at the latest. Where nothing waits but a large file that is still being written again: 5 s after the last write, 60 s

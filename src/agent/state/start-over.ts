@@ -31,7 +31,7 @@ export interface StartOverOptions {
 export const GENESIS = "genesis";
 
 /**
- * A state that holds nothing unpublished begins anew where its bucket gave way to another, or to an older state of itself, and
+ * A state that holds nothing unpublished begins anew where its bucket was replaced by another, or to an older state of itself, and
  * somebody has accepted that. One that holds something stays with its bucket: it is served, and what is wrong is reported. Throws
  * `foreign_bucket` where nobody has accepted the other bucket.
  */

@@ -1,4 +1,4 @@
-/** Files that only make sense together gave way together: what is decided about one of them holds for all (docs/design/merge.md, Units). */
+/** Files that only make sense together lose a conflict together: what is decided about one of them holds for all (docs/design/merge.md, Units). */
 import type { FileName } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 
@@ -10,7 +10,7 @@ export interface FamilyMember {
   readonly suffix: FileName;
 }
 
-/** All that may belong to a version, the main one first; those that are not there included. `plain` is the name that it gave way to. */
+/** All that may belong to a version, the main one first; those that are not there included. `plain` is the name that it lost to. */
 export function familyOf(rules: UnitRules, plain: FileName, version: FileName): FamilyMember[] {
   // The shortest: a database's journal is one itself only by its looks.
   const [main = plain] = rules.mainsOf(plain).sort((a, b) => a.length - b.length);

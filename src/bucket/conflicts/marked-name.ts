@@ -1,7 +1,7 @@
 /** Conflict names read back: `stem (conflict <digits>).ext` is what merge/conflict-names.ts makes. */
 import type { FileName } from "../../base/ids.ts";
 
-/** The name that this one gave way to; undefined for any other name. Of a stem that was cut for its length, what is left of it. */
+/** The name that this one lost to; undefined for any other name. Of a stem that was cut for its length, what is left of it. */
 export function plainNameOf(name: FileName): FileName | undefined {
   const match = MARKED.exec(name);
   if (match === null) return undefined;

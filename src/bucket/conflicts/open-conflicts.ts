@@ -1,5 +1,5 @@
 /**
- * The conflicts that stand in a tree: what gave way lies under a conflict name beside what kept the name, until somebody
+ * The conflicts that stand in a tree: what lost the conflict lies under a conflict name beside what kept the name, until somebody
  * decides. Found by their names: directories are listed, records are read only of what is in conflict, contents never.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
@@ -10,7 +10,7 @@ import type { ListedEntry, TreeObject } from "../../fstree/fs-reader.ts";
 import type { ConflictKind } from "../../fstree/merge/conflict.ts";
 import { plainNameOf } from "./marked-name.ts";
 
-/** One name, and all that gave way to it. */
+/** One name, and all that lost to it. */
 export interface OpenConflict {
   /** The name that all of them had. */
   readonly path: readonly FileName[];
@@ -51,7 +51,7 @@ export async function* openConflicts(
   }
 }
 
-/** The conflict that a path is about: that of its name, or the one in which it gave way (then with this version alone). */
+/** The conflict that a path is about: that of its name, or the one that it lost (then with this version alone). */
 export async function conflictAt(
   nodes: NodeStore,
   tree: Cid,
@@ -66,7 +66,7 @@ export async function conflictAt(
     if (entry.name === name || plainNameOf(entry.name) === name) marked.push(entry);
   }
   const isMarked = ({ name: each }: ListedEntry) => plainNameOf(each) !== undefined;
-  // A version that gave way may have versions of its own that gave way to it.
+  // A version that lost the conflict may have versions of its own that lost to it.
   const own = marked.filter((entry) => entry.name !== name && isMarked(entry));
   const meant = own.length > 0 ? own : marked.filter(isMarked);
   for await (const found of conflictsIn(nodes, tree, { id: directory.id, path: above }, meant)) return found;

@@ -1,4 +1,4 @@
-/** Reads blocks at known places in as few ranged reads as the layout allows (design.md §4). */
+/** Reads blocks at known places in as few ranged reads as the layout allows. */
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";

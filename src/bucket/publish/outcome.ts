@@ -1,4 +1,4 @@
-/** What became of publishing an epoch: values that callers must tell apart (design.md §3). */
+/** What became of publishing an epoch: values that callers must tell apart. */
 import type { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Root } from "../../roots/root-store.ts";

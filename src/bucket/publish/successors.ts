@@ -29,7 +29,7 @@ export function underSuccessors(
   return renewed;
 }
 
-/** `objects` under the successors of `built`: those that were in units that gave way, as the copies have them. */
+/** `objects` under the successors of `built`: those that were in units that lost the conflict, as the copies have them. */
 export function insideCopies(
   objects: ReadonlyMap<Ino, RebasedObject>,
   built: ReadonlyMap<Ino, RebasedObject>,

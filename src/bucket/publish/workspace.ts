@@ -30,7 +30,7 @@ export interface EpochTree {
   readonly objects: RebasedEpoch["objects"];
   readonly tree: Cid;
   readonly conflicts: readonly Conflict[];
-  /** Units of ours that gave way. */
+  /** Units of ours that lost the conflict. */
   readonly moved?: MovedUnits;
   /** Holds the nodes of all of these trees. */
   readonly nodes: NodeStore;

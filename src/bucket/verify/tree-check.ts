@@ -1,5 +1,5 @@
 /**
- * Checks one tree as a filesystem: each row against those that must agree with it (docs/reference/formats.md, Keys; docs/design/merge.md, law 7). All
+ * Checks one tree as a filesystem: each row against those that must agree with it (docs/reference/formats.md, Ids and keys; docs/design/merge.md, law 7). All
  * rows of an id lie together, so one pass in key order does it, with point reads for what lies elsewhere.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";

@@ -48,7 +48,7 @@ export function writerNames({ bucket, commit }: Pick<ConflictSource, "bucket" | 
   return async (writer) => (await names.of(writer)) ?? writer;
 }
 
-/** One that gave way, with the commit that brought it. */
+/** One that lost the conflict, with the commit that brought it. */
 export async function reportGivenWay(
   source: ConflictSource,
   conflict: OpenConflict,

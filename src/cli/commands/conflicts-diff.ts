@@ -1,4 +1,4 @@
-/** `syncline conflicts diff`: a patch from what kept the name to each version that gave way. */
+/** `syncline conflicts diff`: a patch from what kept the name to each version that lost the conflict. */
 import { createTwoFilesPatch } from "diff";
 import type { GivenWay, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";

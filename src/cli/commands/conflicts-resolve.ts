@@ -28,7 +28,7 @@ import { noteOf, printCount, printPath, printText } from "../terminal/text.ts";
 type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | BucketOption>;
 type Keep = NonNullable<ResolveCall["options"]["keep"]>;
 
-/** What was, or would be, done about one version that gave way. `to` is where it is then. */
+/** What was, or would be, done about one version that lost the conflict. `to` is where it is then. */
 interface Answer {
   readonly path: string;
   readonly version: string;
@@ -195,7 +195,7 @@ function mayDecide({ kept, versions }: OpenConflict, keep: Keep): boolean {
 
 function whyNot({ versions }: OpenConflict, keep: Keep): string {
   if (keep === "kept") return "nothing has the name any more, so that nothing would be kept.";
-  return `${versions.length} versions gave way to it, and one of them can have the name.`;
+  return `${versions.length} versions lost to it, and one of them can have the name.`;
 }
 
 /** An ordinary name for the main one, with which none of the family is taken. */

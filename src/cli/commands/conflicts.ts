@@ -1,4 +1,4 @@
-/** `syncline conflicts list | show | diff | resolve`: what gave way in merges and lies beside what kept the name. */
+/** `syncline conflicts list | show | diff | resolve`: what lost the conflict in merges and lies beside what kept the name. */
 import { SynclineError } from "../../base/errors.ts";
 import { findObject, openReader } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
@@ -22,7 +22,7 @@ import { locateTarget } from "./target-path.ts";
 import type { TargetPath } from "./target-path.ts";
 import { printText } from "../terminal/text.ts";
 
-const PATH_HELP = "bucket/path, or a path below a mount: the name that was kept, or one version that gave way";
+const PATH_HELP = "bucket/path, or a path below a mount: the name that was kept, or one version that lost the conflict";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -49,7 +49,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "conflicts diff",
     arguments: [["<path>", PATH_HELP]],
-    summary: "compare what gave way with what kept the name, line by line",
+    summary: "compare what lost the conflict with what kept the name, line by line",
     options: BUCKET_OPTIONS,
     examples: ["syncline conflicts diff ~/bucket/notes.txt"],
     exits: [4, 5, 6, 8],
@@ -120,7 +120,7 @@ async function show(call: Call<BucketOption>): Promise<void> {
     copies.push({ ...report, cause: causeOf(version) });
   }
   const path = pathText(conflict.path);
-  const lines = copies.flatMap((copy) => [`gave way   ${versionLine(copy)}`, `           ${copy.rule}: ${copy.cause}`]);
+  const lines = copies.flatMap((copy) => [`lost       ${versionLine(copy)}`, `           ${copy.rule}: ${copy.cause}`]);
   const first = kept === null ? "kept       nothing has this name any more" : `kept       ${versionLine(kept)}`;
   output.result({ path, kept, copies }, [printText(path), first, ...lines].join("\n"));
 }

@@ -76,6 +76,6 @@ function conflictValue({ kind, rule, names, writer, epoch }: Conflict) {
 function conflictText({ kind, rule, names }: Conflict): string {
   const [kept, other] = [printPath(names.kept), printPath(names.other)];
   if (kind === "copy") return `copy: ${other} is the loser's version of ${kept} (${rule})`;
-  if (kind === "displaced") return `displaced: ${other} gave way to ${kept} (${rule})`;
+  if (kind === "displaced") return `displaced: ${other} lost to ${kept} (${rule})`;
   return `dropped move: ${kept} stays, and is not moved to ${other} (${rule})`;
 }

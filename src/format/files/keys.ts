@@ -1,5 +1,5 @@
 /**
- * Keys of the tree's rows, `id 16 ‖ kind 1 ‖ rest`, and the ids in them (docs/reference/formats.md, Keys).
+ * Keys of the tree's rows, `id 16 ‖ kind 1 ‖ rest`, and the ids in them (docs/reference/formats.md, Ids and keys).
  *
  * One ordered space: all rows of an id lie together, a directory's entries are one range sorted by name bytes.
  */
@@ -68,7 +68,7 @@ export function dentryName(key: Uint8Array): FileName {
   return storedName(Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1", ID_BYTES + 1));
 }
 
-/** The id that an object born at this place gets (docs/reference/formats.md, Keys; docs/design/merge.md, Identity). */
+/** The id that an object born at this place gets (docs/reference/formats.md, Ids and keys; docs/design/merge.md, Identity). */
 export function birthId(parent: FileId, name: FileName, type: FileType, generation: number): FileId {
   const place = Buffer.allocUnsafe(ID_BYTES + 5 + name.length);
   place.write(parent, 0, "hex");

@@ -1,5 +1,5 @@
 /**
- * A record: what a bucket stores about one file, directory, link or device, whatever its names (docs/reference/formats.md, Records).
+ * A record: what a bucket stores about one file, directory, link or device, whatever its names (docs/reference/formats.md, Rows).
  *
  * Encoded by record-codec.ts as tagged fields; fields that this version does not know are kept as bytes and written back.
  * Content and long values live in linked blocks, so that a record alone always gives type, mode, size and times.

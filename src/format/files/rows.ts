@@ -1,5 +1,5 @@
 /**
- * Values of the tree's rows (docs/reference/formats.md, Keys): dentries, self-records and back-references around one record codec.
+ * Values of the tree's rows (docs/reference/formats.md, Ids and keys): dentries, self-records and back-references around one record codec.
  *
  * A dentry of a file with one name holds its whole record. A file has a 02 back-reference row exactly when it has several
  * names or its dentry states its id.

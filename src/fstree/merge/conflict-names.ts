@@ -1,11 +1,11 @@
-/** Names of what gave way: `stem (conflict <digits>).ext`, made from content alone, so that every writer makes the same. */
+/** Names of what lost the conflict: `stem (conflict <digits>).ext`, made from content alone, so that every writer makes the same. */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../base/limits.ts";
 
 /** How many digits of a hash a name gets: more when the name with fewer is taken by something else. Then a count. */
 const DIGITS = [8, 16, 32, 64];
 
-/** Hex digits of an id that tell siblings apart least: the locality, copied from the parent (docs/reference/formats.md, Keys). */
+/** Hex digits of an id that tell siblings apart least: the locality, copied from the parent (docs/reference/formats.md, Ids and keys). */
 const LOCALITY_DIGITS = 12;
 
 /** Conflict names of a file with this name and hash, best first, without end: of at most `room` bytes each. */

@@ -24,12 +24,12 @@ export interface Conflict {
   readonly kind: ConflictKind;
   readonly rule: ConflictRule;
   /**
-   * The object that kept its name (dropped-move: the directory itself), and the one that gave way: the copy, the displaced
+   * The object that kept its name (dropped-move: the directory itself), and the one that lost the conflict: the copy, the displaced
    * object, or the directory into which the dropped move led.
    */
   readonly ids: { readonly kept: FileId; readonly other: FileId };
   /**
-   * Paths in the merged tree, one part a name. `other` is where the version that gave way is; for a dropped move, where the
+   * Paths in the merged tree, one part a name. `other` is where the version that lost the conflict is; for a dropped move, where the
    * loser had put the directory.
    */
   readonly names: { readonly kept: readonly FileName[]; readonly other: readonly FileName[] };

@@ -43,7 +43,7 @@ export interface MergeResult {
   readonly conflicts: readonly Conflict[];
   /** Objects of either side that go on under another id: split from one that was born twice, or folded into another directory. */
   readonly successors: Readonly<Record<Role, ReadonlyMap<FileId, FileId>>>;
-  /** Units of either side that gave way: where what was in them is now. */
+  /** Units of either side that lost the conflict: where what was in them is now. */
   readonly moved: Readonly<Record<Role, MovedUnits>>;
 }
 

@@ -39,7 +39,7 @@ export interface Copy {
 
 /** A conflict, while paths may still change. */
 export interface Finding extends Pick<Conflict, "kind" | "rule"> {
-  /** Whose it was that gave way, where that may be the winner. */
+  /** Whose it was that lost the conflict, where that may be the winner. */
   readonly origin?: Pick<Conflict, "writer" | "epoch">;
   readonly kept: FileId;
   readonly other: FileId;

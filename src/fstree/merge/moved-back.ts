@@ -1,5 +1,5 @@
 /**
- * Files that came back to their birth places: there, no row under their own id tells where they are (docs/reference/formats.md, Keys).
+ * Files that came back to their birth places: there, no row under their own id tells where they are (docs/reference/formats.md, Ids and keys).
  *
  * Only the diff shows them, as added dentries whose birth id is an id that is looked for. One pass finds all of them.
  */

@@ -19,7 +19,7 @@ import { namesAdded, Occupants } from "./occupants.ts";
 import type { OwnIds } from "./occupants.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
-/** What the merge's base has of an object, and where it was for others if it gave way to another one of the epoch. */
+/** What the merge's base has of an object, and where it was for others if it lost to another one of the epoch. */
 export interface KeptState extends ObjectState {
   readonly formerly?: readonly Place[];
 }

@@ -16,7 +16,7 @@ import { currentPlaces, directoryIds } from "./epoch-places.ts";
 import { placeBeside } from "./free-place.ts";
 import { epochCycles } from "./epoch-cycles.ts";
 
-/** An object that gave way. */
+/** An object that lost the conflict. */
 export interface Parted {
   readonly ino: Ino;
   /** Undefined when it was born in the epoch. */

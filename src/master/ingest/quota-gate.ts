@@ -1,4 +1,4 @@
-/** Asks another server whether a caller may upload, with the caller's own bearer (systems.md §3): one question a bearer at a time. */
+/** Asks another server whether a caller may upload, with the caller's own bearer: one question a bearer at a time. */
 import { request } from "undici";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";

@@ -1,4 +1,4 @@
-/** One verified block a call (systems.md §3): for nodes and tools that know nothing of buckets. */
+/** One verified block a call: for nodes and tools that know nothing of buckets. */
 import { Budget } from "../../base/budget.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";

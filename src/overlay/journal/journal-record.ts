@@ -29,7 +29,7 @@ export interface Joined {
   readonly holds: boolean;
 }
 
-/** What goes on in the copy of a unit that gave way (follow.ts). */
+/** What goes on in the copy of a unit that lost the conflict (follow.ts). */
 export interface FollowedObject {
   readonly ino: Ino;
   /** What the number stands for from now on; undefined: as before, or as a published row says. */

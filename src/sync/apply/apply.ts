@@ -16,7 +16,8 @@ import { NEW_PATH } from "../disk/paths.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
-import { Placing, sourceOf } from "./placing.ts";
+import { sourceOf } from "../known/entry.ts";
+import { Placing } from "./placing.ts";
 import { RedoLog } from "./redo-log.ts";
 import { seenOf } from "../known/seen.ts";
 

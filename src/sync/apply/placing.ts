@@ -5,7 +5,6 @@
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -15,7 +14,7 @@ import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
-import { sameRecord, type Entry } from "../known/entry.ts";
+import { isTwin, sameRecord, sourceOf, type Entry } from "../known/entry.ts";
 import { digestOn, setAttributes, type Ready } from "./incoming.ts";
 import { isOwn, PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
@@ -336,15 +335,4 @@ const UNFINISHED_MODE = 0o700;
 /** Whether the object is to stay at this place, too. */
 function isNamed({ names }: TreeObject, place: Place): boolean {
   return names.some((name) => samePlace(name, place));
-}
-
-/** Of an object's names in the folder the one that has these bytes; any of them where none has. */
-export function sourceOf(known: readonly Entry[], record: FileRecord): Entry | undefined {
-  return known.find((entry) => sameVersion(entry.record, record)) ?? known[0];
-}
-
-/** Whether it is another name of that file, with the same bytes. */
-function isTwin(entry: Entry, { parent, name, record }: Entry): boolean {
-  const isOther = entry.parent !== parent || entry.name !== name;
-  return isOther && record.type !== "directory" && sameVersion(entry.record, record);
 }

@@ -1,5 +1,6 @@
 /** A name that the folder shows, as the database of what was synced has it, and the row that it is there. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { cidFromBytes, cidOf, cidToBytes } from "../../format/blocks/cid.ts";
 import type { FileRecord } from "../../format/files/record.ts";
@@ -81,4 +82,15 @@ export function sameRecord(a: FileRecord, b: FileRecord): boolean {
 
 function addressOf(bytes: Uint8Array): Cid {
   return cidOf("dag-cbor", bytes);
+}
+
+/** Of an object's names in the folder the one that has these bytes; any of them where none has. */
+export function sourceOf(known: readonly Entry[], record: FileRecord): Entry | undefined {
+  return known.find((entry) => sameVersion(entry.record, record)) ?? known[0];
+}
+
+/** Whether it is another name of that file, with the same bytes. */
+export function isTwin(entry: Entry, { parent, name, record }: Entry): boolean {
+  const isOther = entry.parent !== parent || entry.name !== name;
+  return isOther && record.type !== "directory" && sameVersion(entry.record, record);
 }

@@ -20,7 +20,7 @@ test("the page has the program's own options, exit statuses and commands", async
     current = current.replace(part, (_, begin: string, end: string) => `${begin}${text}${end}`);
   }
   if (process.env["SYNCLINE_UPDATE_DOCS"] !== undefined) writeFileSync(path, current);
-  const hint = "Bring it up to date: SYNCLINE_UPDATE_DOCS=1 npx vitest run cli-page";
+  const hint = "Bring it up to date: SYNCLINE_UPDATE_DOCS=1 npx vitest run cli/page";
   expect(readFileSync(path, "utf8"), hint).toBe(current);
 });
 

@@ -1,5 +1,5 @@
 /**
- * A repository or a database that gave way takes its user along: what he goes on writing while its epoch is on its way, or held over a
+ * A repository or a database that lost the conflict takes its user along: what he goes on writing while its epoch is on its way, or held over a
  * restart, belongs to the copy, and what was kept is as it was written. One of which the epoch has nothing stays as he saw it.
  */
 import { expect, test } from "vitest";
@@ -127,7 +127,7 @@ test.each(["before the swap's answer", "and others published since"])(
   },
 );
 
-test("a repository that others moved, and that gave way, goes on beside where they put it", async () => {
+test("a repository that others moved, and that lost the conflict, goes on beside where they put it", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start({ ...files("work/", REPOSITORY), "elsewhere/note": "base" });
   // Where they put it is unknown here.
@@ -157,7 +157,7 @@ test("a repository that others moved, and that gave way, goes on beside where th
   expect((await b.mount.stat(copy ?? "")).mode & 0o777).toBe(0o700);
 });
 
-test("a hard link out of a repository that gave way leads to what was kept, and its name within to the copy", async () => {
+test("a hard link out of a repository that lost the conflict leads to what was kept, and its name within to the copy", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(REPOSITORY);
   await a.mount.link(".git/head", "linked");
@@ -174,7 +174,7 @@ test("a hard link out of a repository that gave way leads to what was kept, and 
   expect(others).toEqual({ linked: "a" });
 });
 
-test("what was moved out of a repository that gave way, and is written to since, is a file of its own", async () => {
+test("what was moved out of a repository that lost the conflict, and is written to since, is a file of its own", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(REPOSITORY);
   await b.mount.rename(".git/objects/base", "saved");
@@ -221,7 +221,7 @@ test("a database of which the user put a new file in place, and moved another on
   expect(others).toEqual({ saved: "b 1" });
 });
 
-test("what nobody changed in a database that gave way is open as its copy, and found anew under the name that was kept", async () => {
+test("what nobody changed in a database that lost the conflict is open as its copy, and found anew under the name that was kept", async () => {
   const { a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(DATABASE);
   const open = await inoOf(b, "app.db");

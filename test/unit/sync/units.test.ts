@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
 import { inOrder, sorted } from "../../support/unit-world.ts";
 
-test("a repository and a database that gave way are whole in their copies, and what was kept is as it was written", async () => {
+test("a repository and a database that lost the conflict are whole in their copies, and what was kept is as it was written", async () => {
   const { world, a, b } = await twoFolders();
   for (const directory of [".git", ".git/objects", ".git/objects/pack"]) a.disk.make(path(directory));
   write(a, { "app.db": "base", "app.db-wal": "base", ".git/head": "base", ".git/objects/pack/base": "base" });

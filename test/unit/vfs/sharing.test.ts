@@ -180,7 +180,7 @@ describe("what others publish", () => {
     expect(await fs.list("d")).toEqual([]);
   });
 
-  test("is not taken for what gave way to it", async () => {
+  test("is not taken for what lost to it", async () => {
     const fs = await VfsHarness.create();
     const open = await fs.make("g", "theirs");
     await fs.publish();

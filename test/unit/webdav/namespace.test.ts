@@ -135,7 +135,7 @@ describe("paths", () => {
     expect(await dav.status("DELETE", own)).toBe(204);
   });
 
-  test("a link is what it points to in the share; one that leads out, nowhere or round in circles is not there", async () => {
+  test("a link is what it points to in the share; one that leads out, nowhere or in a cycle is not there", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
     await dav.fs.make("d/f", "in");

@@ -54,11 +54,11 @@ test("escape codes and bidi controls are shown, and a name that is not UTF-8 lea
   expect(text.replace(/data-name="[^"]*"/g, "")).not.toMatch(/[\u202e\u001b]/);
 });
 
-test("conflict copies are marked with what they gave way to, the machine and the time", () => {
+test("conflict copies are marked with what they lost to, the machine and the time", () => {
   const copy = entry("notes (conflict 1a2b3c4d).txt", { machine: "desk\u202e" });
   const text = page([entry("notes.txt"), copy]).replace(/\s+/g, " ");
-  expect(text).toContain("One version gave way");
-  expect(text).toContain("Conflict: Gave way to notes.txt, from desk\\u{202e}, changed 2026-02-02 02:40:00 UTC");
+  expect(text).toContain("One version lost a conflict");
+  expect(text).toContain("Conflict: Lost to notes.txt, from desk\\u{202e}, changed 2026-02-02 02:40:00 UTC");
   expect(page([copy])).toContain("Was notes.txt");
   expect(page([entry("notes.txt")])).not.toContain("conflict");
 });

@@ -1,5 +1,5 @@
 /**
- * The end of phase 5: units that gave way are put beside those that stayed, each as a whole, under a name that is made from
+ * The end of phase 5: units that lost the conflict are put beside those that stayed, each as a whole, under a name that is made from
  * what is in it: so every writer makes the same copy, and a second merge makes no second one.
  */
 import { SynclineError } from "../../../base/errors.ts";
@@ -138,7 +138,7 @@ async function placeFamily(
   return undefined;
 }
 
-/** Its directory as it was on the side that gave way. */
+/** Its directory as it was on the side that lost the conflict. */
 async function rootOf({ winner, loser }: MergeState, copy: UnitCopy): Promise<TreeObject | undefined> {
   const root = copy.unit.kind === "tree" ? copy.unit.root : copy.unit.parent;
   return (copy.keeper === "winner" ? loser : winner).object(root);

@@ -15,7 +15,7 @@ export interface UnitCopy {
   readonly origin: Pick<Head, "writer" | "epoch">;
 }
 
-/** What of units that gave way went where, by the side whose they were, with the ids of phase 0. */
+/** What of units that lost the conflict went where, by the side whose they were, with the ids of phase 0. */
 export type UnitMoves = Readonly<Record<Role, { readonly objects: MovedObject[]; readonly names: UnitName[] }>>;
 
 export interface UnitName {

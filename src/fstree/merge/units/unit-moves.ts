@@ -1,4 +1,4 @@
-/** What of a unit that gave way became which object of its copy: for whoever has it open, and writes to it still. */
+/** What of a unit that lost the conflict became which object of its copy: for whoever has it open, and writes to it still. */
 import type { FileId } from "../../../base/ids.ts";
 import type { MovedObject, MovedUnits } from "../../change-set.ts";
 import type { TreeObject } from "../../fs-reader.ts";
@@ -35,7 +35,7 @@ export function noteLeft({ moves }: MergeState, role: Role, from: FileId, own: T
   moves[role].objects.push(moved(from, own, []));
 }
 
-/** With the ids of that side's own tree, and of the merged one. What gave way once more and is not there has nobody go on as it. */
+/** With the ids of that side's own tree, and of the merged one. What lost the conflict once more and is not there has nobody go on as it. */
 export async function movesOf(
   { moves, folded, merged: tree }: MergeState,
   role: Role,

@@ -33,12 +33,12 @@ interface History {
 }
 
 /** Who has files under the names that the base's directories get when they give way. */
-const crowds = fc.record({ ours: fc.boolean(), theirs: fc.boolean() });
+const contested = fc.record({ ours: fc.boolean(), theirs: fc.boolean() });
 
 const anyHistory = fc
-  .tuple(actions(6), actions(4), actions(6), actions(6), crowds)
-  .map(([born, moved, ours, theirs, crowd]) => {
-    return historyOf([born, moved], ours, theirs, crowd, play);
+  .tuple(actions(6), actions(4), actions(6), actions(6), contested)
+  .map(([born, moved, ours, theirs, contested]) => {
+    return historyOf([born, moved], ours, theirs, contested, play);
   });
 
 /** Numbers that pick from the directories of the moment. */
@@ -55,8 +55,8 @@ const move: fc.Arbitrary<Move> = fc.record({
   name: fc.constantFrom("a", "b", "c"),
 });
 const moves = fc.array(move, { maxLength: 4 });
-const movedDirectories = fc.tuple(moves, moves, moves, crowds).map(([moved, ours, theirs, crowd]) => {
-  return historyOf([moved], ours, theirs, crowd, moveDirectories);
+const movedDirectories = fc.tuple(moves, moves, moves, contested).map(([moved, ours, theirs, contested]) => {
+  return historyOf([moved], ours, theirs, contested, moveDirectories);
 });
 
 /** One side removes directories, the other moves some of them and puts files into them. */
@@ -72,9 +72,9 @@ const removals = fc.array(
   }),
   { maxLength: 5 },
 );
-const removedDirectories = fc.tuple(moves, removals, removals, crowds).map(([moved, ours, theirs, crowd]) => {
+const removedDirectories = fc.tuple(moves, removals, removals, contested).map(([moved, ours, theirs, contested]) => {
   const past = moved.map((todo) => ({ ...todo, kind: "move" as const }));
-  return historyOf([past], ours, theirs, crowd, removeDirectories);
+  return historyOf([past], ours, theirs, contested, removeDirectories);
 });
 
 /** One side removes what the other empties into another directory, with a third one in the place of what was in it. */
@@ -163,7 +163,7 @@ function historyOf<Todo>(
   past: readonly Todo[],
   ours: Todo,
   theirs: Todo,
-  crowd: { readonly ours: boolean; readonly theirs: boolean },
+  contested: { readonly ours: boolean; readonly theirs: boolean },
   act: (model: ModelFilesystem, todo: Todo) => void,
 ): History {
   const side = (todo: Todo, isCrowded: boolean, content: string): Play => {
@@ -174,9 +174,9 @@ function historyOf<Todo>(
   };
   return {
     past: past.map((todo) => (model) => act(model, todo)),
-    ours: side(ours, crowd.ours, "ours"),
-    theirs: side(theirs, crowd.theirs, "theirs"),
-    [fc.toStringMethod]: () => JSON.stringify({ past, ours, theirs, crowd }),
+    ours: side(ours, contested.ours, "ours"),
+    theirs: side(theirs, contested.theirs, "theirs"),
+    [fc.toStringMethod]: () => JSON.stringify({ past, ours, theirs, contested }),
   };
 }
 

@@ -1,4 +1,4 @@
-/** `syncline conflicts`: what gave way in a merge is found, shown, compared and decided. */
+/** `syncline conflicts`: what lost the conflict in a merge is found, shown, compared and decided. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -51,7 +51,7 @@ describe("list", () => {
     expect((await bucket.run("conflicts", "list", bucket.address)).out).toBe("No conflicts.\n");
   });
 
-  test("a file that gave way to a directory is a displaced one", async () => {
+  test("a file that lost to a directory is a displaced one", async () => {
     const bucket = await ConflictedBucket.create();
     await bucket.edit(write("x/f", "in the directory"), write("x", "a file"));
     const [found] = await bucket.json("conflicts", "list", bucket.address);
@@ -72,7 +72,7 @@ test("show has the versions, the rule and its cause", async () => {
 });
 
 describe("diff", () => {
-  test("is a patch from what was kept to what gave way", async () => {
+  test("is a patch from what was kept to what lost the conflict", async () => {
     const { bucket, copy, kept, gave } = await conflicted();
     const { lines } = await bucket.run("conflicts", "diff", url(bucket, "a/notes.bin"));
     expect(lines.slice(1)).toEqual([
@@ -121,7 +121,7 @@ describe("resolve", () => {
     expect((await bucket.run("verify", bucket.address)).status).toBe(0);
   });
 
-  test("a directory that gave way moves with all that is in it", async () => {
+  test("a directory that lost the conflict moves with all that is in it", async () => {
     const bucket = await ConflictedBucket.create();
     const copy = "d (conflict 12345678)";
     await bucket.edit(write(`${copy}/a/f`, "f"), write("d/g", "g"));

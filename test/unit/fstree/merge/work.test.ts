@@ -121,7 +121,7 @@ describe("copies over several merges", () => {
   });
 });
 
-describe("what a merge tells of a unit that gave way", () => {
+describe("what a merge tells of a unit that lost the conflict", () => {
   test.each(["x", "y"])(
     "is whose it was, whichever side that is: of the one whose main file is gone, %s's",
     async (gone) => {

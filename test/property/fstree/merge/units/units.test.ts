@@ -6,7 +6,7 @@ import type { Operation } from "../../../../../src/simulate/scenarios/scenario.t
 import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../../../../support/law-suite.ts";
 import { intents, themesOf } from "../../../../support/merge-history.ts";
 import { MergeWorld } from "../../../../support/merge-world.ts";
-import { UNIT_DEEDS, UNITS } from "../../../../support/unit-history.ts";
+import { UNIT_ACTIONS, UNITS } from "../../../../support/unit-history.ts";
 
 const some = (minLength: number, maxLength: number) => intents(minLength, maxLength, UNITS);
 
@@ -123,24 +123,27 @@ describe("laws of the merge, with units", () => {
   test.each([
     ["repository", "a/.git", [".git/h"]],
     ["database", "a", ["app.db", "app.db-wal"]],
-  ])("a %s's copy is not made again when the side that gave way comes from its old base", async (_, folder, files) => {
-    const world = new MergeWorld({ actions: [0], files: [0] });
-    const folders = [...new Set(["a", folder])].map((path): Operation => ({ op: "mkdir", path }));
-    const written = (content: string) =>
-      files.map((file): Operation => ({ op: "write", path: `a/${file}`, content: `${content} ${file}` }));
-    const start = (await world.headOfAction(await world.empty(), "b", [...folders, ...written("old")])).tree;
-    const [x, y] = [
-      await world.headOfAction(start, "x", written("x")),
-      await world.headOfAction(start, "y", written("y")),
-    ];
-    const merged = await world.judge(start, x, y);
-    expect(merged.conflicts).toHaveLength(1);
-    const later = { ...y, tree: merged.tree, lamport: (y.lamport + 1) as Lamport };
-    expect(await world.merge(start, later, x)).toMatchObject({ tree: merged.tree, conflicts: [] });
-    expect(world.faults).toEqual([]);
-  });
+  ])(
+    "a %s's copy is not made again when the side that lost the conflict comes from its old base",
+    async (_, folder, files) => {
+      const world = new MergeWorld({ actions: [0], files: [0] });
+      const folders = [...new Set(["a", folder])].map((path): Operation => ({ op: "mkdir", path }));
+      const written = (content: string) =>
+        files.map((file): Operation => ({ op: "write", path: `a/${file}`, content: `${content} ${file}` }));
+      const start = (await world.headOfAction(await world.empty(), "b", [...folders, ...written("old")])).tree;
+      const [x, y] = [
+        await world.headOfAction(start, "x", written("x")),
+        await world.headOfAction(start, "y", written("y")),
+      ];
+      const merged = await world.judge(start, x, y);
+      expect(merged.conflicts).toHaveLength(1);
+      const later = { ...y, tree: merged.tree, lamport: (y.lamport + 1) as Lamport };
+      expect(await world.merge(start, later, x)).toMatchObject({ tree: merged.tree, conflicts: [] });
+      expect(world.faults).toEqual([]);
+    },
+  );
 
-  test("who used what gave way twice, within another unit, is not told to go on as what is not there", async () => {
+  test("who used what lost the conflict twice, within another unit, is not told to go on as what is not there", async () => {
     const world = new MergeWorld({ actions: [0, 0, 0, 22, 0, 70, 37], files: [0], setting: UNITS });
     const action = (number: number) => ({
       kind: "action" as const,
@@ -179,7 +182,7 @@ describe("laws of the merge, with units", () => {
 
   test(
     "whatever two writers do to the same units",
-    async () => expect(await faultsOfPairs(UNITS, UNIT_DEEDS, ALL ? 1 : 13)).toEqual([]),
+    async () => expect(await faultsOfPairs(UNITS, UNIT_ACTIONS, ALL ? 1 : 13)).toEqual([]),
     PATIENCE_MS,
   );
 });
