@@ -55,7 +55,7 @@ export interface OpenedBucket extends AsyncDisposable {
 /** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`, and `foreign_bucket` for another one than was seen before. */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
   const { address, clock, random, log, patienceMs, access } = options;
-  const { pinnedGenesis, scheme } = parseAddress(address);
+  const { pinnedGenesis, isRemote } = parseAddress(address);
   const inFolder = options.cache?.inFolder;
   const none = (error: unknown) => {
     log.warn(`The folder cannot be looked through: ${describeError(error)}`);
@@ -74,7 +74,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const verified = new RetryReader(new VerifiedReader(opened.blocks), {
     clock,
     random,
-    patienceMs: patienceMs ?? (scheme === "http" ? access?.patience?.ms : undefined),
+    patienceMs: patienceMs ?? (isRemote ? access?.patience?.ms : undefined),
     forget: () => opened.forgetPlacement?.(),
   });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });

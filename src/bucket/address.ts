@@ -19,11 +19,18 @@ interface AnyAddress {
 
 export interface FolderAddress extends AnyAddress {
   readonly scheme: "file";
+  /** Its objects are open to every writer, in the packed layout: writers collect and audit them. */
+  readonly isPacked: true;
+  /** Whether a network lies in between, so that what does not answer is waited for. */
+  readonly isRemote: false;
   readonly path: string;
 }
 
 export interface MasterAddress extends AnyAddress {
   readonly scheme: "http";
+  /** The master keeps, collects and audits its storage itself. */
+  readonly isPacked: false;
+  readonly isRemote: true;
   /** One or several masters of the bucket, in the order in which they are tried. */
   readonly origins: readonly string[];
   /** Undefined: the caller's own bucket. */
@@ -85,7 +92,15 @@ function parseFolderAddress(text: string): FolderAddress {
   const pinnedGenesis = pinOf(text, url.hash);
   try {
     const path = resolve(fileURLToPath(url));
-    return { url: pathToFileURL(path).href, scheme: "file", path, name: basename(path), pinnedGenesis };
+    return {
+      url: pathToFileURL(path).href,
+      scheme: "file",
+      isPacked: true,
+      isRemote: false,
+      path,
+      name: basename(path),
+      pinnedGenesis,
+    };
   } catch (cause) {
     throw badAddress(text, cause instanceof Error ? `is wrong: ${cause.message}` : "is wrong", cause);
   }
@@ -114,6 +129,8 @@ function splitMasterAddress(text: string): { address: MasterAddress; path: strin
   const address: MasterAddress = {
     url: `${shown}/${owner === undefined ? "" : `${owner}/`}${bucket}`,
     scheme: "http",
+    isPacked: false,
+    isRemote: true,
     origins,
     owner,
     bucket,

@@ -26,13 +26,13 @@ export interface RemoteOptions {
 /** Opens the bucket without touching it yet. Throws as `parseAddress`, and `bad_address` for a master that must not be asked. */
 export async function openRemote(address: string, options: RemoteOptions): Promise<BucketRemote> {
   const parsed = parseAddress(address);
-  return parsed.scheme === "file" ? openFolder(parsed, options) : openAtMaster(parsed, options);
+  return parsed.isPacked ? openFolder(parsed, options) : openAtMaster(parsed, options);
 }
 
 /** As openRemote, for what only a bucket in a folder can do. Throws `not_supported` for any other. */
 export function openPacked(address: string, options: RemoteOptions): PackedRemote {
   const parsed = parseAddress(address);
-  if (parsed.scheme === "file") return openFolder(parsed, options);
+  if (parsed.isPacked) return openFolder(parsed, options);
   throw new SynclineError("not_supported", `${parsed.url} is at a master, not in a folder.`, {
     hint: "The master keeps its own storage in order.",
   });

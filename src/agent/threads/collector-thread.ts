@@ -36,7 +36,7 @@ const STOP_MS = 2_000;
 
 /** Whether this agent is to collect: what a master stores, the master collects. */
 export function collectsItself({ address, collects }: Pick<AgentOptions, "address" | "collects">): boolean {
-  return collects && parseAddress(address).scheme === "file";
+  return collects && parseAddress(address).isPacked;
 }
 
 /** As `collectIfNeeded`, on a thread that ends with it. Throws `limit_exceeded` where the memory does not suffice. */

@@ -52,7 +52,7 @@ async function collectAt(
   options: Collecting,
 ): Promise<CollectReport> {
   const parsed = parseAddress(address);
-  if (parsed.scheme === "file") {
+  if (parsed.isPacked) {
     await using remote = openPacked(address, access);
     return await collect({ ...options, store: remote.store });
   }

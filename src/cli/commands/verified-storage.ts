@@ -25,10 +25,10 @@ export interface Repaired {
 /** Throws as `openRemote`. */
 export async function openVerified(address: string, options: RemoteOptions): Promise<VerifiedStorage> {
   const parsed = parseAddress(address);
-  return parsed.scheme === "file" ? folder(address, options) : master(await openAtMaster(parsed, options));
+  return parsed.isPacked ? packed(address, options) : master(await openAtMaster(parsed, options));
 }
 
-function folder(address: string, options: RemoteOptions): VerifiedStorage {
+function packed(address: string, options: RemoteOptions): VerifiedStorage {
   const remote = openPacked(address, options);
   return {
     blocks: remote.blocks,
