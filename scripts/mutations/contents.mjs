@@ -2,7 +2,7 @@
 
 const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
 const TEXT = "test/unit/fstree/merge/contents/text.test.ts";
-const NAMES = "test/unit/fstree/merge/names.test.ts";
+const NAMES = "test/unit/fstree/merge/conflict-names.test.ts";
 
 /** `from` stands in the file once. */
 export const contentMutants = [

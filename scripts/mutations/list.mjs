@@ -3,7 +3,7 @@ import { contentMutants } from "./contents.mjs";
 import { unitMutants } from "./units.mjs";
 
 const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
-const NAMES = "test/unit/fstree/merge/names.test.ts";
+const NAMES = "test/unit/fstree/merge/conflict-names.test.ts";
 const FIELDS = "test/unit/fstree/merge/fields.test.ts";
 const UNITS = "test/property/fstree/merge/units/units.test.ts";
 const UNITS_OFFLINE = "test/unit/fstree/merge/units/offline.test.ts";
@@ -78,7 +78,7 @@ export const mutants = [
   },
   {
     name: "a hard-linked file of which each side removed another name is gone",
-    file: "src/fstree/merge/names.ts",
+    file: "src/fstree/merge/locations.ts",
     from: "return merged.length > 0 ? merged : winner.names;",
     to: "return merged;",
     test: SCENARIOS,
@@ -92,21 +92,21 @@ export const mutants = [
   },
   {
     name: "moves that close a cycle stay",
-    file: "src/fstree/merge/ancestors.ts",
+    file: "src/fstree/merge/parents-and-cycles.ts",
     from: "if (id !== undefined && path.has(id)) parents.push(",
     to: "if (id === ROOT_ID && path.has(id)) parents.push(",
     test: SCENARIOS,
   },
   {
     name: "a directory that came back only for a dropped move stays",
-    file: "src/fstree/merge/ancestors.ts",
+    file: "src/fstree/merge/parents-and-cycles.ts",
     from: "  await removeEmpty(state, restored);\n",
     to: "",
     test: SCENARIOS,
   },
   {
     name: "of a moved directory nothing comes back that the other side removed with it",
-    file: "src/fstree/merge/moved-directories.ts",
+    file: "src/fstree/merge/moved-and-removed.ts",
     from: "    if (mover !== undefined) await collect(state, mover, id, entries);\n",
     to: "",
     test: SCENARIOS,
@@ -176,28 +176,28 @@ export const mutants = [
   },
   {
     name: "a link that only the loser made is dropped",
-    file: "src/fstree/merge/names.ts",
+    file: "src/fstree/merge/locations.ts",
     from: "mergeNameSets(base?.names ?? [], winner.names, loser.names)",
     to: "mergeNameSets(base?.names ?? [], winner.names, base?.names ?? [])",
     test: SCENARIOS,
   },
   {
     name: "a file that survives a delete has all its names again",
-    file: "src/fstree/merge/names.ts",
+    file: "src/fstree/merge/locations.ts",
     from: "return added.length > 0 ? added : survivor.names;",
     to: "return added.length < 0 ? added : survivor.names;",
     test: SCENARIOS,
   },
   {
     name: "the winner's move on a cycle is dropped",
-    file: "src/fstree/merge/ancestors.ts",
+    file: "src/fstree/merge/parents-and-cycles.ts",
     from: "const before = (await state.winner.object(id)) ?? (await state.base.object(id));",
     to: "const before = (await state.loser.object(id)) ?? (await state.base.object(id));",
     test: SCENARIOS,
   },
   {
     name: "a removed directory does not come back for what is new in it",
-    file: "src/fstree/merge/ancestors.ts",
+    file: "src/fstree/merge/parents-and-cycles.ts",
     from: "    if (await state.merged.isEmpty(id)) return;\n",
     to: "    if (id !== undefined) return;\n",
     test: SCENARIOS,

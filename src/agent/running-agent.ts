@@ -25,7 +25,7 @@ import { FlushSchedule } from "./publishing/flush-schedule.ts";
 import { collectGarbage, IdleRelease, releaseMemory } from "./threads/memory.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
-import { overlayBehind } from "./threads/overlay-caller.ts";
+import { overlayProxy } from "./threads/overlay-proxy.ts";
 import { Publisher, type PublisherWriter } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
@@ -157,7 +157,7 @@ export class RunningAgent implements Agent {
 
   #openPublisher(base: BaseRoot, held: boolean): Publisher {
     const { stateDir, at, clock, random, log } = this.#options;
-    const overlay = overlayBehind(this.#thread.call);
+    const overlay = overlayProxy(this.#thread.call);
     const early = (this.#early = this.#openEarlyWork());
     const heldBase = new HeldBase({ remote: this.#opened.remote, written: held, clock, log });
     this.#resources.push(heldBase);

@@ -18,7 +18,7 @@ import { commitRoots, hasPolicy, makeCommit, policyAfter } from "./publish/next-
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter, type PublishOutcome } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
-import { BUSY_COMMITS, Pacing } from "./publish/pacing.ts";
+import { BUSY_COMMITS, Backoff } from "./publish/backoff.ts";
 import { tellTorn } from "./publish/torn-files.ts";
 import { publishedEpoch } from "./publish/published-epoch.ts";
 import { Workspace } from "./publish/workspace.ts";
@@ -38,9 +38,9 @@ export interface PublishContext {
 export interface PublishOptions {
   /** The root that the overlay adopted last, if that is newer than the reference: what must not be rolled back either. */
   readonly adopted?: Cid;
-  /** Others got in the way of this writer's last epoch: it waits in line with them from the start. */
+  /** Other writers won over this writer's last epoch: this one joins their queue from the start. */
   readonly contended?: boolean;
-  /** The first epoch that this writer gave up and that may come yet: once it is in the root, "device_reused" tells its number. */
+  /** The first abandoned epoch that a delayed request may still publish: if the root has it, the outcome is "device_reused". */
   readonly late?: number | undefined;
   /** A person approved the deletions in it. */
   readonly approved?: boolean;
@@ -82,7 +82,7 @@ class Publication implements AsyncDisposable {
   readonly #counter = new FigureCounter();
   /** Commits whose swap was sent without a clear answer: any of them may be in the history by now. */
   readonly #unsure: Prepared[] = [];
-  readonly #pacing: Pacing;
+  readonly #pacing: Backoff;
   #session: UploadSession | undefined;
   #workspace: Workspace | undefined;
 
@@ -91,7 +91,7 @@ class Publication implements AsyncDisposable {
     this.#changes = changes;
     this.#data = data;
     this.#options = options;
-    this.#pacing = new Pacing(context.bucket.remote, context.clock, context.random);
+    this.#pacing = new Backoff(context.bucket.remote, context.clock, context.random);
   }
 
   async run(): Promise<PublishOutcome> {

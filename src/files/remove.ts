@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
-import { Pace } from "../base/pace.ts";
+import { TimeSlice } from "../base/time-slice.ts";
 import { type FileSystem, FsError } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
 import { isFolder } from "./place.ts";
@@ -27,7 +27,7 @@ export async function removeTree(
   name: FileName,
   folder: Ino,
 ): Promise<void> {
-  const pace = new Pace(clock, SLICE_MS);
+  const pace = new TimeSlice(clock, SLICE_MS);
   const work: { readonly parent: Ino; readonly name: FileName; readonly ino: Ino }[] = [{ parent, name, ino: folder }];
   for (let rounds = 0; ;) {
     const at = work.at(-1);

@@ -12,7 +12,7 @@ const KEPT_BITS = 0o1777;
  * Gives the complete, unnamed file `ino` the name of `place`. To be called again as long as it throws BlockMiss.
  *
  * What was there is replaced by a rename, as editors do it: the publisher then takes the new file for the next version of the old one
- * (docs/design/architecture.md), so history and merges see an edit. Mode, owner and attributes are the old one's.
+ * (docs/design/merge.md, Identity), so history and merges see an edit. Mode, owner and attributes are the old one's.
  */
 export class Replacement {
   readonly #ino: Ino;

@@ -26,11 +26,11 @@ import { Slabs } from "./blocks/slabs.ts";
 import { Collector } from "./gc/collector.ts";
 import { collectionRoutes } from "./gc/routes.ts";
 import { Bearers } from "./http/bearers.ts";
-import { Endings } from "./http/endings.ts";
+import { OpenStreams } from "./http/open-streams.ts";
 import type { Service } from "./http/exchange.ts";
 import { type Collect, Garbage } from "./http/garbage.ts";
 import { Metrics } from "./http/metrics.ts";
-import { Pace } from "./http/pace.ts";
+import { RateLimits } from "./http/rate-limits.ts";
 import { Revocations } from "./http/revocations.ts";
 import type { Route } from "./http/route.ts";
 import { Router } from "./http/router.ts";
@@ -104,7 +104,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   try {
     const texts = new FairBudget(TEXTS_BYTES, OWNER_TEXTS_BYTES);
     const parses = new FairBudget(PARSES_BYTES, OWNER_PARSES_BYTES);
-    const strangers = new Pace(options.clock);
+    const strangers = new RateLimits(options.clock);
     const service = { ...parts, texts, parses, strangers, router: new Router(routes) };
     const server = await listenForService(service, options.listen);
     parts.metrics.gauge("syncline_connections", "Connections that are open.", () => server.connections);
@@ -185,7 +185,7 @@ async function openParts(options: MasterRules, open: (Disposable | AsyncDisposab
     collector: opened(new Collector({ roots, stores, gate, clock, log, alarm })),
     revocations,
     bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
-    endings: new Endings(clock),
+    endings: new OpenStreams(clock),
     quota: new Quota(stores, quotaBytes),
     quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
     bodies: new FairBudget(BODIES_BYTES, OWNER_BODIES_BYTES),

@@ -7,7 +7,7 @@ import type { Quota } from "./account/quota.ts";
 import type { Slabs } from "./blocks/slabs.ts";
 import type { Collector } from "./gc/collector.ts";
 import type { Bearers } from "./http/bearers.ts";
-import type { Endings } from "./http/endings.ts";
+import type { OpenStreams } from "./http/open-streams.ts";
 import type { Garbage } from "./http/garbage.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Revocations } from "./http/revocations.ts";
@@ -25,7 +25,7 @@ export interface MasterParts {
   readonly collector: Collector;
   readonly bearers: Bearers;
   readonly revocations: Revocations;
-  readonly endings: Endings;
+  readonly endings: OpenStreams;
   readonly quota: Quota;
   readonly quotaGate: QuotaGate | undefined;
   /** Memory of bodies that come in, and of blocks that go out. */

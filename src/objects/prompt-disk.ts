@@ -1,10 +1,8 @@
 /**
- * A disk whose small reads are made at once where its folder is on a file system of this machine. Handing such a call to another thread
- * and its answer back wakes two threads, which costs five to eight times what the call does when what it reads is in memory; and a writer among
- * many reads something of each other's with every flush.
+ * A disk whose small reads run inline where its folder is on a local file system: handing a call to another thread and back costs five
+ * to eight times as much when what it reads is in memory, and each flush of a writer reads something of the others.
  *
- * A network's file system may answer late or never, and whoever calls has more to do: there, and for a while after a call that was slow,
- * all go to the threads.
+ * A network file system may answer late or never. There, and for a while after a slow call, all calls run on the thread pool.
  */
 import * as now from "node:fs";
 import type { Clock } from "../base/clock.ts";

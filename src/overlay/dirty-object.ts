@@ -54,7 +54,7 @@ export interface DirtyObject {
   unnamed: boolean;
   /** Without a name, and nobody has it open any more. */
   forgotten: boolean;
-  /** In memory only: another number after each change of its bytes, and what names them, if somebody worked that out since. */
+  /** In memory only: a version that increases with each change of the bytes, and the content's CID if it was computed since. */
   bytesVersion: number;
   bytesName: Cid | undefined;
 }

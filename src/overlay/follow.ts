@@ -7,7 +7,7 @@ import type { FileId, Ino } from "../base/ids.ts";
 import { isUnlinked, keptObject } from "./dirty-object.ts";
 import type { KeptObject, Link } from "./dirty-object.ts";
 import type { FollowedObject } from "./journal/journal-record.ts";
-import { Numbers } from "./numbers.ts";
+import { InodeNumbers } from "./inode-numbers.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow } from "./disk/storage.ts";
 import { keepingOf } from "./unit-keeping.ts";
@@ -26,7 +26,7 @@ export function followingOf(
   ids: ReadonlyMap<Ino, FileId>,
 ): Following {
   if (moved.objects.length === 0 && changed.length === 0) return NOTHING;
-  const numbers = new Numbers(state, ids);
+  const numbers = new InodeNumbers(state, ids);
   const { renamed, names } = renamedNames(state, moved, numbers);
   const followed = new Map<Ino, FollowedObject>();
   const left = new Set<string>();
@@ -109,7 +109,7 @@ function numbered(row: InodeRow): FollowedObject {
 }
 
 /** Where the names lead on, by link; and all of them. */
-function renamedNames(state: OverlayState, { names: units }: MovedUnits, numbers: Numbers) {
+function renamedNames(state: OverlayState, { names: units }: MovedUnits, numbers: InodeNumbers) {
   const renamed = new Map<string, Link>();
   const names: Link[] = [];
   for (const { from, to } of units) {

@@ -29,7 +29,7 @@ import { Journal } from "./journal/journal.ts";
 import { writeJournalRecord } from "./journal/journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
-import { Pacing } from "./pacing.ts";
+import { BackPressure } from "./back-pressure.ts";
 import { LateRows } from "./journal/late-rows.ts";
 import type { OverlayOptions } from "./overlay-options.ts";
 import { loadState, replayFrame } from "./journal/recovery.ts";
@@ -58,7 +58,7 @@ export class Overlay {
   readonly #sync: SharedSync;
   readonly #checkpointer: Checkpointer;
   readonly #housekeeping: Housekeeping;
-  readonly #pacing: Pacing;
+  readonly #pacing: BackPressure;
   /** When the live epoch and the one in flight got their first change. */
   #liveSinceMs: number | undefined;
   #sealedSinceMs: number | undefined;
@@ -73,7 +73,7 @@ export class Overlay {
     this.#storage = storage;
     this.#clock = clock;
     this.#tables = storage.openTables();
-    this.#pacing = new Pacing(clock, limits?.epochObjects);
+    this.#pacing = new BackPressure(clock, limits?.epochObjects);
     const inodes = new Inodes(this.#tables, limits?.cleanInodes ?? CLEAN_INODES);
     const stored = this.#tables.head();
     const { state, frame } = loadState(this.#tables, inodes, base);
@@ -184,7 +184,7 @@ export class Overlay {
 
   /**
    * What changed since the base, as the next epoch; the one in flight if there is one. Undefined: nothing changed. `anew`: the one in
-   * flight and what changed since become the next epoch together. Nobody may have seen it then, nor come to see it.
+   * flight and what changed since become the next epoch together: only where no swap of the one in flight may have been sent.
    */
   seal(anew = false): ChangeSet | undefined {
     const again = this.state.inFlight !== undefined && !(anew && this.state.changed);

@@ -8,13 +8,13 @@ import type { FileRecord } from "../format/files/record.ts";
 import type { Link } from "./dirty-object.ts";
 import { placeOf } from "./dirty-units.ts";
 import type { FollowedObject } from "./journal/journal-record.ts";
-import type { Numbers } from "./numbers.ts";
+import type { InodeNumbers } from "./inode-numbers.ts";
 import type { OverlayState } from "./state.ts";
 
 export function keepingOf(
   state: OverlayState,
   units: readonly ChangedUnit[],
-  numbers: Numbers,
+  numbers: InodeNumbers,
 ): { readonly objects: readonly FollowedObject[]; readonly names: readonly Link[] } {
   const objects: FollowedObject[] = [];
   const names: Link[] = [];
@@ -50,8 +50,8 @@ export function keepingOf(
 }
 
 /**
- * What is new there was not in the unit that was seen here: to it, it is as if somebody had removed it. The base has other bytes of it, so that for a
- * merge others changed it: then it is never lost.
+ * New objects there were not in the unit that was seen here, which would read as removed here. Their base gets other bytes, so that a merge
+ * treats them as changed by others, and never deletes them.
  */
 function neverSeen(record: FileRecord): FileRecord {
   if (record.size > 0) return { ...record, size: 0, content: { kind: "empty" } };
@@ -60,13 +60,13 @@ function neverSeen(record: FileRecord): FileRecord {
 
 /** What lies where something is changed that stays so: found once, since a policy may have many units, and an epoch many objects. */
 class ChangedPlaces {
-  readonly #numbers: Numbers;
+  readonly #numbers: InodeNumbers;
   /** Changed objects, and all directories above them. */
   readonly #above = new Set<Ino>();
   readonly #names = new Set<string>();
   readonly #baseNames = new Set<string>();
 
-  constructor(state: OverlayState, numbers: Numbers) {
+  constructor(state: OverlayState, numbers: InodeNumbers) {
     this.#numbers = numbers;
     for (const { ino, links, baseNames } of numbers.live()) {
       this.#noteAbove(state, ino);

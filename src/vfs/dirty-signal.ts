@@ -5,14 +5,14 @@
 import type { Clock } from "../base/clock.ts";
 
 /**
- * `rewrite`: a large file is being written again from its beginning, and nothing else is changed. `write`: a file is, or comes to be written.
+ * `rewrite`: a large file is being written again from its beginning, and nothing else is changed. `write`: a file is being written.
  * `change`: something that no close follows: a name that goes or comes, a mode, an attribute.
  */
 export type DirtyReason = "rewrite" | "write" | "change" | "close" | "fsync" | "urgent";
 
-/** What goes on is told this often: a flush waits longer for it to pause. */
+/** Changes that go on are reported this often: a flush waits longer for them to pause. */
 const GOING_ON_MS = 100;
-/** Which of those that go on is news where the other was told. */
+/** In ascending urgency: a later one is reported even if an earlier one was just reported. */
 const NEWS: readonly DirtyReason[] = ["rewrite", "write", "change"];
 
 export class DirtySignal {

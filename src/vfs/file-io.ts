@@ -1,7 +1,7 @@
 /** What is in files: reading, writing, holes. */
 import type { Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES } from "../base/limits.ts";
-import { farRead } from "../content/far-read.ts";
+import { uncachedRead } from "../content/uncached-read.ts";
 import { missingBlocks, peekContent } from "../content/read.ts";
 import { peekSeek } from "../content/seek.ts";
 import type { Content } from "../format/files/record.ts";
@@ -41,14 +41,14 @@ export class FileIo {
     return count;
   }
 
-  readFar(ino: Ino, offset: number, target: Uint8Array): number | Promise<number> {
+  readUncached(ino: Ino, offset: number, target: Uint8Array): number | Promise<number> {
     const { dirty, clean } = this.#objects.inode(ino);
     const { content, size, mtimeNs } = dirty ?? clean.record;
     const { loader } = this.#objects;
     const room = Math.min(target.length, size - offset);
     if (dirty?.extents !== undefined || content.kind !== "list" || room <= 0)
       return this.read(ino, offset, target.length, target);
-    const { absent, end } = farRead(loader.content, content.cid, size, offset, room);
+    const { absent, end } = uncachedRead(loader.content, content.cid, size, offset, room);
     // What is fetched from afar is read ahead, as for everyone.
     if (absent.length === 0 && this.#ahead.goesOn(ino, offset)) return this.read(ino, offset, end - offset, target);
     this.#accessed(dirty ?? clean, mtimeNs);
@@ -142,11 +142,11 @@ export class FileIo {
     return done;
   }
 
-  /** Of new files not: theirs is read again to be stored anyway, and cutting it then costs little more. */
+  /** New files are not announced: their data must be read again to be stored, so early chunking gains little. */
   #tell(beginning: Beginning): void {
     const object = this.#objects.overlay.state.object(beginning.ino);
     if (object?.content.kind !== "list") return;
-    // What waits to be published takes space: a full disk is worse than half a file.
+    // Do not delay the flush where unpublished data could fill the disk.
     const { freeBlocks, blockSize } = this.#objects.overlay.space();
     this.#rewritten = beginning.end < freeBlocks * blockSize ? beginning.generation : undefined;
     this.#objects.onBegun({ ...beginning, base: object.content.cid, baseSize: object.contentSize });

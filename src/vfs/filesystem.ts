@@ -99,7 +99,7 @@ export interface FileSystem {
    * As `read` for who reads a long way in order, and keeps no copy in memory of what lies on this machine's disk: that may take until later,
    * and `target` is not to be touched before. May be fewer bytes at any place, and then none at all: `read` gets those.
    */
-  readFar(ino: Ino, offset: number, target: Uint8Array): number | Promise<number>;
+  readUncached(ino: Ino, offset: number, target: Uint8Array): number | Promise<number>;
   /** Writes all of `bytes` at `offset`; grows the file. ENOSPC changes nothing. */
   write(ino: Ino, offset: number, bytes: Uint8Array): void;
   /** fallocate(2) with its mode bits. */
@@ -132,8 +132,8 @@ export interface FileSystem {
   /** Writes all buffered journal records out. To be called before any answer leaves. */
   commit(): void;
   /**
-   * When a call that changes this inode, or gives or takes names, may begin; undefined, as nearly always: now. So that programs
-   * which change more than can be published are slowed down to what can be.
+   * Back-pressure: resolves when a call that changes this inode, or adds or removes names, may start; undefined, as nearly always:
+   * at once. It slows programs down that change more than can be published.
    */
   turn(ino: Ino | undefined): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */

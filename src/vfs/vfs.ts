@@ -116,8 +116,8 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#files.read(ino, offset, length, target);
   }
 
-  readFar(ino: Ino, offset: number, target: Uint8Array): number | Promise<number> {
-    return this.#files.readFar(ino, offset, target);
+  readUncached(ino: Ino, offset: number, target: Uint8Array): number | Promise<number> {
+    return this.#files.readUncached(ino, offset, target);
   }
 
   write(ino: Ino, offset: number, bytes: Uint8Array): void {

@@ -45,9 +45,8 @@ export function syncByTrees(trees: PublishedTrees): SyncSource {
 }
 
 /**
- * The token of an answer, for what was told is to be what its token names: members are told as they are, also what is not published yet, and
- * what is undone before it is published no tree would tell of. An answer with any such thing has a token that is good for nothing: whoever comes
- * with it is told to begin anew.
+ * The sync token of an answer. A token must name just what was listed. Listings show unpublished changes, too, and no tree would tell of
+ * one that is undone before it is published: an answer that listed any has an invalid token, with which the client starts over.
  */
 export class AnswerToken {
   readonly #source: SyncSource;

@@ -169,7 +169,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#get(ino).target;
   }
 
-  readFar(ino: Ino, offset: number, target: Uint8Array): number {
+  readUncached(ino: Ino, offset: number, target: Uint8Array): number {
     return this.read(ino, offset, target.length, target);
   }
 

@@ -8,7 +8,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Ino } from "../../base/ids.ts";
 import { EARLY_FILES, EARLY_PIECES, EARLY_SLICE_MS, EARLY_TRIAL_BYTES } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
-import { Pace } from "../../base/pace.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
 import { cutRule, type ContentConfig } from "../../content/config.ts";
 import { EarlyCutter } from "../../content/early-cutter.ts";
@@ -44,14 +44,14 @@ const READ_BYTES = 1024 * 1024;
 
 export class EarlyWork implements Disposable {
   readonly #options: EarlyWorkOptions;
-  readonly #pace: Pace;
+  readonly #pace: TimeSlice;
   readonly #jobs = new Map<string, Job>();
   #buffer: Uint8Array | undefined;
   #working: Promise<void> | undefined;
 
   constructor(options: EarlyWorkOptions) {
     this.#options = options;
-    this.#pace = new Pace(options.clock, EARLY_SLICE_MS);
+    this.#pace = new TimeSlice(options.clock, EARLY_SLICE_MS);
   }
 
   /** A file is written this far. */

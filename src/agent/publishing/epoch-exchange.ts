@@ -1,4 +1,4 @@
-/** Epochs on the thread that serves: handed over and taken back in pieces (overlay-caller.ts). */
+/** Epochs on the thread that serves: handed over and taken back in pieces (overlay-proxy.ts). */
 import { SynclineError } from "../../base/errors.ts";
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";

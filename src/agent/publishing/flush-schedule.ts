@@ -1,9 +1,11 @@
 /**
- * When an agent flushes: at once after an fsync or a close that wrote, but four times a second at most and
- * ever more rarely, down to once in 5 s, while writing goes on and on. What no close follows, as a name that went, is flushed 0.2 s after
- * the last such change, 0.6 s after the first at the latest, and as rarely where that goes on and on; otherwise 1 s after the last
- * write, 5 s after the first at the latest. Where nothing waits but a large file that is still being written again: 5 s after the last write, 60 s
- * after the first. One flush runs at a time; what arrives meanwhile is taken by the next.
+ * When an agent flushes. One flush runs at a time; what arrives meanwhile is taken by the next.
+ *
+ * - After an fsync, or a close that wrote: at once, but four times a second at most. While writing goes on, ever more rarely, down to
+ *   once in 5 s.
+ * - After a change that no close follows, such as a removed name: 0.2 s after the last one, at most 0.6 s after the first, and as rarely.
+ * - After a write to a file that stays open: 1 s after the last write, at most 5 s after the first.
+ * - While only a large file is written again from its beginning: 5 s after the last write, at most 60 s after the first.
  */
 import type { Clock } from "../../base/clock.ts";
 import {

@@ -104,10 +104,10 @@ export class Publisher {
   readonly #garbage: EpochGarbage;
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
-  /** When the newest notice came, and when the swap was sent that put our last root in place: what was noticed before is below it. */
+  /** When the latest root notice came, and when our last successful swap was sent: notices from before it need no catch-up. */
   #noticedMs = -Infinity;
   #swapMs = -Infinity;
-  /** The end of a catching up that has not begun and has no flush behind it: the newest root is all that later notices want, too. */
+  /** A catch-up that waits and has not started, with no flush behind it: later notices share it. */
   #notice: Promise<FlushEnd> | undefined;
 
   constructor(options: PublisherOptions) {
@@ -229,9 +229,13 @@ export class Publisher {
         return DONE;
       case "queued":
         this.#contended = true;
-        this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {
-          hint: "It is tried again by itself; `syncline flush` tries at once.",
-        });
+        this.#lastError = new SynclineError(
+          "root_moved",
+          "Other writers kept publishing first. The epoch is kept and will be tried again.",
+          {
+            hint: "`syncline flush` tries at once.",
+          },
+        );
         return this.#again();
       case "unreachable":
         return this.#failed(outcome.cause);

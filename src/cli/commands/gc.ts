@@ -3,7 +3,7 @@ import { escapeForPrint } from "../../base/names.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import { collect, type CollectOptions, type CollectReport } from "../../bucket/gc/collector.ts";
 import type { ThinOptions } from "../../bucket/gc/thin.ts";
-import { collectBehind } from "../../bucket/http/collect-behind.ts";
+import { collectAtMaster } from "../../bucket/http/collect-at-master.ts";
 import { openAtMaster, openPacked } from "../../bucket/open-remote.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openDeviceFor } from "./bucket-writer.ts";
@@ -58,7 +58,7 @@ async function collectAt(
   }
   await using remote = await openAtMaster(parsed, access);
   options.onStep("thinning history, and waiting for the master");
-  return await collectBehind(remote, options);
+  return await collectAtMaster(remote, options);
 }
 
 function textOf(report: CollectReport, dryRun: boolean): string {

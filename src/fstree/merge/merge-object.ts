@@ -4,7 +4,7 @@ import type { TreeObject } from "../fs-reader.ts";
 import { mergeVersions } from "./contents/content.ts";
 import type { MergeContext } from "./context.ts";
 import { mergeRecords } from "./fields.ts";
-import { gainedName, keptNames, mergeNames } from "./names.ts";
+import { gainedName, keptNames, mergeLocations } from "./locations.ts";
 import { sameVersion } from "./objects.ts";
 import type { Triple } from "./triple.ts";
 
@@ -18,7 +18,7 @@ export async function mergeObject(context: MergeContext, { base, winner, loser }
   if (winner === undefined || loser === undefined) {
     return { object: mergeWithDelete(base, winner ?? loser), copy: undefined };
   }
-  const names = mergeNames(base, winner, loser);
+  const names = mergeLocations(base, winner, loser);
   const texts = names.map(({ name }) => name);
   const version = await mergeVersions(context, texts, base?.record, winner.record, loser.record);
   const record = await mergeRecords(context.blocks, base?.record, winner.record, loser.record, version);

@@ -23,7 +23,7 @@ export interface MergeState {
   /** What became of those of each side. */
   readonly moves: UnitMoves;
   readonly unitRules: UnitRules;
-  /** All that the units hold which both sides changed and one keeps: their names are theirs. */
+  /** Objects of the units that both sides changed and one keeps: they keep their names in clashes. */
   readonly kept: Set<FileId>;
   /** Files that became one with another of equal bytes: id → the other's. */
   readonly absorbed: Map<FileId, FileId>;

@@ -1,6 +1,6 @@
 /**
- * No directory may come to lie in itself: all that is in it would be lost to everybody. Whoever gives places to an epoch's directories sees
- * to that; this looks once more before anything is published.
+ * A directory must not contain itself: nobody could reach its contents. The passes before this one see to that; this is the last check
+ * before anything is published.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
@@ -30,7 +30,7 @@ export async function refuseCycles(nodes: NodeStore, tree: Cid, transitions: rea
 }
 
 function liesInItself(id: FileId): SynclineError {
-  return new SynclineError("internal", `Directory ${id} would come to lie in itself: the epoch is not published.`, {
+  return new SynclineError("internal", `Directory ${id} would contain itself: the epoch is not published.`, {
     hint: "What was changed is kept here. Please report this, with the agent's log.",
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Directories of one epoch that lie in one another: each was moved on a root of its own, or became another one meanwhile. One on
- * each such cycle has to leave it.
+ * Directories of one epoch that contain one another: they were moved while different roots were the base, or became another directory
+ * meanwhile. One of each such cycle has to leave it.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";

@@ -34,8 +34,8 @@ import { keptState, keptTransitions } from "./kept-rows.ts";
 import type { KeptState, OlderTrees } from "./kept-rows.ts";
 import { Occupants } from "./occupants.ts";
 import type { OwnIds } from "./occupants.ts";
-import { partPlaces } from "./parted-places.ts";
-import type { Parted } from "./parted-places.ts";
+import { resolveNameCollisions } from "./name-collisions.ts";
+import type { NameCollision } from "./name-collisions.ts";
 import { editsOf } from "./transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader } from "../change-set.ts";
@@ -193,7 +193,7 @@ async function strangersIn(
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
 async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, olderTrees: OlderTrees) {
   const { changes: alive, resurrected } = await resurrectDirectories(nodes, reference, sealed);
-  const { changes, parted } = await partPlaces(nodes, reference, alive);
+  const { changes, parted } = await resolveNameCollisions(nodes, reference, alive);
   const kept = keptStates(changes, parted);
   await preloadRows(nodes, reference, changes, kept);
   const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
@@ -202,13 +202,13 @@ async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, o
   return { changes: housed, parted, resurrected, kept: keptStates(housed, parted), lost: found };
 }
 
-/** Whether something has a name in what is no directory: as in a bucket where somebody wrote a file's record over a directory's. */
+/** Whether an object's parent is not a directory, as in a bucket where somebody wrote a file's record over a directory's. */
 function hasHomeless({ objects, directories }: ChangeSet): boolean {
   const living = new Set(objects.filter(survives).map(({ ino }) => ino));
   return objects.some(({ names }) => names.some(({ parent }) => !directories.has(parent) && !living.has(parent)));
 }
 
-function keptStates(changes: ChangeSet, parted: readonly Parted[]): KeptState[] {
+function keptStates(changes: ChangeSet, parted: readonly NameCollision[]): KeptState[] {
   const formerly = groupBy(parted, ({ ino }) => ino);
   return changes.objects.flatMap((object) => {
     const state = keptState(object);

@@ -11,7 +11,7 @@ import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
-import { Pace } from "../../base/pace.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
 import { checkComplete } from "../roots/completeness.ts";
 import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
@@ -147,7 +147,7 @@ class Collection {
     }
   }
 
-  async #markRoots(pace: Pick<Pace, "breathe">): Promise<void> {
+  async #markRoots(pace: Pick<TimeSlice, "breathe">): Promise<void> {
     this.#rows = await this.#roots();
     for (const { bucket, commit } of this.#rows) {
       if (this.#marked.get(bucket) === commit) continue;
@@ -165,10 +165,10 @@ class Collection {
     return allRoots(this.#options.roots, this.#owner);
   }
 
-  #pace(): Pick<Pace, "breathe"> {
+  #pace(): Pick<TimeSlice, "breathe"> {
     const { clock, signal, onProgress } = this.#options;
     const collecting = this.#collecting;
-    const pace = new Pace(clock, WALK_SLICE_MS);
+    const pace = new TimeSlice(clock, WALK_SLICE_MS);
     return {
       breathe() {
         signal.throwIfAborted();

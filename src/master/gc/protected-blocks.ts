@@ -5,7 +5,7 @@
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_NODE_LEVEL } from "../../base/limits.ts";
-import type { Pace } from "../../base/pace.ts";
+import type { TimeSlice } from "../../base/time-slice.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { linkedHeads } from "../../format/commits/heads.ts";
@@ -21,7 +21,7 @@ export interface Protecting {
   /** Whether it is kept already, for whatever reason. */
   isProtected(cid: Cid): boolean;
   /** Awaited before each block that is read. */
-  readonly pace: Pick<Pace, "breathe">;
+  readonly pace: Pick<TimeSlice, "breathe">;
 }
 
 /** As far as it is there and well-formed. Throws what the store and the pace throw. */

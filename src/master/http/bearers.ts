@@ -8,7 +8,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { KNOWN_BEARERS } from "../limits.ts";
 import { readToken, TOKEN_SCHEME, verifyToken, type TokenFault, type TokenRefusal } from "../../crypto/token.ts";
-import { Doubts, type Peer } from "./doubts.ts";
+import { SignatureQueue, type Peer } from "./signature-queue.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 import type { Revocations } from "./revocations.ts";
 import type { SessionKey } from "./session-key.ts";
@@ -34,11 +34,11 @@ export interface BearerRules {
 export class Bearers {
   readonly #rules: BearerRules;
   readonly #known = new BoundedMap<string, Bearer>(KNOWN_BEARERS);
-  readonly #doubts: Doubts;
+  readonly #signatures: SignatureQueue;
 
   constructor(rules: BearerRules) {
     this.#rules = rules;
-    this.#doubts = new Doubts(rules.clock);
+    this.#signatures = new SignatureQueue(rules.clock);
   }
 
   get takesSessions(): boolean {
@@ -63,7 +63,7 @@ export class Bearers {
     if (bearer.exp <= this.nowSeconds()) throw refused("token_expired");
     if (this.#rules.revocations.has(bearer.digest)) throw refused("token_revoked");
     this.#checkServed(bearer.wallet);
-    if (peer !== undefined) this.#doubts.trust(peer);
+    if (peer !== undefined) this.#signatures.trust(peer);
     return bearer;
   }
 
@@ -90,7 +90,7 @@ export class Bearers {
     const read = accepted(readToken(text, this.nowSeconds()));
     this.#checkServed(read.claims.wallet);
     const verify = () => accepted(verifyToken(read));
-    const { claims, digest } = peer === undefined ? verify() : await this.#doubts.resolve(peer, verify);
+    const { claims, digest } = peer === undefined ? verify() : await this.#signatures.resolve(peer, verify);
     return { wallet: claims.wallet, text, digest: Buffer.from(digest).toString("hex"), exp: claims.exp };
   }
 

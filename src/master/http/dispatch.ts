@@ -1,7 +1,7 @@
 /** What a request asks for, whichever way it came: finds the route, checks the bearer, has the call handled. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Bearer, Bearers } from "./bearers.ts";
-import type { Peer } from "./doubts.ts";
+import type { Peer } from "./signature-queue.ts";
 import { Refusal } from "./refusal.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import type { Router } from "./router.ts";

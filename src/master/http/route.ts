@@ -9,7 +9,7 @@ export interface Route {
   readonly path: string;
   /** "public" is answered without a bearer; `caller` is undefined then. */
   readonly access: "public" | "bearer";
-  /** Answered only as often as strangers are from one address (pace.ts): it needs no bearer, and nobody needs it often. */
+  /** Answered only as often as strangers are from one address (rate-limits.ts): it needs no bearer, and nobody needs it often. */
   readonly paced?: boolean;
   /** The answer's body has no end of its own (watch): it is ended when the master stops or the caller's bearer ends. */
   readonly endless?: boolean;

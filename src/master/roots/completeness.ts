@@ -17,7 +17,7 @@ import {
   WALK_LINKS,
   WALK_MARKS,
 } from "../limits.ts";
-import type { Pace } from "../../base/pace.ts";
+import type { TimeSlice } from "../../base/time-slice.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { codecOf } from "../../format/blocks/cid.ts";
 import type { LinkList } from "../../format/blocks/link-scan.ts";
@@ -38,7 +38,7 @@ export function checkComplete(walking: Walking, root: Cid): Promise<Completeness
 
 export interface Walking {
   readonly blocks: WalkedBlocks;
-  readonly pace: Pick<Pace, "breathe">;
+  readonly pace: Pick<TimeSlice, "breathe">;
   /** Bytes of blocks that all walks together keep in memory. */
   readonly memory: Budget;
   /** For what was accepted before: in stages, more than MAX_WALK_DEPTH blocks may have come to lie below one another. */
@@ -63,7 +63,7 @@ interface Frame {
 
 class CompletenessWalk {
   readonly #blocks: WalkedBlocks;
-  readonly #pace: Pick<Pace, "breathe">;
+  readonly #pace: Pick<TimeSlice, "breathe">;
   readonly #anyDepth: boolean;
   readonly #stack: Frame[] = [];
   /** Nodes to come back to when the stack is empty, the next one last: one for every MAX_WALK_DEPTH / 2 on the way down. */
@@ -147,7 +147,7 @@ class CompletenessWalk {
     this.#stack.push(frameOf(child, false));
   }
 
-  /** What is below is finished first; then the way from the first of these down to there is gone once more, and ends where that is marked. */
+  /** Drops the upper half of the stack except its first node, finishes what is below, then walks again from there to what is marked. */
   #forgetUpper(child: Cid): void {
     if (!this.#anyDepth) throw new Malformed(child, `More than ${MAX_WALK_DEPTH} blocks lie below one another.`);
     const upper = this.#stack.splice(0, MAX_WALK_DEPTH / 2);

@@ -10,7 +10,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
-import { Pace } from "../../base/pace.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { skipOf } from "../../bucket/history.ts";
 import type { PlacedCommit } from "../../bucket/history.ts";
@@ -55,7 +55,7 @@ export class SwapCheck {
       await checkGenesis(candidate, commit, parent);
       if (this.#linear) await checkPlace(candidate, commit, parent);
       await this.#checkSigner(candidate, commit);
-      await checkAllStored(candidate, new Pace(this.#clock, WALK_SLICE_MS), this.#memory);
+      await checkAllStored(candidate, new TimeSlice(this.#clock, WALK_SLICE_MS), this.#memory);
       return undefined;
     } catch (error) {
       if (error instanceof Refusal) return error;
@@ -173,7 +173,7 @@ async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit
     throw new Refusal("not_descendant", "The commit's skip does not lead to the ancestor that it should.");
 }
 
-async function checkAllStored({ blocks, next }: Candidate, pace: Pace, memory: Budget): Promise<void> {
+async function checkAllStored({ blocks, next }: Candidate, pace: TimeSlice, memory: Budget): Promise<void> {
   const found = await checkComplete({ blocks, pace, memory }, next);
   if (found.kind === "missing") throw missing(found.missing);
   if (found.kind === "malformed") {

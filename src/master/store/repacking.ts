@@ -1,10 +1,11 @@
 /**
- * Gives the space of packs with garbage back. Those without anything that must stay go first, since that takes no space, then those of which the
- * least has to be copied.
+ * Gives back the space of packs with garbage: first packs that hold nothing which must stay, then those with the least to copy.
  *
- * A pack goes in steps, each of which leaves a whole store: its blocks are put once more, where copies take their places in the index as they
- * become durable; when none is left in it, it is written down as one that is to be removed; that is made durable for some of them at once; then
- * their files go.
+ * A pack goes in steps, each of which leaves a whole store:
+ * 1. Its blocks are stored once more; the index points to each copy as soon as it is durable.
+ * 2. Once no block is left in it, it is noted as one to remove.
+ * 3. Such notes are made durable, several at a time.
+ * 4. The files are deleted.
  */
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Whether a flush of the disk may hold up the caller: yes, unless slow ones lately took more than their share of its time. A few in
- * a row may, such as those that meet the upload of an epoch; on a disk that is slow all flushes are another thread's but now and then one.
+ * Whether the caller may sync the disk itself: not if slow syncs recently took more than their share of its time. A few slow ones in a row
+ * are fine, such as those that meet an upload. On a slow disk another thread syncs, and the caller tries now and then.
  */
 import type { Clock } from "../../base/clock.ts";
 import { QUICK_FLUSH_MS, SLOW_FLUSH_SHARE, SLOW_FLUSHES_MS } from "../../base/limits.ts";

@@ -6,7 +6,7 @@ import { blockNotFound } from "../../blocks/not-found.ts";
 import { RetryReader } from "../../blocks/retry-reader.ts";
 import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { Bucket } from "../../bucket/bucket.ts";
-import { collectBehind } from "../../bucket/http/collect-behind.ts";
+import { collectAtMaster } from "../../bucket/http/collect-at-master.ts";
 import { HttpRemote } from "../../bucket/http/http-remote.ts";
 import type { LocalBlocks } from "../../bucket/http/http-upload.ts";
 import type { BucketRemote } from "../../bucket/remote.ts";
@@ -106,7 +106,7 @@ class MasterSite implements Site {
         const remote = this.#remote(way, undefined);
         const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random });
         const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
-        return collectBehind(remote, {
+        return collectAtMaster(remote, {
           bucket,
           writer,
           clock,

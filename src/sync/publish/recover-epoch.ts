@@ -12,7 +12,7 @@ import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord, type Entry } from "../known/entry.ts";
 import type { EpochContext } from "./epoch.ts";
-import { knowOwn } from "./know-own.ts";
+import { recordOwnCommit } from "./record-own-commit.ts";
 import { standOn } from "./record-published.ts";
 import type { Sealed } from "./sealed.ts";
 import { awaitLate, forgetSent, sentEpochs } from "./sent-epochs.ts";
@@ -57,7 +57,7 @@ async function standOnOwn(
   const isMerged = body.parent !== sealed.base;
   const isOwn = isMerged ? leftAloneIn(context, nodes, body.parent) : async () => true;
   // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
-  await knowOwn(db, nodes, commit, sealed, async (path, object, place) => {
+  await recordOwnCommit(db, nodes, commit, sealed, async (path, object, place) => {
     return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
   });
   const changes = await differencesIfThere(nodes, base.tree, body.tree);

@@ -9,7 +9,7 @@ import type { SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import { baseTarget, mergedXattrs } from "./base-values.ts";
 import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
-import { bareAhead } from "./bare-ahead.ts";
+import { prefetchXattrs } from "./xattr-prefetch.ts";
 import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
@@ -69,7 +69,7 @@ class ChangeFinder {
   }
 
   async find(): Promise<LocalChanges> {
-    for await (const batch of bareAhead(this.#options.disk, this.#matching.objects)) {
+    for await (const batch of prefetchXattrs(this.#options.disk, this.#matching.objects)) {
       this.#bare = batch.bare;
       for (const object of batch.objects) {
         const [found] = object.found;

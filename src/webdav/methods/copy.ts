@@ -2,7 +2,7 @@
 import type { FileName, Ino } from "../../base/ids.ts";
 import { ERRNO } from "../../base/errno.ts";
 import { describeError } from "../../base/log.ts";
-import { Pace } from "../../base/pace.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import { FsError, type Attributes, type FileSystem } from "../../vfs/filesystem.ts";
 import { answer, type Call } from "../call.ts";
 import { removeWhole } from "../../files/remove.ts";
@@ -118,11 +118,11 @@ interface Folder {
 
 class Copying {
   readonly #call: Call;
-  readonly #pace: Pace;
+  readonly #pace: TimeSlice;
 
   constructor(call: Call) {
     this.#call = call;
-    this.#pace = new Pace(call.clock, DAV_SLICE_MS);
+    this.#pace = new TimeSlice(call.clock, DAV_SLICE_MS);
   }
 
   async folder(source: Attributes, { parent, name }: Named, isDeep: boolean): Promise<Ino> {

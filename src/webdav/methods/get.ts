@@ -182,7 +182,7 @@ class FileBody {
         if (etags.has(fs, promised)) return from(fs);
         throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
       });
-    const far = await read((fs) => fs.readFar(promised.ino, offset, target));
+    const far = await read((fs) => fs.readUncached(promised.ino, offset, target));
     const count = far > 0 ? far : await read((fs) => fs.read(promised.ino, offset, target.length, target));
     if (count === 0) throw new Refusal(500, "The file is shorter than it says.");
     return { buffer, length: count };

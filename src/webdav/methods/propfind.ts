@@ -1,7 +1,7 @@
 /** PROPFIND: properties of a resource and, with depth 1, of what is in it; sent in pieces as the folder is read. */
 import { type FileName, type Ino, ROOT_INO } from "../../base/ids.ts";
 import { DAV_LISTING_BATCH, DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "../limits.ts";
-import { Pace } from "../../base/pace.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import { keepShape } from "../../base/shapes.ts";
 import { FsError, type FileSystem, type ListedAttributes } from "../../vfs/filesystem.ts";
 import type { Access } from "../../files/access.ts";
@@ -40,7 +40,7 @@ export async function propfind(call: Call): Promise<void> {
   const answer = new Multistatus(call);
   await answer.add(await access.run((fs) => respond(fs, base, self)));
   if (depth === "1" && isCollection) {
-    const pace = new Pace(clock, DAV_SLICE_MS);
+    const pace = new TimeSlice(clock, DAV_SLICE_MS);
     for await (const entries of listing(access, place.attributes.ino, place.path)) {
       const missing = asksDead(asked) ? blocksOfDead(entries.map(({ attributes }) => attributes)) : [];
       if (missing.length > 0) await access.fs.load(missing, access.signal);

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { signToken } from "../../../src/crypto/token.ts";
 import { Bearers, type BearerRules } from "../../../src/master/http/bearers.ts";
-import { Doubts, type Peer } from "../../../src/master/http/doubts.ts";
-import { Pace } from "../../../src/master/http/pace.ts";
+import { SignatureQueue, type Peer } from "../../../src/master/http/signature-queue.ts";
+import { RateLimits } from "../../../src/master/http/rate-limits.ts";
 import { DOUBTS_REST, SUSPICION_MS, STRANGER_BURST, STRANGER_WAIT_MS } from "../../../src/master/limits.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RawClient } from "../../support/raw-http.ts";
@@ -40,14 +40,19 @@ describe("signatures are verified", () => {
     throw new Error("forged");
   };
   let clock: ManualClock;
-  let doubts: Doubts;
+  let doubts: SignatureQueue;
   let order: string[];
   let spentMs: number;
   beforeEach(() => {
     clock = new ManualClock();
     [order, spentMs] = [[], 0];
     const slow = { monotonicMs: () => clock.monotonicMs() + spentMs };
-    doubts = new Doubts({ ...slow, nowNs: () => 0n, sleep: async () => {}, after: (ms, act) => clock.after(ms, act) });
+    doubts = new SignatureQueue({
+      ...slow,
+      nowNs: () => 0n,
+      sleep: async () => {},
+      after: (ms, act) => clock.after(ms, act),
+    });
   });
   /** A verification that takes 2 ms. */
   const note = (name: string) => () => {
@@ -110,7 +115,7 @@ describe("signatures are verified", () => {
 describe("strangers of one address", () => {
   test("wait once they asked often, no longer than the limit, and nobody of another address does", async () => {
     const clock = new ManualClock();
-    const pace = new Pace(clock);
+    const pace = new RateLimits(clock);
     const { signal } = new AbortController();
     for (let times = 0; times < STRANGER_BURST; times++) await pace.take("192.0.2.1", signal);
     let answered = 0;

@@ -35,7 +35,7 @@ export function noteLeft({ moves }: MergeState, role: Role, from: FileId, own: T
   moves[role].objects.push(moved(from, own, []));
 }
 
-/** With the ids of that side's own tree, and of the merged one. What lost the conflict once more and is not there has nobody go on as it. */
+/** With the ids of that side's own tree, and of the merged one. An object that lost again and has no copy has no successor. */
 export async function movesOf(
   { moves, folded, merged: tree }: MergeState,
   role: Role,

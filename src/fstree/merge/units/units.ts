@@ -11,7 +11,7 @@ import { contestedUnits } from "./contested-units.ts";
 import type { ContestedUnit } from "./contested-units.ts";
 import { mergeWithDelete } from "../merge-object.ts";
 import type { MergeState } from "../merge-state.ts";
-import { gainedName } from "../names.ts";
+import { gainedName } from "../locations.ts";
 import { isDirectory, sameVersion, sortPlaces } from "../objects.ts";
 import { isAlive } from "../splits.ts";
 import { otherRole, tripleOf } from "../triple.ts";
@@ -94,8 +94,8 @@ export async function resolveUnits(
 }
 
 /**
- * The keeper is the winner, unless it has the unit no more: the loser's survives then, as any change survives a delete. Of what the keeper of a
- * tree moved into it, it is the keeper as well, if it has anything of that. `inner`: units in which it was asked for already.
+ * The keeper is the winner, unless it no longer has the unit: then the loser's survives, as any change survives a delete. Units that the keeper
+ * moved into its tree have the same keeper, if it still has them. `inner`: units in which it was asked for already.
  */
 function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: readonly ContestedUnit[] = []): Role {
   const { unit, members } = own;

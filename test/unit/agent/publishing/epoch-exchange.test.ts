@@ -2,7 +2,7 @@ import { MessageChannel } from "node:worker_threads";
 import { expect, test } from "vitest";
 import type { PublishedEpoch } from "../../../../src/fstree/change-set.ts";
 import { EpochExchange } from "../../../../src/agent/publishing/epoch-exchange.ts";
-import { overlayBehind } from "../../../../src/agent/threads/overlay-caller.ts";
+import { overlayProxy } from "../../../../src/agent/threads/overlay-proxy.ts";
 import { PackedObjects, unpackChanged } from "../../../../src/overlay/data/packed-epoch.ts";
 import { answerCalls, createCaller } from "../../../../src/agent/threads/rpc.ts";
 import type { WorkerMethods } from "../../../../src/agent/threads/threads.ts";
@@ -42,7 +42,7 @@ test.each([0, 1, 511, 512, 513, 1_200])(
         exchange.published(epoch);
       },
     });
-    const overlay = overlayBehind(createCaller<WorkerMethods>(port1).call);
+    const overlay = overlayProxy(createCaller<WorkerMethods>(port1).call);
     expect(await overlay.seal(false)).toEqual(fs.vfs.seal());
     const result = await fs.build();
     if (result === undefined) throw new Error("there was nothing to seal");

@@ -5,7 +5,7 @@ import { Budget } from "../../../../src/base/budget.ts";
 import type { Cid } from "../../../../src/base/ids.ts";
 import { MAX_MISSING_TOLD, MAX_WALK_DEPTH, WALK_LINKS, WALKS_BYTES } from "../../../../src/master/limits.ts";
 import { nextTurn } from "../../../../src/base/concurrency.ts";
-import { Pace } from "../../../../src/base/pace.ts";
+import { TimeSlice } from "../../../../src/base/time-slice.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
 import { cidOf, codecOf } from "../../../../src/format/blocks/cid.ts";
 import { linksOf } from "../../../../src/format/blocks/links.ts";
@@ -18,7 +18,7 @@ import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryOwnerBlocks } from "../../../support/memory-owner-blocks.ts";
 import { testTrees } from "../../../support/trees.ts";
 
-const UNHURRIED = new Pace(new ManualClock(), 5);
+const UNHURRIED = new TimeSlice(new ManualClock(), 5);
 
 describe("what a check costs", () => {
   test("after one edit in a tree of 100,000 entries only new nodes are visited", async () => {
@@ -66,7 +66,7 @@ describe("what a check costs", () => {
     })();
     // Each question takes a millisecond.
     const clock = Object.assign(new ManualClock(), { monotonicMs: () => now++ });
-    await checkComplete({ blocks, pace: new Pace(clock, 5), memory: new Budget(WALKS_BYTES) }, root.cid);
+    await checkComplete({ blocks, pace: new TimeSlice(clock, 5), memory: new Budget(WALKS_BYTES) }, root.cid);
     another.over = true;
     await ended;
     expect(another.turns).toBeGreaterThan(100);

@@ -7,7 +7,7 @@ import { Budget } from "../../../../src/base/budget.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { WALKS_BYTES } from "../../../../src/master/limits.ts";
 import { silentLog } from "../../../../src/base/log.ts";
-import { Pace } from "../../../../src/base/pace.ts";
+import { TimeSlice } from "../../../../src/base/time-slice.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
 import { cidFromDigest } from "../../../../src/format/blocks/cid.ts";
@@ -83,7 +83,7 @@ test("where no space is left to write down that a pack is gone, nobody is told t
 });
 
 function check(root: Block | undefined) {
-  const pace = new Pace(new ManualClock(), 5);
+  const pace = new TimeSlice(new ManualClock(), 5);
   return checkComplete(
     { blocks, pace, memory: new Budget(WALKS_BYTES) },
     root?.cid ?? cidFromDigest("raw", Buffer.alloc(32)),

@@ -139,12 +139,12 @@ test("an answer does not mix two versions of one size and one time", async () =>
   let reads = 0;
   const changing = new Proxy(fs.vfs, {
     get(target, property) {
-      if (property !== "readFar") {
+      if (property !== "readUncached") {
         const value: unknown = Reflect.get(target, property, target);
         return typeof value === "function" ? value.bind(target) : value;
       }
-      return (...args: Parameters<typeof target.readFar>) => {
-        const count = target.readFar(...args);
+      return (...args: Parameters<typeof target.readUncached>) => {
+        const count = target.readUncached(...args);
         if (++reads === 2) target.write(args[0], 2_500_000, Buffer.of(2));
         return count;
       };

@@ -5,7 +5,7 @@ import { visitRange } from "./list-range.ts";
 import { checkLength } from "./read.ts";
 import type { ContentSource } from "./source.ts";
 
-export interface FarRead {
+export interface UncachedRead {
   /** Whole chunks from `offset` on, one behind the other, that are not in memory. */
   readonly absent: readonly SizedBlock[];
   /** If there are none: so far to read through memory, up to such a chunk if one comes; list nodes may be missing there. */
@@ -13,7 +13,13 @@ export interface FarRead {
 }
 
 /** The next step at `offset` of a file of `size` bytes with this chunk list: of at most `room` bytes. Throws `format_invalid`. */
-export function farRead(source: ContentSource, list: Cid, size: number, offset: number, room: number): FarRead {
+export function uncachedRead(
+  source: ContentSource,
+  list: Cid,
+  size: number,
+  offset: number,
+  room: number,
+): UncachedRead {
   const length = source.peekList(list)?.length;
   if (length !== undefined) checkLength(length, size);
   const to = offset + room;

@@ -11,7 +11,7 @@ import type { BucketRemote, BucketTurn } from "../remote.ts";
 /** So many commits of others since our base: they are at it all the time, and would be faster again. */
 export const BUSY_COMMITS = 2;
 
-export class Pacing implements Disposable {
+export class Backoff implements Disposable {
   readonly #remote: Pick<BucketRemote, "takeTurn">;
   readonly #clock: Clock;
   readonly #random: Random;

@@ -9,7 +9,7 @@ import type { PublisherOverlay } from "../publishing/publisher.ts";
 import type { Caller } from "./rpc.ts";
 import type { WorkerMethods } from "./threads.ts";
 
-export function overlayBehind(call: Caller<WorkerMethods>): PublisherOverlay {
+export function overlayProxy(call: Caller<WorkerMethods>): PublisherOverlay {
   return {
     async seal(anew: boolean): Promise<ChangeSet | undefined> {
       const sealed = await call("seal", { anew });

@@ -6,7 +6,7 @@ import type { BaseName, DirtyObject } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow } from "./disk/storage.ts";
 
-export class Numbers {
+export class InodeNumbers {
   readonly #state: OverlayState;
   readonly #inFlight: ReadonlyMap<FileId, Ino>;
   readonly #added = new Map<FileId, InodeRow>();

@@ -10,7 +10,7 @@ export interface BareBatch {
 }
 
 /** All objects, in their order. Throws as the disk does. */
-export async function* bareAhead(disk: SyncDisk, objects: readonly LocalObject[]): AsyncGenerator<BareBatch> {
+export async function* prefetchXattrs(disk: SyncDisk, objects: readonly LocalObject[]): AsyncGenerator<BareBatch> {
   const batchAt = (at: number) => objects.slice(at, at + AT_ONCE);
   let asked = ask(disk, batchAt(0));
   try {

@@ -2,7 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Bearer } from "./bearers.ts";
 
-export class Endings {
+export class OpenStreams {
   readonly #clock: Clock;
   readonly #open = new Set<{ readonly digest: string | undefined; readonly end: () => void }>();
   #stopping = false;

@@ -5,7 +5,7 @@ import type { Place } from "../object-rows.ts";
 import { hasName, isDirectory, samePlaces, sortPlaces } from "./objects.ts";
 
 /** The merged names of an object that both sides have. */
-export function mergeNames(base: TreeObject | undefined, winner: TreeObject, loser: TreeObject): readonly Place[] {
+export function mergeLocations(base: TreeObject | undefined, winner: TreeObject, loser: TreeObject): readonly Place[] {
   if (isDirectory(winner) || [base ?? winner, winner, loser].every(({ names }) => names.length === 1)) {
     return base !== undefined && samePlaces(base.names, winner.names) ? loser.names : winner.names;
   }

@@ -17,7 +17,7 @@ import { placeBeside } from "./free-place.ts";
 import { epochCycles } from "./epoch-cycles.ts";
 
 /** An object that lost the conflict. */
-export interface Parted {
+export interface NameCollision {
   readonly ino: Ino;
   /** Undefined when it was born in the epoch. */
   readonly id: FileId | undefined;
@@ -26,15 +26,15 @@ export interface Parted {
 }
 
 /** The same epoch with one object at each place, as a rule itself. `tree` says whose a place is. */
-export async function partPlaces(
+export async function resolveNameCollisions(
   nodes: NodeStore,
   tree: Cid,
   changes: ChangeSet,
-): Promise<{ readonly changes: ChangeSet; readonly parted: readonly Parted[] }> {
+): Promise<{ readonly changes: ChangeSet; readonly parted: readonly NameCollision[] }> {
   const ids = directoryIds(changes);
   const claims = claimsOf(changes, ids);
   const cycles = epochCycles(changes, ids);
-  const parted: Parted[] = [];
+  const parted: NameCollision[] = [];
   const give = async ({ ino, id }: ChangedObject, from: Place, near: Place) => {
     parted.push({ ino, id, from, to: await placeBeside(nodes, tree, near, id ?? markOf(ino), claims.taken) });
   };
@@ -105,7 +105,7 @@ function markOf(ino: Ino): FileId {
   return ino.toString(16).padStart(2 * ID_BYTES, "0") as FileId;
 }
 
-function moved(object: ChangedObject, moves: readonly Parted[], ids: ReadonlyMap<Ino, FileId>): ChangedObject {
+function moved(object: ChangedObject, moves: readonly NameCollision[], ids: ReadonlyMap<Ino, FileId>): ChangedObject {
   if (moves.length === 0) return object;
   const moveOf = (place: Place) => moves.find(({ from }) => samePlace(from, place))?.to;
   const baseNames = object.baseNames.map((place) => moveOf(place) ?? place);

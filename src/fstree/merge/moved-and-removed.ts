@@ -8,7 +8,7 @@ import type { FileId } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import type { MergeState } from "./merge-state.ts";
-import { gainedName } from "./names.ts";
+import { gainedName } from "./locations.ts";
 import { hasName, isDirectory, samePlaces, sortPlaces } from "./objects.ts";
 import type { Role, Triple } from "./triple.ts";
 import { otherRole } from "./triple.ts";

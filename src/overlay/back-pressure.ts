@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts";
 
-export class Pacing {
+export class BackPressure {
   readonly #clock: Clock;
   readonly #objects: number;
   /** When the epoch that is on its way left; undefined when there is none, or when it failed before. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Ino } from "../../../src/base/ids.ts";
 import { PACE_MAX_MS, PACED_MS } from "../../../src/base/limits.ts";
-import { Pacing } from "../../../src/overlay/pacing.ts";
+import { BackPressure } from "../../../src/overlay/back-pressure.ts";
 import type { TableChange } from "../../../src/overlay/disk/storage.ts";
 import type { DirtyReason } from "../../../src/vfs/dirty-signal.ts";
 import { openVfs } from "../../../src/vfs/open-vfs.ts";
@@ -13,7 +13,7 @@ const BOUND = 100;
 
 describe("a call that changes another object", () => {
   test("waits only while an epoch is on its way and the live one is past its bound, and the more the further", () => {
-    const pacing = new Pacing(new ManualClock(), BOUND);
+    const pacing = new BackPressure(new ManualClock(), BOUND);
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
     pacing.left(false);
     expect(pacing.pauseMs(BOUND)).toBe(0);
@@ -27,7 +27,7 @@ describe("a call that changes another object", () => {
 
   test("waits for no epoch that does not come through", async () => {
     const clock = new ManualClock();
-    const pacing = new Pacing(clock, BOUND);
+    const pacing = new BackPressure(clock, BOUND);
     pacing.left(false);
     await clock.advance(PACED_MS + 1);
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);

@@ -14,7 +14,7 @@ import type { Sealed } from "./sealed.ts";
 import { type Seen, unpackSeen } from "../known/seen.ts";
 
 /** What the commit has just as it was sealed is synced; the rest is looked at as ever. */
-export async function knowOwn(
+export async function recordOwnCommit(
   db: SyncDatabase,
   nodes: NodeStore,
   { body }: VerifiedCommit,

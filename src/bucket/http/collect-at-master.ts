@@ -6,7 +6,10 @@ import type { HttpRemote } from "./http-remote.ts";
 type Collecting = ThinOptions & Pick<CollectOptions, "onProgress">;
 
 /** The master's packs are what a folder's objects are. Throws as `thin` and as HttpRemote.collect. */
-export async function collectBehind(remote: Pick<HttpRemote, "collect">, options: Collecting): Promise<CollectReport> {
+export async function collectAtMaster(
+  remote: Pick<HttpRemote, "collect">,
+  options: Collecting,
+): Promise<CollectReport> {
   const thinned = await thin(options);
   const { packs, ...collected } = await remote.collect(options);
   const freedBytes = collected.bytes.before - collected.bytes.after;

@@ -2,7 +2,7 @@
 import type { Clock } from "./clock.ts";
 import { nextTurn } from "./concurrency.ts";
 
-export class Pace {
+export class TimeSlice {
   readonly #clock: Clock;
   readonly #sliceMs: number;
   #since: number;

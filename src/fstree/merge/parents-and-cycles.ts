@@ -83,7 +83,7 @@ async function dropCycle(state: MergeState, path: readonly FileId[], entry: File
   return parents.length > 0 ? parents : openCycle(state, cycle);
 }
 
-/** Nobody moved these since they had a way to the root, as far as the three trees tell. Names that are taken there are told apart later. */
+/** No side of the three trees caused this cycle. Name clashes in the root directory are resolved in phase 4. */
 async function openCycle(state: MergeState, cycle: readonly FileId[]): Promise<FileId[]> {
   for (const id of cycle) {
     const now = await state.merged.object(id);

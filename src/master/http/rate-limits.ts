@@ -7,7 +7,7 @@ import type { Clock } from "../../base/clock.ts";
 import { networkOf } from "../../http/peer-network.ts";
 import { PACED_ADDRESSES, STRANGER_BURST, STRANGER_CALLS_PER_S, STRANGER_WAIT_MS } from "../limits.ts";
 
-export class Pace {
+export class RateLimits {
   readonly #clock: Clock;
   /** When all calls of an address are paid for, on the monotonic clock. */
   readonly #paidMs = new BoundedMap<string, number>(PACED_ADDRESSES);

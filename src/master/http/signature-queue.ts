@@ -19,7 +19,7 @@ export interface Peer {
 /** Verifications by connection, the one whose turn it is first. */
 type Line = Map<object, (() => void)[]>;
 
-export class Doubts {
+export class SignatureQueue {
   readonly #clock: Clock;
   readonly #trusted = new WeakSet<object>();
   /** When an address last sent a signature that did not count. */
