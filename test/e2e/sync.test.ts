@@ -30,9 +30,9 @@ test("a folder goes up, comes down elsewhere, and what is planned is what is don
   expect(readdirSync(one)).not.toContain(".syncline");
   expect(space.json("sync", url, one, "--once")).toMatchObject({ sent: { added: 120 }, left: [] });
   // A folder that is not there is made.
-  expect(space.lines("sync", url, other, "--dry-run")).toContainEqual({
-    action: { where: "folder", what: "add", path: "7.bin" },
-  });
+  const action = { where: "folder", what: "add", path: "7.bin" };
+  // `deed` is the field's older name.
+  expect(space.lines("sync", url, other, "--dry-run")).toContainEqual({ action, deed: action });
   expect(space.json("sync", url, other, "--once")).toMatchObject({ received: { files: 120 } });
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
 });
