@@ -42,3 +42,8 @@ export const DISK_FULL: readonly string[] = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
 export function isDiskFull(error: unknown): boolean {
   return failedWith(error, ...DISK_FULL);
 }
+
+/** An error as the system would give it. */
+export function systemFailure(code: string, what: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${what}`), { code });
+}

@@ -5,7 +5,7 @@
 import { closeSync, constants, fsync, openSync } from "node:fs";
 import { promisify } from "node:util";
 import type { FileName } from "../../base/ids.ts";
-import { failedWith } from "../../base/system-errors.ts";
+import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type Xattrs } from "../../format/files/record.ts";
 import { coded, codedLater, type BeneathAddon } from "./addon.ts";
 import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
@@ -21,6 +21,7 @@ import type {
   SyncDisk,
   WholeFile,
 } from "./disk.ts";
+import { pathText } from "./paths.ts";
 import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
 
 export interface BeneathOptions {
@@ -136,7 +137,13 @@ export class BeneathDisk implements SyncDisk {
   }
 
   async setMode(path: DiskPath, mode: number): Promise<void> {
-    this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#addon.setModeOf(descriptor, mode));
+    try {
+      this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#addon.setModeOf(descriptor, mode));
+    } catch (error) {
+      // Linux says so of a symlink: something put one there.
+      if (failedWith(error, "ENOTSUP", "EOPNOTSUPP")) throw systemFailure("ELOOP", pathText(path));
+      throw error;
+    }
   }
 
   async setOwner(path: DiskPath, uid: number, gid: number): Promise<void> {

@@ -7,7 +7,7 @@ import { unlinkSync, type BigIntStats } from "node:fs";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
-import { failedWith } from "../../base/system-errors.ts";
+import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
@@ -28,7 +28,7 @@ export class PortableDisk implements SyncDisk {
 
   async open(): Promise<void> {
     const stat = await fs.stat(this.#root);
-    if (!stat.isDirectory()) throw failure("ENOTDIR", this.#root);
+    if (!stat.isDirectory()) throw systemFailure("ENOTDIR", this.#root);
   }
 
   close(): void {}
@@ -80,7 +80,7 @@ export class PortableDisk implements SyncDisk {
   }
 
   async rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void> {
-    if (how === "exchange") throw failure("EINVAL", "exchange");
+    if (how === "exchange") throw systemFailure("EINVAL", "exchange");
     const [source, target] = [await this.#resolve(from), await this.#resolve(to)];
     if (how === "replace") return fs.rename(source, target);
     const { type } = statOf(await fs.lstat(source, { bigint: true }));
@@ -92,7 +92,7 @@ export class PortableDisk implements SyncDisk {
         if (!failedWith(error, ...NO_LINKS)) throw error;
       }
     }
-    if ((await fs.lstat(target).catch(ifGone)) !== undefined) throw failure("EEXIST", target.toString());
+    if ((await fs.lstat(target).catch(ifGone)) !== undefined) throw systemFailure("EEXIST", target.toString());
     await fs.rename(source, target);
   }
 
@@ -110,7 +110,7 @@ export class PortableDisk implements SyncDisk {
 
   async setMode(path: DiskPath, mode: number): Promise<void> {
     const target = await this.#resolve(path);
-    if ((await fs.lstat(target)).isSymbolicLink()) throw failure("ELOOP", target.toString());
+    if ((await fs.lstat(target)).isSymbolicLink()) throw systemFailure("ELOOP", target.toString());
     await fs.chmod(target, mode);
   }
 
@@ -127,7 +127,7 @@ export class PortableDisk implements SyncDisk {
   }
 
   async setXattrs(): Promise<void> {
-    throw failure("ENOTSUP", "extended attributes");
+    throw systemFailure("ENOTSUP", "extended attributes");
   }
 
   async syncDirectory(path: DiskPath): Promise<void> {
@@ -146,8 +146,8 @@ export class PortableDisk implements SyncDisk {
     for (const name of path) {
       at = Buffer.concat([at, SLASH, bytesOf(name)]);
       const stat = await fs.lstat(at);
-      if (stat.isSymbolicLink()) throw failure("ELOOP", at.toString());
-      if (!stat.isDirectory()) throw failure("ENOTDIR", at.toString());
+      if (stat.isSymbolicLink()) throw systemFailure("ELOOP", at.toString());
+      if (!stat.isDirectory()) throw systemFailure("ENOTDIR", at.toString());
     }
     return at;
   }
@@ -206,10 +206,6 @@ async function setModifiedByNode(path: Buffer, mtimeNs: bigint): Promise<void> {
 
 function ifGone(error: unknown): undefined {
   if (!failedWith(error, "ENOENT")) throw error;
-}
-
-function failure(code: string, what: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${code}: ${what}`), { code });
 }
 
 const SLASH = Buffer.from("/");
