@@ -10,19 +10,19 @@ import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
 export interface AgentOptions {
   readonly address: string;
-  /** One at least, of each kind at most one. In the order in which they are opened, and left. */
+  /** At least one, at most one of each kind, in the order in which they are opened and closed. */
   readonly doors: readonly DoorSetup[];
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
-  /** Folder of all states: what was seen at the address is remembered there. */
+  /** The folder of all states; it also records what was seen at the address. */
   readonly stateRoot: string;
   /** Accepts the bucket at the address even if it is another one, or was set back. */
   readonly accept: boolean;
-  /** Opens the wallet; called only when a device must be certified. A master needs it besides, for its tokens. */
+  /** Opens the wallet. Called only to certify a device, and to sign a master's tokens. */
   readonly wallet: () => Promise<WalletSigner>;
   /** This machine's name for the history; absent: none. */
   readonly machine?: string | undefined;
-  /** How to get into a master. */
+  /** How to sign in to a master. */
   readonly access: MasterAccess;
   readonly readOnly: boolean;
   /** An old state to show, as `--at` names it; implies readOnly. */
@@ -30,9 +30,9 @@ export interface AgentOptions {
   readonly publishedDurability: boolean;
   readonly readTimeoutMs: number;
   readonly cacheBytes: number;
-  /** Whether it collects the bucket's garbage by itself, where it may write and the bucket is in a folder. */
+  /** Whether the agent collects the bucket's garbage itself, if it may write and the bucket is in a folder. */
   readonly collects: boolean;
-  /** What others are answered, made of the agent's own answers: where it is a part of something. */
+  /** For an agent that is part of something: makes the answers to callers from the agent's own. */
   readonly answers?: (own: ControlAnswers) => ControlAnswers;
   /** Called with the step of the start that is under way. */
   readonly onStep?: (what: string) => void;
@@ -42,14 +42,14 @@ export interface AgentOptions {
 }
 
 export interface Agent {
-  /** Those that are open. */
+  /** The open doors. */
   readonly doors: readonly DoorReport[];
   status(): Promise<AgentStatus>;
   flush(): Promise<FlushReport>;
   /** Publishes what is pending, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */
   unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport>;
-  /** Ends waiting for the bucket, if an unmount does: what remains is left in the state. */
+  /** Stops an unmount from waiting for the bucket: what remains stays in the state. */
   hurry(): void;
-  /** Resolves when the agent has ended and let go of everything, whoever ended it. Rejects when it ended by a failure. */
+  /** Resolves when the agent has ended and released everything, whatever ended it. Rejects when a failure ended it. */
   readonly ended: Promise<UnmountReport>;
 }

@@ -1,8 +1,8 @@
-/** Work that is to go after everything else on this machine: the calling thread's priority is lowered for it, and raised again. */
+/** Background work: runs with the calling thread's priority lowered, then raises it again. */
 import { getPriority, setPriority } from "node:os";
 import { BACKGROUND_NICENESS } from "../base/limits.ts";
 
-/** Runs `work`, which does not wait for anything, at a low priority; where the thread could not have its own back, as it is. */
+/** Runs synchronous `work` at low priority, or at the current one if the thread could not raise it again. */
 export type RunLow = <Result>(work: () => Result) => Result;
 
 export function createRunLow(): RunLow {

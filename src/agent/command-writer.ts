@@ -1,4 +1,4 @@
-/** Writes to a bucket without a mount: a command's own slot with its own device, and an epoch number that was never used. */
+/** Writes to a bucket without a mount, with a command's own slot, its own device and an unused epoch number. */
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -34,7 +34,7 @@ export interface CommandWriter extends AsyncDisposable {
   readonly bucket: Bucket;
   /** The first epoch. Disposed with the session. */
   readonly writer: BucketWriter;
-  /** Another epoch on the newest root, once the one before is published. The caller disposes of it. */
+  /** Another epoch on the newest root, after the previous one is published. The caller disposes of it. */
   another(): Promise<BucketWriter>;
 }
 
@@ -61,12 +61,12 @@ export async function openCommandWriter(options: CommandWriterOptions): Promise<
 
 export interface CommandDevice extends AsyncDisposable {
   readonly stateDir: string;
-  /** Without a cache: what it reads, the bucket holds. */
+  /** Has no cache: everything it reads is in the bucket. */
   readonly bucket: Bucket;
   readonly device: Writer;
 }
 
-/** A slot's device on the bucket, for what is no epoch. Throws as `openCommandWriter`. */
+/** A slot's device on the bucket, for changes that are not epochs. Throws as `openCommandWriter`. */
 export async function openCommandDevice(options: CommandWriterOptions): Promise<CommandDevice> {
   const { stateRoot, address, accept = false } = options;
   const state = openCommandState(stateRoot, address);
@@ -109,7 +109,7 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
   }
 }
 
-/** A number above all that this slot ever used, remembered before it is used. */
+/** A number above all that this slot has used, recorded before use. */
 function takeEpoch(stateDir: string, seen: number): number {
   const path = join(stateDir, "epoch");
   const epoch = Math.max(seen, Number(readStateFile(path)?.toString("utf8")) || 0) + 1;

@@ -1,10 +1,10 @@
-/** Where an agent's control socket is, and the lines that go over it. */
+/** An agent's control socket: its path, and the lines sent over it. */
 import { closeSync, openSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 
-/** A path that can be listened on and connected to while it is not disposed. */
+/** A path to listen on or connect to until it is disposed. */
 export interface SocketPath extends Disposable {
   readonly path: string;
 }
@@ -25,17 +25,17 @@ export function openSocketPath(stateDir: string): SocketPath {
       hint: "Choose a shorter one with --state.",
     });
   }
-  // The kernel resolves the folder by its descriptor, however long its path is.
+  // The kernel resolves the folder by its descriptor, so its path may have any length.
   const folder = openSync(stateDir, "r");
   return { path: `/proc/self/fd/${folder}/${NAME}`, [Symbol.dispose]: () => closeSync(folder) };
 }
 
-/** The socket as a file, to be removed when it is left over. */
+/** The socket's file, for removing one that was left over. */
 export function socketFile(stateDir: string): string {
   return join(stateDir, NAME);
 }
 
-/** Calls `heard` with each line; `tooLong` once, and nothing after it, when one is longer than `maxBytes`. */
+/** Calls `heard` with each line. On a line longer than `maxBytes`, calls `tooLong` once, and nothing after that. */
 export function onLines(socket: Socket, maxBytes: number, heard: (line: string) => void, tooLong: () => void): void {
   let parts: Buffer[] = [];
   let held = 0;

@@ -1,6 +1,4 @@
-/**
- * The control socket of a running agent: one JSON object a line in, one out. `control.sock` in the state folder, mode 0600.
- */
+/** The control socket of a running agent, `control.sock` in the state folder, mode 0600: one JSON object per line. */
 import { once } from "node:events";
 import { chmodSync, existsSync, rmSync } from "node:fs";
 import { createServer, connect, type Server, type Socket } from "node:net";
@@ -16,7 +14,7 @@ export type ControlRequest =
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;
-  /** `allowDeletes`: the digest of deletions above the limit that may go through. */
+  /** `allowDeletes`: the digest of the deletions above the limit that are approved. */
   flush(allowDeletes?: string): Promise<FlushReport>;
   unmount(timeoutMs: number): Promise<UnmountReport>;
 }
@@ -25,18 +23,18 @@ type Answer =
   | { readonly ok: unknown }
   | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string } };
 
-/** How long to wait for an answer; for ever when it is not given. */
+/** How long to wait for an answer; forever by default. */
 export interface Patience {
   readonly clock: Clock;
   readonly ms: number;
 }
 
-/** A request longer than this is not ours. */
+/** No request of ours is longer. */
 const MAX_REQUEST_BYTES = 64 * 1024;
-/** A status with a thousand conflicts has 300 KiB. */
+/** A status with a thousand conflicts takes 300 KiB. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
-/** Serves `answers` until disposed. Throws `config_invalid` where no socket can be made. */
+/** Serves `answers` until disposed. Throws `config_invalid` if no socket can be made. */
 export async function serveControl(stateDir: string, answers: ControlAnswers): Promise<AsyncDisposable> {
   if (process.platform !== "win32") rmSync(socketFile(stateDir), { force: true });
   const path = openSocketPath(stateDir);
@@ -52,7 +50,7 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
   return {
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // The call that ends the agent wants its answer too.
+      // The call that ends the agent awaits its answer too.
       while (underWay.size > 0) await Promise.all(underWay);
       for (const socket of sockets) socket.end();
       await closed;
@@ -62,8 +60,8 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
 }
 
 /**
- * Asks the agent of this state. Throws `no_agent` when none runs, `time_out` when it does not answer in time, else what the agent
- * answered as an error.
+ * Asks the agent of this state. Throws `no_agent` when none runs, `time_out` when it does not answer in time, and any error
+ * that the agent answered.
  */
 export async function askAgent<Call extends ControlRequest["call"]>(
   stateDir: string,
@@ -84,7 +82,7 @@ export async function askAgent<Call extends ControlRequest["call"]>(
   }
 }
 
-/** Whether an agent listens for this state; a socket that a killed one left does not count. */
+/** Whether an agent listens for this state; a socket that a killed agent left does not count. */
 export async function isServed(stateDir: string): Promise<boolean> {
   if (process.platform !== "win32" && !existsSync(socketFile(stateDir))) return false;
   using path = openSocketPath(stateDir);
@@ -102,7 +100,7 @@ export async function isServed(stateDir: string): Promise<boolean> {
 function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Promise<void>>): void {
   const reply = (answer: Answer) => void (socket.writable && socket.write(`${JSON.stringify(answer)}\n`));
   const heard = (line: string) => {
-    // Begun when it counts as under way: the call may end the agent.
+    // Starts after being counted as under way, since the call may end the agent.
     const answering = Promise.resolve()
       .then(() => answerLine(line, answers))
       .then(reply)
@@ -137,7 +135,7 @@ function failure(error: unknown): Answer {
   return { error: { code: known.code, message: known.message, ...hint } };
 }
 
-/** Throws `usage` for anything but a request. */
+/** Throws `usage` for an invalid request. */
 function parseRequest(line: string): ControlRequest {
   const { call, timeoutMs, allowDeletes } = objectOf(line);
   if (call === "status") return { call };
@@ -152,7 +150,7 @@ function objectOf(line: string): { readonly [Key in "call" | "timeoutMs" | "allo
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value;
   } catch {
-    // Not JSON: said below.
+    // Not JSON: reported below.
   }
   throw new SynclineError("usage", "A request is one JSON object in a line.");
 }

@@ -1,4 +1,4 @@
-/** What this machine can and can't, each with what to do: the findings of `syncline doctor`. Only looks, changes nothing. */
+/** What this machine can and cannot do, with advice: the findings of `syncline doctor`. Read-only. */
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { dirname } from "node:path";
@@ -8,7 +8,7 @@ export interface Finding {
   readonly what: string;
   readonly state: "good" | "limited" | "bad";
   readonly detail: string;
-  /** What to do about it; absent when nothing is to be done. */
+  /** What to do about it; absent when nothing is needed. */
   readonly advice?: string;
 }
 

@@ -21,8 +21,8 @@ export interface CacheOptions {
   readonly dir: string;
   readonly bytes: number;
   /**
-   * Of a folder of this machine that has all files as they are: some of these blocks, of what is in it now. Contents are not kept a second
-   * time then, but what comes in pieces, so that a large file which a crash cuts short goes on where it was.
+   * For a folder on this machine that has all files as they are: returns those of these blocks that its files now contain.
+   * The cache then skips contents, except chunks of large files, so that a download interrupted by a crash can resume.
    */
   readonly inFolder?: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
 }
@@ -32,16 +32,16 @@ export interface OpenBucketOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** How to get into a master; a bucket in a folder needs none. */
+  /** How to sign in to a master; unused for a bucket in a folder. */
   readonly access?: MasterAccess | undefined;
-  /** Who uploads; absent for reading. */
+  /** The uploading writer; absent for reading. */
   readonly writer?: WriterId | undefined;
   readonly cache?: CacheOptions | undefined;
   /** How long a read waits for an unreachable bucket. */
   readonly patienceMs?: number | undefined;
-  /** The genesis as it was read before, for when the bucket is out of reach. */
+  /** A copy of the genesis that was read earlier, in case the bucket is out of reach. */
   readonly genesis?: Uint8Array | undefined;
-  /** What was seen at the address before. Undefined only for who reads no roots. */
+  /** What was seen at the address before. Undefined only for callers that read no roots. */
   readonly witness: RootWitness | undefined;
 }
 
@@ -52,7 +52,10 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly cache: DiskBlockCache | undefined;
 }
 
-/** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`, and `foreign_bucket` for another one than was seen before. */
+/**
+ * Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`, and `foreign_bucket` if another bucket
+ * was seen before.
+ */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
   const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis, isRemote } = parseAddress(address);
@@ -88,7 +91,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   };
   try {
     const bucket = await Bucket.open(remote, { blocks, pinnedGenesis, witness: options.witness });
-    // One that was kept here says nothing of what lies at the address.
+    // A stored genesis does not prove which bucket is at the address.
     if (genesis === undefined) options.witness?.requireGenesis(remote.address, bucket.genesis.cid);
     return { bucket, remote, blocks, cache, [Symbol.asyncDispose]: dispose };
   } catch (error) {
@@ -97,14 +100,14 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   }
 }
 
-/** Files that are shorter come as one block each. */
+/** Shorter files are one block each. */
 const PIECE_BYTES = 16 * 1024;
 
 function isNodeOrPiece({ cid, bytes }: Block): boolean {
   return codecOf(cid) !== "raw" || bytes.length >= PIECE_BYTES;
 }
 
-/** The genesis never changes, so what was read of it once will do. */
+/** Answers the genesis from memory: it never changes. */
 export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): BucketRemote {
   return {
     address: remote.address,

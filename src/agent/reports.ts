@@ -1,4 +1,4 @@
-/** What an agent tells others about itself: the JSON of docs/reference/command-line.md. */
+/** What an agent reports: the JSON of docs/reference/command-line.md. */
 import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
@@ -13,9 +13,9 @@ export interface PendingReport {
   readonly files: number;
   readonly bytes: number;
   readonly oldestMs: number;
-  /** Null when nothing is moving or nothing is known yet. */
+  /** Null when nothing is moving or the rate is unknown. */
   readonly etaMs: number | null;
-  /** A synced folder changed since it was counted: at least so much waits. */
+  /** A synced folder has changed since it was counted: at least this much waits. */
   readonly isUncounted?: boolean;
 }
 
@@ -28,21 +28,21 @@ export interface ErrorReport {
 export interface AgentStatus {
   /** Null for an agent without a mount. */
   readonly mount: string | null;
-  /** The ways in: each with its kind (`door`) and where it is. */
+  /** Each door with its kind (`door`) and address. */
   readonly doors: readonly DoorReport[];
   readonly bucket: string;
   readonly pid: number;
-  /** The newest root that this agent saw, and the one that it stands on. */
+  /** The newest root that this agent saw, and its base. */
   readonly root: string | null;
   readonly base: string;
   readonly online: boolean;
   readonly lastError: ErrorReport | null;
   readonly pending: PendingReport;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
-  /** Deletions that wait for approval: of a synced folder. */
+  /** A synced folder's deletions that await approval. */
   readonly guard: null | HeldDeletions;
   readonly cache: { readonly bytes: number; readonly limit: number };
-  /** Collecting garbage; null: this agent does not by itself. */
+  /** Garbage collection; null if this agent does not collect by itself. */
   readonly collection: CollectionReport | null;
   /** Totals since the agent started. */
   readonly published: {
@@ -53,7 +53,7 @@ export interface AgentStatus {
     readonly requests: number;
     readonly blocksRead: number;
   };
-  /** Of a synced folder: where it is not as the bucket, and why; whether the system tells of changes in it, or why not. */
+  /** For a synced folder: where it differs from the bucket, and why; whether the system reports changes, or why not. */
   readonly sync?: {
     readonly left: readonly { readonly path: string; readonly why: string }[];
     readonly notices: boolean;
@@ -63,7 +63,7 @@ export interface AgentStatus {
 
 export interface CollectionReport {
   readonly running: boolean;
-  /** The last one that this agent made since it started. */
+  /** The last collection by this agent since it started. */
   readonly last: {
     readonly time: string;
     readonly objects: number;
@@ -78,14 +78,14 @@ export interface CollectionReport {
 }
 
 export interface FlushReport {
-  /** Everything that was written before it was asked for is in `root`; what others wrote meanwhile may be `pending`. */
+  /** Everything written before the request is in `root`; writes during it may be `pending`. */
   readonly published: boolean;
   readonly root: string | null;
   readonly version: number | null;
   readonly attempts: number;
   readonly conflicts: number;
   readonly pending: PendingReport;
-  /** Why it is not published. */
+  /** Why it was not published. */
   readonly error: ErrorReport | null;
 }
 
@@ -95,13 +95,13 @@ export interface UnmountReport {
   readonly pending: PendingReport;
   /** Why something is left. */
   readonly error: ErrorReport | null;
-  /** Of a synced folder: deletions that wait for approval. */
+  /** A synced folder's deletions that await approval. */
   readonly guard?: AgentStatus["guard"];
-  /** A synced folder that does not show everything, or has what is not published. */
+  /** A synced folder that does not show everything, or has unpublished changes. */
   readonly folder?: { readonly folder: string; readonly files: number; readonly error: ErrorReport | null };
 }
 
-/** What an agent is, beside what it does. */
+/** An agent's fixed properties. */
 export interface AgentFacts {
   readonly doors: readonly DoorReport[];
   readonly address: string;
@@ -129,7 +129,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
   };
 }
 
-/** `pending` is how it stands when at least `askedMs` (milliseconds) went by since the flush was asked for. */
+/** `pending` is the state after at least `askedMs` milliseconds since the request. */
 export function flushReport(state: PublisherState, pending: PendingReport, askedMs: number): FlushReport {
   const isNewer = pending.files === 0 || pending.oldestMs < askedMs;
   return {
@@ -161,7 +161,7 @@ export function reportError(error: SynclineError | undefined): ErrorReport | nul
   return error === undefined ? null : { code: error.code, message: error.message, hint: error.hint ?? null };
 }
 
-/** A writer whose commits name no machine goes by its id. */
+/** If a writer's commits name no machine, its id is used. */
 export function conflictReport({ conflict, machine, timeNs }: SeenConflict): AgentStatus["conflicts"][number] {
   const path = conflict.names.kept.map(nameToText).join("/");
   return { path, machine: machine === "" ? conflict.writer : machine, time: timeText(timeNs) };

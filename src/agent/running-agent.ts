@@ -1,4 +1,4 @@
-/** An agent at work: brings together the thread that serves, the publisher and its schedule, and ends them in order. */
+/** A running agent: connects the thread that serves, the publisher and its schedule, and ends them in order. */
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
@@ -33,16 +33,16 @@ import { cacheDirOf, noteDrained } from "./state/state-dir.ts";
 import type { WorkerSetup } from "./threads/threads.ts";
 import { warmUp } from "./threads/warm-up.ts";
 
-/** How long a plain `umount DIR` waits for the bucket before what remains is left in the state. */
+/** How long a plain `umount DIR` waits for the bucket before leaving the rest in the state. */
 const DRAIN_MS = 60_000;
-/** What was written between the last flush and the unmount gets this long, even when the time is over. */
+/** Writes between the last flush and the unmount get this long, even when the time is up. */
 const LAST_FLUSH_MS = 2_000;
-/** An epoch on its way, one for a new device key, and the one that has what was written before a flush was asked for. */
+/** One for an epoch under way, one for a new device key, and one for what was written before the request. */
 const FLUSH_ROUNDS = 3;
-/** How long mounting waits for names to come into the cache. */
+/** How long mounting waits for names to reach the cache. */
 const WARM_UP_WAIT_MS = 200;
 const WARM_UP_CACHE_BYTES = 8 * 1024 * 1024;
-/** List nodes of files that are written again. */
+/** For list nodes of files that are being rewritten. */
 const EARLY_CACHE_BYTES = 1024 * 1024;
 
 export class RunningAgent implements Agent {
@@ -60,7 +60,7 @@ export class RunningAgent implements Agent {
   #collection: BackgroundCollection | undefined;
   #ending: Promise<UnmountReport> | undefined;
   #doors: readonly DoorReport[] = [];
-  /** Until when the unmount that is under way may wait. */
+  /** How long the current unmount may wait. */
   #unmountEndMs: number | undefined;
 
   constructor(options: AgentOptions, opened: OpenedBucket, writer: PublisherWriter | undefined) {
@@ -79,7 +79,7 @@ export class RunningAgent implements Agent {
       opened.cache?.trim();
       return this.#publisher === undefined ? { again: false, afterMs: 0 } : this.#publisher.flush();
     });
-    // Whoever is interested asks for it; a failed start has nobody.
+    // Callers await `ended` if they need it; after a failed start there are none.
     this.#ended.promise.catch(() => {});
   }
 
@@ -126,7 +126,7 @@ export class RunningAgent implements Agent {
     for (let round = 1; ; round++) {
       await this.#schedule.flushNow();
       const report = await this.#report(sinceMs);
-      // An epoch that was on its way goes first; what was written after it goes with the next one.
+      // An epoch under way goes first; later writes go with the next one.
       if (report.published || report.error !== null || round === FLUSH_ROUNDS) return report;
     }
   }
@@ -137,7 +137,7 @@ export class RunningAgent implements Agent {
       await this.#drain(this.#unmountEndMs);
       await this.#thread.call("leaveDoors", { lazy });
     } catch (error) {
-      // The mount was gone, and with it the agent, before the answer came.
+      // The mount, and so the agent, was gone before the answer came.
       if (this.#ending !== undefined) return this.#ending;
       this.#unmountEndMs = undefined;
       throw error;
@@ -149,7 +149,7 @@ export class RunningAgent implements Agent {
     this.#hurry.abort();
   }
 
-  /** Ends what a failed start has begun. */
+  /** Cleans up after a failed start. */
   async abandon(): Promise<void> {
     await this.#thread.end();
     await this.#release();
@@ -223,7 +223,7 @@ export class RunningAgent implements Agent {
     return early;
   }
 
-  /** Waits for the first part only: the rest of a large tree comes while the mount is used already. */
+  /** Waits for the first part only: a large tree's rest arrives while the mount is in use. */
   async #warmUp(base: BaseRoot): Promise<void> {
     const { clock, log } = this.#options;
     const nodes = new NodeStore(this.#opened.blocks, { capacityBytes: WARM_UP_CACHE_BYTES });
@@ -282,11 +282,11 @@ export class RunningAgent implements Agent {
     return drain({ flush: () => this.flush(), report, clock, endMs, signal: this.#hurry.signal });
   }
 
-  /** When the doors are to be closed: publishes what came last, closes everything, says what remains. Once. */
+  /** Publishes the latest changes, closes everything, and reports what remains. Runs once. */
   #finish(endMs: number): Promise<UnmountReport> {
     if (this.#ending === undefined) {
       this.#ending = this.#close(endMs);
-      // Nobody may have asked for it: `ended` tells of it, too.
+      // There may be no caller: `ended` reports it, too.
       this.#ending.catch(() => {});
     }
     return this.#ending;
@@ -297,7 +297,7 @@ export class RunningAgent implements Agent {
     const startMs = this.#now();
     this.#collection?.stop();
     try {
-      // Somebody may have unmounted: what other doors have under way is to be published, too.
+      // After an unmount from outside, work under way in other doors is published, too.
       await this.#thread.call("leaveDoors", { lazy: true });
       const { pending, error } = await this.#drain(Math.max(endMs, startMs + LAST_FLUSH_MS));
       await this.#thread.call("close", undefined);

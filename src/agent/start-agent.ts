@@ -1,4 +1,4 @@
-/** Starting an agent: this thread publishes and answers the control socket; a worker serves the filesystem. */
+/** Starts an agent: this thread publishes and answers the control socket; a worker serves the filesystem. */
 import { join } from "node:path";
 import { describeError } from "../base/log.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
@@ -14,7 +14,7 @@ import { GENESIS, startOver } from "./state/start-over.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
-/** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
+/** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do and cleans up. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   boundMemory();
   options.onStep?.("opening the bucket");
@@ -49,7 +49,7 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   return result;
 }
 
-/** While the wallet is at hand: in hours, when the first collection is due, nobody may be there to open it. */
+/** Done while the wallet is at hand: when the first collection is due, hours later, nobody may be there to open it. */
 async function prepareCollection({ stateDir, wallet, clock, random, log }: AgentOptions, { bucket }: OpenedBucket) {
   try {
     await prepareCollector({ stateDir, genesis: bucket.genesis, wallet, clock, random });

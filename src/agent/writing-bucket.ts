@@ -1,4 +1,4 @@
-/** A bucket opened by the device of a state, to be written: by an agent, or by a command. */
+/** Opens a bucket for writing with a state's device, for an agent or a command. */
 import { openDevice, replaceDevice, type Device } from "./state/device.ts";
 import { openBucket, type OpenBucketOptions, type OpenedBucket } from "./open-bucket.ts";
 import type { PublisherWriter } from "./publishing/publisher.ts";
@@ -20,7 +20,7 @@ export interface WritingBucket {
 /** Throws `device_not_certified`, and as opening the bucket and the wallet do. */
 export async function openToWrite(options: WritingOptions): Promise<WritingBucket> {
   const { stateDir, wallet, machine, clock, random } = options;
-  // The genesis says whose device this must be, and the device says who uploads: so the bucket is opened twice.
+  // Opened twice: the genesis says whose device this must be, and the device says who uploads.
   const reading = await openBucket({ ...options, cache: undefined });
   const { genesis } = reading.bucket;
   await reading[Symbol.asyncDispose]();

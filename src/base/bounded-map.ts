@@ -1,13 +1,13 @@
 /**
- * A map that forgets what was not used for long. Two generations: what is used moves to the young one; when that holds
- * half the capacity, it becomes the old one, and the old one is dropped. So using an entry costs no list to keep in order.
+ * A map that forgets entries unused for long. It has two generations: entries move to the young one when used; when that
+ * holds half the capacity, it becomes the old one, and the old one is dropped. So using an entry needs no ordered list.
  */
 export class BoundedMap<Key, Value> {
   readonly #half: number;
   #young = new Map<Key, Value>();
   #old = new Map<Key, Value>();
 
-  /** Holds at least the last `capacity / 2` entries used, at most `capacity`. */
+  /** Holds at least the `capacity / 2` entries used last, and at most `capacity`. */
   constructor(capacity: number) {
     this.#half = Math.max(1, Math.floor(capacity / 2));
   }

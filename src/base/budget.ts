@@ -1,4 +1,4 @@
-/** A counted resource (bytes of memory, slots) that those who need it wait for in line. */
+/** A counted resource (bytes of memory, slots); takers wait for it in line. */
 
 export class Budget {
   readonly #capacity: number;
@@ -18,14 +18,14 @@ export class Budget {
     return this.#line.size;
   }
 
-  /** Takes `amount` if it is free and nobody waits. More than there is at all counts as all. */
+  /** Takes `amount` if it is free and nothing waits. An amount above the total counts as the total. */
   tryTake(amount: number): boolean {
     if (this.#line.size > 0 || !this.#fits(amount)) return false;
     this.#used += this.#bounded(amount);
     return true;
   }
 
-  /** Takes `amount` once it is free and those before have theirs. Rejects with the signal's reason, having taken nothing. */
+  /** Takes `amount` once it is free and earlier waiters have theirs. Rejects with the signal's reason, taking nothing. */
   async take(amount: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.tryTake(amount)) return;
@@ -44,7 +44,7 @@ export class Budget {
     }
   }
 
-  /** As `take`, until it is disposed. */
+  /** As `take`; disposing the result gives the amount back. */
   async hold(amount: number, signal?: AbortSignal): Promise<Disposable> {
     await this.take(amount, signal);
     return { [Symbol.dispose]: () => this.give(amount) };

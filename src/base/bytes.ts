@@ -1,4 +1,4 @@
-/** Compares byte strings, in plain loops, which win over native calls for the lengths of tree keys. */
+/** Compares byte strings, in plain loops that beat native calls at the lengths of tree keys. */
 
 /** Order of the bytes, shorter first: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -29,19 +29,19 @@ export function compareRanges(
   return aLength - bLength;
 }
 
-/** Whether `length` bytes of `a` from `aFrom` on are those of `b` from `bFrom` on. A native call, which wins from some 64 bytes on. */
+/** Whether `length` bytes of both from these offsets are equal. A native call, faster from some 64 bytes on. */
 export function sameRanges(a: Uint8Array, aFrom: number, b: Uint8Array, bFrom: number, length: number): boolean {
   if (length < NATIVE_FROM_BYTES) return compareRanges(a, aFrom, aFrom + length, b, bFrom, bFrom + length) === 0;
   return compareNatively.call(a, b, bFrom, bFrom + length, aFrom, aFrom + length) === 0;
 }
 
-/** Bytes, and a view of the same. */
+/** Bytes, and a DataView of them. */
 export interface Viewed {
   readonly bytes: Uint8Array;
   readonly view: DataView;
 }
 
-/** Where the bytes [from, to) of both differ first; -1: nowhere. Natively by pieces, in a piece that differs four at a time. */
+/** Where bytes [from, to) of both first differ; -1: nowhere. Compares pieces natively, a differing one by four bytes. */
 export function firstDifference(a: Viewed, b: Viewed, from: number, to: number): number {
   let at = from;
   for (; at < to; at += PIECE_BYTES) if (!sameRanges(a.bytes, at, b.bytes, at, Math.min(PIECE_BYTES, to - at))) break;

@@ -1,8 +1,8 @@
-/** Time as a port: the simulator brings its own. The only place that reads the machine's clock or sets timers. */
+/** Time as a port, which the simulator replaces. Only this file reads the machine's clock or sets timers. */
 export interface Clock {
-  /** Wall-clock time in nanoseconds since 1970 (Unix time). For records and display, never for order. */
+  /** Wall-clock time in nanoseconds since 1970 (Unix time). For records and display, never for ordering. */
   nowNs(): bigint;
-  /** Milliseconds that only grow; for time-outs and intervals. */
+  /** Monotonic milliseconds, for time-outs and intervals. */
   monotonicMs(): number;
   /** Resolves after `ms`; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
@@ -33,7 +33,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Node.js fires at once when it is to wait longer than it can count, 24 days: whoever waits for ever waits so long. */
+/** Node.js fires at once for delays above its maximum of 24 days: endless waits are cut to that. */
 function timerMs(ms: number): number {
   return Math.min(ms, 2 ** 31 - 1);
 }
@@ -43,7 +43,7 @@ export function timeText(ns: bigint): string {
   return new Date(Number(ns / 1_000_000n)).toISOString();
 }
 
-/** Date.now() has milliseconds only; the high-resolution timer fills in the rest and is set anew when the two drift apart. */
+/** Date.now() has only milliseconds; the high-resolution timer adds the rest, and is realigned when the two drift apart. */
 function nowNs(): bigint {
   const wallMs = Date.now();
   const sinceNs = process.hrtime.bigint() - anchor.timerNs;

@@ -1,6 +1,6 @@
 /** Small tools for collections. */
 
-/** The items by what `keyOf` says of each, in their order. (Map.groupBy comes with Node 21 only.) */
+/** Groups items by `keyOf`, in their order. (Map.groupBy needs Node 21.) */
 export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) => Key): Map<Key, Item[]> {
   const groups = new Map<Key, Item[]>();
   for (const item of items) {

@@ -1,6 +1,6 @@
 /** Small tools for asynchronous work: bounded parallelism and one-at-a-time queues. */
 
-/** `work` on every item, at most `limit` at once; results in the items' order. Rejects with the first failure, and begins no more then. */
+/** Runs `work` on every item, at most `limit` at once; results in order. Stops at the first failure and rejects with it. */
 export async function mapConcurrent<Item, Result>(
   items: readonly Item[],
   limit: number,
@@ -24,7 +24,7 @@ export async function mapConcurrent<Item, Result>(
   return results;
 }
 
-/** Runs what it is given one after another, in the order of the calls; a failure does not stop those behind it. */
+/** Runs tasks one after another, in the order of the calls; a failure does not stop later ones. */
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -35,7 +35,7 @@ export class SerialQueue {
   }
 }
 
-/** A queue for each key, there while something runs in it. */
+/** One queue per key, which exists while something runs in it. */
 export class KeyedQueues {
   readonly #queues = new Map<string, { readonly queue: SerialQueue; users: number }>();
 
@@ -51,7 +51,7 @@ export class KeyedQueues {
   }
 }
 
-/** Resolves when everything else that waits for the event loop has had its turn. */
+/** Resolves after everything else waiting for the event loop has run. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

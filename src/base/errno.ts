@@ -1,4 +1,4 @@
-/** Linux's error numbers, as include/uapi/asm-generic/errno{-base,}.h gives them, whatever system this runs on. */
+/** Linux's error numbers, from include/uapi/asm-generic/errno{-base,}.h, on every system. */
 export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,

@@ -5,7 +5,7 @@
  */
 export class SynclineError extends Error {
   readonly code: ErrorCode;
-  /** What the person can do about it, as a full sentence; absent when nothing helps. */
+  /** What the person can do about it, as a full sentence; absent if nothing helps. */
   readonly hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
@@ -21,12 +21,12 @@ export function hasCode(error: unknown, code: ErrorCode): error is SynclineError
   return error instanceof SynclineError && error.code === code;
 }
 
-/** Whether it says that what was read is missing or wrong, and not that it could not be read now. */
+/** Whether the data itself is missing or wrong, as opposed to unreadable for now. */
 export function isDamage(error: unknown): error is SynclineError {
   return error instanceof SynclineError && DAMAGE.has(error.code);
 }
 
-/** What `work` comes to; undefined where it meets damage. */
+/** The result of `work`; undefined if it meets damage. */
 export async function unlessDamaged<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
   try {
     return await work();

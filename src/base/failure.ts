@@ -1,8 +1,8 @@
-/** What went wrong as one of our errors, so that every command ends with a code, whatever was thrown. */
+/** Converts any thrown value to one of our errors, so that every command ends with a code. */
 import { SynclineError } from "./errors.ts";
 import { isDiskFull, isSystemError, systemCodeOf, type SystemError } from "./system-errors.ts";
 
-/** Ours as they are; `disk_full` or `local_io_failed` from the system; `internal` for a defect of ours. */
+/** Our errors unchanged; `disk_full` or `local_io_failed` for the system's; `internal` for our own bugs. */
 export function failureOf(error: unknown): SynclineError {
   const [first] = eachOf(error);
   if (first instanceof SynclineError) return first;
@@ -28,13 +28,13 @@ function refusal({ code, path, syscall, message }: SystemError): string {
   return `${path}: ${reason} (${code}, ${syscall}).`;
 }
 
-/** Each of the errors where several things are wrong at once, else the one. */
+/** All errors if several occurred together, else the one. */
 export function eachOf(error: unknown): readonly unknown[] {
   const first = firstOf(error);
   return first instanceof AggregateError && first.errors.length > 0 ? first.errors : [first];
 }
 
-/** When closing things fails after a failure, the first one is the reason (TC39 Explicit Resource Management). */
+/** If closing fails after a failure, the first error is the cause (TC39 Explicit Resource Management). */
 export function firstOf(error: unknown): unknown {
   let first = error;
   while (first instanceof Error && first.name === "SuppressedError" && "suppressed" in first) first = first.suppressed;

@@ -1,19 +1,19 @@
-/** Every bound of the program, by name, with its unit and where it comes from; a master's and the WebDAV door's own are beside them. */
+/** Every bound of the program, by name, with unit and source; masters and the WebDAV door keep their own. */
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
 // Blocks (docs/reference/formats.md, Blocks)
-/** Blocks that we make. */
+/** The largest block that we make. */
 export const MAX_BLOCK_MADE = 1 * MiB;
-/** Blocks that we accept. */
+/** The largest block that we accept. */
 export const MAX_BLOCK_ACCEPTED = 4 * MiB;
 /** Nesting of lists and maps in a dag-cbor block; our own formats need five. */
 export const MAX_CBOR_DEPTH = 16;
 
 // Tree nodes (docs/reference/formats.md, Tree nodes)
 export const NODE_TARGET_BYTES = 16 * KiB;
-/** What a bucket's genesis may choose: four targets and one entry stay below MAX_NODE_BYTES. */
+/** The range that a genesis may choose from: four targets and one entry stay below MAX_NODE_BYTES. */
 export const MIN_NODE_TARGET_BYTES = 256;
 export const MAX_NODE_TARGET_BYTES = 24 * KiB;
 /** Encoded bytes of one entry: key, value and links. */
@@ -23,7 +23,7 @@ export const MAX_ENTRY_LINKS = 255;
 /** L of the boundary rule h·L⁴ < 2³²·(e⁴ − s⁴): NODE_TARGET_BYTES / Γ(1 + 1/4), so that the mean node is the target. */
 export const NODE_SCALE = 18_076;
 export const MAX_NODE_LEVEL = 16;
-/** A node may exceed this only with one entry. */
+/** Only a node with one entry may exceed this. */
 export const MAX_NODE_BYTES = 128 * KiB;
 
 // Records and names (docs/reference/formats.md, Rows)
@@ -43,7 +43,7 @@ export const MAX_MACHINE_BYTES = 255;
 
 // Content (docs/reference/formats.md, Content)
 export const DEFAULT_INLINE_BYTES = 512;
-/** The most that a genesis may allow: a row with it, long attributes and a target stays below MAX_VALUE_BYTES. */
+/** The most that a genesis may allow: the row, with long attributes and a target, stays below MAX_VALUE_BYTES. */
 export const MAX_INLINE_CONTENT_BYTES = 2 * KiB;
 /** Runs of zeros of at least this length are holes. */
 export const MIN_HOLE_BYTES = 64 * KiB;
@@ -56,22 +56,22 @@ export const MAX_STREAM_BYTES = 64 * MiB;
 // Packs (docs/reference/formats.md, A bucket in an object store)
 export const PACK_TARGET_BYTES = 16 * MiB;
 export const PACK_MAX_BYTES = 32 * MiB;
-/** A commit object carries everything new up to this. */
+/** A commit object carries all new blocks up to this size. */
 export const COMMIT_INLINE_BYTES = 8 * MiB;
 export const MAX_LOOSE_PACKS = 64;
 export const RUN_PAGE_BYTES = 64 * KiB;
 /** Runs are tiered by this factor, at most MAX_RUNS of them. */
 export const RUN_TIER = 16;
 export const MAX_RUNS = 4;
-/** How much of a commit object's end is read at first: the footer and manifest of most, all of a small one. */
+/** How much of a commit object's end is read first: most footers and manifests, and all of a small object. */
 export const COMMIT_TAIL_BYTES = 64 * KiB;
 /** Index pages of runs that a reader keeps in memory. */
 export const RUN_CACHE_BYTES = 16 * MiB;
-/** Requests to a store that one reader or upload has under way at once. */
+/** Concurrent requests to a store by one reader or upload. */
 export const STORE_CONCURRENCY = 8;
-/** Blocks in the commit object of a lost swap are sent again below this, and the object is listed as a pack from here on. */
+/** After a lost swap, new blocks below this size are sent again; above it, the commit object is listed as a pack. */
 export const REUSE_COMMIT_BYTES = 1 * MiB;
-/** How long a swap waits for the lock of a `file://` bucket, which is held for a compare and a rename. */
+/** How long a swap waits for the lock of a `file://` bucket, which is only held for a compare and a rename. */
 export const LOCK_WAIT_MS = 15_000;
 /** Temporary files older than this were left by a crash. */
 export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
@@ -80,32 +80,32 @@ export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 export const PUBLISH_ATTEMPTS = 16;
 export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
-/** The longest wait against the first. More leaves the bucket idle, less lets racers collide. */
+/** The ratio of the longest pause to the first. More leaves the bucket idle, less lets writers collide. */
 export const BACKOFF_GROWTH = 25;
 /** A command without a mount gives up after this many times PUBLISH_ATTEMPTS. */
 export const WRITER_ROUNDS = 4;
 /** A stream of unknown length is kept in memory up to this, then in a temporary file. */
 export const SPOOL_MEMORY_BYTES = 8 * MiB;
-/** Tree nodes and chunks that a publication keeps in memory, besides the new nodes that wait for their upload. */
+/** Tree nodes and chunks that a publication caches in memory, besides new nodes awaiting upload. */
 export const PUBLISH_NODE_CACHE_BYTES = 16 * MiB;
 export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
-/** The cache of tree nodes that an agent keeps between two adopted roots, and how many nodes it requests at once. */
+/** The tree node cache that an agent keeps between two adopted roots, and how many nodes it requests at once. */
 export const ADOPT_NODES = { capacityBytes: 4 * MiB, batch: 256 };
-/** A write that nobody fsyncs is flushed after this long without another write … */
+/** A write without fsync is flushed after this long without another write … */
 export const FLUSH_IDLE_MS = 1_000;
 /** … and this long after the first unflushed write at the latest. */
 export const FLUSH_LATEST_MS = 5_000;
-/** … or this long where only a large file waits that is being written again: a GiB needs it at 18 MB/s. */
+/** … or this long if only a large file being rewritten waits: a GiB takes that at 18 MB/s. */
 export const FLUSH_REWRITTEN_LATEST_MS = 60_000;
-/** A changed name or attribute, which nobody will close, is flushed after this long without another change … */
+/** A changed name or attribute has no close: it is flushed after this long without another change … */
 export const FLUSH_CHANGE_IDLE_MS = 200;
-/** … and this long after the first at the latest, so that others see it within a second; ever more rarely where changes go on and on. */
+/** … and this long after the first at the latest, so others see it within a second; less often in long runs of changes. */
 export const FLUSH_CHANGE_LATEST_MS = 600;
-/** At most this many flushes a second that fsync or close start. */
+/** The most flushes a second that fsync or close may start. */
 export const FLUSHES_PER_SECOND = 4;
 /** How often the root of a `file://` bucket is polled. */
 export const FILE_POLL_MS = 250;
-/** What verifying keeps in memory of tree nodes, and again of chunk lists. */
+/** Memory for tree nodes during verification, and as much again for chunk lists. */
 export const VERIFY_CACHE_BYTES = 32 * MiB;
 
 // Reading
@@ -114,78 +114,78 @@ export const COALESCE_GAP_BYTES = 128 * KiB;
 export const MAX_RANGED_READ_BYTES = 8 * MiB;
 export const READ_AHEAD_FIRST_BYTES = 256 * KiB;
 export const READ_AHEAD_MAX_BYTES = 32 * MiB;
-/** Requests for a block that a store does not answer, in all; what waits longer waits above the block layer. */
+/** Attempts to get a block from a store that does not answer; longer waits happen above the block layer. */
 export const READ_ATTEMPTS = 5;
 export const READ_TIMEOUT_MS = 30_000;
 
-// What a client of a master allows itself, and it (docs/reference/protocol.md)
-/** Sockets to one master: block transfers take MASTER_TRANSFERS of them at most, so that roots and the watch never wait. */
+// Limits of a master's client, on itself and on the master (docs/reference/protocol.md)
+/** Sockets to one master: block transfers use at most MASTER_TRANSFERS, so that roots and the watch never wait. */
 export const MASTER_CONNECTIONS = 10;
 export const MASTER_TRANSFERS = 6;
 export const MASTER_CONNECT_MS = 10_000;
-/** Of several masters the next is asked too when the one before has not answered for so long (RFC 8305, section 8). */
+/** With several masters, the next is also asked once the previous has been silent this long (RFC 8305, section 8). */
 export const MASTER_NEXT_MS = 250;
-/** A call is given up when nothing moves for so long, or when less than this comes of an answer in such a time. */
+/** A call is aborted after this long without progress, or if its answer brings less than this in that time. */
 export const MASTER_SILENCE_MS = 30_000;
 export const MASTER_LEAST_BYTES = 1 * KiB;
-/** A swap may have to wait for the check of much that is new. */
+/** A swap may have to wait until much new data is checked. */
 export const MASTER_SWAP_MS = 120_000;
-/** A watch brings a comment every 15 s. */
+/** A watch gets a comment every 15 s. */
 export const MASTER_WATCH_MS = 40_000;
-/** Blocks are sent in batches of this, besides the one that fills. */
+/** Blocks are sent in batches of this size, besides the batch being filled. */
 export const MASTER_PUT_BYTES = 8 * MiB;
 export const MASTER_PUT_BLOCKS = 8_192;
-/** Batches that are on their way while the next one fills. */
+/** Batches in flight while the next one fills. */
 export const MASTER_PUTS_AT_ONCE = 2;
-/** A batch that gets no answer is asked after and sent again, so often in all; what waits longer waits above the upload. */
+/** Attempts to send an unanswered batch, checking first what arrived; longer waits happen above the upload. */
 export const MASTER_PUT_ATTEMPTS = 6;
 export const MASTER_PUT_PAUSE_MS = 50;
-/** Fewer bytes than this are sent without asking whether they are there: asking would cost more. */
+/** Smaller amounts are sent without asking whether they are stored: asking would cost more. */
 export const MASTER_ASK_BYTES = 64 * KiB;
-/** How often the root is read: where the master tells of new ones, and where it does not. */
+/** How often the root is read: if the master announces new ones, and if it does not. */
 export const MASTER_POLL_MS = 5_000;
 export const MASTER_POLL_ALONE_MS = 1_000;
 
 // The overlay
-/** Journal segments are filled with zeros ahead; two of them are there from the start. */
+/** Journal segments are filled with zeros in advance; two exist from the start. */
 export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
-/** A batch of records is written out before it grows past this. */
+/** A batch of records is written before it exceeds this. */
 export const JOURNAL_FRAME_BYTES = 256 * KiB;
-/** The journal is checkpointed when it takes this, or twice what the last checkpoint wrote. */
+/** The journal is checkpointed at this size, or at twice what the last checkpoint wrote. */
 export const CHECKPOINT_BYTES = 32 * MiB;
-/** The journal carries the bytes of writes up to this, while an fsync was at most so long ago. */
+/** The journal carries bytes of writes up to this size, if an fsync was at most this long ago. */
 export const CARRIED_WRITE_BYTES = 8 * KiB;
 export const FSYNC_RECENT_MS = 1_000;
-/** A flush of the disk that takes at most this is waited for where it is asked for, whatever there was before. */
+/** A disk flush of at most this duration is always waited for synchronously. */
 export const QUICK_FLUSH_MS = 0.5;
-/** Slower ones may hold the serving thread up for this share of the time … */
+/** Slower flushes may block the serving thread for this share of the time … */
 export const SLOW_FLUSH_SHARE = 0.05;
-/** … and for so long in a row. */
+/** … and for this long in a row. */
 export const SLOW_FLUSHES_MS = 20;
-/** An epoch is sealed when so many objects changed in it: what it takes, twice, is what an agent needs in memory. */
+/** An epoch is sealed at this many changed objects: an agent needs memory for two such epochs. */
 export const EPOCH_OBJECTS = 4_096;
-/** Above that, while an epoch is on its way, each call that changes an object waits: so long at twice as many objects … */
+/** Above that, while an epoch is being published, each changing call is delayed: this long at twice as many objects … */
 export const PACE_MS = 20;
-/** … but no longer than this, and not at all once the epoch has been on its way for PACED_MS. */
+/** … but no longer than this, and not once publishing the epoch has taken PACED_MS. */
 export const PACE_MAX_MS = 50;
 export const PACED_MS = 5_000;
-/** Objects of an epoch that cross between the threads in one message. */
+/** Objects of an epoch sent between threads in one message. */
 export const EPOCH_PIECE = 512;
-/** From so many on, memory is given back in the middle of publishing an epoch. */
+/** From this many objects on, publishing an epoch frees memory midway. */
 export const LARGE_EPOCH_OBJECTS = 8_192;
-/** Inode rows that wait in memory before some are written to the tables, and how many then. */
+/** Inode rows held in memory before some are written to the tables, and how many are written then. */
 export const WAITING_INODES = 2_048;
 export const INODE_BATCH = 512;
-/** Files up to this size share data files until they are published; those are at most this long. */
+/** Files up to this size share data files until published; shared data files have at most this size. */
 export const SMALL_FILE_BYTES = 64 * KiB;
 export const SHARED_FILE_BYTES = 64 * MiB;
-/** Data files that are open at once. */
+/** Open data files. */
 export const MAX_OPEN_DATA_FILES = 256;
-/** Clean inodes whose rows and records are kept in memory. */
+/** Clean inodes whose rows and records stay in memory. */
 export const CLEAN_INODES = 8_192;
-/** Rows of a published epoch that one record of the journal holds. */
+/** Rows of a published epoch in one journal record. */
 export const ROWS_PER_RECORD = 500;
-/** Discarded data files are removed when there are so many, or this long after the first one. */
+/** Discarded data files are removed at this many, or this long after the first one. */
 export const SWEEP_FILES = 256;
 export const SWEEP_MS = 100;
 
@@ -194,23 +194,23 @@ export const SWEEP_MS = 100;
 export const MAX_LINKS = 65_000;
 /** A file's size: the greatest integer that a double holds exactly. */
 export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
-/** Base rows that one step of a listing reads. */
+/** Base rows read by one step of a listing. */
 export const LISTING_BATCH = 256;
-/** Directories whose listings are remembered in the middle, and those of which the rows that come next are. */
+/** Directories whose listing state is remembered, and those whose next rows are kept too. */
 export const OPEN_LISTINGS = 64;
 export const LISTED_PAGES = 8;
-/** More changed names and inodes than this are not told one by one. */
+/** Above this many changed names and inodes, they are not invalidated one by one. */
 export const MAX_INVALIDATIONS = 10_000;
 
 // The machine
-/** `agent.log` is rotated when it is longer. */
+/** `agent.log` is rotated above this size. */
 export const LOG_BYTES = 8 * MiB;
 /** The block cache of an agent unless --cache-size says otherwise. */
 export const DEFAULT_CACHE_BYTES = 1024 * MiB;
-/** How long an agent waits before it tries an unreachable bucket again: doubled each time. */
+/** The first pause before an agent retries an unreachable bucket: doubled each time. */
 export const RECONNECT_FIRST_MS = 500;
 export const RECONNECT_MAX_MS = 5_000;
-/** How long a command waits for a master that does not answer, unless --timeout says otherwise. */
+/** How long a command waits for a silent master, unless --timeout says otherwise. */
 export const WRITE_PATIENCE_MS = 60_000;
 export const READ_PATIENCE_MS = 5_000;
 
@@ -219,63 +219,63 @@ export const READ_PATIENCE_MS = 5_000;
 export const CACHE_SEGMENT_BYTES = 64 * MiB;
 /** A segment's file is closed after this long without a read or an append. */
 export const SEGMENT_UNUSED_MS = 2_000;
-/** Blocks that wait to be written into the cache. An upload waits for room then; what else comes on top is not cached. */
+/** Blocks waiting to be written into the cache. Uploads then wait for room; other blocks are not cached. */
 export const CACHE_BACKLOG_BYTES = 16 * MiB;
-/** Tree nodes that an agent brings into its cache after mounting: 64 MiB of usual nodes, the names of 600,000 files. */
+/** Tree nodes that an agent caches after mounting: 64 MiB of usual nodes, the names of 600,000 files. */
 export const WARM_UP_NODES = 4_096;
 /** The block cache leaves this much of its disk free, or a quarter of a small disk. */
 export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
-/** nice(2) of the thread that serves the filesystem: as system services take it that others wait for, not yet a hog. */
+/** nice(2) of the thread that serves the filesystem: usual for system services that others wait for. */
 export const SERVING_NICENESS = -10;
-/** Memory of one SQLite connection for pages: an agent has several, and the system caches the files too. */
+/** Page memory of one SQLite connection: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
 
 // Folder sync (sync/)
-/** Smaller files are read, and brought, many at a time: to open and close each by itself costs more than its bytes. */
+/** Smaller files are read and fetched in groups: opening and closing each alone costs more than its bytes. */
 export const SYNC_SMALL_BYTES = 64 * KiB;
-/** More that is new goes in portions of as much: what is not sent yet takes some KiB of memory a file, and is sent again by the next run after a kill. */
+/** Larger syncs go in portions of this size: unsent files take some KiB each in memory, and are resent after a kill. */
 export const SYNC_PORTION_THINGS = 8_192;
 export const SYNC_PORTION_BYTES = 1024 * MiB;
-/** `put -r` publishes after as many files, links and directories, or after SYNC_PORTION_BYTES: up to there it is one commit. */
+/** `put -r` publishes after this many files, links and directories, or SYNC_PORTION_BYTES; less is one commit. */
 export const PUT_PORTION_THINGS = 8_192;
 
-// Cutting files that are written again while they are (overlay/beginnings.ts, agent/early-work.ts)
-/** Longer files are cut before they are complete: what others cost after the close is little. */
+// Cutting files while they are rewritten (overlay/beginnings.ts, agent/early-work.ts)
+/** Longer files are cut before they are complete; shorter ones cost little after the close. */
 export const EARLY_LEAST_BYTES = 16 * MiB;
-/** The publishing thread is told each time that another one in so many parts of that is written. */
+/** The publishing thread is notified at each of this many parts of that size. */
 export const EARLY_STEPS = 2;
-/** Data files of which is known how far they were written in order. */
+/** Data files for which the length written in order is tracked. */
 export const BEGINNINGS_KEPT = 64;
-/** Files that are cut early at the same time: 3 MiB of memory each. */
+/** Files cut early at the same time: 3 MiB of memory each. */
 export const EARLY_FILES = 4;
-/** Chunks and holes of one file that are kept, 50 to 100 bytes each: 16 GiB in chunks of 256 KiB. */
+/** Chunks and holes remembered per file, 50 to 100 bytes each: 16 GiB in chunks of 256 KiB. */
 export const EARLY_PIECES = 65_536;
-/** After so many bytes more than half of them must be in chunks that the old file has; else it is not worth it. */
+/** After this many bytes, more than half must be in the old file's chunks; otherwise early cutting stops. */
 export const EARLY_TRIAL_BYTES = 16 * MiB;
-/** How long the publishing thread cuts before others have their turn, and what is added to its niceness meanwhile. */
+/** How long the publishing thread cuts before it yields, and what is added to its niceness meanwhile. */
 export const EARLY_SLICE_MS = 4;
 export const BACKGROUND_NICENESS = 10;
 
-// HTTP: what a master and its clients agree on, and what every server of ours allows (docs/reference/protocol.md, Limits)
+// HTTP: what a master and its clients agree on, and limits of all our servers (docs/reference/protocol.md, Limits)
 /** Request line and headers together. */
 export const MAX_HEADER_BYTES = 16 * KiB;
 export const MAX_JSON_BYTES = 1 * MiB;
 export const MAX_CAR_BYTES = 64 * MiB;
-/** Addresses that one call asks for. */
+/** CIDs in one call. */
 export const MAX_HAVE_CIDS = 10_000;
 export const MAX_GET_CIDS = 1_000;
-/** Requests of one connection that are worked on; further ones are not read before. */
+/** Requests of one connection handled at once; further ones are not read yet. */
 export const MAX_CONNECTION_CALLS = 32;
-/** Requests of one connection that are not answered yet: with more the connection is cut. */
+/** Unanswered requests of one connection: above this it is cut. */
 export const MAX_WAITING_CALLS = 128;
-/** Connections that are left open since they send headers, when one is looked for that can be closed. */
+/** Connections still sending headers that are spared when another must be closed. */
 export const KEPT_IDLE_CONNECTIONS = 64;
-/** A body, or the reader of an answer, that is silent for so long is cut. */
+/** How long a body, or an answer's reader, may be silent before it is cut. */
 export const BODY_PATIENCE_MS = 30_000;
-/** How long a connection may take for a request's headers, and be idle between requests. */
+/** How long a connection may take to send headers, and how long it may idle between requests. */
 export const HEADER_PATIENCE_MS = 30_000;
 export const IDLE_CONNECTION_MS = 65_000;
-/** What of an unwanted body is read and dropped, so that its sender sees the answer. */
+/** How much of an unwanted body is drained, so that its sender sees the answer. */
 export const MAX_DISCARDED_BYTES = 64 * MiB;
-/** A CAR's header is its roots, of which ours has none. */
+/** A CAR's header lists its roots; ours has none. */
 export const MAX_CAR_HEADER_BYTES = 64 * KiB;

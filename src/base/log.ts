@@ -1,4 +1,4 @@
-/** Where a program part reports what happened: a port, so that the agent writes a file and a test collects lines. */
+/** Where parts of the program log events: a port, so that the agent writes a file and a test collects lines. */
 import { timeText } from "./clock.ts";
 
 export interface Log {
@@ -12,7 +12,7 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
 /** Drops everything. */
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
-/** One line an event: time, level, message, then fields as JSON. `write` gets whole lines. */
+/** One line per event: time, level, message, then fields as JSON. `write` receives whole lines. */
 export function createLineLog(nowNs: () => bigint, write: (line: string) => void): Log {
   const line = (level: string) => (message: string, fields?: LogFields) => {
     const time = timeText(nowNs());

@@ -1,8 +1,8 @@
 /** Moments as people write them: a date, a local time, "2 hours ago", "yesterday", or RFC 3339. */
 
 /**
- * The first millisecond behind what the text names, since 1970: a day, a minute or a second means all of it. Times without a zone are this
- * machine's. Undefined for text that names no moment.
+ * The end of the moment that the text names, in milliseconds since 1970: a day, minute or second includes all of it. Times
+ * without a zone are local. Undefined if the text names no moment.
  */
 export function endOfMoment(text: string, nowMs: number): number | undefined {
   const words = text.trim().toLowerCase();
@@ -32,13 +32,13 @@ function agoMs(words: string, nowMs: number): number | undefined {
   return ms === undefined ? undefined : nowMs - (number.startsWith("a") ? 1 : Number(number)) * ms + 1;
 }
 
-/** Local midnight, some days after the one before `nowMs`. */
+/** Local midnight, `days` days after that of `nowMs`. */
 function startOfDay(nowMs: number, days: number): number {
   const now = new Date(nowMs);
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() + days).getTime();
 }
 
-/** https://www.rfc-editor.org/rfc/rfc3339 section 5.6; time, seconds and zone may be left out. */
+/** https://www.rfc-editor.org/rfc/rfc3339 section 5.6; time, seconds and zone are optional. */
 const TIME = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?\s*([Zz]|[+-]\d\d:\d\d)?$/;
 
 function timeMs(text: string): number | undefined {
@@ -47,7 +47,7 @@ function timeMs(text: string): number | undefined {
   const date = [Number(year), Number(month) - 1, Number(day)] as const;
   const clock = [Number(hour ?? 0), Number(minute ?? 0), Number(second ?? 0)] as const;
   const asUtc = new Date(Date.UTC(...date, ...clock));
-  // 30 February, or 25 o'clock, would turn into another time.
+  // Dates like 30 February or 25 o'clock would silently become another time.
   const isThere = asUtc.getUTCMonth() === date[1] && asUtc.getUTCDate() === date[2] && asUtc.getUTCHours() === clock[0];
   if (!isThere || clock[1] > 59 || clock[2] > 59) return undefined;
   if (hour === undefined) return new Date(date[0], date[1], date[2] + 1).getTime();

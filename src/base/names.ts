@@ -1,14 +1,14 @@
-/** File names as byte strings: made from and turned into bytes and text, checked, and escaped where they are printed. */
+/** File names as byte strings: conversion from and to bytes and text, checks, and escaping for display. */
 import { SynclineError } from "./errors.ts";
 import type { FileName } from "./ids.ts";
 import { MAX_NAME_BYTES } from "./limits.ts";
 
-/** The name that these bytes spell. Throws `name_invalid` for what no directory may hold. */
+/** The name with these bytes. Throws `name_invalid` if no directory may hold it. */
 export function nameFromBytes(bytes: Uint8Array): FileName {
   return checkName(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1"));
 }
 
-/** The name that this text spells in UTF-8. Throws `name_invalid`. */
+/** The name whose UTF-8 text this is. Throws `name_invalid`. */
 export function nameFromText(text: string): FileName {
   return checkName(Buffer.from(text, "utf8").toString("latin1"));
 }
@@ -17,7 +17,7 @@ export function nameToBytes(name: FileName): Buffer {
   return Buffer.from(name, "latin1");
 }
 
-/** The name as text; bytes that are not UTF-8 become U+FFFD. For people, never for lookups. */
+/** The name as text; bytes that are not UTF-8 become U+FFFD. For display, never for lookups. */
 export function nameToText(name: FileName): string {
   return Buffer.from(name, "latin1").toString("utf8");
 }
@@ -37,5 +37,5 @@ export function escapeForPrint(text: string): string {
   return text.replace(UNSAFE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
-// Unicode Cc, Cf (bidi controls, zero-width characters), Zl and Zp, and the replacement character stays as it is.
+// Unicode Cc, Cf (bidi controls, zero-width characters), Zl and Zp; the replacement character is left unescaped.
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;

@@ -1,4 +1,4 @@
-/** Which Node.js runs this program. Imports nothing: it is looked at by versions that can run nothing else of ours. */
+/** Checks the Node.js version. Imports nothing, since it must load in versions that can run nothing else of ours. */
 
 /** The first of 22 with Node-API 10, which the SQLite addon is made for (https://nodejs.org/api/n-api.html#node-api-version-matrix). */
 export const NEEDED_NODE = "22.14";
@@ -13,7 +13,7 @@ interface NodeProblem {
   readonly hint: string;
 }
 
-/** What is wrong with a Node.js of these versions (`process.versions`); undefined when it can run this program. */
+/** What is wrong with these versions (`process.versions`); undefined if they can run this program. */
 export function nodeProblem(versions: { readonly node: string; readonly napi?: string }): NodeProblem | undefined {
   const major = Number.parseInt(versions.node, 10);
   if (major >= NEEDED_MAJOR && Number(versions.napi) >= NEEDED_NODE_API) return undefined;

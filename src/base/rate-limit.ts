@@ -1,10 +1,10 @@
-/** A bound on bytes a second: whoever takes more than its share waits. */
+/** Limits bytes a second: takers above the rate wait. */
 import type { Clock } from "./clock.ts";
 
 export class RateLimit {
   readonly #clock: Clock;
   readonly #bytesPerS: number;
-  /** When all that was taken is paid for, on the monotonic clock. */
+  /** When everything taken is paid for, on the monotonic clock. */
   #paidMs: number;
 
   constructor(clock: Clock, bytesPerS: number) {
@@ -13,7 +13,7 @@ export class RateLimit {
     this.#paidMs = clock.monotonicMs();
   }
 
-  /** Resolves when these bytes may have gone: what comes after a pause has `BURST_MS` of the rate at once. */
+  /** Resolves when these bytes may go; after a pause, `BURST_MS` of the rate may go at once. */
   async take(bytes: number, signal?: AbortSignal): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     this.#paidMs = Math.max(this.#paidMs, nowMs - BURST_MS) + (bytes * 1000) / this.#bytesPerS;

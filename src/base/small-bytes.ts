@@ -1,4 +1,4 @@
-/** Many short byte strings that live equally long: in memory that they share, since one of its own costs each some 200 bytes more. */
+/** Many short byte strings of equal lifetime, in shared memory: separate buffers cost some 200 bytes more each. */
 
 const SHARED_BYTES = 64 * 1024;
 
@@ -6,7 +6,7 @@ export class SmallBytes {
   #shared = new Uint8Array();
   #used = 0;
 
-  /** A copy of the bytes; the bytes themselves if they are too long to share. */
+  /** A copy of the bytes; the bytes themselves if too long to share. */
   keep(bytes: Uint8Array): Uint8Array {
     if (bytes.length * 8 > SHARED_BYTES) return bytes;
     if (this.#used + bytes.length > this.#shared.length) {

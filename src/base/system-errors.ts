@@ -1,13 +1,13 @@
-/** Errors of the operating system's and of SQLite, by their codes. */
+/** Errors of the operating system and of SQLite, by code. */
 import { constants } from "node:os";
 
-/** Whether a call failed with this code of the operating system ("ENOENT"). */
+/** Whether a call failed with this system error code ("ENOENT"). */
 export function failedWith(error: unknown, ...codes: readonly string[]): boolean {
   const code = systemCodeOf(error);
   return code !== undefined && codes.includes(code);
 }
 
-/** The code of what failed. Some of Linux's have no name in Node.js: an exceeded quota is "Unknown system error -122" there, and EDQUOT here. */
+/** An error's code. Node.js has no name for some: "Unknown system error -122" (quota exceeded) becomes EDQUOT. */
 export function systemCodeOf(error: unknown): string | undefined {
   if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
   const number = UNNAMED.exec(error.code)?.[1];
@@ -17,11 +17,11 @@ export function systemCodeOf(error: unknown): string | undefined {
 const UNNAMED = /^Unknown system error -(\d+)$/;
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, code]) => [code, name]));
 
-/** An error of the operating system's, through Node.js or through an addon. */
+/** An operating system error, from Node.js or an addon. */
 export interface SystemError extends Error {
   /** "ENOENT". */
   readonly code: string;
-  /** Node.js's only. */
+  /** Only from Node.js. */
   readonly syscall?: string;
   readonly path?: unknown;
 }
@@ -36,14 +36,14 @@ export function isSystemError(error: unknown): error is SystemError {
 /** Node.js's own codes begin with "ERR_". */
 const SYSTEM_CODE = /^(E(?!RR_)[A-Z0-9_]+|UNKNOWN|Unknown system error -\d+)$/;
 
-/** What a full disk or an exceeded quota is told with, by the system and by SQLite. */
+/** Codes of a full disk or an exceeded quota, from the system and SQLite. */
 export const DISK_FULL: readonly string[] = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
 
 export function isDiskFull(error: unknown): boolean {
   return failedWith(error, ...DISK_FULL);
 }
 
-/** An error as the system would give it. */
+/** An error like the system's own. */
 export function systemFailure(code: string, what: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: ${what}`), { code });
 }

@@ -1,22 +1,22 @@
-/** Spreads out calls that come in quick succession: one that comes alone is made at once, of many the last is never left out. */
+/** Spaces out rapid calls: a single call runs at once, and after a burst the last call always runs. */
 import type { Clock } from "./clock.ts";
 
-/** Between two looks for new roots of others who publish all the time. */
+/** The pause between checks for new roots while others publish all the time. */
 export const WATCH_THROTTLE_MS = 100;
 
-/** Two calls closer than so many times their spacing are a quick succession. */
+/** Calls closer than this many times the spacing are rapid. */
 const QUICK_SPACINGS = 2.5;
 
 export class Throttle implements Disposable {
   readonly #clock: Clock;
   readonly #spacingMs: () => number;
   readonly #action: () => void;
-  /** When the last two calls were made. */
+  /** When the action last ran, and the time before. */
   #before = -Infinity;
   #last = -Infinity;
   #timer: Disposable | undefined;
 
-  /** `spacingMs`: between any two of a quick succession, from the third on; asked for each. */
+  /** `spacingMs`: between rapid calls, from the third on; a function is asked for each call. */
   constructor(clock: Clock, spacingMs: number | (() => number), action: () => void) {
     this.#clock = clock;
     this.#spacingMs = typeof spacingMs === "number" ? () => spacingMs : spacingMs;

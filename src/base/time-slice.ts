@@ -1,4 +1,4 @@
-/** Long work on one thread in small pieces: between two of them whoever waits gets its turn. */
+/** Splits long work on one thread, so that other work runs in between. */
 import type { Clock } from "./clock.ts";
 import { nextTurn } from "./concurrency.ts";
 
@@ -7,14 +7,14 @@ export class TimeSlice {
   readonly #sliceMs: number;
   #since: number;
 
-  /** `sliceMs`: how long others may have to wait. */
+  /** `sliceMs`: how long other work may have to wait. */
   constructor(clock: Clock, sliceMs: number) {
     this.#clock = clock;
     this.#sliceMs = sliceMs;
     this.#since = clock.monotonicMs();
   }
 
-  /** To be awaited between two pieces. Lets timers, sockets and others' promises run when the slice is used up. */
+  /** Await it between pieces of work. When the slice is used up, it lets timers, sockets and other promises run. */
   async breathe(): Promise<void> {
     if (this.#clock.monotonicMs() - this.#since < this.#sliceMs) return;
     await nextTurn();

@@ -1,6 +1,6 @@
 /**
- * Blocks that wait to be written: those that come one by one in quick succession, as where a tree is read, are written together, for a
- * write costs more than what it writes. Until then they are read from here.
+ * Blocks that wait to be written. Blocks that arrive one by one in quick succession, as when a tree is read, are written
+ * together, since a write costs more than its bytes. Until then they are read from here.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
@@ -9,13 +9,13 @@ import type { Block } from "./block-store.ts";
 /** Blocks that are written together. */
 interface Batch {
   readonly blocks: Map<Cid, Block>;
-  /** As they came, some perhaps more than once. */
+  /** Bytes as added, counting duplicates. */
   bytes: number;
-  /** Aborted: it waits for no others. */
+  /** Aborted when it should be written without waiting for more. */
   readonly full: AbortController;
 }
 
-/** Who waits for room, with what. */
+/** A caller waiting for room, with its blocks. */
 interface Waiter {
   readonly blocks: readonly Block[];
   readonly most: number;
@@ -27,12 +27,12 @@ export class Backlog {
   readonly #store: (blocks: readonly Block[]) => Promise<boolean>;
   readonly #blocks = new Map<Cid, Uint8Array>();
   #bytes = 0;
-  /** What is written next: others may join it until then. */
+  /** The next batch to write; more blocks may join it until then. */
   #next: Batch | undefined;
   #storing: Promise<void> = Promise.resolve();
-  /** In the order in which they came. */
+  /** In order of arrival. */
   #waiting: Waiter[] = [];
-  /** The last batch was stored, and what is being stored does not take long. */
+  /** The last batch was stored, and the current one is not late. */
   #isMoving = true;
 
   /** `store` never rejects; false: the blocks are not stored. Without a clock no batch waits for more. */
@@ -44,12 +44,12 @@ export class Backlog {
     this.#store = store;
   }
 
-  /** The bytes of a block that waits or is being written. */
+  /** The bytes of a block that is waiting or being written. */
   get(cid: Cid): Uint8Array | undefined {
     return this.#blocks.get(cid);
   }
 
-  /** Takes these blocks, or none of them when more than `most` bytes would wait: then false. */
+  /** Adds these blocks, or none of them if more than `most` bytes would then wait: false. */
   add(blocks: readonly Block[], most: number): boolean {
     const bytes = totalBytes(blocks);
     if (this.#bytes + bytes > most) return false;
@@ -65,30 +65,30 @@ export class Backlog {
   }
 
   /**
-   * As `add`, but waits for room behind those who wait already; undefined: no need to. Blocks that never fit, and those that come or wait
-   * while nothing gets stored, are not taken.
+   * As `add`, but queues for room; undefined: no need to wait. Blocks that can never fit are not taken, nor those that
+   * arrive or wait while storing is stuck.
    */
   addInTurn(blocks: readonly Block[], most: number): Promise<void> | undefined {
     if (this.#waiting.length === 0 && this.add(blocks, most)) return undefined;
     if (!this.#isMoving || totalBytes(blocks) > most) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ blocks, most, go: resolve });
-    // Nothing else will come before there is room.
+    // Nothing more can join before there is room.
     this.#next?.full.abort();
     return promise;
   }
 
-  /** Lets go whoever waits for room; their blocks are not taken. */
+  /** Releases all callers waiting for room; their blocks are not taken. */
   letGo(): void {
     for (const { go } of this.#waiting.splice(0)) go();
   }
 
-  /** Has a batch stored soon, if only an empty one. */
+  /** Has the next batch stored soon, even an empty one. */
   hurry(): void {
     this.#batch().full.abort();
   }
 
-  /** Resolves when everything that was added so far is stored. */
+  /** Resolves when everything added so far is stored. */
   settled(): Promise<void> {
     this.#next?.full.abort();
     return this.#storing;
@@ -125,7 +125,7 @@ export class Backlog {
       this.#waiting.shift();
       first.go();
     }
-    // Nothing else will come before there is room.
+    // Nothing more can join before there is room.
     this.#next?.full.abort();
   }
 
@@ -139,9 +139,9 @@ export function totalBytes(blocks: readonly Block[]): number {
   return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
-/** So long a batch waits for more blocks: whoever needs them again asks later as a rule … */
+/** How long a batch waits for more blocks: they are usually needed again only later … */
 const GATHER_MS = 10;
-/** … and with so many bytes it does not. */
+/** … and the size at which it stops waiting. */
 const GATHERED_BYTES = 1024 * 1024;
-/** Nobody waits for a disk that takes longer than this for a batch, 16 MiB at most. */
+/** Callers stop waiting if the disk takes longer than this for a batch, 16 MiB at most. */
 const LATE_MS = 2_000;

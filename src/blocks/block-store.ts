@@ -23,16 +23,16 @@ export interface BlockReader {
   /** Several at once, fetched in as few requests as the layout allows. Throws as `get` if any is missing. */
   getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
   /**
-   * Puts the first of these blocks, as many as lie ready on this machine, one behind the other into `target`, which has room for all, and
-   * answers how many bytes of it are theirs; what is behind them is undefined. Intact ones only; never throws. What it does not answer
-   * is to be had by `getMany`.
+   * Copies the longest prefix of these blocks that is ready on this machine into `target`, back to back, and returns its
+   * bytes; `target` has room for all, and its rest is undefined. Copies intact blocks only; never throws. Use `getMany` for
+   * the others.
    */
   readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
 }
 
 /**
- * Takes new blocks. `put` may answer a promise: then the producer waits for it before it makes more (back-pressure).
- * Putting a block twice is harmless.
+ * Takes new blocks. `put` may return a promise: the producer waits for it before it makes more (back-pressure). Putting a
+ * block twice is harmless.
  */
 export interface BlockSink {
   put(block: Block): void | Promise<void>;
@@ -44,12 +44,12 @@ export interface BlockStore extends BlockReader, BlockSink {
 }
 
 /**
- * Thrown by the synchronous readers (`peekGet`, `peekRange`, `peekContent`) when blocks are not in memory: load them and
- * call again. Operations read everything before they change anything, so calling again is safe (docs/decisions/0011-synchronous-calls.md).
+ * Thrown by synchronous readers (`peekGet`, `peekRange`, `peekContent`) when blocks are not in memory: load them and retry,
+ * which is safe since operations read everything before they change anything (docs/decisions/0011-synchronous-calls.md).
  */
 export class BlockMiss extends Error {
   readonly cids: readonly Cid[];
-  /** How many of `cids`, from the first on, the call cannot do without; the others are worth reading along. */
+  /** How many of `cids`, from the first on, the call requires; the others are worth reading along. */
   readonly needed: number;
   constructor(cids: readonly Cid[], needed: number = cids.length) {
     super("blocks are not in memory");

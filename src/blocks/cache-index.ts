@@ -1,7 +1,7 @@
 /**
- * Where in its segment files a disk cache holds which block, in SQLite. Several connections, of threads or processes, may
- * use one index. It may be lost at any time: what it says is checked against the block's hash, and without it the cache
- * is empty.
+ * The index of a disk cache, in SQLite: which segment file holds which block. Several connections, of threads or processes,
+ * may share it. It may be lost at any time: blocks are checked against their hashes, and without an index the cache is
+ * empty.
  */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -32,18 +32,18 @@ export interface CacheIndex {
   /** Bytes in all segments. */
   readonly bytes: number;
   find(digest: Uint8Array): CachedPlace | undefined;
-  /** What `work` finds is of one moment, and is locked and unlocked once: each `find` by itself is four system calls more. */
+  /** Runs `work` on one snapshot, with one lock and unlock: a separate `find` costs four more system calls. */
   reading<Result>(work: () => Result): Result;
   addSegment(): CacheSegment;
-  /** Adds blocks that were appended to a segment. False, and nothing is added, when the segment was dropped meanwhile. */
+  /** Adds blocks appended to a segment. False, and nothing added, if the segment was dropped meanwhile. */
   add(segment: number, rows: readonly CachedRow[]): boolean;
   /** Marks segments as used now. */
   use(segments: Iterable<number>): void;
   leastRecent(): CacheSegment | undefined;
   dropSegment(segment: number): void;
-  /** Forgets a block if it is still said to lie there. */
+  /** Forgets a block if the index still places it there. */
   dropBlock(digest: Uint8Array, place: CachedPlace): void;
-  /** Whether what is open is still the index that is there. */
+  /** Whether the open index is still the one on disk. */
   isPresent(): boolean;
   close(): void;
 }
@@ -81,13 +81,13 @@ export class SqliteCacheIndex implements CacheIndex {
   readonly #total: Database.Statement<[], { bytes: number }>;
   readonly #least: Database.Statement<[], CacheSegment>;
 
-  /** Opens the index in this folder or makes an empty one, then without the segments of a lost one. Throws SQLite's errors. */
+  /** Opens the folder's index, or makes an empty one and removes a lost one's segments. Throws SQLite's errors. */
   constructor(dir: string) {
     this.#path = join(dir, FILE);
     this.#db = new Database(this.#path, { timeout: BUSY_MS });
     try {
       this.#db.pragma("journal_mode = WAL");
-      // Power loss may damage the index; then it is made anew (DiskBlockCache).
+      // Power loss may damage the index; it is then rebuilt (DiskBlockCache).
       this.#db.pragma("synchronous = OFF");
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       this.#db.transaction(() => this.#create(dir)).immediate();
@@ -169,7 +169,7 @@ export class SqliteCacheIndex implements CacheIndex {
     this.#db.close();
   }
 
-  /** SQLite checks its pages, not what stands in them. There are few segments. */
+  /** SQLite checks its pages, but not their contents. There are few segments. */
   #check(): void {
     const rows = this.#db.prepare<[], { id: number; name: string; bytes: number; used: number }>(
       "SELECT * FROM segments",
@@ -201,16 +201,16 @@ function unreadable(what: string): Error {
   return new Database.SqliteError(`The index of the block cache has ${what}.`, "SQLITE_CORRUPT");
 }
 
-/** Removes an index that cannot be read. */
+/** Removes an unreadable index. */
 export function removeIndex(dir: string): void {
   for (const ending of ["", "-wal", "-shm"]) rmSync(join(dir, FILE + ending), { force: true });
 }
 
-/** Whether an error of an index says that its file makes no sense. */
+/** Whether an index's error means that its file is invalid. */
 export function isUnreadableIndex(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB");
 }
 
-/** How long one connection waits for another's transaction, each of which takes about a millisecond. */
+/** How long one connection waits for another's transaction; each takes about a millisecond. */
 const BUSY_MS = 1_000;

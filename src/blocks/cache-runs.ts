@@ -1,4 +1,4 @@
-/** Which blocks of a disk cache are read at once: neighbours in one segment. */
+/** Which blocks of a disk cache are read together: neighbors in one segment. */
 import type { Cid } from "../base/ids.ts";
 import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
 import { digestOf } from "../format/blocks/cid.ts";
@@ -11,7 +11,7 @@ export interface Wanted {
   readonly place: CachedPlace;
 }
 
-/** Where the first of these blocks are, as many as are there. Throws SQLite's errors. */
+/** The places of the first of these blocks, up to one that is absent. Throws SQLite's errors. */
 export function firstWanted(blocks: readonly SizedBlock[], index: CacheIndex | undefined): Wanted[] {
   const wanted: Wanted[] = [];
   for (const { cid, length } of blocks) {
@@ -23,7 +23,7 @@ export function firstWanted(blocks: readonly SizedBlock[], index: CacheIndex | u
   return wanted;
 }
 
-/** Those that lie near one another, in the order in which they lie, wherever they stand in `wanted`. */
+/** Groups of nearby blocks, in the order of their places, whatever their order in `wanted`. */
 export function nearRuns(wanted: readonly Wanted[]): Wanted[][] {
   const sorted = wanted.toSorted((a, b) => a.place.segment - b.place.segment || a.place.offset - b.place.offset);
   const runs: Wanted[][] = [];
@@ -38,7 +38,7 @@ export function nearRuns(wanted: readonly Wanted[]): Wanted[][] {
   return runs;
 }
 
-/** In the order of `wanted`, those that lie one right behind the other. */
+/** Groups of directly adjacent blocks, in the order of `wanted`. */
 export function adjacentRuns(wanted: readonly Wanted[]): Wanted[][] {
   const runs: Wanted[][] = [];
   for (const each of wanted) {

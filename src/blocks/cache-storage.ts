@@ -8,20 +8,20 @@ import type { CacheIndex } from "./cache-index.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { SegmentTail } from "./segment-tail.ts";
 
-/** Calls throw the system's errors, and those of the index SQLite's. Implementations: a folder, and a simulated disk. */
+/** Calls throw the system's errors; the index throws SQLite's. Implementations: a folder, and a simulated disk. */
 export interface CacheStorage {
-  /** Opens the index or makes an empty one, then without the segments of a lost one. */
+  /** Opens the index, or makes an empty one and removes a lost one's segments. */
   openIndex(): CacheIndex;
-  /** Removes an index that cannot be read. */
+  /** Removes an unreadable index. */
   removeIndex(): void;
   /** Makes a segment's file. */
   create(name: string): Promise<SegmentWriter>;
-  /** Fills `target` from `offset` on; how far: less where the file ends. ENOENT for a file that is gone. */
+  /** Fills `target` from `offset` on; returns the bytes read: fewer at the end of the file. ENOENT if the file is gone. */
   read(name: string, offset: number, target: Uint8Array): Promise<number>;
-  /** Closes a file that is open for reading; reads under way end first. */
+  /** Closes a file that is open for reading, after ongoing reads. */
   forget(name: string): void;
   remove(name: string): void;
-  /** What the cache may take of the disk's free space: a part stays for unpublished data. May be negative. */
+  /** How much of the disk's free space the cache may take: a part is left for unpublished data. May be negative. */
   spare(): number;
   close(): Promise<void>;
 }
@@ -64,7 +64,7 @@ export class CacheFolder implements CacheStorage {
     this.#files.forget(name);
   }
 
-  /** Emptied first: another thread may hold it open, and its space must come back now. Reading it there is a miss. */
+  /** Truncates it first: another thread may have it open, and its space must be freed now. Reads there become misses. */
   remove(name: string): void {
     const path = join(this.#dir, name);
     if (existsSync(path)) truncateSync(path);

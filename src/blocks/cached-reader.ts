@@ -1,19 +1,19 @@
-/** Reads through a cache: what it lacks comes from the store below and is kept for the next time. */
+/** Reads through a cache: missing blocks come from the store below and are kept for the next time. */
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader, SizedBlock } from "./block-store.ts";
 import { blockNotFound } from "./not-found.ts";
 
-/** A place that may hold blocks and may forget them. Neither call throws: a cache that fails is a cache that holds nothing. */
+/** A cache of blocks, which may forget them. Calls never throw: a failing cache is an empty cache. */
 export interface BlockCache {
-  /** Those that it holds, intact. */
+  /** Those of `cids` that it holds, intact. */
   held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
   /** As `BlockReader.readInto`. */
   readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
-  /** Keeps these blocks if it can, in its own time. */
+  /** Keeps these blocks if it can, asynchronously. */
   keep(blocks: readonly Block[]): void;
   /**
-   * The same for who may come faster than the cache's disk: to be awaited before the next call; undefined: no need to. It waits for no
-   * disk that is full, fails or does not answer.
+   * As `keep`, for producers that may outpace the cache's disk: await it before the next call; undefined: no need to. Never
+   * waits for a disk that is full, failing or hanging.
    */
   keepInTurn?(blocks: readonly Block[]): Promise<void> | undefined;
 }
@@ -23,7 +23,7 @@ export class CachedReader implements BlockReader {
   readonly #inner: BlockReader;
   readonly #keeps: (block: Block) => boolean;
 
-  /** `inner` must verify what it reads. `keeps`: which of that is worth being kept. */
+  /** `inner` must verify what it reads. `keeps`: which blocks are worth keeping. */
   constructor(cache: BlockCache, inner: BlockReader, keeps: (block: Block) => boolean = () => true) {
     this.#cache = cache;
     this.#inner = inner;

@@ -1,16 +1,16 @@
-/** Blocks as a CAR on its way: of a length that is known before, in pieces that a connection takes well. */
+/** A CAR to upload: of known length, in pieces of a size that suits connections. */
 import { carSectionBytes, encodeCarBlockHead, encodeCarHeader } from "../format/blocks/car.ts";
 import type { Block } from "./block-store.ts";
 
 export interface CarBatch {
   readonly bytes: number;
-  /** Made anew each time that they are read. */
+  /** Made anew for each iteration. */
   readonly pieces: Iterable<Uint8Array>;
 }
 
-/** Small blocks are put together into pieces of about this, which costs less than to send them one by one. */
+/** Small blocks are joined into pieces of about this size, which is cheaper than sending them one by one. */
 const PIECE_BYTES = 64 * 1024;
-/** Larger ones are sent as they lie in memory, which costs less than to copy them. */
+/** Larger blocks are sent without copying, which is cheaper. */
 const SMALL_BYTES = 16 * 1024;
 
 export function carBatch(blocks: readonly Block[]): CarBatch {

@@ -1,9 +1,9 @@
 /**
  * Blocks kept on disk so that they need not be fetched again: append-only segment files and an index of them.
  *
- * It is nothing but a cache: every block is checked when it is read and dropped if damaged, least recently used segments leave when it is
- * full, its folder may be deleted at any time, and no failure of it reaches who reads. Two threads use two of these over
- * one folder: each appends to segments of its own.
+ * It is only a cache: blocks are verified when read and dropped if damaged, the least recently used segments are dropped
+ * when it is full, its folder may be deleted at any time, and its failures never reach readers. Two threads use two caches
+ * over one folder: each appends to segments of its own.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
@@ -24,14 +24,14 @@ import { isIntact } from "./verified-reader.ts";
 
 export interface DiskBlockCacheOptions {
   readonly dir: string;
-  /** The most that the segments may take. */
+  /** The most bytes that the segments may take. */
   readonly bytes: number;
   readonly log: Log;
-  /** Absent: each batch of blocks is written at once, and not with those that come right after it; files stay open. */
+  /** Absent: each batch is written at once instead of being joined with following ones; files stay open. */
   readonly clock?: Pick<Clock, "sleep" | "after">;
-  /** Another disk than the folder: for simulations. */
+  /** Replaces the folder: for simulations. */
   readonly storage?: CacheStorage;
-  /** Another check of blocks than the real one: for simulations that have to notice. */
+  /** Replaces the verification of blocks: for simulations that must detect damage. */
   readonly isIntact?: typeof isIntact;
 }
 
@@ -50,7 +50,7 @@ export class DiskBlockCache implements BlockCache {
   #reported = false;
   #closed = false;
 
-  /** Opens the folder or makes it; if that fails the cache stays empty and tries again when there is something to keep. */
+  /** Opens or makes the folder; if that fails, the cache stays empty and retries when there is something to keep. */
   constructor(options: DiskBlockCacheOptions) {
     this.#dir = options.dir;
     this.#limit = options.bytes;
@@ -69,7 +69,7 @@ export class DiskBlockCache implements BlockCache {
   async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const found = new Map<Cid, Uint8Array>();
     for (const cid of cids) {
-      // What was just published is read at once, and the bucket may be out of reach by then.
+      // Just-published blocks are read at once, when the bucket may already be unreachable.
       const bytes = this.#backlog.get(cid);
       if (bytes !== undefined) found.set(cid, bytes);
     }
@@ -100,17 +100,17 @@ export class DiskBlockCache implements BlockCache {
     return this.#closed ? undefined : this.#backlog.addInTurn(blocks, this.#backlogBytes);
   }
 
-  /** Gives up what no longer fits, when others need the disk's space. Best effort, in its own time. */
+  /** Drops what no longer fits, when others need the disk's space. Best effort, asynchronous. */
   trim(): void {
     if (!this.#closed) this.#backlog.hurry();
   }
 
-  /** Resolves when everything that `keep` took so far is written or given up. */
+  /** Resolves when everything that `keep` has taken is written or given up. */
   settled(): Promise<void> {
     return this.#backlog.settled();
   }
 
-  /** Ends it; reads under way and what `keep` took end first. */
+  /** Closes the cache, after ongoing reads and writes. */
   async close(): Promise<void> {
     this.#readsSinceUse = READS_PER_USE;
     this.#attempt(() => this.#markUsed());
@@ -126,7 +126,7 @@ export class DiskBlockCache implements BlockCache {
     return Math.min(CACHE_BACKLOG_BYTES, this.#limit);
   }
 
-  /** The index, opened again as an empty one if someone deleted it. */
+  /** The index; reopened as an empty one if it was deleted. */
   #ready(): CacheIndex {
     if (this.#index?.isPresent() === false) this.#reset();
     return (this.#index ??= this.#disk.openIndex());
@@ -144,7 +144,7 @@ export class DiskBlockCache implements BlockCache {
     return this.#reading(look, cids);
   }
 
-  /** Looks for these in the index. */
+  /** Runs an index look-up. */
   #reading<Result>(look: () => Result, { length }: readonly unknown[]): Result {
     return this.#index === undefined || length < 2 ? look() : this.#index.reading(look);
   }
@@ -157,7 +157,7 @@ export class DiskBlockCache implements BlockCache {
       const bytes = room.subarray(0, await this.#disk.read(first.name, first.offset, room));
       for (const { cid, digest, place } of run) {
         const from = place.offset - first.offset;
-        // A copy where blocks were read together, so that one that is kept in memory does not keep its neighbours there.
+        // Copied if several were read together, so that keeping one does not keep the others in memory.
         const block = run.length === 1 ? bytes : Uint8Array.prototype.slice.call(bytes, from, from + place.length);
         if (block.length === place.length && this.#isIntact(cid, block)) found.set(cid, block);
         else this.#attempt(() => this.#index?.dropBlock(digest, place));
@@ -168,7 +168,7 @@ export class DiskBlockCache implements BlockCache {
     }
   }
 
-  /** Fills `target` with adjacent blocks; how many bytes of it are intact ones, from the first on. */
+  /** Fills `target` with adjacent blocks; returns the bytes of the intact ones, from the first on. */
   async #readRunInto(run: readonly Wanted[], target: Uint8Array): Promise<number> {
     const first = run[0]?.place;
     if (first === undefined) return 0;
@@ -195,7 +195,7 @@ export class DiskBlockCache implements BlockCache {
     else this.#failed(error);
   }
 
-  /** A segment's file is gone: alone, or with the whole folder. */
+  /** A segment's file is gone, alone or with the whole folder. */
   #lost({ segment, name }: CachedPlace): void {
     if (this.#index?.isPresent() === false) return this.#reset();
     this.#index?.dropSegment(segment);
@@ -245,7 +245,7 @@ export class DiskBlockCache implements BlockCache {
     return true;
   }
 
-  /** Drops the oldest segments until `bytes` more fit. False: they never do. */
+  /** Drops the oldest segments until `bytes` more fit. False: they never will. */
   async #makeRoom(index: CacheIndex, bytes: number): Promise<boolean> {
     for (;;) {
       if (index.bytes + bytes <= Math.min(this.#limit, index.bytes + this.#disk.spare())) return true;
@@ -258,7 +258,7 @@ export class DiskBlockCache implements BlockCache {
     }
   }
 
-  /** Appends to the tail; starts a new one if another thread removed it. Returns the tail, whose `end` is still the old one. */
+  /** Appends to the tail; starts a new one if another thread removed it. Returns the tail, its `end` not yet advanced. */
   async #append(index: CacheIndex, blocks: readonly Block[]): Promise<Tail> {
     const tail = await this.#openTail(index);
     const parts = blocks.map(({ bytes }) => bytes);
@@ -296,7 +296,7 @@ export class DiskBlockCache implements BlockCache {
     await this.#disk.close();
   }
 
-  /** Goes on as an empty cache, which the next block to keep opens. */
+  /** Continues as an empty cache, reopened by the next block to keep. */
   #reset(): void {
     void this.#forgetFiles();
     this.#used.clear();
@@ -313,7 +313,7 @@ export class DiskBlockCache implements BlockCache {
     }
   }
 
-  /** Says so once until it works again; an index that cannot be read is made anew. */
+  /** Logs a failure once until it works again; an unreadable index is rebuilt. */
   #failed(error: unknown): void {
     if (!this.#reported)
       this.#log.warn("the block cache does not work", { error: describeError(error), dir: this.#dir });
@@ -324,12 +324,12 @@ export class DiskBlockCache implements BlockCache {
   }
 }
 
-/** A segment while it grows. */
+/** A growing segment. */
 interface Tail {
   readonly segment: CacheSegment;
   readonly file: SegmentWriter;
   end: number;
 }
 
-/** Uses are written to the index with every batch of new blocks, and after so many reads. */
+/** Segment uses are written to the index with every batch of new blocks, and after this many reads. */
 const READS_PER_USE = 64;

@@ -1,6 +1,6 @@
 /**
- * Blocks that a master keeps for its caller: read and written in batches. Every block that comes is checked against its address,
- * and only blocks that were asked for are taken.
+ * A master's blocks for its caller, read and written in batches. Every received block is verified against its CID, and
+ * unrequested blocks are ignored.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import { Budget } from "../base/budget.ts";
@@ -29,7 +29,7 @@ export class HttpBlockStore implements BlockStore {
   readonly #master: Master;
   readonly #clock: Clock;
   readonly #slots = new Budget(MASTER_TRANSFERS);
-  /** Blocks that came with other answers: they need not be asked for. */
+  /** Blocks that came with other answers, so that they need no request. */
   readonly #brought = new BoundedMap<Cid, Uint8Array>(BROUGHT);
   #batch: Batch | undefined;
 
@@ -38,7 +38,7 @@ export class HttpBlockStore implements BlockStore {
     this.#clock = clock;
   }
 
-  /** Takes a block that came with another answer, under the address that it has. */
+  /** Takes a block that came with another answer, under its CID. */
   bring({ cid, bytes }: Block): void {
     this.#brought.set(cid, bytes);
   }
@@ -76,7 +76,7 @@ export class HttpBlockStore implements BlockStore {
     return held;
   }
 
-  /** Resolves when the block is durable at the master. Blocks that are put at the same time travel together. */
+  /** Resolves when the block is durable at the master. Concurrent blocks are sent together. */
   put({ cid, bytes }: Block): Promise<void> {
     const batch = (this.#batch ??= this.#openBatch());
     batch.blocks.set(cid, bytes);
@@ -86,8 +86,8 @@ export class HttpBlockStore implements BlockStore {
   }
 
   /**
-   * Stores these blocks in one call; durable when it resolves. Answers the bytes that were sent. Throws `over_quota`, `store_failed`
-   * when the master refuses one of them.
+   * Stores these blocks in one call; durable when it resolves. Returns the bytes sent. Throws `over_quota`, and
+   * `store_failed` if the master rejects one of them.
    */
   async putMany(blocks: readonly Block[]): Promise<{ readonly bytes: number }> {
     const body = { type: CAR_TYPE, ...carBatch(blocks) };
@@ -102,7 +102,7 @@ export class HttpBlockStore implements BlockStore {
 
   #openBatch(): Batch {
     const batch: Batch = { blocks: new Map(), bytes: 0, stored: Promise.withResolvers<void>() };
-    // Not `after`, whose timer keeps no process from ending.
+    // Not `after`, whose timer would not keep the process alive.
     void this.#sendAfter(batch);
     return batch;
   }
@@ -119,7 +119,7 @@ export class HttpBlockStore implements BlockStore {
     this.putMany(blocks).then(() => batch.stored.resolve(), batch.stored.reject);
   }
 
-  /** Asks again for what did not come, as long as something comes: a call brings so many bytes only. */
+  /** Requests missing blocks again as long as some arrive: one answer holds a limited number of bytes. */
   async #getGroup(group: readonly Cid[], found: Map<Cid, Uint8Array>): Promise<void> {
     for (let wanted = new Set(group); wanted.size > 0;) {
       const before = wanted.size;
@@ -129,7 +129,7 @@ export class HttpBlockStore implements BlockStore {
     }
   }
 
-  /** Moves what comes from `wanted` to `found`. */
+  /** Moves received blocks from `wanted` to `found`. */
   async #getOnce(wanted: Set<Cid>, found: Map<Cid, Uint8Array>): Promise<void> {
     using _slot = await this.#slots.hold(1);
     const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
@@ -138,7 +138,7 @@ export class HttpBlockStore implements BlockStore {
     await answer.read((part) => {
       for (const section of decoder.push(part)) {
         if (section.kind === "coming") {
-          // Its own, since the part's memory is used again.
+          // Memory of its own, since the part's memory is reused.
           decoder.readInto(Buffer.allocUnsafeSlow(section.length));
           continue;
         }
@@ -193,11 +193,11 @@ interface Batch {
   readonly stored: PromiseWithResolvers<void>;
 }
 
-/** Those of a turn, and as many of the one before. */
+/** The blocks of one turn, and as many of the previous one. */
 const BROUGHT = 32;
-/** How long a block waits for others to travel with it. */
+/** How long a block waits for others to be sent with it. */
 const BATCH_MS = 2;
-/** Blocks asked for in one call: at their usual sizes up to 8 MiB, so that several calls share a long list. */
+/** Blocks requested in one call: usually up to 8 MiB, so that several calls share a long list. */
 const GROUP_BLOCKS = Math.min(128, MAX_GET_CIDS);
 
 function inGroups<Item>(items: readonly Item[], size: number): Item[][] {
@@ -210,7 +210,7 @@ function cidList(cids: readonly Cid[]) {
   return { type: "application/json", bytes: bytes.length, pieces: [bytes] };
 }
 
-/** The first block that was not taken, as the master spells it. */
+/** The first rejected block, as the master spells it. */
 function firstRejected(value: unknown): string | undefined {
   const rejected = typeof value === "object" && value !== null && "rejected" in value ? value.rejected : undefined;
   const [first] = Array.isArray(rejected) ? (rejected as unknown[]) : [];

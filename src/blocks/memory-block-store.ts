@@ -1,4 +1,4 @@
-/** Blocks in memory: for tests, and for what is too small or too short-lived for a disk. */
+/** Blocks in memory: for tests, and for data too small or short-lived for a disk. */
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockStore } from "./block-store.ts";
 import { blockNotFound } from "./not-found.ts";
@@ -6,7 +6,7 @@ import { blockNotFound } from "./not-found.ts";
 export class MemoryBlockStore implements BlockStore {
   readonly #held = new Map<Cid, Uint8Array>();
 
-  /** All that is held, in the order in which it came. */
+  /** All blocks, in order of insertion. */
   get blocks(): ReadonlyMap<Cid, Uint8Array> {
     return this.#held;
   }

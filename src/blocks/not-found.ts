@@ -1,4 +1,4 @@
-/** The error of a block that is not there, worded once for all stores. */
+/** The error for a missing block, with one wording for all stores. */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 
@@ -8,7 +8,7 @@ export function blockNotFound(cid: Cid): SynclineError {
   });
 }
 
-/** Whether a block was not there, or not any more as it was. */
+/** Whether a block is missing or no longer intact. */
 export function isGone(error: unknown): boolean {
   return hasCode(error, "block_not_found") || hasCode(error, "block_corrupt");
 }

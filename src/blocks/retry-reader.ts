@@ -1,4 +1,4 @@
-/** Asks again when the store did not answer, and once when what came is damaged: that may have happened on the way. */
+/** Retries when the store does not answer, and once when a block is damaged: that may have happened in transit. */
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -9,9 +9,9 @@ import type { BlockReader } from "./block-store.ts";
 export interface RetryOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** READ_ATTEMPTS are made, and as many more as this time allows. */
+  /** Makes READ_ATTEMPTS, and as many more as fit into this time. */
   readonly patienceMs?: number | undefined;
-  /** Makes `inner` forget what it read before: what is damaged may be its memory. */
+  /** Makes `inner` forget what it read before: its memory may hold the damage. */
   readonly forget?: (() => void) | undefined;
 }
 
@@ -38,7 +38,7 @@ export class RetryReader implements BlockReader {
     return this.#retrying(() => this.#inner.getMany(cids));
   }
 
-  /** Doubling pauses, each a random part of its bound between a half and the whole, so that readers do not march in step. */
+  /** Doubling pauses, each random between half and all of its bound, so that readers do not retry in lockstep. */
   async #retrying<T>(ask: () => Promise<T>): Promise<T> {
     const endMs = this.#clock.monotonicMs() + this.#patienceMs;
     for (let attempt = 1, damaged = 0; ; attempt++) {

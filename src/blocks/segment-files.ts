@@ -1,6 +1,6 @@
 /**
- * Open files of a disk cache's segments, for reading. A few stay open as long as they are read: a segment that another thread removed is
- * not read any more, and its descriptor must go, too.
+ * Open segment files of a disk cache, for reading. A few stay open while they are used: a segment that another thread
+ * removed is no longer read, and its descriptor must be closed too.
  */
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
@@ -13,23 +13,23 @@ export class SegmentFiles {
   readonly #clock: Pick<Clock, "after"> | undefined;
   /** Least recently used first. */
   readonly #open = new Map<string, Promise<FileHandle>>();
-  /** Those that were read since the timer was set. */
+  /** Files read since the timer was set. */
   readonly #read = new Set<string>();
   #timer: Disposable | undefined;
 
-  /** Without a clock files stay open until others take their place. */
+  /** Without a clock, files stay open until others replace them. */
   constructor(dir: string, clock?: Pick<Clock, "after">) {
     this.#dir = dir;
     this.#clock = clock;
   }
 
-  /** Fills `target` from `offset` on; how far: less where the file ends. Throws the system's errors, ENOENT for a file that is gone. */
+  /** Fills `target` from `offset` on; returns the bytes read: fewer at the end of the file. Throws the system's errors. */
   async read(name: string, offset: number, target: Uint8Array): Promise<number> {
     const handle = await this.#file(name);
     return (await handle.read(target, 0, target.length, offset)).bytesRead;
   }
 
-  /** Closes a file; reads under way end first. */
+  /** Closes a file, after ongoing reads. */
   forget(name: string): void {
     const file = this.#open.get(name);
     this.#open.delete(name);
@@ -65,7 +65,7 @@ export class SegmentFiles {
 
 const MAX_OPEN = 64;
 
-/** A file that is only read cannot fail to close in a way that matters. */
+/** For a file that was only read, a failure to close does not matter. */
 async function closeQuietly(file: Promise<FileHandle>): Promise<void> {
   await file.then((handle) => handle.close()).catch(() => {});
 }

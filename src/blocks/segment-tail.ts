@@ -1,6 +1,6 @@
 /**
- * A segment's file while blocks are appended to it. It is open only while they come: another thread may remove the segment, and its
- * descriptor must go, too.
+ * A segment's file while blocks are appended. It stays open only while they arrive: another thread may remove the segment,
+ * and its descriptor must be closed too.
  */
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
@@ -49,7 +49,7 @@ export class SegmentTail {
   async #closeFile(): Promise<void> {
     const handle = this.#handle;
     this.#handle = undefined;
-    // Blocks that did not reach the disk are cache misses later.
+    // Blocks that did not reach the disk are later cache misses.
     await handle?.close().catch(() => {});
   }
 }

@@ -1,4 +1,4 @@
-/** Checks every block against its address: nothing that a disk or a network gave is used unchecked. */
+/** Verifies every block against its CID: data from a disk or a network is never used unchecked. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../base/limits.ts";
@@ -23,7 +23,7 @@ export class VerifiedReader implements BlockReader {
   }
 }
 
-/** Whether these are the block's bytes and no more than we accept. */
+/** Whether these are the block's bytes, within the size that we accept. */
 export function isIntact(cid: Cid, bytes: Uint8Array): boolean {
   return bytes.length <= MAX_BLOCK_ACCEPTED && matchesCid(cid, bytes);
 }

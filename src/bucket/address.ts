@@ -1,4 +1,4 @@
-/** Takes a bucket's address apart, and spells it in one way, so that one bucket has one state. */
+/** Parses a bucket's address and normalizes its spelling, so that one bucket has one state. */
 import { basename, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { SynclineError } from "../base/errors.ts";
@@ -9,19 +9,19 @@ import { parseCid } from "../format/blocks/cid.ts";
 export type BucketAddress = FolderAddress | MasterAddress;
 
 interface AnyAddress {
-  /** The address without the pin, as people should see it. */
+  /** The address without the pin, for display. */
   readonly url: string;
-  /** From `#<genesis CID>`: the genesis that the bucket has to have. */
+  /** From `#<genesis CID>`: the genesis that the bucket must have. */
   readonly pinnedGenesis: Cid | undefined;
-  /** What a copy of the whole bucket is called. */
+  /** The name for a copy of the whole bucket. */
   readonly name: string;
 }
 
 export interface FolderAddress extends AnyAddress {
   readonly scheme: "file";
-  /** Its objects are open to every writer, in the packed layout: writers collect and audit them. */
+  /** All writers have access to its objects, in the packed layout: writers collect and audit them. */
   readonly isPacked: true;
-  /** Whether a network lies in between, so that what does not answer is waited for. */
+  /** Whether it is reached over a network, so that callers wait when it does not answer. */
   readonly isRemote: false;
   readonly path: string;
 }
@@ -31,19 +31,19 @@ export interface MasterAddress extends AnyAddress {
   /** The master keeps, collects and audits its storage itself. */
   readonly isPacked: false;
   readonly isRemote: true;
-  /** One or several masters of the bucket, in the order in which they are tried. */
+  /** One or several masters of the bucket, in the order to try them. */
   readonly origins: readonly string[];
   /** Undefined: the caller's own bucket. */
   readonly owner: Wallet | undefined;
   readonly bucket: string;
 }
 
-/** The address in its one spelling, with the pin. */
+/** The address in its normalized spelling, with the pin. */
 export function pinnedUrl({ url, pinnedGenesis }: BucketAddress): string {
   return pinnedGenesis === undefined ? url : `${url}#${pinnedGenesis}`;
 }
 
-/** Throws `bad_address`, and `not_supported` for storage that is not there yet. */
+/** Throws `bad_address`, and `not_supported` for storage that is not supported yet. */
 export function parseAddress(text: string): BucketAddress {
   const { address, path } = splitAddress(text);
   if (path.length === 0) return address;
@@ -51,8 +51,8 @@ export function parseAddress(text: string): BucketAddress {
 }
 
 /**
- * A bucket at a master and the path segments behind it, as they are spelt; of a folder nobody can tell where the bucket ends, so all
- * of it is the bucket. Throws as `parseAddress`.
+ * A bucket at a master and the path segments after it, unchanged. A folder's address does not tell where the bucket ends,
+ * so all of it is the bucket. Throws as `parseAddress`.
  */
 export function splitAddress(text: string): { readonly address: BucketAddress; readonly path: readonly string[] } {
   const [, scheme = ""] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? [];
@@ -73,12 +73,12 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
   }
 }
 
-/** What masters and clients agree on as the name of a bucket (docs/reference/protocol.md). */
+/** Masters and clients agree on what names a bucket may have (docs/reference/protocol.md). */
 export function isBucketName(text: string): boolean {
   return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
 }
 
-/** Masters of one list. */
+/** The most masters in one list. */
 const MAX_ORIGINS = 16;
 
 function parseFolderAddress(text: string): FolderAddress {
@@ -106,7 +106,7 @@ function parseFolderAddress(text: string): FolderAddress {
   }
 }
 
-/** Hosts are split at commas before anything is parsed: no URL has several. */
+/** Splits hosts at commas before anything is parsed: a URL cannot have several. */
 function splitMasterAddress(text: string): { address: MasterAddress; path: string[] } {
   const [, scheme = "", hosts = "", rest = ""] = /^(https?:\/\/)([^/?#]*)(.*)$/is.exec(text) ?? [];
   const origins = [...new Set(hosts.split(",").map((host) => originOf(text, scheme, host)))];

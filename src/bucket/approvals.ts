@@ -1,8 +1,10 @@
 /**
- * Deletions that a person approved on the machine that made them (docs/reference/formats.md, Commit): a synced folder elsewhere need not ask again.
+ * Deletions that a person approved on the machine that made them (docs/reference/formats.md, Commit): a synced folder
+ * elsewhere need not ask again.
  *
- * Each commit names the newest approved one up to it, so they are found without a walk through all of history. What was thinned out approves
- * nothing. An approval is of one deletion: what came back since, as by `restore`, and was deleted again is not approved by it.
+ * Each commit names the newest approved one up to it, so they are found without walking all of history. Thinned-out commits
+ * approve nothing. An approval covers one deletion: deleting an object again that came back, as by `restore`, needs
+ * another.
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
@@ -22,8 +24,8 @@ export interface DeletedName extends Place {
 }
 
 /**
- * Which of these objects an approved commit deleted for good: one of those up to `head` that come after the seq `after`. No root that is
- * retained since has them.
+ * Which of these objects an approved commit deleted for good. Looks at approved commits up to `head` with a seq above
+ * `after`. Leaves out objects that a root retained since then has.
  */
 export async function approvedDeletions(
   bucket: Bucket,
@@ -53,7 +55,7 @@ export async function approvedDeletions(
   return approved;
 }
 
-/** Which objects came to be there after a commit, seen from the newest root back: each pair of neighbours is compared once. */
+/** Which objects appeared after a commit, seen from the newest root back: compares each pair of neighbors once. */
 class SeenSince {
   readonly #nodes: NodeStore;
   readonly #wanted: ReadonlySet<FileId>;
@@ -68,7 +70,7 @@ class SeenSince {
     this.#later = head;
   }
 
-  /** Throws `block_not_found` where the roots between are not there. */
+  /** Throws `block_not_found` where the roots between are gone. */
   async upTo({ body }: VerifiedCommit): Promise<ReadonlySet<FileId>> {
     while (this.#later.body.seq > body.seq) {
       const { value: earlier, done } = await this.#back.next();
@@ -89,7 +91,7 @@ class SeenSince {
   }
 }
 
-/** The commit that `at` names, if the bucket retains it and it says so itself. */
+/** The commit that `at` names, if the bucket retains it and its body says that it is approved. */
 async function approvedBy(
   bucket: Bucket,
   nodes: NodeStore,

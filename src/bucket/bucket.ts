@@ -1,7 +1,7 @@
 /**
  * A bucket: its genesis, the rules that follow from it, and its commits, all verified when read.
  *
- * Nothing that storage says is believed: blocks are checked against their addresses, the genesis against its owner, a commit against
+ * Storage is never trusted: blocks are checked against their addresses, the genesis against its owner, and a commit against
  * the certificate of its device.
  */
 import type { Clock } from "../base/clock.ts";
@@ -59,17 +59,17 @@ export interface CreateOptions {
 }
 
 export interface OpenOptions {
-  /** Which bucket is meant (`#<genesis CID>` of the address). */
+  /** The bucket that is meant (`#<genesis CID>` of the address). */
   readonly pinnedGenesis?: Cid | undefined;
   /** Reads the bucket's blocks, verified; usually a cache in front of `remote.blocks`. */
   readonly blocks: BlockReader;
   /** Absent: checks them each time. */
   readonly checks?: BucketChecks;
-  /** What was seen at the address before. Absent: nothing is known of it, nor remembered. */
+  /** The newest root seen at the address. Absent: none is known, and none is remembered. */
   readonly witness?: RootWitness | undefined;
 }
 
-/** How what is signed is decoded and checked, which takes long. They throw as format/ does. */
+/** Decodes and checks signed blocks, which is slow. The functions throw as format/ does. */
 export interface BucketChecks {
   readonly genesis: (bytes: Uint8Array) => Genesis;
   readonly certificate: (bytes: Uint8Array) => Certificate;
@@ -87,7 +87,7 @@ export class Bucket {
   readonly #certificates = new Map<Cid, Certificate>();
   readonly #checks: BucketChecks;
   readonly #witness: RootWitness | undefined;
-  /** The one that was read last: it hardly ever changes. */
+  /** The policy that was read last: it hardly ever changes. */
   #policy: { readonly cid: Cid; readonly policy: Policy } | undefined;
 
   private constructor(remote: BucketRemote, genesis: Genesis, { blocks, checks = CHECKS, witness }: OpenOptions) {
@@ -101,7 +101,7 @@ export class Bucket {
   }
 
   /**
-   * Makes the bucket: genesis, an empty root directory, the default policy, signed by the device that `owner` certifies for it.
+   * Makes the bucket: genesis, empty root directory and default policy, signed by the device that `owner` certifies for it.
    * Throws `bucket_exists` and changes nothing when there is one.
    */
   static async create(
@@ -111,7 +111,7 @@ export class Bucket {
     const { owner, device, notAfter, clock, random } = options;
     const genesis = await signGenesis(createGenesisBody(owner.wallet, random), owner);
     const certificate = await signCertificate(device, genesis.cid, notAfter, owner);
-    // The genesis is a block too: whoever follows a commit's links finds all of them.
+    // The genesis is a block, too: following a commit's links finds all of them.
     const blocks = new Map([genesis, certificate].map(({ cid, bytes }) => [cid, bytes] as const));
     const sink = { put: ({ cid, bytes }: Block) => void blocks.set(cid, bytes) };
     const treeConfig = treeConfigOf(genesis);
@@ -159,8 +159,8 @@ export class Bucket {
   }
 
   /**
-   * The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, `root_rolled_back` and
-   * `foreign_bucket` for what does not follow what was seen at the address before, and as `commit`.
+   * The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, and as `commit`. Throws
+   * `root_rolled_back` or `foreign_bucket` if it does not descend from the root seen at the address before.
    */
   async current(): Promise<CurrentRoot | undefined> {
     const known = this.#witness?.known();
@@ -172,7 +172,7 @@ export class Bucket {
     return current;
   }
 
-  /** Remembers that this commit was the bucket's root, for whoever opens the bucket next. */
+  /** Remembers that this commit was the bucket's root, for the next time that the bucket is opened. */
   noteRoot({ cid, body }: VerifiedCommit): void {
     this.#witness?.note({ genesis: this.genesis.cid, root: cid, seq: body.seq });
   }
@@ -218,7 +218,7 @@ export class Bucket {
     return { cid, body, certificate, heads };
   }
 
-  /** Keeps a verified commit in memory: also one that was made here. */
+  /** Keeps a verified commit in memory, including one made here. */
   remember(commit: VerifiedCommit): void {
     if (this.#commits.size >= COMMITS_REMEMBERED) this.#commits.clear();
     this.#commits.set(commit.cid, commit);
@@ -259,7 +259,7 @@ export function contentConfigOf(genesis: Genesis): ContentConfig {
 }
 
 const COMMITS_REMEMBERED = 1_000;
-/** Two paths through a list of retained commits. */
+/** Room for two paths through a list of retained commits. */
 const DESCENT_CACHE_BYTES = 1024 * 1024;
 
 const CHECKS: BucketChecks = {
@@ -281,7 +281,7 @@ function putBlock(sink: { put(block: Block): void }, bytes: Uint8Array): Cid {
   return cid;
 }
 
-/** The tree that holds nothing but a root directory. */
+/** A tree with nothing but a root directory. */
 export async function rootDirectoryTree(
   nodes: NodeStore,
   sink: BlockSink,

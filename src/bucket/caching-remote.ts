@@ -1,6 +1,6 @@
 /**
- * Keeps a local copy of what is uploaded: so that what this machine wrote is readable while the bucket is out of reach, and
- * can heal the bucket. Best effort, as every cache.
+ * Keeps a local copy of uploaded blocks, so that what this machine wrote is readable while the bucket is unreachable, and
+ * can repair the bucket. Best effort, as every cache.
  */
 import type { Block } from "../blocks/block-store.ts";
 import type { BlockCache } from "../blocks/cached-reader.ts";
@@ -9,11 +9,11 @@ import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
 type Kept = Pick<BlockCache, "keep" | "keepInTurn">;
 
 export interface KeptUploads {
-  /** Whether files' contents are kept as they are sent, and not only what comes with a commit. */
+  /** Whether to keep files' contents as they are sent, or only the blocks that come with a commit. */
   readonly content: boolean;
 }
 
-/** `inner`, whose uploads also go to `cache`. Reading is not changed: that is CachedReader's. */
+/** `inner`, with uploads also going to `cache`. Reads are unchanged: CachedReader handles those. */
 export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUploads = { content: true }): BucketRemote {
   return {
     address: inner.address,
@@ -35,7 +35,7 @@ function cachingSession(inner: UploadSession, cache: Kept, { content }: KeptUplo
     blocks: inner.blocks,
     putContent(block) {
       if (!content) return inner.putContent(block);
-      // A large file is kept whole, since who wrote it often reads it next: no faster than the disk takes it.
+      // A large file is kept whole, since its writer often reads it next. Keeping waits for the disk.
       const kept = cache.keepInTurn === undefined ? cache.keep([block]) : cache.keepInTurn([block]);
       const put = inner.putContent(block);
       return kept instanceof Promise ? both(put, kept) : put;
@@ -50,7 +50,7 @@ async function both(...works: readonly Promise<void>[]): Promise<void> {
   await Promise.all(works);
 }
 
-/** The blocks; `commit` is kept with them. */
+/** The blocks, keeping them and `commit`. */
 async function* keeping(commit: Block, blocks: Upload["blocks"], cache: Kept): AsyncGenerator<Block> {
   let batch = [commit];
   for await (const block of blocks) {

@@ -1,4 +1,4 @@
-/** How much a commit changed, in names: for people who read the history. */
+/** How many names a commit changed: for people who read the history. */
 import type { Cid } from "../base/ids.ts";
 import { decodeSelf } from "../format/files/rows.ts";
 import { parseKey } from "../format/files/keys.ts";
@@ -9,16 +9,16 @@ export interface ChangeCounts {
   /** Names that are there now; a moved object is one added and one removed. */
   readonly added: number;
   readonly removed: number;
-  /** Names whose object changed or became another one, and hard-linked files that changed. */
+  /** Names whose object changed or was replaced, and hard-linked files that changed. */
   readonly changed: number;
-  /** Whether these are all: counting stops at a limit. */
+  /** Whether everything was counted: counting stops at a limit. */
   readonly complete: boolean;
 }
 
-/** Rows that are counted: what a directory of so many entries takes to read is still a moment. */
+/** The most rows to count: reading this many still takes only a moment. */
 export const MAX_COUNTED_CHANGES = 100_000;
 
-/** What leads from tree `from` to tree `to`. Rejects as reading does. */
+/** The changes from tree `from` to tree `to`. Rejects as reading does. */
 export async function countChanges(
   nodes: NodeStore,
   from: Cid,

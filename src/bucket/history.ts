@@ -1,7 +1,7 @@
 /**
- * The linear history of commits: ancestors, descent, and finding one by address or time.
+ * The linear history of commits: ancestors, descent, and finding a commit by address or time.
  *
- * Links to parents are weak: old commits may have been thinned out. What is needed of history, `kept` retains.
+ * Links to parents are weak: old commits may have been thinned out. `kept` retains what is needed of history.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
@@ -14,23 +14,23 @@ import { get, lastBefore, range } from "../tree/read.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 
-/** Reads commits; a Bucket does. With its blocks at hand, the history goes on behind commits that were thinned out. */
+/** Reads commits, as a Bucket does. With its blocks at hand, the history continues past commits that were thinned out. */
 export interface Commits {
   commit(cid: Cid): Promise<VerifiedCommit>;
   readonly blocks?: BlockReader;
 }
 
-/** What of a commit says where in history it stands. */
+/** The parts of a commit that tell its position in history. */
 export type PlacedCommit = Pick<VerifiedCommit, "cid" | "body">;
 
-/** As Commits, for those who need places only. */
+/** As Commits, for callers that only need positions. */
 export interface PlacedCommits {
   commit(cid: Cid): Promise<PlacedCommit>;
 }
 
 /**
- * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains; where its list is not there any more, parents
- * up to the first that is not. What is not retained is left out, although it may still be readable.
+ * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains. Where that list is gone: parents up
+ * to the first missing one. Commits that are not retained are left out, even if still readable.
  */
 export async function* log(commits: Commits, from: VerifiedCommit, first = from): AsyncGenerator<VerifiedCommit> {
   const nodes = commits.blocks && new NodeStore(commits.blocks, { capacityBytes: KEPT_CACHE_BYTES });
@@ -55,8 +55,8 @@ async function retainedBefore(
 }
 
 /**
- * The address of the ancestor of `from` at `seq` (from itself at its own). Reads O(log n) commits. Throws `block_not_found`
- * when one on the way is not there any more, `format_invalid` when seqs do not fit.
+ * The address of the ancestor of `from` at `seq` (`from` itself at its own seq). Reads O(log n) commits. Throws
+ * `block_not_found` when one on the way is gone, `format_invalid` when seqs are inconsistent.
  */
 export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq: Lamport): Promise<Cid> {
   if (seq < 1 || seq > from.body.seq) throw misplaced(from, seq);
@@ -74,10 +74,9 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
 }
 
 /**
- * Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. With `nodes`, that `head`
- * retains it is enough if its list ends with its parent, one below it: the list is read for the next commit anyhow, while
- * the way there leads over commits whose signatures are to be checked. A commit whose number, parent and list do not fit one another
- * goes the way.
+ * Whether `head` is `base` or descends from it; "unknown" when commits between them are gone. With `nodes`, it is enough
+ * that `head` retains `base`, if its list ends with its parent, one seq below: the list is read for the next commit anyhow,
+ * and this saves checking signatures along the way. If seq, parent and list are inconsistent, walks the ancestors.
  */
 export async function descends(
   commits: Commits,
@@ -95,7 +94,7 @@ export async function descends(
   }
 }
 
-/** False also where the list is not there any more. */
+/** Also false where the list is gone. */
 async function isListed(
   nodes: NodeStore,
   { body }: PlacedCommit,
@@ -111,7 +110,7 @@ async function isListed(
   }
 }
 
-/** Where `skip` of a commit on top of `parent` points to. Throws as `ancestorAt`. */
+/** The `skip` of a commit on top of `parent`. Throws as `ancestorAt`. */
 export async function skipOf(commits: PlacedCommits, parent: PlacedCommit): Promise<Cid | undefined> {
   const target = skipSeq((parent.body.seq + 1) as Lamport);
   return target === 0 ? undefined : ancestorAt(commits, parent, target);
@@ -127,7 +126,7 @@ export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): Asyn
   }
 }
 
-/** Whether the bucket holds this commit and all that it reaches as long as `head` is its root: it is the root, or is kept. */
+/** Whether the bucket holds this commit and all that it reaches while `head` is its root: it is the root, or kept. */
 export async function isRetained(
   nodes: NodeStore,
   head: PlacedCommit,
@@ -146,7 +145,7 @@ export function keptKey(seq: Lamport): Uint8Array {
 }
 
 /**
- * The commit that `--at` means: `head` or an ancestor of it by address, or the newest one up to a moment (base/moment.ts). Throws
+ * The commit that `--at` means: `head` or an ancestor by address, or the newest one up to a moment (base/moment.ts). Throws
  * `no_such_root`, and `usage` for text that is neither.
  */
 export async function findCommit(

@@ -1,24 +1,24 @@
-/** The names of the machines that write to a bucket, as their commits give them. Names are claims: a device chooses its own. */
+/** Names of the machines that write to a bucket, from their commits. Names are claims: a device chooses its own. */
 import type { WriterId } from "../base/ids.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import { log, type Commits } from "./history.ts";
 
-/** Looks names up in history, newest commits first, and remembers those that it came by. */
+/** Looks names up in history, newest commits first, and remembers all names that it passes. */
 export class MachineNames {
   readonly #known = new Map<WriterId, string | undefined>();
   readonly #history: AsyncGenerator<VerifiedCommit>;
   #left: number;
   #reading: Promise<unknown> = Promise.resolve();
 
-  /** Looks at `most` commits at the most. */
+  /** Reads at most `most` commits. */
   constructor(commits: Commits, head: VerifiedCommit, most = MOST_COMMITS) {
     this.#left = most;
     this.#history = log(commits, head);
   }
 
-  /** The name in the writer's newest commit; undefined where that gives none, or no commit of the writer is among the newest. */
+  /** The name in the writer's newest commit; undefined if that has none, or is not among the commits read. */
   async of(writer: WriterId): Promise<string | undefined> {
-    // One reader of the history at a time.
+    // Only one lookup reads the history at a time.
     const found = this.#reading.then(() => this.#find(writer));
     this.#reading = found.catch(() => {});
     return found;
@@ -35,12 +35,12 @@ export class MachineNames {
   }
 }
 
-/** A commit's signature is checked as it is read: this many take about a second. */
+/** Reading a commit checks its signature: this many take about a second. */
 const MOST_COMMITS = 1_000;
-/** Who was in the way of a merge published just now. */
+/** Enough to find the other writers of a merge published just now. */
 const RECENT_COMMITS = 50;
 
-/** Names for the writers of a merge that was just published; "" for one that gives none. Never fails: a name is not worth an error. */
+/** Names of the writers in a merge published just now; "" for a writer without one. Never fails: names are optional. */
 export async function recentNames(
   commits: Commits,
   head: VerifiedCommit,

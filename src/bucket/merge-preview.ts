@@ -1,4 +1,4 @@
-/** What a merge would do, and why: two commits on a base of one bucket, merged in memory. Nothing is written. */
+/** What a merge would do, and why: merges two commits on a base of one bucket in memory, and writes nothing. */
 import type { Cid, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
@@ -37,13 +37,13 @@ export interface PreviewedPath {
 export interface MergePreview {
   readonly tree: Cid;
   readonly winner: "x" | "y";
-  /** Each name that a side or the merge changed, as far as there are no more than the limit. */
+  /** Every name that a side or the merge changed, up to the limit. */
   readonly paths: readonly PreviewedPath[];
   readonly complete: boolean;
   readonly conflicts: readonly Conflict[];
 }
 
-/** Names that are listed at most. */
+/** The most names to list. */
 const MAX_PATHS = 10_000;
 
 /** Throws `block_not_found` when blocks of one of the three are gone, and as reading does. */
@@ -98,7 +98,7 @@ async function contextOf(bucket: Bucket, base: VerifiedCommit): Promise<MergeCon
   };
 }
 
-/** What the merge makes stays in memory; all else is the bucket's. */
+/** Reads the merge's new blocks from memory and all others from the bucket. */
 function layered(made: MemoryBlockStore, stored: BlockReader): BlockReader {
   const getMany = async (cids: readonly Cid[]) => {
     const missing = cids.filter((cid) => !made.blocks.has(cid));
@@ -129,7 +129,7 @@ async function changedPlaces(nodes: NodeStore, trees: Trees): Promise<{ places: 
   return { places: [...places.values()], complete: true };
 }
 
-/** A dentry's own; of a hard-linked file's record all its names. A directory's record changes with its entries: it tells nothing. */
+/** A dentry's place; all names of a hard-linked file's record. None for a directory's: it changes with its entries. */
 async function placesOf(
   nodes: NodeStore,
   trees: readonly Cid[],
@@ -163,7 +163,7 @@ function isSame(a: TreeObject, b: TreeObject): boolean {
   return sameVersion(a.record, b.record) && a.record.mtimeNs === b.record.mtimeNs;
 }
 
-/** Of a name that is in no conflict. */
+/** The rule for a name without a conflict. */
 function ruleOf(
   ours: TreeObject | undefined,
   theirs: TreeObject | undefined,

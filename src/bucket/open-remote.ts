@@ -1,4 +1,4 @@
-/** From a bucket's address to the bucket: the one place that knows which storage an address means. */
+/** Opens the bucket at an address: the only place that knows which storage an address means. */
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
@@ -15,15 +15,15 @@ import type { BucketRemote } from "./remote.ts";
 export interface RemoteOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** Who uploads; absent for reading. */
+  /** The uploading writer; absent for reading. */
   readonly writer?: WriterId | undefined;
-  /** How to get into a master; a bucket in a folder needs none. */
+  /** Access to a master; a bucket in a folder needs none. */
   readonly access?: MasterAccess | undefined;
   /** Copies of blocks on this machine, for a master that lost some. */
   readonly local?: LocalBlocks | undefined;
 }
 
-/** Opens the bucket without touching it yet. Throws as `parseAddress`, and `bad_address` for a master that must not be asked. */
+/** Opens the bucket without accessing it yet. Throws as `parseAddress`, and `bad_address` for a forbidden master. */
 export async function openRemote(address: string, options: RemoteOptions): Promise<BucketRemote> {
   const parsed = parseAddress(address);
   return parsed.isPacked ? openFolder(parsed, options) : openAtMaster(parsed, options);
@@ -43,7 +43,7 @@ function openFolder({ path, url }: FolderAddress, options: RemoteOptions): Packe
   return new PackedRemote(new FileObjectStore({ path, address: url, disk, ...options }), options);
 }
 
-/** As openRemote, for a bucket at a master. What speaks HTTP is loaded here: a bucket in a folder has no use for it. */
+/** As openRemote, for a bucket at a master. Loads the HTTP code here: a bucket in a folder needs none of it. */
 export async function openAtMaster(
   { url, origins, owner, bucket }: MasterAddress,
   options: RemoteOptions,

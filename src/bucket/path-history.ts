@@ -1,4 +1,4 @@
-/** The history of one path: the commits after which it was another object, or the same with other contents or attributes. */
+/** The history of one path: the commits that changed its object, contents or attributes. */
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
@@ -10,17 +10,17 @@ import { log, type Commits } from "./history.ts";
 export interface PathChange {
   readonly commit: VerifiedCommit;
   readonly kind: "created" | "changed" | "moved" | "removed" | "replaced";
-  /** The path after the commit; of something removed, before it. */
+  /** The path after the commit; for a removed object, before it. */
   readonly path: readonly FileName[];
-  /** Of something moved: where it was before. */
+  /** For a moved object: where it was before. */
   readonly from: readonly FileName[] | undefined;
-  /** What is there after the commit; undefined when it was removed. */
+  /** The record after the commit; undefined when it was removed. */
   readonly record: FileRecord | undefined;
 }
 
 /**
- * The changes of what is at `path` in `head`, newest first, as far as history is kept: of several commits that were thinned out, the
- * change is told with the next one that was kept. A file or directory that was moved is followed to where it was before.
+ * The changes of the object at `path` in `head`, newest first, as far as history is kept. A change in a commit that was
+ * thinned out is reported with the next kept one. A moved file or directory is followed to its earlier path.
  */
 export async function* pathHistory(
   commits: Commits,
@@ -76,7 +76,7 @@ function recordText(record: FileRecord): string {
   });
 }
 
-/** Where this object was in the tree before, when it came to its path by a move. Undefined also where too much changed to look. */
+/** The object's path in the older tree if it was moved here. Also undefined where too much changed to search. */
 async function movedFrom(
   nodes: NodeStore,
   before: Cid,

@@ -1,6 +1,6 @@
 /**
- * Publishes a sealed epoch: read the root, merge if it moved, upload, swap, and again if someone else was faster. What came of it is a value; nothing is lost in any branch, since the epoch stays with the caller until "published".
- * An epoch whose tree the root shows already needs no commit: it is published when everything in it is.
+ * Publishes a sealed epoch: reads the root, merges if it moved, uploads, swaps, retries if others were faster. Returns an
+ * outcome; the caller keeps the epoch until "published". An epoch whose tree the root already has needs no commit.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
@@ -36,25 +36,25 @@ export interface PublishContext {
 }
 
 export interface PublishOptions {
-  /** The root that the overlay adopted last, if that is newer than the reference: what must not be rolled back either. */
+  /** The root that the overlay adopted last, if newer than the reference: it must not be rolled back either. */
   readonly adopted?: Cid;
-  /** Other writers won over this writer's last epoch: this one joins their queue from the start. */
+  /** Other writers won over this writer's last epoch: this one joins their line from the start. */
   readonly contended?: boolean;
-  /** The first abandoned epoch that a delayed request may still publish: if the root has it, the outcome is "device_reused". */
+  /** The first abandoned epoch that a late request may still publish. If the root has it: "device_reused". */
   readonly late?: number | undefined;
   /** A person approved the deletions in it. */
   readonly approved?: boolean;
   /** For people: what made this commit. */
   readonly note?: string;
-  /** Commits whose contents the epoch takes over without having read them: the root must retain them. */
+  /** Commits whose contents the epoch reuses without reading them: the root must retain them. */
   readonly sources?: readonly VerifiedCommit[];
-  /** Makes the new commit's policy from that of the root which it follows, whoever changed that one. */
+  /** Makes the new commit's policy from its parent's, whichever writer set that. */
   readonly policy?: PolicyChange;
 }
 
 /**
- * Publishes the epoch. Throws only what is neither an outcome nor a matter of waiting: damage (`block_corrupt`, `block_not_found`,
- * `format_invalid`), and `feature_unknown`.
+ * Publishes the epoch. Throws only errors that are neither an outcome nor passed by waiting: damage (`block_corrupt`,
+ * `block_not_found`, `format_invalid`), and `feature_unknown`.
  */
 export async function publishEpoch(
   context: PublishContext,
@@ -80,7 +80,7 @@ class Publication implements AsyncDisposable {
   readonly #data: DataReader;
   readonly #options: PublishOptions;
   readonly #counter = new FigureCounter();
-  /** Commits whose swap was sent without a clear answer: any of them may be in the history by now. */
+  /** Commits whose swap got no clear answer: any of them may be in the history by now. */
   readonly #unsure: Prepared[] = [];
   readonly #pacing: Backoff;
   #session: UploadSession | undefined;
@@ -127,7 +127,7 @@ class Publication implements AsyncDisposable {
     return { kind: "queued", figures: this.#figures() };
   }
 
-  /** Whether anything forbids to publish on this root, or the epoch is in it already. */
+  /** The outcome if this root forbids publishing or already has the epoch. */
   async #check(current: CurrentRoot): Promise<PublishOutcome | undefined> {
     const { commit } = current;
     const { epoch } = this.#changes;
@@ -167,7 +167,7 @@ class Publication implements AsyncDisposable {
     return false;
   }
 
-  /** Its list of retained commits and its tree will both be read: their roots are asked for at once. Who misses one says so. */
+  /** Reads the roots of its list of retained commits and of its tree at once. Later reads report a missing one. */
   async #nodesOf({ body }: VerifiedCommit): Promise<NodeStore> {
     const { nodes } = this.#begin().workspace;
     await nodes.load([body.kept, body.tree]).catch((error: unknown) => {
@@ -176,7 +176,7 @@ class Publication implements AsyncDisposable {
     return nodes;
   }
 
-  /** Undefined when the commit is no longer there. */
+  /** Undefined when the commit is gone. */
   async #seqOf(bucket: Bucket, cid: Cid): Promise<Lamport | undefined> {
     try {
       return (await bucket.commit(cid)).body.seq;
@@ -186,7 +186,7 @@ class Publication implements AsyncDisposable {
     }
   }
 
-  /** The swap without an answer that did take place, as the root's history shows. */
+  /** An unanswered swap that did take place, by the root's history. */
   async #wonUnseen({ commit }: CurrentRoot): Promise<Prepared | undefined> {
     for (const prepared of this.#unsure) {
       const { seq } = prepared.commit.body;
@@ -196,14 +196,14 @@ class Publication implements AsyncDisposable {
     return undefined;
   }
 
-  /** The epoch as an earlier run of this agent published it, if what the history holds is just that. */
+  /** The epoch as an earlier run of this agent published it, if the history holds exactly that. */
   #ownEpoch(current: CurrentRoot): Promise<EpochTree | undefined> {
     const { bucket, writer } = this.#context;
     const workspace = (this.#workspace ??= this.#newWorkspace(undefined));
     return ownEpoch(bucket, current.commit, writer.device.writer, this.#changes.epoch, workspace);
   }
 
-  /** Undefined: a dedup hit, or what the collector took when the root moved on, is gone, so begin anew. An outcome when there is nothing left to publish. */
+  /** Undefined: blocks that it needs were collected, so begin anew. An outcome: nothing is left to publish. */
   async #prepare(current: CurrentRoot): Promise<Prepared | PublishOutcome | undefined> {
     const { bucket, writer, clock } = this.#context;
     const { session, workspace } = this.#begin();
@@ -234,7 +234,7 @@ class Publication implements AsyncDisposable {
     }
   }
 
-  /** Sends the swap, the same again while its outcome is unknown and the root stands. Undefined: someone else was faster. */
+  /** Sends the swap, again while its outcome is unknown and the root stands. Undefined: another writer was faster. */
   async #swap(prepared: Prepared): Promise<PublishOutcome | undefined> {
     const swapMs = this.#context.clock.monotonicMs();
     for (let sent = 0; sent < PUBLISH_ATTEMPTS; sent++) {
@@ -243,7 +243,7 @@ class Publication implements AsyncDisposable {
       const outcome = await this.#sendSwap(prepared);
       if (outcome === undefined) return undefined;
       if (outcome.kind === "committed") {
-        // The next one may go on while we look at what came of it.
+        // The next writer may continue while we check the outcome.
         this.#pacing[Symbol.dispose]();
         this.#context.bucket.remember(prepared.commit);
         return this.#published({ root: outcome.root, commit: prepared.commit }, prepared.epochTree, swapMs);
@@ -276,12 +276,12 @@ class Publication implements AsyncDisposable {
     return { kind: "published", epoch, root, conflicts, contended, swapMs, figures: this.#figures() };
   }
 
-  /** The root to begin with: behind those who wait already, where others publish all the time. */
+  /** The root to begin with. Where others publish all the time, waits in line first. */
   async #firstRoot(): Promise<CurrentRoot> {
-    // Whatever root there is now, others replace it before our turn, which checks the one that it finds.
+    // Others replace the present root before our turn anyway; the turn checks the root that it finds.
     const current = this.#options.contended === true ? undefined : await this.#readRoot();
     if (current !== undefined && (!this.#isBusy(current) || (await this.#check(current)) !== undefined)) return current;
-    // Others wait for us during our turn: what needs none is done before.
+    // Others wait during our turn: do before it what needs no turn.
     await this.#buildAhead();
     return (await this.#pacing.takeTurn()) || current === undefined ? this.#readRoot() : current;
   }
@@ -290,7 +290,7 @@ class Publication implements AsyncDisposable {
     return commit.body.seq + 1 - this.#changes.lamport >= BUSY_COMMITS;
   }
 
-  /** Cuts contents and sends them. What fails here does so again in the attempt, which tells it. */
+  /** Cuts contents and sends them. An error here occurs again in the attempt, which reports it. */
   async #buildAhead(): Promise<void> {
     const { workspace } = this.#begin();
     await workspace.build().catch(() => this.#forget());
@@ -330,7 +330,7 @@ class Publication implements AsyncDisposable {
   }
 }
 
-/** Codes that pass by themselves, or once someone acts; the epoch waits. */
+/** Codes of conditions that pass by themselves or when a person acts; the epoch waits. */
 const WAITING: ReadonlySet<string> = new Set([
   "arbiter_unreachable",
   "bad_token",

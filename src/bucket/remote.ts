@@ -1,5 +1,5 @@
 /**
- * A bucket as its storage offers it: blocks and one root that is swapped. `file://` and `s3://` are one implementation
+ * The interface to a bucket's storage: blocks, and one root that is swapped. `file://` and `s3://` are one implementation
  * (PackedRemote over an ObjectStore); a master over HTTP is another.
  */
 import type { Cid } from "../base/ids.ts";
@@ -16,15 +16,15 @@ export interface BucketRemote extends AsyncDisposable {
   readGenesis(): Promise<Uint8Array>;
 
   /**
-   * Makes the bucket: its first commit becomes the root, whose blocks hold the genesis too; then the genesis is stored where
-   * `readGenesis` looks first. False, and nothing changed, if it exists.
+   * Makes the bucket: its first commit, whose blocks include the genesis, becomes the root. Then stores the genesis where
+   * `readGenesis` looks first. False, and nothing changed, if the bucket exists.
    */
   create(genesis: Block, first: Upload): Promise<boolean>;
 
   /** The current root, or undefined when the bucket does not exist. Throws `arbiter_unreachable`. */
   readRoot(): Promise<Root | undefined>;
 
-  /** All blocks reachable from any kept root. After a 404 it reloads the root once by itself. */
+  /** All blocks reachable from any kept root. After a missing block, it reloads the root once by itself. */
   readonly blocks: BlockReader;
 
   /**
@@ -33,18 +33,18 @@ export interface BucketRemote extends AsyncDisposable {
    */
   beginUpload(): UploadSession;
 
-  /** Forgets what was read of where blocks lie, which may have been damaged on the way. */
+  /** Forgets where blocks lie: what was read of that may have been damaged on the way. */
   forgetPlacement?(): void;
 
   /**
-   * Says on which root this writer's unpublished changes stand, so that collections retain it; undefined: on none any more. Absent where
-   * nobody keeps such a note. Throws as the store does.
+   * States the base root of this writer's unpublished changes, so that collections retain it; undefined: there are none.
+   * Absent where the storage keeps no such note. Throws as the store does.
    */
   holdBase?(base: RootPointer | undefined): Promise<void>;
 
   /**
-   * Waits in line with other writers who find that they get in each other's way; to be disposed when the swap is through. Advisory: a
-   * swap needs no turn, and it never rejects. Undefined where there is no line, and for who waited in it in vain.
+   * Waits in line with other writers under contention; dispose the turn when the swap is through. Advisory: a swap needs no
+   * turn, and this never rejects. Undefined where there is no line, and after waiting in vain.
    */
   takeTurn?(): Promise<BucketTurn | undefined> | undefined;
 
@@ -53,11 +53,11 @@ export interface BucketRemote extends AsyncDisposable {
 }
 
 export interface BucketTurn extends Turn {
-  /** The root when the turn began, where that came with it. */
+  /** The root when the turn began, if it came with the turn. */
   readonly root?: Root | undefined;
 }
 
-/** A commit together with the blocks that it reaches and the store may lack. */
+/** A commit with the blocks that it reaches and the store may lack. */
 export interface Upload {
   readonly commit: Block;
   /** In tree order. Nodes (dag-cbor) and content (raw). */
@@ -66,28 +66,28 @@ export interface Upload {
 
 export interface UploadSession extends AsyncDisposable {
   /**
-   * Takes content blocks as they are made; packs leave as they fill (a lease protects them). Dropped if the session or the
-   * bucket holds the block already.
+   * Takes content blocks as they are made; packs are sent as they fill (a lease protects them). Drops blocks that the
+   * session or the bucket already holds.
    */
   putContent(block: Block): Promise<void>;
 
-  /** Reads back what this session took but no root reaches yet, else from the bucket. */
+  /** Reads what this session took but no root reaches yet, else the bucket. */
   readonly blocks: BlockReader;
 
   /**
-   * Makes `upload.commit` and everything that it needs durable in the store, on top of `expected`, so that only the swap
-   * is left. Throws `store_unreachable`, `disk_full`, `root_moved` (a dedup hit is gone: prepare again from the current root).
+   * Makes `upload.commit` and everything that it needs durable in the store, on top of `expected`: only the swap is left.
+   * Throws `store_unreachable`, `disk_full`, `root_moved` (a dedup hit is gone: prepare again from the current root).
    */
   prepare(expected: Root, upload: Upload): Promise<PreparedSwap>;
 }
 
 export interface PreparedSwap {
   readonly commit: Cid;
-  /** What it cost: for status, benches and the tests that count. */
+  /** The cost so far: for status, benchmarks and the tests that count. */
   readonly uploaded: { readonly requests: number; readonly bytes: number; readonly blocks: number };
   /**
-   * Sends the swap once; never retries by itself. May be sent again after "unknown" while the root still is the base. Throws
-   * `arbiter_unreachable` when nothing was sent, `root_moved` when the upload has to begin anew, and what a master refuses it for.
+   * Sends the swap once, without retries. May be sent again after "unknown" while the root still is the base. Throws
+   * `arbiter_unreachable` when nothing was sent, `root_moved` when the upload must begin anew, and a master's refusals.
    */
   swap(): Promise<SwapOutcome>;
 }

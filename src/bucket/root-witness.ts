@@ -1,6 +1,6 @@
 /**
- * The newest root that this machine has seen at an address. What the storage shows later must descend from it: older data that was put
- * back, and another bucket in its place, are noticed by whoever opens the bucket next, and not only by an agent that runs meanwhile.
+ * The newest root that this machine has seen at an address. Later roots must descend from it: older data put back, or
+ * another bucket in its place, is noticed at the next opening of the bucket, not only by a running agent.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
@@ -11,17 +11,17 @@ export interface SeenRoot {
   readonly seq: Lamport;
 }
 
-/** Keeps one root for an address. Shared by all processes that use the same state folder. */
+/** Stores one root per address. Shared by all processes that use the same state folder. */
 export interface RootMemory {
   read(): SeenRoot | undefined;
-  /** Keeps this root unless it has a newer one. Best effort: reading a bucket works where no state can be written. */
+  /** Stores this root unless it has a newer one. Best effort: a bucket can be read where no state can be written. */
   note(found: SeenRoot): void;
-  /** Keeps this root in place of any other. Best effort, too. */
+  /** Replaces the stored root. Best effort, too. */
   replace(found: SeenRoot): void;
 }
 
 export interface WitnessOptions {
-  /** Takes whatever lies at the address once, and remembers that from then on. */
+  /** Accepts any root at the address once, and remembers that from then on. */
   readonly accept: boolean;
 }
 
@@ -34,12 +34,12 @@ export class RootWitness {
     this.#accepts = accept;
   }
 
-  /** What is known so far. To be asked before the root is read: others may note a newer one meanwhile. */
+  /** The root known so far. Ask before reading the root: others may note a newer one meanwhile. */
   known(): SeenRoot | undefined {
     return this.#accepts ? undefined : this.#memory.read();
   }
 
-  /** Remembers a root that was checked. */
+  /** Remembers a checked root. */
   note(found: SeenRoot): void {
     if (this.#accepts) this.#memory.replace(found);
     else this.#memory.note(found);
@@ -59,7 +59,7 @@ export function foreignBucket(address: string, known: Cid, found: Cid): Syncline
   });
 }
 
-/** For whoever finds a root that does not follow the one it stands on. */
+/** The error for a root that does not descend from the base. */
 export function rootRolledBack(found: Cid): SynclineError {
   return new SynclineError(
     "root_rolled_back",

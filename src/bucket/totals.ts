@@ -1,4 +1,4 @@
-/** What a tree holds in numbers, kept up to date from what changed (docs/reference/formats.md, Commit: totals). */
+/** A tree's totals, updated from what changed (docs/reference/formats.md, Commit: totals). */
 import type { Totals } from "../format/commits/commit-body.ts";
 import type { Cid } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
@@ -11,7 +11,7 @@ import type { NodeStore } from "../tree/node-store.ts";
 
 export const NO_TOTALS: Totals = { files: 0, directories: 0, bytes: 0 };
 
-/** The totals of tree `to`, given those of tree `from`: reads what differs. */
+/** The totals of tree `to`, given those of tree `from`: reads only the difference. */
 export async function totalsAfter(nodes: NodeStore, from: Cid, totals: Totals, to: Cid): Promise<Totals> {
   let result = totals;
   for await (const { before, after } of diff(nodes, from, to)) {
@@ -21,7 +21,7 @@ export async function totalsAfter(nodes: NodeStore, from: Cid, totals: Totals, t
   return result;
 }
 
-/** What one row adds: each object has exactly one row that holds its record. */
+/** One row's contribution: each object has exactly one row that holds its record. */
 export function totalsOfRow(entry: Entry): Totals {
   const key = parseKey(entry.key);
   if (key.kind === "backref" || (key.kind === "self" && key.id === ROOT_ID)) return NO_TOTALS;

@@ -1,4 +1,4 @@
-/** A commit that was read and checked. */
+/** The type of a commit that was read and checked. */
 import type { Cid } from "../base/ids.ts";
 import type { CommitBody } from "../format/commits/commit-body.ts";
 import type { Heads } from "../format/commits/heads.ts";

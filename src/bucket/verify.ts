@@ -23,9 +23,9 @@ import type { DamageItem, OnProgress, VerifyReport } from "./verify/report.ts";
 import { checkTree } from "./verify/tree-check.ts";
 
 export interface VerifyOptions {
-  /** Reads the store itself: no cache, and not verified already. */
+  /** Reads the store itself: no cache, and unverified. */
   readonly blocks: BlockReader;
-  /** Checks the store's objects (packed/object-audit.ts), with `blocks` every block in them. Absent: there are no objects. */
+  /** Checks the store's objects (packed/object-audit.ts); with `blocks`, every block in them. Absent: it has none. */
   readonly audit?: (blocks: boolean) => Promise<ObjectAudit>;
   readonly onProgress?: OnProgress;
   /** Called at the start of a step whose progress is not counted. */
@@ -33,24 +33,24 @@ export interface VerifyOptions {
 }
 
 /**
- * Verifies everything under the current root. Throws only when it cannot be told: `no_such_bucket`, and what reading throws when
- * the store cannot be reached, or no more; and `root_rolled_back`.
+ * Verifies everything under the current root. Throws only when no result is possible: `no_such_bucket`, `root_rolled_back`,
+ * and what reading throws when the store is unreachable, at first or later.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
   for (let times = 1; ; times++) {
     await requireKnownRoot(bucket);
     const root = await rootOf(bucket);
     const report = await verifyRoot(bucket, root, options);
-    // What a collection took meanwhile is missing where the root before reached it.
+    // Blocks that a collection took meanwhile are missing where the former root reached them.
     const hasMoved = report.damage.length > 0 && (await bucket.remote.readRoot())?.commit !== root.commit;
     if (!hasMoved || times === MOST_TIMES) return report;
   }
 }
 
-/** Damage that is found is looked for again so often where others publish meanwhile. */
+/** How often damage is checked again where others publish meanwhile. */
 const MOST_TIMES = 3;
 
-/** A root that is damaged is reported, and not thrown. */
+/** A damaged root is reported, not thrown. */
 async function requireKnownRoot(bucket: Bucket): Promise<void> {
   try {
     await bucket.current();
@@ -94,7 +94,7 @@ async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): P
   };
 }
 
-/** Adds which object holds each damaged block, and what is wrong with objects beyond blocks that are reached. */
+/** Adds the object that holds each damaged block, and damage in objects beyond reachable blocks. */
 function withObjects(damage: readonly DamageItem[], objects: readonly ObjectDamage[]): DamageItem[] {
   const holders = new Map(objects.flatMap(({ cid, object }) => (cid === undefined ? [] : [[digestKey(cid), object]])));
   const located = damage.map((item) => {
@@ -105,7 +105,7 @@ function withObjects(damage: readonly DamageItem[], objects: readonly ObjectDama
   return [...located, ...others.map(({ object, cid, what }) => damageItem(what, { object, cid }))];
 }
 
-/** Each damaged block with each path that uses it, first in the current root, then in older ones if only those use it. */
+/** Each damaged block with each path that uses it: in the current root, or in older ones if only those use it. */
 async function damageByPath(
   bucket: Bucket,
   blocks: BlockReader,
@@ -142,7 +142,7 @@ async function commitsNewestFirst(
   return [...commits, ...kept.reverse().map((commit) => ({ commit, isHead: false }))];
 }
 
-/** What is wrong with the list of retained commits. */
+/** Damage in the list of retained commits. */
 async function keptDamage(nodes: NodeStore, head: VerifiedCommit): Promise<string | undefined> {
   try {
     for await (const commit of keptCommits(nodes, head)) void commit;
@@ -153,7 +153,7 @@ async function keptDamage(nodes: NodeStore, head: VerifiedCommit): Promise<strin
   }
 }
 
-/** Kept commits stand at their seq, the current root descends from each, and each links to those that stand below it. */
+/** Checks that kept commits are at their seq, the root descends from each, and each links to those at lower seqs. */
 async function historyDamage(
   bucket: Bucket,
   nodes: NodeStore,
@@ -176,7 +176,7 @@ async function historyDamage(
   return [...items, ...misledLinks(head.cid, head.body, kept)];
 }
 
-/** As far as it can be told: commits on the way may have been thinned out. */
+/** As far as can be told: commits on the way may have been thinned out. */
 async function isAncestor(bucket: Bucket, head: VerifiedCommit, commit: { cid: Cid; seq: Lamport }): Promise<boolean> {
   try {
     return (await descends(bucket, head, commit)) !== "no";
@@ -186,7 +186,7 @@ async function isAncestor(bucket: Bucket, head: VerifiedCommit, commit: { cid: C
   }
 }
 
-/** Links of a commit that lead elsewhere than to what stands at their seq; `kept` holds all below it. */
+/** Links of a commit that do not lead to the commit at their seq; `kept` holds all below it. */
 function misledLinks(cid: Cid, { seq, parent, skip }: CommitBody, kept: ReadonlyMap<Lamport, Cid>): DamageItem[] {
   const links = [
     { what: "parent", to: parent, at: (seq - 1) as Lamport },
@@ -211,14 +211,14 @@ async function treeDamage(
     const known = (cid: Cid) => walk.isTainted(cid);
     for await (const item of checkTree({ nodes, content, blocks }, tree, totals, known)) items.push(item);
   } catch (error) {
-    // Damaged nodes are reported as blocks; what lies behind them, or behind nodes that do not fit together, cannot be checked.
+    // Damaged nodes are reported as blocks; what lies behind damaged or inconsistent nodes cannot be checked.
     if (!isDamage(error)) throw error;
     items.push(damageItem(`The tree could not be checked to its end: ${error.message}`));
   }
   return items;
 }
 
-/** Reads blocks that the walk found sound; those that it did not are `block_corrupt`. */
+/** Reads blocks that the walk found sound; all others are `block_corrupt`. */
 function soundBlocks(blocks: BlockReader, walk: BlockWalk): BlockReader {
   const check = (cids: readonly Cid[]) => {
     const bad = cids.find((cid) => walk.damaged.has(cid));

@@ -1,6 +1,6 @@
 /**
- * Writes to a bucket without a mount, for `put`, `rm` and `restore`: edits by path are collected into one epoch, which is then
- * published like any other.
+ * Writes to a bucket without a mount, for `put`, `rm` and `restore`: collects edits by path into one epoch and publishes
+ * that like any other.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino, Lamport } from "../base/ids.ts";
@@ -21,7 +21,7 @@ import { isADirectory, noSuchPath, notADirectory } from "./writer/path-errors.ts
 import { Restorer } from "./writer/restore.ts";
 import type { RestoreCounts } from "./writer/restore.ts";
 
-/** Names from the root directory on; none: the root itself. */
+/** Names from the root directory on; empty: the root itself. */
 export type Path = readonly FileName[];
 
 /** What a new object gets besides its bytes. */
@@ -34,8 +34,8 @@ export interface NewAttributes {
 }
 
 /**
- * Starts an epoch on the current root. `epoch` must be greater than any that this device ever used. Throws `no_such_bucket`,
- * `arbiter_unreachable`, and as reading does.
+ * Starts an epoch on the current root. `epoch` must be greater than any that this device ever used. Throws
+ * `no_such_bucket`, `arbiter_unreachable`, and as reading does.
  */
 export async function openWriter(context: PublishContext, epoch: number): Promise<BucketWriter> {
   const { commit } = await context.bucket.head();
@@ -43,13 +43,13 @@ export async function openWriter(context: PublishContext, epoch: number): Promis
 }
 
 export interface WriterPublication {
-  /** Makes the new commit's policy of the one before it. */
+  /** Makes the new commit's policy from the previous one. */
   readonly policy?: PublishOptions["policy"];
   /** Has the bytes of `putData`. */
   readonly data?: DataReader;
 }
 
-/** Edits that nobody will publish: what they would come to. */
+/** Edits that are never published, to see what they would do. */
 export type DryRunWriter = Pick<BucketWriter, "record" | "move" | "remove">;
 
 /** Edits of a root that show what a command would do. Needs no device, since nothing is written. */
@@ -78,7 +78,7 @@ export class BucketWriter implements AsyncDisposable {
     this.#draft = new DraftTree(this.#nodes, base.body.tree);
   }
 
-  /** What the edits begin with. */
+  /** The commit that the edits start from. */
   get base(): VerifiedCommit {
     return this.#base;
   }
@@ -88,12 +88,12 @@ export class BucketWriter implements AsyncDisposable {
     return (await this.#at(path))?.record;
   }
 
-  /** Makes a directory and those above it, as far as they are not there. Throws `not_a_directory`. */
+  /** Makes a directory and its missing parents. Throws `not_a_directory`. */
   async makeDirectory(path: Path, attributes: NewAttributes): Promise<void> {
     await this.#directory(path, attributes);
   }
 
-  /** Gives what is there these attributes: a directory after its entries, since each of them changes its time. */
+  /** Sets the attributes of an existing object: a directory's after its entries, since each of them changes its time. */
   async setAttributes(path: Path, { mode, uid, gid, mtimeNs }: NewAttributes): Promise<void> {
     const draft = await this.#at(path);
     if (draft === undefined) throw noSuchPath(path);
@@ -104,9 +104,9 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /**
-   * Writes a file: a new one, or new bytes and attributes of the one that is there; one with other names keeps its bytes under
-   * those. Directories above it are made. The source is read when the epoch is published, and disposed with the writer. Throws
-   * `is_a_directory`, `not_a_directory`.
+   * Writes a file: a new one, or new bytes and attributes of an existing one; a file with other names keeps its bytes under
+   * those. Makes missing parents. The source is read at publishing, and disposed with the writer. Throws `is_a_directory`,
+   * `not_a_directory`.
    */
   async putFile(path: Path, source: FileSource, attributes: NewAttributes): Promise<void> {
     const ino = await this.putData(path, source.size, attributes);
@@ -115,8 +115,8 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /**
-   * The same with bytes that `publish` is given a reader of, by the inode number that this answers. A file that has these attributes and
-   * turns out to have these bytes stays as it is. Throws as `putFile`.
+   * The same with bytes from the reader given to `publish`, under the returned inode number. A file that already has these
+   * attributes and bytes stays unchanged. Throws as `putFile`.
    */
   async putData(path: Path, size: number, attributes: NewAttributes): Promise<Ino> {
     const { directory, name } = await this.#parentOf(path, attributes);
@@ -146,7 +146,7 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /**
-   * Gives the file at `existing` another name, also in place of another file, in a directory that is there. Throws
+   * Gives the file at `existing` another name in an existing directory, also in place of another file. Throws
    * `is_a_directory`, `no_such_path`.
    */
   async link(path: Path, existing: Path): Promise<void> {
@@ -162,9 +162,9 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /**
-   * Moves what is at a path to another one in a directory that is there, in place of what is there. A file that takes a file's
-   * place is that file from then on, with the bytes and attributes of the one that went: who edits it meanwhile edits this. What was a
-   * conflict copy is none any more. Throws `no_such_path`.
+   * Moves an object to another path in an existing directory, replacing what is there. A file that replaces a file becomes
+   * that file, with the moved one's bytes and attributes: concurrent edits apply to it. A conflict copy is none any more.
+   * Throws `no_such_path`.
    */
   async move(path: Path, to: Path): Promise<void> {
     const [found, from] = [await this.#at(path), await this.#slotOf(path)];
@@ -196,8 +196,8 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /**
-   * Makes a path what it was in another commit, removing what was not there then. Directories above it come back as they
-   * were. Throws `no_such_path` when it is in neither.
+   * Makes a path what it was in another commit, removing what did not exist then. Missing parents are restored as they
+   * were. Throws `no_such_path` when the path is in neither.
    */
   async restore(path: Path, from: VerifiedCommit): Promise<RestoreCounts> {
     const restorer = this.#restorer(from);
@@ -222,7 +222,7 @@ export class BucketWriter implements AsyncDisposable {
     return restorer.counts;
   }
 
-  /** Publishes all edits, and a change of the policy, as one commit; again and again for a while when others are faster. An epoch is published once. */
+  /** Publishes all edits and a policy change as one commit; retries for a while if others are faster. Call it once. */
   async publish(note = "", { policy, data: given }: WriterPublication = {}): Promise<PublishOutcome> {
     const context = this.#publishing;
     if (context === undefined) throw new SynclineError("internal", "A dry run is not published.");
@@ -284,7 +284,7 @@ export class BucketWriter implements AsyncDisposable {
     return { directory: await this.#at(path.slice(0, -1)), name };
   }
 
-  /** The object of this type at a name, if it has no other; what else is there, if it is no directory, gives way. */
+  /** The object of this type at a name, if that is its only name; else removes the name. Throws `is_a_directory`. */
   async #existing(directory: Draft, name: FileName, path: Path, type: FileRecord["type"]): Promise<Draft | undefined> {
     const now = await this.#draft.child(directory, name);
     if (now?.record.type === "directory") throw isADirectory(path);
@@ -302,7 +302,7 @@ export class BucketWriter implements AsyncDisposable {
     return { ...newRecord(type, { mode, uid, gid, timeNs }), mtimeNs, ...fields };
   }
 
-  /** A directory whose entries change has new times, as on any filesystem. */
+  /** A directory whose entries change gets new times, as on any filesystem. */
   #touch(directory: Draft): void {
     const now = this.#context.clock.nowNs();
     this.#draft.setRecord(directory, { ...directory.record, mtimeNs: now, ctimeNs: now });
@@ -318,11 +318,11 @@ function read(data: DataReader | undefined, ...range: Parameters<DataReader["rea
   return data.readData(...range);
 }
 
-/** Whether an object is as a new one would be, but for its bytes or target and for what only the bucket has of it. */
+/** Whether an object equals a new one, except for its bytes or target and for fields that only the bucket has. */
 function looksAlike(now: FileRecord, { mode, uid, gid, size, mtimeNs }: FileRecord): boolean {
   const hasAttributes = now.mode === mode && now.uid === uid && now.gid === gid && now.mtimeNs === mtimeNs;
   return hasAttributes && now.size === size && now.conflict === undefined;
 }
 
-/** A tree of a million files has this a million times. */
+/** Shared, since a tree of a million files has a million of these. */
 const EMPTY: Content = { kind: "empty" };

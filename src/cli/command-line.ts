@@ -1,4 +1,4 @@
-/** The process around the commands. */
+/** Runs the commands in this process. */
 import { createRequire } from "node:module";
 import { commandsFor } from "./commands.ts";
 import { exitStatusOf } from "./exit-status.ts";
@@ -6,7 +6,7 @@ import { createOutput } from "./terminal/output.ts";
 import { runCommandLine } from "./program.ts";
 import { processRuntime } from "./runtime.ts";
 
-/** A reader that goes away (`syncline cat … | head`) ends the command as it ends others: by SIGPIPE's status. */
+/** If the reader goes away (`syncline cat … | head`), the command ends with SIGPIPE's status, as others do. */
 const SIGPIPE_STATUS = 141;
 
 const { version } = createRequire(import.meta.url)("#package") as { version: string };
@@ -19,7 +19,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   createOutput(runtime, { json: args.includes("--json"), verbose: false }).error(error);
   process.exit(exitStatusOf(error));
 });
-// Nobody hears what is said there: the exit status says it.
+// If stderr is gone, only the exit status reports errors.
 process.stderr.on("error", () => {});
 
 process.exitCode = await runCommandLine(args, runtime, await commandsFor(args), version);

@@ -1,4 +1,4 @@
-/** All commands with their options, as plain data: what completion scripts and the man page are made of. */
+/** All commands with their options, as plain data, for completion scripts and the man page. */
 import { Command, type Option } from "commander";
 import { commandsFor } from "./commands.ts";
 import type { Runtime } from "./runtime.ts";
@@ -7,11 +7,11 @@ export interface CommandFacts {
   /** "mount", "key", "key new". */
   readonly name: string;
   readonly summary: string;
-  /** How it is called: "syncline key import <file> [options]". */
+  /** How to call it: "syncline key import <file> [options]". */
   readonly usage: string;
   readonly arguments: readonly { readonly name: string; readonly help: string }[];
   readonly options: readonly OptionFacts[];
-  /** Names of the commands below it: of "key", "new" and others. */
+  /** Names of its subcommands: for "key", "new" and others. */
   readonly below: readonly string[];
   /** Examples and exit statuses, as --help shows them. */
   readonly tail: string;
@@ -23,12 +23,12 @@ export interface OptionFacts {
   readonly short: string | undefined;
   /** "dir", of "<dir>"; undefined for a switch. */
   readonly value: string | undefined;
-  /** The only values that it takes, where they are few. */
+  /** All allowed values, if they are few. */
   readonly choices: readonly string[];
   readonly help: string;
 }
 
-/** Groups before what is in them; in the order of their names. The first one is the program itself, by the name "". */
+/** Groups before their subcommands, by name. The first is the program itself, with the name "". */
 export async function allCommands(runtime: Runtime): Promise<CommandFacts[]> {
   const root = new Command("syncline");
   for (const register of await commandsFor([])) register({ root, runtime, status: 0 });

@@ -1,5 +1,5 @@
 /**
- * The frame of every command: one description yields parsing, options from all sources, help with examples and exit
+ * The frame of every command: from one description it makes parsing, options from all sources, help with examples and exit
  * statuses, and output. A command's file exports `register(program)`, which calls `addCommand`.
  */
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { createOutput } from "./terminal/output.ts";
 import type { Output } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
 
-/** What commands register with. `status` is what the command that ran ended with. */
+/** What commands register with. `status` is the exit status of the command that ran. */
 export interface Program {
   readonly root: Command;
   readonly runtime: Runtime;
@@ -26,7 +26,7 @@ export type CommonOption = (typeof COMMON_OPTIONS)[number];
 export interface CommandSpec<Name extends OptionName> {
   /** "mount", or "key new" for a command in a group. */
   readonly name: string;
-  /** In order: ["<url>", "what it is"]; "[…]" where it may be absent, "<x...>" for several. */
+  /** In order: ["<url>", "what it is"]; "[…]" if optional, "<x...>" for several. */
   readonly arguments?: readonly (readonly [string, string])[];
   readonly summary: string;
   /** Besides the common ones. */
@@ -34,20 +34,20 @@ export interface CommandSpec<Name extends OptionName> {
   /** Those of `options` that must be given. */
   readonly required?: readonly Name[];
   readonly examples: readonly string[];
-  /** Those that this command can end with, 0, 1 and 2 aside. */
+  /** Exit statuses of this command besides 0, 1 and 2. */
   readonly exits?: readonly ExitStatus[];
-  /** Heavy modules are imported in here, so that --help stays quick. Answers the exit status; nothing is 0. */
+  /** Import heavy modules in here, so that --help stays quick. Answers the exit status; nothing means 0. */
   run(call: Call<Name>): Promise<ExitStatus | void>;
 }
 
 /** One run of a command. */
 export interface Call<Name extends OptionName = never> {
-  /** Arguments in order; those of "<x...>" follow one another. */
+  /** Arguments in order, including each of "<x...>". */
   readonly args: readonly string[];
   readonly options: Pick<Options, Name | CommonOption>;
   readonly output: Output;
   readonly runtime: Runtime;
-  /** The program's. */
+  /** The program's version. */
   readonly version: string;
 }
 
@@ -85,7 +85,7 @@ async function readOptions<Name extends OptionName>(
   return resolveOptions(names, { flags, env: runtime.env, file });
 }
 
-/** What help says of commands that only hold others. */
+/** What help says about commands that only group others. */
 const GROUPS: Readonly<Record<string, string>> = {
   conflicts: "versions that lost a conflict in a merge: list, compare, decide",
   key: "the wallet key of this user",

@@ -1,4 +1,4 @@
-/** All commands there are. Each is loaded when it is needed: loading all of them takes longer than most of them run. */
+/** All commands. Each is loaded on demand: loading all takes longer than most of them run. */
 import type { Register } from "./program.ts";
 
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Register }>>> = {
@@ -31,7 +31,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   verify: () => import("./commands/verify.ts"),
 };
 
-/** The commands that this command line may mean: the one that it begins with, else all, as help needs them. */
+/** The commands that this command line may mean: the one that it starts with, or else all, as help needs them. */
 export async function commandsFor(args: readonly string[]): Promise<Register[]> {
   const [first = ""] = args;
   const only = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;

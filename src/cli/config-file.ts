@@ -1,11 +1,11 @@
-/** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`, option names as keys, secrets nowhere. */
+/** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`. Keys are option names; it holds no secrets. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { homeFolder } from "../agent/state/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { failedWith } from "../base/system-errors.ts";
 
-/** A value as TOML spells it; tables are not used. */
+/** Values as TOML has them; tables are not used. */
 export type ConfigValues = ReadonlyMap<string, string | number | boolean>;
 
 /** The folder of configuration and key. */
@@ -13,12 +13,12 @@ export function configFolder(env: NodeJS.ProcessEnv): string {
   return join(env["XDG_CONFIG_HOME"] || join(homeFolder(), ".config"), "syncline");
 }
 
-/** What is wrong with one option of the file; undefined: nothing. */
+/** What is wrong with one option of the file; undefined if nothing. */
 export type CheckOption = (key: string, value: unknown) => string | undefined;
 
 /**
- * Reads the file; no file is an empty one. Throws `config_invalid`, and where several lines are wrong an AggregateError with one such
- * error for each, in their order.
+ * Reads the file; a missing file counts as empty. Throws `config_invalid`, or for several wrong lines an AggregateError
+ * with one such error for each, in order.
  */
 export async function readConfigFile(path: string, check: CheckOption): Promise<ConfigValues> {
   const text = readIfThere(path);
@@ -44,19 +44,19 @@ function readIfThere(path: string): string | undefined {
 }
 
 async function parseToml(path: string, text: string): Promise<Record<string, unknown>> {
-  // Most have no such file.
+  // Most users have no such file.
   const { parse, TomlError } = await import("smol-toml");
   try {
     return parse(text);
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause;
-    // Behind its first line it shows the file.
+    // After its first line, the message quotes the file.
     const [what = ""] = cause.message.split("\n", 1);
     throw invalid(`${path}:${cause.line}`, what.charAt(0).toLowerCase() + what.slice(1), cause);
   }
 }
 
-/** The line of a key or table, counted from 1. Answers 1 for a key that cannot be found, such as one within a dotted name. */
+/** The line of a key or table, counted from 1. Answers 1 for a key that it cannot find, such as in a dotted name. */
 function lineOf(text: string, key: string): number {
   const index = text.split("\n").findIndex((line) => {
     const [, name] = /^\s*\[*\s*["']?([^"'\s=.\]]+)/.exec(line) ?? [];

@@ -1,4 +1,4 @@
-/** Exit statuses, the same for every command, and which error leads to which. */
+/** Exit statuses, the same for every command, and which errors cause them. */
 import type { ErrorCode } from "../base/errors.ts";
 import { failureOf } from "../base/failure.ts";
 
@@ -21,7 +21,7 @@ export function exitStatusOf(error: unknown): ExitStatus {
   return ERROR_STATUSES[failureOf(error).code];
 }
 
-/** Every code there is, and its status. docs/reference/errors.md has the same list. */
+/** The status of every error code. docs/reference/errors.md has the same list. */
 export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   arbiter_unreachable: 6,
   bad_address: 2,

@@ -1,13 +1,13 @@
-/** Names under which a server may be called, as `--host` gives them. */
+/** Host names for a server, as given by `--host`. */
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
 import { SynclineError } from "../base/errors.ts";
 
-/** As certificates and Host headers have it: in lower case, other letters as punycode, an address without brackets. Throws `usage`. */
+/** In the form of certificates and Host headers: lower case, punycode, addresses without brackets. Throws `usage`. */
 export function parseHostName(text: string): string {
   const bare = text.replace(/^\[(.*)\]$/, "$1");
   if (isIP(bare) !== 0 && !bare.includes("%") && (bare === text || isIP(bare) === 6)) return bare.toLowerCase();
-  // Before it is made ASCII, which drops a path and takes numbers for addresses.
+  // Checked before the conversion to ASCII, which drops paths and takes numbers for addresses.
   const name = /[\s/:?#@%*\\[\]]/.test(text) ? "" : domainToASCII(text).toLowerCase().replace(/\.$/, "");
   if (name.length <= MAX_NAME && isIP(name) === 0 && name.split(".").every((label) => LABEL.test(label))) return name;
   const isAddress = text.includes("://") || /^[^:]+:\d+$/.test(text) || /^\[.*\]:\d+$/.test(text);
@@ -19,5 +19,5 @@ export function parseHostName(text: string): string {
 }
 
 const MAX_NAME = 253;
-/** Underscores are in no standard, and in many networks. */
+/** No standard allows underscores, but many networks use them. */
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;

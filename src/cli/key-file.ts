@@ -12,7 +12,7 @@ export function passphrasePathOf(keyPath: string): string {
   return join(dir, `${name}.pass`);
 }
 
-/** The file's text, or undefined when there is none. */
+/** The file's text, or undefined if it does not exist. */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
@@ -23,8 +23,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 /**
- * Makes the file, whole or not at all, durable, mode 0600. Throws `path_exists` when it is there already: a key is never
- * overwritten.
+ * Makes the file atomically and durably, mode 0600. Throws `path_exists` if it exists already: a key is never overwritten.
  */
 export async function createSecretFile(path: string, text: string, random: Random): Promise<void> {
   const folder = dirname(path);

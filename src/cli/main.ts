@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The program's entry. It imports nothing of ours before it has looked at Node.js: an older one could not even load the rest, and would
- * say so in words that help nobody.
+ * The program's entry. Checks the version of Node.js before importing anything else of ours: an older Node.js would fail to
+ * load the rest with an unhelpful message.
  */
 import { nodeProblem } from "../base/node-version.ts";
 

@@ -1,4 +1,7 @@
-/** How a command gets into masters, by tokens of the wallet or by the session token in SYNCLINE_TOKEN, and what it trusts of what lies there. */
+/**
+ * How a command signs in to masters, with tokens of the wallet or the session token in SYNCLINE_TOKEN, and which buckets it
+ * trusts.
+ */
 import { rootFile } from "../agent/state/root-file.ts";
 import { stateRoot } from "../agent/state/state-dir.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
@@ -8,14 +11,14 @@ import type { Call } from "./command.ts";
 import { textOf } from "./terminal/text-file.ts";
 import { loadWallet } from "./wallet.ts";
 
-/** What everything that opens a bucket takes. */
+/** Options of everything that opens a bucket. */
 export const MASTER_OPTIONS = ["accept", "insecure", "tlsCa"] as const;
 export type MasterOption = (typeof MASTER_OPTIONS)[number];
-/** What commands take besides, which wait for a master that does not answer. Agents try again by themselves. */
+/** Options of commands that wait for a master to answer. Agents retry by themselves. */
 export const BUCKET_OPTIONS = [...MASTER_OPTIONS, "timeout"] as const;
 export type BucketOption = (typeof BUCKET_OPTIONS)[number];
 
-/** The wallet is opened when a master is called first. Throws `config_invalid` when the certificates cannot be read. */
+/** Opens the wallet at the first call to a master. Throws `config_invalid` if the certificates cannot be read. */
 export function accessOf(call: Call<MasterOption>): MasterAccess {
   const { options, runtime } = call;
   return masterAccess({
@@ -27,12 +30,12 @@ export function accessOf(call: Call<MasterOption>): MasterAccess {
   });
 }
 
-/** As `accessOf`, for a command that changes a bucket: it rides out a restart of the master. */
+/** As `accessOf`, for commands that change a bucket: waits out a restart of the master. */
 export function writingAccess(call: Call<BucketOption>): MasterAccess {
   return patient(call, WRITE_PATIENCE_MS);
 }
 
-/** As `accessOf`, for a command that reads. */
+/** As `accessOf`, for commands that read. */
 export function readingAccess(call: Call<BucketOption>): MasterAccess {
   return patient(call, READ_PATIENCE_MS);
 }
@@ -44,7 +47,7 @@ function patient(call: Call<BucketOption>, patienceMs: number): MasterAccess {
   return { ...accessOf(call), patience: { ms, waiting } };
 }
 
-/** What this user saw at the address, whichever command or agent it was. */
+/** What this user's commands and agents have seen at the address. */
 export function witnessOf({ options, runtime }: Call<"accept">, address: string): RootWitness {
   return new RootWitness(rootFile(stateRoot(runtime.env, options.state), address), { accept: options.accept === true });
 }

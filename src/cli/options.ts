@@ -1,6 +1,6 @@
 /**
- * The one table of options. It yields flags, SYNCLINE_* names, keys of the configuration file, help and docs; of several
- * sources the flag wins, then the environment, then the file.
+ * The one table of options. It yields flags, SYNCLINE_* names, configuration keys, help and docs. The flag takes precedence
+ * over the environment, which takes precedence over the file.
  */
 import { resolve } from "node:path";
 import { Option } from "commander";
@@ -14,19 +14,19 @@ export interface OptionSpec<Value> {
   /** How help shows the value, such as "<dir>"; absent for a switch. */
   readonly value?: string;
   readonly help: string;
-  /** SYNCLINE_ and this; by default the option's name. */
+  /** The name after SYNCLINE_; by default the option's name. */
   readonly env?: string;
-  /** Whether the configuration file may not set it, since it belongs to one run. */
+  /** Whether the configuration file may not set it, because it applies to one run. */
   readonly onlyFlag?: boolean;
-  /** What help shows as the default. */
+  /** The default as help shows it. */
   readonly fallbackText?: string;
   /** What a value is, for messages: "a number of seconds". */
   readonly wanted: string;
-  /** Undefined for text that is no such value. */
+  /** Undefined for invalid text. */
   parse(text: string): Value | undefined;
 }
 
-/** Where a master, and where WebDAV listens unless --listen says otherwise. */
+/** The default address of masters, and of WebDAV without --listen. */
 export const DEFAULT_LISTEN = "127.0.0.1:3600";
 export const DEFAULT_WEBDAV_LISTEN = "127.0.0.1:8888";
 
@@ -133,13 +133,13 @@ export const OPTIONS = {
 type ValueOf<Spec> = Spec extends OptionSpec<infer Value> ? Value : never;
 
 export type OptionName = keyof typeof OPTIONS;
-/** Values that were set somewhere; commands apply their own defaults. */
+/** Values that were set; commands apply their own defaults. */
 export type Options = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[Name]> | undefined };
 
 /** Every command has these. */
 export const COMMON_OPTIONS = ["state", "key", "passphraseFile", "machineName", "json", "verbose"] as const;
 
-/** The option as commander parses it and shows it. */
+/** The option for commander. */
 export function commanderOption(name: OptionName): Option {
   const spec: OptionSpec<unknown> = OPTIONS[name];
   const long = `--${kebab(name)}`;
@@ -169,7 +169,7 @@ export function resolveOptions<Name extends OptionName>(
   return resolved as Pick<Options, Name>;
 }
 
-/** What is wrong with a key of the configuration file and its value; undefined: nothing. */
+/** What is wrong with a configuration key and its value; undefined if nothing. */
 export function configProblem(key: string, value: unknown): string | undefined {
   const name = (Object.keys(OPTIONS) as OptionName[]).find((each) => kebab(each) === key);
   const spec: OptionSpec<unknown> | undefined = name && OPTIONS[name];
@@ -196,7 +196,7 @@ export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Commander takes "--no-auth" for the opposite of "--auth". */
+/** Commander takes "--no-auth" for the negation of "--auth". */
 function flagOf(flags: Readonly<Record<string, unknown>>, name: OptionName): unknown {
   const [, opposite] = /^no([A-Z].*)$/.exec(name) ?? [];
   if (opposite === undefined) return flags[name];
@@ -217,13 +217,13 @@ function text(value: string, help: string, extra: Extra = {}): OptionSpec<string
   return { ...extra, value, help, wanted: "a text", parse: (given) => (given === "" ? undefined : given) };
 }
 
-/** One or several, with blanks or commas between them. */
+/** One or several values, separated by blanks or commas. */
 function list(value: string, help: string, extra: Extra = {}): OptionSpec<readonly string[]> {
   const parse = (given: string) => given.split(/[\s,]+/).filter((item) => item !== "");
   return { ...extra, value, help, wanted: "a list", parse };
 }
 
-/** Absolute, since a process behind the terminal has another working directory. */
+/** Absolute, since a background process has another working directory. */
 function path(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
   return { ...text(value, help, extra), parse: (given) => (given === "" ? undefined : resolve(given)) };
 }

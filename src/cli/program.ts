@@ -1,4 +1,4 @@
-/** Runs one command line: parses it, runs the command, turns what happens into output and an exit status. */
+/** Runs one command line: parses it, runs the command, and turns the result into output and an exit status. */
 import { Command, CommanderError } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import type { Program } from "./command.ts";
@@ -54,13 +54,13 @@ function usageError(error: CommanderError, root: Command, args: readonly string[
   return new SynclineError("usage", message, { hint: `See ${meantCommand(root, args)} --help.`, cause: error });
 }
 
-/** `help` with a command that there is none of ends like no command at all. */
+/** `help` with an unknown command ends as a missing command does. */
 function withoutCommand([first, second]: readonly string[]): string {
   if (first === "help" && second !== undefined) return `Unknown command '${second}'.`;
   return "A command is missing.";
 }
 
-/** As far as the words are commands: "syncline key import". */
+/** The leading words that are commands: "syncline key import". */
 function meantCommand(root: Command, args: readonly string[]): string {
   let command = root;
   const names = [root.name()];

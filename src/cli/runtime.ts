@@ -1,4 +1,4 @@
-/** What a command finds around it: environment, terminal, clock. Taken from the process once, so that tests can bring theirs. */
+/** A command's environment: variables, terminal, clock. Taken from the process once, so that tests can replace it. */
 import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
@@ -15,7 +15,7 @@ export interface Runtime {
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly clock: Clock;
   readonly random: Random;
-  /** Has `cleanUp` called if the process is ended by a signal before the handle is disposed. It must not wait for anything. */
+  /** Calls `cleanUp`, which must be synchronous, if a signal ends the process before the handle is disposed. */
   ifInterrupted(cleanUp: () => void): Disposable;
 }
 
@@ -35,14 +35,14 @@ export function processRuntime(): Runtime {
   };
 }
 
-/** What people and systems end a process with. */
+/** Signals by which people and systems end a process. */
 export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 function ifInterrupted(cleanUp: () => void): Disposable {
   const interrupted = (signal: NodeJS.Signals) => {
     cleanUp();
     release();
-    // Without a listener the signal does what it always does.
+    // Without a listener, the signal has its default effect.
     process.kill(process.pid, signal);
   };
   const release = () => {

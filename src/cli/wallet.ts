@@ -1,6 +1,4 @@
-/**
- * The wallet that a command acts for: from SYNCLINE_KEY, from a keystore, or made when it is first needed.
- */
+/** The wallet for a command: from SYNCLINE_KEY, from a keystore, or made when first needed. */
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, join } from "node:path";
@@ -16,8 +14,8 @@ import { createSecretFile, passphrasePathOf, readIfThere } from "./key-file.ts";
 import { askHidden, canAsk } from "./terminal/prompt.ts";
 
 /**
- * The signer of this call. A keystore is opened when something is signed first, which takes about a second; the address is
- * known before. Throws `key_invalid`; signing throws `key_locked`.
+ * The signer for this call. The address is known at once; the keystore is opened at the first signature, which takes about
+ * a second. Throws `key_invalid`; signing throws `key_locked`.
  */
 export function loadWallet(call: Call): Promise<WalletSigner> {
   const loaded = loadedFor.get(call) ?? load(call);
@@ -26,7 +24,7 @@ export function loadWallet(call: Call): Promise<WalletSigner> {
   return loaded;
 }
 
-/** A call asks for its passphrase once. */
+/** Each call asks for its passphrase once. */
 const loadedFor = new WeakMap<object, Promise<WalletSigner>>();
 
 async function load(call: Call): Promise<WalletSigner> {
@@ -41,7 +39,7 @@ export function keyPathOf(call: Call): string {
   return call.options.key ?? join(configFolder(call.runtime.env), "key.json");
 }
 
-/** What this machine is called in the bucket's history; undefined where it is to have no name there. Throws `usage`. */
+/** This machine's name in the bucket's history; undefined for none. Throws `usage`. */
 export function machineNameOf({ options }: Call): string | undefined {
   const name = options.machineName ?? hostname();
   if (name === NO_NAME) return undefined;
@@ -64,7 +62,7 @@ export function parsePrivateKey(text: string, source: string): Uint8Array {
   return key;
 }
 
-/** Seals the key under a new passphrase and writes it to `path`. Throws `path_exists`. */
+/** Encrypts the key with a new passphrase and writes it to `path`. Throws `path_exists`. */
 export async function storeKey(call: Call, path: string, key: Uint8Array): Promise<Wallet> {
   if ((await readIfThere(path)) !== undefined) {
     throw new SynclineError("path_exists", `${path} exists already.`, {
@@ -76,7 +74,7 @@ export async function storeKey(call: Call, path: string, key: Uint8Array): Promi
   return walletOfKey(key);
 }
 
-/** Opens a keystore with the passphrase that belongs to `path`. Throws `key_locked`, `key_invalid`. */
+/** Opens a keystore with the passphrase for `path`. Throws `key_locked`, `key_invalid`. */
 export async function openKeystore(call: Call, path: string, text: string): Promise<Uint8Array> {
   return decryptKey(text, await knownPassphrase(call, path));
 }
@@ -90,14 +88,14 @@ function lockedSigner(call: Call, path: string, text: string): WalletSigner | Pr
     wallet,
     async sign(data) {
       opened ??= open();
-      // Whoever could not be asked now may be there later.
+      // A later call may be able to ask for the passphrase.
       opened.catch(() => (opened = undefined));
       return (await opened).sign(data);
     },
   };
 }
 
-/** Only at the default place: a misspelt --key must not turn into a new identity. */
+/** Only at the default path: a misspelled --key must not create a new identity. */
 async function makeFirstKey(call: Call, path: string): Promise<string> {
   if (call.options.key !== undefined) {
     throw new SynclineError("key_invalid", `There is no key at ${path}.`, {
@@ -158,7 +156,7 @@ async function readPassphrase(path: string): Promise<string> {
   return withoutNewline(text);
 }
 
-/** 192 bits: nobody has to type it. */
+/** 192 bits: no one has to type it. */
 const GENERATED_BYTES = 24;
 
 function withoutNewline(text: string): string {

@@ -1,4 +1,4 @@
-/** A content source over blocks: what was read last, chunks and decoded list nodes, within a limit of bytes. */
+/** A content source over blocks: keeps recently used chunks and decoded list nodes, within a byte limit. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
@@ -13,14 +13,14 @@ export class ChunkCache implements ContentSource {
   readonly #held = new Map<Cid, Held>();
   readonly #loading = new Map<Cid, Promise<void>>();
   #heldBytes = 0;
-  /** Counts uses: whatever was used after another has the greater number. */
+  /** Counts uses: a later use has a greater number. */
   #uses = 0;
-  /** What `#uses` was when `load` was called last, and the time before. */
+  /** The value of `#uses` at the last call of `load`, and at the one before. */
   #lastLoads: readonly [number, number] = [0, 0];
 
   /**
-   * `blocks` must verify what it reads. Whatever the capacity, what was used since the last call but one of `load` stays,
-   * so that a reader that loads its nodes and then its chunks gets on.
+   * `blocks` must verify what it reads. Whatever the capacity, entries used since the last call but one of `load` stay, so
+   * that a reader that loads its nodes and then its chunks makes progress.
    */
   constructor(blocks: BlockReader, options: { capacityBytes: number }) {
     this.#blocks = blocks;
@@ -42,12 +42,12 @@ export class ChunkCache implements ContentSource {
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
     this.#lastLoads = [this.#uses, this.#lastLoads[0]];
     const pending = this.#start(cids.slice(0, needed));
-    // Reading ahead is best effort: whoever needs the block later asks for it again and learns what is wrong.
+    // Read-ahead is best effort: a later reader of the block requests it again and gets the error.
     for (const ahead of this.#start(cids.slice(needed))) ahead.catch(() => {});
     await Promise.all(pending);
   }
 
-  /** Starts one request for what nobody has asked for yet; answers what to wait for. */
+  /** Starts one request for blocks not requested yet; returns the promises to await. */
   #start(cids: readonly Cid[]): Promise<void>[] {
     const pending = new Set<Promise<void>>();
     const fresh: Cid[] = [];
@@ -90,7 +90,7 @@ export class ChunkCache implements ContentSource {
     this.#held.set(cid, held);
   }
 
-  /** Makes some room at a time, so that using a block costs a number and no place in an order. */
+  /** Frees some room at a time, so that a use costs one number and no ordered list. */
   #evict(): void {
     if (this.#heldBytes <= this.#capacityBytes) return;
     const byUse = [...this.#held].toSorted(([, a], [, b]) => a.used - b.used);
@@ -110,15 +110,15 @@ export class ChunkCache implements ContentSource {
 
 interface Held {
   readonly bytes: number;
-  /** Which use was its last. */
+  /** The number of its last use. */
   used: number;
   readonly chunk: Uint8Array | undefined;
   readonly list: ChunkList | undefined;
 }
 
-/** What an entry costs besides its bytes: map slot, key and objects. */
+/** Overhead of an entry: map slot, key and objects. */
 const OVERHEAD_BYTES = 300;
-/** A decoded node with its links as text, against its encoded bytes. */
+/** Memory of a decoded node with its links as text, relative to its encoded bytes. */
 const DECODED_FACTOR = 4;
-/** What stays when room is made. */
+/** The part that stays when room is made. */
 const KEPT_PART = 7 / 8;

@@ -1,10 +1,10 @@
 /**
  * Cuts a file's bytes into chunks and holes, as they stream by.
  *
- * A file is first divided into its longest runs of zeros of at least `minHole` bytes, the holes, and the data between
- * them; then each run of data is cut from its own start by a gear hash: h = 2h + gear[byte] over 32 bits, so that h
- * depends on the last 32 bytes (the scheme of FastCDC, Xia and others, USENIX ATC 2016, with normalised chunk sizes).
- * So a chunk depends on nothing before its start, and on less than `minHole` bytes after its end: edits rest on that.
+ * The longest runs of zeros of at least `minHole` bytes are holes; between them is data. Each run of data is cut from its
+ * own start by a gear hash: h = 2h + gear[byte] over 32 bits, so that h depends on the last 32 bytes (the scheme of
+ * FastCDC, Xia and others, USENIX ATC 2016, with normalized chunk sizes). So a chunk depends on nothing before its start,
+ * and on fewer than `minHole` bytes after its end: edits rely on that.
  */
 import type { Cid } from "../base/ids.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
@@ -17,42 +17,42 @@ export type Piece =
   | { readonly kind: "old"; readonly entry: ListEntry }
   | { readonly kind: "hole"; readonly length: number };
 
-/** A stretch of a file: bytes, or a number of zeros that nobody needs to spell out. */
+/** A stretch of a file: bytes, or a count of zeros. */
 export type Stretch = Uint8Array | number;
 
-/** Chunks by the same rule that may come again; told of everything that is cut. */
+/** Chunks cut by the same rule that may recur; notified of every cut. */
 export interface KnownChunks {
-  /** How long the chunk probably is that begins at the last cut; undefined when there is no telling. */
+  /** The likely length of the chunk that begins at the last cut; undefined if unknown. */
   readonly length: number | undefined;
-  /** The known chunk if these are its bytes, `length` of them from the last cut on; a cut comes after them then. */
+  /** The known chunk if these are its bytes, starting at the last cut; a cut follows them then. */
   recognise(bytes: Uint8Array): ListEntry | undefined;
-  /** Takes note of a chunk that was found by searching, and tells its CID, and its entry if it is a known one. */
+  /** Records a chunk found by searching; returns its CID, and its entry if it is known. */
   found(bytes: Uint8Array): { readonly cid: Cid; readonly old: ListEntry | undefined };
-  /** Takes note of a hole. */
+  /** Records a hole. */
   passed(length: number): void;
 }
 
 export class Chunker {
   readonly #rule: CutRule;
   readonly #gear: Int32Array;
-  /** What is not cut yet, and has to be at hand. Grows up to `#most` bytes. */
+  /** Bytes not cut yet, which must be at hand. Grows up to `#most` bytes. */
   #buffer: Uint8Array;
   readonly #most: number;
   readonly #old: KnownChunks | undefined;
-  /** The current chunk begins here. */
+  /** Start of the current chunk. */
   #start = 0;
-  /** Everything before is known to be data; from here to #end there are only zeros, fewer than a hole has. */
+  /** Everything before this is data; from here to #end there are only zeros, fewer than a hole needs. */
   #clear = 0;
   #end = 0;
   /** The gear hash found no cut before this. */
   #searched = 0;
-  /** The current chunk is not the old one that was expected. */
+  /** The current chunk differs from the expected old one. */
   #isNew = false;
-  /** Length of the hole that goes on, then the buffer is empty; else 0. */
+  /** Length of the hole in progress, with an empty buffer; else 0. */
   #hole = 0;
   #pieces: Piece[] = [];
 
-  /** `size`: how many bytes will come, where that is known. `old`: known chunks are not searched and not hashed twice. */
+  /** `size`: the number of bytes to come, if known. `old`: known chunks are neither searched nor hashed twice. */
   constructor(config: ContentConfig, rule: CutRule, size = 0, old?: KnownChunks) {
     this.#old = old;
     this.#rule = rule;
@@ -61,21 +61,21 @@ export class Chunker {
     this.#buffer = new Uint8Array(Math.min(this.#most, size));
   }
 
-  /** Takes the next stretch; answers the pieces that are certain now, each with bytes of its own. */
+  /** Takes the next stretch; returns the pieces certain by now, each with bytes of its own. */
   push(stretch: Stretch): Piece[] {
     if (typeof stretch === "number") this.#pushZeros(stretch);
     else this.#pushBytes(stretch);
     return this.#taken();
   }
 
-  /** The rest. The chunker is then as new. */
+  /** Returns the rest, and resets the chunker. */
   finish(): Piece[] {
     this.#endData(this.#end);
     this.#endHole();
     return this.#taken();
   }
 
-  /** Forgets what was pushed and is not cut yet. */
+  /** Discards bytes pushed but not cut yet. */
   reset(): void {
     this.#start = this.#clear = this.#end = this.#searched = this.#hole = 0;
     this.#isNew = false;
@@ -114,7 +114,7 @@ export class Chunker {
     }
   }
 
-  /** Divides what is in the buffer into data and holes, and cuts the data as far as it is known to be data. */
+  /** Divides the buffer into data and holes, and cuts what is known to be data. */
   #divide(): void {
     while (this.#clear < this.#end) {
       const run = findZeros(this.#buffer, this.#clear, this.#end, this.#rule.minHole);
@@ -134,7 +134,7 @@ export class Chunker {
     }
   }
 
-  /** Data ends at `limit`, by a hole or the end of the file: cuts what there is of it, and empties the buffer. */
+  /** Data ends at `limit`, by a hole or the end of the file: cuts the rest of it, and empties the buffer. */
   #endData(limit: number): void {
     this.#cut(limit, true);
     if (limit > this.#start) this.#emitChunk(limit);
@@ -163,7 +163,7 @@ export class Chunker {
     }
   }
 
-  /** Where the current chunk ends if it is the old one that is expected; 0 if none is. */
+  /** Where the current chunk ends if it is the expected old one; 0 if none is expected. */
   #expected(): number {
     if (this.#old === undefined || this.#isNew || this.#searched > this.#start) return 0;
     const { length = Infinity } = this.#old;
@@ -178,7 +178,7 @@ export class Chunker {
     return true;
   }
 
-  /** Where the current chunk ends, at most at `limit`; 0 if that is not to be told yet. */
+  /** Where the current chunk ends, at most at `limit`; 0 if unknown so far. */
   #findCut(limit: number): number {
     const { min, normal, max, rareMask, frequentMask } = this.#rule;
     const first = this.#start + min;
@@ -203,7 +203,7 @@ export class Chunker {
     this.#isNew = false;
   }
 
-  /** Makes the buffer able to take at least so many bytes more. A small edit never needs a large one, which would be garbage afterwards. */
+  /** Makes room for `bytes` more. Small edits never need a large buffer, which would become garbage. */
   #makeRoom(bytes: number): void {
     if (this.#buffer.length - this.#end >= bytes) return;
     const held = this.#buffer.subarray(this.#start, this.#end);

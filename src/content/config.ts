@@ -1,8 +1,8 @@
 /**
- * How a bucket's files are cut: the genesis parameters made ready for use. Plain data, so that it can cross threads.
+ * How a bucket's files are cut: the genesis parameters, prepared for use. Plain data, so that it can cross threads.
  *
- * The gear table derives from a seed: empty for plain buckets, so that they all cut alike; a sealed bucket will give a
- * key of its own, so that chunk lengths tell nothing about known files (docs/reference/formats.md, Sealing).
+ * The gear table derives from a seed. Plain buckets have an empty one, so that all cut alike; a sealed bucket will use its
+ * own key, so that chunk lengths reveal nothing about known files (docs/reference/formats.md, Sealing).
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import { DEFAULT_INLINE_BYTES, MAX_BLOCK_MADE, MAX_VALUE_BYTES } from "../base/limits.ts";
@@ -13,19 +13,19 @@ import type { ChunkerParameters } from "../format/files/chunker.ts";
 
 export interface ContentConfig {
   readonly chunker: ChunkerParameters;
-  /** Files up to this many bytes are kept in their record. */
+  /** Files up to this many bytes are stored in their record. */
   readonly inlineLimit: number;
-  /** 256 words, one for each byte value. */
+  /** 256 words, one per byte value. */
   readonly gear: Int32Array;
 }
 
-/** Where cuts may fall in files of one class of sizes. Bytes, counted from the last cut. */
+/** Where cuts may fall in files of one size class. In bytes since the last cut. */
 export interface CutRule {
-  /** No cut before. */
+  /** The minimum chunk length. */
   readonly min: number;
   /** Cuts are rare before this and frequent after it. */
   readonly normal: number;
-  /** A cut at the latest. */
+  /** The maximum chunk length. */
   readonly max: number;
   /** A cut falls where the hash has none of these bits: before `normal`, and after it. */
   readonly rareMask: number;
@@ -33,7 +33,7 @@ export interface CutRule {
   readonly minHole: number;
 }
 
-/** Throws `format_invalid` or `feature_unknown` when this version cannot cut by these parameters. */
+/** Throws `format_invalid` or `feature_unknown` if this version cannot cut by these parameters. */
 export function createContentConfig(
   options: { chunker?: ChunkerParameters; inlineLimit?: number; seed?: Uint8Array } = {},
 ): ContentConfig {
@@ -45,15 +45,15 @@ export function createContentConfig(
 }
 
 /**
- * The rule for a file of this size. A file whose size crosses from one class to another is cut anew as a whole, so that
- * what a file is cut into depends on its bytes alone and never on how it grew.
+ * The rule for a file of this size. A file that crosses from one size class to another is recut completely, so that its
+ * cuts depend on its bytes alone, and never on how it grew.
  */
 export function cutRule({ chunker }: ContentConfig, size: number): CutRule {
   const average = chunker.averages.findLast(({ above }) => size > above)?.average ?? chunker.averages[0]?.average ?? 0;
   const bits = Math.log2(average);
   return {
     min: average / 4,
-    // With cuts four times as rare before and four times as frequent after this point, the mean is 0.99 × the average.
+    // With cuts four times as rare before this point and four times as frequent after it, the mean is 0.99 × the average.
     normal: (average / 16) * 13,
     max: Math.min(average * 4, MAX_BLOCK_MADE),
     rareMask: topBits(bits + NORMALISATION_BITS),
@@ -65,12 +65,12 @@ export function cutRule({ chunker }: ContentConfig, size: number): CutRule {
 const NORMALISATION_BITS = 2;
 const GEAR_WORDS = 256;
 
-/** The top bits of a gear hash depend on the last 32 bytes, the low ones on fewer: so the masks take the top. */
+/** The top bits of a gear hash depend on the last 32 bytes, the low ones on fewer: so masks use the top. */
 function topBits(count: number): number {
   return -1 << (32 - count);
 }
 
-/** By id and seed: all plain buckets of a process have the same. */
+/** By id and seed: all plain buckets of a process share one. */
 const gearTables = new BoundedMap<string, Int32Array>(8);
 
 function gearTable(id: string, seed: Uint8Array): Int32Array {

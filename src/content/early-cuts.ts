@@ -1,7 +1,6 @@
 /**
- * The first chunks and holes of a file that is being written again: which they will be, whatever comes after the bytes that they
- * were found in. As the nodes of its chunk list, which depend on nothing behind them either; chunks by address and length only,
- * since their bytes lie in a data file anyway.
+ * The first chunks and holes of a file being rewritten, valid whatever bytes follow. Held as nodes of its chunk list, which
+ * do not depend on later bytes either. Chunks are kept as CID and length only: their bytes are in a data file anyway.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -12,32 +11,32 @@ import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
 import { NodeBuilder } from "./list-builder.ts";
 
-/** A list's beginning: its whole nodes, and the entries that follow. */
+/** The beginning of a list: its complete nodes, and the entries after them. */
 export interface ListBeginning {
   readonly nodes: readonly ListEntry[];
   readonly entries: readonly ListEntry[];
 }
 
-/** The file's bytes, in memory of their own or in `target`. */
+/** Reads the file's bytes into new memory, or into `target`. */
 type ReadBytes = (offset: number, length: number, target: Uint8Array | undefined) => Promise<Uint8Array>;
 
 export class EarlyCuts {
   readonly rule: CutRule;
   /** The old file's chunk list. */
   readonly root: Cid;
-  /** The pieces cover [0, end) and rest on the bytes [0, read). */
+  /** The pieces cover [0, end), and depend on the bytes [0, read). */
   end = 0;
   read = 0;
-  /** Bytes of chunks that the old file has. */
+  /** Bytes of chunks that the old file has too. */
   oldBytes = 0;
-  /** Where the old file probably goes on as this one does from `end` on. */
+  /** Where the old file likely continues as this one does from `end` on. */
   oldAt = 0;
-  /** A piece was not what the file's bytes say: none of them counts. */
+  /** A piece did not match the file's bytes: none of the cuts counts. */
   isRefuted = false;
   readonly #open: NodeBuilder;
   readonly #nodes: ListEntry[] = [];
   readonly #blocks: Block[] = [];
-  /** Chunks that are to be read once more. */
+  /** Chunks to be read once more. */
   readonly #unread = new ChunkRecords();
   #count = 0;
   #oldCount = 0;
@@ -68,8 +67,8 @@ export class EarlyCuts {
   }
 
   /**
-   * The list's beginning, the blocks of new chunks and of nodes put into `sink`, but those of `oldNodes`. `read` has the file's bytes.
-   * Throws `internal` where those are others than were cut: whoever tries again finds these cuts refuted.
+   * Returns the list's beginning, and puts blocks of new chunks and nodes into `sink`, except those of `oldNodes`. `read`
+   * reads the file. Throws `internal` if its bytes differ from those that were cut: a retry then finds these cuts refuted.
    */
   async put(sink: BlockSink, oldNodes: ReadonlySet<Cid>, read: ReadBytes): Promise<ListBeginning> {
     let probe: Uint8Array | undefined;
@@ -100,7 +99,7 @@ interface ChunkRecord {
   readonly isOld: boolean;
 }
 
-/** Chunks and where they begin, close together: at f64 | length f64 | old u8 | digest. */
+/** Chunks with their offsets, stored compactly: at f64 | length f64 | old u8 | digest. */
 class ChunkRecords {
   #count = 0;
   #bytes = Buffer.alloc(FIRST_RECORDS * RECORD_BYTES);
@@ -126,7 +125,7 @@ class ChunkRecords {
   }
 }
 
-/** Of the chunks that the old file has one in so many is read and hashed once more. */
+/** One in this many of the old file's chunks is read and hashed once more. */
 const PROBED = 256;
 
 const OLD_AT = 16;

@@ -1,4 +1,4 @@
-/** Cuts the beginning of a file that is being written again, as its bytes come: as `editContent` would when all of them are there. */
+/** Cuts the beginning of a file while it is rewritten, exactly as `editContent` would once it is complete. */
 import type { Cid } from "../base/ids.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import { Chunker } from "./chunker.ts";
@@ -14,7 +14,7 @@ export class EarlyCutter {
   readonly #chunker: Chunker;
   readonly #old: OldChunks;
 
-  /** `root`: the chunk list that the file had, of `size` bytes. What it becomes is cut by the same rule, or these cuts will not fit. */
+  /** `root`: the file's old chunk list, of `size` bytes. Cuts fit only if the new size falls under the same rule. */
   constructor(source: ContentSource, config: ContentConfig, root: Cid, size: number) {
     const rule = cutRule(config, size);
     this.#old = new OldChunks(source, root, size, rule.max);
@@ -22,12 +22,12 @@ export class EarlyCutter {
     this.#chunker = new Chunker(config, rule, 0, new Noting(this.cuts, this.#old));
   }
 
-  /** Makes ready for taking so many bytes. Rejects as the source does. */
+  /** Prepares for `length` more bytes. Rejects as the source does. */
   async prepare(length: number): Promise<void> {
     await this.#old.prepare(length);
   }
 
-  /** Takes the bytes from `cuts.read` on. */
+  /** Takes the bytes that follow `cuts.read`. */
   push(bytes: Uint8Array): void {
     this.cuts.read += bytes.length;
     this.#chunker.push(bytes);
@@ -35,7 +35,7 @@ export class EarlyCutter {
   }
 }
 
-/** Notes each piece instead of its bytes. */
+/** Records each piece instead of its bytes. */
 class Noting implements KnownChunks {
   readonly #cuts: EarlyCuts;
   readonly #old: OldChunks;

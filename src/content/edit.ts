@@ -1,10 +1,10 @@
 /**
- * Changing a file's content at a cost that follows the edit: only around the changed bytes is anything read and cut.
+ * Changes a file's content at a cost that follows the edit: only bytes around the change are read and cut.
  *
- * The outcome is always what `writeContent` makes of the whole file. Why: the old cuts that lie a hole's least length
- * before a changed byte depend on unchanged bytes alone (content/chunker.ts), so cutting may start at one of them; and from a place behind the
- * changed bytes where both the old and the new file are cut, both go on alike. Where the size crosses a limit of the
- * chunker's averages the file is cut anew as a whole, and so is one that is no list yet.
+ * The outcome always equals `writeContent` of the whole file. Old cuts that lie a hole's least length before a changed byte
+ * depend on unchanged bytes alone (content/chunker.ts), so cutting may start at one of them. Once the old and new file are
+ * cut at the same place after the change, both continue alike. The whole file is recut if its size crosses a limit of the
+ * chunker's averages, or if it was no list before.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -27,9 +27,9 @@ import type { ContentSource } from "./source.ts";
 import { putPiece, stretchLength, writeContent } from "./write.ts";
 
 /**
- * The content of a file that is now `segments`, in order and gapless up to `size`; new blocks are put into `sink`. Throws
- * what the source and `readData` throw, `format_invalid` for a broken base, `state_corrupt` when a data file is short. `early`: cuts
- * that were found in the bytes of the first segment, as they still are; they spare reading them, unless they do not fit.
+ * The content of a file that is now `segments`, in order and gapless up to `size`; puts new blocks into `sink`. Throws the
+ * errors of the source and `readData`, `format_invalid` for a broken base, `state_corrupt` for a short data file. `early`:
+ * cuts of the first segment's bytes as they are now; if they fit, those bytes need not be read.
  */
 export async function editContent(
   source: ContentSource,
@@ -60,7 +60,7 @@ export async function editContent(
   return spliceList(old, sink, config, splices);
 }
 
-/** Whether these cuts are what cutting the file anew would find. */
+/** Whether these cuts equal those of recutting the file. */
 function fits(early: EarlyCuts, rule: CutRule, root: Cid, segments: readonly ContentSegment[]): boolean {
   const [first] = segments;
   const isThere = early.end > 0 && first?.from === "data" && first.length >= early.read;
@@ -73,7 +73,7 @@ interface Change {
   readonly to: number;
 }
 
-/** In order, none touching the next. A change of the size counts as one at the end. */
+/** In order, without adjacent ones. A change of the size counts as one at the end. */
 function changedRuns(segments: readonly ContentSegment[], baseSize: number, size: number): Change[] {
   const runs: { from: number; to: number }[] = [];
   const add = (from: number, to: number) => {
@@ -90,7 +90,7 @@ function changedRuns(segments: readonly ContentSegment[], baseSize: number, size
   return runs;
 }
 
-/** Cuts a changed file anew around its changes. */
+/** Recuts a changed file around its changes. */
 class Recutter {
   readonly #old: ListCursor;
   readonly #chunks: OldChunks;
@@ -140,7 +140,7 @@ class Recutter {
     return splices;
   }
 
-  /** Cuts the new file from a cut of the old one on until they are cut alike again. */
+  /** Cuts the new file from an old cut on, until both are cut alike again. */
   async #recut(from: number, begun: EarlyCuts | undefined): Promise<Splice> {
     const early = await begun?.put(this.#sink, await this.#old.leaves(begun.oldAt), (...range) =>
       this.#file.chunk(...range),
@@ -152,7 +152,7 @@ class Recutter {
     this.#chunker.reset();
     this.#chunks.begin(begun?.oldAt ?? from);
     for await (const stretch of this.#file.stretches(at)) {
-      // A small change meets an old cut soon, and needs to know nothing else of the old file.
+      // A small change soon meets an old cut, and needs to know nothing else of the old file.
       if (at - from > 2 * this.#rule.max) await this.#chunks.prepare(stretchLength(stretch));
       for (const piece of this.#chunker.push(stretch)) {
         entries.push(await this.#put(piece, at));
@@ -168,7 +168,7 @@ class Recutter {
     return { from, to: this.#old.length, nodes, entries };
   }
 
-  /** Whether the old file is cut at `at` too and the next change lies far enough behind it. */
+  /** Whether the old file is cut at `at` too, and the next change is far enough behind it. */
   async #meets(at: number): Promise<boolean> {
     const next = this.#changes[this.#indexAfter(at)];
     if (at >= this.#old.length || (next !== undefined && this.#safeCut(next) < at)) return false;
@@ -180,7 +180,7 @@ class Recutter {
     return Math.max(0, change.from - this.#rule.minHole);
   }
 
-  /** What of the old file is read for a change: before it, and where it goes on behind it. */
+  /** The parts of the old file to read for a change: before it, and where the file continues after it. */
   #edges(change: Change): Change[] {
     return [
       { from: this.#safeCut(change), to: change.from },
@@ -188,7 +188,7 @@ class Recutter {
     ];
   }
 
-  /** The first change that reaches beyond `offset`. */
+  /** The first change that extends beyond `offset`. */
   #indexAfter(offset: number): number {
     let [low, high] = [0, this.#changes.length];
     while (low < high) {
@@ -199,7 +199,7 @@ class Recutter {
     return low;
   }
 
-  /** Puts a piece, unless the old file has the same one at the same place. */
+  /** Puts a piece, unless the old file has the same one at the same offset. */
   async #put(piece: Piece, at: number): Promise<ListEntry> {
     if (piece.kind !== "chunk" || at >= this.#old.length) return putPiece(this.#sink, piece);
     const { entry, start } = await this.#old.entry(0, at);
@@ -208,7 +208,7 @@ class Recutter {
   }
 }
 
-/** Changes around which the old file is fetched at once, so that many small changes do not cost a request each. */
+/** The old file is fetched around this many changes at once, so that many small changes do not cost a request each. */
 const FETCH_AT_ONCE = 16;
 
 function unless(known: string, sink: BlockSink): BlockSink {

@@ -1,11 +1,10 @@
 /**
- * The search for the next cut by a gear hash: in JavaScript, and by the same loop in the native addon where that loads, which is
- * four times as fast.
+ * Searches for the next cut by a gear hash: in JavaScript, or in the native addon if it loads, which is four times as fast.
  */
 import { createRequire } from "node:module";
 
 /**
- * The position after the first byte of [from, to) at which the hash, begun at `first`, has no bit of `mask`; 0 if none.
+ * The position after the first byte of [from, to) at which the hash, started at `first`, has no bit of `mask`; 0 if none.
  * `gear` has 256 words; 0 ≤ first ≤ from, to ≤ bytes.length.
  */
 export type FindCut = (
@@ -17,10 +16,10 @@ export type FindCut = (
   mask: number,
 ) => number;
 
-/** About 1.1 GB/s: each byte waits for the one before, so unrolling it gains nothing (measured). */
+/** About 1.1 GB/s: each byte depends on the one before, so unrolling gains nothing (measured). */
 export const findCutPlain: FindCut = (bytes, gear, first, from, to, mask) => {
   let hash = 0;
-  // Older bytes are shifted out, so a search goes on from the last 32 bytes without a state of its own.
+  // Older bytes are shifted out, so a search can resume from the last 32 bytes without saved state.
   for (let at = Math.max(first, from - WINDOW_BYTES); at < from; at++) hash = next(hash, gear, bytes, at);
   for (let at = from; at < to; at++) {
     hash = next(hash, gear, bytes, at);
@@ -29,7 +28,7 @@ export const findCutPlain: FindCut = (bytes, gear, first, from, to, mask) => {
   return 0;
 };
 
-/** As native/gear.cc has it; undefined where the addon is not built, or is one from before it had this. */
+/** From native/gear.cc; undefined if the addon is not built, or too old to have this. */
 export const findCutNative: FindCut | undefined = loadNative();
 
 export const findCut: FindCut = findCutNative ?? findCutPlain;

@@ -1,6 +1,6 @@
 /**
- * Makes list nodes from entries: where a node ends is told by the entries in it alone, so equal runs of entries become
- * equal nodes wherever they stand, and an edit changes few of them.
+ * Makes list nodes from entries. A node's end depends only on the entries in it, so equal runs of entries become equal
+ * nodes anywhere, and an edit changes few nodes.
  */
 import type { Block, BlockSink } from "../blocks/block-store.ts";
 import { cidOf, digestOf } from "../format/blocks/cid.ts";
@@ -30,13 +30,13 @@ export class NodeBuilder {
     return this.#entries;
   }
 
-  /** Adds an entry; answers the node that it ended. */
+  /** Adds an entry; returns the node that it completes, if any. */
   add(entry: ListEntry): ListNode | undefined {
     this.#entries.push(entry);
     return this.#isFull(entry) ? this.end() : undefined;
   }
 
-  /** Ends the node that is open and has entries. */
+  /** Ends the open node, which must have entries. */
   end(): ListNode {
     const entries = this.#entries;
     this.#entries = [];
@@ -46,7 +46,7 @@ export class NodeBuilder {
     return { block: { cid, bytes }, entry };
   }
 
-  /** At least `min` entries, then every entry ends it with a chance of 1 in `mean`, by the hash in its own link. */
+  /** From `min` entries on, each entry ends the node with a chance of 1 in `mean`, by the hash in its own link. */
   #isFull({ cid }: ListEntry): boolean {
     const { min, mean, max } = this.#config.chunker.list;
     const count = this.#entries.length;
@@ -55,7 +55,7 @@ export class NodeBuilder {
   }
 }
 
-/** Builds a whole list from its entries as they come; holds one open node a level. */
+/** Builds a whole list from its entries as they arrive; holds one open node per level. */
 export class ListBuilder {
   readonly #sink: BlockSink;
   readonly #config: ContentConfig;
@@ -73,13 +73,13 @@ export class ListBuilder {
     await this.#addAt(0, entry);
   }
 
-  /** Adds a node of entries that were collected elsewhere and whose block is stored. Only before any other entry. */
+  /** Adds a node built elsewhere whose block is stored. Only before any other entry. */
   async addNode(node: ListEntry): Promise<void> {
     this.#at(0);
     await this.#addAt(1, node);
   }
 
-  /** The content that the entries make: one chunk stays a chunk, and a root never has one child only. */
+  /** The content of the entries: a single chunk stays a chunk, and a root never has just one child. */
   async finish(): Promise<Content> {
     for (let index = 0; index < this.#levels.length; index++) {
       const level = this.#at(index);

@@ -1,4 +1,4 @@
-/** Finding places in a stored chunk list: nodes by level and offset, loaded as they are needed. */
+/** Finds places in a stored chunk list: nodes by level and offset, loaded on demand. */
 import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -7,13 +7,13 @@ import type { RangeVisitor } from "./list-range.ts";
 import { loadList } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 
-/** A node and where it begins in the file. */
+/** A node and its offset in the file. */
 export interface PlacedNode {
   readonly list: ChunkList;
   readonly start: number;
 }
 
-/** An entry of a node and where it begins in the file. */
+/** An entry of a node and its offset in the file. */
 export interface PlacedEntry {
   readonly entry: ListEntry;
   readonly start: number;
@@ -23,7 +23,7 @@ export class ListCursor {
   readonly #source: ContentSource;
   readonly #cid: Cid;
   readonly #root: ChunkList;
-  /** The node that was found last, by level. */
+  /** The last node found, by level. */
   readonly #last: (PlacedNode | undefined)[] = [];
 
   static async open(source: ContentSource, root: Cid): Promise<ListCursor> {
@@ -44,7 +44,7 @@ export class ListCursor {
     return this.#root.level;
   }
 
-  /** The node of this level that holds the byte at `offset`; at the file's end the last one. */
+  /** The node of this level that holds the byte at `offset`; at the end of the file the last one. */
   async node(level: number, offset: number): Promise<PlacedNode> {
     const last = this.#last[level];
     if (last !== undefined && offset >= last.start && offset < last.start + last.list.length) return last;
@@ -58,7 +58,7 @@ export class ListCursor {
     return placed;
   }
 
-  /** The entry in a node of this level that holds the byte at `offset`; at the file's end the last one. */
+  /** The entry in a node of this level that holds the byte at `offset`; at the end of the file the last one. */
   async entry(level: number, offset: number): Promise<PlacedEntry> {
     return placedEntry(await this.node(level, offset), offset);
   }
@@ -82,7 +82,7 @@ export class ListCursor {
     return leaves;
   }
 
-  /** Brings the chunks that overlap these ranges into memory, and the nodes above them, in one request a level. */
+  /** Loads the chunks that overlap these ranges, and the nodes above them, one request per level. */
   async fetch(ranges: readonly { readonly from: number; readonly to: number }[]): Promise<void> {
     for (let level = 0; level <= this.rootLevel; level++) {
       const missing = new Set<Cid>();

@@ -1,17 +1,17 @@
-/** Walking over a part of a chunk list that is in memory, and finding out what of it is not. */
+/** Walks a range of a chunk list in memory, and finds missing nodes. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import type { ContentSource } from "./source.ts";
 
 export interface RangeVisitor {
-  /** A chunk or hole that begins at `start` of the file. Answers false to stop. */
+  /** A chunk or hole at offset `start` of the file. Return false to stop. */
   entry(start: number, entry: ListEntry): boolean;
-  /** A list node that is not in memory: what it spans is passed over. */
+  /** A list node that is not in memory: its range is skipped. */
   missing(cid: Cid): void;
 }
 
-/** Visits the chunks and holes that overlap [from, to), in order. False: the visitor stopped it. */
+/** Visits the chunks and holes that overlap [from, to), in order. False: the visitor stopped. */
 export function visitRange(source: ContentSource, root: Cid, from: number, to: number, visitor: RangeVisitor): boolean {
   const list = source.peekList(root);
   if (list !== undefined) return visitNode(source, list, 0, from, to, visitor);
@@ -19,7 +19,7 @@ export function visitRange(source: ContentSource, root: Cid, from: number, to: n
   return true;
 }
 
-/** The first entry that ends after `offset` bytes from the node's start. */
+/** The first entry that ends more than `offset` bytes after the node's start. */
 export function entryIndex(list: ChunkList, offset: number): number {
   let [low, high] = [0, list.ends.length];
   while (low < high) {
@@ -35,7 +35,7 @@ export function entryStart(list: ChunkList, index: number): number {
   return index === 0 ? 0 : (list.ends[index - 1] as number);
 }
 
-/** Checks a node against what its parent says of it. Throws `format_invalid`. */
+/** Checks a node against its parent's entry. Throws `format_invalid`. */
 export function checkChild(parent: ChunkList, entry: ListEntry, child: ChunkList): ChunkList {
   const fits =
     child.level === parent.level - 1 && child.length === entry.length && child.dataLength === entry.dataLength;

@@ -1,7 +1,7 @@
 /**
- * Changing a chunk list: runs of its entries are replaced, and only the nodes around them are made anew, on each level.
+ * Changes a chunk list: replaces runs of its entries, and rebuilds only the nodes around them on each level.
  *
- * Places are offsets in the old file on all levels, since every level spans the same bytes.
+ * Places are offsets in the old file on all levels, since every level covers the same bytes.
  */
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
@@ -11,16 +11,16 @@ import { contentOf, ListBuilder, NodeBuilder } from "./list-builder.ts";
 import type { ListNode } from "./list-builder.ts";
 import type { ListCursor } from "./list-cursor.ts";
 
-/** Entries instead of the old ones in [from, to). Both lie between entries of the old list. */
+/** Entries that replace the old ones in [from, to). Both bounds lie between entries of the old list. */
 export interface Splice {
   readonly from: number;
   readonly to: number;
-  /** Whole nodes that come before the entries, their blocks stored already: only where the file begins. */
+  /** Complete stored nodes that precede the entries: only at the start of the file. */
   readonly nodes?: readonly ListEntry[];
   readonly entries: readonly ListEntry[];
 }
 
-/** The content that the old list becomes: the same as if it were built anew. `splices` ascend and do not touch. */
+/** The content that results from the splices, equal to a full rebuild. `splices` ascend and are not adjacent. */
 export async function spliceList(
   old: ListCursor,
   sink: BlockSink,
@@ -38,7 +38,7 @@ export async function spliceList(
   return build(sink, config, wholeSplice(old, above) ?? { entries: [] }, old.rootLevel + 1);
 }
 
-/** The only splice, if it replaces all. */
+/** The only splice, if it replaces everything. */
 function wholeSplice(old: ListCursor, splices: readonly Splice[]): Splice | undefined {
   const only = splices.length === 1 ? splices[0] : undefined;
   return only?.from === 0 && only.to === old.length ? only : undefined;
@@ -95,7 +95,7 @@ class LevelSplicer {
     return above;
   }
 
-  /** Whether old and new nodes part at `at`, so that from here on they are the same until the next splice. */
+  /** Whether both old and new nodes end at `at`, so that from here they are the same until the next splice. */
   async #meets(at: number, next: Splice | undefined): Promise<boolean> {
     if (at === this.#old.length) return next === undefined;
     return this.#builder.entries.length === 0 && (await this.#old.isNodeStart(this.#level, at));

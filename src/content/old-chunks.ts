@@ -1,8 +1,8 @@
 /**
- * The chunks that a file had, to recognise them where a program wrote them again: at the same place or moved.
+ * The chunks that a file had, to recognize them when a program rewrites them, in place or moved.
  *
- * Where a chunk ends before another chunk depends on its own bytes alone (content/chunker.ts). So bytes that begin at a cut and are an
- * old chunk's bytes end at a cut: comparing one hash takes the place of searching the cut byte by byte, at a tenth of the time.
+ * A chunk's end before another chunk depends on its own bytes alone (content/chunker.ts). So at a cut, bytes that equal an
+ * old chunk end at a cut too: comparing one hash replaces the byte-by-byte search, in a tenth of the time.
  */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
@@ -16,7 +16,7 @@ import type { ContentSource } from "./source.ts";
 interface OldChunk {
   readonly start: number;
   readonly entry: ListEntry;
-  /** Whether another chunk follows, so that its own bytes decide where it ends. */
+  /** Whether another chunk follows, so that its own bytes determine its end. */
   readonly isWhole: boolean;
 }
 
@@ -24,16 +24,16 @@ export class OldChunks implements KnownChunks {
   readonly #source: ContentSource;
   readonly #root: Cid;
   readonly #size: number;
-  /** How far around the expected place old chunks are looked for. */
+  /** How far around the expected place old chunks are searched. */
   readonly #reach: number;
   readonly #byStart = new Map<number, OldChunk>();
   readonly #byCid = new Map<Cid, OldChunk>();
-  /** The old file in [#from, #to) is in the maps. */
+  /** The maps cover the old file in [#from, #to). */
   #from = 0;
   #to = 0;
   #at = 0;
 
-  /** `root`: the old file's chunk list, of a file of `size` bytes; `longest`: the bytes of the longest chunk. */
+  /** `root`: the chunk list of the old file, which has `size` bytes; `longest`: the longest chunk's length. */
   constructor(source: ContentSource, root: Cid, size: number, longest: number) {
     this.#source = source;
     this.#root = root;
@@ -41,17 +41,17 @@ export class OldChunks implements KnownChunks {
     this.#reach = longest * REACH_CHUNKS;
   }
 
-  /** Where the old file probably goes on as the new one does from the last cut on. */
+  /** Where the old file likely continues as the new one does from the last cut on. */
   get at(): number {
     return this.#at;
   }
 
-  /** The next cut lies at this place of the old file. */
+  /** Places the next cut at this offset of the old file. */
   begin(at: number): void {
     this.#at = at;
   }
 
-  /** Makes ready for cutting about `bytes` more. Rejects as the source does. */
+  /** Prepares for cutting about `bytes` more. Rejects as the source does. */
   async prepare(bytes: number): Promise<void> {
     const end = Math.min(this.#at + bytes + this.#reach, this.#size);
     if (this.#at >= this.#from && end <= this.#to) return;
@@ -104,5 +104,5 @@ export class OldChunks implements KnownChunks {
   }
 }
 
-/** Moves of up to this many of the longest chunks are recognised; changes in place always are. */
+/** Moves by up to this many longest chunks are recognized; rewrites in place always are. */
 const REACH_CHUNKS = 8;

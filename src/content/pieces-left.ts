@@ -1,4 +1,4 @@
-/** What is left of a content of which blocks may be gone: its pieces, and the bytes of those that can be read. */
+/** What remains of a content with missing blocks: its pieces, and the bytes of the readable ones. */
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
@@ -8,7 +8,7 @@ import { streamContent } from "./read.ts";
 import type { ContentSegment } from "./segment.ts";
 import { loadList, type ContentSource } from "./source.ts";
 
-/** A run of a content's bytes. `cid`: the chunk that has them, at its own start. */
+/** A run of a content's bytes. `cid`: the chunk that holds them, from its own start. */
 export interface BasePiece {
   readonly offset: number;
   readonly length: number;
@@ -16,7 +16,7 @@ export interface BasePiece {
   readonly cid?: Cid;
 }
 
-/** All pieces of a content, in order. Each block that can be read goes to `put`. Throws what reading throws, but for what is gone. */
+/** All pieces of a content, in order. Puts each readable block. Throws read errors, except for missing blocks. */
 export async function piecesOf(
   source: ContentSource,
   blocks: BlockReader,
@@ -53,7 +53,7 @@ export async function piecesOf(
   return pieces;
 }
 
-/** `length` bytes at `offset`, zeros where the pieces have none. Throws as the source. */
+/** `length` bytes at `offset`; zeros where no piece has any. Throws as the source. */
 export async function readPieces(
   source: ContentSource,
   pieces: readonly BasePiece[],
@@ -76,8 +76,8 @@ export async function readPieces(
 }
 
 /**
- * Segments of a changed file that need no base: what came from it comes from data of `epoch`, as far as it is left, and is a hole where it is gone.
- * `isTorn`: bytes are gone.
+ * Segments of a changed file without a base: the base's bytes are taken from data of `epoch`, with holes where they are
+ * lost. `isTorn`: bytes are lost.
  */
 export function segmentsOver(
   segments: readonly ContentSegment[],

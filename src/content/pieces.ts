@@ -1,4 +1,4 @@
-/** A changed file's bytes in order, as stretches of bytes and numbers of zeros, read as far as they are asked for. */
+/** A changed file's bytes in order, as stretches of bytes and counts of zeros, read on demand. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Content } from "../format/files/record.ts";
@@ -34,7 +34,7 @@ export class ComposedFile {
     this.#readData = readData;
   }
 
-  /** The file from `offset` to its end. A stretch's bytes are good until the next one is asked for. */
+  /** The file from `offset` to its end. A stretch's bytes are valid until the next one is requested. */
   async *stretches(offset: number): AsyncGenerator<Stretch> {
     for (const segment of this.#segments.slice(segmentIndex(this.#segments, offset))) {
       const from = Math.max(offset, segment.offset);
@@ -45,24 +45,24 @@ export class ComposedFile {
     }
   }
 
-  /** Bytes of the first segment, which is data: in memory of their own, or in `target`. */
+  /** Bytes of the first segment, which is data: in new memory, or in `target`. */
   async chunk(offset: number, length: number, target: Uint8Array | undefined): Promise<Uint8Array> {
     return this.#readData(this.#segments[0]?.epoch ?? 0, offset, length, target);
   }
 
-  /** The next bytes are read while the last ones are cut. */
+  /** Reads the next bytes while the last ones are cut. */
   async *#data(epoch: number, from: number, to: number): AsyncGenerator<Stretch> {
     let reading: Promise<Uint8Array> | undefined;
     for (let at = from; at < to; at += READ_BYTES) {
       const bytes = await (reading ?? this.#read(epoch, at, to, to - at > READ_BYTES));
       reading = at + bytes.length < to ? this.#read(epoch, at + bytes.length, to, true) : undefined;
-      // Whoever stops early does not learn of it.
+      // A caller that stops early does not see this error.
       reading?.catch(() => {});
       yield bytes;
     }
   }
 
-  /** `isOfMany`: into memory that is used again; what is read in one piece may be in its reader's memory already. */
+  /** `isOfMany`: into reused memory; bytes read in one piece may be in the reader's memory already. */
   async #read(epoch: number, at: number, to: number, isOfMany: boolean): Promise<Uint8Array> {
     const length = Math.min(READ_BYTES, to - at);
     const bytes = await this.#readData(epoch, at, length, isOfMany ? this.#buffer(length) : undefined);
@@ -70,7 +70,7 @@ export class ComposedFile {
     throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
   }
 
-  /** One of two in turn: one is read into while the other is cut. */
+  /** Alternates between two buffers: one is filled while the other is cut. */
   #buffer(length: number): Uint8Array {
     const spare = this.#buffers[0].length < length ? new Uint8Array(length) : this.#buffers[0];
     this.#buffers = [this.#buffers[1], spare];
@@ -84,7 +84,7 @@ export class ComposedFile {
     if (to > end) yield to - end;
   }
 
-  /** Chunk by chunk, so that no more is read than a cut needs; more at once the longer it goes on. */
+  /** Chunk by chunk, so that no more is read than a cut needs; increasingly more at once. */
   async *#listStretches(root: Cid, from: number, to: number): AsyncGenerator<Stretch> {
     let at = from;
     for (let batch = 1; at < to; batch = Math.min(batch * 2, MAX_BATCH)) {

@@ -1,4 +1,4 @@
-/** Reading a range of a file's content; bytes past the content, up to the file's size, are zeros. */
+/** Reads a range of a file's content; bytes between the content and the file's size are zeros. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
@@ -9,9 +9,9 @@ import { loading } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 
 /**
- * Writes up to `length` bytes at `offset` into `target` from its start; how many: fewer only at the end of the file.
- * Throws `BlockMiss` when something is not in memory: what this range needs first, then what is missing of the next
- * `ahead` bytes. Throws `format_invalid`.
+ * Copies up to `length` bytes at `offset` to the start of `target`; returns how many: fewer only at the end of the file.
+ * Throws `BlockMiss` with the missing blocks of this range first, then those of the next `ahead` bytes. Throws
+ * `format_invalid`.
  */
 export function peekContent(
   source: ContentSource,
@@ -46,7 +46,7 @@ export function peekContent(
   return count;
 }
 
-/** What of this range is not in memory, chunks and list nodes, in the order of the file: for reading ahead. */
+/** The chunks and list nodes of this range that are not in memory, in file order: for read-ahead. */
 export function missingBlocks(
   source: ContentSource,
   content: Content,
@@ -62,7 +62,7 @@ export function missingBlocks(
   return missing;
 }
 
-/** Up to `length` bytes at `offset`: fewer only at the end of the file. Throws as `load` of the source, `format_invalid`. */
+/** Up to `length` bytes at `offset`: fewer only at the end of the file. Throws as the source's `load`, `format_invalid`. */
 export async function readContent(
   source: ContentSource,
   content: Content,
@@ -81,7 +81,7 @@ export async function readContent(
   return bytes;
 }
 
-/** The file's bytes from `offset` to `end`, in pieces of at most 1 MiB, read ahead more and more. Throws as `readContent`. */
+/** The bytes from `offset` to `end`, in pieces of at most 1 MiB, with growing read-ahead. Throws as `readContent`. */
 export async function* streamContent(
   source: ContentSource,
   content: Content,
@@ -102,12 +102,12 @@ export async function* streamContent(
   }
 }
 
-/** Bytes that are read in one go; a source must be able to hold what they lie in. */
+/** Bytes read in one step; a source must be able to hold their blocks. */
 const STEP_BYTES = 1024 * 1024;
 const AHEAD_BYTES = 8 * STEP_BYTES;
 
 interface ContentVisitor {
-  /** A part of `length` bytes at `start` that overlaps the range; its bytes, or undefined for a hole. */
+  /** A part of `length` bytes at `start` that overlaps the range; `bytes` is undefined for a hole. */
   part(start: number, bytes: Uint8Array | undefined, length: number): void;
   missing(cid: Cid): void;
 }
@@ -152,7 +152,7 @@ function visitList(
   });
 }
 
-/** Throws `format_invalid` unless a chunk is as long as its list says. */
+/** Throws `format_invalid` unless a chunk has the length in its list. */
 export function checkChunk(
   cid: Cid | undefined,
   bytes: Uint8Array | undefined,
@@ -164,7 +164,7 @@ export function checkChunk(
   return bytes;
 }
 
-/** Throws `format_invalid` when content is longer than its file. */
+/** Throws `format_invalid` if the content is longer than its file. */
 export function checkLength(length: number, size: number): void {
   if (length > size) {
     throw new SynclineError("format_invalid", `The content has ${length} bytes, but the file only ${size}.`);

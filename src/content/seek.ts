@@ -1,4 +1,4 @@
-/** Finding data and holes in a file's content, and how much of it is data. */
+/** Finds data and holes in a file's content, and how much of it is data. */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ChunkList } from "../format/files/chunk-list.ts";
@@ -9,8 +9,8 @@ import { loading } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 
 /**
- * The first offset from `offset` on where there is data, or a hole; the end of the file counts as a hole. Undefined:
- * `offset` is at or past the end, or there is no data behind it. Throws `BlockMiss`, `format_invalid`.
+ * The first offset at or after `offset` with data, or a hole; the end of the file counts as a hole. Undefined: `offset` is
+ * at or past the end, or no data follows. Throws `BlockMiss`, `format_invalid`.
  */
 export function peekSeek(
   source: ContentSource,
@@ -31,7 +31,7 @@ export function peekSeek(
   return found ?? (whence === "hole" ? Math.max(offset, root.length) : undefined);
 }
 
-/** As `peekSeek`; loads what is missing. */
+/** As `peekSeek`, but loads missing blocks. */
 export function seekContent(
   source: ContentSource,
   content: Content,
@@ -43,8 +43,8 @@ export function seekContent(
 }
 
 /**
- * Bytes of the file that are not in holes, for st_blocks. Undefined when the content does not say, as those that older versions
- * made, and the list's root is not in memory.
+ * Bytes of the file outside holes, for st_blocks. Undefined if the content does not record it, as older versions did not,
+ * and the list's root is not in memory.
  */
 export function peekDataBytes(source: ContentSource, content: Content, size: number): number | undefined {
   if (content.kind === "list") return content.dataBytes ?? source.peekList(content.cid)?.dataLength;
@@ -55,11 +55,11 @@ export function peekDataBytes(source: ContentSource, content: Content, size: num
 function knownLength(source: ContentSource, content: Exclude<Content, { kind: "list" }>, size: number): number {
   if (content.kind === "empty") return 0;
   const bytes = content.kind === "inline" ? content.bytes : source.peekChunk(content.cid);
-  // A chunk in the place of a whole file is as long as the file, unless the file was lengthened by hand: no need to load it.
+  // A content of one chunk is as long as its file, unless the file was extended by hand: no need to load it.
   return Math.min(size, bytes?.length ?? size);
 }
 
-/** Passes over nodes that have nothing but data when a hole is sought, and nothing but holes when data is. */
+/** Skips nodes with only data when seeking a hole, and nodes with only holes when seeking data. */
 function seekNode(
   source: ContentSource,
   list: ChunkList,

@@ -1,26 +1,26 @@
 /**
- * Where contents are read from: decoded list nodes and chunks in memory, and a way to get more of them there.
+ * A source of contents: decoded list nodes and chunks in memory, and a way to load more.
  *
- * Reading is synchronous on what is in memory (`peek…`), since the kernel's reads are answered from there; whoever finds
- * something missing loads it in one batch and starts again.
+ * Reading is synchronous on data in memory (`peek…`), since that is how the kernel's reads are answered; a caller that
+ * finds blocks missing loads them in one batch and starts again.
  */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ChunkList } from "../format/files/chunk-list.ts";
 
 export interface ContentSource {
-  /** A chunk's bytes; not to be changed. Undefined: not in memory. */
+  /** A chunk's bytes, read-only. Undefined: not in memory. */
   peekChunk(cid: Cid): Uint8Array | undefined;
   /** A list node. Undefined: not in memory. Throws `format_invalid`. */
   peekList(cid: Cid): ChunkList | undefined;
   /**
-   * Brings chunks and nodes into memory; the first `needed` of them are there when it answers, the others soon. Throws
-   * `block_not_found`, `block_corrupt`, `store_unreachable`, `format_invalid` for a node that is no list node.
+   * Loads chunks and nodes; the first `needed` of them are in memory when it resolves, the others soon. Throws
+   * `block_not_found`, `block_corrupt`, `store_unreachable`, `format_invalid` for an invalid list node.
    */
   load(cids: readonly Cid[], needed?: number): Promise<void>;
 }
 
-/** Calls `read` until nothing that it needs is missing. */
+/** Calls `read` and loads missing blocks until none is missing. */
 export async function loading<T>(source: ContentSource, read: () => T): Promise<T> {
   for (;;) {
     try {

@@ -1,4 +1,4 @@
-/** How a long way of a file is read in order: past the caches in memory where that can be, and else through them, up to where it can. */
+/** Plans long sequential reads: past the memory caches where possible, else through them up to the next such place. */
 import type { Cid } from "../base/ids.ts";
 import type { SizedBlock } from "../blocks/block-store.ts";
 import { visitRange } from "./list-range.ts";
@@ -6,13 +6,13 @@ import { checkLength } from "./read.ts";
 import type { ContentSource } from "./source.ts";
 
 export interface UncachedRead {
-  /** Whole chunks from `offset` on, one behind the other, that are not in memory. */
+  /** Whole adjacent chunks from `offset` on that are not in memory. */
   readonly absent: readonly SizedBlock[];
-  /** If there are none: so far to read through memory, up to such a chunk if one comes; list nodes may be missing there. */
+  /** If there are none: read through memory up to here, or to the next such chunk; list nodes may be missing in between. */
   readonly end: number;
 }
 
-/** The next step at `offset` of a file of `size` bytes with this chunk list: of at most `room` bytes. Throws `format_invalid`. */
+/** The next step at `offset` of a file with this chunk list, of at most `room` bytes. Throws `format_invalid`. */
 export function uncachedRead(
   source: ContentSource,
   list: Cid,
@@ -30,7 +30,7 @@ export function uncachedRead(
       const { cid } = entry;
       const isHere = cid === undefined || source.peekChunk(cid) !== undefined;
       const isFar = !isHere && start >= offset && start + entry.length <= to;
-      // Behind a node that is missing.
+      // A node before this is missing.
       if (start > at) return false;
       // Either the one or the other.
       if (at > offset && (absent.length > 0 ? !isFar : !isHere)) return false;

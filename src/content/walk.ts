@@ -1,4 +1,4 @@
-/** All of a content's blocks and parts, each list node checked against its parent: for verify, pins and copies. */
+/** All blocks and parts of a content, each list node checked against its parent: for verify, pins and copies. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { blake3 } from "../crypto/hash.ts";
@@ -10,7 +10,7 @@ import { checkLength } from "./read.ts";
 import { loadList } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 
-/** A block or hole that `length` bytes of the file from `offset` on lie in. */
+/** A block or hole that covers `length` bytes of the file from `offset` on. */
 export interface ContentPart {
   readonly kind: "list" | "chunk" | "hole";
   readonly cid: Cid | undefined;
@@ -18,7 +18,7 @@ export interface ContentPart {
   readonly length: number;
 }
 
-/** The parts in order, a list node before what it lists; chunks are not read. Throws `format_invalid` and as the source. */
+/** The parts in order, list nodes before their entries; chunks are not read. Throws `format_invalid` and as the source. */
 export async function* walkContent(source: ContentSource, content: Content, size: number): AsyncGenerator<ContentPart> {
   if (content.kind === "chunk") yield { kind: "chunk", cid: content.cid, offset: 0, length: size };
   if (content.kind !== "list") return;
@@ -28,7 +28,7 @@ export async function* walkContent(source: ContentSource, content: Content, size
   yield* walkNode(source, root, 0);
 }
 
-/** The addresses of all blocks of a content. */
+/** The CIDs of all blocks of a content. */
 export async function* contentBlocks(source: ContentSource, content: Content, size: number): AsyncGenerator<Cid> {
   for await (const { cid } of walkContent(source, content, size)) {
     if (cid !== undefined) yield cid;
@@ -36,8 +36,8 @@ export async function* contentBlocks(source: ContentSource, content: Content, si
 }
 
 /**
- * What names a content: blake3 of the bytes up to one chunk, else of the list's root: 32 bytes. Contents that
- * `writeContent` or `editContent` made in one bucket have the same hash exactly if they have the same bytes.
+ * Identifies a content: blake3 of the bytes up to one chunk, else of the list's root: 32 bytes. For contents made in one
+ * bucket by `writeContent` or `editContent`, equal hashes mean equal bytes, and the other way round.
  */
 export function contentHash(content: Content): Uint8Array {
   if (content.kind === "empty") return blake3(new Uint8Array(0));

@@ -1,4 +1,4 @@
-/** Making content of a file's bytes: in its record when short, else chunks, and a list of them when there are several. */
+/** Makes content from a file's bytes: inline if short, else chunks, with a list if there are several. */
 import { SynclineError } from "../base/errors.ts";
 import { MAX_STREAM_BYTES } from "../base/limits.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
@@ -11,13 +11,13 @@ import { cutRule } from "./config.ts";
 import type { ContentConfig } from "./config.ts";
 import { contentOf, ListBuilder } from "./list-builder.ts";
 
-/** A file's bytes: how many, and all of them in order. Its size must be known first, since it decides how to cut. */
+/** A file's size and all of its bytes in order. The size must be known first, since it decides how to cut. */
 export interface ContentInput {
   readonly size: number;
   readonly stretches: Iterable<Stretch> | AsyncIterable<Stretch>;
 }
 
-/** The content that these bytes have, its blocks put into `sink`. Throws `internal` if there are not `size` of them. */
+/** The content of these bytes; puts its blocks into `sink`. Throws `internal` if there are not `size` bytes. */
 export async function writeContent(sink: BlockSink, config: ContentConfig, input: ContentInput): Promise<Content> {
   const { size, stretches } = input;
   if (size <= config.inlineLimit) return inlineContent(await gather(stretches, size), size);
@@ -32,7 +32,7 @@ export async function writeContent(sink: BlockSink, config: ContentConfig, input
   return writer.finish();
 }
 
-/** Makes the content of more bytes than are kept inline, as they come. */
+/** Builds the content of bytes too long for inline storage, as they arrive. */
 export class ContentWriter {
   readonly #sink: BlockSink;
   readonly #size: number;
@@ -40,7 +40,7 @@ export class ContentWriter {
   readonly #builder: ListBuilder;
   #taken = 0;
 
-  /** `size`: how many bytes there will be. `known`: chunks that need not be put. */
+  /** `size`: the number of bytes to come. `known`: chunks that need not be put. */
   constructor(sink: BlockSink, config: ContentConfig, size: number, known?: KnownChunks) {
     this.#sink = sink;
     this.#size = size;
@@ -48,7 +48,7 @@ export class ContentWriter {
     this.#builder = new ListBuilder(sink, config);
   }
 
-  /** Throws `internal` where that is more than `size` bytes. */
+  /** Throws `internal` if there are more than `size` bytes. */
   async push(stretch: Stretch): Promise<void> {
     this.#taken += stretchLength(stretch);
     if (this.#taken > this.#size) checkSize(this.#taken, this.#size);
@@ -63,7 +63,7 @@ export class ContentWriter {
   }
 }
 
-/** Finds out what content bytes have, and stores nothing: no chunk is even copied. */
+/** Determines the content of bytes without storing or copying any chunk. */
 export function namingWriter(config: ContentConfig, size: number): ContentWriter {
   return new ContentWriter({ put: () => {} }, config, size, NAMED_ONLY);
 }
@@ -78,18 +78,18 @@ const NAMED_ONLY: KnownChunks = {
   passed: () => {},
 };
 
-/** Whether so many bytes, if they are not kept inline, are one chunk for certain: too few to be cut, or to have a hole in them. */
+/** Whether this many bytes, if not inline, certainly make one chunk: too few to be cut, or to contain a hole. */
 export function isOneChunk(config: ContentConfig, size: number): boolean {
   const { min, minHole } = cutRule(config, size);
   return size <= min && size < minHole;
 }
 
-/** The content of bytes that are in memory. */
+/** The content of bytes in memory. */
 export function writeBytes(sink: BlockSink, config: ContentConfig, bytes: Uint8Array): Promise<Content> {
   return writeContent(sink, config, { size: bytes.length, stretches: [bytes] });
 }
 
-/** A stream of unknown length as an input: kept in memory until its end. Throws `limit_exceeded` above 64 MiB. */
+/** A stream of unknown length as input, held in memory until its end. Throws `limit_exceeded` above 64 MiB. */
 export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<ContentInput> {
   const stretches: Uint8Array[] = [];
   let size = 0;
@@ -105,7 +105,7 @@ export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<
   return { size, stretches };
 }
 
-/** Puts a chunk's block, unless the old file has it, and answers its entry for the list. */
+/** Puts a chunk's block, unless the old file has it, and returns its list entry. */
 export async function putPiece(sink: BlockSink, piece: Piece): Promise<ListEntry> {
   if (piece.kind === "old") return piece.entry;
   if (piece.kind === "hole") return { cid: undefined, length: piece.length, dataLength: 0 };

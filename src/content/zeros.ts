@@ -1,8 +1,8 @@
-/** Runs of zero bytes: found by probing one byte in a run's length, so that data without them costs next to nothing. */
+/** Finds runs of zero bytes by probing one byte per run length, so that other data costs next to nothing. */
 
 /**
- * Where the first run of zeros begins that is at least `least` long, or that touches `end` and so may become it; `end`
- * if there is none. Looks at [from, end); a run counts from `from` at the earliest.
+ * The start of the first run of zeros that is at least `least` long, or that touches `end` and so may grow; `end` if there
+ * is none. Searches [from, end); a run counts from `from` at the earliest.
  */
 export function findZeros(bytes: Uint8Array, from: number, end: number, least: number): number {
   let start = from; // No run that is long enough begins before this.
@@ -19,7 +19,7 @@ export function findZeros(bytes: Uint8Array, from: number, end: number, least: n
   return tail === known ? start : tail;
 }
 
-/** The end of the zeros that begin at `from`: `from` itself if there are none, at most `end`. */
+/** The end of the zeros from `from` on: `from` itself if there are none, at most `end`. */
 export function zerosEnd(bytes: Uint8Array, from: number, end: number): number {
   let at = from;
   while (at + ZEROS.length <= end && ZEROS.compare(bytes, at, at + ZEROS.length) === 0) at += ZEROS.length;

@@ -1,9 +1,9 @@
 /**
- * Device keys: ed25519 (RFC 8032). Every agent state and writing slot has one of its own; it signs commits, and its hash is
- * the writer id.
+ * Device keys: ed25519 (RFC 8032). Every agent state and writing slot has its own; it signs commits, and its hash is the
+ * writer id.
  *
- * node:crypto signs and verifies (47,000 and 13,700 a second); it accepts public keys that it should not, so those are
- * checked apart, once a key.
+ * node:crypto signs and verifies (47,000 and 13,700 a second). It accepts invalid public keys, so those are checked
+ * separately, once per key.
  */
 import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
@@ -21,7 +21,7 @@ export interface DeviceKey {
   readonly writer: WriterId;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** The secret from which all else derives: 32 bytes, for storing the key. */
+  /** The secret that everything else derives from: 32 bytes, for storage. */
   readonly seed: Uint8Array;
   /** 64 bytes. */
   sign(message: Uint8Array): Uint8Array;
@@ -31,7 +31,7 @@ export function createDeviceKey(random: Random): DeviceKey {
   return deviceKeyFromSeed(random.bytes(DEVICE_KEY_BYTES));
 }
 
-/** Throws `key_invalid` unless there are 32 bytes. */
+/** Throws `key_invalid` unless `seed` has 32 bytes. */
 export function deviceKeyFromSeed(seed: Uint8Array): DeviceKey {
   if (seed.length !== DEVICE_KEY_BYTES)
     throw new SynclineError("key_invalid", "A device key's seed is not 32 bytes long.");
@@ -52,7 +52,7 @@ export function writerOf(publicKey: Uint8Array): WriterId {
   return Buffer.from(blake3(publicKey)).toString("hex", 0, 16) as WriterId;
 }
 
-/** Throws `key_invalid` for encodings that are not canonical and for points of small order. */
+/** Throws `key_invalid` for non-canonical encodings and points of small order. */
 export function checkDeviceKey(publicKey: Uint8Array): void {
   let sound = publicKey.length === DEVICE_KEY_BYTES;
   try {
@@ -63,7 +63,7 @@ export function checkDeviceKey(publicKey: Uint8Array): void {
   if (!sound) throw new SynclineError("key_invalid", "A device key is not a canonical ed25519 key of full order.");
 }
 
-/** Whether the signature is this key's. The key must have passed `checkDeviceKey`. */
+/** Whether this key made the signature. The key must have passed `checkDeviceKey`. */
 export function verifyDeviceSignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== DEVICE_SIGNATURE_BYTES) return false;
   return verify(null, message, keyObjectOf(publicKey), signature);
@@ -74,7 +74,7 @@ const KEYS_REMEMBERED = 256;
 const PKCS8_HEAD = Buffer.from("302e020100300506032b657004220420", "hex");
 const SPKI_HEAD = Buffer.from("302a300506032b6570032100", "hex");
 
-/** A bucket's devices are few, and making the object takes as long as verifying. */
+/** A bucket has few devices, and making a key object takes as long as verifying. */
 const keyObjects = new BoundedMap<string, KeyObject>(KEYS_REMEMBERED);
 
 function keyObjectOf(publicKey: Uint8Array): KeyObject {

@@ -1,8 +1,8 @@
 /**
- * BLAKE3, the one hash of the project, in the fastest form for each size (measured: docs/decisions/0005-native-hot-loops.md).
+ * BLAKE3, the project's only hash, in the fastest form for each size (measured: docs/decisions/0005-native-hot-loops.md).
  *
- * WebAssembly wins below 4 KiB, the native module above and where a key is derived, which WebAssembly cannot; without the native module
- * WebAssembly and JavaScript do it.
+ * Uses WebAssembly below 4 KiB, and the native module above and for derive_key, which WebAssembly lacks. Without the native
+ * module, WebAssembly and JavaScript take over.
  */
 import { createRequire } from "node:module";
 import { blake3 as nobleBlake3 } from "@noble/hashes/blake3.js";
@@ -12,7 +12,7 @@ export const HASH_BYTES = 32;
 
 const NATIVE_FROM_BYTES = 4096;
 const require = createRequire(import.meta.url);
-// This hash alone: all that the package has take 20 ms to load, which each command and each thread would pay.
+// Only this hash: the whole package takes 20 ms to load, in each command and thread.
 const { createBLAKE3 } = require("hash-wasm/dist/blake3.umd.min.js") as { createBLAKE3: typeof CreateBlake3 };
 const plain = await createBLAKE3();
 const native = loadNative();
@@ -30,8 +30,8 @@ export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Arr
 }
 
 /**
- * blake3 in its derive_key mode: every use of the hash other than a block's address has a context string of its own
- * (docs/reference/formats.md, Blocks), so that no hash can be taken for another's.
+ * blake3 in derive_key mode: every use of the hash other than block CIDs has its own context string
+ * (docs/reference/formats.md, Blocks), so that hashes of different uses cannot be confused.
  */
 export function deriveHash(context: string, ...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);

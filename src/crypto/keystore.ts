@@ -1,8 +1,8 @@
 /**
  * Private keys at rest: the Ethereum keystore, version 3, which every wallet program reads and writes.
  *
- * Source: https://ethereum.org/en/developers/docs/data-structures-and-encoding/web3-secret-storage/. We write scrypt 2^18 and
- * aes-128-ctr; we also read pbkdf2 and other costs, within bounds.
+ * Source: https://ethereum.org/en/developers/docs/data-structures-and-encoding/web3-secret-storage/. Writes scrypt 2^18 and
+ * aes-128-ctr; also reads pbkdf2 and other costs, within bounds.
  */
 import { createCipheriv, createDecipheriv, pbkdf2, scrypt, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
@@ -12,10 +12,10 @@ import type { Wallet } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { parseWallet, walletOfKey } from "./wallet.ts";
 
-/** scrypt's N: a quarter of a gigabyte and about a second for each guess. */
+/** scrypt's N: each guess takes a quarter of a gigabyte and about a second. */
 export const KEYSTORE_COST = 2 ** 18;
 
-/** The keystore as JSON text. `cost` is scrypt's N, a power of two; less than the default is for tests. */
+/** The keystore as JSON text. `cost` is scrypt's N, a power of two; lower values than the default are for tests. */
 export async function encryptKey(
   privateKey: Uint8Array,
   passphrase: string,
@@ -54,7 +54,7 @@ export async function decryptKey(text: string, passphrase: string): Promise<Uint
   }
   const decipher = createDecipheriv(CIPHER, derived.subarray(0, 16), keystore.iv);
   const digits = hex(Buffer.concat([decipher.update(keystore.ciphertext), decipher.final()]));
-  // Some old programs left out the zeros that a key begins with.
+  // Some old programs omitted a key's leading zeros.
   const key = new Uint8Array(Buffer.from(digits.padStart(2 * PRIVATE_KEY_BYTES, "0"), "hex"));
   const wallet = walletOfKey(key);
   if (keystore.address !== undefined && keystore.address !== wallet) {
@@ -63,7 +63,7 @@ export async function decryptKey(text: string, passphrase: string): Promise<Uint
   return key;
 }
 
-/** The wallet that the keystore says it holds, without opening it; undefined when it does not say. Throws `key_invalid`. */
+/** The wallet that the keystore names, without decrypting it; undefined if it names none. Throws `key_invalid`. */
 export function walletOfKeystore(text: string): Wallet | undefined {
   return parseKeystore(text).address;
 }
@@ -76,7 +76,7 @@ const IV_BYTES = 16;
 const DERIVED_BYTES = 32;
 const MAC_BYTES = 32;
 const PRIVATE_KEY_BYTES = 32;
-/** scrypt asks for n < 2^(16·r) (RFC 7914, section 6). Opening a key takes no more memory than this, whatever its file says: 128·n·r bytes. */
+/** scrypt requires n < 2^(16·r) (RFC 7914, section 6). This bounds memory, whatever a key file says: 128·n·r bytes. */
 const MAX_SCRYPT_BYTES = 2 ** 30;
 const MAX_SCRYPT_P = 16;
 const MAX_PBKDF2_ROUNDS = 10_000_000;

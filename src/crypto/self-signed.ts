@@ -1,18 +1,18 @@
 /**
- * A certificate that a server signs itself (RFC 5280): ECDSA on P-256, for some names, for a while. node:crypto signs bytes but makes
- * no certificates; this one structure needs nothing else of DER.
+ * Makes a self-signed server certificate (RFC 5280): ECDSA on P-256, for given names and a limited time. node:crypto can
+ * sign, but not make certificates; this structure needs only a little DER.
  */
 import { generateKeyPairSync, sign } from "node:crypto";
 import { isIP } from "node:net";
 import type { Random } from "../base/random.ts";
 
 export interface SelfSigned {
-  /** PEM texts. */
+  /** In PEM. */
   readonly cert: string;
   readonly key: string;
 }
 
-/** `names` are host names and addresses, one at least; times are Unix times in milliseconds. */
+/** `names` are host names and addresses, at least one; times are Unix times in milliseconds. */
 export function makeSelfSigned(
   names: readonly string[],
   notBeforeMs: number,
@@ -21,7 +21,7 @@ export function makeSelfSigned(
 ): SelfSigned {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const name = sequence(tlv(SET, sequence(oid(OID.commonName), tlv(UTF8, Buffer.from("Syncline WebDAV")))));
-  // Positive, and of one length.
+  // Positive, and of fixed length.
   const serial = Buffer.concat([Buffer.of(1), random.bytes(15)]);
   const body = sequence(
     tlv(explicit(0), integer(Buffer.of(VERSION_3))),
@@ -42,7 +42,7 @@ function extensions(names: readonly string[]): Buffer[] {
   const extension = (id: string, value: Buffer, isCritical: boolean) =>
     sequence(oid(id), ...(isCritical ? [tlv(BOOLEAN, Buffer.of(0xff))] : []), tlv(OCTETS, value));
   return [
-    // No authority: whoever trusts it trusts this server, and nothing that it signs.
+    // Not a CA: clients that trust it trust this server only.
     extension(OID.basicConstraints, sequence(), true),
     extension(OID.keyUsage, tlv(BITS, Buffer.of(7, DIGITAL_SIGNATURE)), true),
     extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth)), false),
@@ -63,7 +63,7 @@ function addressBytes(address: string): Buffer {
   return Buffer.from(all.map((group) => group.padStart(4, "0")).join(""), "hex");
 }
 
-/** Until 2049 with two digits of the year (RFC 5280, section 4.1.2.5). */
+/** Two-digit years until 2049 (RFC 5280, section 4.1.2.5). */
 function time(ms: number): Buffer {
   const digits = new Date(ms).toISOString().replace(/[-:T]|\.\d+/g, "");
   return digits < "2050" ? tlv(UTC_TIME, Buffer.from(digits.slice(2))) : tlv(GENERALIZED_TIME, Buffer.from(digits));
@@ -111,7 +111,7 @@ const UTC_TIME = 0x17;
 const GENERALIZED_TIME = 0x18;
 const SEQUENCE = 0x30;
 const SET = 0x31;
-/** Of a GeneralName. */
+/** Tags of a GeneralName. */
 const DNS_NAME = 0x82;
 const IP_ADDRESS = 0x87;
 

@@ -12,7 +12,7 @@ import type { WalletSigner } from "./wallet.ts";
 import { parseWallet, recoverFromDigest, WALLET_SIGNATURE_BYTES, walletToBytes } from "./wallet.ts";
 
 export interface TokenClaims {
-  /** Lower case, whatever the payload spells. */
+  /** Lower case, however the payload spells it. */
   readonly wallet: Wallet;
   /** Seconds since 1970. */
   readonly iat: number;
@@ -21,14 +21,14 @@ export interface TokenClaims {
 
 export type TokenFault = "malformed" | "expired" | "not yet valid" | "lifetime too long" | "signer is not the wallet";
 
-/** A token whose claims count now, and whose signature nobody has looked at yet. */
+/** A token with currently valid claims and an unverified signature. */
 export interface TokenPromise {
   readonly kind: "unverified";
   readonly claims: TokenClaims;
   readonly signature: Uint8Array;
 }
 
-/** What became of a token. `digest` names the token in revocations: it is one for all spellings of the same claims. */
+/** The result of a check. `digest` identifies the token in revocations, whatever the encoding of its claims. */
 export type TokenCheck =
   | { readonly kind: "valid"; readonly claims: TokenClaims; readonly digest: Uint8Array }
   | TokenRefusal;
@@ -40,11 +40,11 @@ export interface TokenRefusal {
 
 export const TOKEN_SCHEME = "fula-eip712";
 export const MAX_TOKEN_SECONDS = 24 * 3600;
-/** How far ahead of ours an issuer's clock may be. */
+/** How far an issuer's clock may be ahead of ours. */
 export const MAX_TOKEN_SKEW_SECONDS = 300;
 export const DEFAULT_TOKEN_SECONDS = 600;
 
-/** A token from `now` on, in seconds since 1970. Throws `usage` for a lifetime that masters refuse. */
+/** A token valid from `now`, in seconds since 1970. Throws `usage` for a lifetime that masters refuse. */
 export async function signToken(
   signer: WalletSigner,
   now: number,
@@ -59,13 +59,13 @@ export async function signToken(
   return `${TOKEN_SCHEME}.${payload.toString("base64url")}.${signature.toString("base64url")}`;
 }
 
-/** Verifies at `now`, in seconds since 1970. Never throws: whatever comes over a network is valid or refused. */
+/** Verifies at `now`, in seconds since 1970. Never throws: input from a network is either valid or refused. */
 export function checkToken(token: string, now: number): TokenCheck {
   const read = readToken(token, now);
   return read.kind === "refused" ? read : verifyToken(read);
 }
 
-/** All but the signature, which takes a hundred times as long as the rest. Never throws. */
+/** Checks all but the signature, which takes a hundred times as long. Never throws. */
 export function readToken(token: string, now: number): TokenPromise | TokenRefusal {
   const parsed = parseToken(token);
   if (parsed === undefined) return refused("malformed");
@@ -110,21 +110,21 @@ function parseToken(token: string): { claims: TokenClaims; signature: Uint8Array
   const signature = decodeBase64url(signatureText);
   const claims = payload === undefined ? undefined : parseClaims(payload);
   if (claims === undefined || signature?.length !== WALLET_SIGNATURE_BYTES) return undefined;
-  // Wallets spell v as 27 and 28, some libraries as 0 and 1.
+  // Wallets encode v as 27 and 28, some libraries as 0 and 1.
   const v = signature[64] ?? 0;
   signature[64] = v < 2 ? v + 27 : v;
   return { claims, signature };
 }
 
-/** Undefined unless the text is the one spelling of its bytes. */
+/** Undefined unless the text is the canonical encoding of its bytes. */
 function decodeBase64url(text: string): Uint8Array | undefined {
   const bytes = Buffer.from(text, "base64url");
   return bytes.toString("base64url") === text ? new Uint8Array(bytes) : undefined;
 }
 
 /**
- * By a grammar of its own, not by JSON.parse: what two parsers could read in two ways (a member twice, escapes, a byte order mark, 1e9)
- * is no payload.
+ * Uses its own grammar instead of JSON.parse: rejects anything that two parsers could read differently (duplicate members,
+ * escapes, a byte order mark, 1e9).
  */
 function parseClaims(payload: Uint8Array): TokenClaims | undefined {
   const [, ...parts] = PAYLOAD.exec(Buffer.from(payload).toString("latin1")) ?? [];

@@ -1,5 +1,5 @@
 /**
- * EIP-712 digests for the flat structs that we sign: what a wallet shows to its owner and signs.
+ * EIP-712 digests of the flat structs that we sign: wallets show them to their owners and sign them.
  *
  * Source: https://eips.ethereum.org/EIPS/eip-712, without arrays, nested structs, chain id and contract.
  */
@@ -48,7 +48,7 @@ function hashText(text: string): Uint8Array {
 const BITS = { uint64: 64, uint256: 256 } as const;
 const BYTES = { address: 20, bytes32: 32 } as const;
 
-/** Every value takes 32 bytes; numbers and addresses stand at the end of them. */
+/** Every value takes 32 bytes; numbers and addresses are right-aligned. */
 function encodeField(field: TypedField): Uint8Array {
   const { type, value } = field;
   if (type === "address" || type === "bytes32") {

@@ -1,8 +1,7 @@
 /**
  * Wallets: secp256k1 keys and their Ethereum addresses. A wallet owns buckets, certifies devices and signs in to masters.
  *
- * Signatures are 65 bytes r ‖ s ‖ v with low s, so that one digest and key have one spelling; only tokens may spell v in
- * two ways (token.ts).
+ * Signatures are 65 bytes r ‖ s ‖ v with low s, so each has one encoding; only tokens may encode v in two ways (token.ts).
  */
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -12,13 +11,13 @@ import type { Random } from "../base/random.ts";
 import { typedDataDigest } from "./typed-data.ts";
 import type { TypedData } from "./typed-data.ts";
 
-// The table for signing: of half the library's width it is made in half the time, and most commands sign once or not at all.
+// A signing table of half the library's width takes half the time to make; most commands sign at most once.
 secp256k1.Point.BASE.precompute(4);
 
 export const WALLET_BYTES = 20;
 export const WALLET_SIGNATURE_BYTES = 65;
 
-/** Whatever can sign for a wallet: a key in memory, later a hardware wallet. */
+/** Signs for a wallet: a key in memory, later a hardware wallet. */
 export interface WalletSigner {
   readonly wallet: Wallet;
   /** 65 bytes r ‖ s ‖ v, low s, v 27 or 28. */
@@ -49,12 +48,12 @@ export function createWalletKey(random: Random): Uint8Array {
   }
 }
 
-/** The wallet that signed this. Throws `bad_signature` unless r, s and v are in their one spelling and lead to a key. */
+/** The wallet that signed this. Throws `bad_signature` unless r, s and v are canonical and yield a key. */
 export function recoverWallet(data: TypedData, signature: Uint8Array): Wallet {
   return recoverFromDigest(typedDataDigest(data), signature);
 }
 
-/** As recoverWallet, from the digest. */
+/** As recoverWallet, for a digest. */
 export function recoverFromDigest(digest: Uint8Array, signature: Uint8Array): Wallet {
   const v = signature[64];
   if (signature.length !== WALLET_SIGNATURE_BYTES || (v !== 27 && v !== 28)) {
@@ -69,7 +68,7 @@ export function recoverFromDigest(digest: Uint8Array, signature: Uint8Array): Wa
   }
 }
 
-/** From text with or without checksum. Throws `bad_address`. */
+/** From text with or without checksum case. Throws `bad_address`. */
 export function parseWallet(text: string): Wallet {
   if (!/^0x[0-9a-fA-F]{40}$/.test(text)) {
     throw new SynclineError("bad_address", `${JSON.stringify(text.slice(0, 80))} is not a wallet address.`, {
@@ -97,7 +96,7 @@ function signDigest(key: Uint8Array, digest: Uint8Array): Uint8Array {
   return signature;
 }
 
-/** The last 20 bytes of the hash of the key's two coordinates. */
+/** The last 20 bytes of the hash of the key's coordinates. */
 function walletOfPublicKey(uncompressed: Uint8Array): Wallet {
   return walletFromBytes(keccak_256(uncompressed.subarray(1)).subarray(12));
 }

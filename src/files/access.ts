@@ -1,16 +1,16 @@
-/** How a door that goes by paths calls the filesystem: blocks are loaded when one is missing, changes wait for their turn and are journaled. */
+/** How a path-based door calls the filesystem: it loads missing blocks, paces changes and journals them. */
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { OpenInodes } from "./open-inodes.ts";
 
-/** One call may need this many rounds of loading; more means that blocks go as fast as they come. */
+/** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
 const MAX_LOADS = 1_000;
 
 export class Access {
   readonly fs: FileSystem;
   readonly open: OpenInodes;
-  /** Aborted when the client went away. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
 
   constructor(fs: FileSystem, open: OpenInodes, signal: AbortSignal) {
@@ -19,12 +19,12 @@ export class Access {
     this.signal = signal;
   }
 
-  /** For what is to be done though the client went away. */
+  /** For work that must be done even if the client disconnects. */
   onward(): Access {
     return new Access(this.fs, this.open, new AbortController().signal);
   }
 
-  /** Calls `work`, again and again while blocks are missing: it reads everything before it changes anything. */
+  /** Calls `work` repeatedly while blocks are missing: it must read everything before it changes anything. */
   async run<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     for (let rounds = 0; ; rounds++) {
       try {
@@ -36,7 +36,7 @@ export class Access {
     }
   }
 
-  /** As `run`, for what changes `ino`, or names (undefined). When it resolves, nothing of it is lost if the agent dies. */
+  /** As `run`, for changes of `ino`, or of names (undefined). Once it resolves, the change survives the agent's death. */
   async change<Result>(ino: Ino | undefined, work: (fs: FileSystem) => Result): Promise<Result> {
     await this.fs.turn(ino);
     const result = await this.run(work);

@@ -1,4 +1,4 @@
-/** When the door opens: what a run that was killed left under temporary names gets its name back, or is removed. */
+/** At the door's opening: files that a killed run left under temporary names get their names back, or are removed. */
 import type { FileName } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
@@ -8,7 +8,7 @@ import { findPlace, type Place } from "./place.ts";
 import { isTemporary } from "./temporary-name.ts";
 import type { Unfinished, UnfinishedKey, UnfinishedWork } from "./unfinished.ts";
 
-/** What cannot be finished, since blocks of it cannot be had, waits for the next run. Never rejects. */
+/** Work whose blocks are unavailable waits for the next run. Never rejects. */
 export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork, log: Log): Promise<void> {
   const gone: UnfinishedKey[] = [];
   for (const [key, left] of unfinished.all) {
@@ -35,7 +35,7 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
 
 type NamedPlace = Pick<Place, "parent"> & { readonly name: NonNullable<Place["name"]> };
 
-/** Undefined: nothing of ours has the name. */
+/** Undefined: no temporary file of ours has the name. */
 async function placeOf({ access }: RemovePorts, { path }: Unfinished): Promise<NamedPlace | undefined> {
   const place = await access.run((fs) => findPlace(fs, path, "itself"));
   const name = place?.name;
@@ -43,7 +43,7 @@ async function placeOf({ access }: RemovePorts, { path }: Unfinished): Promise<N
   return place.attributes === undefined && !place.isHidden ? undefined : { parent: place.parent, name };
 }
 
-/** Where something else has its name, nobody knows what became of the move that was to replace it: then it stays beside that. */
+/** If its name is taken, the interrupted replacement's outcome is unknown: it is kept beside that file. */
 async function putBack({ access }: RemovePorts, { parent, name }: NamedPlace, was: FileName): Promise<FileName> {
   return access.change(undefined, (fs) => {
     for (let count = 0; ; count++) {

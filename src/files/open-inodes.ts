@@ -1,4 +1,4 @@
-/** Inodes that requests are using: one that loses its last name meanwhile stays until the last of them is through. */
+/** Inodes in use by requests: one that loses its last name stays until the last of them ends. */
 import type { Ino } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
@@ -16,13 +16,13 @@ export class OpenInodes {
     this.sweep();
   }
 
-  /** Keeps the inode until the answered handle is disposed. */
+  /** Keeps the inode until the returned handle is disposed. */
   hold(ino: Ino): Disposable {
     this.#users.set(ino, (this.#users.get(ino) ?? 0) + 1);
     return { [Symbol.dispose]: () => this.#release(ino) };
   }
 
-  /** Lets go of what has no name and no user. Not from within a call of the filesystem. */
+  /** Releases inodes with no name and no user. Never call this from within a filesystem call. */
   sweep(): void {
     for (const ino of this.#orphans) {
       if (this.#users.has(ino)) continue;
@@ -40,7 +40,7 @@ export class OpenInodes {
       this.sweep();
       this.#fs.commit();
     } catch (error) {
-      // They stay as orphans, and go with the next start.
+      // They stay as orphans until the next start.
       this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
     }
   }

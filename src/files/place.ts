@@ -1,6 +1,6 @@
 /**
- * Where a path leads. Symlinks are followed while they stay in the share; what leads out of it, in cycles or nowhere is not
- * there for a client, nor are devices, fifos and sockets.
+ * Resolves paths. Symlinks are followed within the share. For clients, links that lead out of it, in cycles or nowhere do
+ * not exist; nor do devices, fifos and sockets.
  */
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { FsError, type Attributes, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
@@ -11,19 +11,19 @@ const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 const S_IFLNK = 0o120000;
 
-/** As many as Linux follows (path_resolution(7)). */
+/** Linux's limit (path_resolution(7)). */
 const MAX_LINKS_FOLLOWED = 40;
 
 export interface Place {
-  /** The names from the root, links on the way followed: two paths to one resource have the same. */
+  /** The names from the root, with links followed: two paths to one resource have the same. */
   readonly path: readonly FileName[];
-  /** The directory that holds it, or would. The root's is the root itself. */
+  /** The directory that holds it, or would. For the root, the root itself. */
   readonly parent: Ino;
   /** Undefined for the root. */
   readonly name: FileName | undefined;
-  /** Undefined: there is nothing that a client may see. */
+  /** Undefined: there is nothing that clients may see. */
   readonly attributes: Attributes | undefined;
-  /** The name is taken by something that is not shown. */
+  /** Something that is not shown has the name. */
   readonly isHidden: boolean;
 }
 
@@ -40,14 +40,14 @@ export function isLink({ mode }: Pick<Attributes, "mode">): boolean {
 }
 
 /**
- * Finds it. `last`: whether a link at the end is followed, or meant itself. Undefined: a folder on the way is not there, or leads
- * out of the share. Throws BlockMiss.
+ * Resolves a path. `last`: whether a link at the end is followed, or meant itself. Undefined: a parent folder is missing or
+ * outside the share. Throws BlockMiss.
  */
 export function findPlace(fs: FileSystem, path: readonly FileName[], last: "follow" | "itself"): Place | undefined {
   return walk(fs, [...path], last);
 }
 
-/** What an entry of a listing shows: itself, what it links to, or nothing. Throws BlockMiss. */
+/** What an entry of a listing shows: itself, its link target, or nothing. Throws BlockMiss. */
 export function shownAs(
   fs: FileSystem,
   folder: readonly FileName[],
@@ -71,7 +71,7 @@ function walk(fs: FileSystem, names: string[], last: "follow" | "itself"): Place
   for (let name = names.shift(); name !== undefined; name = names.shift()) {
     if (name === "" || name === ".") continue;
     if (name === "..") {
-      // Out of the share.
+      // Outside the share.
       if (steps.pop() === undefined) return undefined;
       at = fs.getAttributes(top());
       continue;
@@ -113,7 +113,7 @@ function readLink(fs: FileSystem, ino: Ino): string {
   try {
     return fs.readSymlink(ino);
   } catch (error) {
-    // A damaged one leads nowhere.
+    // A damaged link leads nowhere.
     if (error instanceof FsError && error.errno === ERRNO.EINVAL) return "/";
     throw error;
   }

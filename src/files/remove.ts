@@ -1,4 +1,4 @@
-/** Removing what has a name: a folder with all in it, in steps between which others have their turn. */
+/** Removes a name, and a folder with everything in it: in steps, so that other calls get their turn. */
 import type { Clock } from "../base/clock.ts";
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
@@ -12,7 +12,7 @@ export interface RemovePorts {
   readonly clock: Clock;
 }
 
-/** Removes what has the name, if anything has: a folder with all in it. Throws what the filesystem refuses. */
+/** Removes the name, if it exists: a folder with everything in it. Throws the filesystem's errors. */
 export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileName): Promise<void> {
   const there = await ports.access.run((fs) => fs.lookup(parent, name));
   if (there === undefined) return;
@@ -20,7 +20,7 @@ export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileNam
   else await ports.access.change(undefined, (fs) => fs.unlink(parent, name));
 }
 
-/** Removes a folder and all in it, what is not shown included. Throws what the filesystem refuses. */
+/** Removes a folder and everything in it, including what is not shown. Throws the filesystem's errors. */
 export async function removeTree(
   { access, clock }: RemovePorts,
   parent: Ino,
@@ -40,7 +40,7 @@ export async function removeTree(
           fs.removeDirectory(at.parent, at.name);
           return true;
         } catch (error) {
-          // Somebody else removed it, or put something into it meanwhile.
+          // It was removed or refilled meanwhile.
           if (error instanceof FsError && error.errno === ERRNO.ENOENT) return true;
           if (error instanceof FsError && error.errno === ERRNO.ENOTEMPTY && rounds++ < MAX_REFILLS) return false;
           throw error;
@@ -52,14 +52,14 @@ export async function removeTree(
   }
 }
 
-/** How long a step may keep others waiting. */
+/** How long a step may delay other calls. */
 const SLICE_MS = 4;
-/** How often others may fill a folder again that is being removed. */
+/** How often a folder may be refilled while it is removed. */
 const MAX_REFILLS = 1_000;
-/** Files that go in one step. */
+/** Files removed in one step. */
 const STEP = 256;
 
-/** Removes some of its files. Answers the folders in it once there are no files left. */
+/** Removes some of its files. Returns its folders once no files are left. */
 function removeFiles(fs: FileSystem, ino: Ino) {
   const files: FileName[] = [];
   const folders: { readonly name: FileName; readonly ino: Ino }[] = [];

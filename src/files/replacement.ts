@@ -1,18 +1,19 @@
-/** A new version takes the place of an old one, in one step that nobody sees the middle of. */
+/** Atomically replaces a file with a new version. */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Place } from "./place.ts";
 import { temporaryName } from "./temporary-name.ts";
 
-/** Set-id bits do not outlive the bytes that they were given for. */
+/** Set-id bits apply only to the bytes they were set for. */
 const KEPT_BITS = 0o1777;
 
 /**
- * Gives the complete, unnamed file `ino` the name of `place`. To be called again as long as it throws BlockMiss.
+ * Gives the complete, unnamed file `ino` the name of `place`. Call it again while it throws BlockMiss.
  *
- * What was there is replaced by a rename, as editors do it: the publisher then takes the new file for the next version of the old one
- * (docs/design/merge.md, Identity), so history and merges see an edit. Mode, owner and attributes are the old one's.
+ * It replaces the old file by a rename, as editors do: the publisher then takes the new file for the next version of the
+ * old one (docs/design/merge.md, Identity), so history and merges see an edit. Mode, owner and attributes are the old
+ * one's.
  */
 export class Replacement {
   readonly #ino: Ino;
@@ -41,7 +42,7 @@ export class Replacement {
     this.#temporary = undefined;
   }
 
-  /** It is not to be after all. */
+  /** Cancels the replacement. */
   undo(fs: FileSystem): void {
     if (this.#temporary !== undefined) fs.unlink(this.#temporary.parent, this.#temporary.name);
     this.#temporary = undefined;
@@ -53,7 +54,7 @@ function inherit(fs: FileSystem, old: Attributes, ino: Ino): void {
   copyXattrs(fs, old.ino, ino);
 }
 
-/** All but those that are given for these very bytes. */
+/** Copies all attributes except those that apply only to the old bytes. */
 export function copyXattrs(fs: FileSystem, from: Ino, to: Ino): void {
   for (const name of fs.listXattrs(from)) {
     const value = name.startsWith("security.") ? undefined : fs.getXattr(from, name);

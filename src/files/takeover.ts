@@ -1,4 +1,4 @@
-/** Something that has a name already gets another one; what was there steps aside first, and can be removed at leisure. */
+/** Moves an object to a name that may be taken. The old object is first moved aside, and can be removed later. */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import { describeError, type Log } from "../base/log.ts";
@@ -20,7 +20,7 @@ interface Aside extends Named {
   readonly key: UnfinishedKey;
 }
 
-/** How the one who makes the change reaches the filesystem. */
+/** How a takeover reaches the filesystem. */
 export interface TakeoverPorts {
   readonly access: Access;
   readonly unfinished: UnfinishedWork;
@@ -37,16 +37,16 @@ export class Takeover {
     this.#ports = ports;
   }
 
-  /** Whether there was something where it goes now. */
+  /** Whether the target name was taken. */
   replaced = false;
 
-  /** To be called again as long as it throws BlockMiss. */
+  /** Call it again while it throws BlockMiss. */
   run(fs: FileSystem, from: Named, moving: Attributes, target: Place & { readonly name: FileName }): void {
     const { parent, name, attributes: old } = target;
     this.replaced ||= old !== undefined;
     if (old !== undefined && !isFolder(old) && !isFolder(moving)) {
       fs.rename(from.parent, from.name, parent, name, 0);
-      // Two names of one file: rename(2) leaves both.
+      // Two names of one file: rename(2) keeps both.
       if (old.ino === moving.ino) fs.unlink(from.parent, from.name);
       return;
     }
@@ -65,7 +65,7 @@ export class Takeover {
     fs.rename(from.parent, from.name, parent, name, RENAME_NOREPLACE);
   }
 
-  /** Makes the change that `run` is part of. Where it fails after all, what stepped aside is put back. */
+  /** Makes the change that `run` is part of. If it fails, the object that was moved aside gets its name back. */
   async change<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     try {
       return await this.#ports.access.change(undefined, work);
@@ -84,7 +84,7 @@ export class Takeover {
     });
   }
 
-  /** Removes what stepped aside, once the change is made. Never rejects. */
+  /** Removes the object that was moved aside, once the change is made. Never rejects. */
   async clear(): Promise<void> {
     const { access, clock, unfinished } = this.#ports;
     await this.#last("what was replaced keeps a temporary name until the door opens again", async (aside) => {
@@ -94,7 +94,7 @@ export class Takeover {
     });
   }
 
-  /** Never rejects: what happened before is what the client is told. */
+  /** Never rejects: the client gets the result of the change itself. */
   async #last(failed: string, work: (aside: Aside) => Promise<void>): Promise<void> {
     const aside = this.#aside;
     this.#aside = undefined;

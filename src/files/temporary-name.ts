@@ -1,4 +1,4 @@
-/** Names under which a door makes something that is not complete yet, for a moment. They are not listed. */
+/** Temporary names for objects that a door has not completed. They are not listed. */
 import type { FileName } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 

@@ -1,27 +1,27 @@
 /**
- * What a door has under temporary names, kept where a restart finds it: an agent that is killed leaves it, and nobody but its next run
- * knows that it is not being made any more.
+ * Records a door's objects under temporary names, for a restart: if an agent is killed, only its next run can tell that
+ * they are abandoned.
  */
 import type { FileName } from "../base/ids.ts";
 
 export interface Unfinished {
   /** The temporary name and those of the folders around it, from the root. */
   readonly path: readonly FileName[];
-  /** The name that it had, for as long as it may have to get it back. Undefined: it is to be removed. */
+  /** Its former name, while it may have to get it back. Undefined: it is to be removed. */
   readonly was: FileName | undefined;
 }
 
-/** Where it is kept over a restart. */
+/** Stores them across restarts. */
 export interface UnfinishedStore {
   load(): readonly Unfinished[];
-  /** Replaces what is kept. Throws what the disk says. */
+  /** Replaces the stored list. Throws the disk's errors. */
   save(all: readonly Unfinished[]): void;
 }
 
-/** Of those that came to their end: the disk may hear of that after a power failure only, so they are looked for once more. */
+/** Finished entries that are kept: after a power loss the disk may have old state, so they are checked once more. */
 const MAX_ENDED = 64;
 
-/** One of them, for whoever began it. */
+/** One entry, for the code that began it. */
 export type UnfinishedKey = symbol;
 
 export class UnfinishedWork {
@@ -38,7 +38,7 @@ export class UnfinishedWork {
     return [...this.#all];
   }
 
-  /** Before anything has the name. Throws what the disk says. */
+  /** Call this before the name exists. Throws the disk's errors. */
   begin(work: Unfinished): UnfinishedKey {
     const key = Symbol("begun");
     this.#all.set(key, work);
@@ -51,7 +51,7 @@ export class UnfinishedWork {
     return key;
   }
 
-  /** It does not get its name back, whatever becomes of what has it now. */
+  /** Its former name will not be restored, whatever happens to the object that has it now. */
   giveUpName(key: UnfinishedKey): void {
     const work = this.#all.get(key);
     if (work?.was === undefined) return;
@@ -59,7 +59,7 @@ export class UnfinishedWork {
     this.#keep();
   }
 
-  /** A folder around it may have another name now. */
+  /** A folder above it was renamed. */
   moved(from: readonly FileName[], to: readonly FileName[]): void {
     const inside = this.all.filter(([, { path }]) => from.every((name, index) => path[index] === name));
     if (inside.length === 0) return;
@@ -67,14 +67,14 @@ export class UnfinishedWork {
     this.#keep();
   }
 
-  /** Nothing has the name any more. */
+  /** The temporary name is gone. */
   end(key: UnfinishedKey): void {
     const work = this.#all.get(key);
     if (work !== undefined) this.#ended = [work, ...this.#ended].slice(0, MAX_ENDED);
     this.#all.delete(key);
   }
 
-  /** Nothing had the name when this run began. */
+  /** These names did not exist when this run began. */
   forget(keys: readonly UnfinishedKey[]): void {
     if (keys.length === 0) return;
     for (const key of keys) this.#all.delete(key);
@@ -85,7 +85,7 @@ export class UnfinishedWork {
     try {
       this.#store.save([...this.#all.values(), ...this.#ended]);
     } catch {
-      // A full disk must not keep from removing things: the next save tells it.
+      // A full disk must not prevent removals: the next save reports it.
     }
   }
 }

@@ -1,8 +1,8 @@
 /**
- * What one sealed epoch changed: the end state of every object that it created, changed or deleted, relative to the tree
- * that it started from. Plain data, so that it can cross threads and be stored.
+ * What one sealed epoch changed: the end state of every object that it created, changed or deleted, relative to its
+ * starting tree. Plain data, so that it can cross threads and be stored.
  *
- * Objects are named by the overlay's inode numbers, since ids are given only when the tree is built (docs/design/merge.md, Identity).
+ * Objects are named by the overlay's inode numbers: ids are given when the tree is built (docs/design/merge.md, Identity).
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
@@ -14,12 +14,12 @@ export interface ChangeSet {
   /** The epoch's number: ascending, per writer. */
   readonly epoch: number;
   /**
-   * The commit that was adopted last when the epoch was sealed. Its tree is the merge's base, after each changed object's kept
-   * rows (`base`, `baseNames`) are put into it. Usually those rows are in it already; they differ when the overlay adopted a
-   * newer root while the object was dirty, or when the commit's blocks are gone (docs/decisions/0014-kept-base-rows.md).
+   * The commit that was adopted last when the epoch was sealed. The merge's base is its tree with each changed object's
+   * kept rows (`base`, `baseNames`). Usually the tree has those rows already. It does not when the overlay adopted a newer
+   * root while the object was dirty, or when the commit's blocks are gone (docs/decisions/0014-kept-base-rows.md).
    */
   readonly reference: Cid;
-  /** What this epoch counts as when a winner is chosen: the adopted root's seq + 1 (docs/design/merge.md, Winner and base). */
+  /** The epoch's seq when a winner is chosen: the adopted root's seq + 1 (docs/design/merge.md, Winner and base). */
   readonly lamport: Lamport;
   readonly objects: readonly ChangedObject[];
   /** Ids of unchanged directories that `names` refer to as parents. The root is always in it. */
@@ -39,7 +39,7 @@ export interface ChangedObject {
   /** The record now; its `content` counts only when `content` below is "same". Undefined when deleted. */
   readonly record: FileRecord | undefined;
   readonly content: ContentChange;
-  /** Of one that was born in this epoch: the object of the epoch that it was renamed over and whose id it takes, if that one is deleted. */
+  /** For an object born here: the epoch's object that it was renamed over. It takes that id if that object is deleted. */
   readonly replaces?: Ino;
 }
 
@@ -63,26 +63,26 @@ export type Segment = ContentSegment;
 export interface PublishedEpoch {
   readonly epoch: number;
   /**
-   * Each object of the epoch that still exists, as our own tree (before merging) held it: its new kept rows. Under the ids that
-   * the merged tree has for it and its parents.
+   * Each object of the epoch that still exists, as our own tree (before merging) held it: its new kept rows. The ids of
+   * objects and parents are the merged tree's.
    */
   readonly objects: PublishedObjects;
   readonly base: NewBase;
-  /** Units of ours that lost the conflict as a whole; undefined: none. */
+  /** Our units that lost the conflict as a whole; undefined: none. */
   readonly moved?: MovedUnits;
-  /** Units that others changed and of which the epoch changed nothing; undefined: none. */
+  /** Units that others changed and the epoch did not; undefined: none. */
   readonly changed?: readonly ChangedUnit[];
 }
 
-/** What of a unit others changed: for who changes it meanwhile. Plain data. */
+/** What others changed in a unit, for a local program that changes the unit meanwhile. Plain data. */
 export interface ChangedUnit {
-  /** A directory with all below it, or names in one. */
+  /** A directory and everything below it, or some names in a directory. */
   readonly unit:
     | { readonly kind: "tree"; readonly root: FileId }
     | { readonly kind: "family"; readonly parent: FileId; readonly names: readonly FileName[] };
-  /** As our own tree has what is otherwise now. */
+  /** The objects that differ now, as our own tree has them. */
   readonly before: readonly ForeignObject[];
-  /** What is there now and was not. */
+  /** Objects that are new. */
   readonly added: readonly ForeignObject[];
 }
 
@@ -93,29 +93,29 @@ export interface ForeignObject {
 }
 
 /**
- * Where units went that lost the conflict (docs/design/merge.md, Units): who has something of them goes on with the copy, as if somebody had renamed it
- * and put another one in its place. Plain data.
+ * Where units that lost the conflict went (docs/design/merge.md, Units). Programs that use their files continue with the
+ * copy, as if the unit had been renamed and another one put in its place. Plain data.
  */
 export interface MovedUnits {
-  /** Everything that they held in our own tree, whether the epoch changed it or not. */
+  /** All objects of these units in our own tree, changed by the epoch or not. */
   readonly objects: readonly MovedObject[];
-  /** The names by which units are found, also those that nothing in our own tree has. */
+  /** The names that units are found by, including names that nothing in our own tree has. */
   readonly names: readonly { readonly from: Place; readonly to: Place }[];
 }
 
 export interface MovedObject {
-  /** The id in our own tree, and the one of its copy. */
+  /** The id in our own tree, and the copy's id. */
   readonly from: FileId;
   readonly id: FileId;
   readonly type: FileType;
   /** The copy's. */
   readonly names: readonly Place[];
-  /** Hard links of it that are not in the unit: they lead to what was kept. */
+  /** Its hard links outside the unit: they lead to the version that was kept. */
   readonly left: readonly Place[];
   readonly conflict: ConflictOrigin | undefined;
 }
 
-/** By inode number; a map, or what takes less memory. */
+/** By inode number: a map, or something that takes less memory. */
 export interface PublishedObjects extends Iterable<readonly [Ino, PublishedObject]> {
   readonly size: number;
 }
@@ -126,18 +126,16 @@ export interface PublishedObject {
   readonly names: readonly { readonly parent: FileId; readonly name: FileName }[];
 }
 
-/** A root to stand on from now on, and how it differs from what the overlay showed before. */
+/** A new base root, and how it differs from what the overlay showed before. */
 export interface NewBase {
   readonly commit: Cid;
   readonly tree: Cid;
   readonly seq: Lamport;
-  /**
-   * The rows that others changed: between our own tree (or the old base) and the new one. Undefined: too many to list.
-   */
+  /** The rows that others changed, from our own tree (or the old base) to the new one. Undefined: too many to list. */
   readonly changes: readonly BaseChange[] | undefined;
 }
 
-/** One changed row of the base. `before` and `after` are the ids that a name leads to; equal when only the record changed. */
+/** One changed row of the base. `before` and `after` are the ids at a name; equal when only the record changed. */
 export type BaseChange =
   | { readonly kind: "self"; readonly id: FileId; readonly removed: boolean; readonly moved: boolean }
   | {
@@ -149,8 +147,8 @@ export type BaseChange =
     };
 
 /**
- * Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. They may be put into `target`, which
- * has room for them.
+ * Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. May put them into `target`,
+ * which has room for them.
  */
 export interface DataReader {
   readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;

@@ -1,4 +1,4 @@
-/** What changed between two trees, as the overlay wants to know it: to drop what it shows and to tell kernels. */
+/** Differences between two trees, for the overlay: it drops what it shows of them and notifies kernels. */
 import { hasCode } from "../base/errors.ts";
 import type { Cid, FileId } from "../base/ids.ts";
 import { parseKey } from "../format/files/keys.ts";
@@ -40,7 +40,7 @@ export async function differencesIfThere(nodes: NodeStore, from: Cid, to: Cid): 
   }
 }
 
-/** All that is in these directories but what is known, as if it had just come to be there. Undefined: too much to list. */
+/** All entries of these directories but the known ones, reported as just added. Undefined: too many to list. */
 export async function entriesOf(
   nodes: NodeStore,
   tree: Cid,
@@ -80,7 +80,7 @@ function changeOf(key: Key, before: Entry | undefined, after: Entry | undefined)
     return { kind: "dentry", parent: key.id, name: key.name, before: idOf(before), after: idOf(after) };
   }
   const [old, now] = [before, after].map((entry) => (entry === undefined ? undefined : decodeSelf(key.id, entry)));
-  // A file without its 00 row may live on under one name; its dentries tell.
+  // A file without its 00 row may still exist under one name: its dentries tell.
   if (old?.kind !== "directory") return { kind: "self", id: key.id, removed: false, moved: false };
   const place = now?.kind === "directory" ? now.place : undefined;
   const moved = now !== undefined && (place?.parent !== old.place?.parent || place?.name !== old.place?.name);

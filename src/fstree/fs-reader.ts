@@ -2,7 +2,7 @@
  * Reads one tree as a filesystem: names, records and back-references by id, and paths on top of them.
  *
  * The `peek…` functions are synchronous and throw BlockMiss when a node is not in memory; `whenLoaded` makes any of them
- * asynchronous. Trees are verified blocks, so what does not decode is `format_invalid`, never skipped.
+ * asynchronous. Trees are verified blocks: a row that does not decode throws `format_invalid` and is never skipped.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, FileName } from "../base/ids.ts";
@@ -30,7 +30,7 @@ import type { Place } from "./object-rows.ts";
 export interface TreeObject {
   readonly id: FileId;
   readonly record: FileRecord;
-  /** All names of it; one for a directory, none for the root. */
+  /** All its names; one for a directory, none for the root. */
   readonly names: readonly Place[];
   /** Directories in a directory, else 0. */
   readonly subdirs: number;
@@ -50,7 +50,7 @@ export function peekDentry(nodes: NodeStore, tree: Cid, parent: FileId, name: Fi
   return entry === undefined ? undefined : decodeDentry(parent, name, entry);
 }
 
-/** Up to `limit` entries of a directory in the order of their names' bytes, beginning behind `after`. Throws BlockMiss. */
+/** Up to `limit` entries of a directory in the order of their names' bytes, starting after `after`. Throws BlockMiss. */
 export function peekDirectory(
   nodes: NodeStore,
   tree: Cid,
@@ -59,7 +59,7 @@ export function peekDirectory(
   limit: number,
 ): ListedEntry[] {
   const { from, to } = kindRange(directory, KIND_DENTRY);
-  // The smallest key behind a name is the name with one more byte.
+  // The smallest key after a name is the name with one more byte.
   const start = after === undefined ? from : Buffer.concat([dentryKey(directory, after), ZERO]);
   return peekRange(nodes, tree, start, to, limit).map((entry) => {
     const name = dentryName(entry.key);
@@ -73,7 +73,7 @@ export function peekSelf(nodes: NodeStore, tree: Cid, id: FileId): SelfRow | und
   return entry === undefined ? undefined : decodeSelf(id, entry);
 }
 
-/** Where a moved or hard-linked file is: up to `limit` of its 02 rows, sorted, beginning behind `after`. Throws BlockMiss. */
+/** Places of a moved or hard-linked file: up to `limit` of its 02 rows after `after`, sorted. Throws BlockMiss. */
 export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: number, after?: Place): Place[] {
   const { from, to } = kindRange(id, KIND_BACKREF);
   const start = after === undefined ? from : Buffer.concat([backrefKey(id, after.parent, after.name), ZERO]);
@@ -85,7 +85,7 @@ export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: num
   });
 }
 
-/** Runs a synchronous reader until no node that it wants is missing. Rejects as the node store's `load` does. */
+/** Runs a synchronous reader, loading missing nodes until it succeeds. Rejects as the node store's `load` does. */
 export async function whenLoaded<Result>(nodes: NodeStore, read: () => Result): Promise<Result> {
   for (;;) {
     try {
@@ -125,7 +125,7 @@ export async function* listDirectory(nodes: NodeStore, tree: Cid, directory: Fil
   }
 }
 
-/** The object with this id in a tree that has it at `hint`, or by its 00 or 02 rows. Undefined when it is not found. */
+/** The object with this id in a tree, found at `hint` or by its 00 or 02 rows. Undefined when it is not found. */
 export async function readObject(
   nodes: NodeStore,
   tree: Cid,
@@ -164,7 +164,7 @@ export async function lookup(nodes: NodeStore, tree: Cid, place: Place): Promise
   return dentry === undefined ? undefined : objectOf(nodes, tree, place, dentry);
 }
 
-/** What this dentry, which the tree has there, leads to: read only where the object has other rows. */
+/** The object that this dentry of the tree leads to. Reads more only where the object has other rows. */
 export async function objectOf(nodes: NodeStore, tree: Cid, place: Place, dentry: Dentry): Promise<TreeObject> {
   const id = dentryId(place.parent, place.name, dentry);
   if (dentry.kind === "record") return { id, record: dentry.record, names: [place], subdirs: 0 };
@@ -189,7 +189,7 @@ export async function resolvePath(
   return object;
 }
 
-/** The names that lead from the root directory to this one. Undefined when a directory on the way is not there. */
+/** The names from the root directory to this one. Undefined when a directory on the way is missing. */
 export async function pathOfDirectory(nodes: NodeStore, tree: Cid, id: FileId): Promise<FileName[] | undefined> {
   const names: FileName[] = [];
   const seen = new Set<FileId>();
@@ -203,7 +203,7 @@ export async function pathOfDirectory(nodes: NodeStore, tree: Cid, id: FileId): 
   return names.reverse();
 }
 
-/** For who goes down a tree and meets a directory within itself, as somebody may have written it: going on would never end. */
+/** For a walk that meets a directory within itself, as a faulty writer may have made it: the walk would never end. */
 export function liesInItself(): SynclineError {
   return new SynclineError("format_invalid", "The bucket's tree is damaged: directories lie in one another.", {
     hint: "Run `syncline verify` on the bucket: it names what is wrong.",

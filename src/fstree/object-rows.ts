@@ -1,6 +1,6 @@
 /**
- * The rows that one object has in a tree (docs/reference/formats.md, Ids and keys): which keys, and what stands in them. The one place that knows
- * when a file has a self-record, a stated id and back-references.
+ * The rows of one object in a tree (docs/reference/formats.md, Ids and keys): their keys and values. The only place that
+ * knows when a file has a self-record, a stated id and back-references.
  */
 import type { FileId, FileName } from "../base/ids.ts";
 import type { EncodedValue } from "../format/files/fields.ts";
@@ -27,7 +27,7 @@ export interface RowKey {
   readonly key: Uint8Array;
   /** "record": the row that holds the record; "reference": a dentry {type, id}; "backref": a 02 row. */
   readonly part: "record" | "reference" | "backref";
-  /** The id that a file's only dentry states, where that is not its birth id there: computed once, it costs more than the row. */
+  /** The id that a file's only dentry states, if not its birth id there. Costly, so computed once. */
   readonly stated?: FileId;
 }
 
@@ -49,8 +49,8 @@ export function rowKeysOf(object: PlacedObject): RowKey[] {
 }
 
 /**
- * The value of one of the object's rows, as `rowKeysOf` told it. `subdirs` counts for directories only. `link` stores the blocks of long
- * values. Throws `limit_exceeded` when a record is too long for a row.
+ * The value of one of the rows that `rowKeysOf` returned. `subdirs` counts for directories only. `link` stores the blocks
+ * of long values. Throws `limit_exceeded` when a record is too long for a row.
  */
 export function encodeObjectRow(
   object: PlacedObject,

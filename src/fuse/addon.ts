@@ -1,4 +1,4 @@
-/** The native addon: loads it, or says clearly why it cannot be had. */
+/** Loads the native addon, or says clearly why it is unavailable. */
 import { createRequire } from "node:module";
 import { describeError } from "../base/log.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -11,7 +11,7 @@ export interface FuseAddon {
   openDevice(): number;
   /** mount(2). */
   mount(source: string, target: string, type: string, flags: number, data: string): void;
-  /** Opens the file that aborts the connection of what was just mounted there; the descriptor is the caller's. */
+  /** Opens the file that aborts the connection of the mount just made there; the caller owns the descriptor. */
   openAbort(target: string): number;
   /** close(2) of a descriptor that was opened here. */
   close(descriptor: number): void;
@@ -42,9 +42,9 @@ export interface SessionSettings {
 export interface SessionHandlers {
   /** Rows 0 … count − 1 hold requests; their names follow in order. Rows left unanswered become EIO. */
   onBatch(count: number, ...names: string[]): void;
-  /** Watched inodes that the kernel does not know any more. */
+  /** Watched inodes that the kernel has forgotten. */
   onForgotten(inodes: readonly number[]): void;
-  /** The device answers no more: ENODEV after an unmount, ECONNABORTED after an abort. `close` is still to be called. */
+  /** The device has ended: ENODEV after an unmount, ECONNABORTED after an abort. `close` must still be called. */
   onEnd(errno: number): void;
 }
 
@@ -55,13 +55,13 @@ export interface Session {
   readonly times: BigInt64Array;
   /** Requests as read; WRITE and SETXATTR point into it until the batch is over. */
   readonly input: Buffer;
-  /** What replies of kind DATA point into. */
+  /** The buffer that replies of kind DATA point into. */
   readonly output: Buffer;
   /** The names of directory entries, one after the other. */
   readonly entryNames: Buffer;
   /** Sends the replies of this batch that are ready. */
   flush(): void;
-  /** Sends the solo row as the reply to a deferred request; false if that is not waiting (any more). */
+  /** Sends the solo row as the reply to a deferred request; false if that request is not waiting. */
   answer(ticket: number): boolean;
   /** Packs the first `count` directory entries into the output at `offset`; the bytes used, at most `limit`. */
   packEntries(count: number, plus: 0 | 1, offset: number, limit: number): number;
@@ -71,7 +71,7 @@ export interface Session {
   invalidateInode(inode: number): void;
   /** Drops a name. `removed`: the inode whose last name it was, else 0. */
   invalidateEntry(parent: number, name: string, removed: number): void;
-  /** Has every name looked up again. */
+  /** Makes the kernel look up every name again. */
   incrementEpoch(): void;
   /** Ends serving: calls in flight fail. */
   close(): void;

@@ -1,4 +1,4 @@
-/** GETATTR, SETATTR and STATFS; and dropping set-id bits, which HANDLE_KILLPRIV_V2 leaves to the filesystem. */
+/** GETATTR, SETATTR and STATFS; and clearing set-id bits, which HANDLE_KILLPRIV_V2 leaves to the filesystem. */
 import type { Ino } from "../base/ids.ts";
 import type { AttributeChange, FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
@@ -14,7 +14,7 @@ export const ATTRIBUTE_HANDLERS: readonly HandlerEntry[] = [
 ];
 
 /**
- * Takes the set-uid bit, and set-gid where the group may execute, off a file that somebody without CAP_FSETID changes: the
+ * Clears the set-uid bit, and set-gid where the group may execute, when a caller without CAP_FSETID changes the file: the
  * rule of the kernel's setattr_should_drop_suidgid (fs/attr.c).
  */
 export function dropSetIds(fs: FileSystem, ino: Ino): void {
@@ -23,7 +23,7 @@ export function dropSetIds(fs: FileSystem, ino: Ino): void {
   if (kept !== mode) fs.setAttributes(ino, { mode: kept & PERMISSIONS });
 }
 
-/** Takes away what a program may do beyond its caller's rights, as a change of its contents does (fs/inode.c, file_remove_privs). */
+/** Drops file capabilities, as every change of the contents does (fs/inode.c, file_remove_privs). */
 export function dropCapabilities(fs: FileSystem, ino: Ino): void {
   if (fs.getXattr(ino, CAPABILITIES) !== undefined) fs.removeXattr(ino, CAPABILITIES);
 }
@@ -51,7 +51,7 @@ function changeOf(fs: FileSystem, exchange: Exchange): AttributeChange {
   if (valid & FATTR.ATIME) change.atimeNs = valid & FATTR.ATIME_NOW ? "now" : exchange.time(5);
   if (valid & FATTR.MTIME) change.mtimeNs = valid & FATTR.MTIME_NOW ? "now" : exchange.time(6);
   if (valid & FATTR.CTIME) change.ctimeNs = exchange.time(7);
-  // chown always drops them (chown_common), truncate when the kernel says so. A request that sets nothing is chown with -1 for both.
+  // chown always clears them (chown_common), truncate when told to. A request that sets nothing is chown with two -1.
   const isChown = (valid & (FATTR.UID | FATTR.GID)) !== 0 || Object.keys(change).length === 0;
   if ((isChown || valid & FATTR.KILL_SUIDGID) && !(valid & FATTR.MODE)) {
     const { mode } = fs.getAttributes(exchange.node);

@@ -1,4 +1,4 @@
-/** Requests about what is in files: open, read, write, allocate, seek, copy, sync, close. */
+/** Requests about file contents: open, read, write, allocate, seek, copy, sync, close. */
 import { constants } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
@@ -9,7 +9,7 @@ import type { Exchange } from "./exchange.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
-  // A file that is gone answers ESTALE here, where the kernel looks its name up again, and not at the first read.
+  // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
   fs.getAttributes(exchange.node);
   exchange.opened(openFiles.open(exchange.node));
 };
@@ -31,16 +31,16 @@ const write: Handler = (fs, exchange, openFiles) => {
   const asked = exchange.argument(0);
   const length = exchange.argument(1);
   if (exchange.argument(2) & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
-  // Where the page cache is in between, the kernel does.
+  // With the page cache in between, the kernel does this.
   if (openFiles.passing.has(ino)) dropCapabilities(fs, ino);
-  // The kernel appends where it believes the end is; others may have moved it, and their bytes stay.
+  // The kernel appends at the end that it knows; others may have moved the end, and their bytes stay.
   const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
   if (offset !== asked) openFiles.misplaced(ino);
   exchange.count(length);
 };
 
-/** What leaves the page cache later has its place already. */
+/** Writes from the page cache already have their offset. */
 function isAppend(exchange: Exchange): boolean {
   return (exchange.argument(4) & constants.O_APPEND) !== 0 && (exchange.argument(2) & WRITE_CACHE) === 0;
 }
@@ -68,7 +68,7 @@ const copyRange: Handler = (fs, exchange) => {
 
 const sync: Handler = (fs, exchange, openFiles) => {
   if (exchange.opcode === OPCODE.FSYNC) openFiles.passing.synced(exchange.node);
-  // A flush of the disk often takes less than handing it to another thread and back; nobody else may wait meanwhile.
+  // A flush is often quicker than handing it to another thread and back; no other request may wait meanwhile.
   if (!exchange.isAlone || !fs.fsyncNow(exchange.node)) return fs.fsync(exchange.node);
   exchange.done();
   return undefined;
@@ -91,5 +91,5 @@ const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 /** lseek(2); Node has no names for them. */
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
-/** One call answers at most this much, so that others get their turn; programs call again for the rest. */
+/** Most bytes per call, so that others get their turn; programs call again for the rest. */
 const MAX_COPY_BYTES = 1 << 30;

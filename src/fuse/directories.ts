@@ -13,7 +13,7 @@ const list =
     try {
       fs.readDirectory(exchange.node, exchange.argument(0), plus, (entry) => page.add(entry));
     } catch (error) {
-      // What is listed so far is an answer; the next call begins where this one stopped.
+      // The entries so far are an answer; the next call continues from there.
       if (!(error instanceof BlockMiss) || page.count === 0) throw error;
     }
     exchange.data(exchange.session.packEntries(page.count, plus ? 1 : 0, exchange.outputOffset, limit));
@@ -39,7 +39,7 @@ class Page {
     this.#limit = limit;
   }
 
-  /** False when the entry does not fit any more. */
+  /** False if the entry no longer fits. */
   add(entry: DirectoryEntry): boolean {
     const { cells, entryNames } = this.#exchange.session;
     const length = entry.name.length;

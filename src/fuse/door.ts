@@ -1,8 +1,8 @@
 /**
- * The door: takes batches of requests, calls the filesystem, answers. Every request gets an answer, and none that changed
- * something leaves before the journal is written.
+ * The FUSE door: takes batches of requests, calls the filesystem, answers. Every request gets an answer, and answers to
+ * changes leave only after the journal is written.
  *
- * A call that lacks blocks is held back, its blocks are loaded, and it is run again; the others go on meanwhile.
+ * A call that lacks blocks is held back until they are loaded, then run again; the others continue meanwhile.
  */
 import { BlockMiss } from "../blocks/block-store.ts";
 import { ERRNO } from "../base/errno.ts";
@@ -26,7 +26,7 @@ import { WaitingRequests } from "./waiting-requests.ts";
 export interface DoorEvents {
   /** The kernel has agreed. */
   ready(): void;
-  /** The device answers no more, or the kernel is too old (then with a reason). */
+  /** The device has ended, or the kernel is too old (then with a reason). */
   ended(errno: number, reason?: string): void;
 }
 
@@ -44,7 +44,7 @@ export class Door {
   #serving = false;
   #closed = false;
   #journalFails = false;
-  /** To be called once this batch's replies have left. */
+  /** Called once this batch's replies have left. */
   #announce: (() => void) | undefined;
 
   constructor(addon: FuseAddon, device: number, fs: FileSystem, options: ChosenOptions, events: DoorEvents) {
@@ -75,8 +75,8 @@ export class Door {
       this.#orphans.add(ino);
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());
-      // An inode that a request takes the last name of is known to the kernel, which will say when it forgets it. Others
-      // may never have been: the kernel is asked.
+      // The kernel knows an inode whose last name a request removes, and reports when it forgets it. It may not know other
+      // inodes: it is asked.
       this.#session.watch(ino, this.#serving ? 0 : 1);
     });
   }
@@ -85,7 +85,7 @@ export class Door {
     this.#invalidator.invalidate(changes);
   }
 
-  /** Ends serving. What the kernel held of removed files goes. */
+  /** Ends serving. Removed files that the kernel held are released. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -116,13 +116,13 @@ export class Door {
     this.#dropMisplaced();
   }
 
-  /** After replies have left. */
+  /** Called after replies have left. */
   #dropMisplaced(): void {
     const inodes = this.#openFiles.takeMisplaced();
     if (inodes.length > 0) this.#invalidator.invalidate({ entries: [], inodes, all: false });
   }
 
-  /** Writes the journal, then lets the replies of these rows leave. Without the journal nothing may look done. */
+  /** Writes the journal, then sends the replies of these rows. Without the journal no change may look done. */
   #send(from: number, to: number): void {
     const errno = this.#commit();
     if (errno !== 0) this.#refuse(errno, from, to);
@@ -233,7 +233,7 @@ export class Door {
     this.#dropMisplaced();
   }
 
-  /** Never throws at once: this runs in the midst of a batch. */
+  /** Never throws synchronously: this runs during a batch. */
   async #wait(cause: Cause, signal: AbortSignal): Promise<void> {
     if (cause instanceof BlockMiss) await this.#fs.load(cause.cids, signal);
     else await (cause instanceof Turn ? cause.comes : cause);
@@ -261,7 +261,7 @@ export class Door {
     });
   }
 
-  /** What the root lists, waiting for blocks if it must. */
+  /** The names in the root, after waiting for blocks if necessary. */
   async #listRoot(): Promise<FileName[]> {
     const names: FileName[] = [];
     for (let cookie = 0; ;) {
@@ -294,13 +294,13 @@ export class Door {
       }
       this.#fs.commit();
     } catch (error) {
-      // They stay as orphans, and go with the next mount.
+      // They stay as orphans until the next mount.
       this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
     }
   }
 }
 
-/** A call has not begun: its turn is to come. */
+/** A call that has not begun, waiting for its turn. */
 class Turn {
   readonly comes: Promise<void>;
   constructor(comes: Promise<void>) {
@@ -308,10 +308,10 @@ class Turn {
   }
 }
 
-/** What a call waits for: blocks or its turn, to be run (again) after that, or its own end. */
+/** What a call waits for: blocks or its turn, to run (again) after that, or its own end. */
 type Cause = BlockMiss | Turn | Promise<void>;
 
-/** One call may need this many rounds of loading; more means that blocks go as fast as they come. */
+/** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
 const MAX_LOADS = 1_000;
 
 /** st_blksize: what programs like to read and write at once. */

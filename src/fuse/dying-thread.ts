@@ -2,17 +2,17 @@
 import { readFileSync } from "node:fs";
 
 /**
- * Whether a fatal signal is pending for the thread: what ends a killable wait in the kernel (fatal_signal_pending in
- * include/linux/sched/signal.h). A signal whose default action ends the process, and that is neither caught, ignored nor blocked, becomes a
- * SIGKILL for each of its threads when it is sent (complete_signal in kernel/signal.c). False when it cannot be seen: the thread is
- * in another PID namespace (0).
+ * Whether a fatal signal is pending for the thread, which ends a killable wait in the kernel (fatal_signal_pending in
+ * include/linux/sched/signal.h). If a signal's default action ends the process, and it is not caught, ignored or blocked,
+ * it becomes a SIGKILL for each thread when sent (complete_signal in kernel/signal.c). False if unknown: the thread is in
+ * another PID namespace (0).
  */
 export function isDying(thread: number): boolean {
   if (thread === 0) return false;
   try {
     return hasPendingKill(readFileSync(`/proc/${thread}/status`, "utf8"));
   } catch {
-    // A thread that waits for us is there: this /proc is that of another PID namespace.
+    // The thread waits for us, so it exists: this /proc belongs to another PID namespace.
     return false;
   }
 }

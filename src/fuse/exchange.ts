@@ -1,6 +1,6 @@
 /**
- * One request and its reply: a view on a row of the cells that the addon shares. One object serves all requests in turn, so
- * that a call allocates next to nothing.
+ * One request and its reply: a view of a row of the cells shared with the addon. One object serves all requests in turn, so
+ * that a call allocates almost nothing.
  */
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
@@ -25,7 +25,7 @@ export class Exchange {
     this.#times = session.times;
   }
 
-  /** Begins with a batch of `count` requests: the output buffer is free again. */
+  /** Starts a batch of `count` requests: the output buffer is free again. */
   start(count: number, names: readonly string[]): void {
     this.#count = count;
     this.#names = names;
@@ -33,12 +33,12 @@ export class Exchange {
     this.#outputUsed = 0;
   }
 
-  /** Turns to a row of the batch. */
+  /** Moves to a row of the batch. */
   turnTo(row: number): void {
     this.#at = row * ROW_CELLS;
   }
 
-  /** Whether no other request came with this one. */
+  /** Whether this request came alone. */
   get isAlone(): boolean {
     return this.#count === 1;
   }
@@ -75,12 +75,12 @@ export class Exchange {
   text(index: 0 | 1): string {
     return this.#names[this.#cell(CELL.FIRST_NAME) + index] ?? "";
   }
-  /** The request's own bytes; they are gone when the batch is over. `offset` is relative to the session's input. */
+  /** The request's own bytes, valid until the batch is over. `offset` is relative to the session's input. */
   payload(offset: number, length: number): Buffer {
     return this.#payload ?? this.session.input.subarray(offset, offset + length);
   }
 
-  /** Whether the reply tells of success: it is neither an error nor still to come. */
+  /** Whether the reply reports success: neither an error nor deferred. */
   get succeeded(): boolean {
     const kind = this.#cell(CELL.KIND);
     if (kind === REPLY.ERROR) return this.#cell(CELL.VALUE) === 0;
@@ -103,7 +103,7 @@ export class Exchange {
     this.#set(CELL.KIND, REPLY.ENTRY);
     this.writeAttributes(this.#at + CELL.ATTRIBUTES, attributes);
   }
-  /** There is no such name, and the kernel may remember that. */
+  /** There is no such name, and the kernel may cache that. */
   noEntry(): void {
     this.#set(CELL.KIND, REPLY.ENTRY);
     this.#set(CELL.ATTRIBUTES + ATTRIBUTE.INO, 0);
@@ -150,7 +150,7 @@ export class Exchange {
   get outputOffset(): number {
     return this.#outputUsed;
   }
-  /** A part of the output for this reply to fill; `data` says how much of it counts. */
+  /** A part of the output for this reply to fill; `data` sets how much of it is used. */
   space(length: number): Buffer {
     return this.session.output.subarray(this.#outputUsed, this.#outputUsed + length);
   }
@@ -191,7 +191,7 @@ export class Exchange {
       payload: this.#heldPayload(),
     };
   }
-  /** Turns to a held request, in the row that answers alone. Its reply leaves with `session.answer(ticket)`. */
+  /** Moves to a held request, in the row for single answers. `session.answer(ticket)` sends its reply. */
   resume(held: HeldRequest): void {
     this.start(1, held.names);
     this.#at = SOLO_ROW;
@@ -223,13 +223,13 @@ export class Exchange {
   }
 }
 
-/** Rows may have times beyond what a cell holds, the years 1677 to 2262. */
+/** Times in rows may exceed what a cell holds, the years 1677 to 2262. */
 function heldInRange(ns: bigint): bigint {
   if (BigInt.asIntN(64, ns) === ns) return ns;
   return ns < 0n ? -(2n ** 63n) : 2n ** 63n - 1n;
 }
 
-/** A request that waits for something, with everything that is needed to run it again. */
+/** A waiting request, with everything needed to run it again. */
 export interface HeldRequest {
   readonly ticket: number;
   readonly opcode: number;

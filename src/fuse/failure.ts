@@ -1,10 +1,10 @@
-/** What a failure that is no answer of the filesystem becomes for the program that called. */
+/** Maps failures other than filesystem errors to errnos for the calling program. */
 import { ERRNO } from "../base/errno.ts";
 import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
 
 /**
- * A full disk is ENOSPC and a file larger than the disk below can hold is EFBIG, however deep in the causes that lies; everything
- * else is EIO, with its reason in the log.
+ * A full disk is ENOSPC, and a file too large for the disk below is EFBIG, at any depth of the cause chain. Everything else
+ * is EIO, with its reason in the log.
  */
 export function errnoOf(error: unknown): number {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {

@@ -1,10 +1,10 @@
-/** The guard of a mount (native/guard.cc): a small process that aborts the mount's connection when this one was killed. */
+/** The guard of a mount (native/guard.cc): a small process that aborts the mount's connection if this one is killed. */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import type { FuseAddon } from "./addon.ts";
 
-/** Starts it for what was just mounted there. Disposed of, it ends. Where it cannot run, the log says what that means. */
+/** Starts the guard of a new mount; disposing it ends the guard. If it cannot run, the log says what that means. */
 export function startGuard(addon: FuseAddon, mountPoint: string, log: Log): Disposable {
   const missing = (error: unknown) =>
     log.warn("nobody guards the mount: if this agent is killed, programs may hang in it until it is aborted", {
@@ -25,7 +25,7 @@ export function startGuard(addon: FuseAddon, mountPoint: string, log: Log): Disp
 
 function run(abort: number, missing: (error: unknown) => void): Disposable {
   const path = createRequire(import.meta.url).resolve("#fuse-guard");
-  // Its input ends when this process does, whoever ends it. A terminal's Ctrl-C is not meant for it.
+  // Its input ends when this process ends for any reason. A terminal's Ctrl-C must not reach it.
   const guard = spawn(path, { stdio: ["pipe", "ignore", "ignore", abort], detached: true });
   guard.once("error", missing);
   guard.stdin?.on("error", () => {});

@@ -1,20 +1,20 @@
-/** What a family of opcodes exports: functions that turn one request into calls of the filesystem, and its result into a reply. */
+/** The type of request handlers: functions that turn one request into filesystem calls, and the result into a reply. */
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OpenFiles } from "./open-files.ts";
 
 /**
- * Answers the request through `exchange`, or throws what the filesystem threw. A promise means: an empty success once it
- * resolves; the exchange is then not to be touched any more.
+ * Answers the request through `exchange`, or throws the filesystem's errors. A promise means an empty success once it
+ * resolves; the handler must not touch the exchange after returning it.
  */
 export type Handler = (fs: FileSystem, exchange: Exchange, openFiles: OpenFiles) => void | Promise<void>;
 
 export interface HandlerEntry {
   readonly opcode: number;
   readonly run: Handler;
-  /** Whether it changes anything, so that the journal must be written before its answer leaves. */
+  /** Whether it changes anything: the journal must then be written before its answer leaves. */
   readonly mutates: boolean;
-  /** Whether it may have to wait for its turn, since there may be one more changed object after it: by names, or the inode itself. */
+  /** Whether it may have to wait for its turn, since it may add a changed object: by names, or the inode itself. */
   readonly paced: "names" | "inode" | undefined;
 }
 
@@ -26,12 +26,12 @@ export function mutates(opcode: number, run: Handler): HandlerEntry {
   return { opcode, run, mutates: true, paced: undefined };
 }
 
-/** As `mutates`, for what makes, moves or removes objects. */
+/** As `mutates`, for operations that create, move or remove objects. */
 export function changesNames(opcode: number, run: Handler): HandlerEntry {
   return { opcode, run, mutates: true, paced: "names" };
 }
 
-/** As `mutates`, for what changes the inode that the request is about. */
+/** As `mutates`, for operations that change the request's inode. */
 export function changesInode(opcode: number, run: Handler): HandlerEntry {
   return { opcode, run, mutates: true, paced: "inode" };
 }

@@ -1,7 +1,7 @@
 /**
- * Tells the kernel what others changed. While a call on an inode waits for blocks, the kernel holds locks that such a message
- * waits for; a message sent then would hang in the kernel and hold up the end of a killed agent, so it is kept until the call
- * is answered.
+ * Tells the kernel what others changed. While a call on an inode waits for blocks, the kernel holds locks that such a
+ * message needs. A message sent then would hang in the kernel and delay the exit of a killed agent, so it is held until the
+ * call is answered.
  */
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
@@ -15,7 +15,7 @@ export class Invalidator {
   readonly #openFiles: OpenFiles;
   readonly #listRoot: () => Promise<FileName[]>;
   readonly #log: Log;
-  /** Inodes with calls under way that wait, how many, and what is to be sent after them. */
+  /** Inodes with waiting calls: how many, and the messages to send after them. */
   readonly #held = new Map<Ino, { calls: number; after: (() => void)[] }>();
   /** The kernel's minor protocol version. */
   minor = 0;
@@ -35,13 +35,13 @@ export class Invalidator {
     const inodes = new Set(changes.inodes);
     for (const { parent, name, removed } of changes.entries) {
       this.#entry(parent, name, removed);
-      // The kernel keeps listings of directories; a new name is in none of its dentries.
+      // The kernel caches listings of directories; a new name is in none of its dentries.
       inodes.add(parent);
     }
     for (const ino of inodes) this.#inode(ino);
   }
 
-  /** A call on these inodes begins to wait. The result ends that. */
+  /** A call on these inodes starts to wait. Calling the result ends that. */
   hold(inodes: readonly Ino[]): () => void {
     for (const ino of inodes) {
       const held = this.#held.get(ino) ?? { calls: 0, after: [] };
@@ -74,7 +74,7 @@ export class Invalidator {
     this.#when(ino, () => this.#session.invalidateInode(ino));
   }
 
-  /** Names are looked up again, which brings fresh attributes; pages of open files go now, of others when they are opened. */
+  /** Names are looked up again, with fresh attributes. Pages are dropped now for open files, at an open for others. */
   #invalidateAll(): void {
     for (const ino of this.#openFiles.distrust()) this.#inode(ino);
     this.#inode(ROOT_INO);
@@ -85,7 +85,7 @@ export class Invalidator {
     void this.#invalidateBeneathRoot();
   }
 
-  /** Older kernels: dropping a directory's name drops everything cached beneath it. */
+  /** Older kernels: dropping a directory's name drops everything cached below it. */
   async #invalidateBeneathRoot(): Promise<void> {
     try {
       for (const name of await this.#listRoot()) this.#entry(ROOT_INO, name, undefined);

@@ -1,4 +1,4 @@
-/** Makes a directory ready to be mounted on: removes the dead mounts of agents that ended without unmounting. */
+/** Prepares a directory for mounting: removes dead mounts of agents that ended without unmounting. */
 import { readdir, statfs } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -9,12 +9,12 @@ import { readMountTable } from "./mount-table.ts";
 
 export const MOUNT_TYPE = "fuse.syncline";
 
-/** umount2(2): takes the mount out of the tree now, whatever still uses it. */
+/** umount2(2): detaches the mount from the tree now, even if in use. */
 export const MNT_DETACH = 2;
 
 /**
- * Cleans `path` of dead mounts of ours and checks that it is an empty directory without a living one. To be called from a
- * thread that serves no mount there. Throws `fuse_unavailable`, `mount_busy`, `mount_not_empty`, `no_such_path`,
+ * Removes dead mounts of ours from `path`, and checks that it is an empty directory without a live mount. Never call it
+ * from a thread that serves a mount there. Throws `fuse_unavailable`, `mount_busy`, `mount_not_empty`, `no_such_path`,
  * `not_a_directory`.
  */
 export async function prepareMountPoint(path: string, clock: Clock): Promise<void> {
@@ -38,8 +38,8 @@ async function isOurs(mountPoint: string): Promise<boolean> {
 }
 
 /**
- * A mount whose agent is gone answers ENOTCONN at once; one whose agent lives or hangs does not. statfs is never answered from
- * the kernel's caches, as lstat is.
+ * A mount whose agent is gone answers ENOTCONN at once; one whose agent lives or hangs does not. Unlike lstat, statfs is
+ * never answered from the kernel's caches.
  */
 async function isDead(mountPoint: string, clock: Clock): Promise<boolean> {
   const giveUp = new AbortController();

@@ -1,4 +1,4 @@
-/** What is mounted where, from /proc/self/mountinfo (proc_pid_mountinfo(5)). Reading it asks no filesystem. */
+/** The mounts of this system, from /proc/self/mountinfo (proc_pid_mountinfo(5)). Reading it calls no filesystem. */
 import { readFile } from "node:fs/promises";
 
 export interface MountedAt {
@@ -6,18 +6,18 @@ export interface MountedAt {
   readonly mountPoint: string;
   /** Such as "fuse.syncline". */
   readonly type: string;
-  /** What is mounted, as text: of a mount of ours the bucket's address. */
+  /** The mounted source, as text: the bucket's address for our mounts. */
   readonly source: string;
   /** "major:minor" of the mount's device, as in /sys/class/bdi. */
   readonly device: string;
 }
 
-/** All mounts, in the order in which they were made: of two at one place, the later lies on top. */
+/** All mounts, oldest first: of two at one place, the later is on top. */
 export async function readMountTable(): Promise<MountedAt[]> {
   return parseMountTable(await readFile("/proc/self/mountinfo", "latin1"));
 }
 
-/** From the file's text, one char a byte. Lines that are not as expected are left out. */
+/** From the file's text, one char a byte. Skips unexpected lines. */
 export function parseMountTable(text: string): MountedAt[] {
   return text.split("\n").flatMap((line) => {
     // ID parent major:minor root mountpoint options [optional fields] - type source super-options

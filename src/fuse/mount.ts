@@ -1,4 +1,4 @@
-/** A FUSE mount of a filesystem, served on the thread that asks for it. */
+/** A FUSE mount of a filesystem, served on the thread that opens it. */
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { ERRNO } from "../base/errno.ts";
@@ -18,20 +18,20 @@ export type MountEnd = "unmounted" | "aborted";
 export interface FuseMount {
   /** Resolves once the kernel has agreed. Rejects with `fuse_unavailable` if it does not. */
   readonly ready: Promise<void>;
-  /** Resolves when the mount is no more, whoever ended it. */
+  /** Resolves once the mount has ended, for any reason. */
   readonly ended: Promise<MountEnd>;
   /** Tells the kernel what others changed. */
   invalidate(changes: Invalidations): void;
   /** As umount(8): "busy" when something uses the mount. `ended` follows, later if another namespace has a copy of it. */
   unmount(): Promise<"unmounted" | "busy">;
-  /** As umount -l: out of the tree now. What is open goes on being served; `ended` comes with the last close. */
+  /** As umount -l: detached from the tree now. Open files are still served; `ended` comes with the last close. */
   detach(): Promise<void>;
-  /** Ends it now: detaches, and fails what is still under way. */
+  /** Ends it now: detaches, and fails calls in flight. */
   close(): Promise<void>;
 }
 
 /**
- * Mounts `fs` and serves it on this thread's event loop, which must never wait for the mount itself. Throws
+ * Mounts `fs` and serves it on this thread's event loop, which must never block on the mount itself. Throws
  * `fuse_unavailable`, `no_such_path`, `not_a_directory`.
  */
 export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
@@ -61,7 +61,7 @@ class ServedMount implements FuseMount {
   readonly #mountPoint: string;
   readonly #options: ChosenOptions;
   readonly #door: Door;
-  /** As in the mount table; known once the mount is ready. */
+  /** From the mount table; known once the mount is ready. */
   #device: string | undefined;
   readonly #guard: Disposable;
   #hasEnded = false;
@@ -124,14 +124,14 @@ class ServedMount implements FuseMount {
     this.#ready.resolve();
   }
 
-  /** What lies on top at the mount point, if it is of our type. */
+  /** The mount on top at the mount point, if it is of our type. */
   async #entry(): Promise<MountedAt | undefined> {
     const path = Buffer.from(this.#mountPoint, "latin1").toString("utf8");
     const top = (await readMountTable()).findLast((mount) => mount.mountPoint === path);
     return top?.type === MOUNT_TYPE ? top : undefined;
   }
 
-  /** Whether an unmount would meet this mount: not when somebody took it away, or mounted over it. */
+  /** Whether an unmount would reach this mount: not if it was detached or mounted over. */
   async #isInTree(): Promise<boolean> {
     if (this.#hasEnded) return false;
     const entry = await this.#entry();
@@ -151,7 +151,7 @@ class ServedMount implements FuseMount {
   }
 }
 
-/** The kernel takes no more than its default (128 KiB) from INIT; the device's own setting goes beyond. */
+/** The kernel accepts at most its default (128 KiB) from INIT; the device's own setting allows more. */
 async function setReadAhead(own: MountedAt, bytes: number): Promise<void> {
   await writeFile(`/sys/class/bdi/${own.device}/read_ahead_kb`, String(bytes / 1024));
 }
@@ -161,7 +161,7 @@ const MS_RDONLY = 1;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 
-/** Options of fuse (mount.fuse(8)): the kernel checks permissions by the modes that it is told. */
+/** Options of fuse (mount.fuse(8)): the kernel checks permissions by the reported modes. */
 function mountData(device: number): string {
   return `fd=${device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions`;
 }

@@ -1,4 +1,4 @@
-/** Requests about names: looking up, making, linking, removing and renaming. */
+/** Requests about names: looking up, creating, linking, removing and renaming. */
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
@@ -22,7 +22,7 @@ const create: Handler = (fs, exchange, openFiles) => {
   } catch (error) {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
     if (exclusive || !(error instanceof FsError) || error.errno !== ERRNO.EEXIST) throw error;
-    // The name came into being meanwhile. ESTALE has the kernel look it up again and open it with all its checks.
+    // The name appeared meanwhile. ESTALE makes the kernel look it up again and open it with all its checks.
     throw new FsError(ERRNO.ESTALE, "the name exists by now");
   }
 };

@@ -1,4 +1,4 @@
-/** INIT: what is agreed with the kernel, once per mount (docs/design/fuse.md says why each). */
+/** INIT: what is agreed with the kernel, once per mount (docs/design/fuse.md has the reasons). */
 import { INIT, INIT2, MAX_WRITE_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./protocol.ts";
 
 export interface KernelOffer {
@@ -9,7 +9,7 @@ export interface KernelOffer {
 }
 
 export interface Wishes {
-  /** The kernel gathers writes in its page cache. Not before something holds the device when the agent dies. */
+  /** The kernel collects writes in its page cache. Not before something holds the device when the agent dies. */
   readonly writebackCache: boolean;
   readonly readAheadBytes: number;
 }
@@ -24,7 +24,7 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
     Math.min(offer.minor, PROTOCOL_MINOR),
     wishes.readAheadBytes,
     offer.flags & wanted,
-    // Not HAS_RESEND: it is for a supervisor that keeps the device; without one a resent request cannot be told apart.
+    // Not HAS_RESEND: it needs a supervisor that keeps the device; without one a resent request looks like a new one.
     offer.flags2 & INIT2.DIRECT_IO_ALLOW_MMAP,
     MAX_BACKGROUND,
     CONGESTION_THRESHOLD,
@@ -33,7 +33,7 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
   ];
 }
 
-/** Linux 5.10 (Debian 11). Older ones are refused; of those in between, only 6.18 was run (docs/design/fuse.md). */
+/** Linux 5.10 (Debian 11). Older ones are refused; of later ones, only 6.18 was tested (docs/design/fuse.md). */
 const OLDEST_MINOR = 32;
 
 const WANTED =
@@ -50,9 +50,8 @@ const WANTED =
   INIT.INIT_EXT;
 
 /**
- * Requests beside those that a program waits for: read-ahead, RELEASE. At most this many are under way at once, and from the
- * second number on the kernel reads less ahead. Far above its default of 12, since those that wait for a bucket that is out of
- * reach must not hold up the rest.
+ * The most background requests, such as read-ahead and RELEASE, under way at once; from the second number on the kernel
+ * reads less ahead. Far above its default of 12: requests that wait for an unreachable bucket must not delay the rest.
  */
 const MAX_BACKGROUND = 256;
 const CONGESTION_THRESHOLD = 192;

@@ -1,6 +1,6 @@
 /**
- * Which files are open through the kernel, as a hint in memory: handles themselves carry no state, so that they survive the
- * agent. Decides whether the kernel keeps a file's cached pages across an open.
+ * Which files are open through the kernel, as a hint in memory: handles carry no state, so they survive the agent. Decides
+ * whether the kernel keeps a file's cached pages across an open.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import { PassingFiles } from "./passing-files.ts";
@@ -9,22 +9,22 @@ import { FOPEN } from "./protocol.ts";
 export class OpenFiles {
   readonly passing = new PassingFiles();
   readonly #opens = new Map<Ino, number>();
-  /** Files of which the kernel keeps bytes in the wrong place. */
+  /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
-  /** Files opened since everything changed: their pages are good again. Undefined: nothing was lost since the mount. */
+  /** Files opened since everything changed: their pages are valid again. Undefined: nothing was lost since the mount. */
   #revalidated: Set<Ino> | undefined;
 
-  /** Counts an open; the flags to answer it with. */
+  /** Counts an open; returns the flags to answer it with. */
   open(ino: Ino): number {
     this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
     if (this.passing.opened(ino)) return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
     const current = this.#revalidated === undefined || this.#revalidated.has(ino);
     this.#revalidated?.add(ino);
-    // NOFLUSH: close(2) then needs no round trip; what was written is here already, and RELEASE tells of the close.
+    // NOFLUSH: close(2) then needs no round trip; written bytes are here already, and RELEASE reports the close.
     return current ? FOPEN.KEEP_CACHE | FOPEN.NOFLUSH : FOPEN.NOFLUSH;
   }
 
-  /** The same for a file that was made by opening this name. */
+  /** As `open`, for a file created by opening this name. */
   create(ino: Ino, parent: Ino, name: FileName): number {
     if (!this.passing.made(ino, parent, name)) return this.open(ino);
     this.#opens.set(ino, 1);
@@ -40,12 +40,12 @@ export class OpenFiles {
     }
   }
 
-  /** Bytes of this file were written elsewhere than where the kernel keeps them. */
+  /** Bytes of this file were written at another offset than the kernel caches them. */
   misplaced(ino: Ino): void {
     this.#misplaced.add(ino);
   }
 
-  /** The files whose pages must go because of that: once their writes are answered, for until then pages are locked. */
+  /** The files whose pages must be dropped for that, once their writes are answered: pages are locked until then. */
   takeMisplaced(): Ino[] {
     if (this.#misplaced.size === 0) return NONE;
     const inodes = [...this.#misplaced];
@@ -53,7 +53,7 @@ export class OpenFiles {
     return inodes;
   }
 
-  /** Everything may have changed: cached pages go at the next open. The files open now, whose pages must go at once. */
+  /** Everything may have changed: cached pages go at the next open. Returns the open files, whose pages go now. */
   distrust(): Ino[] {
     this.#revalidated = new Set();
     return [...this.#opens.keys()];

@@ -1,4 +1,4 @@
-/** The kernel's operations by their number: who handles them, what they are called, and which inodes they are about. */
+/** The kernel's operations by number: their handlers, their names, and their inodes. */
 import type { Ino } from "../base/ids.ts";
 import { ATTRIBUTE_HANDLERS } from "./attributes.ts";
 import { CONTENT_HANDLERS } from "./contents.ts";
@@ -9,10 +9,10 @@ import { NAME_HANDLERS } from "./names.ts";
 import { CELL, OPCODE } from "./protocol.ts";
 import { XATTR_HANDLERS } from "./xattrs.ts";
 
-/** By opcode; undefined: not supported. */
+/** By opcode; undefined: unsupported. */
 export const HANDLERS: readonly (HandlerEntry | undefined)[] = handlersByOpcode();
 
-/** For people. */
+/** For display. */
 export function operationName(opcode: number): string {
   return NAMES.get(opcode) ?? String(opcode);
 }
@@ -25,7 +25,7 @@ export function inodesOf(held: HeldRequest): Ino[] {
   return inodes;
 }
 
-/** Opcodes that name two inodes: which argument is the other one. */
+/** Opcodes with two inodes: the argument that holds the second one. */
 const SECOND_NODE = new Map<number, number>([
   [OPCODE.LINK, 0],
   [OPCODE.RENAME2, 0],

@@ -1,4 +1,4 @@
-/** How a bucket is mounted: what the caller may choose, and what holds otherwise. */
+/** How a bucket is mounted: the caller's options and their defaults. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 
@@ -10,13 +10,13 @@ export interface FuseOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly readOnly?: boolean;
-  /** How long the kernel may keep attributes, names and absences. Changes made elsewhere are told, not waited for. */
+  /** How long the kernel may cache attributes, names and absences. Changes made elsewhere are reported at once. */
   readonly attributeTimeoutS?: number;
   readonly entryTimeoutS?: number;
   readonly negativeTimeoutS?: number;
-  /** Writes gather in the kernel: faster, and lost when the agent dies. Off until a supervisor holds the device. */
+  /** Writes collect in the kernel: faster, but lost when the agent dies. Off until a supervisor holds the device. */
   readonly writebackCache?: boolean;
-  /** How far the kernel reads ahead in a file that is read in order. */
+  /** How far the kernel reads ahead in sequential reads. */
   readonly readAheadBytes?: number;
   /** Keeps the serving thread on the CPU of the program that it serves. */
   readonly followClient?: boolean;
@@ -30,7 +30,7 @@ export function chooseOptions(options: FuseOptions): ChosenOptions {
   return { ...DEFAULTS, ...options };
 }
 
-/** Long, since changes are told; not endless, so that a message that came too early for a race heals by itself. */
+/** Long, since changes are reported; finite, so that a message that came too early in a race heals by itself. */
 const CACHE_SECONDS = 600;
 
 const DEFAULTS = {

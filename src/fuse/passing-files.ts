@@ -1,18 +1,19 @@
 /**
- * Files that are made, synced and removed again under the same name: a database's rollback journal is one a transaction.
+ * Files that are repeatedly created, synced and removed under one name, such as a database's rollback journal: one per
+ * transaction.
  *
- * Nobody reads them, so their next one is written past the kernel's page cache. There a write of part of a page is a request
- * a page, and asks for `security.capability` after each answer that told attributes. All of it is a hint in memory.
+ * They are not read, so the next one bypasses the kernel's page cache. In the page cache, writing part of a page costs a
+ * request per page, and asks for `security.capability` after each answer with attributes. All of this is a hint in memory.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 
-/** As many files that were synced lately, and as many names, are remembered. */
+/** The most recently synced files, and the most names, that are remembered. */
 const REMEMBERED = 64;
-/** So many files of a name must have passed, one after the other. */
+/** Consecutive files of a name that must have passed. */
 const PASSES = 3;
-/** Whoever syncs more often keeps the file: it is the database itself, in a test that makes it anew each time. */
+/** A file that is synced more often is kept: it is the database itself, in a test that recreates it each time. */
 const FEW_SYNCS = 3;
-/** Who reads more often than this from one of them would be better off with the page cache. */
+/** After more reads than this, the page cache would be better. */
 const FEW_READS = 16;
 const NEVER = -Infinity;
 
@@ -22,13 +23,13 @@ interface PassingFile {
 }
 
 export class PassingFiles {
-  /** Whether the kernel maps such files for sharing, and drops what it has of them in other ways. */
+  /** Whether the kernel can map such files shared, and drops its cached data of them in other ways. */
   allowed = false;
-  /** How often files were synced that were so lately. */
+  /** Sync counts of recently synced files. */
   readonly #syncs = new Map<Ino, number>();
   /** How many files of a name passed. */
   readonly #passes = new Map<string, number>();
-  /** Those that are open past the page cache. */
+  /** Open files that bypass the page cache. */
   readonly #open = new Map<Ino, PassingFile>();
 
   /** A file was synced. */
@@ -36,7 +37,7 @@ export class PassingFiles {
     if (this.allowed) remember(this.#syncs, ino, (this.#syncs.get(ino) ?? 0) + 1);
   }
 
-  /** This was a file's last name. */
+  /** The file's last name was removed. */
   removed(ino: Ino, parent: Ino, name: FileName): void {
     const syncs = this.#syncs.get(ino);
     if (syncs === undefined) return;
@@ -46,7 +47,7 @@ export class PassingFiles {
     if (passes !== NEVER) remember(this.#passes, key, syncs > FEW_SYNCS ? 0 : passes + 1);
   }
 
-  /** A file is made, and opened: whether past the page cache. */
+  /** A file is created and opened. Returns whether to bypass the page cache. */
   made(ino: Ino, parent: Ino, name: FileName): boolean {
     if (this.#passes.size === 0) return false;
     const key = keyOf(parent, name);
@@ -55,12 +56,12 @@ export class PassingFiles {
     return true;
   }
 
-  /** Whether the file is open past the page cache. */
+  /** Whether the open file bypasses the page cache. */
   has(ino: Ino): boolean {
     return this.#open.size > 0 && this.#open.has(ino);
   }
 
-  /** Somebody else opens the file, too: whether past the page cache, as the first did, for what is cached could become old. */
+  /** Opened a second time. Returns whether to bypass the page cache, as before: cached data could become stale. */
   opened(ino: Ino): boolean {
     const file = this.#open.get(ino);
     if (file !== undefined) this.#passes.set(file.key, NEVER);
@@ -72,7 +73,7 @@ export class PassingFiles {
     if (file !== undefined && ++file.reads > FEW_READS) this.#passes.set(file.key, NEVER);
   }
 
-  /** Nobody has the file open any more. */
+  /** The file is no longer open. */
   closed(ino: Ino): void {
     this.#open.delete(ino);
   }
@@ -82,7 +83,7 @@ function keyOf(parent: Ino, name: FileName): string {
   return `${parent}/${name}`;
 }
 
-/** Sets what is remembered longest. */
+/** Sets a value and marks it as the most recent. */
 function remember<K>(map: Map<K, number>, key: K, value: number): void {
   map.delete(key);
   map.set(key, value);

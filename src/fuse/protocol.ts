@@ -4,19 +4,19 @@
  * Sources: include/uapi/linux/fuse.h of Linux 6.18 (protocol 7.45) and native/layout.h, which has the same cells.
  */
 
-/** Changes with any cell below; the addon says its own. */
+/** Changes with any cell below; the addon reports its own. */
 export const LAYOUT_VERSION = 3;
 
-/** The version of the protocol that is spoken; the kernel adapts to it. */
+/** The version spoken here; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;
 export const PROTOCOL_MINOR = 40;
-/** FUSE_NOTIFY_INC_EPOCH is there from this minor on. */
+/** The first minor version with FUSE_NOTIFY_INC_EPOCH. */
 export const MINOR_WITH_EPOCH = 44;
 
 export const MAX_WRITE_BYTES = 1 << 20;
 export const OUTPUT_BYTES = 4 << 20;
 
-/** Requests as the door sees them. RENAME arrives as RENAME2; what is missing here the addon answers itself. */
+/** Requests as the door sees them. RENAME arrives as RENAME2; the addon itself answers opcodes missing here. */
 export const OPCODE = {
   LOOKUP: 1,
   GETATTR: 3,
@@ -96,7 +96,7 @@ export const ENTRY = { AT: (ROWS + 1) * ROW_CELLS, CELLS: 16, MOST: 1024, NEXT: 
 export const DIRENT_HEAD_BYTES = 24;
 export const DIRENTPLUS_HEAD_BYTES = 152;
 
-/** What a row answers. */
+/** The kinds of a row's answer. */
 export const REPLY = {
   NONE: 0,
   ERROR: 1,

@@ -1,9 +1,9 @@
 /**
- * Requests that wait for blocks, their turn or a disk, and which of them are given up: those of programs that are about to die.
+ * Requests that wait for blocks, their turn or a disk. Those of programs that are about to die are given up.
  *
- * A caught signal must not end a call: no disk does that, and programs take EINTR of fsync or stat for a failed disk. The kernel
- * tells of the first signal that reaches a waiting thread, and of no other (request_wait_answer in fs/fuse/dev.c). A thread that was
- * told of is therefore looked at again and again until its request is answered or a signal comes that ends it.
+ * A caught signal must not end a call: no disk does that, and programs treat EINTR of fsync or stat as a failed disk. The
+ * kernel reports only the first signal that reaches a waiting thread (request_wait_answer in fs/fuse/dev.c). The thread is
+ * therefore checked repeatedly, until its request is answered or a fatal signal comes.
  */
 import type { Clock } from "../base/clock.ts";
 
@@ -11,17 +11,17 @@ export class WaitingRequests {
   readonly #clock: Clock;
   readonly #isDying: (thread: number) => boolean;
   readonly #waiting = new Map<number, Waiting>();
-  /** Tickets of those whose thread got a signal. */
+  /** Tickets whose thread got a signal. */
   readonly #signalled = new Set<number>();
   #nextLook: Disposable | undefined;
 
-  /** `isDying`: whether a signal that ends this thread is on its way to it. */
+  /** `isDying`: whether a fatal signal is pending for the thread. */
   constructor(clock: Clock, isDying: (thread: number) => boolean) {
     this.#clock = clock;
     this.#isDying = isDying;
   }
 
-  /** The signal is aborted when the request is given up. `thread` is 0 when it cannot be seen from here. */
+  /** The signal is aborted when the request is given up. `thread` is 0 if it cannot be seen from here. */
   add(ticket: number, thread: number): AbortSignal {
     const abort = new AbortController();
     this.#waiting.set(ticket, { thread, abort });
@@ -35,7 +35,7 @@ export class WaitingRequests {
     this.#pauseUnlessNeeded();
   }
 
-  /** A signal reached the thread that waits for this request, if it still waits. */
+  /** A signal reached the thread of this request, if it still waits. */
   signalled(ticket: number): void {
     if (!this.#waiting.has(ticket)) return;
     this.#signalled.add(ticket);
@@ -70,5 +70,5 @@ interface Waiting {
   readonly abort: AbortController;
 }
 
-/** So long a program that was killed may go on waiting. */
+/** The longest that a killed program may go on waiting. */
 const LOOK_AGAIN_MS = 200;

@@ -12,7 +12,7 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
     else answer(exchange, value);
   }),
   reads(OPCODE.LISTXATTR, (fs, exchange) => {
-    // As on a disk, others than root do not see what they may not read; the request says nothing of CAP_SYS_ADMIN.
+    // As on a disk, only root sees attributes that others may not read; the request says nothing of CAP_SYS_ADMIN.
     const names = fs
       .listXattrs(exchange.node)
       .filter((name) => exchange.caller.uid === 0 || !name.startsWith("trusted."));
@@ -31,8 +31,8 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
 ];
 
 /**
- * Refuses what a disk without them refuses: POSIX ACLs are not enforced yet (docs/design/fuse.md), so they are not stored either, and
- * other namespaces do not exist.
+ * Refuses what a disk without them refuses: POSIX ACLs are not enforced yet (docs/design/fuse.md), so they are not stored,
+ * and other namespaces do not exist.
  */
 function checked(name: string): string {
   if (!/^(?:user|trusted|security)\./.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
@@ -40,7 +40,7 @@ function checked(name: string): string {
   return name;
 }
 
-/** Size 0 asks how much room the value needs. */
+/** Size 0 asks for the size of the value. */
 function answer(exchange: Exchange, value: Uint8Array): void {
   const room = exchange.argument(0);
   if (room === 0) exchange.xattrSize(value.length);

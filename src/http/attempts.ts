@@ -1,12 +1,12 @@
 /**
- * How often passwords may be tried: by address, so that one who guesses slows down himself and nobody else. A few in a row, then one
- * now and then; whoever was right gets the try back.
+ * Limits password attempts by address: guessing slows down only the guesser's own address. A few attempts in a row, then
+ * one now and then; a correct password returns its attempt.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import { networkOf } from "./peer-network.ts";
 
-/** Tries in a row, and after that one in so many milliseconds. */
+/** Attempts in a row; after that, one per this many milliseconds. */
 const BURST = 10;
 const REFILL_MS = 5_000;
 const MAX_ADDRESSES = 8_192;
@@ -19,7 +19,7 @@ export class Attempts {
     this.#clock = clock;
   }
 
-  /** 0: go on. Else so many seconds are to pass before the next try from there. */
+  /** 0: go on. Otherwise the seconds until the next attempt from this address. */
   take(address: string | undefined): number {
     const nowMs = this.#clock.monotonicMs();
     const key = networkOf(address);

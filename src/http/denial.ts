@@ -1,14 +1,14 @@
-/** What the server answers by itself to a request that does not reach the filesystem. */
+/** The server's own answers to requests that do not reach the filesystem. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 
 export interface Denial {
   readonly status: number;
-  /** One sentence for people; it tells nothing of the bucket. */
+  /** One sentence for people; it reveals nothing about the bucket. */
   readonly message: string;
   readonly headers?: OutgoingHttpHeaders;
 }
 
-/** Answers, and reads no body: the connection ends when one is on its way. */
+/** Answers without reading the body: if one is on its way, the connection ends. */
 export function deny(request: IncomingMessage, response: ServerResponse, denial: Denial): void {
   const body = `${denial.message}\n`;
   const hasBody =

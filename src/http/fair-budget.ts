@@ -1,8 +1,8 @@
 /**
- * What callers share (bytes of memory, slots): all together stay below a total, and each below a share of it, so that one who sends
- * or reads slowly holds up only himself. Who finds none left waits.
+ * A resource that callers share (bytes of memory, slots). Together they stay below a total, and each below its share, so
+ * that a slow client delays only itself. Callers wait if none is left.
  *
- * To keep waiting from becoming a deadlock, a call that holds memory gives it back before it waits for more (`tryTake` first).
+ * To avoid deadlock, a call that holds memory returns it before it waits for more (`tryTake` first).
  */
 import { Budget } from "../base/budget.ts";
 
@@ -20,17 +20,17 @@ export class FairBudget {
     return this.#total.used;
   }
 
-  /** Calls that wait for some. */
+  /** The number of waiting calls. */
   get waiting(): number {
     return [...this.#owners.values()].reduce((sum, { waiting }) => sum + waiting, this.#total.waiting);
   }
 
-  /** Callers that have or want some; the others cost nothing. */
+  /** Callers that hold or want some; others cost nothing. */
   get owners(): number {
     return this.#owners.size;
   }
 
-  /** Whether somebody waits for what this one holds. */
+  /** Whether others wait for what this owner holds. */
   isWanted(owner: string): boolean {
     return this.#total.waiting > 0 || (this.#owners.get(owner)?.waiting ?? 0) > 0;
   }
@@ -61,7 +61,7 @@ export class FairBudget {
     }
   }
 
-  /** As `take`, until it is disposed. */
+  /** As `take`; disposing the result returns it. */
   async hold(owner: string, amount: number, signal: AbortSignal): Promise<Disposable> {
     await this.take(owner, amount, signal);
     return { [Symbol.dispose]: () => this.give(owner, amount) };

@@ -1,6 +1,6 @@
 /**
- * Connections that are about to agree on TLS. node:tls then speaks of another socket, which lies on the first one, and does not say on
- * which: it is known by the other end's address.
+ * Connections before their TLS handshake. node:tls then reports a new socket on top of the first one without saying which:
+ * the peer's address identifies it.
  */
 import type { Socket } from "node:net";
 
@@ -16,7 +16,7 @@ export class Handshakes {
     });
   }
 
-  /** The connection that a TLS socket lies on; undefined if it has ended. */
+  /** The connection under a TLS socket; undefined if it has ended. */
   below(secured: Socket): Socket | undefined {
     return this.#byPeer.get(peerOf(secured));
   }

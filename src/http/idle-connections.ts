@@ -1,34 +1,34 @@
 /**
- * The connections on which no request is under way. Each takes memory, and anybody may open thousands: beyond a number, those that have
- * been idle for the longest time are closed.
+ * Connections with no request under way. Each takes memory, and anyone may open thousands: beyond a bound, the longest idle
+ * are closed.
  */
 import type { Socket } from "node:net";
 import { KEPT_IDLE_CONNECTIONS } from "../base/limits.ts";
 
 export class IdleConnections {
   readonly #most: number;
-  /** Idle the longest first, with the bytes that had come when that was last looked at. */
+  /** Longest idle first, with the bytes received when last checked. */
   readonly #line = new Map<Socket, number>();
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Nothing is under way on it any more, or not yet. */
+  /** The connection has no request under way. */
   add(socket: Socket): void {
     if (socket.destroyed) return;
     this.#push(socket);
     if (this.#line.size > this.#most) this.#closeOne();
   }
 
-  /** A request came, or the connection was closed. */
+  /** A request arrived, or the connection closed. */
   delete(socket: Socket): void {
     this.#line.delete(socket);
   }
 
   /**
-   * A connection on which bytes came since it was last looked at is in the middle of a request's headers: it goes to the line's end
-   * once more. So many at a time, since who sends a byte now and then must not make this long.
+   * If bytes arrived since the last check, the connection is in the middle of a request's headers: it moves to the end of
+   * the line once more. The number of such moves is bounded, since clients may send a byte now and then.
    */
   #closeOne(): void {
     let kept = 0;

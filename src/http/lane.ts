@@ -1,6 +1,7 @@
 /**
- * One connection's requests: a few are worked on at a time. Clients may send some without waiting for answers (RFC 9112, 9.3.2): what comes
- * behind them is not read until they are answered. A connection on which very many wait is cut, since all of one read are parsed at once.
+ * One connection's requests: a few are processed at a time. Clients may send more without waiting for answers (RFC 9112,
+ * 9.3.2): the rest is not read until these are answered. All requests of one read are parsed at once, so a connection with
+ * very many waiting requests is cut.
  */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -15,7 +16,7 @@ export class Lane {
   readonly #slots: Budget;
   readonly #overrun: () => void;
 
-  /** `most` requests are worked on at once. `overrun` is told when the connection is cut, since too many wait. */
+  /** At most `most` requests are processed at once. `overrun`: called when the connection is cut, as too many wait. */
   constructor(socket: Socket, overrun: () => void, most = MAX_CONNECTION_CALLS) {
     this.#socket = socket;
     this.#overrun = overrun;
@@ -26,26 +27,26 @@ export class Lane {
     });
   }
 
-  /** Whether all its requests are answered, to the last byte. */
+  /** Whether all its requests are answered completely. */
   get isIdle(): boolean {
     return this.#open.size === 0;
   }
 
-  /** Whether something that is no answer to a request may be written: no answer has begun, and at most one request waits. */
+  /** Whether something other than an answer may be sent: no answer has begun, and at most one request waits. */
   get maySpeak(): boolean {
     return this.#open.size <= 1 && ![...this.#open].some(({ headersSent }) => headersSent);
   }
 
-  /** Has `act` called when the connection closes: node:http tells only the answer whose turn it is. The answered function takes it back. */
+  /** Calls `act` when the connection closes: node:http tells only the current answer. The returned function cancels it. */
   onClose(act: () => void): () => void {
     if (this.#closed) act();
     else this.#whenClosed.add(act);
     return () => void this.#whenClosed.delete(act);
   }
 
-  /** Does `work` when it is its turn; `response` counts as open until it is closed. */
+  /** Runs `work` in its turn; `response` counts as open until it is closed. */
   async run(response: ServerResponse, work: () => Promise<void>): Promise<void> {
-    // The rest of what was parsed at once.
+    // Requests of the same read still arrive after the cut.
     if (this.#socket.destroyed) return;
     this.#open.add(response);
     response.once("close", () => this.#open.delete(response));
@@ -59,7 +60,7 @@ export class Lane {
       await this.#slots.take(1);
     }
     try {
-      // Of a thousand requests that were sent at once nobody waits for the rest when the connection is gone.
+      // Once the connection is gone, the rest of its requests are dropped.
       if (!this.#closed) await work();
     } finally {
       this.#slots.give(1);

@@ -1,4 +1,4 @@
-/** What the program's HTTP servers have in common: how node:http and node:https are set up, begin to listen, and end. */
+/** Shared code of the program's HTTP servers: setting up node:http and node:https, listening, and ending. */
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { Server as TcpServer } from "node:net";
@@ -13,11 +13,11 @@ export interface Certificate {
 
 export interface ListenAddress {
   readonly host: string;
-  /** 0 for any that is free. */
+  /** 0: any free port. */
   readonly port: number;
 }
 
-/** With a certificate it speaks TLS only. Throws `config_invalid` (certificate or key). */
+/** With a certificate it speaks only TLS. Throws `config_invalid` (certificate or key). */
 export function makeHttpServer(tls: Certificate | undefined): Server {
   if (tls === undefined) return createServer(HTTP);
   try {
@@ -30,7 +30,7 @@ export function makeHttpServer(tls: Certificate | undefined): Server {
   }
 }
 
-/** Resolves when it listens. Throws `usage` (an address that cannot be had). */
+/** Resolves once it listens. Throws `usage` (the address is unavailable). */
 export async function listenAt(server: Server, { host, port }: ListenAddress): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => reject(cannotListen(host, port, cause)));
@@ -39,14 +39,14 @@ export async function listenAt(server: Server, { host, port }: ListenAddress): P
 }
 
 /**
- * Takes no more connections; resolves when the last one is closed. Not node:http's own close, which cuts connections whose answer is
- * written but not sent yet.
+ * Accepts no more connections; resolves once the last one is closed. node:http's own close would cut connections whose
+ * answer is written but not sent yet.
  */
 export function stopListening(server: Server): Promise<void> {
   return new Promise((resolve) => void TcpServer.prototype.close.call(server, () => resolve()));
 }
 
-/** After `stopListening`, once nothing is under way: ends the timer by which node:http looks for slow headers. */
+/** Call this after `stopListening`, once nothing is under way: ends node:http's timer for slow headers. */
 export function endHttpServer(server: Server): void {
   server.close(() => {});
 }
@@ -55,11 +55,11 @@ const HTTP = {
   maxHeaderSize: MAX_HEADER_BYTES,
   headersTimeout: HEADER_PATIENCE_MS,
   keepAliveTimeout: IDLE_CONNECTION_MS,
-  // A slow line may take hours for a body. Each server has its own way to find those that stand still.
+  // A body may take hours on a slow line. Each server detects stalled ones in its own way.
   requestTimeout: 0,
   connectionsCheckingInterval: 5_000,
   insecureHTTPParser: false,
-  // What a request without Host is answered is for each server to say.
+  // Each server decides how to answer a request without Host.
   requireHostHeader: false,
   noDelay: true,
 } as const;

@@ -1,4 +1,4 @@
-/** Which requests of an HTTP server are answered, and what is told to the rest: what node:http's parser refuses, other versions, CONNECT. */
+/** Answers to invalid requests of an HTTP server: those that node:http's parser refuses, other versions, CONNECT. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -28,15 +28,15 @@ export interface RawAnswer {
 
 export interface Answers {
   request(request: IncomingMessage, response: ServerResponse): void;
-  /** After it the connection ends. */
+  /** The connection ends after it. */
   noRequest(noRequest: NoRequest): RawAnswer;
 }
 
-/** `laneOf`: the requests of a connection, if it had any. */
+/** `laneOf`: the lane of a connection, if it had requests. */
 export function answerRequests(server: Server, laneOf: (socket: Socket) => Lane | undefined, answers: Answers): void {
   const answer = (connection: Duplex, noRequest: NoRequest, isLost: boolean): void => {
     const socket = connection as Socket;
-    // Only a connection on which nothing else is said can be told.
+    // An error can be sent only while nothing else is being sent on the connection.
     if (isLost || !socket.writable || laneOf(socket)?.maySpeak === false) endSocket(socket);
     else answerRaw(socket, answers.noRequest(noRequest));
   };
@@ -52,7 +52,7 @@ export function answerRequests(server: Server, laneOf: (socket: Socket) => Lane 
   server.on("connect", (_request, socket) => answer(socket, CONNECT, false));
 }
 
-/** Sends it and ends the connection. */
+/** Sends the answer and ends the connection. */
 export function answerRaw(socket: Socket, { status, headers, body }: RawAnswer): void {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const head = `HTTP/1.1 ${status} Refused\r\nconnection: close\r\n${lines.join("")}content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
@@ -65,12 +65,12 @@ function endSocket(socket: Socket): void {
   socket.destroy();
 }
 
-/** After CONNECT node:http listens to a socket no more: an error that nobody hears, such as a reset by the client, would end the process. */
+/** After CONNECT node:http stops listening to the socket: an unhandled error, such as a reset, would end the process. */
 function ignoreErrors(socket: Socket): void {
   socket.on("error", () => socket.destroy());
 }
 
-/** By codes of node:http and its parser, llhttp. */
+/** By error codes of node:http and its parser, llhttp. */
 const REFUSED_BY_PARSER: Readonly<Record<string, NoRequest>> = {
   HPE_HEADER_OVERFLOW: {
     status: 431,
@@ -94,7 +94,7 @@ const NOT_HTTP: NoRequest = {
   code: "malformed_request",
   message: "This is not a well-formed HTTP/1.1 request.",
 };
-/** The parser lets 0.9 and 2.0 through. */
+/** The parser accepts 0.9 and 2.0. */
 const VERSION: NoRequest = {
   status: 505,
   code: "version_unknown",

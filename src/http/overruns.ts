@@ -1,13 +1,14 @@
 /**
- * Clients that send hundreds of requests without waiting for answers. node:http parses all of a read at once, some 1,600 requests, 13 ms of
- * CPU and 6 MiB. So such a connection is cut, and the next ones from its address are read one after the other, some time apart.
+ * Clients that send hundreds of requests without waiting for answers. node:http parses a whole read at once: some 1,600
+ * requests, 13 ms of CPU and 6 MiB. Such a connection is cut, and the next ones from its address are read one at a time,
+ * spaced apart.
  */
 import type { Socket } from "node:net";
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import { networkOf } from "./peer-network.ts";
 
-/** Between the connections of an address that overran, and for how long that is remembered. */
+/** Time between connections of an address that overran, and how long the overrun is remembered. */
 const SPACING_MS = 100;
 const REMEMBERED_MS = 10_000;
 const MAX_ADDRESSES = 8_192;
@@ -20,7 +21,7 @@ export class Overruns {
     this.#clock = clock;
   }
 
-  /** A connection from there was cut. */
+  /** A connection from this address was cut. */
   note(address: string | undefined): void {
     const nowMs = this.#clock.monotonicMs();
     const network = networkOf(address);
@@ -28,7 +29,7 @@ export class Overruns {
     this.#byAddress.set(network, { nextMs, untilMs: nowMs + REMEMBERED_MS });
   }
 
-  /** A new connection, which is read once its turn has come. */
+  /** Delays a new connection from such an address until its turn. */
   admit(socket: Socket): void {
     const known = this.#byAddress.get(networkOf(socket.remoteAddress));
     const nowMs = this.#clock.monotonicMs();

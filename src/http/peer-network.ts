@@ -1,7 +1,7 @@
-/** Whose an address is: what a bound by address goes by. */
+/** The network of an address: bounds by address use it. */
 import { isIPv6 } from "node:net";
 
-/** Of IPv6 the first 64 bits: the rest of them is one network's own. */
+/** For IPv6 the first 64 bits: the rest belongs to one network. */
 export function networkOf(address = ""): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
   if (!isIPv6(plain)) return plain;

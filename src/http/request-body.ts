@@ -1,37 +1,37 @@
-/** A request's body, read in pieces under a limit of size and of patience; asked for only when it is wanted. */
+/** A request's body, read in pieces under limits of size and time; requested from the client only when needed. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
 import { BODY_PATIENCE_MS } from "../base/limits.ts";
 import { SLOW_CLIENT_PATIENCE_MS, whenInTheWay } from "./slow-clients.ts";
 
-/** Why a body is not read, or not to its end; in English, for people. */
+/** Why a body is not read completely; in English, for people. */
 export interface BodyProblem {
   readonly what: "encoding" | "too long" | "too slow" | "in the way" | "read before";
   readonly message: string;
-  /** Bytes that a body may have, where it is too long. */
+  /** The most bytes of a body, if it is too long. */
   readonly limit?: number;
 }
 
 export interface BodyRules {
   readonly clock: Clock;
-  /** Makes the error that reading throws. */
+  /** Creates the error that reading throws. */
   readonly refuse: (problem: BodyProblem) => Error;
-  /** Less than this in BODY_PATIENCE_MS of waiting is too slow; 0 by default: anything that comes is fast enough. */
+  /** Fewer bytes than this per BODY_PATIENCE_MS of waiting is too slow; 0 by default: any progress suffices. */
   readonly leastBytes?: number;
 }
 
-/** Content-Length, or undefined where the sender did not know it. */
+/** Content-Length, or undefined if the sender did not know it. */
 export function declaredBytes({ headers }: Pick<IncomingMessage, "headers">): number | undefined {
   if (headers["transfer-encoding"] !== undefined) return undefined;
   return Number(headers["content-length"] ?? 0);
 }
 
-/** Whether the sender waits for "100 Continue". Nothing is sent ahead of the answer to HTTP/1.0 (RFC 9110, section 10.1.1). */
+/** Whether the sender waits for "100 Continue". HTTP/1.0 gets no interim answer (RFC 9110, section 10.1.1). */
 export function waitsToSend({ headers, httpVersion }: Pick<IncomingMessage, "headers" | "httpVersion">): boolean {
   return httpVersion !== "1.0" && headers.expect !== undefined && isContinue(headers.expect);
 }
 
-/** Whether an Expect header names the one expectation that there is. */
+/** Whether an Expect header has the only defined expectation. */
 export function isContinue(expect: string): boolean {
   return /^100-continue$/i.test(expect);
 }
@@ -40,7 +40,7 @@ export class RequestBody {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #rules: BodyRules;
-  /** Milliseconds that we waited for the client, and what came, since the pace was last found good enough. */
+  /** Milliseconds spent waiting for the client, and bytes received, since the pace was last sufficient. */
   #waitedMs = 0;
   #windowBytes = 0;
   #started = false;
@@ -53,7 +53,7 @@ export class RequestBody {
     this.#rules = rules;
   }
 
-  /** Content-Length, or undefined where the sender did not know it. */
+  /** Content-Length, or undefined if the sender did not know it. */
   get declaredBytes(): number | undefined {
     return declaredBytes(this.#request);
   }
@@ -68,7 +68,10 @@ export class RequestBody {
     return !this.#started && waitsToSend(this.#request);
   }
 
-  /** `isInTheWay`: whether others wait for what its reader holds. Throws what `refuse` makes, and AbortError when the sender went away. */
+  /**
+   * `isInTheWay`: whether others wait for what the reader holds. Throws the error of `refuse`, and AbortError if the sender
+   * disconnected.
+   */
   async *read(maxBytes: number, isInTheWay?: () => boolean): AsyncGenerator<Buffer> {
     const { refuse } = this.#rules;
     if (this.#started) throw refuse({ what: "read before", message: "The body was read before." });
@@ -83,7 +86,7 @@ export class RequestBody {
     }
   }
 
-  /** Reads what is left and drops it, `maxBytes` and `maxMs` at most. False if that was not all. Never throws. */
+  /** Reads and discards the rest, at most `maxBytes` and `maxMs`. False if more was left. Never throws. */
   async discard(maxBytes: number, maxMs: number): Promise<boolean> {
     const until = this.received + maxBytes;
     const deadlineMs = this.#rules.clock.monotonicMs() + maxMs;
@@ -110,10 +113,10 @@ export class RequestBody {
     }
   }
 
-  /** Until there is more to read, or the end. */
+  /** Waits for more bytes or the end. */
   async #wait(patienceMs: number, isInTheWay: (() => boolean) | undefined): Promise<void> {
     const request = this.#request;
-    // A drop now and then is no more than nothing.
+    // An occasional byte counts as nothing.
     const { clock, refuse, leastBytes = 0 } = this.#rules;
     const crept = this.#windowBytes < leastBytes ? this.#waitedMs : 0;
     const fromMs = clock.monotonicMs();

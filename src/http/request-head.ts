@@ -1,4 +1,7 @@
-/** What node:http lets through of a request's head, and nobody should: it could mean something else to whoever looks at a part of it only. */
+/**
+ * Refuses request heads that node:http accepts but that are ambiguous: programs that read only a part could understand them
+ * differently.
+ */
 import type { IncomingMessage } from "node:http";
 import type { Denial } from "./denial.ts";
 import { MAX_HEADER_FIELDS } from "./limits.ts";
@@ -15,28 +18,28 @@ export function headDenial(request: RequestHead): Denial | undefined {
   if (twice !== undefined) return denied(400, `The header ${twice} came more than once.`);
   if (httpVersion !== "1.0" && headers.host === undefined) return denied(400, "The header Host is missing.");
   const coding = headers["transfer-encoding"];
-  // The parser undoes that one and no other (RFC 9112, section 6.1).
+  // The parser decodes only this one (RFC 9112, section 6.1).
   if (coding !== undefined && !/^chunked$/i.test(coding)) {
     return denied(501, "The only transfer coding that is known here is chunked.");
   }
   return undefined;
 }
 
-/** Headers whose second occurrence node:http would drop or join, and that decide something. */
+/** Significant headers whose second occurrence node:http would drop or join. */
 const ONCE = ["host", "authorization", "destination", "if-modified-since", "if-unmodified-since"];
 
-/** Where the target names a host, the request is for that one, whatever Host says (RFC 9112, section 3.2.2): from here on Host says so, too. */
+/** A host in the target takes precedence over Host (RFC 9112, section 3.2.2): Host is set to it. */
 export function heedTargetHost({ url = "", headers }: Pick<IncomingMessage, "url" | "headers">): void {
   const host = hostOfTarget(url);
   if (host !== undefined) headers.host = host;
 }
 
-/** Nobody knows what else comes on such a connection. */
+/** What follows on such a connection cannot be trusted. */
 function denied(status: number, message: string): Denial {
   return { status, message, headers: { connection: "close" } };
 }
 
-/** The host that a request line names in absolute form, with its port or without. */
+/** The host in a request line in absolute form, with or without port. */
 function hostOfTarget(target: string): string | undefined {
   return /^https?:\/\/([^/?#@]+)([/?#].*)?$/is.exec(target)?.[1];
 }

@@ -1,13 +1,13 @@
 /**
- * Whether a change was begun by a page from elsewhere. A browser sends its user's password with whatever any page asks of us; it
+ * Detects changes that a foreign page started. A browser sends its user's password with any page's requests to us; it also
  * says where the page is from (Fetch Metadata, and Origin of RFC 6454). Other programs send neither.
  */
 import type { IncomingMessage } from "node:http";
 
-/** These change nothing, whoever asks; without CORS headers no page from elsewhere may read the answer. */
+/** These never change anything; without CORS headers no foreign page may read the answer. */
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
-/** `request` is for a host that was found to be ours. */
+/** `request` must be for a host that is known to be ours. */
 export function isFromElsewhere({ method = "", headers }: Pick<IncomingMessage, "method" | "headers">): boolean {
   if (READING.has(method)) return false;
   const site = headers["sec-fetch-site"];
@@ -18,12 +18,12 @@ export function isFromElsewhere({ method = "", headers }: Pick<IncomingMessage, 
   );
 }
 
-/** "null", a page without an origin, has none. Of http and https: a proxy may have spoken TLS for us. */
+/** "null", a page without an origin, has none. The scheme does not count: a proxy may have spoken TLS for us. */
 function authorityOf(origin: string): string {
   return /^https?:\/\/([^/]+)$/.exec(origin.toLowerCase())?.[1] ?? "";
 }
 
-/** The port that goes without saying. */
+/** Removes a default port. */
 function withoutPort(authority: string): string {
   return authority.replace(/:(80|443)$/, "");
 }

@@ -1,6 +1,6 @@
 /**
- * A socket of the program that speaks HTTP: node:http or node:https, set up so that what is not HTTP gets a clear answer and costs little.
- * It bounds connections, of them the idle ones, and how many requests of one connection are worked on; what a request means is for `serve`.
+ * The program's HTTP server: node:http or node:https, set up so that invalid requests get a clear answer at low cost. It
+ * bounds connections, idle ones among them, and the concurrent requests of a connection. `serve` handles the requests.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -21,39 +21,39 @@ import { Overruns } from "./overruns.ts";
 import { shownHost } from "./shown-host.ts";
 
 export interface HttpServerOptions extends ListenAddress {
-  /** Without it the server speaks plain HTTP. */
+  /** Undefined: plain HTTP. */
   readonly tls: Certificate | undefined;
-  /** Names under which it can be reached: the first is shown where it listens on every interface. */
+  /** Names under which it can be reached. The first is shown if it listens on every interface. */
   readonly names?: readonly string[];
   readonly clock: Clock;
-  /** Connections at a time, and of them those on which no request is under way: beyond, the longest idle are closed. */
+  /** The most connections at a time, and the most idle ones among them: beyond, the longest idle are closed. */
   readonly maxConnections: number;
   readonly maxIdle: number;
-  /** Whether connections that never had a request are bounded apart, by `maxIdle` too, so that they drive out none that had one. */
+  /** Whether connections without any request yet have their own bound, also `maxIdle`: they displace no others. */
   readonly boundsSilentApart?: boolean;
-  /** Requests of one connection that are worked on at once; as many as MAX_CONNECTION_CALLS by default. */
+  /** Requests of one connection processed at once; MAX_CONNECTION_CALLS by default. */
   readonly callsOfConnection?: number;
-  /** How long what is under way may take once the server stops. */
+  /** How long requests under way may take once the server stops. */
   readonly stopMs: number;
   /** Answers one request. Never rejects. */
   readonly serve: (request: IncomingMessage, response: ServerResponse, lane: Lane) => Promise<void>;
-  /** What is sent in place of an answer that node:http would make up. */
+  /** Sent instead of the answers that node:http would generate. */
   readonly noRequest: (noRequest: NoRequest) => RawAnswer;
-  /** One connection is too many: what it is told, where it speaks plain HTTP. Undefined: it is closed. */
+  /** The answer to a connection beyond the bound, on plain HTTP. Undefined: it is closed. */
   readonly tooMany?: () => RawAnswer;
 }
 
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
-  /** Connections that had a request; and all, also those that are still about to agree on TLS. */
+  /** Connections that had a request; and all connections, including those before their TLS handshake. */
   readonly #lanes = new Map<Socket, Lane>();
   readonly #sockets = new Set<Socket>();
-  /** On which no request is under way: those that had one, and those that had none yet. May be the same. */
+  /** Connections with no request under way: those that had one, and those that never did. May be the same. */
   readonly #idle: IdleConnections;
   readonly #silent: IdleConnections;
   readonly #handshakes = new Handshakes();
-  /** The TLS socket that lies on a connection, once they agreed. */
+  /** The TLS socket on top of a connection, once the handshake is done. */
   readonly #secured = new WeakMap<Socket, Socket>();
   readonly #overruns: Overruns;
   #isStopping = false;
@@ -65,7 +65,7 @@ export class HttpServer {
     this.#idle = new IdleConnections(maxIdle);
     this.#silent = options.boundsSilentApart === true ? new IdleConnections(maxIdle) : this.#idle;
     this.#server = makeHttpServer(tls);
-    // None is dropped: what is too many is refused as a whole.
+    // Fields are never dropped: a request with too many is refused.
     this.#server.maxHeadersCount = 0;
     answerRequests(this.#server, (socket) => this.#lanes.get(socket), {
       request: (request, response) => void this.#answer(request, response),
@@ -75,14 +75,14 @@ export class HttpServer {
     if (tls !== undefined) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
   }
 
-  /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+  /** Throws `usage` (the address is unavailable), `config_invalid` (certificate or key). */
   static async listen(options: HttpServerOptions): Promise<HttpServer> {
     const server = new HttpServer(options);
     await listenAt(server.#server, options);
     return server;
   }
 
-  /** Connections that are open. */
+  /** The number of open connections. */
   get connections(): number {
     return this.#sockets.size;
   }
@@ -95,7 +95,7 @@ export class HttpServer {
     return `${tls === undefined ? "http" : "https"}://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
   }
 
-  /** Takes no more, finishes what is under way, and closes; after `stopMs`, or once `hurry` fires, without finishing. */
+  /** Accepts nothing more, finishes what is under way, and closes: at once after `stopMs` or when `hurry` fires. */
   async stop(hurry?: AbortSignal): Promise<void> {
     this.#isStopping = true;
     const closed = stopListening(this.#server);

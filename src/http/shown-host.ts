@@ -1,7 +1,7 @@
-/** Under which name a server that listens on every interface can be reached: "0.0.0.0" is no address that anybody can call. */
+/** The name to show for a server that listens on every interface: "0.0.0.0" is not an address that clients can use. */
 import { networkInterfaces } from "node:os";
 
-/** `host` itself, unless it stands for every interface: then the first of `names`, or this machine's first address in a network. */
+/** `host` itself, unless it means every interface: then the first of `names`, or this machine's first network address. */
 export function shownHost(host: string, names: readonly string[] = []): string {
   if (host !== "0.0.0.0" && host !== "::") return host;
   const addresses = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses);

@@ -1,17 +1,17 @@
 /**
- * Whoever stands still holds memory, or a place in line, that others may wait for: a sender in the middle of an upload, a reader of an
- * answer, an answer that waits behind another one. Alone he may take his time; while others wait for just that, he is cut before.
+ * Cuts stalled clients that hold memory, or a place in line, that others wait for: a sender during an upload, a reader of
+ * an answer, an answer that waits behind another one. They may take their time until others wait for it.
  */
 import type { Clock } from "../base/clock.ts";
 
-/** What stands still for so long is in the way … */
+/** A client that stalls for this long is in the way … */
 export const SLOW_CLIENT_PATIENCE_MS = 5_000;
-/** … but a reader only if the system took nothing of an answer for so long: buffers of slow lines empty in bursts. */
+/** … but a reader only if the system took no bytes of an answer for this long: slow lines empty in bursts. */
 export const READER_PATIENCE_MS = 10_000;
-/** After that it is asked so often whether others wait. */
+/** After that, the interval of checks whether others wait. */
 export const LOOK_MS = 500;
 
-/** Calls `act`, once, when others wait, after so long at the earliest; until it is disposed. */
+/** Calls `act` once, when others wait, but not before the given time; until it is disposed. */
 export function whenInTheWay(
   clock: Clock,
   isInTheWay: (() => boolean) | undefined,

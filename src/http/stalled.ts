@@ -1,6 +1,6 @@
 /**
- * Ends connections on which a request does not get on for the client's sake: a body that comes by the byte, an answer that nobody
- * takes. One look at all of them now and then. A slow line is no reason, and neither is the time that we take ourselves.
+ * Ends connections whose request makes no progress because of the client: a body that trickles, an answer that is not read.
+ * All are checked now and then. Slow lines are fine, and time that we take ourselves does not count.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
@@ -8,13 +8,13 @@ import { STALLED_BYTES, STALLED_MS } from "./limits.ts";
 
 interface Watched {
   readonly request: IncomingMessage;
-  /** Bytes either way when it got on last, and when that was. */
+  /** Bytes in either direction at the last progress, and its time. */
   bytes: number;
   sinceMs: number;
 }
 
 const LOOK_MS = 5_000;
-/** Where others wait, a client that does nothing has so long. */
+/** While others wait, an inactive client has this long. */
 const SLOW_CLIENT_MS = 5_000;
 
 export class StalledRequests implements Disposable {
@@ -26,19 +26,22 @@ export class StalledRequests implements Disposable {
     this.#clock = clock;
   }
 
-  /** Until `response` is closed. */
+  /** Watches it until `response` is closed. */
   watch(request: IncomingMessage, response: ServerResponse): void {
     this.#open.set(response, { request, bytes: bytesOf(request), sinceMs: this.#clock.monotonicMs() });
     response.once("close", () => this.#open.delete(response));
     this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look(true));
   }
 
-  /** Requests that hold more than a connection: those that are worked on, and answers that are taken slowly. Not bodies that come slowly. */
+  /**
+   * Requests that hold more than a connection: those being processed, and answers that are read slowly. Bodies that arrive
+   * slowly do not count.
+   */
   get working(): number {
     return [...this.#open.values()].filter(({ request }) => !awaitsBody(request)).length;
   }
 
-  /** Others wait: ends the request whose client has done nothing for the longest time, and a while at least. False: there is none. */
+  /** Others wait: ends the request whose client has been inactive longest, if long enough. False: there is none. */
   endOne(): boolean {
     const nowMs = this.#clock.monotonicMs();
     this.#look(false);
@@ -77,7 +80,7 @@ function bytesOf({ socket }: IncomingMessage): number {
   return socket.bytesRead + socket.bytesWritten;
 }
 
-/** Whether we wait for it: to send more of a body that we would read, or to take what lies here for it. */
+/** Whether we wait for the client: to send more of a body, or to read the data buffered for it. */
 function isClientsTurn(request: IncomingMessage): boolean {
   return awaitsBody(request) || request.socket.writableLength > 0;
 }

@@ -1,4 +1,4 @@
-/** Tells the log of those whom the server told to come again, since it had too much to do: a line a minute at most, with how many. */
+/** Logs how many clients were told to try again later, as the server was busy: at most a line a minute. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 
@@ -14,13 +14,13 @@ export class TurnedAway implements Disposable {
     this.#clock = clock;
   }
 
-  /** There is one more. */
+  /** Counts one more. */
   note(what: "connections" | "requests"): void {
     this.#count[what]++;
     if (this.#quiet === undefined) this.#tell();
   }
 
-  /** What is not told yet is. */
+  /** Logs the rest. */
   [Symbol.dispose](): void {
     this.#quiet?.[Symbol.dispose]();
     if (this.#isNews()) this.#write();

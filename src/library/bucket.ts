@@ -1,6 +1,6 @@
 /**
- * The library entry point `syncline/bucket`: trees of files as a bucket holds them, and the merge of two of them with its
- * conflicts. No network, no keys, no commits: what agents publish is made of these. docs/reference/library.md has an example.
+ * The library entry point `syncline/bucket`: trees of files as in a bucket, and merging two of them, with conflicts. No
+ * network, keys or commits: agents build what they publish from these trees. docs/reference/library.md has an example.
  */
 import type { Cid, FileId, FileName, Ino, Lamport, WriterId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
@@ -41,7 +41,7 @@ export interface MergedFiles {
 }
 
 export interface FileConflict extends Pick<Conflict, "kind" | "rule"> {
-  /** Paths in the merged tree: what kept its name, and what lost the conflict. */
+  /** Paths in the merged tree: the version that kept its name, and the one that lost the conflict. */
   readonly kept: string;
   readonly other: string;
 }
@@ -52,14 +52,14 @@ export interface ListedFile {
   readonly size: number;
 }
 
-/** New bytes of a file, or null: it is removed, a directory with all that is in it. */
+/** New bytes of a file, or null to remove a file, or a directory with everything in it. */
 export type FileChanges = Readonly<Record<string, string | Uint8Array | null>>;
 
 const CACHE_BYTES = 16 * 1024 * 1024;
 const SALT_BYTES = 32;
 const OWNER = { uid: 0, gid: 0 };
 
-/** Trees of files in one block store. Paths are names with slashes between them, without one at the start. */
+/** Trees of files in one block store. Paths are names joined by slashes, without a leading slash. */
 export class FileTrees {
   readonly #context: MergeContext;
 
@@ -76,14 +76,14 @@ export class FileTrees {
     };
   }
 
-  /** A tree with a root directory and nothing in it. */
+  /** A tree with an empty root directory. */
   empty(): Promise<Cid> {
     const { nodes, sink, treeConfig } = this.#context;
     return rootDirectoryTree(nodes, sink, treeConfig, { mode: 0o755, uid: 0, gid: 0, timeNs: 0n });
   }
 
   /**
-   * The tree with these files written or removed; directories are made as they are needed. `timeNs` is their mtime. Throws
+   * The tree after writing or removing these files; missing directories are created. `timeNs` is the files' mtime. Throws
    * `name_invalid`, `not_a_directory`, `is_a_directory`, `no_such_path`.
    */
   async change(tree: Cid, changes: FileChanges, timeNs: bigint): Promise<Cid> {
@@ -121,12 +121,12 @@ export class FileTrees {
     return built.ours;
   }
 
-  /** Everything in a tree, directories before what is in them. */
+  /** Everything in a tree, directories before their entries. */
   async *list(tree: Cid): AsyncGenerator<ListedFile> {
     yield* this.#listFrom(tree, ROOT_ID, "");
   }
 
-  /** A file's bytes; undefined when there is no file at this path. */
+  /** A file's bytes; undefined if there is no file at this path. */
   async read(tree: Cid, path: string): Promise<Uint8Array | undefined> {
     const { nodes, content } = this.#context;
     const found = await resolvePath(nodes, tree, path.split("/").map(nameFromText));
@@ -135,7 +135,7 @@ export class FileTrees {
     return readContent(content, record.content, record.size, 0, record.size);
   }
 
-  /** Merges what two sides made of `base`. A pure function of the three: which side is named first makes no difference. */
+  /** Merges two sides' changes to `base`. A pure function of the three; the order of the sides does not matter. */
   async merge(base: Cid, x: Side, y: Side): Promise<MergedFiles> {
     const { tree, conflicts } = await mergeSnapshots(this.#context, base, headOf(x), headOf(y));
     return {

@@ -1,6 +1,6 @@
 /**
- * The library entry point `syncline/tree`: sorted rows of bytes as immutable trees of blocks, which are read, edited, compared
- * and merged at a cost that follows what differs. docs/reference/library.md has an example.
+ * The library entry point `syncline/tree`: sorted rows of bytes as immutable trees of blocks. Reads, edits, comparisons and
+ * merges cost in proportion to what differs. docs/reference/library.md has an example.
  */
 import type { Cid } from "../base/ids.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
@@ -28,12 +28,12 @@ export interface KeyTreesOptions {
 const CACHE_BYTES = 16 * 1024 * 1024;
 const SALT_BYTES = 32;
 
-/** A block store in memory. Any `BlockStore` takes its place. */
+/** A block store in memory. Any other `BlockStore` works, too. */
 export function memoryBlocks(): BlockStore {
   return new MemoryBlockStore();
 }
 
-/** Trees in one block store. A tree is the address of its root node: equal rows are the same address, however they came about. */
+/** Trees in one block store. A tree is its root node's address: equal rows have equal addresses, however they were made. */
 export class KeyTrees {
   readonly #blocks: BlockStore;
   readonly #nodes: NodeStore;
@@ -51,7 +51,10 @@ export class KeyTrees {
     return emptyTree(this.#nodes, this.#blocks, this.#config);
   }
 
-  /** The tree with these rows set (`value`) or deleted (`undefined`). Edits come in ascending order of their keys. Throws `limit_exceeded`. */
+  /**
+   * The tree with these rows set (`value`) or deleted (`undefined`). Edits must be in ascending key order. Throws
+   * `limit_exceeded`.
+   */
   edit(tree: Cid, edits: Iterable<Edit> | AsyncIterable<Edit>): Promise<Cid> {
     return editTree(this.#nodes, this.#blocks, this.#config, tree, edits);
   }
@@ -65,12 +68,12 @@ export class KeyTrees {
     return range(this.#nodes, tree, bounds);
   }
 
-  /** What leads from one tree to the other. Reads only nodes that they do not share. */
+  /** The changes from one tree to the other. Reads only nodes that they do not share. */
   diff(from: Cid, to: Cid): AsyncGenerator<Change> {
     return diff(this.#nodes, from, to);
   }
 
-  /** Each row as the side that changed it has it; `resolve` is asked, in the order of the keys, where both did. */
+  /** Takes each row from the side that changed it; calls `resolve`, in key order, for rows that both changed. */
   merge(base: Cid, ours: Cid, theirs: Cid, resolve: Resolve): Promise<Cid> {
     return mergeTrees(this.#nodes, this.#blocks, this.#config, base, ours, theirs, resolve);
   }

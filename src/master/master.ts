@@ -52,11 +52,11 @@ import { acceptRoots as takeRoots, checkRoots, checkRootTable } from "./store/ro
 
 export interface MasterOptions extends MasterRules {
   readonly listen: ListenOptions;
-  /** Where metrics are served; nowhere when left out. */
+  /** Where metrics are served; absent: nowhere. */
   readonly metricsListen?: ListenAddress | undefined;
 }
 
-/** All but how it is reached. */
+/** All options except how it is reached. */
 export interface MasterRules {
   /** The folder that holds everything. */
   readonly data: string;
@@ -66,21 +66,21 @@ export interface MasterRules {
   readonly publicBlocks?: boolean;
   /** Bytes that each owner may store; undefined for no limit. */
   readonly quotaBytes?: number | undefined;
-  /** Asked before `/v0/block` takes anything. */
+  /** The quota API, asked before `/v0/block` stores anything. */
   readonly quotaApi?: { readonly url: string; readonly open: boolean } | undefined;
   readonly version: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Collects garbage of this thread. Left out: that is V8's affair. */
+  /** Collects this thread's garbage. Absent: left to V8. */
   readonly collect?: Collect;
-  /** False for a drill that shows what the comparison prevents. */
+  /** False only in a drill that shows what the comparison prevents. */
   readonly compareAndSwap?: boolean;
-  /** For how long blocks stay that no root reaches; 24 hours unless said. */
+  /** How long unreachable blocks stay; default: 24 hours. */
   readonly leaseSeconds?: number | undefined;
-  /** The table of roots counts as it is, also where newer roots were known. */
+  /** Accepts the table of roots as it is, even where newer roots were known. */
   readonly acceptRoots?: boolean;
-  /** Where a simulation keeps what else is files in `data`. */
+  /** A simulation's replacement for other files in `data`. */
   readonly disk?: PackDisk;
   readonly databases?: Databases;
 }
@@ -90,15 +90,15 @@ export interface Master {
   readonly origin: string;
   /** Of the metrics, where they are served. */
   readonly metricsOrigin: string | undefined;
-  /** All that it answers. */
+  /** Every route that it serves. */
   readonly routes: readonly Route[];
-  /** Owners of whom nothing is collected, since the table of roots went back. */
+  /** Owners whose garbage is not collected, since the table of roots went back. */
   readonly rolledBack: ReadonlySet<Wallet>;
-  /** Finishes what is under way, ends watches, closes everything; without finishing once `hurry` fires. */
+  /** Finishes ongoing calls, ends watches, closes everything; stops waiting once `hurry` aborts. */
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
-/** Throws `state_in_use`, `root_rolled_back` (the table of roots is lost), `config_invalid`, `usage` (an address that cannot be had), and as its stores do; then nothing is left open. */
+/** Throws `state_in_use`, `root_rolled_back`, `config_invalid`, `usage`, its stores' errors; nothing is left open then. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
   const { parts, routes, ...opened } = await openMaster(options);
   try {
@@ -135,7 +135,7 @@ async function serveMetrics(service: Service, parts: MasterParts, at: ListenAddr
   return listenForService({ ...service, router: new Router(metricsRoutes(parts)) }, listen);
 }
 
-/** A master that nobody can reach yet. */
+/** A master before it listens. */
 export interface OpenedMaster extends AsyncDisposable {
   readonly parts: MasterParts;
   readonly routes: readonly Route[];
@@ -153,7 +153,7 @@ export async function openMaster(options: MasterRules): Promise<OpenedMaster> {
   }
 }
 
-/** Whatever is opened is added to `open`. */
+/** Adds whatever it opens to `open`. */
 async function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[]): Promise<MasterParts> {
   const { clock, random, log, sessionKey, quotaApi, quotaBytes, publicBlocks = false, version } = options;
   const opened = <Part extends Disposable | AsyncDisposable>(part: Part): Part => {
@@ -162,7 +162,7 @@ async function openParts(options: MasterRules, open: (Disposable | AsyncDisposab
   };
   const { data, compareAndSwap = true, leaseSeconds, acceptRoots = false } = options;
   const { disk = systemPackDisk, databases = systemDatabases } = options;
-  // The first to be opened and the last to be closed, for it holds the folder's lock.
+  // Opened first and closed last, because it holds the folder's lock.
   const stores = opened(await openMasterStore({ dir: data, disk, databases, clock, random, log, leaseSeconds }));
   const owners = await stores.owners();
   if (!acceptRoots) checkRootTable(data, owners, databases);

@@ -1,4 +1,4 @@
-/** What the calls of a master share: made once, in master.ts, and given to each list of routes. */
+/** What a master's routes share: made once in master.ts, and passed to each list of routes. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -28,10 +28,10 @@ export interface MasterParts {
   readonly endings: OpenStreams;
   readonly quota: Quota;
   readonly quotaGate: QuotaGate | undefined;
-  /** Memory of bodies that come in, and of blocks that go out. */
+  /** Memory of incoming bodies, and of outgoing blocks. */
   readonly bodies: FairBudget;
   readonly answers: FairBudget;
-  /** What walks below blocks remember, in steps of WALK_STEP_CIDS. */
+  /** Memory of walks below blocks, in steps of WALK_STEP_CIDS. */
   readonly walks: FairBudget;
   /** Of CAR_BATCH_BYTES, and of ANSWER_BATCH_BYTES. */
   readonly slabs: Slabs;

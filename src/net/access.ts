@@ -1,4 +1,4 @@
-/** How a program gets into masters: a bearer for each origin, and what it trusts on the way there. */
+/** How a program is admitted to masters: a bearer for each origin, and the certificates and transports it trusts. */
 import type { Clock } from "../base/clock.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { Patience } from "./patient-master.ts";
@@ -9,16 +9,16 @@ export interface MasterAccess {
   bearer(origin: string): Bearer;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa: string | undefined;
-  /** Bearers may go in clear to other machines. */
+  /** Bearers may be sent unencrypted to other machines. */
   readonly insecure: boolean;
-  /** How long calls wait for a master that does not answer. Absent: not at all, since whoever calls tries again. */
+  /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
 }
 
 export interface AccessOptions {
-  /** Opens the wallet; called when a token is made first. */
+  /** Opens the wallet; called when the first token is made. */
   readonly wallet: () => Promise<WalletSigner>;
-  /** A session token to be used instead. */
+  /** A session token to use instead. */
   readonly sessionToken?: string | undefined;
   readonly tlsCa?: string | undefined;
   readonly insecure?: boolean | undefined;
@@ -30,7 +30,7 @@ export function masterAccess({ wallet, sessionToken, tlsCa, insecure = false, cl
   return { bearer: eachOnce(make), tlsCa, insecure };
 }
 
-/** One bearer an origin, made when it is first asked for. */
+/** One bearer per origin, made on first request. */
 export function eachOnce(make: (origin: string) => Bearer): (origin: string) => Bearer {
   const bearers = new Map<string, Bearer>();
   return (origin) => {

@@ -1,8 +1,8 @@
-/** What a master's refusal means here. Its words are a stranger's: of its codes only known ones count, its text is cut and cleaned. */
+/** Turns a master's refusal into our errors. Masters are untrusted: only known codes count, and text is cut and cleaned. */
 import { SynclineError, type ErrorCode } from "../base/errors.ts";
 import { escapeForPrint } from "../base/names.ts";
 
-/** A refusal as it came: `code` is what the master called it. */
+/** A refusal as received: `code` is the master's own. */
 export interface Refusal {
   readonly status: number;
   readonly code: string;
@@ -10,7 +10,7 @@ export interface Refusal {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** From status and JSON of an answer, whatever they are. */
+/** Reads a refusal from an answer's status and JSON, whatever they hold. */
 export function refusalOf(status: number, value: unknown): Refusal {
   const said: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
   const { code, message } = said;
@@ -22,7 +22,7 @@ export function refusalOf(status: number, value: unknown): Refusal {
   };
 }
 
-/** The error that it is for whoever called. */
+/** The error to throw for this refusal. */
 export function errorOf(origin: string, refusal: Refusal): SynclineError {
   const { status, message } = refusal;
   const code = codeOf(refusal);
@@ -34,7 +34,7 @@ export function errorOf(origin: string, refusal: Refusal): SynclineError {
 const MAX_CODE = 64;
 const MAX_MESSAGE = 500;
 
-/** Codes that a master may give to what it refuses; with any other the status decides. */
+/** Codes accepted from a master; for any other code the status decides. */
 const REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
   "arbiter_unreachable",
   "bad_signature",
@@ -56,7 +56,7 @@ const REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
 ]);
 
 function codeOf({ status, code }: Refusal): ErrorCode {
-  // A status that says who may is never overruled by a code that says what is wrong with the data, and the other way round.
+  // Statuses about access are never overruled by codes about data, nor the other way round.
   if (status === 401) return "bad_token";
   if (status === 402) return "over_quota";
   if (REFUSALS.has(code)) return code as ErrorCode;

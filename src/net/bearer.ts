@@ -1,22 +1,22 @@
 /**
- * Who a client is to a master: the bearer that goes with every call. Made when it is first needed, for each master by itself, and
- * kept for minutes: tokens name no audience, so that what one master sees opens others as long as it lasts.
+ * A client's identity to a master: the bearer sent with every call. Each master gets its own, made on first use and kept
+ * for minutes only: tokens name no audience, so one master can use a bearer at another until it expires.
  */
 import type { Clock } from "../base/clock.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../crypto/token.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 
 export interface Bearer {
-  /** What stands behind "Bearer ". Throws `key_locked`, `key_invalid` and as the wallet does. */
+  /** The text after "Bearer ". Throws `key_locked`, `key_invalid`, and whatever the wallet throws. */
   token(): Promise<string>;
-  /** The master did not take this token: the next call makes a new one. */
+  /** The master rejected this token: the next call makes a new one. */
   refused(token: string): void;
 }
 
-/** Tokens are renewed this long before they expire, so that none expires on its way. */
+/** Tokens are renewed this long before they expire, so that none expires in transit. */
 export const RENEW_AHEAD_MS = 120_000;
 
-/** A bearer whose token is made by `make` when needed and kept for `keepMs`; all who ask meanwhile share it. */
+/** A bearer whose token `make` makes on demand, kept for `keepMs`. Concurrent requests share one token. */
 export function keptBearer(clock: Clock, keepMs: number, make: () => Promise<string>): Bearer {
   let kept: Kept | undefined;
   const forget = (current: Kept) => {
@@ -26,13 +26,13 @@ export function keptBearer(clock: Clock, keepMs: number, make: () => Promise<str
     try {
       current.token = await current.made;
     } catch {
-      // Asked again by the next call: the wallet may be there by then.
+      // The next call tries again: the wallet may be available by then.
       forget(current);
     }
   };
   return {
     token() {
-      // By the wall clock, since tokens go by it, and since it goes on while the machine sleeps.
+      // Wall clock, since token expiry uses it and it keeps running while the machine sleeps.
       const nowMs = Number(clock.nowNs() / 1_000_000n);
       const ageMs = kept === undefined ? Infinity : nowMs - kept.madeMs;
       if (kept !== undefined && ageMs >= 0 && ageMs < keepMs) return kept.made;
@@ -52,14 +52,14 @@ interface Kept {
   token: string | undefined;
 }
 
-/** Ten-minute tokens of this wallet. The wallet is opened when the first one is made. */
+/** Ten-minute tokens of this wallet, which is opened for the first token. */
 export function walletBearer(wallet: () => Promise<WalletSigner>, clock: Clock): Bearer {
   return keptBearer(clock, DEFAULT_TOKEN_SECONDS * 1000 - RENEW_AHEAD_MS, async () =>
     signToken(await wallet(), Number(clock.nowNs() / 1_000_000_000n)),
   );
 }
 
-/** A session token that somebody was given: it cannot be renewed here. */
+/** A session token issued elsewhere; it cannot be renewed here. */
 export function sessionBearer(token: string): Bearer {
   return { token: async () => token, refused: () => {} };
 }

@@ -1,17 +1,17 @@
-/** What a master says that it can do. Public, asked first; whatever is not said clearly counts as "no". */
+/** What a master says it supports. Public, and asked first; any unclear answer counts as "no". */
 import { SynclineError } from "../base/errors.ts";
 import { MAX_BLOCK_ACCEPTED } from "../base/limits.ts";
 
 export interface Capabilities {
-  /** Whether it tells of new roots by server-sent events; else it is polled. */
+  /** Whether it announces new roots by server-sent events; otherwise it is polled. */
   readonly watch: boolean;
-  /** Whether writers can wait in line for one another. */
+  /** Whether writers can take turns. */
   readonly turns: boolean;
   /** The longest block that it takes, in bytes. */
   readonly maxBlock: number;
 }
 
-/** The version of what is stored that this program reads and writes. */
+/** The storage format version that this program reads and writes. */
 const FORMAT = 1;
 
 /** From the answer of `GET /fula/capabilities`. Throws `not_supported` for a server that does not serve our buckets. */

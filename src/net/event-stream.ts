@@ -9,10 +9,10 @@ export interface ServerEvent {
   readonly id: string | undefined;
 }
 
-/** What one event may take, with all its lines. */
+/** The most characters that one event may have, over all its lines. */
 const MAX_EVENT_CHARS = 64 * 1024;
 
-/** The events of a stream as they come; undefined for a comment, which only says that it is alive. Throws `limit_exceeded`. */
+/** The events of a stream as they arrive; undefined for a comment, which only shows liveness. Throws `limit_exceeded`. */
 export async function* serverEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent | undefined> {
   let id: string | undefined;
   let event = "";
@@ -26,7 +26,7 @@ export async function* serverEvents(body: AsyncIterable<Uint8Array>): AsyncGener
       chars = 0;
       continue;
     }
-    // Its end counts too: lines without anything in them are not free.
+    // The line end counts too, so that empty lines are not free.
     chars += line.length + 1;
     if (chars > MAX_EVENT_CHARS) throw tooLong();
     if (line.startsWith(":")) {
@@ -45,7 +45,7 @@ async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string>
   let text = "";
   for await (const part of body) {
     text += decoder.decode(part, { stream: true });
-    // A "\r" at the end may be half of a "\r\n".
+    // A trailing "\r" may be half of a "\r\n".
     const lines = text.split(/\r\n|\n|\r(?!$)/);
     text = lines.pop() ?? "";
     if (text.length > MAX_EVENT_CHARS) throw tooLong();

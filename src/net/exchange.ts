@@ -1,6 +1,6 @@
 /**
- * One request to a master and its answer, over undici's dispatcher: sent once, never by itself again; with back-pressure both
- * ways; and given up when nothing moves. A master that drips bytes is given up too: nothing here waits for ever.
+ * One request to a master and its answer, over undici's dispatcher. The request is never resent automatically. Both
+ * directions have back-pressure. The exchange is aborted when nothing moves, or when the master only drips bytes.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
@@ -11,11 +11,11 @@ export interface ExchangeRequest {
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Taken piece by piece as the connection takes them. */
+  /** Consumed piece by piece as the connection accepts it. */
   readonly body?: Iterable<Uint8Array> | undefined;
-  /** Given up when nothing moves for so long. */
+  /** The exchange is aborted after this long without progress. */
   readonly silenceMs: number;
-  /** Bytes that must come in each `silenceMs` of the answer, 0 for a stream of events. */
+  /** Bytes of the answer that must arrive in each `silenceMs`; 0 for a stream of events. */
   readonly leastBytes: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -23,20 +23,21 @@ export interface ExchangeRequest {
 export interface ExchangeAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** To be read; who leaves it before its end cuts the connection, which stays taken until somebody begins. Throws `Unanswered`. */
+  /** Must be read: the connection stays busy until then. Leaving it early cuts the connection. Throws `Unanswered`. */
   readonly body: AsyncIterable<Uint8Array>;
   /**
-   * Reads it without waiting and without copies instead: `take` is given each part as it comes, whose memory is used again once it
-   * returns. Resolves at the end, or when `take` answers "enough", which cuts the connection. Throws `Unanswered`, and what `take` throws.
+   * Reads the body in callbacks, without copies. `take` gets each part as it arrives; its memory is reused afterwards.
+   * Resolves at the end, or when `take` answers "enough", which cuts the connection. Throws `Unanswered`, and what `take`
+   * throws.
    */
   read(take: Take): Promise<void>;
 }
 
 export type Take = (part: Uint8Array) => "more" | "enough";
 
-/** No answer, or not all of it. */
+/** The answer is missing or incomplete. */
 export class Unanswered extends Error {
-  /** Whether anything of the request may have reached the master. */
+  /** Whether any part of the request may have reached the master. */
   readonly sent: boolean;
   constructor(sent: boolean, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
@@ -45,7 +46,7 @@ export class Unanswered extends Error {
   }
 }
 
-/** Resolves when the head of the answer is there. Throws `Unanswered`, and the signal's reason. */
+/** Resolves once the head of the answer has arrived. Throws `Unanswered`, and the signal's reason. */
 export function exchange(
   dispatcher: Pick<Dispatcher, "dispatch">,
   clock: Clock,
@@ -57,7 +58,7 @@ export function exchange(
   });
 }
 
-/** Parts of an answer that wait to be read, at most; a few more may be on their way. */
+/** The most parts of an answer that wait for their reader; a few more may be in flight. */
 const WAITING_PARTS = 16;
 
 const ignore: Take = () => "more";
@@ -71,7 +72,7 @@ class Exchange {
   #timer: Disposable | undefined;
   #movedMs: number;
   #isAnswered = false;
-  /** What came of the answer lately. */
+  /** Bytes of the answer in the current window. */
   #window = { startMs: 0, bytes: 0 };
   readonly #parts: Uint8Array[] = [];
   #take: Take | undefined;
@@ -117,7 +118,7 @@ class Exchange {
   #started(controller: Dispatcher.DispatchController): void {
     const again = this.#controller !== undefined;
     this.#controller = controller;
-    // Whatever is sent is sent once: a swap that goes out twice looks like one that was lost.
+    // Never send twice: a repeated swap looks like a lost one.
     if (again) controller.abort(new Error("the request would be sent again"));
     else if (this.#ended) controller.abort(new Error("given up"));
     else this.#moved();
@@ -132,7 +133,7 @@ class Exchange {
   }
 
   #answered(status: number, headers: IncomingHttpHeaders): void {
-    // 1xx are no answers yet.
+    // 1xx answers are interim.
     if (status < 200) return;
     this.#moved();
     this.#isAnswered = true;
@@ -206,12 +207,12 @@ class Exchange {
     this.#movedMs = this.#clock.monotonicMs();
   }
 
-  /** One timer at a time, set anew when it fires: moving costs nothing. */
+  /** One timer at a time, rescheduled when it fires, so that progress costs nothing. */
   #watch(ms: number): void {
     this.#timer = this.#clock.after(ms, () => {
       const { silenceMs } = this.#request;
       const now = this.#clock.monotonicMs();
-      // Whoever reads may take all the time there is: only waiting for the master counts.
+      // A slow reader is fine: only time spent waiting for the master counts.
       const waits = !this.#isAnswered || this.#wake !== undefined;
       if (!waits) this.#window = { startMs: now, bytes: 0 };
       const idleMs = waits ? now - this.#movedMs : 0;
@@ -221,7 +222,7 @@ class Exchange {
     });
   }
 
-  /** Whether a whole window of the answer brought less than the least; else the next window begins when this one is over. */
+  /** Whether a full window brought less than the minimum. Starts the next window when this one is over. */
   #drips(now: number): boolean {
     const { silenceMs, leastBytes } = this.#request;
     const window = this.#window;

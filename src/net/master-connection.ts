@@ -1,6 +1,6 @@
 /**
- * The connection to one master: a pool of kept-alive sockets to its origin, a bearer with each call, and nothing that happens
- * behind a caller's back: no redirects, no proxies, no retries. What a master answers is bounded before it is believed.
+ * The connection to one master: a pool of keep-alive sockets, and a bearer on each call. There are no hidden redirects,
+ * proxies or retries. A master's answers are size-limited before they are trusted.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher, Pool } from "undici";
@@ -26,15 +26,15 @@ export interface MasterRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
-  /** Statuses that the caller understands; any other is thrown. Default: 200. */
+  /** Statuses that the caller handles; any other is thrown. Default: 200. */
   readonly statuses?: readonly number[];
-  /** Called without a bearer. */
+  /** Sent without a bearer. */
   readonly open?: boolean;
-  /** Given up when nothing moves for so long; MASTER_SILENCE_MS unless said. */
+  /** The call is aborted after this long without progress; default: MASTER_SILENCE_MS. */
   readonly silenceMs?: number;
-  /** The answer is a stream of events, which may be silent but for `silenceMs`. */
+  /** The answer is a stream of events: only `silenceMs` limits its silence. */
   readonly events?: boolean;
-  /** Whether a caller that waits for the master may have it sent again when it got no answer. Absent: it may. */
+  /** Whether a patient caller may resend this call when it got no answer. Absent: it may. */
   readonly again?: "if not received" | "never";
   readonly signal?: AbortSignal;
 }
@@ -42,28 +42,28 @@ export interface MasterRequest {
 export interface RequestBody {
   readonly type: string;
   readonly bytes: number;
-  /** Read anew each time that it is sent. */
+  /** Iterated anew for each attempt. */
   readonly pieces: Iterable<Uint8Array>;
 }
 
 export interface MasterAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** To be read, to its end or a part of it: this, `read` or `json`, for the connection stays taken until then. Throws `store_unreachable`. */
+  /** Must be consumed by this, `read` or `json`: the connection stays busy until then. Throws `store_unreachable`. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** The body as it comes, in memory that is used again (net/exchange.ts). Throws `store_unreachable`, and what `take` throws. */
+  /** The body as it arrives, in reused memory (net/exchange.ts). Throws `store_unreachable`, and whatever `take` throws. */
   read(take: Take): Promise<void>;
-  /** The whole body as JSON. Throws `store_unreachable`, `limit_exceeded`, `store_failed` when it is none. */
+  /** The whole body as JSON. Throws `store_unreachable`, `limit_exceeded`, and `store_failed` for invalid JSON. */
   json(): Promise<unknown>;
 }
 
-/** Where calls go: one master, or the first of several that answers. */
+/** The target of calls: one master, or the first of several that answers. */
 export interface Master extends AsyncDisposable {
-  /** For people. */
+  /** For display. */
   readonly address: string;
-  /** Throws `store_unreachable` (with an `Unanswered` as its cause), the refusal as an error, and as the bearer does. */
+  /** Throws `store_unreachable` (cause: an `Unanswered`), the refusal as an error, and the bearer's errors. */
   call(request: MasterRequest): Promise<MasterAnswer>;
-  /** Asked once, before anything else. Throws `store_unreachable`, `not_supported`. */
+  /** Fetched once, before anything else. Throws `store_unreachable`, `not_supported`. */
   capabilities(): Promise<Capabilities>;
 }
 
@@ -72,9 +72,9 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined;
-  /** Bearers may go in clear to other machines. */
+  /** Bearers may be sent unencrypted to other machines. */
   readonly insecure?: boolean | undefined;
-  /** Instead of sockets: a simulation's network. */
+  /** Replaces sockets: a simulation's network. */
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
 
@@ -84,7 +84,7 @@ export class MasterConnection implements Master {
   #pool: Promise<Pool> | undefined;
   #capabilities: Promise<Capabilities> | undefined;
 
-  /** Connects when it is first used. Throws `bad_address` where a bearer must not go. */
+  /** Connects on first use. Throws `bad_address` where a bearer must not be sent. */
   constructor(origin: string, options: ConnectionOptions) {
     checkOrigin(origin, options.insecure ?? false);
     this.address = origin;
@@ -105,13 +105,13 @@ export class MasterConnection implements Master {
     const refusal = await refusalIn(answer);
     if (answer.status !== 401 || token === undefined) throw errorOf(this.address, refusal);
     bearer.refused(token);
-    // Whom a master does not know it does nothing for: no call has taken place, not even a swap.
+    // A master does nothing for an unknown caller, so the call, even a swap, has not taken place.
     const fresh = await bearer.token();
     if (fresh === token) throw errorOf(this.address, refusal);
     return this.#again(request, fresh);
   }
 
-  /** The same call with another token, once. */
+  /** Repeats the call once with another token. */
   async #again(request: MasterRequest, token: string): Promise<MasterAnswer> {
     const answer = this.#bounded(await this.#send(request, token));
     if ((request.statuses ?? [200]).includes(answer.status)) return answer;
@@ -167,7 +167,7 @@ export class MasterConnection implements Master {
 
   #unreachable(cause: unknown): unknown {
     if (!(cause instanceof Unanswered)) return cause;
-    // Who comes back may be another version.
+    // After a reconnect the master may run another version.
     this.#capabilities = undefined;
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
       hint: isUntrustedCause(cause)
@@ -182,14 +182,14 @@ export class MasterConnection implements Master {
     const answer = await this.call(request);
     if (answer.status >= 500) throw errorOf(this.address, await refusalIn(answer));
     const said = answer.json().catch((error: unknown) => {
-      // What broke off says nothing of who answers; whatever else it is, it is no list of capabilities.
+      // A broken connection says nothing about the server; any other failure means an invalid capabilities answer.
       if (hasCode(error, "store_unreachable")) throw error;
     });
     return parseCapabilities(this.address, await said);
   }
 }
 
-/** Reads a refusal, whatever its body is. Throws `store_unreachable` if the body broke off and the status alone does not say what was refused. */
+/** Reads a refusal. Throws `store_unreachable` if its body broke off and the status alone is ambiguous. */
 export async function refusalIn(answer: MasterAnswer): Promise<Refusal> {
   const said = answer.json().catch((error: unknown) => {
     if (TOLD_BY_BODY.has(answer.status) && hasCode(error, "store_unreachable")) throw error;
@@ -199,12 +199,12 @@ export async function refusalIn(answer: MasterAnswer): Promise<Refusal> {
 
 const TOLD_BY_BODY: ReadonlySet<number> = new Set([409, 412]);
 
-/** Whether the request that failed like this may have reached the master. */
+/** Whether the request that failed with this error may have reached the master. */
 export function maybeReceived(error: unknown): boolean {
   return !(error instanceof SynclineError && error.cause instanceof Unanswered && !error.cause.sent);
 }
 
-/** Whether the master could not prove who it is: another try would end the same way. */
+/** Whether the master failed to prove its identity: retrying would end the same way. */
 export function isUntrusted(error: unknown): boolean {
   return error instanceof SynclineError && (isUntrustedCause(error.cause) || isUntrusted(error.cause));
 }
@@ -213,7 +213,7 @@ function isUntrustedCause(cause: unknown): boolean {
   return cause instanceof Unanswered && UNTRUSTED.test(codeOf(cause.cause));
 }
 
-/** What OpenSSL calls a certificate that nobody vouches for, or that is another host's. */
+/** OpenSSL's words for certificates that are untrusted or for another host. */
 const UNTRUSTED = /CERT|SIGNATURE/;
 
 function codeOf(error: unknown): string {
@@ -242,7 +242,7 @@ async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promi
   }
 }
 
-/** Loaded when it is needed: commands that speak to no master do without. Throws `config_invalid` for bad certificates. */
+/** Loaded on demand, so that commands without a master skip it. Throws `config_invalid` for bad certificates. */
 async function openPool(origin: string, tlsCa: string | undefined): Promise<Pool> {
   const { Pool } = await import("undici");
   const connect = { timeout: MASTER_CONNECT_MS, ...(await secureContextOf(tlsCa)) };
@@ -254,12 +254,12 @@ async function openPool(origin: string, tlsCa: string | undefined): Promise<Pool
   });
 }
 
-/** These certificates beside those that Node.js trusts. */
+/** A TLS context that trusts these certificates and Node.js's own. */
 async function secureContextOf(tlsCa: string | undefined) {
   if (tlsCa === undefined) return {};
   const { createSecureContext, rootCertificates } = await import("node:tls");
   try {
-    // A context is made of any text: what holds no certificate would only show as a master that nobody vouches for.
+    // TLS accepts any text as a CA: without this check, a bad file would only show up as an untrusted master.
     if (!tlsCa.includes("-----BEGIN CERTIFICATE-----")) throw new RangeError("there is none in the file");
     return { secureContext: createSecureContext({ ca: [...rootCertificates, tlsCa] }) };
   } catch (cause) {

@@ -1,6 +1,6 @@
 /**
- * Several masters of one bucket: calls go to one that answers, and move on when it does not answer any more. Whoever was wrongly
- * taken for dead harms nothing: which root counts is decided behind the masters.
+ * Several masters of one bucket: calls go to one that answers, and move on when it stops answering. Skipping a live master
+ * by mistake is harmless, since the masters share one arbiter.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
@@ -11,11 +11,11 @@ import type { Master, MasterAnswer, MasterRequest } from "./master-connection.ts
 export class Masters implements Master {
   readonly address: string;
   readonly #clock: Clock;
-  /** In the order in which they are asked: who answered last comes first, who failed last comes last. */
+  /** The order in which masters are tried: the last to answer first, the last to fail last. */
   #ranked: readonly Master[];
   #chosen: Promise<Master> | undefined;
 
-  /** At least one, in the order in which they are tried at first. */
+  /** At least one, in their initial order. */
   constructor(masters: readonly Master[], clock: Clock) {
     this.#ranked = masters;
     this.#clock = clock;
@@ -27,7 +27,7 @@ export class Masters implements Master {
     try {
       return await master.call(request);
     } catch (error) {
-      // Never sent again from here: whoever called knows whether that is safe.
+      // Never resent here: only the caller knows whether that is safe.
       if (hasCode(error, "store_unreachable")) this.#leave(master);
       throw error;
     }
@@ -54,7 +54,7 @@ export class Masters implements Master {
     this.#chosen = undefined;
   }
 
-  /** Throws what is wrong with the first of them if none answers. */
+  /** If none answers, throws the first one's error. */
   async #firstThatAnswers(): Promise<Master> {
     const asked: Promise<Master>[] = [];
     for (const master of this.#ranked) {
@@ -71,7 +71,7 @@ export class Masters implements Master {
     }
   }
 
-  /** The first of these that answers; undefined once the newest has failed, or nobody has answered for a while. */
+  /** The first of these to answer; undefined once the newest has failed, or after a while without an answer. */
   async #soon(asked: readonly Promise<Master>[], newest: Promise<Master>): Promise<Master | undefined> {
     const over = new AbortController();
     const pause = this.#clock.sleep(MASTER_NEXT_MS, over.signal);

@@ -1,7 +1,7 @@
 /** Where a bearer may be sent: over TLS, or to this machine itself. */
 import { SynclineError } from "../base/errors.ts";
 
-/** Throws `bad_address` for a host to which a bearer must not go in clear, unless `insecure`. */
+/** Throws `bad_address` if sending a bearer to this host would be unencrypted, unless `insecure`. */
 export function checkOrigin(origin: string, insecure: boolean): void {
   const url = new URL(origin);
   if (url.protocol === "https:" || insecure || isLoopback(url.hostname)) return;
@@ -10,7 +10,7 @@ export function checkOrigin(origin: string, insecure: boolean): void {
   });
 }
 
-/** Names and addresses that do not leave the machine; of IPv6 with or without the brackets that URL has. */
+/** Hosts on this machine; IPv6 addresses with or without URL brackets. */
 export function isLoopback(hostname: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(hostname);
 }

@@ -1,6 +1,6 @@
 /**
- * A master that is waited for: a call that got no answer is made again until it gets one, or patience ends. What a restart of the master
- * cuts off goes on where it was. A call that must not take place twice is made again only if nothing of it can have been received.
+ * A master that calls wait for: an unanswered call is repeated until it gets an answer or patience ends, so work survives a
+ * master's restart. A call that must not run twice is repeated only if the master cannot have received it.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, type SynclineError } from "../base/errors.ts";
@@ -10,9 +10,9 @@ import type { Capabilities } from "./capabilities.ts";
 import { isUntrusted, maybeReceived, type Master, type MasterAnswer, type MasterRequest } from "./master-connection.ts";
 
 export interface Patience {
-  /** How long nothing may be answered. */
+  /** The longest time without any answer. */
   readonly ms: number;
-  /** Told of the first call that failed, each time that the master goes away. */
+  /** Reports the first failed call each time the master goes away. */
   waiting(error: SynclineError): void;
 }
 
@@ -27,9 +27,9 @@ export class PatientMaster implements Master {
   readonly address: string;
   readonly #inner: Master;
   readonly #tools: PatienceTools;
-  /** Since when nothing has been answered. One time for all calls: several that fail together wait no longer than one. */
+  /** When answers stopped. Shared by all calls, so that concurrent failures wait no longer than one. */
   #awaySinceMs: number | undefined;
-  /** Aborted once nobody wants an answer any more. */
+  /** Aborted once no caller is left. */
   readonly #ended = new AbortController();
 
   constructor(inner: Master, tools: PatienceTools) {
@@ -53,7 +53,7 @@ export class PatientMaster implements Master {
     await this.#inner[Symbol.asyncDispose]();
   }
 
-  /** Where the answer breaks off in its JSON, the call is made again. */
+  /** Repeats the call if its JSON breaks off. */
   #withWholeJson(request: MasterRequest, answer: MasterAnswer): MasterAnswer {
     const json = async () => {
       try {
@@ -61,7 +61,7 @@ export class PatientMaster implements Master {
       } catch (error) {
         if (!hasCode(error, "store_unreachable")) throw error;
         const next = await this.call(request);
-        // The caller went by the status already.
+        // The caller has already acted on the status.
         if (next.status !== answer.status) throw error;
         return next.json();
       }
@@ -96,7 +96,7 @@ export class PatientMaster implements Master {
   }
 }
 
-/** Waiting does not mend a certificate that nobody vouches for. */
+/** An untrusted certificate does not get better by waiting. */
 function isAway(error: unknown): error is SynclineError {
   return (hasCode(error, "store_unreachable") || hasCode(error, "arbiter_unreachable")) && !isUntrusted(error);
 }

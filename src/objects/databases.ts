@@ -1,13 +1,13 @@
-/** Where SQLite's databases of a master lie: a port, so that a simulation keeps them in memory, and loses what power loss takes. */
+/** Where a master's SQLite databases live: a port, so that a simulation can keep them in memory and lose data. */
 import { existsSync, rmSync } from "node:fs";
 import Database from "better-sqlite3";
 import { takeProcessLock } from "./process-lock.ts";
 
 export interface Databases {
-  /** Opens one, or makes an empty one; "": one for this use only. Throws SQLite's errors. */
+  /** Opens one, or makes an empty one; "" is temporary. Throws SQLite's errors. */
   open(path: string, options?: Database.Options): Database.Database;
   exists(path: string): boolean;
-  /** With all that SQLite keeps beside it. */
+  /** Removes it, with SQLite's files beside it. */
   remove(path: string): void;
   /** As takeProcessLock. */
   readonly lock: typeof takeProcessLock;

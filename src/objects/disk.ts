@@ -1,4 +1,4 @@
-/** The calls of a file system that stores need: a port, so that tests can make one fail or stop at any step. */
+/** The file system calls that stores need: a port, so that tests can make them fail, or stop at any step. */
 import * as fs from "node:fs/promises";
 import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
@@ -10,8 +10,8 @@ export interface Disk extends Pick<
   "link" | "mkdir" | "open" | "readFile" | "readdir" | "readlink" | "rename" | "stat" | "unlink" | "utimes"
 > {
   /**
-   * The size of a file and parts of it, which `rangesOf` names by that, as `readUpTo` reads them; rejects as opening it does. Undefined,
-   * or not there: not in one step, so open the file.
+   * A file's size, and the ranges that `rangesOf` picks for that size, read as by `readUpTo`; rejects as opening does.
+   * Undefined or absent: impossible in one step, so open the file.
    */
   readonly readNow?: (
     path: string,
@@ -31,12 +31,12 @@ export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777):
   }
 }
 
-/** A file system that has no hard links says so; Windows says EISDIR for what exFAT does not know. */
+/** Error codes of file systems without hard links; Windows reports EISDIR for exFAT. */
 export const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EISDIR"];
 
 /**
- * Makes the names in a folder durable. Folders cannot be opened on Windows; and some file systems do not open or sync them, or not
- * for those who may only read.
+ * Makes the names in a folder durable. Windows cannot open folders, and some file systems cannot open or sync them, or not
+ * for read-only users.
  */
 export async function syncFolder(disk: Disk, folder: string): Promise<void> {
   if (process.platform === "win32") return;
@@ -54,7 +54,7 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
 
 const NO_FOLDER_SYNC = ["EINVAL", "EISDIR", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EROFS", "EACCES", "EPERM"];
 
-/** `length` bytes at `offset`, in memory of their own unless some is given; fewer at the end of the file. */
+/** `length` bytes at `offset`, in new memory unless some is given; fewer at the end of the file. */
 export async function readUpTo(
   file: fs.FileHandle,
   offset: number,
@@ -70,7 +70,7 @@ export async function readUpTo(
   return bytes.subarray(0, done);
 }
 
-/** Writes the parts one behind the other, without putting them together in memory first. */
+/** Writes the parts in sequence, without joining them in memory first. */
 export async function writeParts(file: fs.FileHandle, offset: number, parts: readonly Uint8Array[]): Promise<void> {
   for (let rest = parts.filter(({ length }) => length > 0), at = offset; rest.length > 0;) {
     const { bytesWritten } = await file.writev(rest.slice(0, MAX_PARTS), at);
@@ -79,10 +79,10 @@ export async function writeParts(file: fs.FileHandle, offset: number, parts: rea
   }
 }
 
-/** What Linux takes in one call (IOV_MAX). */
+/** The most parts that Linux takes in one call (IOV_MAX). */
 const MAX_PARTS = 1024;
 
-/** What is left of the parts after so many bytes. */
+/** The parts without their first `bytes` bytes. */
 function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
   let left = bytes;
   const index = parts.findIndex(({ length }) => length > left || ((left -= length), false));
@@ -90,7 +90,7 @@ function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
   return first === undefined ? [] : [first.subarray(left), ...rest];
 }
 
-/** What a failed call on the folder of a store means. Errors that are ours already pass through. */
+/** What a failed call on a store's folder means. Our own errors pass through. */
 export function storeError(cause: unknown, address: string, doing: string): SynclineError {
   if (cause instanceof SynclineError) return cause;
   if (isDiskFull(cause)) {
@@ -120,7 +120,7 @@ export function unreachable(address: string, cause?: unknown): SynclineError {
   });
 }
 
-/** Codes of a folder that went away, and of network file systems that lost their server. */
+/** Codes of a missing folder, and of network file systems that lost their server. */
 const UNREACHABLE = [
   "ENOENT",
   "ENOTDIR",

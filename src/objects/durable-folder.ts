@@ -1,5 +1,5 @@
 /**
- * Files that appear whole or not at all in a folder, and stay after power loss: written under a temporary name, synced, named
+ * Files that appear in a folder whole or not at all, and survive power loss: written under a temporary name, synced, named
  * by link(2) or rename(2), and the folder synced. Several names can share one sync of their folder.
  */
 import type { FileHandle } from "node:fs/promises";
@@ -19,13 +19,13 @@ export interface StagedFile {
   readonly token: string | undefined;
 }
 
-/** One that may take the place of another, and can then be told from it. */
+/** A staged file that may replace another, and can be told from it afterwards. */
 export interface IdentifiedFile extends StagedFile {
-  /** Which file of its file system it is, whatever its name: its inode number. */
+  /** Its inode number, which identifies it whatever its name. */
   readonly ino: bigint;
 }
 
-/** A file that is new, and empty. Whoever has it closes it. */
+/** A new, empty file. The holder closes it. */
 export interface TemporaryFile {
   readonly path: string;
   readonly file: FileHandle;
@@ -33,7 +33,7 @@ export interface TemporaryFile {
 
 export type LinkOutcome =
   | { readonly kind: "linked" }
-  /** Somebody else has the name. */
+  /** Another file has the name. */
   | { readonly kind: "taken" }
   | { readonly kind: "unknown"; readonly cause: unknown };
 
@@ -42,9 +42,9 @@ export class DurableFolder {
   readonly #disk: Disk;
   readonly #random: Random;
   readonly #nowMs: () => number;
-  /** Folders with names that no sync took up yet. */
+  /** Folders with names that no sync covers yet. */
   readonly #unsettled = new Set<string>();
-  /** The last sync of each folder that is being synced. */
+  /** The sync in progress of each folder. */
   readonly #settling = new Map<string, Promise<void>>();
   #swept = false;
 
@@ -55,12 +55,12 @@ export class DurableFolder {
     this.#nowMs = nowMs;
   }
 
-  /** Makes the folder and the folders above it, durably. */
+  /** Makes the folder and its parents, durably. */
   async create(): Promise<void> {
     await makeDurableFolder(this.#disk, this.path);
   }
 
-  /** Writes and syncs a file that has no name of its own yet; whoever stages also removes it in the end. */
+  /** Writes and syncs a file under a temporary name, which the caller must remove in the end. */
   async stage(body: ObjectBody): Promise<StagedFile> {
     const { path, file } = await this.openTemporary();
     try {
@@ -81,8 +81,8 @@ export class DurableFolder {
   }
 
   /**
-   * Gives a staged file a name that nobody has. Durable after `settle`. Network file systems say of a link whose answer was lost that it
-   * failed, or that the name is taken: so it is looked whose it is.
+   * Gives a staged file an unused name. Durable after `settle`. If the answer is lost, network file systems report that the
+   * link failed or the name is taken, so this checks whose file has the name.
    */
   async link({ path }: StagedFile, target: string): Promise<LinkOutcome> {
     try {
@@ -98,14 +98,14 @@ export class DurableFolder {
     return { kind: "linked" };
   }
 
-  /** To be asked before `rename`, and before whatever must not last long when that is called. */
+  /** Call it before `rename`, outside of any time-critical section around that. */
   async identify(staged: StagedFile): Promise<IdentifiedFile> {
     return { ...staged, ino: await this.#inodeOf(staged.path) };
   }
 
   /**
-   * Gives a staged file a name, in place of whatever has it. Durable after `settle`. What fails and took place has not failed; where the
-   * staged file is gone and its name is not known to be there, that throws `store_failed`, for nobody can tell whether it was.
+   * Gives a staged file a name, replacing any file there. Durable after `settle`. A failed call that took effect counts as
+   * done. If the staged file is gone and the name is not known to be its, the outcome is unknown: throws `store_failed`.
    */
   async rename({ path, ino }: IdentifiedFile, target: string): Promise<void> {
     await this.#inFolder(dirname(target), () => this.#disk.rename(path, target)).catch(async (cause: unknown) => {
@@ -115,7 +115,7 @@ export class DurableFolder {
     this.#unsettled.add(dirname(target));
   }
 
-  /** Makes the names given so far durable, or those of one folder. */
+  /** Makes the names given so far durable, in all folders or in one. */
   async settle(folder?: string): Promise<void> {
     const folders = new Set(folder === undefined ? [...this.#unsettled, ...this.#settling.keys()] : [folder]);
     await Promise.all([...folders].map((each) => this.#settleOne(each)));
@@ -126,7 +126,7 @@ export class DurableFolder {
     return syncFolder(this.#disk, folder);
   }
 
-  /** A file on the same file system under a name that nobody uses. */
+  /** Opens a file with an unused name on the same file system. */
   async openTemporary(): Promise<TemporaryFile> {
     const folder = join(this.path, TEMPORARY);
     await this.#sweep(folder);
@@ -134,7 +134,7 @@ export class DurableFolder {
     return { path, file: await this.#inFolder(folder, () => this.#disk.open(path, "wx")) };
   }
 
-  /** The date that the file system gives a file that is made now; over a network it is the server's. */
+  /** The file system's date for a new file; over a network it is the server's. */
   async now(): Promise<number> {
     const { path, file } = await this.openTemporary();
     try {
@@ -151,7 +151,7 @@ export class DurableFolder {
     });
   }
 
-  /** Whether both are names of one file; undefined where the disk does not answer. */
+  /** Whether both name the same file; undefined if the disk does not answer. */
   async #isSame(path: string, other: string): Promise<boolean | undefined> {
     try {
       const [a, b] = await Promise.all([this.#inodeOf(path), this.#inodeOf(other)]);
@@ -161,12 +161,12 @@ export class DurableFolder {
     }
   }
 
-  /** All in one folder are of one device, which Windows numbers in two ways. */
+  /** Compares inodes only: all files of one folder are on one device, which Windows numbers in two ways. */
   async #inodeOf(path: string): Promise<bigint> {
     return (await this.#disk.stat(path, { bigint: true })).ino;
   }
 
-  /** Whether a temporary name is gone while its folder is there: it was renamed, or swept away by one whose clock is wrong. */
+  /** Whether a temporary file is gone although its folder exists: renamed, or swept by a process with a wrong clock. */
   async #hasLeft(path: string): Promise<boolean> {
     const isThere = (name: string) =>
       this.#disk.stat(name).then(
@@ -176,7 +176,7 @@ export class DurableFolder {
     return (await isThere(path)) === false && (await isThere(dirname(path))) === true;
   }
 
-  /** Does something in a folder below, which is made if need be; the folder itself never is, since it may have moved away. */
+  /** Runs `work` in a subfolder, made if necessary. The folder itself is never made: it may have moved away. */
   async #inFolder<Result>(folder: string, work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
@@ -190,7 +190,7 @@ export class DurableFolder {
     return work();
   }
 
-  /** A name that another call's sync took up is durable when that sync has ended, and not before. */
+  /** A name covered by another call's sync becomes durable when that sync ends. */
   async #settleOne(folder: string): Promise<void> {
     if (!this.#unsettled.delete(folder)) return this.#settling.get(folder);
     const settling = this.sync(folder).catch((cause: unknown) => {
@@ -205,7 +205,7 @@ export class DurableFolder {
     }
   }
 
-  /** Removes what a crash left, once per opening: what is old by both this machine's clock and the store's date. */
+  /** Removes a crash's leftovers, once per opening: files that are old by both this machine's clock and the store's. */
   async #sweep(folder: string): Promise<void> {
     if (this.#swept) return;
     const entries = await this.#inFolder(folder, () => this.#disk.readdir(folder));
@@ -237,7 +237,7 @@ function vanished(target: string, cause: unknown): SynclineError {
 
 export const TEMPORARY = "tmp";
 
-/** Small chunks are written together, large ones as they are: copying them costs more than a call. */
+/** Small chunks are joined before writing; large ones are not: copying them costs more than a call. */
 const GROUP_BYTES = 1024 * 1024;
 const LARGE_BYTES = 128 * 1024;
 

@@ -1,10 +1,10 @@
 /**
- * The `lock` object of a `file://` bucket: held by one process for a compare and a rename, given up by itself when that
- * process is gone.
+ * The `lock` object of a `file://` bucket: held by one process for a compare and a rename, and free again once that process
+ * is gone.
  *
- * Taking it is link(2) of a file that already names its holder, so it is never seen half written. A lock whose holder is gone is
- * replaced by rename(2), which only the holder of a second lock may do: that one is named after the very lock to be replaced
- * and taken in the same way. So of many who find a stale lock one takes it over, and a late one finds another nonce in it.
+ * It is taken by link(2) of a file that already names its holder, so it is never half written. A stale lock is replaced by
+ * rename(2), which requires a second lock, named after the stale one and taken the same way. So of many contenders only one
+ * takes over, and late ones find another nonce.
  */
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -24,16 +24,16 @@ export interface FileLockOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly path: string;
-  /** Makes a file beside it, under a name that nobody uses. */
+  /** Makes an unused temporary file beside it. */
   readonly temporary: () => Promise<TemporaryFile>;
 }
 
 export class FileLock {
   readonly #options: FileLockOptions;
   readonly #queue = new SerialQueue();
-  /** Locks of ours that may be there still, since the folder had gone away when they were to be removed: nonce → path. */
+  /** Our locks that could not be removed because the folder had gone away: nonce → path. */
   readonly #left = new Map<string, string>();
-  /** Those that are being removed: whoever did so too, a moment later, could hit the lock of the next one. */
+  /** Locks being removed: a second removal, a moment later, could hit the next holder's lock. */
   readonly #releasing = new Map<string, Promise<void>>();
   #identity: Promise<ProcessIdentity> | undefined;
 
@@ -42,13 +42,13 @@ export class FileLock {
   }
 
   /**
-   * Runs `work` while holding the lock; it calls `confirm` right before what the lock protects. Where somebody else holds the lock by
-   * then, that throws, and `work` is run again once the lock is ours. Gives up, with undefined, when `wanted` says while it waits
-   * that there is no point any more. Throws `bucket_locked` when the lock was not free for LOCK_WAIT_MS, and `store_failed` when
-   * there is none and none can be made either.
+   * Runs `work` while holding the lock; `work` calls `confirm` right before the protected step. If another process holds
+   * the lock by then, `confirm` throws, and `work` runs again once the lock is ours. Returns undefined if `wanted` says
+   * during the wait that there is no point any more. Throws `bucket_locked` after LOCK_WAIT_MS, and `store_failed` if there
+   * is no lock and none can be made.
    */
   run<Result>(work: (confirm: Confirm) => Promise<Result>, wanted: Wanted = always): Promise<Result | undefined> {
-    // Waiting in line inside the process costs no system call.
+    // Queueing inside the process costs no system call.
     return this.#queue.run(async () => {
       const { path, clock } = this.#options;
       const deadlineMs = clock.monotonicMs() + LOCK_WAIT_MS;
@@ -70,15 +70,15 @@ export class FileLock {
     });
   }
 
-  /** Removes locks that this process had to leave, for nobody else may while it lives. To be called now and then. */
+  /** Removes locks that this process had to leave behind: others may not while it lives. Call it now and then. */
   async tidy(): Promise<void> {
-    // What cannot be removed now stays for the next time.
+    // What cannot be removed now is left for the next time.
     for (const [nonce, path] of new Map(this.#left)) await this.#release(path, nonce).catch(() => {});
   }
 
   /**
-   * Takes the lock away from whoever holds it, and says who that was; undefined if nobody. Throws `bucket_locked` for a holder
-   * that works on this machine, unless `force`.
+   * Breaks the lock and says who held it; undefined if nobody did. Throws `bucket_locked` if the holder is alive on this
+   * machine, unless `force`.
    */
   async break(force: boolean): Promise<string | undefined> {
     const { path, disk } = this.#options;
@@ -88,27 +88,27 @@ export class FileLock {
     const own = await this.#identityOf();
     const lives = holder?.host === own.host && !(await isGone(disk, holder, own, () => this.#dateOf(path)));
     if (lives && !force) throw alive(path, holder);
-    // Only the lock that was seen: another may have been taken meanwhile.
+    // Only the lock that was read: another may have been taken meanwhile.
     if ((await this.#read(path))?.text === seen.text) await this.#remove(path);
-    // Nobody can want to take over a lock that is gone.
+    // A removed lock cannot be taken over.
     await this.#remove(claimPath(path, seen));
     return describeHolder(holder);
   }
 
-  /** Nobody reads a holder out of a symbolic link to nothing, and nobody can take the lock while it is there. */
+  /** A dangling symlink names no holder, and nobody can take the lock while it is there. */
   async #breakLink(path: string): Promise<string | undefined> {
     const target = await this.#options.disk.readlink(path).catch(() => undefined);
     if (target === undefined || !(await this.#remove(path))) return undefined;
     return `a symbolic link to ${target}, which is not there`;
   }
 
-  /** What is wrong when the lock is not held under this nonce any more. */
+  /** The error if this nonce no longer holds the lock. */
   async #lossOf(path: string, nonce: string): Promise<SynclineError | undefined> {
     const seen = await this.#read(path);
     return seen?.holder?.nonce === nonce ? undefined : locked(path, seen?.holder);
   }
 
-  /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
+  /** Returns the nonce that now holds the lock at `path`; undefined if it is no longer wanted. */
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
     const { clock, random } = this.#options;
     const holder = await this.#self();
@@ -118,18 +118,18 @@ export class FileLock {
       for (let tries = 0; ; tries++) {
         if (await this.#take(temporary, path, holder)) return holder.nonce;
         const seen = await this.#read(path);
-        // Network file systems send a link again whose answer was lost, and then find their own.
+        // Network file systems resend a link whose answer was lost, and then find their own.
         if (seen?.holder?.nonce === holder.nonce) return holder.nonce;
         if (!(await wanted())) return undefined;
         if (seen !== undefined && (await this.#isStale(path, seen))) {
           if (await this.#takeOver(temporary, path, seen, holder, deadlineMs)) return holder.nonce;
         }
         if (clock.monotonicMs() >= deadlineMs) throw seen === undefined ? unusable(path) : locked(path, seen.holder);
-        // One that was given up just now is taken at once; one that is never there has to be waited for, too.
+        // Retries at once after a release; but a lock that never appears must be waited for too.
         if (seen !== undefined || tries > 0) await clock.sleep(pauseMs(tries) * (0.5 + random.fraction()));
       }
     } finally {
-      // A lock that was taken is told of; what stays in the temporary folder is removed when it is old.
+      // Ignores failures: old temporary files are swept later.
       await this.#remove(temporary).catch(() => false);
     }
   }
@@ -141,13 +141,13 @@ export class FileLock {
     } catch (cause) {
       if (failedWith(cause, "EEXIST")) return false;
       if (failedWith(cause, ...NO_LINKS)) return this.#takeWithoutLinks(path, holder);
-      // Network file systems fail calls that took place; nobody else may remove the lock then.
+      // Network file systems fail calls that took effect; in that case only we may remove the lock.
       if (await this.#isOurs(path, holder)) return true;
       throw cause;
     }
   }
 
-  /** Where it cannot be told now, the lock counts as left. */
+  /** If this cannot be determined now, the lock counts as left behind. */
   async #isOurs(path: string, { nonce }: LockHolder): Promise<boolean> {
     try {
       return (await this.#lossOf(path, nonce)) === undefined;
@@ -158,8 +158,8 @@ export class FileLock {
   }
 
   /**
-   * For file systems without hard links (FAT, some network ones): the lock is seen empty for a moment. Who made it and was held up
-   * meanwhile has lost it to whoever took it for the remains of a power cut.
+   * For file systems without hard links (FAT, some network ones): the lock is empty for a moment. A writer delayed then may
+   * lose it to a process that took the empty file for a leftover of a power cut.
    */
   async #takeWithoutLinks(path: string, holder: LockHolder): Promise<boolean> {
     try {
@@ -171,7 +171,7 @@ export class FileLock {
     return (await this.#read(path))?.holder?.nonce === holder.nonce;
   }
 
-  /** Makes a file that is not there yet; what cannot be written whole does not stay. */
+  /** Makes a new file; removes it again if it cannot be written completely. */
   async #make(path: string, holder: LockHolder): Promise<void> {
     await this.#fill(path, await this.#options.disk.open(path, "wx"), holder);
   }
@@ -180,7 +180,7 @@ export class FileLock {
     try {
       await file.writeFile(JSON.stringify(holder));
     } catch (cause) {
-      // It may be another's by now.
+      // It may belong to another process by now.
       const seen = await this.#read(path).catch(() => undefined);
       if (seen !== undefined && (seen.holder === undefined || seen.holder.nonce === holder.nonce)) {
         await this.#remove(path).catch(() => {});
@@ -191,7 +191,7 @@ export class FileLock {
     }
   }
 
-  /** Replaces the stale lock that was seen by our own; false if someone else did, or is about to. */
+  /** Replaces the stale lock `seen` by ours; false if another process did, or is about to. */
   async #takeOver(
     temporary: string,
     path: string,
@@ -213,7 +213,7 @@ export class FileLock {
     } finally {
       await this.#release(claim, claimed);
     }
-    // Whoever wrote into the empty lock at that very moment believes that he holds it until he confirms it.
+    // A process that wrote into the empty lock at that moment believes that it holds it, until it calls `confirm`.
     if (seen.holder === undefined) await clock.sleep(UNREADABLE_MS);
     if ((await this.#lossOf(path, holder.nonce)) === undefined) return true;
     await this.#make(temporary, holder);
@@ -223,12 +223,12 @@ export class FileLock {
   async #isStale(path: string, { holder, text }: SeenLock): Promise<boolean> {
     const own = await this.#identityOf();
     if (holder !== undefined) return isGone(this.#options.disk, holder, own, () => this.#dateOf(path));
-    // Without links a lock is empty for a moment; one that stays unreadable was left by a power cut.
+    // Without links a lock is briefly empty; one that stays unreadable is left from a power cut.
     await this.#options.clock.sleep(UNREADABLE_MS);
     return (await this.#read(path))?.text === text;
   }
 
-  /** The folder may go away and come back at any moment: the lock counts as left until it was seen to be gone. */
+  /** The folder may disappear and return at any moment: the lock counts as left until it was seen to be gone. */
   #release(path: string, nonce: string): Promise<void> {
     const releasing =
       this.#releasing.get(nonce) ?? this.#giveBack(path, nonce).finally(() => this.#releasing.delete(nonce));
@@ -240,7 +240,7 @@ export class FileLock {
     this.#left.set(nonce, path);
     const seen = await this.#read(path);
     if (seen === undefined) return;
-    // Someone may have broken the lock by hand meanwhile, and another may hold it.
+    // The lock may have been broken by hand meanwhile, and be held by another process.
     if (seen.holder?.nonce !== nonce || (await this.#remove(path))) this.#left.delete(nonce);
   }
 
@@ -254,7 +254,7 @@ export class FileLock {
     }
   }
 
-  /** Of the lock that is there now; undefined if there is none. One that came since a lock was seen is younger than that. */
+  /** The current lock's date; undefined if there is none. A lock made after the one seen is younger. */
   async #dateOf(path: string): Promise<number | undefined> {
     try {
       return (await this.#options.disk.stat(path)).mtimeMs;
@@ -289,21 +289,21 @@ export class FileLock {
 }
 
 type Wanted = () => Promise<boolean>;
-/** Throws if the lock is somebody else's by now. */
+/** Throws if another process holds the lock by now. */
 export type Confirm = () => Promise<void>;
 const always: Wanted = async () => true;
 
-/** Short: it is held for moments. */
+/** Short: the lock is held for moments. */
 const pauseMs = (tries: number) => Math.min(2 ** tries, 16);
 const UNREADABLE_MS = 1_000;
 const CLAIM_PREFIX = "lock-takeover-";
 interface SeenLock {
   readonly text: string;
-  /** Undefined when the text names none. */
+  /** Undefined if the text names no holder. */
   readonly holder: LockHolder | undefined;
 }
 
-/** The second lock, that of replacing this very lock. A claim may be unreadable, too, and must not be its own. */
+/** The second lock, for replacing exactly this lock. An unreadable claim must not be its own claim. */
 function claimPath(path: string, { holder }: SeenLock): string {
   const unreadable = basename(path).startsWith(CLAIM_PREFIX) ? `${basename(path)}-unreadable` : undefined;
   return join(

@@ -1,9 +1,9 @@
 /**
  * Objects as files in a folder that several processes may share, also over a network file system.
  *
- * A put stages a file, then names it by link(2) (create-only) or, under the `lock`, by rename(2) (if match), and syncs the
- * folder: power loss leaves an object whole or absent, and present once it was acknowledged. `get` also syncs the folder when
- * it meets new content, so that nobody builds on a root that a power cut could take back.
+ * A put stages a file, names it by link(2) (create only) or by rename(2) under the `lock` (if match), and syncs the folder.
+ * After power loss an object is complete or absent, and present if acknowledged. `get` also syncs the folder when it meets
+ * new content, so that nothing builds on a root that a power cut could take back.
  */
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -23,7 +23,7 @@ import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, Stored
 
 export interface FileObjectStoreOptions {
   readonly path: string;
-  /** For people. */
+  /** For display. */
   readonly address: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -36,10 +36,10 @@ export class FileObjectStore implements ObjectStore {
   readonly #folder: DurableFolder;
   readonly #lock: FileLock;
   readonly #turns: Turns;
-  /** Tokens of the contents that were durable when they were last read or written. */
+  /** Tokens of contents that were durable when last read or written. */
   readonly #durable = new BoundedMap<string, string>(DURABLE_KEPT);
   readonly #taken = new Set<Turn>();
-  /** Once the folder was there, its absence means that it cannot be reached, and not that there is no bucket. */
+  /** Once the folder was seen, its absence means that it is unreachable, not that there is no bucket. */
   #seen = false;
 
   constructor({ path, address, clock, random, disk = systemDisk }: FileObjectStoreOptions) {
@@ -112,7 +112,7 @@ export class FileObjectStore implements ObjectStore {
   putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
     return this.#doing(`replacing ${name}`, async () => {
       const wanted = () => this.#matches(name, token);
-      // Most who come too late learn it without the lock, and without writing anything. In our turn hardly anybody comes before us.
+      // Most late writers stop here, without the lock or a write. During our turn a conflict is unlikely.
       if (this.#taken.size === 0 && !(await wanted())) return { kind: "refused" };
       const progress: Progress = { renamed: "no" };
       try {
@@ -125,7 +125,7 @@ export class FileObjectStore implements ObjectStore {
             await this.#folder.rename(identified, this.#file(name));
             progress.renamed = "yes";
             progress.token = staged.token;
-            // Who is next makes our names durable, too, as he reads the root: he need not wait until they are.
+            // The next writer makes our names durable when it reads the root, so it need not wait for our sync.
             if (name === ROOT_OBJECT) for (const turn of this.#taken) this.#end(turn);
           });
         }, wanted);
@@ -133,7 +133,7 @@ export class FileObjectStore implements ObjectStore {
         if (!mayHaveHappened(progress, cause)) throw cause;
         return { kind: "unknown", cause };
       }
-      // The folder is synced after the lock: whoever reads the new content meanwhile syncs it too.
+      // The folder is synced after the lock is released: readers of the new content meanwhile sync it too.
       return progress.renamed === "yes" ? this.#settle(name, progress.token) : { kind: "refused" };
     });
   }
@@ -160,7 +160,7 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async now(): Promise<number | undefined> {
-    // A folder in which nothing can be made, as when its disk is full, may still be read and emptied.
+    // A folder that takes no new files, as on a full disk, may still be read and emptied.
     return this.#folder.now().catch(() => undefined);
   }
 
@@ -171,7 +171,7 @@ export class FileObjectStore implements ObjectStore {
   breakLock(force: boolean): Promise<string | undefined> {
     return this.#doing("unlocking", async () => {
       await this.#turns.break(force);
-      // Lines were made of a lock once.
+      // Older versions kept the line in a lock.
       await this.#disk.unlink(this.#file(OLD_TURN)).catch(() => {});
       return this.#lock.break(force);
     });
@@ -200,7 +200,7 @@ export class FileObjectStore implements ObjectStore {
     try {
       return await put(staged);
     } finally {
-      // What stays is swept another day; it must not hide what became of the put.
+      // A leftover is swept another day; it must not hide the put's outcome.
       await this.#folder.remove(staged.path).catch(() => {});
     }
   }
@@ -237,7 +237,7 @@ export class FileObjectStore implements ObjectStore {
     return bytes !== undefined && tokenOf(bytes) === token;
   }
 
-  /** As the disk's. Throws `object_not_found`. */
+  /** As the disk's `readNow`. Throws `object_not_found`. */
   async #readNow(name: string, rangesOf: (size: number) => readonly ByteRange[]) {
     return this.#doing(`reading ${name}`, async () => {
       const reading = this.#disk.readNow?.(this.#file(name), rangesOf);
@@ -261,7 +261,7 @@ export class FileObjectStore implements ObjectStore {
     throw objectNotFound(this.address, name);
   }
 
-  /** Undefined if the object is absent. Throws `store_unreachable` if the whole folder has gone away. */
+  /** Undefined if the object is absent. Throws `store_unreachable` if the whole folder is gone. */
   async #unlessAbsent<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
     try {
       const result = await work();
@@ -285,7 +285,7 @@ export class FileObjectStore implements ObjectStore {
   }
 }
 
-/** Fewer bytes where the file ends. */
+/** Fewer bytes at the end of the file. */
 async function partsOf(file: FileHandle, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
   const parts: Uint8Array[] = [];
   for (const { offset, length } of ranges) parts.push(await readUpTo(file, offset, length));
@@ -295,18 +295,18 @@ async function partsOf(file: FileHandle, ranges: readonly ByteRange[]): Promise<
 const LOCK = "lock";
 const TURNS = "turns";
 const OLD_TURN = "turn";
-/** Enough for what is read again and again, such as the root; of what is forgotten a sync is asked for once more. */
+/** Enough for objects read repeatedly, such as the root; forgotten ones are synced once more. */
 const DURABLE_KEPT = 128;
 const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
 const TOP_OBJECTS = new Set([GENESIS_OBJECT, ROOT_OBJECT]);
-/** What may stand in the folder of a bucket. A fresh ext4 has lost+found. */
+/** Names allowed in a bucket's folder. A fresh ext4 has lost+found. */
 const OURS = new RegExp(
   `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|${TURNS}|${OLD_TURN}|lost\\+found)$`,
 );
-/** A rename that failed so has changed nothing. */
+/** A rename that failed with one of these has changed nothing. */
 const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];
 
-/** How far a replacement came. */
+/** How far a replacement got. */
 interface Progress {
   renamed: "no" | "perhaps" | "yes";
   token?: string | undefined;

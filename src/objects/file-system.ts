@@ -1,9 +1,9 @@
-/** Kinds of file systems, where they are told apart. */
+/** Distinguishes kinds of file systems. */
 import { statfs } from "node:fs/promises";
 
 /**
- * File systems of this machine, by the kind that statfs(2) tells: linux/magic.h, and OpenZFS's own. Which of them syncfs(2) can be relied on
- * is another question (native/beneath_batch.cc).
+ * Local file systems, by statfs(2) type: linux/magic.h, and OpenZFS's own. Whether syncfs(2) is reliable on them is a
+ * separate question (native/beneath_batch.cc).
  */
 const KINDS = {
   "ext2 to ext4": 0xef53,
@@ -15,12 +15,12 @@ const KINDS = {
 };
 const LOCAL: ReadonlySet<number> = new Set(Object.values(KINDS));
 
-/** Whether it is of this machine: calls answer at once, and after them it has, or has lost, what was done in that order. */
+/** Whether it is local: calls answer at once, and results are kept or lost in the order of the calls. */
 export function isLocalKind(kind: number | undefined): boolean {
   return kind !== undefined && LOCAL.has(kind);
 }
 
-/** Undefined elsewhere than on Linux: these numbers mean something else there. Throws where the folder is not there. */
+/** Undefined except on Linux: elsewhere these numbers mean something else. Throws if the folder does not exist. */
 export async function kindOfFolder(path: string): Promise<number | undefined> {
   return process.platform === "linux" ? (await statfs(path)).type : undefined;
 }

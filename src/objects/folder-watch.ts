@@ -1,8 +1,8 @@
-/** Hints that a file changed, from the operating system where it gives any. */
+/** Hints from the operating system that a file changed, where available. */
 import { type FSWatcher, watch } from "node:fs";
 import { failedWith } from "../base/system-errors.ts";
 
-/** Calls `changed` on each event about `name`. Silent where watching does not work: whoever calls polls as well. */
+/** Calls `changed` on each event about `name`. Silent where watching does not work, so callers must poll too. */
 export function watchFolder(folder: string, name: string, changed: () => void): Disposable {
   try {
     return watching(
@@ -16,8 +16,8 @@ export function watchFolder(folder: string, name: string, changed: () => void): 
 }
 
 /**
- * Hears of one file: calls `changed` on each event about it, its end included. "absent": there is no such file. Undefined where nothing
- * can be heard.
+ * Watches one file: calls `changed` on each event about it, including its deletion. "absent": there is no such file.
+ * Undefined: watching is impossible.
  */
 export type WatchFile = (path: string, changed: () => void) => Disposable | "absent" | undefined;
 

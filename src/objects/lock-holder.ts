@@ -1,14 +1,14 @@
-/** What a lock, or a place in a line, says about the process that has it. */
+/** What a lock, or a place in a line, says about the process that holds it. */
 import type { ProcessIdentity } from "./process-identity.ts";
 
 export interface LockHolder extends ProcessIdentity {
-  /** Tells this taking of the lock from any other. */
+  /** Unique to each taking of the lock. */
   readonly nonce: string;
-  /** RFC 3339, for people. */
+  /** RFC 3339, for display. */
   readonly created: string;
 }
 
-/** Undefined when the text names none. */
+/** Undefined if the text names no holder. */
 export function parseHolder(text: string): LockHolder | undefined {
   try {
     const value: unknown = JSON.parse(text);

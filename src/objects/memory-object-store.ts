@@ -1,11 +1,11 @@
-/** An ObjectStore that forgets: for tests and simulations. Unless it is told the time, its date is a count of writes. */
+/** An ObjectStore in memory, for tests and simulations. Without a clock its dates count writes. */
 import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
 import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
 
 export class MemoryObjectStore implements ObjectStore {
   readonly address: string;
   readonly #objects = new Map<string, KeptObject>();
-  /** Undefined: its date is a count of writes. */
+  /** Undefined: dates count writes. */
   readonly #nowMs: (() => number) | undefined;
   #writes = 0;
 

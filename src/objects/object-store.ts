@@ -1,5 +1,5 @@
 /**
- * Named objects as a folder or an S3 bucket offers them: written whole, read in ranges, replaced under a condition only.
+ * Named objects as a folder or an S3 bucket offers them: written whole, read in ranges, replaced only under a condition.
  *
  * Implementations: memory (tests), file (a folder). All pass test/contract/object-store.ts.
  */
@@ -7,7 +7,7 @@ import { SynclineError } from "../base/errors.ts";
 import { blake3 } from "../crypto/hash.ts";
 
 export interface ObjectStore extends AsyncDisposable {
-  /** For people: where the objects are, without credentials. */
+  /** Where the objects are, for display; without credentials. */
   readonly address: string;
 
   /** Makes what must exist before the first object, such as the folder. Throws `path_exists` if something else is there. */
@@ -16,12 +16,12 @@ export interface ObjectStore extends AsyncDisposable {
   /** Size and date, or undefined if there is no such object. */
   head(name: string): Promise<ObjectInfo | undefined>;
 
-  /** A whole object with the token that replaces it, or undefined. What it returns survives power loss. */
+  /** A whole object with its replacement token, or undefined. What it returns is durable. */
   get(name: string): Promise<StoredObject | undefined>;
 
   /**
-   * Ranges of one object, each exactly as long as asked for. Throws `object_not_found`, and `block_corrupt` where the object ends
-   * too early.
+   * Ranges of one object, each of exactly the requested length. Throws `object_not_found`, and `block_corrupt` if the
+   * object is too short.
    */
   getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]>;
 
@@ -29,45 +29,45 @@ export interface ObjectStore extends AsyncDisposable {
   getTail(name: string, length: number): Promise<{ readonly bytes: Uint8Array; readonly size: number }>;
 
   /**
-   * Creates an object; of several who try, one succeeds. "refused": it exists already. What is stored "now" survives power
-   * loss when this resolves; what is stored "later" does so when `settle` has resolved.
+   * Creates an object; of concurrent attempts one succeeds. "refused": it exists already. Stored "now": durable when this
+   * resolves; stored "later": durable once `settle` has resolved.
    */
   putNew(name: string, body: ObjectBody, durable?: "now" | "later"): Promise<PutOutcome>;
 
-  /** Replaces the object that `get` returned this token for. "refused": it is another by now, or gone. */
+  /** Replaces the object for which `get` returned this token. "refused": it was replaced or deleted since. */
   putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome>;
 
-  /** Makes everything durable that was put with "later" before. */
+  /** Makes everything stored with "later" so far durable. */
   settle(): Promise<void>;
 
   /** Deletes an object if it is there. */
   delete(name: string): Promise<void>;
 
-  /** All objects whose names start with `prefix`, in no order. For repair and the collector only: it may be slow. */
+  /** All objects whose names start with `prefix`, in any order. Only for repair and collection: it may be slow. */
   list(prefix: string): AsyncIterable<ObjectInfo>;
 
   /**
-   * The date that the store would give an object now, in milliseconds since 1970: ages of objects count from it, since the clock
-   * here may be wrong. Undefined where it cannot be told. A decorator passes it on.
+   * The store's current date, in milliseconds since 1970, as it would give to a new object: ages of objects are relative to
+   * it, since this machine's clock may be wrong. Undefined if unknown. Decorators pass it on.
    */
   now(): Promise<number | undefined>;
 
-  /** A line in which writers may wait for one another, as BucketRemote.takeTurn. Absent where there is none. */
+  /** Waits for the writer's turn, as BucketRemote.takeTurn. Absent where there are no turns. */
   takeTurn?(): Promise<Turn | undefined>;
 
   /**
-   * Frees a store that has a lock from whoever holds it, and says who that was; undefined if nobody did. Throws `bucket_locked`
-   * when the holder is a process that runs on this machine, unless `force`.
+   * Breaks the store's lock, if it has one, and says who held it; undefined if nobody did. Throws `bucket_locked` if the
+   * holder runs on this machine, unless `force`.
    */
   breakLock?(force: boolean): Promise<string | undefined>;
 
-  /** Calls `changed` soon after an object may have changed. A hint: it may miss changes, or call without one. */
+  /** Calls `changed` soon after an object may have changed. Only a hint: changes may be missed or falsely reported. */
   watch?(name: string, changed: () => void): Disposable;
 }
 
-/** A writer's turn, until it is disposed; a store may end it sooner, once he has replaced the root. */
+/** A writer's turn, until disposed; a store may end it earlier, once the root is replaced. */
 export interface Turn extends Disposable {
-  /** Whether others were in the line before. */
+  /** Whether others were ahead in the line. */
   readonly waited: boolean;
 }
 
@@ -83,7 +83,7 @@ export interface ObjectInfo {
 
 export interface StoredObject {
   readonly bytes: Uint8Array;
-  /** Tells this content from any other that the object had or will have. */
+  /** Identifies this content among all that the object had or will have. */
   readonly token: string;
 }
 
@@ -93,16 +93,16 @@ export interface ByteRange {
 }
 
 /**
- * What became of a put. "unknown" is a real outcome: it may be stored, or may be later; only reading can tell. An error says
- * that nothing was stored: `disk_full`, `store_unreachable`, `store_failed`, `bucket_locked`.
+ * The outcome of a put. "unknown": it may be stored now or later; only reading can tell. An error means that nothing was
+ * stored: `disk_full`, `store_unreachable`, `store_failed`, `bucket_locked`.
  */
 export type PutOutcome =
-  /** Without a token, `get` has to tell it. */
+  /** Without a token, use `get` to find it. */
   | { readonly kind: "stored"; readonly token: string | undefined }
   | { readonly kind: "refused" }
   | { readonly kind: "unknown"; readonly cause: unknown };
 
-/** A token made from content: for stores that have no ETag of their own. */
+/** A token derived from content: for stores without ETags. */
 export function tokenOf(bytes: Uint8Array): string {
   return Buffer.from(blake3(bytes)).toString("hex");
 }

@@ -1,6 +1,6 @@
 /**
- * Who holds a lock, exactly enough to tell later whether that process is gone: a process id alone is used again, means nothing
- * on another machine or in another container, and not after a restart either.
+ * Identifies a lock's holder well enough to tell later whether that process is gone. A process id alone is not enough: it
+ * is reused, and means nothing on another machine, in another container, or after a restart.
  */
 import { hostname } from "node:os";
 import { failedWith } from "../base/system-errors.ts";
@@ -9,12 +9,12 @@ import { type Disk } from "./disk.ts";
 export interface ProcessIdentity {
   /** The machine's id and name; the same after a restart. */
   readonly host: string;
-  /** Differs after each start of the machine; "" where the system tells none. */
+  /** Changes with each boot; "" if unknown. */
   readonly boot: string;
-  /** The namespace in which `pid` counts; "" where there is none. */
+  /** The namespace of `pid`; "" if there is none. */
   readonly namespace: string;
   readonly pid: number;
-  /** The process's start in ticks since boot; 0 where the system does not tell. */
+  /** When the process started, in ticks since boot; 0 if unknown. */
   readonly started: number;
 }
 
@@ -28,15 +28,15 @@ export async function readOwnIdentity(disk: Disk): Promise<ProcessIdentity> {
   return { host: `${machine}/${hostname()}`, boot, namespace, pid: process.pid, started: self?.started ?? 0 };
 }
 
-/** Of random(4): differs after each start of the machine; "" where the system tells none. */
+/** From random(4): changes with each boot; "" if unknown. */
 export async function readBoot(disk: Disk): Promise<string> {
   return textOf(disk, "/proc/sys/kernel/random/boot_id");
 }
 
 /**
- * Whether the process behind `holder` has certainly ended. False when it cannot be told: on another machine, in another
- * container, or (since machine ids get copied) when the lock was made after this machine's start by another boot.
- * `madeMs`: when its lock was made, in milliseconds since 1970; undefined where that cannot be told. Asked for if it matters.
+ * Whether the process behind `holder` has certainly ended. False if unknown: on another machine, in another container, or
+ * (since machine ids get copied) if another boot made the lock after this machine's start. `madeMs`: when the lock was
+ * made, in milliseconds since 1970; undefined if unknown. Called only if needed.
  */
 export async function isGone(
   disk: Disk,
@@ -52,17 +52,17 @@ export async function isGone(
   }
   if (holder.namespace !== own.namespace) return false;
   const there = await processOf(disk, holder.pid);
-  // Where /proc is not there, or hides other users' processes, a signal still tells.
+  // Where /proc is missing, or hides other users' processes, signals still tell.
   if (there === undefined) return !answersSignals(holder.pid);
   return there.ended || (holder.started !== 0 && there.started !== holder.started);
 }
 
-/** From /proc/<pid>/stat (proc_pid_stat(5)): state is field 3, start time field 22; the name before them may hold anything. */
+/** From /proc/<pid>/stat (proc_pid_stat(5)): state is field 3, start time field 22; the name before may hold anything. */
 async function processOf(disk: Disk, pid: number): Promise<{ started: number; ended: boolean } | undefined> {
   const stat = await textOf(disk, `/proc/${pid}/stat`);
   if (stat === "") return undefined;
   const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  // A zombie does nothing any more; only its parent has not asked yet.
+  // A zombie has ended; its parent just has not collected its status.
   return { started: Number(rest[18] ?? 0), ended: state === "Z" || state === "X" };
 }
 

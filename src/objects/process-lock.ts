@@ -1,14 +1,14 @@
 /**
- * A lock that one process holds for as long as it lives: an exclusive SQLite transaction that is never ended. It works on every
- * platform, and the system releases it however the process dies, so that there are no stale ones.
+ * A lock held for a process's lifetime: an exclusive SQLite transaction that never ends. It works on every platform, and
+ * the system releases it however the process dies, so locks cannot become stale.
  */
 import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 
-/** Held whoever forgets what was returned: SQLite gives a lock back once its database is collected as garbage. */
+/** Keeps databases reachable even if callers drop them: SQLite releases a lock when its database is garbage-collected. */
 const locks = new Set<Database.Database>();
 
-/** Takes the lock in this file, which is made if need be. Throws `state_in_use` with what `says`, and `local_io_failed`. */
+/** Takes the lock in this file, made if necessary. Throws `state_in_use` with the text in `says`, and `local_io_failed`. */
 export function takeProcessLock(path: string, says: { readonly inUse: string; readonly hint: string }): Disposable {
   let lock: Database.Database | undefined;
   try {

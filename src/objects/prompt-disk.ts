@@ -1,8 +1,7 @@
 /**
- * A disk whose small reads run inline where its folder is on a local file system: handing a call to another thread and back costs five
- * to eight times as much when what it reads is in memory, and each flush of a writer reads something of the others.
- *
- * A network file system may answer late or never. There, and for a while after a slow call, all calls run on the thread pool.
+ * A disk that runs small reads inline if its folder is on a local file system. For cached data, a hop to another thread and
+ * back costs five to eight times as much, and each flush of a writer reads some of the others' data. A network file system
+ * may answer late or never. There, and for a while after a slow call, all calls run on the thread pool.
  */
 import * as now from "node:fs";
 import type { Clock } from "../base/clock.ts";
@@ -11,12 +10,12 @@ import { isLocalKind, kindOfFolder } from "./file-system.ts";
 import type { ByteRange } from "./object-store.ts";
 
 export interface PromptDiskOptions {
-  /** Of the folder, which need not be there yet. */
+  /** The folder, which need not exist yet. */
   readonly path: string;
   readonly clock: Pick<Clock, "monotonicMs">;
-  /** Tells the kind of file system that a folder is on, as statfs(2) does, if anybody can; for tests. */
+  /** Returns a folder's kind of file system, as statfs(2) does, if possible; for tests. */
   readonly kindOf?: (path: string) => Promise<number | undefined>;
-  /** Makes the calls that are not made at once. */
+  /** Runs the calls that are not made inline. */
   readonly disk?: Disk;
 }
 
@@ -32,12 +31,12 @@ export function promptDisk({ path, clock, kindOf = kindOfFolder, disk = systemDi
   };
 }
 
-/** Says when a call may be made at once: not when those before took much of the time, nor one after the other for ever. */
+/** Decides when a call may run inline: not if recent ones took too much time, nor endlessly in a row. */
 class Promptness {
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #kind: () => Promise<number | undefined>;
   #isLocal = false;
-  /** When it is looked again what the folder is on: another disk may have been mounted there. */
+  /** When to check the folder's file system again: another disk may have been mounted there. */
   #lookMs = -Infinity;
   #restUntilMs = -Infinity;
   #inRow = 0;
@@ -47,7 +46,7 @@ class Promptness {
     this.#kind = kind;
   }
 
-  /** What `call` comes to; undefined: it is not to be made at once, or answered undefined since it cannot. */
+  /** The result of `call`; undefined: it must not run inline, or it returned undefined because it cannot. */
   make<Result>(call: () => Result | undefined): Promise<Result> | undefined {
     const startMs = this.#clock.monotonicMs();
     if (startMs >= this.#lookMs) this.#look(startMs);
@@ -71,20 +70,20 @@ class Promptness {
     this.#lookMs = nowMs + LOOK_MS;
     this.#kind().then(
       (kind) => (this.#isLocal = isLocalKind(kind)),
-      // A folder that is not there, or not yet.
+      // The folder does not exist, or not yet.
       () => (this.#isLocal = false),
     );
   }
 }
 
-/** A call that took so long … */
+/** An inline call that takes this long … */
 const SLOW_MS = 1;
-/** … is followed by so many times as long without any: 5 % of the time at most. */
+/** … is followed by a pause this many times as long: inline calls take 5 % of the time at most. */
 const REST = 19;
 const LOOK_MS = 1_000;
-/** What awaits only answers that are there lets nothing else run, such as timers: after so many calls one is waited for. */
+/** Inline answers in a row starve timers and other work: after this many, one call goes to the thread pool. */
 const MOST_IN_ROW = 32;
-/** What is larger is worth a thread. As long as small files are elsewhere, but by another measure: what a hop to a thread costs. */
+/** Larger reads are worth a thread. The same size as small files elsewhere, but derived from the cost of a thread hop. */
 const SMALL_BYTES = 64 * 1024;
 
 function wholeOf(path: string, encoding: BufferEncoding | undefined): string | Buffer | undefined {
@@ -106,7 +105,7 @@ function partsOf(
   });
 }
 
-/** In memory of its own; fewer bytes at the end of the file. */
+/** In new memory; fewer bytes at the end of the file. */
 function partOf(file: number, { offset, length }: ByteRange): Buffer {
   const bytes = Buffer.allocUnsafeSlow(length);
   let done = 0;
@@ -118,7 +117,7 @@ function partOf(file: number, { offset, length }: ByteRange): Buffer {
   return bytes.subarray(0, done);
 }
 
-/** Undefined where that is no file: a pipe would be waited for. */
+/** Undefined if it is not a regular file: a pipe would block. */
 function withFile<Result>(path: string, read: (file: number, size: number) => Result | undefined): Result | undefined {
   const file = now.openSync(path, now.constants.O_RDONLY | now.constants.O_NONBLOCK);
   try {

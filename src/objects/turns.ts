@@ -1,10 +1,10 @@
 /**
- * A line in which the writers of a folder may wait for one another: each has an empty file in `turns/` while he waits and while it is
- * his turn, and they go in the order of the store's own dates. Advisory: nothing that is stored depends on it, and whoever waits in
- * vain, or cannot wait here, goes on without a turn.
+ * A line for the writers of a folder: each has an empty file in `turns/` while waiting and during its turn, and the store's
+ * dates give the order. Advisory: nothing stored depends on it. A writer that waits in vain, or cannot wait, continues
+ * without a turn.
  *
- * A file's name says whose it is, for writing that into it would change its date, and two could wait for one another. No two files
- * ever have one name, so that whoever removes the file of one who is gone cannot hit another's.
+ * The file's name identifies its writer: writing that into the file would change its date, and two writers could wait for
+ * each other. Names are never reused, so removing a dead writer's file cannot hit another's.
  */
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -20,38 +20,38 @@ export interface TurnsOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly random: Random;
-  /** Of the line, in a folder that is there: made if need be. */
+  /** The line's folder inside an existing folder; made if necessary. */
   readonly path: string;
-  /** Hears when a file goes; it may miss that, or call without it. */
+  /** Reports when a file disappears; may miss that, or call without it. */
   readonly watch: WatchFile;
 }
 
-/** A line that does not move for so long is waited in no longer … */
+/** A writer leaves a line that has not moved for this long … */
 const TURN_WAIT_MS = 5_000;
-/** … nor is one that does, for so long. */
+/** … and any line after this long. */
 const LONGEST_WAIT_MS = 30_000;
-/** Of whom nobody can tell whether he is gone: by the store's dates, since machines' clocks differ. */
+/** Places older than this count as abandoned: by the store's dates, since machines' clocks differ. */
 const TURN_AGE_MS = 60_000;
-/** How often it is looked at what was not heard … */
+/** How often the line is checked without hints … */
 const LOOK_MS = 500;
-/** … and how often where what happened last was heard. */
+/** … and how often if the last change was announced by a hint. */
 const HEARING_LOOK_MS = 1_000;
-/** What is made so much later has another date, unless the store's dates are whole seconds. */
+/** Files made this much later get another date, unless the store's dates are whole seconds. */
 const SAME_DATE_MS = 50;
-/** Of so many hints for nothing no more are listened to until then. */
+/** After this many false hints, hints are ignored until the next check. */
 const HINTS = 8;
 
 interface Place {
   readonly name: string;
-  /** The store's date of it. */
+  /** The store's date for it. */
   readonly madeMs: number;
 }
 
 export class Turns {
   readonly #options: TurnsOptions;
-  /** The dates of places that were there at the last look. They do not change: those who come behind us are before us the next time. */
+  /** Dates of the places at the last look. They never change: writers behind us now are ahead of us next time. */
   readonly #dates = new Map<string, number>();
-  /** Whether it was heard of the last place that became free: over a network only this machine's are. */
+  /** Whether the last freed place was announced: over a network only this machine's are. */
   #hears = false;
   #identity: Promise<ProcessIdentity> | undefined;
 
@@ -59,7 +59,7 @@ export class Turns {
     this.#options = options;
   }
 
-  /** Resolves when it is our turn, which ends when the answer is disposed; undefined: not this time. Never rejects. */
+  /** Resolves at our turn, which lasts until the result is disposed; undefined: no turn this time. Never rejects. */
   async take(): Promise<Turn | undefined> {
     let name: string | undefined;
     try {
@@ -68,13 +68,13 @@ export class Turns {
       if (ahead === undefined) void this.#leave(name);
       else return this.#turn(name, ahead > 0);
     } catch {
-      // Whatever is wrong with the folder, the swap will say.
+      // The swap will report whatever is wrong with the folder.
       if (name !== undefined) void this.#leave(name);
     }
     return undefined;
   }
 
-  /** Removes the places of all whose processes do not run on this machine; of those, too, with `force`. */
+  /** Removes all places except those of live processes on this machine; with `force`, those too. */
   async break(force: boolean): Promise<void> {
     for (const place of await this.#line()) {
       if (force || !(await this.#isHere(place.name)) || (await this.#hasEnded(place))) await this.#leave(place.name);
@@ -85,7 +85,7 @@ export class Turns {
     return { waited, [Symbol.dispose]: () => void this.#leave(name) };
   }
 
-  /** Goes to the end of the line; the name of our place in it. */
+  /** Joins the end of the line; returns the name of our place. */
   async #join(): Promise<string> {
     const { disk, random, path } = this.#options;
     const name = placeName(random, await this.#identityOf());
@@ -99,7 +99,7 @@ export class Turns {
     return name;
   }
 
-  /** How many were ahead of us when we came; undefined: it was waited for too long, or our place was removed. */
+  /** How many were ahead when we joined; undefined: the wait was too long, or our place was removed. */
   async #wait(name: string): Promise<number | undefined> {
     const { clock } = this.#options;
     const joinedMs = clock.monotonicMs();
@@ -114,7 +114,7 @@ export class Turns {
       const [own, ahead] = [line[at], line[at - 1]];
       if (own === undefined) return undefined;
       first ??= at;
-      // Whoever comes later is behind us. One of our own date may have to be before us: such ones are there by now.
+      // Later places come behind ours. One with our own date may sort before ours: by now it would be here.
       isKnown ||= lookMs - joinedMs >= SAME_DATE_MS && own.madeMs % 1_000 !== 0;
       if (ahead === undefined) return first;
       const now = clock.monotonicMs();
@@ -131,7 +131,7 @@ export class Turns {
     }
   }
 
-  /** Those who are in the line, in order; `onlyKnown`: only those whose dates are known already. */
+  /** The places in the line, in order; `onlyKnown`: only those whose dates are known already. */
   async #line(onlyKnown = false): Promise<Place[]> {
     const { disk, path } = this.#options;
     const names = await disk.readdir(path).catch((cause: unknown) => {
@@ -155,7 +155,7 @@ export class Turns {
       .toSorted((a, b) => a.madeMs - b.madeMs || (a.name < b.name ? -1 : 1));
   }
 
-  /** Until that place is free, but not long: what is heard is a hint, and hearing may fail. Whether it is known to be free. */
+  /** Waits for a while until that place is free; returns whether it is. Hints may be missed or wrong, so it checks. */
   async #untilGone(name: string): Promise<boolean> {
     const { clock, random, path, watch } = this.#options;
     const lookMs = this.#hears ? HEARING_LOOK_MS : LOOK_MS;
@@ -164,7 +164,7 @@ export class Turns {
       const hint = new AbortController();
       const listening = heard < HINTS ? watch(join(path, name), () => hint.abort()) : undefined;
       using _watch = listening === "absent" ? undefined : listening;
-      // Where nobody listens it may have gone since the line was looked at; and a hint may have been of that.
+      // Without a watch the place may have gone since the last look; and a hint may have announced that.
       const mayBeGone = listening === undefined || heard > 0;
       if (listening === "absent" || (mayBeGone && (await this.#dateOf(name)) === undefined)) {
         this.#hears ||= heard > 0;
@@ -181,7 +181,7 @@ export class Turns {
     return storeNowMs - place.madeMs > TURN_AGE_MS || this.#hasEnded(place);
   }
 
-  /** Whether it can be told that the process has ended. */
+  /** Whether the process has certainly ended. */
   async #hasEnded({ name, madeMs }: Place): Promise<boolean> {
     const own = await this.#identityOf();
     const [, , pid, started] = name.split("-");
@@ -195,7 +195,7 @@ export class Turns {
 
   async #leave(name: string): Promise<void> {
     const { disk, path } = this.#options;
-    // What stays is removed by those who wait behind it.
+    // A leftover is removed by the writers waiting behind it.
     await disk.unlink(join(path, name)).catch(() => {});
   }
 
@@ -215,12 +215,12 @@ export class Turns {
   }
 }
 
-/** A random number, where the process runs, and the process there. */
+/** A random number, the process's environment, and the process in it. */
 export function placeName(random: Pick<Random, "bytes">, own: ProcessIdentity): string {
   return `${Buffer.from(random.bytes(12)).toString("hex")}-${hereOf(own)}-${own.pid}-${own.started}`;
 }
 
-/** The machine since its start, and the container: where a process id means what it means here. */
+/** The boot of the machine, and the container: where process ids are comparable. */
 function hereOf({ host, boot, namespace }: ProcessIdentity): string {
   return Buffer.from(blake3(Buffer.from(`${host}\0${boot}\0${namespace}`)).subarray(0, 8)).toString("hex");
 }

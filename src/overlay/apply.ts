@@ -1,6 +1,6 @@
 /**
- * What each journal record does to the overlay's state. The only way in which the state changes, live and in replay; so a
- * restart ends where the agent was. Reads nothing but the state, and does not fail on records that were valid when made.
+ * Applies journal records to the overlay's state. The state changes in no other way, live or in replay, so a restart
+ * arrives at the same state. It reads only the state, and never fails on records that were valid when made.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
@@ -128,8 +128,8 @@ function rename(state: OverlayState, record: Renaming): void {
 }
 
 /**
- * Whose id a file takes that is renamed over another one, wherever it is moved then: a flush in between would have given it that id.
- * Only what is new takes one, and only if both have one name.
+ * The object whose id a new file takes: the one that it was renamed over. It keeps that id wherever it moves next, as if a
+ * flush had come in between. Only a new object takes an id, and only if both have one name.
  */
 function replacedBy(state: OverlayState, object: DirtyObject, replaced: DirtyObject): Ino | undefined {
   if (object.type === "directory" || object.type !== replaced.type || state.isShared(object)) return undefined;

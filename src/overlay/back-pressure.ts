@@ -1,7 +1,7 @@
 /**
- * Holds back who changes more objects than are published meanwhile, a little for each call and the more the further the live
- * epoch is past its bound: so memory stays bounded and nobody waits for long. An epoch that does not come through (the bucket is
- * away, or slow) holds nobody back: then the overlay is what it is for.
+ * Delays calls when objects change faster than they are published. The further the live epoch is past its bound, the longer
+ * each delay; delays stay short and memory stays bounded. There is no delay while an epoch fails to get through because the
+ * bucket is unreachable or slow: buffering is then the overlay's job.
  */
 import type { Clock } from "../base/clock.ts";
 import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts";
@@ -9,21 +9,21 @@ import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts
 export class BackPressure {
   readonly #clock: Clock;
   readonly #objects: number;
-  /** When the epoch that is on its way left; undefined when there is none, or when it failed before. */
+  /** When the epoch in flight was handed over; undefined when there is none, or when it failed before. */
   #leftMs: number | undefined;
 
-  /** `objects`: how many changed objects an epoch is to have at most. */
+  /** `objects`: the most changed objects that an epoch should have. */
   constructor(clock: Clock, objects: number = EPOCH_OBJECTS) {
     this.#clock = clock;
     this.#objects = objects;
   }
 
-  /** An epoch is handed over: for the first time, or again after it did not come through. */
+  /** An epoch is handed over for publishing. `again`: an earlier attempt failed. */
   left(again: boolean): void {
     this.#leftMs = again ? undefined : this.#clock.monotonicMs();
   }
 
-  /** It is in the bucket. */
+  /** The epoch is in the bucket. */
   arrived(): void {
     this.#leftMs = undefined;
   }
@@ -33,7 +33,7 @@ export class BackPressure {
     return live >= this.#objects;
   }
 
-  /** How long a call that changes another object is to wait, with so many changed in the live epoch. */
+  /** How long a call should wait before it changes another object; `live`: how many the live epoch changed. */
   pauseMs(live: number): number {
     const surplus = live - this.#objects;
     if (surplus <= 0 || this.#leftMs === undefined) return 0;

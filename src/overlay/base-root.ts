@@ -1,9 +1,9 @@
-/** A root of a bucket as states keep it: in JSON. */
+/** The JSON form of a bucket's root, as states store it. */
 import type { Lamport } from "../base/ids.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import type { BaseRoot } from "./journal/journal-record.ts";
 
-/** Undefined for what is no root. */
+/** Undefined if the text is not a root. */
 export function parseBaseRoot(text: string): BaseRoot | undefined {
   try {
     const { commit, tree, seq } = JSON.parse(text) as Record<keyof BaseRoot, unknown>;

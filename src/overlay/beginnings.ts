@@ -1,18 +1,19 @@
 /**
- * Which data files are being written in order from their beginning: bytes [0, end) are there, and none of them was written again
- * since the generation began. So another thread may work on them already, and asks in the end whether they are the same still.
+ * Tracks data files that are being written in order from their beginning. Bytes [0, end) are written, and none was
+ * rewritten since the generation began. Another thread may therefore process them early, and asks at the end whether they
+ * are unchanged.
  *
- * It counts what is written to the data file, not what the file is said to hold: cutting, punching and the like leave these bytes
- * as they are, and it is for the extents to say which of them count.
+ * Only writes to the data file count, not the file's logical content: truncating or punching leaves these bytes as they
+ * are, and the extents say which of them count.
  */
 import type { Ino } from "../base/ids.ts";
 import { BEGINNINGS_KEPT, EARLY_LEAST_BYTES, EARLY_STEPS } from "../base/limits.ts";
 
-/** The first bytes of data file `<ino>.<epoch>`, as they have been since this generation began. */
+/** The first bytes of data file `<ino>.<epoch>`, unchanged since this generation began. */
 export interface Beginning {
   readonly ino: Ino;
   readonly epoch: number;
-  /** Never used again, for any file. */
+  /** Never reused, for any file. */
   readonly generation: number;
   readonly end: number;
 }
@@ -33,13 +34,13 @@ export class Beginnings {
   #due: Kept | undefined;
   #growing: Kept | undefined;
 
-  /** `leastBytes`: beginnings that are no longer are not worth telling. */
+  /** `leastBytes`: beginnings no longer than this are not reported. */
   constructor(leastBytes = EARLY_LEAST_BYTES) {
     this.#leastBytes = leastBytes;
     this.#stepBytes = Math.max(1, Math.floor(leastBytes / EARLY_STEPS));
   }
 
-  /** To be called before anything is written to the data file at `offset`, since a write that fails may have written in part. */
+  /** Call this before writing to the data file at `offset`: a write that fails may have written in part. */
   writing(name: string, offset: number): void {
     const kept = this.#kept.get(name);
     if (kept === undefined || offset >= kept.end) return;
@@ -56,29 +57,29 @@ export class Beginnings {
     if (to > this.#leastBytes && to - kept.told >= this.#stepBytes) this.#due = kept;
   }
 
-  /** The generation of the data file of its own that was written to last, if that went on in order. */
+  /** The generation of the own data file written last, if that write continued in order. */
   get growing(): number | undefined {
     return this.#growing?.generation;
   }
 
-  /** What has grown so much since it was told last that it should be told again. */
+  /** The beginning that has grown enough since its last report to be reported again. */
   takeDue(): Beginning | undefined {
     const due = this.#due;
     this.#due = undefined;
-    // It may have been written again since.
+    // It may have been rewritten since.
     if (due === undefined || due.end <= this.#leastBytes) return undefined;
     due.told = due.end;
     const { ino, epoch, generation, end } = due;
     return { ino, epoch, generation, end };
   }
 
-  /** Whether these bytes are as they were when it was told of them. */
+  /** Whether these bytes are as they were when reported. */
   isSteady(name: string, { generation, end }: Beginning): boolean {
     const kept = this.#kept.get(name);
     return kept !== undefined && kept.generation === generation && kept.end >= end;
   }
 
-  /** The data file goes. */
+  /** The data file is removed. */
   forget(name: string): void {
     this.#kept.delete(name);
   }
@@ -90,7 +91,7 @@ export class Beginnings {
     return kept;
   }
 
-  /** The oldest of those that were not told; without one the oldest. */
+  /** The oldest that was never reported; if there is none, the oldest. */
   #leastWorth(): string {
     let oldest: string | undefined;
     for (const [name, { end }] of this.#kept) {

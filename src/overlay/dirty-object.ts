@@ -37,29 +37,29 @@ export interface DirtyObject {
   readonly target: string | Linked;
   conflict: ConflictOrigin | undefined;
   readonly unknown: ReadonlyMap<number, Uint8Array>;
-  /** The base's content, and how many bytes of the file it stands for. */
+  /** The base's content, and how many of its bytes the file uses. */
   content: Content;
   contentSize: number;
-  /** Where its bytes lie; undefined while they are all `content`'s. */
+  /** Where its bytes lie; undefined while they are all in `content`. */
   extents: Extents | undefined;
   links: Link[];
-  /** Of one that is new in its epoch: the object that it was renamed over, whose id it takes (docs/design/merge.md, Identity). */
+  /** For an object new in its epoch: the object it was renamed over, whose id it takes (docs/design/merge.md, Identity). */
   replaces: Ino | undefined;
-  /** The base's record and names, kept so that the change can be merged whatever becomes of the base. */
+  /** The base's record and names, kept so that the change can be merged even if the base moves on. */
   base: FileRecord | undefined;
   baseNames: readonly BaseName[];
   /** The last epoch that changed it. */
   epoch: number;
-  /** Made without a name, so that it may be given one still. */
+  /** Created without a name; it may still get one. */
   unnamed: boolean;
-  /** Without a name, and nobody has it open any more. */
+  /** Without a name and no longer open. */
   forgotten: boolean;
-  /** In memory only: a version that increases with each change of the bytes, and the content's CID if it was computed since. */
+  /** In memory only: a version that increases with each change of the bytes, and the content's CID if computed since. */
   bytesVersion: number;
   bytesName: Cid | undefined;
 }
 
-/** What an object is when it starts to exist here. */
+/** A newly created object. */
 export interface NewObject {
   readonly ino: Ino;
   readonly type: FileType;
@@ -71,7 +71,7 @@ export interface NewObject {
   readonly timeNs: bigint;
 }
 
-/** What the base has of an object that becomes dirty. */
+/** The base's data of an object that becomes dirty. */
 export interface KeptObject {
   readonly ino: Ino;
   readonly id: FileId;

@@ -1,6 +1,6 @@
 /**
- * Whether something that is not published belongs to a unit of the policy (docs/design/merge.md). What others make of the rest of such a unit
- * must not come to lie beside it: it was written to go with what is there.
+ * Whether anything unpublished belongs to a unit of the policy (docs/design/merge.md). If so, others' versions of the rest
+ * of that unit must not be shown beside it: the unpublished part was written to match what is shown here.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
@@ -9,7 +9,7 @@ import type { Units } from "../format/commits/policy.ts";
 import type { DirtyObject } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";
 
-/** "any": whether anything is not published. Where unchanged directories are, inode rows tell. */
+/** "any": whether anything is unpublished. Inode rows tell where unchanged directories are. */
 export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
   if (state.publishable === 0 || units === "any") return state.publishable > 0;
   const rules = new UnitRules(units);
@@ -17,7 +17,7 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
   const isInTree = (ino: Ino): boolean => {
     const found = known.get(ino);
     if (found !== undefined) return found;
-    // A cycle, which a bucket may have, is in none.
+    // A bucket may have cycles: they belong to no unit.
     known.set(ino, false);
     const at = placeOf(state, ino);
     const isIn = at !== undefined && (rules.isTree(at.name) || (at.parent !== undefined && isInTree(at.parent)));
@@ -32,7 +32,7 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
   return false;
 }
 
-/** The parent is undefined where it has no number here: nothing is known above it. */
+/** The parent is undefined if it has no inode number: nothing is known above it. */
 export function placeOf(
   state: OverlayState,
   ino: Ino,

@@ -1,6 +1,7 @@
 /**
- * A unit of ours that lost to that of others takes along whoever uses it (docs/design/merge.md, Units): numbers go on as the copy's objects,
- * and what changed in it since is a change of the copy. As if somebody had renamed the unit, and put another one in its place.
+ * Handles a unit of ours that lost a conflict (docs/design/merge.md, Units). Programs that use it follow the conflict copy:
+ * inode numbers now stand for the copy's objects, and later changes become changes of the copy. The effect is as if the
+ * unit had been renamed and another put in its place.
  */
 import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
@@ -12,14 +13,14 @@ import type { OverlayState } from "./state.ts";
 import type { InodeRow } from "./disk/storage.ts";
 import { keepingOf } from "./unit-keeping.ts";
 
-/** What is to be journaled, and what doors must forget: the numbers that stand for something else, and the names that lead elsewhere. */
+/** What to journal, and what doors must forget: numbers that stand for another object, and names that lead elsewhere. */
 export interface Following {
   readonly objects: readonly FollowedObject[];
   readonly inodes: readonly Ino[];
   readonly names: readonly Link[];
 }
 
-/** `ids` are those that the objects of the epoch in flight get. To be asked before it is settled. */
+/** `ids`: the ids that objects of the epoch in flight get. Call this before the epoch is settled. */
 export function followingOf(
   state: OverlayState,
   { moved = NO_MOVES, changed = [] }: Pick<PublishedEpoch, "moved" | "changed">,
@@ -40,7 +41,7 @@ export function followingOf(
     given.add(id);
     if (from !== id && numbers.of(from) === ino) gone.push(from);
     const row: InodeRow = { ino, id, type, ...place };
-    // What the epoch in flight has is told with its rows.
+    // Objects of the epoch in flight are reported with their rows.
     const isKnown = state.object(ino) === undefined || numbers.inFlight(id) !== undefined;
     followed.set(ino, { ino, row, base: isKnown ? undefined : { names: places, conflict }, links: undefined });
     for (const { parent, name } of outside) {
@@ -53,24 +54,24 @@ export function followingOf(
   for (const object of numbers.live()) {
     const { ino } = object;
     const all = object.links.map((link) => renamed.get(linkKey(link)) ?? link);
-    // The last name is not taken from it: nobody would find what was written to it.
+    // The last name stays: without it, what was written to the object could not be found.
     const some = all.filter((link) => !left.has(`${ino}/${linkKey(link)}`));
     const links = some.length === 0 ? all : some;
     if (links.length === object.links.length && links.every((link, index) => link === object.links[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
-  // What changed in a copy is no change of the unit that took its place.
+  // A change in the copy is not a change of the unit that took its place.
   for (const id of gone) numbers.leave(id);
   const kept = keepingOf(state, changed, numbers);
   const objects = [...Array.from(numbers.added, numbered), ...followed.values(), ...kept.objects];
   return { objects, inodes: objects.map(({ ino }) => ino), names: [...names, ...kept.names] };
 }
 
-/** `heirs`: numbers of directories that others have taken over → those. */
+/** `heirs`: from directories that were taken over to the directories that took them over. */
 export function follow(state: OverlayState, followed: readonly FollowedObject[], heirs: ReadonlyMap<Ino, Ino>): void {
   for (const { ino, row, base, links, kept, hidden } of followed) {
     const object = state.object(ino);
-    // It was removed here, and is nobody's by now: what the copy has of it gets a number of its own.
+    // It was removed here, and the bucket does not have it: the copy's object gets a number of its own.
     if (object !== undefined && isUnlinked(object) && !state.isShared(object)) continue;
     if (object === undefined && kept !== undefined) keep(state, kept, row, hidden === true);
     if (object !== undefined && row !== undefined && base !== undefined) {
@@ -90,7 +91,7 @@ export function follow(state: OverlayState, followed: readonly FollowedObject[],
   }
 }
 
-/** Others have it otherwise: it stays as it was seen here, and nothing comes to it that was not, until both are merged. */
+/** Others changed the object: it stays as it was seen here, and gains nothing new, until both sides are merged. */
 function keep(state: OverlayState, kept: KeptObject, row: InodeRow | undefined, hidden: boolean): void {
   if (row !== undefined) state.inodes.put(row);
   const object = keptObject(kept, state.epoch);
@@ -108,7 +109,7 @@ function numbered(row: InodeRow): FollowedObject {
   return { ino: row.ino, row, base: undefined, links: undefined };
 }
 
-/** Where the names lead on, by link; and all of them. */
+/** By link, where each name leads now; and all renamed names. */
 function renamedNames(state: OverlayState, { names: units }: MovedUnits, numbers: InodeNumbers) {
   const renamed = new Map<string, Link>();
   const names: Link[] = [];

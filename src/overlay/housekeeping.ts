@@ -1,6 +1,6 @@
 /**
- * The overlay's work that no answer waits for: inode rows to the tables, checkpoints, journal segments made ready, and the removal of data
- * files that nobody refers to. One piece at a time, with calls in between; what fails, for want of space for instance, is tried again.
+ * The overlay's background work: inode rows to the tables, checkpoints, spare journal segments, and the removal of unused
+ * data files. One piece at a time, with calls in between. Work that fails, for lack of space for instance, is tried again.
  */
 import type { Clock } from "../base/clock.ts";
 import { INODE_BATCH, SWEEP_FILES, SWEEP_MS, WAITING_INODES } from "../base/limits.ts";
@@ -21,7 +21,7 @@ export interface HousekeepingParts {
   readonly sync: () => Promise<void>;
 }
 
-/** What failed waits this long. */
+/** How long failed work waits before it is tried again. */
 const AGAIN_MS = 5_000;
 
 export class Housekeeping implements Disposable {
@@ -35,7 +35,7 @@ export class Housekeeping implements Disposable {
     this.#parts = parts;
   }
 
-  /** Something was journaled: what is due is done soon. */
+  /** Something was journaled: does soon what is due. */
   tendSoon(): void {
     if (!this.#isDue || this.#tending !== undefined || this.#closed) return;
     this.#tending = this.#parts.clock.after(this.#failed ? AGAIN_MS : 0, () => {
@@ -44,7 +44,7 @@ export class Housekeeping implements Disposable {
     });
   }
 
-  /** Has the data files of objects removed that the state let go of. */
+  /** Removes the data files of objects that the state released. */
   discard(): void {
     const { state, data } = this.#parts;
     for (const { ino, upTo } of state.discarded.splice(0)) data.discard(ino, upTo);
@@ -53,7 +53,7 @@ export class Housekeeping implements Disposable {
       this.#sweepIn(waiting >= SWEEP_FILES ? 0 : SWEEP_MS);
   }
 
-  /** After a start: data files that a crash left without an owner go. */
+  /** After a start: removes data files that a crash left without an owner. */
   clean(): void {
     const { state, data } = this.#parts;
     state.discarded.length = 0;
@@ -64,12 +64,12 @@ export class Housekeeping implements Disposable {
     this.discard();
   }
 
-  /** Removes data files that nobody refers to any more, once the journal that says so is durable. */
+  /** Removes data files that are no longer referenced, once the journal that says so is durable. */
   sweep(): Promise<void> {
     return this.#parts.data.removeDiscarded(this.#parts.sync);
   }
 
-  /** Nothing is begun any more. */
+  /** Starts nothing from here on. */
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#tending?.[Symbol.dispose]();

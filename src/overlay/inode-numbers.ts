@@ -1,4 +1,4 @@
-/** The numbers of objects at the moment in which the epoch in flight is settled, and numbers for those that have none. */
+/** The inode numbers of objects while the epoch in flight is settled, and new numbers for objects that have none. */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { FileType } from "../format/files/record.ts";
@@ -12,18 +12,18 @@ export class InodeNumbers {
   readonly #added = new Map<FileId, InodeRow>();
   readonly #left = new Set<FileId>();
 
-  /** `ids` are those that the objects of the epoch in flight get. */
+  /** `ids`: the ids that objects of the epoch in flight get. */
   constructor(state: OverlayState, ids: ReadonlyMap<Ino, FileId>) {
     this.#state = state;
     this.#inFlight = new Map(Array.from(ids, ([ino, id]) => [id, ino]));
   }
 
-  /** The number of what has this id, if that is in the epoch in flight. */
+  /** The number of the object with this id, if it is in the epoch in flight. */
   inFlight(id: FileId): Ino | undefined {
     return this.#inFlight.get(id);
   }
 
-  /** Objects of the epoch in flight by the ids that they get, the others by those that they had. */
+  /** Looks up objects of the epoch in flight by their new ids, the others by the ids that they had. */
   of(id: FileId): Ino | undefined {
     if (id === ROOT_ID) return ROOT_INO;
     if (this.#left.has(id)) return this.#added.get(id)?.ino;
@@ -31,12 +31,12 @@ export class InodeNumbers {
     return known ?? this.#added.get(id)?.ino;
   }
 
-  /** The number of what has this id stands for something else from now on. */
+  /** The number of the object with this id stands for another object from now on. */
   leave(id: FileId): void {
     this.#left.add(id);
   }
 
-  /** As `of`; what has no number gets one. Directories are found by their id: they need no place. */
+  /** As `of`, but assigns a missing number. Directories are found by their id: they need no place. */
   given(id: FileId, type: FileType = "directory", place: BaseName = NOWHERE): Ino {
     const known = this.of(id);
     if (known !== undefined) return known;
@@ -45,12 +45,12 @@ export class InodeNumbers {
     return ino;
   }
 
-  /** Rows of those that had no number. */
+  /** Rows of objects that had no number. */
   get added(): Iterable<InodeRow> {
     return this.#added.values();
   }
 
-  /** Changed objects that stay so when the epoch is settled. */
+  /** Objects that stay changed when the epoch is settled. */
   *live(): Generator<DirtyObject> {
     const { inFlight } = this.#state;
     for (const object of this.#state.objects()) {

@@ -1,6 +1,6 @@
 /**
- * Permanent inode numbers: which object each stands for. A number is never used again, not for another object and not
- * after a restart. Rows lie in the tables; new ones wait in memory until they are written there (the journal has them).
+ * Permanent inode numbers, and the object that each stands for. A number is never reused, even after a restart. Rows are
+ * stored in the tables; new ones wait in memory until written there (the journal has them).
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { FileId, Ino } from "../base/ids.ts";
@@ -45,7 +45,7 @@ export class Inodes {
     if (recent !== undefined && this.#recentIds.get(recent.id) === ino && !this.#waitingIds.has(recent.id))
       return recent;
     const row = this.#tables.inode(ino);
-    // A number that waits to be written took this one's id.
+    // A number waiting to be written has taken over this id.
     if (row === undefined || this.#waitingIds.has(row.id)) return undefined;
     this.#remember(row);
     return row;
@@ -60,9 +60,9 @@ export class Inodes {
     return row;
   }
 
-  /** Sets what a number stands for. If another number stood for this id, it stands for nothing from now on. */
+  /** Sets what a number stands for. If another number stood for this id, that one now stands for nothing. */
   put(row: InodeRow): void {
-    // If only the tables know the other number, the new row replaces it there.
+    // If only the tables have the other number, the new row replaces it there.
     const before = this.#waitingIds.get(row.id) ?? this.#recentIds.get(row.id);
     if (before !== undefined && before !== row.ino && this.row(before)?.id === row.id) this.remove(before);
     const old = this.#waiting.get(row.ino);
@@ -86,7 +86,7 @@ export class Inodes {
     return this.#waiting.size + this.#removed.size;
   }
 
-  /** Up to `limit` changes that the tables lack; `written` takes them off. */
+  /** Up to `limit` changes that the tables lack; `written` removes them from the list. */
   take(limit: number): { readonly inodes: InodeRow[]; readonly removedInodes: Ino[] } {
     const inodes: InodeRow[] = [];
     const removedInodes: Ino[] = [];

@@ -12,7 +12,7 @@ export class NameSets<Directory> {
     return this.#names.get(directory)?.has(name) === true;
   }
 
-  /** Whether the name is in the set from now on. */
+  /** Adds the name to the set, or removes it. */
   put(directory: Directory, name: FileName, isIn: boolean): void {
     const names = this.#names.get(directory);
     if (isIn && names === undefined) this.#names.set(directory, new Set([name]));

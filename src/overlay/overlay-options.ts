@@ -7,12 +7,12 @@ import type { OverlayStorage } from "./disk/storage.ts";
 
 export interface OverlayOptions {
   readonly storage: OverlayStorage;
-  /** Where to stand when there is no state yet. */
+  /** The base of a new state. */
   readonly base: BaseRoot;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<OverlayLimits>;
-  /** The system's, unless said. */
+  /** The system's by default. */
   readonly random?: Random;
 }
 

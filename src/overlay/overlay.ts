@@ -1,8 +1,8 @@
 /**
  * The durable local write buffer: state, journal, data files and tables together.
  *
- * `execute` is the only way in: records are encoded and their space reserved, then bytes are written, then the state
- * changes; so what fails changes nothing. `commit` writes the batch out before any answer leaves.
+ * All changes go through `execute`: it encodes records and reserves their space, then writes bytes, then changes the state.
+ * A failure therefore changes nothing. `commit` writes out the batch before any answer leaves.
  */
 import type { Clock } from "../base/clock.ts";
 import { systemRandom } from "../base/random.ts";
@@ -63,12 +63,12 @@ export class Overlay {
   #liveSinceMs: number | undefined;
   #sealedSinceMs: number | undefined;
   #fsyncedMs = -Infinity;
-  /** Whether the tables are durable: what another process wrote may not be. */
+  /** Whether the tables are known to be durable: another process may not have synced its writes. */
   #founded = false;
   readonly #quick: QuickFlush;
   readonly #lateRows = new LateRows();
 
-  /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
+  /** Opens the state, or creates it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits, random = systemRandom }: OverlayOptions) {
     this.#storage = storage;
     this.#clock = clock;
@@ -129,8 +129,8 @@ export class Overlay {
   }
 
   /**
-   * Gives an object of the base its inode number. On a full disk, whose reserve is for what makes room, only this run knows the number, until a
-   * change refers to it.
+   * Gives an object of the base its inode number. On a full disk the reserve is only for changes that free space: the
+   * number then stays in memory until a change refers to it.
    */
   assign(row: InodeRow): void {
     try {
@@ -142,16 +142,16 @@ export class Overlay {
     }
   }
 
-  /** Writes the batch out: nothing in it is lost when the process dies from here on. Throws `store_failed`. */
+  /** Writes out the batch: from here on it survives the death of the process. Throws `store_failed`. */
   commit(): void {
     this.#journal.flush();
     this.#housekeeping.tendSoon();
   }
 
   /**
-   * Whether the journal is to carry the bytes of a write. Small ones while programs fsync, which is one sync then instead of
-   * two. And any over bytes that it carries: those must neither be put back over new ones nor be left out when power loss
-   * takes the new ones.
+   * Whether the journal should carry the bytes of a write. It carries small ones while programs fsync, which then takes one
+   * sync instead of two. It also carries any write over bytes that it carries already: replay must not put old bytes over
+   * new ones, and needs the old ones if power loss takes the new ones.
    */
   carries(ino: Ino, offset: number, length: number): boolean {
     if (this.data.isCarried(ino, offset, length)) return true;
@@ -167,8 +167,8 @@ export class Overlay {
   }
 
   /**
-   * The same before it returns, if one flush does it and the last one here was quick: handing such a flush to another thread
-   * takes as long again. False: not done.
+   * As `fsync`, but before it returns, if one flush suffices and the last flush here was quick: handing such a flush to
+   * another thread takes as long. False: not done.
    */
   fsyncNow(ino: Ino): boolean {
     if (!this.#founded || !this.#quick.isAllowed || this.#sync.active || !this.data.isSynced(ino)) return false;
@@ -183,8 +183,9 @@ export class Overlay {
   }
 
   /**
-   * What changed since the base, as the next epoch; the one in flight if there is one. Undefined: nothing changed. `anew`: the one in
-   * flight and what changed since become the next epoch together: only where no swap of the one in flight may have been sent.
+   * The changes since the base, as the next epoch; the epoch in flight if there is one. Undefined: nothing changed. `anew`:
+   * merges the epoch in flight and later changes into the next epoch. Allowed only if no swap of the epoch in flight may
+   * have been sent.
    */
   seal(anew = false): ChangeSet | undefined {
     const again = this.state.inFlight !== undefined && !(anew && this.state.changed);
@@ -198,17 +199,17 @@ export class Overlay {
     return this.state.inFlight?.changes;
   }
 
-  /** Whether so much changed that an epoch should be sealed at once. */
+  /** Whether the live epoch is large enough to be sealed at once. */
   get isFull(): boolean {
     return this.state.inFlight === undefined && this.#pacing.isFull(this.state.live);
   }
 
-  /** How long a call that changes another object should wait before it begins: 0 unless more changes than is published. */
+  /** How long a call should wait before it changes another object: 0 unless changes outpace publishing. */
   get pauseMs(): number {
     return this.#pacing.pauseMs(this.state.live);
   }
 
-  /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
+  /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. */
   published(result: PublishedEpoch): Joining {
     const { epoch } = result;
     const ids = new Map(Array.from(result.objects, ([ino, { id }]) => [ino, id]));
@@ -236,7 +237,7 @@ export class Overlay {
     };
   }
 
-  /** Stands on a root that others published. */
+  /** Adopts a root that others published. */
   adopt(base: NewBase): void {
     this.execute([{ kind: "adopt", base: rootOf(base) }], { urgent: true });
     this.commit();
@@ -246,7 +247,7 @@ export class Overlay {
     let [bytes, directories] = [0, 0];
     for (const { ino, type, base, links, extents } of this.state.objects()) {
       bytes += extents?.dataBytes ?? 0;
-      // One whose entries changed is no change of its own.
+      // A directory of the base does not count by itself: the changes in it do.
       if (type === "directory" && base !== undefined && (links.length > 0 || ino === ROOT_INO)) directories++;
     }
     const since = this.#sealedSinceMs ?? this.#liveSinceMs;
@@ -264,12 +265,12 @@ export class Overlay {
     return this.#checkpointer.run();
   }
 
-  /** Removes data files that nobody refers to any more, once the journal that says so is durable. */
+  /** Removes data files that are no longer referenced, once the journal that says so is durable. */
   sweep(): Promise<void> {
     return this.#housekeeping.sweep();
   }
 
-  /** Checkpoints and closes. What was committed stays, also when this fails. */
+  /** Checkpoints and closes. What was committed stays, even if this fails. */
   async close(): Promise<void> {
     this.#housekeeping[Symbol.dispose]();
     try {
@@ -283,7 +284,7 @@ export class Overlay {
     }
   }
 
-  /** Nothing is journaled of a result that does not fit the epoch in flight. */
+  /** Refuses a result that does not fit the epoch in flight, before anything is journaled. */
   #checkComplete(epoch: number, published: ReadonlyMap<Ino, FileId>): void {
     const changes = this.state.inFlight?.changes;
     const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !published.has(ino));

@@ -1,6 +1,6 @@
 /**
- * Seals an epoch: what the live one changed becomes a change set, and new changes go to the next epoch. An epoch in flight is taken
- * into it: nobody has seen it.
+ * Seals an epoch: the live epoch's changes become a change set, and new changes go to the next epoch. An epoch in flight is
+ * merged into it, since no other agent has seen it.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../fstree/change-set.ts";
 import type { FileId, Ino, Lamport } from "../base/ids.ts";
@@ -32,7 +32,7 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   state.live = 0;
 }
 
-/** What the epoch in flight made and what is gone since is nobody's business any more. */
+/** Takes back the epoch in flight: objects that it created and that are removed since are dropped. */
 function recall(state: OverlayState, flight: InFlight): void {
   state.inFlight = undefined;
   state.forgetPublished();
@@ -73,11 +73,11 @@ function contentChange({ extents, content, contentSize }: DirtyObject): ContentC
   return { kind: "edited", base: content, baseSize: contentSize, segments: extents.segments() };
 }
 
-/** A directory that names refer to and that is not changed itself: only its id tells the builder where it is. */
+/** A directory that names refer to but that is unchanged itself: the builder locates it by its id. */
 function noteDirectory(state: OverlayState, directories: Map<Ino, FileId>, ino: Ino): void {
   if (directories.has(ino) || state.object(ino) !== undefined) return;
   directories.set(ino, state.inodes.row(ino)?.id ?? NOWHERE);
 }
 
-/** The id of no directory: what is in one that nobody knows any more is published elsewhere, and nothing stops for it. */
+/** No directory has this id. Objects in an unknown directory are published elsewhere, without an error. */
 const NOWHERE = "f".repeat(32) as FileId;

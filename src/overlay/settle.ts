@@ -1,6 +1,6 @@
 /**
- * What becomes of the overlay when its epoch is in the bucket: objects that did not change since are the base's from now
- * on; those that did keep the published rows as their base.
+ * Updates the overlay once its epoch is in the bucket. Objects unchanged since become the base's; the others keep the
+ * published rows as their base.
  */
 import type { ChangedObject } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
@@ -22,11 +22,11 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   state.forgetPublished();
   state.inFlight = undefined;
   state.base = record.base;
-  // What is gone first: an object that was replaced hands its id on.
+  // Removed objects come first: a replaced object hands on its id.
   for (const changed of flight.changes.objects) {
     if (changed.record === undefined) settleDeleted(state, changed, rows.get(changed.ino));
   }
-  // Directories of the epoch that others of it became, and those of which another number stays.
+  // Directories of the epoch that others of it took over, and numbers replaced by one that stays.
   const takenOver = new Set<Ino>();
   const gone = new Map<Ino, Ino>();
   const heirs = new Map<Ino, Ino>();
@@ -49,14 +49,15 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   follow(state, followed, heirs);
 }
 
-/** Whether an object of the epoch in flight changed again: then its published row is needed. */
+/** Whether an object of the epoch in flight changed again: its published row is then needed. */
 export function changedSince(state: OverlayState, ino: Ino, epoch: number): boolean {
   return (state.object(ino)?.epoch ?? 0) > epoch;
 }
 
 /**
- * The numbers that stand for what objects of the epoch in flight become; `ids` are those that its objects get. To be asked before
- * it is settled, and to be journaled: inode rows are written ahead of checkpoints, so a replay may find them newer.
+ * For each object of the epoch in flight that becomes another one: the number that stood for that one. `ids`: the ids that
+ * its objects get. Call this before the epoch is settled, and journal the result: inode rows are written ahead of
+ * checkpoints, so a replay may find newer ones.
  */
 export function joinsOf(state: OverlayState, ids: ReadonlyMap<Ino, FileId>): Map<Ino, Joined> {
   const joins = new Map<Ino, Joined>();
@@ -69,7 +70,7 @@ export function joinsOf(state: OverlayState, ids: ReadonlyMap<Ino, FileId>): Map
     first.set(id, ino);
     const other = sibling ?? bearerOf(state, changed, id);
     if (other === undefined || other === ino || joins.get(other)?.other === ino || isDeleted(state, other)) continue;
-    // One that becomes something else itself is not what this one becomes.
+    // An object that becomes something else itself is not what this one becomes.
     if ((ids.get(other) ?? id) !== id) continue;
     joins.set(ino, { other, holds: typeOf(changed) === "directory" && isWithin(state, ino, other) });
   }
@@ -77,8 +78,8 @@ export function joinsOf(state: OverlayState, ids: ReadonlyMap<Ino, FileId>): Map
 }
 
 /**
- * Numbers that come to stand for one object, their names, and the changed names in them, all of which are in one of them then: what they
- * show changes, although nobody else changed it.
+ * Numbers that come to stand for one object, their names, and the changed names in all of them, which end up in one. What
+ * they show changes, although no other writer changed it.
  */
 export interface Joining {
   readonly inodes: readonly Ino[];
@@ -108,16 +109,17 @@ function typeOf({ record }: ChangedObject): FileType | undefined {
   return record?.type;
 }
 
-/** Whether the epoch in flight deletes the object: it hands its id on. */
+/** Whether the epoch in flight deletes the object: its id then passes on. */
 function isDeleted({ inFlight }: OverlayState, ino: Ino): boolean {
   const changed = inFlight?.objects.get(ino);
   return changed !== undefined && changed.record === undefined;
 }
 
 /**
- * Two numbers came to stand for one object: others had made one under the name of a new one here, or a directory became
- * another one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
- * entries over. Where the new one was removed by now, or the old one holds it, the old number stays, and the new one is gone.
+ * Two numbers came to stand for one object: others had created one under the name of a new one here, or a directory became
+ * another one. The new number stays. A file that changed under the other number becomes a separate file; a directory hands
+ * over its entries. If the new one was removed meanwhile, or the old one holds it, the old number stays and the new one is
+ * gone.
  */
 function takeOver(state: OverlayState, { ino, record }: ChangedObject, { other, holds }: Joined): Ino {
   const changed = state.object(other);
@@ -155,8 +157,8 @@ function parentOf(state: OverlayState, ino: Ino): Ino | undefined {
 }
 
 /**
- * The bucket has no trace of it now; who has it open still reads it from here. But a directory that has a row stays, for what others
- * put into it.
+ * The bucket no longer has the object; open handles still read it from here. A directory that has a row stays, for what
+ * others put into it.
  */
 function settleDeleted(state: OverlayState, { ino, id }: ChangedObject, row: PublishedRow | undefined): void {
   const object = state.dirty(ino);
@@ -165,7 +167,7 @@ function settleDeleted(state: OverlayState, { ino, id }: ChangedObject, row: Pub
   else state.drop(object);
 }
 
-/** The object is none of the bucket's. */
+/** The object is not in the bucket. */
 export function disown(state: OverlayState, object: DirtyObject): void {
   state.unidentify(object);
   state.inodes.remove(object.ino);
@@ -230,7 +232,7 @@ function putRow(
   if (ino === ROOT_INO || record === undefined) return;
   const [first] = names;
   if (first === undefined) throw corruptState(`The published inode ${ino} has no name.`);
-  // A place is a hint: what is not there is looked up.
+  // A place is only a hint: if the object is not there, it is looked up.
   const parent = idOf(flight, rows, first.parent) ?? ROOT_ID;
   state.inodes.put({ ino, id, type: record.type, parent, name: first.name });
 }

@@ -1,9 +1,9 @@
 /**
- * The overlay in memory: changed objects, and the names that they take from and give to the base's directories. What a
- * mount shows is the base's tree with this on top.
+ * The overlay in memory: changed objects, and the names that they add to and remove from the base's directories. A mount
+ * shows the base's tree with these changes applied.
  *
- * Everything here follows from the changed objects, so a checkpoint stores only them. `apply.ts` changes it, by journal
- * records, the same way when they are made and when they are replayed.
+ * Everything here follows from the changed objects, so a checkpoint stores only them. `apply.ts` changes the state by
+ * journal records, in the same way live and in replay.
  */
 import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
@@ -26,7 +26,7 @@ export class OverlayState {
   /** The epoch that changes go to. */
   epoch = 1;
   inFlight: InFlight | undefined;
-  /** Rows of the epoch in flight, as far as they were told. */
+  /** Rows of the epoch in flight, as far as they were reported. */
   readonly publishedRows = new Map<Ino, PublishedRow>();
   readonly followed: FollowedObject[] = [];
   /** Whether the live epoch has changes, and how many objects it changed. */
@@ -36,7 +36,7 @@ export class OverlayState {
   readonly unsaved = new Set<Ino>();
   /** Objects that the tables have, or may have. */
   readonly stored = new Set<Ino>();
-  /** Data files that nobody refers to any more, up to an epoch. */
+  /** Data files that are no longer referenced, up to an epoch. */
   readonly discarded: { readonly ino: Ino; readonly upTo: number }[] = [];
   /** Counts changes of bytes. In memory only. */
   bytesVersions = 0;
@@ -45,12 +45,12 @@ export class OverlayState {
   readonly #byId = new Map<FileId, Ino>();
   readonly #entries = new Map<Ino, Map<FileName, Ino>>();
   readonly #hidden = new Map<FileId, Map<FileName, Ino>>();
-  /** Those names of `#entries` and of `#hidden` that lead to directories. */
+  /** The names of `#entries` and `#hidden` that lead to directories. */
   readonly #subdirs = new NameSets<Ino>();
   readonly #hiddenSubdirs = new NameSets<FileId>();
-  /** Objects with a name that leads to another one for now. */
+  /** Objects with a name that leads to another object for now. */
   readonly #behind = new Set<Ino>();
-  /** Unlinked objects that were never published: nothing of them will be. */
+  /** Unlinked objects that were never published, and never will be. */
   readonly #local = new Set<Ino>();
 
   constructor(inodes: Inodes, base: BaseRoot) {
@@ -85,7 +85,7 @@ export class OverlayState {
     return this.#byId.size > 0;
   }
 
-  /** What a name leads to when a dirty object has it. */
+  /** What a name leads to if a dirty object has it. */
   entry(parent: Ino, name: FileName): Ino | undefined {
     return this.#entries.get(parent)?.get(name);
   }
@@ -95,17 +95,17 @@ export class OverlayState {
     return this.#entries.get(parent);
   }
 
-  /** Whether a base name counts no more: it belongs to a dirty object, whose names are in `entries`. */
+  /** Whether a base name no longer counts: it belongs to a dirty object, whose names are in `entries`. */
   hides(parent: FileId, name: FileName): boolean {
     return this.#hidden.get(parent)?.has(name) === true;
   }
 
-  /** How many names in a directory changed directories have. */
+  /** How many names in a directory belong to changed directories. */
   subdirs(parent: Ino): number {
     return this.#subdirs.count(parent);
   }
 
-  /** How many base names of a directory do not count any more because changed directories had them. */
+  /** How many base names of a directory no longer count because they belonged to directories that changed. */
   hiddenSubdirs(parent: FileId): number {
     return this.#hiddenSubdirs.count(parent);
   }
@@ -116,7 +116,7 @@ export class OverlayState {
     return ino === undefined ? undefined : this.#objects.get(ino)?.id;
   }
 
-  /** The base names of a directory that do not count any more. */
+  /** The base names of a directory that no longer count. */
   hiddenNames(parent: FileId): ReadonlyMap<FileName, Ino> | undefined {
     return this.#hidden.get(parent);
   }
@@ -146,7 +146,7 @@ export class OverlayState {
     this.unidentify(object);
     if (this.#objects.delete(object.ino) && object.epoch === this.epoch) this.live--;
     this.#local.delete(object.ino);
-    // Most objects are published before a checkpoint sees them: it has nothing to remove then.
+    // Most objects are published before a checkpoint sees them: it then has nothing to remove.
     if (this.stored.has(object.ino)) this.unsaved.add(object.ino);
     else this.unsaved.delete(object.ino);
   }
@@ -169,7 +169,7 @@ export class OverlayState {
     this.#removeEntry(object, link);
   }
 
-  /** The object has these names instead of those that it had. */
+  /** Replaces the object's names. */
   relink(object: DirtyObject, links: readonly Link[]): void {
     for (let [link] = object.links; link !== undefined; [link] = object.links)
       this.removeLink(object, link.parent, link.name);
@@ -181,13 +181,13 @@ export class OverlayState {
     this.unsaved.add(object.ino);
   }
 
-  /** Nothing is told any more of an epoch that was published. */
+  /** Drops the reports on an epoch that was published. */
   forgetPublished(): void {
     this.publishedRows.clear();
     this.followed.length = 0;
   }
 
-  /** All changed objects in one directory are in another one from now on. */
+  /** Moves all changed objects from one directory to another. */
   moveEntries(from: Ino, to: Ino): void {
     for (const object of this.#objects.values()) {
       for (const link of object.links.filter(({ parent }) => parent === from)) {
@@ -200,12 +200,12 @@ export class OverlayState {
     }
   }
 
-  /** Counts the object as local if it is: after it lost a name or its id. */
+  /** Counts the object as local if it is. To be called after it lost a name or its id. */
   noteUnlinked(object: DirtyObject): void {
     if (isUnlinked(object) && !this.isShared(object)) this.#local.add(object.ino);
   }
 
-  /** Hides the base's names of an object that has its id and base names now. */
+  /** Hides the base's names of an object, by its current id and base names. */
   identify(object: DirtyObject): void {
     if (object.id !== undefined) this.#byId.set(object.id, object.ino);
     for (const { parent, name } of object.baseNames) {
@@ -221,7 +221,7 @@ export class OverlayState {
     if (object.id !== undefined && this.#byId.get(object.id) === object.ino) this.#byId.delete(object.id);
     for (const { parent, name } of object.baseNames) {
       const hidden = this.#hidden.get(parent);
-      // Another object may have had the name in the base that came later.
+      // Another object may have got the name in the base later.
       if (hidden?.get(name) !== object.ino) continue;
       hidden.delete(name);
       if (hidden.size === 0) this.#hidden.delete(parent);
@@ -237,7 +237,7 @@ export class OverlayState {
     this.unsaved.add(object.ino);
   }
 
-  /** Others may have put it where another changed object is: that one keeps the name until it leaves it, or they are merged. */
+  /** A changed object keeps a name that others gave to this one, until it leaves the name or both are merged. */
   #offerEntry(object: DirtyObject, link: Link): void {
     if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
     else this.#behind.add(object.ino);

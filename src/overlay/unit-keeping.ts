@@ -1,6 +1,7 @@
 /**
- * Units that others changed while something of them changed here, of which the epoch that is settled has nothing (docs/design/merge.md, Units):
- * they stay as they were seen here, as changed objects, until the next epoch is merged. Then both sides changed the unit.
+ * Handles units that both sides changed, where the epoch being settled has none of the changes (docs/design/merge.md,
+ * Units). The unit stays as it was seen here, as changed objects, until the next epoch is merged. Then both sides changed
+ * the unit.
  */
 import type { FileId, Ino } from "../base/ids.ts";
 import type { ChangedUnit, ForeignObject } from "../fstree/change-set.ts";
@@ -50,15 +51,15 @@ export function keepingOf(
 }
 
 /**
- * New objects there were not in the unit that was seen here, which would read as removed here. Their base gets other bytes, so that a merge
- * treats them as changed by others, and never deletes them.
+ * New objects of others, not seen in this unit here, would otherwise read as removed here. Their base gets other bytes: a
+ * merge then treats them as changed by others, and never deletes them.
  */
 function neverSeen(record: FileRecord): FileRecord {
   if (record.size > 0) return { ...record, size: 0, content: { kind: "empty" } };
   return { ...record, size: 1, content: { kind: "inline", bytes: Buffer.of(0) } };
 }
 
-/** What lies where something is changed that stays so: found once, since a policy may have many units, and an epoch many objects. */
+/** Whether a place holds unpublished changes. Computed once: a policy may have many units, and an epoch many objects. */
 class ChangedPlaces {
   readonly #numbers: InodeNumbers;
   /** Changed objects, and all directories above them. */

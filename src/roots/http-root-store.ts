@@ -1,8 +1,8 @@
 /**
- * Roots that a master keeps: read and swapped by its HTTP calls. The master decides; nothing here is sent twice.
+ * Roots kept by a master, read and swapped over HTTP. The master decides; nothing here is resent.
  *
- * What it says is bounded by what it can say: a root is a CID and a version. Whether the commit behind it may stand there is
- * checked by whoever reads it (bucket.ts): signatures, descent and genesis are not the master's to promise.
+ * An answer can only name a root: a CID and a version. The reader (bucket.ts) checks the commit behind it: signatures,
+ * ancestry and genesis are not taken on the master's word.
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -13,7 +13,7 @@ import { maybeReceived, refusalIn } from "../net/master-connection.ts";
 import type { Master, MasterAnswer } from "../net/master-connection.ts";
 import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
 
-/** Of a swap that was refused since blocks are missing. `missing` are those that the master named, up to a thousand. */
+/** A swap refused because blocks are missing. `missing` are those that the master named, at most a thousand. */
 export class MissingBlocks extends SynclineError {
   readonly missing: readonly Cid[];
   constructor(address: string, missing: readonly Cid[]) {
@@ -41,12 +41,12 @@ export class HttpRootStore implements RootStore {
     if (answer.status === 404) {
       const refusal = await refusalIn(answer);
       if (refusal.code === "no_such_bucket") return undefined;
-      // Some other server's page is no word about the bucket.
+      // An answer from some other server says nothing about the bucket.
       throw asArbiterError(errorOf(this.#master.address, { ...refusal, code: "store_unreachable" }));
     }
     const value = await this.#reach(() => answer.json());
     if (asObject(value)["stale"] === true) {
-      // An older root than one that was seen would look like a bucket that was set back.
+      // A stale root would look like a rollback of the bucket.
       throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
         hint: "The master is there, but cannot reach its roots: its log says why.",
       });
@@ -54,7 +54,7 @@ export class HttpRootStore implements RootStore {
     return rootFrom(value);
   }
 
-  /** Also throws `missing_blocks` (a MissingBlocks), and what the master refuses the commit for; then nothing changed. */
+  /** Also throws `missing_blocks` (a MissingBlocks), and the master's refusal of the commit; then nothing changed. */
   async swap(
     name: BucketName,
     expected: Cid | undefined,
@@ -91,11 +91,11 @@ export class HttpRootStore implements RootStore {
         if (root.commit === next) return { kind: "committed", root };
         return { kind: "unknown", cause: malformed(this.#master.address) };
       } catch (cause) {
-        // Its status says that it took place; only its words were lost.
+        // The status says that the swap took place; only the body was lost.
         return { kind: "unknown", cause };
       }
     }
-    // One that breaks off is a refusal all the same: nothing changed.
+    // A refusal whose body breaks off is still a refusal: nothing changed.
     const refusal = await this.#reach(() => refusalIn(answer));
     if (status === 412 && refusal.code === "conflict") return this.#conflict(refusal, name);
     const error = errorOf(this.#master.address, refusal);
@@ -112,7 +112,7 @@ export class HttpRootStore implements RootStore {
     try {
       return { kind: "conflict", current: rootFrom({ ...value, root: value["current"] }) };
     } catch {
-      // It named no root, or not its version.
+      // The conflict did not include the current root or its version.
       return { kind: "conflict", current: await this.get(name) };
     }
   }
@@ -138,7 +138,7 @@ function rootPath(name: BucketName): string {
   return `${bucketPath(name)}/root`;
 }
 
-/** Throws `store_failed` for what is no root. */
+/** Throws `store_failed` if the value is not a root. */
 export function rootFrom(value: unknown): Root {
   const { root, version } = asObject(value);
   if (typeof root !== "string" || typeof version !== "number" || !Number.isSafeInteger(version) || version < 1) {

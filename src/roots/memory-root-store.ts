@@ -41,7 +41,7 @@ export class MemoryRootStore implements RootTable {
   }
 }
 
-/** Time does not pass in it. */
+/** A fixed time. */
 const UPDATED_AT = "2026-01-01T00:00:00Z";
 
 function rowOf({ commit, version, bucket, updatedAt }: Held): RootRow {

@@ -1,8 +1,8 @@
 /**
- * The root of a bucket that has an object store to itself: its `root` object, replaced if the token still matches.
+ * The root of a bucket with an object store of its own: its `root` object, replaced if the token still matches.
  *
- * The store decides; nothing here is retried. The token of the root read last is remembered, so that a swap right after a
- * read is one request.
+ * The store decides; nothing here is retried. The last token read is remembered, so that a swap right after a read is one
+ * request.
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -21,7 +21,7 @@ interface StoredRoot extends Root {
 export class ObjectRootStore implements RootStore {
   readonly #store: ObjectStore;
   #last: StoredRoot | undefined;
-  /** Whether there was a root once: then its absence says that something is wrong, not that there is no bucket. */
+  /** Whether a root has been seen: after that, a missing root is an error, and not a missing bucket. */
   #seen = false;
 
   constructor(store: ObjectStore) {

@@ -8,12 +8,12 @@ import type { Cid } from "../base/ids.ts";
 
 /** Names one bucket of one owner. Both parts are validated where they enter the program. */
 export interface BucketName {
-  /** Lower-case wallet address, 0x and 40 hex digits; "" where a store holds one bucket only. */
+  /** Lower-case wallet address: 0x and 40 hex digits. "" for a store of one bucket. */
   readonly owner: string;
   readonly bucket: string;
 }
 
-/** One text for each bucket of each owner, as the key of a map. */
+/** A unique string for each bucket of each owner, as a map key. */
 export function bucketKey({ owner, bucket }: BucketName): string {
   return `${owner}/${bucket}`;
 }
@@ -25,8 +25,8 @@ export interface Root {
 }
 
 /**
- * What became of a swap. "unknown" is a real outcome, not an error: the request left and no answer came back,
- * so it may be committed, may still commit later, or may never. Only reading the root and its ancestry can tell.
+ * The outcome of a swap. "unknown" is an outcome, not an error: the request was sent and no answer came back. It may be
+ * committed, may still commit later, or never. Only reading the root and its ancestry can tell.
  */
 export type SwapOutcome =
   | { readonly kind: "committed"; readonly root: Root }
@@ -44,7 +44,7 @@ export interface RootStore {
   swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome>;
 }
 
-/** A root together with what a list of buckets says of it. */
+/** A root with the fields that a bucket list shows. */
 export interface RootRow extends Root {
   readonly bucket: string;
   /** RFC 3339, whole seconds, UTC. */
@@ -64,8 +64,8 @@ const ROOTS_AT_ONCE = 1_000;
 
 /** A root store that holds many buckets, as a master needs it. */
 export interface RootTable extends RootStore {
-  /** As `get`, and since when it has been the root. */
+  /** As `get`, with the time since which it has been the root. */
   row(name: BucketName): Promise<RootRow | undefined>;
-  /** The owner's buckets by name, at most `limit`, those behind `after` only. Throws `arbiter_unreachable`. */
+  /** The owner's buckets by name, at most `limit`, only those after `after`. Throws `arbiter_unreachable`. */
   list(owner: string, after: string, limit: number): Promise<RootRow[]>;
 }

@@ -31,7 +31,7 @@ const CREATE = `
   ON CONFLICT (owner_id, bucket) DO NOTHING
   RETURNING root_cid, version`;
 
-/** How long a statement waits for another process's. */
+/** How long a statement waits for another process's lock. */
 const BUSY_MS = 15_000;
 
 const LIST = `
@@ -95,14 +95,14 @@ export class SqliteRootStore implements RootTable, Disposable {
           ? this.#create.get({ owner, bucket, next })
           : this.#swap.get({ owner, bucket, expected, next });
     } catch (cause) {
-      // A statement that could not start, or was taken back for lack of space, changed nothing; any other may be on disk.
+      // A statement that could not start, or was rolled back for lack of space, changed nothing; any other may be on disk.
       if (changedNothing(cause)) throw asArbiterError(cause);
       return { kind: "unknown", cause };
     }
     return row ? { kind: "committed", root: rootOf(row) } : { kind: "conflict", current: await this.get(name) };
   }
 
-  /** All buckets, by owner and name. Throws `store_corrupt` where a row holds no CID, `arbiter_unreachable`. */
+  /** All buckets, by owner and name. Throws `store_corrupt` for a row without a valid CID, `arbiter_unreachable`. */
   all(): { name: BucketName; root: Root }[] {
     const rows = this.#reading(() => this.#all.all());
     return rows.map((row) => ({ name: { owner: row.owner_id, bucket: row.bucket }, root: rootOf(row) }));

@@ -1,6 +1,6 @@
 /**
- * What programs do on a mount, by choice numbers that are resolved on what the mount shows at that moment, so that operations meet
- * and shrinking keeps them meaningful. Each new version holds a token of its own, which tells later whether it was lost.
+ * The actions of programs on a mount. Choice numbers are resolved against what the mount shows then, so that operations
+ * meet and shrunk plans stay meaningful. Each new version holds a unique token, which later tells whether it was lost.
  */
 import { FsError } from "../vfs/filesystem.ts";
 import type { DavClient } from "./dav-client.ts";
@@ -27,7 +27,7 @@ export const KINDS = [
 
 export type Kind = (typeof KINDS)[number];
 
-/** A path: which directories to go down, and which name there, one that exists or any. */
+/** Chooses a path: the directories to descend, and a name there, an existing one or any. */
 export interface Choice {
   readonly down: readonly number[];
   readonly name: number;
@@ -38,31 +38,31 @@ export interface Action {
   readonly kind: Kind;
   readonly at: Choice;
   readonly to: Choice;
-  /** In the agent's own directory; else in the one that all share. */
+  /** In the agent's own directory; otherwise in the shared one. */
   readonly own: boolean;
 }
 
 export const USUAL_PADDING = 3;
-/** With this most files are too long for their rows, and have blocks of their own. */
+/** With this padding most files exceed their rows and have blocks of their own. */
 export const LONG_PADDING = 150;
 
-/** Names that a history's files and directories are given: few, so that operations meet. */
+/** Names for a history's files and directories: few, so that operations meet. */
 export const NAMES: readonly string[] = ["p.txt", "q.log", "r", "d", "e"];
-/** Those of repositories and databases, which the default policy keeps whole. */
+/** Names of repositories and databases, which the default policy keeps whole. */
 export const UNIT_NAMES: readonly string[] = [".git", "m.db", "m.db-wal", "m.db-shm", "m.db-journal", "d"];
-/** Names that some filesystems and editors take for one: other cases, a letter composed and decomposed. */
+/** Names that some filesystems and editors treat as equal: other cases, a letter composed and decomposed. */
 export const VARIANT_NAMES: readonly string[] = ["f.json", "F.json", "\u00e9.txt", "e\u0301.txt", "d", "D"];
 /** Structured text, which is merged by lines and then checked. */
 export const DOCUMENT_NAMES: readonly string[] = ["f.json", "f.json", "d"];
 
-/** An operation with its paths. `pick` decides on lengths and the like. */
+/** An operation with its paths. `pick` decides lengths and similar details. */
 export interface PlacedAction {
   readonly kind: Kind;
   readonly path: string;
   readonly target: string;
   readonly token: string;
   readonly pick: number;
-  /** How much longer than its token a version is, by `pick`. */
+  /** How much longer than its token a version may be; `pick` decides. */
   readonly padding: number;
 }
 
@@ -85,17 +85,17 @@ export function isKind(text: string): text is Kind {
 
 const NEW: ReadonlySet<string> = new Set(["create", "makeDirectory", "unnamed", "symlink"]);
 
-/** Does it. Answers 0 or Linux's error number; what it made and destroyed is noted in `tokens`. */
+/** Performs the operation. Returns 0 or a Linux error number; `tokens` notes the versions made and destroyed. */
 export function perform(mount: KernelMount, operation: PlacedAction, tokens = new Tokens()): Promise<number> {
   return performing(tokens, (made) => run(mount, operation, made, tokens));
 }
 
-/** The same over WebDAV; operations that WebDAV lacks are skipped. */
+/** As `perform`, over WebDAV; operations that WebDAV lacks are skipped. */
 export function performOverDav(client: DavClient, operation: PlacedAction, tokens: Tokens): Promise<number> {
   return performing(tokens, (made) => runOverDav(client, operation, made, tokens));
 }
 
-/** `run` adds the tokens that it makes to the list. */
+/** `run` adds the tokens that it creates to `made`. */
 async function performing(tokens: Tokens, run: (made: string[]) => Promise<void>): Promise<number> {
   const made: string[] = [];
   try {
@@ -180,7 +180,7 @@ async function run(mount: KernelMount, operation: PlacedAction, made: string[], 
       return next;
     });
     await changing.catch((error: unknown) => {
-      // Cut, and not written anew: the disk is full.
+      // The disk was full: the file may be truncated but not rewritten.
       lose(before);
       throw error;
     });
@@ -242,7 +242,7 @@ async function runOverDav(client: DavClient, operation: PlacedAction, made: stri
   }
 }
 
-/** What the action writes: a version, and a new file's bytes. */
+/** What the action writes: a version, and the bytes of a new file. */
 function contentsFor({ kind, path, token, pick, padding }: PlacedAction): {
   readonly version: string;
   readonly fresh: Buffer;
@@ -251,7 +251,7 @@ function contentsFor({ kind, path, token, pick, padding }: PlacedAction): {
   return { version, fresh: isDocument(path) ? newDocument(pick, version) : Buffer.from(`${version}\n`) };
 }
 
-/** How a file's bytes change. A JSON file is written anew as a whole. */
+/** How a file's bytes change. A JSON file is rewritten as a whole. */
 function changeFor(operation: PlacedAction, before: Buffer): Change {
   const { kind, path, pick } = operation;
   const { version, fresh } = contentsFor(operation);
@@ -269,7 +269,7 @@ function documentChange(kind: Kind, before: Buffer, pick: number, version: strin
   return withoutEntry(before, pick, kind === "truncate" ? undefined : version);
 }
 
-/** Instead of all that is there. */
+/** Replaces the whole contents. */
 function whole(bytes: Uint8Array): Change {
   return { offset: 0, bytes, size: 0 };
 }

@@ -1,7 +1,7 @@
 /**
- * What histories begin with: a bucket that was just made, empty or with each machine's directory and the one that all share, and devices
- * that may write to it. It is made once for many histories, because the signatures of wallets take longer than most of what happens in
- * one; all of them are checked, each once.
+ * What histories begin with: a new bucket, empty or with each machine's directory and the shared one, and devices that may
+ * write to it. It is made once for many histories, because wallet signatures take longer than most of a history; each is
+ * checked once.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Block } from "../blocks/block-store.ts";
@@ -30,7 +30,7 @@ import type { MasterData } from "./master/simulated-master.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { Timeline } from "./timeline.ts";
 
-/** The names of machines; each has a directory of its own. */
+/** Names of machines; each has its own directory. */
 export const MACHINE_NAMES = [..."abcdefgh"];
 export const SHARED_HOME = "shared";
 
@@ -38,13 +38,13 @@ export function homeOf(machine: string): string {
   return `own-${machine}`;
 }
 
-/** A bucket as it was at one root. */
+/** A bucket at one root. */
 export class Start {
   readonly root: BaseRoot;
   /** All of the bucket's blocks. */
   readonly blocks: ReadonlyMap<Cid, Uint8Array>;
   readonly #objects: readonly (readonly [name: string, bytes: Uint8Array])[];
-  /** Roots up to this one, the oldest first. */
+  /** Roots up to this one, oldest first. */
   readonly #commits: readonly Cid[];
   #master: Promise<MasterData> | undefined;
 
@@ -63,14 +63,14 @@ export class Start {
     return new Start({ root, objects, blocks: new Map(seen.blocks), commits: [...seen.commits] });
   }
 
-  /** A store that holds the bucket, and that nobody else has. */
+  /** A new store that holds the bucket. */
   async store(nowMs?: () => number): Promise<MemoryObjectStore> {
     const store = new MemoryObjectStore("memory://bucket", nowMs);
     for (const [name, bytes] of this.#objects) await store.putNew(name, [bytes]);
     return store;
   }
 
-  /** The disk of a master that holds the bucket, and nothing else. */
+  /** The disk of a master that holds only this bucket. */
   async master(): Promise<MasterData> {
     const made = (this.#master ??= masterHolding(OWNER.wallet, this.blocks, this.#commits));
     const { disk, databases } = await made;
@@ -85,12 +85,12 @@ interface StartParts {
   readonly commits: readonly Cid[];
 }
 
-/** What goes into a bucket while it is made. */
+/** Collects the blocks of a bucket while it is made. */
 class SeenBlocks {
   readonly blocks = new Map<Cid, Uint8Array>();
   readonly commits: Cid[] = [];
 
-  /** `remote`, with all that is sent to it seen. */
+  /** `remote`, with all uploaded blocks collected. */
   of(remote: BucketRemote): BucketRemote {
     const keep = (blocks: readonly Block[]) => {
       for (const { cid, bytes } of blocks) this.blocks.set(cid, new Uint8Array(bytes));
@@ -109,7 +109,7 @@ class SeenBlocks {
 export class Beginning {
   readonly genesis: Genesis;
   readonly empty: Start;
-  /** Each machine's directory is there, and the one that all share. */
+  /** With each machine's directory and the shared one. */
   readonly furnished: Start;
   readonly checks: BucketChecks;
   readonly #writers = new Map<number, Promise<Writer>>();
@@ -141,7 +141,7 @@ export class Beginning {
     return new Beginning(bucket.genesis, checks, empty, await Start.of(made, bucket, seen));
   }
 
-  /** Of each number the same device. */
+  /** Always the same device for a number. */
   writer(number: number): Promise<Writer> {
     const known = this.#writers.get(number) ?? certified(number, this.genesis.cid);
     this.#writers.set(number, known);
@@ -161,7 +161,7 @@ async function certified(number: number, genesis: Cid): Promise<Writer> {
   return { device, certificate: await signCertificate(device, genesis, NOT_AFTER, OWNER) };
 }
 
-/** Decodes equal bytes once. */
+/** Decodes equal bytes only once. */
 function once<Value>(decode: (bytes: Uint8Array) => Value): (bytes: Uint8Array) => Value {
   const decoded = new BoundedMap<Cid, Value>(REMEMBERED);
   return (bytes) => {
@@ -183,6 +183,6 @@ function commitsOnce(): BucketChecks["commit"] {
 }
 
 const REMEMBERED = 1_000;
-/** Whose bucket it is. */
+/** The bucket's owner. */
 export const OWNER = walletSigner(new Uint8Array(32).fill(7));
 const NOT_AFTER = 4_000_000_000;

@@ -20,13 +20,13 @@ export interface CollectingOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly beginning: Beginning;
-  /** Of this collection only. */
+  /** A writer for this collection only. */
   readonly writer: Writer;
   readonly sabotage: Sabotage | undefined;
 }
 
 /**
- * Spares no pack for its age: leases alone must protect what is being uploaded. Mostly it collects whatever it gains, since simulated
+ * Protects no pack by its age: leases alone must protect uploads. Mostly collects however little it gains, since simulated
  * buckets are small. Throws as `collect`.
  */
 export async function collectIn({
@@ -46,7 +46,7 @@ export async function collectIn({
   return collect({ bucket, store, writer, clock, random, youngMs: 0, ...gain, ...ruleOf(sabotage) });
 }
 
-/** The rule of a collector that takes each commit's own time for true. */
+/** Under sabotage, the rule of a collector that trusts each commit's own time. */
 export function ruleOf(sabotage: Sabotage | undefined): { readonly rule?: RetentionRule } {
   if (sabotage !== "a collector that believes every clock") return {};
   const youngest = (commits: readonly TimedCommit[], nowNs: bigint) =>
@@ -54,6 +54,6 @@ export function ruleOf(sabotage: Sabotage | undefined): { readonly rule?: Retent
   return { rule: (commits, nowNs) => new Set(youngest(commits, nowNs).map(({ seq }) => seq)) };
 }
 
-/** Of all collections. The others take place only where they are worth it. */
+/** The fraction of collections that ignore the gain. The others run only where they are worth it. */
 const EAGER = 0.8;
 const YOUNGEST_NS = 15n * 60_000_000_000n;

@@ -1,6 +1,6 @@
 /**
- * A program that works over WebDAV, as careful ones do: it says of what it replaces or removes which version it saw, so that what
- * came meanwhile stays. Folders go with whatever is in them at that moment.
+ * A careful program that works over WebDAV. When it replaces or removes a file, it names the version that it saw, so that
+ * later versions survive. Folders are removed with their contents of that moment.
  */
 import { ERRNO } from "../base/errno.ts";
 import type { Clock } from "../base/clock.ts";
@@ -14,13 +14,13 @@ export interface DavClientOptions {
   readonly door: DavDoor;
   readonly clock: Clock;
   readonly random: Random;
-  /** Told whether the request under way names the versions that go, which the program counts itself. */
+  /** Told whether the request under way names the versions that it removes; the program then counts these itself. */
   readonly isCareful: (careful: boolean) => void;
-  /** A door that forgets what a request says of versions. */
+  /** Whether the door ignores a request's conditions. */
   readonly forgetsConditions: boolean;
 }
 
-/** Throws FsError for what the door refuses, and `store_unreachable` for what it cannot read. */
+/** Throws FsError for what the door refuses, and `store_unreachable` for server errors. */
 export class DavClient {
   readonly #options: DavClientOptions;
 
@@ -57,7 +57,7 @@ export class DavClient {
     await this.#send({ method: "DELETE", path, headers: { "if-match": tag } });
   }
 
-  /** With whatever is in it. */
+  /** Removes a folder with its contents. */
   async removeTree(path: string): Promise<void> {
     const found = await this.#find(path);
     if (found === undefined) throw new FsError(ERRNO.ENOENT, "no such path");
@@ -65,7 +65,7 @@ export class DavClient {
     await this.#send({ method: "DELETE", path: `${path}/` }, false);
   }
 
-  /** A file's bytes; undefined where there is none. */
+  /** A file's bytes; undefined if there is no file. */
   async read(path: string): Promise<Buffer | undefined> {
     const found = await this.#find(path);
     return found?.tag === undefined ? undefined : found.bytes;
@@ -80,7 +80,7 @@ export class DavClient {
     return { bytes, tag };
   }
 
-  /** A folder has no tag. */
+  /** `tag` is undefined for a folder. */
   async #find(path: string): Promise<{ readonly bytes: Buffer; readonly tag: string | undefined } | undefined> {
     try {
       const { bytes, headers } = await this.#send({ method: "GET", path });
@@ -115,7 +115,7 @@ const ERRNOS: ReadonlyMap<number, number> = new Map([
   [409, ERRNO.ENOENT],
   [412, ERRNO.EEXIST],
 ]);
-/** Between the look at a version and what becomes of it, at most. */
+/** The longest time between reading a version and replacing or removing it. */
 const EDIT_MS = 2_000;
-/** Of a request at most. */
+/** The longest time that a request travels. */
 const TRAVEL_MS = 40;

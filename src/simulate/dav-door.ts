@@ -1,4 +1,4 @@
-/** The WebDAV door of a simulated machine, with its handler as a server has it: requests and answers without sockets in between. */
+/** The WebDAV door of a simulated machine: the server's own handler, with requests and answers passed without sockets. */
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { Readable, Writable } from "node:stream";
 import { silentLog } from "../base/log.ts";
@@ -8,7 +8,7 @@ import type { Lock } from "../webdav/locks/locks.ts";
 import type { Unfinished } from "../files/unfinished.ts";
 import { CALLER } from "./vfs-driver.ts";
 
-/** What the door keeps over a restart. */
+/** The door's state that survives a restart. */
 export class DavState {
   locks: readonly Lock[] = [];
   unfinished: readonly Unfinished[] = [];
@@ -58,7 +58,7 @@ export class DavDoor {
   }
 }
 
-/** The path of a URL, without its host. */
+/** The URL of a path, without its host. */
 export function urlOf(path: string): string {
   return `/${path.split("/").map(encodeURIComponent).join("/")}`;
 }

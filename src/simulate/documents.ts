@@ -1,11 +1,11 @@
-/** JSON files as programs write them: one mapping, a key on each line, whose values are versions. */
+/** JSON files as programs write them: one mapping with a key on each line, whose values are versions. */
 
-/** Names of files that are written so. */
+/** Whether a path's name is that of a JSON file. */
 export function isDocument(path: string): boolean {
   return path.endsWith(".json") || path.endsWith(".json~");
 }
 
-/** What JSON says, if it is one mapping of texts; undefined: it is something else. */
+/** The mapping in a JSON text; undefined if it is not one mapping of texts. */
 export function documentOf(bytes: Uint8Array): ReadonlyMap<string, string> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString());
@@ -20,7 +20,7 @@ function documentText(entries: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(`${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`);
 }
 
-/** A mapping of some entries, one of which is a version. */
+/** A new mapping of several entries, one of which is a version. */
 export function newDocument(pick: number, version: string): Buffer {
   return documentText(
     new Map(
@@ -29,16 +29,16 @@ export function newDocument(pick: number, version: string): Buffer {
   );
 }
 
-/** So many that edits of two of them are merged mostly. */
+/** Enough that edits of two entries are mostly merged. */
 const NEW_ENTRIES = 8;
 
-/** One more entry, or another value of it. */
+/** Adds an entry, or gives an existing one another value. */
 export function withEntry(bytes: Uint8Array, pick: number, version: string): Buffer | undefined {
   const entries = documentOf(bytes);
   return entries && documentText(new Map([...entries, [`key ${NEW_ENTRIES + pick}`, version]]));
 }
 
-/** The value of one of its entries replaced; without a version the entry is removed. */
+/** Replaces the value of an entry; without a version, removes the entry. */
 export function withoutEntry(bytes: Uint8Array, pick: number, version?: string): Buffer | undefined {
   const entries = documentOf(bytes);
   const key = entries && [...entries.keys()][pick % Math.max(entries.size, 1)];

@@ -1,4 +1,4 @@
-/** Commands that people run beside an agent: `put` of a file that is new or there already, `restore`, and `policy set`. */
+/** Commands run beside an agent: `put` of a new or existing file, `restore`, and `policy set`. */
 import type { FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
@@ -25,20 +25,20 @@ export type Errand = (typeof ERRANDS)[number];
 
 export interface ErrandOptions {
   readonly kind: Errand;
-  /** Which of what is there. */
+  /** Picks from what exists. */
   readonly pick: number;
   readonly context: Omit<PublishContext, "log">;
-  /** Stands in the file's contents, or in a glob of text that the policy gets. */
+  /** Written into the file's contents, or into a glob of text of the policy. */
   readonly token: string;
-  /** Told of versions that it is about to replace or remove. */
+  /** Called with the versions that it is about to replace or remove. */
   readonly replaces: (tokens: readonly string[]) => void;
   readonly sabotage: Sabotage | undefined;
 }
 
 export interface ErrandOutcome {
-  /** Whether it is in the bucket for certain. */
+  /** Whether the result is in the bucket for certain. */
   readonly isDone: boolean;
-  /** Whether the token stands for a file's version. */
+  /** Whether the token stands for a version of a file. */
   readonly hasMade: boolean;
   readonly faults: readonly string[];
 }
@@ -74,18 +74,18 @@ class ErrandRun {
     return { isDone: await this.#isPublished(), hasMade: true, faults: [] };
   }
 
-  /** Over one of the files in the directory that all share. */
+  /** Replaces a file in the shared directory. */
   async putOver(): Promise<ErrandOutcome> {
     const { base } = this.#writer;
     const path = await this.#someFile(base);
     if (path === undefined) return NOTHING;
     const found = await resolvePath(this.#nodes, base.body.tree, path);
-    // Under other names it keeps its bytes.
+    // A file with other names keeps its bytes.
     if (found?.names.length === 1) this.#options.replaces(await this.#tokens(base, path));
     return this.put(path);
   }
 
-  /** What one name there leads to, or all that all share, as an older root has it. */
+  /** Restores one name in the shared directory, or all of it, from an older root. */
   async restore(): Promise<ErrandOutcome> {
     const { pick, sabotage } = this.#options;
     const { base } = this.#writer;
@@ -101,7 +101,7 @@ class ErrandRun {
     const outcome = await this.#writer.publish("");
     if (outcome.kind !== "published") return NOTHING;
     const root = await this.#options.context.bucket.commit(outcome.root.commit);
-    // What others did since is judged as theirs.
+    // Another writer's root also holds that writer's changes, which other judges check.
     if (root.body.writer !== this.#options.context.writer.device.writer) return { ...NOTHING, isDone: true };
     const [wanted, is] = [await this.#tokens(from, path), new Set(await this.#tokens(root, []))];
     const lost = wanted.filter((token) => !before.includes(token) && !is.has(token));
@@ -116,7 +116,7 @@ class ErrandRun {
     return { isDone: (await this.#writer.publish("", { policy })).kind === "published", hasMade: false, faults: [] };
   }
 
-  /** Some read for long what they put, while others publish. */
+  /** Waits before publishing, as a long read of the input would, while others publish. */
   async #isPublished(): Promise<boolean> {
     await this.#options.context.clock.sleep(this.#options.pick * READING_MS);
     return (await this.#writer.publish("")).kind === "published";
@@ -132,7 +132,7 @@ class ErrandRun {
     return paths[this.#options.pick % Math.max(paths.length, 1)];
   }
 
-  /** Those in the directory that all share. */
+  /** The names in the shared directory. */
   async #names({ body }: VerifiedCommit): Promise<FileName[]> {
     const shared = await lookup(this.#nodes, body.tree, { parent: ROOT_ID, name: nameFromText(SHARED_HOME) });
     const names: FileName[] = [];

@@ -1,4 +1,4 @@
-/** How often each fault happened: one that never does proves nothing. */
+/** Counts how often each fault happened: a fault that never happens tests nothing. */
 export const FAULTS = [
   "request lost",
   "reply lost",
@@ -32,7 +32,7 @@ export class FaultCounts {
     return counts;
   }
 
-  /** Of all faults together. */
+  /** The sum over all faults. */
   get total(): number {
     return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
   }

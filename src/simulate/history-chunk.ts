@@ -1,4 +1,4 @@
-/** Histories of a few consecutive numbers, and what is told of them: little enough to cross from thread to thread. */
+/** Plays a few consecutive histories, and reports the results: small enough to pass between threads. */
 import { blake3 } from "../crypto/hash.ts";
 import type { Beginning } from "./beginning.ts";
 import type { Fault } from "./fault-counts.ts";
@@ -8,10 +8,10 @@ import type { Sabotage } from "./sabotage.ts";
 import { play } from "./world.ts";
 
 export interface HistoryChunk {
-  /** Of the traces of those that were played, in hex. */
+  /** Digests of the traces of the histories played, in hex. */
   readonly digests: readonly string[];
   readonly counts: readonly (readonly [Fault, number])[];
-  /** The last one that was played, if it went wrong: the others are not played then. */
+  /** The last history played, if it failed: later ones are not played then. */
   readonly wrong: WrongHistory | undefined;
 }
 
@@ -37,7 +37,7 @@ export async function playChunk(
   return { digests, counts: counts.entries(), wrong: undefined };
 }
 
-/** One digest of many, in their order. */
+/** One digest over many, in order. */
 export class RunDigest {
   #state = Buffer.alloc(0);
 

@@ -1,4 +1,4 @@
-/** Plays histories: here, or on a thread of its own (history-worker.ts). */
+/** Plays histories on this thread, or on a thread of its own (history-worker.ts). */
 import { Worker } from "node:worker_threads";
 import { createCaller } from "../agent/threads/rpc.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -8,12 +8,12 @@ import type { HistoryChunk } from "./history-chunk.ts";
 import type { Sabotage } from "./sabotage.ts";
 
 export interface HistoryPlayer {
-  /** Plays `many` histories from number `first` on, up to one that goes wrong. */
+  /** Plays `many` histories from number `first` on, and stops at the first failure. */
   play(first: number, many: number): Promise<HistoryChunk>;
   end(): Promise<unknown>;
 }
 
-/** What is asked of the thread. */
+/** The methods of the thread. */
 export type HistoryMethods = {
   play(asked: {
     readonly first: number;

@@ -1,9 +1,9 @@
-/** What a kernel remembers of a mount: names and absences, attributes, contents and listings, until it is told to forget them. */
+/** What a kernel caches of a mount until it is told to forget: names and absences, attributes, contents and listings. */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { Attributes, Invalidations } from "../vfs/filesystem.ts";
 
 export class KernelCaches {
-  /** By `nameKey`; undefined: there is no such name. */
+  /** By `nameKey`; undefined: the name does not exist. */
   readonly names = new Map<string, Ino | undefined>();
   readonly attributes = new Map<Ino, Attributes>();
   readonly contents = new Map<Ino, Buffer>();
@@ -16,7 +16,7 @@ export class KernelCaches {
 
   forget({ all, entries, inodes }: Invalidations): void {
     if (all) return this.clear();
-    // A name that it does not know makes Linux forget nothing of the directory.
+    // Linux forgets nothing of the directory if it does not know the name.
     for (const { parent, name } of entries) if (this.names.delete(nameKey(parent, name))) this.forgetInode(parent);
     for (const ino of inodes) this.forgetInode(ino);
   }

@@ -1,6 +1,6 @@
 /**
- * A mount as programs see it through the kernel, without a kernel: names, absences, attributes, contents and listings are cached
- * for ever, as the FUSE door allows, and dropped only when the filesystem says so. Paths are text without a leading slash.
+ * A mount as programs see it through the kernel, without a kernel. It caches names, absences, attributes, contents and
+ * listings forever, as the FUSE door allows, until the filesystem invalidates them. Paths are text without a leading slash.
  */
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -19,17 +19,17 @@ import { CALLER, VfsDriver } from "./vfs-driver.ts";
 type Place = readonly [parent: Ino, name: FileName];
 
 export class KernelMount {
-  /** Whether directories must have as many links as there are directories in them: what a wrong row says of that is believed. */
+  /** Whether to check a directory's link count against its subdirectories. A damaged row may state any count. */
   countsAreRight = true;
   readonly #vfs: Vfs;
   readonly #driver: VfsDriver<FileSystem>;
   readonly #caches = new KernelCaches();
 
-  /** What the kernel is told while it changes something waits for its locks. */
+  /** Invalidations that arrive during a change wait until it ends, as they wait for the kernel's locks. */
   #isChanging = false;
   readonly #waiting: Invalidations[] = [];
 
-  /** `views`: of several doors of one agent; else it is the only one. */
+  /** `views`: given if the agent has several doors. */
   constructor(vfs: Vfs, views?: DoorViews) {
     this.#vfs = vfs;
     const fs = views?.open((changes) => this.invalidate(changes)).fs ?? vfs;
@@ -38,14 +38,14 @@ export class KernelMount {
     fs.watchOrphans(() => {});
   }
 
-  /** Others changed this: told as the FUSE door tells it, which adds the directories of names. */
+  /** Takes changes made elsewhere. Like the FUSE door, it adds the directories of changed names. */
   invalidate({ entries, inodes, all }: Invalidations): void {
     const changes = { entries, inodes: [...inodes, ...entries.map(({ parent }) => parent)], all };
     if (this.#isChanging) this.#waiting.push(changes);
     else this.#caches.forget(changes);
   }
 
-  /** Everything that is known is asked for again. */
+  /** Forgets everything, so that it is asked for again. */
   dropCaches(): void {
     this.#caches.clear();
   }
@@ -81,7 +81,7 @@ export class KernelMount {
     });
   }
 
-  /** Makes a file that is not there; with `bytes`, which are written in a call of their own. */
+  /** Creates a file at an unused name; `bytes` are written in a separate call. */
   create(path: string, bytes: Uint8Array): Promise<void> {
     return this.#change(path, undefined, async ([parent, name]) => {
       if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
@@ -123,7 +123,7 @@ export class KernelMount {
     });
   }
 
-  /** Cuts the file to `size` if that is given, then writes; `change` gets what is in the file at that moment. */
+  /** Truncates the file to `size` if given, then writes; `change` gets the contents of that moment. */
   edit(path: string, change: (before: Buffer) => { offset: number; bytes: Uint8Array; size?: number }): Promise<void> {
     return this.#change(path, undefined, async (place) => {
       const ino = await this.#present(place);
@@ -132,7 +132,7 @@ export class KernelMount {
       await this.#call(
         (vfs) => {
           const attributes = vfs.getAttributes(ino);
-          // Through another door its last name went: what is written now nobody finds.
+          // Another door removed its last name: a write would be lost.
           if (attributes.nlink === 0) throw new FsError(ERRNO.ENOENT, "no such name");
           before ??= contentsOf(vfs, attributes);
           const { offset, bytes, size } = change(before);
@@ -178,7 +178,7 @@ export class KernelMount {
     });
   }
 
-  /** `gone` gets the contents of a file whose last name this took. */
+  /** `gone` gets the contents of a file whose last name the rename removed. */
   rename(path: string, to: string, exchange = false, gone: (contents: Buffer) => void = () => {}): Promise<void> {
     return this.#change(path, to, async ([parent, name], [newParent, newName]) => {
       const ino = await this.#present([parent, name]);
@@ -237,7 +237,7 @@ export class KernelMount {
     }
   }
 
-  /** What turns out to be stale is looked up again, once. */
+  /** Retries once with fresh lookups if a cached name was stale. */
   async #retried<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
@@ -248,12 +248,12 @@ export class KernelMount {
     }
   }
 
-  /** A call that changes these inodes: the kernel asks for them again. */
+  /** Makes a call that changes these inodes, and forgets what was cached about them. */
   async #call<Result>(call: (vfs: FileSystem) => Result, changed: readonly Ino[]): Promise<Result> {
     try {
       return await this.#driver.run(call);
     } finally {
-      // Also when it failed: several requests of the kernel are one call here, and some of them may have been done.
+      // After a failure, too: this call stands for several kernel requests, and some of them may have succeeded.
       for (const ino of changed) this.#caches.forgetInode(ino);
     }
   }
@@ -287,7 +287,7 @@ export class KernelMount {
   async #lookup(parent: Ino, name: FileName): Promise<Ino | undefined> {
     const key = nameKey(parent, name);
     if (!this.#caches.names.has(key)) {
-      // What it is told meanwhile waits for the directory's lock, which it has: it knows the answer before.
+      // The kernel holds the directory's lock here, so invalidations wait until it knows the answer.
       return this.#driver.run((vfs) => {
         const found = vfs.lookup(parent, name);
         if (found !== undefined) this.#caches.attributes.set(found.ino, found);
@@ -325,7 +325,7 @@ export class KernelMount {
     });
   }
 
-  /** The names in a directory, which has as many links as there are directories among them. */
+  /** The names in a directory. Checks that its link count matches its subdirectories. */
   async #list(ino: Ino, looks = 1): Promise<string[]> {
     const known = this.#caches.listings.get(ino);
     if (known !== undefined) return known;
@@ -333,10 +333,10 @@ export class KernelMount {
     const entries = await this.#driver.entriesOf(ino, 5);
     const names = entries.map(({ name }) => name);
     const { nlink } = await this.#driver.run((vfs) => vfs.getAttributes(ino));
-    // A listing takes several calls: what is told between them ends it for the cache.
+    // A listing takes several calls: if the base changed between them, it must not be cached.
     if (base !== this.#vfs.baseState()) return names;
     const expected = 2 + entries.filter((entry) => entry.isDirectory).length;
-    // Another door may have changed it between the calls.
+    // Another door may have changed the directory between the calls.
     if (nlink !== expected && looks < MOST_LOOKS) return this.#list(ino, looks + 1);
     if (this.countsAreRight && nlink !== expected && nlink !== 0)
       throw new SynclineError("internal", `directory ${ino} has ${nlink} links, not ${expected}`);

@@ -1,10 +1,10 @@
-/** Watches that a collector deletes nothing that was leased when it read the leases and still is. */
+/** Checks that a collector deletes nothing that was leased when it read the leases and still is. */
 import { decodeLease, LEASE_LIFE_MS } from "../format/commits/lease.ts";
 import { LEASE_FOLDER } from "../format/blocks/object-name.ts";
 import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
 import { withMethods } from "./shared-folder.ts";
 
-/** A collector's way to the store, watched. `stored` is the store itself; `onFault` is told of each leased object that it deletes. */
+/** The `stored` store as a collector sees it, watched: `onFault` is called for each leased object that it deletes. */
 export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: (fault: string) => void): ObjectStore {
   let leased: ReadonlySet<string> = new Set();
   return withMethods(store, {
@@ -13,7 +13,7 @@ export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: 
       yield* store.list(prefix);
     },
     delete: async (name) => {
-      // A lease that was released meanwhile protects nothing.
+      // A lease released meanwhile protects nothing.
       if (leased.has(name) && (await leasedIn(stored)).has(name))
         onFault(`a collector deletes ${name}, which is leased`);
       return store.delete(name);
@@ -21,7 +21,7 @@ export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: 
   });
 }
 
-/** The store of a collector that sees no leases. */
+/** The store as seen by a collector to which leases are invisible. */
 export function withoutLeases(store: ObjectStore): ObjectStore {
   return withMethods(store, {
     async *list(prefix: string): AsyncIterable<ObjectInfo> {

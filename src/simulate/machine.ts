@@ -1,6 +1,6 @@
 /**
- * A machine with a disk on which an agent runs, without kernel and threads: filesystem, overlay, flushes, publishing, all of it
- * the code that agents run. Its process is killed, its power is cut, and it starts again with what its disk has.
+ * A machine with a disk on which an agent runs, without kernel and threads. Filesystem, overlay, flushes and publishing are
+ * the real code. Its process can be killed or lose power, and restarts from its disk.
  */
 import { withKnownGenesis } from "../agent/open-bucket.ts";
 import { FlushSchedule } from "../agent/publishing/flush-schedule.ts";
@@ -39,7 +39,7 @@ import { SimulatedDisk } from "./disks/simulated-disk.ts";
 import type { Reach } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** Small, so that borders are met. */
+/** Small, so that tests reach the limits. */
 const LIMITS: Partial<VfsLimits> = {
   segmentBytes: 64 * 1024,
   frameBytes: 4096,
@@ -48,39 +48,39 @@ const LIMITS: Partial<VfsLimits> = {
   readTimeoutMs: 5_000,
 };
 const POLL_MS = 1_000;
-/** So small that segments leave it. */
+/** So small that segments are evicted. */
 const CACHE_BYTES = 24 * 1024;
 
 export interface MachineOptions {
   readonly name: string;
   readonly timeline: Timeline;
   readonly random: Random;
-  /** How a process on this machine gets to the bucket. */
+  /** How a process on this machine reaches the bucket. */
   readonly reach: (process: SimulatedProcess) => Reach;
   /** Certifies devices. */
   readonly certify: () => Promise<Writer>;
   readonly beginning: Beginning;
-  /** The root that it begins with. */
+  /** The root that the machine begins with. */
   readonly root: BaseRoot;
   readonly merge: MergeSnapshots;
-  /** How far its clock is ahead of the world's. */
+  /** How far its clock is ahead of the world's clock. */
   readonly skewMs: number;
-  /** Whether its agents have a second mount and WebDAV. */
+  /** Whether its agents have a second mount and WebDAV, too. */
   readonly hasDoors: boolean;
-  /** Whether its doors hear nothing of each other. */
+  /** Whether its doors get no invalidations from each other. */
   readonly hasDeafDoors: boolean;
   /** Called with the contents of a file whose last name a WebDAV request removed without naming the version it saw. */
   readonly onRemoved: (contents: Buffer) => void;
   readonly forgetsConditions: boolean;
-  /** Whether its disk says that it synced, and did not. */
+  /** Whether its disk reports syncs that it did not make. */
   readonly forgetsSyncs: boolean;
-  /** What its disk gives of a read: with a flipped bit, now and then. */
+  /** What its disk returns for a read: sometimes with a flipped bit. */
   readonly flipped: (bytes: Uint8Array) => Uint8Array;
-  /** How its block cache checks blocks, if not as it should. */
+  /** Replaces the block cache's check of blocks; undefined: the real check. */
   readonly isIntact: (() => boolean) | undefined;
-  /** Told when a publisher hears that nobody knows what became of its swap. */
+  /** Called when the outcome of a publisher's swap stays unknown. */
   readonly onUnknownSwap: () => void;
-  /** Told when an epoch is sealed, and when it is in the bucket. */
+  /** Called when an epoch is sealed, and when it is in the bucket. */
   readonly onEpoch: (event: "sealed" | "published", epoch: number) => void;
 }
 
@@ -89,7 +89,7 @@ interface OtherDoors {
   readonly webdav: DavClient;
 }
 
-/** What runs as long as a process does. */
+/** What lives as long as a process. */
 interface Running {
   readonly process: SimulatedProcess;
   readonly reach: Reach;
@@ -136,22 +136,22 @@ export class Machine {
     return this.#running?.vfs;
   }
 
-  /** Why the last flush did not end in the bucket. */
+  /** Why the last flush did not reach the bucket. */
   get trouble(): SynclineError | undefined {
     return this.#running?.publisher.state().lastError;
   }
 
-  /** The root that it shows; undefined while it does not run. */
+  /** The root that it shows; undefined while it is not running. */
   get base(): string | undefined {
     return this.vfs?.baseState().commit;
   }
 
-  /** Whether everything that was written here is in the bucket. */
+  /** Whether every change made here is in the bucket. */
   get isPublished(): boolean {
     return this.vfs?.pending().files === 0 && this.trouble === undefined;
   }
 
-  /** Starts an agent, which needs no answer from the store. */
+  /** Starts an agent, which works without an answer from the store. */
   async start(): Promise<void> {
     const { timeline, random, certify, beginning, root, merge, skewMs } = this.#options;
     const process = new SimulatedProcess(timeline, skewMs);
@@ -179,7 +179,7 @@ export class Machine {
     this.#running = { process, reach, cache, vfs, ...doors, publisher, schedule };
   }
 
-  /** As `syncline gc`, in the agent's process. Throws as `collect`. */
+  /** Collects as `syncline gc` does, in the agent's process. Throws as `collect`. */
   async collect(): Promise<CollectReport | undefined> {
     if (this.#running === undefined) return undefined;
     const { random, certify } = this.#options;
@@ -187,7 +187,7 @@ export class Machine {
     return reach.collect({ clock: process.clock, random, writer: await certify() });
   }
 
-  /** A bucket and a device for a command beside the agent. It dies with the agent's process, so that one death is enough to tell of. */
+  /** A bucket and a device for a command beside the agent. The command dies with the agent's process. */
   async commandContext(): Promise<Omit<PublishContext, "log"> | undefined> {
     if (this.#running === undefined) return undefined;
     const { random, certify, beginning } = this.#options;
@@ -202,21 +202,21 @@ export class Machine {
     return { bucket: await Bucket.open(known, { blocks, checks }), writer, clock, random };
   }
 
-  /** The process ends at once; requests that it sent may still arrive. */
+  /** Ends the process at once; requests that it sent may still arrive. */
   kill(): void {
     this.#end();
     this.#cacheDisk = this.#cacheDisk.afterKill();
     this.#use(this.#disk.afterKill());
   }
 
-  /** As `kill`, and what was not synced is lost or torn. */
+  /** As `kill`; writes that were not synced are lost or torn. */
   cutPower(): void {
     this.#end();
     this.#cacheDisk = this.#cacheDisk.afterPowerLoss();
     this.#use(this.#disk.afterPowerLoss(this.#options.random));
   }
 
-  /** While it is full nothing fits any more. */
+  /** While the disk is full, nothing more fits. */
   fillDisk(isFull: boolean): void {
     this.#isFull = isFull;
     this.#disk.capacity = isFull ? this.#disk.used : Infinity;
@@ -226,7 +226,7 @@ export class Machine {
     this.#disk = disk;
     disk.forgetsSyncs = this.#options.forgetsSyncs;
     let isFirst = true;
-    // No reader could tell from a torn end what flips each time that it is read.
+    // A reader could not tell a torn end from a bit that flips on every read.
     disk.flipped = (bytes) => {
       const read = isFirst ? this.#options.flipped(bytes) : bytes;
       isFirst &&= read === bytes;
@@ -248,11 +248,11 @@ export class Machine {
     });
     let isCareful = false;
     const fs = tellingRemovals(views.open().fs, (contents, isSymlink) => {
-      // Over WebDAV a symlink looks like what it leads to.
+      // Over WebDAV a symlink looks like its target.
       if (!isCareful || isSymlink) onRemoved(contents);
     });
     const door = new DavDoor({ fs, contentNames: vfs, contentConfig, clock, random, state: this.#davState });
-    // What a killed run left is finished as the door opens.
+    // The door finishes what a killed process left unfinished as it opens.
     const client = {
       door,
       clock,

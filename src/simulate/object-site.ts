@@ -1,4 +1,4 @@
-/** A bucket in an object store that machines share; perhaps in one that is a folder. */
+/** A bucket in an object store that machines share; the store may be a folder. */
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning, Start } from "./beginning.ts";
@@ -17,15 +17,15 @@ export interface SiteOptions {
   readonly start: Start;
   readonly timeline: Timeline;
   readonly sabotage: Sabotage | undefined;
-  /** So many bytes of blocks go into a commit object; undefined: as many as in earnest. */
+  /** The most bytes of blocks in a commit object; undefined: the real limit. */
   readonly inlineBytes: number | undefined;
-  /** Told of what is wrong. */
+  /** Called with each fault found. */
   readonly onFault: (fault: string) => void;
-  /** Told when there is a new root, before anybody hears of it. */
+  /** Called when there is a new root, before any process learns of it. */
   readonly moved: () => Promise<void>;
 }
 
-/** Holds what a history begins with. */
+/** Creates a site that holds the history's start. */
 export async function objectSite(options: SiteOptions & { readonly isFolder: boolean }): Promise<Site> {
   const { start, timeline, sabotage, moved, isFolder } = options;
   const made = await start.store(() => Number(timeline.nowNs() / 1_000_000n));

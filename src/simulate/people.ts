@@ -1,4 +1,4 @@
-/** Programs and people at the machines of a history: one program at each door of each agent, and commands beside them. */
+/** The programs and people at a history's machines: one program at each door of each agent, and commands beside them. */
 import { hasCode } from "../base/errors.ts";
 import { homeOf, SHARED_HOME } from "./beginning.ts";
 import { perform, performOverDav, placeAction } from "./actions.ts";
@@ -22,7 +22,7 @@ export interface PeopleOptions {
   readonly trace: Trace;
   readonly judge: MergeJudge;
   readonly sabotage: Sabotage | undefined;
-  /** What is found wrong on the way goes into it. */
+  /** Collects the faults found while playing. */
   readonly faults: string[];
 }
 
@@ -33,7 +33,7 @@ export class People {
     this.#world = world;
   }
 
-  /** All that they do. */
+  /** Plays all their actions. */
   async play(): Promise<void> {
     const { machines, plan } = this.#world;
     const users = machines.flatMap((machine, index) => DOORS.map((door) => this.#use(machine, index, door)));
@@ -49,7 +49,7 @@ export class People {
     }
   }
 
-  /** Nobody knows what became of a call in whose middle the agent died. */
+  /** If the agent dies during the call, the call's outcome is unknown. */
   async #do(machine: Machine, { action, door }: PlannedAction): Promise<void> {
     const { plan, tokens } = this.#world;
     const { process, otherDoors } = machine;
@@ -71,7 +71,7 @@ export class People {
     await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, action, error)), process.death]);
   }
 
-  /** A command that fails may have done what it was asked for. */
+  /** A failed command may still have taken effect. */
   async #run({ kind, pick, atMs, machine: index }: PlannedErrand): Promise<void> {
     await this.#world.timeline.sleep(Math.max(0, atMs - this.#world.timeline.monotonicMs()));
     const machine = this.#world.machines[index];

@@ -1,4 +1,4 @@
-/** What happens in one simulated history, all of it drawn from one number: who does what when, and what goes wrong. */
+/** What happens in one simulated history, all drawn from one number: who does what when, and which faults occur. */
 import type { Random } from "../base/random.ts";
 import { DOCUMENT_NAMES, KINDS, LONG_PADDING, NAMES, UNIT_NAMES, USUAL_PADDING, VARIANT_NAMES } from "./actions.ts";
 import type { Choice, Action } from "./actions.ts";
@@ -9,63 +9,63 @@ import type { FolderAction } from "./folder/folder-actions.ts";
 import type { LinkChances } from "./disks/simulated-link.ts";
 import { seededRandom } from "./seeded-random.ts";
 
-/** As often as they stand here. */
+/** Each trouble is as likely as it is often listed. */
 const TROUBLES = [
   ...(["kill", "kill", "power loss", "partition", "partition", "disk full"] as const),
   ...(["collection", "collection", "days off"] as const),
 ];
 /** The fraction of histories in which one machine is away for days. */
 const AWAY = 0.1;
-/** Those of a master. */
+/** Troubles of a master. */
 const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
-/** Of all histories. */
+/** The fraction of histories at a master. */
 const AT_MASTERS = 0.3;
-/** Of all histories, those with names of repositories and databases, with names that are nearly the same, and of JSON files. */
+/** The fractions of histories with names of repositories and databases, with nearly equal names, and with JSON files. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
 const DOCUMENTS = 0.2;
-/** Of all histories, those in which commands run beside agents, and how many at most. */
+/** The fraction of histories in which commands run beside agents, and the most commands. */
 const WITH_ERRANDS = 0.5;
 const MOST_ERRANDS = 6;
-/** Of all histories, those in which agents have several doors. */
+/** The fraction of histories in which agents have several doors. */
 const SEVERAL_DOORS = 0.3;
-/** A JSON file exists for this long before everybody edits it, for as long again. */
+/** A JSON file exists for this long before all agents edit it, for as long again. */
 const DOCUMENT_MS = 1_500;
-/** Of all histories, those whose files mostly have blocks of their own. */
+/** The fraction of histories whose files mostly have blocks of their own. */
 const LONG = 0.25;
-/** Of all histories, those in which much of an upload goes in packs of its own, ahead of the commit. */
+/** The fraction of histories in which much of an upload goes in separate packs, ahead of the commit. */
 const WITH_PACKS = 0.5;
 const MOST_INLINE_BYTES = 400;
-/** What is written is published within this. */
+/** Changes are published within this time. */
 const FLUSH_MS = 2_000;
-/** Of all histories, those in which folders are synced with the bucket, too, and those with two. */
+/** The fraction of histories with synced folders, and the fraction with two of them. */
 const WITH_FOLDERS = 0.25;
 const TWO_FOLDERS = 0.1;
-/** Leases this short end while uploads are under way. */
+/** Leases this short expire while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
-/** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
+/** Scales clock skews to what a master tolerates in tokens: half of its limit at most. */
 const MOST_MASTER_SKEW = 4 / 120;
 
 /**
- * Most histories are short, so that many are tried: what goes wrong at all mostly goes wrong with few operations. Some are long: what many
- * epochs of many machines come to is not seen in short ones. Actions follow a Pareto distribution, and some histories have a
- * few more: half of them have at most seven, one in ten more than 20, one in forty more than 55.
+ * Most histories are short, so that many are tried: most bugs show with few operations. Some are long, to see the effects
+ * of many epochs of many machines. Actions follow a Pareto distribution, and some histories have a few more: half of them
+ * have at most seven, one in ten more than 20, one in forty more than 55.
  */
 const FEWEST_ACTIONS = 3;
 const MOST_ACTIONS = 320;
 const TAIL = 1.25;
-/** From here on there may be more machines. */
+/** Histories this long may have more machines. */
 const MANY_ACTIONS = 20;
-/** How much time there is for an action, on the average: at least, and at most. */
+/** Average time per action: the least, and the most. */
 const DEED_MS = [80, 480] as const;
-/** Beside those that any history has, one more for so many actions. */
+/** One more trouble per so many actions, besides those of every history. */
 const ACTIONS_PER_TROUBLE = 12;
 const MOST_DISK_FLIP = 0.2;
-/** Of all histories, those in which a clock is off by years, and how many at most. */
+/** The fraction of histories in which a clock is off by years, and the most years. */
 const YEARS_OFF = 0.15;
 const MOST_YEARS = 5;
 const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
-/** Between two machines. */
+/** The greatest difference between two machines' clocks. */
 const MOST_SKEW_MS = 2 * 60 * 60 * 1000;
 
 export interface Plan {
@@ -73,54 +73,54 @@ export interface Plan {
   readonly machines: number;
   /** How far each machine's clock is ahead. */
   readonly skewsMs: readonly number[];
-  /** Whether the store is a folder: it gives hints of changes, and has a line for writers who get in each other's way. */
+  /** Whether the store is a folder: it gives hints of changes, and has a queue for competing writers. */
   readonly isFolder: boolean;
-  /** Where the bucket is at a master. */
+  /** Set if the bucket is at a master. */
   readonly master?: MasterPlan | undefined;
-  /** Whether the machines have to make their directories, too: all of them the one that they share. */
+  /** Whether the machines have to make their directories, and all of them the shared one. */
   readonly beginsEmpty: boolean;
-  /** Whether the bucket is collected once more when all is quiet. */
+  /** Whether the bucket is collected once more at the end. */
   readonly endsCollected: boolean;
-  /** Up to this many bytes of blocks go into a commit object. Undefined: the real limit, which no history reaches. */
+  /** The most bytes of blocks in a commit object. Undefined: the real limit, which no history reaches. */
   readonly inlineBytes: number | undefined;
   /** Whether each agent has a second mount and WebDAV. */
   readonly hasDoors: boolean;
-  /** Which names there are. */
+  /** The names that files may get. */
   readonly names: readonly string[];
   /** How long versions are. */
   readonly padding: number;
   readonly chances: LinkChances;
-  /** How likely a read of a machine's own disk has a flipped bit. */
+  /** The chance that a read of a machine's own disk has a flipped bit. */
   readonly diskFlip: number;
-  /** By time. */
+  /** Sorted by time. */
   readonly actions: readonly PlannedAction[];
   readonly troubles: readonly Trouble[];
   readonly folders: readonly FolderPlan[];
-  /** Commands that run beside the agents, by time. */
+  /** Commands that run beside the agents, sorted by time. */
   readonly errands: readonly PlannedErrand[];
 }
 
-/** A synced folder beside the machines: what people do in it, and when its agent is killed. */
+/** A synced folder beside the machines: people's actions in it, and its agent's deaths. */
 export interface FolderPlan {
   readonly actions: readonly { readonly atMs: number; readonly action: FolderAction }[];
-  /** Its process is killed, and starts again after the time. */
+  /** When its process is killed, and how long until it restarts. */
   readonly kills: readonly { readonly atMs: number; readonly forMs: number }[];
 }
 
 export interface PlannedErrand {
   readonly kind: Errand;
-  /** Which of what is there. */
+  /** Picks from what exists. */
   readonly pick: number;
   readonly atMs: number;
   readonly machine: number;
 }
 
 export interface MasterPlan {
-  /** For how long blocks stay that no root reaches; undefined: as long as ever. */
+  /** How long blocks stay that no root reaches; undefined: the usual time. */
   readonly leaseSeconds: number | undefined;
 }
 
-/** Ways to one agent's filesystem. */
+/** The doors of an agent. */
 export const DOORS = ["mount", "second mount", "webdav"] as const;
 
 export interface PlannedAction {
@@ -131,9 +131,9 @@ export interface PlannedAction {
 }
 
 /**
- * Something goes wrong at one machine, or at the master, for some time. Days off: at all of them; nothing runs anywhere, and days go by. Collection: the
- * machine collects the bucket, and is killed if that has not ended after the time. Away for days: the machine goes on without the bucket while days go by,
- * and another one collects.
+ * A fault at one machine, or at the master, for some time. Days off: no process runs anywhere while days pass. Collection:
+ * the machine collects the bucket, and is killed if that takes too long. Away for days: the machine works without the
+ * bucket while days pass, and another machine collects.
  */
 export interface Trouble {
   readonly kind: (typeof TROUBLES)[number] | "away for days" | (typeof MASTER_TROUBLES)[number];
@@ -155,7 +155,7 @@ export function planOf(seed: number): Plan {
     action: anyAction(random),
   }));
   const troubles = listOf(below(random, 4 + many / ACTIONS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
-  // Of its own chance, as all that came later: other histories stay what they were.
+  // Drawn from a seed of its own, as all later additions: other histories stay unchanged.
   const doors = seededRandom(seed * 71 + 23);
   const hasDoors = doors.fraction() < SEVERAL_DOORS;
   const names = anyNames(seed);
@@ -184,7 +184,7 @@ export function planOf(seed: number): Plan {
   return atMaster(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs);
 }
 
-/** Of its own chance, so that histories elsewhere are what they are without masters. */
+/** Drawn from a seed of its own, so that histories without masters stay unchanged. */
 function atMaster(plan: Plan, lengthMs: number): Plan {
   const random = seededRandom(plan.seed * 53 + 11);
   if (random.fraction() >= AT_MASTERS) return plan;
@@ -201,14 +201,14 @@ function atMaster(plan: Plan, lengthMs: number): Plan {
   return { ...plan, skewsMs, master: { leaseSeconds }, troubles: byTime([...plan.troubles, ...troubles]) };
 }
 
-/** The first machine's clock may be off by years: a battery that is empty, a date that somebody typed. Of its own chance, too. */
+/** Sets the first machine's clock off by years, as an empty battery or a mistyped date does. Own seed, too. */
 function withYears(skewsMs: readonly number[], seed: number): readonly number[] {
   const random = seededRandom(seed * 61 + 17);
   if (random.fraction() >= YEARS_OFF) return skewsMs;
   return skewsMs.with(0, Math.round((random.fraction() * 2 - 1) * MOST_YEARS * YEAR_MS));
 }
 
-/** Of its own chance, too. Everybody goes on meanwhile. */
+/** Own seed, too. All other work continues meanwhile. */
 function withAway(plan: Plan, lengthMs: number): Plan {
   const random = seededRandom(plan.seed * 83 + 37);
   if (random.fraction() >= AWAY) return plan;
@@ -223,7 +223,7 @@ function withAway(plan: Plan, lengthMs: number): Plan {
   return { ...plan, actions: byTime([...plan.actions, ...actions]), troubles: byTime([...plan.troubles, trouble]) };
 }
 
-/** Of its own chance, too. Where files are JSON, all edit one of them at about the same time. */
+/** Own seed, too. In histories with JSON files, all agents edit one of them at about the same time. */
 function withDocument(plan: Plan): Plan {
   if (plan.names !== DOCUMENT_NAMES) return plan;
   const random = seededRandom(plan.seed * 97 + 43);
@@ -239,7 +239,7 @@ function withDocument(plan: Plan): Plan {
   return { ...plan, actions: byTime([...plan.actions, made, ...edits]) };
 }
 
-/** Of its own chance, too. */
+/** Own seed, too. */
 function anyFolders(seed: number, many: number, lengthMs: number): readonly FolderPlan[] {
   const random = seededRandom(seed * 79 + 31);
   const chance = random.fraction();
@@ -261,7 +261,7 @@ function anyFolders(seed: number, many: number, lengthMs: number): readonly Fold
   }));
 }
 
-/** Of its own chance, too. */
+/** Own seed, too. */
 function anyErrands(seed: number, machines: number, lengthMs: number): readonly PlannedErrand[] {
   const random = seededRandom(seed * 67 + 19);
   if (random.fraction() >= WITH_ERRANDS) return [];
@@ -275,7 +275,7 @@ function anyErrands(seed: number, machines: number, lengthMs: number): readonly 
   );
 }
 
-/** Of its own chance, as `atMaster`. Collections meet uploads that are under way. */
+/** Own seed, as `atMaster`. Collections meet uploads that are under way. */
 function withPacks(plan: Plan, lengthMs: number): Plan {
   const random = seededRandom(plan.seed * 73 + 29);
   if (random.fraction() >= WITH_PACKS) return plan;
@@ -289,7 +289,7 @@ function withPacks(plan: Plan, lengthMs: number): Plan {
   return { ...plan, inlineBytes, troubles: byTime([...plan.troubles, ...collections]) };
 }
 
-/** Of its own chance, as `atMaster`. */
+/** Own seed, as `atMaster`. */
 function anyNames(seed: number): readonly string[] {
   const chance = seededRandom(seed * 59 + 13).fraction();
   if (chance < UNITS) return UNIT_NAMES;
@@ -316,7 +316,7 @@ function anyTrouble(random: Random, machines: number, lengthMs: number): Trouble
   };
 }
 
-/** One history in four has a network that loses nothing. */
+/** A quarter of the histories have a network that loses nothing. */
 function anyChances(random: Random): LinkChances {
   const level = random.fraction() < 0.25 ? 0 : random.fraction() * 0.2;
   const share = () => level * random.fraction();

@@ -1,9 +1,9 @@
-/** A simulated process: once it is dead, no timer of its own fires any more, and nothing that it waits for comes back. */
+/** A simulated process. Once it is dead, its timers no longer fire, and nothing that it awaits resolves. */
 import type { Clock } from "../base/clock.ts";
 
 export class SimulatedProcess {
   readonly clock: Clock;
-  /** Resolves when it dies. */
+  /** Resolves when the process dies. */
   readonly death: Promise<void>;
   #isDead = false;
   #die: () => void = () => {};

@@ -1,6 +1,6 @@
 /**
- * Plays histories of one number after the other, until so many are played, time is up or one goes wrong; on several threads if that is
- * wanted. What comes out does not depend on how many: results are taken in the order of the numbers.
+ * Plays histories by ascending number until enough are played, time is up or one fails; on several threads if asked.
+ * Results are taken in the order of the numbers, so they do not depend on the number of threads.
  */
 import { availableParallelism } from "node:os";
 import type { Clock } from "../base/clock.ts";
@@ -23,20 +23,20 @@ export interface RunOptions {
   readonly seed: number;
   readonly histories?: number | undefined;
   readonly seconds: number;
-  /** How many play at once. */
+  /** How many histories play at once. */
   readonly jobs?: number | undefined;
   /** A known fault to build in. */
   readonly sabotage?: Sabotage | undefined;
-  /** Told after each few. */
+  /** Called after every few histories. */
   readonly played?: (played: Played) => void;
 }
 
 /** All histories from the first one on, without a gap. */
 export interface Played {
-  /** How many went well. */
+  /** How many histories succeeded. */
   readonly histories: number;
   readonly counts: FaultCounts;
-  /** Of the traces of all of them, in hex: the same for the same ones. */
+  /** A digest of all their traces, in hex: equal for equal traces. */
   readonly digest: string;
 }
 
@@ -46,9 +46,9 @@ export interface Run extends Played {
 
 export interface Failure {
   readonly seed: number;
-  /** What did not hold in the whole history. */
+  /** The violations of the whole history. */
   readonly violations: readonly string[];
-  /** The shortest that goes wrong, too. */
+  /** The shortest plan that still fails. */
   readonly shrunk: { readonly plan: Plan; readonly outcome: Outcome };
 }
 
@@ -74,9 +74,9 @@ async function keepPlaying(course: Course, player: HistoryPlayer): Promise<void>
     course.take(next.index, await player.play(next.seed, next.many));
 }
 
-/** Hands out chunks of numbers, and takes what became of them in their order. */
+/** Hands out chunks of numbers, and takes their results in order. */
 class Course {
-  /** The first one that went wrong. */
+  /** The first history that failed. */
   wrong: WrongHistory | undefined;
   readonly #options: RunOptions;
   readonly #counts = new FaultCounts();
@@ -86,7 +86,7 @@ class Course {
   #asked = 0;
   #taken = 0;
   #histories = 0;
-  /** Behind a chunk in which one went wrong none is of any interest. */
+  /** The first chunk with a failure: later chunks do not matter. */
   #lastIndex = Infinity;
 
   constructor(options: RunOptions) {
@@ -133,5 +133,5 @@ async function shrunk({ seed, violations }: WrongHistory, beginning: Beginning, 
   return { seed, violations, shrunk: { plan, outcome: await play(plan, beginning, sabotage) } };
 }
 
-/** Histories that are handed out at once. */
+/** How many histories are handed out at once. */
 const CHUNK = 8;

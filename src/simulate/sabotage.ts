@@ -1,4 +1,4 @@
-/** Known faults in what should be right, to see that a simulation notices them. */
+/** Known faults to inject into correct code, to check that a simulation detects them. */
 import type { Cid, FileName, Lamport } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
@@ -46,7 +46,7 @@ export const SABOTAGES = [
 
 export type Sabotage = (typeof SABOTAGES)[number];
 
-/** The store with the faults that a store can have. */
+/** The store with those of the faults that concern stores. */
 export function sabotaged(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
   const put = putsOf(store, sabotage);
   return put === undefined ? store : withMethods(store, { putIfMatch: put });
@@ -80,7 +80,7 @@ function putsOf(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore
   }
 }
 
-/** Undefined: as it should be. */
+/** Undefined: no sabotage of merges. */
 export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots | undefined {
   switch (sabotage) {
     case "a conflict copy dropped":
@@ -104,7 +104,7 @@ export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots |
   }
 }
 
-/** Forgets the first conflict copy that it made. */
+/** Drops the first conflict copy that the merge made. */
 const mergeDroppingCopies: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);
   const copy = result.conflicts.find(({ kind }) => kind === "copy");
@@ -113,7 +113,7 @@ const mergeDroppingCopies: MergeSnapshots = async (context, base, x, y) => {
   return changed(context, result, [{ before: { ...object, type: object.record.type }, after: undefined }]);
 };
 
-/** Puts files back where their directory is there still, and their name is free. */
+/** Restores deleted files whose directory still exists and whose name is free. */
 const mergeNeverDeleting: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);
   const [bases, merged] = [await surveyOf(context.nodes, base), await surveyOf(context.nodes, result.tree)];
@@ -148,7 +148,7 @@ const mergeTearingUnits: MergeSnapshots = (context, base, x, y) => {
   return mergeSnapshots({ ...context, policy: { ...context.policy, units: { trees: [], families: [] } } }, base, x, y);
 };
 
-/** Whose files have the latest time wins. */
+/** Lets the side with the latest file time win. */
 const mergeByClock: MergeSnapshots = async (context, base, x, y) => {
   const [xs, ys] = [await surveyOf(context.nodes, x.tree), await surveyOf(context.nodes, y.tree)];
   const isX = latest(xs) > latest(ys);
@@ -160,7 +160,7 @@ function latest(survey: Survey): bigint {
   return [...survey.values()].reduce((most, { record }) => (record.mtimeNs > most ? record.mtimeNs : most), 0n);
 }
 
-/** Where both sides of a JSON file were merged. */
+/** Drops an entry where both sides of a JSON file were merged. */
 const mergeDroppingEntries: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);
   const winners = await surveyOf(context.nodes, (wins(x, y) ? x : y).tree);
@@ -176,7 +176,7 @@ const mergeDroppingEntries: MergeSnapshots = async (context, base, x, y) => {
   return changed(context, result, transitions);
 };
 
-/** Of two new files in one directory whose names differ in case only, one is dropped. */
+/** Drops one of two new files in a directory whose names differ in case only. */
 const mergeFoldingNames: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);
   const bases = await surveyOf(context.nodes, base);

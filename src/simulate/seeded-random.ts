@@ -1,4 +1,4 @@
-/** Randomness that a seed repeats: for tests that must not differ from run to run. */
+/** Randomness that repeats for a seed: for tests that must not differ between runs. */
 import type { Random } from "../base/random.ts";
 
 export function seededRandom(seed: number): Random {

@@ -1,11 +1,11 @@
-/** What a folder offers beyond an object store: hints of what changed, and a line in which writers wait for one another. */
+/** What a shared folder offers beyond an object store: hints of changes, and a queue in which writers wait for turns. */
 import type { Clock } from "../base/clock.ts";
 import type { ObjectStore, PutOutcome, Turn } from "../objects/object-store.ts";
 
-/** Whoever waited so long goes on without a turn, as in a real folder (objects/turns.ts). */
+/** A writer that waited this long continues without a turn, as in a real folder (objects/turns.ts). */
 export const TURN_WAIT_MS = 15_000;
 
-/** The store, with hints and a line. */
+/** The store, with hints and a queue of turns. */
 export function sharedFolder(store: ObjectStore, clock: Clock): ObjectStore {
   const watchers = new Map<() => void, string>();
   const waiting: (() => void)[] = [];
@@ -49,7 +49,7 @@ export function sharedFolder(store: ObjectStore, clock: Clock): ObjectStore {
   return withMethods(store, methods);
 }
 
-/** The store, with other methods instead of some of its own, or beside them. */
+/** The store with these methods replaced or added. */
 export function withMethods(store: ObjectStore, methods: Partial<ObjectStore>): ObjectStore {
   return new Proxy(store, {
     get: (target, property) => {

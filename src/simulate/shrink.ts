@@ -1,9 +1,9 @@
-/** Makes a history that goes wrong as short as it gets: takes out of its plan whatever it goes wrong without. */
+/** Makes the plan of a failing history as short as possible: removes whatever it fails without. */
 import { NAMES, USUAL_PADDING } from "./actions.ts";
 import type { Plan } from "./plan.ts";
 import { CALM } from "./disks/simulated-link.ts";
 
-/** `isWrong` plays a plan. Gives up after `mostPlays`, with the shortest so far. */
+/** `isWrong` plays a plan. Stops after `mostPlays`, and returns the shortest plan found so far. */
 export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolean>, mostPlays = 300): Promise<Plan> {
   let shortest = plan;
   let plays = 0;

@@ -1,4 +1,4 @@
-/** What machines share, and how their processes get there: a bucket in an object store, or at a master. */
+/** What machines share, and how their processes reach it: a bucket in an object store, or at a master. */
 import type { Clock } from "../base/clock.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
@@ -11,46 +11,46 @@ import type { SimulatedProcess } from "./process.ts";
 import type { LinkChances } from "./disks/simulated-link.ts";
 
 export interface Site extends Disposable {
-  /** The bucket for those who check it, whatever goes wrong on the way there. */
+  /** The bucket as checks read it, without faults on the way. */
   readonly checked: BucketRemote;
-  /** The same as the way there shows it. To be asked while nothing goes wrong. */
+  /** The bucket as processes read it. For use while no faults are injected. */
   readonly served: BucketRemote;
-  /** What stands between the machines and the bucket, and can fail by itself; undefined where nothing does. */
+  /** The server between the machines and the bucket, which can fail by itself; undefined if there is none. */
   readonly server: Server | undefined;
   reach(way: Way): Reach;
-  /** What is wrong with what it keeps; once all is at rest. */
+  /** Reports damage to what the site stores; call it once all is at rest. */
   audit(): Promise<string[]>;
 }
 
-/** A server on a machine of its own, and what can go wrong with it. */
+/** A server on a machine of its own, and the faults that can befall it. */
 export interface Server {
-  /** It serves, or is about to. */
+  /** Whether it serves or is about to. */
   readonly isRunning: boolean;
-  /** False when it does not start: its disk is full, or it was killed meanwhile. */
+  /** False if it does not start: its disk is full, or it was killed meanwhile. */
   start(): Promise<boolean>;
   kill(): void;
-  /** As `kill`, and what was not synced is lost or torn. */
+  /** As `kill`; writes that were not synced are lost or torn. */
   cutPower(): void;
   fillDisk(isFull: boolean): void;
 }
 
-/** Between a machine's process and what it publishes to. */
+/** The connection between a machine's process and the place it publishes to. */
 export interface Way {
   readonly process: SimulatedProcess;
   readonly random: Random;
   readonly counts: FaultCounts;
   readonly chances: () => LinkChances;
-  /** Whether nothing gets through now. */
+  /** Whether the connection is cut now. */
   readonly isCut: () => boolean;
-  /** Told when a request will arrive whose sender waits for it no more, or that arrived before. */
+  /** Called when a request will arrive later: its sender gave up, or it arrived once already. */
   readonly onLate: (atMs: number) => void;
-  /** Told when the sender of a swap will never hear what became of it. */
+  /** Called when the sender of a swap will never get its outcome. */
   readonly onMissingReply: () => void;
 }
 
 export interface Reach {
-  /** As an agent opens the bucket. */
+  /** Opens the bucket as an agent does. */
   open(options: { readonly writer: WriterId; readonly local: LocalBlocks; readonly pollMs: number }): BucketRemote;
-  /** As `syncline gc`. Throws as that. */
+  /** Collects as `syncline gc` does, and throws the same errors. */
   collect(options: { readonly clock: Clock; readonly random: Random; readonly writer: Writer }): Promise<CollectReport>;
 }

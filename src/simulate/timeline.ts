@@ -1,11 +1,11 @@
-/** Time that passes only when everything that runs is waiting for it: hours go by in moments, in an order that repeats. */
+/** Simulated time that passes only while all work waits for it: hours pass in moments, in a reproducible order. */
 import type { Clock } from "../base/clock.ts";
 import { nextTurn } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
 
 interface Event {
   readonly atMs: number;
-  /** Of two at one time the one that was asked for first comes first. */
+  /** Events due at one time run in the order of their requests. */
   readonly order: number;
   action: (() => void) | undefined;
 }
@@ -21,7 +21,7 @@ export class Timeline implements Clock {
     return EPOCH_NS + BigInt(Math.round((this.#nowMs + this.#skippedMs) * 1e6));
   }
 
-  /** Lets time pass in which nothing happens anywhere. */
+  /** Lets time pass without running anything. */
   skip(ms: number): void {
     this.#skippedMs += ms;
   }
@@ -51,7 +51,7 @@ export class Timeline implements Clock {
     return { [Symbol.dispose]: () => void (event.action = undefined) };
   }
 
-  /** Lets time pass until `work` is done. Throws `internal` when it waits for what never comes. */
+  /** Lets time pass until `work` is done. Throws `internal` if it waits for something that never comes. */
   async run<Result>(work: Promise<Result>): Promise<Result> {
     const state = { done: false };
     const finished = () => void (state.done = true);
@@ -81,7 +81,7 @@ export class Timeline implements Clock {
     events[at] = event;
   }
 
-  /** The next event that was not called off. */
+  /** The next event that was not canceled. */
   #pop(): Event | undefined {
     for (;;) {
       const first = this.#events[0];
@@ -115,7 +115,7 @@ function stuck(): SynclineError {
   return new SynclineError("internal", "Everything in the simulation waits for something that never comes.");
 }
 
-/** When simulations begin: 2023-11-14. */
+/** The time at which simulations begin: 2023-11-14. */
 const EPOCH_NS = 1_700_000_000_000_000_000n;
-/** Work may take some turns without asking for time. */
+/** Turns of the event loop that work may take without asking for time. */
 const MOST_IDLE_TURNS = 1_000;

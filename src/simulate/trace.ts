@@ -1,4 +1,4 @@
-/** What happened in a simulated history, in words, with its times. */
+/** The events of a simulated history, in words, with their times. */
 import type { Clock } from "../base/clock.ts";
 import { blake3 } from "../crypto/hash.ts";
 
@@ -14,7 +14,7 @@ export class Trace {
     this.lines.push(`${(this.#clock.monotonicMs() / 1000).toFixed(3).padStart(8)} ${who} ${what}`);
   }
 
-  /** Of two traces that are the same, byte for byte, this is the same. */
+  /** Equal for traces that are equal byte for byte. */
   get digest(): string {
     return Buffer.from(blake3(Buffer.from(this.lines.join("\n")))).toString("hex");
   }

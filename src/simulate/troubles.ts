@@ -1,4 +1,4 @@
-/** What goes wrong at machines, as a plan has it: they die, lose power, lose the network, run out of disk, collect, stand still for days. */
+/** Brings a plan's troubles to machines: death, power loss, cut networks, full disks, collections, days without work. */
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf } from "./beginning.ts";
@@ -10,13 +10,13 @@ import type { Site } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
-/** Where it happens. */
+/** Where troubles happen. */
 export interface Stage {
   readonly plan: Plan;
   readonly timeline: Timeline;
   readonly machines: readonly Machine[];
   readonly site: Site;
-  /** Machines that nothing gets to or from, until when. */
+  /** Until when each machine is cut off from the bucket. */
   readonly cutUntilMs: Map<Machine, number>;
   readonly tokens: Tokens;
   readonly trace: Trace;
@@ -30,7 +30,7 @@ export class Troubles {
     this.#stage = stage;
   }
 
-  /** Resolves when it is over. */
+  /** Resolves when the trouble is over. */
   async bring({ kind, atMs, forMs, machine: index }: Trouble): Promise<void> {
     await this.#stage.timeline.sleep(Math.max(0, atMs - this.#stage.timeline.monotonicMs()));
     if (isMasters(kind)) return this.#bringToMaster(kind, forMs);
@@ -77,7 +77,7 @@ export class Troubles {
     await this.startMaster();
   }
 
-  /** Starts it, as soon as its disk lets it. */
+  /** Starts the master as soon as its disk permits. */
   async startMaster(): Promise<void> {
     const { site, trace, timeline } = this.#stage;
     while (site.server?.isRunning === false) {
@@ -113,7 +113,7 @@ export class Troubles {
       this.#stage.counts.count("collection");
       this.#stage.trace.add(machine.name, `collected: ${report.dropped} packs dropped, ${report.swaps} swaps`);
     } catch (error) {
-      // Damage is what a flipped bit looks like, and nothing else.
+      // Only a flipped bit explains damage.
       const isExpected = isDamage(error) ? this.#stage.plan.chances.flip > 0 : isIoError(error) || isRefused(error);
       if (!isExpected) throw error;
       this.#stage.trace.add(machine.name, `did not collect: ${error instanceof SynclineError ? error.code : ""}`);
@@ -126,7 +126,7 @@ export class Troubles {
     for (const machine of this.#stage.machines) await this.startAgain(machine);
   }
 
-  /** Day after day the next machine writes something, so that all roots agree on the time; then it collects. */
+  /** Each day the next machine writes something, so that all roots agree on the time; then it collects. */
   async #leaveAlone(machine: Machine, forMs: number): Promise<void> {
     const { machines, timeline, cutUntilMs, plan } = this.#stage;
     const other = machines[(machines.indexOf(machine) + 1) % machines.length];
@@ -149,14 +149,14 @@ export class Troubles {
       if (!this.#stage.tokens.durable.has(token)) this.#stage.tokens.made.delete(token);
   }
 
-  /** Starts its agent, as soon as the disk lets it. */
+  /** Starts the machine's agent as soon as its disk permits. */
   async startAgain(machine: Machine): Promise<void> {
     while (machine.process === undefined) {
       try {
         await machine.start();
         this.#stage.trace.add(machine.name, "started");
       } catch (error) {
-        // What the journal carries does not fit: somebody has to make room first.
+        // The journal does not fit on the disk until space is freed.
         if (!hasCode(error, "disk_full")) throw error;
         this.#stage.trace.add(machine.name, "does not start: disk_full");
         await this.#stage.timeline.sleep(RETRY_MS);
@@ -165,7 +165,7 @@ export class Troubles {
   }
 }
 
-/** What it writes holds no version. */
+/** Writes a directory that holds no version. */
 async function keepDiary({ mount, name }: Machine, day: string): Promise<void> {
   try {
     await mount?.makeDirectory(`${homeOf(name)}/day ${day}`);
@@ -174,14 +174,14 @@ async function keepDiary({ mount, name }: Machine, day: string): Promise<void> {
   }
 }
 
-/** Others were faster, the master was ended over it, or has no space. */
+/** Other writers were faster, the master was stopped meanwhile, or it has no space. */
 export function isRefused(error: unknown): error is SynclineError {
   return REFUSALS.some((code) => hasCode(error, code));
 }
 
 const REFUSALS = ["root_moved", "arbiter_unreachable", "store_failed", "disk_full"] as const;
 
-/** What a program gets as an I/O error: the bucket does not answer, or what it answers is damaged. */
+/** What a program sees as an I/O error: the bucket does not answer, or its answer is damaged. */
 export function isIoError(error: unknown): error is SynclineError {
   return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
 }
@@ -196,11 +196,11 @@ function isMasters(kind: Trouble["kind"]): kind is MasterTrouble {
   return kind.startsWith("master");
 }
 
-/** Some collections end before they are killed. */
+/** Times the planned duration: lets some collections end before they are killed. */
 const COLLECTING_TIMES = 2;
 /** More than a day: the collector thins what is older. */
 const DAYS_OFF_MS = 2.5 * 24 * 60 * 60 * 1000;
-/** A root that leaps further is not believed. */
+/** A root whose time leaps further is not trusted. */
 const ALMOST_DAY_MS = 20 * 60 * 60 * 1000;
 const DAYS_AWAY = 3;
 const RETRY_MS = 500;

@@ -1,5 +1,5 @@
 /**
- * A filesystem driven by path, loading blocks as a door would. Paths are text without a leading slash; "" is the root
+ * Drives a filesystem by path, loading blocks as a door would. Paths are text without a leading slash; "" is the root
  * directory.
  */
 import { SynclineError } from "../base/errors.ts";
@@ -20,7 +20,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     this.vfs = vfs;
   }
 
-  /** Calls until no block is missing. */
+  /** Repeats the call until no block is missing. */
   async run<Result>(call: (vfs: Fs) => Result): Promise<Result> {
     for (;;) {
       try {
@@ -32,7 +32,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     }
   }
 
-  /** The attributes of what is at a path. */
+  /** The attributes at a path. */
   async find(path: string): Promise<Attributes | undefined> {
     let at: Attributes | undefined = await this.run((vfs) => vfs.getAttributes(ROOT_INO));
     for (const part of path.split("/").filter(Boolean)) {
@@ -49,7 +49,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     return found.ino;
   }
 
-  /** The directory of a path and the name in it. */
+  /** The directory of a path, and its name there. */
   async place(path: string): Promise<readonly [Ino, FileName]> {
     const parts = path.split("/");
     const name = nameFromText(parts.pop() ?? "");
@@ -102,7 +102,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     return (await this.entriesOf(ino, batch)).map(({ name }) => name);
   }
 
-  /** What is in a directory, without the dots, read `batch` at a time. */
+  /** The entries of a directory, without the dots, read `batch` at a time. */
   async entriesOf(ino: Ino, batch = 1_000): Promise<{ readonly name: string; readonly isDirectory: boolean }[]> {
     const entries: { name: string; isDirectory: boolean }[] = [];
     for (let cookie = 0, more = true; more;) {
@@ -127,7 +127,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     return entries.filter(({ name }) => name !== "." && name !== "..");
   }
 
-  /** Everything that the filesystem shows: path → what it is. Inode numbers stand for hard links. */
+  /** Everything that the filesystem shows: path → description. Inode numbers identify hard links. */
   async snapshot(): Promise<Map<string, string>> {
     const seen = new Map<string, string>();
     const walk = async (path: string): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
- * Several machines on one bucket, in an object store or at a master, on a timeline of their own: programs write, things go wrong; then nothing goes
- * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
+ * Several machines on one bucket, in an object store or at a master, on a simulated timeline. First programs write and
+ * faults happen; then both stop, and everything must come to rest by itself. settled.ts checks the final state.
  */
 import { ERRNO } from "../base/errno.ts";
 import type { WriterId } from "../base/ids.ts";
@@ -34,7 +34,7 @@ import { Trace } from "./trace.ts";
 import { isIoError, madeBy, Troubles } from "./troubles.ts";
 
 export interface Outcome {
-  /** What does not hold; empty when all is well. */
+  /** The violated rules; empty if all is well. */
   readonly violations: readonly string[];
   readonly trace: Trace;
   readonly counts: FaultCounts;
@@ -58,7 +58,7 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
   try {
     return await timeline.run(world.play());
   } catch (error) {
-    // Whatever is thrown is a fault of the code that is simulated: it has to answer everything that can happen.
+    // Any error thrown here is a fault of the simulated code, which has to handle everything that can happen.
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { counts: world.counts, trace: world.trace, violations: [`thrown: ${text}`] };
   }
@@ -76,7 +76,7 @@ interface WorldOptions {
 class World {
   readonly counts = new FaultCounts();
   readonly trace: Trace;
-  /** What was found wrong on the way. */
+  /** Faults found while playing. */
   readonly faults: string[] = [];
   readonly folders: Folders;
   readonly #plan: Plan;
@@ -91,14 +91,14 @@ class World {
   readonly #troubles: Troubles;
   readonly #people: People;
   readonly #machines: Machine[] = [];
-  /** Machines that nothing gets to or from, until when. */
+  /** Until when each machine is cut off from the bucket. */
   readonly #cutUntilMs = new Map<Machine, number>();
-  /** What its machine had made when an epoch was sealed. */
+  /** The versions that the machine had made when it sealed each epoch. */
   readonly #sealed = new Map<string, readonly string[]>();
-  /** Whose each device is. */
+  /** The machine that each device belongs to. */
   readonly #owners = new Map<WriterId, string>();
   #isCalm = false;
-  /** When the last request comes that is late, or comes twice. */
+  /** When the last late or repeated request arrives. */
   #lateUntilMs = 0;
   #missingReplies = 0;
   #unknownSwaps = 0;
@@ -139,7 +139,7 @@ class World {
     });
   }
 
-  /** There is a new root. */
+  /** Called when there is a new root. */
   moved(): Promise<void> {
     return this.#model.rootMoved();
   }
@@ -169,7 +169,7 @@ class World {
       rest: () => this.#rest([...this.#machines, fresh]),
     });
     faults.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
-    // An answer that arrived is known.
+    // A swap may be unknown only if its reply is missing.
     if (this.#unknownSwaps > this.#missingReplies)
       faults.push(`${this.#unknownSwaps} swaps are unknown, ${this.#missingReplies} replies are missing`);
     return { violations: faults, trace: this.trace, counts: this.counts };
@@ -242,7 +242,7 @@ class World {
     return withFlippedBit(bytes, random);
   }
 
-  /** What is in the bucket survives the machine's power loss. */
+  /** Published versions survive the machine's power loss. */
   #noteEpoch(name: string, event: "sealed" | "published", epoch: number): void {
     this.trace.add(name, `${event} epoch ${epoch}`);
     const key = `${name} ${epoch}`;
@@ -255,7 +255,7 @@ class World {
     for (const token of sealed) this.#tokens.durable.add(token);
   }
 
-  /** Makes the machine's directories if nobody did. */
+  /** Makes the machine's directories where they are missing. */
   async #begin(machine: Machine, skewMs: number): Promise<void> {
     if (skewMs !== 0) this.counts.count("clock skew");
     await machine.start();
@@ -269,7 +269,7 @@ class World {
         if ((await mount?.show(path)) === undefined) await mount?.makeDirectory(path);
         return;
       } catch (error) {
-        // Another machine's directory came after the look: it is there.
+        // Another machine made the directory after this one looked.
         if (error instanceof FsError && error.errno === ERRNO.EEXIST) return;
         if (!isIoError(error)) throw error;
         this.trace.add(name, `makeDirectory ${path}: ${error.code}`);
@@ -288,11 +288,11 @@ class World {
     }
     await this.folders.startAll();
     this.trace.add("all", "calm");
-    // What was on its way long after its sender gave up has arrived then, and so has all else.
+    // By then all requests have arrived, late ones included.
     await this.#timeline.sleep(Math.max(ARRIVAL_MS, this.#lateUntilMs - this.#timeline.monotonicMs()));
   }
 
-  /** Everybody flushes and adopts by itself. */
+  /** Waits until all machines and folders have flushed and adopted by themselves. */
   async #rest(machines: readonly Machine[] = this.#machines): Promise<string[]> {
     const endMs = this.#timeline.monotonicMs() + REST_MS;
     while (this.#timeline.monotonicMs() < endMs) {
@@ -323,7 +323,7 @@ function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine 
   return new Machine(options);
 }
 
-/** Longer than any request is on its way that does not come late. */
+/** Longer than any request travels, late ones excepted. */
 const ARRIVAL_MS = 1_000;
 const REST_MS = 180_000;
 const REST_STEP_MS = 500;

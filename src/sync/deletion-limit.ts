@@ -1,6 +1,6 @@
 /**
- * The deletion limit: where a scan misses much of what was synced, or a root would take much of the folder away, these deletions wait
- * until a person approves just them (docs/design/merge.md, Laws). Everything else goes and comes meanwhile.
+ * The deletion limit: if a scan misses much of what was synced, or a root would remove much of the folder, these deletions
+ * wait until a person approves exactly them (docs/design/merge.md, Laws). Everything else is synced meanwhile.
  */
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -13,18 +13,21 @@ import type { SyncDatabase } from "./known/database.ts";
 import type { Entry } from "./known/entry.ts";
 
 export interface HeldDeletions {
-  /** What an approval names. */
+  /** Identifies the deletions in an approval. */
   readonly digest: string;
-  /** Names of files that would be gone. */
+  /** How many names of files would be deleted. */
   readonly files: number;
   /** Where they would be deleted. */
   readonly where: "bucket" | "folder";
 }
 
-/** A mass deletion is more than `files` files, and more than `percent` percent of all of them. The bucket's policy sets both. */
+/**
+ * More than `files` files, and more than `percent` percent of all files, are a mass deletion. The bucket's policy sets
+ * both.
+ */
 export type DeletionLimit = Policy["guard"];
 
-/** These deletions if they are a mass: whoever approves them names the digest. `total`: names of files that the folder had. */
+/** These deletions if they are a mass; an approval names the digest. `total`: how many names of files the folder had. */
 export function massDeletion(
   where: HeldDeletions["where"],
   entries: readonly Entry[],
@@ -36,7 +39,10 @@ export function massDeletion(
   return { digest: digestOf(where, files), files: files.length, where };
 }
 
-/** What a scan misses, if that is a mass. What the root does not have any more either was deleted by others, or by a run that died. */
+/**
+ * The files that a scan misses, if they are a mass. Files missing in the root, too, were deleted by others or by a killed
+ * run.
+ */
 export async function missingMass(
   db: SyncDatabase,
   nodes: NodeStore,
@@ -53,7 +59,7 @@ export async function missingMass(
   return massDeletion("bucket", left, countFilesBefore(db, limit), limit);
 }
 
-/** Of a root that is gone nobody can tell: then it counts. */
+/** If the root is gone, this is unknown: the deletion counts. */
 async function isThere(nodes: NodeStore, tree: Cid, entry: Entry): Promise<boolean> {
   try {
     return (await lookup(nodes, tree, entry))?.id === entry.id;
@@ -63,22 +69,20 @@ async function isThere(nodes: NodeStore, tree: Cid, entry: Entry): Promise<boole
   }
 }
 
-/**
- * Before files go or come although deletions may be a mass, as while such deletions wait: they are still compared with what there was before.
- */
+/** Call before files move while deletions may be or are a waiting mass: they are still compared with the earlier total. */
 export function noteFilesBefore(db: SyncDatabase, { files }: DeletionLimit): void {
   if (db.count("files before") <= files) db.setFact("files before", String(db.countFiles()));
 }
 
-/** All went and came: deletions are compared with what there is now. */
+/** Everything was synced: deletions are compared with the current total. */
 export function forgetFilesBefore(db: SyncDatabase): void {
   if (db.fact("files before") !== undefined) db.setFact("files before", undefined);
 }
 
-/** Names of files of which deletions may be too large a part. */
+/** The number of files that deletions are compared with. */
 export function countFilesBefore(db: SyncDatabase, { files }: DeletionLimit): number {
   const before = db.count("files before");
-  // So few are no mass; then it is what came since that is deleted.
+  // So few files are never a mass; deletions then concern files that came since.
   return before > files ? Math.min(before, db.countFiles()) : db.countFiles();
 }
 
@@ -86,7 +90,7 @@ function isFile({ record }: Entry): boolean {
   return record.type !== "directory";
 }
 
-/** Of exactly these deletions: one more, one less, or another version of a file, and it is another. */
+/** Identifies exactly these deletions: one more or less, or another version of a file, changes it. */
 function digestOf(where: string, files: readonly Entry[]): string {
   const lines = files.map(({ parent, name, id, record }) => {
     return JSON.stringify([parent, name, id, record.size, String(record.mtimeNs)]);

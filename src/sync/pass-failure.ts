@@ -1,4 +1,4 @@
-/** Why a pass came to nothing: as errors, since all that was changed stays in the folder for the next one. */
+/** Why a pass failed, as errors: all local changes stay in the folder for the next pass. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";

@@ -1,4 +1,4 @@
-/** What a pass came to, for people and programs. */
+/** The result of a pass, for people and programs. */
 import { nameToText } from "../base/names.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { SyncDatabase } from "./known/database.ts";
@@ -11,25 +11,25 @@ import type { LocalChange } from "./scan/local-changes.ts";
 import { pathText } from "./disk/paths.ts";
 import type { PassResult } from "./pass-result.ts";
 
-/** One thing that a pass does, or would do. */
+/** One action that a pass does, or would do. */
 export interface PlannedAction {
   readonly where: "bucket" | "folder";
   readonly what: "add" | "change" | "move" | "delete";
   readonly path: string;
-  /** Where it was before, of what is moved. */
+  /** The old path of a moved object. */
   readonly from?: string;
 }
 
 export interface SyncReport {
   readonly root: string;
-  /** To the bucket: objects by what became of them. */
+  /** To the bucket: numbers of objects. */
   readonly sent: { readonly added: number; readonly changed: number; readonly moved: number; readonly deleted: number };
   /** To the folder. */
   readonly received: { readonly files: number; readonly removed: number };
   readonly conflicts: readonly string[];
-  /** Deletions that wait for approval; programs that read reports know them by this name. */
+  /** Deletions that await approval. Programs know the field by this name. */
   readonly guard: HeldDeletions | null;
-  /** Where the folder is not as the bucket, and why; and what of it is not in the bucket. */
+  /** Where folder and bucket differ, and why; includes what is not in the bucket. */
   readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];
 }
 
@@ -67,17 +67,17 @@ export function reportOf(passes: readonly PassResult[]): SyncReport | undefined 
   };
 }
 
-/** Whether something that was saved in the folder is not in the bucket yet. */
+/** Whether something saved in the folder is not in the bucket yet. */
 export function isUnpublished({ left }: SyncReport): boolean {
   return left.some(isNotSent);
 }
 
-/** Whether what is left is somebody's here, and not in the bucket. */
+/** Whether a place that is left holds someone's data here that is not in the bucket. */
 export function isNotSent({ why }: SyncReport["left"][number]): boolean {
   return why === "keeps changing" || why === "cannot be read" || why === "changed here";
 }
 
-/** What a dry run found, in the order in which it would be done, with the database as it is when nothing of that was. */
+/** A dry run's actions in order. The database is as if none of them were done. */
 export function actionsOf({ local, plan }: PassResult, db: SyncDatabase): PlannedAction[] {
   const before = ([entry]: readonly Entry[]) => pathText((entry && pathInFolder(db, entry)) ?? []);
   const sent = local.map(({ object: { found, entries }, action }) => ({

@@ -1,6 +1,6 @@
 /**
- * A synced folder whose bucket was set back, which a person accepted: it begins anew, as one that was never synced. Folder and bucket are
- * united then, so that nothing goes that either of them has.
+ * Resets a synced folder whose bucket was set back, if a person accepted that: it starts as one that was never synced.
+ * Folder and bucket are then united, so that nothing in either is lost.
  */
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Log } from "../base/log.ts";
@@ -8,7 +8,7 @@ import { descends } from "../bucket/history.ts";
 import type { SyncDatabase } from "./known/database.ts";
 import { PARKED_ID } from "./disk/paths.ts";
 
-/** Whether it begins anew. It does not where files wait for their places: what is wrong is reported then. */
+/** Whether the folder was reset. It is not while files are parked: the problem is then reported. */
 export async function startFolderOver(db: SyncDatabase, bucket: Bucket, log: Log): Promise<boolean> {
   const base = db.base();
   if (base === undefined) return false;

@@ -1,6 +1,6 @@
 /**
- * One pass of a folder's sync: what changed in it goes to the bucket like any writer's epoch, and what the bucket has then comes to
- * the folder. What cannot be done now is left for the next pass; nothing that was saved is given up.
+ * One pass of folder sync: the folder's changes go to the bucket as an epoch like any writer's, then the bucket's changes
+ * come to the folder. What cannot be done now is left to the next pass; no saved data is lost.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileName, Lamport } from "../base/ids.ts";
@@ -44,7 +44,7 @@ import { WHOLE_PORTION } from "./scan/portion.ts";
 import { walk, within, type Found, type Most } from "./scan/walk.ts";
 import { waitingIn, waitingOf } from "./waiting.ts";
 
-/** Throws what opening the folder does, `precondition_failed`, `foreign_bucket`, and what kept the epoch from the bucket. */
+/** Throws as opening the folder does, `precondition_failed`, `foreign_bucket`, and why publishing failed. */
 export async function syncPass(context: PassContext): Promise<PassResult> {
   const { disk } = context;
   await disk.open();
@@ -55,7 +55,7 @@ export async function syncPass(context: PassContext): Promise<PassResult> {
   }
 }
 
-/** What a pass would do now: all of it but the actions. Throws as `syncPass`. */
+/** What a pass would do now, without doing it. Throws as `syncPass`. */
 export async function dryRunPass(context: PassContext): Promise<PassResult> {
   const { disk, db } = context;
   await disk.open();
@@ -69,13 +69,13 @@ export async function dryRunPass(context: PassContext): Promise<PassResult> {
 class SyncPass {
   readonly #context: PassContext;
   readonly #nodes: NodeStore;
-  /** Files that are left, and why. */
+  /** Files left out, and why. */
   readonly #unstable = new Map<string, "keeps changing" | "cannot be read">();
   readonly #isDryRun: boolean;
   readonly #portion: Most;
-  /** Whether portions went in this pass. */
+  /** Whether this pass sent portions. */
   #hasSent = false;
-  /** What went before the scan of all. */
+  /** What was sent before the full scan. */
   #early: PortionsSent = { added: 0, conflicts: [], figures: undefined };
   #rules: IgnoreRules = NO_RULES;
   #deletionLimit: DeletionLimit = DEFAULT_POLICY.guard;
@@ -146,7 +146,7 @@ class SyncPass {
     }
   }
 
-  /** What waits while the bucket cannot be reached. Whatever keeps it from being counted, the pass has failed already. */
+  /** Counts what waits while the bucket is out of reach. Only logs errors: the pass has failed already. */
   async #countWaiting(): Promise<void> {
     const { db, disk, clock, progress } = this.#context;
     if (this.#isDryRun || progress?.mayCount?.() !== true) return;
@@ -161,7 +161,7 @@ class SyncPass {
     }
   }
 
-  /** Of very much that is new what is left when its portions were sent. */
+  /** Scans the folder; if very much is new, sends portions first and then scans the rest. */
   async #scan(): Promise<Scanned> {
     const { db, disk, clock, progress } = this.#context;
     using _looking = progress?.looking?.();
@@ -181,7 +181,7 @@ class SyncPass {
     return { walked, matching, lookedNs, scanMs, local: await this.#counted(matching, lookedNs, beganMs) };
   }
 
-  /** The same scan for as long as its deletions wait: the bucket keeps what is missing here. */
+  /** The same scan while its deletions await approval: the bucket keeps what is missing here. */
   async #keepMissing({ walked, lookedNs, scanMs }: Scanned): Promise<Scanned> {
     const { db } = this.#context;
     noteFilesBefore(db, this.#deletionLimit);
@@ -189,13 +189,13 @@ class SyncPass {
     return { ...kept, lookedNs, scanMs, local: await this.#counted(kept.matching, lookedNs) };
   }
 
-  /** A disk that was unplugged while it was looked through has lost its marker, too. */
+  /** If the disk was unplugged during the scan, its marker is gone, too. */
   #stillThere(): Promise<void> {
     const { db, disk, bucket, names } = this.#context;
     return requireMarker(db, disk, bucket.genesis.cid, names);
   }
 
-  /** What changed, which is told of as what waits. */
+  /** Finds the changes and reports them as waiting. */
   async #counted(matching: Matching, lookedNs: bigint, beganMs?: number): Promise<LocalChanges> {
     const { clock, progress } = this.#context;
     const startMs = beganMs ?? clock.monotonicMs();
@@ -214,7 +214,7 @@ class SyncPass {
       const options = { disk, content, attention, block, unstable: this.#unstable, unreadable, lookedNs };
       return await findChanges(matching, options);
     } finally {
-      // The disk is closed behind a pass that fails.
+      // The caller closes the disk after a failed pass.
       await durable;
     }
   }
@@ -244,7 +244,7 @@ class SyncPass {
     return recoverEpoch(this.#context, this.#nodes, head, (path, entry) => this.#isAsKnown(path, entry));
   }
 
-  /** "again": files changed while they were read, or could not be. */
+  /** "again": files changed while being read, or could not be read. */
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
     this.#context.progress?.sending?.(sourcesOf(scanned.local));
     const context = { ...this.#context, sent: this.#context.progress?.sent, approved };
@@ -258,7 +258,7 @@ class SyncPass {
     return "again";
   }
 
-  /** `missing`: deletions here that wait for approval. */
+  /** `missing`: local deletions that await approval. */
   async #show(
     scanned: Scanned,
     { conflicts, figures, shown }: Published,
@@ -301,7 +301,7 @@ class SyncPass {
     return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules, held: missing ?? held });
   }
 
-  /** The newest root whose deletions the folder has, or from which there were none to wait for approval. */
+  /** The newest root whose deletions the folder has, or that had none awaiting approval. */
   #lastShown(): Lamport {
     return this.#context.db.count("shown") as Lamport;
   }
@@ -341,7 +341,7 @@ class SyncPass {
   }
 }
 
-/** So often a file that changes while it is read is read again; then it is left for the next pass. */
+/** How often a changing file is read again before it is left to the next pass. */
 const STILL_ATTEMPTS = 3;
-/** Files that change are left out after some attempts, and epochs that come late are few: more is a fault, and no reason to go on for ever. */
+/** Changing files are left out after some attempts, and late epochs are few: more attempts mean a fault. */
 const ATTEMPTS = 100;

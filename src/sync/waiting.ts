@@ -1,4 +1,4 @@
-/** What a folder has to publish, as a scan counts it: for people. */
+/** What a folder has to publish, as counted by a scan, for display. */
 import type { LocalChange, LocalChanges } from "./scan/local-changes.ts";
 import type { Found } from "./scan/walk.ts";
 
@@ -6,11 +6,11 @@ export interface Waiting {
   readonly files: number;
   /** Of contents. */
   readonly bytes: number;
-  /** When the oldest change was made, in nanoseconds since 1970; undefined: nothing waits. */
+  /** When the oldest change was made, in nanoseconds since 1970; undefined if nothing waits. */
   readonly sinceNs: bigint | undefined;
 }
 
-/** `lookedNs`: when the scan began. A deletion is as old as the scan that finds it. */
+/** `lookedNs`: when the scan began. A deletion is as old as the scan that found it. */
 export function waitingIn({ changes, sources }: LocalChanges, lookedNs: bigint): Waiting {
   const told = changes.filter(isTold);
   return {
@@ -24,7 +24,7 @@ export function waitingOf(found: readonly Found[]): Waiting {
   return { files: found.length, bytes: bytesOf(found), sinceNs: oldest(found.map(({ stat }) => stat.ctimeNs)) };
 }
 
-/** A directory whose entries changed is no change of its own. */
+/** A directory whose entries changed is not a change by itself. */
 function isTold({ action, changed: { record, base } }: LocalChange): boolean {
   return action !== "changed" || (record ?? base)?.type !== "directory";
 }

@@ -7,7 +7,7 @@ import { MAX_NODE_TARGET_BYTES, MIN_NODE_TARGET_BYTES, NODE_TARGET_BYTES } from 
 import { createKeyedHash, deriveHash } from "../crypto/hash.ts";
 
 export interface TreeConfig {
-  /** From the genesis: two buckets share no shapes. */
+  /** From the genesis, so that buckets share no node boundaries. */
   readonly salt: Uint8Array;
   /** The mean size of a node. */
   readonly targetBytes: number;
@@ -15,7 +15,7 @@ export interface TreeConfig {
   boundary(level: number): Promise<Boundary>;
 }
 
-/** Throws `config_invalid` for a target outside of MIN_NODE_TARGET_BYTES … MAX_NODE_TARGET_BYTES. */
+/** Throws `config_invalid` for a target outside MIN_NODE_TARGET_BYTES … MAX_NODE_TARGET_BYTES. */
 export function createTreeConfig(options: { readonly salt: Uint8Array; readonly targetBytes?: number }): TreeConfig {
   const { salt, targetBytes = NODE_TARGET_BYTES } = options;
   if (!Number.isInteger(targetBytes) || targetBytes < MIN_NODE_TARGET_BYTES || targetBytes > MAX_NODE_TARGET_BYTES) {
@@ -31,7 +31,7 @@ export function createTreeConfig(options: { readonly salt: Uint8Array; readonly 
   return { salt, targetBytes, boundary };
 }
 
-/** Whether an entry ends its node. `before` and `after`: encoded bytes of the node's entries without and with it. */
+/** Whether an entry ends its node. `before`, `after`: encoded bytes of the node's entries without and with it. */
 export class Boundary {
   readonly #hash: (bytes: Uint8Array) => Uint8Array;
   readonly #target: number;
@@ -67,8 +67,8 @@ export function isBelow(h: number, scale: number, before: number, after: number)
   const square = scale * scale;
   const left = h * (square * square);
   const right = 2 ** 32 * ((after - before) * (after + before) * (after * after + before * before));
-  // Squares below 2⁵³ are exact, and each of the at most four other steps rounds by at most 2⁻⁵³ of its result: farther
-  // apart than 2⁻⁴⁸ of the greater, the doubles are in the right order. What is nearer is computed in whole numbers.
+  // Squares below 2⁵³ are exact, and each of the at most four other steps rounds by at most 2⁻⁵³ of its result. So doubles
+  // that differ by more than 2⁻⁴⁸ of the greater are ordered correctly. Closer ones are compared as whole numbers.
   if (Math.abs(left - right) > Math.max(left, right) * 2 ** -48) return left < right;
   const [l, s, e] = [BigInt(scale), BigInt(before), BigInt(after)];
   return BigInt(h) * l ** 4n < 2n ** 32n * (e ** 4n - s ** 4n);

@@ -1,9 +1,9 @@
 /**
- * Builds a tree from its pieces in key order: single entries, and whole subtrees of other trees wherever the shape allows.
- * Holds one unfinished node a level, whatever the size of the tree.
+ * Builds a tree from pieces in key order: single entries, and whole subtrees of other trees where the shape allows. Holds
+ * one unfinished node per level, whatever the tree's size.
  *
- * A subtree fits as it is when nothing below its root's level is unfinished: nodes begin afresh, and the rule that ended
- * its nodes would end them here. Otherwise it is opened, and its parts are added until the ends fall together again.
+ * A subtree is added unchanged if nothing below its root's level is unfinished: its nodes then start afresh and end by the
+ * same rule. Otherwise it is opened, and its parts are added until node ends coincide again.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -22,9 +22,9 @@ export class TreeBuilder {
   readonly #sink: BlockSink;
   readonly #config: TreeConfig;
   readonly #writers: LevelWriter[] = [];
-  /** Nodes that this build replaces, by level: a new node that is the same again is not new. */
+  /** Nodes that this build replaces, by level: a new node equal to the replaced one is not new. */
   readonly #replaced: (Cid | undefined)[] = [];
-  /** The last child of a tree's last node: it may end where its tree ended and not where the rule ends it. */
+  /** The last child of a tree's last node: it may end where its tree ended instead of where the rule says. */
   #tail: { readonly parent: Node; readonly index: number } | undefined;
 
   constructor(nodes: NodeStore, sink: BlockSink, config: TreeConfig) {
@@ -33,7 +33,7 @@ export class TreeBuilder {
     this.#config = config;
   }
 
-  /** Adds an entry. Wait for the promise, if there is one, before adding more. Throws `limit_exceeded`. */
+  /** Adds an entry. If it returns a promise, await it before adding more. Throws `limit_exceeded`. */
   add(entry: Entry): Promise<void> | undefined {
     checkEntry(entry);
     const leaf = this.#writers[0];
@@ -43,8 +43,8 @@ export class TreeBuilder {
   }
 
   /**
-   * Adds the entries [from, to) of an opened node: for an inner node, everything below them. `last` says that the node is
-   * the last one of its level in its tree.
+   * Adds the entries [from, to) of an opened node: for an inner node, everything below them. `last`: the node is the last
+   * of its level in its tree.
    */
   async addFrom(node: Node, from: number, to: number, last: boolean): Promise<void> {
     if (from >= to) return;
@@ -61,12 +61,12 @@ export class TreeBuilder {
     if (tail) this.#tail = { parent: node, index: to - 1 };
   }
 
-  /** Says that what is added next stands for this node of the old tree. */
+  /** Tells the builder that the next additions replace this node of the old tree. */
   replaces(node: Node, cid: Cid): void {
     this.#replaced[node.level] = cid;
   }
 
-  /** Ends the tree and returns its root. Nothing may be added after this. */
+  /** Finishes the tree and returns its root. Add nothing afterwards. */
   async finish(): Promise<Cid> {
     const tail = this.#tail;
     this.#tail = undefined;
@@ -85,7 +85,7 @@ export class TreeBuilder {
   async #finishRoot(writer: LevelWriter): Promise<Cid> {
     const node = writer.take();
     if (writer.level === 0 || node.count > 1) return this.#put(node);
-    // A root with one child is no root; a last node of another tree may have one child too.
+    // A root must have more than one child; another tree's last node may have only one.
     let cid = node.childAt(0);
     for (;;) {
       const child = await this.#nodes.node(cid);
@@ -101,7 +101,7 @@ export class TreeBuilder {
     if (leaf.complete) await this.#close(leaf);
   }
 
-  /** Something follows the tail, so that its end is to be found anew. */
+  /** More follows the tail, so its end must be recomputed. */
   async #openTail(): Promise<void> {
     const tail = this.#tail;
     if (tail === undefined) return;
@@ -111,7 +111,7 @@ export class TreeBuilder {
     await this.#openTail();
   }
 
-  /** Adds entries of a node to the writer of its level, where nothing below is unfinished. */
+  /** Adds a node's entries to the writer of its level; nothing below may be unfinished. */
   async #copy(node: Node, from: number, to: number): Promise<void> {
     const writer = await this.#writer(node.level);
     for (let index = from; index < to;) {
@@ -120,13 +120,13 @@ export class TreeBuilder {
     }
   }
 
-  /** Whether an entry of a node of this level can be added as it is. */
+  /** Whether an entry of a node at this level can be added unchanged. */
   #isAligned(level: number): boolean {
     for (let below = 0; below < level; below++) if ((this.#writers[below]?.count ?? 0) > 0) return false;
     return true;
   }
 
-  /** Finishes the node that `writer` holds, and nodes above it that this finishes. */
+  /** Finishes the writer's node, and the nodes above that end with it. */
   async #close(writer: LevelWriter): Promise<void> {
     const node = writer.take();
     const cid = await this.#put(node);

@@ -1,8 +1,8 @@
-/** What a node cannot know by itself and its parent tells: level, key range, and how many entries lie below. */
+/** Checks what only a node's parent knows: level, key range, and the number of entries below. */
 import { SynclineError } from "../base/errors.ts";
 import type { Node } from "../format/tree/node.ts";
 
-/** Throws `format_invalid` unless `child` is what entry `index` of `parent` says. */
+/** Throws `format_invalid` unless `child` matches entry `index` of `parent`. */
 export function checkChild(parent: Node, index: number, child: Node): void {
   if (parent.isProven(index)) return;
   if (child.level !== parent.level - 1) throw misplaced(parent, index, "is of another level than its parent says");

@@ -1,4 +1,4 @@
-/** Walks the entries of neighbouring nodes within bounds, in place: nothing is copied until it is wanted. */
+/** Walks entries of neighboring nodes within bounds, in place: nothing is copied until needed. */
 import type { Node } from "../format/tree/node.ts";
 import { areAlike, nextDifference, sameStretch } from "../format/tree/node-stretch.ts";
 import type { Bounds, Opened } from "./subtree.ts";
@@ -7,7 +7,7 @@ const FIRST_STRETCH = 16;
 const LEAST_STRETCH = 4;
 
 export class Cursor {
-  /** What the current entry stands in; undefined behind the last entry. */
+  /** The node of the current entry; undefined past the last entry. */
   opened: Opened | undefined;
   /** The current entry. */
   index = 0;
@@ -17,7 +17,7 @@ export class Cursor {
   #end = 0;
   #run = 0;
   #runEnd = 0;
-  /** The other cursor's node to which this one's was compared as a whole last, and whether they are alike. */
+  /** The other cursor's node last compared with this one's as a whole, and whether they are alike. */
   #compared: Node | undefined;
   #alike = false;
 
@@ -38,7 +38,7 @@ export class Cursor {
     }
   }
 
-  /** Steps on to the first entry that is not below `key`; whether that is the key's. */
+  /** Advances to the first entry not below `key`; returns whether its key is `key`. */
   seek(key: Uint8Array): boolean {
     for (; this.opened !== undefined; this.#enter()) {
       const { node } = this.opened;
@@ -51,19 +51,19 @@ export class Cursor {
     return false;
   }
 
-  /** Where it stands; undefined behind the last entry. */
+  /** The current position; undefined past the last entry. */
   get position(): { readonly node: Node; readonly index: number } | undefined {
     return this.opened && { node: this.opened.node, index: this.index };
   }
 
-  /** Where it stands if that is the key's entry. */
+  /** The current position if its key is `key`. */
   positionAt(key: Uint8Array): { readonly node: Node; readonly index: number } | undefined {
     return this.opened?.node.compareKey(this.index, key) === 0 ? this.position : undefined;
   }
 
   /**
-   * Steps over the entries from here on that are below `key` (undefined: over all) and in one node, and tells which; undefined when
-   * there are none.
+   * Steps over the entries below `key` (undefined: all) within the current node, and returns them; undefined if there are
+   * none.
    */
   take(key: Uint8Array | undefined): { readonly node: Node; readonly from: number; readonly to: number } | undefined {
     if (this.opened === undefined) return undefined;
@@ -75,22 +75,22 @@ export class Cursor {
     return { node, from, to };
   }
 
-  /** Order of the current entries' keys; behind the last entry is above everything. */
+  /** Compares the current entries' keys; the end counts as above everything. */
   compare(other: Cursor): number {
     if (this.opened === undefined) return other.opened === undefined ? 0 : 1;
     if (other.opened === undefined) return -1;
     return this.opened.node.compareEntries(this.#run, this.index, other.opened.node, other.#run, other.index);
   }
 
-  /** Whether both stand at entries with the same value and links. */
+  /** Whether both current entries have the same value and links. */
   sameValue(other: Cursor): boolean {
     if (this.opened === undefined || other.opened === undefined) return this.opened === other.opened;
     return this.opened.node.sameValue(this.index, other.opened.node, other.index);
   }
 
   /**
-   * While both stand at the same entry: steps both to the last of those that follow side by side and are the same. Stretches are
-   * compared as bytes, and nodes with the same keys as a whole: most of two trees that differ little is the same.
+   * While both are at the same entry, moves both to the last of the equal entries that follow. Compares runs as bytes, and
+   * nodes with the same keys as a whole, since most of two similar trees is equal.
    */
   skipSame(other: Cursor): void {
     if (this.opened === undefined || other.opened === undefined) return;
@@ -120,18 +120,18 @@ export class Cursor {
     return this.#alike;
   }
 
-  /** Steps to an entry further on in the same node. */
+  /** Moves to a later entry of the same node. */
   #jump(index: number): void {
     this.index = index;
     while (index >= this.#runEnd && this.opened !== undefined) this.#runEnd = this.opened.node.runEnd(++this.#run);
   }
 
-  /** Entries behind the current one with the same head. */
+  /** Entries after the current one with the same head. */
   get #following(): number {
     return Math.min(this.#runEnd, this.#end) - this.index - 1;
   }
 
-  /** Steps into the next node that has entries within the bounds. */
+  /** Enters the next node with entries within the bounds. */
   #enter(): void {
     const { from, to } = this.#bounds;
     this.#compared = undefined;
@@ -141,7 +141,7 @@ export class Cursor {
       const { node } = this.opened;
       this.index = from === undefined ? 0 : behind(node, from);
       this.#end = to === undefined ? node.count : behind(node, to);
-      // Of an inner node, the child that `to` lies in counts too.
+      // In an inner node, the child that contains `to` counts too.
       if (node.level > 0 && to !== undefined && this.#end < node.count) {
         if (this.#end === 0 || node.compareKey(this.#end - 1, to) < 0) this.#end++;
       }
@@ -152,7 +152,7 @@ export class Cursor {
   }
 }
 
-/** The first entry above `key`. Most nodes lie on one side of it, which their ends tell. */
+/** The first entry above `key`. Checks the node's ends first: most nodes lie entirely on one side. */
 function behind(node: Node, key: Uint8Array): number {
   if (node.count === 0 || node.compareKey(0, key) > 0) return 0;
   if (node.compareKey(node.count - 1, key) <= 0) return node.count;

@@ -1,6 +1,6 @@
 /**
- * What differs between two trees. Both are descended together, a level of a window in one request; nodes that both trees
- * have are never read, so the cost follows the changes. A third tree may be read beside them, where they differ.
+ * The difference between two trees. Both are descended together, one request per level of a window. Nodes that both trees
+ * have are never read, so the cost follows the changes. A third tree can be read beside them at the changes.
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
@@ -20,9 +20,9 @@ export interface Change {
   readonly after: Entry | undefined;
 }
 
-/** A change, and what a third tree has at its key. */
+/** A change, with a third tree's entry at its key. */
 export interface ChangeBeside extends Change {
-  /** The very object that `before` is when both are the same. */
+  /** The same object as `before` if both are equal. */
   readonly beside: Entry | undefined;
 }
 
@@ -31,7 +31,7 @@ export async function* diff(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<Ch
   for await (const changes of diffBatches(nodes, a, b)) yield* changes;
 }
 
-/** As `diff`, in batches as they are found: for callers with many changes, since each awaited step costs. */
+/** As `diff`, in batches: for callers with many changes, since each awaited step costs. */
 export async function* diffBatches(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<Change[]> {
   for await (const { opened, bounds } of differing(nodes, [a, b], 0)) {
     const changes = compareLeaves(opened, bounds);
@@ -40,8 +40,8 @@ export async function* diffBatches(nodes: NodeStore, a: Cid, b: Cid): AsyncGener
 }
 
 /**
- * As `diffBatches`, with what the tree `c` has at the keys. Of that only the leaves are read that have such keys in their ranges. Of
- * all these leaves those stay in memory that a merge of the three opens: where the third tree has others than the first.
+ * As `diffBatches`, with the entries of tree `c` at those keys. Reads only the leaves of `c` that have changed keys in
+ * their ranges. Keeps in memory those that a three-way merge will open: where `c` differs from `a`.
  */
 export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): AsyncGenerator<ChangeBeside[]> {
   for await (const { opened, beside, bounds } of differing(nodes, [a, b, c], 0)) {
@@ -54,7 +54,7 @@ export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): Asy
   }
 }
 
-/** How many leaves only one of the two trees has, a window at a time: told by their parents, no leaf is read. */
+/** How many leaves only one of the trees has, a window at a time: known from their parents, without reading leaves. */
 export async function* differingLeaves(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<number> {
   for await (const { level, opened, bounds } of differing(nodes, [a, b], 1)) {
     const [before, after] = level === 0 ? opened : differingChildren(opened, bounds);
@@ -66,12 +66,12 @@ export async function* differingLeaves(nodes: NodeStore, a: Cid, b: Cid): AsyncG
 interface Window {
   readonly level: number;
   readonly opened: readonly (readonly Opened[])[];
-  /** The third tree's leaves, which are not opened. */
+  /** The third tree's leaves, unopened. */
   readonly beside: readonly Subtree[];
   readonly bounds: Bounds;
 }
 
-/** Descends where the first two trees differ, down to the level `floor`, or to the leaves of trees that have none of it. */
+/** Descends where the first two trees differ, to the level `floor`, or to the leaves of lower trees. */
 async function* differing(nodes: NodeStore, roots: readonly Cid[], floor: number): AsyncGenerator<Window> {
   if (roots[0] === roots[1]) return;
   const opened = await nodes.nodes(roots);
@@ -98,7 +98,7 @@ export async function* descend(
       continue;
     }
     const children = differingChildren(opened, window.bounds);
-    // A lower tree waits at its root's level until the higher ones have come down to it.
+    // A lower tree waits at its root's level until the higher ones have descended to it.
     const below: Front[] = [];
     for (const [side, front] of fronts.entries()) {
       if (front.level < level) {
@@ -124,7 +124,7 @@ function compareLeaves([before = [], after = []]: Window["opened"], bounds: Boun
   return changes;
 }
 
-/** Those that may have one of the changes' keys; both are in the order of the keys. */
+/** The subtrees that may have one of the changes' keys; both lists are in key order. */
 function subtreesWith(subtrees: readonly Subtree[], changes: readonly Change[]): Subtree[] {
   let next = 0;
   return subtrees.filter(({ low, high }) => {
@@ -134,7 +134,7 @@ function subtreesWith(subtrees: readonly Subtree[], changes: readonly Change[]):
   });
 }
 
-/** The third tree's leaves: those that the first has at the same ends are known, the others are read in one request. */
+/** The third tree's leaves. Those that the first has at the same ends are known; one request reads the rest. */
 async function openBeside(
   nodes: NodeStore,
   before: readonly Opened[],
@@ -160,7 +160,7 @@ function isSameChild({ place: a }: Subtree, { place: b }: Subtree): boolean {
   return a !== undefined && b !== undefined && a.parent.sameValue(a.index, b.parent, b.index);
 }
 
-/** What the third tree's leaves have at the changes, and which of these lie in such as are not among the first tree's. */
+/** The third tree's entries at the changes, and the changes whose leaf is not among the first tree's. */
 function readBeside(
   changes: readonly Change[],
   before: readonly Opened[],
@@ -172,7 +172,7 @@ function readBeside(
   const contested = changes.filter(({ key }) => {
     let leaf = third[next];
     while (leaf !== undefined && compareBytes(leaf.subtree.high, key) < 0) leaf = third[++next];
-    // A leaf of both may begin further behind in one of the trees than in the other.
+    // A shared leaf may begin at a later key in one of the trees.
     return leaf === undefined || !shared.has(leaf.node) || leaf.node.compareKey(0, key) > 0;
   });
   const first = new Cursor(leavesWith(before, contested), bounds);
@@ -193,7 +193,7 @@ function readBeside(
   return { batch, contested };
 }
 
-/** The leaves that may hold one of these changes' keys; leaves of a whole tree's part, in order, as the changes are. */
+/** The leaves that may hold one of these changes' keys. Leaves and changes are in key order. */
 function leavesWith(leaves: readonly Opened[], changes: readonly Change[]): Opened[] {
   let next = 0;
   return leaves.filter(({ subtree }) => {
@@ -204,7 +204,7 @@ function leavesWith(leaves: readonly Opened[], changes: readonly Change[]): Open
   });
 }
 
-/** The leaves that hold none of these changes, and end within the bounds. */
+/** The leaves without any of these changes that end within the bounds. */
 function* unwanted(leaves: readonly Opened[], contested: readonly Change[], { to }: Bounds): Generator<Cid> {
   const wanted = new Set(leavesWith(leaves, contested));
   for (const leaf of leaves)
@@ -221,7 +221,7 @@ function differingChildren([before = [], after = []]: Window["opened"], bounds: 
   return children;
 }
 
-/** The children that overlap one of these subtrees; each list is in the order of the keys. */
+/** The children that overlap one of these subtrees; all lists are in key order. */
 function childrenWithin(opened: readonly Opened[], bounds: Bounds, lists: (readonly Subtree[])[]): Subtree[] {
   const found: Subtree[] = [];
   const next = lists.map(() => 0);
@@ -241,7 +241,7 @@ function childrenWithin(opened: readonly Opened[], bounds: Bounds, lists: (reado
   return found;
 }
 
-/** Calls `differ` for each key whose entries are not the same, with a cursor for each side that has it. */
+/** Calls `differ` for each key with differing entries, passing a cursor for each side that has it. */
 export function join(
   before: readonly Opened[],
   after: readonly Opened[],

@@ -4,7 +4,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Edit } from "./entry.ts";
 
 export class EditFeed {
-  /** The edit that is next, once it was read. Undefined: call `refill`. */
+  /** The next edit, if read already. Undefined: call `refill`. */
   current: Edit | undefined;
   readonly #source: Iterator<Edit> | AsyncIterator<Edit>;
   readonly #prepare: ((keys: readonly Uint8Array[]) => Promise<void>) | undefined;
@@ -14,7 +14,7 @@ export class EditFeed {
   #last: Uint8Array | undefined;
   #done = false;
 
-  /** `prepare` is told the keys of each batch of up to `size` edits before the first of them is given out. */
+  /** `prepare` gets the keys of each batch of up to `size` edits before the first of them is returned. */
   constructor(
     source: Iterable<Edit> | AsyncIterable<Edit>,
     prepare?: (keys: readonly Uint8Array[]) => Promise<void>,
@@ -25,7 +25,7 @@ export class EditFeed {
     this.#size = size;
   }
 
-  /** The current edit; the one behind it becomes current if it was read. */
+  /** Returns the current edit; the next one becomes current if read already. */
   take(): Edit {
     const edit = this.current;
     if (edit === undefined) throw new SynclineError("internal", "An edit was taken that was not read.");
@@ -33,7 +33,7 @@ export class EditFeed {
     return edit;
   }
 
-  /** Reads the next batch. Returns the edit that is current then, or undefined at the end. */
+  /** Reads the next batch. Returns the new current edit, or undefined at the end. */
   async refill(): Promise<Edit | undefined> {
     if (this.current !== undefined) return this.current;
     this.#batch = [];
@@ -49,7 +49,7 @@ export class EditFeed {
     return this.current;
   }
 
-  /** Tells the source that no more is wanted. */
+  /** Tells the source to stop. */
   async close(): Promise<void> {
     if (!this.#done) await this.#source.return?.();
   }

@@ -1,4 +1,4 @@
-/** Makes trees: from entries, and from another tree and edits, in one pass. Only what changes is read. */
+/** Makes trees: from entries, or from another tree and edits, in one pass. Reads only what changes. */
 import type { Cid } from "../base/ids.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { Node } from "../format/tree/node.ts";
@@ -34,10 +34,9 @@ export async function buildTree(
 }
 
 /**
- * The tree that results from applying `edits`, which must come in ascending order of their keys, to the tree `root`. It
- * is the tree that a build from scratch would give. New nodes go to `sink`, children before parents; nodes that come
- * out as they were do not. Holds a batch of edits and of nodes in memory, whatever their number.
- * Throws `limit_exceeded`, and what reading nodes throws.
+ * The tree that results from applying `edits`, in ascending order of their keys, to the tree `root`. It equals a build from
+ * scratch. New nodes go to `sink`, children before parents; unchanged nodes do not. Holds one batch of edits and of nodes
+ * in memory. Throws `limit_exceeded`, and the errors of reading nodes.
  */
 export async function editTree(
   nodes: NodeStore,
@@ -65,7 +64,7 @@ interface Pass {
   readonly feed: EditFeed;
 }
 
-/** Adds the node's entries with the edits in its range; the last node of a level takes all further edits. */
+/** Adds the node's entries with the edits in its range; the last node of a level takes all remaining edits. */
 async function editNode(pass: Pass, node: Node, last: boolean): Promise<void> {
   if (node.level === 0) return editLeaf(pass, node, last);
   const { nodes, builder, feed } = pass;
@@ -96,13 +95,13 @@ async function editLeaf(pass: Pass, leaf: Node, last: boolean): Promise<void> {
   }
 }
 
-/** Takes the feed's current edit; a delete adds nothing. */
+/** Takes the feed's current edit; a deletion adds nothing. */
 function addPut(builder: TreeBuilder, feed: EditFeed): Promise<void> | undefined {
   const edit = feed.take();
   return edit.value === undefined ? undefined : builder.add({ key: edit.key, value: edit.value, links: edit.links });
 }
 
-/** Reads the paths to these ascending keys, a level in one request; at most as many keys as `nodes.batch`. */
+/** Reads the paths to these ascending keys, one request per level; at most `nodes.batch` keys. */
 export async function preload(nodes: NodeStore, root: Cid, keys: readonly Uint8Array[]): Promise<void> {
   let level: { readonly node: Node; readonly keys: readonly Uint8Array[] }[] = [{ node: await nodes.node(root), keys }];
   for (;;) {

@@ -1,4 +1,4 @@
-/** What a tree holds, and what changes it: rows of bytes. Their meaning is a layer above. */
+/** The contents of a tree, and edits of it: rows of bytes. Higher layers define their meaning. */
 import { compareBytes } from "../base/bytes.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -9,7 +9,7 @@ import { LINK_BYTES } from "../format/tree/node-layout.ts";
 export interface Entry {
   /** At least one byte. */
   readonly key: Uint8Array;
-  /** May be a view of a block: not to be written to. */
+  /** May be a view of a block: do not write to it. */
   readonly value: Uint8Array;
   /** Blocks that the value names by index, 0 to links.length - 1. */
   readonly links: readonly Cid[];
@@ -35,7 +35,7 @@ export function sameContents(a: Omit<Entry, "key">, b: Omit<Entry, "key">): bool
   );
 }
 
-/** Throws `limit_exceeded` for an entry that no node may hold. */
+/** Throws `limit_exceeded` for an entry too large for any node. */
 export function checkEntry(entry: Entry): void {
   const bytes = entry.key.length + entry.value.length + LINK_BYTES * entry.links.length;
   if (bytes <= MAX_ENTRY_BYTES && entry.links.length <= MAX_ENTRY_LINKS && entry.key.length > 0) return;

@@ -1,6 +1,6 @@
 /**
- * Looks for the same keys in one tree after another, as they were over time: each tree is gone down once for all of them, a level
- * with one request, and what held none of them is not entered again, in whichever tree it is met.
+ * Looks up the same keys in successive versions of a tree. Each tree is descended once for all keys, one request per level;
+ * a node found to hold none of them is never entered again, in any tree.
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
@@ -10,7 +10,7 @@ import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";
 import type { NodeStore } from "./node-store.ts";
 
-/** A node that is gone into, and what may be in it. */
+/** A node to enter, and the keys that may be in it. */
 interface Visit {
   readonly cid: Cid;
   readonly keys: Uint8Array[];
@@ -22,7 +22,7 @@ interface Visit {
 export class KeySearch {
   readonly #nodes: NodeStore;
   readonly #keys: readonly Uint8Array[];
-  /** Nodes that hold none of the keys, nor does anything below them. */
+  /** Nodes with none of the keys in or below them. */
   readonly #barren = new Set<Cid>();
 
   /** `keys` in any order. */
@@ -31,7 +31,7 @@ export class KeySearch {
     this.#keys = [...keys].sort(compareBytes);
   }
 
-  /** The entries of those keys that this tree has, in the order of the keys. Rejects as NodeStore.node. */
+  /** This tree's entries for those keys, in key order. Rejects as NodeStore.node. */
   async in(root: Cid): Promise<Entry[]> {
     const found: Entry[] = [];
     const visits: Visit[] = [];
@@ -67,7 +67,7 @@ export class KeySearch {
   }
 }
 
-/** The children in whose ranges keys lie, with these. */
+/** The children whose ranges contain keys, with those keys. */
 function childrenWith(parent: Node, visit: Visit): Visit[] {
   const children: Visit[] = [];
   let last = -1;

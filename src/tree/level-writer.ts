@@ -1,4 +1,4 @@
-/** Writes the nodes of one level of a tree, entry by entry, and says where each ends. */
+/** Writes the nodes of one tree level, entry by entry, and determines where each ends. */
 import type { Cid } from "../base/ids.ts";
 import type { Node } from "../format/tree/node.ts";
 import { trustNode } from "../format/tree/node.ts";
@@ -7,7 +7,7 @@ import type { Boundary } from "./boundary.ts";
 
 export class LevelWriter {
   readonly level: number;
-  /** Whether the last entry ended the node: it must be taken before anything is added. */
+  /** Whether the last entry ended the node: call `take` before adding more. */
   complete = false;
   /** Nodes taken so far. */
   taken = 0;
@@ -19,7 +19,7 @@ export class LevelWriter {
     this.#boundary = boundary;
   }
 
-  /** Entries of the node that is being written. */
+  /** Entries of the node being written. */
   get count(): number {
     return this.#encoder.count;
   }
@@ -36,7 +36,7 @@ export class LevelWriter {
     this.complete = this.#boundary.closes(key, before, this.#encoder.size, this.count);
   }
 
-  /** Adds entries of a node of this level from `from` to `to`, up to one that ends the node; returns the index behind it. */
+  /** Adds a node's entries [from, to), up to one that ends the new node; returns the index after it. */
   addFrom(node: Node, from: number, to: number): number {
     const safe = this.#isSettled(node, from) ? Math.max(from, Math.min(to, node.count - 1)) : from;
     this.#encoder.addFrom(node, from, safe);
@@ -45,7 +45,7 @@ export class LevelWriter {
     return end;
   }
 
-  /** The finished node; the next one begins. */
+  /** Returns the finished node, and begins the next. */
   take(): Node {
     const bytes = this.#encoder.encode(this.level);
     this.#encoder.clear();
@@ -54,16 +54,16 @@ export class LevelWriter {
     return trustNode(bytes);
   }
 
-  /** Gives the writer's memory back. It must not be used after this. */
+  /** Releases the writer's memory. Do not use it afterwards. */
   close(): void {
     this.#encoder.clear();
     if (spares.length < MAX_SPARES) spares.push(this.#encoder);
   }
 
   /**
-   * Whether no entry from `index` on, but perhaps the last one, would end a node here, since none ended `node`. The rule
-   * sees keys and sizes only, and for the same entry its threshold grows with the bytes before it: where there are no more
-   * of them than in `node`, no key needs hashing.
+   * Whether no entry from `index` on, except perhaps the last, would end a node here, because none ended `node`. The rule
+   * depends on keys and sizes only, and its threshold grows with the bytes before an entry. With no more bytes before them
+   * than in `node`, no key needs hashing.
    */
   #isSettled(node: Node, index: number): boolean {
     if (index >= node.count || this.#encoder.size > bytesBefore(node, index)) return false;
@@ -72,7 +72,7 @@ export class LevelWriter {
     return begins === (node.runStart(run) === index);
   }
 
-  /** The index behind the first of the entries [from, to) that would end the node, else `to`. Sets `complete`. */
+  /** The index after the first of the entries [from, to) that would end the node, else `to`. Sets `complete`. */
   #findEnd(node: Node, from: number, to: number): number {
     if (from >= to) return to;
     let run = node.runOf(from);
@@ -96,6 +96,6 @@ export class LevelWriter {
   }
 }
 
-/** Encoders with grown columns, since a small edit would spend much of its time on growing new ones. */
+/** Encoders with grown columns: a small edit would otherwise spend much of its time growing new ones. */
 const spares: NodeEncoder[] = [];
 const MAX_SPARES = 8;

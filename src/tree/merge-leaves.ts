@@ -1,6 +1,6 @@
 /**
- * The three-way merge of leaves that more than one side changed: what ours changed is put among the entries of theirs, which are
- * copied as they stand in between.
+ * The three-way merge of leaves that both sides changed: our changes are inserted into their entries, which are copied
+ * unchanged in between.
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Node } from "../format/tree/node.ts";
@@ -11,7 +11,7 @@ import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
-/** Decides a key that both sides changed, not to the same: what to keep, or undefined to have no such entry. */
+/** Resolves a key that the sides changed differently: returns the entry to keep, or undefined for none. */
 export type Resolve = (
   key: Uint8Array,
   base: Entry | undefined,
@@ -21,7 +21,7 @@ export type Resolve = (
 
 export type Resolution = Pick<Entry, "value" | "links"> | undefined;
 
-/** A key at which ours may not be as the base. */
+/** A key where ours may differ from the base. */
 interface Place {
   readonly key: Uint8Array;
   readonly base: Position | undefined;
@@ -34,7 +34,7 @@ interface Position {
   readonly index: number;
 }
 
-/** Adds the merged entries of three sides' leaves, base first. `forced`: ascending keys that are to be resolved in any case. */
+/** Adds the merged entries of three sides' leaves, base first. `forced`: ascending keys to resolve in any case. */
 export async function mergeLeaves(
   builder: TreeBuilder,
   [base = [], ours = [], theirs = []]: readonly (readonly Opened[])[],
@@ -74,7 +74,7 @@ export function changedPlaces([base = [], ours = []]: readonly (readonly Opened[
   return places;
 }
 
-/** The places with those of the forced keys, in order. */
+/** The places, including those of the forced keys, in order. */
 function withForced(
   places: readonly Place[],
   forced: readonly Uint8Array[],
@@ -96,7 +96,7 @@ function withForced(
   return all.concat(places.slice(next));
 }
 
-/** Entries that are taken as they stand; neighbours are added together. */
+/** Entries to take unchanged; adjacent ones are added together. */
 class KeptRun {
   readonly #builder: TreeBuilder;
   #node: Node | undefined;
@@ -107,7 +107,7 @@ class KeptRun {
     this.#builder = builder;
   }
 
-  /** Adds what the cursor has below this key, or all that it still has, and moves it there. */
+  /** Adds the cursor's entries below this key, or all remaining ones, and advances it there. */
   async addUntil(cursor: Cursor, key: Uint8Array | undefined): Promise<void> {
     for (let stretch = cursor.take(key); stretch !== undefined; stretch = cursor.take(key))
       await this.#addStretch(stretch.node, stretch.from, stretch.to);

@@ -1,6 +1,6 @@
 /**
- * What a three-way merge does with the children of inner nodes: they are cut where a child of each side ends at the same
- * key, and a piece that at most one side changed is taken from the side that has the newer one.
+ * Plans a three-way merge of inner nodes' children. They are cut where all sides have a child that ends at the same key. A
+ * piece that at most one side changed is taken from the side with the newer version.
  */
 import { compareBytes } from "../base/bytes.ts";
 import { Cursor } from "./cursor.ts";
@@ -17,7 +17,7 @@ export type MergeStep =
     }
   | OpenStep;
 
-/** Both sides changed something here: base, ours, theirs within these bounds. */
+/** Both sides changed something here: base, ours and theirs within these bounds. */
 export interface OpenStep {
   readonly kind: "open";
   readonly bounds: Bounds;
@@ -30,7 +30,7 @@ interface Child {
   readonly index: number;
 }
 
-/** The plan for three sides' inner nodes of one level, base first, in key order. What has one of the `forced` keys is open. */
+/** The plan for three sides' inner nodes of one level, base first, in key order. Pieces with a `forced` key stay open. */
 export function planMerge(
   opened: readonly (readonly Opened[])[],
   bounds: Bounds,
@@ -62,14 +62,14 @@ export function planMerge(
   return steps;
 }
 
-/** Those of the ascending keys that are within the bounds. */
+/** The keys within the bounds; keys ascend. */
 export function keysWithin(keys: readonly Uint8Array[], { from, to }: Bounds): readonly Uint8Array[] {
   const start = from === undefined ? 0 : firstAbove(keys, from);
   const end = to === undefined ? keys.length : firstAbove(keys, to);
   return start === 0 && end === keys.length ? keys : keys.slice(start, end);
 }
 
-/** Ascending keys that a plan goes along. */
+/** Ascending keys, consumed along a plan. */
 class ForcedKeys {
   readonly #keys: readonly Uint8Array[];
   #next = 0;
@@ -78,7 +78,7 @@ class ForcedKeys {
     this.#keys = keys;
   }
 
-  /** Steps over the keys up to and with that of this child, or all; whether there were any. */
+  /** Steps over the keys up to and including this child's, or all; returns whether there were any. */
   takeUntil(child: Child | undefined): boolean {
     const before = this.#next;
     for (let key = this.#keys[before]; key !== undefined; key = this.#keys[++this.#next])
@@ -97,10 +97,10 @@ function firstAbove(keys: readonly Uint8Array[], bound: Uint8Array): number {
   return low;
 }
 
-/** What a side has before the first child of a piece: of thousands of pieces, most have one child a side. Never added to. */
+/** A side's empty piece; most pieces have one child a side. Never modified. */
 const NOTHING: Child[] = [];
 
-/** Which cursors stand at the lowest key, a bit each, the first the lowest bit; 0 when all are at their ends. */
+/** A bit mask of the cursors at the lowest key, the first cursor in the lowest bit; 0 if all are at their ends. */
 function lowestOf(cursors: readonly Cursor[]): number {
   let lowest: Cursor | undefined;
   let bits = 0;
@@ -118,7 +118,7 @@ function lowestOf(cursors: readonly Cursor[]): number {
 
 /**
  * Moves the children that end at the lowest key from the cursors to the pieces. Returns one of them if all sides can be cut
- * behind it.
+ * after it.
  */
 function step(cursors: readonly Cursor[], lowest: number, pieces: Child[][]): Child | undefined {
   let aligned = true;
@@ -140,8 +140,8 @@ function step(cursors: readonly Cursor[], lowest: number, pieces: Child[][]): Ch
 }
 
 /**
- * The piece that stands for all three, when at most one side changed it. At the edges of the bounds only if it lies within
- * them: `edges` is undefined elsewhere.
+ * The piece that represents all three, if at most one side changed it. At the edges of the bounds it must lie within them:
+ * `edges` is undefined elsewhere.
  */
 function takenOf(pieces: readonly (readonly Child[])[], edges: Bounds | undefined): readonly Child[] | undefined {
   const [base = [], ours = [], theirs = []] = pieces;
@@ -160,7 +160,7 @@ function samePiece(a: readonly Child[], b: readonly Child[]): boolean {
   });
 }
 
-/** Adds the piece to the plan; neighbours under one parent become one step. */
+/** Adds the piece to the plan; neighbors with the same parent become one step. */
 function take(steps: MergeStep[], piece: readonly Child[]): void {
   for (const { opened, index } of piece) {
     const previous = steps.at(-1);

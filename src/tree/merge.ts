@@ -1,6 +1,6 @@
 /**
- * Merges two trees that come from one base, key by key. Where only one side changed, its subtrees are taken as they are,
- * unread; entries are compared only in leaves that both sides changed.
+ * Merges two trees with a common base, key by key. Where only one side changed, its subtrees are taken unread; entries are
+ * compared only in leaves that both sides changed.
  */
 import type { Cid } from "../base/ids.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
@@ -17,9 +17,9 @@ import type { Bounds, Front, Opened, Subtree } from "./subtree.ts";
 import { childOf, frontOf, isWhole, openAll, overlaps, windows } from "./subtree.ts";
 
 /**
- * The tree that holds each key as the side that changed it has it, and as `resolve` says where both did. `resolve` is
- * called in the order of the keys; about the `forced` keys, which come in ascending order, whatever the sides have there. New nodes
- * go to `sink`. Rejects as NodeStore.node and `resolve`.
+ * The merged tree: each key as the side that changed it has it, or as `resolve` decides if both did. `resolve` is called in
+ * key order, and always for the `forced` keys, which ascend. New nodes go to `sink`. Rejects as NodeStore.node and
+ * `resolve`.
  */
 export async function mergeTrees(
   nodes: NodeStore,
@@ -54,7 +54,7 @@ interface Pass {
 
 const EVERYTHING: Bounds = { from: undefined, to: undefined };
 
-/** Merges what these three sides, base first, have within the bounds. */
+/** Merges three sides, base first, within the bounds. */
 async function mergeFronts(pass: Pass, fronts: readonly Front[], bounds: Bounds): Promise<void> {
   const { nodes, builder, resolve, forced } = pass;
   const level = Math.max(...fronts.map((front) => front.level));
@@ -71,7 +71,7 @@ async function mergeFronts(pass: Pass, fronts: readonly Front[], bounds: Bounds)
   }
 }
 
-/** One level down on the sides that have this level; the others wait until the trees are equally high. */
+/** Descends one level on the sides that have it; lower trees wait until the trees are equally high. */
 function lower(fronts: readonly Front[], level: number, opened: readonly Opened[][], bounds: Bounds): Front[] {
   return fronts.map((front, side) => {
     if (front.level < level) {
@@ -85,7 +85,7 @@ function lower(fronts: readonly Front[], level: number, opened: readonly Opened[
   });
 }
 
-/** Adds what the plan takes, and merges what it leaves open: a level further down, together, to read it together. */
+/** Adds what the plan takes, and merges its open steps one level further down, in one read. */
 async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): Promise<void> {
   const { nodes, builder } = pass;
   for (const batch of batchesOf(steps, nodes.batch)) {
@@ -108,12 +108,12 @@ async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): P
   }
 }
 
-/** Whether theirs has many more nodes than the others have together: most of them hold nothing that ours changed. */
+/** Whether theirs has many more nodes than the others together: most of them then contain none of our changes. */
 function isLopsided({ sides: [base = [], ours = [], theirs = []] }: OpenStep): boolean {
   return theirs.length > 2 * (base.length + ours.length) + 2;
 }
 
-/** Takes theirs as they are where ours changed nothing, and opens the others one by one. */
+/** Takes their nodes where ours changed nothing, and opens the others one by one. */
 async function mergeInParts(pass: Pass, level: number, { bounds, sides }: OpenStep): Promise<void> {
   const { nodes, builder, forced } = pass;
   const [base = [], ours = [], theirs = []] = sides;
@@ -135,7 +135,7 @@ async function mergeInParts(pass: Pass, level: number, { bounds, sides }: OpenSt
   }
 }
 
-/** The plan with what it left open planned in turn. */
+/** The plan, with its open steps planned in turn. */
 async function refine({ nodes, forced }: Pass, steps: readonly MergeStep[]): Promise<MergeStep[]> {
   const refined: MergeStep[] = [];
   for (const step of steps) {
@@ -145,7 +145,7 @@ async function refine({ nodes, forced }: Pass, steps: readonly MergeStep[]): Pro
   return refined;
 }
 
-/** Steps in order, in groups that open at most `limit` nodes; a step that opens more, or is lopsided, stands alone. */
+/** Groups steps, in order, to open at most `limit` nodes; a step that opens more, or is lopsided, is alone. */
 function* batchesOf(steps: readonly MergeStep[], limit: number): Generator<MergeStep[]> {
   let batch: MergeStep[] = [];
   let open = 0;

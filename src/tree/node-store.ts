@@ -1,6 +1,6 @@
 /**
- * Decoded tree nodes in memory: an LRU by bytes over a BlockReader. Nodes are immutable, so a hit needs no check; a child
- * is checked against its parent each time it is reached, since a node alone cannot know its range.
+ * Decoded tree nodes in memory: an LRU by bytes over a BlockReader. Nodes are immutable, so hits need no check. A child is
+ * checked against its parent each time it is reached, since a node does not know its own range.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -13,7 +13,7 @@ import { checkChild } from "./child-check.ts";
 import type { Opened, Subtree } from "./subtree.ts";
 
 export class NodeStore {
-  /** How many nodes a caller should load at once: so many that all of them are in memory after that. */
+  /** How many nodes to load at once so that all stay in memory. */
   readonly batch: number;
   readonly #blocks: BlockReader;
   readonly #capacity: number;
@@ -22,8 +22,8 @@ export class NodeStore {
   #bytes = 0;
 
   /**
-   * Keeps up to `capacityBytes` of nodes, and at least MIN_NODES_KEPT nodes, so that a descent always fits. `batch` is by
-   * default what of usual nodes fits into a quarter of that.
+   * Keeps up to `capacityBytes` of nodes, and at least MIN_NODES_KEPT nodes, so that a descent always fits. `batch`
+   * defaults to the number of usual nodes in a quarter of that.
    */
   constructor(blocks: BlockReader, options: { readonly capacityBytes: number; readonly batch?: number }) {
     this.#blocks = blocks;
@@ -45,14 +45,14 @@ export class NodeStore {
     return slot.node;
   }
 
-  /** The child `index` of an inner node if it is in memory. Throws `format_invalid` if it does not fit its parent. */
+  /** The child `index` of an inner node if it is in memory. Throws `format_invalid` if it does not match its parent. */
   peekChild(parent: Node, index: number): Node | undefined {
     const child = this.peek(parent.childAt(index));
     if (child !== undefined) checkChild(parent, index, child);
     return child;
   }
 
-  /** The node, from memory or read. Rejects as BlockReader.get, and with `format_invalid`. */
+  /** The node, from memory or freshly read. Rejects as BlockReader.get, and with `format_invalid`. */
   async node(cid: Cid): Promise<Node> {
     return this.peek(cid) ?? firstOf(await this.nodes([cid]));
   }
@@ -64,7 +64,7 @@ export class NodeStore {
     return child;
   }
 
-  /** The children [from, to) of an inner node; those not in memory are read in one request. */
+  /** The children [from, to) of an inner node; missing ones are read in one request. */
   async children(parent: Node, from: number, to: number): Promise<Node[]> {
     const cids = Array.from({ length: to - from }, (_, at) => parent.childAt(from + at));
     const children = await this.nodes(cids);
@@ -72,7 +72,7 @@ export class NodeStore {
     return children;
   }
 
-  /** These subtrees, opened and checked against their parents, in order; read in one request. `alike` as for `nodes`. */
+  /** These subtrees, opened and checked against their parents, in order, in one request. `alike` as for `nodes`. */
   async subtrees(subtrees: readonly Subtree[], alike: Iterable<Node> = []): Promise<Opened[]> {
     const opened = await this.nodes(
       subtrees.map(({ cid }) => cid),
@@ -86,8 +86,8 @@ export class NodeStore {
   }
 
   /**
-   * All of these nodes, in order; those not in memory are read in one request. What is like one of `alike`, or of those wanted, is
-   * opened sooner (decodeNode).
+   * All of these nodes, in order; missing ones are read in one request. Nodes similar to one of `alike`, or to each other,
+   * open faster (decodeNode).
    */
   async nodes(cids: readonly Cid[], alike: Iterable<Node> = []): Promise<Node[]> {
     const missing = new Set<Cid>();
@@ -108,12 +108,12 @@ export class NodeStore {
     return nodes;
   }
 
-  /** Reads those that are not in memory, in one request. */
+  /** Reads the missing ones in one request. */
   async load(cids: readonly Cid[]): Promise<void> {
     await this.nodes(cids);
   }
 
-  /** Gives up the memory of nodes that are not wanted again for now: others stay longer for it. */
+  /** Releases nodes that are not needed for now, so that others stay longer. */
   release(cids: Iterable<Cid>): void {
     for (const cid of cids) {
       const slot = this.#slots.get(cid);
@@ -123,16 +123,16 @@ export class NodeStore {
     }
   }
 
-  /** Puts a node into memory that was made here. */
+  /** Puts a locally made node into memory. */
   stage(cid: Cid, node: Node): void {
     if (!this.#slots.has(cid)) this.#keep(cid, node);
   }
 
-  /** One promise for all: of thousands of nodes, the promises would cost as much as opening them. */
+  /** One promise for all: for thousands of nodes, separate promises would cost as much as opening them. */
   #read(cids: readonly Cid[], alike: readonly unknown[]): Promise<Batch> {
     const batch = this.#blocks.getMany(cids).then((found) => {
       const opened = new Map<Cid, Node | Unopened>();
-      // What is read together is often one part of two trees, and much of it alike: then it is as long.
+      // Nodes read together are often from two similar trees; similar nodes have equal lengths.
       const byLength = new Map<number, Node>();
       for (const node of alike) if (node instanceof Node) byLength.set(node.bytes.length, node);
       for (const cid of cids) {
@@ -157,7 +157,7 @@ export class NodeStore {
     if (this.#bytes > this.#capacity) this.#evict();
   }
 
-  /** Second chance: what was used since it last came up goes round once more. */
+  /** Second chance: a node used since its last turn is kept for another round. */
   #evict(): void {
     for (const [cid, slot] of this.#slots) {
       if (this.#bytes <= this.#capacity || this.#slots.size <= MIN_NODES_KEPT) return;
@@ -179,10 +179,10 @@ export function peekNode(nodes: NodeStore, cid: Cid): Node {
   return node;
 }
 
-/** Kept whatever the capacity: a descent, and the batch of leaves that a synchronous range wants at once. */
+/** Kept whatever the capacity: a descent, and the batch of leaves that a synchronous range needs at once. */
 export const MIN_NODES_KEPT = 4 * (MAX_NODE_LEVEL + 1);
 const MAX_BATCH_NODES = 256;
-/** The string of a child's address, once it was asked for. */
+/** The string of a child's CID, once requested. */
 const CHILD_OVERHEAD_BYTES = 96;
 
 interface Slot {
@@ -194,7 +194,7 @@ interface Slot {
 /** What one request read. */
 type Batch = ReadonlyMap<Cid, Node | Unopened>;
 
-/** Why a block is no node: that is for those to know who asked for it, not for all who asked in the same request. */
+/** Why a block is not a node: for the caller that wants this one, not for others in the same request. */
 interface Unopened {
   readonly error: SynclineError;
 }
@@ -202,7 +202,7 @@ interface Unopened {
 function openNode(cid: Cid, bytes: Uint8Array | undefined, byLength: Map<number, Node>): Node | Unopened {
   if (bytes === undefined) return { error: new SynclineError("block_not_found", `Block ${cid} was not found.`) };
   try {
-    // A node read as a part of a long range must not keep all of it in memory.
+    // A node read as part of a long range must not keep the whole range in memory.
     const own = bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
     const node = decodeNode(own, byLength.get(own.length));
     byLength.set(own.length, node);
@@ -212,14 +212,14 @@ function openNode(cid: Cid, bytes: Uint8Array | undefined, byLength: Map<number,
   }
 }
 
-/** Throws what kept this node from being opened. */
+/** Throws the error that kept this node from opening. */
 function openedOf(cid: Cid, batch: Batch | undefined): Node {
   const opened = batch?.get(cid);
   if (opened instanceof Node) return opened;
   throw opened?.error ?? new SynclineError("internal", "A node was not among those that were read.");
 }
 
-/** A node that has the subtree's address, checked against its parent there. */
+/** The node as this subtree, checked against its parent. */
 export function openedAs(subtree: Subtree, node: Node): Opened {
   if (subtree.place !== undefined) checkChild(subtree.place.parent, subtree.place.index, node);
   return { subtree, node };

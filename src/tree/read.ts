@@ -30,7 +30,7 @@ export async function lastBefore(nodes: NodeStore, root: Cid, key: Uint8Array): 
 async function lastInNode(nodes: NodeStore, node: Node, key: Uint8Array): Promise<Entry | undefined> {
   const index = node.search(key);
   if (node.level === 0) return index === 0 ? undefined : entryAt(node, index - 1);
-  // The child that would hold the key may begin with it, or behind it.
+  // The child for this key may begin with it or after it.
   for (let child = Math.min(index, node.count - 1); child >= Math.max(0, index - 1); child--) {
     const found = await lastInNode(nodes, await nodes.child(node, child), key);
     if (found !== undefined) return found;
@@ -66,8 +66,8 @@ export async function* range(
 }
 
 /**
- * The first `limit` entries with from ≤ key < to, in order. Throws BlockMiss with the leaves that the rest needs, and only
- * those, as far as the nodes in memory tell.
+ * The first `limit` entries with from ≤ key < to, in order. Throws BlockMiss with exactly the leaves that the rest needs,
+ * as far as nodes in memory tell.
  */
 export function peekRange(
   nodes: NodeStore,
@@ -111,7 +111,7 @@ function collect(
 /** The children from `first` on that `wanted` more entries may need. Only the first is certain. */
 function missFrom(nodes: NodeStore, node: Node, first: number, last: number, wanted: number): BlockMiss {
   const missing: Cid[] = [];
-  // Of the first child any number of entries may lie before the range.
+  // Any number of the first child's entries may lie before the range.
   let expected = 0;
   for (let index = first; index <= last && expected < wanted && missing.length < MAX_MISSES; index++) {
     const cid = node.childAt(index);
@@ -121,7 +121,7 @@ function missFrom(nodes: NodeStore, node: Node, first: number, last: number, wan
   return new BlockMiss(missing, 1);
 }
 
-/** The leaves of a range in order; the number read ahead doubles along the way. */
+/** The leaves of a range in order; read-ahead doubles along the way. */
 async function* leaves(
   nodes: NodeStore,
   node: Node,
@@ -151,5 +151,5 @@ function isEmptyRange(from: Uint8Array | undefined, to: Uint8Array | undefined):
   return from !== undefined && to !== undefined && compareBytes(from, to) >= 0;
 }
 
-/** A miss must fit into a NodeStore of the least capacity, together with the path to it. */
+/** A miss must fit into a NodeStore of minimum capacity, with the path to it. */
 const MAX_MISSES = MIN_NODES_KEPT / 2;

@@ -1,31 +1,31 @@
 /**
- * Subtrees side by side: what the diff and the merge of trees descend through. A level of some trees is cut into windows
- * of bounded size, so that each is read in one request and memory stays bounded however much differs.
+ * Adjacent subtrees, which tree diffs and merges descend through. A level of several trees is cut into windows of bounded
+ * size: each is read in one request, and memory stays bounded however much differs.
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Node } from "../format/tree/node.ts";
 
-/** The keys above `from` up to and with `to`; undefined: no bound. */
+/** The keys above `from`, up to and including `to`; undefined: unbounded. */
 export interface Bounds {
   readonly from: Uint8Array | undefined;
   readonly to: Uint8Array | undefined;
 }
 
-/** A node that may not have been read yet, and where it stands. */
+/** A node, perhaps not read yet, and its position. */
 export interface Subtree {
   readonly cid: Cid;
-  /** All keys in it are above this. */
+  /** All of its keys are above this. */
   readonly low: Uint8Array | undefined;
   /** Its last key. */
   readonly high: Uint8Array;
   /** Whether it is the last node of its level in its tree. */
   readonly last: boolean;
-  /** Where its entry stands; undefined for a root. */
+  /** The position of its entry; undefined for a root. */
   readonly place: { readonly parent: Node; readonly index: number } | undefined;
 }
 
-/** Neighbouring subtrees of one tree and one level. */
+/** Adjacent subtrees of one tree and one level. */
 export interface Front {
   readonly level: number;
   readonly subtrees: readonly Subtree[];
@@ -37,9 +37,9 @@ export interface Opened {
   readonly node: Node;
 }
 
-/** Reads nodes where they stand, as NodeStore does. */
+/** Reads subtrees, as NodeStore does. */
 export interface SubtreeReader {
-  /** In the order of `wanted`, with one request. */
+  /** In the order of `wanted`, in one request. */
   subtrees(wanted: readonly Subtree[]): Promise<Opened[]>;
 }
 
@@ -54,7 +54,7 @@ export function childOf(opened: Opened, index: number): Subtree {
   return new Child(opened, index);
 }
 
-/** What it says of itself is taken out of its parent when somebody asks: most children are only counted, or passed by. */
+/** Reads its fields from the parent on demand: most children are only counted, or skipped. */
 class Child implements Subtree {
   readonly last: boolean;
   readonly place: { readonly parent: Node; readonly index: number };
@@ -82,7 +82,7 @@ class Child implements Subtree {
   }
 }
 
-/** Opens the subtrees of all these fronts with one request. */
+/** Opens the subtrees of all these fronts in one request. */
 export async function openAll(nodes: SubtreeReader, fronts: readonly (readonly Subtree[])[]): Promise<Opened[][]> {
   const opened = await nodes.subtrees(fronts.flat());
   let next = 0;
@@ -90,8 +90,8 @@ export async function openAll(nodes: SubtreeReader, fronts: readonly (readonly S
 }
 
 /**
- * Cuts fronts of one level into windows of about `limit` subtrees, in key order. A subtree that a cut goes through is in
- * the windows on both sides of it: each counts only the keys within its own bounds.
+ * Cuts fronts of one level into windows of about `limit` subtrees, in key order. A subtree across a cut is in both windows;
+ * each counts only the keys within its own bounds.
  */
 export function* windows(
   fronts: readonly (readonly Subtree[])[],
@@ -116,7 +116,7 @@ export function* windows(
   }
 }
 
-/** Whether all keys of the subtree are within the bounds, as far as its neighbours tell. */
+/** Whether all keys of the subtree are within the bounds, as far as its parent tells. */
 export function isWhole(subtree: Subtree, { from, to }: Bounds): boolean {
   const begins = from === undefined || (subtree.low !== undefined && compareBytes(subtree.low, from) >= 0);
   return begins && (to === undefined || compareBytes(subtree.high, to) <= 0);
@@ -128,7 +128,7 @@ export function overlaps(subtree: Subtree, { from, to }: Bounds): boolean {
   return to === undefined || isAbove(to, subtree.low);
 }
 
-/** Steps over about `limit` subtrees by ascending ends; `cut` is the end of the last one stepped over. */
+/** Steps over about `limit` subtrees in order of their ends; `cut` is the end of the last one. */
 function advance(
   fronts: readonly (readonly Subtree[])[],
   starts: readonly number[],
@@ -167,7 +167,7 @@ function lowestEnd(
   return lowest;
 }
 
-/** The last key of the subtree that can count within the bounds. */
+/** The subtree's last key, limited to the bounds. */
 function endOf({ high }: Subtree, { to }: Bounds): Uint8Array {
   return to !== undefined && compareBytes(high, to) > 0 ? to : high;
 }

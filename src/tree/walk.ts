@@ -1,6 +1,6 @@
 /**
- * Visits every node of a tree, for `verify`: each is checked against its parent and against the rule of its boundaries.
- * Damage is reported with the keys it hides, and the walk goes on beside it.
+ * Visits every node of a tree, for `verify`, and checks each against its parent and the boundary rule. Reports damage with
+ * the keys it hides, and continues beside it.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -18,13 +18,13 @@ export type WalkStep =
       readonly node: Node;
     }
   | {
-      /** The node was read, but ends where the rule does not end it; the walk goes on below it. */
+      /** The node was read, but does not end by the rule; the walk continues below it. */
       readonly kind: "misshapen";
       readonly cid: Cid;
       readonly error: SynclineError;
     }
   | {
-      /** The node could not be read or does not fit its parent; nothing below it is visited. */
+      /** The node is unreadable or does not match its parent; nothing below it is visited. */
       readonly kind: "damage";
       readonly cid: Cid;
       /** The keys that it hides. */
@@ -32,7 +32,7 @@ export type WalkStep =
       readonly error: unknown;
     };
 
-/** All nodes of the tree, parents before children, in key order. Never rejects for what reading a node throws. */
+/** All nodes of the tree, parents before children, in key order. Never rejects for unreadable nodes. */
 export async function* walkTree(nodes: NodeStore, config: TreeConfig, root: Cid): AsyncGenerator<WalkStep> {
   let node: Node;
   try {
@@ -49,7 +49,7 @@ export async function* walkTree(nodes: NodeStore, config: TreeConfig, root: Cid)
   else yield* walkNode(nodes, config, { subtree, node });
 }
 
-/** What is wrong with where the node ends, if anything: it must end where the rule ends it, and nowhere before. */
+/** What is wrong with the node's end, if anything: it must end where the rule first ends it. */
 export function boundaryFault(node: Node, boundary: Boundary, last: boolean): SynclineError | undefined {
   let before = 0;
   for (let index = 0; index < node.count; index++) {

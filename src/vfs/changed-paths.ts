@@ -1,4 +1,4 @@
-/** What changed from one tree to another, as paths: for doors whose clients ask what is new since they looked last. */
+/** The paths that changed from one tree to another: for doors whose clients ask for changes since their last look. */
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import type { BaseChange } from "../fstree/change-set.ts";
 import { differences, MAX_LISTED_CHANGES } from "../fstree/differences.ts";
@@ -8,8 +8,8 @@ import type { NodeStore } from "../tree/node-store.ts";
 export type TreePath = readonly FileName[];
 
 /**
- * Paths, each once, at which something is other than it was: made, changed, gone or moved, with all in a directory that came from
- * elsewhere. Undefined: there are too many. Rejects as the node store does.
+ * All paths where something changed: created, modified, removed or moved, each once, with the whole contents of a directory
+ * that moved in. Undefined: there are too many. Rejects as the node store does.
  */
 export async function changedPaths(nodes: NodeStore, from: Cid, to: Cid): Promise<TreePath[] | undefined> {
   const changes = await differences(nodes, from, to);
@@ -38,12 +38,12 @@ class Paths {
   async note(change: BaseChange): Promise<void> {
     if (change.kind === "self") return this.#self(change.id);
     const { parent, name, before, after } = change;
-    // A directory that is gone was where it was before.
+    // A directory that is gone counts at its old place.
     const directory = (await this.#directory(this.#to, parent)) ?? (await this.#directory(this.#from, parent));
     if (directory === undefined) return;
     this.#add([...directory, name]);
     if (after === undefined || after === before) return;
-    // What is in a new directory changed by itself; what is in one that came from elsewhere did not.
+    // Entries of a new directory changed by themselves; entries of a moved one did not.
     const [old, now] = [await readSelf(this.#nodes, this.#from, after), await readSelf(this.#nodes, this.#to, after)];
     if (old?.kind === "directory" && now?.kind === "directory") await this.#tree(after, [...directory, name]);
   }
@@ -65,7 +65,7 @@ class Paths {
     const waiting = [{ id, path }];
     for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
       for await (const { name, dentry } of listDirectory(this.#nodes, this.#to, at.id)) {
-        // Beyond that it is too much anyway; and a damaged tree may have directories that lie in themselves.
+        // More paths would be discarded anyway, and a damaged tree may have directories inside themselves.
         if (this.paths.size > MAX_LISTED_CHANGES) return;
         const inner = [...at.path, name];
         this.#add(inner);

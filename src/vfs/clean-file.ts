@@ -1,4 +1,4 @@
-/** What a listing tells of a file that did not change here: as its name's row has it. */
+/** A file in a listing that is unchanged here, as its name's row describes it. */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
 import { xattrsOf } from "../format/blocks/linked-value.ts";
 import type { FileRecord, Xattrs } from "../format/files/record.ts";
@@ -32,12 +32,12 @@ export class CleanFile implements ListedAttributes {
     return nameOfContent(this.#record.content);
   }
 
-  /** Whoever asks for them of very many files does so without making each an inode. */
+  /** Read without making the file an inode, since a caller may ask for very many files. */
   get xattrs(): Xattrs {
     return xattrsOf(this.#record, this.#objects.loader.peekLinked);
   }
 
-  /** As the name is now: others may have published since. */
+  /** By the current name: others may have published since. */
   get ino(): Ino {
     const ino = this.#objects.child(this.#parent, this.#name);
     if (ino === undefined) throw refuse("ESTALE");

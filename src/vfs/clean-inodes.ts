@@ -1,7 +1,7 @@
 /**
- * Objects that did not change here, as the base has them: found by name or by inode number, and cached.
+ * Objects unchanged here, as the base has them: found by name or by inode number, and cached.
  *
- * An inode row is a hint where its object is; when the object is not there any more, its own rows say where it is now.
+ * An inode row is only a hint at the object's place. If the object is not there, its own rows say where it is now.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
@@ -24,7 +24,7 @@ export interface CleanObject {
   /** How many names a file has; 1 for a directory. */
   readonly names: number;
   readonly subdirs: number;
-  /** Where the directory or the file with one name is; a name of a file with several. Undefined for the root. */
+  /** The place of a directory or a one-name file; one name of a file with several. Undefined for the root. */
   readonly place: BaseName | undefined;
   atimeNs: bigint;
 }
@@ -36,7 +36,7 @@ export class CleanInodes {
   readonly #nodes: NodeStore;
   readonly #objects: BoundedMap<Ino, CleanObject>;
   readonly #names: BoundedMap<string, Ino>;
-  /** Of changed directories: asked for whenever one of them is shown. */
+  /** For changed directories: needed whenever one of them is shown. */
   #subdirs: { readonly tree: Cid | undefined; readonly of: BoundedMap<FileId, { subdirs: number | undefined }> } = {
     tree: undefined,
     of: new BoundedMap(SUBDIRS_KEPT),
@@ -49,7 +49,7 @@ export class CleanInodes {
     this.#names = new BoundedMap(capacity);
   }
 
-  /** What the base's name leads to, if that is not a dirty object (which has names of its own). Throws BlockMiss. */
+  /** What the base's name leads to, unless that is a dirty object (which has names of its own). Throws BlockMiss. */
   lookup(parent: Ino, parentId: FileId, name: FileName): Ino | undefined {
     const known = this.#names.get(nameKey(parent, name));
     if (known !== undefined) return known;
@@ -57,7 +57,7 @@ export class CleanInodes {
     return dentry === undefined ? undefined : this.found(parent, parentId, name, dentry);
   }
 
-  /** The inode of a dentry that was read; undefined when a dirty object is behind it. */
+  /** The inode of a dentry that was read; undefined if it leads to a dirty object. */
   found(parent: Ino, parentId: FileId, name: FileName, dentry: Dentry): Ino | undefined {
     const key = nameKey(parent, name);
     const known = this.#names.get(key);
@@ -75,7 +75,7 @@ export class CleanInodes {
     return ino;
   }
 
-  /** The object of an inode; undefined when the base has it no more. Throws BlockMiss. */
+  /** The object of an inode; undefined if the base no longer has it. Throws BlockMiss. */
   get(ino: Ino): CleanObject | undefined {
     const known = this.#objects.get(ino);
     if (known !== undefined) return known;
@@ -85,7 +85,7 @@ export class CleanInodes {
     return object;
   }
 
-  /** Whether the number is still the one that stands for the object. */
+  /** Whether the number still stands for the object. */
   owns({ ino, id }: CleanObject): boolean {
     return ino === ROOT_INO || this.#overlay.state.inodes.row(ino)?.id === id;
   }
@@ -96,7 +96,7 @@ export class CleanInodes {
     return object.place === undefined ? [] : [object.place];
   }
 
-  /** The id of a directory, whether it exists still or not; undefined when the inode is unknown or no directory. */
+  /** The id of a directory, even a removed one; undefined if the inode is unknown or not a directory. */
   directoryId(ino: Ino): FileId | undefined {
     if (ino === ROOT_INO) return ROOT_ID;
     const row = this.#overlay.state.inodes.row(ino);
@@ -115,7 +115,7 @@ export class CleanInodes {
     return ino;
   }
 
-  /** Directories in a directory of the base; undefined when the base has it no more. Throws BlockMiss. */
+  /** The number of directories in a directory of the base; undefined if the base no longer has it. Throws BlockMiss. */
   subdirs(id: FileId): number | undefined {
     const { tree } = this.#overlay.state.base;
     if (this.#subdirs.tree !== tree) this.#subdirs = { tree, of: new BoundedMap(SUBDIRS_KEPT) };
@@ -128,7 +128,7 @@ export class CleanInodes {
     return found.subdirs;
   }
 
-  /** The object is dirty now: its names lead there by the overlay. */
+  /** The object is dirty now: the overlay has its names. */
   forget(ino: Ino, links: readonly { readonly parent: Ino; readonly name: FileName }[]): void {
     this.#objects.delete(ino);
     for (const { parent, name } of links) this.#names.delete(nameKey(parent, name));
@@ -138,13 +138,13 @@ export class CleanInodes {
     this.#names.delete(nameKey(parent, name));
   }
 
-  /** What is known of an object that was just published, so that it need not be read back. */
+  /** Records a just published object, so that it need not be read back. */
   seed(object: CleanObject, links: readonly { readonly parent: Ino; readonly name: FileName }[]): void {
     this.#objects.set(object.ino, object);
     for (const { parent, name } of links) this.#names.set(nameKey(parent, name), object.ino);
   }
 
-  /** The object as far as it is known without reading. */
+  /** The object, as far as it is known without reading. */
   known(ino: Ino): CleanObject | undefined {
     return this.#objects.get(ino);
   }

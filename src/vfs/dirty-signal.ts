@@ -1,18 +1,18 @@
 /**
- * Tells the agent that there is something to flush. The agent lives on another thread, so it is told no more often than
- * matters: of writes now and then, of closes and fsyncs once until the next seal takes them all.
+ * Tells the agent that there is something to flush. The agent runs on another thread, so signals are rare: now and then for
+ * writes, and once until the next seal for closes and fsyncs.
  */
 import type { Clock } from "../base/clock.ts";
 
 /**
- * `rewrite`: a large file is being written again from its beginning, and nothing else is changed. `write`: a file is being written.
- * `change`: something that no close follows: a name that goes or comes, a mode, an attribute.
+ * `rewrite`: a large file is being rewritten from its beginning, and nothing else changes. `write`: a file is being
+ * written. `change`: a change that no close follows, such as a name added or removed, a mode, or an attribute.
  */
 export type DirtyReason = "rewrite" | "write" | "change" | "close" | "fsync" | "urgent";
 
-/** Changes that go on are reported this often: a flush waits longer for them to pause. */
+/** Continuing changes are reported this often: a flush waits longer for them to pause. */
 const GOING_ON_MS = 100;
-/** In ascending urgency: a later one is reported even if an earlier one was just reported. */
+/** In ascending urgency: a more urgent one is reported even right after a less urgent one. */
 const NEWS: readonly DirtyReason[] = ["rewrite", "write", "change"];
 
 export class DirtySignal {
@@ -22,7 +22,7 @@ export class DirtySignal {
   #told: DirtyReason = "rewrite";
   #firmTold = false;
   #urgentTold = false;
-  /** Whether a close or an fsync came since the last seal. */
+  /** Whether there was a close or an fsync since the last seal. */
   #isFirm = false;
 
   constructor(clock: Clock) {
@@ -52,17 +52,17 @@ export class DirtySignal {
     this.#listener(reason);
   }
 
-  /** Of what is left for the next flush. */
+  /** Reports what is left for the next flush. */
   tellAgain(isUrgent: boolean): void {
     this.tell(isUrgent ? "urgent" : this.#isFirm ? "close" : "write");
   }
 
-  /** All that was changed goes into the epoch that is sealed. */
+  /** All changes so far go into the sealed epoch. */
   sealed(): void {
     this.#isFirm = false;
   }
 
-  /** What was told is being taken care of; what comes now is new. */
+  /** Earlier signals are being handled; later changes are new. */
   reset(): void {
     this.#toldMs = -Infinity;
     this.#told = "rewrite";

@@ -1,6 +1,6 @@
 /**
- * Several doors on one filesystem. Each has a view of its own: what comes in through one is told to those that keep copies (the
- * kernel, for FUSE), and an inode without a name stays until the last door that was told of it lets go.
+ * Several doors on one filesystem, each with its own view. Changes made through one door are reported to the doors that
+ * keep copies (the kernel, for FUSE). An inode without a name stays until the last door that was told of it releases it.
  */
 import type { Ino } from "../base/ids.ts";
 import type { FileSystem, Invalidations } from "./filesystem.ts";
@@ -12,7 +12,7 @@ export interface DoorView extends Disposable {
 }
 
 interface Door {
-  /** Undefined for one that keeps no copies. */
+  /** Undefined for a door that keeps no copies. */
   readonly heard: ((changes: Invalidations) => void) | undefined;
   readonly told: ToldNames;
   orphaned: ((ino: Ino) => void) | undefined;
@@ -30,15 +30,15 @@ export class DoorViews {
   }
 
   /**
-   * A view for one more door, until it is disposed: then it holds no inode any more. `heard` is told what other doors changed,
-   * when they commit it and so before they answer.
+   * Opens a view for one more door. Disposing it releases its inodes. `heard` receives the changes of other doors when they
+   * commit them, and so before they answer.
    */
   open(heard?: (changes: Invalidations) => void): DoorView {
     const door: Door = { heard, told: new ToldNames(), orphaned: undefined };
     this.#doors.add(door);
     const fs = overriding(this.#fs, {
       ...telling(this.#fs, door.told, {
-        // Doors come and go: who listens is looked up when there is something to tell.
+        // Doors come and go: listeners are looked up for each report.
         others: (changes) => this.#tell(door, changes),
         self: (changes) => heard?.(changes),
         hasOthers: () => [...this.#doors].some((other) => other !== door && other.heard !== undefined),

@@ -1,4 +1,4 @@
-/** What is in files: reading, writing, holes. */
+/** File contents: reading, writing, holes. */
 import type { Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES } from "../base/limits.ts";
 import { uncachedRead } from "../content/uncached-read.ts";
@@ -22,7 +22,7 @@ export class FileIo {
   readonly #objects: Objects;
   readonly #ahead = new ReadAhead();
   #copyBuffer: Uint8Array | undefined;
-  /** The generation of a large file that is written again, while the disk has room for as much as was written. */
+  /** The generation of a large file being rewritten, while the disk has room for another copy of the written bytes. */
   #rewritten: number | undefined;
 
   constructor(objects: Objects) {
@@ -49,7 +49,7 @@ export class FileIo {
     if (dirty?.extents !== undefined || content.kind !== "list" || room <= 0)
       return this.read(ino, offset, target.length, target);
     const { absent, end } = uncachedRead(loader.content, content.cid, size, offset, room);
-    // What is fetched from afar is read ahead, as for everyone.
+    // Remote content is read ahead, as for every reader.
     if (absent.length === 0 && this.#ahead.goesOn(ino, offset)) return this.read(ino, offset, end - offset, target);
     this.#accessed(dirty ?? clean, mtimeNs);
     return absent.length > 0
@@ -134,7 +134,7 @@ export class FileIo {
         this.write(to, toOffset + done, this.#copyBuffer.subarray(0, read));
         done += read;
       } catch (error) {
-        // Part of it is copied: that is the answer, and the caller asks again for the rest.
+        // Part of it is copied: answer with that, and the caller asks again for the rest.
         if (done > 0 && (error instanceof BlockMiss || error instanceof FsError)) return done;
         throw error;
       }
@@ -142,7 +142,7 @@ export class FileIo {
     return done;
   }
 
-  /** New files are not announced: their data must be read again to be stored, so early chunking gains little. */
+  /** New files are not reported: their data must be read again to be stored, so early chunking gains little. */
   #tell(beginning: Beginning): void {
     const object = this.#objects.overlay.state.object(beginning.ino);
     if (object?.content.kind !== "list") return;
@@ -152,13 +152,13 @@ export class FileIo {
     this.#objects.onBegun({ ...beginning, base: object.content.cid, baseSize: object.contentSize });
   }
 
-  /** Whether a file that is written again went on in order, and is all that the live epoch changed. */
+  /** Whether a file is being rewritten in order, and is all that the live epoch changed. */
   #isRewriting(): boolean {
     const { state, data } = this.#objects.overlay;
     return this.#rewritten !== undefined && state.live === 1 && data.beginnings.growing === this.#rewritten;
   }
 
-  /** Bytes of the live epoch's own file are changed last: only new ones can find the disk full. */
+  /** Bytes in the live epoch's own file are changed last: only new bytes can find the disk full. */
   #writeData(ino: Ino, dirty: DirtyObject | undefined, offset: number, bytes: Uint8Array, carried: boolean): void {
     const { data, state } = this.#objects.overlay;
     const { epoch } = state;

@@ -1,16 +1,16 @@
 /**
- * The filesystem that every door offers: inode-level calls with POSIX meaning, on the overlay over the bucket's tree.
+ * The filesystem that every door serves: inode-level calls with POSIX semantics, on the overlay over the bucket's tree.
  *
  * Calls are synchronous and atomic: none awaits between reading and changing. A call that needs blocks that are not in
- * memory throws `BlockMiss` before it changed anything; the door loads them (`load`) and calls again. What POSIX refuses is
- * a `FsError` with its errno. Mutations are buffered journal records: a door calls `commit` before it answers, and nothing
- * that it answered is lost when the agent dies; `fsync` makes it survive power loss.
+ * memory throws `BlockMiss` before it changes anything; the door loads them (`load`) and calls again. POSIX errors are
+ * `FsError`s with an errno. Mutations are buffered journal records. A door calls `commit` before it answers: whatever it
+ * answered then survives the agent's death. `fsync` makes it survive power loss.
  */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
 import type { Xattrs } from "../format/files/record.ts";
 
 /**
- * An error that a local disk would answer too. `errno` is Linux's positive number (base/errno.ts). It is an answer, not a
+ * An error that a local disk would return too. `errno` is Linux's positive number (base/errno.ts). It is an answer, not a
  * fault, and thrown thousands of times a second: no stack is taken (3.3 µs with one, 0.9 µs without).
  */
 export class FsError extends Error {
@@ -42,13 +42,13 @@ export interface Attributes {
   readonly ctimeNs: bigint;
 }
 
-/** Who makes a call: sets the owner of what it creates. Permission checks are the kernel's (default_permissions). */
+/** The caller: owner of what it creates. The kernel checks permissions (default_permissions). */
 export interface Caller {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** Fields to set; absent ones stay. `mtimeNs: "now"` takes the clock. */
+/** Fields to set; absent ones stay. `mtimeNs: "now"` uses the clock. */
 export interface AttributeChange {
   readonly mode?: number;
   readonly uid?: number;
@@ -75,12 +75,12 @@ export const FALLOC_PUNCH_HOLE = 0x02;
 export const FALLOC_ZERO_RANGE = 0x10;
 
 export interface FileSystem {
-  /** Undefined when there is no such name: the commonest answer of all, so it is no exception. */
+  /** Undefined if there is no such name: the commonest answer of all, so not an exception. */
   lookup(parent: Ino, name: FileName): Attributes | undefined;
   getAttributes(ino: Ino): Attributes;
   setAttributes(ino: Ino, change: AttributeChange): Attributes;
 
-  /** `mode` carries the file type. Regular files, fifos, sockets and devices. EEXIST when the name is taken. */
+  /** `mode` carries the file type: regular files, fifos, sockets and devices. EEXIST if the name is taken. */
   makeNode(parent: Ino, name: FileName, mode: number, rdev: number, caller: Caller): Attributes;
   makeDirectory(parent: Ino, name: FileName, mode: number, caller: Caller): Attributes;
   makeSymlink(parent: Ino, name: FileName, target: string, caller: Caller): Attributes;
@@ -93,11 +93,11 @@ export interface FileSystem {
   rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void;
   readSymlink(ino: Ino): string;
 
-  /** Up to `length` bytes at `offset`, written into `target` from its start; how many. Short only at the end of the file. */
+  /** Reads up to `length` bytes at `offset` into `target`; returns how many. Short only at the end of the file. */
   read(ino: Ino, offset: number, length: number, target: Uint8Array): number;
   /**
-   * As `read` for who reads a long way in order, and keeps no copy in memory of what lies on this machine's disk: that may take until later,
-   * and `target` is not to be touched before. May be fewer bytes at any place, and then none at all: `read` gets those.
+   * As `read`, for long reads in order; keeps no copy in memory of bytes on this machine's disk. A read may finish later:
+   * leave `target` alone until it does. May return fewer bytes anywhere, even none: use `read` for those.
    */
   readUncached(ino: Ino, offset: number, target: Uint8Array): number | Promise<number>;
   /** Writes all of `bytes` at `offset`; grows the file. ENOSPC changes nothing. */
@@ -109,18 +109,20 @@ export interface FileSystem {
   copyRange(from: Ino, fromOffset: number, to: Ino, toOffset: number, length: number): number;
 
   /**
-   * Lists a directory from `cookie` (0: the start; "." and ".." come first), calling `emit` per entry until it answers false.
-   * `next` is the cookie after that entry: stable while the directory changes. `attributes` only when `withAttributes`.
+   * Lists a directory from `cookie` (0: the start; "." and ".." come first), calling `emit` per entry until it returns
+   * false. `next` is the cookie after that entry: stable while the directory changes. `attributes` only if
+   * `withAttributes`.
    */
   readDirectory(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void;
 
   /**
-   * Up to `limit` entries behind a cookie (0: the start), in the same order and without the dots, and the cookie to go on with; undefined
-   * at the end. What did not change here gets no inode number before somebody asks for it: for many names that is most of the work.
+   * Up to `limit` entries after a cookie (0: the start), in the same order and without the dots, and the cookie to continue
+   * with; undefined at the end. Unchanged entries get an inode number only on demand: for many names, assigning numbers is
+   * most of the work.
    */
   list(ino: Ino, cookie: number, limit: number): Listing;
 
-  /** Undefined when the inode has no such attribute (the kernel asks for security.capability before writes). */
+  /** Undefined if the inode has no such attribute (the kernel asks for security.capability before writes). */
   getXattr(ino: Ino, name: string): Uint8Array | undefined;
   /** `flags`: 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
   setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void;
@@ -129,33 +131,31 @@ export interface FileSystem {
 
   statFs(): StatFs;
 
-  /** Writes all buffered journal records out. To be called before any answer leaves. */
+  /** Writes out all buffered journal records. Call this before any answer leaves. */
   commit(): void;
   /**
-   * Back-pressure: resolves when a call that changes this inode, or adds or removes names, may start; undefined, as nearly always:
-   * at once. It slows programs down that change more than can be published.
+   * Back-pressure: resolves when a call that changes this inode, or adds or removes names, may start. Undefined, as nearly
+   * always: at once. It slows programs that change more than can be published.
    */
   turn(ino: Ino | undefined): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
   fsync(ino: Ino): Promise<void>;
-  /**
-   * The same before it returns, when that holds up the caller for no longer than one flush of a quick disk. False: not done;
-   * `fsync` is to be called.
-   */
+  /** As `fsync`, but before it returns, if one flush of a quick disk suffices. False: not done; call `fsync`. */
   fsyncNow(ino: Ino): boolean;
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
   /**
-   * Calls `listener` for each inode that loses its last name, from within the call that takes it away (makeUnnamed too), and
-   * at once for those that have none already. Each such inode stays until a door says `forget`. One listener; the last stands.
+   * Calls `listener` for each inode that loses its last name, during the call that removes it (makeUnnamed too), and at
+   * once for inodes that have none already. Each such inode stays until a door calls `forget`. There is one listener: a
+   * later one replaces it.
    */
   watchOrphans(listener: (ino: Ino) => void): void;
-  /** Nobody knows this inode any more: if it has no name, it can go. Harmless for one that has a name (again). */
+  /** The inode is no longer in use: without a name, it can be removed. No effect if it has a name (again). */
   forget(ino: Ino): void;
 
-  /** Fetches what a BlockMiss asked for. Rejects with `read_timeout` or `block_corrupt`; the door answers EIO and logs the path. */
+  /** Fetches a BlockMiss's blocks. Rejects with `read_timeout`, `block_corrupt`; the door answers EIO, logs the path. */
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
-  /** The path by which an inode is known now, for messages. */
+  /** The inode's current path, for messages. */
   pathOf(ino: Ino): string;
 }
 
@@ -178,19 +178,19 @@ export interface ListedEntry {
   readonly attributes: ListedAttributes;
 }
 
-/** `ino` may be looked up when it is read: then it refuses ESTALE, and throws BlockMiss. */
+/** Reading `ino` may look it up: it then refuses ESTALE, or throws BlockMiss. */
 export interface ListedAttributes extends Pick<Attributes, "ino" | "mode" | "size" | "mtimeNs" | "ctimeNs"> {
-  /** What names the bytes of a file, if that is known without looking it up. */
+  /** The name of the file's bytes, if known without a lookup. */
   readonly contentName?: Cid;
-  /** A file's, if they are known without its inode. Throws BlockMiss when it is read. */
+  /** A file's xattrs, if known without its inode. Reading them throws BlockMiss. */
   readonly xattrs?: Xattrs;
 }
 
-/** What a door must tell its kernel or its clients after others changed something. */
+/** What a door must report to its kernel or clients after others changed something. */
 export interface Invalidations {
   /**
-   * Names whose meaning changed, in directories that are known here. `removed`: the name is gone and this inode lost its
-   * last name with it; those who have it open then see that in its link count.
+   * Names whose meaning changed, in directories known here. `removed`: the name is gone, and with it this inode's last
+   * name; programs that have it open then see that in its link count.
    */
   readonly entries: readonly { readonly parent: Ino; readonly name: FileName; readonly removed?: Ino }[];
   /** Inodes whose attributes or contents changed. */

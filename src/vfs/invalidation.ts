@@ -1,4 +1,4 @@
-/** What doors must forget when the base changed: from the rows that others changed, as far as inodes are known here. */
+/** What doors must forget when the base changes: derived from the rows that others changed, for inodes known here. */
 import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_INVALIDATIONS } from "../base/limits.ts";
@@ -10,9 +10,9 @@ import type { Objects } from "./objects.ts";
 const EVERYTHING: Invalidations = { entries: [], inodes: [], all: true };
 
 /**
- * Drops from the caches what these changes make stale, and says what doors must drop: that, the inodes in `also`, which show something
- * else now, and the names in `left`, which may lead nowhere. To be called when the overlay stands on the new base, before anything
- * is read from it.
+ * Drops what these changes make stale from the caches. Returns what doors must drop: that, the inodes in `also`, which now
+ * show something else, and the names in `left`, which may lead nowhere. Call this once the overlay is on the new base,
+ * before anything is read from it.
  */
 export function invalidate(
   objects: Objects,
@@ -39,7 +39,7 @@ export function invalidate(
       changed(change.id);
       continue;
     }
-    // Doors that do not know the name drop nothing of its directory on its account.
+    // The directory itself is listed too: doors that do not know the name would drop nothing of it.
     const parent = changed(change.parent);
     objects.subdirectories.note(parent, change.parent, change.name, change.after);
     const before = changed(change.before);
@@ -47,7 +47,7 @@ export function invalidate(
     if (parent === undefined) continue;
     clean.forgetName(parent, change.name);
     if (change.before === change.after) continue;
-    // Where the overlay decides on the name, it may lead elsewhere than it did, but what it led to is not gone.
+    // If the overlay has the name, it may lead elsewhere, but its old object is not gone.
     const isGone = change.after === undefined && overlay.state.entry(parent, change.name) === undefined;
     const removed = isGone && change.before !== undefined && gone.has(change.before) ? before : undefined;
     const wasLast = removed !== undefined && (clean.known(removed)?.names ?? 0) === 1 && !isDirty(objects, removed);
@@ -63,8 +63,8 @@ export function invalidate(
 }
 
 /**
- * Directories in which the epoch in flight made, moved or removed directories. How many they have is a guess until it is
- * published: others may have done the same to the same directories.
+ * Directories in which the epoch in flight created, moved or removed directories. Their link count is a guess until the
+ * epoch is published: others may have done the same in the same directories.
  */
 export function recountedBy(objects: Objects): Set<Ino> {
   const recounted = new Set<Ino>();
@@ -79,7 +79,7 @@ export function recountedBy(objects: Objects): Set<Ino> {
   return recounted;
 }
 
-/** Ids that lost a name and got none. */
+/** Ids that lost a name and gained none. */
 function goneIds(changes: readonly BaseChange[]): Set<FileId> {
   const gone = new Set<FileId>();
   for (const change of changes) if (change.kind === "dentry" && change.before !== undefined) gone.add(change.before);

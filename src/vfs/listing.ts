@@ -1,8 +1,8 @@
 /**
- * Listing directories: the base's rows and the overlay's names merged, in the order of their bytes.
+ * Listing directories: the base's rows and the overlay's names merged, in byte order.
  *
- * A cookie is a hash of the name before, so it stands for the same place whatever is added or removed, and after a restart.
- * Where a listing stopped is remembered, so that going on is one seek; a cookie that is not remembered is searched for.
+ * A cookie is a hash of the previous name: it stands for the same place despite added or removed names, and after a
+ * restart. The place where a listing stopped is remembered: continuing takes one seek. Other cookies are searched for.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
@@ -20,10 +20,10 @@ import { refuse } from "./refusal.ts";
 /** Cookies after "." and "..". */
 const DOT_COOKIE = 1;
 const DOTS_COOKIE = 2;
-/** Places of one directory that are remembered. */
+/** Remembered places per directory. */
 const REMEMBERED = 1_024;
 
-/** What is remembered of a directory that is being listed. */
+/** Remembered state of a directory that is being listed. */
 interface OpenListing {
   /** The overlay's names when the listing began, sorted. Some may be gone; newer ones need not be listed. */
   own: readonly FileName[];
@@ -32,7 +32,7 @@ interface OpenListing {
   search: { readonly cookie: number; readonly after: FileName | undefined } | undefined;
 }
 
-/** Rows of the base behind a name. */
+/** Rows of the base after a name. */
 interface Page {
   readonly tree: Cid;
   readonly after: FileName | undefined;
@@ -52,16 +52,16 @@ interface Own {
 export class Listings {
   readonly #objects: Objects;
   readonly #listings = new BoundedMap<Ino, OpenListing>(OPEN_LISTINGS);
-  /** Of fewer directories than are remembered: a page takes a hundred KiB and more, with the nodes that its rows are in. */
+  /** Fewer directories than are remembered: a page takes 100 KiB and more, with the nodes of its rows. */
   readonly #pages = new BoundedMap<Ino, Page>(LISTED_PAGES);
-  /** Of each shape that `list` makes one, as `keepShape` would keep it. */
+  /** One object of each shape that `list` creates, as `keepShape` would keep it. */
   readonly #shapes: unknown[] = [];
 
   constructor(objects: Objects) {
     this.#objects = objects;
   }
 
-  /** As FileSystem.readDirectory. When it throws BlockMiss, what was emitted before counts. */
+  /** As FileSystem.readDirectory. If it throws BlockMiss, entries emitted before count. */
   read(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void {
     if (this.#objects.type(ino) !== "directory") throw refuse("ENOTDIR");
     if (cookie < DOTS_COOKIE && !this.#emitDots(ino, cookie, withAttributes, emit)) return;
@@ -106,7 +106,7 @@ export class Listings {
     if (listed.dentry !== undefined && listed.dentry.kind === "record") {
       const { state } = this.#objects.overlay;
       const { directory, name, dentry } = listed;
-      // It is where the overlay has it.
+      // The overlay decides its place.
       if (state.hasIds && state.dirtyWithId(dentryId(directory, name, dentry)) !== undefined) return undefined;
       return new CleanFile(this.#objects, ino, name, dentry.record);
     }
@@ -114,7 +114,7 @@ export class Listings {
     return child === undefined ? undefined : this.#attributes(child, ino);
   }
 
-  /** Undefined when a dirty object is behind a row of the base. */
+  /** Undefined if a row of the base leads to a dirty object. */
   #inoOf(parent: Ino, listed: Listed): Ino | undefined {
     if (listed.dentry === undefined) return listed.ino;
     return this.#objects.clean.found(parent, listed.directory, listed.name, listed.dentry);
@@ -142,9 +142,9 @@ export class Listings {
   }
 
   /**
-   * The name that a cookie stands for. One that is gone, and forgotten, means the start: better twice than not at all. A directory
-   * may be larger than what fits into memory: when a block is missing, the search goes on from there, since from the start it
-   * would never end.
+   * The name that a cookie stands for. If the name is gone and forgotten, the listing restarts: better to list twice than
+   * to omit. A directory may be larger than memory: after a missing block the search resumes there, since from the start it
+   * would never finish.
    */
   #search(ino: Ino, listing: OpenListing, cookie: number): FileName | undefined {
     const own = listing.own.find((name) => cookieOf(name) === cookie);
@@ -164,7 +164,7 @@ export class Listings {
     }
   }
 
-  /** Entries behind a name, in order. Throws BlockMiss. */
+  /** Entries after a name, in order. Throws BlockMiss. */
   *#entries(ino: Ino, listing: OpenListing, after: FileName | undefined): Generator<Listed> {
     const { state } = this.#objects.overlay;
     const own = this.#ownEntries(ino, listing.own, after);
@@ -210,7 +210,7 @@ export class Listings {
     }
   }
 
-  /** The rows around a name: those that were read last, while they reach past it and the base is the same. */
+  /** The rows around a name: those read last, while they reach past it and the base is the same. */
   #page(ino: Ino, id: FileId, after: FileName | undefined): Page {
     const { nodes } = this.#objects.loader;
     const { tree } = this.#objects.overlay.state.base;
@@ -227,7 +227,7 @@ export class Listings {
     return next;
   }
 
-  /** When the attributes of one entry need blocks, those of the others on the page are asked for along with them. */
+  /** If the attributes of one entry need blocks, the blocks for the other entries on the page are requested too. */
   #attributes(ino: Ino, directory: Ino): Attributes {
     try {
       return this.#objects.attributes(ino);
@@ -252,7 +252,7 @@ export class Listings {
   }
 }
 
-/** 52 bits of the name, never those of the dots: FNV-1a and a second hash beside it. */
+/** 52 bits of the name, never the dots' cookies: FNV-1a and a second hash beside it. */
 export function cookieOf(name: FileName): number {
   let low = 0x811c9dc5;
   let high = 0x9747b28c;
@@ -266,7 +266,7 @@ export function cookieOf(name: FileName): number {
   return Math.max((high & 0xfffff) * 2 ** 32 + (low >>> 0), DOTS_COOKIE + 1);
 }
 
-/** The index of the first name behind `after` in a sorted list. */
+/** The index of the first name after `after` in a sorted list. */
 function behind(names: readonly FileName[], after: FileName): number {
   let low = 0;
   let high = names.length;

@@ -1,6 +1,6 @@
 /**
  * Blocks that the synchronous calls read, in three caches: tree nodes, contents, and long values of records. It remembers
- * which of them a miss came from, since an address alone does not say what a block is.
+ * which cache a miss came from, since an address alone does not tell a block's kind.
  */
 import type { Clock } from "../base/clock.ts";
 import { BoundedMap } from "../base/bounded-map.ts";
@@ -48,8 +48,8 @@ export class Loader {
   };
 
   /**
-   * Runs a reader of contents. What it misses is known as content; of that, what it only wants read ahead is fetched at
-   * once, and what it needs is left to `load`.
+   * Runs a reader of contents. Its misses are recorded as content: blocks that it only wants read ahead are fetched at
+   * once, and blocks that it needs are left to `load`.
    */
   readContent<Result>(read: () => Result): Result {
     try {
@@ -63,9 +63,9 @@ export class Loader {
     }
   }
 
-  /** Starts to fetch contents that will be wanted soon. */
+  /** Starts to fetch contents that will be needed soon. */
   readAhead(cids: readonly Cid[]): void {
-    // Best effort: whoever needs a block that did not come asks for it again and learns why.
+    // Best effort: a later read of a missing block requests it again and gets the error.
     if (cids.length > 0) void this.content.load(cids, 0).catch(() => {});
   }
 
@@ -90,12 +90,12 @@ export class Loader {
     } finally {
       timer?.[Symbol.dispose]();
       if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
-      // Given up on, it may still fail later.
+      // After this is abandoned, it may still fail later.
       work.catch(() => {});
     }
   }
 
-  /** A fetch that another call began is joined, and may give up soon: then the store is asked once more, in this call's own time. */
+  /** Joins a fetch of another call, which may time out early; if so, retries once with this call's timeout. */
   async #fetchPatiently(cids: readonly Cid[]): Promise<void> {
     try {
       await this.#fetch(cids);

@@ -1,4 +1,4 @@
-/** Attributes and extended attributes: setting what a record says about an object. */
+/** Attributes and extended attributes: setting the fields of an object's record. */
 import type { Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../base/limits.ts";
 import { xattrBytes } from "../format/blocks/linked-value.ts";
@@ -26,7 +26,7 @@ export class Metadata {
   setAttributes(ino: Ino, change: AttributeChange): Attributes {
     const record = this.#objects.record(ino);
     if (change.size !== undefined) checkSize(record, change.size);
-    // What the answer needs is in memory before anything changes.
+    // The answer's data must be in memory before anything changes.
     const { nlink } = this.#objects.attributes(ino);
     const now = this.#objects.clock.nowNs();
     const records: JournalRecord[] = [];
@@ -41,7 +41,7 @@ export class Metadata {
       mtimeNs: timeOf(change.mtimeNs, now) ?? (change.size === undefined ? record.mtimeNs : now),
       ctimeNs: change.ctimeNs ?? now,
     });
-    // Cutting a file makes room: it may use the reserve.
+    // Truncating a file frees space: it may use the reserve.
     this.#objects.execute(records, {
       urgent: change.size !== undefined && change.size < record.size,
       reason: () => (change.size === undefined ? "change" : "write"),
@@ -91,7 +91,7 @@ function checkSize({ type }: FileRecord, size: number): void {
   if (size > MAX_FILE_BYTES) throw refuse("EFBIG");
 }
 
-/** A new owner does not inherit the power of the old one: setuid goes, and setgid where it means one (chown(2)). */
+/** A new owner does not inherit set-id rights: setuid is cleared, and setgid where it means one (chown(2)). */
 function modeAfter({ type, mode }: FileRecord, { mode: wanted, uid, gid }: AttributeChange): number {
   if (wanted !== undefined) return wanted & PERMISSIONS;
   if ((uid === undefined && gid === undefined) || type === "directory") return mode;

@@ -1,4 +1,4 @@
-/** Names: making, linking, removing and renaming, with the rules of a local Linux filesystem. */
+/** Names: creating, linking, removing and renaming, with the rules of a local Linux filesystem. */
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { LISTING_BATCH, MAX_LINKS, MAX_SYMLINK_BYTES } from "../base/limits.ts";
@@ -29,7 +29,7 @@ const NODE_TYPES: ReadonlyMap<number, FileType> = new Map([
 
 export class Namespace {
   readonly #objects: Objects;
-  /** How far a directory of the base was found to be empty here: on the same base nothing in front of that comes back. */
+  /** How far a directory of the base was found empty here: on the same base, nothing before that point reappears. */
   #emptied: { readonly base: Cid; readonly id: FileId; readonly after: FileName | undefined } | undefined;
 
   constructor(objects: Objects) {
@@ -107,7 +107,7 @@ export class Namespace {
     this.#checkMove(ino, newParent);
     if (other !== undefined && exchange) this.#checkMove(other, parent);
     if (other !== undefined && !exchange) this.#checkReplace(ino, parent, other);
-    // Two names of one file: POSIX wants nothing to happen.
+    // Two names of one file: POSIX requires a no-op.
     if (other === ino) return;
     const records: JournalRecord[] = [];
     this.#enter(newParent, records);
@@ -121,7 +121,7 @@ export class Namespace {
     this.#objects.execute(records);
     if (!exchange && this.#isUncovered(parent, name)) this.#objects.onUncovered(parent, name);
     if (other === undefined || exchange) return;
-    // A new version took the place of an old one: it must not be durable before its bytes are.
+    // A new version replaced an old one: it must not be durable before its bytes are.
     this.#objects.overlay.data.hurry(ino);
     this.#tellOrphan(other);
   }
@@ -145,7 +145,7 @@ export class Namespace {
     const records: JournalRecord[] = [];
     const directory = this.#enter(parent, records, name !== undefined);
     if (name !== undefined && this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
-    // What is made in a directory with setgid belongs to the directory's group; directories hand the bit on.
+    // New objects in a setgid directory get the directory's group; new directories inherit the bit.
     const inherits = (directory.mode & S_ISGID) !== 0;
     const ino = this.#objects.overlay.state.inodes.next;
     const object = {
@@ -159,12 +159,12 @@ export class Namespace {
       timeNs: this.#objects.clock.nowNs(),
     };
     records.push({ kind: "create", object, parent, name: name ?? "" });
-    // A file is yet to be written, and closed.
+    // A file will still be written and closed.
     this.#objects.execute(records, { reason: () => (type === "file" ? "write" : "change") });
     return this.#objects.dirtyAttributes(this.#objects.changed(ino));
   }
 
-  /** A directory that gets an entry: it must be there, and changes with it. */
+  /** Checks that a directory exists to get an entry, and records its change. */
   #enter(parent: Ino, records: JournalRecord[], changes = true): { readonly mode: number; readonly gid: number } {
     const { dirty, clean } = this.#objects.inode(parent);
     const directory = dirty ?? clean?.record;
@@ -191,7 +191,7 @@ export class Namespace {
     this.#tellOrphan(ino);
   }
 
-  /** What is journaled must fit: an object that is somewhere else by now is refused, and looked up again. */
+  /** The journaled link must exist: if the object has moved, the call is refused, and the name looked up again. */
   #checkLink(ino: Ino, parent: Ino, name: FileName, records: readonly JournalRecord[]): void {
     const { state } = this.#objects.overlay;
     const keeps = records.find((record) => record.kind === "keep" && record.object.ino === ino);
@@ -201,12 +201,12 @@ export class Namespace {
     throw refuse("ESTALE");
   }
 
-  /** Whether a name that was just left leads to what others put there meanwhile. */
+  /** Whether a name that was just freed leads to what others put there meanwhile. */
   #isUncovered(parent: Ino, name: FileName): boolean {
     try {
       return this.#objects.child(parent, name) !== undefined;
     } catch {
-      // Nothing that is changed here waits for the bucket, or fails with it: whoever looks the name up again does.
+      // A local change neither waits for the bucket nor fails with it: a later lookup of the name does.
       return true;
     }
   }
@@ -215,12 +215,12 @@ export class Namespace {
     if (isUnlinked(this.#objects.changed(ino))) this.#objects.onOrphan(ino);
   }
 
-  /** A directory does not move into itself. */
+  /** Refuses to move a directory into itself. */
   #checkMove(ino: Ino, newParent: Ino): void {
     if (this.#objects.type(ino) === "directory" && this.#isWithin(newParent, ino)) throw refuse("EINVAL");
   }
 
-  /** What rename(2) refuses when the new name leads to something. */
+  /** The refusals of rename(2) when the new name exists. */
   #checkReplace(ino: Ino, parent: Ino, replaced: Ino): void {
     if (replaced === ino) return;
     const isDirectory = this.#objects.type(ino) === "directory";
@@ -242,8 +242,8 @@ export class Namespace {
   }
 
   /**
-   * A directory may have more rows than fit into memory, all of them removed here: when a block is missing, the next call goes on from
-   * there, since from the start it would never end.
+   * A directory may have more rows than fit into memory, all removed here: after a missing block the next call resumes
+   * there, since from the start it would never finish.
    */
   #isEmpty(ino: Ino): boolean {
     const { overlay, loader } = this.#objects;

@@ -1,7 +1,7 @@
 /**
- * Inodes as one sees them, clean or dirty, and the way of every change: read what is needed, then execute records.
+ * Inodes, clean or dirty, and the path of every change: read what is needed, then execute records.
  *
- * Whatever can throw BlockMiss or refuse comes before `execute`, so that a call that fails has changed nothing.
+ * Everything that can throw BlockMiss or refuse comes before `execute`: a call that fails has changed nothing.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
@@ -28,9 +28,9 @@ export type Inode =
   | { readonly dirty: DirtyObject; readonly clean: undefined }
   | { readonly dirty: undefined; readonly clean: CleanObject };
 
-/** A large file that is being written again, in order. Plain data. */
+/** A large file being rewritten in order. Plain data. */
 export interface BegunFile extends Beginning {
-  /** The chunk list that the base has of it. */
+  /** The base's chunk list for it. */
   readonly base: Cid;
   readonly baseSize: number;
 }
@@ -42,11 +42,11 @@ export class Objects {
   readonly clock: Clock;
   readonly dirty: DirtySignal;
   readonly subdirectories: Subdirectories;
-  /** Told of each inode that has no name (any more). */
+  /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
-  /** Told of files that may be cut while they are written. */
+  /** Called for files that may be chunked while they are written. */
   onBegun: (file: BegunFile) => void = () => {};
-  /** Told of each name that was left by what had it here, and leads to what others put there now. */
+  /** Called for each name that a local object left, and that leads to what others put there. */
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
 
   constructor(overlay: Overlay, loader: Loader, clock: Clock, cleanInodes: number) {
@@ -58,7 +58,7 @@ export class Objects {
     this.subdirectories = new Subdirectories(overlay.state, loader.nodes);
   }
 
-  /** Refuses with ESTALE what is gone. Throws BlockMiss. */
+  /** Refuses ESTALE for a removed inode. Throws BlockMiss. */
   inode(ino: Ino): Inode {
     const dirty = this.overlay.state.object(ino);
     if (dirty !== undefined) return { dirty, clean: undefined };
@@ -71,7 +71,7 @@ export class Objects {
     return this.record(ino).type;
   }
 
-  /** The inode's fields. Its content counts only for clean ones, and for dirty ones without extents. */
+  /** The inode's fields. Its content is valid only for clean inodes, and for dirty ones without extents. */
   record(ino: Ino): FileRecord {
     const { dirty, clean } = this.inode(ino);
     return dirty ?? clean.record;
@@ -101,7 +101,7 @@ export class Objects {
     };
   }
 
-  /** What a name leads to. Refuses ENOTDIR and, for a directory that is unknown, ESTALE. Throws BlockMiss. */
+  /** What a name leads to. Refuses ENOTDIR and, for an unknown directory, ESTALE. Throws BlockMiss. */
   child(parent: Ino, name: FileName): Ino | undefined {
     const own = this.overlay.state.entry(parent, name);
     if (own !== undefined) return own;
@@ -110,7 +110,7 @@ export class Objects {
     return this.clean.lookup(parent, id, name);
   }
 
-  /** The id by which the base knows the directory; undefined when it was born here. */
+  /** The directory's id in the base; undefined if it was created here. */
   directoryId(ino: Ino): FileId | undefined {
     const dirty = this.overlay.state.object(ino);
     if (dirty !== undefined) {
@@ -129,7 +129,7 @@ export class Objects {
     return clean.place === undefined ? undefined : this.clean.directoryIno(clean.place.parent);
   }
 
-  /** Adds the record that makes the inode dirty, unless it is. Refuses ESTALE. Throws BlockMiss. */
+  /** Adds the record that makes the inode dirty, if it is clean. Refuses ESTALE. Throws BlockMiss. */
   keep(ino: Ino, records: JournalRecord[]): void {
     if (this.overlay.state.object(ino) !== undefined) return;
     if (records.some((record) => record.kind === "keep" && record.object.ino === ino)) return;
@@ -140,14 +140,14 @@ export class Objects {
     records.push({ kind: "keep", object: { ino, id: clean.id, record: clean.record, baseNames, parents } });
   }
 
-  /** The dirty object, which a `keep` record before made. */
+  /** The dirty object, after its `keep` record. */
   changed(ino: Ino): DirtyObject {
     return this.overlay.state.dirty(ino);
   }
 
   /**
-   * Executes records. Refuses ENOSPC, and has changed nothing then. `urgent` records free space: they may use the last
-   * reserve. `between` comes after the reservation of space and before the change; `reason` after both, to be told to the agent.
+   * Executes records. Refuses ENOSPC, and then has changed nothing. `urgent` records free space: they may use the last
+   * reserve. `between` runs after space is reserved and before the change; `reason` is reported to the agent after both.
    */
   execute(
     records: readonly JournalRecord[],
@@ -216,7 +216,7 @@ export class Objects {
   }
 }
 
-/** What a directory says its size is, as on ext4. */
+/** The reported size of a directory, as on ext4. */
 const DIRECTORY_BYTES = 4096;
 
 export const TYPE_BITS: Readonly<Record<FileType, number>> = {

@@ -1,4 +1,4 @@
-/** Opens a state folder as a filesystem over a bucket: recovers what was not published, or starts from the given root. */
+/** Opens a state folder as a filesystem over a bucket: recovers unpublished changes, or starts from the given root. */
 import type { Clock } from "../base/clock.ts";
 import { CLEAN_INODES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
@@ -16,12 +16,12 @@ export interface VfsOptions {
   readonly storage: OverlayStorage;
   /** All blocks of the bucket, verified. */
   readonly blocks: BlockReader;
-  /** Where to stand when there is no state yet; a state that is there goes on where it was. */
+  /** The base of a new state; an existing state continues from its own. */
   readonly base: BaseRoot;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<VfsLimits>;
-  /** The system's, unless said. */
+  /** The system's by default. */
   readonly random?: Random;
 }
 

@@ -1,7 +1,7 @@
-/** A filesystem of which some calls are other ones. */
+/** Overrides some calls of a filesystem. */
 import type { FileSystem } from "./filesystem.ts";
 
-/** `fs`, with `calls` in the place of its own. They may call `fs`. */
+/** `fs`, with `calls` replacing its own. They may call `fs`. */
 export function overriding(fs: FileSystem, calls: Partial<FileSystem>): FileSystem {
   const bound = new Map<PropertyKey, unknown>(Object.entries(calls));
   return new Proxy(fs, {

@@ -1,11 +1,11 @@
 /**
- * Records that are kept: decoded ones share memory with the tree node that they came from, and would keep it alive. A hundred bytes
- * of a small file would then take 16 KiB.
+ * Copies records for keeping. A decoded record shares memory with its tree node and would keep it alive: a hundred bytes of
+ * a small file would take 16 KiB.
  */
 import { isLinked } from "../format/blocks/linked-value.ts";
 import type { FileRecord } from "../format/files/record.ts";
 
-/** The record with bytes of its own. */
+/** A copy of the record with its own bytes. */
 export function ownRecord(record: FileRecord): FileRecord {
   const { content, xattrs } = record;
   if (content.kind !== "inline" && (isLinked(xattrs) || xattrs.size === 0)) return record;

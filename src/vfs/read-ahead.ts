@@ -1,4 +1,4 @@
-/** How far ahead of a reader contents are fetched: twice as far each time it goes on where it was, up to a bound. */
+/** How far ahead of a reader contents are fetched: the distance doubles with each sequential read, up to a bound. */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Ino } from "../base/ids.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
@@ -6,7 +6,7 @@ import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts"
 interface Stream {
   /** Where the last read ended. */
   end: number;
-  /** How far was fetched. */
+  /** The end of what was fetched. */
   fetched: number;
   window: number;
 }
@@ -17,7 +17,7 @@ export class ReadAhead {
   readonly #streams = new BoundedMap<Ino, Stream>(STREAMS);
 
   /**
-   * Notes a read of [offset, end). Answers the range to fetch now, [from, to), or undefined when the reader jumps about or
+   * Notes a read of [offset, end). Returns the range to fetch now, [from, to), or undefined if the reader jumps about or
    * enough was fetched before.
    */
   next(
@@ -32,7 +32,7 @@ export class ReadAhead {
       return undefined;
     }
     stream.end = end;
-    // Half a window before its end, so that the next one is there in time.
+    // Half a window before its end, so that the next one arrives in time.
     if (stream.fetched - end > stream.window / 2 || stream.fetched >= size) return undefined;
     const from = Math.max(end, stream.fetched);
     stream.fetched = Math.min(size, from + stream.window);
@@ -40,7 +40,7 @@ export class ReadAhead {
     return { from, to: stream.fetched };
   }
 
-  /** Whether a reader that was noted goes on here. */
+  /** Whether a known reader continues here. */
   goesOn(ino: Ino, offset: number): boolean {
     const stream = this.#streams.get(ino);
     return stream !== undefined && follows(stream, offset);
@@ -51,7 +51,7 @@ export class ReadAhead {
   }
 }
 
-/** The kernel may read a little out of order, and again what it read. */
+/** The kernel may read slightly out of order, and may repeat reads. */
 function follows({ end, window }: Stream, offset: number): boolean {
   return offset >= end - window && offset <= end + window / 2;
 }

@@ -1,4 +1,4 @@
-/** What POSIX refuses, one error object per errno: refusals are everyday answers, and making a stack trace costs more. */
+/** POSIX errors, one error object per errno: they are common answers, and a stack trace would cost more. */
 import { ERRNO } from "../base/errno.ts";
 import type { FileName } from "../base/ids.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
@@ -17,7 +17,7 @@ export function refuse(name: keyof typeof ERRNO): FsError {
   return error;
 }
 
-/** Refuses what no directory may hold. */
+/** Refuses names that no directory may hold. */
 export function checkNewName(name: FileName): void {
   if (name.length > MAX_NAME_BYTES) throw refuse("ENAMETOOLONG");
   const reserved = name.length === 0 || name === "." || name === "..";

@@ -1,4 +1,4 @@
-/** What is known of published objects without reading the new base: so that they do not become slow by being published. */
+/** Caches published objects without reading the new base, so that publishing does not slow access to them. */
 import { CLEAN_INODES } from "../base/limits.ts";
 import type { PublishedEpoch } from "../fstree/change-set.ts";
 import { changedSince } from "../overlay/settle.ts";
@@ -6,7 +6,7 @@ import type { Link } from "../overlay/dirty-object.ts";
 import type { CleanObject } from "./clean-inodes.ts";
 import type { Objects } from "./objects.ts";
 
-/** What `CleanInodes` remembers at least. */
+/** The least that `CleanInodes` remembers. */
 const MOST_SEEDS = CLEAN_INODES / 2;
 
 export interface Seed {
@@ -14,13 +14,13 @@ export interface Seed {
   readonly links: readonly Link[];
 }
 
-/** The files of an epoch that did not change again, as many as are remembered at least. To be called before the overlay drops them. */
+/** The epoch's files that did not change again, as many as the cache surely keeps. Call before the overlay drops them. */
 export function seedPublished({ overlay }: Objects, { epoch, objects }: PublishedEpoch): Seed[] {
   const seeds: Seed[] = [];
   for (const [ino, published] of objects) {
     if (seeds.length === MOST_SEEDS) break;
     const dirty = overlay.state.object(ino);
-    // How many directories are in a directory is told by the new base only.
+    // Only the new base tells how many directories a directory holds.
     if (dirty === undefined || dirty.type === "directory" || changedSince(overlay.state, ino, epoch)) continue;
     const { id, record, names } = published;
     const object = { ino, id, record, names: names.length, subdirs: 0, place: names[0], atimeNs: dirty.atimeNs };

@@ -1,10 +1,10 @@
 /**
- * How many directories are in a directory: what the base counts there, less those that the overlay took away, and those that it
- * put there. Nothing is kept up to date by hand, and no listing is needed.
+ * How many directories a directory holds: the base's count, minus those that the overlay removed, plus those that it added.
+ * No counter is maintained, and no listing is needed.
  *
- * That is right as long as the base has at each name what it had when the name changed here. Where others changed names under
- * changed objects, what the base has there is looked at. Which names these are is told by their changes; after a start, and when
- * there are too many changes to list, all names are looked at once.
+ * This is right while the base has at each name what it had when the name changed here. Where others changed such names,
+ * the base's entry is looked up. Their changes tell which names these are; after a start, or when there are too many
+ * changes to list, all names are looked up once.
  */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { peekDentry, peekSelf } from "../fstree/fs-reader.ts";
@@ -12,15 +12,15 @@ import { dentryId, dentryType } from "../format/files/rows.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 
-/** Of directories with more changed names, and of more changed directories, not all are looked at: a call must not take long. */
+/** The most changed names of a directory, and changed directories, that are looked up: a call must be short. */
 const MOST_LOOKED_AT = 1_024;
 
 export class Subdirectories {
   readonly #state: OverlayState;
   readonly #nodes: NodeStore;
-  /** Names at which the base may have something else than when they changed here. */
+  /** Names at which the base may differ from when they changed here. */
   readonly #contested = new Map<FileId, Set<FileName>>();
-  /** Directories of which all such names are known; undefined: of all. */
+  /** Directories whose contested names are all known; undefined: all directories. */
   #known: Set<FileId> | undefined;
   /** Changed directories that others may have moved. */
   #unplaced: Ino[] = [];
@@ -43,7 +43,7 @@ export class Subdirectories {
     this.#known = this.#state.publishable === 0 ? undefined : new Set();
   }
 
-  /** Of a directory in which the base has `inBase` directories; `id` if the base has it. Throws BlockMiss. */
+  /** For a directory in which the base has `inBase` directories; `id` if the base has it. Throws BlockMiss. */
   count(ino: Ino, id: FileId | undefined, inBase: number): number {
     const own = this.#state.subdirs(ino);
     if (id === undefined) return own;
@@ -73,7 +73,7 @@ export class Subdirectories {
     for (const names of [entries, hidden]) for (const name of names?.keys() ?? []) this.#contest(id, name);
   }
 
-  /** Directories of the base that are not shown, beyond those whose names changed directories had. */
+  /** Hidden directories of the base, beyond those whose names changed directories had. */
   #alsoCovered(ino: Ino, id: FileId): number {
     const names = this.#contested.get(id);
     let covered = 0;
@@ -83,7 +83,7 @@ export class Subdirectories {
       const isCovered =
         dentry !== undefined && dentryType(dentry) === "directory" && this.#isDecided(ino, id, name, there);
       const hidden = this.#state.hiddenSubdir(id, name);
-      // Whose the name was has it still: that counts as it is. Names go as they are looked at, so that a search that lacks blocks ends.
+      // An object still at its name counts as is. Names go once looked up: a search that lacks blocks ends.
       if (isCovered ? hidden !== undefined && hidden === there : hidden === undefined) names?.delete(name);
       covered += (isCovered ? 1 : 0) - (hidden === undefined ? 0 : 1);
     }
@@ -97,7 +97,7 @@ export class Subdirectories {
     else names.add(name);
   }
 
-  /** Whether what the base has at the name is not shown there. */
+  /** Whether the overlay hides what the base has at the name. */
   #isDecided(parent: Ino | undefined, parentId: FileId, name: FileName, there: FileId | undefined): boolean {
     if (parent !== undefined && this.#state.entry(parent, name) !== undefined) return true;
     return this.#state.hides(parentId, name) || (there !== undefined && this.#state.dirtyWithId(there) !== undefined);

@@ -1,4 +1,4 @@
-/** The calls of one door that change something, so that other doors are told: by name and inode, when the change is committed. */
+/** Wraps one door's changing calls: each change is reported to other doors, by name and inode, when committed. */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { Attributes, FileSystem, Invalidations } from "./filesystem.ts";
 
@@ -10,7 +10,7 @@ export interface Listeners {
 
 type Entry = Invalidations["entries"][number];
 
-/** The changing calls of `fs`, for `overriding`. A call that fails tells nothing. */
+/** The changing calls of `fs`, for `overriding`. A failed call reports nothing. */
 export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthers }: Listeners): Partial<FileSystem> {
   let entries: Entry[] = [];
   let inodes = new Set<Ino>();
@@ -22,7 +22,7 @@ export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthe
     inodes.add(ino);
     return result;
   };
-  /** What a name leads to, before it leads elsewhere; nothing is read when nobody wants to know. */
+  /** What a name leads to before the change; nothing is read if no other door listens. */
   const before = (parent: Ino, name: FileName) => (hasOthers() ? fs.lookup(parent, name) : undefined);
   const left = (parent: Ino, name: FileName, gone: Attributes | undefined): void => {
     if (gone !== undefined) inodes.add(gone.ino);
@@ -51,7 +51,7 @@ export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthe
       left(newParent, newName, flags === 0 && replaced?.ino !== moved?.ino ? replaced : undefined);
       entries.push({ parent, name });
       for (const each of [moved, replaced]) if (each !== undefined) inodes.add(each.ino);
-      // The kernel may not have heard yet where the name leads now, and takes what moved for what was there before.
+      // The kernel may not know yet where the name leads now, and would take the moved object for the previous one.
       if (!told.has(parent, name) && !told.has(newParent, newName)) return;
       const names = [
         { parent, name },
@@ -75,7 +75,7 @@ export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthe
   };
 }
 
-/** The names that a door was told of lately. */
+/** Names recently reported to a door. */
 export class ToldNames {
   readonly #names = new Set<string>();
 
@@ -95,7 +95,7 @@ export class ToldNames {
   }
 }
 
-/** More than a kernel has ever left unheard while it sent a rename. */
+/** More than any kernel left unprocessed while it sent a rename. */
 const MAX_TOLD = 1_024;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;

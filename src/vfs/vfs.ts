@@ -1,7 +1,7 @@
 /**
- * The filesystem that doors serve, and what the agent does with it: taking epochs to publish and standing on new bases.
+ * The filesystem that doors serve, and its interface for the agent: sealing epochs to publish and adopting new bases.
  *
- * This class only joins the parts: namespace, metadata, file-io and listing on Objects, which stand on the overlay.
+ * This class only joins the parts: namespace, metadata, file-io and listing on Objects, on top of the overlay.
  */
 import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
@@ -42,7 +42,7 @@ export class Vfs implements FileSystem, ContentNames {
   readonly #files: FileIo;
   readonly #listings: Listings;
   #invalidated: (changes: Invalidations) => void = () => {};
-  /** The names that doors were told of when the base changed last; undefined: all. */
+  /** The names reported to doors at the last change of the base; undefined: all. */
   #told: ReadonlySet<string> | undefined = new Set();
 
   /** Use `openVfs`. */
@@ -98,7 +98,7 @@ export class Vfs implements FileSystem, ContentNames {
 
   rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
     this.#namespace.rename(parent, name, newParent, newName, flags);
-    // The kernel was told that the name leads elsewhere, but may not have heard, and takes what moved for what was there before.
+    // The kernel may not know yet that the name leads elsewhere, and would take the moved object for the old one.
     const isTold = [nameKey(parent, name), nameKey(newParent, newName)].some((key) => this.#told?.has(key) ?? true);
     if (!isTold) return;
     const entries = [
@@ -170,7 +170,7 @@ export class Vfs implements FileSystem, ContentNames {
 
   turn(ino: Ino | undefined): Promise<void> | undefined {
     const { pauseMs, state } = this.#overlay;
-    // What the live epoch changed already makes it no larger.
+    // An object that the live epoch changed already does not enlarge it.
     if (ino !== undefined && state.object(ino)?.epoch === state.epoch) return undefined;
     return pauseMs === 0 ? undefined : this.#objects.clock.sleep(pauseMs);
   }
@@ -230,7 +230,7 @@ export class Vfs implements FileSystem, ContentNames {
     if (object !== undefined) object.bytesName = name;
   }
 
-  /** Whose version a conflict copy is; undefined for anything else. Throws BlockMiss. */
+  /** The writer of a conflict copy's version; undefined for anything else. Throws BlockMiss. */
   conflictWriter(ino: Ino): WriterId | undefined {
     return this.#objects.record(ino).conflict?.writer;
   }
@@ -241,17 +241,18 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   /**
-   * Everything that changed, as the next epoch to publish; the one that is on its way if there is one. Undefined: nothing
-   * changed. `anew` as for the overlay. Before it leaves this machine, `sync` must have resolved: else power loss could bring its number back.
+   * Everything that changed, as the next epoch to publish; the epoch in flight if there is one. Undefined: nothing changed.
+   * `anew`: see Overlay.seal. `sync` must resolve before it leaves this machine: else power loss could bring its number
+   * back.
    */
   seal(anew = false): ChangeSet | undefined {
     this.#objects.dirty.reset();
-    // An epoch that is on its way already has nothing of what was closed since.
+    // An epoch already in flight includes nothing that was closed since.
     if (anew || this.#overlay.state.inFlight === undefined) this.#objects.dirty.sealed();
     return this.#overlay.seal(anew);
   }
 
-  /** Makes everything answered so far survive power loss, apart from contents that nobody fsynced. */
+  /** Makes everything answered so far survive power loss, except contents that were not fsynced. */
   sync(): Promise<void> {
     return this.#overlay.sync();
   }
@@ -263,12 +264,12 @@ export class Vfs implements FileSystem, ContentNames {
     const { inodes, names } = this.#overlay.published(result);
     for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
     this.#rebased(result.base, [...recounted, ...inodes], names);
-    // What changed while the epoch was on its way may have been told before that flush began.
+    // Changes made while the epoch was in flight may have been reported before that flush began.
     this.#objects.dirty.reset();
     if (this.#overlay.state.changed) this.#objects.dirty.tellAgain(this.#overlay.isFull);
   }
 
-  /** Others published. False: not adopted, since something in these units waits to be published itself. */
+  /** Adopts a root that others published. False: not adopted, since these units have unpublished changes. */
   adopt(base: NewBase, units?: Units | "any"): boolean {
     if (units !== undefined && isDirtyIn(this.#overlay.state, units)) return false;
     this.#overlay.adopt(base);
@@ -281,8 +282,8 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   /**
-   * The paths of what changed in the bucket since it had this tree, up to the one that this stands on, which is told too. Undefined: too
-   * much. Rejects with `block_not_found` for a tree that is gone, and as reading does.
+   * The paths that changed in the bucket between this tree and the current base's tree, which is returned too. Undefined:
+   * too many. Rejects with `block_not_found` for a collected tree, and as reading does.
    */
   async changedSince(from: Cid): Promise<{ readonly tree: Cid; readonly paths: readonly TreePath[] } | undefined> {
     const { tree } = this.baseState();
@@ -290,46 +291,46 @@ export class Vfs implements FileSystem, ContentNames {
     return paths && { tree, paths };
   }
 
-  /** Epochs with changes that are not in the bucket: the sealed one, then the live one. */
+  /** Unpublished epochs: the sealed one, then the live one. */
   get heldEpochs(): number[] {
     const { inFlight, changed, epoch } = this.#overlay.state;
     return [...(inFlight === undefined ? [] : [inFlight.changes.epoch]), ...(changed ? [epoch] : [])];
   }
 
-  /** The number that the next sealed epoch gets. */
+  /** The number of the next sealed epoch. */
   get epoch(): number {
     return this.#overlay.state.epoch;
   }
 
   /**
-   * Calls `listener` when something changed that a flush would publish: soon for writes, at once for the first close or
-   * fsync since the last seal. One listener; the last stands.
+   * Calls `listener` when there is something to flush: soon for writes, at once for the first close or fsync since the last
+   * seal. One listener; the last wins.
    */
   onDirty(listener: (reason: DirtyReason) => void): void {
     this.#objects.dirty.listen(listener);
   }
 
-  /** Calls `listener` now and then with a large file that is written again, in order. One listener; the last stands. */
+  /** Calls `listener` now and then with a large file being rewritten in order. One listener; the last wins. */
   onBegun(listener: (file: BegunFile) => void): void {
     this.#objects.onBegun = listener;
   }
 
-  /** Whether the bytes that were told of a file are the same now. What is said of a sealed epoch stays so. */
+  /** Whether the reported bytes of a file are still the same. The answer for a sealed epoch is final. */
   isSteady(beginning: Beginning): boolean {
     return this.#overlay.data.isSteady(beginning);
   }
 
-  /** Calls `listener` with what others changed. One listener; the last stands. */
+  /** Calls `listener` with what others changed. One listener; the last wins. */
   onInvalidate(listener: (changes: Invalidations) => void): void {
     this.#invalidated = listener;
   }
 
-  /** Writes what the journal holds to the tables, so that a restart is short. The overlay does it by itself, too. */
+  /** Writes what the journal holds to the tables, to shorten a restart. The overlay also does this by itself. */
   checkpoint(): Promise<void> {
     return this.#overlay.checkpoint();
   }
 
-  /** Checkpoints and closes. What was committed stays, whatever happens here. */
+  /** Checkpoints and closes. What was committed stays, even if this fails. */
   close(): Promise<void> {
     return this.#overlay.close();
   }
@@ -338,7 +339,7 @@ export class Vfs implements FileSystem, ContentNames {
     const stale = invalidate(this.#objects, changes, inodes, names);
     this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
-    // What changed here in a directory that others removed is not to be seen before it is merged.
+    // Local changes in a directory that others removed stay hidden until they are merged.
     const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
     if (isUnsettled && this.#overlay.state.publishable > 0) this.#objects.dirty.tell("urgent");
   }

@@ -1,4 +1,4 @@
-/** One request on its way through this door: what a method gets, and how it answers. */
+/** One request in this door: what a method receives, and how it answers. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
 import type { FileName, Ino } from "../base/ids.ts";
@@ -22,9 +22,9 @@ export interface Call {
   readonly access: Access;
   /** The If header's lists. */
   readonly conditions: readonly ConditionList[];
-  /** Lock tokens that came with it. */
+  /** Lock tokens sent with it. */
   readonly tokens: ReadonlySet<string>;
-  /** The name that logged in. Undefined: nobody has to. */
+  /** The signed-in name. Undefined: no sign-in is required. */
   readonly user: string | undefined;
   readonly locks: Locks;
   readonly unfinished: UnfinishedWork;
@@ -45,7 +45,7 @@ export type Method = (call: Call) => Promise<void>;
 /** Answers a GET or HEAD of a folder. */
 export type FolderPage = (call: Call, ino: Ino, path: readonly FileName[]) => Promise<void>;
 
-/** Answers with a short body, or none. */
+/** Answers with a short body or none. */
 export function answer(
   { request, response }: Call,
   status: number,
@@ -58,7 +58,7 @@ export function answer(
   response.end(hasBody && request.method !== "HEAD" ? bytes : undefined);
 }
 
-/** Writes a piece of a body, and waits until there is room for the next. Rejects when the client went away. */
+/** Writes a piece of a body, and waits until there is room for the next. Rejects if the client disconnected. */
 export async function writePiece({ response, access }: Call, piece: Uint8Array | string): Promise<void> {
   access.signal.throwIfAborted();
   if (response.write(piece)) return;

@@ -1,6 +1,6 @@
 /**
- * The WebDAV door: answers one HTTP request by calls of the filesystem (RFC 4918, class 1 and 2; RFC 4331; RFC 6578). Who may call, over
- * what, and from where is for the server around it to decide. Shares are served at "/".
+ * The WebDAV door: answers one HTTP request with filesystem calls (RFC 4918, class 1 and 2; RFC 4331; RFC 6578). The server
+ * around it decides which clients may connect, and how. Shares are served at "/".
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
@@ -40,7 +40,7 @@ import { UnfinishedWork, type UnfinishedStore } from "../files/unfinished.ts";
 export interface DavHandlerOptions {
   readonly fs: FileSystem;
   readonly contentNames: ContentNames;
-  /** How the bucket cuts files. */
+  /** How the bucket chunks files. */
   readonly contentConfig: ContentConfig;
   readonly clock: Clock;
   readonly random: Random;
@@ -49,21 +49,21 @@ export interface DavHandlerOptions {
   readonly readOnly: boolean;
   readonly locks: LockStore;
   readonly unfinished: UnfinishedStore;
-  /** Absent: checksums are known as long as the handler is. */
+  /** Absent: checksums are known only for the handler's lifetime. */
   readonly checksums?: ChecksumStore;
   /** Undefined: sync-collection is not offered. */
   readonly syncToken: SyncSource | undefined;
-  /** Whom new files belong to. */
+  /** The owner of new files. */
   readonly caller: Caller;
-  /** Collects garbage that is young. */
+  /** Collects young garbage. */
   readonly collectYoung?: () => void;
-  /** What browsers see of a folder; without it a line of text. */
+  /** The page that browsers get for a folder; without it, a line of text. */
   readonly folderPage?: FolderPage;
 }
 
 /**
- * Answers one request; `user`: the name that logged in, where that is asked for. Never rejects. A server that passes `checkContinue` here too has its clients asked for bodies only when they
- * are wanted.
+ * Answers one request; `user`: the signed-in name, if sign-in is required. Never rejects. If the server passes
+ * `checkContinue` here too, clients are asked for bodies only when needed.
  */
 export type DavHandler = (request: IncomingMessage, response: ServerResponse, user?: string) => Promise<void>;
 
@@ -82,7 +82,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   return async (request, response, user) => {
     const gone = new AbortController();
     response.on("close", () => {
-      // An answer that left whole ends nothing, and the error takes longer to make than the rest of this.
+      // After a complete answer there is nothing to end, and creating the error takes longer than the rest of this.
       if (!response.writableFinished) gone.abort(new DOMException("the client went away", "AbortError"));
     });
     const access = new Access(fs, open, gone.signal);
@@ -129,13 +129,13 @@ async function dispatch(ports: Ports): Promise<void> {
   await run({ ...ports, href, conditions, tokens: submittedTokens(conditions) });
 }
 
-/** A read-only share refuses locks, and says that it knows them: without them davfs2 takes writes, and loses them when it brings them. */
+/** A read-only share refuses locks but announces them: otherwise davfs2 accepts writes, and loses them on upload. */
 const CLASSES = "1, 2";
 
 const NOWHERE = { href: { path: [], isFolder: true }, conditions: [], tokens: new Set<string>() };
 
 async function options(call: Call): Promise<void> {
-  // As Apache tells it: cadaver sets the executable bit only where it is told so.
+  // As Apache announces it: cadaver sets the executable bit only then.
   answer(call, 200, {
     dav: [CLASSES, `<${APACHE_SETS}>`],
     "ms-author-via": "DAV",
@@ -175,7 +175,7 @@ function fail(request: IncomingMessage, response: ServerResponse, error: unknown
     log.error("a WebDAV request failed", { ...where, status, error: describeError(error) });
   }
   if (response.headersSent) {
-    // The client must not take what it has for the whole.
+    // The client must not take a partial answer for the whole.
     response.destroy();
     return;
   }
@@ -184,7 +184,7 @@ function fail(request: IncomingMessage, response: ServerResponse, error: unknown
   response.writeHead(status, {
     ...refusal.details.headers,
     ...(status === 304 ? {} : { "content-type": refusal.contentType, "content-length": Buffer.byteLength(body) }),
-    // Nobody reads the rest of the body.
+    // The rest of the body is not read.
     ...(isLong ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);

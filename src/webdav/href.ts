@@ -1,6 +1,6 @@
 /**
- * Paths as they stand in requests and answers. A name's bytes are percent-encoded one by one, so that names which are not UTF-8 are
- * reached too; what could mean another path than it says is refused.
+ * Paths in requests and answers. A name's bytes are percent-encoded one by one, so that names that are not UTF-8 can be
+ * reached too. Ambiguous paths are refused.
  */
 import { isUtf8 } from "node:buffer";
 import type { FileName } from "../base/ids.ts";
@@ -14,13 +14,13 @@ export interface Href {
   readonly isFolder: boolean;
 }
 
-/** The path of a request line: origin form, or absolute form, whose host was looked at by the server. Throws a Refusal, 400 or 414. */
+/** A request line's path: origin form, or absolute form with a host already checked. Throws a Refusal, 400 or 414. */
 export function parseTarget(target: string): Href {
   return parsePath(target.startsWith("/") ? target : withoutOrigin(target).path);
 }
 
 /**
- * A Destination or a tagged resource of an If header: an absolute path, or an address on `host`, as the Host header has it. Throws a
+ * A Destination, or a tagged resource of an If header: an absolute path, or an address on `host`, the Host header. Throws a
  * Refusal: 400, 414, or 502 for another host.
  */
 export function parseReference(reference: string, host: string | undefined): Href {
@@ -32,7 +32,7 @@ export function parseReference(reference: string, host: string | undefined): Hre
   return parsePath(path);
 }
 
-/** "/a%20b/c", for a folder with a slash at its end. */
+/** "/a%20b/c"; a folder ends with a slash. */
 export function encodePath(path: readonly FileName[], isFolder: boolean): string {
   const encoded = path.map((name) => `/${encodeName(name)}`).join("");
   return isFolder ? `${encoded}/` : encoded;
@@ -44,7 +44,7 @@ export function encodeName(name: FileName): string {
   return name.replace(RESERVED_ALL, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 }
 
-/** New names are UTF-8: others are reached, but not made here. Throws a Refusal, 400. */
+/** New names must be UTF-8: others can be reached, but not created here. Throws a Refusal, 400. */
 export function checkMakeable(name: FileName): void {
   if (!isUtf8(nameToBytes(name))) throw new Refusal(400, "A new name must be UTF-8.");
 }
@@ -77,7 +77,7 @@ function parsePath(text: string): Href {
   if (text.includes("#")) throw new Refusal(400, "A path has no fragment; a # in a name is %23.");
   const mark = text.indexOf("?");
   const segments = (mark < 0 ? text : text.slice(0, mark)).split("/");
-  // Two slashes in a row are one: a base address that ends with a slash is put before paths that begin with one.
+  // Double slashes count as one: some clients put a base address that ends with a slash before paths that begin with one.
   return { path: segments.filter((segment) => segment !== "").map(decodeName), isFolder: segments.at(-1) === "" };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Two buffers that a body's pieces are read into by turns: one is filled while the other is on its way. A fresh one for every piece
- * would be a quarter of a GiB of garbage for a file as large, and most of the time would go into collecting it.
+ * Two buffers for the pieces of a body: one is filled while the other is sent. A fresh buffer per piece would produce as
+ * much garbage as a file's size, a quarter of a GiB for instance, and collecting it would take most of the time.
  */
 import type { Call } from "./call.ts";
 
@@ -11,20 +11,20 @@ export class PieceBuffers {
   #made = 0;
   #wake: () => void = () => {};
 
-  /** `bytes`: how many each of them has room for. */
+  /** `bytes`: the size of each buffer. */
   constructor(call: Call, bytes: number) {
     this.#call = call;
     this.#bytes = bytes;
   }
 
-  /** One that nobody uses, to be given to `send`. Rejects when the client went away. */
+  /** A free buffer, to be passed to `send`. Rejects if the client disconnected. */
   async take(): Promise<Uint8Array> {
     const { signal } = this.#call.access;
     for (;;) {
       signal.throwIfAborted();
       const free = this.#free.pop();
       if (free !== undefined) return free;
-      // A small file needs no second one.
+      // A small file needs only one.
       if (this.#made++ < MOST) return Buffer.allocUnsafeSlow(this.#bytes);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -35,8 +35,8 @@ export class PieceBuffers {
   }
 
   /**
-   * Sends the first `length` bytes of what `take` gave. It is not to be touched any more: `take` gives it again when the socket has
-   * taken all of it, and not only when there is room for more.
+   * Sends the first `length` bytes of a buffer from `take`. Do not touch it afterwards: `take` returns it again once the
+   * socket has taken all of it, and not only when there is room for more.
    */
   send(buffer: Uint8Array, length: number): void {
     this.#call.response.write(buffer.subarray(0, length), () => {

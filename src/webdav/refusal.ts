@@ -1,4 +1,4 @@
-/** What a client is refused: a status, a sentence, and where RFC 4918 names one, the precondition that failed. */
+/** A refusal for a client: a status, a sentence, and the failed precondition where RFC 4918 names one. */
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
@@ -6,9 +6,9 @@ import { FsError } from "../vfs/filesystem.ts";
 import { escapeText } from "./xml/xml-text.ts";
 
 export interface RefusalDetails {
-  /** An element of the DAV: namespace that names the precondition, as RFC 4918, section 16, lists them. */
+  /** The element of the DAV: namespace that names the precondition (RFC 4918, section 16). */
   readonly condition?: string;
-  /** Resources that it is about, as encoded paths. */
+  /** The resources concerned, as encoded paths. */
   readonly hrefs?: readonly string[];
   readonly headers?: Readonly<Record<string, string>>;
   readonly cause?: unknown;
@@ -38,7 +38,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What any failure becomes. Those of 500 and above are ours, and belong into the log. */
+/** Maps any failure to a refusal. Those of 500 and above are ours, and belong in the log. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   for (let at: unknown = error; at instanceof Error; at = at.cause) {

@@ -1,12 +1,12 @@
-/** The body of a WebDAV request, with the refusals of this door. */
+/** The body of a WebDAV request, with this door's refusals. */
 import type { IncomingMessage } from "node:http";
 import { type BodyProblem, declaredBytes, RequestBody } from "../http/request-body.ts";
 import type { Call } from "./call.ts";
 import { Refusal } from "./refusal.ts";
 
 /**
- * How long a body will be, as far as its sender said so: macOS sends its files in chunks, and has a header of its own for that. Throws a
- * Refusal, 400.
+ * The body's length, as far as its sender declared it: macOS sends files in chunks, and uses a header of its own for the
+ * length. Throws a Refusal, 400.
  */
 export function expectedBytes(request: IncomingMessage): number | undefined {
   const declared = declaredBytes(request);
@@ -19,7 +19,7 @@ export function expectedBytes(request: IncomingMessage): number | undefined {
   return expected;
 }
 
-/** Pieces as they come. Throws a Refusal: 413, 408, 415; rejects when the client went away before the end. */
+/** Pieces as they arrive. Throws a Refusal: 413, 408, 415; rejects if the client disconnected before the end. */
 export function readBody({ request, response, clock }: Call, maxBytes: number): AsyncGenerator<Buffer> {
   return new RequestBody(request, response, { clock, refuse: refuseBody }).read(maxBytes);
 }

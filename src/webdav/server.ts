@@ -1,6 +1,6 @@
 /**
- * The socket of the WebDAV door: node:http or node:https around a handler. Decides who gets as far as the handler: by the host that was
- * called, by where a change was begun, by password; and bounds what anybody can take: headers, connections, time.
+ * The WebDAV door's socket: node:http or node:https around a handler. Decides which requests reach the handler: by host, by
+ * the origin of a change, and by password. Bounds what clients can use: headers, connections, time.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
@@ -19,20 +19,20 @@ import { StalledRequests } from "../http/stalled.ts";
 import { TurnedAway } from "../http/turned-away.ts";
 
 export interface DavServerOptions extends ListenAddress {
-  /** Without it it speaks plain HTTP. */
+  /** Undefined: plain HTTP. */
   readonly tls: Certificate | undefined;
-  /** Names under which it may be called, besides those of this machine itself and `host`. */
+  /** Names under which it may be called, besides those of this machine and `host`. */
   readonly names: readonly string[];
-  /** Undefined: whoever reaches it is let in. */
+  /** Undefined: no sign-in is required. */
   readonly login: Login | undefined;
-  /** Answers what is let in. Never rejects. */
+  /** Answers permitted requests. Never rejects. */
   readonly handler: DavHandler;
   readonly clock: Clock;
   readonly log: Log;
-  /** For tests: how many connections at once, and how many of them idle. */
+  /** For tests: the most connections at once, and the most idle ones. */
   readonly maxConnections?: number;
   readonly maxIdle?: number;
-  /** And how many requests that hold more than a connection. */
+  /** The most requests that hold more than a connection. */
   readonly maxCalls?: number;
 }
 
@@ -45,7 +45,7 @@ export class DavServer {
     this.#server = server;
   }
 
-  /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+  /** Throws `usage` (the address is unavailable), `config_invalid` (certificate or key). */
   static async listen(options: DavServerOptions): Promise<DavServer> {
     const { maxConnections = MAX_CONNECTIONS, maxIdle = MAX_IDLE_CONNECTIONS } = options;
     const gate = new Gate(options);
@@ -54,7 +54,7 @@ export class DavServer {
       maxConnections,
       maxIdle,
       boundsSilentApart: true,
-      // One after the other: a client that sends a change and a question at once means them in this order.
+      // One at a time: a client that sends a change and a query at once means them in this order.
       callsOfConnection: 1,
       stopMs: STOP_MS,
       serve: (request, response) => gate.serve(request, response),
@@ -69,7 +69,7 @@ export class DavServer {
     return `${this.#server.origin}/`;
   }
 
-  /** Takes no more, finishes what is under way, and closes; after STOP_MS without finishing. */
+  /** Accepts nothing more, finishes what is under way, and closes; after STOP_MS it closes at once. */
   async stop(): Promise<void> {
     await this.#server.stop();
     this.#gate[Symbol.dispose]();
@@ -82,7 +82,7 @@ export class DavServer {
   }
 }
 
-/** Who gets as far as the handler. */
+/** Decides which requests reach the handler. */
 class Gate implements Disposable {
   readonly #options: DavServerOptions;
   readonly #hosts: AllowedHosts;
@@ -101,7 +101,7 @@ class Gate implements Disposable {
     this.#turnedAway[Symbol.dispose]();
   }
 
-  /** A connection is one too many. */
+  /** The answer to a connection beyond the bound. */
   tooMany(): RawAnswer {
     this.#turnedAway.note("connections");
     return rawAnswer(OVERLOADED);
@@ -116,7 +116,7 @@ class Gate implements Disposable {
     const denial = headDenial(request) ?? this.#misled(request) ?? (await this.#options.login?.check(request));
     if (denial !== undefined) return this.#deny(request, response, denial);
     await this.#options.handler(request, response, this.#options.login === undefined ? undefined : userOf(request));
-    // The connection's next request waits until the answer has left.
+    // The connection's next request waits until the answer is sent.
     await closed;
   }
 
@@ -125,7 +125,7 @@ class Gate implements Disposable {
     deny(request, response, denial);
   }
 
-  /** Whether somebody's browser was made to call us. From here on Host is whom the request is for. */
+  /** Whether a page made a browser call us. From here on Host is the host that the request is for. */
   #misled(request: IncomingMessage): Denial | undefined {
     heedTargetHost(request);
     const { host } = request.headers;
@@ -138,7 +138,7 @@ class Gate implements Disposable {
   }
 }
 
-/** On every answer; the handler may set stricter ones. No CORS header is ever among them. */
+/** On every answer; the handler may set stricter ones. CORS headers are never among them. */
 const COMMON_HEADERS = [
   ["x-content-type-options", "nosniff"],
   ["referrer-policy", "no-referrer"],

@@ -1,6 +1,6 @@
 /**
- * Bytes of bodies that came and went. They lie outside V8's heap, and it collects all of that, at some 20 ms, for every few MiB of
- * them; what lies young is collected in one or two, and these bytes have just died.
+ * Counts the bytes of finished bodies. They lie outside V8's heap, and V8 collects the whole heap, in some 20 ms, for every
+ * few MiB of them. Collecting young garbage takes 1 or 2 ms, and these bytes are young.
  */
 import { YOUNG_GARBAGE_BYTES } from "./limits.ts";
 
@@ -12,7 +12,7 @@ export class SpentBytes {
     this.#collectYoung = collectYoung;
   }
 
-  /** So many are garbage now, or will be when the next ones have come. */
+  /** This many bytes are garbage now, or will be once the next ones arrive. */
   add(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes < YOUNG_GARBAGE_BYTES) return;

@@ -1,37 +1,34 @@
-/** Where sync-collection (RFC 6578) learns what changed: a port, and its answer from the bucket's trees. */
+/** The source of changes for sync-collection (RFC 6578): a port, and its implementation on the bucket's trees. */
 import type { Cid, FileName } from "../base/ids.ts";
 import { isGone } from "../blocks/not-found.ts";
 import { hasCode } from "../base/errors.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 
 export interface SyncSource {
-  /** Names the published state of the share now: an absolute URI. */
+  /** The token of the share's published state: an absolute URI. */
   token(): string;
-  /** Whether the share shows just what this token names: nothing waits to be published, and no other root was adopted. */
+  /** Whether the share shows exactly this token's state: nothing is unpublished, and no other root was adopted. */
   isShown(token: string): boolean;
-  /**
-   * What changed since the state that `token` names. Undefined: that state is not known any more, or too much changed. Rejects with
-   * what the store says.
-   */
+  /** The changes since `token`. Undefined: unknown state, or too many changes. Rejects with the store's errors. */
   changesSince(token: string): Promise<SyncChanges | undefined>;
 }
 
 export interface SyncChanges {
-  /** Each at most once: paths from the root. Whether something is there now is looked up afterwards. */
+  /** Paths from the root, each at most once. Whether something is there now is looked up later. */
   readonly paths: readonly (readonly FileName[])[];
-  /** Names the state up to which they tell. */
+  /** The token of the state that they lead to. */
   readonly token: string;
 }
 
-/** The vfs, as far as it stands on a published tree. */
+/** The part of the vfs that shows its published tree. */
 export interface PublishedTrees {
   baseState(): { readonly tree: Cid };
-  /** How many files wait to be published. */
+  /** The number of unpublished files. */
   pending(): { readonly files: number };
   changedSince(tree: Cid): Promise<{ readonly tree: Cid; readonly paths: SyncChanges["paths"] } | undefined>;
 }
 
-/** The root's tree is the token. So it is good on every agent of the bucket and after a restart, for as long as history is kept. */
+/** The root's tree is the token: it is valid on every agent and after a restart, as long as history is kept. */
 export function syncByTrees(trees: PublishedTrees): SyncSource {
   return {
     token: () => tokenOf(trees.baseState().tree),
@@ -45,21 +42,22 @@ export function syncByTrees(trees: PublishedTrees): SyncSource {
 }
 
 /**
- * The sync token of an answer. A token must name just what was listed. Listings show unpublished changes, too, and no tree would tell of
- * one that is undone before it is published: an answer that listed any has an invalid token, with which the client starts over.
+ * The sync token of an answer, which must name exactly what was listed. Listings include unpublished changes, and no tree
+ * would show that one was undone before it was published. An answer that lists any gets an invalid token, with which the
+ * client starts over.
  */
 export class AnswerToken {
   readonly #source: SyncSource;
   readonly #token: string;
   #isExact = true;
 
-  /** `token` is that of the state that is told. */
+  /** `token`: that of the reported state. */
   constructor(source: SyncSource, token: string) {
     this.#source = source;
     this.#token = token;
   }
 
-  /** To be called whenever something was looked up that is told. */
+  /** Call this after each lookup for the answer. */
   look(): void {
     this.#isExact &&= this.#source.isShown(this.#token);
   }
@@ -86,7 +84,7 @@ function treeOf(token: string): Cid | undefined {
   }
 }
 
-/** Collected as garbage, of another bucket, or no tree at all. */
+/** The tree was collected, belongs to another bucket, or does not exist. */
 async function unlessUnknown<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
   try {
     return await work();

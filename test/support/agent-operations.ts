@@ -1,4 +1,4 @@
-/** Operations by chance, for properties. */
+/** Random operations, for properties. */
 import * as fc from "fast-check";
 import { KINDS } from "../../src/simulate/actions.ts";
 import type { Choice, Action } from "../../src/simulate/actions.ts";

@@ -1,6 +1,6 @@
 /**
- * Several whole agents on one bucket in memory, what happens to them, and what must hold when they have settled: all of them, a
- * new one and the bucket show one tree; nothing that was saved is lost; what is alone in its directory is as on a disk of its own.
+ * Several whole agents on one bucket in memory, events, and what must hold once they settle: all agents, a new one and the
+ * bucket show one tree; no saved version is lost; files in an agent's own directory are as on a local disk.
  */
 import * as fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
@@ -19,10 +19,10 @@ import { SimulatedAgent } from "./simulated-agent.ts";
 import { createBucket, openBucket } from "./test-bucket.ts";
 
 const AGENTS = 3;
-/** Rounds of flushes after which all must be quiet. */
+/** Rounds of flushes after which all agents must be at rest. */
 const ROUNDS = 12;
 
-/** "begin": a flush whose end nobody waits for; "tidy": a checkpoint likewise. */
+/** "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited. */
 const EVENTS = [
   ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),
   ...(["unseen", "lost", "forget", "tidy"] as const),
@@ -38,7 +38,7 @@ export const anyStep: fc.Arbitrary<Step> = fc.record({
   what: fc.oneof({ weight: 6, arbitrary: anyAction }, { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) }),
 });
 
-/** A bucket that goes away and comes back, and where the next swaps go wrong. */
+/** A bucket that becomes unreachable and reachable again, and whose next swaps may fail. */
 export interface WorldRemote extends BucketRemote {
   unreachable: boolean;
   readonly faults: SwapFault[];
@@ -47,7 +47,7 @@ export interface WorldRemote extends BucketRemote {
 export interface WorldSetting {
   readonly remote: WorldRemote;
   readonly clock: Clock;
-  /** An agent's own way to the bucket. */
+  /** An agent's own connection to the bucket. */
   readonly remoteOf: (seed: number) => Promise<BucketRemote>;
 }
 
@@ -55,7 +55,7 @@ export class World {
   readonly remote: WorldRemote;
   readonly tokens = new Tokens();
   agents: SimulatedAgent[] = [];
-  /** Each agent's own directory, on a filesystem that nobody else has and that is never published. */
+  /** A copy of each agent's own directory, on a private filesystem that is never published. */
   shadows: SimulatedAgent[] = [];
   readonly #clock: Clock;
   readonly #remoteOf: (seed: number) => Promise<BucketRemote>;
@@ -96,7 +96,7 @@ export class World {
     await this.#do(agent, await placeAction(agent.mount, root, what, this.tokens.next(agent.name)));
   }
 
-  /** Steps as text: `a begin`, `b rename shared/d shared/e`, `c look shared`: which puts it into the caches. */
+  /** Runs steps given as text: `a begin`, `b rename shared/d shared/e`, `c look shared`, which fills the caches. */
   async tell(...lines: readonly string[]): Promise<void> {
     for (const line of lines) {
       const [name, what = "", path = "", target = ""] = line.split(" ");
@@ -163,7 +163,7 @@ export class World {
     throw trouble;
   }
 
-  /** What does not hold, now that nobody writes any more; empty when all is well. */
+  /** The violations once all writing has stopped; empty if all is well. */
   async faults(): Promise<string[]> {
     await this.#settle();
     const { agents, tokens, remote, shadows } = this;
@@ -195,7 +195,7 @@ export class World {
     return [...faults, ...damage.map(({ what }) => `damage: ${what}`)];
   }
 
-  /** Everything is published and adopted. */
+  /** Flushes until everything is published and adopted. */
   async #settle(): Promise<void> {
     this.remote.unreachable = false;
     this.remote.faults.length = 0;

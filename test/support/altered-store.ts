@@ -1,4 +1,4 @@
-/** An ObjectStore of which some calls do something else. */
+/** An ObjectStore with some calls replaced. */
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 
 export function alteredStore(inner: ObjectStore, calls: Partial<ObjectStore>): ObjectStore {

@@ -1,4 +1,4 @@
-/** Somebody with a device of the owner's who writes whatever rows it likes, under commits that are signed as they should be. */
+/** An attacker with a device of the owner's, who writes arbitrary rows under correctly signed commits. */
 import type { Cid, FileId, Lamport } from "../../src/base/ids.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import { keptKey, skipOf } from "../../src/bucket/history.ts";
@@ -30,7 +30,7 @@ export class Attacker {
     return new Attacker(remote, bucket, (await newWriter(bucket, seed)).writer);
   }
 
-  /** All rows of the current tree. */
+  /** All rows of the root's tree. */
   async rows(): Promise<Entry[]> {
     const rows: Entry[] = [];
     for await (const { key, value, links } of range(nodesOf(this.#bucket), (await this.#head()).body.tree))
@@ -38,7 +38,7 @@ export class Attacker {
     return rows;
   }
 
-  /** Changes rows and makes the result the root. Edits of one key: the last counts. `lies` goes into the commit. */
+  /** Edits rows and makes the result the root; the last edit of a key counts. `lies` overrides commit fields. */
   async publish(edits: readonly Edit[], lies: Partial<CommitBody> = {}): Promise<void> {
     const bucket = this.#bucket;
     const { blocks } = this.#remote;
@@ -85,7 +85,7 @@ export class Attacker {
   }
 }
 
-/** The key of a name that no honest writer would make. */
+/** The key of a name that only a dishonest writer makes. */
 export function rawDentryKey(parent: FileId, name: string): Uint8Array {
   return Buffer.concat([Buffer.from(parent, "hex"), Buffer.of(KIND_DENTRY), Buffer.from(name, "latin1")]);
 }

@@ -1,4 +1,4 @@
-/** What strangers send a master to say who they are, as fuzzing damages it: whole headers, and the payloads inside valid signatures. */
+/** Credentials that strangers send a master, for fuzzing: whole headers, and the payloads inside valid signatures. */
 import { createHmac } from "node:crypto";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Wallet } from "../../src/base/ids.ts";
@@ -11,7 +11,7 @@ import { parseSessionKey } from "../../src/master/http/session-key.ts";
 import type { Decoder } from "./fuzz.ts";
 import { ManualClock } from "./manual-clock.ts";
 
-/** Where a ManualClock begins. */
+/** A ManualClock's first time. */
 const NOW = 1_700_000_000;
 const SECRET = "a secret of thirty-two characters";
 const PUBLIC_KEY = `-----BEGIN PUBLIC KEY-----
@@ -83,7 +83,7 @@ export async function bearerDecoders(owner: WalletSigner): Promise<Decoder[]> {
   ];
 }
 
-/** Signed by the secret, whatever it says. */
+/** A correctly signed token with any payload. */
 function jwt(header: Uint8Array, payload: Uint8Array): string {
   const signed = [header, payload].map((part) => Buffer.from(part).toString("base64url")).join(".");
   return `${signed}.${createHmac("sha256", SECRET).update(signed).digest("base64url")}`;

@@ -1,4 +1,4 @@
-/** Blocks in a map that counts what is read from it and put into it. */
+/** Blocks in a map that counts reads and puts. */
 import type { Cid } from "../../src/base/ids.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Block, BlockStore, SizedBlock } from "../../src/blocks/block-store.ts";
@@ -7,9 +7,9 @@ export class BlockMap implements BlockStore {
   readonly held = new Map<Cid, Uint8Array>();
   readonly reads: Cid[] = [];
   readonly puts: Block[] = [];
-  /** Those that lie ready on this machine. */
+  /** Blocks that are available on this machine. */
   readonly ready = new Set<Cid>();
-  /** How often blocks were asked for, one block or many. */
+  /** The number of requests, each for one or many blocks. */
   requests = 0;
 
   async get(cid: Cid): Promise<Uint8Array> {
@@ -48,7 +48,7 @@ export class BlockMap implements BlockStore {
     this.held.set(block.cid, block.bytes);
   }
 
-  /** Bytes of all blocks that were put, those twice that were put twice. */
+  /** The bytes of all puts; a block put twice counts twice. */
   get putBytes(): number {
     return this.puts.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }

@@ -1,4 +1,4 @@
-/** A master's store with its roots, whose garbage is collected: without HTTP, on a disk and a clock of the test's. */
+/** A master's store with its roots, for collections: without HTTP, on a test's disk and clock. */
 import { join } from "node:path";
 import type { Wallet } from "../../src/base/ids.ts";
 import type { CommitBody } from "../../src/format/commits/commit-body.ts";
@@ -18,7 +18,7 @@ import type { CommitChain, MadeCommit } from "./commit-chain.ts";
 import type { ManualClock } from "./manual-clock.ts";
 
 export const LEASE_SECONDS = 24 * 3600;
-/** So much later no lease of before counts any more. */
+/** After this time no earlier lease is valid. */
 export const LATER_MS = 2 * LEASE_SECONDS * 1000;
 
 export interface CollectedMasterOptions {
@@ -60,7 +60,7 @@ export class CollectedMaster implements AsyncDisposable {
     return new CollectedMaster(options, stores);
   }
 
-  /** Opened for `work`, and closed behind it. */
+  /** Opens a master for `work`, and closes it afterwards. */
   static async within<Result>(
     options: CollectedMasterOptions,
     work: (master: CollectedMaster) => Promise<Result>,
@@ -93,7 +93,7 @@ export class CollectedMaster implements AsyncDisposable {
     await this.swaps.swap({ owner, bucket }, condition, cid, this.#end.signal);
   }
 
-  /** What an audit finds wrong once this master is closed. */
+  /** The damage that an audit finds once this master is closed. */
   async damage(): Promise<string[]> {
     await this[Symbol.asyncDispose]();
     return damageIn(this.#options);
@@ -110,7 +110,7 @@ export async function damageIn({ dir, disk = systemPackDisk }: Pick<CollectedMas
   return damage.map(({ kind, what, cid }) => `${kind}: ${what} ${cid ?? ""}`);
 }
 
-/** Publishes a commit of `photos` that retains the last one of its history alone, and adds it there. */
+/** Publishes a commit of `photos` that retains only the last one in `history`, and appends it there. */
 export async function publishNext(
   master: CollectedMaster,
   chain: CommitChain,
@@ -122,7 +122,7 @@ export async function publishNext(
   history.push(next);
 }
 
-/** A commit that retains these and none else, over `parent`. */
+/** A commit over `parent` that retains exactly `kept`. */
 export function retaining(
   chain: CommitChain,
   label: string,

@@ -1,4 +1,4 @@
-/** A bucket in an object store in memory, with writers and collections that go by a clock which tests move on. */
+/** A bucket in an object store in memory, with writers and collections on a clock that tests advance. */
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
@@ -21,7 +21,7 @@ const ATTRIBUTES = { mode: 0o644, uid: 0, gid: 0 };
 export const HOUR_MS = 3_600_000;
 let seeds = 100;
 
-/** Time that tests move on. */
+/** A clock that tests advance. */
 export class Hours {
   ms: number;
   readonly clock: Clock = {
@@ -56,7 +56,7 @@ export async function opened(store: ObjectStore, { clock }: Hours) {
   return { remote, bucket, context, edit, put, retain };
 }
 
-/** Takes young objects too, and acts even where a small bucket does not get smaller by it. */
+/** Collects young objects too, even if a small bucket gains nothing. */
 export const EAGER = { youngMs: 0, leastGainBytes: -Infinity };
 
 export async function collectIn(
@@ -69,7 +69,7 @@ export async function collectIn(
   return collect({ bucket, store, writer, clock, random, ...options });
 }
 
-/** A store whose date is that of `dates`, with a bucket. */
+/** A store with a bucket; `dates` gives the store's own time. */
 export async function newStore(hours: Hours, dates: Hours = hours): Promise<MemoryObjectStore> {
   const store = new MemoryObjectStore("memory:", () => dates.ms);
   const writer = "ab".repeat(16) as WriterId;

@@ -1,10 +1,10 @@
-/** The program's commands in this process, on a workspace's states and configuration: a process each takes most of a test's time. */
+/** Runs the commands in this process, on a workspace: starting processes would take most of a test's time. */
 import { commandsFor } from "../../src/cli/commands.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
 import { createFakeRuntime } from "./fake-runtime.ts";
 import type { Workspace } from "./syncline.ts";
 
-/** Runs a command that must succeed; what it printed. */
+/** Runs a command that must succeed; returns its output. */
 export async function runCommand(space: Workspace, ...args: string[]): Promise<string> {
   const { SYNCLINE_KEY, ...env } = space.env;
   const runtime = createFakeRuntime(env, SYNCLINE_KEY === undefined ? {} : { environmentKey: SYNCLINE_KEY });
@@ -13,7 +13,7 @@ export async function runCommand(space: Workspace, ...args: string[]): Promise<s
   return runtime.out();
 }
 
-/** As `runCommand` with --json: the values that it printed. */
+/** As `runCommand` with --json: returns the values printed. */
 export async function commandLines(space: Workspace, ...args: string[]): Promise<Record<string, unknown>[]> {
   const printed = await runCommand(space, ...args, "--json");
   const lines = printed.split("\n").filter((line) => line !== "");

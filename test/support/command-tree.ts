@@ -1,4 +1,4 @@
-/** The commands as the program registers them, and what docs/reference/command-line.md says of them. */
+/** The commands that the program registers, and their documentation in docs/reference/command-line.md. */
 import { Command } from "commander";
 import type { Program } from "../../src/cli/command.ts";
 import { commandsFor } from "../../src/cli/commands.ts";
@@ -13,7 +13,7 @@ export interface NamedCommand {
   readonly command: Command;
 }
 
-/** A fresh tree of all commands; `root` parses, and prints and exits nothing. */
+/** A fresh tree of all commands; `root` parses, but never prints or exits. */
 export async function commandTree(): Promise<{ root: Command; leaves: NamedCommand[] }> {
   const root = new Command("syncline").exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
   const program: Program = { root, runtime: createFakeRuntime({}), status: 0 };
@@ -26,7 +26,7 @@ export interface HelpTail {
   readonly exits: readonly number[];
 }
 
-/** What a command's help says below its options. */
+/** The part of a command's help below its options. */
 export function tailOf({ command }: NamedCommand): HelpTail {
   let text = "";
   command.configureOutput({ writeOut: (part) => (text += part) });
@@ -38,7 +38,7 @@ export function tailOf({ command }: NamedCommand): HelpTail {
   return { examples, exits };
 }
 
-/** Marked part of the page → its text, as the program has it now. */
+/** Marked part of the page → its text according to the program. */
 export async function pageParts(): Promise<ReadonlyMap<string, string>> {
   const { leaves } = await commandTree();
   return new Map([
@@ -51,7 +51,7 @@ export async function pageParts(): Promise<ReadonlyMap<string, string>> {
 function leavesOf(command: Command, prefix: string): NamedCommand[] {
   return command.commands.flatMap((each) => {
     const name = `${prefix}${each.name()}`;
-    // One that has others below it may do something itself.
+    // A command with subcommands may also run by itself.
     const own = each.commands.length === 0 || each.registeredArguments.length > 0 ? [{ name, command: each }] : [];
     return [...own, ...leavesOf(each, `${name} `)];
   });

@@ -1,4 +1,4 @@
-/** A bucket's commits without a bucket: legal ones, and whatever a test changes about them. Trees are plain blocks with links. */
+/** A bucket's commits without a bucket: legal ones, with a test's changes. Trees are plain blocks with links. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { createDeviceKey } from "../../src/crypto/device-key.ts";
@@ -20,7 +20,7 @@ import type { Genesis } from "../../src/format/commits/genesis.ts";
 import { DEFAULT_POLICY, encodePolicy } from "../../src/format/commits/policy.ts";
 import { seededRandom } from "./test-bucket.ts";
 
-/** Behind the time of every clock that tests use. */
+/** Later than every clock that tests use. */
 export const FAR_FUTURE = 4_000_000_000;
 
 export interface Signer {

@@ -1,6 +1,6 @@
 /**
- * Runs a TypeScript file of the tests as a process of its own: compiled, with all that it imports, into dist/processes, so
- * that it works on a clean checkout and is never older than its source.
+ * Runs a TypeScript file of the tests as a separate process. Compiles it with its imports into dist/processes, so that it
+ * works on a clean checkout and is never older than its source.
  */
 import { type ChildProcess, execFile, fork } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";

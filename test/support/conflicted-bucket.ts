@@ -1,4 +1,4 @@
-/** A bucket in a folder, two writers who meet in it, and the program's commands on it. */
+/** A bucket in a folder, two writers with conflicting edits, and the program's commands on it. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openCommandWriter, requirePublished } from "../../src/agent/command-writer.ts";
@@ -17,7 +17,7 @@ import { temporaryFolder } from "./temporary-folder.ts";
 
 const ports = { clock: systemClock, random: systemRandom };
 
-/** What the writers' commits call their machine. */
+/** The machine's name in the writers' commits. */
 export const MACHINE = "laptop";
 
 export type Edit = (writer: BucketWriter) => Promise<unknown>;
@@ -38,7 +38,7 @@ export class ConflictedBucket {
     return bucket;
   }
 
-  /** Each begins with the same root; they publish one after the other. Answers the roots. */
+  /** All edits begin with the same root, and are published one after the other. Returns the roots. */
   async edit(...edits: readonly Edit[]): Promise<string[]> {
     const sessions = await Promise.all(edits.map(() => this.#open()));
     const roots: string[] = [];
@@ -61,7 +61,7 @@ export class ConflictedBucket {
     return this.#run(args, this.#states, { environmentKey: "07".repeat(32) });
   }
 
-  /** As somebody who has no key and no state, and gets none: both would be made in `folder`. */
+  /** Runs a command without key and state; if it made any, they would be in `folder`. */
   runKeyless(folder: string, ...args: string[]) {
     return this.#run(args, join(folder, "states"), {}, { XDG_CONFIG_HOME: join(folder, "config") });
   }
@@ -73,7 +73,7 @@ export class ConflictedBucket {
     return { status, out, err: runtime.err(), lines: out.split("\n").filter((line) => line !== "") };
   }
 
-  /** What a command printed with --json, a value a line. */
+  /** Returns what a command printed with --json, one value per line. */
   async json(...args: string[]): Promise<Record<string, unknown>[]> {
     const { status, lines, err } = await this.run(...args, "--json");
     if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}: ${err}`);

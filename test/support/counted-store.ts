@@ -1,19 +1,19 @@
-/** An ObjectStore that counts requests and lets a test decide what becomes of a put. */
+/** An ObjectStore that counts requests and lets a test decide the outcome of a put. */
 import type { ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
 
 export interface Requests {
   puts: number;
   reads: number;
   bytesPut: number;
-  /** Names in the order in which they were put. */
+  /** Names in the order of their puts. */
   names: string[];
 }
 
 export interface CountedStore {
   readonly store: ObjectStore;
-  /** The requests since the last call. */
+  /** The requests since the last `take`. */
   take(): Requests;
-  /** Stands in for the next put of an object whose name starts so; may call `put` to let it happen. */
+  /** Replaces the next put of an object whose name has this prefix; may call `put` to let it happen. */
   interceptPut(prefix: string, stand: (put: () => Promise<PutOutcome>) => Promise<PutOutcome>): void;
 }
 

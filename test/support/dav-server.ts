@@ -1,4 +1,4 @@
-/** The WebDAV door over a filesystem in memory, behind a server of node:http on a port that the kernel chose. */
+/** The WebDAV door over a filesystem in memory, behind a node:http server on a port chosen by the kernel. */
 import {
   createServer,
   request as send,
@@ -36,7 +36,7 @@ export class MemoryLockStore implements LockStore {
 }
 
 export class MemoryUnfinishedStore implements UnfinishedStore {
-  /** What was saved, the last one last. */
+  /** What was saved, latest last. */
   readonly saved: (readonly Unfinished[])[] = [];
   load(): readonly Unfinished[] {
     return structuredClone(this.saved.at(-1) ?? []);
@@ -80,7 +80,7 @@ export class DavServer implements AsyncDisposable {
       caller: { uid: 7, gid: 8 },
       ...options,
     });
-    // Anybody is let in, under any name.
+    // Everyone is let in, under any name.
     const serve = (request: IncomingMessage, response: ServerResponse) =>
       void handle(request, response, userOf(request));
     const server = createServer(serve).on("checkContinue", serve);
@@ -93,7 +93,7 @@ export class DavServer implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** One request on a connection of its own; `path` goes on the request line as it is. The body has a length, unless it is to come in chunks. */
+  /** Sends a request on a new connection, with `path` unchanged. The body has a length unless chunked. */
   async send(
     method: string,
     path: string,
@@ -112,13 +112,13 @@ export class DavServer implements AsyncDisposable {
     return { status: response.statusCode, headers: response.headers, body: bytes.toString(), bytes };
   }
 
-  /** Makes a symlink, which no client can. */
+  /** Makes a symlink, which WebDAV clients cannot. */
   async link(target: string, path: string): Promise<void> {
     const [parent, name] = await this.fs.place(path);
     await this.fs.run((vfs) => vfs.makeSymlink(parent, name, target, { uid: 0, gid: 0 }));
   }
 
-  /** The status alone. */
+  /** Returns only the status. */
   async status(...parts: Parameters<DavServer["send"]>): Promise<number> {
     return (await this.send(...parts)).status;
   }

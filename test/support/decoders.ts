@@ -1,4 +1,4 @@
-/** Every decoder of bytes that come from a disk or a network, with valid encodings to start from: what mutation fuzzing goes through. */
+/** Every decoder of bytes from a disk or a network, with valid encodings to start from, for mutation fuzzing. */
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
@@ -103,7 +103,7 @@ import { arbitraryRecord } from "./records.ts";
 import { rowDecoders } from "./row-decoders.ts";
 import { commitBodyAt, createSignedBucket } from "./signed-bucket.ts";
 
-/** The parts of test/vectors/formats.json that are used here. Bytes are hex. */
+/** The parts of test/vectors/formats.json used here. Bytes are in hex. */
 interface Vectors {
   readonly rows: {
     readonly values: readonly { readonly about: string; readonly value: string; readonly links: readonly Cid[] }[];
@@ -164,7 +164,7 @@ const file: FileRecord = {
   unknown: new Map(),
 };
 
-/** The callers' way to look at all of what is decoded only when it is asked for. */
+/** Consumes items that are decoded lazily, as callers do. */
 function drain(items: Iterable<unknown>): undefined {
   for (const item of items) void item;
   return undefined;
@@ -313,7 +313,7 @@ function formatDecoders(): Decoder[] {
       name: "car",
       samples: [carOf(), carOf(...blocks)],
       refuses: format,
-      // A stream: the memory for one block is there before its bytes are.
+      // A stream: it allocates a block's memory before its bytes arrive.
       fixedBytes: MAX_BLOCK_ACCEPTED,
       decode: async (bytes) => drainLater(decodeCar(pieces(bytes))),
     },
@@ -546,7 +546,7 @@ function syncDecoders(): Decoder[] {
   return [
     {
       name: "sync-entry",
-      // The columns in one: links as text, and what was seen behind a record.
+      // All columns in one: the record, its links as text, and what was seen on disk.
       samples: entries
         .map(rowOf)
         .map(({ record, links, seen: look }) => joinColumns([record, Buffer.from(links), look])),
@@ -640,7 +640,7 @@ async function textDecoders(): Promise<Decoder[]> {
   ];
 }
 
-/** What people write: options, addresses, key files, rules of a folder, which others may have put there. */
+/** Inputs that people write: options, addresses, key files, rules of a folder. An attacker may have placed them. */
 function commandDecoders(): Decoder[] {
   const usage = code("usage");
   const badAddress = code("bad_address", "not_supported");
@@ -690,7 +690,7 @@ function cborOf(value: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
   );
 }
 
-/** A row's value behind its links, and how many these are. */
+/** A row's value after its links, and the number of links. */
 function joinRow({ value, links }: EncodedValue): Uint8Array {
   return Buffer.concat([Buffer.of(links.length), ...links.map(cidToBytes), value]);
 }
@@ -777,7 +777,7 @@ function segmentOf(payloads: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat([segmentHeader({ first: 1, follows: 0, synced: 0, salt: 7 }), ...frames]);
 }
 
-/** The header and the first frame. */
+/** Reseals the header and the first frame. */
 function resealSegment(bytes: Buffer): void {
   if (bytes.length < SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES) return;
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 32)), 32);
@@ -801,7 +801,7 @@ function smallFile(): Uint8Array {
   return Buffer.concat([entry, moved]);
 }
 
-/** The first entry. */
+/** Reseals the first entry. */
 function resealSmallFile(bytes: Buffer): void {
   if (bytes.length >= 32) bytes.writeUInt32LE(crc32(bytes.subarray(0, 24)), 24);
 }
@@ -816,7 +816,7 @@ function fileOf(bytes: Uint8Array): StoredFile {
   return { size: () => bytes.length, read, write: none, sync: async () => {}, syncNow: none, close: none };
 }
 
-/** As it may come from a network: in pieces of any length. */
+/** Splits bytes into pieces of any length, as a network may. */
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   const step = 1 + (bytes.length % 13);
   for (let at = 0; at < bytes.length; at += step * 7) yield bytes.subarray(at, at + step * 7);

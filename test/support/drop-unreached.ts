@@ -1,4 +1,4 @@
-/** What a collection takes of a bucket in memory. */
+/** Drops the blocks that a collection would drop from a bucket in memory. */
 import type { Cid } from "../../src/base/ids.ts";
 import { keptNodesOf } from "../../src/bucket/gc/maintenance.ts";
 import { Marker } from "../../src/bucket/gc/marker.ts";
@@ -7,7 +7,7 @@ import { digestOf, digestText } from "../../src/format/blocks/cid.ts";
 import type { MemoryRemote } from "./memory-remote.ts";
 import { nodesOf, openBucket } from "./test-bucket.ts";
 
-/** Takes what no retained root reaches, but for one block that a cache has. */
+/** Drops the blocks that no retained root reaches, except one that a cache has. */
 export async function dropUnreached(remote: MemoryRemote, cached?: Cid): Promise<void> {
   const bucket = await openBucket(remote);
   const { commit } = await bucket.head();

@@ -1,10 +1,10 @@
-/** A file in memory that is edited like the overlay edits one: as segments over a base. */
+/** A file in memory that is edited as the overlay edits one: as segments over a base. */
 import type { ContentSegment } from "../../src/content/segment.ts";
 
 export class EditedFile {
   bytes: Uint8Array;
   readonly #baseSize: number;
-  /** Per byte where it comes from now; holes differ from data only in how they are told. */
+  /** Each byte's current origin; holes differ from data only in how they are reported. */
   #origin: Uint8Array;
 
   constructor(base: Uint8Array) {
@@ -34,7 +34,7 @@ export class EditedFile {
     return this;
   }
 
-  /** As an editor inserts: everything behind is written again. */
+  /** Inserts as an editor does: rewrites everything after the insertion. */
   insert(offset: number, data: Uint8Array): this {
     const tail = this.bytes.slice(offset);
     return this.write(offset, data).write(offset + data.length, tail);

@@ -1,4 +1,4 @@
-/** Epochs written by hand: objects with their names and bytes, as an overlay would seal them. */
+/** Hand-written epochs: objects with their names and bytes, as an overlay would seal them. */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
@@ -29,10 +29,10 @@ export function name(text: string): FileName {
   return nameFromText(text);
 }
 
-/** What an epoch does to one object; parents are inode numbers. */
+/** An epoch's change of one object; parents are inode numbers. */
 export interface ObjectEdit {
   readonly ino: number;
-  /** The object as the base has it. Absent: born. */
+  /** The object in the base. Absent: new. */
   readonly base?: { readonly id: FileId; readonly record: FileRecord; readonly names: readonly Place[] };
   /** Names now, `[parent, name]`. Empty: deleted. */
   readonly names: readonly (readonly [parent: number, name: string])[];
@@ -42,7 +42,7 @@ export interface ObjectEdit {
   readonly bytes?: Uint8Array;
 }
 
-/** A change set on a root, and the reader of its data. Other directories by inode: `directories`. */
+/** A change set on a root, and the reader of its data. `directories`: other directories by inode. */
 export function epochOf(
   on: { readonly commit: Cid; readonly seq: Lamport },
   epoch: number,

@@ -1,4 +1,4 @@
-/** A master's calls without HTTP: finds the route, makes the call, tells what it answered or refused with. */
+/** Calls a master without HTTP: finds the route, makes the call, and returns its answer or refusal. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Wallet } from "../../src/base/ids.ts";
 import { Refusal } from "../../src/master/http/refusal.ts";
@@ -6,7 +6,7 @@ import type { Answer, Route } from "../../src/master/http/route.ts";
 
 export interface FakeCall {
   readonly method: Route["method"];
-  /** With its query. */
+  /** Includes the query. */
   readonly path: string;
   readonly caller: Wallet;
   readonly headers?: IncomingHttpHeaders;
@@ -14,7 +14,7 @@ export interface FakeCall {
   readonly signal?: AbortSignal;
 }
 
-/** The answer; a Refusal as the answer that it becomes. */
+/** The answer; a Refusal is turned into its answer. */
 export async function answerOf(routes: readonly Route[], call: FakeCall): Promise<Answer> {
   const url = new URL(call.path, "http://master");
   for (const route of routes) {

@@ -1,4 +1,4 @@
-/** A kernel for the addon that may say anything: raw FUSE requests over a socket to a process that serves its other end. */
+/** A kernel for the addon that may send anything: raw FUSE requests over a socket to a process serving its other end. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -23,14 +23,14 @@ export class FakeKernel implements AsyncDisposable {
   readonly exited: Promise<number | null>;
   /** Requests that reached JavaScript. */
   readonly shown: ShownRequest[] = [];
-  /** The errno with which serving ended. */
+  /** The errno that ended serving. */
   readonly ended: Promise<number>;
   readonly #process: ChildProcess;
   readonly #device: Duplex;
   #received = Buffer.alloc(0);
   #lastUnique = 0n;
 
-  /** `cells`: what JavaScript answers every request with. Values that JSON lacks are given as text. */
+  /** `cells`: JavaScript's answer to every request. Values that JSON lacks are given as text. */
   constructor(cells: readonly (readonly [cell: number, value: number | string])[] = []) {
     const script = join(import.meta.dirname, "fake-kernel.mjs");
     this.#process = spawn(process.execPath, [script, JSON.stringify(cells)], {
@@ -56,7 +56,7 @@ export class FakeKernel implements AsyncDisposable {
     }
   }
 
-  /** Sends a request without waiting for a reply: its number. The next one must wait, for a socket keeps no bounds between them. */
+  /** Sends a request without awaiting a reply; returns its number. Wait before the next: sockets merge messages. */
   send(opcode: number, body: Uint8Array): bigint {
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt32LE(HEADER_BYTES + body.length, 0);
@@ -71,7 +71,7 @@ export class FakeKernel implements AsyncDisposable {
     this.#device.write(bytes);
   }
 
-  /** Says nothing more. */
+  /** Closes its end of the socket. */
   hangUp(): void {
     this.#device.end();
   }

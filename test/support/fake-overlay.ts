@@ -1,4 +1,4 @@
-/** An overlay as a publisher sees it: edits wait, are sealed as epochs, and stay sealed until they are published. */
+/** A publisher's view of an overlay: edits wait, are sealed as epochs, and stay sealed until published. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { PublisherOverlay } from "../../src/agent/publishing/publisher.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/fstree/change-set.ts";
@@ -7,7 +7,7 @@ import { epochOf, type ObjectEdit } from "./epochs.ts";
 export class FakeOverlay implements PublisherOverlay {
   readonly publishedEpochs: PublishedEpoch[] = [];
   readonly adopted: NewBase[] = [];
-  /** What `published` and `adopt` do first. */
+  /** Runs first in `published` and `adopt`. */
   before: () => Promise<void> = async () => {};
   readonly data: DataReader = { readData: (...range) => this.#reader.readData(...range) };
   #base: { readonly commit: Cid; readonly seq: Lamport };

@@ -1,4 +1,4 @@
-/** A command line without a process: text streams that are collected, and an environment of its own. */
+/** A command line without a process: captured text streams, and an environment of its own. */
 import { PassThrough, Writable } from "node:stream";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";

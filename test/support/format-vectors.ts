@@ -1,6 +1,6 @@
 /**
- * Known answers for every stored format, from fixed inputs. They are frozen in test/vectors/formats.json: a second
- * implementation has to give the same, and so has every later version of this one. docs/reference/formats.md explains them.
+ * Known answers for every stored format, from fixed inputs. They are frozen in test/vectors/formats.json: every other
+ * implementation and every later version must give the same. docs/reference/formats.md explains them.
  */
 import type { Cid, FileId, FileName, PackName, WriterId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";

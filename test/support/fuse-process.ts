@@ -1,6 +1,4 @@
-/**
- * Mounts for tests: each is served by a process of its own, so that the test may wait for the mount as any program does.
- */
+/** Mounts for tests, each served by a separate process, so that a test may block on the mount as any program does. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
@@ -14,21 +12,21 @@ import type { Order } from "./fuse-server.ts";
 const repository = resolve(import.meta.dirname, "../..");
 const addon = join(repository, "native/build/Release/syncline_fuse.node");
 
-/** Why nothing can be mounted here; undefined when it can. */
+/** Why nothing can be mounted here; undefined if mounts work. */
 export function whyNoMount(): string | undefined {
   if (process.platform !== "linux") return "mounting needs Linux";
   if (process.getuid?.() !== 0) return "mounting needs root";
   return whyNoAddon();
 }
 
-/** Why the addon cannot be tried here; undefined when it can. */
+/** Why the addon cannot be tested here; undefined if it can. */
 export function whyNoAddon(): string | undefined {
   if (!existsSync("/dev/fuse")) return "there is no /dev/fuse";
   if (!existsSync(addon)) return "the addon is not built: npm run build:native";
   return undefined;
 }
 
-/** The server as JavaScript, for Node.js 20 runs no TypeScript in processes of its own. */
+/** The server compiled to JavaScript, because Node.js 20 runs no TypeScript. */
 export class CompiledServer implements AsyncDisposable {
   readonly #directory: string;
   private constructor(directory: string) {
@@ -36,7 +34,7 @@ export class CompiledServer implements AsyncDisposable {
   }
 
   static async compile(): Promise<CompiledServer> {
-    // Inside the package, where its imports resolve, and among build products, which nothing tracks.
+    // Inside the package, so that imports resolve, and in the ignored build folder.
     const directory = await mkdtemp(join(repository, "native/build/test-"));
     const up = relative(directory, repository);
     const compilerOptions = { noEmit: false, outDir: ".", rootDir: up, typeRoots: [join(up, "node_modules/@types")] };
@@ -52,7 +50,7 @@ export class CompiledServer implements AsyncDisposable {
     return this.mountAt(mountPoint, options);
   }
 
-  /** Rejects with what the server printed if it cannot mount. */
+  /** Rejects with the server's output if it cannot mount. */
   async mountAt(mountPoint: string, options: Partial<FuseOptions> = {}): Promise<FuseProcess> {
     const server = new FuseProcess(join(this.#directory, "test/support/fuse-server.js"), mountPoint, options);
     await server.ready;
@@ -67,7 +65,7 @@ export class CompiledServer implements AsyncDisposable {
 export class FuseProcess implements AsyncDisposable {
   readonly mountPoint: string;
   readonly ready: Promise<void>;
-  /** What its door reported as the mount's end. */
+  /** How the mount ended, as its door reported. */
   readonly ended: Promise<string>;
   readonly exited: Promise<number | null>;
   readonly #process: ChildProcess;
@@ -139,7 +137,7 @@ interface Message {
 
 const execute = promisify(execFile);
 
-/** Runs a program to its end; what it printed. Rejects with what it complained of. */
+/** Runs a program to its end and returns its output. Rejects with its error output. */
 export async function run(program: string, args: readonly string[], options: { cwd?: string } = {}): Promise<string> {
   const { stdout } = await execute(program, args, { ...options, timeout: 60_000, maxBuffer: 64 << 20 });
   return stdout;
@@ -151,8 +149,8 @@ export function shell(script: string, cwd: string): Promise<string> {
 }
 
 /**
- * Runs a Python script, for system calls that have no tool and none in Node.js. `os`, `errno` and `ctypes` are imported, libc is
- * at hand, and `refused(call)` gives the name of the error that a call raises.
+ * Runs a Python script, for system calls that no tool and no Node.js API makes. `os`, `errno` and `ctypes` are imported,
+ * libc is available, and `refused(call)` returns the name of the error that a call raises.
  */
 export function python(script: string, cwd: string): Promise<string> {
   return run("python3", ["-c", `${PRELUDE}\n${script}`], { cwd });

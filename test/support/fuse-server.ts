@@ -1,7 +1,7 @@
 /**
- * A process that mounts a memory filesystem: the tests' other side, so that a test may wait for the mount it looks at.
+ * A process that mounts a memory filesystem, so that a test may block on the mount.
  *
- * Started with the mount point as its argument; then obeys messages (fuse-process.ts) and answers each.
+ * Takes the mount point as its argument; then executes messages (fuse-process.ts) and answers each.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { ERRNO } from "../../src/base/errno.ts";
@@ -15,7 +15,7 @@ import type { FuseOptions } from "../../src/fuse/options.ts";
 import { FsError, type Invalidations } from "../../src/vfs/filesystem.ts";
 import { MemoryFileSystem } from "./memory-filesystem.ts";
 
-/** What a test may ask for. */
+/** A test's requests. */
 export type Order =
   | {
       readonly do:
@@ -30,16 +30,16 @@ export type Order =
         | "withhold-turns"
         | "release-turns"
         | "peak-memory"
-        /** Is killed when a directory is made next, while a message to the kernel waits for that directory's parent. */
+        /** Gets killed during the next mkdir, while a message to the kernel waits for the parent directory. */
         | "die-in-make-directory";
     }
-  /** From now on each call lacks blocks for so long, and each fsync takes so long. */
+  /** From now on each call misses blocks for this time, and each fsync takes this long. */
   | { readonly do: "slow-down"; readonly ms: number }
-  /** From now on calls on this inode lack blocks until "release-blocks". */
+  /** From now on calls on this inode miss blocks until "release-blocks". */
   | { readonly do: "withhold-blocks"; readonly ino: number }
-  /** From now on the journal cannot be written, or it can again. */
+  /** From now on writing the journal fails, or works again. */
   | { readonly do: "fail-commits"; readonly how: "disk-full" | "bug" | "not" }
-  /** Makes, removes or writes a file in the root as another machine would, unknown to the kernel. */
+  /** Makes, removes or writes a file in the root directory as another machine would, without notifying the kernel. */
   | { readonly do: "change"; readonly how: "make" | "remove" | "write"; readonly name: string; readonly text?: string }
   | { readonly do: "invalidate"; readonly changes: Invalidations };
 
@@ -129,7 +129,7 @@ function slowDown(ms: number): void {
   fs.faults.load = async () => {
     await systemClock.sleep(ms);
     areHere = true;
-    // The call that waited runs before that.
+    // The waiting call runs first.
     setImmediate(() => (areHere = false));
   };
   fs.faults.sync = () => systemClock.sleep(ms);
@@ -143,7 +143,7 @@ function withholdTurns(): void {
 
 function dieWhileTelling(parent: Ino): never {
   mount.invalidate({ entries: [{ parent, name: "other" as FileName }], inodes: [], all: false });
-  // Nothing tells when the thread that sends the message has come to the kernel's lock: /proc says that it sleeps uninterruptibly.
+  // No event tells that the sending thread waits for the kernel's lock; /proc shows that it sleeps uninterruptibly.
   for (let looks = 0; looks < 1_000 && !threadStates().includes("D"); looks++) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
   }

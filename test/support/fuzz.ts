@@ -1,6 +1,6 @@
 /**
- * Mutation fuzzing of decoders: valid encodings are damaged, and each decoder must refuse them in the ways that it documents, in memory
- * and time that its input's length bounds. What it accepts must encode to the same bytes again where the format is canonical.
+ * Mutation fuzzing of decoders. Valid encodings are damaged; each decoder must refuse them as documented, within memory and
+ * time bounded by its input's length. If the format is canonical, accepted input must encode to the same bytes.
  */
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -10,30 +10,30 @@ export interface Decoder {
   readonly name: string;
   /** Valid encodings to start from. */
   readonly samples: readonly Uint8Array[];
-  /** Of a canonical format: what the decoded value encodes to. */
+  /** For a canonical format, returns the encoding of the decoded value. */
   readonly decode: (bytes: Uint8Array) => Uint8Array | undefined | Promise<undefined>;
   /** Whether the decoder documents this error. */
   readonly refuses: (error: unknown) => boolean;
-  /** Makes checksums right again, so that what they cover is damaged too. The bytes may be of any length. */
+  /** Repairs checksums, so that the data they cover can be damaged too. The bytes may have any length. */
   readonly reseal?: (bytes: Buffer) => void;
-  /** Memory that it may take whatever the input's length. */
+  /** Memory that it may use regardless of the input's length. */
   readonly fixedBytes?: number;
 }
 
 export interface Finding {
   readonly decoder: string;
   readonly problem: string;
-  /** The smallest input found that shows it. */
+  /** The smallest input found that shows the problem. */
   readonly input: Uint8Array;
 }
 
 export interface FuzzOptions {
   readonly seed: number;
-  /** Asked after each round: one input for each decoder. */
+  /** Called after each round: one input for each decoder. */
   readonly goesOn: (rounds: number) => boolean;
   /** Whether an input that takes longer than MOST_MS of CPU is a finding. */
   readonly timed?: boolean;
-  /** Hears of each finding at once. */
+  /** Called with each finding at once. */
   readonly found?: (finding: Finding) => void;
 }
 
@@ -43,7 +43,7 @@ export interface FuzzResult {
   readonly accepted: ReadonlyMap<string, number>;
 }
 
-/** Goes through the decoders in turn; one that shows a problem is left out from then on. */
+/** Cycles through the decoders; one that shows a problem is left out from then on. */
 export async function fuzz(decoders: readonly Decoder[], options: FuzzOptions): Promise<FuzzResult> {
   const mutator = new Mutator(options.seed, decoders);
   const findings: Finding[] = [];
@@ -69,13 +69,13 @@ export async function fuzz(decoders: readonly Decoder[], options: FuzzOptions): 
   return { findings, inputs, accepted };
 }
 
-/** "accepted", "refused", or what is wrong. */
+/** "accepted", "refused", or the problem. */
 export async function judge(decoder: Decoder, input: Uint8Array, timed: boolean): Promise<string> {
   let verdict = "";
-  // Garbage collection and the compiler allocate, too, and other programs take the processor: what counts is what happens each time.
+  // Garbage collection, the compiler and other programs add noise: only a problem in every attempt counts.
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     verdict = await judgeOnce(decoder, input, timed);
-    // Else this would be collected in the midst of the next attempt, and hide what that takes.
+    // Otherwise a collection during the next attempt would hide what that allocates.
     if (verdict === TOO_MUCH_MEMORY) collectGarbage();
     if (verdict !== TOO_MUCH_MEMORY && verdict !== TOO_MUCH_TIME) break;
   }
@@ -83,7 +83,7 @@ export async function judge(decoder: Decoder, input: Uint8Array, timed: boolean)
 }
 
 async function judgeOnce(decoder: Decoder, input: Uint8Array, timed: boolean): Promise<string> {
-  // Memory of its own, exactly as long: what is read behind its end is not there.
+  // A separate buffer of exactly this length, so that reads beyond its end find nothing.
   const bytes = new Uint8Array(input);
   let verdict: string;
   const began = process.cpuUsage();
@@ -108,7 +108,7 @@ function usedBytes(): number {
   return used_heap_size + external_memory;
 }
 
-/** As Node.js documents for v8.setFlagsFromString. */
+/** The way that Node.js documents for v8.setFlagsFromString. */
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   (runInNewContext("gc") as () => void)();
@@ -120,7 +120,7 @@ function describe(error: unknown): string {
   return `${error.name}${code}: ${error.message.slice(0, 120)}`;
 }
 
-/** Takes parts away for as long as the problem stays the same one. */
+/** Removes parts as long as the problem stays the same. */
 async function shrink(decoder: Decoder, input: Uint8Array, problem: string, timed: boolean): Promise<Uint8Array> {
   const kind = problem.split(":")[0] ?? "";
   let best = input;
@@ -139,17 +139,17 @@ async function shrink(decoder: Decoder, input: Uint8Array, problem: string, time
 const ATTEMPTS = 3;
 const MOST_SHRINKS = 200;
 const MOST_MS = 1000;
-/** JavaScript keeps some hundred bytes for a field of a few. */
+/** JavaScript uses some hundred bytes for a field of a few. */
 const BYTES_PER_BYTE = 512;
 const SLACK_BYTES = 1 << 20;
 const TOO_MUCH_MEMORY = "takes memory that its input's length does not bound";
 const TOO_MUCH_TIME = "takes time that its input's length does not bound";
 const MOST_INPUT_BYTES = 1 << 16;
 
-/** Numbers at which lengths, counts and offsets go wrong. */
+/** Numbers that typically break lengths, counts and offsets. */
 const NUMBERS = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x10000, 0x1000000, 0x7fffffff, 0x80000000, 0xffffffff];
 const DOUBLES = [Number.NaN, Infinity, -1, 0.5, 2 ** 31, 2 ** 53 - 1, 2 ** 53, 2 ** 64, -(2 ** 53)];
-/** Heads of CBOR that announce more than there is. */
+/** Heads of CBOR that announce more data than there is. */
 const HEADS = ["9affffffff", "9bffffffffffffffff", "5affffffff", "7a7fffffff", "ba00ffffff", "9a02000000", "d82a5825"];
 
 class Mutator {

@@ -1,4 +1,4 @@
-/** How the owner of every SignedHistory gets into masters. */
+/** How the owner of every SignedHistory signs in to masters. */
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openRemote } from "../../src/bucket/open-remote.ts";

@@ -7,7 +7,7 @@ import { MergeWorld } from "./merge-world.ts";
 
 const asked = process.env["SYNCLINE_TEST_ALL"];
 export const ALL = asked !== undefined;
-/** Deadlines, not expectations. */
+/** Deadlines, far above the expected times. */
 export const PATIENCE_MS = ALL ? 24 * 3_600_000 : 60_000;
 
 /** How many histories a law is tried on. `SYNCLINE_TEST_ALL=N`, N from 2 on: N; any other value: 1,000, which take minutes. */
@@ -18,9 +18,9 @@ export function runs(usual: number): number {
 
 export interface LawSuite {
   readonly setting: Setting;
-  /** The most that the base holds. */
+  /** The most operations in the base. */
   readonly most: number;
-  /** Histories of three that meet, and of those that publish whenever they like, in a plain run. */
+  /** Numbers of histories in a plain run: three concurrent writers, and writers that publish at any time. */
   readonly groupings: number;
   readonly schedules: number;
 }
@@ -66,7 +66,7 @@ export function lawsOfSeveral({ setting, most, groupings, schedules }: LawSuite)
   );
 }
 
-/** What does not hold, whatever two writers do to the same things: every pair of actions, or one pair in `step`. */
+/** The laws violated by two writers acting on the same objects: every pair of actions, or every `step`-th. */
 export async function faultsOfPairs(
   setting: Setting,
   actions: Setting["actions"],

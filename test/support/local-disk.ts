@@ -1,4 +1,4 @@
-/** A folder on the local disk as the oracle of what a filesystem should answer, by path. */
+/** A folder on the local disk as the oracle for a filesystem's answers, by path. */
 import {
   chmodSync,
   closeSync,
@@ -23,12 +23,12 @@ import type { Operation } from "./vfs-operations.ts";
 export class LocalDisk implements Disposable {
   readonly #root: string;
 
-  /** `root`: an empty folder, which is removed in the end. */
+  /** `root`: an empty folder, removed at the end. */
   constructor(root: string) {
     this.#root = root;
   }
 
-  /** Does it and answers 0, or Linux's error number. */
+  /** Performs the operation. Returns 0 or Linux's error number. */
   apply(operation: Operation): number {
     try {
       this.#do(operation);
@@ -47,7 +47,7 @@ export class LocalDisk implements Disposable {
     }
   }
 
-  /** Path → type, mode, links, contents. Files with one inode have one number, in the order of their first path. */
+  /** Path → type, mode, links, contents. Files of one inode share a number, in order of their first paths. */
   tree(): Map<string, string> {
     const tree = new Map<string, string>();
     const numbers = new Map<number, number>();

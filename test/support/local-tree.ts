@@ -1,8 +1,8 @@
-/** What lies in a local folder, name by name, exactly enough to tell whether two are the same. */
+/** The contents of a local folder, name by name, precise enough to compare two folders. */
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-/** Paths, one char a byte → type, names of a file, mode, owner, mtime in ns, and the contents' hash or where a link leads. */
+/** Path, one char per byte → type, names of a file, mode, owner, mtime in ns, and content hash or link target. */
 export function census(folder: string): Map<string, string> {
   const seen = new Map<string, string>();
   visit(Buffer.from(folder), "", seen);

@@ -1,4 +1,4 @@
-/** A clock that moves only when told to. */
+/** A clock that advances only on request. */
 import type { Clock } from "../../src/base/clock.ts";
 
 export class ManualClock implements Clock {
@@ -30,12 +30,12 @@ export class ManualClock implements Clock {
     return { [Symbol.dispose]: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
   }
 
-  /** How many timers are due in exactly so long: whoever moves time on waits for those that he means, as the work before them takes real time. */
+  /** How many timers are due in exactly this time. Check it before advancing: the work that sets timers takes real time. */
   dueIn(ms: number): number {
     return this.#timers.filter(({ atMs }) => atMs === this.#nowMs + ms).length;
   }
 
-  /** Moves time on, running due timers in order and letting promises settle in between. */
+  /** Advances the clock, running due timers in order and letting promises settle in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#nowMs + ms;
     for (;;) {

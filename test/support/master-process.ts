@@ -1,4 +1,4 @@
-/** A real master (dist/) as a process of its own, on a port of its own, for tests that speak to it. */
+/** A real master (dist/) in a separate process on its own port, for tests that talk to it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -21,7 +21,7 @@ export class MasterProcess {
     this.data = data;
   }
 
-  /** Starts a master that serves the wallet of `HISTORY_KEY`, and others. */
+  /** Starts a master that allows the wallet of `HISTORY_KEY`, among others. */
   static async start(...args: string[]): Promise<MasterProcess> {
     if (!existsSync(main)) throw new Error("dist/ is not there: run npm run build.");
     const master = new MasterProcess(await temporaryFolder());
@@ -29,7 +29,7 @@ export class MasterProcess {
     return master;
   }
 
-  /** Such as "http://127.0.0.1:3600"; the same after `restart`. */
+  /** For example "http://127.0.0.1:3600"; the same after `restart`. */
   get origin(): string {
     return this.#origin;
   }
@@ -39,7 +39,7 @@ export class MasterProcess {
     return this.serve(listen, ["--allow", walletSigner(HISTORY_KEY).wallet, ...args]);
   }
 
-  /** As `run`, for whom `args` allow. */
+  /** As `run`, but `args` say which wallets are allowed. */
   async serve(listen: string, args: readonly string[]): Promise<void> {
     const options = ["serve", "--data", this.data, "--listen", listen, "--json", ...args];
     const child = spawn(process.execPath, [main, ...options], { stdio: ["ignore", "pipe", "inherit"] });
@@ -60,13 +60,13 @@ export class MasterProcess {
     await ended;
   }
 
-  /** Ends it in this way and starts it again at the same address. */
+  /** Ends it with this signal and restarts it at the same address. */
   async restart(signal: NodeJS.Signals): Promise<void> {
     await this.end(signal);
     await this.run(new URL(this.#origin).host);
   }
 
-  /** The address of a bucket that was not used before. */
+  /** The address of a new bucket. */
   newBucket(): string {
     return `${this.#origin}/bucket-${++this.#buckets}`;
   }

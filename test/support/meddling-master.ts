@@ -1,13 +1,13 @@
-/** A way to a master that meddles with calls: loses answers, refuses, lies. What it is not told to change goes through. */
+/** A connection to a master that tampers with calls: loses answers, refuses, lies. All other calls pass unchanged. */
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Capabilities } from "../../src/net/capabilities.ts";
 import { Unanswered } from "../../src/net/exchange.ts";
 import type { Master, MasterAnswer, MasterRequest } from "../../src/net/master-connection.ts";
 
 export interface Meddling {
-  /** Called with every call before it is sent; what it throws or answers takes the place of the master's answer. */
+  /** Called with every call before it is sent; its error or result replaces the master's answer. */
   before: ((request: MasterRequest) => MasterAnswer | undefined) | undefined;
-  /** Called with every answer; what it throws or answers takes its place. */
+  /** Called with every answer; its error or result replaces the answer. */
   after: ((request: MasterRequest, answer: MasterAnswer) => Promise<MasterAnswer> | MasterAnswer) | undefined;
 }
 
@@ -15,7 +15,7 @@ export class MeddlingMaster implements Master {
   readonly address: string;
   readonly calls: string[] = [];
   readonly meddling: Meddling = { before: undefined, after: undefined };
-  /** Bytes of bodies that are on their way, now and at most so far. */
+  /** Bytes of bodies in transit: now, and the most so far. */
   bodyBytes = 0;
   mostBodyBytes = 0;
   readonly #inner: Master;
@@ -49,7 +49,7 @@ export class MeddlingMaster implements Master {
   }
 }
 
-/** What a call comes to whose answer is lost; `sent`: the master may have got it. */
+/** The error of a call whose answer is lost; `sent`: the master may have received the call. */
 export function lost(sent: boolean): SynclineError {
   return new SynclineError("store_unreachable", "The master does not answer.", {
     cause: new Unanswered(sent, new Error("cut")),

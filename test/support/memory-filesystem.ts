@@ -1,7 +1,7 @@
 /**
- * A filesystem in memory with plain POSIX semantics: what the FUSE door is tested and measured against, apart from the real one.
+ * A filesystem in memory with plain POSIX semantics, to test and measure the FUSE door without the real filesystem.
  *
- * `fault` lets a test stand in for what the real one meets: blocks that are not here yet, a journal that cannot be written.
+ * `faults` lets a test simulate what the real one meets: missing blocks, a journal that cannot be written.
  */
 import { ERRNO } from "../../src/base/errno.ts";
 import type { Cid, FileName, Ino } from "../../src/base/ids.ts";
@@ -28,9 +28,9 @@ export interface Faults {
   touch(ino: Ino): void;
   commit(): void;
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
-  /** What an fsync waits for. */
+  /** Awaited by each fsync. */
   sync(): Promise<void>;
-  /** When a call that changes another object may begin. */
+  /** Resolves when a call that changes another object may begin; undefined: at once. */
   turn(): Promise<void> | undefined;
 }
 
@@ -54,12 +54,12 @@ export class MemoryFileSystem implements FileSystem {
     this.#inodes.set(root.ino, root);
   }
 
-  /** How many inodes there are, the root included. */
+  /** The number of inodes, the root included. */
   get inodeCount(): number {
     return this.#inodes.size;
   }
 
-  /** How many of them have no name: what the kernel still holds. */
+  /** The number of inodes without a name, which the kernel still holds. */
   get orphanCount(): number {
     return [...this.#inodes.values()].filter(({ nlink }) => nlink === 0).length;
   }
@@ -324,7 +324,7 @@ export class MemoryFileSystem implements FileSystem {
     return inode;
   }
 
-  /** A set-gid directory gives its group to what is made in it, and the bit to directories. */
+  /** A set-gid directory passes its group to new children, and the bit to new directories. */
   #born(directory: Inode, mode: number, caller: Caller): Inode {
     const inherits = (directory.mode & S_ISGID) !== 0;
     const isDirectory = (mode & S_IFMT) === S_IFDIR;
@@ -369,7 +369,7 @@ export class MemoryFileSystem implements FileSystem {
 class Inode {
   readonly ino: Ino;
   readonly children: Map<FileName, { ino: Ino; at: number }> | undefined;
-  /** Names in the order of their making; a cookie is a place in it. */
+  /** Names in order of creation; a cookie is an index into it. */
   readonly order: (FileName | undefined)[] = [];
   readonly bytes = new PagedBytes();
   readonly xattrs = new Map<string, Uint8Array>();

@@ -1,4 +1,4 @@
-/** Blocks of owners in memory: for tests of what stands above the store of a master. */
+/** Blocks of owners in memory, to test the layers above a master's store. */
 import type { Cid, Wallet } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { blockNotFound } from "../../src/blocks/not-found.ts";
@@ -22,9 +22,9 @@ export class MemoryBlockStores implements BlockStores {
 }
 
 export class MemoryOwnerBlocks implements OwnerBlocks {
-  /** What the next puts throw, first one first: for tests of a store that fails. */
+  /** Errors that the next puts throw, in order: for tests of a failing store. */
   readonly failures: Error[] = [];
-  /** What was leased, in the order of the calls. */
+  /** The leased blocks, in call order. */
   readonly leases: Cid[] = [];
   readonly #held = new Map<string, Uint8Array>();
   readonly #complete = new Set<Cid>();
@@ -71,7 +71,7 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return true;
   }
 
-  /** Nothing is ever collected here. */
+  /** Never collects anything. */
   async collect(): Promise<undefined> {}
 
   async size(cid: Cid): Promise<number | undefined> {
@@ -86,7 +86,7 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     for (const cid of cids) if (codecOf(cid) !== "raw" && this.#held.has(digestKey(cid))) this.#complete.add(cid);
   }
 
-  /** As if it had never been there. */
+  /** Removes every trace of the block. */
   remove(cid: Cid): void {
     this.usedBytes -= this.#held.get(digestKey(cid))?.length ?? 0;
     this.#held.delete(digestKey(cid));

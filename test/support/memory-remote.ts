@@ -1,4 +1,4 @@
-/** A bucket in memory whose swaps can be scripted: lost replies, other writers in between, stores that cannot be reached. */
+/** A bucket in memory with scripted swaps: lost replies, other writers in between, unreachable stores. */
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
@@ -6,7 +6,7 @@ import type { BucketRemote, BucketTurn, PreparedSwap, Upload, UploadSession } fr
 import type { Root, SwapOutcome } from "../../src/roots/root-store.ts";
 import { BlockMap } from "./block-map.ts";
 
-/** What happens to one swap. "committed-unseen": it takes place, but the reply is lost. "late": it takes place at `landLate`. */
+/** A swap's fault. "committed-unseen": it takes place, the reply is lost. "late": it takes place at `landLate`. */
 export type SwapFault = "none" | "committed-unseen" | "lost" | "late";
 
 export class MemoryRemote implements BucketRemote {
@@ -14,11 +14,11 @@ export class MemoryRemote implements BucketRemote {
   readonly blocks = new BlockMap();
   /** Faults of the next swaps, in order. */
   readonly faults: SwapFault[] = [];
-  /** Runs before each swap is decided: another writer's moment. */
+  /** Runs before each swap is decided, so that another writer can come first. */
   beforeSwap: () => Promise<void> = async () => {};
   /** Runs before each upload is prepared. */
   beforePrepare: () => Promise<void> = async () => {};
-  /** Where writers wait for one another; none unless a test brings one. */
+  /** Gives turns to writers; undefined unless a test sets it. */
   takeTurn?: () => Promise<BucketTurn | undefined>;
   unreachable = false;
   swaps = 0;
@@ -47,7 +47,7 @@ export class MemoryRemote implements BucketRemote {
     return this.#root;
   }
 
-  /** Puts any root in place, as a restored backup would. */
+  /** Sets any root, as restoring a backup would. */
   forceRoot(commit: Cid): void {
     this.#root = { commit, version: (this.#root?.version ?? 0) + 1 };
   }

@@ -1,4 +1,4 @@
-/** A merge's surroundings in memory. */
+/** The context of a merge, in memory. */
 import type { WriterId } from "../../src/base/ids.ts";
 import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
@@ -8,7 +8,7 @@ import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { BlockMap } from "./block-map.ts";
 
-/** With the policy of the scenarios: `.txt`, `.md`, `.json` and `.c` are text, `.log` is a log. Small nodes, so that trees have some. */
+/** The scenarios' policy: `.txt`, `.md`, `.json` and `.c` are text, `.log` is a log. Small nodes: trees have several. */
 export function createMergeContext(blocks: BlockMap = new BlockMap()): MergeContext {
   return {
     nodes: new NodeStore(blocks, { capacityBytes: 64 * 1024 * 1024 }),
@@ -21,7 +21,7 @@ export function createMergeContext(blocks: BlockMap = new BlockMap()): MergeCont
   };
 }
 
-/** A writer id whose order is that of its label. */
+/** A writer id that sorts as its label does. */
 export function writerId(label: string): WriterId {
   return Buffer.from(label).toString("hex").padStart(32, "0") as WriterId;
 }

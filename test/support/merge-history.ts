@@ -1,9 +1,9 @@
-/** Generated histories: operations chosen against what is there, nasty ones more often, on few names so that they meet. */
+/** Generated histories: operations chosen by what exists, nasty ones more often, with few names so that they meet. */
 import * as fc from "fast-check";
 import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import type { ModelFilesystem, ModelInode } from "./model-filesystem.ts";
 
-/** An operation before it is known what is there: numbers that pick from the paths of the moment. */
+/** An operation before its paths are known: numbers that pick from the paths of that moment. */
 export interface Intent {
   readonly kind: Kind;
   readonly a: number;
@@ -16,7 +16,7 @@ export interface Intent {
 
 type Kind = keyof typeof WEIGHTS;
 
-/** How often each is chosen. */
+/** The relative frequency of each kind. */
 const WEIGHTS = {
   action: 30,
   meet: 20,
@@ -48,21 +48,21 @@ const KINDS = (Object.keys(WEIGHTS) as Kind[]).flatMap((kind) => Array.from({ le
 
 /** What histories are about. */
 export interface Setting {
-  /** What they start from. */
+  /** The operations that make their start. */
   readonly skeleton: readonly Operation[];
-  /** What sides do to it so that they meet. */
+  /** Actions of sides on the skeleton that make them meet. */
   readonly actions: readonly (readonly Operation[])[];
-  /** What sides write into what they may both have. */
+  /** What sides write into files that both may have. */
   readonly written: readonly string[];
   /** Few, so that writers meet. */
   readonly names: readonly string[];
-  /** In a report of a failure. */
+  /** How failure reports print it. */
   readonly [fc.toStringMethod]?: () => string;
 }
 
 const NAMES = ["a", "a", "b", "b", "c", "n.bin", "n.bin", "t.txt", "l.log"];
 
-/** What histories start from: directories to move, hard links, equal bytes, and files away from where they were born. */
+/** The start of histories: directories to move, hard links, equal bytes, and files away from their birthplaces. */
 const SKELETON: readonly Operation[] = skeleton();
 
 function skeleton(): Operation[] {
@@ -83,10 +83,10 @@ function skeleton(): Operation[] {
   ].flat();
 }
 
-/** What many write alike, so that equal bytes meet; "" is something that nobody else writes. */
+/** Contents that many writers use, so that equal bytes meet; "" stands for unique content. */
 const CONTENTS = ["S", "T", "", "", "", ""];
 
-/** What sides do to the skeleton so that they meet: nearly every pair of these is a row of the table. */
+/** Actions of sides on the skeleton that make them meet: nearly every pair is a row of the table. */
 const ACTIONS: readonly (readonly Operation[])[] = [
   [{ op: "rmtree", path: "a" }],
   [{ op: "rmtree", path: "b" }],
@@ -173,7 +173,7 @@ const ACTIONS: readonly (readonly Operation[])[] = [
   ],
 ];
 
-/** What sides write into what they may both have. */
+/** What sides write into files that both may have. */
 const WRITTEN = [
   "a/n.bin",
   "n.bin",
@@ -205,7 +205,7 @@ export const intents = (minLength: number, maxLength: number, setting: Setting =
     ),
   );
 
-/** What the sides of one history do more often than all else, so that they meet: indexes into ACTIONS and WRITTEN. */
+/** What the sides of one history do most often, so that they meet: indexes into ACTIONS and WRITTEN. */
 export interface Theme {
   readonly actions: readonly number[];
   readonly files: readonly number[];
@@ -226,13 +226,13 @@ export class HistoryPlayer {
   readonly #theme: Theme;
   #made = 0;
 
-  /** No two labels ever write the same bytes, those of CONTENTS aside. */
+  /** Two labels never write the same bytes, except those of CONTENTS. */
   constructor(label: string, theme: Theme) {
     this.#label = label;
     this.#theme = theme;
   }
 
-  /** The operations that an intent means here. */
+  /** The operations that an intent stands for here. */
   operations(model: ModelFilesystem, { kind, a, b, action, name, content }: Intent): Operation[] {
     const { setting = PLAIN } = this.#theme;
     const all = [...model.paths()];
@@ -330,7 +330,7 @@ export class HistoryPlayer {
     return isLines(path) ? `1\n2\n3\n4\n5\n${this.#unique()}\n6\n7\n8\n` : this.#unique();
   }
 
-  /** Of lines, one changes; everything else is written anew. */
+  /** Changes one line of a file with lines; rewrites any other file. */
   #edited(old: string, path: string, index: number, shared: string): string {
     if (!isLines(path) || shared !== "") return this.#content(path, shared);
     const lines = old.split("\n");

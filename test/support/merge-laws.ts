@@ -1,6 +1,6 @@
 /**
- * The laws of a merge (docs/design/merge.md) as judges: each answers with what is wrong, as text, or with nothing. What is in units
- * that both sides changed (`except`) has a judge of its own (unit-laws.ts).
+ * Checks the laws of a merge (docs/design/merge.md): each check returns what is wrong, as texts. Units that both sides
+ * changed (`except`) are checked elsewhere (unit-laws.ts).
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId } from "../../src/base/ids.ts";
@@ -12,12 +12,12 @@ import type { NodeStore } from "../../src/tree/node-store.ts";
 import { takeCensus } from "./tree-census.ts";
 import type { CensusObject } from "./tree-census.ts";
 
-/** A tree with all that the judges ask of it. */
+/** A tree with all that the checks need of it. */
 export interface Surveyed {
   readonly objects: ReadonlyMap<FileId, CensusObject>;
   /** Contents of files and targets of symlinks, by object. */
   readonly texts: ReadonlyMap<FileId, string>;
-  /** What a version is told by: each line of what has lines, else the whole. */
+  /** What identifies versions: each line of a text with lines, otherwise the whole text. */
   readonly tokens: ReadonlySet<string>;
   readonly versions: ReadonlySet<string>;
 }
@@ -30,7 +30,7 @@ export async function survey(context: MergeContext, tree: Cid): Promise<Surveyed
   return { objects, texts, tokens: new Set([...texts.values()].flatMap(tokensOf)), versions: new Set(texts.values()) };
 }
 
-/** Law 4: each version that a side made is there, or, of what has lines, each line that it added. */
+/** Law 4: each version that a side made is there; of a text with lines, each line that it added. */
 export function lostVersions(base: Surveyed, side: Surveyed, merged: Surveyed): string[] {
   return [...side.texts].flatMap(([id, text]) => {
     const before = base.texts.get(id);
@@ -41,7 +41,7 @@ export function lostVersions(base: Surveyed, side: Surveyed, merged: Surveyed): 
   });
 }
 
-/** Law 5: what one side deleted and the other left alone is gone, ancestors and the contents of moved directories aside. */
+/** Law 5: what one side deleted and the other left alone is gone, except ancestors and contents of moved directories. */
 export function resurrections(
   base: Surveyed,
   deleter: Surveyed,
@@ -94,7 +94,7 @@ export function brokenIntentions(
       const parent = parentOf(name);
       const split = side.objects.has(parent) && other.objects.has(parent) && !base.objects.has(parent);
       if (result.names.includes(name) || !merged.objects.has(parent) || split || involved.has(id)) return false;
-      // Displaced to a conflict name that it has already: it only loses a name.
+      // If it already has a displaced conflict name, it only loses a name.
       return !object.names.some((other) => result.names.includes(other) && other.replace(CONFLICT_MARK, "") === name);
     });
     return strayed.map((name) => `not where it was put: ${id} ${name}, but ${result.names}`);
@@ -104,8 +104,8 @@ export function brokenIntentions(
 const CONFLICT_MARK = / \(conflict [0-9a-f]{8,64}(?: \d+)?\)/;
 
 /**
- * The table: a rename, a new link or new content survives the other side's delete, and so does what the deleter removed
- * inside a directory that this side moved.
+ * The table: a rename, a new link or new content survives the other side's delete, and so do objects that the deleter
+ * removed inside a directory that this side moved.
  */
 export function lostSurvivors(
   base: Surveyed,
@@ -141,7 +141,7 @@ function sameObject(a: CensusObject | undefined, b: CensusObject | undefined): b
   return isDeepStrictEqual(a.record, b.record) && isDeepStrictEqual(a.names, b.names);
 }
 
-/** Neither moved nor written to: what else changes of it goes with it. */
+/** Whether a side neither moved it nor wrote to it: other changes do not save it from a delete. */
 function isLeftAlone({ id, record, names }: CensusObject, base: Surveyed, other: Surveyed): boolean {
   const found = other.objects.get(id);
   return (
@@ -151,13 +151,13 @@ function isLeftAlone({ id, record, names }: CensusObject, base: Surveyed, other:
   );
 }
 
-/** One file with another of equal bytes, or a new directory folded into another one of its name. */
+/** Whether another file has equal bytes, or a new directory was folded into one with its name. */
 function isReplaced(object: CensusObject, side: Surveyed, merged: Surveyed): boolean {
   if (object.record.type === "directory") return true;
   return merged.versions.has(side.texts.get(object.id) ?? "");
 }
 
-/** Whether the other side moved a directory above it that the deleter removed. */
+/** Whether the other side moved a directory that contained the object. */
 function liesInMoved(object: CensusObject, base: Surveyed, deleter: Surveyed, other: Surveyed): boolean {
   const open = object.names.map(parentOf);
   for (let id = open.pop(); id !== undefined; id = open.pop()) {

@@ -1,4 +1,4 @@
-/** Plays worked merges on models, as a second opinion on what src/simulate plays with an agent's code. */
+/** Plays worked merges on models, as a second opinion on src/simulate, which plays them with an agent's code. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { Head, MergeContext } from "../../src/fstree/merge/context.ts";
 import { filledOperation, sortedListing } from "../../src/simulate/scenarios/scenario.ts";

@@ -1,7 +1,4 @@
-/**
- * Writers in one bucket: they play histories on trees, and every merge of theirs is judged by all the laws that two heads
- * can break.
- */
+/** Writers in one bucket that play histories on trees. Every merge is checked against all laws that two heads can break. */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { Head, MergeContext } from "../../src/fstree/merge/context.ts";
@@ -24,9 +21,9 @@ const BASE_SEQ = 10;
 export class MergeWorld {
   readonly blocks = new BlockMap();
   readonly context: MergeContext = createMergeContext(this.blocks);
-  /** What did not hold, as text: empty if all is well. */
+  /** The violated laws, as text; empty if all is well. */
   readonly faults: string[] = [];
-  /** How many units both sides changed, over all merges that were judged. */
+  /** How many units both sides changed, over all judged merges. */
   contested = 0;
   readonly #theme: Theme;
   #time = 0;
@@ -37,7 +34,7 @@ export class MergeWorld {
     this.#theme = theme;
   }
 
-  /** What a writer makes of a tree, sealed. */
+  /** Plays a writer's operations on a tree, and seals the result. */
   async play(tree: Cid | undefined, label: string, operations: readonly Intent[]): Promise<Cid> {
     this.#time += 1_000;
     const sealer =
@@ -61,7 +58,7 @@ export class MergeWorld {
     return new ModelSealer(this.context, new ModelFilesystem()).seal();
   }
 
-  /** A side that did exactly this. */
+  /** A head whose side made exactly these operations. */
   async headOfAction(base: Cid, label: string, operations: readonly Operation[]): Promise<Head> {
     this.#time += 1_000;
     const sealer = await ModelSealer.open(this.context, base, this.#time);
@@ -80,7 +77,7 @@ export class MergeWorld {
     return mergeSnapshots(this.context, base, x, y);
   }
 
-  /** Merges, and notes every law of two heads that does not hold. */
+  /** Merges, and notes every violated law of two heads. */
   async judge(base: Cid, x: Head, y: Head): Promise<MergeResult> {
     const merged = await this.merge(base, x, y);
     this.#same("named in the other order", await this.merge(base, y, x), merged);
@@ -107,7 +104,7 @@ export class MergeWorld {
     return merged;
   }
 
-  /** All orders of publishing, on roots that win and on roots that lose against who comes: the same versions survive. */
+  /** Publishes in all orders, with winning and losing newcomers: the same versions must survive. */
   async judgeGroupings(base: Cid, heads: readonly Head[]): Promise<void> {
     const before = (await this.survey(base)).tokens;
     let first: string[] | undefined;
@@ -125,7 +122,7 @@ export class MergeWorld {
     }
   }
 
-  /** Writers take turns; each merges what it made with the root of the moment, on the last root that it adopted. */
+  /** Writers take turns; each merges its changes, based on the last root that it adopted, with the current root. */
   async publishAll(start: Cid, schedule: readonly { writer: number; ops: readonly Intent[] }[]): Promise<void> {
     let root: Head = { tree: start, lamport: BASE_SEQ as Lamport, writer: writerId("b"), epoch: 1 };
     const adopted = new Map<number, Head>();
@@ -139,7 +136,7 @@ export class MergeWorld {
     }
   }
 
-  /** `late`: each that comes has seen more roots than the one that it meets, and wins. */
+  /** `late`: each newcomer has seen more roots than the one that it meets, and wins. */
   async #publishInOrder(base: Cid, heads: readonly Head[], late: boolean): Promise<Cid> {
     let root: Head | undefined;
     for (const head of heads) {

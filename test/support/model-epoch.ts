@@ -1,4 +1,4 @@
-/** A model filesystem's changes since a tree, as the change set that an overlay would seal. */
+/** Turns a model filesystem's changes since a tree into the change set that an overlay would seal. */
 import type { Cid, FileId, Ino, Lamport } from "../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
@@ -17,7 +17,7 @@ export interface ModelEpoch {
   readonly inodes: ReadonlyMap<Ino, ModelInode>;
 }
 
-/** Inode numbers are given in the order in which `shuffle` puts the inodes: nothing may depend on them. */
+/** Inode numbers follow the order that `shuffle` gives the inodes: no result may depend on them. */
 export async function epochOfModel(
   context: MergeContext,
   model: ModelFilesystem,

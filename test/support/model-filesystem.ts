@@ -1,6 +1,6 @@
 /**
- * A filesystem in memory, as small as can be: what scenarios and generated histories are played on. Inodes keep what they
- * are between seals; ids are given when sealed (model-seal.ts).
+ * A minimal filesystem in memory, on which scenarios and generated histories are played. Inodes keep their identity between
+ * seals; ids are assigned when sealed (model-seal.ts).
  */
 import type { FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
@@ -11,7 +11,7 @@ export interface ModelInode {
   readonly type: "file" | "directory" | "symlink";
   /** Undefined until sealed. */
   id: FileId | undefined;
-  /** Of one that is new: the id of the file that it was renamed over. */
+  /** For a new inode: the id of the file that it was renamed over. */
   replaces: FileId | undefined;
   mode: number;
   uid: number;
@@ -20,7 +20,7 @@ export interface ModelInode {
   /** A file's bytes or a symlink's target, as text. */
   content: string;
   mtime: number;
-  /** Says that it is a conflict copy. */
+  /** Set if it is a conflict copy. */
   conflict: FileRecord["conflict"];
   readonly entries: Map<string, ModelInode>;
 }
@@ -29,14 +29,14 @@ export class ModelFilesystem {
   root: ModelInode;
   #time: number;
 
-  /** `time` is what mtimes start from: two sides that start differently never write the same mtime. */
+  /** `time` is where mtimes start: sides with different starts never write the same mtime. */
   constructor(time = 0, root: ModelInode = inode("directory", 0)) {
     this.#time = time;
     this.root = root;
     root.id = ROOT_ID;
   }
 
-  /** Does what the operation says, or nothing and answers false if a real filesystem would refuse it. */
+  /** Performs the operation; does nothing and returns false if a real filesystem would refuse it. */
   apply(operation: Operation): boolean {
     this.#time++;
     switch (operation.op) {
@@ -73,14 +73,14 @@ export class ModelFilesystem {
     }
   }
 
-  /** What is at a path; the root for "". */
+  /** The inode at a path; the root for "". */
   at(path: string): ModelInode | undefined {
     let found: ModelInode | undefined = this.root;
     for (const part of path === "" ? [] : path.split("/")) found = found?.entries.get(part);
     return found;
   }
 
-  /** Every path but the root's. */
+  /** Every path except the root's. */
   *paths(directory = this.root, prefix = ""): Generator<[string, ModelInode]> {
     for (const [name, child] of directory.entries) {
       yield [prefix + name, child];

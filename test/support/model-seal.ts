@@ -1,6 +1,6 @@
 /**
- * Seals a model filesystem: gives ids by the rules of docs/design/merge.md (Identity), and builds the tree from its whole state. Written
- * from the rules alone, so that it is a second opinion on fstree/rebase; it also reads a tree back into a model.
+ * Seals a model filesystem: assigns ids by the rules of docs/design/merge.md (Identity), and builds the tree from its whole
+ * state. Written from the rules alone, as a second opinion on fstree/rebase. Also reads a tree back into a model.
  */
 import type { Cid, FileId, FileName } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
@@ -21,7 +21,7 @@ import { buildTree } from "../../src/tree/edit.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
 import type { ModelInode } from "./model-filesystem.ts";
 
-/** What is known of the last sealed state: who was where, of which type, with how many names. */
+/** The last sealed state: each object's type and names. */
 type Sealed = Map<FileId, { readonly type: string; readonly names: readonly Place[] }>;
 
 export class ModelSealer {
@@ -43,7 +43,7 @@ export class ModelSealer {
     return sealer;
   }
 
-  /** Gives ids to what has none, and answers the tree of the whole. */
+  /** Assigns missing ids, and returns the tree of the whole model. */
   async seal(): Promise<Cid> {
     giveIds(this.model, this.#last);
     this.#last = sealedState(this.model);
@@ -101,14 +101,14 @@ function giveIds(model: ModelFilesystem, last: Sealed): void {
     }
   };
   visit(model.root);
-  // What was renamed over a file that is gone is that file now, wherever it is.
+  // An object renamed over a file that is gone takes that file's id, wherever it is.
   for (const inode of order) {
     if (inode.id !== undefined || inode.replaces === undefined || alive.has(inode.replaces)) continue;
     inode.id = inode.replaces;
     alive.add(inode.id);
   }
   const before = new Map([...last].flatMap(([id, { names }]) => names.map((place) => [placeOf(place), id])));
-  // Directories come before what is in them; then the files, whose parents all have ids.
+  // Directories first, parents before children; then files, whose parents all have ids.
   const parentsFirst = [
     ...order.filter(({ type }) => type === "directory"),
     ...order.filter(({ type }) => type !== "directory"),
@@ -125,7 +125,7 @@ function giveIds(model: ModelFilesystem, last: Sealed): void {
   }
 }
 
-/** Rule 1: the id of an object of this type with one name that was here and is gone. */
+/** Rule 1: the id of an object of this type whose only name was here, and which is gone. */
 function replacedId(
   inode: ModelInode,
   names: readonly Place[],
@@ -140,7 +140,7 @@ function replacedId(
   return id;
 }
 
-/** Rule 2: the birth id with the smallest generation that nothing in the old or the new tree has. */
+/** Rule 2: the birth id with the smallest generation that no object of the old or the new tree has. */
 function freshId(inode: ModelInode, place: Place, last: Sealed, alive: ReadonlySet<FileId>): FileId {
   for (let generation = 0; ; generation++) {
     const id = birthId(place.parent, place.name, inode.type, generation);

@@ -1,4 +1,4 @@
-/** A bucket in memory whose user dies at a chosen step of what it sends: that step, or what follows it, never comes back. */
+/** A bucket in memory whose user dies at a chosen step of its requests: that step, or its result, never returns. */
 import type { Cid } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import type { BucketRemote, PreparedSwap, Upload, UploadSession } from "../../src/bucket/remote.ts";
@@ -15,12 +15,12 @@ export class MortalRemote implements BucketRemote {
     this.#remote = remote;
   }
 
-  /** The steps since the last `dieAt`, those that were not lived through left out. */
+  /** The steps since the last `dieAt` that the user survived. */
   get moments(): readonly string[] {
     return this.#moments;
   }
 
-  /** Resolves when step `index` is reached, which never ends; one beyond all steps is never reached. */
+  /** Resolves when step `index` is reached; that step never ends. Never resolves if there are fewer steps. */
   dieAt(index: number): Promise<void> {
     this.#moments.length = 0;
     this.#left = index;

@@ -1,13 +1,13 @@
-/** An ObjectStore whose user dies at a chosen step of what it changes: before that step, or right behind it. */
+/** An ObjectStore whose user dies at a chosen change: before it, or right after it. */
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 
 export interface MortalStore {
   readonly store: ObjectStore;
-  /** Changes that were begun, the last one included. */
+  /** The number of changes begun. */
   readonly steps: number;
 }
 
-/** Dies at change number `at`, counted from 0; nothing works from there on. `done`: the change still takes place. */
+/** Dies at change number `at`, counted from 0; every later call fails. `done`: that change still takes place. */
 export function mortalStore(inner: ObjectStore, at: number, done: boolean): MortalStore {
   let steps = 0;
   let dead = false;

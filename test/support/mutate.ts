@@ -1,8 +1,8 @@
-/** Fuzzing of decoders: damaged bytes, and what a strict decoder may make of them. */
+/** Fuzzing of decoders: damages bytes, and checks what a strict decoder makes of them. */
 import * as fc from "fast-check";
 import { hasCode } from "../../src/base/errors.ts";
 
-/** Replaces, inserts, removes or cuts off at a place, given as a part of the length. */
+/** Replaces, inserts, removes or cuts off at a position, given as a fraction of the length. */
 export interface Mutation {
   readonly at: number;
   readonly to: number;
@@ -31,8 +31,8 @@ export function arbitraryMutations(): fc.Arbitrary<Mutation[]> {
 }
 
 /**
- * Runs `decodeAndEncode` on damaged input. "refused": with a code that decoders may throw; "kept": the very same bytes came back;
- * else what a strict decoder never does.
+ * Runs `decodeAndEncode` on damaged input. "refused": it threw a code that decoders may throw; "kept": it returned the same
+ * bytes; otherwise a description of what a strict decoder never does.
  */
 export function judge(input: Uint8Array, decodeAndEncode: (input: Uint8Array) => Uint8Array): string {
   try {

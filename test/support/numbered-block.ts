@@ -1,4 +1,4 @@
-/** Blocks that follow from a number, so that two processes know the same ones. */
+/** Blocks derived from a number, so that two processes know the same ones. */
 import type { Block } from "../../src/blocks/block-store.ts";
 import { cidOf } from "../../src/format/blocks/cid.ts";
 import { noise } from "./bytes.ts";

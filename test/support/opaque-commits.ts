@@ -1,4 +1,4 @@
-/** Uploads below commits and trees: blocks and commits are opaque here, as a store of packs sees them. */
+/** Uploads without real commits and trees: blocks and commits are opaque here, as to a store of packs. */
 import type { Block } from "../../src/blocks/block-store.ts";
 import type { BucketRemote, Upload } from "../../src/bucket/remote.ts";
 import { cidOf } from "../../src/format/blocks/cid.ts";
@@ -11,7 +11,7 @@ export async function made<Remote extends BucketRemote>(open: () => Promise<Remo
   return remote;
 }
 
-/** Publishes a commit of this name on top of the current root. */
+/** Publishes a commit with this name on top of the root. */
 export async function publish(remote: BucketRemote, name: string, content: Block[], nodes: Block[]): Promise<Root> {
   await using session = remote.beginUpload();
   for (const block of content) await session.putContent(block);
@@ -39,7 +39,7 @@ export function raw(content: string): Block {
   return { cid: cidOf("raw", Buffer.from(content)), bytes: Buffer.from(content) };
 }
 
-/** A content block of this size that differs from every other label's. */
+/** A content block of this size, different for every label. */
 export function randomLooking(label: string, size: number): Block {
   const bytes = Buffer.alloc(size);
   let state = Buffer.from(label).reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, 7);

@@ -1,9 +1,9 @@
-/** Generated operations on a model filesystem, on few names so that they meet. */
+/** Generated operations on a model filesystem, with few names so that they meet. */
 import * as fc from "fast-check";
 import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import type { ModelFilesystem } from "./model-filesystem.ts";
 
-/** Each as often as it stands here. */
+/** Each kind is as likely as it is often listed. */
 const KINDS = [
   "write",
   "write",
@@ -31,7 +31,7 @@ const KINDS = [
 ] as const;
 type Kind = (typeof KINDS)[number];
 
-/** What is to be done; numbers pick from the paths that are there at the moment. */
+/** An action; its numbers pick from the paths that exist at that moment. */
 interface Action {
   readonly kind: Kind;
   readonly a: number;
@@ -51,7 +51,7 @@ export function actions(max: number): fc.Arbitrary<Action[]> {
   return fc.noBias(fc.array(action, { maxLength: max }));
 }
 
-/** Does what the actions say, as far as a real filesystem would let them. */
+/** Performs the actions, as far as a real filesystem would allow. */
 export function play(model: ModelFilesystem, todo: readonly Action[]): void {
   for (const action of todo) for (const operation of operationsOf(model, action)) model.apply(operation);
 }

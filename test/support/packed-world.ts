@@ -1,4 +1,4 @@
-/** Whole agents on one bucket in an object store in memory, each of which can be out of reach, and a collector beside them. */
+/** Whole agents on one bucket in an object store in memory, each of which can be offline, and a collector beside them. */
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
@@ -29,18 +29,18 @@ const MOST_TURNS = 4;
 export class PackedWorld {
   readonly store: MemoryObjectStore;
   readonly away = new Set<number>();
-  /** Whose store has no room for anything but small notes. */
+  /** Agents whose store has room only for small notes. */
   readonly full = new Set<number>();
-  /** Collections that died, that came to an end, that others were faster than, and that others had made already. */
+  /** How many collections died, completed, lost to a faster writer, or were not needed, and the packs dropped. */
   readonly collections = { died: 0, ended: 0, overtaken: 0, notNeeded: 0, dropped: 0 };
-  /** How often an agent told on which root its changes stand. */
+  /** How often an agent stated the root that its changes are based on. */
   basesHeld = 0;
   #nowMs = 1_700_000_000_000;
   readonly #random: Random;
   readonly #clock: Clock;
   #timers: { readonly atMs: number; readonly action: () => void }[] = [];
   #collectors = 0;
-  /** What each of those who collect by themselves, one after the other, knows of the last time. */
+  /** Per collector that runs by itself: what it remembers of its last collection. */
   readonly #known: (CollectionMark | undefined)[] = [undefined, undefined];
   #running: Promise<void>[] = [];
   #world: World | undefined;
@@ -78,10 +78,10 @@ export class PackedWorld {
     return { [Symbol.dispose]: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
   }
 
-  /** Begins a collection, which dies at a change of this number if it comes so far. */
+  /** Begins a collection that dies at the change with this number, if it gets that far. */
   collect(dieAt: number): Promise<void> {
     const running = this.#collect(dieAt).catch((error: unknown) => {
-      // Its own death is no finding; what it meets on the way is, but for others being faster.
+      // Its own death and a faster writer are expected; any other error is a finding.
       if (error instanceof Error && /^(died|dead)$/.test(error.message)) this.collections.died++;
       else if (hasCode(error, "root_moved")) this.collections.overtaken++;
       else throw error;
@@ -91,7 +91,7 @@ export class PackedWorld {
     return running;
   }
 
-  /** Waits for all collections. Rejects with what one met. */
+  /** Waits for all collections. Rejects with an error that one of them threw. */
   async settle(): Promise<void> {
     await Promise.all(this.#running.splice(0));
   }
@@ -110,7 +110,7 @@ export class PackedWorld {
     this.collections.dropped += report?.dropped ?? 0;
   }
 
-  /** What was read once stays readable here, also when the bucket has let it go. */
+  /** Blocks that were read once stay readable here, even after the bucket dropped them. */
   async #remoteOf(seed: number): Promise<BucketRemote> {
     const reading = this.#remote(this.store);
     const { writer } = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seed);
@@ -136,8 +136,8 @@ export class PackedWorld {
   }
 
   /**
-   * Every request takes some turns, so that whatever runs comes between. Who is away reads on, as from a cache, but has no root and
-   * stores nothing.
+   * Each request takes some turns of the event loop, so that other work runs in between. An offline agent can still read,
+   * as from a cache, but gets no root and stores nothing.
    */
   #wandering(inner: ObjectStore, isAway = () => false, isFull = () => false): ObjectStore {
     const wander = async <Result>(work: () => Promise<Result>, reads = false): Promise<Result> => {

@@ -5,7 +5,7 @@ export class PagedBytes {
   size = 0;
   readonly #pages = new Map<number, Buffer>();
 
-  /** Fills `target` from `offset` on; how many bytes there are. */
+  /** Fills `target` from `offset` on; returns the number of bytes read. */
   read(offset: number, target: Uint8Array): number {
     const length = Math.max(0, Math.min(target.length, this.size - offset));
     for (const { page, at, done, count } of partsOf(offset, length)) {
@@ -40,7 +40,7 @@ export class PagedBytes {
     }
   }
 
-  /** The first offset from `offset` on that is data or a hole; the end counts as a hole. Undefined: no more data. */
+  /** The first offset at or after `offset` that is data or a hole; the end counts as a hole. Undefined: no more data. */
   seek(offset: number, whence: "data" | "hole"): number | undefined {
     const first = Math.floor(offset / PAGE_BYTES);
     if (whence === "data") {

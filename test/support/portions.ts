@@ -5,7 +5,7 @@ import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.
 import { bucketTree, path, settle, twoFolders, type SyncedFolder, type SyncWorld } from "./sync-world.ts";
 
 export const byNumber = (things: number): Most => ({ things, bytes: Infinity });
-/** With the directories that they are in. */
+/** Writes files, and makes their directories. */
 export function write(disk: MemorySyncDisk, files: Readonly<Record<string, string>>): void {
   for (const [at, text] of Object.entries(files)) {
     const names = at.split("/");
@@ -16,7 +16,7 @@ export function write(disk: MemorySyncDisk, files: Readonly<Record<string, strin
     disk.write(path(at), text);
   }
 }
-/** Two folders that have these. */
+/** Two synced folders with these files. */
 export async function settled(files: Readonly<Record<string, string>> = {}) {
   const { world, a, b } = await twoFolders();
   write(a.disk, files);
@@ -25,7 +25,7 @@ export async function settled(files: Readonly<Record<string, string>> = {}) {
   return { world, a, b };
 }
 
-/** What the bucket has after each swap of the next pass of `a`. */
+/** The bucket's tree after each swap in the next pass of `a`. */
 export async function swapsOf({
   world,
   a,

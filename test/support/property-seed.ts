@@ -1,6 +1,6 @@
 /**
- * Which cases the properties try. A plain run tries the same ones each time, so that it fails for what changed and for nothing
- * else; `--all` looks for new ones; `SYNCLINE_TEST_SEED` names them.
+ * Which cases the properties try. A plain run always tries the same ones, so that only code changes make it fail; `--all`
+ * tries new ones; `SYNCLINE_TEST_SEED` names them.
  */
 import * as fc from "fast-check";
 

@@ -1,15 +1,15 @@
-/** A client that sends exactly the bytes it is told to: for requests that no HTTP library would make. */
+/** A client that sends exactly the bytes given: for requests that no HTTP library would make. */
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 
 export interface RawAnswer {
   readonly status: number;
-  /** Names in lower case. */
+  /** Header names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** The body that begins there, and where it ends; undefined while it is not all there. */
+/** The body that begins there, and where it ends; undefined while incomplete. */
 type BodyReader = (
   headers: Readonly<Record<string, string>>,
   at: number,
@@ -33,7 +33,7 @@ export class RawClient {
       this.#wake();
     });
     socket.on("end", onEnd).on("close", onEnd);
-    // A server that closes early may reset what is still on its way.
+    // A server that closes early may reset data in transit.
     socket.on("error", () => {});
   }
 
@@ -49,12 +49,12 @@ export class RawClient {
     return this;
   }
 
-  /** The next answer: with its body, if it says how long that is, and without it to a `HEAD`. Rejects when the connection ends before. */
+  /** The next answer, with its body if it states a length; a `HEAD` has none. Rejects if the connection ends before. */
   async answer(to: "HEAD" | "others" = "others"): Promise<RawAnswer> {
     return this.#next((headers, at) => sized(this.#text, at, to === "HEAD" ? {} : headers));
   }
 
-  /** The same, also when the body comes in chunks. */
+  /** As `answer`, also for a chunked body. */
   async wholeAnswer(): Promise<RawAnswer> {
     return this.#next((headers, at) =>
       headers["transfer-encoding"] === "chunked" ? chunked(this.#text, at) : sized(this.#text, at, headers),
@@ -70,7 +70,7 @@ export class RawClient {
     }
   }
 
-  /** All that came after the last answer, once the server has closed. */
+  /** Everything after the last answer, once the server has closed. */
   async rest(): Promise<string> {
     await this.closed();
     return this.#text;
@@ -113,7 +113,7 @@ function sized(text: string, at: number, headers: Readonly<Record<string, string
   return { body: text.slice(at, end), end };
 }
 
-/** A chunked body that begins at `at`, and where it ends; undefined while it is not all there. */
+/** The chunked body that begins at `at`, and where it ends; undefined while incomplete. */
 function chunked(text: string, at: number): { readonly body: string; readonly end: number } | undefined {
   for (let body = ""; ;) {
     const line = text.indexOf("\r\n", at);

@@ -20,7 +20,7 @@ export function arbitraryCid(codec: Codec) {
   return fc.uint8Array({ minLength: 32, maxLength: 32 }).map((digest) => cidFromDigest(codec, digest));
 }
 
-/** `long`: whether values that need a linked block occur (by default sometimes). */
+/** `long`: whether values that need a linked block occur (default: sometimes). */
 export function arbitraryRecord({ long }: { long?: boolean } = {}): fc.Arbitrary<FileRecord> {
   return fc.constantFrom(...TYPES).chain((type) => recordOf(type, long));
 }
@@ -105,7 +105,7 @@ function arbitraryUnknown(): fc.Arbitrary<ReadonlyMap<number, Uint8Array>> {
     .map((entries) => new Map(entries.toSorted(([a], [b]) => a - b)));
 }
 
-/** Zero, both signs, and seconds far beyond what 64 bits of nanoseconds hold. */
+/** Zero, both signs, and seconds far beyond the range of 64-bit nanoseconds. */
 function time(): fc.Arbitrary<bigint> {
   return fc.oneof(
     fc.bigInt({ min: -300n, max: 300n }),

@@ -1,6 +1,6 @@
 /**
- * Rows of SQLite tables as fuzzing damages them: their columns one behind the other, which are put into a table as they are and read back by
- * what reads them in earnest. SQLite checks its pages, not what stands in them.
+ * Rows of SQLite tables for fuzzing: concatenated columns, which are put into a table as they are and read back by the real
+ * readers. SQLite checks its pages, but not the values in them.
  */
 import { DEFAULT_POLICY } from "../../src/format/commits/policy.ts";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -50,7 +50,7 @@ export function rowDecoders(entries: readonly Entry[]): Decoder[] {
   return [cacheRows(folder), indexRows(folder), rootRows(), inodeRows(folder), ...syncRows(folder, entries)];
 }
 
-/** One column: a letter that says of which type, and the value. */
+/** A column: a letter for its type, and the value. */
 type Column = string | number | bigint | Uint8Array | null;
 
 function encodeRow(columns: readonly Column[]): Buffer {
@@ -71,7 +71,7 @@ function encodeColumn(column: Column): [letter: string, bytes: Buffer] {
   return ["i", bytes];
 }
 
-/** As many as there should be; what is missing is NULL. */
+/** Exactly `count` columns; missing ones are NULL. */
 function columnsOf(bytes: Uint8Array, count: number): Column[] {
   const columns: Column[] = [];
   let at = 0;
@@ -91,7 +91,7 @@ function decodeColumn(letter: string, value: Buffer): Column {
   return Buffer.concat([value, Buffer.alloc(8)]).readBigInt64LE(0);
 }
 
-/** Puts the row, and only it, into a table. False where the table refuses it: then it cannot be there. */
+/** Makes this row the table's only one. False if the table refuses it, so that it cannot occur. */
 function put(db: Database.Database, table: string, row: readonly Column[]): boolean {
   try {
     db.exec(`DELETE FROM ${table}`);
@@ -103,7 +103,7 @@ function put(db: Database.Database, table: string, row: readonly Column[]): bool
   }
 }
 
-/** The block cache's index: a block that it does not tell right is not in the cache, and nothing else becomes of it. */
+/** The block cache's index: if its row describes a block wrongly, the block is not cached, without other effects. */
 function cacheRows(folder: string): Decoder {
   const none = () => {};
   const read = async (_: string, offset: number, target: Uint8Array) => {
@@ -131,7 +131,7 @@ function cacheRows(folder: string): Decoder {
     refuses: never,
     fixedBytes: 2 * MAX_BLOCK_ACCEPTED,
     async decode(bytes) {
-      // A damaged one was removed.
+      // A damaged index was removed.
       if (!existsSync(path)) storage.openIndex().close();
       const raw = new Database(path);
       const columns = columnsOf(bytes, 7);
@@ -144,7 +144,7 @@ function cacheRows(folder: string): Decoder {
       const cache = new DiskBlockCache({ dir: folder, bytes: 1 << 20, log: silentLog, storage });
       for (const [each, found] of await cache.held([cid])) expectBlock(each, found);
       await cache.readInto([{ cid, length: block.length }], Buffer.alloc(block.length));
-      // The first time makes room, where the row says that the cache is too large.
+      // The first attempt evicts if the row claims that the cache is too large.
       for (let times = 0; times < 2; times++) {
         cache.keep([{ cid, bytes: block }]);
         await cache.settled();
@@ -160,7 +160,7 @@ function expectBlock(each: string, found: Uint8Array): void {
   if (!block.equals(found)) throw new Error(`Other bytes are shown as ${each}.`);
 }
 
-/** A master's index: what it tells wrong is found by the pack's footer, or damaged. */
+/** A master's index: if its row is wrong, the block is found by the pack's footer, or reported as damaged. */
 function indexRows(folder: string): Decoder {
   const packs = join(folder, "packs");
   mkdirSync(packs);
@@ -282,7 +282,7 @@ function syncRows(folder: string, entries: readonly Entry[]): Decoder[] {
     },
     {
       name: "sync-fact",
-      // A fact's name and its value, in two lines.
+      // A fact's name and its value, on two lines.
       samples: [
         ...facts("base", JSON.stringify({ commit: cid, tree: cid, seq: 7 })),
         ...facts("epoch", 7),

@@ -1,4 +1,4 @@
-/** An HTTP server on loopback that answers as a test says, down to the raw socket: what no honest master would do. */
+/** An HTTP server on loopback whose answers a test scripts, down to the raw socket, as no honest master would answer. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
@@ -11,12 +11,12 @@ export interface Seen {
 
 export interface ScriptedServer {
   readonly origin: string;
-  /** What was asked, in order, the probes for capabilities left out. */
+  /** The requests in order, without the probes for capabilities. */
   readonly seen: Seen[];
   /** Answers everything but the probe for capabilities. */
   answer: (request: IncomingMessage, response: ServerResponse) => void;
   capabilities: unknown;
-  /** Answers the probe for capabilities with `capabilities`, unless it is set to do something else. */
+  /** Answers the probe for capabilities; by default, with `capabilities`. */
   probe: (request: IncomingMessage, response: ServerResponse) => void;
   close(): Promise<void>;
 }

@@ -1,18 +1,18 @@
-/** One master process for all tests of a group: started before the first of them, ended after the last. */
+/** One master process for all tests of a group: starts before the first, ends after the last. */
 import { afterAll, beforeAll } from "vitest";
 import type { MasterConnection } from "../../src/net/master-connection.ts";
 import { MasterProcess } from "./master-process.ts";
 
 export interface SharedMaster {
-  /** Closed before the master ends. */
+  /** Closes the item before the master ends. */
   keep<Item extends AsyncDisposable>(item: Item): Item;
-  /** A connection that is kept. */
+  /** A kept connection. */
   connect(): MasterConnection;
-  /** The address of a bucket that was not used before. */
+  /** The address of a new bucket. */
   newBucket(): string;
 }
 
-/** To be called where tests are described; used within them, and in what runs before them. */
+/** Call it where tests are described; use the result in tests and hooks. */
 export function sharedMaster(): SharedMaster {
   let process: MasterProcess | undefined;
   const kept: AsyncDisposable[] = [];

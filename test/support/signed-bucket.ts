@@ -1,4 +1,4 @@
-/** A bucket's signed blocks with fixed keys: what formats and their tests need of one. */
+/** A bucket's signed blocks with fixed keys, for formats and their tests. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { deviceKeyFromSeed } from "../../src/crypto/device-key.ts";
 import type { DeviceKey } from "../../src/crypto/device-key.ts";

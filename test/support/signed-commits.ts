@@ -14,7 +14,7 @@ export class SignedCommits {
     this.#store = store;
   }
 
-  /** Stores what every commit needs. */
+  /** Stores the blocks that every commit needs. */
   static async open(master: Master): Promise<SignedCommits> {
     const history = await SignedHistory.create();
     const store = new HttpBlockStore(master, systemClock);
@@ -25,7 +25,7 @@ export class SignedCommits {
     return new SignedCommits(history, store);
   }
 
-  /** One commit a note, all on top of `parent`, which anybody made. */
+  /** Makes a commit for each note, all on top of `parent`, which any writer may have made. */
   async make(notes: readonly string[], parent: Cid | undefined): Promise<Cid[]> {
     if (parent !== undefined) await this.#history.learn(this.#store, parent);
     const made = notes.map((note) => this.#history.next(parent, note));

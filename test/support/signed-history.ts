@@ -1,4 +1,4 @@
-/** A bucket's history of real, signed commits over made-up trees: what a master that checks everything accepts. */
+/** A bucket's history of real, signed commits over artificial trees, which a master that checks everything accepts. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { Block, BlockReader } from "../../src/blocks/block-store.ts";
 import type { BucketRemote, Upload } from "../../src/bucket/remote.ts";
@@ -15,7 +15,7 @@ import { createGenesisBody, signGenesis } from "../../src/format/commits/genesis
 import { DEFAULT_POLICY, encodePolicy } from "../../src/format/commits/policy.ts";
 import type { Root } from "../../src/roots/root-store.ts";
 
-/** The wallet that owns all of these buckets: what a master has to allow. */
+/** The key of the wallet that owns all of these buckets; a master must allow it. */
 export const HISTORY_KEY = new Uint8Array(32).fill(0x42);
 const NOT_AFTER = 4_000_000_000;
 
@@ -24,7 +24,7 @@ export class SignedHistory {
   readonly first: Upload;
   readonly #device: ReturnType<typeof deviceKeyFromSeed>;
   readonly #certificate: Block;
-  /** Of every commit made here, its seq and its parent. */
+  /** The seq and parent of every commit made here. */
   readonly #commits = new Map<Cid, { readonly seq: number; readonly parent: Cid | undefined }>();
 
   private constructor(genesis: Block, certificate: Block, device: ReturnType<typeof deviceKeyFromSeed>) {
@@ -35,7 +35,7 @@ export class SignedHistory {
     this.first = { ...upload, blocks: [genesis, certificate, POLICY, NOTHING, ...upload.blocks] };
   }
 
-  /** Histories of different seeds are of different buckets. */
+  /** Histories with different seeds belong to different buckets. */
   static async create(seed = 1): Promise<SignedHistory> {
     const owner = walletSigner(HISTORY_KEY);
     const device = deviceKeyFromSeed(new Uint8Array(32).fill(0x17));
@@ -47,8 +47,8 @@ export class SignedHistory {
   }
 
   /**
-   * The commit after `parent`, which this history made or learned of; a first one without. Its tree links `reaches`; `blocks` holds
-   * what is new besides those.
+   * The commit after `parent`, which this history made or learned of; without `parent`, a first one. Its tree links
+   * `reaches`; `blocks` holds the other new blocks.
    */
   next(
     parent: Cid | undefined,
@@ -58,7 +58,7 @@ export class SignedHistory {
     return this.#commit(parent, note, reaches);
   }
 
-  /** Reads the commits up to this one that others made. */
+  /** Learns the commits of other writers up to this one. */
   async learn(blocks: BlockReader, commit: Cid): Promise<void> {
     for (let at: Cid | undefined = commit; at !== undefined && !this.#commits.has(at);) {
       const { body } = decodeCommit(await blocks.get(at));

@@ -1,4 +1,4 @@
-/** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It dies and starts again. */
+/** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It can die and restart. */
 import { HeldBase } from "../../src/agent/state/held-base.ts";
 import { Publisher } from "../../src/agent/publishing/publisher.ts";
 import type { Clock } from "../../src/base/clock.ts";
@@ -16,7 +16,7 @@ import { KernelMount } from "../../src/simulate/kernel-mount.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { newWriter, openBucket } from "./test-bucket.ts";
 
-/** Small, so that borders are met. */
+/** Small, so that tests reach the limits. */
 const LIMITS: Partial<VfsLimits> = {
   segmentBytes: 64 * 1024,
   frameBytes: 4096,
@@ -24,7 +24,7 @@ const LIMITS: Partial<VfsLimits> = {
   cleanInodes: 12,
 };
 
-/** A device, and what the chance of the next one begins with. */
+/** A device, and the seed of the next one. */
 type Writer = Awaited<ReturnType<typeof newWriter>> & { readonly seed: number };
 
 export class SimulatedAgent {
@@ -34,7 +34,7 @@ export class SimulatedAgent {
   #publisher: Publisher;
   #heldBase: HeldBase | undefined;
   readonly #bucket: Bucket;
-  /** How often it took a device of its own. */
+  /** How often it replaced its device. */
   replaced = 0;
   #writer: Writer;
   readonly #clock: Clock;
@@ -59,7 +59,7 @@ export class SimulatedAgent {
     return new SimulatedAgent(name, bucket, writer, clock, disk, await open(bucket, disk, clock));
   }
 
-  /** What the old process has sent to the bucket may still arrive, but it does nothing more with its overlay. */
+  /** Requests of the old process may still reach the bucket, but it no longer touches its overlay. */
   async restart(): Promise<void> {
     this.#generation++;
     this.#disk = this.#disk.afterKill();
@@ -68,7 +68,7 @@ export class SimulatedAgent {
     this.#publisher = this.#publish();
   }
 
-  /** Another agent on a copy of the state folder as it is now, the device's key included. */
+  /** Another agent on a copy of the state folder as it is now, including the device's key. */
   async copy(name: string, seed: number): Promise<SimulatedAgent> {
     const disk = this.#disk.afterKill();
     const vfs = await open(this.#bucket, disk, this.#clock);
@@ -81,12 +81,12 @@ export class SimulatedAgent {
     return this.#publisher.rootMoved();
   }
 
-  /** Why the last flush did not end in the bucket. */
+  /** Why the last flush did not reach the bucket. */
   get trouble(): SynclineError | undefined {
     return this.#publisher.state().lastError;
   }
 
-  /** What the files of the state folder take. */
+  /** The bytes of the state folder's files. */
   get stateBytes(): number {
     return this.#disk.used;
   }

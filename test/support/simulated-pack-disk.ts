@@ -1,4 +1,4 @@
-/** The simulator's disk for a master's packs, with folders that are real: the index and the lock lie in them. */
+/** The simulator's disk for a master's packs, with real folders, which hold the index and the lock. */
 import { mkdirSync } from "node:fs";
 import { SimulatedPackDisk as Simulated } from "../../src/simulate/master/simulated-pack-disk.ts";
 import type { SimulatedInode } from "../../src/simulate/disks/simulated-files.ts";

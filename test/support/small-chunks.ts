@@ -1,7 +1,7 @@
 import { createContentConfig } from "../../src/content/config.ts";
 import { DEFAULT_CHUNKER } from "../../src/format/files/chunker.ts";
 
-/** Small chunks, holes and nodes, so that small files have trees of several levels; the average doubles above 9,000 bytes. */
+/** Small chunks, holes and nodes: small files have trees of several levels. The average doubles above 9,000 bytes. */
 export const smallChunks = createContentConfig({
   chunker: {
     ...DEFAULT_CHUNKER,

@@ -1,4 +1,4 @@
-/** Holds a mount's state in a process of its own: says "held" or the error's code, and ends when its channel closes. */
+/** Holds a mount's state in a separate process: reports "held" or the error's code, and ends when its channel closes. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { SynclineError } from "../../src/base/errors.ts";
@@ -7,7 +7,7 @@ import { openMountState } from "../../src/agent/state/state-dir.ts";
 const [root = "", address = "", mount = ""] = process.argv.slice(2);
 try {
   openMountState(root, { address, mount }).list();
-  // Nobody keeps what was returned, and it is held all the same.
+  // The state must stay held even if the returned lock is garbage-collected.
   setFlagsFromString("--expose-gc");
   (runInNewContext("gc") as () => void)();
   await new Promise(setImmediate);

@@ -1,6 +1,6 @@
 /**
- * Stores blocks in a master's data folder as a process of its own, four puts at a time without end, and tells the number of each block
- * once it was answered for: until it is killed.
+ * A process that stores blocks in a master's data folder, four puts at a time, until it is killed. It reports the number of
+ * each block once its put succeeded.
  */
 import { systemClock } from "../../src/base/clock.ts";
 import type { Wallet } from "../../src/base/ids.ts";

@@ -1,7 +1,6 @@
 /**
- * A process that swaps roots when told to: one of those that race for a bucket. Arguments: the kind of RootStore and its path, or of
- * a bucket at a master its address.
- * Answers every message with a message.
+ * A process that swaps roots on request: one of several racing for a bucket. Arguments: the kind of RootStore and its path,
+ * or for a bucket at a master its address. Answers every message with a message.
  */
 import { systemClock } from "../../src/base/clock.ts";
 import { describeError } from "../../src/base/log.ts";
@@ -18,9 +17,9 @@ import { SignedCommits } from "./signed-commits.ts";
 export type RootStoreKind = "objects" | "sqlite" | "http";
 
 export type RacerOrder =
-  /** One swap. */
+  /** Makes one swap. */
   | { readonly do: "swap"; readonly expected: Cid | undefined; readonly next: Cid }
-  /** Swaps on top of whatever the root is, until one is committed; `next` is made anew each time by `note` where commits are looked at. */
+  /** Swaps on top of the root until committed; if commits are checked, `note` makes a new `next` each time. */
   | { readonly do: "win"; readonly next: Cid; readonly note?: string };
 
 export type RacerAnswer =

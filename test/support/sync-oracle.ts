@@ -1,10 +1,10 @@
 /**
- * What folder sync may do to versions, judged after every pass from outside: by what people did in the folder since the pass before, what
- * the folder shows, and which commits the bucket has. A version is a text that was saved once and nowhere else.
+ * Judges what folder sync does to versions after every pass, from outside: by people's actions in the folder since the last
+ * pass, the folder's contents, and the bucket's commits. A version is a text saved once and nowhere else.
  *
- * The rules are those of docs/design/merge.md (no lost bytes, no resurrection, intention; its table on renames, deletes and edits) and of docs/design/folder-sync.md.
- * What somebody did is known by comparing the folder with what the last pass left in it, so an action counts against what its doer saw:
- * who deletes a version that others moved meanwhile did not mean the one at its new place.
+ * The rules are those of docs/design/merge.md (no lost bytes, no resurrection, intention; its table on renames, deletes and
+ * edits) and of docs/design/folder-sync.md. Actions are found by comparing the folder with what the last pass left. An
+ * action affects only what its author saw: deleting a version does not delete it at a place where another folder moved it.
  */
 import type { FileId } from "../../src/base/ids.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
@@ -26,49 +26,49 @@ interface Head {
 }
 
 interface Folder {
-  /** Where a pass left which version, before anybody's later actions that no commit has yet. */
+  /** Where the last pass left each version, before later actions that no commit has yet. */
   shown: Map<string, ReadonlySet<string>>;
-  /** The tree that the last pass left, if it was played to its end with nobody's actions in between. */
+  /** The tree that the last pass left; undefined if it died or an action interrupted it. */
   left: Tree | undefined;
-  /** Versions that a pass moved or brought before its process died: nobody can say whether it was noted. */
+  /** Versions that a pass moved or brought before its process died: whether this was noted is unknown. */
   readonly unnoted: Set<string>;
-  /** Versions that it had when its process died: they may come into the bucket later, and be replaced here before. */
+  /** Versions here when the process died: they may reach the bucket later, even if replaced here before that. */
   readonly sent: Set<string>;
 }
 
 /** A folder at one moment. */
 interface Look {
   readonly tree: Tree;
-  /** Versions that are on their way from one place to another, out of sight. */
+  /** Versions being moved between two places, out of sight. */
   readonly hidden: ReadonlySet<string>;
 }
 
-/** Lets somebody do something in the folder while a pass is under way: after its scan. */
+/** Lets an action happen in the folder during a pass, after its scan. */
 export type Interrupt = (action: () => void) => void;
 
 export class SyncOracle {
   /** Versions that were lost. */
   readonly lost: string[] = [];
-  /** What somebody replaced or deleted and is there still, or again; and what is otherwise than the only one who changed it left it. */
+  /** Replaced or deleted versions that are back, and objects changed by one folder that differ from what it left. */
   readonly back: string[] = [];
   readonly #bucket: Bucket;
   readonly #folders = new Map<MemorySyncDisk, Folder>();
-  /** Of every version that was ever in the bucket, whose it was last. */
+  /** The object that last had each version that was ever in the bucket. */
   readonly #published = new Map<string, FileId>();
-  /** And in which directory; undefined: the root. */
+  /** The directory that last had each version; undefined: the root directory. */
   readonly #homes = new Map<string, FileId | undefined>();
-  /** Every version that was ever seen in a folder; what is half written is none. */
+  /** Every version ever seen in a folder, half-written ones excepted. */
   readonly #saved = new Set<string>();
   readonly #inPortions: boolean;
   #head: Head | undefined;
 
-  /** `inPortions`: a pass whose process dies may have told the bucket a part of what was done. */
+  /** `inPortions`: a pass whose process dies may have published a part of the changes. */
   constructor(bucket: Bucket, inPortions = false) {
     this.#bucket = bucket;
     this.#inPortions = inPortions;
   }
 
-  /** Plays a pass in a folder, and judges it. `play` answers whether the process died. */
+  /** Plays a pass in a folder, and judges it. `play` returns whether the process died. */
   async pass(disk: MemorySyncDisk, play: (interrupt: Interrupt) => Promise<boolean>): Promise<void> {
     const folder = this.#folders.get(disk) ?? {
       shown: new Map(),
@@ -78,7 +78,7 @@ export class SyncOracle {
     };
     this.#folders.set(disk, folder);
     const [head, before] = [await this.#readHead(), look(disk)];
-    /** What the pass did: from one look to another, with somebody's actions in between. */
+    /** What the pass did, as pairs of looks between actions. */
     const steps: [Look, Look][] = [];
     let from = before;
     const died = await play((action) => {
@@ -92,7 +92,7 @@ export class SyncOracle {
     const mayBePart = died && this.#inPortions;
     if (commits) this.#judgeCommit(folder, before, head, next, mayBePart);
     for (const [one, other] of steps) this.#judgeStep(one, other, next);
-    // Where nobody else changed anything, the bucket becomes what the folder is.
+    // If no other folder changed anything, the bucket must equal the folder.
     const isAlone = folder.left !== undefined && (commits || !died) && !mayBePart && sameTree(folder.left, head.tree);
     if (isAlone)
       this.#leave(sameTree(next.tree, before.tree), "what one folder alone changed is otherwise in the bucket");
@@ -112,7 +112,7 @@ export class SyncOracle {
     return disks.every((disk) => sameTree(disk.tree(), tree));
   }
 
-  /** What one folder's changes may do to the bucket. */
+  /** Judges what one folder's changes did to the bucket. */
   #judgeCommit(
     { shown, unnoted, sent }: Folder,
     { tree, hidden }: Look,
@@ -136,7 +136,7 @@ export class SyncOracle {
       if (head.places.has(version)) continue;
       const [from, to] = [was.get(version), is.get(version)];
       const isNew = to !== undefined && !this.#published.has(version);
-      // Where directories changed places, too, it may be at the path where it was.
+      // If directories changed places, too, the version may be at its old path.
       const isMoved = from !== undefined && to !== undefined && (hasMore(to, from) || this.#isElsewhere(version, next));
       const isEdited = !unnoted.has(version) && this.#livesOn(version, head);
       this.#leave(isNew || (isMoved && !isEdited), `${version} came back to the bucket`);
@@ -144,14 +144,14 @@ export class SyncOracle {
     for (const [version, places] of was) {
       if (mayBePart || is.has(version) || hidden.has(version) || unnoted.has(version) || !next.places.has(version))
         continue;
-      // Others moved it, or a merge made a copy of it: that was not seen here.
+      // Another folder moved it, or a merge copied it, unseen by this folder.
       const elsewhere = head.places.get(version);
       const isUnseen = elsewhere !== undefined && hasMore(elsewhere, places);
       this.#leave(isUnseen, `${version} was replaced or deleted here, and is in the bucket still`);
     }
   }
 
-  /** What the bucket may do to a folder. */
+  /** Judges what the bucket did to a folder. */
   #judgeStep(from: Look, to: Look, head: Head): void {
     const [was, is] = [placesOf(from.tree), placesOf(to.tree)];
     for (const version of was.keys()) this.#saved.add(version);
@@ -175,13 +175,13 @@ export class SyncOracle {
     }
   }
 
-  /** Whether the file that had this version last has another one now: a rename follows it there. */
+  /** Whether the file that had this version has another one now, which a rename then follows. */
   #livesOn(version: string, { ids }: Head): boolean {
     const id = this.#published.get(version);
     return [...ids.values()].some((each) => each === id);
   }
 
-  /** Whether it is in another directory than it was last. */
+  /** Whether the version is in another directory than last time. */
   #isElsewhere(version: string, { places, ids }: Head): boolean {
     const [path] = places.get(version) ?? NOWHERE;
     return path !== undefined && homeOf(path, ids) !== this.#homes.get(version);
@@ -210,7 +210,7 @@ function look(disk: MemorySyncDisk): Look {
   return { tree: disk.tree(), hidden: new Set(hidden.filter((text) => text !== "dir")) };
 }
 
-/** Of what was done what the bucket has so: the rest a later pass tells it. */
+/** Updates `shown` with the changes that the bucket has; a later pass publishes the rest. */
 function noteTold({ shown }: Folder, is: Places, told: Places): void {
   for (const version of new Set([...shown.keys(), ...is.keys()])) {
     const [places, there] = [is.get(version), told.get(version)];
@@ -219,19 +219,19 @@ function noteTold({ shown }: Folder, is: Places, told: Places): void {
   }
 }
 
-/** What was replaced in a directory that then was out of sight of the scan: a later pass tells the bucket. */
+/** Replacements in a directory that the scan could not see then: a later pass publishes them. */
 function unseenActions({ shown }: Folder, { tree, hidden }: Look, { places }: Head): [string, ReadonlySet<string>][] {
   if (hidden.size === 0) return [];
   const is = placesOf(tree);
   return [...shown].filter(([version]) => !is.has(version) && places.has(version));
 }
 
-/** What a pass moved, brought or took away is shown so from then on. */
+/** Updates `shown` with what a pass moved, brought or removed. */
 function follow({ shown, unnoted }: Folder, from: Places, to: Places, died: boolean): void {
   for (const version of new Set([...from.keys(), ...to.keys()])) {
     const [was, is] = [from.get(version) ?? NOWHERE, to.get(version) ?? NOWHERE];
     if (!hasMore(was, is) && !hasMore(is, was)) continue;
-    // What it brought was noted: others' moves may be half done.
+    // New versions were noted; moves by other folders may be half done.
     if (died && was !== NOWHERE) unnoted.add(version);
     const places = [...(shown.get(version) ?? NOWHERE)].filter((path) => is.has(path) || !was.has(path));
     const now = new Set([...places, ...[...is].filter((path) => !was.has(path))]);
@@ -255,12 +255,12 @@ function homeOf(path: string, ids: ReadonlyMap<string, FileId>): FileId | undefi
   return ids.get(path.split("/").slice(0, -1).join("/"));
 }
 
-/** Whether `places` has one that `others` has not. */
+/** Whether `places` has a path that `others` does not have. */
 function hasMore(places: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
   return [...places].some((path) => !others.has(path));
 }
 
-/** By its own last name: what only a directory above it was given does not count. */
+/** Whether its own last name changed; renames of directories above do not count. */
 function isRenamed(from: ReadonlySet<string> | undefined, to: ReadonlySet<string>): boolean {
   const [[was], [is]] = [[...(from ?? [])], [...to]];
   return from?.size === 1 && to.size === 1 && was?.split("/").at(-1) !== is?.split("/").at(-1);

@@ -1,4 +1,4 @@
-/** Folders in memory that sync with one bucket in memory, each with a database, a device and a process that may die. */
+/** Folders in memory that sync with one bucket in memory. Each has a database, a device, and a process that may die. */
 import { expect } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -17,9 +17,9 @@ import { createBucket, hurriedClock, newWriter, openBucket, pathsOf, seededStrea
 export class SyncedFolder {
   readonly disk = new MemorySyncDisk();
   readonly db = new SyncDatabase(":memory:");
-  /** Times that it is noted what was done before the process dies; undefined: it lives. */
+  /** Database transactions left before the process dies; undefined: it lives. */
   notes: number | undefined;
-  /** How much that is new goes at once; undefined: as much as in earnest. */
+  /** The most new data published at once; undefined: the real limit. */
   portion: Most | undefined;
   readonly #remote: MemoryRemote;
   readonly #seed: number;
@@ -29,7 +29,7 @@ export class SyncedFolder {
   constructor(remote: MemoryRemote, seed: number) {
     this.#remote = remote;
     this.#seed = seed;
-    // Every other disk places files one by one.
+    // Every other folder's disk places files one by one.
     if (seed % 2 === 0) this.disk.placeAll = undefined;
     const transaction = this.db.transaction.bind(this.db);
     this.db.transaction = async (...call) => {
@@ -38,7 +38,7 @@ export class SyncedFolder {
     };
   }
 
-  /** One pass by a process of its own. */
+  /** Runs one pass in a process of its own. */
   async sync(options: Partial<PassContext> = {}): Promise<PassResult> {
     return syncPass(await this.#context(options));
   }
@@ -86,10 +86,10 @@ export async function syncWorld(count: number): Promise<SyncWorld> {
   return { remote, bucket, folders };
 }
 
-/** Folders that go on, or that wait for what does not come. */
+/** Thrown if folders keep changing, or wait for something that never comes. */
 export class Unrest extends Error {}
 
-/** Lets all folders sync until none has anything to do. Throws `Unrest` when they do not come to rest. */
+/** Syncs all folders until none has anything to do. Throws `Unrest` if they do not come to rest. */
 export async function settle(
   { bucket, folders }: SyncWorld,
   pass: (folder: SyncedFolder) => Promise<PassResult> = (folder) => folder.sync(),
@@ -113,7 +113,7 @@ export async function bucketTree(bucket: Bucket): Promise<Map<string, string>> {
   return new Map(Object.entries(await pathsOf(bucket, (await bucket.head()).commit.body.tree)));
 }
 
-/** Lets all folders sync, and gives what there is then: the same in each of them as in the bucket, and nothing on its way. */
+/** Syncs all folders and returns the final tree: the same in the bucket and in every folder, with nothing parked. */
 export async function settledTree(world: SyncWorld): Promise<Map<string, string>> {
   await settle(world);
   const whole = await bucketTree(world.bucket);
@@ -125,21 +125,21 @@ export function path(text: string): DiskPath {
   return text.split("/") as FileName[];
 }
 
-/** The two folders of a world of two. */
+/** The folders of a world of two. */
 export function pair({ folders }: SyncWorld): [SyncedFolder, SyncedFolder] {
   const [one, other] = folders;
   if (one === undefined || other === undefined) throw new Error("There are not two folders.");
   return [one, other];
 }
 
-/** A world of two, with its folders by name. */
+/** A world of two folders, by name. */
 export async function twoFolders(): Promise<{ world: SyncWorld; a: SyncedFolder; b: SyncedFolder }> {
   const world = await syncWorld(2);
   const [a, b] = pair(world);
   return { world, a, b };
 }
 
-/** One pass that dies before one of its changes of the disk; whether there were as many. */
+/** Runs a pass that dies before a change of the disk; returns whether it reached that change. */
 export async function killed(folder: SyncedFolder, change: number): Promise<boolean> {
   folder.disk.budget = change;
   try {
@@ -154,7 +154,7 @@ export async function killed(folder: SyncedFolder, change: number): Promise<bool
   }
 }
 
-/** Removes very much in several passes, none of which removes so much that it waits for approval: other folders have to ask for that. */
+/** Removes many paths in several passes, each below the deletion limit: other folders must then ask for approval. */
 export async function removeUnasked(folder: SyncedFolder, paths: readonly string[]): Promise<void> {
   for (let at = 0; at < paths.length; at += 90) {
     for (const each of paths.slice(at, at + 90)) folder.disk.remove(path(each));
@@ -162,7 +162,7 @@ export async function removeUnasked(folder: SyncedFolder, paths: readonly string
   }
 }
 
-/** Of actions that the database does not know yet. */
+/** The redo log. */
 export const REDO_LOG = newPath("redo");
 
 export async function redoLogOf({ disk }: SyncedFolder): Promise<string> {

@@ -1,4 +1,4 @@
-/** The built program (dist/) as processes, each with states, configuration and key of its own. */
+/** Runs the built program (dist/) as processes, each with states, configuration and key of its own. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,11 +16,11 @@ export interface Ended {
 }
 
 export interface RunOptions {
-  /** What is on stdin. */
+  /** The process's stdin. */
   readonly input?: string | Buffer;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
-  /** Runs as this user, where tests run as root. */
+  /** Runs as this user; only where tests run as root. */
   readonly uid?: number;
 }
 
@@ -70,37 +70,37 @@ export class Workspace implements Disposable {
     return { status, signal, bytes: stdout, out: stdout.toString("utf8"), err: stderr.toString("utf8") };
   }
 
-  /** Runs a command that must succeed; what it printed. */
+  /** Runs a command that must succeed; returns its output. */
   do(...args: string[]): string {
     const { status, out, err } = this.run(args);
     if (status !== 0) throw new Error(`syncline ${args.join(" ")} ended with ${status}: ${err}`);
     return out;
   }
 
-  /** As `do` with --json: the one object that it printed. */
+  /** As `do` with --json: returns the one object printed. */
   json(...args: string[]): Record<string, unknown> {
     return JSON.parse(this.do(...args, "--json")) as Record<string, unknown>;
   }
 
-  /** As `do` with --json: the lines that it printed. */
+  /** As `do` with --json: returns the lines printed. */
   lines(...args: string[]): Record<string, unknown>[] {
     const text = this.do(...args, "--json").trimEnd();
     return text === "" ? [] : text.split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  /** Starts a command; it is ended with the workspace at the latest. */
+  /** Starts a command; the workspace ends it at the latest. */
   start(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): ChildProcess {
     const child = spawn(process.execPath, [main, ...args], { env: { ...this.env, ...options.env } });
     this.#children.add(child);
     return child;
   }
 
-  /** Starts commands at the same moment and waits for all of them. */
+  /** Starts commands at the same moment and waits for all. */
   race(commands: readonly (readonly string[])[]): Promise<Ended[]> {
     return Promise.all(commands.map((args) => collect(this.start(args))));
   }
 
-  /** A folder to mount on; what is mounted there in the end is detached. */
+  /** A folder to mount on; any mount left there is detached at the end. */
   mountPoint(name: string): string {
     const path = this.at(name);
     mkdirSync(path);
@@ -108,12 +108,12 @@ export class Workspace implements Disposable {
     return path;
   }
 
-  /** Mounts behind the terminal; the agent's process id. */
+  /** Mounts in the background; returns the agent's process id. */
   mount(url: string, path: string, ...args: string[]): number {
     return Number(this.behind("mount", url, path, ...args)["pid"]);
   }
 
-  /** Starts an agent behind the terminal; what it printed. It is ended with the workspace at the latest. */
+  /** Starts an agent in the background and returns its output. The workspace ends it at the latest. */
   behind(...args: string[]): Record<string, unknown> {
     const told = this.json(...args, "--background");
     this.#agents.add(Number(told["pid"]));
@@ -134,7 +134,7 @@ export class Workspace implements Disposable {
   }
 }
 
-/** What a process printed, once it has ended. */
+/** A process's output, once it has ended. */
 export async function collect(child: ChildProcess): Promise<Ended> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
@@ -148,7 +148,7 @@ export async function collect(child: ChildProcess): Promise<Ended> {
   );
 }
 
-/** Whether a process runs, and is an agent: its number may have been used again. */
+/** Whether the process runs and is an agent: its id may have been reused. */
 function isOurs(pid: number): boolean {
   try {
     return commandLineOf(pid).includes(main);

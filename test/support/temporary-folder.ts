@@ -1,4 +1,4 @@
-/** Folders for tests, removed when the test file is done. */
+/** Folders for tests, removed when the test file ends. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -25,13 +25,13 @@ import { noise } from "./bytes.ts";
 export const OWNER: WalletSigner = walletSigner(new Uint8Array(32).fill(7));
 export const NOT_AFTER = 4_000_000_000;
 
-/** Chance that repeats itself, for up to 1,000 draws: then it runs into that of the next seed. */
+/** Repeatable randomness for up to 1,000 draws; then it overlaps the next seed's. */
 export function seededRandom(seed: number): Random {
   let draws = seed * 1000;
   return { bytes: (length) => noise(length, ++draws), fraction: () => (noise(4, ++draws)[3] ?? 0) / 256 };
 }
 
-/** The same for any number of draws: of no two seeds two draws are equal, as ids of long runs must not be. */
+/** Repeatable randomness for any number of draws: seeds never share a draw, as ids of long runs require. */
 export function seededStream(seed: number): Random {
   let draws = 0;
   const bytes = (length: number) => {
@@ -56,7 +56,7 @@ export function openBucket(remote: BucketRemote): Promise<Bucket> {
   return Bucket.open(remote, { blocks: remote.blocks });
 }
 
-/** A device of its own on this bucket. */
+/** A new device on this bucket. */
 export async function newWriter(bucket: Bucket, seed: number, random = seededRandom(seed)): Promise<PublishContext> {
   const device = createDeviceKey(random);
   const certificate = await signCertificate(device, bucket.genesis.cid, NOT_AFTER, OWNER);
@@ -67,14 +67,14 @@ export function nodesOf(bucket: Bucket): NodeStore {
   return new NodeStore(bucket.blocks, { capacityBytes: 16 * 1024 * 1024 });
 }
 
-/** Every path of a tree with what it leads to: a file's text, "-> target", "dir", or the type. */
+/** Every path of a tree → a file's text, "-> target", "dir", or the type. */
 export async function pathsOf(bucket: Bucket, tree: Cid): Promise<Record<string, string>> {
   const paths: Record<string, string> = {};
   for await (const { path, text } of walk(bucket, tree, nodesOf(bucket), ROOT_ID, "")) paths[path] = text;
   return paths;
 }
 
-/** As `pathsOf`, with whose each path is. */
+/** As `pathsOf`, with the id of each path's object. */
 export async function objectsOf(bucket: Bucket, tree: Cid): Promise<Map<string, { text: string; id: FileId }>> {
   const objects = new Map<string, { text: string; id: FileId }>();
   for await (const { path, text, id } of walk(bucket, tree, nodesOf(bucket), ROOT_ID, ""))

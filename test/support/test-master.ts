@@ -1,4 +1,4 @@
-/** A master in this process, on a free port of loopback, with its folder and its callers. */
+/** A master in this process, on a free loopback port, with its folder and its callers. */
 import { systemClock } from "../../src/base/clock.ts";
 import type { Wallet } from "../../src/base/ids.ts";
 import { type Log, silentLog } from "../../src/base/log.ts";
@@ -10,17 +10,17 @@ import { temporaryFolder } from "./temporary-folder.ts";
 
 export interface TestMaster extends Master {
   readonly data: string;
-  /** A request with this signer's token (the allowed wallet's unless another is given; none for null). */
+  /** Sends a request with this signer's token (default: the allowed wallet's; null: no token). */
   call(path: string, init?: RequestInit & { duplex?: "half" }, as?: WalletSigner | null): Promise<Response>;
-  /** What it counted, as text. */
+  /** Its metrics, as text. */
   metrics(): Promise<string>;
 }
 
 /** The wallet that test masters allow. */
 export const alice = walletSigner(new Uint8Array(32).fill(0x42));
-/** Another one that they allow. */
+/** Another allowed wallet. */
 export const bob = walletSigner(new Uint8Array(32).fill(0x07));
-/** A valid wallet that they do not. */
+/** A valid wallet that is not allowed. */
 export const stranger = walletSigner(new Uint8Array(32).fill(0x33));
 
 export async function startTestMaster(options: Partial<MasterOptions> = {}): Promise<TestMaster> {
@@ -53,7 +53,7 @@ export async function startTestMaster(options: Partial<MasterOptions> = {}): Pro
   };
 }
 
-/** Signing takes a millisecond: once a wallet and second. */
+/** Signing takes a millisecond, so tokens are reused per wallet and second. */
 async function tokenOf(signer: WalletSigner, now: number): Promise<string> {
   const known = tokens.get(signer.wallet);
   if (known?.now === now) return known.text;

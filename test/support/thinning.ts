@@ -1,4 +1,4 @@
-/** A maintenance commit that no longer retains some of the history. */
+/** A maintenance commit that retains less of the history. */
 import type { Lamport } from "../../src/base/ids.ts";
 import { keptKey } from "../../src/bucket/history.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
@@ -8,7 +8,7 @@ import { signCommit } from "../../src/format/commits/commit.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 
-/** Swaps in a commit with the same tree, whose kept commits are those of now without these seqs (ascending). */
+/** Swaps in a commit with the same tree, whose kept commits are the current ones without these seqs (ascending). */
 export async function dropKept({ bucket, writer }: PublishContext, seqs: readonly Lamport[]): Promise<void> {
   const current = await bucket.current();
   if (current === undefined) throw new Error("the bucket has no root");

@@ -1,6 +1,6 @@
 /**
- * All objects of a tree, read row by row, and what is wrong with them. Written from docs/reference/formats.md alone and knowing nothing of
- * how trees are made, so that it can judge what makes them.
+ * Reads all objects of a tree row by row, and finds what is wrong with them. Written from docs/reference/formats.md alone,
+ * without knowledge of the code that makes trees, so that it can judge that code.
  */
 import type { Cid, FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";

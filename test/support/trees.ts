@@ -1,4 +1,4 @@
-/** Small trees for tests: entries of all shapes that the node format knows, and a map that says what a tree must hold. */
+/** Small trees for tests, with entries of all shapes of the node format, and a map that models a tree's contents. */
 import * as fc from "fast-check";
 import type { Cid } from "../../src/base/ids.ts";
 import type { BlockReader, BlockSink } from "../../src/blocks/block-store.ts";
@@ -17,12 +17,12 @@ export interface TestTrees {
   readonly config: TreeConfig;
 }
 
-/** What a tree holds: keys in hex, which sorts as their bytes do. */
+/** A tree's contents: keys in hex, which sort as their bytes do. */
 export type Model = ReadonlyMap<string, Omit<Entry, "key">>;
 
 export const SALT = Buffer.from("salt of the tests");
 
-/** Trees of small nodes, so that few entries make several levels. */
+/** Trees with small nodes, so that few entries make several levels. */
 export function testTrees(options: { targetBytes?: number; capacityBytes?: number; batch?: number } = {}): TestTrees {
   const { targetBytes = 256, capacityBytes = 1 << 24, batch = 256 } = options;
   const blocks = new BlockMap();
@@ -30,7 +30,7 @@ export function testTrees(options: { targetBytes?: number; capacityBytes?: numbe
   return { blocks, nodes: new NodeStore(blocks, { capacityBytes, batch }), config };
 }
 
-/** The same blocks through a NodeStore that has read nothing yet. */
+/** The same blocks through a fresh NodeStore that has cached nothing. */
 export function reopened(blocks: BlockReader, capacityBytes = 1 << 24): NodeStore {
   return new NodeStore(blocks, { capacityBytes });
 }
@@ -56,7 +56,7 @@ export function editOf(key: string, contents: Omit<Entry, "key"> | undefined): E
   return { key: Buffer.from(key, "hex"), value: contents?.value, links: contents?.links ?? [] };
 }
 
-/** What a tree holds, read entry by entry. */
+/** A tree's contents, read entry by entry. */
 export async function modelOf(nodes: NodeStore, root: Cid): Promise<Map<string, Omit<Entry, "key">>> {
   const model = new Map<string, Omit<Entry, "key">>();
   for await (const { key, value, links } of range(nodes, root))
@@ -68,10 +68,10 @@ export function hex(key: Uint8Array): string {
   return Buffer.from(key).toString("hex");
 }
 
-/** A sink that forgets. */
+/** A sink that discards blocks. */
 export const NOWHERE: BlockSink = { put: () => undefined };
 
-/** Number `index` of an endless row of keys: long ones that share heads as in a directory, and short ones. */
+/** Key number `index` of an endless sequence: long keys with common prefixes as in a directory, and short ones. */
 export function keyOf(index: number): string {
   if (index % 11 === 0) return hex(Buffer.from(`k${index}`));
   const head = Buffer.alloc(16, (index * 7) % 23);

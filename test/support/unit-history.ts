@@ -1,4 +1,4 @@
-/** Histories about units: repositories and databases, and what crosses their borders. */
+/** Histories about units: repositories and databases, and changes that cross their borders. */
 import * as fc from "fast-check";
 import { PLAIN } from "./merge-history.ts";
 import type { Setting } from "./merge-history.ts";

@@ -1,32 +1,32 @@
 /**
- * Units that both sides changed, found from whole trees, without the merge's own code: one side's is where it was, as that
- * side left it, and the other's is somewhere as a whole.
+ * Finds units that both sides changed, from whole trees, without the merge's code. One side's unit must be in its place, as
+ * that side left it, and the other's must be somewhere as a whole.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { FileId } from "../../src/base/ids.ts";
 import type { Surveyed } from "./merge-laws.ts";
 
 export interface ContestedUnit {
-  /** In a few words, for who reads a fault. */
+  /** A short description for readers of a fault. */
   readonly what: string;
-  /** Everything that one of the three trees has in it. */
+  /** The ids of all objects of the unit in the base and on both sides. */
   readonly ids: ReadonlySet<FileId>;
-  /** What each side has, by path in it. Empty: nothing is left of it. */
+  /** Each side's contents, by path in the unit. Empty: nothing is left. */
   readonly sides: readonly Contents[];
-  /** What the merged tree has, at this very directory or beside this very name. */
+  /** The merged tree's contents of this very directory, or beside this very name. */
   readonly find: (merged: Surveyed) => Contents;
-  /** All that the merged tree has of this kind. */
+  /** The contents of all units of this kind in the merged tree. */
   readonly all: (merged: Surveyed) => Contents[];
 }
 
-/** Path → text; of directories undefined. */
+/** Path → text; undefined for directories. */
 type Contents = ReadonlyMap<string, string | undefined>;
 
 const SUFFIXES = ["", "-journal", "-shm", "-wal"];
 
-/** The outermost ones, whose root was in the base, or was born on both sides alike. */
+/** The outermost contested units whose root was in the base, or was created alike on both sides. */
 export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): ContestedUnit[] {
-  // What a directory of the base is called there decides whether it is one.
+  // For a directory of the base, its name there decides whether it is a unit.
   const roots = knownToBoth(base, x, y, treeRoots, (root) => root).filter(
     (root) => !base.objects.has(root) || treeRoots(base).includes(root),
   );
@@ -61,12 +61,12 @@ export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): Contes
   });
 }
 
-/** Law of units: none is mixed. */
+/** Law of units: a unit is never mixed. */
 export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): string[] {
   return units.flatMap(({ what, sides, find, all }) => {
     const found = find(merged);
     const holds = (side: Contents) => [...side].every(([path, text]) => found.has(path) && found.get(path) === text);
-    // In a repository's directory what was put there may have a conflict name besides; a database has no room for others' files.
+    // A repository's directory may also hold files with conflict names; a database has no room for other files.
     const isHeld = (side: Contents) => holds(side) && (what.startsWith("directory") || side.size === found.size);
     const whole = sides.some(isHeld);
     const everywhere = all(merged);
@@ -81,7 +81,7 @@ export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): st
   });
 }
 
-/** What is in the base, or on both sides. */
+/** Roots in the base or on both sides. */
 function knownToBoth<Root>(
   base: Surveyed,
   x: Surveyed,

@@ -1,4 +1,4 @@
-/** Two agents on one bucket, who write in repositories and databases, and what there is in the end. */
+/** Two agents on one bucket that write in repositories and databases, and the final files. */
 import { expect } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Ino } from "../../src/base/ids.ts";
@@ -12,7 +12,7 @@ import { createBucket, openBucket } from "./test-bucket.ts";
 /** Text by path. */
 export type Files = Readonly<Record<string, string>>;
 
-/** `seeds` decide whose change wins where both have one Lamport counter. */
+/** `seeds` decide which change wins if both have the same Lamport counter. */
 export async function world(seeds = { a: 11, b: 12 }) {
   const remote = new MemoryRemote();
   await createBucket(remote);
@@ -23,7 +23,7 @@ export async function world(seeds = { a: 11, b: 12 }) {
     await a.flush();
     await b.flush();
   };
-  /** What there is on both when all is published. */
+  /** Publishes everything, and returns the files on both agents. */
   const settle = async () => {
     for (const agent of [b, a, b, a]) await agent.flush();
     for (const { trouble, vfs } of [a, b]) expect([trouble, vfs.pending().files]).toEqual([undefined, 0]);
@@ -59,7 +59,7 @@ export async function filesOf({ mount }: Pick<SimulatedAgent, "mount">, path = "
   return files;
 }
 
-/** What belongs together, without the names of copies. */
+/** Groups files by unit, without the names of copies. */
 export function sorted(files: Files) {
   const databases = new Map<string, Record<string, string>>();
   const repositories = new Map<string, Record<string, string>>();
@@ -79,7 +79,7 @@ export function inOrder(units: readonly Record<string, string>[]): Record<string
   return [...texts].toSorted(([x], [y]) => (x < y ? -1 : 1)).map(([, unit]) => unit);
 }
 
-/** Publishes, and does something when nothing but the swap is left to do. */
+/** Publishes, and runs an action just before the swap. */
 export async function whileSwapping(
   remote: MemoryRemote,
   agent: SimulatedAgent,
@@ -92,7 +92,7 @@ export async function whileSwapping(
   await agent.flush();
 }
 
-/** Where the object with this number is now. */
+/** The path of the inode with this number. */
 export async function pathOf({ vfs }: SimulatedAgent, ino: Ino): Promise<string> {
   return new VfsDriver(vfs).run((mounted) => mounted.pathOf(ino));
 }

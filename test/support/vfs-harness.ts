@@ -1,4 +1,4 @@
-/** A filesystem over a bucket's tree in memory and a simulated disk: publishes, lets others publish, stops and starts again. */
+/** A filesystem over a bucket's tree in memory and a simulated disk: publishes, lets other agents publish, restarts. */
 import { EarlyWork } from "../../src/agent/publishing/early-work.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
@@ -24,7 +24,7 @@ import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 
-/** Small, so that tests meet every border. */
+/** Small, so that tests reach every limit. */
 const LIMITS: Partial<VfsLimits> = { segmentBytes: 64 * 1024, frameBytes: 4096, checkpointBytes: 256 * 1024 };
 
 interface Root {
@@ -42,7 +42,7 @@ export class VfsHarness extends VfsDriver {
   readonly #content: ChunkCache;
   readonly #treeConfig = createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 });
   readonly contentConfig: ContentConfig;
-  /** Cuts files while they are written, if the limits say so. */
+  /** Cuts files into chunks while they are written, if the limits allow it. */
   early: EarlyWork;
   /** Bytes of data files that were read to build epochs. */
   dataRead = 0;
@@ -84,7 +84,7 @@ export class VfsHarness extends VfsDriver {
     return new VfsHarness(root, blocks, { ...LIMITS, ...limits }, clock, content);
   }
 
-  /** Seals and builds; what `published` wants. */
+  /** Seals and builds; returns the argument for `published`. */
   async build(): Promise<(PublishedEpoch & Pick<RebasedEpoch, "objects">) | undefined> {
     const changes = this.vfs.seal();
     if (changes === undefined) return undefined;
@@ -94,26 +94,26 @@ export class VfsHarness extends VfsDriver {
     return { epoch: changes.epoch, objects: built.objects, base: { ...base, changes: built.unseen } };
   }
 
-  /** Publishes what changed, with nothing of others' in between. */
+  /** Publishes the changes, with no other agent's root in between. */
   async publish(): Promise<void> {
     const result = await this.build();
     if (result === undefined) return;
     this.finish(result);
   }
 
-  /** The epoch is published. */
+  /** Marks the epoch as published. */
   finish(result: PublishedEpoch): void {
     this.stand(result.base);
     this.vfs.published(result);
     this.early.forget(result.epoch);
   }
 
-  /** What a published content is made of. */
+  /** The content source for published contents. */
   get content(): ContentSource {
     return this.#content;
   }
 
-  /** Another agent on the same root does something and publishes it; this one adopts it. */
+  /** Another agent on the same root makes changes and publishes them; this one makes the result its root. */
   async others(work: (other: VfsHarness) => Promise<void>): Promise<NewBase> {
     const other = new VfsHarness(this.root, this.blocks, this.#limits, this.clock, this.contentConfig);
     await work(other);
@@ -125,7 +125,7 @@ export class VfsHarness extends VfsDriver {
     return base;
   }
 
-  /** Time passes, on a clock that is moved by hand. */
+  /** Advances a manual clock. */
   async advance(ms: number): Promise<void> {
     if (this.clock instanceof ManualClock) await this.clock.advance(ms);
   }
@@ -136,7 +136,7 @@ export class VfsHarness extends VfsDriver {
     await this.vfs.sync();
   }
 
-  /** The process dies, and another one begins: with what was committed, or with what survives power loss. */
+  /** Kills the process and starts another one: with what was committed, or with what survives power loss. */
   restart(powerLoss?: Random): void {
     this.disk = powerLoss === undefined ? this.disk.afterKill() : this.disk.afterPowerLoss(powerLoss);
     const { disk: storage, blocks, clock, root: base } = this;
@@ -144,7 +144,7 @@ export class VfsHarness extends VfsDriver {
     this.early = this.#listen();
   }
 
-  /** What was published is the root from now on. */
+  /** Makes what was published the root. */
   stand({ commit, tree, seq }: NewBase): void {
     this.root = { commit, tree, seq };
     this.#trees.set(commit, tree);
@@ -166,7 +166,7 @@ export class VfsHarness extends VfsDriver {
     return early;
   }
 
-  /** The data of sealed epochs, which counts what is read. */
+  /** Reads the data of sealed epochs, and counts the bytes read. */
   #reader(disk: SimulatedDisk): DataReader {
     const data = dataReaderOf(disk);
     return this.early.over({

@@ -1,4 +1,4 @@
-/** Operations by path, and how a filesystem under test is made to do them as the kernel would. */
+/** Operations by path, and how to perform them on a filesystem under test as the kernel would. */
 import * as fc from "fast-check";
 import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
@@ -38,7 +38,7 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   },
 );
 
-/** Does it and answers 0, or Linux's error number. What it changed is committed. */
+/** Performs the operation and commits it. Returns 0 or Linux's error number. */
 export async function applyTo(fs: VfsDriver, operation: Operation): Promise<number> {
   try {
     await perform(fs, operation);
@@ -51,7 +51,7 @@ export async function applyTo(fs: VfsDriver, operation: Operation): Promise<numb
   }
 }
 
-/** As LocalDisk.tree shows it. */
+/** The tree in the format of LocalDisk.tree. */
 export async function treeOf(fs: VfsDriver): Promise<Map<string, string>> {
   const tree = new Map<string, string>();
   const numbers = new Map<number, number>();
@@ -120,7 +120,7 @@ async function perform(fs: VfsDriver, operation: Operation): Promise<void> {
   }
 }
 
-/** Walks as the kernel does; symlinks lead nowhere. */
+/** Walks as the kernel does, but follows no symlinks. */
 async function place(fs: VfsDriver, path: string): Promise<readonly [Ino, FileName]> {
   const parts = path.split("/");
   const name = nameFromText(parts.pop() ?? "");

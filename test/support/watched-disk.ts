@@ -1,6 +1,5 @@
 /**
- * The system's disk, with every call seen before it happens and after it has: for tests that make one fail, and for those that
- * ask what a power cut would leave.
+ * The system's disk with hooks around every call: for tests that make a call fail, or check what a power cut would leave.
  */
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { systemError } from "../../src/simulate/master/simulated-pack-disk.ts";
@@ -9,9 +8,9 @@ export type DiskStep = "link" | "mkdir" | "open" | "rename" | "sync file" | "syn
 
 export interface WatchedDisk {
   readonly disk: Disk;
-  /** Runs before each call, with what is done to which path; what it throws is what the call meets. */
+  /** Runs before each call, with its kind and path; what it throws, the call throws. */
   before: (step: DiskStep, path: string) => void;
-  /** Names that were given to files, each with whether a power cut now would leave it there with all its bytes. */
+  /** Names given to files, each with whether a power cut now would leave it with all its bytes. */
   named(): ReadonlyMap<string, boolean>;
 }
 

@@ -1,4 +1,4 @@
-/** What every door of an agent stands on. */
+/** What every door of an agent works with. */
 import type { Clock } from "../../base/clock.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -9,21 +9,21 @@ import type { PublishedTrees } from "../../webdav/sync-source.ts";
 
 export interface DoorContext {
   readonly fs: FileSystem;
-  /** What it stands on, and what names its files' bytes. */
+  /** The published trees, and the names of files' contents. */
   readonly vfs: PublishedTrees & ContentNames;
-  /** How the bucket cuts files. */
+  /** How the bucket splits files into chunks. */
   readonly contentConfig: ContentConfig;
-  /** The bucket's. */
+  /** The bucket's address. */
   readonly address: string;
   readonly readOnly: boolean;
-  /** For what a door keeps over a restart. */
+  /** Where a door keeps what must survive a restart. */
   readonly stateDir: string;
-  /** Whose version a conflict copy is; undefined for anything else. Throws BlockMiss. */
+  /** The writer of a conflict copy's version; undefined for other objects. Throws BlockMiss. */
   conflictWriter(ino: Ino): WriterId | undefined;
-  /** What a writer's machine is called, or the writer's id. */
+  /** The name of a writer's machine, or the writer's id. */
   machineName(writer: WriterId): Promise<string>;
   readonly clock: Clock;
   readonly log: Log;
-  /** A door was closed from outside, as by umount(8): the agent is to end. */
+  /** A door was closed from outside, as by umount(8): ends the agent. */
   ended(): void;
 }

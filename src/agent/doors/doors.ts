@@ -1,4 +1,4 @@
-/** The doors of an agent, as plain data: what each is to be, and what became of it. */
+/** The doors of an agent as plain data: how to open each, and what was opened. */
 
 /** What a door needs to open. */
 export type DoorSetup = MountSetup | WebdavSetup;
@@ -6,7 +6,7 @@ export type DoorSetup = MountSetup | WebdavSetup;
 /** A FUSE mount. */
 export interface MountSetup {
   readonly door: "mount";
-  /** Absolute. */
+  /** An absolute path. */
   readonly mount: string;
 }
 
@@ -14,20 +14,20 @@ export interface MountSetup {
 export interface WebdavSetup {
   readonly door: "webdav";
   readonly host: string;
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** PEM texts; without them it speaks plain HTTP. */
+  /** PEM texts; undefined for plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
-  /** Names under which it may be called, besides those of this machine itself and `host`. */
+  /** Host names that it answers to, besides this machine's own and `host`. */
   readonly names: readonly string[];
-  /** App passwords; undefined: whoever reaches it is let in. */
+  /** The file of app passwords; undefined to let everyone in. */
   readonly passwordFile: string | undefined;
 }
 
 /** An open door, as status shows it. */
 export type DoorReport = MountSetup | WebdavReport | SyncedFolderReport;
 
-/** A folder that is kept the same. */
+/** A synced folder. */
 export interface SyncedFolderReport {
   readonly door: "sync";
   readonly folder: string;
@@ -41,7 +41,7 @@ export interface WebdavReport {
   readonly fingerprint: string | null;
 }
 
-/** Where the agent is mounted, if it is. */
+/** The agent's mount point, if it has one. */
 export function mountOf(doors: readonly (DoorSetup | DoorReport)[]): string | undefined {
   for (const door of doors) if (door.door === "mount") return door.mount;
   return undefined;

@@ -1,6 +1,6 @@
 /**
- * Opens the doors of an agent onto its filesystem, and closes them, on the thread that serves. A new kind of door is a setup
- * in doors.ts and a function here that opens it.
+ * Opens and closes an agent's doors to its filesystem, on the thread that serves. A new kind of door needs a setup in
+ * doors.ts and a function here that opens it.
  */
 import { X509Certificate } from "node:crypto";
 import { SynclineError } from "../../base/errors.ts";
@@ -13,22 +13,22 @@ import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts"
 
 interface OpenDoor {
   readonly report: DoorReport;
-  /** Others changed this. Not for doors that keep no copies. */
+  /** Tells the door what others changed. Absent for doors without caches. */
   invalidate?(changes: Invalidations): void;
-  /** Finishes what is under way. Throws `mount_busy`, and stays open then, unless `lazy`. */
+  /** Finishes pending work. Throws `mount_busy` and stays open, unless `lazy`. */
   leave(lazy: boolean): Promise<void>;
-  /** Ends it now. */
+  /** Closes the door now. */
   close(): Promise<void>;
 }
 
 export class OpenDoors {
-  /** In the order in which they are left: first those that may refuse. */
+  /** In the order of closing: first those that may refuse. */
   readonly #doors: OpenDoor[] = [];
 
-  /** Opens all of them, or none. Throws as they do. */
+  /** Opens all doors, or none. Throws as they do. */
   static async open(setups: readonly DoorSetup[], context: DoorContext): Promise<OpenDoors> {
     const doors = new OpenDoors();
-    // One door needs no view of its own: nobody else changes anything or holds anything.
+    // A single door needs no view of its own: no other door changes or holds anything.
     const views = setups.length > 1 ? new DoorViews(context.fs) : undefined;
     try {
       for (const setup of setups) doors.#doors.push(await openDoor(setup, context, views));
@@ -47,7 +47,7 @@ export class OpenDoors {
     for (const door of this.#doors) door.invalidate?.(changes);
   }
 
-  /** Closes them one by one. Throws `mount_busy` unless `lazy`: then that one and those after it stay open. */
+  /** Closes the doors one by one. Throws `mount_busy` unless `lazy`: that door and those after it stay open. */
   async leave(lazy: boolean): Promise<void> {
     for (const door of this.#doors) await door.leave(lazy);
   }
@@ -67,9 +67,9 @@ function openDoor(setup: DoorSetup, context: DoorContext, views: DoorViews | und
 }
 
 async function openWebdav(setup: WebdavSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
-  // Those who do not serve it need not load it.
+  // Loaded only by agents that serve WebDAV.
   const { serveWebdav } = await import("./webdav-door.ts");
-  // It keeps no copies: every request reads the filesystem.
+  // WebDAV keeps no copies: every request reads the filesystem.
   const view = views?.open();
   try {
     const server = await serveWebdav(view?.fs ?? context.fs, setup, context);

@@ -1,4 +1,4 @@
-/** The WebDAV door of an agent: handler, page, logins and server, put together on the thread that serves. */
+/** The WebDAV door of an agent: assembles handler, page, logins and server, on the thread that serves. */
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { systemRandom } from "../../base/random.ts";
@@ -14,7 +14,7 @@ import { collectGarbage } from "../threads/memory.ts";
 import { fileChecksumStore } from "../state/checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "../state/webdav-state.ts";
 
-/** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+/** Throws `usage` (address not available) and `config_invalid` (certificate or key). */
 export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
   const { vfs, contentConfig, readOnly, stateDir, clock, log } = context;
   const { host, port, tls, names, passwordFile } = setup;
@@ -32,7 +32,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     checksums: fileChecksumStore(join(stateDir, "webdav-checksums"), log),
     syncToken: syncByTrees(vfs),
     folderPage: createFolderPage(context),
-    // Windows has neither, and says -1.
+    // Windows has neither and reports -1.
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);

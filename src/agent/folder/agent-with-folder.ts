@@ -1,7 +1,7 @@
 /**
- * An agent that keeps a folder the same beside its other doors. The folder is a writer of its own in the same process, with a state, a device
- * and a database of its own: what it publishes comes to the other doors, and theirs to it, as other agents' changes do. Whoever asks sees
- * one agent: one status, and a flush or an unmount is for all doors.
+ * An agent that syncs a folder beside its other doors. The folder is a separate writer in the same process, with its own
+ * state, device and database. The folder and the other doors get each other's published changes as other agents do. Callers
+ * see one agent: one status, and a flush or an unmount covers all doors.
  */
 import type { Agent, AgentOptions } from "../agent.ts";
 import type { ControlAnswers } from "../control.ts";
@@ -10,7 +10,7 @@ import type { AgentStatus, FlushReport, PendingReport, UnmountReport } from "../
 import { startAgent } from "../start-agent.ts";
 import type { WatchedFolder } from "./sync-agent.ts";
 
-/** Starts the agent, then the folder: `watch` begins its passes. Throws as `startAgent`. */
+/** Starts the agent, then the folder; `watch` begins the folder's passes. Throws as `startAgent`. */
 export async function startAgentWithFolder(
   options: AgentOptions,
   folder: string,
@@ -27,7 +27,9 @@ export async function startAgentWithFolder(
   return both;
 }
 
-/** What the folder has goes first, so that the other doors stand on it. What they published then comes to the folder, in one more pass. */
+/**
+ * Publishes the folder's changes first, so that the other doors adopt them. One more pass then brings theirs to the folder.
+ */
 export async function flushBoth(
   own: Pick<Agent, "flush">,
   folder: Pick<WatchedFolder, "flush">,
@@ -35,7 +37,7 @@ export async function flushBoth(
 ): Promise<FlushReport> {
   const before = await folder.flush(allowDeletes);
   const report = await own.flush();
-  // One that failed has said why; another pass would fail the same way.
+  // A failed pass has reported why; another would fail the same way.
   if (before.error !== null || before.root === report.root) return bothFlushed(report, before);
   const after = await folder.flush();
   return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
@@ -59,7 +61,7 @@ class AgentWithFolder implements Agent {
         throw error;
       },
     );
-    // Whoever is interested asks for it.
+    // Callers await `ended` if they need it.
     this.ended.catch(() => {});
   }
 
@@ -76,7 +78,7 @@ class AgentWithFolder implements Agent {
   }
 
   async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
-    // A mount that is busy stays, and the folder with it.
+    // If the mount is busy, it stays, and so does the folder.
     const report = await this.#agent.unmount(timeoutMs, lazy);
     return bothEnded(report, await this.#leave());
   }
@@ -86,7 +88,7 @@ class AgentWithFolder implements Agent {
     this.#watched.end();
   }
 
-  /** A last pass, once: what is then not in the bucket is in the folder still. */
+  /** Makes one last pass, once. Unpublished changes stay in the folder. */
   #leave(): Promise<UnmountReport> {
     return (this.#left ??= this.#watched.unmount().then(async (report) => {
       await this.#watched.ended;
@@ -118,7 +120,7 @@ function bothFlushed(own: FlushReport, folder: FlushReport): FlushReport {
   };
 }
 
-/** What the folder lacks, or still has, is told apart from what the other doors leave in their state. */
+/** Reports what the folder lacks or still has apart from what the other doors leave in their state. */
 export function bothEnded(own: UnmountReport, last: UnmountReport): UnmountReport {
   const drained = own.drained && last.drained;
   const pending = bothPending(own.pending, last.pending);

@@ -1,4 +1,4 @@
-/** A folder's agent: the bucket opened by a device of its own, the database of what was synced, and passes one after another. */
+/** The agent of a synced folder: opens the bucket with the folder's own device and its database, and runs passes. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -42,18 +42,18 @@ export interface SyncAgentOptions {
   readonly stateDir: string;
   /** What was seen at the address before. */
   readonly witness: RootWitness;
-  /** A person accepts what lies at the address, whatever was seen there. */
+  /** A person accepts the bucket at the address, whatever was seen there before. */
   readonly accept?: boolean;
   readonly wallet: () => Promise<WalletSigner>;
   /** This machine's name for the history; absent: none. */
   readonly machine?: string | undefined;
   readonly access: MasterAccess;
-  /** What of the folder is never synced: the agent's own state and keys. */
+  /** Paths in the folder that are never synced: the agent's own state and keys. */
   readonly hidden?: readonly DiskPath[];
   readonly cacheBytes: number;
-  /** Bytes of contents a second, in both directions together. */
+  /** Bytes of contents per second, both directions together. */
   readonly limit?: number | undefined;
-  /** Whether setuid, setgid and attributes of other spaces than user.* are synced, too. */
+  /** Whether to sync setuid, setgid and extended attributes outside user.*, too. */
   readonly special: boolean;
   /** Called for each pass; disposed at its end. */
   readonly progress?: (() => ShownPass) | undefined;
@@ -62,13 +62,16 @@ export interface SyncAgentOptions {
   readonly log: Log;
 }
 
-/** Of a folder whose bucket is open. */
+/** For a folder whose bucket is open. */
 export interface SyncedFolderOptions extends Omit<SyncAgentOptions, "witness" | "wallet" | "machine" | "access"> {
-  /** Default: chokidar's. */
+  /** By default, chokidar's. */
   readonly watchFolder?: SyncLoopOptions["watchFolder"];
 }
 
-/** Throws as opening the bucket does, `device_not_certified`, `state_in_use` where another agent syncs the folder, and for a folder that was synced and is not there `precondition_failed`. */
+/**
+ * Throws as opening the bucket does, `device_not_certified`, `state_in_use` if another agent syncs the folder, and
+ * `precondition_failed` if a folder that was synced is missing.
+ */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
   const { address, folder, disk, stateDir, witness, wallet, machine, access, cacheBytes, clock, random, log } = options;
   const ending = new AbortController();
@@ -85,7 +88,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   config = opened.opened.bucket.contentConfig;
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
-    // One that was set back is refused before anything is watched.
+    // Refuses a bucket that was set back before anything is watched.
     await opened.opened.bucket.current();
     await requireFolder(db, { folder, state: stateDir });
     return new SyncAgent(options, opened, db, await lockFolder(folder), ending);
@@ -118,7 +121,7 @@ function bucketAway({ address, folder }: SyncAgentOptions, cause: unknown): Sync
   );
 }
 
-/** In memory: of what a master lost, and has to be sent again before it takes a commit. More is for `verify --repair`. */
+/** In memory: blocks that a master lost, to be sent again before it takes a commit. `verify --repair` is for more. */
 const MENDED_BYTES = 64 * 1024 * 1024;
 
 export class SyncAgent implements AsyncDisposable {
@@ -153,7 +156,7 @@ export class SyncAgent implements AsyncDisposable {
     this.#limit = options.limit === undefined ? undefined : new RateLimit(options.clock, options.limit);
   }
 
-  /** Passes until folder and bucket agree, or what is left waits for somebody. Throws as `syncPass`. */
+  /** Runs passes until folder and bucket agree, or the rest needs a person. Throws as `syncPass`. */
   async once(allowDeletes?: string): Promise<SyncReport | undefined> {
     const passes: PassResult[] = [];
     for (let pass = 0; pass < PASSES_AT_MOST && !this.#ending.signal.aborted; pass++) {
@@ -174,7 +177,7 @@ export class SyncAgent implements AsyncDisposable {
     return { actions: actionsOf(result, this.#db), report: reportOf([result]) };
   }
 
-  /** Passes whenever folder or bucket changes, until it is ended. */
+  /** Runs a pass whenever folder or bucket changes, until ended. */
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
     const { folder, hidden = [], clock, log } = this.#options;
     const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
@@ -210,7 +213,7 @@ export class SyncAgent implements AsyncDisposable {
     await this.#opened.opened[Symbol.asyncDispose]();
   }
 
-  /** Undefined: it was ended on the way. */
+  /** Undefined: the pass was ended early. */
   async #pass(allowDeletes: string | undefined): Promise<PassResult | undefined> {
     let result: PassResult | undefined;
     try {
@@ -231,7 +234,7 @@ export class SyncAgent implements AsyncDisposable {
     } catch (error) {
       if (this.#ending.signal.aborted) return undefined;
       if (!hasCode(error, "state_in_use")) throw error;
-      // The state was copied from elsewhere and writes as two: from now on it has a device of its own.
+      // Another copy of this state writes with the same device: from now on this one has a new device.
       this.#writer = await this.#opened.writer.replace();
       return await syncPass({ ...this.#context(allowDeletes, progress), again: this.#first });
     }
@@ -272,7 +275,7 @@ export class SyncAgent implements AsyncDisposable {
   }
 }
 
-/** A folder under watch, as its control socket offers it. */
+/** A watched folder, as its control socket serves it. */
 export class WatchedFolder implements ControlAnswers {
   readonly ended: Promise<void>;
   readonly #loop: SyncLoop;
@@ -295,7 +298,7 @@ export class WatchedFolder implements ControlAnswers {
     return syncFlush(this.#loop.state(), this.#facts.waiting?.());
   }
 
-  /** Nothing is unmounted: the folder stays as it is. */
+  /** Unmounts nothing: the folder stays as it is. */
   async unmount(): Promise<UnmountReport> {
     const { published, pending, error } = await this.flush();
     const { guard } = await this.status();
@@ -314,10 +317,10 @@ export class WatchedFolder implements ControlAnswers {
   }
 }
 
-/** What was written in the folder during the pass waits for another one, and so does what new rules no longer leave alone. */
+/** Writes to the folder during the pass need another one, and so do files that new rules no longer ignore. */
 function isUnfinished({ applied, unstable, hasNewRules, held }: PassResult): boolean {
   if (hasNewRules) return true;
-  // Something else may have deleted just what waits to be deleted here.
+  // Someone else may have deleted the very files whose deletion waits here.
   if (held !== undefined) return applied.removed > 0;
   return unstable.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
 }

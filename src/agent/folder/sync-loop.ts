@@ -1,6 +1,6 @@
 /**
- * A synced folder under watch: a pass after each notice from the folder or the bucket, one now and then besides, and again later
- * when one came to nothing.
+ * Runs the passes of a watched folder: one after each notice from the folder or the bucket, one from time to time anyway,
+ * and another one later when a pass failed.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { SynclineError } from "../../base/errors.ts";
@@ -11,15 +11,15 @@ import type { FolderNotices, NoticeOptions } from "../../sync/scan/folder-notice
 import type { SyncReport } from "../../sync/report.ts";
 
 export interface SyncLoopOptions {
-  /** Passes until folder and bucket agree. */
+  /** Runs passes until folder and bucket agree. */
   readonly once: (allowDeletes: string | undefined) => Promise<SyncReport | undefined>;
   readonly watchFolder: (changed: NoticeOptions["changed"], failed: NoticeOptions["failed"]) => FolderNotices;
   readonly watchBucket: (changed: () => void) => Disposable;
-  /** Whether the bucket has another root than this by now. Rejects where it cannot be read. */
+  /** Whether the bucket's root is now another one. Rejects if the root cannot be read. */
   readonly isBehind: (root: string) => Promise<boolean>;
-  /** How long the last look at the folder took. */
+  /** How long the last scan took. */
   readonly scanMs: () => number;
-  /** Told of each report in which something happened. */
+  /** Called with each report in which something happened. */
   readonly heard: (report: SyncReport) => void;
   readonly failed: (error: SynclineError) => void;
   readonly clock: Clock;
@@ -29,9 +29,9 @@ export interface SyncLoopOptions {
 export interface SyncLoopState {
   readonly report: SyncReport | undefined;
   readonly error: SynclineError | undefined;
-  /** Why there are no notices from the folder; undefined while there are. */
+  /** Why the folder sends no notices; undefined while it does. */
   readonly scansOnly: string | undefined;
-  /** Whether something is known to have changed that no pass has seen yet. */
+  /** Whether a change is known that no pass has seen yet. */
   readonly waiting: boolean;
 }
 
@@ -43,19 +43,19 @@ export class SyncLoop {
   #scansOnly: string | undefined;
   #wanted = true;
   #isBusy = false;
-  /** Whether all that was told of is a root, while a pass was under way, which may have seen that or made it. */
+  /** Whether the only notice was of a root, during a pass that may have seen or published that root. */
   #wantedForRoot = false;
   #wake: AbortController = new AbortController();
   #allow: string | undefined;
   #retryMs = RECONNECT_FIRST_MS;
   /** Whether the last pass made or removed something in the folder. */
   #touched = false;
-  /** Whether directories came into the folder: what came into them is not told of before they are watched. */
+  /** Whether new directories came into the folder: files that came into them before the watch went unnoticed. */
   #spread = false;
-  /** Whether somebody may be saving more in the folder right now. */
+  /** Whether a program may be saving more in the folder right now. */
   #saving = false;
   #notices: FolderNotices | undefined;
-  /** Who waits for a pass that begins after now. */
+  /** Callers that wait for a pass that begins after now. */
   #waiters: (() => void)[] = [];
 
   constructor(options: SyncLoopOptions) {
@@ -95,7 +95,7 @@ export class SyncLoop {
     for (const done of this.#waiters.splice(0)) done();
   }
 
-  /** Resolves after a pass that began later than now. */
+  /** Resolves after a pass that began after this call. */
   async flush(allowDeletes?: string): Promise<void> {
     if (allowDeletes !== undefined) this.#allow = allowDeletes;
     if (this.#ending.signal.aborted) return;
@@ -104,7 +104,7 @@ export class SyncLoop {
     await done;
   }
 
-  /** To be told before the pass that is under way writes to so many places of the folder. */
+  /** Called before the current pass writes to this many paths of the folder. */
   applying(places: number): void {
     if (places >= MANY_PLACES) this.#notices?.rest();
   }
@@ -141,24 +141,24 @@ export class SyncLoop {
     }
   }
 
-  /** Whether a pass would look through the folder for a root on which it stands already. Then it is no longer wanted. */
+  /** Whether the wanted pass would only scan for a root that the folder shows already. If so, drops it. */
   async #isForNothing(): Promise<boolean> {
     const report = this.#report;
     const isTold = this.#wanted && this.#wantedForRoot && this.#waiters.length === 0;
-    // What waits for another pass has it.
+    // Work left over needs another pass.
     if (!isTold || report === undefined || this.#error !== undefined) return false;
     if (report.left.length > 0 || report.guard !== null || this.#ending.signal.aborted) return false;
-    // A pass says why it cannot be read.
+    // If the root cannot be read, a pass reports why.
     const isBehind = await this.#options.isBehind(report.root).catch(() => true);
     if (isBehind || !this.#wantedForRoot || this.#waiters.length > 0) return false;
     this.#wanted = false;
     return true;
   }
 
-  /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
+  /** Waits for a notice, or until a scan is due. Lets a burst of changes settle for a moment. */
   async #pause(): Promise<void> {
     const { clock } = this.#options;
-    // To watch again what a pass let rest takes a look at all of it: of several passes in a row once.
+    // Resuming the watch reads the whole folder: done once for several passes in a row.
     if (this.#error !== undefined || !this.#wanted) this.#notices?.resume();
     if (this.#error !== undefined) {
       await this.#sleep(this.#retryMs);
@@ -174,7 +174,7 @@ export class SyncLoop {
     if (this.#saving) await clock.sleep(SETTLE_MS, this.#ending.signal).catch(() => {});
   }
 
-  /** Of a folder so large that to look at it takes long, a part of the time only is spent on that. */
+  /** If a scan takes long, as in a very large folder, scans get only a part of the time. */
   #idleMs(): number {
     const scanMs = this.#options.scanMs();
     if (this.#touched || this.#spread) return Math.max(SCAN_TOUCHED_MS, scanMs);
@@ -195,16 +195,16 @@ export class SyncLoop {
   }
 }
 
-/** A scan proves what notices only say; and finds what was never noticed. */
+/** A scan confirms what notices report, and finds changes that went unnoticed. */
 const SCAN_MS = 60_000;
 const SCAN_ALONE_MS = 10_000;
-/** A rest lasts so many times as long as a scan. */
+/** The pause between scans is this many times as long as a scan. */
 const RESTS = 20;
 const RESTS_ALONE = 5;
 const LONGEST_REST_MS = 15 * 60_000;
-/** What is removed before chokidar has seen that it came is never told of. */
+/** chokidar never reports the removal of a file that it has not seen yet. */
 const SCAN_TOUCHED_MS = 1_000;
-/** Who saves several files at once gets one pass for them. */
+/** Several files saved at once get one pass. */
 const SETTLE_MS = 50;
-/** So many actions in the folder are not listened to. */
+/** From this many actions on, notices from the folder are paused. */
 const MANY_PLACES = 200;

@@ -1,4 +1,4 @@
-/** What the agent of a synced folder tells about itself: as a mount's agent does, and what is particular to a folder. */
+/** The status of a synced folder's agent: what a mount's agent reports, and what is particular to a folder. */
 import { isNotSent } from "../../sync/report.ts";
 import type { FlushReport, PendingReport } from "../reports.ts";
 import { reportError, type AgentStatus } from "../reports.ts";
@@ -9,7 +9,7 @@ export interface SyncFacts {
   readonly address: string;
   readonly cache: () => AgentStatus["cache"];
   readonly conflicts: () => AgentStatus["conflicts"];
-  /** What a scan counted; undefined while none has. */
+  /** What a scan counted; undefined before the first. */
   readonly waiting?: () => PendingReport | undefined;
 }
 
@@ -40,7 +40,7 @@ export function syncStatus(
 
 export function syncFlush(state: SyncLoopState, counted?: PendingReport): FlushReport {
   const { report, error } = state;
-  // What is noticed after the pass that was asked for, its own actions among them, is for the next one.
+  // Notices after the requested pass, its own actions among them, are for the next pass.
   const pending = pendingOf(state, counted, false);
   return {
     published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,
@@ -53,7 +53,7 @@ export function syncFlush(state: SyncLoopState, counted?: PendingReport): FlushR
   };
 }
 
-/** `isNoticed`: something changed that no scan has counted yet. */
+/** `isNoticed`: a change was noticed that no scan has counted yet. */
 function pendingOf(
   { report, error }: SyncLoopState,
   counted: PendingReport | undefined,

@@ -1,11 +1,11 @@
-/** An epoch's data, and how much of it was read: what was cut early and lay in the bucket is not. */
+/** Counts how much of an epoch's data is read. Chunks that were cut early and are in the bucket are not read. */
 import type { Ino } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
 import type { EarlyCuts } from "../../content/early-cuts.ts";
 import type { Throughput } from "./throughput.ts";
 
-/** Two packs: one is being stored while the next one fills, and what was before them is garbage. */
+/** Two packs: one is being stored while the next fills, and earlier ones are garbage. */
 const MUCH_BYTES = 2 * PACK_TARGET_BYTES;
 
 export class CountedReader implements DataReader {
@@ -13,17 +13,17 @@ export class CountedReader implements DataReader {
   readonly #readMuch: () => void;
   readonly #throughput: Throughput;
   #bytes = 0;
-  /** Since much was read the last time. The first pack comes on top of what was garbage before. */
+  /** Bytes since the last call of `readMuch`. The first pack adds to earlier garbage. */
   #since = MUCH_BYTES - PACK_TARGET_BYTES;
 
-  /** `readMuch` is called each time that MUCH_BYTES more were asked for. */
+  /** `readMuch` is called after each MUCH_BYTES requested. */
   constructor(inner: DataReader, throughput: Throughput, readMuch: () => void) {
     this.#inner = inner;
     this.#throughput = throughput;
     this.#readMuch = readMuch;
   }
 
-  /** Bytes that were asked for so far. */
+  /** Bytes requested so far. */
   get bytes(): number {
     return this.#bytes;
   }

@@ -1,14 +1,14 @@
-/** Publishing all that is pending before an agent ends, for as long as waiting makes sense. */
+/** Publishes everything pending before an agent ends, as long as waiting helps. */
 import type { Clock } from "../../base/clock.ts";
 import type { ErrorReport, FlushReport, PendingReport } from "../reports.ts";
 
 export interface DrainOptions {
   /** One attempt to publish everything. */
   flush(): Promise<FlushReport>;
-  /** How it stands, without trying anything. */
+  /** What is left, without trying to publish. */
   report(): Promise<Drained>;
   readonly clock: Clock;
-  /** On the monotonic clock: when to give up. */
+  /** When to give up, on the monotonic clock. */
   readonly endMs: number;
   /** Aborted: give up now. */
   readonly signal: AbortSignal;
@@ -23,7 +23,7 @@ export interface Drained {
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
 
-/** Flushes until nothing is pending, or no waiting helps, or the time is over. */
+/** Flushes until nothing is pending, waiting no longer helps, or the time is up. */
 export async function drain(options: DrainOptions): Promise<Drained> {
   const { clock, endMs, signal } = options;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
@@ -36,7 +36,7 @@ export async function drain(options: DrainOptions): Promise<Drained> {
   }
 }
 
-/** What `work` comes to, or undefined when the time is over first; then it goes on by itself. */
+/** The result of `work`, or undefined if the time is up first; `work` then continues on its own. */
 async function inTime<Result>(options: DrainOptions, work: Promise<Result>): Promise<Result | undefined> {
   const { clock, endMs, signal } = options;
   const done = new AbortController();
@@ -51,7 +51,7 @@ async function inTime<Result>(options: DrainOptions, work: Promise<Result>): Pro
   }
 }
 
-/** Errors that end by themselves, or once someone brings the storage back. Others stay until someone decides. */
+/** Errors that pass by themselves, or once the storage is back. Others persist until a person acts. */
 const PASSING: ReadonlySet<string> = new Set([
   "arbiter_unreachable",
   "bucket_locked",

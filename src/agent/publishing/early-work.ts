@@ -1,8 +1,9 @@
 /**
- * Cuts large files that are written again while they are, so that little is left to do after the close: on the thread that publishes,
- * piece by piece, as the thread that serves tells how far they are written. Nothing is stored before the flush.
+ * Cuts large files into chunks while a program rewrites them, so that little is left to do after the close. Runs piece by
+ * piece on the thread that publishes, as the thread that serves reports how far each file is written. Stores nothing before
+ * the flush.
  *
- * What comes of it counts for the epoch that the bytes went to, if that thread says in the end that none of them was written again.
+ * The result counts for the epoch that has the bytes, if the serving thread confirms at the end that none was overwritten.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Ino } from "../../base/ids.ts";
@@ -24,7 +25,7 @@ export interface EarlyWorkOptions {
   readonly source: ContentSource;
   readonly config: ContentConfig;
   readonly read: ReadLive;
-  /** Whether the bytes that were told of a file are the same now. */
+  /** Whether the file's reported bytes are still unchanged. */
   readonly isSteady: (beginning: Beginning) => Promise<boolean>;
   readonly runLow: RunLow;
   readonly clock: Clock;
@@ -33,10 +34,10 @@ export interface EarlyWorkOptions {
 
 interface Job {
   told: BegunFile;
-  /** Undefined: it goes no further. */
+  /** Undefined: cutting has stopped. */
   cutter: EarlyCutter | undefined;
   readonly cuts: EarlyCuts;
-  /** The piece of work that goes on. */
+  /** The piece of work under way. */
   step: Promise<void>;
 }
 
@@ -54,30 +55,30 @@ export class EarlyWork implements Disposable {
     this.#pace = new TimeSlice(options.clock, EARLY_SLICE_MS);
   }
 
-  /** A file is written this far. */
+  /** A file is written up to here. */
   note(told: BegunFile): void {
     const key = keyOf(told.ino, told.epoch);
     const job = this.#jobs.get(key);
-    // A file that is larger by a class than it was is cut anew as a whole.
+    // A file that grew into another size class is cut anew as a whole.
     if (!this.#isAlike(told)) this.#jobs.delete(key);
     else if (job !== undefined && this.#goesOn(job, told)) job.told = told;
     else this.#begin(key, told);
     this.#working ??= this.#work();
   }
 
-  /** Why to flush: a file that is written again may wait only while it is cut, else a flush gains by beginning early. */
+  /** The reason to flush: a rewritten file may wait only while it is being cut; otherwise an early flush is better. */
   reason(told: DirtyReason): DirtyReason {
     if (told !== "rewrite") return told;
     for (const { cutter } of this.#jobs.values()) if (cutter !== undefined) return "rewrite";
     return "write";
   }
 
-  /** Resolves when all that was told is cut. */
+  /** Resolves when everything reported is cut. */
   async idle(): Promise<void> {
     await this.#working;
   }
 
-  /** The data of a sealed epoch, and what was cut of it early. */
+  /** The data of a sealed epoch, with its early cuts. */
   over(data: DataReader): DataReader {
     return {
       readData: (...range) => data.readData(...range),
@@ -88,7 +89,7 @@ export class EarlyWork implements Disposable {
   /** Epochs up to this one are published. */
   forget(upTo: number): void {
     for (const [key, { told }] of this.#jobs) if (told.epoch <= upTo) this.#jobs.delete(key);
-    // Kept until then: a writer who is not faster than we are would have a new one made for each piece.
+    // Kept until then: otherwise a slow writer would cost a new buffer for each piece.
     if (this.#jobs.size === 0) this.#buffer = undefined;
   }
 
@@ -97,7 +98,7 @@ export class EarlyWork implements Disposable {
     this.#jobs.clear();
   }
 
-  /** Whatever comes, what was taken stays as it is. */
+  /** Cuts that were taken no longer change. */
   async #take(ino: Ino, epoch: number): Promise<EarlyCuts | undefined> {
     const key = keyOf(ino, epoch);
     const job = this.#jobs.get(key);
@@ -166,7 +167,7 @@ export class EarlyWork implements Disposable {
   }
 }
 
-/** Chunks that are new have to be read again to be stored: with many of those little is gained. */
+/** New chunks must be read again to be stored, so cutting early gains little if many are new. */
 function isWorthIt({ count, end, oldBytes }: EarlyCuts): boolean {
   return count < EARLY_PIECES && (end < EARLY_TRIAL_BYTES || oldBytes > end / 2);
 }

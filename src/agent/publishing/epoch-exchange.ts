@@ -1,11 +1,11 @@
-/** Epochs on the thread that serves: handed over and taken back in pieces (overlay-proxy.ts). */
+/** Hands over and takes back epochs in pieces, on the thread that serves (overlay-proxy.ts). */
 import { SynclineError } from "../../base/errors.ts";
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";
 import { packChanged, PackedObjects } from "../../overlay/data/packed-epoch.ts";
 import type { PublishedPiece, SealedEpoch, WorkerMethods } from "../threads/threads.ts";
 
-/** What of the filesystem this needs. */
+/** What this needs of the filesystem. */
 export interface EpochSource {
   seal(anew?: boolean): ChangeSet | undefined;
   sync(): Promise<void>;
@@ -24,7 +24,7 @@ export class EpochExchange {
   async seal(anew = false): Promise<SealedEpoch | undefined> {
     this.#sealed = this.#source.seal(anew);
     if (this.#sealed === undefined) return undefined;
-    // The epoch's number must not come back after power loss once its changes left this machine.
+    // After power loss, an epoch's number must not be reused once its changes have left this machine.
     await this.#source.sync();
     const { objects, ...head } = this.#sealed;
     return { head, count: objects.length, first: this.sealedObjects({ from: 0, to: EPOCH_PIECE }) };
@@ -40,7 +40,7 @@ export class EpochExchange {
     this.#published = [...this.#published.slice(0, index), objects];
   }
 
-  /** How many objects it had. */
+  /** Answers how many objects the epoch had. */
   published({ last, ...epoch }: Parameters<WorkerMethods["published"]>[0]): number {
     if (last !== undefined) this.publishedObjects(last);
     const objects = new PackedObjects(last === undefined ? [] : this.#published);

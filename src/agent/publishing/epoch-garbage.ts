@@ -1,4 +1,6 @@
-/** Decides when to collect the garbage that published epochs leave: soon if there is much, once the agent is quiet if there is little. */
+/**
+ * Decides when to collect garbage of published epochs: soon if there is much, when the agent is quiet if there is little.
+ */
 
 /** How soon: "on the way" in the middle of an epoch, "when idle" and "when quiet" as IdleRelease has them. */
 export type ReleaseTime = "now" | "on the way" | "when idle" | "when quiet";
@@ -11,7 +13,7 @@ const LITTLE = 1 / 4;
 
 export class EpochGarbage {
   readonly #release: (when: ReleaseTime) => void;
-  /** Both start again at zero once they came to "much". */
+  /** Both restart at zero once they reach "much". */
   #bytes = 0;
   #objects = 0;
 

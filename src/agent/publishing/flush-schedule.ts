@@ -1,11 +1,12 @@
 /**
- * When an agent flushes. One flush runs at a time; what arrives meanwhile is taken by the next.
+ * When an agent flushes. One flush runs at a time; changes that arrive meanwhile go with the next.
  *
- * - After an fsync, or a close that wrote: at once, but four times a second at most. While writing goes on, ever more rarely, down to
- *   once in 5 s.
- * - After a change that no close follows, such as a removed name: 0.2 s after the last one, at most 0.6 s after the first, and as rarely.
+ * - After an fsync, or a close that wrote: at once, but at most four times a second. While writing goes on, less and less
+ *   often, down to once in 5 s.
+ * - After a change without a close, such as a removed name: 0.2 s after the last one, at most 0.6 s after the first, with
+ *   the same spacing.
  * - After a write to a file that stays open: 1 s after the last write, at most 5 s after the first.
- * - While only a large file is written again from its beginning: 5 s after the last write, at most 60 s after the first.
+ * - While only a large file is being rewritten from its beginning: 5 s after the last write, at most 60 s after the first.
  */
 import type { Clock } from "../../base/clock.ts";
 import {
@@ -18,20 +19,20 @@ import {
 } from "../../base/limits.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 
-/** What one flush came to: `again` asks for another one after `afterMs` (offline, or attempts used up). */
+/** The result of a flush: `again` asks for another after `afterMs` (offline, or attempts used up). */
 export interface FlushEnd {
   readonly again: boolean;
   readonly afterMs: number;
 }
 
 const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
-/** How much the spacing grows from flush to flush while writing goes on, and while fsyncs do, which flushes compete with. */
+/** By how much the interval grows per flush during continuous writing, or fsyncs, which compete with flushes. */
 const WIDENING = 1.5;
 const FSYNC_WIDENING = 3;
-/** Writing goes on and on if something is dirty again this soon after a flush began; a program that waits for others is slower. */
+/** Writing is continuous if a change comes this soon after a flush began; programs that wait for others are slower. */
 const STORM_GAP_MS = 30;
 
-/** How long a flush waits for more of what nobody waits for. */
+/** How long a flush waits for more changes, if no program waits for it. */
 const IDLE_MS: Partial<Record<DirtyReason, number>> = {
   rewrite: FLUSH_LATEST_MS,
   write: FLUSH_IDLE_MS,
@@ -42,25 +43,25 @@ export class FlushSchedule implements Disposable {
   readonly #clock: Clock;
   readonly #flush: () => Promise<FlushEnd>;
   #timer: Disposable | undefined;
-  /** When writes that nobody waits for are due: moves with each write. */
+  /** When writes that no program waits for are due: moves with each write. */
   #idleDueMs = Infinity;
-  /** When an fsync or close is due: only moves forward. */
+  /** When an fsync or close is due: never moves later. */
   #firmDueMs = Infinity;
   #running: Promise<FlushEnd> | undefined;
-  /** What those wait for who asked for a flush that has not begun. */
+  /** The flush that has been requested and has not begun. */
   #next: Promise<void> | undefined;
   #firstDirtyMs: number | undefined;
-  /** When something was dirty first that is not a file being written again. */
+  /** When the first change came that is not the rewrite of a file. */
   #firstOtherMs: number | undefined;
-  /** When something was changed first that no close follows. */
+  /** When the first change without a close came. */
   #firstChangeMs: number | undefined;
   #lastStartMs = -Infinity;
   #spacingMs = SHORTEST_MS;
-  /** How much the spacing is to grow after the flush that runs: 1 until something shows that writing goes on and on. */
+  /** How much the interval grows after the running flush: 1 until writing turns out to be continuous. */
   #widening = 1;
   #disposed = false;
 
-  /** `flush` never rejects: it reports what went wrong itself. */
+  /** `flush` never rejects: it reports its own errors. */
   constructor(clock: Clock, flush: () => Promise<FlushEnd>) {
     this.#clock = clock;
     this.#flush = flush;
@@ -83,8 +84,8 @@ export class FlushSchedule implements Disposable {
   }
 
   /**
-   * Flushes now, after the one that may be running; resolves when a flush that began after this call has ended. All who ask
-   * while one runs share the next.
+   * Flushes now, after any running flush. Resolves when a flush that began after this call has ended. All callers during
+   * one flush share the next.
    */
   async flushNow(): Promise<void> {
     if (this.#running === undefined) await this.#start();
@@ -103,7 +104,7 @@ export class FlushSchedule implements Disposable {
     await running;
   }
 
-  /** Until when writes may wait that nobody waits for. */
+  /** The latest time for writes that no program waits for. */
   #latestMs(): number {
     const rewritten = (this.#firstDirtyMs ?? Infinity) + FLUSH_REWRITTEN_LATEST_MS;
     const changed = Math.max(
@@ -141,7 +142,7 @@ export class FlushSchedule implements Disposable {
   #ended(end: FlushEnd): FlushEnd {
     this.#running = undefined;
     const now = this.#clock.monotonicMs();
-    // Writing that goes on and on widens the spacing; a pause brings it back.
+    // Continuous writing widens the interval; a pause resets it.
     this.#spacingMs = this.#widening > 1 ? Math.min(this.#spacingMs * this.#widening, FLUSH_LATEST_MS) : SHORTEST_MS;
     if (end.again) this.#firmDueMs = now + end.afterMs;
     this.#arm();

@@ -1,4 +1,4 @@
-/** What came of an epoch, with its objects packed: nothing refers to them any more, and they go to another thread. */
+/** The outcome of an epoch with its objects packed: frees the objects, and crosses to another thread. */
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { PublishedEpoch } from "../../fstree/change-set.ts";
 import type { PublishOutcome } from "../../bucket/publish/outcome.ts";

@@ -1,4 +1,4 @@
-/** Codes of a bucket that cannot be reached, or not with what this agent may do. */
+/** Error codes for a bucket that is out of reach, or that denies this agent access. */
 export const UNREACHABLE: ReadonlySet<string> = new Set([
   "arbiter_unreachable",
   "bad_token",

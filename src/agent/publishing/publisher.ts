@@ -1,6 +1,6 @@
 /**
- * The publishing half of an agent: takes sealed epochs from the filesystem's thread, publishes them, adopts what others
- * published, and keeps the figures that `status` shows. One thing at a time.
+ * The publishing half of an agent: takes sealed epochs from the thread that serves, publishes them, adopts what others
+ * published, and keeps the figures for `status`. Does one thing at a time.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -31,10 +31,13 @@ import { Throughput } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */
 export interface PublisherOverlay {
-  /** `anew`: an epoch that is held, together with what changed since (overlay.ts). */
+  /** `anew`: seals a held epoch again, with the changes since (overlay.ts). */
   seal(anew: boolean): Promise<ChangeSet | undefined>;
   published(epoch: PublishedEpoch): Promise<void>;
-  /** Stands on a root of others, unless something in these units ("any": anything at all) waits to be published. Whether it does. */
+  /**
+   * Adopts another writer's root, unless changes in these units ("any": any changes) are unpublished. Answers whether it
+   * did.
+   */
   adopt(base: NewBase, units: Units | "any"): Promise<boolean>;
 }
 
@@ -42,18 +45,18 @@ export interface PublisherOptions {
   readonly bucket: Bucket;
   /** Undefined: nothing is published. */
   readonly writer: PublisherWriter | undefined;
-  /** Whether the base stays what it is, since an old state is shown. */
+  /** Whether the base never changes, because an old state is shown. */
   readonly fixed: boolean;
   readonly overlay: PublisherOverlay;
   readonly data: DataReader;
   readonly base: BaseRoot;
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
-  /** Told which root unpublished changes stand on, where the bucket wants to know. */
+  /** Tells the bucket which root unpublished changes are based on, if the bucket takes that. */
   readonly heldBase?: HeldBase;
-  /** Another merge than the real one: for simulations that have to notice. */
+  /** Replaces the real merge: for simulations that must detect a faulty one. */
   readonly merge?: MergeSnapshots;
-  /** Called after epochs that moved many bytes or objects, with "when quiet" after smaller ones, and during an epoch that reads much. */
+  /** Called after large epochs, with "when quiet" after smaller ones, and during an epoch that reads much. */
   readonly releaseMemory: (when: ReleaseTime) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -62,7 +65,7 @@ export interface PublisherOptions {
 
 export interface PublisherWriter {
   readonly writer: Writer;
-  /** Gets the state a device of its own when its old one turns out to be somebody else's too. */
+  /** Gives the state a new device when another writer uses the old one, too. */
   replace(): Promise<Writer>;
 }
 
@@ -89,11 +92,11 @@ export class Publisher {
   #writer: Writer | undefined;
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
-  /** A sealed epoch is not in the bucket yet: it goes before anything else. */
+  /** A sealed epoch is not in the bucket yet; it goes first. */
   #held: boolean;
-  /** A swap of the epoch that is held was sent, or may have been, by this run or an earlier one. */
+  /** A swap for the held epoch was or may have been sent, by this run or an earlier one. */
   #sent: boolean;
-  /** Others published while our last epoch was on its way. */
+  /** Others published while we published our last epoch. */
   #contended = false;
   #online = true;
   #lastError: SynclineError | undefined;
@@ -104,10 +107,10 @@ export class Publisher {
   readonly #garbage: EpochGarbage;
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
-  /** When the latest root notice came, and when our last successful swap was sent: notices from before it need no catch-up. */
+  /** When the latest root notice came, and when our last successful swap was sent: earlier notices need no catch-up. */
   #noticedMs = -Infinity;
   #swapMs = -Infinity;
-  /** A catch-up that waits and has not started, with no flush behind it: later notices share it. */
+  /** A catch-up that has not started and has no flush after it: later notices share it. */
   #notice: Promise<FlushEnd> | undefined;
 
   constructor(options: PublisherOptions) {
@@ -137,18 +140,18 @@ export class Publisher {
     };
   }
 
-  /** How long it takes until so many bytes are published; undefined while nothing moves, or nobody knows how fast. */
+  /** How long publishing this many bytes takes; undefined while nothing moves or the rate is unknown. */
   etaMs(bytes: number): number | undefined {
     return this.#throughput.etaMs(bytes);
   }
 
-  /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
+  /** Publishes changes, or adopts a newer root if there are none. Never rejects. */
   flush(): Promise<FlushEnd> {
     this.#notice = undefined;
     return this.#queued(() => this.#publishDirty());
   }
 
-  /** The root may have moved: adopts it, after the epoch that waits if there is one. Never rejects. */
+  /** The root may have moved: publishes the waiting epoch, if any, then adopts the root. Never rejects. */
   rootMoved(): Promise<FlushEnd> {
     this.#noticedMs = this.#options.clock.monotonicMs();
     const notice = (this.#notice ??= this.#queued(async () => {
@@ -170,7 +173,7 @@ export class Publisher {
     return attempt === undefined ? this.#catchUp() : this.#conclude(attempt);
   }
 
-  /** Undefined when nothing changed. Once this is over nothing refers to the epoch's objects: what came of them is packed. */
+  /** Undefined when nothing changed. Afterwards nothing refers to the epoch's objects: the outcome is packed. */
   async #attempt(writer: Writer): Promise<Attempt | undefined> {
     const { bucket, data, clock, random, log, merge } = this.#options;
     const changes = await this.#seal();
@@ -183,7 +186,7 @@ export class Publisher {
     if (isLarge) this.#options.releaseMemory("now");
     const options = { adopted: this.#base.commit, contended: this.#contended };
     const counted = new CountedReader(data, this.#throughput, () => {
-      // Of very many objects that takes long.
+      // Takes long for very many objects.
       if (!isLarge) this.#options.releaseMemory("on the way");
     });
     const sentBefore = this.#sent;
@@ -197,8 +200,9 @@ export class Publisher {
   }
 
   /**
-   * An epoch that waited while others published is sealed anew, with all that came since, unless anybody may have it: of a unit that
-   * they changed too, its part alone would give way, and the rest would come to lie among their files.
+   * Reseals an epoch that waited while others published, with all later changes, unless it may have been sent. Otherwise,
+   * in a unit that the others changed too, only the epoch's part would lose the conflict, and the rest would mix with their
+   * files.
    */
   async #seal(): Promise<ChangeSet | undefined> {
     const { bucket, overlay } = this.#options;
@@ -267,7 +271,7 @@ export class Publisher {
       if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rootRolledBack(cid);
       const changes = await differencesIfThere(this.#nodes, this.#base.tree, body.tree);
       const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
-      // The rest of a unit would be theirs then: a flush is due, which merges all of it.
+      // Otherwise the rest of a unit would be theirs: instead a flush is due, which merges the whole unit.
       const stands =
         (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));
       if (stands) this.#base = baseRootOf(base);
@@ -313,11 +317,11 @@ export class Publisher {
   }
 }
 
-/** One epoch's way into the bucket, as far as it came. */
+/** How far publishing one epoch came. */
 interface Attempt {
   readonly objects: number;
   readonly outcome: PackedOutcome;
-  /** Bytes that were uploaded, or read to find that they need not be. */
+  /** Bytes uploaded, or read to find that the bucket has them. */
   readonly movedBytes: number;
 }
 

@@ -1,4 +1,4 @@
-/** The newest conflicts of what an agent published: later epochs and passes, which have none, leave them. */
+/** The newest conflicts in what an agent published. Later epochs and passes without conflicts keep them. */
 import type { Clock } from "../../base/clock.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
@@ -7,7 +7,7 @@ import type { Conflict } from "../../fstree/merge/conflict.ts";
 
 export interface SeenConflict {
   readonly conflict: Conflict;
-  /** The machine of the version that was displaced; "" where its commits name none. */
+  /** The machine of the displaced version; "" if its commits name none. */
   readonly machine: string;
   readonly timeNs: bigint;
 }
@@ -24,7 +24,7 @@ export class SeenConflicts {
     return this.#seen;
   }
 
-  /** `head` is the commit that brought them, or one after it. */
+  /** `head` is the commit that brought the conflicts, or a later one. */
   async remember(
     conflicts: readonly Conflict[],
     bucket: Pick<Bucket, "commit" | "head">,

@@ -6,9 +6,9 @@ interface Sample {
   bytes: number;
 }
 
-/** Only what went lately counts: what went before says nothing about the rate of now. */
+/** Only recent bytes count: earlier ones do not tell the current rate. */
 const WINDOW_MS = 15_000;
-/** Before that the rate is a guess. */
+/** Before this time the rate is only a guess. */
 const LEAST_MS = 2_000;
 const SAMPLE_MS = 250;
 
@@ -22,7 +22,7 @@ export class Throughput {
     this.#clock = clock;
   }
 
-  /** An epoch begins to go. */
+  /** An epoch starts to upload. */
   begin(): void {
     this.end();
     this.#beganMs = this.#clock.monotonicMs();
@@ -34,7 +34,7 @@ export class Throughput {
     this.#done = 0;
   }
 
-  /** So many more bytes of it went. */
+  /** This many more bytes were uploaded. */
   note(bytes: number): void {
     const nowMs = this.#clock.monotonicMs();
     this.#done += bytes;
@@ -43,12 +43,15 @@ export class Throughput {
     else this.#samples = [...this.#recent(nowMs), { ms: nowMs, bytes }];
   }
 
-  /** So many bytes of it need not go: the bucket has them. */
+  /** This many bytes need no upload: the bucket has them. */
   skip(bytes: number): void {
     this.#done += bytes;
   }
 
-  /** How long all of `bytes`, with what went already, takes from now on. Undefined while nothing moves, or its rate is not known. */
+  /**
+   * How much longer all of `bytes` takes, including what was uploaded. Undefined while nothing moves or the rate is
+   * unknown.
+   */
   etaMs(bytes: number): number | undefined {
     const nowMs = this.#clock.monotonicMs();
     const elapsedMs = Math.min(nowMs - (this.#beganMs ?? nowMs), WINDOW_MS);

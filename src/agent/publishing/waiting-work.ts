@@ -1,4 +1,4 @@
-/** What a synced folder has to publish, from the scan that counted it until it is published; and how long that takes. */
+/** What a synced folder has to publish, from the scan that counted it until publication, and how long that takes. */
 import type { Clock } from "../../base/clock.ts";
 import type { Waiting } from "../../sync/waiting.ts";
 import type { PendingReport } from "../reports.ts";
@@ -16,12 +16,14 @@ export class WaitingWork {
     this.#throughput = new Throughput(clock);
   }
 
-  /** Whether it may be counted while it cannot go anywhere. Of a large folder that takes long, so a part of the time only is spent on it. */
+  /**
+   * Whether to count while nothing can be published. That is slow in a large folder, so it gets only a part of the time.
+   */
   mayCount(): boolean {
     return this.#clock.monotonicMs() >= this.#mayCountMs;
   }
 
-  /** So much is to be published now. */
+  /** This much waits to be published now. */
   counted(waiting: Waiting, tookMs: number): void {
     this.#set(waiting);
     this.#mayCountMs = this.#clock.monotonicMs() + Math.max(LEAST_REST_MS, tookMs * RESTS);
@@ -32,13 +34,13 @@ export class WaitingWork {
     this.#throughput.note(bytes);
   }
 
-  /** The pass is over, and left so much. Undefined: it failed, and all of it waits still. */
+  /** The pass is over and left this much. Undefined: the pass failed, and everything still waits. */
   ended(left: Waiting | undefined): void {
     if (left !== undefined) this.#set(left);
     this.#throughput.end();
   }
 
-  /** Undefined while nobody has counted. */
+  /** Undefined until something was counted. */
   report(): PendingReport | undefined {
     if (this.#waiting === undefined) return undefined;
     const { files, bytes } = this.#waiting;
@@ -50,7 +52,7 @@ export class WaitingWork {
   #set(waiting: Waiting): void {
     const { sinceNs } = waiting;
     const before = this.#sinceNs;
-    // A deletion is as old as the scan that found it first.
+    // A deletion is as old as the first scan that found it.
     this.#sinceNs = sinceNs === undefined || before === undefined || sinceNs < before ? sinceNs : before;
     this.#waiting = waiting;
   }

@@ -1,6 +1,6 @@
 /**
- * Checksums that the WebDAV door keeps over a restart: lines appended to a file of the agent's state, which gives way to a new one when it
- * is full. Nothing is synced: what power loss takes is a checksum that is not offered any more. Never the reason for a failure.
+ * Checksums that the WebDAV door keeps across restarts, as lines in a file of the agent's state; a full file is replaced by
+ * a new one. Nothing is synced to the disk: after power loss some checksums are no longer offered. Never causes a failure.
  */
 import { appendFileSync, readFileSync, renameSync } from "node:fs";
 import { describeError, type Log } from "../../base/log.ts";
@@ -8,7 +8,7 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { ChecksumStore, KnownChecksum } from "../../webdav/properties/checksums.ts";
 import { KNOWN_CHECKSUMS } from "../../webdav/limits.ts";
 
-/** Two files of so many lines are kept, which is what is remembered. */
+/** Two files of this many lines are kept, as many as are remembered. */
 const FILE_LINES = KNOWN_CHECKSUMS / 2;
 
 export function fileChecksumStore(path: string, log: Log, fileLines = FILE_LINES): ChecksumStore {
@@ -26,7 +26,7 @@ export function fileChecksumStore(path: string, log: Log, fileLines = FILE_LINES
           renameSync(path, older);
           lines = 0;
         }
-        // A line that was cut short ends at the next one.
+        // The leading newline ends a line that was cut short.
         appendFileSync(path, `\n${etag} ${text}`, { mode: 0o600 });
         lines++;
       } catch (error) {
@@ -45,7 +45,7 @@ function read(path: string, log: Log): KnownChecksum[] {
   }
 }
 
-/** What is not whole is left out: digests have the length of their kind. */
+/** Skips incomplete lines: a digest must have the length of its kind. */
 function parse(line: string): KnownChecksum[] {
   const [, etag, text] =
     /^("[\w.-]+") ((?: ?(?:SHA1:[0-9a-f]{40}|MD5:[0-9a-f]{32}|SHA256:[0-9a-f]{64}))+)$/.exec(line) ?? [];

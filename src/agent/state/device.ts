@@ -1,6 +1,6 @@
 /**
- * The device of a state: its ed25519 key and the wallet's certificate for one bucket, in `device.json`, mode 0600. The wallet is
- * asked only when there is no certificate yet, or when it is about to expire.
+ * The device of a state: its ed25519 key and the wallet's certificate for one bucket, in `device.json`, mode 0600. The
+ * wallet is asked only if there is no certificate, or it is about to expire.
  */
 import { join } from "node:path";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -32,8 +32,8 @@ export interface DeviceSetup {
 }
 
 /**
- * The device of this state, made and certified when needed. One that was certified for another bucket, which lay at the address
- * before, is replaced. Throws `device_not_certified` for another wallet than the owner's, `state_corrupt`, and as `wallet`.
+ * The device of this state, made and certified if needed. A device certified for an earlier bucket at the address is
+ * replaced. Throws `device_not_certified` if the wallet is not the owner's, `state_corrupt`, and as `wallet`.
  */
 export async function openDevice(setup: DeviceSetup): Promise<Device> {
   const stored = readDevice(setup.stateDir);
@@ -43,13 +43,13 @@ export async function openDevice(setup: DeviceSetup): Promise<Device> {
   try {
     return await certify(setup, stored.key);
   } catch (error) {
-    // The wallet may be out of reach for a while: there are weeks left to ask it.
+    // If the wallet is out of reach, there are weeks left to ask it.
     if (leftS > 0) return stored;
     throw error;
   }
 }
 
-/** A new key for a state whose old one wrote more than the state remembers (a restored machine). */
+/** A new key for a state whose old one has written more than the state remembers (a restored machine). */
 export async function replaceDevice(setup: DeviceSetup): Promise<Device> {
   return certify(setup, createDeviceKey(setup.random));
 }

@@ -11,7 +11,7 @@ import { holdsUnpublished } from "./start-over.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 export interface FirstBaseOptions {
-  /** An old state, as `--at` names it. */
+  /** An old state, as named by `--at`. */
   readonly at: string | undefined;
   readonly stateDir: string;
   readonly clock: Clock;
@@ -19,8 +19,8 @@ export interface FirstBaseOptions {
 }
 
 /**
- * Throws `no_such_bucket`, `no_such_root`, what reading throws when no root was seen before, and what distrusts the bucket unless the
- * state holds changes: those are served on the root that they stand on, and the publisher reports what is wrong.
+ * Throws `no_such_bucket`, `no_such_root`, and what reading throws if no root was seen before. A distrusted bucket throws,
+ * too, unless the state holds changes: these are then served on their own base, and the publisher reports the problem.
  */
 export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
   const { at, stateDir, clock, log } = options;

@@ -1,6 +1,7 @@
 /**
- * One agent a synced folder, whatever home, user or state it has: two would take turns in giving it a marker, and each would find what the other
- * one does to be somebody's. Held by a name in the kernel (unix(7), abstract) that is gone with the process; not across machines or containers.
+ * Allows one agent per synced folder, across homes, users and states: two would keep replacing each other's marker, and
+ * take each other's actions for a person's. The lock is a name in the kernel (unix(7), abstract), released when the process
+ * dies. It does not work across machines or containers.
  */
 import { once } from "node:events";
 import { stat } from "node:fs/promises";
@@ -8,7 +9,7 @@ import { createServer } from "node:net";
 import { SynclineError } from "../../base/errors.ts";
 import { failedWith } from "../../base/system-errors.ts";
 
-/** Of a folder that is there. Throws `state_in_use`. Only Linux has such names: elsewhere the state alone is locked. */
+/** Locks an existing folder. Throws `state_in_use`. Only on Linux: elsewhere just the state is locked. */
 export async function lockFolder(folder: string): Promise<Disposable> {
   if (process.platform !== "linux") return { [Symbol.dispose]: () => {} };
   const { dev, ino } = await stat(folder, { bigint: true });
@@ -17,7 +18,7 @@ export async function lockFolder(folder: string): Promise<Disposable> {
   try {
     await once(server, "listening");
   } catch (cause) {
-    // Where a sandbox has no such names the state alone is locked, too.
+    // In a sandbox without such names, too, just the state is locked.
     if (!failedWith(cause, "EADDRINUSE")) return { [Symbol.dispose]: () => {} };
     throw new SynclineError("state_in_use", `Another agent syncs ${folder} already.`, {
       hint: "It may have another home or user: end it first, or name another folder.",

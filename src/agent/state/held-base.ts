@@ -1,6 +1,6 @@
 /**
- * Tells the bucket on which root changes stand that cannot be published for long, so that collections retain it (docs/design/retention.md) and
- * the changes are merged with what they were made on. Costs nothing while changes are published at once.
+ * Tells the bucket which root long unpublished changes are based on, so that collections retain that root
+ * (docs/design/retention.md) for the merge. Costs nothing while changes are published at once.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
@@ -10,13 +10,16 @@ import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 
 export interface HeldBaseOptions {
   readonly remote: BucketRemote;
-  /** Whether an earlier run of this agent may have written it. */
+  /** Whether an earlier run of this agent may have written a base. */
   readonly written: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Changes that wait for so long have the bucket told (docs/reference/formats.md, bases): well before their root may be thinned. */
+/**
+ * Changes pending this long are reported to the bucket (docs/reference/formats.md, bases), well before their root may be
+ * thinned.
+ */
 const HOLD_AFTER_MS = 5 * 60 * 1000;
 
 export class HeldBase implements Disposable {
@@ -31,7 +34,7 @@ export class HeldBase implements Disposable {
     this.#written = options.written;
   }
 
-  /** Unpublished changes stand on this root until `leave`. */
+  /** Unpublished changes are based on this root until `leave`. */
   stand(base: BaseRoot): void {
     if (this.#standing !== undefined) return;
     this.#standing = base;
@@ -42,13 +45,13 @@ export class HeldBase implements Disposable {
   leave(): void {
     this.#standing = undefined;
     this.#timer?.[Symbol.dispose]();
-    // In its turn, since what was begun may be written only then.
+    // Queued, since a write that has begun may finish only then.
     void this.#queue.run(async () => {
       if (this.#written && this.#standing === undefined) await this.#write(undefined);
     });
   }
 
-  /** What is written stays: whatever is not published goes on at the next start. */
+  /** A written base stays: unpublished changes continue at the next start. */
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
   }
@@ -62,11 +65,11 @@ export class HeldBase implements Disposable {
     });
   }
 
-  /** Whether it worked: a bucket out of reach can be told nothing. */
+  /** Whether it succeeded: the bucket may be out of reach. */
   async #write(base: BaseRoot | undefined): Promise<boolean> {
     const { remote, log } = this.#options;
     try {
-      // Each swap makes one commit, so that their numbers are the same.
+      // Each swap makes one commit, so seq and version are equal.
       await remote.holdBase?.(base && { commit: base.commit, version: base.seq });
       this.#written = base !== undefined;
       return true;

@@ -1,4 +1,4 @@
-/** `agent.log` in the state folder: lines appended, rotated once it is long, never the reason for a failure. */
+/** `agent.log` in the state folder: appends lines, rotates when long, never causes a failure. */
 import { appendFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -8,7 +8,7 @@ import { LOG_BYTES } from "../../base/limits.ts";
 
 export const LOG_NAME = "agent.log";
 
-/** A log that appends to the state's file, and to `also` when given. Names in messages are made inert here. */
+/** A log that appends to the state's file and calls `also`, if given. Escapes names in messages. */
 export function openLogFile(stateDir: string, clock: Clock, also?: (line: string) => void): Log {
   const path = join(stateDir, LOG_NAME);
   let bytes = sizeOf(path);
@@ -25,7 +25,7 @@ export function openLogFile(stateDir: string, clock: Clock, also?: (line: string
         appendFileSync(path, safe, { mode: 0o600 });
         bytes += Buffer.byteLength(safe);
       } catch {
-        // A full disk must not stop the agent that would drain it.
+        // A full disk must not stop the agent that would free space.
       }
     },
   );

@@ -1,8 +1,9 @@
 /**
- * The newest root of an address in the state folder: an empty file `<seq>.<root>.<genesis>` in `<hash of URL>/known/`.
+ * Records the newest root of an address in the state folder: an empty file `<seq>.<root>.<genesis>` in `<hash of
+ * URL>/known/`.
  *
- * The name is all that is kept, so it is there whole or not at all, without a lock and without a sync. Several processes add names, the
- * greatest seq counts, and whoever adds one removes those below it.
+ * The file's name holds everything, so it is always complete, without a lock or a sync. Several processes may add names;
+ * the greatest seq counts, and each process removes the names below its own.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -41,7 +42,7 @@ export function rootFile(root: string, address: string): RootMemory {
   };
 }
 
-/** Reading needs no state. */
+/** Reading works without a writable state. */
 const NOT_WRITABLE = ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "ENOENT"] as const;
 
 function namesIn(folder: string): string[] {
@@ -65,7 +66,7 @@ function nameOf({ seq, root, genesis }: SeenRoot): string {
   return `${seq}.${root}.${genesis}`;
 }
 
-/** Undefined for what is no such name. */
+/** Undefined for other names. */
 function parseName(name: string): SeenRoot | undefined {
   const [seq = "", root = "", genesis = ""] = name.split(".");
   if (!/^[1-9]\d{0,15}$/.test(seq)) return undefined;

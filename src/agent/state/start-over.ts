@@ -1,4 +1,4 @@
-/** Whether a state still belongs to the bucket at its address, and what becomes of it if not. */
+/** Whether a state still belongs to the bucket at its address, and what happens to it if not. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -19,7 +19,7 @@ export interface StartOverOptions {
   readonly stateDir: string;
   /** What was seen at the address. */
   readonly memory: RootMemory;
-  /** Whether what lies at the address now counts, whatever was seen there. */
+  /** Accepts the bucket at the address now, whatever was seen there. */
   readonly accept: boolean;
   readonly access?: MasterAccess | undefined;
   readonly clock: Clock;
@@ -31,9 +31,9 @@ export interface StartOverOptions {
 export const GENESIS = "genesis";
 
 /**
- * A state that holds nothing unpublished begins anew where its bucket was replaced by another, or to an older state of itself, and
- * somebody has accepted that. One that holds something stays with its bucket: it is served, and what is wrong is reported. Throws
- * `foreign_bucket` where nobody has accepted the other bucket.
+ * Resets a state without unpublished changes if its bucket was replaced or set back and a person accepted that. A state
+ * with changes stays with its bucket: it is served, and the problem is reported. Throws `foreign_bucket` if no one accepted
+ * the other bucket.
  */
 export async function startOver(options: StartOverOptions): Promise<void> {
   const { address, stateDir, memory, accept, log } = options;
@@ -50,7 +50,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
   rmSync(collectorDirOf(stateDir), { recursive: true, force: true });
 }
 
-/** The genesis that lies at the address; undefined when it cannot be reached. */
+/** The genesis at the address; undefined if it is out of reach. */
 async function genesisAt({ address, access, clock, random }: StartOverOptions): Promise<Uint8Array | undefined> {
   await using remote = await openRemote(address, { access, clock, random });
   try {
@@ -60,7 +60,7 @@ async function genesisAt({ address, access, clock, random }: StartOverOptions): 
   }
 }
 
-/** Whether a state, whose lock the caller holds and whose overlay nobody has open, has changes that the bucket may lack. */
+/** Whether a state has changes that the bucket may lack. The caller holds its lock; no one has its overlay open. */
 export async function holdsUnpublished({
   stateDir,
   clock,
@@ -68,7 +68,7 @@ export async function holdsUnpublished({
 }: Pick<StartOverOptions, "stateDir" | "clock" | "log">): Promise<boolean> {
   const last = parseBase(readStateFile(join(stateDir, LAST_BASE)));
   if (!hasOverlay(stateDir)) return false;
-  // A state without its last root was never mounted to the end; whatever it holds is kept.
+  // A state without a last root never finished mounting; its contents are kept.
   if (last === undefined) return true;
   const overlay = new Overlay({ storage: new DiskStorage(stateDir), base: last, clock, log });
   try {

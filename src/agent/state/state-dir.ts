@@ -1,7 +1,8 @@
 /**
- * Where an agent keeps what is its own: `$XDG_STATE_HOME/syncline/<hash of URL and mount point>/`, mode 0700 (docs/reference/configuration.md).
+ * Where an agent keeps its own data: `$XDG_STATE_HOME/syncline/<hash of URL and mount point>/`, mode 0700
+ * (docs/reference/configuration.md).
  *
- * One agent a state: held by a lock that the system releases when the process dies, whatever way.
+ * A state has one agent at a time: the system releases its lock however the process dies.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
@@ -11,29 +12,31 @@ import { blake3 } from "../../crypto/hash.ts";
 import { takeProcessLock } from "../../objects/process-lock.ts";
 import { writeStateFile } from "./state-file.ts";
 
-/** What identifies a state, kept in its `agent.json`, so that `status` can list all of them. */
+/** What identifies a state. Kept in its `agent.json`, so that `status` can list all states. */
 export interface StateFacts {
-  /** The bucket's, with its pin if it has one; the pin is no part of what identifies the state. */
+  /** The bucket's address, with its pin if any; the pin does not identify the state. */
   readonly address: string;
-  /** Absolute mount point; without a mount WEBDAV_PLACE and its address; "" for the slots of commands that need neither. */
+  /**
+   * The absolute mount point; without a mount, WEBDAV_PLACE and its address; "" for slots of commands that need neither.
+   */
   readonly mount: string;
-  /** `mount` is a folder that is synced, which may be mounted on as well: another state. */
+  /** `mount` is a synced folder. A mount at the same path has another state. */
   readonly door?: "sync";
-  /** A folder that an agent with other doors keeps the same: the state of that agent, which answers for both. */
+  /** For a folder synced by an agent with other doors: that agent's state, which answers for both. */
   readonly agent?: string;
-  /** An old state is shown (`--at`): beside the state that goes on with what is pending. */
+  /** Shows an old state (`--at`), apart from the state that holds pending changes. */
   readonly old?: boolean;
-  /** From mounting until all is published and unmounted: what a killed agent leaves, its state may hold changes. */
+  /** True from mounting until all is published and unmounted. If an agent was killed, its state may hold changes. */
   readonly open?: boolean;
 }
 
-/** What an agent that only serves WebDAV has for a mount point: this, and the address that it was told to listen on. */
+/** The mount point of an agent that only serves WebDAV: this prefix and its listen address. */
 export const WEBDAV_PLACE = "webdav://";
 
 export interface StateDir extends Disposable {
   readonly path: string;
   readonly facts: StateFacts;
-  /** Lists it among the mounts from now on: once it is mounted, so that a failed try leaves no trace. */
+  /** Lists it among the mounts from now on. Called once mounted, so that a failed try leaves no trace. */
   list(): void;
 }
 
@@ -43,13 +46,13 @@ export function stateRoot(env: NodeJS.ProcessEnv, override?: string): string {
   return join(env["XDG_STATE_HOME"] || join(homeFolder(), ".local", "state"), "syncline");
 }
 
-/** The folders of states that this user named besides (`--state`), as far as they are still there. */
+/** Other folders of states that this user named (`--state`), if they still exist. */
 export function otherStateRoots(env: NodeJS.ProcessEnv): string[] {
   const root = stateRoot(env);
   return readRoots(root).filter((other) => other !== root && existsSync(other));
 }
 
-/** Adds a folder to `otherStateRoots`. Best effort: if it cannot be noted, `--state` must be given again. */
+/** Adds a folder to `otherStateRoots`. Best effort: if it fails, `--state` must be given again. */
 export function rememberStateRoot(env: NodeJS.ProcessEnv, root: string): void {
   const own = stateRoot(env);
   if (root === own || readRoots(own).includes(root)) return;
@@ -72,7 +75,7 @@ function readRoots(root: string): string[] {
 const ROOTS = "other-states.json";
 const MAX_ROOTS = 64;
 
-/** This user's home, absolute also when HOME is empty. Throws `config_invalid` where there is none. */
+/** This user's home, absolute even if HOME is empty. Throws `config_invalid` if there is none. */
 export function homeFolder(): string {
   try {
     return homedir() || userInfo().homedir;
@@ -84,7 +87,7 @@ export function homeFolder(): string {
   }
 }
 
-/** Opens, and makes when needed, the state of one mount. Throws `state_in_use` when another agent holds it. */
+/** Opens the state of one mount, creating it if needed. Throws `state_in_use` if another agent holds it. */
 export function openMountState(root: string, facts: StateFacts): StateDir {
   return openState(mountStatePath(root, facts), facts);
 }
@@ -103,7 +106,7 @@ export function cacheDirOf(stateDir: string): string {
   return join(stateDir, "cache");
 }
 
-/** The folder for what is about an address and no mount of it. */
+/** The folder for data about an address, shared by its mounts. */
 export function addressFolder(root: string, address: string): string {
   return join(root, hashOf(withoutPin(address)));
 }
@@ -128,7 +131,7 @@ export interface MountState {
   readonly facts: StateFacts;
 }
 
-/** All mounts that have a state here, whether an agent runs or not; the one that was used last comes first. */
+/** All mounts with a state here, with or without a running agent; the most recently used comes first. */
 export function listMountStates(root: string): MountState[] {
   let names: string[];
   try {
@@ -144,15 +147,15 @@ export function listMountStates(root: string): MountState[] {
   return states.sort((a, b) => b.usedMs - a.usedMs).map(({ path, facts }) => ({ path, facts }));
 }
 
-/** Notes that a mount ended with everything published: nothing waits in its state. By its agent, before anybody hears of the end. */
+/** Records that a mount ended with everything published. The agent calls it before it reports its end. */
 export function noteDrained(path: string): void {
   const facts = readFacts(path);
   if (facts !== undefined) writeFacts(path, { ...facts, open: false });
 }
 
 /**
- * A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). Of a path that is
- * not there, what is there of it is resolved.
+ * A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). If the path
+ * does not exist, resolves its existing part.
  */
 export function canonicalMount(directory: string): string {
   const absolute = resolve(directory);
@@ -165,10 +168,10 @@ export function canonicalMount(directory: string): string {
   }
 }
 
-/** A synced folder as states name it: absolute, with all links resolved where it is there. */
+/** A synced folder as states name it: absolute, with all links resolved if it exists. */
 export function canonicalFolder(directory: string): string {
   try {
-    // As it is spelt on the disk, where case does not matter.
+    // With the disk's spelling, if case does not matter.
     return realpathSync.native(directory);
   } catch {
     return canonicalMount(directory);

@@ -1,9 +1,9 @@
-/** Small files of a state: written whole or not at all, and there after power loss. */
+/** Small files of a state, written atomically and durably. */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { failedWith } from "../../base/system-errors.ts";
 
-/** The file's bytes, or undefined when there is none. One that is there and cannot be read must not be taken for absent. */
+/** The file's bytes, or undefined if it does not exist. A file that cannot be read must not count as absent. */
 export function readStateFile(path: string): Buffer | undefined {
   try {
     return readFileSync(path);
@@ -13,7 +13,7 @@ export function readStateFile(path: string): Buffer | undefined {
   }
 }
 
-/** Replaces the file, mode 0600, by way of a temporary one; does nothing when it holds these bytes already. */
+/** Replaces the file, mode 0600, through a temporary one. Does nothing if it has these bytes already. */
 export function writeStateFile(path: string, bytes: Uint8Array): void {
   if (readStateFile(path)?.equals(bytes) === true) return;
   const temporary = `${path}.tmp`;
@@ -30,7 +30,7 @@ export function writeStateFile(path: string, bytes: Uint8Array): void {
 }
 
 function syncFolder(path: string): void {
-  // Windows opens no folders, and journals its renames.
+  // Windows cannot open folders, and journals its renames.
   if (process.platform === "win32") return;
   const folder = openSync(path, "r");
   try {

@@ -1,15 +1,15 @@
-/** What the WebDAV door keeps over a restart: small files in the agent's state folder, which must be there. */
+/** What the WebDAV door keeps across restarts: small files in the agent's state folder, which must exist. */
 import type { FileName } from "../../base/ids.ts";
 import type { Lock, LockStore } from "../../webdav/locks/locks.ts";
 import type { Unfinished, UnfinishedStore } from "../../files/unfinished.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
-/** A file that is not what was written counts as none: clients lock again. */
+/** A damaged file counts as absent: clients lock again. */
 export function fileLockStore(path: string): LockStore {
   return fileListStore(path, "locks", isLock);
 }
 
-/** Where the file is not what was written, what has a temporary name keeps it. */
+/** If the file is damaged, unfinished files keep their temporary names. */
 export function fileUnfinishedStore(path: string): UnfinishedStore {
   return fileListStore(path, "unfinished", isUnfinished);
 }

@@ -1,6 +1,6 @@
 /**
- * When an agent collects its bucket's garbage by itself (docs/design/retention.md): after many commits, or once a day if there was any. All agents
- * of a bucket count the same commits; chance and what they see of one another's collections keep all but one of them from it.
+ * When an agent collects its bucket's garbage by itself (docs/design/retention.md): after many commits, or daily if there
+ * were any. All agents of a bucket count the same commits; random delays and each other's collections make one agent do it.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -12,19 +12,19 @@ import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
 /** What an agent knows of the last collection; it outlives the process. */
 export interface CollectionRecord {
   readonly mark: CollectionMark;
-  /** When it was seen: milliseconds since 1970. */
+  /** When the collection was seen, in milliseconds since 1970. */
   readonly timeMs: number;
-  /** Roots that were retained then, as far as that is known. */
+  /** How many roots were retained then, if known. */
   readonly retained: number;
 }
 
 export interface BackgroundCollectionOptions {
-  /** The seq of the newest root that was seen here; undefined while the bucket is out of reach. */
+  /** The newest root's seq seen here; undefined while the bucket is out of reach. */
   readonly seq: () => number | undefined;
   /** As `collectIfNeeded`. */
   readonly collect: (known: CollectionMark | undefined, many: number, signal: AbortSignal) => Promise<CollectionNews>;
   readonly record: CollectionRecord | undefined;
-  /** Keeps it for the next start. */
+  /** Stores the record for the next start. */
   readonly keep: (record: CollectionRecord) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -33,27 +33,27 @@ export interface BackgroundCollectionOptions {
 
 export interface CollectionState {
   readonly running: boolean;
-  /** The last one of this agent, since it started. */
+  /** This agent's last collection since it started. */
   readonly last: { readonly timeNs: bigint; readonly report: CollectReport } | undefined;
   /** Why the last try failed. */
   readonly error: SynclineError | undefined;
 }
 
-/** Whether it is due is looked at so often, on average. */
+/** Average interval between checks whether one is due. */
 const LOOK_MS = 10 * 60 * 1000;
-/** Due after so many commits, at least; what a collection reads grows with the roots that are retained, and so does this. */
+/** At least this many commits make one due; a collection reads more with more retained roots, so this grows with them. */
 const MANY_COMMITS = 512;
 const RETAINED_PART = 0.25;
-/** Due so long after the last one if there was any commit. */
+/** Due this long after the last one, if there was any commit. */
 const AFTER_MS = 24 * 60 * 60 * 1000;
-/** After a failure the bucket is left alone for so long. */
+/** The pause after a failure. */
 const AGAIN_MS = 60 * 60 * 1000;
 
 export class BackgroundCollection implements AsyncDisposable {
   readonly #options: BackgroundCollectionOptions;
   readonly #stop = new AbortController();
   #record: CollectionRecord | undefined;
-  /** From 1 to 2: how much later than it might this agent collects. Drawn anew after each collection. */
+  /** A factor from 1 to 2 that delays this agent's collections. Drawn anew after each. */
   #patience = 1;
   #notBeforeMs = -Infinity;
   #timer: Disposable | undefined;
@@ -72,7 +72,7 @@ export class BackgroundCollection implements AsyncDisposable {
     return { running: this.#running !== undefined, last: this.#last, error: this.#error };
   }
 
-  /** Begins to end one that runs; nobody needs to wait for it. */
+  /** Starts to end a running collection; no need to wait. */
   stop(): void {
     this.#timer?.[Symbol.dispose]();
     this.#stop.abort(new SynclineError("no_agent", "The agent is ending."));
@@ -101,7 +101,7 @@ export class BackgroundCollection implements AsyncDisposable {
     const { clock, seq } = this.#options;
     const now = seq();
     if (now === undefined || this.#running !== undefined || clock.monotonicMs() < this.#notBeforeMs) return false;
-    // Nobody here knows when it was collected: whoever is to collect finds out.
+    // This agent does not know the last collection: the collector finds out.
     if (this.#record === undefined) return true;
     const { mark, timeMs, retained } = this.#record;
     const commits = now - mark.seq;

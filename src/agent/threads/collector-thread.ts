@@ -1,4 +1,4 @@
-/** Collections on a thread of their own (collector-worker.ts), as the agent sees them. */
+/** Runs collections on their own thread (collector-worker.ts) for the agent. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -14,7 +14,7 @@ import { readStateFile, writeStateFile } from "../state/state-file.ts";
 
 export interface CollectionJob {
   readonly address: string;
-  /** With the device of the collector. */
+  /** Holds the collector's device. */
   readonly stateDir: string;
   /** Folder of all states. */
   readonly stateRoot: string;
@@ -25,28 +25,28 @@ export interface CollectionJob {
 /** What the main thread asks the worker. */
 export type CollectorMethods = {
   collect(job: CollectionJob): Promise<CollectionNews>;
-  /** Ends the collection where nothing is begun. */
+  /** Ends the collection where nothing is half done. */
   stop(nothing: undefined): void;
 };
 
-/** About 2 million blocks that stay; a larger bucket is collected by `syncline gc`, which has no such bound. */
+/** Enough for about 2 million retained blocks. `syncline gc` collects larger buckets: it has no such bound. */
 const HEAP_MB = 1_024;
-/** How long one that is to end may take for that. */
+/** How long a collection may take to end. */
 const STOP_MS = 2_000;
 
-/** Whether this agent is to collect: what a master stores, the master collects. */
+/** Whether this agent collects. A master collects its own buckets. */
 export function collectsItself({ address, collects }: Pick<AgentOptions, "address" | "collects">): boolean {
   return collects && parseAddress(address).isPacked;
 }
 
-/** As `collectIfNeeded`, on a thread that ends with it. Throws `limit_exceeded` where the memory does not suffice. */
+/** As `collectIfNeeded`, on its own thread. Throws `limit_exceeded` if memory runs out. */
 export async function collectOnThread(job: CollectionJob, clock: Clock, signal: AbortSignal): Promise<CollectionNews> {
   const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB };
   const worker = new Worker(new URL("collector-worker.js", import.meta.url), { name: "collector", resourceLimits });
   const { call, stop } = createCaller<CollectorMethods>(worker);
   const ask = () => {
     call("stop", undefined).catch(() => {});
-    // What it leaves then, the next collection takes.
+    // The next collection takes what this one leaves.
     clock.after(STOP_MS, () => void worker.terminate());
   };
   worker.once("error", (cause) => stop(diedOf(cause)));
@@ -71,7 +71,7 @@ function diedOf(cause: unknown): SynclineError {
   return new SynclineError("internal", "The thread that collects garbage ended.", { cause });
 }
 
-/** Makes and certifies the collector's own device, which nobody publishes with, in a folder of this state. Throws as `openDevice`. */
+/** Makes and certifies the collector's own device in a folder of this state. It never publishes. Throws as `openDevice`. */
 export async function prepareCollector(setup: DeviceSetup): Promise<void> {
   const stateDir = collectorDirOf(setup.stateDir);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -82,7 +82,7 @@ export function collectorDirOf(stateDir: string): string {
   return join(stateDir, "collector");
 }
 
-/** Undefined for what is no record: then it is found out anew. */
+/** Undefined if invalid: the next collection finds out. */
 export function readRecord(stateDir: string): CollectionRecord | undefined {
   const text = readStateFile(join(collectorDirOf(stateDir), RECORD))?.toString("utf8");
   if (text === undefined) return undefined;

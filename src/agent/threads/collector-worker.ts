@@ -1,4 +1,4 @@
-/** The thread that collects garbage, for one collection: it gives way to everything else, and its memory has a bound of its own. */
+/** The thread of one garbage collection: it has the lowest priority, and a memory bound of its own. */
 import { constants, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../../base/clock.ts";
@@ -25,7 +25,7 @@ function serve(port: MessagePort): void {
       const ports = { clock: systemClock, random: systemRandom };
       const witness = new RootWitness(rootFile(stateRoot, address), { accept: false });
       await using remote = openPacked(address, ports);
-      // Without a cache: what it reads, the bucket holds.
+      // Without a cache: everything it reads is in the bucket.
       const state = { address, stateDir, witness, wallet: noWallet };
       const { opened, writer } = await openToWrite({ ...state, log: silentLog, ...ports });
       await using _ = opened;

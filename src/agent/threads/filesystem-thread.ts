@@ -1,4 +1,4 @@
-/** The thread that serves the filesystem (vfs-worker.ts), as the thread that publishes sees it. */
+/** The publishing thread's handle on the thread that serves the filesystem (vfs-worker.ts). */
 import { Worker } from "node:worker_threads";
 import { SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
@@ -12,17 +12,17 @@ import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
 
 export interface ThreadListener {
   dirty(reason: DirtyReason): void;
-  /** A large file is written this far in order. */
+  /** A large file is written in order up to here. */
   begun(file: BegunFile): void;
-  /** The mount is gone, whoever ended it. */
+  /** The mount is gone, whatever ended it. */
   unmounted(): void;
-  /** The thread wants all that is dirty published. */
+  /** The thread wants all changes published. */
   flush(): Promise<FlushReport>;
-  /** It ended by itself; calls fail with this from now on. */
+  /** The thread ended by itself; calls now fail with this error. */
   died(error: SynclineError): void;
 }
 
-/** The young generation's size: what a batch of calls leaves dies at once, and a greater one is only paged. */
+/** The young generation's size: garbage of a batch of calls dies at once, so a larger one only costs memory. */
 const YOUNG_GENERATION_MB = 8;
 
 export class FilesystemThread {
@@ -52,7 +52,7 @@ export class FilesystemThread {
     this.#worker.once("exit", (status) => this.#died(new Error(`exit status ${status}`)));
   }
 
-  /** Ends the thread; calls that wait are rejected with `no_agent`. */
+  /** Ends the thread; pending calls are rejected with `no_agent`. */
   async end(): Promise<void> {
     this.#ended = true;
     this.#stopCalls(new SynclineError("no_agent", "The agent is ending."));
@@ -77,7 +77,7 @@ export class FilesystemThread {
     this.#ended = true;
     this.#log.error(`The filesystem's thread ended: ${cause instanceof Error ? cause.stack : String(cause)}`);
     const error = new SynclineError("internal", "The filesystem's thread ended.", {
-      // The journal holds everything that was answered.
+      // The journal holds every answered write.
       hint: "Nothing that was written is lost: mount again, and it goes on from there.",
       cause,
     });

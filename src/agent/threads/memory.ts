@@ -1,6 +1,6 @@
 /**
- * Keeps the agent small, and the master. Neither V8 nor malloc knows that a mount is to be small and that it idles most of the time: both keep what
- * a burst of work needed, several times what is alive.
+ * Keeps agents and masters small. V8 and malloc both keep the memory that a burst of work needed, several times the live
+ * data: they do not know that a mount should be small and is idle most of the time.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -10,22 +10,23 @@ import type { BlockReader } from "../../blocks/block-store.ts";
 import { loadAddon } from "../../fuse/addon.ts";
 
 /**
- * The old generation's limit. Far more than an agent needs; but V8 lets a heap with a lower limit grow by less between collections: by 0.6
- * with this one, by up to 3 with its own (`MemoryController::MaxGrowingFactor` in V8's heap/memory-controller.cc).
+ * The old generation's limit, far more than an agent needs. With a lower one V8 lets the heap grow less between
+ * collections: by 0.6 with this one, by up to 3 with its own (`MemoryController::MaxGrowingFactor` in V8's
+ * heap/memory-controller.cc).
  */
 export const HEAP_LIMIT_MB = 1024;
 
-/** What Node.js is started with when we start it: a young generation of 2 MiB a half (its own default is 16), and the limit above. */
+/** Flags when we start Node.js: 2 MiB for each half of the young generation (its default is 16), and the limit above. */
 export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", `--max-old-space-size=${HEAP_LIMIT_MB}`];
 
-/** Has the allocator keep little: to be called before the second thread starts. */
+/** Makes the allocator keep little. Call before the second thread starts. */
 export function boundMemory(): void {
   withAddon((addon) => addon.boundMemory());
 }
 
 /**
- * Collects this thread's garbage now, and has V8 and the allocator return what is free. Takes some 20 ms. V8 keeps the pages that a
- * collection empties for itself, as many as it ever needed at once; it returns them only with the collection of its last resort.
+ * Collects this thread's garbage and makes V8 and the allocator return free memory. Takes some 20 ms. V8 keeps emptied
+ * pages, as many as it ever needed at once, and returns them only in its last-resort collection.
  */
 export function releaseMemory(): void {
   collect("last resort");
@@ -33,8 +34,8 @@ export function releaseMemory(): void {
 }
 
 /**
- * As `releaseMemory`, for a thread that programs wait for: V8 keeps its pages, and the optimised code that has met objects of which none
- * is alive now. Pages that the first collection empties are still being swept when it ends; the second is short.
+ * As `releaseMemory`, for a thread that programs wait for: V8 keeps its pages, and optimized code for objects that are all
+ * dead. Pages that the first collection empties are still being swept when it ends; the second is short.
  */
 export function releaseGarbage(): void {
   collect("all");
@@ -42,20 +43,20 @@ export function releaseGarbage(): void {
   withAddon((addon) => addon.trimMemory());
 }
 
-/** Collects this thread's garbage now, or only what was made lately. V8 keeps the pages that this empties. */
+/** Collects this thread's garbage now: all, or only the young generation. V8 keeps the emptied pages. */
 export function collectGarbage(what: "young" | "all" = "all"): void {
   collect(what);
 }
 
 /**
- * Releases memory once much became garbage. Collecting holds up the thread: it waits until no more is noted for a while, but on a thread
- * that is always busy not for long, or the heap would grow to several times what is alive.
+ * Releases memory once there is much garbage. A collection blocks the thread, so it waits for a quiet moment, but not for
+ * long: on a busy thread the heap would grow to several times the live data.
  */
 export class IdleRelease implements Disposable {
   readonly #clock: Clock;
   readonly #release: () => void;
   #timer: Disposable | undefined;
-  /** When it was noted first since the last release. */
+  /** When garbage was first noted since the last release. */
   #sinceMs: number | undefined;
 
   constructor(clock: Clock, release = releaseMemory) {
@@ -63,7 +64,7 @@ export class IdleRelease implements Disposable {
     this.#release = release;
   }
 
-  /** Much became garbage. */
+  /** There is much garbage. */
   note(): void {
     const nowMs = this.#clock.monotonicMs();
     this.#sinceMs ??= nowMs;
@@ -75,7 +76,7 @@ export class IdleRelease implements Disposable {
     });
   }
 
-  /** A little garbage was made: too little to interrupt a busy thread, so it is released once the thread is quiet. */
+  /** There is a little garbage: not worth interrupting a busy thread, so it is released in a quiet moment. */
   noteLittle(): void {
     if (this.#sinceMs !== undefined) return;
     this.#timer?.[Symbol.dispose]();
@@ -91,7 +92,7 @@ const IDLE_MS = 2_000;
 const LATEST_MS = 15_000;
 const QUIET_MS = 10_000;
 
-/** Reads from `inner`, and has memory released some time after much was read: most of it is dropped from caches again. */
+/** Reads from `inner`, and releases memory a while after many reads: caches drop most of it again. */
 export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleRelease, "note">): BlockReader {
   let blocks = 0;
   const count = (some: number) => {
@@ -109,12 +110,12 @@ export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleReleas
       count(cids.length);
       return inner.getMany(cids);
     },
-    // Leaves nothing to release.
+    // Leaves no garbage.
     readInto: async (blocks, target) => (await inner.readInto?.(blocks, target)) ?? 0,
   };
 }
 
-/** 4 MiB of usual nodes. */
+/** 4 MiB of average nodes. */
 const MANY_BLOCKS = 256;
 
 /** What `gc` takes (V8's extensions/gc-extension.h; `NodeJS.GCOptions` in Node.js's types). */
@@ -131,14 +132,14 @@ function collect(what: keyof typeof COLLECTIONS): void {
   collector?.(COLLECTIONS[what]);
 }
 
-/** V8's collector is callable once it is exposed, in contexts made after that. */
+/** Exposes V8's collector to contexts made after that. */
 function exposeCollector(): typeof collector {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");
   return typeof gc === "function" ? (options) => void gc(options) : undefined;
 }
 
-/** Without the addon the allocator does as it likes. */
+/** Without the addon, does nothing. */
 function withAddon(use: (addon: ReturnType<typeof loadAddon>) => void): void {
   try {
     use(loadAddon());

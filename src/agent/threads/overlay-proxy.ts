@@ -1,6 +1,6 @@
 /**
- * The overlay as the publisher sees it, on the other thread. Epochs cross in pieces: copying one of 16,000 objects at once would
- * hold up the thread that serves for a tenth of a second, and take memory for all of it twice.
+ * The overlay as the publisher sees it from the other thread. Epochs cross in pieces: copying 16,000 objects at once would
+ * block the thread that serves for a tenth of a second, and hold all of it in memory twice.
  */
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangedObject, ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";

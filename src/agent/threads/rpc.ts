@@ -24,7 +24,7 @@ interface Message {
   readonly hint?: string | undefined;
 }
 
-/** Answers requests that arrive at `port`. Each call waits for nothing but its own method. */
+/** Answers requests that arrive at `port`. Calls do not wait for one another. */
 export function answerCalls<M extends Methods>(port: Port, methods: M): void {
   port.on("message", (message: Message) => {
     if (message?.rpc !== "request") return;
@@ -32,7 +32,7 @@ export function answerCalls<M extends Methods>(port: Port, methods: M): void {
   });
 }
 
-/** A function that calls methods on the other side. After `stop` every open and later call is rejected. */
+/** A function that calls methods on the other side. After `stop`, pending and later calls are rejected. */
 export function createCaller<M extends Methods>(port: Port): { call: Caller<M>; stop: (error: Error) => void } {
   const open = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
   let nextId = 1;
@@ -48,7 +48,7 @@ export function createCaller<M extends Methods>(port: Port): { call: Caller<M>; 
     new Promise<unknown>((resolve, reject) => {
       if (stopped !== undefined) return reject(stopped);
       const id = nextId++;
-      // What cannot be cloned throws here and waits for nothing.
+      // Throws here if the argument cannot be cloned.
       port.postMessage({ rpc: "request", id, name, value: argument } satisfies Message);
       open.set(id, { resolve, reject });
     });

@@ -1,5 +1,5 @@
 /**
- * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
+ * The messages between the agent's two threads: the main thread publishes, the worker serves the filesystem. Plain data.
  */
 import type { ChangeSet, NewBase, PublishedEpoch } from "../../fstree/change-set.ts";
 import type { Units } from "../../format/commits/policy.ts";
@@ -20,23 +20,23 @@ export interface WorkerSetup {
   readonly cacheBytes: number;
   readonly readOnly: boolean;
   readonly readTimeoutMs: number;
-  /** fsync answers only when the change is published. */
+  /** fsync answers only once the change is published. */
   readonly publishedDurability: boolean;
-  /** What is trusted on the way to a master; tokens are asked for. */
+  /** What to trust when calling a master. Tokens come from the main thread. */
   readonly trust: Trust;
-  /** The signed genesis block: the bucket may be out of reach. */
+  /** The signed genesis block, since the bucket may be out of reach. */
   readonly genesis: Uint8Array;
-  /** Where a state that is new begins; an old state goes on where it was. */
+  /** The base of a new state; an existing state keeps its own. */
   readonly base: BaseRoot;
 }
 
 export type Trust = Pick<MasterAccess, "tlsCa" | "insecure">;
 
-/** An epoch crosses in pieces, so that the thread that serves is never held up by copying all of it. */
+/** An epoch crosses in pieces, so that copying never blocks the thread that serves for long. */
 export interface SealedEpoch {
   readonly head: Omit<ChangeSet, "objects">;
   readonly count: number;
-  /** The first piece: nearly always all of it. */
+  /** The first piece, nearly always everything. */
   readonly first: Uint8Array;
 }
 
@@ -47,23 +47,23 @@ export interface PublishedPiece {
 
 /** What the main thread asks the worker. */
 export type WorkerMethods = {
-  /** Opens the overlay (recovering it) and answers where it stands, and whether something waits; no door is open yet. */
+  /** Opens and recovers the overlay. Answers its base, and whether changes wait; opens no door yet. */
   open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
-  /** Opens all of them, or none. Throws as they do. */
+  /** Opens all doors, or none. Throws as they do. */
   openDoors(setups: readonly DoorSetup[]): Promise<readonly DoorReport[]>;
   pending(nothing: undefined): Pending;
-  /** The epoch to publish, how many objects it has and the first of them; `sealedObjects` tells the others. */
+  /** The epoch to publish, its number of objects, and the first of them; `sealedObjects` returns the others. */
   seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
-  /** As `packChanged` has them. */
+  /** In the form of `packChanged`. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
-  /** A piece of the `PackedObjects` that `published` is about, all but the last; the first one (`index` 0) begins anew. */
+  /** One piece of `published`'s `PackedObjects`, except the last; the first one (`index` 0) starts anew. */
   publishedObjects(piece: PublishedPiece): void;
   published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;
-  /** Whether it did (publisher.ts). */
+  /** Answers whether it did (publisher.ts). */
   adopt(root: { readonly base: NewBase; readonly units: Units | "any" }): Promise<boolean>;
-  /** Whether the bytes that were told of a file are the same now. */
+  /** Whether the file's reported bytes are still unchanged. */
   isSteady(beginning: Beginning): boolean;
-  /** Lets doors finish what is under way and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */
+  /** Lets doors finish pending work and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */
   leaveDoors(options: { lazy: boolean }): Promise<void>;
   close(nothing: undefined): Promise<void>;
 };
@@ -76,11 +76,11 @@ export type MainMethods = {
   refused(token: { readonly origin: string; readonly token: string }): void;
 };
 
-/** What the worker tells without being asked. */
+/** Events that the worker sends. */
 export type WorkerEvent =
   | { readonly event: "dirty"; readonly reason: DirtyReason }
-  /** A large file is written this far in order. */
+  /** A large file is written in order up to here. */
   | { readonly event: "begun"; readonly file: BegunFile }
-  /** The mount is gone: somebody ran umount. */
+  /** The mount is gone: someone ran umount. */
   | { readonly event: "unmounted" }
   | { readonly event: "log"; readonly level: "info" | "warn" | "error"; readonly message: string };

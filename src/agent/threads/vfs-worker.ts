@@ -1,4 +1,4 @@
-/** The thread that serves the filesystem: overlay, vfs and doors. It publishes nothing; the main thread asks it for epochs. */
+/** The thread that serves the filesystem: overlay, vfs and doors. The main thread takes its epochs and publishes them. */
 import { getPriority, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../../base/clock.ts";
@@ -31,19 +31,19 @@ interface Serving {
   doors: OpenDoors | undefined;
 }
 
-/** Epochs of more objects leave garbage that is worth collecting. */
+/** Larger epochs leave garbage worth collecting. */
 const MANY_OBJECTS = 1_000;
 
 serveFirst();
 serve(portOf(parentPort));
 
-/** Programs wait for this thread, nobody for the others: its short work goes before theirs. Without the right to it, it does not. */
+/** Programs wait for this thread only, so it runs before the others if it has the right to. */
 function serveFirst(): void {
   try {
     // On Linux 0 is the calling thread alone (setpriority(2)).
     if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
   } catch {
-    // As fast as the scheduler likes, then.
+    // Then it keeps the normal priority.
   }
 }
 
@@ -54,7 +54,7 @@ function serve(port: MessagePort): void {
   const idleRelease = new IdleRelease(systemClock, releaseGarbage);
   let serving: Serving | undefined;
   let lastLarge: number | undefined;
-  /** Objects of epochs that were published since memory was asked to be released. */
+  /** Objects of epochs published since the last request to release memory. */
   let published = 0;
   const open = () => {
     if (serving === undefined) throw new SynclineError("internal", "The filesystem is not open.");
@@ -94,7 +94,7 @@ function serve(port: MessagePort): void {
     pending: () => open().vfs.pending(),
     async seal({ anew }) {
       const sealed = await open().epochs.seal(anew);
-      // Sealed again and again while the bucket is away, it is collected behind once.
+      // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.
       if (sealed !== undefined && sealed.count > MANY_OBJECTS && sealed.head.epoch !== lastLarge) {
         lastLarge = sealed.head.epoch;
         idleRelease.note();
@@ -143,7 +143,7 @@ async function openFilesystem(
   return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
 }
 
-/** The machine's name, as far as recent commits give it; else the writer's id. */
+/** The machine's name from recent commits, or the writer's id. */
 async function machineName(bucket: Bucket, writer: WriterId): Promise<string> {
   const head = await bucket.head().catch(() => undefined);
   const names = head === undefined ? undefined : await recentNames(bucket, head.commit, [writer]);
@@ -156,7 +156,7 @@ function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
     const kept = keptBearer(systemClock, TOKEN_KEPT_MS, () => call("token", origin));
     const refused = (token: string) => {
       kept.refused(token);
-      // Best effort: a token that is refused again is made anew then.
+      // Best effort: if the token is refused again, a new one is made.
       call("refused", { origin, token }).catch(() => {});
     };
     return { token: () => kept.token(), refused };
@@ -166,7 +166,7 @@ function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
 
 const TOKEN_KEPT_MS = RENEW_AHEAD_MS / 2;
 
-/** fsync answers when the change is in the bucket. */
+/** fsync answers once the change is in the bucket. */
 function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: boolean }>): FileSystem {
   const fsync = async (ino: Ino) => {
     await fs.fsync(ino);

@@ -1,12 +1,12 @@
 /**
- * Brings a tree's nodes into the local cache, top down, so that names and attributes are there when the bucket is not. Stops
- * at a budget; contents come when they are read.
+ * Reads a tree's nodes into the local cache, top down, so that names and attributes are available offline. Stops at a
+ * budget; contents are read on demand.
  */
 import type { Cid } from "../../base/ids.ts";
 import { WARM_UP_NODES } from "../../base/limits.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 
-/** Reads nodes level by level. Answers how many; rejects as reading does, which leaves nothing to undo. */
+/** Reads nodes level by level. Answers how many; rejects as reading does, leaving nothing to undo. */
 export async function warmUp(nodes: NodeStore, tree: Cid, signal: AbortSignal): Promise<number> {
   let level: Cid[] = [tree];
   let read = 0;

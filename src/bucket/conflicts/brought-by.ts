@@ -1,4 +1,4 @@
-/** Which commit brought something: found by halving what is kept of history, so that few commits are read. */
+/** Finds the commit that brought something, by bisecting the kept history, so that few commits are read. */
 import type { Cid, Lamport } from "../../base/ids.ts";
 import { range } from "../../tree/read.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -7,8 +7,8 @@ import type { VerifiedCommit } from "../verified-commit.ts";
 import { keptKey } from "../history.ts";
 
 /**
- * The oldest kept commit from which on `isThere`, as far as it came once and stayed: of something that came and went, one of
- * the commits that brought it. Looks at O(log n) trees of n commits. `isThere` holds for `head`'s.
+ * The oldest kept commit from which on `isThere` holds, if it came once and stayed. If it came and went, one of the commits
+ * that brought it. Reads O(log n) trees of n commits. `isThere` must hold for `head`.
  */
 export async function broughtBy(
   bucket: Pick<Bucket, "commit">,

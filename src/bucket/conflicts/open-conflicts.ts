@@ -1,6 +1,6 @@
 /**
- * The conflicts that stand in a tree: what lost the conflict lies under a conflict name beside what kept the name, until somebody
- * decides. Found by their names: directories are listed, records are read only of what is in conflict, contents never.
+ * The open conflicts in a tree: losing versions stay under conflict names beside the winner until a person decides. Found
+ * by name: directories are listed, records are read only for conflicting entries, contents never.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId } from "../../format/files/rows.ts";
@@ -10,13 +10,13 @@ import type { ListedEntry, TreeObject } from "../../fstree/fs-reader.ts";
 import type { ConflictKind } from "../../fstree/merge/conflict.ts";
 import { plainNameOf } from "./marked-name.ts";
 
-/** One name, and all that lost to it. */
+/** One name, and all versions that lost to it. */
 export interface OpenConflict {
-  /** The name that all of them had. */
+  /** The name that all of them had before. */
   readonly path: readonly FileName[];
-  /** What has it now; undefined when that is gone. */
+  /** The object that has the name now; undefined when it is gone. */
   readonly kept: TreeObject | undefined;
-  /** One at least, in the order of their names. */
+  /** At least one, ordered by name. */
   readonly versions: readonly GivenWay[];
 }
 
@@ -26,7 +26,7 @@ export interface GivenWay {
   readonly kind: Exclude<ConflictKind, "dropped-move">;
 }
 
-/** All conflicts in a directory and below it, directory by directory. Throws `format_invalid` for a tree that goes in cycles. */
+/** All conflicts in a directory and below it, directory by directory. Throws `format_invalid` for a tree with cycles. */
 export async function* openConflicts(
   nodes: NodeStore,
   tree: Cid,
@@ -51,7 +51,7 @@ export async function* openConflicts(
   }
 }
 
-/** The conflict that a path is about: that of its name, or the one that it lost (then with this version alone). */
+/** The conflict at a path: over its name, or the one that it lost (then with this version alone). */
 export async function conflictAt(
   nodes: NodeStore,
   tree: Cid,

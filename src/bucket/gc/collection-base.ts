@@ -1,4 +1,4 @@
-/** What a collector stands on: the newest root with its commit object. */
+/** The base of a collection: the newest root with its commit object. */
 import { unlessDamaged } from "../../base/errors.ts";
 import type { Bucket, CurrentRoot } from "../bucket.ts";
 import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
@@ -15,7 +15,7 @@ export async function readCollectionBase(bucket: Bucket, directory: PackDirector
     const { cid } = current.commit;
     const object = await unlessDamaged(() => directory.commitObject(cid));
     if (object !== undefined) return { ...current, object };
-    // Either the root has moved on meanwhile, or its object is damaged.
+    // Either the root has moved meanwhile, or its object is damaged.
     if ((await bucket.head()).commit.cid === cid) await directory.commitObject(cid);
   }
 }

@@ -1,4 +1,4 @@
-/** Where a collection's swaps are made: copies, runs, manifests and commit objects. */
+/** Makes a collection's swaps: copies, runs, manifests and commit objects. */
 import type { Clock } from "../../base/clock.ts";
 import { groupBy } from "../../base/collections.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -39,7 +39,7 @@ export class CollectionWriter implements AsyncDisposable {
   readonly #roots: ObjectRootStore;
   readonly #uploader: PackUploader;
   #writtenBytes = 0;
-  /** The runs that were put for these rows. */
+  /** The runs that were stored for these rows. */
   #mapped: { readonly live: Plan["live"]; readonly runs: readonly RunReference[] } | undefined;
 
   constructor(options: CollectionWriterOptions) {
@@ -52,23 +52,23 @@ export class CollectionWriter implements AsyncDisposable {
     this.repacker = new Repacker(store, this.#uploader);
   }
 
-  /** Bytes of all that was stored here, in objects of which some may have been in vain. */
+  /** Bytes of everything stored here, including objects that turned out useless. */
   get writtenBytes(): number {
     return this.#writtenBytes + this.repacker.bytes;
   }
 
-  /** The first swap: one run maps what must stay, and only that, packs that came meanwhile are listed, and the victims are dropping. */
+  /** The first swap: one run maps exactly what must stay, new packs are listed, and the victims are dropping. */
   async swapDropping(base: CollectionBase, { live, added, victims, maintenance }: Plan): Promise<SwapOutcome> {
     const going = new Set(victims.map(({ name }) => name));
     const { gcEpoch } = base.object.manifest;
-    // Tried again with the same rows, nothing is written but the commit object: others have little time to come first.
+    // A retry with the same rows writes only the commit object: others have little time to come first.
     if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(live, going)) };
     await this.#uploader.refreshLease();
     const { runs } = this.#mapped;
     return this.#swap(base, maintenance, { gcEpoch: gcEpoch + 1, runs, loose: added, dropping: [...going] });
   }
 
-  /** The rows as they are once what lies in packs that go is copied. */
+  /** The rows after copying the blocks out of packs that go. */
   async #moved(live: Plan["live"], going: ReadonlySet<PackName>): Promise<RunRow[]> {
     const toCopy = [...live].flatMap(([key, row]) => {
       return going.has(row.pack) && this.repacker.copyOf(key) === undefined ? [row] : [];
@@ -78,7 +78,7 @@ export class CollectionWriter implements AsyncDisposable {
     return [...live].map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
   }
 
-  /** The second swap: nothing is dropping any more. */
+  /** The second swap: clears the list of dropping packs. */
   async swapClearing(base: CollectionBase): Promise<SwapOutcome> {
     const { bucket, writer, clock, random } = this.#options;
     const maintenance = await makeMaintenance(bucket, writer, clock, random, base.commit, []);
@@ -86,7 +86,7 @@ export class CollectionWriter implements AsyncDisposable {
     return this.#swap(base, maintenance, { ...manifest, dropping: [] });
   }
 
-  /** Gives the lease back, of packs that a manifest lists by now. */
+  /** Releases the lease: a manifest lists the packs by now. */
   async release(): Promise<void> {
     await this.#uploader.release();
   }

@@ -1,9 +1,10 @@
 /**
- * Collects what a bucket in an object store no longer needs (docs/design/retention.md). Two swaps: the first is of a maintenance commit
- * whose manifest no longer maps the packs that go and lists them as `dropping`; then they are deleted; the second clears the list.
+ * Collects what a bucket in an object store no longer needs (docs/design/retention.md). Two swaps: the first is of a
+ * maintenance commit whose manifest no longer maps the packs that go and lists them as `dropping`; then they are deleted;
+ * the second clears the list.
  *
- * Whatever else happens at the same time, a swap decides: who published before the first one makes it fail, and it is planned anew on
- * the new root; who comes after it finds nothing mapped that goes. So no clock and no lock is trusted with a block.
+ * Swaps decide all races. A commit before the first swap makes it fail, and the collection is planned anew on the new root.
+ * Later writers find none of these packs mapped. No block depends on a clock or a lock.
  */
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
@@ -30,23 +31,23 @@ export interface CollectOptions {
   /** Reads the store itself, verified: no cache, which may hold what the store has lost. */
   readonly bucket: Bucket;
   readonly store: ObjectStore;
-  /** A device that nobody else publishes with at the same time. */
+  /** A device that no other process publishes with at the same time. */
   readonly writer: Writer;
   readonly clock: Clock;
   readonly random: Random;
-  /** Says what would be done, and changes nothing. */
+  /** Reports what would be done, and changes nothing. */
   readonly dryRun?: boolean;
-  /** Objects that nothing lists are left alone while they are younger: somebody may be about to list them. Default: one hour. */
+  /** Unlisted objects younger than this are left alone: a writer may be about to list them. Default: one hour. */
   readonly youngMs?: number;
-  /** Acts only if it frees more than this beyond what it writes. Default: the error of the estimate, so that no bucket grows. */
+  /** Acts only if it frees more than this beyond what it writes. Default: the estimate's error, so that no bucket grows. */
   readonly leastGainBytes?: number;
-  /** Which commits stay, if not as `retained` says. */
+  /** Which commits stay, in place of `retained`. */
   readonly rule?: RetentionRule;
   /** Called with the number of blocks found to be needed so far, and an upper bound for it. */
   readonly onProgress?: (progress: MarkProgress) => void;
   /** Called at the start of a step whose progress is not counted. */
   readonly onStep?: (what: string) => void;
-  /** Aborted: ends with the signal's reason where nothing is begun that others would have to end. */
+  /** When aborted: ends with the signal's reason, at a point where nothing is left for others to finish. */
   readonly signal?: AbortSignal;
 }
 
@@ -60,30 +61,30 @@ export interface CollectReport {
   /** Packs and commit objects that were deleted, or would be. */
   readonly dropped: number;
   /**
-   * Bytes that were given back, or would be: of what this collection deleted, without what it wrote, whatever others do meanwhile. Below
-   * zero only where it completed an earlier collection of which little was left.
+   * Bytes freed, or that would be: of the objects that this collection deleted, without what it wrote, regardless of other
+   * writers. Negative only where it completed an earlier collection of which little was left.
    */
   readonly freedBytes: number;
-  /** Whether it acted, or would: it does not where the bucket would not get smaller. */
+  /** Whether it acted, or would: it does not act where the bucket would not shrink. */
   readonly isWorth: boolean;
-  /** It completed a collection that was interrupted, or would. That is done whatever it costs. */
+  /** It completed an interrupted collection, or would. That is done at any cost. */
   readonly completed: boolean;
-  /** What holds the space that stays; null where that is not known. */
+  /** What holds the remaining space; null where that is unknown. */
   readonly held: Held | null;
   /** Bytes that had to be written again. */
   readonly repackedBytes: number;
   /** Swaps that took place. */
   readonly swaps: number;
-  /** Leases and bases that cannot be read; of packs that are leased it may have taken none. */
+  /** Unreadable leases and bases; it may have taken none of the packs that are leased. */
   readonly passedOver: readonly PassedOver[];
 }
 
-/** How long what claims nothing any more is left where it is, so that clocks that differ take no fresh claim away. */
+/** How long expired claims are left in place, so that clock differences remove no fresh claim. */
 const EXPIRED_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Collects. Throws `root_moved` when others were faster again and again, or another collector was; `block_not_found`,
- * `block_corrupt` and `store_corrupt` when the bucket is damaged, of which nothing is collected; and as publishing does.
+ * Collects. Throws `root_moved` when other writers or another collector kept coming first; `block_not_found`,
+ * `block_corrupt` and `store_corrupt` for a damaged bucket, from which nothing is collected; and as publishing does.
  */
 export async function collect(options: CollectOptions): Promise<CollectReport> {
   await using collection = new Collection(options);
@@ -114,7 +115,7 @@ class Collection implements AsyncDisposable {
     }
   }
 
-  /** Whether another collector came first, which deletes what this one goes by. */
+  /** Whether another collector came first and deletes what this plan relies on. */
   async #isOvertaken(): Promise<boolean> {
     const { manifest } = (await this.#base()).object;
     return manifest.gcEpoch !== (this.#gcEpoch ?? manifest.gcEpoch);
@@ -157,7 +158,7 @@ class Collection implements AsyncDisposable {
         swaps: 0,
       };
     }
-    // The lease would count as something that stays.
+    // The lease would count as a remaining object.
     await this.#writer.release();
     const after = await takeInventory(store);
     return {
@@ -175,10 +176,10 @@ class Collection implements AsyncDisposable {
     return this.#writer[Symbol.asyncDispose]();
   }
 
-  /** Plans until a swap takes place, and ends what it began. */
+  /** Plans until a swap takes place, then completes the collection. */
   async #pass(dryRun: boolean) {
     const { store, clock, random } = this.#options;
-    // Objects before leases, and leases before the root: what is listed and neither leased nor mapped then, no swap can come to map.
+    // Objects before leases before the root: no swap can later map a listed object that is neither leased nor mapped.
     const inventory = await takeInventory(store);
     const nowMs = await this.#nowMs();
     const claims = await readClaims(store, nowMs - LEASE_LIFE_MS, nowMs - BASES_LIFE_MS);
@@ -208,7 +209,7 @@ class Collection implements AsyncDisposable {
     throw overtaken();
   }
 
-  /** Deletes what the root lists as dropping, and these runs if it does not list them; then clears the list. */
+  /** Deletes what the root lists as dropping, and these runs if it does not list them. Then clears the list. */
   async #finish(inventory: Inventory, runs: readonly string[]): Promise<void> {
     const { store, clock, random } = this.#options;
     const begun = await this.#base();
@@ -223,7 +224,7 @@ class Collection implements AsyncDisposable {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const base = await this.#base();
       const { manifest } = base.object;
-      // Whoever comes next ends what this one leaves.
+      // The next collection finishes what this one leaves.
       if (manifest.dropping.length === 0 || manifest.gcEpoch !== gcEpoch) return;
       const outcome = await this.#writer.swapClearing(base);
       if (outcome.kind === "committed") this.#swaps++;
@@ -231,7 +232,7 @@ class Collection implements AsyncDisposable {
     }
   }
 
-  /** Nothing is deleted on trust: the list is compared with all that the root maps. */
+  /** Checks the dropping list against everything that the root maps before deleting. */
   async #checkUnmapped({ object }: CollectionBase): Promise<void> {
     const dropping = new Set(object.manifest.dropping);
     if (dropping.size === 0) return;
@@ -247,15 +248,15 @@ class Collection implements AsyncDisposable {
     }
   }
 
-  /** What both this machine's clock and the store's date have reached. */
+  /** The earlier of this machine's clock and the store's date. */
   async #nowMs(): Promise<number> {
     const { store, clock } = this.#options;
     return Math.min(millisOf(clock), Math.floor((await store.now()) ?? Infinity));
   }
 
   /**
-   * Deletes leases and bases that claim nothing any more. One that is being written at this moment may go with them: its writer then finds
-   * out at its next swap what was taken, as after any collection.
+   * Deletes expired leases and bases. One that is being written at this moment may go, too: its writer then finds out at
+   * its next swap what was taken, as after any collection.
    */
   async #expired(dryRun: boolean): Promise<Amount> {
     const { store } = this.#options;
@@ -273,7 +274,7 @@ class Collection implements AsyncDisposable {
   }
 }
 
-/** Swaps that are tried before the bucket is left to those who publish. */
+/** Attempts at a swap before the collector leaves the bucket to its writers. */
 const ATTEMPTS = 32;
 /** The longest pause between two attempts, in units of the first. */
 const MAX_GROWTH = 32;

@@ -1,13 +1,13 @@
 /**
- * When a commit counts as made. A clock may be years slow, so a commit is no older than any commit that it follows: its effective time is the
- * later of its own time and the times of the retained commits before it.
+ * When a commit counts as made. A clock may be years slow, but a commit is never older than those that it follows: its
+ * effective time is the latest of its own time and the times of the retained commits before it.
  *
- * A clock may be years fast, too. A commit that claims to come more than a day after the time of counting vouches for nobody: else all that
- * follows it would be new until that time comes. Once it has come, what follows the commit lives longer by 90 days at most.
+ * A clock may also be years fast. A commit dated over a day after the time of counting vouches for no other: else all
+ * commits after it would be new until that date. After that date, they live longer by at most 90 days.
  */
 import type { Lamport } from "../../base/ids.ts";
 
-/** A retained commit: where it stands in history, and its own time in nanoseconds since 1970. */
+/** A retained commit: its position in history, and its own time in nanoseconds since 1970. */
 export interface TimedCommit {
   readonly seq: Lamport;
   readonly timeNs: bigint;
@@ -19,7 +19,7 @@ export interface EffectiveCommit extends TimedCommit {
   readonly voucher: Lamport;
 }
 
-/** The commits in the order of history, with their effective times as they count at `nowNs`. */
+/** The commits in the order of history, with their effective times as of `nowNs`. */
 export function effectiveTimes(commits: readonly TimedCommit[], nowNs: bigint): EffectiveCommit[] {
   let latest: TimedCommit | undefined;
   return commits
@@ -33,5 +33,5 @@ export function effectiveTimes(commits: readonly TimedCommit[], nowNs: bigint): 
     });
 }
 
-/** So far ahead may be who made a commit of one who counts, and is believed all the same. */
+/** A commit's time may be this far ahead of the counting machine's clock and is still believed. */
 const CLOCKS_DIFFER_NS = 24n * 3_600_000_000_000n;

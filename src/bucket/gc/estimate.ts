@@ -1,4 +1,4 @@
-/** What a plan frees and what it writes, in objects and bytes. A collection acts on this estimate, and a dry run reports it. */
+/** What a plan frees and writes, in objects and bytes. A collection acts on this estimate, and a dry run reports it. */
 import type { Cid } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES, RUN_PAGE_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
@@ -30,14 +30,14 @@ export interface Estimate {
 }
 
 /**
- * The truth may be so many bytes above or below: the second commit lists one more root than the first, which may split a node or need a
+ * The true figure may be this much higher or lower: the second commit lists one more root, which may split a node or need a
  * longer number. (Copies that fill several packs may need fewer than estimated; each costs a few bytes.)
  */
 export const ESTIMATE_ERROR_BYTES = 4 * 1024;
 
 export interface Planned {
   readonly live: ReadonlyMap<string, LiveRow>;
-  /** All packs that go, in as many passes as that takes. */
+  /** All packs that go, over all passes. */
   readonly victims: readonly PackState[];
   /** All runs in the store: one new run replaces them. */
   readonly runs: readonly ObjectInfo[];
@@ -75,14 +75,14 @@ function copiesOf(live: Planned["live"], going: ReadonlySet<string>): Amount {
   return { objects: packs, bytes: bytes["dag-cbor"] + bytes.raw + rows * PACK_ROW_BYTES + packs * PACK_TAIL_BYTES };
 }
 
-/** The commit object that completes an interrupted collection on this root: it clears the list of packs that are dropping. */
+/** The commit object that completes an interrupted collection on this root by clearing the list of dropping packs. */
 export function completionOf(maintenance: Maintenance, { pack, manifest }: CommitObject): Amount {
   const blocks = blocksOfNext(maintenance, blocksOf(maintenance));
   const encoded = encodeManifest({ ...manifest, loose: [...manifest.loose, pack], dropping: [] });
   return { objects: 1, bytes: buildPack(pack.name, blocks, encoded).pack.size };
 }
 
-/** The commit objects of one pass: of its first swap, and of the second if anything is dropping until then. */
+/** The commit objects of one pass: of its first swap, and of the second if packs are dropping. */
 function commitsOf(
   maintenance: Maintenance,
   runs: readonly RunReference[],
@@ -99,7 +99,7 @@ function commitsOf(
   return { objects: 2, bytes: first.size + second.size };
 }
 
-/** About what the next maintenance commit has to bring if it thins nothing: of the list of kept commits only the nodes at its end. */
+/** Roughly what the next maintenance commit adds if it thins nothing: only the last nodes of the list of kept commits. */
 function blocksOfNext({ made, keptNodes }: Maintenance, blocks: readonly Block[]): Block[] {
   const bytesOf = new Map(blocks.map(({ cid, bytes }) => [cid, bytes]));
   const changed = new Set<Cid>();

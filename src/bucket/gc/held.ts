@@ -1,6 +1,6 @@
 /**
- * What holds a bucket's space: the newest root, and the older roots that are retained, by their age. Roots are marked from the newest on, so
- * that a block counts for the newest root that reaches it. Where a plan is made again because others publish, blocks that the newest root
+ * What holds a bucket's space: the newest root, and older retained roots by age. Roots are marked newest first, so a block
+ * counts for the newest root that reaches it. If the plan is made again because others publish, blocks that the newest root
  * no longer reaches still count for it: the figures are approximate.
  */
 import { groupBy } from "../../base/collections.ts";
@@ -12,7 +12,7 @@ import type { LiveRow } from "./inventory.ts";
 export interface Held {
   /** Bytes of the blocks that the newest root reaches, as they are stored. */
   readonly newestBytes: number;
-  /** From the youngest on; ages without roots are left out. */
+  /** From the youngest on; ranges without roots are left out. */
   readonly older: readonly HeldByAge[];
 }
 
@@ -27,7 +27,7 @@ export interface HeldByAge {
 
 export class AgedMarks {
   readonly #marker: Marker;
-  /** Which range of age the marks up to this number are of, in the order in which they were made. */
+  /** The range of age of all marks up to `until`, in the order of marking. */
   readonly #spans: { readonly range: Range; readonly until: number }[] = [];
 
   constructor(marker: Marker) {

@@ -1,4 +1,4 @@
-/** What a bucket's store holds as the collector sees it: objects, which blocks are mapped where, and what others ask to be protected. */
+/** What a bucket's store holds, for the collector: objects, where blocks are mapped, and what others protect. */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
@@ -34,19 +34,19 @@ export async function takeInventory(store: ObjectStore): Promise<Inventory> {
   return { packs, runs, objects, bytes };
 }
 
-/** Where a block lies that must stay. */
+/** Where a block that must stay lies. */
 export type LiveRow = RunRow & { readonly kind: Codec };
 
-/** What others ask to be protected. */
+/** What others protect. */
 export interface Claims {
-  /** Packs that uploads under way have stored, or are about to. */
+  /** Packs that running uploads have stored or are about to store. */
   readonly leased: ReadonlySet<PackName>;
-  /** Roots on which unpublished changes stand: where a base cannot be read it may be any. */
+  /** Base roots of unpublished changes; "all" where a base cannot be read. */
   readonly bases: ReadonlySet<Cid> | "all";
   readonly passedOver: readonly PassedOver[];
 }
 
-/** A lease or base that cannot be read, and without which it was collected. */
+/** A lease or base that could not be read and was ignored. */
 export interface PassedOver {
   readonly object: string;
   /** For people. */
@@ -54,8 +54,8 @@ export interface PassedOver {
 }
 
 /**
- * What was written after these times (the store's dates, ms since 1970) claims. Throws `store_corrupt` for a lease of that age that cannot be
- * read: nobody knows what it asks for, so that nothing may be taken.
+ * The claims of leases and bases written after these times (the store's dates, ms since 1970). Throws `store_corrupt` for
+ * an unreadable lease of that age: what it protects is unknown, so nothing may be taken.
  */
 export async function readClaims(store: ObjectStore, leasesAfterMs: number, basesAfterMs: number): Promise<Claims> {
   const passedOver: PassedOver[] = [];
@@ -77,7 +77,7 @@ export async function readClaims(store: ObjectStore, leasesAfterMs: number, base
   return { leased, bases, passedOver };
 }
 
-/** What claims nothing any more: leases and bases last written before these times. */
+/** Leases and bases that have expired: last written before these times. */
 export async function* expiredClaims(
   store: ObjectStore,
   leasesBeforeMs: number,
@@ -85,7 +85,7 @@ export async function* expiredClaims(
 ): AsyncGenerator<ObjectInfo> {
   for (const [folder, beforeMs] of [[LEASE_FOLDER, leasesBeforeMs] as const, [BASES_FOLDER, basesBeforeMs] as const]) {
     for await (const { name } of store.list(folder)) {
-      // Asked again right before, since a list may be old when it ends.
+      // Checked again just before: a list may be old by the time it ends.
       const info = await store.head(name);
       if (info !== undefined && info.modifiedMs < beforeMs) yield info;
     }
@@ -94,7 +94,7 @@ export async function* expiredClaims(
 
 type Claim<Value> = { readonly value: Value } | { readonly error: SynclineError };
 
-/** All of a folder, as they are decoded. Throws `store_unreachable`; what else keeps one from being read is its claim. */
+/** Everything in a folder, decoded. Throws `store_unreachable`; any other error of a claim becomes its value. */
 async function readAll<Value>(store: ObjectStore, folder: string, decode: (bytes: Uint8Array) => Value) {
   const found: ObjectInfo[] = [];
   for await (const info of store.list(folder)) found.push(info);
@@ -133,8 +133,8 @@ function heldBack(name: string, cause: SynclineError): SynclineError {
 }
 
 /**
- * Every row that the root maps, as readers find them: newest packs first, then runs from the newest on. A block may come several
- * times. Throws `object_not_found`, `store_corrupt`.
+ * Every row that the root maps, in the order of reading: newest packs first, then runs from the newest on. A block may come
+ * several times. Throws `object_not_found`, `store_corrupt`.
  */
 export async function* mappedRows(directory: PackDirectory, object: CommitObject): AsyncGenerator<RunRow> {
   const { pack, footer, manifest } = object;

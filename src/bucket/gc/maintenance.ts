@@ -1,4 +1,4 @@
-/** Maintenance commits: the tree stays what it is, and `kept` lets go of what the rule does not retain. */
+/** Maintenance commits: the tree is unchanged, and `kept` drops the commits that the rule does not retain. */
 import type { Clock } from "../../base/clock.ts";
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
@@ -27,11 +27,11 @@ export interface History {
 
 export interface KeptCommit {
   readonly cid: Cid;
-  /** The age limit of the shortest retention rule that still covers it, by its own time; undefined: none does. */
+  /** The age limit of the shortest retention rule that still covers it, by its own time; undefined: no rule does. */
   readonly withinNs: bigint | undefined;
 }
 
-/** Times of commits, which are read once. */
+/** Times of commits, each read once. */
 export class CommitTimes {
   readonly #bucket: Bucket;
   readonly #times = new Map<Cid, bigint>();
@@ -53,8 +53,8 @@ export class CommitTimes {
 const BATCH = 64;
 
 /**
- * What stays of the history below `head`. Ages count from the least of what all witnesses say: `nowNs`, the head's own time, and what the
- * retained commits agree on. So one clock that is wrong takes nothing away. `bases` stay whatever their age. The rule is the head's.
+ * Which of the history below `head` stays. Ages count from the earliest of `nowNs`, the head's own time and the time that
+ * the retained commits agree on, so one wrong clock removes nothing. `bases` stay at any age. The rule is the head's.
  */
 export async function historyOf(
   bucket: Bucket,
@@ -84,15 +84,15 @@ export async function historyOf(
 
 export interface Maintenance {
   readonly made: NewCommit;
-  /** Blocks of it that the bucket may lack, and those that it holds together with them. */
+  /** Its blocks that the bucket may lack, and those that it holds together with them. */
   readonly staging: Staging;
   /** All nodes of its list of kept commits. */
   readonly keptNodes: readonly Cid[];
 }
 
 /**
- * The commit that follows `head` with the same tree, and without the `thinned` commits. Its time is not after the head's: ages count
- * from the newest time that somebody who wrote something gave. Throws as `makeCommit`.
+ * The commit that follows `head` with the same tree and without the `thinned` commits. Its time is not after the head's:
+ * ages count from the newest time of a commit with changes. Throws as `makeCommit`.
  */
 export async function makeMaintenance(
   bucket: Bucket,
@@ -108,7 +108,7 @@ export async function makeMaintenance(
     tree: head.body.tree,
     epoch: head.heads.get(writer.device.writer) ?? 0,
     timeNs: earlier(clock.nowNs(), head.body.timeNs),
-    // Tried twice on one root it must not be one commit: its object would have the manifest of the first try.
+    // Two tries on one root must give two commits: otherwise the object would have the first try's manifest.
     note: `maintenance ${Buffer.from(random.bytes(NOTE_BYTES)).toString("hex")}`,
     thinned,
   });
@@ -121,7 +121,7 @@ function earlier(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }
 
-/** What a store has to hold for a maintenance commit beside what its parent reaches, the commit last. */
+/** What a store must hold for a maintenance commit besides what its parent reaches, the commit last. */
 export function blocksOf({ made, staging }: Maintenance) {
   return [...staging.reachable(commitRoots(made.commit)), made.commit];
 }

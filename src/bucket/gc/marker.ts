@@ -1,6 +1,6 @@
 /**
- * Finds what must stay: every block that retained commits reach. A commit's own list of kept commits is not followed: what is
- * retained is what the newest root's list says, else thinning could never free anything.
+ * Finds what must stay: every block that retained commits reach. A commit's own list of kept commits is not followed: the
+ * newest root's list says what is retained. Otherwise thinning could never free anything.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -11,7 +11,7 @@ import type { CommitBody } from "../../format/commits/commit-body.ts";
 import { linkedHeads } from "../../format/commits/heads.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 
-/** Blocks that are read at once: nodes, mostly of 16 KiB. */
+/** How many blocks are read at once: nodes, mostly of 16 KiB. */
 const BATCH = 64;
 
 export class Marker {
@@ -20,18 +20,18 @@ export class Marker {
   /** By digestText. */
   readonly #marked = new Map<string, Codec>();
 
-  /** `blocks` are verified, or nobody's who could forge them. */
+  /** `blocks` are verified, or come from a source that cannot forge them. */
   constructor(blocks: BlockReader, onProgress: (blocks: number) => void) {
     this.#blocks = blocks;
     this.#onProgress = onProgress;
   }
 
-  /** What must stay so far: digestText → which kind of block. About 150 bytes of memory each. */
+  /** What must stay so far: digestText → the kind of block. About 150 bytes of memory each. */
   get marked(): ReadonlyMap<string, Codec> {
     return this.#marked;
   }
 
-  /** Marks commits with all that they reach. Throws `block_not_found` if anything is missing. */
+  /** Marks commits with everything that they reach. Throws `block_not_found` if anything is missing. */
   async markCommits(commits: Iterable<Cid>): Promise<void> {
     const fresh = [...commits].filter((cid) => !this.#isMarked(cid));
     for (let from = 0; from < fresh.length; from += BATCH) {
@@ -40,7 +40,7 @@ export class Marker {
       for (const cid of batch) {
         const bytes = blocks.get(cid) ?? new Uint8Array();
         const { kept } = decodeCommit(bytes).body;
-        // By its links and not by its fields: a later version may have more of them.
+        // By its links, not its fields: a later version may have more of them.
         await this.markAll(linksOf(cid, bytes).filter((link) => link !== kept));
         this.#mark(cid);
       }
@@ -48,8 +48,8 @@ export class Marker {
   }
 
   /**
-   * Marks the commits that `skip` leads to from here, without their trees: whoever publishes next looks for ancestors along them,
-   * and so will those after him.
+   * Marks the commits that `skip` leads to from here, without their trees: the next publications look for ancestors along
+   * them.
    */
   async markSkips(from: CommitBody): Promise<void> {
     for (let at = from.skip; at !== undefined;) {
@@ -62,13 +62,13 @@ export class Marker {
     }
   }
 
-  /** Commits of which nothing but themselves must stay. */
+  /** Commits that must stay without what they reach. */
   get skipped(): ReadonlySet<string> {
     return this.#skipped;
   }
   readonly #skipped = new Set<string>();
 
-  /** Marks blocks and all below them. */
+  /** Marks blocks and everything below them. */
   async markAll(roots: readonly Cid[]): Promise<void> {
     const stack = [...roots];
     while (stack.length > 0) {
@@ -84,14 +84,14 @@ export class Marker {
     }
   }
 
-  /** Marks blocks that stand alone: what they link to is somebody else's matter. */
+  /** Marks blocks without following their links. */
   markAlone(cids: Iterable<Cid>): void {
     for (const cid of cids) this.#mark(cid);
   }
 
   #isMarked(cid: Cid): boolean {
     const codec = this.#marked.get(digestText(digestOf(cid)));
-    // Bytes that are a chunk and, for somebody else, a node: what they link to as a node has to stay too.
+    // Bytes may be a chunk and, in another place, a node: what they link to as a node has to stay, too.
     return codec === "dag-cbor" || (codec === "raw" && codecOf(cid) === "raw");
   }
 

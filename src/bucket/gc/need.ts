@@ -1,4 +1,4 @@
-/** Collecting without being asked: whether somebody else has collected meanwhile, and whether it is worth it at all. */
+/** Collects automatically: checks whether another process has collected meanwhile, and whether collecting is worthwhile. */
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import { PackDirectory } from "../packed/pack-directory.ts";
@@ -7,7 +7,7 @@ import { readCollectionBase } from "./collection-base.ts";
 import { takeInventory } from "./inventory.ts";
 import { SMALL_PACK_BYTES } from "./victims.ts";
 
-/** Tells one state of a bucket between collections from the others. */
+/** Distinguishes states of a bucket between collections. */
 export interface CollectionMark {
   readonly gcEpoch: number;
   /** The newest root's. */
@@ -15,15 +15,15 @@ export interface CollectionMark {
 }
 
 export interface CollectionNews {
-  /** How the bucket stands now. */
+  /** The bucket's state now. */
   readonly mark: CollectionMark;
-  /** Absent when others collected meanwhile, or there was no need. */
+  /** Absent when another process collected meanwhile, or there was no need. */
   readonly report?: CollectReport;
 }
 
 /**
- * Collects, unless somebody else has since `known`; when nothing is known, if the bucket has at least `many` small objects. Throws as
- * `collect`, but that another collector came first is no error.
+ * Collects, unless another process has collected since `known`. When nothing is known, collects if the bucket has at least
+ * `many` small objects. Throws as `collect`, but another collector coming first is no error.
  */
 export async function collectIfNeeded(
   options: CollectOptions,

@@ -1,4 +1,4 @@
-/** Works out what a collection is to bring about on one root: what must stay, where it lies, and which packs go. */
+/** Plans a collection on one root: what must stay, where it lies, and which packs go. */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
@@ -29,22 +29,22 @@ import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 export interface Plan {
   readonly history: History;
   readonly maintenance: Maintenance;
-  /** Everything that must stay and that the root maps, by digestText. */
+  /** Every block that must stay and that the root maps, by digestText. */
   readonly live: ReadonlyMap<string, LiveRow>;
-  /** Packs that came while `live` was put down: listed as they are. */
+  /** Packs that came while `live` was compiled: listed as they are. */
   readonly added: readonly LoosePack[];
   /** Packs that go in this pass. */
   readonly victims: readonly PackState[];
   readonly held: Held;
-  /** Of this pass and those that follow it. */
+  /** For this pass and those that follow it. */
   readonly estimate: Estimate;
-  /** Whether it is carried out: it frees so much that the bucket gets smaller even if the estimate is off. */
+  /** Whether it is carried out: it frees enough that the bucket shrinks even if the estimate is off. */
   readonly isWorth: boolean;
 }
 
 export interface MarkProgress {
   readonly blocks: number;
-  /** An upper bound: garbage and duplicate copies count too. */
+  /** An upper bound: includes garbage and duplicate copies. */
   readonly of: number;
 }
 
@@ -60,10 +60,10 @@ export interface PlannerOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What nothing lists may be about to be listed: it is left alone for so long, lest others send it again. */
+/** Unlisted objects younger than this may be about to be listed: deleting them would make others send them again. */
 const YOUNG_MS = 60 * 60 * 1000;
 
-/** Keeps what it learnt from one root to the next: marks only grow, so that a block is rather kept too long. */
+/** Keeps its findings from one root to the next. Marks only grow, so a block may be kept too long but never too short. */
 export class Planner {
   readonly #options: PlannerOptions;
   readonly #directory: PackDirectory;
@@ -95,7 +95,7 @@ export class Planner {
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
     await this.#agedMarks.markRoots(commit.cid, history.kept);
     await this.#marker.markSkips(maintenance.made.commit.body);
-    // Who still works on this root when the next one comes goes on finding its list.
+    // Readers still on this root when the next one comes must find its list.
     const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
     const needs = this.#needs(maintenance, stillRead);
     const step = { history, maintenance };
@@ -118,7 +118,7 @@ export class Planner {
     return plan;
   }
 
-  /** All packs that are to go, in as many passes as that takes. */
+  /** All packs that should go, over all passes. */
   #victims(
     { object }: CollectionBase,
     live: Plan["live"],
@@ -140,8 +140,8 @@ export class Planner {
   }
 
   /**
-   * The last whole plan, when all that must stay is in it or in packs that were added since: nothing has to be located or mapped anew, so
-   * that a large bucket to which others publish all the time can be collected at all.
+   * The last whole plan, if everything that must stay is in it or in packs added since. Then nothing is located or mapped
+   * anew, so that a large bucket can be collected while others publish all the time.
    */
   async #extended({ object }: CollectionBase, { keys, own }: Needs): Promise<Plan | undefined> {
     if (this.#whole === undefined) return undefined;
@@ -160,7 +160,7 @@ export class Planner {
     return { ...plan, added };
   }
 
-  /** All that must stay, and what of it comes with the maintenance commit. */
+  /** Everything that must stay, and which of it comes with the maintenance commit. */
   #needs(maintenance: Maintenance, nodes: readonly Cid[]): Needs {
     const alone = new Set(this.#marker.skipped);
     for (const cid of [...nodes, ...maintenance.keptNodes]) alone.add(digestText(digestOf(cid)));
@@ -174,7 +174,7 @@ export class Planner {
     return { keys, kindOf, own };
   }
 
-  /** Where everything lies that must stay, and all packs that the root knows. Throws `block_not_found` if anything is nowhere. */
+  /** Locates all that must stay, and all packs that the root knows. Throws `block_not_found` if anything is missing. */
   async #locate(object: CommitObject, { keys, kindOf, own }: Needs) {
     const live = new Map<string, LiveRow>();
     const mapped = new Set<PackName>([object.pack.name, ...object.manifest.loose.map(({ name }) => name)]);
@@ -189,7 +189,7 @@ export class Planner {
   }
 }
 
-/** What was there before the root was read. */
+/** What was read before the root. */
 interface Seen {
   readonly inventory: Inventory;
   readonly claims: Claims;
@@ -198,10 +198,10 @@ interface Seen {
 
 /** Blocks that must stay, by digestText. */
 interface Needs {
-  /** Some may come twice. */
+  /** May contain duplicates. */
   readonly keys: () => Iterable<string>;
   readonly kindOf: (key: string) => Codec | undefined;
-  /** Those of the maintenance commit itself. */
+  /** Blocks of the maintenance commit itself. */
   readonly own: ReadonlySet<string>;
 }
 

@@ -1,4 +1,4 @@
-/** Copies what must stay out of packs that are to go, into packs of its own: nodes and contents apart, in the order in which they lay. */
+/** Copies blocks that must stay out of packs that go, into new packs: nodes and contents apart, in their old order. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
@@ -35,8 +35,8 @@ export class Repacker {
   }
 
   /**
-   * Copies these blocks of one pack. Throws `block_corrupt` rather than to copy what is damaged, and as the store does; what was
-   * copied before stays good.
+   * Copies these blocks of one pack. Throws `block_corrupt` instead of copying damage, and as the store does; earlier
+   * copies stay valid.
    */
   async copy(rows: readonly (RunRow & { readonly kind: Codec })[]): Promise<void> {
     const ordered = rows.toSorted((a, b) => a.offset - b.offset);
@@ -53,7 +53,7 @@ export class Repacker {
     await this.#copyPiece(piece);
   }
 
-  /** Stores what still waits to fill a pack. */
+  /** Stores the blocks that have not filled a pack yet. */
   async finish(): Promise<void> {
     for (const codec of ["dag-cbor", "raw"] as const) await this.#send(codec);
   }

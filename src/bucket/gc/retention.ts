@@ -1,12 +1,13 @@
 /**
- * Which commits of the past a bucket goes on retaining (docs/design/retention.md): all of the youngest, the last one of each minute, hour and day, each
- * up to an age that the bucket's setting gives. A pure rule over the commits' times.
+ * Which past commits a bucket retains (docs/design/retention.md): all of the youngest, then the last one of each minute,
+ * hour and day, each up to an age that the bucket's setting gives. A pure rule over the commits' times.
  *
- * Ages count from effective times. Minutes, hours and days are those of the commits' own times, so that commits to which one ancestor gives its
- * time do not all fall into one minute.
+ * Ages count from effective times. Minutes, hours and days are those of the commits' own times, so that commits that take
+ * their time from one ancestor do not all fall into one minute.
  *
- * Thinning at two times in a row comes to the same as thinning at the later one: a minute's last commit outlives the others of the
- * minute, an hour's last one is the last of its minute, and a day's last one is the last of its hour. That holds whichever rule ends first.
+ * Thinning twice gives the same as thinning at the later time only: the last commit of a minute outlives the others of the
+ * minute, the last of an hour is the last of its minute, and the last of a day is the last of its hour. This holds
+ * whichever rule ends first.
  */
 import type { Lamport } from "../../base/ids.ts";
 import { DEFAULT_RETENTION, type Retention } from "../../format/commits/retention.ts";
@@ -16,8 +17,8 @@ import { type EffectiveCommit, effectiveTimes, type TimedCommit } from "./effect
 export type RetentionRule = (commits: readonly TimedCommit[], nowNs: bigint, retention?: Retention) => Set<Lamport>;
 
 /**
- * The seqs of the commits that stay. The newest always does, and so does what claims to come from after `nowNs`: its clock was
- * wrong, and nothing is taken away by guessing. Whoever vouches for the time of a commit that stays, stays too.
+ * The seqs of the commits that stay. The newest always stays. So does a commit dated after `nowNs`: its clock was wrong,
+ * and nothing is removed by guessing. A commit that vouches for the time of one that stays, stays too.
  */
 export function retained(
   commits: readonly TimedCommit[],
@@ -44,12 +45,13 @@ export function retained(
 }
 
 /**
- * The time that these commits, in the order of history, agree on: the latest, without leaps that nobody vouches for. A commit that claims
- * to come more than a day after all before it is a claim. It is believed once others come that claim so for a day on end, or one that claims to
- * be another day later; a commit of the time before the leap, whoever made it, ends the claim. One that is far behind says nothing.
+ * The time that these commits, in the order of history, agree on: the latest, without unconfirmed leaps. A commit dated
+ * more than a day after all before it is a claim. It is believed once further commits claim so over a day, or one is dated
+ * yet another day later. A commit dated before the leap, from any machine, ends the claim. One far behind counts for
+ * nothing.
  *
- * So a machine whose clock is far ahead, and on whose disk the bucket may be, makes nothing old as long as it is not alone; and a bucket
- * that was left alone for a year goes on being thinned a day after it is used again.
+ * So a machine whose clock is far ahead, even if it hosts the bucket, makes nothing old while it is alone. A bucket unused
+ * for a year is thinned again a day after its next use.
  */
 export function agreedTime(commits: readonly TimedCommit[]): bigint {
   const [first, ...others] = commits;
@@ -81,7 +83,7 @@ const MINUTE_NS = 60n * SECOND_NS;
 const HOUR_NS = 60n * MINUTE_NS;
 const DAY_NS = 24n * HOUR_NS;
 
-/** Up to which age the last commit of each period of a length stays. */
+/** Up to which age the last commit of each period of a given length stays. */
 function rulesOf({ minutes, hours, days }: Retention) {
   return [
     { length: MINUTE_NS, untilNs: BigInt(minutes) * SECOND_NS },
@@ -101,7 +103,7 @@ function periodOf({ timeNs }: TimedCommit, length: bigint): string {
   return `${length} ${floorDiv(timeNs, length)}`;
 }
 
-/** Also before 1970. */
+/** Correct before 1970, too. */
 function floorDiv(value: bigint, by: bigint): bigint {
   return (value - (((value % by) + by) % by)) / by;
 }

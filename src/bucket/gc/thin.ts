@@ -1,6 +1,6 @@
 /**
- * Thins a bucket's history by the rule of retention, wherever the bucket is kept: a maintenance commit lets go of what is not retained, by an
- * ordinary swap. What nothing reaches any more is then the storage's to collect.
+ * Thins a bucket's history by the rule of retention, wherever the bucket is stored: a maintenance commit drops the commits
+ * that are not retained, by an ordinary swap. Collecting unreachable blocks is left to the storage.
  */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -15,13 +15,13 @@ import { blocksOf, CommitTimes, type History, historyOf, makeMaintenance } from 
 
 export interface ThinOptions {
   readonly bucket: Bucket;
-  /** A device that nobody else publishes with at the same time. */
+  /** A device that no other process publishes with at the same time. */
   readonly writer: Writer;
   readonly clock: Clock;
   readonly random: Random;
-  /** Says what would be let go of, and changes nothing. */
+  /** Reports what would be dropped, and changes nothing. */
   readonly dryRun: boolean;
-  /** Which commits stay, if not as `retained` says. */
+  /** Which commits stay, in place of `retained`. */
   readonly rule?: RetentionRule;
 }
 
@@ -34,7 +34,7 @@ export interface ThinReport {
   readonly swaps: number;
 }
 
-/** Throws `root_moved` when others were faster again and again, and as publishing does. */
+/** Throws `root_moved` when other writers kept coming first, and as publishing does. */
 export async function thin(options: ThinOptions): Promise<ThinReport> {
   const { bucket, clock, random, dryRun } = options;
   const times = new CommitTimes(bucket);
@@ -57,7 +57,7 @@ export async function thin(options: ThinOptions): Promise<ThinReport> {
   );
 }
 
-/** Whether the swap took place. Of one that is not known to, the next attempt finds out: what is thinned is not thinned twice. */
+/** Whether the swap took place. If that is unknown, the next attempt finds out: thinned commits are not thinned twice. */
 async function letGo({ bucket, writer, clock, random }: ThinOptions, head: CurrentRoot, history: History) {
   const maintenance = await makeMaintenance(bucket, writer, clock, random, head.commit, history.thinned);
   const { commit } = maintenance.made;

@@ -1,11 +1,11 @@
-/** Collects the garbage of a bucket that a master keeps: history is thinned from here, the rest is the master's. */
+/** Collects the garbage of a bucket at a master: this process thins history, the master does the rest. */
 import type { CollectOptions, CollectReport } from "../gc/collector.ts";
 import { thin, type ThinOptions } from "../gc/thin.ts";
 import type { HttpRemote } from "./http-remote.ts";
 
 type Collecting = ThinOptions & Pick<CollectOptions, "onProgress">;
 
-/** The master's packs are what a folder's objects are. Throws as `thin` and as HttpRemote.collect. */
+/** The report counts the master's packs as a folder's objects. Throws as `thin` and as HttpRemote.collect. */
 export async function collectAtMaster(
   remote: Pick<HttpRemote, "collect">,
   options: Collecting,

@@ -1,4 +1,4 @@
-/** A bucket at a master: its blocks and its root by HTTP calls. What they bring is verified by whoever reads it, as from any store. */
+/** A bucket at a master: its blocks and its root by HTTP calls. Callers verify the answers, as from any store. */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -31,7 +31,7 @@ export interface HttpRemoteOptions {
 
 type UnknownSwap = Extract<SwapOutcome, { kind: "unknown" }>;
 
-/** Own roots that a watch need not tell of. */
+/** How many own roots are remembered, which a watch need not report. */
 const OWN_ROOTS = 64;
 
 export class HttpRemote implements BucketRemote {
@@ -70,7 +70,7 @@ export class HttpRemote implements BucketRemote {
     for (let sent = 1; ; sent++) {
       const outcome = await prepared.swap();
       if (outcome.kind === "committed") return true;
-      // One that seemed lost may have taken place meanwhile.
+      // A swap that seemed lost may have taken place meanwhile.
       if (outcome.kind === "conflict") return outcome.current?.commit === cid;
       const root = await this.#rootAfter(outcome);
       if (root !== undefined) return root.commit === cid;
@@ -95,7 +95,7 @@ export class HttpRemote implements BucketRemote {
     return collectAtMaster(this.#options.master, this.#options.clock, options);
   }
 
-  /** As the function of that name. */
+  /** As the function `storedBytes`. */
   storedBytes(): Promise<number | undefined> {
     return storedBytes(this.#options.master, this.#options.name.bucket);
   }
@@ -111,7 +111,7 @@ export class HttpRemote implements BucketRemote {
     await this.#options.master[Symbol.asyncDispose]();
   }
 
-  /** The root behind a swap without an answer. Throws `store_unreachable` when that cannot be told. */
+  /** The root after a swap without an answer. Throws `store_unreachable` when that cannot be determined. */
   async #rootAfter(outcome: UnknownSwap): Promise<Root | undefined> {
     try {
       return await this.readRoot();

@@ -1,8 +1,8 @@
 /**
- * An upload to a master: blocks leave in batches while more are made, those that the master holds already stay here, and once all
- * are durable there, only the swap is left. One small edit costs two calls: one batch with the commit in it, and the root.
+ * An upload to a master: blocks leave in batches while more are made; blocks that the master holds are not sent. Once all
+ * are durable there, only the swap is left. A small edit costs two calls: one batch with the commit, and the root.
  *
- * A cut loses nothing but time: whoever uploads again asks first what is there.
+ * An interruption costs only time: the next upload first asks what is there.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -34,9 +34,9 @@ export interface HttpUploadTools {
   readonly name: BucketName;
   readonly store: HttpBlockStore;
   readonly roots: HttpRootStore;
-  /** Blocks for lack of which an upload had to begin anew. */
+  /** Missing blocks that made an upload begin anew. */
   readonly lost: Set<Cid>;
-  /** Copies of blocks on this machine: what a master lost can be sent to it again. */
+  /** Copies of blocks on this machine, to resend what a master lost. */
   readonly local: LocalBlocks | undefined;
   readonly turns: Pick<HttpTurns, "headers" | "swapped">;
   /** Called with each root that a swap of this session put in place. */
@@ -45,16 +45,16 @@ export interface HttpUploadTools {
   readonly random: Random;
 }
 
-/** CIDs that a session remembers as stored; those that it forgets are asked after again. */
+/** How many CIDs a session remembers as stored; it asks again for those that it forgets. */
 const REMEMBERED = 131_072;
 
 export class HttpUpload implements UploadSession {
   readonly blocks: BlockReader;
   readonly #tools: HttpUploadTools;
-  /** What fills the next batch. */
+  /** The next batch. */
   #filling = new Map<Cid, Uint8Array>();
   #fillingBytes = 0;
-  /** On their way. */
+  /** Batches under way. */
   readonly #sending = new Map<Cid, Uint8Array>();
   readonly #uploads = new Set<Promise<void>>();
   readonly #stored = new BoundedMap<Cid, true>(REMEMBERED);
@@ -90,7 +90,7 @@ export class HttpUpload implements UploadSession {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     this.#filling = new Map();
-    // What failed was told to whoever waited for it.
+    // Failures were already reported to the callers that waited.
     await Promise.allSettled(this.#uploads);
   }
 
@@ -104,7 +104,7 @@ export class HttpUpload implements UploadSession {
     if (this.#fillingBytes >= MASTER_PUT_BYTES || this.#filling.size >= MASTER_PUT_BLOCKS) await this.#sendOff();
   }
 
-  /** Sends what fills; waits while too much is under way. Throws what made an earlier batch fail. */
+  /** Sends the next batch; waits while too much is under way. Throws the error of an earlier batch. */
   async #sendOff(): Promise<void> {
     while (this.#uploads.size >= MASTER_PUTS_AT_ONCE) await Promise.race(this.#uploads);
     this.#throwFailure();
@@ -116,7 +116,7 @@ export class HttpUpload implements UploadSession {
     this.#uploads.add(upload);
   }
 
-  /** Everything that came is durable at the master. */
+  /** Waits until everything is durable at the master. */
   async #settle(): Promise<void> {
     if (this.#filling.size > 0) await this.#sendOff();
     await Promise.all(this.#uploads);
@@ -129,7 +129,7 @@ export class HttpUpload implements UploadSession {
     if (failure !== undefined) throw failure;
   }
 
-  /** Never rejects: what failed is thrown by who comes next, and its blocks fill the next batch. */
+  /** Never rejects: the next call throws the error, and the failed blocks go into the next batch. */
   async #store(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
     try {
       await this.#deliver(batch);
@@ -145,7 +145,7 @@ export class HttpUpload implements UploadSession {
     }
   }
 
-  /** Blocks may be sent twice, unlike anything else; after a cut most are there already. */
+  /** Unlike other calls, blocks may be sent twice; after an interruption most are there already. */
   async #deliver(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
     const { clock, random } = this.#tools;
     for (let attempt = 1; ; attempt++) {
@@ -158,7 +158,7 @@ export class HttpUpload implements UploadSession {
     }
   }
 
-  /** Those that the master does not hold; of a few bytes all unless `ask`, since asking would cost more than sending. */
+  /** The blocks that the master lacks. A few bytes count as lacking unless `ask`: asking would cost more than sending. */
   async #lacking(batch: ReadonlyMap<Cid, Uint8Array>, ask: boolean): Promise<Block[]> {
     const blocks = Array.from(batch, ([cid, bytes]) => ({ cid, bytes }));
     if (!ask && blocks.reduce((sum, { bytes }) => sum + bytes.length, 0) < MASTER_ASK_BYTES) return blocks;
@@ -207,15 +207,15 @@ export class HttpUpload implements UploadSession {
     try {
       for (const batch of inBatches(blocks)) await this.#put(batch);
     } catch (cause) {
-      // The swap was refused: nothing is unknown about it.
+      // The swap was refused, so its outcome is known.
       if (hasCode(cause, "store_unreachable")) throw cause;
       throw this.#beginAnew(error);
     }
-    // What was sent need not be sent again.
+    // Blocks that were sent need not be sent again.
     if (blocks.length < error.missing.length) throw this.#beginAnew(error);
   }
 
-  /** Those that this session prepared, or that the machine has a copy of. */
+  /** The blocks that this session prepared, or that the machine has a copy of. */
   async #atHand(cids: readonly Cid[]): Promise<Block[]> {
     const elsewhere = cids.filter((cid) => !this.#prepared.has(cid));
     const copies = (elsewhere.length > 0 && (await this.#tools.local?.held(elsewhere))) || new Map<Cid, Uint8Array>();
@@ -225,7 +225,7 @@ export class HttpUpload implements UploadSession {
     });
   }
 
-  /** What an upload made anew cannot send either is lost: then that is what is wrong. */
+  /** The error to begin anew with; blocks that a new upload cannot send either are lost, which is then the error. */
   #beginAnew(error: MissingBlocks): SynclineError {
     const { lost, address } = this.#tools;
     for (const cid of error.missing) {
@@ -257,7 +257,7 @@ export class HttpUpload implements UploadSession {
   }
 }
 
-/** Bodies of MASTER_PUT_BYTES at most, unless a single block is longer: a thousand blocks are more than a master takes in one. */
+/** Bodies of at most MASTER_PUT_BYTES, except for a single longer block: a thousand blocks in one exceed its limit. */
 function inBatches(blocks: readonly Block[]): Block[][] {
   const batches: Block[][] = [];
   let left = 0;

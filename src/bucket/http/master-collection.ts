@@ -1,9 +1,9 @@
-/** Has a master collect the caller's garbage, and waits for what comes of it. */
+/** Has a master collect the caller's garbage, and waits for the result. */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Master } from "../../net/master-connection.ts";
 
-/** What a master says of a collection: of all buckets of the owner together. */
+/** A master's report of a collection: over all buckets of the owner. */
 export interface MasterCollection {
   readonly packs: { readonly before: number; readonly after: number };
   /** Bytes of blocks in packs. */
@@ -14,11 +14,11 @@ export interface MasterCollection {
 
 export interface MasterCollectionOptions {
   readonly dryRun: boolean;
-  /** Blocks that must stay and were found, of all that are stored; of a master that tells. */
+  /** Blocks found that must stay, of all stored blocks; only from masters that report it. */
   readonly onProgress?: ((progress: { readonly blocks: number; readonly of: number }) => void) | undefined;
 }
 
-/** Throws what the collection ended with (`store_corrupt`, `root_moved`, `disk_full`, else `store_failed`), and as calls do. */
+/** Throws the collection's error (`store_corrupt`, `root_moved`, `disk_full`, else `store_failed`), and as calls do. */
 export async function collectAtMaster(
   master: Master,
   clock: Clock,
@@ -38,7 +38,7 @@ export async function collectAtMaster(
       if (isObject(progress)) {
         onProgress?.({ blocks: countIn(progress, "blocks", master), of: countIn(progress, "of", master) });
       }
-      // Neither ended nor under way: the master was started again meanwhile, and counts anew.
+      // Neither ended nor under way: the master was restarted meanwhile, and counts anew.
       running = memberOf(state, "running") === true;
     }
   }

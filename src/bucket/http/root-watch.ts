@@ -1,6 +1,6 @@
 /**
- * Tells when a bucket's root may have moved: the master's events where it sends them, and by reading the root every few seconds,
- * which catches what an event missed and is all there is while the events are cut off.
+ * Reports when a bucket's root may have moved. Uses the master's events where it sends them, and reads the root every few
+ * seconds: polling catches missed events, and is the only source while events are cut off.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -20,10 +20,10 @@ import type { Root } from "../../roots/root-store.ts";
 
 export interface WatchOptions {
   readonly master: Master;
-  /** Of the watch call. */
+  /** The path of the watch call. */
   readonly path: string;
   readonly readRoot: () => Promise<Root | undefined>;
-  /** Whether this program put the root there itself. */
+  /** Whether this process put the root there itself. */
   readonly isOwn: (commit: Cid) => boolean;
   readonly clock: Clock;
   readonly random: Random;
@@ -32,8 +32,8 @@ export interface WatchOptions {
 const UNREACHABLE = "unreachable";
 
 /**
- * Calls `changed` after the first look, whenever the root is another one, the master vanishes or it comes back, until disposed; of
- * roots in quick succession every WATCH_THROTTLE_MS, for only the newest counts.
+ * Calls `changed` after the first look, and whenever the root changes, the master vanishes or it comes back, until
+ * disposed. For roots in quick succession, once every WATCH_THROTTLE_MS: only the newest counts.
  */
 export function watchMaster(options: WatchOptions, changed: () => void): Disposable {
   const watch = new MasterWatch(options, changed);
@@ -47,7 +47,7 @@ class MasterWatch implements Disposable {
   readonly #changed: Throttle;
   readonly #stop = new AbortController();
   #last: string | undefined;
-  /** Whether events come now. */
+  /** Whether events are arriving now. */
   #told = false;
   #lastEventId: string | undefined;
 
@@ -72,10 +72,10 @@ class MasterWatch implements Disposable {
     let waitMs = RECONNECT_FIRST_MS;
     while (!this.#stop.signal.aborted) {
       try {
-        // A master that sends no events is asked again as rarely as one that cannot be reached: it may be a newer one by then.
+        // A master without events is asked again as rarely as an unreachable one: it may have been upgraded by then.
         if ((await this.#options.master.capabilities()).watch && (await this.#events())) waitMs = RECONNECT_FIRST_MS;
       } catch {
-        // Whatever is wrong, the reader of the root says it.
+        // Reading the root reports any error.
       }
       this.#told = false;
       await this.#pause(waitMs);
@@ -83,7 +83,7 @@ class MasterWatch implements Disposable {
     }
   }
 
-  /** Hears events until they end; whether any came. */
+  /** Listens to events until they end; returns whether any came. */
   async #events(): Promise<boolean> {
     const { master, path } = this.#options;
     const headers = this.#lastEventId === undefined ? {} : { "last-event-id": this.#lastEventId };
@@ -124,7 +124,7 @@ class MasterWatch implements Disposable {
     if (first || !this.#options.isOwn(seen as Cid)) this.#changed.call();
   }
 
-  /** A random part of `ms` between a half and the whole, so that agents do not march in step. */
+  /** Waits a random time between half of `ms` and all of it, so that agents do not act in step. */
   async #pause(ms: number): Promise<void> {
     const { clock, random } = this.#options;
     await clock.sleep(ms * (0.5 + random.fraction() / 2), this.#stop.signal).catch(() => {});

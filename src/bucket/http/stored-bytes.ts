@@ -1,8 +1,8 @@
-/** How much a master stores of one bucket, as far as that can be told: masters count by owner. */
+/** How much a master stores for one bucket, as far as that can be told: masters count by owner. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Master } from "../../net/master-connection.ts";
 
-/** In bytes of blocks, garbage too. Undefined unless it is the caller's only bucket, and where the master does not tell. */
+/** In bytes of blocks, including garbage. Undefined where the caller has several buckets or the master does not tell. */
 export async function storedBytes(master: Master, bucket: string): Promise<number | undefined> {
   try {
     const names = bucketsIn(await (await master.call({ method: "GET", path: "/v1/buckets" })).json());
@@ -11,7 +11,7 @@ export async function storedBytes(master: Master, bucket: string): Promise<numbe
     const bytes = (state as { usedBytes?: unknown } | null)?.usedBytes;
     return typeof bytes === "number" && Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
   } catch (error) {
-    // What the figure is for tells better what is wrong.
+    // The operation that wants the figure reports errors better.
     if (error instanceof SynclineError) return undefined;
     throw error;
   }

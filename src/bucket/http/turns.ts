@@ -1,6 +1,6 @@
 /**
- * Turns in the line of a bucket at a master, where the master has one. Which swap belongs to a turn is said with the swap, so that the
- * master can let the next one in as soon as it is through.
+ * Turns in the line of a bucket at a master, where the master has one. A swap names its turn, so that the master can let
+ * the next writer in as soon as the swap is through.
  */
 import type { Block } from "../../blocks/block-store.ts";
 import { cidOf } from "../../format/blocks/cid.ts";
@@ -15,7 +15,7 @@ export class HttpTurns {
   readonly #brought: (block: Block) => void;
   #current: string | undefined;
 
-  /** `path`: of the bucket. `brought` is told of nodes that come with a turn, which will be read in it. */
+  /** `path` is the bucket's. `brought` receives nodes that come with a turn and will be read in it. */
   constructor(master: Master, path: string, brought: (block: Block) => void = () => {}) {
     this.#master = master;
     this.#brought = brought;
@@ -34,7 +34,7 @@ export class HttpTurns {
       });
       return this.#turnOf(await answer.json().catch(() => undefined));
     } catch {
-      // Whatever is wrong with the master, the swap will say.
+      // The swap will report whatever is wrong with the master.
       return undefined;
     }
   }
@@ -44,7 +44,7 @@ export class HttpTurns {
     return this.#current === undefined ? {} : { [HEADER]: this.#current };
   }
 
-  /** The swap that was sent with the turn was carried out, which has ended the turn. */
+  /** The swap sent with the turn was carried out, which ended the turn. */
   swapped(): void {
     this.#current = undefined;
   }
@@ -60,7 +60,7 @@ export class HttpTurns {
   async #end(turn: string): Promise<void> {
     if (this.#current !== turn) return;
     this.#current = undefined;
-    // It ends by itself, too.
+    // The turn ends by itself, too.
     const call = {
       method: "DELETE",
       path: this.#path,
@@ -84,7 +84,7 @@ function rootIn(said: unknown): Root | undefined {
   }
 }
 
-/** What came is called by what it is: nothing that a master says of it is believed. */
+/** Blocks are named by their bytes: the master's word is not trusted. */
 function blocksIn(said: unknown): Uint8Array[] {
   const { blocks } = said as { blocks?: unknown };
   if (!Array.isArray(blocks)) return [];

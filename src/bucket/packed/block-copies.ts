@@ -24,7 +24,7 @@ export class BlockCopies {
     this.#local = local;
   }
 
-  /** Reads the footers of all packs and commit objects that the store holds, listed in a manifest or not. */
+  /** Reads the footers of all packs and commit objects in the store, whether a manifest lists them or not. */
   async readFooters(): Promise<void> {
     for (const folder of [PACK_FOLDER, COMMIT_FOLDER]) {
       for await (const { name } of this.#store.list(folder)) {
@@ -34,7 +34,7 @@ export class BlockCopies {
     }
   }
 
-  /** False, and forgotten, if it is missing or damaged. */
+  /** False if it is missing or damaged; the footer is then forgotten. */
   async readFooter(pack: PackName): Promise<boolean> {
     this.footers.delete(pack);
     try {
@@ -54,7 +54,7 @@ export class BlockCopies {
     return (await this.#findLocal(digest)) ?? this.#findStored(digest);
   }
 
-  /** Whether an intact footer lists the block; its bytes are not looked at. */
+  /** Whether an intact footer lists the block; does not check its bytes. */
   isListed(digest: Uint8Array): boolean {
     for (const { footer } of this.footers.values()) if (footer.find(digest) !== undefined) return true;
     return false;

@@ -1,6 +1,6 @@
 /**
- * Blocks of one kind on their way into packs: those that the bucket lacks wait here until they fill a pack, which then leaves
- * in the background.
+ * Blocks of one kind on their way into packs: blocks that the bucket lacks wait here until they fill a pack, which is then
+ * sent in the background.
  */
 import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -24,14 +24,14 @@ export class BlockStage {
   readonly #incoming = new BlockPool();
   /** The bucket lacks them, and no pack holds them yet. */
   readonly #staged = new BlockPool();
-  /** On their way in a pack. */
+  /** In packs that are being sent. */
   readonly #sending = new BlockPool();
   /** The bucket held them when they were looked up. By digestKey. */
   readonly #hits = new Map<string, Cid>();
   readonly #uploads = new Set<Promise<void>>();
   #failure: unknown;
 
-  /** `unasked`: so few bytes are taken without reading anything to learn whether the bucket holds them. */
+  /** `unasked`: up to this many bytes are accepted without checking whether the bucket holds them. */
   constructor(uploader: PackUploader, packs: SessionPacks, unasked = 0) {
     this.#uploader = uploader;
     this.#packs = packs;
@@ -92,7 +92,7 @@ export class BlockStage {
     if (failure !== undefined) throw failure;
   }
 
-  /** Looks everything up again in the index of another root. Throws `root_moved` if the bucket has lost what it held. */
+  /** Looks everything up again in another root's index. Throws `root_moved` if the bucket has lost a block that it held. */
   async recheck(index: PlacementIndex | undefined): Promise<void> {
     const hits = [...this.#hits.values()];
     const staged = [...this.#staged].map(({ cid }) => cid);
@@ -108,12 +108,12 @@ export class BlockStage {
     }
   }
 
-  /** Forgets staged blocks that a pack of the session holds by now. */
+  /** Forgets staged blocks that a pack of the session now holds. */
   dropPacked(): void {
     for (const { cid } of this.#staged) if (this.#packs.locate(cid) !== undefined) this.#staged.delete(cid);
   }
 
-  /** Forgets what waits and what the bucket held. */
+  /** Forgets waiting blocks and those that the bucket held. */
   clear(): void {
     for (const pool of [this.#incoming, this.#staged]) for (const { cid } of pool) pool.delete(cid);
     this.#hits.clear();
@@ -149,7 +149,7 @@ export class BlockStage {
   }
 }
 
-/** Blocks in the order in which they came, by digestKey, and their bytes in all. */
+/** Blocks in order of arrival, by digestKey, with their total size. */
 class BlockPool {
   readonly #blocks = new Map<string, Block>();
   #bytes = 0;

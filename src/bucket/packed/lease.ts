@@ -1,6 +1,6 @@
 /**
- * The lease of one writer: names of packs that no manifest lists yet. Names are drawn in batches and leased before use, so
- * that a long upload writes its lease once in a while and not once a pack.
+ * One writer's lease: names of packs that no manifest lists yet. Names are drawn in batches and leased before use, so that
+ * a long upload writes its lease rarely, not once per pack.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
@@ -13,10 +13,10 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 
 /** Names drawn at once: 1 GiB of packs. */
 const BATCH = 64;
-/** The collector spares what a lease names for 24 h. */
+/** The collector protects what a lease names for 24 h. */
 const REFRESH_MS = 60 * 60 * 1000;
 
-/** Told of every write, so that an upload can say what it cost. */
+/** Called for every write, so that an upload can report its cost. */
 export type CountPut = (bytes: number) => void;
 
 export class Lease {
@@ -30,7 +30,7 @@ export class Lease {
   #token: string | undefined;
   #writtenMs = 0;
 
-  /** Without a writer nothing can be leased. */
+  /** Nothing can be leased without a writer. */
   constructor(store: ObjectStore, writer: WriterId | undefined, clock: Clock, random: Random) {
     this.#store = store;
     this.#writer = writer;
@@ -56,7 +56,7 @@ export class Lease {
     });
   }
 
-  /** Also holds an object that is stored already. */
+  /** Also leases an object that is stored already. */
   hold(name: PackName, counted: CountPut): Promise<void> {
     return this.#queue.run(async () => {
       this.#held.add(name);
@@ -64,14 +64,14 @@ export class Lease {
     });
   }
 
-  /** Writes the lease again if it has become old. */
+  /** Writes the lease again if it is old. */
   refresh(counted: CountPut): Promise<void> {
     return this.#queue.run(async () => {
       if (this.#held.size > 0 && this.#isOld()) await this.#write(counted);
     });
   }
 
-  /** Gives names back: a manifest lists them, or nobody will. With the last one the lease goes. */
+  /** Releases names: a manifest lists them, or never will. Removes the lease with the last one. */
   release(names: readonly PackName[]): Promise<void> {
     return this.#queue.run(async () => {
       for (const name of names) this.#held.delete(name);
@@ -92,7 +92,7 @@ export class Lease {
     }
     const name = leaseName(this.#writer);
     const bytes = encodeLease([...this.#held, ...this.#free]);
-    // The first try may meet a lease that the collector took away, or that a crash left.
+    // The first try may meet a lease that the collector removed, or that a crash left.
     const stored = (await this.#put(name, bytes, counted)) || (await this.#put(name, bytes, counted));
     if (!stored) throw new SynclineError("store_failed", `The lease of writer ${this.#writer} could not be written.`);
     this.#writtenMs = this.#clock.monotonicMs();

@@ -1,4 +1,4 @@
-/** The placement index of the newest root that a remote has seen; goes forward only, so that an old root put back hides nothing. */
+/** The placement index of the newest root seen. Only moves forward, so that an old root put back hides nothing. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
@@ -16,20 +16,20 @@ export class NewestIndex {
     this.#readRoot = readRoot;
   }
 
-  /** Takes note of a root that was read. */
+  /** Notes a root that was read. */
   note(root: Root): void {
     if (this.#root === undefined || root.version > this.#root.version) this.#root = root;
   }
 
-  /** Takes note of a root that was swapped in here: the newest, whatever its number (an old root may have been put back). */
+  /** Notes a root that was swapped in here: the newest, whatever its number (an old root may have been put back). */
   adopt(root: Root, object: CommitObject): void {
     this.#directory.addCommitObject(object);
     this.#root = root;
-    // At once: whoever only publishes never asks for the index, and would remember every commit object.
+    // Immediately: a process that only publishes never asks for the index, and would remember every commit object.
     this.#replace(object);
   }
 
-  /** Forgets what was read of the root, but not which it is. */
+  /** Forgets the root's index, but not which root it is. */
   clear(): void {
     this.#index = undefined;
   }
@@ -45,7 +45,7 @@ export class NewestIndex {
     }
   }
 
-  /** The index of the root that the store has now, even if an older one. Calls at the same time share one read. */
+  /** The index of the store's root now, even an older one. Concurrent calls share one read. */
   reload(): Promise<PlacementIndex> {
     this.#reloading ??= this.#reload().finally(() => (this.#reloading = undefined));
     return this.#reloading;
@@ -66,7 +66,7 @@ export class NewestIndex {
     }
   }
 
-  /** For those who read blocks it is the store that cannot be reached. */
+  /** Reports an unreachable arbiter as an unreachable store: callers read blocks. */
   async #reachRoot(): Promise<Root | undefined> {
     try {
       return await this.#readRoot();
@@ -83,7 +83,7 @@ export class NewestIndex {
     return root.commit === this.#root?.commit ? this.#replace(object) : new PlacementIndex(this.#directory, object);
   }
 
-  /** Makes the index of this commit object the newest; of others, only that of the one before is still remembered. */
+  /** Makes this commit object's index the newest; remembers only the previous one besides. */
   #replace(object: CommitObject): PlacementIndex {
     const previous = this.#index;
     this.#index = new PlacementIndex(this.#directory, object);

@@ -1,6 +1,6 @@
 /**
  * Checks a bucket's objects below commits and trees: the root, manifests, runs, footers, and every block against its hash.
- * What the trees reach is checked above (bucket/verify).
+ * bucket/verify checks what the trees reach.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage } from "../../base/errors.ts";
@@ -32,12 +32,12 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import { type CommitObject, PackDirectory } from "./pack-directory.ts";
 import { rowsOfRun } from "./run-merge.ts";
 
-/** Something that is not as it should be. A value: an audit goes on after it. */
+/** A finding of an audit. A value, because the audit continues after it. */
 export interface ObjectDamage {
   readonly object: string;
   /**
-   * The block that is hit, if it is one. Packs know digests only, so this CID says "raw" whatever the block's own says:
-   * compare by `digestKey`.
+   * The affected block, if any. Packs know digests only, so this CID says "raw" whatever the block's own says: compare by
+   * `digestKey`.
    */
   readonly cid: Cid | undefined;
   /** A sentence for people. */
@@ -52,14 +52,14 @@ export interface ObjectAudit {
 }
 
 export interface AuditOptions {
-  /** Whether every block is read and hashed; else footers, manifests and runs only. Default true. */
+  /** Whether to read and hash every block; otherwise checks only footers, manifests and runs. Default true. */
   readonly blocks?: boolean;
   readonly progress?: (done: { readonly objects: number; readonly of: number; readonly bytes: number }) => void;
 }
 
 /**
- * Everything that the newest root maps. Memory: 40 bytes a block. Throws `store_unreachable`; what is damaged or missing is in
- * the result.
+ * Checks everything that the newest root maps. Memory: 40 bytes a block. Throws `store_unreachable`; damaged or missing
+ * objects are in the result.
  */
 export async function auditObjects(
   remote: { readonly store: ObjectStore },
@@ -120,7 +120,7 @@ class Audit {
     for (const run of manifest.runs) await this.#checkRun(run);
   }
 
-  /** Leases and bases: one that cannot be read holds collections back. */
+  /** Checks leases and bases: an unreadable one holds collections back. */
   async checkClaims(): Promise<void> {
     for (const [folder, decode] of [[LEASE_FOLDER, decodeLease] as const, [BASES_FOLDER, decodeRoot] as const]) {
       for await (const { name } of this.#store.list(folder)) {
@@ -160,7 +160,7 @@ class Audit {
     }
   }
 
-  /** Every row of a run must say of a block what its pack's footer says. */
+  /** Every row of a run must agree with the footer of the block's pack. */
   async #checkRun(run: RunReference): Promise<void> {
     this.#objects++;
     await this.#eachRow(run, ({ digest, pack, offset, length }) => {
@@ -181,7 +181,7 @@ class Audit {
     this.#damage.push({ object, cid, what });
   }
 
-  /** Notes what is missing or damaged; lets through that the store cannot be reached. */
+  /** Notes what is missing or damaged; rethrows when the store is unreachable. */
   async #surviving<Value>(object: string, work: () => Promise<Value>): Promise<Value | undefined> {
     try {
       return await work();

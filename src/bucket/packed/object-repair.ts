@@ -1,8 +1,8 @@
 /**
- * Repairs a bucket's objects (`verify --repair`): damaged packs are healed in place, block by block; where that is not enough,
- * a new run is made from the footers of all packs, and the newest commit object gets a manifest that refers to it.
+ * Repairs a bucket's objects (`verify --repair`). Damaged packs are healed in place, block by block. Where that is not
+ * enough, a new run is made from the footers of all packs, and the newest commit object gets a manifest that refers to it.
  *
- * Agents that have read the old manifest go on with it until they see another root: let them be stopped, or repair again.
+ * Agents that have read the old manifest use it until they see another root: stop them first, or repair again.
  */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
@@ -39,27 +39,27 @@ import { rowsOfRun } from "./run-merge.ts";
 
 export interface RepairOptions {
   readonly random: Random;
-  /** Where lost blocks may still be: the caches of this machine. */
+  /** Where lost blocks may still exist: the caches of this machine. */
   readonly local?: BlockReader | undefined;
-  /** Blocks that something reaches and that could not be read, besides those that an audit finds by itself. */
+  /** Reachable blocks that could not be read, besides those that an audit finds by itself. */
   readonly wanted?: Iterable<Cid>;
 }
 
 export interface ObjectRepair {
   /** What was done, for people. */
   readonly repaired: readonly { readonly object: string; readonly what: string }[];
-  /** What is still wrong, as a new audit found it. */
+  /** The remaining damage, as a new audit found it. */
   readonly damage: readonly ObjectDamage[];
 }
 
 /** A bucket whose objects can be repaired: a PackedRemote. */
 export interface RepairableRemote {
   readonly store: ObjectStore;
-  /** Makes it read manifests and footers anew. */
+  /** Forgets what was read of manifests and footers. */
   forgetPlacement(): void;
 }
 
-/** Repairs what can be repaired. Throws `store_unreachable`, `disk_full`, and `root_moved` if someone published meanwhile. */
+/** Repairs what it can. Throws `store_unreachable`, `disk_full`, and `root_moved` after a publication meanwhile. */
 export async function repairObjects(remote: RepairableRemote, options: RepairOptions): Promise<ObjectRepair> {
   const { store } = remote;
   const { random, local, wanted = [] } = options;
@@ -91,9 +91,9 @@ interface DamagedPack {
   readonly name: PackName;
   /** Whether it is the commit object of the root. */
   readonly newest: boolean;
-  /** What intact runs say of it. */
+  /** Its rows in intact runs. */
   readonly rows: readonly PackRow[];
-  /** What the manifest says of it. */
+  /** Its shape in the manifest. */
   readonly shape: PackShape | undefined;
 }
 
@@ -119,7 +119,7 @@ async function damagedPacks(store: ObjectStore, damage: readonly ObjectDamage[])
 
 interface Healing {
   readonly what: string;
-  /** Whether the manifest could not be proven intact: an empty one stands in its place. */
+  /** Whether the manifest could not be proven intact: an empty one replaces it. */
   readonly manifestLost: boolean;
 }
 
@@ -131,7 +131,7 @@ async function healPack(
   pack: DamagedPack,
 ): Promise<Healing | undefined> {
   const { name } = pack;
-  // An intact footer with forms that this version does not know is not damage that it could heal.
+  // An intact footer in a form unknown to this version is no damage to heal.
   const footer = copies.footers.get(name)?.footer;
   if (footer !== undefined && [...footer].some(({ codec }) => codec !== PLAIN)) return undefined;
   const object = await store.get(name);
@@ -147,7 +147,7 @@ async function healPack(
   if (own.length + pack.rows.length === 0 || nothingLeft) return undefined;
   const whole = [healed.blocks, end.bytes];
   if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;
-  // One that is not there may have been collected: then the root has moved.
+  // A missing pack may have been collected: then the root has moved.
   if (object === undefined) await root.check();
   const outcome =
     object === undefined ? await store.putNew(name, whole) : await store.putIfMatch(name, whole, object.token);
@@ -158,8 +158,8 @@ async function healPack(
 }
 
 /**
- * Footer and tail of the healed pack. The old footer's hash proves rows and manifest, also rows that say of wrong bytes which
- * block they are. A manifest that is not proven is not kept: only the newest one is ever used, and that can be rebuilt.
+ * Footer and tail of the healed pack. The old footer's hash proves rows and manifest, including rows that identify blocks
+ * with wrong bytes. An unproven manifest is dropped: only the newest one is ever used, and that can be rebuilt.
  */
 function newEnd(healed: HealedPack, manifestBytes: number, old: Uint8Array): { bytes: Uint8Array; proven: boolean } {
   const { blocks, rows, lost } = healed;
@@ -178,14 +178,14 @@ function newEnd(healed: HealedPack, manifestBytes: number, old: Uint8Array): { b
   return { bytes: encodeFooter(rows, empty).bytes, proven: false };
 }
 
-/** The shape of a pack of which nothing is left but what runs say. */
+/** The shape of a pack that is known only from runs. */
 function shapeOfRows(rows: readonly PackRow[]): PackShape | undefined {
   if (rows.length === 0) return undefined;
   const blockBytes = rows.reduce((end, row) => Math.max(end, row.offset + row.length), 0);
   return { size: blockBytes + encodeFooter(rows, new Uint8Array()).bytes.length, rows: rows.length, manifestBytes: 0 };
 }
 
-/** Deletes leases and bases that cannot be read, of which the store's date says that they claim nothing any more. */
+/** Deletes unreadable leases and bases that have expired by the store's date. */
 async function dropOldClaims(store: ObjectStore, damage: readonly ObjectDamage[]) {
   const nowMs = await store.now();
   const dropped: { object: string; what: string }[] = [];

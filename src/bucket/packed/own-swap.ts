@@ -1,4 +1,4 @@
-/** What a remote swaps in itself, which its watch need not tell whoever swapped it. */
+/** The roots that a remote swaps in itself, which its watch need not report. */
 import type { Cid } from "../../base/ids.ts";
 import type { Turn } from "../../objects/object-store.ts";
 
@@ -8,12 +8,12 @@ export class OwnSwap {
   #inLine = 0;
   readonly #told = new Set<() => void>();
 
-  /** Whether one is on its way: its end tells how the root is. */
+  /** Whether a swap is under way: its result tells the root's state. */
   get isUnderWay(): boolean {
     return this.#underWay > 0;
   }
 
-  /** Whether a turn is waited for or taken. Others swap meanwhile, many of them; whoever waits reads the root when it is his turn. */
+  /** Whether a turn is awaited or taken. Others swap often meanwhile; the writer reads the root when its turn comes. */
   get isInLine(): boolean {
     return this.#inLine > 0;
   }
@@ -24,7 +24,7 @@ export class OwnSwap {
     return { [Symbol.dispose]: () => void this.#told.delete(changed) };
   }
 
-  /** The turn that `taking` comes to; we are in line until it ends. */
+  /** Waits for the turn of `taking`; `isInLine` holds until it ends. */
   async inLine(taking: Promise<Turn | undefined>): Promise<Turn | undefined> {
     this.#count(1);
     let turn: Turn | undefined;
@@ -48,8 +48,8 @@ export class OwnSwap {
   }
 
   /**
-   * What a look at the root finds after what was swapped in last: that ("own", once: if it comes back, somebody else brought it),
-   * another root ("other"), which may be the one before again, or nothing of note ("none").
+   * What a look at the root finds after the last swap here: that root ("own", reported once: if it comes back, another
+   * writer brought it), another root ("other"), possibly the previous one again, or nothing of note ("none").
    */
   look(root: Cid | undefined): "own" | "other" | "none" {
     const own = this.#commit;

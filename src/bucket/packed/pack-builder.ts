@@ -1,4 +1,4 @@
-/** Puts blocks back to back and writes the footer behind them. */
+/** Concatenates blocks and appends the footer. */
 import type { PackName } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey, digestOf } from "../../format/blocks/cid.ts";
@@ -13,7 +13,7 @@ export interface BuiltPack {
   readonly blocks: number;
 }
 
-/** The pack of these blocks, in this order; blocks of equal bytes are stored once. `manifest` is empty but in commit objects. */
+/** The pack of these blocks, in this order; equal blocks are stored once. `manifest` is empty except in commit objects. */
 export function buildPack(name: PackName, blocks: Iterable<Block>, manifest: Uint8Array = new Uint8Array()): BuiltPack {
   const body: Uint8Array[] = [];
   const rows: PackRow[] = [];

@@ -1,6 +1,6 @@
 /**
- * What a reader has learnt of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched
- * once. All of it is immutable under its name, so nothing here is ever stale.
+ * What was read of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched once.
+ * All of it is immutable under its name, so nothing here becomes stale.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -12,15 +12,15 @@ import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail }
 import { decodePage, type RunPage } from "../../format/blocks/run.ts";
 import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
 
-/** A commit object as far as placement goes. */
+/** The parts of a commit object that matter for placement. */
 export interface CommitObject {
-  /** It is itself a pack that no run covers yet. */
+  /** The commit object as a pack, which no run covers yet. */
   readonly pack: LoosePack;
   readonly footer: PackFooter;
   readonly manifest: Manifest;
 }
 
-/** Blocks that lie in the packs as of this commit: those that nothing needs any more, and second copies, count too. */
+/** The number of blocks in the packs as of this commit, including garbage and duplicate copies. */
 export function mappedBlocks({ pack, manifest }: Pick<CommitObject, "pack" | "manifest">): number {
   return [pack, ...manifest.loose, ...manifest.runs].reduce((sum, { rows }) => sum + rows, 0);
 }
@@ -29,9 +29,9 @@ export class PackDirectory {
   readonly #store: ObjectStore;
   readonly #commits = new Map<PackName, Promise<CommitObject>>();
   readonly #footers = new Map<PackName, Promise<PackFooter>>();
-  /** Those of #footers that are here. */
+  /** Footers of #footers that have been read. */
   readonly #read = new Map<PackName, PackFooter>();
-  /** The last bytes of objects, oldest first: of a small one, such as the commit object of a small edit, all of them. */
+  /** The last bytes of objects, oldest first: all bytes of a small one, such as the commit object of a small edit. */
   readonly #tails = new Map<string, Tail>();
   #tailBytes = 0;
   /** By run and page, least recently used first. */
@@ -55,19 +55,19 @@ export class PackDirectory {
     return footer;
   }
 
-  /** The footer if it was read. */
+  /** The footer if it has been read. */
   footerAtHand(name: PackName): PackFooter | undefined {
     return this.#read.get(name);
   }
 
-  /** Reads the newest of the loose packs that are mapped as of this commit, as far as they were not read. Throws as `commitObject`. */
+  /** Reads the newest loose packs mapped as of this commit that have not been read yet. Throws as `commitObject`. */
   async readAhead(commit: Cid): Promise<void> {
     const { manifest } = await this.commitObject(commit);
     const newest = manifest.loose.slice(-READ_AHEAD_PACKS).filter(({ name }) => !this.#read.has(name));
     await mapConcurrent(newest, STORE_CONCURRENCY, (pack) => this.footer(pack));
   }
 
-  /** Takes over what an upload knows already. */
+  /** Takes over what an upload already knows. */
   addCommitObject(object: CommitObject): void {
     this.#commits.set(object.pack.name, Promise.resolve(object));
     this.addFooter(object.pack.name, object.footer);
@@ -78,7 +78,7 @@ export class PackDirectory {
     this.#read.set(name, footer);
   }
 
-  /** Forgets the footers of packs that these commit objects neither are nor list. */
+  /** Forgets the footers of all packs except these commit objects and those that they list. */
   keepOnly(objects: readonly CommitObject[]): void {
     const kept = new Set(
       objects.flatMap(({ pack, manifest }) => [pack.name, ...manifest.loose.map(({ name }) => name)]),
@@ -135,7 +135,7 @@ export class PackDirectory {
     return { pack, footer, manifest: intact(name, () => decodeManifest(manifest)) };
   }
 
-  /** A small object is read whole: whoever wants its footer soon wants its blocks. */
+  /** Reads a small object whole: after its footer, callers soon want its blocks. */
   async #readFooter(pack: LoosePack): Promise<PackFooter> {
     const { name, size } = pack;
     const [whole] = size > COMMIT_TAIL_BYTES ? [] : await this.#store.getRanges(name, [{ offset: 0, length: size }]);
@@ -144,7 +144,7 @@ export class PackDirectory {
     return footer;
   }
 
-  /** `end` are bytes of the object's end that are here already; more are read if they do not reach back to the footer. */
+  /** `end` holds bytes of the object's end that are already here; reads more if they do not reach back to the footer. */
   async #decode(pack: LoosePack, end: Uint8Array): Promise<{ footer: PackFooter; manifest: Uint8Array }> {
     const length = pack.size - footerOffset(pack);
     const [bytes = new Uint8Array()] =
@@ -179,9 +179,9 @@ export class PackDirectory {
   }
 }
 
-/** Older ones are read when they are needed. */
+/** How many packs to read ahead; older ones are read when needed. */
 const READ_AHEAD_PACKS = 32;
-/** Ends of commit objects, and small ones whole, in memory. */
+/** For ends of commit objects, and small ones whole. */
 const TAIL_CACHE_BYTES = 1024 * 1024;
 
 interface Tail {
@@ -198,7 +198,7 @@ function pageKey(run: RunReference, index: number): string {
   return `${run.id}/${index}`;
 }
 
-/** The cached promise, or a new one that is forgotten again if it fails. */
+/** The cached promise, or a new one. A failed one is forgotten. */
 function remembered<Key, Value>(cache: Map<Key, Promise<Value>>, key: Key, load: () => Promise<Value>): Promise<Value> {
   const known = cache.get(key);
   if (known !== undefined) return known;
@@ -210,7 +210,7 @@ function remembered<Key, Value>(cache: Map<Key, Promise<Value>>, key: Key, load:
   return loading;
 }
 
-/** Turns a decoder's refusal into one that names the object. */
+/** Turns a decoder's error into one that names the object. */
 function intact<Value>(object: string, decode: () => Value): Value {
   try {
     return decode();

@@ -1,6 +1,6 @@
 /**
- * Makes a damaged pack whole again. Intact blocks prove themselves by their hashes; what lies between them is told by what is
- * left of the rows, and filled from copies of the blocks. Blocks keep their offsets, so that whatever maps them stays right.
+ * Makes a damaged pack whole again. Intact blocks prove themselves by their hashes. The gaps between them are identified by
+ * the remaining rows, and filled from copies of the blocks. Blocks keep their offsets, so that rows elsewhere stay valid.
  */
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { blake3, HASH_BYTES } from "../../crypto/hash.ts";
@@ -21,9 +21,9 @@ export interface HealedPack {
   readonly blocks: Uint8Array;
   /** They cover `blocks` exactly. */
   readonly rows: readonly PackRow[];
-  /** Blocks that are right again, or whose row is. */
+  /** Number of blocks or rows that were restored. */
   readonly healed: number;
-  /** Digests, as in `rows`, of blocks of which there was no copy: their rows stand, over wrong bytes. */
+  /** Digests, as in `rows`, of blocks without a copy: their rows stay, over wrong bytes. */
   readonly lost: ReadonlySet<Uint8Array>;
 }
 
@@ -31,8 +31,8 @@ export interface HealedPack {
 export type FindCopy = (digest: Uint8Array) => Promise<Uint8Array | undefined>;
 
 /**
- * Heals the blocks of a pack. `believed` are rows from its own footer or from runs, right or wrong; `blockBytes` is where its
- * footer begins, or would.
+ * Heals the blocks of a pack. `believed` are rows from its own footer or from runs, right or wrong; `blockBytes` is where
+ * its footer begins, or should.
  */
 export async function healBlocks(
   bytes: Uint8Array,
@@ -53,8 +53,8 @@ export async function healBlocks(
 }
 
 /**
- * The shape that a pack's last bytes tell, with at most one wrong bit in the sizes if the footer's hash proves that; undefined if
- * they tell nothing that can be.
+ * The shape that a pack's last bytes tell, with at most one wrong bit in the sizes if the footer's hash proves the rest;
+ * undefined if they make no sense.
  */
 export function guessShape(bytes: Uint8Array): PackShape | undefined {
   const end = Buffer.from(bytes.subarray(-PACK_TAIL_BYTES));
@@ -88,7 +88,7 @@ export function readRows(bytes: Uint8Array, footerStart: number, manifestBytes: 
   return [...new PackFooter(bytes.subarray(footerStart, footerStart + count * PACK_ROW_BYTES))];
 }
 
-/** Ends of a block that are tried by hashing, where its row is damaged: bounds the hashes at one place. */
+/** How many ends of a block are tried by hashing where its row is damaged: bounds the hashes at one place. */
 const ENDS_TRIED = 8;
 
 class Healer {
@@ -117,7 +117,7 @@ class Healer {
     this.#at = row.offset + row.length;
   }
 
-  /** Covers what lies before `end`, where an intact block or the footer begins. */
+  /** Covers the bytes before `end`, where an intact block or the footer begins. */
   async fillTo(end: number): Promise<void> {
     while (this.#at < end) {
       const offset = this.#at;
@@ -129,7 +129,7 @@ class Healer {
     }
   }
 
-  /** A row whose digest is that of the bytes here, up to any end that is believed in. */
+  /** A row whose digest matches the bytes here, up to any end that the rows suggest. */
   #provenRow(end: number): PackRow | undefined {
     const ends = this.#ends.filter((other) => other > this.#at && other < end).slice(0, ENDS_TRIED);
     for (const to of [end, ...ends]) {
@@ -149,7 +149,7 @@ class Healer {
     } else this.lost.add(digest);
   }
 
-  /** Bytes of which no row is left say themselves which block they are. */
+  /** Without a row left, the bytes themselves identify their block. */
   #unknownRow(end: number): PackRow {
     const offset = this.#at;
     const next = this.#suspects.find((row) => row.offset > offset && row.offset < end)?.offset ?? end;
@@ -159,7 +159,7 @@ class Healer {
   }
 }
 
-/** Rows whose block is intact, without overlaps, and all others; both by offset. */
+/** Rows with an intact block, without overlaps, and all others; both by offset. */
 function sift(blocks: Uint8Array, believed: readonly PackRow[]): { sound: PackRow[]; suspects: PackRow[] } {
   const sound: PackRow[] = [];
   const suspects: PackRow[] = [];

@@ -1,4 +1,4 @@
-/** Stores packs, runs and commit objects of one upload session, and counts what that costs. */
+/** Stores packs, runs and commit objects of one upload session, and counts the cost. */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
@@ -34,7 +34,7 @@ export interface UploadTools {
 
 export class PackUploader {
   readonly #tools: UploadTools;
-  /** Names under the lease for this session, whatever became of them. */
+  /** Names that this session leased, used or not. */
   readonly #leased: PackName[] = [];
   #cost: UploadCost = { requests: 0, bytes: 0, blocks: 0 };
 
@@ -54,7 +54,7 @@ export class PackUploader {
     return cost;
   }
 
-  /** Stores a pack under a leased name. Durable once the store has settled. What it returns does not keep the blocks' bytes. */
+  /** Stores a pack under a leased name. Durable once the store has settled. The result holds no bytes of blocks. */
   async putPack(blocks: readonly Block[]): Promise<UploadedPack> {
     const name = await this.#tools.lease.draw(this.countPut);
     this.#leased.push(name);
@@ -64,20 +64,20 @@ export class PackUploader {
     return { pack, footer };
   }
 
-  /** Also holds an object that is stored already. */
+  /** Also leases an object that is stored already. */
   async hold(name: PackName): Promise<void> {
     this.#leased.push(name);
     await this.#tools.lease.hold(name, this.countPut);
   }
 
-  /** Writes the lease again if it has become old. */
+  /** Writes the lease again if it is old. */
   refreshLease(): Promise<void> {
     return this.#tools.lease.refresh(this.countPut);
   }
 
-  /** Gives the lease back at the session's end: a manifest lists the packs, or nobody will. */
+  /** Releases the lease at the session's end: a manifest lists the packs, or never will. */
   async release(): Promise<void> {
-    // A lease that stays behind only delays the collector.
+    // A leftover lease only delays the collector.
     await this.#tools.lease.release(this.#leased.splice(0)).catch(() => {});
   }
 
@@ -92,8 +92,8 @@ export class PackUploader {
   }
 
   /**
-   * The manifest of the next commit object after `parent`, which lists `added` too. Where that would be more loose packs than
-   * allowed, they go into a run, which is stored.
+   * The manifest of the next commit object after `parent`, including `added`. If that exceeds the limit of loose packs,
+   * they go into a run, which is stored.
    */
   async nextManifest(parent: CommitObject | undefined, added: readonly UploadedPack[]): Promise<Manifest> {
     const manifest = parent?.manifest ?? EMPTY_MANIFEST;
@@ -104,7 +104,7 @@ export class PackUploader {
     return this.#compact(manifest, loose);
   }
 
-  /** A damaged pack stays loose, and a damaged run stands, so that publishing goes on until they are repaired. */
+  /** A damaged pack stays loose, and a damaged run stays listed, so that publishing continues until they are repaired. */
   async #compact(manifest: Manifest, packs: readonly LoosePack[]): Promise<Manifest> {
     const { directory } = this.#tools;
     const read = await mapConcurrent(packs, STORE_CONCURRENCY, async (pack) => ({

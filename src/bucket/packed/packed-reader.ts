@@ -1,8 +1,8 @@
 /**
  * Reads the blocks of a bucket out of its packs, unverified.
  *
- * A block that the newest known root does not map may have been published meanwhile, and a pack that is gone may have been
- * rewritten by the collector: both times the root is read again, once, before the block counts as missing.
+ * A block that the newest known root does not map may have been published meanwhile, and a missing pack may have been
+ * rewritten by the collector. In both cases the root is read again, once, before the block counts as missing.
  */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -17,7 +17,7 @@ export class PackedReader implements BlockReader {
   readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
 
-  /** The address is for messages. */
+  /** The address is used in messages. */
   constructor(address: string, directory: PackDirectory, newest: NewestIndex) {
     this.#address = address;
     this.#directory = directory;

@@ -1,4 +1,4 @@
-/** A bucket in an object store (docs/reference/formats.md): packs, commit objects and one root. `file://` and later `s3://` are this. */
+/** A bucket in an object store (`file://`, later `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";
@@ -24,10 +24,10 @@ import { watchRoot } from "./root-watch.ts";
 export interface PackedRemoteOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** Who uploads. Without one, only uploads that fit into a commit object are possible. */
+  /** The uploading writer. Without one, only uploads that fit into a commit object are possible. */
   readonly writer?: WriterId | undefined;
   readonly pollMs?: number;
-  /** So many bytes of blocks go into a commit object, and more into packs. Default: COMMIT_INLINE_BYTES. */
+  /** The most bytes of blocks that go into a commit object; larger uploads go into packs. Default: COMMIT_INLINE_BYTES. */
   readonly inlineBytes?: number;
 }
 
@@ -57,7 +57,7 @@ export class PackedRemote implements BucketRemote {
   async readGenesis(): Promise<Uint8Array> {
     const genesis = await this.store.get(GENESIS_OBJECT);
     if (genesis !== undefined) return genesis.bytes;
-    // Making the bucket was cut short behind its first root, whose commit links the genesis as a block.
+    // Creating the bucket was interrupted after its first root, whose commit links the genesis as a block.
     const root = await this.readRoot();
     if (root !== undefined) {
       return this.blocks.get(decodeCommit(await this.blocks.get(root.commit)).body.genesis);
@@ -67,7 +67,7 @@ export class PackedRemote implements BucketRemote {
     });
   }
 
-  /** The root decides who made the bucket; the genesis object is a copy that only the winner writes, so it is never another's. */
+  /** The root decides who made the bucket. Only that writer stores the genesis object, a copy: it is never another's. */
   async create(genesis: Block, first: Upload): Promise<boolean> {
     await this.store.initialize();
     if ((await this.#roots.get(ONLY_BUCKET)) !== undefined) return false;
@@ -80,7 +80,7 @@ export class PackedRemote implements BucketRemote {
   }
 
   async readRoot(): Promise<Root | undefined> {
-    // While the root is made durable its commit can be read: others wait for our turn.
+    // A root's commit can be read while the root is made durable: others wait for our turn.
     if (this.#own.isInLine) void readCommitAhead({ store: this.store, directory: this.#directory });
     const root = await this.#roots.get(ONLY_BUCKET);
     if (root !== undefined) this.#newest.note(root);
@@ -114,12 +114,12 @@ export class PackedRemote implements BucketRemote {
     if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be written.`);
   }
 
-  /** Frees the bucket from a lock that nobody will give back, and says whose it was; as ObjectStore.breakLock. */
+  /** Removes an abandoned lock and returns its holder; as ObjectStore.breakLock. */
   async breakLock(force: boolean): Promise<string | undefined> {
     return this.store.breakLock?.(force);
   }
 
-  /** Forgets what was read of manifests and footers: after a repair. */
+  /** Forgets cached manifests and footers: after a repair. */
   forgetPlacement(): void {
     this.#directory.clear();
     this.#newest.clear();
@@ -143,7 +143,7 @@ export class PackedRemote implements BucketRemote {
     });
   }
 
-  /** Stores the genesis, over one that was left behind. */
+  /** Stores the genesis, replacing a leftover one. */
   async #putGenesis(genesis: Block): Promise<void> {
     const body = [genesis.bytes];
     if ((await this.store.putNew(GENESIS_OBJECT, body)).kind === "stored") return;

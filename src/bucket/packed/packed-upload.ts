@@ -1,8 +1,8 @@
 /**
- * An upload into packs: content streams out as it comes, everything else goes with the commit object, and only the swap is
- * left to do (docs/reference/formats.md, A bucket in an object store).
+ * An upload into packs: content is sent as it comes, everything else goes into the commit object, and then only the swap is
+ * left (docs/reference/formats.md, A bucket in an object store).
  *
- * One small edit costs two puts: the commit object with all that is new inside, and the root.
+ * One small edit costs two puts: the commit object with everything new inside, and the root.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -25,7 +25,7 @@ import { readPlaced } from "./ranged-reads.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
 import { SessionPacks } from "./session-packs.ts";
 
-/** So many bytes of nodes are sent without a look at older packs, which might hold some: nodes are new as a rule, and a look costs more. */
+/** Up to this many bytes of nodes are sent without checking older packs: most are new, and checking costs more. */
 export const UNASKED_NODE_BYTES = 128 * 1024;
 
 export interface PackedUploadTools extends UploadTools {
@@ -34,7 +34,7 @@ export interface PackedUploadTools extends UploadTools {
   readonly own: OwnSwap;
   /** Of the bucket itself. */
   readonly blocks: BlockReader;
-  /** So many bytes of blocks go into a commit object, and more into packs. */
+  /** The most bytes of blocks that go into a commit object; more go into packs. */
   readonly inlineBytes: number;
 }
 
@@ -43,14 +43,14 @@ export class PackedUpload implements UploadSession {
   readonly #tools: PackedUploadTools;
   readonly #uploader: PackUploader;
   readonly #packs = new SessionPacks();
-  /** Content that was streamed in: needed by every attempt. */
+  /** Streamed content, which every attempt needs. */
   readonly #content: BlockStage;
-  /** What came with one attempt, and may not be needed by the next: contents and nodes. */
+  /** Contents and nodes of one attempt, which the next may not need. */
   readonly #merged: BlockStage;
   readonly #nodes: BlockStage;
-  /** The bucket's gcEpoch when this session's packs were last known to be there. */
+  /** The bucket's gcEpoch when this session's packs were last known to exist. */
   #gcEpoch: number | undefined;
-  /** A commit object of this session that no root came to name. */
+  /** A commit object of this session that no root names. */
   #unused: UploadedPack | undefined;
 
   constructor(tools: PackedUploadTools) {
@@ -100,7 +100,7 @@ export class PackedUpload implements UploadSession {
     return this.#prepared(expected, upload.commit.cid, object);
   }
 
-  /** Sorts the upload's blocks into content and nodes, without what the bucket holds at `index`. */
+  /** Sorts the upload's blocks into content and nodes, dropping those that the bucket holds at `index`. */
   async #take(index: PlacementIndex | undefined, upload: Upload): Promise<void> {
     this.#merged.clear();
     this.#nodes.clear();
@@ -114,7 +114,7 @@ export class PackedUpload implements UploadSession {
     await Promise.all(this.#stages.map((stage) => stage.uploaded()));
   }
 
-  /** What goes into the commit object; what is too large for that is stored as packs first, the larger kind before the other. */
+  /** The blocks for the commit object. Excess is stored as packs first, the larger kind before the other. */
   async #chooseInline(): Promise<Block[]> {
     const staged = () => this.#stages.reduce((sum, { stagedBytes }) => sum + stagedBytes, 0);
     for (const stage of this.#stages.toSorted((a, b) => b.stagedBytes - a.stagedBytes)) {
@@ -124,14 +124,14 @@ export class PackedUpload implements UploadSession {
   }
 
   async #putCommitObject(commit: Block, inline: readonly Block[], manifest: Manifest): Promise<CommitObject> {
-    // The commit and the nodes come last: whoever reads the object's end for the manifest has them too.
+    // The commit and the nodes come last: reading the object's end for the manifest then yields them, too.
     const built = buildPack(commitObjectName(commit.cid), [...inline, commit], encodeManifest(manifest));
     if (await this.#uploader.putBuilt(built)) {
       const { pack, footer } = built;
       this.#unused = { pack, footer };
       return { pack, footer, manifest };
     }
-    // An earlier attempt of this writer stored it. It stands if it maps all that this one would.
+    // An earlier attempt of this writer stored it. It is used if it maps everything that this one would.
     const there = await this.#tools.directory.commitObject(commit.cid);
     const cids = [commit, ...inline].map(({ cid }) => cid);
     const { found } = await new PlacementIndex(this.#tools.directory, there).locate(cids);
@@ -153,7 +153,7 @@ export class PackedUpload implements UploadSession {
     return { commit, uploaded: this.#uploader.takeCost(), swap };
   }
 
-  /** Much in a commit object that lost its swap is not sent again: the object counts as one of this session's packs. */
+  /** A large commit object that lost its swap is not sent again: it becomes one of this session's packs. */
   async #keepUnused(): Promise<void> {
     const unused = this.#unused;
     this.#unused = undefined;
@@ -163,7 +163,7 @@ export class PackedUpload implements UploadSession {
     this.#content.dropPacked();
   }
 
-  /** Packs that the collector has taken, or is taking, cannot be listed. Throws `root_moved`. */
+  /** Throws `root_moved` if the collector has taken or is taking the session's packs: they cannot be listed. */
   async #checkPacks({ gcEpoch, dropping }: Manifest): Promise<void> {
     const moved = this.#gcEpoch !== undefined && this.#gcEpoch !== gcEpoch;
     const lost = await mapConcurrent(this.#packs.names, STORE_CONCURRENCY, async (name) => {

@@ -1,4 +1,4 @@
-/** Where the blocks lie that one commit and its ancestors reach, as the manifest of its commit object says. */
+/** Where the blocks lie that a commit and its ancestors reach, by the manifest of its commit object. */
 import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
@@ -15,13 +15,13 @@ export interface Placement {
   readonly pack: PackName;
   readonly offset: number;
   readonly length: number;
-  /** How the bytes are stored: format/pack.ts. */
+  /** How the bytes are stored: format/blocks/pack.ts. */
   readonly codec: number;
 }
 
 export interface Located {
   readonly found: Map<Cid, Placement>;
-  /** What could not be searched, because it is missing or damaged. A block that was not found may be there. */
+  /** What could not be searched, because it is missing or damaged. A block that was not found may be in it. */
   readonly damage: readonly unknown[];
 }
 
@@ -38,8 +38,8 @@ export class PlacementIndex {
   }
 
   /**
-   * Those of `cids` that are mapped. Reads of the loose packs' footers only as many as it takes: what was written last is asked for
-   * most. Throws `store_unreachable`.
+   * The places of those of `cids` that are mapped. Reads only as many footers of loose packs as needed: the newest blocks
+   * are requested most. Throws `store_unreachable`.
    */
   async locate(cids: readonly Cid[]): Promise<Located> {
     const damage: unknown[] = [];
@@ -58,14 +58,14 @@ export class PlacementIndex {
     return { found: search.found, damage };
   }
 
-  /** Those of `cids` that it can tell without reading anything: what it does not tell may be mapped all the same. */
+  /** The places that are known without reading anything: the remaining blocks may be mapped, too. */
   locateAtHand(cids: readonly Cid[]): Map<Cid, Placement> {
     const search = new Search(cids);
     this.#searchAtHand(search);
     return search.found;
   }
 
-  /** Searches the footers that were read already; the loose packs whose footers were not, newest first. */
+  /** Searches the footers already read; returns the loose packs with unread footers, newest first. */
   #searchAtHand(search: Search): LoosePack[] {
     return this.#loose.filter((pack) => {
       const footer = pack === this.object.pack ? this.object.footer : this.#directory.footerAtHand(pack.name);
@@ -74,14 +74,14 @@ export class PlacementIndex {
     });
   }
 
-  /** Of these packs those that are the commit objects of what is wanted, by their names: where a commit lies until a collection. */
+  /** The packs that are, by name, commit objects of wanted commits: a commit lies in its own until a collection. */
   #ownObjectsOf(wanted: readonly Wanted[], packs: readonly LoosePack[]): LoosePack[] {
     if (packs.length === 0) return [];
     const names = new Set(wanted.map(({ cid }) => commitObjectName(cid)));
     return packs.filter(({ name }) => names.has(name));
   }
 
-  /** Reads the footers of these packs and searches them in their order; `damage` gets the reason for each that cannot be read. */
+  /** Reads the footers of these packs and searches them in order; adds the error of each unreadable one to `damage`. */
   async #searchFooters(search: Search, packs: readonly LoosePack[], damage: unknown[]): Promise<void> {
     const read = await mapConcurrent(packs, STORE_CONCURRENCY, async (pack) => {
       return { pack, footer: await surviving(damage, () => this.#directory.footer(pack)) };
@@ -89,7 +89,7 @@ export class PlacementIndex {
     for (const { pack, footer } of read) if (footer !== undefined) search.in(pack.name, footer);
   }
 
-  /** Interpolates, and where the guessed page is a neighbour of the right one, again between what is known by then. */
+  /** Interpolates. If the guessed page is next to the right one, interpolates again with what is then known. */
   async #findInRun(
     run: RunReference,
     wanted: readonly Wanted[],
@@ -121,11 +121,11 @@ interface Wanted {
   readonly digest: Uint8Array;
 }
 
-/** What is looked for, and what of it was found. */
+/** The wanted blocks, and those found so far. */
 class Search {
   readonly found = new Map<Cid, Placement>();
   #wanted: readonly Wanted[];
-  /** How many were found when #wanted was told last. */
+  /** How many were found when #wanted was last computed. */
   #known = 0;
 
   constructor(cids: readonly Cid[]) {
@@ -154,7 +154,7 @@ class Search {
   }
 }
 
-/** Runs `work`; what is missing or damaged is noted instead of thrown, so that the rest of the bucket stays readable. */
+/** Runs `work`; notes missing or damaged objects instead of throwing, so that the rest of the bucket stays readable. */
 async function surviving<Value>(damage: unknown[], work: () => Promise<Value>): Promise<Value | undefined> {
   try {
     return await work();

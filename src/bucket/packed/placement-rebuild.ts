@@ -1,4 +1,4 @@
-/** Makes a new run and manifest for the newest root out of the footers of all packs (docs/reference/formats.md: `verify --repair`). */
+/** Rebuilds the newest root's run and manifest from all packs' footers (docs/reference/formats.md: `verify --repair`). */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
@@ -23,19 +23,19 @@ import { mergePages, type PackRows, rowsOfPacks } from "./run-merge.ts";
 
 export interface RebuildInput {
   readonly store: ObjectStore;
-  /** As it was before the footers in `copies` were read: what was published since is not among them. */
+  /** The root before the footers in `copies` were read: later commits are not among them. */
   readonly root: RepairedRoot;
   readonly copies: BlockCopies;
   readonly random: Random;
-  /** Blocks that no pack holds: they get packs of their own if a copy is found. */
+  /** Blocks that no pack holds: they get new packs if a copy is found. */
   readonly lacking: readonly Cid[];
-  /** Packs with damaged blocks: another pack's copy of a block goes before theirs. */
+  /** Packs with damaged blocks: copies in other packs take precedence. */
   readonly damaged: ReadonlySet<string>;
 }
 
 /**
- * Says what was done, for people; undefined if the root or its commit cannot be read, so that nothing could be. Throws
- * `root_moved` if someone published since the root was read.
+ * Returns what was done, for people; undefined if the root or its commit cannot be read: then nothing can be done. Throws
+ * `root_moved` if another process published since the root was read.
  */
 export async function rebuildPlacement(input: RebuildInput): Promise<string | undefined> {
   const { store, copies, root } = input;
@@ -60,13 +60,13 @@ export async function rebuildPlacement(input: RebuildInput): Promise<string | un
 interface OwnBlocks {
   readonly blocks: Uint8Array;
   readonly footer: PackFooter;
-  /** Of the object as it was read; undefined if there is none. */
+  /** The object's token when it was read; undefined if it did not exist. */
   readonly token: string | undefined;
 }
 
 /**
- * The blocks of the commit object as they are stored. Made anew around the commit if the object is gone or cannot be read, and only
- * then: it may hold blocks that are nowhere else. Looked at itself, since a list of objects may leave out the newest.
+ * The blocks of the commit object as stored. Built anew around the commit only if the object is gone or unreadable: it may
+ * hold the only copy of some blocks. Read directly, since a list of objects may lack the newest.
  */
 async function ownBlocks({ store, copies }: RebuildInput, commit: Cid, name: PackName): Promise<OwnBlocks | undefined> {
   const object = await store.get(name);
@@ -84,7 +84,7 @@ function blocksIn(bytes: Uint8Array): Omit<OwnBlocks, "token"> {
   return { blocks: bytes.subarray(0, start), footer: decodeFooter(bytes.subarray(start), shape).footer };
 }
 
-/** Stores copies of the blocks that no pack holds; returns of how many there were any. */
+/** Stores copies of the blocks that no pack holds; returns the number of blocks with a copy. */
 async function sendLacking({ store, copies, random, lacking }: RebuildInput): Promise<number> {
   let waiting: Block[] = [];
   let bytes = 0;
@@ -109,7 +109,7 @@ async function sendLacking({ store, copies, random, lacking }: RebuildInput): Pr
   return sent;
 }
 
-/** What the collector of garbage was at: the newest manifests know, and whatever they drop must not be listed again. */
+/** The collector's state: the newest manifests know it, and the packs that they drop must not be listed again. */
 function collectorState(copies: BlockCopies): Pick<Manifest, "gcEpoch" | "dropping"> {
   let gcEpoch = 0;
   let dropping = new Set<PackName>();
@@ -143,7 +143,7 @@ async function putNew(store: ObjectStore, name: string, body: ObjectBody): Promi
   if (kind !== "stored") throw new SynclineError("store_failed", `${name} could not be stored.`);
 }
 
-/** Throws `root_moved` if the object is not as it was read, or no longer absent. */
+/** Throws `root_moved` if the object has changed since it was read or found absent. */
 async function replace(
   store: ObjectStore,
   name: string,

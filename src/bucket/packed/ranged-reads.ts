@@ -10,7 +10,7 @@ import type { Placement } from "./placement-index.ts";
 
 /**
  * The blocks at these places, unverified. Throws `block_not_found` if a pack is gone, `block_corrupt` if it ends early, and
- * `feature_unknown` for a way of storing that this version does not know; each names the pack and a block.
+ * `feature_unknown` for a storage form unknown to this version; each error names the pack and a block.
  */
 export async function readPlaced(
   source: RangeSource,
@@ -32,7 +32,7 @@ export interface PlannedRead<Place extends ByteRange = Placement> extends ByteRa
 
 type PlacedBlock = readonly [Cid, Placement];
 
-/** Neighbours with gaps up to `gap` bytes are read together, up to `most` bytes a read: what suits a store far away, unless said. */
+/** Reads neighbors with gaps up to `gap` bytes together, up to `most` bytes a read. The defaults suit a remote store. */
 export function planReads<Place extends ByteRange>(
   blocks: readonly (readonly [Cid, Place])[],
   { gap, most } = { gap: COALESCE_GAP_BYTES, most: MAX_RANGED_READ_BYTES },
@@ -72,7 +72,7 @@ type PlacedBytes = readonly [Cid, Uint8Array];
 function cut(read: PlannedRead, bytes: Uint8Array, pack: PackName): PlacedBytes[] {
   const [first] = read.blocks;
   if (bytes.length !== read.length && first !== undefined) throw wrongLength(first, pack, bytes.length, read);
-  // A block gets bytes of its own: a slice would keep the whole read in memory for as long as anyone caches the block.
+  // A block gets its own bytes: a slice would keep the whole read in memory while the block is cached.
   const own = read.blocks.length === 1 ? (part: Uint8Array) => part : (part: Uint8Array) => new Uint8Array(part);
   return read.blocks.map(([cid, { offset, length }]) => {
     const start = offset - read.offset;

@@ -1,6 +1,6 @@
 /**
- * Reads what others publish while their turn is waited for, so that one's own is short: everybody else waits for that. It is only
- * put into memory, and what goes wrong here does so again for whoever needs it.
+ * Reads what others publish while waiting for a turn, so that our own turn is short: all other writers wait for it. Only
+ * fills memory; errors here come up again when the blocks are needed.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -9,9 +9,9 @@ import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 
-/** Between two looks for what is new. Each costs a few ms of CPU, which beside many waiting writers of one machine is more than it saves. */
+/** The time between two looks. Each costs a few ms of CPU, more than it saves when many writers wait on one machine. */
 export const READ_AHEAD_MS = 1_000;
-/** More than the root object has. */
+/** Larger than the root object. */
 const ROOT_BYTES = 4 * 1024;
 
 export interface ReadAheadTools {
@@ -20,7 +20,7 @@ export interface ReadAheadTools {
   readonly clock: Clock;
 }
 
-/** What `waiting` comes to; reads ahead until then. */
+/** The result of `waiting`; reads ahead until then. */
 export async function readingAhead<Result>(waiting: Promise<Result>, tools: ReadAheadTools): Promise<Result> {
   const ended = new AbortController();
   void readUntil(ended.signal, tools);
@@ -31,7 +31,7 @@ export async function readingAhead<Result>(waiting: Promise<Result>, tools: Read
   }
 }
 
-/** Has the commit object of the root read, and nothing else that it maps, which may not be needed. Never rejects. */
+/** Reads the root's commit object and nothing else that it maps, which may not be needed. Never rejects. */
 export async function readCommitAhead({
   store,
   directory,
@@ -62,7 +62,7 @@ async function readUntil(ended: AbortSignal, { store, directory, clock }: ReadAh
   }
 }
 
-/** Not as `get` reads the root: nothing is built on this one, so it need not be durable. */
+/** Unlike `get`: nothing is built on this root, so it need not be durable. */
 async function newestCommit(store: ObjectStore): Promise<Cid> {
   const { bytes } = await store.getTail(ROOT_OBJECT, ROOT_BYTES);
   return decodeRoot(bytes).commit;

@@ -1,4 +1,4 @@
-/** The root that a repair began with: what was found out under it holds only as long as nobody publishes. */
+/** The root at the start of a repair: findings about it hold only while no other process publishes. */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
@@ -6,7 +6,7 @@ import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 
 export class RepairedRoot {
-  /** Undefined if there is none that can be read. */
+  /** Undefined if no root can be read. */
   readonly commit: Cid | undefined;
   readonly #store: ObjectStore;
   readonly #token: string | undefined;
@@ -23,7 +23,7 @@ export class RepairedRoot {
     return new RepairedRoot(store, object?.token, commit);
   }
 
-  /** Throws `root_moved` if someone published since it was read. */
+  /** Throws `root_moved` if another process published since it was read. */
   async check(): Promise<void> {
     if ((await this.#store.get(ROOT_OBJECT))?.token === this.#token) return;
     throw new SynclineError("root_moved", "Someone published while the bucket was repaired.", {

@@ -1,4 +1,4 @@
-/** Tells when a bucket's root may have moved: by the store's own hints where it has any, and by looking again and again. */
+/** Reports when a bucket's root may have moved: by the store's own hints where it has any, and by polling. */
 import type { Clock } from "../../base/clock.ts";
 import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -8,10 +8,10 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import type { OwnSwap } from "./own-swap.ts";
 
 /**
- * Calls `changed` after the first look, and then whenever the root object differs from what it was at the last look, the store
- * vanishes or it comes back, until disposed; not for what was swapped in by `own`. Looks every `intervalMs`, and at once on a hint; of
- * hints in quick succession every WATCH_THROTTLE_MS, for only the newest root counts. Neither looks nor listens while `own` is in
- * line with others, each of whose swaps would wake us, but when that is over.
+ * Calls `changed` after the first look, and then whenever the root object differs from the last look, the store vanishes or
+ * it comes back, until disposed. Ignores roots swapped in by `own`. Looks every `intervalMs`, and at once on a hint; for
+ * hints in quick succession, once every WATCH_THROTTLE_MS, since only the newest root counts. Pauses while `own` is in
+ * line, where every swap of others would wake it, and looks once that is over.
  */
 export function watchRoot(
   store: ObjectStore,
@@ -55,7 +55,7 @@ export function watchRoot(
     hints?.[Symbol.dispose]();
     hints = undefined;
     if (own.isInLine) return;
-    // Most hints are of swaps of our own: while one is on its way its outcome says what a look would find.
+    // Most hints come from own swaps: while one is under way, its outcome tells what a look would find.
     hints = store.watch?.(ROOT_OBJECT, () => void (own.isUnderWay || hinted.call()));
   };
   const hinted = new Throttle(clock, WATCH_THROTTLE_MS, () => void look());
@@ -85,7 +85,7 @@ interface Look {
 const UNREACHABLE: Look = { text: "unreachable", commit: undefined };
 const ABSENT: Look = { text: "absent", commit: undefined };
 
-/** Whatever is wrong with the store, the reader of the root will say; here it only has to look different. */
+/** Reading the root reports errors of the store; here an error only has to look different. */
 async function lookAt(store: ObjectStore): Promise<Look> {
   try {
     const object = await store.get(ROOT_OBJECT);

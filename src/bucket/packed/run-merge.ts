@@ -1,4 +1,4 @@
-/** Makes one run out of loose packs and the smaller runs before them, as a stream of pages (docs/reference/formats.md: tiered × 16, ≤ 4 runs). */
+/** Merges loose packs and smaller runs into one run, as pages (docs/reference/formats.md: tiered × 16, ≤ 4 runs). */
 import type { PackName } from "../../base/ids.ts";
 import { MAX_RUNS, RUN_TIER } from "../../base/limits.ts";
 import type { RunReference } from "../../format/blocks/manifest.ts";
@@ -7,7 +7,7 @@ import { encodePage, pagesOfRun, RUN_PAGE_ROWS, type RunRow } from "../../format
 import type { PackDirectory } from "./pack-directory.ts";
 
 /**
- * Which runs, newest first, go into the new one: each that is not RUN_TIER times as large, and as many as it takes to stay
+ * How many runs, newest first, go into the new one: each that is not RUN_TIER times as large, and as many as needed to stay
  * within MAX_RUNS. So a row is rewritten about RUN_TIER / 2 times a tier.
  */
 export function runsToMerge(runs: readonly RunReference[], newRows: number): number {
@@ -46,7 +46,7 @@ export async function* rowsOfRun(directory: PackDirectory, run: RunReference): A
   }
 }
 
-/** The pages of the run that holds the rows of all sources, each sorted; of equal digests the earliest source's. */
+/** The pages of a run with the rows of all sources, each sorted; for equal digests, the earliest source's row. */
 export async function* mergePages(
   sources: readonly (Iterable<RunRow> | AsyncIterable<RunRow>)[],
   counted: (rows: number) => void,

@@ -1,4 +1,4 @@
-/** The packs that one upload session has stored and no manifest lists yet. */
+/** The packs that one upload session has stored and that no manifest lists yet. */
 import type { Cid, PackName } from "../../base/ids.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
@@ -39,15 +39,15 @@ export class SessionPacks {
   }
 }
 
-/** Rows of some packs: the first 48 bits of digests, ascending, and the number of the pack that each is in. */
+/** Rows of some packs: the first 48 bits of digests, ascending, and each one's pack number. */
 interface Piece {
   readonly prefixes: Float64Array;
   readonly packs: Uint32Array;
 }
 
 /**
- * Which packs may hold a block: each block of an upload is asked after, and a long upload has thousands of packs. Each piece is at
- * least twice as long as the next, so that there are few, and a row is merged into another piece a few times. 12 bytes a row.
+ * Which packs may hold a block: every block of an upload is looked up, and a long upload has thousands of packs. Each piece
+ * is at least twice as long as the next, so there are few, and a row is merged only a few times. 12 bytes a row.
  */
 class PrefixIndex {
   readonly #names: PackName[] = [];
@@ -91,7 +91,7 @@ function merged(a: Piece, b: Piece): Piece {
   return { prefixes, packs };
 }
 
-/** The first index whose prefix is not below this one. */
+/** The first index with a prefix not below this one. */
 function firstAt(prefixes: Float64Array, prefix: number): number {
   let low = 0;
   for (let high = prefixes.length; low < high;) {

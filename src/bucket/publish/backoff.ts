@@ -1,6 +1,6 @@
 /**
- * How the attempts of one publication keep out of other writers' way: in a line with them where the bucket has one, else by
- * waiting, longer each time. A turn is kept until the publication ends, or its swap gets no answer.
+ * How the attempts of one publication avoid other writers: in a line with them where the bucket has one, else by waiting
+ * longer each time. A turn is kept until the publication ends, or its swap gets no answer.
  */
 import type { Clock } from "../../base/clock.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS } from "../../base/limits.ts";
@@ -8,7 +8,7 @@ import type { Random } from "../../base/random.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { BucketRemote, BucketTurn } from "../remote.ts";
 
-/** So many commits of others since our base: they are at it all the time, and would be faster again. */
+/** With this many commits of others since our base, others publish constantly and would be faster again. */
 export const BUSY_COMMITS = 2;
 
 export class Backoff implements Disposable {
@@ -28,12 +28,12 @@ export class Backoff implements Disposable {
     this.#random = random;
   }
 
-  /** Whether others were in the line that this publication was in. */
+  /** Whether others were in this publication's line. */
   get waited(): boolean {
     return this.#waited;
   }
 
-  /** Waits for a turn; false: there is no line, or none that moves. Then nobody waits in it again for this publication. */
+  /** Waits for a turn; false: there is no line, or it does not move. Then this publication does not wait in it again. */
   async takeTurn(): Promise<boolean> {
     if (this.#turn === undefined && !this.#inVain) {
       this.#turn = await this.#remote.takeTurn?.();
@@ -44,14 +44,14 @@ export class Backoff implements Disposable {
     return this.#turn !== undefined;
   }
 
-  /** The root that came with the turn: once, for it gets older. */
+  /** The root that came with the turn: once, since it ages. */
   takeRoot(): Root | undefined {
     const root = this.#root;
     this.#root = undefined;
     return root;
   }
 
-  /** Before an attempt that follows one that was lost. */
+  /** Waits before retrying after a lost attempt. */
   async again(attempt: number): Promise<void> {
     if (!(await this.takeTurn())) await this.backOff(attempt);
   }
@@ -61,8 +61,8 @@ export class Backoff implements Disposable {
   }
 
   /**
-   * Waits for what an attempt takes here, twice as long each time, half of it by chance: so that racers come apart without
-   * leaving the bucket idle. Nobody need wait behind us meanwhile.
+   * Waits as long as an attempt takes here, doubled each time, half of it at random: racing writers separate without
+   * leaving the bucket idle. Gives up the turn meanwhile.
    */
   backOff(attempt: number): Promise<void> {
     this[Symbol.dispose]();

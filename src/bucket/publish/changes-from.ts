@@ -1,10 +1,10 @@
-/** What an overlay has to look at anew once its epoch is in a root. */
+/** What an overlay must refresh once its epoch is in a root. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import type { BaseChange } from "../../fstree/change-set.ts";
 import { allOf, differences, entriesOf } from "../../fstree/differences.ts";
 import type { EpochTree } from "./workspace.ts";
 
-/** What others made of the epoch's own tree. Undefined: too much to list, or nobody can tell. */
+/** How others changed the epoch's own tree. Undefined: too much to list, or unknown. */
 export async function differencesFrom(
   { built, nodes, baseGone }: EpochTree,
   tree: Cid,
@@ -23,7 +23,7 @@ export async function changesFrom(
   return allOf([theirs, built.unseen, succeeded(epochTree), await entriesOf(nodes, tree, folded(epochTree))]);
 }
 
-/** Names of objects that go on under another id, or in a directory that does: those and the ones before may lead to others by now. */
+/** Names of objects that got another id, or in a directory that did: new and former names may lead elsewhere by now. */
 function succeeded({ built, objects }: EpochTree): BaseChange[] {
   return [...objects].flatMap(([ino, { id, names }]) => {
     const ours = built.objects.get(ino);
@@ -35,7 +35,7 @@ function succeeded({ built, objects }: EpochTree): BaseChange[] {
   });
 }
 
-/** Directories that go on as others, which hold what was not seen here. */
+/** Directories that became others, whose contents were not seen here. */
 function folded({ built, objects }: EpochTree): FileId[] {
   const changed = [...objects].filter(([ino, { id, record }]) => {
     return record.type === "directory" && built.objects.get(ino)?.id !== id;

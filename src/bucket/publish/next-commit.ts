@@ -1,4 +1,4 @@
-/** Makes the commit that follows a root: everything that it inherits, derives and records (docs/reference/formats.md, Commit). */
+/** Makes the commit that follows a root: everything inherited, derived and recorded (docs/reference/formats.md, Commit). */
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DeviceKey } from "../../crypto/device-key.ts";
@@ -33,18 +33,18 @@ import type { VerifiedCommit } from "../verified-commit.ts";
 import { keptKey, skipOf } from "../history.ts";
 import { totalsAfter } from "../totals.ts";
 
-/** Who writes: a device and the owner's word that it may. */
+/** The author of commits: a device and the owner's certificate for it. */
 export interface Writer {
   readonly device: DeviceKey;
   readonly certificate: Certificate;
-  /** The machine's name for its commits; absent: they name none. */
+  /** The machine's name for its commits; absent: they carry none. */
   readonly machine?: string | undefined;
 }
 
-/** Made again on each root that the commit may follow. */
+/** Called again for each root that the commit may follow. */
 export type PolicyChange = (policy: Policy) => Policy;
 
-/** What a commit says of its policy. */
+/** A commit's statements about its policy. */
 export interface NextPolicy {
   /** The block is in the sink, or stored. */
   readonly policy: Cid;
@@ -59,21 +59,21 @@ export interface NextCommit {
   readonly note: string;
   /** Whether a person approved the deletions in it (docs/design/merge.md, Laws: the mass-delete guard). */
   readonly approved?: boolean;
-  /** Maintenance only: seqs of commits that `kept` lets go of, ascending. */
+  /** Maintenance only: seqs of commits that `kept` drops, ascending. */
   readonly thinned?: readonly Lamport[];
   /** Absent: the parent's. */
   readonly policy?: NextPolicy | undefined;
 }
 
-/** A commit as bytes to be stored, and as it will be read again. */
+/** A commit as bytes to store, and as it will be decoded. */
 export interface NewCommit {
   readonly commit: Commit;
   readonly verified: VerifiedCommit;
 }
 
 /**
- * The commit on top of `parent`. New blocks of its own (heads, kept, certificate) go to `sink`. `kept` retains what the parent
- * retains, and the parent. Throws `feature_unknown` when the bucket may only be read.
+ * The commit on top of `parent`. New blocks of its own (heads, kept, certificate) go to `sink`. `kept` retains the parent
+ * and what the parent retains. Throws `feature_unknown` when the bucket may only be read.
  */
 export async function makeCommit(
   bucket: Bucket,
@@ -93,7 +93,7 @@ export async function makeCommit(
   await sink.put({ cid: certificate.cid, bytes: certificate.bytes });
   const link = (bytes: Uint8Array) => {
     const cid = cidOf("dag-cbor", bytes);
-    // Staging takes such blocks before it returns: there is nothing to wait for, and nothing to fail.
+    // Staging takes such blocks before it returns: no need to wait, and nothing can fail.
     void sink.put({ cid, bytes });
     return cid;
   };
@@ -132,8 +132,8 @@ export async function makeCommit(
 }
 
 /**
- * The policy of a commit on this root, with its block in the sink; without a change it is the root's. Where it retains more than a version that
- * does not know of retention would, such a version may only read: it would thin history out.
+ * The policy of a commit on this root, with its block in the sink; without a change, the root's. If it retains more than a
+ * version without retention support would, such a version may only read: it would thin history out.
  */
 export async function policyAfter(
   bucket: Bucket,
@@ -154,7 +154,7 @@ export async function policyAfter(
   return { policy, features, retention: isDefault ? undefined : retention };
 }
 
-/** Whether a commit with this policy would say the same of it as this one. */
+/** Whether a commit with this policy would state the same about it as this one. */
 export function hasPolicy({ body }: VerifiedCommit, { policy, retention }: NextPolicy): boolean {
   return body.policy === policy && isSameRetention(retentionOf(body), retentionOf({ retention }));
 }
@@ -163,7 +163,7 @@ function policyOf({ body: { policy, features, retention } }: VerifiedCommit): Ne
   return { policy, features, retention };
 }
 
-/** The blocks that a commit links, in the order in which they are to be stored. */
+/** The blocks that a commit links, in storage order. */
 export function commitRoots(commit: Commit): Cid[] {
   const { body, certificate } = commit;
   const heads = "linked" in body.heads ? [body.heads.linked] : [];

@@ -1,4 +1,4 @@
-/** What became of publishing an epoch: values that callers must tell apart. */
+/** The outcome of publishing an epoch: values that callers must tell apart. */
 import type { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Root } from "../../roots/root-store.ts";
@@ -7,31 +7,34 @@ import type { PublishedEpoch } from "../../fstree/change-set.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 
 export type PublishOutcome =
-  /** The epoch is in the bucket, and `epoch.base` is the root to stand on. */
+  /** The epoch is in the bucket, and `epoch.base` is the new base root. */
   | {
       readonly kind: "published";
       readonly epoch: PublishedEpoch & Pick<RebasedEpoch, "objects">;
       readonly root: Root;
       /** What this epoch's merge could not keep as both sides meant it. */
       readonly conflicts: readonly Conflict[];
-      /** Other writers were in its way: they published meanwhile, or waited before it. */
+      /** Other writers published meanwhile, or waited before it. */
       readonly contended: boolean;
-      /** Of the clock's monotonicMs: roots that were told before this stand below the new one. -Infinity: not known. */
+      /** By the clock's monotonicMs: roots reported before this precede the new one. -Infinity: unknown. */
       readonly swapMs: number;
       readonly figures: PublishFigures;
     }
-  /** All attempts met other writers' roots. The epoch stays queued: publish it again later. */
+  /** Other writers' roots came first in all attempts. The epoch stays queued: publish it again later. */
   | { readonly kind: "queued"; readonly figures: PublishFigures }
-  /** The storage or arbiter cannot be used now (`cause` says why). A swap may be under way: publish the same epoch again. */
+  /** The storage or arbiter is unusable now (`cause` says why). A swap may be under way: publish the same epoch again. */
   | { readonly kind: "unreachable"; readonly cause: SynclineError; readonly figures: PublishFigures }
-  /** The root does not descend from what we stood on: never merge with it. */
+  /** The root does not descend from our base: never merge with it. */
   | { readonly kind: "rolled_back"; readonly root: Cid; readonly figures: PublishFigures }
   /** Another bucket lies at the address: never merge with it. */
   | { readonly kind: "foreign"; readonly cause: SynclineError; readonly figures: PublishFigures }
-  /** The bucket holds this or a later epoch of our device that is not ours (a restored machine): take a new device key. With an earlier one, see `late`. */
+  /**
+   * The bucket holds our device's epoch, this or a later one, that is not ours (a restored machine): take a new device key.
+   * For an earlier one, see `late`.
+   */
   | { readonly kind: "device_reused"; readonly epoch: number; readonly figures: PublishFigures };
 
-/** What publishing cost: for status, benches and tests. */
+/** The cost of publishing: for status, benchmarks and tests. */
 export interface PublishFigures {
   /** Swaps sent. */
   readonly attempts: number;

@@ -1,6 +1,6 @@
 /**
- * After a crash: is the epoch that the bucket shows under our name the one that we hold? A commit can be made again from its
- * parent and the epoch, so the answer is exact. A machine that was restored from an old image fails it.
+ * After a crash: is the epoch that the bucket has under our name the one that we hold? A commit can be made again from its
+ * parent and the epoch, so the answer is exact. A machine restored from an old image fails the check.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";
@@ -9,7 +9,7 @@ import type { VerifiedCommit } from "../verified-commit.ts";
 import { log } from "../history.ts";
 import type { EpochTree, Workspace } from "./workspace.ts";
 
-/** The epoch on the root on which it was published, or undefined when another epoch of this number was. */
+/** The epoch on the root on which it was published, or undefined when another epoch has this number. */
 export async function ownEpoch(
   bucket: Bucket,
   head: VerifiedCommit,
@@ -28,7 +28,7 @@ export async function ownEpoch(
   }
 }
 
-/** The commit that brought the epoch: maintenance commits behind it carry its number too. */
+/** The commit that brought the epoch: later maintenance commits carry its number, too. */
 async function findEpoch(
   bucket: Bucket,
   head: VerifiedCommit,

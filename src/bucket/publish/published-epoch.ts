@@ -1,4 +1,4 @@
-/** What an overlay is told when its epoch is in a root. */
+/** What an overlay receives when its epoch is in a root. */
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
 import type { RebasedEpoch } from "../../fstree/rebase/rebase.ts";
@@ -8,7 +8,7 @@ import { changesFrom, differencesFrom } from "./changes-from.ts";
 import { unitChanges } from "./unit-changes.ts";
 import type { EpochTree } from "./workspace.ts";
 
-/** `commit` holds the epoch, as `epochTree` has it, and maybe more. */
+/** `commit` holds the epoch, as `epochTree` has it, and possibly more. */
 export async function publishedEpoch(
   bucket: Bucket,
   epoch: number,

@@ -1,6 +1,6 @@
 /**
- * New blocks on their way into a bucket: contents go into the upload at once, nodes wait in memory until it is known which of
- * them the published tree reaches, since most attempts leave some behind.
+ * New blocks on their way into a bucket. Contents go into the upload at once. Nodes wait in memory until it is known which
+ * of them the published tree reaches, since most attempts leave some unused.
  */
 import type { Cid } from "../../base/ids.ts";
 import type { Block, BlockReader, BlockSink } from "../../blocks/block-store.ts";
@@ -12,13 +12,13 @@ import type { UploadSession } from "../remote.ts";
 export class Staging implements BlockSink, BlockReader {
   readonly #stored: BlockReader;
   readonly #session: Pick<UploadSession, "putContent"> | undefined;
-  /** What the session took, checked: of what the bucket holds already nothing was sent, and it may be damaged there. */
+  /** What the session accepted, checked. Blocks that the bucket already held were not sent and may be damaged there. */
   readonly #taken: BlockReader | undefined;
   readonly #nodes = new Map<Cid, Uint8Array>();
   readonly #uploading = new Set<Cid>();
   #blocksRead = 0;
 
-  /** `stored` reads what the bucket holds. Without a session contents are dropped: for building again what is published. */
+  /** `stored` reads what the bucket holds. Without a session, contents are dropped: for rebuilding published trees. */
   constructor(stored: BlockReader, session: Pick<UploadSession, "putContent" | "blocks"> | undefined) {
     this.#stored = stored;
     this.#session = session;
@@ -59,7 +59,7 @@ export class Staging implements BlockSink, BlockReader {
     return found;
   }
 
-  /** The staged blocks that these roots reach, each before what it links to: tree order. What is stored is not entered. */
+  /** The staged blocks that these roots reach, parents first: tree order. Does not descend into stored blocks. */
   *reachable(roots: readonly Cid[]): Generator<Block> {
     const seen = new Set<Cid>();
     const stack = roots.toReversed();

@@ -1,14 +1,14 @@
 /**
- * The objects of an epoch under the ids by which the merged tree knows them: one that was born twice was split, a directory may
- * have folded into another. Who has them open goes on with what became of them, and what changed in them since has a parent.
+ * The objects of an epoch under the merged tree's ids: one that was born twice was split, a directory may have folded into
+ * another. Open handles continue with the successor, and later changes in it have a parent.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { RebasedObject } from "../../fstree/rebase/rebase.ts";
 import type { MovedUnits } from "../../fstree/change-set.ts";
 
 /**
- * `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. But a directory
- * that folded into another one of the epoch has that one's.
+ * `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. Except
+ * that a directory that folded into another one of the epoch takes that one's id.
  */
 export function underSuccessors(
   objects: ReadonlyMap<Ino, RebasedObject>,
@@ -29,7 +29,7 @@ export function underSuccessors(
   return renewed;
 }
 
-/** `objects` under the successors of `built`: those that were in units that lost the conflict, as the copies have them. */
+/** `objects` under the successors of `built`: members of units that lost the conflict appear as in the copies. */
 export function insideCopies(
   objects: ReadonlyMap<Ino, RebasedObject>,
   built: ReadonlyMap<Ino, RebasedObject>,

@@ -1,4 +1,4 @@
-/** Tells of files whose writer did not have all their bytes, and the bucket no longer has them (build/gone-contents.ts). */
+/** Reports files whose writer lacked some bytes that the bucket no longer has (rebase/gone-contents.ts). */
 import type { Log } from "../../base/log.ts";
 import type { EpochTree } from "./workspace.ts";
 

@@ -1,6 +1,6 @@
 /**
- * What others changed in units (docs/design/merge.md) of which the epoch changed nothing: who goes on writing in one of them while the epoch is on
- * its way keeps it as he saw it, until all of it is merged.
+ * What others changed in units (docs/design/merge.md) that the epoch left unchanged. A program that writes in one of them
+ * while the epoch is being published keeps its view of the unit until all of it is merged.
  */
 import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
@@ -21,12 +21,12 @@ export async function unitChanges(
   rules: UnitRules,
 ): Promise<ChangedUnit[]> {
   const { built, objects, nodes, moved } = epochTree;
-  // Where a damaged tree has a name that leads to nothing, nothing is there: what is published already must not fail for it.
+  // In a damaged tree, a name that leads to nothing counts as absent: it must not fail what is already published.
   const [mine, theirs] = [new Snapshot(nodes, built.ours), new Snapshot(nodes, tree)];
   const roots = new Roots(epochTree, tree, rules);
-  // Who uses those goes on in the copies, which nobody has changed yet.
+  // Programs that use those continue in the copies, which no other writer has changed yet.
   const moves = new Set(moved?.names.flatMap(({ from, to }) => [placeText(from), placeText(to)]));
-  // Some go on under other ids.
+  // Some objects got other ids.
   const ours = new Set([...built.objects.values(), ...objects.values()].map(({ id }) => id));
   const found: { key: string; unit: ChangedUnit["unit"]; place: Place }[] = [];
   const add = async (place: Place) => {
@@ -50,7 +50,7 @@ export async function unitChanges(
         for (const place of object.names) await add(place);
     }
   }
-  // Where our own tree has what others moved or linked into a unit.
+  // Where our own tree has objects that others moved or linked into a unit.
   const elsewhere = new Map<FileId, Place>();
   for (const change of changes)
     if (change.kind === "dentry" && change.before !== undefined) elsewhere.set(change.before, change);
@@ -68,7 +68,7 @@ export async function unitChanges(
       const isNew = !elsewhere.has(now.id) && now.names.length < 2;
       const known = isNew ? undefined : await readObject(nodes, built.ours, now.id, elsewhere.get(now.id));
       const outside = now.names.filter((name) => !places.has(placeText(name)));
-      // What is outside of the unit, too, is seen there: only the name within is one that nobody here has seen.
+      // An object that is also outside of the unit is visible there: only the name within it is new here.
       if (known !== undefined) before.set(known.id, known);
       else if (outside.length > 0) before.set(now.id, { ...now, names: outside });
       else added.set(now.id, now);
@@ -76,7 +76,7 @@ export async function unitChanges(
     const { unit } = first;
     const directory = unit.kind === "tree" ? unit.root : unit.parent;
     for (const gone of await goneAbove(epochTree, tree, directory)) if (!ours.has(gone.id)) before.set(gone.id, gone);
-    // What has a name now that another had is not there beside it: the one that was seen takes its place.
+    // If a name now belongs to another object, both cannot be there: the object that was seen takes the place.
     const taken = new Set([...before.values()].flatMap(({ names }) => names.map(placeText)));
     for (const [id, now] of added) {
       const names = now.names.filter((name) => !taken.has(placeText(name)));
@@ -88,7 +88,7 @@ export async function unitChanges(
   return units;
 }
 
-/** This directory of our own tree and those above it, up to the first one that is still there: without them nobody finds what is kept. */
+/** This directory of our own tree and its gone ancestors: without them, kept objects are unreachable. */
 async function goneAbove({ built, nodes }: EpochTree, tree: Cid, directory: FileId): Promise<ForeignObject[]> {
   const gone = new Map<FileId, ForeignObject>();
   for (let at: FileId | undefined = directory; at !== undefined && at !== ROOT_ID && !gone.has(at);) {
@@ -106,7 +106,7 @@ interface Root {
   readonly place: Place;
 }
 
-/** The outermost unit's directory that a directory lies in, among those of the epoch's own tree. */
+/** The outermost unit directory above a directory, in the epoch's own tree. */
 class Roots {
   readonly #ours: Cid;
   readonly #tree: Cid;
@@ -123,7 +123,7 @@ class Roots {
 
   async above(directory: FileId): Promise<Root | undefined> {
     if (this.#known.has(directory)) return this.#known.get(directory);
-    // A bucket may say that directories lie in one another.
+    // In a damaged bucket, directories may contain one another.
     this.#known.set(directory, undefined);
     const known = await this.#placeIn(this.#ours, directory);
     const place = known ?? (await this.#placeIn(this.#tree, directory));

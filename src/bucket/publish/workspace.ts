@@ -1,5 +1,5 @@
 /**
- * Where one epoch is turned into trees: its staged blocks, its nodes in memory, its upload. Kept across the attempts of one
+ * Turns one epoch into trees, with its staged blocks, its nodes in memory and its upload. Kept across the attempts of one
  * publication, so that contents are cut and sent once.
  */
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
@@ -26,19 +26,19 @@ export type MergeSnapshots = (context: MergeContext, base: Cid, x: Head, y: Head
 /** An epoch on top of a root. */
 export interface EpochTree {
   readonly built: RebasedEpoch;
-  /** Those of `built`, under the ids that the tree has for them. */
+  /** The objects of `built`, under the tree's ids for them. */
   readonly objects: RebasedEpoch["objects"];
   readonly tree: Cid;
   readonly conflicts: readonly Conflict[];
-  /** Units of ours that lost the conflict. */
+  /** Our units that lost the conflict. */
   readonly moved?: MovedUnits;
   /** Holds the nodes of all of these trees. */
   readonly nodes: NodeStore;
-  /** Our base is no longer in the bucket, so nobody can tell what changed since. */
+  /** Our base is no longer in the bucket, so what changed since is unknown. */
   readonly baseGone: boolean;
 }
 
-/** How far back a moved file is looked for: an object is rarely dirty for longer. */
+/** How many older trees are searched for a moved file: objects are rarely dirty for longer. */
 const OLDER_TREES = 1_000;
 
 export class Workspace {
@@ -51,11 +51,11 @@ export class Workspace {
   readonly #changes: ChangeSet;
   readonly #data: DataReader;
   #built: RebasedEpoch | undefined;
-  /** The commits before the reference into whose trees #built looked: they may be thinned out later. */
+  /** The commits before the reference whose trees #built read: they may be thinned out later. */
   readonly #older = new Map<Cid, Lamport>();
   #baseGone = false;
 
-  /** Without a session, contents go nowhere: to learn what trees an epoch gives. */
+  /** Without a session, contents are dropped: to learn which trees an epoch gives. */
   constructor(
     bucket: Bucket,
     session: UploadSession | undefined,
@@ -74,16 +74,16 @@ export class Workspace {
     this.#content = new ChunkCache(this.staging, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
   }
 
-  /** Does of `treeOn` what needs no root: contents are cut and sent. Throws as reading and sending do. */
+  /** The part of `treeOn` that needs no root: cuts and sends contents. Throws as reading and sending do. */
   async build(): Promise<void> {
     const reference = await this.#bucket.commit(this.#changes.reference);
     await this.#build(reference, reference);
   }
 
   /**
-   * The sealed epoch on top of `root`: our own tree if nothing else changed, else merged; always from the sealed epoch, never
-   * from an earlier attempt. When the base is gone, from the kept rows: also when all of it can still be read from a cache, since
-   * the tree would go on referring to what the bucket has not. What the bucket retains, `newest` says.
+   * The sealed epoch on top of `root`: our own tree if nothing else changed, else merged; always from the sealed epoch,
+   * never from an earlier attempt. When the base is gone, from the kept rows, even if a cache could still supply it:
+   * otherwise the tree would refer to blocks that the bucket lacks. `newest` says what the bucket retains.
    */
   async treeOn(root: VerifiedCommit, newest = root): Promise<EpochTree> {
     this.#baseGone ||= !(await this.#isRetained(newest));
@@ -150,7 +150,7 @@ export class Workspace {
     for await (const { cid } of keptCommits(this.nodes, newest)) yield (await this.#bucket.commit(cid)).body.tree;
   }
 
-  /** Whether all older trees into which #built looked are there still: without any of them it might have come to be another. */
+  /** Whether all older trees that #built read still exist: without one of them, #built might have been different. */
   async #areRetained(newest: VerifiedCommit): Promise<boolean> {
     for (const [cid, seq] of this.#older) if (!(await isRetained(this.nodes, newest, { cid, seq }))) return false;
     return true;
@@ -162,7 +162,7 @@ export class Workspace {
     return { nodes, content: this.#content, blocks: staging, sink: staging, treeConfig, contentConfig };
   }
 
-  /** Whether the bucket says that it still has our base and all that is in it. */
+  /** Whether the bucket states that it still has our base and everything in it. */
   async #isRetained(root: VerifiedCommit): Promise<boolean> {
     const { reference, lamport } = this.#changes;
     if (reference === root.cid) return true;

@@ -1,6 +1,6 @@
 /**
- * Walks everything that commits reach, hashing each block once, however many roots share it. What is damaged is remembered
- * together with all blocks above it ("tainted"), so that the paths concerned are found without walking twice.
+ * Walks everything that commits reach, hashing each block once, however many roots share it. Remembers damaged blocks with
+ * all blocks above them ("tainted"), so that a second walk is not needed to find the affected paths.
  */
 import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
@@ -14,7 +14,7 @@ import { linksOf } from "../../format/blocks/links.ts";
 import { decodeNode } from "../../format/tree/node-decoder.ts";
 import type { OnProgress } from "./report.ts";
 
-/** What a block is, as what links to it tells. */
+/** What a block is, according to its referrer. */
 export type Role = "root" | "commit" | "tree" | "kept" | "other";
 
 interface Pending {
@@ -22,7 +22,7 @@ interface Pending {
   readonly role: Role;
 }
 
-/** Checks a commit beyond its shape: who signed it. Throws a SynclineError that says what is wrong. */
+/** Checks a commit beyond its shape: its signature. Throws a SynclineError that says what is wrong. */
 export type CheckCommit = (commit: Commit) => Promise<unknown>;
 
 export class BlockWalk {
@@ -35,14 +35,14 @@ export class BlockWalk {
   #bytes = 0;
   #commits = 0;
 
-  /** `blocks` reads the bucket itself: no cache, and not verified already. */
+  /** `blocks` reads the bucket itself: no cache, and unverified. */
   constructor(blocks: BlockReader, checkCommit: CheckCommit, onProgress: OnProgress) {
     this.#blocks = blocks;
     this.#checkCommit = checkCommit;
     this.#onProgress = onProgress;
   }
 
-  /** Blocks that are missing or wrong, with what is wrong. */
+  /** Missing or wrong blocks, each with a description. */
   get damaged(): ReadonlyMap<Cid, string> {
     return this.#damaged;
   }
@@ -61,7 +61,7 @@ export class BlockWalk {
     await this.#visitAll([{ cid, role: "root" }]);
   }
 
-  /** True if any of them is tainted. Siblings are read in batches; a batch is done with before the next is read. */
+  /** True if any of them is tainted. Reads siblings in batches, finishing each batch before the next. */
   async #visitAll(links: readonly Pending[]): Promise<boolean> {
     const fresh = links.filter(({ cid }) => !this.#seen.has(cid));
     for (let from = 0; from < fresh.length; from += BATCH) {
@@ -98,7 +98,7 @@ export class BlockWalk {
     }
   }
 
-  /** Those that are there; one that is missing does not keep the others from being read. */
+  /** The blocks that exist; a missing one does not prevent reading the others. */
   async #read(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     try {
       return await this.#blocks.getMany(cids);
@@ -117,9 +117,9 @@ export class BlockWalk {
   }
 }
 
-/** Siblings read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */
+/** How many siblings are read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */
 const BATCH = 32;
-/** What a commit is refused for that is not damaged. */
+/** Codes that refuse a commit which is not damaged. */
 const REFUSED: ReadonlySet<string> = new Set<ErrorCode>([
   "bad_signature",
   "device_not_certified",
@@ -128,7 +128,7 @@ const REFUSED: ReadonlySet<string> = new Set<ErrorCode>([
   "key_invalid",
 ]);
 
-/** Whether an error says that a commit is wrong, and not that it could not be checked now. */
+/** Whether an error says that a commit is wrong, rather than uncheckable now. */
 export function isWrongCommit(error: unknown): error is SynclineError {
   return isDamage(error) || (error instanceof SynclineError && REFUSED.has(error.code));
 }
@@ -144,8 +144,8 @@ function linksWithRoles(cid: Cid, role: Exclude<Role, "commit" | "root">, bytes:
 }
 
 /**
- * Kept commits come first, the oldest at their head: so the walk goes along history and never deep. Only the root's list counts:
- * what older commits kept may be thinned out by now.
+ * Kept commits come first, the oldest first, so that the walk follows history without deep recursion. Only the root's list
+ * counts: commits that older lists kept may be thinned out by now.
  */
 function commitLinks({ body, certificate }: Commit, isRoot: boolean): Pending[] {
   const others = [body.genesis, body.policy, certificate, ...linkedHeads(body.heads)];

@@ -1,4 +1,4 @@
-/** Which paths damaged blocks concern: only the tainted parts of a tree are walked. */
+/** Which paths damaged blocks affect: walks only the tainted parts of a tree. */
 import { unlessDamaged } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
 import { escapeForPrint, nameToText } from "../../base/names.ts";
@@ -12,13 +12,13 @@ import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { BlockWalk } from "./block-walk.ts";
 
-/** A damaged block and one path that uses it; undefined when the path cannot be told. */
+/** A damaged block and one path that uses it; undefined when the path is unknown. */
 export interface DamagedPath {
   readonly cid: Cid;
   readonly path: string | undefined;
 }
 
-/** For each damaged block below `tree`, every path that uses it; for a damaged node, the directory in which its rows end. */
+/** For each damaged block below `tree`, all paths that use it; for a damaged node, the directory where its rows end. */
 export async function* damagedPaths(
   walk: BlockWalk,
   blocks: BlockReader,
@@ -49,7 +49,7 @@ export function pathText(path: readonly FileName[]): string {
   return escapeForPrint(`/${path.map(nameToText).join("/")}`);
 }
 
-/** The damaged blocks that these reach. */
+/** The damaged blocks that these blocks reach. */
 async function damagedBelow(walk: BlockWalk, blocks: BlockReader, cids: readonly Cid[]): Promise<Cid[]> {
   const found = new Set<Cid>();
   const stack = [...cids];

@@ -1,11 +1,11 @@
-/** What verifying a bucket tells: damage as values, and how far it has come. */
+/** The report of verifying a bucket: damage as values, and progress. */
 import type { Cid } from "../../base/ids.ts";
 
 /** One thing that is wrong. */
 export interface DamageItem {
-  /** A path that the damage concerns; undefined when it concerns no path, or none can be told. */
+  /** A path that the damage affects; undefined when there is none or it is unknown. */
   readonly path: string | undefined;
-  /** The root in which that path is, when it is not the current one. */
+  /** The root that contains the path, unless it is the current one. */
   readonly root: Cid | undefined;
   readonly cid: Cid | undefined;
   /** The object of the store that holds the damage. */
@@ -22,9 +22,9 @@ export interface VerifyProgress {
 export interface VerifyReport extends VerifyProgress {
   /** Empty: nothing is wrong. */
   readonly damage: readonly DamageItem[];
-  /** Roots that were walked: the current one and all that it retains. */
+  /** Number of roots walked: the current one and all that it retains. */
   readonly roots: number;
-  /** Blocks that are reached, but missing or damaged: what a repair looks for in caches. */
+  /** Reachable blocks that are missing or damaged: a repair looks for them in caches. */
   readonly lost: readonly Cid[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Checks one tree as a filesystem: each row against those that must agree with it (docs/reference/formats.md, Ids and keys; docs/design/merge.md, law 7). All
- * rows of an id lie together, so one pass in key order does it, with point reads for what lies elsewhere.
+ * Checks one tree as a filesystem: each row against those that must agree with it (docs/reference/formats.md, Ids and keys;
+ * docs/design/merge.md, law 7). An id's rows are adjacent, so one pass in key order suffices, with point reads for others.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -35,8 +35,8 @@ export interface CheckSources {
 }
 
 /**
- * Everything that is wrong with a tree; nothing when it is a valid filesystem. Contents of which `isDamaged` says that they
- * are known to be damaged are left out. Throws when a node cannot be read.
+ * Everything wrong with a tree; nothing for a valid filesystem. Skips contents that `isDamaged` reports as known damage.
+ * Throws when a node cannot be read.
  */
 export async function* checkTree(
   sources: CheckSources,
@@ -49,7 +49,7 @@ export async function* checkTree(
   yield* check.finish(totals);
 }
 
-/** What was seen of the object whose rows are being read. */
+/** The findings about the object whose rows are being read. */
 interface ObjectSoFar {
   readonly id: FileId;
   self: SelfRow | undefined;
@@ -146,7 +146,7 @@ class TreeCheck {
     if (dentry.kind === "record") yield* this.#checkContent(place, dentry.record);
   }
 
-  /** What is wrong between a reference and the 00 row that it leads to. */
+  /** Any disagreement between a reference and its target 00 row. */
   async #wrongTarget(place: Place, { id, type }: Dentry & { kind: "reference" }): Promise<string | undefined> {
     const self = await readSelf(this.#nodes, this.#tree, id);
     if (self === undefined) return `The name leads to ${id}, which does not exist.`;
@@ -157,7 +157,7 @@ class TreeCheck {
     return here ? undefined : `Directory ${id} has a second name here.`;
   }
 
-  /** What is wrong with the id of a file that has one name. */
+  /** What is wrong with the id of a single-name file. */
   async #wrongId(place: Place, dentry: Dentry & { kind: "record" }): Promise<string | undefined> {
     const id = dentryId(place.parent, place.name, dentry);
     if (dentry.stated === undefined) {
@@ -192,7 +192,7 @@ class TreeCheck {
     yield damageItem(`Object ${id}: ${wrong}`, { path });
   }
 
-  /** Chunk lists and long values: whether they are what the record says. */
+  /** Checks that chunk lists and long values match the record. */
   async *#checkContent(place: Place | undefined, record: FileRecord): AsyncGenerator<DamageItem> {
     const { content, blocks } = this.#sources;
     const list = record.content.kind === "list" ? record.content.cid : undefined;
@@ -236,7 +236,7 @@ class TreeCheck {
     return damageItem(what, { path, cid });
   }
 
-  /** Of a directory, or of a name in it; undefined when it cannot be told. */
+  /** The path of a directory, or of a name in it; undefined when it is unknown. */
   async #pathOf(directory: FileId, ...names: FileName[]): Promise<string | undefined> {
     try {
       const path = await pathOfDirectory(this.#nodes, this.#tree, directory);
@@ -258,7 +258,7 @@ function parsed(key: Uint8Array): Key | SynclineError {
   }
 }
 
-/** The id that a key begins with, however wrong it is. */
+/** The id at the start of a key, even of an invalid one. */
 function idAt(key: Uint8Array): FileId {
   return Buffer.from(key).toString("hex", 0, ID_BYTES) as FileId;
 }
@@ -268,7 +268,7 @@ function placeOf(key: Key): Place | undefined {
   return { parent: key.kind === "dentry" ? key.id : key.parent, name: key.name };
 }
 
-/** What is wrong with the numbers of an object's rows: nlink and subdirs are these numbers. */
+/** What is wrong with the row counts of an object, which nlink and subdirs must equal. */
 function wrongCounts(self: SelfRow | undefined, backrefs: number, subdirs: number): string | undefined {
   if (self?.kind === "directory") {
     if (backrefs > 0) return "a directory has back-references.";

@@ -1,4 +1,4 @@
-/** A tree with changes that are not sealed yet, in memory: what commands without a mount edit. */
+/** A tree with unsealed changes, in memory: commands without a mount edit it. */
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -11,7 +11,7 @@ import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { readDentry } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 
-/** An object as it is to be. Changed only through the tree that it belongs to. */
+/** The intended state of an object. Changed only through its tree. */
 export interface Draft {
   readonly ino: Ino;
   /** Undefined: made here. */
@@ -34,7 +34,7 @@ export class DraftTree {
   readonly #drafts = new Map<Ino, Mutable<Draft>>();
   readonly #changed = new Set<Ino>();
   readonly #inos = new Map<FileId, Ino>([[ROOT_ID, ROOT_INO]]);
-  /** Names that were given (an inode) or taken away (undefined). */
+  /** Names that were added (an inode) or removed (undefined). */
   readonly #entries = new Map<Ino, Map<FileName, Ino | undefined>>();
   #lastIno: number = ROOT_INO;
 
@@ -67,7 +67,7 @@ export class DraftTree {
     return this.#open(object);
   }
 
-  /** The names in a directory. It may be changed between two of them. */
+  /** The names in a directory, which may be changed during the iteration. */
   async *names(directory: Draft): AsyncGenerator<FileName> {
     const given = [...(this.#entries.get(directory.ino) ?? [])];
     for (const [name, ino] of given) if (ino !== undefined) yield name;
@@ -92,7 +92,7 @@ export class DraftTree {
     this.#setEntry(directory.ino, name, draft.ino);
   }
 
-  /** Takes one name away. A directory must be empty. */
+  /** Removes one name. A directory must be empty. */
   unlink(draft: Draft, directory: Draft, name: FileName): void {
     const changed = this.#change(draft.ino);
     changed.names = changed.names.filter((each) => each.parent !== directory.ino || each.name !== name);
@@ -107,7 +107,7 @@ export class DraftTree {
     this.#change(draft.ino).content = content;
   }
 
-  /** All that was changed, as an epoch holds it. */
+  /** All changes, in the form of an epoch. */
   changes(): { objects: ChangedObject[]; directories: Map<Ino, FileId> } {
     const objects: ChangedObject[] = [];
     for (const ino of this.#changed) {

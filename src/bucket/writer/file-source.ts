@@ -1,4 +1,4 @@
-/** Where the bytes of a new file come from: random access, since chunks are cut only when the epoch is built. */
+/** The source of a new file's bytes: random access, since chunks are cut only when the epoch is built. */
 import { open, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { readUpTo, writeParts } from "../../objects/disk.ts";
 
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
-  /** Exactly these bytes. Throws `precondition_failed` when they are not there any more. */
+  /** Exactly these bytes. Throws `precondition_failed` when they are gone. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
@@ -20,7 +20,7 @@ export function sourceOfBytes(bytes: Uint8Array): FileSource {
   };
 }
 
-/** A local file, opened when it is first read. `size` is what it had when it was looked at. Its path need not be UTF-8. */
+/** A local file, opened at the first read. `size` is the size seen earlier. Its path need not be UTF-8. */
 export function sourceOfFile(path: string | Buffer, size: number): FileSource {
   return new LocalFile(path, size);
 }
@@ -38,7 +38,7 @@ class LocalFile implements FileSource {
   async read(offset: number, length: number): Promise<Uint8Array> {
     this.#handle ??= open(this.#path, "r");
     const bytes = await readFully(await this.#handle, this.#path, offset, length);
-    // Most files are read in one go; thousands of them must not stay open.
+    // Most files are read at once; thousands of them must not stay open.
     if (offset + length === this.size) await this[Symbol.asyncDispose]();
     return bytes;
   }
@@ -46,12 +46,12 @@ class LocalFile implements FileSource {
   async [Symbol.asyncDispose](): Promise<void> {
     const opened = this.#handle;
     this.#handle = undefined;
-    // One that could not be opened has failed its reader already.
+    // A failed open was already reported to its reader.
     await (await opened?.catch(() => undefined))?.close();
   }
 }
 
-/** A stream of any length: in memory while it is short, else in a temporary file in `folder`, which is nobody else's. */
+/** A stream of any length: in memory while it is short, else in a temporary file in `folder`, which must be private. */
 export async function sourceOfStream(stream: AsyncIterable<Uint8Array>, folder: string): Promise<FileSource> {
   const path = join(folder, "stream");
   const parts: Uint8Array[] = [];

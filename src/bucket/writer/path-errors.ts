@@ -1,4 +1,4 @@
-/** What is wrong with a path that an edit of a bucket names. */
+/** Errors for the path of a bucket edit. */
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameToText } from "../../base/names.ts";

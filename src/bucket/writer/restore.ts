@@ -1,4 +1,4 @@
-/** Makes a path what it was in another tree of the same bucket, as changes to a draft: only what differs is touched. */
+/** Makes a path what it was in another tree of the same bucket, as changes to a draft: touches only differences. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import type { FileRecord } from "../../format/files/record.ts";
@@ -25,9 +25,9 @@ export class Restorer {
   readonly #draft: DraftTree;
   readonly #source: RestoreSource;
   readonly #timeNs: bigint;
-  /** Files that have several names in the old tree are linked again. */
+  /** Files with several names in the old tree are linked again. */
   readonly #linked = new Map<FileId, Draft>();
-  /** The directories whose entries are at it, from the top down. */
+  /** The directories being restored, from the top down. */
   readonly #above = new Set<Draft | FileId>();
 
   constructor(draft: DraftTree, source: RestoreSource, timeNs: bigint) {
@@ -36,7 +36,7 @@ export class Restorer {
     this.#timeNs = timeNs;
   }
 
-  /** Makes `name` in `directory` the old object, or removes it when there is none. */
+  /** Makes `name` in `directory` the old object, or removes it if there is none. */
   async restore(directory: Draft, name: FileName, old: TreeObject | undefined): Promise<void> {
     const now = await this.#draft.child(directory, name);
     if (old === undefined) return now === undefined ? undefined : this.remove(now, directory, name);
@@ -89,7 +89,7 @@ export class Restorer {
     for (const name of surplus) await this.restore(draft, name, undefined);
   }
 
-  /** Throws `format_invalid` where a bucket says that directories lie in one another: going down would never end. */
+  /** Throws `format_invalid` if a damaged bucket's directories contain one another: the walk would never end. */
   async #within(directory: Draft | FileId, work: () => Promise<void>): Promise<void> {
     if (this.#above.has(directory)) throw liesInItself();
     this.#above.add(directory);
@@ -109,7 +109,7 @@ export class Restorer {
   }
 }
 
-/** Whether two records are the same but for when they were changed. */
+/** Whether two records are the same except for their change times. */
 function sameRecord(a: FileRecord, b: FileRecord): boolean {
   const [first, second] = [a, b].map((record) => encodeRecord({ ...record, ctimeNs: 0n }, addressOnly));
   if (first === undefined || second === undefined) return false;

@@ -1,4 +1,4 @@
-/** An agent as commands run it: in the foreground until it ends, or behind the terminal. */
+/** Runs an agent for a command: in the foreground until it ends, or in the background. */
 import { join } from "node:path";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../../base/limits.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -41,22 +41,22 @@ export const AGENT_OPTIONS = [
 ] as const;
 type AgentCall = Call<(typeof AGENT_OPTIONS)[number]>;
 
-/** What one command's agents are like. */
+/** How one command's agents run. */
 export interface AgentRun {
   readonly facts: StateFacts;
-  /** A folder that is kept the same, too. */
+  /** A folder to sync, too. */
   readonly folder: StateFacts | undefined;
-  /** Called once the state is this process' own. */
+  /** Called once this process holds the state. */
   doors(stateDir: string): readonly DoorSetup[];
-  /** What is told once all doors are open. */
+  /** What to report once all doors are open. */
   ready(doors: readonly DoorReport[]): { readonly value: object; readonly text: string };
   /** "Unmounted /mnt", and its JSON key and value. */
   readonly ended: { readonly value: object; readonly text: string };
 }
 
-/** After a signal: publishing may take so long before the rest is left for the next time. */
+/** How long publishing may take after a signal before the rest is left for the next start. */
 const SIGNAL_DRAIN_MS = 60_000;
-/** After a signal: what is under way of a start may take so long. */
+/** How long a start may still take after a signal. */
 const START_PATIENCE_MS = 3_000;
 
 export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
@@ -76,7 +76,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
   using progress = output.progress("start");
-  // In the background nobody reads this output, so the waiting command is told instead.
+  // In the background no one reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
   await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
   const agentOptions = {
@@ -121,8 +121,8 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
 }
 
 /**
- * The first signal ends the agent in order; another one ends the waiting. What is about to be mounted is mounted first, or a mount would stay
- * without its agent; a start that waits for something else is given up.
+ * The first signal ends the agent in order; a second one ends the waiting. During a start, waits briefly: a mount about to
+ * appear would otherwise stay without its agent. A start that takes longer is abandoned.
  */
 function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
   let asked = false;

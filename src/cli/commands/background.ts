@@ -1,4 +1,4 @@
-/** Running this very command again behind the terminal, in a session of its own, until it says that it is ready. */
+/** Runs this same command again in the background, in its own session, until it reports that it is ready. */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { NODE_FLAGS } from "../../agent/threads/memory.ts";
@@ -8,7 +8,7 @@ import { envName } from "../options.ts";
 import { errorReport } from "../terminal/output.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** What the process behind tells the one that started it. */
+/** What the background process tells the one that started it. */
 type Word = Step | LastWord;
 
 interface Step {
@@ -20,8 +20,8 @@ type LastWord =
   | { readonly code: ErrorCode; readonly message: string; readonly hint: string | null };
 
 /**
- * Starts this command line without --background, with its output in `logPath`; `onStep` is told what its start is at. Answers its process id
- * and doors once it is ready.
+ * Starts this command line without --background, with its output in `logPath`. `onStep` gets each step of its start. Once
+ * it is ready, answers its process id and doors.
  */
 export async function runBehind(
   runtime: Runtime,
@@ -51,7 +51,7 @@ export async function runBehind(
   return { pid: child.pid ?? 0, doors: word.doors };
 }
 
-/** Whether this process was started by `runBehind`, and somebody waits for its word. */
+/** Whether `runBehind` started this process and waits for its report. */
 export function isBehind(): boolean {
   return process.send !== undefined;
 }
@@ -61,14 +61,14 @@ export function sayStep(step: string): void {
   if (process.connected) process.send?.({ step } satisfies Word);
 }
 
-/** Tells who waits that all is well, and lets go of where this process was started, so that nothing there stays in use. */
+/** Tells the waiting command that all is well, and leaves the working directory, so that it does not stay in use. */
 export function sayReady(doors: readonly DoorReport[]): void {
   process.send?.({ doors } satisfies Word);
   process.disconnect();
   process.chdir("/");
 }
 
-/** Tells who waits why it failed. */
+/** Tells the waiting command why the start failed. */
 export function sayFailed(error: unknown): void {
   if (process.send !== undefined && process.connected) process.send(errorReport(error));
 }

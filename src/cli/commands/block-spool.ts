@@ -1,4 +1,4 @@
-/** Blocks in a file until they are of no more use. The file has lost its name where that can be, so that nothing stays however the process ends. */
+/** Blocks in a temporary file. The file is unlinked at once if possible, so that it disappears however the process ends. */
 import { mkdtemp, open, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cid } from "../../base/ids.ts";
@@ -20,7 +20,7 @@ export class BlockSpool implements AsyncDisposable {
   static async open(parent: string): Promise<BlockSpool> {
     const folder = await mkdtemp(join(parent, "mend-"));
     const file = await open(join(folder, "blocks"), "wx+", 0o600);
-    // Windows does not remove what is open, and network filesystems keep it under another name: then it goes when it is closed.
+    // Windows cannot remove open files, and network filesystems rename them: there it is removed when closed.
     if (process.platform !== "win32") await rm(folder, { recursive: true }).catch(() => {});
     return new BlockSpool(file, folder);
   }
@@ -29,7 +29,7 @@ export class BlockSpool implements AsyncDisposable {
     return [...this.#places.keys()];
   }
 
-  /** Throws as the system does: then it is not kept. */
+  /** Throws as the system does: the block is then not kept. */
   async put({ cid, bytes }: Block): Promise<void> {
     const place = { offset: this.#end, length: bytes.length };
     await writeParts(this.#file, place.offset, [bytes]);

@@ -1,4 +1,4 @@
-/** `URL/PATH` arguments: which part is the bucket, and which names lead on inside it. */
+/** `URL/PATH` arguments: which part is the bucket, and which names follow inside it. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
@@ -7,16 +7,17 @@ import { openRemote } from "../../bucket/open-remote.ts";
 import type { Runtime } from "../runtime.ts";
 
 export interface BucketPath {
-  /** The bucket's address, with its pin when there was one. */
+  /** The bucket's address, with its pin if given. */
   readonly address: string;
   readonly names: readonly FileName[];
-  /** Whether the argument ended in a slash: a directory is meant. */
+  /** Whether the argument ends in a slash, meaning a directory. */
   readonly directory: boolean;
 }
 
 /**
- * At a master a bucket's address says where it ends. In a folder the bucket is found by walking up from the whole address. Throws
- * `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` when a folder on the way may not be read.
+ * A master's address itself tells where the bucket's part ends. In a folder, walks up from the whole address to find the
+ * bucket. Throws `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` if a parent
+ * folder cannot be read.
  */
 export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
   if (/^https?:/i.test(text)) return locateAtMaster(text);
@@ -35,7 +36,7 @@ export async function locateBucket(runtime: Runtime, text: string): Promise<Buck
   });
 }
 
-/** A name as `URL/PATH` spells it: percent-encoded where it must be, so that it names exactly these bytes. */
+/** A name as `URL/PATH` spells it: percent-encoded where needed, so that it names exactly these bytes. */
 export function encodeName(name: FileName): string {
   return nameToBytes(name)
     .toString("latin1")
@@ -48,7 +49,7 @@ function locateAtMaster(text: string): BucketPath {
   return { address: pinnedUrl(address), names: path.map(decodeSegment), directory: /\/(#|$)/.test(text) };
 }
 
-/** In a URL, control characters would vanish without a word. */
+/** In a URL, control characters would disappear silently. */
 function refuseControls(text: string): void {
   if (!/[\t\n\r]/.test(text)) return;
   throw new SynclineError("bad_address", `${JSON.stringify(text)} has a control character.`, {
@@ -56,7 +57,7 @@ function refuseControls(text: string): void {
   });
 }
 
-/** What `new URL` makes of it, once it is known to be an address of ours. Names in it need not be UTF-8. */
+/** Parses one of our addresses with `new URL`. Its names need not be UTF-8. */
 function addressUrl(text: string): URL {
   refuseControls(text);
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -71,13 +72,13 @@ async function isBucket({ clock, random }: Runtime, address: string): Promise<bo
     await remote.readGenesis();
     return true;
   } catch (error) {
-    // A bucket's own folder has a path of text; names in the bucket may be any bytes.
+    // A bucket's folder has a text path; names inside the bucket may be any bytes.
     if (hasCode(error, "no_such_bucket") || hasCode(error, "bad_address")) return false;
     throw error;
   }
 }
 
-/** Percent-encoded bytes, so that names that are not UTF-8 can be named too. */
+/** Decodes percent-encoded bytes, so that names need not be UTF-8. */
 function decodeSegment(segment: string): FileName {
   const bytes: number[] = [];
   for (let at = 0; at < segment.length; at++) {

@@ -1,4 +1,4 @@
-/** A bucket opened for reading by a command: one tree of it, the current one or an old one (`--at`). */
+/** Opens a bucket for a command that reads one of its trees: the current one, or an old one (`--at`). */
 import type { Cid } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
@@ -27,7 +27,7 @@ export interface BucketReader extends AsyncDisposable {
   readonly content: ChunkCache;
 }
 
-/** The bucket, to be read only, beside what this machine saw of it before. Throws as `openBucket`. */
+/** Opens the bucket read-only, and checks it against what this machine saw before. Throws as `openBucket`. */
 export function openToRead(call: Call<BucketOption>, address: string): Promise<OpenedBucket> {
   const { clock, random } = call.runtime;
   const witness = witnessOf(call, address);
@@ -60,7 +60,7 @@ export async function openReader(
   }
 }
 
-/** The object that a path names. Throws `no_such_path`. */
+/** The object at a path. Throws `no_such_path`. */
 export async function findObject({ nodes, tree }: BucketReader, { address, names }: BucketPath): Promise<TreeObject> {
   const object = await resolvePath(nodes, tree, names);
   if (object !== undefined) return object;
@@ -69,7 +69,7 @@ export async function findObject({ nodes, tree }: BucketReader, { address, names
   });
 }
 
-/** A file's bytes, piece by piece. Throws `is_a_directory`, `not_supported` for what is no file, and as reading does. */
+/** A file's bytes, piece by piece. Throws `is_a_directory`, `not_supported` for other non-files, and as reading does. */
 export async function* fileBytes(
   { content }: BucketReader,
   { record }: TreeObject,

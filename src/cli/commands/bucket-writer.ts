@@ -1,4 +1,4 @@
-/** A bucket opened for writing by a command that needs no mount. */
+/** Opens a bucket for writing, for commands without a mount. */
 import { openCommandDevice, openCommandWriter } from "../../agent/command-writer.ts";
 import type { CommandDevice, CommandWriter, CommandWriterOptions } from "../../agent/command-writer.ts";
 import { stateRoot } from "../../agent/state/state-dir.ts";

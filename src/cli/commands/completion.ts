@@ -1,4 +1,4 @@
-/** `syncline completion`: scripts by which a shell completes commands, options and their values. */
+/** `syncline completion`: shell scripts that complete commands, options and their values. */
 import { addCommand, type Program } from "../command.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { CommandFacts, OptionFacts } from "../command-tree.ts";
@@ -151,12 +151,12 @@ function distinctOptions(commands: readonly CommandFacts[]): OptionFacts[] {
   return [...all.values()].toSorted((a, b) => (a.long < b.long ? -1 : 1));
 }
 
-/** As one word, in all three shells. */
+/** Quotes text as one word in all three shells. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A word within a quoted one. */
+/** Quotes a word within a quoted one. */
 function quotedWithin(text: string): string {
   return `"${text}"`;
 }

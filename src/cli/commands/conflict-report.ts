@@ -1,4 +1,4 @@
-/** A conflict as commands show it: its versions, whose they are, since when they lie there, and by which rule. */
+/** A conflict as commands show it: its versions, their writers, since when they are there, and by which rule. */
 import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileName, WriterId } from "../../base/ids.ts";
@@ -14,7 +14,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { exactTime, printBytes, printPath, printText } from "../terminal/text.ts";
 
-/** Where the versions are read: one tree, and the history that led to it. */
+/** Where to read versions: one tree, and its history. */
 export interface ConflictSource {
   readonly bucket: Bucket;
   readonly nodes: NodeStore;
@@ -26,11 +26,11 @@ export interface VersionReport {
   readonly type: string;
   readonly size: number;
   readonly mtime: string;
-  /** Whose version it is; of a displaced object, who published the merge. */
+  /** The version's writer; for a displaced object, the merge's publisher. */
   readonly writer: WriterId;
-  /** The machine's name in the writer's newest commits; where they give none, the writer's id. */
+  /** The machine's name from the writer's newest commits, or else the writer's id. */
   readonly machine: string;
-  /** When the version came to be where it is, and the root that brought it. */
+  /** When the version got its place, and the root that brought it. */
   readonly time: string;
   readonly root: Cid;
 }
@@ -40,7 +40,7 @@ export interface GivenWayReport extends VersionReport {
   readonly rule: string;
 }
 
-/** What a writer is called. */
+/** Answers a writer's display name. */
 export type NameWriter = (writer: WriterId) => Promise<string>;
 
 export function writerNames({ bucket, commit }: Pick<ConflictSource, "bucket" | "commit">): NameWriter {
@@ -48,7 +48,7 @@ export function writerNames({ bucket, commit }: Pick<ConflictSource, "bucket" | 
   return async (writer) => (await names.of(writer)) ?? writer;
 }
 
-/** One that lost the conflict, with the commit that brought it. */
+/** A version that lost the conflict, with the commit that brought it. */
 export async function reportGivenWay(
   source: ConflictSource,
   conflict: OpenConflict,
@@ -67,7 +67,7 @@ export async function reportGivenWay(
   return { report: { ...report, kind: version.kind, rule: ruleOf(conflict, version) }, commit };
 }
 
-/** The one that kept the name, or null. */
+/** The version that kept the name, or null. */
 export async function reportKept(
   source: ConflictSource,
   { kept, path }: OpenConflict,
@@ -81,7 +81,7 @@ export async function reportKept(
   return reportVersion(kept, path, commit.body.writer, commit, nameOf);
 }
 
-/** One version in a line, for people. */
+/** One version as a line for people. */
 export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
   const what = type === "directory" ? "directory" : printBytes(size);
   return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;
@@ -99,7 +99,7 @@ export async function requireConflict(
   });
 }
 
-/** The row of the merge's table. Which of two edits and two births it was is not stored with a copy. */
+/** The rule in the merge's table. A copy does not tell whether it was two edits or two creations. */
 export function ruleOf({ kept }: OpenConflict, { kind, object }: GivenWay): string {
   if (kind === "copy" && object.record.type === "directory") return "units";
   if (kind === "copy") return "content / content or create / create";
@@ -107,7 +107,7 @@ export function ruleOf({ kept }: OpenConflict, { kind, object }: GivenWay): stri
   return kept?.record.type === "directory" ? "file / directory at one name" : "two files at one name";
 }
 
-/** For people: how it came to this. */
+/** Explains the cause, for people. */
 export function causeOf({ kind, object }: GivenWay): string {
   const origin = object.record.conflict;
   if (kind === "copy" && origin !== undefined) {
@@ -119,7 +119,7 @@ export function causeOf({ kind, object }: GivenWay): string {
   return "Two different objects came to have one name. One kept it, this one has a name beside it and is as it was.";
 }
 
-/** docs/design/merge.md, Winner and base. Which of the two it was is not stored. */
+/** docs/design/merge.md, Winner and base. Which of the two applied is not stored. */
 export const WINNER =
   "The side with more commits since both last agreed kept the name; with as many, the one with the greater writer id.";
 
@@ -140,7 +140,7 @@ async function reportVersion(
   return { path: pathText(path), type, size, mtime, writer, machine: await nameOf(writer), time, root: commit.cid };
 }
 
-/** The commit from which on this is at its place. */
+/** The commit since which this object has its place. */
 function bringer(
   { bucket, nodes, commit }: ConflictSource,
   object: TreeObject,

@@ -1,4 +1,4 @@
-/** `syncline conflicts diff`: a patch from what kept the name to each version that lost the conflict. */
+/** `syncline conflicts diff`: a patch from the version that kept the name to each that lost the conflict. */
 import { createTwoFilesPatch } from "diff";
 import type { GivenWay, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
@@ -19,10 +19,10 @@ export async function diffConflict(reader: BucketReader, conflict: OpenConflict,
   }
 }
 
-/** Texts longer than this are not compared: it takes time and memory with the square of what differs. */
+/** Longer texts are not compared: time and memory grow with the square of the difference. */
 const MAX_TEXT_BYTES = 4 * 1024 * 1024;
 const MAX_EDITS = 5_000;
-/** In a terminal a tab is a character that moves the cursor. */
+/** On a terminal, a tab moves the cursor. */
 const TAB = " ".repeat(8);
 
 interface Comparison {
@@ -53,7 +53,7 @@ const diffLook: Look = (line, paint) => {
   return line.startsWith("+") ? paint("green", line) : line.startsWith("-") ? paint("red", line) : line;
 };
 
-/** Undefined unless it is valid UTF-8 without NUL, of a length that can be compared. */
+/** Undefined unless it is valid UTF-8 without NUL, and short enough to compare. */
 async function textOf({ content }: BucketReader, { record }: TreeObject): Promise<string | undefined> {
   if (record.size > MAX_TEXT_BYTES) return undefined;
   const bytes = await readContent(content, record.content, record.size, 0, record.size);

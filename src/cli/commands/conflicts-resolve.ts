@@ -1,4 +1,4 @@
-/** `syncline conflicts resolve`: the answer to one conflict, or to all old ones, as one commit. */
+/** `syncline conflicts resolve`: resolves one conflict, or all old ones, in one commit. */
 import { requirePublished } from "../../agent/command-writer.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
@@ -28,7 +28,7 @@ import { noteOf, printCount, printPath, printText } from "../terminal/text.ts";
 type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | BucketOption>;
 type Keep = NonNullable<ResolveCall["options"]["keep"]>;
 
-/** What was, or would be, done about one version that lost the conflict. `to` is where it is then. */
+/** What was or would be done about one version that lost the conflict. `to` is its path afterwards. */
 interface Answer {
   readonly path: string;
   readonly version: string;
@@ -36,7 +36,7 @@ interface Answer {
   readonly to: string | null;
 }
 
-/** Without --keep, a person is asked. Throws `usage` where nobody can be. */
+/** Without --keep, asks a person. Throws `usage` if there is no terminal. */
 export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const { options, output, runtime } = given;
   const located = await locateTarget(runtime, options.state, given.args[0] ?? "");
@@ -45,7 +45,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const target = { ...located, names };
   const call = { ...given, options: { ...options, keep } };
   if (options.dryRun === true) {
-    // Like all that only reads it needs no key.
+    // Reading needs no key.
     await using reader = await openReader(call, target.address, undefined);
     const { bucket, commit } = reader;
     const answers = await decideAll(
@@ -70,7 +70,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
 }
 
-/** Shows the versions of one conflict and asks which of them is to have the name. */
+/** Shows the versions of one conflict, and asks which one gets the name. */
 async function askWhich(call: ResolveCall, { address, names }: TargetPath): Promise<{ keep: Keep; names: Path }> {
   const { options, output, runtime } = call;
   if (!canAsk(runtime) || options.allOlderThan !== undefined) {
@@ -95,7 +95,7 @@ async function askWhich(call: ResolveCall, { address, names }: TargetPath): Prom
   }
 }
 
-/** Edits in `writer` what the answers ask for. */
+/** Makes the edits in `writer` that the answers need. */
 async function decideAll(
   call: ResolveCall,
   path: Path,
@@ -110,7 +110,7 @@ async function decideAll(
   const answers: Answer[] = [];
   const isOne = call.options.allOlderThan === undefined;
   for await (const conflict of isOne ? only(source, path) : older(call, source, path)) {
-    // One of them at a time: what is asked of the writer is what it has with the edits so far.
+    // One at a time: the writer answers with all edits so far.
     if (await isDecided(writer, conflict)) continue;
     if (isOne || mayDecide(conflict, keep)) answers.push(...(await decide(writer, rules, conflict, keep)));
     else call.output.notice(`${printPath(conflict.path)} is left as it is: ${whyNot(conflict, keep)}`);
@@ -126,7 +126,7 @@ async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenCon
   yield requireConflict(source, path);
 }
 
-/** Those of which no version is younger, and which lie in nothing that was decided already. */
+/** Conflicts whose versions are all old enough, except inside anything already resolved. */
 async function* older(call: ResolveCall, source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
   const { commit, nodes } = source;
   const { tree } = commit.body;
@@ -150,7 +150,7 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
   }
 }
 
-/** With the rest of its family, a moment ago. */
+/** Whether it was just resolved with the rest of its family. */
 async function isDecided(writer: DryRunWriter, { versions }: OpenConflict): Promise<boolean> {
   for (const { path } of versions) if ((await writer.record(path)) !== undefined) return false;
   return true;
@@ -173,7 +173,7 @@ async function decide(writer: DryRunWriter, rules: UnitRules, conflict: OpenConf
         [...above, plain],
       ];
       const isThere = (await writer.record(old)) !== undefined;
-      // The other version's journal beside this one's database would be worse than either.
+      // Another version's journal beside this one's database would be worse than either.
       if (!isThere && keep === "copy" && (await writer.record(place)) !== undefined) await writer.remove(place);
       if (!isThere) continue;
       const to = keep === "kept" ? undefined : free === undefined ? place : [...above, (free + suffix) as FileName];
@@ -198,7 +198,7 @@ function whyNot({ versions }: OpenConflict, keep: Keep): string {
   return `${versions.length} versions lost to it, and one of them can have the name.`;
 }
 
-/** An ordinary name for the main one, with which none of the family is taken. */
+/** An ordinary name for the main file that leaves no family member's name taken. */
 async function freeName(writer: DryRunWriter, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
   const main = family[0]?.plain ?? ("" as FileName);
   for (const name of ordinaryNames(main)) {

@@ -1,4 +1,7 @@
-/** `syncline conflicts list | show | diff | resolve`: what lost the conflict in merges and lies beside what kept the name. */
+/**
+ * `syncline conflicts list | show | diff | resolve`: versions that lost the conflict in a merge and are kept next to the
+ * winner.
+ */
 import { SynclineError } from "../../base/errors.ts";
 import { findObject, openReader } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
@@ -125,7 +128,7 @@ async function show(call: Call<BucketOption>): Promise<void> {
   output.result({ path, kept, copies }, [printText(path), first, ...lines].join("\n"));
 }
 
-/** Opens what the first argument names, as it is in the bucket. */
+/** Opens what the first argument names, as the bucket has it. */
 async function openAt(
   call: Call<BucketOption>,
   at?: string,

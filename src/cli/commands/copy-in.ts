@@ -1,6 +1,6 @@
 /**
- * Copies local files and directories into a bucket: as one commit, or with very many files in portions, a commit each, so that memory does not
- * grow with their number. A directory is read as folder sync reads one: beneath the folder that was opened when the copy began.
+ * Copies local files and directories into a bucket: in one commit, or very many files in portions of one commit each, which
+ * bounds memory. Reads a directory as folder sync does: beneath the folder that was opened when the copy began.
  */
 import type { BigIntStats } from "node:fs";
 import { lstat, readlink } from "node:fs/promises";
@@ -22,17 +22,17 @@ import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/wal
 
 export interface CopyInOptions {
   readonly session: Pick<CommandWriter, "bucket" | "writer" | "another">;
-  /** Opens a directory that is copied. */
+  /** Opens a directory to copy. */
   readonly openDisk: (path: string) => Promise<SyncDisk>;
   /** For people: what made the commits. */
   readonly note: string;
-  /** Told of each file that is taken, and of bytes that were read for the bucket. */
+  /** Called for each file taken, and with bytes read for the bucket. */
   readonly moved: (bytes: number) => void;
-  /** Told how much a directory holds, before the first of it is taken. Absent: nobody counts. */
+  /** Called with a directory's total before its first file is taken. Absent: nothing is counted. */
   readonly counted?: (total: { readonly files: number; readonly bytes: number }) => void;
   /** What fills a portion. */
   readonly portion?: Most;
-  /** Gives back the memory of a portion. */
+  /** Frees a portion's memory. */
   readonly release?: () => void;
 }
 
@@ -46,17 +46,17 @@ export class CopyIn implements AsyncDisposable {
   /** Files and links taken. */
   files = 0;
   bytes = 0;
-  /** Fifos, sockets and devices: they belong to the machine that made them. */
+  /** Fifos, sockets and devices: they are particular to their machine. */
   skipped = 0;
-  /** Files that are in the bucket already. */
+  /** Files already in the bucket. */
   sent = 0;
   readonly #options: CopyInOptions;
   #writer: BucketWriter;
   #tree: OpenTree | undefined;
   #room: PortionRoom | undefined;
-  /** Files of this portion whose bytes come from the disk. */
+  /** Files of this portion that are read from the disk. */
   #sources = new Map<Ino, Found>();
-  /** Where the first name of a hard-linked file went, by device and inode. */
+  /** Where a hard-linked file's first name went, by device and inode. */
   readonly #linked = new Map<string, Path>();
   #conflicts = 0;
   #figures = NO_FIGURES;
@@ -67,8 +67,8 @@ export class CopyIn implements AsyncDisposable {
   }
 
   /**
-   * Takes what is at `source`; a directory only if `recursive`, and then each full portion is published on the way. Throws `is_a_directory`,
-   * `no_such_path`, `local_io_failed`, and as publishing does.
+   * Takes what is at `source`; a directory only if `recursive`, publishing each full portion on the way. Throws
+   * `is_a_directory`, `no_such_path`, `local_io_failed`, and as publishing does.
    */
   async copy(source: string, target: Path, recursive: boolean): Promise<void> {
     const stat = await look(source);
@@ -87,7 +87,7 @@ export class CopyIn implements AsyncDisposable {
     } else this.skipped++;
   }
 
-  /** Publishes what was not yet. */
+  /** Publishes the rest. */
   async publish(): Promise<CopiedIn> {
     const root = await this.#send();
     return { root, conflicts: this.#conflicts, figures: this.#figures };
@@ -209,7 +209,7 @@ interface OpenTree {
 
 const PORTION: Most = { things: PUT_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
-/** Of what cannot be looked at nothing: the copy itself says what is wrong with it. */
+/** Counts nothing for unreadable paths: the copy itself reports the problem. */
 async function countFiles(disk: SyncDisk, path: DiskPath): Promise<{ files: number; bytes: number }> {
   const total = { files: 0, bytes: 0 };
   for (const { name, stat } of await disk.list(path).catch(() => [])) {

@@ -1,7 +1,7 @@
 /**
- * Copies objects of a bucket to the local disk with modes, times and links. Each file is written beside its place and renamed
- * into it, so that it is there whole or not at all; what a copy replaces is a file or a link, never a directory. Everything is
- * written beneath the folder that was opened when the copy began: a link that is swapped in for a directory leads nowhere.
+ * Copies objects of a bucket to the local disk with modes, times and links. Writes each file beside its place and renames
+ * it, so that it is complete or absent; replaces files and links, but never directories. Everything is written beneath the
+ * folder that was opened when the copy began: a link swapped in for a directory leads nowhere.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
@@ -30,7 +30,7 @@ export interface CopyOutOptions {
   readonly runtime: Pick<Runtime, "random" | "ifInterrupted">;
   /** Whether setuid and setgid bits are copied. */
   readonly special: boolean;
-  /** Told of files that have their place and bytes that were written. */
+  /** Called with numbers of files placed and bytes written. */
   readonly moved: (files: number, bytes: number) => void;
 }
 
@@ -39,17 +39,17 @@ export class CopyOut {
   files = 0;
   /** Their sizes, holes included. */
   bytes = 0;
-  /** Fifos, sockets and devices: they belong to the machine that made them. */
+  /** Fifos, sockets and devices: they are particular to their machine. */
   skipped = 0;
-  /** Objects that kept the owner of who copies, although root copies. */
+  /** Objects whose owner could not be set, although root copies. */
   unowned = 0;
   readonly #options: CopyOutOptions;
   readonly #incoming: IncomingContext;
-  /** The directories whose entries are being copied, from the top down. */
+  /** The directories being copied, from the top down. */
   readonly #above = new Set<FileId>();
-  /** Where the first name of a hard-linked file went. */
+  /** Where a hard-linked file's first name went. */
   readonly #linked = new Map<FileId, DiskPath>();
-  /** Temporary names that may be there. */
+  /** Temporary names that may exist. */
   readonly #temporary = new Set<DiskPath>();
 
   constructor(options: CopyOutOptions) {
@@ -67,7 +67,9 @@ export class CopyOut {
     };
   }
 
-  /** Copies an object, a directory with all below it. Throws `path_exists` where something else is in a directory's way. */
+  /**
+   * Copies an object; a directory with everything in it. Throws `path_exists` if a non-directory is in a directory's way.
+   */
   async copy(object: TreeObject, name: FileName): Promise<void> {
     const { disk, runtime } = this.#options;
     await disk.open();
@@ -80,7 +82,7 @@ export class CopyOut {
     }
   }
 
-  /** Throws `format_invalid` where a bucket says that directories lie in one another. */
+  /** Throws `format_invalid` for a cycle of directories. */
   async #directory(object: TreeObject, path: DiskPath): Promise<void> {
     if (this.#above.has(object.id)) throw liesInItself();
     this.#above.add(object.id);
@@ -91,7 +93,7 @@ export class CopyOut {
         if (child.record.type === "directory") await this.#directory(child, path.concat(name));
     }
     this.#above.delete(object.id);
-    // Last: a directory without the right to write would refuse its entries, and each of them changes its time.
+    // Last: the mode may forbid adding entries, and each entry changes the directory's time.
     await within(path, () => setAttributes(this.#incoming, path, object.record));
     if (this.#incoming.attention.owners)
       this.#countOwner(object.record, await within(path, () => this.#options.disk.look(path)));
@@ -104,7 +106,7 @@ export class CopyOut {
     else if (there.type !== "directory") throw inTheWay(path, "of a directory");
   }
 
-  /** The entries of a directory; while one group is copied, the contents of the next are on their way, in a request or two. */
+  /** A directory's entries in groups. While one is copied, the next one's contents are fetched in a request or two. */
   async *#groups(directory: TreeObject): AsyncGenerator<Entry[]> {
     const { nodes, tree } = this.#options.reader;
     let before: Entry[] = [];
@@ -125,11 +127,11 @@ export class CopyOut {
 
   #readAhead(entries: readonly Entry[]): void {
     const records = entries.map(({ child }) => child.record);
-    // What is wrong with it is told when it is written.
+    // Writing reports the error.
     readAhead(this.#options.reader.content, records).catch(() => {});
   }
 
-  /** Files and links of one directory. */
+  /** Copies files and links of one directory. */
   async #group(directory: DiskPath, entries: readonly Entry[]): Promise<void> {
     const fresh: Entry[] = [];
     const again: Entry[] = [];
@@ -173,7 +175,7 @@ export class CopyOut {
       return from === undefined ? [] : [{ from, to: directory.concat(name) }];
     });
     const named = places.map(({ from, to }) => ({ name: from.at(-1) as FileName, to }));
-    // Up to the first name that is taken.
+    // Stops at the first name that is taken.
     const free = (await disk.placeAll?.(directory, named))?.length ?? 0;
     for (const { from } of places.slice(0, free)) this.#temporary.delete(from);
     for (const { from, to } of places.slice(free)) {
@@ -191,7 +193,7 @@ export class CopyOut {
     this.#options.moved(1, 0);
   }
 
-  /** Another name for a file that is there. */
+  /** Adds a name to an existing file. */
   async #link(directory: DiskPath, { child, name }: Entry): Promise<void> {
     const first = this.#linked.get(child.id);
     if (first === undefined) return;
@@ -201,7 +203,7 @@ export class CopyOut {
       await this.#options.disk.link(first, path);
       await this.#replace(path, directory.concat(name));
     } finally {
-      // rename(2) leaves both names when they are links of one file already.
+      // rename(2) keeps both names if they already link to one file.
       await this.#remove([path]);
     }
   }
@@ -226,26 +228,26 @@ export class CopyOut {
       try {
         this.#options.disk.unlinkNow?.(path);
       } catch {
-        // It has its place, or was not made yet.
+        // It has its place, or was never made.
       }
     }
   }
 
-  /** A root that is root in its container only, or a filesystem that knows no owners. */
+  /** Root may be root only in its container, or the filesystem may have no owners. */
   #countOwner({ uid, gid }: FileRecord, stat: { readonly uid: number; readonly gid: number } | undefined): void {
     if (!this.#incoming.attention.owners || stat === undefined) return;
     if (stat.uid !== uid || stat.gid !== gid) this.unowned++;
   }
 }
 
-/** A link in the way is never followed: what a bucket holds must not lead out of the target. */
+/** Links in the way are never followed: a bucket's contents must not lead outside the target. */
 function inTheWay(path: DiskPath, what: string): SynclineError {
   return new SynclineError("path_exists", `${escapeForPrint(pathText(path))} is in the way ${what}.`, {
     hint: "Move it away, or choose another target.",
   });
 }
 
-/** What is done in a directory that was there just before. Throws `precondition_failed` where it is no directory any more. */
+/** Runs `work` in a directory that existed just before. Throws `precondition_failed` if it no longer is a directory. */
 async function within<Result>(path: DiskPath, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
@@ -259,7 +261,7 @@ async function within<Result>(path: DiskPath, work: () => Promise<Result>): Prom
   }
 }
 
-/** What is read ahead of the files of a directory, in all and of each. */
+/** How much of a directory's files is read ahead, in total and of each. */
 const AHEAD_BYTES = 4 * 1024 * 1024;
 const AHEAD_FILE_BYTES = 256 * 1024;
 const AHEAD_ENTRIES = 512;

@@ -1,11 +1,11 @@
-/** How much a directory of a bucket holds: its rows say so, and no contents are read. */
+/** Counts what is below a directory of a bucket from its rows, without reading contents. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { listDirectory, objectOf } from "../../fstree/fs-reader.ts";
 import { dentryId, dentryType } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 
 export interface Contents {
-  /** Files and symlinks; one with several names once. */
+  /** Files and symlinks; one with several names counts once. */
   readonly files: number;
   readonly bytes: number;
 }

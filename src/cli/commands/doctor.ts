@@ -1,4 +1,4 @@
-/** `syncline doctor`: what this machine can and can't, each with what to do. */
+/** `syncline doctor`: what this machine can and cannot do, with advice. */
 import { examine } from "../../agent/doctor.ts";
 import { stateRoot } from "../../agent/state/state-dir.ts";
 import { loadAddon } from "../../fuse/addon.ts";

@@ -4,8 +4,8 @@ import { hasCode } from "../../base/errors.ts";
 import { type FuseAddon, loadAddon } from "../../fuse/addon.ts";
 
 /**
- * Sets a file's mtime; a symlink's own. With the addon to the nanosecond, and the atime stays. Node.js takes times as seconds in
- * a double and cuts them to microseconds (libuv, uv__fs_to_timespec): that is what is left without the addon.
+ * Sets the mtime of a file, or of a symlink itself: with the addon to the nanosecond, keeping the atime. Without it,
+ * Node.js takes seconds in a double and truncates to microseconds (libuv, uv__fs_to_timespec).
  */
 export async function setModified(path: Buffer, mtimeNs: bigint): Promise<void> {
   addon ??= loadIfThere();

@@ -1,4 +1,4 @@
-/** `syncline flush`: waits until everything that was written is in the bucket. */
+/** `syncline flush`: waits until everything written is in the bucket. */
 import { SynclineError } from "../../base/errors.ts";
 import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
@@ -33,7 +33,7 @@ export function register(program: Program): void {
       const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
       const away = `Nothing waits here, but the bucket is out of reach: ${printText(error?.message ?? "no answer")}`;
       const failed = pending.files > 0 ? printRest(pending, error) : away;
-      // Deletions that wait keep everything else of the folder waiting, too.
+      // Held deletions keep everything else of the folder waiting, too.
       const isHeldOnly = held !== null && pending.files === 0 && error === null;
       output.result(
         { ...report, ...(held !== null && { guard: held }) },
@@ -43,7 +43,7 @@ export function register(program: Program): void {
         output.notice(`${heldText(held)}. If that is meant: ${allowCommand(doors, held)}`);
         return 7;
       }
-      // With nothing left to publish, the bucket could not be reached to see what others did.
+      // Nothing is left to publish, but the bucket could not be reached to see others' changes.
       return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];
     },
   });

@@ -1,4 +1,4 @@
-/** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
+/** Opens a synced folder as options describe it: alone, or beside an agent's other doors. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import {
   openSyncAgent,
@@ -21,7 +21,7 @@ import { loadWallet, machineNameOf } from "../wallet.ts";
 export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
 export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
 
-/** The folder's agent, in a state that the caller holds. Throws as `openSyncAgent`. */
+/** The folder's agent. The caller holds its state. Throws as `openSyncAgent`. */
 export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
@@ -50,7 +50,10 @@ export async function openFolder(
   });
 }
 
-/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, one with the mount in it, or for an agent that may not write, and as `syncedFolder`. */
+/**
+ * Identifies the state of `--sync`. Throws `usage` if folder and mount contain one another or the agent is read-only, and
+ * as `syncedFolder`.
+ */
 export async function folderBeside(
   call: Call<"sync" | "readOnly" | "at">,
   address: string,
@@ -69,7 +72,7 @@ export async function folderBeside(
   return { address, mount: folder, door: "sync" };
 }
 
-/** What is told of the folder among open doors: for programs, and for people. */
+/** What to report about the folder among open doors: for programs, and for people. */
 export function folderValue(doors: readonly DoorReport[]): { readonly sync?: string } {
   const door = doors.find((each) => each.door === "sync");
   return door === undefined ? {} : { sync: door.folder };
@@ -80,15 +83,15 @@ export function folderText(doors: readonly DoorReport[]): string[] {
   return sync === undefined ? [] : [`Syncing ${printText(sync)}.`];
 }
 
-/** A folder of an agent that has other doors, too. */
+/** A folder whose agent also has other doors. */
 export interface FolderBeside extends AsyncDisposable {
   readonly folder: string;
   watch(): WatchedFolder;
-  /** Lists it, as a part of the agent that has `agentState`. */
+  /** Lists it as a part of the agent with the state `agentState`. */
   list(): void;
 }
 
-/** Throws `state_in_use` when the folder is synced already, and as `openSyncAgent`. */
+/** Throws `state_in_use` if the folder is already being synced, and as `openSyncAgent`. */
 export async function openFolderBeside(
   call: FolderCall,
   facts: StateFacts,

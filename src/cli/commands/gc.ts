@@ -1,4 +1,4 @@
-/** `syncline gc`: thins a bucket's history by the rule of retention, and gives back the space of what nothing needs any more. */
+/** `syncline gc`: thins a bucket's history by its retention, and frees the space of what nothing needs any more. */
 import { escapeForPrint } from "../../base/names.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import { collect, type CollectOptions, type CollectReport } from "../../bucket/gc/collector.ts";
@@ -84,7 +84,7 @@ function whyOf({ isWorth, completed }: CollectReport, dryRun: boolean): string[]
   return lines;
 }
 
-/** What holds the space, about: blocks only, without the objects' tables. */
+/** Roughly what takes the space: blocks only, without the objects' tables. */
 function heldLines({ held, bytes, retention }: CollectReport): string[] {
   if (held === null) return [];
   const lines = [`held by the newest root: about ${printBytes(held.newestBytes)}`];

@@ -87,7 +87,7 @@ async function contentsOf(
   return await countBelow(nodes, tree, id);
 }
 
-/** As cp does: into a directory that is there, else under the name that was given. */
+/** As cp: into an existing directory, else under the given name. */
 async function targetOf(given: string | undefined, { names, address }: BucketPath): Promise<Target> {
   const name = names.at(-1) ?? nameFromText(parseAddress(address).name);
   if (given === undefined) return { folder: ".", name, text: nameToText(name) };
@@ -103,7 +103,7 @@ interface Target {
   readonly text: string;
 }
 
-/** Each file is written beside its place: without this the message would name a file that nobody asked for. */
+/** Without this check the error would name a temporary file. */
 async function requireFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;

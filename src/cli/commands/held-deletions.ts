@@ -1,4 +1,4 @@
-/** Deletions of a synced folder that wait for approval, as commands tell of them. */
+/** Texts about a synced folder's deletions that await approval. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import type { AgentStatus, UnmountReport } from "../../agent/reports.ts";
 import { printCount, printRest, printText } from "../terminal/text.ts";
@@ -10,14 +10,14 @@ export function heldText({ files, where }: Held): string {
   return `${printCount(files, "file")} would be deleted from the ${where}: that waits for approval`;
 }
 
-/** The command that lets them through. Of an agent's doors it names one: the folder, where there is one. */
+/** The command that approves them. Names one of the agent's doors: the folder, if it has one. */
 export function allowCommand(doors: readonly DoorReport[], { digest }: Held): string {
   const door = doors.find((each) => each.door === "sync") ?? doors[0];
   const place = door === undefined ? "" : `${shellWord(placeOf(door))} `;
   return `syncline flush ${place}--allow-deletes ${digest}`;
 }
 
-/** What an agent left when it ended, and why. Of what a folder has, that is all in the folder; `kept` says where the rest is. */
+/** What an agent left when it ended, and why. A folder's changes are all in the folder; `kept` says where the rest is. */
 export function leftText({ pending, error, guard: held, folder }: UnmountReport, kept: string): string {
   const own = { ...pending, files: pending.files - (folder?.files ?? 0) };
   const rest = `${printRest(own, error)}\n${kept}`;
@@ -34,13 +34,13 @@ function folderText({ folder, error }: NonNullable<UnmountReport["folder"]>, hel
   return `the folder ${printText(folder)} and the bucket are not the same${why}\nThat goes on when the folder is synced again.`;
 }
 
-/** Where a door is, as people and commands name it. */
+/** A door's address as people and commands name it. */
 export function placeOf(door: DoorReport): string {
   if (door.door === "sync") return door.folder;
   return door.door === "mount" ? door.mount : door.url;
 }
 
-/** One word to a shell. */
+/** Quotes text as one word for a shell. */
 function shellWord(text: string): string {
   const shown = printText(text);
   return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;

@@ -15,7 +15,7 @@ import { writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
 import { loadWallet } from "../wallet.ts";
 
-/** The device that signs the first commit is used for that alone. */
+/** The device that signs the first commit is used only for that. */
 const FIRST_DEVICE_SECONDS = 3600;
 
 export function register(program: Program): void {
@@ -54,7 +54,7 @@ export function register(program: Program): void {
   });
 }
 
-/** Where a bucket was seen, its disk may only be away. */
+/** If a bucket was seen here before, its disk may just be away. */
 function refuseAgain(address: string, seen: SeenRoot | undefined): void {
   if (seen === undefined) return;
   throw new SynclineError("foreign_bucket", `The bucket ${seen.genesis} was at ${address}, and is not there now.`, {
@@ -62,7 +62,7 @@ function refuseAgain(address: string, seen: SeenRoot | undefined): void {
   });
 }
 
-/** A bucket's folder holds nothing else: `init BUCKET/PATH` is a slip of who wants a directory. */
+/** A bucket's folder holds nothing else: `init BUCKET/PATH` was probably meant to make a directory. */
 async function refuseWithinBucket(runtime: Runtime, address: string): Promise<void> {
   if (!address.startsWith("file:")) return;
   const above = await bucketAbove(runtime, address);
@@ -81,7 +81,7 @@ async function bucketAbove(runtime: Runtime, address: string): Promise<string | 
   }
 }
 
-/** A bucket whose making was cut short has a genesis and no root: making it again completes it. */
+/** If an earlier `init` was interrupted, the bucket has a genesis and no root: making it again completes it. */
 async function hasRoot(remote: BucketRemote): Promise<boolean> {
   try {
     return (await remote.readRoot()) !== undefined;

@@ -1,4 +1,4 @@
-/** A self-made certificate that stays the same over restarts, so that whoever trusts it need not be told again. */
+/** A self-signed certificate that survives restarts, so that clients need to trust it only once. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
@@ -6,19 +6,19 @@ import { makeSelfSigned } from "../../crypto/self-signed.ts";
 import type { Certificate } from "../../http/listen.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** Apple's systems trust no certificate for longer than 825 days; made anew when a month is left. */
+/** Apple's systems trust no certificate beyond 825 days; renewed when a month is left. */
 const CERTIFICATE_MS = 800 * 24 * 60 * 60 * 1000;
 const RENEW_MS = 30 * 24 * 60 * 60 * 1000;
 const CLOCK_SKEW_MS = 60 * 60 * 1000;
 
 export interface KeptCertificate extends Certificate {
-  /** The certificate's file: other machines need a copy to trust it. */
+  /** The certificate's file, which other machines need in order to trust it. */
   readonly path: string;
 }
 
 /**
- * The certificate of `folder`, kept as `NAME-cert.pem` and `NAME-key.pem`. It is for this machine's own names and `more`, and is made anew
- * when it lacks one of them. Throws `local_io_failed`.
+ * The certificate in `folder`, kept as `NAME-cert.pem` and `NAME-key.pem`, for this machine's own names and `more`. Made
+ * anew when it lacks one of them. Throws `local_io_failed`.
  */
 export function keptCertificate(
   { clock, random }: Runtime,

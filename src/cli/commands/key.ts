@@ -1,4 +1,4 @@
-/** `syncline key new | show | import`: the wallet key of this user. */
+/** `syncline key new | show | import`: this user's wallet key. */
 import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import { SynclineError } from "../../base/errors.ts";
@@ -49,7 +49,7 @@ export function register(program: Program): void {
   });
 }
 
-/** Only to be looked at: what needs a key makes the first one. Throws `key_invalid`. */
+/** Only checks for a key: commands that need one make the first. Throws `key_invalid`. */
 async function requireKey(call: Call): Promise<void> {
   const path = keyPathOf(call);
   if (call.runtime.environmentKey !== undefined || (await readIfThere(path)) !== undefined) return;

@@ -1,4 +1,4 @@
-/** Addresses to listen on, and certificates, as options name them. */
+/** Parses listen addresses and certificates from options. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Options } from "../options.ts";
 import { textOf } from "../terminal/text-file.ts";
@@ -8,7 +8,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** "127.0.0.1:3600", "[::1]:3600", "example.org:0". Throws `usage`; `option` is the one that it came from. */
+/** "127.0.0.1:3600", "[::1]:3600", "example.org:0". Throws `usage`; `option` is the option's name. */
 export function parseListen(text: string, option = "--listen"): ListenAddress {
   const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text);
   const port = Number(parts?.[3]);

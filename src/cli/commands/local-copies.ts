@@ -1,4 +1,4 @@
-/** What this machine still has of a bucket that lost something: the caches of its mounts, and the folders that are synced. */
+/** Local copies of what a bucket lost: in the caches of its mounts, and in synced folders. */
 import { existsSync } from "node:fs";
 import { cacheDirOf } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -18,7 +18,7 @@ import type { BucketOption } from "../master-access.ts";
 import { type MountState, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** The caches of all mounts of this bucket: any of them may still have what the bucket lost. */
+/** The caches of all mounts of this bucket: any may still have what the bucket lost. */
 export function openCaches(
   runtime: Runtime,
   state: string | undefined,
@@ -37,7 +37,7 @@ export function openCaches(
   return { ...readerOf(getMany), [Symbol.asyncDispose]: dispose };
 }
 
-/** Some of what is looked for. */
+/** Some of the wanted blocks. */
 export interface Copies extends BlockReader, AsyncDisposable {
   readonly cids: readonly Cid[];
   /** False: there was no room for more. */
@@ -45,8 +45,8 @@ export interface Copies extends BlockReader, AsyncDisposable {
 }
 
 /**
- * Those of `lost` that synced folders of this bucket have: a folder's files are not kept in a cache a second time. Reads the folders' files,
- * and keeps what is found on the disk until it is disposed. Throws as opening the bucket does.
+ * Finds blocks of `lost` in this bucket's synced folders, whose files no cache holds a second time. Reads the folders'
+ * files, and keeps what it finds on the disk until disposed. Throws as opening the bucket does.
  */
 export async function copiesInFolders(
   call: Call<BucketOption>,
@@ -98,7 +98,10 @@ export async function copiesInFolders(
   };
 }
 
-/** What runs here with a bucket in a folder goes on with the manifest that it has read, and its next commit names none of what was mended. */
+/**
+ * Warns of local agents on a bucket in a folder: they keep the manifest that they read, so their next commit would undo
+ * repairs.
+ */
 export async function tellOfAgents(call: Call<BucketOption>, address: string): Promise<void> {
   if (!address.startsWith("file:")) return;
   const { options, output, runtime } = call;
@@ -110,7 +113,7 @@ export async function tellOfAgents(call: Call<BucketOption>, address: string): P
   }
 }
 
-/** All that this machine mounts or syncs of this bucket. */
+/** All mounts and synced folders of this bucket on this machine. */
 function statesOf(runtime: Runtime, state: string | undefined, address: string): MountState[] {
   const [bucket] = address.split("#");
   return mountStates(runtime, state).filter((each) => each.address.split("#")[0] === bucket);

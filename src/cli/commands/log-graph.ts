@@ -1,17 +1,17 @@
-/** The history as columns, one a writer: who published, and whose epochs were taken in with it. */
+/** The history as columns, one per writer: who published, and whose epochs each commit took in. */
 import type { WriterId } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 
 export interface GraphRow {
-  /** "* | " with a star in the writer's column, and a line in those of writers who publish before and after. */
+  /** "* | " with a star in the writer's column, and a line for writers with commits before and after. */
   readonly lanes: string;
-  /** Others' epochs that this commit includes and its writer's commit before did not, newest each. */
+  /** Others' newest epochs that this commit includes and its writer's previous commit did not. */
   readonly takesIn: readonly { readonly writer: WriterId; readonly epoch: number }[];
 }
 
 /**
- * A row for each commit, newest first as they come. History is one line; what runs beside each other is what writers did between their
- * commits, and the heads tell when one learned of the other. Of a writer's oldest commit here nothing is told.
+ * A row per commit, newest first as given. History is a single line; parallel columns show what writers did between their
+ * commits, and the heads tell when one learned of another. A writer's oldest commit here gets no such information.
  */
 export function graphRows(commits: readonly Pick<VerifiedCommit, "body" | "heads">[]): GraphRow[] {
   const spans = spansOf(commits);
@@ -35,7 +35,7 @@ interface Span {
   readonly last: number;
 }
 
-/** From each writer's first row to its last, in the order in which writers come up. */
+/** From each writer's first row to its last, in order of appearance. */
 function spansOf(commits: readonly Pick<VerifiedCommit, "body">[]): Map<WriterId, Span> {
   const spans = new Map<WriterId, Span>();
   for (const [row, { body }] of commits.entries())

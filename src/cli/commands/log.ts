@@ -20,7 +20,7 @@ import { locateTarget } from "./target-path.ts";
 import { exactTime, printBytes, printCount, printPath, printText } from "../terminal/text.ts";
 
 const DEFAULT_COUNT = 20;
-/** Hex digits by which a writer is told from others here. */
+/** Hex digits that distinguish writers here. */
 const SHORT_ID = 8;
 
 export function register(program: Program): void {
@@ -50,7 +50,7 @@ export function register(program: Program): void {
   });
 }
 
-/** The root stands out. */
+/** Highlights the root. */
 const logLook: Look = (line, paint) => line.replace(/\bbaf[a-z2-7]{20,}/, (root) => paint("yellow", root));
 
 async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGenerator<VerifiedCommit> {
@@ -61,7 +61,7 @@ async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGe
   }
 }
 
-/** The history of one path. Throws `no_such_path` where it never was anything that history still has. */
+/** The history of one path. Throws `no_such_path` if no retained root ever had it. */
 async function showPath({ bucket, nodes, commit }: BucketReader, path: Path, count: number, output: Output) {
   let shown = 0;
   for await (const change of pathHistory(bucket, nodes, commit, path)) {
@@ -96,13 +96,13 @@ function textOfChange({ commit: { cid, body }, kind, path, from, record }: PathC
   return [cid, `seq ${body.seq}`, timeText(body.timeNs), whoMade(body), printPath(path), what, ...size].join("  ");
 }
 
-/** The machine, where a commit names it, and the writer in short. */
+/** The machine, if a commit names it, and the writer's short id. */
 function whoMade({ machine, writer }: CommitBody): string {
   const short = writer.slice(0, SHORT_ID);
   return machine === undefined ? `writer ${short}` : `${printText(machine)} (writer ${short})`;
 }
 
-/** Where a column ends is known only when all commits are. */
+/** A column's end is known only after all commits are read. */
 async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCommit>, output: Output): Promise<void> {
   const commits: VerifiedCommit[] = [];
   for await (const commit of history) commits.push(commit);
@@ -117,7 +117,7 @@ async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCo
   }
 }
 
-/** Undefined for the first commit, and where the one before is not kept any more. */
+/** Undefined for the first commit, and if the previous one is no longer retained. */
 async function changesOf({ bucket, nodes }: BucketReader, { body }: VerifiedCommit): Promise<ChangeCounts | undefined> {
   if (body.parent === undefined) return undefined;
   try {

@@ -1,4 +1,4 @@
-/** `syncline ls`: what a directory of a bucket holds, without a mount. */
+/** `syncline ls`: lists a directory of a bucket, without a mount. */
 import { timeText } from "../../base/clock.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";

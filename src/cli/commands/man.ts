@@ -1,4 +1,4 @@
-/** `syncline man`: the manual page, in the language of man(7), made of the commands and the options' table. */
+/** `syncline man`: the manual page in man(7) format, made from the commands and the table of options. */
 import { addCommand, type Program } from "../command.ts";
 import type { CommandFacts, OptionFacts } from "../command-tree.ts";
 import { EXIT_MEANINGS } from "../exit-status.ts";
@@ -67,7 +67,7 @@ function optionPart({ long, short, value, help }: OptionFacts): string[] {
   return [".TP", `.B ${roff(value === undefined ? flags : `${flags} <${value}>`)}`, roff(help)];
 }
 
-/** A line of text: nothing in it is a request, a dash is a dash. */
+/** Escapes a line of text, so that it contains no requests and dashes stay dashes. */
 function roff(text: string): string {
   const plain = text.replaceAll("\\", "\\e").replaceAll("-", "\\-");
   return /^[.']/.test(plain) ? `\\&${plain}` : plain;

@@ -1,4 +1,4 @@
-/** `syncline merge --dry-run`: what a merge of two roots would do, and why. Publishing merges by itself; this only tells. */
+/** `syncline merge --dry-run`: what merging two roots would do, and why. Only reports: publishing merges by itself. */
 import { SynclineError } from "../../base/errors.ts";
 import { findCommit } from "../../bucket/history.ts";
 import { previewMerge } from "../../bucket/merge-preview.ts";

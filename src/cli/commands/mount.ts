@@ -1,4 +1,4 @@
-/** `syncline mount`: serves a bucket at a directory, in the foreground or behind it. */
+/** `syncline mount`: serves a bucket at a directory, in the foreground or background. */
 import { resolve } from "node:path";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { canonicalMount } from "../../agent/state/state-dir.ts";
@@ -29,7 +29,7 @@ export function register(program: Program): void {
     async run(call) {
       const [url = "", directory = ""] = call.args;
       const { webdav: listen, at } = call.options;
-      // With the canonical address, so that one bucket has one state; its pin stays with it.
+      // The canonical address gives one bucket one state; the pin stays with it.
       const address = pinnedUrl(parseAddress(url));
       const mount = canonicalMount(resolve(directory));
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");

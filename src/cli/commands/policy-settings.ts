@@ -1,4 +1,4 @@
-/** The rules of a bucket as `key=value`: what `policy show` prints and `policy set` takes. */
+/** A bucket's policy as `key=value`: what `policy show` prints and `policy set` takes. */
 import { SynclineError } from "../../base/errors.ts";
 import { DEFAULT_POLICY, encodePolicy } from "../../format/commits/policy.ts";
 import type { Policy, Units } from "../../format/commits/policy.ts";
@@ -6,12 +6,12 @@ import { LEAST_ALL_S, MOST_RETENTION_S, type Retention, retentionOf } from "../.
 import { ageText, parseAge } from "./retention-text.ts";
 import { parseBytes } from "../terminal/text.ts";
 
-/** All settings, in the order in which they are shown. */
+/** All settings in display order. */
 export function policySettings(policy: Policy): [key: string, value: string][] {
   return Object.entries(SETTINGS).map(([key, { show }]) => [key, show(policy)]);
 }
 
-/** What these settings make of a policy, one after another. Throws `usage` for what is no setting. */
+/** Applies these settings to a policy in order. Throws `usage` for an invalid setting. */
 export function changedPolicy(settings: readonly string[]): (policy: Policy) => Policy {
   const changes = settings.map(parseSetting);
   const change = (policy: Policy) => changes.reduce((now, each) => each(now), policy);
@@ -23,10 +23,10 @@ type Change = (policy: Policy) => Policy;
 
 interface Setting {
   readonly show: (policy: Policy) => string;
-  /** Undefined: not such a value. */
+  /** Undefined for an invalid value. */
   readonly set: (value: string) => Change | undefined;
   readonly wanted: string;
-  /** Of lists: more, and fewer. */
+  /** For lists: adds or removes items. */
   readonly add?: (items: readonly string[]) => Change;
   readonly remove?: (items: readonly string[]) => Change;
 }
@@ -123,7 +123,7 @@ function numberSetting(
   return { show: (policy) => String(get(policy)), set, wanted };
 }
 
-/** Up to which age a rule of retention keeps roots. */
+/** The setting for the age up to which a retention rule keeps roots. */
 function ageSetting(rule: keyof Retention, leastS: number): Setting {
   return numberSetting(
     (policy) => ageText(retentionOf(policy)[rule]),
@@ -151,7 +151,7 @@ function parseCount(text: string, most: number): number | undefined {
   return /^\d{1,16}$/.test(text) && Number(text) <= most ? Number(text) : undefined;
 }
 
-/** Globs name files, wherever they are; only a unit's may say so with two stars and a slash. */
+/** Globs match file names in any directory; only a unit's may spell that out with two stars and a slash. */
 function checkPolicy(policy: Policy): void {
   const { text, logs, units } = policy;
   const { trees, families } = units;

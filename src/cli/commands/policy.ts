@@ -1,4 +1,4 @@
-/** `syncline policy show | set`: the rules by which a bucket's changes merge and its history is thinned, kept in its commits. */
+/** `syncline policy show | set`: a bucket's rules for merging and thinning history, kept in its commits. */
 import { requirePublished } from "../../agent/command-writer.ts";
 import type { Policy } from "../../format/commits/policy.ts";
 import { retentionOf } from "../../format/commits/retention.ts";

@@ -92,7 +92,7 @@ async function putFiles(
   }
 }
 
-/** Where a stream is kept that is too long for memory; gone with the command, however it ends. */
+/** Where a stream too long for memory is stored; removed with the command, however it ends. */
 function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), "syncline-put-"));
   const remove = () => rmSync(path, { recursive: true, force: true });
@@ -114,7 +114,7 @@ async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, 
   return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, skipped: 0 };
 }
 
-/** A path that is a directory, or is spelt as one, takes the source under its own name; "dir/." means what is in dir. */
+/** If the path is or is spelled as a directory, the source keeps its name in it; "dir/." means the contents of dir. */
 async function targetOf(writer: BucketWriter, path: BucketPath, source: string): Promise<Path> {
   const { names, directory } = path;
   const name = basename(source);

@@ -1,4 +1,4 @@
-/** `syncline restore`: makes a path what it was in an older root, as a new commit; history stays as it is. */
+/** `syncline restore`: brings a path back to what it was in an older root, as a new commit; history is unchanged. */
 import { requirePublished } from "../../agent/command-writer.ts";
 import { findCommit } from "../../bucket/history.ts";
 import { openWriterFor } from "./bucket-writer.ts";

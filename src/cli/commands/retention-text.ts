@@ -1,8 +1,8 @@
-/** Retention as people give and read it: ages such as 15m and 90d, and the rule in words. */
+/** Retention as people enter and read it: ages such as 15m and 90d, and the rule in words. */
 import { MOST_RETENTION_S, type Retention } from "../../format/commits/retention.ts";
 import { printCount } from "../terminal/text.ts";
 
-/** "45s", "15m", "36h", "90d" or "0" as seconds. Undefined for anything else, and for more than retention can say. */
+/** "45s", "15m", "36h", "90d" or "0" in seconds. Undefined for anything else, or beyond retention's maximum. */
 export function parseAge(text: string): number | undefined {
   if (text === "0") return 0;
   const [, count = "", unit = ""] = /^(\d{1,10})([smhd])$/.exec(text) ?? [];
@@ -10,7 +10,7 @@ export function parseAge(text: string): number | undefined {
   return seconds <= MOST_RETENTION_S ? seconds : undefined;
 }
 
-/** What `parseAge` takes, in the largest unit that it is a whole number of. */
+/** An age for `parseAge`, in the largest unit that divides it. */
 export function ageText(seconds: number): string {
   const unit = UNITS.find(([, length]) => seconds > 0 && seconds % length === 0);
   return unit === undefined ? "0" : `${seconds / unit[1]}${unit[0]}`;
@@ -34,5 +34,5 @@ export function retentionText({ all, minutes, hours, days }: Retention): string 
 }
 
 const SECONDS = ["s", 1, "second"] as const;
-/** From the largest on: a letter, how many seconds, a name. */
+/** Largest first: letter, number of seconds, name. */
 const UNITS = [["d", 86_400, "day"], ["h", 3_600, "hour"], ["m", 60, "minute"], SECONDS] as const;

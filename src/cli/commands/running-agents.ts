@@ -1,4 +1,4 @@
-/** Finds the agents that a command talks to: of one mount, or of all mounts of this user. */
+/** Finds the agents for a command: of one mount, or of all mounts of this user. */
 import { resolve } from "node:path";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { askAgent, isServed } from "../../agent/control.ts";
@@ -22,17 +22,17 @@ export interface MountState {
   readonly stateDir: string;
   readonly mount: string;
   readonly address: string;
-  /** Mounted, or ended without everything published: by kill -9, or while the bucket was out of reach. */
+  /** Mounted, or ended before everything was published: by kill -9, or while the bucket was out of reach. */
   readonly open: boolean;
-  /** Whether `stateDir` is this door's own, and not that of an agent of which it is a part. */
+  /** Whether `stateDir` is this door's own, rather than its agent's. */
   readonly own: boolean;
-  /** Whether `mount` is a folder that is synced. */
+  /** Whether `mount` is a synced folder. */
   readonly synced: boolean;
 }
 
 /**
- * The states of this mount point, or all states when `directory` is undefined; the one used last comes first. Without `state`, also those in
- * folders that were named by --state when they were made.
+ * The states of this mount point, or all states if `directory` is undefined; the most recently used comes first. Without
+ * `state`, includes folders that --state named when states were made there.
  */
 export function mountStates(
   { env }: Pick<Runtime, "env">,
@@ -48,15 +48,15 @@ export function mountStates(
   if (directory === undefined) return states;
   const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
   const there = states.filter((found) => found.mount === mount);
-  // A synced folder goes by its real path; a mount, which may hang, is not looked at.
+  // A synced folder is known by its real path. A mount may hang, so its path is not resolved.
   return there.length > 0
     ? there
     : states.filter((found) => found.synced && found.mount === canonicalFolder(directory));
 }
 
 /**
- * As `mountStates`; also by an address as commands print it: of the bucket ("https://master.example:3600/notes"), or of a WebDAV door
- * ("http://127.0.0.1:8888/", or without the scheme), which its agent knows.
+ * As `mountStates`, but also takes printed addresses: a bucket's ("https://master.example:3600/notes"), or a WebDAV door's
+ * ("http://127.0.0.1:8888/", with or without the scheme), which its agent knows.
  */
 export async function statesAt(
   runtime: Runtime,
@@ -66,7 +66,7 @@ export async function statesAt(
   const given = place !== undefined && /^[^/]+:\d+\/?$/.test(place) ? `http://${place}` : place;
   const isAddress = given !== undefined && /^(https?|file):\/\//i.test(given);
   const states = mountStates(runtime, state, isAddress ? undefined : given);
-  // Of an agent with a folder beside its other doors there are two states.
+  // An agent with a folder beside its other doors has two states.
   if (given === undefined) return states.filter((each) => each.own);
   if (!isAddress) return states;
   const bucket = bucketAddress(given);
@@ -83,7 +83,7 @@ export async function statesAt(
   return served.filter((_, index) => isThere[index]);
 }
 
-/** A bucket's address in its one spelling, without its pin; undefined for text that is none. */
+/** A bucket's canonical address without its pin; undefined for other text. */
 function bucketAddress(text: string): string | undefined {
   try {
     return pinnedUrl(parseAddress(text)).split("#", 1)[0];
@@ -92,7 +92,7 @@ function bucketAddress(text: string): string | undefined {
   }
 }
 
-/** `silent`: what counts where the agent gives no answer in time. */
+/** `silent`: the result if the agent does not answer in time. */
 async function hasDoor(
   { clock }: Runtime,
   { stateDir }: MountState,
@@ -109,12 +109,12 @@ async function hasDoor(
   }
 }
 
-/** Of several states, those that an agent serves. */
+/** The states that an agent serves. */
 export async function servedStates(runtime: Runtime, states: readonly MountState[]): Promise<MountState[]> {
   return (await splitByAgent(runtime, states)).served;
 }
 
-/** Those that an agent serves, and those that none serves although changes may wait in them. */
+/** The states that an agent serves, and unserved ones in which changes may wait. */
 export async function splitByAgent(
   runtime: Runtime,
   states: readonly MountState[],
@@ -124,7 +124,7 @@ export async function splitByAgent(
   return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
 }
 
-/** A folder that an agent had beside its other doors once: that one may run again without it. */
+/** A folder's former agent may be running again without the folder. */
 async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
   const { stateDir, own, mount } = state;
   if (!(await isServed(stateDir))) return false;
@@ -132,8 +132,8 @@ async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
 }
 
 /**
- * The mount that a command is about: the one at `directory`, or the only one. A directory may have had several buckets mounted,
- * one after the other. Throws `no_agent`, and `usage` when it is not clear which.
+ * The mount that a command means: the one at `directory`, or the only one. A directory may have had several buckets mounted
+ * over time. Throws `no_agent`, and `usage` if the choice is ambiguous.
  */
 export async function requireAgent(
   runtime: Runtime,
@@ -150,7 +150,7 @@ export async function requireAgent(
   });
 }
 
-/** `state` is one of that place: changes may wait in it, or it is that of a synced folder, in which they wait. */
+/** `state`: one at that place. Changes may wait in it, or in its synced folder. */
 export function noAgent(directory: string | undefined, state?: MountState): SynclineError {
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
   if (directory !== undefined && state?.synced === true) {

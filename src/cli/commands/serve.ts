@@ -59,7 +59,7 @@ export function register(program: Program): void {
 
 async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
-  // Whatever the folder's own mode is: the tables in it tell who has what.
+  // The tables tell who has what, so they are private whatever the folder's own mode is.
   process.umask(0o077);
   const { startMaster } = await import("../../master/master.ts");
   const listen = listenOptions(call);
@@ -126,7 +126,7 @@ function listenOptions({ options, runtime }: ServeCall) {
   return { host, port, names, tls: kept ?? given, certificate: kept?.path };
 }
 
-/** Made here when it is not there yet: the certificate is kept in it, and is needed first. */
+/** Creates the folder if needed: it also keeps the certificate, which is needed first. */
 function dataFolder(path = ""): string {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -172,7 +172,7 @@ function rolledBackText(owners: ReadonlySet<Wallet>): string {
   return `The table of roots is older than what was known of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}): nothing of theirs is collected. ${ROOTS_HINT}`;
 }
 
-/** The first signal stops; another one does not wait for what is under way. */
+/** The first signal stops in order; a second one does not wait for pending work. */
 function stopOnSignals(master: Master, log: Log): Promise<void> {
   const hurry = new AbortController();
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** `syncline service`: mounts, synced folders and WebDAV servers that systemd starts, as units of a user or of the machine. */
+/** `syncline service`: mounts, synced folders and WebDAV servers as systemd units, of a user or of the machine. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
@@ -128,10 +128,10 @@ async function status(call: ServiceCall): Promise<void> {
   output.result({ services: units }, lines.join("\n") || "No services.");
 }
 
-/** Options of a command line, as they are parsed. */
+/** Parsed options of a command line. */
 type Given = Readonly<Record<string, unknown>>;
 
-/** Throws `usage` for a command line that no service can run. */
+/** Throws `usage` if a service cannot run this command line. */
 async function checkCommand(runtime: Runtime, words: readonly string[]): Promise<Given> {
   const [first = ""] = words;
   if (!["mount", "sync", "webdav"].includes(first) || words[1] === "password")
@@ -162,7 +162,7 @@ const UNFIT: readonly (readonly [string, string])[] = [
   ["dryRun", "--dry-run behind --: give it before"],
 ];
 
-/** Nobody is there to type a passphrase. Throws `key_locked`. */
+/** A service has no one to type a passphrase. Throws `key_locked`. */
 function checkKey({ options, runtime }: ServiceCall, given: Given): void {
   const own = typeof given["key"] === "string" ? given["key"] : undefined;
   const path = own ?? options.key ?? join(configFolder(runtime.env), "key.json");
@@ -173,7 +173,10 @@ function checkKey({ options, runtime }: ServiceCall, given: Given): void {
   });
 }
 
-/** WorkingDirectory= is not quoted: systemd takes a blank at the end away, and a backslash there for a line that goes on. Throws `usage`. */
+/**
+ * WorkingDirectory= is not quoted: systemd drops a trailing blank, and takes a trailing backslash for a continued line.
+ * Throws `usage`.
+ */
 function checkWorkingDirectory(path: string): void {
   if (!/\p{Cc}|[\s\\]$/u.test(path)) return;
   throw new SynclineError("usage", `A service cannot run in ${printText(path)}: no unit can name such a folder.`, {
@@ -181,7 +184,7 @@ function checkWorkingDirectory(path: string): void {
   });
 }
 
-/** Where states and keys are, and options that were given so; no key, no bearer, and nothing that does not go with a service. */
+/** Locations of states and keys, and options from the environment; no keys, tokens, or anything unfit for a service. */
 function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string, string> {
   const kept = Object.entries(runtime.env).filter(([name]) => {
     return (/^XDG_(STATE|CONFIG|CACHE)_HOME$/.test(name) || name.startsWith("SYNCLINE_")) && !NOT_KEPT.has(name);
@@ -190,7 +193,7 @@ function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string,
   const handedDown = { SYNCLINE_STATE: state, SYNCLINE_KEY_FILE: key, SYNCLINE_PASSPHRASE_FILE: passphraseFile };
   const all = new Map(kept.map(([name, value]) => [name, value ?? ""]));
   for (const [name, value] of Object.entries(handedDown)) if (value !== undefined) all.set(name, value);
-  // systemd gives the machine's services none, and key and states are looked for below it.
+  // systemd sets no HOME for system services, but keys and states are looked up below it.
   if (options.system === true) all.set("HOME", homeFolder());
   return all;
 }
@@ -216,7 +219,7 @@ function unitFolder({ options, runtime }: ServiceCall): string {
 function nextSteps(name: string, system: boolean): string[] {
   const manager = managerText(system);
   const steps = [`${manager} daemon-reload`, `${manager} enable --now syncline-${name}.service`];
-  // Without it a user's services end with the last session.
+  // Without this, a user's services end with the last session.
   return system ? steps : [...steps, `loginctl enable-linger ${userInfo().username}`];
 }
 
@@ -224,7 +227,7 @@ function managerText(system: boolean): string {
   return system ? "systemctl" : "systemctl --user";
 }
 
-/** "active", "failed" and so on; null where no systemd answers. */
+/** "active", "failed" and so on; null if systemd does not answer. */
 function activeState(file: string, system: boolean): string | null {
   const args = [...(system ? [] : ["--user"]), "is-active", file];
   const { stdout } = spawnSync("systemctl", args, { encoding: "utf8", timeout: 10_000 });
@@ -235,7 +238,7 @@ function isOurs(path: string): boolean {
   try {
     return readFileSync(path, "utf8").startsWith(UNIT_MARK);
   } catch (error) {
-    // A folder, or a link to nowhere.
+    // A folder, or a dangling link.
     if (failedWith(error, "EISDIR", "ENOENT")) return false;
     throw error;
   }

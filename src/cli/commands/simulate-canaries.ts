@@ -1,4 +1,4 @@
-/** `syncline simulate --canaries`: whether the simulation notices what is wrong when it is known to be. */
+/** `syncline simulate --canaries`: whether the simulation detects known faults. */
 import { runHistories } from "../../simulate/run.ts";
 import { SABOTAGES } from "../../simulate/sabotage.ts";
 import type { ExitStatus } from "../exit-status.ts";
@@ -7,7 +7,7 @@ import type { Runtime } from "../runtime.ts";
 import { shrunkWords } from "./simulate-histories.ts";
 import { printCount, printDuration } from "../terminal/text.ts";
 
-/** Answers 1 when one of the faults is not noticed. */
+/** Answers 1 if a fault goes undetected. */
 export async function simulateCanaries({ clock }: Runtime, output: Output): Promise<ExitStatus> {
   let missed = 0;
   for (const canary of SABOTAGES) {
@@ -34,5 +34,5 @@ export async function simulateCanaries({ clock }: Runtime, output: Output): Prom
   return missed === 0 ? 0 : 1;
 }
 
-/** Not by time: a slow machine must notice what a fast one does. */
+/** No time limit: a slow machine must detect what a fast one does. */
 const MOST = { histories: 500, seconds: 0, jobs: 1 };

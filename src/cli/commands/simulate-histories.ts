@@ -1,4 +1,4 @@
-/** `syncline simulate`: agents on a bucket, while networks, disks and processes fail; everything must end on one tree, nothing lost. */
+/** `syncline simulate`: agents on a bucket while networks, disks and processes fail; all must converge without loss. */
 import type { Runtime } from "../runtime.ts";
 import { runHistories } from "../../simulate/run.ts";
 import type { Failure, Played } from "../../simulate/run.ts";
@@ -14,7 +14,7 @@ export interface HistoriesAsked {
   readonly jobs: number | undefined;
 }
 
-/** Answers 1 when a history goes wrong, and shows the shortest one that does. Whoever interrupts it gets what was played by then. */
+/** Answers 1 if a history fails, and shows the shortest one. An interrupt reports what was played so far. */
 export async function simulateHistories(asked: HistoriesAsked, runtime: Runtime, output: Output): Promise<ExitStatus> {
   const { clock } = runtime;
   const startMs = clock.monotonicMs();
@@ -71,7 +71,7 @@ function rateOf(histories: number, tookMs: number): number {
   return Math.round((histories / Math.max(tookMs, 1)) * 100_000) / 100;
 }
 
-/** Often in the beginning, then ever more rarely. */
+/** Often at the start, then less and less. */
 function pauseMs(tookMs: number): number {
   return Math.min(Math.max(FIRST_PAUSE_MS, tookMs / 5), LONGEST_PAUSE_MS);
 }

@@ -1,4 +1,4 @@
-/** `syncline simulate --scenarios`: plays the merges of a file and compares how they end with what it expects. */
+/** `syncline simulate --scenarios`: plays the merges in a file and compares the results with what it expects. */
 import { nextTurn } from "../../base/concurrency.ts";
 import { playScenario } from "../../simulate/scenarios/play-scenario.ts";
 import type { PlayedScenario } from "../../simulate/scenarios/play-scenario.ts";
@@ -9,12 +9,12 @@ import type { Output } from "../terminal/output.ts";
 import { textOf } from "../terminal/text-file.ts";
 import { printCount, printText } from "../terminal/text.ts";
 
-/** Answers 1 when one of them ends otherwise. Throws `config_invalid`, and `usage` for a file of another form. */
+/** Answers 1 if a result differs. Throws `config_invalid`, and `usage` for an invalid file. */
 export async function simulateScenarios(path: string, output: Output): Promise<ExitStatus> {
   const played: PlayedScenario[] = [];
   for (const scenario of parseScenarios(textOf(path))) {
     played.push(await playScenario(scenario));
-    // A scenario never leaves its turn of the event loop, and V8 frees buffers only between turns.
+    // A scenario runs in one turn of the event loop, and V8 frees buffers only between turns.
     await nextTurn();
   }
   const wrong = played.filter(({ ok }) => !ok);

@@ -1,4 +1,4 @@
-/** `syncline simulate`: what agents do together, tried in memory. */
+/** `syncline simulate`: tests in memory what agents do together. */
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 

@@ -1,4 +1,4 @@
-/** `syncline status`: what agents run, what they have published, what waits, and why. Only reads. */
+/** `syncline status`: which agents run, what they published, what waits, and why. Read-only. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { askAgent } from "../../agent/control.ts";
 import type { AgentStatus } from "../../agent/reports.ts";
@@ -43,13 +43,13 @@ export function register(program: Program): void {
       output.result(value, shown || "No mounts.", statusLook);
       const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
       if (silent !== undefined && "silent" in silent) throw silent.silent;
-      // As of a mount that no agent serves: scripts wait until one does.
+      // As for a mount without an agent: scripts wait until one serves it.
       return synced.length > 0 ? 1 : 0;
     },
   });
 }
 
-/** Undefined: it ended in between. */
+/** Undefined: the agent ended in between. */
 async function ask(
   { clock }: Runtime,
   { stateDir, mount }: MountState,
@@ -103,7 +103,7 @@ function leftOf({ mount, address, stateDir }: MountState) {
   return { mount, bucket: address, state: stateDir };
 }
 
-/** A synced folder that no agent keeps the same now. */
+/** A synced folder that no agent syncs now. */
 function textOfResting({ mount, bucket }: { mount: string; bucket: string }): string {
   return [
     `${printText(mount)}  (synced folder, no process)`,
@@ -122,7 +122,7 @@ function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string
   ].join("\n");
 }
 
-/** Where something is served, and what somebody should look at. */
+/** Highlights where something is served, and what needs attention. */
 const statusLook: Look = (line, paint) => {
   if (/^\S/.test(line)) return paint("bold", line);
   if (/^ {2}(problem|deletions|garbage {4}not)/.test(line)) return paint("red", line);

@@ -1,4 +1,4 @@
-/** `syncline sync`: keeps a folder and a bucket the same. */
+/** `syncline sync`: keeps a folder and a bucket in sync. */
 import { serveControl } from "../../agent/control.ts";
 import type { ShownPass, SyncAgent } from "../../agent/folder/sync-agent.ts";
 import { openLogFile } from "../../agent/state/log-file.ts";
@@ -85,7 +85,7 @@ export function passProgress(progress: Progress): ShownPass {
   };
   return {
     looking: () => progress.step("looking through the folder"),
-    // Counting costs a look at everything.
+    // Counting reads the whole folder.
     ...(progress.isShown && {
       sending: ({ files, bytes }: NewFiles) => {
         if (files > 0) total = { files: done.files + files, bytes: done.bytes + bytes };
@@ -107,7 +107,10 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
   return 3;
 }
 
-/** Until a signal, of which the first lets a last pass through, or `syncline unmount`; what then is not in the bucket is in the folder still. */
+/**
+ * Syncs until `syncline unmount` or a signal; the first signal lets a last pass finish. Unpublished changes stay in the
+ * folder.
+ */
 async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
   const { facts } = state;
   const watched = agent.watch({
@@ -183,7 +186,7 @@ function tellHeld(output: Output, held: NonNullable<SyncReport["guard"]>, facts:
   );
 }
 
-/** With the canonical address, so that one bucket has one state for one folder. */
+/** The canonical address gives one bucket one state per folder. */
 async function factsOf(call: SyncCall): Promise<StateFacts> {
   const [url = "", directory = ""] = call.args;
   const address = pinnedUrl(parseAddress(url));

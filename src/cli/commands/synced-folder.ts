@@ -1,4 +1,4 @@
-/** Which folder is synced, where it is really, and what it must not lie in nor sync. */
+/** Finds the real path of the folder to sync, and checks what it must not lie in or sync. */
 import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { canonicalFolder, stateRoot } from "../../agent/state/state-dir.ts";
@@ -15,8 +15,9 @@ import { printText } from "../terminal/text.ts";
 import { keyPathOf } from "../wallet.ts";
 
 /**
- * The folder as its state names it: links resolved, so that it has one state by whatever name. Throws `usage` for one that would be synced
- * into itself: with the bucket in it, in the bucket's own folder or the agent's, or in a mount of the bucket; `not_a_directory`.
+ * The folder as its state names it: with links resolved, so that it has one state under any name. Throws `usage` if it
+ * would sync itself: it contains the bucket, or is in the bucket's or the agent's folder or a mount of the bucket;
+ * `not_a_directory`.
  */
 export async function syncedFolder({ runtime, options }: Call, address: string, directory: string): Promise<string> {
   const folder = canonicalFolder(directory);
@@ -40,7 +41,7 @@ export async function syncedFolder({ runtime, options }: Call, address: string, 
   return folder;
 }
 
-/** What of the folder is never synced: states of agents, which change whenever something is synced, and keys. */
+/** Paths that are never synced: keys, and agents' states, which change with every sync. */
 export function hiddenIn(folder: string, call: Call<"key" | "passphraseFile">): readonly DiskPath[] {
   const { env } = call.runtime;
   const key = keyPathOf(call);
@@ -51,7 +52,7 @@ export function hiddenIn(folder: string, call: Call<"key" | "passphraseFile">): 
   return [...new Set(inside)].map((path) => relative(folder, path).split(sep).map(nameFromText));
 }
 
-/** Whether a path is another or beneath it; both absolute. */
+/** Whether a path equals another or is beneath it; both absolute. */
 export function isIn(path: string, above: string): boolean {
   return path === above || path.startsWith(above.endsWith(sep) ? above : above + sep);
 }
@@ -61,7 +62,7 @@ function isSameBucket(source: string, url: string): boolean {
   return source === url || source.startsWith(`${url}#`);
 }
 
-/** Elsewhere nothing is mounted. */
+/** Only Linux has mounts of ours. */
 async function mounts(): Promise<readonly MountedAt[]> {
   return process.platform === "linux" ? readMountTable() : [];
 }

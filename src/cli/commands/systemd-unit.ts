@@ -1,23 +1,23 @@
-/** A systemd unit that runs one command line of this program: its text, as systemd.service(5) and systemd.exec(5) want it. */
+/** The text of a systemd unit that runs one command line of this program, per systemd.service(5) and systemd.exec(5). */
 
 export interface UnitFacts {
-  /** What is run: "mount", "sync" or "webdav", and its arguments. */
+  /** The command: "mount", "sync" or "webdav", and its arguments. */
   readonly words: readonly string[];
   /** Node, its flags and the program. */
   readonly program: readonly string[];
-  /** What relative paths are relative to. */
+  /** The base of relative paths. */
   readonly workingDirectory: string;
   readonly environment: ReadonlyMap<string, string>;
-  /** For the machine, and not for one user. */
+  /** For the machine instead of one user. */
   readonly system: boolean;
 }
 
-/** What units of ours begin with: no other is written over or removed. */
+/** Our units begin with this; other units are never overwritten or removed. */
 export const UNIT_MARK = "# Written by: syncline service install";
 
-/** An agent publishes what is pending for a minute, and closes its doors. */
+/** An agent publishes pending changes for up to a minute, then closes its doors. */
 const STOP_SECONDS = 90;
-/** Usage, a precondition, no way in, deletions that wait for approval, damage: the same the next time, until somebody does something. */
+/** Usage, a precondition, no access, deletions awaiting approval, damage: a restart fails again until a person acts. */
 const LASTING_STATUSES = [2, 4, 5, 7, 8];
 
 export function unitText({ words, program, workingDirectory, environment, system }: UnitFacts): string {
@@ -47,7 +47,7 @@ export function unitText({ words, program, workingDirectory, environment, system
   return `${lines.join("\n")}\n`;
 }
 
-/** A mount has to be seen by others: most of what hardens a unit gives it a view of its own. */
+/** A mount must be visible to others: most hardening options give a unit its own view. */
 function hardening([command]: readonly string[]): string[] {
   if (command === "mount") return [];
   return ["NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "SystemCallArchitectures=native"];
@@ -65,7 +65,7 @@ function quoted(text: string): string {
   return `"${text.replace(/["\\]/g, "\\$&").replace(/\p{Cc}/gu, escaped)}"`;
 }
 
-/** Each byte as systemd.syntax(7) spells it within quotes: a newline as it is would begin a line of its own. */
+/** Each byte as quoted in systemd.syntax(7): a raw newline would begin another line. */
 function escaped(control: string): string {
   return [...Buffer.from(control)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
 }

@@ -1,4 +1,4 @@
-/** A path that a command is about, given as bucket/path or below a mount or a synced folder: then by way of what is published of it. */
+/** The path that a command acts on: bucket/path, or a path below a mount or synced folder, resolved to its bucket. */
 import { resolve, sep } from "node:path";
 import { askAgent } from "../../agent/control.ts";
 import { canonicalFolder, canonicalMount } from "../../agent/state/state-dir.ts";
@@ -12,31 +12,31 @@ import type { Runtime } from "../runtime.ts";
 import { printRest, printText } from "../terminal/text.ts";
 
 export interface TargetPath extends BucketPath {
-  /** The mount that it lies in, when an agent serves it. */
+  /** The mount that contains it, if an agent serves that. */
   readonly served: MountState | undefined;
 }
 
-/** Throws as `locateBucket`, and `no_agent` for a path that is below no mount. */
+/** Throws as `locateBucket`, and `no_agent` for a path below no mount. */
 export async function locateTarget(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
   if (given.includes("://")) return { ...(await locateBucket(runtime, given)), served: undefined };
   return belowMount(runtime, state, given);
 }
 
 /**
- * What is written at the mount goes into history first: it is what the command changes, and it stays there to be restored. Throws
- * `unpublished_data` when it cannot be published, and nothing is changed.
+ * Publishes the mount's pending changes first: the command then acts on them, and they stay in history. If they cannot be
+ * published, throws `unpublished_data` and changes nothing.
  */
 export async function flushFirst({ served }: TargetPath): Promise<void> {
   if (served === undefined) return;
   const { published, pending, error } = await askAgent<"flush">(served.stateDir, { call: "flush" });
-  // What is written while this goes on may wait.
+  // Writes during this may wait.
   if (published || pending.files === 0) return;
   throw new SynclineError("unpublished_data", `${printText(served.mount)}: ${printRest(pending, error)}`, {
     hint: "Try again once they are: `syncline flush` tries to publish them. Nothing was changed.",
   });
 }
 
-/** So that the mount shows what was published when the command has ended. */
+/** Makes the mount show what was published by the time the command ends. */
 export async function showAtMount({ served }: TargetPath): Promise<void> {
   if (served !== undefined) await askAgent<"flush">(served.stateDir, { call: "flush" });
 }
@@ -61,7 +61,7 @@ async function belowMount(runtime: Runtime, state: string | undefined, given: st
   return { address: found.address, names, directory: false, served };
 }
 
-/** A synced folder goes by its real path; a mount, which may hang, is not looked at. */
+/** A synced folder is known by its real path. A mount may hang, so its path is not resolved. */
 function pathAsStatesSay(given: string, states: readonly MountState[]): string {
   const path = canonicalMount(resolve(given));
   if (states.some(({ mount }) => isBelow(path, mount))) return path;

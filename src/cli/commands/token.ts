@@ -1,4 +1,4 @@
-/** `syncline token`: a bearer for one master, for tools that speak HTTP themselves. */
+/** `syncline token`: a bearer for one master, for other HTTP tools. */
 import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../../crypto/token.ts";
@@ -33,7 +33,7 @@ export function register(program: Program): void {
 
 const NS_PER_SECOND = 1_000_000_000n;
 
-/** The token names no master, so whoever sees it can use it: it may leave this machine over TLS only. Throws `usage`. */
+/** The token names no master, so anyone who sees it can use it: it may leave this machine only over TLS. Throws `usage`. */
 function checkOrigin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !(url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname)))) {

@@ -1,4 +1,4 @@
-/** `syncline unlock`: frees a bucket in a folder from a lock that nobody will give back. */
+/** `syncline unlock`: frees a bucket in a folder from an abandoned lock. */
 import { openPacked } from "../../bucket/open-remote.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";

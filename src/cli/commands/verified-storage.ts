@@ -1,4 +1,4 @@
-/** The storage of a bucket as `verify` sees it: what is read and audited of it, and how what was lost is put back. */
+/** A bucket's storage for `verify`: reads and audits it, and puts back what was lost. */
 import { unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
@@ -11,9 +11,9 @@ import { repairObjects } from "../../bucket/packed/object-repair.ts";
 import type { VerifyOptions } from "../../bucket/verify.ts";
 
 export interface VerifiedStorage extends AsyncDisposable, Pick<VerifyOptions, "blocks" | "audit"> {
-  /** What a walk meets at most, in blocks or in bytes. Undefined: nobody has counted, or the newest commit object is damaged. */
+  /** Upper bound of a walk, in blocks or bytes. Undefined: not counted, or the newest commit object is damaged. */
   most(): Promise<{ readonly blocks: number } | { readonly bytes: number } | undefined>;
-  /** Puts back those of `wanted` that `local` holds; what it mended, and where. */
+  /** Puts back blocks of `wanted` that `local` has; answers what it mended, and where. */
   repair(wanted: readonly Cid[], local: BlockReader): Promise<readonly Repaired[]>;
 }
 
@@ -45,7 +45,7 @@ async function mappedIn(remote: PackedRemote): Promise<{ readonly blocks: number
   return root && { blocks: mappedBlocks(await new PackDirectory(remote.store).commitObject(root.commit)) };
 }
 
-/** A master keeps its own files in order; blocks that it lost can be sent to it again. */
+/** A master checks its own files; blocks that it lost can be sent again. */
 function master(remote: Awaited<ReturnType<typeof openAtMaster>>): VerifiedStorage {
   return {
     blocks: remote.blocks,

@@ -1,4 +1,4 @@
-/** `syncline verify --data`: checks a master's data folder, on its machine and while no master runs there. */
+/** `syncline verify --data`: checks a master's data folder on its machine, while no master runs on it. */
 import type { Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { auditData, type DataReport } from "../../master/store/audit.ts";

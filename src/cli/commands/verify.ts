@@ -1,4 +1,6 @@
-/** `syncline verify`: hashes every block and checks every rule of a bucket, or of a master's data; with --repair mends what can be mended. */
+/**
+ * `syncline verify`: hashes every block and checks every rule of a bucket or a master's data; --repair mends what it can.
+ */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { escapeForPrint } from "../../base/names.ts";
@@ -33,7 +35,7 @@ export function register(program: Program): void {
         throw new SynclineError("usage", "Name either a bucket or a master's data folder (--data).");
       }
       if (options.data !== undefined) {
-        // Only here, so that other uses need not load a master's parts.
+        // Loaded here, so that other uses need not load a master's parts.
         const { verifyData } = await import("./verify-data.ts");
         return verifyData(options.data, options.repair === true, call);
       }
@@ -46,18 +48,18 @@ export function register(program: Program): void {
         const mended = await storage.repair(lost, copies);
         for (const { object, what } of mended) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
         repaired += mended.length;
-        // A block that is back may name others that are lost, and somebody else may have mended something.
+        // Restored blocks may name other lost ones, and someone else may have mended something.
         report = await examine(call, address, storage, output);
       };
       if (options.repair === true && report.damage.length > 0) {
         await tellOfAgents(call, address);
         await using caches = openCaches(runtime, options.state, address);
         const asked = new Set<Cid>();
-        // What a list names is known to be lost once the list is back.
+        // Blocks that a list names are known to be lost only once the list is back.
         for (let isNew = true; isNew;) {
           await repair(report.lost, caches);
           const { lost } = report;
-          // Longer: each file of a folder is read.
+          // Slower: reads every file of a folder.
           await using copies = await copiesInFolders(call, address, lost);
           const found = copies?.cids ?? [];
           if (copies !== undefined && found.length > 0) await repair(found, copies);

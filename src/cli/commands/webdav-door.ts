@@ -1,4 +1,4 @@
-/** The WebDAV door as options describe it: where it listens, how it is called, who is let in. */
+/** The WebDAV door as options describe it: listen address, host names, logins. */
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { DoorReport, WebdavSetup } from "../../agent/doors/doors.ts";
@@ -17,7 +17,7 @@ export const WEBDAV_OPTIONS = ["host", "tlsCert", "tlsKey", "tlsSelfSigned", "no
 export type WebdavCall = Call<(typeof WEBDAV_OPTIONS)[number] | "insecure">;
 
 /**
- * The door, once it is known in which state its certificate is kept. Throws `usage`, `config_invalid`. `option` is the one that
+ * Makes the door, given the state that keeps its certificate. Throws `usage`, `config_invalid`. `option` is the one that
  * `listen` came from.
  */
 export function webdavDoor(call: WebdavCall, listen: string, option: string): (stateDir: string) => WebdavSetup {
@@ -46,7 +46,7 @@ export function passwordPath(runtime: Runtime): string {
   return join(configFolder(runtime.env), "webdav-passwords.json");
 }
 
-/** Beside the other doors, for JSON. */
+/** For JSON beside the other doors. */
 export function webdavValue(doors: readonly DoorReport[]): { webdav?: string; fingerprint?: string } {
   for (const door of doors) {
     if (door.door === "webdav") {

@@ -1,4 +1,4 @@
-/** `syncline webdav`: serves a bucket over WebDAV, without a mount; and the app passwords with which one signs in. */
+/** `syncline webdav`: serves a bucket over WebDAV, without a mount; manages the app passwords for signing in. */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { timeText } from "../../base/clock.ts";

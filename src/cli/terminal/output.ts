@@ -1,5 +1,5 @@
 /**
- * What a command says: results on stdout, everything else on stderr; for people, or as JSON with `--json`.
+ * A command's output: results on stdout, everything else on stderr; for people, or as JSON with `--json`.
  *
  * Text from outside (names, messages of stores) never reaches a terminal with control or bidi characters in it.
  */
@@ -16,15 +16,15 @@ import type { Runtime } from "../runtime.ts";
 
 export interface Output {
   /**
-   * The result, or one event of several: `value` as one line of JSON, or `text` for people (nothing if it is empty). Names in
-   * the text that may hold newlines must be escaped before. `look` has each line in colour where there is some.
+   * The result, or one of several events: `value` as a line of JSON, or `text` for people (nothing if empty). Escape names
+   * in `text` that may hold newlines first. `look` colors each line, if the terminal has colors.
    */
   result(value: object, text: string, look?: Look): void;
-  /** For people beside the result, on stderr: what was made, what comes next. With --json {"notice": …}. */
+  /** A notice for people on stderr: what was made, what comes next. With --json {"notice": …}. */
   notice(text: string): void;
   /** Raw bytes on stdout (`cat`), as fast as the reader takes them. */
   bytes(bytes: Uint8Array): Promise<void>;
-  /** How far long work is, on stderr; nothing with --json. `total` may come later. */
+  /** Progress of long work on stderr; nothing with --json. `total` may come later. */
   progress(label: string, total?: Amounts): Progress;
   error(error: unknown): void;
 }
@@ -66,7 +66,7 @@ export function errorReport(error: unknown): { code: ErrorCode; message: string;
   return { code, message, hint: hint ?? null };
 }
 
-/** JSON in one line whose strings hold no characters that a terminal obeys. */
+/** JSON in one line, without characters that control a terminal. */
 export function toJson(value: object): string {
   return JSON.stringify(value).replace(INVISIBLE, (char) => {
     return Array.from(
@@ -79,7 +79,7 @@ export function toJson(value: object): string {
 // JSON escapes C0 itself; these are DEL, C1, and the format and separator characters of base/names.ts.
 const INVISIBLE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** A line for each; a hint that several share comes once, behind them. */
+/** One line per error; a hint shared by several comes once, after them. */
 function errorText(errors: readonly unknown[], verbose: boolean): string {
   const lines: string[] = [];
   for (const [at, error] of errors.entries()) {

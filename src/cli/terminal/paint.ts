@@ -1,15 +1,15 @@
-/** Colours, for terminals that have them and people who want them (https://no-color.org). */
+/** Colors, for terminals that have them and people who want them (https://no-color.org). */
 import type { Runtime } from "../runtime.ts";
 
 export type Colour = "bold" | "dim" | "red" | "green" | "yellow" | "blue";
 
-/** Puts a colour around text that is safe to print already. */
+/** Colors text that is already safe to print. */
 export type Paint = (colour: Colour, text: string) => string;
 
-/** How a line of a result looks in colour. */
+/** How to color a line of a result. */
 export type Look = (line: string, paint: Paint) => string;
 
-/** Of a stream without colours, one that changes nothing. */
+/** For a stream without colors, changes nothing. */
 export function paintFor(env: Runtime["env"], stream: { readonly isTTY?: boolean }): Paint {
   const wants = stream.isTTY === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
   return wants ? (colour, text) => `\u001b[${CODES[colour]}m${text}\u001b[0m` : (_, text) => text;

@@ -1,6 +1,6 @@
-/** How fast work gets on, from its last seconds: what was slow or fast before says nothing about what is left. */
+/** The current rate of work, from its last seconds: earlier speeds do not predict the rest. */
 
-/** In any of these units. */
+/** In one or more of these units. */
 export interface Amounts {
   readonly files?: number | undefined;
   readonly bytes?: number | undefined;
@@ -20,19 +20,19 @@ export class ProgressRate {
   }
 
   note(ms: number, done: Amounts): void {
-    // The newest is always there, and few are close to one another.
+    // Always keeps the newest, and few samples close together.
     const before = this.#samples.at(-2);
     if (before !== undefined && ms - before.ms < SAMPLE_MS) this.#samples.pop();
     this.#samples.push({ ms, done: { ...done } });
     while ((this.#samples[1]?.ms ?? Infinity) < ms - WINDOW_MS) this.#samples.shift();
   }
 
-  /** Units of which nothing moved, and all while it is too early to say, are left out. */
+  /** Leaves out units in which nothing moved, and all of them while it is too early. */
   perSecond(): Amounts {
     return { files: this.#of("files"), bytes: this.#of("bytes"), blocks: this.#of("blocks") };
   }
 
-  /** Undefined where nobody can tell: it is too early, nothing moves, or nothing is left. */
+  /** Undefined if unknown: it is too early, nothing moves, or nothing is left. */
   leftMs(done: Amounts, total: Amounts): number | undefined {
     let longest: number | undefined;
     for (const unit of ["files", "bytes", "blocks"] as const) {

@@ -1,17 +1,17 @@
 /**
- * How far long work is, on stderr: on a terminal one line that is drawn again, ten times a second at most, and gone when the work is done; elsewhere
- * a line every ten seconds in which something moved.
+ * Shows progress of long work on stderr. On a terminal: one line, redrawn at most ten times a second, and removed when the
+ * work is done. Elsewhere: a line for every ten seconds in which something moved.
  */
 import { ProgressRate, type Amounts } from "./progress-rate.ts";
 import type { Runtime } from "../runtime.ts";
 import { printBytes, printCount, printDuration } from "./text.ts";
 
 export interface Progress extends Disposable {
-  /** Whether anybody sees it: what only it needs to know can be left out otherwise. */
+  /** Whether progress is visible; if not, data only for it need not be computed. */
   readonly isShown: boolean;
-  /** What is done in all; `total` may change or become known. */
+  /** The total done so far; `total` may change or become known. */
   update(done: Amounts, total?: Amounts): void;
-  /** What is under way while nothing is counted, and for how long: until it is disposed, another step begins, or something is counted. */
+  /** Shows the current step and its duration until disposed, another step begins, or something is counted. */
   step(what: string): Disposable;
 }
 
@@ -122,7 +122,7 @@ class ToldProgress implements Progress {
     this.#step = undefined;
     const nowMs = this.#clock.monotonicMs();
     this.#rate.note(nowMs, done);
-    // Work that never waits lets no timer come.
+    // Work that never waits keeps timers from firing.
     if (nowMs - this.#toldMs >= TELL_MS) this.#tell();
   }
 
@@ -151,7 +151,7 @@ class ToldProgress implements Progress {
   }
 }
 
-/** "label  50%  512 of 1024 files  1.00 MiB of 2.00 MiB  12 files/s  20.0 KiB/s  3.2 s left", as far as it is known. */
+/** "label  50%  512 of 1024 files  1.00 MiB of 2.00 MiB  12 files/s  20.0 KiB/s  3.2 s left", as far as known. */
 export function progressLine(label: string, done: Amounts, total: Amounts | undefined, rate: ProgressRate): string {
   const { files, bytes, blocks } = rate.perSecond();
   const rates: string[] = [];
@@ -180,7 +180,7 @@ function figuresOf({ files, bytes, blocks }: Amounts, total: Amounts = {}): stri
   return figures;
 }
 
-/** Of what is furthest behind. */
+/** The part of the slowest unit. */
 function partOf(done: Amounts, total: Amounts): number | undefined {
   const parts = UNITS.flatMap((unit) => {
     const all = total[unit];
@@ -196,8 +196,8 @@ function printRate(perSecond: number): string {
 const UNITS = ["files", "bytes", "blocks"] as const;
 const REDRAW_MS = 100;
 const TELL_MS = 10_000;
-/** A step that is over sooner is not shown on a terminal. */
+/** Shorter steps are not shown on a terminal. */
 const STEP_MS = 1_000;
-/** Of a terminal that does not tell, or says 0. */
+/** For a terminal that does not report its width, or reports 0. */
 const DEFAULT_COLUMNS = 80;
 const CLEAR_TO_END = "\u001b[K";

@@ -1,10 +1,10 @@
-/** Asks on the terminal: a passphrase without showing it, anything else as it is typed. */
+/** Asks on the terminal: for a passphrase without echo, for anything else with it. */
 import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
 import { SynclineError } from "../../base/errors.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** Whether somebody can be asked. */
+/** Whether there is a terminal to ask on. */
 export function canAsk({ stdin, stderr }: Runtime): boolean {
   return stdin.isTTY === true && stderr.isTTY === true;
 }

@@ -1,4 +1,4 @@
-/** A text file that an option names: certificates, keys. */
+/** Reads a text file named by an option: certificates, keys. */
 import { readFileSync } from "node:fs";
 import { SynclineError } from "../../base/errors.ts";
 

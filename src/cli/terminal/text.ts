@@ -1,18 +1,18 @@
-/** Figures, times and names as people read them, and the sizes that people write. */
+/** Formats figures, times and names for people, and parses sizes. */
 import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameToText } from "../../base/names.ts";
 
-/** A name safe for a terminal: control and bidi characters escaped. */
+/** A name safe for a terminal: escapes control and bidi characters. */
 export function printName(name: FileName): string {
   return escapeForPrint(nameToText(name));
 }
 
-/** Any text from outside, such as a local path, made safe in the same way. */
+/** Makes any text from outside safe in the same way, such as a local path. */
 export function printText(text: string): string {
   return escapeForPrint(text);
 }
 
-/** A path of such names, "/" between them. */
+/** A path of such names, joined by "/". */
 export function printPath(names: readonly FileName[]): string {
   return names.map(printName).join("/");
 }
@@ -22,7 +22,7 @@ export function printCount(count: number, one: string, several = `${one}s`): str
   return `${count} ${count === 1 ? one : several}`;
 }
 
-/** What is not published, and why: for people. */
+/** What is unpublished, and why, for people. */
 export function printRest(pending: { files: number; bytes: number }, error: { message: string } | null): string {
   const are = pending.files === 1 ? "is" : "are";
   const rest = `${printCount(pending.files, "file")}, ${printBytes(pending.bytes)} ${are} not published`;
@@ -53,7 +53,7 @@ export function printDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** What a commit notes about the command that made it: short, in one line. */
+/** The command that made a commit, as a short single-line note. */
 export function noteOf(text: string): string {
   return text.length <= MAX_NOTE_CHARS ? text : `${text.slice(0, MAX_NOTE_CHARS - 1)}…`;
 }

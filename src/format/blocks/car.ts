@@ -5,8 +5,8 @@
  * varint length ‖ dag-cbor {"roots":[…],"version":1}
  * then for each block: varint length ‖ CID ‖ bytes          (length counts CID and bytes)
  * ```
- * Varints are unsigned LEB128 in their shortest form. The decoder takes pieces as they come from a network and holds one block at
- * most; what is longer than we accept is passed over without being held.
+ * Varints are unsigned LEB128 in their shortest form. The decoder takes pieces as they arrive from a network and holds at
+ * most one block; oversized blocks are skipped without being held.
  */
 import { decode } from "@ipld/dag-cbor";
 import { CID } from "multiformats/cid";
@@ -19,39 +19,39 @@ import { encodeCbor, Link } from "./dag-cbor.ts";
 export const CAR_TYPE = "application/vnd.ipld.car";
 
 export type CarSection =
-  /** Not checked against its address. */
+  /** Its bytes are not verified against the CID. */
   | { readonly kind: "block"; readonly cid: Cid; readonly digest: Uint8Array; readonly bytes: Uint8Array }
   /** Longer than MAX_BLOCK_ACCEPTED: its bytes are dropped. */
   | { readonly kind: "oversized"; readonly cid: Cid }
-  /** Under another kind of CID than ours; `cid` is its text if it is a CID at all. */
+  /** With a kind of CID that we do not use; `cid` is its text if it is a valid CID. */
   | { readonly kind: "foreign"; readonly cid: string | undefined };
 
-/** The beginning of a CAR with these roots. */
+/** The header of a CAR with these roots. */
 export function encodeCarHeader(roots: readonly Cid[] = []): Uint8Array {
   const header = encodeCbor({ roots: roots.map((cid) => new Link(cid)), version: 1 });
   return Buffer.concat([encodeVarint(header.length), header]);
 }
 
-/** What stands before the bytes of a block. */
+/** The bytes before a block's own. */
 export function encodeCarBlockHead(cid: Cid, length: number): Uint8Array {
   return Buffer.concat([encodeVarint(CID_BYTES + length), cidToBytes(cid)]);
 }
 
-/** What a block of so many bytes takes in a CAR. */
+/** The size of a block in a CAR, with its head. */
 export function carSectionBytes(length: number): number {
   return encodeVarint(CID_BYTES + length).length + CID_BYTES + length;
 }
 
-/** A block comes next. Its bytes are read once the consumer asks on: so it can make room first. */
+/** A block comes next. Its bytes are read when the consumer continues, so that it can make room first. */
 interface Coming {
   readonly kind: "coming";
   readonly length: number;
 }
 
 /**
- * The blocks of a CAR that comes in pieces. `room` is asked for the memory of each block before its bytes are read; without it, a block
- * is a view of the piece that it came in, or memory of its own. Throws `format_invalid` where the framing is broken, and as the
- * source and `room` do.
+ * Decodes the blocks of a CAR that arrives in pieces. `room` allocates each block's memory before its bytes are read;
+ * without it, a block is a view of its piece, or has new memory. Throws `format_invalid` for broken framing, and the errors
+ * of the source and `room`.
  */
 export async function* decodeCar(
   source: AsyncIterable<Uint8Array>,
@@ -70,22 +70,22 @@ export async function* decodeCar(
   decoder.end();
 }
 
-/** The decoder without a stream: whoever feeds it decides about waiting. */
+/** The decoder without a stream: the caller feeds it and decides when to wait. */
 export class CarDecoder {
-  /** What is read now. */
+  /** The part being read now. */
   #phase: "header length" | "header" | "length" | "cid" | "foreign cid" | "bytes" | "passed over" = "header length";
-  /** What was read of it. */
+  /** The bytes of it so far. */
   readonly #part = Buffer.alloc(Math.max(MAX_FOREIGN_CID_BYTES, MAX_VARINT_BYTES));
   #partLength = 0;
   /** Bytes left of the section. */
   #left = 0;
-  /** The header, or a block that came in several pieces. */
+  /** The header, or a block that spans several pieces. */
   #held: Uint8Array | undefined;
   #heldLength = 0;
   #cid: Cid | undefined;
   #digest: Uint8Array = new Uint8Array();
 
-  /** The sections that end in `piece`, whose bytes may be views of it. Throws `format_invalid`. */
+  /** The sections that end in `piece`; their bytes may be views of it. Throws `format_invalid`. */
   *push(piece: Uint8Array): Generator<CarSection | Coming> {
     let at = 0;
     while (at < piece.length || this.#isDue) {
@@ -95,17 +95,17 @@ export class CarDecoder {
     }
   }
 
-  /** The memory for the block that is coming, exactly as long as that. */
+  /** Sets the memory for the coming block, of exactly its length. */
   readInto(memory: Uint8Array): void {
     this.#held = memory;
   }
 
-  /** To be called where the stream ends. Throws `format_invalid` in the middle of something. */
+  /** Call it at the end of the stream. Throws `format_invalid` in the middle of a section. */
   end(): void {
     if (this.#phase !== "length" || this.#partLength > 0) throw invalid("ends in the middle");
   }
 
-  /** Whether the next step needs no further bytes. */
+  /** Whether the next step needs no more bytes. */
   get #isDue(): boolean {
     return this.#left === 0 && DUE_WITHOUT_BYTES.has(this.#phase);
   }
@@ -165,7 +165,7 @@ export class CarDecoder {
     try {
       this.#cid = cidFromBytes(this.#part.subarray(0, this.#partLength));
     } catch {
-      // What is no CID of ours may be another's; only its name is of interest.
+      // It may be a CID of another kind; only its text matters.
       this.#phase = "foreign cid";
       return { bytes };
     }
@@ -210,7 +210,7 @@ export class CarDecoder {
     return bytes;
   }
 
-  /** The rest of the section, once it is there: a view of the piece if that holds all of it. */
+  /** The rest of the section, once complete: a view of the piece if that holds all of it. */
   #collect(piece: Uint8Array, at: number): { bytes: number; whole?: Uint8Array } {
     const bytes = Math.min(this.#left, piece.length - at);
     const part = piece.subarray(at, at + bytes);
@@ -263,7 +263,7 @@ function checkHeader(bytes: Uint8Array): void {
   if (!Array.isArray(roots) || !roots.every((root) => CID.asCID(root) !== null)) throw invalid("has no list of roots");
 }
 
-/** The text of the CID that these bytes begin with. */
+/** The text of the CID at the start of these bytes. */
 function foreignCid(bytes: Uint8Array): string | undefined {
   try {
     return CID.decodeFirst(bytes)[0].toString();

@@ -1,4 +1,4 @@
-/** Reads decoded dag-cbor by its expected shape. Everything here throws `format_invalid` naming what does not fit. */
+/** Reads decoded dag-cbor by its expected shape. Everything here throws `format_invalid`, naming the misfit. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Codec } from "./cid.ts";
@@ -6,7 +6,7 @@ import { cidFromBytes, codecOf } from "./cid.ts";
 import type { CborMap, CborValue } from "./dag-cbor.ts";
 import { Link } from "./dag-cbor.ts";
 
-/** A map with exactly these keys; further ones only with `open`. */
+/** A map with exactly these keys; with `open`, others are allowed too. */
 export function asMap(value: CborValue | undefined, what: string, keys: readonly string[], open = false): CborMap {
   if (!isMap(value)) throw misfit(what, "is not a map");
   for (const key of keys) if (!Object.hasOwn(value, key)) throw misfit(what, `lacks ${key}`);
@@ -49,7 +49,7 @@ export function asText(value: CborValue | undefined, what: string, maxBytes: num
   return value;
 }
 
-/** Texts that ascend, so that one set has one spelling. */
+/** Texts in ascending order, so that a set has one encoding. */
 export function asTextSet(value: CborValue | undefined, what: string, maxBytes: number): string[] {
   const texts = asList(value, what).map((item) => asText(item, what, maxBytes));
   if (texts.some((text, at) => text === "" || (at > 0 && text <= (texts[at - 1] ?? "")))) {
@@ -63,7 +63,7 @@ export function asLink(value: CborValue | undefined, what: string, codec: Codec)
   return value.cid;
 }
 
-/** A weak link: the binary CID as bytes, so that nothing that walks links follows it. */
+/** A weak link: the binary CID as bytes, so that link walks do not follow it. */
 export function asWeakLink(value: CborValue | undefined, what: string): Cid {
   if (!(value instanceof Uint8Array)) throw misfit(what, "is no weak link");
   const cid = cidFromBytes(value);
@@ -71,7 +71,7 @@ export function asWeakLink(value: CborValue | undefined, what: string): Cid {
   return cid;
 }
 
-/** The error for a block whose field `what` is wrong in this way. */
+/** The error for a block whose field `what` is wrong. */
 export function misfit(what: string, how: string): SynclineError {
   return new SynclineError("format_invalid", `In a block, ${what} ${how}.`);
 }

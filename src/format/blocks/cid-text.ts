@@ -1,7 +1,7 @@
 /**
- * The text of a block's address, and back: multibase base32 of the 36 bytes, what multiformats' `base32` makes of them (a property test
- * says so), in a fifth of its time. Each node that is read has hundreds of addresses, and a text that is added up from 59 characters
- * costs more than the hash in it.
+ * Converts CIDs between text and bytes: multibase base32 of the 36 bytes, as multiformats' `base32` (a property test
+ * compares them) in a fifth of its time. Each node read has hundreds of CIDs, and concatenating 59 characters costs more
+ * than the hash.
  */
 import type { Cid } from "../../base/ids.ts";
 
@@ -13,7 +13,7 @@ const PREFIX = "b";
 /** RFC 4648, lower case. */
 const ALPHABET = Buffer.from("abcdefghijklmnopqrstuvwxyz234567");
 const BITS = 5;
-/** Seven times five bytes are eight characters each; one byte is left, for two. */
+/** Seven groups of five bytes make eight characters each; the last byte makes two. */
 const LAST_BYTE = CID_BYTES - 1;
 
 const values = new Int8Array(128).fill(-1);
@@ -34,7 +34,7 @@ export function cidText(bytes: Uint8Array, from = 0): Cid {
   return written.toString("latin1") as Cid;
 }
 
-/** The 36 bytes. Throws RangeError for what `cidText` does not make. */
+/** The 36 bytes. Throws RangeError for text that `cidText` would not make. */
 export function cidTextBytes(text: Cid): Uint8Array {
   const bytes = new Uint8Array(CID_BYTES);
   let buffer = 0;

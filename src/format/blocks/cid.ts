@@ -1,4 +1,4 @@
-/** Block addresses: CIDv1, blake3-256, dag-cbor for structure and raw for content; nothing else is accepted. */
+/** CIDs of blocks: CIDv1, blake3-256, dag-cbor for structure and raw for content; all others are rejected. */
 import { base32 } from "multiformats/bases/base32";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -12,7 +12,7 @@ export { CID_BYTES };
 const CODES: Record<Codec, number> = { "dag-cbor": 0x71, raw: 0x55 };
 const BLAKE3_CODE = 0x1e;
 
-/** The address of these bytes. */
+/** The CID of these bytes. */
 export function cidOf(codec: Codec, bytes: Uint8Array): Cid {
   return cidFromDigest(codec, blake3(bytes));
 }
@@ -39,7 +39,7 @@ export function cidAt(bytes: Uint8Array, from: number): Cid {
   return cidText(bytes, from);
 }
 
-/** Whether the 36 bytes from `at` on are the address of a block. */
+/** Whether the 36 bytes from `at` on are a block's CID. */
 export function isBlockCid(bytes: Uint8Array, at: number): boolean {
   const codec = bytes[at + 1];
   const framed = bytes[at] === 1 && bytes[at + 2] === BLAKE3_CODE && bytes[at + 3] === HASH_BYTES;
@@ -65,17 +65,17 @@ export function cidToBytes(cid: Cid): Uint8Array {
   return cidTextBytes(cid);
 }
 
-/** The blake3 digest in it: 32 bytes. Stores key blocks by this. */
+/** Its 32-byte blake3 digest, by which stores key blocks. */
 export function digestOf(cid: Cid): Uint8Array {
   return cidToBytes(cid).subarray(4);
 }
 
-/** A digest as the key of a map, where no CID is at hand. */
+/** A digest as a map key, for callers without a CID. */
 export function digestText(digest: Uint8Array): string {
   return Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength).toString("latin1");
 }
 
-/** A text that is equal for two CIDs exactly when their digests are: raw and dag-cbor blocks of the same bytes share it. */
+/** Equal for two CIDs exactly if their digests are: raw and dag-cbor blocks of the same bytes share it. */
 export function digestKey(cid: Cid): string {
   return cid.slice(7);
 }
@@ -85,7 +85,7 @@ export function codecOf(cid: Cid): Codec {
   return cid.startsWith("bafyr4i") ? "dag-cbor" : "raw";
 }
 
-/** Whether `bytes` are what `cid` addresses. */
+/** Whether `cid` is the CID of `bytes`. */
 export function matchesCid(cid: Cid, bytes: Uint8Array): boolean {
   return Buffer.from(blake3(bytes)).equals(digestOf(cid));
 }

@@ -1,8 +1,8 @@
 /**
- * Strict dag-cbor: one value, one spelling. Whatever decodes encodes again to the same bytes.
+ * Strict dag-cbor: each value has one encoding, and whatever decodes encodes to the same bytes again.
  *
- * Our formats use null, booleans, integers, text, bytes, lists, maps with text keys, and links; floats are refused. Source:
- * https://ipld.io/specs/codecs/dag-cbor/spec/
+ * Our formats use null, booleans, integers, text, bytes, lists, maps with text keys, and links; floats are rejected.
+ * Source: https://ipld.io/specs/codecs/dag-cbor/spec/
  */
 import { decode, encode } from "@ipld/dag-cbor";
 import { CID } from "multiformats/cid";
@@ -12,7 +12,7 @@ import { MAX_BLOCK_ACCEPTED, MAX_CBOR_DEPTH } from "../../base/limits.ts";
 import { cidFromBytes, cidToBytes } from "./cid.ts";
 import { checkCbor } from "./link-scan.ts";
 
-/** A link as a value: tag 42 in the encoding. */
+/** A link as a value: encoded with tag 42. */
 export class Link {
   readonly cid: Cid;
   constructor(cid: Cid) {
@@ -20,7 +20,7 @@ export class Link {
   }
 }
 
-/** Integers are numbers while they are safe, else bigints of at most 64 bits. */
+/** Integers are numbers if safe, else bigints of at most 64 bits. */
 export type CborValue = null | boolean | number | bigint | string | Uint8Array | Link | readonly CborValue[] | CborMap;
 
 export interface CborMap {
@@ -32,12 +32,12 @@ export function encodeCbor(value: CborValue): Uint8Array {
 }
 
 /**
- * The value that these bytes are the one canonical encoding of. Throws `format_invalid` for anything else: another order or
- * width, trailing bytes, floats, foreign links, texts that begin with a byte order mark, more than `maxBytes`, or deeper than MAX_CBOR_DEPTH.
+ * The value with this canonical encoding. Throws `format_invalid` for other key orders or widths, trailing bytes, floats,
+ * foreign links, texts with a byte order mark, more than `maxBytes`, or nesting deeper than MAX_CBOR_DEPTH.
  */
 export function decodeCbor(bytes: Uint8Array, maxBytes: number = MAX_BLOCK_ACCEPTED): CborValue {
   if (bytes.length > maxBytes) throw invalid(`has ${bytes.length} bytes, more than ${maxBytes}`);
-  // The library does not mind the order of keys. To encode again and compare would cost as much as decoding.
+  // The library accepts any key order. Encoding again to compare would cost as much as decoding.
   checkCbor(bytes);
   return fromLibrary(decoded(bytes), 0);
 }

@@ -1,8 +1,8 @@
 /**
- * Checks a dag-cbor block and finds its links without decoding it: one pass over the bytes, nothing allocated but the offsets of the links.
+ * Checks a dag-cbor block and finds its links without decoding it: in one pass, allocating only the links' offsets.
  *
- * `decodeCbor` is as strict, by this: what is not in its one spelling is refused. 4 MiB take tens of milliseconds at worst, where decoding
- * and encoding again takes seconds: strangers choose what a master has to scan.
+ * `decodeCbor` uses this check: non-canonical encodings are rejected. 4 MiB take tens of milliseconds at worst; decoding
+ * and re-encoding would take seconds, and clients choose what a master scans.
  */
 import { isUtf8 } from "node:buffer";
 import { compareRanges } from "../../base/bytes.ts";
@@ -11,7 +11,7 @@ import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, MAX_CBOR_DEPTH } from "../../base/limits.ts";
 import { CID_BYTES, cidAt, isBlockCid } from "./cid.ts";
 
-/** The links of a block in the order in which they stand. Holds on to the block's bytes. */
+/** The links of a block in order. Keeps the block's bytes in memory. */
 export class LinkList {
   readonly #bytes: Uint8Array;
   readonly #offsets: readonly number[];
@@ -25,12 +25,12 @@ export class LinkList {
     return this.#offsets.length;
   }
 
-  /** The links [from, to), as far as there are any. */
+  /** The links [from, to), as far as they exist. */
   slice(from: number, to: number = this.count): Cid[] {
     return this.#offsets.slice(from, to).map((at) => cidAt(this.#bytes, at));
   }
 
-  /** Without this link, unless it stands there twice: then one of them means something else. */
+  /** Omits this link, unless it occurs twice: then one occurrence has another meaning. */
   without(cid: Cid): LinkList {
     const at = this.slice(0).flatMap((link, index) => (link === cid ? [index] : []));
     return at.length === 1 ? new LinkList(this.#bytes, this.#offsets.toSpliced(at[0] ?? 0, 1)) : this;
@@ -43,7 +43,7 @@ export function scanLinks(bytes: Uint8Array): LinkList {
   return new LinkList(bytes, scanned(bytes).links);
 }
 
-/** Throws `format_invalid` unless the bytes, however many, are the one spelling of one value. */
+/** Throws `format_invalid` unless the bytes, of any length, are the canonical encoding of one value. */
 export function checkCbor(bytes: Uint8Array): void {
   scanned(bytes);
 }
@@ -65,9 +65,9 @@ const MAP = 5;
 const FALSE = 0xf4;
 const NULL = 0xf6;
 const TAG = 0xd8;
-/** Tag 42, a byte string of 37, the multibase prefix; then what all our CIDs begin with, but for their codec. */
+/** Tag 42, a byte string of 37, the multibase prefix; then the common start of all our CIDs, except the codec. */
 const LINK_HEAD = [TAG, 42, 0x58, 1 + CID_BYTES, 0x00] as const;
-/** The least number that a head of 1, 2, 4 or 8 further bytes may spell. */
+/** The smallest number that heads with 1, 2, 4 or 8 more bytes may encode. */
 const LEAST = [24, 2 ** 8, 2 ** 16, 2 ** 32] as const;
 
 class Scan {
@@ -107,7 +107,7 @@ class Scan {
     }
   }
 
-  /** The number that follows a major type, in its shortest form. Above 2^53 only its size matters, which no block has. */
+  /** The number after a major type, in shortest form. Above 2^53 only its magnitude matters: blocks are never that long. */
   #argument(): number {
     const info = (this.#bytes[this.at++] ?? 0) & 31;
     if (info < 24) return info;
@@ -134,7 +134,7 @@ class Scan {
     }
   }
 
-  /** The order of keys: shorter ones first, then by bytes. */
+  /** The order of keys: by length, then by bytes. */
   #ascends(from: number, to: number, nextFrom: number, nextTo: number): boolean {
     const difference = to - from - (nextTo - nextFrom);
     if (difference !== 0) return difference < 0;
@@ -146,11 +146,11 @@ class Scan {
     const length = this.#argument();
     const from = this.at;
     this.#skip(length);
-    // Decoders take a byte order mark off, so that such a text has no spelling that comes back.
+    // Decoders strip a byte order mark, so such a text would not encode to the same bytes.
     if (length >= 3 && this.#bytes[from] === 0xef && this.#bytes[from + 1] === 0xbb && this.#bytes[from + 2] === 0xbf) {
       throw invalid("has a text that begins with a byte order mark");
     }
-    // Most texts are short and ASCII: a call for each would cost more than looking.
+    // Most texts are short and ASCII: a native call for each would cost more than this loop.
     for (let at = from; at < this.at; at++) {
       if ((this.#bytes[at] ?? 0) < 0x80) continue;
       if (!isUtf8(this.#bytes.subarray(at, this.at))) throw invalid("is not canonical");

@@ -1,9 +1,9 @@
 /**
- * Values of a record that may be long: extended attributes and symlink targets. Short ones stand in the record, long ones
- * in a block of their own: one dag-cbor byte string that holds what the field would have held.
+ * Record fields that may be long: extended attributes and symlink targets. Short ones are inline; a long one has its own
+ * block, a dag-cbor byte string of what the field would hold.
  *
- * Readers bring their own way to a block (`peek`): a synchronous reader throws BlockMiss in it, an asynchronous one
- * loads the record's `linkedValues` first.
+ * Readers supply access to blocks (`peek`): a synchronous reader throws BlockMiss in it, an asynchronous one loads the
+ * record's `linkedValues` first.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -17,14 +17,14 @@ import {
 import { decodeCbor, encodeCbor } from "./dag-cbor.ts";
 import type { FileRecord, Linked, Xattrs } from "../files/record.ts";
 
-/** Stores a dag-cbor block and gives its address. */
+/** Stores a dag-cbor block and returns its CID. */
 export type LinkBlock = (bytes: Uint8Array) => Cid;
 
 export function isLinked(value: unknown): value is Linked {
   return typeof value === "object" && value !== null && "linked" in value;
 }
 
-/** Blocks that must be at hand before `xattrsOf` and `targetOf` can answer: at most two. */
+/** Blocks required by `xattrsOf` and `targetOf`: at most two. */
 export function linkedValues(record: FileRecord): Cid[] {
   return [record.xattrs, record.target].filter(isLinked).map((value) => value.linked);
 }
@@ -46,7 +46,7 @@ export function targetOf(record: FileRecord, peek: (cid: Cid) => Uint8Array): st
   return target;
 }
 
-/** The record as it decodes again: long values replaced by links to blocks, which `link` stores. */
+/** The record as it will decode: long values are replaced by links to blocks, which `link` stores. */
 export function linkLongValues(record: FileRecord, link: LinkBlock): FileRecord {
   const { xattrs, target } = record;
   const longXattrs = !isLinked(xattrs) && xattrBytes(xattrs) > MAX_INLINE_XATTR_BYTES;
@@ -59,7 +59,7 @@ export function linkLongValues(record: FileRecord, link: LinkBlock): FileRecord 
   };
 }
 
-/** What extended attributes take: the sum that MAX_XATTR_BYTES bounds. */
+/** The size of extended attributes, which MAX_XATTR_BYTES bounds. */
 export function xattrBytes(xattrs: Xattrs): number {
   let bytes = 0;
   for (const [name, value] of xattrs) bytes += 1 + name.length + 2 + value.length;

@@ -1,9 +1,9 @@
 /**
- * The manifest of a commit object: which objects of the store hold the blocks of this commit and its ancestors.
+ * The manifest of a commit object: which store objects hold the blocks of this commit and its ancestors.
  *
- * dag-cbor `[1, gcEpoch, runs, loose, dropping]`: runs `[id 16, rows]`, oldest and largest first; loose packs
- * `[reference 33, size, rows, bytes of manifest]`, oldest first; dropping `reference 33`, ascending. The object that carries a
- * manifest is not listed in it, but is a loose pack too. Placement is never part of a commit: CIDs are the same on every store.
+ * dag-cbor `[1, gcEpoch, runs, loose, dropping]`: runs `[id 16, rows]`, oldest and largest first; loose packs `[reference
+ * 33, size, rows, bytes of manifest]`, oldest first; dropping `reference 33`, ascending. The object that carries a manifest
+ * is an unlisted loose pack itself. Placement is never part of a commit: CIDs are the same on every store.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
@@ -13,11 +13,11 @@ import { OBJECT_ID_BYTES, packFromReference, packReference } from "./object-name
 import { footerOffset, type PackShape } from "./pack.ts";
 
 export interface Manifest {
-  /** How many collections of garbage the bucket has seen. */
+  /** The number of collections of the bucket so far. */
   readonly gcEpoch: number;
   readonly runs: readonly RunReference[];
   readonly loose: readonly LoosePack[];
-  /** Packs that are being deleted: nobody may refer to them again. */
+  /** Packs being deleted: never refer to them again. */
   readonly dropping: readonly PackName[];
 }
 
@@ -27,7 +27,7 @@ export interface RunReference {
   readonly rows: number;
 }
 
-/** A pack that no run covers; its shape says where its footer is. */
+/** A pack outside all runs; its shape tells where its footer is. */
 export interface LoosePack extends PackShape {
   readonly name: PackName;
 }

@@ -1,6 +1,6 @@
 /**
- * Names of a bucket's objects (docs/reference/formats.md, A bucket in an object store): a folder and lower-case hex digits, so that they
- * survive any file system. A pack is named by 16 random bytes, a commit object by its commit's multihash.
+ * Names of a bucket's objects (docs/reference/formats.md, A bucket in an object store): a folder and lower-case hex digits,
+ * which any file system can hold. A pack is named by 16 random bytes, a commit object by its commit's multihash.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName, WriterId } from "../../base/ids.ts";
@@ -41,7 +41,7 @@ export function basesName(writer: WriterId): string {
   return `${BASES_FOLDER}${writer}`;
 }
 
-/** The name if it is one of a pack or a commit object, else undefined. */
+/** The name if it is that of a pack or a commit object, else undefined. */
 export function parsePackName(name: string): PackName | undefined {
   return PACK_NAME.test(name) ? (name as PackName) : undefined;
 }
@@ -69,7 +69,7 @@ export function packFromReference(reference: Uint8Array): PackName {
   return packName(name.subarray(0, OBJECT_ID_BYTES));
 }
 
-/** blake3 and 32 as the multihash spells them. */
+/** The multihash head for blake3, 32 bytes. */
 const MULTIHASH_HEAD = "1e20";
 const PACK_NAME = /^(pack\/[0-9a-f]{32}|commit\/1e20[0-9a-f]{64})$/;
 

@@ -9,8 +9,8 @@
  * ```
  * Integers are little-endian. Footer = rows ‖ manifest; its hash is blake3 derive_key "syncline/pack-footer/1" over
  * blake3(footer) ‖ rows u32 ‖ bytes of manifest u32 (hashed twice, since derive_key is slow for long input). The codec says
- * how a block's bytes are stored, below its CID: 0 as they are, others reserved. Blocks are keyed by digest: the CID's codec
- * comes from who asks.
+ * how a block's bytes are stored, below its CID: 0 unchanged, others reserved. Blocks are keyed by digest: readers know the
+ * CID's codec.
  */
 import { SynclineError } from "../../base/errors.ts";
 import { PACK_MAX_BYTES } from "../../base/limits.ts";
@@ -18,7 +18,7 @@ import { blake3, deriveHash, HASH_BYTES } from "../../crypto/hash.ts";
 
 export const PACK_ROW_BYTES = HASH_BYTES + 4 + 3 + 1;
 export const PACK_TAIL_BYTES = HASH_BYTES + 4 + 4 + 8;
-/** Stored as it is. */
+/** Stored unchanged. */
 export const PLAIN = 0;
 
 export interface PackRow {
@@ -28,7 +28,7 @@ export interface PackRow {
   readonly codec: number;
 }
 
-/** Sizes from which the position of a pack's parts follow. */
+/** Sizes that determine the positions of a pack's parts. */
 export interface PackShape {
   /** Bytes of the whole object. */
   readonly size: number;
@@ -40,7 +40,7 @@ export interface PackShape {
 export class PackFooter {
   readonly #bytes: Buffer;
 
-  /** `rows` are encoded and already checked. */
+  /** `rows` are encoded and already validated. */
   constructor(rows: Uint8Array) {
     this.#bytes = Buffer.from(rows.buffer, rows.byteOffset, rows.byteLength);
   }
@@ -63,7 +63,7 @@ export class PackFooter {
   }
 }
 
-/** Where a digest is among `count` rows that begin with theirs, ascending, or where it would be. */
+/** The index of a digest among `count` rows, in ascending order, or where it would be inserted. */
 export function searchRows(
   bytes: Buffer,
   rowBytes: number,
@@ -75,7 +75,7 @@ export function searchRows(
   for (let high = count; low < high;) {
     const middle = (low + high) >>> 1;
     const at = middle * rowBytes;
-    // Digests differ in their first bytes nearly always, and to compare all of them takes ten times as long.
+    // Digests nearly always differ in their first bytes, and comparing them completely takes ten times as long.
     const order = firstWord(bytes, at) - word || bytes.compare(digest, 0, HASH_BYTES, at, at + HASH_BYTES);
     if (order === 0) return { index: middle, isThere: true };
     if (order < 0) low = middle + 1;
@@ -84,14 +84,14 @@ export function searchRows(
   return { index: low, isThere: false };
 }
 
-/** Big-endian, as the order of digests is. */
+/** Big-endian, like the order of digests. */
 function firstWord(bytes: Uint8Array, at: number): number {
   return (
     (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
   );
 }
 
-/** The row at `at`; its digest is a view. */
+/** The row at `at`; its digest is a view of `bytes`. */
 export function readRow(bytes: Buffer, at: number): PackRow {
   return {
     digest: bytes.subarray(at, at + HASH_BYTES),
@@ -101,7 +101,7 @@ export function readRow(bytes: Buffer, at: number): PackRow {
   };
 }
 
-/** One row as footers hold it: PACK_ROW_BYTES from `at` on. */
+/** Writes one row in the footer's encoding: PACK_ROW_BYTES from `at` on. */
 export function writeRow(target: Buffer, at: number, row: PackRow): void {
   target.set(row.digest, at);
   target.writeUInt32LE(row.offset, at + HASH_BYTES);
@@ -109,7 +109,7 @@ export function writeRow(target: Buffer, at: number, row: PackRow): void {
   target[at + HASH_BYTES + 7] = row.codec;
 }
 
-/** Rows, manifest and tail of a pack whose blocks are these, in any order; `manifest` is empty but in commit objects. */
+/** Rows, manifest and tail of a pack with these blocks, in any order; `manifest` is empty except in commit objects. */
 export function encodeFooter(
   rows: readonly PackRow[],
   manifest: Uint8Array,
@@ -127,12 +127,12 @@ export function encodeFooter(
   return { footer: new PackFooter(bytes.subarray(0, rowBytes)), bytes };
 }
 
-/** Where the footer and the tail are: from here to the object's end. */
+/** Where the footer starts; the tail follows, up to the object's end. */
 export function footerOffset(shape: PackShape): number {
   return shape.size - PACK_TAIL_BYTES - shape.manifestBytes - shape.rows * PACK_ROW_BYTES;
 }
 
-/** The shape that the last PACK_TAIL_BYTES (or more) of an object of `size` bytes tell. Throws `format_invalid`. */
+/** The shape, from the last PACK_TAIL_BYTES (or more) of an object of `size` bytes. Throws `format_invalid`. */
 export function readTail(end: Uint8Array, size: number): PackShape {
   const bytes = Buffer.from(end.buffer, end.byteOffset, end.byteLength);
   const tail = bytes.length - PACK_TAIL_BYTES;
@@ -146,7 +146,7 @@ export function readTail(end: Uint8Array, size: number): PackShape {
   return shape;
 }
 
-/** The footer in `bytes`, which reach from `footerOffset(shape)` to the object's end. Throws `format_invalid`. */
+/** The footer in `bytes`, which extend from `footerOffset(shape)` to the object's end. Throws `format_invalid`. */
 export function decodeFooter(bytes: Uint8Array, shape: PackShape): { footer: PackFooter; manifest: Uint8Array } {
   const told = readTail(bytes, shape.size);
   const rowBytes = shape.rows * PACK_ROW_BYTES;
@@ -168,7 +168,7 @@ export function decodeFooter(bytes: Uint8Array, shape: PackShape): { footer: Pac
 /** Format 1. */
 const MAGIC = "SYNCPAK1";
 
-/** Digests ascend, and the blocks cover the bytes before the footer exactly. */
+/** Checks that digests ascend, and that the blocks cover the bytes before the footer exactly. */
 function checkRows(footer: PackFooter, blockBytes: number): void {
   const rows = [...footer];
   for (const [index, row] of rows.entries()) {
@@ -183,7 +183,7 @@ function checkRows(footer: PackFooter, blockBytes: number): void {
   if (end !== blockBytes) throw invalid("has bytes that belong to no block");
 }
 
-/** Over rows and manifest, and how long each is. */
+/** The hash over rows and manifest, and their lengths. */
 export function footerHash(footer: Uint8Array, rows: number, manifestBytes: number): Uint8Array {
   const sizes = Buffer.alloc(8);
   sizes.writeUInt32LE(rows, 0);

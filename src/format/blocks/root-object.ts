@@ -6,7 +6,7 @@
  * <CID of the newest commit>
  * <number of swaps so far, from 1, in decimal>
  * ```
- * One value has one spelling, so that equal roots are equal bytes.
+ * A value has one encoding, so that equal roots are equal bytes.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";

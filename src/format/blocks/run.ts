@@ -26,7 +26,7 @@ export function pagesOfRun(rows: number): number {
   return Math.ceil(rows / RUN_PAGE_ROWS);
 }
 
-/** The page of `low` to `high` (both included) where a uniform digest between the two bounds is expected. */
+/** The page from `low` to `high` (inclusive) where a uniform digest between the bounds is expected. */
 export function guessPage(digest: Uint8Array, bounds: PageBounds): number {
   const span = bounds.after - bounds.before;
   const part = span > 0 ? (prefixOf(digest) - bounds.before) / span : 0;
@@ -34,7 +34,7 @@ export function guessPage(digest: Uint8Array, bounds: PageBounds): number {
   return Math.min(bounds.high, Math.max(bounds.low, guess));
 }
 
-/** Pages that may hold a digest, and the digests' prefixes (48 bits) at their two ends. */
+/** The pages that may hold a digest, and the digests' prefixes (48 bits) at both ends. */
 export interface PageBounds {
   readonly low: number;
   readonly high: number;
@@ -42,7 +42,7 @@ export interface PageBounds {
   readonly after: number;
 }
 
-/** The bounds before anything of a run of so many pages is known. */
+/** The bounds before anything is known of a run with this many pages. */
 export function wholeRun(pages: number): PageBounds {
   return { low: 0, high: pages - 1, before: 0, after: 2 ** 48 };
 }
@@ -66,7 +66,7 @@ export class RunPage {
     for (let index = 0; index < this.count; index++) yield this.row(index);
   }
 
-  /** The row of `digest`, or on which side of this page it would be. */
+  /** The row of `digest`, or on which side of this page it would lie. */
   find(digest: Uint8Array): RunRow | "before" | "absent" | "after" {
     const { index, isThere } = searchRows(this.#bytes, RUN_ROW_BYTES, this.count, digest);
     if (isThere) return this.row(index);
@@ -87,7 +87,7 @@ export class RunPage {
   }
 }
 
-/** A page of up to RUN_PAGE_ROWS rows, which ascend by digest. */
+/** A page of up to RUN_PAGE_ROWS rows in ascending order of digests. */
 export function encodePage(rows: readonly RunRow[]): Uint8Array {
   const page = Buffer.alloc(RUN_PAGE_BYTES);
   for (const [index, row] of rows.entries()) {

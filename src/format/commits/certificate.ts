@@ -1,5 +1,5 @@
 /**
- * Device certificates: a wallet's word that a device key may write to one bucket (docs/reference/formats.md, Device certificate).
+ * Device certificates: a wallet lets a device key write to one bucket (docs/reference/formats.md, Device certificate).
  *
  * Block: dag-cbor `[1, {bucket, key, notAfter, wallet}, signature]`; the wallet signs
  * Device(address wallet,bytes32 key,bytes32 bucket,uint64 notAfter).
@@ -27,7 +27,7 @@ export interface CertificateBody {
   readonly key: Uint8Array;
   /** Digest of the genesis CID: 32 bytes. */
   readonly bucket: Uint8Array;
-  /** Seconds since 1970. Binds when a root is swapped, not on history. */
+  /** Seconds since 1970. Enforced at swaps, not for history. */
   readonly notAfter: number;
 }
 
@@ -38,7 +38,7 @@ export interface Certificate {
   readonly writer: WriterId;
 }
 
-/** Certifies a device for the bucket of this genesis. Throws `key_invalid` for keys that nobody should use. */
+/** Certifies a device for the bucket of this genesis. Throws `key_invalid` for unsafe keys. */
 export async function signCertificate(
   device: { readonly publicKey: Uint8Array },
   genesis: Cid,
@@ -50,7 +50,7 @@ export async function signCertificate(
   return decodeCertificate(encodeCbor([VERSION, map, await signer.sign(typedDevice(body))]));
 }
 
-/** Decodes the block and checks the wallet's signature and the key. Throws `format_invalid`, `bad_signature`, `key_invalid`. */
+/** Decodes the block, and checks signature and key. Throws `format_invalid`, `bad_signature`, `key_invalid`. */
 export function decodeCertificate(bytes: Uint8Array): Certificate {
   const [version, encoded, signature] = asList(decodeCbor(bytes, MAX_CERTIFICATE_BYTES), "a certificate", 3);
   if (version !== VERSION) {
@@ -74,8 +74,8 @@ export function decodeCertificate(bytes: Uint8Array): Certificate {
 }
 
 /**
- * Whether this device may write to the bucket at all; until when is for the swap to ask. Throws `device_not_certified`: the certificate
- * is for another bucket or of another wallet.
+ * Whether this device may write to the bucket; the swap checks the expiry. Throws `device_not_certified`: the certificate
+ * is for another bucket or by another wallet.
  */
 export function checkCertificate(
   certificate: Certificate,

@@ -1,4 +1,4 @@
-/** A commit's body: what its root says, and as dag-cbor the map that is hashed and signed (docs/reference/formats.md, Commit). */
+/** A commit's body: its fields, and their dag-cbor map, hashed and signed (docs/reference/formats.md, Commit). */
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
 import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../../base/limits.ts";
 import { asBigInt, asBytes, asCount, asLink, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";
@@ -25,14 +25,14 @@ export interface CommitBody {
   /** Root node of the filesystem tree. */
   readonly tree: Cid;
   readonly policy: Cid;
-  /** The root that the swap replaced; undefined for the first commit. Weak: may be pruned. */
+  /** The replaced root; undefined for the first commit. Weak: may be pruned. */
   readonly parent: Cid | undefined;
-  /** The ancestor at `skipSeq(seq)`; undefined where that is 0. Weak. */
+  /** The ancestor at `skipSeq(seq)`; undefined if that is 0. Weak. */
   readonly skip: Cid | undefined;
-  /** 1 for the first commit, else the parent's + 1. The bucket's Lamport counter. */
+  /** 1 for the first commit, else the parent's plus 1. The bucket's Lamport counter. */
   readonly seq: Lamport;
   readonly writer: WriterId;
-  /** The writer's epoch that this commit publishes; unchanged by maintenance. */
+  /** The writer's epoch that this commit publishes; maintenance commits keep it. */
   readonly epoch: number;
   readonly heads: Heads | Linked;
   /** Root node of the tree of kept commits: seq as 8 bytes, big-endian → a link. */
@@ -44,27 +44,27 @@ export interface CommitBody {
   /** Nanoseconds since 1970 by the writer's clock. Informational. */
   readonly timeNs: bigint;
   readonly note: string;
-  /** The name of the machine that made it, which it chose itself. Needs the feature `machine/1`. */
+  /** The self-chosen name of the machine that made it. Needs the feature `machine/1`. */
   readonly machine: string | undefined;
   /**
-   * The newest commit up to this one whose deletions a person approved: this one if it is its own seq. Inherited from the parent, also by
-   * versions that do not know it. Needs the feature `approval/1`.
+   * The newest commit up to this one whose deletions a person approved: this one if equal to its own seq. Inherited from
+   * the parent, even by versions that do not know it. Needs the feature `approval/1`.
    */
   readonly approved?: Lamport | undefined;
-  /** How long history is retained. Absent: as by default. Needs the feature `retention/1`. */
+  /** How long history is retained. Absent: the default. Needs the feature `retention/1`. */
   readonly retention?: Retention | undefined;
-  /** Fields of later versions, present only when `features` names something that is not known here. */
+  /** Fields of later versions, present only if `features` names an unknown feature. */
   readonly unknown: CborMap;
 }
 
-/** What the tree holds: files of every type but directories, directories without the root, bytes of files. */
+/** Counts in the tree: files of all types except directories, directories except the root, bytes of files. */
 export interface Totals {
   readonly files: number;
   readonly directories: number;
   readonly bytes: number;
 }
 
-/** seq with its lowest set bit cleared: where `skip` points to. 0: nowhere. */
+/** seq with its lowest set bit cleared: the target of `skip`. 0: none. */
 export function skipSeq(seq: Lamport): Lamport {
   const number = BigInt(seq);
   return Number(number & (number - 1n)) as Lamport;
@@ -88,7 +88,7 @@ export function bodyToCbor(body: CommitBody): CborMap {
     time: body.timeNs,
     note: body.note,
   };
-  // A version that does not know the field hands it on from commit to commit, so it says whose it is.
+  // Versions that do not know the field pass it on between commits, so it names its writer.
   const machine = body.machine === undefined ? {} : { machine: { name: body.machine, writer: map["writer"] ?? null } };
   const approval = body.approved === undefined ? {} : { approved: body.approved };
   const retention = body.retention === undefined ? {} : { retention: retentionToCbor(body.retention) };
@@ -133,7 +133,7 @@ export function bodyFromCbor(value: CborValue): CommitBody {
 const WRITER_BYTES = 16;
 const KEYS = "genesis tree policy parent skip seq writer epoch heads kept totals features acl time note".split(" ");
 
-/** A commit stands at its seq: the first has no parent, and where `skip` leads to is decided by seq alone. */
+/** Checks that fields match the seq: the first commit has no parent, and seq alone decides where `skip` leads. */
 function checkPlace(body: CommitBody): void {
   if (body.seq < 1) throw misfit("seq", "is less than 1");
   if ((body.seq === 1) !== (body.parent === undefined)) throw misfit("parent", "does not fit seq");
@@ -148,7 +148,7 @@ function hasField(value: CborValue, field: string): boolean {
   return typeof value === "object" && value !== null && Object.hasOwn(value, field);
 }
 
-/** Undefined where another writer's name was handed on. */
+/** Undefined if another writer's name was passed on. */
 function machineFromCbor(value: CborValue | undefined, writer: Uint8Array): string | undefined {
   const map = asMap(value, "machine", ["name", "writer"]);
   const name = asText(map["name"], "machine", MAX_MACHINE_BYTES);

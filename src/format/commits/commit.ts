@@ -1,6 +1,6 @@
 /**
- * Commits: the roots of a bucket, one after the other in a linear history, each signed by the device that made it
- * (docs/reference/formats.md, Commit).
+ * Commits: the roots of a bucket, in a linear history, each signed by the device that made it (docs/reference/formats.md,
+ * Commit).
  *
  * Block: dag-cbor `[1, body, certificate, signature]`; the device signs "syncline/commit/1\0" ‖ blake3(body).
  */
@@ -23,16 +23,16 @@ export interface Commit {
   readonly certificate: Cid;
   /** 64 bytes. */
   readonly signature: Uint8Array;
-  /** What is signed. */
+  /** The signed bytes. */
   readonly message: Uint8Array;
 }
 
-/** Encodes and signs. `certificate` is the block that certifies `device`; `body.writer` is the device's. */
+/** Encodes and signs. `certificate` is the block that certifies `device`; `body.writer` must be the device's. */
 export function signCommit(body: CommitBody, certificate: Cid, device: DeviceKey): Commit {
   if (body.writer !== device.writer) throw misfit("writer", "is not the device that signs");
   const encoded = encodeCbor(bodyToCbor(body));
   const signature = device.sign(messageOf(encoded));
-  // The body stands in the list as it was signed.
+  // The list embeds the body exactly as signed.
   const [version, rest] = [encodeCbor([VERSION]), encodeCbor([new Link(certificate), signature])];
   return decodeCommit(Buffer.concat([LIST_OF_FOUR, version.subarray(1), encoded, rest.subarray(1)]));
 }
@@ -57,8 +57,8 @@ export function decodeCommit(bytes: Uint8Array): Commit {
 }
 
 /**
- * Checks that the certified device made this commit. The certificate itself is checked apart (`checkCertificate`), once for all of a
- * device's commits. Throws `bad_signature`.
+ * Checks that the certified device made this commit. The certificate is checked separately (`checkCertificate`), once for
+ * all of a device's commits. Throws `bad_signature`.
  */
 export function verifyCommit(commit: Commit, certificate: Certificate): void {
   const sound =
@@ -74,7 +74,7 @@ export function verifyCommit(commit: Commit, certificate: Certificate): void {
 
 const VERSION = 1;
 const MAX_COMMIT_BYTES = 64 * 1024;
-/** How the four begin: a head of one byte. What stands before the body and behind it is always as long. */
+/** The one-byte head of a list of four. The parts before and after the body have fixed lengths. */
 const LIST_OF_FOUR = Uint8Array.of(0x84);
 const BODY_OFFSET = LIST_OF_FOUR.length + 1;
 const BEHIND_BODY_BYTES = 5 + CID_BYTES + 2 + DEVICE_SIGNATURE_BYTES;

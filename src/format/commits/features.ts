@@ -1,6 +1,6 @@
 /**
- * How formats evolve: a commit names the features that its bucket uses, in three classes. What is not known here refuses the bucket
- * (`incompat`), opens it for reading only (`roCompat`), or changes nothing (`compat`).
+ * How formats evolve: a commit names its bucket's features, in three classes. An unknown feature blocks the bucket
+ * (`incompat`), makes it read-only (`roCompat`), or has no effect (`compat`).
  */
 import { SynclineError } from "../../base/errors.ts";
 import { asMap, asTextSet } from "../blocks/cbor-shape.ts";
@@ -14,13 +14,13 @@ export interface Features {
 
 export const NO_FEATURES: Features = { incompat: [], roCompat: [], compat: [] };
 
-/** Commits may say on which machine they were made. */
+/** Commits may name the machine that made them. */
 export const MACHINE_FEATURE = "machine/1";
 
 /** Commits may name the newest commit whose deletions a person approved. */
 export const APPROVAL_FEATURE = "approval/1";
 
-/** Commits may say how long history is retained. Read-only to who does not know it, where that is longer than it would be without. */
+/** Commits may set how long history is retained. Read-only for older versions if that exceeds their own retention. */
 export const RETENTION_FEATURE = "retention/1";
 
 /** What this version knows beyond the first formats. */
@@ -30,7 +30,7 @@ const KNOWN: Features = {
   compat: [APPROVAL_FEATURE, MACHINE_FEATURE, RETENTION_FEATURE],
 };
 
-/** Whether a bucket with these features may be written. Throws `feature_unknown` when it may not even be read. */
+/** Whether a bucket with these features may be written. Throws `feature_unknown` if it may not even be read. */
 export function mayWrite(features: Features): boolean {
   const refused = unknownOf(features, "incompat");
   if (refused.length > 0) {
@@ -41,17 +41,17 @@ export function mayWrite(features: Features): boolean {
   return unknownOf(features, "roCompat").length === 0;
 }
 
-/** Whether anything in any class is not known here, so that fields which are not known here may occur. */
+/** Whether any class names an unknown feature, so that unknown fields may occur. */
 export function hasUnknownFeatures(features: Features): boolean {
   return CLASSES.some((name) => unknownOf(features, name).length > 0);
 }
 
-/** Whether the feature is named, whatever its class. */
+/** Whether the feature is named, in any class. */
 export function hasFeature(features: Features, name: string): boolean {
   return CLASSES.some((each) => features[each].includes(name));
 }
 
-/** With the feature in this class and no other; undefined: in none. */
+/** Moves the feature to this class only; undefined: removes it. */
 export function withFeature(features: Features, name: string, as: keyof Features | undefined): Features {
   const named = (each: keyof Features) => {
     const others = features[each].filter((feature) => feature !== name);
@@ -60,7 +60,7 @@ export function withFeature(features: Features, name: string, as: keyof Features
   return { incompat: named("incompat"), roCompat: named("roCompat"), compat: named("compat") };
 }
 
-/** With one more feature that readers need not know. */
+/** Adds a feature that readers need not know. */
 export function withCompat(features: Features, name: string): Features {
   return { ...features, compat: [...new Set([...features.compat, name])] };
 }

@@ -1,6 +1,6 @@
 /**
- * The genesis of a bucket: who owns it and by which rules its trees and chunks are cut. Written once; its CID is the bucket's
- * identity (docs/reference/formats.md, Genesis).
+ * The genesis of a bucket: its owner, and the rules for cutting its trees and chunks. Written once; its CID identifies the
+ * bucket (docs/reference/formats.md, Genesis).
  *
  * Block: dag-cbor `[body, signature]`; the owner's wallet signs Genesis(address owner,bytes32 body), body = blake3 of the
  * body's dag-cbor.
@@ -32,21 +32,21 @@ import { cidOf } from "../blocks/cid.ts";
 import type { CborValue } from "../blocks/dag-cbor.ts";
 import { decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
 
-/** The domain of all that a wallet signs for a bucket; never a master's. */
+/** The EIP-712 domain of all wallet signatures for a bucket; masters use another. */
 export const SYNCLINE_DOMAIN = { name: "Syncline", version: "1" } as const;
 
 export interface GenesisBody {
   readonly owner: Wallet;
-  /** 16 random bytes: two buckets of one owner differ. */
+  /** 16 random bytes, which distinguish two buckets of one owner. */
   readonly nonce: Uint8Array;
   /** How contents are cut. */
   readonly chunker: ChunkerParameters;
   readonly nodes: NodeRules;
   /** 32 bytes that salt node boundaries. */
   readonly salt: Uint8Array;
-  /** Files up to this many bytes stand in their record. */
+  /** Files up to this many bytes are stored in their record. */
   readonly inlineBytes: number;
-  /** How blocks are sealed; "none" is the only one so far. */
+  /** How blocks are sealed; only "none" so far. */
   readonly seal: string;
 }
 
@@ -65,7 +65,7 @@ export interface Genesis {
 export const NODES_ID = "weighted/1";
 export const SEAL_NONE = "none";
 
-/** A body with the rules of this version. */
+/** A body with this version's rules. */
 export function createGenesisBody(owner: Wallet, random: Random): GenesisBody {
   return {
     owner,
@@ -85,8 +85,8 @@ export async function signGenesis(body: GenesisBody, signer: WalletSigner): Prom
 }
 
 /**
- * Decodes the block and checks the owner's signature. Throws `format_invalid`, `bad_signature`, `feature_unknown` for rules that
- * this version does not have.
+ * Decodes the block and checks the owner's signature. Throws `format_invalid`, `bad_signature`, `feature_unknown` for rules
+ * that this version lacks.
  */
 export function decodeGenesis(bytes: Uint8Array): Genesis {
   const [encoded, signature] = asList(decodeCbor(bytes, MAX_GENESIS_BYTES), "the genesis", 2);

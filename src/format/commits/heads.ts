@@ -13,12 +13,12 @@ import type { Linked } from "../files/record.ts";
 
 export type Heads = ReadonlyMap<WriterId, number>;
 
-/** As a commit holds them: long ones as a link to their block. `link` stores it. */
+/** As a commit holds them: long heads as a link to a block, which `link` stores. */
 export function headsField(heads: Heads, link: LinkBlock): Heads | Linked {
   return areShort(heads) ? heads : { linked: link(encodeCbor(headsToCbor(heads))) };
 }
 
-/** Decodes the block that a Linked names. Throws `format_invalid`, also when the heads should have been inline. */
+/** Decodes a linked block. Throws `format_invalid`, also if the heads should have been inline. */
 export function decodeHeadsBlock(bytes: Uint8Array): Heads {
   if (bytes.length <= MAX_INLINE_HEADS_BYTES) throw misfit("heads", "stand in a block but are short");
   return rowsFromCbor(decodeCbor(bytes));
@@ -36,7 +36,7 @@ export function headsFieldFromCbor(value: CborValue | undefined): Heads | Linked
   return heads;
 }
 
-/** The blocks that must be at hand before `headsOf` can answer: none or one. */
+/** The blocks that `headsOf` requires: none or one. */
 export function linkedHeads(field: Heads | Linked): Cid[] {
   return isLinked(field) ? [field.linked] : [];
 }
@@ -48,14 +48,14 @@ export function headsOf(field: Heads | Linked, peek: (cid: Cid) => Uint8Array): 
 
 const WRITER_BYTES = 16;
 
-/** Whether they are short enough to stand inline, as they are encoded. */
+/** Whether their encoding is short enough to be inline. */
 function areShort(heads: Heads): boolean {
   let bytes = headBytes(heads.size);
   for (const epoch of heads.values()) bytes += headBytes(2) + headBytes(WRITER_BYTES) + WRITER_BYTES + headBytes(epoch);
   return bytes <= MAX_INLINE_HEADS_BYTES;
 }
 
-/** What a number takes, or the head of a list or of bytes so long (RFC 8949, section 3). */
+/** The size of a number, or of the head of a list or byte string of that length (RFC 8949, section 3). */
 function headBytes(number: number): number {
   if (number < 24) return 1;
   if (number < 2 ** 8) return 2;

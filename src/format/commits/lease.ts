@@ -1,13 +1,13 @@
 /**
- * A lease: packs that a writer has uploaded, or is about to, ahead of the commit object that will list them. The collector of
- * garbage spares them for a day from the store's own date of the lease. dag-cbor `[1, [reference 33, …]]`, ascending.
+ * A lease: packs that a writer has uploaded, or is about to, before the commit object that will list them. Collections keep
+ * them for a day from the lease's date in the store. dag-cbor `[1, [reference 33, …]]`, ascending.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
 import { packFromReference, packReference } from "../blocks/object-name.ts";
 
-/** How long a lease protects packs from the store's date of it, and `bases/<writer>` a root. */
+/** How long a lease protects packs, and `bases/<writer>` a root, counted from its date in the store. */
 export const LEASE_LIFE_MS = 24 * 60 * 60 * 1000;
 export const BASES_LIFE_MS = 90 * LEASE_LIFE_MS;
 

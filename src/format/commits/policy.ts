@@ -15,20 +15,20 @@ import type { Retention } from "./retention.ts";
 export interface Policy {
   /** The version of the merge rules. */
   readonly merge: number;
-  /** Globs of names whose contents are merged by lines … */
+  /** Globs of names whose contents are merged line by line … */
   readonly text: readonly string[];
-  /** … up to this many bytes a side. */
+  /** … up to this many bytes per side. */
   readonly textBytes: number;
-  /** Globs of names that only ever grow at the end. */
+  /** Globs of names of append-only files. */
   readonly logs: readonly string[];
   readonly units: Units;
-  /** The deletion limit: an inferred deletion of more than `percent` and more than `files` waits for approval. */
+  /** The deletion limit: an inferred deletion of more than `percent` and more than `files` awaits approval. */
   readonly guard: { readonly percent: number; readonly files: number };
-  /** How long history is retained. Absent: as by default. */
+  /** How long history is retained. Absent: the default. */
   readonly retention?: Retention | undefined;
 }
 
-/** Files that only make sense together: whole trees, and a file with those beside it that have these endings. */
+/** Files that belong together: whole trees, and a file with its neighbors that have these endings. */
 export interface Units {
   readonly trees: readonly string[];
   readonly families: readonly { readonly globs: readonly string[]; readonly suffixes: readonly string[] }[];
@@ -50,7 +50,7 @@ export const DEFAULT_POLICY: Policy = {
   guard: { percent: 50, files: 100 },
 };
 
-/** Encodes a policy without its retention; its lists need not be sorted. Throws `format_invalid` for what no policy may say. */
+/** Encodes a policy without its retention; lists may be unsorted. Throws `format_invalid` for invalid values. */
 export function encodePolicy(policy: Policy): Uint8Array {
   const families = policy.units.families.map(({ globs, suffixes }) => [sorted(globs), sorted(suffixes)] as const);
   const bytes = encodeCbor({
@@ -66,7 +66,7 @@ export function encodePolicy(policy: Policy): Uint8Array {
   return bytes;
 }
 
-/** Throws `format_invalid`, and `feature_unknown` for merge rules that this version does not have. */
+/** Throws `format_invalid`, and `feature_unknown` for merge rules that this version lacks. */
 export function decodePolicy(bytes: Uint8Array): Policy {
   const value = decodeCbor(bytes, MAX_POLICY_BYTES);
   const { version, merge } = asMap(value, "the policy", ["version", "merge"], true);
@@ -90,7 +90,7 @@ export function decodePolicy(bytes: Uint8Array): Policy {
 const VERSION = 1;
 const MAX_POLICY_BYTES = 64 * 1024;
 const MAX_GLOB_BYTES = 255;
-/** A line merge holds three versions in memory and compares them; this keeps it from taking minutes. */
+/** A line merge compares three versions in memory; this keeps it from taking minutes. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
 function unitsFromCbor(value: CborValue | undefined): Units {

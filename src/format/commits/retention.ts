@@ -1,11 +1,11 @@
 /**
- * How long a bucket retains the roots of its past (docs/design/retention.md): a setting that commits carry and inherit (docs/reference/formats.md, Features).
- * All of the youngest roots stay, then the last one of each minute, hour and day.
+ * How long a bucket retains past roots (docs/design/retention.md): a setting that commits carry and inherit
+ * (docs/reference/formats.md, Features). All of the youngest roots stay, then the last one of each minute, hour and day.
  */
 import { asCount, asMap, misfit } from "../blocks/cbor-shape.ts";
 import type { CborValue } from "../blocks/dag-cbor.ts";
 
-/** Up to these ages, in seconds. 0: no root stays by that rule. */
+/** Each rule applies up to this age, in seconds. 0: the rule keeps no root. */
 export interface Retention {
   readonly all: number;
   readonly minutes: number;
@@ -17,20 +17,20 @@ const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** What a commit means that says nothing of it. */
+/** The retention of commits that set none. */
 export const DEFAULT_RETENTION: Retention = { all: 15 * MINUTE, minutes: DAY, hours: 7 * DAY, days: 90 * DAY };
 
-/** Writers tell the bucket what root they stand on after five minutes: all younger roots stay. */
+/** Writers announce their base root after five minutes: all younger roots stay. */
 export const LEAST_ALL_S = 15 * MINUTE;
 /** A hundred years. */
 export const MOST_RETENTION_S = 36_500 * DAY;
 
-/** Whether some root might stay by `a` that does not by `b`. */
+/** Whether `a` could keep a root that `b` would not. */
 export function retainsMore(a: Retention, b: Retention): boolean {
   return RETENTION_KEYS.some((key) => a[key] > b[key]);
 }
 
-/** The rule that a commit's body names. */
+/** The retention of a commit's body. */
 export function retentionOf({ retention }: { readonly retention?: Retention | undefined }): Retention {
   return retention ?? DEFAULT_RETENTION;
 }

@@ -19,10 +19,10 @@ export interface ListEntry {
   readonly dataLength: number;
 }
 
-/** A decoded node. Links become CIDs only when they are asked for, so that opening a node stays cheap. */
+/** A decoded node. Links become CIDs on demand, so that opening a node is cheap. */
 export interface ChunkList {
   readonly level: number;
-  /** Where each entry ends, in bytes from the node's own start; ascending. Its length is the number of entries. */
+  /** The end of each entry, in bytes from the node's start; ascending, one per entry. */
   readonly ends: Float64Array;
   /** Bytes of the file that the node spans. */
   readonly length: number;
@@ -33,7 +33,7 @@ export interface ChunkList {
   entry(index: number): ListEntry;
 }
 
-/** The node's bytes. The caller keeps to the limits that decoding checks. */
+/** The node's bytes. The caller must respect the limits that decoding checks. */
 export function encodeChunkList(level: number, entries: readonly ListEntry[]): Uint8Array {
   const lengths = level === 0 ? 1 : 2;
   const writer = new Writer(16 + entries.length * (lengths * MAX_UINT_BYTES + LINK_HEAD.length + CID_BYTES));
@@ -51,7 +51,7 @@ export function encodeChunkList(level: number, entries: readonly ListEntry[]): U
   return writer.taken();
 }
 
-/** Throws `format_invalid` unless `bytes` are the one canonical encoding of a node within the limits. */
+/** Throws `format_invalid` unless `bytes` are the canonical encoding of a node within the limits. */
 export function decodeChunkList(bytes: Uint8Array): ChunkList {
   const reader = new Reader(bytes);
   const fields = reader.head(ARRAY);
@@ -79,7 +79,7 @@ export function decodeChunkList(bytes: Uint8Array): ChunkList {
   return new DecodedList(bytes, level, ends, links, data);
 }
 
-/** The CIDs that a node links to, in order. For code that follows links without reading files. Throws `format_invalid`. */
+/** The CIDs that a node links to, in order: for walks that do not read files. Throws `format_invalid`. */
 export function chunkListLinks(bytes: Uint8Array): Cid[] {
   const node = decodeChunkList(bytes);
   return Array.from(node.ends, (_, index) => node.entry(index).cid).filter((cid) => cid !== undefined);
@@ -162,7 +162,7 @@ class DecodedList implements ChunkList {
   }
 }
 
-/** Reads canonical CBOR heads: the shortest form only, no indefinite lengths, nothing above 2^53. */
+/** Reads canonical CBOR heads: shortest form, definite lengths, nothing above 2^53. */
 class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -191,7 +191,7 @@ class Reader {
     return value;
   }
 
-  /** Where the link's 36 bytes begin, or HOLE for null. */
+  /** The offset of the link's 36 bytes, or HOLE for null. */
   link(codec: number): number {
     if (this.#bytes[this.#at] === NULL) {
       this.#at += 1;

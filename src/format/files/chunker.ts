@@ -1,19 +1,19 @@
 /**
- * The parameters by which files are cut into chunks: stored in genesis, never changed in a bucket.
+ * The parameters for cutting files into chunks: stored in genesis, fixed for a bucket.
  *
- * Every writer of a bucket must cut alike, else equal files would not be equal blocks.
+ * Every writer of a bucket must cut alike, or equal files would not be equal blocks.
  */
 import { SynclineError } from "../../base/errors.ts";
 import { MAX_BLOCK_MADE, MAX_LIST_ENTRIES, MIN_HOLE_BYTES } from "../../base/limits.ts";
 
 export interface ChunkerParameters {
-  /** The rule of cutting: content/chunker.ts. */
+  /** The cutting rule: content/chunker.ts. */
   readonly id: "gear/1";
-  /** The mean chunk, a power of two in bytes, of files of more than `above` bytes; ascending, the first above 0. */
+  /** The mean chunk size, a power of two in bytes, for files of more than `above` bytes; ascending, starting above 0. */
   readonly averages: readonly { readonly above: number; readonly average: number }[];
   /** Runs of zeros of at least this many bytes are holes. */
   readonly minHole: number;
-  /** Entries of a list node: at least `min` (the last node aside), `min + mean` on average, at most `max`. */
+  /** Entries of a list node: at least `min` (except in the last node), `min + mean` on average, at most `max`. */
   readonly list: { readonly min: number; readonly mean: number; readonly max: number };
 }
 
@@ -21,7 +21,7 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 
-/** What new buckets get (docs/reference/formats.md, Content). */
+/** The parameters of new buckets (docs/reference/formats.md, Content). */
 export const DEFAULT_CHUNKER: ChunkerParameters = {
   id: "gear/1",
   averages: [
@@ -35,7 +35,7 @@ export const DEFAULT_CHUNKER: ChunkerParameters = {
 
 const MIN_AVERAGE = 64;
 
-/** Throws `feature_unknown` for a chunker of a later version, `format_invalid` for figures out of bounds. */
+/** Throws `feature_unknown` for a chunker of a later version, `format_invalid` for values out of bounds. */
 export function checkChunker(chunker: ChunkerParameters): ChunkerParameters {
   if (chunker.id !== "gear/1") {
     throw new SynclineError("feature_unknown", `The bucket cuts files with ${JSON.stringify(chunker.id)}.`, {

@@ -1,8 +1,8 @@
 /**
- * The field of a row that says how many bytes of a file in a chunk list are not in holes, so that `stat` need not load the list.
+ * A row's field with the number of bytes outside holes in a chunk-list file, so that `stat` need not load the list.
  *
- * It names the list that it is about: a version of Syncline that does not know the field keeps it when it changes the content.
- * A field about another list is kept as a field of no known meaning.
+ * It names its list: versions of Syncline that do not know the field keep it when they change the content. A field about
+ * another list is kept as an unknown field.
  */
 import type { Cid } from "../../base/ids.ts";
 import { digestOf } from "../blocks/cid.ts";
@@ -14,7 +14,7 @@ export function encodeDataBytes(list: Cid, dataBytes: number): Uint8Array {
   return Buffer.concat([digestOf(list).subarray(0, NAME_BYTES), minimalUint(dataBytes)]);
 }
 
-/** Undefined when the payload is about another list, or cannot be true of a file of `size` bytes. */
+/** Undefined if the payload is about another list, or impossible for a file of `size` bytes. */
 export function decodeDataBytes(payload: Uint8Array, list: Cid, size: number): number | undefined {
   const named = digestOf(list).subarray(0, NAME_BYTES);
   if (payload.length < NAME_BYTES || Buffer.compare(payload.subarray(0, NAME_BYTES), named) !== 0) return undefined;

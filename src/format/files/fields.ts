@@ -1,8 +1,8 @@
 /**
  * Tagged fields, the encoding of rows: `tag u8 ‖ length ‖ payload`, tags ascending, length as unsigned LEB128 in one or two
- * bytes. A field whose tag has its high bit set also has one link: the value's links belong to such fields in order.
+ * bytes. A field whose tag has its high bit set also has one link: such fields own the value's links in order.
  *
- * Every number has one spelling, so that equal values are equal bytes.
+ * Every number has one encoding, so that equal values are equal bytes.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -16,10 +16,10 @@ export interface EncodedValue {
 
 export const LINK_BIT = 0x80;
 
-/** Twelve bytes hold nanoseconds for every second that 64 bits can count. */
+/** Twelve bytes hold nanoseconds for any 64-bit count of seconds. */
 export const MAX_TIME_BYTES = 12;
 
-/** Writes one value, fields in ascending order of tags. One at a time: all writers share one buffer until they finish. */
+/** Writes one value, fields in ascending order of tags. One at a time: all writers share a buffer until they finish. */
 export class FieldWriter {
   readonly #bytes = sharedBuffer;
   readonly #links: Cid[] = [];
@@ -47,14 +47,14 @@ export class FieldWriter {
     if (link !== undefined) this.#links.push(link);
   }
 
-  /** An unsigned safe integer; zero is left out. */
+  /** An unsigned safe integer; zero is omitted. */
   uint(tag: number, value: number): void {
     if (!Number.isSafeInteger(value) || value < 0)
       throw new SynclineError("internal", `Field ${tag} cannot hold ${value}.`);
     if (value !== 0) this.bytes(tag, minimalBytes(BigInt(value), false));
   }
 
-  /** A signed integer of at most MAX_TIME_BYTES; zero is left out. */
+  /** A signed integer of at most MAX_TIME_BYTES; zero is omitted. */
   int(tag: number, value: bigint): void {
     if (value !== 0n) this.bytes(tag, minimalBytes(value, true));
   }
@@ -70,7 +70,7 @@ export class FieldWriter {
 
 const sharedBuffer = new Uint8Array(MAX_VALUE_BYTES);
 
-/** Big-endian, no byte more than needed. Throws `format_invalid` for another spelling of the number, zero among them. */
+/** Big-endian, with no unneeded byte. Throws `format_invalid` for other encodings of the number, and for zero. */
 export function readUint(bytes: Uint8Array, from: number, to: number): number {
   let value = 0;
   for (let at = from; at < to; at++) value = value * 256 + (bytes[at] ?? 0);
@@ -80,7 +80,7 @@ export function readUint(bytes: Uint8Array, from: number, to: number): number {
 
 const scratch = new DataView(new ArrayBuffer(8));
 
-/** Big-endian two's complement, no byte more than needed, zero left out. Throws `format_invalid`. */
+/** Big-endian two's complement, with no unneeded byte; zero is omitted. Throws `format_invalid`. */
 export function readInt(bytes: Uint8Array, from: number, to: number): bigint {
   const length = to - from;
   const first = bytes[from] ?? 0;
@@ -100,7 +100,7 @@ export function misspelt(): SynclineError {
   return new SynclineError("format_invalid", "A row holds a number that is not in its one spelling.");
 }
 
-/** Big-endian, no byte more than needed: none for zero. */
+/** Big-endian, with no unneeded byte: none for zero. */
 export function minimalUint(value: number): Uint8Array {
   return value === 0 ? NOTHING : minimalBytes(BigInt(value), false);
 }
@@ -119,7 +119,7 @@ function minimalBytes(value: bigint, signed: boolean): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The quick way for all numbers but times beyond the year 2262. */
+/** The fast path, for all numbers except times after the year 2262. */
 function minimalBytes64(value: bigint, signed: boolean): Uint8Array {
   scratch.setBigInt64(0, value);
   let from = 0;

@@ -31,7 +31,7 @@ export function dentryKey(parent: FileId, name: FileName): Uint8Array {
   return keyBytes(parent, KIND_DENTRY, name);
 }
 
-/** The row that tells where a moved or hard-linked file is. */
+/** The row with the location of a moved or hard-linked file. */
 export function backrefKey(id: FileId, parent: FileId, name: FileName): Uint8Array {
   return keyBytes(id, KIND_BACKREF, Buffer.from(parent, "hex").toString("latin1") + name);
 }
@@ -41,7 +41,7 @@ export function kindRange(id: FileId, kind: number): { readonly from: Uint8Array
   return { from: keyBytes(id, kind, ""), to: keyBytes(id, kind + 1, "") };
 }
 
-/** Takes a key apart. Throws `format_invalid` for what this version does not know. */
+/** Parses a key. Throws `format_invalid` for keys unknown to this version. */
 export function parseKey(key: Uint8Array): Key {
   const buffer = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
   if (buffer.length <= ID_BYTES)
@@ -63,12 +63,12 @@ export function parseKey(key: Uint8Array): Key {
   throw new SynclineError("format_invalid", `A tree key is of no known kind: ${buffer.toString("hex").slice(0, 80)}.`);
 }
 
-/** The name in the key of a dentry: the quick way when a whole directory is listed. Throws `format_invalid`. */
+/** The name in a dentry's key: the fast path for listing whole directories. Throws `format_invalid`. */
 export function dentryName(key: Uint8Array): FileName {
   return storedName(Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1", ID_BYTES + 1));
 }
 
-/** The id that an object born at this place gets (docs/reference/formats.md, Ids and keys; docs/design/merge.md, Identity). */
+/** The id of an object created at this place (docs/reference/formats.md, Ids and keys; docs/design/merge.md, Identity). */
 export function birthId(parent: FileId, name: FileName, type: FileType, generation: number): FileId {
   const place = Buffer.allocUnsafe(ID_BYTES + 5 + name.length);
   place.write(parent, 0, "hex");
@@ -79,15 +79,15 @@ export function birthId(parent: FileId, name: FileName, type: FileType, generati
 }
 
 /**
- * Ranges [from, to) of keys, ascending, in one of which the rows of the directory lie that an object with this id was born in: ids
- * of one part of the tree begin alike.
+ * Key ranges [from, to), ascending, one of which contains the rows of the directory where an object with this id was
+ * created: ids of one part of the tree share a prefix.
  */
 export function birthRanges(id: FileId): { readonly from: Uint8Array; readonly to: Uint8Array }[] {
   const end = LOCALITY_SLOTS * SLOT_DIGITS;
   const locality = id.slice(0, end);
   let filled = 0;
   while (filled < end && !locality.startsWith(FREE_SLOT, filled)) filled += SLOT_DIGITS;
-  // The last slot that is filled is the object's own, or with all of them filled perhaps that of a directory above.
+  // The last filled slot is the object's own, or, if all are filled, perhaps that of a directory above.
   const above = locality.slice(0, Math.max(filled - SLOT_DIGITS, 0)).padEnd(end, "0");
   return [...new Set(filled === end ? [above, locality] : [above])].map((digits) => ({
     from: Buffer.from(digits, "hex"),
@@ -95,14 +95,14 @@ export function birthRanges(id: FileId): { readonly from: Uint8Array; readonly t
   }));
 }
 
-/** The id of the loser's object when one id was born on both sides at different places (docs/design/merge.md, the table). */
+/** The loser's new id if both sides created one id at different places (docs/design/merge.md, the table). */
 export function splitId(parent: FileId, id: FileId, writer: WriterId, epoch: number): FileId {
   const tail = Buffer.alloc(8);
   tail.writeBigUInt64BE(BigInt(epoch));
   return idFromHash(parent, deriveHash("syncline/split/1", Buffer.from(id + writer, "hex"), tail));
 }
 
-/** The id of a conflict copy: made from what it is a copy of and what it holds, so that every writer makes the same. */
+/** The id of a conflict copy: derived from its original and its content, so that every writer gets the same. */
 export function copyId(
   parent: FileId,
   of: FileId,
@@ -116,7 +116,7 @@ export function copyId(
   return idFromHash(parent, hash);
 }
 
-/** Numbers of file types in ids and records: never to be changed. */
+/** Codes of file types in ids and records: never change them. */
 export const TYPE_CODES: Readonly<Record<FileType, number>> = {
   file: 1,
   directory: 2,

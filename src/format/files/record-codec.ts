@@ -26,7 +26,7 @@ import {
   TAG,
 } from "./record-tags.ts";
 
-/** Encodes a record as a row's value. `link` stores the blocks of long values. Throws `limit_exceeded`, `format_invalid`. */
+/** Encodes a row's value. `link` stores the blocks of long values. Throws `limit_exceeded`, `format_invalid`. */
 export function encodeRecord(record: FileRecord, link: LinkBlock, row: RowFields = NO_ROW_FIELDS): EncodedValue {
   const linked = linkLongValues(record, link);
   checkRecord(linked);
@@ -43,14 +43,14 @@ export function encodeRecord(record: FileRecord, link: LinkBlock, row: RowFields
   return writer.finish();
 }
 
-/** Encodes a row that only refers to an object. */
+/** Encodes a row that only references an object. */
 export function encodeReference(type: FileType, id: FileId): EncodedValue {
   const writer = new FieldWriter(FORM_REFERENCE);
   writeRowFields(writer, type, { ...NO_ROW_FIELDS, id });
   return writer.finish();
 }
 
-/** Decodes what `encodeRecord` made of a bare record. Throws `format_invalid`. */
+/** Decodes a bare record from `encodeRecord`. Throws `format_invalid`. */
 export function decodeRecord(encoded: EncodedValue): FileRecord {
   const { row, record } = decodeRow(encoded);
   const bare = row.id === undefined && row.parent === undefined && row.name === undefined && row.subdirs === 0;
@@ -59,8 +59,8 @@ export function decodeRecord(encoded: EncodedValue): FileRecord {
 }
 
 /**
- * Decodes a row's value. Byte arrays in the result share memory with `encoded.value`. Throws `format_invalid` for all that
- * `encodeRecord` and `encodeReference` would not have written just so.
+ * Decodes a row's value. Byte arrays in the result share memory with `encoded.value`. Throws `format_invalid` for anything
+ * that `encodeRecord` and `encodeReference` would encode differently.
  */
 export function decodeRow(encoded: EncodedValue): DecodedRow {
   const { value, links } = encoded;

@@ -24,7 +24,7 @@ import {
   TAG,
 } from "./record-tags.ts";
 
-/** What a row says besides the record: rows.ts tells which of it belongs to which row. */
+/** A row's fields besides the record: rows.ts defines which row has which. */
 export interface RowFields {
   readonly id: FileId | undefined;
   readonly parent: FileId | undefined;
@@ -37,7 +37,7 @@ export const NO_ROW_FIELDS: RowFields = { id: undefined, parent: undefined, name
 export interface DecodedRow {
   readonly type: FileType;
   readonly row: RowFields;
-  /** Undefined when the row only refers to an object. */
+  /** Undefined if the row only references an object. */
   readonly record: FileRecord | undefined;
 }
 
@@ -162,7 +162,7 @@ export class RowReader {
     return { type, row, record };
   }
 
-  /** The content, with the field about its holes if that is about this content: it is then no unknown field. */
+  /** The content, with the field about its holes if that matches this content: the field is then no longer unknown. */
   #contentWithHoles(): Content | undefined {
     const content = this.#content;
     const payload = this.#unknown?.get(TAG.dataBytes);

@@ -1,4 +1,4 @@
-/** Tags of the fields of rows, what may be added to them, and the rules that tie a record's fields to each other. */
+/** Tags of row fields, which unknown tags are allowed, and the rules that relate a record's fields. */
 import { SynclineError } from "../../base/errors.ts";
 import { MAX_INLINE_TARGET_BYTES, MAX_SYMLINK_BYTES } from "../../base/limits.ts";
 import type { Codec } from "../blocks/cid.ts";
@@ -10,7 +10,7 @@ import type { FileRecord, Linked } from "./record.ts";
 export const FORM_RECORD = 1;
 export const FORM_REFERENCE = 2;
 
-/** Never to be changed. Tags below `mode` are the row's own; with LINK_BIT, the same field in a linked block. */
+/** Never change these. Tags below `mode` are the row's own; with LINK_BIT, the same field in a linked block. */
 export const TAG = {
   type: 1,
   id: 2,
@@ -41,8 +41,8 @@ const MAX_MODE = 0o7777;
 const MAX_U32 = 0xffff_ffff;
 
 /**
- * Later versions add tags after those of the first version, in both halves; a tag among those that it does not use has no later meaning.
- * `dataBytes` came later, and may be kept by who does not know it.
+ * Later versions add tags after those of the first version, in both halves; unused tags among those stay unused.
+ * `dataBytes` came later, so versions that do not know it keep it.
  */
 export function mayBeUnknown(tag: number): boolean {
   return (tag & ~LINK_BIT) > TAG.conflict;
@@ -55,7 +55,7 @@ export const LINK_CODECS: Readonly<Record<number, Codec>> = {
   [TAG.contentList]: "dag-cbor",
 };
 
-/** The rules that tie a record's fields to each other; encoder and decoder hold them alike. */
+/** The rules that relate a record's fields, checked by both encoder and decoder. */
 export function checkRecord(record: FileRecord): void {
   const { type, content, target } = record;
   if (record.mode > MAX_MODE || record.uid > MAX_U32 || record.gid > MAX_U32)

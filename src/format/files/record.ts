@@ -8,17 +8,17 @@ import type { Cid, FileId, WriterId } from "../../base/ids.ts";
 
 export type FileType = "file" | "directory" | "symlink" | "fifo" | "socket" | "char" | "block";
 
-/** Where a file's bytes are. `size` of the record says how many there are; bytes past the content are a hole. */
+/** Where a file's bytes are. The record's `size` is their number; bytes beyond the content are a hole. */
 export type Content =
   | { readonly kind: "empty" }
   | { readonly kind: "inline"; readonly bytes: Uint8Array }
   | { readonly kind: "chunk"; readonly cid: Cid }
-  /** `dataBytes`: how many bytes are not in holes, where there are holes and that is known. */
+  /** `dataBytes`: the number of bytes outside holes, if there are holes and it is known. */
   | { readonly kind: "list"; readonly cid: Cid; readonly dataBytes?: number };
 
 /**
- * A long value that lives in a block of its own. Equal links are equal values: whether a value is linked depends on its
- * length alone. linked-value.ts resolves it.
+ * A long value in its own block. Equal links mean equal values: length alone decides whether a value is linked.
+ * linked-value.ts resolves it.
  */
 export interface Linked {
   readonly linked: Cid;
@@ -27,7 +27,7 @@ export interface Linked {
 /** Extended attributes by name; names are byte strings like file names. */
 export type Xattrs = ReadonlyMap<string, Uint8Array>;
 
-/** Says that a file is a conflict copy: of which file, and which writer's which epoch made it. */
+/** Marks a file as a conflict copy: its original, and the writer and epoch that made it. */
 export interface ConflictOrigin {
   readonly of: FileId;
   readonly writer: WriterId;
@@ -47,24 +47,24 @@ export interface FileRecord {
   readonly ctimeNs: bigint;
   /** Device number of char and block devices (Linux encoding), else 0. */
   readonly rdev: number;
-  /** Decoded records hold long ones as Linked; whoever sets some may hand over a map of any length. */
+  /** Decoded records hold long ones as Linked; records to encode may have a map of any length. */
   readonly xattrs: Xattrs | Linked;
   readonly content: Content;
-  /** Target of a symlink as a byte string, Linked in decoded records when it is long; else "". */
+  /** A symlink's target as a byte string, Linked in decoded records if long; else "". */
   readonly target: string | Linked;
   readonly conflict: ConflictOrigin | undefined;
   /** Fields of later versions: tag → bytes, those of a link first if the field has one. Kept and merged as opaque bytes. */
   readonly unknown: ReadonlyMap<number, Uint8Array>;
 }
 
-/** Most records have none: they share this. */
+/** Shared by records without unknown fields, which are most. */
 export const NOTHING_UNKNOWN: FileRecord["unknown"] = new Map();
 
 /** The extended attributes of most records. */
 export const NO_XATTRS: Xattrs = new Map();
 const NO_CONTENT: Content = { kind: "empty" };
 
-/** A record of something that has just been made: without attributes, content and target. */
+/** A record of a newly created object: without attributes, content and target. */
 export function newRecord(
   type: FileType,
   {

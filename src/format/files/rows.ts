@@ -15,8 +15,8 @@ import { decodeRow, encodeRecord, encodeReference } from "./record-codec.ts";
 import { NO_ROW_FIELDS } from "./record-reader.ts";
 
 /**
- * What a name leads to. `stated` is the id of a single-link file when it is not the birth id of its place; use `dentryId`,
- * since computing birth ids for a whole listing costs more than decoding it.
+ * What a name refers to. `stated` is the id of a single-link file if it is not its place's birth id; use `dentryId`, since
+ * computing birth ids for a whole listing costs more than decoding it.
  */
 export type Dentry =
   | { readonly kind: "record"; readonly stated: FileId | undefined; readonly record: FileRecord }
@@ -32,7 +32,7 @@ export type SelfRow =
       readonly subdirs: number;
     };
 
-/** The id of what a dentry leads to. */
+/** The id of the dentry's object. */
 export function dentryId(parent: FileId, name: FileName, dentry: Dentry): FileId {
   if (dentry.kind === "reference") return dentry.id;
   return dentry.stated ?? birthId(parent, name, dentry.record.type, 0);
@@ -42,7 +42,7 @@ export function dentryType(dentry: Dentry): FileType {
   return dentry.kind === "reference" ? dentry.type : dentry.record.type;
 }
 
-/** `link` stores the blocks of long values. Throws `limit_exceeded` when the row would be too long. */
+/** `link` stores the blocks of long values. Throws `limit_exceeded` if the row would be too long. */
 export function encodeDentry(dentry: Dentry, link: LinkBlock): EncodedValue {
   if (dentry.kind === "reference") return encodeReference(dentry.type, dentry.id);
   return encodeRecord(dentry.record, link, { ...NO_ROW_FIELDS, id: dentry.stated });
@@ -85,7 +85,7 @@ export function decodeSelf(id: FileId, encoded: EncodedValue): SelfRow {
   return { kind: "directory", record, place: { parent, name }, subdirs };
 }
 
-/** A back-reference says all in its key. */
+/** A back-reference's key holds everything. */
 export function encodeBackref(): EncodedValue {
   return { value: new Uint8Array(), links: [] };
 }

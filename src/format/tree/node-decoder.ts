@@ -1,4 +1,4 @@
-/** Opens nodes that came from elsewhere, and refuses those that are not in their one spelling. */
+/** Opens nodes from elsewhere, and rejects non-canonical ones. */
 import { compareRanges } from "../../base/bytes.ts";
 import { HASH_BYTES } from "../../crypto/hash.ts";
 import { Node } from "./node.ts";
@@ -6,8 +6,8 @@ import { isFramedAs } from "./node-stretch.ts";
 import { CHILD_VALUE_BYTES, HEAD_BYTES, invalidNode, LINK_BYTES, LINK_PREFIX } from "./node-layout.ts";
 
 /**
- * Opens a node that came from a store. With the keys of `like`, a canonical node, and values and links as long as there, only its links
- * are checked: most nodes of two trees that differ little are so. Throws `format_invalid`.
+ * Opens a node from a store. If it has the keys of `like`, a canonical node, and values and links of equal length, only its
+ * links are checked: so are most nodes of two similar trees. Throws `format_invalid`.
  */
 export function decodeNode(bytes: Uint8Array, like?: Node): Node {
   if (like !== undefined && isFramedAs(bytes, like)) {
@@ -21,7 +21,7 @@ export function decodeNode(bytes: Uint8Array, like?: Node): Node {
   return node;
 }
 
-/** Throws unless the node is canonical: columns fit together, keys ascend, links are blocks' addresses. */
+/** Throws unless the node is canonical: its columns agree, keys ascend, and links are block CIDs. */
 function checkNode(node: Node): void {
   if (node.count === 0 && node.level > 0) throw invalidNode("above the leaves is empty");
   checkEnds(node);
@@ -78,7 +78,7 @@ function checkKeys(node: Node, first: number, end: number, headed: boolean): voi
   }
 }
 
-/** Whether the bytes [from, middle) are below the bytes [middle, to). Four at a time: neighbours have much in common. */
+/** Whether bytes [from, middle) sort before [middle, to). Compares four at a time: neighbors have long common prefixes. */
 function ascend(view: DataView, from: number, middle: number, to: number): boolean {
   const shared = Math.min(middle - from, to - middle);
   let at = 0;
@@ -95,7 +95,7 @@ function ascend(view: DataView, from: number, middle: number, to: number): boole
   return middle - from < to - middle;
 }
 
-/** The run before must end below this one, and differ in its head. */
+/** The previous run must end below this one, and have a different head. */
 function checkNeighbours(node: Node, run: number): void {
   const { bytes } = node;
   const before = node.isHeaded(run - 1);
@@ -136,6 +136,6 @@ function checkChildren(node: Node): void {
 const LINK_START = 0xd82a5825;
 const CID_AT = LINK_PREFIX.length - 1;
 const TO_DAG_CBOR = 0x0001711e;
-/** Leaves may link contents; an inner node's links are nodes. */
+/** Leaves may link contents; inner nodes link only nodes. */
 const TO_RAW = 0x0001551e;
 const HASH_LENGTH_AT = CID_AT + 4;

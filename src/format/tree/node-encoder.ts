@@ -1,4 +1,4 @@
-/** Collects the entries of one tree node column by column and encodes it. Reused for node after node. */
+/** Collects one tree node's entries column by column and encodes it. Reused for further nodes. */
 import type { Cid } from "../../base/ids.ts";
 import { compareRanges } from "../../base/bytes.ts";
 import { cidToBytes } from "../blocks/cid.ts";
@@ -17,15 +17,15 @@ import {
   writeHead,
 } from "./node-layout.ts";
 
-/** Column bytes of an entry besides its own: two offsets and a link count. */
+/** An entry's column bytes besides its own: two offsets and a link count. */
 const ENTRY_OVERHEAD_BYTES = 9;
-/** Column bytes of a run besides its head. */
+/** A run's column bytes besides its head. */
 const RUN_OVERHEAD_BYTES = 4;
 
 /**
- * Encoded bytes of the entries before `index` where they stand in `node`. The encoded bytes of an entry are what the node's
- * columns are longer by since it is there, without CBOR framing: its tail, value and links, two offsets and a link count;
- * with the first entry of a run, the run's head and its offset. They sum up to the length of all columns.
+ * Encoded bytes of the entries before `index` in `node`. An entry's encoded bytes are what it adds to the node's columns,
+ * without CBOR framing: its tail, value and links, two offsets and a link count; the first entry of a run also counts the
+ * run's head and its offset. They sum up to the length of all columns.
  */
 export function bytesBefore(node: Node, index: number): number {
   if (index === 0) return 0;
@@ -48,7 +48,7 @@ export function entryBytes(node: Node, index: number): number {
   return ENTRY_OVERHEAD_BYTES + tail + value + LINK_BYTES * node.linkCount(index);
 }
 
-/** Encoded bytes that the first entry of a run costs more than the others. */
+/** The extra encoded bytes of a run's first entry. */
 export function runBytes(headed: boolean): number {
   return RUN_OVERHEAD_BYTES + (headed ? HEAD_BYTES : 0);
 }
@@ -66,7 +66,7 @@ export class NodeEncoder {
   readonly #valueEnds = new Column();
   readonly #linkCounts = new Column();
   readonly #links = new Column();
-  /** In the order of the node's fields, without the links, which are no byte string. */
+  /** In the order of the node's fields, without the links, which are not a byte string. */
   readonly #columns: readonly Column[] = [
     this.#heads,
     this.#headEnds,
@@ -78,7 +78,7 @@ export class NodeEncoder {
   ];
   #lastHeaded = false;
 
-  /** Adds an entry behind the others; its key must be above theirs. */
+  /** Appends an entry; its key must be above the others. */
   add(key: Uint8Array, value: Uint8Array, links: readonly Cid[]): void {
     const headed = key.length >= HEAD_BYTES;
     this.#enterRun(key, 0, headed);
@@ -91,7 +91,7 @@ export class NodeEncoder {
     this.#measure();
   }
 
-  /** Adds an entry of an inner node. */
+  /** Appends an entry of an inner node. */
   addChild(key: Uint8Array, total: number, cid: Cid): void {
     const value = new Uint8Array(CHILD_VALUE_BYTES);
     const view = new DataView(value.buffer);
@@ -100,7 +100,7 @@ export class NodeEncoder {
     this.add(key, value, [cid]);
   }
 
-  /** Whether an entry that stands in a run with this key's head would begin a run here. */
+  /** Whether an entry from a run with this head would begin a run here. */
   beginsRun(source: Uint8Array, headAt: number, headed: boolean): boolean {
     if (this.count === 0 || headed !== this.#lastHeaded) return true;
     if (!headed) return false;
@@ -158,7 +158,7 @@ export class NodeEncoder {
     for (const column of this.#columns) column.length = 0;
   }
 
-  /** Counts `entries` into the run with this head: the last one, or a new one. */
+  /** Counts `entries` into the run with this head: the last run, or a new one. */
   #enterRun(source: Uint8Array, headAt: number, headed: boolean, entries = 1): void {
     if (this.beginsRun(source, headAt, headed)) {
       if (headed) this.#heads.append(source, headAt, headAt + HEAD_BYTES);
@@ -181,7 +181,7 @@ export class NodeEncoder {
   }
 }
 
-/** Bytes that grow at the end. */
+/** A growing byte array. */
 class Column {
   bytes = new Uint8Array(1024);
   length = 0;
@@ -223,5 +223,5 @@ class Column {
   }
 }
 
-/** Up to here a loop is faster than a view and a native copy. */
+/** Up to this length a loop beats a view and a native copy. */
 const COPY_BY_LOOP_BYTES = 64;

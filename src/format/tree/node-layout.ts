@@ -44,7 +44,7 @@ export interface NodeLayout {
   readonly valueBytes: number;
 }
 
-/** Finds the columns: sizes agree with the counts and fill the block, nothing else is checked. Throws `format_invalid`. */
+/** Finds the columns. Checks only that sizes match the counts and fill the block. Throws `format_invalid`. */
 export function locateColumns(bytes: Uint8Array, view: DataView): NodeLayout {
   const head = new HeadReader(bytes, view);
   if (bytes[0] !== (ARRAY << 5) + NODE_FIELDS || bytes[1] !== NODE_VERSION) throw invalidNode("is of no known version");
@@ -92,7 +92,7 @@ export function locateColumns(bytes: Uint8Array, view: DataView): NodeLayout {
   };
 }
 
-/** The error for a malformed node, named by what is wrong with it. */
+/** The error for a malformed node; `what` is the fault. */
 export function invalidNode(what: string): SynclineError {
   return new SynclineError("format_invalid", `A tree node ${what}.`);
 }
@@ -120,7 +120,7 @@ export const UNSIGNED = 0;
 export const BYTES = 2;
 export const ARRAY = 4;
 
-/** Reads CBOR heads one after another; only the shortest form of at most 32 bits. */
+/** Reads successive CBOR heads; only the shortest form of at most 32 bits. */
 class HeadReader {
   at = 0;
   readonly #bytes: Uint8Array;

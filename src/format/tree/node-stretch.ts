@@ -1,9 +1,9 @@
-/** Compares neighbouring entries of two nodes as bytes of columns: many times as fast as entry by entry. */
+/** Compares runs of entries of two nodes as column bytes: many times as fast as entry by entry. */
 import { firstDifference, sameRanges } from "../../base/bytes.ts";
 import type { Node } from "./node.ts";
 import { LINK_BYTES } from "./node-layout.ts";
 
-/** Whether a node of these bytes has all but the values and links from `node`: the same keys, and values and links of the same lengths. */
+/** Whether a node of these bytes has the same keys as `node`, and values and links of the same lengths. */
 export function isFramedAs(bytes: Uint8Array, node: Node): boolean {
   const { values, valueBytes, links } = node.layout;
   const from = values + valueBytes;
@@ -11,7 +11,7 @@ export function isFramedAs(bytes: Uint8Array, node: Node): boolean {
   return sameRanges(bytes, 0, node.bytes, 0, values) && sameRanges(bytes, from, node.bytes, from, links - from);
 }
 
-/** Whether both have the same keys, and values and links of the same lengths: all but the bytes of values and links is the same. */
+/** Whether both have the same keys, and values and links of the same lengths: only bytes of values and links may differ. */
 export function areAlike(a: Node, b: Node): boolean {
   const { values, valueEnds, links } = a.layout;
   if (a.layout === b.layout) return true;
@@ -22,7 +22,7 @@ export function areAlike(a: Node, b: Node): boolean {
   );
 }
 
-/** Of two nodes that are alike, the first entry from `from` on that has another value or other links; else `count`. */
+/** For two nodes that are alike, the first entry from `from` on with another value or other links; else `count`. */
 export function nextDifference(a: Node, b: Node, from: number): number {
   if (from >= a.count) return a.count;
   const { values, valueBytes, links } = a.layout;
@@ -32,7 +32,7 @@ export function nextDifference(a: Node, b: Node, from: number): number {
   return link < 0 ? valued : entryOfLink(a, from, Math.floor((link - links) / LINK_BYTES));
 }
 
-/** Whether `count` entries from `index` on have the same tails, values and links as those of the other node from `at` on. */
+/** Whether `count` entries of `a` from `index` on have the same tails, values and links as those of `b` from `at` on. */
 export function sameStretch(a: Node, index: number, b: Node, at: number, count: number): boolean {
   const [aTails, bTails] = [a.tailStart(index), b.tailStart(at)];
   const [aValues, bValues] = [a.valueStart(index), b.valueStart(at)];

@@ -1,8 +1,8 @@
 /**
- * A tree node, read in place: nothing is copied when it is opened, entries are found by arithmetic on its columns.
+ * A tree node, read in place: opening copies nothing, and entries are found by arithmetic on the columns.
  *
- * `decodeNode` (node-decoder.ts) is strict: what it accepts encodes to the same bytes again (node-encoder.ts). What only the parent
- * can tell, the key range, the level and the number of entries below, is checked by the tree's node store.
+ * `decodeNode` (node-decoder.ts) is strict: what it accepts encodes to the same bytes again (node-encoder.ts). The tree's
+ * node store checks what only the parent knows: the key range, the level and the number of entries below.
  */
 import { compareRanges } from "../../base/bytes.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -25,13 +25,13 @@ export class Node {
   readonly count: number;
   readonly #children: (Cid | undefined)[] = [];
   #headsBefore: Uint32Array | undefined;
-  /** Where links were counted last: up to an entry, and how many there are before it. */
+  /** The last count of links: up to an entry, and the number before it. */
   #countedTo = 0;
   #counted = 0;
   #proven: Uint8Array | undefined;
   #total = -1;
 
-  /** `layout`: where the columns lie, if that is known. Throws `format_invalid` if they do not fill the bytes. */
+  /** `layout`: the columns' positions, if known. Throws `format_invalid` if they do not fill the bytes. */
   constructor(bytes: Uint8Array, layout?: NodeLayout) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -90,7 +90,7 @@ export class Node {
     return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
   }
 
-  /** Whether the child `index` was found to fit here before: its address fixes it, so that once is enough. */
+  /** Whether the child `index` was verified here before: its CID is fixed, so once is enough. */
   isProven(index: number): boolean {
     return this.#proven?.[index] === 1;
   }
@@ -100,7 +100,7 @@ export class Node {
     this.#proven[index] = 1;
   }
 
-  /** The first entry whose key is not below `key`: 0 to `count`. */
+  /** The first entry whose key is at least `key`: 0 to `count`. */
   search(key: Uint8Array): number {
     let low = 0;
     let high = this.layout.runs;
@@ -113,17 +113,17 @@ export class Node {
     const headed = this.isHeaded(low);
     const head = this.headAt(low);
     const prefix = Math.min(HEAD_BYTES, key.length);
-    // The run's last key is not below `key`, so a head that differs is above it, and so are all keys of the run.
+    // The run's last key is at least `key`: a different head is above it, and so are all keys of the run.
     if (headed && compareRanges(this.bytes, head, head + HEAD_BYTES, key, 0, prefix) !== 0) return this.runStart(low);
     return this.#searchTails(this.runStart(low), this.runEnd(low), key, headed ? HEAD_BYTES : 0);
   }
 
-  /** Order of the key of entry `index` and `key`. */
+  /** Compares the key of entry `index` with `key`. */
   compareKey(index: number, key: Uint8Array): number {
     return this.#compareInRun(this.runOf(index), index, key);
   }
 
-  /** Order of the keys of entry `index` in run `run` and of such an entry of another node. */
+  /** Compares the keys of entry `index` in run `run` and of an entry of another node. */
   compareEntries(run: number, index: number, other: Node, otherRun: number, otherIndex: number): number {
     const headed = this.isHeaded(run);
     const otherHeaded = other.isHeaded(otherRun);
@@ -134,7 +134,7 @@ export class Node {
     if (headed || otherHeaded) {
       const head = this.headAt(run);
       const otherHead = other.headAt(otherRun);
-      // A short key has no head and fewer bytes than one, so that the comparison is never even.
+      // A short key has no head and fewer bytes than one, so the two are never equal.
       if (!headed) return compareRanges(this.bytes, from, to, other.bytes, otherHead, otherHead + HEAD_BYTES);
       if (!otherHeaded) return compareRanges(this.bytes, head, head + HEAD_BYTES, other.bytes, otherFrom, otherTo);
       const order = compareRanges(this.bytes, head, head + HEAD_BYTES, other.bytes, otherHead, otherHead + HEAD_BYTES);
@@ -190,7 +190,7 @@ export class Node {
     return (this.view.getUint8(this.layout.headEnds + 4 * run) & 1) === 1;
   }
 
-  /** Offset of the head of a headed run; for another one, of the next head. */
+  /** Offset of a headed run's head; for another run, that of the next head. */
   headAt(run: number): number {
     const { heads, headBytes, runs } = this.layout;
     if (headBytes === runs * HEAD_BYTES) return heads + run * HEAD_BYTES;
@@ -198,7 +198,7 @@ export class Node {
     return heads + HEAD_BYTES * ((this.#headsBefore ??= this.#countHeads())[run] ?? 0);
   }
 
-  /** Start of the tail of entry `index` in the column; of one behind the last entry, the column's length. */
+  /** Start of entry `index`'s tail in the column; past the last entry, the column's length. */
   tailStart(index: number): number {
     return index === 0 ? 0 : this.tailEnd(index - 1);
   }
@@ -219,7 +219,7 @@ export class Node {
     return this.view.getUint8(this.layout.linkCounts + index);
   }
 
-  /** Links of the entries before `index`. Counted on from where it was asked last: whoever asks goes along the entries. */
+  /** The number of links before entry `index`. Resumes from the last count: callers move along the entries. */
   linkStart(index: number): number {
     if (this.level > 0) return index;
     const { linkTotal, linkCounts } = this.layout;

@@ -1,9 +1,9 @@
 /**
- * What one side changed: its objects by id, gathered from the rows of a diff from the base to it, with what the staying side has in
- * these rows.
+ * What one side changed: its objects by id, gathered from the rows of its diff from the base, with the staying side's
+ * version of these rows.
  *
- * The row of a single-link file is all of it, so both states of such a file come out of the diff alone, and the staying side's
- * too, where that left it as it was. Of directories and hard-linked files some rows may be equal, so those are read by id.
+ * A single-link file is a single row. The diff alone gives both of its states, and the staying side's too if that side left
+ * it unchanged. Directories and hard-linked files may have rows outside the diff, so they are read by id.
  */
 import type { FileId } from "../../base/ids.ts";
 import { parseKey } from "../../format/files/keys.ts";
@@ -19,24 +19,24 @@ import type { View } from "./snapshot.ts";
 export interface ObjectChange {
   readonly base: TreeObject | undefined;
   readonly side: TreeObject | undefined;
-  /** The staying side has all rows of this change as the base has them, and a file is all in these. */
+  /** The staying side has all rows of this change as the base has them, and a file has no other rows. */
   readonly alone: boolean;
 }
 
-/** A row that the side changed: whose it was, and whose it is; undefined where it is not. */
+/** A row that the side changed: the ids of its object before and after; undefined where there was or is no row. */
 export interface ChangedRow {
   readonly before: FileId | undefined;
   readonly after: FileId | undefined;
-  /** The staying side has it as the base has it. */
+  /** The staying side has the row as the base has it. */
   readonly alone: boolean;
-  /** What the side has in it; undefined where nobody asks, in rows of files with one name. */
+  /** What the side has in the row; undefined in rows of files with one name, where it is not needed. */
   readonly contents: Pick<Entry, "value" | "links"> | undefined;
 }
 
 export class Changes {
   /** By `keyText`. */
   readonly rows = new Map<string, ChangedRow>();
-  /** Directories that the changed names are in, since they were taken last. */
+  /** Directories of the names that changed since the directories were last taken. */
   #parents = new Set<FileId>();
   readonly #seen = new Map<FileId, Seen>();
 
@@ -61,7 +61,7 @@ export class Changes {
     return parents;
   }
 
-  /** All changed objects, sorted by id, so many at a time. `base` and `side` read what the rows did not tell. */
+  /** All changed objects, sorted by id, `size` at a time. `base` and `side` supply what the rows did not tell. */
   async *objects(base: View, side: View, size: number): AsyncGenerator<(readonly [FileId, ObjectChange])[]> {
     const ids = [...this.#seen.keys()].sort();
     for (let from = 0; from < ids.length; from += size) {
@@ -83,7 +83,7 @@ export class Changes {
   #addDentry(key: string, place: Place, before: Entry | undefined, after: Entry | undefined, alone: boolean): void {
     const [old, now] = [dentryAt(place, before), dentryAt(place, after)];
     const oldId = old && dentryId(place.parent, place.name, old);
-    // Ids from places cost more than all else here, and most files stay what they are.
+    // Computing ids from places costs more than all else here, and most files keep their id.
     const nowId = now && (isBornAlike(old, now) ? oldId : dentryId(place.parent, place.name, now));
     this.#addState(place, oldId, old, "base", alone);
     this.#addState(place, nowId, now, "side", alone);
@@ -117,7 +117,7 @@ export class Changes {
   }
 }
 
-/** A key as a byte string: the order of these is that of the bytes. */
+/** A key as a byte string: these sort as the bytes do. */
 export function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
@@ -126,13 +126,13 @@ function dentryAt(place: Place, entry: Entry | undefined): Dentry | undefined {
   return entry && decodeDentry(place.parent, place.name, entry);
 }
 
-/** Whether the ids of both follow from the place, and are one. */
+/** Whether both ids follow from the place and are equal. */
 function isBornAlike(a: Dentry | undefined, b: Dentry): boolean {
   if (a?.kind !== "record" || b.kind !== "record") return false;
   return a.stated === undefined && b.stated === undefined && a.record.type === b.record.type;
 }
 
-/** Without the node that it stands in. */
+/** A copy, so that the node that holds it can leave memory. */
 function copyOf(entry: Entry | undefined): ChangedRow["contents"] {
   return entry && { value: entry.value.slice(), links: entry.links };
 }
@@ -140,7 +140,7 @@ function copyOf(entry: Entry | undefined): ChangedRow["contents"] {
 interface Seen {
   base: TreeObject | undefined;
   side: TreeObject | undefined;
-  /** It has rows under its own id on one side at least. */
+  /** Whether it has rows under its own id on at least one side. */
   byId: boolean;
   alone: boolean;
   readonly hints: Place[];

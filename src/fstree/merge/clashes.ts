@@ -1,7 +1,7 @@
 /**
- * Phase 4: other clashes of names, smallest key first. What is in a unit that both sides changed keeps its name, else a
- * directory does; of files, equal bytes become one file
- * with the names of both, else one keeps the name and the others take conflict names and keep their ids.
+ * Phase 4: other clashes of names, smallest key first. Members of a unit that both sides changed keep their names;
+ * otherwise a directory does. Files of equal bytes become one file with the names of both. Of other files, one keeps the
+ * name; the others keep their ids and take conflict names.
  */
 import type { TreeObject } from "../fs-reader.ts";
 import { samePlace } from "../object-rows.ts";
@@ -25,7 +25,7 @@ export async function resolveClashes(state: MergeState, guests: Guests): Promise
   }
 }
 
-/** The one that keeps the name first: what a unit keeps, a directory, the directory's own entry, the winner's at this key, the smaller id. */
+/** By precedence: a kept unit's members, directories, the directory's own entry, the winner's here, the smaller id. */
 async function ranked(state: MergeState, place: Place, guests: Guests): Promise<TreeObject[]> {
   const objects = await state.merged.at(place);
   if (objects.length < 2) return [];

@@ -1,11 +1,11 @@
-/** Names of what lost the conflict: `stem (conflict <digits>).ext`, made from content alone, so that every writer makes the same. */
+/** Names for conflict losers: `stem (conflict <digits>).ext`. Made from content alone, so all writers make the same. */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../base/limits.ts";
 
-/** How many digits of a hash a name gets: more when the name with fewer is taken by something else. Then a count. */
+/** How many hash digits a name gets: more while the shorter name is taken. After the last, a count is appended. */
 const DIGITS = [8, 16, 32, 64];
 
-/** Hex digits of an id that tell siblings apart least: the locality, copied from the parent (docs/reference/formats.md, Ids and keys). */
+/** An id's leading hex digits, copied from the parent: the locality (docs/reference/formats.md, Ids and keys). */
 const LOCALITY_DIGITS = 12;
 
 /** Conflict names of a file with this name and hash, best first, without end: of at most `room` bytes each. */
@@ -28,7 +28,7 @@ function* conflictNames(name: FileName, extension: string, digits: string, room 
   for (let count = 2; ; count++) yield nameWith(name, extension, `${digits} ${count}`, room);
 }
 
-/** The last dot and what follows. A dot that nothing but dots stands before makes no extension: `.bashrc` has none. */
+/** The last dot and what follows. A dot with only dots before it starts no extension: `.bashrc` has none. */
 function extensionOf(name: string): string {
   const dot = name.lastIndexOf(".");
   return /^\.*$/.test(name.slice(0, Math.max(dot, 0))) ? "" : name.slice(dot);
@@ -36,18 +36,18 @@ function extensionOf(name: string): string {
 
 function nameWith(name: string, extension: string, mark: string, room: number): FileName {
   const suffix = ` (conflict ${mark})`;
-  // An extension that leaves no room for a stem is none.
+  // An extension that leaves no room for a stem is dropped.
   const kept = suffix.length + extension.length < room ? extension : "";
   const stem = name.slice(0, name.length - kept.length);
   return (cutAtCharacter(stem, room - suffix.length - kept.length) + suffix + kept) as FileName;
 }
 
-/** At most `bytes` bytes of a byte string, without the head of a UTF-8 sequence whose tail is cut off. */
+/** At most `bytes` bytes of a byte string, without an incomplete UTF-8 sequence at the end. */
 function cutAtCharacter(text: string, bytes: number): string {
   if (text.length <= bytes) return text;
   let end = bytes;
   while (end > 0 && isContinuation(text.charCodeAt(end))) end--;
-  // More continuation bytes than a sequence has: not UTF-8.
+  // No sequence has so many continuation bytes: the text is not UTF-8.
   return text.slice(0, bytes - end > MAX_CONTINUATION_BYTES ? bytes : end);
 }
 

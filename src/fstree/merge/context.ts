@@ -1,4 +1,4 @@
-/** What a merge reads from, writes to, and is ruled by. The same inputs give the same tree on every machine. */
+/** A merge's sources, sink and policy. The same inputs give the same tree on every machine. */
 import type { WriterId, Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
@@ -18,9 +18,9 @@ export interface MergeContext {
   readonly sink: BlockSink;
   readonly treeConfig: TreeConfig;
   readonly contentConfig: ContentConfig;
-  /** The base's. */
+  /** The base's policy. */
   readonly policy: Policy;
-  /** Contents of the base that cannot be read any more: nothing is merged with them. */
+  /** Unreadable contents of the base: nothing is merged with them. */
   readonly gone?: ReadonlySet<Cid>;
 }
 
@@ -33,7 +33,7 @@ export interface Head {
   readonly epoch: number;
 }
 
-/** Whether `x` wins over `y`: the greater (seq, writer, epoch). Never a clock, never which of them is ours. */
+/** Whether `x` wins over `y`: the greater (seq, writer, epoch) wins. Clocks and the question which is ours play no part. */
 export function wins(x: Head, y: Head): boolean {
   if (x.lamport !== y.lamport) return x.lamport > y.lamport;
   if (x.writer !== y.writer) return x.writer > y.writer;

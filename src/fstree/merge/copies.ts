@@ -1,6 +1,6 @@
 /**
- * Phase 5: the loser's versions that lost become files beside the owner's smallest name. A copy's name and id come from
- * what it is a copy of and what it holds, so every writer makes the same one, and a second merge makes no second one.
+ * Phase 5: losing versions become files beside the owner's smallest name. A copy's name and id come from its original and
+ * its bytes, so every writer makes the same copy, and repeating the merge makes no second one.
  */
 import type { FileId } from "../../base/ids.ts";
 import { copyId } from "../../format/files/keys.ts";
@@ -50,7 +50,7 @@ async function place(state: MergeState, beside: Place, record: FileRecord): Prom
   return undefined;
 }
 
-/** The first id of this copy that no object has, in any of the trees: its user may have renamed an earlier one. */
+/** The first id of this copy that no object in any of the trees has: a user may have renamed an earlier copy. */
 async function freshId(state: MergeState, target: Place, record: FileRecord, hash: Uint8Array): Promise<FileId> {
   const { base, winner, loser, merged } = state;
   for (let generation = 0; ; generation++) {

@@ -1,4 +1,4 @@
-/** Three-way merge of a record's fields: what only one side changed is that side's, and the winner's on a tie. */
+/** Three-way merge of a record's fields: a field that only one side changed is that side's; on a tie, the winner's. */
 import type { Cid } from "../../base/ids.ts";
 import { MAX_XATTR_BYTES } from "../../base/limits.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
@@ -6,7 +6,7 @@ import { isLinked, linkedValues, xattrBytes, xattrsOf } from "../../format/block
 import type { ConflictOrigin, FileRecord, Xattrs } from "../../format/files/record.ts";
 import type { Version } from "./contents/content.ts";
 
-/** The merged record; `version` is the content that survives, and its mtime where that is decided by the content. */
+/** The merged record. `version` is the surviving content, with its mtime where the content decides that. */
 export async function mergeRecords(
   blocks: BlockReader,
   base: FileRecord | undefined,
@@ -51,7 +51,7 @@ async function mergeXattrs(
   return xattrBytes(merged) > MAX_XATTR_BYTES ? winner.xattrs : merged;
 }
 
-/** Fields of later versions, tag by tag; all the winner's if the row could grow too long otherwise. */
+/** Fields of later versions, merged tag by tag; all from the winner if the row could grow too long otherwise. */
 function mergeUnknown(base: FileRecord | undefined, winner: FileRecord, loser: FileRecord): FileRecord["unknown"] {
   const merged = mergeMaps(base?.unknown ?? new Map(), winner.unknown, loser.unknown);
   return bytesOf(merged) > Math.max(bytesOf(winner.unknown), MAX_MERGED_UNKNOWN_BYTES) ? winner.unknown : merged;

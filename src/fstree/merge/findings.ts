@@ -1,4 +1,4 @@
-/** What the phases found, as conflicts: with the paths that the merged tree has in the end, in one order. */
+/** Turns what the phases found into conflicts: with final paths of the merged tree, in a fixed order. */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { placeText } from "../object-rows.ts";
@@ -25,7 +25,7 @@ function orderOf({ kind, places, kept, other }: Finding): string {
   return `${placeText(places.kept)}/${kind}${kept}${other}`;
 }
 
-/** As far up as there are directories: where a dropped move led may be gone, and a damaged bucket's lie in one another. */
+/** Walks up while directories exist: a dropped move's target may be gone, and a damaged bucket may contain cycles. */
 async function pathOf(merged: MergedTree, place: Place): Promise<FileName[]> {
   const path: FileName[] = [];
   const passed = new Set<FileId>();

@@ -1,7 +1,7 @@
 /**
- * Phase 3: two directories at one name. One that is new, or that a side deleted, folds into the other; of two old ones, one
- * takes a conflict name. Smallest key first, until there are none: folding brings entries together that may be
- * directories again.
+ * Phase 3: two directories at one name. A directory that is new, or that a side deleted, folds into the other. Of two old
+ * ones, one takes a conflict name. Clashes are resolved smallest key first until none is left: folding may bring further
+ * directories together.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { FileId } from "../../base/ids.ts";
@@ -13,7 +13,7 @@ import type { MergeState } from "./merge-state.ts";
 import { hasName, isDirectory, sortPlaces } from "./objects.ts";
 import { PlaceQueue } from "./place-queue.ts";
 
-/** Names that came into a directory by folding: there, the directory's own entries go before them. */
+/** Names that came into a directory by folding. The directory's own entries take precedence over them. */
 export type Guests = Set<string>;
 
 export function guestKey(id: FileId, place: Place): string {
@@ -30,7 +30,7 @@ export async function foldDirectories(state: MergeState): Promise<Guests> {
     const [keeper, ...others] = await ranked(state, place, directories, guests);
     for (const other of others) {
       if (keeper === undefined) break;
-      // A unit holds what belongs together: nothing is put into it.
+      // The contents of a unit belong together: nothing is added to it.
       if (other.age === "old" || state.unitRules.isTree(place.name))
         await displaceDirectory(state, keeper.directory, other.directory, place);
       else await fold(state, keeper.directory, other.directory, guests, queue);
@@ -49,7 +49,7 @@ interface Ranked {
   readonly rank: string;
 }
 
-/** The one that keeps the name first: an old one, the directory's own, the winner's at this key, the smaller id. */
+/** By precedence for the name: an old directory, the directory's own entry, the winner's at this key, the smaller id. */
 async function ranked(
   state: MergeState,
   place: Place,
@@ -98,7 +98,7 @@ async function fold(
   state.folded.set(other.id, keeper.id);
 }
 
-/** Gives a directory a conflict name beside the one that keeps it. */
+/** Gives a directory a conflict name beside the directory that keeps the name. */
 export async function displaceDirectory(
   state: MergeState,
   keeper: TreeObject,

@@ -1,9 +1,9 @@
-/** The policy's globs on file names: `*` is any run of characters, `?` is one, all else stands for itself. Bytes, no case. */
+/** The policy's globs on file names: `*` matches any run of characters, `?` one, all else itself. Bytes, case-sensitive. */
 import type { FileName } from "../../base/ids.ts";
 
-/** Globs made ready for many names. */
+/** Globs prepared for matching many names. */
 export class Globs {
-  /** What names end with that match those which are a star and no wildcard behind it: nearly all. */
+  /** The endings of globs that are a star followed by no further wildcard: nearly all globs. */
   readonly #endings: string[] = [];
   readonly #others: string[] = [];
 
@@ -14,7 +14,7 @@ export class Globs {
     }
   }
 
-  /** Whether the name matches one of them at least. */
+  /** Whether the name matches at least one glob. */
   match(name: string): boolean {
     for (const ending of this.#endings) if (name.endsWith(ending)) return true;
     for (const glob of this.#others) if (matches(glob, name)) return true;
@@ -22,18 +22,18 @@ export class Globs {
   }
 }
 
-/** Whether each of these names matches one of the globs at least; false without names. */
+/** Whether each of these names matches at least one of the globs; false without names. */
 export function matchesAll(globs: readonly string[], names: readonly FileName[]): boolean {
   const ready = new Globs(globs);
   return names.length > 0 && names.every((name) => ready.match(name));
 }
 
-/** Text of a policy as names are: bytes. */
+/** A policy's text in the form of names: bytes. */
 export function globBytes(text: string): string {
   return Buffer.from(text).toString("latin1");
 }
 
-/** Linear but for restarts at the last star: at most glob × name steps. */
+/** Linear except for restarts at the last star: at most glob × name steps. */
 function matches(glob: string, name: string): boolean {
   let g = 0;
   let star = -1;

@@ -1,4 +1,4 @@
-/** Three-way merge of where an object is: one place for directories and single-link files, a set of names for hard links. */
+/** Three-way merge of an object's places: one for directories and single-link files, a set of names for hard links. */
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
@@ -13,13 +13,13 @@ export function mergeLocations(base: TreeObject | undefined, winner: TreeObject,
   return merged.length > 0 ? merged : winner.names;
 }
 
-/** The names that an object keeps that one side deleted and the other changed. */
+/** The names that an object keeps when one side deleted it and the other changed it. */
 export function keptNames(base: TreeObject, survivor: TreeObject): readonly Place[] {
   const added = mergeNameSets(base.names, [], survivor.names);
   return added.length > 0 ? added : survivor.names;
 }
 
-/** Whether the object has a name that it had not before: a rename or a new link. */
+/** Whether the object has a new name: by a rename or a new link. */
 export function gainedName(base: TreeObject, object: TreeObject): boolean {
   return object.names.some((name) => !hasName(base, name));
 }

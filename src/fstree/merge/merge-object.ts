@@ -10,7 +10,7 @@ import type { Triple } from "./triple.ts";
 
 export interface MergedObject {
   readonly object: TreeObject | undefined;
-  /** The loser's version, when the object has the winner's and it is to become a copy. */
+  /** The loser's version that is to become a copy, when the object has the winner's. */
   readonly copy: FileRecord | undefined;
 }
 
@@ -25,7 +25,7 @@ export async function mergeObject(context: MergeContext, { base, winner, loser }
   return { object: { ...winner, record, names }, copy: version.conflict ? loser.record : undefined };
 }
 
-/** What a delete leaves of an object that the other side has: all of it if that gave it content or a name, else nothing. */
+/** What remains of an object that one side deleted: all if the other gave it content or a name, else nothing. */
 export function mergeWithDelete(
   base: TreeObject | undefined,
   survivor: TreeObject | undefined,

@@ -2,8 +2,8 @@
  * The merge: a common base and two heads give one tree and a list of conflicts (docs/design/merge.md).
  *
  * A pure function of the three trees, the heads' order and the base's policy. The smaller of the two changes is replayed on
- * the tree of the larger, which stays as it is wherever the smaller does not meet it: subtrees that one side alone
- * changed are taken by their CIDs, and the work and memory follow the smaller change.
+ * the tree of the larger, the staying tree. Subtrees that only one side changed are taken by their CIDs, so work and memory
+ * follow the smaller change.
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { diff } from "../../tree/diff.ts";
@@ -39,17 +39,17 @@ import { writeRows } from "./write-rows.ts";
 
 export interface MergeResult {
   readonly tree: Cid;
-  /** In the order in which the rules came upon them. */
+  /** In the order in which the rules found them. */
   readonly conflicts: readonly Conflict[];
-  /** Objects of either side that go on under another id: split from one that was born twice, or folded into another directory. */
+  /** Objects of either side that got another id: split from one born twice, or folded into another directory. */
   readonly successors: Readonly<Record<Role, ReadonlyMap<FileId, FileId>>>;
-  /** Units of either side that lost the conflict: where what was in them is now. */
+  /** Units of either side that lost the conflict, and where their contents are now. */
   readonly moved: Readonly<Record<Role, MovedUnits>>;
 }
 
 /**
- * Merges what `x` and `y` made of `base`, the tree of the last root that both stand on. Which of the two is named first
- * makes no difference. Throws what reading blocks throws; then nothing is lost, and the merge may be tried again.
+ * Merges `x` and `y`, two changes of `base`, the tree of their newest common root. The order of the two makes no
+ * difference. Throws what reading blocks throws; the merge may then be tried again.
  */
 export async function mergeSnapshots(context: MergeContext, base: Cid, x: Head, y: Head): Promise<MergeResult> {
   const [winner, loser] = wins(x, y) ? [x, y] : [y, x];
@@ -151,7 +151,7 @@ async function mergeObjects(
   }
 }
 
-/** When the loser's tree stays, what lies in its split directories gets new keys, changed or not. */
+/** When the loser's tree stays, everything in its split directories gets new keys, even if unchanged. */
 async function layerSplits({ loser, merged }: MergeState, splits: Splits): Promise<void> {
   for (const [, directory] of splits.entries()) {
     for await (const { id, place } of loser.children(directory)) {
@@ -161,7 +161,7 @@ async function layerSplits({ loser, merged }: MergeState, splits: Splits): Promi
   }
 }
 
-/** Files that this tree does not show by id, though they may be at their birth places. */
+/** Files that this tree does not find by id, though they may be at their birth places. */
 async function lost(staying: Snapshot, objects: readonly TreeObject[]): Promise<Set<FileId>> {
   const sought = new Set<FileId>();
   for (const object of objects) {

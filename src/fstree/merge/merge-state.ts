@@ -1,4 +1,4 @@
-/** What the phases work on: the three trees, the tree in the making, and what they found on the way. */
+/** The state of the phases: the three trees, the merged tree in the making, and the findings. */
 import type { FileId } from "../../base/ids.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { Place } from "../object-rows.ts";
@@ -13,21 +13,21 @@ export interface MergeState {
   readonly context: MergeContext;
   readonly base: View;
   readonly winner: View;
-  /** With the ids of phase 0. */
+  /** With the ids after phase 0. */
   readonly loser: View;
   readonly merged: MergedTree;
-  /** The loser's versions that are to become copies, by the object that has the winner's. */
+  /** The losing versions that are to become copies, by the object that has the winner's version. */
   readonly copies: Map<FileId, Copy>;
-  /** Units that are to be put beside those that stay. */
+  /** Losing units that are to be put beside the kept ones. */
   readonly unitCopies: UnitCopy[];
-  /** What became of those of each side. */
+  /** What became of each side's losing units. */
   readonly moves: UnitMoves;
   readonly unitRules: UnitRules;
-  /** Objects of the units that both sides changed and one keeps: they keep their names in clashes. */
+  /** Objects of kept units that both sides changed: they keep their names in clashes. */
   readonly kept: Set<FileId>;
-  /** Files that became one with another of equal bytes: id → the other's. */
+  /** Files merged into another of equal bytes: id → the other's. */
   readonly absorbed: Map<FileId, FileId>;
-  /** Directories whose entries went into another one: id → the other's. */
+  /** Directories folded into another one: id → the other's. */
   readonly folded: Map<FileId, FileId>;
   readonly findings: Finding[];
 }
@@ -37,9 +37,9 @@ export interface Copy {
   readonly rule: Conflict["rule"];
 }
 
-/** A conflict, while paths may still change. */
+/** A conflict whose paths may still change. */
 export interface Finding extends Pick<Conflict, "kind" | "rule"> {
-  /** Whose it was that lost the conflict, where that may be the winner. */
+  /** Whose version lost the conflict, where that may be the winner's. */
   readonly origin?: Pick<Conflict, "writer" | "epoch">;
   readonly kept: FileId;
   readonly other: FileId;

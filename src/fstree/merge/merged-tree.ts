@@ -1,8 +1,8 @@
 /**
- * The tree in the making: the staying side's tree with a layer of changed objects over it.
+ * The merged tree in the making: a layer of changed objects over the staying side's tree.
  *
- * The merge replays the smaller change on the tree of the larger one; what is not in the layer is as the staying tree has
- * it, unread. Every phase sees and changes the whole through here.
+ * The merge replays the smaller change on the tree of the larger one. Objects outside the layer are as the staying tree has
+ * them, and stay unread. All phases read and change the merged tree through this class.
  */
 import type { FileId } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
@@ -11,7 +11,7 @@ import type { Place } from "../object-rows.ts";
 import { hasName, isDirectory } from "./objects.ts";
 import type { Child, View } from "./snapshot.ts";
 
-/** An object of the layer: as the staying tree has it, and as it is to be. Undefined: not there. */
+/** An object of the layer, in the staying tree and in the merged tree. Undefined: absent. */
 export interface Layered {
   readonly stay: TreeObject | undefined;
   readonly now: TreeObject | undefined;
@@ -27,19 +27,19 @@ export class MergedTree {
     this.#staying = staying;
   }
 
-  /** Puts an object into the layer; `now` is what it is to be. `stay` is what the staying tree has under this id. */
+  /** Puts an object into the layer: `stay` is the staying tree's object with this id, `now` the merged one. */
   layer(id: FileId, stay: TreeObject | undefined, now: TreeObject | undefined): void {
     this.#rename(id, this.#layer.get(id)?.now, now);
     this.#layer.set(id, { stay, now });
   }
 
-  /** Changes an object; for a file that is not in the layer, `hints` are where the staying tree may have it. */
+  /** Changes an object. For a file outside the layer, `hints` are where the staying tree may have it. */
   async put(id: FileId, now: TreeObject | undefined, hints: Iterable<Place> = []): Promise<void> {
     const layered = this.#layer.get(id);
     this.layer(id, layered === undefined ? await this.#staying.object(id, hints) : layered.stay, now);
   }
 
-  /** The object; for a file that is not in the layer, `hints` are where it may be. */
+  /** The object. For a file outside the layer, `hints` are where it may be. */
   async object(id: FileId, hints: Iterable<Place> = []): Promise<TreeObject | undefined> {
     const layered = this.#layer.get(id);
     return layered === undefined ? this.#staying.object(id, hints) : layered.now;
@@ -50,7 +50,7 @@ export class MergedTree {
     return object !== undefined && isDirectory(object);
   }
 
-  /** All objects with this name: more than one until clashes are resolved. They are in the layer afterwards. */
+  /** All objects with this name: several until clashes are resolved. Adds them to the layer. */
   async at(place: Place): Promise<TreeObject[]> {
     const objects: TreeObject[] = [];
     const ids = new Set(this.#names.get(place.parent)?.get(place.name));
@@ -78,7 +78,7 @@ export class MergedTree {
     return true;
   }
 
-  /** The place of a directory. Undefined for the root and for what is not there. */
+  /** The place of a directory. Undefined for the root and for missing directories. */
   async placeOf(directory: FileId): Promise<Place | undefined> {
     return (await this.object(directory))?.names[0];
   }
@@ -91,7 +91,7 @@ export class MergedTree {
     return this.#layer.get(id);
   }
 
-  /** Places that an object of the layer has here and not in the staying tree: only there can names clash. */
+  /** Places that an object of the layer has only in the merged tree: names can clash only there. */
   newPlaces(): Place[] {
     const places = new Map<string, Place>();
     for (const { stay, now } of this.#layer.values())

@@ -1,8 +1,8 @@
 /**
- * The end of phase 1: a directory that one side moved and the other removed survives at its new place, with what the
- * deleter removed inside it. What was deleted alone, elsewhere or before the move, stays deleted.
+ * The end of phase 1: a directory that one side moved and the other removed survives at its new place, with the contents
+ * that the deleter removed in it. Objects deleted alone, elsewhere or before the move stay deleted.
  *
- * Walks only directories that the deleter removed, so it reads what is in the deleter's diff anyway.
+ * Walks only directories that the deleter removed, so it reads only what is in the deleter's diff anyway.
  */
 import type { FileId } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
@@ -13,7 +13,7 @@ import { hasName, isDirectory, samePlaces, sortPlaces } from "./objects.ts";
 import type { Role, Triple } from "./triple.ts";
 import { otherRole } from "./triple.ts";
 
-/** An entry that the mover left where it was, in a directory that comes back with its contents. */
+/** An entry that the mover left in place, in a directory that is restored with its contents. */
 interface Restored {
   readonly id: FileId;
   readonly place: Place;
@@ -46,7 +46,7 @@ function moverOf({ base, winner, loser }: Triple): Role | undefined {
 
 async function collect(state: MergeState, mover: Role, top: FileId, entries: Restored[]): Promise<void> {
   const deleter = state[otherRole(mover)];
-  // A bucket may say that directories lie in one another.
+  // In a damaged bucket, directories may contain one another.
   const seen = new Set([top]);
   const open = [top];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
@@ -70,7 +70,7 @@ async function restore(
 ): Promise<void> {
   const hints = [place, ...base.names];
   const left = triple === undefined ? await state[otherRole(mover)].object(id, hints) : triple[otherRole(mover)];
-  // If the deleter still has it, only this name of it was removed; unless it gave it another one: then it was moved.
+  // A deleter that still has the object removed only this name, unless the object gained a name: then it was moved.
   if (left !== undefined && (hasName(left, place) || gainedName(base, left))) return;
   const alive = await state.merged.object(id, hints);
   if (alive !== undefined) {

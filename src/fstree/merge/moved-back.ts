@@ -1,7 +1,7 @@
 /**
- * Files that came back to their birth places: there, no row under their own id tells where they are (docs/reference/formats.md, Ids and keys).
+ * Files moved back to their birth places: no row under their id tells these (docs/reference/formats.md, Ids and keys).
  *
- * Only the diff shows them, as added dentries whose birth id is an id that is looked for. One pass finds all of them.
+ * Only the diff shows them, as added dentries whose birth id is sought. One pass finds all of them.
  */
 import type { FileId } from "../../base/ids.ts";
 import { birthId, parseKey } from "../../format/files/keys.ts";
@@ -10,13 +10,13 @@ import type { Change } from "../../tree/diff.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 
-/** Whether the birth place of a file is among its known places. If not, not finding it there does not mean it is gone. */
+/** Whether a file's known places include its birth place. If not, a file that is not found may still exist. */
 export function knowsBirthPlace(object: TreeObject, places: Iterable<Place>): boolean {
   for (const { parent, name } of places) if (birthId(parent, name, object.record.type, 0) === object.id) return true;
   return false;
 }
 
-/** Which of these files are at their birth places in the tree that `diff` leads to, as far as they were not so before. */
+/** Which of these files are at their birth places in the tree that `diff` leads to and were not there before. */
 export async function findMovedBack(
   diff: AsyncIterable<Change>,
   sought: ReadonlySet<FileId>,

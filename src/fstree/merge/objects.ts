@@ -1,6 +1,6 @@
 /**
- * The merge's unit: one object of a tree, by id, with its record and all its names. Rows are made from it, never merged.
- * Names are sorted by the keys of their dentries, each once.
+ * What the merge works on: one object of a tree, by id, with its record and all its names. Rows are made from it, never
+ * merged. Names are sorted by the keys of their dentries, without duplicates.
  */
 import { isLinked } from "../../format/blocks/linked-value.ts";
 import type { Content, FileRecord, Linked } from "../../format/files/record.ts";
@@ -16,7 +16,7 @@ export function hasName(object: TreeObject | undefined, place: Place): boolean {
   return object !== undefined && object.names.some((name) => samePlace(name, place));
 }
 
-/** Sorted by key, each once. */
+/** Sorted by key, without duplicates. */
 export function sortPlaces(places: Iterable<Place>): Place[] {
   const byKey = new Map<string, Place>();
   for (const place of places) byKey.set(placeText(place), place);
@@ -27,7 +27,7 @@ export function samePlaces(a: readonly Place[], b: readonly Place[]): boolean {
   return a.length === b.length && a.every((place, index) => placeText(place) === placeText(b[index] ?? place));
 }
 
-/** Whether both hold one version: equal type and bytes, target or device. Content is canonical, so its CIDs decide. */
+/** Whether both are one version: equal type and equal bytes, target or device. Content is canonical, so its CIDs decide. */
 export function sameVersion(a: FileRecord, b: FileRecord): boolean {
   if (a.type !== b.type || a.size !== b.size || a.rdev !== b.rdev) return false;
   return sameContent(a.content, b.content) && sameTarget(a.target, b.target);

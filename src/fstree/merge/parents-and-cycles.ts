@@ -1,7 +1,7 @@
 /**
- * Phase 2: every object gets a way to the root. Missing parents come back, moves of the loser that close a cycle are
- * dropped; then directories that came back only for a dropped move go again. A cycle that is the winner's own, in a damaged bucket, is
- * opened too: its directory with the least id goes to the root.
+ * Phase 2: every object gets a path to the root. Missing parents are restored, and the loser's moves that close a cycle are
+ * dropped. Then directories restored only for a dropped move are removed again. A damaged bucket may have a cycle of the
+ * winner's own: its directory with the least id goes to the root.
  */
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -14,7 +14,7 @@ export async function connectToRoot(state: MergeState): Promise<void> {
   const restored = new Set<FileId>();
   const parents = new Set<FileId>();
   for (const [id, { stay, now }] of state.merged.layered()) {
-    // Where the staying tree has the name, too, it has its parent; one that the merge removes is in the layer itself.
+    // If the staying tree has the name, too, it has the parent; parents that the merge removes are in the layer.
     for (const place of now?.names ?? []) if (!hasName(stay, place)) parents.add(place.parent);
     if (now === undefined && stay !== undefined && isDirectory(stay)) parents.add(id);
   }
@@ -26,7 +26,7 @@ export async function connectToRoot(state: MergeState): Promise<void> {
   await removeEmpty(state, restored);
 }
 
-/** Brings back a directory that is gone but has something in it, and its parents. */
+/** Restores a missing directory that has something in it, and its parents. */
 async function restore(state: MergeState, first: FileId, restored: Set<FileId>): Promise<void> {
   for (let id = first; id !== ROOT_ID && !(await state.merged.hasDirectory(id));) {
     if (await state.merged.isEmpty(id)) return;
@@ -40,7 +40,7 @@ async function restore(state: MergeState, first: FileId, restored: Set<FileId>):
   }
 }
 
-/** Drops the loser's moves on all cycles. The parents of where these directories return to may be missing. */
+/** Drops the loser's moves on all cycles. The parents to which these directories return may be missing. */
 async function dropCycles(state: MergeState): Promise<FileId[]> {
   const connected = new Set<FileId>([ROOT_ID]);
   const parents: FileId[] = [];
@@ -57,7 +57,7 @@ async function dropCycles(state: MergeState): Promise<FileId[]> {
   return parents;
 }
 
-/** Directories of the layer that are not where the staying tree has them: each cycle has one of them. */
+/** Directories of the layer that moved relative to the staying tree: each cycle contains one of them. */
 function movedDirectories({ merged }: MergeState): FileId[] {
   const moved: FileId[] = [];
   for (const [id, { stay, now }] of merged.layered()) {
@@ -83,7 +83,7 @@ async function dropCycle(state: MergeState, path: readonly FileId[], entry: File
   return parents.length > 0 ? parents : openCycle(state, cycle);
 }
 
-/** No side of the three trees caused this cycle. Name clashes in the root directory are resolved in phase 4. */
+/** Opens a cycle that has no move to drop. Phase 4 resolves name clashes in the root directory. */
 async function openCycle(state: MergeState, cycle: readonly FileId[]): Promise<FileId[]> {
   for (const id of cycle) {
     const now = await state.merged.object(id);
@@ -113,7 +113,7 @@ async function removeEmpty({ merged }: MergeState, restored: ReadonlySet<FileId>
   }
 }
 
-/** Trees that agents make cannot be merged into this. */
+/** Trees that agents make cannot merge into this. */
 function damaged(what: string): SynclineError {
   return new SynclineError("format_invalid", `The bucket's tree is damaged: ${what}`, {
     hint: "Run `syncline verify` on the bucket: it names what is wrong. What changed here waits, and is kept.",

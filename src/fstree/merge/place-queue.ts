@@ -1,4 +1,4 @@
-/** Places waiting to be looked at, smallest key first, each once at a time. */
+/** A queue of places to look at, smallest key first, without duplicates. */
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 
@@ -20,7 +20,7 @@ export class PlaceQueue {
     this.#heap[at] = item;
   }
 
-  /** The smallest, or undefined when none waits. */
+  /** The smallest place, or undefined when the queue is empty. */
   take(): Place | undefined {
     const [first] = this.#heap;
     const last = this.#heap.pop();

@@ -2,7 +2,7 @@
  * One of the three trees as the merge sees it: objects by id and by name.
  *
  * A single-link file that never moved has no row under its own id. It is found at a place where another tree has it (the
- * hints), or it came home to its birth place in this tree alone (moved-back.ts).
+ * hints), or as a file that moved back to its birth place in this tree alone (moved-back.ts).
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { compareBytes } from "../../base/bytes.ts";
@@ -20,7 +20,7 @@ import type { Place } from "../object-rows.ts";
 export interface View {
   /** The object, wherever it is now; `hints` are places where it may be. */
   object(id: FileId, hints?: Iterable<Place>): Promise<TreeObject | undefined>;
-  /** The directory as `object` says it, if that was asked before and is not forgotten: nothing is awaited. */
+  /** The directory as `object` returned it, if that was asked for before and is still remembered. Synchronous. */
   remembered(directory: FileId): TreeObject | undefined;
   /** What a name leads to. */
   at(place: Place): Promise<TreeObject | undefined>;
@@ -31,7 +31,7 @@ export interface View {
 export interface Child {
   readonly id: FileId;
   readonly place: Place;
-  /** Where the entry itself tells all of it: a file with one name. */
+  /** Set where the entry itself tells everything: a file with one name. */
   readonly object?: TreeObject;
 }
 
@@ -41,7 +41,7 @@ export interface Wanted {
   readonly objects?: readonly FileId[];
 }
 
-/** Directories that are remembered, some 500 bytes each. */
+/** How many directories are remembered, some 500 bytes each. */
 const DIRECTORIES_KEPT = 8_192;
 
 export class Snapshot implements View {
@@ -55,14 +55,14 @@ export class Snapshot implements View {
     this.tree = tree;
   }
 
-  /** Files that are back at their birth places: from now on they are found by id. */
+  /** Files that moved back to their birth places: from now on they are found by id. */
   addMovedBack(places: ReadonlyMap<FileId, Place>): void {
     for (const [id, place] of places) this.#movedBack.set(id, place);
   }
 
   /**
-   * Reads ahead what stands at these places, these directories, and what these objects have under their ids, a level of the tree
-   * with one request. The directories are remembered: every phase asks for them.
+   * Reads ahead the rows at these places, of these directories, and under these objects' ids: one request per level of the
+   * tree. Remembers the directories, since every phase asks for them.
    */
   async load(wanted: Wanted): Promise<void> {
     const { places = [], directories = [], objects = [] } = wanted;
@@ -105,7 +105,7 @@ export class Snapshot implements View {
     }
   }
 
-  /** Whether it is a directory whose row is in memory; it is remembered then. */
+  /** Whether this is a directory whose row is in memory; if so, it is remembered. */
   #isInMemory(id: FileId): boolean {
     if (this.#movedBack.has(id)) return false;
     try {

@@ -1,8 +1,8 @@
 /**
- * Phase 0: one id born on both sides at different places is two objects; the loser's gets an id of its own.
+ * Phase 0: an id that was born on both sides at different places is two objects; the loser's gets a new id.
  *
- * Parents first, since what lies in a split directory lies at another place then. From here on the loser's tree is seen
- * through `SplitView`, as if it had always used the new ids.
+ * Parents come first, since the contents of a split directory then have other places. From here on, the loser's tree is
+ * read through `SplitView`, as if it had always used the new ids.
  */
 import type { FileId, WriterId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -13,7 +13,7 @@ import { hasName, sortPlaces } from "./objects.ts";
 import type { Child, View } from "./snapshot.ts";
 import type { Triple } from "./triple.ts";
 
-/** Ids that the loser's objects got, both ways. */
+/** The new ids of the loser's objects, both ways. */
 export class Splits {
   readonly #fresh = new Map<FileId, FileId>();
   readonly #stored = new Map<FileId, FileId>();
@@ -27,7 +27,7 @@ export class Splits {
     this.#stored.set(fresh, stored);
   }
 
-  /** [id in the loser's tree, id from now on]. */
+  /** [id in the loser's tree, new id]. */
   entries(): IterableIterator<[FileId, FileId]> {
     return this.#fresh.entries();
   }
@@ -41,12 +41,12 @@ export class Splits {
     return this.#stored.has(id);
   }
 
-  /** From ids of the loser's tree to those from now on. */
+  /** From ids of the loser's tree to the new ids. */
   renew(object: TreeObject): TreeObject {
     return mapped(object, this.#fresh);
   }
 
-  /** From the ids from now on to those of the loser's tree. */
+  /** From the new ids to those of the loser's tree. */
   stored(object: TreeObject): TreeObject {
     return mapped(object, this.#stored);
   }
@@ -104,7 +104,7 @@ export class SplitView implements View {
   }
 }
 
-/** Finds what is to be split among the changed objects, and changes the triples accordingly. */
+/** Finds the changed objects that have to be split, and changes the triples accordingly. */
 export async function splitBirths(
   triples: Map<FileId, Triple>,
   views: readonly View[],
@@ -133,7 +133,7 @@ export async function splitBirths(
   return splits;
 }
 
-/** Whether one of the trees has this id, which must not be a birth id: those are not found without a place. */
+/** Whether one of the trees has this id. It must not be a birth id: finding those needs a place. */
 export async function isAlive(id: FileId, views: readonly View[]): Promise<boolean> {
   for (const view of views) if ((await view.object(id)) !== undefined) return true;
   return false;

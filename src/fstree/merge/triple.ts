@@ -22,16 +22,16 @@ export function otherRole(role: Role): Role {
   return role === "winner" ? "loser" : "winner";
 }
 
-/** The objects that both sides may have to do with, by id. */
+/** The objects that may concern both sides, by id. */
 export interface Triples {
   readonly all: Map<FileId, Triple>;
-  /** Those of files that the staying side has as the base has them: the changed side's version is the merged one. */
+  /** Files that the staying side has as the base has them: the changed side's version is the merged one. */
   readonly alone: ReadonlySet<Triple>;
 }
 
 /**
- * The objects that one side changed, each with what the staying side made of it. `findHome` makes the staying tree find
- * those of these files that are back at their birth places there (moved-back.ts), and answers which they are.
+ * The objects that one side changed, each with the staying side's version. `findHome` makes the staying tree find those of
+ * these files that moved back to their birth places there (moved-back.ts), and returns them.
  */
 export async function gatherTriples(
   changes: Changes,
@@ -70,7 +70,7 @@ export async function gatherTriples(
   return { all, alone };
 }
 
-/** What the staying side has of these, and the directories that they are in, so far as they may be gone there. */
+/** Reads the staying side's rows of these objects, and of their directories where those may be gone there. */
 async function readAhead(staying: Snapshot, changes: readonly (readonly [FileId, ObjectChange])[]): Promise<void> {
   const places = changes.flatMap(([, change]) => (change.alone ? [] : placesOf(change)));
   const parents = new Set(changes.flatMap(([, change]) => placesOf(change).map(({ parent }) => parent)));

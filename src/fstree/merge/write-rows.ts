@@ -1,6 +1,6 @@
 /**
- * From the layer of changed objects to rows, and from rows to the merged tree. Where the merged rows are what a merge of the three
- * trees row by row gives, nodes of either side are taken as they are; at all other keys the layer says what the row is.
+ * Turns the layer of changed objects into rows, and the rows into the merged tree. Nodes of either side are reused where a
+ * row-by-row merge of the three trees gives the merged rows. At all other keys, the layer decides.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
@@ -20,13 +20,13 @@ import { isDirectory } from "./objects.ts";
 export interface WrittenFrom {
   /** The rows that the changed side changed. */
   readonly rows: ReadonlyMap<string, ChangedRow>;
-  /** Whether all rows of this object are to be as the changed side has them, and the staying side has them as the base. */
+  /** Whether the changed side's rows of this object are taken, and the staying side has them as the base does. */
   isTaken(id: FileId): boolean;
-  /** Turns an object as the merge sees it into that of the staying tree's rows (splits.ts). */
+  /** Turns an object as the merge sees it into its form in the staying tree's rows (splits.ts). */
   stored(object: TreeObject): TreeObject;
 }
 
-/** What is to be at a key, by its text. */
+/** The merged row at a key, by the key's text. */
 type Rows = Map<string, Resolution | typeof STAYS>;
 
 /** As the staying tree has it. */
@@ -61,7 +61,7 @@ export async function writeRows(
   }
 }
 
-/** The rows of all objects of the layer but those that are taken: as they are to be, and none where the staying tree has one. */
+/** The merged rows of all objects of the layer except the taken ones; rows that only the staying tree has are removed. */
 function layeredRows(merged: MergedTree, { isTaken, stored }: WrittenFrom, link: LinkBlock): Rows {
   const rows: Rows = new Map();
   const counts = subdirChanges(merged);
@@ -80,7 +80,7 @@ function layeredRows(merged: MergedTree, { isTaken, stored }: WrittenFrom, link:
   return rows;
 }
 
-/** Of the rows that the changed side changed, a merge row by row takes its version, unless it is told not to. */
+/** A row-by-row merge takes the changed side's version of every row that it changed, unless `rows` says otherwise. */
 function settleChangedRows(rows: Rows, { rows: changed, isTaken }: WrittenFrom): void {
   for (const [key, { before, after, alone, contents }] of changed) {
     const isSaid = rows.has(key);
@@ -97,7 +97,7 @@ function settleChangedRows(rows: Rows, { rows: changed, isTaken }: WrittenFrom):
   }
 }
 
-/** By how much the number of directories in a directory differs from what the staying tree says. */
+/** By how much each directory's subdirectory count differs from what the staying tree says. */
 function subdirChanges(merged: MergedTree): Map<FileId, number> {
   const changes = new Map<FileId, number>();
   const count = (object: TreeObject | undefined, by: number) => {
@@ -112,7 +112,7 @@ function subdirChanges(merged: MergedTree): Map<FileId, number> {
   return changes;
 }
 
-/** Directories whose count changes have a row to write, even if nothing else of them changed. */
+/** A directory whose count changes needs a row written, even if nothing else about it changed. */
 async function layerCountedParents(merged: MergedTree): Promise<void> {
   for (const [id, change] of subdirChanges(merged)) {
     if (change === 0 || merged.get(id) !== undefined) continue;

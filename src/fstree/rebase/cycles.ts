@@ -1,6 +1,6 @@
 /**
- * A directory must not contain itself: nobody could reach its contents. The passes before this one see to that; this is the last check
- * before anything is published.
+ * Refuses directories that contain themselves: their contents would be unreachable. Earlier passes prevent this; here is
+ * the last check before anything is published.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
@@ -8,7 +8,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { readSelf } from "../fs-reader.ts";
 import type { Transition } from "./transition.ts";
 
-/** Throws `internal` if one of the directories that moved lies in itself in `tree`. Cycles that others made are not looked for. */
+/** Throws `internal` if a directory that moved lies in itself in `tree`. Ignores cycles that others made. */
 export async function refuseCycles(nodes: NodeStore, tree: Cid, transitions: readonly Transition[]): Promise<void> {
   const moved = new Set<FileId>();
   for (const { before, after } of transitions) {

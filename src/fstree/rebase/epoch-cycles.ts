@@ -1,6 +1,6 @@
 /**
- * Directories of one epoch that contain one another: they were moved while different roots were the base, or became another directory
- * meanwhile. One of each such cycle has to leave it.
+ * Directories of one epoch that contain one another: they were moved while different roots were the base, or became another
+ * directory meanwhile. One directory of each cycle has to leave it.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
@@ -9,11 +9,11 @@ import { survives } from "./identities.ts";
 
 export interface EpochCycle {
   readonly object: ChangedObject;
-  /** The place that it has to leave. */
+  /** The place that the directory has to leave. */
   readonly place: Place;
 }
 
-/** One of each cycle, in what the objects were and in what they are now. `ids` are those of directories. */
+/** One directory of each cycle, among former and current places. `ids` are those of directories. */
 export function epochCycles(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): EpochCycle[] {
   const directories = changes.objects.filter(({ base, record }) => (record ?? base)?.type === "directory");
   const byId = new Map(

@@ -1,4 +1,4 @@
-/** Where an epoch's objects are and were: places that nothing else is to be put at while it is built. */
+/** Current and former places of an epoch's objects: nothing else may be put there while the epoch is built. */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { placeText } from "../object-rows.ts";
@@ -6,7 +6,7 @@ import type { Place } from "../object-rows.ts";
 import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 
-/** As texts; of the epoch's objects in directories that have an id, and of what its base holds besides. */
+/** As texts: places of the epoch's objects in directories that have an id, and of what its base holds besides. */
 export function epochPlaces(changes: ChangeSet, states: readonly ObjectState[]): Set<string> {
   const ids = directoryIds(changes);
   const places = new Set(states.flatMap(({ names }) => names.map(placeText)));
@@ -23,7 +23,7 @@ export function directoryIds(changes: ChangeSet): ReadonlyMap<Ino, FileId> {
   return ids;
 }
 
-/** In directories that have an id: others cannot know the rest. */
+/** Only in directories that have an id: others cannot know the rest. */
 export function currentPlaces(object: ChangedObject, ids: ReadonlyMap<Ino, FileId>): Place[] {
   if (!survives(object)) return [];
   return object.names.flatMap(({ parent, name }) => {

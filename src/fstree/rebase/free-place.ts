@@ -1,4 +1,4 @@
-/** Places for what gives way while an epoch is built: under the conflict names of an old directory. */
+/** Places for objects displaced while an epoch is built: under the conflict names of an old directory. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { readDentry } from "../fs-reader.ts";
@@ -6,7 +6,7 @@ import { directoryNames } from "../merge/conflict-names.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 
-/** The place itself if it is not among those that are taken, else one beside it. It is taken afterwards. */
+/** The place itself if it is not taken, else one beside it. Marks the result as taken. */
 export async function placeOrBeside(
   nodes: NodeStore,
   tree: Cid,
@@ -19,7 +19,7 @@ export async function placeOrBeside(
   return place;
 }
 
-/** The place itself if it is not taken and the tree has nothing there, else one beside it. It is taken afterwards. */
+/** The place itself if it is not taken and empty in the tree, else one beside it. Marks the result as taken. */
 export async function freePlace(
   nodes: NodeStore,
   tree: Cid,
@@ -33,7 +33,7 @@ export async function freePlace(
   return place;
 }
 
-/** The first place beside this one that is not taken, and where the tree has nothing: that would be lost. It is taken afterwards. */
+/** The first place beside this one that is not taken, and empty in the tree, so that nothing is lost. Marks it as taken. */
 export async function placeBeside(
   nodes: NodeStore,
   tree: Cid,

@@ -1,11 +1,11 @@
 /**
- * What an epoch rests on that the bucket may have dropped (docs/design/retention.md): the contents of its base once that is gone, and those that files had
- * on an older root, before the agent stood on the one that is the base now. What can still be read, as from a
- * cache, is stored again. The rest is worked around, so that the epoch can be published and refers to nothing that is missing:
+ * Contents that an epoch needs and the bucket may have dropped (docs/design/retention.md): those of its base once that is
+ * gone, and those that files had on an older root, before the agent adopted the present base. Contents still readable, as
+ * from a cache, are stored again. The rest is replaced, so that the epoch can be published without missing blocks:
  *
  * - Where others only appended to a file, its beginning is the base's version.
- * - A file whose bytes are not this epoch's has those of the reference; if that has no such file, it is gone.
- * - A file that was written in part is a file of its own, under a conflict name and with zeros for the bytes that are gone. Others' stays.
+ * - A file whose bytes the epoch did not change takes the reference's; if that has no such file, it is gone.
+ * - A partly written file becomes its own file, under a conflict name, with zeros for missing bytes. Others' stays.
  */
 import type { Cid, Ino, WriterId } from "../../base/ids.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -36,11 +36,11 @@ export interface EpochStores {
 export interface ReadableEpoch {
   readonly changes: ChangeSet;
   readonly data: DataReader;
-  /** Objects that are gone with their contents, as they are told to the overlay. */
+  /** Objects that are gone with their contents, as reported to the overlay. */
   readonly dropped: ReadonlyMap<Ino, PublishedObject>;
-  /** Contents of the base that nobody can read. */
+  /** Unreadable contents of the base. */
   readonly gone: ReadonlySet<Cid>;
-  /** Files that were written in part and lack bytes now. */
+  /** The number of partly written files that lack bytes now. */
   readonly torn: number;
 }
 
@@ -48,11 +48,11 @@ export interface Author {
   readonly writer: WriterId;
   /** The epoch's base is gone. */
   readonly baseGone: boolean;
-  /** Of all roots that the bucket retains. */
+  /** The trees of all roots that the bucket retains. */
   readonly retainedTrees: () => AsyncIterable<Cid>;
 }
 
-/** `reference` is the base's tree, or the newest root's if the base is gone. Throws what reading and storing throw, but for what is gone. */
+/** `reference`: the base's tree; if gone, the newest root's. Throws as reading and storing, except for gone contents. */
 export async function replaceGoneContents(
   context: EpochStores,
   reference: Cid,
@@ -107,7 +107,7 @@ class Replacing {
     };
   }
 
-  /** Whether the object's base has no content of its own, or the one that is in the reference. */
+  /** Whether the object's base has no content of its own, or the reference has that content. */
   async isInReference(object: ChangedObject): Promise<boolean> {
     const { base, record } = object;
     if (base === undefined || record === undefined || !("cid" in base.content)) return true;
@@ -123,7 +123,7 @@ class Replacing {
     return object.content.kind === "same" ? this.#unchanged(valued, record) : this.#edited(valued, record);
   }
 
-  /** Long values that are gone are replaced by the reference's. */
+  /** Replaces missing long values with the reference's. */
   async #withValues(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
     const { blocks, sink } = this.#context;
     try {
@@ -223,7 +223,7 @@ class Replacing {
     return isWhole(pieces) || !(await this.#isBeginning(object, content, size)) ? pieces : find();
   }
 
-  /** Contents that a retained root still has were not let go: the bucket is damaged. Throws `block_not_found` then. */
+  /** Throws `block_not_found` if a retained root still has contents that are missing: the bucket is damaged. */
   async #checkLetGo(object: ChangedObject, content: Content): Promise<void> {
     for await (const tree of this.#author.retainedTrees()) {
       const found = await this.#objectIn(tree, object);
@@ -238,7 +238,7 @@ class Replacing {
     }
   }
 
-  /** Whether what others have of the file now begins with this content, which is stored then. */
+  /** Whether others' version of the file now begins with this content; if so, stores it. */
   async #isBeginning(object: ChangedObject, content: Content, size: number): Promise<boolean> {
     const theirs = await this.#theirs(object);
     if (theirs === undefined || theirs.size < size) return false;

@@ -1,10 +1,10 @@
 /**
- * Gives ids to what an epoch made, parents first, from where objects end (docs/design/merge.md, Identity).
+ * Gives ids to new objects of an epoch, parents first, by their final places (docs/design/merge.md, Identity).
  *
- * (0) What was renamed over a file that is gone takes its id, wherever it is now.
- * (1) If the base had an object of that type, with one name, at that very place and it is gone, the newcomer takes its id.
+ * (0) An object renamed over a deleted file takes that file's id, wherever the object is now.
+ * (1) If the base had an object of that type, with one name, at exactly that place and it is gone: its id.
  * (2) Else the birth id of the place with the smallest generation that no object of the base or the new tree has.
- * A directory made where others made one since is that one: both would have been given one id.
+ * A directory made where others have made one since is the same directory: both would get the same id.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
@@ -21,18 +21,18 @@ import { comparePlaces, namesAdded } from "./occupants.ts";
 import type { Occupants } from "./occupants.ts";
 import type { ObjectState } from "./transition.ts";
 
-/** Where an object that still exists ends, under which id, and what of the base it takes the place of. */
+/** The final places of an existing object, its id, and the base's object that it replaces. */
 export interface Identity {
   readonly id: FileId;
   /** Sorted. */
   readonly names: readonly Place[];
-  /** The object of the base that has this id: itself, the one replaced, or another's directory. */
+  /** The base's object with this id: itself, the replaced one, or a directory that others made. */
   readonly before: ObjectState | undefined;
 }
 
 export interface Identities {
   readonly byIno: ReadonlyMap<Ino, Identity>;
-  /** Ids that newcomers took from objects that this epoch deletes. */
+  /** Ids that new objects took from objects that this epoch deletes. */
   readonly replaced: ReadonlySet<FileId>;
 }
 
@@ -41,12 +41,12 @@ export function survives(object: ChangedObject): boolean {
   return object.names.length > 0 || (object.id === ROOT_ID && object.record !== undefined);
 }
 
-/** Rule (1): whether what is new and of this type takes the id of what is gone from its place. */
+/** Rule (1): whether a new object of this type takes the id of the object that is gone from its place. */
 export function takesOver(type: FileType | undefined, gone: Pick<ObjectState, "type" | "names">): boolean {
   return gone.type === type && gone.names.length === 1;
 }
 
-/** `tree` holds the kept rows; strangers in the way are given to `occupants`, which reads the same tree. */
+/** `tree` holds the kept rows. Others' objects in the way go to `occupants`, which reads the same tree. */
 export async function giveIdentities(
   nodes: NodeStore,
   tree: Cid,
@@ -108,7 +108,7 @@ export async function giveIdentities(
     }
     const stranger = type === "directory" ? await occupants.strangerAt(place) : undefined;
     if (stranger?.type !== "directory") return undefined;
-    // One that the epoch knows at another place is another directory here: the merge makes one of both.
+    // A directory that the epoch knows at another place is a different one here: the merge combines the two.
     return directories.has(stranger.id) ? undefined : stranger;
   }
 
@@ -129,7 +129,7 @@ export async function giveIdentities(
   }
 }
 
-/** What new objects were renamed over. Of two that replace one object, which no overlay says, the first one has it. */
+/** The objects that new ones were renamed over. If two replaced one (no overlay reports that), the first gets it. */
 function claimsOf(changes: ChangeSet, deleted: ReadonlyMap<FileId, ObjectState>): Map<Ino, ObjectState> {
   const ids = new Map(changes.objects.map(({ ino, id }) => [ino, id]));
   const claims = new Map<Ino, ObjectState>();
@@ -144,7 +144,7 @@ function claimsOf(changes: ChangeSet, deleted: ReadonlyMap<FileId, ObjectState>)
   return claims;
 }
 
-/** Whether an object has 00 or 02 rows of its own. One without is a file at the place of its birth. */
+/** Whether an object has 00 or 02 rows of its own. Without, it is a file at its birth place. */
 function hasRows(nodes: NodeStore, tree: Cid, id: FileId): Promise<boolean> {
   const { from } = kindRange(id, KIND_SELF);
   const { to } = kindRange(id, KIND_BACKREF);
@@ -157,7 +157,7 @@ function typeOf(object: ChangedObject): FileType {
   return object.record.type;
 }
 
-/** The objects of an epoch that have a place, each behind the directories that it lies in. Throws `internal` for a cycle. */
+/** The epoch's objects that have a place, each after its parent directories. Throws `internal` for a cycle. */
 export function parentsFirst(changes: ChangeSet): ChangedObject[] {
   const living = new Map(changes.objects.filter(survives).map((object) => [object.ino, object]));
   const depths = new Map<Ino, number>();

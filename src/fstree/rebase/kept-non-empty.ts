@@ -1,6 +1,6 @@
 /**
- * Directories that an epoch deletes although they hold what it never saw: others put it there after the epoch's objects became
- * dirty. Such a directory stays, with those above it (docs/design/merge.md: rmdir / new child, the directory and its ancestors come back).
+ * Directories that an epoch deletes although others put something into them after its objects became dirty. They stay, with
+ * those above them (docs/design/merge.md: rmdir / new child, the directory and its ancestors come back).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -15,8 +15,8 @@ import { keptState } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
 
 /**
- * By id, each where it is to be: at its old place, or beside it if the epoch gave the name to another object. What others have
- * beside it stays, too.
+ * By id, each with its new place: the old one, or one beside it if the epoch gave the name to another object. What others
+ * have beside it stays, too.
  */
 export async function findKeptNonEmpty(
   nodes: NodeStore,
@@ -52,7 +52,7 @@ export async function findKeptNonEmpty(
   }
 }
 
-/** The names that the epoch's objects had. */
+/** The former names of the epoch's objects. */
 function placesLeft(changes: ChangeSet): ReadonlySet<string> {
   return new Set(changes.objects.flatMap((object) => object.baseNames.map(placeText)));
 }

@@ -19,7 +19,7 @@ import { namesAdded, Occupants } from "./occupants.ts";
 import type { OwnIds } from "./occupants.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
-/** What the merge's base has of an object, and where it was for others if it lost to another one of the epoch. */
+/** An object's state in the merge's base, and others' place for it if it lost to another object of the epoch. */
 export interface KeptState extends ObjectState {
   readonly formerly?: readonly Place[];
 }
@@ -30,10 +30,10 @@ export function keptState(object: ChangedObject): ObjectState | undefined {
   return { id: object.id, type: object.base.type, names: object.baseNames, record: object.base };
 }
 
-/** Trees that came before the reference, newest first. */
+/** Trees before the reference, newest first. */
 export type OlderTrees = () => AsyncIterable<Cid>;
 
-/** What must happen to `reference` so that it holds the kept rows: nothing, as a rule. */
+/** The transitions that put the kept rows into `reference`: usually none. */
 export async function keptTransitions(
   nodes: NodeStore,
   reference: Cid,
@@ -59,7 +59,7 @@ export async function keptTransitions(
   return [...displaced, ...occupants.transitions()];
 }
 
-/** An object that the reference has otherwise than the epoch knew it; `hints` are places where a tree may have it. */
+/** An object that the reference has in another state than the epoch knew; `hints` are places where a tree may have it. */
 interface Displaced extends Transition {
   before: ObjectState | undefined;
   readonly after: ObjectState;
@@ -98,9 +98,9 @@ async function find(
 }
 
 /**
- * Finds files that others moved back to where they were born: there, nothing in the tree names them by id. What changed since
- * a tree that has them shows it; those that it does not show are gone. Without such a tree, all that lies where a file may have been
- * born is looked at.
+ * Finds files that others moved back to their birth places, where no row names them by id. The diff from a tree that has
+ * them shows them; files that it does not show are gone. Without such a tree, searches all directories in which a file may
+ * have been born.
  */
 async function findHome(
   nodes: NodeStore,
@@ -132,7 +132,7 @@ async function findHome(
   }
 }
 
-/** All that lies in the directories that these may have been born in. */
+/** All entries of the directories in which these may have been born. */
 async function* birthRows(nodes: NodeStore, tree: Cid, ids: ReadonlySet<FileId>): AsyncGenerator<Change> {
   const ranges = new Map(
     [...ids].flatMap(birthRanges).map((bounds) => [Buffer.from(bounds.from).toString("hex"), bounds]),
@@ -141,7 +141,7 @@ async function* birthRows(nodes: NodeStore, tree: Cid, ids: ReadonlySet<FileId>)
     for await (const after of range(nodes, tree, bounds)) yield { key: after.key, before: undefined, after };
 }
 
-/** The paths to where a tree may have these, a level with one request. */
+/** Reads ahead the paths to where a tree may have these, one request per level. */
 async function readAhead(nodes: NodeStore, tree: Cid, sought: readonly Displaced[]): Promise<void> {
   const keys = sought.flatMap(({ after, hints }) => {
     const { from } = kindRange(after.id, KIND_BACKREF);
@@ -151,7 +151,7 @@ async function readAhead(nodes: NodeStore, tree: Cid, sought: readonly Displaced
   for (let at = 0; at < keys.length; at += nodes.batch) await preload(nodes, tree, keys.slice(at, at + nodes.batch));
 }
 
-/** Whether looking at these places was looking where the file was born, too. */
+/** Whether these places include the file's birth place. */
 function isKnownAtBirth({ id, type }: ObjectState, places: readonly Place[]): boolean {
   return places.some(({ parent, name }) => birthId(parent, name, type, 0) === id);
 }

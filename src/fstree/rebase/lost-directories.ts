@@ -1,9 +1,9 @@
 /**
- * Directories that an epoch's objects are in, or were in, and that others removed or moved since: for the epoch they are
- * still there, so the merge's base has them where they were last. Else the merge could not tell what the others did to them.
+ * Directories that hold or held an epoch's objects and that others have removed or moved since. For the epoch they still
+ * exist, so the merge's base has them at their last places. Otherwise the merge could not tell what the others did.
  *
- * Moved ones matter only where they would lie in themselves together with what the epoch moved. One that is in no tree that there
- * is at a place that opens its cycle was in the root directory, for all that anybody knows.
+ * Moved ones matter only where they would form a cycle with directories that the epoch moved. If no existing tree has a
+ * directory at a place that opens its cycle, it counts as having been in the root directory.
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -22,13 +22,13 @@ import type { ObjectState } from "./transition.ts";
 import { selvesIn, TreeDirectories } from "./tree-directories.ts";
 
 export interface LostDirectories {
-  /** What the base has to have besides the kept rows, each at a place of its own. Nothing, as a rule. */
+  /** What the base needs besides the kept rows, each at a place of its own. Usually nothing. */
   readonly found: readonly ObjectState[];
-  /** Whether some are in no tree that there is. */
+  /** Whether some are in no existing tree. */
   readonly incomplete: boolean;
 }
 
-/** Looks in older trees for what `tree` does not show. */
+/** Looks in older trees for the directories that `tree` does not have. */
 export async function lostDirectories(
   nodes: NodeStore,
   tree: Cid,
@@ -60,11 +60,11 @@ class Search {
   readonly #kept: ReadonlyMap<FileId, ObjectState>;
   readonly #there: TreeDirectories;
   readonly #changed = new Map<Directory, ChangedObject>();
-  /** Directories that the epoch moved, or that others moved under it: only with these can there be cycles. */
+  /** Directories that the epoch moved, or that others moved meanwhile: only these can form cycles. */
   readonly #moved: Directory[] = [];
   readonly #lost = new Set<FileId>();
   readonly #found = new Map<FileId, ObjectState>();
-  /** Of #found, those of which only the name is known. */
+  /** Those in #found of which only the name is known. */
   readonly #homeless = new Set<FileId>();
   /** Untouched directories that lie in themselves. */
   #cyclic: FileId[] = [];
@@ -102,7 +102,7 @@ class Search {
     await this.#findCycles();
   }
 
-  /** Takes from an older tree what is lost, and where the directories of cycles were. */
+  /** Takes lost directories, and former places of directories on cycles, from an older tree. */
   async lookInto(older: Cid): Promise<void> {
     const sought = new Set([...this.#lost, ...this.#cyclic]);
     if (![...sought].every((id) => this.#sought.ids.has(id)))
@@ -110,7 +110,7 @@ class Search {
     const asked = new Set(sought);
     for (let found = await selvesIn(this.#sought.rows, older); ;) {
       for (const { id, self } of found) if (asked.has(id)) await this.#take(id, self);
-      // The directories that these were in may be lost too.
+      // Their parents may be lost too.
       const above = [...this.#lost].filter((id) => !asked.has(id));
       if (above.length === 0) break;
       for (const id of above) asked.add(id);
@@ -119,7 +119,7 @@ class Search {
     await this.#findCycles();
   }
 
-  /** Of each cycle that is left, the directory with the least id was in the root directory. */
+  /** Of each remaining cycle, the directory with the least id counts as having been in the root directory. */
   async openCycles(): Promise<void> {
     for (let [id] = this.#cyclic.sort(); id !== undefined; [id] = this.#cyclic.sort()) {
       const known = this.#found.get(id) ?? (await readObject(this.#nodes, this.#tree, id));
@@ -132,7 +132,7 @@ class Search {
     }
   }
 
-  /** Two at one name: the epoch's own keep it, others take the name under which two old directories part. */
+  /** If two have one name, the epoch's own keeps it; the other takes the conflict name of an old directory. */
   async found(): Promise<ObjectState[]> {
     const taken = new Set([...this.#kept.values()].flatMap(({ names }) => names.map(placeText)));
     const states: ObjectState[] = [];
@@ -173,7 +173,7 @@ class Search {
     return [base, ours].some((parent) => parent !== undefined && parent !== there);
   }
 
-  /** Where the ways up begin of what moved. */
+  /** Where the paths up from moved directories begin. */
   #aboveMoved(): FileId[] {
     return this.#moved.flatMap((directory) => {
       const { baseNames = [], names = [] } = this.#changed.get(directory) ?? {};
@@ -197,7 +197,7 @@ class Search {
     this.#cyclic = [...cyclic];
   }
 
-  /** Goes no further than where one has been before. */
+  /** Stops where an earlier walk has been. */
   async #cycleAbove(start: Directory, which: Which, seen: Set<Directory>): Promise<Directory[]> {
     const path: Directory[] = [];
     let at: Directory | undefined = start;
@@ -210,7 +210,7 @@ class Search {
     return from < 0 ? [] : path.slice(from);
   }
 
-  /** The directory that holds it; undefined for the root, and for what is nowhere. */
+  /** The directory that holds it; undefined for the root and for objects without a place. */
   async #placeOf(directory: Directory, which: Which): Promise<Directory | undefined> {
     const object = this.#changed.get(directory);
     const [name] = object?.names ?? [];

@@ -1,7 +1,7 @@
 /**
- * Objects of one epoch that claim one place: each had it, or has it, on a root of its own, since others put the second there
- * after the first became dirty. One keeps the place; for the epoch the others were beside it all along, under a conflict name.
- * Directories that would lie in one another are parted too: one goes to the root directory.
+ * Objects of one epoch that claim one place. Each has or had it on a different root: others put the second there after the
+ * first became dirty. One keeps the place; for the epoch, the others were beside it all along, under a conflict name.
+ * Directories that would contain one another are separated too: one goes to the root directory.
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
@@ -25,7 +25,7 @@ export interface NameCollision {
   readonly to: Place;
 }
 
-/** The same epoch with one object at each place, as a rule itself. `tree` says whose a place is. */
+/** The epoch with one object at each place; usually unchanged. `tree` says which object a place belongs to. */
 export async function resolveNameCollisions(
   nodes: NodeStore,
   tree: Cid,
@@ -84,7 +84,7 @@ function claimsOf(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): Claims {
   return { taken, contested };
 }
 
-/** What the epoch put there itself, else what the tree has there. */
+/** The object that the epoch put there itself, else the tree's. */
 async function keeperOf(
   nodes: NodeStore,
   tree: Cid,
@@ -100,7 +100,7 @@ async function keeperOf(
   return claimants.find(({ id }) => id === there) ?? claimants[0];
 }
 
-/** For the name of what has no id yet. */
+/** Stands in for an id in the conflict name of an object without one. */
 function markOf(ino: Ino): FileId {
   return ino.toString(16).padStart(2 * ID_BYTES, "0") as FileId;
 }

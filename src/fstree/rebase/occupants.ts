@@ -1,7 +1,7 @@
 /**
- * Objects that a tree holds where an epoch's own objects were or will be, and that the epoch does not know: others made
- * them after its objects became dirty. For this epoch they were never there, so its base must not have them: otherwise
- * building over them would look like deleting them.
+ * Objects that a tree holds at former or future places of an epoch's objects, and that the epoch does not know: others made
+ * them after those became dirty. The epoch never saw them, so its base must not have them: otherwise building over them
+ * would look like deleting them.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId, dentryType } from "../../format/files/rows.ts";
@@ -12,13 +12,13 @@ import type { Place } from "../object-rows.ts";
 import { placeBeside } from "./free-place.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
-/** Whose an epoch's objects and directories are, apart from those that others made. */
+/** The ids of an epoch's own objects and directories, without those that others made. */
 export interface OwnIds {
   /** Its objects: these leave by themselves. */
   readonly objects: ReadonlySet<FileId>;
-  /** Directories that its objects are in, or were in. */
+  /** Directories that hold or held its objects. */
   readonly directories: ReadonlySet<FileId>;
-  /** Where its objects are and were, as texts. Asked for rarely. */
+  /** Current and former places of its objects, as texts. Rarely asked for. */
   readonly places: () => Set<string>;
 }
 
@@ -35,7 +35,7 @@ export class Occupants {
     this.#own = own;
   }
 
-  /** The id at this place, whoever's it is; undefined when the name is free. */
+  /** The id at this place, from any writer; undefined when the name is free. */
   async idAt(place: Place): Promise<FileId | undefined> {
     const dentry = await readDentry(this.#nodes, this.#tree, place);
     return dentry === undefined ? undefined : dentryId(place.parent, place.name, dentry);
@@ -50,9 +50,9 @@ export class Occupants {
   }
 
   /**
-   * Takes a stranger's name away from it; without any name it is gone, and a directory with everything in it: all of that
-   * came to be there after the epoch's objects became dirty. A directory with something of the epoch in it was there before,
-   * somewhere: it goes beside.
+   * Removes a stranger's name. A stranger without names is gone, a directory with everything in it: all of that appeared
+   * after the epoch's objects became dirty. A directory that contains something of the epoch existed before, somewhere: it
+   * moves beside.
    */
   async evict(stranger: ObjectState, place: Place): Promise<void> {
     const isBeside = stranger.type === "directory" && (await this.#holdsOwn(stranger.id));
@@ -80,10 +80,10 @@ export class Occupants {
     return [...this.#evicted.values()];
   }
 
-  /** Whether it is one of the epoch's directories, or something of the epoch is anywhere in it. */
+  /** Whether it is one of the epoch's directories, or contains something of the epoch at any depth. */
   async #holdsOwn(directory: FileId, seen = new Set<FileId>()): Promise<boolean> {
     if (this.#own.directories.has(directory)) return true;
-    // A bucket may say that directories lie in one another.
+    // In a damaged bucket, directories may contain one another.
     if (seen.has(directory)) return false;
     seen.add(directory);
     for await (const { name, dentry } of listDirectory(this.#nodes, this.#tree, directory)) {

@@ -1,6 +1,6 @@
 /**
- * Objects whose directories nobody has any more, as in an epoch whose base is gone (an agent offline beyond retention). They
- * become new objects in the root directory, under a conflict name if theirs is taken; nothing that was written is lost.
+ * Objects whose directories no root has any more, as in an epoch whose base is gone (an agent offline beyond retention).
+ * They become new objects in the root directory, under a conflict name if theirs is taken. No written data is lost.
  */
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
@@ -12,7 +12,7 @@ import { freePlace } from "./free-place.ts";
 import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 
-/** The same epoch for `tree` with the directories `found` put back, which need not hold all that the epoch's objects were in. */
+/** The same epoch for `tree` with the directories `found` put back, which may lack some parents of the epoch's objects. */
 export async function rehomeOrphans(
   nodes: NodeStore,
   tree: Cid,

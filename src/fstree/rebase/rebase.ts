@@ -1,8 +1,8 @@
 /**
- * Builds the tree that a sealed epoch stands for: the merge's base, and our tree on top of it.
+ * Builds the trees of a sealed epoch: the merge's base, and our own tree on top of it.
  *
- * A pure function of the reference tree and the change set with its data: built again, an epoch gives the same trees and the
- * same ids, which is what makes retries and restarts safe.
+ * A pure function of the reference tree and the change set with its data. Building an epoch again gives the same trees and
+ * ids, which makes retries and restarts safe.
  */
 import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
@@ -52,9 +52,9 @@ export interface RebaseContext {
   readonly sink: BlockSink;
   readonly treeConfig: TreeConfig;
   readonly contentConfig: ContentConfig;
-  /** Whose epoch it is, and whether its base is gone and it is built on the newest root. Absent: nothing is gone. */
+  /** The epoch's author, and whether its base is gone and it is built on the newest root. Absent: nothing is gone. */
   readonly author?: Author;
-  /** Trees before the reference, newest first: where to look for files that others moved. Asked for rarely. */
+  /** Trees before the reference, newest first: searched for files that others moved. Rarely asked for. */
   readonly olderTrees?: OlderTrees;
 }
 
@@ -69,13 +69,13 @@ export interface RebasedEpoch {
   /** The reference tree with the kept rows: what both sides of a merge started from. */
   readonly mergeBase: Cid;
   readonly ours: Cid;
-  /** Each object of the epoch that still exists, also a directory that it deleted but that stays for what is in it. */
+  /** Each object of the epoch that still exists, including directories that it deleted but that are kept non-empty. */
   readonly objects: ReadonlyMap<Ino, RebasedObject>;
-  /** Where our tree is otherwise than the epoch's changes on the reference show it, as if others had changed that. Undefined: too much to list. */
+  /** Our tree's differences from the reference with the epoch's changes, as if others' changes. Undefined: too many. */
   readonly unseen: readonly BaseChange[] | undefined;
-  /** Contents of the base that nobody can read: a merge does without them. */
+  /** Unreadable contents of the base: a merge does without them. */
   readonly gone: ReadonlySet<Cid>;
-  /** Files that were written in part over bytes that are gone. */
+  /** The number of files that were partly written over missing bytes. */
   readonly torn: number;
 }
 
@@ -121,7 +121,7 @@ export async function rebaseEpoch(
     return record;
   });
   await refuseCycles(nodes, ours, transitions);
-  // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
+  // Directories that the epoch deletes but that hold others' objects are still in our tree.
   const back = [...nonEmpty.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
   const aside = parted.flatMap(({ ino, id = objects.get(ino)?.id, from, to }) => [
     changeAt(from, id, undefined),
@@ -142,15 +142,15 @@ export async function rebaseEpoch(
 const WHOLE = { dropped: new Map<Ino, RebasedObject>(), gone: new Set<Cid>(), torn: 0 };
 
 /**
- * Directories that the epoch made where others had made one, or in the place of one that it removed: the same from now on, with
- * what others put into them and was not seen here.
+ * Directories that the epoch made where others had made one, or in place of one that it removed. They are one directory
+ * now, including what others put into it, unseen here.
  */
 function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
   const made = objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
   return made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
 }
 
-/** The directories that the epoch deleted and that are there still. */
+/** The directories that the epoch deleted and that still exist. */
 async function resurrectedIn(
   nodes: NodeStore,
   tree: Cid,
@@ -165,7 +165,7 @@ async function resurrectedIn(
   return found;
 }
 
-/** What came to the root directory since its own is nowhere. */
+/** The orphans that moved to the root directory. */
 function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino, RebasedObject>): BaseChange[] {
   if (changes === sealed) return [];
   const inRoot = new Map(
@@ -179,7 +179,7 @@ function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino
   });
 }
 
-/** What is in these directories that the epoch did not put there. */
+/** Entries of these directories that the epoch did not put there. */
 async function strangersIn(
   nodes: NodeStore,
   tree: Cid,
@@ -202,7 +202,7 @@ async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, o
   return { changes: housed, parted, resurrected, kept: keptStates(housed, parted), lost: found };
 }
 
-/** Whether an object's parent is not a directory, as in a bucket where somebody wrote a file's record over a directory's. */
+/** Whether an object's parent is not a directory, as where a faulty writer overwrote a directory's record with a file's. */
 function hasHomeless({ objects, directories }: ChangeSet): boolean {
   const living = new Set(objects.filter(survives).map(({ ino }) => ino));
   return objects.some(({ names }) => names.some(({ parent }) => !directories.has(parent) && !living.has(parent)));
@@ -228,7 +228,7 @@ function changeAt(place: Place, before: FileId | undefined, after: FileId | unde
   return { kind: "dentry", ...place, before, after };
 }
 
-/** Brings the nodes into memory that are about to be looked at one by one: what can be told before ids are given. */
+/** Preloads nodes that will be read one by one, as far as they are known before ids are given. */
 async function preloadRows(
   nodes: NodeStore,
   tree: Cid,
@@ -254,7 +254,7 @@ async function* noTrees(): AsyncGenerator<Cid> {}
 function linkInto(sink: BlockSink): LinkBlock {
   return (bytes) => {
     const cid = cidOf("dag-cbor", bytes);
-    // Staging takes such blocks before it returns: there is nothing to wait for, and nothing to fail.
+    // Staging takes such blocks before it returns: no need to wait, and nothing can fail.
     void sink.put({ cid, bytes });
     return cid;
   };

@@ -1,6 +1,6 @@
 /**
- * Directories that an epoch deletes, but that stay where others have them by now, as if the epoch had not touched them. Those above
- * then hold a stranger, and stay too (kept-non-empty.ts).
+ * Directories that an epoch deletes but that stay where others have them now, as if the epoch had not touched them. Those
+ * above them then hold a stranger, and stay too (kept-non-empty.ts).
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { dentryId } from "../../format/files/rows.ts";
@@ -25,7 +25,7 @@ export async function resurrectDirectories(nodes: NodeStore, tree: Cid, sealed: 
   return { changes: without(changes, moved), resurrected: new Map([...named, ...moved]) };
 }
 
-/** Those that one of the epoch's own objects has a name in: others gave it that name after the directory was removed here. */
+/** Directories in which an object of the epoch has a name that others gave it after the directory was removed here. */
 function namedIn({ objects }: ChangeSet): Map<Ino, FileId> {
   const deleted = new Map(objects.filter((object) => !survives(object)).map((object) => [object.ino, object]));
   const named = new Map<Ino, FileId>();
@@ -39,8 +39,8 @@ function namedIn({ objects }: ChangeSet): Map<Ino, FileId> {
 }
 
 /**
- * Those that others moved into another directory and put something into: to bring one back at its old place would bring back
- * what it was in, too, which nobody wants any more.
+ * Directories that others moved into another directory and put something into. Restoring one at its old place would also
+ * restore its old parent, which neither side wants any more.
  */
 async function movedAway(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<Map<Ino, FileId>> {
   const deleted = deletedDirectories(changes);
@@ -59,11 +59,11 @@ async function movedAway(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promi
   for (const [id, { ino }] of moved) if (deleted.has(id) && (await isNeeded(id))) resurrected.set(ino, id);
   return resurrected;
 
-  /** Whether it has something in it that the epoch never saw there, at any depth of what the epoch deletes. */
+  /** Whether it contains something that the epoch never saw there, at any depth of what the epoch deletes. */
   async function isNeeded(directory: FileId): Promise<boolean> {
     const answer = known.get(directory);
     if (answer !== undefined) return answer;
-    // A bucket may say that directories lie in one another.
+    // In a damaged bucket, directories may contain one another.
     known.set(directory, false);
     for await (const { name, dentry } of listDirectory(nodes, tree, directory)) {
       const id = dentryId(directory, name, dentry);
@@ -84,7 +84,7 @@ function deletedDirectories({ objects }: ChangeSet): Map<FileId, ChangedObject> 
   return deleted;
 }
 
-/** Those whose ids go to directories that the epoch made in their places (identities.ts). */
+/** Directories whose ids go to directories that the epoch made in their places (identities.ts). */
 function inherited(changes: ChangeSet, deleted: ReadonlyMap<FileId, ChangedObject>): Set<FileId> {
   const left = new Map<string, FileId>();
   for (const [id, { baseNames: names, base }] of deleted) {

@@ -1,7 +1,7 @@
 /**
- * Objects going from one state to another, as edits of the tree's rows: the one way in which building changes a tree.
+ * Takes objects from one state to another by editing the tree's rows. Building changes a tree in no other way.
  *
- * What is derived is derived here: a directory's count of subdirectories, also in parents that nobody touched.
+ * Derived values are computed here: a directory's count of subdirectories, also in parents that are otherwise untouched.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
@@ -25,10 +25,10 @@ export interface Transition {
   readonly after: ObjectState | undefined;
 }
 
-/** Makes the final record of an object when its row is due: rows are made in key order, so contents are stored in it too. */
+/** Makes an object's final record when its row is due. Rows, and so contents, are made in key order. */
 export type FinishRecord = (after: ObjectState) => FileRecord | Promise<FileRecord>;
 
-/** The edits, sorted by key, that take `tree` through all transitions at once. A row that one object leaves may be another's. */
+/** The edits, sorted by key, that apply all transitions to `tree` at once. An object may take a row that another leaves. */
 export async function* editsOf(
   nodes: NodeStore,
   tree: Cid,
@@ -72,12 +72,12 @@ interface StateOwner {
 
 type Owner = StateOwner | { readonly kind: "parent"; readonly self: Parameters<typeof encodeSelf>[0] };
 
-/** A row to write, or without an owner to remove. */
+/** A row to write; without an owner: a row to remove. */
 interface PlannedRow extends RowKey {
   readonly owner: Owner | undefined;
 }
 
-/** How many more directories a directory holds afterwards. */
+/** How many more subdirectories a directory has afterwards. */
 type SubdirDeltas = Map<FileId, number>;
 
 function plan(transitions: Iterable<Transition>): { rows: PlannedRow[]; subdirs: SubdirDeltas } {
@@ -100,7 +100,7 @@ function countSubdir(subdirs: SubdirDeltas, state: ObjectState | undefined, by: 
   if (place !== undefined) subdirs.set(place.parent, (subdirs.get(place.parent) ?? 0) + by);
 }
 
-/** Rows of directories whose count changes and that have no transition of their own. */
+/** Adds rows of directories whose count changes and that have no transition of their own. */
 async function addParents(nodes: NodeStore, tree: Cid, rows: PlannedRow[], subdirs: SubdirDeltas): Promise<void> {
   const handled = new Set<FileId>();
   for (const { owner } of rows) if (owner?.kind === "state") handled.add(owner.state.id);
@@ -118,7 +118,7 @@ async function addParents(nodes: NodeStore, tree: Cid, rows: PlannedRow[], subdi
   }
 }
 
-/** A row that somebody wrote as it must not be may say fewer than there are. */
+/** A faulty writer's row may state fewer subdirectories than there are. */
 function countAfter(subdirs: number, by: number): number {
   return Math.max(0, subdirs + by);
 }

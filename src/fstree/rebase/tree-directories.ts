@@ -1,4 +1,4 @@
-/** Directories as a tree has them, each read once: many at a time, and those above them a level at a time. */
+/** A tree's directories, each read once: in batches, and their ancestors level by level. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { parseKey, selfKey } from "../../format/files/keys.ts";
 import { decodeSelf } from "../../format/files/rows.ts";
@@ -52,7 +52,7 @@ export class TreeDirectories {
     return (await this.#get(id))?.isDirectory === true;
   }
 
-  /** The directory that holds it; undefined for the root, and for what is no directory. */
+  /** The directory that holds it; undefined for the root, and for ids that are not directories. */
   async parentOf(id: FileId): Promise<FileId | undefined> {
     return (await this.#get(id))?.parent;
   }

@@ -1,4 +1,4 @@
-/** How much an owner may store. Bytes that are on their way in count as stored, so that calls at the same time cannot exceed it together. */
+/** How much an owner may store. Bytes in flight count as stored, so concurrent calls cannot exceed it together. */
 import type { Wallet } from "../../base/ids.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
 import { Refusal } from "../http/refusal.ts";
@@ -14,7 +14,7 @@ export class Quota {
   readonly #quotaBytes: number | undefined;
   readonly #coming = new Map<Wallet, number>();
 
-  /** `quotaBytes` is each owner's; undefined for no limit. */
+  /** `quotaBytes` applies to each owner; undefined: no limit. */
   constructor(stores: BlockStores, quotaBytes: number | undefined) {
     this.#stores = stores;
     this.#quotaBytes = quotaBytes;
@@ -26,7 +26,7 @@ export class Quota {
     return { canUpload: quotaBytes === null || usedBytes < quotaBytes, usedBytes, quotaBytes };
   }
 
-  /** Makes room for `bytes` that are about to be stored; the answered function is called once they are, or are not. Throws `over_quota`. */
+  /** Reserves room for `bytes`; call the returned function when they are stored or given up. Throws `over_quota`. */
   async admit(owner: Wallet, bytes: number): Promise<() => void> {
     const { usedBytes } = await this.#stores.of(owner);
     const coming = this.#coming.get(owner) ?? 0;
@@ -37,7 +37,7 @@ export class Quota {
     return () => this.#arrived(owner, bytes);
   }
 
-  /** Throws `over_quota` for an owner who has used up all. */
+  /** Throws `over_quota` if the owner's quota is used up. */
   async check(owner: Wallet): Promise<void> {
     const { canUpload, ...state } = await this.stateOf(owner);
     if (!canUpload) throw overQuota(state);

@@ -1,4 +1,4 @@
-/** Calls about the caller: what is stored and may be, and the end of a token. */
+/** Calls about the caller: storage used and allowed, and revoking tokens. */
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
@@ -14,7 +14,7 @@ async function storage({ quota }: MasterParts, { caller }: Call): Promise<Answer
   return { status: 200, headers: { "cache-control": "no-store" }, json: await quota.stateOf(caller.wallet) };
 }
 
-/** The bearer itself, or with {"token"} another one of the same wallet. */
+/** Revokes the bearer itself, or with {"token"} another one of the same wallet. */
 async function revoke({ bearers, revocations, endings }: MasterParts, call: Call): Promise<Answer> {
   const text = hasNoBody(call) ? undefined : tokenIn(await call.json());
   const bearer = await bearers.checkText(text ?? call.caller.bearer);

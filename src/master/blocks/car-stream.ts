@@ -1,4 +1,4 @@
-/** Blocks as a CAR that is made while it is sent: a little is read ahead of the reader, and its memory counted. */
+/** Streams blocks as a CAR while it is being made: reads a little ahead of the reader, within counted memory. */
 import type { Cid } from "../../base/ids.ts";
 import { ANSWER_BATCH_BYTES, READ_GAP_BYTES } from "../limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
@@ -12,12 +12,12 @@ import type { Slabs } from "./slabs.ts";
 export interface Reading {
   readonly blocks: OwnerBlocks;
   readonly answers: FairBudget;
-  /** On whose share it counts. */
+  /** The owner whose memory share is charged. */
   readonly owner: string;
   readonly signal: AbortSignal;
 }
 
-/** A CAR of those of `cids` that are there, in their order. `slabs`: of ANSWER_BATCH_BYTES. */
+/** A CAR of those of `cids` that are present, in their order. `slabs`: of ANSWER_BATCH_BYTES. */
 export async function* carOf(
   reading: Reading & { readonly slabs: Slabs },
   cids: readonly Cid[],
@@ -40,7 +40,7 @@ export async function* carOf(
   yield* carBlocks(reading, batch, bytes);
 }
 
-/** `bytes`: of the blocks, and what may be read along with them. */
+/** `bytes`: those of the blocks, plus the gaps that may be read along. */
 async function* carBlocks(
   reading: Parameters<typeof carOf>[0],
   cids: readonly Cid[],
@@ -56,11 +56,11 @@ async function* carBlocks(
     return there === undefined ? [] : [{ cid, bytes: there }];
   });
   yield [...carPieces(blocks)];
-  // Not after a failure, or where its reader went away: it may be read or written to for a while.
+  // Not after a failure or a disconnect: reads or writes of this memory may still be running.
   if (isWhole) slabs.give(slab);
 }
 
-/** In this memory as far as it goes. Without those that went away, or were found damaged, since they were asked for; then it is not whole. */
+/** Reads into `memory` while it has room. Not whole if blocks were lost or damaged since the request: skips those. */
 async function present(
   blocks: OwnerBlocks,
   cids: readonly Cid[],

@@ -1,10 +1,10 @@
-/** A list of addresses as calls send it: {"cids":[…]}. */
+/** A list of CIDs as calls send it: {"cids":[…]}. */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { parseCid } from "../../format/blocks/cid.ts";
 import { Refusal } from "../http/refusal.ts";
 
-/** Each once, in their order. Throws `malformed_request`, `bad_cid`, `limit_exceeded`. */
+/** Without duplicates, in their order. Throws `malformed_request`, `bad_cid`, `limit_exceeded`. */
 export function cidsIn(value: unknown, most: number): Cid[] {
   const list = typeof value === "object" && value !== null && "cids" in value ? value.cids : undefined;
   if (!Array.isArray(list)) throw new Refusal("malformed_request", 'The body is {"cids":["…"]}.');

@@ -1,4 +1,4 @@
-/** All blocks below one, each once, parents before children, in the order of their links (depth first). */
+/** All blocks below one, each once, parents before children, in link order (depth first). */
 import { SynclineError } from "../../base/errors.ts";
 import { WALK_FREE_CIDS, WALK_STEP_CIDS } from "../limits.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -9,13 +9,13 @@ import type { FairBudget } from "../../http/fair-budget.ts";
 import type { Reading } from "./car-stream.ts";
 
 export interface Walking extends Reading {
-  /** Steps of WALK_STEP_CIDS that all walks share. */
+  /** Steps of WALK_STEP_CIDS, shared by all walks. */
   readonly walks: FairBudget;
 }
 
 /**
- * The memory of a block is counted before it is read and until the next one is asked for. Throws `block_not_found` at a block that is missing, `format_invalid` at one whose links are no links, `limit_exceeded` where a
- * DAG is greater than one answer should be: its reader asks for parts then.
+ * Counts a block's memory from before its read until the next one is requested. Throws `block_not_found` for a missing
+ * block, `format_invalid` for invalid links, `limit_exceeded` for a DAG too large for one answer: ask for its parts.
  */
 export async function* walkDag(walking: Walking, root: Cid): AsyncGenerator<Block> {
   const { blocks, answers, owner, signal } = walking;
@@ -37,7 +37,7 @@ export async function* walkDag(walking: Walking, root: Cid): AsyncGenerator<Bloc
   }
 }
 
-/** What one walk remembers of what all walks may. Nobody waits for more while he holds some: then two would wait for one another. */
+/** One walk's share of the memory for visited CIDs. Walks holding some never wait for more: they could deadlock. */
 class WalkMemory implements Disposable {
   readonly #walking: Pick<Walking, "walks" | "owner">;
   #steps = 0;
@@ -46,7 +46,7 @@ class WalkMemory implements Disposable {
     this.#walking = walking;
   }
 
-  /** Throws `limit_exceeded` when there is none left for so many CIDs. */
+  /** Throws `limit_exceeded` if there is not enough left for so many CIDs. */
   cover(cids: number): void {
     const { walks, owner } = this.#walking;
     const steps = Math.ceil((cids - WALK_FREE_CIDS) / WALK_STEP_CIDS);
@@ -61,6 +61,6 @@ class WalkMemory implements Disposable {
   }
 }
 
-/** What a walk remembers: 100 bytes each. */
+/** The most CIDs that one walk remembers, 100 bytes each. */
 const MAX_WALK_BLOCKS = 200_000;
 const MAX_WALK_AHEAD = 200_000;

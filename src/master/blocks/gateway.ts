@@ -1,6 +1,6 @@
 /**
- * GET /ipfs/{cid}: one block, or a DAG as a CAR, as the IPFS trustless gateway has it
- * (https://specs.ipfs.tech/http-gateways/trustless-gateway/). No paths below a block, and no deserialized answers.
+ * GET /ipfs/{cid}: one block, or a DAG as a CAR, after the IPFS trustless gateway
+ * (https://specs.ipfs.tech/http-gateways/trustless-gateway/). Paths below a block and deserialized answers are unsupported.
  */
 import type { Cid } from "../../base/ids.ts";
 import { CAR_TYPE, encodeCarHeader } from "../../format/blocks/car.ts";
@@ -49,7 +49,7 @@ const YEAR_SECONDS = 31_536_000;
 type Format = "raw" | "car";
 type Scope = "block" | "entity" | "all";
 
-/** The query counts before the Accept header. Throws `malformed_request`. */
+/** The query takes precedence over the Accept header. Throws `malformed_request`. */
 function formatOf({ query, headers }: Call): Format {
   const asked = query.get("format");
   if (asked === "raw" || asked === "car") return asked;
@@ -68,7 +68,7 @@ function scopeOf({ query }: Call): Scope {
   throw new Refusal("malformed_request", "dag-scope is block, entity or all.");
 }
 
-/** The caller's blocks; where blocks are public, those of anybody who has it. Throws `block_not_found`. */
+/** The caller's blocks; with public blocks, those of any owner who has it. Throws `block_not_found`. */
 async function holderOf(
   { stores, publicBlocks }: MasterParts,
   call: Call,
@@ -83,7 +83,7 @@ async function holderOf(
   throw blockNotFound(cid);
 }
 
-/** The memory is taken before the block is read, and given back when it was sent. */
+/** Memory is taken before the block is read, and returned once it is sent. */
 async function* oneBlock(
   { blocks, answers, owner, signal }: Reading,
   cid: Cid,
@@ -93,7 +93,7 @@ async function* oneBlock(
   yield await blocks.get(cid);
 }
 
-/** A stream that has given its first piece: what goes wrong until then has an answer of its own, and does not cut one that has begun. */
+/** Waits for a stream's first piece, so that failures until then become an error answer and not a cut stream. */
 async function begun(stream: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   let first: IteratorResult<Uint8Array> | undefined = await stream.next();
   const pieces: AsyncIterableIterator<Uint8Array> = {
@@ -108,7 +108,7 @@ async function begun(stream: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
   return pieces;
 }
 
-/** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */
+/** Blocks here are not UnixFS, so an entity is its one block. A missing block below breaks the CAR off. */
 async function* carBelow(reading: Walking, root: Cid, scope: Scope): AsyncGenerator<readonly Uint8Array[]> {
   yield [encodeCarHeader([root])];
   for await (const block of walkDag(reading, root)) {

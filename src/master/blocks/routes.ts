@@ -1,4 +1,4 @@
-/** Calls on the caller's blocks. Others' blocks are missing to him, whatever they are. */
+/** Calls on the caller's blocks. Blocks of others are reported as missing. */
 import { MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
 import { CAR_TYPE } from "../../format/blocks/car.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
@@ -23,11 +23,11 @@ export function blockRoutes(parts: MasterParts): Route[] {
   ];
 }
 
-/** What is there is leased, so that it still is when the caller's root is swapped. */
+/** Leases the blocks that are present, so that they still are when the caller's root is swapped. */
 async function have({ stores }: MasterParts, call: Call): Promise<Answer> {
   const cids = cidsIn(await call.json(), MAX_HAVE_CIDS);
   const blocks = await stores.of(call.caller.wallet);
-  // In this order: a collector takes nothing in between.
+  // In this order, so that the collector deletes nothing in between.
   await blocks.lease(cids);
   const there = await blocks.has(cids);
   return { status: 200, json: { missing: cids.filter((cid) => !there.has(cid)) } };

@@ -1,6 +1,6 @@
 /**
- * POST /v1/blocks: a CAR is verified and stored as it comes in, a batch at a time with one flush each; the next batch is read
- * meanwhile. A bad block rejects itself. When the CAR breaks off, what came before is stored, so that its sender can go on there.
+ * POST /v1/blocks: a CAR is verified and stored as it arrives, one flush a batch; the next batch is read meanwhile. A bad
+ * block rejects only itself. When the CAR breaks off, the earlier blocks are stored, so that the sender can resume.
  */
 import { hasCode } from "../../base/errors.ts";
 import { MAX_CAR_BYTES } from "../../base/limits.ts";
@@ -29,10 +29,10 @@ class Upload {
   #stored = 0;
   #known = 0;
   #batch: Block[] = [];
-  /** Memory of the batch, and how much of it is in use. */
+  /** The batch's memory, and how much of it is in use. */
   #slab: Buffer = NO_SLAB;
   #used = 0;
-  /** The batch that is being stored while the next one is read. */
+  /** Resolves when the previous batch is stored; the next one is read meanwhile. */
   #flush: Promise<void> = Promise.resolve();
 
   constructor(parts: MasterParts, call: Call, blocks: OwnerBlocks) {
@@ -64,7 +64,7 @@ class Upload {
     return { stored: this.#stored, known: this.#known, rejected: this.#rejected };
   }
 
-  /** Memory for a block that comes. */
+  /** Memory for an incoming block. */
   #room(length: number): Uint8Array | Promise<Uint8Array> {
     const fits = this.#used + length <= this.#slab.length && this.#batch.length < MAX_BATCH_BLOCKS;
     return fits && this.#slab !== NO_SLAB ? this.#cut(length) : this.#roomInNextBatch(length);
@@ -82,7 +82,7 @@ class Upload {
     const declared = Number(this.#call.headers["content-length"] ?? CAR_BATCH_BYTES);
     const size = Math.max(length, Math.min(declared, CAR_BATCH_BYTES));
     if (!bodies.tryTake(wallet, size)) {
-      // Whoever waits for memory holds none: else all could wait for one another.
+      // Hold no memory while waiting for more: otherwise uploads could deadlock.
       await this.#flush;
       await bodies.take(wallet, size, this.#call.signal);
     }
@@ -103,7 +103,7 @@ class Upload {
     throw new Refusal("malformed_car", `More than ${MAX_REJECTED} blocks are not what they should be.`);
   }
 
-  /** Begins to store the batch, once the one before is stored. */
+  /** Starts storing the batch, once the one before is stored. */
   async #store(): Promise<void> {
     const batch = this.#batch;
     const slab = this.#slab;
@@ -117,7 +117,7 @@ class Upload {
       throw cause;
     }
     this.#flush = this.#put(batch, slab);
-    // Whoever waits for it sees the failure; until then it is not unhandled.
+    // The failure surfaces where this is awaited; until then it must not count as unhandled.
     this.#flush.catch(() => {});
   }
 
@@ -131,7 +131,7 @@ class Upload {
         this.#parts.garbage.young(bytes);
         this.#stored += stored;
         this.#known += known;
-        // Only now: after a failure a write may still be under way.
+        // Only now: after a failure, a write may still be in progress.
         this.#parts.slabs.give(slab);
       } finally {
         arrived();
@@ -145,7 +145,7 @@ class Upload {
     if (slab !== NO_SLAB) this.#parts.bodies.give(this.#call.caller.wallet, slab.length);
   }
 
-  /** With what was done before it went wrong. */
+  /** The error, with counts of what was stored before it. */
   #described(cause: unknown): unknown {
     const details = { ...this.#counts };
     if (hasCode(cause, "format_invalid")) return new Refusal("malformed_car", cause.message, { details, cause });

@@ -1,10 +1,10 @@
 /**
- * One collection of an owner's garbage: marks all that his buckets' roots reach, then takes what is neither marked nor leased, beside
- * uploads and swaps.
+ * One collection of an owner's garbage: marks everything that the buckets' roots reach, then deletes what is neither marked
+ * nor leased. Uploads and swaps continue meanwhile.
  *
- * Swaps go on while it marks, and what they bring is marked after them. At one moment no swap is under way: then the marks are brought up to
- * the roots, and from then on nothing counts as complete that is not marked. So a swap that comes later and reaches garbage has to look at
- * each block of it, and finds it gone, or keeps it by looking.
+ * Blocks of swaps made during marking are marked afterwards. At one moment no swap is in progress: the marks are completed
+ * for the current roots, and from then on only marked nodes count as complete. A later swap that reaches garbage must check
+ * each of those blocks: it finds the block gone, or its check keeps the block.
  */
 import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -26,27 +26,27 @@ export interface CollectionOptions {
   readonly gate: SwapGate;
   readonly alarm: RootAlarm;
   readonly clock: Clock;
-  /** Ends it early: what is left of the garbage is left for the next time. */
+  /** Stops early: the remaining garbage waits for the next collection. */
   readonly signal: AbortSignal;
-  /** Told at each node that is marked. */
+  /** Called at each marked node. */
   readonly onProgress?: (progress: CollectionProgress) => void;
 }
 
 export interface CollectionReport {
-  /** Blocks that were forgotten, or would be, and their bytes. */
+  /** Blocks that were deleted, or would be, and their bytes. */
   readonly blocks: number;
   readonly blockBytes: number;
   /** Packs, and bytes of blocks in them. */
   readonly packs: { readonly before: number; readonly after: number };
   readonly bytes: { readonly before: number; readonly after: number };
-  /** Packs that were written anew or removed, or would be, and what of them was copied. */
+  /** Packs that were rewritten or removed, or would be, and the bytes copied from them. */
   readonly dropped: number;
   readonly repackedBytes: number;
 }
 
 /**
- * Collects. Throws `root_rolled_back` where the table of roots went back, and `store_corrupt` where a root reaches what is missing or damaged: then nothing is taken; `root_moved` when swaps left no
- * room; and as the store does.
+ * Collects. Deletes nothing and throws `root_rolled_back` if the table of roots went back, or `store_corrupt` if a root
+ * reaches missing or damaged blocks. Throws `root_moved` if swaps left no gap, and whatever the store throws.
  */
 export async function collectOwner(
   options: CollectionOptions,
@@ -62,9 +62,9 @@ export async function collectOwner(
   return report ?? { blocks: 0, blockBytes: 0, packs: none, bytes: none, dropped: 0, repackedBytes: 0 };
 }
 
-/** How long it waits for a moment without swaps, and how long it keeps them waiting then. */
+/** How long to wait for a moment without swaps, and how long to block swaps then. */
 const SWAPS: GatePatience = { patienceMs: 2_000, heldMs: 500 };
-/** So often it tries that before it leaves the garbage for the next time, with this pause in between. */
+/** Attempts before the garbage is left for the next time, with this pause in between. */
 const SWAPS_TRIES = 32;
 const SWAPS_PAUSE_MS = 1_000;
 
@@ -73,9 +73,9 @@ class Collection {
   readonly #owner: Wallet;
   readonly #collecting: Collecting;
   readonly #memory = new Budget(WALKS_BYTES);
-  /** As they were read last. */
+  /** As last read. */
   #rows: readonly RootRow[] = [];
-  /** Bucket → the root of it that is marked. */
+  /** Bucket → its root that is marked. */
   readonly #marked = new Map<string, Cid>();
 
   constructor(options: CollectionOptions, owner: Wallet, collecting: Collecting) {
@@ -84,7 +84,7 @@ class Collection {
     this.#collecting = collecting;
   }
 
-  /** Undefined: there is no root that could say what must stay. The table of roots may be lost, and then nothing else may go. */
+  /** Undefined: no root says what must stay. The table of roots may be lost, so nothing may be deleted. */
   async run(dryRun: boolean): Promise<CollectionReport | undefined> {
     const collecting = this.#collecting;
     const { signal } = this.#options;
@@ -108,7 +108,7 @@ class Collection {
   /** Throws `root_rolled_back`. */
   async #checkRoots(): Promise<void> {
     const { alarm } = this.#options;
-    // In this order: a swap in between would look as if the table had gone back.
+    // In this order: otherwise a swap in between would look like a rollback of the table.
     const known = this.#collecting.roots.list();
     const buckets = rolledBack(known, await this.#roots()).map(({ bucket }) => bucket);
     if (buckets.length === 0) return alarm.clear(this.#owner);
@@ -116,7 +116,7 @@ class Collection {
     throw wentBack(buckets);
   }
 
-  /** Marks what the roots reach by now, and begins to sweep while no swap is under way. */
+  /** Marks what the current roots reach, and begins the sweep while no swap is in progress. */
   async #betweenSwaps(): Promise<void> {
     const { gate, clock, signal } = this.#options;
     for (let attempt = 0; attempt < SWAPS_TRIES; attempt++) {
@@ -133,7 +133,7 @@ class Collection {
     });
   }
 
-  /** False: what the last swaps brought takes too long to keep others waiting, who go on by now. What was marked stays so. */
+  /** False: marking the latest swaps takes too long to block others, so swaps have resumed. The marks stay. */
   async #markInTime(closed: ClosedGate): Promise<boolean> {
     const breathe = async () => {
       if (!closed.isClosed) throw new TooLong();

@@ -1,4 +1,4 @@
-/** Collects garbage at a master: of one owner at a time, of all of them every few hours, and of who asks for it. */
+/** Collects a master's garbage, one owner at a time: everyone's every few hours, and an owner's on request. */
 import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -8,21 +8,21 @@ import { type CollectionOptions, type CollectionReport, collectOwner } from "./c
 
 export interface CollectorOptions extends Omit<CollectionOptions, "signal" | "onProgress"> {
   readonly log: Log;
-  /** How often everybody's garbage is collected; every six hours unless said. */
+  /** How often all owners' garbage is collected; default: every six hours. */
   readonly everyMs?: number;
 }
 
-/** How one collection ended; `number` counts an owner's since the master was started. */
+/** How a collection ended; `number` counts the owner's collections since the master started. */
 export type Collected = { readonly number: number } & (
   | CollectionReport
   | { readonly error: { readonly code: string; readonly message: string } }
 );
 
-/** What an owner may know of his collections: the last one, and the last one that only looked. */
+/** What an owner may see of the collections: the last one, and the last dry run. */
 export interface CollectionState {
-  /** One is under way, or waits for its turn. */
+  /** One is running or queued. */
   readonly running: boolean;
-  /** Of the one that is under way. */
+  /** Of the one that is running. */
   readonly progress: CollectionProgress | null;
   readonly collected: Collected | null;
   readonly preview: Collected | null;
@@ -34,7 +34,7 @@ interface Owner {
   started: number;
   running: number;
   progress: CollectionProgress | undefined;
-  /** Those that wait for their turn, by whether they only look: who asks meanwhile gets the same one. */
+  /** Queued collections by whether they are dry runs: requests meanwhile share the same one. */
   readonly waiting: Map<boolean, number>;
   readonly ended: Map<boolean, Collected>;
 }
@@ -51,7 +51,7 @@ export class Collector implements AsyncDisposable {
     this.#rest();
   }
 
-  /** Has a collection begin after now; answers its number. */
+  /** Schedules a collection that begins after now; returns its number. */
   ask(wallet: Wallet, dryRun: boolean): number {
     const owner = this.#ownerOf(wallet);
     const waiting = owner.waiting.get(dryRun);
@@ -68,7 +68,7 @@ export class Collector implements AsyncDisposable {
     return { running: running > 0 || waiting.size > 0, progress, collected, preview };
   }
 
-  /** Ends it, with what is under way. */
+  /** Stops, including the running collection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.[Symbol.dispose]();
     this.#end.abort(new SynclineError("store_failed", "The master stops."));

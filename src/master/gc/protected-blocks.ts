@@ -1,6 +1,6 @@
 /**
- * What is kept beside all that a root reaches: commits on the way of `skip`, without their trees, since whoever publishes next looks for
- * ancestors along them; and the list of the root before, which those go on reading who still work on that one.
+ * What is kept besides everything that a root reaches: commits along `skip`, without their trees, since the next publisher
+ * looks for ancestors there; and the previous root's list, which agents still working on that root read.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -13,18 +13,18 @@ import type { Node } from "../../format/tree/node.ts";
 import { decodeNode } from "../../format/tree/node-decoder.ts";
 import type { WalkedBlocks } from "../store/owner-blocks.ts";
 
-/** Where blocks are kept from the sweep. */
+/** Keeps blocks from the sweep. */
 export interface Protecting {
   readonly blocks: Pick<WalkedBlocks, "get">;
-  /** Keeps these, and not what they link to. */
+  /** Keeps these blocks, but not what they link to. */
   protect(cids: readonly Cid[]): Promise<void>;
-  /** Whether it is kept already, for whatever reason. */
+  /** Whether it is already kept, for any reason. */
   isProtected(cid: Cid): boolean;
-  /** Awaited before each block that is read. */
+  /** Awaited before each block read. */
   readonly pace: Pick<TimeSlice, "breathe">;
 }
 
-/** As far as it is there and well-formed. Throws what the store and the pace throw. */
+/** Protects what is present and well-formed. Throws what the store and the pace throw. */
 export async function protectBesidesReached(protecting: Protecting, root: Cid): Promise<void> {
   const { body } = decodeCommit(await protecting.blocks.get(root));
   for (let at = body.skip; at !== undefined;) {
@@ -38,8 +38,8 @@ export async function protectBesidesReached(protecting: Protecting, root: Cid): 
 }
 
 /**
- * All nodes of a list of kept commits, children before parents, so that what is protected has its children protected: its writer may have linked one
- * of them from many places. No deeper than the levels of a tree, so that memory is bounded; what is linked otherwise is no part of a list.
+ * All nodes of a list of kept commits, children before parents, so that a protected node's children are protected too, even
+ * if linked from many places. Stops at a tree's maximum depth to bound memory; deeper links are not part of a valid list.
  */
 async function protectList(protecting: Protecting, list: Cid): Promise<void> {
   const way: { readonly cid: Cid; readonly node: Node; at: number }[] = [];

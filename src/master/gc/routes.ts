@@ -1,4 +1,4 @@
-/** The calls on the caller's garbage: have it collected, and see what came of it. Collections of one master follow one another. */
+/** The calls on the caller's garbage: request a collection, and see its result. A master runs one collection at a time. */
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import type { Collector } from "./collector.ts";

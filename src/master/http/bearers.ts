@@ -1,7 +1,6 @@
 /**
- * Who calls: bearers are verified once, remembered by their text, and checked against expiry and revocations on each call.
- *
- * Wallet tokens (crypto/token.ts) and, with a configured key, session tokens. Whatever a stranger sends is a Refusal.
+ * Identifies callers: bearers are verified once, remembered by their text, and checked for expiry and revocation on each
+ * call. Accepts wallet tokens (crypto/token.ts) and, with a configured key, session tokens. Invalid ones throw a Refusal.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -17,7 +16,7 @@ export interface Bearer {
   readonly wallet: Wallet;
   /** As it was sent. */
   readonly text: string;
-  /** Names it in revocations, however it is spelled: hex digits. */
+  /** Identifies it in revocations, whatever its spelling: hex digits. */
   readonly digest: string;
   /** Whole seconds since 1970. */
   readonly exp: number;
@@ -45,7 +44,7 @@ export class Bearers {
     return this.#rules.sessionKey !== undefined;
   }
 
-  /** From the Authorization header; without a peer it is verified at once. Throws a Refusal with status 401 or 403. */
+  /** From the Authorization header; verified at once without a peer. Throws a Refusal with status 401 or 403. */
   async check(authorization: string | undefined, peer?: Peer): Promise<Bearer> {
     const text = /^bearer +([^\s,]+) *$/i.exec(authorization ?? "")?.[1];
     if (text === undefined) {
@@ -80,12 +79,12 @@ export class Bearers {
   async #verify(text: string, peer: Peer | undefined): Promise<Bearer> {
     const isWallets = text.startsWith(`${TOKEN_SCHEME}.`);
     const bearer = await (isWallets ? this.#walletToken(text, peer) : this.#sessionToken(text));
-    // Others' valid tokens must not take the place of those that are served.
+    // Valid tokens of wallets that are not served must not displace those that are.
     if (this.#rules.allow.has(bearer.wallet)) this.#known.set(text, bearer);
     return bearer;
   }
 
-  /** Signatures of wallets that are not served are not looked at: strangers can make as many as they like. */
+  /** Skips signatures of wallets that are not served: anyone can make as many as they like. */
   async #walletToken(text: string, peer: Peer | undefined): Promise<Bearer> {
     const read = accepted(readToken(text, this.nowSeconds()));
     this.#checkServed(read.claims.wallet);
@@ -102,7 +101,7 @@ export class Bearers {
   }
 }
 
-/** What was not refused. */
+/** The check's result, unless it is a refusal. */
 function accepted<Good extends { readonly kind: "valid" | "unverified" }>(check: Good | TokenRefusal): Good {
   if (check.kind === "refused") throw refused(FAULT_CODES[check.fault]);
   return check;

@@ -1,9 +1,9 @@
-/** Memory is set aside for bodies that really come: a sender of next to nothing would hold up others of the same owner for long. */
+/** Reserves memory only for bodies that really arrive: a tiny upload could hold up others of the same owner for long. */
 import { FREE_BODY_BYTES } from "../limits.ts";
 
 /**
- * Passes a body on once FREE_BODY_BYTES of it are here, or all of it, and `reserve` has resolved. Until then it takes no more memory
- * than the connection does by itself.
+ * Passes a body on once FREE_BODY_BYTES of it have arrived, or all of it, and `reserve` has resolved. Until then it uses no
+ * more memory than the connection does anyway.
  */
 export async function* begunBody(
   body: AsyncIterable<Uint8Array>,
@@ -14,7 +14,7 @@ export async function* begunBody(
     const { first, failure } = await begin(pieces);
     if (first.length > 0) await reserve();
     yield* first;
-    // What came before a failure counts, too: an upload that broke off need not send it again.
+    // Bytes before a failure count too: an interrupted upload need not send them again.
     if (failure !== undefined) throw failure.cause;
     for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
   } finally {

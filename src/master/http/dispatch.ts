@@ -1,4 +1,4 @@
-/** What a request asks for, whichever way it came: finds the route, checks the bearer, has the call handled. */
+/** Dispatches a request, whatever its transport: finds the route, checks the bearer, runs the handler. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Bearer, Bearers } from "./bearers.ts";
 import type { Peer } from "./signature-queue.ts";
@@ -12,15 +12,15 @@ export interface Incoming extends Pick<Call, "body" | "signal"> {
   /** Of the request line: path and query. */
   readonly target: string;
   readonly headers: IncomingHttpHeaders;
-  /** As `Call.json`, for memory that is counted to `owner`: a wallet, or "" for who has none. */
+  /** As `Call.json`, with memory charged to `owner`: a wallet, or "" for callers without one. */
   json(owner: string): Promise<unknown>;
-  /** Who calls, for bearers that must be verified; without it they are verified at once. */
+  /** The caller, for bearers that must be verified; without it they are verified at once. */
   readonly peer?: Peer;
-  /** Waits until a stranger may be answered again. */
+  /** Waits until another unauthenticated call may be answered. */
   readonly pace?: () => Promise<void>;
-  /** Told of the route as soon as it is found. */
+  /** Called with the route as soon as it is found. */
   readonly onRoute?: (route: Route) => void;
-  /** Told whose bearer it is, before the call is handled; undefined where the route is public. */
+  /** Called with the bearer before the call is handled; undefined where the route is public. */
   readonly onBearer?: (bearer: Bearer | undefined) => void;
 }
 

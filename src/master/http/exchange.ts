@@ -23,12 +23,12 @@ import type { Answer, Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { FairBudget } from "../../http/fair-budget.ts";
 
-/** What all exchanges of a server have in common. */
+/** What all exchanges of a server share. */
 export interface Service {
   readonly router: Router;
   readonly bearers: Bearers;
   readonly endings: OpenStreams;
-  /** Memory of bodies of JSON, and of what is made of them. */
+  /** Memory of JSON bodies, and of what they are parsed into. */
   readonly texts: FairBudget;
   readonly parses: FairBudget;
   readonly garbage: Garbage;
@@ -94,7 +94,7 @@ class Exchange {
     try {
       return await this.#handle();
     } catch (error) {
-      // Nobody is there to be told.
+      // The client is gone.
       if (isAbort(error)) throw error;
       if (this.#wallet === undefined) await this.#pace();
       return answerTo(error, this.#service.log, this.#name);
@@ -130,7 +130,7 @@ class Exchange {
     await this.#service.strangers.take(this.#request.socket.remoteAddress, this.#ended.signal);
   }
 
-  /** What node:http lets through and nobody should. */
+  /** Rejects heads that node:http lets through. */
   #checkHead(): void {
     const { headersDistinct, httpVersion, headers } = this.#request;
     const twice = ONCE.find((name) => (headersDistinct[name]?.length ?? 0) > 1);
@@ -148,7 +148,7 @@ class Exchange {
     this.#atEnd.push(this.#service.endings.register(bearer, end));
   }
 
-  /** Its own memory is held until it is parsed, that of what is made of it until there is an answer: that may take long to send. */
+  /** The body's memory is held until it is parsed; that of the parsed value until there is an answer. */
   async #json(owner: string): Promise<unknown> {
     const { texts } = this.#service;
     const reserved = Math.min(this.#body.declaredBytes ?? MAX_JSON_BYTES, MAX_JSON_BYTES);
@@ -184,7 +184,7 @@ class Exchange {
     }
   }
 
-  /** The answer first, then what is left of the body: a sender that is still busy would not see it else. */
+  /** Sends the answer first, then drains the body: a sender that is still busy would miss the answer otherwise. */
   async #reply(answer: Answer): Promise<number> {
     const { clock, endings } = this.#service;
     const response = this.#response;
@@ -201,9 +201,9 @@ class Exchange {
     return sent;
   }
 
-  /** Until the answers to the requests before, on the same connection, are sent. */
+  /** Waits until earlier answers on this connection are sent. */
   async #turn({ body, isInTheWay }: Answer): Promise<void> {
-    // What is before it may never end, as a watch.
+    // An earlier answer, such as a watch, may never end.
     using _watch = whenInTheWay(this.#service.clock, isInTheWay, () => this.#cut());
     try {
       if (!this.#maySpeak) throw new DOMException("the client went away", "AbortError");
@@ -215,19 +215,19 @@ class Exchange {
   }
 
   /**
-   * False once the connection is closed or about to be, as after an answer with `Connection: close`: requests that come behind it are
-   * given the socket out of turn, and node:http ends the process by an assertion when one of them is ended then.
+   * False once the connection is closed or about to be, as after an answer with `Connection: close`. Requests behind it get
+   * the socket out of order, and ending one of them then crashes the process with a node:http assertion.
    */
   get #maySpeak(): boolean {
     return this.#request.socket.writable && !this.#request.socket.destroyed;
   }
 
-  /** The connection, not the response, for the same reason. */
+  /** Cuts the connection, not the response, for the same reason. */
   #cut(): void {
     this.#request.socket.destroy();
   }
 
-  /** For logs: nothing that the caller chose. */
+  /** For logs: contains nothing that the caller chose. */
   get #name(): string {
     return this.#route === undefined ? "A request" : `${this.#route.method} ${this.#route.path}`;
   }
@@ -241,7 +241,7 @@ class Exchange {
     });
     metrics.count("syncline_received_bytes", "Bytes of bodies that came in.", {}, this.#body.received);
     metrics.count("syncline_sent_bytes", "Bytes of bodies that went out.", {}, sent);
-    // The route's path, not the caller's: names stay out of logs.
+    // The route's pattern, not the actual path: names stay out of logs.
     log.info(`${route} ${status}`, { ms: Math.round(ms), received: this.#body.received, sent, wallet: this.#wallet });
     if (this.#route?.endless !== true)
       metrics.observe("syncline_request_seconds", "How long requests took.", { route }, ms / 1000);
@@ -252,5 +252,5 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === "AbortError";
 }
 
-/** Headers whose second occurrence node:http would drop or join, and that decide something. */
+/** Headers that affect decisions and whose duplicates node:http would drop or join. */
 const ONCE = ["authorization", "host", "content-length", "if-match", "if-none-match", "content-encoding", "expect"];

@@ -1,10 +1,10 @@
-/** What a caller is told of an error: the one place where errors of the layers below become answers. */
+/** Turns errors of the layers below into answers: the only place that does. */
 import { SynclineError, type ErrorCode } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 import type { Answer } from "./route.ts";
 
-/** The answer to a call that failed. What is our fault goes to the log in full, and to the caller without paths and causes. */
+/** The answer to a failed call. Our own faults are logged in full; the caller gets no paths and causes. */
 export function answerTo(error: unknown, log: Log, call: string): Answer {
   const refusal = refusalOf(error);
   if (refusal.status >= 500) log.error(`${call} failed: ${describeError(error)}`);
@@ -42,7 +42,7 @@ const CODES: Readonly<Partial<Record<ErrorCode, RefusalCode>>> = {
   time_out: "time_out",
 };
 
-/** Said instead of messages that may name files of this machine. */
+/** Replaces messages that may name local files. */
 const HIDDEN: Readonly<Partial<Record<RefusalCode, string>>> = {
   arbiter_unreachable: "The roots of buckets cannot be read or changed now. Try again later.",
   disk_full: "The master has no space left; nothing of this call is stored. Its operator must free some.",

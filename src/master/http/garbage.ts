@@ -1,7 +1,7 @@
-/** What calls leave behind: V8 lets garbage become several times what is alive before it looks for it, unless it is told. */
+/** Collects garbage that calls leave: on its own, V8 lets it grow to several times the live heap. */
 import { GARBAGE_BYTES, YOUNG_GARBAGE_BYTES } from "../limits.ts";
 
-/** Collects what became garbage soon after it was made, in a millisecond or two, or all, which holds everything up for some 20. */
+/** Collects recent garbage in a millisecond or two, or all of it, which blocks everything for some 20. */
 export type Collect = (what: "young" | "all") => void;
 
 export class Garbage {
@@ -13,7 +13,7 @@ export class Garbage {
     this.#collect = collect;
   }
 
-  /** So many bytes of a body came and went: V8 does not see what lies outside its heap before it is 64 MiB, and then collects all. */
+  /** Reports body bytes that came and went. V8 ignores memory outside its heap up to 64 MiB, and then collects all. */
   young(bytes: number): void {
     this.#young += bytes;
     if (this.#young < YOUNG_GARBAGE_BYTES) return;
@@ -21,7 +21,7 @@ export class Garbage {
     this.#collect("young");
   }
 
-  /** So much became garbage that lived for a while. */
+  /** Reports garbage that lived for a while. */
   old(bytes: number): void {
     this.#old += bytes;
     if (this.#old < GARBAGE_BYTES) return;

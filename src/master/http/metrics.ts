@@ -3,14 +3,14 @@
 export class Metrics {
   readonly #families = new Map<string, Family>();
 
-  /** Adds to a counter; `labels` are few and come from the program, never from callers. */
+  /** Adds to a counter; `labels` are few and set by the program, never by callers. */
   count(name: string, help: string, labels: Labels, amount = 1): void {
     const samples = this.#family(name, "counter", help);
     const key = labelText(labels);
     samples.values.set(key, (samples.values.get(key) ?? 0) + amount);
   }
 
-  /** A value that is read when it is asked for. */
+  /** A value that is read on demand. */
   gauge(name: string, help: string, read: () => number): void {
     this.#family(name, "gauge", help).read = read;
   }

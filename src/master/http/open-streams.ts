@@ -1,4 +1,4 @@
-/** Ends answers that have no end of their own: when the master stops, and when the bearer they were given for ends. */
+/** Ends endless answers when the master stops, and when their bearer expires or is revoked. */
 import type { Clock } from "../../base/clock.ts";
 import type { Bearer } from "./bearers.ts";
 
@@ -16,7 +16,7 @@ export class OpenStreams {
     return this.#stopping;
   }
 
-  /** Has `end` called when it is time. The answered function takes that back. */
+  /** Calls `end` when the answer must end. The returned function cancels that. */
   register(bearer: Bearer | undefined, end: () => void): () => void {
     const entry = { digest: bearer?.digest, end };
     this.#open.add(entry);
@@ -39,5 +39,5 @@ export class OpenStreams {
   }
 }
 
-/** What a timer can count: 24.8 days. Session tokens may live longer. */
+/** The longest timer: 24.8 days. Session tokens may live longer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -1,6 +1,6 @@
 /**
- * How often strangers are answered: by address, so that who asks too often waits himself. Nobody waits who shows a bearer that counts,
- * wherever he calls from: behind a proxy all callers have one address.
+ * Limits how often unauthenticated calls are answered, by address, so that heavy callers slow down only themselves. Callers
+ * with a valid bearer never wait: behind a proxy all callers share one address.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -9,14 +9,14 @@ import { PACED_ADDRESSES, STRANGER_BURST, STRANGER_CALLS_PER_S, STRANGER_WAIT_MS
 
 export class RateLimits {
   readonly #clock: Clock;
-  /** When all calls of an address are paid for, on the monotonic clock. */
+  /** When each address has paid for all of its calls, on the monotonic clock. */
   readonly #paidMs = new BoundedMap<string, number>(PACED_ADDRESSES);
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Resolves when one more may be answered, STRANGER_WAIT_MS from now at the latest. Rejects with the signal's reason. */
+  /** Resolves when one more may be answered, within STRANGER_WAIT_MS. Rejects with the signal's reason. */
   async take(address: string | undefined, signal: AbortSignal): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     const network = networkOf(address);

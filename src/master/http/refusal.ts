@@ -1,7 +1,7 @@
 /**
- * What a master says no with: a status, a stable code, a sentence, and facts that a program can go on with.
+ * A master's negative answers: a status, a stable code, a sentence, and facts for programs.
  *
- * Handlers throw these; errors of the layers below are turned into them in one place (failure.ts). docs/reference/protocol.md has the table.
+ * Handlers throw these; failure.ts turns errors of lower layers into them. docs/reference/protocol.md has the table.
  */
 import type { BodyProblem } from "../../http/request-body.ts";
 
@@ -63,7 +63,7 @@ export class Refusal extends Error {
   readonly details: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string>>;
 
-  /** `message` says what happened and what to do. It must not hold a bearer, nor bytes of blocks. */
+  /** `message` says what happened and what to do. It must not contain bearers or bytes of blocks. */
   constructor(
     code: RefusalCode,
     message: string,
@@ -82,7 +82,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What reading a body throws. */
+/** The refusal for an error in reading a body. */
 export function refuseBody({ what, message, limit }: BodyProblem): Refusal {
   switch (what) {
     case "encoding":

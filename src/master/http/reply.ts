@@ -1,4 +1,4 @@
-/** Sends an answer: whole, or streamed as fast as its reader takes it; a reader that stands still is cut. */
+/** Sends an answer: whole, or streamed as fast as its reader takes it; a stalled reader is cut. */
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { BODY_PATIENCE_MS } from "../../base/limits.ts";
@@ -15,8 +15,8 @@ export interface ReplyOptions {
 }
 
 /**
- * Writes head and body; the caller ends the response. Answers the bytes of the body. Rejects when the body fails midway or its
- * reader does not read: then the connection must be cut, since the head promised more.
+ * Writes head and body, and returns the body's bytes; the caller ends the response. Rejects if the body fails midway or its
+ * reader stalls: then the connection must be cut, since the head promised more.
  */
 export async function writeAnswer(response: ServerResponse, answer: Answer, options: ReplyOptions): Promise<number> {
   const body = answer.json === undefined ? answer.body : Buffer.from(`${JSON.stringify(answer.json)}\n`);
@@ -53,7 +53,7 @@ async function stream(
   { isInTheWay, isBegun = false }: Answer,
 ): Promise<number> {
   let sent = 0;
-  // Else it goes out with the first piece: one write, and one wake of the reader, instead of two.
+  // Otherwise the head goes out with the first piece: one write instead of two, and the reader wakes once.
   if (!isBegun) response.flushHeaders();
   for await (const pieces of body) {
     for (const part of partsOf(pieces instanceof Uint8Array ? [pieces] : pieces)) {
@@ -65,7 +65,7 @@ async function stream(
   return sent;
 }
 
-/** Pieces in a row that come to ANSWER_WRITE_BYTES, or more with the last of them. */
+/** Consecutive pieces of ANSWER_WRITE_BYTES together, or more with the last of them. */
 function* partsOf(pieces: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
   let from = 0;
   let bytes = 0;
@@ -78,7 +78,7 @@ function* partsOf(pieces: readonly Uint8Array[]): Generator<readonly Uint8Array[
   }
 }
 
-/** Writes them as one, and waits until the system has all of it. Rejects with an AbortError when that does not come. */
+/** Writes them as one, and waits until the system has taken all. Rejects with an AbortError if it does not. */
 function write(
   response: ServerResponse,
   pieces: readonly Uint8Array[],
@@ -99,13 +99,13 @@ function write(
     const blocks = isInTheWay && (() => stands() && isInTheWay());
     const watch = whenInTheWay(clock, blocks, () => end("the reader stands still while others wait"), LOOK_MS);
     response.once("close", onClose);
-    // node:http puts together what is written until the next tick.
+    // node:http joins what is written until the next tick.
     for (const piece of pieces.slice(0, -1)) response.write(piece);
     response.write(pieces.at(-1) ?? NOTHING, (error) => end(error ? "the client went away" : undefined));
   });
 }
 
-/** Tells, asked again and again, whether the reader has taken nothing for so long. */
+/** Call it repeatedly: returns whether the reader has taken nothing for too long. */
 function standstill(response: ServerResponse, clock: Clock): () => boolean {
   let [left, sinceMs] = [unsentBytes(response), clock.monotonicMs()];
   return () => {
@@ -115,7 +115,7 @@ function standstill(response: ServerResponse, clock: Clock): () => boolean {
   };
 }
 
-/** What the system has not taken yet: what Node.js itself goes by in a socket's time-out. Undefined where there is no telling. */
+/** Bytes that the system has not taken yet, as in Node.js's own socket time-out. Undefined if unknown. */
 function unsentBytes({ socket }: ServerResponse): number | undefined {
   return (socket as { readonly _handle?: { readonly writeQueueSize?: number } } | null)?._handle?.writeQueueSize;
 }

@@ -1,4 +1,4 @@
-/** Tokens that count no more, by their digest: durable before a revocation is answered, forgotten once the token has expired. */
+/** Revoked tokens, by digest: durable before a revocation is answered, forgotten once the token has expired. */
 import type Database from "better-sqlite3";
 import { SynclineError } from "../../base/errors.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
@@ -13,7 +13,7 @@ export class Revocations implements Disposable {
   readonly #db: Database.Database;
   readonly #digests: Set<string>;
 
-  /** Throws `store_failed`. Tokens that expired before `nowSeconds` are forgotten. */
+  /** Forgets tokens that expired before `nowSeconds`. Throws `store_failed`. */
   constructor(path: string, nowSeconds: number, databases: Databases = systemDatabases) {
     try {
       this.#db = databases.open(path);
@@ -34,7 +34,7 @@ export class Revocations implements Disposable {
 
   /** Resolves when it survives power loss. Throws `store_failed`. */
   async add(digest: string, exp: number, nowSeconds: number): Promise<void> {
-    // In force at once, whatever becomes of the disk.
+    // Effective at once, even if the write fails.
     this.#digests.add(digest);
     try {
       this.#db.prepare("INSERT OR IGNORE INTO revoked (digest, exp) VALUES (?, ?)").run(digest, exp);

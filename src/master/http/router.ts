@@ -1,4 +1,4 @@
-/** Finds the route of a method and a path. HEAD is answered wherever GET is. */
+/** Finds the route for a method and path. HEAD is answered wherever GET is. */
 import type { Route } from "./route.ts";
 
 export type Match =

@@ -8,13 +8,13 @@ import { answerRequest, type Service } from "./exchange.ts";
 export interface ListenOptions extends ListenAddress {
   /** Without it the master speaks plain HTTP. */
   readonly tls: Certificate | undefined;
-  /** Names under which it can be reached: the first is shown where it listens on every interface. */
+  /** Names of this server: the first is shown when it listens on all interfaces. */
   readonly names?: readonly string[];
-  /** How many idle connections stay open, unless the limits of the program do. */
+  /** How many idle connections stay open; default: the program's limits. */
   readonly maxIdle?: number;
 }
 
-/** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+/** Throws `usage` (the address cannot be used), `config_invalid` (certificate or key). */
 export function listenForService(service: Service, options: ListenOptions): Promise<HttpServer> {
   const { tls, maxIdle = tls === undefined ? MAX_IDLE_CONNECTIONS : MAX_IDLE_TLS_CONNECTIONS } = options;
   return HttpServer.listen({

@@ -1,8 +1,8 @@
 /**
- * Session tokens: JWTs (RFC 7519) by a key that the operator configured, whose `sub` is a wallet. They work beside wallet tokens.
+ * Session tokens: JWTs (RFC 7519) signed with the operator's key, whose `sub` is a wallet. They work beside wallet tokens.
  *
- * The key alone says which algorithm counts: a secret means HS256, a public key EdDSA or ES256; what a token's header says
- * never chooses. Tokens without `exp` are refused.
+ * The key alone determines the algorithm: HS256 for a secret, EdDSA or ES256 for a public key; a token's header never
+ * chooses. Tokens without `exp` are refused.
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { errors, jwtVerify } from "jose";
@@ -14,7 +14,7 @@ import { parseWallet } from "../../crypto/wallet.ts";
 
 export interface SessionClaims {
   readonly wallet: Wallet;
-  /** Over header and payload, so that other spellings of the signature are the same token. */
+  /** Of header and payload only, so that re-encoded signatures are the same token. */
   readonly digest: string;
   /** Whole seconds since 1970. */
   readonly exp: number;
@@ -28,7 +28,7 @@ export interface SessionKey {
 }
 
 const MAX_SESSION_CHARS = 4096;
-/** RFC 7518, 3.2: a key of HS256 is as long as its hash, or longer. */
+/** RFC 7518, 3.2: an HS256 key is at least as long as its hash. */
 const MIN_SECRET_BYTES = 32;
 
 /** From the text of a key file: a public key in PEM, else a secret. Throws `config_invalid`. */
@@ -67,7 +67,7 @@ function sessionKey(algorithm: SessionKey["algorithm"], key: KeyObject | Uint8Ar
         const { sub = "", exp = 0, iat = 0 } = payload;
         if (exp <= nowSeconds) return "token_expired";
         if (iat > nowSeconds + MAX_TOKEN_SKEW_SECONDS) return "token_early";
-        // A token may name a part of a second, or the end of time (RFC 7519, section 2).
+        // `exp` may be fractional or enormous (RFC 7519, section 2).
         const end = Math.min(Math.ceil(exp), Number.MAX_SAFE_INTEGER);
         return { wallet: parseWallet(sub), digest: digestOf(token), exp: end };
       } catch (cause) {

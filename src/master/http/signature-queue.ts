@@ -1,30 +1,30 @@
 /**
- * Signatures that must be verified before a call is: each takes milliseconds of the one thread that serves everybody, and anybody can
- * send some. A connection whose last bearer counted is not kept waiting; the others take turns, for a part of the time.
+ * Queues signature checks: each takes milliseconds of the only serving thread, and anyone can request them. A connection
+ * whose last bearer was valid skips the queue; the others take turns, for a limited share of the time.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import { networkOf } from "../../http/peer-network.ts";
 import { DOUBTS_REST, PACED_ADDRESSES, SUSPICION_MS } from "../limits.ts";
 
-/** Who sends a bearer. */
+/** A caller that presents a bearer. */
 export interface Peer {
-  /** One object a connection. */
+  /** One object per connection. */
   readonly connection: object;
   readonly address: string | undefined;
-  /** Fires when nobody waits for the answer any more. */
+  /** Aborted once the caller no longer waits. */
   readonly signal: AbortSignal;
 }
 
-/** Verifications by connection, the one whose turn it is first. */
+/** Pending verifications by connection, next in line first. */
 type Line = Map<object, (() => void)[]>;
 
 export class SignatureQueue {
   readonly #clock: Clock;
   readonly #trusted = new WeakSet<object>();
-  /** When an address last sent a signature that did not count. */
+  /** When an address last sent an invalid signature. */
   readonly #failedMs = new BoundedMap<string, number>(PACED_ADDRESSES);
-  /** Checks for addresses without a recent failure go first; those for the other addresses follow. */
+  /** Addresses without a recent failure go first; the others follow. */
   readonly #unsuspected: Line = new Map();
   readonly #suspected: Line = new Map();
   #restsUntilMs = -Infinity;
@@ -34,7 +34,7 @@ export class SignatureQueue {
     this.#clock = clock;
   }
 
-  /** Does `verify` when it is this peer's turn. Rejects with the signal's reason, and with what `verify` throws. */
+  /** Runs `verify` when it is this peer's turn. Rejects with the signal's reason, and with what `verify` throws. */
   async resolve<Result>(peer: Peer, verify: () => Result): Promise<Result> {
     if (this.#trusted.has(peer.connection)) return this.#verify(peer, verify);
     return new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ export class SignatureQueue {
     });
   }
 
-  /** The connection has shown a bearer that counts. */
+  /** The connection has presented a valid bearer. */
   trust({ connection }: Peer): void {
     this.#trusted.add(connection);
   }
@@ -74,7 +74,7 @@ export class SignatureQueue {
     this.#work();
   }
 
-  /** Verifies what waits, with a rest after each. */
+  /** Verifies queued signatures, with a pause after each. */
   #work(): void {
     while (!this.#waits) {
       const fromMs = this.#clock.monotonicMs();

@@ -1,4 +1,4 @@
-/** What a request line names: path and query, from the origin form or the absolute form (RFC 9112, 3.2). */
+/** Parses a request line's target: path and query, in origin form or absolute form (RFC 9112, 3.2). */
 import { Refusal } from "./refusal.ts";
 
 export interface Target {

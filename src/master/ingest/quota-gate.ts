@@ -1,4 +1,4 @@
-/** Asks another server whether a caller may upload, with the caller's own bearer: one question a bearer at a time. */
+/** Asks a quota API whether a caller may upload, with the caller's own bearer: one request per bearer at a time. */
 import { request } from "undici";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -7,9 +7,9 @@ import { describeError, type Log } from "../../base/log.ts";
 import { Refusal } from "../http/refusal.ts";
 
 export interface QuotaGateOptions {
-  /** The storage API's address, to which /api/v1/storage is added. */
+  /** The storage API's base address; /api/v1/storage is appended. */
   readonly api: string;
-  /** Whether uploads are let through while the API does not answer. */
+  /** Whether uploads are allowed while the API does not answer. */
   readonly open: boolean;
   readonly clock: Clock;
   readonly log: Log;

@@ -1,4 +1,4 @@
-/** One verified block a call: for nodes and tools that know nothing of buckets. */
+/** Stores one verified block a call: for nodes and tools without buckets. */
 import { Budget } from "../../base/budget.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";

@@ -1,4 +1,4 @@
-/** The list of an owner's buckets: roots, versions, and the sizes that the commits tell. */
+/** The list of an owner's buckets: roots, versions, and the sizes recorded in their commits. */
 import type { Cid } from "../../base/ids.ts";
 import { hasCode } from "../../base/errors.ts";
 import { MAX_BUCKETS_LISTED } from "../limits.ts";
@@ -9,7 +9,7 @@ import type { Answer, Call, Route } from "../http/route.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { BucketRoots } from "./bucket-roots.ts";
 
-/** `?after=NAME` gives those behind that name: an answer holds MAX_BUCKETS_LISTED at most, and `next` is where the following begins. */
+/** `?after=NAME` continues behind that name: an answer has at most MAX_BUCKETS_LISTED, and `next` is where to continue. */
 export function bucketListRoute(roots: BucketRoots): Route {
   return { method: "GET", path: "/v1/buckets", access: "bearer", handle: (call) => listBuckets(roots, call) };
 }
@@ -26,7 +26,7 @@ async function listBuckets(roots: BucketRoots, { caller, query }: Call): Promise
   return { status: 200, headers: { "cache-control": "no-store" }, json: { buckets, next: next ?? null } };
 }
 
-/** Null when the commit cannot be read: `verify` says why. */
+/** Null if the commit cannot be read: `verify` reports why. */
 async function totalsOf(blocks: OwnerBlocks, commit: Cid): Promise<Totals | null> {
   try {
     return decodeCommit(await blocks.get(commit)).body.totals;

@@ -1,15 +1,15 @@
-/** Which bucket a call means: its name, and its owner, who is the caller unless the path says otherwise. */
+/** Which bucket a call means: its name and owner. The owner is the caller unless the path says otherwise. */
 import { isBucketName } from "../../bucket/address.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Call } from "../http/route.ts";
 import type { OwnedBucket } from "./bucket-roots.ts";
 
-/** Where a bucket is found: one's own, and anybody's. */
+/** The paths of one's own buckets, and of any owner's. */
 export const BUCKET_PATHS = ["/v1/buckets/{bucket}", "/v1/owners/{wallet}/buckets/{bucket}"] as const;
 
 /**
- * From the parts {bucket} and {wallet} of the path. Throws `name_invalid`, and `no_grant` for others' buckets, whether they are
- * there or not.
+ * From the path's parts {bucket} and {wallet}. Throws `name_invalid`, and `no_grant` for others' buckets, whether they
+ * exist or not.
  */
 export function bucketOf({ params, caller }: Call): OwnedBucket {
   const { bucket = "", wallet } = params;

@@ -1,4 +1,4 @@
-/** The roots of all buckets of a master: reads, also while the arbiter is away, and swaps that were checked, one a bucket at a time. */
+/** All roots of a master: reads, even while the arbiter is unreachable, and checked swaps, one a bucket at a time. */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { type Clock, timeText } from "../../base/clock.ts";
 import { KeyedQueues } from "../../base/concurrency.ts";
@@ -26,18 +26,18 @@ export interface BucketRootsOptions {
   readonly log: Log;
   readonly alarm: RootAlarm;
   /**
-   * False: whoever swaps last wins, and others' work is lost. One writer may run like that; it is there so that a drill can show
-   * what the comparison prevents.
+   * False: the last swap wins, and others' work is lost. Safe with a single writer; it exists so that a drill can show what
+   * the comparison prevents.
    */
   readonly compareAndSwap: boolean;
 }
 
-/** A bucket whose name was checked. */
+/** A bucket whose name is validated. */
 export interface OwnedBucket extends BucketName {
   readonly owner: Wallet;
 }
 
-/** `stale`: the arbiter could not be asked, and this is what it said last. */
+/** `stale`: the arbiter is unreachable, and this is its last known answer. */
 export interface KnownRoot extends RootRow {
   readonly stale: boolean;
 }
@@ -48,7 +48,7 @@ export class BucketRoots {
   readonly #options: BucketRootsOptions;
   readonly #check: SwapCheck;
   readonly #swaps = new KeyedQueues();
-  /** Each check holds memory: an owner of many buckets holds up only himself. */
+  /** Each check holds memory: an owner of many buckets delays only their own checks. */
   readonly #checks = new FairBudget(CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE);
   readonly #known = new BoundedMap<string, RootRow>(ROOTS_REMEMBERED);
 
@@ -60,7 +60,7 @@ export class BucketRoots {
     }
   }
 
-  /** Undefined: there is no such bucket. Throws `arbiter_unreachable` when nothing is known of it either. */
+  /** Undefined: no such bucket. Throws `arbiter_unreachable` if no earlier answer is known either. */
   async read(name: OwnedBucket): Promise<KnownRoot | undefined> {
     try {
       const row = await this.#options.roots.row(name);
@@ -82,11 +82,11 @@ export class BucketRoots {
   }
 
   /**
-   * Checks and swaps; `abandoned`: nobody waits for it any more, so that it need not begin. Throws a Refusal: `conflict`, as SwapCheck
-   * says, or `arbiter_unreachable` when nobody can tell whether it took place. Throws `arbiter_unreachable` when it did not.
+   * Checks and swaps; need not begin once `abandoned` aborts. Throws a Refusal: `conflict`, those of SwapCheck, or
+   * `arbiter_unreachable` for an unknown outcome. Throws the error `arbiter_unreachable` if the swap did not happen.
    */
   async swap(name: OwnedBucket, condition: SwapCondition, next: Cid, abandoned: AbortSignal): Promise<Root> {
-    // Who comes too late need not wait for others to hear it.
+    // A late caller should hear of its conflict without queueing.
     await this.#replaced(name, condition);
     return this.#swaps.run(bucketKey(name), async () => {
       abandoned.throwIfAborted();
@@ -101,7 +101,7 @@ export class BucketRoots {
     });
   }
 
-  /** Behind the swap, which stands whatever comes of this. */
+  /** Runs after the swap, which stands whatever happens here. */
   async #tellIndex({ owner, bucket }: OwnedBucket, root: Root): Promise<void> {
     const { stores, alarm, log } = this.#options;
     try {
@@ -112,13 +112,13 @@ export class BucketRoots {
     }
   }
 
-  /** Answers may overtake one another: an older root is no news. */
+  /** Answers may arrive out of order: older roots are ignored. */
   #remember(name: OwnedBucket, row: RootRow): void {
     const key = bucketKey(name);
     if (row.version >= (this.#known.get(key)?.version ?? 0)) this.#known.set(key, row);
   }
 
-  /** The root that a swap replaces now. Throws a Refusal (`conflict`) when it is not the one that the condition names. */
+  /** The root that the swap would replace. Throws a Refusal (`conflict`) if the condition does not name it. */
   async #replaced(name: OwnedBucket, condition: SwapCondition): Promise<Cid | undefined> {
     const current = await this.#options.roots.get(name);
     if (this.#options.compareAndSwap && !conditionHolds(condition, current?.commit)) throw conflictWith(current);
@@ -135,12 +135,12 @@ export class BucketRoots {
       const outcome = await this.#resolve(name, next, await roots.swap(name, current, next));
       if (outcome.kind === "committed") return outcome.root;
       if (outcome.kind === "unknown") throw this.#unknown(name, outcome.cause);
-      // Somebody else writes to the same arbiter.
+      // Someone else writes to the same arbiter.
       if (compareAndSwap) throw conflictWith(outcome.current);
     }
   }
 
-  /** A swap of which the arbiter could not say whether it took place: mostly reading tells. */
+  /** Resolves an unknown swap outcome: reading usually tells. */
   async #resolve(name: OwnedBucket, next: Cid, outcome: SwapOutcome): Promise<SwapOutcome> {
     if (outcome.kind !== "unknown") return outcome;
     try {

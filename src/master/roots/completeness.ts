@@ -1,10 +1,10 @@
 /**
- * Whether an owner has stored everything that a block reaches: what a root must not lack.
+ * Whether an owner has stored everything that a block reaches, as a root requires.
  *
- * The walk goes depth first, in the order of links, and remembers each node whose blocks below are all there, children before
- * parents; it turns back at nodes that are known so already. So a swap costs the change, and a walk that was cut short is not walked
- * again. Blocks are whatever a client made: memory is bounded by the depth, which is bounded, and others are served meanwhile. Where any depth
- * has to do, a walk that is too deep forgets the upper half of its way down, but for the first node of it, and comes back to that later.
+ * The walk is depth-first in link order. It marks each node with everything below it stored, children before parents, and
+ * turns back at marked nodes. So a swap costs as much as its change, and an interrupted walk resumes. Clients choose the
+ * blocks, so depth and memory are bounded, and the walk yields to others. Where any depth is allowed, a walk that gets too
+ * deep drops the upper half of its stack, except its first node, and returns to that later.
  */
 import type { Budget } from "../../base/budget.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -26,12 +26,12 @@ import { reachedLinks } from "../store/reached-links.ts";
 
 export type Completeness =
   | { readonly kind: "complete" }
-  /** Some of what is missing, MAX_MISSING_TOLD at most, at least one. */
+  /** Some of the missing blocks: at least one, at most MAX_MISSING_TOLD. */
   | { readonly kind: "missing"; readonly missing: readonly Cid[] }
-  /** A block on the way is no dag-cbor, or too many lie below one another. */
+  /** A block on the way is not valid dag-cbor, or the nesting is too deep. */
   | { readonly kind: "malformed"; readonly cid: Cid; readonly message: string };
 
-/** Walks from `root`. Throws what the store throws, but for blocks that are not there or damaged. */
+/** Walks from `root`. Throws the store's errors, except for missing or damaged blocks. */
 export function checkComplete(walking: Walking, root: Cid): Promise<Completeness> {
   return new CompletenessWalk(walking).run(root);
 }
@@ -39,9 +39,9 @@ export function checkComplete(walking: Walking, root: Cid): Promise<Completeness
 export interface Walking {
   readonly blocks: WalkedBlocks;
   readonly pace: Pick<TimeSlice, "breathe">;
-  /** Bytes of blocks that all walks together keep in memory. */
+  /** Bytes of blocks that all walks keep in memory. */
   readonly memory: Budget;
-  /** For what was accepted before: in stages, more than MAX_WALK_DEPTH blocks may have come to lie below one another. */
+  /** For roots accepted before: built in stages, they may be deeper than MAX_WALK_DEPTH. */
   readonly anyDepth?: boolean;
 }
 
@@ -49,13 +49,13 @@ export interface Walking {
 interface Frame {
   readonly cid: Cid;
   readonly isRoot: boolean;
-  /** Undefined: not read yet, or given up for others' sake. */
+  /** Undefined: not read yet, or dropped to free memory for others. */
   links: LinkList | undefined;
   heldBytes: number;
-  /** How many links were looked at; all of them: the block is not needed any more. */
+  /** How many links were looked at; once all were, the block is no longer needed. */
   at: number;
   isThrough: boolean;
-  /** Of those, the nodes to go into, the next one last; and how many batches of marks were stored when they were looked up. */
+  /** Of those, the nodes to enter, the next one last; and how many batches of marks their look-up had seen. */
   todo: Cid[];
   marksSeen: number;
   whole: boolean;
@@ -66,10 +66,10 @@ class CompletenessWalk {
   readonly #pace: Pick<TimeSlice, "breathe">;
   readonly #anyDepth: boolean;
   readonly #stack: Frame[] = [];
-  /** Nodes to come back to when the stack is empty, the next one last: one for every MAX_WALK_DEPTH / 2 on the way down. */
+  /** Nodes to return to when the stack is empty, the next one last: one for every MAX_WALK_DEPTH / 2 levels. */
   readonly #left: Frame[] = [];
   readonly #missing = new Set<Cid>();
-  /** Nodes above something that is missing: they are not gone into twice. */
+  /** Nodes above missing blocks: they are not entered twice. */
   readonly #incomplete = new Set<Cid>();
   /** Complete nodes, children before parents, that are not marked in the store yet. */
   readonly #unmarked = new Set<Cid>();
@@ -88,7 +88,7 @@ class CompletenessWalk {
     const above = frameOf(root, false);
     await this.#lookUp(above, [root]);
     try {
-      // Also one that is known as complete: that says nothing of its list of kept commits (reached-links.ts).
+      // Even if it is known as complete: that excludes its list of kept commits (reached-links.ts).
       if (above.whole && codecOf(root) === "dag-cbor") this.#left.push(frameOf(root, true));
       for (let frame = this.#next(); frame !== undefined && !this.#hasEnough; frame = this.#next()) {
         await this.#pace.breathe();
@@ -127,7 +127,7 @@ class CompletenessWalk {
     await this.#lookUp(frame, looked);
   }
 
-  /** Finds out which of these children are missing and which have to be gone into. */
+  /** Finds out which of these children are missing and which must be entered. */
   async #lookUp(frame: Frame, links: readonly Cid[]): Promise<void> {
     const children = [...new Set(links)];
     const nodes = children.filter((cid) => codecOf(cid) === "dag-cbor");
@@ -141,13 +141,13 @@ class CompletenessWalk {
   async #enter(frame: Frame, child: Cid): Promise<void> {
     if (this.#incomplete.has(child)) frame.whole = false;
     if (this.#incomplete.has(child) || this.#unmarked.has(child)) return;
-    // It may lie below one of its siblings, too.
+    // It may also lie below one of its siblings.
     if (frame.marksSeen !== this.#marks && (await this.#blocks.complete([child])).has(child)) return;
     if (this.#stack.length >= MAX_WALK_DEPTH) this.#forgetUpper(child);
     this.#stack.push(frameOf(child, false));
   }
 
-  /** Drops the upper half of the stack except its first node, finishes what is below, then walks again from there to what is marked. */
+  /** Drops the upper half of the stack but for its first node; after the rest, the walk descends again from there. */
   #forgetUpper(child: Cid): void {
     if (!this.#anyDepth) throw new Malformed(child, `More than ${MAX_WALK_DEPTH} blocks lie below one another.`);
     const upper = this.#stack.splice(0, MAX_WALK_DEPTH / 2);
@@ -180,7 +180,7 @@ class CompletenessWalk {
     if (this.#missing.size < MAX_MISSING_TOLD) this.#missing.add(cid);
   }
 
-  /** Undefined, and counted as missing, if it went away since it was looked up, or is damaged. */
+  /** Undefined, and counted as missing, if it disappeared since the look-up or is damaged. */
   async #read(frame: Frame): Promise<LinkList | undefined> {
     await this.#hold(frame, Math.ceil(((await this.#blocks.size(frame.cid)) ?? 0) * BYTES_A_BYTE));
     try {
@@ -194,14 +194,14 @@ class CompletenessWalk {
     }
   }
 
-  /** Takes memory for a block. What its walk holds besides is given up where it is much, or where others hold what is there. */
+  /** Takes memory for a block. Releases what the walk holds besides if that is much, or if others need it. */
   async #hold(frame: Frame, bytes: number): Promise<void> {
     const free = this.#memory.tryTake(bytes);
     for (const lower of this.#stack) {
       if (free && this.#heldBytes + bytes <= WALK_HELD_BYTES) break;
       this.#release(lower);
     }
-    // Whoever waits holds nothing: else all could wait for one another.
+    // Hold nothing while waiting: otherwise walks could deadlock.
     if (!free) await this.#memory.take(bytes);
     frame.heldBytes = bytes;
     this.#heldBytes += bytes;
@@ -216,7 +216,7 @@ class CompletenessWalk {
 }
 
 const NONE: ReadonlySet<Cid> = new Set();
-/** Of memory for a block's bytes and where its links lie in it: 8 for each of at least 41. */
+/** Memory for a block and the positions of its links: 8 bytes for each link of at least 41. */
 const BYTES_A_BYTE = 1.25;
 
 class Malformed extends SynclineError {

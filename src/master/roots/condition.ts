@@ -13,9 +13,9 @@ export type SwapCondition =
   | { readonly kind: "present"; readonly roots: ReadonlySet<string> | "any" };
 
 /**
- * `If-Match` compares strongly, so a weak tag never matches; of a list, any may match, and `*` stands for whatever root there is:
- * nothing can be lost by that, since a commit has to name the root that it replaces. `If-None-Match` is taken as `*` only: to
- * replace "any root but this one" makes no sense. Throws `condition_missing`, `bad_condition`.
+ * `If-Match` compares strongly, so weak tags never match. Any tag in a list may match, and `*` matches any existing root:
+ * that is safe, since a commit names the root it replaces. `If-None-Match` is accepted only as `*`: replacing "any root but
+ * this one" makes no sense. Throws `condition_missing`, `bad_condition`.
  */
 export function swapCondition(headers: IncomingHttpHeaders): SwapCondition {
   const match = headers["if-match"];
@@ -37,7 +37,7 @@ export function swapCondition(headers: IncomingHttpHeaders): SwapCondition {
   return { kind: "present", roots: new Set(tags.filter(({ weak }) => !weak).map(({ tag }) => tag)) };
 }
 
-/** Whether a reader holds this root already (`If-None-Match`, compared weakly). What is malformed never matches. */
+/** Whether a reader already has this root (`If-None-Match`, compared weakly). Malformed tags never match. */
 export function isFresh(headers: IncomingHttpHeaders, root: string): boolean {
   const tags = parseTags(headers["if-none-match"] ?? "");
   return tags === "any" || (tags !== undefined && tags.some(({ tag }) => tag === root));
@@ -61,13 +61,13 @@ interface Tag {
   readonly tag: string;
 }
 
-/** entity-tag = [ W/ ] DQUOTE *( %x21 / %x23-7E / obs-text ) DQUOTE, in a list of which members may be empty. */
+/** entity-tag = [ W/ ] DQUOTE *( %x21 / %x23-7E / obs-text ) DQUOTE, in a list that may have empty members. */
 function parseTags(text: string): readonly Tag[] | "any" | undefined {
   if (text.trim() === "*") return "any";
   const members = text.split(",").map((member) => member.trim());
   const tags: Tag[] = [];
   for (const member of members.filter((member) => member !== "")) {
-    // Tags with commas are none of ours: their pieces are malformed.
+    // Our tags have no commas: pieces of those that do are malformed.
     const parsed = /^(W\/)?"([\x21\x23-\x2b\x2d-\x7e]*)"$/.exec(member);
     if (parsed === null) return undefined;
     tags.push({ weak: parsed[1] !== undefined, tag: parsed[2] ?? "" });

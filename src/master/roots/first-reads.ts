@@ -1,16 +1,16 @@
 /**
- * What whoever builds on a root reads of it first: the commit, the root of its tree, and its list of retained commits down to the last
- * entry. Sent along with a turn: calls for them would each keep all those waiting who come behind.
+ * The blocks of a root that the next writer reads first: the commit, the root of its tree, and its list of retained commits
+ * down to the last entry. They are sent along with a turn, since separate calls would each delay everyone in line.
  */
 import type { Cid } from "../../base/ids.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeNode } from "../../format/tree/node-decoder.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 
-/** More than this is left to calls of their own. */
+/** Anything beyond this takes calls of its own. */
 export const FIRST_READS_BYTES = 64 * 1024;
 
-/** The blocks, the commit first, as far as they are in memory and what they should be. */
+/** The blocks, the commit first, as far as they are in memory and well-formed. */
 export function firstReads(blocks: Pick<OwnerBlocks, "recent">, commit: Cid): Uint8Array[] {
   const reads: Uint8Array[] = [];
   let left = FIRST_READS_BYTES;
@@ -21,7 +21,7 @@ export function firstReads(blocks: Pick<OwnerBlocks, "recent">, commit: Cid): Ui
       reads.push(block);
     }
   } catch {
-    // Whoever asks for it himself hears what is wrong with it.
+    // Callers that read it themselves get the error.
   }
   return reads;
 }

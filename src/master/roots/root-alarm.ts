@@ -1,6 +1,6 @@
 /**
- * Owners of whom nothing is collected, since the table of roots went back behind what their indexes know: it was lost, or is an older copy.
- * What only the newer roots reach would look like garbage.
+ * Owners whose garbage is not collected because the table of roots is older than their indexes: it was lost, or restored
+ * from an old copy. Blocks that only the newer roots reach would look like garbage.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -28,7 +28,7 @@ export class RootAlarm {
   }
 }
 
-/** That nothing of an owner is collected. */
+/** The warning that collection is off for an owner. */
 export function wentBack(buckets: readonly string[]): SynclineError {
   return new SynclineError(
     "root_rolled_back",
@@ -37,6 +37,6 @@ export function wentBack(buckets: readonly string[]): SynclineError {
   );
 }
 
-/** What a person can do about a table of roots that went back. */
+/** What a person can do about a rolled-back table of roots. */
 export const ROOTS_HINT =
   "Put back the newest copy of roots.db. If what is there is to count, start once with `syncline serve --accept-roots`: what only lost roots reached is garbage then.";

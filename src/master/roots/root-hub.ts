@@ -1,6 +1,4 @@
-/**
- * Tells watchers of a bucket its newest root. A watcher that is slow gets the newest only: what it missed in between does not matter.
- */
+/** Announces a bucket's newest root to its watchers. A slow watcher gets only the newest: older ones do not matter. */
 import { MAX_WATCHES } from "../limits.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
@@ -11,7 +9,7 @@ export class RootHub {
   readonly #watchers = new Map<string, Set<RootWatch>>();
   readonly #underWay = new FairBudget(Infinity, MAX_WATCHES);
 
-  /** Counted as the caller's, whoever owns the bucket. Throws `too_many_watches`. */
+  /** Counted for the caller, whoever owns the bucket. Throws `too_many_watches`. */
   watch(name: BucketName, caller: string): RootWatch {
     if (!this.#underWay.tryTake(caller, 1)) {
       throw new Refusal("too_many_watches", `You have ${MAX_WATCHES} watches under way: close some.`);
@@ -39,7 +37,7 @@ export class RootHub {
   }
 }
 
-/** One watcher's next root. */
+/** One watcher's pending root. */
 export class RootWatch implements Disposable {
   readonly #end: () => void;
   readonly #watchers: () => number;
@@ -53,19 +51,19 @@ export class RootWatch implements Disposable {
     this.#watchers = watchers;
   }
 
-  /** How many watch this bucket now, this one among them. */
+  /** The watchers of this bucket, including this one. */
   get watchers(): number {
     return this.#watchers();
   }
 
-  /** Roots come in any order: one that is older than what was offered or taken is dropped. */
+  /** Roots may arrive out of order: one older than those offered or taken is dropped. */
   offer(root: Root): void {
     if (root.version <= Math.max(this.#newest?.version ?? 0, this.#taken)) return;
     this.#newest = root;
     this.#wake();
   }
 
-  /** The newest root that was not taken yet. */
+  /** The newest root not yet taken. */
   take(): Root | undefined {
     const root = this.#newest;
     this.#newest = undefined;
@@ -73,7 +71,7 @@ export class RootWatch implements Disposable {
     return root;
   }
 
-  /** Calls `wake` once `take` has something, at once if it has. There is one who waits: whoever asked before is forgotten. */
+  /** Calls `wake` once `take` has something, or at once if it has. A new call replaces the previous one. */
   onNews(wake: () => void): void {
     this.#wake = wake;
     if (this.#newest !== undefined) wake();

@@ -41,7 +41,7 @@ async function swapRoot(roots: BucketRoots, turns: TurnLines, call: Call): Promi
   }
 }
 
-/** Throws `malformed_request`, and `format_invalid` for what is no address of a block. */
+/** Throws `malformed_request`, and `format_invalid` for an invalid CID. */
 function rootIn(body: unknown): Cid {
   const { root } = typeof body === "object" && body !== null ? (body as { root?: unknown }) : {};
   if (typeof root !== "string") throw new Refusal("malformed_request", 'The body is {"root": CID}.');

@@ -1,4 +1,4 @@
-/** All calls on buckets that this folder answers, over one set of roots. */
+/** All routes of this folder, over one BucketRoots. */
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
 import type { Route } from "../http/route.ts";

@@ -1,8 +1,8 @@
 /**
- * Whether a commit may become a bucket's root: it descends from the current one, belongs to the bucket, was signed by a device
- * that the owner certified, and all that it reaches is stored. Cheap questions come first.
+ * Whether a commit may become a bucket's root: it descends from the current one, belongs to the bucket, is signed by a
+ * device that the owner certified, and everything it reaches is stored. Cheap checks come first.
  *
- * This protects owners from others, and from their own mistakes. Agents check all of it again: a master is not trusted with it.
+ * This protects owners from others, and from their own mistakes. Agents check it all again: they do not trust a master.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { Budget } from "../../base/budget.ts";
@@ -26,10 +26,10 @@ import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import { checkComplete } from "./completeness.ts";
 
 export interface Candidate {
-  /** Who owns the bucket, and the blocks of that owner. */
+  /** The bucket's owner, and the blocks of that owner. */
   readonly owner: Wallet;
   readonly blocks: OwnerBlocks;
-  /** The root that the swap replaces; undefined: the bucket is created. */
+  /** The root that the swap replaces; undefined: it creates the bucket. */
   readonly current: Cid | undefined;
   readonly next: Cid;
 }
@@ -38,16 +38,16 @@ export class SwapCheck {
   readonly #clock: Clock;
   readonly #linear: boolean;
   readonly #memory = new Budget(WALKS_BYTES);
-  /** Verified once: a wallet's signature takes a millisecond. */
+  /** Verified certificates, since a wallet signature takes a millisecond to verify. */
   readonly #certificates = new BoundedMap<Cid, Certificate>(CERTIFICATES_REMEMBERED);
 
-  /** `linear` false: a root need not descend from the one that it replaces. For drills only. */
+  /** `linear` false: a root need not descend from the one it replaces. For drills only. */
   constructor(clock: Clock, linear: boolean) {
     this.#clock = clock;
     this.#linear = linear;
   }
 
-  /** Undefined: it may. Throws what the store throws, and `store_corrupt` when the current root is no commit. */
+  /** Undefined: accepted. Throws the store's errors, and `store_corrupt` if the current root is not a commit. */
   async refusalOf(candidate: Candidate): Promise<Refusal | undefined> {
     try {
       const commit = await readCommit(candidate.blocks, candidate.next);
@@ -93,7 +93,7 @@ export class SwapCheck {
 const CERTIFICATES_REMEMBERED = 4_096;
 const UNREADABLE = { format_invalid: "format_invalid", feature_unknown: "feature_unknown" } as const;
 
-/** Runs a decoder or check whose errors, as far as they are listed, speak of what the client sent. */
+/** Runs a decoder or check; turns its listed errors, which are the client's fault, into refusals. */
 function refuseAs<Result>(codes: Readonly<Record<string, RefusalCode>>, work: () => Result): Result {
   try {
     return work();
@@ -105,7 +105,7 @@ function refuseAs<Result>(codes: Readonly<Record<string, RefusalCode>>, work: ()
   }
 }
 
-/** A block that is lost or damaged is named, so that whoever still has it can send it again. */
+/** Names a lost or damaged block, so that any client that still has it can resend it. */
 async function readBlock(blocks: OwnerBlocks, cid: Cid): Promise<Uint8Array> {
   try {
     return await blocks.get(cid);
@@ -160,7 +160,7 @@ async function checkPlace(candidate: Candidate, commit: Commit, parent: Commit |
   await checkSkip(candidate, commit, parent);
 }
 
-/** Where `skip` leads, as far as the commits on the way are still there: history may have been pruned. */
+/** Checks where `skip` leads, as far as the commits along it still exist: history may have been pruned. */
 async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit): Promise<void> {
   let skip: Cid | undefined;
   try {

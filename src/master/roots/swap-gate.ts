@@ -1,35 +1,35 @@
 /**
- * Lets a collection come between swaps: at a moment when no swap of an owner is being checked or carried out it closes, and the next ones
- * wait. So there is a moment at which everything that was found complete is below a root, or is not used.
+ * Lets a collection run between swaps: the gate closes when no swap of an owner is being checked or carried out, and new
+ * swaps wait. At that moment everything found complete is below a root, or unused.
  *
- * It is the collection that gives way: at first it waits while swaps go on; then others wait, and after a while the gate opens by itself.
+ * The collection first waits for a gap; then swaps wait, and after a while the gate reopens by itself.
  */
 import type { Clock } from "../../base/clock.ts";
 
 export interface GatePatience {
-  /** How long a moment without swaps is waited for while they come and go. */
+  /** How long to wait for a gap between swaps. */
   readonly patienceMs: number;
-  /** How long swaps are kept waiting then, at most. */
+  /** The longest time that swaps are then blocked. */
   readonly heldMs: number;
 }
 
 export interface ClosedGate extends Disposable {
-  /** False once it was closed for too long: swaps may be under way again. */
+  /** False once it was closed too long: swaps may be running again. */
   readonly isClosed: boolean;
 }
 
 interface Owner {
   inside: number;
-  /** Those who wait to come in. */
+  /** Resolves when waiting swaps may enter. */
   opened: PromiseWithResolvers<void> | undefined;
-  /** Told, at that very moment, that nobody is inside any more. */
+  /** Called at the very moment when the last swap leaves. */
   onEmpty: () => void;
 }
 
 export class SwapGate {
   readonly #owners = new Map<string, Owner>();
 
-  /** For the time of a swap, until it is disposed. Rejects with the signal's reason. */
+  /** Held for a swap until disposed. Rejects with the signal's reason. */
   async pass(owner: string, signal: AbortSignal): Promise<Disposable> {
     for (;;) {
       signal.throwIfAborted();
@@ -48,10 +48,10 @@ export class SwapGate {
     };
   }
 
-  /** Closes it while no swap is under way, until it is disposed or opens by itself. Undefined: there was no such moment. */
+  /** Closes the gate while no swap is running, until disposed or it reopens by itself. Undefined: no such moment came. */
   async close(owner: string, { patienceMs, heldMs }: GatePatience, clock: Clock): Promise<ClosedGate | undefined> {
     const gate = this.#gateOf(owner);
-    // Within the call that tells of it: a moment later the next swap may be inside.
+    // Synchronously within `onEmpty`: a moment later the next swap may be inside.
     const shut = () => this.#shut(owner, gate, heldMs, clock);
     const closed = gate.inside === 0 ? shut() : await firstOf(gate, patienceMs, clock, shut);
     if (gate.inside > 0) {
@@ -90,12 +90,12 @@ export class SwapGate {
   }
 
   #forget(owner: string, gate: Owner): void {
-    // It may be forgotten already: then another one has taken its place, which swaps may be inside of.
+    // The gate may have been replaced by another one, which swaps may be inside.
     if (gate.inside === 0 && gate.opened === undefined && this.#owners.get(owner) === gate) this.#owners.delete(owner);
   }
 }
 
-/** What `act` answers, called once: when nobody is inside, or after so long. */
+/** Returns what `act` answers, called once: when no swap is inside, or after `ms`. */
 async function firstOf<Result>(gate: Owner, ms: number, clock: Clock, act: () => Result): Promise<Result> {
   const settled = Promise.withResolvers<Result>();
   const once = () => {

@@ -1,6 +1,6 @@
 /**
- * Lines in which the writers of a bucket may wait for one another, first come first served. Advisory: no swap needs a turn. A turn
- * ends when its holder's swap is through or he says so, and by itself soon, since he may be gone.
+ * Lines of writers that wait for one another's swaps of a bucket, first come first served. Advisory: swaps need no turn. A
+ * turn ends when its holder's swap is done, when the holder says so, or by a short time-out, since the holder may be gone.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
@@ -8,24 +8,24 @@ import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName } from "../../roots/root-store.ts";
 import { FairBudget } from "../../http/fair-budget.ts";
 
-/** Writers that wait in line for a turn, or have one: all together, and of one owner. */
+/** Writers waiting or holding a turn: in total, and per owner. */
 export const MAX_TURNS = 4_096;
 export const OWNER_TURNS = 256;
-/** A turn ends by itself after this long, and is waited for no longer than that. */
+/** The longest that a turn lasts, and that a writer waits for one. */
 export const TURN_MS = 3_000;
 export const TURN_WAIT_MS = 10_000;
 
 export interface GivenTurn {
-  /** Nobody else knows it. */
+  /** A secret. */
   readonly id: string;
-  /** Whether it had to be waited for. */
+  /** Whether the writer had to wait for it. */
   readonly waited: boolean;
 }
 
-/** The line of one bucket, there while somebody has a turn. */
+/** The line of one bucket; exists while a turn is held. */
 interface Line {
   turn: { readonly id: string; readonly caller: string; readonly timer: Disposable };
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly waiting: Set<Waiter>;
 }
 
@@ -38,7 +38,7 @@ export class TurnLines {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #lines = new Map<string, Line>();
-  /** Of those who wait and those who have a turn. */
+  /** Of waiting writers and turn holders. */
   readonly #places = new FairBudget(MAX_TURNS, OWNER_TURNS);
 
   constructor(clock: Clock, random: Random) {
@@ -47,8 +47,8 @@ export class TurnLines {
   }
 
   /**
-   * Resolves when it is the caller's turn. Undefined when that takes longer than TURN_WAIT_MS, too many wait already, or nobody waits
-   * for it any more (`signal`).
+   * Resolves when it is the caller's turn. Undefined if that takes longer than TURN_WAIT_MS, too many wait already, or the
+   * caller no longer waits (`signal`).
    */
   async take(name: BucketName, caller: string, signal: AbortSignal): Promise<GivenTurn | undefined> {
     if (signal.aborted || !this.#places.tryTake(caller, 1)) return undefined;
@@ -71,7 +71,7 @@ export class TurnLines {
     this.#end(bucketKey(name), id);
   }
 
-  /** Those who wait or have a turn: for tests and metrics. */
+  /** Waiting writers and turn holders: for tests and metrics. */
   get places(): number {
     return this.#places.used;
   }

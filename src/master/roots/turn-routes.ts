@@ -1,4 +1,4 @@
-/** The calls on a bucket's line: wait for a turn, and end it. Optional: whoever never asks loses nothing. */
+/** The calls on a bucket's line: wait for a turn, and end it. Optional: writers may skip them. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
@@ -13,7 +13,7 @@ export function turnRoutes(roots: BucketRoots, turns: TurnLines): Route[] {
   ]);
 }
 
-/** The turn that a caller says is his; anything else is nobody's. */
+/** The turn that a caller claims; anything else matches no turn. */
 export function turnIn(headers: IncomingHttpHeaders): string {
   const turn = headers["syncline-turn"];
   return typeof turn === "string" ? turn : "";
@@ -32,7 +32,7 @@ async function takeTurn(roots: BucketRoots, turns: TurnLines, call: Call): Promi
   };
 }
 
-/** Which root it is now, and what is read of it first, so that who has the turn need not ask; nothing where that is not certain. */
+/** The current root and the first blocks to read, so that the turn's holder need not ask; nothing if that is uncertain. */
 async function rootNow(roots: BucketRoots, name: OwnedBucket) {
   const row = await roots.read(name).catch(() => undefined);
   if (row === undefined || row.stale) return undefined;

@@ -27,7 +27,7 @@ async function watchBucket(roots: BucketRoots, clock: Clock, call: Call): Promis
   const watch = roots.hub.watch(name, call.caller.wallet);
   let streaming = false;
   try {
-    // Read behind the start of the watch: a swap in between is told twice at worst, never missed.
+    // Read after the watch starts: a swap in between may be announced twice, but is never missed.
     const current = await roots.read(name);
     if (current === undefined) throw noSuchBucket();
     if (String(current.version) !== call.headers["last-event-id"]) watch.offer(current);
@@ -41,13 +41,13 @@ async function watchBucket(roots: BucketRoots, clock: Clock, call: Call): Promis
 const STREAM_HEADERS = {
   "content-type": "text/event-stream",
   "cache-control": "no-store",
-  // Asked of proxies such as nginx: pass on each event at once.
+  // Tells proxies such as nginx to pass on each event at once.
   "x-accel-buffering": "no",
 };
 
 /**
- * The bytes of one watch. Asked for a piece at a time, so that a slow reader gets the newest root only; so does every reader of roots
- * in quick succession, which many writers make: each would wake all of them.
+ * The bytes of one watch, produced on demand: a slow reader gets only the newest root. So does every reader when many
+ * writers swap in quick succession: each swap would wake all of them.
  */
 class EventStream implements AsyncIterableIterator<Uint8Array> {
   readonly #watch: RootWatch;
@@ -93,19 +93,19 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
     return this.#newest(COMMENT);
   }
 
-  /** The root that was not told yet, or `otherwise`. */
+  /** The root not yet announced, or `otherwise`. */
   #newest(otherwise: string): string {
     const root = this.#watch.take();
     return root === undefined ? otherwise : eventOf(root);
   }
 
-  /** So that a client knows at once that it is heard, even if there is nothing to tell. */
+  /** Shows a client at once that it is connected, even without news. */
   #greeting(): string {
     this.#greeted = true;
     return COMMENT;
   }
 
-  /** Until there is news, the client goes away, or so long. */
+  /** Waits for news, a disconnect, or `ms`. */
   async #wait(ms: number): Promise<void> {
     const woken = Promise.withResolvers<void>();
     const wake = () => woken.resolve();
@@ -120,7 +120,7 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
 }
 
 const COMMENT = ":\n\n";
-/** What each watcher adds to the time between two of a quick succession of roots: so all of them together are told at most a hundred times a second. */
+/** Each watcher adds this to the pause between rapid events, so all watchers together get at most a hundred a second. */
 const SPACING_OF_EACH_MS = 10;
 const MAX_SPACING_MS = 500;
 

@@ -1,4 +1,4 @@
-/** Calls about the master itself, which need no bearer: what it offers, how it is; and, on an address of its own, what it counted. */
+/** Public calls about the master: what it offers, and its health; and metrics, on an address of their own. */
 import { MAX_BLOCK_ACCEPTED, MAX_CAR_BYTES, MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
 import { describeError } from "../../base/log.ts";
 import { OPENMETRICS_TYPE } from "../http/metrics.ts";
@@ -12,7 +12,7 @@ export function serviceRoutes(parts: MasterParts): Route[] {
   ];
 }
 
-/** Sizes and times of all owners' uploads show in them, so no wallet may read them at the master's own address. */
+/** Metrics reveal sizes and times of all owners' uploads, so they are not served at the master's own address. */
 export function metricsRoutes(parts: MasterParts): Route[] {
   return [{ method: "GET", path: "/metrics", access: "public", handle: () => metrics(parts) }];
 }

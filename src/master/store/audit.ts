@@ -1,7 +1,7 @@
 /**
- * Checks a master's data folder (`syncline verify --data`): every block of every pack against its hash, footers and journals, each
- * owner's index against the packs, and that each bucket's root reaches nothing that is not there. It changes nothing that a
- * master would notice. The folder must be held (data-folder.ts).
+ * Checks a master's data folder (`syncline verify --data`): every block of every pack against its hash, footers and
+ * journals, each owner's index against the packs, and that each root reaches only stored blocks. It changes nothing that a
+ * master would notice. The caller must hold the folder (data-folder.ts).
  */
 import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
@@ -30,7 +30,7 @@ export interface DataReport {
   readonly packs: number;
   readonly blocks: number;
   readonly bytes: number;
-  /** Empty: nothing is wrong. */
+  /** Empty: no damage. */
   readonly damage: readonly DataDamage[];
 }
 
@@ -38,13 +38,13 @@ export interface DataAuditOptions {
   readonly dir: string;
   readonly disk: PackDisk;
   readonly databases?: Databases | undefined;
-  /** Told how large the packs are that will be hashed; their footers count. Absent: nobody asks. */
+  /** Called with the size of the packs to be hashed, including footers. */
   readonly onTotal?: (bytes: number) => void;
-  /** Told of bytes that were hashed since the last time. */
+  /** Called with the number of bytes hashed since the last call. */
   readonly onBytes: (bytes: number) => void;
 }
 
-/** Throws the system's errors; what is damaged or missing is in the report. */
+/** Throws the system's errors; damaged or missing blocks are in the report. */
 export async function auditData(options: DataAuditOptions): Promise<DataReport> {
   const { dir, disk, databases = systemDatabases } = options;
   const { roots, damage } = readRoots(rootsPath(dir), databases);
@@ -104,7 +104,7 @@ async function auditOwner(
   const { index, damage } = readIndex(indexPath(ownerFolder(dir, owner)), databases);
   try {
     const audit = await auditPacks({ disk, folder, index, found, onBytes });
-    // Of two copies the index knows one; where that is intact, nobody needs the other.
+    // The index knows one of two copies; if that one is intact, the other does not matter.
     damage.push(...audit.damage.filter((item) => !isSuperseded(item, found)));
     const walked = new Set<string>();
     for (const { name, root } of buckets) {
@@ -130,7 +130,7 @@ async function auditOwner(
   }
 }
 
-/** An index that is not there is no damage: the next start makes it. */
+/** A missing index is not damage: the next start makes one. */
 function readIndex(path: string, databases: Databases): { index: BlockIndex | undefined; damage: DataDamage[] } {
   if (!databases.exists(path)) return { index: undefined, damage: [] };
   try {

@@ -1,6 +1,6 @@
 /**
- * Where in an owner's packs each block lies, and what else is known of it, in SQLite. It follows the packs and can be made anew
- * from them at any time; what is lost with it is only what a walk or the next request finds out again.
+ * Where each block lies in an owner's packs, and what else is known of it, in SQLite. It follows the packs and can be
+ * rebuilt from them at any time; anything else in it is found again by a walk or the next request.
  */
 import Database from "better-sqlite3";
 import { MAX_BLOCK_ACCEPTED, SQLITE_CACHE_KIB } from "../../base/limits.ts";
@@ -18,7 +18,7 @@ export interface Place {
 }
 
 export interface IndexedBlock extends Place {
-  /** 1: the bytes there were found to be others. */
+  /** 1: the bytes there turned out to be wrong. */
   readonly damaged: 0 | 1;
 }
 
@@ -26,11 +26,11 @@ export interface IndexedPack {
   readonly name: string;
   /** One of PackState. */
   readonly sealed: PackState;
-  /** Bytes of blocks that were answered for. */
+  /** Bytes of blocks acknowledged so far. */
   readonly end: number;
 }
 
-/** `sealed`: it has its footer, and its rows are in the index; `leaving`: copies elsewhere take the place of its blocks; `left`: its file is to be removed. */
+/** `sealed`: has its footer, and rows in the index; `leaving`: its blocks are copied elsewhere; `left`: its file can go. */
 export const PACK_STATES = { growing: 0, sealed: 1, leaving: 2, left: 3 } as const;
 export type PackState = (typeof PACK_STATES)[keyof typeof PACK_STATES];
 
@@ -63,9 +63,9 @@ const SCHEMA = `
   INSERT INTO totals VALUES (1, 0, 0, 1, 1);
   PRAGMA user_version = ${VERSION};`;
 
-/** Rows of packs have 32 bits for an offset. */
+/** Pack rows have 32-bit offsets. */
 const MAX_PACK_BYTES = 2 ** 32;
-/** Within what a pack can have, whatever the row says: then the block's hash tells that it is not there. */
+/** Clamps bad rows to a pack's bounds: the block's hash then shows that it is not there. */
 const RANGE = `min(max(offset, 0), ${MAX_PACK_BYTES}) AS offset, min(max(length, 0), ${MAX_BLOCK_ACCEPTED}) AS length`;
 const PLACE = `name AS pack, ${RANGE}, damaged FROM blocks JOIN packs ON id = pack`;
 
@@ -90,11 +90,11 @@ export class BlockIndex {
   readonly #lease: Database.Statement<[number, Uint8Array, number]>;
   #usedBytes: number;
 
-  /** Opens it, or makes an empty one. Throws SQLite's errors: `isUnreadable` ones mean that it is lost. */
+  /** Opens it, or makes an empty one. Throws SQLite's errors: `isUnreadable` ones mean that the index is lost. */
   constructor(path: string, databases: Databases = systemDatabases) {
     this.#db = databases.open(path);
     try {
-      // One process alone, which needs no shared memory beside the file then.
+      // One process only, so SQLite needs no shared memory file.
       this.#db.pragma("locking_mode = EXCLUSIVE");
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma("synchronous = NORMAL");
@@ -105,7 +105,7 @@ export class BlockIndex {
         "INSERT OR IGNORE INTO blocks (digest, pack, offset, length, leased) VALUES (?, ?, ?, ?, ?)",
       );
       this.#heal = this.#db.prepare(
-        // What is healed was sent again, and is leased as that; a copy that a collection made is not.
+        // A healed block was uploaded again, and is leased as new; a collection's copy is not.
         `UPDATE blocks SET pack = @pack, offset = @offset, damaged = 0, leased = iif(damaged = 1, max(leased, @leased), leased)
          WHERE digest = @digest AND NOT (pack = @pack AND offset = @offset)
            AND (damaged = 1 OR (SELECT sealed FROM packs WHERE id = blocks.pack) = ${PACK_STATES.leaving})`,
@@ -130,7 +130,7 @@ export class BlockIndex {
     }
   }
 
-  /** Bytes of all blocks, each once. */
+  /** Bytes of all blocks, each counted once. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -140,14 +140,14 @@ export class BlockIndex {
     return place !== undefined && isPackFile(place.pack) ? place : undefined;
   }
 
-  /** Whether there is a row of it, even one that leads nowhere: what a collection took has none. */
+  /** Whether the index has a row for it, even an unusable one; collected blocks have none. */
   names(digest: Uint8Array): boolean {
     return this.#names.get(digest) !== undefined;
   }
 
   /**
-   * Enters blocks of a pack. What has a place already keeps it, unless it is another one and damaged, or in no pack or one that is leaving;
-   * those are returned whose place stays another one.
+   * Enters a pack's blocks. A block keeps its place, unless that is a different one and damaged, without a pack, or in a
+   * pack that is leaving. Returns the rows whose blocks kept another place.
    */
   add({ name, sealed, end }: IndexedPack, rows: Iterable<PackRow>, leased: number): PackRow[] {
     const elsewhere: PackRow[] = [];
@@ -174,7 +174,7 @@ export class BlockIndex {
     return elsewhere;
   }
 
-  /** Says that the bytes at a block's place are others, if it is still said to lie there. */
+  /** Marks a block's bytes as wrong, if the index still places it there. */
   markDamaged(digest: Uint8Array, { pack, offset }: Place): void {
     this.#db
       .prepare(
@@ -183,37 +183,37 @@ export class BlockIndex {
       .run(digest, offset, pack);
   }
 
-  /** Without such as have no pack's name: they name no file of an owner's. */
+  /** Skips rows whose name is not a pack's: they match no file of the owner. */
   packs(): IndexedPack[] {
     const rows = this.#db.prepare<[], IndexedPack>('SELECT name, sealed, "end" FROM packs').all();
     return rows.filter(({ name }) => isPackFile(name));
   }
 
-  /** Whether blocks were found damaged in this pack. */
+  /** Whether this pack has blocks found damaged. */
   hasDamaged(pack: string): boolean {
     const sql = "SELECT 1 FROM blocks WHERE damaged = 1 AND pack = (SELECT id FROM packs WHERE name = ?) LIMIT 1";
     return this.#db.prepare(sql).get(pack) !== undefined;
   }
 
-  /** Whether there are blocks in this pack. Reads all of the index where there are none. */
+  /** Whether this pack holds any blocks. Reads the whole index if it holds none. */
   holdsAny(pack: string): boolean {
     const sql = "SELECT 1 FROM blocks WHERE pack = (SELECT id FROM packs WHERE name = ?) LIMIT 1";
     return this.#db.prepare(sql).get(pack) !== undefined;
   }
 
-  /** Everything, by digest. */
+  /** All rows, by digest. */
   rows(): IterableIterator<IndexedBlock & { readonly digest: Buffer }> {
     const sql = `SELECT digest, ${PLACE} ORDER BY digest`;
     return this.#db.prepare<[], IndexedBlock & { readonly digest: Buffer }>(sql).iterate();
   }
 
-  /** What the index says of one pack, by offset. Reads all of the index. */
+  /** The index's rows of one pack, by offset. Reads the whole index. */
   *rowsOf(pack: string): Iterable<PackRow> {
     const sql = `SELECT digest, ${RANGE}, 0 AS codec FROM blocks JOIN packs ON id = pack WHERE name = ? ORDER BY offset`;
     yield* this.#db.prepare<[string], PackRow>(sql).iterate(pack);
   }
 
-  /** Forgets a pack that is gone, and the blocks in it. Reads all of the index. */
+  /** Forgets a lost pack and its blocks. Reads the whole index. */
   dropPack(name: string): void {
     this.#db
       .transaction(() => {
@@ -226,7 +226,7 @@ export class BlockIndex {
     this.#usedBytes = this.totals().bytes;
   }
 
-  /** Whether all that the node reaches is stored, as far as is known. */
+  /** Whether everything that the node reaches is known to be stored. */
   isComplete(digest: Uint8Array): boolean {
     return this.marks.isComplete(digest);
   }
@@ -240,7 +240,7 @@ export class BlockIndex {
     eachIn(this.#db, digests, (digest) => this.#lease.run(now, digest, now).changes);
   }
 
-  /** As IndexMarks, with what is forgotten taken from the totals. */
+  /** As IndexMarks; also subtracts deleted blocks from the totals. */
   sweep(after: Uint8Array, limit: number, sweep: Sweep): SweepStep {
     const step = this.marks.sweep(after, limit, sweep);
     if (!sweep.dryRun) this.#usedBytes -= step.gone.bytes;
@@ -251,12 +251,12 @@ export class BlockIndex {
     this.#db.prepare("UPDATE packs SET sealed = ? WHERE name = ?").run(state, pack);
   }
 
-  /** Forgets a pack in which there are no blocks. */
+  /** Forgets a pack without blocks. */
   forgetPack(name: string): void {
     this.#db.prepare("DELETE FROM packs WHERE name = ?").run(name);
   }
 
-  /** Makes everything so far survive power loss. Throws SQLite's errors. */
+  /** Makes all changes so far durable. Throws SQLite's errors. */
   flush(): void {
     this.#db.pragma("wal_checkpoint(FULL)");
   }
@@ -266,7 +266,7 @@ export class BlockIndex {
     return this.#db.prepare<[], { blocks: number; bytes: number }>(sql).get() ?? { blocks: 0, bytes: 0 };
   }
 
-  /** Throws an `isUnreadable` error if the file is damaged, as far as that shows without comparing it with the packs. */
+  /** Throws an `isUnreadable` error if the file itself is damaged; does not compare it with the packs. */
   check(): void {
     const found = this.#db.pragma("quick_check(1)", { simple: true });
     if (found !== "ok") throw new Database.SqliteError(String(found), "SQLITE_CORRUPT");
@@ -284,12 +284,12 @@ export class BlockIndex {
   }
 }
 
-/** An empty index for one use, in a file of its own that goes with it. */
+/** An empty index for one use, in a file that is removed with it. */
 export function temporaryIndex(): BlockIndex {
   return new BlockIndex("");
 }
 
-/** Opens an index; one that cannot be read is made anew, empty. */
+/** Opens an index; an unreadable one is replaced by an empty one. */
 export function openIndex(path: string, databases: Databases = systemDatabases): BlockIndex {
   try {
     return new BlockIndex(path, databases);
@@ -300,12 +300,12 @@ export function openIndex(path: string, databases: Databases = systemDatabases):
   }
 }
 
-/** Whether this says that there was no space for a change of the index. */
+/** Whether the error means that there was no space to change the index. */
 export function isIndexFull(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith("SQLITE_FULL");
 }
 
-/** Whether this says that the index's file is no good. Result codes: https://www.sqlite.org/rescode.html */
+/** Whether the error means that the index's file is unusable. Result codes: https://www.sqlite.org/rescode.html */
 export function isUnreadable(error: unknown): boolean {
   return error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB|ERROR)/.test(error.code);
 }

@@ -1,6 +1,6 @@
 /**
- * Reads an owner's blocks at their places: neighbours together, each checked by its hash. What does not match is looked up in its
- * pack's footer, since the index may be wrong; if that does not help the block is damaged.
+ * Reads an owner's blocks at their places: neighbors together, each verified by its hash. A mismatch is looked up in the
+ * pack's footer, since the index may be wrong; if that does not help, the block is damaged.
  */
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
@@ -18,11 +18,11 @@ import { readFooter } from "./pack-footer.ts";
 export interface BlockReaderOptions {
   readonly handles: PackHandles;
   readonly folder: string;
-  /** Told of a block whose bytes are others than they should be. */
+  /** Called for each block whose bytes are wrong. */
   readonly onDamage: (cid: Cid, place: Place) => void;
 }
 
-/** The blocks at these places. Throws `block_corrupt` for what cannot be had intact, and the system's errors. */
+/** The blocks at these places. Throws `block_corrupt` for those that cannot be read intact, and the system's errors. */
 export async function readBlocks(
   options: BlockReaderOptions,
   places: ReadonlyMap<Cid, Place>,
@@ -50,12 +50,12 @@ async function readRun(
     const start = place.offset - read.offset;
     const part = bytes?.subarray(start, start + place.length);
     if (part === undefined || !isIntact(cid, part)) found.set(cid, await readAgain(options, cid, place));
-    // Bytes of its own where several were read together: a slice would keep all of them in memory.
+    // Copied if several were read together: a slice would keep all of them in memory.
     else found.set(cid, memory !== undefined || read.blocks.length === 1 ? part : new Uint8Array(part));
   }
 }
 
-/** Once more from where the pack itself says. */
+/** Retries at the place that the pack's footer gives. */
 async function readAgain(
   { handles, folder, onDamage }: BlockReaderOptions,
   cid: Cid,

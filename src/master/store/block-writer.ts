@@ -1,6 +1,6 @@
 /**
- * Group commit: all who wait for their blocks share one flush. While it is under way the next batch gathers. A batch that goes over the
- * end of a pack fills it and goes on in a new one; nothing waits for the flush of a full pack but those whose blocks are in it.
+ * Group commit: all waiting writes share one flush, and the next batch gathers meanwhile. A batch that exceeds a pack fills
+ * it and continues in a new one; only writes with blocks in the full pack wait for its flush.
  */
 import { BATCH_BLOCKS, BATCH_BYTES } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -11,12 +11,12 @@ import { type Batch, OpenPack } from "./open-pack.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { newPackName } from "./pack-path.ts";
 
-/** A block to be written, and the pack that must not get it, since that has a damaged copy already. */
+/** A block to write, and the pack to avoid because it has a damaged copy. */
 export interface FreshBlock extends Block {
   readonly avoid: string | undefined;
 }
 
-/** What became durable in one pack. */
+/** Blocks that became durable in one pack. */
 export interface WrittenBatch {
   readonly pack: string;
   readonly sealed: boolean;
@@ -31,9 +31,9 @@ export interface WriterOptions {
   readonly random: Random;
   readonly log: Log;
   readonly packBytes: number;
-  /** The pack to go on with. */
+  /** The pack to continue. */
   readonly current: OpenPack | undefined;
-  /** Told of what is durable, before those who wait for it are. */
+  /** Called when a batch is durable, before its writers are notified. */
   readonly onWritten: (batch: WrittenBatch) => void;
 }
 
@@ -41,14 +41,14 @@ export class BlockWriter {
   readonly #options: WriterOptions;
   #current: OpenPack | undefined;
   #waiting: Waiter[] = [];
-  /** What is done between two batches. */
+  /** Tasks to run between two batches. */
   readonly #between: (() => Promise<void>)[] = [];
   #running: Promise<void> | undefined;
-  /** Packs without their final names; those that were left alone are not among them. */
+  /** Packs without their final names, except abandoned ones. */
   readonly #unfinished = new Set<string>();
-  /** Batches that are written, in full packs, and not durable yet. */
+  /** Batches written to full packs, not yet durable. */
   readonly #flushing = new Set<Promise<void>>();
-  /** Full packs that get their final names; nobody waits for that. */
+  /** Full packs that are getting their final names; nothing waits for that. */
   readonly #sealing = new Set<Promise<void>>();
 
   constructor(options: WriterOptions) {
@@ -57,7 +57,7 @@ export class BlockWriter {
     if (options.current !== undefined) this.#unfinished.add(options.current.name);
   }
 
-  /** Resolves when all of these are durable. Rejects with the system's errors; then some may be. */
+  /** Resolves when all of these are durable. Rejects with the system's errors; then some may be durable. */
   write(blocks: readonly FreshBlock[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ blocks, resolve, reject });
@@ -66,8 +66,8 @@ export class BlockWriter {
   }
 
   /**
-   * Nothing goes into this pack any more: it gets its footer and its final name if it has none yet, behind the batch that is being written.
-   * Those that wait meanwhile wait a little longer, so that no stream of them can keep it waiting.
+   * Closes this pack: once the current batch is written, it gets its footer and final name if it has none. Writes wait
+   * meanwhile, so that a steady stream of them cannot delay this.
    */
   async endPack(name: string): Promise<void> {
     if (!this.#unfinished.has(name)) return;
@@ -79,7 +79,7 @@ export class BlockWriter {
     await Promise.all(this.#sealing);
   }
 
-  /** Ends it, after what is under way. */
+  /** Stops, after ongoing work. */
   async close(): Promise<void> {
     await this.#running;
     await Promise.all(this.#flushing);
@@ -108,7 +108,7 @@ export class BlockWriter {
     await this.#finish(pack);
   }
 
-  /** Whoever waits, up to BATCH_BYTES and BATCH_BLOCKS; one in any case. */
+  /** Waiting writes, up to BATCH_BYTES and BATCH_BLOCKS, but at least one. */
   #take(): Waiter[] {
     let [bytes, count] = [0, 0];
     const beyond = this.#waiting.findIndex(({ blocks }, index) => {
@@ -119,10 +119,10 @@ export class BlockWriter {
     return this.#waiting.splice(0, beyond < 0 ? this.#waiting.length : beyond);
   }
 
-  /** Writes a batch. Resolves when the next one may be written, with a promise of this one's end. */
+  /** Writes a batch. Resolves when the next one may be written, with a promise that ends with this one. */
   async #commit(waiters: readonly Waiter[]): Promise<{ readonly settled: Promise<void> }> {
     const blocks = waiters.flatMap((waiter) => waiter.blocks);
-    /** What failed, by the index of the block in the batch. */
+    /** Failures, by the index of the block in the batch. */
     const failures: Failure[] = [];
     const flushes: Promise<void>[] = [];
     for (let at = 0; at < blocks.length;) {
@@ -132,7 +132,7 @@ export class BlockWriter {
         const batch = await this.#writeTo(pack, blocks.slice(at, at + count), fills);
         flushes.push(this.#flush(pack, batch, { from: at, to: at + count }, failures));
         if (fills) this.#current = undefined;
-        // The next batch in this pack begins where a flushed one ends.
+        // The next batch in this pack begins at the end of a flushed one.
         else await flushes.at(-1);
         at += count;
       } catch (error) {
@@ -155,7 +155,7 @@ export class BlockWriter {
     return this.#current;
   }
 
-  /** Gives a pack its footer that nothing more may go into; where that fails, the next opening does it. */
+  /** Gives a full pack its footer; if that fails, the next start does it. */
   async #finish(pack: OpenPack): Promise<void> {
     try {
       await this.#flush(pack, await pack.write([], true), NOTHING, []);
@@ -170,7 +170,7 @@ export class BlockWriter {
     try {
       return await pack.write(blocks, fills);
     } catch (error) {
-      // It was cut back to what is flushed; where even that failed, the pack is left alone.
+      // The pack is cut back to what is flushed; if even that fails, it is abandoned.
       await pack.cut().catch(() => this.#putAside());
       throw error;
     }
@@ -211,14 +211,14 @@ export class BlockWriter {
     await this.#leave(pack);
   }
 
-  /** Leaves the pack as it is; the next opening gives it its footer. */
+  /** Leaves the pack unfinished; the next start gives it its footer. */
   async #putAside(): Promise<void> {
     const pack = this.#current;
     this.#current = undefined;
     if (pack !== undefined) await this.#leave(pack);
   }
 
-  /** What was to be durable is flushed: closing cannot lose it. */
+  /** Everything acknowledged is flushed: closing cannot lose it. */
   async #leave(pack: OpenPack): Promise<void> {
     this.#unfinished.delete(pack.name);
     await pack.close().catch(() => {});
@@ -240,10 +240,10 @@ interface Failure extends Range {
   readonly error: unknown;
 }
 
-/** Flushes of full packs that the writing runs ahead of. */
+/** The most flushes of full packs in progress while writing continues. */
 const MAX_FLUSHING = 4;
 
-/** Tells those who wait, each by what became of its own blocks. */
+/** Notifies the writes, each with the outcome of its own blocks. */
 function settle(waiters: readonly Waiter[], failures: readonly Failure[]): void {
   let from = 0;
   for (const waiter of waiters) {
@@ -257,7 +257,7 @@ function settle(waiters: readonly Waiter[], failures: readonly Failure[]): void 
 
 const NOTHING: Range = { from: 0, to: 0 };
 
-/** The blocks from `at` up to one that must not go into this pack. */
+/** The blocks from `at` up to the first that must avoid this pack. */
 function untilAvoided(blocks: readonly FreshBlock[], at: number, pack: string): readonly FreshBlock[] {
   const avoided = blocks.findIndex((block, index) => index > at && block.avoid === pack);
   return blocks.slice(at, avoided < 0 ? blocks.length : avoided);

@@ -1,11 +1,10 @@
-/** What an audit of a master's data folder finds wrong: values, since it goes on after them. */
+/** Damage that an audit finds in a master's data folder: values, because the audit continues. */
 import type { Cid, Wallet } from "../../base/ids.ts";
 
 export interface DataDamage {
   /**
-   * "block": bytes that are not the block's · "footer": a pack that does not say what it holds · "pack": one that is gone ·
-   * "index": it disagrees with the packs · "missing": a root reaches a block that is not stored, or not intact · "roots": the table
-   * of roots.
+   * "block": its bytes are wrong · "footer": a pack without a valid footer · "pack": it is missing · "index": it disagrees
+   * with the packs · "missing": a root reaches a block that is not stored intact · "roots": the table of roots.
    */
   readonly kind: "block" | "footer" | "pack" | "index" | "missing" | "roots";
   readonly owner: Wallet | undefined;
@@ -13,7 +12,7 @@ export interface DataDamage {
   readonly root: Cid | undefined;
   /** The pack's name. */
   readonly pack: string | undefined;
-  /** Packs know digests only: but for "missing" it says "raw", whatever the block's own CID says. */
+  /** Packs only know digests: except for "missing" the codec is always "raw", whatever the block's own CID says. */
   readonly cid: Cid | undefined;
   /** Where in the pack. */
   readonly offset: number | undefined;

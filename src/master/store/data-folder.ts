@@ -1,11 +1,11 @@
-/** A master's data folder: one process uses it, and it says which version of syncline laid it out. */
+/** A master's data folder: locked by one process, and marked with its format version. */
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { storeError } from "../../objects/disk.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { PackDisk } from "./pack-disk.ts";
 
-/** As lockDataFolder, of a folder that is a master's already. Throws `no_such_path` if it is none. */
+/** As lockDataFolder, for an existing master's folder. Throws `no_such_path` if it is not one. */
 export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<Disposable> {
   const marker = await disk.open(join(dir, MARKER), "read").catch((cause: unknown) => {
     throw storeError(cause, dir, "opening the data folder");
@@ -17,7 +17,7 @@ export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<D
   });
 }
 
-/** Makes the folder if need be and takes it. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`. */
+/** Locks the folder, made if necessary. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`. */
 export async function lockDataFolder(
   dir: string,
   disk: PackDisk,

@@ -1,6 +1,6 @@
 /**
- * Rows that make a valid footer of whatever is in a pack: each digest once, without gaps or overlaps. What none of the rows names, as after
- * damage, stands as blocks of its own that nobody will ask for.
+ * Rows for a valid footer of any pack: each digest once, without gaps or overlaps. Bytes without a row, as after damage,
+ * become blocks of their own that are never requested.
  */
 import { groupBy } from "../../base/collections.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -9,7 +9,7 @@ import { type PackRow, PLAIN } from "../../format/blocks/pack.ts";
 import type { PackFile } from "./pack-disk.ts";
 import { allIntact, byOffset } from "./pack-rows.ts";
 
-/** Rows for the bytes [0, end): of `rows`, those that name a digest first, and others for what they leave. Throws the system's errors. */
+/** Rows for the bytes [0, end): `rows`, first row of each digest, and others for the gaps. Throws the system's errors. */
 export async function footerRows(file: PackFile, rows: readonly PackRow[], end: number): Promise<PackRow[]> {
   const used = new Set<string>();
   const named: PackRow[] = [];
@@ -31,12 +31,12 @@ export async function footerRows(file: PackFile, rows: readonly PackRow[], end: 
   return all;
 }
 
-/** Whether the rows name a digest twice. */
+/** Whether two rows have the same digest. */
 export function haveDuplicates(rows: readonly PackRow[]): boolean {
   return new Set(rows.map(({ digest }) => digestText(digest))).size < rows.length;
 }
 
-/** Of a block that is there more than once, those that are intact, if there are any. */
+/** Of blocks that occur more than once, keeps the intact copies, if there are any. */
 async function withoutBadCopies(file: PackFile, rows: readonly PackRow[]): Promise<PackRow[]> {
   const copies = groupBy(rows, ({ digest }) => digestText(digest));
   const bad = new Set<PackRow>();
@@ -55,7 +55,7 @@ async function* fillers(file: PackFile, from: number, to: number, used: Set<stri
   for (let at = from; at < to;) {
     let bytes = await file.read(at, Math.min(FILLER_BYTES, to - at));
     let digest = blake3(bytes);
-    // Stretches that are alike get lengths that are not.
+    // Gaps with equal bytes get different lengths.
     while (used.has(digestText(digest)) && bytes.length > 1) {
       bytes = bytes.subarray(0, bytes.length - 1);
       digest = blake3(bytes);

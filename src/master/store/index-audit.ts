@@ -1,4 +1,4 @@
-/** Holds an owner's index against what its packs say: both by digest, side by side. */
+/** Compares an owner's index with its packs, by digest, side by side. */
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import { type BlockIndex, type IndexedBlock, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
@@ -7,15 +7,15 @@ import { isBefore } from "./pack-rows.ts";
 type Row = IndexedBlock & { readonly digest: Buffer };
 
 /**
- * `found`: what the packs say, those marked as complete that a root reaches. `holds`: whether the block lies intact at another place,
- * where two packs have it. Memory: what differs.
+ * `found`: the packs' blocks; those that a root reaches are marked complete. `holds`: whether an intact copy lies at
+ * another place, if two packs have the block. Memory: the differences.
  */
 export async function auditIndex(
   index: BlockIndex,
   found: BlockIndex,
   holds: (row: Row) => Promise<boolean>,
 ): Promise<DataDamage[]> {
-  // Up to where it must know a pack.
+  // How far the index must know each pack.
   const ends = new Map(
     index.packs().map((pack) => [pack.name, pack.sealed === PACK_STATES.growing ? pack.end : Infinity]),
   );
@@ -48,7 +48,7 @@ async function disagreement(
   holds: (row: Row) => Promise<boolean>,
 ): Promise<string | undefined> {
   if (said === undefined) {
-    // What it does not know yet of a pack that still grew, the next start enters; and garbage may be forgotten before its pack goes.
+    // The next start enters what a growing pack gained; and garbage may be forgotten before its pack is removed.
     return seen !== undefined && isNeeded(seen) ? "the index lacks a block that a root reaches" : undefined;
   }
   if (seen === undefined) return "the index names a block that its pack does not have";
@@ -57,7 +57,7 @@ async function disagreement(
   return "the index places a block where it is not";
 }
 
-/** Two lists in the order of their digests as one, what belongs together side by side. */
+/** Merges two lists ordered by digest; equal digests are paired. */
 function* sideBySide(
   left: IterableIterator<Row>,
   right: IterableIterator<Row>,

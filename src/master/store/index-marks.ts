@@ -1,29 +1,29 @@
 /**
- * What collections write into an owner's index: which blocks they reached, and since when it counts that a node is complete.
+ * A collection's records in an owner's index: which blocks it reached, and since when nodes count as complete.
  *
- * Collections are numbered. A node counts as complete if it was found so in the *era* of the last collection that took something: so nothing
- * that was remembered before leads to what that one took, and nothing has to be cleared for it.
+ * Collections are numbered. A node counts as complete if it was found so in the *era* of the last collection that deleted
+ * something. So no earlier record leads to deleted blocks, and no records need clearing.
  */
 import type Database from "better-sqlite3";
 
 export interface Sweep {
   /** The number of the collection. */
   readonly collection: number;
-  /** Leases from before this have ended: seconds since 1970. */
+  /** Leases from before this are over: seconds since 1970. */
   readonly leasedBefore: number;
-  /** Forgets nothing, and writes nothing. */
+  /** Deletes nothing, and writes nothing. */
   readonly dryRun: boolean;
-  /** Packs of which it is counted what stays, by name, up to where in each. */
+  /** Packs whose remaining bytes are counted, by name, and up to which offset. */
   readonly ends: ReadonlyMap<string, number>;
 }
 
-/** What one step of a sweep came upon. */
+/** The result of one step of a sweep. */
 export interface SweepStep {
-  /** Where the next one goes on; undefined: this was the last one. */
+  /** Where to continue; undefined: this was the last step. */
   readonly last: Uint8Array | undefined;
-  /** Blocks that are forgotten, or would be. */
+  /** Blocks that were deleted, or would be. */
   readonly gone: { readonly blocks: number; readonly bytes: number };
-  /** Bytes of blocks that stay, by pack, 0 too. */
+  /** Bytes of remaining blocks, by pack, including 0. */
   readonly live: ReadonlyMap<string, number>;
 }
 
@@ -59,7 +59,7 @@ export class IndexMarks {
     return this.#db.prepare<[], { marked: number }>(sql).get()?.marked ?? 0;
   }
 
-  /** Whether this collection marked the node and all below it. */
+  /** Whether this collection marked the node and everything below it. */
   isMarked(digest: Uint8Array, collection: number): boolean {
     return this.#complete.get(digest)?.complete === collection;
   }
@@ -69,12 +69,12 @@ export class IndexMarks {
     return (this.#seen.get(digest)?.seen ?? 0) >= collection;
   }
 
-  /** Marks blocks as reached; answers how many were not before. Bytes that are a chunk may be a node too, whose links are another matter. */
+  /** Marks blocks as reached; returns how many were new. A node with a chunk's bytes still needs its links marked. */
   markReached(digests: Iterable<Uint8Array>, collection: number): number {
     return eachIn(this.#db, digests, (digest) => this.#markSeen.run(collection, digest, collection).changes);
   }
 
-  /** Marks nodes, below which everything is marked; answers how many were not reached before. */
+  /** Marks nodes with everything below them marked; returns how many were not reached before. */
   markNodes(digests: Iterable<Uint8Array>, collection: number): number {
     return eachIn(this.#db, digests, (digest) => {
       this.#markComplete.run(collection, digest, collection);
@@ -82,13 +82,13 @@ export class IndexMarks {
     });
   }
 
-  /** From now on only what this collection marked counts as complete, and what is found so later. */
+  /** From now on only nodes marked by this collection, or found complete later, count as complete. */
   beginEra(collection: number): void {
     this.#db.prepare("UPDATE totals SET era = ?").run(collection);
     this.#era = collection;
   }
 
-  /** Looks at the next `limit` blocks behind `after`, and forgets what was not marked and is not leased, or is damaged in a sealed pack. */
+  /** Checks the next `limit` blocks after `after`; deletes those neither marked nor leased, or damaged in a sealed pack. */
   sweep(after: Uint8Array, limit: number, { collection, leasedBefore, dryRun, ends }: Sweep): SweepStep {
     const live = new Map<string, number>();
     const gone = { blocks: 0, bytes: 0 };
@@ -100,7 +100,7 @@ export class IndexMarks {
           if (length === 0 || offset < (ends.get(pack) ?? 0)) live.set(pack, (live.get(pack) ?? 0) + length);
           continue;
         }
-        // Else whoever sends it again could get it into the same pack, behind the damaged copy.
+        // Otherwise a resent block could end up in the same pack, behind the damaged copy.
         if (damaged === 1 && growing === 1) continue;
         gone.blocks++;
         gone.bytes += length;
@@ -130,7 +130,7 @@ interface SweptRow {
   readonly growing: 0 | 1;
 }
 
-/** Changes rows for each of them, in one transaction; answers how many rows in all. */
+/** Runs a change for each of them in one transaction; returns the total number of changed rows. */
 export function eachIn(
   db: Database.Database,
   digests: Iterable<Uint8Array>,

@@ -1,9 +1,9 @@
 /**
- * The roots that an owner's index has seen, apart from the table of roots: a collection takes what roots do not reach, so a table that is
- * lost, or an older copy that was put in its place, must not go unnoticed.
+ * The roots that an owner's index has seen, independent of the table of roots. A collection deletes what roots do not
+ * reach, so it must notice a table that was lost or replaced by an older copy.
  *
- * A root is written down behind its swap, and again before a collection takes anything. So the index may be behind the table, as after a
- * kill, and never ahead of it, unless the table went back.
+ * A root is recorded after its swap, and again before a collection deletes anything. So the index may lag behind the table,
+ * as after a kill; it is ahead only if the table went back.
  */
 import type Database from "better-sqlite3";
 import type { Cid } from "../../base/ids.ts";
@@ -12,13 +12,13 @@ import type { Root, RootRow } from "../../roots/root-store.ts";
 
 export interface KnownRoot extends Root {
   readonly bucket: string;
-  /** There was a swap on top of an older root: that its version grows past this one's proves nothing. */
+  /** A swap was based on an older root, so a version greater than this one's proves nothing. */
   readonly passedOver: boolean;
 }
 
 type NamedRoot = Pick<RootRow, "bucket" | "commit" | "version">;
 
-/** Those that the table of roots should know at least, and does not: of `rows`, read after `known`. */
+/** Known roots that the table is missing or has older: `rows` must be read after `known`. */
 export function rolledBack(known: readonly KnownRoot[], rows: readonly NamedRoot[]): KnownRoot[] {
   const now = new Map(rows.map((row) => [row.bucket, row]));
   return known.filter(({ bucket, commit, version, passedOver }) => {
@@ -31,7 +31,7 @@ export function rolledBack(known: readonly KnownRoot[], rows: readonly NamedRoot
 export class KnownRoots {
   readonly #db: Database.Database;
 
-  /** Makes its table where an older version left none; on a full disk that waits. */
+  /** Adds its table to an index of an older version; on a full disk this is postponed. */
   constructor(db: Database.Database) {
     this.#db = db;
     try {
@@ -56,7 +56,7 @@ export class KnownRoots {
       });
   }
 
-  /** Says that a swap was carried out. False: newer roots of the bucket were known. Throws SQLite's errors. */
+  /** Records a swap. False: newer roots of the bucket were known. Throws SQLite's errors. */
   swapped({ bucket, commit, version }: NamedRoot): boolean {
     const known = this.#read("bucket = ?", bucket);
     if (rolledBack(known, [{ bucket, commit, version }]).length === 0) {
@@ -67,17 +67,17 @@ export class KnownRoots {
     return false;
   }
 
-  /** Says that these are the roots; older ones than are known change nothing. Throws SQLite's errors. */
+  /** Records these roots; those older than known ones are ignored. Throws SQLite's errors. */
   advance(roots: readonly NamedRoot[]): void {
     this.#write(roots, ADVANCE);
   }
 
-  /** Forgets what was known: these are the roots. Throws SQLite's errors. */
+  /** Replaces everything known with these roots. Throws SQLite's errors. */
   accept(roots: readonly NamedRoot[]): void {
     this.#write(roots, ADVANCE, "DELETE FROM known_roots");
   }
 
-  /** Knows what an index knew whose place this one takes. Throws SQLite's errors. */
+  /** Takes over what a replaced index knew. Throws SQLite's errors. */
   restore(known: readonly KnownRoot[]): void {
     this.advance(known);
     for (const { bucket, passedOver } of known) if (passedOver) this.#passOver(bucket);

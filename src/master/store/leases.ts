@@ -1,8 +1,8 @@
 /**
- * For how long blocks stay that no root reaches: what was uploaded or asked after must still be there when the root is swapped.
+ * How long blocks stay that no root reaches: blocks uploaded or asked about must still exist when the root is swapped.
  *
- * Leases are written down in steps, so that blocks that are named again and again are not written each time. A clock that runs ahead ends
- * them early: a swap that comes then names blocks that are missing, and is refused.
+ * Leases are recorded in coarse steps, so that blocks named repeatedly are not rewritten each time. A clock that runs fast
+ * ends them early: a later swap then names missing blocks, and is refused.
  */
 import type { Clock } from "../../base/clock.ts";
 
@@ -26,7 +26,7 @@ export class Leases {
     return seconds - (seconds % this.#step);
   }
 
-  /** Those from before this have ended. */
+  /** Leases from before this are over. */
   over(): number {
     return this.now() - this.#seconds - this.#step;
   }

@@ -3,10 +3,10 @@
  *
  *     master.json          {"format":1}
  *     lock                 held by the one process that uses the folder
- *     roots.db, auth.db    the tables of roots and of revoked tokens, which are none of this store's
+ *     roots.db, auth.db    the tables of roots and of revoked tokens, not used by this store
  *     owners/0x…/pack/     pack files; owners/0x…/index.db: where each block lies
  *
- * Owners are opened when they are asked for; of those that nobody uses right now the least recently used ones are closed.
+ * Owners are opened on demand; when too many are open, the least recently used idle ones are closed.
  */
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -34,11 +34,11 @@ export interface MasterStoreOptions {
   readonly databases?: Databases | undefined;
   readonly maxOpenOwners?: number;
   readonly packBytes?: number;
-  /** For how long blocks stay that no root reaches. */
+  /** How long blocks stay that no root reaches. */
   readonly leaseSeconds?: number | undefined;
 }
 
-/** Throws `state_in_use` while another process uses the folder, `feature_unknown` for one of a newer version. */
+/** Throws `state_in_use` while another process uses the folder, `feature_unknown` if a newer version made it. */
 export async function openMasterStore(options: MasterStoreOptions): Promise<BlockStores> {
   const { dir, clock, random, log, disk = systemPackDisk, databases = systemDatabases } = options;
   const { packBytes = PACK_TARGET_BYTES } = options;

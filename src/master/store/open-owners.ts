@@ -1,10 +1,10 @@
-/** Which owners have their files open; when there are too many, those that nobody uses are closed, the longest unused first. */
+/** Tracks owners with open files; when there are too many, idle ones are closed, the longest unused first. */
 import { MAX_OPEN_OWNERS } from "../limits.ts";
 
 export interface Closable {
-  /** Nobody uses it right now. */
+  /** Not in use right now. */
   readonly idle: boolean;
-  /** Closes its files; they are opened again when they are needed. */
+  /** Closes its files; they reopen on demand. */
   rest(): void;
 }
 
@@ -17,7 +17,7 @@ export class OpenOwners {
     this.#limit = limit;
   }
 
-  /** Says that it is open, and was used now. */
+  /** Records that it is open and was just used. */
   used(owner: Closable): void {
     this.#open.delete(owner);
     this.#open.add(owner);

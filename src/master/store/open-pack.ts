@@ -1,10 +1,10 @@
 /**
- * A pack that grows: batches of blocks at its end, their rows in a journal beside it, both flushed before a batch counts. The batch
- * that fills it is written together with the footer, and one flush makes both durable.
+ * A growing pack: batches of blocks are appended, with their rows in a journal beside it; a batch counts once both are
+ * flushed. The batch that fills it is written with the footer, and one flush makes both durable.
  *
- * What was written and not flushed is no part of it. After a flush has failed nobody knows what is on the disk, and a second one
- * would claim success (fsync forgets): such a pack is never written again, what was flushed before stays readable, and it gets
- * its footer when the store is opened the next time.
+ * Unflushed bytes are not part of the pack. After a failed flush the disk's state is unknown, and a second flush would
+ * falsely succeed (fsync forgets). Such a pack is never written again: its flushed blocks stay readable, and it gets its
+ * footer at the next start.
  */
 import type { Block } from "../../blocks/block-store.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
@@ -15,12 +15,12 @@ import { gapsIn } from "./pack-rows.ts";
 import { openPath, rowsPath, sealedPath } from "./pack-path.ts";
 import { encodeFrame, readJournal } from "./row-journal.ts";
 
-/** How far a pack and its journal of rows have come. */
+/** The ends of a pack and its journal. */
 export interface PackPosition {
   /** Bytes of blocks. */
   readonly end: number;
   readonly rows: number;
-  /** Bytes of whole frames in the journal. */
+  /** Bytes of complete frames in the journal. */
   readonly rowsEnd: number;
   readonly frames: number;
 }
@@ -28,9 +28,9 @@ export interface PackPosition {
 /** A batch in an open pack. */
 export interface Batch {
   readonly rows: readonly PackRow[];
-  /** Nothing more may come behind it. */
+  /** No batch may follow it. */
   readonly ends: boolean;
-  /** Whether it came with the footer: not where the journal lost rows of what is flushed, which recovery finds elsewhere. */
+  /** Whether it includes the footer. False where the journal lost flushed rows, which recovery finds elsewhere. */
   readonly seals: boolean;
   readonly after: PackPosition;
 }
@@ -42,7 +42,7 @@ export class OpenPack {
   readonly #file: PackFile;
   readonly #journal: PackFile;
   #position: PackPosition;
-  /** Whether the names of its files are durable. */
+  /** Whether its files' names are durable. */
   #named: boolean;
 
   private constructor(disk: PackDisk, folder: string, name: string, files: [PackFile, PackFile], at?: PackPosition) {
@@ -65,7 +65,7 @@ export class OpenPack {
     }
   }
 
-  /** Goes on with a pack that recovery has brought to this position. */
+  /** Continues a pack that recovery has brought to this position. */
   static async resume(disk: PackDisk, folder: string, name: string, at: PackPosition): Promise<OpenPack | undefined> {
     const file = await disk.open(openPath(folder, name), "write");
     if (file === undefined) return undefined;
@@ -79,7 +79,7 @@ export class OpenPack {
     return this.#position.end;
   }
 
-  /** How many of `blocks`, from the first on, still go in; and whether they fill it, at `packBytes` with its footer. */
+  /** How many of `blocks` still fit, from the first on; and whether they fill it: `packBytes` with its footer. */
   room(blocks: readonly Block[], packBytes: number): { readonly count: number; readonly fills: boolean } {
     let { end, rows } = this.#position;
     for (const [index, { bytes }] of blocks.entries()) {
@@ -90,7 +90,7 @@ export class OpenPack {
     return { count: blocks.length, fills: false };
   }
 
-  /** Writes blocks behind what is flushed; `ends`: with the footer, if it is known what is in the pack. After a failure it is to be cut. */
+  /** Appends blocks to what is flushed; `ends`: with the footer, if all rows are known. After a failure, call `cut`. */
   async write(blocks: readonly Block[], ends: boolean): Promise<Batch> {
     const { end: start, rows: count, rowsEnd, frames } = this.#position;
     const rows: PackRow[] = [];
@@ -117,7 +117,7 @@ export class OpenPack {
     return { rows, ends, seals: false, after: { ...after, rowsEnd: rowsEnd + frame.length, frames: frames + 1 } };
   }
 
-  /** Makes the batch written last durable. After a failure the pack is not to be written again. */
+  /** Makes the last batch durable. After a failure the pack must not be written again. */
   async flush({ seals, after }: Batch): Promise<void> {
     const flushes = [this.#file.sync()];
     if (!seals) flushes.push(this.#journal.sync());
@@ -128,13 +128,13 @@ export class OpenPack {
     this.#position = after;
   }
 
-  /** Gives it its final name, once the batch that seals it is flushed. If that fails, the next opening does it. */
+  /** Gives it its final name, once the sealing batch is flushed. If that fails, the next start does it. */
   async seal(): Promise<void> {
     await this.#disk.rename(openPath(this.#folder, this.name), sealedPath(this.#folder, this.name));
     await this.#disk.remove(rowsPath(this.#folder, this.name));
   }
 
-  /** Takes back what is not flushed, so that a failed batch cannot be taken for an unfinished one later. */
+  /** Removes unflushed bytes, so that a failed batch is not mistaken for an unfinished one later. */
   async cut(): Promise<void> {
     await this.#file.truncate(this.#position.end);
     await this.#journal.truncate(this.#position.rowsEnd);
@@ -144,7 +144,7 @@ export class OpenPack {
     await Promise.all([this.#file.close(), this.#journal.close()]);
   }
 
-  /** Only an index that forgot a block has it stored twice in one pack. A footer cannot say that. */
+  /** An index that forgot a block can have it stored twice in one pack. A footer cannot express that. */
   async #writeDoubled(
     parts: readonly Uint8Array[],
     rows: readonly PackRow[],
@@ -156,7 +156,7 @@ export class OpenPack {
     return after;
   }
 
-  /** Undefined: the journal does not tell all of them any more. */
+  /** Undefined: the journal no longer has all of them. */
   async #flushedRows(): Promise<PackRow[] | undefined> {
     const { end, rows: count, rowsEnd } = this.#position;
     const bytes = await this.#journal.read(0, rowsEnd).catch(() => undefined);
@@ -166,10 +166,10 @@ export class OpenPack {
   }
 }
 
-/** Whether a pack with so many bytes and rows of blocks is to get its footer. */
+/** Whether a pack of this many bytes and rows should get its footer. */
 export function isFull(end: number, rows: number, packBytes: number): boolean {
   return rows >= MAX_ROWS || end + rows * PACK_ROW_BYTES + PACK_TAIL_BYTES >= packBytes;
 }
 
-/** Footers of tiny blocks: they are sorted and checked in one go, which keeps others waiting for some 20 ms. */
+/** Limits footers of tiny blocks: they are sorted and checked in one go, which blocks others for some 20 ms. */
 const MAX_ROWS = 32_768;

@@ -1,6 +1,6 @@
 /**
- * A collection in one owner's packs. Marks are numbers in the index; blocks that are neither marked nor leased are forgotten there, a step at
- * a time; then packs of which more than a quarter is garbage are written anew.
+ * A collection in one owner's packs. Marks are numbers in the index. Blocks neither marked nor leased are deleted from it,
+ * a step at a time; then packs with more than a quarter of garbage are rewritten.
  */
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -25,7 +25,7 @@ export interface OwnerCollectionOptions extends RepackingOptions {
   readonly blocks: FiledBlocks;
   readonly leases: Leases;
   readonly signal: AbortSignal;
-  /** Told when it begins to forget blocks, with its number: what is marked by that stays. */
+  /** Called before it deletes blocks, with its number: blocks marked with that number stay. */
   readonly onSweep: (collection: number) => void;
 }
 
@@ -89,7 +89,7 @@ export class OwnerCollection implements Collecting {
     const going = new Map<string, number>();
     for (const { name, end } of packs) {
       const { end: sweptEnd, live } = swept.packs.get(name) ?? { end: 0, live: 0 };
-      // What came into it since is no garbage.
+      // Later additions are not garbage.
       const garbage = sweptEnd - live;
       if (garbage > 0 && garbage > end * GARBAGE_PART) going.set(name, end - garbage);
     }
@@ -100,11 +100,11 @@ export class OwnerCollection implements Collecting {
     const packs = this.#packs();
     const done = await new Repacking(this.#options, swept.packs, signal).run(plan.packs);
     const outcome = planOf(packs, new Map([...plan.packs].filter(([name]) => done.has(name))));
-    // Not what uploads brought meanwhile.
+    // Excludes what uploads added meanwhile.
     return { ...outcome, after: { packs: this.#packs().length, bytes: outcome.after.bytes } };
   }
 
-  /** Those that hold blocks. */
+  /** Packs with blocks. */
   #packs() {
     return this.#options.index.packs().filter(({ sealed }) => sealed !== PACK_STATES.left);
   }

@@ -1,6 +1,6 @@
 /**
- * An owner's blocks as callers hold them: opens the files behind them when there is something to do, closes them in between if others
- * need the room, and makes the index anew when it turns out to be unreadable.
+ * An owner's blocks as callers hold them: opens the files on demand, closes them when others need room, and rebuilds the
+ * index when it is unreadable.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -22,9 +22,9 @@ export interface OwnerHandleOptions extends OwnerPacksOptions {
 export class OwnerHandle implements OwnerBlocks, Closable {
   readonly #options: OwnerHandleOptions;
   #opened: Opened | undefined;
-  /** The end of what was closed last; nothing is opened before it. */
+  /** The last close; nothing opens before it ends. */
   #closing: Promise<void> = Promise.resolve();
-  /** Whether there is anything on disk; undefined: not known yet. */
+  /** Whether anything is on disk; undefined: unknown so far. */
   #exists: boolean | undefined;
   #ended = false;
   #usedBytes = 0;
@@ -42,7 +42,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
     return this.#usedBytes;
   }
 
-  /** Itself, when it is known how many bytes it holds. */
+  /** Resolves to itself, once it knows how many bytes it holds. */
   async ready(): Promise<OwnerBlocks> {
     await this.#read(undefined, async () => {});
     return this;
@@ -108,14 +108,14 @@ export class OwnerHandle implements OwnerBlocks, Closable {
     this.#closeAfterUse(() => {});
   }
 
-  /** Ends it for good, after what is under way. */
+  /** Ends it for good, after ongoing work. */
   async end(): Promise<void> {
     this.#ended = true;
     this.rest();
     await this.#closing;
   }
 
-  /** Work that changes nothing where there is nothing; then `nothing` is what comes out. */
+  /** Runs work that changes nothing; returns `nothing` if nothing is stored. */
   async #read<Result>(nothing: Result, work: (packs: OwnerPacks) => Promise<Result>): Promise<Result> {
     const { disk, dir } = this.#options;
     if (this.#exists === undefined) {
@@ -135,7 +135,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
         return await this.#use(opened, work);
       } catch (error) {
         if (!isUnreadable(error)) throw error;
-        // Of many who find it so, one makes it anew.
+        // Of concurrent calls that find it unreadable, one rebuilds it.
         if (this.#opened === opened) {
           log.error("an index is damaged and made anew", { dir, error: describeError(error) });
           void opened.packs.then((packs) => packs.endCollection()).catch(() => {});
@@ -194,9 +194,9 @@ export class OwnerHandle implements OwnerBlocks, Closable {
 
 interface Opened {
   readonly packs: Promise<OwnerPacks>;
-  /** Calls under way. */
+  /** Ongoing calls. */
   uses: number;
-  /** Resolves when the last of them ends. */
+  /** Resolves when the last call ends. */
   unused: PromiseWithResolvers<void>;
 }
 

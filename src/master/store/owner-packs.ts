@@ -27,7 +27,7 @@ import { type Recovered, recover } from "./recovery.ts";
 import type { Unindexed } from "./unindexed.ts";
 
 export interface OwnerPacksOptions {
-  /** The owner's folder: `pack/` and `index.db` in it. It must be there. */
+  /** The owner's folder, which must exist; contains `pack/` and `index.db`. */
   readonly dir: string;
   readonly disk: PackDisk;
   readonly databases: Databases;
@@ -35,7 +35,7 @@ export interface OwnerPacksOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** A pack gets its footer when it has grown to so many bytes. */
+  /** The size at which a pack gets its footer. */
   readonly packBytes: number;
   readonly leases: Leases;
 }
@@ -48,7 +48,7 @@ export function packFolder(dir: string): string {
   return join(dir, "pack");
 }
 
-/** Nodes of which is kept in memory that they are complete, while the index cannot be written; then a root's check ends. */
+/** Completed nodes remembered in memory while the index cannot be written; beyond this a root's check fails. */
 export const MAX_UNNOTED = 50_000;
 
 /** Calls throw the system's errors and SQLite's, besides those of the port. */
@@ -57,16 +57,16 @@ export class OwnerPacks implements FiledBlocks {
   readonly #index: BlockIndex;
   readonly #writer: BlockWriter;
   readonly #reader: BlockReaderOptions;
-  /** Blocks that are on their way to the disk. */
+  /** Blocks being written. */
   readonly #pending = new Map<string, Promise<void>>();
   readonly #unindexed: Unindexed;
-  /** Nodes that are complete, as long as the index cannot take that: else a walk would go into them again and again. */
+  /** Completed nodes that the index could not record: otherwise walks would enter them again and again. */
   readonly #unnoted = new Set<string>();
-  /** Reads of packs that are under way. */
+  /** Pack reads in progress. */
   readonly #reads = new Set<Promise<unknown>>();
   readonly #collections = new SerialQueue();
   readonly #ending = new AbortController();
-  /** The number of the collection that is forgetting blocks right now. */
+  /** The number of the collection that is deleting blocks now. */
   #sweeping: number | undefined;
 
   private constructor(options: OwnerPacksOptions, index: BlockIndex, { current, unindexed }: Recovered) {
@@ -87,7 +87,7 @@ export class OwnerPacks implements FiledBlocks {
     this.#reader = { handles, folder, onDamage: (cid, place) => this.#onDamage(cid, place) };
   }
 
-  /** Opens it as the last process left it. */
+  /** Opens it in the state that the last process left. */
   static async open(options: OwnerPacksOptions): Promise<OwnerPacks> {
     const { disk, databases, handles, log, dir, packBytes } = options;
     const index = openIndex(indexPath(dir), databases);
@@ -180,7 +180,7 @@ export class OwnerPacks implements FiledBlocks {
   }
 
   async hold(cids: readonly Cid[]): Promise<Set<Cid>> {
-    // Where it cannot be written down, nothing may be said of them.
+    // If this cannot be recorded, the call must fail.
     if (this.#sweeping !== undefined) this.#index.marks.markReached(cids.map(digestOf), this.#sweeping);
     return this.has(cids);
   }
@@ -195,7 +195,7 @@ export class OwnerPacks implements FiledBlocks {
         return await this.#collect(work);
       } catch (error) {
         if (!isDiskFull(error)) throw error;
-        // What a collection did not get to remove goes without writing; then there may be space for what it has to write.
+        // Removes packs that an earlier collection left, which needs no writing and may free space for this one.
         const empty = await emptyPacks(this.#index);
         if (empty.size === 0) throw error;
         const swept = new Map([...empty].map((name) => [name, { end: 0, live: 0, empty: true }]));
@@ -206,7 +206,7 @@ export class OwnerPacks implements FiledBlocks {
     });
   }
 
-  /** Has a collection end that is under way: who opens these files anew waits for it. */
+  /** Ends a running collection, because reopening these files waits for it. */
   endCollection(): void {
     this.#ending.abort(new SynclineError("store_corrupt", "The index is damaged and made anew: collect again."));
   }
@@ -237,7 +237,7 @@ export class OwnerPacks implements FiledBlocks {
     return { index: this.#index, reader: this.#reader, writer: this.#writer, disk, log, reads };
   }
 
-  /** Ends it, after what is being written. */
+  /** Closes it, after ongoing writes. */
   async close(): Promise<void> {
     await this.#writer.close();
     this.#index.close();
@@ -290,7 +290,7 @@ export class OwnerPacks implements FiledBlocks {
     this.#note(() => this.#index.markDamaged(digestOf(cid), place));
   }
 
-  /** Writes down what can be found out again: on a full disk it is not, and this false. */
+  /** Records what can be found out again; false if the disk is full. */
   #note(write: () => void): boolean {
     try {
       write();

@@ -1,6 +1,6 @@
 /**
- * Hashes every block of every pack of one owner, and enters what the packs say into an index of its own, against which the owner's
- * index can be held.
+ * Hashes every block of one owner's packs, and enters the packs' contents into a separate index, to compare the owner's
+ * index with.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
@@ -20,9 +20,9 @@ import { inspectUnfinished } from "./unfinished-pack.ts";
 export interface PackAuditOptions {
   readonly disk: PackDisk;
   readonly folder: string;
-  /** The owner's index; undefined if there is none that can be read. */
+  /** The owner's index; undefined if missing or unreadable. */
   readonly index: BlockIndex | undefined;
-  /** Gets all blocks; the damaged ones marked. */
+  /** Receives all blocks, with damaged ones marked. */
   readonly found: BlockIndex;
   readonly onBytes: (bytes: number) => void;
 }
@@ -32,12 +32,12 @@ export interface PackAudit {
   readonly damage: readonly DataDamage[];
 }
 
-/** Throws the system's errors, but for reads of single blocks, which count as damaged then. */
+/** Throws the system's errors, except for reads of single blocks, which then count as damaged. */
 export async function auditPacks(options: PackAuditOptions): Promise<PackAudit> {
   const { disk, folder, index } = options;
   const listed = await listPacks(disk, folder);
   const known = index?.packs() ?? [];
-  // Whether its file is there yet or not: the next start removes it.
+  // Whether or not the file still exists: the next start removes it.
   const left = new Set(known.flatMap(({ name, sealed }) => (sealed === PACK_STATES.left ? [name] : [])));
   const names = [...new Set([...listed.sealed, ...listed.open])].filter((name) => !left.has(name)).toSorted();
   const damage: DataDamage[] = [];
@@ -57,11 +57,11 @@ const PACKS_AT_ONCE = 2;
 async function auditPack(options: PackAuditOptions, name: string, sealed: boolean): Promise<DataDamage[]> {
   const { disk, folder, found } = options;
   const file = await openForReading(disk, folder, name);
-  // A pack that went meanwhile would need somebody else in the folder.
+  // Only another process in the folder could remove a pack meanwhile.
   if (file === undefined) return [dataDamage("pack", "the pack is gone", { pack: name })];
   try {
     const { rows, damage } = sealed ? await sealedRows(options, name, file) : await openRows(options, name, file);
-    // All of a pack's rows, and then what is wrong with them, so that a copy elsewhere takes the place of a damaged one.
+    // Bad rows are entered too, marked as damaged, so that intact copies elsewhere replace them.
     const bad = await damagedRows(file, rows, options.onBytes);
     const isBad = new Set(bad.map(({ row }) => row));
     found.add(
@@ -114,7 +114,7 @@ interface BadRow {
   readonly why: string;
 }
 
-/** Rows whose bytes are others, or cannot be read. */
+/** Rows whose bytes are wrong or unreadable. */
 async function damagedRows(
   file: PackFile,
   rows: readonly PackRow[],
@@ -134,7 +134,7 @@ async function damagedRows(
   return bad;
 }
 
-/** One block by itself, where its neighbours cannot be read. */
+/** Checks one block by itself when its group cannot be read. */
 async function whyUnreadable(file: PackFile, row: PackRow): Promise<string | undefined> {
   try {
     return whyWrong(row, await file.read(row.offset, row.length));

@@ -1,4 +1,4 @@
-/** The disk under a master's pack files: a port, so that tests can fill it up, make it fail, or stop at any call. */
+/** The disk under a master's pack files: a port, so that tests can fill it, make it fail, or stop it at any call. */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { failedWith } from "../../base/system-errors.ts";
@@ -6,28 +6,28 @@ import { makeDurableFolder, readUpTo, syncFolder, systemDisk, writeParts } from 
 
 /** Calls throw the system's errors; ENOSPC and EDQUOT when there is no space. */
 export interface PackDisk {
-  /** The names in a folder, in no order; none where it is not there. */
+  /** The names in a folder, in any order; none if it does not exist. */
   list(folder: string): Promise<string[]>;
-  /** Makes a folder and those above it, durably. */
+  /** Makes a folder and its parents, durably. */
   makeFolder(folder: string): Promise<void>;
   /** A new file; its name is durable after `syncFolder`. Throws EEXIST. */
   create(path: string): Promise<PackFile>;
-  /** Undefined where it is not there. */
+  /** Undefined if it does not exist. */
   open(path: string, access: "read" | "write"): Promise<PackFile | undefined>;
   rename(from: string, to: string): Promise<void>;
-  /** What is not there is no error. */
+  /** A missing file is not an error. */
   remove(path: string): Promise<void>;
   syncFolder(folder: string): Promise<void>;
 }
 
 export interface PackFile {
   size(): Promise<number>;
-  /** Fewer bytes at the end of the file. In memory of their own, unless `memory` of that length is given. */
+  /** Fewer bytes at the end of the file. Allocates memory, unless `memory` of that length is given. */
   read(offset: number, length: number, memory?: Buffer): Promise<Buffer>;
-  /** Writes all of these, one behind the other. */
+  /** Writes all of these in sequence. */
   write(offset: number, parts: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
-  /** Makes bytes and size survive power loss. After it has failed nobody can tell what is on the disk. */
+  /** Makes bytes and size durable. After a failure the disk's state is unknown. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,19 +1,19 @@
-/** Packs that are open for reading, of all owners: a few stay open, the least recently used one is closed first. */
+/** Packs open for reading, of all owners: a few stay open, and the least recently used is closed first. */
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { openForReading } from "./pack-path.ts";
 
 export class PackHandles {
   readonly #disk: PackDisk;
-  /** Least recently used first. Undefined: it is gone. */
+  /** Least recently used first. Undefined: the pack is gone. */
   readonly #open = new Map<string, Promise<PackFile | undefined>>();
-  /** Reads under way, and whether the file is to be closed after them. */
+  /** Ongoing reads, and whether to close the file after them. */
   readonly #uses = new Map<Promise<PackFile | undefined>, { count: number; close: boolean }>();
 
   constructor(disk: PackDisk) {
     this.#disk = disk;
   }
 
-  /** Does something with a pack; undefined if it is gone. Throws the system's errors. */
+  /** Runs `work` with a pack; undefined if it is gone. Throws the system's errors. */
   async use<Result>(
     folder: string,
     name: string,
@@ -38,7 +38,7 @@ export class PackHandles {
     }
   }
 
-  /** Closes a pack's file after the reads under way: what is removed takes space until then. */
+  /** Closes a pack's file after ongoing reads: a removed file occupies space until then. */
   drop(folder: string, name: string): void {
     const key = `${folder}\0${name}`;
     const file = this.#open.get(key);
@@ -72,7 +72,7 @@ export class PackHandles {
 
 const MAX_OPEN = 64;
 
-/** A file that is only read cannot fail to close in a way that matters. */
+/** For a file that was only read, a failure to close does not matter. */
 async function closeQuietly(file: Promise<PackFile | undefined>): Promise<void> {
   await file.then((pack) => pack?.close()).catch(() => {});
 }

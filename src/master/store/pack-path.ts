@@ -1,6 +1,6 @@
 /**
- * The files of an owner's packs: `<32 hex>` is a pack with its footer and never changes; `<32 hex>.open` is one that grows, with
- * its rows beside it in `<32 hex>.rows`. So a file without an ending that is not a whole pack is damaged, not unfinished.
+ * The files of an owner's packs: `<32 hex>` is an immutable pack with its footer; `<32 hex>.open` is a growing one, with
+ * its rows in `<32 hex>.rows`. So an incomplete file without an extension is damaged, not unfinished.
  */
 import { join } from "node:path";
 import type { Random } from "../../base/random.ts";
@@ -18,7 +18,7 @@ export function rowsPath(folder: string, name: string): string {
   return join(folder, `${name}.rows`);
 }
 
-/** Whether a pack may be called so. */
+/** Whether this is a valid pack name. */
 export function isPackFile(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
 }
@@ -34,7 +34,7 @@ export interface PackListing {
   readonly rows: ReadonlySet<string>;
 }
 
-/** The packs in a folder, by name. Files that are called otherwise are none of ours. */
+/** The packs in a folder, by name. Ignores files with other names. */
 export async function listPacks(disk: PackDisk, folder: string): Promise<PackListing> {
   const kinds = { "": new Set<string>(), ".open": new Set<string>(), ".rows": new Set<string>() };
   for (const file of await disk.list(folder)) {
@@ -44,7 +44,7 @@ export async function listPacks(disk: PackDisk, folder: string): Promise<PackLis
   return { sealed: kinds[""], open: kinds[".open"], rows: kinds[".rows"] };
 }
 
-/** Removes packs, durably, also such as could not get their final names. What is not there is no error. */
+/** Removes packs durably, including those without final names. Missing files are no error. */
 export async function removePacks(disk: PackDisk, folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
     for (const path of [sealedPath, openPath, rowsPath]) await disk.remove(path(folder, name));
@@ -52,12 +52,12 @@ export async function removePacks(disk: PackDisk, folder: string, names: readonl
   await disk.syncFolder(folder);
 }
 
-/** A pack for reading, whether it still grows or not; undefined if it is gone. */
+/** Opens a pack for reading, growing or not; undefined if it is gone. */
 export async function openForReading(disk: PackDisk, folder: string, name: string): Promise<PackFile | undefined> {
   return (
     (await disk.open(sealedPath(folder, name), "read")) ??
     (await disk.open(openPath(folder, name), "read")) ??
-    // It was sealed between the two.
+    // It may have been sealed in between.
     (await disk.open(sealedPath(folder, name), "read"))
   );
 }

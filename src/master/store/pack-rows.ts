@@ -14,12 +14,12 @@ export function endOf(rows: readonly Stretch[]): number {
   return rows.reduce((end, { offset, length }) => Math.max(end, offset + length), 0);
 }
 
-/** Whether it lies in the first `end` bytes for sure: an empty block at their end may have come later. */
+/** Whether it lies within the first `end` bytes for certain: an empty block at `end` may have come later. */
 export function isBefore({ offset, length }: Stretch, end: number): boolean {
   return offset < end && offset + length <= end;
 }
 
-/** What of [from, to) belongs to none of them, by offset. */
+/** The gaps between them in [from, to), by offset. */
 export function gapsIn(rows: readonly Stretch[], from: number, to: number): Stretch[] {
   const gaps: Stretch[] = [];
   let at = from;
@@ -31,7 +31,7 @@ export function gapsIn(rows: readonly Stretch[], from: number, to: number): Stre
   return gaps;
 }
 
-/** Whether the bytes are those of the blocks. Throws the system's errors. */
+/** Whether the bytes match the blocks' hashes. Throws the system's errors. */
 export async function allIntact(file: PackFile, rows: readonly PackRow[]): Promise<boolean> {
   for (const { digest, offset, length } of rows) {
     const bytes = await file.read(offset, length);

@@ -1,4 +1,4 @@
-/** Walks from the root of a bucket to everything that it reaches, and names what is not stored, or not intact. */
+/** Walks everything that a bucket's root reaches, and reports blocks not stored intact. */
 import type { Cid } from "../../base/ids.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
@@ -9,9 +9,9 @@ import { reachedLinks } from "./reached-links.ts";
 export interface ReachAuditOptions {
   readonly handles: PackHandles;
   readonly folder: string;
-  /** What the packs hold, the damaged ones marked; those that are reached are marked as complete in it. */
+  /** The packs' blocks, with damaged ones marked; the walk marks those it reaches as complete. */
   readonly found: BlockIndex;
-  /** Nodes that were walked before, by digestKey: one set for all buckets of an owner. */
+  /** Nodes already walked, by digestKey: one set for all buckets of an owner. */
   readonly walked: Set<string>;
 }
 
@@ -24,12 +24,12 @@ export interface Unreached {
 export async function auditReach(options: ReachAuditOptions, root: Cid): Promise<Unreached[]> {
   const { found, walked } = options;
   const missing = new Map<string, Unreached>();
-  // Depth first, so that no more than the links on one path to a leaf wait.
+  // Depth first, so that only the links along one path are pending.
   const waiting: Cid[] = [root];
   let isRoot = true;
   for (let cid = waiting.pop(); cid !== undefined; cid = waiting.pop(), isRoot = false) {
     const key = digestKey(cid);
-    // A root's list of kept commits is followed also where it was walked before as one of them.
+    // A root's list of kept commits is followed even if the commit was walked as a retained one.
     if ((walked.has(key) && !isRoot) || missing.has(key)) continue;
     const place = found.find(digestOf(cid));
     if (place === undefined || place.damaged === 1) {

@@ -1,9 +1,8 @@
 /**
- * What blocks below a root reach. A commit that is not the root reaches all that it links but its own list of kept commits: what a
- * bucket retains is what the newest root's list says, and older lists name commits that are gone (docs/design/retention.md).
- *
- * A commit is known by its shape, since a master does not know what a link means. Whoever makes other blocks look like one
- * hides from the master what only he stored.
+ * Which blocks a block below a root reaches. A commit other than the root reaches all of its links but its list of kept
+ * commits: the newest root's list says what a bucket retains; older ones name deleted commits (docs/design/retention.md). A
+ * master does not know what links mean, so it recognizes commits by shape. Clients that imitate it only hide their own
+ * blocks.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -11,7 +10,7 @@ import { decodeCommit } from "../../format/commits/commit.ts";
 import type { LinkList } from "../../format/blocks/link-scan.ts";
 import { linkListOf } from "../../format/blocks/links.ts";
 
-/** The links to follow, in the order in which they stand; all of them for a root. Throws `format_invalid`. */
+/** The links to follow, in order; all of them for a root. Throws `format_invalid`. */
 export function reachedLinks(cid: Cid, bytes: Uint8Array, isRoot: boolean): LinkList {
   const links = linkListOf(cid, bytes);
   const kept = isRoot ? undefined : keptListOf(bytes);
@@ -20,7 +19,7 @@ export function reachedLinks(cid: Cid, bytes: Uint8Array, isRoot: boolean): Link
 
 /** The list of kept commits, if this is a commit. */
 function keptListOf(bytes: Uint8Array): Cid | undefined {
-  // dag-cbor of a list of four that begins with 1 and a map: no node, list or certificate does.
+  // dag-cbor of a list of four that begins with 1 and a map: no node, chunk list or certificate looks like that.
   const [list = 0, version = 0, body = 0] = bytes;
   if (list !== 0x84 || version !== 1 || body >> 5 !== MAP) return undefined;
   try {

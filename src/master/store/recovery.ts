@@ -1,6 +1,6 @@
 /**
- * Brings an owner's packs and their index together when they are opened: takes what the index lacks from journals and footers, cuts
- * off what nobody was answered for, and gives a footer to packs that cannot go on. Nothing that may hold an answered block is removed.
+ * Reconciles an owner's packs and index on opening: adds what the index lacks from journals and footers, truncates
+ * unacknowledged bytes, and gives footers to packs that cannot continue. Acknowledged blocks are never removed.
  */
 import { describeError, type Log } from "../../base/log.ts";
 import { encodeFooter, type PackRow } from "../../format/blocks/pack.ts";
@@ -22,16 +22,16 @@ export interface RecoveryOptions {
   readonly handles: PackHandles;
   readonly log: Log;
   readonly packBytes: number;
-  /** Blocks that the index did not know are leased from this time on: seconds since 1970. */
+  /** Leases of blocks that the index did not know begin at this time: seconds since 1970. */
   readonly leased: number;
-  /** Also packs with bytes that nobody can name get a footer: what nobody asks for is given up then. */
+  /** Also gives footers to packs with unidentified bytes, which are then given up. */
   readonly givesUp?: boolean;
 }
 
 export interface Recovered {
-  /** The pack to go on with, if there is one. */
+  /** The pack to continue, if any. */
   readonly current: OpenPack | undefined;
-  /** What the index had no space for. */
+  /** Blocks that the index had no space for. */
   readonly unindexed: Unindexed;
 }
 
@@ -55,7 +55,7 @@ class Recovery {
     const known = new Map(index.packs().map((pack) => [pack.name, pack]));
     try {
       for (const { name, sealed } of known.values()) {
-        // A collection that was under way: what was not finished begins anew another time.
+        // An unfinished collection is abandoned: a later one starts over.
         if (sealed === PACK_STATES.leaving) this.#note(() => index.setState(name, PACK_STATES.sealed));
         if (sealed !== PACK_STATES.left) continue;
         await removePacks(disk, folder, [name]);
@@ -70,10 +70,10 @@ class Recovery {
         if (packs.sealed.has(name) || packs.open.has(name)) continue;
         if (index.holdsAny(name)) {
           log.error("a pack is gone, and its blocks with it", { pack: name, folder });
-          // Without that nobody is served: whoever sends one of them would be told that it is there.
+          // Must succeed before serving: otherwise an uploader of these blocks would be told that they exist.
           index.dropPack(name);
         }
-        // One in which there was no block may have been removed where there was no space to write that down.
+        // An empty pack may have been removed when there was no space to record that.
         else this.#note(() => index.forgetPack(name));
       }
       return { current: this.#current, unindexed: this.#unindexed };
@@ -83,7 +83,7 @@ class Recovery {
     }
   }
 
-  /** On a full disk it is left as it is, and found out once more the next time. */
+  /** On a full disk this is skipped, and found out again next time. */
   #note(write: () => void): void {
     try {
       write();
@@ -92,7 +92,7 @@ class Recovery {
     }
   }
 
-  /** A pack that grew when the store was left. */
+  /** A pack that was growing at shutdown. */
   async #settle(name: string, known: IndexedPack | undefined): Promise<void> {
     const { disk, folder, index, packBytes } = this.#options;
     const file = await disk.open(openPath(folder, name), "write");
@@ -106,13 +106,13 @@ class Recovery {
         return;
       }
       await adopt(file, journal, found);
-      // Before anybody was answered for a block in it, its name may not have become durable either.
+      // Before its first acknowledgment, a pack's name may not be durable.
       if (known === undefined || found.doubtful.length > 0) await disk.syncFolder(folder);
       if (found.sealed) return await this.#finish(name, file, found);
       if (found.damaged)
         this.#options.log.error("the journal of a pack lost rows", { pack: name, folder, unnamed: found.unnamed });
       if (found.unnamed > 0 && !this.#options.givesUp) {
-        // It stays as it is, for whoever can tell more; and of no more of it than before the index may say that it knows what counts.
+        // It stays as it is for manual repair; the index must not claim to know more of it than before.
         await this.#add({ name, sealed: 0, end: known?.end ?? 0 }, file, found.rows);
         return;
       }
@@ -128,7 +128,7 @@ class Recovery {
     }
   }
 
-  /** Gives a pack its footer; where that fails, as on a full disk, it stays as it is for the next time. */
+  /** Gives a pack its footer; if that fails, as on a full disk, it stays as it is until next time. */
   async #seal(name: string, file: PackFile, found: UnfinishedPack): Promise<void> {
     const { end } = found.position;
     try {
@@ -150,7 +150,7 @@ class Recovery {
     await this.#add({ name, sealed: 1, end: position.end }, file, rows);
   }
 
-  /** A sealed pack that the index does not know, or not whole. */
+  /** A sealed pack that the index does not know, or knows in part. */
   async #enter(name: string): Promise<void> {
     const { disk, folder, log } = this.#options;
     const file = await disk.open(sealedPath(folder, name), "read");
@@ -166,7 +166,7 @@ class Recovery {
     }
   }
 
-  /** Then nothing is written, so that also a full disk can be read. */
+  /** If it is known, nothing is written, so that a full disk can still be served. */
   #isKnown({ name, sealed, end }: IndexedPack, known: IndexedPack | undefined, rows: readonly PackRow[]): boolean {
     const { index } = this.#options;
     if (known?.sealed !== sealed || known.end !== end) return false;
@@ -176,11 +176,11 @@ class Recovery {
     });
   }
 
-  /** Where two packs have a block, the index keeps a copy that is intact. */
+  /** If two packs have a block, the index keeps an intact copy. */
   async #add(pack: IndexedPack, file: PackFile, all: readonly PackRow[]): Promise<void> {
     const { index, handles, folder, leased } = this.#options;
     const known = index.packs().find(({ name }) => name === pack.name);
-    // Rows enter together with the pack's end: what it lacks before that was collected, since it was garbage or damaged.
+    // Rows enter together with the pack's end: an earlier row that is missing was collected as garbage or damaged.
     const isForgotten = (row: PackRow) => isBefore(row, known?.end ?? 0) && !index.names(row.digest);
     const rows = all.filter((row) => !isForgotten(row));
     if (this.#isKnown(pack, known, rows)) return;
@@ -189,7 +189,7 @@ class Recovery {
       elsewhere = index.add(pack, rows, leased);
     } catch (error) {
       if (!isIndexFull(error)) throw error;
-      // Without space all that is there is read all the same.
+      // Without space for the index, everything stored can still be read.
       this.#unindexed.add({ pack, rows: rows.filter(({ digest }) => index.find(digest) === undefined) });
       return;
     }
@@ -205,13 +205,13 @@ class Recovery {
 }
 
 /**
- * Makes sure of what is in doubt, and cuts off the rest. The bytes are written once more: they may be in the system's memory alone,
- * after a flush that failed, and only bytes that were written since are flushed again.
+ * Secures the doubtful rows, and truncates the rest. The bytes are rewritten: after a failed flush they may exist in memory
+ * only, and another flush would skip them.
  */
 async function adopt(file: PackFile, journal: PackFile | undefined, found: UnfinishedPack): Promise<void> {
   const { doubtful, position, sealed, damaged } = found;
   for (const { offset, length } of doubtful) await file.write(offset, [await file.read(offset, length)]);
-  // The footer takes the place of the journal, which is removed.
+  // The footer replaces the journal, which is removed.
   if (sealed) {
     const size = await file.size();
     await file.write(position.end, [await file.read(position.end, size - position.end)]);

@@ -1,7 +1,7 @@
 /**
- * Gives back the space of packs with garbage: first packs that hold nothing which must stay, then those with the least to copy.
+ * Frees the space of packs with garbage: first packs with nothing to keep, then those with the least to copy.
  *
- * A pack goes in steps, each of which leaves a whole store:
+ * A pack is removed in steps, each of which leaves a consistent store:
  * 1. Its blocks are stored once more; the index points to each copy as soon as it is durable.
  * 2. Once no block is left in it, it is noted as one to remove.
  * 3. Such notes are made durable, several at a time.
@@ -30,7 +30,7 @@ export interface RepackingOptions {
   readonly writer: BlockWriter;
   readonly disk: PackDisk;
   readonly log: Log;
-  /** Ends with the reads that are under way now. */
+  /** Resolves when the current reads have ended. */
   readonly reads: () => Promise<unknown>;
 }
 
@@ -38,21 +38,21 @@ export class Repacking {
   readonly #options: RepackingOptions;
   readonly #swept: ReadonlyMap<string, SweptPack>;
   readonly #signal: AbortSignal;
-  /** Packs in which nothing is left, whose files are still there. */
+  /** Packs without blocks whose files still exist. */
   #left: string[] = [];
 
-  /** `swept`: what a sweep counted. */
+  /** `swept`: a sweep's counts. */
   constructor(options: RepackingOptions, swept: ReadonlyMap<string, SweptPack>, signal: AbortSignal) {
     this.#options = options;
     this.#swept = swept;
     this.#signal = signal;
   }
 
-  /** Empties these packs, by name, with how much of each must be copied, and removes them. Answers those of which nothing is left. */
+  /** Empties these packs, given by name with the bytes to copy, and removes them. Returns those left without blocks. */
   async run(packs: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
     const { index, log } = this.#options;
     const done = new Set<string>();
-    // Some may be there still since the last time.
+    // Some may remain from the last time.
     this.#left = index.packs().flatMap(({ name, sealed }) => (sealed === PACK_STATES.left ? [name] : []));
     try {
       for (const [name] of [...packs].toSorted(([, a], [, b]) => a - b)) {
@@ -78,7 +78,7 @@ export class Repacking {
       try {
         return (await this.#empty(name)) ? "empty" : "stays";
       } catch (error) {
-        // Its blocks are where they were, or in another pack by now: whatever is wrong with this one need not keep the others.
+        // Its blocks are in this pack or another: a problem with one pack must not block the others.
         this.#note(() => this.#stay(name));
         this.#signal.throwIfAborted();
         if (isDiskFull(error) && this.#left.length === 0) return "full";
@@ -95,7 +95,7 @@ export class Repacking {
     }
   }
 
-  /** Puts what must stay of a pack elsewhere. False: it has to stay. */
+  /** Copies what must stay of a pack elsewhere. False: the pack has to stay. */
   async #empty(name: string): Promise<boolean> {
     const { index, reader, writer } = this.#options;
     const swept = this.#swept.get(name);
@@ -108,7 +108,7 @@ export class Repacking {
     if (state !== PACK_STATES.sealed && state !== PACK_STATES.leaving) return false;
     const footer = await reader.handles.use(reader.folder, name, readFooter);
     const rows = await this.#lying(footer ?? [], name);
-    // Else the index places blocks in it of which the pack knows nothing.
+    // Otherwise the index places blocks here that the pack does not have.
     const counted = rows.reduce((sum, row) => sum + (isBefore(row, swept?.end ?? 0) ? row.length : 0), 0);
     if (footer === undefined || counted < (swept?.live ?? 0)) return false;
     index.setState(name, PACK_STATES.leaving);
@@ -121,13 +121,13 @@ export class Repacking {
     return true;
   }
 
-  /** Removes what is empty. */
+  /** Removes empty packs. */
   async #remove(): Promise<void> {
     const names = this.#left;
     if (names.length === 0) return;
     const { index, reader, disk, reads } = this.#options;
     this.#left = [];
-    // Before the files go: an index that came back from before would look for blocks in them, and find them only in the copies.
+    // Before the files are deleted: an index restored to an earlier state would look for blocks in them.
     this.#note(() => index.flush());
     await reads();
     for (const name of names) reader.handles.drop(reader.folder, name);
@@ -137,7 +137,7 @@ export class Repacking {
     });
   }
 
-  /** Writes down what recovery finds out as well: where there is no space for that, it must not keep space from being freed. */
+  /** Records what recovery can find out too; a lack of space for it must not keep space from being freed. */
   #note(write: () => void): void {
     try {
       write();
@@ -146,7 +146,7 @@ export class Repacking {
     }
   }
 
-  /** Blocks stay in this pack, unless none is in it any more. */
+  /** Keeps this pack, unless it has no blocks left. */
   #stay(name: string): void {
     const { index } = this.#options;
     if (this.#stateOf(name) === PACK_STATES.leaving) index.setState(name, PACK_STATES.sealed);
@@ -165,7 +165,7 @@ export class Repacking {
     await writer.write(Array.from(found, ([cid, bytes]) => ({ cid, bytes, avoid: undefined })));
   }
 
-  /** Those of which the index says that they lie in this pack. */
+  /** The rows whose blocks the index places in this pack. */
   async #lying(rows: Iterable<PackRow>, pack: string): Promise<PackRow[]> {
     const lying: PackRow[] = [];
     let looked = 0;
@@ -177,7 +177,7 @@ export class Repacking {
   }
 }
 
-/** Packs in which there is no block, found out without writing anything. A collection that ended early leaves them. */
+/** Packs without blocks, found without writing. A collection that ended early leaves them. */
 export async function emptyPacks(index: BlockIndex): Promise<ReadonlySet<string>> {
   const empty = new Set(index.packs().flatMap(({ name, sealed }) => (sealed === PACK_STATES.sealed ? [name] : [])));
   const ends = new Map([...empty].map((name) => [name, Infinity]));
@@ -190,17 +190,17 @@ export async function emptyPacks(index: BlockIndex): Promise<ReadonlySet<string>
   return empty;
 }
 
-/** Damage, or what the disk says of one file. */
+/** Damage, or a disk error of one file. */
 function isOfOnePack(error: unknown): boolean {
   return error instanceof SynclineError || failedWith(error, "EIO", "EACCES", "EPERM");
 }
 
-/** Empty packs that go with one flush of the index. */
+/** Empty packs per flush of the index. */
 const REMOVED_AT_ONCE = 16;
 /** Bytes of blocks that are copied at a time. */
 const REPACK_BYTES = 4 * 1024 * 1024;
 
-/** Runs of INDEX_STEP rows and REPACK_BYTES at most, unless one is longer. */
+/** Batches of at most INDEX_STEP rows and REPACK_BYTES, unless a single row is longer. */
 function* inBatches(rows: readonly PackRow[]): Generator<PackRow[]> {
   let batch: PackRow[] = [];
   let bytes = 0;

@@ -1,6 +1,6 @@
 /**
- * Mends what an audit found and what can be mended without the lost bytes: packs get their footers back from the index, an index that
- * disagrees is made anew from the packs, and blocks that are damaged are marked, so that whoever has them is asked for them again.
+ * Repairs what can be repaired without the lost bytes: pack footers are rebuilt from the index, a wrong index is rebuilt
+ * from the packs, and damaged blocks are marked, so that clients that have them are asked to send them again.
  */
 import type { Clock } from "../../base/clock.ts";
 import { groupBy } from "../../base/collections.ts";
@@ -34,7 +34,7 @@ export interface DataRepair {
   readonly what: string;
 }
 
-/** Throws the system's errors, `disk_full`. The folder must be held. */
+/** Throws the system's errors, `disk_full`. The caller must hold the folder. */
 export async function repairData(options: RepairOptions, damage: readonly DataDamage[]): Promise<DataRepair[]> {
   const repairs: DataRepair[] = [];
   for (const [owner, items] of groupBy(damage, (item) => item.owner)) {
@@ -57,7 +57,7 @@ async function repairOwner(
     note("its footer is made anew from the index", pack);
   }
   for (const { kind, pack } of damage) if (kind === "pack") note("it is forgotten, and its blocks are missing", pack);
-  // First with the index as it is, since that alone knows what packs without a footer hold.
+  // First with the index as it is: only the index knows what packs without a footer hold.
   await open(options, dir, []);
   const known = withIndex(databases, dir, (index) => index.roots.list());
   if (damage.some(({ kind }) => kind === "index")) {
@@ -71,7 +71,7 @@ async function repairOwner(
   return repairs;
 }
 
-/** Lets recovery treat a pack without a footer as one that was never finished, if the index knows it. */
+/** Makes recovery treat a pack without a footer as unfinished, if the index knows it. */
 async function reopenPack(disk: PackDisk, databases: Databases, dir: string, pack: string): Promise<boolean> {
   const folder = packFolder(dir);
   if (!withIndex(databases, dir, (index) => index.packs().some(({ name }) => name === pack))) return false;

@@ -1,6 +1,6 @@
 /**
- * Looks, before a master serves, whether its table of roots is the newest there was: else collections would take what only newer roots
- * reach. The folder must be held.
+ * Checks before a master serves that its table of roots is not an old one: otherwise collections would delete what only
+ * newer roots reach. The caller must hold the folder.
  */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -21,21 +21,18 @@ export interface RootsCheck {
   readonly databases?: Databases | undefined;
 }
 
-/** Before a table is made where there is none: throws `root_rolled_back` if there must have been one. */
+/** Call before a missing table is made: throws `root_rolled_back` if there must have been one. */
 export function checkRootTable(dir: string, owners: readonly Wallet[], databases: Databases = systemDatabases): void {
-  // It is made, durably, before anybody can store a block.
+  // The table is created durably before the first block is stored.
   if (owners.length > 0 && !databases.exists(rootsPath(dir))) throw lostTable();
 }
 
-/**
- * Owners with roots that the table no longer knows, or only older ones. Throws `root_rolled_back` where it knows none at all though it
- * should.
- */
+/** Owners with roots that the table lacks or has older. Throws `root_rolled_back` if it has no roots although it should. */
 export async function checkRoots({ dir, roots, owners, databases }: RootsCheck): Promise<Map<Wallet, KnownRoot[]>> {
   const behind = new Map<Wallet, KnownRoot[]>();
   let isEmpty = true;
   for (const owner of owners) {
-    // Whatever is wrong with one owner's index, others are served; and a collection asks it itself.
+    // A bad index of one owner must not stop the others; a collection checks it again.
     const known = await withKnownRoots({ dir, owner, databases }, (table) => table.list()).catch(() => undefined);
     const rows = await readableRoots(roots, owner);
     if (rows?.length !== 0) isEmpty = false;
@@ -46,7 +43,7 @@ export async function checkRoots({ dir, roots, owners, databases }: RootsCheck):
   return behind;
 }
 
-/** A person decided that the table is right as it is. Throws SQLite's errors. */
+/** Accepts the table as it is, on a person's decision. Throws SQLite's errors. */
 export async function acceptRoots({ dir, roots, owners, databases }: RootsCheck): Promise<void> {
   for (const owner of owners) {
     const rows = await readableRoots(roots, owner);
@@ -54,7 +51,7 @@ export async function acceptRoots({ dir, roots, owners, databases }: RootsCheck)
   }
 }
 
-/** Undefined where one of them is damaged: nothing of that owner is collected then, and others are served. */
+/** Undefined if one of them is damaged: collection is off for that owner, and others are served. */
 async function readableRoots(roots: RootsCheck["roots"], owner: Wallet): Promise<RootRow[] | undefined> {
   try {
     return await allRoots(roots, owner);
@@ -64,7 +61,7 @@ async function readableRoots(roots: RootsCheck["roots"], owner: Wallet): Promise
   }
 }
 
-/** Undefined where there is no index, or none that can be read: it is made anew, and knows nothing. */
+/** Undefined if the index is missing or unreadable: it will be rebuilt, without known roots. */
 async function withKnownRoots<Result>(
   { dir, owner, databases = systemDatabases }: Pick<RootsCheck, "dir" | "databases"> & { readonly owner: Wallet },
   work: (table: KnownRoots) => Result,

@@ -1,12 +1,12 @@
 /**
- * The journal of rows beside a pack that still grows (`<name>.rows`): where the blocks of each batch lie, since the pack has no
- * footer yet. One frame a batch:
+ * The journal of rows beside a growing pack (`<name>.rows`): where the blocks of each batch lie, since the pack has no
+ * footer yet. One frame per batch:
  *
  *     magic u32 ‖ rows u32 ‖ number u32 ‖ start u32 ‖ crc32 u32 ‖ rows as in a footer (format/pack.ts)
  *
- * Little-endian. Numbers count from 0; `start` is where the batch begins in the pack, which is where the one before it ends. The
- * checksum covers all of the frame but itself. A frame is written only when the ones before it are durable, together with their
- * blocks: so the last one alone may be torn, or have blocks that are, after a crash.
+ * Little-endian. Numbers count from 0; `start` is where the batch begins in the pack: at the previous batch's end. The
+ * checksum covers the rest of the frame. A frame is written once all earlier ones are durable, together with its blocks. So
+ * after a crash only the last frame or its blocks can be torn.
  */
 import { crc32 } from "node:zlib";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
@@ -24,11 +24,11 @@ export interface RowFrame {
 
 export interface RowJournal {
   readonly frames: readonly RowFrame[];
-  /** Where the next frame goes: what follows the last whole one was not finished. */
+  /** Where the next frame goes: anything after the last complete one is unfinished. */
   readonly end: number;
-  /** Frames are missing before the last whole one: no crash leaves that. */
+  /** Frames are missing before the last complete one: a crash cannot cause that. */
   readonly damaged: boolean;
-  /** What stands before, between and behind whole frames. */
+  /** Bytes before, between and behind complete frames. */
   readonly lost: readonly Buffer[];
 }
 
@@ -43,7 +43,7 @@ export function encodeFrame(number: number, start: number, rows: readonly PackRo
   return frame;
 }
 
-/** All whole frames of a journal, also those behind damage. What only looks like a header costs no more than a small frame. */
+/** All complete frames of a journal, even behind damage. False headers cost no more than a small frame. */
 export function readJournal(bytes: Buffer): RowJournal {
   const checksums = new RangeChecksums(bytes);
   const frames: RowFrame[] = [];
@@ -65,7 +65,7 @@ export function readJournal(bytes: Buffer): RowJournal {
   return { frames, end, damaged, lost };
 }
 
-/** What may be rows in damaged frames, which their blocks' bytes have to bear out. */
+/** Possible rows in damaged frames; the blocks' bytes must confirm them. */
 export function* rowsPerhapsIn(bytes: Buffer): Generator<PackRow> {
   for (let at = 0; at + PACK_ROW_BYTES <= bytes.length; at++) {
     const row = readRow(bytes, at);

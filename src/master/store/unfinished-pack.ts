@@ -1,9 +1,9 @@
 /**
- * What a pack that grows holds for sure, found out without changing it: the rows of its journal, or of its footer if that got there,
- * without what was written and never flushed.
+ * What a growing pack holds for certain, found without changing it: the rows of its journal, or of its footer if that was
+ * written, without unflushed ones.
  *
- * Only the batch written last can be in doubt: whatever of it the index knows was answered for; the rest counts if its bytes are all
- * there. What the index knows and the journal lacks was damaged since; then the index's rows count too.
+ * Only the last batch can be in doubt: its blocks in the index were acknowledged; the others count if all of their bytes
+ * are there. If the index knows rows that the journal lacks, the journal was damaged; then the index's rows count too.
  */
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -17,20 +17,20 @@ import { allIntact, byOffset, endOf, gapsIn, isBefore, type Stretch } from "./pa
 import { readJournal, type RowJournal, rowsPerhapsIn } from "./row-journal.ts";
 
 export interface UnfinishedPack {
-  /** All that counts, in no order. */
+  /** All rows that count, in any order. */
   readonly rows: readonly PackRow[];
-  /** Those of `rows` that nobody answered for as far as is known: they may be in the system's memory only. */
+  /** Those of `rows` not known to be acknowledged: they may exist in the system's memory only. */
   readonly doubtful: readonly PackRow[];
   readonly position: PackPosition;
-  /** It has its footer; only its name is not the final one. */
+  /** It has its footer, but not yet its final name. */
   readonly sealed: boolean;
-  /** What no crash leaves: the journal lost rows. Nothing may be added to the pack then. */
+  /** The journal lost rows, which a crash cannot cause. Nothing may be appended to the pack then. */
   readonly damaged: boolean;
-  /** Bytes of which nothing tells where blocks begin and end in them: a footer would hide them. */
+  /** Bytes with unknown block boundaries: a footer would hide them. */
   readonly unnamed: number;
 }
 
-/** `journal`: undefined if there is none; `index`: what was answered for as far as is known. Throws the system's errors. */
+/** `journal`: undefined if missing; `index`: what is known to be acknowledged. Throws the system's errors. */
 export async function inspectUnfinished(
   name: string,
   file: PackFile,
@@ -40,7 +40,7 @@ export async function inspectUnfinished(
   const rows = readJournal(journal === undefined ? Buffer.alloc(0) : await journal.read(0, await journal.size()));
   const answered = index?.packs().find((pack) => pack.name === name)?.end ?? 0;
   const known = (row: PackRow) => {
-    // Also what a collection made it forget.
+    // Even rows that a collection removed from it.
     if (isBefore(row, answered)) return true;
     const place = index?.find(row.digest);
     return place?.pack === name && place.offset === row.offset && place.length === row.length;
@@ -48,7 +48,7 @@ export async function inspectUnfinished(
   return (await withFooter(file, rows, known)) ?? (await withoutFooter(name, file, rows, { known, answered, index }));
 }
 
-/** A pack to which only its final name is missing. */
+/** A pack that lacks only its final name. */
 async function withFooter(
   file: PackFile,
   { frames, end: rowsEnd }: RowJournal,
@@ -57,9 +57,9 @@ async function withFooter(
   const rows = [...((await readFooter(file).catch(() => undefined)) ?? [])];
   const named = new Set(rows.map(keyOf));
   const journaled = new Set(frames.flatMap((frame) => frame.rows.map(keyOf)));
-  // A block may end like a pack, and be the last one: a footer of ours names all that the journal names,
+  // A block may look like a pack's end, and be the last one. But our own footer names every row of the journal,
   const unnamed = frames.flatMap((frame) => frame.rows).filter((row) => !named.has(keyOf(row)));
-  // and of a block that is in the pack twice one copy.
+  // or one copy of each block that is in the pack twice.
   const copies = new Map(rows.map((row) => [digestText(row.digest), row]));
   const others = unnamed.map(({ digest }) => copies.get(digestText(digest)));
   if (rows.length === 0 || !(await areIntact(file, others))) return undefined;
@@ -69,13 +69,13 @@ async function withFooter(
   return { rows, doubtful, position, sealed: true, damaged: false, unnamed: 0 };
 }
 
-/** Whether all are there, and as they should be. */
+/** Whether all rows exist and their bytes match. */
 function areIntact(file: PackFile, rows: readonly (PackRow | undefined)[]): Promise<boolean> {
   const there = rows.filter((row) => row !== undefined);
   return there.length === rows.length ? allIntact(file, there) : Promise.resolve(false);
 }
 
-/** What was answered for, as far as an index tells. */
+/** What was acknowledged, according to an index. */
 interface Known {
   readonly known: (row: PackRow) => boolean;
   /** Bytes of blocks. */
@@ -100,8 +100,8 @@ async function withoutFooter(
   if (!damaged && position.end >= answered && isSeamless(rows)) {
     return { rows, doubtful, position, sealed: false, damaged: false, unnamed: 0 };
   }
-  // Of what was answered for, the index tells what counts; its rows behind that were found out here, too, before. For the rest, rows are looked
-  // for in what is left of the journal.
+  // The index knows which acknowledged rows count, and later rows that an earlier recovery found. The remaining rows are
+  // searched in what is left of the journal.
   const indexed = [...(index?.rowsOf(name) ?? [])].filter(({ offset, length }) => offset + length <= answered);
   const said = [...rows, ...indexed];
   const perhaps = lost.flatMap((bytes) => [...rowsPerhapsIn(bytes)]);
@@ -120,7 +120,7 @@ async function withoutFooter(
   };
 }
 
-/** What is between known blocks may be one block alone, whose row is lost: then this is it, and else nobody asks for it. */
+/** A gap between known blocks may be a single block whose row is lost; any other is never requested. */
 async function wholeGaps(file: PackFile, gaps: readonly Stretch[]): Promise<PackRow[]> {
   const rows: PackRow[] = [];
   for (const { offset, length } of gaps) {
@@ -130,14 +130,14 @@ async function wholeGaps(file: PackFile, gaps: readonly Stretch[]): Promise<Pack
   return rows;
 }
 
-/** Rows that the bytes bear out, each once, without such as overlap: after damage nothing else tells which ones are right. */
+/** Rows that match the bytes, each once, without overlapping ones: after damage nothing else shows which are right. */
 async function provable(file: PackFile, rows: readonly PackRow[]): Promise<PackRow[]> {
   const proven = new Map<string, PackRow>();
   let end = 0;
   for (const row of rows.toSorted(byOffset)) {
     const digest = digestText(row.digest);
     if (row.offset < end || proven.has(digest)) continue;
-    // What cannot be read is not borne out, and no reason to leave the rest.
+    // Unreadable rows do not match, but the others may.
     if (!(await allIntact(file, [row]).catch(() => false))) continue;
     proven.set(digest, row);
     end = row.offset + row.length;

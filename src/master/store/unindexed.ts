@@ -1,6 +1,6 @@
 /**
- * Blocks that are durable in their packs while the index could not take them, as on a full disk: kept in memory and entered as soon as
- * it takes changes again. After a restart recovery finds them anew.
+ * Blocks that are durable in their packs but could not be indexed, as on a full disk. They are kept in memory and entered
+ * once the index can be written. After a restart recovery finds them again.
  */
 import { MAX_UNINDEXED } from "../limits.ts";
 import { digestText } from "../../format/blocks/cid.ts";
@@ -13,7 +13,7 @@ export interface UnindexedBatch {
 }
 
 export class Unindexed {
-  /** In the order in which they were written: a pack's last one says how far it has come. */
+  /** In the order of writing: a pack's last batch tells how far it has come. */
   #batches: UnindexedBatch[] = [];
   readonly #places = new Map<string, Place>();
   #bytes = 0;
@@ -27,7 +27,7 @@ export class Unindexed {
     return this.#bytes;
   }
 
-  /** So many that nothing more should be stored before the index takes them. */
+  /** Whether the index must take these before more is stored. */
   get tooMany(): boolean {
     return this.#places.size > MAX_UNINDEXED;
   }
@@ -44,7 +44,7 @@ export class Unindexed {
     }
   }
 
-  /** Enters all of them. Throws SQLite's errors; then those that are left stay. */
+  /** Enters all of them. Throws SQLite's errors; the remaining ones then stay here. */
   enterInto(index: BlockIndex, leased: number): void {
     for (let next = this.#batches[0]; next !== undefined; next = this.#batches[0]) {
       index.add(next.pack, next.rows, leased);

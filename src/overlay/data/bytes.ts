@@ -1,15 +1,15 @@
 /**
  * Writes and reads the overlay's own binary fields: little endian, numbers up to 2^53 as doubles, byte strings with a
- * length. By hand and into one buffer, since every mutation goes through here.
+ * length. Hand-written and into one buffer, since every mutation goes through here.
  */
 import { keepShape } from "../../base/shapes.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileId, FileName, Ino } from "../../base/ids.ts";
 
 export const ID_BYTES = 16;
-/** What one field without a byte string takes at most. */
+/** Most bytes of one field other than a byte string. */
 const FIXED_BYTES = 8;
-/** Says that a time is longer. */
+/** Marks a time that does not fit. */
 const LONG_NS = -(2n ** 63n);
 const MAX_NS = 2n ** 63n - 1n;
 
@@ -18,7 +18,7 @@ export class ByteWriter {
   #view: DataView;
   #length = 0;
 
-  /** Begins with room for so many bytes; it grows. */
+  /** Starts with room for `capacity` bytes, and grows. */
   constructor(capacity: number) {
     this.#bytes = Buffer.allocUnsafe(capacity);
     this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
@@ -66,7 +66,7 @@ export class ByteWriter {
     this.#length += 8;
   }
 
-  /** 64 bits; what other writers gave a file may be longer, and follows as digits then. */
+  /** 64 bits. Times that other writers gave a file may be longer: they follow as digits. */
   ns(value: bigint): void {
     this.#room(FIXED_BYTES);
     const isLong = value <= LONG_NS || value > MAX_NS;
@@ -96,7 +96,7 @@ export class ByteWriter {
     this.#length += 4 + bytes.length;
   }
 
-  /** Bytes without their length; zeros when a number of them is given. */
+  /** Bytes without their length; a number means that many zeros. */
   raw(bytes: Uint8Array | number): void {
     const length = typeof bytes === "number" ? bytes : bytes.length;
     this.#room(length);
@@ -114,7 +114,7 @@ export class ByteWriter {
   }
 }
 
-/** Reads what ByteWriter wrote. Every method throws `state_corrupt` when the bytes do not fit. */
+/** Reads what ByteWriter wrote. Every method throws `state_corrupt` if the bytes do not fit. */
 export class ByteReader {
   readonly #bytes: Buffer;
   readonly #view: DataView;
@@ -171,28 +171,28 @@ export class ByteReader {
     return this.text() as FileName;
   }
 
-  /** Bytes of their own. */
+  /** A copy of the bytes. */
   blob(): Uint8Array {
     const length = this.u32();
     const at = this.#take(length);
     return new Uint8Array(this.#bytes.subarray(at, at + length));
   }
 
-  /** The same without copying: a view of what is read. */
+  /** As `blob` without copying: a view of the input. */
   view(): Uint8Array {
     const length = this.u32();
     const at = this.#take(length);
     return this.#bytes.subarray(at, at + length);
   }
 
-  /** How many items follow. Each takes a byte at least, so a count that exceeds what is left is refused. */
+  /** How many items follow. Each takes at least a byte, so a count larger than the remaining bytes is refused. */
   count(): number {
     const count = this.u32();
     if (count > this.#bytes.length - this.#at) throw corruptState("A list in the overlay is cut off.");
     return count;
   }
 
-  /** A counted list. Grows as items are read, so that damage never makes it larger than what was read. */
+  /** A counted list. It grows as items are read, so damage never makes it larger than the input. */
   list<Item>(read: (reader: ByteReader) => Item): Item[] {
     const items: Item[] = [];
     for (let left = this.count(); left > 0; left--) items.push(read(this));
@@ -215,7 +215,7 @@ export class ByteReader {
   }
 }
 
-/** The overlay's own files do not say what they should: nothing is guessed from there on. */
+/** The overlay's own files are damaged: nothing after that point is guessed. */
 export function corruptState(message: string, cause?: unknown): SynclineError {
   return new SynclineError("state_corrupt", message, {
     hint: "Keep the state folder: it holds unpublished changes. Move it away to start afresh from the bucket.",

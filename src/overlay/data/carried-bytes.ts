@@ -1,9 +1,9 @@
 /**
- * Bytes of small writes that the journal carries (`written` records), gathered in replay and put back into their data
- * files, which power loss may have left without them. Doing it again changes nothing.
+ * Bytes of small writes that the journal carries (`written` records). Replay collects them and puts them back into their
+ * data files, which may have lost them in a power loss. Repeating this changes nothing.
  *
- * A later write of the same range counts instead, also one whose bytes are in the data file only. What the state does not
- * refer to any more is left out: cut, punched, published or removed.
+ * A later write of the same range wins, even if only the data file has its bytes. Bytes that the state no longer refers to
+ * are left out: cut, punched, published or removed.
  */
 import type { Ino } from "../../base/ids.ts";
 import { dataFileName } from "./data-files.ts";
@@ -20,7 +20,7 @@ interface Carried {
 interface CarriedFile {
   readonly ino: Ino;
   readonly epoch: number;
-  /** Which of #carried holds each run: its place in there, from 1 on, stands where extents have an epoch. */
+  /** Which of #carried holds each run: its index, from 1, takes the place of the extents' epoch. */
   readonly runs: Extents;
 }
 
@@ -28,7 +28,7 @@ export class CarriedBytes {
   readonly #carried: Carried[] = [];
   readonly #files = new Map<string, CarriedFile>();
 
-  /** A record of the journal, in order; `epoch` is the live one then. */
+  /** Takes a record of the journal, in order; `epoch` is the live one at that time. */
   take(record: JournalRecord, epoch: number): void {
     if (record.kind !== "written" && record.kind !== "data") return;
     const { ino, offset } = record;
@@ -43,7 +43,7 @@ export class CarriedBytes {
     file.runs.setData(offset, record.bytes.length, this.#carried.length);
   }
 
-  /** Puts the bytes where `state`, the end of replay, refers to them. Throws `disk_full`, `store_failed`. */
+  /** Writes the bytes to where `state`, the end of replay, refers to them. Throws `disk_full`, `store_failed`. */
   restore(state: OverlayState, data: DataFiles): void {
     const files = [...this.#files.values()].sort((a, b) => a.epoch - b.epoch);
     for (const { ino, epoch, runs } of files) {
@@ -62,7 +62,7 @@ export class CarriedBytes {
   }
 }
 
-/** Where the file's bytes lie now, and where those of the epoch in flight do. */
+/** Where the file's current bytes lie, and those of the epoch in flight. */
 function contentsOf(state: OverlayState, ino: Ino): Extents[] {
   const live = state.object(ino)?.extents;
   const sealed = state.inFlight?.objects.get(ino)?.content;

@@ -1,6 +1,6 @@
 /**
- * Contents that are not published yet, by inode and epoch: small files together in shared files, others in sparse files
- * `<ino>.<epoch>` of their own, each byte at the file's offset. Of a sealed epoch nothing is ever written again.
+ * Unpublished contents, by inode and epoch. Small files share files; others have a sparse file `<ino>.<epoch>` of their
+ * own, each byte at the file's own offset. Files of a sealed epoch are never written again.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import type { Ino } from "../../base/ids.ts";
@@ -15,7 +15,7 @@ import type { OverlayStorage } from "../disk/storage.ts";
 import { UnsyncedFiles } from "./unsynced-files.ts";
 import type { Unsynced } from "./unsynced-files.ts";
 
-/** Files that are synced at once: few, so that the journal's own syncs find a free thread. */
+/** Files synced at once: few, so that the journal's own syncs find a free thread. */
 const SYNCERS = 2;
 
 export class DataFiles {
@@ -23,26 +23,26 @@ export class DataFiles {
   readonly #storage: OverlayStorage;
   readonly #open: OpenDataFiles;
   readonly #small: SmallFiles;
-  /** Epochs of which the inode has bytes here. */
+  /** The epochs for which the inode has bytes here. */
   readonly #epochs = new Map<Ino, readonly number[]>();
-  /** The last epoch as a list: most inodes have bytes of one only, and share it. */
+  /** The last epoch as a list: most inodes have bytes of one epoch only, and share it. */
   #lastEpoch: readonly number[] = [];
-  /** Names of the files of their own. */
+  /** Names of data files that hold one inode. */
   readonly #own = new Set<string>();
-  /** Written to with bytes that are nowhere else. */
+  /** Files with unsynced bytes that exist nowhere else. */
   readonly #unsynced = new UnsyncedFiles();
-  /** Written to with bytes that the journal carries, too, and must until these are synced. */
+  /** Files with unsynced bytes that the journal carries too, and must keep until these are synced. */
   readonly #carried = new UnsyncedFiles();
-  /** Inodes whose bytes must be durable before the journal says so: those that took another's name. */
+  /** Inodes whose bytes must be durable before the journal is: those that took over another's name. */
   readonly #eager = new Set<Ino>();
-  /** Files of which somebody was told that bytes are durable: moving those must not lose them. */
+  /** Files whose bytes were promised to be durable: moving the bytes must not lose them. */
   readonly #promised = new Set<string>();
   readonly #folderSync: SharedSync;
-  /** At first: another process may have made files and not synced the folder. */
+  /** True at first: another process may have created files without syncing the folder. */
   #folderChanged = true;
   #discarded: string[] = [];
 
-  /** Finds what there is. `earlyBytes`: of which size on files are told while they are written. */
+  /** Finds existing files. `earlyBytes`: the size from which files are reported while they are written. */
   constructor(storage: OverlayStorage, maxOpen: number, earlyBytes?: number) {
     this.beginnings = new Beginnings(earlyBytes);
     this.#storage = storage;
@@ -52,14 +52,14 @@ export class DataFiles {
       const [, ino, epoch] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
       if (ino === undefined) continue;
       this.#own.add(name);
-      // What another process wrote may not be synced.
+      // Writes of another process may be unsynced.
       this.#wrote(Number(ino) as Ino, Number(epoch), name, false);
     }
     this.#small = new SmallFiles(storage, this.#open, {
       made: () => (this.#folderChanged = true),
       needless: (name) => this.#throwAway(name),
     });
-    // Which of them moved out of a shared file is said there.
+    // The shared files say which inodes moved out of them.
     for (const { name, epoch } of smallFilesOf(storage))
       for (const [ino, epochs] of this.#epochs) if (epochs.includes(epoch)) this.#wrote(ino, epoch, name, false);
     for (const [ino, epoch] of this.#small.all()) {
@@ -73,19 +73,19 @@ export class DataFiles {
     return [...this.#epochs.keys()];
   }
 
-  /** Files that wait to be removed. */
+  /** Files waiting to be removed. */
   get discarded(): number {
     return this.#discarded.length;
   }
 
-  /** Whether the journal carries some of these bytes, which the data files may lack after power loss. */
+  /** Whether the journal carries some of these bytes: the data files may lack them after power loss. */
   isCarried(ino: Ino, offset: number, length: number): boolean {
     return this.#carried.meets(ino, offset, offset + length);
   }
 
   /**
-   * `carried`: the journal has the bytes too, so that `sync` need not care. Throws `disk_full`; then bytes that were written
-   * before in this epoch are as they were, if none are written again.
+   * `carried`: the journal has the bytes too, so `sync` may skip them. Throws `disk_full`; then bytes written earlier in
+   * this epoch are unchanged, unless this write covers them.
    */
   write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array, carried = false): void {
     const name = dataFileName(ino, epoch);
@@ -98,18 +98,18 @@ export class DataFiles {
     this.#writeOwn(ino, epoch, name, offset, bytes, carried);
   }
 
-  /** Writes bytes that the journal carries, unless they are there. */
+  /** Writes bytes that the journal carries, if they are missing. */
   restore(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): void {
     const there = new Uint8Array(bytes.length);
     this.read(ino, epoch, offset, there);
     if (Buffer.compare(there, bytes) !== 0) return this.write(ino, epoch, offset, bytes, true);
     const own = dataFileName(ino, epoch);
     const names = this.#small.pieces(ino, epoch)?.parts ?? (this.#own.has(own) ? [own] : []);
-    // To be there is not to be durable.
+    // Bytes that are present need not be durable.
     for (const name of names) this.#wrote(ino, epoch, name, true, offset, offset + bytes.length);
   }
 
-  /** Fills `target`. What power loss took from a file that was never synced reads as zeros. */
+  /** Fills `target`. Bytes of a never synced file that power loss took read as zeros. */
   read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
     const name = dataFileName(ino, epoch);
     const isOwn = this.#own.has(name) && !this.#small.has(ino, epoch);
@@ -118,14 +118,14 @@ export class DataFiles {
     if (!isOwn) this.#small.read(ino, epoch, offset, target);
   }
 
-  /** Whether the bytes of a file of its own are as they were when they were told. */
+  /** Whether the bytes of a data file are as they were when reported. */
   isSteady(beginning: Beginning): boolean {
     const { ino, epoch } = beginning;
-    // While it moves out of a shared file, that one counts.
+    // While the inode moves out of a shared file, the shared file counts.
     return !this.#small.has(ino, epoch) && this.beginnings.isSteady(dataFileName(ino, epoch), beginning);
   }
 
-  /** Makes what was written to this inode survive power loss, apart from what the journal carries. */
+  /** Makes the inode's written bytes survive power loss, except those that the journal carries. */
   async sync(ino: Ino): Promise<void> {
     this.#promise(ino);
     if (!this.#unsynced.has(ino)) return;
@@ -135,14 +135,14 @@ export class DataFiles {
     this.#carried.settle(carried);
   }
 
-  /** Whether `sync` and `syncEager` find nothing to do: then this stands for both. */
+  /** Whether `sync` and `syncEager` have nothing to do: then this replaces both. */
   isSynced(ino: Ino): boolean {
     if (this.#unsynced.has(ino) || this.#eager.size > 0) return false;
     this.#promise(ino);
     return true;
   }
 
-  /** Makes all that the journal carries up to now survive power loss without it. */
+  /** Makes all bytes that the journal carries so far survive power loss without it. */
   async syncCarried(): Promise<void> {
     const carried = this.#carried.mark(this.#carried.inos());
     if (carried.names.size === 0) return;
@@ -150,12 +150,12 @@ export class DataFiles {
     this.#carried.settle(carried);
   }
 
-  /** Asks for a sync of this inode before the journal's next one. */
+  /** Requests a sync of this inode before the journal's next one. */
   hurry(ino: Ino): void {
     if (this.#unsynced.has(ino)) this.#eager.add(ino);
   }
 
-  /** Syncs what was hurried; what could not be, the next call does. */
+  /** Syncs the inodes of `hurry`; the next call retries failed ones. */
   async syncEager(): Promise<void> {
     while (this.#eager.size > 0) {
       const inos = [...this.#eager];
@@ -169,7 +169,7 @@ export class DataFiles {
     }
   }
 
-  /** Nobody needs the inode's bytes of epochs up to this one any more; they must never be written again. */
+  /** Discards the inode's bytes of epochs up to this one; they must never be written again. */
   discard(ino: Ino, upTo: number): void {
     const epochs = this.#epochs.get(ino);
     if (epochs === undefined) return;
@@ -193,7 +193,7 @@ export class DataFiles {
     }
   }
 
-  /** Removes what was discarded, once the journal that says so is durable; after a failure it waits again. */
+  /** Removes discarded files, once the journal that says so is durable; after a failure they wait again. */
   async removeDiscarded(makeDurable: () => Promise<void>): Promise<void> {
     const names = this.#discarded;
     if (names.length === 0) return;
@@ -212,8 +212,9 @@ export class DataFiles {
   }
 
   /**
-   * The file grew: its bytes get a file of their own. Until that is said, the shared one counts; it may be said only once bytes
-   * that were synced before are durable in their new place, since nobody knows in which order unsynced writes reach the disk.
+   * The file grew: its bytes move to a file of their own. Until the shared file records that, the shared file counts. It
+   * may record it only once bytes that were synced before are durable in their new place, since unsynced writes reach the
+   * disk in any order.
    */
   #moveOut(ino: Ino, epoch: number, name: string): void {
     const buffer = new Uint8Array(SMALL_FILE_BYTES);
@@ -261,7 +262,7 @@ export class DataFiles {
     this.#wrote(ino, epoch, name, carried, offset, offset + bytes.length);
   }
 
-  /** The bytes [from, to) of the inode were written to a file, or some that nobody knows. */
+  /** Bytes [from, to) of the inode were written to a file, or possibly some of them. */
   #wrote(ino: Ino, epoch: number, name: string, carried: boolean, from = 0, to = Infinity): void {
     if (this.#epochs.get(ino)?.includes(epoch) !== true) this.#note(ino, epoch);
     (carried ? this.#carried : this.#unsynced).note(ino, name, from, to);

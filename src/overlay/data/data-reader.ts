@@ -1,4 +1,4 @@
-/** Reads unpublished contents of sealed epochs from a state folder, from any thread, while the overlay goes on. */
+/** Reads unpublished contents of sealed epochs from a state folder, from any thread, while the overlay continues. */
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Ino } from "../../base/ids.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
@@ -14,11 +14,11 @@ export function createDataReader(stateDir: string): DataReader {
 }
 
 /**
- * Files are opened for each read, so that none is held on the disk after it was removed; a shared one for all reads of it
- * in one turn of the event loop. What power loss took from a file that was never synced reads as zeros.
+ * Opens files for each read, so that removed files do not occupy the disk. A shared file stays open for all reads of it in
+ * one turn of the event loop. Bytes of a never synced file that power loss took read as zeros.
  */
 export function dataReaderOf(storage: OverlayStorage): DataReader {
-  // The shared files of a sealed epoch do not change: they are gone through once.
+  // The shared files of a sealed epoch never change: they are scanned once.
   let known: { readonly epoch: number; readonly small: SmallFileIndex } | undefined;
   const parts = new OpenPart(storage);
   return {
@@ -39,8 +39,8 @@ export function dataReaderOf(storage: OverlayStorage): DataReader {
 }
 
 /**
- * Reads from the data file of an epoch that is still written to; how many bytes there were. What bytes those are, and whether
- * they stay, is for the overlay to say (beginnings.ts). Throws `store_failed`.
+ * Reads from the data file of an epoch that is still written to; returns the number of bytes read. The overlay decides
+ * which bytes these are, and whether they stay (beginnings.ts). Throws `store_failed`.
  */
 export type ReadLive = (ino: Ino, epoch: number, offset: number, target: Uint8Array) => number;
 
@@ -53,7 +53,7 @@ export function liveReaderOf(storage: OverlayStorage): ReadLive {
     withFile(storage, dataFileName(ino, epoch), (file) => file?.read(offset, target) ?? 0);
 }
 
-/** The shared file that was read last, until the event loop's next turn. */
+/** The shared file read last, kept until the event loop's next turn. */
 class OpenPart {
   readonly #storage: OverlayStorage;
   #name: string | undefined;
@@ -63,7 +63,7 @@ class OpenPart {
     this.#storage = storage;
   }
 
-  /** Undefined when it is not there. */
+  /** Undefined if the file is missing. */
   open(name: string): StoredFile | undefined {
     if (this.#name === name) return this.#file;
     if (this.#name === undefined) void nextTurn().then(() => this.#close());

@@ -1,12 +1,12 @@
 /**
- * The extents of a changed file: which run of its bytes lies where. Sorted, gapless from 0 to the file's size, neighbours
- * of one kind joined. Each write costs O(log n) and a move of what lies behind it in an array.
+ * The extents of a changed file: where each run of its bytes lies. Sorted, gapless from 0 to the file's size, adjacent runs
+ * of one kind joined. Each write costs O(log n) and a move of the array's tail.
  */
 import type { Segment } from "../../fstree/change-set.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { corruptState } from "./bytes.ts";
 
-/** `epoch` of a hole is the one that made it; 0 for those of the base. Of "base" it is 0. */
+/** `epoch`: of a hole, the epoch that made it, or 0 for holes of the base. Of "base": 0. */
 type Extent = Segment;
 
 const FROM_CODES = { base: 0, hole: 1, data: 2 } as const;
@@ -14,14 +14,14 @@ const FROM_NAMES = ["base", "hole", "data"] as const;
 
 export class Extents {
   #extents: Extent[];
-  /** Counted when asked for, until something changes. */
+  /** Computed on demand, and valid until something changes. */
   #stored: { readonly data: number; readonly base: number } | undefined;
 
   private constructor(extents: Extent[]) {
     this.#extents = extents;
   }
 
-  /** A file whose bytes are all those of its base. */
+  /** A file that has only its base's bytes. */
   static ofBase(size: number): Extents {
     return new Extents(size === 0 ? [] : [{ offset: 0, length: size, from: "base", epoch: 0 }]);
   }
@@ -57,12 +57,12 @@ export class Extents {
     return last === undefined ? 0 : last.offset + last.length;
   }
 
-  /** Bytes that lie in data files. */
+  /** Bytes in data files. */
   get dataBytes(): number {
     return this.#extents.reduce((sum, { from, length }) => (from === "data" ? sum + length : sum), 0);
   }
 
-  /** Bytes that are no hole, if the base has so many. Those of the base that were written over count twice at most. */
+  /** Bytes outside holes, given the base's count of such bytes. Overwritten bytes of the base count at most twice. */
   storedBytes(baseDataBytes: number): number {
     this.#stored ??= this.#count();
     return this.#stored.data + Math.min(this.#stored.base, baseDataBytes);
@@ -74,7 +74,7 @@ export class Extents {
     return bytes;
   }
 
-  /** Whether the file's bytes are exactly the first `size` ones of its base. */
+  /** Whether the file's bytes are exactly the first `size` bytes of its base. */
   isBase(size: number): boolean {
     const [only] = this.#extents;
     if (this.#extents.length > 1) return false;
@@ -92,7 +92,7 @@ export class Extents {
     );
   }
 
-  /** The runs of [offset, offset + length), cut to it; nothing past the end of the file. */
+  /** The runs of [offset, offset + length), clipped to it; nothing past the end of the file. */
   *range(offset: number, length: number): Generator<Segment> {
     const end = offset + length;
     for (let index = this.#find(offset); index < this.#extents.length; index++) {
@@ -102,17 +102,17 @@ export class Extents {
     }
   }
 
-  /** [offset, offset + length) lies in the data file of `epoch` now. Grows the file, with a hole in between. */
+  /** Puts [offset, offset + length) into the data file of `epoch`. Grows the file, with a hole in between. */
   setData(offset: number, length: number, epoch: number): void {
     this.#set({ offset, length, from: "data", epoch });
   }
 
-  /** [offset, offset + length) is zeros now; may grow the file. */
+  /** Makes [offset, offset + length) zeros; may grow the file. */
   setHole(offset: number, length: number, epoch: number): void {
     this.#set({ offset, length, from: "hole", epoch });
   }
 
-  /** Cuts the file, or grows it by a hole. */
+  /** Truncates the file, or grows it by a hole. */
   resize(size: number, epoch: number): void {
     const before = this.size;
     if (size > before) this.#set({ offset: before, length: size - before, from: "hole", epoch });
@@ -120,8 +120,8 @@ export class Extents {
   }
 
   /**
-   * Everything that epochs up to `epoch` made is in the base now: such runs are the base's. The new base has the same
-   * bytes at the same offsets, up to the size that the file had when that epoch was sealed.
+   * All changes of epochs up to `epoch` are in the base now: their runs become the base's. The new base has the same bytes
+   * at the same offsets, up to the file's size when that epoch was sealed.
    */
   rebase(epoch: number): void {
     const extents = this.#extents.map((extent) =>
@@ -152,7 +152,7 @@ export class Extents {
     const pieces: Extent[] = [];
     const left = this.#extents[first];
     const right = this.#extents[behind - 1];
-    // The neighbours outside are taken in, so that joining sees them.
+    // Includes the adjacent runs, so that joining sees them.
     const from = Math.max(0, first - 1);
     const to = Math.min(this.#extents.length, behind + 1);
     for (let index = from; index < first; index++) joinTo(pieces, this.#extents[index]);
@@ -165,7 +165,7 @@ export class Extents {
   }
 
   #push(extent: Extent): void {
-    // Most files have one extent: a literal takes its place only, an array that is pushed to that of 17.
+    // Most files have one extent: a literal takes room for one, an array that is pushed to takes room for 17.
     if (this.#extents.length === 0) this.#extents = [extent];
     else joinTo(this.#extents, extent);
   }
@@ -178,7 +178,7 @@ export class Extents {
     if (extent !== undefined && extent.offset < size) this.#extents.push(cut(extent, extent.offset, size));
   }
 
-  /** The index of the extent that holds this offset; the number of extents when none does. */
+  /** The index of the extent that holds this offset; the number of extents if none does. */
   #find(offset: number): number {
     let low = 0;
     let high = this.#extents.length;

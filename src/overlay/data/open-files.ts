@@ -1,4 +1,4 @@
-/** Data files that are open: at most so many, the least recently used closed first, none while it is being synced. */
+/** Open data files, up to a bound. The least recently used is closed first; none is closed while it is being synced. */
 import { SynclineError } from "../../base/errors.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
@@ -18,7 +18,7 @@ export class OpenDataFiles {
     this.#capacity = capacity;
   }
 
-  /** The file, made when it is not there. To be used at once: the next call may close it. */
+  /** The file, created if missing. Use it at once: the next call may close it. */
   file(name: string): StoredFile {
     const known = this.#known(name);
     if (known !== undefined) return known.file;
@@ -30,8 +30,8 @@ export class OpenDataFiles {
   }
 
   /**
-   * Makes the file's bytes survive power loss, if it is there still. All who wait for an open file share its syncs. A file that is not
-   * open is closed again afterwards: it may be about to be removed, and then nobody would forget it a second time.
+   * Makes the file's bytes survive power loss, if it still exists. Concurrent callers share the syncs of an open file. A
+   * file that was not open is closed again afterwards: it may be about to be removed, and would then stay open.
    */
   async sync(name: string): Promise<void> {
     const known = this.#known(name);
@@ -55,7 +55,7 @@ export class OpenDataFiles {
     }
   }
 
-  /** The file will not be used any more. */
+  /** The file will not be used again. */
   forget(name: string): void {
     const opened = this.#open.get(name);
     this.#open.delete(name);
@@ -67,7 +67,7 @@ export class OpenDataFiles {
     this.#open.clear();
   }
 
-  /** The file if it is open, as the one that was used last. */
+  /** The file if it is open, marked as most recently used. */
   #known(name: string): OpenFile | undefined {
     const known = this.#open.get(name);
     if (known === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * An epoch's objects as bytes, for crossing between threads and for waiting in memory: plain objects take five to ten times as much, on
- * both sides, and leave as much garbage when they are cloned.
+ * An epoch's objects as bytes, for passing between threads and for waiting in memory. Plain objects take five to ten times
+ * as much on both sides, and leave as much garbage when cloned.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, PublishedObject, PublishedObjects } from "../../fstree/change-set.ts";
@@ -8,10 +8,10 @@ import { ByteReader, ByteWriter } from "./bytes.ts";
 import { readSealed, writeSealed } from "../journal/checkpoint.ts";
 import * as stored from "../journal/stored-record.ts";
 
-/** What most objects fit into. */
+/** Enough for most objects. */
 const OBJECT_BYTES = 256;
 
-/** Changed objects of a sealed epoch; bytes of their own. */
+/** Packs changed objects of a sealed epoch into a new buffer. */
 export function packChanged(objects: readonly ChangedObject[]): Uint8Array {
   return pack(objects, writeSealed);
 }
@@ -20,7 +20,7 @@ export function unpackChanged(bytes: Uint8Array): ChangedObject[] {
   return [...unpack(bytes, readSealed)];
 }
 
-/** What came of an epoch's objects, in pieces of so many. Gone through, each object is made anew. */
+/** The published objects of an epoch, in pieces of this many. Iterating creates each object anew. */
 export class PackedObjects implements PublishedObjects {
   readonly pieces: readonly Uint8Array[];
   readonly size: number;
@@ -74,7 +74,7 @@ function readPublished(reader: ByteReader): PublishedEntry {
   return [reader.ino(), new PackedObject(reader.id(), reader.view())];
 }
 
-/** Most objects are only asked for their ids: the rest is unpacked when somebody wants it. */
+/** Most objects are only asked for their ids: the rest is unpacked on demand. */
 class PackedObject implements PublishedObject {
   readonly id: FileId;
   readonly #rest: Uint8Array;

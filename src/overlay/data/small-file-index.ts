@@ -1,8 +1,8 @@
-/** Where the bytes of an epoch's small files lie. Nearly all of them are one piece, for which numbers are enough: there may be very many. */
+/** Where the bytes of an epoch's small files lie. Nearly all are one piece, stored as numbers: there may be many. */
 import type { Ino } from "../../base/ids.ts";
 import { Pieces, type Piece } from "./small-pieces.ts";
 
-/** Numbers of one piece: offset, length, at, and which of the parts it lies in. */
+/** Numbers of one piece: offset, length, at, and the part that holds it. */
 const FIELDS = 4;
 
 export class SmallFileIndex {
@@ -12,13 +12,13 @@ export class SmallFileIndex {
   #count = 0;
   readonly #parts: string[] = [];
 
-  /** Undefined: the file's bytes lie elsewhere. */
+  /** Undefined: the file's bytes are stored elsewhere. */
   pieces(ino: Ino): readonly Piece[] | undefined {
     const row = this.#rows.get(ino);
     return row === undefined ? this.#several.get(ino)?.all() : [this.#piece(row)];
   }
 
-  /** Takes the place of what it overlaps. */
+  /** Replaces what it overlaps. */
   put(ino: Ino, piece: Piece): void {
     const several = this.#several.get(ino);
     const row = this.#rows.get(ino);

@@ -1,6 +1,6 @@
 /**
- * Small files of the live epoch, written one after another into shared files (small-pieces.ts), since making a file for
- * each costs several times what writing it does. A shared file goes when none of its inodes needs it any more.
+ * Small files of the live epoch, written one after another into shared files (small-pieces.ts): creating a file for each
+ * costs several times as much as writing it. A shared file is removed once none of its inodes needs it.
  */
 import type { Ino } from "../../base/ids.ts";
 import { SHARED_FILE_BYTES, SMALL_FILE_BYTES } from "../../base/limits.ts";
@@ -19,14 +19,14 @@ import type { OverlayStorage } from "../disk/storage.ts";
 interface SharedFile {
   readonly name: string;
   readonly epoch: number;
-  /** Small files that have pieces in it. */
+  /** The number of small files with pieces in it. */
   users: number;
   bytes: number;
 }
 
-/** Told of shared files that come and go. */
+/** Notified when shared files are created or removed. */
 export interface SmallFilesOwner {
-  /** A new one is about to be made. */
+  /** A new one is about to be created. */
   made(): void;
   needless(name: string): void;
 }
@@ -34,23 +34,23 @@ export interface SmallFilesOwner {
 export class SmallFiles {
   readonly #open: OpenDataFiles;
   readonly #owner: SmallFilesOwner;
-  /** By epoch and inode: there are few epochs at a time. */
+  /** By epoch and inode: few epochs exist at a time. */
   readonly #files = new Map<number, Map<Ino, Pieces>>();
   readonly #shared = new Map<string, SharedFile>();
   readonly #buffer = Buffer.alloc(entryBytes(SMALL_FILE_BYTES));
   #current: SharedFile | undefined;
   #nextPart = 0;
 
-  /** Finds what there is. */
+  /** Finds existing files. */
   constructor(storage: OverlayStorage, open: OpenDataFiles, owner: SmallFilesOwner) {
     this.#open = open;
     this.#owner = owner;
     for (const { name, epoch, part } of smallFilesOf(storage)) {
       const shared = { name, epoch, users: 0, bytes: 0 };
       this.#shared.set(name, shared);
-      // While it is read it is kept, also when all that came up to now has moved out.
+      // The file is kept during the scan, even if all inodes seen so far have moved out.
       this.#current = shared;
-      // What comes next goes into a new file: the end of an old one may be torn.
+      // Later writes go to a new file: the end of an old one may be torn.
       this.#nextPart = Math.max(this.#nextPart, part + 1);
       for (const { ino, offset, length, at, end } of readEntries(open.file(name))) {
         if (length === undefined) this.drop(ino, epoch);
@@ -71,7 +71,7 @@ export class SmallFiles {
     for (const [epoch, files] of this.#files) for (const ino of files.keys()) yield [ino, epoch];
   }
 
-  /** Whether a write keeps the file small enough to be kept here. */
+  /** Whether the file remains small enough after this write. */
   accepts(ino: Ino, epoch: number, offset: number, length: number): boolean {
     if (offset + length > SMALL_FILE_BYTES) return false;
     const pieces = this.pieces(ino, epoch);
@@ -82,7 +82,7 @@ export class SmallFiles {
     );
   }
 
-  /** Answers the name of the shared file that was written to. Throws `disk_full`; nothing changed then. */
+  /** Returns the name of the shared file written to. Throws `disk_full`; then nothing changed. */
   write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): string {
     const held = this.pieces(ino, epoch)?.holding(offset, bytes.length);
     if (held !== undefined) {
@@ -99,7 +99,7 @@ export class SmallFiles {
     return shared.name;
   }
 
-  /** Copies what there is of the range into `target`. */
+  /** Copies the available bytes of the range into `target`. */
   read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
     this.pieces(ino, epoch)?.read(offset, target, (part) => this.#open.file(part));
   }
@@ -109,8 +109,8 @@ export class SmallFiles {
   }
 
   /**
-   * The bytes are in a file of their own by now. Answers the shared files that say so: each that has pieces of the inode, since
-   * any of them may outlive the others. Throws `disk_full`; nothing changed then.
+   * Records that the bytes are in a file of their own now. Returns the shared files that record it: all that have pieces of
+   * the inode, since any of them may outlive the others. Throws `disk_full`; then nothing changed.
    */
   moved(ino: Ino, epoch: number): string[] {
     const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
@@ -133,7 +133,7 @@ export class SmallFiles {
     return parts;
   }
 
-  /** Nobody refers to the inode's bytes of this epoch any more. */
+  /** The inode's bytes of this epoch are no longer referenced. */
   drop(ino: Ino, epoch: number): void {
     const files = this.#files.get(epoch);
     const pieces = files?.get(ino);
@@ -191,19 +191,19 @@ export class SmallFiles {
     }
   }
 
-  /** Takes back the mark at the end of a shared file: its place is there, so this needs no space. */
+  /** Withdraws the mark at the end of a shared file. Its space is allocated, so this needs none. */
   #unmark(shared: SharedFile): void {
     shared.bytes -= ENTRY_HEADER_BYTES;
     this.#open.file(shared.name).write(shared.bytes, Buffer.alloc(ENTRY_HEADER_BYTES));
   }
 
-  /** What was written in part must not be taken for an entry after a restart. */
+  /** Erases a partial write, which a restart could mistake for an entry. */
   #erase({ bytes }: SharedFile, file: { size(): number; write(offset: number, bytes: Uint8Array): void }): void {
     try {
       const there = Math.min(ENTRY_HEADER_BYTES, file.size() - bytes);
       if (there > 0) file.write(bytes, Buffer.alloc(there));
     } catch {
-      // A new file begins where this one may be wrong; the refusal itself is what counts.
+      // If this failed too, writing continues in a new file; the original error is what counts.
       this.#current = undefined;
     }
   }

@@ -1,16 +1,16 @@
 /**
- * Where the bytes of small files lie: several of one epoch share files `small.<epoch>.<part>`, which hold entries
+ * Storage of small files: those of one epoch share files `small.<epoch>.<part>`, which hold entries
  *
  *     magic u32 | length u32 | ino f64 | offset f64 | crc32 u32 | 0 u32 | bytes, padded to 8
  *
- * A later entry counts where it overlaps an earlier one. Length 0xffffffff: the inode's bytes are in a file of its own
- * from here on. The checksum covers what stands before it; entries end where there is no whole header.
+ * A later entry wins where it overlaps an earlier one. Length 0xffffffff: from here on the inode's bytes are in a file of
+ * its own. The checksum covers the fields before it; entries end where there is no whole header.
  */
 import { crc32 } from "node:zlib";
 import type { Ino } from "../../base/ids.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 
-/** Bytes [offset, offset + length) of a file, which lie in a shared file at `at`. */
+/** Bytes [offset, offset + length) of a file, stored in a shared file at `at`. */
 export interface Piece {
   readonly offset: number;
   readonly length: number;
@@ -23,7 +23,7 @@ export interface SmallEntry {
   readonly offset: number;
   /** Undefined: the inode has a file of its own now. */
   readonly length: number | undefined;
-  /** Where its bytes begin, and where the next entry does. */
+  /** Where the entry's bytes begin, and where the next entry begins. */
   readonly at: number;
   readonly end: number;
 }
@@ -37,18 +37,18 @@ export function smallName(epoch: number, part: number): string {
   return `small.${epoch}.${part}`;
 }
 
-/** The epoch and part of a shared file's name; undefined for other names. */
+/** The epoch and part in a shared file's name; undefined for other names. */
 export function parseSmallName(name: string): { readonly epoch: number; readonly part: number } | undefined {
   const [, epoch, part] = /^small\.(\d+)\.(\d+)$/.exec(name) ?? [];
   return epoch === undefined ? undefined : { epoch: Number(epoch), part: Number(part) };
 }
 
-/** The whole length of an entry. */
+/** The total length of an entry. */
 export function entryBytes(length: number): number {
   return ENTRY_HEADER_BYTES + Math.ceil(length / 8) * 8;
 }
 
-/** `length` undefined says that the inode's bytes are elsewhere now. */
+/** `length` undefined records that the inode's bytes are elsewhere now. */
 export function writeEntryHeader(target: Buffer, ino: Ino, offset: number, length: number | undefined): void {
   target.writeUInt32LE(MAGIC, 0);
   target.writeUInt32LE(length ?? MOVED, 4);
@@ -75,7 +75,7 @@ export function* readEntries(file: StoredFile): Generator<SmallEntry> {
 /** The pieces of one file's bytes: sorted, not overlapping. */
 export class Pieces {
   #pieces: readonly Piece[] = [];
-  /** Bytes that were put, also those that do not count any more. */
+  /** Bytes written so far, including overwritten ones. */
   written = 0;
 
   get isEmpty(): boolean {
@@ -95,11 +95,11 @@ export class Pieces {
     return this.#pieces.find((piece) => piece.offset <= offset && piece.offset + piece.length >= offset + length);
   }
 
-  /** Takes the place of what it overlaps. */
+  /** Replaces what it overlaps. */
   put(piece: Piece): void {
     this.written += piece.length;
     if (this.#pieces.length === 0) {
-      // Most files are written once: no room for more is kept.
+      // Most files are written once: no spare room is kept.
       this.#pieces = [piece];
       return;
     }
@@ -114,7 +114,7 @@ export class Pieces {
     this.#pieces = kept.sort((a, b) => a.offset - b.offset);
   }
 
-  /** Copies into `target` what the pieces have of the bytes from `offset` on; the rest is left as it is. */
+  /** Copies the pieces' bytes from `offset` on into `target`; the rest of `target` is unchanged. */
   read(offset: number, target: Uint8Array, open: (part: string) => StoredFile | undefined): void {
     for (const piece of this.#pieces) {
       const from = Math.max(offset, piece.offset);

@@ -1,17 +1,17 @@
-/** Data files that were written to and not synced since, by inode. */
+/** Data files written to since their last sync, by inode. */
 import type { Ino } from "../../base/ids.ts";
 
 interface Written {
-  /** One, nearly always. */
+  /** Nearly always one. */
   names: readonly string[];
-  /** All of it lies in [from, to). */
+  /** All unsynced bytes are in [from, to). */
   from: number;
   to: number;
-  /** Ascends with each write. */
+  /** Increases with each write. */
   stamp: number;
 }
 
-/** What was not synced at one moment. */
+/** The unsynced files at one moment. */
 export interface Unsynced {
   readonly names: ReadonlySet<string>;
   readonly stamps: ReadonlyMap<Ino, number>;
@@ -31,7 +31,7 @@ export class UnsyncedFiles {
     return [...this.#files.keys()];
   }
 
-  /** Whether some of the bytes [from, to) may be among it. */
+  /** Whether some of the bytes [from, to) may be unsynced. */
   meets(ino: Ino, from: number, to: number): boolean {
     const written = this.#files.get(ino);
     return written !== undefined && from < written.to && written.from < to;
@@ -52,7 +52,7 @@ export class UnsyncedFiles {
     written.stamp = stamp;
   }
 
-  /** What these inodes wrote up to now, to be given to `settle` once it is synced. */
+  /** The unsynced writes of these inodes so far; pass it to `settle` once they are synced. */
   mark(inos: Iterable<Ino>): Unsynced {
     const names = new Set<string>();
     const stamps = new Map<Ino, number>();
@@ -64,12 +64,12 @@ export class UnsyncedFiles {
     return { names, stamps };
   }
 
-  /** The marked files are synced. Inodes that were written to since the mark count as before. */
+  /** The marked files are synced. Inodes written to since the mark stay unsynced. */
   settle({ stamps }: Unsynced): void {
     for (const [ino, stamp] of stamps) if (this.#files.get(ino)?.stamp === stamp) this.#files.delete(ino);
   }
 
-  /** Nobody needs this file of the inode, or any of them. */
+  /** This file of the inode, or all of its files, are no longer needed. */
   forget(ino: Ino, name?: string): void {
     if (name === undefined) this.#files.delete(ino);
     else {

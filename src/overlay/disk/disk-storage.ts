@@ -31,7 +31,7 @@ const { O_CREAT, O_RDWR } = constants;
 const CREATE_FLAGS = O_RDWR | O_CREAT;
 const fsyncAsync = promisify(fsync);
 const fdatasyncAsync = promisify(fdatasync);
-/** Removals that the thread pool has at once: few, so that reads and syncs find a free thread. */
+/** Concurrent removals in the thread pool: few, so that reads and syncs find a free thread. */
 const REMOVERS = 2;
 const TABLES = "overlay.db";
 
@@ -40,9 +40,9 @@ export function hasOverlay(stateDir: string): boolean {
   return existsSync(join(stateDir, TABLES));
 }
 
-/** Removes the overlay from a state folder, with all that it holds. Nobody may have it open. */
+/** Removes the overlay from a state folder, with everything in it. No process may have it open. */
 export function removeOverlay(stateDir: string): void {
-  // The tables first: without them what is left of the rest is nothing.
+  // The tables go first: without them the rest means nothing.
   for (const name of [TABLES, `${TABLES}-wal`, `${TABLES}-shm`, "journal", "data"])
     attempt(() => rmSync(join(stateDir, name), { recursive: true, force: true }));
 }
@@ -50,7 +50,7 @@ export function removeOverlay(stateDir: string): void {
 export class DiskStorage implements OverlayStorage {
   readonly #path: string;
 
-  /** Makes the folders that are missing. Throws `disk_full`, `store_failed`. */
+  /** Creates missing folders. Throws `disk_full`, `store_failed`. */
   constructor(stateDir: string) {
     this.#path = stateDir;
     for (const folder of ["journal", "data"] as const)
@@ -87,7 +87,7 @@ export class DiskStorage implements OverlayStorage {
   }
 
   syncFolderNow(folder: Folder): void {
-    // Windows opens no folders, and journals its renames.
+    // Windows cannot open folders, and journals its renames.
     if (process.platform === "win32") return;
     attempt(() => {
       const fd = openSync(join(this.#path, folder), "r");

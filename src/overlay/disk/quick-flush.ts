@@ -1,13 +1,14 @@
 /**
- * Whether the caller may sync the disk itself: not if slow syncs recently took more than their share of its time. A few slow ones in a row
- * are fine, such as those that meet an upload. On a slow disk another thread syncs, and the caller tries now and then.
+ * Whether the caller may sync the disk itself: not if slow syncs recently took more than their share of its time. A few
+ * slow ones in a row are fine, such as during an upload. On a slow disk another thread syncs, and the caller tries now and
+ * then.
  */
 import type { Clock } from "../../base/clock.ts";
 import { QUICK_FLUSH_MS, SLOW_FLUSH_SHARE, SLOW_FLUSHES_MS } from "../../base/limits.ts";
 
 export class QuickFlush {
   readonly #clock: Clock;
-  /** What slow flushes took beyond their share, as of #asOfMs. */
+  /** Time of slow flushes beyond their share, as of #asOfMs. */
   #excessMs = 0;
   #asOfMs = 0;
 
@@ -19,7 +20,7 @@ export class QuickFlush {
     return this.#excessAt(this.#clock.monotonicMs()) < SLOW_FLUSHES_MS;
   }
 
-  /** Runs a flush that answers whether it was done. */
+  /** Runs a flush that returns whether it was done. */
   run(flush: () => boolean): boolean {
     const began = this.#clock.monotonicMs();
     const done = flush();

@@ -1,4 +1,4 @@
-/** Slow work that many wait for at once: one run at a time, and one next run for all who come while one is under way. */
+/** Slow work that many callers wait for: one run at a time. Callers that arrive during a run share the next one. */
 export class SharedSync {
   readonly #work: () => Promise<void>;
   #running: Promise<void> | undefined;
@@ -23,7 +23,7 @@ export class SharedSync {
     return this.#next;
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when no run is under way. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await (this.#next ?? this.#running).catch(() => {});
   }

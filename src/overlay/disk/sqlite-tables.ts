@@ -1,6 +1,6 @@
 /**
- * The overlay's tables in SQLite, WAL mode, synchronous NORMAL: a commit is atomic at once and survives power loss after
- * `sync`, which waits for the WAL off the main path. One process uses them.
+ * The overlay's tables in SQLite, WAL mode, synchronous NORMAL: a commit is atomic at once, and survives power loss after
+ * `sync`, which syncs the WAL off the main path. Only one process uses them.
  */
 import { fdatasync, fsync } from "node:fs";
 import { dirname } from "node:path";
@@ -90,7 +90,7 @@ export class SqliteTables implements StateTables {
   }
 
   async sync(): Promise<void> {
-    // Commits are in the WAL, or in the database, which SQLite itself syncs before it starts the WAL again.
+    // Commits are in the WAL, or in the database, which SQLite itself syncs before it restarts the WAL.
     await syncPath(`${this.#path}-wal`, fdatasyncAsync);
     await syncPath(dirname(this.#path), fsyncAsync);
   }

@@ -1,8 +1,8 @@
-/** Failures of the system's calls as errors of ours: `disk_full`, `limit_exceeded` and `store_failed`. */
+/** Maps failures of system calls to our errors: `disk_full`, `limit_exceeded` and `store_failed`. */
 import { SynclineError } from "../../base/errors.ts";
 import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 
-/** Runs a call of the system and gives its failure a code of ours. */
+/** Runs a system call and maps its failure to one of our codes. */
 export function attempt<Result>(call: () => Result): Result {
   try {
     return call();

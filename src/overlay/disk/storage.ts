@@ -1,9 +1,9 @@
 /**
- * The disk under the overlay, as a port: files in two folders and a small table store. A simulated disk that loses what
- * was not synced, fills up or fails takes its place in tests.
+ * The disk under the overlay, as a port: files in two folders and a small table store. Tests replace it with a simulated
+ * disk that loses unsynced data, fills up or fails.
  *
- * All calls throw `disk_full` when there is no space (then nothing changed, except that a file may be longer or have
- * bytes that nobody refers to) and `store_failed` for other failures.
+ * All calls throw `disk_full` when there is no space, and `store_failed` for other failures. After `disk_full` nothing has
+ * changed, except that a file may be longer or have unreferenced bytes.
  */
 import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import type { FileType } from "../../format/files/record.ts";
@@ -11,20 +11,20 @@ import type { FileType } from "../../format/files/record.ts";
 export type Folder = "journal" | "data";
 
 export interface OverlayStorage {
-  /** The names of the files in a folder, in no order. */
+  /** The names of the files in a folder, in no particular order. */
   list(folder: Folder): string[];
-  /** Opens a file for reading and writing; `create` makes it when it is not there. Undefined when it is not there. */
+  /** Opens a file for reading and writing; `create` creates a missing one. Undefined if it is missing. */
   openFile(folder: Folder, name: string, create: boolean): StoredFile | undefined;
   removeFile(folder: Folder, name: string): void;
-  /** Removes many files without holding up the caller. Files that are not there are no error. */
+  /** Removes many files without blocking the caller. Missing files are not an error. */
   removeFiles(folder: Folder, names: readonly string[]): Promise<void>;
   /** Makes the folder's list of names survive power loss. */
   syncFolder(folder: Folder): Promise<void>;
-  /** The same before it returns: holds up the caller, for what must be durable before something else is written. */
+  /** As `syncFolder`, but blocks the caller until it is done: for what must be durable before the next write. */
   syncFolderNow(folder: Folder): void;
-  /** Opens the tables, and makes them the first time. */
+  /** Opens the tables; creates them the first time. */
   openTables(): StateTables;
-  /** Space of the filesystem that the overlay lies on. */
+  /** Space of the filesystem that holds the overlay. */
   space(): StorageSpace;
 }
 
@@ -38,23 +38,23 @@ export interface StorageSpace {
 
 export interface StoredFile {
   size(): number;
-  /** Fills `target` from `offset`; how many bytes there were, fewer only at the end of the file. */
+  /** Fills `target` from `offset`. Returns how many bytes there were: fewer only at the end of the file. */
   read(offset: number, target: Uint8Array): number;
-  /** Writes all of `bytes`; the file grows, with zeros between. Throws `limit_exceeded` for an offset that is too great. */
+  /** Writes all of `bytes`; the file grows, with zeros between. Throws `limit_exceeded` if the offset is too large. */
   write(offset: number, bytes: Uint8Array): void;
   /** Makes the file's bytes and length survive power loss. */
   sync(): Promise<void>;
-  /** The same before it returns. */
+  /** As `sync`, but before it returns. */
   syncNow(): void;
   close(): void;
 }
 
-/** What is known of an object that is not dirty: where it was last seen. Dirty objects that have an id have a row too. */
+/** Where an object that is not dirty was last seen. Dirty objects that have an id have a row too. */
 export interface InodeRow {
   readonly ino: Ino;
   readonly id: FileId;
   readonly type: FileType;
-  /** A hint only: whoever follows it checks the id. */
+  /** Only a hint: its user must check the id. */
   readonly parent: FileId;
   readonly name: FileName;
 }
@@ -66,9 +66,9 @@ export interface TableChange {
   /** Dirty objects, encoded. */
   readonly objects: Iterable<readonly [Ino, Uint8Array]>;
   readonly removedObjects: Iterable<Ino>;
-  /** All changed objects of the epoch in flight, encoded; undefined: as they are. */
+  /** All changed objects of the epoch in flight, encoded. Undefined: unchanged. */
   readonly sealed: Iterable<readonly [Ino, Uint8Array]> | undefined;
-  /** Where a checkpoint stands; undefined: as it is. */
+  /** The checkpoint's position. Undefined: unchanged. */
   readonly head: Uint8Array | undefined;
 }
 
@@ -81,7 +81,7 @@ export interface StateTables {
   objects(): Iterable<Uint8Array>;
   sealed(): Iterable<Uint8Array>;
   apply(change: TableChange): void;
-  /** Makes everything applied before survive power loss. */
+  /** Makes everything applied so far survive power loss. */
   sync(): Promise<void>;
   close(): void;
 }

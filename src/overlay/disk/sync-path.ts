@@ -3,7 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { failedWith } from "../../base/system-errors.ts";
 import { storageError } from "./storage-error.ts";
 
-/** `sync`: fsync or fdatasync. What is not there needs none. Rejects with `store_failed`. */
+/** `sync`: fsync or fdatasync. A missing file or folder is not an error. Rejects with `store_failed`. */
 export async function syncPath(path: string, sync: (fd: number) => Promise<void>): Promise<void> {
   let fd: number;
   try {

@@ -1,8 +1,8 @@
 /**
- * Checkpoints: the overlay's state in the tables as of one journal frame, so that the frames up to it are not needed.
+ * Checkpoints: the overlay's state in the tables as of one journal frame. Frames up to it are no longer needed.
  *
- * Only what changed since the last checkpoint is written. Rows are the dirty objects, the epoch in flight as it was sealed,
- * inodes, and one head that says where the checkpoint stands.
+ * A checkpoint writes only what changed since the last one. Its rows are the dirty objects, the epoch in flight as sealed,
+ * inodes, and one head with the checkpoint's position.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../../fstree/change-set.ts";
 import type { FileId, Lamport } from "../../base/ids.ts";
@@ -16,7 +16,7 @@ import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
 const VERSION = 3;
-/** What most rows fit into. */
+/** Enough for most rows. */
 const ROW_BYTES = 512;
 
 export interface CheckpointHead {

@@ -1,4 +1,4 @@
-/** Writes checkpoints, and frees the journal when they are durable. */
+/** Writes checkpoints, and frees the journal once they are durable. */
 import { encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
 import type { Journal } from "./journal.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
@@ -9,7 +9,7 @@ import type { StateTables, TableChange } from "../disk/storage.ts";
 /** The state as of a frame, encoded. */
 interface Checkpoint {
   readonly frame: number;
-  /** Objects that were not in the tables, or not as they are. */
+  /** Objects that the tables lacked, or had in an older state. */
   readonly saved: readonly Ino[];
   /** The sealed epoch; 0 for none. */
   readonly flight: number;
@@ -29,7 +29,7 @@ export class Checkpointer {
   /** The sealed epoch that the tables hold; 0 for none, undefined when that is not known. */
   #savedFlight: number | undefined;
 
-  /** `bytes`: how much the journal may take before a checkpoint is due. `syncCarried`: makes the bytes in it durable elsewhere. */
+  /** `bytes`: a checkpoint is due at this journal size. `syncCarried`: makes its bytes durable elsewhere. */
   constructor(
     tables: StateTables,
     journal: Journal,
@@ -45,7 +45,7 @@ export class Checkpointer {
     this.#runs = new SharedSync(() => this.#run());
   }
 
-  /** Whether the journal has grown enough to be worth one. */
+  /** Whether the journal has grown enough for a checkpoint. */
   get isDue(): boolean {
     return !this.#runs.active && this.#journal.liveBytes > Math.max(this.#bytes, 2 * this.#lastBytes);
   }
@@ -55,14 +55,14 @@ export class Checkpointer {
     return this.#runs.run();
   }
 
-  /** Writes some inode rows ahead of a checkpoint, so that it has less to do. Throws `disk_full`, `store_failed`. */
+  /** Writes some inode rows ahead of a checkpoint, to shorten it. Throws `disk_full`, `store_failed`. */
   writeInodes(limit: number): void {
     const rows = this.#state.inodes.take(limit);
     this.#tables.apply({ ...NOTHING, ...rows });
     this.#state.inodes.written(rows);
   }
 
-  /** Writes the first head, so that what is journaled is known to stand on this base. Throws `disk_full`, `store_failed`. */
+  /** Writes the first head, which records the base of the journaled changes. Throws `disk_full`, `store_failed`. */
   begin(): void {
     this.#tables.apply({ ...NOTHING, head: this.#head(0) });
   }
@@ -71,7 +71,7 @@ export class Checkpointer {
     this.#journal.flush();
     const checkpoint = this.#encode(this.#journal.lastFrame);
     try {
-      // A start replays only what comes after: bytes that earlier frames carry must be in the data files before.
+      // A start replays only later frames: the bytes that earlier frames carry must be in the data files first.
       await this.#syncCarried();
       this.#write(checkpoint);
     } catch (error) {

@@ -7,7 +7,7 @@ import type { BaseRoot, FollowedObject, JournalRecord, PublishedRow, Renaming } 
 import type { InodeRow } from "../disk/storage.ts";
 import * as stored from "./stored-record.ts";
 
-/** Numbers of the kinds: never to be changed. */
+/** Numbers of the kinds: never change them. */
 const KINDS = {
   inode: 1,
   keep: 2,

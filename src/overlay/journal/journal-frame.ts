@@ -3,17 +3,17 @@
  *
  *     magic u32 | payload length u32 | number f64 | synced f64 | crc32 u32 | salt u32 | payload, padded to 8 bytes
  *
- * `number` ascends and is never used again, so that bytes of a recycled segment are never taken for new ones.
- * `synced` is the last frame that was durable when this one was written: a hole below it is damage, a hole above it is
- * what power loss may leave. The checksum covers everything before it and the payload. A segment begins with:
+ * `number` ascends and is never reused: old bytes in a recycled segment are never mistaken for new frames. `synced` is
+ * the last frame that was durable when this one was written: a hole below it is damage, a hole above it may come from
+ * power loss. The checksum covers everything before it and the payload. A segment begins with:
  *
  *     magic u32 | version u32 | first f64 | follows f64 | synced f64 | crc32 u32 | salt u32
  *
  * Numbers ascend by one inside a segment. `follows` is the frame before its first one: after a torn end was dropped,
- * numbering goes on above everything ever seen, so that what was dropped never fits again.
+ * numbering continues above every number ever seen, so that dropped frames never fit again.
  *
- * Payloads hold bytes that users wrote, which may look like frames. A segment's frames have its salt, which nobody knows who only
- * writes files: others in it are none. Older versions wrote 0. Checksums leave the salt out, so that older versions read these journals.
+ * Payloads hold users' bytes, which may look like frames. A segment's frames have its salt, which users cannot know: other
+ * data is not a frame. Older versions wrote 0. Checksums omit the salt, so older versions can read these journals.
  */
 import { crc32 } from "node:zlib";
 import { RangeChecksums } from "../../base/range-checksums.ts";
@@ -35,17 +35,17 @@ export interface Frame {
   readonly synced: number;
   readonly salt: number;
   readonly payload: Buffer;
-  /** Where the next frame begins. */
+  /** Offset of the next frame. */
   readonly end: number;
 }
 
 export interface SegmentHeader {
-  /** The number of the first frame in it. */
+  /** The number of its first frame. */
   readonly first: number;
-  /** The number of the frame before that one, in another segment; 0 for the first of all. */
+  /** The number of the frame before `first`, in another segment; 0 for the first frame of all. */
   readonly follows: number;
   readonly synced: number;
-  /** 32 bits that all of its frames have. */
+  /** 32 bits, the same in all of its frames. */
   readonly salt: number;
 }
 
@@ -53,7 +53,7 @@ export function alignFrame(length: number): number {
   return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Fills in the header of a frame that has its payload behind FRAME_HEADER_BYTES and is padded to `alignFrame`. */
+/** Fills in the header of a frame whose payload starts at FRAME_HEADER_BYTES and is padded to `alignFrame`. */
 export function sealFrame(
   frame: Buffer,
   payloadBytes: number,
@@ -68,7 +68,7 @@ export function sealFrame(
 }
 
 /**
- * The frame at this place, or undefined when there is no whole one. With `checksums` of the segment, a frame costs the same
+ * The frame at this offset, or undefined if there is no whole one. With `checksums` of the segment, a frame costs the same
  * whatever its length.
  */
 export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksums): Frame | undefined {
@@ -85,7 +85,10 @@ export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksum
   return { number: frame.readDoubleLE(8), synced: frame.readDoubleLE(16), salt, payload, end };
 }
 
-/** All whole frames with one of these salts, or with any, from `at` on, whatever lies between them. What only looks like a header costs no more than a small frame. */
+/**
+ * All whole frames from `at` on with one of these salts, or with any salt, whatever lies between them. A false header costs
+ * no more than a small frame.
+ */
 export function* findFrames(segment: Buffer, at: number, salts?: ReadonlySet<number>): Generator<Frame> {
   const checksums = new RangeChecksums(segment);
   const magic = Buffer.alloc(4);
@@ -110,7 +113,7 @@ export function segmentHeader({ first, follows, synced, salt }: SegmentHeader): 
   return header;
 }
 
-/** Undefined for a segment that was never begun, or whose header was torn or damaged. */
+/** Undefined for a segment that was never begun, or whose header is torn or damaged. */
 export function readSegmentHeader(segment: Buffer): SegmentHeader | undefined {
   if (segment.length < SEGMENT_HEADER_BYTES || segment.readUInt32LE(0) !== SEGMENT_MAGIC) return undefined;
   const sealed = segment.readUInt32LE(SEGMENT_CRC_AT) === crc32(segment.subarray(0, SEGMENT_CRC_AT));

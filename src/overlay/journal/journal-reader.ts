@@ -1,4 +1,4 @@
-/** Reads the journal at a start: frames in order, the torn end dropped, damage told from it. */
+/** Reads the journal at a start: returns frames in order, drops a torn end, and reports damage. */
 import type { SynclineError } from "../../base/errors.ts";
 import { corruptState } from "../data/bytes.ts";
 import { findFrames, readFrame, readSegmentHeader, SEGMENT_HEADER_BYTES } from "./journal-frame.ts";
@@ -9,18 +9,18 @@ export interface FoundSegment {
   readonly name: string;
   readonly file: StoredFile;
   readonly bytes: number;
-  /** The last frame in it that counts; 0 when it has none. */
+  /** Its last valid frame; 0 if it has none. */
   readonly last: number;
 }
 
 export interface FoundJournal {
   /** In the order of their frames. */
   readonly segments: readonly FoundSegment[];
-  /** The last frame that counts. */
+  /** The last valid frame. */
   readonly last: number;
-  /** No frame has this number or a greater one, not even a dropped one. */
+  /** Greater than the number of any frame, dropped ones included. */
   readonly nextNumber: number;
-  /** No segment has this number or a greater one for a name. */
+  /** Greater than the number in any segment's name. */
   readonly nextName: number;
 }
 
@@ -33,8 +33,9 @@ interface Candidate {
 }
 
 /**
- * Gives `replay` the payload of each frame after `checkpoint`. Throws `state_corrupt` when durable frames are missing. A bit that flips
- * while it is read looks like the torn end of what was acknowledged: where frames are left behind the end, all is read again.
+ * Gives `replay` the payload of each frame after `checkpoint`. Throws `state_corrupt` when durable frames are missing. A
+ * bit that flips during a read looks like a torn end, though the frames were acknowledged: if frames remain behind the end,
+ * the journal is read again.
  */
 export function readJournal(
   storage: OverlayStorage,
@@ -59,14 +60,14 @@ export function readJournal(
     for (const candidate of candidates) candidate.header = headerOf(candidate.file);
   }
   for (const [index, candidate] of candidates.entries()) if (seen[index]?.isDamaged === true) throw damaged(candidate);
-  // A number that is used twice brings back what was dropped under it: one frame that a flipped bit hid from one look is seen in the other.
+  // Reusing a number would bring back the dropped frame: a frame that a flipped bit hid from one read is seen in another.
   const looks = [...seen, ...candidates.map((candidate) => framesSeen(candidate, last))];
   const greatest = Math.max(last, ...looks.map((each) => each.greatest));
   const nextName = 1 + Math.max(0, ...candidates.map(({ name }) => Number(name)));
   return { segments: inOrder(candidates), last, nextNumber: 1 + greatest, nextName };
 }
 
-/** What is still not there after so many is torn, or damaged for good. */
+/** A frame still missing after this many reads is torn or permanently damaged. */
 const MOST_READS = 3;
 
 function openSegments(storage: OverlayStorage): Candidate[] {
@@ -105,9 +106,9 @@ function contentsOf({ file, bytes }: Candidate): Buffer {
 }
 
 interface SeenFrames {
-  /** The greatest number of any whole frame in the segment, 0 when it has none. */
+  /** The greatest number of any whole frame in the segment; 0 if it has none. */
   readonly greatest: number;
-  /** A frame after `last` was written after the one behind `last` was durable: that one was damaged then, not torn. */
+  /** A frame after `last` was written when the one right after `last` was durable: that one is damaged, not torn. */
   readonly isDamaged: boolean;
 }
 
@@ -124,8 +125,8 @@ function framesSeen(candidate: Candidate, last: number): SeenFrames {
 }
 
 /**
- * That of its header, and that of its first frame: either may be torn or have a flipped bit, and no user's bytes come to lie where a
- * segment's first frame is. Undefined: any, where there is no header.
+ * The salts of its header and of its first frame. Either may be torn or have a flipped bit, and users' bytes are never
+ * stored where a segment's first frame is. Undefined, meaning any, if there is no header.
  */
 function saltsOf(segment: Buffer, header: SegmentHeader | undefined): ReadonlySet<number> | undefined {
   if (header === undefined) return undefined;

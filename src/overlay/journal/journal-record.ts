@@ -1,25 +1,25 @@
 /**
- * What the journal's records say. A record holds all that is needed to apply it to the overlay's state, so that a restart
- * needs neither the bucket nor the network.
+ * What the journal's records say. A record holds all that is needed to apply it to the overlay's state: a restart needs
+ * neither the bucket nor the network.
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../../base/ids.ts";
 import type { ConflictOrigin, FileRecord, Linked, Xattrs } from "../../format/files/record.ts";
 import type { BaseName, KeptObject, Link, NewObject } from "../dirty-object.ts";
 import type { InodeRow } from "../disk/storage.ts";
 
-/** The root that the overlay stands on. */
+/** The overlay's base root. */
 export interface BaseRoot {
   readonly commit: Cid;
   readonly tree: Cid;
   readonly seq: Lamport;
 }
 
-/** What a published object is called now; its row in our own tree where it is dirty again. */
+/** The current name of a published object, and its row in our own tree if it is dirty again. */
 export interface PublishedRow {
   readonly ino: Ino;
   readonly id: FileId;
   readonly kept: { readonly record: FileRecord; readonly names: readonly BaseName[] } | undefined;
-  /** The number that stood for what this one became. */
+  /** The number that stood for the object that this one became. */
   readonly joined: Joined | undefined;
 }
 
@@ -29,18 +29,18 @@ export interface Joined {
   readonly holds: boolean;
 }
 
-/** What goes on in the copy of a unit that lost the conflict (follow.ts). */
+/** What continues in the copy of a unit that lost the conflict (follow.ts). */
 export interface FollowedObject {
   readonly ino: Ino;
-  /** What the number stands for from now on; undefined: as before, or as a published row says. */
+  /** What the number stands for from now on. Undefined: as before, or as a published row says. */
   readonly row: InodeRow | undefined;
-  /** What the base of a changed object is now; undefined: what it was, or what a published row says. */
+  /** The new base of a changed object. Undefined: as before, or as a published row says. */
   readonly base: { readonly names: readonly BaseName[]; readonly conflict: ConflictOrigin | undefined } | undefined;
-  /** The names of a changed object; undefined: as before. */
+  /** The names of a changed object. Undefined: as before. */
   readonly links: readonly Link[] | undefined;
-  /** What the base had of it, which counts as changed from now on. */
+  /** The base's version of it, which counts as changed from now on. */
   readonly kept?: KeptObject;
-  /** Whether that loses its names. */
+  /** Whether it loses its names. */
   readonly hidden?: boolean;
 }
 
@@ -76,7 +76,7 @@ export type JournalRecord =
       readonly length: number;
       readonly timeNs: bigint;
     }
-  /** As "data", and the journal carries the bytes: no more than the journal need be synced for them. */
+  /** As "data", but the journal carries the bytes: making them durable needs only a sync of the journal. */
   | {
       readonly kind: "written";
       readonly ino: Ino;
@@ -84,7 +84,7 @@ export type JournalRecord =
       readonly bytes: Uint8Array;
       readonly timeNs: bigint;
     }
-  /** Bytes became zeros; the file grows when they reach past its end. */
+  /** Bytes became zeros; the file grows if they reach past its end. */
   | {
       readonly kind: "hole";
       readonly ino: Ino;
@@ -94,12 +94,12 @@ export type JournalRecord =
     }
   | { readonly kind: "resize"; readonly ino: Ino; readonly size: number; readonly timeNs: bigint }
   | { readonly kind: "xattrs"; readonly ino: Ino; readonly xattrs: Xattrs | Linked; readonly timeNs: bigint }
-  /** Nobody has this unlinked object open any more. */
+  /** This unlinked object is no longer open. */
   | { readonly kind: "forget"; readonly ino: Ino }
   | { readonly kind: "seal"; readonly epoch: number }
-  /** Some rows of an epoch that was published; `first` starts the list anew. They count with "published". */
+  /** Some rows of a published epoch; `first` starts a new list. They take effect with "published". */
   | { readonly kind: "rows"; readonly first: boolean; readonly rows: readonly PublishedRow[] }
-  /** Behind all "rows"; counts with "published", too. */
+  /** Comes after all "rows"; also takes effect with "published". */
   | { readonly kind: "follow"; readonly objects: readonly FollowedObject[] }
   | { readonly kind: "published"; readonly epoch: number; readonly base: BaseRoot }
   | { readonly kind: "adopt"; readonly base: BaseRoot };
@@ -111,7 +111,7 @@ export interface Renaming {
   readonly name: FileName;
   readonly newParent: Ino;
   readonly newName: FileName;
-  /** What the new name led to: it loses that name, or gets the old one when `exchange`. 0: nothing. */
+  /** What the new name led to: it loses that name, or gets the old one if `exchange`. 0: nothing. */
   readonly other: Ino | 0;
   readonly exchange: boolean;
   readonly timeNs: bigint;

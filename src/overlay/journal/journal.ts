@@ -1,8 +1,8 @@
 /**
  * The journal: every mutation of the overlay, in frames (journal-frame.ts) that are appended to preallocated segments.
  *
- * A commit is one write into space that is already there, so it does not fail for want of space. The last empty segment is a
- * reserve for what frees space. A checkpoint elsewhere makes old frames needless; their segments are used again.
+ * A commit writes once into preallocated space, so it never fails for lack of space. The last empty segment is a reserve
+ * for changes that free space. A checkpoint makes old frames unnecessary; their segments are reused.
  */
 import { SynclineError } from "../../base/errors.ts";
 import { ByteWriter } from "../data/bytes.ts";
@@ -12,9 +12,9 @@ import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 
 export interface JournalOptions {
   readonly segmentBytes: number;
-  /** A batch is written out before it grows past this. */
+  /** A batch is written out before it exceeds this. */
   readonly frameBytes: number;
-  /** 32 bits that nobody can guess: of all segments that are begun. */
+  /** 32 unpredictable bits, for all segments begun here. */
   readonly salt: number;
 }
 
@@ -22,17 +22,17 @@ interface Segment {
   readonly name: string;
   readonly file: StoredFile;
   readonly bytes: number;
-  /** Whether its name survives power loss. */
+  /** Whether its name is durable. */
   isNamed: boolean;
-  /** The last frame in it. */
+  /** Its last frame. */
   last: number;
 }
 
-/** Empty segments that are kept; others are removed. As many as come free with a checkpoint, so that none is filled anew. */
+/** The most empty segments that are kept. A checkpoint frees about as many, so none is filled anew. */
 const MAX_SPARES = 9;
-/** As many are made ready ahead: one to be written to next, one that stays in reserve, and one while the next is made. */
+/** Segments prepared ahead: one to write to next, one in reserve, and one in use while the next is prepared. */
 const READY_SPARES = 3;
-/** What a new segment is filled with, piece by piece: memory of its own would be faulted in page by page. */
+/** Fills new segments piece by piece: fresh memory would be faulted in page by page. */
 const ZEROS = new Uint8Array(256 * 1024);
 
 export class Journal {
@@ -48,7 +48,7 @@ export class Journal {
   #lastFrame: number;
   #nextNumber: number;
   #synced: number;
-  /** Making segments ready: after a failure not again before another one is used. */
+  /** State of preparing segments. After a failure it resumes only once another segment is used. */
   #ahead: "possible" | "under way" | "failed" = "possible";
   #closed = false;
   #syncing = false;
@@ -57,8 +57,8 @@ export class Journal {
   #broken: SynclineError | undefined;
 
   /**
-   * Opens the journal and gives `replay` the payload of each frame after `checkpoint`, in order. What power loss tore off
-   * the end is dropped. Throws `state_corrupt` when frames are missing that were durable.
+   * Opens the journal and gives `replay` the payload of each frame after `checkpoint`, in order. Drops what power loss tore
+   * off the end. Throws `state_corrupt` when durable frames are missing.
    */
   constructor(
     storage: OverlayStorage,
@@ -81,7 +81,7 @@ export class Journal {
     this.#nextNumber = found.nextNumber;
     this.#nextName = found.nextName;
     this.#synced = checkpoint;
-    // New frames never go into a segment that may have a torn end: they begin one of their own.
+    // A segment may have a torn end: new frames start a new segment.
     this.#position = Infinity;
     this.#writer.raw(FRAME_HEADER_BYTES);
   }
@@ -91,14 +91,14 @@ export class Journal {
     return this.#lastFrame;
   }
 
-  /** What the frames after the last checkpoint take, about. */
+  /** Approximate bytes of the frames after the last checkpoint. */
   get liveBytes(): number {
     return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
   }
 
   /**
-   * Takes records into the batch: `encode` writes them, `between` does what must come after the reservation of space and
-   * before the records count. When either throws, or there is no space, the batch is as before. `urgent` may use the reserve.
+   * Adds records to the batch. `encode` writes them; `between` runs after space is reserved and before the records count.
+   * If either throws, or space is lacking, the batch is unchanged. `urgent` may use the reserve.
    */
   append(encode: (writer: ByteWriter) => void, urgent: boolean, between?: () => void): void {
     if (this.#broken !== undefined) throw this.#broken;
@@ -114,7 +114,7 @@ export class Journal {
     }
   }
 
-  /** Writes the batch out as one frame. Throws `store_failed`; the batch is then kept for the next call. */
+  /** Writes the batch out as one frame. Throws `store_failed`; the next call then retries the batch. */
   flush(): void {
     const payloadBytes = this.#writer.length - FRAME_HEADER_BYTES;
     if (payloadBytes === 0) return;
@@ -137,7 +137,7 @@ export class Journal {
     this.#writer.truncate(FRAME_HEADER_BYTES);
   }
 
-  /** Makes everything appended so far survive power loss. All who wait share one sync. Rejects with `store_failed`. */
+  /** Makes everything appended survive power loss. Callers share one sync. Rejects with `store_failed`. */
   sync(): Promise<void> {
     try {
       this.flush();
@@ -145,7 +145,7 @@ export class Journal {
       return Promise.reject(error);
     }
     if (this.#lastFrame === this.#synced) return this.#runningSync;
-    // One runs; whoever comes meanwhile waits for it and for the next, which is one for all of them.
+    // While one sync runs, all later callers wait for it and then share the next one.
     this.#nextSync ??= this.#runningSync.then(() => {
       this.#nextSync = undefined;
       this.#runningSync = this.#syncNow();
@@ -154,7 +154,7 @@ export class Journal {
     return this.#nextSync;
   }
 
-  /** The same before it returns. False when it must wait for a sync under way, or for more than one flush: not done then. */
+  /** As `sync`, but before it returns. False, with nothing done, if that needs a sync under way or more than one flush. */
   syncNow(): boolean {
     this.flush();
     if (this.#syncing || this.#nextSync !== undefined) return false;
@@ -171,7 +171,7 @@ export class Journal {
     return true;
   }
 
-  /** Segments whose frames all lie at or before `frame` are free from now on. */
+  /** Frees segments whose frames are all at or before `frame`. */
   recycle(frame: number): void {
     while (this.#segments.length > 0) {
       const [oldest] = this.#segments;
@@ -185,12 +185,12 @@ export class Journal {
     this.#synced = Math.max(this.#synced, Math.min(frame, this.#lastFrame));
   }
 
-  /** Whether another segment should be made ready. */
+  /** Whether another segment should be prepared. */
   get wantsSpare(): boolean {
     return this.#ahead === "possible" && this.#broken === undefined && this.#spares.length < READY_SPARES;
   }
 
-  /** Makes a segment ready ahead of its use, so that nobody has to wait for that; if it can't, who needs one will be told why. */
+  /** Prepares a segment before it is needed, so that no call waits. The call that needs it reports a failure. */
   async makeReady(): Promise<void> {
     this.#ahead = "under way";
     try {
@@ -201,13 +201,13 @@ export class Journal {
     }
   }
 
-  /** Closes the files. What was not flushed is lost. */
+  /** Closes the files. Unflushed records are lost. */
   close(): void {
     this.#closed = true;
     for (const { file } of [...this.#segments, ...this.#spares]) file.close();
   }
 
-  /** Makes sure that the batch fits into what is preallocated, with a whole empty segment left over unless `urgent`. */
+  /** Makes sure that the batch fits into preallocated space, with a whole empty segment left over unless `urgent`. */
   #reserve(urgent: boolean): void {
     const length = alignFrame(this.#writer.length);
     const fits = this.#fits(length);
@@ -222,7 +222,7 @@ export class Journal {
     return current !== undefined && this.#position + length <= current.bytes;
   }
 
-  /** The segment that takes the next frame, begun if it is a new one. */
+  /** The segment for the next frame; begins a new one if necessary. */
   #segmentFor(length: number): Segment {
     const current = this.#segments.at(-1);
     if (current !== undefined && this.#fits(length)) return current;
@@ -254,7 +254,7 @@ export class Journal {
     }
   }
 
-  /** Makes the names of all segments there are survive power loss. */
+  /** Makes the names of all segments survive power loss. */
   async #syncNames(...more: Segment[]): Promise<void> {
     const segments = [...this.#segments, ...this.#spares, ...more];
     await this.#storage.syncFolder("journal");
@@ -265,7 +265,7 @@ export class Journal {
     this.#spares.push(this.#create(atLeast));
   }
 
-  /** A segment full of zeros, so that later writes find their blocks allocated. Throws `disk_full`. */
+  /** Creates a segment full of zeros, so that later writes find their blocks allocated. Throws `disk_full`. */
   #create(atLeast: number): Segment {
     const bytes = Math.max(this.#options.segmentBytes, atLeast);
     const name = String(this.#nextName++).padStart(8, "0");
@@ -281,7 +281,7 @@ export class Journal {
     return segment;
   }
 
-  /** Not while a sync may be under way on one of them. */
+  /** Never call this while one of them may be syncing. */
   #dropSpares(): void {
     if (this.#syncing) return;
     const kept = this.#spares.filter(({ bytes }) => bytes === this.#options.segmentBytes).slice(0, MAX_SPARES);
@@ -310,7 +310,7 @@ export class Journal {
     this.#synced = Math.max(this.#synced, frame);
   }
 
-  /** After a failed sync nobody knows what is on the disk: only reading it again, at a new start, can tell. */
+  /** After a failed sync the disk's contents are unknown: only reading them again, at a new start, can tell. */
   #break(cause: unknown): never {
     this.#broken = new SynclineError("store_failed", "The overlay's journal could not be made durable.", {
       hint: "Look at the disk under the state folder, then restart the agent.",

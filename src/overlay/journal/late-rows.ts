@@ -1,6 +1,6 @@
 /**
- * Inode numbers that the journal had no room for: names are looked up on a full disk, too. It gets them before it gets what refers to
- * them; else a restart would not know what these numbers stood for, and would give them to others.
+ * Inode numbers that the journal had no room for: names are looked up even on a full disk. Their rows are journaled before
+ * anything that refers to them. Otherwise a restart would not know what they stood for, and would reassign them.
  */
 import type { Ino } from "../../base/ids.ts";
 import type { Inodes } from "../inodes.ts";
@@ -9,12 +9,12 @@ import type { JournalRecord } from "./journal-record.ts";
 export class LateRows {
   readonly #inos = new Set<Ino>();
 
-  /** The journal lacks what this number stands for. */
+  /** The journal lacks this number's row. */
   add(ino: Ino): void {
     this.#inos.add(ino);
   }
 
-  /** What these records refer to and the journal lacks, as records. */
+  /** Records for the rows that these records refer to and the journal lacks. */
   before(records: readonly JournalRecord[], inodes: Inodes): JournalRecord[] {
     if (this.#inos.size === 0) return [];
     const rows = new Map(
@@ -32,7 +32,7 @@ export class LateRows {
   }
 }
 
-/** The directories that a record refers to by number. Of the object that it is about all is in records of its own. */
+/** The directories that a record refers to by number. The object itself is covered by records of its own. */
 function directoriesIn(record: JournalRecord): readonly Ino[] {
   switch (record.kind) {
     case "keep":

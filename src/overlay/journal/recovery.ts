@@ -1,4 +1,4 @@
-/** Brings the overlay's state back at a start: the checkpoint in the tables, then the journal's frames on top. */
+/** Recovers the overlay's state at a start: the checkpoint in the tables, then the journal's frames on top. */
 import { SynclineError } from "../../base/errors.ts";
 import { ByteReader, corruptState } from "../data/bytes.ts";
 import { applyRecord } from "../apply.ts";

@@ -1,4 +1,4 @@
-/** Records in the overlay's own encoding: whole, with long values in place, whatever the bucket's rows may hold. */
+/** Records in the overlay's own encoding: complete, with long values inline, whatever the bucket's rows may hold. */
 import type { Cid, WriterId } from "../../base/ids.ts";
 import { cidFromBytes, cidToBytes } from "../../format/blocks/cid.ts";
 import { TYPE_CODES } from "../../format/files/keys.ts";
@@ -148,7 +148,7 @@ export function readLinks(reader: ByteReader): Link[] {
   return reader.list(() => ({ parent: reader.ino(), name: reader.name() }));
 }
 
-/** Most objects of a large epoch are new: what those have none of is one for all of them. */
+/** Most objects of a large epoch are new: they share one value for absent content. */
 const EMPTY: Content = { kind: "empty" };
 const NO_NAMES: readonly BaseName[] = [];
 

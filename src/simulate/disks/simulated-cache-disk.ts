@@ -1,6 +1,6 @@
 /**
- * The folder of a block cache on a simulated disk: segments and their index. Nothing in it is ever synced, so power loss takes or tears
- * whatever it likes, and what is read may have a flipped bit.
+ * The folder of a block cache on a simulated disk: segments and their index. It is never synced: power loss removes or
+ * tears anything, and reads may return a flipped bit.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
@@ -23,7 +23,7 @@ interface Rows {
 
 export interface CacheDiskOptions {
   readonly random: Random;
-  /** What a read gives instead of the bytes that are there. */
+  /** What a read returns instead of the stored bytes. */
   readonly flipped: (bytes: Uint8Array) => Uint8Array;
   readonly isFull: () => boolean;
 }
@@ -82,12 +82,12 @@ export class SimulatedCacheDisk implements CacheStorage {
 
   async close(): Promise<void> {}
 
-  /** As the next process finds it. */
+  /** The disk as the next process finds it. */
   afterKill(): SimulatedCacheDisk {
     return new SimulatedCacheDisk(this.#options, new Map(this.#files), this.#rows && copyOf(this.#rows));
   }
 
-  /** The index is there or not, and of each file everything, the beginning, zeros or nothing. */
+  /** The index survives or not. Each file is missing, whole, cut, or zeroed from some offset on. */
   afterPowerLoss(): SimulatedCacheDisk {
     const { random } = this.#options;
     const files = new Map<string, Uint8Array>();

@@ -1,8 +1,8 @@
 /**
- * A disk for the overlay that forgets what was not synced, fills up, and stops at any call.
+ * A disk for the overlay that loses what was not synced, fills up, and stops at any call.
  *
- * `before` runs ahead of each call, with its name: what it throws is what the call meets. `afterKill` is the disk as a new
- * process finds it; `afterPowerLoss` loses or tears, by chance, what was not synced.
+ * `before` runs before each call, with its name; what it throws, the call throws. `afterKill` is the disk as a new process
+ * finds it; `afterPowerLoss` randomly loses or tears what was not synced.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
@@ -11,7 +11,7 @@ import { SimulatedFolder, SimulatedInode } from "./simulated-files.ts";
 import { emptyTables, SimulatedTables } from "./simulated-tables.ts";
 import type { TableContents } from "./simulated-tables.ts";
 
-/** "create" and "grow" are those that need space; they come after "open" and "write". */
+/** "create" and "grow" need space; they follow "open" and "write". */
 export type DiskCall =
   | "open"
   | "create"
@@ -25,7 +25,7 @@ export type DiskCall =
 
 export const diskFull = () => new SynclineError("disk_full", "The simulated disk is full.");
 
-/** The process stops here. */
+/** Thrown where the process stops. */
 export class Stopped extends Error {
   constructor() {
     super("stopped by the simulation");
@@ -35,11 +35,11 @@ export class Stopped extends Error {
 
 export class SimulatedDisk implements OverlayStorage {
   before: (call: DiskCall) => void = () => {};
-  /** What a read of the journal gives instead of the bytes that are there: only the journal has checksums. */
+  /** What a read of the journal returns instead of the stored bytes: only the journal has checksums. */
   flipped: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
-  /** Whether files are said to be synced and are not. */
+  /** Whether syncs of files are reported but not made. */
   forgetsSyncs = false;
-  /** Bytes that files may take in all. */
+  /** The most bytes that all files may hold. */
   capacity = Infinity;
   readonly folders: Record<Folder, SimulatedFolder>;
   #tables: SimulatedTables;
@@ -101,7 +101,7 @@ export class SimulatedDisk implements OverlayStorage {
   }
 
   afterKill(): SimulatedDisk {
-    // What was not synced is not durable because its writer died.
+    // The writer's death does not make unsynced writes durable.
     const { journal, data } = this.folders;
     return new SimulatedDisk({ journal: journal.copy(), data: data.copy() }, this.#tables.versions);
   }
@@ -121,7 +121,7 @@ export class SimulatedDisk implements OverlayStorage {
   }
 }
 
-/** What is used after it was closed fails, as a descriptor does. */
+/** Fails when used after closing, as a descriptor does. */
 class SimulatedFile implements StoredFile {
   readonly #disk: SimulatedDisk;
   readonly #inode: SimulatedInode;
@@ -152,7 +152,7 @@ class SimulatedFile implements StoredFile {
     const growth = Math.max(0, offset + bytes.length - this.#inode.size);
     if (growth > 0) this.#disk.before("grow");
     if (this.#disk.used + growth > this.#disk.capacity) {
-      // As much as fits lands on the disk.
+      // Writes as much as fits.
       const fits = Math.max(0, this.#disk.capacity - this.#disk.used);
       this.#inode.write(offset, bytes.subarray(0, Math.max(0, bytes.length - growth + fits)));
       throw diskFull();

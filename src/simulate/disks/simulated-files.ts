@@ -1,4 +1,4 @@
-/** Files of a simulated disk: what was written, and what of it survives when the machine loses power. */
+/** Files of a simulated disk: what was written, and how much of it survives power loss. */
 import type { Random } from "../../base/random.ts";
 
 export class SimulatedFolder {
@@ -29,7 +29,7 @@ type Unsynced = { readonly offset: number; readonly bytes: Uint8Array } | { read
 export class SimulatedInode {
   bytes: Uint8Array;
   size: number;
-  /** As of the last sync. */
+  /** The contents as of the last sync. */
   #durable: Uint8Array;
   #unsynced: Unsynced[] = [];
   #forgot = false;
@@ -41,7 +41,7 @@ export class SimulatedInode {
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    // A slice of a Buffer would be the same memory, which its writer fills with something else.
+    // A Buffer's slice would share memory that the writer reuses.
     this.#unsynced.push({ offset, bytes: new Uint8Array(bytes) });
     this.bytes = written(this.bytes, offset, bytes);
     this.size = Math.max(this.size, offset + bytes.length);
@@ -59,8 +59,8 @@ export class SimulatedInode {
   }
 
   /**
-   * As after a sync that failed: what was written since the last one is in memory only, and counts as written out, so that no sync
-   * writes it any more.
+   * Simulates a failed sync: writes since the last one stay in memory only but count as written out, so that no later sync
+   * writes them.
    */
   forget(): void {
     this.#unsynced = [];
@@ -75,7 +75,7 @@ export class SimulatedInode {
     return copy;
   }
 
-  /** Each write that was not synced is there, or not, or in part. */
+  /** Each unsynced write is there, missing, or partial. */
   torn(random: Random): SimulatedInode {
     return new SimulatedInode(
       this.#after(() => {
@@ -86,7 +86,7 @@ export class SimulatedInode {
     );
   }
 
-  /** What is durable, with as much of each change since as `part` says: none of it at 0, all at 1. */
+  /** The durable contents, with the part of each later change that `part` returns: 0 for none, 1 for all. */
   #after(part: () => number): Uint8Array {
     let bytes: Uint8Array = this.#durable.slice();
     let { length } = bytes;

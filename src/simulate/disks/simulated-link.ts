@@ -1,6 +1,6 @@
 /**
- * A process's way to an object store that others use, too: requests take time, get lost, arrive twice or long after their sender
- * gave up, and so do replies. What of it happens is drawn from the link's own chance.
+ * A process's link to a shared object store. Requests and replies take time, get lost, or are late; requests also arrive
+ * twice. The link's own randomness decides.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -17,7 +17,7 @@ import type {
 import type { Fault, FaultCounts } from "../fault-counts.ts";
 import { TURN_WAIT_MS } from "../shared-folder.ts";
 
-/** How likely each fault is, for one request. */
+/** The probability of each fault per request. */
 export interface LinkChances {
   readonly requestLost: number;
   readonly replyLost: number;
@@ -30,27 +30,27 @@ export const CALM: LinkChances = { requestLost: 0, replyLost: 0, twice: 0, late:
 
 export interface LinkOptions {
   readonly store: ObjectStore;
-  /** The world's, not the process's: what is on its way arrives though its sender died. */
+  /** The world's clock, not the process's: a request in transit arrives even if its sender died. */
   readonly clock: Clock;
   readonly random: Random;
   readonly counts: FaultCounts;
   readonly chances: () => LinkChances;
-  /** Told when a request will arrive whose sender waits for it no more, or that arrived before. */
+  /** Called when a request will arrive later: its sender gave up, or it arrived once already. */
   readonly onLate: (atMs: number) => void;
-  /** Told when the sender of a put will never hear what became of it. */
+  /** Called when the sender of a put will never get its outcome. */
   readonly onMissingReply: () => void;
-  /** Whether nothing gets through now. */
+  /** Whether the link is cut now. */
   readonly isCut: () => boolean;
-  /** Whether there is nobody any more whom a reply could reach. */
+  /** Whether the process is dead, so that no reply can reach it. */
   readonly isDead: () => boolean;
-  /** Resolves when that is so. */
+  /** Resolves when the process dies. */
   readonly death: Promise<void>;
 }
 
 export type Fate = "fine" | "request lost" | "reply lost" | "request twice" | "request late";
 
 export class SimulatedLink implements ObjectStore {
-  /** There where the store has them. */
+  /** Present if the store has turns. */
   readonly takeTurn?: () => Promise<Turn | undefined>;
   readonly breakLock?: (force: boolean) => Promise<string | undefined>;
   readonly watch?: (name: string, changed: () => void) => Disposable;
@@ -123,7 +123,7 @@ export class SimulatedLink implements ObjectStore {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  /** Never rejects, as no turn does: whom the line does not hear goes on without one. A process that dies is in no line any more. */
+  /** Never rejects: a process that cannot reach the queue continues without a turn. A dead process leaves the queue. */
   async #takeTurn(): Promise<Turn | undefined> {
     const { store, clock, death } = this.#options;
     await this.#travel();
@@ -136,7 +136,7 @@ export class SimulatedLink implements ObjectStore {
     return this.#alive(turn);
   }
 
-  /** Hints take time, get lost and come twice. */
+  /** Hints are delayed, get lost and arrive twice. */
   #watch(name: string, changed: () => void): Disposable {
     const { store, clock, random, chances, counts, isCut, isDead, death } = this.#options;
     const hint = () => {
@@ -160,7 +160,7 @@ export class SimulatedLink implements ObjectStore {
     return { kind: "unknown", cause: unreachable(this.address) };
   }
 
-  /** A call that changes nothing: whatever happens to it, it can be made again. */
+  /** A call that changes nothing, and so can be repeated after any fault. */
   async #read<Result>(work: () => Promise<Result>): Promise<Result> {
     const fate = this.#fate();
     await this.#travel();
@@ -173,7 +173,7 @@ export class SimulatedLink implements ObjectStore {
     return this.#alive(result);
   }
 
-  /** Undefined: nobody knows whether it took place. Throws `store_unreachable` when it did not and will not. */
+  /** Undefined: the outcome is unknown. Throws `store_unreachable` if the change did not happen and will not. */
   async #change<Result>(work: () => Promise<Result>): Promise<{ readonly value: Result } | undefined> {
     const fate = this.#fate();
     if (fate !== "fine") this.#options.counts.count(fate);
@@ -210,7 +210,7 @@ export class SimulatedLink implements ObjectStore {
     await this.#options.clock.sleep(travelMs(this.#options.random));
   }
 
-  /** The sender gives up at some time. */
+  /** The sender gives up after a while. */
   async #never(): Promise<never> {
     await this.#options.clock.sleep(PATIENCE_MS);
     await this.#alive(undefined);
@@ -235,7 +235,7 @@ export class SimulatedLink implements ObjectStore {
   }
 }
 
-/** What becomes of a request. */
+/** Draws the fate of a request. */
 export function fateOf(random: Random, { requestLost, replyLost, twice, late }: LinkChances): Fate {
   let draw = random.fraction();
   const fates = [
@@ -248,14 +248,14 @@ export function fateOf(random: Random, { requestLost, replyLost, twice, late }: 
   return "fine";
 }
 
-/** How long a request takes, or an answer. */
+/** How long a request or an answer travels. */
 export function travelMs(random: Random): number {
-  // Most packets take about as long as each other; a few take many times as long, so that requests overtake one another.
+  // Most packets take about equally long; a few take many times as long, so that requests overtake one another.
   const slow = random.fraction() < 0.05 ? 20 : 1;
   return TRAVEL_MS * slow * (0.5 + random.fraction());
 }
 
-/** Mostly where something is: files that were made ready ahead are zeros for the greater part. */
+/** Prefers bytes that are not zero, since preallocated files are mostly zeros. */
 export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
   const flipped = new Uint8Array(bytes);
   let at = Math.floor(random.fraction() * bytes.length);
@@ -266,7 +266,7 @@ export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
 
 async function collected(body: ObjectBody): Promise<Uint8Array[]> {
   const chunks: Uint8Array[] = [];
-  // No slice: that of a Buffer is the same memory.
+  // Not `slice`: a Buffer's slice shares its memory.
   for await (const chunk of body) chunks.push(new Uint8Array(chunk));
   return chunks;
 }
@@ -276,7 +276,7 @@ function unreachable(address: string): SynclineError {
 }
 
 const TRAVEL_MS = 5;
-/** After which a sender gives up. */
+/** A sender gives up after this time. */
 export const PATIENCE_MS = 2_000;
-/** How long after its sender gave up a request may still arrive. */
+/** The longest time after its sender gave up that a request may still arrive. */
 export const LATE_MS = 10_000;

@@ -1,4 +1,4 @@
-/** The overlay's tables on a simulated disk, as SQLite keeps them: each change whole or not at all, durable once synced. */
+/** The overlay's tables on a simulated disk, as SQLite keeps them: each change is atomic, and durable once synced. */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import type { InodeRow, StateTables, TableChange } from "../../overlay/disk/storage.ts";

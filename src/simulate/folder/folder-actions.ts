@@ -1,4 +1,4 @@
-/** What people do in a synced folder, by choice numbers that are resolved on what is there at that moment. */
+/** What people do in a synced folder. Choice numbers are resolved against what is there at that moment. */
 import type { FileName } from "../../base/ids.ts";
 import { nameFromText } from "../../base/names.ts";
 import { SHARED_HOME } from "../beginning.ts";
@@ -25,7 +25,7 @@ export interface FolderAction {
   readonly to: number;
 }
 
-/** Says what was done; undefined: nothing. */
+/** Returns a description of what was done; undefined: nothing. */
 export function performInFolder(
   disk: MemorySyncDisk,
   { kind, pick, to }: FolderAction,
@@ -33,7 +33,7 @@ export function performInFolder(
   token: string,
   tokens: Tokens,
 ): string | undefined {
-  // Names are bytes, written as Latin-1.
+  // Names are bytes, represented as Latin-1 text.
   const shared = nameFromText(SHARED_HOME);
   const tree = new Map([...disk.tree()].filter(([path]) => path === shared || path.startsWith(`${shared}/`)));
   const folders = [...tree].flatMap(([path, text]) => (text === "dir" ? [path] : []));

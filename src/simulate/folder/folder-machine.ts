@@ -1,4 +1,4 @@
-/** A folder in memory that an agent syncs, all of it the code of `syncline sync`. Its process dies, and starts again on what is there. */
+/** A folder in memory, synced by the code of `syncline sync`. Its process can die, and restarts from what is there. */
 import Database from "better-sqlite3";
 import { SyncAgent } from "../../agent/folder/sync-agent.ts";
 import type { WatchedFolder } from "../../agent/folder/sync-agent.ts";
@@ -22,7 +22,7 @@ export interface FolderMachineOptions extends Pick<
   MachineOptions,
   "name" | "timeline" | "random" | "reach" | "certify" | "beginning"
 > {
-  /** How the agent sees the disk, if not as it is. */
+  /** Replaces the agent's view of the disk; undefined: the real disk. */
   readonly seen: ((disk: SyncDisk) => SyncDisk) | undefined;
 }
 
@@ -54,7 +54,7 @@ export class FolderMachine implements Disposable {
     return this.#running?.process;
   }
 
-  /** Why it has not come to rest on a root; undefined: it has. */
+  /** Why the folder is not at rest on the root; undefined if it is. */
   unrest(root: string | undefined): string | undefined {
     if (this.#running === undefined) return "it does not run";
     if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
@@ -107,7 +107,7 @@ export class FolderMachine implements Disposable {
     this.#running = { process, agent, watched };
   }
 
-  /** Somebody did something in the folder. Some notices get lost: a look at all of it finds that later. */
+  /** Called after each action in the folder. Some notices get lost; a later full scan finds these changes. */
   noticed(): void {
     this.disk.scanned = false;
     if (this.#options.random.fraction() >= LOST_NOTICES) this.#changed();
@@ -117,7 +117,7 @@ export class FolderMachine implements Disposable {
     this.#running?.process.kill();
     this.#running = undefined;
     this.#report = undefined;
-    // As SQLite does when it opens what a process left.
+    // SQLite does this when it opens a dead process's database.
     if (this.#database.inTransaction) this.#database.exec("ROLLBACK");
   }
 

@@ -1,4 +1,4 @@
-/** The synced folders of a history: people work in them, their agents die and start again. */
+/** The synced folders of a history: people change them, and their agents die and restart. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Tokens } from "../judges/tokens.ts";
 import type { KernelMount } from "../kernel-mount.ts";
@@ -30,7 +30,7 @@ export class Folders implements Disposable {
     }));
   }
 
-  /** All that happens to them. */
+  /** Plays all actions and kills. */
   async play(): Promise<void> {
     await Promise.all(
       this.#all.flatMap(({ machine, plan }) => [
@@ -40,7 +40,7 @@ export class Folders implements Disposable {
     );
   }
 
-  /** Starts each that does not run, as soon as the bucket answers. */
+  /** Starts each folder that is not running, as soon as the bucket answers. */
   async startAll(): Promise<void> {
     await Promise.all(this.#all.map(({ machine }) => this.#start(machine)));
   }
@@ -50,7 +50,7 @@ export class Folders implements Disposable {
     await this.startAll();
   }
 
-  /** Why they have not come to rest on a root; none: they have. */
+  /** Why folders are not at rest on the root; empty if all are. */
   unrest(root: string | undefined): string[] {
     return this.#all.flatMap(({ machine }) => {
       const why = machine.unrest(root);
@@ -58,7 +58,7 @@ export class Folders implements Disposable {
     });
   }
 
-  /** How they differ from what a mount shows. */
+  /** How they differ from what the mount shows. */
   async differences(mount: KernelMount): Promise<string[]> {
     if (this.#all.length === 0) return [];
     const expected = await textsOf(mount);
@@ -109,7 +109,7 @@ export class Folders implements Disposable {
   }
 }
 
-/** Path → contents, in the words of the folder's disk. */
+/** Path → contents, in the format of the folder's disk. */
 async function textsOf(mount: KernelMount): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   const visit = async (path: string): Promise<void> => {

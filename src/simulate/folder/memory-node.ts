@@ -1,4 +1,4 @@
-/** An inode of a folder in memory, and what its disk says of it. */
+/** An inode of a folder in memory, and what its disk reports of it. */
 import type { FileType, Xattrs } from "../../format/files/record.ts";
 import type { DiskPath, DiskStat } from "../../sync/disk/disk.ts";
 

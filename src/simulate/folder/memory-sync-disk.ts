@@ -1,6 +1,6 @@
 /**
- * A folder in memory behind the port of folder sync: numbers of inodes are used again as on real disks, times tick in steps, hard
- * links and exchanges work, and the process can die before any change that it makes.
+ * A folder in memory behind the port of folder sync. Inode numbers are reused as on real disks, times tick in steps, hard
+ * links and exchanges work, and the process can die before any of its changes.
  */
 import type { FileName } from "../../base/ids.ts";
 import { failure, isBelow, statOf, type Node } from "./memory-node.ts";
@@ -12,14 +12,14 @@ export class Crash extends Error {}
 export class MemorySyncDisk implements SyncDisk {
   readonly hasXattrs = true;
   boot: string | undefined = "boot 1";
-  /** Changes that are still made before the process dies; undefined: it lives. */
+  /** Changes left before the process dies; undefined: it lives. */
   budget: number | undefined;
-  /** Runs before each change: somebody else's moment. */
+  /** Runs before each change, so that another actor can change the folder. */
   before: () => void = () => {};
   canExchange = true;
-  /** Two spellings that differ in case only are one name. */
+  /** Whether names that differ only in case are equal. */
   foldsCase = false;
-  /** Whether the folder was walked since it was opened. */
+  /** Whether the folder was scanned since it was opened. */
   scanned = false;
   readonly #clockNs: () => bigint;
   #tickedNs = 0n;
@@ -27,7 +27,7 @@ export class MemorySyncDisk implements SyncDisk {
   #lastIno = 10n;
   readonly #root: Node;
 
-  /** `clockNs`: without one time stands still but for ticks. */
+  /** `clockNs`: by default, time advances by ticks only. */
   constructor(clockNs: () => bigint = () => 1_700_000_000_000_000_000n) {
     this.#clockNs = clockNs;
     this.#root = this.#node("directory", 0o755);
@@ -37,7 +37,7 @@ export class MemorySyncDisk implements SyncDisk {
     return this.#clockNs() + this.#tickedNs;
   }
 
-  /** Time goes on: by less than a tick of a real disk, or by much more. */
+  /** Advances time: by less than a real disk's tick, or by much more. */
   tick(ns = 1_000_000n): void {
     this.#tickedNs += ns;
   }
@@ -98,7 +98,7 @@ export class MemorySyncDisk implements SyncDisk {
     this.move(from, to, how);
   }
 
-  /** As somebody else does it. */
+  /** A rename by another actor, with no faults. */
   move(from: DiskPath, to: DiskPath, how: RenameHow = "replace"): void {
     const node = this.#need(from);
     const there = this.#at(to);
@@ -126,7 +126,7 @@ export class MemorySyncDisk implements SyncDisk {
     for (const each of [above, below]) each.mtimeNs = each.ctimeNs = this.nowNs();
   }
 
-  /** Undefined: each is renamed by itself. */
+  /** Undefined: each file is renamed by itself. */
   placeAll: SyncDisk["placeAll"] = async (directory, files, marks) => {
     const looks: (DiskStat | undefined)[] = [];
     for (const { name, to } of files) {
@@ -142,7 +142,7 @@ export class MemorySyncDisk implements SyncDisk {
     return looks;
   };
 
-  /** What is done and that it was done is one change: the process does not die in between. */
+  /** The change and its log entry are atomic: the process does not die in between. */
   openAppend: NonNullable<SyncDisk["openAppend"]> = (path) => {
     if (this.#at(path)?.type === "directory") throw failure("EISDIR");
     if (this.#at(path) !== undefined) this.#detach(path);
@@ -191,7 +191,7 @@ export class MemorySyncDisk implements SyncDisk {
     this.#directory(path);
   }
 
-  // What people and programs do, which no fault stops.
+  // Actions of people and programs, which no fault stops.
 
   write(path: DiskPath, text: string): void {
     const node = this.#at(path) ?? this.#add(path, "file", 0o644);
@@ -199,7 +199,7 @@ export class MemorySyncDisk implements SyncDisk {
     node.mtimeNs = node.ctimeNs = this.nowNs();
   }
 
-  /** Under another name first, as editors save. */
+  /** Writes to another name first, as editors do when saving. */
   save(path: DiskPath, text: string): void {
     const aside = [...path.slice(0, -1), ".saving~" as FileName];
     this.write(aside, text);
@@ -210,7 +210,7 @@ export class MemorySyncDisk implements SyncDisk {
     this.#add(path, "directory", 0o755);
   }
 
-  /** A directory once more, beside itself and listed first, as a bind mount shows it. */
+  /** Lists a directory a second time, beside itself and first, as a bind mount does. */
   mountAgain(path: DiskPath, name: string): void {
     const { children } = this.#directory(path.slice(0, -1));
     const all = [[name, this.#need(path)] as const, ...children];
@@ -233,7 +233,7 @@ export class MemorySyncDisk implements SyncDisk {
     this.#detach(path);
   }
 
-  /** Every path below one, but the folder's own, with what is there. */
+  /** All paths below one, except `.syncline`, with their contents. */
   tree(at: DiskPath = []): Map<string, string> {
     const found = new Map<string, string>();
     const visit = (node: Node, prefix: string) => {
@@ -326,7 +326,7 @@ export class MemorySyncDisk implements SyncDisk {
     return node;
   }
 
-  /** The name as the directory spells it. */
+  /** The name in the directory's spelling. */
   #key(path: DiskPath): string {
     return this.#spelling(this.#directory(path.slice(0, -1)), path);
   }

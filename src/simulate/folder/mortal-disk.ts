@@ -1,4 +1,6 @@
-/** A folder's disk as a process sees it that may die: calls take time now and then, and none of a dead process does anything or comes back. */
+/**
+ * A folder's disk under a process that may die: some calls are slow; a dead process's calls do nothing and never return.
+ */
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { AppendFile, DiskFile, SyncDisk } from "../../sync/disk/disk.ts";
@@ -52,6 +54,6 @@ function mortalAppends(file: AppendFile, process: SimulatedProcess): AppendFile 
   };
 }
 
-/** The fraction of calls that are slow, so that others act in between. */
+/** The fraction of calls that are slow, so that other actors run in between. */
 const SLOW_CALLS = 0.1;
 const SLOW_MS = 20;

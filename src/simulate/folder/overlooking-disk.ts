@@ -1,4 +1,4 @@
-/** A folder's disk that shows a directory as empty now and then, as one does that cannot be read and does not say so. */
+/** A folder's disk that sometimes shows a directory as empty, as a disk does that fails to read it without an error. */
 import type { Random } from "../../base/random.ts";
 import type { SyncDisk } from "../../sync/disk/disk.ts";
 

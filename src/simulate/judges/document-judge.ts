@@ -1,4 +1,4 @@
-/** What a merge of JSON files must hold: each entry ends as the side left it that changed it, or the file ends as one side has it. */
+/** Checks merges of JSON files: each entry ends as the side that changed it left it, or the file as one side has it. */
 import type { ChunkCache } from "../../content/chunk-cache.ts";
 import { readContent } from "../../content/read.ts";
 import { documentOf, isDocument } from "../documents.ts";

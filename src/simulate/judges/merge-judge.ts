@@ -1,7 +1,7 @@
 /**
- * What each merge must hold, whoever makes it: what one side deleted and the other left alone stays deleted (law 5),
- * what the other changed survives, and of modes, owners and
- * attributes what one side alone changed ends as that side left it (law 6). Written from docs/design/merge.md, on plain sets.
+ * Checks every merge, whoever makes it: what one side deleted and the other left alone stays deleted (law 5), what the
+ * other changed survives, and a mode, owner or attribute that one side alone changed ends as that side left it (law 6).
+ * Written from docs/design/merge.md, with plain sets.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId } from "../../base/ids.ts";
@@ -27,12 +27,12 @@ export class MergeJudge {
   readonly #stored: BlockReader;
   readonly #blocks = new Map<Cid, Uint8Array>();
 
-  /** `stored` gives what the bucket has, whatever goes wrong on the way there. */
+  /** `stored` reads the bucket without faults on the way. */
   constructor(stored: BlockReader) {
     this.#stored = stored;
   }
 
-  /** `merge`, judged. */
+  /** Wraps `merge` with the checks. */
   judging(merge: MergeSnapshots = mergeSnapshots): MergeSnapshots {
     return async (context, base, x, y) => {
       const result = await merge(context, base, x, y);
@@ -60,7 +60,7 @@ export class MergeJudge {
       this.faults.push(...wrongFields(merged), ...wrongWinners(merged), ...tornUnits(merged));
       this.faults.push(...(await wrongDocuments(merged, content)));
     } catch (error) {
-      // The bucket has dropped what the merge read from a cache: nobody can tell.
+      // The bucket dropped blocks that the merge read from a cache: it cannot be judged.
       if (!UNREADABLE.some((code) => hasCode(error, code))) throw error;
     }
   }
@@ -92,7 +92,7 @@ export class MergeJudge {
 const CACHE_BYTES = 1024 * 1024;
 const UNREADABLE = ["block_not_found", "block_corrupt", "read_timeout", "store_unreachable"] as const;
 
-/** Ancestors of what survives, and the contents of directories that the other side moved, may come back. */
+/** Ancestors of survivors, and the contents of directories that the other side moved, may be resurrected. */
 function resurrected(merged: SurveyedMerge, role: "winner" | "loser"): string[] {
   const { base, result } = merged;
   const deleter = merged[role];
@@ -112,7 +112,7 @@ function resurrected(merged: SurveyedMerge, role: "winner" | "loser"): string[] 
   });
 }
 
-/** What a side moved, linked or wrote to survives that the other one removed it, under its id or as another file of the same bytes. */
+/** What one side moved, linked or wrote to survives the other's delete, under its id or as a file with the same bytes. */
 function notSurvived(merged: SurveyedMerge, role: "winner" | "loser"): string[] {
   const { base, result } = merged;
   const remover = merged[role];
@@ -128,12 +128,12 @@ function notSurvived(merged: SurveyedMerge, role: "winner" | "loser"): string[] 
   });
 }
 
-/** Neither moved nor written to: what else changes of it goes with it. */
+/** Whether a side neither moved it nor wrote to it: other changes do not save it from a delete. */
 function isLeftAlone({ record, places }: SurveyedObject, found: SurveyedObject | undefined): boolean {
   return found !== undefined && isDeepStrictEqual(found.places, places) && sameVersion(record, found.record);
 }
 
-/** Whether the other side moved a directory above it that the deleter removed. */
+/** Whether the other side moved a directory that contained the object. */
 function liesInMoved(object: SurveyedObject, base: Survey, deleter: Survey, other: Survey): boolean {
   return [...ancestorsIn(base, [object.id])].some((id) => {
     const elsewhere = other.get(id);
@@ -155,7 +155,7 @@ function ancestorsIn(survey: Survey, ids: readonly FileId[]): Set<FileId> {
   return found;
 }
 
-/** What both sides still have, and the base had: each field on its own, the winner's where both changed it. */
+/** Checks objects of all three trees, field by field: where both sides changed a field, the winner's value stays. */
 function wrongFields(merged: SurveyedMerge): string[] {
   const { base, winner, loser, result } = merged;
   return [...result.values()].flatMap(({ id, record, places }) => {
@@ -170,7 +170,7 @@ function wrongFields(merged: SurveyedMerge): string[] {
   });
 }
 
-/** Of two contents that are not merged by lines, the winner's stays. */
+/** Contents that are not merged by lines must be the winner's. */
 function wrongWinners(merged: SurveyedMerge): string[] {
   const { base, winner, loser, result, lines } = merged;
   return [...result.values()].flatMap(({ id, record, places }) => {
@@ -194,7 +194,7 @@ function fieldsOf({ mode, uid, gid, xattrs }: FileRecord): Map<string, string> {
   ]);
 }
 
-/** In a unit, or beside it as its copy: units have rules of their own. */
+/** Whether the object is in a unit, or in a unit's copy beside it: units have rules of their own. */
 function isInUnit(id: FileId, { base, winner, loser, result, units }: SurveyedMerge): boolean {
   return [base, winner, loser, result].some((survey) => {
     const above = [id, ...ancestorsIn(survey, [id])];

@@ -1,6 +1,6 @@
 /**
- * Which roots a bucket must go on retaining, judged as each root comes: every one of the last minutes, whatever the clock of its maker says,
- * as long as somebody before it told the time (docs/design/retention.md). Written on plain lists.
+ * Checks, at each new root, which roots a bucket still retains: all recent ones, whatever their makers' clocks say, if an
+ * earlier root has a credible time (docs/design/retention.md). Implemented with plain lists.
  */
 import type { Cid, Lamport } from "../../base/ids.ts";
 import { keptCommits } from "../../bucket/history.ts";
@@ -10,7 +10,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 interface KnownRoot {
   readonly seq: Lamport;
   readonly cid: Cid;
-  /** When it came, by the world's time, and when it says that it was made. */
+  /** The world's time when it arrived, and the time that it states. */
   readonly cameNs: bigint;
   readonly saysNs: bigint;
 }
@@ -24,7 +24,7 @@ export class RetentionJudge {
     this.#nodes = nodes;
   }
 
-  /** `commit` is the new root. What it must have and has not. */
+  /** `commit` is the new root. Returns the young roots that it wrongly drops. */
   async note(commit: VerifiedCommit, nowNs: bigint): Promise<string[]> {
     const { seq, timeNs } = commit.body;
     const kept = new Set<Lamport>([seq]);
@@ -41,13 +41,13 @@ export class RetentionJudge {
   }
 }
 
-/** Whether it says that it was made lately. */
+/** Whether the root states a recent time. */
 function tellsTime({ saysNs }: KnownRoot, nowNs: bigint): boolean {
   return saysNs > nowNs - YOUNG_NS && saysNs < nowNs + FUTURE_NS;
 }
 
 const MINUTE_NS = 60_000_000_000n;
-/** All of the last 15 minutes stay; clocks of collectors at masters are a few minutes off. */
+/** All roots of the last 15 minutes stay; the clocks of collectors at masters are a few minutes off. */
 const YOUNG_NS = 10n * MINUTE_NS;
-/** So far ahead a clock may be and is believed. */
+/** Clocks at most this far ahead are trusted. */
 const FUTURE_NS = 20n * 60n * MINUTE_NS;

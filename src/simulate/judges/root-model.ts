@@ -1,7 +1,8 @@
 /**
- * What each root must hold, checked as it is published: on plain sets, written from docs/design/merge.md. Each version that the root before had, or
- * that its publisher had sealed, is there, in its file or in a conflict copy, unless its publisher saw it and replaced or removed it, or a
- * root before lost it in that way (laws 3 and 4): what somebody removes is gone for others only once that is published. And each directory is at one place, reached from the root directory (law 7).
+ * Checks each root as it is published, with plain sets written from docs/design/merge.md. Each version of the previous
+ * root, and each that the publisher had sealed, must be there, in its file or a conflict copy, unless the publisher saw and
+ * removed or replaced it, or an earlier root lost it so (laws 3, 4). Each directory is at one place, reached from the root
+ * directory (law 7).
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
@@ -22,9 +23,9 @@ export interface RootModelOptions {
   readonly remote: BucketRemote;
   readonly beginning: Beginning;
   readonly tokens: Tokens;
-  /** The world's. */
+  /** The world's clock. */
   readonly clock: Clock;
-  /** Whose device it is; undefined: no machine's. */
+  /** The machine that a device belongs to; undefined: none. */
   readonly machineOf: (writer: WriterId) => string | undefined;
 }
 
@@ -37,9 +38,9 @@ export class RootModel {
   readonly #checks = new SerialQueue();
   readonly #options: RootModelOptions;
   #present: ReadonlySet<string> = new Set();
-  /** Of the policy, which nobody makes shorter. */
+  /** The policy's globs of text, which must never shrink. */
   #globs: readonly string[] = [];
-  /** Those that roots lost because their publishers had removed them. */
+  /** Versions that roots lost because their publishers had removed them. */
   readonly #dropped = new Set<string>();
 
   constructor(options: RootModelOptions) {
@@ -50,7 +51,7 @@ export class RootModel {
     this.#content = new ChunkCache(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
   }
 
-  /** There is a new root. */
+  /** Called when there is a new root. */
   rootMoved(): Promise<void> {
     return this.#checks.run(async () => {
       try {
@@ -61,9 +62,9 @@ export class RootModel {
     });
   }
 
-  /** What a machine had sealed is published. */
+  /** Checks that the root has the versions that a machine had sealed. */
   published(who: string, sealed: readonly string[]): void {
-    // A power loss may have taken some of it, and with it the number of the epoch.
+    // A power loss may have removed some versions, and the epoch's number may be reused.
     const { made } = this.#options.tokens;
     this.#expect(
       `what ${who} published does not have`,
@@ -87,7 +88,7 @@ export class RootModel {
     this.#expect(`root ${cid} does not have`, before, this.#options.machineOf(body.writer));
   }
 
-  /** Whether a version may be missing in the end. */
+  /** Whether a version may be missing at the end. */
   isDropped(version: string): boolean {
     return this.#dropped.has(version) || this.#options.tokens.isRemovedBy(version, Tokens.makerOf(version));
   }

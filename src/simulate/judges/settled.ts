@@ -1,4 +1,4 @@
-/** What must hold when everybody has come to rest: one tree everywhere, nothing lost, a bucket in order. */
+/** What must hold when all machines are at rest: one tree everywhere, nothing lost, an intact bucket. */
 import { Bucket } from "../../bucket/bucket.ts";
 import type { BucketChecks } from "../../bucket/bucket.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
@@ -14,17 +14,17 @@ import { differences, isMisplaced, treeOf } from "./shown-tree.ts";
 
 export interface Settled {
   readonly machines: readonly Machine[];
-  /** One that has just begun. */
+  /** A machine that has just started. */
   readonly fresh: Machine;
   readonly tokens: Tokens;
-  /** Whether a version may be missing: its maker removed it, or somebody who published that. */
+  /** Whether a version may be missing: its maker removed it, or another machine published its removal. */
   readonly isDropped: (version: string) => boolean;
   readonly site: Site;
   readonly folders: Folders;
   readonly checks: BucketChecks;
-  /** Whether a machine was away for longer than roots are retained: what it changed in a removed directory comes to the root. */
+  /** Whether a machine was away longer than retention: its changes in removed directories move to the root directory. */
   readonly wasAway: boolean;
-  /** Lets everybody come to rest again; what hinders it. */
+  /** Waits until all machines are at rest again; returns what prevents it. */
   readonly rest: () => Promise<string[]>;
 }
 
@@ -72,7 +72,7 @@ async function otherDoorsFaults({ name, otherDoors }: Machine, tree: ReadonlyMap
   return faults;
 }
 
-/** How files are described. */
+/** The mode prefix of regular files in descriptions. */
 const REGULAR = "100";
 
 function mountOf({ mount, name }: Machine): KernelMount {

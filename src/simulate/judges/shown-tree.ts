@@ -1,4 +1,4 @@
-/** All that a program sees of a mount, to be compared. */
+/** All that a program sees of a mount, for comparison. */
 import { SynclineError } from "../../base/errors.ts";
 import type { KernelMount } from "../kernel-mount.ts";
 import { isDirectory } from "./shown.ts";
@@ -27,7 +27,7 @@ function describe(path: string, { attributes, contents }: Shown, first: Map<numb
   return `${mode.toString(8)} ${nlink} ${size} ${times ? mtimeNs : ""} ${same} ${contents.toString("latin1")}`;
 }
 
-/** Whether it came to be in the root directory, where nobody puts anything. What parted there has a conflict name. */
+/** Whether it moved to the root directory, where no program writes. Conflict names there are legal. */
 export function isMisplaced(path: string, homes: ReadonlySet<string>): boolean {
   return !path.includes("/") && !homes.has(path) && !path.includes(" (conflict ");
 }

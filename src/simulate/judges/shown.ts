@@ -4,7 +4,7 @@ import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 
 export interface Shown {
   readonly attributes: Attributes;
-  /** Of a file its bytes, of a symlink its target, of a directory nothing. */
+  /** A file's bytes or a symlink's target; empty for a directory. */
   readonly contents: Buffer;
   readonly names: readonly string[];
 }
@@ -17,7 +17,7 @@ export function isFile({ mode }: Pick<Attributes, "mode">): boolean {
   return (mode & S_IFMT) === S_IFREG;
 }
 
-/** What is at a name, if that is a file's only one. */
+/** The contents at a name, if it is the file's only name. */
 export function lastContents(vfs: FileSystem, parent: Ino, name: FileName): Buffer | undefined {
   const attributes = vfs.lookup(parent, name);
   return attributes === undefined || attributes.nlink > 1 ? undefined : contentsOf(vfs, attributes);
@@ -30,7 +30,7 @@ export function contentsOf(vfs: FileSystem, { ino, mode, size }: Attributes): Bu
   return target.subarray(0, vfs.read(ino, 0, target.length, target));
 }
 
-/** More of a file is never looked at. */
+/** The most bytes of a file that are ever read. */
 const MOST_BYTES = 1 << 20;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;

@@ -1,4 +1,4 @@
-/** A filesystem that tells of each file and symlink whose last name goes, with what was in it. */
+/** A filesystem that reports each file and symlink whose last name is removed, with its contents. */
 import type { FileName, Ino } from "../../base/ids.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { overriding } from "../../vfs/overriding.ts";

@@ -1,12 +1,12 @@
-/** Versions that programs write: each holds a token of its own, which tells later whether it was lost. */
+/** Versions that programs write: each holds a unique token, which later tells whether it was lost. */
 
-/** What became of the versions that somebody wrote: each holds a token of its own. */
+/** What became of the versions, by token. */
 export class Tokens {
-  /** Of calls that came back. */
+  /** Versions made by calls that returned. */
   readonly made = new Set<string>();
-  /** Somebody who saw them replaced or removed them: on his machine they are gone, elsewhere once he has published that. */
+  /** Replaced or removed by a program that saw them: gone on its machine, and elsewhere once that is published. */
   readonly gone = new Set<string>();
-  /** Those that survive power loss. */
+  /** Versions that survive power loss. */
   readonly durable = new Set<string>();
   readonly history: string[] = [];
   readonly #removed = new Set<string>();
@@ -19,13 +19,13 @@ export class Tokens {
     return token[1] ?? "";
   }
 
-  /** Somebody on a machine saw the version, and replaced or removed it. */
+  /** Notes that a program on the machine saw the version and replaced or removed it. */
   remove(token: string, machine: string): void {
     this.gone.add(token);
     this.#removed.add(`${machine} ${token}`);
   }
 
-  /** At once, by who makes `by`: who dies in the middle of a call may have done what it asked for. */
+  /** Called before the call returns: if the maker of `by` dies during the call, it may still have taken effect. */
   lose(lost: readonly string[], by: string): void {
     for (const old of lost) this.remove(old, Tokens.makerOf(by));
   }

@@ -1,4 +1,4 @@
-/** All objects of a tree that names lead to. */
+/** All objects of a tree that are reached by name. */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -13,9 +13,9 @@ import type { NodeStore } from "../../tree/node-store.ts";
 export interface SurveyedObject {
   readonly id: FileId;
   readonly record: FileRecord;
-  /** Of those that are reached. */
+  /** The object's reachable names. */
   readonly names: Place[];
-  /** As texts, sorted. */
+  /** The names as texts, sorted. */
   readonly places: readonly string[];
 }
 
@@ -32,7 +32,7 @@ export interface SurveyedMerge {
   readonly lines: Globs;
 }
 
-/** Whether two records are of the same bytes or target. */
+/** Whether two records have the same bytes or target. */
 export function sameVersion(a: FileRecord, b: FileRecord): boolean {
   return (
     a.type === b.type &&
@@ -42,7 +42,7 @@ export function sameVersion(a: FileRecord, b: FileRecord): boolean {
   );
 }
 
-/** Without the root. An object at two names is in it once. */
+/** All objects but the root directory. An object with two names occurs once. */
 export async function surveyOf(nodes: NodeStore, tree: Cid): Promise<Survey> {
   const objects = new Map<FileId, SurveyedObject & { places: string[] }>();
   const open: FileId[] = [ROOT_ID];

@@ -1,4 +1,4 @@
-/** The versions that a tree holds: the tokens in its files and symlinks. */
+/** The versions in a tree: the tokens in its files and symlinks. */
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { listDirectory, lookup, resolvePath } from "../../fstree/fs-reader.ts";
@@ -11,7 +11,7 @@ import type { FileRecord } from "../../format/files/record.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import { tokensIn } from "./tokens.ts";
 
-/** Below a path, or at it; none where it leads to nothing. */
+/** The tokens at a path and below it; none if the path does not exist. */
 export async function tokensUnder(blocks: BlockReader, tree: Cid, path: Path): Promise<string[]> {
   const nodes = new NodeStore(blocks, { capacityBytes: CACHE_BYTES });
   const content = new ChunkCache(blocks, { capacityBytes: CACHE_BYTES });

@@ -1,6 +1,6 @@
 /**
- * What a merge must make of units (docs/design/merge.md, Units): one that both sides changed ends as one of them has it, never as a mix. Only plain cases are
- * judged: nothing of the unit is, in any of the trees, outside of it as well.
+ * How a merge must treat units (docs/design/merge.md, Units): a unit that both sides changed ends as one side has it, never
+ * mixed. Judges only plain cases: no object of the unit is also outside of it in any tree.
  */
 import type { FileId } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
@@ -8,14 +8,14 @@ import { cidOf } from "../../format/blocks/cid.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { Survey, SurveyedMerge } from "./tree-survey.ts";
 
-/** A member's path in the unit → what it is. */
+/** Path in the unit → the object there. */
 type Contents = ReadonlyMap<string, { readonly id: FileId; readonly version: string }>;
 
 export function tornUnits(merged: SurveyedMerge): string[] {
   const { base, winner, loser, result, units } = merged;
   const roots = [...base.values()].filter(({ id, names, record }) => {
     if (record.type !== "directory" || !names.every(({ name }) => units.isTree(name))) return false;
-    // One that a side moved across another unit's border, or renamed to what is no unit, is that side's change of both.
+    // Moving a unit across another's border, or renaming it to a name that is no unit's, changes both units.
     const around = [base, winner, loser].map((survey) => survey.has(id) && unitsAround(survey, id, units));
     return around.every((each) => each === false || each === around[0]);
   });
@@ -43,7 +43,7 @@ export function tornUnits(merged: SurveyedMerge): string[] {
   });
 }
 
-/** Undefined: it is not there, lies in another unit, or something in it has a name elsewhere. */
+/** Undefined: the unit is missing, lies in another unit, or one of its objects has another name. */
 function treeOf(survey: Survey, root: FileId): Contents | undefined {
   if (!survey.has(root)) return undefined;
   const contents = new Map<string, { id: FileId; version: string }>();
@@ -81,7 +81,7 @@ function familiesIn(surveys: readonly Survey[], units: UnitRules): { parent: Fil
   return [...found.values()].filter(({ parent }) => surveys.every((survey) => !liesInTree(survey, parent, units)));
 }
 
-/** The units that an object lies in, itself among them, as one text. */
+/** The units that contain an object, its own included, as one text. */
 function unitsAround(survey: Survey, id: FileId, units: UnitRules): string {
   const found: FileId[] = [];
   for (let at = survey.get(id); at !== undefined && !found.includes(at.id);) {

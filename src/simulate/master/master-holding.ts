@@ -1,4 +1,4 @@
-/** A master's disk with a bucket on it, made by a master. */
+/** A master's disk that holds a bucket, made by a master. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { seededRandom } from "../seeded-random.ts";
@@ -9,7 +9,7 @@ import type { MasterData } from "./simulated-master.ts";
 /** The name of every bucket at a master. */
 export const BUCKET = "bucket";
 
-/** `commits`: its roots one after the other, the oldest first. */
+/** `commits`: the bucket's roots, oldest first. */
 export async function masterHolding(
   owner: Wallet,
   blocks: ReadonlyMap<Cid, Uint8Array>,

@@ -1,4 +1,4 @@
-/** A bucket at a master that machines share: the master's code and that of its clients, with a simulated network in between. */
+/** A bucket at a master that machines share: the real code of the master and its clients, over a simulated network. */
 import { withKnownGenesis } from "../../agent/open-bucket.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -37,7 +37,7 @@ export interface MasterSiteOptions extends SiteOptions {
   readonly seed: number;
 }
 
-/** Its master is to be started. */
+/** Creates a site whose master is not started yet. */
 export async function masterSite(options: MasterSiteOptions): Promise<Site> {
   const { timeline, sabotage, plan, seed, start } = options;
   const master = new SimulatedMaster({
@@ -56,7 +56,7 @@ class MasterSite implements Site {
   readonly checked: BucketRemote;
   readonly #options: MasterSiteOptions;
   readonly #master: SimulatedMaster;
-  /** All that ever came, whether the master still has it or not. */
+  /** All blocks that ever arrived, even if the master no longer has them. */
   readonly #blocks: Map<Cid, Uint8Array>;
   #root: Root | undefined;
 
@@ -118,7 +118,7 @@ class MasterSite implements Site {
     };
   }
 
-  /** As `syncline verify --data`, with the master as it is killed. */
+  /** Audits as `syncline verify --data` does, after killing the master. */
   async audit(): Promise<string[]> {
     this.#master.kill();
     const { disk, databases } = this.#master.data();
@@ -131,7 +131,7 @@ class MasterSite implements Site {
     this.#master[Symbol.dispose]();
   }
 
-  /** Its table may hold a root of which it told nobody before it died. */
+  /** The table may hold a root that the master told no client before it died. */
   async #start(): Promise<boolean> {
     if (!(await this.#master.start())) return false;
     const root = await this.#master.parts?.roots.get({ owner: OWNER.wallet, bucket: BUCKET });
@@ -156,7 +156,7 @@ class MasterSite implements Site {
     return new HttpRemote({ address: ADDRESS, master, name: { owner: "", bucket: BUCKET }, local, clock, random });
   }
 
-  /** A master that dies over an upload may have it nevertheless, and nobody sends it again. */
+  /** A master that dies during an upload may have stored its blocks, and no client sends them again. */
   async #arrived({ method, path, body }: MasterRequest): Promise<void> {
     if (method === "POST" && path === "/v1/blocks" && this.#master.isRunning) await this.#keep(body);
   }

@@ -1,6 +1,6 @@
 /**
- * SQLite's databases in memory: what was committed survives whoever is killed, and power loss where it was made durable: at once by
- * `synchronous = FULL`, by a checkpoint or by closing else.
+ * SQLite databases in memory. Committed changes survive a kill. They survive power loss once durable: at once with
+ * `synchronous = FULL`, otherwise after a checkpoint or on closing.
  */
 import Database from "better-sqlite3";
 import type { Random } from "../../base/random.ts";
@@ -32,18 +32,18 @@ export class SimulatedDatabases implements Databases {
     this.#files.delete(path);
   }
 
-  /** While it is full, none of them grows. */
+  /** While full, no database can grow. */
   fill(isFull: boolean): void {
     this.#isFull = isFull;
     for (const file of this.#files.values()) file.fill(isFull);
   }
 
-  /** As they are, to be used apart from these. */
+  /** An independent copy. */
   copy(): SimulatedDatabases {
     return this.#with((file) => new StoredDatabase(file.bytes, file.durable));
   }
 
-  /** As a new process finds them; these are closed. */
+  /** The databases as a new process finds them; these are closed. */
   afterKill(): SimulatedDatabases {
     const left = this.copy();
     this.close();
@@ -73,11 +73,11 @@ export class SimulatedDatabases implements Databases {
   }
 }
 
-/** What a path names, whether it is open or not. */
+/** The database at a path, open or not. */
 class StoredDatabase {
-  /** As of the last checkpoint. */
+  /** The contents as of the last checkpoint. */
   #checkpoint: Buffer | undefined;
-  /** Whether each commit is durable. */
+  /** Whether each commit is durable at once. */
   #isSynced = false;
   #bytes: Buffer | undefined;
   #open: SimulatedDatabase | undefined;
@@ -113,7 +113,7 @@ class StoredDatabase {
     this.#open.pragma(`max_page_count = ${String(pages)}`);
   }
 
-  /** Whoever used it is dead: nothing more is written. */
+  /** Its process is dead: stops all writing. */
   end(): void {
     this.#bytes = this.bytes;
     this.#open?.abandon();
@@ -153,5 +153,5 @@ class SimulatedDatabase extends Database {
   }
 }
 
-/** As many as SQLite allows: https://www.sqlite.org/limits.html */
+/** SQLite's limit: https://www.sqlite.org/limits.html */
 const MOST_PAGES = 4_294_967_294;

@@ -1,6 +1,6 @@
 /**
- * A master without sockets: all of its code from its routes on, its packs and databases on a simulated disk. It is killed and loses
- * power between any two calls of the disk, and starts again with what its disk has.
+ * A master without sockets: its real code from the routes on, with packs and databases on a simulated disk. It can be
+ * killed or lose power between any two disk calls, and restarts from its disk.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -22,11 +22,11 @@ export interface SimulatedMasterOptions {
   readonly random: Random;
   readonly owner: Wallet;
   readonly leaseSeconds: number | undefined;
-  /** False: swaps do not compare. */
+  /** False: swaps do not compare the expected root. */
   readonly compareAndSwap: boolean;
-  /** Whether its disk says that packs are synced, and they are not. */
+  /** Whether its disk reports syncs of packs that it did not make. */
   readonly forgetsSyncs?: boolean;
-  /** What its disk holds; it takes it. */
+  /** What its disk holds; the master takes ownership. */
   readonly data?: MasterData | undefined;
 }
 
@@ -40,11 +40,11 @@ export interface MasterRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
-  /** Fires when its sender is gone. */
+  /** Aborts when the sender is gone. */
   readonly gone: AbortSignal;
 }
 
-/** An answer, and whoever gives it: a stream ends with its process. */
+/** An answer and the process that gives it: a stream ends with its process. */
 export interface Answered {
   readonly answer: Answer;
   readonly process: SimulatedProcess;
@@ -69,22 +69,22 @@ export class SimulatedMaster {
     this.#data = options.data ?? { disk: new SimulatedPackDisk(), databases: new SimulatedDatabases() };
   }
 
-  /** It serves, or is about to. */
+  /** Whether it serves or is about to. */
   get isRunning(): boolean {
     return this.#starting?.isDead === false;
   }
 
-  /** While it serves. */
+  /** Its parts while it serves. */
   get parts(): MasterParts | undefined {
     return this.#serving?.parts;
   }
 
-  /** What its disk holds now. */
+  /** The disk's current contents. */
   data(): MasterData {
     return { disk: this.#data.disk.copy(), databases: this.#data.databases.copy() };
   }
 
-  /** False when it does not start: its disk is full, or it was killed meanwhile. Throws what it ends with else. */
+  /** False if it does not start: its disk is full, or it was killed meanwhile. Throws on any other failure. */
   async start(): Promise<boolean> {
     const { timeline, random, owner, leaseSeconds, compareAndSwap, forgetsSyncs = false } = this.#options;
     const process = new SimulatedProcess(timeline, 0);
@@ -117,7 +117,7 @@ export class SimulatedMaster {
     }
   }
 
-  /** Undefined: nobody answers there, or it died over it. */
+  /** Undefined: no master is running, or it died while handling the request. */
   async answer(request: MasterRequest): Promise<Answered | undefined> {
     const serving = this.#serving;
     if (serving === undefined) return undefined;
@@ -131,7 +131,7 @@ export class SimulatedMaster {
     this.#use({ disk: this.#data.disk.afterKill(), databases: this.#data.databases.afterKill() });
   }
 
-  /** As `kill`, and what was not synced is lost or torn. */
+  /** As `kill`; writes that were not synced are lost or torn. */
   cutPower(): void {
     this.#end();
     const { random } = this.#options;
@@ -139,7 +139,7 @@ export class SimulatedMaster {
     this.#use({ disk: this.#data.disk.afterPowerLoss(random), databases });
   }
 
-  /** Ends as one that is told to: with what is under way. */
+  /** Shuts down on request: completes what is under way. */
   async stop(): Promise<void> {
     await this.#serving?.end();
     this.kill();
@@ -151,7 +151,7 @@ export class SimulatedMaster {
     this.#data.databases.fill(isFull);
   }
 
-  /** Forgets all; the databases take memory that nobody else gives back. */
+  /** Discards everything; the databases hold memory that is freed only here. */
   [Symbol.dispose](): void {
     this.#end();
     this.#data.databases.close();
@@ -168,7 +168,7 @@ export class SimulatedMaster {
   }
 }
 
-/** As master/http/exchange.ts, without what HTTP itself asks for. */
+/** As master/http/exchange.ts, without what is specific to HTTP. */
 async function answerOf({ router, parts }: Serving, request: MasterRequest): Promise<Answer> {
   const { method, path, headers, body, gone } = request;
   try {
@@ -179,7 +179,7 @@ async function answerOf({ router, parts }: Serving, request: MasterRequest): Pro
         target: path,
         headers,
         body: async function* () {
-          // A copy: whoever takes it may write into it.
+          // A copy: the consumer may write into it.
           if (body.length > 0) yield new Uint8Array(body);
         },
         json: async () => JSON.parse(Buffer.from(body).toString("utf8")) as unknown,
@@ -191,7 +191,7 @@ async function answerOf({ router, parts }: Serving, request: MasterRequest): Pro
   }
 }
 
-/** Where it believes its files to be. */
+/** The folder that the master believes its files to be in. */
 export const DATA = "/master";
-/** A call of the disk takes so long at most; most take much less. */
+/** The longest that a disk call takes; most take much less. */
 const DISK_MS = 12;

@@ -1,6 +1,6 @@
 /**
- * A process's network to a simulated master, below the client that agents use: requests take time, get lost, arrive twice or long after
- * their sender gave up, and so do answers. A connection that breaks says so after a while.
+ * A process's network to a simulated master, below the client that agents use. Requests and answers take time, get lost, or
+ * are late; requests also arrive twice. A sender learns of a broken connection after a while.
  */
 import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
@@ -14,25 +14,25 @@ import type { Answered, MasterRequest, SimulatedMaster } from "./simulated-maste
 
 export interface NetworkOptions {
   readonly master: SimulatedMaster;
-  /** The world's, not the process's: what is on its way arrives though its sender died. */
+  /** The world's clock, not the process's: a request in transit arrives even if its sender died. */
   readonly clock: Clock;
   readonly random: Random;
   readonly counts: FaultCounts;
   readonly chances: () => LinkChances;
   readonly isCut: () => boolean;
-  /** Who sends. */
+  /** The sender. */
   readonly process: SimulatedProcess;
-  /** Told when a request will arrive whose sender waits for it no more, or that arrived before. */
+  /** Called when a request will arrive later: its sender gave up, or it arrived once already. */
   readonly onLate: (atMs: number) => void;
-  /** Told when the sender of a swap will never hear what became of it. */
+  /** Called when the sender of a swap will never get its outcome. */
   readonly onMissingReply: () => void;
-  /** Told of each request that reaches the master, which may die over it. */
+  /** Called with each request that reaches the master, which may die while handling it. */
   readonly onArrived: (request: MasterRequest) => Promise<void>;
-  /** Told of each request that the master carried out, before its answer leaves. */
+  /** Called with each request that the master handled, before its answer leaves. */
   readonly onServed: (request: MasterRequest, answer: Answer) => Promise<void>;
 }
 
-/** What undici's pool is to real connections (net/exchange.ts). */
+/** Replaces undici's pool of real connections (net/exchange.ts). */
 export function simulatedDispatcher(options: NetworkOptions): Pick<Dispatcher, "dispatch"> {
   return {
     dispatch: (request, handler) => {
@@ -82,7 +82,7 @@ class Exchange implements Dispatcher.DispatchController {
   abort(reason: Error): void {
     this.aborted = true;
     this.reason = reason;
-    // Later, as sockets do.
+    // Asynchronously, as sockets do.
     this.#options.clock.after(0, () => this.#fail(reason));
   }
 
@@ -141,7 +141,7 @@ class Exchange implements Dispatcher.DispatchController {
     this.#end();
   }
 
-  /** Whoever waits hears after a while that nothing comes. */
+  /** After a while the sender gets an error. */
   async #break(): Promise<void> {
     if (isSwap(this.#request)) this.#options.onMissingReply();
     await this.#options.clock.sleep(PATIENCE_MS);
@@ -159,7 +159,7 @@ class Exchange implements Dispatcher.DispatchController {
     this.#gone.abort(new DOMException("the client went away", "AbortError"));
   }
 
-  /** A dead process hears nothing. */
+  /** A dead process receives nothing. */
   #tell(work: () => void): void {
     if (!this.#ended && !this.#options.process.isDead) work();
   }
@@ -187,7 +187,7 @@ function isSwap({ method }: MasterRequest): boolean {
   return method === "PUT";
 }
 
-/** All else is words, which nothing protects but TCP. */
+/** Whether answers are blocks. All others are text, which only TCP protects. */
 function isOfBlocks({ path }: MasterRequest): boolean {
   return path.startsWith("/ipfs/") || path === "/v1/blocks/get";
 }
@@ -198,7 +198,7 @@ async function* piecesOf(body: Answer["body"]): AsyncGenerator<Uint8Array, void,
   for await (const pieces of body) yield* pieces instanceof Uint8Array ? [pieces] : pieces;
 }
 
-/** Nobody will read it. */
+/** Closes a body that no process reads. */
 async function discard({ body }: Answer): Promise<void> {
   if (body !== undefined && !(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
 }

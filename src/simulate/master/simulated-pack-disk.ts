@@ -1,7 +1,7 @@
 /**
- * A disk for a master's packs that forgets what was not synced, fills up, fails, stops at any call, and takes its time.
+ * A disk for a master's packs that loses what was not synced, fills up, fails, stops at any call, and takes time.
  *
- * After power loss each change of names since the folder was synced is there or not, each as a whole and by itself; so is each write.
+ * After power loss each write, and each change of names since the folder's sync, is independently there or not, as a whole.
  */
 import { basename, dirname } from "node:path";
 import type { Random } from "../../base/random.ts";
@@ -23,32 +23,32 @@ export type PackDiskCall =
 type NameChange = (names: Map<string, SimulatedInode>) => void;
 
 export class SimulatedPackDisk implements PackDisk {
-  /** Runs ahead of each call: what it throws is what the call meets. */
+  /** Runs before each call; what it throws, the call throws. */
   before: (call: PackDiskCall, path: string) => void = () => {};
-  /** What each call takes before it does anything. */
+  /** Awaited by each call before it does anything. */
   pause: (() => Promise<void>) | undefined;
-  /** Whether files are said to be synced and are not. */
+  /** Whether syncs of files are reported but not made. */
   forgetsSyncs = false;
-  /** Bytes that files may take in all. */
+  /** The most bytes that all files may hold. */
   capacity = Infinity;
   readonly #onFolder: (folder: string) => void;
   #names: Map<string, SimulatedInode>;
   #durable: Map<string, SimulatedInode>;
   #changes: NameChange[] = [];
 
-  /** `onFolder` is told of folders that are made. */
+  /** `onFolder` is called with folders that are made. */
   constructor(names: Map<string, SimulatedInode> = new Map(), onFolder: (folder: string) => void = () => {}) {
     this.#onFolder = onFolder;
     this.#names = names;
     this.#durable = new Map(names);
   }
 
-  /** Its files by path, to be looked at and damaged. */
+  /** Files by path, for tests to inspect and damage. */
   get files(): ReadonlyMap<string, SimulatedInode> {
     return this.#names;
   }
 
-  /** Stops at the call after `calls` more, and at every one after it. */
+  /** Allows `calls` more calls, then fails every one. */
   stopAfter(calls: number): void {
     let left = calls;
     this.before = () => {
@@ -70,7 +70,7 @@ export class SimulatedPackDisk implements PackDisk {
     return this.#with(new Map([...names].map(([path, inode]) => [path, inode.torn(random)])));
   }
 
-  /** A disk of the same kind that holds what this one holds, and goes its own way. */
+  /** An independent disk of the same kind with the same contents. */
   copy(): SimulatedPackDisk {
     return this.#with(new Map([...this.#names].map(([path, inode]) => [path, inode.copy()])));
   }
@@ -85,7 +85,7 @@ export class SimulatedPackDisk implements PackDisk {
 
   async makeFolder(folder: string): Promise<void> {
     this.#onFolder(folder);
-    // Folders are files of their parents, as far as `list` is concerned.
+    // `list` needs folders as entries of their parents.
     for (let each = folder; dirname(each) !== each && !this.#names.has(each); each = dirname(each)) {
       this.#names.set(each, new SimulatedInode());
       this.#durable.set(each, new SimulatedInode());
@@ -138,7 +138,7 @@ export class SimulatedPackDisk implements PackDisk {
     this.#changes.push(change);
   }
 
-  /** Bytes of all files. */
+  /** The bytes of all files. */
   get used(): number {
     let bytes = 0;
     for (const { size } of this.#names.values()) bytes += size;
@@ -165,7 +165,7 @@ export class SimulatedPackDisk implements PackDisk {
         try {
           before("write");
         } catch (error) {
-          // A part of it may have got there.
+          // A failed write may still write a part.
           inode.write(offset, bytes.subarray(0, bytes.length >> 1));
           throw error;
         }
@@ -196,7 +196,7 @@ export class SimulatedPackDisk implements PackDisk {
   }
 }
 
-/** As a call of the system fails. */
+/** The error of a failed system call. */
 export function systemError(code: string): Error {
   return Object.assign(new RangeError(`${code}: simulated`), { code });
 }

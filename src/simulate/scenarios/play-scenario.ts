@@ -1,4 +1,4 @@
-/** Plays a scenario with the code of an agent: two overlays, two builds, one merge, in memory. */
+/** Plays a scenario with an agent's code: two overlays, two builds, one merge, in memory. */
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { FileId } from "../../base/ids.ts";
@@ -23,7 +23,7 @@ import { ScenarioWriter } from "./scenario-writer.ts";
 
 export interface PlayedScenario {
   readonly name: string;
-  /** What is expected is there, nothing else, with as many conflicts; and naming the heads in the other order gives the same tree. */
+  /** Whether paths and conflicts are exactly as expected, and the heads in the other order give the same tree. */
   readonly ok: boolean;
   readonly got: Listing;
   /** Copies, displaced names and dropped moves. */
@@ -31,7 +31,7 @@ export interface PlayedScenario {
   readonly expected: { readonly paths: Listing; readonly conflicts: number };
 }
 
-/** Throws what the code that it plays through throws: none of it is expected. */
+/** Throws any error of the code that it runs: none is expected. */
 export async function playScenario(scenario: Scenario): Promise<PlayedScenario> {
   const context = contextInMemory();
   const empty = await rootDirectoryTree(context.nodes, context.sink, context.treeConfig, EMPTY_ROOT);
@@ -51,12 +51,12 @@ export async function playScenario(scenario: Scenario): Promise<PlayedScenario> 
 
 const MiB = 1024 * 1024;
 const EMPTY_ROOT = { mode: 0o755, uid: 0, gid: 0, timeNs: 0n };
-/** Both heads have it, so that the writers' ids decide. */
+/** Both heads have the same counter, so that the writers' ids decide. */
 const LAMPORT = 7 as Lamport;
-/** A second lies between the writers' clocks. */
+/** The writers' clocks are a second apart. */
 const START_NS = { x: 1_000_000_000n, y: 2_000_000_000n };
 
-/** With the scenarios' globs of text and logs. Small nodes, so that trees have some. */
+/** Has the scenarios' globs of text and logs, and small nodes, so that trees have several. */
 function contextInMemory(): MergeContext {
   const blocks = new MemoryBlockStore();
   return {

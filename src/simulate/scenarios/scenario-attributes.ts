@@ -1,4 +1,4 @@
-/** Modes, owners, times and xattrs that a scenario expects, beside those that are there: as lines of a listing. */
+/** Compares expected modes, owners, times and xattrs of a scenario with the actual ones, as lines of a listing. */
 import type { Cid } from "../../base/ids.ts";
 import { nameFromText } from "../../base/names.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
@@ -28,7 +28,7 @@ export async function compareAttributes(
 
 const NS_PER_S = 1_000_000_000n;
 
-/** Only what is wanted at all. */
+/** Lists only the attributes that are expected. */
 function textOf(wanted: ExpectedAttributes, found: ExpectedAttributes): string {
   const keys = Object.keys(wanted).sort() as (keyof ExpectedAttributes)[];
   return keys

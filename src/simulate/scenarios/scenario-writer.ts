@@ -1,5 +1,5 @@
 /**
- * A writer of a scenario: a filesystem with its overlay on a simulated disk, on a tree in memory. What it does is sealed and
+ * A writer of a scenario: a filesystem with its overlay on a simulated disk, over a tree in memory. Changes are sealed and
  * built as an agent does it.
  */
 import { SynclineError } from "../../base/errors.ts";
@@ -27,7 +27,7 @@ export class ScenarioWriter {
   #seq: Lamport;
   #epoch = 0;
 
-  /** Starts on `tree`. `startNs` is what its clock shows then: writers that start differently never write one mtime. */
+  /** Starts from `tree`. `startNs` is the clock's first time: writers with different ones never write the same mtime. */
   constructor(context: RebaseContext, tree: Cid, startNs: bigint) {
     this.#context = context;
     this.#trees = [tree];
@@ -40,7 +40,7 @@ export class ScenarioWriter {
     );
   }
 
-  /** Does all of it, leaving out what a filesystem refuses; the tree that it makes of it, and how many epochs that took. */
+  /** Plays all operations but those that a filesystem refuses. Returns the resulting tree and the number of epochs. */
   async play(operations: readonly Operation[]): Promise<{ tree: Cid; epoch: number }> {
     for (const operation of operations) {
       if (operation.op === "commit") await this.#commit();
@@ -139,7 +139,7 @@ export class ScenarioWriter {
     return parent !== undefined && typeOf(parent) === S_IFDIR;
   }
 
-  /** Seals what was done, builds its tree, and stands on it. */
+  /** Seals the changes, builds their tree, and makes it the base. */
   async #commit(): Promise<void> {
     const { vfs } = this.#driver;
     const changes = vfs.seal();
@@ -161,12 +161,12 @@ export class ScenarioWriter {
   }
 }
 
-/** No commits are made: trees alone matter here. Each stands for one. */
+/** Stands in for a commit's CID: only trees matter here. */
 function commitOf(seq: number): Cid {
   return cidOf("dag-cbor", Buffer.from(`commit ${seq}`));
 }
 
-/** Each look at it is a moment later, and nothing ever waits. */
+/** Each reading advances the clock by 1 ns; sleeping is an error. */
 function countingClock(startNs: bigint): Clock {
   let ns = startNs;
   return {

@@ -1,6 +1,6 @@
 /**
- * A worked merge as a file holds it (docs/design/merge.md, Scenarios): what two writers do from one base, and what must be there
- * afterwards. Reads such files and fills in their placeholders.
+ * A worked merge as stored in a file (docs/design/merge.md, Scenarios): what two writers do from one base, and the expected
+ * result. Reads such files and fills in their placeholders.
  */
 import { SynclineError } from "../../base/errors.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -37,12 +37,12 @@ export interface Scenario {
   readonly expect: {
     readonly paths: Listing;
     readonly conflicts: number;
-    /** Of what there must be, as far as it matters. */
+    /** Expected attributes, as far as they matter. */
     readonly attributes?: Readonly<Record<string, ExpectedAttributes>>;
   };
 }
 
-/** The scenarios of a file's text. Throws `usage`, which names the scenario and what is wrong with it. */
+/** Parses a file's scenarios. Throws `usage`, naming the scenario and its problem. */
 export function parseScenarios(text: string): Scenario[] {
   const file = parseJson(text);
   const scenarios = isObject(file) ? file["scenarios"] : undefined;
@@ -56,7 +56,7 @@ export function parseScenarios(text: string): Scenario[] {
   });
 }
 
-/** The expected paths with their placeholders filled in; what only a directory's id tells is taken from `actual`. */
+/** The expected paths with placeholders filled in; those that depend on a directory's id are taken from `actual`. */
 export function expectedPaths(scenario: Scenario, actual: Listing): Listing {
   return sortedListing(
     Object.entries(scenario.expect.paths).map(([path, content]) => {
@@ -68,7 +68,7 @@ export function expectedPaths(scenario: Scenario, actual: Listing): Listing {
   );
 }
 
-/** The operation with the placeholders in its paths filled in. */
+/** The operation with its paths' placeholders filled in. */
 export function filledOperation(operation: Operation): Operation {
   if (operation.op === "commit") return operation;
   const path = fillPlaceholders(operation.path);
@@ -80,7 +80,7 @@ export function sortedListing(entries: Iterable<readonly [string, string]>): Lis
   return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Innermost first, until there are none. */
+/** Fills placeholders, innermost first, until none are left. */
 export function fillPlaceholders(text: string): string {
   const placeholder = /<conflict(\d*|count):([^<>]*?):([^<>:]*):([^<>]*)>/;
   const next = text.replace(placeholder, (_, digits: string, stem: string, extension: string, content: string) => {
@@ -93,7 +93,7 @@ export function fillPlaceholders(text: string): string {
 
 const ANY_DIGITS = "????????";
 
-/** What each operation needs besides its name, and of which type. */
+/** The fields of each operation besides its name, with their types. */
 const FIELDS: Readonly<Record<Operation["op"], Readonly<Record<string, "string" | "number">>>> = {
   write: { path: "string", content: "string" },
   append: { path: "string", content: "string" },

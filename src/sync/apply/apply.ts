@@ -1,7 +1,7 @@
 /**
- * Makes the folder show what a plan says, never over what was changed in it since it was looked at: that stays for the next scan, and
- * its place stays unsettled. Each batch is durable on the disk before the database knows of it; what a crash leaves between the two
- * the next scan sees as a change that the bucket has already.
+ * Makes the folder show a plan. Never overwrites what changed in the folder since the scan: that is left to the next scan,
+ * and its place stays unsettled. Each batch is durable on the disk before the database records it. If a crash comes in
+ * between, the next scan sees a change that the bucket has already.
  */
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -29,8 +29,8 @@ export interface Applied {
 }
 
 /**
- * `touched`: directories whose entries this plan changed, or others before it. Of several plans the last one finishes directories; what an earlier
- * one made is behind until then.
+ * `touched`: directories whose entries this plan or earlier ones changed. Of several plans, the last one finishes
+ * directories; until then those made by earlier plans are unsettled.
  */
 export async function applyPlan(
   context: Omit<ApplyContext, "redo">,
@@ -44,7 +44,7 @@ export async function applyPlan(
   try {
     const applier = new Applier({ ...context, redo }, plan, touched, isLast);
     const full = await putAll(applier, [...batchesOf(plan.puts)]);
-    // What goes makes room.
+    // Removals make room.
     const removals = full === undefined ? plan.removals : plan.removals.filter((each) => !applier.isAwaited(each));
     for (let at = 0; at < removals.length; at += BATCH_PLACES)
       await applier.remove(removals.slice(at, at + BATCH_PLACES));
@@ -58,8 +58,8 @@ export async function applyPlan(
 }
 
 /**
- * Each batch is written under temporary names while the one before it is put in place. Where the disk is full what still has room comes, and it is
- * answered what had none.
+ * Writes each batch under temporary names while the previous one is put in place. On a full disk, puts whatever fits and
+ * answers the error.
  */
 async function putAll(
   applier: Applier,
@@ -78,24 +78,24 @@ async function putAll(
       }
       const following = batches[index + 1];
       next = following === undefined ? undefined : applier.write(following);
-      // Told when it is its turn.
+      // Reported when its turn comes.
       next?.catch(() => {});
       await applier.put(batch, written);
     }
     return undefined;
   } catch (error) {
-    // What is written already, and comes no more, needs room that others have to have.
+    // Written files that will not be placed take room that others need.
     if (isDiskFull(error)) await next?.then((written) => applier.discard([...written.values()])).catch(() => {});
     throw error;
   } finally {
-    // The disk is closed behind this.
+    // The caller then closes the disk.
     await next?.catch(() => {});
   }
 }
 
 /**
- * One by one, until so many have no room that the others will not have it either. One that was written and has no room for its name ends it: what
- * was done of that is told by the log alone, which whatever came next would clear.
+ * One by one, until so many did not fit that the rest will not either. Ends if a written file has no room for its name:
+ * only the log then tells what was done, and any later step would clear it.
  */
 async function putEach(applier: Applier, puts: readonly Put[]): Promise<void> {
   let refused = 0;
@@ -113,7 +113,7 @@ async function putEach(applier: Applier, puts: readonly Put[]): Promise<void> {
   }
 }
 
-/** What of a batch is on the disk under temporary names. */
+/** The part of a batch that is on the disk under temporary names. */
 type Written = ReadonlyMap<Put, Ready>;
 
 class Applier {
@@ -121,7 +121,7 @@ class Applier {
   readonly #left: { path: DiskPath; reason: Reason }[] = [];
   /** Directories that get their attributes last. */
   readonly #unfinished = new Map<FileId, Put>();
-  /** Those whose entries changed: their times follow. */
+  /** Directories whose entries changed: their times are set again. */
   readonly #touched: Set<FileId>;
   /** Objects that get another place, and places that get an object. */
   readonly #arriving: ReadonlySet<FileId>;
@@ -142,12 +142,12 @@ class Applier {
     return { files: this.#files, removed: this.#removed, left: this.#left };
   }
 
-  /** Whether something is to come where this is, which stays for as long as that has not. */
+  /** Whether another object is to take this place. The removed object stays until that one arrives. */
   isAwaited({ entry }: Removal): boolean {
     return this.#awaited.has(placeText(entry));
   }
 
-  /** Whatever of it turns out not to be needed is removed when it is put in place. */
+  /** Files that turn out not to be needed are removed when the batch is put in place. */
   async write(puts: readonly Put[]): Promise<Written> {
     const { db, signal } = this.#context;
     signal?.throwIfAborted();
@@ -181,7 +181,7 @@ class Applier {
         const placed: number = await placeNew(this.#context, placing, files);
         for (const { put } of files.slice(0, placed)) this.#placed(put);
         at += placed;
-        // One that cannot have its place by itself is told why; the others of the batch go the same way.
+        // Placing a refused file by itself tells why; the rest of the batch follows one by one.
         mayPlace &&= placed === files.length;
         const next = puts[at];
         if (next !== undefined) await this.#putOne(placing, next, ready.get(next));
@@ -199,7 +199,7 @@ class Applier {
         const done = await attempt(() => placing.remove(entry));
         if (done === "done") {
           this.#removed++;
-          // Its place may be behind still: what comes there settles it.
+          // If another object is to come here, that one settles the place.
           this.#settled(entry, path, !this.isAwaited({ entry, path }));
         } else this.#leave(entry, path, done);
       }
@@ -207,7 +207,7 @@ class Applier {
     });
   }
 
-  /** Attributes of directories, from the leaves up: one may forbid to write in it. */
+  /** Sets attributes of directories, leaves first: a mode may forbid writing in its directory. */
   async finish(): Promise<void> {
     const { db, redo } = this.#context;
     const puts = [...this.#unfinished.values()].reverse();
@@ -275,7 +275,7 @@ class Applier {
   }
 
   #leave(place: Place, path: DiskPath, reason: Reason): void {
-    // What the last plan does may make room: it looks at it again, and others before it do not.
+    // The last plan may make room, so places left by earlier plans stay "in the way" for it.
     this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "in the way");
     this.#left.push({ path, reason });
   }
@@ -284,14 +284,14 @@ class Applier {
     if (parent !== ROOT_ID) this.#touched.add(parent);
   }
 
-  /** What found no place. */
+  /** Removes files that found no place. */
   async discard(ready: readonly Ready[]): Promise<void> {
     for (const { path } of ready) await ifThere(this.#context.disk.unlink(path));
     if (ready.length > 0) await ifThere(this.#context.disk.syncDirectory(NEW_PATH));
   }
 }
 
-/** What stands in the way is somebody's, and stays. */
+/** Someone's file in the way stays. */
 async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | Reason> {
   try {
     return await work();
@@ -310,7 +310,7 @@ async function ifThere(work: Promise<void>): Promise<void> {
   }
 }
 
-/** As many as are written under temporary names at once. */
+/** Batches of as many files as are written under temporary names at once. */
 function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
   let batch: Put[] = [];
   let bytes = 0;
@@ -324,9 +324,9 @@ function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** Each batch is made durable by itself: four waits for the disk, however many files are in it. */
+/** Each batch is made durable by itself: four waits for the disk, however many files it has. */
 const BATCH_PLACES = 1_024;
-/** On a full disk. */
+/** Full-disk failures allowed. */
 const FULL_PUTS = 16;
-/** In memory, of two batches. */
+/** Memory for two batches. */
 const BATCH_BYTES = 32 * 1024 * 1024;

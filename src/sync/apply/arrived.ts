@@ -1,6 +1,6 @@
 /**
- * What a run that died brought, and did not note. A scan would take it for somebody's change here; then a version that others replaced
- * meanwhile would come back.
+ * Files that a killed run brought without recording them. A scan would take them for local changes, and a version that
+ * others replaced meanwhile would come back.
  */
 import { hasCode } from "../../base/errors.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
@@ -17,12 +17,12 @@ export interface ArrivedContext {
   readonly db: SyncDatabase;
   readonly disk: SyncDisk;
   readonly nodes: NodeStore;
-  /** Proves that what is at a path has the record's bytes. */
+  /** Proves that the file at a path has the record's bytes. */
   readonly isAsKnown: (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
   readonly nowNs: () => bigint;
 }
 
-/** Some at a time: after a first sync was killed there may be very many. */
+/** In portions: a killed first sync may leave very many. */
 function* unsettledOf(db: SyncDatabase): Generator<Place> {
   const end = db.behind.lastRow();
   for (let places = db.behind.from(0, end, AT_ONCE); places.length > 0;) {
@@ -32,8 +32,8 @@ function* unsettledOf(db: SyncDatabase): Generator<Place> {
 }
 
 /**
- * Notes files that are as the root has them that the folder stands on, where the folder is behind it. Where that root is gone nobody can tell:
- * what came is then a change made here, and merged.
+ * Where the folder is behind its base, records files that are already as the base has them. If that root is gone, this is
+ * unknowable: such files then count as created here, and are merged.
  */
 export async function noteArrived(context: ArrivedContext): Promise<void> {
   try {
@@ -54,13 +54,13 @@ async function noteAll({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): P
     const { id, record } = target;
     const stat = await disk.look(path);
     const entry = db.at(place);
-    // It comes with its time, and is another inode than what it replaced.
+    // A file arrives with its final mtime, and has another inode than the file it replaced.
     if (stat?.type !== "file" || stat.mtimeNs !== record.mtimeNs || stat.size !== record.size) continue;
     if (entry?.seen.ino === stat.ino || (entry !== undefined && entry.id !== id)) continue;
     const lookedNs = nowNs();
     if (!(await isAsKnown(path, { record }))) continue;
     const digest = disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
-    // It has been there since before this run.
+    // It was there before this run.
     const directory = path.slice(0, -1);
     if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
     durable.add(directory.join("/"));

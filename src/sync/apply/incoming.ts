@@ -1,4 +1,7 @@
-/** Files of the bucket written under temporary names, with all their attributes: durably in a synced folder's own folder, or for `get`. */
+/**
+ * Writes the bucket's files under temporary names with all attributes: durably in a synced folder's own folder, or for
+ * `get`.
+ */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import type { Cid, FileName } from "../../base/ids.ts";
 import { SYNC_SMALL_BYTES } from "../../base/limits.ts";
@@ -23,29 +26,29 @@ export interface IncomingContext {
   readonly attention: Attention;
   readonly random: Random;
   readonly limit?: RateLimit | undefined;
-  /** Ends what waits for the limit; between two batches all ends. */
+  /** Stops waits for the rate limit; everything else stops between two batches. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of bytes that were written. */
+  /** Called with the number of bytes written. */
   readonly wrote?: (bytes: number) => void;
-  /** Where a file with this temporary name goes: all of one call into one directory. Absent: into the synced folder's own. */
+  /** The path for a temporary name: one directory per call. By default in the synced folder's own folder. */
   readonly temporary?: (name: string) => DiskPath;
-  /** False: the system may write files out when it likes. */
+  /** False: the system may write files out whenever it likes. */
   readonly isDurable?: boolean;
   /** Leaves extended attributes as they are. */
   readonly leavesXattrs?: boolean;
 }
 
-/** Something that only needs its place. */
+/** A finished file without its place. */
 export interface Ready {
   readonly path: DiskPath;
   readonly stat: DiskStat;
-  /** Digest of the attributes that it was made with. */
+  /** Digest of the extended attributes that it was made with. */
   readonly xattrs: string;
 }
 
 /**
- * Writes all of them: small plain files at once, if the disk can, the others a few at a time. Where the disk is full nothing of them is left, which
- * others need the room of.
+ * Writes all of them: small plain files at once if the disk can, the others a few at a time. On a full disk it leaves none
+ * of them, since others need the room.
  */
 export async function writeIncoming(
   context: IncomingContext,
@@ -90,7 +93,7 @@ async function writeAll(
   });
 }
 
-/** Whether a record's file is made whole by a few calls that need not wait for anything. */
+/** Whether a few synchronous calls can write a record's file completely. */
 function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
   return type === "file" && size <= SYNC_SMALL_BYTES && !isLinked(xattrs) && xattrs.size === 0;
 }
@@ -104,7 +107,7 @@ async function writePlain(
   if (disk.createAll === undefined || records.length === 0) return [];
   const paths: DiskPath[] = [];
   const files: NewFile[] = [];
-  // One draw for all of them: it takes longer than the rest of a name.
+  // One random draw for all: drawing takes longer than the rest of a name.
   const stem = temporaryName(random);
   for (const { content, size, mode, uid, gid, mtimeNs } of records) {
     const bytes = await readContent(source, content, size, 0, size);
@@ -126,8 +129,8 @@ async function writePlain(
 }
 
 /**
- * Gives what is at a path a record's attributes, as far as they are kept here. A directory's last: its entries change its time. `isTimed`: it
- * has its mtime already, which is left alone.
+ * Sets a record's attributes at a path, as far as this machine keeps them. For directories last: their entries change the
+ * time. `isTimed`: the mtime is right already and stays.
  */
 export async function setAttributes(
   context: IncomingContext,
@@ -137,7 +140,7 @@ export async function setAttributes(
 ): Promise<void> {
   const { disk, attention } = context;
   const hasXattrs = disk.hasXattrs && context.leavesXattrs !== true;
-  // Changing the owner clears some bits of the mode, so the mode comes behind.
+  // The mode comes after the owner: changing the owner clears some bits of the mode.
   if (attention.owners) await tolerate(disk.setOwner(path, record.uid, record.gid), "EPERM", "EINVAL", "ENOTSUP");
   if (record.type !== "symlink") {
     if (hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
@@ -146,7 +149,7 @@ export async function setAttributes(
   if (!isTimed) await disk.setModified(path, record.mtimeNs);
 }
 
-/** Digest of the attributes of what is at a path, which is no link. */
+/** Digest of the extended attributes at a path that is not a link. */
 export async function digestOn(disk: SyncDisk, path: DiskPath): Promise<string> {
   return disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
 }
@@ -193,10 +196,10 @@ async function writeFile(context: IncomingContext, path: DiskPath, record: FileR
   }
 }
 
-/** Best effort: what does not come is asked for again by whoever writes it, and is reported there. */
+/** Best effort: the write requests missing contents again, and reports failures. */
 export async function readAhead(content: ContentSource, records: readonly FileRecord[]): Promise<void> {
   const files = records.filter(({ type }) => type === "file");
-  // Lists first, then the chunks that they name.
+  // List nodes first, then the chunks that they name.
   for (let level = 0; level < AHEAD_LEVELS; level++) {
     const missing = files.flatMap((record) => {
       return missingBlocks(content, record.content, record.size, 0, Math.min(record.size, AHEAD_FILE_BYTES));
@@ -206,7 +209,7 @@ export async function readAhead(content: ContentSource, records: readonly FileRe
   }
 }
 
-/** What the disk shows of others' spaces stays as it is. */
+/** Attributes outside user.* stay as the disk has them. */
 async function wantedXattrs({ block }: IncomingContext, record: FileRecord): Promise<Xattrs> {
   const { xattrs } = record;
   if (!isLinked(xattrs)) return xattrs;

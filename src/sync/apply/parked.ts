@@ -1,6 +1,6 @@
 /**
- * Objects out of sight: those that wait for their place, those that a run which was killed left on their way, and those that are to be
- * removed and turn out to hold what somebody saved meanwhile. None of them stays there for good.
+ * Parked objects, out of sight: they wait for their place, were left on their way by a killed run, or were to be removed
+ * but hold what someone saved meanwhile. None of them stays parked for good.
  */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -15,8 +15,8 @@ import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 
 /**
- * Before a pass. What the database has elsewhere goes back there, if that place is free; what is another file than the one that was put here
- * comes in sight; the rest waits for its place.
+ * Runs before a pass. An object that the database has elsewhere goes back there if that place is free. A file other than
+ * the one parked here comes into sight. The rest waits for its place.
  */
 export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   const there = await disk.list(PARKED_PATH);
@@ -40,8 +40,8 @@ export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<vo
 }
 
 /**
- * While the bucket cannot be reached, and nobody knows when it can: what a killed run left here, to wait for its place, is back in sight, where it
- * was or beside that, else at the top. The database knows before it is there, for `returnParked` goes on where this is killed.
+ * For while the bucket is out of reach: moves what a killed run parked back into sight, to its old place or beside it, else
+ * to the top. The database is told first, so that `returnParked` can continue if this run is killed.
  */
 export async function showParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   const isDirectory = ({ record }: Entry) => record.type === "directory";
@@ -68,7 +68,7 @@ async function moveFirst(db: SyncDatabase, entry: Entry, place: Place): Promise<
   return moved;
 }
 
-/** The first in each directory where it may come back. */
+/** The first free place in each directory where it may return. */
 async function freePlaces(
   db: SyncDatabase,
   disk: SyncDisk,
@@ -88,7 +88,7 @@ async function freePlaces(
   return found;
 }
 
-/** Somebody cleared it away: it comes anew. */
+/** Someone cleared it away: it is fetched again. */
 function forget(db: SyncDatabase, gone: readonly Entry[]): void {
   for (const entry of gone) {
     if (entry.record.type === "directory") forget(db, db.children(entry.id));
@@ -98,8 +98,8 @@ function forget(db: SyncDatabase, gone: readonly Entry[]): void {
 }
 
 /**
- * What has no other place, and holds what somebody here alone has, goes back to where it was, or beside that under the name of a
- * conflict copy: there the next scan finds it. Answers its path. Undefined: it is gone after all, or has to stay.
+ * Returns an object to its old place, or beside it under the name of a conflict copy, if it has no other place and holds
+ * data that exists only here. The next scan finds it. Answers its path. Undefined: it is gone after all, or must stay.
  */
 export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId): Promise<DiskPath | undefined> {
   const from = parkedPath(id);
@@ -127,13 +127,13 @@ export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId
   return undefined;
 }
 
-/** A directory where something may come back, and its places there, which do not end. */
+/** A directory where an object may return, and its endless list of places there. */
 interface Home {
   readonly directory: DiskPath;
   readonly places: Iterable<{ readonly place: Place; readonly path: DiskPath }>;
 }
 
-/** Where it was, if that is in sight, and the top. */
+/** Its old directory if in sight, then the top. */
 function* homesOf(db: SyncDatabase, was: Place | undefined, id: FileId, stat: DiskStat): Generator<Home> {
   const name = was?.name ?? (id as string as FileName);
   const home = (directory: DiskPath, parent: FileId): Home => ({ directory, places: placesIn(directory, parent) });
@@ -146,7 +146,7 @@ function* homesOf(db: SyncDatabase, was: Place | undefined, id: FileId, stat: Di
   }
 }
 
-/** What no pass knows in a directory that was put out of sight goes into the one that has its place now. */
+/** Moves what no pass knows out of a parked directory into the directory that now has its place. */
 async function isEmptied(db: SyncDatabase, disk: SyncDisk, from: DiskPath, into: DiskPath): Promise<boolean> {
   if ((await disk.look(from))?.type !== "directory" || (await disk.look(into))?.type !== "directory") return false;
   for (const { name, stat } of await disk.list(from)) {
@@ -157,20 +157,20 @@ async function isEmptied(db: SyncDatabase, disk: SyncDisk, from: DiskPath, into:
   return true;
 }
 
-/** Undefined: it is not in sight itself. */
+/** Undefined: the directory itself is out of sight. */
 function directoryOf(db: SyncDatabase, { parent, name }: Place): DiskPath | undefined {
   const above = pathInFolder(db, { parent, name })?.slice(0, -1);
   return above === undefined || isOwn(above) ? undefined : above;
 }
 
-/** The name itself, then without end. */
+/** The name itself, then alternatives without end. */
 function* namesFor(name: FileName, id: FileId, { type, ino, size, mtimeNs }: DiskStat): Generator<FileName> {
   yield name;
   if (type === "directory") yield* directoryNames(name, id);
   else yield* fileNames(name, blake3(Buffer.from(`${ino} ${size} ${mtimeNs}`)));
 }
 
-/** "impossible": one of them is not there, no directory is above it, or the disk refuses. */
+/** "impossible": a path is missing, a parent is not a directory, or the disk refuses. */
 async function tried(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<"moved" | "taken" | "impossible"> {
   try {
     await disk.rename(from, to, "free");

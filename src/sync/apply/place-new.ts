@@ -1,6 +1,6 @@
 /**
- * New files to their places, many at a time where the disk can do that: by itself each takes a dozen system calls between others' work.
- * Only what nothing else has to do with goes this way.
+ * Puts new files in their places, many at a time if the disk can: one by one, each takes a dozen system calls between other
+ * work. Only for files that affect nothing else.
  */
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -20,7 +20,7 @@ export interface NewFilePut {
   readonly path: DiskPath;
 }
 
-/** The puts from one on, up to the first that is no new file at a place where the folder has nothing; none where they are few. */
+/** The puts from an index up to the first that is not a new file at a free place; none if they are few. */
 export function newFilesFrom(
   db: SyncDatabase,
   puts: readonly Put[],
@@ -43,7 +43,7 @@ export function newFilesFrom(
   return files.length < FEW ? [] : files;
 }
 
-/** How many have their places now: the first that has not, and what comes behind it, is as it was. Throws as the disk does. */
+/** Answers how many got their places; the first that did not, and all after it, are unchanged. Throws as the disk does. */
 export async function placeNew(
   { disk, redo }: ApplyContext,
   placing: Placing,
@@ -71,5 +71,5 @@ function directoryOf(db: SyncDatabase, id: FileId): DiskPath | undefined {
   return entry === undefined ? undefined : pathInFolder(db, entry);
 }
 
-/** To hand fewer to another thread takes longer than to do it. */
+/** Handing fewer to another thread takes longer than placing them. */
 const FEW = 4;

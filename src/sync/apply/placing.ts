@@ -1,6 +1,6 @@
 /**
- * One object to its place, or away from it: checks that what is there is what the database says, does it by a rename that another
- * program sees whole or not at all, and looks once more at what it took away.
+ * Moves one object to its place or away: checks that the disk has what the database says, makes one rename that other
+ * programs see whole or not at all, and checks again what was displaced.
  */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -24,7 +24,7 @@ import { hasSameBytes, looksSame, seenOf } from "../known/seen.ts";
 
 export class Placing {
   readonly #context: ApplyContext;
-  /** Objects that are to get another place: none of them is given up where something else comes. */
+  /** Objects that get another place: none of them is given up if something else comes to theirs. */
   readonly #arriving: ReadonlySet<FileId>;
   readonly #used = new Set<Ready>();
   /** Directories in which names changed, by their paths. */
@@ -35,7 +35,7 @@ export class Placing {
     this.#arriving = arriving;
   }
 
-  /** Whether it has its place: nothing is left under its temporary name. */
+  /** Whether it has its place, and its temporary name is gone. */
   hasPlaced(ready: Ready): boolean {
     return this.#used.has(ready);
   }
@@ -70,11 +70,11 @@ export class Placing {
     return this.#update(arrived, path, target, has ? undefined : ready, !isLink);
   }
 
-  /** Takes a name away, of something that is as it was synced. */
+  /** Removes a name if its object is still as it was synced. */
   async remove(entry: Entry): Promise<"done" | Reason> {
     const { db, disk } = this.#context;
     if (db.at(entry)?.id !== entry.id) {
-      // Another object took the name: this one made room for it, unless it was replaced.
+      // Another object took the name: this one was parked for it, unless it was replaced.
       const parked = db.byId(entry.id).find(({ parent }) => parent === PARKED_ID);
       return parked === undefined ? "done" : this.remove(parked);
     }
@@ -98,7 +98,7 @@ export class Placing {
 
   async #removeAt(entry: Entry, path: DiskPath, stat: DiskStat): Promise<"done" | Reason> {
     if (entry.record.type !== "directory") {
-      // Out of sight no scan looks at it again, and whatever moved it changed its ctime.
+      // No scan looks at a parked object again, and parking changed its ctime.
       return (await this.#isAsSynced(path, entry, stat, isOwn(path))) ? this.#take(path, entry) : "changed here";
     }
     if (stat.ino !== entry.seen.ino) return "changed here";
@@ -112,7 +112,7 @@ export class Placing {
     return "done";
   }
 
-  /** Out of its place, and gone if it still is what it was. */
+  /** Moves it aside, and deletes it if it is still the same. */
   async #take(path: DiskPath, entry: Entry): Promise<"done" | Reason> {
     const { disk } = this.#context;
     const aside = parkedPath(entry.id);
@@ -129,7 +129,7 @@ export class Placing {
     return "done";
   }
 
-  /** Another name of a file that is here anew already, instead of a second file. */
+  /** If the file is already here under another name, links to that instead of making a second file. */
   async #linked(twin: Entry | undefined, ready: Ready | undefined): Promise<Ready | undefined> {
     const { disk } = this.#context;
     const from = twin === undefined ? undefined : this.#pathOf(twin);
@@ -167,7 +167,7 @@ export class Placing {
       this.#note(path);
       const stat = await disk.look(path);
       if (stat === undefined) return "changed here";
-      // Not as the bucket has it before its attributes are set, which come last.
+      // Differs from the bucket until its attributes are set, which comes last.
       db.put({
         ...place,
         id,
@@ -206,41 +206,41 @@ export class Placing {
     if (now?.ino !== stat.ino || now.size !== stat.size) return "changed here";
     if (isTimed && now.mtimeNs !== stat.mtimeNs) return "changed here";
     const seen = this.#seen(now, await this.#digest(path, now));
-    // What somebody wrote just before it got this time looks as if it had been there: it is read again.
+    // A write just before the mtime was set would look old: the file is read again.
     db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
     await this.#lookAgain(id);
     return "done";
   }
 
-  /** What is known of it as soon as it has its place. */
+  /** What the database is to record once it has its place. */
   asMade(place: Place, { id, record }: TreeObject, { stat, xattrs }: Ready): Entry {
     return { parent: place.parent, name: place.name, id, record, seen: this.#seen(stat, xattrs) };
   }
 
-  /** Notes what has its place. `now`: how it looks there. */
+  /** Records an object that got its place. `now`: how it looks there. */
   placed(place: Place, path: DiskPath, { id, record }: TreeObject, ready: Ready, now: DiskStat | undefined): "done" {
     const { db } = this.#context;
     this.#used.add(ready);
     this.#note(path);
     this.#note(ready.path);
-    // Changed already: it is remembered as it was made, so that the next scan sees it.
+    // If it changed already, records it as it was made, so that the next scan sees the change.
     const isAsMade = now !== undefined && now.ino === ready.stat.ino && hasSameBytes(ready.stat, now);
     const stat = isAsMade ? now : ready.stat;
     db.put({ ...place, id, record, seen: this.#seen(stat, ready.xattrs) });
     return "done";
   }
 
-  /** Makes room: what is here is on its way to another place, or to be removed. */
+  /** Parks the object at a place, which will move or be removed. */
   async #vacate(occupant: Entry, path: DiskPath): Promise<"done" | Reason> {
     const { db, disk } = this.#context;
     const stat = await disk.look(path);
     if (stat === undefined || stat.ino !== occupant.seen.ino) return "changed here";
-    // Its bytes are under another name, too; a name that could not be replaced yet has older ones.
+    // Another name has its bytes, too. A name that was not replaced yet has older ones.
     if (db.byId(occupant.id).some((entry) => isTwin(entry, occupant))) return this.remove(occupant);
     const aside = parkedPath(occupant.id);
     await disk.rename(path, aside, "free");
     if ((await disk.look(aside))?.ino !== occupant.seen.ino) {
-      // Saved anew in between.
+      // A program saved a new file in between.
       await disk.rename(aside, path, "free");
       return "changed here";
     }
@@ -254,7 +254,7 @@ export class Placing {
     const from = this.#pathOf(source);
     const stat = from === undefined ? undefined : await disk.look(from);
     if (from === undefined || stat?.ino !== source.seen.ino) return "changed here";
-    // What was written into it meanwhile goes with it: the next scan sees that.
+    // Data written into it meanwhile moves with it: the next scan sees that.
     const there = await disk.look(path);
     const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
     if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
@@ -283,13 +283,13 @@ export class Placing {
 
   async #isAsSynced(path: DiskPath, entry: Entry, stat: DiskStat, justMoved = false): Promise<boolean> {
     const { seen } = entry;
-    // A rename changes the ctime, and it was looked at just before.
+    // A rename changes the ctime; the file was checked just before.
     if (justMoved) return seen.ino === stat.ino && hasSameBytes(seen, stat);
     if (!looksSame(seen, stat)) return false;
     return !seen.hasty || this.#context.isAsKnown(path, entry);
   }
 
-  /** Names of one inode: giving it one more or one less changes its ctime. */
+  /** Updates all names of an inode: adding or removing one changes its ctime. */
   async #lookAgain(id: FileId): Promise<void> {
     const { db, disk } = this.#context;
     const entries = db.byId(id);
@@ -303,7 +303,7 @@ export class Placing {
     }
   }
 
-  /** On a disk where two spellings are one name: whether what is there is shown under another one. */
+  /** On a disk where two spellings are one name: whether the file there is shown under the other spelling. */
   #collides(place: Place, there: DiskStat): boolean {
     return this.#context.db.byInode(there.ino).some((entry) => {
       return entry.parent === place.parent && entry.name !== place.name && entry.seen.ino === there.ino;
@@ -329,10 +329,10 @@ export class Placing {
   }
 }
 
-/** What a directory has between its making and its finishing. */
+/** A new directory's mode until it is finished. */
 const UNFINISHED_MODE = 0o700;
 
-/** Whether the object is to stay at this place, too. */
+/** Whether the object keeps this place, too. */
 function isNamed({ names }: TreeObject, place: Place): boolean {
   return names.some((name) => samePlace(name, place));
 }

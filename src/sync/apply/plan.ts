@@ -1,6 +1,6 @@
 /**
- * What has to be done to the folder so that it shows the root that it stands on: at the places that are unsettled, and nowhere
- * else. Changes nothing but the notes of what is unsettled.
+ * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but the
+ * notes of what is unsettled.
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -17,29 +17,29 @@ import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import { isOwn, PARKED_ID } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 
-/** An object that is to be at a place, as the tree has it. */
+/** An object that should be at a place, as the tree has it. */
 export interface Put {
   readonly place: Place;
   readonly target: TreeObject;
-  /** Where that is when all is done: for people and ignore rules. */
+  /** Its path when all is done: for people and ignore rules. */
   readonly path: DiskPath;
   readonly what: "add" | "change" | "move";
-  /** Whether the database has neither something at this place nor another name of the object, and none of the other puts has one. */
+  /** Whether neither the place nor the object is in the database, and no other put names the object. */
   readonly isNew: boolean;
 }
 
-/** A name that is to be gone. */
+/** A name to remove. */
 export interface Removal {
   readonly entry: Entry;
   readonly path: DiskPath;
 }
 
 export interface Plan {
-  /** From the root down. */
+  /** Parents first. */
   readonly puts: readonly Put[];
-  /** From the leaves up. */
+  /** Leaves first. */
   readonly removals: readonly Removal[];
-  /** What cannot be shown, and why. */
+  /** Places that cannot be shown, and why. */
   readonly left: readonly (Unsettled & { readonly path: DiskPath })[];
 }
 
@@ -48,14 +48,14 @@ export interface PlanContext {
   readonly nodes: NodeStore;
   readonly tree: Cid;
   readonly rules: IgnoreRules;
-  /** Whether those that only somebody's action can settle are looked at again. */
+  /** Whether to retry places that only a person can settle. */
   readonly again: boolean;
 }
 
 /** What the tree is known to have at some places. */
 export type Targets = ReadonlyMap<string, TreeObject>;
 
-/** Notes where the folder may be behind, if nobody knows: what is in a directory later than that. In a transaction of the caller's. */
+/** If the unsettled places are unknown, notes them, parents first. Runs in the caller's transaction. */
 export async function noteBehind(context: PlanContext, mostTargets: number): Promise<Targets> {
   if (context.db.fact("compare all") === undefined) return new Map();
   const targets = await compareAll(context, mostTargets);
@@ -63,14 +63,14 @@ export async function noteBehind(context: PlanContext, mostTargets: number): Pro
   return targets;
 }
 
-/** Compares where the folder may be behind. In a transaction of the caller's. */
+/** Compares the unsettled places. Runs in the caller's transaction. */
 export function makePlan(context: PlanContext, targets: Targets): Promise<Plan> {
   return new Planner(context, targets).plan();
 }
 
 /**
- * Of some places where the folder is behind those that get something new where nothing has to give way. What else is to be done there is
- * for the plan of all. In a transaction of the caller's.
+ * Of these unsettled places, plans those that get something new and displace nothing. The rest is left to `makePlan`. Runs
+ * in the caller's transaction.
  */
 export function planNew(context: PlanContext, targets: Targets, places: readonly Unsettled[]): Promise<Plan> {
   return new Planner(context, targets).planNew(places);
@@ -83,7 +83,7 @@ class Planner {
   readonly #gone = new Map<string, Entry>();
   readonly #left: (Unsettled & { path: DiskPath })[] = [];
   readonly #paths = new Map<FileId, DiskPath | undefined>();
-  /** Whether nothing was synced yet: then it need not be asked for each place what is known of it. */
+  /** Whether nothing was synced yet: then the database need not be queried for each place. */
   readonly #isFirst: boolean;
 
   constructor(context: PlanContext, targets: Targets) {
@@ -118,7 +118,7 @@ class Planner {
     }
     const names = countBy(this.#puts);
     const there = new Set<FileId>([ROOT_ID]);
-    // What it is in comes before it, or is there.
+    // Its directory exists, or is planned before it.
     const puts = fromRoot(this.#puts).filter(({ place: { parent }, target: { id, record } }) => {
       if (names.get(id) !== 1 || !(there.has(parent) || db.byId(parent).length > 0)) return false;
       if (record.type === "directory") there.add(id);
@@ -134,7 +134,7 @@ class Planner {
 
   async #compare(place: Unsettled): Promise<void> {
     const { db, rules } = this.#context;
-    // What is out of sight is looked at anyway, and no tree has it there.
+    // Parked objects are always looked at, and no tree has this place.
     if (place.parent === PARKED_ID) return db.settle(place);
     const target = await this.#targetAt(place);
     const entry = this.#isFirst ? undefined : db.at(place);
@@ -155,14 +155,14 @@ class Planner {
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
   }
 
-  /** A name whose object goes elsewhere leaves by that; one of several names is removed. */
+  /** An object with one name leaves it by moving; if it has several names, this one is removed. */
   #removal(entry: Entry, placed: ReadonlyMap<FileId, number>): Removal[] {
     const { db, rules } = this.#context;
     const path = pathInFolder(db, entry);
     if (path === undefined) return [];
     const goesElsewhere = (placed.get(entry.id) ?? 0) > 0;
     if (goesElsewhere && db.byId(entry.id).length === 1) return [];
-    // What waits in the folder's own folder, or in a directory that does, is no rule's.
+    // Rules do not apply to what is parked, or in a parked directory.
     if (!isOwn(path) && rules.ignores(path, entry.record.type === "directory")) {
       this.#leave(entry, path, "ignored");
       return [];
@@ -190,12 +190,12 @@ class Planner {
   }
 }
 
-/** Another put gives the same object a name, too: by then it is known. */
+/** Another put names the same object, so it is known by then. */
 function oneOfSeveral(put: Put): Put {
   return { ...put, isNew: false };
 }
 
-/** Notes every place where folder and tree differ, and answers what the tree has at the first of these. */
+/** Notes every place where folder and tree differ, and answers what the tree has at the first of them. */
 async function compareAll({ db, nodes, tree }: PlanContext, mostTargets: number): Promise<Targets> {
   const met = new Set<FileId>([PARKED_ID]);
   const targets = new Map<string, TreeObject>();
@@ -222,14 +222,14 @@ async function compareAll({ db, nodes, tree }: PlanContext, mostTargets: number)
   return targets;
 }
 
-/** How many of the puts each object has. */
+/** How many puts each object has. */
 function countBy(puts: readonly Put[]): ReadonlyMap<FileId, number> {
   const counts = new Map<FileId, number>();
   for (const { target } of puts) counts.set(target.id, (counts.get(target.id) ?? 0) + 1);
   return counts;
 }
 
-/** From the root down, by name in each depth. */
+/** Parents first, by name within each depth. */
 function fromRoot(puts: readonly Put[]): Put[] {
   const named = puts.map((put) => ({ put, text: put.path.join("/") }));
   named.sort((a, b) => a.put.path.length - b.put.path.length || compareTexts(a.text, b.text));

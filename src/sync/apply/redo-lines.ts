@@ -1,4 +1,4 @@
-/** What the lines of the redo log are: written by redo-log.ts, read by redo.ts. */
+/** The lines of the redo log, which redo-log.ts writes and redo.ts reads. */
 import type { FileId } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { SyncDisk } from "../disk/disk.ts";
@@ -9,7 +9,7 @@ import { entryOf, nameOf, type Entry, type EntryRow, type PlaceRow } from "../kn
 export const REDO_PATH = newPath("redo");
 export const DONE = ".";
 export const TAKEN_BACK = "x";
-/** Actions that are marked when they are done. */
+/** Actions that get a mark when they are done. */
 export const ANNOUNCED: ReadonlySet<string> = new Set(["placing", "exchanging", "moving"]);
 
 export interface Places {
@@ -21,11 +21,11 @@ export interface Line {
   readonly kind: "put" | "park" | "remove" | "move" | "moving" | "placing" | "exchanging" | "marks";
   readonly entries: readonly Entry[];
   readonly places: readonly Place[];
-  /** Of marks. */
+  /** The number of marks. */
   readonly count: number;
 }
 
-/** Undefined where a process died while it was written, or somebody else wrote it. */
+/** Undefined if a process died while writing it, or another program wrote it. */
 export function parsed(text: string): Line | undefined {
   const none = { entries: [], places: [], count: 0 };
   if (MARKS.test(text)) return { ...none, kind: "marks", count: text.endsWith(TAKEN_BACK) ? 0 : text.length };
@@ -61,7 +61,7 @@ export function entryOfTexts(texts: readonly string[]): Entry {
   return entryOf({ ...row, seen: Buffer.from(seen, "base64") });
 }
 
-/** Of this start of the system, this folder and what it stands on. Undefined: the log could not be believed. */
+/** Identifies this boot, folder and base. Undefined: the log could not be trusted. */
 export async function headerOf({ db, disk }: Places): Promise<string | undefined> {
   const { boot } = disk;
   const there = boot === undefined ? undefined : await disk.look(NEW_PATH);
@@ -71,7 +71,7 @@ export async function headerOf({ db, disk }: Places): Promise<string | undefined
   return JSON.stringify({ version: VERSION, boot, dev: `${dev}`, ino: `${ino}`, folder, base });
 }
 
-/** Of the lines: another version's are not believed. */
+/** The version of the lines; others are not trusted. */
 const VERSION = 1;
 const MARKS = /^\.+x?$/;
 const KINDS: ReadonlySet<string> = new Set(["put", "park", "placing", "exchanging"]);

@@ -1,9 +1,10 @@
 /**
- * What a batch did to the folder, in a file of the folder's own until the database knows it: a process that is killed between the two leaves
- * it to the next one. Without it what somebody deleted or replaced in between would look as if it had never been put there, and come back.
+ * What a batch did to the folder, in a file in the folder until the database has it. If the process is killed in between,
+ * the next one reads the log. Without it, a file that someone then deletes or replaces would count as never placed, and
+ * come back.
  *
- * Nothing waits until it is on the disk, so it is believed only while the system runs that it was written on: then each action that
- * has its mark was done. An action is announced, done and marked, and what the database is told follows; lines are JSON, marks are lines of dots.
+ * The log is not flushed to the disk, so it is trusted only until the system restarts; until then each marked action was
+ * done. An action is announced, done, marked, then reported to the database. Lines are JSON; marks are lines of dots.
  */
 import { failedWith } from "../../base/system-errors.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -27,13 +28,13 @@ export class RedoLog {
     this.#file = file;
   }
 
-  /** One that writes nothing where the disk has no such files, or cannot tell when the system started. */
+  /** Opens a log. It writes nothing if the disk has no such files or does not tell when the system started. */
   static async open(places: Places): Promise<RedoLog> {
     const header = await headerOf(places);
     return new RedoLog(places, header ?? "", header === undefined ? undefined : openedIn(places));
   }
 
-  /** As the database's: what is done and not noted when the process dies is here. */
+  /** As the database's, and logs what is done until the database has it. */
   async transaction(work: () => Promise<void>): Promise<void> {
     this.#line(this.#header);
     await this.#db.transaction(work, (change) => this.#tell(change));
@@ -41,20 +42,20 @@ export class RedoLog {
     this.#try((file) => file.clear());
   }
 
-  /** Announces renames to free places, in turn. Each is to be marked when it is done: what the next run is to know is this. */
+  /** Announces renames to free places, in order. Mark each when done: marks are what the next run relies on. */
   placing(entries: readonly Entry[]): AppendFile | undefined {
     this.#line(JSON.stringify(["placing", ...entries.map((entry) => textsOf(rowOf(entry)))]));
     this.#isMarking = this.#file !== undefined;
     return this.#file;
   }
 
-  /** Announces that it is to be exchanged with what has its place. */
+  /** Announces an exchange with the file at its place. */
   exchanging(entry: Entry): void {
     this.#line(JSON.stringify(["exchanging", textsOf(rowOf(entry))]));
     this.#isMarking = this.#file !== undefined;
   }
 
-  /** Announces that something known gets another place. */
+  /** Announces that a known object gets another place. */
   moving(from: Place, to: Entry): void {
     const rows = [{ parent: from.parent, name: nameBytes(from.name) }, rowOf(to)];
     this.#line(JSON.stringify(["moving", ...rows.map(textsOf)]));
@@ -64,12 +65,12 @@ export class RedoLog {
     this.#try((file) => file.append(DONE));
   }
 
-  /** To be said before it is undone. */
+  /** Call before undoing the action. */
   takeBack(): void {
     this.#try((file) => file.append(TAKEN_BACK));
   }
 
-  /** What the marks say need not be told again. */
+  /** Runs `work` without logging: the marks tell it already. */
   quietly(work: () => void): void {
     this.#isQuiet = true;
     try {
@@ -79,7 +80,7 @@ export class RedoLog {
     }
   }
 
-  /** `isDone`: the database knows it all. */
+  /** `isDone`: the database has everything. */
   async close(isDone: boolean): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
@@ -88,7 +89,7 @@ export class RedoLog {
     try {
       await this.#disk.unlink(REDO_PATH);
     } catch (error) {
-      // Somebody cleared it away, or it has to stay: it is empty by now, and the pass is done.
+      // Someone removed it, or it cannot be removed: it is empty by now, and the pass is done.
       if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "EACCES", "EPERM", "EROFS")) throw error;
     }
   }
@@ -105,7 +106,7 @@ export class RedoLog {
     this.#try((file) => file.append(`${end}${text}\n`));
   }
 
-  /** A full disk is no reason to stop: then there is no log, and nothing of one, for it would not tell what comes behind. */
+  /** A full disk does not stop the pass: the whole log is dropped, since it would lack what follows. */
   #try(work: (file: AppendFile) => void): void {
     const file = this.#file;
     if (file === undefined) return;

@@ -1,4 +1,4 @@
-/** After a run that was killed: the database is told what is in the redo log that it left (redo-log.ts). */
+/** After a killed run: brings its redo log (redo-log.ts) into the database. */
 import type { Place } from "../../fstree/object-rows.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { NEW_PATH } from "../disk/paths.ts";
@@ -11,8 +11,8 @@ import { makeNamesDurable } from "../scan/durable.ts";
 import { ANNOUNCED, entryOfTexts, headerOf, parsed, REDO_PATH, textsOf, type Line, type Places } from "./redo-lines.ts";
 
 /**
- * Tells the database what a run did that was killed, once that is durable. Before anything else looks at the folder. What took the place of
- * something that lies where the exchange put it is to be noted when that was looked at: see `noteExchanged`.
+ * Records in the database what a killed run did, once that is durable. Runs before anything else looks at the folder. A new
+ * file whose exchange may have brought out another version is recorded only after that was checked: see `noteExchanged`.
  */
 export async function redo(places: Places): Promise<void> {
   const { db, disk } = places;
@@ -23,7 +23,7 @@ export async function redo(places: Places): Promise<void> {
   await db.transaction(async () => {
     let announced: Line | undefined;
     for (const text of lines) {
-      // The marks of what was announced and could not be done.
+      // The marks of an announced action that was not done.
       if (text === "") continue;
       const line = parsed(text);
       if (line === undefined) break;
@@ -51,13 +51,13 @@ export async function redo(places: Places): Promise<void> {
   await disk.unlink(REDO_PATH);
 }
 
-/** Notes what took the place of something that was looked at by now. Throws `state_corrupt`. */
+/** Records the new file of an exchange, after the displaced version was checked. Throws `state_corrupt`. */
 export async function noteExchanged(db: SyncDatabase): Promise<void> {
   const text = db.fact("exchanged");
   if (text === undefined) return;
   const { base, entry } = exchangedIn(text);
   await db.transaction(() => {
-    // An earlier version may have gone on from here.
+    // An earlier version of the program may have run meanwhile.
     if (base === db.base()?.commit) db.put(entry);
     db.setFact("exchanged", undefined);
   });
@@ -73,7 +73,7 @@ function exchangedIn(text: string): { readonly base: unknown; readonly entry: En
   }
 }
 
-/** The process died right before or behind the rename: the inode tells. */
+/** The process died right before or after the rename: the inode tells which. */
 async function hasMoved({ db, disk }: Places, { places, entries }: Line): Promise<boolean> {
   const [[from], [to]] = [places, entries];
   const [before, after] = [from && pathInFolder(db, from), to && pathInFolder(db, to)];
@@ -97,10 +97,10 @@ async function textOf(disk: SyncDisk): Promise<string> {
       await file.close();
     }
   } catch {
-    // Nothing is lost that is not in it; a pass that waits for it would wait for ever.
+    // Ignoring the log loses no data; failing on it would block every pass.
     return "";
   }
 }
 
-/** A batch is far smaller. */
+/** Batches are far smaller. */
 const MAX_BYTES = 256 * 1024 * 1024;

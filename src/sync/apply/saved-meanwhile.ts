@@ -1,9 +1,10 @@
 /**
- * Versions that somebody saved just before a newer one took their place: the exchange brings them out. They go back; where that cannot be, or the
- * process dies before it looks at them, they go beside that place, under the name of a conflict copy, where the next scan finds them.
+ * Handles versions that a program saved just before a newer one replaced them: the exchange brings them out. They go back.
+ * If that is impossible, or the process dies first, they go beside the place as a conflict copy, where the next scan finds
+ * them.
  *
- * So what is exchanged has a name that tells how the new file looks, and of which object it is a version: whatever else lies under that name is
- * what came out, and unless it is the version that the database knows nobody else has it.
+ * The exchanged file's name therefore tells how the new file looks and which object it is a version of. Any other file
+ * under that name was brought out; unless it is the version that the database knows, it exists only here.
  */
 import { blake3 } from "../../crypto/hash.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
@@ -24,8 +25,8 @@ interface Places {
 }
 
 /**
- * Exchanges a new file and what the database knows at a path. "changed here": that was another one, and it is there again, or beside it.
- * `made`: what the database is to know then.
+ * Exchanges a new file with the one that the database knows at a path. "changed here": another file was there, and is there
+ * again or beside it. `made`: what the database will record.
  */
 export async function replaceWatched(
   { db, disk, redo }: Places & { readonly redo: RedoLog },
@@ -56,15 +57,15 @@ export async function replaceWatched(
   try {
     await disk.rename(watched, path, "exchange");
   } catch (error) {
-    // Somebody took the new one away by now.
+    // Someone removed the new file by now.
     if (!failedWith(error, ...NOT_THERE)) throw error;
   }
-  // Who saves twice has put another one there meanwhile.
+  // A program that saves twice may have put yet another file there.
   await settleWatched({ db, disk }, watched);
   return "changed here";
 }
 
-/** Clears what a run that was killed left behind. To be called before the database learns what that run put in place. */
+/** Clears what a killed run left. Call before the database learns what that run put in place. */
 export async function clearIncoming(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   for (const { name, stat } of await disk.list(NEW_PATH)) {
     if (watchedOf(name) !== undefined) await settleWatched({ db, disk }, newPath(name));
@@ -72,14 +73,14 @@ export async function clearIncoming(db: SyncDatabase, disk: SyncDisk): Promise<v
   }
 }
 
-/** An earlier version exchanged what had no such name: then the inode tells, if anything does. */
+/** Earlier versions of the program exchanged files without such names: only the inode may identify them. */
 async function clearOne({ db, disk }: Places, path: DiskPath, stat: DiskStat): Promise<void> {
   const place = placeOfSaved(db, stat);
   if (place === undefined) await disk.unlink(path);
   else await putBeside(disk, path, stat, place);
 }
 
-/** Removes the new file that did not get its place, or the version that the database knows; anything else comes in sight. */
+/** Removes the unplaced new file, or the version that the database knows; brings any other into sight. */
 async function settleWatched({ db, disk }: Places, path: DiskPath): Promise<void> {
   const stat = await disk.look(path);
   const watched = watchedOf(path.at(-1) ?? "");
@@ -92,7 +93,7 @@ async function settleWatched({ db, disk }: Places, path: DiskPath): Promise<void
   const [entry] = known;
   const place = entry === undefined ? undefined : pathInFolder(db, entry);
   const isInSight = place !== undefined && !isOwn(place);
-  // Without its directory into the folder itself.
+  // If its directory is out of sight, it goes into the top folder.
   await putBeside(disk, path, stat, isInSight ? place : [db.parkedFrom(id)?.name ?? entry?.name ?? nameless(id)]);
 }
 
@@ -100,7 +101,7 @@ function nameless(id: FileId): FileName {
   return id as string as FileName;
 }
 
-/** A file's size and time are part of it: what was written into it meanwhile is somebody's. */
+/** Includes the file's size and time: later writes into it are someone's changes. */
 function watchedName({ path, stat }: Ready, { id }: Entry): FileName {
   return [path.at(-1), stat.ino, stat.size, stat.mtimeNs, id].join(".") as FileName;
 }
@@ -111,9 +112,9 @@ function watchedOf(name: string): (Pick<DiskStat, "ino" | "size" | "mtimeNs"> & 
   return { ino: BigInt(ino), size: Number(size), mtimeNs: BigInt(mtimeNs), id: id as FileId };
 }
 
-/** Where it was, if it holds what nobody else has. */
+/** Its old place, if its data exists only here. */
 function placeOfSaved(db: SyncDatabase, stat: DiskStat): DiskPath | undefined {
-  // Of what has other names, too, the bytes are there.
+  // A file with other names still has its bytes there.
   if (stat.type !== "file" || stat.links > 1) return undefined;
   const entry = db.byInode(stat.ino).find(({ seen }) => isSameInode(seen, stat));
   if (entry === undefined || hasSameBytes(entry.seen, stat)) return undefined;
@@ -129,7 +130,7 @@ async function putBeside(disk: SyncDisk, from: DiskPath, stat: DiskStat, place: 
       return await disk.rename(from, [...directory, name], "free");
     } catch (error) {
       if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) continue;
-      // Its directory is gone: then into the folder itself.
+      // Its directory is gone: it goes into the top folder.
       if (directory.length === 0 || !failedWith(error, ...NOT_THERE)) throw error;
       directory = [];
     }

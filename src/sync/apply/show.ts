@@ -1,6 +1,6 @@
 /**
- * The folder comes to show the root that it stands on. Very much that is new comes in portions, each planned and done before the next one is looked
- * at: a plan takes some KiB of memory a place.
+ * Makes the folder show its base. Large amounts of new files come in portions; each is planned and done before the next is
+ * read, since a plan takes some KiB of memory per place.
  */
 import type { FileId } from "../../base/ids.ts";
 import { placeText } from "../../fstree/object-rows.ts";
@@ -18,22 +18,22 @@ import { applyPlan, type Applied } from "./apply.ts";
 import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Targets } from "./plan.ts";
 
 export interface ShowOptions {
-  /** How many places are planned at once where that may be chosen. */
+  /** How many places to plan at once, if the work can be split. */
   readonly most: number;
   readonly isDryRun: boolean;
   /** The digest of deletions that a person approved here. */
   readonly allowDeletes: string | undefined;
-  /** Which of these a person approved where they were made. Asked only where so much would go that it has to be. */
+  /** Which of these deletions were approved where they were made. Called only if they need approval. */
   readonly approvedElsewhere: (entries: readonly Entry[]) => Promise<ReadonlySet<FileId>>;
   readonly deletionLimit: DeletionLimit;
-  /** Told how many places are about to be written or removed, if any. */
+  /** Called with the number of paths about to be written or removed, if any. */
   readonly applying: (places: number) => void;
 }
 
 export interface Shown {
-  /** Of what was left for the end: of most folders all. */
+  /** The final plan: in most folders everything. */
   readonly plan: Plan;
-  /** These deletions wait for approval; all else was done. */
+  /** Deletions that await approval; all else was done. */
   readonly held: HeldDeletions | undefined;
   readonly applied: Applied;
 }
@@ -63,14 +63,14 @@ export async function showRoot(
   return { plan, held, applied: { files: early.files + files, removed: gone, left } };
 }
 
-/** What was brought before the plan of all. */
+/** What was put before the final plan. */
 interface Early {
   files: number;
-  /** Directories that something came into. */
+  /** Directories that got new entries. */
   readonly touched: Set<FileId>;
 }
 
-/** New things for which nothing has to give way. What cannot be had now is for the plan of all. */
+/** Puts new objects that displace nothing. Whatever fails now is left to the final plan. */
 async function bringNew(
   context: Omit<ApplyContext, "redo">,
   behind: PlanContext,
@@ -81,7 +81,7 @@ async function bringNew(
 ): Promise<void> {
   let isTold = false;
   const { db } = behind;
-  // Where it is not told in this order, what is in a directory has to wait for a pass behind that of the directory.
+  // Notes may come in another order: entries whose directory is noted later wait for the next round.
   for (let isMore = true; isMore;) {
     isMore = false;
     const end = db.behind.lastRow();
@@ -105,7 +105,7 @@ async function bringNew(
   }
 }
 
-/** The deletions of a plan that wait for approval, if any. */
+/** The deletions in a plan that await approval, if any. */
 async function heldOf(
   db: SyncDatabase,
   { removals }: Plan,
@@ -120,7 +120,9 @@ async function heldOf(
   return { held: held?.digest === allowDeletes ? undefined : held, entries };
 }
 
-/** What of a plan can be done while some names stay: not what needs one of these places, nor what is to be in it. */
+/**
+ * The part of a plan that can be done while some names stay: excludes puts that need their places, and all in those puts.
+ */
 function besides(db: SyncDatabase, plan: Plan, staying: readonly Entry[]): Plan {
   const taken = new Set(staying.map(placeText));
   const removals = plan.removals.filter(({ entry }) => !taken.has(placeText(entry)));
@@ -131,7 +133,7 @@ function besides(db: SyncDatabase, plan: Plan, staying: readonly Entry[]): Plan 
     puts = puts.filter(({ place, target: { id } }) => {
       if (!taken.has(placeText(place)) && !waiting.has(place.parent)) return true;
       waiting.add(id);
-      // It stays where it is until it can go where it belongs.
+      // It stays where it is until it can move to its place.
       for (const entry of db.byId(id)) taken.add(placeText(entry));
       return false;
     });

@@ -1,8 +1,8 @@
-/** The part of the native addon that folder sync uses (native/beneath.h): calls on files beneath a directory, by its descriptor. */
+/** The native addon's part for folder sync (native/beneath.h): calls on files beneath a directory's descriptor. */
 import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
 
-/** Names are byte strings. Throws errors with a numeric `errno`. Descriptors are closed with node:fs. */
+/** Names are byte strings. Errors have a numeric `errno`. Close descriptors with node:fs. */
 export interface BeneathAddon {
   openBeneath(directory: number, path: string, flags: number, mode: number): number;
   statAt(directory: number, name: string): Float64Array | undefined;
@@ -20,7 +20,7 @@ export interface BeneathAddon {
   getXattr(descriptor: number, name: string): Buffer | undefined;
   setXattr(descriptor: number, name: string, value: Buffer): void;
   removeXattr(descriptor: number, name: string): void;
-  /** native/beneath_batch.h. Reject as the others throw. Absent from an older addon. */
+  /** native/beneath_batch.h. Rejects with the same errors. Absent from older addons. */
   readFiles?(directory: number, paths: readonly string[], sizes: Float64Array, target: Buffer): Promise<Float64Array>;
   bareFiles?(directory: number, paths: readonly string[], all: 0 | 1): Promise<Float64Array>;
   createFiles?(
@@ -40,7 +40,7 @@ export interface BeneathAddon {
   syncFilesystem?(directory: number): Promise<unknown>;
 }
 
-/** Undefined where it is not built, or was built from an older version. */
+/** Undefined if the addon is not built, or is an older version. */
 export function loadBeneathAddon(): BeneathAddon | undefined {
   if (process.platform !== "linux") return undefined;
   try {
@@ -51,7 +51,7 @@ export function loadBeneathAddon(): BeneathAddon | undefined {
   }
 }
 
-/** Gives what the addon throws the code by which the system's errors are known elsewhere. */
+/** Gives the addon's errors the codes that Node.js uses for system errors. */
 export function coded<Result>(work: () => Result): Result {
   try {
     return work();

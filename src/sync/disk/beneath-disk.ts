@@ -1,6 +1,6 @@
 /**
- * A real folder on Linux. Every path is opened by openat2(2) beneath the root and without links, and what is done then is done by that
- * descriptor and one name: a link that is swapped in for a directory at any moment leads nowhere.
+ * A real folder on Linux. openat2(2) opens every path beneath the root without following links, and actions use that
+ * descriptor and one name. A link swapped in for a directory, at any moment, leads nowhere.
  */
 import { closeSync, constants, fsync, openSync } from "node:fs";
 import { promisify } from "node:util";
@@ -25,9 +25,9 @@ import { pathText } from "./paths.ts";
 import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
 
 export interface BeneathOptions {
-  /** Attributes of other spaces than user.*, too. */
+  /** Also handles extended attributes outside user.*. */
   readonly allXattrs: boolean;
-  /** Of the system that the folder at this path is on now: `boot` of the port. */
+  /** The port's `boot` for the disk that has this path. */
   readonly bootAt?: (path: string) => Promise<string | undefined>;
 }
 
@@ -55,7 +55,7 @@ export class BeneathDisk implements SyncDisk {
     this.areBare = bareFiles && ((paths) => this.#areBare(bareFiles, paths));
     this.placeAll = placeFiles && ((...call) => this.#placeAll(placeFiles, ...call));
     this.syncAll = syncFilesystem && (async () => void (await codedLater(syncFilesystem(this.#root))));
-    // A new file may have attributes of other spaces than user.*.
+    // New files may have extended attributes outside user.*.
     this.createAll = createFiles && !allXattrs ? (...call) => this.#createAll(createFiles, ...call) : undefined;
   }
 
@@ -117,7 +117,7 @@ export class BeneathDisk implements SyncDisk {
     try {
       this.#atBoth(from, to, (...places) => this.#addon.renameAt(...places, RENAME_FLAGS[how]));
     } catch (error) {
-      // Some filesystems know no flags: there another program may slip in between the look and the rename.
+      // Some filesystems support no flags: there another program may slip in between look and rename.
       if (how !== "free" || !failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP")) throw error;
       if ((await this.look(to)) !== undefined) throw Object.assign(new Error("EEXIST"), { code: "EEXIST" });
       this.#atBoth(from, to, (...places) => this.#addon.renameAt(...places, RENAME_FLAGS.replace));
@@ -140,7 +140,7 @@ export class BeneathDisk implements SyncDisk {
     try {
       this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#addon.setModeOf(descriptor, mode));
     } catch (error) {
-      // Linux says so of a symlink: something put one there.
+      // Linux reports this for a symlink, which something put there.
       if (failedWith(error, "ENOTSUP", "EOPNOTSUPP")) throw systemFailure("ELOOP", pathText(path));
       throw error;
     }
@@ -282,7 +282,7 @@ export class BeneathDisk implements SyncDisk {
     }
   }
 
-  /** By the directory that a path is in and its last name. */
+  /** Runs `work` with the directory of a path and its last name. */
   #at<Result>(path: DiskPath, work: (directory: number, name: string) => Result): Result {
     const name = path.at(-1);
     if (name === undefined || path.length === 1) return coded(() => work(this.#root, name ?? ""));
@@ -298,9 +298,9 @@ export class BeneathDisk implements SyncDisk {
 
 /** Flags of renameat2(2): RENAME_NOREPLACE, none, RENAME_EXCHANGE. */
 const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
-/** Node.js does not have it (fcntl.h). */
+/** Node.js does not define it (fcntl.h). */
 const O_PATH = 0o10000000;
-/** So many files are made durable by one sync of the filesystem, which also writes what others have pending; fewer one by one. */
+/** From this many files on, one sync of the whole filesystem, which also writes others' data; fewer one by one. */
 const TOGETHER = 16;
 /** How the addon makes new files durable (native/beneath_batch.h). */
 const [SYNC_EACH, SYNC_TOGETHER, SYNC_NOTHING] = [0, 1, 2] as const;

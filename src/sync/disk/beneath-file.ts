@@ -1,4 +1,4 @@
-/** Files of a real folder on Linux that are open, by their descriptors. */
+/** Open files of a real folder on Linux, by their descriptors. */
 import { close, closeSync, fsync, ftruncate, ftruncateSync, read, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { coded, type BeneathAddon } from "./addon.ts";
@@ -26,7 +26,7 @@ export class DescriptorAppended implements AppendFile {
   }
 }
 
-/** Negative: by nothing. */
+/** Negative: no marks. */
 export function markedBy(marks: AppendFile | undefined): number {
   return marks instanceof DescriptorAppended ? marks.descriptor : -1;
 }

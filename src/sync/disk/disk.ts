@@ -1,8 +1,8 @@
 /**
- * The folder that is synced, as a port: real (beneath-disk.ts, portable-disk.ts), or in memory with faults in tests.
+ * The port to the synced folder: real (beneath-disk.ts, portable-disk.ts), or in memory with faults for tests.
  *
- * Paths are names from the folder's root on. Every call resolves them beneath the root without following links. Errors carry the
- * system's code ("ENOENT", "EEXIST", …).
+ * Paths are names below the folder's root. Every call resolves them beneath the root without following links. Errors carry
+ * the system's code ("ENOENT", "EEXIST", …).
  */
 import type { FileName } from "../../base/ids.ts";
 import type { FileType, Xattrs } from "../../format/files/record.ts";
@@ -18,7 +18,7 @@ export interface DiskStat {
   readonly size: number;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
-  /** When the inode was made; 0 where the filesystem does not say. Tells inodes apart that had one number after another. */
+  /** When the inode was made; 0 if the filesystem does not tell. Distinguishes inodes that reuse a number. */
   readonly birthNs: bigint;
   readonly ino: bigint;
   readonly dev: bigint;
@@ -30,35 +30,35 @@ export interface DiskEntry {
   readonly stat: DiskStat;
 }
 
-/** A small file with all that it is to have; of attributes nothing. */
+/** A complete small file, without extended attributes. */
 export interface NewFile {
   readonly name: FileName;
   readonly bytes: Uint8Array;
   readonly mode: number;
-  /** Undefined: whoever runs this. One that may not be given is left out. */
+  /** Undefined: the current user. An owner that cannot be set is skipped. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   readonly mtimeNs: bigint;
 }
 
-/** What has a name in one directory, and the path that it is to have. */
+/** An entry of one directory, and its new path. */
 export interface Placed {
   readonly name: FileName;
   readonly to: DiskPath;
 }
 
-/** A file as it was before and after it was read. */
+/** A file with its state before and after the read. */
 export interface WholeFile {
   readonly stat: DiskStat;
   readonly bytes: Uint8Array;
 }
 
 /**
- * `free`: the target must be free (EEXIST). `replace`: takes the place of what is there. `exchange`: both stay, each where the other
- * was; EINVAL where the system cannot.
+ * `free`: the target must be free (EEXIST). `replace`: replaces the target. `exchange`: both swap places; EINVAL if the
+ * system does not support it.
  */
 export type RenameHow = "free" | "replace" | "exchange";
 
-/** What is appended is in the file at once, and stays there when the process dies; when the system does nobody knows. */
+/** Appended data is in the file at once and survives the process' death, but not necessarily the system's. */
 export interface AppendFile {
   append(text: string): void;
   clear(): void;
@@ -66,19 +66,19 @@ export interface AppendFile {
 }
 
 export interface SyncDisk {
-  /** Whether extended attributes can be read and written; without, they stay as they are in the bucket. */
+  /** Whether extended attributes can be read and written; if not, the bucket's stay unchanged. */
   readonly hasXattrs: boolean;
-  /** Opens the root anew: an unmounted disk must not go on being seen. Throws `ENOENT` and the like. */
+  /** Reopens the root: an unmounted disk must not stay visible. Throws `ENOENT` and the like. */
   open(): Promise<void>;
   close(): void;
-  /** What is at a path; undefined when nothing is, or when a component above is no directory. */
+  /** What is at a path; undefined if nothing is, or a parent is not a directory. */
   look(path: DiskPath): Promise<DiskStat | undefined>;
   /** Everything in a directory, in any order. */
   list(path: DiskPath): Promise<DiskEntry[]>;
   readLink(path: DiskPath): Promise<string>;
-  /** A regular file to read; ELOOP for a link. */
+  /** Opens a regular file to read; ELOOP for a link. */
   read(path: DiskPath): Promise<DiskFile>;
-  /** A new file to write (EEXIST). */
+  /** Creates a new file to write (EEXIST). */
   create(path: DiskPath): Promise<DiskFile>;
   makeDirectory(path: DiskPath): Promise<void>;
   makeSymlink(path: DiskPath, target: string): Promise<void>;
@@ -86,32 +86,36 @@ export interface SyncDisk {
   link(from: DiskPath, to: DiskPath): Promise<void>;
   rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void>;
   unlink(path: DiskPath): Promise<void>;
-  /** The same, done when it returns: for a process that a signal ends. Absent: there is no such way. */
+  /** The same, synchronously, for a process that a signal ends. Absent if unsupported. */
   unlinkNow?(path: DiskPath): void;
   removeDirectory(path: DiskPath): Promise<void>;
-  /** Not of a link. */
+  /** Not for links. */
   setMode(path: DiskPath, mode: number): Promise<void>;
   setOwner(path: DiskPath, uid: number, gid: number): Promise<void>;
   setModified(path: DiskPath, mtimeNs: bigint): Promise<void>;
-  /** user.* attributes, and those of other spaces if the disk was asked for them. None of a link. */
+  /** user.* attributes, and others if the disk was opened for them. None for links. */
   xattrs(path: DiskPath): Promise<Xattrs>;
-  /** Gives exactly these. ENOTSUP where the filesystem has none. */
+  /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
   /** Makes a directory's names durable. */
   syncDirectory(path: DiskPath): Promise<void>;
-  /** Many small files at a time. Undefined for one that is not there, not as long, or changed meanwhile. Absent: read them one by one. */
+  /**
+   * Reads many small files at once. Undefined for a file that is missing, shorter, or changed meanwhile. Absent: read one
+   * by one.
+   */
   readonly readAll?:
     | ((files: readonly { readonly path: DiskPath; readonly size: number }[]) => Promise<(WholeFile | undefined)[]>)
     | undefined;
-  /** Whether `xattrs` would tell of none, for many paths at a time; false also where that is not known. Absent: ask one by one. */
+  /** Whether each path has no extended attributes, for many at once; false also if unknown. Absent: ask one by one. */
   readonly areBare?: ((paths: readonly DiskPath[]) => Promise<readonly boolean[]>) | undefined;
-  /** New files in one directory (EEXIST) at a time, durable unless told otherwise. Absent: make them one by one. */
+  /** Makes new files in one directory (EEXIST), durable unless told otherwise. Absent: make them one by one. */
   readonly createAll?:
     | ((directory: DiskPath, files: readonly NewFile[], isDurable?: boolean) => Promise<DiskStat[]>)
     | undefined;
   /**
-   * Renames what is in one directory to free paths, in turn, until one cannot be had: how each looks that has its path, undefined where
-   * somebody took it away again. Right behind each a dot is appended to `marks`, which this disk opened. Absent: rename them one by one.
+   * Renames entries of one directory to free paths, in order, until one fails. Answers how each renamed file looks;
+   * undefined if someone removed it again. Appends a dot to `marks`, which this disk opened, right after each. Absent:
+   * rename one by one.
    */
   readonly placeAll?:
     | ((
@@ -120,17 +124,17 @@ export interface SyncDisk {
         marks?: AppendFile,
       ) => Promise<readonly (DiskStat | undefined)[]>)
     | undefined;
-  /** Makes all that was written to the filesystem durable. ENOTSUP where that takes each file by itself, as where it is absent. */
+  /** Makes everything on the filesystem durable. If absent or ENOTSUP, sync each file by itself. */
   readonly syncAll?: (() => Promise<void>) | undefined;
-  /** Once it is open: differs after each start of the system; undefined where it does not tell. */
+  /** Set once open: differs after each start of the system; undefined if unknown. */
   readonly boot: string | undefined;
-  /** A new file; what has its name, which is no directory, is removed. Absent: there are none of this kind. */
+  /** Opens a new file; replaces any non-directory of that name. Absent if unsupported. */
   readonly openAppend?: ((path: DiskPath) => AppendFile) | undefined;
 }
 
 export interface DiskFile {
   stat(): Promise<DiskStat>;
-  /** Fewer bytes only at the end. */
+  /** Returns fewer bytes only at the end. */
   read(offset: number, length: number): Promise<Uint8Array>;
   write(offset: number, bytes: Uint8Array): Promise<void>;
   truncate(size: number): Promise<void>;
@@ -139,5 +143,5 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
-/** Codes of a disk that does not let one object be moved, made or removed: no reason to stop a pass. */
+/** Codes of a disk that refuses to move, make or remove one object: no reason to stop a pass. */
 export const REFUSALS = ["EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY", "EXDEV"] as const;

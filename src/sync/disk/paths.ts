@@ -1,9 +1,9 @@
-/** Where things are in a synced folder: what is its own and never synced, and paths as text. */
+/** Paths in a synced folder: its own files, which are never synced, and paths as text. */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
 import type { DiskPath } from "./disk.ts";
 
-/** The folder's own: its marker, files that are being written, objects that wait for their place. */
+/** The folder's own directory: its marker, files being written, parked objects. */
 export const OWN_FOLDER = ".syncline" as FileName;
 export const IGNORE_FILE = ".synclineignore" as FileName;
 
@@ -12,10 +12,10 @@ export const MARKER_PATH: DiskPath = [OWN_FOLDER, "folder.json" as FileName];
 export const NEW_PATH: DiskPath = [OWN_FOLDER, "new" as FileName];
 export const PARKED_PATH: DiskPath = [OWN_FOLDER, "parked" as FileName];
 
-/** The parent, in the database, of what waits while others take its place: out of everybody's sight until it has a new one. */
+/** The database's parent for parked objects, which are out of sight until they get a new place. */
 export const PARKED_ID = "parked" as FileId;
 
-/** Where such an object waits: under its id. */
+/** Where a parked object is: under its id. */
 export function parkedPath(id: FileId): DiskPath {
   return [...PARKED_PATH, id as string as FileName];
 }

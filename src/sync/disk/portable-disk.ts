@@ -1,6 +1,6 @@
 /**
- * A real folder through Node.js alone: for systems where the addon is not. Each call looks at every component of its path first and
- * refuses links; who swaps a directory for a link between the look and the action wins, which beneath-disk.ts rules out.
+ * A real folder through Node.js alone, for systems without the addon. Each call first checks every component of its path
+ * and refuses links. Swapping a directory for a link between check and action still works; beneath-disk.ts prevents that.
  */
 import * as fs from "node:fs/promises";
 import { unlinkSync, type BigIntStats } from "node:fs";
@@ -12,7 +12,7 @@ import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record
 import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
 
-/** Sets an mtime as exactly as this machine can; of a link its own. */
+/** Sets an mtime as exactly as this machine can; a link's own. */
 export type SetModified = (path: Buffer, mtimeNs: bigint) => Promise<void>;
 
 export class PortableDisk implements SyncDisk {
@@ -134,7 +134,7 @@ export class PortableDisk implements SyncDisk {
     await syncFolder(systemDisk, (await this.#resolveDirectory(path)).toString("utf8"));
   }
 
-  /** The path, once every component above its last is a directory and no link. */
+  /** Checks that every parent is a real directory, then answers the path. */
   async #resolve(path: DiskPath): Promise<Buffer> {
     const name = path.at(-1);
     if (name === undefined) return Buffer.from(this.#root);
@@ -191,7 +191,7 @@ function typeOf(stat: BigIntStats): FileType {
   return stat.isCharacterDevice() ? "char" : "block";
 }
 
-/** A name as the system takes it; two bytes that some systems would take for more than a name are refused. */
+/** A name for the system; refuses two bytes that some systems would treat as more than a name. */
 function bytesOf(name: FileName): Buffer {
   const bytes = Buffer.from(name, "latin1");
   const isPath =

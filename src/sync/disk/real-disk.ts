@@ -1,4 +1,4 @@
-/** A folder of this machine, by the best way that it has: one that is synced, or that `put` and `get` copy from and to. */
+/** Opens a folder on this machine the best way available: a synced one, or one for `put` and `get`. */
 import { systemDisk } from "../../objects/disk.ts";
 import { isLocalKind, kindOfFolder } from "../../objects/file-system.ts";
 import { readBoot } from "../../objects/process-identity.ts";
@@ -9,11 +9,11 @@ import { PortableDisk, type SetModified } from "./portable-disk.ts";
 import { unlocking } from "./unlocking.ts";
 
 export interface RealDiskOptions {
-  /** Attributes of other spaces than user.*, too. */
+  /** Also handles extended attributes outside user.*. */
   readonly allXattrs: boolean;
-  /** For where the addon is not. */
+  /** Used without the addon. */
   readonly setModified: SetModified;
-  /** Whether to write also into directories that their owner may not write in (unlocking.ts). */
+  /** Whether to write in directories that their owner may not write in (unlocking.ts). */
   readonly unlocks: boolean;
 }
 
@@ -31,14 +31,17 @@ async function bestDisk(path: string, { allXattrs, setModified }: RealDiskOption
   return new PortableDisk(path, setModified);
 }
 
-/** Undefined, too, where a file system may keep a later write and lose a rename before it, as when it is pulled out and comes back while the system runs. */
+/**
+ * Also undefined if the filesystem may lose a rename but keep a later write, as when its disk is unplugged and comes back
+ * while the system runs.
+ */
 async function bootAt(path: string): Promise<string | undefined> {
   const kind = await kindOfFolder(path).catch(() => undefined);
   const boot = isLocalKind(kind) ? await readBoot(systemDisk) : "";
   return boot === "" ? undefined : boot;
 }
 
-/** Linux before 5.6 does not know openat2, and a sandbox may forbid it. What is wrong with the folder itself is found later. */
+/** Linux before 5.6 has no openat2, and a sandbox may forbid it. Problems of the folder itself show later. */
 async function isAble(disk: SyncDisk): Promise<boolean> {
   try {
     await disk.open();

@@ -1,12 +1,12 @@
-/** What the addon tells of files, as rows of numbers (native/beneath_calls.h), and of times. */
+/** Decodes the addon's rows of numbers about files (native/beneath_calls.h), and times. */
 import { constants } from "node:fs";
 import type { FileType } from "../../format/files/record.ts";
 import type { DiskStat } from "./disk.ts";
 
-/** Numbers of a row. */
+/** Numbers per row. */
 export const COLUMNS = 15;
 
-/** The row that begins at this number. */
+/** Decodes the row that begins at this index. */
 export function statOf(rows: Float64Array, at: number): DiskStat {
   const column = (index: number) => rows[at + index] ?? 0;
   const time = (index: number) => BigInt(column(index)) * NS_PER_S + BigInt(column(index + 1));

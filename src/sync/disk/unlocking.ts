@@ -1,11 +1,11 @@
 /**
- * Directories that their owner may not write in, as 0555 has it: they came with that mode, and what is to come into them, or to go, does so all the
- * same. Each is given leave for as long as one action takes. Whoever is root never meets this.
+ * Writes in directories that their owner may not write in, such as 0555: they came with that mode, and their entries still
+ * must come and go. Each gets write permission for one action. Root never needs this.
  */
 import { failedWith } from "../../base/system-errors.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 
-/** To enter it and to change its names. */
+/** Permission to enter a directory and change its names. */
 const OWNER_MAY_CHANGE = 0o300;
 
 interface Locked {
@@ -13,7 +13,7 @@ interface Locked {
   readonly mode: number;
 }
 
-/** The same disk, whose actions in such directories are done. */
+/** The same disk, whose actions also work in such directories. */
 export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
   const makeDirectory = disk.makeDirectory.bind(disk);
   const makeSymlink = disk.makeSymlink.bind(disk);
@@ -26,16 +26,16 @@ export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
     makeSymlink: (path, target) => unlocked(disk, [above(path)], () => makeSymlink(path, target)),
     link: (from, to) => unlocked(disk, [above(to)], () => link(from, to)),
     unlink: (path) => unlocked(disk, [above(path)], () => unlink(path)),
-    // What fails all the same is not tried so: to give leave is told of, and who hears that would try again.
+    // Not attempted if it would fail anyway: changing the mode causes a notice, whose listener would try again.
     removeDirectory: (path) =>
       unlocked(disk, [above(path)], () => removeDirectory(path), { check: () => isEmpty(disk, path) }),
-    // A directory that gets another parent is changed itself, in what is above it.
+    // Moving a directory to another parent changes its own "..", so it needs permission, too.
     rename: (from, to, how) => unlocked(disk, [above(from), above(to), from], () => rename(from, to, how), { to }),
   };
   return Object.assign(disk, actions);
 }
 
-/** `to`: where the last one of the paths is when it is done. `check`: whether it can be done, but for the leave. */
+/** `to`: the last path's location afterwards. `check`: whether the action would work with permission. */
 async function unlocked(
   disk: SyncDisk,
   paths: readonly DiskPath[],
@@ -83,7 +83,7 @@ async function isEmpty(disk: SyncDisk, path: DiskPath): Promise<boolean> {
   try {
     return (await disk.list(path)).length === 0;
   } catch (error) {
-    // Who may not list it may remove it, if it is.
+    // A directory that cannot be listed may still be removable.
     if (failedWith(error, "EACCES")) return true;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** What a database of what was synced throws where it does not hold what was put into it. */
+/** The error for a damaged database of what was synced. */
 import { SynclineError } from "../../base/errors.ts";
 
 export function damagedState(cause?: unknown): SynclineError {

@@ -1,8 +1,8 @@
 /**
- * The last synced tree, in SQLite: each name that the folder shows, whose it is in the bucket, the record that it shows, and how it
- * looked on the disk. Beside it the places where the folder is behind the root that it stands on ("unsettled").
+ * The last synced tree, in SQLite: each name that the folder shows, its object in the bucket, the record that it shows, and
+ * how it looked on the disk. It also holds the places where the folder is behind its base ("unsettled").
  *
- * Where a place is not unsettled, its entry is what the base's tree has there. One process uses it.
+ * If a place is not unsettled, its entry is what the base's tree has there. Only one process uses it.
  */
 import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
@@ -37,7 +37,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
-/** How a name looked when it was synced last, without what the bucket has of it. */
+/** How a name looked when last synced, without the bucket's data. */
 export interface Look {
   readonly name: FileName;
   readonly id: FileId;
@@ -55,16 +55,16 @@ export class SyncDatabase {
   readonly #directories: Database.Statement<[string], EntryRow>;
   readonly #put: Database.Statement;
   readonly #remove: Database.Statement;
-  /** Where the folder is behind. */
+  /** Places where the folder is behind its base. */
   readonly behind: UnsettledPlaces;
   #isDryRun = false;
   #told: ((change: EntryChange) => void) | undefined;
 
-  /** A file's path, or a database that is open. */
+  /** A file's path, or an open database. */
   constructor(at: string | Database.Database) {
     this.#db = typeof at === "string" ? new Database(at) : at;
     this.#db.pragma("journal_mode = WAL");
-    // An action on the disk that is durable must not be followed by a database that forgot it, or the other way round.
+    // Disk and database must agree after power loss: neither may forget an action that the other has.
     this.#db.pragma("synchronous = FULL");
     this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
     this.#db.exec(SCHEMA);
@@ -110,7 +110,7 @@ export class SyncDatabase {
     return this.#directories.all(parent).map(entryOf);
   }
 
-  /** Of all names in a directory, by these: cheaper than its entries. */
+  /** How each name in a directory looked: cheaper than its entries. */
   looks(parent: FileId): Map<FileName, Look> {
     const looks = new Map<FileName, Look>();
     for (const [bytes, id, file, seen] of this.#looks.all(parent)) {
@@ -120,7 +120,7 @@ export class SyncDatabase {
     return looks;
   }
 
-  /** Everything that has entries in it, each found by one step in the index. */
+  /** Every id that has entries below it, each found in one step of the index. */
   parents(): FileId[] {
     const raw = this.#db.prepare<[], string | null>(
       `WITH RECURSIVE parents (parent) AS (
@@ -137,7 +137,7 @@ export class SyncDatabase {
     return new Set(raw.pluck().all() as FileId[]);
   }
 
-  /** Every entry, by parent and name. The database must not be changed between two of them. */
+  /** Every entry, by parent and name. Do not change the database during the iteration. */
   *entries(): Generator<Entry> {
     const all = this.#db.prepare<[], EntryRow>(
       "SELECT parent, name, id, record, links, seen FROM entries ORDER BY parent, name",
@@ -145,12 +145,12 @@ export class SyncDatabase {
     for (const raw of all.iterate()) yield entryOf(raw);
   }
 
-  /** Whether nothing was synced yet. */
+  /** Whether nothing has been synced yet. */
   isEmpty(): boolean {
     return this.#db.prepare("SELECT 1 FROM entries LIMIT 1").get() === undefined;
   }
 
-  /** Names of files and links. */
+  /** Counts names of files and links. */
   countFiles(): number {
     return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM entries WHERE file = 1").get()?.n ?? 0;
   }
@@ -166,7 +166,7 @@ export class SyncDatabase {
     this.#told?.({ kind: "remove", row: { parent: place.parent, name: nameBytes(place.name) } });
   }
 
-  /** It has another place from now on: told as one change, for half of it would be something else that went and something new. */
+  /** Moves an entry. Reported as one change: half of it would look like a removal and a new file. */
   move(from: Entry, { parent, name }: Place): Entry {
     const moved = { ...from, parent, name };
     const row = rowOf(moved);
@@ -176,7 +176,7 @@ export class SyncDatabase {
     return moved;
   }
 
-  /** It is out of sight from now on, until it has a place again; where it was is remembered. */
+  /** Puts an entry out of sight until it has a place again; its old place is recorded. */
   park(entry: Entry, { parent, name }: Place = entry): void {
     const { id } = entry;
     const row = rowOf(entry);
@@ -188,7 +188,7 @@ export class SyncDatabase {
     this.#told?.({ kind: "park", row });
   }
 
-  /** Where it was before it was put out of sight. Undefined: an earlier version did that. */
+  /** Its place before it was parked. Undefined: an earlier version parked it. */
   parkedFrom(id: FileId): Place | undefined {
     const raw = this.#db
       .prepare<[string], Pick<EntryRow, "parent" | "name">>("SELECT parent, name FROM parked WHERE id = ?")
@@ -196,10 +196,10 @@ export class SyncDatabase {
     return raw === undefined ? undefined : { parent: raw.parent as FileId, name: nameOf(raw.name) };
   }
 
-  /** What had one id has another from now on, with what is in it. */
+  /** Gives an object, with everything in it, another id. */
   succeed(before: FileId, after: FileId): void {
     this.#db.prepare("UPDATE OR REPLACE entries SET id = ? WHERE id = ?").run(after, before);
-    // What is known in the later one is what it is: of two names one is to be looked at anew.
+    // Entries already known under the new id stay; a name that both have is looked at anew.
     this.#db.prepare("UPDATE OR IGNORE entries SET parent = ? WHERE parent = ?").run(after, before);
     this.#db.prepare("DELETE FROM entries WHERE parent = ?").run(before);
   }
@@ -225,7 +225,7 @@ export class SyncDatabase {
     else this.#db.prepare("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)").run(key, value);
   }
 
-  /** A number that is remembered; 0 if none is. Throws `state_corrupt`. */
+  /** A stored number; 0 if there is none. Throws `state_corrupt`. */
   count(key: FactKey): number {
     const text = this.fact(key) ?? "0";
     const count = Number(text);
@@ -233,7 +233,7 @@ export class SyncDatabase {
     return count;
   }
 
-  /** The root that the folder stands on; undefined before the first pass. Throws `state_corrupt`. */
+  /** The folder's base; undefined before the first pass. Throws `state_corrupt`. */
   base(): BaseRoot | undefined {
     const text = this.fact("base");
     if (text === undefined) return undefined;
@@ -246,13 +246,13 @@ export class SyncDatabase {
     this.setFact("base", JSON.stringify({ commit, tree, seq }));
   }
 
-  /** As if the folder had never been synced; numbers of epochs are not used again. */
+  /** Resets to a folder that was never synced; epoch numbers are still not reused. */
   forget(): void {
     for (const table of ["entries", "parked", "unsettled"]) this.#db.exec(`DELETE FROM ${table}`);
     this.#db.exec("DELETE FROM facts WHERE key NOT IN ('bucket', 'folder', 'epoch')");
   }
 
-  /** What `work` reads is of one moment, and is locked and unlocked once: each statement by itself is four system calls more. */
+  /** Runs `work` on one snapshot with one lock: otherwise each statement costs four more system calls. */
   reading<Result>(work: () => Result): Result {
     if (this.#db.inTransaction) return work();
     this.#db.exec("BEGIN");
@@ -263,7 +263,7 @@ export class SyncDatabase {
     }
   }
 
-  /** What `work` would come to: nothing of it stays. */
+  /** Runs `work` and undoes its changes. */
   async dryRun<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#db.exec("BEGIN IMMEDIATE");
     this.#isDryRun = true;
@@ -275,7 +275,7 @@ export class SyncDatabase {
     }
   }
 
-  /** All of `work`, or nothing of it. What is asked meanwhile sees it. `told` hears of each change of the entries. */
+  /** Does all of `work` or none. Reads meanwhile see its changes. `told` gets each change of the entries. */
   async transaction<Result>(
     work: () => Result | Promise<Result>,
     told?: (change: EntryChange) => void,
@@ -288,7 +288,7 @@ export class SyncDatabase {
       this.#db.exec("COMMIT");
       return result;
     } catch (error) {
-      // SQLite has done so by itself where its disk is full.
+      // SQLite rolls back by itself when its disk is full.
       if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
       throw error;
     } finally {
@@ -307,7 +307,7 @@ export class SyncDatabase {
   }
 }
 
-/** What else is remembered: of which bucket and folder this is, numbers that were used, an epoch that is on its way. */
+/** Other stored facts: the bucket and folder, numbers already used, an epoch being published. */
 export type FactKey =
   | "base"
   | "bucket"

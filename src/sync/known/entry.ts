@@ -1,4 +1,4 @@
-/** A name that the folder shows, as the database of what was synced has it, and the row that it is there. */
+/** A name that the folder shows, as the database has it, and its row there. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -10,7 +10,7 @@ import { packSeen, unpackSeen, type Seen } from "./seen.ts";
 
 export interface Entry extends Place {
   readonly id: FileId;
-  /** As the bucket had it when the folder came to show it: the base of what is changed here next. */
+  /** As the bucket had it when the folder came to show it: the base of later changes here. */
   readonly record: FileRecord;
   readonly seen: Seen;
 }
@@ -20,7 +20,7 @@ export interface PlaceRow {
   readonly name: Buffer;
 }
 
-/** Numbers and names as SQLite keeps them; a record is its value and the blocks that it links to. */
+/** Numbers and names as SQLite stores them; a record is its value and the blocks that it links to. */
 export interface EntryRow extends PlaceRow {
   readonly id: string;
   readonly record: Buffer;
@@ -28,7 +28,7 @@ export interface EntryRow extends PlaceRow {
   readonly seen: Buffer;
 }
 
-/** What the database is told of a name. `park`: it is out of sight from now on. */
+/** A change of a name in the database. `park`: it goes out of sight. */
 export type EntryChange =
   | { readonly kind: "put" | "park"; readonly row: EntryRow }
   | { readonly kind: "move"; readonly row: EntryRow; readonly from: PlaceRow }
@@ -61,7 +61,7 @@ export function entryOf({ parent, name, id, record, links, seen }: EntryRow): En
   }
 }
 
-/** As `parseCid`, and much faster: a folder may have a million of them. */
+/** As `parseCid`, but much faster: a folder may have a million of them. */
 function checkedCid(text: string): Cid {
   return cidFromBytes(cidToBytes(text as Cid));
 }
@@ -74,7 +74,7 @@ export function nameOf(bytes: Buffer): FileName {
   return bytes.toString("latin1") as FileName;
 }
 
-/** Whether two records are the same to the last field. */
+/** Whether two records are equal in every field. */
 export function sameRecord(a: FileRecord, b: FileRecord): boolean {
   const [one, other] = [encodeRecord(a, addressOf), encodeRecord(b, addressOf)];
   return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
@@ -84,12 +84,12 @@ function addressOf(bytes: Uint8Array): Cid {
   return cidOf("dag-cbor", bytes);
 }
 
-/** Of an object's names in the folder the one that has these bytes; any of them where none has. */
+/** The object's name in the folder that has these bytes, or else any of its names. */
 export function sourceOf(known: readonly Entry[], record: FileRecord): Entry | undefined {
   return known.find((entry) => sameVersion(entry.record, record)) ?? known[0];
 }
 
-/** Whether it is another name of that file, with the same bytes. */
+/** Whether it is another name of the same file, with the same bytes. */
 export function isTwin(entry: Entry, { parent, name, record }: Entry): boolean {
   const isOther = entry.parent !== parent || entry.name !== name;
   return isOther && record.type !== "directory" && sameVersion(entry.record, record);

@@ -1,6 +1,6 @@
 /**
- * The entries of the database that a scan has to look at, at one moment, read in one pass: it asks for each of them several times. Of a
- * directory in which all is as it was they are the directories.
+ * The database's entries that a scan looks at, as of one moment. Read in one pass, since the scan needs each several times.
+ * For a directory whose entries are all unchanged, holds only its directories.
  */
 import { groupBy } from "../../base/collections.ts";
 import type { FileId } from "../../base/ids.ts";
@@ -13,7 +13,7 @@ export class KnownEntries {
   readonly #byId: ReadonlyMap<FileId, readonly Entry[]>;
   readonly #byInode: ReadonlyMap<bigint, readonly Entry[]>;
 
-  /** `settled`: directories with nothing but what was seen before, and whether there are directories in them. */
+  /** `settled`: directories with only unchanged entries, and whether they contain directories. */
   constructor(db: SyncDatabase, settled: ReadonlyMap<FileId, boolean>) {
     this.all = db.parents().flatMap((parent) => {
       const hasDirectories = settled.get(parent);

@@ -1,6 +1,6 @@
 /**
- * The marker in the folder: says which bucket's it is and that it is there. An unplugged disk leaves an empty mount point, which is
- * not a folder whose files were all deleted; and another bucket's folder is not this one's.
+ * The folder's marker: says that the folder is there and to which bucket it belongs. The empty mount point of an unplugged
+ * disk must not look like a folder with all files deleted, nor may another bucket's folder be taken for this one's.
  */
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -14,19 +14,19 @@ import { MARKER_PATH, NEW_PATH, newPath, OWN_PATH, PARKED_PATH } from "../disk/p
 interface Marker {
   /** The bucket's genesis. */
   readonly bucket: string;
-  /** Of this folder with this state: a copy of the folder elsewhere is another. */
+  /** Identifies this folder with this state: a copy of the folder elsewhere is another. */
   readonly folder: string;
 }
 
-/** For the messages: how people know the folder, and where its state is. */
+/** For messages: what people call the folder, and where its state is. */
 export interface FolderNames {
   readonly folder: string;
   readonly state: string;
 }
 
 /**
- * A folder that was never synced with this state is made where there is none; what holds it has to be there. Throws `precondition_failed` where
- * one is missing that was.
+ * Creates a missing folder if it was never synced with this state; its parent must exist. Throws `precondition_failed` if a
+ * folder that was synced is missing.
  */
 export async function requireFolder(db: SyncDatabase, names: FolderNames): Promise<void> {
   if (existsSync(names.folder)) return;
@@ -42,7 +42,7 @@ export async function requireFolder(db: SyncDatabase, names: FolderNames): Promi
   }
 }
 
-/** Throws `foreign_bucket` for another bucket's folder, `precondition_failed` for one that is not the one that was synced. */
+/** Throws `foreign_bucket` for another bucket's folder, `precondition_failed` if it is not the folder that was synced. */
 export async function requireMarker(
   db: SyncDatabase,
   disk: SyncDisk,
@@ -59,7 +59,7 @@ export async function requireMarker(
   );
 }
 
-/** Marks a folder that was never synced with this state; one that was must have its marker. Throws as `requireMarker`. */
+/** Marks a folder that was never synced with this state; a synced one must have its marker. Throws as `requireMarker`. */
 export async function claimFolder(
   db: SyncDatabase,
   disk: SyncDisk,
@@ -77,7 +77,7 @@ export async function claimFolder(
   await writeMarker(disk, { bucket, folder }, random);
 }
 
-/** The folders for what is on its way, which somebody may have cleared away. */
+/** Creates the folders for files in transit, in case someone removed them. */
 export async function ensureOwnFolders(disk: SyncDisk): Promise<void> {
   for (const path of [NEW_PATH, PARKED_PATH]) await makeOwn(disk, path);
 }

@@ -1,11 +1,11 @@
-/** Where things that the database knows are in the folder. */
+/** Paths of what the database knows. */
 import { ROOT_ID, type FileName } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
 import type { SyncDatabase } from "./database.ts";
 
-/** Where an entry is, as the database has it. Undefined: in a directory that the folder does not show. */
+/** An entry's path according to the database. Undefined: its directory is not in the folder. */
 export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefined {
   const names: FileName[] = [place.name];
   for (let at = place.parent; at !== ROOT_ID;) {

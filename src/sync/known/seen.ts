@@ -1,4 +1,4 @@
-/** How an object looked on the disk when it was synced last: what a later look is compared with. */
+/** How an object looked on the disk when last synced, for comparison with its current look. */
 import { blake3 } from "../../crypto/hash.ts";
 import { encodeXattrs } from "../../format/blocks/linked-value.ts";
 import type { Xattrs } from "../../format/files/record.ts";
@@ -14,19 +14,19 @@ export interface Seen {
   readonly size: number;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
-  /** Hash of its extended attributes; "" when it has none. */
+  /** Hash of its extended attributes; "" if it has none. */
   readonly xattrs: string;
-  /** Looked at so soon after its last change that another one could have the same times: to be read again. */
+  /** Looked at so soon after its last change that another change could have the same times: must be read again. */
   readonly hasty: boolean;
 }
 
-/** `nowNs` is the time of the look, or before it. */
+/** `nowNs` is the time of the look, or earlier. */
 export function seenOf(stat: DiskStat, xattrs: string, nowNs: bigint): Seen {
   const { ino, birthNs, mode, uid, gid, size, mtimeNs, ctimeNs } = stat;
   return { ino, birthNs, mode, uid, gid, size, mtimeNs, ctimeNs, xattrs, hasty: isHasty(stat, nowNs) };
 }
 
-/** Whether nothing can have happened to it since. */
+/** Whether it is certainly unchanged since. */
 export function isUntouched(seen: Seen, stat: DiskStat): boolean {
   return !seen.hasty && looksSame(seen, stat);
 }
@@ -36,14 +36,14 @@ export function looksSame(seen: Seen, stat: DiskStat): boolean {
   return seen.ino === stat.ino && seen.ctimeNs === stat.ctimeNs && hasSameBytes(seen, stat);
 }
 
-/** As far as size and mtime tell: a rename changes the ctime. */
+/** Compares size and mtime only: a rename changes the ctime. */
 export function hasSameBytes(seen: Pick<Seen, "size" | "mtimeNs">, stat: DiskStat): boolean {
   return seen.size === stat.size && seen.mtimeNs === stat.mtimeNs;
 }
 
 /**
- * Whether this is the very inode, and no later one that was given its number. Where the filesystem does not tell when an inode was
- * made, it must have its size and mtime still.
+ * Whether this is the same inode, not a later one that reuses its number. If the filesystem does not tell when an inode was
+ * made, size and mtime must be the same.
  */
 export function isSameInode(seen: Seen, stat: DiskStat): boolean {
   if (seen.ino !== stat.ino) return false;
@@ -56,12 +56,12 @@ export function digestOfXattrs(xattrs: Xattrs): string {
   return Buffer.from(blake3(encodeXattrs(xattrs))).toString("hex", 0, 16);
 }
 
-/** The kernel's clock for files ticks every 10 ms at the slowest; some filesystems count seconds, or two at a time. */
+/** The kernel's file clock ticks at least every 10 ms; some filesystems have a resolution of one or two seconds. */
 const TICK_NS = 50_000_000n;
 const COARSE_NS = 2_500_000_000n;
 const SECOND_NS = 1_000_000_000n;
 
-/** A write sets mtime and ctime to one time: only if both are what they would become again is it not seen. */
+/** A write sets mtime and ctime to the same time, so it stays unseen only if both are still current. */
 function isHasty({ mtimeNs, ctimeNs }: DiskStat, nowNs: bigint): boolean {
   const isCoarse = mtimeNs % SECOND_NS === 0n && ctimeNs % SECOND_NS === 0n;
   const tickNs = isCoarse ? COARSE_NS : TICK_NS;
@@ -69,7 +69,7 @@ function isHasty({ mtimeNs, ctimeNs }: DiskStat, nowNs: bigint): boolean {
   return nowNs - ctimeNs < tickNs && apartNs < tickNs;
 }
 
-/** Fixed width, so that the database need not know what is in it. */
+/** Fixed width: the database does not need to know the content. */
 export function packSeen(seen: Seen): Buffer {
   return Buffer.from(packed(seen));
 }
@@ -78,7 +78,7 @@ export function packSeenAsText(seen: Seen): string {
   return packed(seen).toString("base64");
 }
 
-/** Throws `state_corrupt` where it is shorter than what was packed. */
+/** Throws `state_corrupt` if it is too short. */
 export function unpackSeen(buffer: Buffer): Seen {
   if (buffer.length < FIXED_BYTES) throw damagedState();
   scratch.set(buffer.subarray(0, FIXED_BYTES));
@@ -96,7 +96,7 @@ export function unpackSeen(buffer: Buffer): Seen {
   };
 }
 
-/** Shared: to be read before the next one is packed. */
+/** The buffer is shared: read it before packing the next. */
 function packed({ ino, birthNs, mtimeNs, ctimeNs, mode, uid, gid, size, xattrs, hasty }: Seen): Buffer {
   view.setBigUint64(0, ino, true);
   view.setBigInt64(8, birthNs, true);

@@ -1,20 +1,20 @@
-/** The places where the folder is behind the root that it stands on, in the database of what was synced. */
+/** The database's list of places where the folder is behind its base. */
 import type Database from "better-sqlite3";
 import type { FileId } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { nameBytes, nameOf } from "./entry.ts";
 
-/** Why a place is behind. Those that only somebody's action can settle are not tried again in each pass. */
+/** Why a place is behind. Reasons that only a person can settle are not retried in each pass. */
 export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
 
-/** A place that is behind for one of these reasons is looked at again in each pass. */
+/** Places behind for one of these reasons are retried in each pass. */
 export const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);
 
 export interface Unsettled extends Place {
   readonly reason: Reason;
 }
 
-/** With its place in the order in which they were noted. */
+/** With its position in the order of noting. */
 export interface UnsettledRow extends Unsettled {
   readonly row: number;
 }
@@ -66,17 +66,17 @@ export class UnsettledPlaces {
     return this.#all.all().map(unsettledOf);
   }
 
-  /** In the order in which they were noted, some behind a row and up to one. */
+  /** In the order of noting: at most `most` after a row, up to another. */
   from(after: number, upTo: number, most: number): UnsettledRow[] {
     return this.#from.all(after, upTo, most).map(unsettledOf);
   }
 
-  /** Those that are behind for no other reason than that nobody came to them. */
+  /** How many places are behind only because no pass came to them. */
   countWaiting(): number {
     return this.#count.get()?.n ?? 0;
   }
 
-  /** The row that was noted last; 0 where there is none. */
+  /** The row noted last; 0 if there is none. */
   lastRow(): number {
     return this.#last.get()?.n ?? 0;
   }

@@ -1,6 +1,6 @@
 /**
- * The folder's changes on their way into the bucket. What is sealed is written down first: if the process dies before it hears what
- * came of it, the next one looks whether the bucket has it, and does not take its own changes for others' (recover-epoch.ts).
+ * Publishes the folder's changes. A sealed epoch is recorded first: if the process dies before it learns the outcome, the
+ * next one checks whether the bucket has it, so that it does not take its own changes for others' (recover-epoch.ts).
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Lamport } from "../../base/ids.ts";
@@ -25,11 +25,11 @@ export interface EpochContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** A person approved the deletions that the epoch has. */
+  /** A person approved the epoch's deletions. */
   readonly approved?: boolean;
 }
 
-/** An epoch that was never used by this device. `seen`: the greatest that the bucket knows. */
+/** An epoch number that this device never used. `seen`: the greatest that the bucket knows. */
 export function nextEpoch(db: SyncDatabase, seen: number): number {
   const epoch = Math.max(seen, db.count("epoch")) + 1;
   db.setFact("epoch", String(epoch));
@@ -48,7 +48,7 @@ export function changeSetOf(db: SyncDatabase, local: LocalChanges, epoch: number
   };
 }
 
-/** Publishes it. The caller concludes: what was sealed stays written down until it does. Throws what `data` does. */
+/** Publishes an epoch. Its record stays until the caller concludes it. Throws what `data` does. */
 export async function publishLocal(
   context: EpochContext,
   changes: ChangeSet,
@@ -64,7 +64,7 @@ export async function publishLocal(
   });
 }
 
-/** Names by names, as base64; a directory's are made once for all that is in it. */
+/** Paths as base64 names; computed once per directory. */
 function pathTexts(): (found: Found) => readonly string[] {
   const directories = new Map<Found, readonly string[]>();
   const textOf = ({ parent, name }: Found): readonly string[] =>

@@ -1,4 +1,4 @@
-/** Very much that is new goes into the bucket in portions, an epoch each. What others changed comes to the folder behind the last one. */
+/** Publishes very many new files in portions, one epoch each. Others' changes come to the folder after the last one. */
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import type { PublishFigures } from "../../bucket/publish/outcome.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
@@ -19,13 +19,13 @@ export interface PortionsContext extends ScanContext {
   readonly rules: IgnoreRules;
   readonly limits: Most;
   readonly collect?: (() => void) | undefined;
-  /** Files that did not hold still before. */
+  /** Files that kept changing before. */
   readonly unstable: readonly DiskPath[];
-  /** Throws where the folder is not the one that was synced: a disk that was unplugged while it was looked through. */
+  /** Throws if the folder is not the one that was synced, as when its disk was unplugged during the scan. */
   readonly stillThere: () => Promise<void>;
   readonly changesIn: (matching: Matching, lookedNs: bigint) => Promise<LocalChanges>;
   readonly progress?: Pick<PassProgress, "found" | "sending"> | undefined;
-  /** An epoch that was given up is in the bucket by now. */
+  /** An epoch that was given up is now in the bucket. */
   readonly late: () => Promise<void>;
 }
 
@@ -36,11 +36,14 @@ export interface PortionsSent {
   readonly figures: PublishFigures | undefined;
 }
 
-/** Sends what is new where that is more than one portion: less goes with the scan of all that follows. Throws as `publishScan`, and the signal's reason. */
+/**
+ * Sends new files if they exceed one portion; fewer go with the full scan that follows. Throws as `publishScan`, and the
+ * signal's reason.
+ */
 export async function publishPortions(context: PortionsContext, nodes: NodeStore): Promise<PortionsSent> {
   const { db, disk, bucket, rules, limits, clock, signal, progress } = context;
   let sent: PortionsSent = { added: 0, conflicts: [], figures: undefined };
-  // What waits for its place would wait for all of them.
+  // A parked object would otherwise wait for all portions.
   if (db.children(PARKED_ID).length > 0) return sent;
   const policy = await bucket.policy((await bucket.head()).commit);
   const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
@@ -59,7 +62,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     const local = await context.changesIn(portion.matching, lookedNs);
     const published = await publishScan(context, nodes, { matching: portion.matching, local });
     if (published === "late") {
-      // More of them are for the scan of all, which knows when to give up.
+      // Any more are left to the full scan, which knows when to give up.
       if (++lates > LATES) return sent;
       await context.late();
       continue;
@@ -71,9 +74,9 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     const { conflicts, figures, otherwise } = published;
     const added = local.changes.filter(({ action }) => action === "added").length;
     sent = { added: sent.added + added, conflicts: sent.conflicts.concat(conflicts), figures };
-    // The scan of all and the plan behind it know what to do with them.
+    // The full scan and the plan after it handle these.
     portions.leaveOut(otherwise.map(({ path }) => path));
-    // Nothing of it went, as of a file that does not hold still: it is not to be told again.
+    // Nothing of it was sent, as when a file keeps changing: portions skip it from now on.
     if (local.changes.length === 0) portions.leaveOut(newPaths(portion.matching));
     portions.sent(portion);
     if (++count % COLLECTED_AT_ONCE === 0) context.collect?.();
@@ -81,9 +84,9 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   }
 }
 
-/** How much goes in all portions. */
+/** Reports the total of all portions. */
 async function tellAll({ db, disk, rules, progress }: PortionsContext): Promise<void> {
-  // Counting costs a look at everything.
+  // Counting reads the whole folder.
   if (progress?.sending !== undefined) progress.sending(await countNew(disk, rules, db));
 }
 
@@ -91,7 +94,7 @@ function newPaths({ objects }: Matching): DiskPath[] {
   return objects.flatMap(({ id, found }) => (id === undefined ? found.map(({ path }) => path) : []));
 }
 
-/** Portions whose garbage is collected together: V8 alone lets it grow to a multiple of what is alive. */
+/** Portions per garbage collection: V8 alone lets garbage grow to several times the live data. */
 const COLLECTED_AT_ONCE = 2;
-/** Epochs that come late are few. */
+/** Late epochs are few. */
 const LATES = 8;

@@ -1,7 +1,4 @@
-/**
- * A scan on its way into the bucket: what changed in the folder as an epoch; where nothing did, the folder stands on the newest root from
- * then on.
- */
+/** Publishes a scan: the folder's changes as an epoch. Without changes, the folder adopts the newest root. */
 import type { Ino } from "../../base/ids.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { ChangeSet } from "../../fstree/change-set.ts";
@@ -28,42 +25,42 @@ export interface Scanned {
   readonly walked: Walked;
   readonly matching: Matching;
   readonly local: LocalChanges;
-  /** When the look at the folder began, by the clock. */
+  /** When the scan began, by the clock. */
   readonly lookedNs: bigint;
   readonly scanMs: number;
 }
 
-/** What of a scan goes to the bucket. */
+/** The part of a scan that goes to the bucket. */
 type Sent = Pick<Scanned, "matching" | "local">;
 
 export interface Published {
   readonly conflicts: readonly Conflict[];
-  /** What was sent and the bucket has otherwise. */
+  /** What was sent but differs in the bucket. */
   readonly otherwise: readonly Found[];
   readonly figures: PublishFigures | undefined;
-  /** Where the nodes of the tree are that the folder stands on now. */
+  /** Nodes of the folder's new base. */
   readonly shown: NodeStore;
 }
 
 export interface ScanContext extends EpochContext {
   readonly disk: SyncDisk;
-  /** Of contents, in bytes a second. */
+  /** For contents, in bytes per second. */
   readonly limit?: RateLimit | undefined;
-  /** Ends what waits for the limit. */
+  /** Ends waits for the limit. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of bytes that were read for the bucket, and whether a file ends with them. */
+  /** Called with bytes read for the bucket, and whether a file ends with them. */
   readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
 }
 
-/** Why nothing was published: files that changed while they were read, and some that cannot be. */
+/** Why nothing was published: files that changed while being read, and files that cannot be read. */
 export interface NotRead {
   readonly changed: readonly Found[];
   readonly unreadable: readonly Found[];
 }
 
 /**
- * Answers the files that could not be read as they were, where there are any, and "late" where an epoch that we had given up is in the bucket
- * by now: nothing was published then. Throws as `failureOf`.
+ * Publishes nothing in two cases: answers the files that could not be read as they were, or "late" if an epoch that was
+ * given up is now in the bucket. Throws as `failureOf`.
  */
 export async function publishScan(
   context: ScanContext,
@@ -110,7 +107,7 @@ function besideOf({ observed, sources }: LocalChanges): ReadonlyMap<Ino, Found> 
   return new Map(files.map(({ object, found }) => [object.ino, found]));
 }
 
-/** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
+/** What publishing would result in, without an upload or a swap. Runs in the caller's transaction. */
 export async function dryRunScan(
   context: ScanContext,
   nodes: NodeStore,
@@ -145,7 +142,7 @@ async function notReadOf(data: LocalData): Promise<NotRead | undefined> {
   return changed.length + unreadable.length === 0 ? undefined : { changed, unreadable };
 }
 
-/** As of what is born twice, and split: no other writer, and no other epoch, makes this id. */
+/** Derived as for an object that is created twice and split: no other writer or epoch makes this id. */
 function standInFor({ writer }: ScanContext, { epoch }: ChangeSet): Recorded["standIn"] {
   return ({ parent, name }, type) => splitId(parent, birthId(parent, name, type, 0), writer.device.writer, epoch);
 }
@@ -156,7 +153,7 @@ async function changesOf({ db, bucket, writer }: ScanContext, local: LocalChange
   return changeSetOf(db, local, nextEpoch(db, known));
 }
 
-/** Nothing changed here: how things look is remembered, and the folder stands on the newest root. */
+/** Without local changes: records how things look, and adopts the newest root. */
 async function adopt(
   { db, bucket, writer }: ScanContext,
   nodes: NodeStore,

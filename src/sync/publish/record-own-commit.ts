@@ -1,4 +1,4 @@
-/** What a commit of the folder's own has just as it was sealed is synced, wherever others put it meanwhile. */
+/** Records as synced what an own commit has exactly as it was sealed, wherever others moved it. */
 import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
@@ -13,7 +13,7 @@ import { pathInFolder } from "../known/path-in-folder.ts";
 import type { Sealed } from "./sealed.ts";
 import { type Seen, unpackSeen } from "../known/seen.ts";
 
-/** What the commit has just as it was sealed is synced; the rest is looked at as ever. */
+/** Records what the commit has exactly as sealed; the rest is compared as usual. */
 export async function recordOwnCommit(
   db: SyncDatabase,
   nodes: NodeStore,
@@ -24,7 +24,7 @@ export async function recordOwnCommit(
   for (const id of sealed.gone) {
     for (const entry of db.byId(id as FileId)) {
       db.remove(entry);
-      // Others kept it, as in a directory that they moved: it comes back.
+      // Others kept it, for example in a directory that they moved: it comes back.
       if ((await lookup(nodes, body.tree, entry))?.id === entry.id) db.unsettle(entry);
     }
   }
@@ -36,7 +36,7 @@ export async function recordOwnCommit(
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
     const name = names.at(-1);
     const above = names.slice(0, -1);
-    // Others may have moved the directory that it is in: here it is where it was.
+    // Others may have moved its directory; in the folder it is still at the old path.
     const parent = directoryIn(db, above) ?? (await resolvePath(nodes, body.tree, above))?.id;
     if (parent === undefined || name === undefined) continue;
     const place = { parent, name };
@@ -44,20 +44,20 @@ export async function recordOwnCommit(
     const known = db.at(place);
     const isHere = known !== undefined && (known.seen.ino === looked.ino || !inodes.has(known.seen.ino));
     const there = await lookup(nodes, body.tree, place);
-    // Where others moved it, or put something in its place, it is elsewhere in the commit.
+    // If others moved it or replaced it at its place, the commit has it elsewhere.
     const moved = isHere && there?.id !== known.id ? await readObject(nodes, body.tree, known.id) : undefined;
     const object = moved ?? there;
     if (object === undefined) continue;
     const { record, id } = object;
     const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
-    // Of what the merge made one with something else here, that is the other one's.
+    // If the merge united it with another object here, the result belongs to that object.
     const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
     others.set(looked.ino, place);
-    // Otherwise others moved a directory, and this is another one's path by now.
+    // Otherwise others moved a directory, and the path now belongs to another object.
     const sealedAt = pathInFolder(db, place)?.join("/") === names.join("/") ? place : undefined;
     if (!isSame || isOther || (type === "file" && !(await isOurs(names, object, sealedAt)))) {
       const copy = type === "file" && db.at(place)?.id === id ? await copyOf(place, looked) : undefined;
-      // Others' version is in its place: until that is shown the folder has its own there.
+      // Others' version has its place: until that is shown, the folder has its own there.
       if (copy !== undefined) db.put({ ...place, id, record: copy, seen: looked });
       continue;
     }
@@ -68,7 +68,7 @@ export async function recordOwnCommit(
     }
     db.put({ ...place, id, record, seen: looked });
   }
-  // What made room here and is others' in the commit: as it was known, where it was sealed.
+  // An object that made room here and is others' in the commit: kept as known, at the sealed place.
   for (const entry of displaced) {
     const place = others.get(entry.seen.ino);
     if (place === undefined || db.byId(entry.id).length > 0 || db.at(place) !== undefined) continue;
@@ -77,7 +77,7 @@ export async function recordOwnCommit(
   }
 }
 
-/** Which directory the folder has at a path, as the database has it. */
+/** The folder's directory at a path, according to the database. */
 function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
   let id: FileId = ROOT_ID;
   for (const name of path) {
@@ -88,7 +88,7 @@ function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
   return id;
 }
 
-/** Finds what the epoch has of a file as a conflict copy: the version as it was before it was one. */
+/** Finds the epoch's conflict copy of a file, with the record from before the conflict. */
 function ownCopies(nodes: NodeStore, { tree, writer }: VerifiedCommit["body"], epoch: number) {
   const inDirectory = new Map<FileId, Promise<Map<FileName, FileRecord[]>>>();
   const read = async (parent: FileId) => {

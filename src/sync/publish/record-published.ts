@@ -1,4 +1,6 @@
-/** After an epoch: the folder's changes are the last synced tree, and where others' changes put something else, it is unsettled. */
+/**
+ * After an epoch: records the folder's changes as the last synced tree, and unsettles places where others' changes differ.
+ */
 import { ROOT_ID, type FileId, type Ino } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../../fstree/change-set.ts";
@@ -12,16 +14,16 @@ import type { LocalChanges } from "../scan/local-changes.ts";
 import type { LocalObject, Matching } from "../scan/match.ts";
 import type { Found } from "../scan/walk.ts";
 
-/** What an epoch came to. */
+/** The result of an epoch. */
 export interface Recorded {
   readonly objects: PublishedObjects;
-  /** An id that no object of any tree has. */
+  /** An id that no tree has. */
   readonly standIn: (place: Place, type: FileType) => FileId;
 }
 
 /**
- * In a transaction of the caller's. `published` is absent where nothing was: then only looks are remembered. Answers what the folder does not
- * have by then as the bucket has it.
+ * Runs in the caller's transaction. Without `published`, only records how things look. Answers what the folder then has
+ * differently from the bucket.
  */
 export function recordPublished(
   db: SyncDatabase,
@@ -41,12 +43,12 @@ export function recordPublished(
       continue;
     }
     const place = { parent, name: found.name };
-    // A name that is new and was not published now is looked at again.
+    // A new name that was not published now is looked at again.
     if (published === undefined && (entry?.parent !== parent || entry.name !== found.name)) continue;
     db.put({ ...place, id, record, seen });
     if (isBehind) db.unsettle(place);
     if (!ids.isMergedAway(object) && !ids.isMergedAway(directory)) continue;
-    // The tree has it at the other one's place, or not at all.
+    // The tree has it at the other object's place, or not at all.
     otherwise.push(found);
     db.unsettle(place);
     for (const there of now.get(object.ino)?.names ?? []) db.unsettle(there);
@@ -54,7 +56,7 @@ export function recordPublished(
   return otherwise;
 }
 
-/** What of the epoch's objects is known under which id from now on. */
+/** The ids under which the epoch's objects are known from now on. */
 function renewed(
   db: SyncDatabase,
   matching: Matching,
@@ -82,15 +84,19 @@ function renewed(
   return ids;
 }
 
-/** What is on the disk, with all in it, is `after` from now on. The folder then has nothing of `before`: its places are compared with the root again. */
+/**
+ * Gives what is on the disk, with all in it, the id `after`. The folder then has nothing of `before`: its places are
+ * compared with the root again.
+ */
 function succeed(db: SyncDatabase, before: FileId, after: FileId): void {
   for (const { name } of db.children(before)) db.unsettle({ parent: before, name });
   db.succeed(before, after);
 }
 
 /**
- * The ids of what is on the disk. Of two things that the merge made one, as directories that met at one name, the folder has both
- * still: one of them goes by an id that only the folder knows, as something that others removed, until the plan has moved what is in it.
+ * The ids of what is on the disk. If the merge united two objects, such as directories of one name, the folder still has
+ * both. One of them gets an id that only the folder knows, as if others had removed it, until the plan has moved its
+ * entries.
  */
 class Ids {
   readonly #matching: Matching;
@@ -128,17 +134,17 @@ class Ids {
   }
 }
 
-/** The folder stands on this root from now on, and is behind it wherever it differs. In a transaction of the caller's. */
+/** Makes this root the folder's base, and unsettles every difference. Runs in the caller's transaction. */
 export async function standOn(db: SyncDatabase, nodes: NodeStore, base: NewBase): Promise<void> {
   db.setBase(base);
   if (base.changes === undefined) return db.setFact("compare all", "yes");
   for (const change of base.changes) for (const place of await placesOf(db, nodes, base, change)) db.unsettle(place);
 }
 
-/** A folder that was never synced stands on the bucket's root, of which it shows nothing yet: both are united. */
+/** Makes the bucket's root the base of a folder that was never synced. It shows nothing of it yet: both are united. */
 export async function standOnFirst(db: SyncDatabase, nodes: NodeStore, { cid, body }: VerifiedCommit): Promise<void> {
   if (db.base() !== undefined) return;
-  // Of an empty bucket and a folder that shows nothing of it nothing differs.
+  // An empty bucket does not differ from a folder that shows nothing of it.
   const isEmpty = (await whenLoaded(nodes, () => peekDirectory(nodes, body.tree, ROOT_ID, undefined, 1))).length === 0;
   await db.transaction(() => {
     db.setBase({ commit: cid, tree: body.tree, seq: body.seq });
@@ -146,7 +152,7 @@ export async function standOnFirst(db: SyncDatabase, nodes: NodeStore, { cid, bo
   });
 }
 
-/** Where a changed row can be seen. */
+/** Where a changed row is visible. */
 async function placesOf(
   db: SyncDatabase,
   nodes: NodeStore,

@@ -1,4 +1,4 @@
-/** After a crash: what became of epochs that were sent. What of them is in the bucket is the folder's own. */
+/** After a crash: finds out which sent epochs are in the bucket. Their changes are the folder's own. */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../../base/ids.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
@@ -17,12 +17,12 @@ import { standOn } from "./record-published.ts";
 import type { Sealed } from "./sealed.ts";
 import { awaitLate, forgetSent, sentEpochs } from "./sent-epochs.ts";
 
-/** Proves that what is at a path has the record's bytes. */
+/** Proves that the file at a path has the record's bytes. */
 type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
 
 /**
- * After a crash: if the bucket has what was sealed, the folder stands on that commit; if not, that is remembered while it may come yet.
- * Throws as reading does.
+ * After a crash: if the bucket has a sealed epoch, its commit becomes the base. If not, the epoch stays recorded while it
+ * may still come. Throws as reading does.
  */
 export async function recoverEpoch(
   context: EpochContext,
@@ -45,7 +45,7 @@ export async function recoverEpoch(
   await db.transaction(() => awaitLate(db, head.cid, included));
 }
 
-/** In a transaction of the caller's. */
+/** Runs in the caller's transaction. */
 async function standOnOwn(
   context: EpochContext,
   nodes: NodeStore,
@@ -56,7 +56,7 @@ async function standOnOwn(
   const { cid, body } = commit;
   const isMerged = body.parent !== sealed.base;
   const isOwn = isMerged ? leftAloneIn(context, nodes, body.parent) : async () => true;
-  // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
+  // If others changed a file, too, the commit may have their bytes, with the same size and time by chance.
   await recordOwnCommit(db, nodes, commit, sealed, async (path, object, place) => {
     return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
   });
@@ -65,7 +65,7 @@ async function standOnOwn(
   forgetSent(db, cid);
 }
 
-/** Tells what others had left alone in the tree that the epoch was merged with: what the commit has of that is as it was sealed. */
+/** Tells what others left unchanged in the tree that the epoch was merged with: the commit has that as sealed. */
 function leftAloneIn(
   { db, bucket }: EpochContext,
   nodes: NodeStore,
@@ -79,7 +79,7 @@ function leftAloneIn(
       const known = db.byId(id);
       const looked = await Promise.all(known.map((entry) => lookup(nodes, tree, entry)));
       const theirs = looked.find((object) => object?.id === id) ?? (await readObject(nodes, tree, id));
-      // What they never had, or removed, is in the commit as it was sealed; what they moved, too.
+      // What they never had, or removed, or moved, is in the commit as sealed.
       if (theirs === undefined) return (await lookup(nodes, tree, place)) === undefined;
       const [entry] = known;
       return entry !== undefined && sameRecord(entry.record, theirs.record);

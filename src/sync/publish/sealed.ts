@@ -1,19 +1,19 @@
-/** Sealed epochs as the database of what was synced keeps them, in JSON, until it is known what came of them. */
+/** Sealed epochs as the database stores them, in JSON, until their outcome is known. */
 import type { Cid } from "../../base/ids.ts";
 import { parseCid } from "../../format/blocks/cid.ts";
 import { damagedState } from "../known/damaged.ts";
 
-/** What was sealed, as far as it takes to know it again in the bucket. */
+/** What is needed to recognize a sealed epoch in the bucket. */
 export interface Sealed {
   readonly epoch: number;
-  /** The commit that the folder stood on; absent: an earlier version wrote it. */
+  /** The folder's base; absent if an earlier version wrote it. */
   readonly base?: Cid;
   readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
   readonly gone: readonly string[];
 }
 
 export interface Late {
-  /** The root that did not have them. */
+  /** The root that did not include them. */
   readonly root: Cid;
   /** Oldest first: a slow master answers in this order. */
   readonly epochs: readonly Sealed[];

@@ -1,33 +1,33 @@
 /**
- * Epochs that were sent, and of which nobody heard what came of them: the process died, or the answers were lost. One that is not in the
- * bucket may come yet, where its request waits with a slow master, for as long as the root stands for which it was made. Until then it is
- * remembered how the folder was, so that no pass takes its own changes for others'.
+ * Sent epochs of unknown outcome: the process died, or the answers were lost. An epoch that is not in the bucket may still
+ * come from a request that waits at a slow master, as long as the root that it expects is current. Until then the folder's
+ * state is recorded, so that no pass takes its own changes for others'.
  */
 import type { Cid, WriterId } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { parseLate, parseSealed, type Late, type Sealed } from "./sealed.ts";
 
-/** All that may be in the bucket or come into it, oldest first. */
+/** All epochs that may be in the bucket or may still come, oldest first. */
 export function sentEpochs(db: SyncDatabase): readonly Sealed[] {
   return [...(lateOnes(db)?.epochs ?? []), ...underWay(db)];
 }
 
-/** Before it is sent. */
+/** Call before sending. */
 export function noteSending(db: SyncDatabase, sealed: Sealed): void {
   db.setFact("under way", JSON.stringify(sealed));
 }
 
-/** It cannot come any more. */
+/** The epoch can no longer come. */
 export function forgetUnderWay(db: SyncDatabase): void {
   db.setFact("under way", undefined);
 }
 
-/** None of them was found in this root, which has this writer's epochs up to `included`. In a transaction of the caller's. */
+/** None of them is in this root, which has this writer's epochs up to `included`. Runs in the caller's transaction. */
 export function awaitLate(db: SyncDatabase, root: Cid, included: number): void {
   const late = lateOnes(db);
   const sent = underWay(db);
-  // What was sent while an older root stood was for that one; what the root is past cannot come behind it.
+  // An epoch sent for an older root can no longer come, nor can one that the root's head has passed.
   const known = late?.root === root ? late.epochs : [];
   const epochs = shortened([...known, ...sent].filter(({ epoch }) => epoch > included));
   if (sent.length === 0 && epochs.length === late?.epochs.length) return;
@@ -47,10 +47,10 @@ export function hasLateCome(db: SyncDatabase, { heads }: VerifiedCommit, writer:
   return first !== undefined && (heads.get(writer) ?? 0) >= first;
 }
 
-/** The folder stands on this root, by an epoch of its own. In a transaction of the caller's. */
+/** An own epoch made this root the base. Runs in the caller's transaction. */
 export function forgetSent(db: SyncDatabase, root: Cid): void {
   forgetUnderWay(db);
-  // An epoch that changed nothing left the root that stood.
+  // An epoch without changes leaves the root as it is.
   if (lateOnes(db)?.root !== root) db.setFact("late", undefined);
 }
 
@@ -64,7 +64,7 @@ function lateOnes(db: SyncDatabase): Late | undefined {
   return text === undefined ? undefined : parseLate(text);
 }
 
-/** The first of them, as many as may be read and written in each pass. */
+/** The first of them, as many as each pass can read and write. */
 function shortened(epochs: readonly Sealed[]): readonly Sealed[] {
   const kept: Sealed[] = [];
   let size = 0;
@@ -76,5 +76,5 @@ function shortened(epochs: readonly Sealed[]): readonly Sealed[] {
   return kept;
 }
 
-/** Some 200 bytes each. A longer epoch is looked for once, and not remembered. */
+/** Some 200 bytes each. A longer epoch is looked for once, and not recorded. */
 const LATE_ENTRIES_AT_MOST = 20_000;

@@ -1,24 +1,24 @@
-/** What the bucket has of a file's attributes, made of what the disk shows. */
+/** Makes a file's attributes for the bucket from what the disk shows. */
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { newRecord, NO_XATTRS } from "../../format/files/record.ts";
 import type { DiskStat } from "../disk/disk.ts";
 import type { Seen } from "../known/seen.ts";
 
-/** What of the disk's attributes counts. */
+/** Which of the disk's attributes count. */
 export interface Attention {
-  /** The bits of modes. */
+  /** The mode bits that count. */
   readonly modeMask: number;
-  /** Whether owners do: for root. */
+  /** Whether owners count: for root. */
   readonly owners: boolean;
 }
 
 export interface NewRecordOptions {
   readonly attention: Attention;
-  /** Before the disk was looked at: its ctime. */
+  /** The time before the scan, used as ctime. */
   readonly lookedNs: bigint;
 }
 
-/** The record of something that the bucket does not have yet. */
+/** The record of an object that is not in the bucket yet. */
 export function recordOfNew(
   { type, mode, uid, gid, mtimeNs }: DiskStat,
   xattrs: Xattrs,
@@ -30,7 +30,7 @@ export function recordOfNew(
   return { ...made, mtimeNs, size, xattrs: xattrs.size === 0 ? NO_XATTRS : xattrs };
 }
 
-/** What differs from how it was seen: a disk that cannot show a mode as it is in the bucket has not changed it. */
+/** Applies what differs from the last look: a disk that cannot show the bucket's mode has not changed it. */
 export function withAttributes(
   base: FileRecord,
   seen: Seen,
@@ -42,7 +42,7 @@ export function withAttributes(
   if (isOtherMode && stat.type !== "symlink")
     record = { ...record, mode: (base.mode & ~modeMask) | (stat.mode & modeMask) };
   if (owners && (stat.uid !== seen.uid || stat.gid !== seen.gid)) record = { ...record, uid: stat.uid, gid: stat.gid };
-  // A directory's time follows its entries, and changes with them only.
+  // A directory's mtime follows its entries, and changes only with them.
   if (stat.mtimeNs !== seen.mtimeNs && stat.type !== "directory") record = { ...record, mtimeNs: stat.mtimeNs };
   return record;
 }

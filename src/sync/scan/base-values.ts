@@ -1,11 +1,11 @@
-/** What the bucket has as a thing's target and attributes, long values read from their blocks. */
+/** A record's target and extended attributes in the bucket; long values are read from their blocks. */
 import type { Cid } from "../../base/ids.ts";
 import { isLinked, targetOf, xattrsOf } from "../../format/blocks/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 
 export type ReadBlock = (cid: Cid) => Promise<Uint8Array>;
 
-/** Attributes that this disk does not show stay. */
+/** Keeps attributes that this disk does not show. */
 export async function mergedXattrs(base: FileRecord, shown: Xattrs, block: ReadBlock): Promise<Xattrs> {
   const old = await resolved(base, block, (peek) => xattrsOf(base, peek));
   const hidden = [...old].filter(([name]) => !name.startsWith("user."));

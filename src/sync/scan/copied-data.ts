@@ -1,6 +1,6 @@
 /**
- * The bytes of files that `put` copies, as they are when they are read: one that grows meanwhile is copied up to the size that it had. Small
- * files are read many at a time, as folder sync reads them.
+ * The bytes of files that `put` copies, as they are when read; a file that grows is copied up to its earlier size. Small
+ * files are read many at a time, as in folder sync.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
@@ -19,7 +19,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
   readonly #ahead: ReadAhead;
   readonly #open = new Map<Ino, Promise<DiskFile>>();
 
-  /** `wasRead` is told of bytes that were read. */
+  /** `wasRead` is called with the number of bytes read. */
   constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>, wasRead: (bytes: number) => void) {
     this.#disk = disk;
     this.#sources = sources;
@@ -27,7 +27,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
     this.#ahead = new ReadAhead(disk, sources);
   }
 
-  /** Throws `precondition_failed` for a file that became shorter, and `local_io_failed` for one that cannot be read. */
+  /** Throws `precondition_failed` if a file became shorter, and `local_io_failed` if it cannot be read. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
     const source = this.#sources.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
@@ -63,12 +63,12 @@ export class CopiedData implements DataReader, AsyncDisposable {
   async #close(ino: Ino): Promise<void> {
     const opened = this.#open.get(ino);
     this.#open.delete(ino);
-    // One that could not be opened has failed its reader already.
+    // A failed open was already reported to the reader.
     await (await opened?.catch(() => undefined))?.close();
   }
 }
 
-/** Names the path in what the disk throws: `local_io_failed`. */
+/** Turns the disk's errors into `local_io_failed` with the path. */
 export async function reading<Result>(path: DiskPath, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();

@@ -1,4 +1,4 @@
-/** How much in a folder is new, counted before any of it is read: for people who wait for it. */
+/** Counts what is new in a folder before any of it is read, for progress display. */
 import { ROOT_ID, type FileId } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { DiskEntry, DiskPath, SyncDisk } from "../disk/disk.ts";
@@ -6,7 +6,7 @@ import type { IgnoreRules } from "./ignore-rules.ts";
 import type { NewFiles } from "./local-changes.ts";
 import { NOT_LISTED, type SeenBefore } from "./walk.ts";
 
-/** What cannot be listed counts as nothing. Throws the disk's other errors. */
+/** Directories that cannot be listed count as empty. Throws the disk's other errors. */
 export async function countNew(
   disk: SyncDisk,
   rules: IgnoreRules,

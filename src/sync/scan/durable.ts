@@ -1,6 +1,6 @@
 /**
- * What is about to be published, made durable where it is. The database that it is noted in is durable, so a file that is empty or missing after a
- * power failure would count as changed or deleted by somebody, for everybody.
+ * Makes what will be published durable in the folder. The database is durable, so after a power failure an empty or missing
+ * file would count as someone's change or deletion, for everyone.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { failedWith } from "../../base/system-errors.ts";
@@ -9,13 +9,13 @@ import type { Matching } from "./match.ts";
 import type { Found } from "./walk.ts";
 
 /**
- * What somebody did since it was synced, and the system may not have written out yet: bytes and names. Never throws: what the disk cannot keep is
- * all the more to be published.
+ * Makes recent changes durable, bytes and names, which the system may not have written out yet. Never throws: what the disk
+ * cannot keep should be published all the more.
  */
 export async function makeDurable(disk: SyncDisk, matching: Matching, nowNs: bigint): Promise<void> {
   const [files, directories] = [new Map<string, DiskPath>(), new Map<string, DiskPath>()];
   for (const { path, stat } of recent(matching, nowNs)) {
-    // A name is in the directory above; one that is gone changed that, too.
+    // The parent directory holds the name, or has lost it.
     const above = path.slice(0, -1);
     if (path.length > 0) directories.set(above.join("/"), above);
     if (stat.type === "directory") directories.set(path.join("/"), path);
@@ -26,9 +26,12 @@ export async function makeDurable(disk: SyncDisk, matching: Matching, nowNs: big
   await mapConcurrent([...directories.values()], AT_ONCE, (path) => tried(disk.syncDirectory(path)));
 }
 
-/** Names that a run gave or took which was killed before it made them durable. Throws as the disk does, but for directories that cannot be had. */
+/**
+ * Makes names durable that a killed run added or removed. Throws as the disk does, except for directories that are
+ * unavailable.
+ */
 export async function makeNamesDurable(disk: SyncDisk, directories: readonly DiskPath[]): Promise<void> {
-  // What somebody moved elsewhere meanwhile is in it, too.
+  // Also covers what someone moved elsewhere meanwhile.
   if (await tried(disk.syncAll?.())) return;
   await syncDirectories(disk, new Map(directories.map((path) => [path.join("/"), path])).values());
 }
@@ -36,7 +39,7 @@ export async function makeNamesDurable(disk: SyncDisk, directories: readonly Dis
 export async function syncDirectories(disk: SyncDisk, paths: Iterable<DiskPath>): Promise<void> {
   for (const path of paths) {
     await disk.syncDirectory(path).catch((error: unknown) => {
-      // Removed since, or not to be opened by who may only look.
+      // Removed since, or the user may not open it.
       if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL")) throw error;
     });
   }
@@ -60,7 +63,7 @@ async function syncOne(disk: SyncDisk, path: DiskPath): Promise<void> {
   }
 }
 
-/** Whether it was done. */
+/** Whether it succeeded. */
 async function tried(work: Promise<void> | undefined): Promise<boolean> {
   try {
     await work;
@@ -70,8 +73,8 @@ async function tried(work: Promise<void> | undefined): Promise<boolean> {
   }
 }
 
-/** Linux writes out what is 30 s old (vm.dirty_expire_centisecs); this long it may take. */
+/** Linux writes out data after 30 s (vm.dirty_expire_centisecs); this allows time for the writing. */
 const WRITTEN_NS = 120_000_000_000n;
-/** More than so many by one sync of the filesystem, which also writes what others have pending. */
+/** More than this many are synced with the whole filesystem, which also writes others' pending data. */
 const TOGETHER = 16;
 const AT_ONCE = 8;

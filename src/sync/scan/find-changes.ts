@@ -1,4 +1,4 @@
-/** What was changed in the folder since it was synced, as an epoch holds it: the end state of every object that is otherwise. */
+/** The folder's changes since the last sync, in an epoch's form: the end state of every changed object. */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
@@ -22,11 +22,11 @@ export interface FinderOptions {
   readonly attention: Attention;
   /** Reads a block of a long value. */
   readonly block: (cid: Cid) => Promise<Uint8Array>;
-  /** Paths that do not stay as they are while they are read, or cannot be: what is there counts as it was. */
+  /** Paths that keep changing while being read, or cannot be read: they count as unchanged. */
   readonly unstable: Pick<ReadonlySet<string>, "has" | "size">;
-  /** Told of what cannot be read: it is to be `unstable` from then on. */
+  /** Called with what cannot be read, which must be `unstable` from then on. */
   readonly unreadable?: (found: Found) => void;
-  /** Before the disk was looked at. */
+  /** The time before the scan. */
   readonly lookedNs: bigint;
 }
 
@@ -39,7 +39,7 @@ interface Changed extends Pick<ChangedObject, "content"> {
 }
 
 interface Examined {
-  /** Inodes that were looked at, with the digests of their attributes. */
+  /** Inodes already examined, with the digests of their extended attributes. */
   readonly examined: ReadonlyMap<bigint, string>;
   readonly changed: Changed | undefined;
   readonly look: Look | undefined;
@@ -55,9 +55,9 @@ class ChangeFinder {
   readonly #observed: Observed[] = [];
   readonly #deletedFiles: Entry[] = [];
   readonly #touched = new Set<LocalObject>();
-  /** Directories whose attributes cannot be read: they are looked at again. */
+  /** Directories whose extended attributes cannot be read: they are looked at again. */
   readonly #unread = new Set<Found>();
-  /** New things without extended attributes. */
+  /** New objects without extended attributes. */
   #bare: ReadonlySet<Found> = new Set();
   #lastIno: number;
 
@@ -88,7 +88,7 @@ class ChangeFinder {
     };
   }
 
-  /** Most of what a first scan finds, of which all is known already. */
+  /** Most of what a first scan finds: nothing more needs to be read. */
   #isNewAndBare({ id, found }: LocalObject, first: Found): boolean {
     return (
       id === undefined &&
@@ -116,7 +116,7 @@ class ChangeFinder {
     this.#note(object, first, names, names.length === 0 ? undefined : first.record, SAME);
   }
 
-  /** What it has besides its bytes may not be read either: then nothing of it is news, for nobody would look at that again. */
+  /** If its attributes cannot be read, the whole object counts as unchanged; otherwise no scan would look at them again. */
   async #thereOrLeft(object: LocalObject, found: Found): Promise<void> {
     try {
       await this.#there(object);
@@ -144,7 +144,7 @@ class ChangeFinder {
     for (const { found: at, entry: old } of looks) {
       const isBehind = isNoted && old !== undefined && at.stat.ino !== found.stat.ino;
       const digest = examined.get(at.stat.ino) ?? old?.seen.xattrs ?? "";
-      // What was not looked at, or would not stay as it was while it was read, is looked at again as if nobody had seen it.
+      // A name that was not examined, or changed while being read, keeps its old look, so that the next scan sees it.
       const isUnseen = isLeft || (isBehind && !examined.has(at.stat.ino));
       const seen = isUnseen ? old?.seen : this.#seenNow(at, digest, old);
       if (seen === undefined || !(isNoted || old === undefined || !isUntouched(old.seen, at.stat))) continue;
@@ -152,7 +152,7 @@ class ChangeFinder {
     }
   }
 
-  /** The first change of an object among its names that look otherwise. Those that are one file are looked at once. */
+  /** The first change among an object's changed names. Each inode is examined once. */
   async #examined(object: LocalObject, otherwise: readonly Look[]): Promise<Examined> {
     const examined = new Map<bigint, string>();
     for (const look of otherwise) {
@@ -254,7 +254,7 @@ class ChangeFinder {
     if (directory !== undefined && directory !== this.#matching.root) this.#touched.add(directory);
   }
 
-  /** A directory whose entries changed has new times, as the disk says. */
+  /** A directory whose entries changed gets its new times from the disk. */
   #touch(directory: LocalObject): void {
     const [found] = directory.found;
     if (found === undefined || directory.id === undefined || found.parent === undefined) return;
@@ -290,7 +290,7 @@ class ChangeFinder {
     return { parent: directory.ino, name };
   }
 
-  /** Whether it has just the names that it had. */
+  /** Whether its names are unchanged. */
   #isWhere(object: LocalObject): boolean {
     const { entries, found, kept } = object;
     const there = found.filter(({ parent }) => parent !== undefined);
@@ -301,7 +301,7 @@ class ChangeFinder {
     });
   }
 
-  /** By whichever of its names that was told. */
+  /** Whether any of its names is unstable. */
   #isLeft({ found }: LocalObject): boolean {
     return found.some((each) => this.#isUnstable(each));
   }
@@ -332,12 +332,12 @@ class ChangeFinder {
     const { path, stat } = found;
     if (this.#bare.has(found)) return NO_XATTRS;
     if (!disk.hasXattrs || stat.type === "symlink") return undefined;
-    // Setting one changes the ctime.
+    // Setting an attribute changes the ctime.
     if (entry !== undefined && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;
     try {
       return await disk.xattrs(path);
     } catch (error) {
-      // What is in a directory cannot go without it.
+      // A directory's entries cannot be published without it.
       if (stat.type !== "directory" || !isUnreadable(error)) throw error;
       if (entry !== undefined) this.#unread.add(found);
       return undefined;

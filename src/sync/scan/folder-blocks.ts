@@ -1,4 +1,4 @@
-/** The blocks of the files in a folder: what a bucket lost, and a synced folder still has the files of, is made of them again. */
+/** The blocks of a folder's files: rebuilds blocks that a bucket lost from the files of a synced folder. */
 import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -10,17 +10,17 @@ import { isOwn } from "../disk/paths.ts";
 import { contentOnDisk } from "./local-content.ts";
 
 export interface FolderBlocksOptions {
-  /** Gets each block once. */
+  /** Called once for each block found. */
   readonly keep: BlockSink["put"];
-  /** Told of the bytes of each file that was read. */
+  /** Called with the bytes of each file read. */
   readonly read?: (bytes: number) => void;
   /** Ends the search. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Finds those of `wanted` that the folder's files have. Reads every file of its filesystem until all are found; false: some could not be
- * read, changed meanwhile, or were not reached. Throws what listing the root does.
+ * Finds blocks of `wanted` in the folder's files. Reads every file on its filesystem until all are found. False: some files
+ * could not be read, changed meanwhile, or were not reached. Throws what listing the root does.
  */
 export async function findBlocksInFolder(
   disk: SyncDisk,
@@ -55,7 +55,7 @@ export async function findBlocksInFolder(
 async function* filesIn(disk: SyncDisk, passed: { over: boolean }) {
   const root = await disk.look([]);
   const directories: DiskPath[] = [[]];
-  // One may be mounted within itself.
+  // A directory may be mounted within itself.
   const seen = new Set<bigint>();
   for (let path = directories.pop(); path !== undefined; path = directories.pop()) {
     const list = () => disk.list(path);
@@ -72,7 +72,7 @@ async function* filesIn(disk: SyncDisk, passed: { over: boolean }) {
   }
 }
 
-/** Undefined where the system refuses it, for whatever reason, or it is gone: others may still be had. */
+/** Undefined if it is gone or the system refuses for any reason: other files may still be readable. */
 async function unlessRefused<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
   try {
     return await work();
@@ -83,7 +83,7 @@ async function unlessRefused<Result>(work: () => Promise<Result>): Promise<Resul
 }
 
 export interface FolderCopiesOptions {
-  /** At most so much is found at a time, and one block. */
+  /** Each search finds at most this much, plus one block. */
   readonly mostBytes: number;
   /** Ends a search. */
   readonly signal: AbortSignal;
@@ -91,11 +91,11 @@ export interface FolderCopiesOptions {
   readonly log: Pick<Log, "info">;
 }
 
-/** Blocks of a folder for who asks for the same again and again until all are there. */
+/** Blocks of a folder, for callers that request missing ones repeatedly until all are there. */
 export class FolderCopies {
   readonly #disk: SyncDisk;
   readonly #options: FolderCopiesOptions;
-  /** Were looked for in vain, and when the first of them was. */
+  /** Blocks not found in the folder; #sinceMs tells when the first of them was missed. */
   readonly #nowhere = new Set<Cid>();
   #sinceMs = 0;
 
@@ -104,7 +104,7 @@ export class FolderCopies {
     this.#options = options;
   }
 
-  /** None where the folder cannot be listed, or had not one of them a while ago: then the others are of no use. */
+  /** Empty if the folder cannot be listed, or recently lacked one of them: the others are then useless. */
   async find(config: ContentConfig, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const { mostBytes, clock, log, signal } = this.#options;
     const found = new Map<Cid, Uint8Array>();
@@ -127,5 +127,5 @@ export class FolderCopies {
   }
 }
 
-/** What was nowhere may have come meanwhile. */
+/** Blocks that were not found may have come since. */
 const FORGET_MS = 10 * 60_000;

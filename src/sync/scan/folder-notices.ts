@@ -1,6 +1,6 @@
 /**
- * Notices that something may have changed in the folder, from chokidar. Only notices: what did change a scan finds, also what was
- * never noticed. Where the system has no more watches to give, it says so and leaves everything to scans.
+ * Change notices of a folder, from chokidar. A scan finds the actual changes, including unnoticed ones. If the system runs
+ * out of watches, reports that and leaves everything to scans.
  */
 import { basename, sep } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -11,20 +11,20 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { OWN_FOLDER } from "../disk/paths.ts";
 
-/** Begins with a rest. */
+/** Starts at rest. */
 export interface FolderNotices extends AsyncDisposable {
-  /** Why there are none; undefined while there are. */
+  /** Why there are no notices; undefined while there are. */
   readonly failure: string | undefined;
-  /** None from now on: what many actions of one's own would be told of is no news, and to be told costs more than they do. */
+  /** Pauses notices: for many actions of our own they are no news and cost more than the actions. */
   rest(): void;
-  /** Notices again, and one when all is watched: anything may have changed meanwhile. */
+  /** Resumes notices, with one when everything is watched: anything may have changed meanwhile. */
   resume(): void;
 }
 
 export interface NoticeOptions {
-  /** What is left alone, with all in it. */
+  /** Paths ignored, with everything below them. */
   readonly hidden?: readonly DiskPath[];
-  /** Called for each notice. `more`: a directory came, in which something may have come before it was watched. */
+  /** Called for each notice. `more`: a new directory may have got entries before it was watched. */
   readonly changed: (more: boolean) => void;
   /** Called once, when there will be no more notices. */
   readonly failed: (why: string) => void;
@@ -85,9 +85,9 @@ function watchedBy(root: string, hidden: readonly DiskPath[], changed: NoticeOpt
 }
 
 /**
- * Whether what happens to a file is told of by the watch on its directory, as inotify does: then files take no watch of their own, of which
- * there are few, and each costs some system calls and memory.
+ * Whether a directory's watch also reports changes to its files, as with inotify. Files then need no watches of their own,
+ * which are few and cost system calls and memory.
  */
 const DIRECTORIES_TELL = process.platform === "linux";
-/** Out of watches, of watching instances, or of files; and filesystems that cannot tell. */
+/** No watches, instances or files left; and filesystems that cannot report changes. */
 const NO_WATCHES = ["ENOSPC", "EMFILE", "ENFILE", "ENOSYS", "ENOTSUP", "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM"];

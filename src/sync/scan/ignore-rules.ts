@@ -1,6 +1,6 @@
 /**
- * What is not synced: `.synclineignore` at the folder's root, in gitignore's syntax. What it names is neither uploaded nor deleted nor
- * overwritten, on either side.
+ * What is not synced: `.synclineignore` at the folder's root, in gitignore's syntax. Ignored paths are never uploaded,
+ * deleted or overwritten, on either side.
  */
 import { SynclineError } from "../../base/errors.ts";
 import { describeError } from "../../base/log.ts";
@@ -10,16 +10,16 @@ import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { IGNORE_FILE, OWN_FOLDER, pathText } from "../disk/paths.ts";
 
 export interface IgnoreRules {
-  /** Of the rules' text: tells when they changed. */
+  /** Digest of the rules' text, to detect changes. */
   readonly digest: string;
-  /** Whether a path, or a directory that it is in, is left alone. */
+  /** Whether a path, or a directory above it, is ignored. */
   ignores(path: DiskPath, isDirectory: boolean): boolean;
 }
 
-/** As in most folders: but what is the folder's own is left alone. */
+/** As in most folders: only the folder's own directory is ignored. */
 export const NO_RULES = rulesOf("", undefined, []);
 
-/** Those in the folder. Throws `precondition_failed` where they cannot be read. */
+/** The folder's rules. Throws `precondition_failed` if they cannot be read. */
 export async function readRules(disk: SyncDisk, hidden?: readonly DiskPath[]): Promise<IgnoreRules> {
   return parseRules(await readText(disk), hidden);
 }
@@ -42,12 +42,15 @@ async function readText(disk: SyncDisk): Promise<string> {
   }
 }
 
-/** `hidden`: what is left alone besides, with all in it. In text without rules no path is looked for: for each of a folder's that takes a quarter of the time of the walk. */
+/**
+ * `hidden`: paths also ignored, with everything below. Text without rules skips matching, which takes a quarter of a walk's
+ * time.
+ */
 export async function parseRules(text: string, hidden: readonly DiskPath[] = []): Promise<IgnoreRules> {
   const isEmpty = text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
   if (isEmpty) return rulesOf(text, undefined, hidden);
   const { default: ignore } = await import("ignore");
-  // Names that differ in case are different names here, as they are in a bucket.
+  // Names that differ in case are different here, as in a bucket.
   return rulesOf(text, ignore({ ignorecase: false, allowRelativePaths: true }).add(text), hidden);
 }
 
@@ -61,7 +64,7 @@ function rulesOf(
     digest: Buffer.from(blake3(Buffer.from(whole, "utf8"))).toString("hex", 0, 16),
     ignores(path, isDirectory) {
       if (path.length === 0) return false;
-      // A folder in this one that is synced, too, has its own.
+      // Covers synced folders within this one, too.
       if (path.includes(OWN_FOLDER) || hidden.some((each) => isIn(path, each))) return true;
       return rules !== undefined && rules.ignores(isDirectory ? `${pathText(path)}/` : pathText(path));
     },

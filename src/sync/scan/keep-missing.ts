@@ -1,5 +1,6 @@
 /**
- * A scan while deletions wait for approval: nothing that is missing counts as gone, so the bucket keeps it, and all else that changed goes.
+ * A scan while deletions await approval: missing objects do not count as deleted, so the bucket keeps them; other changes
+ * are sent.
  */
 import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -7,7 +8,7 @@ import type { IgnoreRules } from "./ignore-rules.ts";
 import { match, type Matching } from "./match.ts";
 import type { Found, Walked } from "./walk.ts";
 
-/** Whatever has the name of something that is missing, in the same directory, is left out: it has to wait until that name is free. */
+/** Leaves out new objects at the places of missing ones: they wait until the name is free. */
 export function matchKeepingMissing(
   db: SyncDatabase,
   walked: Walked,
@@ -17,12 +18,12 @@ export function matchKeepingMissing(
     const matching = match(db, seen, rules, true);
     const taken = namesakes(matching);
     if (taken.size === 0) return { walked: seen, matching };
-    // What is left out may be missed elsewhere, where something else has its name in turn.
+    // An object left out may be missing at its old place, where another object now has its name.
     seen = { ...seen, root: without(seen.root, taken, undefined) };
   }
 }
 
-/** What was found where something that is missing was. */
+/** Objects found at the places of missing ones. */
 function namesakes({ root, objects }: Matching): Set<Found> {
   const missing = objects.filter(({ found }) => found.length === 0);
   const places = new Set(missing.flatMap(({ kept }) => kept.map(placeText)));

@@ -1,4 +1,4 @@
-/** What was changed in the folder since it was synced. */
+/** The folder's changes since the last sync. */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Entry } from "../known/entry.ts";
@@ -14,33 +14,33 @@ export interface LocalChange {
   readonly changed: ChangedObject;
 }
 
-/** How each thing that was found looked: for the database, once it is published. */
+/** How each found object looked: for the database, once published. */
 export interface Observed {
   readonly object: LocalObject;
   readonly found: Found;
   readonly entry: Entry | undefined;
   readonly seen: Seen;
-  /** On disk this name is a separate file that still has an older version of the object, not the published one. */
+  /** On disk, this name is a separate file with an older version of the object than the published one. */
   readonly isBehind: boolean;
 }
 
-/** A name of an object as it is, and as the database has it. */
+/** An object's name as found, and as the database has it. */
 export type Look = Pick<Observed, "found" | "entry">;
 
 export interface LocalChanges {
   readonly changes: readonly LocalChange[];
   readonly directories: ReadonlyMap<Ino, FileId>;
-  /** Whose bytes an epoch reads. */
+  /** Files whose bytes an epoch reads. */
   readonly sources: ReadonlyMap<Ino, Found>;
-  /** Of changed objects, and of those that only look otherwise. */
+  /** Changed objects, and those that only look different. */
   readonly observed: readonly Observed[];
-  /** Names of files that are gone: what the deletion limit counts. */
+  /** Names of deleted files, which count toward the deletion limit. */
   readonly deletedFiles: readonly Entry[];
 }
 
 /** What is read for the bucket. */
 export interface NewFiles {
-  /** Files that are not empty. A file with several names counts once. */
+  /** Number of files that are not empty. A file with several names counts once. */
   readonly files: number;
   readonly bytes: number;
 }

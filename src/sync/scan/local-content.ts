@@ -1,4 +1,4 @@
-/** The contents of files in the folder: what they would be in the bucket, and their bytes while an epoch is published. */
+/** Contents of the folder's files: what they would be in the bucket, and their bytes for publishing an epoch. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
@@ -17,7 +17,10 @@ import { baseTarget, type ReadBlock } from "./base-values.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import type { Found } from "./walk.ts";
 
-/** What a file's bytes are in a bucket. Its blocks go to `sink`. Undefined: it changed while it was read, is gone, or cannot be read. */
+/**
+ * A file's content as in a bucket. Its blocks go to `sink`. Undefined: it changed while being read, is gone, or cannot be
+ * read.
+ */
 export async function contentOnDisk(
   disk: SyncDisk,
   found: Pick<Found, "path" | "stat">,
@@ -48,7 +51,7 @@ async function contentStill(
         const wanted = Math.min(STEP_BYTES, size - at);
         const bytes = await file.read(at, wanted);
         isWhole &&= bytes.length === wanted;
-        // What is missing is made up, so that the cutting ends; the result is thrown away.
+        // Fills up with zeros so that the cutting ends; the result is discarded.
         yield bytes.length === wanted ? bytes : new Uint8Array(wanted);
       }
     };
@@ -59,7 +62,7 @@ async function contentStill(
   }
 }
 
-/** Whether what is at a path has the type and the bytes of a record, or leads where it does. */
+/** Whether the file at a path has a record's type, and its bytes or link target. */
 export async function hasRecord(
   disk: SyncDisk,
   path: DiskPath,
@@ -75,20 +78,20 @@ export async function hasRecord(
 }
 
 export interface LocalDataOptions {
-  /** Files whose bytes an epoch leaves alone: read where the bucket has lost them. */
+  /** Files that an epoch does not change: read if the bucket lost their blocks. */
   readonly beside?: ReadonlyMap<Ino, Found>;
   readonly limit?: RateLimit | undefined;
-  /** Ends what waits for the limit. */
+  /** Ends waits for the limit. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of bytes that were read, and whether a file ends with them. */
+  /** Called with bytes read, and whether a file ends with them. */
   readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
 }
 
-/** Reads the files of an epoch just as they were when they were looked at; one that is otherwise by now stops the publication. */
+/** Reads an epoch's files exactly as they were scanned; a changed file stops the publication. */
 export class LocalData implements DataReader, AsyncDisposable {
-  /** Files that changed before they were read to their end. */
+  /** Files that changed before they were fully read. */
   readonly changed: Found[] = [];
-  /** Files that the system does not let be read. */
+  /** Files that the system does not allow to read. */
   readonly unreadable: Found[] = [];
   readonly #disk: SyncDisk;
   readonly #sources: ReadonlyMap<Ino, Found>;
@@ -104,7 +107,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     this.#ahead = new ReadAhead(disk, sources);
   }
 
-  /** Throws `precondition_failed` when the file is not as it was or cannot be read, and the signal's reason. */
+  /** Throws `precondition_failed` if the file changed or cannot be read, and the signal's reason. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
     const source = this.#sources.get(ino) ?? this.#options.beside?.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
@@ -121,7 +124,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     return this.#options.beside?.has(ino) === true;
   }
 
-  /** Undefined: not at once, or not as it was looked at, which is told when it is read by itself. */
+  /** Undefined: not read ahead, or not as scanned; reading it by itself reports the latter. */
   async #readAhead(ino: Ino, { stat }: Found): Promise<Uint8Array | undefined> {
     const whole = await this.#ahead.take(ino);
     return whole !== undefined && isStill(stat, whole.stat) ? whole.bytes : undefined;
@@ -158,7 +161,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     return bytes;
   }
 
-  /** Once one cannot be read: finds all others like it. Where a disk is damaged that takes to read all. */
+  /** After one file could not be read, finds all others like it. On a damaged disk that means reading all. */
   async findUnreadable(): Promise<void> {
     const known = new Set(this.unreadable);
     for (const source of this.#sources.values()) {
@@ -191,12 +194,12 @@ export class LocalData implements DataReader, AsyncDisposable {
   async #close(ino: Ino): Promise<void> {
     const opened = this.#open.get(ino);
     this.#open.delete(ino);
-    // One that could not be opened has failed its reader already.
+    // A failed open was already reported to the reader.
     await (await opened?.catch(() => undefined))?.close();
   }
 }
 
-/** Opens a file if it is the one that was looked at, untouched. */
+/** Opens a file if it is unchanged since the scan. */
 async function openStill(disk: SyncDisk, path: Found["path"], stat: DiskStat): Promise<DiskFile | undefined> {
   let file: DiskFile;
   try {
@@ -210,14 +213,14 @@ async function openStill(disk: SyncDisk, path: Found["path"], stat: DiskStat): P
   return undefined;
 }
 
-/** No reason to stop all others: it is left for as long as that lasts. */
+/** Does not stop the other files: this one is skipped while the error lasts. */
 export function isUnreadable(error: unknown): boolean {
   return failedWith(error, ...FORBIDDEN, ...DAMAGED);
 }
 
-/** No right to it, no key to it, or a program that lets nobody else have it (EBUSY on Windows). */
+/** No permission, no key, or a program that has it locked (EBUSY on Windows). */
 const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY"];
-/** Told when its bytes are read, and not before. */
+/** Reported only when the bytes are read. */
 const DAMAGED = ["EIO", "EBADMSG", "EUCLEAN", "ESTALE"];
 
 function isStill(before: DiskStat, now: DiskStat): boolean {

@@ -1,6 +1,6 @@
 /**
- * Which object of the last synced tree everything on the disk is: by its place and its inode, so that what was renamed or moved keeps
- * its identity, and what an editor wrote anew under its old name too.
+ * Matches what is on the disk with objects of the last synced tree, by place and inode. Renamed and moved files keep their
+ * identity, and so do files that an editor rewrites under their old name.
  */
 import { isDeepStrictEqual } from "node:util";
 import { groupBy } from "../../base/collections.ts";
@@ -17,31 +17,31 @@ import { PARKED_ID } from "../disk/paths.ts";
 import { isSameInode } from "../known/seen.ts";
 import { within, type Found, type Walked } from "./walk.ts";
 
-/** An object that is on the disk, or of which nothing is there any more. */
+/** An object on the disk, or one that is entirely gone. */
 export interface LocalObject {
   /** Unique among the objects of one scan. */
   readonly ino: Ino;
   /** Undefined: it is new. */
   readonly id: FileId | undefined;
-  /** All names that it had. */
+  /** All names that it had when last synced. */
   readonly entries: readonly Entry[];
   /** Where it was found. */
   readonly found: Found[];
-  /** Names that nobody can say are gone: ignored, in a directory that cannot be read, or waiting for their place. */
+  /** Names that may not be gone: ignored, in a directory that cannot be read, or parked. */
   readonly kept: Place[];
 }
 
 export interface Matching {
   readonly root: LocalObject;
-  /** By what was found; the root's is `root`. */
+  /** The object of each name found; the root's is `root`. */
   readonly objectOf: ReadonlyMap<Found, LocalObject>;
-  /** Parents before what is in them; those of which nothing is left come last. */
+  /** Parents before their entries; missing objects come last. */
   readonly objects: readonly LocalObject[];
-  /** The object with this id, if it was found or is missed. */
+  /** The object with this id, if it was found or is missing. */
   ofId(id: FileId): LocalObject | undefined;
 }
 
-/** `keepsMissing`: the names of what was not found anywhere are kept. */
+/** `keepsMissing`: keeps the names of objects that were not found anywhere. */
 export function match(db: SyncDatabase, walked: Walked, rules: IgnoreRules, keepsMissing = false): Matching {
   const matcher = new Matcher(db, walked);
   matcher.matchAll();
@@ -56,11 +56,11 @@ class Matcher implements Matching {
   readonly #known: KnownEntries;
   readonly #walked: Walked;
   readonly #byId = new Map<FileId, LocalObject>();
-  /** What was found, by its inode: made when it is asked for, as it is not for a folder's first scan. */
+  /** What was found, by inode. Built on first use: a folder's first scan does not need it. */
   #byIno: ReadonlyMap<bigint, readonly Found[]> | undefined;
-  /** Entries that are where they were. */
+  /** Entries that are still in their place. */
   readonly #held = new Set<string>();
-  /** What is to be matched once all that is in its place was. */
+  /** Matched after everything that is in its place. */
   #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
 
@@ -83,12 +83,12 @@ class Matcher implements Matching {
     return this.#byId.get(id);
   }
 
-  /** What of the database is not on the disk: gone, or out of sight. */
+  /** Finds the database's entries that are not on the disk: gone, or out of sight. */
   findMissing(rules: IgnoreRules, keepsMissing: boolean): void {
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
-      // A directory has one name: one that was found elsewhere has left the place where nobody would see it.
+      // A directory has one name: if found elsewhere, it has left a place that is out of sight.
       const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
       const isMissing = known === undefined || known.found.length === 0;
       const isKept = !hasMoved && ((keepsMissing && isMissing) || this.#isOutOfSight(entry, rules, known));
@@ -123,7 +123,7 @@ class Matcher implements Matching {
     this.#claim(found, entry);
   }
 
-  /** Something known that was moved here, or that has another name here. */
+  /** A known object that was moved here, or has another name here. */
   #matchByInode(found: Found): boolean {
     const { stat } = found;
     const known = this.#known.byInode(stat.ino);
@@ -142,7 +142,7 @@ class Matcher implements Matching {
     return true;
   }
 
-  /** What was written anew under its old name; else it is new. */
+  /** A file that was rewritten under its old name, or else a new one. */
   #matchByPlace(found: Found, there: Entry | undefined): void {
     const isFree =
       there !== undefined &&
@@ -164,7 +164,7 @@ class Matcher implements Matching {
     );
   }
 
-  /** Whether the directory is where it was as well: who was mounted beside it may be listed before it. */
+  /** Whether the directory is also at its old place: a mount of it may be listed first. */
   #isInPlace({ record, parent, name }: Entry, here: Found): boolean {
     if (record.type !== "directory") return false;
     const twins = this.#withInode(here.stat.ino).filter((found) => found !== here);
@@ -173,7 +173,7 @@ class Matcher implements Matching {
     return above !== undefined && twins.some(({ path }) => isDeepStrictEqual(path, [...above, name]));
   }
 
-  /** A directory is at one place only: two of one inode are mounts. */
+  /** A directory has only one place: two with one inode are mounts. */
   #isClaimedDirectory({ id, record }: Entry): boolean {
     return record.type === "directory" && this.#byId.has(id);
   }
@@ -197,7 +197,7 @@ class Matcher implements Matching {
   }
 
   #isOutOfSight(entry: Entry, rules: IgnoreRules, known: LocalObject | undefined): boolean {
-    // What has one name only and is in sight is not out of it.
+    // An object whose only name is in sight is not out of sight.
     if (this.#isBelowClosed(entry)) return !(known?.found ?? []).some(({ stat }) => isOnlyName(stat, entry));
     const above = this.#pathOf(entry.parent, 0);
     return above !== undefined && rules.ignores([...above, entry.name], entry.record.type === "directory");
@@ -211,7 +211,7 @@ class Matcher implements Matching {
     return false;
   }
 
-  /** Where a directory is now, or was. */
+  /** A directory's current path, or its last known one. */
   #pathOf(id: FileId, depth: number): DiskPath | undefined {
     if (id === ROOT_ID) return [];
     const [found] = this.#byId.get(id)?.found ?? [];
@@ -227,10 +227,10 @@ function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
   return ino === seen.ino && (type === "directory" || links === 1);
 }
 
-/** No filesystem takes deeper paths; a database that says so goes round in a cycle. */
+/** No filesystem has deeper paths; if the database does, it has a cycle. */
 const MAX_DEPTH = 4_096;
 
-/** The entry with which something is compared: that of its own place, else of the inode that it is, else any. */
+/** The entry to compare with: that of its own place, else of its inode, else any. */
 export function entryFor({ entries }: LocalObject, found: Found, parent: FileId | undefined): Entry | undefined {
   const { stat, name }: { stat: DiskStat; name: Found["name"] } = found;
   return (

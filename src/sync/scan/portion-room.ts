@@ -1,4 +1,4 @@
-/** How much has room in a portion still, and which files of a directory go into it. */
+/** How much room a portion has left, and which files of a directory go into it. */
 import type { FileName } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { DiskEntry, DiskStat } from "../disk/disk.ts";
@@ -12,7 +12,7 @@ export class PortionRoom {
   #hasFiles = false;
   #isFull = false;
 
-  /** The last file of a portion may be larger than what is left of the bytes. */
+  /** A portion's last file may exceed the bytes that are left. */
   constructor(limits: Most, units: UnitRules) {
     this.#limits = limits;
     this.#units = units;
@@ -31,8 +31,8 @@ export class PortionRoom {
   }
 
   /**
-   * Which of these files of one directory go now; the caller takes each before it asks for the next. They go together where they can: a
-   * program's files that belong together lie together. `isWhole`: all of them go.
+   * Which of these files of one directory go now; the caller takes each before asking for the next. They are kept together
+   * where possible, as related files share a directory. `isWhole`: all of them go.
    */
   *fitting(files: readonly DiskEntry[], isWhole: boolean): Generator<DiskEntry> {
     const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);

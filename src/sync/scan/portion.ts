@@ -1,7 +1,7 @@
 /**
- * What is new in a folder, so much of it at a time as a process keeps in mind easily: a portion is looked for, sent and known before the next
- * one. Each is what a scan finds before which the rest had not come yet, so it tells nothing of what was edited, moved or removed, nor of
- * what could be a part of that: a scan of all follows the last one.
+ * New files in a folder, in portions that fit in memory: each is found, sent and recorded before the next. A portion is
+ * what a scan would find if the rest had not come yet. It leaves out edits, moves, removals and anything that could be part
+ * of them: a full scan follows the last one.
  */
 import { ROOT_ID, type FileId, type FileName, type Ino } from "../../base/ids.ts";
 import { SYNC_PORTION_BYTES, SYNC_PORTION_THINGS } from "../../base/limits.ts";
@@ -18,11 +18,11 @@ import { foundAs, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.
 export const WHOLE_PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
 export interface Portion {
-  /** What is new, and the directories that it came into. */
+  /** New objects, and the directories that they are in. */
   readonly matching: Matching;
-  /** Whether nothing is left for another portion. */
+  /** Whether no further portion is left. */
   readonly isLast: boolean;
-  /** Paths of directories with all that is in them: what is left in these is not for portions. */
+  /** Paths of finished directories, with everything below: no portion looks at the rest in them. */
   readonly done: readonly string[];
 }
 
@@ -32,13 +32,13 @@ export interface PortionSource {
   readonly db: SyncDatabase;
   /** What fills a portion. */
   readonly limits: Most;
-  /** What belongs together goes together: a repository, a database with its log. */
+  /** Groups that go together: a repository, a database with its log. */
   readonly units: UnitRules;
 }
 
 export class Portions {
   readonly #source: PortionSource;
-  /** Paths that no portion is concerned with any more. */
+  /** Paths that portions skip from now on. */
   readonly #passed = new Set<string>();
 
   constructor(source: PortionSource) {
@@ -57,12 +57,12 @@ export class Portions {
     return { matching: finder, isLast, done: finder.done };
   }
 
-  /** It was sent, and is known. */
+  /** The portion was sent and recorded. */
   sent({ done }: Portion): void {
     for (const path of done) this.#passed.add(path);
   }
 
-  /** Files that did not hold still, with what belongs to them. */
+  /** Skips files that kept changing, with their units. */
   leaveOut(paths: readonly DiskPath[]): void {
     const { units } = this.#source;
     for (const path of paths) {
@@ -85,9 +85,9 @@ class Finder implements Matching {
   /** Whether the folder was never synced. */
   readonly #isFirst: boolean;
   readonly #byId = new Map<FileId, LocalObject>();
-  /** Directories that are where they were. */
+  /** Directories that are still in their place. */
   readonly #known = new Map<Found, FileId>();
-  /** New files with several names, by their inodes. */
+  /** New files with several names, by inode. */
   readonly #linked = new Map<bigint, LocalObject>();
   readonly #room: PortionRoom;
 
@@ -106,8 +106,8 @@ class Finder implements Matching {
   }
 
   /**
-   * Tells what is new in a directory, as long as there is room. Whether that is all of it. `id` is undefined of a new directory; `isWhole`: all
-   * of it goes now.
+   * Adds what is new in a directory while there is room. Answers whether that is everything. `id` is undefined for a new
+   * directory; `isWhole`: everything goes now.
    */
   async enter(
     directory: Found,
@@ -150,7 +150,7 @@ class Finder implements Matching {
     try {
       entries = await this.#source.disk.list(path);
     } catch (error) {
-      // The scan of all says what is wrong with it.
+      // The full scan reports the problem.
       if (failedWith(error, ...NOT_LISTED)) return true;
       throw error;
     }
@@ -177,7 +177,7 @@ class Finder implements Matching {
     return found;
   }
 
-  /** The directory that something came into, with those above it. */
+  /** Adds a directory that got new entries, and those above it. */
   #addKnown(directory: Found): void {
     const id = this.#known.get(directory);
     if (id === undefined || this.objectOf.has(directory)) return;
@@ -194,7 +194,7 @@ class Finder implements Matching {
     return object;
   }
 
-  /** What is no news, what no portion tells, and what could be a part of more than news. */
+  /** Whether it is not new, not for portions, or could be part of another change. */
   #isNotConcerned({ path, stat: above }: Found, { name, stat }: DiskEntry, looks: Looks): boolean {
     if (stat.type !== "file" && stat.type !== "symlink" && stat.type !== "directory") return true;
     const isDirectory = stat.type === "directory";
@@ -207,7 +207,7 @@ class Finder implements Matching {
     return this.#source.units.isTree(name);
   }
 
-  /** Without files that belong to one that is not told now, or was there before. */
+  /** Leaves out files whose family includes an older member, or one that does not go now. */
   #wholeFamilies(files: readonly DiskEntry[], all: readonly DiskEntry[], looks: Looks): readonly DiskEntry[] {
     const { units } = this.#source;
     const told = new Set(files.map(({ name }) => name));
@@ -217,7 +217,7 @@ class Finder implements Matching {
     });
   }
 
-  /** Whether no part of a new unit is known, or out of sight. */
+  /** Whether every part of a new unit is new and visible. */
   async #isAllNew(path: DiskPath, stat: DiskStat, entries: readonly DiskEntry[]): Promise<boolean> {
     for (const entry of entries) {
       const below = path.concat(entry.name);
@@ -234,7 +234,7 @@ class Finder implements Matching {
     return true;
   }
 
-  /** Whether it was synced at another place: it was moved, or has a name more. */
+  /** Whether it was synced at another place: it was moved, or got another name. */
   #isKnown(stat: DiskStat): boolean {
     if (this.#isFirst) return false;
     const { db } = this.#source;
@@ -246,7 +246,7 @@ type Looks = ReadonlyMap<FileName, Look>;
 
 const NO_LOOKS: Looks = new Map();
 
-/** The names of what belongs to a file of this name, where something does. */
+/** The names of the family that a file of this name belongs to, if any. */
 function familyOf(units: UnitRules, name: FileName): FileName[] {
   return units.mainsOf(name).flatMap((main) => {
     return ["", ...units.suffixesOf(main)].map((suffix) => (main + suffix) as FileName);

@@ -1,6 +1,6 @@
 /**
- * The small files of an epoch, read many at a time before they are asked for, where the disk can do that: to open, look at, read and
- * close each by itself takes longer than all that is done with its bytes.
+ * Reads an epoch's small files ahead, many at a time if the disk can: opening, checking, reading and closing each by itself
+ * takes longer than all further work on its bytes.
  */
 import { groupBy } from "../../base/collections.ts";
 import type { Ino } from "../../base/ids.ts";
@@ -16,21 +16,21 @@ interface Batch {
 export class ReadAhead implements AsyncDisposable {
   readonly #disk: SyncDisk;
   readonly #batchOf = new Map<Ino, Batch>();
-  /** Batches that were read or are, oldest first. Each is read once. */
+  /** Batches read or being read, oldest first. Each is read once. */
   readonly #read = new Map<Batch, Promise<Map<Ino, WholeFile>>>();
 
   constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>) {
     this.#disk = disk;
     if (disk.readAll === undefined) return;
     const small = [...sources].filter(([, { stat }]) => stat.size > 0 && stat.size <= SYNC_SMALL_BYTES);
-    // An epoch's tree is built by directories, and in them by names.
+    // An epoch's tree is built by directory, and within each by name.
     for (const files of groupBy(small, ([, { parent }]) => parent).values()) {
       files.sort(([, a], [, b]) => (a.name < b.name ? -1 : 1));
       this.#cut(files);
     }
   }
 
-  /** The file as it is on the disk, to be asked for once; undefined: it has to be read by itself. Rejects as the disk does. */
+  /** The file as it is on the disk; ask for it once. Undefined: read it by itself. Rejects as the disk does. */
   async take(ino: Ino): Promise<WholeFile | undefined> {
     const batch = this.#batchOf.get(ino);
     if (batch === undefined) return undefined;
@@ -50,7 +50,7 @@ export class ReadAhead implements AsyncDisposable {
     const begun = this.#read.get(batch);
     if (begun !== undefined) return begun;
     const reading = this.#readBatch(batch);
-    // Whoever asks for a file of it hears what went wrong.
+    // Reported when a file of the batch is requested.
     reading.catch(() => {});
     this.#read.set(batch, reading);
     return reading;
@@ -68,7 +68,7 @@ export class ReadAhead implements AsyncDisposable {
     );
   }
 
-  /** What was read long ago and not asked for: the epoch's order is another there. */
+  /** Drops batches read long ago and never requested: the epoch has another order there. */
   #forget(): void {
     const old = [...this.#read.values()].slice(0, -BATCHES_KEPT);
     for (const reading of old) void reading.then((files) => files.clear()).catch(() => {});

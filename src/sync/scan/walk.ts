@@ -1,6 +1,6 @@
 /**
- * What is in the folder now, as lstat shows it, from the root down. Reads no contents and follows no link. Of directories with nothing but
- * what was seen before only the directories are told: of very many files a scan finds few that matter.
+ * What is in the folder now, as lstat shows it, parents first. Reads no contents and follows no links. For directories
+ * whose entries are all unchanged, lists only the directories: among very many files, a scan finds few that matter.
  */
 import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
@@ -9,16 +9,16 @@ import { isSameInode, isUntouched } from "../known/seen.ts";
 import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 
-/** Something that is there. */
+/** An object that exists. */
 export interface Found {
   readonly path: DiskPath;
   readonly stat: DiskStat;
-  /** Undefined: the root. */
+  /** Undefined for the root. */
   readonly parent: Found | undefined;
   readonly name: FileName;
-  /** Of a directory. */
+  /** A directory's entries. */
   readonly children: readonly Found[];
-  /** A directory whose entries are not known: it could not be read, or another filesystem is mounted on it. */
+  /** A directory with unknown entries: it cannot be read, or another filesystem is mounted on it. */
   readonly closed: boolean;
 }
 
@@ -26,24 +26,24 @@ export interface Walked {
   readonly root: Found;
   /** Paths of fifos, sockets and devices, which are not synced. */
   readonly special: readonly DiskPath[];
-  /** Directories on which something else is mounted. */
+  /** Directories that are mount points. */
   readonly mounts: readonly DiskPath[];
   /** Directories that could not be read. */
   readonly unreadable: readonly DiskPath[];
-  /** Directories whose files and links are left out, since they are just as they were seen; and whether there are directories in them. */
+  /** Directories whose files and links are left out as unchanged, and whether they contain directories. */
   readonly settled: ReadonlyMap<FileId, boolean>;
-  /** It was given up, since so much is new. */
+  /** The walk stopped early, since so much is new. */
   readonly isCut: boolean;
 }
 
-/** What was seen at the last scan. */
+/** What the last scan saw. */
 export interface SeenBefore {
   looks(parent: FileId): ReadonlyMap<FileName, Look>;
-  /** Objects with several names: what becomes of one of them is told with all others. */
+  /** Objects with several names: if one of them is listed, all are. */
   linkedIds(): ReadonlySet<FileId>;
 }
 
-/** How much that is new a walk tells of. */
+/** How much new data a walk lists. */
 export interface Most {
   readonly things: number;
   readonly bytes: number;
@@ -52,16 +52,16 @@ export interface Most {
 const ANY: Most = { things: Infinity, bytes: Infinity };
 
 /**
- * Without `before` all is told. Throws what listing the root does. A directory below that cannot be read is `closed`: what is in it is not
- * known. Of more than `most` that was not there before not all is told.
+ * Lists everything unless `before` is given. Throws what listing the root does. Other directories that cannot be read are
+ * `closed`: their entries are unknown. Stops early when more than `most` is new.
  */
 export async function walk(disk: SyncDisk, rules: IgnoreRules, before?: SeenBefore, most: Most = ANY): Promise<Walked> {
   const { walked, isTwice } = await walkOnce(disk, rules, before, most);
-  // Which of two places it is in is told by all that is in it.
+  // All entries are needed to tell which of the two places it is in.
   return isTwice && !walked.isCut ? (await walkOnce(disk, rules, undefined, ANY)).walked : walked;
 }
 
-/** `isTwice`: a directory was at two places, as where it is mounted once more, or was moved meanwhile. */
+/** `isTwice`: a directory was found at two places, as when it is mounted again or moved during the walk. */
 async function walkOnce(
   disk: SyncDisk,
   rules: IgnoreRules,
@@ -84,10 +84,10 @@ interface Shown extends Named {
 }
 
 export const NO_CHILDREN: readonly Found[] = [];
-/** Removed, or a link put in its place, since its name was read: the next scan sees what is there. */
+/** Removed or replaced by a link since its name was read: the next scan sees the result. */
 const GONE = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
 const CLOSED = ["EACCES", "EPERM", "EIO", "ESTALE", "EBADMSG", "EUCLEAN", "ENOKEY", "ENAMETOOLONG"] as const;
-/** With what listing a directory fails that a scan goes on without. */
+/** Errors of listing a directory that do not stop a scan. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 
 export function foundAs({ path, stat, parent, name }: Named, children: readonly Found[], closed: boolean): Found {
@@ -122,7 +122,7 @@ class Walker {
     return this.#newThings > this.#most.things || this.#newBytes > this.#most.bytes;
   }
 
-  /** `id`: which directory it is, where it is in its place still. */
+  /** `id`: the directory's id, if it is still in its place. */
   async directory(named: Named, entries: readonly DiskEntry[], id: FileId | undefined): Promise<Found> {
     const children: Found[] = [];
     const directory = foundAs(named, children, false);
@@ -161,7 +161,7 @@ class Walker {
     }
   }
 
-  /** Whether there is all that was seen, as it was, and nothing else that is synced. */
+  /** Whether everything seen before is there unchanged, and nothing else to sync. */
   #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
     let known = 0;
     for (const { name, stat } of shown) {
@@ -203,7 +203,7 @@ class Walker {
   }
 }
 
-/** A directory and all in it. */
+/** A directory and everything in it. */
 export function within(found: Found, into: Found[] = []): readonly Found[] {
   into.push(found);
   for (const child of found.children) within(child, into);

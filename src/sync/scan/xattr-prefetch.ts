@@ -1,15 +1,15 @@
-/** Which new things have no extended attributes, asked for many at a time, and for the next ones meanwhile: few have, and each costs some calls. */
+/** Finds new objects without extended attributes in batches, one ahead: few have any, and each query costs calls. */
 import type { SyncDisk } from "../disk/disk.ts";
 import type { LocalObject } from "./match.ts";
 import type { Found } from "./walk.ts";
 
 export interface BareBatch {
   readonly objects: readonly LocalObject[];
-  /** Of what is new in it. */
+  /** Its new objects without any. */
   readonly bare: ReadonlySet<Found>;
 }
 
-/** All objects, in their order. Throws as the disk does. */
+/** All objects in order. Throws as the disk does. */
 export async function* prefetchXattrs(disk: SyncDisk, objects: readonly LocalObject[]): AsyncGenerator<BareBatch> {
   const batchAt = (at: number) => objects.slice(at, at + AT_ONCE);
   let asked = ask(disk, batchAt(0));
@@ -17,12 +17,12 @@ export async function* prefetchXattrs(disk: SyncDisk, objects: readonly LocalObj
     for (let at = 0; at < objects.length; at += AT_ONCE) {
       const bare = await asked;
       asked = ask(disk, batchAt(at + AT_ONCE));
-      // Told when it is its turn.
+      // Reported when its turn comes.
       asked.catch(() => {});
       yield { objects: batchAt(at), bare };
     }
   } finally {
-    // The disk is closed behind this.
+    // The caller then closes the disk.
     await asked.catch(() => {});
   }
 }

@@ -1,4 +1,7 @@
-/** Whether a share and its locks permit a change: of locks that are in the way, the request must have brought a token (RFC 4918, section 7.5). */
+/**
+ * Whether a share and its locks permit a change: the request must bring a token for the locks in the way (RFC 4918, section
+ * 7.5).
+ */
 import type { FileName } from "../../base/ids.ts";
 import { Refusal } from "../refusal.ts";
 import type { Call } from "../call.ts";
@@ -9,7 +12,7 @@ export function checkResourceLocks(call: Call, path: readonly FileName[]): void 
   checkLocks(call, call.locks.covering(path));
 }
 
-/** It appears, or goes: then what is in it goes as well, and its folder has another member. Throws a Refusal, 423. */
+/** The resource appears or goes, with everything in it: its folder's members change. Throws a Refusal, 423. */
 export function checkMemberLocks(call: Call, path: readonly FileName[], has: "own bytes" | "all in it"): void {
   checkResourceLocks(call, path);
   checkResourceLocks(call, path.slice(0, -1));
@@ -27,12 +30,12 @@ export function checkWritable({ isReadOnly }: Call): void {
   if (isReadOnly) throw new Refusal(403, "This share is read-only.");
 }
 
-/** Of an exclusive lock there is one; of shared ones any will do. */
+/** There is only one exclusive lock; of shared ones, any token will do. */
 function checkLocks(call: Call, locks: readonly Lock[]): void {
   if (locks.length > 0 && !locks.some((lock) => isHeld(call, lock))) throw locked("lock-token-submitted", locks);
 }
 
-/** Whether the request has its token, and comes from who made it: tokens are told to everybody (`lockdiscovery`). */
+/** Whether the request has the lock's token and comes from its creator: tokens are public (`lockdiscovery`). */
 export function isHeld({ tokens, user }: Call, lock: Lock): boolean {
   return tokens.has(lock.token) && (lock.user === undefined || lock.user === user);
 }

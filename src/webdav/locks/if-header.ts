@@ -1,4 +1,4 @@
-/** The If header (RFC 4918, section 10.4), parsed: lists of conditions, each about the request's resource or about one that is named. */
+/** The If header (RFC 4918, section 10.4), parsed: lists of conditions on the request's or a named resource. */
 import { MAX_IF_CONDITIONS } from "../limits.ts";
 import { Refusal } from "../refusal.ts";
 
@@ -16,7 +16,7 @@ export interface ConditionList {
   readonly conditions: readonly Condition[];
 }
 
-/** One list at least must hold. Throws a Refusal, 400, for what is no If header. */
+/** At least one list must hold. Throws a Refusal, 400, for an invalid If header. */
 export function parseIf(text: string): ConditionList[] {
   const lists: ConditionList[] = [];
   let resource: string | undefined;

@@ -1,6 +1,6 @@
 /**
- * Locks on paths (RFC 4918, sections 6 and 7): exclusive or shared, of one resource or of all below it too, for a limited time.
- * They are kept in a LockStore, so that they survive a restart.
+ * Locks on paths (RFC 4918, sections 6 and 7): exclusive or shared, on one resource or on everything below it too, for a
+ * limited time. A LockStore keeps them across restarts.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { FileName } from "../../base/ids.ts";
@@ -10,27 +10,30 @@ import { encodePath } from "../href.ts";
 import { Refusal } from "../refusal.ts";
 
 export interface Lock {
-  /** "urn:uuid:…", which whoever holds the lock sends with a change. */
+  /** "urn:uuid:…", which the lock's holder sends with a change. */
   readonly token: string;
   /** The names from the root. */
   readonly path: readonly FileName[];
-  /** Whether that is a folder's. Undefined: the version that made the lock did not keep it. */
+  /** Whether the path is a folder's. Undefined: the version that made the lock did not record it. */
   readonly isFolder: boolean | undefined;
   readonly isDeep: boolean;
   readonly isExclusive: boolean;
-  /** What the client said of its owner: the owner element as XML, or "". */
+  /** The client's owner information: the owner element as XML, or "". */
   readonly owner: string;
-  /** Whose login made it: its token is good with that only (RFC 4918, section 6.4). Undefined: nobody had to log in, and it is with any. */
+  /**
+   * The login that made it: its token is valid only with that login (RFC 4918, section 6.4). Undefined: sign-in was not
+   * required, and the token is valid with any.
+   */
   readonly user: string | undefined;
   readonly timeoutS: number;
   /** Unix time. */
   readonly expiresMs: number;
 }
 
-/** Where locks are kept over a restart. */
+/** Stores locks across restarts. */
 export interface LockStore {
   load(): readonly Lock[];
-  /** Replaces what is kept. Throws what the disk says. */
+  /** Replaces the stored locks. Throws the disk's errors. */
   save(locks: readonly Lock[]): void;
 }
 
@@ -42,7 +45,7 @@ export class Locks {
   readonly #byPath = new Map<string, Lock[]>();
   readonly #beganMs: { readonly wall: number; readonly monotonic: number };
   #count = 0;
-  /** No lock ends before: a listing asks for the locks of each of its entries. */
+  /** No lock expires before this: a listing asks for the locks of each of its entries. */
   #earliestMs = Infinity;
 
   constructor(store: LockStore, clock: Clock, random: Random) {
@@ -50,7 +53,7 @@ export class Locks {
     this.#clock = clock;
     this.#random = random;
     this.#beganMs = { wall: Number(clock.nowNs() / 1_000_000n), monotonic: clock.monotonicMs() };
-    // A clock that was wrong when they were made, and is right now, gives none of them more time than it was made for.
+    // If the clock was wrong when they were made and is right now, no lock gets more time than it was made for.
     const now = this.#nowMs();
     for (const lock of store.load())
       this.#put({ ...lock, expiresMs: Math.min(lock.expiresMs, now + lock.timeoutS * 1000) });
@@ -61,7 +64,7 @@ export class Locks {
     return [...this.#byPath.values()].flat();
   }
 
-  /** Those that a change of the resource itself must respect: its own, and deep ones of folders around it. */
+  /** The locks that a change of the resource itself must respect: its own, and deep ones of its parent folders. */
   covering(path: readonly FileName[]): Lock[] {
     if (this.#count === 0) return [];
     this.#expire();
@@ -82,13 +85,13 @@ export class Locks {
     return [...this.#byPath].filter(([key]) => key.startsWith(prefix)).flatMap(([, locks]) => locks);
   }
 
-  /** Locks that such a one cannot stand beside: of the resource itself and of folders around it; and of what is in it. */
+  /** Locks that conflict with such a lock: of the resource itself and of its parent folders; and of its contents. */
   inTheWayOf({ path, isDeep, isExclusive }: Pick<Lock, "path" | "isDeep" | "isExclusive">) {
     const conflicting = (locks: readonly Lock[]) => locks.filter((lock) => lock.isExclusive || isExclusive);
     return { here: conflicting(this.covering(path)), below: isDeep ? conflicting(this.below(path)) : [] };
   }
 
-  /** Throws a Refusal: 423 when another lock is in the way, 507 when there are too many. */
+  /** Throws a Refusal: 423 if another lock is in the way, 507 if there are too many. */
   make(wanted: Omit<Lock, "token" | "expiresMs">): Lock {
     const { here: around, below } = this.inTheWayOf(wanted);
     const inTheWay = [...around, ...below];
@@ -119,7 +122,7 @@ export class Locks {
     this.#save(() => this.#put(lock));
   }
 
-  /** What was there is gone, and its locks with it: those of the resource, unless `keepOwn`, and of all in it. */
+  /** An object was removed, and its locks with it: those of the resource, unless `keepOwn`, and of everything in it. */
   removed(path: readonly FileName[], keepOwn = false): void {
     const gone = [...(keepOwn ? [] : (this.#byPath.get(keyOf(path)) ?? [])), ...this.below(path)];
     if (gone.length === 0) return;
@@ -129,7 +132,7 @@ export class Locks {
     });
   }
 
-  /** Seconds that a lock is good for from now on, 0 or more. */
+  /** The lock's remaining seconds, 0 or more. */
   secondsLeft(lock: Lock): number {
     return Math.max(0, Math.ceil((lock.expiresMs - this.#nowMs()) / 1000));
   }
@@ -157,7 +160,7 @@ export class Locks {
     this.#count--;
   }
 
-  /** What cannot be kept is not answered for. */
+  /** If saving fails, the change is undone and refused. */
   #save(undo: () => void): void {
     try {
       this.#store.save([...this.#byPath.values()].flat());
@@ -175,19 +178,19 @@ export class Locks {
     return `urn:uuid:${bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")}`;
   }
 
-  /** Unix time as this run goes by it: a clock that is set meanwhile ends no lock, and makes none last longer. */
+  /** Unix time on this run's clock: resetting the system's clock neither ends nor extends a lock. */
   #nowMs(): number {
     const { wall, monotonic } = this.#beganMs;
     return Math.floor(wall + this.#clock.monotonicMs() - monotonic);
   }
 }
 
-/** 423, and where the locks in the way are. */
+/** 423, with the resources whose locks are in the way. */
 export function locked(condition: "no-conflicting-lock" | "lock-token-submitted", locks: readonly Lock[]): Refusal {
   return new Refusal(423, "This is locked.", { condition, hrefs: rootsOf(locks) });
 }
 
-/** What they are locks of, each once, as encoded paths. */
+/** The locked resources, each once, as encoded paths. */
 export function rootsOf(locks: readonly Lock[]): string[] {
   return [...new Set(locks.map(rootOf))];
 }

@@ -1,4 +1,4 @@
-/** What a client demands of the present state before anything is done: RFC 9110, section 13, and the If header of RFC 4918. */
+/** A client's conditions on the present state: RFC 9110, section 13, and the If header of RFC 4918. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
@@ -8,12 +8,12 @@ import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
 import { findPlace, isFile, type Place } from "../../files/place.ts";
 import { Refusal } from "../refusal.ts";
 
-/** The lock tokens that came with the request: whether their list holds or not, they were submitted. */
+/** The lock tokens sent with the request: they count as submitted, even if their list does not hold. */
 export function submittedTokens(lists: readonly ConditionList[]): Set<string> {
   return new Set(lists.flatMap(({ conditions }) => conditions.filter(isToken).map(({ value }) => value)));
 }
 
-/** Throws a Refusal, 412, or 304 for a reader who has it already. Throws BlockMiss. */
+/** Throws a Refusal, 412, or 304 if the reader's copy is current. Throws BlockMiss. */
 export function checkPreconditions(call: Call, fs: FileSystem, place: Place | undefined): void {
   const { headers, method } = call.request;
   checkHttp(headers, place, () => etagAt(call, fs, place), method === "GET" || method === "HEAD");
@@ -23,13 +23,13 @@ export function checkPreconditions(call: Call, fs: FileSystem, place: Place | un
   }
 }
 
-/** The If header's lists; none without one. Throws a Refusal, 400. */
+/** The If header's lists; empty if there is none. Throws a Refusal, 400. */
 export function conditionsOf(headers: IncomingHttpHeaders): ConditionList[] {
   const text = headers["if"];
   return typeof text === "string" ? parseIf(text) : [];
 }
 
-/** A file's; made when a condition asks. */
+/** A file's entity tag, computed when a condition needs it. */
 function etagAt({ etags }: Call, fs: FileSystem, place: Place | undefined): string | undefined {
   const attributes = place?.attributes;
   return attributes !== undefined && isFile(attributes) ? etags.of(fs, attributes) : undefined;
@@ -49,7 +49,7 @@ function checkHttp(
       throw failed("It is not the version that If-Match names.");
   } else {
     const sinceS = seconds(headers["if-unmodified-since"]);
-    // What has no date has not been modified (RFC 9110, section 13.1.4).
+    // An object without a date counts as unmodified (RFC 9110, section 13.1.4).
     if (sinceS !== undefined && mtimeS !== undefined && mtimeS > sinceS) throw failed("It was modified since.");
   }
   const noneMatch = headers["if-none-match"];
@@ -87,7 +87,7 @@ function holds(call: Call, fs: FileSystem, list: ConditionList, own: Place | und
   return list.conditions.every((condition) => isTrue(call, fs, condition, place) !== condition.isNegated);
 }
 
-/** A resource of another server, or that cannot be, is in no state. */
+/** A resource of another server, or an invalid one, has no state. */
 function named(call: Call, fs: FileSystem, resource: string): Place | undefined {
   try {
     return findPlace(fs, parseReference(resource, call.request.headers.host).path, "follow");

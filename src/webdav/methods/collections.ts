@@ -16,7 +16,7 @@ export async function mkcol(call: Call): Promise<void> {
     const found = findPlace(fs, call.href.path, "itself");
     if (found?.name === undefined && found !== undefined) throw new Refusal(405, "The root is there already.");
     const { parent, name, path, attributes } = makeable(found);
-    // What is refused anyhow is refused for that, whatever the conditions are (RFC 9110, section 13.2.1).
+    // Other errors come before preconditions (RFC 9110, section 13.2.1).
     if (attributes !== undefined) throw new Refusal(405, "There is something here already.");
     checkMakeable(name);
     checkPreconditions(call, fs, found);

@@ -1,4 +1,4 @@
-/** COPY: made beside its destination, and put there when it is complete. */
+/** COPY: created beside its destination, and moved there when complete. */
 import type { FileName, Ino } from "../../base/ids.ts";
 import { ERRNO } from "../../base/errno.ts";
 import { describeError } from "../../base/log.ts";
@@ -33,7 +33,7 @@ interface Named {
   readonly name: FileName;
 }
 
-/** As a PUT: without a name until it is complete, so what breaks off leaves nothing. */
+/** As for PUT: unnamed until it is complete, so an interrupted copy leaves nothing. */
 async function copyFile(call: Call, transfer: Transfer, source: Attributes, made: Named): Promise<boolean> {
   const { access, caller } = call;
   const { ino, hold } = await access.change(undefined, (fs) => {
@@ -47,7 +47,7 @@ async function copyFile(call: Call, transfer: Transfer, source: Attributes, made
   let isNamed = false;
   try {
     return await putInPlace(call, transfer, { ...made, ino }, (fs) => {
-      // It is called again when a block is missing.
+      // Called again when a block is missing.
       if (!isNamed) fs.link(ino, made.parent, made.name);
       isNamed = true;
     });
@@ -77,7 +77,7 @@ async function copyFolder(
   }
 }
 
-/** Whether it replaced something. `before` is part of the change. */
+/** Returns whether it replaced something. `before` is part of the change. */
 async function putInPlace(
   call: Call,
   transfer: Transfer,
@@ -97,7 +97,7 @@ async function putInPlace(
   return takeover.replaced;
 }
 
-/** What was made of a copy that is not to be. Whether it is gone: else the door's next opening sees to it. */
+/** Removes a canceled copy. Returns whether it is gone: if not, the door's next opening removes it. */
 async function discard({ access, clock, log }: Call, { parent, name }: Named): Promise<boolean> {
   try {
     await removeWhole({ access: access.onward(), clock }, parent, name);
@@ -132,7 +132,7 @@ class Copying {
     return to;
   }
 
-  /** Links stay links: to follow them could go in cycles. What is not shown is left out. */
+  /** Links stay links: following them could lead into cycles. Hidden entries are left out. */
   async #members({ from, to }: Folder, folders: Folder[]): Promise<void> {
     const { access, caller } = this.#call;
     for (let cookie = 0, isEnd = false; !isEnd;) {
@@ -147,7 +147,7 @@ class Copying {
             await access.change(undefined, (fs) => fs.makeSymlink(to, name, fs.readSymlink(attributes.ino), caller));
           }
         } catch (error) {
-          // It went while the copy was made.
+          // It was removed during the copy.
           if (!(error instanceof FsError && error.errno === ERRNO.ESTALE)) throw error;
         }
       }

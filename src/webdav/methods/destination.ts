@@ -1,4 +1,4 @@
-/** Where a COPY or MOVE goes: the headers that say it, and whether it may. */
+/** The destination of a COPY or MOVE: its headers, and whether it is permitted. */
 import type { FileName } from "../../base/ids.ts";
 import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
@@ -27,7 +27,7 @@ export function transferOf({ request }: Call): Transfer {
   return { destination: parseReference(destination.trim(), host), overwrite: /^T$/i.test(String(overwrite)) };
 }
 
-/** Both ends, if the transfer may be. `moved`: the source goes. Throws a Refusal, and BlockMiss. */
+/** Both ends, if the transfer is permitted. `moved`: the source goes. Throws a Refusal, and BlockMiss. */
 export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite }: Transfer, moved: boolean): Ends {
   const found = findPlace(fs, call.href.path, moved ? "itself" : "follow");
   const source = present(found);

@@ -1,4 +1,4 @@
-/** GET and HEAD: a file's bytes, all or in ranges. */
+/** GET and HEAD: a file's bytes, whole or in ranges. */
 import type { OutgoingHttpHeaders } from "node:http";
 import type { FileName } from "../../base/ids.ts";
 import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
@@ -30,7 +30,7 @@ export async function get(call: Call): Promise<void> {
   await sendFile(call, version, name);
 }
 
-/** What is promised when an answer begins. */
+/** The version that an answer promises at its start. */
 interface Version {
   readonly attributes: Attributes;
   readonly etag: string;
@@ -49,7 +49,7 @@ async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
 
 const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8" };
 
-/** The same with whatever the answer will be: a 304 has it too (RFC 9110, section 15.4.5). */
+/** The caching headers, the same for every answer: a 304 has them too (RFC 9110, section 15.4.5). */
 function sayCaching({ request, response, folderPage }: Call, attributes: Attributes): void {
   const mayBePage = folderPage !== undefined && isFolder(attributes);
   response.setHeader("cache-control", mayBePage && wantsPage(request) ? "no-store" : "no-cache");
@@ -67,7 +67,7 @@ async function sendFile(call: Call, version: Version, name: FileName | undefined
     ...(checksum !== undefined && { "oc-checksum": checksum }),
     "last-modified": httpDate(attributes.mtimeNs),
     "accept-ranges": "bytes",
-    // Whoever wrote the file decided on its bytes: no browser is to run them with the rights of this origin.
+    // The file's writer chose its bytes: browsers must not run them with the rights of this origin.
     "content-security-policy":
       "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'",
     "x-content-type-options": "nosniff",
@@ -82,7 +82,7 @@ async function sendFile(call: Call, version: Version, name: FileName | undefined
   const partial = ranges === "all" ? {} : { "content-range": `bytes ${only.from}-${only.to}/${size}` };
   const length = only.to - only.from + 1;
   const body = request.method === "HEAD" ? undefined : new FileBody(call, version.bytes, length);
-  // What fails so far can still be told.
+  // Errors up to here can still be reported.
   await body?.prepare(only.from, length);
   response.writeHead(ranges === "all" ? 200 : 206, {
     ...headers,
@@ -94,13 +94,13 @@ async function sendFile(call: Call, version: Version, name: FileName | undefined
   response.end();
 }
 
-/** Which bytes are wanted. An If-Range that does not fit asks for all. */
+/** The requested ranges. An If-Range that does not match asks for the whole file. */
 function rangesOf({ request, clock }: Call, { attributes, etag }: Version): readonly ByteRange[] | "all" | "none" {
   const { range } = request.headers;
   if (range === undefined || request.method === "HEAD") return "all";
   const validator = request.headers["if-range"];
   if (typeof validator === "string" && validator !== etag) {
-    // A date counts as strong only when no other version can have the same (RFC 9110, section 8.8.2.2).
+    // A date is strong only if no other version can have the same (RFC 9110, section 8.8.2.2).
     const ageS = (clock.nowNs() - attributes.mtimeNs) / 1_000_000_000n;
     if (validator !== httpDate(attributes.mtimeNs) || ageS < 2n) return "all";
   }
@@ -146,7 +146,7 @@ class FileBody {
   readonly #buffers: PieceBuffers;
   #first: Piece | undefined;
 
-  /** `longest`: bytes of the longest range that is to come. */
+  /** `longest`: bytes of the longest range to come. */
   constructor(call: Call, promised: Bytes, longest: number) {
     this.#call = call;
     this.#promised = promised;
@@ -165,13 +165,13 @@ class FileBody {
     for (let at = from; at <= to;) {
       const { buffer, length } = await (next ?? this.#read(at, to + 1 - at));
       at += length;
-      // Read while the one before is on its way.
+      // Read while the previous piece is sent.
       next = at <= to ? this.#read(at, to + 1 - at) : undefined;
       this.#buffers.send(buffer, length);
     }
   }
 
-  /** Throws a Refusal, 503, when the file is written in place meanwhile: better no bytes than a mixture. */
+  /** Throws a Refusal, 503, if the file is written in place meanwhile: no bytes are better than a mixture. */
   async #read(offset: number, length: number): Promise<Piece> {
     const { access, etags } = this.#call;
     const promised = this.#promised;

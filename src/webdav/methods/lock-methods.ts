@@ -36,10 +36,10 @@ export async function lock(call: Call): Promise<void> {
   answerLock(call, isNew ? 201 : 200, made, { "lock-token": `<${made.token}>` });
 }
 
-/** A lock, or the locks of members that keep it from being made. */
+/** A lock, or the members' locks that prevent it. */
 type Outcome = { readonly made: Lock; readonly isNew: boolean } | { readonly members: readonly Lock[] };
 
-/** Which members are locked, and that the folder is not because of them (RFC 4918, section 9.10.3). */
+/** Lists the locked members, and says that the folder is not locked because of them (RFC 4918, section 9.10.3). */
 async function answerMembers(call: Call, members: readonly Lock[]): Promise<void> {
   const responses = new Multistatus(call);
   for (const href of rootsOf(members)) await responses.add(statusResponse(href, 423));
@@ -65,7 +65,7 @@ export async function unlock(call: Call): Promise<void> {
   answer(call, 204);
 }
 
-/** A lock on nothing makes an empty file, so that the name is taken (RFC 4918, section 7.3). */
+/** Locking an unused name creates an empty file, which takes the name (RFC 4918, section 7.3). */
 function lockNew(
   call: Call,
   fs: FileSystem,
@@ -107,7 +107,7 @@ async function refresh(call: Call, timeoutS: number): Promise<void> {
   answerLock(call, 200, call.locks.refresh(held, timeoutS));
 }
 
-/** Also where nothing is any more: what was locked may have gone through another door. */
+/** Works for a missing object too: another door may have removed it. */
 function locksAt(call: Call, place: Place | undefined): Lock[] {
   return call.locks.covering(place?.path ?? call.href.path);
 }
@@ -139,7 +139,7 @@ function parseLockInfo(body: Uint8Array): Pick<Lock, "isExclusive" | "owner"> {
   return { isExclusive: isDav(scope, "exclusive"), owner };
 }
 
-/** The first time that it names, capped. */
+/** The first duration in the header, capped. */
 function timeoutOf({ request }: Call): number {
   const header = request.headers["timeout"];
   for (const text of typeof header === "string" ? header.split(",") : []) {
@@ -150,7 +150,7 @@ function timeoutOf({ request }: Call): number {
   return MAX_LOCK_S;
 }
 
-/** Whether it is for all below, too. */
+/** Whether it covers everything below too. */
 function depthOf({ request }: Call): boolean {
   const depth = request.headers["depth"] ?? "infinity";
   if (depth === "0") return false;

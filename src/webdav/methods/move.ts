@@ -1,4 +1,4 @@
-/** MOVE: one rename, however much is in a folder. */
+/** MOVE: one rename, however large the folder. */
 import { answer, type Call } from "../call.ts";
 import { checkedEnds, transferOf } from "./destination.ts";
 import { checkWritable } from "../locks/change-check.ts";

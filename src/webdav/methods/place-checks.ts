@@ -1,25 +1,25 @@
-/** What a method may do at a place, or the refusal that a client gets. */
+/** Checks what a method may do at a place, and refuses the rest. */
 import type { FileName } from "../../base/ids.ts";
 import type { Place } from "../../files/place.ts";
 import { isTemporary } from "../../files/temporary-name.ts";
 import type { Attributes } from "../../vfs/filesystem.ts";
 import { Refusal } from "../refusal.ts";
 
-/** Something that is there, for methods that need it. Throws a Refusal, 404. */
+/** An existing object, for methods that need one. Throws a Refusal, 404. */
 export function present(place: Place | undefined): Place & { readonly attributes: Attributes } {
   const attributes = place?.attributes;
   if (place === undefined || attributes === undefined) throw new Refusal(404, "There is nothing here.");
   return { ...place, attributes };
 }
 
-/** Where a client may make or replace something. Throws as `writable`, and a Refusal, 403, for names that are this door's own. */
+/** A place that a client may create or replace. Throws as `writable`, and a Refusal, 403, for the door's own names. */
 export function makeable(place: Place | undefined): Place & { readonly name: FileName } {
   const found = writable(place);
   if (found.path.some(isTemporary)) throw new Refusal(403, "Such names are not shown here, and are this server's own.");
   return found;
 }
 
-/** What may go, or be replaced. Throws a Refusal: 409 without the folder for it, 403 for the root or what is hidden. */
+/** A place that may be removed or replaced. Throws a Refusal: 409 without its folder, 403 for the root or if hidden. */
 export function writable(place: Place | undefined): Place & { readonly name: FileName } {
   if (place === undefined) throw new Refusal(409, "The folder for this is not there. Make it first.");
   const { name } = place;

@@ -1,4 +1,4 @@
-/** PROPFIND: properties of a resource and, with depth 1, of what is in it; sent in pieces as the folder is read. */
+/** PROPFIND: properties of a resource and, with depth 1, of its members; sent in pieces as the folder is read. */
 import { type FileName, type Ino, ROOT_INO } from "../../base/ids.ts";
 import { DAV_LISTING_BATCH, DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "../limits.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
@@ -44,7 +44,7 @@ export async function propfind(call: Call): Promise<void> {
     for await (const entries of listing(access, place.attributes.ino, place.path)) {
       const missing = asksDead(asked) ? blocksOfDead(entries.map(({ attributes }) => attributes)) : [];
       if (missing.length > 0) await access.fs.load(missing, access.signal);
-      // What a missing block interrupts goes on at its entry: of very many blocks some are forgotten before the last one is read.
+      // After a missing block, continue at its entry: with very many blocks, some are evicted before the last one is read.
       for (let at = 0; at < entries.length;) {
         let xml = "";
         await access.run((fs) => {
@@ -61,17 +61,17 @@ export async function propfind(call: Call): Promise<void> {
   await answer.end();
 }
 
-/** Entries that are answered without others having their turn. */
+/** Entries answered before others get their turn. */
 const PIECE_ENTRIES = 32;
 
 export interface Listed extends Shown {
   readonly name: FileName;
-  /** Of what it links to, for a link. */
+  /** Those of the target, for a link. */
   readonly attributes: ListedAttributes;
   readonly isLink: boolean;
 }
 
-/** What a client sees in a folder, in batches. `path`: the folder's. */
+/** A folder's visible entries, in batches. `path`: the folder's. */
 export async function* listing(access: Access, ino: Ino, path: readonly FileName[]): AsyncGenerator<Listed[]> {
   for (let cookie: number | undefined = 0; cookie !== undefined;) {
     const from: number = cookie;
@@ -120,7 +120,7 @@ export function surroundings(call: Call, pathOf: (shown: Shown) => readonly File
   };
 }
 
-/** For who lists a folder, and asks for what changed since. */
+/** For clients that list a folder and later ask for changes since. */
 function tokenNow(source: SyncSource): string {
   const token = new AnswerToken(source, source.token());
   token.look();

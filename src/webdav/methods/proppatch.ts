@@ -36,11 +36,11 @@ export async function proppatch(call: Call): Promise<void> {
 
 interface Instruction {
   readonly name: PropertyName;
-  /** Undefined: it is to go. */
+  /** Undefined: remove it. */
   readonly value: XmlElement | undefined;
 }
 
-/** The first that failed, and why; undefined when all are done. */
+/** The first failure and its reason; undefined if all succeeded. */
 type Outcome =
   | { readonly failed: Instruction; readonly status: number; readonly condition: string | undefined }
   | undefined;
@@ -59,12 +59,12 @@ function parse(body: Uint8Array): Instruction[] {
   return instructions;
 }
 
-/** What was there, to be put back. */
+/** The previous state, for undoing. */
 interface Before {
   xattrs: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
-/** To be called again as long as it throws BlockMiss. */
+/** Call it again while it throws BlockMiss. */
 function applyAll(
   fs: FileSystem,
   attributes: Attributes,
@@ -96,13 +96,13 @@ function apply(fs: FileSystem, { ino, mode }: Attributes, { name, value }: Instr
     throw new Refusal(403, "The server alone decides on this.", { condition: "cannot-modify-protected-property" });
   }
   if (value !== undefined) fs.setXattr(ino, attributeOf(name), valueOf(value), 0);
-  // To remove what is not there is no error.
+  // Removing a missing property is not an error.
   else if (deadProperties(fs, { ino }).has(name)) fs.removeXattr(ino, attributeOf(name));
 }
 
-/** Properties that change the file itself. Throw a Refusal, 409, for what is no value. */
+/** Properties that change the file itself. They throw a Refusal, 409, for an invalid value. */
 const SETTERS = new Map<PropertyName, (text: string, mode: number) => AttributeChange>([
-  // What Windows keeps of a file's time; rclone and clients of Nextcloud send seconds.
+  // Windows stores a file's time here; rclone and Nextcloud clients send seconds.
   [`{${WIN32}}Win32LastModifiedTime`, (text) => ({ mtimeNs: nsOf(Date.parse(text)) })],
   ["{DAV:}lastmodified", (text) => ({ mtimeNs: nsOf(/^\d{1,11}$/.test(text) ? Number(text) * 1000 : Number.NaN) })],
   // davfs2 and cadaver know this one from Apache.
@@ -114,7 +114,7 @@ function nsOf(ms: number): bigint {
   return BigInt(ms) * 1_000_000n;
 }
 
-/** Whoever may read it may run it. */
+/** Everyone who may read it may run it. */
 function executable(text: string, mode: number): number {
   if (text === "T") return mode | ((mode & 0o444) >> 2);
   if (text === "F") return mode & ~0o111;

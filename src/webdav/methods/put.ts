@@ -1,4 +1,4 @@
-/** PUT: the body is written beside what is there, and takes its place when it is complete. */
+/** PUT: the body is written beside the old file, and replaces it when complete. */
 import type { FileName, Ino } from "../../base/ids.ts";
 import { MAX_FILE_BYTES } from "../../base/limits.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
@@ -26,7 +26,7 @@ export async function put(call: Call): Promise<void> {
   const checksums = await receive(call, made.ino);
   const replacement = new Replacement(made.ino, call.random);
   try {
-    // Much may have happened since the body began.
+    // Much may have changed since the body began.
     const { isNew, etag } = await access.change(undefined, (fs) => {
       const place = checkedPlace(call, fs);
       const etag = call.etags.of(fs, fs.getAttributes(made.ino));
@@ -43,7 +43,7 @@ export async function put(call: Call): Promise<void> {
   }
 }
 
-/** Where it goes, if it may. Throws a Refusal, and BlockMiss. */
+/** The target, if it is permitted. Throws a Refusal, and BlockMiss. */
 function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: FileName } {
   const found = findPlace(fs, call.href.path, "follow");
   const place = makeable(found);
@@ -85,7 +85,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
   return checksums;
 }
 
-/** X-OC-Mtime, in seconds, as clients of Nextcloud and rclone send it. */
+/** X-OC-Mtime, in seconds, as sent by Nextcloud clients and rclone. */
 function wantedMtime({ request }: Call): bigint | undefined {
   const text = request.headers["x-oc-mtime"];
   if (typeof text !== "string") return undefined;

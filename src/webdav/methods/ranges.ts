@@ -3,13 +3,13 @@ import { MAX_RANGES } from "../limits.ts";
 
 export interface ByteRange {
   readonly from: number;
-  /** The last byte, included. */
+  /** The last byte, inclusive. */
   readonly to: number;
 }
 
 /**
- * The ranges in ascending order; those that overlap or lie closer than the head of a part costs are one. "all": the header means nothing, or
- * asks for too many. "none": nothing of it lies in the file.
+ * The ranges in ascending order; overlapping ones, and ones closer than the size of a part's head, are joined. "all": the
+ * header is invalid, or asks for too many. "none": no range lies in the file.
  */
 export function parseRanges(header: string, size: number): readonly ByteRange[] | "all" | "none" {
   const found = /^bytes=(.*)$/i.exec(header.trim());
@@ -30,7 +30,7 @@ export function parseRanges(header: string, size: number): readonly ByteRange[] 
   return ranges.length === 0 ? "none" : merged(ranges);
 }
 
-/** About what the head of a part takes. */
+/** The approximate size of a part's head. */
 const PART_BYTES = 80;
 
 function merged(ranges: ByteRange[]): readonly ByteRange[] {

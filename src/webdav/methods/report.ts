@@ -1,4 +1,4 @@
-/** REPORT: sync-collection (RFC 6578), which tells what changed in a folder since the client looked last. */
+/** REPORT: sync-collection (RFC 6578), which reports what changed in a folder since the client's last look. */
 import type { FileName, Ino } from "../../base/ids.ts";
 import type { Call } from "../call.ts";
 import { encodePath } from "../href.ts";
@@ -30,7 +30,7 @@ export async function report(call: Call): Promise<void> {
   if (syncToken === undefined || !isDav(root, "sync-collection") || !isFolder(place.attributes)) {
     throw new Refusal(403, "The only report is sync-collection, on folders.", { condition: "supported-report" });
   }
-  // What is told of is named by its sync-level (RFC 6578, section 3.2).
+  // The sync-level selects what is reported (RFC 6578, section 3.2).
   if ((call.request.headers["depth"] ?? "0") !== "0") throw new Refusal(400, "The Depth of a sync-collection is 0.");
   const asked = parse(root);
   if (asked.token === "") await sendAll(call, syncToken, place, asked);
@@ -58,7 +58,7 @@ function parse(root: XmlElement): Asked {
   return { token: textOf(token).trim(), isDeep: depth === "infinite", limit: most, names: namesIn(prop) };
 }
 
-/** Collects what is to be answered, so that a limit is kept to before anything is sent. */
+/** Collects the responses, so that a limit is checked before anything is sent. */
 class Responses {
   readonly #call: Call;
   readonly #answer: Multistatus;
@@ -111,7 +111,7 @@ class Responses {
   }
 }
 
-/** The first time: all that is there. */
+/** The first sync: everything in the folder. */
 async function sendAll(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
   const token = new AnswerToken(source, source.token());
   const responses = new Responses(call, asked, token);
@@ -127,7 +127,7 @@ async function sendAll(call: Call, source: SyncSource, place: Place, asked: Aske
           [...at.href, name],
         ];
         await responses.member(href, path, { name, attributes });
-        // A link may lead in cycles.
+        // A link may lead into a cycle.
         if (asked.isDeep && isFolder(attributes) && !isLink) folders.push({ ino: attributes.ino, path, href });
       }
     }

@@ -1,4 +1,4 @@
-/** Answers browsers that ask for a folder: the page, and its script and style. */
+/** Serves folders to browsers: the page, its script and its style. */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { createRequire } from "node:module";
@@ -9,12 +9,12 @@ import { isFolder } from "../../files/place.ts";
 import { listing } from "../methods/propfind.ts";
 import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
 
-/** More are not put in one page: they would have to be in memory to be sorted. */
+/** The most entries of a page: sorting needs all of them in memory. */
 const MAX_SHOWN = 5_000;
 
-/** Tells which machine a conflict copy comes from. */
+/** Tells which machine a conflict copy is from. */
 export interface CopyOrigins {
-  /** Undefined for what is no conflict copy. Throws BlockMiss. */
+  /** Undefined if it is not a conflict copy. Throws BlockMiss. */
   conflictWriter(ino: Ino): WriterId | undefined;
   machineName(writer: WriterId): Promise<string>;
 }
@@ -50,7 +50,7 @@ export function createFolderPage(origins: CopyOrigins): FolderPage {
   };
 }
 
-/** Programs ask for anything; browsers for HTML. */
+/** Programs accept anything; browsers ask for HTML. */
 export function wantsPage({ headers, url }: IncomingMessage): boolean {
   return /\btext\/html\b/i.test(headers.accept ?? "") || ASSET_FILES.has(url ?? "");
 }

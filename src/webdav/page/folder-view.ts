@@ -1,4 +1,4 @@
-/** A folder as a page for browsers. Every action of it is a link or a button; what they do is in assets/webdav/page.js. */
+/** A folder as a page for browsers. Its actions are links and buttons; assets/webdav/page.js implements them. */
 import { timeText } from "../../base/clock.ts";
 import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameToText } from "../../base/names.ts";
@@ -11,25 +11,25 @@ export interface ShownEntry {
   readonly isFolder: boolean;
   readonly size: number;
   readonly mtimeNs: bigint;
-  /** Of a conflict copy: the machine that it comes from. */
+  /** For a conflict copy: the machine that it is from. */
   readonly machine: string | undefined;
 }
 
 export interface FolderView {
   readonly path: readonly FileName[];
-  /** In the order in which they are shown. */
+  /** In display order. */
   readonly entries: readonly ShownEntry[];
-  /** There are more than are shown. */
+  /** There are more entries than are shown. */
   readonly isCut: boolean;
   readonly readOnly: boolean;
-  /** What the page's own script and style are known by, and nothing else. */
+  /** Identifies the page's own script and style, and nothing else. */
   readonly nonce: string;
 }
 
-/** Where the page's script and style are: a query, so that every name of the bucket stays reachable. */
+/** Where the page's script and style are: queries, so that every name of the bucket stays reachable. */
 export const ASSETS = { script: "/?page.js", style: "/?page.css" } as const;
 
-/** Pictures that run nothing; larger files are not fetched for a small picture. */
+/** Images that run no scripts; larger files are not fetched for a thumbnail. */
 const RASTER = /\.(?:png|jpe?g|gif|webp|avif|bmp)$/i;
 const MAX_PREVIEW_BYTES = 16 * 1024 * 1024;
 
@@ -148,7 +148,7 @@ function preview({ name, isFolder, size }: ShownEntry, href: string): Html {
   return html`<img class="icon" src="${href}" alt="" loading="lazy" decoding="async" width="40" height="40" />`;
 }
 
-/** Control and bidi characters are shown as what they are: no name looks like another one by them. */
+/** Shows control and bidi characters visibly: no name can look like another one through them. */
 function shownName(name: FileName): string {
   return escapeForPrint(nameToText(name));
 }

@@ -1,8 +1,8 @@
-/** HTML made from parts: whatever is not HTML already is text, and comes out as text. */
+/** Builds HTML from parts: any part that is not HTML already is escaped as text. */
 
 export class Html {
   readonly text: string;
-  /** Of text that is HTML already; elsewhere use `html`. */
+  /** For text that is HTML already; elsewhere use `html`. */
   constructor(text: string) {
     this.text = text;
   }
@@ -10,7 +10,7 @@ export class Html {
 
 type Part = string | number | Html | readonly Html[] | undefined;
 
-/** html`<b title="${text}">${text}</b>`: parts are escaped for text and for values in double quotes; undefined is nothing. */
+/** html`<b title="${text}">${text}</b>`: escapes parts for text and for double-quoted values; undefined becomes nothing. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
   return new Html(strings.map((string, index) => string + textOf(parts[index])).join(""));
 }

@@ -1,4 +1,4 @@
-/** What a client says its bytes hash to: OC-Checksum, as those of ownCloud and rclone (`vendor = owncloud`) send it. */
+/** The checksum that a client sends with its bytes: OC-Checksum, as in ownCloud and rclone (`vendor = owncloud`). */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { KNOWN_CHECKSUMS } from "../limits.ts";
@@ -9,14 +9,14 @@ export class Checksums {
   readonly #hashes: ReadonlyMap<string, ReturnType<typeof createHash>>;
   #text: string | undefined;
 
-  /** `header`: "SHA1:…", or several of them, in hexadecimal digits. Kinds that are not known here prove nothing. */
+  /** `header`: "SHA1:…", or several of them, in hexadecimal digits. Unknown algorithms prove nothing. */
   constructor(header: string | readonly string[] | undefined) {
     const words = typeof header === "string" ? header.trim().split(/\s+/) : [];
     this.#expected = words.flatMap((word) => {
       const [, kind = "", digest = ""] = /^([A-Z0-9]+):([0-9a-f]+)$/i.exec(word) ?? [];
       return ALGORITHMS.has(kind.toUpperCase()) ? [{ kind: kind.toUpperCase(), digest: digest.toLowerCase() }] : [];
     });
-    // rclone sends SHA-1, and compares MD5 where a server may have both.
+    // rclone sends SHA-1, and compares MD5 if a server may have both.
     const kinds = this.#expected.length === 0 ? [] : [...OFFERED, ...this.#expected.map(({ kind }) => kind)];
     this.#hashes = new Map(kinds.map((kind) => [kind, createHash(ALGORITHMS.get(kind) ?? "")]));
   }
@@ -25,12 +25,12 @@ export class Checksums {
     for (const hash of this.#hashes.values()) hash.update(bytes);
   }
 
-  /** For whoever asks later; undefined: the client sent none. After `check`. */
+  /** For later queries, after `check`; undefined: the client sent none. */
   get text(): string | undefined {
     return this.#text;
   }
 
-  /** Once all bytes came. Throws a Refusal, 400, when other bytes came than were sent. */
+  /** Call this once all bytes have arrived. Throws a Refusal, 400, if they do not match. */
   check(): void {
     if (this.#expected.length === 0) return;
     const digests = new Map([...this.#hashes].map(([kind, hash]) => [kind, hash.digest("hex")]));
@@ -46,16 +46,16 @@ export interface KnownChecksum {
   readonly text: string;
 }
 
-/** Keeps them over a restart. */
+/** Stores them across restarts. */
 export interface ChecksumStore {
-  /** The last ones that were added, oldest first. */
+  /** The last ones added, oldest first. */
   load(): readonly KnownChecksum[];
   add(known: KnownChecksum): void;
 }
 
 /**
- * Checksums that came with their bytes and were proved, by entity tag: equal bytes have one tag, and other bytes never have it. Nobody reads a
- * file to work one out.
+ * Verified checksums that came with their bytes, by entity tag: equal bytes have one tag, and other bytes never have it. No
+ * file is read to compute one.
  */
 export class KnownChecksums {
   readonly #byTag = new BoundedMap<string, string>(KNOWN_CHECKSUMS);

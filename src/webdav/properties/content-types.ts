@@ -1,4 +1,4 @@
-/** What a file is said to be, by its name's ending. What a browser would run is handed out to be saved. */
+/** A file's content type, by its name's extension. Content that a browser would run is served as a download. */
 import type { FileName } from "../../base/ids.ts";
 
 export function contentTypeOf(name: FileName): string {

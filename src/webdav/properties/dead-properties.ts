@@ -1,6 +1,7 @@
 /**
- * Properties that mean something to clients only. Each is an extended attribute of the file, `user.webdav.{namespace}name`, whose
- * value is its element as XML: so it is the file's, goes where the file goes, is copied with it, and merges as attributes do.
+ * Dead properties, which have a meaning only for clients. Each is an extended attribute of the file,
+ * `user.webdav.{namespace}name`, whose value is its element as XML. It therefore moves with the file, is copied with it,
+ * and merges as attributes do.
  */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../base/bounded-map.ts";
@@ -13,7 +14,7 @@ import type { PropertyName } from "./property-name.ts";
 import type { XmlElement } from "../xml/xml-reader.ts";
 import { writeAlone } from "../xml/xml-writer.ts";
 
-/** The attribute that holds a property: one char a byte, as attributes are named. */
+/** The attribute that holds a property: one char a byte, like all attribute names. */
 export function attributeOf(property: PropertyName): string {
   const plain = Buffer.from(`${PREFIX}${property}`).toString("latin1");
   if (plain.length <= MAX_NAME_BYTES) return plain;
@@ -39,7 +40,7 @@ export function blocksOfDead(all: readonly Attributed[]): Cid[] {
   });
 }
 
-/** All of a file's, as XML to put into an answer. What others wrote there and is no property is left out. Throws BlockMiss. */
+/** A file's dead properties, as XML for an answer. Leaves out attributes that are not properties. Throws BlockMiss. */
 export function deadProperties(fs: FileSystem, of: Attributed): ReadonlyMap<PropertyName, string> {
   const { xattrs } = of;
   let found: Map<PropertyName, string> | undefined;
@@ -55,11 +56,11 @@ export function deadProperties(fs: FileSystem, of: Attributed): ReadonlyMap<Prop
 }
 
 const PREFIX = "user.webdav.";
-/** For names that are too long: the value tells. */
+/** For names that are too long: the value has the name. */
 const LONG_PREFIX = "user.webdav#";
 const NONE: ReadonlyMap<PropertyName, string> = new Map();
 
-/** Values are asked for again and again, and parsing one takes some 20 µs. */
+/** Values are read repeatedly, and parsing one takes some 20 µs. */
 const parsed = new BoundedMap<string, DeadValue | "none">(8_192);
 const MAX_KEPT_BYTES = 1_024;
 

@@ -1,4 +1,4 @@
-/** What is kept of a dead property: its element as XML. */
+/** The stored form of a dead property: its element as XML. */
 import { nameOf, type PropertyName } from "./property-name.ts";
 import { Refusal } from "../refusal.ts";
 import { DAV, readXml, XML, XMLNS } from "../xml/xml-reader.ts";
@@ -6,11 +6,11 @@ import { writeElement } from "../xml/xml-writer.ts";
 
 export interface DeadValue {
   readonly name: PropertyName;
-  /** To be put into an answer. */
+  /** For use in an answer. */
   readonly xml: string;
 }
 
-/** Undefined: it is no element. */
+/** Undefined: it is not an element. */
 export function parseDead(value: Uint8Array): DeadValue | undefined {
   return parsePlain(value) ?? parseAny(value);
 }
@@ -32,6 +32,6 @@ export function parseAny(value: Uint8Array): DeadValue | undefined {
   }
 }
 
-/** Text of printable ASCII without what XML escapes. */
+/** Printable ASCII text without characters that XML escapes. */
 const PLAIN = /^<n0:([A-Za-z_][\w.-]*) xmlns:n0="([\w:/.#?=-]+)">([ !#-%(-;=?-~]+)<\/n0:\1>$/;
 const RESERVED: ReadonlySet<string> = new Set([DAV, XML, XMLNS]);

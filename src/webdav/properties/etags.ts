@@ -1,6 +1,6 @@
 /**
- * Entity tags: strong, and made of what names a file's bytes. So one content has one tag on every agent of the bucket, before and after
- * it is published, and over restarts; and two contents never share one, whatever their times say.
+ * Entity tags: strong, and derived from the name of a file's bytes. One content has one tag on every agent of the bucket,
+ * before and after it is published, and across restarts. Two contents never share one, whatever their times.
  */
 import type { Cid, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
@@ -16,7 +16,7 @@ export class Etags {
   readonly checksums: KnownChecksums;
   readonly #names: ContentNames;
   readonly #config: ContentConfig;
-  /** Tells this run's versions from those of others. */
+  /** Distinguishes this run's versions from those of others. */
   readonly #run: string;
 
   constructor(names: ContentNames, config: ContentConfig, random: Random, checksums?: ChecksumStore) {
@@ -27,8 +27,8 @@ export class Etags {
   }
 
   /**
-   * A file's, with its quotes. Bytes that were not written through this door, and are many, have a tag of their own until they are
-   * published. Throws BlockMiss.
+   * A file's tag, with its quotes. Large contents that were not written through this door have a temporary tag until they
+   * are published. Throws BlockMiss.
    */
   of(fs: FileSystem, attributes: ListedAttributes): string {
     const { size, contentName } = attributes;
@@ -41,24 +41,24 @@ export class Etags {
       : `"${shortName(name)}.${bytes}"`;
   }
 
-  /** For bytes that are being written, `size` of them, if that is known. */
+  /** For bytes that are being written: `size` of them, if known. */
   naming(size: number | undefined): BodyName | undefined {
     return size === undefined || size <= NAMED_AT_ONCE_BYTES
       ? undefined
       : new BodyName(this.#names, this.#config, size);
   }
 
-  /** Which bytes a file has now, to be compared with later. Throws BlockMiss. */
+  /** Identifies a file's current bytes, for later comparison. Throws BlockMiss. */
   bytesOf({ ino, size, mtimeNs }: Attributes): Bytes {
     return { ...this.#names.contentName(ino), ino, size, mtimeNs };
   }
 
-  /** Whether the file has these bytes still. Throws BlockMiss. */
+  /** Whether the file still has these bytes. Throws BlockMiss. */
   has(fs: FileSystem, bytes: Bytes): boolean {
     const now = this.#names.contentName(bytes.ino);
     if (now.name !== undefined && bytes.name !== undefined) return now.name === bytes.name;
     if (now.version === bytes.version && now.name === bytes.name) return true;
-    // Published meanwhile, or changed: the times must tell.
+    // Published meanwhile, or changed: the times decide.
     const { size, mtimeNs } = fs.getAttributes(bytes.ino);
     return now.name !== undefined && size === bytes.size && mtimeNs === bytes.mtimeNs;
   }
@@ -75,7 +75,7 @@ export class Etags {
     return this.whole(ino, bytes);
   }
 
-  /** These are all of a file's bytes, and it has them: if they are few, they are named now, and need not be read again. */
+  /** The file has exactly these bytes. If they are few, they are named now, and need not be read again. */
   whole(ino: Ino, bytes: Uint8Array): Cid | undefined {
     const isShort = bytes.length <= this.#config.inlineLimit;
     if (!isShort && (bytes.length > NAMED_AT_ONCE_BYTES || !isOneChunk(this.#config, bytes.length))) return undefined;
@@ -86,8 +86,8 @@ export class Etags {
 }
 
 /**
- * The letter that tells a chunk from a list, and 158 bits of the hash: two contents that share them would take 2^79 tries to find. Some
- * clients have little room for a tag: litmus puts two of them and a lock's token into 200 bytes.
+ * The letter that tells a chunk from a list, and 158 bits of the hash: finding two contents that share them would take 2^79
+ * tries. Some clients have little room for a tag: litmus puts two of them and a lock's token into 200 bytes.
  */
 function shortName(name: Cid): string {
   return `${name[CODEC_AT]}${name.slice(-TAG_LETTERS)}`;
@@ -102,7 +102,7 @@ export interface Bytes extends ContentName {
   readonly mtimeNs: bigint;
 }
 
-/** Finds out what names a body while it comes. */
+/** Computes the name of a body while it arrives. */
 export class BodyName {
   readonly #names: ContentNames;
   readonly #writer: ContentWriter;
@@ -116,7 +116,7 @@ export class BodyName {
     return this.#writer.push(bytes);
   }
 
-  /** They are all there, and in the file. */
+  /** All bytes have arrived, and are in the file. */
   async finish(ino: Ino): Promise<void> {
     this.#names.nameContent(ino, nameOfContent(await this.#writer.finish()));
   }

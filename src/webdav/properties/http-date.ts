@@ -1,16 +1,19 @@
-/** Times as HTTP writes them: in whole seconds. */
+/** Times in HTTP's format: in whole seconds. */
 
-/** The second that a time lies in. */
+/** The time, rounded down to a second. */
 export function httpDate(ns: bigint): string {
   const second = ns / 1_000_000_000n;
-  // Files of one folder often have one time, and writing it out takes a microsecond.
+  // Files of one folder often have the same time, and formatting it takes a microsecond.
   if (second !== last.second) last = { second, text: new Date(Number(second) * 1000).toUTCString() };
   return last.text;
 }
 
 let last = { second: 0n, text: new Date(0).toUTCString() };
 
-/** Unix time in seconds, of any of the three forms (RFC 9110, section 5.6.7), all of which are GMT. Undefined: it is no such date, and counts as not sent. */
+/**
+ * Unix time in seconds, from any of the three forms (RFC 9110, section 5.6.7), all of which are GMT. Undefined: it is not
+ * such a date, and counts as not sent.
+ */
 export function parseHttpDate(text: string): number | undefined {
   const isGmt = IMF_FIXDATE.test(text) || RFC_850.test(text);
   if (!isGmt && !ASCTIME.test(text)) return undefined;

@@ -1,4 +1,4 @@
-/** Properties that the server knows by itself (RFC 4918, section 15; RFC 4331; RFC 6578), as pieces of XML. */
+/** Properties that the server computes (RFC 4918, section 15; RFC 4331; RFC 6578), as pieces of XML. */
 import type { FileName } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
 import { timeText } from "../../base/clock.ts";
@@ -11,27 +11,27 @@ import { isFolder } from "../../files/place.ts";
 import type { PropertyName } from "./property-name.ts";
 import { escapeText } from "../xml/xml-text.ts";
 
-/** A resource as properties see it. */
+/** A resource, as properties see it. */
 export interface Shown {
   /** Undefined for the root. */
   readonly name: FileName | undefined;
   readonly attributes: ListedAttributes;
 }
 
-/** What is looked up only when a property wants it. */
+/** Values that are looked up only when a property needs them. */
 export interface Surroundings {
   locksOf(shown: Shown): readonly Lock[];
   secondsLeft(lock: Lock): number;
   /** Throws BlockMiss. */
   etag(attributes: ListedAttributes): string;
-  /** Of the bytes with this tag, if a client sent them. */
+  /** The checksums of the bytes with this tag, if a client sent them. */
   checksums(etag: string): string | undefined;
   statFs(): StatFs;
   syncToken(): string | undefined;
 }
 
 export interface LiveProperty {
-  /** Whether allprop has it. */
+  /** Whether allprop includes it. */
   readonly isCommon: boolean;
   /** The whole element, or undefined when this resource has none. */
   read(shown: Shown, around: Surroundings): string | undefined;
@@ -51,7 +51,7 @@ const SYNC_REPORT =
 export const WIN32 = "urn:schemas-microsoft-com:";
 export const OWNCLOUD = "http://owncloud.org/ns";
 export const APACHE = "http://apache.org/dav/props/";
-/** What a server says that has them. */
+/** What a server announces that has them. */
 export const APACHE_SETS = "http://apache.org/dav/propset/fs/1";
 
 export const LIVE_PROPERTIES: ReadonlyMap<PropertyName, LiveProperty> = new Map<PropertyName, LiveProperty>([
@@ -142,7 +142,7 @@ function lockDiscovery(shown: Shown, around: Surroundings): string {
   return `<D:lockdiscovery>${locks.map((lock) => activeLock(lock, around.secondsLeft(lock))).join("")}</D:lockdiscovery>`;
 }
 
-/** Births are not stored: it is no later than the earlier of the two times that are. Windows takes no fractions of a second. */
+/** Creation times are not stored: this is the earlier of the two stored. Windows takes no fractions of a second. */
 function creation({ mtimeNs, ctimeNs }: ListedAttributes): string {
   return timeText(mtimeNs < ctimeNs ? mtimeNs : ctimeNs).replace(/\.\d+Z$/, "Z");
 }

@@ -1,4 +1,4 @@
-/** Names of properties: "{namespace}name", as James Clark writes them. */
+/** Names of properties: "{namespace}name", in James Clark's notation. */
 import type { XmlElement } from "../xml/xml-reader.ts";
 
 export type PropertyName = `{${string}}${string}`;

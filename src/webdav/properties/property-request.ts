@@ -1,4 +1,4 @@
-/** Which properties a client asks for: the body of a PROPFIND, or the prop element of a report. */
+/** The properties that a client asks for: the body of a PROPFIND, or the prop element of a report. */
 import { MAX_PROPERTIES_ASKED } from "../limits.ts";
 import { deadProperties } from "./dead-properties.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
@@ -14,7 +14,7 @@ export type PropertyRequest =
   | { readonly kind: "all"; readonly include: readonly PropertyName[] }
   | { readonly kind: "names" };
 
-/** No body asks for all. Throws a Refusal, 400. */
+/** No body means all properties. Throws a Refusal, 400. */
 export function parsePropfind(body: Uint8Array): PropertyRequest {
   if (body.length === 0) return { kind: "all", include: [] };
   const root = readXml(body);
@@ -30,19 +30,19 @@ export function parsePropfind(body: Uint8Array): PropertyRequest {
   return { kind: "all", include: elementsOf(root, "include").flatMap(namesIn) };
 }
 
-/** The names of the elements in it. Throws a Refusal, 400, for too many. */
+/** The names of its elements. Throws a Refusal, 400, if there are too many. */
 export function namesIn(parent: XmlElement): PropertyName[] {
   const names = new Set(elementsOf(parent).map(nameOf));
   if (names.size > MAX_PROPERTIES_ASKED) throw new Refusal(400, "These are too many properties at once.");
   return [...names];
 }
 
-/** Whether any of them is not one that the server knows by itself. */
+/** Whether any of them is not a live property. */
 export function asksDead(asked: PropertyRequest): boolean {
   return asked.kind !== "named" || asked.names.some((name) => !LIVE_PROPERTIES.has(name));
 }
 
-/** Makes a function that answers for one resource. It throws BlockMiss. */
+/** Returns a function that answers for one resource. It throws BlockMiss. */
 export function responder(
   asked: PropertyRequest,
   around: Surroundings,

@@ -1,13 +1,13 @@
 /**
- * Passwords for programs ("app passwords"): random, each with a name that is the user name to sign in with, so that one can be
- * taken back alone. Kept as scrypt hashes; for Digest, which Windows wants over plain http, as its HA1 besides, which is as good as
- * the password for this realm.
+ * Passwords for programs ("app passwords"): random, each with its own user name to sign in with, so that each can be
+ * revoked alone. Stored as scrypt hashes. For Digest, which Windows requires over plain http, also as HA1, which is
+ * equivalent to the password for this realm.
  */
 import { createHash, scrypt, timingSafeEqual } from "node:crypto";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 
-/** What browsers show, and a part of each HA1. */
+/** Shown by browsers, and part of each HA1. */
 export const REALM = "Syncline";
 
 export interface AppPassword {
@@ -34,16 +34,16 @@ export interface DigestSecrets {
 }
 
 /**
- * OWASP's password storage cheat sheet gives N = 2^14, r = 8, p = 5 among settings of equal strength: this one takes the least
- * memory, 16 MiB. The passwords are random besides, 125 bits.
+ * OWASP's password storage cheat sheet gives N = 2^14, r = 8, p = 5 among settings of equal strength: this one takes the
+ * least memory, 16 MiB. The passwords are random besides, 123 bits.
  */
 const COST = { n: 2 ** 14, r: 8, p: 5 } as const;
-/** What a file may ask for: 128·n·r bytes (RFC 7914, section 2), p times over. */
+/** The most that a file may ask for: 128·n·r bytes (RFC 7914, section 2), p times over. */
 const MAX_SCRYPT_BYTES = 2 ** 28;
 const MAX_SCRYPT_P = 16;
 const KEY_BYTES = 32;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
-/** Without what is read wrongly: 0 o, 1 l i. */
+/** Without easily confused characters: 0 o, 1 l i. */
 const LETTERS = "abcdefghjkmnpqrstuvwxyz23456789";
 const GROUPS = 5;
 const GROUP_LETTERS = 5;
@@ -53,7 +53,7 @@ export function randomPassword(random: Random): string {
   const letters: string[] = [];
   while (letters.length < GROUPS * GROUP_LETTERS) {
     for (const byte of random.bytes(32)) {
-      // The last bytes would make some letters likelier.
+      // The last bytes would favor some letters.
       if (byte < 8 * LETTERS.length && letters.length < GROUPS * GROUP_LETTERS)
         letters.push(LETTERS[byte % LETTERS.length] ?? "");
     }
@@ -61,7 +61,7 @@ export function randomPassword(random: Random): string {
   return letters.join("").replace(/.{5}(?=.)/g, "$&-");
 }
 
-/** Throws `usage` for what cannot be a name. */
+/** Throws `usage` for an invalid name. */
 export async function makeAppPassword(
   name: string,
   password: string,
@@ -87,7 +87,7 @@ export async function isPassword(password: string, hash: PasswordHash): Promise<
   return expected.length === derived.length && timingSafeEqual(expected, derived);
 }
 
-/** A hash that no password has: comparing with it takes as long as with any other. */
+/** A hash that no password matches: comparing with it takes as long as with any other. */
 export const NOBODY: PasswordHash = { ...COST, salt: "", key: Buffer.alloc(KEY_BYTES).toString("base64") };
 
 export function encodePasswords(passwords: readonly AppPassword[]): Buffer {
@@ -103,7 +103,7 @@ export function decodePasswords(bytes: Uint8Array, path: string): AppPassword[] 
     };
     if (version === 1 && Array.isArray(passwords) && passwords.every(isComplete)) return passwords;
   } catch {
-    // Not JSON: said below.
+    // Invalid JSON: reported below.
   }
   throw new SynclineError("config_invalid", `${path} is no list of app passwords.`, {
     hint: "Move it away and make new ones: syncline webdav password",

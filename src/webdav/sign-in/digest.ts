@@ -1,6 +1,6 @@
 /**
- * Digest authentication (RFC 7616): SHA-256, and MD5 for Windows, whose WebDAV client sends no Basic over plain http and knows no
- * other digest. Passwords stay off the wire; bodies are neither hidden nor protected by it.
+ * Digest authentication (RFC 7616): SHA-256, and MD5 for Windows, whose WebDAV client sends no Basic over plain http and
+ * knows no other digest. It keeps passwords off the wire, but neither hides nor protects bodies.
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { BoundedMap } from "../../base/bounded-map.ts";
@@ -8,10 +8,10 @@ import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
 import { REALM, type DigestSecrets } from "./app-passwords.ts";
 
-/** A nonce is good for so long; then a client gets another one and is not asked for the password again. */
+/** A nonce's lifetime. A client then gets another one and is not asked for the password again. */
 const NONCE_MS = 5 * 60_000;
 const MAX_NONCES = 4_096;
-/** Requests of one nonce that may overtake one another. */
+/** How many requests of one nonce may arrive out of order. */
 const WINDOW = 64;
 
 export type DigestVerdict = "yes" | "no" | "stale";
@@ -20,7 +20,7 @@ export class Digests {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #key: Uint8Array;
-  /** Who used a nonce, and the request counts that came with it: the highest, and as bits those before it. */
+  /** The user of a nonce, and its request counts: the highest, and the ones before it as bits. */
   readonly #counts = new BoundedMap<string, { name: string; highest: number; seen: bigint }>(MAX_NONCES);
 
   constructor(clock: Clock, random: Random) {
@@ -38,7 +38,7 @@ export class Digests {
     );
   }
 
-  /** Whether the Authorization header's fields are right for this request. `secretsOf` has what is kept of a name. */
+  /** Whether the Authorization header's fields are right for this request. `secretsOf` returns a name's stored secrets. */
   verify(
     fields: ReadonlyMap<string, string>,
     request: { readonly method: string; readonly url: string },
@@ -62,14 +62,14 @@ export class Digests {
     return this.#isFresh(field("nonce"), field("username"), count) ? "yes" : "stale";
   }
 
-  /** Whether the nonce is young, and somebody who knew the password of this name has used it. */
+  /** Whether the nonce is recent, and was used with the right password of this name. */
   wasRight(fields: ReadonlyMap<string, string>): boolean {
     const nonce = fields.get("nonce") ?? "";
     const used = this.#counts.get(nonce);
     return used !== undefined && used.name === fields.get("username") && this.#isYoung(nonce);
   }
 
-  /** Its time and something random, signed: nothing is kept of nonces that nobody uses. */
+  /** Its time and random bytes, signed: unused nonces take no memory. */
   #nonce(): string {
     const head = Buffer.alloc(16);
     head.writeDoubleBE(this.#clock.monotonicMs());
@@ -81,7 +81,7 @@ export class Digests {
     return createHmac("sha256", this.#key).update(head).digest().subarray(0, 16);
   }
 
-  /** Whether the nonce is ours and young, and the count came with it for the first time: else somebody repeats what he heard. */
+  /** Whether the nonce is ours and recent, and the count is new: a repeated one is a replay. */
   #isFresh(nonce: string, name: string, count: number): boolean {
     if (!this.#isYoung(nonce)) return false;
     const { highest, seen } = this.#counts.get(nonce) ?? { highest: 0, seen: 0n };
@@ -107,7 +107,10 @@ const HASHES = new Map<string, "md5" | "sha256">([
   ["SHA-256", "sha256"],
 ]);
 
-/** The fields of `Digest a=b, c="d"`, names in small letters. Undefined for anything else. Anybody may send it, whatever it holds: in one pass. */
+/**
+ * The fields of `Digest a=b, c="d"`, names in lower case. Undefined for anything else. One pass over the input, since
+ * anyone may send it.
+ */
 export function digestFields(authorization: string): ReadonlyMap<string, string> | undefined {
   const list = /^digest +(.*)$/is.exec(authorization)?.[1];
   if (list === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Who may come in: Basic with an app password, or Digest where one was made for it. A password that was right is remembered as a
- * keyed digest, in memory only, so that not every request costs a scrypt.
+ * Authenticates requests: Basic with an app password, or Digest if the password was made for it. A correct password is
+ * remembered as a keyed digest, in memory only, so that not every request costs a scrypt.
  */
 import { createHmac } from "node:crypto";
 import type { IncomingMessage } from "node:http";
@@ -15,9 +15,9 @@ import type { Denial } from "../../http/denial.ts";
 import { digestFields, Digests } from "./digest.ts";
 import { PasswordFile } from "./password-file.ts";
 
-/** Right passwords that are remembered. */
+/** The most correct passwords remembered. */
 const MAX_REMEMBERED = 1_024;
-/** Passwords that wait to be hashed, one after the other: each takes 16 MiB and a processor for a while. */
+/** The most passwords waiting to be hashed, one at a time: each takes 16 MiB and a processor for a while. */
 const MAX_WAITING = 16;
 
 export interface LoginPorts {
@@ -32,9 +32,9 @@ export class Login {
   readonly #attempts: Attempts;
   readonly #digests: Digests;
   readonly #key: Uint8Array;
-  /** The salt that the password was right for: a new password of the same name has another one. */
+  /** The salt of the matching password: a new password of the same name has another one. */
   readonly #remembered = new BoundedMap<string, string>(MAX_REMEMBERED);
-  /** Passwords that are being looked at. */
+  /** Passwords being verified. */
   readonly #underWay = new Map<string, Promise<boolean>>();
   #hashing: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -47,7 +47,7 @@ export class Login {
     this.#key = random.bytes(32);
   }
 
-  /** Undefined: let in. Never rejects. */
+  /** Undefined: permitted. Never rejects. */
   async check(request: IncomingMessage): Promise<Denial | undefined> {
     try {
       const { authorization = "" } = request.headers;
@@ -66,7 +66,7 @@ export class Login {
     const mark = createHmac("sha256", this.#key).update(`${name}\0${password}`).digest("base64");
     if (entry !== undefined && this.#remembered.get(mark) === entry.hash.salt) return undefined;
     const address = request.socket.remoteAddress;
-    // A client that begins with many requests at once tries one password, once.
+    // A client that starts with many requests at once tries one password, once.
     const underWay = this.#underWay.get(mark);
     if (underWay !== undefined) return (await underWay) ? undefined : this.#refusal();
     const late = this.#attempts.take(address);
@@ -88,7 +88,7 @@ export class Login {
 
   #checkDigest(request: IncomingMessage, fields: ReadonlyMap<string, string>): Denial | undefined {
     const address = request.socket.remoteAddress;
-    // Whoever is signed in goes on, though others guess from the same address.
+    // Signed-in clients continue, even if others guess from the same address.
     const isSignedIn = this.#digests.wasRight(fields);
     const late = isSignedIn ? 0 : this.#attempts.take(address);
     if (late > 0) return tooMany(late);
@@ -121,7 +121,7 @@ export class Login {
   }
 }
 
-/** The name that a request logs in with. To be asked once `Login` let it in. */
+/** The name that a request signs in with. Call this once `Login` has permitted it. */
 export function userOf({ headers: { authorization = "" } }: IncomingMessage): string | undefined {
   return basicFields(authorization)?.name ?? digestFields(authorization)?.get("username");
 }

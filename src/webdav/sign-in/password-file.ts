@@ -1,4 +1,4 @@
-/** The file of app passwords as a server sees it: read again when it changed, so that one that was taken back ends at once. */
+/** The server's view of the app password file: reread when it changes, so that a revoked password stops working at once. */
 import { readFileSync, statSync } from "node:fs";
 import type { AppPassword } from "./app-passwords.ts";
 import { decodePasswords } from "./app-passwords.ts";
@@ -12,12 +12,12 @@ export class PasswordFile {
     this.#path = path;
   }
 
-  /** Throws `config_invalid` and what the disk says; a file that is gone has no passwords. */
+  /** Throws `config_invalid` and the disk's errors; a missing file has no passwords. */
   find(name: string): AppPassword | undefined {
     return this.#current().get(name);
   }
 
-  /** Whether any of them was made for Digest. */
+  /** Whether any password was made for Digest. */
   get hasDigest(): boolean {
     return [...this.#current().values()].some(({ digest }) => digest !== undefined);
   }

@@ -1,4 +1,4 @@
-/** 207 Multi-Status, sent while it is made. */
+/** 207 Multi-Status, sent while it is generated. */
 import { type Call, writePiece } from "../call.ts";
 
 const HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">';
@@ -13,13 +13,13 @@ export class Multistatus {
     this.#call = call;
   }
 
-  /** Adds whole response elements. Rejects when the client went away. */
+  /** Adds whole response elements. Rejects if the client disconnected. */
   async add(xml: string): Promise<void> {
     this.#waiting += xml;
     if (this.#waiting.length >= PIECE_CHARS) await this.#send();
   }
 
-  /** `last`: what stands behind the responses. */
+  /** `last`: what follows the responses. */
   async end(last = ""): Promise<void> {
     this.#waiting += `${last}</D:multistatus>\n`;
     await this.#send();
@@ -39,7 +39,7 @@ export class Multistatus {
   }
 }
 
-/** `found` and `others` are property elements; a group without any is left out, unless both are. */
+/** `found` and `others` are property elements; an empty group is left out, unless both are. */
 export function propertyResponse(href: string, found: string, missing: string): string {
   const missed = missing === "" ? "" : propstat(missing, 404);
   const had = found === "" && missed !== "" ? "" : propstat(found, 200);
@@ -50,7 +50,7 @@ export function propstat(properties: string, status: number, more = ""): string 
   return `<D:propstat><D:prop>${properties}</D:prop><D:status>${statusLine(status)}</D:status>${more}</D:propstat>`;
 }
 
-/** A member that is gone, or that something failed for. */
+/** A member that is gone, or that had an error. */
 export function statusResponse(href: string, status: number): string {
   return `<D:response><D:href>${href}</D:href><D:status>${statusLine(status)}</D:status></D:response>`;
 }

@@ -1,4 +1,7 @@
-/** XML from clients, read into small trees under limits: no DOCTYPE, so no entities of their own; bounded size, depth and number of nodes. */
+/**
+ * Reads XML from clients into small trees, under limits: no DOCTYPE, so no custom entities; bounded size, depth and number
+ * of nodes.
+ */
 import { SaxesParser } from "saxes";
 import { MAX_XML_DEPTH, MAX_XML_NODES } from "../limits.ts";
 import { Refusal } from "../refusal.ts";
@@ -6,10 +9,10 @@ import { Refusal } from "../refusal.ts";
 export interface XmlElement {
   readonly namespace: string;
   readonly name: string;
-  /** Without declarations of namespaces, and without xml:lang. */
+  /** Without namespace declarations and xml:lang. */
   readonly attributes: readonly XmlAttribute[];
   readonly children: readonly (XmlElement | string)[];
-  /** The xml:lang in whose scope it stands; "" without one. */
+  /** The xml:lang in scope; "" if there is none. */
   readonly lang: string;
 }
 
@@ -21,7 +24,7 @@ export interface XmlAttribute {
 
 export const DAV = "DAV:";
 
-/** The root element. Throws a Refusal: 400 for what is not well-formed, has a DOCTYPE or exceeds a limit. */
+/** The root element. Throws a Refusal: 400 if it is not well-formed, has a DOCTYPE or exceeds a limit. */
 export function readXml(bytes: Uint8Array): XmlElement {
   const parser = new SaxesParser({ xmlns: true, position: false });
   const open: Growing[] = [];
@@ -83,7 +86,7 @@ export function isDav(element: XmlElement, name: string): boolean {
   return element.namespace === DAV && element.name === name;
 }
 
-/** The text in it, that of elements in it included. */
+/** The text in it, including that of nested elements. */
 export function textOf(element: XmlElement): string {
   return element.children.map((child) => (typeof child === "string" ? child : textOf(child))).join("");
 }

@@ -1,18 +1,18 @@
-/** Elements as text that stands for itself wherever it is put: with the declarations of its namespaces. */
+/** Writes elements as self-contained text: with the declarations of their namespaces. */
 import { DAV, XML, type XmlElement } from "./xml-reader.ts";
 import { escapeText } from "./xml-text.ts";
 
-/** To be put where "D" stands for DAV: and there is no default namespace. */
+/** For use where "D" means DAV: and there is no default namespace. */
 export function writeElement(element: XmlElement): string {
   return write(element, new Map([[DAV, "D"]]), "");
 }
 
-/** To be kept: it declares all its namespaces. */
+/** For storage: it declares all its namespaces. */
 export function writeAlone(element: XmlElement): string {
   return write(element, new Map(), "");
 }
 
-/** As `writeElement`, without content, for a property that is only named. */
+/** As `writeElement`, without content: for a property that is only named. */
 export function writeEmpty(namespace: string, name: string): string {
   return write({ namespace, name, attributes: [], children: [], lang: "" }, new Map([[DAV, "D"]]), "");
 }

@@ -11,11 +11,11 @@ import { sameVersion } from "../objects.ts";
 import { mergeTexts } from "./text.ts";
 
 export interface Version {
-  /** The record whose type, size, content, target and device number stand. */
+  /** The record that supplies type, size, content, target and device number. */
   readonly of: FileRecord;
-  /** When the content decides it; else mtime is merged as a field. */
+  /** Set when the content decides it; otherwise mtime is merged as a field. */
   readonly mtimeNs: bigint | undefined;
-  /** The loser's version is not in this one: it becomes a copy. */
+  /** The result does not contain the loser's version, which becomes a copy. */
   readonly conflict: boolean;
 }
 
@@ -37,7 +37,7 @@ export async function mergeVersions(
   return { of: { ...winner, ...merged }, mtimeNs, conflict: false };
 }
 
-/** What names a version in conflict names and compares it: the content's hash; of a symlink, its target's. 32 bytes. */
+/** Identifies a version, in conflict names and comparisons: the hash of its content, or of a symlink's target. 32 bytes. */
 export async function versionHash(context: MergeContext, record: FileRecord): Promise<Uint8Array> {
   if (record.type === "file") return contentHash(record.content);
   if (record.type !== "symlink") return blake3(Buffer.from(`${record.type} ${record.rdev}`));

@@ -1,16 +1,16 @@
-/** Which keys the objects of a JSON text repeat: `JSON.parse` says nothing of them, and the last one counts. */
+/** Finds keys that the objects of a JSON text repeat: `JSON.parse` accepts them silently, and the last one counts. */
 import { KeyCounter } from "./repeated-keys.ts";
 import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
 
 interface Level {
-  /** Of an object; undefined: an array. */
+  /** An object's keys; undefined: an array. */
   readonly keys: Set<string> | undefined;
   readonly path: number;
-  /** Of the value that comes next. */
+  /** The path of the next value. */
   inside: number;
 }
 
-/** `text` parses as JSON. */
+/** `text` must parse as JSON. */
 export function repeatedJsonKeys(text: string, paths: KeyPaths): RepeatedKeys {
   const counter = new KeyCounter(paths);
   const levels: Level[] = [];
@@ -45,7 +45,7 @@ export function repeatedJsonKeys(text: string, paths: KeyPaths): RepeatedKeys {
   return counter.repeated;
 }
 
-/** Behind the closing quote. */
+/** The index after the closing quote. */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
   while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;

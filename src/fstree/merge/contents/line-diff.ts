@@ -9,10 +9,10 @@ export interface Run {
   readonly to: number;
 }
 
-/** Lines taken out and put in: what the search takes grows with the square of this, up to 0.1 s and 30 MB. */
+/** The most lines removed and added: the search's cost grows with the square of this, up to 0.1 s and 30 MB. */
 const MAX_EDITS = 1_000;
 
-/** The runs that differ, in order, with equal lines between them. Of too much, all from the first difference to the last is one. */
+/** The runs that differ, in order, with equal lines between them. Beyond MAX_EDITS: one run from the first to the last. */
 export function differingRuns(before: readonly string[], after: readonly string[]): Run[] {
   let head = 0;
   const shorter = Math.min(before.length, after.length);
@@ -28,7 +28,7 @@ export function differingRuns(before: readonly string[], after: readonly string[
   for (const { count, added, removed } of changes) {
     const next = { end: start + (added ? 0 : count), to: from + (removed ? 0 : count) };
     const last = runs.at(-1);
-    // What is taken out and what is put in there are two changes in a row.
+    // Lines removed and lines added at one place are two changes in a row.
     const isChange = added || removed;
     if (isChange && last?.end === start && last.to === from) runs[runs.length - 1] = { ...last, ...next };
     else if (isChange) runs.push({ start, from, ...next });

@@ -1,4 +1,4 @@
-/** Three-way merge of lists of lines: changes that keep an unchanged line between the sides are put together. */
+/** Three-way merge of lists of lines: both sides' changes are combined if an unchanged line separates them. */
 import { differingRuns } from "./line-diff.ts";
 
 /** A run of the base's lines [start, end) that one side replaced. */

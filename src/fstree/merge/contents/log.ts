@@ -1,8 +1,8 @@
 /**
- * Appends on both sides of a log: base + winner's tail + loser's tail, so that no line of either is lost or torn.
+ * Merges appends on both sides of a log: base + winner's tail + loser's tail, so that no line is lost or torn.
  *
- * Costs what the tails cost: the common part is compared by the addresses of its chunks, and the loser's tail is put behind
- * the winner's version by an edit.
+ * The cost is that of the tails: the common part is compared by the addresses of its chunks, and an edit appends the
+ * loser's tail to the winner's version.
  */
 import { editContent } from "../../../content/edit.ts";
 import { streamContent, readContent } from "../../../content/read.ts";

@@ -1,6 +1,6 @@
-/** How often mappings of a text repeat a key: counted for each path of keys, so that the texts of two sides and their merge can be compared. */
+/** Counts repeated keys in the mappings of a text, per path of keys, to compare two sides' texts with their merge. */
 
-/** Paths of keys as numbers, the same for all texts that are counted with one of these. */
+/** Numbers paths of keys; equal paths get one number in all texts that are counted with one instance. */
 export class KeyPaths {
   readonly #numbers = new Map<string, number>();
 
@@ -13,7 +13,7 @@ export class KeyPaths {
   }
 }
 
-/** Path → how many keys too many. Items of a list have the path of the list. */
+/** Path → the number of surplus keys. Items of a list have the list's path. */
 export type RepeatedKeys = ReadonlyMap<number, number>;
 
 export class KeyCounter {
@@ -24,7 +24,7 @@ export class KeyCounter {
     this.#paths = paths;
   }
 
-  /** Takes a key of a mapping whose keys so far are `known`; its path. */
+  /** Counts a key of a mapping whose keys so far are `known`; returns its path. */
   take(known: Set<string>, path: number, key: string): number {
     const inside = this.#paths.step(path, key);
     if (known.has(key)) this.repeated.set(inside, (this.repeated.get(inside) ?? 0) + 1);
@@ -33,7 +33,7 @@ export class KeyCounter {
   }
 }
 
-/** Whether `merged` repeats a key more often than each of the texts that it was made of. */
+/** Whether `merged` repeats a key more often than each of its source texts. */
 export function repeatsMore(merged: RepeatedKeys, ...sides: readonly RepeatedKeys[]): boolean {
   return [...merged].some(([path, count]) => sides.every((side) => (side.get(path) ?? 0) < count));
 }

@@ -1,4 +1,4 @@
-/** Which side changed less, and what it changed: only that is read row by row. */
+/** Finds which side changed less, and what it changed: only that side is read row by row. */
 import type { ChangeBeside } from "../../../tree/diff.ts";
 import { diffBeside, differingLeaves } from "../../../tree/diff.ts";
 import type { NodeStore } from "../../../tree/node-store.ts";
@@ -16,8 +16,8 @@ export interface SideChanges {
 }
 
 /**
- * Changed rows that the side with fewer changed leaves may have for each changed leaf of the other, before the other is read, too: one
- * of them may have changed a few rows in each of many leaves, the other all rows in some.
+ * How many changed rows the side with fewer changed leaves may have per changed leaf of the other before the other is read,
+ * too. One side may have changed a few rows in each of many leaves, the other all rows in some.
  */
 const ROWS_A_LEAF = 16;
 
@@ -44,7 +44,7 @@ export async function changesOf(nodes: NodeStore, trees: Snapshots, role: Role):
   return reader;
 }
 
-/** The side that changed fewer leaves, and how many leaves of the other are changed at least. */
+/** The side that changed fewer leaves, and the least number of leaves that the other changed. */
 async function fewerLeaves(nodes: NodeStore, trees: Snapshots): Promise<{ role: Role; others: number }> {
   const side = (role: Role) => ({ role, counts: differingLeaves(nodes, trees.base.tree, trees[role].tree), leaves: 0 });
   const [winner, loser] = [side("winner"), side("loser")];
@@ -60,7 +60,7 @@ async function fewerLeaves(nodes: NodeStore, trees: Snapshots): Promise<{ role: 
   }
 }
 
-/** Reads the rows that one side changed, and with them what the merge asks about all of them. */
+/** Reads the rows that one side changed, and what the merge looks up for each of them. */
 class ChangeReader implements SideChanges {
   readonly role: Role;
   readonly changes = new Changes();
@@ -77,12 +77,12 @@ class ChangeReader implements SideChanges {
     return this.changes.rows.size;
   }
 
-  /** Reads on; whether that was all. */
+  /** Reads the next rows; true: that was all. */
   async step(): Promise<boolean> {
     const { done, value } = await this.#batches.next();
     if (done === true) return true;
     for (const change of value) this.changes.add(change);
-    // Whether changed names are in units is asked of the base (contested-units.ts): its leaves are at hand now.
+    // Units are looked up in the base by changed name (contested-units.ts): its leaves are in memory now.
     await this.#base.load({ directories: this.changes.takeParents() });
     return false;
   }

@@ -1,11 +1,11 @@
-/** Whether merged lines are still what a file's name says: they parse, and no mapping has a key twice that both sides have once. */
+/** Whether merged lines fit the format that the name tells: they parse, and repeat no key that both sides have once. */
 import type { FileName } from "../../../base/ids.ts";
 import { repeatedJsonKeys } from "./json-keys.ts";
 import { KeyPaths, repeatsMore } from "./repeated-keys.ts";
 import type { RepeatedKeys } from "./repeated-keys.ts";
 import { repeatedYamlKeys } from "./yaml-keys.ts";
 
-/** Each name of the file may say what it is; other names say nothing. */
+/** Each name of the file may tell its format; unknown names tell nothing. */
 export async function isSound(
   names: readonly FileName[],
   merged: string,
@@ -19,10 +19,10 @@ export async function isSound(
   return !endings.has("toml") || parsesAsToml(merged);
 }
 
-/** Undefined: no text of this format, or nobody can tell. */
+/** Undefined: not a text of this format, or undecidable. */
 type FindRepeats = (text: string, paths: KeyPaths) => RepeatedKeys | undefined;
 
-/** True, too, where nobody can tell. */
+/** Also true when undecidable. */
 function hasNewRepeats(find: FindRepeats, merged: string, winner: string, loser: string): boolean {
   const paths = new KeyPaths();
   const repeated = find(merged, paths);
@@ -42,7 +42,7 @@ function jsonKeys(text: string, paths: KeyPaths): RepeatedKeys | undefined {
   return repeatedJsonKeys(text, paths);
 }
 
-/** A key that stands twice is an error of its own in TOML. */
+/** TOML itself rejects a duplicate key. */
 async function parsesAsToml(text: string): Promise<boolean> {
   const { parse } = await import("smol-toml");
   try {

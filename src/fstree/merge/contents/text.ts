@@ -1,7 +1,7 @@
 /**
- * Three-way merge by lines, where nothing can go wrong: hunks of different sides have an unchanged line between them, and
- * the file stays what it was: one encoding, one kind of line ending, JSON that parses. Otherwise the versions stay apart;
- * markers are never written into a file.
+ * Three-way merge by lines, only where it is safe: an unchanged line separates hunks of different sides, and the file stays
+ * valid: one encoding, one kind of line ending, JSON that parses. Otherwise the versions stay apart. Markers are never
+ * written into a file.
  */
 import type { FileName } from "../../../base/ids.ts";
 import { readContent } from "../../../content/read.ts";
@@ -41,7 +41,7 @@ export function mergeText(base: string, winner: string, loser: string): string |
   const [ending = "\n"] = endings;
   const [bases, winners, losers] = [base, winner, loser].map((text) => splitLines(text, ending));
   const merged = mergeLines(bases ?? [], winners ?? [], losers ?? []);
-  // A line without newline would swallow the one behind it.
+  // A line without a newline would merge with the next one.
   if (merged === undefined || merged.slice(0, -1).some((line) => !line.endsWith(ending))) return undefined;
   return merged.join("");
 }

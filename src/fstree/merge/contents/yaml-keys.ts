@@ -1,26 +1,26 @@
 /**
- * Which keys the block mappings of a YAML text repeat, told by indentation. It knows what configuration files consist of: mappings and
- * lists in lines, scalars of one line, block scalars, flow collections of one line. It says so where a text has anything else.
+ * Finds keys that a YAML text's block mappings repeat, by indentation. Understands what configuration files use: mappings
+ * and lists in lines, one-line scalars, block scalars, one-line flow collections. Reports anything else.
  */
 import { KeyCounter } from "./repeated-keys.ts";
 import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
 
-/** Undefined: nobody can tell. */
+/** Undefined: undecidable. */
 export function repeatedYamlKeys(text: string, paths: KeyPaths): RepeatedKeys | undefined {
   const scan = new Scan(paths);
   for (const line of text.split(/\r\n|\n|\r/)) if (!scan.take(line)) return undefined;
   return scan.counter.repeated;
 }
 
-/** A mapping or a list that is open. */
+/** An open mapping or list. */
 interface Block {
   readonly indent: number;
-  /** Of a mapping; undefined: a list. */
+  /** A mapping's keys; undefined: a list. */
   readonly keys: Set<string> | undefined;
   readonly path: number;
 }
 
-/** What a value says of the lines behind it. */
+/** What a value says about the lines after it. */
 type Value = "whole" | "nests" | "block scalar" | "unknown";
 
 class Scan {
@@ -36,7 +36,7 @@ class Scan {
     this.counter = new KeyCounter(paths);
   }
 
-  /** False: the line is of a kind that is not known. */
+  /** False: the line is of an unknown kind. */
   take(line: string): boolean {
     if (line.length > LONGEST_LINE) return false;
     const indent = line.length - line.trimStart().length;
@@ -91,7 +91,7 @@ class Scan {
   #enterMapping(indent: number, key: string): boolean {
     this.#leave(indent);
     let top = this.#blocks.at(-1);
-    // A list may stand at its key's indentation: the next key ends it.
+    // A list may have its key's indentation: the next key ends it.
     if (top?.indent === indent && top.keys === undefined) {
       this.#blocks.pop();
       top = this.#blocks.at(-1);
@@ -105,7 +105,7 @@ class Scan {
     return true;
   }
 
-  /** What is indented more has ended. */
+  /** Closes blocks that are indented more. */
   #leave(indent: number): void {
     let top = this.#blocks.at(-1);
     if (top !== undefined && top.indent > indent) this.#nests = false;
@@ -120,16 +120,16 @@ class Scan {
   }
 }
 
-/** Lists and mappings need a blank behind their sign. */
+/** Lists and mappings need a blank after their sign. */
 const ITEM = /^-(?:$| +)/;
-/** Longer lines are no configuration, and cost too much to look at. */
+/** Longer lines are not configuration, and cost too much to parse. */
 const LONGEST_LINE = 10_000;
 
 /** A key and its value; undefined: the text is a scalar. */
 function entryOf(text: string): { readonly key: string; readonly value: string } | undefined {
   const quoted = /^(?:"([^"\\]*)"|'([^']*)') *:(?: +|$)/.exec(text);
   if (quoted !== null) return { key: quoted[1] ?? quoted[2] ?? "", value: text.slice(quoted[0].length) };
-  // Keys that begin otherwise are tagged, anchored, complex or in a flow collection: `valueOf` says what they are.
+  // Keys that begin otherwise are tagged, anchored, complex or in a flow collection: `valueOf` tells which.
   if (!/^(?:[^\s"'{}[\],&*#?|\-!>%@`:]|[-?:](?=\S))/.test(text)) return undefined;
   const plain = /:(?: +|$)/.exec(text);
   const comment = text.indexOf(" #");
@@ -152,7 +152,7 @@ function valueOf(whole: string): Value {
 /** An anchor or a tag. */
 const PROPERTY = /^[&!]\S*(?: +|$)/;
 
-/** Whether the line has all of a collection whose scalars are simple; it comes from one side then, as it is. */
+/** Whether the line holds a complete collection of simple scalars: it then comes from one side, unchanged. */
 function isWholeFlow(text: string): boolean {
   let depth = 0;
   for (const [at, sign] of [...text].entries()) {

@@ -1,4 +1,4 @@
-/** Which units both sides changed. Those that the smaller change meets are candidates; only these are read. */
+/** Finds units that both sides changed. Only candidates are read: the units that the smaller change touches. */
 import type { FileId } from "../../../base/ids.ts";
 import { ROOT_ID } from "../../../base/ids.ts";
 import type { TreeObject } from "../../fs-reader.ts";
@@ -18,7 +18,7 @@ export interface ContestedUnit {
 
 type Views = Readonly<Record<Role | "base", View>>;
 
-/** Trees before families, and each by its key: the order in which they are resolved. */
+/** Trees before families, each sorted by key: the order in which they are resolved. */
 export async function contestedUnits(
   views: Views,
   triples: ReadonlyMap<FileId, Triple>,
@@ -48,7 +48,7 @@ export async function contestedUnits(
   return outermost;
 }
 
-/** Every unit in which this side changed a name or bytes, by a key. */
+/** Every unit in which this side changed a name or bytes, by key. */
 async function candidates(
   triples: ReadonlyMap<FileId, Triple>,
   changed: Role,
@@ -77,8 +77,8 @@ function addUnits(units: Map<string, Unit>, roots: readonly FileId[], { parent, 
 }
 
 /**
- * The units' roots above a directory. What a directory is called in the base decides whether it is one, else what the side
- * calls it that made it: so both sides see the same roots.
+ * The unit roots above a directory. A directory's name in the base decides whether it is one; for a new directory, the name
+ * that its side gave it. So both sides see the same roots.
  */
 class Ancestors {
   readonly #views: Views;
@@ -99,7 +99,7 @@ class Ancestors {
     return directory === ROOT_ID ? NO_ROOTS : this.#roots[tree].get(directory);
   }
 
-  /** This directory and those above it in this tree, as far as they are units' roots. */
+  /** The unit roots among this directory and those above it in this tree. */
   async rootsFrom(tree: Role | "base", directory: FileId): Promise<readonly FileId[]> {
     const way: FileId[] = [];
     let roots = NO_ROOTS;
@@ -124,7 +124,7 @@ class Ancestors {
     return roots;
   }
 
-  /** Above it in the base; of what is new, above it in the winner's tree, else in the loser's. */
+  /** The unit roots above it in the base; for a new directory, in the winner's tree, else in the loser's. */
   async treesAbove(directory: FileId): Promise<readonly FileId[]> {
     for (const tree of ["base", "winner", "loser"] as const)
       if (directory === ROOT_ID || (await this.#views[tree].object(directory)) !== undefined)
@@ -141,7 +141,7 @@ class Ancestors {
     return place !== undefined && this.#rules.isTree(place.name);
   }
 
-  /** What the smaller change left alone is read in the base only: the third tree need not be opened for it. */
+  /** Objects that the smaller change left alone are read in the base only: the third tree need not be opened for them. */
   #viewOf(tree: Role | "base", id: FileId): View {
     const isUntouched = tree === this.#changed && !this.#triples.has(id);
     return this.#views[isUntouched ? "base" : tree];
@@ -154,7 +154,7 @@ function newRoots(): Map<FileId, readonly FileId[]> {
   return new Map();
 }
 
-/** A family that never was more than its main file is just a file. */
+/** A family that never had more than its main file is just a file. */
 function hasCompany(members: ContestedUnit["members"]): boolean {
   const isCompanion = ({ paths }: Member) => paths.some((path) => path !== "");
   return Object.values(members).some((found) => [...found.values()].some(isCompanion));

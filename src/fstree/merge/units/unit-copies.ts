@@ -1,6 +1,6 @@
 /**
- * The end of phase 5: units that lost the conflict are put beside those that stayed, each as a whole, under a name that is made from
- * what is in it: so every writer makes the same copy, and a second merge makes no second one.
+ * The end of phase 5: each unit that lost the conflict is put as a whole beside the one that was kept. Its name is made
+ * from its contents, so every writer makes the same copy, and repeating the merge makes no second one.
  */
 import { SynclineError } from "../../../base/errors.ts";
 import type { FileId, FileName } from "../../../base/ids.ts";
@@ -51,7 +51,7 @@ interface PlacedCopy {
   readonly place: Place;
 }
 
-/** The unit that stayed: its directory, or one of its files. */
+/** The kept unit: its directory, or one of its files. */
 async function keptOf(state: MergeState, unit: Unit): Promise<TreeObject | undefined> {
   if (unit.kind === "tree") return state.merged.object(state.folded.get(unit.root) ?? unit.root);
   for (const suffix of ["", ...state.unitRules.suffixesOf(unit.main)]) {
@@ -61,7 +61,7 @@ async function keptOf(state: MergeState, unit: Unit): Promise<TreeObject | undef
   return undefined;
 }
 
-/** Undefined: a directory with all of this is there already. */
+/** Undefined: a directory with all of this exists already. */
 async function placeTree(
   state: MergeState,
   copy: UnitCopy,
@@ -85,7 +85,7 @@ async function placeTree(
     fresh.set(root.id, await freshId(state, place, root.id, copy.hash));
     const own = layer(state, fresh.get(root.id) ?? root.id, { ...root, record: { ...root.record, conflict } }, [place]);
     const became = new Map([[root.id, own]]);
-    // Directories first, and each before those in it: ids are made from that of the parent.
+    // Directories first, parents before children: ids are made from the parent's id.
     const members = [...copy.members];
     const directories = members.filter(([, { object }]) => isDirectory(object));
     const files = members.filter(([, { object }]) => !isDirectory(object));
@@ -101,7 +101,7 @@ async function placeTree(
   return undefined;
 }
 
-/** Undefined: files with these names and bytes are there already. */
+/** Undefined: files with these names and bytes exist already. */
 async function placeFamily(
   state: MergeState,
   copy: UnitCopy,
@@ -144,11 +144,11 @@ async function rootOf({ winner, loser }: MergeState, copy: UnitCopy): Promise<Tr
   return (copy.keeper === "winner" ? loser : winner).object(root);
 }
 
-/** What is in this unit, if that is what the copy would have. */
+/** The members of this unit, if they are what the copy would have. */
 async function sameUnit(state: MergeState, unit: Unit, copy: UnitCopy): Promise<Members | undefined> {
   const source: UnitSource = {
     at: async (place) => (await state.merged.at(place))[0],
-    // Looking at a name takes it into the layer, and a listing that goes on meanwhile would show it again.
+    // Looking up a name adds it to the layer, and a listing under way would show it again.
     children: async function* (directory) {
       const children: Child[] = [];
       for await (const child of state.merged.children(directory)) children.push(child);
@@ -160,7 +160,7 @@ async function sameUnit(state: MergeState, unit: Unit, copy: UnitCopy): Promise<
   return isSame ? found : undefined;
 }
 
-/** Which of these objects has what was in the unit, by the path in it. */
+/** Which of these objects corresponds to each object of the unit, by the path in it. */
 function counterparts({ members }: UnitCopy, found: Members): Map<FileId, TreeObject> {
   const byPath = new Map([...found.values()].flatMap(({ object, paths }) => paths.map((path) => [path, object])));
   const became = new Map<FileId, TreeObject>();
@@ -171,7 +171,7 @@ function counterparts({ members }: UnitCopy, found: Members): Map<FileId, TreeOb
   return became;
 }
 
-/** The first id of this copy that no object has, in any of the trees: its user may have moved parts of an earlier one. */
+/** The first id of this copy that no object in any of the trees has: a user may have moved parts of an earlier copy. */
 async function freshId(state: MergeState, place: Place, of: FileId, hash: Uint8Array): Promise<FileId> {
   const { base, winner, loser, merged } = state;
   for (let generation = 0; ; generation++) {

@@ -1,4 +1,4 @@
-/** What a unit holds in one of the trees, and what its bytes are as a whole. */
+/** A unit's members in one of the trees, and a hash of its bytes as a whole. */
 import type { FileId, FileName } from "../../../base/ids.ts";
 import { blake3 } from "../../../crypto/hash.ts";
 import type { TreeObject } from "../../fs-reader.ts";
@@ -9,16 +9,16 @@ import { isDirectory, samePlaces, sameVersion } from "../objects.ts";
 import type { Child } from "../snapshot.ts";
 import type { UnitRules } from "./unit-rules.ts";
 
-/** A directory by its id, with all below it; or the files of these names beside one another. */
+/** A directory by its id, with everything below it; or files of these names in one directory. */
 export type Unit =
   | { readonly kind: "tree"; readonly root: FileId }
   | { readonly kind: "family"; readonly parent: FileId; readonly main: FileName };
 
 export interface Member {
   readonly object: TreeObject;
-  /** Where it is in the unit: names below the root with "/" between them; in a family, what stands behind the main name. */
+  /** Its paths in the unit: names below the root, joined by "/"; in a family, the suffix after the main name. */
   readonly paths: string[];
-  /** The same as places; of hard links, only those within. */
+  /** The same paths as places; for hard links, only those within the unit. */
   readonly places: Place[];
 }
 
@@ -30,7 +30,7 @@ export interface UnitSource {
   children(directory: FileId): AsyncIterable<Child>;
 }
 
-/** A tree's root is not among its members: it is the place that they have. */
+/** The root directory of a tree unit is not a member: it is where the members are. */
 export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules): Promise<Members> {
   const members = new Map<FileId, Member>();
   if (unit.kind === "tree") await collectTree(source, unit.root, members);
@@ -44,7 +44,7 @@ export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules
   return members;
 }
 
-/** Whether one side made something else of the unit: other objects, names or bytes. Modes and times are no difference. */
+/** Whether one side changed the unit: other objects, names or bytes. Modes and times do not count. */
 export function differ(before: Members, after: Members): boolean {
   if (before.size !== after.size) return true;
   for (const [id, { object }] of before) {
@@ -56,8 +56,8 @@ export function differ(before: Members, after: Members): boolean {
 }
 
 /**
- * What a unit's copy is named by: the paths in it and the bytes at them, sorted. Ids, modes, owners and times are not in it:
- * equal bytes are one version, whoever wrote them. 32 bytes.
+ * The hash that names a unit's copy: of its paths and the bytes at them, sorted. Ids, modes, owners and times are left out:
+ * equal bytes are one version, whichever writer they came from. 32 bytes.
  */
 export async function unitHash(context: MergeContext, members: Members): Promise<Uint8Array> {
   const lines: [string, Uint8Array][] = [];
@@ -70,7 +70,7 @@ export async function unitHash(context: MergeContext, members: Members): Promise
 }
 
 async function collectTree(source: UnitSource, root: FileId, members: Map<FileId, Member>): Promise<void> {
-  // A bucket may say that directories lie in one another.
+  // In a damaged bucket, directories may contain one another.
   const seen = new Set([root]);
   const open = [{ directory: root, prefix: "" }];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {

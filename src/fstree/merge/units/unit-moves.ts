@@ -1,4 +1,4 @@
-/** What of a unit that lost the conflict became which object of its copy: for whoever has it open, and writes to it still. */
+/** Maps the objects of a losing unit to those of its copy, for programs that still have them open and write to them. */
 import type { FileId } from "../../../base/ids.ts";
 import type { MovedObject, MovedUnits } from "../../change-set.ts";
 import type { TreeObject } from "../../fs-reader.ts";
@@ -13,7 +13,7 @@ export function noMoves(): UnitMoves {
   return { winner: { objects: [], names: [] }, loser: { objects: [], names: [] } };
 }
 
-/** `became`: id of what was in the unit, its root directory too → what the copy has of it. `names`: where the unit was → where its copy is. */
+/** `became`: id of a unit's object or root directory → the copy's object. `names`: the unit's place → its copy's. */
 export function noteMoves(
   { moves }: MergeState,
   copy: UnitCopy,
@@ -30,12 +30,12 @@ export function noteMoves(
   renamed.push(...names);
 }
 
-/** A file that was put out of a unit, whose keeper has it within: it goes on as a file of its own. */
+/** A file moved out of a unit while the keeper has it within: it continues as a file of its own. */
 export function noteLeft({ moves }: MergeState, role: Role, from: FileId, own: TreeObject): void {
   moves[role].objects.push(moved(from, own, []));
 }
 
-/** With the ids of that side's own tree, and of the merged one. An object that lost again and has no copy has no successor. */
+/** With ids of that side's own tree and of the merged one. An object that lost again and has no copy has no successor. */
 export async function movesOf(
   { moves, folded, merged: tree }: MergeState,
   role: Role,

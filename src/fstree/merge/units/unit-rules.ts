@@ -1,4 +1,4 @@
-/** Which names make units, by the policy: directories whose whole trees belong together, and files with those beside them. */
+/** Which names make units, by the policy: directories with their whole trees, and files with those beside them. */
 import type { FileName } from "../../../base/ids.ts";
 import type { Units } from "../../../format/commits/policy.ts";
 import { globBytes, Globs } from "../globs.ts";
@@ -14,12 +14,12 @@ export class UnitRules {
     });
   }
 
-  /** Whether all below a directory of this name is a unit. A copy of a unit is one, too. */
+  /** Whether everything below a directory of this name is a unit. A unit's copy is one, too. */
   isTree(name: FileName): boolean {
     return this.#trees.match(name.endsWith(")") ? name.replace(CONFLICT_MARKS, "") : name);
   }
 
-  /** The main names of the families that a file of this name belongs to: its own, and what its ending is put behind. */
+  /** The main names of the families that a file of this name belongs to: its own, and the one that its suffix follows. */
   mainsOf(name: FileName): FileName[] {
     const mains: FileName[] = [];
     const add = (globs: Globs, main: string) => {
@@ -32,7 +32,7 @@ export class UnitRules {
     return mains;
   }
 
-  /** What the other members of this family have behind its main name, sorted. */
+  /** The suffixes that this family's other members add to its main name, sorted. */
   suffixesOf(main: FileName): string[] {
     const families = this.#families.filter(({ globs }) => globs.match(main));
     return [...new Set(families.flatMap(({ suffixes }) => suffixes))].sort();
@@ -41,7 +41,7 @@ export class UnitRules {
 
 const CONFLICT_MARKS = /(?: \(conflict [0-9a-f]{8,64}(?: \d+)?\))+$/;
 
-/** Where a directory lies makes no difference: it may be moved while somebody writes in it. */
+/** A directory's location makes no difference: it may be moved while files in it are written. */
 function nameGlob(glob: string): string {
   return glob.replace(/^(?:\*\*\/)+/, "");
 }

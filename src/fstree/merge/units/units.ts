@@ -1,6 +1,6 @@
 /**
- * Between phases 0 and 1: units that both sides changed are taken from one of them as a whole, the keeper; what the other
- * made of it becomes one copy (unit-copies.ts). From here on its objects are as the keeper has them on both sides.
+ * Between phases 0 and 1: a unit that both sides changed is taken as a whole from one side, the keeper. The other side's
+ * version becomes one copy (unit-copies.ts). From here on, both sides have the unit's objects as the keeper does.
  */
 import type { FileId } from "../../../base/ids.ts";
 import { copyId } from "../../../format/files/keys.ts";
@@ -22,7 +22,7 @@ import { noteLeft } from "./unit-moves.ts";
 import { UnitNames } from "./unit-names.ts";
 import type { KeptUnit } from "./unit-names.ts";
 
-/** What the staying tree has of the objects whose triples no longer say it. */
+/** The staying tree's version of objects whose triples no longer tell it. */
 export type Stays = Map<FileId, TreeObject | undefined>;
 
 /** Changes the triples of all members. `locate` makes the staying tree find these objects by id, wherever they are. */
@@ -48,7 +48,7 @@ export async function resolveUnits(
     return { unit, members, keeper, other: otherRole(keeper) };
   });
   const names = new UnitNames(units);
-  // Of a file that both sides keep, each in another unit, the winner's has the id.
+  // If both sides keep a file, each in another unit, the winner's has the id.
   const winnersFirst = [...units].sort((a, b) => Number(a.keeper === "loser") - Number(b.keeper === "loser"));
   for (const { members, keeper, other } of winnersFirst) {
     for (const [id, { object }] of members[keeper]) {
@@ -59,14 +59,14 @@ export async function resolveUnits(
         if (keeper === "loser" && names.isKept("winner", id)) await keepBoth(state, triples, now);
         continue;
       }
-      // Not known to the smaller change, and kept as the staying tree has it.
+      // Unknown to the smaller change, and kept as the staying tree has it.
       if (triple === undefined && now === object) continue;
       if (!members[other].has(id) && !names.isKept(other, id))
         await leaveOutside(state, other, triple?.base, names.staying(other, triple?.[other]));
       settle(id, triple === undefined ? object : triple[staying], now);
     }
   }
-  // What is kept in one unit may be gone from another.
+  // An object that is kept in one unit may be gone from another.
   for (const { unit, members, keeper, other } of units) {
     const [kept, gone] = [members[keeper], members[other]];
     for (const [id, { object }] of gone) {
@@ -74,7 +74,7 @@ export async function resolveUnits(
       const within = members.base.get(id)?.object;
       const outside = names.staying(other, object);
       if (within === undefined && outside !== undefined) {
-        // Only its name in the unit goes to the copy: what it is outside merges as if it had never had that one.
+        // Only its name in the unit goes to the copy: outside, it merges as if it had never had that name.
         const base = before.has(id) ? undefined : await state.base.object(id, outside.names);
         const all = before.get(id) ?? tripleOf(base, base, object, changed);
         stays.set(id, all[staying]);
@@ -83,7 +83,7 @@ export async function resolveUnits(
       }
       const triple = before.get(id) ?? tripleOf(within, within, object, changed);
       const keepers = names.staying(keeper, triple[keeper]);
-      // Into a unit that is not kept nothing was moved: for the rest of the tree, what is in it was removed.
+      // Nothing was moved into a unit that is not kept: for the rest of the tree, its contents were removed.
       settle(id, triple[staying], within === undefined ? mergeWithDelete(triple.base, keepers) : keepers);
     }
     const hash = await unitHash(state.context, gone);
@@ -94,8 +94,8 @@ export async function resolveUnits(
 }
 
 /**
- * The keeper is the winner, unless it no longer has the unit: then the loser's survives, as any change survives a delete. Units that the keeper
- * moved into its tree have the same keeper, if it still has them. `inner`: units in which it was asked for already.
+ * The keeper is the winner, unless it no longer has the unit: then the loser's survives, as any change survives a delete. A
+ * unit that another unit's keeper has inside that unit gets the same keeper. `inner`: units already being decided.
  */
 function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: readonly ContestedUnit[] = []): Role {
   const { unit, members } = own;
@@ -116,7 +116,7 @@ function worth(kind: Unit["kind"], members: Members): number {
   return members.size === 0 ? 0 : [...members.values()].some(isWhole) ? 2 : 1;
 }
 
-/** What the smaller change has in the unit and left alone gets a triple, too: the other side may have moved it out. */
+/** Gives triples to the unit's objects that the smaller change left alone, too: the other side may have moved them out. */
 async function completeTriples(
   staying: MergeState["base"],
   { members }: ContestedUnit,
@@ -133,7 +133,7 @@ async function completeTriples(
   }
 }
 
-/** A file that either side has in a unit of its own that stays: one file with the names of both, if it is the same; else each has its own. */
+/** A file that each side has in a kept unit of its own: one file with both sides' names if it is the same, else two. */
 async function keepBoth(state: MergeState, triples: Map<FileId, Triple>, losers: TreeObject): Promise<void> {
   const winners = triples.get(losers.id)?.winner;
   if (winners === undefined || isDirectory(winners)) return;
@@ -146,7 +146,7 @@ async function keepBoth(state: MergeState, triples: Map<FileId, Triple>, losers:
   }
 }
 
-/** A file that a side has outside of a unit whose keeper has it within, and put there or changed: a file of its own. */
+/** A file that a side put or changed outside of a unit whose keeper has it within: it becomes a file of its own. */
 async function leaveOutside(
   state: MergeState,
   role: Role,
