@@ -40,15 +40,19 @@ export async function* serverEvents(body: AsyncIterable<Uint8Array>): AsyncGener
   }
 }
 
+/** Looks at each byte once, however small the parts are: a master may send a long line byte by byte. */
 async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
-  let text = "";
+  let line = "";
+  /** A "\r" at the end of a part may be half of a "\r\n". */
+  let held = "";
   for await (const part of body) {
-    text += decoder.decode(part, { stream: true });
-    // A trailing "\r" may be half of a "\r\n".
-    const lines = text.split(/\r\n|\n|\r(?!$)/);
-    text = lines.pop() ?? "";
-    if (text.length > MAX_EVENT_CHARS) throw tooLong();
+    const text = held + decoder.decode(part, { stream: true });
+    held = text.endsWith("\r") ? "\r" : "";
+    const [first = "", ...others] = text.slice(0, text.length - held.length).split(/\r\n|\n|\r/);
+    const lines = [line + first, ...others];
+    line = lines.pop() ?? "";
+    if (line.length > MAX_EVENT_CHARS) throw tooLong();
     yield* lines;
   }
 }

@@ -1,6 +1,5 @@
 /**
  * The filesystem that doors serve, and its interface for the agent: sealing epochs to publish and adopting new bases.
- *
  * This class only joins the parts: namespace, metadata, file-io and listing on Objects, on top of the overlay.
  */
 import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
