@@ -30,7 +30,7 @@ export interface AgentOptions {
   readonly publishedDurability: boolean;
   readonly readTimeoutMs: number;
   readonly cacheBytes: number;
-  /** Whether the agent collects the bucket's garbage itself, if it may write and the bucket is in a folder. */
+  /** Whether the agent collects the bucket's garbage, if it may write: at a master it only thins the history. */
   readonly collects: boolean;
   /** For an agent that is part of something: makes the answers to callers from the agent's own. */
   readonly answers?: (own: ControlAnswers) => ControlAnswers;

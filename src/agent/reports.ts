@@ -4,6 +4,7 @@ import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
 import type { HeldDeletions } from "../sync/deletion-limit.ts";
+import type { Collected } from "../bucket/gc/need.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import type { PublisherState } from "./publishing/publisher.ts";
@@ -66,9 +67,12 @@ export interface CollectionReport {
   /** The last collection by this agent since it started. */
   readonly last: {
     readonly time: string;
-    readonly objects: number;
-    readonly bytes: number;
-    readonly freedBytes: number;
+    /** Roots that are still retained. */
+    readonly retained: number;
+    /** Null, as the next two, where the agent only thins the history: the master collects. */
+    readonly objects: number | null;
+    readonly bytes: number | null;
+    readonly freedBytes: number | null;
     /** Leases and bases that cannot be read. */
     readonly passedOver: readonly { readonly object: string; readonly what: string }[];
     /** Up to which ages roots are retained, in seconds. */
@@ -145,16 +149,15 @@ export function flushReport(state: PublisherState, pending: PendingReport, asked
 
 function collectionReport({ running, last, error }: CollectionState): CollectionReport {
   if (last === undefined) return { running, last: null, error: reportError(error) };
-  const { objects, bytes, freedBytes, passedOver, retention } = last.report;
-  const figures = {
-    time: timeText(last.timeNs),
-    objects: objects.after,
-    bytes: bytes.after,
-    freedBytes,
-    passedOver,
-    retention,
-  };
-  return { running, last: figures, error: reportError(error) };
+  const { retention, commits } = last.report;
+  const common = { time: timeText(last.timeNs), retained: commits.after, retention };
+  return { running, last: { ...common, ...spaceOf(last.report) }, error: reportError(error) };
+}
+
+function spaceOf(report: Collected) {
+  if (!("bytes" in report)) return { objects: null, bytes: null, freedBytes: null, passedOver: [] };
+  const { objects, bytes, freedBytes, passedOver } = report;
+  return { objects: objects.after, bytes: bytes.after, freedBytes, passedOver };
 }
 
 export function reportError(error: SynclineError | undefined): ErrorReport | null {

@@ -1,20 +1,16 @@
 /** A running agent: connects the thread that serves, the publisher and its schedule, and ends them in order. */
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
+import { parseAddress } from "../bucket/address.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { createDataReader, createLiveReader } from "../overlay/data/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { createRunLow } from "./background.ts";
-import { BackgroundCollection } from "./threads/background-collection.ts";
-import {
-  collectOnThread,
-  collectorDirOf,
-  collectsItself,
-  readRecord,
-  writeRecord,
-} from "./threads/collector-thread.ts";
+import { BackgroundCollection, type BackgroundCollectionOptions } from "./threads/background-collection.ts";
+import { collectOnThread } from "./threads/collector-thread.ts";
+import { readRecord, thinHistory, writeRecord } from "./collector.ts";
 import { serveControl } from "./control.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import { drain, type Drained } from "./publishing/drain.ts";
@@ -29,7 +25,7 @@ import { overlayProxy } from "./threads/overlay-proxy.ts";
 import { Publisher, type PublisherWriter } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
-import { cacheDirOf, noteDrained } from "./state/state-dir.ts";
+import { cacheDirOf, collectorDirOf, noteDrained } from "./state/state-dir.ts";
 import type { WorkerSetup } from "./threads/threads.ts";
 import { warmUp } from "./threads/warm-up.ts";
 
@@ -110,7 +106,7 @@ export class RunningAgent implements Agent {
       this.#resources.push(this.#opened.remote.watch(() => void this.#rootMoved()));
       this.#schedule.note("urgent");
     }
-    if (this.#writer !== undefined && collectsItself(this.#options)) this.#resources.push(this.#startCollecting());
+    if (this.#writer !== undefined && this.#options.collects) this.#resources.push(this.#startCollecting());
     log.info("Mounted.", { mount: mountOf(doors), bucket: address, base: base.commit });
   }
 
@@ -189,16 +185,20 @@ export class RunningAgent implements Agent {
   }
 
   #startCollecting(): BackgroundCollection {
-    const { address, stateDir, stateRoot, clock, random, log } = this.#options;
+    const { address, access, stateDir, stateRoot, clock, random, log } = this.#options;
     const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
+    const { isPacked } = parseAddress(address);
+    const collect: BackgroundCollectionOptions["collect"] = (known, many, signal) =>
+      isPacked
+        ? collectOnThread({ ...job, known, many }, clock, signal)
+        : thinHistory({ ...job, access, clock, random, log }, known, many, signal);
     return (this.#collection = new BackgroundCollection({
       seq: () => {
         const { online, base } = this.#open().state();
         return online ? base.seq : undefined;
       },
-      collect: (known, many, signal) =>
-        // The thread's memory is back with the process, but not yet with the system.
-        collectOnThread({ ...job, known, many }, clock, signal).finally(() => this.#idleRelease.note()),
+      // The memory that it took is free in the process, but not yet with the system.
+      collect: (...asked) => collect(...asked).finally(() => this.#idleRelease.note()),
       record: readRecord(stateDir),
       keep: (record) => writeRecord(stateDir, record),
       clock,

@@ -4,7 +4,7 @@ import { describeError } from "../base/log.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
-import { collectsItself, prepareCollector } from "./threads/collector-thread.ts";
+import { prepareCollector } from "./collector.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { boundMemory } from "./threads/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
@@ -45,7 +45,7 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
     ? { opened: await openBucket(bucket) }
     : await openToWrite({ ...bucket, stateDir, wallet, machine });
   writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
-  if (!reads && collectsItself(options)) await prepareCollection(options, result.opened);
+  if (!reads && options.collects) await prepareCollection(options, result.opened);
   return result;
 }
 

@@ -3,6 +3,8 @@ import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { prepareCollector } from "../../src/agent/collector.ts";
+import { collectorDirOf } from "../../src/agent/state/state-dir.ts";
 import type * as CollectorThread from "../../src/agent/threads/collector-thread.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog as log } from "../../src/base/log.ts";
@@ -38,13 +40,13 @@ beforeAll(async () => {
     await session.putFile([name("file")], sourceOfBytes(Buffer.from(`${epoch}`)), { mode: 0o644, uid: 0, gid: 0 });
     await session.publish();
   }
-  await thread.prepareCollector({ stateDir: space.path, genesis: bucket.genesis, wallet, ...ports });
+  await prepareCollector({ stateDir: space.path, genesis: bucket.genesis, wallet, ...ports });
 });
 afterAll(() => space[Symbol.dispose]());
 
 function collect(known: { gcEpoch: number; seq: number } | undefined, many: number, signal?: AbortSignal) {
   const stateRoot = space.at("states");
-  const job = { address: url, stateDir: thread.collectorDirOf(space.path), stateRoot, known, many };
+  const job = { address: url, stateDir: collectorDirOf(space.path), stateRoot, known, many };
   return thread.collectOnThread(job, systemClock, signal ?? new AbortController().signal);
 }
 
@@ -61,6 +63,6 @@ test("it stops when it is told to, and says why it could not", async () => {
   const stop = new AbortController();
   stop.abort(new Error("enough"));
   await expect(collect(undefined, 1, stop.signal)).rejects.toThrow("enough");
-  rmSync(thread.collectorDirOf(space.path), { recursive: true });
+  rmSync(collectorDirOf(space.path), { recursive: true });
   await expect(collect(undefined, 1)).rejects.toMatchObject({ code: "device_not_certified" });
 });

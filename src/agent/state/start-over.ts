@@ -10,8 +10,8 @@ import { decodeGenesis } from "../../format/commits/genesis.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import { DiskStorage, hasOverlay, removeOverlay } from "../../overlay/disk/disk-storage.ts";
 import { Overlay } from "../../overlay/overlay.ts";
-import { collectorDirOf } from "../threads/collector-thread.ts";
 import { LAST_BASE, parseBase } from "./last-base.ts";
+import { collectorDirOf } from "./state-dir.ts";
 import { readStateFile } from "./state-file.ts";
 
 export interface StartOverOptions {

@@ -106,6 +106,11 @@ export function cacheDirOf(stateDir: string): string {
   return join(stateDir, "cache");
 }
 
+/** The folder of the device that collects garbage, and of its record. */
+export function collectorDirOf(stateDir: string): string {
+  return join(stateDir, "collector");
+}
+
 /** The folder for data about an address, shared by its mounts. */
 export function addressFolder(root: string, address: string): string {
   return join(root, hashOf(withoutPin(address)));

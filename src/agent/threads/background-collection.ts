@@ -6,8 +6,7 @@ import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
-import type { CollectReport } from "../../bucket/gc/collector.ts";
-import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
+import type { CollectionMark, CollectionNews, Collected } from "../../bucket/gc/need.ts";
 
 /** What an agent knows of the last collection; it outlives the process. */
 export interface CollectionRecord {
@@ -21,7 +20,7 @@ export interface CollectionRecord {
 export interface BackgroundCollectionOptions {
   /** The newest root's seq seen here; undefined while the bucket is out of reach. */
   readonly seq: () => number | undefined;
-  /** As `collectIfNeeded`. */
+  /** As `collectIfNeeded` or `thinIfNeeded`. */
   readonly collect: (known: CollectionMark | undefined, many: number, signal: AbortSignal) => Promise<CollectionNews>;
   readonly record: CollectionRecord | undefined;
   /** Stores the record for the next start. */
@@ -34,7 +33,7 @@ export interface BackgroundCollectionOptions {
 export interface CollectionState {
   readonly running: boolean;
   /** This agent's last collection since it started. */
-  readonly last: { readonly timeNs: bigint; readonly report: CollectReport } | undefined;
+  readonly last: { readonly timeNs: bigint; readonly report: Collected } | undefined;
   /** Why the last try failed. */
   readonly error: SynclineError | undefined;
 }
@@ -117,8 +116,10 @@ export class BackgroundCollection implements AsyncDisposable {
       this.#error = undefined;
       if (report === undefined) return;
       this.#last = { timeNs: clock.nowNs(), report };
-      const { objects, bytes } = report;
-      log.info("Collected garbage.", { objects: objects.after, bytes: bytes.after, before: bytes.before });
+      if ("bytes" in report) {
+        const { objects, bytes } = report;
+        log.info("Collected garbage.", { objects: objects.after, bytes: bytes.after, before: bytes.before });
+      } else log.info("Thinned the history.", { retained: report.commits.after, before: report.commits.before });
     } catch (cause) {
       if (this.#stop.signal.aborted) return;
       this.#error =

@@ -1,16 +1,10 @@
 /** Runs collections on their own thread (collector-worker.ts) for the agent. */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { parseAddress } from "../../bucket/address.ts";
+import type { CollectReport } from "../../bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
-import type { AgentOptions } from "../agent.ts";
-import type { CollectionRecord } from "./background-collection.ts";
-import { type DeviceSetup, openDevice } from "../state/device.ts";
 import { createCaller } from "./rpc.ts";
-import { readStateFile, writeStateFile } from "../state/state-file.ts";
 
 export interface CollectionJob {
   readonly address: string;
@@ -24,7 +18,7 @@ export interface CollectionJob {
 
 /** What the main thread asks the worker. */
 export type CollectorMethods = {
-  collect(job: CollectionJob): Promise<CollectionNews>;
+  collect(job: CollectionJob): Promise<CollectionNews<CollectReport>>;
   /** Ends the collection where nothing is half done. */
   stop(nothing: undefined): void;
 };
@@ -34,13 +28,12 @@ const HEAP_MB = 1_024;
 /** How long a collection may take to end. */
 const STOP_MS = 2_000;
 
-/** Whether this agent collects. A master collects its own buckets. */
-export function collectsItself({ address, collects }: Pick<AgentOptions, "address" | "collects">): boolean {
-  return collects && parseAddress(address).isPacked;
-}
-
 /** As `collectIfNeeded`, on its own thread. Throws `limit_exceeded` if memory runs out. */
-export async function collectOnThread(job: CollectionJob, clock: Clock, signal: AbortSignal): Promise<CollectionNews> {
+export async function collectOnThread(
+  job: CollectionJob,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<CollectionNews<CollectReport>> {
   const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB };
   const worker = new Worker(new URL("collector-worker.js", import.meta.url), { name: "collector", resourceLimits });
   const { call, stop } = createCaller<CollectorMethods>(worker);
@@ -70,33 +63,3 @@ function diedOf(cause: unknown): SynclineError {
   }
   return new SynclineError("internal", "The thread that collects garbage ended.", { cause });
 }
-
-/** Makes and certifies the collector's own device in a folder of this state. It never publishes. Throws as `openDevice`. */
-export async function prepareCollector(setup: DeviceSetup): Promise<void> {
-  const stateDir = collectorDirOf(setup.stateDir);
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  await openDevice({ ...setup, stateDir });
-}
-
-export function collectorDirOf(stateDir: string): string {
-  return join(stateDir, "collector");
-}
-
-/** Undefined if invalid: the next collection finds out. */
-export function readRecord(stateDir: string): CollectionRecord | undefined {
-  const text = readStateFile(join(collectorDirOf(stateDir), RECORD))?.toString("utf8");
-  if (text === undefined) return undefined;
-  try {
-    const record = JSON.parse(text) as CollectionRecord;
-    const { mark, timeMs, retained } = record;
-    return [mark.gcEpoch, mark.seq, timeMs, retained].every(Number.isFinite) ? record : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-export function writeRecord(stateDir: string, record: CollectionRecord): void {
-  writeStateFile(join(collectorDirOf(stateDir), RECORD), Buffer.from(JSON.stringify(record)));
-}
-
-const RECORD = "collected.json";

@@ -7,11 +7,9 @@ import { silentLog } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
 import { collectIfNeeded } from "../../bucket/gc/need.ts";
 import { openPacked } from "../../bucket/open-remote.ts";
-import { RootWitness } from "../../bucket/root-witness.ts";
+import { openCollector } from "../collector.ts";
 import type { CollectorMethods } from "./collector-thread.ts";
 import { answerCalls } from "./rpc.ts";
-import { rootFile } from "../state/root-file.ts";
-import { openToWrite } from "../writing-bucket.ts";
 
 if (parentPort === null) throw new SynclineError("internal", "This file runs as a worker thread.");
 serve(parentPort);
@@ -23,22 +21,13 @@ function serve(port: MessagePort): void {
   answerCalls<CollectorMethods>(port, {
     async collect({ address, stateDir, stateRoot, known, many }) {
       const ports = { clock: systemClock, random: systemRandom };
-      const witness = new RootWitness(rootFile(stateRoot, address), { accept: false });
       await using remote = openPacked(address, ports);
-      // Without a cache: everything it reads is in the bucket.
-      const state = { address, stateDir, witness, wallet: noWallet };
-      const { opened, writer } = await openToWrite({ ...state, log: silentLog, ...ports });
+      const { opened, writer } = await openCollector({ address, stateDir, stateRoot, log: silentLog, ...ports });
       await using _ = opened;
       const { store } = remote;
       const options = { bucket: opened.bucket, store, writer: writer.writer, signal: stop.signal, ...ports };
       return await collectIfNeeded(options, known, many);
     },
     stop: () => stop.abort(new SynclineError("no_agent", "The agent is ending.")),
-  });
-}
-
-async function noWallet(): Promise<never> {
-  throw new SynclineError("device_not_certified", "The device that collects garbage has no valid certificate.", {
-    hint: "Mount the bucket again, with the owner's key at hand.",
   });
 }

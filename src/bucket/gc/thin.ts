@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Lamport } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Retention } from "../../format/commits/retention.ts";
@@ -28,6 +29,8 @@ export interface ThinOptions {
 export interface ThinReport {
   /** The rule by which it thinned: the one that the newest root names. */
   readonly retention: Retention;
+  /** Of the root that it thinned, or would thin. */
+  readonly seq: Lamport;
   /** Retained before and after, the newest included. */
   readonly commits: { readonly before: number; readonly after: number };
   /** Swaps that took place. */
@@ -45,8 +48,9 @@ export async function thin(options: ThinOptions): Promise<ThinReport> {
     const [kept, thinned] = [history.kept.length + 1, history.thinned.length];
     const commits = { before: kept + thinned, after: kept };
     const { retention } = history;
-    if (thinned === 0 || dryRun) return { retention, commits, swaps: 0 };
-    if (await letGo(options, head, history)) return { retention, commits, swaps: 1 };
+    const report = { retention, seq: head.commit.body.seq, commits };
+    if (thinned === 0 || dryRun) return { ...report, swaps: 0 };
+    if (await letGo(options, head, history)) return { ...report, swaps: 1 };
   }
   throw new SynclineError(
     "root_moved",

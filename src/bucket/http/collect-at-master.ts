@@ -10,10 +10,10 @@ export async function collectAtMaster(
   remote: Pick<HttpRemote, "collect">,
   options: Collecting,
 ): Promise<CollectReport> {
-  const thinned = await thin(options);
+  const { retention, commits, swaps } = await thin(options);
   const { packs, ...collected } = await remote.collect(options);
   const freedBytes = collected.bytes.before - collected.bytes.after;
-  const isWorth = freedBytes > 0 || thinned.commits.after < thinned.commits.before;
+  const isWorth = freedBytes > 0 || commits.after < commits.before;
   const told = { isWorth, completed: false, held: null, passedOver: [] };
-  return { ...thinned, objects: packs, ...collected, freedBytes, ...told };
+  return { retention, commits, swaps, objects: packs, ...collected, freedBytes, ...told };
 }

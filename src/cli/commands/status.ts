@@ -1,7 +1,7 @@
 /** `syncline status`: which agents run, what they published, what waits, and why. Read-only. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { askAgent } from "../../agent/control.ts";
-import type { AgentStatus } from "../../agent/reports.ts";
+import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
@@ -76,8 +76,7 @@ function textOf(agent: AgentStatus): string {
     `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
   ];
   const last = collection?.last ?? null;
-  if (last !== null)
-    lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
+  if (last !== null) lines.push(collectedText(last));
   if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);
   for (const { object, what } of last?.passedOver ?? [])
     lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
@@ -97,6 +96,11 @@ function textOf(agent: AgentStatus): string {
   const uncollected = collection?.error ?? null;
   if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
   return lines.join("\n");
+}
+
+function collectedText({ time, retained, objects, bytes }: NonNullable<CollectionReport["last"]>): string {
+  if (objects === null || bytes === null) return `  thinned    ${time}: ${printCount(retained, "retained root")}`;
+  return `  collected  ${time}: ${printCount(objects, "object")}, ${printBytes(bytes)}`;
 }
 
 function leftOf({ mount, address, stateDir }: MountState) {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "../../../src/base/clock.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import type { Bucket } from "../../../src/bucket/bucket.ts";
+import { thinIfNeeded } from "../../../src/bucket/gc/need.ts";
 import { thin } from "../../../src/bucket/gc/thin.ts";
 import { HttpRemote } from "../../../src/bucket/http/http-remote.ts";
 import { verifyBucket } from "../../../src/bucket/verify.ts";
@@ -75,7 +76,7 @@ describe("a bucket at a master", () => {
     await publish(2);
     const root = await remote.readRoot();
     const report = await thin({ ...(await thinning()), dryRun: false });
-    expect(report).toEqual({ retention: DEFAULT_RETENTION, commits: { before: 3, after: 3 }, swaps: 0 });
+    expect(report).toEqual({ retention: DEFAULT_RETENTION, seq: 3, commits: { before: 3, after: 3 }, swaps: 0 });
     expect(await remote.readRoot()).toEqual(root);
   });
 
@@ -96,6 +97,27 @@ describe("a bucket at a master", () => {
     expect((await thin(options)).commits.after).toBe(report.commits.before + 1);
     await publish(1, { policy: () => DEFAULT_POLICY });
     expect((await thin(options)).commits.after).toBeLessThan(10);
+  });
+
+  test("is thinned by an agent once enough commits go, by no second one for the same commits, and not for nothing", async () => {
+    await publish(12);
+    await passDays();
+    const options = await thinning();
+    expect((await thinIfNeeded(options, undefined, 100)).report).toBeUndefined();
+    const known = await thinIfNeeded(options, undefined, 100);
+    const { mark, report } = await thinIfNeeded(options, undefined, 5);
+    expect(report?.commits.after).toBeLessThan(10);
+    expect(mark.gcEpoch).toBeGreaterThan(known.mark.gcEpoch);
+    await publish(12);
+    await passDays();
+    // Another agent, which knows nothing of the last time.
+    expect(await thinIfNeeded(options, known.mark, 5)).toEqual({ mark: { gcEpoch: mark.gcEpoch, seq: mark.seq + 14 } });
+    const again = await thinIfNeeded(options, mark, 5);
+    expect(again.report?.commits.before).toBeGreaterThan(again.report?.commits.after ?? Infinity);
+    const root = await remote.readRoot();
+    expect(await thinIfNeeded(options, again.mark, 5)).toEqual({ mark: again.mark });
+    expect(await remote.readRoot()).toEqual(root);
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
   test("is told of a collection that was under way when the master was started again", async () => {
@@ -165,6 +187,14 @@ async function publish(count: number, publication?: WriterPublication): Promise<
     await using writer = await openWriter(context, ++epoch);
     await writer.putFile([name("changing")], sourceOfBytes(noise(FILE_BYTES, epoch)), { mode: 0o644, uid: 0, gid: 0 });
     expect((await writer.publish("", publication)).kind).toBe("published");
+  }
+}
+
+/** A leap of the clock is believed once another day has passed. */
+async function passDays(): Promise<void> {
+  for (const days of [3, 1.1]) {
+    shiftMs += days * DAY_MS;
+    await publish(1);
   }
 }
 
