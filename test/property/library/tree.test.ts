@@ -69,7 +69,7 @@ describe("edits", () => {
         for (const cut of cuts) {
           // Keys that are not in the model are made on the way and must leave no trace.
           const group = keys.splice(cut % (keys.length + 1), 25).map((key) => editOf(key, model.get(key)));
-          const stray = editOf(keyOf(10_000 + cut), { value: Buffer.from("stray"), links: [] });
+          const stray = editOf(`ff${keyOf(cut)}`, { value: Buffer.from("stray"), links: [] });
           root = await edit(trees, root, [...group, stray]);
           root = await edit(trees, root, [{ ...stray, value: undefined }]);
         }
