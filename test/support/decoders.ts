@@ -9,7 +9,7 @@ import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import { parseAddress, splitAddress } from "../../src/bucket/address.ts";
 import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
-import { readRows } from "../../src/bucket/packed/pack-healing.ts";
+import { readRows } from "../../src/packs/pack-healing.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
 import { parseListen } from "../../src/cli/commands/listen.ts";
 import { parseAge } from "../../src/cli/commands/retention-text.ts";

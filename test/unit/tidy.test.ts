@@ -14,6 +14,7 @@ const LAYERS = [
   "http",
   "objects",
   "blocks",
+  "packs",
   "tree",
   "content",
   "roots",
@@ -131,6 +132,7 @@ describe("tidy", () => {
       ...sources,
       ...filesUnder(join(root, "test"), ".ts"),
       ...filesUnder(join(root, "scripts"), ".mjs"),
+      ...filesUnder(join(root, "scripts"), ".ts"),
       ...filesUnder(join(root, "docs"), ".md"),
     ].filter((file) => file !== import.meta.filename);
     const found = everywhere.flatMap((file) =>

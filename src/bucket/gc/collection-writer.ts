@@ -13,7 +13,7 @@ import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
 import type { Bucket } from "../bucket.ts";
 import { Lease } from "../packed/lease.ts";
-import { buildPack } from "../packed/pack-builder.ts";
+import { buildPack } from "../../packs/pack-builder.ts";
 import { PackDirectory } from "../packed/pack-directory.ts";
 import { PackUploader } from "../packed/pack-uploader.ts";
 import { mergePages } from "../packed/run-merge.ts";

@@ -8,7 +8,7 @@ import { commitObjectName, OBJECT_ID_BYTES } from "../../format/blocks/object-na
 import { PACK_ROW_BYTES, PACK_TAIL_BYTES } from "../../format/blocks/pack.ts";
 import { pagesOfRun } from "../../format/blocks/run.ts";
 import type { ObjectInfo } from "../../objects/object-store.ts";
-import { buildPack } from "../packed/pack-builder.ts";
+import { buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject } from "../packed/pack-directory.ts";
 import { blocksOf, type Maintenance } from "./maintenance.ts";
 import type { LiveRow } from "./inventory.ts";

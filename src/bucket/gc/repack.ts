@@ -7,8 +7,9 @@ import { cidFromDigest, type Codec, codecOf, digestText, matchesCid } from "../.
 import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackUploader } from "../packed/pack-uploader.ts";
-import type { Placement } from "../packed/placement-index.ts";
-import { readPlaced } from "../packed/ranged-reads.ts";
+import { byOffset } from "../../packs/pack-rows.ts";
+import { inBatches } from "../../packs/rewriting.ts";
+import { type Placement, readPlaced } from "../../packs/ranged-reads.ts";
 
 /** How much is read at once. */
 const PIECE_BYTES = PACK_TARGET_BYTES / 4;
@@ -39,18 +40,10 @@ export class Repacker {
    * copies stay valid.
    */
   async copy(rows: readonly (RunRow & { readonly kind: Codec })[]): Promise<void> {
-    const ordered = rows.toSorted((a, b) => a.offset - b.offset);
-    let piece = new Map<Cid, Placement>();
-    let bytes = 0;
-    for (const row of ordered) {
-      piece.set(cidFromDigest(row.kind, row.digest), row);
-      bytes += row.length;
-      if (bytes < PIECE_BYTES) continue;
-      await this.#copyPiece(piece);
-      piece = new Map();
-      bytes = 0;
+    const ordered = rows.toSorted(byOffset);
+    for (const piece of inBatches(ordered, { bytes: PIECE_BYTES, rows: Infinity })) {
+      await this.#copyPiece(new Map(piece.map((row) => [cidFromDigest(row.kind, row.digest), row])));
     }
-    await this.#copyPiece(piece);
   }
 
   /** Stores the blocks that have not filled a pack yet. */

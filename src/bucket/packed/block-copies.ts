@@ -5,8 +5,9 @@ import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import { COMMIT_FOLDER, PACK_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
-import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, readTail } from "../../format/blocks/pack.ts";
+import type { PackFooter } from "../../format/blocks/pack.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
+import { readFooter } from "../../packs/pack-footer.ts";
 
 export interface StoredFooter {
   readonly footer: PackFooter;
@@ -38,10 +39,7 @@ export class BlockCopies {
   async readFooter(pack: PackName): Promise<boolean> {
     this.footers.delete(pack);
     try {
-      const { bytes, size } = await this.#store.getTail(pack, PACK_TAIL_BYTES);
-      const shape = readTail(bytes, size);
-      const end = await this.#store.getTail(pack, size - footerOffset(shape));
-      this.footers.set(pack, decodeFooter(end.bytes, shape));
+      this.footers.set(pack, await readFooter((length) => this.#store.getTail(pack, length)));
       return true;
     } catch (cause) {
       if (!isDamage(cause)) throw cause;

@@ -9,7 +9,8 @@ import { MAX_BLOCK_ACCEPTED, PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey } from "../../format/blocks/cid.ts";
 import type { PackUploader } from "./pack-uploader.ts";
-import type { Placement, PlacementIndex } from "./placement-index.ts";
+import type { Placement } from "../../packs/ranged-reads.ts";
+import type { PlacementIndex } from "./placement-index.ts";
 import type { SessionPacks } from "./session-packs.ts";
 
 /** Packs that are being stored while the next one fills: each costs its size in memory. */

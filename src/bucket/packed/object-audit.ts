@@ -6,7 +6,6 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_MAX_BYTES } from "../../base/limits.ts";
-import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { LoosePack, RunReference } from "../../format/blocks/manifest.ts";
 import { decodeLease } from "../../format/commits/lease.ts";
@@ -18,17 +17,12 @@ import {
   ROOT_OBJECT,
   runName,
 } from "../../format/blocks/object-name.ts";
-import {
-  decodeFooter,
-  footerOffset,
-  PACK_TAIL_BYTES,
-  type PackFooter,
-  PLAIN,
-  readTail,
-} from "../../format/blocks/pack.ts";
+import { PACK_TAIL_BYTES, type PackFooter } from "../../format/blocks/pack.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
+import { badRows, type PackBytes, packInMemory } from "../../packs/block-check.ts";
+import { readFooter } from "../../packs/pack-footer.ts";
 import { type CommitObject, PackDirectory } from "./pack-directory.ts";
 import { rowsOfRun } from "./run-merge.ts";
 
@@ -135,29 +129,20 @@ class Audit {
   async #checkPack(name: PackName, loose: LoosePack | undefined): Promise<void> {
     const whole = this.#options.blocks !== false;
     await this.#surviving(name, async () => {
-      const { bytes, size } = await this.#store.getTail(name, whole ? PACK_MAX_BYTES : PACK_TAIL_BYTES);
-      const shape = readTail(bytes, size);
-      const start = footerOffset(shape);
-      const end = whole ? bytes.subarray(start) : (await this.#store.getTail(name, size - start)).bytes;
-      const { footer } = decodeFooter(end, shape);
+      const readEnd = (length: number) => this.#store.getTail(name, length);
+      const { footer, shape, end } = await readFooter(readEnd, whole ? PACK_MAX_BYTES : PACK_TAIL_BYTES);
       this.#footers.set(name, footer);
-      if (loose !== undefined && (loose.size !== size || loose.rows !== shape.rows)) {
+      if (loose !== undefined && (loose.size !== shape.size || loose.rows !== shape.rows)) {
         this.#report(name, "is not as large as the manifest says");
       }
-      if (whole) this.#checkBlocks(name, footer, bytes);
+      if (whole) await this.#checkBlocks(name, footer, packInMemory(end));
     });
   }
 
-  #checkBlocks(name: PackName, footer: PackFooter, bytes: Uint8Array): void {
-    for (const { digest, offset, length, codec } of footer) {
-      this.#blocks++;
-      this.#bytes += length;
-      const cid = cidFromDigest("raw", digest);
-      if (codec !== PLAIN) this.#report(name, `holds a block in form ${codec}, which this version does not know`, cid);
-      else if (Buffer.compare(blake3(bytes.subarray(offset, offset + length)), digest) !== 0) {
-        this.#report(name, `holds other bytes at ${offset} (${length}) than the block's hash says`, cid);
-      }
-    }
+  async #checkBlocks(name: PackName, footer: PackFooter, pack: PackBytes): Promise<void> {
+    this.#blocks += footer.count;
+    const bad = await badRows(pack, [...footer], (bytes) => (this.#bytes += bytes));
+    for (const { row, why } of bad) this.#report(name, why, cidFromDigest("raw", row.digest));
   }
 
   /** Every row of a run must agree with the footer of the block's pack. */

@@ -32,7 +32,7 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import { BlockCopies } from "./block-copies.ts";
 import { auditObjects, type ObjectDamage } from "./object-audit.ts";
 import { PackDirectory } from "./pack-directory.ts";
-import { guessShape, type HealedPack, healBlocks, readRows } from "./pack-healing.ts";
+import { guessShape, type HealedPack, healBlocks, readRows } from "../../packs/pack-healing.ts";
 import { rebuildPlacement } from "./placement-rebuild.ts";
 import { RepairedRoot } from "./repaired-root.ts";
 import { rowsOfRun } from "./run-merge.ts";

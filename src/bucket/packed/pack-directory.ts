@@ -8,8 +8,9 @@ import type { Cid, PackName } from "../../base/ids.ts";
 import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName, runName } from "../../format/blocks/object-name.ts";
-import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../../format/blocks/pack.ts";
+import { decodeFooter, footerOffset, type PackFooter, type PackShape } from "../../format/blocks/pack.ts";
 import { decodePage, type RunPage } from "../../format/blocks/run.ts";
+import { readFooter } from "../../packs/pack-footer.ts";
 import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
 
 /** The parts of a commit object that matter for placement. */
@@ -106,10 +107,8 @@ export class PackDirectory {
     const read = ranges.length === 0 ? [] : await this.#store.getRanges(runName(run.id), ranges);
     for (const [at, index] of absent.entries()) {
       const bytes = read[at] ?? new Uint8Array();
-      found.set(
-        index,
-        intact(runName(run.id), () => decodePage(bytes, index, run.rows)),
-      );
+      const page = await intact(runName(run.id), () => decodePage(bytes, index, run.rows));
+      found.set(index, page);
     }
     for (const [index, page] of found) this.#keepPage(pageKey(run, index), page);
     return found;
@@ -126,13 +125,11 @@ export class PackDirectory {
   }
 
   async #readCommitObject(name: PackName): Promise<CommitObject> {
-    const tail = await this.#store.getTail(name, COMMIT_TAIL_BYTES);
-    const shape = intact(name, () => readTail(tail.bytes, tail.size));
-    this.#keepTail(name, tail);
-    const pack = { name, ...shape };
-    const { footer, manifest } = await this.#decode(pack, tail.bytes);
+    const readEnd = (length: number) => this.#store.getTail(name, length);
+    const { footer, manifest, shape, end } = await intact(name, () => readFooter(readEnd, COMMIT_TAIL_BYTES));
+    this.#keepTail(name, { bytes: end, size: shape.size });
     this.addFooter(name, footer);
-    return { pack, footer, manifest: intact(name, () => decodeManifest(manifest)) };
+    return { pack: { name, ...shape }, footer, manifest: await intact(name, () => decodeManifest(manifest)) };
   }
 
   /** Reads a small object whole: after its footer, callers soon want its blocks. */
@@ -211,9 +208,9 @@ function remembered<Key, Value>(cache: Map<Key, Promise<Value>>, key: Key, load:
 }
 
 /** Turns a decoder's error into one that names the object. */
-function intact<Value>(object: string, decode: () => Value): Value {
+async function intact<Value>(object: string, decode: () => Value | Promise<Value>): Promise<Value> {
   try {
-    return decode();
+    return await decode();
   } catch (cause) {
     if (!hasCode(cause, "format_invalid")) throw cause;
     throw new SynclineError("store_corrupt", `Object ${object} is damaged: ${cause.message}`, {

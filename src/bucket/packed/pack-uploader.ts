@@ -10,7 +10,7 @@ import { OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { Lease } from "./lease.ts";
-import { type BuiltPack, buildPack } from "./pack-builder.ts";
+import { type BuiltPack, buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
 import { mergePages, type PackRows, rowsOfPacks, rowsOfRun, runsToMerge } from "./run-merge.ts";
 

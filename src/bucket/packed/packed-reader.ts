@@ -10,7 +10,7 @@ import type { BlockReader } from "../../blocks/block-store.ts";
 import type { NewestIndex } from "./newest-index.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 import type { PlacementIndex } from "./placement-index.ts";
-import { readPlaced } from "./ranged-reads.ts";
+import { readPlaced } from "../../packs/ranged-reads.ts";
 
 export class PackedReader implements BlockReader {
   readonly #address: string;

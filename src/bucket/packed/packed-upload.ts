@@ -17,11 +17,12 @@ import { ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import { BlockStage } from "./block-stage.ts";
 import type { NewestIndex } from "./newest-index.ts";
 import type { OwnSwap } from "./own-swap.ts";
-import { buildPack } from "./pack-builder.ts";
+import { buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject } from "./pack-directory.ts";
 import { PackUploader, type UploadedPack, type UploadTools } from "./pack-uploader.ts";
-import { type Placement, PlacementIndex } from "./placement-index.ts";
-import { readPlaced } from "./ranged-reads.ts";
+import type { Placement } from "../../packs/ranged-reads.ts";
+import { PlacementIndex } from "./placement-index.ts";
+import { readPlaced } from "../../packs/ranged-reads.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
 import { SessionPacks } from "./session-packs.ts";
 

@@ -9,15 +9,8 @@ import type { LoosePack, RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName } from "../../format/blocks/object-name.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
 import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/blocks/run.ts";
+import type { Placement } from "../../packs/ranged-reads.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
-
-export interface Placement {
-  readonly pack: PackName;
-  readonly offset: number;
-  readonly length: number;
-  /** How the bytes are stored: format/blocks/pack.ts. */
-  readonly codec: number;
-}
 
 export interface Located {
   readonly found: Map<Cid, Placement>;

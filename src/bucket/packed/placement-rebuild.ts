@@ -17,7 +17,7 @@ import {
 } from "../../format/blocks/pack.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { BlockCopies } from "./block-copies.ts";
-import { buildPack } from "./pack-builder.ts";
+import { buildPack } from "../../packs/pack-builder.ts";
 import type { RepairedRoot } from "./repaired-root.ts";
 import { mergePages, type PackRows, rowsOfPacks } from "./run-merge.ts";
 

@@ -4,7 +4,7 @@ import { digestOf } from "../../format/blocks/cid.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
 import { prefixOf } from "../../format/blocks/run.ts";
 import type { UploadedPack } from "./pack-uploader.ts";
-import type { Placement } from "./placement-index.ts";
+import type { Placement } from "../../packs/ranged-reads.ts";
 
 export class SessionPacks {
   readonly #packs = new Map<PackName, UploadedPack>();

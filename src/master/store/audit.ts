@@ -22,7 +22,7 @@ import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { auditReach } from "./reach-audit.ts";
 import { listPacks, openForReading } from "./pack-path.ts";
-import { allIntact } from "./pack-rows.ts";
+import { allIntact } from "../../packs/block-check.ts";
 
 export interface DataReport {
   readonly owners: number;

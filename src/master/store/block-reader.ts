@@ -8,12 +8,12 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ANSWER_BATCH_BYTES, PACK_READS, READ_GAP_BYTES } from "../limits.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
-import { type PlannedRead, planReads } from "../../bucket/packed/ranged-reads.ts";
+import { partOf, type PlannedRead, planReads } from "../../packs/ranged-reads.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import type { Place } from "./block-index.ts";
 import type { Room } from "./owner-blocks.ts";
 import type { PackHandles } from "./pack-handles.ts";
-import { readFooter } from "./pack-footer.ts";
+import { footerOf } from "./pack-disk.ts";
 
 export interface BlockReaderOptions {
   readonly handles: PackHandles;
@@ -47,8 +47,7 @@ async function readRun(
   const memory = room?.(read.length);
   const bytes = await handles.use(folder, pack, (file) => file.read(read.offset, read.length, memory));
   for (const [cid, place] of read.blocks) {
-    const start = place.offset - read.offset;
-    const part = bytes?.subarray(start, start + place.length);
+    const part = bytes && partOf(read, bytes, place);
     if (part === undefined || !isIntact(cid, part)) found.set(cid, await readAgain(options, cid, place));
     // Copied if several were read together: a slice would keep all of them in memory.
     else found.set(cid, memory !== undefined || read.blocks.length === 1 ? part : new Uint8Array(part));
@@ -62,7 +61,7 @@ async function readAgain(
   place: Place,
 ): Promise<Uint8Array> {
   const bytes = await handles.use(folder, place.pack, async (file) => {
-    const footer = await readFooter(file).catch(() => undefined);
+    const footer = await footerOf(file).catch(() => undefined);
     const { offset, length } = footer?.find(digestOf(cid)) ?? place;
     return file.read(offset, length);
   });

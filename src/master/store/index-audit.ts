@@ -2,7 +2,7 @@
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import { type BlockIndex, type IndexedBlock, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
-import { isBefore } from "./pack-rows.ts";
+import { isBefore } from "../../packs/pack-rows.ts";
 
 type Row = IndexedBlock & { readonly digest: Buffer };
 

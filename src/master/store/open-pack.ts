@@ -9,9 +9,9 @@
 import type { Block } from "../../blocks/block-store.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/blocks/pack.ts";
-import { footerRows, haveDuplicates } from "./footer-rows.ts";
+import { coveringRows, haveDuplicates } from "../../packs/covering-rows.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
-import { gapsIn } from "./pack-rows.ts";
+import { gapsIn } from "../../packs/pack-rows.ts";
 import { openPath, rowsPath, sealedPath } from "./pack-path.ts";
 import { encodeFrame, readJournal } from "./row-journal.ts";
 
@@ -151,7 +151,7 @@ export class OpenPack {
     after: PackPosition,
   ): Promise<PackPosition> {
     await this.#file.write(this.#position.end, parts);
-    const all = await footerRows(this.#file, rows, after.end);
+    const all = await coveringRows(this.#file, rows, after.end);
     await this.#file.write(after.end, [encodeFooter(all, new Uint8Array()).bytes]);
     return after;
   }

@@ -5,7 +5,7 @@
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Cid } from "../../base/ids.ts";
 import { INDEX_STEP } from "../limits.ts";
-import { GARBAGE_PART } from "../../bucket/gc/victims.ts";
+import { isWorthRewriting } from "../../packs/rewriting.ts";
 import { codecOf, digestOf } from "../../format/blocks/cid.ts";
 import { PACK_STATES } from "./block-index.ts";
 import type { KnownRoots } from "./known-roots.ts";
@@ -90,8 +90,8 @@ export class OwnerCollection implements Collecting {
     for (const { name, end } of packs) {
       const { end: sweptEnd, live } = swept.packs.get(name) ?? { end: 0, live: 0 };
       // Later additions are not garbage.
-      const garbage = sweptEnd - live;
-      if (garbage > 0 && garbage > end * GARBAGE_PART) going.set(name, end - garbage);
+      const staying = end - (sweptEnd - live);
+      if (isWorthRewriting({ bytes: end, live: staying })) going.set(name, staying);
     }
     return planOf(packs, going);
   }

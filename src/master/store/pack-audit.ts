@@ -4,16 +4,14 @@
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
-import { describeError } from "../../base/log.ts";
-import { planReads } from "../../bucket/packed/ranged-reads.ts";
-import { blake3 } from "../../crypto/hash.ts";
+import { badRows } from "../../packs/block-check.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
-import { type PackRow, PLAIN } from "../../format/blocks/pack.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
 import { type BlockIndex, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
-import { readFooter } from "./pack-footer.ts";
-import { endOf } from "./pack-rows.ts";
+import { footerOf } from "./pack-disk.ts";
+import { endOf } from "../../packs/pack-rows.ts";
 import { listPacks, openForReading, rowsPath } from "./pack-path.ts";
 import { inspectUnfinished } from "./unfinished-pack.ts";
 
@@ -62,7 +60,7 @@ async function auditPack(options: PackAuditOptions, name: string, sealed: boolea
   try {
     const { rows, damage } = sealed ? await sealedRows(options, name, file) : await openRows(options, name, file);
     // Bad rows are entered too, marked as damaged, so that intact copies elsewhere replace them.
-    const bad = await damagedRows(file, rows, options.onBytes);
+    const bad = await badRows(file, rows, options.onBytes);
     const isBad = new Set(bad.map(({ row }) => row));
     found.add(
       { name, sealed: 1, end: endOf(rows) },
@@ -88,7 +86,7 @@ interface FoundRows {
 
 async function sealedRows({ index }: PackAuditOptions, name: string, file: PackFile): Promise<FoundRows> {
   try {
-    return { rows: [...(await readFooter(file))], damage: [] };
+    return { rows: [...(await footerOf(file))], damage: [] };
   } catch (error) {
     if (!hasCode(error, "format_invalid")) throw error;
     const rows = [...(index?.rowsOf(name) ?? [])];
@@ -107,44 +105,4 @@ async function openRows({ disk, folder, index }: PackAuditOptions, name: string,
   } finally {
     await journal?.close();
   }
-}
-
-interface BadRow {
-  readonly row: PackRow;
-  readonly why: string;
-}
-
-/** Rows whose bytes are wrong or unreadable. */
-async function damagedRows(
-  file: PackFile,
-  rows: readonly PackRow[],
-  onBytes: (bytes: number) => void,
-): Promise<BadRow[]> {
-  const bad: BadRow[] = [];
-  for (const read of planReads(rows.map((row) => [cidFromDigest("raw", row.digest), row] as const))) {
-    const bytes = await file.read(read.offset, read.length).catch(() => undefined);
-    for (const [, row] of read.blocks) {
-      const start = row.offset - read.offset;
-      const part = bytes?.subarray(start, start + row.length);
-      const why = part === undefined ? await whyUnreadable(file, row) : whyWrong(row, part);
-      if (why !== undefined) bad.push({ row, why });
-    }
-    onBytes(read.length);
-  }
-  return bad;
-}
-
-/** Checks one block by itself when its group cannot be read. */
-async function whyUnreadable(file: PackFile, row: PackRow): Promise<string | undefined> {
-  try {
-    return whyWrong(row, await file.read(row.offset, row.length));
-  } catch (error) {
-    return `${row.length} bytes at ${row.offset} cannot be read: ${describeError(error)}`;
-  }
-}
-
-function whyWrong({ digest, offset, length, codec }: PackRow, bytes: Uint8Array): string | undefined {
-  if (codec !== PLAIN) return `the block at ${offset} is stored in form ${codec}, which this version does not know`;
-  if (bytes.length !== length) return `the pack ends within the ${length} bytes at ${offset}`;
-  return Buffer.compare(blake3(bytes), digest) === 0 ? undefined : `the ${length} bytes at ${offset} are others`;
 }

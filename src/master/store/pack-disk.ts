@@ -1,6 +1,8 @@
 /** The disk under a master's pack files: a port, so that tests can fill it, make it fail, or stop it at any call. */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
+import type { PackFooter } from "../../format/blocks/pack.ts";
+import { readFooter } from "../../packs/pack-footer.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { makeDurableFolder, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 
@@ -30,6 +32,13 @@ export interface PackFile {
   /** Makes bytes and size durable. After a failure the disk's state is unknown. */
   sync(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The footer of a pack. Throws `format_invalid` if it is not complete, and the system's errors. */
+export async function footerOf(file: PackFile): Promise<PackFooter> {
+  const size = await file.size();
+  const readEnd = async (length: number) => ({ bytes: await file.read(Math.max(0, size - length), length), size });
+  return (await readFooter(readEnd)).footer;
 }
 
 export const systemPackDisk: PackDisk = {

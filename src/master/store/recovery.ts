@@ -5,12 +5,13 @@
 import { describeError, type Log } from "../../base/log.ts";
 import { encodeFooter, type PackRow } from "../../format/blocks/pack.ts";
 import { type BlockIndex, type IndexedPack, isIndexFull, PACK_STATES } from "./block-index.ts";
-import { footerRows } from "./footer-rows.ts";
+import { coveringRows } from "../../packs/covering-rows.ts";
 import { isFull, OpenPack } from "./open-pack.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
-import { readFooter } from "./pack-footer.ts";
+import { footerOf } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
-import { allIntact, endOf, isBefore } from "./pack-rows.ts";
+import { allIntact } from "../../packs/block-check.ts";
+import { endOf, isBefore } from "../../packs/pack-rows.ts";
 import { listPacks, openPath, removePacks, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
 import { inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
@@ -133,7 +134,7 @@ class Recovery {
     const { end } = found.position;
     try {
       await file.truncate(end);
-      const rows = await footerRows(file, found.rows, end);
+      const rows = await coveringRows(file, found.rows, end);
       await file.write(end, [encodeFooter(rows, new Uint8Array()).bytes]);
       await file.sync();
       await this.#finish(name, file, { ...found, rows });
@@ -156,7 +157,7 @@ class Recovery {
     const file = await disk.open(sealedPath(folder, name), "read");
     if (file === undefined) return;
     try {
-      const footer = await readFooter(file).catch((error: unknown) => {
+      const footer = await footerOf(file).catch((error: unknown) => {
         log.error("a pack has no good footer, and its blocks are missing", { pack: name, error: describeError(error) });
       });
       const rows = [...(footer ?? [])];

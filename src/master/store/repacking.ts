@@ -20,9 +20,10 @@ import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import type { BlockWriter } from "./block-writer.ts";
 import type { SweptPack } from "./owner-blocks.ts";
 import type { PackDisk } from "./pack-disk.ts";
-import { readFooter } from "./pack-footer.ts";
+import { footerOf } from "./pack-disk.ts";
 import { removePacks } from "./pack-path.ts";
-import { isBefore } from "./pack-rows.ts";
+import { isBefore } from "../../packs/pack-rows.ts";
+import { inBatches } from "../../packs/rewriting.ts";
 
 export interface RepackingOptions {
   readonly index: BlockIndex;
@@ -106,13 +107,13 @@ export class Repacking {
     await writer.endPack(name);
     const state = this.#stateOf(name);
     if (state !== PACK_STATES.sealed && state !== PACK_STATES.leaving) return false;
-    const footer = await reader.handles.use(reader.folder, name, readFooter);
+    const footer = await reader.handles.use(reader.folder, name, footerOf);
     const rows = await this.#lying(footer ?? [], name);
     // Otherwise the index places blocks here that the pack does not have.
     const counted = rows.reduce((sum, row) => sum + (isBefore(row, swept?.end ?? 0) ? row.length : 0), 0);
     if (footer === undefined || counted < (swept?.live ?? 0)) return false;
     index.setState(name, PACK_STATES.leaving);
-    for (const batch of inBatches(rows)) await this.#copy(name, batch);
+    for (const batch of inBatches(rows, { bytes: REPACK_BYTES, rows: INDEX_STEP })) await this.#copy(name, batch);
     if ((await this.#lying(rows, name)).length > 0) {
       this.#stay(name);
       return false;
@@ -199,18 +200,3 @@ function isOfOnePack(error: unknown): boolean {
 const REMOVED_AT_ONCE = 16;
 /** Bytes of blocks that are copied at a time. */
 const REPACK_BYTES = 4 * 1024 * 1024;
-
-/** Batches of at most INDEX_STEP rows and REPACK_BYTES, unless a single row is longer. */
-function* inBatches(rows: readonly PackRow[]): Generator<PackRow[]> {
-  let batch: PackRow[] = [];
-  let bytes = 0;
-  for (const row of rows) {
-    if (batch.length > 0 && (bytes + row.length > REPACK_BYTES || batch.length >= INDEX_STEP)) {
-      yield batch;
-      [batch, bytes] = [[], 0];
-    }
-    batch.push(row);
-    bytes += row.length;
-  }
-  if (batch.length > 0) yield batch;
-}

@@ -11,9 +11,11 @@ import { digestText } from "../../format/blocks/cid.ts";
 import { type PackRow, PLAIN } from "../../format/blocks/pack.ts";
 import type { BlockIndex } from "./block-index.ts";
 import type { PackPosition } from "./open-pack.ts";
-import { readFooter } from "./pack-footer.ts";
+import { footerOf } from "./pack-disk.ts";
 import type { PackFile } from "./pack-disk.ts";
-import { allIntact, byOffset, endOf, gapsIn, isBefore, type Stretch } from "./pack-rows.ts";
+import type { ByteRange } from "../../objects/object-store.ts";
+import { allIntact } from "../../packs/block-check.ts";
+import { byOffset, endOf, gapsIn, isBefore } from "../../packs/pack-rows.ts";
 import { readJournal, type RowJournal, rowsPerhapsIn } from "./row-journal.ts";
 
 export interface UnfinishedPack {
@@ -54,7 +56,7 @@ async function withFooter(
   { frames, end: rowsEnd }: RowJournal,
   known: (row: PackRow) => boolean,
 ): Promise<UnfinishedPack | undefined> {
-  const rows = [...((await readFooter(file).catch(() => undefined)) ?? [])];
+  const rows = [...((await footerOf(file).catch(() => undefined)) ?? [])];
   const named = new Set(rows.map(keyOf));
   const journaled = new Set(frames.flatMap((frame) => frame.rows.map(keyOf)));
   // A block may look like a pack's end, and be the last one. But our own footer names every row of the journal,
@@ -121,7 +123,7 @@ async function withoutFooter(
 }
 
 /** A gap between known blocks may be a single block whose row is lost; any other is never requested. */
-async function wholeGaps(file: PackFile, gaps: readonly Stretch[]): Promise<PackRow[]> {
+async function wholeGaps(file: PackFile, gaps: readonly ByteRange[]): Promise<PackRow[]> {
   const rows: PackRow[] = [];
   for (const { offset, length } of gaps) {
     const bytes = length > MAX_BLOCK_ACCEPTED ? undefined : await file.read(offset, length).catch(() => undefined);

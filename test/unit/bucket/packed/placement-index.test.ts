@@ -3,7 +3,7 @@ import type { Cid } from "../../../../src/base/ids.ts";
 import { blake3 } from "../../../../src/crypto/hash.ts";
 import { PackDirectory } from "../../../../src/bucket/packed/pack-directory.ts";
 import { PlacementIndex } from "../../../../src/bucket/packed/placement-index.ts";
-import { planReads } from "../../../../src/bucket/packed/ranged-reads.ts";
+import { planReads } from "../../../../src/packs/ranged-reads.ts";
 import { mergePages, rowsOfPacks, runsToMerge } from "../../../../src/bucket/packed/run-merge.ts";
 import { cidFromDigest } from "../../../../src/format/blocks/cid.ts";
 import { EMPTY_MANIFEST } from "../../../../src/format/blocks/manifest.ts";

@@ -1,12 +1,18 @@
 /** Reads blocks at known places in as few ranged reads as the layout allows. */
-import { groupBy } from "../../base/collections.ts";
-import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { Cid, PackName } from "../../base/ids.ts";
-import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
-import { PLAIN } from "../../format/blocks/pack.ts";
-import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
-import type { Placement } from "./placement-index.ts";
+import { groupBy } from "../base/collections.ts";
+import { mapConcurrent } from "../base/concurrency.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, PackName } from "../base/ids.ts";
+import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
+import { PLAIN } from "../format/blocks/pack.ts";
+import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
+
+/** Where a block lies. */
+export interface Placement extends ByteRange {
+  readonly pack: PackName;
+  /** How its bytes are stored (format/pack.ts). */
+  readonly codec: number;
+}
 
 /**
  * The blocks at these places, unverified. Throws `block_not_found` if a pack is gone, `block_corrupt` if it ends early, and
@@ -74,10 +80,12 @@ function cut(read: PlannedRead, bytes: Uint8Array, pack: PackName): PlacedBytes[
   if (bytes.length !== read.length && first !== undefined) throw wrongLength(first, pack, bytes.length, read);
   // A block gets its own bytes: a slice would keep the whole read in memory while the block is cached.
   const own = read.blocks.length === 1 ? (part: Uint8Array) => part : (part: Uint8Array) => new Uint8Array(part);
-  return read.blocks.map(([cid, { offset, length }]) => {
-    const start = offset - read.offset;
-    return [cid, own(bytes.subarray(start, start + length))] as const;
-  });
+  return read.blocks.map(([cid, place]) => [cid, own(partOf(read, bytes, place))] as const);
+}
+
+/** A block's part of what was read, without copying. */
+export function partOf(read: ByteRange, bytes: Uint8Array, { offset, length }: ByteRange): Uint8Array {
+  return bytes.subarray(offset - read.offset, offset - read.offset + length);
 }
 
 function namingBlock(cause: unknown, pack: PackName, [cid, { offset }]: PlacedBlock): unknown {

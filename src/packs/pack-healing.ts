@@ -2,9 +2,9 @@
  * Makes a damaged pack whole again. Intact blocks prove themselves by their hashes. The gaps between them are identified by
  * the remaining rows, and filled from copies of the blocks. Blocks keep their offsets, so that rows elsewhere stay valid.
  */
-import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
-import { blake3, HASH_BYTES } from "../../crypto/hash.ts";
-import { digestText } from "../../format/blocks/cid.ts";
+import { MAX_BLOCK_ACCEPTED } from "../base/limits.ts";
+import { blake3, HASH_BYTES } from "../crypto/hash.ts";
+import { digestText } from "../format/blocks/cid.ts";
 import {
   footerHash,
   footerOffset,
@@ -14,7 +14,9 @@ import {
   type PackRow,
   type PackShape,
   PLAIN,
-} from "../../format/blocks/pack.ts";
+} from "../format/blocks/pack.ts";
+import { isBlockOf } from "./block-check.ts";
+import { byOffset } from "./pack-rows.ts";
 
 export interface HealedPack {
   /** The blocks' bytes, back to back. */
@@ -165,10 +167,10 @@ function sift(blocks: Uint8Array, believed: readonly PackRow[]): { sound: PackRo
   const suspects: PackRow[] = [];
   const digests = new Set<string>();
   let end = 0;
-  for (const row of believed.toSorted((a, b) => a.offset - b.offset)) {
+  for (const row of believed.toSorted(byOffset)) {
     const within = row.codec === PLAIN && row.length > 0 && row.offset + row.length <= blocks.length;
     const place = blocks.subarray(row.offset, row.offset + row.length);
-    const intact = within && row.offset >= end && Buffer.compare(blake3(place), row.digest) === 0;
+    const intact = within && row.offset >= end && isBlockOf(row, place);
     if (!intact || digests.has(digestText(row.digest))) {
       suspects.push(row);
       continue;

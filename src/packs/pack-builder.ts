@@ -1,9 +1,9 @@
 /** Concatenates blocks and appends the footer. */
-import type { PackName } from "../../base/ids.ts";
-import type { Block } from "../../blocks/block-store.ts";
-import { digestKey, digestOf } from "../../format/blocks/cid.ts";
-import type { LoosePack } from "../../format/blocks/manifest.ts";
-import { encodeFooter, type PackFooter, type PackRow, PLAIN } from "../../format/blocks/pack.ts";
+import type { PackName } from "../base/ids.ts";
+import type { Block } from "../blocks/block-store.ts";
+import { digestKey, digestOf } from "../format/blocks/cid.ts";
+import type { LoosePack } from "../format/blocks/manifest.ts";
+import { encodeFooter, type PackFooter, type PackRow, PLAIN } from "../format/blocks/pack.ts";
 
 /** A pack that is ready to be stored. */
 export interface BuiltPack {
