@@ -2,7 +2,7 @@
 import { openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { checkout } from "../drills/lib.mjs";
+import { checkout } from "../drills/lib.ts";
 
 const dist = (path) => import(pathToFileURL(join(checkout, "dist", path)).href);
 const [

@@ -4,7 +4,7 @@
  * down ten times while our own mount, whose files are few, did not feel it.
  */
 import { mkdirSync } from "node:fs";
-import { join, run } from "../drills/lib.mjs";
+import { join, run } from "../drills/lib.ts";
 
 const SIZE = "4G";
 

@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
-import { join, percentile, report, run, workspace } from "../drills/lib.mjs";
+import { join, percentile, report, run, workspace } from "../drills/lib.ts";
 import { grounds } from "./grounds.mjs";
 import { targetsIn } from "./targets.mjs";
 import { workloads } from "./workloads.mjs";

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { agent, checkout, master, percentile, report, run, syncline, workspace } from "../drills/lib.mjs";
+import { agent, checkout, master, percentile, report, run, syncline, workspace } from "../drills/lib.ts";
 
 const args = process.argv.slice(2);
 const runs = args.includes("--runs") ? Number(args[args.indexOf("--runs") + 1]) : 3;

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { check, checkout, percentile, report, syncline, workspace } from "../drills/lib.mjs";
+import { check, checkout, percentile, report, syncline, workspace } from "../drills/lib.ts";
 import { CountedBlocks, nodesOf, treeConfig, treeOfFiles, withEdits, withNewFiles } from "./file-trees.mjs";
 
 const dist = (path) => import(pathToFileURL(join(checkout, "dist", path)).href);

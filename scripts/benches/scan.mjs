@@ -7,7 +7,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
-import { checkout, join, mkdirSync, percentile, report, syncline, workspace } from "../drills/lib.mjs";
+import { checkout, join, mkdirSync, percentile, report, syncline, workspace } from "../drills/lib.ts";
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => Number(args.includes(name) ? args[args.indexOf(name) + 1] : fallback);

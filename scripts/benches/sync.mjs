@@ -11,7 +11,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { checkout, join, mkdirSync, percentile, report, run, syncline, until, workspace } from "../drills/lib.mjs";
+import { checkout, join, mkdirSync, percentile, report, run, syncline, until, workspace } from "../drills/lib.ts";
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => (args.includes(name) ? args[args.indexOf(name) + 1] : fallback);

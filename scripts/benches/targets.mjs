@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { agent, alive, join, kill, run, syncline } from "../drills/lib.mjs";
+import { agent, alive, join, kill, run, syncline } from "../drills/lib.ts";
 
 /** The targets in a workspace, each `{name, about, dir, settle, stop, cpu}`; what is not installed is left out. */
 export function targetsIn(space, ground) {

@@ -10,7 +10,7 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { randomBytes } from "node:crypto";
-import { check, join, kill, percentile, report, rssMiB, run, syncline, until, workspace } from "../drills/lib.mjs";
+import { check, join, kill, percentile, report, rssMiB, run, syncline, until, workspace } from "../drills/lib.ts";
 
 const option = (name, standard) => {
   const at = process.argv.indexOf(`--${name}`);

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { checkout, run } from "../drills/lib.mjs";
+import { checkout, run } from "../drills/lib.ts";
 
 const FILES = 2_000;
 const MIB = 1 << 20;

@@ -15,10 +15,10 @@ pinned_node() {
   esac
 }
 
-# True when the Node.js on PATH can run Syncline: 22.14 is the first of 22 with Node-API 10.
+# True when the Node.js on PATH can run Syncline and its scripts: 22.18 is the first of 22 that runs TypeScript, as the drills are.
 node_suffices() {
   command -v node >/dev/null 2>&1 &&
-    node -e 'process.exit(parseInt(process.versions.node, 10) >= 22 && Number(process.versions.napi) >= 10 ? 0 : 1)' 2>/dev/null
+    node -e 'process.exit(process.features.typescript && Number(process.versions.napi) >= 10 ? 0 : 1)' 2>/dev/null
 }
 
 # use_node [MAJOR]: puts a Node.js on PATH that can run Syncline, or that very major version, and its npm.
@@ -47,7 +47,7 @@ use_node() {
 bring_node() {
   local version=$1 arch=$2 folder=$3 part
   need_commands npm:npm
-  if ! node_suffices; then say "Syncline needs Node.js 22.14 or newer; here is $(node -v 2>/dev/null || echo none)."; fi
+  if ! node_suffices; then say "Syncline's scripts need Node.js 22.18 or newer; here is $(node -v 2>/dev/null || echo none)."; fi
   say "Installing Node.js $version and npm $NPM_PINNED in $folder (from npm, 60 MB) …"
   mkdir -p "$(dirname "$folder")"
   part=$(mktemp -d "$folder.XXXXXX")

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { checkout, join, report, workspace } from "../drills/lib.mjs";
+import { checkout, join, report, workspace } from "../drills/lib.ts";
 import { mutants } from "./list.mjs";
 
 const wanted = process.argv[2] ?? "";

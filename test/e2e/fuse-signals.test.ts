@@ -8,7 +8,7 @@ import { CompiledServer, eventually, type FuseProcess, python, run, whyNoMount }
 
 const reason = whyNoMount();
 
-/** The program that catches signals, as scripts/drills/signals.mjs uses it on a bucket. */
+/** The program that catches signals, as scripts/drills/signals.ts uses it on a bucket. */
 const PROGRAM = resolve(import.meta.dirname, "../../scripts/drills/signals.py");
 const ROUNDS = 50;
 

@@ -2,28 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type Operation, unexplained } from "../../scripts/drills/accounting.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-
-const drills = join(import.meta.dirname, "../../scripts/drills");
-
-interface Operation {
-  readonly by: string;
-  readonly began: number;
-  readonly t: number;
-  readonly raced: readonly string[];
-  readonly touched: readonly string[];
-}
-
-interface History {
-  readonly operations: readonly Operation[];
-  readonly commits: readonly { seq: number; root: string; writer: string; time: string }[];
-  readonly writers: ReadonlyMap<string, string>;
-  readonly treeAt: (root: string) => ReadonlyMap<string, { readonly tokens: readonly string[] }>;
-}
-
-const { unexplained } = (await import(join(drills, "accounting.mjs"))) as {
-  unexplained: (tokens: readonly string[], history: History) => string[];
-};
 
 /** Each commit: its writer, its second, and where the version is in its tree. */
 type Step = readonly [writer: string, second: number, path?: string];
@@ -161,7 +141,7 @@ told("h", refused)
 function python(script: string, folder: string): unknown[] {
   const run = spawnSync("python3", ["-B", "-c", script, folder], {
     encoding: "utf8",
-    env: { ...process.env, PYTHONPATH: drills },
+    env: { ...process.env, PYTHONPATH: join(import.meta.dirname, "../../scripts/drills") },
   });
   expect(run.stderr).toBe("");
   const lines = run.stdout.trim().split("\n");

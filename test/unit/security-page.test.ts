@@ -15,7 +15,7 @@ test("every test that the page names exists", () => {
 });
 
 test("every drill that the page names exists", () => {
-  const drills = [...page.matchAll(/drill `([\w-]+\.mjs)`/g)].map(([, name = ""]) => name);
+  const drills = [...page.matchAll(/drill `([\w-]+\.ts)`/g)].map(([, name = ""]) => name);
   expect(drills.length).toBeGreaterThan(0);
   expect(drills.filter((name) => !existsSync(join(root, "scripts/drills", name)))).toEqual([]);
 });

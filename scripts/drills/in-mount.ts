@@ -1,0 +1,75 @@
+/**
+ * Runs any program in a mounted bucket, while the mount flushes again and again and a second agent changes other files; then
+ * the bucket, shown by a new agent, must be what the mount was. For outside suites, which bring a verdict of their own.
+ *   node scripts/drills/in-mount.ts COMMAND [ARGUMENT…]
+ * The command runs in an empty folder of the mount, whose path it also finds in $DIR. $FLUSH_MS (100) lies between flushes.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { agent, check, differences, fingerprint, join, report, syncline, workspace } from "./lib.ts";
+
+const [command, ...args] = process.argv.slice(2);
+if (command === undefined) throw new Error("Which command?");
+const flushMs = Number(process.env["FLUSH_MS"] ?? 100);
+const space = workspace("in-mount");
+const url = `file://${join(space.path, "bucket")}`;
+syncline(space, ["init", url]);
+const a = agent(space, "a", url);
+const b = agent(space, "b", url);
+const folder = join(a.dir, "run");
+mkdirSync(folder);
+
+const life = { ended: false };
+const beside = Promise.all([flushes(), changes()]);
+const child = spawn(command, args, { cwd: folder, env: { ...process.env, DIR: folder }, stdio: "inherit" });
+const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+life.ended = true;
+const [flushed, changed] = await beside;
+report(
+  `${command} ended with ${status ?? signal}; beside it ${flushed} flushes here and ${changed} changes by another agent`,
+);
+
+check(a.flush().published, "all is published");
+const shown = fingerprint(folder);
+a.unmount();
+b.unmount();
+const fresh = agent(space, "fresh", url);
+const apart = differences(shown, fingerprint(join(fresh.dir, "run")));
+for (const { path, a: here, b: there } of apart.slice(0, 10)) report(`  ${path}: ${here} / ${there}`);
+check(apart.length === 0, `${shown.size} names are the same for a new agent`);
+fresh.unmount();
+check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
+process.exitCode = status === 0 ? 0 : 1;
+
+/** Over the control socket: a process for each flush would cost more than the flush. */
+async function flushes(): Promise<number> {
+  // Beside the mount's own folder there may be one for the bucket's address.
+  const name = readdirSync(a.state).find((folder) => existsSync(join(a.state, folder, "control.sock")));
+  if (name === undefined) throw new Error(`no control socket in ${a.state}`);
+  let count = 0;
+  for (; !life.ended; count++) {
+    const socket = connect(join(a.state, name, "control.sock"));
+    socket.write(`{"call":"flush"}\n`);
+    await once(socket, "data");
+    socket.destroy();
+    await pause(flushMs);
+  }
+  return count;
+}
+
+/** Files that come, change, move and go at the other agent. */
+async function changes(): Promise<number> {
+  const place = (number: number) => join(b.dir, "beside", `${number % 5}`, `file-${number % 40}`);
+  for (let number = 0; number < 5; number++) mkdirSync(join(b.dir, "beside", `${number}`), { recursive: true });
+  let count = 0;
+  for (; !life.ended; count++) {
+    writeFileSync(place(count), `change ${count}\n`.repeat(count % 2000));
+    if (count % 3 === 0) renameSync(place(count), `${place(count)}-moved`);
+    if (count % 7 === 0) rmSync(place(count - 1), { force: true });
+    await pause(50);
+  }
+  return count;
+}

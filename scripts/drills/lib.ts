@@ -1,0 +1,457 @@
+/**
+ * What the drills share: a workspace with its own states and keys, agents as real processes, and fingerprints of trees.
+ * Every drill cleans up what it started, by process id and by its own mount points.
+ */
+import { type ChildProcess, spawn, spawnSync, type SpawnSyncOptions, type SpawnSyncReturns } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
+
+export const checkout = resolve(import.meta.dirname, "../..");
+const main = join(checkout, "dist/main.js");
+
+export interface Space {
+  readonly path: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** Mount points to detach at exit. */
+  readonly mounts: Set<string>;
+  /** Processes to end at exit. */
+  readonly pids: Set<number>;
+  readonly cleanups: (() => void)[];
+}
+
+/** A folder for one drill, with cleanup at exit. */
+export function workspace(name: string, parent = tmpdir()): Space {
+  const path = mkdtempSync(join(parent, `syncline-${name}-`));
+  const env = {
+    ...process.env,
+    XDG_STATE_HOME: join(path, "state"),
+    XDG_CONFIG_HOME: join(path, "config"),
+    XDG_CACHE_HOME: join(path, "cache"),
+    SYNCLINE_KEY: "42".repeat(32),
+  };
+  const space: Space = { path, env, mounts: new Set(), pids: new Set(), cleanups: [] };
+  const clean = () => {
+    for (const pid of space.pids) kill(pid);
+    for (const mount of space.mounts) spawnSync("umount", ["-l", mount], { stdio: "ignore" });
+    for (const action of space.cleanups.reverse()) action();
+    if (!process.env["SYNCLINE_KEEP"]) rmSync(path, { recursive: true, force: true });
+  };
+  process.once("exit", clean);
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+  return space;
+}
+
+export interface CommandOptions {
+  /** Exit statuses that are no failure; null: a signal ended it, as a timeout does. */
+  readonly expect?: readonly (number | null)[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: string | Uint8Array;
+  /** In milliseconds. */
+  readonly timeout?: number;
+}
+
+export interface CommandResult extends SpawnSyncReturns<string> {
+  /** What it printed, as JSON. The caller says what that is. */
+  json<Value>(): Value;
+}
+
+/** Runs a command of the command line; returns what it printed. Throws on a status that is not expected. */
+export function syncline(
+  space: Space,
+  args: readonly string[],
+  { expect = [0], env = {}, input, timeout }: CommandOptions = {},
+): CommandResult {
+  const result = spawnSync(process.execPath, [main, ...args], {
+    env: { ...space.env, ...env },
+    input,
+    timeout,
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  if (!expect.includes(result.status)) {
+    throw new Error(
+      `syncline ${args.join(" ")} ended with ${result.status ?? result.signal}\n${result.stdout}${result.stderr}`,
+    );
+  }
+  return { ...result, json: <Value>() => JSON.parse(result.stdout) as Value };
+}
+
+export interface Ended {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly status: number | null;
+  readonly ms: number;
+}
+
+/** Starts a command without waiting. */
+export function start(space: Space, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const began = performance.now();
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { ...space.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const out = { stdout: "", stderr: "" };
+  child.stdout.on("data", (data: Buffer) => (out.stdout += data.toString()));
+  child.stderr.on("data", (data: Buffer) => (out.stderr += data.toString()));
+  return new Promise((done) => child.on("close", (status) => done({ ...out, status, ms: performance.now() - began })));
+}
+
+export interface AgentHandle {
+  readonly dir: string;
+  readonly state: string;
+  /** Of the process that serves now, or served last. */
+  pid: number;
+  mount(): AgentHandle;
+  status(): AgentStatus;
+  flush(options?: CommandOptions): FlushReport;
+  unmount(options?: CommandOptions): CommandResult;
+  /** kill -9, then waits until it has ended. */
+  kill9(): Promise<void>;
+}
+
+export interface AgentOptions {
+  readonly args?: readonly string[];
+  readonly state?: string;
+  readonly dir?: string;
+}
+
+/** Mounts `url` at a folder of the workspace and returns a handle on the agent. */
+export function agent(
+  space: Space,
+  name: string,
+  url: string,
+  { args = [], state = join(space.path, `state-${name}`), dir = join(space.path, name) }: AgentOptions = {},
+): AgentHandle {
+  mkdirSync(dir, { recursive: true });
+  const on = ["--state", state];
+  const handle: AgentHandle = {
+    dir,
+    state,
+    pid: 0,
+    mount() {
+      syncline(space, ["mount", url, dir, "--background", ...on, ...args]);
+      space.mounts.add(dir);
+      handle.pid = handle.status().pid;
+      space.pids.add(handle.pid);
+      return handle;
+    },
+    status() {
+      const [found] = syncline(space, ["status", dir, "--json", ...on]).json<{ agents: AgentStatus[] }>().agents;
+      if (found === undefined) throw new Error(`no agent serves ${dir}`);
+      return found;
+    },
+    flush: (options) => syncline(space, ["flush", dir, "--json", ...on], options).json<FlushReport>(),
+    unmount(options) {
+      const result = syncline(space, ["unmount", dir, ...on], options);
+      space.pids.delete(handle.pid);
+      space.mounts.delete(dir);
+      return result;
+    },
+    async kill9() {
+      kill(handle.pid);
+      await until(() => !alive(handle.pid), 10_000, "the agent's end");
+      space.pids.delete(handle.pid);
+    },
+  };
+  return handle.mount();
+}
+
+export interface MasterHandle {
+  readonly data: string;
+  readonly wallet: string;
+  readonly logFile: string;
+  origin: string;
+  pid: number;
+  child: ChildProcess;
+  /** Its exit status. */
+  ended: Promise<number | null>;
+  url(bucket?: string): string;
+  start(): Promise<MasterHandle>;
+  /** Ends it and waits: as people do with SIGTERM, or as a power button with SIGKILL. Returns its exit status. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+  pause(): void;
+  resume(): void;
+  rssMiB(): number;
+  verify(): CommandResult;
+}
+
+export interface ServeOptions {
+  readonly data?: string;
+  readonly port?: number;
+  readonly args?: readonly string[];
+}
+
+/** A master as a process of its own, serving the workspace's wallet. It keeps its port when it is started again. */
+export async function master(
+  space: Space,
+  { data = join(space.path, "master"), port = 0, args = [] }: ServeOptions = {},
+): Promise<MasterHandle> {
+  const allow = syncline(space, ["key", "show", "--json"]).json<{ address: string }>().address;
+  const printed = join(space.path, "master.out");
+  const logFile = join(space.path, "master.log");
+  const launch = async (listen: string) => {
+    rmSync(printed, { force: true });
+    const [out, log] = [openSync(printed, "w"), openSync(logFile, "a")];
+    const child = spawn(
+      process.execPath,
+      [main, "serve", "--data", data, "--listen", listen, "--allow", allow, "--json", ...args],
+      { env: space.env, stdio: ["ignore", out, log] },
+    );
+    closeSync(out);
+    closeSync(log);
+    // A drill ends when it is through; its workspace ends the master then.
+    child.unref();
+    const pid = pidOf(child);
+    const ended = new Promise<number | null>((done) => void child.once("close", (status) => done(status)));
+    space.pids.add(pid);
+    const isUp = () => readFileSync(printed, "utf8").includes("\n") || child.exitCode !== null;
+    await until(isUp, 30_000, "the master to listen", 5);
+    if (child.exitCode !== null) throw new Error(`the master ended: ${readFileSync(logFile, "utf8")}`);
+    const { origin } = JSON.parse(readFileSync(printed, "utf8")) as { origin: string };
+    return { child, pid, ended, origin };
+  };
+  const handle: MasterHandle = {
+    data,
+    wallet: allow,
+    logFile,
+    ...(await launch(`127.0.0.1:${port}`)),
+    url: (bucket = "demo") => `${handle.origin}/${bucket}`,
+    start: async () => Object.assign(handle, await launch(new URL(handle.origin).host)),
+    async stop(signal = "SIGTERM") {
+      handle.child.ref();
+      kill(handle.pid, signal);
+      const status = await handle.ended;
+      space.pids.delete(handle.pid);
+      return status;
+    },
+    pause: () => kill(handle.pid, "SIGSTOP"),
+    resume: () => kill(handle.pid, "SIGCONT"),
+    rssMiB: () => rssMiB(handle.pid),
+    verify: () => syncline(space, ["verify", "--data", data, "--json"], { expect: [0, 8] }),
+  };
+  return handle;
+}
+
+/** Of a process that was just started. */
+export function pidOf({ pid, spawnfile }: ChildProcess): number {
+  if (pid === undefined) throw new Error(`${spawnfile} did not start`);
+  return pid;
+}
+
+/** Resident memory of a process; 0 once it has ended. */
+export function rssMiB(pid: number): number {
+  if (!existsSync(`/proc/${pid}/status`)) return 0;
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+}
+
+/** Processor time of a process so far, in milliseconds (proc(5): ticks of 10 ms). */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+export interface Storage {
+  readonly url: string;
+  /** The drill's further arguments. */
+  readonly rest: readonly string[];
+  readonly master?: MasterHandle;
+  /** Absent where the drill cannot take the bucket away. */
+  readonly away?: () => Promise<unknown>;
+  readonly back?: () => Promise<unknown>;
+}
+
+/**
+ * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
+ * at that address. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`; `args` are for
+ * the master.
+ */
+export async function storage(
+  space: Space,
+  { parent = space.path, args = [] }: { readonly parent?: string; readonly args?: readonly string[] } = {},
+): Promise<Storage> {
+  const given = process.argv.slice(2).find((arg) => /^--master(=|$)/.test(arg));
+  const rest = process.argv.slice(2).filter((arg) => arg !== given);
+  const away = join(space.path, "away");
+  if (given === undefined) {
+    const folder = join(parent, "bucket");
+    return {
+      url: `file://${folder}`,
+      rest,
+      away: async () => renameSync(folder, away),
+      back: async () => renameSync(away, folder),
+    };
+  }
+  const address = given.slice("--master=".length);
+  if (address !== "") return { url: address, rest };
+  const own = await master(space, { data: join(parent, "master"), args });
+  return { url: own.url(), rest, master: own, away: () => own.stop(), back: () => own.start() };
+}
+
+export function kill(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It is gone already.
+  }
+}
+
+export function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for a condition with a deadline, looking again every few milliseconds. */
+export async function until<Value>(
+  condition: () => Value | Promise<Value>,
+  deadlineMs: number,
+  what: string,
+  everyMs = 2,
+): Promise<Value> {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms for ${what}`);
+    await new Promise((next) => setTimeout(next, everyMs));
+  }
+}
+
+export function run(command: string, args: readonly string[], options: SpawnSyncOptions = {}): string {
+  const result = spawnSync(command, args, { maxBuffer: 1 << 28, ...options, encoding: "utf8" });
+  if (result.status !== 0)
+    throw new Error(
+      `${command} ${args.join(" ")} ended with ${result.status}: ${result.stdout}${result.stderr}${result.error ?? ""}`,
+    );
+  return result.stdout;
+}
+
+export type Fingerprint = ReadonlyMap<string, string>;
+
+/** Every path below `root` → its type, mode, mtime in ns, size and SHA-256, link target or device. */
+export function fingerprint(
+  root: string,
+  { skip = () => false }: { readonly skip?: (path: string) => boolean } = {},
+): Fingerprint {
+  const seen = new Map<string, string>();
+  const walk = (folder: string, prefix: string) => {
+    for (const name of readdirSync(folder, { encoding: "buffer" })) {
+      const text = name.toString("latin1");
+      const path = Buffer.concat([Buffer.from(`${folder}/`, "latin1"), name]);
+      const key = prefix + text;
+      if (skip(key)) continue;
+      const stat = lstatSync(path, { bigint: true });
+      const kind = stat.isDirectory() ? "dir" : stat.isSymbolicLink() ? "link" : stat.isFile() ? "file" : "special";
+      const contents = {
+        dir: () => "",
+        link: () => readlinkSync(path, "latin1"),
+        file: () => sha256(path),
+        special: () => `${stat.rdev}`,
+      };
+      const held = contents[kind]();
+      seen.set(
+        key,
+        `${kind} ${(stat.mode & 0o7777n).toString(8)} ${stat.mtimeNs} ${kind === "dir" ? "" : stat.size} ${held}`,
+      );
+      if (kind === "dir") walk(path.toString("latin1"), `${key}/`);
+    }
+  };
+  walk(root, "");
+  return seen;
+}
+
+function sha256(path: Buffer): string {
+  const hash = createHash("sha256");
+  const file = openSync(path, "r");
+  const buffer = Buffer.alloc(1 << 20);
+  for (let got; (got = readSync(file, buffer)) > 0;) hash.update(buffer.subarray(0, got));
+  closeSync(file);
+  return hash.digest("hex");
+}
+
+/** Paths that differ between two fingerprints. */
+export function differences(a: Fingerprint, b: Fingerprint) {
+  const paths = [...new Set([...a.keys(), ...b.keys()])].filter((path) => a.get(path) !== b.get(path));
+  return paths.map((path) => ({ path, a: a.get(path), b: b.get(path) }));
+}
+
+export function percentile(values: readonly number[], fraction: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * fraction) - 1)] ?? Number.NaN;
+}
+
+/** What a drill reads of a line of `syncline log --json`. */
+export interface LoggedCommit {
+  readonly root: string;
+  readonly seq: number;
+  readonly writer: string;
+  readonly epoch: number;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly note: string;
+}
+
+/** All commits of a bucket, newest first, as `syncline log` prints them. */
+export function commitsOf(space: Space, url: string): LoggedCommit[] {
+  const printed = syncline(space, ["log", url, "--json", "-n", "1000000"]).stdout.trim();
+  return printed.split("\n").map((line) => JSON.parse(line) as LoggedCommit);
+}
+
+/** History is one line down to the first commit, and each epoch of each writer is in it once. */
+export function checkHistory(commits: readonly LoggedCommit[]): void {
+  const [newest, oldest] = [commits[0]?.seq ?? 0, commits.at(-1)?.seq];
+  check(
+    commits.every(({ seq }, at) => seq === newest - at) && oldest === 1,
+    `history is linear: seq ${newest} down to ${oldest}`,
+  );
+  const epochs = commits.map(({ writer, epoch }) => `${writer}/${epoch}`);
+  check(new Set(epochs).size === epochs.length, `${epochs.length} commits, each epoch of each writer once`);
+}
+
+export function report(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export function check(condition: boolean, claim: string): asserts condition {
+  if (!condition) {
+    report(`FAIL  ${claim}`);
+    process.exit(1);
+  }
+  report(`ok    ${claim}`);
+}
+
+export { existsSync, join, mkdirSync };
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((done) => void setTimeout(done, ms));
+}
+
+/** Numbers in [0, 1) from a seed, which is a number. */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * The master is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while two agents upload and swap and
+ * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, the master's data is clean each time.
+ *   node scripts/drills/master-kills.ts [TIMES, default 20]
+ */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import type { AgentStatus } from "../../src/agent/reports.ts";
+import {
+  agent,
+  alive,
+  check,
+  checkHistory,
+  checkout,
+  commitsOf,
+  differences,
+  fingerprint,
+  join,
+  kill,
+  master,
+  mkdirSync,
+  pidOf,
+  report,
+  start,
+  syncline,
+  until,
+  workspace,
+} from "./lib.ts";
+
+/** A process that appends to files in a folder, and what it told. */
+interface Appender {
+  readonly folder: string;
+  readonly pid: number;
+  records(): string;
+  lines(): number;
+}
+
+interface Put {
+  readonly name: string;
+  readonly bytes: Buffer;
+  readonly root: string;
+}
+
+const FILES = 4;
+const BALLAST = 3 << 20;
+const times = Number(process.argv[2] ?? 20);
+const space = workspace("master-kills");
+const arbiter = await master(space);
+const url = arbiter.url();
+syncline(space, ["init", url]);
+const agents = [agent(space, "a", url), agent(space, "b", url)] as const;
+const ends = ["SIGKILL", "SIGSTOP", "SIGKILL", "SIGTERM"] as const;
+const acknowledged: Put[] = [];
+const told: Appender[] = [];
+let answered = 0;
+
+for (let round = 0; round < times; round++) {
+  const appenders = agents.map(({ dir }, which) => append(join(dir, `round-${round}-${which}`)));
+  for (const [which, { dir }] of agents.entries())
+    writeFileSync(join(dir, `ballast-${round}-${which}`), randomBytes(BALLAST));
+  const puts = [0, 1].map((which) => put(`put-${round}-${which}.bin`));
+  await new Promise((next) => setTimeout(next, 150 + ((round * 397) % 1_500)));
+  await disturb(ends[round % ends.length] ?? "SIGKILL");
+  acknowledged.push(...(await Promise.all(puts)).filter((one) => one !== undefined));
+  await until(() => appenders.every(({ lines }) => lines() > 40), 60_000, "records to be answered");
+  for (const { pid } of appenders) kill(pid);
+  await until(() => !appenders.some(({ pid }) => alive(pid)), 10_000, "the appenders to end");
+  told.push(...appenders);
+}
+await until(() => agents.every(({ status }) => settled(status())), 120_000, "the agents to recover", 250);
+for (const one of agents) one.flush();
+await until(() => agents[0].status().base === agents[1].status().base, 60_000, "one root on both", 100);
+check(true, "both agents recovered alone and stand on one root");
+
+const [onA, onB] = [fingerprint(agents[0].dir), fingerprint(agents[1].dir)];
+check(differences(onA, onB).length === 0, `one tree on both: ${onA.size} paths`);
+check(![...onA.keys()].some((path) => path.includes("(conflict ")), "no conflict copies");
+for (const { folder, records } of told)
+  answered += checkRecords(folder.replace(agents[0].dir, agents[1].dir), records());
+check(answered > 0, `${answered} answered records of ${told.length} appenders are all there, on B`);
+const ballast = [...onA].filter(([path]) => path.startsWith("ballast-"));
+check(ballast.length === 2 * times, `${ballast.length} of ${2 * times} large files are there`);
+const log = commitsOf(space, url);
+const roots = new Set(log.map(({ root }) => root));
+check(
+  acknowledged.every(({ root }) => roots.has(root)),
+  `all ${acknowledged.length} commits that were acknowledged to commands are in history`,
+);
+for (const { name, bytes } of acknowledged) {
+  if (!readFileSync(join(agents[1].dir, name)).equals(bytes)) check(false, `${name} has its bytes`);
+}
+checkHistory(log);
+for (const one of agents) one.unmount();
+check(syncline(space, ["verify", url, "--json"]).status === 0, "verify of the bucket finds nothing");
+check((await arbiter.stop()) === 0, "the master ends well");
+checkData("at the end");
+
+/** Takes the master away for a moment, in one of the ways it can go. */
+async function disturb(signal: NodeJS.Signals) {
+  if (signal === "SIGSTOP") {
+    arbiter.pause();
+    await new Promise((next) => setTimeout(next, 2_000));
+    return arbiter.resume();
+  }
+  await arbiter.stop(signal);
+  checkData(signal);
+  return arbiter.start();
+}
+
+function checkData(when: string) {
+  const { status, stdout, stderr } = arbiter.verify();
+  if (status !== 0) report(stdout + stderr);
+  check(status === 0, `verify --data is clean after ${when}: ${stdout.trim().split("\n").at(-1)}`);
+}
+
+function settled({ online, pending }: AgentStatus) {
+  return online && pending.files === 0;
+}
+
+function append(folder: string): Appender {
+  mkdirSync(folder);
+  const child = spawn(process.execPath, [join(checkout, "scripts/drills/appender.ts"), folder, String(FILES)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const pid = pidOf(child);
+  space.pids.add(pid);
+  let text = "";
+  child.stdout.on("data", (data: Buffer) => (text += data.toString()));
+  return { folder, pid, records: () => text, lines: () => text.split("\n").length };
+}
+
+/** What a command was told: undefined if it failed, which it may while the master is away. */
+async function put(name: string): Promise<Put | undefined> {
+  const bytes = randomBytes(50_000);
+  const source = join(space.path, name);
+  writeFileSync(source, bytes);
+  const { status, stdout } = await start(space, ["put", source, `${url}/${name}`, "--json"]);
+  if (status !== 0) return undefined;
+  const { root } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { root: string };
+  return { name, bytes, root };
+}
+
+/** Checks that what was answered is there and in order. Answers how many records were. */
+function checkRecords(folder: string, text: string) {
+  const last = new Map<string, number>();
+  for (const line of text.split("\n").slice(0, -1)) {
+    const [, index = "", number] = line.split(" ");
+    last.set(index, Math.max(last.get(index) ?? -1, Number(number)));
+  }
+  let records = 0;
+  for (const [index, number] of last) {
+    const lines = readFileSync(join(folder, `append-${index}.log`), "latin1").split("\n");
+    const whole = lines
+      .slice(0, number + 1)
+      .every((line, at) => line.startsWith(`${index.padStart(3, "0")}:${String(at).padStart(8, "0")}:`));
+    if (lines.length < number + 1 || !whole)
+      check(false, `${folder}/append-${index}.log has its ${number + 1} records`);
+    records += number + 1;
+  }
+  return records;
+}
