@@ -1,4 +1,4 @@
-/** The embedded master: one process with its roots, its blocks and its HTTP surface (docs/reference/protocol.md). */
+/** A master: the HTTP surface (docs/reference/protocol.md) over storage that is handed in. */
 import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
 import {
@@ -17,8 +17,7 @@ import {
 } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { type Databases, systemDatabases } from "../objects/databases.ts";
-import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
+import { closeAll } from "../base/resources.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
 import { blockRoutes } from "./blocks/routes.ts";
@@ -31,7 +30,6 @@ import type { Service } from "./http/exchange.ts";
 import { type Collect, Garbage } from "./http/garbage.ts";
 import { Metrics } from "./http/metrics.ts";
 import { RateLimits } from "./http/rate-limits.ts";
-import { Revocations } from "./http/revocations.ts";
 import type { Route } from "./http/route.ts";
 import { Router } from "./http/router.ts";
 import { type ListenOptions, listenForService } from "./http/server.ts";
@@ -45,10 +43,7 @@ import { metricsRoutes, serviceRoutes } from "./service/routes.ts";
 import { BucketRoots } from "./roots/bucket-roots.ts";
 import { RootAlarm } from "./roots/root-alarm.ts";
 import { bucketRoutes } from "./roots/routes.ts";
-import { revocationsPath, rootsPath } from "./store/data-folder.ts";
-import { openMasterStore } from "./store/master-store.ts";
-import { type PackDisk, systemPackDisk } from "./store/pack-disk.ts";
-import { acceptRoots as takeRoots, checkRoots, checkRootTable } from "./store/roots-check.ts";
+import type { MasterStorage } from "./storage.ts";
 
 export interface MasterOptions extends MasterRules {
   readonly listen: ListenOptions;
@@ -58,8 +53,8 @@ export interface MasterOptions extends MasterRules {
 
 /** All options except how it is reached. */
 export interface MasterRules {
-  /** The folder that holds everything. */
-  readonly data: string;
+  /** The master closes it when it stops, and if it does not start. */
+  readonly storage: MasterStorage;
   /** Wallets that are served. */
   readonly allow: readonly Wallet[];
   readonly sessionKey?: SessionKey | undefined;
@@ -76,13 +71,6 @@ export interface MasterRules {
   readonly collect?: Collect;
   /** False only in a drill that shows what the comparison prevents. */
   readonly compareAndSwap?: boolean;
-  /** How long unreachable blocks stay; default: 24 hours. */
-  readonly leaseSeconds?: number | undefined;
-  /** Accepts the table of roots as it is, even where newer roots were known. */
-  readonly acceptRoots?: boolean;
-  /** A simulation's replacement for other files in `data`. */
-  readonly disk?: PackDisk;
-  readonly databases?: Databases;
 }
 
 export interface Master {
@@ -98,7 +86,7 @@ export interface Master {
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
-/** Throws `state_in_use`, `root_rolled_back`, `config_invalid`, `usage`, its stores' errors; nothing is left open then. */
+/** Throws `config_invalid`, `usage`, its storage's errors; nothing is left open then. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
   const { parts, routes, ...opened } = await openMaster(options);
   try {
@@ -143,9 +131,9 @@ export interface OpenedMaster extends AsyncDisposable {
 
 /** Throws as startMaster; then nothing is left open. */
 export async function openMaster(options: MasterRules): Promise<OpenedMaster> {
-  const open: (Disposable | AsyncDisposable)[] = [];
+  const open: (Disposable | AsyncDisposable)[] = [options.storage];
   try {
-    const parts = await openParts(options, open);
+    const parts = openParts(options, open);
     return { parts, routes: routesOf(parts), [Symbol.asyncDispose]: () => closeAll(open) };
   } catch (error) {
     await closeAll(open);
@@ -154,27 +142,16 @@ export async function openMaster(options: MasterRules): Promise<OpenedMaster> {
 }
 
 /** Adds whatever it opens to `open`. */
-async function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[]): Promise<MasterParts> {
+function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[]): MasterParts {
   const { clock, random, log, sessionKey, quotaApi, quotaBytes, publicBlocks = false, version } = options;
   const opened = <Part extends Disposable | AsyncDisposable>(part: Part): Part => {
     open.push(part);
     return part;
   };
-  const { data, compareAndSwap = true, leaseSeconds, acceptRoots = false } = options;
-  const { disk = systemPackDisk, databases = systemDatabases } = options;
-  // Opened first and closed last, because it holds the folder's lock.
-  const stores = opened(await openMasterStore({ dir: data, disk, databases, clock, random, log, leaseSeconds }));
-  const owners = await stores.owners();
-  if (!acceptRoots) checkRootTable(data, owners, databases);
-  const roots = opened(new SqliteRootStore(rootsPath(data), databases));
+  const { compareAndSwap = true } = options;
+  const { roots, revocations, stores, rolledBack } = options.storage;
   const alarm = new RootAlarm(log);
-  await disk.syncFolder(data);
-  if (acceptRoots) await takeRoots({ dir: data, roots, owners, databases });
-  for (const [owner, known] of await checkRoots({ dir: data, roots, owners, databases })) {
-    const buckets = known.map(({ bucket }) => bucket);
-    alarm.raise(owner, buckets);
-  }
-  const revocations = opened(new Revocations(revocationsPath(data), Number(clock.nowNs() / 1_000_000_000n), databases));
+  for (const [owner, buckets] of rolledBack) alarm.raise(owner, buckets);
   const bucketRoots = new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap });
   const { gate } = bucketRoots;
   const parts = {
@@ -204,13 +181,6 @@ async function openParts(options: MasterRules, open: (Disposable | AsyncDisposab
   };
   showLevels(parts);
   return parts;
-}
-
-async function closeAll(open: (Disposable | AsyncDisposable)[]): Promise<void> {
-  for (let part = open.pop(); part !== undefined; part = open.pop()) {
-    if (Symbol.asyncDispose in part) await part[Symbol.asyncDispose]();
-    else part[Symbol.dispose]();
-  }
 }
 
 function routesOf(parts: MasterParts): Route[] {

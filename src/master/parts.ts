@@ -10,7 +10,7 @@ import type { Bearers } from "./http/bearers.ts";
 import type { OpenStreams } from "./http/open-streams.ts";
 import type { Garbage } from "./http/garbage.ts";
 import type { Metrics } from "./http/metrics.ts";
-import type { Revocations } from "./http/revocations.ts";
+import type { RevocationList } from "./storage.ts";
 import type { FairBudget } from "../http/fair-budget.ts";
 import type { QuotaGate } from "./ingest/quota-gate.ts";
 import type { BucketRoots } from "./roots/bucket-roots.ts";
@@ -24,7 +24,7 @@ export interface MasterParts {
   readonly bucketRoots: BucketRoots;
   readonly collector: Collector;
   readonly bearers: Bearers;
-  readonly revocations: Revocations;
+  readonly revocations: RevocationList;
   readonly endings: OpenStreams;
   readonly quota: Quota;
   readonly quotaGate: QuotaGate | undefined;

@@ -6,7 +6,14 @@ import { systemRandom } from "../../src/base/random.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { walletSigner, type WalletSigner } from "../../src/crypto/wallet.ts";
 import { type Master, type MasterOptions, startMaster } from "../../src/master/master.ts";
+import { openFolderStorage } from "../../src/master/store/folder-storage.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
+
+export interface TestMasterOptions extends MasterOptions {
+  /** The folder of its storage; one of its own without it. */
+  readonly data: string;
+  readonly leaseSeconds: number;
+}
 
 export interface TestMaster extends Master {
   readonly data: string;
@@ -23,14 +30,15 @@ export const bob = walletSigner(new Uint8Array(32).fill(0x07));
 /** A valid wallet that is not allowed. */
 export const stranger = walletSigner(new Uint8Array(32).fill(0x33));
 
-export async function startTestMaster(options: Partial<MasterOptions> = {}): Promise<TestMaster> {
-  const data = options.data ?? (await temporaryFolder());
+export async function startTestMaster(options: Partial<TestMasterOptions> = {}): Promise<TestMaster> {
+  const { data = await temporaryFolder(), leaseSeconds, ...rules } = options;
   const allow: Wallet[] = [alice.wallet, bob.wallet];
   const log: Log = silentLog;
   const clock = options.clock ?? systemClock;
   const listen = { host: "127.0.0.1", port: 0, tls: undefined };
+  const ports = { clock, random: systemRandom, log: options.log ?? log };
   const master = await startMaster({
-    data,
+    storage: options.storage ?? (await openFolderStorage({ dir: data, leaseSeconds, ...ports })),
     listen,
     metricsListen: { host: "127.0.0.1", port: 0 },
     allow,
@@ -38,7 +46,7 @@ export async function startTestMaster(options: Partial<MasterOptions> = {}): Pro
     clock,
     random: systemRandom,
     log,
-    ...options,
+    ...rules,
   });
   return {
     ...master,

@@ -61,26 +61,30 @@ async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
   // The tables tell who has what, so they are private whatever the folder's own mode is.
   process.umask(0o077);
-  const { startMaster } = await import("../../master/master.ts");
+  const [{ startMaster }, { openFolderStorage }] = await Promise.all([
+    import("../../master/master.ts"),
+    import("../../master/store/folder-storage.ts"),
+  ]);
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);
   const log = stderrLog(runtime, options.verbose === true);
+  const { clock, random } = runtime;
+  const leaseSeconds = options.lease === undefined ? undefined : Math.ceil(options.lease / 1000);
+  const acceptRoots = options.acceptRoots === true;
   const master = await startMaster({
-    data: options.data ?? "",
+    storage: await openFolderStorage({ dir: options.data ?? "", clock, random, log, leaseSeconds, acceptRoots }),
     listen,
     metricsListen:
       options.metricsListen === undefined ? undefined : parseListen(options.metricsListen, "--metrics-listen"),
     allow,
     sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
     publicBlocks: options.publicBlocks ?? false,
-    acceptRoots: options.acceptRoots === true,
     compareAndSwap: options.unsafeNoCas !== true,
-    leaseSeconds: options.lease === undefined ? undefined : Math.ceil(options.lease / 1000),
     quotaBytes: options.quota,
     quotaApi: quotaApiOf(call),
     version: call.version,
-    clock: runtime.clock,
-    random: runtime.random,
+    clock,
+    random,
     collect: collectGarbage,
     log,
   });

@@ -9,7 +9,7 @@ import { KNOWN_BEARERS } from "../limits.ts";
 import { readToken, TOKEN_SCHEME, verifyToken, type TokenFault, type TokenRefusal } from "../../crypto/token.ts";
 import { SignatureQueue, type Peer } from "./signature-queue.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
-import type { Revocations } from "./revocations.ts";
+import type { RevocationList } from "../storage.ts";
 import type { SessionKey } from "./session-key.ts";
 
 export interface Bearer {
@@ -26,7 +26,7 @@ export interface BearerRules {
   /** Wallets that are served. */
   readonly allow: ReadonlySet<Wallet>;
   readonly sessionKey: SessionKey | undefined;
-  readonly revocations: Revocations;
+  readonly revocations: RevocationList;
   readonly clock: Clock;
 }
 

@@ -1,6 +1,7 @@
 /** Revoked tokens, by digest: durable before a revocation is answered, forgotten once the token has expired. */
 import type Database from "better-sqlite3";
 import { SynclineError } from "../../base/errors.ts";
+import type { RevocationList } from "../storage.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 
 const SCHEMA = `
@@ -9,7 +10,7 @@ const SCHEMA = `
     exp    INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID`;
 
-export class Revocations implements Disposable {
+export class Revocations implements RevocationList, Disposable {
   readonly #db: Database.Database;
   readonly #digests: Set<string>;
 

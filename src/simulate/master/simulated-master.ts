@@ -10,6 +10,7 @@ import { dispatch } from "../../master/http/dispatch.ts";
 import { answerTo } from "../../master/http/failure.ts";
 import type { Answer } from "../../master/http/route.ts";
 import { Router } from "../../master/http/router.ts";
+import { openFolderStorage } from "../../master/store/folder-storage.ts";
 import { openMaster } from "../../master/master.ts";
 import type { MasterParts } from "../../master/parts.ts";
 import { SimulatedProcess } from "../process.ts";
@@ -92,18 +93,10 @@ export class SimulatedMaster {
     const { disk, databases } = this.#data;
     disk.forgetsSyncs = forgetsSyncs;
     disk.pause = () => process.clock.sleep(DISK_MS * random.fraction() ** 3);
-    const opening = openMaster({
-      data: DATA,
-      disk,
-      databases,
-      clock: process.clock,
-      random,
-      log: silentLog,
-      allow: [owner],
-      version: "simulated",
-      leaseSeconds,
-      compareAndSwap,
-    });
+    const ports = { clock: process.clock, random, log: silentLog };
+    const opening = openFolderStorage({ dir: DATA, disk, databases, leaseSeconds, ...ports }).then((storage) =>
+      openMaster({ storage, allow: [owner], version: "simulated", compareAndSwap, ...ports }),
+    );
     try {
       const opened = await Promise.race([opening, process.death]);
       if (opened === undefined || process.isDead) return false;

@@ -5,6 +5,7 @@ import Database from "better-sqlite3";
 import { beforeEach, expect, test } from "vitest";
 import { silentLog } from "../../../src/base/log.ts";
 import { systemRandom } from "../../../src/base/random.ts";
+import { openFolderStorage } from "../../../src/master/store/folder-storage.ts";
 import { startMaster } from "../../../src/master/master.ts";
 import { CollectedMaster, LATER_MS, damageIn, publishNext } from "../../support/collected-master.ts";
 import { CommitChain, type MadeCommit, nodeBlock } from "../../support/commit-chain.ts";
@@ -86,7 +87,9 @@ test("a master starts on it, with nothing to complain of", async () => {
   const listen = { host: "127.0.0.1", port: 0, tls: undefined };
   const log = { ...silentLog, warn: note, error: note };
   const allow = [chain.owner.wallet];
-  const master = await startMaster({ data: dir, listen, allow, version: "test", clock, random: systemRandom, log });
+  const ports = { clock, random: systemRandom, log };
+  const storage = await openFolderStorage({ dir, ...ports });
+  const master = await startMaster({ storage, listen, allow, version: "test", ...ports });
   expect([...master.rolledBack]).toEqual([]);
   await master.stop();
   expect(warned).toEqual([]);

@@ -5,6 +5,7 @@ import Database from "better-sqlite3";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid, Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
+import { openFolderStorage } from "../../../../src/master/store/folder-storage.ts";
 import { startMaster } from "../../../../src/master/master.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import { auditData } from "../../../../src/master/store/audit.ts";
@@ -274,19 +275,12 @@ async function publish(master: CollectedMaster, count: number, label = ""): Prom
 }
 
 /** A master as `syncline serve` starts it. */
-function serve(acceptRoots = false) {
+async function serve(acceptRoots = false) {
   const listen = { host: "127.0.0.1", port: 0, tls: undefined };
   const metricsListen = { host: "127.0.0.1", port: 0 };
-  const options = {
-    data: dir,
-    listen,
-    metricsListen,
-    allow: [owner],
-    version: "test",
-    random: systemRandom,
-    log: silentLog,
-  };
-  return startMaster({ ...options, clock, acceptRoots });
+  const ports = { clock, random: systemRandom, log: silentLog };
+  const storage = await openFolderStorage({ dir, acceptRoots, ...ports });
+  return startMaster({ storage, listen, metricsListen, allow: [owner], version: "test", ...ports });
 }
 
 /** Buckets and roots that the table should know. */
