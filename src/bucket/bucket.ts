@@ -9,6 +9,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
+import { nodesInto } from "../blocks/block-codec.ts";
 import type { Block, BlockReader, BlockSink } from "../blocks/block-store.ts";
 import { createContentConfig } from "../content/config.ts";
 import type { ContentConfig } from "../content/config.ts";
@@ -16,7 +17,6 @@ import type { DeviceKey } from "../crypto/device-key.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import { checkCertificate, decodeCertificate, signCertificate } from "../format/commits/certificate.ts";
 import type { Certificate } from "../format/commits/certificate.ts";
-import { cidOf } from "../format/blocks/cid.ts";
 import { decodeCommit, signCommit, verifyCommit } from "../format/commits/commit.ts";
 import type { Commit } from "../format/commits/commit.ts";
 import type { CommitBody } from "../format/commits/commit-body.ts";
@@ -119,7 +119,7 @@ export class Bucket {
     const body: CommitBody = {
       genesis: genesis.cid,
       tree: await rootDirectoryTree(nodes, sink, treeConfig, { ...options, timeNs: clock.nowNs() }),
-      policy: putBlock(sink, encodePolicy(DEFAULT_POLICY)),
+      policy: nodesInto(sink)(encodePolicy(DEFAULT_POLICY)),
       parent: undefined,
       skip: undefined,
       seq: 1 as Lamport,
@@ -275,12 +275,6 @@ const NOTHING_STORED: BlockReader = {
   getMany: async () => new Map(),
 };
 
-function putBlock(sink: { put(block: Block): void }, bytes: Uint8Array): Cid {
-  const cid = cidOf("dag-cbor", bytes);
-  sink.put({ cid, bytes });
-  return cid;
-}
-
 /** A tree with nothing but a root directory. */
 export async function rootDirectoryTree(
   nodes: NodeStore,
@@ -289,8 +283,6 @@ export async function rootDirectoryTree(
   root: { readonly mode: number; readonly uid: number; readonly gid: number; readonly timeNs: bigint },
 ): Promise<Cid> {
   const record = newRecord("directory", root);
-  const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, () =>
-    cidOf("dag-cbor", new Uint8Array()),
-  );
+  const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, nodesInto(sink));
   return buildTree(nodes, sink, config, [{ key: selfKey(ROOT_ID), ...row }]);
 }

@@ -4,9 +4,10 @@
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
+import { addressOf } from "../blocks/block-codec.ts";
 import type { Block, BlockSink } from "../blocks/block-store.ts";
 import { HASH_BYTES } from "../crypto/hash.ts";
-import { cidFromDigest, cidOf, digestOf } from "../format/blocks/cid.ts";
+import { cidFromDigest, digestOf } from "../format/blocks/cid.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
 import { NodeBuilder } from "./list-builder.ts";
@@ -77,7 +78,7 @@ export class EarlyCuts {
         probe = new Uint8Array(Math.min(2 * length, this.rule.max));
       }
       const bytes = await read(at, length, isOld ? probe : undefined);
-      if (cidOf("raw", bytes) !== cid) throw this.#refuted(at);
+      if (addressOf("raw", bytes) !== cid) throw this.#refuted(at);
       if (!isOld) await sink.put({ cid, bytes });
     }
     for (const block of this.#blocks) if (!oldNodes.has(block.cid)) await sink.put(block);

@@ -3,7 +3,8 @@
  * nodes anywhere, and an edit changes few nodes.
  */
 import type { Block, BlockSink } from "../blocks/block-store.ts";
-import { cidOf, digestOf } from "../format/blocks/cid.ts";
+import { blockOf } from "../blocks/block-codec.ts";
+import { digestOf } from "../format/blocks/cid.ts";
 import { encodeChunkList } from "../format/files/chunk-list.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
@@ -40,10 +41,9 @@ export class NodeBuilder {
   end(): ListNode {
     const entries = this.#entries;
     this.#entries = [];
-    const bytes = encodeChunkList(this.#level, entries);
-    const cid = cidOf("dag-cbor", bytes);
-    const entry = { cid, length: sum(entries, "length"), dataLength: sum(entries, "dataLength") };
-    return { block: { cid, bytes }, entry };
+    const block = blockOf("dag-cbor", encodeChunkList(this.#level, entries));
+    const entry = { cid: block.cid, length: sum(entries, "length"), dataLength: sum(entries, "dataLength") };
+    return { block, entry };
   }
 
   /** From `min` entries on, each entry ends the node with a chance of 1 in `mean`, by the hash in its own link. */

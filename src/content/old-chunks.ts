@@ -5,9 +5,9 @@
  * old chunk end at a cut too: comparing one hash replaces the byte-by-byte search, in a tenth of the time.
  */
 import type { Cid } from "../base/ids.ts";
+import { addressOf } from "../blocks/block-codec.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
-import { cidOf } from "../format/blocks/cid.ts";
 import type { KnownChunks } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
 import { loading } from "./source.ts";
@@ -76,13 +76,13 @@ export class OldChunks implements KnownChunks {
 
   recognise(bytes: Uint8Array): ListEntry | undefined {
     const chunk = this.#byStart.get(this.#at);
-    if (chunk === undefined || chunk.entry.cid !== cidOf("raw", bytes)) return undefined;
+    if (chunk === undefined || chunk.entry.cid !== addressOf("raw", bytes)) return undefined;
     this.#at += chunk.entry.length;
     return chunk.entry;
   }
 
   found(bytes: Uint8Array): { readonly cid: Cid; readonly old: ListEntry | undefined } {
-    const cid = cidOf("raw", bytes);
+    const cid = addressOf("raw", bytes);
     const old = this.#byCid.get(cid);
     this.#at = (old?.start ?? this.#at) + bytes.length;
     return { cid, old: old?.entry };

@@ -1,8 +1,8 @@
 /** Makes content from a file's bytes: inline if short, else chunks, with a list if there are several. */
 import { SynclineError } from "../base/errors.ts";
 import { MAX_STREAM_BYTES } from "../base/limits.ts";
+import { addressOf } from "../blocks/block-codec.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
-import { cidOf } from "../format/blocks/cid.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
 import { Chunker } from "./chunker.ts";
@@ -72,7 +72,7 @@ const NAMED_ONLY: KnownChunks = {
   length: undefined,
   recognise: () => undefined,
   found(bytes) {
-    const cid = cidOf("raw", bytes);
+    const cid = addressOf("raw", bytes);
     return { cid, old: { cid, length: bytes.length, dataLength: bytes.length } };
   },
   passed: () => {},
@@ -109,7 +109,7 @@ export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<
 export async function putPiece(sink: BlockSink, piece: Piece): Promise<ListEntry> {
   if (piece.kind === "old") return piece.entry;
   if (piece.kind === "hole") return { cid: undefined, length: piece.length, dataLength: 0 };
-  const cid = piece.cid ?? cidOf("raw", piece.bytes);
+  const cid = piece.cid ?? addressOf("raw", piece.bytes);
   await sink.put({ cid, bytes: piece.bytes });
   return { cid, length: piece.bytes.length, dataLength: piece.bytes.length };
 }

@@ -8,8 +8,8 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_NODE_LEVEL } from "../base/limits.ts";
+import { blockOf } from "../blocks/block-codec.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
-import { cidOf } from "../format/blocks/cid.ts";
 import type { Node } from "../format/tree/node.ts";
 import type { TreeConfig } from "./boundary.ts";
 import type { Entry } from "./entry.ts";
@@ -136,10 +136,11 @@ export class TreeBuilder {
   }
 
   async #put(node: Node): Promise<Cid> {
-    const cid = cidOf("dag-cbor", node.bytes);
+    const block = blockOf("dag-cbor", node.bytes);
+    const { cid } = block;
     if (this.#replaced[node.level] === cid) return cid;
     this.#nodes.stage(cid, node);
-    const taken = this.#sink.put({ cid, bytes: node.bytes });
+    const taken = this.#sink.put(block);
     if (taken !== undefined) await taken;
     return cid;
   }

@@ -1,7 +1,7 @@
 /** Names for the bytes of a file: clients tell versions apart without reading them. */
 import type { Cid, Ino } from "../base/ids.ts";
+import { addressOf } from "../blocks/block-codec.ts";
 import type { Content } from "../format/files/record.ts";
-import { cidOf } from "../format/blocks/cid.ts";
 
 export interface ContentName {
   /**
@@ -26,7 +26,7 @@ export interface ContentNames {
  */
 export function nameOfContent(content: Content): Cid {
   if (content.kind === "empty") return NO_BYTES;
-  return content.kind === "inline" ? cidOf("raw", content.bytes) : content.cid;
+  return content.kind === "inline" ? addressOf("raw", content.bytes) : content.cid;
 }
 
-const NO_BYTES = cidOf("raw", new Uint8Array(0));
+const NO_BYTES = addressOf("raw", new Uint8Array(0));

@@ -97,6 +97,15 @@ describe("tidy", () => {
     ).toEqual([]);
   });
 
+  test("blocks get their addresses in one place", () => {
+    const isPlace = (file: string) =>
+      name(file).startsWith("src/format/") || name(file) === "src/blocks/block-codec.ts";
+    expect(
+      offenders(/\bcidOf\(/, (file) => !isPlace(file) && layerOf(file) !== "simulate"),
+      "Make the block with src/blocks/block-codec.ts.",
+    ).toEqual([]);
+  });
+
   test("only the command line prints or reads argv", () => {
     const banned = /\b(console\.\w+|process\.(argv|stdout|stderr|stdin))\b/;
     expect(

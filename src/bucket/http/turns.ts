@@ -3,7 +3,7 @@
  * the next writer in as soon as the swap is through.
  */
 import type { Block } from "../../blocks/block-store.ts";
-import { cidOf } from "../../format/blocks/cid.ts";
+import { blockOf } from "../../blocks/block-codec.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
@@ -53,7 +53,7 @@ export class HttpTurns {
     const { turn, waited } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
     if (typeof turn !== "string" || !/^[\x21-\x7e]{1,64}$/.test(turn)) return undefined;
     this.#current = turn;
-    for (const bytes of blocksIn(said)) this.#brought({ cid: cidOf("dag-cbor", bytes), bytes });
+    for (const bytes of blocksIn(said)) this.#brought(blockOf("dag-cbor", bytes));
     return { waited: waited === true, root: rootIn(said), [Symbol.dispose]: () => void this.#end(turn) };
   }
 

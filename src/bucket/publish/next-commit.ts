@@ -3,7 +3,6 @@ import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DeviceKey } from "../../crypto/device-key.ts";
 import type { Certificate } from "../../format/commits/certificate.ts";
-import { cidOf } from "../../format/blocks/cid.ts";
 import { signCommit } from "../../format/commits/commit.ts";
 import type { Commit } from "../../format/commits/commit.ts";
 import {
@@ -26,6 +25,7 @@ import {
 } from "../../format/commits/retention.ts";
 import { headsField } from "../../format/commits/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
+import { blockOf, nodesInto } from "../../blocks/block-codec.ts";
 import { editTree } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
@@ -91,12 +91,7 @@ export async function makeCommit(
   }
   const { device, certificate, machine } = writer;
   await sink.put({ cid: certificate.cid, bytes: certificate.bytes });
-  const link = (bytes: Uint8Array) => {
-    const cid = cidOf("dag-cbor", bytes);
-    // Staging takes such blocks before it returns: no need to wait, and nothing can fail.
-    void sink.put({ cid, bytes });
-    return cid;
-  };
+  const link = nodesInto(sink);
   const gone = (next.thinned ?? []).map((seq) => ({ key: keptKey(seq), value: undefined, links: [] }));
   const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
   const heads = new Map([...parent.heads, [device.writer, next.epoch] as const]);
@@ -144,14 +139,13 @@ export async function policyAfter(
   const now = policyOf(root);
   if (change === undefined) return now;
   const changed = change(await bucket.policy(root));
-  const bytes = encodePolicy(changed);
-  const policy = cidOf("dag-cbor", bytes);
-  await sink.put({ cid: policy, bytes });
+  const block = blockOf("dag-cbor", encodePolicy(changed));
+  await sink.put(block);
   const retention = retentionOf(changed);
   const isDefault = isSameRetention(retention, DEFAULT_RETENTION);
   const feature = isDefault ? undefined : retainsMore(retention, DEFAULT_RETENTION) ? "roCompat" : "compat";
   const features = withFeature(now.features, RETENTION_FEATURE, feature);
-  return { policy, features, retention: isDefault ? undefined : retention };
+  return { policy: block.cid, features, retention: isDefault ? undefined : retention };
 }
 
 /** Whether a commit with this policy would state the same about it as this one. */

@@ -1,10 +1,8 @@
 /** Makes a path what it was in another tree of the same bucket, as changes to a draft: touches only differences. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import type { FileRecord } from "../../format/files/record.ts";
-import { encodeRecord } from "../../format/files/record-codec.ts";
-import { cidOf } from "../../format/blocks/cid.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
+import { sameRecord } from "../../fstree/same-record.ts";
 import { liesInItself, listDirectory, lookup } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { Draft, DraftTree } from "./draft-tree.ts";
@@ -48,14 +46,14 @@ export class Restorer {
     }
     if (now !== undefined && now.record.type !== old.record.type) await this.remove(now, directory, name);
     const draft = now?.record.type === old.record.type ? now : this.#create(directory, name, old.record);
-    if (!sameRecord(draft.record, old.record)) this.#set(draft, old.record);
+    if (!isAlike(draft.record, old.record)) this.#set(draft, old.record);
     if (old.names.length > 1) this.#linked.set(old.id, draft);
     if (old.record.type === "directory") await this.#restoreEntries(draft, old);
   }
 
   /** The same for the root directory, which has no name. */
   async restoreRoot(root: Draft, old: TreeObject): Promise<void> {
-    if (!sameRecord(root.record, old.record)) this.#set(root, old.record);
+    if (!isAlike(root.record, old.record)) this.#set(root, old.record);
     await this.#restoreEntries(root, old);
   }
 
@@ -109,11 +107,7 @@ export class Restorer {
   }
 }
 
-/** Whether two records are the same except for their change times. */
-function sameRecord(a: FileRecord, b: FileRecord): boolean {
-  const [first, second] = [a, b].map((record) => encodeRecord({ ...record, ctimeNs: 0n }, addressOnly));
-  if (first === undefined || second === undefined) return false;
-  return Buffer.compare(first.value, second.value) === 0 && first.links.join() === second.links.join();
+/** Whether two records are equal except for their change times. */
+function isAlike(a: FileRecord, b: FileRecord): boolean {
+  return sameRecord({ ...a, ctimeNs: 0n }, { ...b, ctimeNs: 0n });
 }
-
-const addressOnly: LinkBlock = (bytes) => cidOf("dag-cbor", bytes);

@@ -4,7 +4,7 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
-import { cidOf } from "../../format/blocks/cid.ts";
+import { nodesInto } from "../../blocks/block-codec.ts";
 import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import { sameContents } from "../../tree/entry.ts";
 import { mergeTrees } from "../../tree/merge.ts";
@@ -40,11 +40,7 @@ export async function writeRows(
 ): Promise<Cid> {
   await layerCountedParents(merged);
   const puts: (void | Promise<void>)[] = [];
-  const link: LinkBlock = (bytes) => {
-    const cid = cidOf("dag-cbor", bytes);
-    puts.push(context.sink.put({ cid, bytes }));
-    return cid;
-  };
+  const link = nodesInto(context.sink, (put) => void puts.push(put));
   const rows = layeredRows(merged, from, link);
   await Promise.all(puts);
   settleChangedRows(rows, from);

@@ -8,15 +8,14 @@ import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { SmallBytes } from "../../base/small-bytes.ts";
+import { nodesInto } from "../../blocks/block-codec.ts";
 import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { allOf, differences, entriesOf } from "../differences.ts";
 import { editContent } from "../../content/edit.ts";
 import type { ReadData } from "../../content/segment.ts";
 import type { ContentSource } from "../../content/source.ts";
-import { cidOf } from "../../format/blocks/cid.ts";
 import { dentryKey } from "../../format/files/keys.ts";
-import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeConfig } from "../../tree/boundary.ts";
 import { editTree, preload } from "../../tree/edit.ts";
@@ -93,7 +92,7 @@ export async function rebaseEpoch(
   if (author?.baseGone === false) await preloadRows(nodes, reference, epoch, keptStates(epoch, []));
   const replaced = author && (await replaceGoneContents(context, reference, epoch, reader, author));
   const { changes: sealed, data, dropped, gone, torn } = replaced ?? { ...WHOLE, changes: epoch, data: reader };
-  const link = linkInto(sink);
+  const link = nodesInto(sink);
   const apply = (tree: Cid, transitions: readonly Transition[], finish?: FinishRecord) => {
     if (transitions.length === 0) return Promise.resolve(tree);
     return editTree(nodes, sink, treeConfig, tree, editsOf(nodes, tree, transitions, link, finish));
@@ -249,16 +248,6 @@ async function preloadRows(
 }
 
 async function* noTrees(): AsyncGenerator<Cid> {}
-
-/** Stores the blocks of long values as they are encoded. */
-function linkInto(sink: BlockSink): LinkBlock {
-  return (bytes) => {
-    const cid = cidOf("dag-cbor", bytes);
-    // Staging takes such blocks before it returns: no need to wait, and nothing can fail.
-    void sink.put({ cid, bytes });
-    return cid;
-  };
-}
 
 /** What the epoch itself does to the merge's base; `sources` leads from each state back to its object. */
 function ownTransitions(

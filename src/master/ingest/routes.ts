@@ -2,8 +2,9 @@
 import { Budget } from "../../base/budget.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import { addressOf } from "../../blocks/block-codec.ts";
 import { INGEST_CONCURRENCY } from "../limits.ts";
-import { cidOf, codecOf } from "../../format/blocks/cid.ts";
+import { codecOf } from "../../format/blocks/cid.ts";
 import { cidFrom } from "../blocks/cids.ts";
 import { begunBody } from "../http/begun-body.ts";
 import { Refusal } from "../http/refusal.ts";
@@ -41,7 +42,7 @@ async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<An
 }
 
 async function store({ stores, quota }: MasterParts, { caller }: Call, cid: Cid, bytes: Uint8Array): Promise<void> {
-  const actual = cidOf(codecOf(cid), bytes);
+  const actual = addressOf(codecOf(cid), bytes);
   if (actual !== cid) {
     throw new Refusal("cid_mismatch", "The body is not what the CID addresses. Nothing is stored.", {
       details: { declared: cid, actual },

@@ -1,8 +1,9 @@
 /** A name that the folder shows, as the database has it, and its row there. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import { nodeAddress } from "../../blocks/block-codec.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
-import { cidFromBytes, cidOf, cidToBytes } from "../../format/blocks/cid.ts";
+import { cidFromBytes, cidToBytes } from "../../format/blocks/cid.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { decodeRecord, encodeRecord } from "../../format/files/record-codec.ts";
 import { damagedState } from "./damaged.ts";
@@ -35,7 +36,7 @@ export type EntryChange =
   | { readonly kind: "remove"; readonly row: PlaceRow };
 
 export function rowOf({ parent, name, id, record, seen }: Entry): EntryRow {
-  const { value, links } = encodeRecord(record, addressOf);
+  const { value, links } = encodeRecord(record, nodeAddress);
   return {
     parent,
     name: nameBytes(name),
@@ -72,16 +73,6 @@ export function nameBytes(name: FileName): Buffer {
 
 export function nameOf(bytes: Buffer): FileName {
   return bytes.toString("latin1") as FileName;
-}
-
-/** Whether two records are equal in every field. */
-export function sameRecord(a: FileRecord, b: FileRecord): boolean {
-  const [one, other] = [encodeRecord(a, addressOf), encodeRecord(b, addressOf)];
-  return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
-}
-
-function addressOf(bytes: Uint8Array): Cid {
-  return cidOf("dag-cbor", bytes);
 }
 
 /** The object's name in the folder that has these bytes, or else any of its names. */

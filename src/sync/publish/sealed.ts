@@ -27,7 +27,7 @@ export function parseSealed(text: string): Sealed {
 /** Throws `state_corrupt`. */
 export function parseLate(text: string): Late {
   const { root, epochs } = objectOf(parse(text));
-  return { root: cidOf(root), epochs: listOf(epochs).map(sealedOf) };
+  return { root: cidIn(root), epochs: listOf(epochs).map(sealedOf) };
 }
 
 function sealedOf(value: unknown): Sealed {
@@ -38,7 +38,7 @@ function sealedOf(value: unknown): Sealed {
     return { path: listOf(path).map(textOf), type: textOf(type), seen: textOf(seen) };
   });
   const sealed = { epoch, there: looks, gone: listOf(gone).map(textOf) };
-  return base === undefined ? sealed : { ...sealed, base: cidOf(base) };
+  return base === undefined ? sealed : { ...sealed, base: cidIn(base) };
 }
 
 function parse(text: string): unknown {
@@ -64,7 +64,7 @@ function textOf(value: unknown): string {
   return value;
 }
 
-function cidOf(value: unknown): Cid {
+function cidIn(value: unknown): Cid {
   try {
     return parseCid(textOf(value));
   } catch (cause) {

@@ -4,9 +4,9 @@
  */
 import type { Cid, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
+import { addressOf } from "../../blocks/block-codec.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { type ContentWriter, isOneChunk, namingWriter } from "../../content/write.ts";
-import { cidOf } from "../../format/blocks/cid.ts";
 import { type ContentName, type ContentNames, nameOfContent } from "../../vfs/content-names.ts";
 import type { Attributes, FileSystem, ListedAttributes } from "../../vfs/filesystem.ts";
 import { type ChecksumStore, KnownChecksums } from "./checksums.ts";
@@ -79,7 +79,7 @@ export class Etags {
   whole(ino: Ino, bytes: Uint8Array): Cid | undefined {
     const isShort = bytes.length <= this.#config.inlineLimit;
     if (!isShort && (bytes.length > NAMED_AT_ONCE_BYTES || !isOneChunk(this.#config, bytes.length))) return undefined;
-    const name = cidOf("raw", bytes);
+    const name = addressOf("raw", bytes);
     this.#names.nameContent(ino, name);
     return name;
   }

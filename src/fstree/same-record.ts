@@ -1,0 +1,10 @@
+/** Compares records of files. */
+import { nodeAddress } from "../blocks/block-codec.ts";
+import { encodeRecord } from "../format/files/record-codec.ts";
+import type { FileRecord } from "../format/files/record.ts";
+
+/** Whether two records are equal in every field. */
+export function sameRecord(a: FileRecord, b: FileRecord): boolean {
+  const [one, other] = [encodeRecord(a, nodeAddress), encodeRecord(b, nodeAddress)];
+  return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
+}
