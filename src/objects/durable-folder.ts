@@ -60,13 +60,14 @@ export class DurableFolder {
     await makeDurableFolder(this.#disk, this.path);
   }
 
-  /** Writes and syncs a file under a temporary name, which the caller must remove in the end. */
-  async stage(body: ObjectBody): Promise<StagedFile> {
+  /** Writes and syncs a file under a temporary name, which the caller must remove in the end. Throws the reason of `end`. */
+  async stage(body: ObjectBody, end?: AbortSignal): Promise<StagedFile> {
     const { path, file } = await this.openTemporary();
     try {
       let token: string | undefined;
       let chunks = 0;
       for await (const chunk of grouped(body)) {
+        end?.throwIfAborted();
         token = chunks++ === 0 && chunk.length < GROUP_BYTES ? tokenOf(chunk) : undefined;
         await file.writeFile(chunk);
       }

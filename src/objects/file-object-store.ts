@@ -19,7 +19,17 @@ import { FileLock } from "./file-lock.ts";
 import { Turns } from "./turns.ts";
 import { watchFile, watchFolder } from "./folder-watch.ts";
 import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
-import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject, Turn } from "./object-store.ts";
+import type {
+  ByteRange,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoredObject,
+  Turn,
+} from "./object-store.ts";
+import { untilPutEnds } from "./put-end.ts";
 
 export interface FileObjectStoreOptions {
   readonly path: string;
@@ -33,6 +43,7 @@ export interface FileObjectStoreOptions {
 export class FileObjectStore implements ObjectStore {
   readonly address: string;
   readonly #disk: Disk;
+  readonly #clock: Clock;
   readonly #folder: DurableFolder;
   readonly #lock: FileLock;
   readonly #turns: Turns;
@@ -45,6 +56,7 @@ export class FileObjectStore implements ObjectStore {
   constructor({ path, address, clock, random, disk = systemDisk }: FileObjectStoreOptions) {
     this.address = address;
     this.#disk = disk;
+    this.#clock = clock;
     const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n));
     this.#folder = folder;
     this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.openTemporary() });
@@ -99,18 +111,19 @@ export class FileObjectStore implements ObjectStore {
     return { bytes: parts[0] ?? new Uint8Array(), size };
   }
 
-  putNew(name: string, body: ObjectBody, durable: "now" | "later" = "now"): Promise<PutOutcome> {
-    return this.#doing(`writing ${name}`, () =>
-      this.#staging(body, async (staged) => {
+  putNew(name: string, body: ObjectBody, options: PutOptions = {}): Promise<PutOutcome> {
+    return this.#putting(`writing ${name}`, options, (end) =>
+      this.#staging(body, end, async (staged) => {
         const created = await this.#create(staged, name);
         if (created.kind !== "linked") return created.kind === "taken" ? { kind: "refused" } : created;
-        return durable === "later" ? { kind: "stored", token: staged.token } : this.#settle(name, staged.token);
+        if (options.durable === "later") return { kind: "stored", token: staged.token };
+        return this.#settle(name, staged.token);
       }),
     );
   }
 
-  putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
-    return this.#doing(`replacing ${name}`, async () => {
+  putIfMatch(name: string, body: ObjectBody, token: string, options: PutOptions = {}): Promise<PutOutcome> {
+    return this.#putting(`replacing ${name}`, options, async (end) => {
       const wanted = () => this.#matches(name, token);
       // Most late writers stop here, without the lock or a write. During our turn a conflict is unlikely.
       if (this.#taken.size === 0 && !(await wanted())) return { kind: "refused" };
@@ -118,7 +131,7 @@ export class FileObjectStore implements ObjectStore {
       try {
         await this.#lock.run(async (confirm) => {
           if (!(await wanted())) return;
-          await this.#staging(body, async (staged) => {
+          await this.#staging(body, end, async (staged) => {
             const identified = await this.#folder.identify(staged);
             await confirm();
             progress.renamed = "perhaps";
@@ -194,10 +207,23 @@ export class FileObjectStore implements ObjectStore {
     return join(this.#folder.path, name);
   }
 
-  /** Stages `body`, and removes the temporary name whatever happens. */
-  async #staging<Result>(body: ObjectBody, put: (staged: StagedFile) => Promise<Result>): Promise<Result> {
-    const staged = await this.#folder.stage(body);
+  #putting(
+    what: string,
+    options: PutOptions,
+    put: (end: AbortSignal | undefined) => Promise<PutOutcome>,
+  ): Promise<PutOutcome> {
+    return untilPutEnds(options, this.#clock, (end) => this.#doing(what, () => put(end)));
+  }
+
+  /** Stages `body`, and removes the temporary name whatever happens. Once it is staged, `end` no longer counts. */
+  async #staging<Result>(
+    body: ObjectBody,
+    end: AbortSignal | undefined,
+    put: (staged: StagedFile) => Promise<Result>,
+  ): Promise<Result> {
+    const staged = await this.#folder.stage(body, end);
     try {
+      end?.throwIfAborted();
       return await put(staged);
     } finally {
       // A leftover is swept another day; it must not hide the put's outcome.

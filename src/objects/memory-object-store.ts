@@ -1,6 +1,14 @@
 /** An ObjectStore in memory, for tests and simulations. Without a clock its dates count writes. */
 import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
-import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
+import type {
+  ByteRange,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoredObject,
+} from "./object-store.ts";
 
 export class MemoryObjectStore implements ObjectStore {
   readonly address: string;
@@ -39,13 +47,13 @@ export class MemoryObjectStore implements ObjectStore {
     return { bytes: bytes.slice(Math.max(0, bytes.length - length)), size: bytes.length };
   }
 
-  async putNew(name: string, body: ObjectBody): Promise<PutOutcome> {
-    const bytes = await collect(body);
+  async putNew(name: string, body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
+    const bytes = await collect(body, options?.signal);
     return this.#objects.has(name) ? { kind: "refused" } : this.#store(name, bytes);
   }
 
-  async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
-    const bytes = await collect(body);
+  async putIfMatch(name: string, body: ObjectBody, token: string, options?: PutOptions): Promise<PutOutcome> {
+    const bytes = await collect(body, options?.signal);
     const current = this.#objects.get(name);
     return current?.token === token ? this.#store(name, bytes) : { kind: "refused" };
   }
@@ -85,8 +93,9 @@ interface KeptObject extends StoredObject {
   readonly modifiedMs: number;
 }
 
-async function collect(body: ObjectBody): Promise<Uint8Array> {
+async function collect(body: ObjectBody, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
+  signal?.throwIfAborted();
   return new Uint8Array(Buffer.concat(chunks));
 }

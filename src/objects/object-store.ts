@@ -28,14 +28,11 @@ export interface ObjectStore extends AsyncDisposable {
   /** The last `length` bytes, or all if it has fewer, and the object's whole size. Throws `object_not_found`. */
   getTail(name: string, length: number): Promise<{ readonly bytes: Uint8Array; readonly size: number }>;
 
-  /**
-   * Creates an object; of concurrent attempts one succeeds. "refused": it exists already. Stored "now": durable when this
-   * resolves; stored "later": durable once `settle` has resolved.
-   */
-  putNew(name: string, body: ObjectBody, durable?: "now" | "later"): Promise<PutOutcome>;
+  /** Creates an object; of concurrent attempts one succeeds. "refused": it exists already. */
+  putNew(name: string, body: ObjectBody, options?: PutOptions): Promise<PutOutcome>;
 
   /** Replaces the object for which `get` returned this token. "refused": it was replaced or deleted since. */
-  putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome>;
+  putIfMatch(name: string, body: ObjectBody, token: string, options?: PutOptions): Promise<PutOutcome>;
 
   /** Makes everything stored with "later" so far durable. */
   settle(): Promise<void>;
@@ -71,8 +68,22 @@ export interface Turn extends Disposable {
   readonly waited: boolean;
 }
 
-/** The chunks of an object, in order. */
-export type ObjectBody = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+/** The chunks of an object, in order: in memory, or as they come, in a number that is not known yet. */
+export type ObjectBody = readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+
+/** The size of an object in bytes, if it is known before the object is sent. */
+export function lengthOf(body: ObjectBody): number | undefined {
+  return Array.isArray(body) ? body.reduce((sum, chunk: Uint8Array) => sum + chunk.length, 0) : undefined;
+}
+
+export interface PutOptions {
+  /** "now", the default: durable when the put resolves; "later": durable once `settle` has resolved. */
+  readonly durable?: "now" | "later";
+  /** Ends the put at its next step: throws the signal's reason if nothing was stored. */
+  readonly signal?: AbortSignal;
+  /** Ends the put after so long, as the signal does, with `time_out`. Default: the store's own patience. */
+  readonly timeoutMs?: number;
+}
 
 export interface ObjectInfo {
   readonly name: string;

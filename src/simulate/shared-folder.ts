@@ -22,8 +22,8 @@ export function sharedFolder(store: ObjectStore, clock: Clock): ObjectStore {
     return outcome;
   };
   const methods: Partial<ObjectStore> = {
-    putNew: (name, body, durable) => told(name, store.putNew(name, body, durable)),
-    putIfMatch: (name, body, token) => told(name, store.putIfMatch(name, body, token)),
+    putNew: (name, body, options) => told(name, store.putNew(name, body, options)),
+    putIfMatch: (name, body, token, options) => told(name, store.putIfMatch(name, body, token, options)),
     watch: (name, changed) => {
       watchers.set(changed, name);
       return { [Symbol.dispose]: () => void watchers.delete(changed) };

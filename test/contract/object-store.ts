@@ -89,7 +89,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       const stream = async function* () {
         for (let index = 0; index < 30; index++) yield chunk;
       };
-      await store.putNew("pack/large", stream(), "later");
+      await store.putNew("pack/large", stream(), { durable: "later" });
       await store.settle();
       expect((await store.head("pack/large"))?.size).toBe(3_000_000);
     });
@@ -102,6 +102,21 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       };
       await expect(store.putNew("pack/0", failing())).rejects.toBeInstanceOf(Error);
       expect(await store.head("pack/0")).toBeUndefined();
+    });
+
+    test("a put that is aborted half way leaves what was there", async () => {
+      const store = await opened();
+      const { token = "" } = (await store.putNew("root", [bytes("old")])) as { token?: string };
+      const [enough, end] = [new Error("enough"), new AbortController()];
+      const aborting = async function* () {
+        yield bytes("half");
+        end.abort(enough);
+        yield bytes("the other half");
+      };
+      await expect(store.putNew("pack/0", aborting(), { signal: end.signal })).rejects.toBe(enough);
+      await expect(store.putIfMatch("root", [bytes("new")], token, { signal: end.signal })).rejects.toBe(enough);
+      expect(await store.head("pack/0")).toBeUndefined();
+      expect(text((await store.get("root"))?.bytes)).toBe("old");
     });
   });
 

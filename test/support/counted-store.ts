@@ -1,5 +1,5 @@
 /** An ObjectStore that counts requests and lets a test decide the outcome of a put. */
-import type { ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
+import type { ObjectBody, ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
 
 export interface Requests {
   puts: number;
@@ -21,7 +21,7 @@ export function countedStore(inner: ObjectStore): CountedStore {
   let requests = none();
   const stands: { prefix: string; stand: (put: () => Promise<PutOutcome>) => Promise<PutOutcome> }[] = [];
 
-  const put = async (name: string, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, send: Send) => {
+  const put = async (name: string, body: ObjectBody, send: Send) => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of body) chunks.push(chunk);
     requests.puts++;
@@ -46,8 +46,9 @@ export function countedStore(inner: ObjectStore): CountedStore {
       return inner.getRanges(name, ranges);
     },
     getTail: (name, length) => read(inner.getTail(name, length)),
-    putNew: (name, body, durable) => put(name, body, (chunks) => inner.putNew(name, chunks, durable)),
-    putIfMatch: (name, body, token) => put(name, body, (chunks) => inner.putIfMatch(name, chunks, token)),
+    putNew: (name, body, options) => put(name, body, (chunks) => inner.putNew(name, chunks, options)),
+    putIfMatch: (name, body, token, options) =>
+      put(name, body, (chunks) => inner.putIfMatch(name, chunks, token, options)),
     settle: () => inner.settle(),
     now: () => inner.now(),
     delete: (name) => inner.delete(name),

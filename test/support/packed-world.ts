@@ -154,12 +154,12 @@ export class PackedWorld {
       get: (name) => wander(() => inner.get(name)),
       getRanges: (name, ranges) => wander(() => inner.getRanges(name, ranges), true),
       getTail: (name, length) => wander(() => inner.getTail(name, length), true),
-      putNew: (name, body, durable) =>
+      putNew: (name, body, options) =>
         wander(async () => {
           const isNote = name.startsWith(BASES_FOLDER);
           if (isFull() && !isNote) throw new SynclineError("disk_full", "There is no room.");
           if (isNote) this.basesHeld++;
-          return inner.putNew(name, body, durable);
+          return inner.putNew(name, body, options);
         }),
       putIfMatch: (name, body, token) => wander(() => inner.putIfMatch(name, body, token)),
       settle: () => wander(() => inner.settle()),

@@ -110,7 +110,7 @@ export class CollectionWriter implements AsyncDisposable {
     const outcome = await store.putNew(
       runName(id),
       mergePages([sorted], (total) => (count = total)),
-      "later",
+      { durable: "later" },
     );
     if (outcome.kind !== "stored") throw notStored(runName(id), outcome);
     this.#writtenBytes += pagesOfRun(count) * RUN_PAGE_BYTES;

@@ -102,7 +102,7 @@ export class Lease {
     const token = this.#token ?? (await this.#store.get(name))?.token;
     const outcome =
       token === undefined
-        ? await this.#store.putNew(name, [bytes], "later")
+        ? await this.#store.putNew(name, [bytes], { durable: "later" })
         : await this.#store.putIfMatch(name, [bytes], token);
     counted(bytes.length);
     this.#token = outcome.kind === "stored" ? outcome.token : undefined;

@@ -83,7 +83,7 @@ export class PackUploader {
 
   /** False if an object of this name is there already. Durable once the store has settled. */
   async putBuilt({ pack, body, blocks }: BuiltPack): Promise<boolean> {
-    const outcome = await this.#tools.store.putNew(pack.name, body, "later");
+    const outcome = await this.#tools.store.putNew(pack.name, body, { durable: "later" });
     if (outcome.kind === "unknown") throw notStored(pack.name, outcome.cause);
     if (outcome.kind === "refused") return false;
     this.countPut(pack.size);
@@ -144,7 +144,7 @@ export class PackUploader {
         yield chunk;
       }
     };
-    const outcome = await this.#tools.store.putNew(name, counting(), "later");
+    const outcome = await this.#tools.store.putNew(name, counting(), { durable: "later" });
     if (outcome.kind !== "stored") throw notStored(name, outcome.kind === "unknown" ? outcome.cause : undefined);
     this.countPut(bytes);
   }

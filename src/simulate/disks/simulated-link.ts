@@ -8,6 +8,7 @@ import type { Random } from "../../base/random.ts";
 import type {
   ByteRange,
   ObjectBody,
+  PutOptions,
   ObjectInfo,
   ObjectStore,
   PutOutcome,
@@ -89,14 +90,14 @@ export class SimulatedLink implements ObjectStore {
     return { bytes: this.#flipped(bytes), size };
   }
 
-  async putNew(name: string, body: ObjectBody, durable?: "now" | "later"): Promise<PutOutcome> {
+  async putNew(name: string, body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
     const chunks = await collected(body);
-    return this.#put(() => this.#options.store.putNew(name, chunks, durable));
+    return this.#put(() => this.#options.store.putNew(name, chunks, options));
   }
 
-  async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
+  async putIfMatch(name: string, body: ObjectBody, token: string, options?: PutOptions): Promise<PutOutcome> {
     const chunks = await collected(body);
-    return this.#put(() => this.#options.store.putIfMatch(name, chunks, token));
+    return this.#put(() => this.#options.store.putIfMatch(name, chunks, token, options));
   }
 
   settle(): Promise<void> {

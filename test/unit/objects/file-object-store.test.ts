@@ -20,6 +20,16 @@ function openedAt(path: string, disk = watchedDisk().disk): FileObjectStore {
   return new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom, disk });
 }
 
+test("a put that takes longer than it may ends, and leaves nothing", async () => {
+  const { path, store } = await opened();
+  const endless = async function* () {
+    for (;;) yield new Uint8Array(200_000);
+  };
+  await expect(store.putNew("pack/0", endless(), { timeoutMs: 20 })).rejects.toMatchObject({ code: "time_out" });
+  expect(await store.head("pack/0")).toBeUndefined();
+  expect(await readdir(join(path, "tmp"))).toEqual([]);
+});
+
 describe("a power cut", () => {
   test("leaves every acknowledged object whole", async () => {
     const { path, watched, store } = await opened();
@@ -35,7 +45,8 @@ describe("a power cut", () => {
     const { path, watched, store } = await opened();
     const syncs: string[] = [];
     watched.before = (step, at) => void (step === "sync folder" && syncs.push(at));
-    for (let index = 0; index < 5; index++) await store.putNew(`pack/${index}`, [bytes("content")], "later");
+    for (let index = 0; index < 5; index++)
+      await store.putNew(`pack/${index}`, [bytes("content")], { durable: "later" });
     expect(watched.named().get(join(path, "pack/3"))).toBe(false);
     syncs.length = 0;
     await store.settle();
@@ -45,7 +56,7 @@ describe("a power cut", () => {
 
   test("may not take what is settled by two at once, once either has it settled", async () => {
     const { path, watched, store } = await opened();
-    await store.putNew("pack/0", [bytes("content")], "later");
+    await store.putNew("pack/0", [bytes("content")], { durable: "later" });
     const first = store.settle();
     await store.settle();
     expect(watched.named().get(join(path, "pack/0"))).toBe(true);
@@ -55,7 +66,7 @@ describe("a power cut", () => {
   test("cannot take back a root that somebody else has read", async () => {
     const { path, watched, store } = await opened();
     // Another process swaps the root, and stops before it syncs the folder.
-    await store.putNew("root", [bytes("a")], "later");
+    await store.putNew("root", [bytes("a")], { durable: "later" });
     expect(watched.named().get(join(path, "root"))).toBe(false);
     await openedAt(path, watched.disk).get("root");
     expect(watched.named().get(join(path, "root"))).toBe(true);
@@ -219,7 +230,7 @@ describe("file systems and leftovers", () => {
         const store = openedAt(path, withoutFolders(refused, state));
         await store.initialize();
         expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
-        expect((await store.putNew("pack/0", [bytes("x")], "later")).kind).toBe("stored");
+        expect((await store.putNew("pack/0", [bytes("x")], { durable: "later" })).kind).toBe("stored");
         await store.settle();
         const token = (await openedAt(path, withoutFolders(refused, state)).get("root"))?.token ?? "";
         expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");

@@ -97,10 +97,10 @@ function limited(inner: ObjectStore, state: { readonly full: boolean; readonly c
   return {
     ...inner,
     get: (name) => inner.get(name),
-    putNew: async (name, body, durable) => {
+    putNew: async (name, body, options) => {
       if (state.cut) throw new SynclineError("store_unreachable", "Nobody answers.");
       if (state.full && !name.startsWith(BASES_FOLDER)) throw new SynclineError("disk_full", "There is no room.");
-      return inner.putNew(name, body, durable);
+      return inner.putNew(name, body, options);
     },
   };
 }

@@ -364,8 +364,8 @@ function forgetfulOfPacks(inner: ObjectStore): ObjectStore {
         const value: unknown = Reflect.get(target, property);
         return typeof value === "function" ? value.bind(target) : value;
       }
-      const putNew: ObjectStore["putNew"] = async (name, body, durable) => {
-        if (!name.startsWith(PACK_FOLDER)) return target.putNew(name, body, durable);
+      const putNew: ObjectStore["putNew"] = async (name, body, options) => {
+        if (!name.startsWith(PACK_FOLDER)) return target.putNew(name, body, options);
         let bytes = 0;
         for await (const chunk of body) bytes += chunk.length;
         return { kind: "stored", token: `${bytes}` };

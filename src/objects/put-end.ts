@@ -1,0 +1,27 @@
+/** When a put has to end: its caller's signal, or its time. */
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { PutOptions } from "./object-store.ts";
+
+/** Runs a put with a signal that aborts when it has to end. Throws the signal's reason instead of what that made of it. */
+export async function untilPutEnds<Result>(
+  { signal, timeoutMs }: PutOptions,
+  clock: Clock,
+  put: (end: AbortSignal | undefined) => Promise<Result>,
+): Promise<Result> {
+  if (signal === undefined && timeoutMs === undefined) return put(undefined);
+  const late = new AbortController();
+  using _ = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => late.abort(tookTooLong(timeoutMs)));
+  const end = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
+  try {
+    return await put(end);
+  } catch (error) {
+    throw end.aborted ? end.reason : error;
+  }
+}
+
+function tookTooLong(ms: number): SynclineError {
+  return new SynclineError("time_out", `The bucket did not take an object within ${ms} ms.`, {
+    hint: "Try again when it answers faster.",
+  });
+}
