@@ -1,6 +1,6 @@
 /** What every ObjectStore must do. A store's own test file calls this with how to open a fresh one. */
 import { describe, expect, test } from "vitest";
-import type { ObjectStore } from "../../src/objects/object-store.ts";
+import { lengthOf, type ObjectStore } from "../../src/objects/object-store.ts";
 
 const RACERS = 8;
 
@@ -24,7 +24,9 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
 
     test("ranges come back exactly, in the order asked for, overlapping ones too", async () => {
       const store = await opened();
-      await store.putNew("pack/0", [bytes("abcdef"), bytes("ghij")]);
+      const body = [bytes("abcdef"), bytes("ghij")];
+      await store.putNew("pack/0", body);
+      expect((await store.head("pack/0"))?.size).toBe(lengthOf(body));
       const ranges = [
         { offset: 8, length: 2 },
         { offset: 0, length: 3 },

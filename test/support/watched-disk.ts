@@ -2,7 +2,7 @@
  * The system's disk with hooks around every call: for tests that make a call fail, or check what a power cut would leave.
  */
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
-import { systemError } from "../../src/simulate/master/simulated-pack-disk.ts";
+import { systemError } from "../../src/simulate/disks/faulty-disk.ts";
 
 export type DiskStep = "link" | "mkdir" | "open" | "rename" | "sync file" | "sync folder" | "unlink" | "write";
 

@@ -12,8 +12,8 @@ import { SharedSync } from "../disk/shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
 import { smallFilesOf } from "./small-pieces.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
-import { UnsyncedFiles } from "./unsynced-files.ts";
-import type { Unsynced } from "./unsynced-files.ts";
+import { around, UnsyncedFiles } from "./unsynced-files.ts";
+import type { Span, Unsynced } from "./unsynced-files.ts";
 
 /** Files synced at once: few, so that the journal's own syncs find a free thread. */
 const SYNCERS = 2;
@@ -37,6 +37,8 @@ export class DataFiles {
   readonly #eager = new Set<Ino>();
   /** Files whose bytes were promised to be durable: moving the bytes must not lose them. */
   readonly #promised = new Set<string>();
+  /** Files whose sync failed, with bytes that may be in the system's memory only: they must be written again. */
+  readonly #doubtful = new Map<string, Span>();
   readonly #folderSync: SharedSync;
   /** True at first: another process may have created files without syncing the folder. */
   #folderChanged = true;
@@ -223,9 +225,11 @@ export class DataFiles {
       this.#small.read(ino, epoch, offset, part);
       this.#writeOwn(ino, epoch, name, offset, part, false);
     }
-    if (this.#promised.delete(name)) {
+    if (this.#promised.has(name)) {
+      // If it fails, the next try writes the bytes again.
       this.#open.syncNow(name);
       this.#storage.syncFolderNow("data");
+      this.#promised.delete(name);
     }
     for (const part of this.#small.moved(ino, epoch)) this.#wrote(ino, epoch, part, false);
   }
@@ -236,9 +240,9 @@ export class DataFiles {
   }
 
   async #syncFiles(...files: Unsynced[]): Promise<void> {
-    const names = new Set<string>();
-    for (const each of files) for (const name of each.names) names.add(name);
-    await mapConcurrent([...names], SYNCERS, (name) => this.#open.sync(name));
+    const names = new Map<string, Span>();
+    for (const each of files) for (const [name, span] of each.names) names.set(name, around(span, names.get(name)));
+    await mapConcurrent([...names], SYNCERS, ([name, span]) => this.#syncFile(name, span));
     if (!this.#folderChanged && !this.#folderSync.active) return;
     this.#folderChanged = false;
     try {
@@ -247,6 +251,26 @@ export class DataFiles {
       this.#folderChanged = true;
       throw error;
     }
+  }
+
+  async #syncFile(name: string, span: Span): Promise<void> {
+    if (this.#doubtful.has(name)) await this.#rewrite(name);
+    try {
+      await this.#open.sync(name);
+    } catch (error) {
+      // Shared files place bytes elsewhere than their inodes.
+      const whole = this.#own.has(name) ? span : { from: 0, to: Infinity };
+      this.#doubtful.set(name, around(whole, this.#doubtful.get(name)));
+      // At once, while the system has them; the next sync tries again.
+      await this.#rewrite(name).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #rewrite(name: string): Promise<void> {
+    const span = this.#doubtful.get(name);
+    if (span !== undefined) await this.#open.rewrite(name, span);
+    this.#doubtful.delete(name);
   }
 
   #writeOwn(ino: Ino, epoch: number, name: string, offset: number, bytes: Uint8Array, carried: boolean): void {
@@ -269,6 +293,7 @@ export class DataFiles {
   }
 
   #throwAway(name: string): void {
+    this.#doubtful.delete(name);
     this.#open.forget(name);
     this.#discarded.push(name);
   }

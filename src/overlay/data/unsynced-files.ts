@@ -11,9 +11,16 @@ interface Written {
   stamp: number;
 }
 
+/** Bytes [from, to). */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** The unsynced files at one moment. */
 export interface Unsynced {
-  readonly names: ReadonlySet<string>;
+  /** By name, with a span of the inodes' bytes that has all unsynced ones. */
+  readonly names: ReadonlyMap<string, Span>;
   readonly stamps: ReadonlyMap<Ino, number>;
 }
 
@@ -54,11 +61,12 @@ export class UnsyncedFiles {
 
   /** The unsynced writes of these inodes so far; pass it to `settle` once they are synced. */
   mark(inos: Iterable<Ino>): Unsynced {
-    const names = new Set<string>();
+    const names = new Map<string, Span>();
     const stamps = new Map<Ino, number>();
     for (const ino of inos) {
       const written = this.#files.get(ino);
-      for (const name of written?.names ?? []) names.add(name);
+      for (const name of written?.names ?? [])
+        if (written !== undefined) names.set(name, around(written, names.get(name)));
       if (written !== undefined) stamps.set(ino, written.stamp);
     }
     return { names, stamps };
@@ -77,4 +85,9 @@ export class UnsyncedFiles {
       if (written !== undefined) written.names = written.names.filter((each) => each !== name);
     }
   }
+}
+
+/** A span that covers both. */
+export function around({ from, to }: Span, other: Span = { from, to }): Span {
+  return { from: Math.min(from, other.from), to: Math.max(to, other.to) };
 }

@@ -1,11 +1,12 @@
 /**
- * The folder of a block cache on a simulated disk: segments and their index. It is never synced: power loss removes or
- * tears anything, and reads may return a flipped bit.
+ * The folder of a block cache on a simulated disk: segments on a FaultyDisk, and their index. It is never synced, so power
+ * loss may take or tear anything. Reads may return a flipped bit.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "../../blocks/cache-index.ts";
 import type { CacheStorage, SegmentWriter } from "../../blocks/cache-storage.ts";
+import { FaultyDisk, systemError } from "./faulty-disk.ts";
 
 interface Segment {
   readonly id: number;
@@ -30,17 +31,17 @@ export interface CacheDiskOptions {
 
 export class SimulatedCacheDisk implements CacheStorage {
   readonly #options: CacheDiskOptions;
-  readonly #files: Map<string, Uint8Array>;
+  readonly #disk: FaultyDisk;
   #rows: Rows | undefined;
 
-  constructor(options: CacheDiskOptions, files = new Map<string, Uint8Array>(), rows?: Rows) {
+  constructor(options: CacheDiskOptions, disk = new FaultyDisk(), rows?: Rows) {
     this.#options = options;
-    this.#files = files;
+    this.#disk = disk;
     this.#rows = rows;
   }
 
   openIndex(): CacheIndex {
-    if (this.#rows === undefined) this.#files.clear();
+    if (this.#rows === undefined) for (const name of this.#disk.list(".")) this.remove(name);
     this.#rows ??= { segments: new Map(), blocks: new Map(), next: 1 };
     return indexOf(this.#rows, (rows) => rows === this.#rows);
   }
@@ -51,21 +52,21 @@ export class SimulatedCacheDisk implements CacheStorage {
 
   async create(name: string): Promise<SegmentWriter> {
     this.#checkSpace();
-    this.#files.set(name, new Uint8Array());
+    this.remove(name);
+    const file = this.#disk.create(name);
     return {
       write: async (offset, parts) => {
         this.#checkSpace();
-        const before = this.#files.get(name) ?? new Uint8Array();
-        this.#files.set(name, new Uint8Array(Buffer.concat([before.subarray(0, offset), ...parts])));
+        file.write(offset, Buffer.concat(parts));
       },
-      close: async () => {},
+      close: async () => file.close(),
     };
   }
 
   async read(name: string, offset: number, target: Uint8Array): Promise<number> {
-    const bytes = this.#files.get(name);
-    if (bytes === undefined) throw new NoSuchFile();
-    const read = this.#options.flipped(bytes.slice(offset, offset + target.length));
+    const file = this.#disk.open(name);
+    if (file === undefined) throw systemError("ENOENT");
+    const read = this.#options.flipped(file.read(offset, target.length));
     target.set(read);
     return read.length;
   }
@@ -73,7 +74,7 @@ export class SimulatedCacheDisk implements CacheStorage {
   forget(): void {}
 
   remove(name: string): void {
-    this.#files.delete(name);
+    this.#disk.remove(name);
   }
 
   spare(): number {
@@ -84,31 +85,19 @@ export class SimulatedCacheDisk implements CacheStorage {
 
   /** The disk as the next process finds it. */
   afterKill(): SimulatedCacheDisk {
-    return new SimulatedCacheDisk(this.#options, new Map(this.#files), this.#rows && copyOf(this.#rows));
+    return new SimulatedCacheDisk(this.#options, this.#disk.copy(), this.#rows && copyOf(this.#rows));
   }
 
-  /** The index survives or not. Each file is missing, whole, cut, or zeroed from some offset on. */
+  /** The index survives or not. */
   afterPowerLoss(): SimulatedCacheDisk {
     const { random } = this.#options;
-    const files = new Map<string, Uint8Array>();
-    for (const [name, bytes] of this.#files) {
-      const chance = random.fraction();
-      if (chance < 0.2) continue;
-      if (chance < 0.4) files.set(name, bytes.slice(0, Math.floor(bytes.length * random.fraction())));
-      else if (chance < 0.6) files.set(name, bytes.slice().fill(0, Math.floor(bytes.length * random.fraction())));
-      else files.set(name, bytes);
-    }
     const rows = this.#rows && random.fraction() < 0.8 ? copyOf(this.#rows) : undefined;
-    return new SimulatedCacheDisk(this.#options, files, rows);
+    return new SimulatedCacheDisk(this.#options, this.#disk.afterPowerLoss(random), rows);
   }
 
   #checkSpace(): void {
     if (this.#options.isFull()) throw new SynclineError("disk_full", "The simulated disk is full.");
   }
-}
-
-class NoSuchFile extends Error {
-  readonly code = "ENOENT";
 }
 
 function copyOf({ segments, blocks, next }: Rows): Rows {

@@ -1,74 +1,63 @@
-/**
- * A disk for the overlay that loses what was not synced, fills up, and stops at any call.
- *
- * `before` runs before each call, with its name; what it throws, the call throws. `afterKill` is the disk as a new process
- * finds it; `afterPowerLoss` randomly loses or tears what was not synced.
- */
+/** The disk under a simulated overlay: a FaultyDisk for its files, and its tables. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { Folder, OverlayStorage, StateTables, StorageSpace, StoredFile } from "../../overlay/disk/storage.ts";
-import { SimulatedFolder, SimulatedInode } from "./simulated-files.ts";
+import { type DiskCall, FaultyDisk, type FaultyFile } from "./faulty-disk.ts";
+import type { SimulatedInode } from "./simulated-inode.ts";
 import { emptyTables, SimulatedTables } from "./simulated-tables.ts";
 import type { TableContents } from "./simulated-tables.ts";
 
-/** "create" and "grow" need space; they follow "open" and "write". */
-export type DiskCall =
-  | "open"
-  | "create"
-  | "write"
-  | "grow"
-  | "sync"
-  | "remove"
-  | "sync folder"
-  | "apply"
-  | "sync tables";
+export type OverlayCall = DiskCall | "apply" | "sync tables";
 
 export const diskFull = () => new SynclineError("disk_full", "The simulated disk is full.");
 
-/** Thrown where the process stops. */
-export class Stopped extends Error {
-  constructor() {
-    super("stopped by the simulation");
-    this.name = "Stopped";
-  }
-}
-
 export class SimulatedDisk implements OverlayStorage {
-  before: (call: DiskCall) => void = () => {};
+  /** Runs before each call; what it throws, the call throws. */
+  before: (call: OverlayCall) => void = () => {};
   /** What a read of the journal returns instead of the stored bytes: only the journal has checksums. */
   flipped: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
-  /** Whether syncs of files are reported but not made. */
-  forgetsSyncs = false;
-  /** The most bytes that all files may hold. */
-  capacity = Infinity;
-  readonly folders: Record<Folder, SimulatedFolder>;
-  #tables: SimulatedTables;
+  readonly #files: FaultyDisk;
+  readonly #tables: SimulatedTables;
 
-  constructor(folders?: Record<Folder, SimulatedFolder>, tables?: readonly TableContents[]) {
-    this.folders = folders ?? { journal: new SimulatedFolder(), data: new SimulatedFolder() };
-    this.#tables = new SimulatedTables((call) => this.before(call), tables ?? [emptyTables()]);
+  constructor(files: FaultyDisk = new FaultyDisk(), tables: readonly TableContents[] = [emptyTables()]) {
+    this.#files = files;
+    files.before = (call) => this.before(call);
+    this.#tables = new SimulatedTables((call) => this.before(call), tables);
+  }
+
+  /** Whether syncs of files are reported but not made. */
+  set forgetsSyncs(forgets: boolean) {
+    this.#files.forgetsSyncs = forgets;
+  }
+
+  /** The most bytes that all files may hold. */
+  set capacity(bytes: number) {
+    this.#files.capacity = bytes;
+  }
+
+  get used(): number {
+    return this.#files.used;
+  }
+
+  /** Files by name, for tests to inspect and damage. */
+  filesIn(folder: Folder): ReadonlyMap<string, SimulatedInode> {
+    const { files } = this.#files;
+    return new Map([...files].flatMap(([path, inode]) => (isIn(path, folder) ? [[nameIn(path), inode]] : [])));
   }
 
   list(folder: Folder): string[] {
-    return [...this.folders[folder].files.keys()];
+    return this.#files.list(folder);
   }
 
   openFile(folder: Folder, name: string, create: boolean): StoredFile | undefined {
-    this.before("open");
-    const { files } = this.folders[folder];
-    let inode = files.get(name);
-    if (inode === undefined) {
-      if (!create) return undefined;
-      this.before("create");
-      inode = new SimulatedInode();
-      files.set(name, inode);
-    }
-    return new SimulatedFile(this, inode, folder === "journal");
+    const path = `${folder}/${name}`;
+    const file = this.#files.open(path) ?? (create ? telling(() => this.#files.create(path)) : undefined);
+    return file && this.#stored(file, folder === "journal");
   }
 
   removeFile(folder: Folder, name: string): void {
-    this.before("remove");
-    this.folders[folder].files.delete(name);
+    this.#files.remove(`${folder}/${name}`);
   }
 
   async removeFiles(folder: Folder, names: readonly string[]): Promise<void> {
@@ -80,9 +69,7 @@ export class SimulatedDisk implements OverlayStorage {
   }
 
   syncFolderNow(folder: Folder): void {
-    this.before("sync folder");
-    const { files } = this.folders[folder];
-    this.folders[folder].durable = new Map(files);
+    this.#files.syncFolder(folder);
   }
 
   openTables(): StateTables {
@@ -90,91 +77,49 @@ export class SimulatedDisk implements OverlayStorage {
   }
 
   space(): StorageSpace {
-    const free = this.capacity === Infinity ? 1e9 : Math.max(0, this.capacity - this.used);
+    const { capacity, used } = this.#files;
+    const free = capacity === Infinity ? 1e9 : Math.max(0, capacity - used);
     return { blockSize: 1, blocks: 2e9, freeBlocks: free, files: 1e6, freeFiles: 1e6 };
   }
 
-  get used(): number {
-    let bytes = 0;
-    for (const { files } of Object.values(this.folders)) for (const { size } of files.values()) bytes += size;
-    return bytes;
-  }
-
+  /** The disk as a new process finds it. */
   afterKill(): SimulatedDisk {
-    // The writer's death does not make unsynced writes durable.
-    const { journal, data } = this.folders;
-    return new SimulatedDisk({ journal: journal.copy(), data: data.copy() }, this.#tables.versions);
+    return new SimulatedDisk(this.#files.copy(), this.#tables.versions);
   }
 
   afterPowerLoss(random: Random): SimulatedDisk {
-    const survivors = ({ files, durable }: SimulatedFolder) => {
-      const names = new Map<string, SimulatedInode>();
-      for (const name of new Set([...files.keys(), ...durable.keys()])) {
-        const [now, then] = [files.get(name), durable.get(name)];
-        const inode = now === then || random.fraction() < 0.5 ? then : now;
-        if (inode !== undefined) names.set(name, inode.torn(random));
-      }
-      return new SimulatedFolder(names);
+    return new SimulatedDisk(this.#files.afterPowerLoss(random), [this.#tables.survivor(random)]);
+  }
+
+  #stored(file: FaultyFile, isJournal: boolean): StoredFile {
+    return {
+      size: () => file.size(),
+      read: (offset, target) => {
+        const part = file.read(offset, target.length);
+        target.set(isJournal ? this.flipped(part) : part);
+        return part.length;
+      },
+      write: (offset, bytes) => telling(() => file.write(offset, bytes)),
+      sync: async () => file.sync(),
+      syncNow: () => file.sync(),
+      close: () => file.close(),
     };
-    const { journal, data } = this.folders;
-    return new SimulatedDisk({ journal: survivors(journal), data: survivors(data) }, [this.#tables.survivor(random)]);
   }
 }
 
-/** Fails when used after closing, as a descriptor does. */
-class SimulatedFile implements StoredFile {
-  readonly #disk: SimulatedDisk;
-  readonly #inode: SimulatedInode;
-  readonly #isJournal: boolean;
-  #open = true;
+function isIn(path: string, folder: Folder): boolean {
+  return path.startsWith(`${folder}/`);
+}
 
-  constructor(disk: SimulatedDisk, inode: SimulatedInode, isJournal: boolean) {
-    this.#disk = disk;
-    this.#inode = inode;
-    this.#isJournal = isJournal;
-  }
+function nameIn(path: string): string {
+  return path.slice(path.indexOf("/") + 1);
+}
 
-  size(): number {
-    this.#checkOpen();
-    return this.#inode.size;
-  }
-
-  read(offset: number, target: Uint8Array): number {
-    this.#checkOpen();
-    const part = this.#inode.bytes.subarray(0, this.#inode.size).subarray(offset, offset + target.length);
-    target.set(this.#isJournal ? this.#disk.flipped(part) : part);
-    return part.length;
-  }
-
-  write(offset: number, bytes: Uint8Array): void {
-    this.#checkOpen();
-    this.#disk.before("write");
-    const growth = Math.max(0, offset + bytes.length - this.#inode.size);
-    if (growth > 0) this.#disk.before("grow");
-    if (this.#disk.used + growth > this.#disk.capacity) {
-      // Writes as much as fits.
-      const fits = Math.max(0, this.#disk.capacity - this.#disk.used);
-      this.#inode.write(offset, bytes.subarray(0, Math.max(0, bytes.length - growth + fits)));
-      throw diskFull();
-    }
-    this.#inode.write(offset, bytes);
-  }
-
-  async sync(): Promise<void> {
-    this.syncNow();
-  }
-
-  syncNow(): void {
-    this.#checkOpen();
-    this.#disk.before("sync");
-    if (!this.#disk.forgetsSyncs) this.#inode.sync();
-  }
-
-  close(): void {
-    this.#open = false;
-  }
-
-  #checkOpen(): void {
-    if (!this.#open) throw new SynclineError("internal", "A file of the simulated disk is used after it was closed.");
+/** As the port tells that the disk is full. */
+function telling<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw failedWith(error, "ENOSPC") ? diskFull() : error;
   }
 }

@@ -9,8 +9,8 @@ import { hasCode } from "../../../src/base/errors.ts";
 import type { Ino } from "../../../src/base/ids.ts";
 import { LocalDisk } from "../../support/local-disk.ts";
 import { seededRandom } from "../../../src/simulate/seeded-random.ts";
-import { diskFull, Stopped } from "../../../src/simulate/disks/simulated-disk.ts";
-import type { DiskCall } from "../../../src/simulate/disks/simulated-disk.ts";
+import { Stopped } from "../../../src/simulate/disks/faulty-disk.ts";
+import { diskFull, type OverlayCall } from "../../../src/simulate/disks/simulated-disk.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, treeOf } from "../../support/vfs-operations.ts";
 import type { Operation } from "../../support/vfs-operations.ts";
@@ -238,7 +238,7 @@ function promisedContents(states: readonly State[], syncedAt: ReadonlyMap<Ino, n
   return versions.size === 1 ? [...versions][0] : undefined;
 }
 
-const NEEDS_SPACE: ReadonlySet<DiskCall> = new Set(["create", "grow", "apply"]);
+const NEEDS_SPACE: ReadonlySet<OverlayCall> = new Set(["create", "grow", "apply"]);
 
 /** The process dies at the call after so many, unless that is paused. */
 function stopAfter(fs: VfsHarness, calls: number): { paused: boolean } {

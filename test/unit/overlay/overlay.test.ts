@@ -13,15 +13,15 @@ import type { OverlayStorage, StateTables, StoredFile } from "../../../src/overl
 import { openVfs } from "../../../src/vfs/open-vfs.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { seededRandom } from "../../../src/simulate/seeded-random.ts";
-import type { DiskCall } from "../../../src/simulate/disks/simulated-disk.ts";
+import type { OverlayCall } from "../../../src/simulate/disks/simulated-disk.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { applyTo } from "../../support/vfs-operations.ts";
 
 /** A power cut that takes everything that was not synced. */
 const EVERYTHING: Random = { bytes: (length) => new Uint8Array(length), fraction: () => 0 };
 
-function callsOf(fs: VfsHarness): Map<DiskCall, number> {
-  const calls = new Map<DiskCall, number>();
+function callsOf(fs: VfsHarness): Map<OverlayCall, number> {
+  const calls = new Map<OverlayCall, number>();
   fs.disk.before = (call) => calls.set(call, (calls.get(call) ?? 0) + 1);
   return calls;
 }
@@ -36,6 +36,19 @@ describe("fsync", () => {
     await fs.vfs.fsync(other);
     fs.restart(EVERYTHING);
     expect(await fs.text("config")).toBe("new version");
+  });
+
+  test("that failed makes a small file's bytes durable when it is asked for again", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("small", "some text");
+    fs.disk.before = (call) => {
+      if (call === "sync") throw new Error("the disk is busy");
+    };
+    await expect(fs.vfs.fsync(ino)).rejects.toThrow("busy");
+    fs.disk.before = () => {};
+    await fs.vfs.fsync(ino);
+    fs.restart(EVERYTHING);
+    expect(await fs.text("small")).toBe("some text");
   });
 
   test("that failed makes those bytes durable when it is asked for again", async () => {
@@ -100,7 +113,7 @@ test("data files that could not be removed are removed later", async () => {
 
 /** Whether any file of the folder holds these bytes. */
 function holds(fs: VfsHarness, folder: "journal" | "data", text: string): boolean {
-  return [...fs.disk.folders[folder].files.values()].some(({ bytes }) => Buffer.from(bytes).includes(text));
+  return [...fs.disk.filesIn(folder).values()].some(({ bytes }) => Buffer.from(bytes).includes(text));
 }
 
 /** A file of 100,000 bytes "a" that is synced, and an fsync just now, so that the journal carries what comes. */

@@ -26,7 +26,7 @@ import type { OwnerBlocks } from "../../../../src/master/store/owner-blocks.ts";
 import { failure, rawBlock } from "../../../contract/block-store.ts";
 import { noise } from "../../../support/bytes.ts";
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
-import { Stopped } from "../../../../src/simulate/disks/simulated-disk.ts";
+import { Stopped } from "../../../../src/simulate/disks/faulty-disk.ts";
 import { SimulatedPackDisk } from "../../../support/simulated-pack-disk.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { systemError } from "../../../support/watched-disk.ts";
@@ -471,7 +471,7 @@ function pathsOf(ending: "rows" | "open"): string[] {
 
 /** A disk of its own with the same files. */
 function copyOf(of: SimulatedPackDisk): SimulatedPackDisk {
-  return new SimulatedPackDisk(new Map([...of.files].map(([path, inode]) => [path, inode.copy()])));
+  return of.copy();
 }
 
 /** Flips a bit of the block wherever it lies. */

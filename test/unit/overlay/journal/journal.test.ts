@@ -23,7 +23,7 @@ function append(journal: Journal, content: string): void {
 
 /** Where a frame's payload lies: segment name and offset. */
 function find(disk: SimulatedDisk, content: string): { name: string; at: number } {
-  for (const [name, inode] of disk.folders.journal.files) {
+  for (const [name, inode] of disk.filesIn("journal")) {
     const at = Buffer.from(inode.bytes).indexOf(content);
     if (at >= 0) return { name, at };
   }
@@ -32,7 +32,7 @@ function find(disk: SimulatedDisk, content: string): { name: string; at: number 
 
 function damage(disk: SimulatedDisk, content: string): void {
   const { name, at } = find(disk, content);
-  const inode = disk.folders.journal.files.get(name);
+  const inode = disk.filesIn("journal").get(name);
   if (inode !== undefined) inode.bytes[at] = (inode.bytes[at] ?? 0) ^ 0x40;
 }
 
@@ -60,7 +60,7 @@ test.each(SALTS)("a segment of which %s salt is torn or damaged has all of its f
     append(journal, "first");
     append(journal, "second");
     const { name } = find(disk, "first");
-    disk.folders.journal.files.get(name)?.bytes.set(damaged, at);
+    disk.filesIn("journal").get(name)?.bytes.set(damaged, at);
     const killed = disk.afterKill();
     const again = open(killed);
     expect(again.frames).toEqual(["first", "second"]);
@@ -77,7 +77,7 @@ test("a torn end is dropped, wherever the last frame is cut", () => {
   const { name, at } = find(disk, "second");
   for (let cut = at - 32; cut < at + 6; cut++) {
     const torn = disk.afterKill();
-    torn.folders.journal.files.get(name)?.bytes.fill(0, cut);
+    torn.filesIn("journal").get(name)?.bytes.fill(0, cut);
     expect(open(torn).frames).toEqual(["first"]);
   }
 });
@@ -90,7 +90,7 @@ test("every flipped bit of the last frame makes it torn, never a different recor
   const { name, at } = find(disk, "second");
   for (let bit = (at - 32) * 8; bit < (at + 6) * 8; bit++) {
     const mutated = disk.afterKill();
-    const bytes = mutated.folders.journal.files.get(name)?.bytes ?? new Uint8Array();
+    const bytes = mutated.filesIn("journal").get(name)?.bytes ?? new Uint8Array();
     bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
     const { frames } = open(mutated);
     // The last four bytes of the header say nothing.
@@ -375,7 +375,10 @@ describe("bytes of a user's that look like frames are none", () => {
     const { journal } = open(disk);
     append(journal, "first");
     const { name, at } = find(disk, "first");
-    disk.folders.journal.files.get(name)?.bytes.set(likeFrame(2, 0), at + 8);
+    disk
+      .filesIn("journal")
+      .get(name)
+      ?.bytes.set(likeFrame(2, 0), at + 8);
     expect(open(disk.afterKill()).frames).toEqual(["first"]);
   });
 });

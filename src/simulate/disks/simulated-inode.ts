@@ -1,27 +1,5 @@
-/** Files of a simulated disk: what was written, and how much of it survives power loss. */
+/** A file of a simulated disk: what was written, and how much of it survives power loss. */
 import type { Random } from "../../base/random.ts";
-
-export class SimulatedFolder {
-  readonly files: Map<string, SimulatedInode>;
-  durable: Map<string, SimulatedInode>;
-
-  constructor(files: Map<string, SimulatedInode> = new Map()) {
-    this.files = files;
-    this.durable = new Map(files);
-  }
-
-  copy(): SimulatedFolder {
-    const copies = new Map<SimulatedInode, SimulatedInode>();
-    const copyOf = ([name, inode]: readonly [string, SimulatedInode]) => {
-      const copy = copies.get(inode) ?? inode.copy();
-      copies.set(inode, copy);
-      return [name, copy] as const;
-    };
-    const folder = new SimulatedFolder(new Map([...this.files].map(copyOf)));
-    folder.durable = new Map([...this.durable].map(copyOf));
-    return folder;
-  }
-}
 
 /** A write, or a new size. */
 type Unsynced = { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number };
