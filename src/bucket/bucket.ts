@@ -34,9 +34,9 @@ import { createTreeConfig } from "../tree/boundary.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
 import { buildTree, emptyTree } from "../tree/edit.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import { descends } from "./history.ts";
 import type { BucketRemote } from "./remote.ts";
-import { foreignBucket, rootRolledBack, type SeenRoot, type RootWitness } from "./root-witness.ts";
+import { requireDescent } from "./catch-up.ts";
+import { foreignBucket, type SeenRoot, type RootWitness } from "./root-witness.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 
 /** The bucket's current root, and its commit. */
@@ -237,7 +237,7 @@ export class Bucket {
     if (genesis !== this.genesis.cid) throw foreignBucket(address, genesis, this.genesis.cid);
     if (root === head.cid) return;
     const nodes = new NodeStore(this.blocks, { capacityBytes: DESCENT_CACHE_BYTES });
-    if ((await descends(this, head, { cid: root, seq }, nodes)) === "no") throw rootRolledBack(head.cid);
+    await requireDescent(this, nodes, { cid: root, seq }, head);
   }
 
   async #certificate(cid: Cid): Promise<Certificate> {

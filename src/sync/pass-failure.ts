@@ -1,6 +1,6 @@
 /** Why a pass failed, as errors: all local changes stay in the folder for the next pass. */
 import { SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
+import { rootRolledBack } from "../bucket/root-witness.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 
 export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }>): SynclineError {
@@ -13,7 +13,7 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
         hint: "The changes stay in the folder; the next pass tries again.",
       });
     case "rolled_back":
-      return rolledBack(outcome.root);
+      return rootRolledBack(outcome.root);
     case "device_reused":
       return new SynclineError("state_in_use", "The bucket holds a later epoch of this device.", {
         hint: "The state was copied from elsewhere: run the command again, with a new device key.",
@@ -24,11 +24,5 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
 export function unstable(): SynclineError {
   return new SynclineError("root_moved", "Neither the folder nor the bucket holds still.", {
     hint: "The changes stay in the folder; the next pass tries again.",
-  });
-}
-
-export function rolledBack(root: Cid): SynclineError {
-  return new SynclineError("root_rolled_back", `The bucket's root went back to ${root}.`, {
-    hint: "Older data was put back, and nothing is done to the folder. Put the newer data back. To unite the folder with the older state: syncline sync URL DIR --accept.",
   });
 }

@@ -10,8 +10,7 @@ import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Bucket, CurrentRoot } from "../../bucket/bucket.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../fstree/change-set.ts";
-import { differencesIfThere } from "../../fstree/differences.ts";
-import { descends } from "../../bucket/history.ts";
+import { changesTo } from "../../bucket/catch-up.ts";
 import { publishEpoch } from "../../bucket/publish.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
@@ -265,12 +264,8 @@ export class Publisher {
       });
     }
     this.#root = current;
-    const { cid, body } = current.commit;
-    if (cid !== this.#base.commit) {
-      const ours = { cid: this.#base.commit, seq: this.#base.seq };
-      if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rootRolledBack(cid);
-      const changes = await differencesIfThere(this.#nodes, this.#base.tree, body.tree);
-      const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
+    if (current.commit.cid !== this.#base.commit) {
+      const base = await changesTo(bucket, this.#nodes, this.#base, current.commit);
       // Otherwise the rest of a unit would be theirs: instead a flush is due, which merges the whole unit.
       const stands =
         (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));

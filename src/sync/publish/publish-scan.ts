@@ -2,8 +2,7 @@
 import type { Ino } from "../../base/ids.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { ChangeSet } from "../../fstree/change-set.ts";
-import { differencesIfThere } from "../../fstree/differences.ts";
-import { descends } from "../../bucket/history.ts";
+import { changesTo } from "../../bucket/catch-up.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import { mergeSnapshots } from "../../fstree/merge/merge-snapshots.ts";
 import { changesFrom, differencesFrom } from "../../bucket/publish/changes-from.ts";
@@ -18,7 +17,7 @@ import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/match.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { forgetSent, forgetUnderWay, hasLateCome } from "./sent-epochs.ts";
-import { failureOf, rolledBack } from "../pass-failure.ts";
+import { failureOf } from "../pass-failure.ts";
 import type { Found, Walked } from "../scan/walk.ts";
 
 export interface Scanned {
@@ -163,13 +162,9 @@ async function adopt(
   const base = db.base();
   const { commit } = await bucket.head();
   if (hasLateCome(db, commit, writer.device.writer)) return "late";
-  const { cid, body } = commit;
-  if (base !== undefined && base.commit !== cid) {
-    const head = await bucket.commit(cid);
-    if ((await descends(bucket, head, { cid: base.commit, seq: base.seq }, nodes)) === "no") throw rolledBack(cid);
-    // A folder that shows nothing yet differs wherever the root has something.
-    const changes = db.isEmpty() ? undefined : await differencesIfThere(nodes, base.tree, body.tree);
-    await db.transaction(() => standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
+  if (base !== undefined && base.commit !== commit.cid) {
+    const next = await changesTo(bucket, nodes, base, commit, db.isEmpty());
+    await db.transaction(() => standOn(db, nodes, next));
   }
   return { conflicts: [], otherwise, figures: undefined, shown: nodes };
 }

@@ -3,7 +3,7 @@ import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../../base/ids.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
-import { differencesIfThere } from "../../fstree/differences.ts";
+import { newBase } from "../../bucket/catch-up.ts";
 import { lookup, readObject } from "../../fstree/fs-reader.ts";
 import { log } from "../../bucket/history.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -54,16 +54,15 @@ async function standOnOwn(
   isAsKnown: Prove,
 ): Promise<void> {
   const { db } = context;
-  const { cid, body } = commit;
+  const { body } = commit;
   const isMerged = body.parent !== sealed.base;
   const isOwn = isMerged ? leftAloneIn(context, nodes, body.parent) : async () => true;
   // If others changed a file, too, the commit may have their bytes, with the same size and time by chance.
   await recordOwnCommit(db, nodes, commit, sealed, async (path, object, place) => {
     return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
   });
-  const changes = await differencesIfThere(nodes, base.tree, body.tree);
-  await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
-  forgetSent(db, cid);
+  await standOn(db, nodes, await newBase(nodes, base.tree, commit));
+  forgetSent(db, commit.cid);
 }
 
 /** Tells what others left unchanged in the tree that the epoch was merged with: the commit has that as sealed. */
