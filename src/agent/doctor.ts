@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { dirname } from "node:path";
-import { nodeProblem } from "../base/node-version.ts";
+import { nodeProblem } from "../runtime/node-version.ts";
 
 export interface Finding {
   readonly what: string;

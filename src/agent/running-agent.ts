@@ -7,7 +7,7 @@ import { createDataReader, createLiveReader } from "../overlay/data/data-reader.
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
-import { createRunLow } from "./background.ts";
+import { createRunLow } from "../runtime/priority.ts";
 import { BackgroundCollection, type BackgroundCollectionOptions } from "./threads/background-collection.ts";
 import { collectOnThread } from "./threads/collector-thread.ts";
 import { readRecord, thinHistory, writeRecord } from "./collector.ts";
@@ -18,7 +18,7 @@ import { EarlyWork } from "./publishing/early-work.ts";
 import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { FlushSchedule } from "./publishing/flush-schedule.ts";
-import { collectGarbage, IdleRelease, releaseMemory } from "./threads/memory.ts";
+import { collectGarbage, IdleRelease, releaseMemory } from "../runtime/memory.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";

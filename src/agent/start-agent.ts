@@ -6,7 +6,7 @@ import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { prepareCollector } from "./collector.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
-import { boundMemory } from "./threads/memory.ts";
+import { boundMemory } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { rootFile } from "./state/root-file.ts";
 import { cacheDirOf } from "./state/state-dir.ts";

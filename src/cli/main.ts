@@ -3,7 +3,7 @@
  * The program's entry. Checks the version of Node.js before importing anything else of ours: an older Node.js would fail to
  * load the rest with an unhelpful message.
  */
-import { nodeProblem } from "../base/node-version.ts";
+import { nodeProblem } from "../runtime/node-version.ts";
 
 const problem = nodeProblem(process.versions);
 if (problem === undefined) {

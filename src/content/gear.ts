@@ -1,7 +1,7 @@
 /**
  * Searches for the next cut by a gear hash: in JavaScript, or in the native addon if it loads, which is four times as fast.
  */
-import { createRequire } from "node:module";
+import { loadNative } from "../runtime/native.ts";
 
 /**
  * The position after the first byte of [from, to) at which the hash, started at `first`, has no bit of `mask`; 0 if none.
@@ -29,7 +29,7 @@ export const findCutPlain: FindCut = (bytes, gear, first, from, to, mask) => {
 };
 
 /** From native/gear.cc; undefined if the addon is not built, or too old to have this. */
-export const findCutNative: FindCut | undefined = loadNative();
+export const findCutNative: FindCut | undefined = nativeCuts();
 
 export const findCut: FindCut = findCutNative ?? findCutPlain;
 
@@ -39,10 +39,9 @@ function next(hash: number, gear: Int32Array, bytes: Uint8Array, at: number): nu
   return ((hash << 1) + (gear[bytes[at] as number] as number)) | 0;
 }
 
-function loadNative(): FindCut | undefined {
+function nativeCuts(): FindCut | undefined {
   try {
-    const addon = createRequire(import.meta.url)("#fuse-addon") as { readonly findCut?: FindCut };
-    return addon.findCut;
+    return (loadNative() as { readonly findCut?: FindCut }).findCut;
   } catch {
     return undefined;
   }

@@ -1,11 +1,11 @@
 /** Loads the native addon, or says clearly why it is unavailable. */
-import { createRequire } from "node:module";
 import { describeError } from "../base/log.ts";
 import { SynclineError } from "../base/errors.ts";
+import { type AllocatorAddon, loadNative } from "../runtime/native.ts";
 import { LAYOUT_VERSION } from "./protocol.ts";
 
 /** What native/addon.cc exports. Paths and names are byte strings. Throws errors with a numeric `errno`. */
-export interface FuseAddon {
+export interface FuseAddon extends AllocatorAddon {
   readonly layoutVersion: number;
   /** A descriptor of /dev/fuse, to be mounted and then served. */
   openDevice(): number;
@@ -21,10 +21,6 @@ export interface FuseAddon {
   serve(device: number, settings: SessionSettings, handlers: SessionHandlers): Session;
   /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
   setModified(path: string, seconds: number, nanoseconds: number): void;
-  /** mallopt(3): has the allocator keep less of what is freed. */
-  boundMemory(): void;
-  /** malloc_trim(3): gives freed memory back to the system. */
-  trimMemory(): void;
 }
 
 export interface SessionSettings {
@@ -86,7 +82,7 @@ export function loadAddon(): FuseAddon {
   }
   let addon: FuseAddon;
   try {
-    addon = createRequire(import.meta.url)("#fuse-addon") as FuseAddon;
+    addon = loadNative() as FuseAddon;
   } catch (cause) {
     throw new SynclineError("fuse_unavailable", `The FUSE addon does not load: ${describeError(cause)}`, {
       hint: BUILD_HINT,

@@ -68,8 +68,7 @@ export const PARSES_BYTES = 24 * MiB;
 export const OWNER_PARSES_BYTES = 12 * MiB;
 export const JSON_GROWTH = 12;
 /** Garbage is collected after this much upload traffic, and after JSON calls have left this much. */
-export const YOUNG_GARBAGE_BYTES = 16 * MiB;
-export const GARBAGE_BYTES = 24 * MiB;
+export const GARBAGE_BYTES = { young: 16 * MiB, all: 24 * MiB };
 /** How much of a body is read before memory is reserved for it: connections hold that much anyway. */
 export const FREE_BODY_BYTES = 16 * KiB;
 /** Blocks of a CAR stored in one flush. */

@@ -6,6 +6,7 @@ import {
   ANSWERS_BYTES,
   BODIES_BYTES,
   CAR_BATCH_BYTES,
+  GARBAGE_BYTES,
   OWNER_ANSWERS_BYTES,
   OWNER_BODIES_BYTES,
   OWNER_PARSES_BYTES,
@@ -27,7 +28,7 @@ import { collectionRoutes } from "./gc/routes.ts";
 import { Bearers } from "./http/bearers.ts";
 import { OpenStreams } from "./http/open-streams.ts";
 import type { Service } from "./http/exchange.ts";
-import { type Collect, Garbage } from "./http/garbage.ts";
+import { type Collect, Garbage } from "../runtime/garbage.ts";
 import { Metrics } from "./http/metrics.ts";
 import { RateLimits } from "./http/rate-limits.ts";
 import type { Route } from "./http/route.ts";
@@ -170,7 +171,7 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
     walks: new FairBudget(WALK_STEPS, OWNER_WALK_STEPS),
     slabs: new Slabs(CAR_BATCH_BYTES, BODIES_BYTES),
     answerSlabs: new Slabs(ANSWER_BATCH_BYTES, ANSWERS_BYTES),
-    garbage: new Garbage(options.collect ?? (() => {})),
+    garbage: new Garbage(GARBAGE_BYTES, options.collect ?? (() => {})),
     metrics: new Metrics(),
     publicBlocks,
     compareAndSwap,

@@ -8,7 +8,7 @@ import type { Slabs } from "./blocks/slabs.ts";
 import type { Collector } from "./gc/collector.ts";
 import type { Bearers } from "./http/bearers.ts";
 import type { OpenStreams } from "./http/open-streams.ts";
-import type { Garbage } from "./http/garbage.ts";
+import type { Garbage } from "../runtime/garbage.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { RevocationList } from "./storage.ts";
 import type { FairBudget } from "../http/fair-budget.ts";

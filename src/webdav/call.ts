@@ -11,7 +11,7 @@ import type { Href } from "./href.ts";
 import type { ConditionList } from "./locks/if-header.ts";
 import type { LongBodies } from "./long-bodies.ts";
 import type { Locks } from "./locks/locks.ts";
-import type { SpentBytes } from "./spent-bytes.ts";
+import type { Garbage } from "../runtime/garbage.ts";
 import type { SyncSource } from "./sync-source.ts";
 import type { UnfinishedWork } from "../files/unfinished.ts";
 
@@ -29,7 +29,7 @@ export interface Call {
   readonly locks: Locks;
   readonly unfinished: UnfinishedWork;
   readonly etags: Etags;
-  readonly spent: SpentBytes;
+  readonly garbage: Garbage;
   readonly longBodies: LongBodies;
   readonly syncToken: SyncSource | undefined;
   readonly caller: Caller;

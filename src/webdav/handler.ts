@@ -33,7 +33,8 @@ import { put } from "./methods/put.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
 import { report } from "./methods/report.ts";
 import { declaredBytes } from "../http/request-body.ts";
-import { SpentBytes } from "./spent-bytes.ts";
+import { Garbage } from "../runtime/garbage.ts";
+import { GARBAGE_BYTES } from "./limits.ts";
 import type { SyncSource } from "./sync-source.ts";
 import { UnfinishedWork, type UnfinishedStore } from "../files/unfinished.ts";
 
@@ -73,7 +74,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const unfinished = new UnfinishedWork(options.unfinished);
   const open = new OpenInodes(fs, log);
   const etags = new Etags(options.contentNames, options.contentConfig, random, options.checksums);
-  const spent = new SpentBytes(options.collectYoung);
+  const garbage = new Garbage(GARBAGE_BYTES, () => options.collectYoung?.());
   const longBodies = new LongBodies();
   if (!isReadOnly) {
     const access = new Access(fs, open, new AbortController().signal);
@@ -94,7 +95,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
       locks,
       unfinished,
       etags,
-      spent,
+      garbage,
       longBodies,
       syncToken,
       caller,

@@ -18,7 +18,7 @@ export const DAV_LONG_BODIES = 8;
 /** Files up to this size are read to make an entity tag. Larger ones from elsewhere wait until they are published. */
 export const NAMED_AT_ONCE_BYTES = 16 * KiB;
 /** Garbage is collected after this many bytes of bodies. */
-export const YOUNG_GARBAGE_BYTES = 2 * MiB;
+export const GARBAGE_BYTES = { young: 2 * MiB, all: Infinity };
 /** Remembered checksums of contents, some 200 bytes each. */
 export const KNOWN_CHECKSUMS = 65_536;
 /** Conditions in one If header. */

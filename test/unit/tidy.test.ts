@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 /** Folders of src/ from the ground up: a file imports only from folders above its own in this list. */
 const LAYERS = [
   "base",
+  "runtime",
   "crypto",
   "format",
   "net",

@@ -10,7 +10,7 @@ import { DavServer } from "../../webdav/server.ts";
 import { syncByTrees } from "../../webdav/sync-source.ts";
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
-import { collectGarbage } from "../threads/memory.ts";
+import { collectGarbage } from "../../runtime/memory.ts";
 import { fileChecksumStore } from "../state/checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "../state/webdav-state.ts";
 

@@ -22,7 +22,7 @@ import { dryRunPass, syncPass } from "../../sync/sync-pass.ts";
 import type { PassContext, PassProgress, PassResult } from "../../sync/pass-result.ts";
 import type { ControlAnswers } from "../control.ts";
 import { lockFolder } from "../state/folder-lock.ts";
-import { collectGarbage } from "../threads/memory.ts";
+import { collectGarbage } from "../../runtime/memory.ts";
 import { conflictReport, type AgentStatus, type FlushReport, type UnmountReport } from "../reports.ts";
 import { SeenConflicts } from "../publishing/seen-conflicts.ts";
 import { cacheDirOf } from "../state/state-dir.ts";

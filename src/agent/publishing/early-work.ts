@@ -19,7 +19,7 @@ import type { Beginning } from "../../overlay/beginnings.ts";
 import type { ReadLive } from "../../overlay/data/data-reader.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
-import type { RunLow } from "../background.ts";
+import type { RunLow } from "../../runtime/priority.ts";
 
 export interface EarlyWorkOptions {
   readonly source: ContentSource;

@@ -1,10 +1,10 @@
 /** The thread of one garbage collection: it has the lowest priority, and a memory bound of its own. */
-import { constants, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
+import { runLast } from "../../runtime/priority.ts";
 import { collectIfNeeded } from "../../bucket/gc/need.ts";
 import { openPacked } from "../../bucket/open-remote.ts";
 import { openCollector } from "../collector.ts";
@@ -15,8 +15,7 @@ if (parentPort === null) throw new SynclineError("internal", "This file runs as 
 serve(parentPort);
 
 function serve(port: MessagePort): void {
-  // On Linux 0 is the calling thread alone (setpriority(2)); elsewhere it would be the whole agent.
-  if (process.platform === "linux") setPriority(0, constants.priority.PRIORITY_LOW);
+  runLast();
   const stop = new AbortController();
   answerCalls<CollectorMethods>(port, {
     async collect({ address, stateDir, stateRoot, known, many }) {

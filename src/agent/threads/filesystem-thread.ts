@@ -6,7 +6,7 @@ import type { MasterAccess } from "../../net/access.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
 import type { FlushReport } from "../reports.ts";
-import { HEAP_LIMIT_MB } from "./memory.ts";
+import { HEAP_LIMIT_MB } from "../../runtime/memory.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
 

@@ -1,12 +1,10 @@
 /** The thread that serves the filesystem: overlay, vfs and doors. The main thread takes its epochs and publishes them. */
-import { getPriority, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { recentNames } from "../../bucket/machines.ts";
-import { SERVING_NICENESS } from "../../base/limits.ts";
 import type { Log, LogFields } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
 import { eachOnce, type MasterAccess } from "../../net/access.ts";
@@ -16,7 +14,9 @@ import type { FileSystem } from "../../vfs/filesystem.ts";
 import { openVfs } from "../../vfs/open-vfs.ts";
 import { overriding } from "../../vfs/overriding.ts";
 import type { Vfs } from "../../vfs/vfs.ts";
-import { IdleRelease, releaseGarbage, releasingReader } from "./memory.ts";
+import { IdleRelease, releaseGarbage } from "../../runtime/memory.ts";
+import { serveFirst } from "../../runtime/priority.ts";
+import { releasingReader } from "./releasing-reader.ts";
 import { EpochExchange } from "../publishing/epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "../open-bucket.ts";
 import { OpenDoors } from "../doors/open-doors.ts";
@@ -36,16 +36,6 @@ const MANY_OBJECTS = 1_000;
 
 serveFirst();
 serve(portOf(parentPort));
-
-/** Programs wait for this thread only, so it runs before the others if it has the right to. */
-function serveFirst(): void {
-  try {
-    // On Linux 0 is the calling thread alone (setpriority(2)).
-    if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
-  } catch {
-    // Then it keeps the normal priority.
-  }
-}
 
 function serve(port: MessagePort): void {
   const tell = (event: WorkerEvent) => port.postMessage(event);

@@ -1,7 +1,7 @@
 /** Runs this same command again in the background, in its own session, until it reports that it is ready. */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { NODE_FLAGS } from "../../agent/threads/memory.ts";
+import { NODE_FLAGS } from "../../runtime/memory.ts";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { SynclineError, type ErrorCode } from "../../base/errors.ts";
 import { envName } from "../options.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
-import { releaseMemory } from "../../agent/threads/memory.ts";
+import { releaseMemory } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { nameFromBytes } from "../../base/names.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";

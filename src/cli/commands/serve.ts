@@ -1,6 +1,6 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
 import { mkdirSync } from "node:fs";
-import { collectGarbage } from "../../agent/threads/memory.ts";
+import { collectGarbage } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { createLineLog, type Log } from "../../base/log.ts";

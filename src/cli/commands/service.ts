@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync,
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { NODE_FLAGS } from "../../agent/threads/memory.ts";
+import { NODE_FLAGS } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { homeFolder } from "../../agent/state/state-dir.ts";
 import { failedWith } from "../../base/system-errors.ts";

@@ -12,7 +12,7 @@ import { whenInTheWay } from "../../http/slow-clients.ts";
 import { dispatch } from "./dispatch.ts";
 import type { OpenStreams } from "./open-streams.ts";
 import { answerTo } from "./failure.ts";
-import type { Garbage } from "./garbage.ts";
+import type { Garbage } from "../../runtime/garbage.ts";
 import type { Lane } from "../../http/lane.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate-limits.ts";

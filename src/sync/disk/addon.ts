@@ -1,6 +1,6 @@
 /** The native addon's part for folder sync (native/beneath.h): calls on files beneath a directory's descriptor. */
-import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
+import { loadNative } from "../../runtime/native.ts";
 
 /** Names are byte strings. Errors have a numeric `errno`. Close descriptors with node:fs. */
 export interface BeneathAddon {
@@ -44,7 +44,7 @@ export interface BeneathAddon {
 export function loadBeneathAddon(): BeneathAddon | undefined {
   if (process.platform !== "linux") return undefined;
   try {
-    const addon = createRequire(import.meta.url)("#fuse-addon") as Partial<BeneathAddon>;
+    const addon = loadNative() as Partial<BeneathAddon>;
     return typeof addon.openBeneath === "function" ? (addon as BeneathAddon) : undefined;
   } catch {
     return undefined;

@@ -77,7 +77,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
     checksums.add(piece);
     if (piece.length === expected) call.etags.whole(ino, piece);
     size += piece.length;
-    call.spent.add(piece.length);
+    call.garbage.young(piece.length);
   }
   if (size < (expected ?? 0)) throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
   checksums.check();

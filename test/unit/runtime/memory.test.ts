@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { IdleRelease, NODE_FLAGS, releasingReader } from "../../../../src/agent/threads/memory.ts";
-import { cidOf } from "../../../../src/format/blocks/cid.ts";
-import { BlockMap } from "../../../support/block-map.ts";
-import { ManualClock } from "../../../support/manual-clock.ts";
+import { releasingReader } from "../../../src/agent/threads/releasing-reader.ts";
+import { IdleRelease, NODE_FLAGS } from "../../../src/runtime/memory.ts";
+import { cidOf } from "../../../src/format/blocks/cid.ts";
+import { BlockMap } from "../../support/block-map.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 
 test("memory is released after many blocks were read, one by one or together, and not after a few", async () => {
   const bytes = Buffer.from("a block");
@@ -56,7 +57,7 @@ test("memory is released for a little garbage once none was noted for ten second
 
 test("what bursts of work needed of V8's heap goes back to the system, too", () => {
   const program = `
-    const { releaseMemory } = await import(${JSON.stringify(new URL("../../../../src/agent/threads/memory.ts", import.meta.url).href)});
+    const { releaseMemory } = await import(${JSON.stringify(new URL("../../../src/runtime/memory.ts", import.meta.url).href)});
     const burst = () => Array.from({ length: 400_000 }, (_, at) => ({ at, pair: [at, at + 1] })).length;
     const rss = () => process.memoryUsage.rss();
     const before = rss();

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nodeProblem } from "../../../src/base/node-version.ts";
+import { nodeProblem } from "../../../src/runtime/node-version.ts";
 
 test.each([
   ["22.14.0", "10"],

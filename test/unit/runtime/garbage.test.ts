@@ -1,18 +1,18 @@
 /** When garbage is collected. */
 import { expect, test } from "vitest";
-import { MAX_BLOCK_ACCEPTED } from "../../../../src/base/limits.ts";
-import { GARBAGE_BYTES, YOUNG_GARBAGE_BYTES } from "../../../../src/master/limits.ts";
-import { cidOf } from "../../../../src/format/blocks/cid.ts";
-import { Garbage } from "../../../../src/master/http/garbage.ts";
-import { carOf } from "../../../support/car.ts";
-import { startTestMaster } from "../../../support/test-master.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../../src/base/limits.ts";
+import { GARBAGE_BYTES } from "../../../src/master/limits.ts";
+import { cidOf } from "../../../src/format/blocks/cid.ts";
+import { Garbage } from "../../../src/runtime/garbage.ts";
+import { carOf } from "../../support/car.ts";
+import { startTestMaster } from "../../support/test-master.ts";
 
 test("is collected each time that there is so much of it", () => {
   const collected: string[] = [];
-  const garbage = new Garbage((what) => collected.push(what));
-  for (let piece = 0; piece < 25; piece++) garbage.old(GARBAGE_BYTES / 8);
+  const garbage = new Garbage(GARBAGE_BYTES, (what) => collected.push(what));
+  for (let piece = 0; piece < 25; piece++) garbage.old(GARBAGE_BYTES.all / 8);
   expect(collected).toEqual(["all", "all", "all"]);
-  for (let piece = 0; piece < 25; piece++) garbage.young(YOUNG_GARBAGE_BYTES / 8);
+  for (let piece = 0; piece < 25; piece++) garbage.young(GARBAGE_BYTES.young / 8);
   expect(collected.slice(3)).toEqual(["young", "young", "young"]);
 });
 

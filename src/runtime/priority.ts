@@ -1,6 +1,9 @@
-/** Background work: runs with the calling thread's priority lowered, then raises it again. */
+/**
+ * Priorities of the calling thread. On Linux 0 names it alone (setpriority(2)); elsewhere it would be the whole process, whose
+ * priority stays as it is.
+ */
 import { getPriority, setPriority } from "node:os";
-import { BACKGROUND_NICENESS } from "../base/limits.ts";
+import { BACKGROUND_NICENESS, SERVING_NICENESS } from "../base/limits.ts";
 
 /** Runs synchronous `work` at low priority, or at the current one if the thread could not raise it again. */
 export type RunLow = <Result>(work: () => Result) => Result;
@@ -18,10 +21,23 @@ export function createRunLow(): RunLow {
   };
 }
 
+/** For a thread that programs wait for: before the others, if the process has the right to. */
+export function serveFirst(): void {
+  try {
+    if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
+  } catch {
+    // Then it keeps the normal priority.
+  }
+}
+
+/** For a thread that nobody waits for. */
+export function runLast(): void {
+  if (process.platform === "linux") setPriority(0, LOWEST);
+}
+
 const LOWEST = 19;
 const HIGHEST = -20;
 
-/** On Linux 0 is the calling thread alone (setpriority(2)); elsewhere it would be the process. */
 function mayRaise(): boolean {
   if (process.platform !== "linux") return false;
   const niceness = getPriority(0);

@@ -4,10 +4,8 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { Clock } from "../../base/clock.ts";
-import type { Cid } from "../../base/ids.ts";
-import type { BlockReader } from "../../blocks/block-store.ts";
-import { loadAddon } from "../../fuse/addon.ts";
+import type { Clock } from "../base/clock.ts";
+import { loadAllocator } from "./native.ts";
 
 /**
  * The old generation's limit, far more than an agent needs. With a lower one V8 lets the heap grow less between
@@ -21,7 +19,7 @@ export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", `--max-
 
 /** Makes the allocator keep little. Call before the second thread starts. */
 export function boundMemory(): void {
-  withAddon((addon) => addon.boundMemory());
+  loadAllocator().boundMemory?.();
 }
 
 /**
@@ -30,7 +28,7 @@ export function boundMemory(): void {
  */
 export function releaseMemory(): void {
   collect("last resort");
-  withAddon((addon) => addon.trimMemory());
+  loadAllocator().trimMemory?.();
 }
 
 /**
@@ -40,7 +38,7 @@ export function releaseMemory(): void {
 export function releaseGarbage(): void {
   collect("all");
   collect("all");
-  withAddon((addon) => addon.trimMemory());
+  loadAllocator().trimMemory?.();
 }
 
 /** Collects this thread's garbage now: all, or only the young generation. V8 keeps the emptied pages. */
@@ -92,32 +90,6 @@ const IDLE_MS = 2_000;
 const LATEST_MS = 15_000;
 const QUIET_MS = 10_000;
 
-/** Reads from `inner`, and releases memory a while after many reads: caches drop most of it again. */
-export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleRelease, "note">): BlockReader {
-  let blocks = 0;
-  const count = (some: number) => {
-    blocks += some;
-    if (blocks < MANY_BLOCKS) return;
-    blocks = 0;
-    idleRelease.note();
-  };
-  return {
-    get: (cid) => {
-      count(1);
-      return inner.get(cid);
-    },
-    getMany: (cids: readonly Cid[]) => {
-      count(cids.length);
-      return inner.getMany(cids);
-    },
-    // Leaves no garbage.
-    readInto: async (blocks, target) => (await inner.readInto?.(blocks, target)) ?? 0,
-  };
-}
-
-/** 4 MiB of average nodes. */
-const MANY_BLOCKS = 256;
-
 /** What `gc` takes (V8's extensions/gc-extension.h; `NodeJS.GCOptions` in Node.js's types). */
 const COLLECTIONS = {
   young: { type: "minor" },
@@ -137,11 +109,4 @@ function exposeCollector(): typeof collector {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");
   return typeof gc === "function" ? (options) => void gc(options) : undefined;
-}
-
-/** Without the addon, does nothing. */
-function withAddon(use: (addon: ReturnType<typeof loadAddon>) => void): void {
-  try {
-    use(loadAddon());
-  } catch {}
 }
