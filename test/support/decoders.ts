@@ -664,7 +664,9 @@ function commandDecoders(): Decoder[] {
     {
       name: "ignore-rules",
       samples: [Buffer.from(rules)],
-      refuses: never,
+      refuses: code("precondition_failed"),
+      // The library's regular expressions.
+      fixedBytes: 4 << 20,
       decode: async (bytes) => nothing((await parseRules(Buffer.from(bytes).toString("utf8"))).ignores(path, false)),
     },
   ];

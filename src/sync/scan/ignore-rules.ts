@@ -44,14 +44,31 @@ async function readText(disk: SyncDisk): Promise<string> {
 
 /**
  * `hidden`: paths also ignored, with everything below. Text without rules skips matching, which takes a quarter of a walk's
- * time.
+ * time. Throws `precondition_failed` for rules that are too long to match.
  */
 export async function parseRules(text: string, hidden: readonly DiskPath[] = []): Promise<IgnoreRules> {
   const isEmpty = text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
   if (isEmpty) return rulesOf(text, undefined, hidden);
+  checkLengths(text);
   const { default: ignore } = await import("ignore");
   // Names that differ in case are different here, as in a bucket.
   return rulesOf(text, ignore({ ignorecase: false, allowRelativePaths: true }).add(text), hidden);
+}
+
+/** The longest path (Linux: PATH_MAX), and far more rules than anybody writes. Rules become regular expressions. */
+const MAX_RULE_LENGTH = 4_096;
+const MAX_RULES_LENGTH = 1024 * 1024;
+
+function checkLengths(text: string): void {
+  const line = text.split(/\r?\n/).findIndex(({ length }) => length > MAX_RULE_LENGTH);
+  if (line < 0 && text.length <= MAX_RULES_LENGTH) return;
+  const what =
+    line < 0
+      ? `is longer than ${MAX_RULES_LENGTH} characters`
+      : `has more than ${MAX_RULE_LENGTH} characters in line ${line + 1}`;
+  throw new SynclineError("precondition_failed", `${IGNORE_FILE} ${what}.`, {
+    hint: "Nothing is synced while the ignore rules are unknown. Shorten the file.",
+  });
 }
 
 function rulesOf(

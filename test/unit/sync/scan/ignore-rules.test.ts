@@ -39,3 +39,10 @@ test("no rules are those of an empty text, and others are told from them", async
   expect((await parseRules("")).digest).toBe(NO_RULES.digest);
   expect((await parseRules("a")).digest).not.toBe(NO_RULES.digest);
 });
+
+test.each([`*.tmp\n${"x".repeat(5_000)}`, "a/b/c\n".repeat(200_000)])(
+  "rules that are too long are refused by name",
+  async (text) => {
+    await expect(parseRules(text)).rejects.toMatchObject({ code: "precondition_failed" });
+  },
+);
