@@ -33,7 +33,9 @@ const ended = await Promise.all(
     return start(space, ["put", source, `${url}/racer-${racer}.txt`, "--json"]);
   }),
 );
-const listed = syncline(space, ["ls", url, "--json"]).stdout;
+// Without it, the newest root may not descend from the one that this machine saw last.
+const accept = comparing ? [] : ["--accept"];
+const listed = syncline(space, ["ls", url, "--json", ...accept]).stdout;
 const isListed = (name: string) => listed.includes(`"${name}"`);
 const names = Array.from({ length: racers }, (_, racer) => `racer-${racer}.txt`);
 if (!comparing) {
