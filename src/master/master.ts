@@ -54,7 +54,7 @@ export interface MasterOptions extends MasterRules {
 
 /** All options except how it is reached. */
 export interface MasterRules {
-  /** The master closes it when it stops, and if it does not start. */
+  /** Owned by the master, which closes it when it stops or fails to start. */
   readonly storage: MasterStorage;
   /** Wallets that are served. */
   readonly allow: readonly Wallet[];

@@ -10,7 +10,7 @@ import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
 /** Where a block lies. */
 export interface Placement extends ByteRange {
   readonly pack: PackName;
-  /** How its bytes are stored (format/pack.ts). */
+  /** How its bytes are stored (format/blocks/pack.ts). */
   readonly codec: number;
 }
 
