@@ -195,12 +195,14 @@ export interface ServeOptions {
   readonly data?: string;
   readonly port?: number;
   readonly args?: readonly string[];
+  /** Of Node.js. */
+  readonly flags?: readonly string[];
 }
 
 /** A master as a process of its own, serving the workspace's wallet. It keeps its port when it is started again. */
 export async function master(
   space: Space,
-  { data = join(space.path, "master"), port = 0, args = [] }: ServeOptions = {},
+  { data = join(space.path, "master"), port = 0, args = [], flags = [] }: ServeOptions = {},
 ): Promise<MasterHandle> {
   const allow = syncline(space, ["key", "show", "--json"]).json<{ address: string }>().address;
   const printed = join(space.path, "master.out");
@@ -210,7 +212,7 @@ export async function master(
     const [out, log] = [openSync(printed, "w"), openSync(logFile, "a")];
     const child = spawn(
       process.execPath,
-      [main, "serve", "--data", data, "--listen", listen, "--allow", allow, "--json", ...args],
+      [...flags, main, "serve", "--data", data, "--listen", listen, "--allow", allow, "--json", ...args],
       { env: space.env, stdio: ["ignore", out, log] },
     );
     closeSync(out);

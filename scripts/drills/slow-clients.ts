@@ -1,6 +1,6 @@
 /**
  * Slow clients at a master: four owners, each with eight uploads, downloads (half of them read slowly) and long lists, one kind after
- * another and then all at once. All are served in the end, and its memory stays below 200 MiB.
+ * another and then all at once. All are served in the end, and its memory stays below 200 MiB (300 without the flags).
  *   node scripts/drills/slow-clients.ts
  */
 import { randomBytes } from "node:crypto";
@@ -26,7 +26,11 @@ const MOST_MIB = 200;
 const EACH = 8;
 const space = workspace("slow-clients");
 const wallets = [1, 2, 3, 4].map((seed) => walletSigner(Buffer.alloc(32, seed)));
-const served = await master(space, { args: wallets.flatMap(({ wallet }) => ["--allow", wallet]) });
+const served = await master(space, {
+  args: wallets.flatMap(({ wallet }) => ["--allow", wallet]),
+  // As `service install` starts it (NODE_FLAGS in src/runtime/memory.ts).
+  flags: ["--max-semi-space-size=2", "--max-old-space-size=1024"],
+});
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 const now = Math.floor(Date.now() / 1_000);
 const owners = await Promise.all(
