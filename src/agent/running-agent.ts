@@ -14,7 +14,7 @@ import { readRecord, thinHistory, writeRecord } from "./collector.ts";
 import { serveControl } from "./control.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import { drain, type Drained } from "./publishing/drain.ts";
-import { EarlyWork } from "./publishing/early-work.ts";
+import { EarlyCutting } from "./publishing/early-cutting.ts";
 import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { FlushSchedule } from "./publishing/flush-schedule.ts";
@@ -52,7 +52,7 @@ export class RunningAgent implements Agent {
   readonly #ended = Promise.withResolvers<UnmountReport>();
   readonly #hurry = new AbortController();
   #publisher: Publisher | undefined;
-  #early: EarlyWork | undefined;
+  #early: EarlyCutting | undefined;
   #collection: BackgroundCollection | undefined;
   #ending: Promise<UnmountReport> | undefined;
   #doors: readonly DoorReport[] = [];
@@ -154,7 +154,7 @@ export class RunningAgent implements Agent {
   #openPublisher(base: BaseRoot, held: boolean): Publisher {
     const { stateDir, at, clock, random, log } = this.#options;
     const overlay = overlayProxy(this.#thread.call);
-    const early = (this.#early = this.#openEarlyWork());
+    const early = (this.#early = this.#openEarlyCutting());
     const heldBase = new HeldBase({ remote: this.#opened.remote, written: held, clock, log });
     this.#resources.push(heldBase);
     return new Publisher({
@@ -207,10 +207,10 @@ export class RunningAgent implements Agent {
     }));
   }
 
-  #openEarlyWork(): EarlyWork {
+  #openEarlyCutting(): EarlyCutting {
     const { stateDir, clock, log } = this.#options;
     const { bucket } = this.#opened;
-    const early = new EarlyWork({
+    const early = new EarlyCutting({
       source: new ChunkCache(bucket.blocks, { capacityBytes: EARLY_CACHE_BYTES }),
       config: bucket.contentConfig,
       read: createLiveReader(stateDir),

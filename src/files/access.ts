@@ -38,10 +38,10 @@ export class Access {
 
   /** As `run`, for changes of `ino`, or of names (undefined). Once it resolves, the change survives the agent's death. */
   async change<Result>(ino: Ino | undefined, work: (fs: FileSystem) => Result): Promise<Result> {
-    await this.fs.turn(ino);
+    await this.fs.throttle(ino);
     const result = await this.run(work);
     this.open.sweep();
-    this.fs.commit();
+    this.fs.persist();
     return result;
   }
 }

@@ -38,7 +38,7 @@ export class OpenInodes {
     if (users > 0 || !this.#orphans.has(ino)) return;
     try {
       this.sweep();
-      this.#fs.commit();
+      this.#fs.persist();
     } catch (error) {
       // They stay as orphans until the next start.
       this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });

@@ -140,7 +140,7 @@ export class Door {
   /** 0, or the errno that tells why the journal cannot be written. */
   #commit(): number {
     try {
-      this.#fs.commit();
+      this.#fs.persist();
       this.#journalFails = false;
       return 0;
     } catch (error) {
@@ -159,8 +159,8 @@ export class Door {
       return;
     }
     const { paced } = handler;
-    const turn = paced === undefined ? undefined : this.#fs.turn(paced === "inode" ? exchange.node : undefined);
-    if (turn !== undefined) return this.#defer(handler, new Turn(turn));
+    const pause = paced === undefined ? undefined : this.#fs.throttle(paced === "inode" ? exchange.node : undefined);
+    if (pause !== undefined) return this.#defer(handler, new Paused(pause));
     try {
       const later = handler.run(this.#fs, exchange, this.#openFiles);
       if (later !== undefined) this.#defer(handler, later);
@@ -236,7 +236,7 @@ export class Door {
   /** Never throws synchronously: this runs during a batch. */
   async #wait(cause: Cause, signal: AbortSignal): Promise<void> {
     if (cause instanceof BlockMiss) await this.#fs.load(cause.cids, signal);
-    else await (cause instanceof Turn ? cause.comes : cause);
+    else await (cause instanceof Paused ? cause.until : cause);
   }
 
   #tryAgain(handler: HandlerEntry): BlockMiss | Promise<void> | undefined {
@@ -292,7 +292,7 @@ export class Door {
         this.#orphans.delete(ino);
         this.#fs.forget(ino);
       }
-      this.#fs.commit();
+      this.#fs.persist();
     } catch (error) {
       // They stay as orphans until the next mount.
       this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
@@ -300,16 +300,16 @@ export class Door {
   }
 }
 
-/** A call that has not begun, waiting for its turn. */
-class Turn {
-  readonly comes: Promise<void>;
-  constructor(comes: Promise<void>) {
-    this.comes = comes;
+/** A call that back-pressure holds up before it begins. */
+class Paused {
+  readonly until: Promise<void>;
+  constructor(until: Promise<void>) {
+    this.until = until;
   }
 }
 
-/** What a call waits for: blocks or its turn, to run (again) after that, or its own end. */
-type Cause = BlockMiss | Turn | Promise<void>;
+/** What a call waits for: blocks or the end of a pause, to run (again) after that, or its own end. */
+type Cause = BlockMiss | Paused | Promise<void>;
 
 /** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
 const MAX_LOADS = 1_000;

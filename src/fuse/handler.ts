@@ -14,7 +14,7 @@ export interface HandlerEntry {
   readonly run: Handler;
   /** Whether it changes anything: the journal must then be written before its answer leaves. */
   readonly mutates: boolean;
-  /** Whether it may have to wait for its turn, since it may add a changed object: by names, or the inode itself. */
+  /** Whether back-pressure may hold it up, since it may add a changed object: by names, or the inode itself. */
   readonly paced: "names" | "inode" | undefined;
 }
 

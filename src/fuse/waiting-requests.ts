@@ -1,5 +1,5 @@
 /**
- * Requests that wait for blocks, their turn or a disk. Those of programs that are about to die are given up.
+ * Requests that wait for blocks, back-pressure or a disk. Those of programs that are about to die are given up.
  *
  * A caught signal must not end a call: no disk does that, and programs treat EINTR of fsync or stat as a failed disk. The
  * kernel reports only the first signal that reaches a waiting thread (request_wait_answer in fs/fuse/dev.c). The thread is

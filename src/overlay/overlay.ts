@@ -143,7 +143,7 @@ export class Overlay {
   }
 
   /** Writes out the batch: from here on it survives the death of the process. Throws `store_failed`. */
-  commit(): void {
+  persist(): void {
     this.#journal.flush();
     this.#housekeeping.tendSoon();
   }
@@ -191,7 +191,7 @@ export class Overlay {
     const again = this.state.inFlight !== undefined && !(anew && this.state.changed);
     if (!again && this.state.publishable > 0) {
       this.execute([{ kind: "seal", epoch: this.state.epoch }], { urgent: true });
-      this.commit();
+      this.persist();
       this.#sealedSinceMs ??= this.#liveSinceMs;
       this.#liveSinceMs = undefined;
     }
@@ -230,7 +230,7 @@ export class Overlay {
     this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
     this.#sealedSinceMs = undefined;
     this.#pacing.arrived();
-    this.commit();
+    this.persist();
     return {
       inodes: [...joining.inodes, ...following.inodes],
       names: [...joining.names, ...following.names],
@@ -240,7 +240,7 @@ export class Overlay {
   /** Adopts a root that others published. */
   adopt(base: NewBase): void {
     this.execute([{ kind: "adopt", base: rootOf(base) }], { urgent: true });
-    this.commit();
+    this.persist();
   }
 
   pending(): Pending {

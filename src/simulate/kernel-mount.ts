@@ -231,7 +231,7 @@ export class KernelMount {
         await work(at, to === undefined ? at : await this.#place(to));
       });
     } finally {
-      this.#driver.vfs.commit();
+      this.#driver.vfs.persist();
       this.#isChanging = false;
       for (const changes of this.#waiting.splice(0)) this.#caches.forget(changes);
     }

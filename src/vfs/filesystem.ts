@@ -132,12 +132,12 @@ export interface FileSystem {
   statFs(): StatFs;
 
   /** Writes out all buffered journal records. Call this before any answer leaves. */
-  commit(): void;
+  persist(): void;
   /**
    * Back-pressure: resolves when a call that changes this inode, or adds or removes names, may start. Undefined, as nearly
    * always: at once. It slows programs that change more than can be published.
    */
-  turn(ino: Ino | undefined): Promise<void> | undefined;
+  throttle(ino: Ino | undefined): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
   fsync(ino: Ino): Promise<void>;
   /** As `fsync`, but before it returns, if one flush of a quick disk suffices. False: not done; call `fsync`. */

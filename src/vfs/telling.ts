@@ -64,8 +64,8 @@ export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthe
     copyRange: (from, fromOffset, to, ...rest) => changed(to, fs.copyRange(from, fromOffset, to, ...rest)),
     setXattr: (ino, name, value, flags) => changed(ino, fs.setXattr(ino, name, value, flags)),
     removeXattr: (ino, name) => changed(ino, fs.removeXattr(ino, name)),
-    commit() {
-      fs.commit();
+    persist() {
+      fs.persist();
       if (entries.length === 0 && inodes.size === 0) return;
       const changes = { entries, inodes: [...inodes], all: false };
       entries = [];

@@ -163,11 +163,11 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.space();
   }
 
-  commit(): void {
-    this.#overlay.commit();
+  persist(): void {
+    this.#overlay.persist();
   }
 
-  turn(ino: Ino | undefined): Promise<void> | undefined {
+  throttle(ino: Ino | undefined): Promise<void> | undefined {
     const { pauseMs, state } = this.#overlay;
     // An object that the live epoch changed already does not enlarge it.
     if (ino !== undefined && state.object(ino)?.epoch === state.epoch) return undefined;

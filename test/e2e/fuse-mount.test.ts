@@ -263,7 +263,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
     });
 
     test("a call that must wait for its turn has done nothing before; others go on, and it can be interrupted", async () => {
-      await fuse.tell({ do: "withhold-turns" });
+      await fuse.tell({ do: "pause-changes" });
       const made = mkdir(fuse.path("elsewhere/made"));
       const killed = spawn("touch", [fuse.path("killed")]);
       expect(await readFile(fuse.path("away"), "utf8")).toBe("text");
@@ -271,7 +271,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       const exit = once(killed, "exit");
       killed.kill();
       expect(await exit).toEqual([null, "SIGTERM"]);
-      await fuse.tell({ do: "release-turns" });
+      await fuse.tell({ do: "resume-changes" });
       await made;
       expect(await readdir(fuse.path("elsewhere"))).toEqual(["made"]);
       expect(await readdir(fuse.mountPoint)).not.toContain("killed");
@@ -334,14 +334,14 @@ os.wait()`,
     test("changes are refused with the reason, reading goes on, and all is well when it can again", async () => {
       await using fuse = await server.mount();
       await writeFile(fuse.path("f"), "before");
-      await fuse.tell({ do: "fail-commits", how: "disk-full" });
+      await fuse.tell({ do: "fail-persist", how: "disk-full" });
       await expect(writeFile(fuse.path("new"), "x")).rejects.toMatchObject({ code: "ENOSPC" });
       await expect(writeFile(fuse.path("f"), "x", { flag: "a" })).rejects.toMatchObject({ code: "ENOSPC" });
       expect(await readFile(fuse.path("f"), "utf8")).toMatch(/^before/);
-      await fuse.tell({ do: "fail-commits", how: "bug" });
+      await fuse.tell({ do: "fail-persist", how: "bug" });
       await expect(mkdir(fuse.path("d"))).rejects.toMatchObject({ code: "EIO" });
       expect(fuse.log).toContain("the journal cannot be written");
-      await fuse.tell({ do: "fail-commits", how: "not" });
+      await fuse.tell({ do: "fail-persist", how: "not" });
       await writeFile(fuse.path("later"), "fine");
       expect(await readFile(fuse.path("later"), "utf8")).toBe("fine");
     });

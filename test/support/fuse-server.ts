@@ -27,8 +27,8 @@ export type Order =
         | "release-blocks"
         /** From now on no fsync returns. */
         | "withhold-syncs"
-        | "withhold-turns"
-        | "release-turns"
+        | "pause-changes"
+        | "resume-changes"
         | "peak-memory"
         /** Gets killed during the next mkdir, while a message to the kernel waits for the parent directory. */
         | "die-in-make-directory";
@@ -38,7 +38,7 @@ export type Order =
   /** From now on calls on this inode miss blocks until "release-blocks". */
   | { readonly do: "withhold-blocks"; readonly ino: number }
   /** From now on writing the journal fails, or works again. */
-  | { readonly do: "fail-commits"; readonly how: "disk-full" | "bug" | "not" }
+  | { readonly do: "fail-persist"; readonly how: "disk-full" | "bug" | "not" }
   /** Makes, removes or writes a file in the root directory as another machine would, without notifying the kernel. */
   | { readonly do: "change"; readonly how: "make" | "remove" | "write"; readonly name: string; readonly text?: string }
   | { readonly do: "invalidate"; readonly changes: Invalidations };
@@ -64,7 +64,7 @@ void reportEnd();
 process.on("SIGTERM", () => void mount.close());
 
 let blocksAreHere: () => void = () => {};
-let turnsCome: () => void = () => {};
+let resumeChanges: () => void = () => {};
 
 async function obey(order: Order): Promise<unknown> {
   switch (order.do) {
@@ -89,15 +89,15 @@ async function obey(order: Order): Promise<unknown> {
     case "withhold-syncs":
       fs.faults.sync = () => new Promise(() => {});
       return undefined;
-    case "withhold-turns":
-      return withholdTurns();
-    case "release-turns":
-      return turnsCome();
+    case "pause-changes":
+      return pauseChanges();
+    case "resume-changes":
+      return resumeChanges();
     case "die-in-make-directory":
       fs.makeDirectory = dieWhileTelling;
       return undefined;
-    case "fail-commits":
-      fs.faults.commit = () => {
+    case "fail-persist":
+      fs.faults.persist = () => {
         if (order.how === "disk-full") throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
         if (order.how === "bug") throw new TypeError("a defect");
       };
@@ -135,10 +135,10 @@ function slowDown(ms: number): void {
   fs.faults.sync = () => systemClock.sleep(ms);
 }
 
-function withholdTurns(): void {
-  const come = new Promise<void>((resolve) => (turnsCome = resolve));
-  fs.faults.turn = () => come;
-  void come.then(() => (fs.faults.turn = () => undefined));
+function pauseChanges(): void {
+  const come = new Promise<void>((resolve) => (resumeChanges = resolve));
+  fs.faults.throttle = () => come;
+  void come.then(() => (fs.faults.throttle = () => undefined));
 }
 
 function dieWhileTelling(parent: Ino): never {

@@ -26,21 +26,21 @@ import { PagedBytes } from "./paged-bytes.ts";
 export interface Faults {
   /** Called before every call on an inode; may throw BlockMiss. */
   touch(ino: Ino): void;
-  commit(): void;
+  persist(): void;
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
   /** Awaited by each fsync. */
   sync(): Promise<void>;
   /** Resolves when a call that changes another object may begin; undefined: at once. */
-  turn(): Promise<void> | undefined;
+  throttle(): Promise<void> | undefined;
 }
 
 export class MemoryFileSystem implements FileSystem {
   readonly faults: Faults = {
     touch: () => {},
-    commit: () => {},
+    persist: () => {},
     load: async () => {},
     sync: async () => {},
-    turn: () => undefined,
+    throttle: () => undefined,
   };
   readonly #nowNs: () => bigint;
   readonly #inodes = new Map<Ino, Inode>();
@@ -261,16 +261,16 @@ export class MemoryFileSystem implements FileSystem {
     return { blockSize: 4096, blocks: 2 ** 28, freeBlocks: 2 ** 27, files: 2 ** 20, freeFiles: 2 ** 19 };
   }
 
-  commit(): void {
-    this.faults.commit();
+  persist(): void {
+    this.faults.persist();
   }
 
   fsyncNow(): boolean {
     return false;
   }
 
-  turn(_ino: Ino | undefined): Promise<void> | undefined {
-    return this.faults.turn();
+  throttle(_ino: Ino | undefined): Promise<void> | undefined {
+    return this.faults.throttle();
   }
 
   async fsync(ino: Ino): Promise<void> {

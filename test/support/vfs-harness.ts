@@ -1,5 +1,5 @@
 /** A filesystem over a bucket's tree in memory and a simulated disk: publishes, lets other agents publish, restarts. */
-import { EarlyWork } from "../../src/agent/publishing/early-work.ts";
+import { EarlyCutting } from "../../src/agent/publishing/early-cutting.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -43,7 +43,7 @@ export class VfsHarness extends VfsDriver {
   readonly #treeConfig = createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 });
   readonly contentConfig: ContentConfig;
   /** Cuts files into chunks while they are written, if the limits allow it. */
-  early: EarlyWork;
+  early: EarlyCutting;
   /** Bytes of data files that were read to build epochs. */
   dataRead = 0;
   readonly #trees = new Map<Cid, Cid>();
@@ -150,10 +150,10 @@ export class VfsHarness extends VfsDriver {
     this.#trees.set(commit, tree);
   }
 
-  #listen(): EarlyWork {
+  #listen(): EarlyCutting {
     const { vfs, clock } = this;
     vfs.onInvalidate((changes) => this.invalidations.push(changes));
-    const early = new EarlyWork({
+    const early = new EarlyCutting({
       source: this.#content,
       config: this.contentConfig,
       read: liveReaderOf(this.disk),

@@ -47,7 +47,7 @@ export async function applyTo(fs: VfsDriver, operation: Operation): Promise<numb
     if (error instanceof FsError) return error.errno;
     throw error;
   } finally {
-    fs.vfs.commit();
+    fs.vfs.persist();
   }
 }
 

@@ -17,10 +17,10 @@ export interface OpenConflict {
   /** The object that has the name now; undefined when it is gone. */
   readonly kept: TreeObject | undefined;
   /** At least one, ordered by name. */
-  readonly versions: readonly GivenWay[];
+  readonly versions: readonly Displaced[];
 }
 
-export interface GivenWay {
+export interface Displaced {
   readonly path: readonly FileName[];
   readonly object: TreeObject;
   readonly kind: Exclude<ConflictKind, "dropped-move">;
@@ -79,7 +79,7 @@ async function* conflictsIn(
   directory: { readonly id: FileId; readonly path: readonly FileName[] },
   marked: readonly ListedEntry[],
 ): AsyncGenerator<OpenConflict> {
-  const groups = new Map<FileName, GivenWay[]>();
+  const groups = new Map<FileName, Displaced[]>();
   for (const { name, dentry } of marked) {
     const plain = plainNameOf(name);
     const place = { parent: directory.id, name };

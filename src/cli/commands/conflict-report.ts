@@ -6,7 +6,7 @@ import { nameToText } from "../../base/names.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { broughtBy } from "../../bucket/conflicts/brought-by.ts";
 import { conflictAt } from "../../bucket/conflicts/open-conflicts.ts";
-import type { GivenWay, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
+import type { Displaced, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
 import { MachineNames } from "../../bucket/machines.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
@@ -35,8 +35,8 @@ export interface VersionReport {
   readonly root: Cid;
 }
 
-export interface GivenWayReport extends VersionReport {
-  readonly kind: GivenWay["kind"];
+export interface DisplacedReport extends VersionReport {
+  readonly kind: Displaced["kind"];
   readonly rule: string;
 }
 
@@ -49,12 +49,12 @@ export function writerNames({ bucket, commit }: Pick<ConflictSource, "bucket" | 
 }
 
 /** A version that lost the conflict, with the commit that brought it. */
-export async function reportGivenWay(
+export async function reportDisplaced(
   source: ConflictSource,
   conflict: OpenConflict,
-  version: GivenWay,
+  version: Displaced,
   nameOf: NameWriter,
-): Promise<{ report: GivenWayReport; commit: VerifiedCommit }> {
+): Promise<{ report: DisplacedReport; commit: VerifiedCommit }> {
   const { object, path } = version;
   const commit = await bringer(source, object, path, (there) => there.id === object.id);
   const report = await reportVersion(
@@ -100,7 +100,7 @@ export async function requireConflict(
 }
 
 /** The rule in the merge's table. A copy does not tell whether it was two edits or two creations. */
-export function ruleOf({ kept }: OpenConflict, { kind, object }: GivenWay): string {
+export function ruleOf({ kept }: OpenConflict, { kind, object }: Displaced): string {
   if (kind === "copy" && object.record.type === "directory") return "units";
   if (kind === "copy") return "content / content or create / create";
   if (object.record.type === "directory") return "two directories at one name";
@@ -108,7 +108,7 @@ export function ruleOf({ kept }: OpenConflict, { kind, object }: GivenWay): stri
 }
 
 /** Explains the cause, for people. */
-export function causeOf({ kind, object }: GivenWay): string {
+export function causeOf({ kind, object }: Displaced): string {
   const origin = object.record.conflict;
   if (kind === "copy" && origin !== undefined) {
     return (

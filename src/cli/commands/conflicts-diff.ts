@@ -1,6 +1,6 @@
 /** `syncline conflicts diff`: a patch from the version that kept the name to each that lost the conflict. */
 import { createTwoFilesPatch } from "diff";
-import type { GivenWay, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
+import type { Displaced, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { readContent } from "../../content/read.ts";
 import type { BucketReader } from "./bucket-reader.ts";
@@ -31,7 +31,7 @@ interface Comparison {
   readonly reason?: string;
 }
 
-async function compare(reader: BucketReader, conflict: OpenConflict, version: GivenWay): Promise<Comparison> {
+async function compare(reader: BucketReader, conflict: OpenConflict, version: Displaced): Promise<Comparison> {
   const { kept } = conflict;
   if (kept === undefined) return { reason: "nothing has the name any more" };
   const types = [kept, version.object].map(({ record }) => record.type);

@@ -18,7 +18,7 @@ import { NodeStore } from "../../tree/node-store.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
-import { pathText, reportGivenWay, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
+import { pathText, reportDisplaced, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
 import type { BucketOption } from "../master-access.ts";
 import { askLine, canAsk } from "../terminal/prompt.ts";
@@ -83,7 +83,7 @@ async function askWhich(call: ResolveCall, { address, names }: TargetPath): Prom
   const choices: { readonly text: string; readonly keep: Keep; readonly names: Path }[] = [];
   if (kept !== null) choices.push({ text: versionLine(kept), keep: "kept", names });
   for (const version of conflict.versions) {
-    const { report } = await reportGivenWay(reader, conflict, version, nameOf);
+    const { report } = await reportDisplaced(reader, conflict, version, nameOf);
     choices.push({ text: versionLine(report), keep: "copy", names: version.path });
   }
   choices.push({ text: "all of them, each under a name of its own", keep: "both", names });
@@ -142,7 +142,7 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
     if (moved.some((above) => liesBelow(conflict.path, above))) continue;
     const times: bigint[] = [];
     for (const version of conflict.versions)
-      times.push((await reportGivenWay(source, conflict, version, async (writer) => writer)).commit.body.timeNs);
+      times.push((await reportDisplaced(source, conflict, version, async (writer) => writer)).commit.body.timeNs);
     if (times.some((time) => time > until)) continue;
     moved.push(...conflict.versions.map((version) => version.path));
     if (call.options.keep === "copy") moved.push(conflict.path);

@@ -11,14 +11,14 @@ import type { Call, Program } from "../command.ts";
 import {
   causeOf,
   pathText,
-  reportGivenWay,
+  reportDisplaced,
   reportKept,
   requireConflict,
   versionLine,
   WINNER,
   writerNames,
 } from "./conflict-report.ts";
-import type { GivenWayReport } from "./conflict-report.ts";
+import type { DisplacedReport } from "./conflict-report.ts";
 import { BUCKET_OPTIONS } from "../master-access.ts";
 import type { BucketOption } from "../master-access.ts";
 import { locateTarget } from "./target-path.ts";
@@ -93,9 +93,9 @@ async function list(call: Call<"at" | BucketOption>): Promise<void> {
   let count = 0;
   for await (const conflict of openConflicts(opened.nodes, opened.tree, directory, target.names)) {
     count++;
-    const copies: GivenWayReport[] = [];
+    const copies: DisplacedReport[] = [];
     for (const version of conflict.versions)
-      copies.push((await reportGivenWay(opened, conflict, version, nameOf)).report);
+      copies.push((await reportDisplaced(opened, conflict, version, nameOf)).report);
     const newest = copies.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0];
     const { machine = null, time = null, rule = null } = newest ?? {};
     const lines = copies.map(
@@ -117,9 +117,9 @@ async function show(call: Call<BucketOption>): Promise<void> {
   const conflict = await requireConflict(opened, target.names);
   const nameOf = writerNames(opened);
   const kept = await reportKept(opened, conflict, nameOf);
-  const copies: (GivenWayReport & { cause: string })[] = [];
+  const copies: (DisplacedReport & { cause: string })[] = [];
   for (const version of conflict.versions) {
-    const { report } = await reportGivenWay(opened, conflict, version, nameOf);
+    const { report } = await reportDisplaced(opened, conflict, version, nameOf);
     copies.push({ ...report, cause: causeOf(version) });
   }
   const path = pathText(conflict.path);

@@ -71,7 +71,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
   let size = 0;
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
     if (size + piece.length > (expected ?? Infinity)) throw new Refusal(400, `More than ${expected} bytes came.`);
-    await access.fs.turn(ino);
+    await access.fs.throttle(ino);
     await access.run((fs) => fs.write(ino, size, piece));
     await name?.push(piece);
     checksums.add(piece);

@@ -30,7 +30,7 @@ test("one epoch waits as it was sealed, and the next takes all that is written: 
       expect(agent.vfs.heldEpochs.length).toBeLessThanOrEqual(2);
     }
     for (const ino of unnamed.splice(0)) agent.vfs.forget(ino);
-    agent.vfs.commit();
+    agent.vfs.persist();
     await agent.vfs.checkpoint();
   };
   await writeOn(30);

@@ -42,15 +42,15 @@ describe("a call that changes another object", () => {
     await fs.make("first");
     const published = await fs.build();
     for (let index = 0; index < 6; index++) await fs.make(`f${index}`);
-    expect(fs.vfs.turn(await fs.ino("f5"))).toBeUndefined();
-    expect(fs.vfs.turn(await fs.ino("first"))).toBeDefined();
-    const turn = fs.vfs.turn(undefined);
+    expect(fs.vfs.throttle(await fs.ino("f5"))).toBeUndefined();
+    expect(fs.vfs.throttle(await fs.ino("first"))).toBeDefined();
+    const turn = fs.vfs.throttle(undefined);
     let came = false;
     void turn?.then(() => (came = true));
     await fs.advance(PACE_MAX_MS);
     expect(came).toBe(true);
     if (published !== undefined) fs.vfs.published(published);
-    expect(fs.vfs.turn(undefined)).toBeUndefined();
+    expect(fs.vfs.throttle(undefined)).toBeUndefined();
   });
 });
 

@@ -73,7 +73,7 @@ describe("fsync", () => {
     const fs = await VfsHarness.create();
     const inos = [];
     for (let index = 0; index < 30; index++) inos.push(await fs.make(`f${index}`, `text ${index}`));
-    fs.vfs.commit();
+    fs.vfs.persist();
     const calls = callsOf(fs);
     await Promise.all(inos.map((ino) => fs.vfs.fsync(ino)));
     expect(calls.get("sync")).toBeLessThan(10);
@@ -137,7 +137,7 @@ describe("while programs fsync, small writes", () => {
   test("are durable with one sync, of the journal", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 50_000, "new bytes");
-    fs.vfs.commit();
+    fs.vfs.persist();
     const calls = callsOf(fs);
     await fs.vfs.fsync(ino);
     expect(calls).toEqual(new Map([["sync", 1]]));
@@ -291,7 +291,7 @@ describe("while programs fsync, small writes", () => {
       if (call !== "sync" || ++syncs !== 2) return;
       fs.vfs.write(ino, 50_000, Buffer.from("meanwhile"));
       fs.vfs.write(other, 0, Buffer.from("While"));
-      fs.vfs.commit();
+      fs.vfs.persist();
     };
     await fs.vfs.checkpoint();
     expect(syncs).toBe(2);
@@ -332,12 +332,12 @@ describe("while programs fsync, small writes", () => {
     await fs.vfs.fsync(ino);
     await clock.advance(1_001);
     await fs.write(ino, 0, "s".repeat(100));
-    fs.vfs.commit();
+    fs.vfs.persist();
     expect([holds(fs, "journal", "LLLL"), holds(fs, "journal", "ssss")]).toEqual([false, false]);
     await fs.vfs.fsync(ino);
     await fs.write(ino, 0, "carried");
     await fs.write(ino, 20_000, Buffer.alloc(9_000, "M"));
-    fs.vfs.commit();
+    fs.vfs.persist();
     expect([holds(fs, "journal", "carried"), holds(fs, "journal", "MMMM")]).toEqual([true, false]);
   });
 });
@@ -346,7 +346,7 @@ test("what another process wrote and did not sync is durable when it is fsynced"
   const fs = await VfsHarness.create();
   const ino = await fs.make("f", "text");
   const large = await fs.make("large", "x".repeat(100_000));
-  fs.vfs.commit();
+  fs.vfs.persist();
   fs.restart();
   for (const each of [ino, large]) await fs.vfs.fsync(each);
   fs.restart(EVERYTHING);
@@ -359,7 +359,7 @@ test("a file that grew too large for a shared file before a kill is durable when
   const ino = await fs.make("f", "small");
   await fs.vfs.fsync(ino);
   await fs.write(ino, 100_000, "z".repeat(20_000));
-  fs.vfs.commit();
+  fs.vfs.persist();
   fs.restart();
   await fs.vfs.fsync(ino);
   fs.restart(EVERYTHING);
@@ -372,7 +372,7 @@ test("what was fsynced while a file was small is not lost when it grew and the p
     const ino = await fs.make("f", "kept".repeat(100));
     await fs.vfs.fsync(ino);
     await fs.write(ino, 400, "z".repeat(100_000));
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart(seededRandom(seed));
     expect((await fs.read(ino, 0, 400)).toString(), `seed ${seed}`).toBe("kept".repeat(100));
   }
@@ -391,7 +391,7 @@ test("the old bytes of a file that grew do not come back when the shared file th
   for (const name of fillers(2)) made.push(await fs.make(name, "y".repeat(60_000)));
   for (const name of [...fillers(1), ...fillers(2)]) await fs.unlink(name);
   for (const ino of made) fs.vfs.forget(ino);
-  fs.vfs.commit();
+  fs.vfs.persist();
   await clock.advance(5_000);
   fs.restart();
   expect((await fs.read(grown, 0, 3)).toString()).toBe("nnn");
@@ -401,13 +401,13 @@ describe("a commit", () => {
   test("is one write, whatever the batch holds, and none when nothing changed", async () => {
     const fs = await VfsHarness.create();
     await fs.make("warm");
-    fs.vfs.commit();
+    fs.vfs.persist();
     const calls = callsOf(fs);
     for (let index = 0; index < 10; index++) await fs.make(`f${index}`);
     expect(calls.get("write")).toBeUndefined();
-    fs.vfs.commit();
+    fs.vfs.persist();
     expect(calls.get("write")).toBe(1);
-    fs.vfs.commit();
+    fs.vfs.persist();
     expect(calls.get("write")).toBe(1);
   });
 });
@@ -430,7 +430,7 @@ describe("the journal", () => {
   test("a record that this version does not know is an error, not skipped", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f");
-    fs.vfs.commit();
+    fs.vfs.persist();
     const disk = fs.disk.afterKill();
     const foreign = new Journal(disk, { segmentBytes: 65_536, frameBytes: 4_096, salt: 1 }, 0, () => {});
     foreign.append((writer) => writer.u8(200), false);
@@ -493,7 +493,7 @@ describe("a full disk", () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     await fs.write(ino, 0, Buffer.alloc(200_000, 1));
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.disk.capacity = fs.disk.used;
     while ((await applyTo(fs, { op: "chmod", path: "f", mode: 0o600 })) === 0);
     const errno = async (work: Promise<unknown>) =>
@@ -504,7 +504,7 @@ describe("a full disk", () => {
     expect(await errno(fs.write(ino, 300_000, "more"))).toBe(ERRNO.ENOSPC);
     expect(await errno(fs.run((vfs) => vfs.allocate(ino, 0x03, 0, 1_000)))).toBe(0);
     expect(await errno(fs.run((vfs) => vfs.setAttributes(ino, { size: 50_000 })))).toBe(0);
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     expect((await fs.find("f"))?.size).toBe(50_000);
     expect((await fs.read(ino, 990, 20)).equals(Buffer.concat([Buffer.alloc(10), Buffer.alloc(10, 1)]))).toBe(true);
@@ -542,7 +542,7 @@ describe("a full disk", () => {
     expect(await fs.find("d")).toBeDefined();
     fs.disk.capacity = Infinity;
     await fs.make("d/e/ours", "ours");
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     expect(await fs.list("z")).toEqual([]);
     await fs.publish();

@@ -303,7 +303,7 @@ async function inoOf({ mount }: SimulatedAgent, path: string): Promise<Ino> {
 async function overwrite({ vfs, mount }: SimulatedAgent, ino: Ino, text: string): Promise<void> {
   vfs.setAttributes(ino, { size: 0 });
   vfs.write(ino, 0, Buffer.from(text));
-  vfs.commit();
+  vfs.persist();
   mount.dropCaches();
 }
 

@@ -40,26 +40,26 @@ describe("what comes in through one door", () => {
     web.write(ino, 0, Buffer.from("hello"));
     web.write(ino, 5, Buffer.from(" there"));
     expect(told).toEqual([]);
-    web.commit();
+    web.persist();
     expect(told).toEqual([{ entries: [entry("f")], inodes: [ino], all: false }]);
-    web.commit();
+    web.persist();
     expect(told).toHaveLength(1);
   });
 
   test("names what a removal and a rename took the last name of", () => {
     const [gone, replaced, moved] = [make(web, "gone"), make(web, "replaced"), make(web, "moved")];
-    web.commit();
+    web.persist();
     told.length = 0;
     web.unlink(ROOT_INO, name("gone"));
     web.rename(ROOT_INO, name("moved"), ROOT_INO, name("replaced"), 0);
-    web.commit();
+    web.persist();
     expect(told[0]?.entries).toEqual([entry("gone", gone), entry("replaced", replaced), entry("moved")]);
     expect(new Set(told[0]?.inodes)).toEqual(new Set([gone, replaced, moved]));
   });
 
   test("is not told to the door it came through, nor to one that keeps no copies", () => {
     make(mount, "f");
-    mount.commit();
+    mount.persist();
     expect(told).toEqual([]);
   });
 
@@ -67,13 +67,13 @@ describe("what comes in through one door", () => {
     make(mount, "f");
     expect(() => make(web, "f")).toThrow(/EEXIST/);
     expect(() => web.removeDirectory(ROOT_INO, name("f"))).toThrow(/ENOTDIR/);
-    web.commit();
+    web.persist();
     expect(told).toEqual([]);
   });
 
   test("and is renamed through the other before it heard is told to it again", () => {
     make(web, "f");
-    web.commit();
+    web.persist();
     told.length = 0;
     mount.rename(ROOT_INO, name("f"), ROOT_INO, name("g"), 0);
     expect(told).toEqual([{ entries: [entry("f"), entry("g")], inodes: [], all: false }]);
@@ -156,7 +156,7 @@ describe("an inode that lost its last name", () => {
   test("is held by a door that opens later, as those are that were left by a killed agent", async () => {
     const ino = make(web, "f");
     web.unlink(ROOT_INO, name("f"));
-    web.commit();
+    web.persist();
     harness.restart();
     await harness.find("nothing");
     views = new DoorViews(harness.vfs);

@@ -85,7 +85,7 @@ describe("a listing", () => {
     const fs = await filled(100);
     const ino = await fs.ino("d");
     const first = await page(fs, ino, 0, 40);
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     const later = await rest(fs, ino, first.next, 7);
     expect([...first.names, ...later]).toEqual([".", "..", ...Array.from({ length: 100 }, (_, at) => nameAt(at))]);

@@ -80,7 +80,7 @@ describe("what others publish", () => {
     });
     expect(await fs.list("")).toEqual(["both", "renamed-there"]);
     expect([await fs.text("both"), await fs.text("renamed-there")]).toEqual(["mine", "mine"]);
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     expect(await fs.list("")).toEqual(["both", "renamed-there"]);
     const changes = fs.vfs.seal();
@@ -172,7 +172,7 @@ describe("what others publish", () => {
     await fs.publish();
     for (const path of ["d/mine", "d/other"]) await fs.make(path, "mine");
     const directory = await fs.ino("d");
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     // No block is in memory now, and none may be asked for.
     fs.vfs.rename(directory, nameFromText("other"), directory, nameFromText("mine"), 0);
@@ -251,7 +251,7 @@ describe("what others publish", () => {
       for (let n = 0; n < made; n++) await fs.makeDirectory(`d/new ${n}`);
       // These two are one once they are merged.
       await adopt(fs, async (other) => void (await other.makeDirectory("d/new 0")));
-      fs.vfs.commit();
+      fs.vfs.persist();
       fs.restart();
       const ino = await fs.ino("d");
       fs.restart();
@@ -312,7 +312,7 @@ describe("what others publish", () => {
       const [stays, goes, path] = where === "inside" ? [old, made, "d"] : [made, old, "k"];
       expect(await fs.list(path)).toEqual(["new", "x", "y"]);
       expect([await fs.ino(path), await fs.text(`${path}/x`)]).toEqual([stays, "our"]);
-      fs.vfs.commit();
+      fs.vfs.persist();
       fs.restart();
       expect([await fs.ino(path), await fs.text(`${path}/y`), await fs.text(`${path}/new`)]).toEqual([
         stays,
@@ -359,7 +359,7 @@ describe("an inode number", () => {
     for (let round = 0; round < 10; round++) {
       await fs.rename(round % 2 === 0 ? "a" : "b", round % 2 === 0 ? "b" : "a");
       if (round % 3 === 0) await fs.publish();
-      fs.vfs.commit();
+      fs.vfs.persist();
       if (round % 4 === 1) fs.restart();
       const temporary = await fs.make("t");
       expect(numbers.has(temporary)).toBe(false);
@@ -403,7 +403,7 @@ describe("an inode number", () => {
     expect((await fs.read(old)).toString()).toBe("old");
     fs.vfs.forget(old);
     expect(await errnoOf(fs.read(old))).toBe(ERRNO.ESTALE);
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     expect([await fs.ino("f"), await fs.text("f")]).toEqual([fresh, "new"]);
   });

@@ -127,7 +127,7 @@ describe("names", () => {
     expect((await fs.run((vfs) => vfs.getAttributes(ino))).nlink).toBe(0);
     await fs.write(ino, 0, Buffer.alloc(100_000, 1));
     fs.vfs.forget(ino);
-    fs.vfs.commit();
+    fs.vfs.persist();
     await clock.advance(5_000);
     expect(await refusal(fs.run((vfs) => vfs.getAttributes(ino)))).toBe(ERRNO.ESTALE);
     expect(fs.disk.list("data").filter((name) => name.startsWith(`${ino}.`))).toEqual([]);
@@ -150,7 +150,7 @@ describe("names", () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "open");
     await fs.unlink("f");
-    fs.vfs.commit();
+    fs.vfs.persist();
     fs.restart();
     const orphans: Ino[] = [];
     fs.vfs.watchOrphans((orphan) => orphans.push(orphan));
@@ -331,7 +331,7 @@ describe("contents", () => {
     ] as const) {
       model.fill(value, offset, offset + length);
       await fs.write(ino, offset, Buffer.alloc(length, value));
-      fs.vfs.commit();
+      fs.vfs.persist();
       fs.restart();
     }
     expect((await fs.read(ino, 0, 200_000)).equals(model)).toBe(true);

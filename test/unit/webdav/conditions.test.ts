@@ -133,7 +133,7 @@ describe("preconditions", () => {
         await fs.publish();
         expect((await dav.send("HEAD", "/f")).headers.etag).toBe(last);
       }
-      await fs.run((vfs) => vfs.commit());
+      await fs.run((vfs) => vfs.persist());
     }
     expect(tags.size).toBe(3);
     fs.restart();

@@ -8,7 +8,7 @@ test("small files are there after a kill when all before them in the shared file
   const grown = await fs.make("grown", "first words");
   await fs.write(grown, SMALL_FILE_BYTES, "grew");
   await fs.make("small", "small");
-  fs.vfs.commit();
+  fs.vfs.persist();
   fs.restart();
   await fs.vfs.sync();
   fs.restart();

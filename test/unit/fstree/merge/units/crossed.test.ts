@@ -74,7 +74,7 @@ test.each(WINNERS)(
     await whileSwapping(remote, b, () => write(b, { ".git/objects/b": "b" }));
     b.vfs.setAttributes(ino, { size: 0 });
     b.vfs.write(ino, 0, Buffer.from("through the open file"));
-    b.vfs.commit();
+    b.vfs.persist();
     b.mount.dropCaches();
     await settle();
     expect(Object.values(await filesOf(b))).toContain("through the open file");

@@ -139,7 +139,7 @@ class World {
       case "checkpoint":
         return this.fs.vfs.checkpoint();
       case "restart":
-        this.fs.vfs.commit();
+        this.fs.vfs.persist();
         this.#sealed = undefined;
         return this.fs.restart();
       case "rename":

@@ -1,6 +1,6 @@
 /** Which files are cut while they are written again, and which bytes of theirs count. */
 import { describe, expect, test } from "vitest";
-import { EarlyWork } from "../../../../src/agent/publishing/early-work.ts";
+import { EarlyCutting } from "../../../../src/agent/publishing/early-cutting.ts";
 import type { Ino } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { ChunkCache } from "../../../../src/content/chunk-cache.ts";
@@ -173,7 +173,7 @@ describe("early work", () => {
     if (base.kind !== "list") throw new Error("the file is too small");
     const fresh = noise(1 * MiB, 2);
     const done = { read: 0 };
-    const work = new EarlyWork({
+    const work = new EarlyCutting({
       source: new ChunkCache(blocks, { capacityBytes: 1 * MiB }),
       config,
       read: (_ino, _epoch, offset, target) => {

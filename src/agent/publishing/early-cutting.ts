@@ -21,7 +21,7 @@ import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
 import type { RunLow } from "../../runtime/priority.ts";
 
-export interface EarlyWorkOptions {
+export interface EarlyCuttingOptions {
   readonly source: ContentSource;
   readonly config: ContentConfig;
   readonly read: ReadLive;
@@ -43,14 +43,14 @@ interface Job {
 
 const READ_BYTES = 1024 * 1024;
 
-export class EarlyWork implements Disposable {
-  readonly #options: EarlyWorkOptions;
+export class EarlyCutting implements Disposable {
+  readonly #options: EarlyCuttingOptions;
   readonly #pace: TimeSlice;
   readonly #jobs = new Map<string, Job>();
   #buffer: Uint8Array | undefined;
   #working: Promise<void> | undefined;
 
-  constructor(options: EarlyWorkOptions) {
+  constructor(options: EarlyCuttingOptions) {
     this.#options = options;
     this.#pace = new TimeSlice(options.clock, EARLY_SLICE_MS);
   }
