@@ -6,7 +6,10 @@ import type { Cid, Wallet } from "../base/ids.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 
-export type BucketAddress = FolderAddress | MasterAddress;
+export type BucketAddress = FolderAddress | S3Address | MasterAddress;
+
+/** A bucket in an object store, without a master. */
+export type PackedAddress = FolderAddress | S3Address;
 
 interface AnyAddress {
   /** The address without the pin, for display. */
@@ -26,6 +29,23 @@ export interface FolderAddress extends AnyAddress {
   readonly path: string;
 }
 
+export interface S3Address extends AnyAddress {
+  readonly scheme: "s3";
+  readonly isPacked: true;
+  readonly isRemote: true;
+  /** The S3 bucket. */
+  readonly bucket: string;
+  /** Of all keys: "" or one that ends with "/". */
+  readonly prefix: string;
+  /** Scheme, host and port. Undefined: AWS. */
+  readonly endpoint: string | undefined;
+  /** Undefined: from the environment. */
+  readonly region: string | undefined;
+  readonly style: "path" | "virtual";
+  /** Keys of the account, or the wallet's bearer. */
+  readonly auth: "keys" | "wallet";
+}
+
 export interface MasterAddress extends AnyAddress {
   readonly scheme: "http";
   /** The master keeps, collects and audits its storage itself. */
@@ -43,7 +63,7 @@ export function pinnedUrl({ url, pinnedGenesis }: BucketAddress): string {
   return pinnedGenesis === undefined ? url : `${url}#${pinnedGenesis}`;
 }
 
-/** Throws `bad_address`, and `not_supported` for storage that is not supported yet. */
+/** Throws `bad_address`. */
 export function parseAddress(text: string): BucketAddress {
   const { address, path } = splitAddress(text);
   if (path.length === 0) return address;
@@ -51,8 +71,8 @@ export function parseAddress(text: string): BucketAddress {
 }
 
 /**
- * A bucket at a master and the path segments after it, unchanged. A folder's address does not tell where the bucket ends,
- * so all of it is the bucket. Throws as `parseAddress`.
+ * A bucket at a master and the path segments after it, unchanged. An address of a folder or in S3 does not tell where
+ * the bucket ends, so all of it is the bucket. Throws as `parseAddress`.
  */
 export function splitAddress(text: string): { readonly address: BucketAddress; readonly path: readonly string[] } {
   const [, scheme = ""] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? [];
@@ -63,9 +83,7 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
     case "file":
       return { address: parseFolderAddress(text), path: [] };
     case "s3":
-      throw new SynclineError("not_supported", "Buckets at s3:// come with a later version.", {
-        hint: "Use a folder, file:///path/to/bucket, or a master, https://host/bucket.",
-      });
+      return { address: parseS3Address(text), path: [] };
     case "":
       throw badAddress(text, "is no URL");
     default:
@@ -104,6 +122,80 @@ function parseFolderAddress(text: string): FolderAddress {
   } catch (cause) {
     throw badAddress(text, cause instanceof Error ? `is wrong: ${cause.message}` : "is wrong", cause);
   }
+}
+
+const S3_SETTINGS = ["endpoint", "region", "style", "auth"] as const;
+/** Key parts that every S3 server takes. */
+const S3_PART = /^[A-Za-z0-9!_.*'()-]{1,255}$/;
+
+function parseS3Address(text: string): S3Address {
+  const [, bucket = "", path = "", search = "", hash = ""] =
+    /^s3:\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/is.exec(text) ?? [];
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
+    throw badAddress(
+      text,
+      bucket.includes("@") ? "holds a key: put it into AWS_ACCESS_KEY_ID" : "has no valid S3 bucket name",
+    );
+  }
+  const settings = new URLSearchParams(search);
+  for (const name of settings.keys()) {
+    if (!S3_SETTINGS.some((known) => known === name))
+      throw badAddress(text, `has the unknown setting ${JSON.stringify(name)}`);
+  }
+  const parts = path.split("/").filter((part) => part !== "");
+  const wrong = parts.find((part) => !S3_PART.test(part) || part === "." || part === "..");
+  if (wrong !== undefined)
+    throw badAddress(text, `has a prefix that not every S3 server takes, ${JSON.stringify(wrong)}`);
+  const endpoint = endpointOf(text, settings.get("endpoint"));
+  const region = settings.get("region") || undefined;
+  const style = choice(text, settings, "style", endpoint === undefined ? ["virtual", "path"] : ["path", "virtual"]);
+  const auth = choice(text, settings, "auth", ["keys", "wallet"]);
+  // A bucket has one spelling: settings in one order, without those that are the default.
+  const shown = [
+    ...(endpoint === undefined ? [] : [`endpoint=${endpoint}`]),
+    ...(region === undefined ? [] : [`region=${region}`]),
+    ...(style === (endpoint === undefined ? "virtual" : "path") ? [] : [`style=${style}`]),
+    ...(auth === "keys" ? [] : [`auth=${auth}`]),
+  ].join("&");
+  return {
+    url: `s3://${[bucket, ...parts].join("/")}${shown === "" ? "" : `?${shown}`}`,
+    scheme: "s3",
+    isPacked: true,
+    isRemote: true,
+    bucket,
+    prefix: parts.map((part) => `${part}/`).join(""),
+    endpoint,
+    region,
+    style,
+    auth,
+    name: parts.at(-1) ?? bucket,
+    pinnedGenesis: pinOf(text, hash),
+  };
+}
+
+function endpointOf(text: string, endpoint: string | null): string | undefined {
+  if (endpoint === null || endpoint === "") return undefined;
+  const whole = /^https?:\/\//i.test(endpoint) ? endpoint : `https://${endpoint}`;
+  if (!URL.canParse(whole)) throw badAddress(text, "has an endpoint that is not a URL");
+  const url = new URL(whole);
+  if (url.username !== "" || url.password !== "") {
+    throw badAddress(text, "holds a key, which belongs into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+  }
+  if (url.pathname !== "/" || url.search !== "") throw badAddress(text, "has an endpoint with a path");
+  return url.origin;
+}
+
+/** The first choice is the default. */
+function choice<Value extends string>(
+  text: string,
+  settings: URLSearchParams,
+  name: (typeof S3_SETTINGS)[number],
+  choices: readonly [Value, ...Value[]],
+): Value {
+  const given = settings.get(name);
+  const chosen = given === null ? choices[0] : choices.find((known) => known === given);
+  if (chosen === undefined) throw badAddress(text, `needs ${name} to be ${choices.join(" or ")}`);
+  return chosen;
 }
 
 /** Splits hosts at commas before anything is parsed: a URL cannot have several. */
@@ -162,9 +254,9 @@ function pinOf(text: string, hash: string): Cid | undefined {
 }
 
 function badAddress(text: string, why: string, cause?: unknown): SynclineError {
-  const shown = JSON.stringify(text.replace(/\/\/[^/?#]*@/, "//…@"));
+  const shown = JSON.stringify(text.replaceAll(/\/\/[^/?#]*@/g, "//…@"));
   return new SynclineError("bad_address", `${shown} ${why}.`, {
-    hint: "A bucket's address looks like file:///path/to/bucket or https://host:port/bucket.",
+    hint: "A bucket's address looks like file:///path/to/bucket, s3://bucket/prefix or https://host:port/bucket.",
     cause,
   });
 }

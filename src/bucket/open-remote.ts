@@ -5,8 +5,9 @@ import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
 import { promptDisk } from "../objects/prompt-disk.ts";
-import { parseAddress, type FolderAddress, type MasterAddress } from "./address.ts";
+import { type FolderAddress, type MasterAddress, parseAddress, type PackedAddress, type S3Address } from "./address.ts";
 import type { HttpRemote } from "./http/http-remote.ts";
 import type { LocalBlocks } from "./http/http-upload.ts";
 import { PackedRemote } from "./packed/packed-remote.ts";
@@ -26,21 +27,47 @@ export interface RemoteOptions {
 /** Opens the bucket without accessing it yet. Throws as `parseAddress`, and `bad_address` for a forbidden master. */
 export async function openRemote(address: string, options: RemoteOptions): Promise<BucketRemote> {
   const parsed = parseAddress(address);
-  return parsed.isPacked ? openFolder(parsed, options) : openAtMaster(parsed, options);
+  return parsed.isPacked ? openStore(parsed, options) : openAtMaster(parsed, options);
 }
 
-/** As openRemote, for what only a bucket in a folder can do. Throws `not_supported` for any other. */
-export function openPacked(address: string, options: RemoteOptions): PackedRemote {
+/** As openRemote, for what only a bucket without a master can do. Throws `not_supported` for any other. */
+export async function openPacked(address: string, options: RemoteOptions): Promise<PackedRemote> {
   const parsed = parseAddress(address);
-  if (parsed.isPacked) return openFolder(parsed, options);
-  throw new SynclineError("not_supported", `${parsed.url} is at a master, not in a folder.`, {
+  if (parsed.isPacked) return openStore(parsed, options);
+  throw new SynclineError("not_supported", `${parsed.url} is at a master, not in a folder or in S3.`, {
     hint: "The master keeps its own storage in order.",
   });
 }
 
-function openFolder({ path, url }: FolderAddress, options: RemoteOptions): PackedRemote {
+async function openStore(address: PackedAddress, options: RemoteOptions): Promise<PackedRemote> {
+  const store = address.scheme === "s3" ? await openS3(address, options) : openFolder(address, options);
+  return new PackedRemote(store, options);
+}
+
+function openFolder({ path, url }: FolderAddress, options: RemoteOptions): ObjectStore {
   const disk = promptDisk({ path, clock: options.clock });
-  return new PackedRemote(new FileObjectStore({ path, address: url, disk, ...options }), options);
+  return new FileObjectStore({ path, address: url, disk, ...options });
+}
+
+/** Loads the S3 code here: other buckets need none of it. */
+async function openS3({ auth, ...address }: S3Address, { clock, random, access }: RemoteOptions): Promise<ObjectStore> {
+  const [{ S3ObjectStore }, { S3BucketStore }, { checkForm, chooseForm }] = await Promise.all([
+    import("../objects/s3/s3-object-store.ts"),
+    import("../objects/s3/s3-bucket-store.ts"),
+    import("../objects/s3/probe.ts"),
+  ]);
+  const bearer = auth === "wallet" ? access?.bearer(address.endpoint ?? "") : undefined;
+  if (auth === "wallet" && bearer === undefined) {
+    throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
+  }
+  const token = bearer && (() => bearer.token());
+  const store = new S3ObjectStore({ ...address, address: address.url, clock, random, bearer: token });
+  return new S3BucketStore({
+    store,
+    clock,
+    chooseForm: () => chooseForm(store, random, address.endpoint),
+    checkForm: (form) => checkForm(store, random, form),
+  });
 }
 
 /** As openRemote, for a bucket at a master. Loads the HTTP code here: a bucket in a folder needs none of it. */

@@ -1,18 +1,18 @@
 /**
- * One request to a master and its answer, over undici's dispatcher. The request is never resent automatically. Both
- * directions have back-pressure. The exchange is aborted when nothing moves, or when the master only drips bytes.
+ * One request to a server and its answer, over undici's dispatcher. The request is never resent automatically. Both
+ * directions have back-pressure. The exchange is aborted when nothing moves, or when the server only drips bytes.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
 
 export interface ExchangeRequest {
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Consumed piece by piece as the connection accepts it. */
-  readonly body?: Iterable<Uint8Array> | undefined;
+  readonly body?: Iterable<Uint8Array> | AsyncIterable<Uint8Array> | undefined;
   /** The exchange is aborted after this long without progress. */
   readonly silenceMs: number;
   /** Bytes of the answer that must arrive in each `silenceMs`; 0 for a stream of events. */
@@ -37,7 +37,7 @@ export type Take = (part: Uint8Array) => "more" | "enough";
 
 /** The answer is missing or incomplete. */
 export class Unanswered extends Error {
-  /** Whether any part of the request may have reached the master. */
+  /** Whether any part of the request may have reached the server. */
   readonly sent: boolean;
   constructor(sent: boolean, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
@@ -124,8 +124,20 @@ class Exchange {
     else this.#moved();
   }
 
-  *#sending(body: Iterable<Uint8Array>): Generator<Uint8Array> {
+  #sending(body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    return Symbol.iterator in body ? this.#sendingNow(body) : this.#sendingLater(body);
+  }
+
+  *#sendingNow(body: Iterable<Uint8Array>): Generator<Uint8Array> {
     for (const piece of body) {
+      this.#moved();
+      yield piece;
+    }
+    this.#moved();
+  }
+
+  async *#sendingLater(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of body) {
       this.#moved();
       yield piece;
     }

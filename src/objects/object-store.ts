@@ -58,8 +58,17 @@ export interface ObjectStore extends AsyncDisposable {
    */
   breakLock?(force: boolean): Promise<string | undefined>;
 
+  /** How often to look for a new root; absent: every FILE_POLL_MS. */
+  readonly polling?: Polling;
+
   /** Calls `changed` soon after an object may have changed. Only a hint: changes may be missed or falsely reported. */
   watch?(name: string, changed: () => void): Disposable;
+}
+
+/** The first looks after a change are `firstMs` apart, then ever longer, up to `lastMs`: looks may cost money. */
+export interface Polling {
+  readonly firstMs: number;
+  readonly lastMs: number;
 }
 
 /** A writer's turn, until disposed; a store may end it earlier, once the root is replaced. */

@@ -14,15 +14,21 @@ import { CALM, SimulatedLink } from "../../src/simulate/disks/simulated-link.ts"
 import { Timeline } from "../../src/simulate/timeline.ts";
 
 /** All that a store or a remote may offer and need not. */
-const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = { takeTurn: true, breakLock: true, watch: true };
+const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
+  takeTurn: true,
+  breakLock: true,
+  watch: true,
+  polling: true,
+};
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = { forgetPlacement: true, holdBase: true, takeTurn: true };
 
 test("a link offers what its store offers, and no more", async () => {
   const [timeline, plain] = [new Timeline(), new MemoryObjectStore()];
   const breakLock = async () => "a@b";
-  const whole = withMethods(sharedFolder(plain, timeline), { breakLock });
+  const polling = { firstMs: 1, lastMs: 2 };
+  const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling });
   for (const method of Object.keys(MAYBE_STORE)) {
-    expect(Reflect.get(linkTo(whole, timeline), method), method).toBeTypeOf("function");
+    expect(Reflect.get(linkTo(whole, timeline), method), method).toBeDefined();
     expect(Reflect.get(linkTo(plain, timeline), method), method).toBeUndefined();
   }
   expect(await timeline.run(Promise.resolve(linkTo(whole, timeline).breakLock?.(false)))).toBe("a@b");

@@ -20,7 +20,7 @@ function serve(port: MessagePort): void {
   answerCalls<CollectorMethods>(port, {
     async collect({ address, stateDir, stateRoot, known, many }) {
       const ports = { clock: systemClock, random: systemRandom };
-      await using remote = openPacked(address, ports);
+      await using remote = await openPacked(address, ports);
       const { opened, writer } = await openCollector({ address, stateDir, stateRoot, log: silentLog, ...ports });
       await using _ = opened;
       const { store } = remote;

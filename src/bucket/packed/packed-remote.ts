@@ -1,4 +1,4 @@
-/** A bucket in an object store (`file://`, later `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
+/** A bucket in an object store (`file://`, `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";
@@ -92,7 +92,8 @@ export class PackedRemote implements BucketRemote {
   }
 
   watch(changed: () => void): Disposable {
-    return watchRoot(this.store, this.#own, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
+    const { clock, pollMs = FILE_POLL_MS } = this.#options;
+    return watchRoot(this.store, this.#own, clock, this.store.polling ?? { firstMs: pollMs, lastMs: pollMs }, changed);
   }
 
   takeTurn(): Promise<Turn | undefined> | undefined {

@@ -4,12 +4,15 @@ import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import type { ObjectStore, Polling } from "../../objects/object-store.ts";
 import type { OwnSwap } from "./own-swap.ts";
+
+/** From 1 s to 10 s in a minute without changes. */
+const POLL_GROWTH = 1.2;
 
 /**
  * Calls `changed` after the first look, and then whenever the root object differs from the last look, the store vanishes or
- * it comes back, until disposed. Ignores roots swapped in by `own`. Looks every `intervalMs`, and at once on a hint; for
+ * it comes back, until disposed. Ignores roots swapped in by `own`. Looks as `polling` says, and at once on a hint; for
  * hints in quick succession, once every WATCH_THROTTLE_MS, since only the newest root counts. Pauses while `own` is in
  * line, where every swap of others would wake it, and looks once that is over.
  */
@@ -17,13 +20,14 @@ export function watchRoot(
   store: ObjectStore,
   own: OwnSwap,
   clock: Clock,
-  intervalMs: number,
+  polling: Polling,
   changed: () => void,
 ): Disposable {
   let stopped = false;
   let looking = false;
   let again = false;
   let last: Look | undefined;
+  let waitMs = polling.firstMs;
   let timer: Disposable | undefined;
   let hints: Disposable | undefined;
 
@@ -42,13 +46,17 @@ export function watchRoot(
       const before = last;
       last = seen;
       const swap = own.look(seen.commit);
-      if (swap === "none" && seen.text === before?.text) continue;
+      if (swap === "none" && seen.text === before?.text) {
+        waitMs = Math.min(waitMs * POLL_GROWTH, polling.lastMs);
+        continue;
+      }
+      waitMs = polling.firstMs;
       if (before === UNREACHABLE && seen !== UNREACHABLE) listen();
       if (swap !== "own" || before === undefined || before === UNREACHABLE) changed();
     } while (again);
     looking = false;
     timer?.[Symbol.dispose]();
-    timer = clock.after(intervalMs, () => void look());
+    timer = clock.after(waitMs, () => void look());
   };
 
   const listen = () => {

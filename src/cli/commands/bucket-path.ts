@@ -15,15 +15,15 @@ export interface BucketPath {
 }
 
 /**
- * A master's address itself tells where the bucket's part ends. In a folder, walks up from the whole address to find the
- * bucket. Throws `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` if a parent
+ * A master's address itself tells where the bucket's part ends. In a folder or in S3, walks up from the whole address to find
+ * the bucket. Throws `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` if a parent
  * folder cannot be read.
  */
 export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
   if (/^https?:/i.test(text)) return locateAtMaster(text);
   const url = addressUrl(text);
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
-  for (let depth = segments.length; depth >= 1; depth--) {
+  for (let depth = segments.length; depth >= (url.protocol === "s3:" ? 0 : 1); depth--) {
     const at = new URL(url);
     at.pathname = `/${segments.slice(0, depth).join("/")}`;
     if (await isBucket(runtime, at.href)) {

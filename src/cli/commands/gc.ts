@@ -53,7 +53,7 @@ async function collectAt(
 ): Promise<CollectReport> {
   const parsed = parseAddress(address);
   if (parsed.isPacked) {
-    await using remote = openPacked(address, access);
+    await using remote = await openPacked(address, access);
     return await collect({ ...options, store: remote.store });
   }
   await using remote = await openAtMaster(parsed, access);

@@ -1,6 +1,7 @@
 /** Local copies of what a bucket lost: in the caches of its mounts, and in synced folders. */
 import { existsSync } from "node:fs";
 import { cacheDirOf } from "../../agent/state/state-dir.ts";
+import { parseAddress } from "../../bucket/address.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { DEFAULT_CACHE_BYTES } from "../../base/limits.ts";
@@ -99,11 +100,11 @@ export async function copiesInFolders(
 }
 
 /**
- * Warns of local agents on a bucket in a folder: they keep the manifest that they read, so their next commit would undo
+ * Warns of local agents on a bucket without a master: they keep the manifest that they read, so their next commit would undo
  * repairs.
  */
 export async function tellOfAgents(call: Call<BucketOption>, address: string): Promise<void> {
-  if (!address.startsWith("file:")) return;
+  if (!parseAddress(address).isPacked) return;
   const { options, output, runtime } = call;
   for (const { mount } of await servedStates(runtime, statesOf(runtime, options.state, address))) {
     const place = escapeForPrint(mount);

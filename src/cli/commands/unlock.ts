@@ -13,7 +13,7 @@ export function register(program: Program): void {
     exits: [4, 6],
     async run({ args, options, output, runtime }) {
       const { clock, random } = runtime;
-      await using remote = openPacked(args[0] ?? "", { clock, random });
+      await using remote = await openPacked(args[0] ?? "", { clock, random });
       await remote.readGenesis();
       const holder = await remote.breakLock(options.force ?? false);
       const said = holder === undefined ? "It was not locked." : `Unlocked. It was held by ${holder}.`;

@@ -28,8 +28,8 @@ export async function openVerified(address: string, options: RemoteOptions): Pro
   return parsed.isPacked ? packed(address, options) : master(await openAtMaster(parsed, options));
 }
 
-function packed(address: string, options: RemoteOptions): VerifiedStorage {
-  const remote = openPacked(address, options);
+async function packed(address: string, options: RemoteOptions): Promise<VerifiedStorage> {
+  const remote = await openPacked(address, options);
   return {
     blocks: remote.blocks,
     audit: (blocks) => auditObjects(remote, { blocks }),

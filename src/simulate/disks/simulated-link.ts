@@ -11,6 +11,7 @@ import type {
   PutOptions,
   ObjectInfo,
   ObjectStore,
+  Polling,
   PutOutcome,
   StoredObject,
   Turn,
@@ -55,6 +56,7 @@ export class SimulatedLink implements ObjectStore {
   readonly takeTurn?: () => Promise<Turn | undefined>;
   readonly breakLock?: (force: boolean) => Promise<string | undefined>;
   readonly watch?: (name: string, changed: () => void) => Disposable;
+  readonly polling?: Polling;
   readonly #options: LinkOptions;
 
   constructor(options: LinkOptions) {
@@ -62,6 +64,7 @@ export class SimulatedLink implements ObjectStore {
     const { store } = options;
     if (store.takeTurn !== undefined) this.takeTurn = () => this.#takeTurn();
     if (store.breakLock !== undefined) this.breakLock = (force) => this.#read(async () => store.breakLock?.(force));
+    if (store.polling !== undefined) this.polling = store.polling;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }
 

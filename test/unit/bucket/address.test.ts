@@ -19,6 +19,14 @@ describe("one bucket has one spelling", () => {
     [`https://m/${OWNER}/notes`, `https://m/${OWNER.toLowerCase()}/notes`],
     ["https://a:3600,B,a:3600/notes", "https://a:3600,b/notes"],
     [`https://m/notes#${PIN}`, "https://m/notes"],
+    ["s3://bucket", "s3://bucket"],
+    ["s3://bucket//photos/", "s3://bucket/photos"],
+    [`s3://bucket/a/b?region=eu-west-1&style=virtual#${PIN}`, "s3://bucket/a/b?region=eu-west-1"],
+    [
+      "s3://bucket/a?auth=wallet&endpoint=minio.example:9000&style=path",
+      "s3://bucket/a?endpoint=https://minio.example:9000&auth=wallet",
+    ],
+    ["S3://bucket/a?endpoint=HTTP://Localhost:9000/", "s3://bucket/a?endpoint=http://localhost:9000"],
   ])("%s", (text, url) => {
     expect(parseAddress(text).url).toBe(url);
     expect(parseAddress(url).url).toBe(url);
@@ -59,15 +67,27 @@ test.each([
   ["https://a,,b/notes", "bad_address"],
   ["https://ho st/notes", "bad_address"],
   ["https://user:secret@host/notes", "bad_address"],
-  ["s3://bucket/prefix", "not_supported"],
+  ["s3://", "bad_address"],
+  ["s3://Bucket/prefix", "bad_address"],
+  ["s3://key:secret@bucket/prefix", "bad_address"],
+  ["s3://bucket/a%2Fb", "bad_address"],
+  ["s3://bucket/../x", "bad_address"],
+  ["s3://bucket/x?secret=1", "bad_address"],
+  ["s3://bucket/x?style=odd", "bad_address"],
+  ["s3://bucket/x?endpoint=https://user:secret@host", "bad_address"],
+  ["s3://bucket/x?endpoint=https://host/path", "bad_address"],
 ])("%s is refused", (text, code) => {
   expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code }));
 });
 
-test("a password in an address is not repeated", () => {
+test.each([
+  "https://user:secret@host/notes",
+  "s3://user:secret@bucket/notes",
+  "s3://bucket/notes?endpoint=https://user:secret@host",
+])("the password in %s is not repeated", (text) => {
   const refusal = (() => {
     try {
-      return parseAddress("https://user:secret@host/notes");
+      return parseAddress(text);
     } catch (error) {
       return String(error);
     }

@@ -26,6 +26,28 @@ test("a change is heard at the next look, and nothing is heard without one", asy
   expect(heard.count()).toBe(2);
 });
 
+test("looks that cost money become rarer while nothing changes, and frequent again after a change", async () => {
+  const [inner, clock] = [new MemoryObjectStore(), new ManualClock()];
+  let looks = 0;
+  const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
+    polling: { firstMs: 1_000, lastMs: 10_000 },
+    get: (name: string) => (looks++, inner.get(name)),
+  });
+  const heard = listen(store, clock);
+  for (let second = 0; second < 60; second++) await clock.advance(1_000);
+  expect(looks).toBeLessThan(20);
+  looks = 0;
+  for (let second = 0; second < 100; second++) await clock.advance(1_000);
+  expect(looks).toBeLessThanOrEqual(10);
+  await inner.putNew("root", [Buffer.from("a")]);
+  for (let second = 0; second < 10; second++) await clock.advance(1_000);
+  expect(heard.count()).toBe(2);
+  looks = 0;
+  for (let second = 0; second < 5; second++) await clock.advance(1_000);
+  expect(looks).toBeGreaterThanOrEqual(3);
+  heard.watch[Symbol.dispose]();
+});
+
 test("after it is disposed nothing is heard any more, and nothing is looked at", async () => {
   const [store, clock] = [new MemoryObjectStore(), new ManualClock()];
   const heard = listen(store, clock);
@@ -243,9 +265,10 @@ async function begin() {
 
 /** Counts what is heard; `next` waits until it was that often. */
 function listen(store: ObjectStore, clock: typeof systemClock, everyMs = POLL_MS, own = new OwnSwap()) {
+  const polling = store.polling ?? { firstMs: everyMs, lastMs: everyMs };
   let count = 0;
   let waiting: { count: number; resolve: () => void } | undefined;
-  const watch = watchRoot(store, own, clock, everyMs, () => {
+  const watch = watchRoot(store, own, clock, polling, () => {
     count++;
     if (waiting !== undefined && count >= waiting.count) waiting.resolve();
   });

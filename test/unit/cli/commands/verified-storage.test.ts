@@ -11,7 +11,7 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 test("of a bucket in a folder it is known how many blocks a walk meets", async () => {
   const address = `file://${await temporaryFolder()}`;
   const ports = { clock: systemClock, random: systemRandom };
-  await using remote = openPacked(address, ports);
+  await using remote = await openPacked(address, ports);
   const bucket = await createBucket(remote);
   await using storage = await openVerified(address, ports);
   const { blocks } = await verifyBucket(bucket, storage);

@@ -1,0 +1,340 @@
+/**
+ * Objects in an S3 bucket, below a prefix. Conditional writes decide: `If-None-Match: *` creates, `If-Match` replaces.
+ *
+ * A lost answer is normal. A put without one is looked up: if the object has our bytes, it is stored; while it still is as it
+ * was before, the same put is sent again, which can count only once. What remains in doubt is "unknown".
+ */
+import type { Clock } from "../../base/clock.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { Unanswered } from "../../net/exchange.ts";
+import { endsEarly, objectNotFound } from "../object-store.ts";
+import type {
+  ByteRange,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoredObject,
+} from "../object-store.ts";
+import { untilPutEnds } from "../put-end.ts";
+import { putInParts } from "./multipart.ts";
+import { isTrouble, type S3Answer, S3Client, type S3ClientOptions } from "./s3-client.ts";
+import { gather, parseList, type RequestCounts } from "./s3-request.ts";
+
+export interface S3ObjectStoreOptions extends S3ClientOptions {
+  /** For display; without credentials. */
+  readonly address: string;
+  /** Of all keys: "" or one that ends with "/". */
+  readonly prefix: string;
+}
+
+/** An object with the server's date of its last write, in milliseconds since 1970. */
+export interface DatedObject extends StoredObject {
+  readonly modifiedMs: number;
+}
+
+/** Larger bodies go up in parts. */
+export const ONE_PUT_BYTES = 64 * 1024 * 1024;
+/** Ranges of an object this close are read together: another request costs more. */
+const GAP_BYTES = 128 * 1024;
+/** A range read is at most this long. */
+const MOST_READ_BYTES = 16 * 1024 * 1024;
+/** How often a put without an answer is sent before it stays unknown. */
+const PUT_TRIES = 5;
+
+type Condition = Readonly<Record<string, string>>;
+
+export class S3ObjectStore implements ObjectStore {
+  readonly address: string;
+  readonly #prefix: string;
+  readonly #client: S3Client;
+  readonly #clock: Clock;
+
+  constructor(options: S3ObjectStoreOptions) {
+    this.address = options.address;
+    this.#prefix = options.prefix;
+    this.#client = new S3Client(options);
+    this.#clock = options.clock;
+  }
+
+  /** Requests so far, by class. */
+  get requests(): Readonly<RequestCounts> {
+    return this.#client.counts;
+  }
+
+  /** Checks that the S3 bucket is there and nothing else lies below the prefix. */
+  async initialize(): Promise<void> {
+    const { objects } = await this.#listPage("", { "max-keys": "8" });
+    const foreign = objects.map(({ key }) => this.#name(key)).find((name) => !OURS.test(name));
+    if (foreign === undefined) return;
+    throw new SynclineError("path_exists", `${this.address} holds other objects already (${foreign}).`, {
+      hint: "Give the bucket a prefix of its own: s3://BUCKET/PREFIX.",
+    });
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    const answer = await this.#client.read({ method: "HEAD", key: this.#key(name) });
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw this.#client.refusal(answer, `to look for ${name}`);
+    const size = Number(answer.headers["content-length"] ?? Number.NaN);
+    const modifiedMs = Date.parse(answer.headers["last-modified"] ?? "");
+    if (Number.isNaN(size) || Number.isNaN(modifiedMs)) throw malformed(this.address, name);
+    return { name, size, modifiedMs };
+  }
+
+  async get(name: string): Promise<DatedObject | undefined> {
+    const answer = await this.#client.read({ method: "GET", key: this.#key(name) });
+    if (answer.status === 404) {
+      if (answer.error?.code === "NoSuchBucket") throw this.#client.refusal(answer, `to read ${name}`);
+      return undefined;
+    }
+    if (answer.status !== 200) throw this.#client.refusal(answer, `to read ${name}`);
+    const token = answer.headers["etag"];
+    if (token === undefined) throw malformed(this.address, name);
+    return { bytes: answer.body, token, modifiedMs: Date.parse(answer.headers["last-modified"] ?? "") || 0 };
+  }
+
+  async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    const found = new Map<ByteRange, Uint8Array>();
+    const groups = together(ranges);
+    if (groups.length === 0 && (await this.head(name)) === undefined) throw objectNotFound(this.address, name);
+    await mapConcurrent(groups, STORE_CONCURRENCY, async ({ offset, length, members }) => {
+      const bytes = await this.#range(name, { offset, length });
+      for (const range of members) {
+        const at = range.offset - offset;
+        if (at + range.length > bytes.length) throw endsEarly(name, range, offset + bytes.length);
+        found.set(range, bytes.subarray(at, at + range.length));
+      }
+    });
+    return ranges.map((range) => found.get(range) ?? new Uint8Array());
+  }
+
+  async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    const answer = await this.#client.read({
+      method: "GET",
+      key: this.#key(name),
+      headers: { range: `bytes=-${Math.max(1, length)}` },
+    });
+    if (answer.status === 404) throw objectNotFound(this.address, name);
+    // An empty object has no last byte.
+    if (answer.status === 416) return { bytes: new Uint8Array(), size: 0 };
+    const { body } = answer;
+    if (answer.status === 200) return { bytes: body.subarray(Math.max(0, body.length - length)), size: body.length };
+    const size = Number(/\/(\d+)$/.exec(answer.headers["content-range"] ?? "")?.[1] ?? Number.NaN);
+    if (answer.status !== 206) throw this.#client.refusal(answer, `to read ${name}`);
+    if (Number.isNaN(size)) throw malformed(this.address, name);
+    return { bytes: body.subarray(Math.max(0, body.length - length)), size };
+  }
+
+  putNew(name: string, body: ObjectBody, options: PutOptions = {}): Promise<PutOutcome> {
+    return untilPutEnds(options, this.#clock, async (signal) => {
+      const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
+      signal?.throwIfAborted();
+      // Without quotes: "*" in quotes is a tag like any other to most servers.
+      const condition = { "if-none-match": "*" };
+      if (rest !== undefined) return putInParts(this.#client, this.#key(name), chunks, rest, condition, signal);
+      return this.#put(name, chunks, condition, undefined, signal);
+    });
+  }
+
+  putIfMatch(name: string, body: ObjectBody, token: string, options: PutOptions = {}): Promise<PutOutcome> {
+    return untilPutEnds(options, this.#clock, async (signal) => {
+      const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
+      signal?.throwIfAborted();
+      if (rest !== undefined) {
+        throw new SynclineError("limit_exceeded", `${name} has more than ${ONE_PUT_BYTES} bytes, too many to replace.`);
+      }
+      return this.#put(name, chunks, { "if-match": token }, token, signal);
+    });
+  }
+
+  /** Stores whatever is there: for hints, and for objects that one writer keeps. Sent until it is answered. */
+  async replace(name: string, body: ObjectBody, { signal }: PutOptions = {}): Promise<PutOutcome> {
+    const { chunks } = await gather(body, ONE_PUT_BYTES);
+    const answer = await this.#client.read({ method: "PUT", key: this.#key(name), body: chunks, signal });
+    if (answer.status !== 200) throw this.#client.refusal(answer, `to store ${name}`);
+    return { kind: "stored", token: answer.headers["etag"] };
+  }
+
+  /**
+   * One conditional put that holds back the last of its pieces until `beforeLast`: for a race. `token`: as putIfMatch;
+   * undefined: as putNew. Never sent again.
+   */
+  async race(
+    name: string,
+    body: readonly Uint8Array[],
+    token: string | undefined,
+    beforeLast: () => Promise<void>,
+  ): Promise<PutOutcome> {
+    const headers = token === undefined ? { "if-none-match": "*" } : { "if-match": token };
+    try {
+      const answer = await this.#client.send({ method: "PUT", key: this.#key(name), headers, body, beforeLast });
+      if (answer.status === 200) return { kind: "stored", token: answer.headers["etag"] };
+      if (answer.status === 412 || answer.status === 409 || answer.status === 404) return { kind: "refused" };
+      return { kind: "unknown", cause: this.#client.refusal(answer, `to store ${name}`) };
+    } catch (cause) {
+      if (!(cause instanceof Unanswered)) throw cause;
+      return { kind: "unknown", cause };
+    }
+  }
+
+  /** S3 answers a put once it is durable. */
+  async settle(): Promise<void> {}
+
+  async delete(name: string): Promise<void> {
+    const answer = await this.#client.read({ method: "DELETE", key: this.#key(name) });
+    if (answer.status !== 204 && answer.status !== 200 && answer.status !== 404) {
+      throw this.#client.refusal(answer, `to delete ${name}`);
+    }
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    for (let next: string | undefined = ""; next !== undefined;) {
+      const page = await this.#listPage(prefix, next === "" ? {} : { "continuation-token": next });
+      for (const { key, size, modifiedMs } of page.objects) {
+        const name = this.#name(key);
+        if (OURS.test(name)) yield { name, size, modifiedMs };
+      }
+      next = page.next;
+    }
+  }
+
+  async now(): Promise<number | undefined> {
+    if (this.#client.serverMs === undefined) await this.head("root");
+    return this.#client.serverMs;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#client[Symbol.asyncDispose]();
+  }
+
+  async #put(
+    name: string,
+    chunks: readonly Uint8Array[],
+    condition: Condition,
+    token: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<PutOutcome> {
+    let cause: unknown;
+    for (let attempt = 0; attempt < PUT_TRIES; attempt++) {
+      if (attempt > 0) await this.#client.backOff(attempt, signal);
+      const answer = await this.#tryPut(name, chunks, condition, signal);
+      if (answer instanceof Unanswered && !answer.sent && cause === undefined) {
+        if (attempt + 1 === PUT_TRIES) throw this.#client.unreachable(answer);
+        continue;
+      }
+      if (!(answer instanceof Unanswered)) {
+        if (answer.status === 200) return { kind: "stored", token: answer.headers["etag"] };
+        const isRefused = answer.status === 412 || answer.status === 409 || answer.status === 404;
+        // 409: another put of this object is under way; it tells who won once it is over.
+        if (answer.status === 409 && cause === undefined) continue;
+        if (answer.status === 404 && answer.error?.code === "NoSuchBucket")
+          throw this.#client.refusal(answer, `to store ${name}`);
+        if (isRefused && cause === undefined) return { kind: "refused" };
+        if (!isRefused && !isTrouble(answer)) throw this.#client.refusal(answer, `to store ${name}`);
+        cause = new Error(`It answered ${answer.status} ${answer.error?.code ?? ""}`.trim());
+      } else {
+        cause = answer;
+      }
+      const outcome = await this.#lookUp(name, chunks, token, cause);
+      if (outcome !== "as before") return outcome;
+    }
+    // Another put of the object was under way all the time.
+    return { kind: "unknown", cause: cause ?? this.#client.unreachable(undefined) };
+  }
+
+  async #tryPut(
+    name: string,
+    chunks: readonly Uint8Array[],
+    condition: Condition,
+    signal: AbortSignal | undefined,
+  ): Promise<S3Answer | Unanswered> {
+    try {
+      return await this.#client.send({
+        method: "PUT",
+        key: this.#key(name),
+        headers: { "content-type": "application/octet-stream", ...condition },
+        body: chunks,
+        signal,
+      });
+    } catch (error) {
+      if (error instanceof Unanswered) return error;
+      throw error;
+    }
+  }
+
+  /** What became of a put without a clear answer. `token`: what it was to replace; undefined: nothing. */
+  async #lookUp(
+    name: string,
+    chunks: readonly Uint8Array[],
+    token: string | undefined,
+    cause: unknown,
+  ): Promise<PutOutcome | "as before"> {
+    let there: StoredObject | undefined;
+    try {
+      there = await this.get(name);
+    } catch {
+      return { kind: "unknown", cause };
+    }
+    if (there !== undefined && Buffer.compare(there.bytes, Buffer.concat(chunks)) === 0) {
+      return { kind: "stored", token: there.token };
+    }
+    if (there?.token === token) return "as before";
+    // A created object is never replaced by its creator: it is another's. A replaced one may have been ours in between.
+    return token === undefined ? { kind: "refused" } : { kind: "unknown", cause };
+  }
+
+  async #range(name: string, { offset, length }: ByteRange): Promise<Uint8Array> {
+    const headers = { range: `bytes=${offset}-${offset + length - 1}` };
+    const answer = await this.#client.read({ method: "GET", key: this.#key(name), headers });
+    if (answer.status === 404) throw objectNotFound(this.address, name);
+    if (answer.status === 416) return new Uint8Array();
+    if (answer.status === 200) return answer.body.subarray(offset, offset + length);
+    if (answer.status !== 206) throw this.#client.refusal(answer, `to read ${name}`);
+    return answer.body;
+  }
+
+  async #listPage(prefix: string, more: Readonly<Record<string, string>>) {
+    const query = { "list-type": "2", "encoding-type": "url", prefix: this.#key(prefix), ...more };
+    const answer = await this.#client.read({ method: "GET", query });
+    if (answer.status !== 200) throw this.#client.refusal(answer, "to list objects");
+    return parseList(Buffer.from(answer.body).toString("utf8"));
+  }
+
+  #key(name: string): string {
+    return this.#prefix + name;
+  }
+
+  #name(key: string): string {
+    return key.slice(this.#prefix.length);
+  }
+}
+
+/** Ranges that are read by one request each, ascending. Empty ranges need none. */
+function together(ranges: readonly ByteRange[]): { offset: number; length: number; members: ByteRange[] }[] {
+  const groups: { offset: number; length: number; members: ByteRange[] }[] = [];
+  for (const range of ranges.filter(({ length }) => length > 0).toSorted((a, b) => a.offset - b.offset)) {
+    const last = groups.at(-1);
+    const end = range.offset + range.length;
+    if (
+      last !== undefined &&
+      range.offset <= last.offset + last.length + GAP_BYTES &&
+      end - last.offset <= MOST_READ_BYTES
+    ) {
+      last.length = Math.max(last.length, end - last.offset);
+      last.members.push(range);
+    } else {
+      groups.push({ offset: range.offset, length: range.length, members: [range] });
+    }
+  }
+  return groups;
+}
+
+const OURS = /^((commit|pack|run|lease|bases|roots)\/.+|genesis|root)$/;
+
+function malformed(address: string, name: string): SynclineError {
+  return new SynclineError("store_failed", `${address} answered for ${name} without its size, date or tag.`);
+}
