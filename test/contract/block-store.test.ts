@@ -24,7 +24,7 @@ describe("verified", () => {
   });
 });
 
-describe("a disk cache that is large enough", () => {
+describe("a large enough disk cache", () => {
   const opened: DiskBlockCache[] = [];
   afterAll(async () => {
     await Promise.all(opened.map((cache) => cache.close()));

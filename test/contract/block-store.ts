@@ -6,14 +6,14 @@ import { cidOf } from "../../src/format/blocks/cid.ts";
 import { noise } from "../support/bytes.ts";
 
 export function blockStoreContract(open: () => Promise<BlockStore>): void {
-  test("a block that was put is read back", async () => {
+  test("a stored block is read back", async () => {
     const store = await open();
     const block = rawBlock(70_000);
     await store.put(block);
     expect(Buffer.from(await store.get(block.cid))).toEqual(Buffer.from(block.bytes));
   });
 
-  test("blocks of both codecs and of any size are kept, the empty one too", async () => {
+  test("blocks of both codecs and any size are stored, even an empty one", async () => {
     const store = await open();
     const blocks = [rawBlock(0), rawBlock(1), rawBlock(1 << 20), nodeBlock(300)];
     for (const block of blocks) await store.put(block);
@@ -23,7 +23,7 @@ export function blockStoreContract(open: () => Promise<BlockStore>): void {
     );
   });
 
-  test("many are read at once, each once, in any order", async () => {
+  test("one call reads many blocks, each once, in any order", async () => {
     const store = await open();
     const blocks = Array.from({ length: 200 }, (_, index) => rawBlock(100 + index));
     for (const block of blocks) await store.put(block);
@@ -33,7 +33,7 @@ export function blockStoreContract(open: () => Promise<BlockStore>): void {
     expect((await store.getMany([])).size).toBe(0);
   });
 
-  test("what was read stays what it is while others are read", async () => {
+  test("blocks already read keep their bytes while others are read", async () => {
     const store = await open();
     const blocks = Array.from({ length: 40 }, (_, index) => rawBlock(3_000 + index));
     for (const block of blocks) await store.put(block);
@@ -44,7 +44,7 @@ export function blockStoreContract(open: () => Promise<BlockStore>): void {
     }
   });
 
-  test("a block that is not there is an error with its code, alone or among others", async () => {
+  test("reading a missing block fails with block_not_found, alone or among others", async () => {
     const store = await open();
     const [here, gone] = [rawBlock(10), rawBlock(11)];
     await store.put(here);
@@ -52,7 +52,7 @@ export function blockStoreContract(open: () => Promise<BlockStore>): void {
     expect(hasCode(await failure(store.getMany([here.cid, gone.cid])), "block_not_found")).toBe(true);
   });
 
-  test("it says which blocks it holds", async () => {
+  test("the store reports which blocks it holds", async () => {
     const store = await open();
     const [here, gone] = [rawBlock(10), rawBlock(11)];
     await store.put(here);

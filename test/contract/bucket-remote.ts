@@ -24,13 +24,13 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
   const one = () => history.first.commit.cid;
 
   describe("a bucket", () => {
-    test("is not there before it is made", async () => {
+    test("does not exist before it is created", async () => {
       const remote = await (await openStorage())();
       await expect(remote.readGenesis()).rejects.toMatchObject({ code: "no_such_bucket" });
       expect(await remote.readRoot()).toBeUndefined();
     });
 
-    test("is made once; who comes second changes nothing", async () => {
+    test("is created once; a second attempt changes nothing", async () => {
       const open = await openStorage();
       const [first, second] = [await open(), await open()];
       expect(await first.create(history.genesis, history.first)).toBe(true);
@@ -39,7 +39,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       expect(await second.readRoot()).toEqual({ commit: one(), version: 1 });
     });
 
-    test("is made by one of two who try at once, and the genesis is theirs", async () => {
+    test("is created by one of two concurrent callers, with that caller's genesis", async () => {
       const open = await openStorage();
       const both = [history, other];
       const made = await Promise.all(both.map(async ({ genesis, first }) => (await open()).create(genesis, first)));
@@ -52,7 +52,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
   });
 
   describe("publishing", () => {
-    test("what was uploaded before a swap is readable by everyone after it", async () => {
+    test("everyone can read after a swap what was uploaded before it", async () => {
       const open = await openStorage();
       const writer = await made(open);
       const content = Array.from({ length: 5 }, (_, index) => raw(`content ${index}`));
@@ -66,7 +66,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       expect(await reader.blocks.get(cborBlock("nobody's").cid).catch(codeOf)).toBe("block_not_found");
     });
 
-    test("a reader that stands on an old root finds blocks that were published meanwhile", async () => {
+    test("a reader on an old root finds blocks published since", async () => {
       const open = await openStorage();
       const writer = await made(open);
       const reader = await open();
@@ -75,7 +75,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       expect(text(await reader.blocks.get(raw("new").cid))).toBe("new");
     });
 
-    test("of two swaps from one root the second is a conflict that names the first, and can be prepared again", async () => {
+    test("the second of two swaps from one root is a conflict that names the first, and can be prepared again", async () => {
       const open = await openStorage();
       const [writer, late] = [await made(open), await open()];
       const base = await rootOf(late);
@@ -90,7 +90,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       for (const content of ["mine", "theirs"]) expect(text(await reader.blocks.get(raw(content).cid))).toBe(content);
     });
 
-    test("sending a swap again after it was won is a conflict with itself, not a second win", async () => {
+    test("sending a won swap again is a conflict with itself, not a second win", async () => {
       const open = await openStorage();
       const writer = await made(open);
       await using session = writer.beginUpload();
@@ -100,7 +100,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       expect(await prepared.swap()).toMatchObject({ kind: "conflict", current });
     });
 
-    test("a session reads back what it took before anybody else can", async () => {
+    test("an upload session reads its own blocks before anyone else can", async () => {
       const open = await openStorage();
       const writer = await made(open);
       await using session = writer.beginUpload();
@@ -110,7 +110,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       expect(await writer.blocks.get(raw("early").cid).catch(codeOf)).toBe("block_not_found");
     });
 
-    test("a block that the bucket holds is not sent again", async () => {
+    test("a block that the bucket already holds is not uploaded again", async () => {
       const open = await openStorage();
       const writer = await made(open);
       const large = randomLooking("large", 500_000);
@@ -123,7 +123,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
       expect(Buffer.compare(await (await open()).blocks.get(large.cid), large.bytes)).toBe(0);
     });
 
-    test("blocks of equal bytes under two codecs are both readable", async () => {
+    test("blocks with equal bytes under two codecs are both readable", async () => {
       const open = await openStorage();
       const node = cborBlock("the same");
       const content: Block = { cid: cidOf("raw", node.bytes), bytes: node.bytes };
@@ -135,7 +135,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
     });
   });
 
-  test("a watcher hears of a root that another swapped", async () => {
+  test("a watcher hears of a root that another agent swapped in", async () => {
     const open = await openStorage();
     const [writer, reader] = [await made(open), await open()];
     const seen = new Promise<Cid>((resolve) => {

@@ -23,7 +23,7 @@ describe("file", () => {
     return new FileObjectStore({ path, address: `file://${path}`, ...ports });
   });
 });
-describe("file, read without other threads", () => {
+describe("file, with inline reads", () => {
   objectStoreContract(async () => {
     const path = join(await temporaryFolder(), "deep", "bucket");
     const disk = promptDisk({ path, clock: systemClock, kindOf: async () => EXT4 });

@@ -22,7 +22,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       await expect(store.getTail("pack/0", 1)).rejects.toMatchObject({ code: "object_not_found" });
     });
 
-    test("ranges come back exactly, in the order asked for, overlapping ones too", async () => {
+    test("ranges come back exactly, in the requested order, even if they overlap", async () => {
       const store = await opened();
       const body = [bytes("abcdef"), bytes("ghij")];
       await store.putNew("pack/0", body);
@@ -46,7 +46,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       });
     });
 
-    test("the tail is the object's end, or all of a shorter one", async () => {
+    test("the tail is the object's end, or the whole of a shorter object", async () => {
       const store = await opened();
       await store.putNew("pack/0", [bytes("abcdef")]);
       expect(await store.getTail("pack/0", 2)).toMatchObject({
@@ -57,7 +57,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(text((await store.getTail("pack/0", 100)).bytes)).toBe("abcdef");
     });
 
-    test("what a caller does to bytes that it was given changes nothing in the store", async () => {
+    test("changing returned bytes changes nothing in the store", async () => {
       const store = await opened();
       await store.putNew("genesis", [bytes("abc")]);
       (await store.get("genesis"))?.bytes.fill(0);
@@ -66,14 +66,14 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
   });
 
   describe("creating", () => {
-    test("an object is created once, and keeps its first content", async () => {
+    test("an object is created once and keeps its first content", async () => {
       const store = await opened();
       expect((await store.putNew("genesis", [bytes("first")])).kind).toBe("stored");
       expect((await store.putNew("genesis", [bytes("second")])).kind).toBe("refused");
       expect(text((await store.get("genesis"))?.bytes)).toBe("first");
     });
 
-    test(`of ${RACERS} who create one object at once exactly one succeeds, and it is theirs`, async () => {
+    test(`of ${RACERS} concurrent creators of one object exactly one succeeds, with its own content`, async () => {
       const store = await opened();
       const outcomes = await Promise.all(
         Array.from({ length: RACERS }, (_, racer) => store.putNew("root", [bytes(`racer ${racer}`)])),
@@ -83,7 +83,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(text((await store.get("root"))?.bytes)).toBe(`racer ${winners[0]}`);
     });
 
-    test("an empty object, and one streamed in many chunks, are stored whole", async () => {
+    test("an empty object and one streamed in many chunks are stored whole", async () => {
       const store = await opened();
       await store.putNew("pack/empty", []);
       expect((await store.head("pack/empty"))?.size).toBe(0);
@@ -96,7 +96,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect((await store.head("pack/large"))?.size).toBe(3_000_000);
     });
 
-    test("a body that fails half way leaves no object", async () => {
+    test("a body that fails halfway leaves no object", async () => {
       const store = await opened();
       const failing = async function* () {
         yield bytes("half");
@@ -106,7 +106,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(await store.head("pack/0")).toBeUndefined();
     });
 
-    test("a put that is aborted half way leaves what was there", async () => {
+    test("a put that is aborted halfway changes nothing", async () => {
       const store = await opened();
       const { token = "" } = (await store.putNew("root", [bytes("old")])) as { token?: string };
       const [enough, end] = [new Error("enough"), new AbortController()];
@@ -123,7 +123,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
   });
 
   describe("replacing", () => {
-    test("the token that was read replaces once", async () => {
+    test("a token from a read allows one replacement", async () => {
       const store = await opened();
       await store.putNew("root", [bytes("a")]);
       const token = (await store.get("root"))?.token ?? "";
@@ -132,14 +132,14 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(text((await store.get("root"))?.bytes)).toBe("b");
     });
 
-    test("the token that a put answered replaces what it put", async () => {
+    test("a token returned by a put allows replacing what it stored", async () => {
       const store = await opened();
       const first = await store.putNew("root", [bytes("a")]);
       const token = first.kind === "stored" ? (first.token ?? (await store.get("root"))?.token) : undefined;
       expect((await store.putIfMatch("root", [bytes("b")], token ?? "")).kind).toBe("stored");
     });
 
-    test("what is gone cannot be replaced", async () => {
+    test("a deleted object cannot be replaced", async () => {
       const store = await opened();
       await store.putNew("root", [bytes("a")]);
       const token = (await store.get("root"))?.token ?? "";
@@ -148,7 +148,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(await store.get("root")).toBeUndefined();
     });
 
-    test(`of ${RACERS} who replace one object at once exactly one succeeds`, async () => {
+    test(`of ${RACERS} concurrent replacements of one object exactly one succeeds`, async () => {
       const store = await opened();
       await store.putNew("root", [bytes("start")]);
       const token = (await store.get("root"))?.token ?? "";
@@ -159,7 +159,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
     });
   });
 
-  test("a list names exactly the objects below a prefix, with their sizes", async () => {
+  test("a listing names exactly the objects under a prefix, with their sizes", async () => {
     const store = await opened();
     for (const name of ["genesis", "root", "pack/aa", "pack/ab", "commit/1e20"])
       await store.putNew(name, [bytes(name)]);
@@ -167,7 +167,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
     expect(await listed(store, "")).toEqual(["commit/1e20 11", "genesis 7", "pack/aa 7", "pack/ab 7", "root 4"]);
   });
 
-  test("its date goes on with the dates of what is written", async () => {
+  test("the store's clock agrees with the dates of its objects", async () => {
     const store = await opened();
     const before = await store.now();
     if (before === undefined) return;
@@ -178,7 +178,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
     expect(await listed(store, "")).toEqual(["pack/0 1"]);
   });
 
-  test("deleting twice is harmless", async () => {
+  test("deleting an object twice is harmless", async () => {
     const store = await opened();
     await store.putNew("lease/0", [bytes("x")]);
     await store.delete("lease/0");

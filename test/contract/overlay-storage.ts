@@ -23,7 +23,7 @@ const row = (ino: number, id: number, name = "n"): InodeRow => ({
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
 export function overlayStorageContract(create: () => () => OverlayStorage): void {
-  test("a file keeps what is written at any offset, with zeros between", () => {
+  test("a file keeps what is written at any offset, with zeros in between", () => {
     const open = create();
     const file = open().openFile("data", "5.1", true);
     file?.write(10, bytes(1, 2, 3));
@@ -37,7 +37,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     again?.close();
   });
 
-  test("opening makes a file only when asked to, and never cuts one", () => {
+  test("opening creates a file only on request, and never truncates one", () => {
     const open = create();
     expect(open().openFile("journal", "1", false)).toBeUndefined();
     const file = open().openFile("journal", "1", true);
@@ -49,7 +49,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     expect([open().list("journal"), open().list("data")]).toEqual([["1"], []]);
   });
 
-  test("files are removed, one or many, and those that are not there do not matter to many", async () => {
+  test("files are removed one at a time or many at once, and many may include missing ones", async () => {
     const storage = create()();
     for (const name of ["1", "2", "3"]) storage.openFile("data", name, true)?.close();
     storage.removeFile("data", "2");
@@ -57,7 +57,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     expect(storage.list("data")).toEqual(["3"]);
   });
 
-  test("a file and its folder can be made durable while it is written to", async () => {
+  test("a file and its folder can be synced while the file is written to", async () => {
     const storage = create()();
     const file = storage.openFile("data", "1", true);
     file?.write(0, bytes(1));
@@ -68,7 +68,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     file?.close();
   });
 
-  test("tables keep rows by number and by id; a number that takes an id takes it from another", () => {
+  test("tables find rows by number and by id; giving an id to another number removes the old row", () => {
     const open = create();
     const tables = open().openTables();
     tables.apply({ ...NOTHING, inodes: [row(2, 0xa), row(3, 0xb, "\xff name")] });
@@ -86,7 +86,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     again.close();
   });
 
-  test("tables keep objects, the sealed epoch and the head, each changed on its own", async () => {
+  test("tables keep objects, the sealed epoch and the head, each changed independently", async () => {
     const open = create();
     const tables = open().openTables();
     expect([tables.greatestIno(), tables.head(), [...tables.objects()]]).toEqual([0, undefined, []]);
@@ -108,7 +108,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     tables.close();
   });
 
-  test("it says how much space there is", () => {
+  test("the storage reports its total and free space", () => {
     const { blockSize, blocks, freeBlocks } = create()().space();
     expect(blockSize * blocks).toBeGreaterThan(0);
     expect(freeBlocks).toBeLessThanOrEqual(blocks);

@@ -20,7 +20,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     };
   });
 
-  test("what is new and what is known is counted, within a call and between calls", async () => {
+  test("new and known blocks are counted, within a call and across calls", async () => {
     const blocks = await open();
     const [one, two] = [rawBlock(10), rawBlock(20)];
     expect(await blocks.put([one, one])).toEqual({ stored: 1, known: 1 });
@@ -29,7 +29,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     expect(blocks.usedBytes).toBe(30);
   });
 
-  test("a block that two calls bring at once is stored once", async () => {
+  test("a block sent by two calls at once is stored once", async () => {
     const blocks = await open();
     const block = rawBlock(1_000);
     const counts = await Promise.all([blocks.put([block]), blocks.put([block]), blocks.put([rawBlock(5), block])]);
@@ -38,7 +38,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     expect(Buffer.from(await blocks.get(block.cid)).equals(block.bytes)).toBe(true);
   });
 
-  test("raw and dag-cbor blocks of the same bytes are one", async () => {
+  test("raw and dag-cbor blocks of the same bytes are stored once", async () => {
     const blocks = await open();
     const bytes = noise(300, 1);
     await blocks.put([{ cid: cidOf("raw", bytes), bytes }]);
@@ -48,7 +48,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     expect([...(await blocks.getMany([node, cidOf("raw", bytes)])).keys()]).toHaveLength(2);
   });
 
-  test("the size of a block is told, also of the empty one", async () => {
+  test("the size of a block is reported, even of an empty one", async () => {
     const blocks = await open();
     const [some, none, gone] = [rawBlock(10), rawBlock(0), rawBlock(11)];
     await blocks.put([some, none]);
@@ -59,7 +59,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     ]);
   });
 
-  test("blocks are read into memory that is given, which need not be much longer than they are", async () => {
+  test("blocks are read into the caller's buffer, which needs one read gap of slack per block", async () => {
     const blocks = await open();
     const made = Array.from({ length: 200 }, (_, at) => rawBlock(1 + ((at * 7_919) % 30_000), at));
     await blocks.put(made);
@@ -77,7 +77,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     for (const { cid, bytes } of wanted) expect(Buffer.compare(found.get(cid) ?? Buffer.alloc(0), bytes)).toBe(0);
   });
 
-  test("completeness is remembered of stored nodes, never of raw blocks", async () => {
+  test("completeness is recorded for stored nodes, never for raw blocks", async () => {
     const blocks = await open();
     const bytes = [noise(100, 1), noise(100, 2), noise(100, 3)];
     const [node, other, gone] = bytes.map((each) => ({ cid: cidOf("dag-cbor", each), bytes: each })) as [
@@ -93,7 +93,7 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     expect(await blocks.complete([node.cid, raw, other.cid])).toEqual(new Set([node.cid]));
   });
 
-  test("what is not there can be leased and asked for", async () => {
+  test("a missing block can be leased, and stays missing", async () => {
     const blocks = await open();
     const [here, gone] = [rawBlock(10), rawBlock(11)];
     await blocks.put([here]);

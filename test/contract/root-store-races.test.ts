@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 
 describe.each<RootStoreKind>(["objects", "sqlite", "http"])("%s", (kind) => {
-  test(`of ${RACERS} processes that race from one root exactly one wins, ${ROUNDS[kind]} times`, async () => {
+  test(`of ${RACERS} processes that race from one root exactly one wins, in each of ${ROUNDS[kind]} rounds`, async () => {
     const path = await pathFor(kind);
     const racers = await startRacers(RACERS, kind, path);
     const store = openHere(kind, path);
@@ -58,7 +58,7 @@ describe.each<RootStoreKind>(["objects", "sqlite", "http"])("%s", (kind) => {
     await stopAll(racers);
   });
 
-  test(`${RACING} processes that all want in get in, each once`, async () => {
+  test(`${RACING} processes that retry until they win each win once`, async () => {
     const path = await pathFor(kind);
     const racers = await startRacers(RACING, kind, path);
     const began = performance.now();
@@ -73,7 +73,7 @@ describe.each<RootStoreKind>(["objects", "sqlite", "http"])("%s", (kind) => {
   });
 });
 
-test("a process that is killed while it holds the lock stops nobody", async () => {
+test("a process killed during its swaps, sometimes with the lock, blocks nobody", async () => {
   const path = await pathFor("objects");
   const [victim, heir] = await startRacers(2, "objects", path);
   if (victim === undefined || heir === undefined) throw new Error("no racers");

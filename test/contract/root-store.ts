@@ -48,7 +48,7 @@ export function rootStoreContract({
     });
   });
 
-  test("a swap from a root that moved reports where it is now, and changes nothing", async () => {
+  test("a swap from an outdated root reports the current one and changes nothing", async () => {
     const store = await open();
     const a = await commit("a");
     const [b, c] = [await commit("b", a), await commit("c", a)];
@@ -58,14 +58,14 @@ export function rootStoreContract({
     expect(await store.get(demo)).toEqual({ commit: b, version: 2 });
   });
 
-  test("a swap of a bucket that does not exist is a conflict with nothing", async () => {
+  test("a swap of a missing bucket is a conflict without a current root", async () => {
     const store = await open();
     const a = await commit("a");
     expect(await store.swap(demo, a, await commit("b", a))).toEqual({ kind: "conflict", current: undefined });
     expect(await store.get(demo)).toBeUndefined();
   });
 
-  test("buckets and owners do not touch one another", async () => {
+  test("buckets and owners are independent of each other", async () => {
     const store = await open();
     await store.swap(demo, undefined, await commit("a"));
     for (const other of [
@@ -80,7 +80,7 @@ export function rootStoreContract({
     }
   });
 
-  test(`of ${RACERS} racers from one root exactly one wins, ${ROUNDS} times`, async () => {
+  test(`of ${RACERS} swaps that race from one root exactly one wins, in each of ${ROUNDS} rounds`, async () => {
     const store = await open();
     let root = await commit("start");
     await store.swap(demo, undefined, root);

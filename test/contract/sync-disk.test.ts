@@ -46,7 +46,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   });
 
   test.runIf(process.geteuid?.() === 0)(
-    "does its actions in directories that their owner may not write in",
+    "changes directories that are read-only for their owner, and keeps their modes",
     async () => {
       const usual = unlocking(open(root));
       chmodSync(join(root, ".."), 0o755);
@@ -84,7 +84,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     },
   );
 
-  test("writes, looks, lists and reads what it wrote", async () => {
+  test("writes, stats, lists and reads files", async () => {
     await disk.makeDirectory(path("d"));
     const file = await disk.create(path("d/f"));
     await file.write(0, Buffer.from("hello"));
@@ -117,7 +117,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     expect(await disk.look(path("d/f/below"))).toBeUndefined();
   });
 
-  test("a rename to a free name does not replace, and a hard link is the same inode", async () => {
+  test("a rename to a free name never replaces, and a hard link shares the inode", async () => {
     for (const each of ["a", "b"]) await (await disk.create(path(each))).close();
     await expect(disk.rename(path("a"), path("b"), "free")).rejects.toMatchObject({ code: "EEXIST" });
     await disk.rename(path("a"), path("c"), "free");
@@ -131,13 +131,13 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     expect(readdirSync(root)).toEqual(["c"]);
   });
 
-  test("a name of any bytes is that name", async () => {
+  test("a name may be any bytes", async () => {
     const name = ["\xff \x01 \xc3\xa4"] as unknown as DiskPath;
     await (await disk.create(name)).close();
     expect((await disk.list([])).map((entry) => entry.name)).toEqual(name);
   });
 
-  test("a link in the place of a directory leads nowhere, whatever is asked", async () => {
+  test("a symlink in place of a directory is never followed, whatever the operation", async () => {
     symlinkSync(outside, join(root, "out"));
     symlinkSync("../outside", join(root, "up"));
     symlinkSync(join(outside, "secret"), join(root, "file"));
@@ -173,7 +173,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   });
 
   test.skipIf(kind === "portable" || isOld)(
-    "many small files are made and read at a time as they are one by one",
+    "a batch creates and reads many small files as single calls do",
     async () => {
       await disk.makeDirectory(path("d"));
       const files = Array.from({ length: 40 }, (_, index) => ({
@@ -202,7 +202,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   );
 
   test.skipIf(kind === "portable" || isOld)(
-    "what is read at a time is a file of that size beneath the folder, or nothing",
+    "a batch read returns only files of the expected size inside the folder",
     async () => {
       for (const each of ["f", "g"]) writeFileSync(join(root, each), "four");
       mkdirSync(join(root, "d"));
@@ -232,7 +232,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   );
 
   test.skipIf(kind === "portable" || addon?.placeFiles === undefined)(
-    "many files get free places at a time, up to the first that cannot have its own, and none beyond a link",
+    "a batch moves files to free names up to the first that fails, and never through a symlink",
     async () => {
       mkdirSync(join(root, "new"));
       mkdirSync(join(root, "d"));
@@ -268,7 +268,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   );
 
   test.skipIf(kind === "portable" || addon?.placeFiles === undefined)(
-    "each file that has its place has its mark in a file that is appended to, and no other",
+    "each file that a batch moves gets one mark in the append log, and no other file does",
     async () => {
       mkdirSync(join(root, "new"));
       writeFileSync(join(root, "taken"), "somebody's");
@@ -296,7 +296,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   );
 
   test.skipIf(kind === "portable" || addon?.syncFilesystem === undefined)(
-    "all that was written is made durable at a time, or it says that it cannot",
+    "one call makes everything written durable, or fails with ENOTSUP",
     async () => {
       writeFileSync(join(root, "f"), "text");
       const failure = await disk.syncAll?.().catch((error: unknown) => error);
@@ -305,7 +305,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
   );
 
   test.skipIf(kind === "portable" || addon?.bareFiles === undefined)(
-    "what is told to have no attributes has none, and what cannot be looked at is not told of",
+    "a path reported as bare has no attributes, and a path that cannot be inspected is not reported",
     async () => {
       for (const each of ["with", "without"]) writeFileSync(join(root, each), "");
       mkdirSync(join(root, "d"));
@@ -324,7 +324,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     disk.placeAll?.(...call) ?? expect.fail("It cannot.");
 
   test.skipIf(kind === "portable")(
-    "two names exchange what they lead to, and attributes stay with the file",
+    "an exchange swaps the inodes of two names, and attributes stay with the file",
     async () => {
       for (const each of ["a", "b"]) await (await disk.create(path(each))).close();
       await disk.setXattrs(path("a"), new Map([["user.tag", Buffer.from("1")]]));
@@ -341,7 +341,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
 });
 
 test.skipIf(addon === undefined)(
-  "a folder on a file system of this machine tells the start of the system, also if it was made later",
+  "a folder on a local filesystem reports the boot ID, even if it was created later",
   async () => {
     const folder = join(await temporaryFolder(), "later");
     const disk = await openRealDisk(folder, { allXattrs: false, setModified: async () => {}, unlocks: true });

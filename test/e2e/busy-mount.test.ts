@@ -16,7 +16,7 @@ describe.skipIf(reason !== undefined)(`a busy mount${reason === undefined ? "" :
   });
   afterAll(() => space[Symbol.dispose]());
 
-  test("flush, and fsync with --durability published, are done when what was written before them is in the bucket", async () => {
+  test("flush, and fsync with --durability published, return once all earlier writes are in the bucket", async () => {
     const url = space.url("bucket");
     space.do("init", url);
     const dir = space.mountPoint("mount");

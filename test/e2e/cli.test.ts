@@ -51,7 +51,7 @@ function error(args: readonly string[], options: Parameters<Workspace["run"]>[1]
 }
 
 describe("init", () => {
-  test("makes a bucket, and says how to name exactly this one", () => {
+  test("creates a bucket and prints its pinned address", () => {
     const made = space.json("init", space.url("fresh"));
     expect(made).toEqual({
       address: space.url("fresh"),
@@ -62,13 +62,13 @@ describe("init", () => {
     expect(space.lines("ls", String(made["pinned"]))).toEqual([]);
   });
 
-  test("where there is a bucket, ends with 4 and changes nothing", () => {
+  test("exits with 4 and changes nothing if there is a bucket already", () => {
     const before = census(space.at("bucket"));
     expect(error(["init", bucket])).toMatchObject({ status: 4, code: "bucket_exists", out: "" });
     expect(census(space.at("bucket"))).toEqual(before);
   });
 
-  test("of several at the same moment, one makes it and the others end with 4", async () => {
+  test("creates the bucket in one of several concurrent runs; the others exit with 4", async () => {
     const url = space.url("raced");
     const ended = await space.race([1, 2, 3, 4].map(() => ["init", url]));
     expect(ended.map(({ status }) => status).toSorted()).toEqual([0, 4, 4, 4]);
@@ -77,27 +77,27 @@ describe("init", () => {
     expect(space.do("cat", `${url}/one`)).toBe("1");
   });
 
-  test("refuses an address below a bucket, whose folder holds nothing else", () => {
+  test("refuses an address inside a bucket's folder", () => {
     const before = census(space.at("bucket"));
     expect(error(["init", `${bucket}/photos/new`])).toMatchObject({ status: 4, code: "bucket_exists", out: "" });
     expect(census(space.at("bucket"))).toEqual(before);
   });
 
-  test("refuses a folder that holds other things", () => {
+  test("refuses a folder that holds other files", () => {
     mkdirSync(space.at("used"));
     writeFileSync(space.at("used", "file"), "");
     expect(error(["init", space.url("used")])).toMatchObject({ status: 4, code: "path_exists" });
     expect(readdirSync(space.at("used"))).toEqual(["file"]);
   });
 
-  test("needs a key that is one", () => {
+  test("refuses an invalid key", () => {
     const env = { SYNCLINE_KEY: "no key" };
     expect(error(["init", space.url("keyless")], { env })).toMatchObject({ status: 5, code: "key_invalid" });
     expect(existsSync(space.at("keyless"))).toBe(false);
   });
 });
 
-describe("a tree that is put and got", () => {
+describe("a tree copied with put and get", () => {
   let source: string;
   const names = [
     "sp ace",
@@ -138,7 +138,7 @@ describe("a tree that is put and got", () => {
     space.do("get", "-r", `${bucket}/source`, space.at("copy"), "--special");
   });
 
-  test("comes back with its names, bytes, modes, links and nanoseconds", () => {
+  test("keeps its names, bytes, modes, links and nanosecond times", () => {
     expect(census(space.at("copy"))).toEqual(census(source));
     const original = statSync(source, { bigint: true });
     expect(statSync(space.at("copy"), { bigint: true })).toMatchObject({
@@ -152,7 +152,7 @@ describe("a tree that is put and got", () => {
     expect(statSync(space.at("copy", "holes")).blocks * 512).toBeLessThan(1 << 20);
   });
 
-  test("is listed with one line of JSON a name, whose `encoded` leads to it", () => {
+  test("is listed as one line of JSON per name, whose `encoded` works as a path", () => {
     const listed = space.lines("ls", `${bucket}/source`);
     expect(listed.map(({ name }) => name).toSorted()).toEqual(
       [...names, "\ufffd\ufffd", "dangling", "holes", "link", "sub"].toSorted(),
@@ -177,7 +177,7 @@ describe("a tree that is put and got", () => {
     }
   });
 
-  test("is shown without a character that a terminal obeys", () => {
+  test("is shown without terminal control characters", () => {
     const shown = space.do("ls", `${bucket}/source`) + space.do("log", bucket);
     expect(shown.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
     expect(shown).toContain("new\\u{a}line");
@@ -185,7 +185,7 @@ describe("a tree that is put and got", () => {
     expect(shown).toContain("link -> sub/big");
   });
 
-  test("can be put and got again over what is there", () => {
+  test("can be copied again over existing files, in both directions", () => {
     expect(space.json("put", "-r", source, bucket)).toEqual({
       root: text(ROOT),
       version: number,
@@ -206,7 +206,7 @@ describe("a tree that is put and got", () => {
     expect(readdirSync(space.at("again"))).toEqual(["source"]);
   });
 
-  test("comes without set-user-id and set-group-id bits unless they are asked for", () => {
+  test("arrives without set-user-ID and set-group-ID bits unless --special asks for them", () => {
     const modeIn = (folder: string) => statSync(space.at(folder, "sub", "deep")).mode & 0o7777;
     space.do("get", "-r", `${bucket}/source`, space.at("plain"));
     expect(modeIn("plain")).toBe(0o711);
@@ -214,7 +214,7 @@ describe("a tree that is put and got", () => {
     expect(modeIn("asked")).toBe(0o2711);
   });
 
-  test("lands beside or inside, as cp has it", () => {
+  test("lands at the target or inside it, as with cp", () => {
     space.do("put", "-r", `${source}/sub/.`, `${bucket}/as-sub`);
     space.do("put", space.at("f"), `${bucket}/as-sub`);
     space.do("put", space.at("f"), `${bucket}/made/on/the/way`);
@@ -234,7 +234,7 @@ describe("a tree that is put and got", () => {
     expect({ status, got: readFileSync(space.at("into", "slash", "f"), "utf8") }).toEqual({ status: 0, got: "f" });
   });
 
-  test("never goes through a link that lies in its way", () => {
+  test("never follows a symlink at the target", () => {
     for (const folder of ["outside", "trap/source"]) mkdirSync(space.at(folder), { recursive: true });
     symlinkSync(space.at("outside"), space.at("trap", "source", "sub"));
     expect(error(["get", "-r", `${bucket}/source`, space.at("trap")])).toMatchObject({
@@ -244,7 +244,7 @@ describe("a tree that is put and got", () => {
     expect(readdirSync(space.at("outside"))).toEqual([]);
   });
 
-  test("leaves out what belongs to one machine, and says so", () => {
+  test("leaves out files that are local to one machine, such as a FIFO, and says so", () => {
     mkdirSync(space.at("special"));
     execFileSync("mkfifo", [space.at("special", "fifo")]);
     const { status, out, err } = space.run(["put", "-r", space.at("special"), bucket, "--json"]);
@@ -257,14 +257,14 @@ describe("a tree that is put and got", () => {
 describe("pipes", () => {
   const bytes = Buffer.from(noise(5_000_000, 7));
 
-  test("stdin is put, and got on stdout, byte for byte", () => {
+  test("put reads stdin and get writes stdout, byte for byte", () => {
     const put = space.run(["put", "-", `${bucket}/piped`], { input: bytes });
     expect(put).toMatchObject({ status: 0, err: "" });
     expect(space.run(["cat", `${bucket}/piped`]).bytes.equals(bytes)).toBe(true);
     expect(space.run(["get", `${bucket}/piped`, "-"]).bytes.equals(bytes)).toBe(true);
   });
 
-  test("stdin longer than memory should hold goes by way of a file that is gone afterwards", () => {
+  test("stdin that is too long for memory goes through a temporary file, which is removed", () => {
     const long = Buffer.from(noise(9_000_000, 8));
     mkdirSync(space.at("tmp"));
     expect(space.run(["put", "-", `${bucket}/long`], { input: long, env: { TMPDIR: space.at("tmp") } }).status).toBe(0);
@@ -272,7 +272,7 @@ describe("pipes", () => {
     expect(readdirSync(space.at("tmp"))).toEqual([]);
   });
 
-  test("a reader that goes away ends cat quietly, as SIGPIPE does", async () => {
+  test("cat ends quietly when its reader goes away, as with SIGPIPE", async () => {
     const child = space.start(["cat", `${bucket}/piped`]);
     if (child.stdout === null) throw new Error("no pipe");
     await once(child.stdout, "data");
@@ -281,7 +281,7 @@ describe("pipes", () => {
     expect({ status, err }).toEqual({ status: 141, err: "" });
   });
 
-  test("ended by a signal, put leaves nothing in the folder for temporary files, and get nothing half there", async () => {
+  test("after a signal put leaves no temporary file, and get leaves no partial file", async () => {
     const [tmp, into] = [space.at("put-tmp"), space.at("interrupted")];
     for (const folder of [tmp, into]) mkdirSync(folder);
     const put = space.start(["put", "-", `${bucket}/never`], { env: { TMPDIR: tmp } });
@@ -325,7 +325,7 @@ describe("history", () => {
     roots.push(put("two"));
   });
 
-  test("log tells of each commit what docs/reference/command-line.md promises, newest first", () => {
+  test("log reports each commit as docs/reference/command-line.md promises, newest first", () => {
     const [newest, second, first] = space.lines("log", url);
     expect(newest).toEqual({
       root: roots[1],
@@ -344,7 +344,7 @@ describe("history", () => {
     expect(space.do("log", url, "-n", "1")).toMatch(/seq 3 .* 2 files, 0 directories, 3 B {2}\+1 ~1 -0 {2}put /);
   });
 
-  test("--at shows what was, by root and by time", () => {
+  test("--at shows a past state, by root and by time", () => {
     const [then = ""] = roots;
     expect(space.do("cat", `${url}/f`, "--at", then)).toBe("one");
     expect(space.do("cat", `${url}/f`, "--at", firstTime)).toBe("one");
@@ -354,7 +354,7 @@ describe("history", () => {
     expect([...census(space.at("then")).keys()]).toEqual(["f"]);
   });
 
-  test("log of a path shows that file's history, and --machine-name says who wrote it", () => {
+  test("log of a path shows that file's history, and --machine-name sets the machine that it names", () => {
     const own = space.url("path-log");
     space.do("init", own);
     const put = (content: string, to: string, ...more: string[]) => {
@@ -373,7 +373,7 @@ describe("history", () => {
     expect(error(["log", `${own}/never`])).toMatchObject({ status: 1, code: "no_such_path" });
   });
 
-  test("--at says what is wrong with a root or time", () => {
+  test("--at reports a root or time that is malformed or unknown", () => {
     const other = String(space.lines("log", bucket)[0]?.["root"]);
     expect(error(["ls", url, "--at", "some day"])).toMatchObject({ status: 2, code: "usage" });
     expect(error(["ls", url, "--at", "yesterday"])).toMatchObject({ status: 1, code: "no_such_root" });
@@ -381,7 +381,7 @@ describe("history", () => {
     expect(error(["ls", url, "--at", other])).toMatchObject({ status: 1, code: "no_such_root" });
   });
 
-  test("restore makes a path what it was, as a new commit, and can be taken back", () => {
+  test("restore brings a path back as a new commit, and can be undone", () => {
     const [then = "", now = ""] = roots;
     expect(space.json("restore", `${url}/f`, "--at", then)).toMatchObject({
       root: text(ROOT),
@@ -411,12 +411,12 @@ describe("verify", () => {
     space.do("put", space.at("precious"), url);
   });
 
-  test("of a sound bucket says how much it looked at", () => {
+  test("reports how much of an intact bucket it checked", () => {
     expect(space.json("verify", url)).toEqual({ blocks: number, bytes: number, roots: 2, damaged: 0, repaired: 0 });
     expect(space.do("verify", url)).toMatch(/^\d+ blocks, .* 2 roots: nothing is wrong\.\n$/);
   });
 
-  test("names the damaged file, one event a line, with status 8; reading it says so too", () => {
+  test("names the damaged file, one event per line, and exits with 8; reading that file does too", () => {
     const newest = String(space.lines("log", url, "-n", "1")[0]?.["root"]);
     const objects = readdirSync(space.at("verified", "commit")).map((name) => space.at("verified", "commit", name));
     const object = objects.toSorted((a, b) => statSync(b).size - statSync(a).size)[0] ?? "";
@@ -440,7 +440,7 @@ describe("verify", () => {
   });
 });
 
-describe("what goes wrong", () => {
+describe("errors", () => {
   test.each([
     [["ls", "nonsense"], 2, "bad_address"],
     [["ls", "ftp://host/b"], 2, "bad_address"],
@@ -470,7 +470,7 @@ describe("what goes wrong", () => {
     [["ls", "BUCKET", "--nonsense"], 2, "usage"],
     [["ls", "BUCKET", "--state", ""], 2, "usage"],
     [["nonsense"], 2, "usage"],
-  ])("%j ends with %i, %s", async (args, status, code) => {
+  ])("%j exits with %i, %s", async (args, status, code) => {
     const filled = args.map((arg) =>
       arg.replace("BUCKET", bucket).replace("URL", space.url().slice(0, -1)).replace("SPACE", space.path),
     );
@@ -480,18 +480,18 @@ describe("what goes wrong", () => {
     expect(JSON.parse(runtime.err())).toEqual({ code, message: text(/^\S.*\.$/), hint: textOrNull() });
   });
 
-  test("another bucket than the pinned one is not touched", () => {
+  test("a bucket other than the pinned one is refused", () => {
     const pinned = `${bucket}#${String(space.json("init", space.url("pinned"))["genesis"])}`;
     expect(error(["ls", pinned])).toMatchObject({ status: 4, code: "foreign_bucket" });
     expect(error(["put", space.at("f"), pinned])).toMatchObject({ status: 4, code: "foreign_bucket" });
   });
 
-  test("somebody else's key is not authorized", () => {
+  test("a stranger's key is not authorized", () => {
     const env = { SYNCLINE_KEY: "43".repeat(32), SYNCLINE_STATE: space.at("other-state") };
     expect(error(["put", space.at("f"), bucket], { env })).toMatchObject({ status: 5, code: "device_not_certified" });
   });
 
-  test("a bucket that was made anew at its address is written with the same state", () => {
+  test("a bucket re-created at its address can be written with the same state", () => {
     const url = space.url("anew");
     space.do("init", url);
     space.do("put", space.at("f"), url);
@@ -502,7 +502,7 @@ describe("what goes wrong", () => {
     expect(space.json("verify", url)).toMatchObject({ damaged: 0 });
   });
 
-  test("a state that is damaged is kept and named", () => {
+  test("a damaged state is reported and left as it is", () => {
     const env = { SYNCLINE_STATE: space.at("damaged-state") };
     expect(space.run(["put", space.at("f"), bucket], { env }).status).toBe(0);
     const [hash = ""] = readdirSync(space.at("damaged-state"));
@@ -512,7 +512,7 @@ describe("what goes wrong", () => {
     expect(readFileSync(device, "utf8")).toBe("{");
   });
 
-  test("a disk without room fails get with disk_full and leaves nothing half there", ({ skip }) => {
+  test("on a full disk get fails with disk_full and leaves no partial file", ({ skip }) => {
     skip(!isRoot || process.platform !== "linux", "mounting a small tmpfs needs Linux and root");
     const small = space.mountPoint("small");
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "small", small]);
@@ -520,7 +520,7 @@ describe("what goes wrong", () => {
     expect(readdirSync(small)).toEqual([]);
   });
 
-  test("a source that may not be read ends put, and nothing is published", ({ skip }) => {
+  test("put fails on an unreadable source and publishes nothing", ({ skip }) => {
     skip(!isRoot, "tests give a process another user as root only");
     const before = space.lines("log", bucket).length;
     const { bucket: folder, ...rest } = readableBy(NOBODY);
@@ -531,7 +531,7 @@ describe("what goes wrong", () => {
     expect(space.lines("log", bucket)).toHaveLength(before);
   });
 
-  test("reading needs no state: it works where nothing may be written", ({ skip }) => {
+  test("reading needs no state and works where nothing can be written", ({ skip }) => {
     skip(!isRoot, "tests give a process another user as root only");
     const { bucket: folder, ...rest } = readableBy(NOBODY);
     const env = { ...rest.env, XDG_STATE_HOME: space.at("unwritable"), XDG_CONFIG_HOME: space.at("unwritable") };
@@ -558,7 +558,7 @@ function readableBy(uid: number) {
   return { bucket: url, uid, env: { XDG_STATE_HOME: space.at(`${name}-state`) } };
 }
 
-test("commands that write at the same moment take slots of their own, and nothing is lost", async () => {
+test("concurrent commands use separate slots, and no write is lost", async () => {
   const url = space.url("slots");
   space.do("init", url);
   const all = [0, 1, 2, 3].map((each) => String(each));
@@ -569,14 +569,14 @@ test("commands that write at the same moment take slots of their own, and nothin
   expect(new Set(space.lines("log", url).map(({ writer }) => writer)).size).toBeGreaterThan(1);
 });
 
-test("a bucket's folder can be moved and used at its new place", () => {
+test("a bucket's folder can be moved and used at its new path", () => {
   space.do("init", space.url("before"));
   space.do("put", space.at("f"), space.url("before"));
   renameSync(space.at("before"), space.at("after"));
   expect(space.do("cat", `${space.url("after")}/f`)).toBe("f");
 });
 
-test("the tour of docs/reference/command-line.md goes as the page says", () => {
+test("the tour in docs/reference/command-line.md runs as described", () => {
   const page = readFileSync(join(import.meta.dirname, "../../docs/reference/command-line.md"), "utf8");
   const tour = /```sh tour\n([^]*?)```/.exec(page)?.[1] ?? "";
   const folder = space.at("tour");
@@ -591,13 +591,13 @@ test("the tour of docs/reference/command-line.md goes as the page says", () => {
   expect([...census(join(folder, "copy")).keys()]).toEqual(["one.jpg"]);
 });
 
-test("help comes from the program itself, on stdout", () => {
+test("--help and --version print to stdout", () => {
   expect(space.do("--help")).toContain("mount a bucket at a directory");
   expect(space.do("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
-describe("a local path that is not there", () => {
-  test("is named as it was given, with what to do", () => {
+describe("a missing local path", () => {
+  test("is named as given, with what to do", () => {
     space.do("put", space.at("f"), `${bucket}/f`);
     const got = error(["get", `${bucket}/f`, space.at("none", "f")]);
     expect(got).toMatchObject({ status: 1, code: "local_io_failed", hint: text(/mkdir/) });
@@ -608,7 +608,7 @@ describe("a local path that is not there", () => {
   });
 });
 
-test("an empty HOME is no folder: keys and states are not made where the command runs", () => {
+test("an empty HOME still gives an absolute state folder", () => {
   const { out } = space.run(["doctor", "--json"], {
     env: { HOME: "", XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" },
   });
@@ -617,7 +617,7 @@ test("an empty HOME is no folder: keys and states are not made where the command
   expect(details).toEqual([text(/^\/.*\/syncline, /)]);
 });
 
-test("output into a full device is an error, not a silence", ({ skip }) => {
+test("output to a full device fails with a message", ({ skip }) => {
   skip(!existsSync("/dev/full"), "there is no /dev/full");
   const [program = "", ...args] = Workspace.command("--help");
   const { status, stderr } = spawnSync("sh", ["-c", `"$0" "$@" > /dev/full`, program, ...args], { env: space.env });

@@ -50,7 +50,7 @@ function collect(known: { gcEpoch: number; seq: number } | undefined, many: numb
   return thread.collectOnThread(job, systemClock, signal ?? new AbortController().signal);
 }
 
-test("it collects what is worth it, and nothing that another one has collected since", async () => {
+test("the collector acts only if that is worthwhile, and skips what another one has collected since", async () => {
   expect(await collect(undefined, 1_000)).toEqual({ mark: { gcEpoch: 0, seq: PUTS + 1 } });
   const { mark, report } = await collect(undefined, 10);
   expect(mark).toEqual({ gcEpoch: 1, seq: PUTS + 3 });
@@ -59,7 +59,7 @@ test("it collects what is worth it, and nothing that another one has collected s
   expect(space.do("verify", url)).toContain("nothing is wrong");
 });
 
-test("it stops when it is told to, and says why it could not", async () => {
+test("the collector stops when told to, and reports why it cannot run", async () => {
   const stop = new AbortController();
   stop.abort(new Error("enough"));
   await expect(collect(undefined, 1, stop.signal)).rejects.toThrow("enough");

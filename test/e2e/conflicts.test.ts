@@ -80,7 +80,7 @@ describe.skipIf(reason !== undefined)(
       for (const dir of dirs) await until(() => shown(dir), expect.arrayContaining(files));
     }
 
-    test("are told of by status and list, shown, compared, previewed, and decided one by one or all at once", async () => {
+    test("appear in status and list, and can be shown, compared, previewed and resolved", async () => {
       const [one = "", two = ""] = dirs;
       await both("notes.bin");
       await conflict("notes.bin");
@@ -131,7 +131,7 @@ describe.skipIf(reason !== undefined)(
       expect(await run("conflicts", "list", one)).toBe("No conflicts.\n");
     });
 
-    test("are foretold by merge --dry-run, which writes nothing", async () => {
+    test("are predicted by merge --dry-run, which writes nothing", async () => {
       const [dir = ""] = dirs;
       const roots: string[] = [];
       for (const bytes of ["1", "2", "3"]) {
@@ -150,7 +150,7 @@ describe.skipIf(reason !== undefined)(
       expect(await newest()).toBe(y);
     });
 
-    test("of an age are decided together", async () => {
+    test("older than a given age are resolved together", async () => {
       await both("a.bin", "b.bin");
       await conflict("a.bin", "b.bin");
       const paths = (await seen()).map(({ path }) => path);

@@ -10,7 +10,7 @@ afterAll(() => space[Symbol.dispose]());
 const soon = { timeout: 90_000, interval: 50 };
 const read = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
 
-test("a folder beside a read-only agent, or in its own mount, is refused", () => {
+test("syncing a folder beside a read-only mount, or inside the mount itself, is refused", () => {
   const url = space.url("refused");
   space.do("init", url);
   const [dir, folder] = [space.at("here"), space.at("here/work")];
@@ -22,7 +22,7 @@ test("a folder beside a read-only agent, or in its own mount, is refused", () =>
 });
 
 test(
-  "of a folder that an agent does not have any more nobody is asked but whoever syncs it",
+  "status of a folder whose agent has ended suggests `syncline sync`, even if the agent is back without it",
   { timeout: 400_000 },
   () => {
     const url = space.url("once-beside");
@@ -47,7 +47,7 @@ test(
 
 describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
   test(
-    "a mount, WebDAV and a folder of one agent show the same; a flush and an unmount are for all",
+    "a mount, WebDAV and a folder of one agent show the same files; flush and unmount cover all of them",
     { timeout: 400_000 },
     async () => {
       const url = space.url("bucket");

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const root = resolve(import.meta.dirname, "../..");
 const example = join(root, "examples/merge-two-trees/main.mjs");
 
-test("two trees of files are merged by the library alone", async () => {
+test("the library alone merges two trees of files", async () => {
   const { stdout } = await run(process.execPath, [example], { cwd: root });
   expect(stdout.split("\n")).toEqual([
     "new: directory",
@@ -26,12 +26,12 @@ test("two trees of files are merged by the library alone", async () => {
   ]);
 });
 
-test("it imports nothing else", () => {
+test("the example imports only syncline/bucket and syncline/tree", () => {
   const imports = [...readFileSync(example, "utf8").matchAll(/from "([^"]+)"/g)].map((match) => match[1]);
   expect(imports.sort()).toEqual(["syncline/bucket", "syncline/tree"]);
 });
 
-test("its types are those of the build", async () => {
+test("the example type-checks against the build", async () => {
   const flags =
     "--ignoreConfig --noEmit --allowJs --checkJs --strict --target es2023 --module nodenext --types node".split(" ");
   const tsc = join(root, "node_modules/.bin/tsc");

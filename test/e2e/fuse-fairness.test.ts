@@ -28,7 +28,7 @@ describe.skipIf(reason !== undefined)(`a busy mount${reason === undefined ? "" :
 
   // Awake as usual; so long that the program's own pauses hardly end it; never.
   test.each([{}, { spinUs: 1_000 }, { spinUs: 0 }])(
-    "answers others, and can be closed, while a program asks without pause: %o",
+    "answers other calls and can be closed while a program sends calls without pause: %o",
     async (options) => {
       await using fuse = await server.mount(options);
       const program = spawn("python3", ["-c", ASK_WITHOUT_PAUSE], { cwd: fuse.mountPoint });

@@ -29,7 +29,7 @@ describe.skipIf(reason !== undefined)(`files on a mount${reason === undefined ? 
     return Number(await fuse.tell({ do: "inodes" }));
   }
 
-  test("names are bytes: those that are not UTF-8 survive", async () => {
+  test("names are bytes: names that are not UTF-8 survive", async () => {
     const cwd = await directory("names");
     const out = await python(
       `name = bytes([0xff, 0x41, 0x0a, 0xc3, 0x28])
@@ -42,7 +42,7 @@ describe.skipIf(reason !== undefined)(`files on a mount${reason === undefined ? 
     expect(out.trim()).toBe(String.raw`[b'link-\xfd', b'\xffA\n\xc3(\x80'] b'target-\xfe'`);
   });
 
-  test("times keep their nanoseconds, also those before 1970", async () => {
+  test("times keep their nanoseconds, even before 1970", async () => {
     const cwd = await directory("times");
     const out = await python(
       `open("f", "w").close()
@@ -55,7 +55,7 @@ for times in [(1, 999999999), (-1, 1700000000123456789), (-2000000000000000001, 
     expect(out).toBe("True\nTrue\nTrue\n");
   });
 
-  test("chown with -1 for both sets the ctime and takes set-id bits away, as on ext4", async () => {
+  test("chown with -1 for both IDs updates the ctime and clears set-id bits, as on ext4", async () => {
     const script = `open("given", "w").close()
 os.chmod("given", 0o6755)
 before = os.stat("given").st_ctime_ns
@@ -64,7 +64,7 @@ print(os.stat("given").st_ctime_ns > before, oct(os.stat("given").st_mode))`;
     expect(await python(script, fuse.mountPoint)).toBe("True 0o100755\n");
   });
 
-  test("a file written to gets a new modification time, and keeps what utimes set until then", async () => {
+  test("a modification time set by utimes holds until the next write", async () => {
     const cwd = await directory("written");
     const out = await python(
       `fd = os.open("f", os.O_CREAT | os.O_RDWR)
@@ -78,7 +78,7 @@ print(os.fstat(fd).st_mtime_ns > 10**18)`,
     expect(out).toBe("7\nTrue\n");
   });
 
-  test("renameat2 refuses to replace, and exchanges", async () => {
+  test("renameat2 refuses to replace, and exchanges, as its flags say", async () => {
     const cwd = await directory("renames");
     const out = await python(
       `def rename2(a, b, flags):
@@ -105,7 +105,7 @@ print(refused(lambda: os.rename("empty", "full")), refused(lambda: os.rename("fu
     ]);
   });
 
-  test("a file that was unlinked while open goes on until its last handle closes, and is then gone", async () => {
+  test("an unlinked open file lives until its last handle closes, and is then gone", async () => {
     const cwd = await directory("unlinked");
     const before = await inodesAtRest();
     await python(
@@ -123,7 +123,7 @@ assert os.listdir(there) == [] and refused(lambda: os.open("x", os.O_CREAT, dir_
     await eventually(async () => expect(await fuse.tell({ do: "inodes" })).toBe(before));
   });
 
-  test("O_TMPFILE makes a file without a name: a link gives it one, else it vanishes", async () => {
+  test("O_TMPFILE creates a file without a name, which vanishes unless a link gives it one", async () => {
     const cwd = await directory("unnamed");
     const before = await inodesAtRest();
     await python(
@@ -138,7 +138,7 @@ assert os.listdir(there) == [] and refused(lambda: os.open("x", os.O_CREAT, dir_
     await eventually(async () => expect(await fuse.tell({ do: "inodes" })).toBe(before + 1));
   });
 
-  test("holes are found, punched and kept beyond the end", async () => {
+  test("SEEK_DATA, SEEK_HOLE and fallocate work, with punched holes and ranges past the end", async () => {
     const cwd = await directory("holes");
     const out = await python(
       `MiB = 1 << 20
@@ -157,7 +157,7 @@ print(refused(lambda: fallocate(8, 0, 4096)))`,
     expect(out).toBe("[2, 3, 'ENXIO']\nb'\\x00' b'x' 5\n5 0\n7\nENOTSUP\n");
   });
 
-  test("offsets reach far beyond 4 GiB, and end with EFBIG", async () => {
+  test("offsets reach far beyond 4 GiB; larger ones fail with EFBIG", async () => {
     const cwd = await directory("far");
     const out = await python(
       `fd = os.open("f", os.O_CREAT | os.O_RDWR)
@@ -210,7 +210,7 @@ print("trusted.roots" in os.listxattr("f"), "user.large" in os.listxattr("f"))`,
     ]);
   });
 
-  test("permissions hold for others than root, and set-id bits go when they write", async () => {
+  test("permissions apply to users other than root, and their writes clear set-id bits", async () => {
     const cwd = await directory("permissions");
     const out = await python(
       `os.chmod(".", 0o777)
@@ -242,7 +242,7 @@ print(st.st_uid, st.st_gid, os.stat("shared/d").st_gid, mode("shared/d"))`,
     ]);
   });
 
-  test("a shared mapping and reads see the same bytes, and the mapping reaches the file", async () => {
+  test("a shared mapping and reads see the same bytes, and writes through the mapping reach the file", async () => {
     const cwd = await directory("mapped");
     await python(
       `fd = os.open("f", os.O_CREAT | os.O_RDWR)
@@ -267,7 +267,7 @@ memory.flush(); memory.close(); os.close(fd)`,
     expect(new Set(lines).size).toBe(800);
   });
 
-  test("locks of both kinds hold between processes", async () => {
+  test("flock and POSIX locks hold between processes", async () => {
     const cwd = await directory("locks");
     const out = await python(
       `f = open("f", "w"); g = open("g", "w")
@@ -283,7 +283,7 @@ fcntl.flock(open("f"), fcntl.LOCK_EX | fcntl.LOCK_NB); print("free")`,
     expect(out).toMatch(/^(EAGAIN|EWOULDBLOCK) (EAGAIN|EACCES)\nfree\n$/);
   });
 
-  test("what files cannot do is refused as on a disk", async () => {
+  test("operations that a file does not support fail as on a disk", async () => {
     const cwd = await directory("refusals");
     const out = await python(
       `import select, socket
@@ -306,7 +306,7 @@ os.fsync(f.fileno()); os.fsync(os.open(".", os.O_RDONLY)); os.sync()`,
     ]);
   });
 
-  test("a large directory lists every name once, also while names come and go", async () => {
+  test("a large directory lists every name once, even while names come and go", async () => {
     const cwd = await directory("many");
     const out = await python(
       `names = [f"file-{i:04}-{'x' * (i % 50)}" for i in range(3000)]
@@ -326,7 +326,7 @@ print(sorted(old) == sorted(names), len(seen) == len(set(seen)))`,
     await shell("rm -r ../many", cwd);
   });
 
-  test("reads and writes of every alignment give what a disk gives", async () => {
+  test("reads and writes of any alignment give the right bytes", async () => {
     const cwd = await directory("alignment");
     const file = await open(`${cwd}/f`, "w+");
     const expected = Buffer.alloc(3_000_000);
@@ -345,7 +345,7 @@ print(sorted(old) == sorted(names), len(seen) == len(set(seen)))`,
     expect((await stat(`${cwd}/f`)).size).toBe(read.length);
   });
 
-  test("a hundred programs at once are all answered", async () => {
+  test("a hundred concurrent writes and reads are all answered", async () => {
     const cwd = await directory("many");
     await Promise.all(
       Array.from({ length: 100 }, async (_, i) => {

@@ -20,21 +20,21 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
-  describe("begins and ends", () => {
-    test("nosuid, nodev, of type fuse.syncline, with the bucket's address as its source", async () => {
+  describe("starting and ending", () => {
+    test("the mount is nosuid, nodev, of type fuse.syncline, with the bucket's address as its source", async () => {
       await using fuse = await server.mount({ source: "file:///srv/a bucket" });
       const line = (await run("findmnt", ["-no", "FSTYPE,SOURCE,OPTIONS", fuse.mountPoint])).trim();
       expect(line).toMatch(/^fuse\.syncline +file:\/\/\/srv\/a bucket +rw,nosuid,nodev,/);
     });
 
-    test("umount by anybody ends it: the server hears of it", async () => {
+    test("anyone's umount ends the mount, and the server hears of it", async () => {
       await using fuse = await server.mount();
       await run("umount", [fuse.mountPoint]);
       expect(await fuse.ended).toBe("unmounted");
       expect(await fuse.exited).toBe(0);
     });
 
-    test("an unmount refuses while a file is open; detached, the file goes on until it is closed", async () => {
+    test("unmount refuses while a file is open; once detached, the file works until it is closed", async () => {
       await using fuse = await server.mount();
       const file = await open(fuse.path("open"), "w+");
       expect(await fuse.tell({ do: "unmount" })).toBe("busy");
@@ -46,7 +46,7 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       expect(await fuse.ended).toBe("unmounted");
     });
 
-    test("an unmount that overtakes what programs let go of is no abort", async () => {
+    test("an unmount that overtakes pending releases is not reported as an abort", async () => {
       const ends = new Set<string>();
       for (let round = 0; round < 8; round++) {
         await using fuse = await server.mount();
@@ -61,7 +61,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       expect([...ends]).toEqual(["unmounted"]);
     });
 
-    test("an abort by an administrator is told as such", async () => {
+    test("an abort by an administrator is reported as an abort", async () => {
       await using fuse = await server.mount();
       const device = (await readMountTable()).find((mount) => mount.mountPoint === fuse.mountPoint)?.device;
       const connections = await mkdtemp(join(tmpdir(), "syncline-connections-"));
@@ -72,7 +72,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       expect(await fuse.ended).toBe("aborted");
     });
 
-    test("taken away by somebody else while in use, closing it leaves what lies beneath alone", async () => {
+    test("closing a mount that somebody else detached while in use leaves a newer mount there alone", async () => {
       await using below = await server.mount();
       await mkdir(below.path("point"));
       await using above = await server.mountAt(below.path("point"));
@@ -86,7 +86,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await run("umount", [above.mountPoint]);
     });
 
-    test("closing it fails what is open and leaves the directory as it was", async () => {
+    test("closing the mount fails open files and leaves the directory as it was", async () => {
       await using fuse = await server.mount();
       const file = await open(fuse.path("open"), "w+");
       await fuse.tell({ do: "close" });
@@ -95,7 +95,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       expect(await readdir(fuse.mountPoint)).toEqual([]);
     });
 
-    test("what an agent that was killed leaves behind is cleaned by the next mount", async () => {
+    test("the next mount cleans up what a killed agent leaves behind", async () => {
       await using dead = await server.mount();
       dead.kill("SIGKILL");
       await dead.exited;
@@ -106,7 +106,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       expect(here).toHaveLength(1);
     });
 
-    test("an agent that is killed while a message to the kernel waits for a lock ends, and so does the call that holds it", async () => {
+    test("an agent killed while its message to the kernel waits for a lock exits, and the call that holds the lock fails", async () => {
       await using fuse = await server.mount();
       await fuse.tell({ do: "die-in-make-directory" });
       const making = run("mkdir", [fuse.path("made")]);
@@ -115,7 +115,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await expect(stat(fuse.mountPoint)).rejects.toMatchObject({ code: "ENOTCONN" });
     });
 
-    test("a living mount, a missing directory, a file and a directory that is not empty are refused", async () => {
+    test("mounting on a live mount, a missing directory, a file or a directory that is not empty is refused", async () => {
       await using fuse = await server.mount();
       await expect(server.mountAt(fuse.mountPoint)).rejects.toThrow(/mount_busy/);
       await mkdir(fuse.path("full/inner"), { recursive: true });
@@ -125,13 +125,13 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await expect(server.mountAt(fuse.path("file"))).rejects.toThrow(/not_a_directory/);
     });
 
-    test("read-only, every change is refused by the kernel", async () => {
+    test("on a read-only mount the kernel refuses changes", async () => {
       await using fuse = await server.mount({ readOnly: true });
       await expect(writeFile(fuse.path("f"), "x")).rejects.toMatchObject({ code: "EROFS" });
     });
   });
 
-  describe("tells the kernel", () => {
+  describe("and the kernel's caches", () => {
     let fuse: FuseProcess;
     beforeAll(async () => {
       fuse = await server.mount();
@@ -144,7 +144,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
     const invalidate = (entries: { parent: Ino; name: FileName; removed?: Ino }[], inodes: Ino[] = [], all = false) =>
       fuse.tell({ do: "invalidate", changes: { entries, inodes, all } });
 
-    test("of a new name, where the kernel knew that there was none, and in listings it kept", async () => {
+    test("a new name shows up where the kernel had cached its absence, and in cached listings", async () => {
       await expect(stat(fuse.path("new"))).rejects.toMatchObject({ code: "ENOENT" });
       await readdir(fuse.mountPoint);
       await change("make", "new", "from afar");
@@ -156,7 +156,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       });
     });
 
-    test("of changed contents, also to those who have the file open", async () => {
+    test("changed contents show up, even in a file that is open", async () => {
       await writeFile(fuse.path("changed"), "before");
       const file = await open(fuse.path("changed"));
       const read = async () => {
@@ -177,7 +177,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await file.close();
     });
 
-    test("an append goes behind what others appended, whatever end the kernel believes in", async () => {
+    test("an append goes after what others appended, whatever file size the kernel has cached", async () => {
       const file = await open(fuse.path("appended"), "a");
       await file.write("1;");
       await change("write", "appended", "1;theirs;");
@@ -187,7 +187,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await file.close();
     });
 
-    test("of a removal: the name is gone, and those who have the file open see that", async () => {
+    test("a removed name disappears, and an open file has a link count of zero", async () => {
       await writeFile(fuse.path("doomed"), "");
       const file = await open(fuse.path("doomed"));
       const removed = await change("remove", "doomed");
@@ -199,7 +199,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await file.close();
     });
 
-    test("that everything may have changed", async () => {
+    test("invalidating everything shows all changes", async () => {
       await writeFile(fuse.path("one"), "old");
       await mkdir(fuse.path("sub"));
       await writeFile(fuse.path("sub/inner"), "inner");
@@ -218,7 +218,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await file.close();
     });
 
-    test("a file made meanwhile under a name that the kernel thinks free is opened, not replaced", async () => {
+    test("a file created meanwhile under a name that the kernel believes free is opened, not replaced", async () => {
       await expect(stat(fuse.path("raced"))).rejects.toMatchObject({ code: "ENOENT" });
       await change("make", "raced", "theirs");
       await expect(writeFile(fuse.path("raced"), "ours", { flag: "wx" })).rejects.toMatchObject({ code: "EEXIST" });
@@ -228,7 +228,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
     });
   });
 
-  describe("while blocks are away", () => {
+  describe("while blocks are missing", () => {
     let fuse: FuseProcess;
     let ino: number;
     beforeEach(async () => {
@@ -251,7 +251,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       return program;
     }
 
-    test("a call waits for them, and others are answered meanwhile", async () => {
+    test("a call waits for them, and other calls are answered meanwhile", async () => {
       const program = await reader();
       const exit = once(program, "exit");
       await writeFile(fuse.path("elsewhere/other"), "here");
@@ -262,7 +262,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       expect(await exit).toEqual([0, null]);
     });
 
-    test("a call that must wait for its turn has done nothing before; others go on, and it can be interrupted", async () => {
+    test("a call that back-pressure holds up has changed nothing yet; others go on, and it can be interrupted", async () => {
       await fuse.tell({ do: "pause-changes" });
       const made = mkdir(fuse.path("elsewhere/made"));
       const killed = spawn("touch", [fuse.path("killed")]);
@@ -277,7 +277,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       expect(await readdir(fuse.mountPoint)).not.toContain("killed");
     });
 
-    test("a write and an attribute that wait keep their bytes, whatever comes in between", async () => {
+    test("a waiting write and a waiting setxattr keep their bytes, whatever arrives in between", async () => {
       await fuse.tell({ do: "withhold-blocks", ino });
       const waiting = python(
         `if os.fork() == 0:
@@ -308,7 +308,7 @@ os.wait()`,
       await eventually(async () => expect(fuse.log).toContain("a load was given up"));
     });
 
-    test("the kernel is told of changes to what is waited for afterwards, and a killed agent still ends", async () => {
+    test("an agent that is killed after invalidating a file that a program waits for still exits", async () => {
       const program = await reader();
       await waitsInKernel(program);
       await fuse.tell({
@@ -321,7 +321,7 @@ os.wait()`,
       expect((await exit)[0]).not.toBe(0);
     });
 
-    test("closing the mount fails the call", async () => {
+    test("closing the mount fails the waiting call", async () => {
       const program = await reader();
       const exit = once(program, "exit");
       await waitsInKernel(program);
@@ -331,7 +331,7 @@ os.wait()`,
   });
 
   describe("when the journal cannot be written", () => {
-    test("changes are refused with the reason, reading goes on, and all is well when it can again", async () => {
+    test("changes fail with the reason, reads go on, and changes work again once the journal can be written", async () => {
       await using fuse = await server.mount();
       await writeFile(fuse.path("f"), "before");
       await fuse.tell({ do: "fail-persist", how: "disk-full" });
@@ -347,7 +347,7 @@ os.wait()`,
     });
   });
 
-  test("a program killed in the midst of its calls leaves a mount that answers", async () => {
+  test("a program killed in the middle of its calls leaves a mount that works", async () => {
     await using fuse = await server.mount();
     for (let round = 0; round < 5; round++) {
       // Ends with its mount, whatever becomes of the test.

@@ -20,7 +20,7 @@ describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (s
   afterAll(() => server[Symbol.asyncDispose]());
 
   test.each(["restart", "interrupt"])(
-    "that are caught (%s) end no call that waits for blocks, and no fsync",
+    "that are caught (%s) interrupt no call that waits for blocks, and no fsync",
     async (how) => {
       await using fuse = await server.mount({ attributeTimeoutS: 0, entryTimeoutS: 0, negativeTimeoutS: 0 });
       for (let round = 0; round < ROUNDS; round++) {
@@ -48,7 +48,7 @@ describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (s
       expect(await readFile(fuse.path("away"), "utf8")).toBe("text");
     });
 
-    test("end a program that caught another one before, while it waited", async () => {
+    test("end a program that caught another signal before, while it waited", async () => {
       await using fuse = await server.mount();
       await withholdRoot(fuse);
       const program = await waiting(fuse, `os.stat("absent")`, "signal.signal(signal.SIGUSR1, lambda *_: None)");
@@ -60,7 +60,7 @@ describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (s
       expect(await exit).toEqual([null, "SIGKILL"]);
     });
 
-    test("end a program whose change waits for blocks, and nothing is changed", async () => {
+    test("end a program whose change waits for blocks, and nothing changes", async () => {
       await using fuse = await server.mount();
       await mkdir(fuse.path("kept"));
       await withholdRoot(fuse);
@@ -72,7 +72,7 @@ describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (s
       expect(await python("print(os.listdir())", fuse.mountPoint)).toBe("['kept']\n");
     });
 
-    test("end a program whose fsync does not return", async () => {
+    test("end a program that hangs in fsync", async () => {
       await using fuse = await server.mount();
       await fuse.tell({ do: "withhold-syncs" });
       const program = await waiting(fuse, `os.fsync(os.open(".", os.O_RDONLY))`);

@@ -41,7 +41,7 @@ describe.skipIf(reason !== undefined)(
         directory,
       );
 
-    test("cp -a keeps types, modes, links, times and contents, there and back", async () => {
+    test("cp -a keeps types, modes, links, times and contents, in both directions", async () => {
       await run("cp", ["-a", tree, fuse.path("copy")]);
       expect(await listing(fuse.path("copy"))).toBe(await listing(tree));
       await run("cp", ["-a", fuse.path("copy"), `${tree}-back`]);
@@ -49,14 +49,14 @@ describe.skipIf(reason !== undefined)(
       await rm(`${tree}-back`, { recursive: true });
     });
 
-    test("tar unpacks and packs the same", async () => {
+    test("tar unpacks and packs the same tree", async () => {
       await mkdir(fuse.path("untar"));
       await shell(`tar -C '${tree}' --format=posix -cf - . | tar -C untar -xpf -`, fuse.mountPoint);
       expect(await listing(fuse.path("untar"))).toBe(await listing(tree));
       await shell(`tar --format=posix -cf all.tar untar && tar -df all.tar && rm -r untar`, fuse.mountPoint);
     });
 
-    test("mv within the mount renames, rm -r leaves nothing", async () => {
+    test("mv within the mount renames, and rm -r leaves nothing", async () => {
       await run("cp", ["-a", tree, fuse.path("moving")]);
       const out = await shell(
         "mkdir into; mv moving into/moved; ls -d moving into/moved 2>&1 || rm -r into; ls",
@@ -66,7 +66,7 @@ describe.skipIf(reason !== undefined)(
       expect(out.split("\n")).not.toContain("into");
     });
 
-    test("git clones onto it, commits, and finds its objects whole", async () => {
+    test("git clones onto the mount, commits, and passes git fsck", async () => {
       const source = join(tree, "repository");
       await mkdir(source);
       const as = "git -c user.name=t -c user.email=t@example.org";
@@ -86,19 +86,22 @@ describe.skipIf(reason !== undefined)(
       await rm(source, { recursive: true });
     });
 
-    test.skipIf(!hasCommand("sqlite3"))("SQLite works in both journal modes, and from two processes", async () => {
-      for (const mode of ["delete", "wal"]) {
-        const sql = (text: string) =>
-          run("sqlite3", ["-cmd", ".timeout 10000", `db-${mode}`, text], { cwd: fuse.mountPoint });
-        await sql(`pragma journal_mode=${mode}; create table t (n integer)`);
-        const insert = `with recursive c(n) as (select 1 union all select n + 1 from c where n < 300) insert into t select n from c;`;
-        await Promise.all([sql(insert.repeat(3)), sql(insert.repeat(3))]);
-        expect(await sql("select count(*), sum(n) from t; pragma integrity_check")).toBe(`1800|270900\nok\n`);
-      }
-    });
+    test.skipIf(!hasCommand("sqlite3"))(
+      "SQLite works in both journal modes, even from two processes at once",
+      async () => {
+        for (const mode of ["delete", "wal"]) {
+          const sql = (text: string) =>
+            run("sqlite3", ["-cmd", ".timeout 10000", `db-${mode}`, text], { cwd: fuse.mountPoint });
+          await sql(`pragma journal_mode=${mode}; create table t (n integer)`);
+          const insert = `with recursive c(n) as (select 1 union all select n + 1 from c where n < 300) insert into t select n from c;`;
+          await Promise.all([sql(insert.repeat(3)), sql(insert.repeat(3))]);
+          expect(await sql("select count(*), sum(n) from t; pragma integrity_check")).toBe(`1800|270900\nok\n`);
+        }
+      },
+    );
 
-    describe("a file that is made, synced and removed under the same name again and again", () => {
-      test.skipIf(!mapsPastCache())("is written past the kernel's page cache after some", async () => {
+    describe("a file created, synced and removed under the same name again and again", () => {
+      test.skipIf(!mapsPastCache())("bypasses the kernel's page cache after a few rounds", async () => {
         const seen: string[] = [];
         for (let round = 0; round < 5; round++) {
           const file = await open(fuse.path("passing"), "wx+");
@@ -117,7 +120,7 @@ describe.skipIf(reason !== undefined)(
         expect(seen).toEqual(["one", "one", "one", "two", "two"]);
       });
 
-      test("has one content for all who write, append, read and map it, and loses its capabilities", async () => {
+      test("has the same content for writes, appends, reads and mappings, and a write drops its capabilities", async () => {
         await mkdir(fuse.path("passed"));
         const out = await python(
           `import mmap, struct
@@ -153,7 +156,7 @@ for again in range(2):
       });
     });
 
-    test.skipIf(!hasCommand("vim"))("vim edits a file, with its backup and its swap file", async () => {
+    test.skipIf(!hasCommand("vim"))("vim edits a file, with a backup and a swap file", async () => {
       await writeFile(fuse.path("edited.txt"), "one\ntwo\n");
       await shell(
         `vim -u NONE -es -c 'set backup backupskip= swapfile' -c '%s/two/three/' -c wq edited.txt`,
@@ -163,14 +166,14 @@ for again in range(2):
       expect(await readFile(fuse.path("edited.txt~"), "utf8")).toBe("one\ntwo\n");
     });
 
-    test.skipIf(!hasCommand("rsync"))("rsync -aHAX brings a tree, and a second run finds nothing to do", async () => {
+    test.skipIf(!hasCommand("rsync"))("rsync -aHAX copies a tree, and a second run finds nothing to do", async () => {
       const sync = () => run("rsync", ["-aHAXi", "--modify-window=-1", `${tree}/`, fuse.path("synced/")]);
       await sync();
       expect(await listing(fuse.path("synced"))).toBe(await listing(tree));
       expect(await sync()).toBe("");
     });
 
-    test("a program is compiled and run on it", async () => {
+    test("a program can be compiled and run on the mount", async () => {
       await writeFile(fuse.path("answer.c"), "int main(void) { return 42; }\n");
       await expect(shell("gcc -o answer answer.c && ./answer", fuse.mountPoint)).rejects.toMatchObject({ code: 42 });
     });

@@ -15,28 +15,31 @@ say() { printf '%s\\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 . "$here/scripts/lib/local-master.sh"`;
 
-test.skipIf(process.platform !== "linux")("of several that start it at once all find the one that runs", async () => {
-  const folder = await temporaryFolder();
-  const env = {
-    ...process.env,
-    XDG_DATA_HOME: join(folder, "data"),
-    XDG_STATE_HOME: join(folder, "state"),
-    XDG_CONFIG_HOME: join(folder, "config"),
-  };
-  const shell = async (line: string) => {
-    const child = spawn("bash", ["-c", `${PRELUDE}\n${line}`], { env, stdio: ["ignore", "pipe", "ignore"] });
-    return (await text(child.stdout)).trim();
-  };
-  const found = await Promise.all([1, 2, 3].map(() => shell(`start_master ${alice.wallet}; master_pid`)));
-  const [pid] = found;
-  expect(pid).toMatch(/^\d+$/);
-  expect(found).toEqual([pid, pid, pid]);
-  await shell("stop_master");
-  expect(await shell("master_pid || echo none")).toBe("none");
-});
+test.skipIf(process.platform !== "linux")(
+  "concurrent starts of the local master all find the one that runs",
+  async () => {
+    const folder = await temporaryFolder();
+    const env = {
+      ...process.env,
+      XDG_DATA_HOME: join(folder, "data"),
+      XDG_STATE_HOME: join(folder, "state"),
+      XDG_CONFIG_HOME: join(folder, "config"),
+    };
+    const shell = async (line: string) => {
+      const child = spawn("bash", ["-c", `${PRELUDE}\n${line}`], { env, stdio: ["ignore", "pipe", "ignore"] });
+      return (await text(child.stdout)).trim();
+    };
+    const found = await Promise.all([1, 2, 3].map(() => shell(`start_master ${alice.wallet}; master_pid`)));
+    const [pid] = found;
+    expect(pid).toMatch(/^\d+$/);
+    expect(found).toEqual([pid, pid, pid]);
+    await shell("stop_master");
+    expect(await shell("master_pid || echo none")).toBe("none");
+  },
+);
 
 test.skipIf(process.platform !== "linux")(
-  "where another process has its port, says what this start said, and what to do",
+  "if another process holds the port, the start shows its own error and what to do",
   async () => {
     const folder = await temporaryFolder();
     const run = join(folder, "state", "syncline", "master");

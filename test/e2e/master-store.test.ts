@@ -22,8 +22,8 @@ const OWNER = `0x${"7".repeat(40)}` as Wallet;
 const work = new Workspace("master-store");
 afterAll(() => work[Symbol.dispose]());
 
-describe("a process that is killed while it stores blocks", () => {
-  test("leaves a store that verify calls clean, with everything that was answered for", async () => {
+describe("a process killed while it stores blocks", () => {
+  test("leaves a store that passes verify, with every acknowledged block", async () => {
     const start = await compiledProcess("store-writer");
     const random = seededRandom(5);
     const dir = work.at("killed");
@@ -54,7 +54,7 @@ describe("a process that is killed while it stores blocks", () => {
   });
 });
 
-test("nobody else can read what a master makes, also in a folder that others may enter", async () => {
+test("nobody else can read a master's files, even in a folder that others may enter", async () => {
   const dir = work.at("entered");
   mkdirSync(dir, { mode: 0o755 });
   const master = work.start(["serve", "--data", dir, "--listen", "127.0.0.1:0", "--allow", OWNER]);
@@ -68,7 +68,7 @@ test("nobody else can read what a master makes, also in a folder that others may
 });
 
 describe("verify --data", () => {
-  test("refuses a folder in use, and one that is no master's", async () => {
+  test("refuses a folder that is in use, and one that belongs to no master", async () => {
     const dir = work.at("used");
     const store = await openMasterStore(optionsOf(dir));
     const used = work.run(["verify", "--data", dir, "--json"]);
@@ -81,7 +81,7 @@ describe("verify --data", () => {
     expect(work.run(["verify", "file:///x", "--data", dir]).status).toBe(2);
   });
 
-  test("exits with 8 and says what is damaged, and mends what it can", async () => {
+  test("exits with 8 and names the damage, and --repair marks damaged blocks as missing", async () => {
     const dir = work.at("damaged");
     const blocks = [rawBlock(5_000), rawBlock(6_000)];
     await withOwner(dir, async (owner) => void (await owner.put(blocks)));
@@ -105,7 +105,7 @@ describe("verify --data", () => {
 });
 
 test.skipIf(process.platform !== "linux" || process.getuid?.() !== 0)(
-  "a full disk refuses what does not fit, also opens and reads, and goes on when there is space",
+  "a full disk refuses what does not fit; opening and reading work, and writing resumes once there is space",
   async () => {
     const disk = work.mountPoint("small");
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m", "small", disk]);

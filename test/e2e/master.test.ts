@@ -30,7 +30,7 @@ const code = (args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
 };
 
 describe("commands", () => {
-  test("do at a master what they do in a folder", () => {
+  test("work at a master as in a folder", () => {
     const url = `${master.origin}/notes`;
     const { pinned } = space.json("init", url);
     expect(code(["init", url])).toEqual([4, "bucket_exists"]);
@@ -50,37 +50,42 @@ describe("commands", () => {
     expect(code(["unlock", url])).toEqual([1, "not_supported"]);
   });
 
-  test.each(["http", "https"])("list what there is now and was once, and who took in what, over %s", async (scheme) => {
-    const tls = (name: string) => resolve(import.meta.dirname, "../support/tls", name);
-    const secure = scheme === "https";
-    const own = secure ? await MasterProcess.start("--tls-cert", tls("cert.pem"), "--tls-key", tls("key.pem")) : master;
-    if (secure) onTestFinished(() => own.end("SIGKILL"));
-    const url = `${scheme}://localhost:${new URL(own.origin).port}/notes`;
-    const trust = secure ? ["--tls-ca", tls("cert.pem")] : [];
-    const run = (...args: string[]) => runCommand(space, ...args, ...trust);
-    const lines = (...args: string[]) => commandLines(space, ...args, ...trust);
-    await run("init", url);
-    writeFileSync(space.at("note"), "note");
-    const roots: unknown[] = [];
-    for (const [name, writer] of Object.entries({ a: "one", b: "two", c: "one" })) {
-      const state = space.at(`${scheme}-${writer}`);
-      const [put] = await lines("put", space.at("note"), `${url}/${name}`, "--state", state);
-      roots.push(put?.["root"]);
-    }
-    const names = async (...args: string[]) => (await lines("ls", url, ...args)).map(({ name }) => name);
-    expect(await names()).toEqual(["a", "b", "c"]);
-    expect(await names("--at", String(roots[0]))).toEqual(["a"]);
-    expect(await lines("ls", `${url}/b`)).toMatchObject([{ name: "b", type: "file", size: 4 }]);
-    const graph = (await run("log", "--graph", url)).trimEnd().split("\n");
-    expect(graph.map((line) => line.slice(0, 5).trimEnd())).toEqual(["*", "| *", "*", "    *"]);
-    const commits = await lines("log", "--graph", url);
-    expect(commits.slice(0, 3).map(({ root }) => root)).toEqual(roots.toReversed());
-    const [newest, other, oldest] = commits;
-    expect(newest).toMatchObject({ lanes: "*", takesIn: [{ writer: other?.["writer"] }] });
-    expect(oldest?.["writer"]).toBe(newest?.["writer"]);
-  });
+  test.each(["http", "https"])(
+    "list present and past files, and graph which commits took in which, over %s",
+    async (scheme) => {
+      const tls = (name: string) => resolve(import.meta.dirname, "../support/tls", name);
+      const secure = scheme === "https";
+      const own = secure
+        ? await MasterProcess.start("--tls-cert", tls("cert.pem"), "--tls-key", tls("key.pem"))
+        : master;
+      if (secure) onTestFinished(() => own.end("SIGKILL"));
+      const url = `${scheme}://localhost:${new URL(own.origin).port}/notes`;
+      const trust = secure ? ["--tls-ca", tls("cert.pem")] : [];
+      const run = (...args: string[]) => runCommand(space, ...args, ...trust);
+      const lines = (...args: string[]) => commandLines(space, ...args, ...trust);
+      await run("init", url);
+      writeFileSync(space.at("note"), "note");
+      const roots: unknown[] = [];
+      for (const [name, writer] of Object.entries({ a: "one", b: "two", c: "one" })) {
+        const state = space.at(`${scheme}-${writer}`);
+        const [put] = await lines("put", space.at("note"), `${url}/${name}`, "--state", state);
+        roots.push(put?.["root"]);
+      }
+      const names = async (...args: string[]) => (await lines("ls", url, ...args)).map(({ name }) => name);
+      expect(await names()).toEqual(["a", "b", "c"]);
+      expect(await names("--at", String(roots[0]))).toEqual(["a"]);
+      expect(await lines("ls", `${url}/b`)).toMatchObject([{ name: "b", type: "file", size: 4 }]);
+      const graph = (await run("log", "--graph", url)).trimEnd().split("\n");
+      expect(graph.map((line) => line.slice(0, 5).trimEnd())).toEqual(["*", "| *", "*", "    *"]);
+      const commits = await lines("log", "--graph", url);
+      expect(commits.slice(0, 3).map(({ root }) => root)).toEqual(roots.toReversed());
+      const [newest, other, oldest] = commits;
+      expect(newest).toMatchObject({ lanes: "*", takesIn: [{ writer: other?.["writer"] }] });
+      expect(oldest?.["writer"]).toBe(newest?.["writer"]);
+    },
+  );
 
-  test("say what is wrong, each with its status", async () => {
+  test("report each error with its exit status", async () => {
     const url = `${master.origin}/notes`;
     space.do("init", url);
     expect(code(["ls", `${master.origin}/another`])).toEqual([1, "no_such_bucket"]);
@@ -113,7 +118,7 @@ describe("commands", () => {
     expect(space.lines("ls", `http://127.0.0.1:1,127.0.0.1:${port}/notes`)).toEqual([]);
   });
 
-  test("trust a master's certificate when they are told to, and not before", async () => {
+  test("trust a master's certificate only when told to", async () => {
     const tls = (name: string) => resolve(import.meta.dirname, "../support/tls", name);
     const secure = await MasterProcess.start("--tls-cert", tls("cert.pem"), "--tls-key", tls("key.pem"));
     onTestFinished(() => secure.end("SIGKILL"));
@@ -138,7 +143,7 @@ describe.skipIf(reason !== undefined)(`mounts${reason === undefined ? "" : ` (sk
   const lastError = () => (space.status(dir)["lastError"] as { code: string } | null)?.code;
   const flushed = () => space.run(["flush", dir, "--json"]).status;
 
-  test("of one bucket show each other's changes, also after the master was killed", async () => {
+  test("of one bucket show each other's changes, even after the master was killed and restarted", async () => {
     const other = space.mountPoint(`other-${count}`);
     space.mount(url, dir);
     space.mount(url, other);
@@ -154,7 +159,7 @@ describe.skipIf(reason !== undefined)(`mounts${reason === undefined ? "" : ` (sk
     expect(space.lines("verify", url)).toMatchObject([{ damaged: 0 }]);
   });
 
-  test("start without the master from what was seen last, and publish when it is back", async () => {
+  test("start without the master from the last known state, and publish when it is back", async () => {
     space.mount(url, dir);
     writeFileSync(join(dir, "seen"), "seen");
     space.do("unmount", dir);
@@ -170,7 +175,7 @@ describe.skipIf(reason !== undefined)(`mounts${reason === undefined ? "" : ` (sk
     expect(space.do("cat", `${url}/offline`)).toBe("offline");
   });
 
-  test("whose wallet is not served any more keep everything, say why, and go on when it is", async () => {
+  test("whose wallet is no longer allowed keep everything, say why, and resume once it is allowed again", async () => {
     space.mount(url, dir);
     const { host } = new URL(master.origin);
     await master.end();
@@ -185,7 +190,7 @@ describe.skipIf(reason !== undefined)(`mounts${reason === undefined ? "" : ` (sk
     expect(space.do("cat", `${url}/kept`)).toBe("kept");
   });
 
-  test("of a bucket that was seen before need no key to start: they say what they wait for", async () => {
+  test("of a known bucket start without a key and report what they wait for", async () => {
     const locked = { SYNCLINE_KEY: undefined, SYNCLINE_KEY_FILE: space.at("locked.json") };
     space.mount(url, dir);
     writeFileSync(join(dir, "seen"), "seen");

@@ -59,7 +59,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
   const mounted = () => readFileSync("/proc/self/mountinfo", "utf8").includes(` ${dir} `);
 
   describe("at work", () => {
-    test("mounts, publishes, tells how it is, and unmounts", () => {
+    test("mounts, publishes, reports its status, and unmounts", () => {
       const pid = space.mount(url, dir);
       writeFileSync(file("f"), "hello");
       expect(space.json("flush", dir)).toEqual({
@@ -103,7 +103,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(readdirSync(dir)).toEqual([]);
     });
 
-    test("keeps its state to its user", () => {
+    test("keeps its state private to its user", () => {
       space.mount(url, dir);
       const states = space.at("state", "syncline");
       const folders = readdirSync(states).map((name) => join(states, name));
@@ -114,7 +114,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("goes on after a restart, with a state folder whose path is longer than a socket's may be", () => {
+    test("survives a restart with a state folder whose path is too long for a socket", () => {
       const state = space.at("x".repeat(150), `state-${count}`);
       mkdirSync(join(state, ".."), { recursive: true });
       space.mount(url, dir, "--state", state);
@@ -144,7 +144,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("read-only needs no key and refuses changes; what others publish shows up", async () => {
+    test("read-only needs no key, refuses changes, and shows what others publish", async () => {
       space.do("put", writtenFile("first"), `${url}/first`);
       const env = { SYNCLINE_KEY: undefined, XDG_CONFIG_HOME: space.at("no-config") };
       expect(space.run(["mount", url, dir, "--background", "--read-only"], { env }).status).toBe(0);
@@ -156,7 +156,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("with --at shows an old state whatever is published or pending, and goes on afterwards", () => {
+    test("with --at shows an old state whatever is published or pending, and resumes normally afterwards", () => {
       space.mount(url, dir);
       writeFileSync(file("old"), "1");
       const { root } = space.json("flush", dir);
@@ -173,7 +173,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("restore below a mount publishes what is pending first, and shows the old state when it returns", () => {
+    test("restore below a mount first publishes what is pending, and shows the old state when it returns", () => {
       space.mount(url, dir);
       mkdirSync(file("d"));
       writeFileSync(file("d/f"), "one");
@@ -194,8 +194,8 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     });
   });
 
-  describe("beside others", () => {
-    test("is refused a state that another one uses, and a directory that is not empty", () => {
+  describe("next to other agents", () => {
+    test("refuses a state that another agent uses, and a directory that is mounted or not empty", () => {
       space.mount(url, dir);
       expect(failure("mount", url, dir)).toMatchObject({ status: 4, code: "state_in_use" });
       expect(failure("mount", url, dir, "--background")).toMatchObject({ status: 4, code: "state_in_use" });
@@ -209,7 +209,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("answers for its own mount when its directory had another bucket before", () => {
+    test("answers for its own mount even if its directory had another bucket before", () => {
       const other = space.url(`other-${count}`);
       space.do("init", other);
       space.mount(other, dir);
@@ -223,7 +223,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("begins anew with a bucket that was made anew, unless something is unpublished", () => {
+    test("starts over with a re-created bucket, unless something is unpublished", () => {
       space.mount(url, dir);
       writeFileSync(file("published"), "");
       space.do("unmount", dir);
@@ -249,7 +249,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
   });
 
   describe("of a bucket that was set back", () => {
-    test("is refused, unless that is accepted or something is unpublished", () => {
+    test("is refused without --accept; with unpublished changes it mounts, but does not publish", () => {
       space.mount(url, dir);
       writeFileSync(file("f"), "1");
       space.do("flush", dir);
@@ -281,7 +281,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
   });
 
   describe("ends", () => {
-    test("by a plain umount, when what was written last is published", async () => {
+    test("on a plain umount, once the last write is published", async () => {
       const pid = space.mount(url, dir);
       writeFileSync(file("last"), "last");
       execFileSync("umount", [dir]);
@@ -290,7 +290,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     });
 
     test.each(["SIGTERM", "SIGINT"] as const)(
-      "by %s in the foreground: drains, says so, and ends with 0",
+      "on %s in the foreground: drains, says so, and exits with 0",
       async (signal) => {
         const agent = space.start(["mount", url, dir, "--json"]);
         const output = collect(agent);
@@ -310,7 +310,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       },
     );
 
-    test("by a signal as soon as it is mounted: no mount stays without its agent", async () => {
+    test("on a signal right after mounting: no mount stays without its agent", async () => {
       const agent = space.start(["mount", url, dir, "--json"]);
       const output = collect(agent);
       while (!mounted() && agent.exitCode === null) await nextTurn();
@@ -319,7 +319,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(mounted()).toBe(false);
     });
 
-    test("with 3 and what remains while the bucket is away; a second signal ends the waiting; the next mount publishes it", async () => {
+    test("with 3 and a report of what remains while the bucket is away; a second signal ends the wait; the next mount publishes", async () => {
       const agent = space.start(["mount", url, dir, "--json"]);
       const output = collect(agent);
       await once(agent.stdout ?? agent, "data");
@@ -346,7 +346,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("unmount waits as long as it may for the bucket, and not at all for one that was set back", () => {
+    test("unmount does not wait for a bucket that was set back", () => {
       space.mount(url, dir);
       writeFileSync(file("f"), "1");
       space.do("flush", dir);
@@ -366,7 +366,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(JSON.parse(out)).toMatchObject({ drained: false, error: { code: "root_rolled_back" } });
     });
 
-    test("unmount leaves a mount that is in use alone, and it goes on", () => {
+    test("unmount refuses while the mount is in use, and the mount goes on", () => {
       space.mount(url, dir);
       const open = openSync(file("open"), "w");
       expect(failure("unmount", dir)).toMatchObject({ status: 4, code: "mount_busy" });
@@ -376,7 +376,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.do("cat", `${url}/open`)).toBe("goes on");
     });
 
-    test("killed, it leaves a dead mount that the next one cleans, and loses nothing", async () => {
+    test("killed, it leaves a dead mount that the next one cleans up, and loses nothing", async () => {
       const pid = space.mount(url, dir);
       writeFileSync(file("f"), "answered");
       process.kill(pid, "SIGKILL");
@@ -398,7 +398,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(stopped()).toEqual([]);
     });
 
-    test("flush with nothing to publish says when the bucket is out of reach", () => {
+    test("flush with nothing to publish reports a bucket that is out of reach", () => {
       space.mount(url, dir);
       space.do("flush", dir);
       renameSync(bucketFolder(), `${bucketFolder()}-away`);
@@ -412,7 +412,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("a sparse file from another machine counts its data alone: du, cp and SEEK_HOLE before anybody read it", () => {
+    test("a sparse file from another machine counts only its data in du, cp and SEEK_HOLE, before anybody has read it", () => {
       space.do("mount", url, dir, "--background");
       for (const name of ["petabyte", "sparse"]) writeFileSync(file(name), "x");
       truncateSync(file("petabyte"), 2 ** 50);

@@ -18,34 +18,38 @@ interface Pending {
 
 const pendingOf = (place: string) => space.status(place)["pending"] as Pending;
 
-test("a synced folder counts files and bytes also while its bucket is out of reach", { timeout: 400_000 }, async () => {
-  const [folder, url] = [space.at("folder"), space.url("bucket")];
-  mkdirSync(folder);
-  for (let each = 0; each < 3; each++) writeFileSync(`${folder}/old ${each}`, `${each}`);
-  space.do("init", url);
-  space.json("sync", url, folder, "--once");
-  space.start(["sync", url, folder]);
-  await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
-  space.json("flush", folder);
-  expect(pendingOf(folder)).toEqual({ files: 0, bytes: 0, oldestMs: 0, etaMs: null });
+test(
+  "a synced folder counts pending files and bytes even while its bucket is out of reach",
+  { timeout: 400_000 },
+  async () => {
+    const [folder, url] = [space.at("folder"), space.url("bucket")];
+    mkdirSync(folder);
+    for (let each = 0; each < 3; each++) writeFileSync(`${folder}/old ${each}`, `${each}`);
+    space.do("init", url);
+    space.json("sync", url, folder, "--once");
+    space.start(["sync", url, folder]);
+    await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
+    space.json("flush", folder);
+    expect(pendingOf(folder)).toEqual({ files: 0, bytes: 0, oldestMs: 0, etaMs: null });
 
-  renameSync(space.at("bucket"), space.at("away"));
-  writeFileSync(`${folder}/large.bin`, randomBytes(5 * MB));
-  writeFileSync(`${folder}/small.bin`, "small");
-  rmSync(`${folder}/old 0`);
-  const waits = { files: 3, bytes: 5 * MB + 5, etaMs: null };
-  await expect.poll(() => pendingOf(folder), soon).toMatchObject(waits);
-  await expect.poll(() => pendingOf(folder).oldestMs, soon).toBeGreaterThan(0);
-  expect(space.run(["status", folder]).out).toMatch(/pending +(at least )?3 files, 4\.77 MiB, oldest/);
+    renameSync(space.at("bucket"), space.at("away"));
+    writeFileSync(`${folder}/large.bin`, randomBytes(5 * MB));
+    writeFileSync(`${folder}/small.bin`, "small");
+    rmSync(`${folder}/old 0`);
+    const waits = { files: 3, bytes: 5 * MB + 5, etaMs: null };
+    await expect.poll(() => pendingOf(folder), soon).toMatchObject(waits);
+    await expect.poll(() => pendingOf(folder).oldestMs, soon).toBeGreaterThan(0);
+    expect(space.run(["status", folder]).out).toMatch(/pending +(at least )?3 files, 4\.77 MiB, oldest/);
 
-  renameSync(space.at("away"), space.at("bucket"));
-  await expect.poll(() => pendingOf(folder), soon).toEqual({ files: 0, bytes: 0, oldestMs: 0, etaMs: null });
-  expect(space.run(["status", folder]).out).toContain("everything is published");
-  expect(space.json("unmount", folder)).toMatchObject({ drained: true });
-});
+    renameSync(space.at("away"), space.at("bucket"));
+    await expect.poll(() => pendingOf(folder), soon).toEqual({ files: 0, bytes: 0, oldestMs: 0, etaMs: null });
+    expect(space.run(["status", folder]).out).toContain("everything is published");
+    expect(space.json("unmount", folder)).toMatchObject({ drained: true });
+  },
+);
 
 test(
-  "a synced folder whose bytes go slowly says how many wait, and how long that takes",
+  "a synced folder that uploads slowly reports how much is pending, and how long that takes",
   { timeout: 400_000 },
   async () => {
     const [folder, url] = [space.at("slow"), space.url("slow-bucket")];

@@ -34,7 +34,7 @@ async function serve(...args: string[]) {
   return { child, ...said, ended, err: () => err };
 }
 
-test("serves until a signal, and ends with 0", async () => {
+test("serves until a signal, and exits with 0", async () => {
   const master = await serve("--data", space.at("a"), "--allow", wallet);
   const token = space.do("token", "--origin", master.origin).trim();
   const answer = await fetch(`${master.origin}/api/v1/storage`, { headers: { authorization: `Bearer ${token}` } });
@@ -45,7 +45,7 @@ test("serves until a signal, and ends with 0", async () => {
   expect(master.err()).toBe("");
 });
 
-test("the second signal does not wait for what is under way", async () => {
+test("a second signal does not wait for running requests", async () => {
   const master = await serve("--data", space.at("hurry"), "--allow", wallet);
   const token = space.do("token", "--origin", master.origin).trim();
   const client = await RawClient.open(master.origin);
@@ -71,14 +71,14 @@ test("without --allow it says that it refuses everybody, and what to do", async 
   await expect.poll(master.err).toContain("--allow WALLET");
 });
 
-test("a folder serves one master", async () => {
+test("a data folder is served by one master at a time", async () => {
   await serve("--data", space.at("b"), "--allow", wallet);
   const second = space.run(["serve", "--json", "--data", space.at("b"), "--listen", "127.0.0.1:0"]);
   expect(second).toMatchObject({ status: 4 });
   expect(JSON.parse(second.err)).toMatchObject({ code: "state_in_use" });
 });
 
-test("--insecure serves other machines, and warns", async () => {
+test("--insecure serves on a non-local address, with a warning", async () => {
   const master = await serve("--data", space.at("open"), "--allow", wallet, "--listen", "0.0.0.0:0", "--insecure");
   await expect.poll(master.err).toContain("in the clear");
 });

@@ -21,7 +21,7 @@ afterEach(() => {
 });
 
 test.skipIf(process.platform !== "linux").each([["in the foreground"], ["in the background", "--background"]])(
-  "%s it says so every ten seconds",
+  "%s a slow start reports its current step",
   { timeout: 60_000 },
   async (_, ...more) => {
     const address = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/b`;

@@ -14,7 +14,7 @@ interface Held {
 }
 
 test(
-  "one machine approves a mass deletion, the others follow without asking, and everything else flows while it waits",
+  "one machine approves a mass deletion, the others follow without asking, and other changes flow meanwhile",
   { timeout: 400_000 },
   async () => {
     const url = space.url("bucket");

@@ -20,7 +20,7 @@ const why = process.env["SYNCLINE_TEST_ALL"] === undefined ? "SYNCLINE_TEST_ALL 
 if (why !== undefined) space[Symbol.dispose]();
 
 test.skipIf(why !== undefined)(
-  `names that differ in case or Unicode form only are kept apart and told of, and nothing is lost${why === undefined ? "" : ` (skipped: ${why})`}`,
+  `names that differ only in case or Unicode form are kept apart and reported, and nothing is lost${why === undefined ? "" : ` (skipped: ${why})`}`,
   { timeout: 400_000 },
   () => {
     const [plain, url] = [space.at("plain"), space.url("bucket")];

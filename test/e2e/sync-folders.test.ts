@@ -26,7 +26,7 @@ function names(url: string): string[] {
   return space.lines("ls", url).map(({ name }) => String(name));
 }
 
-test("one that would be synced into itself is refused, and nothing is made in it", () => {
+test("a folder that would be synced into itself is refused and left untouched", () => {
   const url = space.url("with", "bucket");
   mkdirSync(space.at("with/bucket/in"), { recursive: true });
   rmSync(space.at("with/bucket"), { recursive: true });
@@ -41,7 +41,7 @@ test("one that would be synced into itself is refused, and nothing is made in it
   expect([both.status, both.err]).toEqual([2, expect.stringContaining("usage")]);
 });
 
-test.skipIf(whyNoMount() !== undefined)("one in a mount of the bucket is refused, whoever mounted it", () => {
+test.skipIf(whyNoMount() !== undefined)("a folder in a mount of the bucket is refused, whoever mounted it", () => {
   const url = space.url("mounted");
   space.do("init", url);
   const mount = space.mountPoint("mount");
@@ -54,7 +54,7 @@ test.skipIf(whyNoMount() !== undefined)("one in a mount of the bucket is refused
   space.do("unmount", mount);
 });
 
-test("by whatever name it is one folder: what was deleted does not come back, and it is found by both", async () => {
+test("a folder and a symlink to it are one synced folder: deletions hold, and both names find its agent", async () => {
   const url = space.url("named");
   space.do("init", url);
   mkdirSync(space.at("real"));
@@ -70,20 +70,23 @@ test("by whatever name it is one folder: what was deleted does not come back, an
   expect(space.json("unmount", space.at("link"))).toMatchObject({ drained: true });
 });
 
-test.runIf(process.platform === "linux")("while one agent syncs it no other does, whatever its state", async () => {
-  const url = space.url("taken");
-  space.do("init", url);
-  mkdirSync(space.at("taken-folder"));
-  space.start(["sync", url, space.at("taken-folder")]);
-  await expect.poll(() => space.run(["status", space.at("taken-folder"), "--json"]).status, soon).toBe(0);
-  const { status, err } = space.run(["sync", url, space.at("taken-folder"), "--once", "--json"], { env: another });
-  expect([status, err]).toEqual([4, expect.stringContaining("state_in_use")]);
-  expect(space.json("unmount", space.at("taken-folder"))).toMatchObject({ drained: true });
-  const then = space.run(["sync", url, space.at("taken-folder"), "--once", "--json"], { env: another });
-  expect(then.status).toBe(0);
-});
+test.runIf(process.platform === "linux")(
+  "while one agent syncs a folder, no other agent may, whatever its state",
+  async () => {
+    const url = space.url("taken");
+    space.do("init", url);
+    mkdirSync(space.at("taken-folder"));
+    space.start(["sync", url, space.at("taken-folder")]);
+    await expect.poll(() => space.run(["status", space.at("taken-folder"), "--json"]).status, soon).toBe(0);
+    const { status, err } = space.run(["sync", url, space.at("taken-folder"), "--once", "--json"], { env: another });
+    expect([status, err]).toEqual([4, expect.stringContaining("state_in_use")]);
+    expect(space.json("unmount", space.at("taken-folder"))).toMatchObject({ drained: true });
+    const then = space.run(["sync", url, space.at("taken-folder"), "--once", "--json"], { env: another });
+    expect(then.status).toBe(0);
+  },
+);
 
-test("of a home with the agent's own state and keys in it these stay there", () => {
+test("syncing a home leaves out the agent's own state and keys in it", () => {
   const url = space.url("homely");
   const home = space.at("home");
   mkdirSync(`${home}/.config/syncline`, { recursive: true });
@@ -109,7 +112,7 @@ test("of a home with the agent's own state and keys in it these stay there", () 
   expect([names(`${url}/.config`), names(`${url}/.local/state`)]).toEqual([["other"], []]);
 });
 
-test("a bucket that is away is out of reach for a folder that was synced with it, and no bucket for others", () => {
+test("a missing bucket is unreachable for a folder that was synced with it, and nonexistent for others", () => {
   const url = space.url("away-bucket");
   space.do("init", url);
   mkdirSync(space.at("stays"));
@@ -124,7 +127,7 @@ test("a bucket that is away is out of reach for a folder that was synced with it
   expect(space.json("sync", url, space.at("stays"), "--once")).toMatchObject({ sent: { deleted: 0 }, left: [] });
 });
 
-test("a synced folder in it keeps its own marker, and both are synced", () => {
+test("a synced folder inside another one keeps its own marker, and both are synced", () => {
   const [outer, inner] = [space.url("outer"), space.url("inner")];
   for (const each of [outer, inner]) space.do("init", each);
   mkdirSync(space.at("o/i"), { recursive: true });
@@ -139,7 +142,7 @@ test("a synced folder in it keeps its own marker, and both are synced", () => {
   expect(space.json("sync", inner, space.at("o/i"), "--once")).toMatchObject({ left: [], conflicts: [] });
 });
 
-test("a plan names what is deleted and moved by its whole path", () => {
+test("a plan names each deletion by its full path", () => {
   const url = space.url("planned");
   space.do("init", url);
   mkdirSync(space.at("plan/p/s"), { recursive: true });
@@ -156,7 +159,7 @@ test("a plan names what is deleted and moved by its whole path", () => {
   );
 });
 
-test("a directory that leaves where nobody would see it has one name", () => {
+test("a directory that is renamed after it became ignored has only its new name in the bucket", () => {
   const url = space.url("left-bucket");
   space.do("init", url);
   const folder = space.at("leaves");
@@ -174,7 +177,7 @@ test("a directory that leaves where nobody would see it has one name", () => {
   expect([names(url), names(`${url}/t/in`), readdirSync(`${folder}/t/in`)]).toEqual([["t"], ["k"], ["k"]]);
 });
 
-test("what new rules no longer leave alone goes in the same run", () => {
+test("a file that new ignore rules no longer exclude is synced in the same run", () => {
   const url = space.url("ruled");
   space.do("init", url);
   for (const each of ["rule-a", "rule-b"]) mkdirSync(space.at(each));
@@ -189,41 +192,38 @@ test("what new rules no longer leave alone goes in the same run", () => {
   expect(names(url)).toEqual(["x"]);
 });
 
-test.runIf(process.getuid?.() === 0)(
-  "who is not root gets what comes into directories that nobody may write in",
-  () => {
-    const uid = 65_534;
-    chmodSync(space.path, 0o755);
-    mkdirSync(space.at("nobody"));
-    const [one, other] = [space.at("nobody/one"), space.at("nobody/other")];
-    for (const each of [one, `${one}/ro`, other]) mkdirSync(each);
-    for (const each of ["ro/f", "ro/gone", "ok", "secret"]) writeFileSync(join(one, each), "1");
-    chmodSync(`${one}/ro`, 0o555);
-    chmodSync(`${one}/secret`, 0o000);
-    execFileSync("chown", ["-R", `${uid}:${uid}`, space.at("nobody")]);
-    const url = space.url("nobody/bucket");
-    const env = { XDG_STATE_HOME: space.at("nobody/state"), XDG_CONFIG_HOME: space.at("nobody/config") };
-    const run = (...args: string[]) => space.run([...args, "--json"], { uid, env });
-    expect(run("init", url).status).toBe(0);
-    const first = run("sync", url, one, "--once");
-    expect([first.status, JSON.parse(first.out)]).toEqual([
-      3,
-      expect.objectContaining({ left: [{ path: "secret", why: "cannot be read" }] }),
-    ]);
-    expect(run("sync", url, other, "--once").status).toBe(0);
-    chmodSync(`${one}/ro`, 0o755);
-    writeFileSync(`${one}/ro/f`, "2");
-    writeFileSync(`${one}/ro/new`, "new");
-    execFileSync("chown", ["-R", `${uid}:${uid}`, `${one}/ro`]);
-    rmSync(`${one}/ro/gone`);
-    chmodSync(`${one}/ro`, 0o555);
-    expect(run("sync", url, one, "--once").status).toBe(3);
-    expect(run("sync", url, other, "--once").status).toBe(0);
-    expect(readdirSync(`${other}/ro`).sort()).toEqual(["f", "new"]);
-    expect([readFileSync(`${other}/ro/f`, "utf8"), statSync(`${other}/ro`).mode & 0o777]).toEqual(["2", 0o555]);
-    rmSync(`${one}/ro`, { recursive: true });
-    expect(run("sync", url, one, "--once").status).toBe(3);
-    expect(run("sync", url, other, "--once").status).toBe(0);
-    expect(existsSync(`${other}/ro`)).toBe(false);
-  },
-);
+test.runIf(process.getuid?.() === 0)("a user other than root receives changes in read-only directories", () => {
+  const uid = 65_534;
+  chmodSync(space.path, 0o755);
+  mkdirSync(space.at("nobody"));
+  const [one, other] = [space.at("nobody/one"), space.at("nobody/other")];
+  for (const each of [one, `${one}/ro`, other]) mkdirSync(each);
+  for (const each of ["ro/f", "ro/gone", "ok", "secret"]) writeFileSync(join(one, each), "1");
+  chmodSync(`${one}/ro`, 0o555);
+  chmodSync(`${one}/secret`, 0o000);
+  execFileSync("chown", ["-R", `${uid}:${uid}`, space.at("nobody")]);
+  const url = space.url("nobody/bucket");
+  const env = { XDG_STATE_HOME: space.at("nobody/state"), XDG_CONFIG_HOME: space.at("nobody/config") };
+  const run = (...args: string[]) => space.run([...args, "--json"], { uid, env });
+  expect(run("init", url).status).toBe(0);
+  const first = run("sync", url, one, "--once");
+  expect([first.status, JSON.parse(first.out)]).toEqual([
+    3,
+    expect.objectContaining({ left: [{ path: "secret", why: "cannot be read" }] }),
+  ]);
+  expect(run("sync", url, other, "--once").status).toBe(0);
+  chmodSync(`${one}/ro`, 0o755);
+  writeFileSync(`${one}/ro/f`, "2");
+  writeFileSync(`${one}/ro/new`, "new");
+  execFileSync("chown", ["-R", `${uid}:${uid}`, `${one}/ro`]);
+  rmSync(`${one}/ro/gone`);
+  chmodSync(`${one}/ro`, 0o555);
+  expect(run("sync", url, one, "--once").status).toBe(3);
+  expect(run("sync", url, other, "--once").status).toBe(0);
+  expect(readdirSync(`${other}/ro`).sort()).toEqual(["f", "new"]);
+  expect([readFileSync(`${other}/ro/f`, "utf8"), statSync(`${other}/ro`).mode & 0o777]).toEqual(["2", 0o555]);
+  rmSync(`${one}/ro`, { recursive: true });
+  expect(run("sync", url, one, "--once").status).toBe(3);
+  expect(run("sync", url, other, "--once").status).toBe(0);
+  expect(existsSync(`${other}/ro`)).toBe(false);
+});

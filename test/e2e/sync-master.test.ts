@@ -22,7 +22,7 @@ const filesOf = (folder: string) =>
     .sort()
     .map((name) => [name, readFileSync(`${folder}/${name}`, "utf8")]);
 
-test("three folders come to one tree, with both versions of what two of them changed", patience, () => {
+test("three folders converge on one tree, with both versions of a file that two of them changed", patience, () => {
   const url = master.newBucket();
   space.do("init", url);
   const folders = ["a", "b", "c"].map((name) => space.at(name));
@@ -42,7 +42,7 @@ test("three folders come to one tree, with both versions of what two of them cha
 });
 
 test(
-  "a wallet that is not allowed ends it with 5, a master that is away with 6, and what it did not get under watch with 3",
+  "sync exits with 5 if the wallet is not allowed, with 6 if the master is away, and with 3 if changes stay unsent under watch",
   patience,
   async () => {
     const url = master.newBucket();
@@ -65,7 +65,7 @@ test(
   },
 );
 
-test("what a master lost of the folder's files is sent again before the next change", patience, async () => {
+test("files that a master lost are sent again from the folder before the next change", patience, async () => {
   const url = master.newBucket();
   space.do("init", url);
   const folder = space.at("kept");

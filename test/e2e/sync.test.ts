@@ -21,7 +21,7 @@ const [one, other] = [space.at("one"), space.at("other")];
 /** Longer than the scan that finds what was never noticed is away. */
 const soon = { timeout: 90_000, interval: 50 };
 
-test("a folder goes up, comes down elsewhere, and what is planned is what is done", () => {
+test("a folder is uploaded and downloaded elsewhere, as planned by the dry run", () => {
   mkdirSync(one);
   space.do("init", url);
   for (let each = 0; each < 120; each++) writeFileSync(`${one}/${each}.bin`, `${each}`);
@@ -37,7 +37,7 @@ test("a folder goes up, comes down elsewhere, and what is planned is what is don
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
 });
 
-test("a synced folder is an address while no agent runs, also by a link to it", () => {
+test("a synced folder, or a symlink to it, works as an address while no agent runs", () => {
   symlinkSync(one, space.at("link"));
   for (const place of [one, space.at("link")]) {
     const { status, out } = space.run(["status", place, "--json"]);
@@ -52,7 +52,7 @@ test("a synced folder is an address while no agent runs, also by a link to it", 
   expect(space.json("restore", `${one}/7.bin`, "--at", "now")).toMatchObject({ restored: 0 });
 });
 
-test("contents are in the folder and not a second time in a cache; what the bucket lost of them is mended from the folder", async () => {
+test("contents stay in the folder without a second copy in a cache, and verify --repair restores lost blocks from the folder", async () => {
   const [folder, lost] = [space.at("mended"), space.url("mended-bucket")];
   mkdirSync(`${folder}/d`, { recursive: true });
   // More than a commit object takes: it goes into a pack.
@@ -81,7 +81,7 @@ test("contents are in the folder and not a second time in a cache; what the buck
   expect(space.json("unmount", folder)).toMatchObject({ drained: true });
 });
 
-test("much that is gone needs approval, and a folder without its marker is refused", () => {
+test("a mass deletion needs approval, and a folder without its marker is refused", () => {
   for (let each = 0; each < 120; each++) rmSync(`${other}/${each}.bin`);
   const refused = space.run(["sync", url, other, "--once", "--json"]);
   expect(refused.status).toBe(7);
@@ -108,7 +108,7 @@ test("much that is gone needs approval, and a folder without its marker is refus
 });
 
 test(
-  "under watch much that is gone waits for `flush --allow-deletes` with just its digest",
+  "under watch, a mass deletion waits for `flush --allow-deletes` with its exact digest",
   { timeout: 400_000 },
   async () => {
     const [folder, guarded] = [space.at("guarded"), space.url("guarded-bucket")];
@@ -138,7 +138,7 @@ test(
 );
 
 test(
-  "under watch a change comes across, status lists the folder, and unmount ends it with everything published",
+  "under watch, a change reaches the other folder, status lists both, and unmount ends with everything published",
   { timeout: 400_000 },
   async () => {
     const [a, b] = [space.at("a"), space.at("b")];

@@ -26,7 +26,7 @@ afterAll(() => space[Symbol.dispose]());
 
 const CHANGES = ["PUT", "DELETE", "MKCOL", "MOVE", "COPY", "PROPPATCH", "LOCK", "UNLOCK"];
 
-test("a page from elsewhere, under its own name or with a browser's help, changes nothing", async () => {
+test("a foreign web page changes nothing, under its own host name or across origins", async () => {
   expect((await fetch(`${at}kept`, { method: "PUT", body: "kept" })).status).toBe(201);
   const { host } = new URL(at);
   const lies: readonly (readonly [status: number, headers: readonly string[]])[] = [
@@ -54,7 +54,7 @@ test("a page from elsewhere, under its own name or with a browser's help, change
   expect(space.lines("ls", url)).toMatchObject([{ name: "kept", size: 4 }]);
 });
 
-test("what keeps pages from elsewhere out is on every answer, those that are errors or without a body included", async () => {
+test("every answer carries the headers that keep foreign pages out, even errors and answers without a body", async () => {
   const put = await fetch(`${at}told`, { method: "PUT", body: "told" });
   const etag = String(put.headers.get("etag"));
   const asked: readonly (readonly [status: number, path: string, RequestInit])[] = [
@@ -96,7 +96,7 @@ const EVIL = [
 // eslint-disable-next-line no-control-regex
 const UNSAFE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/;
 
-test("names with escape codes, bidi controls, markup, 255 bytes or no UTF-8 harm no page, no list and no log", async () => {
+test("names with escape codes, bidi controls, markup, 255 bytes or invalid UTF-8 do not harm pages, listings or logs", async () => {
   const folder = space.at("odd");
   mkdirSync(folder);
   writeFileSync(Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0x66, 0xff, 0x9b, 0x1b])]), "odd");

@@ -38,7 +38,7 @@ async function serve(...more: string[]): Promise<Serving> {
 const put = async (at: string, body: string | Buffer) => (await fetch(at, { method: "PUT", body })).status;
 const text = async (at: string) => (await fetch(at)).text();
 
-test("without a mount: serves, publishes, loses nothing when it is killed, and ends in order by a signal", async () => {
+test("without a mount: serves, publishes, loses nothing when killed, and ends cleanly on a signal", async () => {
   const first = await serve();
   expect(await put(`${first.at}notes.txt`, "one")).toBe(201);
   expect(await put(`${first.at}notes.txt`, "two")).toBe(204);
@@ -63,7 +63,7 @@ test("without a mount: serves, publishes, loses nothing when it is killed, and e
   expect(space.do("cat", `${url}/last`)).toBe("written last");
 });
 
-test("a copy that a kill ends is not there, nor anything of it, once the door is open again", async () => {
+test("a copy cut short by a kill leaves nothing behind once the door is open again", async () => {
   const many = space.at(`many-${count}`);
   mkdirSync(many);
   for (let file = 0; file < 2_000; file++) writeFileSync(join(many, `${file}`), `${file}`);
@@ -96,7 +96,7 @@ test("a copy that a kill ends is not there, nor anything of it, once the door is
   await expect.poll(kept).toEqual([]);
 });
 
-test("lets in whoever has a password, under its own name only, and nobody without one", async () => {
+test("a password lets in its own name only, and nobody gets in without one", async () => {
   const refused = space.run(["webdav", url, "--listen", "127.0.0.1:0", "--json"]);
   expect(refused.status).toBe(2);
   expect(JSON.parse(refused.err)).toMatchObject({
@@ -130,7 +130,7 @@ test("lets in whoever has a password, under its own name only, and nobody withou
 });
 
 describe.skipIf(reason !== undefined)(`beside a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
-  test("what comes in through one door is seen through the other, and both end together", async () => {
+  test("what comes in through one door shows in the other, and both end together", async () => {
     const dir = space.mountPoint(`mount-${count}`);
     const { webdav: at, pid } = space.behind("mount", url, dir, "--webdav", "127.0.0.1:0", "--no-auth") as {
       webdav: string;
@@ -178,7 +178,7 @@ describe.skipIf(reason !== undefined)(`beside a mount${reason === undefined ? ""
     expect(space.do("cat", `${url}/mounted`)).toBe("from the mount");
   });
 
-  test("a port that is taken leaves nothing mounted; a plain umount closes both doors, and what came last is published", async () => {
+  test("a taken port leaves nothing mounted; a plain umount closes both doors and publishes the last write", async () => {
     const dir = space.mountPoint(`mount-${count}`);
     const { webdav: at } = space.behind("mount", url, dir, "--webdav", "127.0.0.1:0", "--no-auth") as {
       webdav: string;

@@ -26,7 +26,7 @@ describe.runIf(asked === undefined)("every decoder", () => {
   });
 
   test.each(decoders)(
-    "$name refuses damaged input in documented ways, and takes no more memory than its length bounds",
+    "$name refuses damaged input with documented errors, in memory bounded by the input's length",
     async (decoder) => {
       const { findings } = await fuzz([decoder], { seed: FIXED_SEED, goesOn: (rounds) => rounds < ROUNDS });
       expect(findings.map(({ problem, input }) => `${problem}: ${Buffer.from(input).toString("hex")}`)).toEqual([]);
@@ -35,7 +35,7 @@ describe.runIf(asked === undefined)("every decoder", () => {
 });
 
 describe.runIf(asked === undefined)(
-  "a count that the rest of the bytes cannot hold is refused before anything is made for it",
+  "a count that the remaining bytes cannot hold is refused before anything is allocated",
   () => {
     test.each([
       ["journal-record", "rows", `0e01${HUGE}`],
@@ -52,7 +52,7 @@ describe.runIf(asked === undefined)(
   },
 );
 
-describe.runIf(asked === undefined)("what longer runs found is refused", () => {
+describe.runIf(asked === undefined)("an input that longer runs found is refused", () => {
   test.each([
     [
       "overlay-inode-row",
@@ -80,7 +80,7 @@ const WITHIN: Readonly<Record<string, string>> = {
 };
 
 describe.runIf(asked === undefined)("the list of decoders", () => {
-  test("has every exported decode*, parse* and unpack* of bytes or text, and read* of bytes", () => {
+  test("covers every exported decode*, parse* and unpack* of bytes or text, and read* of bytes", () => {
     const listed = supportFiles().join("\n");
     const isListed = (name: string) => new RegExp(String.raw`\b${name}\b`).test(listed);
     const left = exportedDecoders().filter((name) => !isListed(WITHIN[name] ?? name));

@@ -11,14 +11,14 @@ import { rawBlock } from "../contract/block-store.ts";
 const blocks = Array.from({ length: 40 }, (_, index) => rawBlock(100 + index));
 const cids = blocks.map(({ cid }) => cid);
 
-test("what was kept is there after a kill, and what was not kept is not", async () => {
+test("kept blocks survive a kill, and no others appear", async () => {
   const disk = new SimulatedCacheDisk({ random: seededRandom(1), flipped: (bytes) => bytes, isFull: () => false });
   await keep(disk, blocks.slice(1));
   const held = await cacheOn(disk.afterKill()).held(cids);
   expect([...held.keys()].sort()).toEqual(cids.slice(1).sort());
 });
 
-test("a flipped bit, a torn segment and a lost index are blocks that are not there, never other bytes", async () => {
+test("a flipped bit, a torn segment and a lost index make blocks missing, never wrong", async () => {
   const random = seededRandom(7);
   const found = { same: 0, other: 0, none: 0 };
   for (let round = 0; round < 200; round++) {
@@ -37,14 +37,14 @@ test("a flipped bit, a torn segment and a lost index are blocks that are not the
   expect(found.none).toBeGreaterThan(0);
 });
 
-test("a cache that checks nothing answers other bytes: the simulation has to notice that one", async () => {
+test("a cache that checks nothing returns wrong bytes from a disk with flipped bits", async () => {
   const disk = diskWithFlips(seededRandom(7), 1);
   await keep(disk, blocks);
   const held = await cacheOn(disk, () => true).held(cids);
   expect(blocks.some(({ cid, bytes }) => Buffer.compare(held.get(cid) ?? bytes, bytes) !== 0)).toBe(true);
 });
 
-test("on a full disk it makes room for others, and fails nobody", async () => {
+test("a full disk empties the cache and fails nobody", async () => {
   let isFull = false;
   const disk = new SimulatedCacheDisk({ random: seededRandom(1), flipped: (bytes) => bytes, isFull: () => isFull });
   await keep(disk, blocks.slice(0, 20));

@@ -6,7 +6,7 @@ import { collect, Workspace } from "../support/syncline.ts";
 const workspace = new Workspace("simulate");
 afterAll(() => workspace[Symbol.dispose]());
 
-test("as many threads as there are play the same histories, byte for byte", () => {
+test("one thread and three threads play the same histories, byte for byte", () => {
   const [one, three] = ["1", "3"].map((jobs) =>
     workspace.json("simulate", "--histories", "12", "--seed", "7", "--jobs", jobs),
   );
@@ -15,7 +15,7 @@ test("as many threads as there are play the same histories, byte for byte", () =
   expect(three?.["digest"]).toBe(one?.["digest"]);
 }, 900_000);
 
-test("who interrupts it is told what was played, with every fault's count", async () => {
+test("an interrupt reports what was played, with the count of every fault", async () => {
   const child = workspace.start(["simulate", "--histories", "1000000", "--seed", "1", "--jobs", "2", "--json"]);
   const ended = collect(child);
   const [said] = (await once(child.stderr ?? child, "data")) as [Buffer];

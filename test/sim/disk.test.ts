@@ -5,7 +5,7 @@ import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import type { StoredFile } from "../../src/overlay/disk/storage.ts";
 import { withFlippedBit } from "../../src/simulate/disks/simulated-link.ts";
 
-test("power loss leaves of a write all, a part or nothing, never what its writer put into the same memory later", () => {
+test("a power loss leaves all, part or none of a write, never what its writer put into the same buffer later", () => {
   const random = seededRandom(1);
   const disk = new SimulatedDisk();
   const memory = Buffer.from("first");
@@ -17,7 +17,7 @@ test("power loss leaves of a write all, a part or nothing, never what its writer
   expect([...left].sort()).toEqual(["", "f", "fi", "fir", "firs", "first"]);
 });
 
-test("what was synced survives power loss, and later writes only by chance", () => {
+test("what was synced survives a power loss, and later writes survive by chance", () => {
   const random = seededRandom(2);
   const disk = new SimulatedDisk();
   const file = fileOf(disk);
@@ -31,7 +31,7 @@ test("what was synced survives power loss, and later writes only by chance", () 
   expect(textOf(file)).toBe("Synced!");
 });
 
-test("a disk after a kill has everything, and neither it nor the one before sees what the other does", () => {
+test("the disk after a kill has everything, and shares no later write with the disk before", () => {
   const before = new SimulatedDisk();
   fileOf(before).write(0, Buffer.from("kept"));
   const after = before.afterKill();
@@ -42,7 +42,7 @@ test("a disk after a kill has everything, and neither it nor the one before sees
   expect(textOf(fileOf(after.afterPowerLoss(seededRandom(3))))).not.toContain("dead");
 });
 
-test("a bit flips in what is read, not in what is there", () => {
+test("a flipped bit is in what is read, not in what is stored", () => {
   const there = Buffer.from("as it was");
   expect(Buffer.from(withFlippedBit(there, seededRandom(4))).equals(there)).toBe(false);
   expect(there.toString()).toBe("as it was");

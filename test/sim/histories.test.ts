@@ -22,7 +22,7 @@ const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 
 describe("agents on simulated machines", () => {
   test(
-    "come to rest on one tree in which nothing is lost, whatever fails; and every fault does happen",
+    "converge on one tree in which nothing is lost, whatever fails, and every fault occurs",
     async () => {
       const counts = new FaultCounts();
       for (let seed = 1; seed <= (all ? 4_000 : 100); seed++) {
@@ -44,18 +44,18 @@ describe("agents on simulated machines", () => {
     600_000,
   );
 
-  test("lose nothing where a master dies over its answer to an upload that it has kept", async () => {
+  test("lose nothing when a master dies while it answers an upload that it has stored", async () => {
     expect((await play(planOf(800_016_225), beginning)).violations).toEqual([]);
   }, 600_000);
 
-  test("make the directory that they share although another one's arrives between the look and the making", async () => {
+  test("create a shared directory even if another agent's arrives between the check and the creation", async () => {
     for (const seed of [145, 373, 431]) {
       const plan = { ...planOf(seed), beginsEmpty: true, actions: [], troubles: [] };
       expect((await play(plan, beginning)).violations, `history ${seed}`).toEqual([]);
     }
   }, 600_000);
 
-  test("repeat themselves, byte for byte", async () => {
+  test("repeat a history byte for byte", async () => {
     for (const seed of [3, 12, 13, 17, 43]) {
       const [once, again] = [await play(planOf(seed), beginning), await play(planOf(seed), beginning)];
       expect(again.trace.lines).toEqual(once.trace.lines);
@@ -63,7 +63,7 @@ describe("agents on simulated machines", () => {
     }
   }, 600_000);
 
-  test("live short lives mostly, and a few long ones", () => {
+  test("play mostly short histories, and a few long ones", () => {
     const plans = Array.from({ length: 2_000 }, (_, index) => planOf(index));
     const share = (least: number) => plans.filter(({ actions }) => actions.length >= least).length / plans.length;
     expect(share(9)).toBeLessThan(0.5);
@@ -78,7 +78,7 @@ describe("agents on simulated machines", () => {
 
 describe("a simulation notices", () => {
   test.each(SABOTAGES)(
-    "%s, and tells it in a history that is as short as it gets",
+    "%s, and shows it in a short history",
     async (sabotage) => {
       const long = await firstWrong(sabotage);
       expect(long, "no history went wrong").toBeDefined();

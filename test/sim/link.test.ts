@@ -22,7 +22,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
 };
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = { forgetPlacement: true, holdBase: true, takeTurn: true };
 
-test("a link offers what its store offers, and no more", async () => {
+test("a link offers exactly what its store offers", async () => {
   const [timeline, plain] = [new Timeline(), new MemoryObjectStore()];
   const breakLock = async () => "a@b";
   const polling = { firstMs: 1, lastMs: 2 };
@@ -34,7 +34,7 @@ test("a link offers what its store offers, and no more", async () => {
   expect(await timeline.run(Promise.resolve(linkTo(whole, timeline).breakLock?.(false)))).toBe("a@b");
 });
 
-test("what stands around a remote offers what the remote offers", () => {
+test("wrappers of a remote offer what the remote offers", () => {
   const ports = { clock: new Timeline(), random: seededRandom(1) };
   const remote: BucketRemote = new PackedRemote(new MemoryObjectStore(), ports);
   const cache = { held: async () => new Map(), keep: () => {} };
@@ -43,7 +43,7 @@ test("what stands around a remote offers what the remote offers", () => {
       expect(Reflect.get(around, method), method).toBeTypeOf("function");
 });
 
-test("of those who wait in line each has its turn when the one before it is through, or died", async () => {
+test("each waiting writer has its turn once the one before it is done or has died", async () => {
   const timeline = new Timeline();
   const store = sharedFolder(new MemoryObjectStore(), timeline);
   const [first, second] = [new SimulatedProcess(timeline, 0), new SimulatedProcess(timeline, 0)];
@@ -61,7 +61,7 @@ test("of those who wait in line each has its turn when the one before it is thro
   expect(others).toBe(2);
 });
 
-test("whoever waits too long goes on without a turn", async () => {
+test("a writer that waits too long goes on without a turn", async () => {
   const timeline = new Timeline();
   const store = sharedFolder(new MemoryObjectStore(), timeline);
   const turns = [1, 2].map(() => linkTo(store, timeline).takeTurn?.());
@@ -69,7 +69,7 @@ test("whoever waits too long goes on without a turn", async () => {
   expect(timeline.monotonicMs()).toBeGreaterThan(10_000);
 });
 
-test("a hint comes soon after a change, until its watcher dies", async () => {
+test("a watcher gets a hint soon after a change, until it dies", async () => {
   const timeline = new Timeline();
   const store = sharedFolder(new MemoryObjectStore(), timeline);
   const process = new SimulatedProcess(timeline, 0);

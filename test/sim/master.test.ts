@@ -6,14 +6,14 @@ import { planOf } from "../../src/simulate/plan.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { play } from "../../src/simulate/world.ts";
 
-test("a committed row outlives a killed process, whether it was synced or not", () => {
+test("a committed row survives a kill, whether it was synced or not", () => {
   for (const synchronous of ["NORMAL", "FULL"]) {
     const databases = filled(synchronous);
     expect(rowsIn(databases.afterKill())).toEqual([1, 2]);
   }
 });
 
-test("a committed row outlives power loss where each commit is synced, else some of the time", () => {
+test("a committed row survives a power loss if each commit is synced, and otherwise sometimes", () => {
   const random = seededRandom(3);
   const left = (synchronous: string) => rowsIn(filled(synchronous).afterPowerLoss(random)).length;
   const times = Array.from({ length: 20 });
@@ -21,13 +21,13 @@ test("a committed row outlives power loss where each commit is synced, else some
   expect(new Set(times.map(() => left("NORMAL")))).toEqual(new Set([1, 2]));
 });
 
-test("power that is lost again before a synced database is opened takes nothing of it", () => {
+test("a power loss after a kill, before a synced database is opened again, loses nothing", () => {
   const killed = filled("FULL").afterKill();
   for (let seed = 0; seed < 20; seed++)
     expect(rowsIn(killed.copy().afterPowerLoss(seededRandom(seed)))).toEqual([1, 2]);
 });
 
-test("nothing grows while the disk is full, and what did not fit is not there", () => {
+test("a database cannot grow while the disk is full, and can afterwards", () => {
   const databases = filled("FULL").afterKill();
   databases.fill(true);
   const db = databases.open(PATH);
@@ -37,7 +37,7 @@ test("nothing grows while the disk is full, and what did not fit is not there", 
   db.close();
 });
 
-test("three of ten histories are at a master, and the others are what they are without masters", async () => {
+test("three of ten histories use a master, and the others run without one", async () => {
   const plans = Array.from({ length: 1_000 }, (_, seed) => planOf(seed));
   const share = plans.filter(({ master }) => master !== undefined).length / plans.length;
   expect(Math.abs(share - 0.3)).toBeLessThan(0.05);

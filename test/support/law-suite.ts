@@ -30,7 +30,7 @@ export function lawsOfSeveral({ setting, most, groupings, schedules }: LawSuite)
   const themes = themesOf(setting);
 
   test(
-    "three writers reach the same versions in any order and any grouping",
+    "three writers converge on the same versions in any order and any grouping",
     async () => {
       const sides = fc.tuple(some(1, 6), some(1, 6), some(1, 6));
       await fc.assert(
@@ -49,7 +49,7 @@ export function lawsOfSeveral({ setting, most, groupings, schedules }: LawSuite)
   );
 
   test(
-    "three to five writers that publish whenever they like, from bases of any age",
+    "hold for three to five writers that publish at any time, from bases of any age",
     async () => {
       const turns = fc.array(fc.record({ writer: fc.nat(4), ops: some(1, 5) }), { minLength: 3, maxLength: 7 });
       await fc.assert(

@@ -30,24 +30,24 @@ function byA(began: number, t: number, hits: Partial<Pick<Operation, "raced" | "
   return { by: "a", began, t, raced: [], touched: [], ...hits };
 }
 
-describe("a version that is nowhere any more", () => {
+describe("a version that is gone", () => {
   const gone: Step[] = [
     ["B", 1, "d/f"],
     ["A", 5],
   ];
 
-  test("was hit by an operation that others' changes met at its name", () => {
+  test("is explained by an operation at its name that raced with others' changes", () => {
     expect(lost(gone, byA(3, 4, { raced: ["d/f"] }))).toEqual([]);
   });
 
-  test("is lost if no operation was there, if it was at another name, or another agent's", () => {
+  test("is lost if the operation is missing, at another name, another agent's, or later", () => {
     expect(lost(gone)).toEqual(["T"]);
     expect(lost(gone, byA(3, 4, { raced: ["d/g"] }))).toEqual(["T"]);
     expect(lost(gone, { ...byA(3, 4, { raced: ["d/f"] }), by: "b" })).toEqual(["T"]);
     expect(lost(gone, byA(6, 7, { raced: ["d/f"] }))).toEqual(["T"]);
   });
 
-  test("is lost if it went with a later commit than the operation", () => {
+  test("is lost if it disappeared in a later commit than the operation's", () => {
     const late: Step[] = [
       ["B", 1, "f"],
       ["A", 5, "f"],
@@ -57,7 +57,7 @@ describe("a version that is nowhere any more", () => {
     expect(lost(late, byA(3, 4, { raced: ["f"] }))).toEqual(["T"]);
   });
 
-  test("may be hit by an operation that began several commits ago and has just ended", () => {
+  test("is explained by an operation that began several commits ago and has just ended", () => {
     const long: Step[] = [
       ["B", 1, "f"],
       ["A", 5, "f"],
@@ -67,7 +67,7 @@ describe("a version that is nowhere any more", () => {
     expect(lost(long, byA(3, 6.5, { raced: ["f"] }))).toEqual([]);
   });
 
-  test("was hit in a file that was touched before it was read, if the touch was published in between", () => {
+  test("is explained by a touch of the file before it was read, if the touch was published in between", () => {
     const published: Step[] = [
       ["B", 1, "f"],
       ["A", 5, "f"],
@@ -79,7 +79,7 @@ describe("a version that is nowhere any more", () => {
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a file whose name was taken right before the agent died is told as destroyed",
+  "a file that was unlinked right before the agent died is recorded as destroyed",
   async () => {
     const folder = await temporaryFolder();
     const script = `
@@ -99,7 +99,7 @@ print(json.dumps([sorted(file.destroyed()), file.raced]))
 );
 
 test.skipIf(process.platform !== "linux")(
-  "an overwrite that was done is told, though its name leads nowhere afterwards; one that was refused destroys what is gone",
+  "an overwrite that succeeded is recorded even if its name is gone afterwards; a refused one records only what it destroyed",
   async () => {
     const folder = await temporaryFolder();
     const script = `

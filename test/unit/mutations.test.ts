@@ -14,7 +14,7 @@ interface Mutant {
   readonly test: string;
 }
 
-test("each mutation's text stands in its file once, and its test is there", async () => {
+test("each mutation's text occurs once in its file, and its test exists", async () => {
   const list = pathToFileURL(join(CHECKOUT, "scripts/mutations/list.mjs")).href;
   const { mutants } = (await import(list)) as { mutants: readonly Mutant[] };
   const isStale = ({ file, from, to, test: noticing }: Mutant) => {

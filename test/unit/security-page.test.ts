@@ -20,7 +20,7 @@ test("every drill that the page names exists", () => {
   expect(drills.filter((name) => !existsSync(join(root, "scripts/drills", name)))).toEqual([]);
 });
 
-test("every row of the page says by what it is shown", () => {
+test("every row of the page names the test or drill that shows it", () => {
   const rows = page.split("\n").filter((line) => line.startsWith("| ") && !/^\| *(\||---|it |tries )/.test(line));
   expect(rows.filter((row) => !/`test\/|drill `/.test(row))).toEqual([]);
 });

@@ -63,7 +63,7 @@ describe("tidy", () => {
     );
   });
 
-  test("no file imports itself by way of others, not even their types; what is loaded when it is needed aside", () => {
+  test("no file imports itself through others, types included; dynamic imports are exempt", () => {
     const [behind, open] = [new Set<string>(), new Set<string>()];
     const cycles: string[] = [];
     const visit = (file: string) => {
@@ -98,7 +98,7 @@ describe("tidy", () => {
     ).toEqual([]);
   });
 
-  test("blocks get their addresses in one place", () => {
+  test("block addresses are computed in one place", () => {
     const isPlace = (file: string) =>
       name(file).startsWith("src/format/") || name(file) === "src/blocks/block-codec.ts";
     expect(
@@ -132,12 +132,12 @@ describe("tidy", () => {
     );
   });
 
-  test("every source file says what it is for", () => {
+  test("every source file starts with a comment on its purpose", () => {
     const silent = sources.filter((file) => !/^(#!.*\n)?\/\*\*/.test(readFileSync(file, "utf8"))).map(name);
     expect(silent, "Start the file with two or three lines: what it is for.").toEqual([]);
   });
 
-  test("words that a stranger would have to look up stand nowhere: the field has others", () => {
+  test("no file uses a private word where the field has a term", () => {
     const everywhere = [
       ...sources,
       ...filesUnder(join(root, "test"), ".ts"),

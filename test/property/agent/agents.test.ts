@@ -9,7 +9,7 @@ import { anyStep, World } from "../../support/agents-world.ts";
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 
 test(
-  "agents that stop writing all show one tree, in which nothing is lost",
+  "agents that stop writing converge on one tree, in which nothing is lost",
   async () => {
     const steps = fc.array(anyStep, { maxLength: HEAVY ? 150 : 60, size: "max" });
     await fc.assert(

@@ -88,7 +88,7 @@ const KNOWN: [Wrong[], boolean][] = [
 ];
 
 test(
-  "wrong rows are answered with errors, and nothing else breaks",
+  "invalid rows are answered with errors, and nothing else breaks",
   async () => {
     await fc.assert(
       fc.asyncProperty(wrongs, fc.boolean(), async (all, isDirty) => {

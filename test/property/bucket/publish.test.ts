@@ -59,7 +59,7 @@ describe("publishing under faults", () => {
   );
 
   test(
-    "writers that race through the same faults all get in",
+    "writers that race through the same faults all publish",
     async () => {
       await fc.assert(
         fc.asyncProperty(swapFaults, fc.integer({ min: 2, max: 5 }), async (faults, count) => {

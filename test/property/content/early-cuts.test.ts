@@ -45,7 +45,7 @@ const history = fc.record({
   rest: fc.constantFrom("in order", "hole", "nothing"),
 });
 
-test("cuts that were found before the file was complete are those of the whole file", async () => {
+test("cuts found before the file is complete are those of the whole file", async () => {
   await fc.assert(
     fc.asyncProperty(history, async ({ before, fresh, inserted, written, cut, steps, rest }) => {
       const blocks = new BlockMap();
@@ -91,7 +91,7 @@ test("cuts that were found before the file was complete are those of the whole f
   );
 });
 
-test("of what was cut early only new chunks are read again, and one old chunk in many, and only new blocks are stored", async () => {
+test("after early cuts only new chunks and a sample of old ones are read again, and only new blocks are stored", async () => {
   const blocks = new BlockMap();
   const before = noise(200_000, 1);
   const base = await writeBytes(blocks, config, before);
@@ -120,7 +120,7 @@ test("of what was cut early only new chunks are read again, and one old chunk in
   expect(read).toBeGreaterThan(size);
 });
 
-test("chunks of a list that is not the base any more are stored again", async () => {
+test("chunks of a list that is no longer the base are stored again", async () => {
   const bytes = noise(20_000, 1);
   const blocks = new BlockMap();
   const first = await writeBytes(blocks, config, bytes);
@@ -134,7 +134,7 @@ test("chunks of a list that is not the base any more are stored again", async ()
   for (const cid of await blocksOf(bytes)) expect(kept.held.has(cid)).toBe(true);
 });
 
-test("bytes that are not what was cut are an error, never published", async () => {
+test("bytes that differ from those that were cut are an error, never published", async () => {
   const blocks = new BlockMap();
   const source = new ChunkCache(blocks, { capacityBytes: 1e6 });
   const before = noise(20_000, 3);

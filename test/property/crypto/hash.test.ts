@@ -14,7 +14,7 @@ test("a block's hash is BLAKE3, whatever its length", () => {
   );
 });
 
-test("a derived hash is BLAKE3's derive_key of all parts together", () => {
+test("a derived hash is BLAKE3's derive_key of all parts concatenated", () => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), fc.array(bytes, { maxLength: 4 }), (context, parts) => {
       const whole = nobleBlake3(Buffer.concat(parts), { context: Buffer.from(context) });

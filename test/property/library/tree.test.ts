@@ -31,7 +31,7 @@ const batch = fc.constantFrom(1, 2, 7, 256);
 const shapes = fc.record({ capacityBytes, targetBytes, batch });
 const numRuns = process.env["SYNCLINE_TEST_ALL"] === undefined ? 150 : 5_000;
 
-test("the last entry before any key is the one that a sorted list has there", async () => {
+test("the last entry before any key is the same as in a sorted list", async () => {
   await fc.assert(
     fc.asyncProperty(shapes, arbitraryModel(), async (options, model) => {
       const trees = testTrees(options);
@@ -48,7 +48,7 @@ test("the last entry before any key is the one that a sorted list has there", as
 });
 
 describe("edits", () => {
-  test("give the tree that a build of the result gives", async () => {
+  test("give the same tree as building the result", async () => {
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(1), async (options, { base, versions: [after = base] }) => {
         const trees = testTrees(options);
@@ -60,7 +60,7 @@ describe("edits", () => {
     );
   });
 
-  test("give one tree in whatever order and groups they are made", async () => {
+  test("give the same tree in any order and grouping", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryModel(), fc.array(fc.nat(), { maxLength: 12 }), async (model, cuts) => {
         const trees = testTrees();
@@ -106,7 +106,7 @@ describe("edits", () => {
     );
   });
 
-  test("leave only nodes of the right shape, and put no node that the tree does not need", async () => {
+  test("leave only well-formed nodes, and store no node that the tree does not need", async () => {
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(1), async (options, { base, versions: [after = base] }) => {
         const trees = testTrees(options);
@@ -141,7 +141,7 @@ describe("reads", () => {
     );
   });
 
-  test("of a range give its entries in order", async () => {
+  test("of a range return its entries in order", async () => {
     const bound = fc.option(fc.nat({ max: 700 }).map(keyOf), { nil: undefined });
     await fc.assert(
       fc.asyncProperty(arbitraryModel(), bound, bound, fc.nat({ max: 400 }), async (model, from, to, limit) => {
@@ -162,7 +162,7 @@ describe("reads", () => {
 });
 
 describe("a diff", () => {
-  test("lists exactly the keys that changed, in order, with what they held", async () => {
+  test("lists exactly the keys that changed, in order, with their old and new values", async () => {
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(1), async (options, { base, versions: [after = base] }) => {
         const trees = testTrees(options);
@@ -184,7 +184,7 @@ describe("a diff", () => {
 });
 
 describe("a diff beside a third tree", () => {
-  test("tells what that has at each key, and when it is what the first has", async () => {
+  test("reports what the third tree has at each key, and whether the first tree has the same", async () => {
     await fc.assert(
       fc.asyncProperty(
         shapes,
@@ -209,7 +209,7 @@ describe("a diff beside a third tree", () => {
     );
   });
 
-  test("tells that of a key behind the end of the higher one of the two", async () => {
+  test("reports the third tree's value even for a key past the end of the taller tree", async () => {
     const trees = testTrees();
     const filler = { value: Buffer.alloc(40), links: [] };
     const rows = (head: string): Model =>
@@ -229,7 +229,7 @@ describe("a diff beside a third tree", () => {
     }
   });
 
-  test("is announced by the number of its leaves", async () => {
+  test("is announced with the approximate number of leaves that differ", async () => {
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(1), async (options, { base, versions: [after = base] }) => {
         const trees = testTrees(options);
@@ -255,7 +255,7 @@ describe("a diff beside a third tree", () => {
 });
 
 describe("a merge", () => {
-  test("holds what a merge of the maps holds, and asks only about keys that both sides changed", async () => {
+  test("gives the same result as merging maps, and asks only about keys that both sides changed", async () => {
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(2), async (options, { base, versions }) => {
         const [mine = base, other = base] = versions;
@@ -275,7 +275,7 @@ describe("a merge", () => {
     );
   });
 
-  test("asks about keys that are to be asked about, wherever they are", async () => {
+  test("asks about every requested key, wherever it is", async () => {
     const wanted = fc.uniqueArray(fc.nat({ max: 700 }).map(keyOf), { maxLength: 40 });
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(2), wanted, async (options, { base, versions }, keys) => {
@@ -311,7 +311,7 @@ describe("a merge", () => {
     );
   });
 
-  test("does not depend on which side is whose", async () => {
+  test("gives the same result with the sides exchanged", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryVersions(2), async ({ base, versions: [mine = base, other = base] }) => {
         const trees = testTrees();

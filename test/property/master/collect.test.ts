@@ -83,7 +83,7 @@ const FOOTER_IN_MEMORY: [Round[], number] = [
 ];
 
 test(
-  "whatever is swapped, sent and collected at once, roots reach nothing that is gone",
+  "whatever is swapped, sent and collected at once, no root reaches a missing block",
   { timeout: 900_000 },
   async () => {
     const rounds = fc.array(round, { minLength: 8, maxLength: HEAVY ? 30 : 14, size: "max" });

@@ -18,7 +18,7 @@ const cuts = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength:
 const ends = fc.constantFrom("\n", "\r\n", "\r");
 
 describe("server-sent events", () => {
-  test("are heard as they were sent, however the stream is cut", async () => {
+  test("are received as sent, however the stream is split", async () => {
     await fc.assert(
       fc.asyncProperty(events, cuts, ends, async (sent, lengths, end) => {
         const lines = sent.flatMap(({ event, data, id, comment }) => [
@@ -55,7 +55,7 @@ describe("server-sent events", () => {
     await expect(collect(serverEvents(long))).rejects.toMatchObject({ code: "limit_exceeded" });
   });
 
-  test("an event that the end of the stream cuts off is not heard", async () => {
+  test("an incomplete event at the end of the stream is dropped", async () => {
     expect(await collect(serverEvents(inPieces(Buffer.from("event: root\ndata: x\n"), [5])))).toEqual([]);
   });
 });

@@ -69,8 +69,8 @@ const storm = fc.array(
   { minLength: 1, maxLength: HEAVY ? 60 : 30, size: "max" },
 );
 
-describe("a process that dies at any call", () => {
-  test("has lost nothing that it answered", async () => {
+describe("a process that dies at any disk call", () => {
+  test("loses nothing that it acknowledged", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.nat({ max: 400 }), async (all, stopAt) => {
         using local = new LocalDisk(mkdtempSync(join(tmpdir(), "syncline-local-")));
@@ -101,8 +101,8 @@ interface State {
   readonly contents: Map<Ino, string>;
 }
 
-describe("power that goes at any call", () => {
-  test("leaves a state that was, not older than the last fsync, with the contents that were fsynced", async () => {
+describe("a power loss at any disk call", () => {
+  test("leaves an earlier state, no older than the last fsync, with the fsynced contents", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.nat({ max: 400 }), seed, async (all, stopAt, chance) => {
         const fs = await VfsHarness.create();
@@ -141,7 +141,7 @@ describe("power that goes at any call", () => {
     );
   });
 
-  test("leaves in each place of a file that is fsynced all the time what was there at the last fsync or since", async () => {
+  test("leaves at each offset of a constantly fsynced file a byte of the last fsync or a later write", async () => {
     await fc.assert(
       fc.asyncProperty(storm, fc.nat({ max: 250 }), seed, async (all, stopAt, chance) => {
         const fs = await VfsHarness.create();
@@ -186,8 +186,8 @@ function strange(found: Buffer, versions: readonly Buffer[]): string[] {
   return [];
 }
 
-describe("a disk that is full", () => {
-  test("refuses a call whole, at any call to the disk, and goes on when there is space again", async () => {
+describe("a full disk", () => {
+  test("fails whole calls, at any disk call, and works again once there is space", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.nat({ max: 60 }), fc.nat({ max: 10 }), async (all, fullAt, fullFor) => {
         using local = new LocalDisk(mkdtempSync(join(tmpdir(), "syncline-local-")));
@@ -207,7 +207,7 @@ describe("a disk that is full", () => {
     );
   });
 
-  test("still lets files be removed, and what is left is intact", async () => {
+  test("still lets files be removed, and leaves the rest intact", async () => {
     const fs = await VfsHarness.create();
     const made: string[] = [];
     fs.disk.capacity = fs.disk.used + 600_000;

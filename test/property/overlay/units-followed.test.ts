@@ -55,7 +55,7 @@ const parts = fc.subarray(["app.db", ".git"]);
 const way = fc.constantFrom("swap", "death", "death and others", "restart", "restart and death");
 
 test(
-  "whatever is written before, while and after an epoch with a part of a unit is on its way, each side's unit is whole",
+  "whatever is written before, while and after part of a unit is published, each side's unit stays whole",
   async () => {
     const history = fc.record({
       way,

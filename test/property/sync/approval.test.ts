@@ -24,7 +24,7 @@ const step = fc.oneof(
 const steps = (minLength: number, maxLength: number) => fc.array(step, { minLength, maxLength, size: "max" });
 
 test(
-  "until a mass deletion is approved nobody else loses a file of it, then nobody is asked again, and edited files stay everywhere",
+  "an unapproved mass deletion removes nothing elsewhere; once approved, nobody is asked again, and edited files stay everywhere",
   async () => {
     await fc.assert(
       fc.asyncProperty(steps(0, 5), steps(3, 12), steps(0, 6), async (before, waiting, after) => {

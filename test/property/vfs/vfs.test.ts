@@ -18,7 +18,7 @@ const event: fc.Arbitrary<Event> = fc.record({
   event: fc.constantFrom("publish", "seal", "finish", "checkpoint", "restart", "powerCycle"),
 });
 
-test("operations end as on the local disk, across publishing, checkpoints and restarts", async () => {
+test("operations give the same results as on the local disk, across publishing, checkpoints and restarts", async () => {
   const steps = fc.array(
     fc.oneof({ weight: 5, arbitrary: anyOperation }, { weight: 1, arbitrary: event }) as fc.Arbitrary<
       Operation | Event

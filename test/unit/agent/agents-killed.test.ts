@@ -19,7 +19,7 @@ const MINE = {
   large: LARGE,
 };
 
-test("an agent that dies at any step of publishing has its epoch in the bucket once, and goes on", async () => {
+test("an agent that dies at any step of publishing publishes its epoch once, and goes on", async () => {
   const lived: string[] = [];
   for (let step = 0; ; step++) {
     const remote = new MemoryRemote();
@@ -73,7 +73,7 @@ async function prepare({ mount, flush }: Pick<SimulatedAgent, "mount" | "flush">
 
 describe("two agents on copies of one state folder", () => {
   test.each(["clean", "dirty", "sealed"])(
-    "that was %s lose nothing, and one of them gets a device of its own",
+    "that was %s lose nothing, and at least one of them gets a new device",
     async (state) => {
       const remote = new MemoryRemote();
       await createBucket(remote);

@@ -397,7 +397,7 @@ describe("agents on one bucket", () => {
   ]);
 });
 
-test("a rename that a kernel asked for before it heard what the name leads to is told at its new name", async () => {
+test("a rename by a kernel that has not heard of a replaced file invalidates the new name", async () => {
   const world = await World.create();
   await world.tell("a create shared/x", "a create shared/y", "a flush", "b flush");
   await world.tell("a rename shared/y shared/x", "a flush", "b catchUp");

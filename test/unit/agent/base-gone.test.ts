@@ -51,7 +51,7 @@ async function root(bucket: Bucket): Promise<CurrentRoot> {
   return current;
 }
 
-describe("a file that is back where it was born", () => {
+describe("a file moved back to where it was created", () => {
   /** `a/f`, which was born there, is `b/g`. */
   async function moved() {
     const { publish, at, files, now } = await world();
@@ -66,7 +66,7 @@ describe("a file that is back where it was born", () => {
     return { publish, at, files, now, a, b, g: await at("b/g"), directories };
   }
 
-  test("is one file with an edit by who has not seen it there", async () => {
+  test("stays one file with an edit by a writer who has not seen the move", async () => {
     const { publish, files, now, a, g, directories } = await moved();
     const on = await now();
     await publish(0, [{ ino: 4, base: g, names: [[2, "f"]] }], { directories });
@@ -76,7 +76,7 @@ describe("a file that is back where it was born", () => {
     expect(await files()).toEqual({ b: "dir", renamed: "dir", "renamed/f": "edited" });
   });
 
-  test("is one file when both moved it there, or one of them elsewhere", async () => {
+  test("stays one file when both move it back, or one of them elsewhere", async () => {
     for (const [parent, file] of [
       [2, "f"],
       [1, "elsewhere"],
@@ -90,7 +90,7 @@ describe("a file that is back where it was born", () => {
     }
   });
 
-  test("is one file with what who has not seen it there moves elsewhere, and stays when that one deletes it", async () => {
+  test("stays one file if a writer who has not seen the move moves it elsewhere, and survives that writer's deletion", async () => {
     for (const names of [[[1, "elsewhere"]], []] as const) {
       const { publish, files, now, g, directories } = await moved();
       const on = await now();
@@ -101,7 +101,7 @@ describe("a file that is back where it was born", () => {
     }
   });
 
-  test("is looked for in vain when others deleted it, and an edit of it survives", async () => {
+  test("survives as edited if others deleted it instead", async () => {
     const { publish, files, now, g, directories } = await moved();
     const on = await now();
     await publish(0, [{ ino: 4, base: g, names: [] }]);
@@ -110,7 +110,7 @@ describe("a file that is back where it was born", () => {
   });
 });
 
-describe("directories that others turned inside out", () => {
+describe("directories that others nested the other way around", () => {
   /** `x` with `f` and `y` with `g`, as both writers know them. */
   async function twoDirectories() {
     const { publish, at, files, now } = await world();
@@ -126,7 +126,7 @@ describe("directories that others turned inside out", () => {
   }
   const all = ["dir", "dir", "f", "g"];
 
-  test("do not come to lie in themselves with what was moved here", async () => {
+  test("form no cycle with what was moved here", async () => {
     const { publish, files, now, x, y, directories } = await twoDirectories();
     const on = await now();
     await publish(0, [{ ino: 2, base: x, names: [[3, "x"]] }], { directories });
@@ -154,7 +154,7 @@ describe("directories that others turned inside out", () => {
     expect(Object.values(found).sort()).toEqual(["dir", ...all, "h", "i"]);
   });
 
-  test("are published with what changed in them", async () => {
+  test("are published with the changes inside them", async () => {
     const { publish, at, files, now, x, y, f, g, directories } = await twoDirectories();
     await publish(0, [{ ino: 3, base: y, names: [[2, "y"]] }], { directories });
     const inside = await at("x/y");

@@ -36,7 +36,7 @@ beforeEach(async () => {
 });
 afterEach(() => master.stop());
 
-test("the history of a bucket at a master gets shorter", async () => {
+test("the collector thins the history of a bucket at a master", async () => {
   await fill();
   const { report, mark } = await thinHistory(options(), undefined, COMMITS / 2, new AbortController().signal);
   expect(report?.commits).toEqual({ before: COMMITS + 3, after: 6 });
@@ -46,7 +46,7 @@ test("the history of a bucket at a master gets shorter", async () => {
   expect(commit.heads.size).toBeGreaterThan(1);
 });
 
-test("it ends at once when it is stopped, while the master is silent", async () => {
+test("the collector stops at once when told to, even while the master is silent", async () => {
   await fill();
   const stop = new AbortController();
   const silent: MasterAccess = { ...access, bearer: () => ({ token: () => new Promise(() => {}), refused: () => {} }) };
@@ -55,7 +55,7 @@ test("it ends at once when it is stopped, while the master is silent", async () 
   await expect(thinning).rejects.toThrow("enough");
 });
 
-test("without the collector's device it says what is missing", async () => {
+test("without its device the collector reports what is missing", async () => {
   await fill(false);
   const thinning = thinHistory(options(), undefined, 1, new AbortController().signal);
   await expect(thinning).rejects.toMatchObject({ code: "device_not_certified" });

@@ -61,7 +61,7 @@ function slots(): string[] {
 }
 
 describe("a command that writes", () => {
-  test("publishes with its slot's device, in an epoch never used before", async () => {
+  test("publishes with its slot's device, in a new epoch each time", async () => {
     for (const file of ["a", "b"]) {
       await using session = await open();
       expect(requirePublished(await put(session, file)).kind).toBe("published");
@@ -74,7 +74,7 @@ describe("a command that writes", () => {
     expect(slots()).toHaveLength(1);
   });
 
-  test("takes a number for an epoch even if it publishes nothing: it may have been seen", async () => {
+  test("uses up an epoch number even if it publishes nothing, since the epoch may have been seen", async () => {
     await (await open())[Symbol.asyncDispose]();
     await (await open())[Symbol.asyncDispose]();
     await using session = await open();
@@ -83,7 +83,7 @@ describe("a command that writes", () => {
     expect(heads.get(body.writer)).toBe(3);
   });
 
-  test("goes above what the bucket has seen of its device, also when its own count is lost or older", async () => {
+  test("uses an epoch above all that the bucket has seen of its device, even if its own count is lost or older", async () => {
     for (const text of [undefined, "", "0", "not a number"]) {
       const [slot = ""] = text === undefined ? [] : slots();
       if (text !== undefined) writeFileSync(join(slot, "epoch"), text);
@@ -94,7 +94,7 @@ describe("a command that writes", () => {
     expect(readFileSync(join(slot, "epoch"), "utf8")).toBe("4");
   });
 
-  test("frees its slot when it ends, and when it fails to begin", async () => {
+  test("frees its slot when it ends, and when it fails to start", async () => {
     const [first, second] = [await open(), await open()];
     expect(slots()).toHaveLength(2);
     await first[Symbol.asyncDispose]();
@@ -106,13 +106,13 @@ describe("a command that writes", () => {
     expect(free.path).toMatch(/cli-0$/);
   });
 
-  test("where there is no bucket says so", async () => {
+  test("reports a missing bucket", async () => {
     address = `${address}-not`;
     await expect(open()).rejects.toMatchObject({ code: "no_such_bucket" });
   });
 });
 
-describe("what became of publishing", () => {
+describe("the outcome of publishing", () => {
   const figures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
   const cause = new SynclineError("store_unreachable", "The store does not answer.");
 
@@ -122,7 +122,7 @@ describe("what became of publishing", () => {
     ["root_moved", { kind: "queued", figures }],
     ["root_rolled_back", { kind: "rolled_back", root: "bafyr4i" as Cid, figures }],
     ["state_corrupt", { kind: "device_reused", epoch: 7, figures }],
-  ])("is an error for a command unless it is in the bucket: %s", (code, outcome) => {
+  ])("is an error for a command unless the epoch is in the bucket: %s", (code, outcome) => {
     expect(() => requirePublished(outcome)).toThrow(expect.objectContaining({ code }));
   });
 });

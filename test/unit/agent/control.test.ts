@@ -41,7 +41,7 @@ async function speak(folder: string, text: string | Buffer, lines: number): Prom
 }
 
 describe("the control socket", () => {
-  test("answers each call, names and all, and is its owner's only", async () => {
+  test("answers each call, with any name, and is accessible to its owner only", async () => {
     const folder = await temporaryFolder();
     let waited: number | undefined;
     const unmount = async (timeoutMs: number) => {
@@ -93,14 +93,14 @@ describe("the control socket", () => {
     );
   });
 
-  test("cuts off who sends without end", async () => {
+  test("cuts off a client that sends without end", async () => {
     const folder = await temporaryFolder();
     await serve(folder, answers());
     expect(await speak(folder, "x".repeat(100_000), 1)).toMatchObject([{ error: { code: "usage" } }]);
     expect(await isServed(folder)).toBe(true);
   });
 
-  test("answers one call while another waits, and a client that leaves harms nobody", async () => {
+  test("answers one call while another waits, and survives a client that leaves", async () => {
     const folder = await temporaryFolder();
     const slow = Promise.withResolvers<FlushReport>();
     const asked = Promise.withResolvers<void>();
@@ -120,7 +120,7 @@ describe("the control socket", () => {
     expect(await waiting).toEqual(flushed);
   });
 
-  test("gives the call that ends the agent its answer", async () => {
+  test("answers the call that ends the agent", async () => {
     const folder = await temporaryFolder();
     let ended: PromiseLike<void> | undefined;
     const unmount = async () => {
@@ -133,7 +133,7 @@ describe("the control socket", () => {
     expect(await isServed(folder)).toBe(false);
   });
 
-  test("of nobody is no agent: no folder, no socket, a left-over one, one that closes without a word", async () => {
+  test("reports no agent if the folder or the socket is missing, or the socket is stale", async () => {
     const folder = await temporaryFolder();
     const refused = (at: string) =>
       expect(askAgent<"status">(at, { call: "status" })).rejects.toMatchObject({ code: "no_agent" });
@@ -147,7 +147,7 @@ describe("the control socket", () => {
     expect(await isServed(folder)).toBe(true);
   });
 
-  test("that does not answer is given up after the time that was asked for", async () => {
+  test("gives up on an agent that does not answer in the requested time", async () => {
     const folder = await temporaryFolder();
     const clock = new ManualClock();
     const asked = Promise.withResolvers<void>();
@@ -165,7 +165,7 @@ describe("the control socket", () => {
     expect(await answer).toMatchObject({ code: "time_out" });
   });
 
-  test("works where the folder's path is longer than a socket's may be", async ({ skip }) => {
+  test("works in a folder whose path is too long for a socket", async ({ skip }) => {
     skip(process.platform !== "linux", "other systems refuse such folders");
     const folder = join(await temporaryFolder(), "d".repeat(120), "e".repeat(120));
     await mkdir(folder, { recursive: true });
@@ -176,7 +176,7 @@ describe("the control socket", () => {
     expect(await isServed(folder)).toBe(false);
   });
 
-  test("cannot be asked through a folder that is closed to this user", async ({ skip }) => {
+  test("cannot be reached through a folder that is closed to this user", async ({ skip }) => {
     skip(process.getuid?.() === 0, "root may look anywhere");
     const folder = await temporaryFolder();
     await serve(folder, answers());

@@ -8,7 +8,7 @@ import { MemoryRemote } from "../../support/memory-remote.ts";
 import { SimulatedAgent } from "../../support/simulated-agent.ts";
 import { createBucket } from "../../support/test-bucket.ts";
 
-test("one epoch waits as it was sealed, and the next takes all that is written: both drain with a commit each", async () => {
+test("during an outage one epoch waits as sealed and the next takes all later writes: each drains in one commit", async () => {
   const remote = new MemoryRemote();
   const bucket = await createBucket(remote);
   const agent = await SimulatedAgent.start(remote, "a", 11, systemClock);

@@ -52,7 +52,7 @@ describe("the first base", () => {
     expect(await publish(born("a"))).toEqual(await firstBase(bucket, begin));
   });
 
-  test("is an old root when one is named, which is not remembered as the last one", async () => {
+  test("is the old root that was asked for, which is not remembered as the last root seen", async () => {
     const { bucket, stateDir, begin, head, publish } = await world();
     const old = await head();
     await publish(born("a"));
@@ -63,7 +63,7 @@ describe("the first base", () => {
     });
   });
 
-  test("is the last root seen while the bucket is away, and the log says why", async () => {
+  test("is the last root seen while the bucket is unreachable, and the log says why", async () => {
     const { remote, bucket, begin, head } = await world();
     const warnings: string[] = [];
     const log: Log = { ...silentLog, warn: (line) => void warnings.push(line) };
@@ -80,14 +80,14 @@ describe("the first base", () => {
     ["a torn file", `{"commit":"bafy`],
     ["a file of something else", `{"commit":1,"tree":2,"seq":3}`],
     ["null", "null"],
-  ])("is none when the bucket is away and the state holds %s", async (_, text) => {
+  ])("cannot be found when the bucket is unreachable and the state holds %s", async (_, text) => {
     const { remote, bucket, stateDir, begin } = await world();
     if (text !== undefined) writeFileSync(join(stateDir, "base.json"), text);
     remote.unreachable = true;
     await expect(firstBase(bucket, begin)).rejects.toMatchObject({ code: "arbiter_unreachable" });
   });
 
-  test("is none in a bucket that lost its root", async () => {
+  test("cannot be found in a bucket that lost its root", async () => {
     const { remote, bucket, begin } = await world();
     remote.forgetRoot();
     await expect(firstBase(bucket, begin)).rejects.toMatchObject({ code: "no_such_bucket" });
@@ -97,7 +97,7 @@ describe("the first base", () => {
 describe("warming up", () => {
   const many = Array.from({ length: 600 }, (_, index) => born(`file-${index}-${"x".repeat(80)}`, 2 + index));
 
-  test("reads every node of the tree once, level by level", async () => {
+  test("reads each node of the tree once, level by level", async () => {
     const { remote, bucket, publish } = await world();
     const { tree } = await publish(...many);
     remote.blocks.forgetCounts();
@@ -108,7 +108,7 @@ describe("warming up", () => {
     expect(remote.blocks.requests).toBeLessThanOrEqual(4);
   });
 
-  test("stops when it is no longer wanted, and fails as reading does", async () => {
+  test("stops when it is aborted, and fails when a block is missing", async () => {
     const { remote, bucket, publish } = await world();
     const { tree } = await publish(...many);
     const stop = new AbortController();
@@ -122,7 +122,7 @@ describe("warming up", () => {
 });
 
 describe("the agent's log", () => {
-  test("has a line an event, with names that no terminal obeys, for its owner only", async () => {
+  test("has one line per event, escapes terminal control characters, and is for its owner only", async () => {
     const folder = await temporaryFolder();
     const echoed: string[] = [];
     const log = openLogFile(folder, new ManualClock(), (line) => void echoed.push(line));
@@ -137,7 +137,7 @@ describe("the agent's log", () => {
     expect(statSync(join(folder, LOG_NAME)).mode & 0o777).toBe(0o600);
   });
 
-  test("is rotated once it is long, and one of before is kept", async () => {
+  test("is rotated at its size limit, and the previous file is kept", async () => {
     const folder = await temporaryFolder();
     const path = join(folder, LOG_NAME);
     writeFileSync(path, "");
@@ -151,7 +151,7 @@ describe("the agent's log", () => {
     expect(readFileSync(path, "utf8")).toContain("the first of the new one");
   });
 
-  test("that cannot be written stops nobody, and goes on when it can again", async () => {
+  test("that cannot be written causes no failure, and resumes once it can be", async () => {
     const folder = await temporaryFolder();
     const log = openLogFile(folder, new ManualClock());
     mkdirSync(join(folder, LOG_NAME));

@@ -14,7 +14,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 const never = new AbortController().signal;
 
 describe("a budget", () => {
-  test("is given in line: a small wish does not overtake a large one", async () => {
+  test("is granted in order: a small request does not overtake a large one", async () => {
     const budget = new Budget(10);
     expect(budget.tryTake(8)).toBe(true);
     const large = budget.take(5);
@@ -26,7 +26,7 @@ describe("a budget", () => {
     expect(budget.used).toBe(6);
   });
 
-  test("who gives up waiting has taken nothing, and lets those behind on", async () => {
+  test("holds nothing for a request that gives up, and grants those behind it", async () => {
     const budget = new Budget(10);
     budget.tryTake(8);
     const patience = new AbortController();
@@ -39,7 +39,7 @@ describe("a budget", () => {
     expect(budget.waiting).toBe(0);
   });
 
-  test("a wish for more than there is gets all there is", async () => {
+  test("grants its whole amount to a request for more than that", async () => {
     const budget = new Budget(10);
     await budget.take(1000);
     expect(budget.used).toBe(10);
@@ -48,8 +48,8 @@ describe("a budget", () => {
   });
 });
 
-describe("shares", () => {
-  test("one owner's greed leaves the others theirs", async () => {
+describe("a fair budget", () => {
+  test("leaves other owners their share when one is greedy", async () => {
     const shares = new FairBudget(100, 60);
     await shares.take("greedy", 60, never);
     const more = shares.take("greedy", 1, never);
@@ -60,7 +60,7 @@ describe("shares", () => {
     expect(shares.used).toBe(41);
   });
 
-  test("an owner who has nothing and wants nothing costs nothing", async () => {
+  test("forgets an owner that holds nothing and waits for nothing", async () => {
     const shares = new FairBudget(100, 60);
     const patience = new AbortController();
     await shares.take("a", 60, never);
@@ -73,7 +73,7 @@ describe("shares", () => {
     expect(shares.used).toBe(0);
   });
 
-  test("what is left when an owner gives up is whole again", async () => {
+  test("grants those behind an owner that gives up, and is whole again in the end", async () => {
     const shares = new FairBudget(100, 100);
     await shares.take("a", 80, never);
     const patience = new AbortController();

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { firstDifference } from "../../../src/base/bytes.ts";
 
-test("the first difference of two byte strings is where it is, at any offset and length", () => {
+test("the first difference of two byte strings is found at any offset and length", () => {
   const length = fc.nat({ max: 9_000 });
   fc.assert(
     fc.property(length, length, length, fc.nat({ max: 3 }), (size, change, from, shift) => {

@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { nextTurn } from "../../../src/base/concurrency.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 
-test("waiting longer than a timer can count does not end at once", async () => {
+test("a wait beyond the longest timer does not end at once", async () => {
   const warnings: Error[] = [];
   const heard = (warning: Error) => void warnings.push(warning);
   process.on("warning", heard);

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { mapConcurrent } from "../../../src/base/concurrency.ts";
 
-test("what is worked on at once comes back in order", async () => {
+test("results of concurrent work come back in order", async () => {
   const doubled = mapConcurrent([3, 1, 2], 2, async (item) => 2 * item);
   expect(await doubled).toEqual([6, 2, 4]);
 });
 
-test("after a failure nothing more is begun", async () => {
+test("nothing more is started after a failure", async () => {
   const begun: number[] = [];
   const work = async (item: number) => {
     begun.push(item);

@@ -5,7 +5,7 @@ import { endOfMoment } from "../../../src/base/moment.ts";
 const NOW = new Date(2026, 10, 24, 15, 30, 20).getTime();
 const local = (...parts: [number, number, number, number?, number?, number?]) => new Date(...parts).getTime();
 
-describe("a moment as people write it ends", () => {
+describe("the end of a moment as people write it", () => {
   test.each([
     ["now", NOW + 1],
     ["2 hours ago", NOW - 7_200_000 + 1],
@@ -36,6 +36,6 @@ test.each([
   "2026-11-20 14:60",
   "2026-11-20Z",
   "20.11.2026",
-])("%s names no moment", (text) => {
+])("%s is not a moment", (text) => {
   expect(endOfMoment(text, NOW)).toBeUndefined();
 });

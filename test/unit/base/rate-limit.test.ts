@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { RateLimit } from "../../../src/base/rate-limit.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-test("who takes more than its share waits until it is paid for, and a pause saves up a moment only", async () => {
+test("a taker waits until the rate has paid for its bytes, and idle time saves up only a moment's worth", async () => {
   const clock = new ManualClock();
   const limit = new RateLimit(clock, 1_000);
   let done = 0;

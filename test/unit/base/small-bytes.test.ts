@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { SmallBytes } from "../../../src/base/small-bytes.ts";
 
-test("short byte strings share memory and stay what they are, long ones keep their own", () => {
+test("short byte strings share memory and keep their values; long ones keep their own memory", () => {
   const kept = new SmallBytes();
   const short = Array.from({ length: 3_000 }, (_, index) => new Uint8Array(index % 100).fill(index));
   const copies = short.map((bytes) => kept.keep(bytes));

@@ -11,16 +11,16 @@ function failed(code: string, more: object = {}): Error {
   return Object.assign(new Error(`${code}: it failed`), { code, ...more });
 }
 
-describe.runIf(process.platform === "linux")("an exceeded quota, which Node.js has no name for", () => {
+describe.runIf(process.platform === "linux")("an exceeded quota, for which Node.js has no name", () => {
   const quota = failed(getSystemErrorName(-constants.errno.EDQUOT), { syscall: "write" });
 
-  test("has its name", () => {
+  test("is named EDQUOT", () => {
     expect(getSystemErrorName(-constants.errno.EDQUOT)).toBe("Unknown system error -122");
     expect(systemCodeOf(quota)).toBe("EDQUOT");
     expect(failedWith(quota, "EDQUOT")).toBe(true);
   });
 
-  test("is a full disk for commands, for the state folder and for programs", () => {
+  test("is a full disk to commands, to the state folder and to programs", () => {
     expect(failureOf(quota).code).toBe("disk_full");
     expect(storageError(quota).code).toBe("disk_full");
     expect(errnoOf(new Error("deep", { cause: quota }))).toBe(constants.errno.ENOSPC);
@@ -33,13 +33,13 @@ test.each([
   failed("UNKNOWN"),
   failed("Unknown system error -117"),
   failed("ERR_FS_EISDIR", { syscall: "rm" }),
-])("the system's error: $code", (error) => {
+])("a system error: $code", (error) => {
   expect(isSystemError(error)).toBe(true);
   expect(failureOf(error).code).toBe("local_io_failed");
 });
 
 test.each([failed("ERR_INVALID_ARG_TYPE"), failed("store_corrupt"), new Error("no code"), "no error"])(
-  "none of the system's: %s",
+  "not a system error: %s",
   (error) => {
     expect(isSystemError(error)).toBe(false);
     expect(failureOf(error).code).toBe("internal");

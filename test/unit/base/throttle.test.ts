@@ -8,7 +8,7 @@ function throttled(spacingMs: number | (() => number) = 100) {
   return { clock, made, calls: new Throttle(clock, spacingMs, () => void made.push(clock.monotonicMs())) };
 }
 
-test("calls that come alone are made at once", async () => {
+test("isolated calls run at once", async () => {
   const { clock, made, calls } = throttled();
   for (let call = 0; call < 3; call++) {
     calls.call();
@@ -17,7 +17,7 @@ test("calls that come alone are made at once", async () => {
   expect(made).toEqual([0, 300, 600]);
 });
 
-test("many calls in a row are made as often as is allowed, and the last of them is made, too", async () => {
+test("a burst of calls runs as often as allowed, including the last call", async () => {
   const { clock, made, calls } = throttled();
   for (let call = 0; call <= 40; call++) {
     calls.call();
@@ -27,7 +27,7 @@ test("many calls in a row are made as often as is allowed, and the last of them 
   expect(made).toEqual([0, 10, 110, 210, 310, 410]);
 });
 
-test("how often is asked for each call, also where that is rarer than what comes alone otherwise", async () => {
+test("the spacing is looked up for each call, and may change at any time", async () => {
   let spacingMs = 400;
   const { clock, made, calls } = throttled(() => spacingMs);
   for (let call = 0; call < 150; call++) {
@@ -39,7 +39,7 @@ test("how often is asked for each call, also where that is rarer than what comes
   expect(made).toEqual([0, 10, 410, 810, 1_210, 1_210, 1_310, 1_410, 1_510]);
 });
 
-test("nothing is called any more once it is disposed", async () => {
+test("nothing is called after disposal", async () => {
   const { clock, made, calls } = throttled();
   for (let call = 0; call < 5; call++) calls.call();
   calls[Symbol.dispose]();

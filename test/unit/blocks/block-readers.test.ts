@@ -26,7 +26,7 @@ describe("verified", () => {
     expect(hasCode(await failure(reader.getMany([block.cid])), "block_corrupt")).toBe(true);
   });
 
-  test("a block that is longer than we accept is refused though its hash fits", async () => {
+  test("a block longer than we accept is refused although its hash matches", async () => {
     const store = new MemoryBlockStore();
     const large = rawBlock((4 << 20) + 1);
     store.put(large);
@@ -35,7 +35,7 @@ describe("verified", () => {
 });
 
 describe("retry", () => {
-  test("asks again after growing pauses while the store is unreachable", async () => {
+  test("asks again with growing pauses while the store is unreachable", async () => {
     const clock = new ManualClock();
     const store = new Flaky(block, READ_ATTEMPTS - 1, "store_unreachable", () => clock.monotonicMs());
     const reader = new RetryReader(store, { clock, random: seededRandom(1) });
@@ -51,7 +51,7 @@ describe("retry", () => {
     }
   });
 
-  test("asks once more for what came damaged: it may be whole in the store", async () => {
+  test("asks once more for a damaged block, which may be intact in the store", async () => {
     const once = new Flaky(block, 1, "block_corrupt", () => 0);
     const always = new Flaky(block, Infinity, "block_corrupt", () => 0);
     const readerOf = (store: Flaky) => new RetryReader(store, { clock: new ManualClock(), random: seededRandom(1) });
@@ -60,7 +60,7 @@ describe("retry", () => {
     expect(always.askedAt).toHaveLength(2);
   });
 
-  test("gives up in the end, with the store's own error", async () => {
+  test("gives up in the end with the store's own error", async () => {
     const clock = new ManualClock();
     const store = new Flaky(block, Infinity, "store_unreachable", () => clock.monotonicMs());
     const reading = failure(new RetryReader(store, { clock, random: seededRandom(1) }).getMany([block.cid]));
@@ -69,7 +69,7 @@ describe("retry", () => {
     expect(store.askedAt).toHaveLength(READ_ATTEMPTS);
   });
 
-  test("that there is no such block is an answer and not asked for again", async () => {
+  test("accepts that a block does not exist, and does not ask again", async () => {
     const clock = new ManualClock();
     const store = new Flaky(block, 1, "block_not_found", () => clock.monotonicMs());
     const reader = new RetryReader(store, { clock, random: seededRandom(1) });
@@ -79,7 +79,7 @@ describe("retry", () => {
 });
 
 describe("cache", () => {
-  test("only what the cache lacks is fetched, in one request, and then kept", async () => {
+  test("only blocks missing from the cache are fetched, in one request, and then kept", async () => {
     const blocks = [rawBlock(1), rawBlock(2), rawBlock(3)];
     const store = new BlockMap();
     for (const each of blocks) store.put(each);
@@ -99,7 +99,7 @@ describe("cache", () => {
     expect(store.requests).toBe(1);
   });
 
-  test("what is not worth being kept is fetched again", async () => {
+  test("only blocks worth caching are kept", async () => {
     const blocks = [rawBlock(10), rawBlock(2_000)];
     const store = new BlockMap();
     for (const each of blocks) store.put(each);

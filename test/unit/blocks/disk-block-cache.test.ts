@@ -25,7 +25,7 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((cache) => cache.close()));
 });
 
-test("blocks are there after the cache was closed and opened again", async () => {
+test("blocks survive closing and reopening the cache", async () => {
   const dir = join(await temporaryFolder(), "cache");
   const blocks = numbered(20, 50_000);
   const first = openCache(dir);
@@ -34,14 +34,14 @@ test("blocks are there after the cache was closed and opened again", async () =>
   expect(await heldCount(openCache(dir), blocks)).toBe(20);
 });
 
-test("blocks are there after an agent was killed: nothing is written at the end only", async () => {
+test("blocks survive an agent that is killed before it closes the cache", async () => {
   const dir = await temporaryFolder();
   const blocks = numbered(20, 5_000);
   await keep(openCache(dir), blocks);
   expect(await heldCount(openCache(dir), blocks)).toBe(20);
 });
 
-test("blocks that come one by one in quick succession are written together, and at the latest when the cache is closed", async () => {
+test("blocks kept one by one in quick succession are written together, at the latest on close", async () => {
   const dir = await temporaryFolder();
   const clock = new ManualClock();
   const writes: number[] = [];
@@ -63,7 +63,7 @@ test("blocks that come one by one in quick succession are written together, and 
   expect(await heldCount(openCache(dir), [...blocks, ...later])).toBe(30);
 });
 
-test("blocks are held from the moment that they are to be kept, before they are written, and afterwards", async () => {
+test("blocks can be read as soon as they are kept, before and after they are written", async () => {
   const dir = await temporaryFolder();
   const clock = new ManualClock();
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock });
@@ -77,7 +77,7 @@ test("blocks are held from the moment that they are to be kept, before they are 
   expect(await heldCount(openCache(dir), blocks)).toBe(20);
 });
 
-test("many blocks are looked up in one reading of the index, to read, to copy and to keep them, and one by itself", async () => {
+test("reading, copying or keeping many blocks takes one index transaction; a single look-up takes none", async () => {
   const dir = await temporaryFolder();
   const readings: number[] = [];
   let isReading = false;
@@ -117,7 +117,7 @@ test("many blocks are looked up in one reading of the index, to read, to copy an
   expect(readings).toEqual([-1]);
 });
 
-test("blocks are read one behind the other into others' memory, up to the first that is not there", async () => {
+test("blocks are read one after another into the caller's memory, up to the first missing one", async () => {
   const cache = openCache(await temporaryFolder());
   const blocks = numbered(12, 5_000);
   const [missing, ...kept] = blocks.toReversed();
@@ -132,7 +132,7 @@ test("blocks are read one behind the other into others' memory, up to the first 
   expect(await cache.readInto([{ ...sized(wanted)[0], length: 4_999 } as SizedBlock], target)).toBe(0);
 });
 
-test("of blocks that are read into others' memory none is given behind a damaged one, and that is dropped", async () => {
+test("reading into the caller's memory stops at a damaged block, which is dropped", async () => {
   const dir = await temporaryFolder();
   const cache = openCache(dir);
   const blocks = numbered(10, 5_000);
@@ -150,7 +150,7 @@ test("of blocks that are read into others' memory none is given behind a damaged
   expect(await cache.readInto(sized(blocks.slice(4)), target)).toBeOneOf([0, 10_000]);
 });
 
-test("much of it waits for nothing", async () => {
+test("a large backlog is written without waiting", async () => {
   const dir = await temporaryFolder();
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock() });
   opened.push(cache);
@@ -159,7 +159,7 @@ test("much of it waits for nothing", async () => {
   await expect.poll(() => heldCount(cache, blocks), { timeout: 60_000 }).toBeGreaterThan(8);
 });
 
-test("of a large upload that comes faster than the disk takes it all is kept: it waits for room, in little memory", async () => {
+test("an upload that is faster than the disk waits for room in the backlog, and all of it is cached", async () => {
   const gate = Promise.withResolvers<void>();
   const dir = await temporaryFolder();
   const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
@@ -178,7 +178,7 @@ test("of a large upload that comes faster than the disk takes it all is kept: it
   expect(await heldCount(cache, [read])).toBe(0);
 });
 
-test("an upload does not wait for a disk that fails", async () => {
+test("an upload does not wait for a failing disk", async () => {
   const dir = await temporaryFolder();
   const storage = folderWhere(dir, () => Promise.reject(new Error("EIO")));
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock(), storage });
@@ -186,7 +186,7 @@ test("an upload does not wait for a disk that fails", async () => {
   await expect(beginUpload(cache, numbered(40, MiB)).done).resolves.toBeUndefined();
 });
 
-test("an upload does not wait for a disk that is full, nor for one with less room than a block", async () => {
+test("an upload does not wait for a full disk, nor for a cache with less room than a block", async () => {
   const dir = await temporaryFolder();
   const full = { ...folderWhere(dir, (_parts, write) => write()), spare: () => 0 };
   const options = { dir, log: collectingLog(), clock: new ManualClock() };
@@ -198,7 +198,7 @@ test("an upload does not wait for a disk that is full, nor for one with less roo
   for (const cache of caches) await expect(beginUpload(cache, numbered(40, MiB)).done).resolves.toBeUndefined();
 });
 
-test("an upload does not wait for a disk that does not answer, until it does", async () => {
+test("an upload stops waiting for a disk that hangs, and is cached again once the disk answers", async () => {
   const clock = new ManualClock();
   const gate = Promise.withResolvers<void>();
   const dir = await temporaryFolder();
@@ -217,7 +217,7 @@ test("an upload does not wait for a disk that does not answer, until it does", a
   expect(await heldCount(cache, blocks)).toBe(40);
 });
 
-test("an upload that waits goes on when the cache is closed", async () => {
+test("closing the cache releases a waiting upload", async () => {
   const gate = Promise.withResolvers<void>();
   const dir = await temporaryFolder();
   const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
@@ -230,7 +230,7 @@ test("an upload that waits goes on when the cache is closed", async () => {
   await closed;
 });
 
-test("two caches of one folder see each other's blocks and do not disturb each other", async () => {
+test("two caches of one folder see each other's blocks and do not interfere", async () => {
   const dir = await temporaryFolder();
   const [one, other] = [openCache(dir), openCache(dir)];
   const blocks = numbered(200, 10_000);
@@ -241,7 +241,7 @@ test("two caches of one folder see each other's blocks and do not disturb each o
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a segment that another cache of the folder removed does not stay open",
+  "a segment removed by another cache of the folder does not stay open",
   async () => {
     const dir = await temporaryFolder();
     const clock = new ManualClock();
@@ -259,7 +259,7 @@ test.skipIf(process.platform !== "linux")(
 );
 
 test.skipIf(process.platform !== "linux")(
-  "a segment that a cache appended to does not stay open after another cache of the folder removed it, and what comes next is kept",
+  "a cache closes its own segment after another cache removed it, and keeps later blocks",
   async () => {
     const dir = await temporaryFolder();
     const clock = new ManualClock();
@@ -277,7 +277,7 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
-test("blocks that come now and then lie in one segment", async () => {
+test("blocks that arrive now and then share one segment", async () => {
   const dir = await temporaryFolder();
   const clock = new ManualClock();
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock });
@@ -291,7 +291,7 @@ test("blocks that come now and then lie in one segment", async () => {
   expect(await heldCount(cache, blocks)).toBe(10);
 });
 
-test("it stays within its limit, and what was read lately outlives what was not", async () => {
+test("the cache stays within its limit, and recently read blocks outlive others", async () => {
   const dir = await temporaryFolder();
   const cache = openCache(dir, 4 * MiB);
   const [hot, ...others] = numbered(400, 64 * 1024);
@@ -309,7 +309,7 @@ test("it stays within its limit, and what was read lately outlives what was not"
   expect(await heldCount(cache, others.slice(-32))).toBe(32);
 });
 
-test("two caches of one folder stay within its limit together", async () => {
+test("two caches of one folder together stay within its limit", async () => {
   const dir = await temporaryFolder();
   const caches = [openCache(dir, 2 * MiB), openCache(dir, 2 * MiB)];
   for (const [index, block] of numbered(200, 30_000).entries()) {
@@ -321,7 +321,7 @@ test("two caches of one folder stay within its limit together", async () => {
   expect(await folderBytes(dir, ".blocks")).toBeLessThanOrEqual(2 * MiB + 60_000);
 });
 
-test("a flipped bit in a segment is a miss, the block is dropped and can be kept again", async () => {
+test("a flipped bit in a segment is a miss; the block is dropped and can be kept again", async () => {
   const dir = await temporaryFolder();
   const cache = openCache(dir);
   const [damaged, ...others] = numbered(5, 1_000);
@@ -334,7 +334,7 @@ test("a flipped bit in a segment is a miss, the block is dropped and can be kept
   expect(await heldCount(cache, [block])).toBe(1);
 });
 
-test("whatever happens to the segment files, no damaged block is ever served", async () => {
+test("no damaged block is ever served, whatever happens to the segment files", async () => {
   const blocks = numbered(12, 3_000);
   const damage = fc.record({
     kind: fc.constantFrom("flip", "cut", "remove", "zeros"),
@@ -359,7 +359,7 @@ test("whatever happens to the segment files, no damaged block is ever served", a
   );
 });
 
-test("deleted while it runs, it goes on as an empty cache", async () => {
+test("a cache that is deleted while running continues as an empty one", async () => {
   const dir = join(await temporaryFolder(), "cache");
   const [one, other] = [openCache(dir), openCache(dir)];
   const blocks = numbered(10, 10_000);
@@ -375,7 +375,7 @@ test("deleted while it runs, it goes on as an empty cache", async () => {
   expect(await heldCount(openCache(dir), blocks)).toBe(0);
 });
 
-test("an index that cannot be read is made anew", async () => {
+test("an unreadable index is replaced by an empty one", async () => {
   const dir = await temporaryFolder();
   const blocks = numbered(10, 1_000);
   const first = openCache(dir);
@@ -391,7 +391,7 @@ test("an index that cannot be read is made anew", async () => {
   expect(log.warnings).toHaveLength(1);
 });
 
-test("a folder that cannot be made is reported once and hurts nobody", async () => {
+test("a folder that cannot be created is reported once and causes no failures", async () => {
   const file = join(await temporaryFolder(), "file");
   await writeFile(file, "");
   const log = collectingLog();
@@ -403,7 +403,7 @@ test("a folder that cannot be made is reported once and hurts nobody", async () 
   expect(log.warnings).toHaveLength(1);
 });
 
-test.skipIf(!IS_ROOT)("a disk that takes no more is reported once, and the cache goes on when it does", async () => {
+test.skipIf(!IS_ROOT)("a full disk is reported once, and the cache resumes once there is room", async () => {
   await onSmallDisk("size=64m,nr_inodes=32", async (disk) => {
     const log = collectingLog();
     const cache = openCache(join(disk, "cache"), 32 * MiB, log);
@@ -420,7 +420,7 @@ test.skipIf(!IS_ROOT)("a disk that takes no more is reported once, and the cache
   });
 });
 
-test.skipIf(!IS_ROOT)("it gives way when the disk fills, and never takes the last of it", async () => {
+test.skipIf(!IS_ROOT)("the cache shrinks when the disk fills up, and never takes the last free space", async () => {
   await onSmallDisk("size=16m", async (disk) => {
     const log = collectingLog();
     const cache = openCache(join(disk, "cache"), 64 * MiB, log);

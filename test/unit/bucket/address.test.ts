@@ -4,7 +4,7 @@ import { parseAddress, splitAddress } from "../../../src/bucket/address.ts";
 const PIN = "bafyr4ie6slwfgmp6p722bstsiftx2b6prq44d2oek4elscc55aisgsz6vi";
 const OWNER = "0x17C5185167401ed00cf5f5b2fc97d9bbfdb7d025";
 
-describe("one bucket has one spelling", () => {
+describe("all spellings of an address have one canonical form", () => {
   test.each([
     ["file:///srv/bucket", "file:///srv/bucket"],
     ["file:///srv/bucket/", "file:///srv/bucket"],
@@ -33,7 +33,7 @@ describe("one bucket has one spelling", () => {
   });
 });
 
-test("an address says which masters, whose bucket, and which genesis is meant", () => {
+test("an address names the masters, the owner, the bucket and the pinned genesis", () => {
   expect(parseAddress(`https://a:3600,b/${OWNER}/notes#${PIN}`)).toMatchObject({
     scheme: "http",
     origins: ["https://a:3600", "https://b"],
@@ -45,7 +45,7 @@ test("an address says which masters, whose bucket, and which genesis is meant", 
   expect(parseAddress("http://localhost:1/notes")).toMatchObject({ owner: undefined, pinnedGenesis: undefined });
 });
 
-test("what stands behind the bucket is a path in it", () => {
+test("what follows the bucket in an address is a path in the bucket", () => {
   expect(splitAddress(`https://m/notes/a%2Fb/ü`).path).toEqual(["a%2Fb", "%C3%BC"]);
   expect(splitAddress(`https://m/${OWNER}/notes/x`).path).toEqual(["x"]);
   expect(splitAddress("https://m/notes/").path).toEqual([]);
@@ -84,7 +84,7 @@ test.each([
   "https://user:secret@host/notes",
   "s3://user:secret@bucket/notes",
   "s3://bucket/notes?endpoint=https://user:secret@host",
-])("the password in %s is not repeated", (text) => {
+])("the error for %s does not repeat its password", (text) => {
   const refusal = (() => {
     try {
       return parseAddress(text);

@@ -40,7 +40,7 @@ async function filled() {
   return { remove, folder, fill, head, approvedIn, removeApproved };
 }
 
-test("what each approved commit deleted is approved, and only after the root that was asked for", async () => {
+test("deletions by approved commits are approved, counting only commits after the given root", async () => {
   const { fill, head, approvedIn, removeApproved } = await filled();
   const first = await fill();
   await removeApproved();
@@ -52,7 +52,7 @@ test("what each approved commit deleted is approved, and only after the root tha
   expect(await approvedIn(await head(), [...first, ...second], between)).toEqual(new Set(second.map(({ id }) => id)));
 });
 
-test("an approval is of that deletion: what came back since and was deleted again without one is not approved", async () => {
+test("an approval covers one deletion: files that came back need a new approval when deleted again", async () => {
   const { folder, fill, head, approvedIn, removeApproved } = await filled();
   const first = await fill();
   await removeApproved();
@@ -69,7 +69,7 @@ const anyAction = fc.oneof(
   fc.record({ what: fc.constantFrom("approved" as const, "other" as const), from: fc.constant(0) }),
 );
 
-test("of a file that is deleted by now the last deletion counts, whatever happened before", async () => {
+test("the last deletion of a deleted file decides, whatever happened before", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyAction, { maxLength: 8 }), async (actions) => {
       const { folder, fill, head, approvedIn, remove } = await filled();

@@ -78,25 +78,28 @@ const LIES: readonly Lie[] = [
   },
 ];
 
-test.each(LIES)("a commit with $what", async ({ lie, trouble, verified }) => {
-  const remote = new MemoryRemote();
-  await createBucket(remote);
-  const agent = await SimulatedAgent.start(remote, "a", 11, systemClock);
-  await agent.mount.makeDirectory("d");
-  await agent.flush();
-  const first = (await remote.readRoot())?.commit;
-  const attacker = await Attacker.start(remote, 7);
-  while (!skipsFar((await attacker.head()).seq + 1)) await attacker.publish([]);
-  await agent.flush();
-  await agent.mount.create("d/mine", Buffer.from("mine"));
-  await attacker.publish([], lie(await attacker.head(), first));
-  for (let round = 0; round < 3; round++) await agent.flush();
+test.each(LIES)(
+  "a forged commit with $what loses no local file, and verify names it",
+  async ({ lie, trouble, verified }) => {
+    const remote = new MemoryRemote();
+    await createBucket(remote);
+    const agent = await SimulatedAgent.start(remote, "a", 11, systemClock);
+    await agent.mount.makeDirectory("d");
+    await agent.flush();
+    const first = (await remote.readRoot())?.commit;
+    const attacker = await Attacker.start(remote, 7);
+    while (!skipsFar((await attacker.head()).seq + 1)) await attacker.publish([]);
+    await agent.flush();
+    await agent.mount.create("d/mine", Buffer.from("mine"));
+    await attacker.publish([], lie(await attacker.head(), first));
+    for (let round = 0; round < 3; round++) await agent.flush();
 
-  expect(agent.trouble?.code).toBe(trouble);
-  expect((await agent.mount.show("d/mine"))?.contents.toString()).toBe("mine");
-  const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
-  expect(damage.map(({ what }) => what).join("\n")).toMatch(verified);
-});
+    expect(agent.trouble?.code).toBe(trouble);
+    expect((await agent.mount.show("d/mine"))?.contents.toString()).toBe("mine");
+    const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
+    expect(damage.map(({ what }) => what).join("\n")).toMatch(verified);
+  },
+);
 
 function skipsSeqs({ seq }: CommitBody): Partial<CommitBody> {
   let next = seq + 2;

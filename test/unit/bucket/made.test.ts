@@ -6,7 +6,7 @@ import { PackedRemote } from "../../../src/bucket/packed/packed-remote.ts";
 import { MemoryObjectStore } from "../../../src/objects/memory-object-store.ts";
 import { createBucket, openBucket } from "../../support/test-bucket.ts";
 
-test("a bucket whose making was cut short behind its first root is whole", async () => {
+test("a bucket whose creation stopped right after its first root can be opened", async () => {
   const store = new MemoryObjectStore();
   const ports = { clock: systemClock, random: systemRandom };
   const made = await createBucket(new PackedRemote(store, ports));

@@ -38,7 +38,7 @@ async function world() {
   };
 }
 
-test("a file's history has the commits that made, changed, moved, removed and replaced it, and no others", async () => {
+test("a file's history has exactly the commits that created, changed, moved, removed or replaced it", async () => {
   const { edit, put, history } = await world();
   await edit(put("a", "1"));
   await edit(put("b", "other"));

@@ -64,7 +64,7 @@ describe("publishing", () => {
     expect(commit.heads.get(me.writer.device.writer)).toBe(1);
   });
 
-  test("two writers that start from one root both get in", async () => {
+  test("two writers that start from the same root both publish", async () => {
     const { bucket, me, other } = await world();
     const base = await root(bucket);
     await publish(other, 1, [born(2, "theirs.txt", "t")], base);
@@ -77,7 +77,7 @@ describe("publishing", () => {
     ]);
   });
 
-  test("what was made here goes on under the id that it got when others had made and moved one of its name", async () => {
+  test("a file created here gets another id if others created a file of that name and moved it", async () => {
     const { bucket, me, other } = await world();
     const base = await root(bucket);
     await publish(other, 1, [born(2, "f", "theirs")], base);
@@ -91,7 +91,7 @@ describe("publishing", () => {
     expect(outcome.epoch.base.changes).toContainEqual(expect.objectContaining({ name: "f", after: theirs.id }));
   });
 
-  test("a directory made here where others moved one goes on as that one, and what is in it has it as its parent", async () => {
+  test("a directory created where others moved one becomes that directory and keeps its new files", async () => {
     const { bucket, me, other } = await world();
     await publish(me, 1, [{ ino: 2, names: [[1, "d"]], type: "directory" }]);
     const base = await root(bucket);
@@ -105,7 +105,7 @@ describe("publishing", () => {
     expect(outcome.epoch.objects.get(4 as Ino)?.names).toEqual([{ parent: moved.id, name: "f" }]);
   });
 
-  test("a file whose directory nobody knows any more comes to the root directory", async () => {
+  test("a file whose directory is unknown moves to the root directory", async () => {
     const { bucket, me } = await world();
     await publish(me, 1, [born(2, "f", "old")]);
     const known = await at(bucket, "f");
@@ -119,7 +119,7 @@ describe("publishing", () => {
     expect(await files(bucket)).toEqual({ f: "old", lost: "new" });
   });
 
-  test("a root that moves under the swap is merged again from the sealed epoch", async () => {
+  test("when the root moves before the swap, the sealed epoch is merged again", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     let rounds = 0;
@@ -135,7 +135,7 @@ describe("publishing", () => {
     expect(commits).toEqual(commits.map((_, index) => commits.length - index));
   });
 
-  test("a writer that lost waits in line if there is one, and has its turn until it is through", async () => {
+  test("a writer that lost the swap takes a turn if there are turns, and keeps it until it has published", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     const turns = { taken: 0, over: 0 };
@@ -154,7 +154,7 @@ describe("publishing", () => {
     expect(turns).toEqual({ taken: 1, over: 1 });
   });
 
-  test("a writer waits in line from the start where others publish all the time, or did so before, and only there", async () => {
+  test("a writer takes a turn from the start only where others publish often, or did so before", async () => {
     const { remote, bucket, me, other } = await world();
     let taken = 0;
     remote.takeTurn = async () => {
@@ -174,7 +174,7 @@ describe("publishing", () => {
     expect(taken).toBe(2);
   });
 
-  test("a writer sends contents before it waits in line, so that nobody waits for that; only what follows the root is left for its turn", async () => {
+  test("a writer sends contents before its turn, and leaves for the turn only what depends on the root", async () => {
     const { remote, bucket, me } = await world();
     const seen: string[] = [];
     const beginUpload = remote.beginUpload.bind(remote);
@@ -204,7 +204,7 @@ describe("publishing", () => {
     expect(seen.lastIndexOf("content")).toBeLessThan(seen.indexOf("turn"));
   });
 
-  test("a writer that others got in the way of reads the root when it is its turn, and not before", async () => {
+  test("a contended writer reads the root in its turn, not before", async () => {
     const { remote, bucket, me, other } = await world();
     const { commit } = await root(bucket);
     const [readRoot, seen] = [remote.readRoot.bind(remote), new Array<string>()];
@@ -224,7 +224,7 @@ describe("publishing", () => {
     expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
   });
 
-  test("a writer's turn ends with his swap, before he looks at what came of it", async () => {
+  test("a writer's turn ends with its swap, before it looks at the outcome", async () => {
     const { remote, bucket, me } = await world();
     const { commit } = await root(bucket);
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours.txt", "o")]);
@@ -239,7 +239,7 @@ describe("publishing", () => {
     expect(remember).toHaveBeenCalledTimes(1);
   });
 
-  test("a writer whose turn brings the root does not read it", async () => {
+  test("a writer that gets the root with its turn does not read it", async () => {
     const { remote, bucket, me } = await world();
     const { commit } = await root(bucket);
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours.txt", "o")]);
@@ -250,7 +250,7 @@ describe("publishing", () => {
     expect(reads).not.toHaveBeenCalled();
   });
 
-  test("a writer that others got in the way of publishes where there is no line, and not on an older root than its own", async () => {
+  test("a contended writer publishes without turns too, but never on a root older than its base", async () => {
     const { remote, bucket, me, other } = await world();
     const old = await root(bucket);
     await publish(other, 1, [born(2, "theirs", "t")]);
@@ -264,7 +264,7 @@ describe("publishing", () => {
     expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
   });
 
-  test("what fails before the turn is done again in it", async () => {
+  test("an upload that fails before the turn is repeated within it", async () => {
     const { remote, bucket, me } = await world();
     let begun = 0;
     const beginUpload = remote.beginUpload.bind(remote);
@@ -283,7 +283,7 @@ describe("publishing", () => {
     expect(Object.keys(await files(bucket))).toEqual(["large"]);
   });
 
-  test("a writer that waited in line in vain backs off, and does not wait in it again for this epoch", async () => {
+  test("a writer that waited for a turn in vain backs off, and does not wait for one again in this epoch", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     let waited = 0;
@@ -304,7 +304,7 @@ describe("publishing", () => {
     expect({ waited, pauses: pauses.length }).toEqual({ waited: 1, pauses: 3 });
   });
 
-  test("who waited behind others in line says so, although nobody published meanwhile", async () => {
+  test("a writer that waited for its turn reports contention, even if nobody published meanwhile", async () => {
     const { remote, bucket, me } = await world();
     remote.takeTurn = async () => ({ waited: true, [Symbol.dispose]: () => {} });
     const { commit } = await root(bucket);
@@ -314,7 +314,7 @@ describe("publishing", () => {
     expect(behind).toMatchObject({ kind: "published", contended: true });
   });
 
-  test("a writer that always loses keeps its epoch and says so", async () => {
+  test("a writer that always loses keeps its epoch and reports it", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     let depth = 0;
@@ -332,7 +332,7 @@ describe("publishing", () => {
     expect((await files(bucket))["ours"]).toBe("o");
   });
 
-  test("a swap whose reply was lost, but that took place, counts as won", async () => {
+  test("a swap whose reply was lost, but that took effect, counts as won", async () => {
     const { remote, bucket, me } = await world();
     remote.faults.push("committed-unseen");
     const outcome = await publish(me, 1, [born(2, "a", "1")]);
@@ -340,7 +340,7 @@ describe("publishing", () => {
     expect((await root(bucket)).commit.body.seq).toBe(2);
   });
 
-  test("a swap without a reply that is buried under another's commit counts as won", async () => {
+  test("a swap without a reply counts as won even if another writer's commit follows it", async () => {
     const { remote, bucket, me, other } = await world();
     remote.faults.push("committed-unseen");
     const readRoot = remote.readRoot.bind(remote);
@@ -360,7 +360,7 @@ describe("publishing", () => {
     expect(outcome.epoch.base.changes).toHaveLength(1);
   });
 
-  test("a swap that landed late counts as won where the upload and what it stood on are gone by then", async () => {
+  test("a swap that landed late counts as won even if the upload and its base are gone by then", async () => {
     const { remote, bucket, me, other } = await world();
     await publish(other, 1, [born(2, "b", "1")]);
     const base = await root(bucket);
@@ -378,7 +378,7 @@ describe("publishing", () => {
     expect(await files(await openBucket(remote))).toEqual({ a: "1", b: "1", c: "2" });
   });
 
-  test("the same swap is sent again while the root stands", async () => {
+  test("an unanswered swap is sent again as long as the root is unchanged", async () => {
     const { remote, bucket, me } = await world();
     remote.faults.push("lost", "lost");
     const outcome = await publish(me, 1, [born(2, "a", "1")]);
@@ -387,7 +387,7 @@ describe("publishing", () => {
     expect((await root(bucket)).commit.body.seq).toBe(2);
   });
 
-  test("a delayed swap that arrives before its repetition makes one commit", async () => {
+  test("a delayed swap that arrives before its retry makes one commit", async () => {
     const { remote, bucket, me } = await world();
     remote.faults.push("late");
     remote.beforeSwap = async () => {
@@ -416,7 +416,7 @@ describe("publishing", () => {
     expect((await root(bucket)).commit.body.seq).toBe(3);
   });
 
-  test("an arbiter that cannot be reached leaves the epoch queued, and it is published later", async () => {
+  test("an unreachable arbiter leaves the epoch queued, and it is published later", async () => {
     const { remote, bucket, me } = await world();
     const base = await root(bucket);
     remote.unreachable = true;
@@ -426,7 +426,7 @@ describe("publishing", () => {
     expect((await publish(me, 1, [born(2, "a", "1")], base)).kind).toBe("published");
   });
 
-  test("a bucket that is away is waited for", async () => {
+  test("a bucket without a root counts as unreachable", async () => {
     const { remote, bucket, me } = await world();
     const base = await root(bucket);
     remote.forgetRoot();
@@ -434,7 +434,7 @@ describe("publishing", () => {
     expect(outcome).toMatchObject({ kind: "unreachable", cause: { code: "no_such_bucket" } });
   });
 
-  test("an epoch that a crashed run had published is recognised and not published twice", async () => {
+  test("an epoch published before a crash is recognized and not published twice", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     const first = await publish(me, 1, [born(2, "a", "1")], base);
@@ -447,7 +447,7 @@ describe("publishing", () => {
     expect(again.epoch.base.changes).toHaveLength(1);
   });
 
-  test("an epoch that was published merged is recognised after a crash too", async () => {
+  test("an epoch that was merged when published is recognized after a crash too", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     await publish(other, 1, [born(2, "a", "theirs")], base);
@@ -457,7 +457,7 @@ describe("publishing", () => {
     expect(remote.swaps).toBe(swaps);
   });
 
-  test("an epoch of our number that is not ours is a reused device", async () => {
+  test("an epoch of our number with other changes means that the device was reused", async () => {
     const { bucket, me } = await world();
     const base = await root(bucket);
     await publish(me, 1, [born(2, "a", "before the image was restored")], base);
@@ -465,7 +465,7 @@ describe("publishing", () => {
     expect((await files(bucket))["a"]).toBe("before the image was restored");
   });
 
-  test("later epochs of our device than our own are a reused device", async () => {
+  test("an epoch of our device later than our own means that the device was reused", async () => {
     const { bucket, me } = await world();
     const base = await root(bucket);
     await publish(me, 1, [born(2, "a", "1")]);
@@ -486,7 +486,7 @@ describe("publishing", () => {
     expect((await root(bucket)).commit.cid).toBe(old.commit.cid);
   });
 
-  test("a history that forked off below our base is rolled back too", async () => {
+  test("a history that forked before our base counts as rolled back too", async () => {
     const { remote, bucket, me, other } = await world();
     const old = await root(bucket);
     await publish(me, 1, [born(2, "a", "1")]);
@@ -498,7 +498,7 @@ describe("publishing", () => {
     expect((await publish(me, 2, [born(3, "b", "2")], base)).kind).toBe("rolled_back");
   });
 
-  test("a writer whose base is far back checks no commit of those between, as long as the root retains the base", async () => {
+  test("a writer with an old base reads no commit in between, as long as the root retains the base", async () => {
     const { bucket, me, other } = await world();
     const base = await root(bucket);
     for (let epoch = 1; epoch <= 30; epoch++) await publish(other, epoch, [born(epoch + 1, `${epoch}.txt`, "t")]);
@@ -519,7 +519,7 @@ describe("publishing", () => {
     expect((await publish(me, 1, [born(2, "a", "1")], base)).kind).toBe("foreign");
   });
 
-  test("an epoch whose tree the root shows already needs no commit", async () => {
+  test("an epoch whose result the root already shows needs no commit", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
     await publish(other, 1, [born(2, "a", "same")], base);
@@ -529,7 +529,7 @@ describe("publishing", () => {
     expect(remote.swaps).toBe(1);
   });
 
-  test("every commit retains those before it, and leads to any ancestor in few steps", async () => {
+  test("every commit retains those before it, and leads to any ancestor", async () => {
     const { bucket, me } = await world();
     const cids: Cid[] = [(await root(bucket)).commit.cid];
     for (let epoch = 1; epoch <= 20; epoch++) {
@@ -545,7 +545,7 @@ describe("publishing", () => {
     }
   });
 
-  test("a dedup hit that is gone makes the upload begin anew", async () => {
+  test("a deduplicated block that has gone makes the upload start over", async () => {
     const { remote, bucket, me } = await world();
     let failures = 1;
     remote.beforePrepare = async () => {
@@ -558,7 +558,7 @@ describe("publishing", () => {
 });
 
 describe("a store that refuses", () => {
-  test("a swap for blocks that it lost makes the upload begin anew", async () => {
+  test("a swap for blocks that it lost makes the upload start over", async () => {
     const { remote, bucket, me } = await world();
     let failures = 1;
     remote.beforeSwap = async () => {
@@ -570,7 +570,7 @@ describe("a store that refuses", () => {
   });
 
   test.each(["bad_token", "key_locked", "missing_blocks", "no_grant", "over_quota", "wallet_not_allowed"] as const)(
-    "with %s keeps the epoch, says why, and takes it once it does not refuse any more",
+    "with %s leaves the epoch unpublished with the reason, until it accepts the epoch",
     async (code) => {
       const { remote, bucket, me } = await world();
       const base = await root(bucket);
@@ -626,7 +626,7 @@ describe("an epoch whose base is gone", () => {
     expect(await files(bucket)).toEqual({ d: "dir", "d/f": "old", moved: "new g" });
   });
 
-  test("counts as lost once the bucket does not retain it, although a cache still has all of it", async () => {
+  test("is merged the same way if a cache still has a base that the bucket no longer retains", async () => {
     const { remote, me, other, base, g } = await lostBase();
     await publish(other, 2, [{ ino: 4, base: g, names: [[1, "moved"]] }], base);
     await dropKept(other, [base.commit.body.seq]);
@@ -637,7 +637,7 @@ describe("an epoch whose base is gone", () => {
     expect(await files(bucket)).toEqual({ d: "dir", "d/f": "old", moved: "new g" });
   });
 
-  test("brings files of lost directories back in the root directory", async () => {
+  test("moves files of lost directories to the root directory", async () => {
     const { remote, me, other, base, d, f } = await lostBase();
     await publish(
       other,
@@ -661,7 +661,7 @@ describe("an epoch whose base is gone", () => {
     expect(found["f"]).toBe("edited");
   });
 
-  test("is not guessed at when the bucket says that it still has the base", async () => {
+  test("fails when the bucket still retains the base but its blocks are missing", async () => {
     const { remote, bucket, me, other, base, g } = await lostBase();
     await publish(other, 2, [born(9, "new", "n")], base);
     remote.blocks.held.delete(base.commit.body.tree);

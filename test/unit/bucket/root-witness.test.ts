@@ -16,21 +16,21 @@ import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const ADDRESS = "file:///srv/bucket";
 
-describe("the memory of an address", () => {
-  test("is shared by all who use the state folder, and by no other address", async () => {
+describe("the witness of an address", () => {
+  test("is shared by all who use the state folder, but not with other addresses", async () => {
     const states = await temporaryFolder();
     rootFile(states, ADDRESS).note(seen(3));
     expect(rootFile(states, `${ADDRESS}#bafy`).read()).toEqual(seen(3));
     expect(rootFile(states, "file:///srv/other").read()).toBeUndefined();
   });
 
-  test("keeps the newest root, whatever order they come in", async () => {
+  test("keeps the newest root, in whatever order roots arrive", async () => {
     const memory = rootFile(await temporaryFolder(), ADDRESS);
     for (const seq of [2, 5, 3, 4, 5, 1]) memory.note(seen(seq));
     expect(memory.read()).toEqual(seen(5));
   });
 
-  test("keeps one file, also when several processes note at once", async () => {
+  test("keeps one file, even when several instances note roots at once", async () => {
     const states = await temporaryFolder();
     const memories = Array.from({ length: 8 }, () => rootFile(states, ADDRESS));
     for (let seq = 1; seq <= 40; seq++) memories[(seq * 5) % 8]?.note(seen(seq));
@@ -38,7 +38,7 @@ describe("the memory of an address", () => {
     expect(memories[0]?.read()).toEqual(seen(40));
   });
 
-  test("has the newer one after a crash between adding it and removing the older", async () => {
+  test("has the newer root after a crash between adding it and removing the older one", async () => {
     const states = await temporaryFolder();
     const memory = rootFile(states, ADDRESS);
     memory.note(seen(1));
@@ -49,14 +49,14 @@ describe("the memory of an address", () => {
     expect(readdirSync(folderIn(states))).toHaveLength(1);
   });
 
-  test("replaces a newer root, and another bucket's, when somebody accepts what is there", async () => {
+  test("is replaced by an older root, or another bucket's, when a user accepts it", async () => {
     const memory = rootFile(await temporaryFolder(), ADDRESS);
     memory.note(seen(9));
     memory.replace(seen(2, "other"));
     expect(memory.read()).toEqual(seen(2, "other"));
   });
 
-  test("stays empty, without an error, where nothing can be written", async () => {
+  test("stays empty, without an error, if nothing can be written", async () => {
     const states = await temporaryFolder();
     writeFileSync(join(states, "file"), "");
     const memory = rootFile(join(states, "file"), ADDRESS);
@@ -70,7 +70,7 @@ describe("the memory of an address", () => {
 });
 
 describe("a bucket", () => {
-  test("whose root went back is refused, and goes on when the newer root is back", async () => {
+  test("whose root was rolled back is refused, and accepted again once the newer root is back", async () => {
     const { remote, open, publish } = await world();
     const old = await rootOf(remote);
     await publish();
@@ -82,7 +82,7 @@ describe("a bucket", () => {
     await (await open()).head();
   });
 
-  test("whose history forked is refused, also where the fork is longer", async () => {
+  test("whose history forked is refused, even if the fork is longer", async () => {
     const { remote, open, publish } = await world();
     const old = await rootOf(remote);
     await publish();
@@ -92,7 +92,7 @@ describe("a bucket", () => {
     await expect((await open()).head()).rejects.toMatchObject({ code: "root_rolled_back" });
   });
 
-  test("is known by what was published here, without another look at it", async () => {
+  test("is remembered at the root published here, without being read again", async () => {
     const { remote, open, publish, memory } = await world();
     const old = await rootOf(remote);
     const root = await publish(await open());
@@ -101,7 +101,7 @@ describe("a bucket", () => {
     await expect((await open()).head()).rejects.toMatchObject({ code: "root_rolled_back" });
   });
 
-  test("that is accepted is the one that is known from then on", async () => {
+  test("that was accepted with an older root is checked against that root from then on", async () => {
     const { remote, open, publish } = await world();
     const old = await rootOf(remote);
     await publish();
@@ -116,7 +116,7 @@ describe("a bucket", () => {
     await expect((await open()).head()).rejects.toMatchObject({ code: "root_rolled_back" });
   });
 
-  test("is not refused for a root that others published and noted while an older one was on its way here", async () => {
+  test("is not refused when others note a newer root while an older one is being read here", async () => {
     const { remote, open, publish } = await world();
     const bucket = await open();
     await bucket.head();

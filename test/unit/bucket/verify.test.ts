@@ -76,7 +76,7 @@ function flip(remote: MemoryRemote, cid: Cid): void {
 }
 
 describe("verifying a bucket", () => {
-  test("finds nothing in a sound one, and reads each block once", async () => {
+  test("finds nothing wrong in a sound bucket, and reads each block once", async () => {
     const { remote, bucket, me } = await filledBucket();
     await publish(me, 2, [{ ino: 900, names: [[1, "more"]], bytes: Buffer.from("x") }]);
     const seen: number[] = [];
@@ -108,7 +108,7 @@ describe("verifying a bucket", () => {
     ]);
   });
 
-  test("names the directory whose node is damaged, and goes on elsewhere", async () => {
+  test("names the directory with a damaged node, and continues elsewhere", async () => {
     const { remote, bucket } = await filledBucket();
     const nodes = nodesOf(bucket);
     const root = await nodes.node(await tree(bucket));
@@ -123,7 +123,7 @@ describe("verifying a bucket", () => {
     expect(damage.at(-1)?.what).toMatch(/could not be checked/);
   });
 
-  test("says in which older root a damaged file is when the current one does not use it", async () => {
+  test("names the older root of a damaged file that the current root no longer has", async () => {
     const { remote, bucket, me } = await filledBucket();
     const before = (await bucket.current())?.commit.cid;
     const copy = await objectAt(bucket, "copy");
@@ -139,7 +139,7 @@ describe("verifying a bucket", () => {
   });
 
   test.each(["a device is looked up", "a list of chunks is checked"])(
-    "takes no damage from a store that goes away when %s",
+    "fails, and reports no damage, if the store becomes unreachable while %s",
     async (when) => {
       const { remote, bucket } = await filledBucket();
       const { content } = (await objectAt(bucket, "copy")).record;
@@ -159,7 +159,7 @@ describe("verifying a bucket", () => {
     },
   );
 
-  test("reports a current root that is gone", async () => {
+  test("reports a missing current root", async () => {
     const { remote, bucket } = await filledBucket();
     const root = (await bucket.current())?.commit.cid as Cid;
     remote.blocks.held.delete(root);
@@ -285,7 +285,7 @@ describe("checking a tree", () => {
     expect(found.join("\n")).toMatch(expected);
   });
 
-  test("totals that are not those of the tree", async () => {
+  test("totals that do not match the tree", async () => {
     expect((await wrongs([root(), inline(ROOT_ID, "a")], false)).join()).toMatch(/totals/);
   });
 });

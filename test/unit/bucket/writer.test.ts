@@ -48,7 +48,7 @@ async function files(bucket: Bucket) {
 }
 
 describe("a writer without a mount", () => {
-  test("puts files and makes the directories above them", async () => {
+  test("puts files and creates the directories above them", async () => {
     const { remote, bucket, edit } = await world();
     await edit(async (writer) => {
       await writer.putFile(path("a/b/c.txt"), source("c"), ATTRIBUTES);
@@ -68,7 +68,7 @@ describe("a writer without a mount", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
-  test("overwrites a file's bytes and keeps what it is", async () => {
+  test("overwrites a file's bytes and keeps its id", async () => {
     const { bucket, edit } = await world();
     const find = async () => resolvePath(nodesOf(bucket), (await head(bucket)).body.tree, path("f"));
     await edit((writer) => writer.putFile(path("f"), source("one"), ATTRIBUTES));
@@ -80,7 +80,7 @@ describe("a writer without a mount", () => {
     expect(await files(bucket)).toEqual({ f: "two, longer" });
   });
 
-  test("gives a file another name, also in place of another file", async () => {
+  test("hard-links a file, also in place of another file", async () => {
     const { remote, bucket, edit } = await world();
     await edit(async (writer) => {
       await writer.putFile(path("d/a"), source("shared"), ATTRIBUTES);
@@ -99,7 +99,7 @@ describe("a writer without a mount", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
-  test("gives a directory its attributes when its entries are there", async () => {
+  test("sets a directory's attributes after its entries", async () => {
     const { bucket, edit } = await world();
     await edit(async (writer) => {
       await writer.makeDirectory(path("d"), { ...ATTRIBUTES, mode: 0o500 });
@@ -111,7 +111,7 @@ describe("a writer without a mount", () => {
     expect(found?.record).toMatchObject({ mode: 0o1500, uid: 7, gid: 8, mtimeNs: 123_456_789n });
   });
 
-  test("the last of several puts of one path counts", async () => {
+  test("keeps the last of several puts to one path", async () => {
     const { bucket, edit } = await world();
     await edit(async (writer) => {
       await writer.putFile(path("f"), source("one"), ATTRIBUTES);
@@ -146,7 +146,7 @@ describe("a writer without a mount", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
-  test("streams of any length, and local files", async () => {
+  test("puts streams of any length, and local files", async () => {
     const folder = await mkdtemp(join(tmpdir(), "writer-"));
     onTestFinished(() => rm(folder, { recursive: true }));
     const { bucket, edit } = await world();
@@ -169,7 +169,7 @@ describe("a writer without a mount", () => {
 });
 
 describe("restoring", () => {
-  test("brings a path back as it was, removes what is newer, and leaves the rest alone", async () => {
+  test("brings a path back as it was, removes newer entries, and leaves the rest alone", async () => {
     const { remote, bucket, edit } = await world();
     const old = await edit(async (writer) => {
       for (const each of ["d/keep", "d/change", "d/gone", "d/sub/x", "other"])
@@ -199,7 +199,7 @@ describe("restoring", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
-  test("brings nothing back of a commit that the bucket let go meanwhile", async () => {
+  test("fails and changes nothing if the bucket drops the commit meanwhile", async () => {
     const { bucket, context, edit } = await world();
     const old = await edit((writer) => writer.putFile(path("f"), source("old"), ATTRIBUTES));
     await edit((writer) => writer.putFile(path("f"), source("new"), ATTRIBUTES));
@@ -210,7 +210,7 @@ describe("restoring", () => {
     expect(await files(bucket)).toEqual({ f: "new" });
   });
 
-  test("makes lost directories above it again, and can restore everything", async () => {
+  test("recreates lost parent directories, and can restore everything", async () => {
     const { bucket, edit } = await world();
     const old = await edit((writer) => writer.putFile(path("a/b/f"), source("f"), ATTRIBUTES));
     await edit((writer) => writer.remove(path("a")));
@@ -239,7 +239,7 @@ describe("restoring", () => {
 });
 
 describe("32 writers at the same moment", () => {
-  test("all get in, nearly always within 16 attempts, and history stays linear", async () => {
+  test("all publish within 16 attempts, and history stays linear", async () => {
     const clock = new Timeline();
     const remote = new MemoryRemote();
     const bucket = await createBucket(remote);

@@ -44,7 +44,7 @@ function registerTrial(program: Program): void {
   });
 }
 
-describe("what a command line ends with", () => {
+describe("the exit status of a command line", () => {
   test.each([
     [["trial", "say"], 0],
     [["trial", "three"], 3],
@@ -67,7 +67,7 @@ describe("what a command line ends with", () => {
 });
 
 describe("errors", () => {
-  test("are a sentence and a way out for people, without a terminal's escapes", async () => {
+  test("show people a message and a hint, with terminal control characters escaped", async () => {
     const { err, out } = await run(createFakeRuntime({}), "trial", "fail");
     expect(err).toBe("syncline: It \\u{1b}[31mexists.\n  Take another.\n");
     expect(out).toBe("");
@@ -77,12 +77,12 @@ describe("errors", () => {
     ["before", ["--json", "trial", "fail"], {}],
     ["after", ["trial", "fail", "--json"], {}],
     ["by the environment", ["trial", "fail"], { SYNCLINE_JSON: "1" }],
-  ])("are one object with --json, said %s", async (_, args, env) => {
+  ])("are one JSON object with --json, given %s", async (_, args, env) => {
     const { err } = await run(createFakeRuntime(env), ...args);
     expect(JSON.parse(err)).toEqual({ code: "bucket_exists", message: "It \u001b[31mexists.", hint: "Take another." });
   });
 
-  test("of usage are objects too, with nothing else on stderr", async () => {
+  test("of usage are JSON objects too, with nothing else on stderr", async () => {
     const { err } = await run(createFakeRuntime({}), "trial", "--nonsense", "--json");
     expect(JSON.parse(err)).toMatchObject({ code: "usage", message: "Unknown option '--nonsense'." });
   });
@@ -93,12 +93,12 @@ describe("errors", () => {
     [["trial"], "Missing required argument 'what'.", "See syncline trial --help."],
     [["key", "import"], "Missing required argument 'file'.", "See syncline key import --help."],
     [["token"], "--origin is required.", "See syncline token --help."],
-  ])("of usage name the help that helps: %j", async (args, message, hint) => {
+  ])("of usage point to the right help: %j", async (args, message, hint) => {
     const { err } = await run(createFakeRuntime({}), ...args);
     expect(err).toBe(`syncline: ${message}\n  ${hint}\n`);
   });
 
-  test("that are not ours carry the code internal, and a stack only when asked for", async () => {
+  test("that are defects show a stack only with -v", async () => {
     const short = await run(createFakeRuntime({}), "trial", "crash");
     expect(short.err).toBe("syncline: of undefined\n");
     const long = await run(createFakeRuntime({}), "trial", "crash", "-v");
@@ -107,7 +107,7 @@ describe("errors", () => {
 });
 
 describe("help", () => {
-  test("has examples, exit statuses, and where else an option may be set", async () => {
+  test("shows examples, exit statuses, and where else an option may be set", async () => {
     const { out } = await run(createFakeRuntime({}), "trial", "--help");
     for (const part of ["$ syncline trial say", "  3  unpublished data remains", "SYNCLINE_CACHE_SIZE", "--json"]) {
       expect(out).toContain(part);
@@ -115,7 +115,7 @@ describe("help", () => {
   });
 });
 
-describe("options of the configuration file", () => {
+describe("options in the configuration file", () => {
   test("reach the command", async () => {
     const folder = await temporaryFolder();
     const runtime = createFakeRuntime({ XDG_CONFIG_HOME: folder });
@@ -123,7 +123,7 @@ describe("options of the configuration file", () => {
     expect(await run(runtime, "trial", "say")).toMatchObject({ status: 0, out: '{"cacheSize":1024}\n' });
   });
 
-  test("that are wrong are told a line each, with one hint", async () => {
+  test("that are wrong are reported one per line, with one hint", async () => {
     const folder = await temporaryFolder();
     const runtime = createFakeRuntime({ XDG_CONFIG_HOME: folder });
     writeConfig(folder, "cash-size = 1\njson = true\nread-timeout = false\n");
@@ -155,13 +155,13 @@ describe("the wallet key", () => {
     });
   });
 
-  test("that is none is refused without being shown", async () => {
+  test("that is invalid is refused without being shown", async () => {
     const { status, err } = await run(createFakeRuntime({}, { environmentKey: "secret123" }), "key", "show");
     expect(status).toBe(5);
     expect(err).not.toContain("secret123");
   });
 
-  test("is made when first needed and not by looking, with a passphrase beside it, both for their owner only", async () => {
+  test("is created when first needed, not by `key show`, with a passphrase beside it, both for their owner only", async () => {
     const folder = await temporaryFolder();
     const env = { XDG_CONFIG_HOME: folder };
     const none = await run(createFakeRuntime(env), "key", "show");
@@ -183,7 +183,7 @@ describe("the wallet key", () => {
     expect(wallet).toBe(address);
   });
 
-  test("is not made where a name was given that leads nowhere", async () => {
+  test("is not created at a --key path that does not exist", async () => {
     const folder = await temporaryFolder();
     const path = join(folder, "mistyped.json");
     expect(await run(createFakeRuntime({}), "key", "show", "--key", path)).toMatchObject({ status: 5 });
@@ -211,21 +211,21 @@ describe("the wallet key", () => {
 
 describe("a token", () => {
   test.each(["http://master.example", "ftp://127.0.0.1", "master.example", ""])(
-    "is not made for %j",
+    "is not issued for %j",
     async (origin) => {
       const runtime = createFakeRuntime({}, { environmentKey: PRIVATE });
       expect(await run(runtime, "token", "--origin", origin)).toMatchObject({ status: 2, out: "" });
     },
   );
 
-  test("of more than a day is refused", async () => {
+  test("valid for more than a day is refused", async () => {
     const runtime = createFakeRuntime({}, { environmentKey: PRIVATE });
     expect(await run(runtime, "token", "--origin", "https://m.example", "--ttl", "86401")).toMatchObject({ status: 2 });
   });
 });
 
 describe("text", () => {
-  test("JSON holds no character that a terminal obeys, and is the same JSON", () => {
+  test("JSON output has all terminal control characters escaped, and parses to the same value", () => {
     const value = { name: "a\u202eb\u009bc\u2028d\u001be\u{e0001}" };
     expect(toJson(value)).toMatch(/^[\u0020-\u007e]*$/);
     expect(JSON.parse(toJson(value))).toEqual(value);
@@ -237,7 +237,7 @@ describe("text", () => {
     [1024, "1.00 KiB"],
     [1_048_575, "1024 KiB"],
     [10 * 2 ** 30, "10.0 GiB"],
-  ])("%i bytes are %s", (bytes, text) => {
+  ])("%i bytes print as %s", (bytes, text) => {
     expect(printBytes(bytes)).toBe(text);
   });
 
@@ -246,11 +246,11 @@ describe("text", () => {
     [59_940, "59.9 s"],
     [250_000, "4 min 10 s"],
     [7_500_000, "2 h 5 min"],
-  ])("%i ms are %s", (ms, text) => {
+  ])("%i ms print as %s", (ms, text) => {
     expect(printDuration(ms)).toBe(text);
   });
 
-  test("progress shows the part, what is left, figures and rates", () => {
+  test("progress shows the percentage, the time left, counts and rates", () => {
     const rate = new ProgressRate(0);
     rate.note(1000, { files: 5, bytes: 512 });
     expect(progressLine("put", { files: 5, bytes: 512 }, { files: 6, bytes: 1024 }, rate)).toBe(

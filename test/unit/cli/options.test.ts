@@ -23,13 +23,13 @@ describe("sources", () => {
     expect(resolveOptions(["cacheSize"], sources).cacheSize).toBe(expected);
   });
 
-  test("what belongs to one run is not taken from the file", () => {
+  test("options that belong to one run are not read from the file", () => {
     const kept = new Map([["allow-deletes", "00"]]);
     expect(resolveOptions(["allowDeletes"], { ...none, file: kept })).toEqual({});
     expect(configKeys().has("allow-deletes")).toBe(false);
   });
 
-  test("no option takes the name that holds a private key", () => {
+  test("no option uses the variable that holds a private key", () => {
     const names = (Object.keys(OPTIONS) as OptionName[]).map(envName);
     expect(names).not.toContain("SYNCLINE_KEY");
     expect(new Set(names).size).toBe(names.length);
@@ -75,7 +75,7 @@ describe("the configuration file", () => {
     return readConfigFile(path, configProblem);
   };
 
-  test("none is an empty one", async () => {
+  test("that is missing counts as empty", async () => {
     expect((await readConfigFile("/nowhere/config.toml", configProblem)).size).toBe(0);
   });
 
@@ -96,11 +96,11 @@ describe("the configuration file", () => {
     ["an option of one run", "\n\nrepair = true", /config\.toml:3: repair belongs to one run/],
     ["a value that does not fit", 'durability = "soon"', /config\.toml:1: durability: "soon" is not/],
     ["a value of another kind", "cache-size = [1]", /config\.toml:1: cache-size must be a text, a number/],
-  ])("%s is refused by file and line", async (_, text, message) => {
+  ])("%s is refused with file and line", async (_, text, message) => {
     await expect(read(text)).rejects.toMatchObject({ code: "config_invalid", message: expect.stringMatching(message) });
   });
 
-  test("several lines that are wrong are all told, in their order", async () => {
+  test("several wrong lines are all reported, in order", async () => {
     const reading = read('nonsense = 1\njson = true\n"repair" = true\nread-timeout = "soon"\n');
     await expect(reading).rejects.toMatchObject({
       errors: [/:1: there is/, /:3: repair/, /:4: read-timeout/].map((line) => ({
@@ -110,7 +110,7 @@ describe("the configuration file", () => {
     });
   });
 
-  test("a value that does not fit names the file, not the flag", () => {
+  test("an invalid value is reported for the file, not for the flag", () => {
     const file = new Map([["durability", "soon"]]);
     expect(() => resolveOptions(["durability"], { ...none, file })).toThrow(/durability in config.toml/);
   });

@@ -11,7 +11,7 @@ beforeAll(async () => {
   ({ leaves } = await commandTree());
 });
 
-test("the page has the program's own options, exit statuses and commands", async () => {
+test("the page shows the program's own options, exit statuses and commands", async () => {
   const page = readFileSync(path, "utf8");
   let current = page;
   for (const [name, text] of await pageParts()) {
@@ -24,7 +24,7 @@ test("the page has the program's own options, exit statuses and commands", async
   expect(readFileSync(path, "utf8"), hint).toBe(current);
 });
 
-test("every command has a summary, examples of itself, and exit statuses", () => {
+test("every command has a summary, examples that use it, and exit statuses", () => {
   for (const named of leaves) {
     const { examples, exits } = tailOf(named);
     expect(named.command.description(), named.name).toMatch(/^\S.{10,}[^.]$/);

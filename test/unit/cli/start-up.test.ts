@@ -8,7 +8,7 @@ const src = resolve(import.meta.dirname, "../../../src");
 const LARGE = new Set(["hash-wasm", "diff", "smol-toml", "ignore", "undici", "saxes", "jose"]);
 
 test.each(["init", "sync", "ls", "put", "mount"])(
-  "%s loads nothing at once that only masters and files of rules need",
+  "%s loads no module at startup that only masters or rule files need",
   (command) => {
     const { files, packages } = loadedBy(resolve(src, `cli/commands/${command}.ts`));
     expect(files).toContain("bucket/packed/packed-remote.ts");

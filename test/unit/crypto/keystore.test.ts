@@ -54,25 +54,25 @@ test.each(Object.entries(known))(
   },
 );
 
-test("what is written opens again, and says whose it is without its passphrase", async () => {
+test("a written keystore opens again, and names its wallet without the passphrase", async () => {
   const text = await encryptKey(key, "pässword", systemRandom, CHEAP);
   expect(Buffer.from(await decryptKey(text, "pässword"))).toEqual(key);
   expect(walletOfKeystore(text)).toBe(walletOfKey(key));
   expect(text).not.toContain(key.toString("hex"));
 });
 
-test("a wrong passphrase is told apart from a damaged file", async () => {
+test("a wrong passphrase is distinguished from a damaged file", async () => {
   const text = await encryptKey(key, "right", systemRandom, CHEAP);
   await expect(decryptKey(text, "wrong")).rejects.toMatchObject({ code: "key_locked" });
   await expect(decryptKey(text.slice(1), "right")).rejects.toMatchObject({ code: "key_invalid" });
 });
 
-test("an address that is not a wallet's makes the keystore invalid, not the address of a bucket", () => {
+test("a malformed wallet address is reported as an invalid keystore", () => {
   const text = JSON.stringify({ ...known.scrypt, address: "5" });
   expect(() => walletOfKeystore(text)).toThrow(expect.objectContaining({ code: "key_invalid" }));
 });
 
-describe("keystores that nobody should open", () => {
+describe("unsafe or invalid keystores are refused", () => {
   const change = (params: object, more: object = {}) => {
     const base = known.scrypt;
     return JSON.stringify({
@@ -94,7 +94,7 @@ describe("keystores that nobody should open", () => {
     await expect(decryptKey(text, "testpassword")).rejects.toMatchObject({ code: "key_invalid" });
   });
 
-  test("an address that is not the key's", async () => {
+  test("the address of another key", async () => {
     const text = await encryptKey(key, "p", systemRandom, CHEAP);
     const lying = text.replace(walletOfKey(key).slice(2), "00".repeat(20));
     await expect(decryptKey(lying, "p")).rejects.toMatchObject({ code: "key_invalid" });

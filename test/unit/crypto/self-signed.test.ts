@@ -11,7 +11,7 @@ const BEGIN = Date.UTC(2026, 0, 31, 12);
 const END = Date.UTC(2028, 3, 1);
 const NAMES = ["localhost", "files.example", "127.0.0.1", "::1", "2001:db8::a:1"];
 
-test("says who it is for, and until when, and is signed with its own key", () => {
+test("a self-signed certificate states its names and validity, and is signed with its own key", () => {
   const { cert, key } = makeSelfSigned(NAMES, BEGIN, END, systemRandom);
   const read = new X509Certificate(cert);
   expect(read.subject).toBe("CN=Syncline WebDAV");
@@ -25,14 +25,14 @@ test("says who it is for, and until when, and is signed with its own key", () =>
   expect(key).toContain("BEGIN PRIVATE KEY");
 });
 
-test("with a year beyond 2049, and with many names, is read as well", () => {
+test("a self-signed certificate with a year after 2049 and many names can be read", () => {
   const names = Array.from({ length: 40 }, (_, index) => `host-${index}.example`);
   const read = new X509Certificate(makeSelfSigned(names, BEGIN, Date.UTC(2051, 0, 1), systemRandom).cert);
   expect(Date.parse(read.validTo)).toBe(Date.UTC(2051, 0, 1));
   expect(read.checkHost("host-39.example")).toBe("host-39.example");
 });
 
-test("carries a TLS connection for its names, for one who trusts it", async () => {
+test("a self-signed certificate works for TLS under its names, with a client that trusts it", async () => {
   const tls = makeSelfSigned(NAMES, 0, Date.UTC(2049, 0, 1), systemRandom);
   const server = createServer(tls, (socket) => socket.end("hello"));
   server.listen(0, "127.0.0.1");

@@ -14,7 +14,7 @@ describe("device keys", () => {
     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da" +
     "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
 
-  test("the known answer of RFC 8032", () => {
+  test("match the known answer of RFC 8032", () => {
     expect(Buffer.from(key.publicKey).toString("hex")).toBe(
       "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
     );
@@ -38,18 +38,18 @@ describe("device keys", () => {
     "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-  ])("%s is of small order or not canonical, and refused", (point) => {
+  ])("%s is refused: it is of small order or not canonical", (point) => {
     expect(() => checkDeviceKey(hex(point))).toThrow(/full order/);
   });
 
-  test("y = p + 3 encodes a sound point a second time, and is refused", () => {
+  test("y = p + 3 is refused as a second encoding of a valid point", () => {
     const twice = hex(`f0${"ff".repeat(30)}7f`);
     const once = hex(`03${"00".repeat(31)}`);
     expect(() => checkDeviceKey(once)).not.toThrow();
     expect(() => checkDeviceKey(twice)).toThrow(/full order/);
   });
 
-  test("s + L is a second signature for the same message, and refused", () => {
+  test("s + L is refused as a second signature for the same message", () => {
     const order = 2n ** 252n + 27_742_317_777_372_353_535_851_937_790_883_648_493n;
     const bytes = Buffer.from(signature, "hex");
     const s = BigInt(`0x${Buffer.from(bytes.subarray(32)).reverse().toString("hex")}`) + order;
@@ -60,13 +60,13 @@ describe("device keys", () => {
     expect(verifyDeviceSignature(key.publicKey, Uint8Array.of(0x72), second)).toBe(false);
   });
 
-  test("signatures of any other length are refused", () => {
+  test("signatures of the wrong length are refused", () => {
     for (const length of [0, 63, 65]) {
       expect(verifyDeviceSignature(key.publicKey, Uint8Array.of(0x72), new Uint8Array(length))).toBe(false);
     }
   });
 
-  test("what is accepted agrees with an independent strict implementation", () => {
+  test("verification agrees with an independent strict implementation", () => {
     const bit = fc.nat({ max: 64 * 8 - 1 });
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), fc.option(bit), (message, flipped) => {
@@ -92,15 +92,15 @@ describe("wallets", () => {
   } as const;
   const signer = walletSigner(new Uint8Array(32).fill(0x42));
 
-  test("the known address of a known key", () => {
+  test("a known key has its known address", () => {
     expect(walletOfKey(new Uint8Array(32).fill(0x42))).toBe("0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025");
   });
 
-  test("a signature leads back to its wallet", async () => {
+  test("a signature recovers its wallet", async () => {
     expect(recoverWallet(data, await signer.sign(data))).toBe(signer.wallet);
   });
 
-  test("another version of the domain is another digest", () => {
+  test("another version of the domain gives another digest", () => {
     const later = { ...data, domain: { ...data.domain, version: "2" } };
     expect(typedDataDigest(later)).not.toEqual(typedDataDigest(data));
   });
@@ -127,13 +127,13 @@ describe("wallets", () => {
     expect(() => typedDataDigest({ ...data, fields: [field] })).toThrow(/value of a/);
   });
 
-  test("keys that are none are refused, and never shown", () => {
+  test("invalid keys are refused", () => {
     for (const key of [new Uint8Array(32), new Uint8Array(32).fill(0xff), new Uint8Array(31).fill(1)]) {
       expect(() => walletSigner(key)).toThrow(/not a secp256k1 private key/);
     }
   });
 
-  test("addresses are compared without regard to case", () => {
+  test("addresses are compared regardless of case", () => {
     expect(parseWallet("0x17C5185167401eD00cF5F5b2fc97D9BBfDb7D025")).toBe(signer.wallet);
     expect(() => parseWallet("17c5185167401ed00cf5f5b2fc97d9bbfdb7d025")).toThrow(/wallet address/);
   });

@@ -29,7 +29,7 @@ describe("tokens of other implementations", () => {
   });
 });
 
-test("a token of ours is the one that others make", async () => {
+test("a token of ours is identical to one made by other implementations", async () => {
   const { iat, exp } = JSON.parse(Buffer.from(first.token.split(".")[1] ?? "", "base64url").toString()) as {
     iat: number;
     exp: number;
@@ -37,7 +37,7 @@ test("a token of ours is the one that others make", async () => {
   expect(await signToken(walletSigner(key), iat, exp - iat)).toBe(first.token);
 });
 
-test("spaces and the order of the claims make no difference", () => {
+test("whitespace and the order of the claims make no difference", () => {
   const [scheme = "", payload = "", signature = ""] = first.token.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
   const turned = Object.fromEntries(Object.entries(claims).toReversed());

@@ -29,12 +29,12 @@ const frozen = JSON.parse(readFileSync(file, "utf8")) as Vectors & Record<string
 const made = JSON.parse(JSON.stringify(await createFormatVectors())) as Record<string, unknown>;
 const bytesOf = ({ bytes }: Block) => new Uint8Array(Buffer.from(bytes, "hex"));
 
-describe("what people's buckets hold is written the same for ever", () => {
+describe("the formats in people's buckets never change", () => {
   test.each(Object.keys(frozen))("%s", (section) => {
     expect(made[section]).toEqual(frozen[section]);
   });
 
-  test("nothing is made that is not frozen", () => {
+  test("every generated section is frozen", () => {
     expect(Object.keys(made)).toEqual(Object.keys(frozen));
   });
 });
@@ -54,14 +54,14 @@ describe("the frozen signed blocks", () => {
     }
   });
 
-  test("stand under their own addresses", () => {
+  test("match their own addresses", () => {
     for (const block of [signed.genesis, signed.certificate, signed.policy, ...signed.commits]) {
       expect(cidOf("dag-cbor", bytesOf(block))).toBe(block.cid);
     }
     expect(decodePolicy(bytesOf(signed.policy)).logs).toEqual(["*.log"]);
   });
 
-  test("are signed under a domain that no master's token uses", () => {
+  test("are signed under another domain than a master's tokens", () => {
     const fields = [{ name: "owner", type: "address", value: Buffer.from(signed.wallet.slice(2), "hex") }] as const;
     const signature = bytesOf(signed.genesis).subarray(-65);
     const elsewhere = { domain: { name: "Fula Gateway", version: "1" }, struct: "Genesis", fields };

@@ -38,7 +38,7 @@ async function world() {
 const file = (ino: number, ...names: [number, string][]): ObjectEdit => ({ ino, names, bytes: Buffer.from("x") });
 
 describe("reading a tree as a filesystem", () => {
-  test("a directory of any length lists in byte order, from any name on", async () => {
+  test("a directory of any length is listed in byte order, starting at any name", async () => {
     const { bucket, publish } = await world();
     const names = Array.from({ length: 1_500 }, (_, index) => `f${index}`);
     const tree = await publish(names.map((text, index) => file(index + 2, [1, text])));
@@ -50,7 +50,7 @@ describe("reading a tree as a filesystem", () => {
     expect(some.map((entry) => entry.name)).toEqual(["f15", "f150", "f1500"].slice(0, 2).concat("f151"));
   });
 
-  test("what is not in memory is a miss that names it, and is there once loaded", async () => {
+  test("reading a block that is not in memory names it, and succeeds once it is loaded", async () => {
     const { bucket, publish } = await world();
     const tree = await publish([file(2, [1, "a"])]);
     const nodes = nodesOf(bucket);
@@ -73,7 +73,7 @@ describe("reading a tree as a filesystem", () => {
     expect(page).toEqual(all.slice(11, 16));
   });
 
-  test("paths lead down and up", async () => {
+  test("paths lead to objects, and directories back to paths", async () => {
     const { bucket, publish } = await world();
     const tree = await publish([
       { ino: 2, names: [[1, "a"]], type: "directory" },
@@ -89,7 +89,7 @@ describe("reading a tree as a filesystem", () => {
 });
 
 describe("differences", () => {
-  test("tell which names lead elsewhere, which objects changed, and which directories moved or went", async () => {
+  test("name the entries that lead elsewhere, the changed objects, and the moved or removed directories", async () => {
     const { bucket, publish } = await world();
     const before = await publish([
       { ino: 2, names: [[1, "d"]], type: "directory" },

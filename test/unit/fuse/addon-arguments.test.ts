@@ -192,7 +192,7 @@ const CALLS: Readonly<Record<string, readonly (readonly [right: unknown, wrong: 
 };
 
 describe.skipIf(!isThere)("the addon", () => {
-  test.each(Object.keys(CALLS))("%s throws for each argument that is wrong, and does nothing", (call) => {
+  test.each(Object.keys(CALLS))("%s throws for every invalid argument, and does nothing", (call) => {
     const right = CALLS[call] ?? [];
     for (const [index, [, wrong]] of right.entries()) {
       for (const [values, error] of wrong) {
@@ -225,7 +225,7 @@ describe.skipIf(!isThere)("the addon", () => {
     expect(call).toThrow(RangeError);
   });
 
-  test("readFiles refuses sizes that pass the buffer's end only together", () => {
+  test("readFiles refuses sizes that exceed the buffer only together", () => {
     const sizes = Float64Array.of(7, 2 ** 53, 7);
     expect(() => addon["readFiles"]?.(directory, ["file", "file", "file"], sizes, Buffer.alloc(14))).toThrow(
       RangeError,
@@ -267,7 +267,7 @@ describe.skipIf(!isThere)("serve", () => {
   const handlers = { onBatch() {}, onForgotten() {}, onEnd() {} };
   type Session = Record<string, (this: unknown, ...values: unknown[]) => unknown>;
 
-  test.each(Object.keys(settings))("refuses a setting %s that is wrong", (key) => {
+  test.each(Object.keys(settings))("refuses an invalid value for %s", (key) => {
     const serve = (value: unknown) => () => addon["serve"]?.(directory, { ...settings, [key]: value }, handlers);
     for (const value of [undefined, null, "1", {}]) expect(serve(value)).toThrow(TypeError);
     for (const value of [-1, Number.NaN, Number.POSITIVE_INFINITY, 1e300]) expect(serve(value)).toThrow(RangeError);
@@ -281,14 +281,14 @@ describe.skipIf(!isThere)("serve", () => {
     expect(() => addon["serve"]?.(directory, settings, undefined)).toThrow(TypeError);
   });
 
-  test("refuses a descriptor that cannot be waited for", () => {
+  test("refuses a descriptor that cannot be polled", () => {
     const file = openSync(join(folder, "file"), "r");
     expect(() => addon["serve"]?.(file, settings, handlers)).toThrow("serve: ");
     closeSync(file);
     expect(() => addon["serve"]?.(2 ** 20, settings, handlers)).toThrow("serve: ");
   });
 
-  test("gives a session whose methods refuse what is wrong, and other objects", () => {
+  test("returns a session whose methods refuse invalid arguments and any other receiver", () => {
     const session = addon["serve"]?.(addon["openDevice"]?.(), settings, handlers) as Session;
     const refused = (error: typeof RangeError, method: string, ...values: unknown[]) =>
       expect(() => session[method]?.(...values), `${method} ${inspect(values)}`).toThrow(error);
@@ -318,7 +318,7 @@ describe.skipIf(!isThere)("serve", () => {
     expect(session["answer"]?.(1)).toBe(false);
   });
 
-  test("packs no names from beyond their memory", () => {
+  test("refuses to pack names from outside their memory", () => {
     const session = addon["serve"]?.(addon["openDevice"]?.(), settings, handlers) as Session;
     const cells = session["cells"] as unknown as Float64Array;
     const [entriesAt, entryCells, nameLength] = [65 * 32, 16, 12];

@@ -39,7 +39,7 @@ const BODIES: readonly (readonly [opcode: number, structure: number, names: numb
 ];
 
 describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
-  test("that end within their structure or a name are answered with EINVAL and never reach JavaScript", async () => {
+  test("truncated in their structure or a name get EINVAL and never reach JavaScript", async () => {
     await using kernel = new FakeKernel();
     for (const [opcode, structure, names] of BODIES) {
       const whole = Buffer.concat([
@@ -58,7 +58,7 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
     }
   });
 
-  test("that announce more bytes than they bring are answered with EINVAL", async () => {
+  test("that announce more bytes than they carry get EINVAL", async () => {
     await using kernel = new FakeKernel();
     for (const size of [4, 5, 1 << 20, 0xffffffff]) {
       const write = Buffer.alloc(40 + 4);
@@ -71,7 +71,7 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
     await expect.poll(() => kernel.shown.length).toBe(2);
   });
 
-  test("whose offset and length pass 64 bits together are answered with EFBIG", async () => {
+  test("whose offset plus length exceeds 64 bits get EFBIG", async () => {
     await using kernel = new FakeKernel();
     const write = Buffer.alloc(40 + 4);
     write.writeBigUInt64LE(2n ** 64n - 2n, 8);
@@ -83,7 +83,7 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
     expect((await kernel.ask(OPCODE.FALLOCATE, fallocate)).error).toBe(27);
   });
 
-  test("that forget more inodes than they name, or interrupt nothing, do no harm", async () => {
+  test("that forget more inodes than they name, or interrupt nothing, are harmless", async () => {
     const forgets = Buffer.alloc(8 + 16);
     forgets.writeUInt32LE(0xffffffff, 0);
     forgets.writeBigUInt64LE(7n, 8);
@@ -101,7 +101,7 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
     }
   });
 
-  test("shorter than a header end serving", async () => {
+  test("shorter than a header end the session with EPROTO", async () => {
     await using kernel = new FakeKernel();
     kernel.sendRaw(Buffer.alloc(39));
     expect(await kernel.ended).toBe(EPROTO);
@@ -183,14 +183,14 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
         [CELL.VALUE, "NaN"],
       ],
     ],
-  ])("of %s become EIO", async (_, cells) => {
+  ])("with %s become EIO", async (_, cells) => {
     await using kernel = new FakeKernel(cells);
     const { error, body } = await kernel.ask(OPCODE.READ, Buffer.alloc(40));
     expect(error).toBe(EIO);
     expect(body).toHaveLength(0);
   });
 
-  test("of numbers that their field cannot hold carry the nearest that it can", async () => {
+  test("with out-of-range numbers carry the nearest value that the field can hold", async () => {
     const attributes = Array.from(
       { length: 11 },
       (_, index) => [CELL.ATTRIBUTES + index, index % 2 ? 1e300 : -1] as const,

@@ -64,7 +64,7 @@ describe("the cells that C++ and JavaScript share", () => {
   });
 });
 
-test("times that a cell cannot hold are shown as the nearest one that it can", () => {
+test("times beyond a cell's range are clamped to the nearest value", () => {
   const cells = new Float64Array(CELL.ATTRIBUTES + ROW_CELLS);
   const times = new BigInt64Array(cells.buffer);
   const exchange = new Exchange({ cells, times } as unknown as Session);
@@ -80,13 +80,13 @@ describe("negotiation", () => {
   const wishes = { writebackCache: false, readAheadBytes: 1 << 20 };
   const flagsOf = (agreed: number[] | string) => (typeof agreed === "string" ? Number.NaN : (agreed[2] ?? 0));
 
-  test("takes nothing that the kernel does not offer", () => {
+  test("accepts nothing that the kernel does not offer", () => {
     const agreed = agree({ major: 7, minor: 36, flags: INIT.ASYNC_READ | INIT.WRITEBACK_CACHE, flags2: 0 }, wishes);
     expect(flagsOf(agreed)).toBe(INIT.ASYNC_READ);
     expect([agreed[0], agreed[3]]).toEqual([36, 0]);
   });
 
-  test("leaves locks, atomic truncation, ACLs and what no supervisor looks after to the kernel", () => {
+  test("leaves locks, atomic truncation and ACLs to the kernel, and write-back caching off unless requested", () => {
     const POSIX_LOCKS = 1 << 1;
     const ATOMIC_O_TRUNC = 1 << 3;
     const FLOCK_LOCKS = 1 << 10;
@@ -105,7 +105,7 @@ describe("negotiation", () => {
 });
 
 describe("a failure", () => {
-  test("is ENOSPC or EFBIG when a disk says so, however deep that lies, else EIO", () => {
+  test("maps to ENOSPC or EFBIG if any nested cause says so, otherwise to EIO", () => {
     const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
     expect(errnoOf(new SynclineError("state_corrupt", "x", { cause: full }))).toBe(ERRNO.ENOSPC);
     expect(errnoOf(new SynclineError("disk_full", "x"))).toBe(ERRNO.ENOSPC);
@@ -114,7 +114,7 @@ describe("a failure", () => {
     expect(errnoOf("nonsense")).toBe(ERRNO.EIO);
   });
 
-  test("by interruption comes at once, and what was waited for may fail unseen", async () => {
+  test("by interruption is immediate, and a later failure of the awaited work is ignored", async () => {
     const abort = new AbortController();
     let fail: (error: Error) => void = () => {};
     const waiting = untilAborted(new Promise<void>((_, reject) => (fail = reject)), abort.signal);
@@ -129,7 +129,7 @@ describe("a failure", () => {
 describe("open files", () => {
   const [a, b] = [10 as Ino, 11 as Ino];
 
-  test("keep their cached pages, until everything may have changed: then each is read anew once", () => {
+  test("keep their cached pages until everything may have changed; then each is reread once", () => {
     const files = new OpenFiles();
     expect(files.open(a) & FOPEN.KEEP_CACHE).not.toBe(0);
     files.open(a);
@@ -141,7 +141,7 @@ describe("open files", () => {
     expect(files.open(b) & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
-  describe("that are made, synced and removed under one name", () => {
+  describe("that are repeatedly created, synced and removed under one name", () => {
     const [directory, other] = [1 as Ino, 2 as Ino];
     const [name, another] = ["journal" as FileName, "text" as FileName];
     let lastIno = 100;
@@ -170,19 +170,19 @@ describe("open files", () => {
       return files;
     }
 
-    test("pass the page cache after some, where the kernel can map such files", () => {
+    test("bypass the page cache after a few rounds, if the kernel can map such files", () => {
       const files = openFiles();
       expect(pass(files, 5)).toEqual([false, false, false, true, true]);
       expect([make(files, other).isDirect, make(files, directory, another).isDirect]).toEqual([false, false]);
       expect(pass(openFiles(false), 5)).not.toContain(true);
     });
 
-    test("keep it when nobody synced them, and when they were synced often", () => {
+    test("keep the page cache if they are never synced, or synced often", () => {
       expect(pass(openFiles(), 10, name, 0)).not.toContain(true);
       expect(pass(openFiles(), 10, name, 4)).not.toContain(true);
     });
 
-    test("pass it for all who open one at the same time; later ones do not", () => {
+    test("bypass the page cache for all concurrent openers, but not for later ones", () => {
       const files = openFiles();
       pass(files, 3);
       const { ino, isDirect } = make(files);
@@ -196,7 +196,7 @@ describe("open files", () => {
       expect(pass(files, 10)).not.toContain(true);
     });
 
-    test("do so no more when one was read much", () => {
+    test("stop bypassing the page cache after one was read a lot", () => {
       const files = openFiles();
       pass(files, 3);
       const { ino } = make(files);
@@ -206,7 +206,7 @@ describe("open files", () => {
       expect(pass(files, 10)).not.toContain(true);
     });
 
-    test("are remembered by the latest names only", () => {
+    test("are remembered only for the most recent names", () => {
       const files = openFiles();
       const names = Array.from({ length: 1_000 }, (_, n) => `journal-${n}` as FileName);
       for (const as of names) pass(files, 3, as);
@@ -217,7 +217,7 @@ describe("open files", () => {
   });
 });
 
-test("the mount table is read with its escapes and its optional fields", () => {
+test("the mount table is parsed with its escapes and optional fields", () => {
   const text =
     "36 35 0:52 / /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.syncline file:///x\\040y rw,user_id=0\n" +
     "37 35 8:1 / / rw - ext4 /dev/vda rw\n\nnonsense\n";

@@ -15,7 +15,7 @@ function world() {
   return { clock, dying, looks, waiting };
 }
 
-test("a request whose thread got a signal that it survives goes on waiting", async () => {
+test("a request goes on waiting when its thread survives a signal", async () => {
   const { clock, waiting } = world();
   const signal = waiting.add(1, 100);
   waiting.signalled(1);
@@ -23,7 +23,7 @@ test("a request whose thread got a signal that it survives goes on waiting", asy
   expect(signal.aborted).toBe(false);
 });
 
-test("a request whose thread is dying is given up at once, and no other", () => {
+test("a request whose thread is dying is aborted at once, and no other is", () => {
   const { dying, waiting } = world();
   const [first, second] = [waiting.add(1, 100), waiting.add(2, 200)];
   dying.add(100);
@@ -31,7 +31,7 @@ test("a request whose thread is dying is given up at once, and no other", () => 
   expect([first.aborted, second.aborted]).toEqual([true, false]);
 });
 
-test("a fatal signal that comes after the first one is found within a second", async () => {
+test("a fatal signal after an earlier signal is noticed within a second", async () => {
   const { clock, dying, waiting } = world();
   const signal = waiting.add(1, 100);
   waiting.signalled(1);
@@ -41,7 +41,7 @@ test("a fatal signal that comes after the first one is found within a second", a
   expect(signal.aborted).toBe(true);
 });
 
-test("threads are looked at only while a request waits whose thread got a signal", async () => {
+test("a thread is checked only while its request waits after a signal", async () => {
   const { clock, looks, waiting } = world();
   waiting.add(1, 100);
   waiting.add(2, 200);
@@ -66,6 +66,6 @@ test("a thread is dying when SIGKILL is among its own pending signals", () => {
   expect(hasPendingKill("no such line")).toBe(false);
 });
 
-test("a thread that cannot be seen is not dying", () => {
+test("a thread that cannot be inspected does not count as dying", () => {
   expect([isDying(0), isDying(2 ** 22 + 1), isDying(process.pid)]).toEqual([false, false, false]);
 });

@@ -37,27 +37,23 @@ afterEach(async () => {
   await master.stop();
 });
 
-test(
-  "uploads that stand still are told to come back while another one waits for their memory",
-  { timeout: 120_000 },
-  async () => {
-    const stalled = [];
-    for (let at = 0; at < OWNER_BODIES_BYTES / MAX_BLOCK_ACCEPTED; at++) stalled.push((await stalledUpload()).client);
-    await gauge("syncline_bodies_bytes", OWNER_BODIES_BYTES);
-    const other = upload(big("other"));
-    await gauge("syncline_bodies_waiting", 1);
-    await looked(SLOW_CLIENT_PATIENCE_MS, stalled.length);
-    await clock.advance(SLOW_CLIENT_PATIENCE_MS - 1);
-    await gauge("syncline_bodies_waiting", 1);
-    await clock.advance(SOON_MS);
-    expect(await other).toMatchObject({ stored: 1 });
-    const cut = await Promise.race(stalled.map((client) => client.answer()));
-    expect(cut).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
-    expect(JSON.parse(cut.body)).toMatchObject({ code: "in_the_way", stored: 1, known: 0 });
-  },
-);
+test("stalled uploads are told to retry when another upload waits for their memory", { timeout: 120_000 }, async () => {
+  const stalled = [];
+  for (let at = 0; at < OWNER_BODIES_BYTES / MAX_BLOCK_ACCEPTED; at++) stalled.push((await stalledUpload()).client);
+  await gauge("syncline_bodies_bytes", OWNER_BODIES_BYTES);
+  const other = upload(big("other"));
+  await gauge("syncline_bodies_waiting", 1);
+  await looked(SLOW_CLIENT_PATIENCE_MS, stalled.length);
+  await clock.advance(SLOW_CLIENT_PATIENCE_MS - 1);
+  await gauge("syncline_bodies_waiting", 1);
+  await clock.advance(SOON_MS);
+  expect(await other).toMatchObject({ stored: 1 });
+  const cut = await Promise.race(stalled.map((client) => client.answer()));
+  expect(cut).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
+  expect(JSON.parse(cut.body)).toMatchObject({ code: "in_the_way", stored: 1, known: 0 });
+});
 
-test("an upload that stands still goes on where nobody waits", async () => {
+test("a stalled upload can resume while nobody waits for its memory", async () => {
   const { client, rest } = await stalledUpload();
   await gauge("syncline_bodies_bytes", MAX_BLOCK_ACCEPTED);
   await clock.advance(4 * SLOW_CLIENT_PATIENCE_MS);
@@ -65,7 +61,7 @@ test("an upload that stands still goes on where nobody waits", async () => {
   expect(await client.answer()).toMatchObject({ status: 200 });
 });
 
-test("readers that stand still do not hold others up", { timeout: 120_000 }, async () => {
+test("stalled readers do not hold up others", { timeout: 120_000 }, async () => {
   const blocks = Array.from({ length: 24 }, (_, at) => sized(1024 * 1024, `block ${at}`));
   for (const block of blocks) await upload(block);
   const asked = JSON.stringify({ cids: blocks.map(({ cid }) => cid) });
@@ -83,29 +79,25 @@ test("readers that stand still do not hold others up", { timeout: 120_000 }, asy
   expect(await other).toBe(200);
 });
 
-test(
-  "an answer that is ready behind a watch, which never ends, does not hold others up",
-  { timeout: 60_000 },
-  async () => {
-    const chain = await CommitChain.create();
-    const { commit, blocks } = chain.make("a file", undefined);
-    await upload(...blocks, commit, chain.genesis);
-    const swap = { method: "PUT", body: JSON.stringify({ root: commit.cid }), headers: { "if-none-match": "*" } };
-    expect((await master.call("/v1/buckets/b/root", swap, bob)).status).toBe(200);
-    const block = big("one");
-    await upload(block);
-    const client = await open();
-    client.send(`${await head("GET /v1/buckets/b/watch")}\r\n${await head(`GET /ipfs/${block.cid}?format=raw`)}\r\n`);
-    await gauge("syncline_answers_bytes", block.bytes.length);
-    const other = fetched(block.cid);
-    await gauge("syncline_answers_waiting", 1);
-    await looked(SLOW_CLIENT_PATIENCE_MS, 1);
-    await clock.advance(SLOW_CLIENT_PATIENCE_MS + SOON_MS);
-    expect(await other).toBe(200);
-  },
-);
+test("an answer queued behind an endless watch does not hold up others", { timeout: 60_000 }, async () => {
+  const chain = await CommitChain.create();
+  const { commit, blocks } = chain.make("a file", undefined);
+  await upload(...blocks, commit, chain.genesis);
+  const swap = { method: "PUT", body: JSON.stringify({ root: commit.cid }), headers: { "if-none-match": "*" } };
+  expect((await master.call("/v1/buckets/b/root", swap, bob)).status).toBe(200);
+  const block = big("one");
+  await upload(block);
+  const client = await open();
+  client.send(`${await head("GET /v1/buckets/b/watch")}\r\n${await head(`GET /ipfs/${block.cid}?format=raw`)}\r\n`);
+  await gauge("syncline_answers_bytes", block.bytes.length);
+  const other = fetched(block.cid);
+  await gauge("syncline_answers_waiting", 1);
+  await looked(SLOW_CLIENT_PATIENCE_MS, 1);
+  await clock.advance(SLOW_CLIENT_PATIENCE_MS + SOON_MS);
+  expect(await other).toBe(200);
+});
 
-test("a reader on a slow line is left alone as long as it takes something now and then", async () => {
+test("a slow reader is left alone as long as it takes some bytes now and then", async () => {
   const socket = { _handle: { writeQueueSize: 0 } };
   const response = Object.assign(new EventEmitter(), {
     socket,

@@ -8,7 +8,7 @@ import { Lane } from "../../../src/http/lane.ts";
 import { Overruns } from "../../../src/http/overruns.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-test("a connection on which too many requests wait is cut, and nothing more is done for it", async () => {
+test("a connection with too many waiting requests is cut, and no more of them start", async () => {
   const socket = new Socket();
   let overruns = 0;
   const lane = new Lane(socket, () => overruns++);
@@ -24,7 +24,7 @@ test("a connection on which too many requests wait is cut, and nothing more is d
   expect([socket.destroyed, overruns, begun]).toEqual([true, 1, 32]);
 });
 
-test("the next connections from that address are read one after the other, those from others at once", async () => {
+test("after an overrun, connections from that address are read one by one, and others at once", async () => {
   const clock = new ManualClock();
   const overruns = new Overruns(clock);
   const connect = (remoteAddress: string) => {

@@ -23,7 +23,7 @@ const cidsIn = async (response: Response) => {
   return cids;
 };
 
-test("what was uploaded is had, got, and nobody else's", async () => {
+test("uploaded blocks are listed and served to their owner only", async () => {
   const one = raw("one");
   const two = raw("two");
   const bad = { cid: raw("three").cid, bytes: Buffer.from("not three") };
@@ -38,7 +38,7 @@ test("what was uploaded is had, got, and nobody else's", async () => {
 });
 
 describe("the trustless gateway", () => {
-  test("serves a block with its caching headers, and says when nothing changed", async () => {
+  test("serves a block with caching headers, and answers 304 when the client has it", async () => {
     const one = raw("a block of the gateway");
     await upload(carOf(one));
     const answer = await master.call(`/ipfs/${one.cid}?format=raw`);
@@ -51,7 +51,7 @@ describe("the trustless gateway", () => {
     expect((await master.call(`/ipfs/${one.cid}?format=raw`, {}, bob)).status).toBe(404);
   });
 
-  test("tells a block's length without reading it", async () => {
+  test("reports a block's length without reading it", async () => {
     const one = raw("its length is 17.");
     await upload(carOf(one));
     const answer = await master.call(`/ipfs/${one.cid}?format=raw`, { method: "HEAD" });
@@ -73,7 +73,7 @@ describe("the trustless gateway", () => {
   });
 });
 
-test("a block that is damaged on the disk is missing until it is sent again; others are served", async () => {
+test("a block damaged on disk is missing until it is sent again; others are served", async () => {
   const owner = await startTestMaster();
   const [good, damaged, hit] = [raw("a good block"), raw("a block that will be damaged"), raw("another one")];
   await owner.call("/v1/blocks", { method: "POST", body: carOf(good, damaged, hit) });
@@ -97,7 +97,7 @@ test("a block that is damaged on the disk is missing until it is sent again; oth
   await owner.stop();
 });
 
-test("ingest takes one block, and nothing under another's address", async () => {
+test("ingest accepts one block, and refuses bytes under another block's address", async () => {
   const one = raw("ingested");
   const put = async (cid: string, body: string) => master.call(`/v0/block?cid=${cid}`, { method: "PUT", body });
   expect(await (await put(one.cid, "ingested")).json()).toEqual({ cid: one.cid, size: 8 });

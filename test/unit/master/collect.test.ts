@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 
 describe("a collection", () => {
-  test("takes what no retained root reaches once its lease is over, and gives its space back", async () => {
+  test("deletes what no retained root reaches once its lease is over, and frees the space", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const history = await publishMany(master, 30);
     const blocks = await master.blocksOf(owner);
@@ -50,7 +50,7 @@ describe("a collection", () => {
     expect(await master.damage()).toEqual([]);
   });
 
-  test("leaves the lists of older commits behind, and the next swap and an audit do without them", async () => {
+  test("deletes older commits' lists of retained commits; the next swap and an audit do without them", async () => {
     const history = await withMaster(async (master) => {
       const made = await publishMany(master, 8);
       await clock.advance(LATER_MS);
@@ -71,7 +71,7 @@ describe("a collection", () => {
     expect(await damageIn({ dir })).toEqual([]);
   });
 
-  test("leaves the commits on the way of skip, so that the next ones can be made and checked", async () => {
+  test("keeps the commits on the skip path, so that the next commits can be made and checked", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const history = await publishMany(master, 15);
     await clock.advance(LATER_MS);
@@ -81,7 +81,7 @@ describe("a collection", () => {
     await master.publish(owner, "photos", retaining(chain, text("next"), history.at(-1), history.slice(-1)));
   });
 
-  test("spares what was uploaded or asked after since, and what is sent once more", async () => {
+  test("keeps blocks that were recently uploaded, leased or sent again", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const [first] = await publishMany(master, 1);
     const blocks = await master.blocksOf(owner);
@@ -100,7 +100,7 @@ describe("a collection", () => {
     expect(await master.collect(owner)).toMatchObject({ blocks: 3 });
   });
 
-  test("is of one owner: another one's blocks stay, the same ones too", async () => {
+  test("is per owner: another owner's blocks stay, even identical ones", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const other = `0x${"b".repeat(40)}` as Wallet;
     const garbage = nodeBlock(text("garbage"));
@@ -114,7 +114,7 @@ describe("a collection", () => {
     expect(readdirSync(join(dir, "owners")).toSorted()).toEqual([owner, other].toSorted());
   });
 
-  test("is of graphs of any depth, too: in stages, swaps accept one that is deeper than a swap may bring", async () => {
+  test("handles graphs of any depth, even deeper than one swap may add, built up in stages", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const blocks = await master.blocksOf(owner);
     const history: MadeCommit[] = [];
@@ -136,7 +136,7 @@ describe("a collection", () => {
     expect((await blocks.has(nodes.map(({ cid }) => cid))).size).toBe(nodes.length);
   });
 
-  test("takes nothing from an owner of whose buckets something is missing", async () => {
+  test("deletes nothing of an owner whose buckets lack a block", async () => {
     const disk = new SimulatedPackDisk();
     await using master = await CollectedMaster.open({ dir, clock, disk });
     const history = await publishMany(master, 3);
@@ -157,7 +157,7 @@ describe("a collection", () => {
 });
 
 describe("a swap after a collection", () => {
-  test("to a root that reaches what was taken is refused, and accepted once that was sent again", async () => {
+  test("to a root that reaches deleted blocks is refused until they are sent again", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const history = await publishMany(master, 4);
     await clock.advance(LATER_MS);
@@ -170,7 +170,7 @@ describe("a swap after a collection", () => {
     expect(await master.damage()).toEqual([]);
   });
 
-  test("does not trust a node that was complete, and stayed for its lease, above a block that was taken", async () => {
+  test("does not trust a leased node, once marked complete, above a block that was deleted", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const history = await publishMany(master, 4);
     const old = history[0] as MadeCommit;
@@ -185,7 +185,7 @@ describe("a swap after a collection", () => {
     await expect(refused).rejects.toMatchObject({ code: "missing_blocks", details: { missing: [chunkOf(old)] } });
   });
 
-  test("that comes while it sweeps keeps what it looked at", async () => {
+  test("that arrives during the sweep keeps the blocks that it checked", async () => {
     await using master = await CollectedMaster.open({ dir, clock });
     const history = await publishMany(master, 4);
     const old = history[0] as MadeCommit;
@@ -204,7 +204,7 @@ describe("a swap after a collection", () => {
   });
 });
 
-test("killed at any call of the disk, a collection leaves everything that must stay, and an audit finds nothing", async () => {
+test("a collection killed at any disk call keeps everything that must stay, and an audit finds nothing", async () => {
   for (let at = 0, finished = false; !finished; at++) {
     dir = await temporaryFolder();
     clock = new ManualClock();

@@ -38,7 +38,7 @@ async function refusesConnections(origin: string): Promise<boolean> {
 }
 
 describe("stopping", () => {
-  test("finishes the upload that is under way, closes what is idle, and takes nothing new", async () => {
+  test("finishes the upload under way, closes idle connections, and accepts nothing new", async () => {
     const data = await temporaryFolder();
     const master = await startTestMaster({ data });
     const idle = await RawClient.open(master.origin);
@@ -58,7 +58,7 @@ describe("stopping", () => {
     await again.stop();
   });
 
-  test("does not wait for ever for a sender who stands still", async () => {
+  test("does not wait forever for a stalled sender", async () => {
     const clock = new ManualClock();
     const master = await startTestMaster({ clock });
     const bearer = await signToken(alice, Number(clock.nowNs() / 1_000_000_000n), 3600);
@@ -116,7 +116,7 @@ describe("a watch ends", () => {
     expect(await refusesConnections(master.origin)).toBe(true);
   });
 
-  test("when the token that it was asked with is revoked", async () => {
+  test("when its token is revoked", async () => {
     const { master, headers, ended } = await watch(601);
     const revoked = await fetch(`${master.origin}/v1/session/revoke`, { method: "POST", headers });
     expect(revoked.status).toBe(200);
@@ -124,7 +124,7 @@ describe("a watch ends", () => {
     await master.stop();
   });
 
-  test("when that token expires", async () => {
+  test("when its token expires", async () => {
     const { master, ended } = await watch(20);
     await clock.advance(19_000);
     expect((await master.call("/health")).status).toBe(200);
@@ -134,8 +134,8 @@ describe("a watch ends", () => {
   });
 });
 
-describe("the folder", () => {
-  test("serves one master at a time, and is free when that has stopped", async () => {
+describe("the data folder", () => {
+  test("serves one master at a time, and is free once that master has stopped", async () => {
     const data = await temporaryFolder();
     const first = await startTestMaster({ data });
     await expect(startTestMaster({ data })).rejects.toMatchObject({ code: "state_in_use" });
@@ -144,7 +144,7 @@ describe("the folder", () => {
     await second.stop();
   });
 
-  test("is let go of when the address cannot be had", async () => {
+  test("is released when the address is not available", async () => {
     const first = await startTestMaster();
     const port = Number(new URL(first.origin).port);
     const data = await temporaryFolder();
@@ -161,7 +161,7 @@ describe("TLS", () => {
   const tls = { cert: pem("cert"), key: pem("key") };
   const start = async () => startTestMaster({ listen: { host: "127.0.0.1", port: 0, tls } });
 
-  test("is spoken with certificate and key", async () => {
+  test("works with a certificate and key", async () => {
     const master = await start();
     const sent = request(`${master.origin}/health`, { ca: tls.cert, servername: "localhost", agent: false }).end();
     const [response] = (await once(sent, "response")) as [IncomingMessage];
@@ -201,7 +201,7 @@ describe("TLS", () => {
     await master.stop();
   });
 
-  test("a key that is not the certificate's is refused", async () => {
+  test("a key that does not match the certificate is refused", async () => {
     const listen = { host: "127.0.0.1", port: 0, tls: { cert: tls.cert, key: "no key" } };
     await expect(startTestMaster({ listen })).rejects.toMatchObject({ code: "config_invalid" });
   });

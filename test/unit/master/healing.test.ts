@@ -24,7 +24,7 @@ beforeEach(async () => {
 });
 
 describe("a damaged block", () => {
-  test("that is sent again is leased like any other, until the swap that names it", async () => {
+  test("that is sent again gets a lease like any other block", async () => {
     await using master = await CollectedMaster.open(masterOptions());
     await publishOne(master);
     const block = blockOf("sent again");
@@ -38,7 +38,7 @@ describe("a damaged block", () => {
     expect(await master.collect(owner)).toMatchObject({ blocks: 1 });
   });
 
-  test("in a pack that grows does not come back as good with the next start, when it was collected", async () => {
+  test("that was collected from an open pack does not come back as good after a restart", async () => {
     const block = blockOf("damaged");
     await within(async (master) => {
       await publishOne(master);
@@ -53,7 +53,7 @@ describe("a damaged block", () => {
     expect(await damageIn({ dir, disk })).toEqual([expect.stringContaining(`block: `)]);
   });
 
-  test("that was healed elsewhere and collected there does not come back from where it is damaged", async () => {
+  test("that was healed and collected in another pack does not come back from its damaged copy", async () => {
     const block = blockOf("healed");
     await within(async (master) => {
       await publishOne(master);
@@ -71,7 +71,7 @@ describe("a damaged block", () => {
   });
 });
 
-test("garbage that was collected from a pack that grows does not come back with the next start", async () => {
+test("garbage collected from an open pack does not come back after a restart", async () => {
   const garbage = blockOf("garbage");
   await within(async (master) => {
     await publishOne(master);

@@ -35,7 +35,7 @@ function codeIn(body: string): unknown {
   return body.startsWith("{") ? (JSON.parse(body) as { code?: unknown }).code : undefined;
 }
 
-describe("an answer in JSON for", () => {
+describe("a JSON answer for", () => {
   test.each([
     ["an unknown path", () => lines("GET /nope HTTP/1.1", HOST), 404, "no_such_call"],
     ["an empty segment", () => lines("GET //health HTTP/1.1", HOST), 404, "no_such_call"],
@@ -228,7 +228,7 @@ function withJson(path: string, value: unknown): string {
   return `${lines(`POST ${path} HTTP/1.1`, HOST, bearer, `Content-Length: ${body.length}`)}${body}`;
 }
 
-describe("requests that are unusual and fine", () => {
+describe("unusual but valid requests", () => {
   test("the absolute form", async () => {
     expect((await ask(lines("GET http://elsewhere/health?x HTTP/1.1", HOST))).status).toBe(200);
   });
@@ -237,12 +237,12 @@ describe("requests that are unusual and fine", () => {
     expect((await ask(lines("GET /health HTTP/1.0"))).status).toBe(200);
   });
 
-  test("a body in chunks, whose length nobody told", async () => {
+  test("a chunked body of unknown length", async () => {
     const request = `${lines("POST /v1/blocks/have HTTP/1.1", HOST, bearer, "Transfer-Encoding: chunked")}5\r\n{"cid\r\n6\r\ns":[]}\r\n0\r\n\r\n`;
     expect(await ask(request)).toMatchObject({ status: 200, body: '{"missing":[]}\n' });
   });
 
-  test("a body where none is expected is passed over", async () => {
+  test("an unexpected body is skipped", async () => {
     const client = await open();
     const get = lines("GET /health HTTP/1.1", HOST, "Content-Length: 5");
     expect((await client.send(`${get}abcde${get}fghij`).answer()).status).toBe(200);
@@ -250,7 +250,7 @@ describe("requests that are unusual and fine", () => {
     client.close();
   });
 
-  test("a hundred requests at once are answered in their order", async () => {
+  test("a hundred pipelined requests are answered in order", async () => {
     const client = await open();
     const paths = Array.from({ length: 100 }, (_, at) => (at % 3 === 0 ? "/nope" : "/health"));
     client.send(paths.map((path) => lines(`GET ${path} HTTP/1.1`, HOST)).join(""));
@@ -263,14 +263,14 @@ describe("Expect: 100-continue", () => {
   const head = (...more: string[]) =>
     lines("POST /v1/blocks/have HTTP/1.1", HOST, "Expect: 100-continue", "Content-Length: 11", ...more);
 
-  test("the body is asked for when it is wanted", async () => {
+  test("the server asks for the body when it wants it", async () => {
     const client = await open();
     expect((await client.send(head(bearer)).answer()).status).toBe(100);
     expect((await client.send('{"cids":[]}').answer()).status).toBe(200);
     client.close();
   });
 
-  test("a refusal comes instead of asking, and ends the connection", async () => {
+  test("a refusal replaces the 100 and ends the connection", async () => {
     const client = await open();
     const answer = await client.send(head()).answer();
     expect(answer).toMatchObject({ status: 401, headers: { connection: "close" } });
@@ -278,7 +278,7 @@ describe("Expect: 100-continue", () => {
   });
 });
 
-describe("a sender who is slow", () => {
+describe("a slow sender", () => {
   const head = () => lines("POST /v1/blocks/have HTTP/1.1", HOST, bearer, "Content-Length: 1000");
 
   test("is cut after 30 s without a byte", async () => {
@@ -290,7 +290,7 @@ describe("a sender who is slow", () => {
     client.close();
   });
 
-  test("is cut when only a few bytes came in 30 s", async () => {
+  test("is cut when only a few bytes arrive in 30 s", async () => {
     const client = (await open()).send(head());
     for (let second = 0; second < 4; second++) {
       await received();
@@ -307,7 +307,7 @@ describe("a sender who is slow", () => {
   }
 });
 
-test("a refusal is seen by a sender who is still sending, and does not wait for the body", async () => {
+test("a refusal reaches a sender that is still sending, without waiting for the body", async () => {
   const client = await open();
   client.send(lines("POST /v1/blocks HTTP/1.1", HOST, "Content-Length: 50000000")).send(new Uint8Array(3_000_000));
   const answer = await client.answer();
@@ -315,7 +315,7 @@ test("a refusal is seen by a sender who is still sending, and does not wait for 
   client.close();
 });
 
-test("who asks for a proxy and resets the connection ends nothing but that", async () => {
+test("a client that asks for a proxy and resets the connection ends only that connection", async () => {
   // An error that nobody listens for would be this process's end, and vitest tells of it.
   for (let round = 0; round < 20; round++) {
     const { socket } = (await open()).send(`${lines("CONNECT example.org:443 HTTP/1.1", HOST)}${"x".repeat(100_000)}`);

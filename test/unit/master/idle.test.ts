@@ -40,7 +40,7 @@ async function health(client: RawClient): Promise<number> {
   return (await client.send(HEALTH.join("")).answer()).status;
 }
 
-test("beyond the limit the connection that has been idle longest is closed, whether it ever spoke or not", async () => {
+test("beyond the limit, the connection idle longest is closed, whether or not it ever sent a request", async () => {
   await start(3);
   const first = await served();
   const second = await silent();
@@ -53,14 +53,14 @@ test("beyond the limit the connection that has been idle longest is closed, whet
   expect(await health(first)).toBe(200);
 });
 
-test("a flood of connections leaves the limit's number of them, and each one's request was answered", async () => {
+test("after a flood of connections only as many as allowed stay open, and every request was answered", async () => {
   await start(10);
   for (let index = 0; index < 200; index++) await served();
   await Promise.all(clients.slice(0, 190).map(async (client) => client.closed()));
   for (const client of clients.slice(190)) expect(await health(client)).toBe(200);
 });
 
-test("what is under way is not cut, however many connections come", async () => {
+test("a request under way is not cut, however many connections arrive", async () => {
   await start(2);
   const bytes = Buffer.from("a block");
   const bearer = await signToken(alice, Math.floor(Date.now() / 1000));
@@ -70,7 +70,7 @@ test("what is under way is not cut, however many connections come", async () => 
   expect((await busy.send(bytes.subarray(3)).answer()).status).toBe(200);
 });
 
-test("one that is sending headers is passed over once", async () => {
+test("a connection that is sending headers is passed over once", async () => {
   await start(3);
   const slow = (await silent()).send(HEALTH[0]);
   const idle = await served();
@@ -79,14 +79,14 @@ test("one that is sending headers is passed over once", async () => {
   expect((await slow.send(HEALTH[1]).answer()).status).toBe(200);
 });
 
-test("headers without an end do not keep a connection open", async () => {
+test("endless headers do not keep a connection open", async () => {
   await start(3);
   const slow = (await silent()).send(HEALTH[0]);
   for (let index = 0; index < 7; index++) await served();
   expect(await slow.rest()).toBe("");
 });
 
-test("with TLS, connections that shake no hands count too, and a handshake that is over does not", async () => {
+test("with TLS, connections without a handshake count too, and completed handshakes do not", async () => {
   const pem = (name: string) => readFileSync(new URL(`../../support/tls/${name}.pem`, import.meta.url), "utf8");
   const tls = { cert: pem("cert"), key: pem("key") };
   await start(2, tls);

@@ -32,7 +32,7 @@ beforeEach(async () => {
   disk = new SimulatedPackDisk();
 });
 
-describe("a journal that rots while its pack is written", () => {
+describe("a journal that is corrupted while its pack is written", () => {
   const fill = Array.from({ length: 12 }, (_, index) => rawBlock(1_500 + index));
 
   test.each([
@@ -45,7 +45,7 @@ describe("a journal that rots while its pack is written", () => {
         };
       },
     ],
-  ])("%s: the pack gets no footer that lacks blocks, and puts go on", async (_, rot) => {
+  ])("%s: the pack gets no incomplete footer, and puts go on", async (_, rot) => {
     await within(async (owner) => {
       await storeAll(owner);
       rot();
@@ -63,8 +63,8 @@ describe("a journal that rots while its pack is written", () => {
   });
 });
 
-describe("a journal of which a row rots, without an index", () => {
-  test("costs none of the blocks beside it, nor that one: what is left between others is looked at as one block", async () => {
+describe("a journal with a corrupt row and no index", () => {
+  test("loses no block: a gap between known blocks is tried as one block", async () => {
     await within(storeAll);
     rotRow(second[2]);
     loseIndex();
@@ -82,7 +82,7 @@ describe("a journal of which a row rots, without an index", () => {
     await within((owner) => expectIntact(owner, [...all, rawBlock(700), rawBlock(701)]));
   });
 
-  test.each([0, 4, 19, 20, 60, 250])("costs no block where byte %i of a batch's frame is another", async (at) => {
+  test.each([0, 4, 19, 20, 60, 250])("loses no block when byte %i of a batch's frame is changed", async (at) => {
     await within(storeAll);
     const journal = file(".rows");
     const from = 20 + first.length * 40;
@@ -91,7 +91,7 @@ describe("a journal of which a row rots, without an index", () => {
     expect(await within((owner) => lacking(owner, all))).toEqual([]);
   });
 
-  test("costs those of which two lie side by side and have lost their rows, and no others", async () => {
+  test("loses only blocks that lie side by side and both lost their rows", async () => {
     await within(storeAll);
     for (const block of second.slice(2, 4)) rotRow(block);
     loseIndex();
@@ -109,7 +109,7 @@ describe("a journal of which a row rots, without an index", () => {
     await within((owner) => expectIntact(owner, all));
   });
 
-  test("costs none of those that the index knows, which was behind, whatever is started or repaired since", async () => {
+  test("loses no block that an outdated index knows, through restarts and repairs", async () => {
     await within((owner) => owner.put(first));
     const index = join(dir, "owners", OWNER, "index.db");
     const behind = readFileSync(index);
@@ -127,7 +127,7 @@ describe("a journal of which a row rots, without an index", () => {
     await within((owner) => expectIntact(owner, rest));
   });
 
-  test("costs nothing where the process dies at any call while it recovers", async () => {
+  test("loses nothing when the process dies at any call during recovery", async () => {
     await within(storeAll);
     rotRow(second[2]);
     for (const isLost of [true, false]) {
@@ -143,7 +143,7 @@ describe("a journal of which a row rots, without an index", () => {
   });
 });
 
-test("a pack that lost its end besides is opened, with what it still has", async () => {
+test("a pack that also lost its end opens with the blocks that it still has", async () => {
   await within(storeAll);
   rotRow(second[2]);
   const pack = file(".open");

@@ -31,7 +31,7 @@ beforeEach(async () => {
 afterEach(() => vi.restoreAllMocks());
 
 describe("packs of tiny blocks", () => {
-  test("are written anew in steps, between which others get their turn", async () => {
+  test("are rewritten in steps that let other work proceed", async () => {
     await using master = await opened(1_000_000);
     const blocks = await master.blocksOf(owner);
     const tiny = Array.from({ length: 6_000 }, (_, index) => blockOf("raw", Buffer.from(`${index}`)));
@@ -58,13 +58,13 @@ describe("packs of tiny blocks", () => {
     expect((await blocks.has(kept)).size).toBe(kept.length);
   });
 
-  test("have so many rows that their footers are read in little time, and no more", () => {
+  test("count as full before their footers get slow to read", () => {
     expect(isFull(1_000, 1_000, 1 << 24)).toBe(false);
     expect(isFull(100_000, 100_000, 1 << 24)).toBe(true);
   });
 });
 
-describe("packs that come while a collection sweeps", () => {
+describe("packs written while a collection sweeps", () => {
   test("are not taken for garbage", async () => {
     await using master = await opened();
     const blocks = await master.blocksOf(owner);
@@ -77,7 +77,7 @@ describe("packs that come while a collection sweeps", () => {
     expect(done.after.bytes).toBe(done.before.bytes);
   });
 
-  test("nor is what comes into one that has garbage counted as such", async () => {
+  test("blocks added to a pack that has garbage do not count as garbage", async () => {
     await using master = await opened();
     const blocks = await master.blocksOf(owner);
     const garbage = textBlock("garbage", 3_000);
@@ -89,7 +89,7 @@ describe("packs that come while a collection sweeps", () => {
     expect(await blocks.has([textBlock("later", 4_000).cid])).toEqual(new Set([textBlock("later", 4_000).cid]));
   });
 
-  test("an empty block keeps its pack from being removed as one in which there is nothing", async () => {
+  test("a block of zero bytes survives: its pack does not count as empty", async () => {
     await using master = await opened();
     const blocks = await master.blocksOf(owner);
     const empty = blockOf("raw", new Uint8Array());
@@ -104,7 +104,7 @@ describe("packs that come while a collection sweeps", () => {
 });
 
 describe("on a full disk", () => {
-  test("what is empty goes first, and makes room for copies of the rest", async () => {
+  test("empty packs go first, and make room for copies of the rest", async () => {
     await using master = await opened();
     const history = await publishMany(master, 20);
     await clock.advance(LATER_MS);
@@ -118,7 +118,7 @@ describe("on a full disk", () => {
     expect(await master.damage()).toEqual([]);
   });
 
-  test("where there is nothing that costs nothing, all stays as it was until there is space", async () => {
+  test("without a pack that can go for free, everything stays until there is space", async () => {
     await using master = await opened();
     const blocks = await master.blocksOf(owner);
     const kept: Cid[] = [];
@@ -140,7 +140,7 @@ describe("on a full disk", () => {
     expect(await master.damage()).toEqual([]);
   });
 
-  test("where not even an index can be written, what an earlier collection left empty goes without that", async () => {
+  test("packs that an earlier collection emptied go even when no index can be written", async () => {
     await using master = await opened();
     const blocks = await master.blocksOf(owner);
     for (let index = 0; index < 5; index++) await blocks.put([textBlock(`${index}`, 20_000)]);
@@ -170,7 +170,7 @@ describe("on a full disk", () => {
   });
 });
 
-test("the index is flushed once for many packs that go", async () => {
+test("removing many packs takes only a few index flushes", async () => {
   await using master = await opened();
   const blocks = await master.blocksOf(owner);
   await publishOne(master, "root", 100);
@@ -183,7 +183,7 @@ test("the index is flushed once for many packs that go", async () => {
 });
 
 test.each(["ENOSPC", "EIO"] as const)(
-  "%s at any call of the disk, and then a kill, takes nothing that must stay from a collection, which the next one finishes",
+  "%s at any disk call, then a kill, costs a collection nothing that must stay, and the next one finishes it",
   async (code) => {
     for (let at = 0, met = true; met; at += HEAVY ? 1 : 13) {
       await renew();

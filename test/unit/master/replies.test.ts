@@ -19,7 +19,7 @@ import { RawClient } from "../../support/raw-http.ts";
 import { alice, startTestMaster } from "../../support/test-master.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
-test("a connection with 32 requests under way is not read from", async () => {
+test("a connection with 32 requests under way is not read until one of them ends", async () => {
   const socket = new Socket();
   const lane = new Lane(socket, () => {});
   const ends: (() => void)[] = [];
@@ -38,7 +38,7 @@ test("a connection with 32 requests under way is not read from", async () => {
   await Promise.all(running);
 });
 
-test("the head of a stream goes out ahead of it, or with the first piece if that is there", async () => {
+test("a stream's headers are sent ahead of it, or with its first piece if that is ready", async () => {
   const seen: string[] = [];
   const server = createServer(async (request, response) => {
     const [flush, write] = [response.flushHeaders.bind(response), response.write.bind(response)];
@@ -59,8 +59,8 @@ test("the head of a stream goes out ahead of it, or with the first piece if that
   expect(seen).toEqual(["head", "piece", "piece"]);
 });
 
-describe("a reader who stands still", () => {
-  test("holds little memory, is cut after 30 s, and gives back what it held", async () => {
+describe("a stalled reader", () => {
+  test("holds little memory, is cut after 30 s, and gives its memory back", async () => {
     const clock = new ManualClock();
     const master = await startTestMaster({ clock });
     const blocks = Array.from({ length: 30 }, (_, at) => {
@@ -97,7 +97,7 @@ describe("a reader who stands still", () => {
   });
 });
 
-test("answers at the same time keep their blocks apart, also beside readers who go away in the middle", async () => {
+test("concurrent answers keep their blocks apart, even beside readers that leave midway", async () => {
   const master = await startTestMaster();
   const blocks = Array.from({ length: 48 }, (_, at) => {
     const bytes = Buffer.alloc(150_000 + at * 3_001, `${at} `);
@@ -159,7 +159,7 @@ test("metrics are OpenMetrics text", () => {
   ]);
 });
 
-test("an answer that fails out of its turn does not end the master", async () => {
+test("a pipelined answer that fails before its turn does not end the master", async () => {
   const clock = new ManualClock();
   const data = await temporaryFolder();
   using roots = new SqliteRootStore(join(data, "roots.db"));

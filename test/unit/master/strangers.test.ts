@@ -25,7 +25,7 @@ async function forgedFor(wallet: string, now: number): Promise<string> {
   return `${scheme}.${Buffer.from(JSON.stringify({ ...claims, wallet })).toString("base64url")}.${signature}`;
 }
 
-test("the signature of a wallet that is not served is not looked at", async () => {
+test("the signature of a wallet that is not served is not checked", async () => {
   const clock = new ManualClock();
   const revocations = { has: () => false } as unknown as BearerRules["revocations"];
   const bearers = new Bearers({ allow: new Set([alice.wallet]), sessionKey: undefined, revocations, clock });
@@ -60,7 +60,7 @@ describe("signatures are verified", () => {
     order.push(name);
   };
 
-  test("one connection after the other, however many one sends, and for a part of the time", async () => {
+  test("in rotation across connections, however many one sends, and for only a part of the time", async () => {
     const [many, one] = [peer("192.0.2.1"), peer("192.0.2.1")];
     const all = ["a", "b", "c"].map((name) => doubts.resolve(many, note(name)));
     all.push(doubts.resolve(one, note("one")));
@@ -72,7 +72,7 @@ describe("signatures are verified", () => {
     expect(order).toEqual(["a", "b", "one", "c"]);
   });
 
-  test("of addresses where one failed lately after all others", async () => {
+  test("last for addresses with a recent failure", async () => {
     await expect(doubts.resolve(peer("2001:db8::1"), fails)).rejects.toThrow("forged");
     const first = doubts.resolve(peer("192.0.2.9"), note("first"));
     const rest = ["2001:db8::2", "2001:db8:0:1::1"].map((address) => doubts.resolve(peer(address), note(address)));
@@ -88,7 +88,7 @@ describe("signatures are verified", () => {
     expect(order.slice(3)).toEqual(["192.0.2.9", "2001:db8::3", "192.0.2.10"]);
   });
 
-  test("at once on a connection that showed a bearer that counts, until one does not", async () => {
+  test("at once on a connection that showed a valid bearer, until one fails", async () => {
     const known = peer("192.0.2.1");
     doubts.trust(known);
     const waits = ["one", "two"].map((name) => doubts.resolve(peer("192.0.2.1"), note(name)));
@@ -112,8 +112,8 @@ describe("signatures are verified", () => {
   });
 });
 
-describe("strangers of one address", () => {
-  test("wait once they asked often, no longer than the limit, and nobody of another address does", async () => {
+describe("strangers from one address", () => {
+  test("wait after many requests, up to a limit, and clients of other addresses do not", async () => {
     const clock = new ManualClock();
     const pace = new RateLimits(clock);
     const { signal } = new AbortController();
@@ -127,7 +127,7 @@ describe("strangers of one address", () => {
     expect(answered).toBe(5_000);
   });
 
-  test("hold up nobody who shows a bearer that counts, from the same address", async () => {
+  test("do not hold up a valid bearer from the same address", async () => {
     const clock = new ManualClock();
     master = await startTestMaster({ clock });
     // One connection may not have that many waiting.
@@ -144,7 +144,7 @@ describe("strangers of one address", () => {
   });
 });
 
-test("metrics are served at an address of their own, and nothing else is there", async () => {
+test("metrics are served at their own address, and nothing else is", async () => {
   master = await startTestMaster();
   expect((await master.call("/metrics")).status).toBe(404);
   expect((await master.call("/metrics", {}, null)).status).toBe(404);

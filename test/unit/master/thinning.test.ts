@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 
 describe("a bucket at a master", () => {
-  test("gives the space of what is no longer retained back, and shows what it showed", async () => {
+  test("frees the space of what is no longer retained, and shows what it showed before", async () => {
     await publish(12);
     shiftMs += 3 * DAY_MS;
     await publish(1);
@@ -72,7 +72,7 @@ describe("a bucket at a master", () => {
     expect((await auditData({ dir: master.data, disk: systemPackDisk, onBytes: () => {} })).damage).toEqual([]);
   }, 120_000);
 
-  test("whose history needs no thinning is left as it is", async () => {
+  test("whose history needs no thinning is left unchanged", async () => {
     await publish(2);
     const root = await remote.readRoot();
     const report = await thin({ ...(await thinning()), dryRun: false });
@@ -80,7 +80,7 @@ describe("a bucket at a master", () => {
     expect(await remote.readRoot()).toEqual(root);
   });
 
-  test("is thinned by the rule that its newest root names", async () => {
+  test("is thinned by the rule in its newest root", async () => {
     await publish(12);
     shiftMs += 3 * DAY_MS;
     await publish(1);
@@ -99,7 +99,7 @@ describe("a bucket at a master", () => {
     expect((await thin(options)).commits.after).toBeLessThan(10);
   });
 
-  test("is thinned by an agent once enough commits go, by no second one for the same commits, and not for nothing", async () => {
+  test("is thinned by an agent once enough commits would go, and not again for the same commits", async () => {
     await publish(12);
     await passDays();
     const options = await thinning();
@@ -120,7 +120,7 @@ describe("a bucket at a master", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
-  test("is told of a collection that was under way when the master was started again", async () => {
+  test("has a collection repeated that a restart of the master interrupted", async () => {
     await publish(1);
     const answers = [
       { running: true, progress: { blocks: 1, of: 2 } },
@@ -150,7 +150,7 @@ describe("a bucket at a master", () => {
   });
 });
 
-test("it is known how much a walk reads, of a wallet's only bucket", async () => {
+test("how much a walk will read is known if the wallet has a single bucket", async () => {
   await publish(3);
   const { bytes } = await verifyBucket(bucket, { blocks: remote.blocks });
   const stored = (await remote.storedBytes()) ?? 0;

@@ -66,7 +66,7 @@ beforeEach(async () => {
   asItWas(join(dir, "roots.db"), ROOTS, ["bucket_roots"]);
 });
 
-test("a data folder of before is whole, is collected, and takes swaps", async () => {
+test("a data folder from an older version is whole, can be collected, and accepts swaps", async () => {
   expect(await damageIn({ dir })).toEqual([]);
   await withMaster(async (master) => {
     await publish(master, 1);
@@ -81,7 +81,7 @@ test("a data folder of before is whole, is collected, and takes swaps", async ()
   expect(await damageIn({ dir })).toEqual([]);
 });
 
-test("a master starts on it, with nothing to complain of", async () => {
+test("a master starts on an older version's data folder without warnings", async () => {
   const warned: string[] = [];
   const note = (message: string) => void warned.push(message);
   const listen = { host: "127.0.0.1", port: 0, tls: undefined };
@@ -95,7 +95,7 @@ test("a master starts on it, with nothing to complain of", async () => {
   expect(warned).toEqual([]);
 });
 
-test("an index that is lost behind its first collection takes nothing with it", async () => {
+test("losing the index after its first collection loses nothing else", async () => {
   await clock.advance(LATER_MS);
   await withMaster(async (master) => void (await master.collect(chain.owner.wallet)));
   rmSync(join(dir, "owners", chain.owner.wallet, "index.db"));

@@ -43,7 +43,7 @@ describe("a CAR", () => {
   const one = raw("one");
   const two = raw("two");
 
-  test("with a block that is too long rejects that block, and takes the others", async () => {
+  test("with an oversized block has only that block rejected", async () => {
     const master = await start();
     const long = { cid: raw("long").cid, bytes: new Uint8Array(MAX_BLOCK_ACCEPTED + 1) };
     expect(await upload(master, carOf(one, long, two))).toEqual({
@@ -54,7 +54,7 @@ describe("a CAR", () => {
     });
   });
 
-  test("with a block of 4 MiB is taken", async () => {
+  test("with a block of 4 MiB is accepted", async () => {
     const master = await start();
     const bytes = Buffer.alloc(MAX_BLOCK_ACCEPTED, "x");
     const block = { cid: cidOf("raw", bytes), bytes };
@@ -63,7 +63,7 @@ describe("a CAR", () => {
     expect(Buffer.from(await back.arrayBuffer()).equals(bytes)).toBe(true);
   });
 
-  test("that ends in the middle is refused, and what came whole is stored", async () => {
+  test("that is truncated is refused, and its whole blocks are stored", async () => {
     const master = await start();
     const car = carOf(one, two);
     expect(await upload(master, car.subarray(0, car.length - 1))).toMatchObject({
@@ -76,7 +76,7 @@ describe("a CAR", () => {
     expect(await missing(master, [one, two])).toEqual([two.cid]);
   });
 
-  test("whose sender goes away leaves what came whole, so that it need not be sent again", async () => {
+  test("whose sender goes away keeps its whole blocks, which need not be sent again", async () => {
     const master = await start();
     const car = carOf(one, two);
     const client = await RawClient.open(master.origin);
@@ -87,18 +87,18 @@ describe("a CAR", () => {
     await expect.poll(() => missing(master, [one, two])).toEqual([two.cid]);
   });
 
-  test("that is no CAR is refused", async () => {
+  test("that is malformed is refused", async () => {
     const master = await start();
     expect(await upload(master, Buffer.from("certainly no CAR"))).toMatchObject({ status: 400, code: "malformed_car" });
     expect(await upload(master, new Uint8Array())).toMatchObject({ status: 400, code: "malformed_car" });
   });
 
-  test("without any blocks is taken", async () => {
+  test("without any blocks is accepted", async () => {
     const master = await start();
     expect(await upload(master, carOf())).toEqual({ status: 200, stored: 0, known: 0, rejected: [] });
   });
 
-  test("of nothing but bad blocks is given up", async () => {
+  test("with nothing but bad blocks is refused", async () => {
     const master = await start();
     const bad = Array.from({ length: 1_100 }, (_, at) => ({ cid: one.cid, bytes: Buffer.from(`bad ${at}`) }));
     const answer = await upload(master, carOf(...bad));
@@ -106,7 +106,7 @@ describe("a CAR", () => {
   });
 });
 
-test("many uploads at the same time keep their blocks apart", async () => {
+test("many concurrent uploads keep their blocks apart", async () => {
   const master = await start();
   const uploads = Array.from({ length: 6 }, (_, upload) =>
     Array.from({ length: 30 }, (_, at) => {
@@ -123,7 +123,7 @@ test("many uploads at the same time keep their blocks apart", async () => {
 });
 
 describe("a quota", () => {
-  test("is kept to the byte, also by calls at the same time", async () => {
+  test("is enforced to the byte, even across concurrent calls", async () => {
     const master = await start({ quotaBytes: 1000 });
     const blocks = Array.from({ length: 30 }, (_, at) => raw(`${at}`.padEnd(100)));
     const answers = await Promise.all(blocks.map((block) => upload(master, carOf(block))));
@@ -135,7 +135,7 @@ describe("a quota", () => {
     expect(put.status).toBe(402);
   });
 
-  test("is each owner's own", async () => {
+  test("applies to each owner separately", async () => {
     const master = await start({ quotaBytes: 10 });
     expect(await upload(master, carOf(raw("ten bytes!")))).toMatchObject({ status: 200 });
     expect(await upload(master, carOf(raw("more")))).toMatchObject({ status: 402, code: "over_quota" });
@@ -178,13 +178,13 @@ describe("a storage API", () => {
     expect([await put(open, "x"), await put(strict, "x")]).toEqual([whenOpen, whenStrict]);
   });
 
-  test("that is not there lets through in the open mode only", async () => {
+  test("that is unreachable lets uploads through in open mode only", async () => {
     const nowhere = "http://127.0.0.1:1/";
     expect(await put(await start({ quotaApi: { url: nowhere, open: true } }), "x")).toBe(200);
     expect(await put(await start({ quotaApi: { url: nowhere, open: false } }), "x")).toBe("quota_unreachable");
   });
 
-  test("is asked once a bearer in 30 s, however many calls come at once, with the caller's bearer", async () => {
+  test("is asked once per bearer in 30 s, however many calls arrive at once, with the caller's bearer", async () => {
     answer = { status: 200, body: '{"canUpload":true}' };
     const clock = new ManualClock();
     const master = await start({ clock, quotaApi: { url, open: false } });
@@ -208,7 +208,7 @@ describe("a storage API", () => {
   });
 });
 
-test("uploads of one owner that stand still do not hold up another's", async () => {
+test("stalled uploads of one owner do not hold up another's", async () => {
   const master = await start();
   const bearer = await signToken(alice, Math.floor(Date.now() / 1000));
   const head = `POST /v1/blocks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\nContent-Length: 60000000\r\n\r\n`;
@@ -228,7 +228,7 @@ test("uploads of one owner that stand still do not hold up another's", async () 
   expect(await upload(master, carOf(raw("alice's")))).toMatchObject({ status: 200, stored: 1 });
 });
 
-test("uploads that hardly begin take no memory from others of their owner", async () => {
+test("uploads that have barely begun take no memory from others of their owner", async () => {
   const master = await start();
   const bearer = await signToken(alice, Math.floor(Date.now() / 1000));
   const count = 2 + OWNER_BODIES_BYTES / MAX_BLOCK_ACCEPTED;

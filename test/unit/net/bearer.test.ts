@@ -10,7 +10,7 @@ const signer = walletSigner(new Uint8Array(32).fill(0x42));
 const secondsOf = (clock: ManualClock) => Number(clock.nowNs() / 1_000_000_000n);
 
 describe("a wallet's bearer", () => {
-  test("is one token while that is good, and a new one two minutes before it is not", async () => {
+  test("is one token while it is valid, and is renewed two minutes before it expires", async () => {
     const clock = new ManualClock();
     const bearer = walletBearer(async () => signer, clock);
     const first = await bearer.token();
@@ -26,7 +26,7 @@ describe("a wallet's bearer", () => {
     });
   });
 
-  test("opens the wallet when it is first needed, not before", async () => {
+  test("opens the wallet on first use, not before", async () => {
     let opened = 0;
     const bearer = walletBearer(async () => {
       opened++;
@@ -37,7 +37,7 @@ describe("a wallet's bearer", () => {
     expect(opened).toBe(1);
   });
 
-  test("asks the wallet again after it was locked", async () => {
+  test("asks the wallet again after finding it locked", async () => {
     let locked = true;
     const bearer = walletBearer(async () => {
       if (locked) throw new SynclineError("key_locked", "Locked.");
@@ -49,7 +49,7 @@ describe("a wallet's bearer", () => {
   });
 });
 
-test("a refused token is made anew once, however many calls it was refused for", async () => {
+test("a refused token is renewed once, however many calls it was refused for", async () => {
   let made = 0;
   const bearer = keptBearer(new ManualClock(), 1_000, async () => `token ${++made}`);
   expect(await bearer.token()).toBe("token 1");
@@ -59,7 +59,7 @@ test("a refused token is made anew once, however many calls it was refused for",
   expect(await bearer.token()).toBe("token 2");
 });
 
-test("each master has a bearer of its own; a session token goes as it is", () => {
+test("each master has its own bearer; a session token is sent as it is", () => {
   const clock = new ManualClock();
   const access = masterAccess({ wallet: async () => signer, clock });
   expect(access.bearer("https://a")).toBe(access.bearer("https://a"));

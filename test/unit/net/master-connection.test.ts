@@ -41,20 +41,20 @@ describe("a call", () => {
     [507, "disk_full", "disk_full"],
     [302, "", "store_failed"],
     [401, "disk_full", "bad_token"],
-  ])("that is refused with %i %s is %s", async (status, code, expected) => {
+  ])("that is refused with %i %s fails with %s", async (status, code, expected) => {
     const server = await scriptedServer();
     server.answer = (_, response) => json(response, status, { code, message: "because" });
     await expect(connect(server).call(get)).rejects.toMatchObject({ code: expected });
   });
 
-  test("is not redirected: the bearer goes nowhere else", async () => {
+  test("follows no redirect: the bearer goes nowhere else", async () => {
     const [server, other] = [await scriptedServer(), await scriptedServer()];
     server.answer = (_, response) => response.writeHead(307, { location: `${other.origin}/v1/buckets` }).end();
     await expect(connect(server).call(get)).rejects.toMatchObject({ code: "store_failed" });
     expect(other.seen).toEqual([]);
   });
 
-  test("goes through no proxy that the environment names", async () => {
+  test("ignores proxies from the environment", async () => {
     const [server, proxy] = [await scriptedServer(), await scriptedServer()];
     server.answer = (_, response) => json(response, 200, {});
     process.env["http_proxy"] = proxy.origin;
@@ -63,7 +63,7 @@ describe("a call", () => {
     expect(proxy.seen).toEqual([]);
   });
 
-  test("a stranger's words are cut and cleaned before anybody sees them", async () => {
+  test("a server's error text is shortened and sanitized before it is shown", async () => {
     const server = await scriptedServer();
     server.answer = (_, response) => json(response, 500, { code: "x", message: `\u001b[2J\u202e${"a".repeat(5_000)}` });
     const error = await connect(server)
@@ -86,7 +86,7 @@ describe("nothing is sent twice", () => {
     expect(server.seen).toHaveLength(1);
   });
 
-  test("over a kept connection that the master closed meanwhile either, and it is known whether it was sent", async () => {
+  test("on a kept-alive connection that the master closes", async () => {
     const server = await scriptedServer();
     server.answer = (_, response) => json(response, 200, {});
     const connection = connect(server);
@@ -100,7 +100,7 @@ describe("nothing is sent twice", () => {
     expect(sockets).toBe(1);
   });
 
-  test("where nobody listens it is known that nothing was received", async () => {
+  test("a refused connection is known to have received nothing", async () => {
     const server = await scriptedServer();
     const connection = connect(server);
     await server.close();
@@ -110,8 +110,8 @@ describe("nothing is sent twice", () => {
   });
 });
 
-describe("a master that does harm", () => {
-  test("more JSON than is read is cut off", async () => {
+describe("a hostile master", () => {
+  test("JSON beyond the limit is cut off", async () => {
     const server = await scriptedServer();
     let cut = 0;
     server.answer = (_, response) => {
@@ -128,13 +128,13 @@ describe("a master that does harm", () => {
     await expect.poll(() => cut).toBe(1);
   });
 
-  test("headers without an end are cut off", async () => {
+  test("endless headers are cut off", async () => {
     const server = await scriptedServer();
     server.answer = (request) => request.socket.write(`HTTP/1.1 200 OK\r\nx: ${"a".repeat(100_000)}\r\n`);
     await expect(connect(server).call(get)).rejects.toMatchObject({ code: "store_unreachable" });
   });
 
-  test("silence is given up", async () => {
+  test("silence times out", async () => {
     const server = await scriptedServer();
     const asked = new Promise<void>((resolve) => (server.answer = () => resolve()));
     const clock = new ManualClock();
@@ -145,7 +145,7 @@ describe("a master that does harm", () => {
     expect(await failed).toBe("store_unreachable");
   });
 
-  test("an answer that drips is given up, one that flows slowly is not", async () => {
+  test("an answer that drips times out, and one that flows slowly does not", async () => {
     for (const [bytes, outcome] of [
       [10, "store_unreachable"],
       [2_000, "read"],
@@ -174,7 +174,7 @@ describe("a master that does harm", () => {
     }
   });
 
-  test("an answer that ends too early is no answer", async () => {
+  test("a truncated answer is an error", async () => {
     const server = await scriptedServer();
     server.answer = (request, response) => {
       response.writeHead(200, { "content-length": 100 });
@@ -185,7 +185,7 @@ describe("a master that does harm", () => {
     await expect(answer.json()).rejects.toMatchObject({ code: "store_unreachable" });
   });
 
-  test("who does not read an answer to its end frees the connection", async () => {
+  test("an answer not read to its end frees its connection", async () => {
     const server = await scriptedServer();
     const closed = new Promise<void>((resolve) => {
       server.answer = (_, response) => {
@@ -199,7 +199,7 @@ describe("a master that does harm", () => {
   });
 });
 
-describe("a slow reader holds up the sender, not the memory", () => {
+describe("a slow reader blocks the sender instead of filling memory", () => {
   test("and is never taken for a silent master", async () => {
     const server = await scriptedServer();
     const clock = new ManualClock();
@@ -229,7 +229,7 @@ describe("a slow reader holds up the sender, not the memory", () => {
 });
 
 describe("capabilities", () => {
-  test("are asked once, without a bearer", async () => {
+  test("are requested once, without a bearer", async () => {
     const server = await scriptedServer();
     const connection = connect(server);
     expect(await connection.capabilities()).toEqual(await connection.capabilities());
@@ -237,7 +237,7 @@ describe("capabilities", () => {
   });
 
   test.each([undefined, null, [], "formats", { formats: [2, 3] }, { formats: "1" }])(
-    "that are %j: no master for our buckets",
+    "that are %j mean an unsupported master",
     async (value) => {
       const server = await scriptedServer();
       server.capabilities = value ?? null;
@@ -245,7 +245,7 @@ describe("capabilities", () => {
     },
   );
 
-  test("that break off are an unreachable master, not one that serves other buckets", async () => {
+  test("that break off mean an unreachable master, not an unsupported one", async () => {
     const server = await scriptedServer();
     server.probe = (_, response) => {
       response.writeHead(200, { "content-type": "application/json", "content-length": 1_000 });
@@ -254,7 +254,7 @@ describe("capabilities", () => {
     await expect(connect(server).capabilities()).rejects.toMatchObject({ code: "store_unreachable" });
   });
 
-  test("what is not said counts as no", async () => {
+  test("that are missing or invalid fall back to the defaults", async () => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], watch: "yes", maxBlock: -1 };
     expect(await connect(server).capabilities()).toEqual({ watch: false, turns: false, maxBlock: 4_194_304 });
@@ -262,7 +262,7 @@ describe("capabilities", () => {
 });
 
 describe("a bearer", () => {
-  test("that was refused is made anew once, and the call repeated with all of its body, also a swap's", async () => {
+  test("that was refused is renewed once, and the call repeated with its whole body, even for a swap", async () => {
     const server = await scriptedServer();
     const bodies: string[] = [];
     server.answer = async (request, response) => {
@@ -288,14 +288,14 @@ describe("a bearer", () => {
     }
   });
 
-  test("that is refused again is the caller's to mend", async () => {
+  test("that is refused twice fails the call", async () => {
     const server = await scriptedServer();
     server.answer = (_, response) => json(response, 401, { code: "token_revoked" });
     await expect(connect(server).call(get)).rejects.toMatchObject({ code: "bad_token" });
     expect(server.seen).toHaveLength(2);
   });
 
-  test("is not sent to another machine in clear", () => {
+  test("is not sent unencrypted to another machine", () => {
     const options = { bearer: countingBearer(), clock: systemClock };
     const refused = ["http://192.0.2.1:3600", "http://example.org", "http://127.0.0.1.example.org", "http://[::2]"];
     for (const origin of refused) {
@@ -309,7 +309,7 @@ describe("a bearer", () => {
 });
 
 describe("several masters", () => {
-  test("the first that answers is asked, until it does not any more", async () => {
+  test("the first that answers is used until it stops answering", async () => {
     const [gone, first, second] = [await scriptedServer(), await scriptedServer(), await scriptedServer()];
     await gone.close();
     const masters = new Masters([connect(gone), connect(first), connect(second)], systemClock);
@@ -325,7 +325,7 @@ describe("several masters", () => {
     expect(await (await masters.call(get)).json()).toEqual({ name: "second" });
   });
 
-  test("of which none answers: the first one's reason", async () => {
+  test("if none answers, the error names the first", async () => {
     const servers = [await scriptedServer(), await scriptedServer()];
     for (const server of servers) await server.close();
     const masters = new Masters(
@@ -335,7 +335,7 @@ describe("several masters", () => {
     await expect(masters.call(get)).rejects.toThrow(servers[0]?.origin);
   });
 
-  test("the first being silent costs a short wait, once", async () => {
+  test("a silent first master costs a short wait, once", async () => {
     const clock = new ManualClock();
     const silent = fakeMaster("silent", { answers: false });
     const second = fakeMaster("second");
@@ -357,7 +357,7 @@ describe("several masters", () => {
     expect([silent, second, third].map(({ probes }) => probes)).toEqual([2, 1, 1]);
   });
 
-  test("one that answers and fails all the same is left for the others", async () => {
+  test("a master whose call fails is replaced by the next", async () => {
     const [first, second] = [fakeMaster("first"), fakeMaster("second")];
     const masters = new Masters([first, second], new ManualClock());
     first.fails = true;

@@ -14,14 +14,14 @@ const refused = () => away(false, "connect ECONNREFUSED");
 const cutOff = () => away(true, "other side closed");
 
 describe("a call", () => {
-  test("is made again until it is answered, and what it waits for is told once", async () => {
+  test("is repeated until it is answered, and the reason for waiting is reported once", async () => {
     const { master, calls, told } = world(refused, cutOff, refused);
     expect((await master.call(READ)).status).toBe(200);
     expect(calls).toHaveLength(4);
     expect(told).toEqual(["http://master does not answer: connect ECONNREFUSED."]);
   });
 
-  test("is given up once nothing was answered for as long as it may take", async () => {
+  test("is given up after the allowed time without an answer", async () => {
     const { master, clock } = world(...Array.from({ length: 100 }, () => refused));
     await expect(master.call(READ)).rejects.toMatchObject({ code: "store_unreachable" });
     expect(clock.monotonicMs()).toBe(10_000);
@@ -29,7 +29,7 @@ describe("a call", () => {
     expect(clock.monotonicMs(), "others that fail meanwhile wait no longer").toBe(10_000);
   });
 
-  test("gets all the time anew once the master has answered", async () => {
+  test("gets the full time again once the master has answered", async () => {
     const { master, told, clock } = world(refused, refused, refused, undefined, refused, refused, refused);
     await master.call(READ);
     const sinceMs = clock.monotonicMs();
@@ -38,19 +38,19 @@ describe("a call", () => {
     expect(told).toHaveLength(2);
   });
 
-  test("that must take place once is made again only if nothing of it was received", async () => {
+  test("that must take place only once is repeated only if nothing of it was received", async () => {
     const { master, calls } = world(refused, refused, cutOff);
     await expect(master.call(SWAP)).rejects.toMatchObject({ code: "store_unreachable" });
     expect(calls).toHaveLength(3);
   });
 
-  test("that nobody waits for is not made again", async () => {
+  test("that nobody waits for is not repeated", async () => {
     const { master, calls } = world(refused);
     await expect(master.call({ ...READ, again: "never" })).rejects.toMatchObject({ code: "store_unreachable" });
     expect(calls).toHaveLength(1);
   });
 
-  test("is not made again for what waiting does not mend", async () => {
+  test("is not repeated for errors that waiting cannot fix", async () => {
     const untrusted = away(false, "self-signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT");
     for (const error of [untrusted, new SynclineError("wallet_not_allowed", "No.")]) {
       const { master, calls } = world(() => error);
@@ -59,7 +59,7 @@ describe("a call", () => {
     }
   });
 
-  test("ends with what it failed with once nobody wants its answer", async () => {
+  test("ends with its last error once nobody wants its answer", async () => {
     const { patient, clock } = world(refused, refused);
     const master = patient(clock);
     const call = master.call(READ);
@@ -70,7 +70,7 @@ describe("a call", () => {
     expect(clock.monotonicMs()).toBe(0);
   });
 
-  test("whose answer breaks off in its JSON is made again", async () => {
+  test("whose answer breaks off within its JSON is repeated", async () => {
     const { master, calls, breakOff } = world();
     breakOff(1);
     const answer = await master.call(READ);

@@ -90,7 +90,7 @@ async function held(folder: string, changes: Partial<LockHolder>): Promise<strin
 }
 
 describe("the lock", () => {
-  test("that was left in a folder that had gone away meanwhile is removed when it is back", async () => {
+  test("left in a folder that disappeared meanwhile is removed once the folder is back", async () => {
     const folder = await temporaryFolder();
     const [lock, other] = [await lockIn(folder), await lockIn(folder, hurriedClock())];
     await lock.run(() => rename(folder, `${folder}-away`));
@@ -101,7 +101,7 @@ describe("the lock", () => {
     expect(await other.run(async () => "free")).toBe("free");
   });
 
-  test("is free again whenever its folder goes away and comes back while it is taken, held and given up", async () => {
+  test("is free again whenever its folder disappears and returns while it is taken, held or released", async () => {
     for (let gone = 0; gone < 12; gone++) {
       for (let back = gone + 1; back < 14; back++) {
         const folder = await temporaryFolder();
@@ -121,7 +121,7 @@ describe("the lock", () => {
     }
   });
 
-  test("is held by one at a time, and nothing is left of it", async () => {
+  test("is held by one at a time, and leaves nothing behind", async () => {
     const folder = await temporaryFolder();
     let inside = 0;
     let most = 0;
@@ -143,13 +143,13 @@ describe("the lock", () => {
     expect(await readdir(join(folder, "tmp"))).toEqual([]);
   });
 
-  test("is given up when what it was held for fails", async () => {
+  test("is released when the work under it fails", async () => {
     const lock = await lockIn(await temporaryFolder());
     await expect(lock.run(async () => Promise.reject(new RangeError("no")))).rejects.toThrow("no");
     expect(await lock.run(async () => "again")).toBe("again");
   });
 
-  test("that cannot be written for want of space leaves no open file and nothing behind", async () => {
+  test("that does not fit on the disk leaves no open file and nothing behind", async () => {
     const folder = await temporaryFolder();
     const files: FileHandle[] = [];
     const open: Disk["open"] = async (...where) => {
@@ -164,7 +164,7 @@ describe("the lock", () => {
     expect(await readdir(join(folder, "tmp"))).toEqual([]);
   });
 
-  test("says who holds it, and what to do, when it does not become free", async () => {
+  test("names its holder and the way out when it does not become free", async () => {
     const folder = await temporaryFolder();
     await held(folder, { host: "id/other-machine", pid: 4242 });
     await expect((await lockIn(folder, hurriedClock())).run(async () => {})).rejects.toMatchObject({
@@ -174,7 +174,7 @@ describe("the lock", () => {
     });
   });
 
-  test("is not waited for any longer than it is wanted", async () => {
+  test("is waited for only as long as it is wanted", async () => {
     const folder = await temporaryFolder();
     await held(folder, {});
     let asked = 0;
@@ -187,7 +187,7 @@ describe("the lock", () => {
     expect({ done, asked }).toEqual({ done: undefined, asked: 3 });
   });
 
-  test("can be broken by hand, and says whose it was", async () => {
+  test("can be broken by hand, which names its holder", async () => {
     const folder = await temporaryFolder();
     await held(folder, { host: "id/other-machine", pid: 4242 });
     const lock = await lockIn(folder, hurriedClock());
@@ -196,7 +196,7 @@ describe("the lock", () => {
     expect(await lock.run(async () => "free")).toBe("free");
   });
 
-  test("is not taken from its next holder by one from whom it was broken", async () => {
+  test("broken and taken by another is left to its new holder", async () => {
     const folder = await temporaryFolder();
     const [first, other] = [await lockIn(folder), await lockIn(folder)];
     await first.run(async () => {
@@ -208,7 +208,7 @@ describe("the lock", () => {
 });
 
 describe("a lock that was lost", () => {
-  test("is not what its work goes on under: that begins again once the lock is free", async () => {
+  test("stops its work, which starts again once the lock is free", async () => {
     const folder = await temporaryFolder();
     const lock = await lockIn(folder);
     const pid = await endedProcess();
@@ -223,7 +223,7 @@ describe("a lock that was lost", () => {
     expect(await readdir(folder)).toEqual(["tmp"]);
   });
 
-  test("stays its next holder's, whom an error names when he does not give it back", async () => {
+  test("stays with its new holder, whom the error names if it is not released", async () => {
     const folder = await temporaryFolder();
     const lock = await lockIn(folder, hurriedClock());
     const lost = lock.run(async (confirm) => {
@@ -238,7 +238,7 @@ describe("a lock that was lost", () => {
 describe("on a disk without hard links", () => {
   const link = () => Promise.reject(systemError("EPERM"));
 
-  test("the lock is held by one at a time, and nothing is left of it", async () => {
+  test("the lock is held by one at a time, and leaves nothing behind", async () => {
     const folder = await temporaryFolder();
     let inside = 0;
     let most = 0;
@@ -257,7 +257,7 @@ describe("on a disk without hard links", () => {
     expect(await readdir(folder)).toEqual(["tmp"]);
   });
 
-  test("who made the lock and was held up before he could write into it has lost it to who took it over", async () => {
+  test("a process delayed between creating and writing the lock loses it to the one that took it over", async () => {
     const folder = await temporaryFolder();
     const [made, write, entered, leave, looked] = [1, 2, 3, 4, 5].map(() => Promise.withResolvers<void>()) as Five;
     let tries = 0;
@@ -298,7 +298,7 @@ describe("on a disk without hard links", () => {
     expect(inside).toEqual(["second", "first"]);
   });
 
-  test("who takes an empty lock over gives its maker the time to find that out", async () => {
+  test("taking over an empty lock leaves its creator time to notice", async () => {
     const folder = await temporaryFolder();
     const path = await held(folder, {});
     await writeFile(path, "");
@@ -320,7 +320,7 @@ describe("on a disk without hard links", () => {
     expect(steps).toEqual(["taken over", "waited", "work"]);
   });
 
-  test("who cannot write his lock does not remove the one that has taken its place", async () => {
+  test("a process that cannot write its lock does not remove the lock that replaced it", async () => {
     const folder = await temporaryFolder();
     const disk: Disk = {
       ...systemDisk,
@@ -341,7 +341,7 @@ describe("on a disk without hard links", () => {
     expect(await readFile(join(folder, "lock"), "utf8")).toContain("cd".repeat(12));
   });
 
-  test("a lock and the claim to it that a power cut left empty are both taken over", async () => {
+  test("a lock and a takeover claim left empty by a power cut are both taken over", async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, "lock"), "");
     await writeFile(join(folder, "lock-takeover-unreadable"), "");
@@ -351,8 +351,8 @@ describe("on a disk without hard links", () => {
   });
 });
 
-describe("where a symbolic link to nothing is in the lock's place", () => {
-  test("it is waited for as for a lock, and then said", async () => {
+describe("a dangling symbolic link in the lock's place", () => {
+  test("is waited for like a lock, then reported", async () => {
     const folder = await temporaryFolder();
     await symlink("nothing", join(folder, "lock"));
     const lock = await lockIn(folder, hurriedClock());
@@ -364,7 +364,7 @@ describe("where a symbolic link to nothing is in the lock's place", () => {
     expect(await readdir(join(folder, "tmp"))).toEqual([]);
   });
 
-  test("breaking the lock removes it", async () => {
+  test("is removed by breaking the lock", async () => {
     const folder = await temporaryFolder();
     await symlink("nothing", join(folder, "lock"));
     const lock = await lockIn(folder, hurriedClock());
@@ -374,7 +374,7 @@ describe("where a symbolic link to nothing is in the lock's place", () => {
 });
 
 test.each(["link", "rename"] as const)(
-  "a lock whose %s took place although it failed is held, and given back",
+  "a lock whose %s succeeded despite its error is held, then released",
   async (call) => {
     const folder = await temporaryFolder();
     if (call === "rename") await held(folder, { pid: await endedProcess() });
@@ -390,7 +390,7 @@ test.each(["link", "rename"] as const)(
   },
 );
 
-test("a lock of which nobody can tell whether its link took place is removed when it can be seen", async () => {
+test("a lock whose link may have succeeded is removed once it can be read", async () => {
   const folder = await temporaryFolder();
   let isDeaf = false;
   const disk: Disk = {
@@ -410,7 +410,7 @@ test("a lock of which nobody can tell whether its link took place is removed whe
   expect(await (await lockIn(folder, hurriedClock())).run(async () => "free")).toBe("free");
 });
 
-test("a lock whose link was made although the answer said that there was one is held", async () => {
+test("a lock whose link succeeded but reported EEXIST is held", async () => {
   const folder = await temporaryFolder();
   const link: Disk["link"] = async (from, to) => {
     await systemDisk.link(from, to);
@@ -422,7 +422,7 @@ test("a lock whose link was made although the answer said that there was one is 
 });
 
 describe("a lock left behind", () => {
-  test("by a process that has ended is taken over by one of many at a time", async () => {
+  test("by an ended process is taken over by one contender at a time", async () => {
     const folder = await temporaryFolder();
     for (let round = 0; round < 10; round++) {
       await held(folder, { pid: await endedProcess(), nonce: round.toString(16).padStart(24, "0") });
@@ -443,13 +443,13 @@ describe("a lock left behind", () => {
     expect(await readdir(folder)).toEqual(["tmp"]);
   });
 
-  test("by a process whose number another one has now is taken over", async () => {
+  test("by a process whose id was reused is taken over", async () => {
     const folder = await temporaryFolder();
     await held(folder, { started: 1 });
     expect(await (await lockIn(folder, hurriedClock())).run(async () => "taken")).toBe("taken");
   });
 
-  test("in a takeover that was itself interrupted is taken over", async () => {
+  test("during an interrupted takeover is taken over", async () => {
     const folder = await temporaryFolder();
     const pid = await endedProcess();
     await held(folder, { pid });
@@ -465,7 +465,7 @@ describe("a lock left behind", () => {
     expect(await (await lockIn(folder, hurriedClock())).run(async () => "taken")).toBe("taken");
   });
 
-  test("before this machine started is taken over; one of its namesake on the network is not", async () => {
+  test("before this machine booted is taken over; one of a namesake on the network is not", async () => {
     const folder = await temporaryFolder();
     const path = await held(folder, { boot: "another" });
     await expect((await lockIn(folder, hurriedClock())).run(async () => {})).rejects.toMatchObject({
@@ -488,7 +488,7 @@ describe("a lock left behind", () => {
   });
 });
 
-test("a lock that is being given back is given back once: by then it may be another's", async () => {
+test("a lock is removed only once on release, since by then it may be another's", async () => {
   const folder = await temporaryFolder();
   const path = join(folder, "lock");
   let removals = 0;

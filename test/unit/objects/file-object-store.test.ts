@@ -20,7 +20,7 @@ function openedAt(path: string, disk = watchedDisk().disk): FileObjectStore {
   return new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom, disk });
 }
 
-test("a put that takes longer than it may ends, and leaves nothing", async () => {
+test("a put that exceeds its time limit ends and leaves nothing", async () => {
   const { path, store } = await opened();
   const endless = async function* () {
     for (;;) yield new Uint8Array(200_000);
@@ -41,7 +41,7 @@ describe("a power cut", () => {
     expect(objects.map((object) => watched.named().get(object))).toEqual([true, true]);
   });
 
-  test("may take what was put for later, until it is settled, and never a part of it", async () => {
+  test("may lose objects stored with deferred durability, but only until they are settled", async () => {
     const { path, watched, store } = await opened();
     const syncs: string[] = [];
     watched.before = (step, at) => void (step === "sync folder" && syncs.push(at));
@@ -54,7 +54,7 @@ describe("a power cut", () => {
     expect(syncs).toEqual([join(path, "pack")]);
   });
 
-  test("may not take what is settled by two at once, once either has it settled", async () => {
+  test("cannot lose an object that two callers settle at once, once either call returns", async () => {
     const { path, watched, store } = await opened();
     await store.putNew("pack/0", [bytes("content")], { durable: "later" });
     const first = store.settle();
@@ -63,7 +63,7 @@ describe("a power cut", () => {
     await first;
   });
 
-  test("cannot take back a root that somebody else has read", async () => {
+  test("cannot undo a root that another process has read", async () => {
     const { path, watched, store } = await opened();
     // Another process swaps the root, and stops before it syncs the folder.
     await store.putNew("root", [bytes("a")], { durable: "later" });
@@ -72,7 +72,7 @@ describe("a power cut", () => {
     expect(watched.named().get(join(path, "root"))).toBe(true);
   });
 
-  test("cannot take back the root that the next in line reads, whose turn begins before it is durable", async () => {
+  test("cannot undo the root that the next writer reads, though its turn begins before the root is durable", async () => {
     const { path, watched, store } = await opened();
     await store.putNew("root", [bytes("a")]);
     const token = (await store.get("root"))?.token ?? "";
@@ -108,8 +108,8 @@ describe("a power cut", () => {
   });
 });
 
-describe("a swap of which the end is not known", () => {
-  test("is unknown when the folder cannot be synced after the rename", async () => {
+describe("a swap that fails midway", () => {
+  test("has an unknown outcome when the folder cannot be synced after the rename", async () => {
     const { watched, store } = await opened();
     await store.putNew("root", [bytes("a")]);
     const token = (await store.get("root"))?.token ?? "";
@@ -118,7 +118,7 @@ describe("a swap of which the end is not known", () => {
     expect(text((await store.get("root"))?.bytes)).toBe("b");
   });
 
-  test("is unknown when the rename itself fails strangely", async () => {
+  test("has an unknown outcome when the rename itself fails with EIO", async () => {
     const { watched, store } = await opened();
     await store.putNew("root", [bytes("a")]);
     const token = (await store.get("root"))?.token ?? "";
@@ -127,7 +127,7 @@ describe("a swap of which the end is not known", () => {
   });
 
   test.each(["write", "sync file", "link"] as const)(
-    "is an error when it failed before the rename: %s",
+    "is an error when it fails before the rename: %s",
     async (step) => {
       const { path, watched, store } = await opened();
       await store.putNew("root", [bytes("a")]);
@@ -152,7 +152,7 @@ describe("errors", () => {
     expect(await readdir(join(path, "tmp"))).toEqual([]);
   });
 
-  test("a disk that is read-only is store_failed with a hint, for writers only", async () => {
+  test("a read-only disk is store_failed with a hint, for writers only", async () => {
     const { watched, store } = await opened();
     await store.putNew("root", [bytes("a")]);
     watched.before = (step) => {
@@ -165,7 +165,7 @@ describe("errors", () => {
     });
   });
 
-  test("a folder that was renamed away is store_unreachable for everything, and is never made again", async () => {
+  test("a folder that was renamed away is store_unreachable for every call, and is never recreated", async () => {
     const { path, store } = await opened();
     await store.putNew("root", [bytes("a")]);
     const token = (await store.get("root"))?.token ?? "";
@@ -185,20 +185,20 @@ describe("errors", () => {
     expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
   });
 
-  test("a folder that was never there holds nothing, and reading does not make it", async () => {
+  test("a folder that never existed is empty, and reading does not create it", async () => {
     const path = join(await temporaryFolder(), "typo");
     const store = openedAt(path);
     expect(await store.get("root")).toBeUndefined();
     await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
-  test("a folder with other files in it is not taken for a bucket", async () => {
+  test("a folder that holds other files is not taken for a bucket", async () => {
     const path = await temporaryFolder();
     await writeFile(join(path, "holiday.jpg"), "");
     await expect(openedAt(path).initialize()).rejects.toMatchObject({ code: "path_exists" });
   });
 
-  test("an object that shrank is an error that says where it ends", async () => {
+  test("an object that shrank is an error that names where it ends", async () => {
     const { path, store } = await opened();
     await store.putNew("pack/0", [bytes("0123456789")]);
     await writeFile(join(path, "pack/0"), "01234");
@@ -210,7 +210,7 @@ describe("errors", () => {
 });
 
 describe("file systems and leftovers", () => {
-  test("without hard links objects are still created once", async () => {
+  test("objects are created only once even without hard links", async () => {
     const { watched, store } = await opened();
     watched.before = (step) => {
       if (step === "link") throw systemError("EPERM");
@@ -222,7 +222,7 @@ describe("file systems and leftovers", () => {
   });
 
   test.each(["EISDIR", "EPERM", "EACCES", "EINVAL", "ENOTSUP", "ENOSYS"])(
-    "that open or sync no folders (%s) store and replace objects, and only other errors of a sync are told",
+    "that cannot open or sync folders (%s) store and replace objects; other sync errors are reported",
     async (code) => {
       for (const refused of ["open", "sync"] as const) {
         const path = join(await temporaryFolder(), "bucket");
@@ -241,21 +241,18 @@ describe("file systems and leftovers", () => {
     },
   );
 
-  test.each(["EPERM", "EISDIR", "ENOTSUP"])(
-    "that answer a link with %s have none, and objects are created once",
-    async (code) => {
-      const { watched, store } = await opened();
-      watched.before = (step) => {
-        if (step === "link") throw systemError(code);
-      };
-      expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
-      expect((await store.putNew("root", [bytes("b")])).kind).toBe("refused");
-      const token = (await store.get("root"))?.token ?? "";
-      expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
-    },
-  );
+  test.each(["EPERM", "EISDIR", "ENOTSUP"])("that fail a link with %s still create objects only once", async (code) => {
+    const { watched, store } = await opened();
+    watched.before = (step) => {
+      if (step === "link") throw systemError(code);
+    };
+    expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
+    expect((await store.putNew("root", [bytes("b")])).kind).toBe("refused");
+    const token = (await store.get("root"))?.token ?? "";
+    expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
+  });
 
-  test("temporary files that a crash left are removed after a day, and no younger ones", async () => {
+  test("temporary files left by a crash are removed after a day, and younger ones stay", async () => {
     const { path } = await opened();
     await mkdir(join(path, "tmp"), { recursive: true });
     await writeFile(join(path, "tmp", "old"), "");
@@ -266,7 +263,7 @@ describe("file systems and leftovers", () => {
     expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
   });
 
-  test("temporary files of others stay while one comes whose clock is a year ahead", async () => {
+  test("others' temporary files survive a client whose clock is a year ahead", async () => {
     const { path } = await opened();
     await mkdir(join(path, "tmp"), { recursive: true });
     await writeFile(join(path, "tmp", "young"), "");
@@ -276,7 +273,7 @@ describe("file systems and leftovers", () => {
     expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
   });
 
-  test("a watcher hears of a new root from the system", async () => {
+  test("a watcher is notified of a new root by the system", async () => {
     const { path, store } = await opened();
     await store.putNew("root", [bytes("a")]);
     const heard = new Promise<void>((resolve) => {
@@ -316,19 +313,19 @@ describe("what a put asks of the disk besides writing", () => {
     return { path, asked, store, token };
   };
 
-  test("of a new object: nothing", async () => {
+  test("for a new object: nothing", async () => {
     const { asked, store } = await noted();
     await store.putNew("pack/0", [bytes("x")]);
     expect(asked).toEqual([]);
   });
 
-  test("of a replacement: the object before the lock is taken and under it, and the lock before the rename and after it", async () => {
+  test("for a replacement: the object before and under the lock, and the lock before and after the rename", async () => {
     const { asked, store, token } = await noted();
     expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
     expect(asked).toEqual(["read root", "read root", "stat tmp/…", "read lock", "read lock"]);
   });
 
-  test("of a replacement in one's own turn: the object under the lock only", async () => {
+  test("for a replacement in one's own turn: the object only under the lock", async () => {
     const { asked, store, token } = await noted();
     const turn = await store.takeTurn();
     asked.length = 0;
@@ -342,7 +339,7 @@ describe("what a put asks of the disk besides writing", () => {
     expect(asked).toEqual(["read root"]);
   });
 
-  test("goes on where the folder of temporary files was removed meanwhile", async () => {
+  test("a put succeeds after the temporary folder was removed", async () => {
     const { path, store, token } = await noted();
     await rmdir(join(path, "tmp"));
     expect((await store.putNew("pack/0", [bytes("x")])).kind).toBe("stored");
@@ -373,7 +370,7 @@ describe("a network file system that loses the answer to", () => {
     expect(await forgetful.putNew("root", [bytes("other")])).toEqual({ kind: "refused" });
   });
 
-  test("a link, and then does not answer at all, leaves it open what became of the object", async () => {
+  test("a link and then stops answering leaves the outcome unknown", async () => {
     const { path, watched, store } = await opened();
     await store.putNew("pack/0", [bytes("x")]);
     const link: Disk["link"] = () => Promise.reject(systemError("EIO"));
@@ -382,7 +379,7 @@ describe("a network file system that loses the answer to", () => {
     expect(await put).toMatchObject({ kind: "unknown" });
   });
 
-  test.each(["EEXIST", "EIO"])("the link of the lock (%s) has taken the lock, and gives it back", async (code) => {
+  test.each(["EEXIST", "EIO"])("the lock's link (%s) has taken the lock, and releases it", async (code) => {
     const { path, store, forgetful } = await lost("link", code);
     const token = (await store.get("root"))?.token ?? "";
     const put = await forgetful.putIfMatch("root", [bytes("new")], token);
@@ -398,7 +395,7 @@ describe("a network file system that loses the answer to", () => {
     expect(text((await store.get("root"))?.bytes)).toBe("new");
   });
 
-  test("no rename: one whose file was swept away is never acknowledged", async () => {
+  test("a rename never acknowledges one whose source file was swept away", async () => {
     const { path, watched, store } = await opened();
     await store.putNew("root", [bytes("old")]);
     const swept: Disk["rename"] = async (from, to) => {

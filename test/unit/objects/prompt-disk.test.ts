@@ -41,7 +41,7 @@ async function readAll(disk: Disk, path: string, file: string): Promise<unknown[
 
 const READ = ["0123456789", ["file"], 10, 10n];
 
-test("on a file system of this machine small reads need no other thread", async () => {
+test("small reads on a local file system need no other thread", async () => {
   const { path, file, disk, left } = await noted(EXT4);
   expect(await readAll(disk, path, file)).toEqual(READ);
   const read = await disk.readNow?.(file, (size) => [
@@ -57,14 +57,14 @@ test.each([
   ["a network's file system", NFS],
   ["a file system that cannot be asked", new Error("ENOSYS")],
   ["a file system that nobody can tell", undefined],
-])("on %s every read goes to the threads", async (_, kind) => {
+])("on %s, every read goes to the thread pool", async (_, kind) => {
   const { path, file, disk, left } = await noted(kind);
   expect(await readAll(disk, path, file)).toEqual(READ);
   expect(disk.readNow?.(file, () => [])).toBeUndefined();
   expect(left).toEqual(["readFile", "readdir", "stat", "stat"]);
 });
 
-test("after a slow call all go to the threads for 19 times as long", async () => {
+test("after a slow call, all calls go to the thread pool for 19 times as long", async () => {
   let [nowMs, tookMs] = [0, 0];
   const clock = { monotonicMs: () => (nowMs += tookMs) };
   const { file, disk, left } = await noted(EXT4, clock);
@@ -80,7 +80,7 @@ test("after a slow call all go to the threads for 19 times as long", async () =>
   expect(left).toEqual(["stat"]);
 });
 
-test("of many calls in a row one in 33 goes to the threads, so that others' work goes on meanwhile", async () => {
+test("one in 33 calls in a row goes to the thread pool, so that other work proceeds", async () => {
   const { file, disk, left } = await noted(EXT4);
   const turned = new AbortController();
   setImmediate(() => turned.abort());
@@ -92,7 +92,7 @@ test("of many calls in a row one in 33 goes to the threads, so that others' work
   expect(left).toEqual(Array.from({ length: 10 }, () => "stat"));
 });
 
-test("what is large goes to the threads", async () => {
+test("large reads go to the thread pool", async () => {
   const { path, disk, left } = await noted(EXT4);
   const file = join(path, "large");
   await writeFile(file, Buffer.alloc(64 * 1024 + 1));
@@ -104,8 +104,8 @@ test("what is large goes to the threads", async () => {
   ]);
 });
 
-describe("calls fail as those of the threads do", () => {
-  test("without the file", async () => {
+describe("calls fail like those of the thread pool", () => {
+  test("when the file is missing", async () => {
     const { path, disk, left } = await noted(EXT4);
     const absent = join(path, "absent");
     for (const call of [
@@ -119,7 +119,7 @@ describe("calls fail as those of the threads do", () => {
     expect(left).toEqual([]);
   });
 
-  test("with a folder in its place", async () => {
+  test("when a folder is in its place", async () => {
     const { path, disk } = await noted(EXT4);
     const folder = join(path, "folder");
     await mkdir(folder);

@@ -84,7 +84,7 @@ async function nextPlace(folder: string, disk: Disk): Promise<string> {
   return path;
 }
 
-test("writers have their turns in the order in which they came, and nothing of them stays", async () => {
+test("writers get their turns in order of arrival, and leave nothing behind", async () => {
   const folder = await temporaryFolder();
   const disk = orderlyDisk();
   const order: number[] = [];
@@ -107,7 +107,7 @@ test("writers have their turns in the order in which they came, and nothing of t
   await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
 });
 
-test("who hears the first go, and is the second for sure, looks at the line no more, and less often until one goes unheard", async () => {
+test("the certain second in line acts on hearing the first leave, and polls less until one leaves unheard", async () => {
   const folder = await temporaryFolder();
   const disk = orderlyDisk();
   let [nowMs, looks, slept] = [0, 0, 0];
@@ -179,7 +179,7 @@ test("who hears the first go, and is the second for sure, looks at the line no m
   (await takingLast)?.[Symbol.dispose]();
 });
 
-test("no two wait for one another: a place keeps the date with which the others first saw it", async () => {
+test("no two writers wait for each other: a place keeps the date that others first saw", async () => {
   const folder = await temporaryFolder();
   const first = await lineIn(folder).take();
   const dates = async () => {
@@ -203,7 +203,7 @@ test("no two wait for one another: a place keeps the date with which the others 
   expect(seen[0]).toEqual(expect.arrayContaining(await dates()));
 });
 
-test("the end of the turn before is heard, without looking again and again", async () => {
+test("the end of the previous turn is heard without polling", async () => {
   const folder = await temporaryFolder();
   const disk = orderlyDisk();
   const first = await lineIn(folder, { disk }).take();
@@ -223,7 +223,7 @@ test("the end of the turn before is heard, without looking again and again", asy
   expect(turn).toBeDefined();
 });
 
-test("where nothing can be heard the turn comes all the same", async () => {
+test("the turn comes even when nothing can be heard", async () => {
   const folder = await temporaryFolder();
   const disk = orderlyDisk();
   const first = await lineIn(folder, { disk }).take();
@@ -234,7 +234,7 @@ test("where nothing can be heard the turn comes all the same", async () => {
   expect(turn).toBeDefined();
 });
 
-test("those who come behind are not asked for their dates again and again", async () => {
+test("the dates of places further back are not read again and again", async () => {
   const folder = await temporaryFolder();
   const inner = orderlyDisk();
   const asked = new Map<string, number>();
@@ -266,7 +266,7 @@ test("those who come behind are not asked for their dates again and again", asyn
   expect(behind.filter((path) => asked.has(path)).length).toBeLessThanOrEqual(2);
 });
 
-test("a place is asked for its date once, however often its writer is waited for", async () => {
+test("a place's date is read once, however often its writer is waited for", async () => {
   const folder = await temporaryFolder();
   const asked: string[] = [];
   const inner = orderlyDisk();
@@ -301,7 +301,7 @@ test("a place is asked for its date once, however often its writer is waited for
   expect(asked.length).toBe(new Set(asked).size);
 });
 
-test("one who comes with the same date and a name before ours has his turn before us", async () => {
+test("a writer with the same date and a lower name gets its turn first", async () => {
   const folder = await temporaryFolder();
   const ahead = await lineIn(folder).take();
   const [first = ""] = await waiting(folder);
@@ -344,7 +344,7 @@ test("one who comes with the same date and a name before ours has his turn befor
   expect(turn).toBeDefined();
 });
 
-test("hints for nothing neither give a turn nor end the wait, nor make it a busy one", async () => {
+test("spurious hints neither grant a turn nor end the wait, and cause no busy loop", async () => {
   const folder = await temporaryFolder();
   await taken(folder, {});
   const clock = new HurriedClock();
@@ -359,7 +359,7 @@ test("hints for nothing neither give a turn nor end the wait, nor make it a busy
   expect(hints).toBeLessThan(500);
 });
 
-test("a line that does not move is left after a while, and so is one that nobody can wait in", async () => {
+test("a line that does not move is left after a while, and so is an unusable one", async () => {
   const folder = await temporaryFolder();
   const path = await taken(folder, { host: "id/another" });
   const clock = new HurriedClock();
@@ -370,7 +370,7 @@ test("a line that does not move is left after a while, and so is one that nobody
   expect(await lineIn(join(folder, "nowhere", "at all")).take()).toBeUndefined();
 });
 
-test("a line that moves is not left that soon", async () => {
+test("a line that moves is waited in for longer", async () => {
   const folder = await temporaryFolder();
   const paths: string[] = [];
   for (let who = 0; who < 4; who++) paths.push(await taken(folder, { host: "id/another" }, 20_000 - 5_000 * who));
@@ -385,7 +385,7 @@ test("a line that moves is not left that soon", async () => {
   expect(clock.nowMs).toBeGreaterThan(15_000);
 });
 
-test("the turn of a process that has ended is over, and so is that of a machine of which nothing was heard for a minute", async () => {
+test("a turn is over once its process has exited, or once another machine's place is over a minute old", async () => {
   const folder = await temporaryFolder();
   const clock = new HurriedClock();
   const own = await readOwnIdentity(systemDisk);
@@ -401,7 +401,7 @@ test("the turn of a process that has ended is over, and so is that of a machine 
   expect(clock.nowMs).toBeLessThan(5_000);
 });
 
-test("the age of a turn goes by the store's dates, whatever this machine takes the time to be", async () => {
+test("the age of a turn goes by the store's dates, whatever this machine's clock says", async () => {
   const folder = await temporaryFolder();
   const path = await taken(folder, { host: "id/another" });
   const clock = new HurriedClock();
@@ -410,7 +410,7 @@ test("the age of a turn goes by the store's dates, whatever this machine takes t
   expect(await waiting(folder)).toContain(basename(path));
 });
 
-test("a place that nobody may remove is waited behind like any other", async () => {
+test("a place that cannot be removed is waited behind like any other", async () => {
   const folder = await temporaryFolder();
   const path = await taken(folder, { started: 1 });
   const unlink: Disk["unlink"] = async (which) => {
@@ -421,7 +421,7 @@ test("a place that nobody may remove is waited behind like any other", async () 
   expect(await lineIn(folder, { clock, watch: deaf, disk: { ...systemDisk, unlink } }).take()).toBeUndefined();
 });
 
-test("whose place somebody removes goes on without a turn", async () => {
+test("a writer whose place somebody removes continues without a turn", async () => {
   const folder = await temporaryFolder();
   const disk = orderlyDisk();
   using _first = await lineIn(folder, { disk }).take();

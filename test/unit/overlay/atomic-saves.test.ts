@@ -5,7 +5,7 @@ import type { SimulatedAgent } from "../../support/simulated-agent.ts";
 
 const BASE = "1\n2\n3\n";
 
-test("a save that a checkpoint holds is merged with another agent's edit after a restart and a move", async () => {
+test("after a checkpoint, a restart and a move, a save by rename merges with another agent's edit", async () => {
   const { a, b, start, settle } = await world();
   await start({ "f.txt": BASE });
   await save(b, "f.txt", "B\n2\n3\n");
@@ -16,7 +16,7 @@ test("a save that a checkpoint holds is merged with another agent's edit after a
   expect((await settle()).others).toEqual({ "g.txt": "B\n2\nA\n" });
 });
 
-test("a sealed save that a checkpoint holds is merged with another agent's edit after a restart", async () => {
+test("after a checkpoint and a restart, a sealed save by rename merges with another agent's edit", async () => {
   const { remote, a, b, start, settle } = await world();
   await start({ "f.txt": BASE });
   remote.unreachable = true;
@@ -31,7 +31,7 @@ test("a sealed save that a checkpoint holds is merged with another agent's edit 
   expect((await settle()).others).toEqual({ "g.txt": "B\n2\nA\n" });
 });
 
-test("a save over a save that waited for the bucket is merged with another agent's edit", async () => {
+test("a save by rename over one that waited for the bucket merges with another agent's edit", async () => {
   const { remote, a, b, start, settle } = await world();
   await start({ "f.txt": BASE });
   remote.unreachable = true;

@@ -12,7 +12,7 @@ import { VfsHarness } from "../../support/vfs-harness.ts";
 const BOUND = 100;
 
 describe("a call that changes another object", () => {
-  test("waits only while an epoch is on its way and the live one is past its bound, and the more the further", () => {
+  test("waits only while an epoch is being published and the live one is past its bound, longer the further past", () => {
     const pacing = new BackPressure(new ManualClock(), BOUND);
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
     pacing.left(false);
@@ -25,7 +25,7 @@ describe("a call that changes another object", () => {
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
   });
 
-  test("waits for no epoch that does not come through", async () => {
+  test("does not wait for an epoch that takes too long or failed before", async () => {
     const clock = new ManualClock();
     const pacing = new BackPressure(clock, BOUND);
     pacing.left(false);
@@ -37,7 +37,7 @@ describe("a call that changes another object", () => {
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
   });
 
-  test("waits for its turn at the filesystem, unless the live epoch changed that object before", async () => {
+  test("waits for its turn at the filesystem, unless the live epoch already changed that object", async () => {
     const fs = await VfsHarness.create({ epochObjects: 4 });
     await fs.make("first");
     const published = await fs.build();
@@ -55,7 +55,7 @@ describe("a call that changes another object", () => {
 });
 
 describe("an epoch that has grown large", () => {
-  test("is asked for at once, once, and after the one that is on its way", async () => {
+  test("asks for its publish at once and only once, after the one in flight", async () => {
     const fs = await VfsHarness.create({ epochObjects: 4 });
     const reasons: DirtyReason[] = [];
     fs.vfs.onDirty((reason) => reasons.push(reason));
@@ -75,7 +75,7 @@ describe("an epoch that has grown large", () => {
     expect(urgent()).toBe(0);
   });
 
-  test("counts what is changed, whatever was changed and taken back", async () => {
+  test("counts only objects that are still changed, even after a restart", async () => {
     const fs = await VfsHarness.create({ epochObjects: 4 });
     const reasons: DirtyReason[] = [];
     fs.vfs.onDirty((reason) => reasons.push(reason));
@@ -94,7 +94,7 @@ describe("an epoch that has grown large", () => {
   });
 });
 
-test("a checkpoint removes from the tables only what they have", async () => {
+test("a checkpoint removes only rows that the tables hold", async () => {
   const fs = await VfsHarness.create();
   const storage = fs.disk.afterKill();
   const tables = storage.openTables();

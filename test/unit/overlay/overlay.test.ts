@@ -27,7 +27,7 @@ function callsOf(fs: VfsHarness): Map<OverlayCall, number> {
 }
 
 describe("fsync", () => {
-  test("of any file makes the bytes of what took another's name durable with the name", async () => {
+  test("of any file makes files renamed over others durable, bytes and name", async () => {
     const fs = await VfsHarness.create();
     await fs.vfs.fsync(await fs.make("config", "old"));
     const other = await fs.make("other", "x");
@@ -38,7 +38,7 @@ describe("fsync", () => {
     expect(await fs.text("config")).toBe("new version");
   });
 
-  test("that failed makes a small file's bytes durable when it is asked for again", async () => {
+  test("makes a small file's bytes durable when retried after a failure", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("small", "some text");
     fs.disk.before = (call) => {
@@ -51,7 +51,7 @@ describe("fsync", () => {
     expect(await fs.text("small")).toBe("some text");
   });
 
-  test("that failed makes those bytes durable when it is asked for again", async () => {
+  test("makes the bytes of a renamed file durable when retried after a failure", async () => {
     const fs = await VfsHarness.create();
     await fs.make("config", "old");
     const other = await fs.make("other", "x");
@@ -81,7 +81,7 @@ describe("fsync", () => {
     for (let index = 0; index < 30; index++) expect(await fs.text(`f${index}`)).toBe(`text ${index}`);
   });
 
-  test("that fails is told, and nothing is answered as if it were safe any more", async () => {
+  test("that fails reports its error, and later syncs and writes fail too", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "x");
     fs.disk.before = (call) => {
@@ -134,7 +134,7 @@ async function fsyncsAtOnce(fs: VfsHarness, ino: Ino): Promise<number> {
 }
 
 describe("while programs fsync, small writes", () => {
-  test("are durable with one sync, of the journal", async () => {
+  test("become durable with a single sync, of the journal", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 50_000, "new bytes");
     fs.vfs.persist();
@@ -145,7 +145,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 49_998, 13)).toString()).toBe("aanew bytesaa");
   });
 
-  test("are durable at once, where they were asked for, if that is one quick sync", async () => {
+  test("are synced by the caller at once if one quick sync is enough", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 50_000, "new bytes");
     const calls = callsOf(fs);
@@ -156,7 +156,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 49_998, 13)).toString()).toBe("aanew bytesaa");
   });
 
-  test("wait for another thread while syncs are slow, after a start, and when there is more to sync", async () => {
+  test("are left to another thread while syncs are slow, after a start, or when there is more to sync", async () => {
     const clock = new ManualClock();
     let nowMs = 0;
     clock.monotonicMs = () => nowMs;
@@ -183,7 +183,7 @@ describe("while programs fsync, small writes", () => {
     expect(fs.vfs.fsyncNow(ino)).toBe(false);
   });
 
-  test("to a new file are durable without its data file", async () => {
+  test("to a new file become durable without its data file", async () => {
     const { fs } = await syncedFile();
     const ino = await fs.make("new", "one two");
     await fs.write(ino, 4, "three");
@@ -192,7 +192,7 @@ describe("while programs fsync, small writes", () => {
     expect(await fs.text("new")).toBe("one three");
   });
 
-  test("are in their data files before a checkpoint frees the journal", async () => {
+  test("reach their data files before a checkpoint frees the journal", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 10, "new bytes");
     await fs.vfs.fsync(ino);
@@ -202,7 +202,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 9, 11)).toString()).toBe("anew bytesa");
   });
 
-  test("are taken from a sealed epoch as they were then, whatever came after", async () => {
+  test("in a sealed epoch read as they were when it was sealed, whatever came later", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 10, "sealed");
     const epoch = fs.vfs.seal()?.epoch ?? 0;
@@ -224,7 +224,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 8, 10)).toString()).toBe("aand livea");
   });
 
-  test("that small files share are opened once for all that is read at once, and not held", async () => {
+  test("to small files share a data file, which concurrent reads open once to index and once to read, then close", async () => {
     const fs = await VfsHarness.create();
     const files = [await fs.make("a", "one"), await fs.make("b", "two"), await fs.make("c", "three")];
     const epoch = fs.vfs.seal()?.epoch ?? 0;
@@ -255,7 +255,7 @@ describe("while programs fsync, small writes", () => {
     expect([opened.length, held.size]).toEqual([3, 0]);
   });
 
-  test("never come back over what was written later without the journal", async () => {
+  test("never replay over later writes that bypassed the journal", async () => {
     const clock = new ManualClock();
     const { fs, ino } = await syncedFile(clock);
     await fs.write(ino, 10, "carried");
@@ -270,7 +270,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 9, 8)).toString()).toBe("acazzzzz");
   });
 
-  test("are not lost to a large one over them that power loss takes", async () => {
+  test("never replay over a later large write that was synced", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 10, "carried");
     await fs.vfs.fsync(ino);
@@ -280,7 +280,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 9, 9)).toString()).toBe("zzzzzzzzz");
   });
 
-  test("that come while a checkpoint is made are not taken for part of it", async () => {
+  test("made during a checkpoint are not counted as part of it", async () => {
     const { fs, ino } = await syncedFile();
     const other = await fs.make("other", "small");
     await fs.write(ino, 10, "carried");
@@ -301,7 +301,7 @@ describe("while programs fsync, small writes", () => {
     expect(await fs.text("other")).toBe("While");
   });
 
-  test("that a killed process left are durable when a checkpoint has freed the journal", async () => {
+  test("left by a killed process are durable once a checkpoint has freed the journal", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 10, "carried");
     await fs.vfs.fsync(ino);
@@ -311,7 +311,7 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 9, 9)).toString()).toBe("acarrieda");
   });
 
-  test("leave cut and removed files as they are", async () => {
+  test("never reappear in truncated or removed files", async () => {
     const { fs, ino } = await syncedFile();
     await fs.write(ino, 10, "carried");
     await fs.run((vfs) => vfs.setAttributes(ino, { size: 12 }));
@@ -325,7 +325,7 @@ describe("while programs fsync, small writes", () => {
     expect(holds(fs, "data", "carried too")).toBe(false);
   });
 
-  test("are in the data file only when no program fsyncs, or they are large", async () => {
+  test("bypass the journal when no program fsyncs or when they are large", async () => {
     const clock = new ManualClock();
     const { fs, ino } = await syncedFile(clock);
     await fs.write(ino, 0, Buffer.alloc(9_000, "L"));
@@ -342,7 +342,7 @@ describe("while programs fsync, small writes", () => {
   });
 });
 
-test("what another process wrote and did not sync is durable when it is fsynced", async () => {
+test("an fsync after a restart makes the previous process's unsynced writes durable", async () => {
   const fs = await VfsHarness.create();
   const ino = await fs.make("f", "text");
   const large = await fs.make("large", "x".repeat(100_000));
@@ -354,7 +354,7 @@ test("what another process wrote and did not sync is durable when it is fsynced"
   expect(await fs.text("large")).toBe("x".repeat(100_000));
 });
 
-test("a file that grew too large for a shared file before a kill is durable when it is fsynced", async () => {
+test("a file that outgrew its shared data file before a kill becomes durable when fsynced", async () => {
   const fs = await VfsHarness.create();
   const ino = await fs.make("f", "small");
   await fs.vfs.fsync(ino);
@@ -366,7 +366,7 @@ test("a file that grew too large for a shared file before a kill is durable when
   expect((await fs.read(ino, 99_999, 4)).toString()).toBe("\0zzz");
 });
 
-test("what was fsynced while a file was small is not lost when it grew and the power went, whatever reached the disk", async () => {
+test("bytes fsynced while a file was small survive its growth and a power loss, whatever reached the disk", async () => {
   for (let seed = 0; seed < 60; seed++) {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "kept".repeat(100));
@@ -378,7 +378,7 @@ test("what was fsynced while a file was small is not lost when it grew and the p
   }
 });
 
-test("the old bytes of a file that grew do not come back when the shared file that has them outlives others", async () => {
+test("the old bytes of a file that outgrew its shared data file never come back, even if that file outlives others", async () => {
   const clock = new ManualClock();
   const fs = await VfsHarness.create({}, clock);
   const fillers = (round: number) =>
@@ -398,7 +398,7 @@ test("the old bytes of a file that grew do not come back when the shared file th
 });
 
 describe("a commit", () => {
-  test("is one write, whatever the batch holds, and none when nothing changed", async () => {
+  test("is one write for any batch, and none when nothing changed", async () => {
     const fs = await VfsHarness.create();
     await fs.make("warm");
     fs.vfs.persist();
@@ -413,7 +413,7 @@ describe("a commit", () => {
 });
 
 describe("the journal", () => {
-  test("is checkpointed by itself, so that it stays short", async () => {
+  test("is checkpointed automatically and stays short", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     for (let round = 0; round < 60; round++) {
@@ -427,7 +427,7 @@ describe("the journal", () => {
     expect(await fs.list("")).toEqual(before);
   });
 
-  test("a record that this version does not know is an error, not skipped", async () => {
+  test("fails on a record that this version does not know", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f");
     fs.vfs.persist();
@@ -441,7 +441,7 @@ describe("the journal", () => {
 });
 
 describe("the tables", () => {
-  test("that were damaged are an error with a hint", async () => {
+  test("are rejected with a hint when damaged", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "x");
     await fs.vfs.checkpoint();
@@ -467,7 +467,7 @@ describe("the tables", () => {
     }
   });
 
-  test("tell a restart of changes that the journal does not hold any more", async () => {
+  test("give a restart the changes that the journal no longer holds", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
     const ino = await fs.make("d/f", "one");
@@ -489,7 +489,7 @@ describe("the tables", () => {
 });
 
 describe("a full disk", () => {
-  test("lets files be cut and punched, which makes room", async () => {
+  test("allows truncating files and punching holes, which makes room", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     await fs.write(ino, 0, Buffer.alloc(200_000, 1));
@@ -510,7 +510,7 @@ describe("a full disk", () => {
     expect((await fs.read(ino, 990, 20)).equals(Buffer.concat([Buffer.alloc(10), Buffer.alloc(10, 1)]))).toBe(true);
   });
 
-  test("names are still looked up and listed", async () => {
+  test("still allows lookups and listings", async () => {
     const fs = await VfsHarness.create();
     await fs.make("a");
     await fs.publish();
@@ -523,7 +523,7 @@ describe("a full disk", () => {
     expect(await fs.text("b")).toBe("theirs");
   });
 
-  test("does not forget which directory it was that something is in, once there is room again", async () => {
+  test("still puts new files in the right directory once there is room again", async () => {
     const fs = await VfsHarness.create();
     const a = await fs.make("a", "x");
     await fs.publish();
@@ -549,7 +549,7 @@ describe("a full disk", () => {
     expect([...(await fs.snapshot()).keys()].sort()).toEqual(["", "a", "d", "d/e", "d/e/ours", "z"]);
   });
 
-  test("still lets files be removed after more names were looked up than the reserve holds", async () => {
+  test("still allows removing files after more lookups than the reserve holds", async () => {
     const fs = await VfsHarness.create();
     await fs.make("a", "x");
     await fs.publish();

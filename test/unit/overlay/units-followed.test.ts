@@ -24,32 +24,29 @@ const ORDERS: [who: string, flushes: number, seeds: { a: number; b: number }][] 
   ["stays", 1, { a: 11, b: 12 }],
 ];
 
-test.each(ORDERS)(
-  "a database that %s goes on with what was written while its epoch was on its way",
-  async (who, flushes, seeds) => {
-    const { remote, a, b, start, settle } = await world(seeds);
-    await start(DATABASE);
-    const open = await inoOf(b, "app.db-wal");
-    await write(b, EARLY);
-    await publish(a, THEIRS, flushes);
-    await whileSwapping(remote, b, async () => {
-      await write(b, LATE);
-      await b.mount.unlink("app.db-shm");
-    });
-    // Who has the file open writes where he always did.
-    await overwrite(b, open, "b 1, b 2, b 3");
-    const shown = await settle();
-    const ours = { "": "b 2", "-journal": "b 2", "-wal": "b 1, b 2, b 3" };
-    expect(shown.databases).toEqual([{ "": "a", "-shm": "base", "-wal": "a" }, ours]);
-    expect((await filesOf(b))["app.db"]).toBe(who === "stays" ? "b 2" : "a");
-    expect(await pathOf(b, open)).toMatch(
-      who === "stays" ? /^\/app\.db-wal$/ : /^\/app \(conflict [0-9a-f]{8}\)\.db-wal$/,
-    );
-  },
-);
+test.each(ORDERS)("a database that %s keeps what was written to it during its publish", async (who, flushes, seeds) => {
+  const { remote, a, b, start, settle } = await world(seeds);
+  await start(DATABASE);
+  const open = await inoOf(b, "app.db-wal");
+  await write(b, EARLY);
+  await publish(a, THEIRS, flushes);
+  await whileSwapping(remote, b, async () => {
+    await write(b, LATE);
+    await b.mount.unlink("app.db-shm");
+  });
+  // Who has the file open writes where he always did.
+  await overwrite(b, open, "b 1, b 2, b 3");
+  const shown = await settle();
+  const ours = { "": "b 2", "-journal": "b 2", "-wal": "b 1, b 2, b 3" };
+  expect(shown.databases).toEqual([{ "": "a", "-shm": "base", "-wal": "a" }, ours]);
+  expect((await filesOf(b))["app.db"]).toBe(who === "stays" ? "b 2" : "a");
+  expect(await pathOf(b, open)).toMatch(
+    who === "stays" ? /^\/app\.db-wal$/ : /^\/app \(conflict [0-9a-f]{8}\)\.db-wal$/,
+  );
+});
 
 test.each(ORDERS)(
-  "a repository that %s goes on with what was written while its epoch was on its way",
+  "a repository that %s keeps what was written to it during its publish",
   async (who, flushes, seeds) => {
     const { remote, a, b, start, settle } = await world(seeds);
     await start(REPOSITORY);
@@ -75,7 +72,7 @@ test.each(ORDERS)(
 );
 
 test.each([0, 1])(
-  "what is written after a restart without the bucket goes with what was written before it: %i more restarts",
+  "while the bucket is unreachable, writes before and after a restart stay in one version: %i more restarts",
   async (more) => {
     const { remote, a, b, start, settle } = await world();
     await start({ ...DATABASE, ...REPOSITORY });
@@ -100,7 +97,7 @@ test.each([0, 1])(
 );
 
 test.each(["before the swap's answer", "and others published since"])(
-  "an agent that dies before it stands on its epoch finds the copies again: %s",
+  "an agent that dies before it adopts its published epoch finds its conflict copies again: %s",
   async (when) => {
     const { remote, a, b, start, settle } = await world();
     await start({ ...DATABASE, ...REPOSITORY });
@@ -127,7 +124,7 @@ test.each(["before the swap's answer", "and others published since"])(
   },
 );
 
-test("a repository that others moved, and that lost the conflict, goes on beside where they put it", async () => {
+test("a repository that lost the conflict continues beside the path to which others moved it", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start({ ...files("work/", REPOSITORY), "elsewhere/note": "base" });
   // Where they put it is unknown here.
@@ -157,7 +154,7 @@ test("a repository that others moved, and that lost the conflict, goes on beside
   expect((await b.mount.stat(copy ?? "")).mode & 0o777).toBe(0o700);
 });
 
-test("a hard link out of a repository that lost the conflict leads to what was kept, and its name within to the copy", async () => {
+test("a hard link out of a repository that lost the conflict shows the winner's file, and its name inside shows the copy's", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(REPOSITORY);
   await a.mount.link(".git/head", "linked");
@@ -174,7 +171,7 @@ test("a hard link out of a repository that lost the conflict leads to what was k
   expect(others).toEqual({ linked: "a" });
 });
 
-test("what was moved out of a repository that lost the conflict, and is written to since, is a file of its own", async () => {
+test("a file moved out of a repository that lost the conflict keeps later writes as a file of its own", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(REPOSITORY);
   await b.mount.rename(".git/objects/base", "saved");
@@ -191,7 +188,7 @@ test("what was moved out of a repository that lost the conflict, and is written 
   expect(others).toEqual({ saved: "b 3" });
 });
 
-test("a database that both made in a folder that both made goes on in its copy", async () => {
+test("a database that both sides created in a folder that both created continues in its copy", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start({ note: "base" });
   await write(b, { "new/app.db": "b 1", "new/app.db-wal": "b 1" });
@@ -203,7 +200,7 @@ test("a database that both made in a folder that both made goes on in its copy",
   ]);
 });
 
-test("a database of which the user put a new file in place, and moved another one away, goes on in its copy", async () => {
+test("a database continues in its copy after the user replaced one of its files and moved another away", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(DATABASE);
   await write(b, EARLY);
@@ -221,7 +218,7 @@ test("a database of which the user put a new file in place, and moved another on
   expect(others).toEqual({ saved: "b 1" });
 });
 
-test("what nobody changed in a database that lost the conflict is open as its copy, and found anew under the name that was kept", async () => {
+test("an unchanged file of a database that lost the conflict stays open as its copy, and its old name leads to the winner's", async () => {
   const { a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(DATABASE);
   const open = await inoOf(b, "app.db");
@@ -241,7 +238,7 @@ test.each<[what: string, theirs: Files, wanted: Files]>([
   ["added to", { "app.db-journal": "a" }, { "": "base", "-journal": "a", "-shm": "base", "-wal": "base" }],
   ["added an empty file to", { "app.db-journal": "" }, { "": "base", "-journal": "", "-shm": "base", "-wal": "base" }],
 ])(
-  "a database that others %s stays as it is for who writes to it while an epoch without it is on its way",
+  "a database that others %s shows only local writes if written to while an epoch without it is published",
   async (_, theirs, wanted) => {
     const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
     await start(DATABASE);
@@ -262,7 +259,7 @@ test.each<[what: string, theirs: Files, wanted: Files]>([
   },
 );
 
-test("a repository that others changed stays as it is for who writes to it while an epoch without it is on its way", async () => {
+test("a repository that others changed shows only local writes if written to while an epoch without it is published", async () => {
   const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
   await start(REPOSITORY);
   // Nothing of it was looked at.
@@ -281,7 +278,7 @@ test("a repository that others changed stays as it is for who writes to it while
   expect((await settle()).repositories).toEqual(inOrder([theirs, ours]));
 });
 
-test("what others change in a database that nobody writes to here is there at once", async () => {
+test("others' changes to a database that nobody here writes to appear at once", async () => {
   const { remote, a, b, start } = await world({ a: 12, b: 11 });
   await start({ ...DATABASE, ...REPOSITORY });
   await write(b, { note: "b" });

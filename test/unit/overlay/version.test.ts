@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { SynclineError } from "../../../src/base/errors.ts";
 import { decodeHead } from "../../../src/overlay/journal/checkpoint.ts";
 
-test("a state of another version is refused with the way out, not read", () => {
+test("state of another version is refused, with a way out", () => {
   const head = new Uint8Array(64);
   new DataView(head.buffer).setUint32(0, 2, true);
   const refused = thrownBy(() => decodeHead(head));

@@ -7,7 +7,7 @@ import { Garbage } from "../../../src/runtime/garbage.ts";
 import { carOf } from "../../support/car.ts";
 import { startTestMaster } from "../../support/test-master.ts";
 
-test("is collected each time that there is so much of it", () => {
+test("garbage is collected each time that it reaches its limit", () => {
   const collected: string[] = [];
   const garbage = new Garbage(GARBAGE_BYTES, (what) => collected.push(what));
   for (let piece = 0; piece < 25; piece++) garbage.old(GARBAGE_BYTES.all / 8);
@@ -16,7 +16,7 @@ test("is collected each time that there is so much of it", () => {
   expect(collected.slice(3)).toEqual(["young", "young", "young"]);
 });
 
-test("uploads leave young garbage", async () => {
+test("uploads trigger collections of young garbage", async () => {
   const collected: string[] = [];
   const master = await startTestMaster({ collect: (what) => collected.push(what) });
   const bytes = (seed: number) => Buffer.alloc(MAX_BLOCK_ACCEPTED, `${seed} `);
@@ -26,7 +26,7 @@ test("uploads leave young garbage", async () => {
   await master.stop();
 });
 
-test("long lists leave much, and hold none of what others may use once they are answered", async () => {
+test("long lists trigger collections, and free their share of memory once they are answered", async () => {
   let times = 0;
   const master = await startTestMaster({ collect: () => times++ });
   const body = JSON.stringify({ cids: [], filler: "x".repeat(1_000_000) });

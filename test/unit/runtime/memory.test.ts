@@ -6,7 +6,7 @@ import { cidOf } from "../../../src/format/blocks/cid.ts";
 import { BlockMap } from "../../support/block-map.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-test("memory is released after many blocks were read, one by one or together, and not after a few", async () => {
+test("memory is released after many block reads, single or batched, but not after a few", async () => {
   const bytes = Buffer.from("a block");
   const cid = cidOf("raw", bytes);
   const blocks = new BlockMap();
@@ -22,7 +22,7 @@ test("memory is released after many blocks were read, one by one or together, an
   expect(notes).toBe(1);
 });
 
-test("memory is released once no garbage was noted for a while, and on a thread that is always busy every 15 seconds", async () => {
+test("memory is released once garbage stops for a while, and every 15 seconds on a thread that is always busy", async () => {
   const clock = new ManualClock();
   let releases = 0;
   using idle = new IdleRelease(clock, () => releases++);
@@ -36,7 +36,7 @@ test("memory is released once no garbage was noted for a while, and on a thread 
   expect(releases).toBe(5);
 });
 
-test("memory is released for a little garbage once none was noted for ten seconds, and never while some is", async () => {
+test("a little garbage releases memory ten seconds after the last of it, and never while it keeps coming", async () => {
   const clock = new ManualClock();
   let releases = 0;
   using idle = new IdleRelease(clock, () => releases++);
@@ -55,7 +55,7 @@ test("memory is released for a little garbage once none was noted for ten second
   expect(releases).toBe(2);
 });
 
-test("what bursts of work needed of V8's heap goes back to the system, too", () => {
+test("heap memory that V8 needed for bursts of work is returned to the system", () => {
   const program = `
     const { releaseMemory } = await import(${JSON.stringify(new URL("../../../src/runtime/memory.ts", import.meta.url).href)});
     const burst = () => Array.from({ length: 400_000 }, (_, at) => ({ at, pair: [at, at + 1] })).length;

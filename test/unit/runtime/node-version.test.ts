@@ -13,7 +13,7 @@ test.each([
   ["18.20.4", "9"],
   ["20.20.2", "9"],
   ["22.13.1", "9"],
-])("Node.js %s is refused, and the message says which is needed", (node, napi) => {
+])("Node.js %s is refused, and the message names the required version", (node, napi) => {
   expect(nodeProblem({ node, napi })).toMatchObject({
     code: "not_supported",
     message: `Node.js ${node} cannot run Syncline.`,

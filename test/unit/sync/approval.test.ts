@@ -27,7 +27,7 @@ async function deleteApproved(folder: SyncedFolder): Promise<void> {
 const names = ({ disk }: SyncedFolder) => [...disk.tree().keys()].sort();
 
 describe("an approved mass deletion", () => {
-  test("is followed by the other folders without asking", async () => {
+  test("is followed by the other folders without approval of their own", async () => {
     const { world, three } = await threeFolders();
     const [a, b, c] = three;
     await deleteApproved(a);
@@ -39,7 +39,7 @@ describe("an approved mass deletion", () => {
     expect([...(await bucketTree(world.bucket)).keys()]).toEqual(["beside.bin"]);
   });
 
-  test("is followed after other commits came on top of it, and another approved deletion", async () => {
+  test("is followed even after later commits and another approved deletion", async () => {
     const { world, three } = await threeFolders();
     const [a, b, c] = three;
     await deleteApproved(a);
@@ -59,7 +59,7 @@ describe("an approved mass deletion", () => {
     expect(names(c)).toHaveLength(6);
   });
 
-  test("leaves what was edited in the deleted folder meanwhile, everywhere", async () => {
+  test("keeps files that others edited or added in the deleted folder, everywhere", async () => {
     const { world, three } = await threeFolders();
     const [a, b, c] = three;
     b.disk.write(path("d/7.bin"), "edited");
@@ -70,7 +70,7 @@ describe("an approved mass deletion", () => {
     expect(c.disk.tree().get("d/7.bin")).toBe("edited");
   });
 
-  test("covers nothing that others delete besides", async () => {
+  test("is not implied by deletions that stay below the limit one by one", async () => {
     const { three } = await threeFolders();
     const [a, b, c] = three;
     // Below the limit each time, by itself.
@@ -83,7 +83,7 @@ describe("an approved mass deletion", () => {
     expect(names(c)).toHaveLength(122);
   });
 
-  test("asks where the commit that was approved is not in the history any more", async () => {
+  test("needs approval again where its commit is missing from the history", async () => {
     const { world, three } = await threeFolders();
     const [a, , c] = three;
     await deleteApproved(a);
@@ -96,8 +96,8 @@ describe("an approved mass deletion", () => {
   });
 });
 
-describe("while a deletion that was made here waits for approval", () => {
-  test("everything else goes and comes, and the bucket keeps what is missing", async () => {
+describe("while a local deletion waits for approval", () => {
+  test("everything else syncs both ways, and the bucket keeps the missing files", async () => {
     const { world, three } = await threeFolders();
     const [a, b] = three;
     a.disk.remove(path("d"));
@@ -124,7 +124,7 @@ describe("while a deletion that was made here waits for approval", () => {
     expect(names(b)).toEqual(["beside.bin", "mine.bin", "theirs.bin"]);
   });
 
-  test("many new files do not make it a small one", async () => {
+  test("many new files do not lift the hold", async () => {
     const { three } = await threeFolders();
     const [a, b] = three;
     a.disk.remove(path("d"));
@@ -137,7 +137,7 @@ describe("while a deletion that was made here waits for approval", () => {
     expect(b.disk.tree().has("d/7.bin")).toBe(true);
   });
 
-  test("something else at a name that is missing waits with it", async () => {
+  test("another file under a missing name waits too", async () => {
     const { world, three } = await threeFolders();
     const [a, b] = three;
     a.disk.remove(path("d"));
@@ -151,7 +151,7 @@ describe("while a deletion that was made here waits for approval", () => {
     expect([b.disk.tree().get("d"), names(b)]).toEqual(["beside", ["d"]]);
   });
 
-  test("what comes back waits no longer", async () => {
+  test("files that come back no longer wait", async () => {
     const { world, three } = await threeFolders();
     const [a, b] = three;
     a.disk.move(path("d"), [...path(".syncline"), ...path("away")] as never);
@@ -162,7 +162,7 @@ describe("while a deletion that was made here waits for approval", () => {
     expect(names(b)).toHaveLength(122);
   });
 
-  test("what others edited of it stays when it is approved", async () => {
+  test("files that others edited survive the approval", async () => {
     const { world, three } = await threeFolders();
     const [a, b, c] = three;
     a.disk.remove(path("d"));
@@ -189,7 +189,7 @@ describe("while a deletion that was made here waits for approval", () => {
   });
 });
 
-describe("while a root's deletions wait for approval in a folder", () => {
+describe("while deletions from the bucket wait for approval in a folder", () => {
   /** Nobody approved these: each commit is below the limit. */
   async function held() {
     const { world, three } = await threeFolders();
@@ -206,7 +206,7 @@ describe("while a root's deletions wait for approval in a folder", () => {
     return { world, a, b, waits };
   }
 
-  test("everything else goes and comes, and what waits is not sent back", async () => {
+  test("everything else syncs both ways, and held files are not uploaded again", async () => {
     const { world, a, b, waits } = await held();
     a.disk.write(path("theirs.bin"), "theirs");
     a.disk.write(path("beside.bin"), "edited");
@@ -221,7 +221,7 @@ describe("while a root's deletions wait for approval in a folder", () => {
     expect(names(b)).toEqual(names(a));
   });
 
-  test("what is edited or made among it here goes to the others", async () => {
+  test("files edited or created among the held ones are published", async () => {
     const { world, a, b } = await held();
     b.disk.write(path("d/7.bin"), "edited");
     b.disk.write(path("d/new.bin"), "new");
@@ -234,7 +234,7 @@ describe("while a root's deletions wait for approval in a folder", () => {
     expect(names(b)).toEqual(names(a));
   });
 
-  test("what comes to a name that waits comes when it is free", async () => {
+  test("a file for a held name arrives once the name is free", async () => {
     const { world, a, b, waits } = await held();
     a.disk.move(path("beside.bin"), path("d"));
     a.disk.write(path("beside.bin"), "another");

@@ -30,7 +30,7 @@ async function fourDays(world: SyncWorld): Promise<void> {
   a.disk.tick(5n * DAY_NS);
 }
 
-test("has all its bytes at hand: what it renamed, changed and wrote is published whole, although others removed and changed it", async () => {
+test("a folder that was away through a collection publishes all its renames and edits, even of files that others changed or removed", async () => {
   const { world, a, b } = await twoFolders();
   const names = ["renamed", "renamed-removed", "mode-removed", "appended", "removed", "untouched-removed"];
   for (const name of names) b.disk.write(path(name), filled(`old ${name}`));
@@ -60,7 +60,7 @@ test("has all its bytes at hand: what it renamed, changed and wrote is published
 });
 
 test.each(["comes", "goes"])(
-  "and died at any moment before that, as something %s: goes on, and loses nothing",
+  "a folder that was away through a collection loses nothing if its process had died as something %s",
   async (what) => {
     for (let change = 1, died = true; died; change++) {
       const { world, a, b } = await twoFolders();

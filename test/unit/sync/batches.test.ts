@@ -47,7 +47,7 @@ function batched(disk: MemorySyncDisk): Batches {
   return batches;
 }
 
-test("files in several directories go up and come down in batches, and are the same", async () => {
+test("files in several directories are uploaded and downloaded in batches, unchanged", async () => {
   const { world, a, b } = await twoFolders();
   const [up, down] = [batched(a.disk), batched(b.disk)];
   for (const directory of ["d", "e"]) {
@@ -68,7 +68,7 @@ test("files in several directories go up and come down in batches, and are the s
 });
 
 test.each(["before", "after"])(
-  "a file that changes just %s it is read with others goes up as it is then",
+  "a file that changes just %s a batch reads it is uploaded in its new version",
   async (when) => {
     const { world, a, b } = await twoFolders();
     const batches = batched(a.disk);
@@ -85,7 +85,7 @@ test.each(["before", "after"])(
   },
 );
 
-test("what came in a batch and found its name taken is not left behind", async () => {
+test("a file of a batch whose name is taken leaves no temporary file behind", async () => {
   const { world, a, b } = await twoFolders();
   const down = batched(b.disk);
   for (const each of ["x.bin", "y.bin"]) a.disk.write(path(each), `of a ${each}`);
@@ -101,7 +101,7 @@ test("what came in a batch and found its name taken is not left behind", async (
   expect(b.disk.tree()).toEqual(a.disk.tree());
 });
 
-describe("many new files get their places at a time", () => {
+describe("new files are placed in a batch", () => {
   const names = Array.from({ length: 12 }, (_, index) => `d/${String(index).padStart(2, "0")}`);
 
   async function cameFromA() {
@@ -112,7 +112,7 @@ describe("many new files get their places at a time", () => {
     return { world, a, b };
   }
 
-  test("and where one is taken at that moment, it stays, and the others come", async () => {
+  test("and a file that takes a name at that moment stays, while the others arrive", async () => {
     const { world, a, b } = await cameFromA();
     const taken = path(names[6] ?? "");
     b.disk.before = () => {
@@ -128,7 +128,7 @@ describe("many new files get their places at a time", () => {
     expect(a.disk.tree()).toEqual(b.disk.tree());
   });
 
-  test("and what somebody changes, removes or moves right then is seen by the next pass", async () => {
+  test("and the next pass sees what somebody changes, removes or moves meanwhile", async () => {
     const { world, a, b } = await cameFromA();
     let actions = 0;
     b.disk.before = () => {
@@ -149,7 +149,7 @@ describe("many new files get their places at a time", () => {
     expect(b.disk.tree().size).toBe(names.length);
   });
 
-  test("and wherever the process dies, the folder comes to what the bucket has", async () => {
+  test("and the folder reaches the bucket's state, wherever the process dies", async () => {
     for (const more of [0, 1, 6, 11]) {
       const { world, a, b } = await cameFromA();
       b.disk.before = () => {
@@ -165,7 +165,7 @@ describe("many new files get their places at a time", () => {
     }
   });
 
-  test("and two names of one file are one file", async () => {
+  test("and two names of one file stay hard links", async () => {
     const { world, a, b } = await cameFromA();
     await a.disk.link(path(names[5] ?? ""), path("d/zz"));
     for (const each of ["d/a", "d/b", "d/c", "d/z", "d/zzz"]) a.disk.write(path(each), each);
@@ -176,7 +176,7 @@ describe("many new files get their places at a time", () => {
   });
 });
 
-test("a folder that goes up into an empty bucket is not compared with what it has just published, and others' files come to it still", async () => {
+test("a folder published to an empty bucket is not compared with its own files, and others' files still arrive", async () => {
   const { world, a, b } = await twoFolders();
   for (const each of ["x", "y"]) a.disk.write(path(each), `of a ${each}`);
   const looksAtAll = vi.spyOn(a.db, "entries");

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { bucketTree, path, twoFolders } from "../../support/sync-world.ts";
 
-test("names that differ in case only are kept apart and told of, and nothing is lost", async () => {
+test("names that differ only in case are kept apart and reported, and nothing is lost", async () => {
   const { world, a: plain, b: folded } = await twoFolders();
   folded.disk.foldsCase = true;
   const versions = { "Name.bin": "1", "name.bin": "2", "Both/x.bin": "3", "both/y.bin": "4" };

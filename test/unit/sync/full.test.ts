@@ -27,7 +27,7 @@ function limitRoom({ disk }: SyncedFolder, bytes: number): Disposable {
   return { [Symbol.dispose]: () => void Object.assign(disk, { create, unlink }) };
 }
 
-test("what has room is there, half-written files are not, and the rest comes later", async () => {
+test("files that fit arrive, no partial file stays, and the rest arrives once there is room", async () => {
   const { world, a, b } = await twoFolders();
   for (const [name, size] of [
     ["1", 300],
@@ -46,7 +46,7 @@ test("what has room is there, half-written files are not, and the rest comes lat
   expect((await settledTree(world)).size).toBe(5);
 });
 
-test("on a disk without any room a pass ends soon", async () => {
+test("a pass ends early on a disk without any room", async () => {
   const { world, a, b } = await twoFolders();
   for (let each = 0; each < 100; each++) a.disk.write(path(`${each}`), `${each}`.repeat(100));
   await a.sync();
@@ -82,7 +82,7 @@ function full(): Error {
   return Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
 }
 
-test("what goes goes all the same, but for what the new has no room in the place of; directories are finished", async () => {
+test("deletions still happen, a replacement without room leaves the old file, and directories are completed", async () => {
   const { world, a, b } = await twoFolders();
   for (const name of ["old", "replaced"]) a.disk.write(path(name), name);
   await settle(world);
@@ -100,7 +100,7 @@ test("what goes goes all the same, but for what the new has no room in the place
   expect((await settledTree(world)).size).toBe(4);
 });
 
-test("what had its place when there was no room to conclude that is known to be there", async () => {
+test("files placed before the disk filled up count as arrived", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("1"), "first");
   await settle(world);
@@ -124,7 +124,7 @@ test("what had its place when there was no room to conclude that is known to be 
   expect([...(await settledTree(world)).keys()].sort()).toEqual(["1", "2", "big"]);
 });
 
-test("what was written and has no room for its name does not stay either", async () => {
+test("a temporary file is removed when there is no room for its name", async () => {
   const { a, b } = await twoFolders();
   for (const name of ["1", "2", "3"]) a.disk.write(path(name), name.repeat(500));
   await a.sync();

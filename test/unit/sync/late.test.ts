@@ -46,8 +46,8 @@ function landBeforeTheNext({ remote }: SyncWorld): void {
   };
 }
 
-describe("before the swap of the next process,", () => {
-  test("what was edited since has no conflict with its own older version", async () => {
+describe("when a dead process's swap arrives just before the next one,", () => {
+  test("a file edited since has no conflict with its own older version", async () => {
     const { world, a } = await late(({ disk }) => disk.write(path("edited.bin"), "sent"));
     a.disk.write(path("edited.bin"), "sent, and edited");
     landBeforeTheNext(world);
@@ -59,7 +59,7 @@ describe("before the swap of the next process,", () => {
     });
   });
 
-  test("what was new and is removed since does not come back", async () => {
+  test("a new file removed since does not come back", async () => {
     const { world, a } = await late(({ disk }) => disk.write(path("new.bin"), "sent"));
     a.disk.remove(path("new.bin"));
     a.disk.write(path("another.bin"), "another");
@@ -73,7 +73,7 @@ describe("before the swap of the next process,", () => {
     ]);
   });
 
-  test("what was removed and made anew since is there once, as it is now", async () => {
+  test("a file removed and recreated since exists once, in its new version", async () => {
     const { world, a } = await late(({ disk }) => disk.remove(path("removed.bin")));
     a.disk.write(path("removed.bin"), "anew");
     landBeforeTheNext(world);
@@ -82,7 +82,7 @@ describe("before the swap of the next process,", () => {
     expect([...whole.values()].sort()).toEqual(["anew", "old edited.bin", "old kept.bin"]);
   });
 
-  test("what others changed meanwhile is merged as ever", async () => {
+  test("others' changes merge as usual", async () => {
     const { world, a, b } = await late(({ disk }) => disk.write(path("edited.bin"), "sent"));
     a.disk.write(path("edited.bin"), "sent, and edited");
     landBeforeTheNext(world);
@@ -97,8 +97,8 @@ describe("before the swap of the next process,", () => {
   });
 });
 
-describe("what cannot come any more is not waited for:", () => {
-  test("an epoch that came, and whose commit is no longer kept", async () => {
+describe("an epoch that can no longer arrive is not waited for:", () => {
+  test("one that arrived, and whose commit is no longer kept", async () => {
     const { world, a, b } = await late(({ disk }) => disk.write(path("new.bin"), "sent"));
     world.remote.landLate();
     // Of those of one day the last is kept.
@@ -119,7 +119,7 @@ describe("what cannot come any more is not waited for:", () => {
     expect(a.db.fact("late")).toBeUndefined();
   });
 
-  test("one whose number was used again, by a state that was put back", async () => {
+  test("one whose number was reused by a restored state", async () => {
     const { world, a } = await late(({ disk }) => disk.write(path("new.bin"), "sent"));
     const facts = (["base", "epoch", "under way"] as const).map((key) => [key, a.db.fact(key)] as const);
     await settle(world);
@@ -129,7 +129,7 @@ describe("what cannot come any more is not waited for:", () => {
     expect(a.db.fact("late")).toBeUndefined();
   });
 
-  test("one of which nothing was sent", async () => {
+  test("one that was never sent", async () => {
     const { world, a } = await twoFolders();
     await settle(world);
     a.disk.write(path("new.bin"), "new");
@@ -141,7 +141,7 @@ describe("what cannot come any more is not waited for:", () => {
   });
 });
 
-test("after an epoch that changed nothing, for others did the same: what is removed since does not come back", async () => {
+test("files removed since do not come back when a late swap arrives after an epoch that changed nothing", async () => {
   const { world, a, b } = await twoFolders();
   for (const each of ["kept.bin", "removed.bin"]) a.disk.write(path(each), `old ${each}`);
   await settle(world);
@@ -156,7 +156,7 @@ test("after an epoch that changed nothing, for others did the same: what is remo
   expect([...(await settledTree(world)).keys()]).toEqual(["kept.bin"]);
 });
 
-test("after a pass of the next process that had nothing to send: what is removed since does not come back", async () => {
+test("files removed since do not come back when a late swap arrives after a pass with nothing to send", async () => {
   const { world, a } = await late(({ disk }) => disk.write(path("new.bin"), "sent"));
   a.disk.remove(path("new.bin"));
   await a.sync();
@@ -165,7 +165,7 @@ test("after a pass of the next process that had nothing to send: what is removed
   expect([...(await settledTree(world)).keys()].sort()).toEqual(["edited.bin", "kept.bin", "removed.bin"]);
 });
 
-test("never, for others were first: what was sent goes with the next epoch", async () => {
+test("changes whose late swap lost to another folder's go with the next epoch", async () => {
   const { world, a, b } = await late(({ disk }) => disk.write(path("new.bin"), "sent"));
   b.disk.write(path("of the other"), "of the other");
   await b.sync();

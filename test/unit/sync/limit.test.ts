@@ -16,7 +16,7 @@ function endingLimit() {
 }
 
 test.each([100, 100_000])(
-  "files of %i bytes that wait for their turn up or down let go when that ends",
+  "transfers of %i-byte files that wait at the rate limit stop when the pass is aborted",
   async (size) => {
     const { world, a, b } = await twoFolders();
     for (const each of ["x", "y", "z"]) a.disk.write(path(each), each.repeat(size));

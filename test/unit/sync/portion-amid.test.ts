@@ -22,10 +22,10 @@ async function idOf({ bucket }: SyncWorld, at: string) {
 describe.each([
   { how: "at once", portion: undefined },
   { how: "in portions", portion: byNumber(1) },
-])("new things in a known directory that is in a known directory, $how", ({ portion }) => {
+])("new files in a known nested directory, $how", ({ portion }) => {
   const NEW = { "d/e/n1": "1", "d/e/n2": "2", "d/e/n3": "3" };
 
-  test("leave the directory what it is", async () => {
+  test("leave the directory's identity unchanged", async () => {
     const { world, a } = await settled({ "d/e/old": "old" });
     a.portion = portion;
     const before = await idOf(world, "d/e");
@@ -34,7 +34,7 @@ describe.each([
     expect(await idOf(world, "d/e")).toBe(before);
   });
 
-  test("each go in a portion of their own", async () => {
+  test("go in one portion each, if portions are in use", async () => {
     const { world, a } = await settled({ "d/e/old": "old" });
     a.portion = portion;
     write(a.disk, NEW);
@@ -43,7 +43,7 @@ describe.each([
     await settledTree(world);
   });
 
-  test("and others renamed it", async () => {
+  test("follow the directory when others renamed it", async () => {
     const { world, a, b } = await settled({ "d/e/old": "old" });
     a.portion = portion;
     write(a.disk, NEW);
@@ -61,7 +61,7 @@ describe.each([
     ]);
   });
 
-  test("and others gave it a mode", async () => {
+  test("leave a mode that others gave the directory", async () => {
     const { world, a, b } = await settled({ "d/e/old": "old" });
     a.portion = portion;
     write(a.disk, NEW);
@@ -71,7 +71,7 @@ describe.each([
     expect((await a.disk.look(path("d/e")))?.mode).toBe(0o750);
   });
 
-  test("and others removed it", async () => {
+  test("keep the directory when others removed it", async () => {
     const { world, a, b } = await settled({ "d/e/old": "old" });
     a.portion = portion;
     write(a.disk, NEW);
@@ -82,7 +82,7 @@ describe.each([
     expect([...tree.keys()].sort()).toEqual(["d", "d/e", "d/e/n1", "d/e/n2", "d/e/n3"]);
   });
 
-  test("no conflict, nothing said to be moved or deleted", async () => {
+  test("cause no conflict, and nothing reported as moved or deleted", async () => {
     const { world, a } = await settled({ "d/e/old": "old" });
     a.portion = portion;
     write(a.disk, NEW);
@@ -93,7 +93,7 @@ describe.each([
   });
 });
 
-describe("the deletion limit, where much that is new comes or goes with it", () => {
+describe("deletions are held despite many new files", () => {
   const OLD = Object.fromEntries(Array.from({ length: 110 }, (_, at) => [`old/${at}`, `${at}`]));
   const NEW = Object.fromEntries(Array.from({ length: 230 }, (_, at) => [`new/${at}`, `n${at}`]));
   const drop = (disk: MemorySyncDisk) => {
@@ -121,7 +121,7 @@ describe("the deletion limit, where much that is new comes or goes with it", () 
   });
 });
 
-test.each([undefined, byNumber(1)])("two files that do not hold still: %j", async (portion) => {
+test.each([undefined, byNumber(1)])("two files that keep changing do not hold others back: %j", async (portion) => {
   const { world, a } = await settled();
   a.portion = portion;
   write(a.disk, { n1: "1", n2: "2", n3: "3" });
@@ -144,7 +144,7 @@ test.each([undefined, byNumber(1)])("two files that do not hold still: %j", asyn
   expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["n3"]);
 });
 
-test.each([undefined, byNumber(1)])("a pass that has nothing to do announces no writing: %j", async (portion) => {
+test.each([undefined, byNumber(1)])("a pass with nothing to do announces no writes: %j", async (portion) => {
   const { a, b } = await twoFolders();
   write(b.disk, { ".synclineignore": "/skip\n" });
   write(a.disk, { "skip/1": "1", "skip/2": "2", "skip/3": "3" });
@@ -156,7 +156,7 @@ test.each([undefined, byNumber(1)])("a pass that has nothing to do announces no 
   expect(told).toEqual([]);
 });
 
-describe("of what comes to a folder that was synced before little is left for the end", () => {
+describe("portions bring every new file into a folder that was synced before", () => {
   async function coming(most: number, files: Record<string, string>, change: (a: SyncedFolder) => Promise<void>) {
     const { a, b } = await settled({ old: "old" });
     write(a.disk, files);
@@ -188,7 +188,7 @@ describe("of what comes to a folder that was synced before little is left for th
     expect(await coming(most, files, nothing)).toEqual(ALL);
   });
 
-  test.each([1, 8])("a tree that was moved into a new directory before, %i at a time", async (most) => {
+  test.each([1, 8])("a tree that had been moved into a new directory, %i at a time", async (most) => {
     const files: Record<string, string> = {};
     for (let at = 0; at < 64; at++) files[`q/r${at % 8}/f${at}`] = `${at}`;
     const came = await coming(most, files, async (a) => {
@@ -200,8 +200,8 @@ describe("of what comes to a folder that was synced before little is left for th
   });
 });
 
-describe("on a disk that folds case", () => {
-  test.each([undefined, byNumber(1)])("what comes where something makes room comes: %j", async (portion) => {
+describe("on a case-insensitive disk", () => {
+  test.each([undefined, byNumber(1)])("a file arrives under a name that a rename frees: %j", async (portion) => {
     const { world, a, b } = await settled({ C: "C", z: "z" });
     b.disk.foldsCase = true;
     a.disk.move(path("C"), path("B"));
@@ -213,7 +213,7 @@ describe("on a disk that folds case", () => {
     expect(world.folders.length).toBe(2);
   });
 
-  test.each([undefined, byNumber(1)])("what collides is told once: %j", async (portion) => {
+  test.each([undefined, byNumber(1)])("a name collision is reported once: %j", async (portion) => {
     const { a, b } = await twoFolders();
     b.disk.foldsCase = true;
     write(a.disk, { A: "A", a: "a", x: "x" });
@@ -224,8 +224,8 @@ describe("on a disk that folds case", () => {
   });
 });
 
-describe("what belongs together", () => {
-  test("a repository that has files of another one (git clone of a folder makes links) goes whole", async () => {
+describe("units in portions", () => {
+  test("a repository with files linked from another one (as git clone of a folder makes them) is published whole", async () => {
     const { world, a } = await settled({ "r/.git/HEAD": "ref", "r/.git/objects/o1": "o1" });
     a.portion = byNumber(2);
     write(a.disk, { "s/.git/HEAD": "ref", n1: "1", n2: "2", n3: "3" });
@@ -235,7 +235,7 @@ describe("what belongs together", () => {
       expect([tree, tree.includes("s/.git/HEAD")]).toEqual([tree, tree.includes("s/.git/objects/o1")]);
   });
 
-  test("a database with a log that was written once while it was read goes whole", async () => {
+  test("a database whose log is written once while it is read is published whole", async () => {
     const { world, a } = await settled();
     a.portion = byNumber(1);
     write(a.disk, { "b.sqlite": "1", "b.sqlite-wal": "2", n1: "1", n2: "2" });
@@ -253,7 +253,7 @@ describe("what belongs together", () => {
       expect([tree, /b.sqlite( |$)/.test(tree)]).toEqual([tree, tree.includes("b.sqlite-wal")]);
   });
 
-  test("a database that was moved, with a new log beside it, goes whole", async () => {
+  test("a moved database with a new log beside it is published whole", async () => {
     const { world, a } = await settled({ "b.sqlite": "1", "d/x": "x" });
     a.portion = byNumber(1);
     a.disk.move(path("b.sqlite"), path("d/b.sqlite"));
@@ -263,8 +263,8 @@ describe("what belongs together", () => {
   });
 });
 
-describe("where deletions in the folder wait for approval", () => {
-  test("directories that came before have their modes, and nothing else is said of them", async () => {
+describe("while deletions in the folder wait for approval", () => {
+  test("directories that arrived before have their modes, and none is published for them", async () => {
     const old = Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`]));
     const { world, a, b } = await settled(old);
     await removeUnasked(a, Object.keys(old));
@@ -283,7 +283,7 @@ describe("where deletions in the folder wait for approval", () => {
   });
 });
 
-describe("hard links that come", () => {
+describe("hard links arrive as hard links", () => {
   test.each([1, 2, 3])("%i at a time", async (most) => {
     const { world, a, b } = await settled({ old: "old" });
     write(a.disk, { "d/1": "1", "e/x": "x", "f/y": "y" });

@@ -22,7 +22,7 @@ function boundLists(disk: MemorySyncDisk, most = 500) {
 }
 
 test.each([1, 2, 3, 4, 5, 6, 7, 8])(
-  "a download in progress that becomes larger than a portion at read %i",
+  "a file that outgrows a portion at read %i, while it is still being written, does not hold others back",
   async (at0) => {
     const { world, a } = await settled({ "d/old": "old" });
     a.portion = { things: 100, bytes: 100 };
@@ -61,7 +61,7 @@ async function killedSoon(folder: SyncedFolder): Promise<void> {
   for (let at = 1; (await folder.disk.look(path("n/2"))) === undefined; at++) await killed(folder, at);
 }
 
-describe("unfinished directories of a run that failed, where deletions wait", () => {
+describe("directories that a run left unfinished get their modes while deletions wait", () => {
   test.each(["failed", "killed"])("%s", async (how) => {
     const old = Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`]));
     const { a, b } = await settled(old);
@@ -85,7 +85,7 @@ describe("unfinished directories of a run that failed, where deletions wait", ()
 });
 
 describe.each([undefined, byNumber(1)])(
-  "others did something to a directory that a later portion goes into: %j",
+  "a directory that a later portion goes into, changed by others: %j",
   (portion) => {
     async function go(change: (b: SyncedFolder) => void, extra: (a: SyncedFolder) => void = () => {}) {
       const { world, a, b } = await settled({ "d1/old": "o1", "d2/old": "o2", "d2/e/old": "o3" });
@@ -119,7 +119,7 @@ describe.each([undefined, byNumber(1)])(
       });
       for (const n of ["n3", "n4", "n5", "theirs"]) expect([n, tree.some((at) => at.endsWith(n))]).toEqual([n, true]);
     });
-    test("moved into another, with a new one in its place", async () => {
+    test("moved into another directory, with a new one in its place", async () => {
       const { tree } = await go((b) => {
         b.disk.make(path("z"));
         b.disk.move(path("d2"), path("z/d2"));
@@ -128,7 +128,7 @@ describe.each([undefined, byNumber(1)])(
       for (const n of ["z/d2/n3", "z/d2/e/n4", "z/d2/e/n5", "d2/theirs"])
         expect([n, tree.includes(n), tree]).toEqual([n, true, tree]);
     });
-    test("moved, edited there and edited here: conflict copies of both", async () => {
+    test("moved, with a file edited on both sides: both versions survive", async () => {
       const { tree, world } = await go(
         (b) => {
           b.disk.move(path("d2"), path("d1/x"));
@@ -141,7 +141,7 @@ describe.each([undefined, byNumber(1)])(
       const all = [...(await bucketTree(world.bucket)).values()].join(" ");
       expect([/theirs/.test(all), /mine!!/.test(all), tree]).toEqual([true, true, tree]);
     });
-    test("mode changed by both sides", async () => {
+    test("its mode and a subdirectory's changed on different sides", async () => {
       const { a, b } = await go(
         (b) => b.disk.chmod(path("d2"), 0o750),
         (a) => a.disk.chmod(path("d2/e"), 0o711),
@@ -156,7 +156,7 @@ describe.each([undefined, byNumber(1)])(
 
 const OLD = Array.from({ length: 150 }, (_, at) => `old/${at}`);
 
-test.each([undefined, byNumber(100)])("a pass in which deletions wait announces no writing: %j", async (portion) => {
+test.each([undefined, byNumber(100)])("a pass with held deletions announces no writes: %j", async (portion) => {
   const { a, b } = await settled(Object.fromEntries(OLD.map((each) => [each, each])));
   await removeUnasked(a, OLD);
   b.portion = portion;
@@ -166,27 +166,24 @@ test.each([undefined, byNumber(100)])("a pass in which deletions wait announces 
   expect(told).toEqual([]);
 });
 
-test.each([undefined, byNumber(100)])(
-  "while deletions wait nothing is fetched again and again: %j",
-  async (portion) => {
-    const { a, b } = await settled(Object.fromEntries(OLD.map((each) => [each, each])));
-    b.disk.foldsCase = true;
-    await removeUnasked(a, OLD);
-    write(a.disk, { A: "A", a: "large" });
-    await a.sync();
-    b.portion = portion;
-    let created = 0;
-    const create = b.disk.create.bind(b.disk);
-    b.disk.create = async (at) => (created++, create(at));
-    await b.sync();
-    created = 0;
-    for (let pass = 0; pass < 5; pass++) expect((await b.sync()).held?.files).toBe(150);
-    expect(created).toBe(0);
-  },
-);
+test.each([undefined, byNumber(100)])("held deletions cause no repeated downloads: %j", async (portion) => {
+  const { a, b } = await settled(Object.fromEntries(OLD.map((each) => [each, each])));
+  b.disk.foldsCase = true;
+  await removeUnasked(a, OLD);
+  write(a.disk, { A: "A", a: "large" });
+  await a.sync();
+  b.portion = portion;
+  let created = 0;
+  const create = b.disk.create.bind(b.disk);
+  b.disk.create = async (at) => (created++, create(at));
+  await b.sync();
+  created = 0;
+  for (let pass = 0; pass < 5; pass++) expect((await b.sync()).held?.files).toBe(150);
+  expect(created).toBe(0);
+});
 
 test.each(["killed", "ended"])(
-  "a first sync that was %s, and deletions of more than half of what came, beside much that is new",
+  "a first sync that was %s still holds deletions of more than half of its files, despite many new ones",
   async (how) => {
     const { a, b } = await twoFolders();
     write(a.disk, Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`])));

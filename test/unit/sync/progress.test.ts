@@ -23,7 +23,7 @@ function watched() {
 const FILES = { "d/one": "1", "d/e/two": "22", three: "333", empty: "", large: "x".repeat(200_000) };
 
 test.each([undefined, byNumber(1)])(
-  "what is sent first is known before any of it goes: portions of %j",
+  "the total to send is known before the first upload: portions of %j",
   async (portion) => {
     const { a } = await twoFolders();
     a.portion = portion;
@@ -37,7 +37,7 @@ test.each([undefined, byNumber(1)])(
   },
 );
 
-test("of an edit only what goes is counted", async () => {
+test("only the file that is sent counts for an edit", async () => {
   const { a } = await twoFolders();
   write(a.disk, FILES);
   await a.sync();
@@ -50,7 +50,7 @@ test("of an edit only what goes is counted", async () => {
   expect([told.files, told.bytes]).toEqual([1, 4]);
 });
 
-test("a pass that sends says percent and time left", async () => {
+test("a pass that uploads reports percent and time left", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}), clock };
   using pass = passProgress(createProgress(runtime, { label: "sync", total: undefined, hidden: false }));
@@ -68,7 +68,7 @@ test("a pass that sends says percent and time left", async () => {
   ]);
 });
 
-test("the garbage of every two portions is collected", async () => {
+test("garbage is collected after every two portions", async () => {
   const { a } = await twoFolders();
   a.portion = byNumber(1);
   write(a.disk, Object.fromEntries([1, 2, 3, 4, 5].map((file) => [`d${file}/f`, `${file}`])));

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Crash } from "../../../src/simulate/folder/memory-sync-disk.ts";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
 
-test("another version of the same size and time is not taken for its own", async () => {
+test("a process that died after its swap does not take another version of the same size and time for its own", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("f.bin"), "1");
   await settle(world);
@@ -21,23 +21,26 @@ test("another version of the same size and time is not taken for its own", async
   expect(new Set(whole.values())).toEqual(new Set(["2", "3"]));
 });
 
-test.each([undefined, "of2"])("nor is others' of a file that was moved here, and is %s", async (version) => {
-  const { world, a, b } = await twoFolders();
-  a.disk.write(path("f.bin"), "old");
-  await settle(world);
-  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
-  a.disk.write(path("f.bin"), "of1");
-  b.disk.move(path("f.bin"), path("g.bin"));
-  if (version !== undefined) b.disk.write(path("g.bin"), version);
-  const time = (await b.disk.look(path("g.bin")))?.mtimeNs ?? 0n;
-  await a.disk.setModified(path("f.bin"), time);
-  await a.sync();
-  await dyingAfterSwap(b);
-  b.disk.tick(3_000_000_000n);
-  expect([...(await settledTree(world)).values()]).toContain("of1");
-});
+test.each([undefined, "of2"])(
+  "a process that died after its swap does not take others' version of a file moved here for its own: %s",
+  async (version) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("f.bin"), "old");
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    a.disk.write(path("f.bin"), "of1");
+    b.disk.move(path("f.bin"), path("g.bin"));
+    if (version !== undefined) b.disk.write(path("g.bin"), version);
+    const time = (await b.disk.look(path("g.bin")))?.mtimeNs ?? 0n;
+    await a.disk.setModified(path("f.bin"), time);
+    await a.sync();
+    await dyingAfterSwap(b);
+    b.disk.tick(3_000_000_000n);
+    expect([...(await settledTree(world)).values()]).toContain("of1");
+  },
+);
 
-test("what it deleted in a directory that others moved is there, as if it had not died", async () => {
+test("files deleted here in a directory that others moved survive, even if the process died after its swap", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.write(path("d/x.bin"), "1");
@@ -55,7 +58,7 @@ test("what it deleted in a directory that others moved is there, as if it had no
   expect([...whole.values()].sort()).toEqual(["1", "2", "3", "4", "dir"]);
 });
 
-test("a file that changed places with a directory, and that others edited, has their version and no conflict with its own older one", async () => {
+test("a file that exchanged places with a directory and was edited by others has their version, without a conflict copy", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.write(path("d/x.bin"), "x");
@@ -76,7 +79,7 @@ test("a file that changed places with a directory, and that others edited, has t
   });
 });
 
-test("an edit of a file that others deleted meanwhile is no conflict with what is edited after it", async () => {
+test("an edit of a file that others deleted has no conflict with a later edit", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("f.bin"), "old");
   await settle(world);
@@ -93,7 +96,7 @@ test("an edit of a file that others deleted meanwhile is no conflict with what i
 test.each([
   ["in a directory that others moved", "d", "e", "e/f.bin"],
   ["of a file that others moved", "d/f.bin", "g.bin", "g.bin"],
-])("an edit %s is no conflict with what others make of it", async (_, from, to, now) => {
+])("an edit %s has no conflict with a later edit", async (_, from, to, now) => {
   for (const editAgain of [false, true]) {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
@@ -114,7 +117,7 @@ test.each([
   }
 });
 
-test("an edit of a file in whose place others put a directory is no conflict with what others make of it", async () => {
+test("an edit of a file that others replaced with a directory has no conflict with others' later edit", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.write(path("f"), "old");
@@ -151,7 +154,7 @@ async function contested() {
   return { world, a, b };
 }
 
-test("its version that lost a conflict is edited again: others' stays, too", async () => {
+test("a further edit after a lost conflict and a crash keeps both versions", async () => {
   const { world, b } = await contested();
   b.disk.tick(3_000_000_000n);
   b.disk.write(path("f.bin"), "newer of b");
@@ -159,7 +162,7 @@ test("its version that lost a conflict is edited again: others' stays, too", asy
   expect([...whole.values()]).toEqual(expect.arrayContaining(["of a", "newer of b"]));
 });
 
-test("its version that lost a conflict is no second copy, where others edited the first one", async () => {
+test("a version that lost the conflict gets no second copy when others edit the first one", async () => {
   const { world, a } = await contested();
   const copy = [...a.disk.tree().keys()].find((name) => name.startsWith("f (conflict")) ?? "";
   const kept = a.disk.tree().get("f.bin");
@@ -169,7 +172,7 @@ test("its version that lost a conflict is no second copy, where others edited th
   expect(Object.fromEntries(await settledTree(world))).toEqual({ "f.bin": kept, [copy]: "edited" });
 });
 
-test("what it took away for others before it died does not count as deleted here, where much that is deleted waits for approval", async () => {
+test("deletions applied for others before a crash do not count toward the deletion limit", async () => {
   const { world, a, b } = await twoFolders();
   for (let file = 0; file < 200; file++) a.disk.write(path(`f${file}.bin`), `${file}`);
   await settle(world);
@@ -189,7 +192,7 @@ test("what it took away for others before it died does not count as deleted here
   for (const { disk } of [a, b]) expect(disk.tree().size).toBe(90);
 });
 
-describe("of what went up with a merge, before the process died,", () => {
+describe("after a merge was published and the process died,", () => {
   /** A new file, an edited one, and one with two names, that others did not touch. */
   async function merged() {
     const { world, a, b } = await twoFolders();
@@ -205,13 +208,13 @@ describe("of what went up with a merge, before the process died,", () => {
     return { world, b };
   }
 
-  test("nothing comes back that was deleted then", async () => {
+  test("files deleted since do not come back", async () => {
     const { world, b } = await merged();
     for (const each of b.disk.tree().keys()) b.disk.remove(path(each));
     expect([...(await settledTree(world)).keys()]).toEqual(["of a.bin"]);
   });
 
-  test("nothing comes back that was replaced then", async () => {
+  test("old versions of files replaced since do not come back", async () => {
     const { world, b } = await merged();
     for (const each of ["new.bin", "edited.bin"]) b.disk.save(path(each), `newer ${each}`);
     const whole = await settledTree(world);

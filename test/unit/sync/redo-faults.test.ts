@@ -28,7 +28,7 @@ describe.each(["at a time", "one by one"] as const)("%s", (places) => {
     return { world, a, b };
   }
 
-  test("behind one that found its place taken the log goes on", async () => {
+  test("the log continues after a file whose place was taken", async () => {
     const names = ["f1", "f2", "f3", "f4", "f5", "f6"];
     let deleted = 0;
     for (let change = 30; ; change += isAll ? 1 : 5) {
@@ -54,7 +54,7 @@ describe.each(["at a time", "one by one"] as const)("%s", (places) => {
   test.each([
     ["what the log tells", "boot 1"],
     ["what came and no log tells", "boot 2"],
-  ])("%s is durable before the database has it", async (_, boot) => {
+  ])("%s is durable before the database records it", async (_, boot) => {
     const { b } = await incoming(["f1", "f2", "f3", "f4", "f5", "f6"]);
     let change = 0;
     for (; !(await redoLogOf(b)).match(/\.\n|\.$/); change++) await killed(b, 10 + change);
@@ -77,7 +77,7 @@ describe.each(["at a time", "one by one"] as const)("%s", (places) => {
     expect(before).toContain("");
   });
 
-  test("a directory that was made and that somebody removes takes nothing along that had not come", async () => {
+  test("removing a directory that has just arrived deletes nothing that had not arrived yet", async () => {
     const names = ["made/1", "made/2", "made/3", "made/4", "made/5", "z1"];
     for (let change = 2; ; change += isAll ? 1 : 23) {
       const { world, a, b } = await incoming([]);
@@ -96,7 +96,7 @@ describe.each(["at a time", "one by one"] as const)("%s", (places) => {
 });
 
 test.each([0, 1])(
-  "what changed places and is edited then has no second version, where %i lines are missing",
+  "files that exchanged names and are edited then get no conflict copy, with %i log lines missing",
   async (missing) => {
     for (let change = 4; ; change += isAll ? 1 : 8) {
       const { world, a, b } = await twoFolders();
@@ -118,7 +118,7 @@ test.each([0, 1])(
   },
 );
 
-test("what was exchanged and is deleted then stays deleted, though the next run is killed, too", async () => {
+test("a replaced file that is deleted then stays deleted, even if the next run is killed too", async () => {
   let deleted = 0;
   for (let change = 8, died = true; died; change++) {
     for (const next of [2, 3, 4]) {
@@ -145,7 +145,7 @@ test.each([
   ["no parent", '["put",[null,"1","id","AAAA","","AAAA"]]'],
   ["an object", '["remove",[{},"x"]]'],
   ["a list", '["remove",[["a","b"],"x"]]'],
-])("a log with %s for a text wedges nothing", async (_, line) => {
+])("a log with %s instead of a string blocks nothing", async (_, line) => {
   const { world, a, b } = await twoFolders();
   for (const each of ["1", "2", "3", "4", "5"]) a.disk.write(path(each), each);
   await settle(world);
@@ -163,7 +163,7 @@ test.each([
   expect(await settledTree(world)).toEqual(was);
 });
 
-test("a log that cannot be read wedges nothing", async () => {
+test("an unreadable log blocks nothing", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("1"), "1");
   await settle(world);
@@ -177,7 +177,7 @@ test("a log that cannot be read wedges nothing", async () => {
   expect(await b.disk.list(NEW_PATH)).toEqual([]);
 });
 
-test("a log that somebody cleared away meanwhile fails no pass", async () => {
+test("a log that somebody removes during a pass does not fail it", async () => {
   const { world, a, b } = await twoFolders();
   await settle(world);
   for (const each of ["1", "2", "3", "4", "5"]) a.disk.write(path(each), each);

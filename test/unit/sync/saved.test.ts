@@ -40,19 +40,16 @@ async function amid(folder: SyncedFolder, actions: readonly (() => void)[], dies
 test.each([
   ["under another name first", (b: SyncedFolder) => b.disk.save(path("d/f.bin"), "of b")],
   ["into the file", (b: SyncedFolder) => b.disk.write(path("d/f.bin"), "of b")],
-])(
-  "what was saved %s and came out when both were exchanged is there also if the process dies then",
-  async (_, save) => {
-    const { world, b } = await replacing();
-    await amid(b, [() => save(b)], true);
-    const whole = await settledTree(world);
-    expect([...whole.values()].sort()).toEqual(["dir", "of a", "of b"]);
-    // Beside the other one, not anywhere.
-    expect([...whole.keys()].every((each) => each.startsWith("d"))).toBe(true);
-  },
-);
+])("a save %s, just before a newer version replaces the file, survives a crash right after", async (_, save) => {
+  const { world, b } = await replacing();
+  await amid(b, [() => save(b)], true);
+  const whole = await settledTree(world);
+  expect([...whole.values()].sort()).toEqual(["dir", "of a", "of b"]);
+  // Beside the other one, not anywhere.
+  expect([...whole.keys()].every((each) => each.startsWith("d"))).toBe(true);
+});
 
-test("so is a directory that somebody put there", async () => {
+test("a directory put in the file's place just before the replacement survives a crash", async () => {
   const { world, b } = await replacing();
   await amid(
     b,
@@ -68,26 +65,26 @@ test("so is a directory that somebody put there", async () => {
   expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "dir", "of a", "of b"]);
 });
 
-test("so is what was saved where no directory has that file any more", async () => {
+test("a save just before the replacement survives a crash, even if its directory is removed afterwards", async () => {
   const { world, b } = await replacing();
   await amid(b, [() => b.disk.save(path("d/f.bin"), "of b")], true);
   b.disk.remove(path("d"));
   expect([...(await settledTree(world)).values()]).toContain("of b");
 });
 
-test("what is saved twice, before the exchange and before it is undone, is there", async () => {
+test("two saves, one before the exchange and one before it is undone, both survive", async () => {
   const { world, b } = await replacing();
   await amid(b, [() => b.disk.save(path("d/f.bin"), "of b"), () => b.disk.save(path("d/f.bin"), "of b, too")]);
   expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "of a", "of b", "of b, too"]);
 });
 
-test("what is saved before the exchange is there where nothing is at that place when it is undone", async () => {
+test("a save before the exchange survives even if nothing is in that place when it is undone", async () => {
   const { world, b } = await replacing();
   await amid(b, [() => b.disk.save(path("d/f.bin"), "of b"), () => b.disk.move(path("d/f.bin"), path("d/f.bin~"))]);
   expect([...(await settledTree(world)).values()]).toEqual(expect.arrayContaining(["of a", "of b"]));
 });
 
-test("wherever a run dies that replaces files which nobody touches, there is no other version and nothing is left behind", async () => {
+test("a run that dies anywhere while replacing untouched files leaves no other version and no temporary file", async () => {
   for (let budget = 0, isDead = true; isDead; budget++) {
     const { world, a, b } = await replacing();
     b.disk.budget = budget;

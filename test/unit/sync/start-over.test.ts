@@ -4,7 +4,7 @@ import { silentLog } from "../../../src/base/log.ts";
 import { startFolderOver } from "../../../src/sync/start-over.ts";
 import { pair, path, settle, settledTree, syncWorld } from "../../support/sync-world.ts";
 
-test("is united with the older state: what only it has comes back, and nothing of either is lost", async () => {
+test("a folder newer than its bucket merges with the older state: its own files come back, and nothing is lost", async () => {
   const world = await syncWorld(2);
   const [a, b] = pair(world);
   for (const name of ["same", "changed", "removed"]) a.disk.write(path(name), `old ${name}`);
@@ -27,7 +27,7 @@ test("is united with the older state: what only it has comes back, and nothing o
   expect(rest).toEqual({ same: "old same", new: "new", removed: "old removed", "of b": "of b" });
 });
 
-test("goes on as it was where the bucket is no older, or was never synced", async () => {
+test("a folder continues as it was if its bucket is not older, or was never synced", async () => {
   const world = await syncWorld(1);
   const [a] = world.folders;
   if (a === undefined) throw new Error("there is a folder");

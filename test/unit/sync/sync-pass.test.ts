@@ -8,7 +8,7 @@ import { Crash, MemorySyncDisk } from "../../../src/simulate/folder/memory-sync-
 import { bucketTree, pair, path, settle, type SyncedFolder, syncWorld, twoFolders } from "../../support/sync-world.ts";
 
 describe("a pass", () => {
-  test("files, directories and links of one folder come to another as they are", async () => {
+  test("files, directories and links of one folder arrive unchanged in another", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.write(path("d/one.bin"), "1");
@@ -24,7 +24,7 @@ describe("a pass", () => {
     }
   });
 
-  test("a renamed directory keeps its identity, so another's edit in it follows", async () => {
+  test("a renamed directory keeps its identity, so another folder's edit in it follows", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.write(path("d/f.bin"), "old");
@@ -39,7 +39,7 @@ describe("a pass", () => {
     expect(b.disk.tree()).toEqual(a.disk.tree());
   });
 
-  test("a symlink that moved and got a new target of the same length arrives with the new target", async () => {
+  test("a moved symlink with a new target of the same length arrives with the new target", async () => {
     const { world, a, b } = await twoFolders();
     await a.disk.makeSymlink(path("link"), "one");
     await settle(world);
@@ -54,7 +54,7 @@ describe("a pass", () => {
     expect(await bucketTree(world.bucket)).toEqual(b.disk.tree());
   });
 
-  test("a directory that is mounted once more beside itself stays what it is, and is one more", async () => {
+  test("a directory mounted again beside itself stays the same, and also appears as a second one", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.make(path("d/in"));
@@ -74,7 +74,7 @@ describe("a pass", () => {
     expect((await b.disk.look(path("d")))?.ino).toBe(before?.ino);
   });
 
-  test("both edit one file: both versions are in both folders", async () => {
+  test("if both folders edit one file, both versions are in both folders", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "base");
     await settle(world);
@@ -85,7 +85,7 @@ describe("a pass", () => {
     expect(b.disk.tree()).toEqual(a.disk.tree());
   });
 
-  test("two files that exchange their names do so in the other folder", async () => {
+  test("two files that exchange names do so in the other folder too", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("x.bin"), "1");
     a.disk.write(path("y.bin"), "2");
@@ -95,7 +95,7 @@ describe("a pass", () => {
     expect(Object.fromEntries(b.disk.tree())).toEqual({ "x.bin": "2", "y.bin": "1" });
   });
 
-  test("a file that moved over another, and a new one under its old name, come as they are: as logs are turned", async () => {
+  test("log rotation arrives as it is: a file moved over another, and a new one under its old name", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("log"), "1");
     a.disk.write(path("log.1"), "0");
@@ -108,7 +108,7 @@ describe("a pass", () => {
     expect([Object.fromEntries(b.disk.tree()), applied.left]).toEqual([{ log: "2", "log.1": "1" }, []]);
   });
 
-  test("what is written at the moment of its replacement stays, and becomes a conflict copy", async () => {
+  test("a write at the moment of replacement survives as a conflict copy", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "base");
     await settle(world);
@@ -130,7 +130,7 @@ describe("a pass", () => {
   test.each([
     ["moves", (disk: MemorySyncDisk) => disk.move(path("f.bin"), path("g.bin"))],
     ["gets another time", (disk: MemorySyncDisk) => disk.touch(path("f.bin"))],
-  ])("what is written into a file while it %s is seen, also if it has as many bytes", async (_what, change) => {
+  ])("a write to a file while it %s is noticed, even if the size stays the same", async (_what, change) => {
     for (let moment = 0; moment < 6; moment++) {
       const { world, a, b } = await twoFolders();
       a.disk.write(path("f.bin"), "1");
@@ -152,7 +152,7 @@ describe("a pass", () => {
     }
   });
 
-  test("a directory that was moved to where another folder made one is one with it in both", async () => {
+  test("a moved directory and one that another folder created at its new path become one in both", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.write(path("d/old.bin"), "1");
@@ -167,7 +167,7 @@ describe("a pass", () => {
     expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual(whole);
   });
 
-  test("what a process brought before it died is not this folder's change: others' newer version stays alone", async () => {
+  test("changes applied before a crash are not taken for local ones: others' newer version gets no conflict copy", async () => {
     for (const budget of [7, 8, 9]) {
       const { world, a, b } = await twoFolders();
       a.disk.write(path("f.bin"), "1");
@@ -190,7 +190,7 @@ describe("a pass", () => {
   test.each([
     ["replaced", (disk: MemorySyncDisk) => disk.write(path("d/f.bin"), "from a")],
     ["removed", (disk: MemorySyncDisk) => disk.remove(path("d/f.bin"))],
-  ])("what is saved as a file is %s is not lost, wherever the process dies then", async (_what, change) => {
+  ])("a save while a file is %s is not lost, wherever the process then dies", async (_what, change) => {
     for (let moment = 0, reached = true; reached; moment++) {
       for (let budget = moment + 1; budget < moment + 4; budget++) {
         const { world, a, b } = await twoFolders();
@@ -216,7 +216,7 @@ describe("a pass", () => {
     }
   });
 
-  test("wherever a process dies while a directory gives way to a file, the folder comes to it", async () => {
+  test("a directory that makes room for a file is replaced in the end, wherever a process dies", async () => {
     for (let budget = 8; budget < 14; budget++) {
       const { world, a, b } = await twoFolders();
       a.disk.make(path("d"));
@@ -233,7 +233,7 @@ describe("a pass", () => {
     }
   });
 
-  test("contents count against the limit in both directions, names do not", async () => {
+  test("the rate limit counts contents in both directions, but not names", async () => {
     const { a, b } = await twoFolders();
     let bytes = 0;
     const limit = { take: async (some: number) => void (bytes += some) } as unknown as RateLimit;
@@ -249,7 +249,7 @@ describe("a pass", () => {
     expect([bytes, b.disk.tree().get("d/f.bin")]).toEqual([10, "12345"]);
   });
 
-  test("setuid bits come along where both ask for it, and stay as they are in the bucket where nobody looks at them", async () => {
+  test("setuid bits sync where both sides ask for them, and folders that ignore them leave them alone in the bucket", async () => {
     const world = await syncWorld(3);
     const [a, b, plain] = world.folders as [SyncedFolder, SyncedFolder, SyncedFolder];
     const special = { attention: { modeMask: 0o7777, owners: false } };
@@ -276,7 +276,7 @@ describe("a pass", () => {
     expect((await bucketTree(world.bucket)).get("f.bin")).toBe("kept");
   });
 
-  test("a mass deletion waits until just these deletions are approved, and other folders follow it then", async () => {
+  test("a mass deletion waits until exactly these deletions are approved, and then other folders follow it", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     for (let each = 0; each < 120; each++) a.disk.write(path(`d/${each}.bin`), `${each}`);
@@ -297,7 +297,7 @@ describe("a pass", () => {
     [{ files: 5, percent: 50 }, undefined],
     [{ files: 8, percent: 30 }, undefined],
     [{ files: 0, percent: 0 }, 8],
-  ])("the bucket's policy says which deletions are a mass: %j of 8 among 20 files", async (guard, held) => {
+  ])("the bucket's policy defines what a mass deletion is: %j, for 8 of 20 files", async (guard, held) => {
     const { world, a, b } = await twoFolders();
     for (let each = 0; each < 20; each++) a.disk.write(path(`${each}.bin`), `${each}`);
     await settle(world);
@@ -313,7 +313,7 @@ describe("a pass", () => {
     for (let each = 0; each < 8; each++) expect(b.disk.tree().has(`${each}.bin`)).toBe(false);
   });
 
-  test("what is ignored is neither sent nor deleted nor overwritten", async () => {
+  test("ignored files are neither sent nor deleted nor overwritten", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path(".synclineignore"), "*.tmp\n/build/\n");
     a.disk.write(path("x.tmp"), "scratch");
@@ -333,7 +333,7 @@ describe("a pass", () => {
     expect((await bucketTree(world.bucket)).get("kept.bin")).toBe("1");
   });
 
-  test("on a disk that folds case the second of two names stays in the bucket and is no deletion", async () => {
+  test("on a case-insensitive disk the second of two names stays in the bucket and does not count as deleted", async () => {
     const { world, a, b } = await twoFolders();
     b.disk.foldsCase = true;
     a.disk.write(path("Name.bin"), "1");
@@ -346,7 +346,7 @@ describe("a pass", () => {
     expect((await bucketTree(world.bucket)).size).toBe(2);
   });
 
-  test("names that one folder moved to another case move on a disk that folds case", async () => {
+  test("a rename that changes only case reaches a case-insensitive disk", async () => {
     const { world, a, b } = await twoFolders();
     b.disk.foldsCase = true;
     a.disk.write(path("name.bin"), "1");
@@ -374,7 +374,7 @@ describe("a pass", () => {
     expect(Object.fromEntries(a.disk.tree())).toEqual({ "f.bin": "3" });
   });
 
-  test("names of one file stay names of one file", async () => {
+  test("names of one file stay hard links, even after an edit", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("x.bin"), "1");
     await a.disk.link(path("x.bin"), path("y.bin"));

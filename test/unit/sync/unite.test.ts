@@ -28,12 +28,12 @@ async function united(made: (b: SyncedFolder) => void): Promise<Record<string, s
 const copyOf = (stem: string) =>
   expect.stringMatching(new RegExp(`^${stem} \\(conflict [0-9a-f]{8}\\)\\.bin$`)) as string;
 
-test("what only one of them has is in the one that is left", async () => {
+test("merging two directories keeps files that only one of them has", async () => {
   const whole = await united(({ disk }) => disk.write(path("e/new.bin"), "of e"));
   expect(whole).toEqual({ "e/new.bin": "of e", "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
 });
 
-test("files of one name that differ are both there, one as a conflict copy", async () => {
+test("different files of the same name both survive, one as a conflict copy", async () => {
   const whole = await united(({ disk }) => disk.write(path("e/x.bin"), "of e"));
   expect(Object.entries(whole).sort()).toEqual([
     ["e/s/y.bin", "of d/s"],
@@ -42,12 +42,12 @@ test("files of one name that differ are both there, one as a conflict copy", asy
   ]);
 });
 
-test("files of one name that are the same are one", async () => {
+test("identical files of the same name become one", async () => {
   const whole = await united(({ disk }) => disk.write(path("e/x.bin"), "of d"));
   expect(whole).toEqual({ "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
 });
 
-test("directories of one name in them are one, too, and so on", async () => {
+test("subdirectories of the same name merge too, recursively", async () => {
   const whole = await united(({ disk }) => {
     disk.make(path("e/s"));
     disk.write(path("e/s/y.bin"), "of e/s");
@@ -61,13 +61,13 @@ test("directories of one name in them are one, too, and so on", async () => {
   ]);
 });
 
-test("a file and a directory of one name are both there", async () => {
+test("a file and a directory of the same name both survive", async () => {
   const whole = await united(({ disk }) => disk.write(path("e/s"), "a file"));
   expect(Object.values(whole).sort()).toEqual(["a file", "of d", "of d/s"]);
 });
 
 test.each(["nothing", "a file"])(
-  "a directory made where others moved one with %s, before the folder showed that: what is in it stays",
+  "a directory created where others had just moved one with %s keeps its files",
   async (what) => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("k"));

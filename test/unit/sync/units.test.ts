@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
 import { inOrder, sorted } from "../../support/unit-world.ts";
 
-test("a repository and a database that lost the conflict are whole in their copies, and what was kept is as it was written", async () => {
+test("a repository and a database that lost the conflict are whole in their copies, and the winners are as written", async () => {
   const { world, a, b } = await twoFolders();
   for (const directory of [".git", ".git/objects", ".git/objects/pack"]) a.disk.make(path(directory));
   write(a, { "app.db": "base", "app.db-wal": "base", ".git/head": "base", ".git/objects/pack/base": "base" });
@@ -29,7 +29,7 @@ test("a repository and a database that lost the conflict are whole in their copi
   );
 });
 
-test("what is written into a database while its folder publishes is in the copy if that is what it becomes", async () => {
+test("writes to a database while its folder publishes are in the copy if it loses the conflict", async () => {
   const { world, a, b } = await twoFolders();
   write(a, { "app.db": "base", "app.db-wal": "base" });
   await settle(world);
@@ -52,7 +52,7 @@ test("what is written into a database while its folder publishes is in the copy 
   );
 });
 
-test("what neither side touched in a repository is in the one that was kept and in the copy", async () => {
+test("files of a repository that neither side touched are in the winner's version and in the copy", async () => {
   const { world, a, b } = await twoFolders();
   for (const directory of [".git", ".git/objects"]) a.disk.make(path(directory));
   write(a, { ".git/config": "base", ".git/objects/base": "base" });

@@ -27,26 +27,29 @@ function left(pass: PassResult): [string, string][] {
   return (report?.left ?? []).map(({ path: at, why }) => [at, why]);
 }
 
-test.each(["EACCES", "EPERM", "EIO"])("new ones are left (%s), and go when they can be read", async (code) => {
-  const { world, a } = await twoFolders();
-  a.disk.make(path("d"));
-  for (const name of ["d/1", "d/2", "d/3", "d/4", "d/5", "ok"]) a.disk.write(path(name), name);
-  using refused = refuse(a, code, "d/1", "d/3", "d/5");
-  const pass = await a.sync();
-  expect(left(pass).sort()).toEqual([
-    ["d/1", "cannot be read"],
-    ["d/3", "cannot be read"],
-    ["d/5", "cannot be read"],
-  ]);
-  const report = reportOf([pass]);
-  expect(report && isUnpublished(report)).toBe(true);
-  expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["d", "d/2", "d/4", "ok"]);
-  refused[Symbol.dispose]();
-  await settle(world);
-  expect((await bucketTree(world.bucket)).get("d/3")).toBe("d/3");
-});
+test.each(["EACCES", "EPERM", "EIO"])(
+  "new unreadable files are left out (%s), and published once they can be read",
+  async (code) => {
+    const { world, a } = await twoFolders();
+    a.disk.make(path("d"));
+    for (const name of ["d/1", "d/2", "d/3", "d/4", "d/5", "ok"]) a.disk.write(path(name), name);
+    using refused = refuse(a, code, "d/1", "d/3", "d/5");
+    const pass = await a.sync();
+    expect(left(pass).sort()).toEqual([
+      ["d/1", "cannot be read"],
+      ["d/3", "cannot be read"],
+      ["d/5", "cannot be read"],
+    ]);
+    const report = reportOf([pass]);
+    expect(report && isUnpublished(report)).toBe(true);
+    expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["d", "d/2", "d/4", "ok"]);
+    refused[Symbol.dispose]();
+    await settle(world);
+    expect((await bucketTree(world.bucket)).get("d/3")).toBe("d/3");
+  },
+);
 
-test("one that is known stays as it was in the bucket, and others go and come", async () => {
+test("a known file that becomes unreadable stays as it was in the bucket, and others sync both ways", async () => {
   const { world, a, b } = await twoFolders();
   for (const name of ["kept", "other"]) a.disk.write(path(name), "old");
   await settle(world);
@@ -64,7 +67,7 @@ test("one that is known stays as it was in the bucket, and others go and come", 
   expect((await bucketTree(world.bucket)).get("kept")).toBe("new and longer");
 });
 
-test("what others made of one that cannot be read does not replace it", async () => {
+test("others' version does not replace an unreadable file", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("f"), "old");
   await settle(world);
@@ -82,7 +85,7 @@ test("what others made of one that cannot be read does not replace it", async ()
   expect(texts.sort()).toEqual(["of a!", "of b"]);
 });
 
-test("a plan tells of all others", async () => {
+test("a dry run plans everything but the unreadable files", async () => {
   const { a } = await twoFolders();
   for (const name of ["1", "2", "3"]) a.disk.write(path(name), name);
   await a.sync();
@@ -93,7 +96,7 @@ test("a plan tells of all others", async () => {
   expect(left(pass)).toEqual([["4", "cannot be read"]]);
 });
 
-test("in portions they are left, too", async () => {
+test("unreadable files are left out in portions too", async () => {
   const { world, a } = await twoFolders();
   a.portion = { things: 2, bytes: Infinity };
   for (let each = 0; each < 12; each++) a.disk.write(path(`n${each}`), `${each}`);
@@ -106,43 +109,49 @@ test("in portions they are left, too", async () => {
   expect((await bucketTree(world.bucket)).size).toBe(9);
 });
 
-test.each(["edit", "edit and remove one"])("one with two names is left by both, while others %s", async (action) => {
-  const { world, a, b } = await twoFolders();
-  a.disk.write(path("x"), "old");
-  await a.disk.link(path("x"), path("y"));
-  await settle(world);
-  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
-  a.disk.write(path("x"), "of a!!");
-  b.disk.write(path("x"), "of b");
-  if (action !== "edit") b.disk.remove(path("x"));
-  await b.sync();
-  a.disk.tick(3_000_000_000n);
-  using refused = refuse(a, "EIO", "x", "y");
-  await a.sync();
-  refused[Symbol.dispose]();
-  await settle(world);
-  const whole = await bucketTree(world.bucket);
-  expect(a.disk.tree()).toEqual(whole);
-  expect(new Set(whole.values())).toEqual(new Set(["of a!!", "of b"]));
-});
-
-test.each(["known", "new"])("attributes of a %s one that could not be read once go when they can be", async (kind) => {
-  const { world, a, b } = await twoFolders();
-  if (kind === "known") {
-    a.disk.write(path("f"), "text");
+test.each(["edit", "edit and remove one"])(
+  "an unreadable file with two names loses no version while others %s",
+  async (action) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("x"), "old");
+    await a.disk.link(path("x"), path("y"));
     await settle(world);
-  } else a.disk.write(path("f"), "text");
-  a.disk.tick(3_000_000_000n);
-  await a.disk.setXattrs(path("f"), new Map([["user.k", new Uint8Array([1])]]));
-  a.disk.tick(3_000_000_000n);
-  using refused = refuse(a, "EIO", "f");
-  expect(left(await a.sync())).toEqual([["f", "cannot be read"]]);
-  refused[Symbol.dispose]();
-  await settle(world);
-  expect([...(await b.disk.xattrs(path("f"))).keys()]).toEqual(["user.k"]);
-});
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    a.disk.write(path("x"), "of a!!");
+    b.disk.write(path("x"), "of b");
+    if (action !== "edit") b.disk.remove(path("x"));
+    await b.sync();
+    a.disk.tick(3_000_000_000n);
+    using refused = refuse(a, "EIO", "x", "y");
+    await a.sync();
+    refused[Symbol.dispose]();
+    await settle(world);
+    const whole = await bucketTree(world.bucket);
+    expect(a.disk.tree()).toEqual(whole);
+    expect(new Set(whole.values())).toEqual(new Set(["of a!!", "of b"]));
+  },
+);
 
-test("on a damaged disk many that only fail when they are read keep no others back", async () => {
+test.each(["known", "new"])(
+  "attributes of a %s file that could not be read once are published when they can be",
+  async (kind) => {
+    const { world, a, b } = await twoFolders();
+    if (kind === "known") {
+      a.disk.write(path("f"), "text");
+      await settle(world);
+    } else a.disk.write(path("f"), "text");
+    a.disk.tick(3_000_000_000n);
+    await a.disk.setXattrs(path("f"), new Map([["user.k", new Uint8Array([1])]]));
+    a.disk.tick(3_000_000_000n);
+    using refused = refuse(a, "EIO", "f");
+    expect(left(await a.sync())).toEqual([["f", "cannot be read"]]);
+    refused[Symbol.dispose]();
+    await settle(world);
+    expect([...(await b.disk.xattrs(path("f"))).keys()]).toEqual(["user.k"]);
+  },
+);
+
+test("on a damaged disk many files that fail only when read do not hold others back", async () => {
   const { world, a } = await twoFolders();
   a.disk.write(path("ok"), "ok");
   for (let each = 0; each < 130; each++) a.disk.write(path(`bad${each}`), `bad${each}`);
@@ -159,7 +168,7 @@ test("on a damaged disk many that only fail when they are read keep no others ba
   expect([...(await bucketTree(world.bucket)).keys()]).toEqual(["ok"]);
 });
 
-test("attributes of a directory that could not be read once go when they can be", async () => {
+test("attributes of a directory that could not be read once are published when they can be", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   await settle(world);
@@ -183,7 +192,7 @@ test("attributes of a directory that could not be read once go when they can be"
   expect(await Promise.all(names)).toEqual([["user.k"], ["user.k"]]);
 });
 
-test("whoever flushes or ends the agent hears that it is not published", async () => {
+test("a flush reports that an unreadable file is not published", async () => {
   const { a } = await twoFolders();
   a.disk.write(path("f"), "text");
   using _refused = refuse(a, "EACCES", "f");
@@ -194,7 +203,7 @@ test("whoever flushes or ends the agent hears that it is not published", async (
   });
 });
 
-test("on another filesystem that lies in the folder nothing is put, and all else comes and goes", async () => {
+test("a filesystem mounted inside the folder receives nothing, and everything else still syncs", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("sub"));
   for (const name of ["gone", "stays"]) a.disk.write(path(name), "old");

@@ -7,7 +7,7 @@ import { seededRandom } from "../../../src/simulate/seeded-random.ts";
 const TARGET = NODE_TARGET_BYTES;
 
 describe("the boundary rule", () => {
-  test("is computed exactly where doubles cannot tell", () => {
+  test("is exact where doubles lack precision", () => {
     const random = seededRandom(1);
     const pick = (max: number) => Math.floor(random.fraction() * max);
     for (let turn = 0; turn < 20_000; turn++) {
@@ -23,13 +23,13 @@ describe("the boundary rule", () => {
     }
   });
 
-  test("is strict: an entry on the threshold itself ends nothing", () => {
+  test("is strict: an entry exactly on the threshold ends no node", () => {
     // h·2⁴ = 2³²·(2⁴ − 1⁴) for h = 2³² − 2²⁸.
     expect(isBelow(2 ** 32 - 2 ** 28, 2, 1, 2)).toBe(false);
     expect(isBelow(2 ** 32 - 2 ** 28 - 1, 2, 1, 2)).toBe(true);
   });
 
-  test("never ends a node of one entry or below an eighth of the target, and always at four targets", () => {
+  test("never ends a node with one entry or below an eighth of the target, and always ends one at four targets", () => {
     const always = new Boundary(() => new Uint8Array(32), TARGET);
     const never = new Boundary(() => new Uint8Array(32).fill(255), TARGET);
     const key = Buffer.from("key");
@@ -40,7 +40,7 @@ describe("the boundary rule", () => {
     expect(never.closes(key, 4 * TARGET - 10, 4 * TARGET, 2)).toBe(true);
   });
 
-  test("takes the first four bytes of a keyed hash as a little-endian number, with a key of its own for each level", async () => {
+  test("uses the first four bytes of a keyed hash as a little-endian number, with a separate key for each level", async () => {
     const salt = Buffer.from("salt");
     const config = createTreeConfig({ salt });
     const random = seededRandom(2);
@@ -58,7 +58,7 @@ describe("the boundary rule", () => {
     }
   });
 
-  test("refuses targets whose nodes would outgrow what decoders accept", () => {
+  test("refuses targets whose nodes would exceed what decoders accept", () => {
     for (const targetBytes of [0, 255, 24 * 1024 + 1, 1000.5, Number.NaN]) {
       expect(() => createTreeConfig({ salt: Buffer.of(), targetBytes })).toThrow(
         expect.objectContaining({ code: "config_invalid" }),

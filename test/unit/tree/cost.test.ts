@@ -26,7 +26,7 @@ test("the tree of these tests is four levels high", () => {
   expect(height).toBe(4);
 });
 
-describe("what is read", () => {
+describe("reads and writes", () => {
   test("a get reads one path", async () => {
     const { nodes } = cold();
     await get(nodes, root, keyAt(7_000));
@@ -41,7 +41,7 @@ describe("what is read", () => {
     expect(blocks.putBytes).toBeLessThan(4 * height * 1024);
   });
 
-  test("edits all over the tree ask the store once a level and batch, not once a node", async () => {
+  test("edits across the tree ask the store once per level and batch, not once per node", async () => {
     const { nodes, config, blocks } = cold();
     const edits = Array.from({ length: 200 }, (_, index) => put(index * 100, "changed"));
     await editTree(nodes, NOWHERE, config, root, edits);
@@ -57,7 +57,7 @@ describe("what is read", () => {
     expect(blocks.puts).toEqual([]);
   });
 
-  test("no edits read nothing", async () => {
+  test("an empty edit reads nothing", async () => {
     const { nodes, config, blocks } = cold();
     expect(await editTree(nodes, blocks, config, root, [])).toBe(root);
     expect(blocks.requests).toBe(0);
@@ -79,7 +79,7 @@ describe("what is read", () => {
     expect(blocks.requests).toBe(0);
   });
 
-  test("a merge reads no leaf that only one side changed, and takes it by its address", async () => {
+  test("a merge reads no leaf that only one side changed, and reuses it by its address", async () => {
     const mine = await edited(Array.from({ length: 300 }, (_, index) => index));
     const other = await edited(Array.from({ length: 300 }, (_, index) => 12_000 + index));
     const { nodes, blocks, config } = cold();
@@ -91,7 +91,7 @@ describe("what is read", () => {
     expect(merged).toBe(await build(trees, expected));
   });
 
-  test("a merge of few changes follows these, however many rows the other side put between them", async () => {
+  test("a merge of few changes costs little, however many rows the other side put between them", async () => {
     const sparse = new Map([...model(() => "row")].filter((_, index) => index % 70 === 0));
     const base = await build(trees, sparse);
     const changes = [350, 7_000, 7_070, 19_600].map((index) => put(index, "new"));
@@ -103,7 +103,7 @@ describe("what is read", () => {
     expect(merged).toBe(await edited([350, 7_000, 7_070, 19_600]));
   });
 
-  test("a diff beside a larger tree reads those leaves of it that have changed keys", async () => {
+  test("a diff beside a larger tree reads only those of its leaves that hold changed keys", async () => {
     const sparse = new Map([...model(() => "row")].filter((_, index) => index % 70 === 0));
     const base = await build(trees, sparse);
     const changes = [350, 7_000, 7_070, 19_600].map((index) => put(index, "new"));
@@ -115,7 +115,7 @@ describe("what is read", () => {
     expect(await leafReads(trees)).toBeLessThanOrEqual(3 * changes.length);
   });
 
-  test("leaves that both sides changed are read once for the changes and the merge, where not all of them fit into memory", async () => {
+  test("leaves that both sides changed are read once for diff and merge, even if memory cannot hold them all", async () => {
     const mine = await edited(Array.from({ length: 900 }, (_, index) => 22 * index));
     const other = await edited(Array.from({ length: 60 }, (_, index) => 330 * index + 5));
     const { blocks, config } = cold();
@@ -131,7 +131,7 @@ describe("what is read", () => {
     expect(leaves).toBeLessThan(30);
   });
 
-  test("a range reads each leaf of it once, in growing batches", async () => {
+  test("a range reads each of its leaves once, in growing batches", async () => {
     const { nodes, blocks } = cold();
     let count = 0;
     for await (const entry of range(nodes, root, { from: keyAt(4_000), to: keyAt(8_000) }))
@@ -143,7 +143,7 @@ describe("what is read", () => {
   });
 });
 
-test("a hundred thousand edits from a stream pass through a small cache", async () => {
+test("a hundred thousand streamed edits fit through a small cache", async () => {
   const { blocks, config } = trees;
   const nodes = reopened(blocks, 1 << 20);
   let most = 0;

@@ -8,7 +8,7 @@ import { entriesOf, keyOf, reopened, testTrees } from "../../support/trees.ts";
 
 const A_LINK = cidOf("raw", Buffer.from("content"));
 
-describe("an entry that no node may hold is refused:", () => {
+describe("an invalid entry is refused:", () => {
   test.each([
     ["an empty key", entry("", 1)],
     ["more bytes than a node may have", entry("key", MAX_ENTRY_BYTES)],
@@ -34,7 +34,7 @@ test("the largest entries make nodes that decoders accept", async () => {
   }
 });
 
-test("edits out of order are refused, and their source is told that no more is wanted", async () => {
+test("edits out of order are refused, and their source is closed", async () => {
   const { nodes, blocks, config } = testTrees();
   const empty = await emptyTree(nodes, blocks, config);
   let closed = false;
@@ -51,7 +51,7 @@ test("edits out of order are refused, and their source is told that no more is w
   expect(closed).toBe(true);
 });
 
-test("a slow sink holds the edit up", async () => {
+test("a slow sink slows the edit down", async () => {
   const { nodes, config, blocks } = testTrees();
   const entries = entriesOf(
     new Map(Array.from({ length: 200 }, (_, index) => [keyOf(index), { value: Buffer.alloc(9), links: [] }])),
@@ -71,7 +71,7 @@ test("a slow sink holds the edit up", async () => {
   expect((await reopened(blocks).node(root)).total).toBe(entries.length);
 });
 
-test("a node that was read as a part of something long does not keep that in memory", async () => {
+test("a node that was read as a slice of a larger buffer does not keep that buffer in memory", async () => {
   const trees = testTrees();
   const root = await buildTree(trees.nodes, trees.blocks, trees.config, [entry("key", 10)]);
   const block = trees.blocks.held.get(root) ?? Buffer.of();

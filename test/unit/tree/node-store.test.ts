@@ -15,7 +15,7 @@ const MANY: Model = new Map(
 );
 
 describe("the cache", () => {
-  test("stays within its capacity, and keeps what is used again and again", async () => {
+  test("stays within its capacity, and keeps frequently used nodes", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const nodes = reopened(trees.blocks, 40_000);
@@ -28,7 +28,7 @@ describe("the cache", () => {
     expect(trees.blocks.reads.filter((cid) => cid === root)).toHaveLength(1);
   });
 
-  test("holds a whole descent however small it is", async () => {
+  test("holds a whole descent, however small its capacity", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const nodes = reopened(trees.blocks, 0);
@@ -39,7 +39,7 @@ describe("the cache", () => {
     expect(MIN_NODES_KEPT * 256 * 4).toBeGreaterThan(nodes.bytes);
   });
 
-  test("gives up what is released, and reads it again when it is wanted", async () => {
+  test("drops released nodes, and reads them again on demand", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const nodes = reopened(trees.blocks);
@@ -53,7 +53,7 @@ describe("the cache", () => {
     expect(trees.blocks.reads).toEqual([child]);
   });
 
-  test("asks for a node once when several want it at the same time", async () => {
+  test("reads a node once for concurrent callers", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const nodes = reopened(trees.blocks);
@@ -62,7 +62,7 @@ describe("the cache", () => {
     expect(trees.blocks.reads).toEqual([root]);
   });
 
-  test("says that a block is no node to those who asked for it, not to all of the same request", async () => {
+  test("reports a block that is not a node only to those who asked for it", async () => {
     const trees = testTrees();
     const parent = await trees.nodes.node(await build(trees, MANY));
     const [damaged, whole] = [parent.childAt(0), parent.childAt(1)];
@@ -76,7 +76,7 @@ describe("the cache", () => {
     expect(trees.blocks.reads).toEqual([damaged, whole]);
   });
 
-  test("refuses a damaged node, whatever it is like", async () => {
+  test("refuses a damaged node, whatever node it resembles", async () => {
     const trees = testTrees();
     const whole = await trees.nodes.node(await build(trees, MANY));
     const like = await trees.nodes.child(whole, 0);
@@ -89,7 +89,7 @@ describe("the cache", () => {
     await expect(nodes.nodes([whole.childAt(0), cid])).rejects.toMatchObject({ code: "format_invalid" });
   });
 
-  test("tries again after a read that failed", async () => {
+  test("tries again after a failed read", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const empty = new BlockMap();
@@ -101,7 +101,7 @@ describe("the cache", () => {
 });
 
 describe("synchronous reads", () => {
-  test("name the one node that they miss", async () => {
+  test("report the one node that they miss", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const nodes = reopened(trees.blocks);
@@ -111,7 +111,7 @@ describe("synchronous reads", () => {
     expect(misses.every((cids) => cids.length === 1)).toBe(true);
   });
 
-  test("of a range name its leaves together, as many as the limit needs", async () => {
+  test("of a range report its missing leaves together, as many as the limit needs", async () => {
     const trees = testTrees({ targetBytes: 1024 });
     const root = await build(trees, MANY);
     const all = reopened(trees.blocks);
@@ -123,7 +123,7 @@ describe("synchronous reads", () => {
     expect(small.misses.flat().length).toBeLessThan(8);
   });
 
-  test("of a long range come to an end in the smallest cache", async () => {
+  test("of a long range finish even in the smallest cache", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
     const nodes = reopened(trees.blocks, 0);
@@ -146,7 +146,7 @@ describe("a child that does not fit its parent is refused:", () => {
     expect(await codesOf(blocks, root, key)).toEqual(REFUSED);
   });
 
-  test("it is of another level", async () => {
+  test("it has another level", async () => {
     const blocks = new BlockMap();
     const root = innerOf(blocks, 2, [{ key: "c", total: 2, node: leaf }]);
     expect(await codesOf(blocks, root, "c")).toEqual(REFUSED);

@@ -13,7 +13,7 @@ const MODEL: Model = new Map(
 );
 
 describe("a walk", () => {
-  test("visits every node of a sound tree once", async () => {
+  test("visits every node of an intact tree once", async () => {
     const trees = testTrees();
     const steps = await walk(trees, await build(trees, MODEL));
     expect(steps.every(({ kind }) => kind === "node")).toBe(true);
@@ -26,7 +26,7 @@ describe("a walk", () => {
     expect(await walk(trees, await build(trees, new Map()))).toHaveLength(1);
   });
 
-  test("goes on beside a node that is gone, and says which keys it hides", async () => {
+  test("continues past a missing node, and reports which keys it hides", async () => {
     const trees = testTrees();
     const root = await build(trees, MODEL);
     const sound = await walk(trees, root);
@@ -40,14 +40,14 @@ describe("a walk", () => {
     expect(damage?.kind === "damage" && damage.bounds.to).toEqual(gone?.node.keyAt(gone.node.count - 1));
   });
 
-  test("reports a root that is gone", async () => {
+  test("reports a missing root", async () => {
     const trees = testTrees();
     const root = await build(trees, MODEL);
     trees.blocks.held.clear();
     expect(await walk(trees, root)).toMatchObject([{ kind: "damage", cid: root }]);
   });
 
-  test("reports nodes that end elsewhere than the rule says, and reads on below them", async () => {
+  test("reports nodes with a wrong boundary, and continues below them", async () => {
     const trees = testTrees();
     const root = await build(trees, MODEL);
     const other = testTrees({ targetBytes: 700 });

@@ -34,8 +34,8 @@ const entry = (text: string, removed?: Ino) => {
   return removed === undefined ? place : { ...place, removed };
 };
 
-describe("what comes in through one door", () => {
-  test("is told to the one that keeps copies once it is committed, and all of it at once", () => {
+describe("a change through one door", () => {
+  test("is reported to the door that keeps copies once it is committed, all at once", () => {
     const ino = make(web, "f");
     web.write(ino, 0, Buffer.from("hello"));
     web.write(ino, 5, Buffer.from(" there"));
@@ -46,7 +46,7 @@ describe("what comes in through one door", () => {
     expect(told).toHaveLength(1);
   });
 
-  test("names what a removal and a rename took the last name of", () => {
+  test("names the inodes that lost their last name to a removal or a rename", () => {
     const [gone, replaced, moved] = [make(web, "gone"), make(web, "replaced"), make(web, "moved")];
     web.persist();
     told.length = 0;
@@ -57,13 +57,13 @@ describe("what comes in through one door", () => {
     expect(new Set(told[0]?.inodes)).toEqual(new Set([gone, replaced, moved]));
   });
 
-  test("is not told to the door it came through, nor to one that keeps no copies", () => {
+  test("is not reported to its own door, nor to one that keeps no copies", () => {
     make(mount, "f");
     mount.persist();
     expect(told).toEqual([]);
   });
 
-  test("that is refused tells nothing", () => {
+  test("that is refused is not reported", () => {
     make(mount, "f");
     expect(() => make(web, "f")).toThrow(/EEXIST/);
     expect(() => web.removeDirectory(ROOT_INO, name("f"))).toThrow(/ENOTDIR/);
@@ -71,7 +71,7 @@ describe("what comes in through one door", () => {
     expect(told).toEqual([]);
   });
 
-  test("and is renamed through the other before it heard is told to it again", () => {
+  test("is reported again to the door that then renames the file", () => {
     make(web, "f");
     web.persist();
     told.length = 0;
@@ -83,7 +83,7 @@ describe("what comes in through one door", () => {
     expect(told).toEqual([]);
   });
 
-  test("is the same to both at once, on blocks that must be fetched too", async () => {
+  test("is visible through both at once, even if blocks must be fetched", async () => {
     await harness.makeDirectory("d");
     const ino = await harness.make("d/f", "x".repeat(2_000));
     await harness.publish();
@@ -112,7 +112,7 @@ describe("an inode that lost its last name", () => {
     }
   };
 
-  test("is told to both doors, and goes when the last of them lets go", () => {
+  test("is reported to both doors, and goes when the last of them releases it", () => {
     const ino = make(web, "f");
     web.unlink(ROOT_INO, name("f"));
     expect([...held.mount, ...held.web]).toEqual([ino, ino]);
@@ -122,14 +122,14 @@ describe("an inode that lost its last name", () => {
     expect(isThere(ino)).toBe(false);
   });
 
-  test("stays for one door though the other let go of it twice", () => {
+  test("stays for one door even if the other releases it twice", () => {
     const ino = mount.makeUnnamed(ROOT_INO, FILE, CALLER).ino;
     web.forget(ino);
     web.forget(ino);
     expect(isThere(ino)).toBe(true);
   });
 
-  test("is held anew by both when it had a name again in between", () => {
+  test("is held by both again if it had a name in between", () => {
     const ino = web.makeUnnamed(ROOT_INO, FILE, CALLER).ino;
     mount.forget(ino);
     web.link(ino, ROOT_INO, name("f"));
@@ -141,7 +141,7 @@ describe("an inode that lost its last name", () => {
     expect(isThere(ino)).toBe(false);
   });
 
-  test("goes when the door that still held it is closed", () => {
+  test("goes when the last door that holds it closes", () => {
     const third = views.open();
     third.fs.watchOrphans(() => {});
     const ino = make(web, "f");
@@ -153,7 +153,7 @@ describe("an inode that lost its last name", () => {
     expect(isThere(ino)).toBe(false);
   });
 
-  test("is held by a door that opens later, as those are that were left by a killed agent", async () => {
+  test("before its agent was killed is held by every door that opens later", async () => {
     const ino = make(web, "f");
     web.unlink(ROOT_INO, name("f"));
     web.persist();

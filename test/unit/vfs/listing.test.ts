@@ -53,14 +53,14 @@ async function rest(fs: VfsHarness, ino: Ino, from: number, most: number): Promi
 }
 
 describe("a listing", () => {
-  test("merges base and overlay in the order of the names' bytes, dots first, whatever the buffer's size", async () => {
+  test("merges base and overlay in byte order of the names, dots first, whatever the buffer's size", async () => {
     const fs = await filled(700);
     const ino = await fs.ino("d");
     const expected = [".", "..", ...Array.from({ length: 700 }, (_, index) => nameAt(index))];
     for (const most of [1, 3, 100, 10_000]) expect(await rest(fs, ino, 0, most)).toEqual(expected);
   });
 
-  test("shows each entry once while others are made, renamed and removed", async () => {
+  test("shows each entry once while others are created and removed", async () => {
     const fs = await filled(300);
     const ino = await fs.ino("d");
     const seen: string[] = [];
@@ -81,7 +81,7 @@ describe("a listing", () => {
     expect(new Set(seen).size).toBe(seen.length);
   });
 
-  test("goes on where it was after a restart", async () => {
+  test("continues where it was after a restart", async () => {
     const fs = await filled(100);
     const ino = await fs.ino("d");
     const first = await page(fs, ino, 0, 40);
@@ -91,7 +91,7 @@ describe("a listing", () => {
     expect([...first.names, ...later]).toEqual([".", "..", ...Array.from({ length: 100 }, (_, at) => nameAt(at))]);
   });
 
-  test("can be taken up at any entry, not only where a buffer ended", async () => {
+  test("can resume at any entry, not only where a buffer ended", async () => {
     const fs = await filled(60);
     const ino = await fs.ino("d");
     await rest(fs, ino, 0, 50);
@@ -100,7 +100,7 @@ describe("a listing", () => {
     );
   });
 
-  test("of more entries than memory holds goes on in the middle, where that is not remembered any more", async () => {
+  test("of more entries than memory holds resumes in the middle after its position was forgotten", async () => {
     const count = 2_000;
     const fs = await VfsHarness.create({ nodeBytes: 1 });
     await fs.makeDirectory("d");
@@ -122,7 +122,7 @@ describe("a listing", () => {
     expect(next).toEqual([4, 3, 2, 1].map((left) => nameAt(count - left)));
   });
 
-  test("of many entries costs one pass, however small the buffer", async () => {
+  test("of many entries takes one pass, however small the buffer", async () => {
     const fs = await filled(2_000);
     const ino = await fs.ino("d");
     await rest(fs, ino, 0, 50);
@@ -131,7 +131,7 @@ describe("a listing", () => {
     expect(fs.blocks.reads.length).toBe(0);
   });
 
-  test("asks for the blocks of all subdirectories of a page at once", async () => {
+  test("requests the blocks of all subdirectories of a page together", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
     for (let index = 0; index < 60; index++) {
@@ -148,7 +148,7 @@ describe("a listing", () => {
 });
 
 describe("a plain listing", () => {
-  test("has what the full one has, whatever was changed, moved and linked here or by others, whatever the piece's size", async () => {
+  test("matches the full one, whatever we or others changed, and whatever the page size", async () => {
     const fs = await filled(60);
     await fs.makeDirectory("d/sub");
     await fs.make("elsewhere", "x");
@@ -190,7 +190,7 @@ describe("a plain listing", () => {
     }
   });
 
-  test("gives no inode numbers to what did not change", async () => {
+  test("assigns an unchanged entry an inode number only on demand", async () => {
     const fs = await filled(100);
     await fs.publish();
     let numbers: number[] = [];

@@ -9,7 +9,7 @@ import { ManualClock } from "../../support/manual-clock.ts";
 const bytes = Buffer.from("contents");
 const cid = cidOf("raw", bytes);
 
-test("a read that joins a fetch whose time ends asks once more, in its own time", async () => {
+test("a read that joins another's fetch tries once more when that fetch times out", async () => {
   const answers: PromiseWithResolvers<Map<Cid, Uint8Array>>[] = [];
   const getMany = () => {
     const answer = Promise.withResolvers<Map<Cid, Uint8Array>>();

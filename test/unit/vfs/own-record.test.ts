@@ -8,7 +8,7 @@ import { CleanInodes } from "../../../src/vfs/clean-inodes.ts";
 import { NodeStore } from "../../../src/tree/node-store.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
-test("what is kept of a clean file and its directory shares no memory with the nodes that they came from", async () => {
+test("cached clean files and directories share no memory with the nodes that they came from", async () => {
   const fs = await VfsHarness.create();
   await fs.makeDirectory("d");
   await fs.make("d/f", "some bytes");

@@ -25,7 +25,7 @@ async function errnoOf(work: Promise<unknown>): Promise<number | undefined> {
 }
 
 describe("what others publish", () => {
-  test("appears, and doors are told which names and inodes changed", async () => {
+  test("appears, and doors learn which names and inodes changed", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     await fs.makeDirectory("d");
@@ -64,7 +64,7 @@ describe("what others publish", () => {
     expect(told?.entries).not.toContainEqual(expect.objectContaining({ name: "changed" }));
   });
 
-  test("leaves what is changed here as it is, until it is merged", async () => {
+  test("leaves local changes as they are until the merge", async () => {
     const fs = await VfsHarness.create();
     await fs.make("both", "base");
     await fs.make("renamed-there", "base");
@@ -89,7 +89,7 @@ describe("what others publish", () => {
     expect(changes).toMatchObject({ reference: fs.root.commit, lamport: fs.root.seq + 1 });
   });
 
-  test("asks for a flush when a directory went that changes may lie in, which brings it back", async () => {
+  test("requests a flush when it removes a directory with local changes, which brings the directory back", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
     await fs.make("d/f", "base");
@@ -107,7 +107,7 @@ describe("what others publish", () => {
     expect(await fs.text("d/f")).toBe("mine");
   });
 
-  test("is not to be seen where something changed here is; when whoever has it open changes it too, they part", async () => {
+  test("is hidden by a local change of the same name; if both are edited, one becomes a conflict copy", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "base");
     const open = await fs.make("g", "theirs");
@@ -126,7 +126,7 @@ describe("what others publish", () => {
   });
 
   test.each(["unlinked", "renamed"])(
-    "is shown when a new file of its name was %s while that is published",
+    "appears if a new local file of the same name was %s during its publish",
     async (how) => {
       const fs = await VfsHarness.create();
       await fs.make("f", "mine");
@@ -147,7 +147,7 @@ describe("what others publish", () => {
     },
   );
 
-  test("is to be seen again when what was changed here leaves its place", async () => {
+  test("appears again once the local file leaves its name", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "base");
     const open = await fs.make("g", "theirs");
@@ -166,7 +166,7 @@ describe("what others publish", () => {
     expect([await fs.list(""), await fs.text("h")]).toEqual([["h"], "mine"]);
   });
 
-  test("need not be read to remove and rename what was made here", async () => {
+  test("need not be read to remove and rename files created here", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
     await fs.publish();
@@ -180,7 +180,7 @@ describe("what others publish", () => {
     expect(await fs.list("d")).toEqual([]);
   });
 
-  test("is not taken for what lost to it", async () => {
+  test("is not mistaken for the local file that lost the conflict", async () => {
     const fs = await VfsHarness.create();
     const open = await fs.make("g", "theirs");
     await fs.publish();
@@ -215,7 +215,7 @@ describe("what others publish", () => {
     expect(await fs.text("f (conflict)")).toBe("ours");
   });
 
-  test("what changed in a directory that became another one is there after a restart, whatever a checkpoint wrote", async () => {
+  test("local changes in a directory that was merged into another survive a restart, whatever a checkpoint wrote", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
     await fs.make("d/x", "old");
@@ -241,7 +241,7 @@ describe("what others publish", () => {
   });
 
   test.each([0, 1, 40])(
-    "a stat of a large directory reads for the %i directories made in it, not for the others",
+    "a stat of a large directory reads for the %i directories created in it, but not for the others",
     async (made) => {
       const fs = await VfsHarness.create();
       await fs.makeDirectory("d");
@@ -263,7 +263,7 @@ describe("what others publish", () => {
     },
   );
 
-  test("two objects of an epoch that exchange their ids are published, both", async () => {
+  test("two objects of an epoch that exchange ids are both published", async () => {
     const fs = await VfsHarness.create();
     const f = await fs.make("f", "f");
     const g = await fs.make("g", "g");
@@ -279,7 +279,7 @@ describe("what others publish", () => {
   });
 
   test.each(["apart", "inside"])(
-    "takes in what changed here in a directory that a new one of ours became (%s)",
+    "keeps local changes in a directory that a new local one is merged into (%s)",
     async (where) => {
       const fs = await VfsHarness.create();
       const old = await fs.makeDirectory("d");
@@ -338,7 +338,7 @@ describe("what others publish", () => {
     expect((await fs.find("d"))?.nlink).toBe(4);
   });
 
-  test("too many changes to list mean that everything is to be forgotten", async () => {
+  test("too many changes to list invalidate everything", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "old");
     await fs.publish();
@@ -351,7 +351,7 @@ describe("what others publish", () => {
 });
 
 describe("an inode number", () => {
-  test("stays with its object through publishing, renames and restarts, and is never used again", async () => {
+  test("stays with its object through publishing, renames and restarts, and is never reused", async () => {
     const fs = await VfsHarness.create();
     const numbers = new Set<Ino>();
     const first = await fs.make("a", "1");
@@ -370,7 +370,7 @@ describe("an inode number", () => {
     }
   });
 
-  test("follows an object that others moved, and is stale when they removed it", async () => {
+  test("follows an object that others moved, and is stale once they removed it", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
     const [moved, gone, dir] = [
@@ -392,7 +392,7 @@ describe("an inode number", () => {
     expect(fs.vfs.pathOf(moved)).toBe("/d/e/moved");
   });
 
-  test("goes to the new file when a file is replaced, and the old one stays open", async () => {
+  test("of a replaced file stays readable until released, and the name gets the new file's number", async () => {
     const fs = await VfsHarness.create();
     const old = await fs.make("f", "old");
     await fs.publish();
@@ -410,7 +410,7 @@ describe("an inode number", () => {
 });
 
 describe("publishing", () => {
-  test("does not hold up writing: what changed after the seal is the next epoch", async () => {
+  test("does not block writes: changes after the seal form the next epoch", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "first");
     await fs.make("gone", "x");
@@ -426,7 +426,7 @@ describe("publishing", () => {
     expect(next?.objects.find((object) => object.ino === ino)?.base?.size).toBe(5);
   });
 
-  test("frees the data files, once the journal that says so is durable", async () => {
+  test("frees the data files once the journal's record of it is durable", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     await fs.make("small", "s");
@@ -441,7 +441,7 @@ describe("publishing", () => {
     expect([left.length, fs.disk.list("data").filter((name) => left.includes(name))]).toEqual([1, []]);
   });
 
-  test("tells the agent of writes now and then, and of the first close after each seal", async () => {
+  test("notifies the agent of writes now and then, and of the first close after each seal", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     const reasons: DirtyReason[] = [];
@@ -465,7 +465,7 @@ describe("publishing", () => {
     ["a name that goes", (fs: VfsHarness) => fs.unlink("f")],
     ["a directory that comes", (fs: VfsHarness) => fs.makeDirectory("d")],
     ["a name that moves", (fs: VfsHarness) => fs.rename("f", "g")],
-  ])("tells the agent of %s as of something that no close follows", async (_, change: (fs: VfsHarness) => unknown) => {
+  ])("notifies the agent of %s as a change that no close follows", async (_, change: (fs: VfsHarness) => unknown) => {
     const fs = await VfsHarness.create();
     await fs.make("f", "text");
     await fs.publish();
@@ -490,7 +490,7 @@ describe("publishing", () => {
 });
 
 describe("loading blocks", () => {
-  test("gives up after the time limit, or when the caller does", async () => {
+  test("stops at the time limit, or when the caller aborts", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     fs.blocks.getMany = () => new Promise(() => {});
@@ -504,7 +504,7 @@ describe("loading blocks", () => {
     await expect(load).rejects.toThrow("interrupted");
   });
 
-  test("a file read from its start is fetched ahead", async () => {
+  test("reads ahead in a file that is read from its start", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     for (let at = 0; at < 40; at++) await fs.write(ino, at * 100_000, noise(100_000, at));

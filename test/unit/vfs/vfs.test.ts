@@ -29,7 +29,7 @@ async function refusal(work: Promise<unknown>): Promise<number | undefined> {
 }
 
 describe("owners, modes and times", () => {
-  test("a set-gid directory gives its group to what is made in it, and the bit to directories", async () => {
+  test("a set-gid directory passes its group to new entries, and the bit to new directories", async () => {
     const fs = await VfsHarness.create();
     const shared = await fs.makeDirectory("shared");
     await fs.run((vfs) => vfs.setAttributes(shared, { gid: 50, mode: 0o2775 }));
@@ -39,7 +39,7 @@ describe("owners, modes and times", () => {
     expect(folder).toMatchObject({ uid: 7, gid: 50, mode: S_IFDIR | 0o2755 });
   });
 
-  test("a new owner does not get the set-id bits, unless the mode comes along", async () => {
+  test("a change of owner clears the set-id bits, unless the mode is set with it", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o6755 }));
@@ -49,7 +49,7 @@ describe("owners, modes and times", () => {
     expect((await fs.run((vfs) => vfs.setAttributes(ino, { uid: 6, mode: 0o4755 }))).mode & 0o7777).toBe(0o4755);
   });
 
-  test("making, removing and renaming change the directories' times and the object's ctime", async () => {
+  test("creating, removing and renaming update the directories' times and the object's ctime", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     const [a, b] = [await fs.makeDirectory("a"), await fs.makeDirectory("b")];
@@ -75,7 +75,7 @@ describe("owners, modes and times", () => {
     ]);
   });
 
-  test("times are kept to the nanosecond, and cutting a file to its own size changes them", async () => {
+  test("times keep their nanoseconds, and truncating a file to its own size updates them", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     const ino = await fs.make("f", "abc");
@@ -89,7 +89,7 @@ describe("owners, modes and times", () => {
 });
 
 describe("names", () => {
-  test("a directory of more entries than memory holds is removed once all of them are", async () => {
+  test("a directory of more entries than memory holds can be removed once it is empty", async () => {
     const fs = await VfsHarness.create({ nodeBytes: 1 });
     await fs.makeDirectory("d");
     const names = Array.from({ length: 3_000 }, (_, at) => `d/${at}`);
@@ -104,7 +104,7 @@ describe("names", () => {
     expect(await fs.find("d")).toBeUndefined();
   });
 
-  test("what a change of a directory answers is read before the change, though its row left memory", async () => {
+  test("a change to a directory first reads what it will answer, even if the row left memory", async () => {
     const fs = await VfsHarness.create({ nodeBytes: 1 });
     for (let n = 0; n < 3_000; n++) await fs.makeDirectory(`directory ${n}`);
     await fs.publish();
@@ -115,7 +115,7 @@ describe("names", () => {
     expect([mode & 0o777, nlink]).toEqual([0o700, 2]);
   });
 
-  test("an unlinked file lives on until it is forgotten, then its bytes go", async () => {
+  test("an unlinked file lives until it is forgotten, and then its bytes go", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
     const orphans: Ino[] = [];
@@ -133,7 +133,7 @@ describe("names", () => {
     expect(fs.disk.list("data").filter((name) => name.startsWith(`${ino}.`))).toEqual([]);
   });
 
-  test("a file that was published stays readable when it is unlinked, whatever is published then", async () => {
+  test("a published file stays readable after it is unlinked, whatever is published then", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "x".repeat(3_000));
     await fs.publish();
@@ -146,7 +146,7 @@ describe("names", () => {
     expect(fs.vfs.pending().files).toBe(0);
   });
 
-  test("orphans are told to whoever serves the filesystem after a restart", async () => {
+  test("inodes without a name are reported to whoever serves the filesystem after a restart", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "open");
     await fs.unlink("f");
@@ -158,7 +158,7 @@ describe("names", () => {
     expect((await fs.read(ino)).toString()).toBe("open");
   });
 
-  test("a file without a name can be given one; one that lost its name cannot", async () => {
+  test("a file created without a name can be linked, but one that lost its name cannot", async () => {
     const fs = await VfsHarness.create();
     const { ino } = await fs.run((vfs) => vfs.makeUnnamed(ROOT_INO, S_IFREG | 0o600, CALLER));
     await fs.write(ino, 0, "temporary");
@@ -170,7 +170,7 @@ describe("names", () => {
     expect(await refusal(fs.run((vfs) => vfs.link(ino, ROOT_INO, "again" as FileName)))).toBe(ERRNO.ENOENT);
   });
 
-  test("NOREPLACE and EXCHANGE keep what they promise", async () => {
+  test("RENAME_NOREPLACE and RENAME_EXCHANGE behave as on Linux", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "file");
     await fs.makeDirectory("d");
@@ -193,7 +193,7 @@ describe("names", () => {
     }
   });
 
-  test("what cannot be a name is refused as the kernel would", async () => {
+  test("invalid names are refused as the kernel does", async () => {
     const fs = await VfsHarness.create();
     const make = (name: string) =>
       refusal(fs.run((vfs) => vfs.makeDirectory(ROOT_INO, name as FileName, 0o755, CALLER)));
@@ -205,7 +205,7 @@ describe("names", () => {
     expect([await removed("."), await removed("..")]).toEqual([ERRNO.EINVAL, ERRNO.ENOTEMPTY]);
   });
 
-  test("nothing is made in a directory that was removed", async () => {
+  test("nothing can be created in a removed directory", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.makeDirectory("gone");
     await fs.run((vfs) => vfs.removeDirectory(ROOT_INO, "gone" as FileName));
@@ -215,7 +215,7 @@ describe("names", () => {
     expect(await fs.run((vfs) => vfs.lookup(ino, "f" as FileName))).toBeUndefined();
   });
 
-  test("fifos, sockets and devices keep what they are", async () => {
+  test("fifos, sockets and devices keep their type and device number", async () => {
     const fs = await VfsHarness.create();
     const kinds = { fifo: 0o010600, socket: 0o140600, char: 0o020600, block: 0o060600 };
     for (const [name, mode] of Object.entries(kinds))
@@ -228,7 +228,7 @@ describe("names", () => {
     expect(await refusal(fs.read(await fs.ino("fifo")))).toBe(ERRNO.EINVAL);
   });
 
-  test("a symlink's target survives, however long it is", async () => {
+  test("a symlink's target survives at any allowed length", async () => {
     const fs = await VfsHarness.create();
     for (const length of [1, 512, 513, 4_095]) {
       const name = `l${length}` as FileName;
@@ -251,7 +251,7 @@ describe("contents", () => {
   const allocate = (fs: VfsHarness, ino: Ino, mode: number, offset: number, length: number) =>
     refusal(fs.run((vfs: Vfs) => vfs.allocate(ino, mode, offset, length)));
 
-  test("allocating, punching and zeroing change the size and the bytes as they should", async () => {
+  test("allocating, punching and zeroing ranges change size and bytes as on Linux", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f", "0123456789");
     const size = async () => (await fs.find("f"))?.size;
@@ -271,7 +271,7 @@ describe("contents", () => {
     expect(await allocate(fs, ino, 0, 0, 10_000)).toBe(ERRNO.ENOSPC);
   });
 
-  test("a published file counts its data and not its holes, before anybody has read its chunk list", async () => {
+  test("a published file's block count covers data but not holes, even before its chunk list is read", async () => {
     const fs = await VfsHarness.create();
     const random = new Uint8Array(300_000).map((_, at) => (at * 2_654_435_761) >>> 13);
     const [sparse, hole] = [await fs.make("sparse"), await fs.make("hole")];
@@ -285,7 +285,7 @@ describe("contents", () => {
     expect(await blocks("sparse")).toBe(594);
   });
 
-  test("data and holes are found, in changed files and in published ones", async () => {
+  test("seeking finds data and holes, in changed and in published files", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     await fs.write(ino, 300_000, Buffer.alloc(100_000, 1));
@@ -304,7 +304,7 @@ describe("contents", () => {
     expect([await seek(0, "hole"), await seek(5, "data"), await seek(300_000, "hole")]).toEqual([5, 300_000, 400_000]);
   });
 
-  test("a range is copied between files, and within one unless it overlaps", async () => {
+  test("a range can be copied between files, and within one file unless it overlaps", async () => {
     const fs = await VfsHarness.create();
     const from = await fs.make("from", "0123456789");
     const to = await fs.make("to", "abc");
@@ -316,7 +316,7 @@ describe("contents", () => {
     expect(await fs.run((vfs) => vfs.copyRange(from, 50, to, 0, 10))).toBe(0);
   });
 
-  test("a file that outgrows the shared data files keeps its bytes, also after a restart and when published", async () => {
+  test("a file that outgrows the shared data files keeps its bytes, even after restarts and a publish", async () => {
     const fs = await VfsHarness.create();
     const model = Buffer.alloc(200_000);
     const ino = await fs.make("f");
@@ -340,7 +340,7 @@ describe("contents", () => {
     expect((await fs.read(others[1] ?? ROOT_INO)).toString()).toBe("h".repeat(60_000));
   });
 
-  test("only so many bytes fit a file", async () => {
+  test("a file cannot exceed the maximum size", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     expect(await refusal(fs.write(ino, 2 ** 53 - 2, "abc"))).toBe(ERRNO.EFBIG);
@@ -353,7 +353,7 @@ describe("contents", () => {
 });
 
 describe("extended attributes", () => {
-  test("they are set, listed, removed and published, long ones too", async () => {
+  test("can be set, listed, removed and published, even long ones", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     const set = (name: string, value: Uint8Array, flags = 0) =>
@@ -374,7 +374,7 @@ describe("extended attributes", () => {
     expect(Buffer.from((await get("user.a")) ?? []).toString()).toBe("1");
   });
 
-  test("what is too long is refused", async () => {
+  test("are refused when too long", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     const set = (name: string, length: number) =>

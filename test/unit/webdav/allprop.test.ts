@@ -12,7 +12,7 @@ function noteOf(index: number, length: number): Buffer {
   return Buffer.from(`<note xmlns="urn:test">${index} ${"n".repeat(length)}</note>`);
 }
 
-test("allprop of published files reads their dead properties from the listing, and asks for no inode", async () => {
+test("allprop of published files reads their dead properties from the listing, without asking for each inode", async () => {
   await using dav = await DavServer.start();
   for (let index = 0; index < FILES; index++) {
     const ino = await dav.fs.make(`f${index}`, `${index}`);
@@ -30,7 +30,7 @@ test("allprop of published files reads their dead properties from the listing, a
   expect(lists).toBe(1);
 });
 
-test("allprop tells of more long dead properties than are kept in memory", async () => {
+test("allprop returns more long dead properties than are kept in memory", async () => {
   await using dav = await DavServer.start();
   for (let index = 0; index < FILES; index++) {
     const ino = await dav.fs.make(`f${index}`, `${index}`);
@@ -43,7 +43,7 @@ test("allprop tells of more long dead properties than are kept in memory", async
   for (let index = 0; index < FILES; index++) expect(body).toContain(`${index} nnn`);
 });
 
-test("a checksum is told of after a restart, while the file has these bytes", async () => {
+test("a checksum is still reported after a restart, as long as the file has these bytes", async () => {
   const path = join(await temporaryFolder(), "checksums");
   const checksums = () => fileChecksumStore(path, silentLog);
   await using dav = await DavServer.start({ checksums: checksums() });
@@ -56,7 +56,7 @@ test("a checksum is told of after a restart, while the file has these bytes", as
   expect((await again.send("HEAD", "/g")).headers["oc-checksum"]).toContain(sum);
 });
 
-test("a checksum that came with its bytes is told of just these bytes, wherever they are, and of no others", async () => {
+test("a checksum sent with an upload is reported for exactly these bytes, wherever they move, and for no others", async () => {
   await using dav = await DavServer.start();
   const sum = "SHA1:a9993e364706816aba3e25717850c26c9cd0d89d MD5:900150983cd24fb0d6963f7d28e17f72";
   const asked = `<D:propfind xmlns:D="DAV:"><D:prop><x:checksums xmlns:x="http://owncloud.org/ns"/></D:prop></D:propfind>`;

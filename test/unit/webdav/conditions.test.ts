@@ -9,7 +9,7 @@ const OLD = "Sun, 09 Sep 2001 01:46:40 GMT";
 const FUTURE = "Fri, 01 Jan 2100 00:00:00 GMT";
 
 describe("preconditions", () => {
-  test("a change is made only to the version that it is meant for", async () => {
+  test("a change is made only to the version it is meant for", async () => {
     await using dav = await DavServer.start();
     expect(await dav.status("PUT", "/f", { "if-match": "*" }, "x")).toBe(412);
     const first = await dav.send("PUT", "/f", { "if-none-match": "*" }, "one");
@@ -34,7 +34,7 @@ describe("preconditions", () => {
     expect(await dav.status("PUT", "/new", { "if-unmodified-since": OLD }, "x")).toBe(201);
   });
 
-  test("dates are GMT in all three forms, whatever the machine's zone, and others count as not sent", async () => {
+  test("dates are GMT in all three forms, whatever the machine's zone, and other dates are ignored", async () => {
     const zone = process.env["TZ"];
     process.env["TZ"] = "America/New_York";
     try {
@@ -56,7 +56,7 @@ describe("preconditions", () => {
     }
   });
 
-  test("a reader who has the version is told so", async () => {
+  test("a client that already has the version gets 304", async () => {
     await using dav = await DavServer.start();
     const etag = String((await dav.send("PUT", "/f", {}, "one")).headers.etag);
     for (const method of ["GET", "HEAD"]) {
@@ -71,7 +71,7 @@ describe("preconditions", () => {
     }
   });
 
-  test("an answer without the bytes says of keeping them what the one with them says", async () => {
+  test("a 304 has the same caching headers as the full answer", async () => {
     const folderPage = createFolderPage({ conflictWriter: () => undefined, machineName: async (writer) => writer });
     await using dav = await DavServer.start({ folderPage });
     await dav.send("PUT", "/f", {}, "one");
@@ -90,7 +90,7 @@ describe("preconditions", () => {
     }
   });
 
-  test("of the lists of an If header one must hold, of a list all conditions", async () => {
+  test("one list of an If header must hold, with all conditions of that list", async () => {
     await using dav = await DavServer.start();
     const etag = String((await dav.send("PUT", "/f", {}, "one")).headers.etag);
     await dav.fs.make("other", "x");
@@ -121,7 +121,7 @@ describe("preconditions", () => {
     }
   });
 
-  test("a tag is the same after publishing and a restart, and another for each content", async () => {
+  test("a tag survives publishing and a restart, and differs for each content", async () => {
     const fs = await VfsHarness.create();
     const tags = new Set<string>();
     let last = "";
@@ -143,7 +143,7 @@ describe("preconditions", () => {
 });
 
 describe("ranges", () => {
-  test("one range, several, overlapping ones, and none at all", async () => {
+  test("single, multiple, overlapping and invalid ranges get the right answer", async () => {
     await using dav = await DavServer.start();
     const text = Array.from({ length: 1000 }, (_, index) => String.fromCharCode(97 + (index % 26))).join("");
     await dav.send("PUT", "/f.txt", {}, text);
@@ -180,7 +180,7 @@ describe("ranges", () => {
     }
   });
 
-  test("a range is of the version that If-Range names, or else all is sent", async () => {
+  test("a range is served if If-Range names the current version; otherwise everything is sent", async () => {
     await using dav = await DavServer.start();
     const { headers } = await dav.send("PUT", "/f", { "x-oc-mtime": "1000000000" }, "0123456789");
     const range = "bytes=0-1";

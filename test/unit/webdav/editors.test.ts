@@ -65,7 +65,7 @@ async function locked(path: string, headers: readonly string[] = [], status = 20
 }
 
 describe("Microsoft", () => {
-  test("Office: discovery, lock, HEAD, GET, PUT, PROPPATCH, the lock renewed, UNLOCK", async () => {
+  test("Office: discovery, lock, HEAD, GET, PUT, PROPPATCH, lock refresh, UNLOCK", async () => {
     await dav.send("PUT", "/doc", {}, OLD);
     agent = "Microsoft Office Protocol Discovery";
     const found = await expectStatus(200, "OPTIONS /");
@@ -89,7 +89,7 @@ describe("Microsoft", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("Office: the temporary file takes the document's name, and the document the name of a backup that goes", async () => {
+  test("Office: the temporary file takes the document's name, and the document becomes a backup that is deleted", async () => {
     await dav.send("PUT", "/doc", {}, OLD);
     agent = "Microsoft-WebDAV-MiniRedir/10.0.19045";
     await expectStatus(404, "PROPFIND /~$doc", ["Depth: 0", "translate: f"]);
@@ -102,7 +102,7 @@ describe("Microsoft", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("Explorer: empty, locked, its times, then full, its times again, unlocked", async () => {
+  test("Explorer: empty PUT, lock, its times, full PUT, its times again, unlock", async () => {
     agent = "Microsoft-WebDAV-MiniRedir/10.0.19045";
     await expectStatus(207, "PROPFIND /", ["Depth: 0", "translate: f"]);
     await expectStatus(404, "PROPFIND /doc", ["Depth: 0", "translate: f"]);
@@ -144,7 +144,7 @@ describe("macOS", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("Finder: a body that is shorter than it was to be leaves what was there", async () => {
+  test("Finder: a body shorter than announced leaves the old file", async () => {
     agent = "WebDAVFS/3.0.0 (03008000) Darwin/23.4.0 (x86_64)";
     await dav.send("PUT", "/doc", {}, NEW);
     const headers = ["X-Expected-Entity-Length: 100", "Transfer-Encoding: chunked"];
@@ -152,7 +152,7 @@ describe("macOS", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("TextEdit: written in a folder beside it, put in its place, and the folder removed", async () => {
+  test("TextEdit: written in a temporary folder, moved into place, and the folder removed", async () => {
     await dav.send("PUT", "/doc", {}, OLD);
     agent = "WebDAVFS/3.0.0 (03008000) Darwin/23.4.0 (x86_64)";
     const folder = "/doc.sb-2f5a9c11-Xy12Zz";
@@ -176,7 +176,7 @@ describe("editors on Linux", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("LibreOffice: a lock file, a temporary file that is moved over the document, under its lock", async () => {
+  test("LibreOffice: a lock file, and a temporary file moved over the document under its lock", async () => {
     await dav.send("PUT", "/doc", { "x-oc-mtime": "1" }, OLD);
     agent = "LibreOffice/7.4";
     const token = await locked("/doc", ["Depth: 0"]);
@@ -191,7 +191,7 @@ describe("editors on Linux", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("gedit, by gvfs: replaces the version that it read, and is told when that is another one by now", async () => {
+  test("gedit, via gvfs: replaces the version that it read, and gets 412 if that has changed", async () => {
     await dav.send("PUT", "/doc", {}, OLD);
     agent = "gvfs/1.50.3";
     const read = await expectStatus(200, "GET /doc");
@@ -203,7 +203,7 @@ describe("editors on Linux", () => {
     expect(await left()).toEqual(SAVED);
   });
 
-  test("kate, by kio: a part file that is moved over the document", async () => {
+  test("kate, via kio: a part file moved over the document", async () => {
     await dav.send("PUT", "/doc", {}, OLD);
     agent = "Mozilla/5.0 (X11; Linux x86_64) KHTML/5.103.0 (like Gecko) Konqueror/5 KIO/5.103";
     await expectStatus(404, "PROPFIND /doc.part", ["Depth: 0"]);

@@ -29,8 +29,8 @@ function chunksOf({ blocks }: VfsHarness) {
   return [...blocks.held.keys()].filter((cid) => codecOf(cid) === "raw");
 }
 
-describe("a large file that is published", () => {
-  test("comes whole, and none of its blocks goes through memory when all lie ready", async () => {
+describe("a large published file", () => {
+  test("is served whole, and none of its blocks goes through memory when all are ready", async () => {
     const { fs, bytes } = await published();
     for (const cid of chunksOf(fs)) fs.blocks.ready.add(cid);
     await using dav = await DavServer.start({}, { fs });
@@ -40,7 +40,7 @@ describe("a large file that is published", () => {
     expect(fs.blocks.reads.filter((cid) => codecOf(cid) === "raw")).toEqual([]);
   });
 
-  test("comes whole and in ranges, whichever of its blocks lie ready or are in memory", async () => {
+  test("is served whole and in ranges, whichever of its blocks are ready or in memory", async () => {
     const random = seededRandom(3);
     for (const share of [0, 0.5, 0.9]) {
       const { fs, bytes } = await published({ contentBytes: 200_000 });
@@ -57,7 +57,7 @@ describe("a large file that is published", () => {
     }
   });
 
-  test("takes one block through memory where a range begins or ends inside it", async () => {
+  test("takes a block through memory only where a range begins or ends inside it", async () => {
     const { fs, bytes } = await published();
     for (const cid of chunksOf(fs)) fs.blocks.ready.add(cid);
     await using dav = await DavServer.start({}, { fs });
@@ -67,8 +67,8 @@ describe("a large file that is published", () => {
   });
 });
 
-describe("bodies that are sent at once", () => {
-  test("read much at a time while they are few, and less beyond, until one has ended", () => {
+describe("concurrent response bodies", () => {
+  test("are read in large pieces while they are few, and in small ones beyond, until one has ended", () => {
     const bodies = new LongBodies();
     const answers = Array.from({ length: DAV_LONG_BODIES }, () => new EventEmitter() as ServerResponse);
     for (const answer of answers) expect(bodies.begin(answer, 8 * MiB)).toBe(MAX_BLOCK_MADE);

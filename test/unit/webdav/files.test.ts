@@ -9,7 +9,7 @@ import { DavServer } from "../../support/dav-server.ts";
 const CLASSES = "1, 2, <http://apache.org/dav/propset/fs/1>";
 
 describe("OPTIONS", () => {
-  test("the root and * say what is spoken here, with an empty body", async () => {
+  test("the root and * report the supported features, with an empty body", async () => {
     await using dav = await DavServer.start();
     for (const path of ["/", "*"]) {
       const { status, headers } = await dav.send("OPTIONS", path);
@@ -21,7 +21,7 @@ describe("OPTIONS", () => {
 });
 
 describe("PUT and GET", () => {
-  test("what is put is there, with a strong tag that a GET has too", async () => {
+  test("a PUT file can be read back, with the same strong tag", async () => {
     await using dav = await DavServer.start();
     const made = await dav.send("PUT", "/a%20b.txt", {}, "hello");
     expect(made.status).toBe(201);
@@ -49,7 +49,7 @@ describe("PUT and GET", () => {
     expect((await dav.send("GET", "/f")).headers["last-modified"]).toBe("Sun, 09 Sep 2001 01:46:40 GMT");
   });
 
-  test("an upload that breaks off leaves the old content, and nothing else", async () => {
+  test("an aborted upload leaves the old content, and nothing else", async () => {
     await using dav = await DavServer.start();
     await dav.send("PUT", "/f", {}, "old");
     const socket = connect(dav.port, "127.0.0.1");
@@ -61,7 +61,7 @@ describe("PUT and GET", () => {
     expect([...(await dav.fs.snapshot()).keys()].sort()).toEqual(["", "f"]);
   });
 
-  test("a folder cannot be put, nor a file without its folder, nor a part of one", async () => {
+  test("PUT refuses a folder, a file without its folder, and a partial or encoded body", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
     expect(await dav.status("PUT", "/d", {}, "x")).toBe(405);
@@ -72,7 +72,7 @@ describe("PUT and GET", () => {
     expect(await dav.status("GET", "/f")).toBe(404);
   });
 
-  test("a large file arrives whole, also at readers that are slow, and several at once", async () => {
+  test("a large file arrives whole, even at slow readers and at several at once", async () => {
     await using dav = await DavServer.start();
     const bytes = Buffer.alloc(5_000_001, 1);
     for (let at = 0; at + 4 <= bytes.length; at += 4) bytes.writeUInt32LE(at, at);
@@ -90,7 +90,7 @@ describe("PUT and GET", () => {
     expect(part.bytes.includes(bytes.subarray(3_000_000))).toBe(true);
   });
 
-  test("bytes that do not have the checksum that came with them change nothing", async () => {
+  test("bytes that do not match the checksum sent with them change nothing", async () => {
     await using dav = await DavServer.start();
     const put = (checksum: string, body: string) => dav.status("PUT", "/f", { "oc-checksum": checksum }, body);
     expect(await put("SHA1:a9993e364706816aba3e25717850c26c9cd0d89d", "abc")).toBe(201);
@@ -107,7 +107,7 @@ describe("PUT and GET", () => {
     }
   });
 
-  test("what bodies leave behind is collected while it is young, after every 2 MiB of them", async () => {
+  test("the garbage of request bodies is collected while it is young, after every 2 MiB", async () => {
     let collected = 0;
     await using dav = await DavServer.start({ collectYoung: () => void collected++ });
     for (const path of ["/a", "/b", "/c"]) expect(await dav.status("PUT", path, {}, Buffer.alloc(1_500_000))).toBe(201);
@@ -116,7 +116,7 @@ describe("PUT and GET", () => {
     expect(collected).toBe(6);
   });
 
-  test("a reader who leaves in the middle holds nothing up", async () => {
+  test("a reader that disconnects midway holds nothing up", async () => {
     await using dav = await DavServer.start();
     await dav.send("PUT", "/large", {}, Buffer.alloc(3_000_000, 1));
     for (let times = 0; times < 3; times++) {

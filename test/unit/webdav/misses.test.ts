@@ -26,7 +26,7 @@ function wrapped(
 }
 
 describe("missing blocks", () => {
-  test("every call may find that blocks are missing, and all is as if none had", async () => {
+  test("every call may find blocks missing, and still gives the usual result", async () => {
     const fs = await VfsHarness.create();
     const missed = new Set<string>();
     const missing = wrapped(fs.vfs, (method, call, args) => {
@@ -70,7 +70,7 @@ describe("missing blocks", () => {
     expect([...(await dav.fs.snapshot()).keys()].sort()).toEqual(["", "e", "e/f", "f", "new"]);
   });
 
-  test("what cannot be had now is 503, and a body that has begun breaks off", async () => {
+  test("unavailable data is 503, and a body that has begun is cut off", async () => {
     const fs = await VfsHarness.create();
     let isAway = false;
     let reads = 0;
@@ -109,7 +109,7 @@ describe("missing blocks", () => {
     expect([...(await dav.fs.snapshot()).keys()].sort()).toEqual(["", "f"]);
   });
 
-  test("a share that is read-only changes nothing, and says so", async () => {
+  test("a read-only share refuses changes, and says so", async () => {
     await using dav = await DavServer.start({ readOnly: true });
     await dav.fs.make("f", "x");
     for (const method of ["PUT", "DELETE", "MKCOL", "PROPPATCH", "LOCK", "UNLOCK", "COPY", "MOVE"]) {

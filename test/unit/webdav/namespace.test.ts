@@ -12,7 +12,7 @@ function to(dav: DavServer, path: string, more: Readonly<Record<string, string>>
 }
 
 describe("MKCOL and DELETE", () => {
-  test("a folder is made once, without a body, in a folder that is there", async () => {
+  test("a folder is created once, without a body, in an existing folder", async () => {
     await using dav = await DavServer.start();
     expect(await dav.status("MKCOL", "/d/")).toBe(201);
     expect(await dav.status("MKCOL", "/d/")).toBe(405);
@@ -23,7 +23,7 @@ describe("MKCOL and DELETE", () => {
     expect(await dav.status("MKCOL", "/e", {}, "<x/>")).toBe(415);
   });
 
-  test("a folder goes with all in it, and nothing else does", async () => {
+  test("a folder is removed with everything in it, and nothing else is", async () => {
     await using dav = await DavServer.start();
     for (const folder of ["d", "d/e", "d/e/f"]) await dav.fs.makeDirectory(folder);
     for (const file of ["keep", "d/a", "d/e/b", "d/e/f/c"]) await dav.fs.make(file, "x");
@@ -37,7 +37,7 @@ describe("MKCOL and DELETE", () => {
 });
 
 describe("MOVE and COPY", () => {
-  test("a folder moves with all in it, and takes the place of another only when it may", async () => {
+  test("a folder moves with everything in it, and replaces another only if Overwrite allows it", async () => {
     await using dav = await DavServer.start();
     for (const folder of ["a", "b", "b/deep"]) await dav.fs.makeDirectory(folder);
     await dav.fs.make("a/f", "x");
@@ -54,7 +54,7 @@ describe("MOVE and COPY", () => {
     expect(await paths(dav)).toEqual(["c", "c/f"]);
   });
 
-  test("a copy has the bytes and the properties, and is another file", async () => {
+  test("a copy is a new file with the same bytes and properties", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("a");
     const ino = await dav.fs.make("a/f", "bytes");
@@ -72,7 +72,7 @@ describe("MOVE and COPY", () => {
     expect((await dav.send("GET", "/b")).body).toBe("bytes");
   });
 
-  test("nothing is copied or moved into itself, over what holds it, to another server, or to where no folder is", async () => {
+  test("nothing is copied or moved into itself, over its parent, to another server, or into a missing folder", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("a");
     await dav.fs.makeDirectory("a/b");
@@ -92,7 +92,7 @@ describe("MOVE and COPY", () => {
 });
 
 describe("paths", () => {
-  test("what could mean another path than it says is refused", async () => {
+  test("ambiguous paths are refused", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
     for (const path of ["/a%2Ff", "/%00", "/./f", "/../f", "/%2e%2e/f", "/%2E/f", "/f%", "/f%zz", "/f#x", "f"]) {
@@ -102,7 +102,7 @@ describe("paths", () => {
     expect(await dav.status("GET", "//f?x=../y")).toBe(200);
   });
 
-  test("a name that is not UTF-8 is listed and reached by its bytes, and no such name is made", async () => {
+  test("a name that is not UTF-8 is listed and reached by its bytes, but cannot be created", async () => {
     await using dav = await DavServer.start();
     await dav.fs.run((vfs) => vfs.makeNode(1 as never, "\xff\x01 &" as FileName, 0o100644, 0, { uid: 0, gid: 0 }));
     const { body } = await dav.send("PROPFIND", "/", { depth: "1" });
@@ -112,7 +112,7 @@ describe("paths", () => {
     expect(await dav.status("PUT", "/%FF", {}, "x")).toBe(400);
   });
 
-  test("nothing is made under a name that this door has for what is in the making, nor in such a folder", async () => {
+  test("nothing is created under the door's temporary names, nor in a folder with such a name", async () => {
     await using dav = await DavServer.start();
     const own = "/.~syncline-dav-00";
     await dav.fs.makeDirectory("d");
@@ -135,7 +135,7 @@ describe("paths", () => {
     expect(await dav.status("DELETE", own)).toBe(204);
   });
 
-  test("a link is what it points to in the share; one that leads out, nowhere or in a cycle is not there", async () => {
+  test("a link stands for its target in the share; one that leads out, nowhere or in a cycle is not found", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
     await dav.fs.make("d/f", "in");

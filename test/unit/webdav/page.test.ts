@@ -23,7 +23,7 @@ function tagsOf(text: string): string[] {
   return [...text.matchAll(/<([a-z0-9]+)/g)].map((match) => match[1] ?? "");
 }
 
-test("text comes out as text, in elements and in attributes", () => {
+test("text is escaped, in elements and in attributes", () => {
   const evil = `"><script>'&`;
   expect(html`<b title="${evil}">${evil}${new Html("<i>")}${undefined}${[html`${1}`, html`${2}`]}</b>`.text).toBe(
     `<b title="&#34;&#62;&#60;script&#62;&#39;&#38;">&#34;&#62;&#60;script&#62;&#39;&#38;<i>12</b>`,
@@ -45,7 +45,7 @@ test.each([
   expect([...evil.matchAll(/(?:href|src)="([^"]*)"/g)].every(([, to = ""]) => /^(?:\/|data:,$)/.test(to))).toBe(true);
 });
 
-test("escape codes and bidi controls are shown, and a name that is not UTF-8 leads to itself", () => {
+test("escape codes and bidi controls are made visible, and a name that is not UTF-8 links to its own bytes", () => {
   const text = page([entry("a\u202egpj\u001b[31m.exe"), { ...entry("x"), name: "\xff\xfe" as FileName }]);
   expect(text).toContain("a\\u{202e}gpj\\u{1b}[31m.exe");
   expect(text).toContain('href="/%FF%FE"');
@@ -54,7 +54,7 @@ test("escape codes and bidi controls are shown, and a name that is not UTF-8 lea
   expect(text.replace(/data-name="[^"]*"/g, "")).not.toMatch(/[\u202e\u001b]/);
 });
 
-test("conflict copies are marked with what they lost to, the machine and the time", () => {
+test("conflict copies show the name that they lost to, the machine and the time", () => {
   const copy = entry("notes (conflict 1a2b3c4d).txt", { machine: "desk\u202e" });
   const text = page([entry("notes.txt"), copy]).replace(/\s+/g, " ");
   expect(text).toContain("One version lost a conflict");
@@ -63,14 +63,14 @@ test("conflict copies are marked with what they lost to, the machine and the tim
   expect(page([entry("notes.txt")])).not.toContain("conflict");
 });
 
-test("pictures that run nothing are shown small, when they are wanted; drawings with scripts never", () => {
+test("images have small, lazily loaded previews; SVG and very large files have none", () => {
   const text = page([entry("a.PNG"), entry("b.svg"), entry("huge.jpg", { size: 2 ** 30 }), entry("c.html")]);
   expect([...text.matchAll(/<img[^>]*>/g)].map(([tag]) => tag.replace(/\s+/g, " "))).toEqual([
     expect.stringMatching(/src="\/a\.PNG".*loading="lazy"/) as string,
   ]);
 });
 
-test("a share that is read-only, and one that is cut or empty, says so and offers no change", () => {
+test("a page says that it is read-only, truncated or empty, and offers no changes when read-only", () => {
   const text = page([entry("f")], { readOnly: true, isCut: true });
   expect(text).toContain("Read only");
   expect(text).toContain("more here than a page shows");
@@ -78,7 +78,7 @@ test("a share that is read-only, and one that is cut or empty, says so and offer
   expect(page([])).toContain("This folder is empty.");
 });
 
-test("its script and style are known by the nonce, and none stands in the page itself", () => {
+test("the page loads its script with the nonce, and has no inline styles", () => {
   const text = page([entry("f")]);
   expect(text).toMatch(/<script src="\/\?page\.js" nonce="abc" defer><\/script>/);
   expect(text).not.toMatch(/ style=|<style/);
@@ -103,7 +103,7 @@ async function renamed(row: { readonly href: string; readonly name: string }, ty
   return sent;
 }
 
-test("a name that is not changed is not renamed, however its address is encoded", async () => {
+test("an unchanged name is not renamed, however its address is encoded", async () => {
   for (const name of ["plain", "it's (1)!*.txt", "\u00e4 b"]) {
     const row = { href: encodePath([nameFromText(name)], false), name };
     for (const typed of [name, "", null]) expect([typed, await renamed(row, typed)]).toEqual([typed, []]);

@@ -14,7 +14,7 @@ function ask(...names: string[]): string {
 }
 
 describe("PROPFIND", () => {
-  test("a folder is listed with depth 1, itself with depth 0, and whole trees are refused", async () => {
+  test("depth 1 lists a folder's members, depth 0 the folder itself, and whole trees are refused", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
     await dav.fs.make("f", "hello");
@@ -34,7 +34,7 @@ describe("PROPFIND", () => {
     expect(await dav.status("PROPFIND", "/no", { depth: "0" })).toBe(404);
   });
 
-  test("a folder of more entries than one piece holds is listed whole, each once", async () => {
+  test("a folder with more entries than one page holds is listed completely, each entry once", async () => {
     await using dav = await DavServer.start();
     for (let index = 0; index < 700; index++) await dav.fs.make(`f${index}`);
     const { body } = await dav.send("PROPFIND", "/", { depth: "1" }, ask("<D:resourcetype/>"));
@@ -43,7 +43,7 @@ describe("PROPFIND", () => {
     expect(new Set(hrefs).size).toBe(701);
   });
 
-  test("what is asked for by name is answered, or said to be missing; names alone come without values", async () => {
+  test("named properties are returned or reported missing, and propname returns names without values", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "hello");
     const { body } = await dav.send(
@@ -59,7 +59,7 @@ describe("PROPFIND", () => {
     expect(names.body).not.toContain("hello");
   });
 
-  test("a folder tells how much room is left when it is asked, and not otherwise", async () => {
+  test("a folder reports its free space only when asked", async () => {
     await using dav = await DavServer.start();
     const asked = await dav.send(
       "PROPFIND",
@@ -73,7 +73,7 @@ describe("PROPFIND", () => {
 });
 
 describe("PROPPATCH", () => {
-  test("properties keep their names, children and language; follow the file; and are there after publishing", async () => {
+  test("properties keep their names, children and language, follow the file, and survive publishing", async () => {
     const fs = await VfsHarness.create();
     await using dav = await DavServer.start({}, { fs });
     await fs.make("f", "x");
@@ -96,7 +96,7 @@ describe("PROPPATCH", () => {
     expect((await dav.send("PROPFIND", "/g", { depth: "0" })).body).not.toContain("note");
   });
 
-  test("all is set or nothing", async () => {
+  test("all properties are set or none", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
     const large = `<a xmlns="u">${"x".repeat(40_000)}</a>`;
@@ -109,7 +109,7 @@ describe("PROPPATCH", () => {
     expect(after).not.toContain('"u"');
   });
 
-  test("what Windows says of a file is kept, and its time of change is the file's", async () => {
+  test("Windows' properties of a file are kept, and its modification time becomes the file's", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
     const names = ["Win32CreationTime", "Win32LastAccessTime", "Win32LastModifiedTime", "Win32FileAttributes"];
@@ -123,7 +123,7 @@ describe("PROPPATCH", () => {
     expect(body.split(date)).toHaveLength(4);
   });
 
-  test("an attribute that is no property is not shown, whoever wrote it", async () => {
+  test("an extended attribute that is not a valid property is hidden, whoever wrote it", async () => {
     await using dav = await DavServer.start();
     const ino = await dav.fs.make("f", "x");
     for (const [name, value] of [
@@ -139,7 +139,7 @@ describe("PROPPATCH", () => {
     expect(plain.match(/<\/D:prop>/g)).toHaveLength(1);
   });
 
-  test("a property with a long name is found again", async () => {
+  test("a property with a long name can be read back", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
     const long = `<p xmlns="urn:${"n".repeat(400)}">v</p>`;

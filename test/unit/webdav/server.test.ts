@@ -53,7 +53,7 @@ afterEach(async () => {
 });
 
 describe("a request", () => {
-  test("gets to the handler under the names of this machine and those that were given, and under no other", async () => {
+  test("reaches the handler under this machine's names and the configured ones, and under no other", async () => {
     await start({ names: ["files.example"] });
     const port = new URL(server.url).port;
     const known = ["localhost", `127.0.0.1:${port}`, `[::1]:${port}`, "FILES.example.:8443", "127.1.2.3"];
@@ -71,7 +71,7 @@ describe("a request", () => {
     expect(reached).toHaveLength(known.length);
   });
 
-  test("of another version than 1.0 and 1.1 is refused, and ends the connection", async () => {
+  test("of an HTTP version other than 1.0 and 1.1 is refused, and ends the connection", async () => {
     await start();
     for (const version of ["2.0", "0.9"]) {
       const asking = await client();
@@ -82,7 +82,7 @@ describe("a request", () => {
     expect(reached).toEqual([]);
   });
 
-  test("says once whom it is for: in its target, where that names a host, or else in Host", async () => {
+  test("names its host once: in its target if that has one, otherwise in Host", async () => {
     await start({ names: ["files.example"] });
     for (const hosts of ["", "\r\nHost: localhost\r\nHost: localhost", "\r\nHost: localhost\r\nHost: evil.example"]) {
       expect([hosts, await ask(`GET / HTTP/1.1${hosts}`)]).toMatchObject([hosts, { status: 400 }]);
@@ -123,7 +123,7 @@ describe("a request", () => {
     }
   });
 
-  test("is answered without a header that lets other origins in, and never sniffed", async () => {
+  test("is answered without CORS headers, and with nosniff", async () => {
     await start();
     const { headers } = await ask("OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example");
     expect(Object.keys(headers).filter((name) => name.startsWith("access-control"))).toEqual([]);
@@ -133,7 +133,7 @@ describe("a request", () => {
     });
   });
 
-  test("with headers that are too long, or that is none, is told so", async () => {
+  test("with overlong headers, or that is malformed, gets the matching error", async () => {
     await start();
     expect((await ask(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}`)).status).toBe(431);
     expect((await ask("HELLO")).status).toBe(400);
@@ -141,7 +141,7 @@ describe("a request", () => {
     expect(reached).toEqual([]);
   });
 
-  test("with more header fields than anybody needs is refused as a whole: none is dropped, and nothing is done", async () => {
+  test("with too many header fields is refused as a whole: none is dropped, and nothing is done", async () => {
     await start();
     const put = (count: number) => {
       const fields = Array.from({ length: count }, (_, at) => `X-${at}: 1`).join("\r\n");
@@ -155,7 +155,7 @@ describe("a request", () => {
     expect(await ask(put(126), "bytes")).toMatchObject({ status: 200, body: "5" });
   });
 
-  test("that says twice what may be said once is refused", async () => {
+  test("that repeats a field that may occur only once is refused", async () => {
     await start();
     const twice = [
       "Destination: /a",
@@ -169,7 +169,7 @@ describe("a request", () => {
     expect(reached).toEqual([]);
   });
 
-  test("with a body in a coding that is not undone here is refused: its bytes are not what was meant", async () => {
+  test("with a body in an unsupported transfer coding is refused", async () => {
     await start();
     const body = "3\r\nabc\r\n0\r\n\r\n";
     const put = (...codings: string[]) =>
@@ -187,7 +187,7 @@ describe("a request", () => {
     for (const coding of ["chunked", " Chunked "]) expect(await put(coding)).toMatchObject({ status: 200, body: "3" });
   });
 
-  test("of one connection is answered after the one before", async () => {
+  test("is answered after the previous one on its connection", async () => {
     const order: string[] = [];
     await start({
       handler: async (request, response) => {
@@ -207,7 +207,7 @@ describe("a request", () => {
 });
 
 describe("connections", () => {
-  test("beyond the limit are told to come again, and there is room once one ends", async () => {
+  test("beyond the limit get 503 with Retry-After, and there is room once another ends", async () => {
     await start({ maxConnections: 2 });
     const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const first = await client();
@@ -224,7 +224,7 @@ describe("connections", () => {
       .toBe(200);
   });
 
-  test("that are told to come again are told to the log: at most a line a minute, with how many", async () => {
+  test("that are turned away are logged at most once a minute, with their number", async () => {
     const clock = new ManualClock();
     await start({ clock, maxConnections: 1 });
     await (await client()).send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").answer();
@@ -241,7 +241,7 @@ describe("connections", () => {
     expect(lines).toHaveLength(3);
   });
 
-  test("on which nothing is under way are closed for those that come, the longest idle first", async () => {
+  test("that are idle are closed for new ones, the longest idle first", async () => {
     await start({ maxIdle: 2 });
     const first = await client();
     const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -250,7 +250,7 @@ describe("connections", () => {
     await first.closed();
   });
 
-  test("that never spoke do not drive out those that did", async () => {
+  test("that never sent anything do not displace those that did", async () => {
     await start({ maxIdle: 2 });
     const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const spoke = await client();
@@ -260,7 +260,7 @@ describe("connections", () => {
     expect((await spoke.send(get).answer()).status).toBe(200);
   });
 
-  test("whose body comes by the byte are ended, and one that is only slow is not", async () => {
+  test("whose body comes by the byte are ended, and merely slow ones are not", async () => {
     const clock = new ManualClock();
     await start({ clock });
     const put = "PUT /f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
@@ -279,7 +279,7 @@ describe("connections", () => {
     expect((await slow.answer()).body).toBe("1000000");
   });
 
-  test("whose bodies are yet to come keep nobody out", async () => {
+  test("that still wait for a body keep nobody out", async () => {
     await start({ maxCalls: 1 });
     for (let count = 0; count < 5; count++) {
       (await client()).send("PUT /f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx");
@@ -288,7 +288,7 @@ describe("connections", () => {
     expect((await ask("GET / HTTP/1.1\r\nHost: localhost")).status).toBe(200);
   });
 
-  test("whose answers nobody takes are ended when others wait, after a while; until then others are told to come again", async () => {
+  test("whose answers nobody reads are ended after a while if others wait; until then the others get 503", async () => {
     const clock = new ManualClock();
     const large = Buffer.alloc(64 << 20);
     await start({
@@ -308,7 +308,7 @@ describe("connections", () => {
     expect(await small()).toBe(200);
   });
 
-  test("end with the server, but not before what is under way is answered", async () => {
+  test("end with the server, but only after running requests are answered", async () => {
     let finish: () => void = () => {};
     const begun = new Promise<void>((resolve) => {
       void start({
@@ -328,7 +328,7 @@ describe("connections", () => {
   });
 });
 
-test("with a certificate it speaks TLS, and nothing else", async () => {
+test("with a certificate the server speaks only TLS", async () => {
   const tls = join(import.meta.dirname, "../../support/tls");
   const cert = readFileSync(join(tls, "cert.pem"), "utf8");
   await start({ tls: { cert, key: readFileSync(join(tls, "key.pem"), "utf8") } });
@@ -341,7 +341,7 @@ test("with a certificate it speaks TLS, and nothing else", async () => {
   await expect(ask("GET / HTTP/1.1\r\nHost: localhost")).rejects.toThrow(/the connection ended/);
 });
 
-test("an address that is in use, or a key that is none, is said to be so", async () => {
+test("an address in use, or an invalid key, is reported", async () => {
   await start();
   const port = Number(new URL(server.url).port);
   const again = { host: "127.0.0.1", names: [], login: undefined, handler: echo, clock: systemClock, log: silentLog };

@@ -30,7 +30,7 @@ async function sync(dav: DavServer, path: string, token: string, level = "infini
 }
 
 describe("sync-collection", () => {
-  test("a folder offers it and names its state", async () => {
+  test("a folder supports it and reports its state as a token", async () => {
     await using dav = await serve();
     const asked = '<propfind xmlns="DAV:"><prop><supported-report-set/><sync-token/></prop></propfind>';
     const { body } = await dav.send("PROPFIND", "/", { depth: "0" }, asked);
@@ -38,7 +38,7 @@ describe("sync-collection", () => {
     expect(body).toMatch(/<D:sync-token>urn:syncline:tree:bafyr4i\w+<\/D:sync-token>/);
   });
 
-  test("the first time all is told, then what was made, changed, moved and removed since", async () => {
+  test("the first report lists everything, the next what was created, changed, moved and removed since", async () => {
     await using dav = await serve();
     const { fs } = dav;
     for (const folder of ["a", "a/b", "rest"]) await fs.makeDirectory(folder);
@@ -63,7 +63,7 @@ describe("sync-collection", () => {
     expect((await sync(dav, "/", second.token)).members).toEqual([]);
   });
 
-  test("what others published is told, and what is not published yet a little later", async () => {
+  test("others' published changes are reported, and unpublished ones once they are published", async () => {
     await using dav = await serve();
     const { fs } = dav;
     await fs.make("mine", "x");
@@ -82,7 +82,7 @@ describe("sync-collection", () => {
     ["moved, and moved back", (fs) => fs.rename("f", "other"), (fs) => fs.rename("other", "f")],
     ["moved in a folder, and back", (fs) => fs.rename("d", "e"), (fs) => fs.rename("e", "d")],
   ])(
-    "what was told before it was published, and undone then, is not what a client keeps: %s",
+    "a change reported before its publish and undone by then does not stay with the client: %s",
     async (_, make, undo) => {
       await using dav = await serve();
       const { fs } = dav;
@@ -110,7 +110,7 @@ describe("sync-collection", () => {
     },
   );
 
-  test("a client that is told nothing keeps a token that is good, whatever waits to be published", async () => {
+  test("a client without news keeps a valid token, whatever waits to be published", async () => {
     await using dav = await serve();
     const { fs } = dav;
     await fs.make("f", "x");
@@ -130,7 +130,7 @@ describe("sync-collection", () => {
     expect((await sync(dav, "/", told.token)).status).toBe(207);
   });
 
-  test("a token that is not known, a limit that is too low, a depth, and another report are refused", async () => {
+  test("an unknown token, a limit that is too low, a depth, and another report are refused", async () => {
     await using dav = await serve();
     await dav.fs.make("a", "x");
     await dav.fs.make("b", "x");

@@ -40,11 +40,11 @@ function workAt(path: string, was?: string): Unfinished {
   return { path: path.split("/") as FileName[], was: was as FileName | undefined };
 }
 
-test("a copy in the making is removed, with all in it", async () => {
+test("an unfinished copy is removed with everything in it", async () => {
   expect(await reopened(["d", `d/${LEFT}`], workAt(`d/${LEFT}`))).toEqual(["d", "d/file"]);
 });
 
-test("what stepped aside gets its name back, or another one where something has that", async () => {
+test("a folder that was moved aside gets its name back, or another one if that name is taken", async () => {
   expect(await reopened([LEFT], workAt(LEFT, "d"))).toEqual(["d", "d/file"]);
   const both = ["d", "d (replaced)", "d (replaced)/file", "d/file"];
   expect(await reopened([LEFT, "d"], workAt(LEFT, "d"))).toEqual(both);
@@ -52,12 +52,12 @@ test("what stepped aside gets its name back, or another one where something has 
   expect(await reopened([LEFT, "d", "d (replaced)"], workAt(LEFT, "d"))).toEqual([...both, ...third].sort());
 });
 
-test("what is not there any more is forgotten, and what has no temporary name is nobody's to remove", async () => {
+test("missing objects are forgotten, and an object without a temporary name is never removed", async () => {
   expect(await reopened(["d"], workAt(`gone/${LEFT}`))).toEqual(["d", "d/file"]);
   expect(await reopened(["d"], workAt("d"))).toEqual(["d", "d/file"]);
 });
 
-test("what cannot be removed is tried again by the next run", async () => {
+test("what cannot be removed is retried by the next run", async () => {
   const fs = await VfsHarness.create({});
   await fs.makeDirectory(LEFT);
   const unfinished = new MemoryUnfinishedStore();
@@ -77,7 +77,7 @@ function to(dav: DavServer, path: string): Record<string, string> {
   return { destination: `${dav.origin}${path}`, host: `127.0.0.1:${dav.port}` };
 }
 
-test("a copy of a folder, and what a folder takes the place of, are noted before there is anything; a file's copy needs no name", async () => {
+test("a copy of a folder, and a folder that is replaced, are recorded beforehand; a file's copy needs no record", async () => {
   const unfinished = new MemoryUnfinishedStore();
   await using dav = await DavServer.start({ unfinished });
   for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
@@ -92,7 +92,7 @@ test("a copy of a folder, and what a folder takes the place of, are noted before
   expect(unfinished.saved.map(([first]) => first)).toEqual([aside("a"), aside()]);
 });
 
-test("a folder that moves takes along what is being made in it", async () => {
+test("moving a folder takes along the record of a copy that is being made in it", async () => {
   const unfinished = new MemoryUnfinishedStore();
   await using dav = await DavServer.start({ unfinished });
   for (const folder of ["a", "p", "q"]) await dav.fs.makeDirectory(folder);
@@ -104,7 +104,7 @@ test("a folder that moves takes along what is being made in it", async () => {
   await copied;
 });
 
-test("what cannot be noted is not begun", async () => {
+test("what cannot be recorded is not begun", async () => {
   const unfinished = new MemoryUnfinishedStore();
   await using dav = await DavServer.start({ unfinished });
   for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
@@ -116,7 +116,7 @@ test("what cannot be noted is not begun", async () => {
   expect([...(await dav.fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["a", "b"]);
 });
 
-test("a disk that is full once a move is made does not keep from removing what it replaced", async () => {
+test("a disk that fills up after a move does not prevent removing what it replaced", async () => {
   const unfinished = new MemoryUnfinishedStore();
   await using dav = await DavServer.start({ unfinished });
   for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
@@ -130,7 +130,7 @@ test("a disk that is full once a move is made does not keep from removing what i
   expect([...(await dav.fs.snapshot()).keys()].filter(Boolean)).toEqual(["b"]);
 });
 
-test("what is being made is not copied along", async () => {
+test("an unfinished copy is not copied along", async () => {
   await using dav = await DavServer.start();
   for (const folder of ["a", `a/${LEFT}`]) await dav.fs.makeDirectory(folder);
   expect(await dav.status("COPY", "/a/", to(dav, "/b"))).toBe(201);

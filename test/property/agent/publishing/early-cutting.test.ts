@@ -75,7 +75,7 @@ const steps = fc
   .array(fc.tuple(begin, fc.array(trouble, { maxLength: 3 }), end), { maxLength: 10, size: "max" })
   .map((rounds) => rounds.flatMap(([first, between, last]) => [first, ...between, last]));
 
-test("what is published is what cutting whole files gives, whatever was written early", async () => {
+test("files cut while they are written are published as if they had been cut whole", async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {
       const world = await World.create();
@@ -88,7 +88,7 @@ test("what is published is what cutting whole files gives, whatever was written 
   );
 });
 
-test("a file that was saved whole is read again at its changes only", async () => {
+test("a file that was saved whole is read again only around its changes", async () => {
   const world = await World.create();
   await world.take({ what: "stream", name: "one", pieces: 10, length: 90 * KiB, from: 0 });
   await world.publish();
@@ -100,7 +100,7 @@ test("a file that was saved whole is read again at its changes only", async () =
   expect(fs.dataRead - before).toBeLessThan(100 * KiB);
 });
 
-test("a new file is read once to be stored", async () => {
+test("storing a new file reads it once", async () => {
   const world = await World.create();
   await world.take({ what: "stream", name: "one", pieces: 10, length: 90 * KiB, from: 0 });
   await world.take({ what: "idle" });

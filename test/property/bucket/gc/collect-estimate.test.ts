@@ -21,7 +21,7 @@ async function sizeOf(store: ObjectStore): Promise<{ objects: number; bytes: num
   return { objects, bytes };
 }
 
-test("a collection does what its dry run said, within the stated error, and leaves no bucket larger", async () => {
+test("a collection does what its dry run said, within the stated error, and never makes a bucket larger", async () => {
   let [acted, declined] = [0, 0];
   await fc.assert(
     fc.asyncProperty(

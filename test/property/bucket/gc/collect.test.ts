@@ -64,7 +64,7 @@ async function happen(packed: PackedWorld, event: Event): Promise<void> {
 }
 
 test(
-  "what agents saved is there when they have come to rest, whatever was collected beside them",
+  "what agents saved survives, whatever is collected beside them",
   async () => {
     const seen = { died: 0, ended: 0, overtaken: 0, notNeeded: 0, dropped: 0, held: 0 };
     await fc.assert(
@@ -96,7 +96,7 @@ test(
   HEAVY ? 3_600_000 : 120_000,
 );
 
-test("an edit of a large file whose base was collected while its agent was away brings all of it back", async () => {
+test("an edit of a large file restores the whole file, although its base was collected while the agent was away", async () => {
   const packed = new PackedWorld(1);
   await packed.create();
   const [writer, remover] = packed.world.agents;
@@ -130,7 +130,7 @@ test("an edit of a large file whose base was collected while its agent was away 
 });
 
 test.each([false, true])(
-  "an agent that was away for months publishes what it did to files whose versions a collection took (restarted: %s)",
+  "an agent that was away for months publishes its changes to files whose versions were collected (restarted: %s)",
   async (restarts) => {
     const packed = new PackedWorld(1);
     await packed.create();

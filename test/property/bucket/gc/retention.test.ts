@@ -76,7 +76,7 @@ const thin = (commits: readonly TimedCommit[], nowMs: number, retention = DEFAUL
   return commits.filter(({ seq }) => kept.has(seq));
 };
 
-test("what stays is what the documentation says, and who vouches for the time of what stays", () => {
+test("what stays is what the documentation says, plus the commits that vouch for its times", () => {
   fc.assert(
     fc.property(anyHistory, fc.oneof(fc.constant(DEFAULT_RETENTION), anyRetention), (history, retention) => {
       const kept = retained(history, ns(NOW), retention);
@@ -99,7 +99,7 @@ test("thinning again changes nothing", () => {
   );
 });
 
-test("thinning on the way is no different from thinning late, unless a commit comes from the future", () => {
+test("thinning along the way gives the same result as thinning late, unless a commit comes from the future", () => {
   fc.assert(
     fc.property(anyHistory, fc.nat({ max: 120 * DAY }), anyRetention, (history, laterMs, retention) => {
       const past = history.filter(({ timeNs }) => timeNs <= ns(NOW));
@@ -109,7 +109,7 @@ test("thinning on the way is no different from thinning late, unless a commit co
   );
 });
 
-test("a setting that retains nothing more than another lets no root stay that the other lets go", () => {
+test("a setting that retains no more than another keeps no root that the other drops", () => {
   fc.assert(
     fc.property(anyHistory, anyRetention, anyRetention, (history, a, b) => {
       const [less, more] = [
@@ -147,7 +147,7 @@ function historyBy(clocks: readonly { readonly stepMs: number; readonly offMs: n
   return { made, endMs: atMs, commits: made.map((each, index) => timed(each.atMs + each.offMs, index)) };
 }
 
-test("a commit by a clock that is years slow stays as long as the last right commit before it is new", () => {
+test("a commit by a clock that is years slow stays as long as the last correct commit before it is new", () => {
   fc.assert(
     fc.property(anyClocks, (clocks) => {
       const { made, endMs, commits } = historyBy(clocks);
@@ -164,7 +164,7 @@ test("a commit by a clock that is years slow stays as long as the last right com
   );
 });
 
-test("a commit by a clock that is years fast makes nobody else older, and nobody newer before its time comes", () => {
+test("until its time comes, a commit by a clock that is years fast does not change which other commits stay", () => {
   fc.assert(
     fc.property(anyClocks, (clocks) => {
       const { made, endMs, commits } = historyBy(clocks);
@@ -181,7 +181,7 @@ test("a commit by a clock that is years fast makes nobody else older, and nobody
   );
 });
 
-test("once the time of a fast clock comes, each day that stays without it stays with it", () => {
+test("once the time of a fast clock comes, no day drops out of the history because of it", () => {
   fc.assert(
     fc.property(anyClocks, fc.nat({ max: 100 * DAY }), (clocks, laterMs) => {
       const { made, endMs, commits } = historyBy(clocks);
@@ -196,7 +196,7 @@ test("once the time of a fast clock comes, each day that stays without it stays 
   );
 });
 
-test("the newest commit is never thinned out, nor one from the future", () => {
+test("the newest commit and commits from the future are never thinned out", () => {
   fc.assert(
     fc.property(anyHistory, fc.nat({ max: 4 * NOW }), (history, nowMs) => {
       const kept = retained(history, ns(nowMs), DEFAULT_RETENTION);
@@ -206,7 +206,7 @@ test("the newest commit is never thinned out, nor one from the future", () => {
   );
 });
 
-test("a commit every five seconds for 100 days leaves 15 minutes of them, the minutes of a day, the hours of a week, and 90 days", () => {
+test("of a commit every five seconds for 100 days, 15 minutes stay whole, then minutes for a day, hours for a week, and 90 days", () => {
   const perDay = 17_280;
   const hours = Array.from({ length: 98 * 24 }, (_, hour) => timed(NOW - 100 * DAY + hour * HOUR, hour));
   const busy = Array.from({ length: 2 * perDay }, (_, index) =>
@@ -218,7 +218,7 @@ test("a commit every five seconds for 100 days leaves 15 minutes of them, the mi
   expect(kept.size).toBeLessThan(expected + 5);
 });
 
-test("commits agree on the latest time if each comes at most a day after those before it", () => {
+test("the agreed time is the latest one if each commit is at most a day later than those before it", () => {
   const steps = fc.array(fc.integer({ min: -DAY, max: DAY }), { minLength: 1, maxLength: 100 });
   fc.assert(
     fc.property(steps, (bys) => {
@@ -233,7 +233,7 @@ test("commits agree on the latest time if each comes at most a day after those b
   );
 });
 
-test("a leap is not agreed on before others claim the same for a day, and not as long as somebody is where it began", () => {
+test("a leap in time is agreed on only after more than a day in which every commit claims it", () => {
   const leap = fc.integer({ min: 2 * DAY, max: 400 * DAY });
   fc.assert(
     fc.property(leap, fc.array(fc.boolean(), { maxLength: 20 }), fc.nat({ max: 40 }), (by, mixed, alone) => {
@@ -245,7 +245,7 @@ test("a leap is not agreed on before others claim the same for a day, and not as
   );
 });
 
-test("what is agreed on is a time that some commit gives, and never later than all of them", () => {
+test("the agreed time is always the time of some commit", () => {
   fc.assert(
     fc.property(anyHistory, (history) => {
       const first = timed(NOW - 100 * DAY, 0);
@@ -255,7 +255,7 @@ test("what is agreed on is a time that some commit gives, and never later than a
   );
 });
 
-test("a bucket that is used every few weeks is no more than one use behind", () => {
+test("in a bucket used every few weeks, the agreed time is at most one use behind", () => {
   const uses = fc.array(fc.integer({ min: 2 * DAY, max: 60 * DAY }), { minLength: 1, maxLength: 20 });
   fc.assert(
     fc.property(uses, (gaps) => {

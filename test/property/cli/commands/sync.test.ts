@@ -79,11 +79,11 @@ describe.each([
   { how: "at once", portion: undefined, seeds: 0 },
   { how: "a thing at a time", portion: { things: 1, bytes: 1_000_000 }, seeds: 1_000 },
   { how: "two things at a time", portion: { things: 2, bytes: 1_000_000 }, seeds: 2_000 },
-])("where what is new goes $how", ({ portion, seeds }) => {
+])("when new things are sent $how", ({ portion, seeds }) => {
   const many = (histories: number) => (portion === undefined ? histories : histories / 5);
 
   test(
-    "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
+    "whatever is edited, all folders converge on one tree, nothing is lost and nothing replaced comes back",
     async () => {
       await fc.assert(
         fc.asyncProperty(historiesOf(quietPass), swapFaults, async (history, faults) => {
@@ -99,7 +99,7 @@ describe.each([
   );
 
   test(
-    "wherever processes die, and whatever is done while a pass is under way, nothing is lost and all come to one tree",
+    "wherever processes die and whatever happens during a sync pass, nothing is lost and all folders converge on one tree",
     async () => {
       await fc.assert(
         fc.asyncProperty(historiesOf(pass), swapFaults, async (history, faults) => {
@@ -114,7 +114,7 @@ describe.each([
   );
 
   test(
-    "wherever processes die, nothing that was replaced comes back",
+    "wherever processes die, nothing replaced comes back",
     async () => {
       await fc.assert(
         fc.asyncProperty(historiesOf(mortalPass), swapFaults, async (history, faults) => {

@@ -54,7 +54,7 @@ function attempt<Result>(work: () => Result, isRefusal: (error: unknown) => bool
 }
 
 describe("hostile input", () => {
-  test("a mutated body is taken or refused, never a failure", async () => {
+  test("a mutated body is accepted or refused, never an internal error", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
     await fc.assert(
@@ -107,7 +107,7 @@ describe("hostile input", () => {
     );
   });
 
-  test("what a list of ranges comes to lies in the file, in order and apart", () => {
+  test("parsed ranges lie in the file, in order and without overlap", () => {
     const range = fc.tuple(fc.option(fc.nat(2_000)), fc.option(fc.nat(2_000))).map(([a, b]) => `${a ?? ""}-${b ?? ""}`);
     fc.assert(
       fc.property(fc.array(range, { minLength: 1, maxLength: 70 }), fc.nat(1_000), (ranges, size) => {
@@ -126,7 +126,7 @@ describe("hostile input", () => {
 });
 
 describe("round trips", () => {
-  test("a path that is encoded is decoded to the same bytes", () => {
+  test("an encoded path decodes to the same bytes", () => {
     const name = fc
       .uint8Array({ minLength: 1, maxLength: 255 })
       .map((bytes) => Buffer.from(bytes).toString("latin1"))
@@ -138,7 +138,7 @@ describe("round trips", () => {
     );
   });
 
-  test("an element that is written is read as the same", () => {
+  test("a written element is read back the same", () => {
     const text = fc.string({ unit: "grapheme", maxLength: 8 }).filter((value) => !/[\p{Cc}\ufffe\uffff]/u.test(value));
     const namespace = fc.constantFrom("", "DAV:", "urn:a", 'urn:b&<"');
     const name = fc.constantFrom("a", "b", "ü");

@@ -48,7 +48,7 @@ const blockOf = (section: CarSection): Block | undefined =>
   section.kind === "block" ? { cid: section.cid, bytes: Uint8Array.from(section.bytes) } : undefined;
 
 describe("CARs", () => {
-  test("of ours are read by others, roots and all", async () => {
+  test("of ours can be read by another implementation, including their roots", async () => {
     await fc.assert(
       fc.asyncProperty(blocks, async (list) => {
         const reader = await CarReader.fromBytes(
@@ -66,7 +66,7 @@ describe("CARs", () => {
     );
   });
 
-  test("of others are read, however they are split", async () => {
+  test("of another implementation can be read, however they are split", async () => {
     await fc.assert(
       fc.asyncProperty(blocks, cuts, async (list, at) => {
         const { writer, out } = CarWriter.create(list.map(({ cid }) => CID.parse(cid)));
@@ -82,7 +82,7 @@ describe("CARs", () => {
     );
   });
 
-  test("tell the digest that each block should have", async () => {
+  test("yield the digest that each block should have", async () => {
     await fc.assert(
       fc.asyncProperty(blocks, cuts, async (list, at) => {
         for (const section of await decode(encode(list), at)) {
@@ -93,7 +93,7 @@ describe("CARs", () => {
     );
   });
 
-  test("that are cut anywhere but between blocks say so, after what came whole", async () => {
+  test("cut off anywhere but between blocks fail, after yielding the complete blocks", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(block, { minLength: 1, maxLength: 5 }), fc.nat(), cuts, async (list, cut, at) => {
         const ends = list.map((_, index) => encode(list.slice(0, index)).length);
@@ -111,7 +111,7 @@ describe("CARs", () => {
     );
   });
 
-  test("with changed bytes are read or refused, never anything else, and alike however they are split", async () => {
+  test("with changed bytes are read or refused, and alike however they are split", async () => {
     const outcome = async (bytes: Uint8Array, at: readonly number[]) => {
       try {
         return (await decode(bytes, at)).map((section) => [section.kind, section.cid, blockOf(section)?.bytes]);
@@ -155,7 +155,7 @@ describe("a CAR is refused", () => {
   });
 });
 
-describe("blocks that are not for us", () => {
+describe("unsupported blocks", () => {
   const good = { cid: cidOf("raw", Buffer.from("good")), bytes: Buffer.from("good") };
   const section = (content: Uint8Array) => {
     const whole = encodeCarBlockHead(good.cid, content.length - 36);
@@ -168,7 +168,7 @@ describe("blocks that are not for us", () => {
     ["under a CIDv0", Buffer.concat([v0.bytes, Buffer.from("x")]), v0.toString()],
     ["under no CID", Buffer.alloc(40, 0xff), undefined],
     ["under half a CID", Buffer.from([1, 0x55, 0x1e]), undefined],
-  ])("%s are named and passed over", async (_, content, cid) => {
+  ])("%s are named and skipped", async (_, content, cid) => {
     const car = Buffer.concat([encodeCarHeader(), section(content), encode([good]).subarray(encodeCarHeader().length)]);
     for (const at of [[], Array.from({ length: car.length }, (_, index) => index)]) {
       expect((await decode(car, at)).map((found) => [found.kind, found.cid])).toEqual([
@@ -178,7 +178,7 @@ describe("blocks that are not for us", () => {
     }
   });
 
-  test("of more than 4 MiB are passed over without being held, one of 4 MiB is read", () => {
+  test("of more than 4 MiB are skipped without being held in memory, and one of 4 MiB is read", () => {
     const decoder = new CarDecoder();
     const push = (bytes: Uint8Array) => [...decoder.push(bytes)];
     push(encodeCarHeader());

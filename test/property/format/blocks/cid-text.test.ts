@@ -8,7 +8,7 @@ import { cidText, cidTextBytes } from "../../../../src/format/blocks/cid-text.ts
 
 const cidBytes = fc.uint8Array({ minLength: CID_BYTES, maxLength: CID_BYTES });
 
-test("any 36 bytes have the text that multiformats gives them, wherever they stand, and it gives them back", () => {
+test("any 36 bytes, at any offset, have the same text as in multiformats, and decode from it", () => {
   fc.assert(
     fc.property(cidBytes, fc.uint8Array({ maxLength: 9 }), (bytes, before) => {
       const text = cidText(Buffer.concat([before, bytes, before]), before.length);
@@ -18,7 +18,7 @@ test("any 36 bytes have the text that multiformats gives them, wherever they sta
   );
 });
 
-test("each byte has its place in the text", () => {
+test("each byte position is encoded correctly", () => {
   for (let at = 0; at < CID_BYTES; at++)
     for (const value of [1, 0x80, 0xff]) {
       const bytes = new Uint8Array(CID_BYTES);
@@ -27,7 +27,7 @@ test("each byte has its place in the text", () => {
     }
 });
 
-test("no text has the bytes of another", () => {
+test("no two texts decode to the same bytes", () => {
   const anyText = fc.oneof(
     fc.string(),
     fc

@@ -47,7 +47,7 @@ test.each([
   expect(scanned(bytes)).toEqual(decoded(bytes));
 });
 
-test("links are told in the order in which they stand, from any one on", () => {
+test("links are returned in order, for any range of them", () => {
   fc.assert(
     fc.property(fc.array(arbitraryBlockCid(), { maxLength: 40 }), fc.nat(45), fc.nat(45), (cids, from, to) => {
       const links = scanLinks(encodeCbor({ a: cids.map((cid) => new Link(cid)) }));

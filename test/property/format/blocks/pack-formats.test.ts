@@ -82,8 +82,8 @@ const runRows: fc.Arbitrary<RunRow[]> = fc
   )
   .map((rows) => rows.sort((a, b) => Buffer.compare(a.digest, b.digest)));
 
-describe("what was encoded comes back", () => {
-  test("names of packs", () => {
+describe("encoded values survive decoding", () => {
+  test("pack names", () => {
     fc.assert(
       fc.property(packs, (name) => {
         expect(packFromReference(packReference(name))).toBe(name);
@@ -91,7 +91,7 @@ describe("what was encoded comes back", () => {
     );
   });
 
-  test("footers, with every row found by its digest and no other", () => {
+  test("footers, where each digest finds its row and an unlisted one finds none", () => {
     fc.assert(
       fc.property(packRows, fc.uint8Array({ maxLength: 100 }), digests, (rows, manifest, other) => {
         const blockBytes = bytesOf(rows);
@@ -116,7 +116,7 @@ describe("what was encoded comes back", () => {
     );
   });
 
-  test("pages of runs, with every row found by its digest", () => {
+  test("pages of runs, where each digest finds its row", () => {
     fc.assert(
       fc.property(runRows, (rows) => {
         const page = decodePage(encodePage(rows), 0, rows.length);
@@ -170,7 +170,7 @@ const specimens: Record<string, fc.Arbitrary<Specimen>> = {
   })),
 };
 
-describe("damaged bytes are refused, or were no damage", () => {
+describe("damaged bytes are refused or are a canonical encoding", () => {
   test.each(Object.keys(specimens))("%s", (kind) => {
     fc.assert(
       fc.property(specimens[kind] ?? fc.constant(undefined), arbitraryMutations(), (specimen, edits) => {
@@ -199,13 +199,13 @@ describe("refused with the reason", () => {
     expect(() => decodeRoot(Buffer.from(text))).toThrow(expect.objectContaining({ code: "format_invalid" }));
   });
 
-  test("a manifest of a later format asks for an upgrade", () => {
+  test("a manifest in a later format, as an unknown feature", () => {
     const bytes = encodeManifest({ gcEpoch: 0, runs: [], loose: [], dropping: [] });
     const later = Uint8Array.from(bytes).with(1, 2);
     expect(() => decodeManifest(later)).toThrow(expect.objectContaining({ code: "feature_unknown" }));
   });
 
-  test("a page that is cut short", () => {
+  test("a truncated page", () => {
     const page = encodePage([]);
     expect(page).toHaveLength(RUN_PAGE_BYTES);
     expect(() => decodePage(page.subarray(1), 0, 1)).toThrow(expect.objectContaining({ code: "format_invalid" }));

@@ -29,7 +29,7 @@ const node = fc.oneof(
   fc.record({ level: fc.integer({ min: 1, max: 8 }), entries: inner }),
 );
 
-test("a node is read back as it was written", () => {
+test("a node is read back as written", () => {
   fc.assert(
     fc.property(node, ({ level, entries }) => {
       const list = decodeChunkList(encodeChunkList(level, entries));
@@ -57,7 +57,7 @@ test("any dag-cbor tool reads a node and finds its links", () => {
   );
 });
 
-test("damaged bytes are refused or are another node's one spelling, never anything else", () => {
+test("damaged bytes are refused or are the canonical encoding of some node", () => {
   fc.assert(
     fc.property(node, arbitraryMutations(), ({ level, entries }, edits) => {
       const input = mutate(encodeChunkList(level, entries), edits);
@@ -67,7 +67,7 @@ test("damaged bytes are refused or are another node's one spelling, never anythi
   );
 });
 
-test("bytes out of nowhere are refused or are a node's one spelling", () => {
+test("arbitrary bytes are refused or are the canonical encoding of some node", () => {
   const starts = fc.constantFrom([0x84, 1, 0, 0x81], [0x85, 1, 1, 0x81], [0x84], []);
   fc.assert(
     fc.property(starts, fc.uint8Array({ maxLength: 120 }), (start, rest) => {

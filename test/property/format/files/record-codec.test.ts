@@ -61,7 +61,7 @@ const file: FileRecord = {
 };
 
 describe("records", () => {
-  test("every record decodes to itself, long values behind links", () => {
+  test("every record survives encoding, with long values behind links", () => {
     fc.assert(
       fc.property(arbitraryRecord(), (record) => {
         const shelf = blockShelf();
@@ -77,7 +77,7 @@ describe("records", () => {
     );
   });
 
-  test("type, mode, size and times need no linked block", () => {
+  test("type, mode, size and times are read without any linked block", () => {
     fc.assert(
       fc.property(arbitraryRecord(), (record) => {
         const { type, mode, size, mtimeNs, ctimeNs } = decodeRecord(encodeRecord(record, blockShelf().link));
@@ -92,7 +92,7 @@ describe("records", () => {
     );
   });
 
-  test("a decoded record encodes to the same bytes without any block at hand", () => {
+  test("a decoded record encodes to the same bytes without loading a block", () => {
     fc.assert(
       fc.property(arbitraryRecord(), (record) => {
         const encoded = encodeRecord(record, blockShelf().link);
@@ -101,7 +101,7 @@ describe("records", () => {
     );
   });
 
-  test("a damaged row is refused or is the one spelling of what it says", () => {
+  test("a damaged row is refused or is the canonical encoding of what it says", () => {
     fc.assert(
       fc.property(arbitraryRecord(), arbitraryMutations(), fc.boolean(), (record, changes, fewer) => {
         const { value, links } = encodeRecord(record, blockShelf().link);
@@ -117,7 +117,7 @@ describe("records", () => {
     );
   });
 
-  test("a reference says an object and nothing else", () => {
+  test("a reference holds an object's id and nothing else", () => {
     const { value } = encodeReference("file", ROOT_ID);
     expect(decodeRow({ value, links: [] }).row.id).toBe(ROOT_ID);
     for (let end = 1; end < value.length; end++)
@@ -127,7 +127,7 @@ describe("records", () => {
     expect(() => decodeRow({ value: withMode, links: [] })).toThrow(/does not say so alone/);
   });
 
-  test("links that no field asks for, or that lead to the wrong kind of block, are refused", () => {
+  test("links that no field needs, and links to the wrong kind of block, are refused", () => {
     fc.assert(
       fc.property(arbitraryRecord(), arbitraryCid("raw"), (record, cid) => {
         const { value, links } = encodeRecord(record, blockShelf().link);
@@ -138,7 +138,7 @@ describe("records", () => {
     expect(() => decodeRecord({ value: list.value, links: [leaf] })).toThrow(/wrong kind/);
   });
 
-  test("how much of a file is not in holes counts for the chunk list that it was said of, and is kept otherwise", () => {
+  test("a sparse file's data size applies to the chunk list that it was stored with, and is otherwise kept as unknown", () => {
     const other = cidOf("dag-cbor", Uint8Array.of(1));
     const sparse: FileRecord = { ...file, size: 2 ** 50, content: { kind: "list", cid: node, dataBytes: 4096 } };
     const { value } = encodeRecord(sparse, noLink);
@@ -153,7 +153,7 @@ describe("records", () => {
     expect(() => encodeRecord({ ...sparse, size: 4096 }, noLink)).toThrow(/more bytes of data/);
   });
 
-  test("the block of a long value is refused when it is damaged or should not have been linked", () => {
+  test("a damaged block of a long value is refused or is still canonical", () => {
     fc.assert(
       fc.property(arbitraryRecord({ long: true }), arbitraryMutations(), (record, changes) => {
         const shelf = blockShelf();
@@ -187,7 +187,7 @@ describe("records", () => {
     expect(() => encodeRecord({ ...file, ...change }, noLink)).toThrow(/row's value/);
   });
 
-  test("a row that would not fit a tree node's value is refused before it is written", () => {
+  test("a row too large for a tree node is refused before it is written", () => {
     const unknown = new Map([27, 28].map((tag) => [tag, new Uint8Array(MAX_VALUE_BYTES / 2)] as const));
     expect(() => encodeRecord({ ...file, unknown }, noLink)).toThrow(/more than 4096 bytes/);
   });
@@ -196,7 +196,7 @@ describe("records", () => {
 describe("rows", () => {
   const plain = arbitraryRecord({ long: false });
 
-  test("dentries decode to themselves", () => {
+  test("dentries survive encoding", () => {
     fc.assert(
       fc.property(plain, arbitraryId(), arbitraryName(), fc.option(arbitraryId()), (record, parent, name, stated) => {
         const dentry: Dentry =
@@ -208,7 +208,7 @@ describe("rows", () => {
     );
   });
 
-  test("self-records decode to themselves", () => {
+  test("self-records survive encoding", () => {
     fc.assert(
       fc.property(
         plain,
@@ -234,7 +234,7 @@ describe("rows", () => {
   const name = nameFromText("a");
   const bare = { id: undefined, parent: undefined, name: undefined, subdirs: 0 };
 
-  test("a dentry that states the id which its place gives anyway is refused", () => {
+  test("a dentry that states an id which its place already implies is refused", () => {
     const stated = birthId(parent, name, "file", 0);
     expect(() => decodeDentry(parent, name, encodeRecord(file, noLink, { ...bare, id: stated }))).toThrow(/dentry/);
   });
@@ -244,7 +244,7 @@ describe("rows", () => {
     ["a place", encodeRecord(file, noLink, { ...bare, parent })],
     ["the root directory", encodeReference("directory", ROOT_ID)],
     ["the row of a back-reference", encodeBackref()],
-  ])("a dentry does not hold %s", (_, encoded) => {
+  ])("a dentry with %s is refused", (_, encoded) => {
     expect(() => decodeDentry(parent, name, encoded)).toThrow(SynclineError);
   });
 
@@ -256,7 +256,7 @@ describe("rows", () => {
     ["a file's record although it is the root", ROOT_ID, encodeRecord(file, noLink)],
     ["subdirectories although it is a file", own, encodeRecord(file, noLink, { ...bare, subdirs: 1 })],
     ["only a reference", own, encodeReference("directory", own)],
-  ])("a self-record does not hold %s", (_, id, encoded) => {
+  ])("a self-record with %s is refused", (_, id, encoded) => {
     expect(() => decodeSelf(id, encoded)).toThrow(/self-record/);
   });
 

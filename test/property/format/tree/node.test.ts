@@ -13,7 +13,7 @@ import { arbitraryMutations, judge, mutate, STRICT } from "../../../support/muta
 import { arbitraryModel, entriesOf } from "../../../support/trees.ts";
 
 describe("node codec", () => {
-  test("a node gives back the entries that were put into it", () => {
+  test("a node returns the entries that it was built from", () => {
     fc.assert(
       fc.property(arbitraryEntries(), (entries) => {
         const node = decodeNode(encode(entries));
@@ -36,7 +36,7 @@ describe("node codec", () => {
     );
   });
 
-  test("a search finds the first key that is not below", () => {
+  test("a search finds the first key that is not smaller", () => {
     fc.assert(
       fc.property(arbitraryEntries(), fc.uint8Array({ maxLength: 20 }), fc.nat(), (entries, random, pick) => {
         const node = decodeNode(encode(entries));
@@ -49,7 +49,7 @@ describe("node codec", () => {
     );
   });
 
-  test("a node put together from parts of others is the node of their entries", () => {
+  test("a node assembled from parts of others equals one built from their entries", () => {
     fc.assert(
       fc.property(arbitraryEntries(), fc.array(fc.nat({ max: 30 })), (entries, steps) => {
         const node = decodeNode(encode(entries));
@@ -67,7 +67,7 @@ describe("node codec", () => {
     );
   });
 
-  test("damaged leaves are refused or are the one encoding of other entries", () => {
+  test("damaged leaves are refused or are the canonical encoding of some entries", () => {
     fc.assert(
       fc.property(arbitraryEntries(), arbitraryMutations(), (entries, changes) => {
         expect(STRICT).toContain(judge(mutate(encode(entries), changes), reencode));
@@ -76,7 +76,7 @@ describe("node codec", () => {
     );
   });
 
-  test("damaged inner nodes are refused or are the one encoding of other children", () => {
+  test("damaged inner nodes are refused or are the canonical encoding of some children", () => {
     fc.assert(
       fc.property(arbitraryEntries(), arbitraryMutations(), (entries, changes) => {
         fc.pre(entries.length > 0);
@@ -86,7 +86,7 @@ describe("node codec", () => {
     );
   });
 
-  test("beside a node that may be alike, bytes are what they are alone", () => {
+  test("decoding beside a similar node gives what decoding alone gives", () => {
     fc.assert(
       fc.property(
         arbitraryEntries(),
@@ -112,7 +112,7 @@ describe("node codec", () => {
     );
   });
 
-  test("columns with any numbers in them are refused or are the one encoding of some entries", () => {
+  test("columns with arbitrary numbers are refused or are the canonical encoding of some entries", () => {
     const runs = fc.array(fc.nat({ max: 9 }), { maxLength: 3 });
     const ends = fc.array(fc.nat({ max: 40 }), { maxLength: 4 });
     const count = fc.nat({ max: 4 });
@@ -124,7 +124,7 @@ describe("node codec", () => {
     );
   });
 
-  test("any bytes are refused", () => {
+  test("arbitrary bytes are refused or are a canonical encoding", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
         expect(STRICT).toContain(judge(Buffer.concat([Buffer.from([0x8b, 1]), bytes]), reencode));

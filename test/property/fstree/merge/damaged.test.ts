@@ -49,7 +49,7 @@ const moves = (maxLength: number): fc.Arbitrary<Moves> => fc.array(fc.tuple(fc.n
 const side = fc.record({ operations: fc.array(operation, { maxLength: 5 }), moves: moves(4), isLarge: fc.boolean() });
 
 test(
-  "a merge of damaged trees ends, and is the same in both orders",
+  "a merge of damaged trees ends, and gives the same result in both orders",
   async () => {
     await fc.assert(
       fc.asyncProperty(side, side, moves(2), async (one, two, before) => {

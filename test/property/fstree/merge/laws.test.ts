@@ -7,7 +7,7 @@ import { MergeWorld } from "../../../support/merge-world.ts";
 
 describe("laws of the merge", () => {
   test(
-    "two writers: commutative, idempotent, nothing lost, nothing back, intentions kept, valid",
+    "two writers: commutative, idempotent, nothing lost, nothing deleted comes back, intentions kept, valid",
     async () => {
       const histories = fc.record({
         theme: themes,
@@ -36,7 +36,7 @@ describe("laws of the merge", () => {
   lawsOfSeveral({ setting: PLAIN, most: 4, groupings: 90, schedules: 60 });
 
   test(
-    "whatever two writers do to the same things",
+    "hold for pairs of actions of two writers on the same objects",
     async () => expect(await faultsOfPairs(PLAIN, PLAIN.actions, ALL ? 1 : 13)).toEqual([]),
     PATIENCE_MS,
   );

@@ -20,7 +20,7 @@ const SEQ = 10 as Lamport;
 
 describe("building", () => {
   test(
-    "an epoch's tree is the tree of the whole state, with the ids that the rules give",
+    "an epoch's tree equals the tree of the whole state, with the ids that the rules give",
     async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(actions(8), { minLength: 2, maxLength: 4 }), async (epochs) => {
@@ -45,7 +45,7 @@ describe("building", () => {
   );
 
   test(
-    "the same epoch gives the same tree and ids whatever its inodes are numbered and in whatever order they come",
+    "the same epoch gives the same tree and ids, whatever its inode numbers and the order of its objects",
     async () => {
       await fc.assert(
         fc.asyncProperty(actions(10), actions(10), fc.nat(), async (before, after, seed) => {
@@ -72,7 +72,7 @@ describe("building", () => {
   );
 
   test(
-    "totals kept up from what changed are those of the tree, which verifies",
+    "totals updated from the changes equal those of the tree, which verifies",
     async () => {
       await fc.assert(
         fc.asyncProperty(actions(12), actions(12), async (before, after) => {

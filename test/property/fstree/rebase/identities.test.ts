@@ -12,7 +12,7 @@ import { runs } from "../../../support/law-suite.ts";
 import { createMergeContext } from "../../../support/merge-context.ts";
 import { listPaths } from "../../../support/merge-scenario.ts";
 
-test("any sequence of saves, moves, swaps, links and removals gives each file the same id wherever the epochs end", async () => {
+test("any sequence of saves, moves, swaps, links and removals gives the same file ids, wherever the epochs end", async () => {
   await fc.assert(
     fc.asyncProperty(arbitrarySteps, fc.nat(), async (steps, pick) => {
       const model = new Model();

@@ -49,62 +49,58 @@ const proposals = fc.array(
   { minLength: 1, maxLength: 12 },
 );
 
-test(
-  "a root moves exactly when the proposal is legal, by one of those sent at once",
-  { timeout: 120_000 },
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(proposals, async (schedule) => {
-        const stores = new MemoryBlockStores();
-        const blocks = await stores.of(chain.owner.wallet);
-        const clock = new ManualClock();
-        const roots = new BucketRoots({
-          roots: new MemoryRootStore(),
-          stores,
-          clock,
-          log: silentLog,
-          alarm: new RootAlarm(silentLog),
-          compareAndSwap: true,
+test("a root moves exactly when a proposal is legal, to one of those sent at once", { timeout: 120_000 }, async () => {
+  await fc.assert(
+    fc.asyncProperty(proposals, async (schedule) => {
+      const stores = new MemoryBlockStores();
+      const blocks = await stores.of(chain.owner.wallet);
+      const clock = new ManualClock();
+      const roots = new BucketRoots({
+        roots: new MemoryRootStore(),
+        stores,
+        clock,
+        log: silentLog,
+        alarm: new RootAlarm(silentLog),
+        compareAndSwap: true,
+      });
+      const routes = bucketRoutes(roots, clock, systemRandom);
+      const accepted: MadeCommit[] = [];
+      const ask = (method: "GET" | "PUT", headers: Record<string, string> = {}, root?: Cid) =>
+        answerOf(routes, {
+          method,
+          path: "/v1/buckets/demo/root",
+          caller: chain.owner.wallet,
+          headers,
+          json: { root },
         });
-        const routes = bucketRoutes(roots, clock, systemRandom);
-        const accepted: MadeCommit[] = [];
-        const ask = (method: "GET" | "PUT", headers: Record<string, string> = {}, root?: Cid) =>
-          answerOf(routes, {
-            method,
-            path: "/v1/buckets/demo/root",
-            caller: chain.owner.wallet,
-            headers,
-            json: { root },
-          });
 
-        const first = propose("first", undefined, "none");
-        await blocks.put(first.blocks);
-        expect(await ask("PUT", { "if-none-match": "*" }, first.commit.cid)).toMatchObject({ status: 200 });
-        accepted.push(first);
+      const first = propose("first", undefined, "none");
+      await blocks.put(first.blocks);
+      expect(await ask("PUT", { "if-none-match": "*" }, first.commit.cid)).toMatchObject({ status: 200 });
+      accepted.push(first);
 
-        for (const [step, { back, named, fault, twins }] of schedule.entries()) {
-          const [current, parent, condition] = [0, back, named].map((steps) =>
-            accepted.at(-1 - Math.min(steps, accepted.length - 1)),
-          );
-          const made = Array.from({ length: twins }, (_, twin) => propose(`${step}.${twin}`, parent, fault));
-          for (const { commit, blocks: own } of made) {
-            await blocks.put(fault === "a block is missing" ? own.filter(({ cid }) => cid !== commit.body.tree) : own);
-          }
-          const headers = { "if-match": `"${condition?.commit.cid}"` };
-          const answers = await Promise.all(made.map(({ commit }) => ask("PUT", headers, commit.cid)));
-          const legal = condition !== current ? 412 : parent !== current ? 409 : FAULTS[fault];
-          const [status, ...others] = answers.map((answer) => answer.status);
-          expect(status).toBe(legal);
-          expect(others).toEqual(others.map(() => (legal === 200 ? 412 : legal)));
-          if (legal === 200) accepted.push(...made.slice(0, 1));
-          const newest = { root: accepted.at(-1)?.commit.cid, version: accepted.length };
-          expect(await ask("GET")).toMatchObject({ status: 200, json: newest });
+      for (const [step, { back, named, fault, twins }] of schedule.entries()) {
+        const [current, parent, condition] = [0, back, named].map((steps) =>
+          accepted.at(-1 - Math.min(steps, accepted.length - 1)),
+        );
+        const made = Array.from({ length: twins }, (_, twin) => propose(`${step}.${twin}`, parent, fault));
+        for (const { commit, blocks: own } of made) {
+          await blocks.put(fault === "a block is missing" ? own.filter(({ cid }) => cid !== commit.body.tree) : own);
         }
-      }),
-      { numRuns: all ? 500 : 15 },
-    );
-  },
-);
+        const headers = { "if-match": `"${condition?.commit.cid}"` };
+        const answers = await Promise.all(made.map(({ commit }) => ask("PUT", headers, commit.cid)));
+        const legal = condition !== current ? 412 : parent !== current ? 409 : FAULTS[fault];
+        const [status, ...others] = answers.map((answer) => answer.status);
+        expect(status).toBe(legal);
+        expect(others).toEqual(others.map(() => (legal === 200 ? 412 : legal)));
+        if (legal === 200) accepted.push(...made.slice(0, 1));
+        const newest = { root: accepted.at(-1)?.commit.cid, version: accepted.length };
+        expect(await ask("GET")).toMatchObject({ status: 200, json: newest });
+      }
+    }),
+    { numRuns: all ? 500 : 15 },
+  );
+});
 
 function propose(label: string, parent: MadeCommit | undefined, fault: keyof typeof FAULTS): MadeCommit {
   switch (fault) {

@@ -60,7 +60,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 
 describe("an owner's packs", () => {
   test(
-    "have everything that was answered for, after any crash, failure and loss of the index",
+    "hold every acknowledged block, after any crash, failure or loss of the index",
     { timeout: 600_000 },
     async () => {
       await fc.assert(

@@ -57,7 +57,7 @@ function lettersOf(extents: Extents): string[] {
   return letters;
 }
 
-test("extents say of every byte what an array of bytes says, gapless and in order", () => {
+test("extents describe each byte as an array of bytes does, in order and without gaps", () => {
   fc.assert(
     fc.property(at, fc.array(edit, { maxLength: 40, size: "max" }), (size, edits) => {
       const extents = Extents.ofBase(size);
@@ -78,7 +78,7 @@ test("extents say of every byte what an array of bytes says, gapless and in orde
   );
 });
 
-test("a range is cut from the runs that it touches", () => {
+test("a range returns exactly its part of each run", () => {
   fc.assert(
     fc.property(at, fc.array(edit, { maxLength: 20 }), at, at, (size, edits, offset, length) => {
       const extents = Extents.ofBase(size);
@@ -96,7 +96,7 @@ test("a range is cut from the runs that it touches", () => {
   );
 });
 
-test("runs of one kind are joined, so that writing a file in pieces leaves one extent", () => {
+test("adjacent runs of one kind are joined, so writing a file in pieces leaves one extent", () => {
   const extents = Extents.ofBase(0);
   for (let at = 0; at < 100; at++) extents.setData(at * 10, 10, 3);
   for (let at = 99; at >= 0; at -= 2) extents.setData(at * 10, 10, 3);

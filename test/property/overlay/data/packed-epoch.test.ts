@@ -12,7 +12,7 @@ const arbitraryLinks = fc.array(fc.record({ parent: arbitraryIno, name: arbitrar
 const plain = (objects: PackedObjects) =>
   new Map(Array.from(objects, ([ino, { id, record, names }]) => [ino, { id, record, names }] as const));
 
-test("what came of an epoch is unpacked as it was packed, as often as it is gone through, in pieces of any size", () => {
+test("the results of an epoch are unpacked as they were packed, repeatedly, with pieces of any size", () => {
   const arbitraryObject: fc.Arbitrary<PublishedObject> = fc.record({
     id: arbitraryId(),
     record: arbitraryRecord(),

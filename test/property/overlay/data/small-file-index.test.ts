@@ -4,7 +4,7 @@ import type { Ino } from "../../../../src/base/ids.ts";
 import { SmallFileIndex } from "../../../../src/overlay/data/small-file-index.ts";
 import { Pieces } from "../../../../src/overlay/data/small-pieces.ts";
 
-test("an index of small files knows of each file the pieces that were put, until it is deleted", () => {
+test("an index of small files returns each file's pieces until the file is deleted", () => {
   const arbitraryPut = fc.record({
     ino: fc.integer({ min: 2, max: 6 }).map((ino) => ino as Ino),
     piece: fc.option(
@@ -37,7 +37,7 @@ test("an index of small files knows of each file the pieces that were put, until
   );
 });
 
-test("it holds many files", () => {
+test("an index holds many files", () => {
   const index = new SmallFileIndex();
   const piece = (ino: number) => ({ offset: 0, length: ino, part: `small.1.${ino >> 9}`, at: 3 * ino });
   for (let ino = 1; ino <= 2_000; ino++) index.put(ino as Ino, piece(ino));

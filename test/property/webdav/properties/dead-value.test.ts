@@ -12,7 +12,7 @@ const letters = fc.string({
 const namespace = fc.oneof(fc.constantFrom(DAV, XML, XMLNS, "", "urn:x", "http://example.com/a?b=c#d"), letters);
 const name = fc.oneof(fc.constantFrom("note", "_a.b-c", "n0", "xml"), letters);
 
-test("a plain value reads as the parser reads it", () => {
+test("a plain value is read as the XML parser reads it", () => {
   let plain = 0;
   fc.assert(
     fc.property(namespace, name, letters, (namespace, name, text) => {
@@ -27,7 +27,7 @@ test("a plain value reads as the parser reads it", () => {
   expect(plain).toBeGreaterThan(20);
 });
 
-test("whatever byte is changed in a plain value, it reads as the parser reads it", () => {
+test("a plain value with any byte changed is read as the XML parser reads it", () => {
   const value = Buffer.from('<n0:note xmlns:n0="urn:x">some text</n0:note>');
   const otherwise: string[] = [];
   for (let at = 0; at < value.length; at++) {

@@ -36,7 +36,7 @@ async function flushed(passes: FlushReport[], own: FlushReport) {
   return { answer: await flushBoth(mount, folder, "digest"), asked };
 }
 
-test("a flush brings to the folder what the mount published in it", async () => {
+test("a flush also brings what the mount published into the folder", async () => {
   const passes = [
     { ...DONE, conflicts: 1 },
     { ...DONE, root: "second", conflicts: 2 },
@@ -46,7 +46,7 @@ test("a flush brings to the folder what the mount published in it", async () => 
   expect(answer).toMatchObject({ published: true, root: "second", conflicts: 3 });
 });
 
-test("a flush that cannot bring to the folder what the mount published is not done", async () => {
+test("a flush that cannot bring what the mount published into the folder is not done", async () => {
   const { answer } = await flushed([DONE, FAILED], { ...DONE, root: "second" });
   expect(answer).toMatchObject({ published: false, error: { code: "store_unreachable" } });
 });
@@ -54,6 +54,6 @@ test("a flush that cannot bring to the folder what the mount published is not do
 test.each([
   ["that stands on the root", DONE],
   ["whose pass failed", FAILED],
-])("a folder %s has no second pass", async (_, first) => {
+])("a folder %s gets no second pass", async (_, first) => {
   expect((await flushed([first], DONE)).asked).toEqual(["folder digest", "mount"]);
 });

@@ -33,7 +33,7 @@ function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
   });
 }
 
-test("after a pass that brought something into the folder it is looked at again soon, then once a minute", async () => {
+test("after a pass that brought something into the folder, the next pass comes soon, then once a minute", async () => {
   const clock = new ManualClock();
   const reports: SyncReport[] = [{ ...REPORT, received: { files: 1, removed: 0 } }];
   let passes = 0;
@@ -56,7 +56,7 @@ test("after a pass that brought something into the folder it is looked at again 
   await running;
 });
 
-test("a folder that takes 10 s to look at is not looked at every minute", async () => {
+test("a folder that takes 10 s to scan is not scanned every minute", async () => {
   const clock = new ManualClock();
   let passes = 0;
   const once = async () => {
@@ -73,7 +73,7 @@ test("a folder that takes 10 s to look at is not looked at every minute", async 
   await running;
 });
 
-test("without notices the folder is scanned every 10 s, and the status says why", async () => {
+test("without change notices the folder is scanned every 10 s, and the status says why", async () => {
   const clock = new ManualClock();
   const warned: string[] = [];
   let passes = 0;
@@ -106,7 +106,7 @@ test("without notices the folder is scanned every 10 s, and the status says why"
   await running;
 });
 
-test("a pass that writes much is not listened to, and one more follows when the folder is listened to again", async () => {
+test("the watch rests during a pass that writes much, and changes noticed afterwards cause one more pass", async () => {
   const clock = new ManualClock();
   const heard: string[] = [];
   let passes = 0;
@@ -132,7 +132,7 @@ test("a pass that writes much is not listened to, and one more follows when the 
   await running;
 });
 
-test("a directory that came is looked into once more, since what came into it was not told of before it was watched", async () => {
+test("a new directory is scanned once more, since changes before its watch began went unnoticed", async () => {
   const clock = new ManualClock();
   let passes = 0;
   let tell: (more: boolean) => void = () => {};
@@ -159,7 +159,7 @@ test("a directory that came is looked into once more, since what came into it wa
   await running;
 });
 
-describe("a root that was told of during a pass", () => {
+describe("a root announced during a pass", () => {
   interface Told {
     readonly isBehind?: boolean | "unreachable";
     readonly left?: SyncReport["left"];
@@ -201,7 +201,7 @@ describe("a root that was told of during a pass", () => {
     return passes;
   }
 
-  test("and on which the folder stands by then is no reason for another one", async () => {
+  test("causes no further pass if the folder is on it by then", async () => {
     expect(await passesAfter({})).toBe(1);
   });
 
@@ -210,11 +210,11 @@ describe("a root that was told of during a pass", () => {
     ["one that cannot be read", { isBehind: "unreachable" }],
     ["told of beside the folder", { isFolderToo: true }],
     ["told of where something waits for a pass", { left: [{ path: "a", why: "in the way" }] }],
-  ])("is one where it is %s", async (_, told) => {
+  ])("causes another pass if it is %s", async (_, told) => {
     expect(await passesAfter(told)).toBe(2);
   });
 
-  test("is one when it is told of behind the pass, without asking", async () => {
+  test("causes another pass, without a check, if it is announced after the pass", async () => {
     const clock = new ManualClock();
     let passes = 0;
     let tellRoot = () => {};

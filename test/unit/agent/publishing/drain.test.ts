@@ -31,13 +31,13 @@ async function drained(flush: (clock: Timeline, attempt: number) => Promise<Flus
 }
 
 describe("draining", () => {
-  test("ends with the first flush that leaves nothing", async () => {
+  test("ends with the first flush that leaves nothing pending", async () => {
     expect(await drained(async () => reportOf(0))).toMatchObject({ files: 0, attempts: 1, tookMs: 0 });
     expect(await drained(async (_, attempt) => reportOf(3 - attempt))).toMatchObject({ files: 0, attempts: 3 });
   });
 
   test.each(["store_unreachable", "no_such_bucket", "bucket_locked", "disk_full", "root_moved"] as const)(
-    "waits for the end of %s, more and more rarely, to the end of its time",
+    "retries on %s, less and less often, until its time is up",
     async (code) => {
       const { attempts, tookMs, ...rest } = await drained(async () => reportOf(1, code));
       expect(rest).toEqual({ files: 1, code });
@@ -54,7 +54,7 @@ describe("draining", () => {
     "device_not_certified",
     "feature_unknown",
     "bad_signature",
-  ] as const)("does not wait for %s, which no waiting ends", async (code) => {
+  ] as const)("does not retry on %s, which waiting cannot fix", async (code) => {
     expect(await drained(async () => reportOf(1, code))).toEqual({ files: 1, code, attempts: 1, tookMs: 0 });
   });
 
@@ -64,12 +64,12 @@ describe("draining", () => {
     expect(await drained(flush)).toMatchObject({ files: 0, code: undefined });
   });
 
-  test("does not wait for a flush that hangs beyond its time, and says what was known last", async () => {
+  test("does not wait for a flush that hangs past the deadline, and reports the last known state", async () => {
     const hangs = () => new Promise<FlushReport>(() => {});
     expect(await drained(hangs)).toMatchObject({ files: 9, code: "time_out", attempts: 1, tookMs: 60_000 });
   });
 
-  test("ends at once when told to hurry, in a pause and in a flush", async () => {
+  test("ends at once when told to hurry, during a pause or a flush", async () => {
     const inPause = new AbortController();
     const paused = await drained(async (_, attempt) => {
       if (attempt === 3) inPause.abort();

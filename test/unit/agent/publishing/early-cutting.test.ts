@@ -26,7 +26,7 @@ describe("the first bytes of a data file", () => {
     beginnings.wrote(name, INO, EPOCH, from, to);
   };
 
-  test("are told while they are written in order, now and then", () => {
+  test("are reported now and then while they are written in order", () => {
     const beginnings = new Beginnings(800);
     const told: number[] = [];
     for (let at = 0; at < 2_000; at += 50) {
@@ -38,7 +38,7 @@ describe("the first bytes of a data file", () => {
     expect(told.length).toBeLessThanOrEqual(1_200 / 100 + 1);
   });
 
-  test("are not the same any more when one of them is written again, even when that fails", () => {
+  test("count as changed once one of them is written again, even if that write fails", () => {
     const beginnings = new Beginnings(800);
     write(beginnings, 0, 1_000);
     const told = beginnings.takeDue();
@@ -53,7 +53,7 @@ describe("the first bytes of a data file", () => {
     expect(beginnings.takeDue()?.generation).not.toBe(told.generation);
   });
 
-  test("are forgotten with the file, and when there are too many of them", () => {
+  test("are remembered while many other files are written, and forgotten with their own file", () => {
     const beginnings = new Beginnings(800);
     write(beginnings, 0, 1_000);
     const told = beginnings.takeDue();
@@ -64,7 +64,7 @@ describe("the first bytes of a data file", () => {
     expect(beginnings.isSteady("7.3", told)).toBe(false);
   });
 
-  test("are not the same after a write over them that found no room for all of it", () => {
+  test("count as changed after an overwrite that ran out of space", () => {
     const disk = new SimulatedDisk();
     const data = new DataFiles(disk, 10, 64 * KiB);
     data.write(INO, EPOCH, 0, noise(100 * KiB));
@@ -75,7 +75,7 @@ describe("the first bytes of a data file", () => {
     expect(told !== undefined && data.isSteady(told)).toBe(false);
   });
 
-  test("do not count while a shared file still has the inode's bytes", () => {
+  test("do not count while a shared file still holds the inode's bytes", () => {
     const disk = new SimulatedDisk();
     const data = new DataFiles(disk, 10, 1 * KiB);
     data.write(INO, EPOCH, 0, noise(60 * KiB));
@@ -90,7 +90,7 @@ describe("the first bytes of a data file", () => {
   });
 });
 
-describe("a large file that is written again", () => {
+describe("a large file that is being rewritten", () => {
   /** A filesystem with a published file, of which writing again is told from 70 KiB on; and what the agent is told. */
   async function setUp() {
     const clock = new ManualClock();
@@ -117,7 +117,7 @@ describe("a large file that is written again", () => {
     return { fs, ino, reasons, write, writeBeginning };
   }
 
-  test("is told apart from other changes, until something else is changed", async () => {
+  test("is reported as a rewrite until something else changes", async () => {
     const { fs, ino, reasons, write, writeBeginning } = await setUp();
     expect((await writeBeginning(ino)).slice(-2)).toEqual(["write", "rewrite"]);
     expect(await write(ino, 5)).toEqual(["rewrite"]);
@@ -130,7 +130,7 @@ describe("a large file that is written again", () => {
     expect(await write(ino, 7)).toEqual(["write"]);
   });
 
-  test("is a change like others once it is written elsewhere than where it goes on, and where it is new", async () => {
+  test("is an ordinary change once it is written out of order, or if it is new", async () => {
     const { fs, ino, write, writeBeginning } = await setUp();
     expect((await writeBeginning(ino)).at(-1)).toBe("rewrite");
     expect(await write(ino, 9)).toEqual(["write"]);
@@ -141,7 +141,7 @@ describe("a large file that is written again", () => {
     expect(new Set(await writeBeginning(fresh))).toEqual(new Set(["write"]));
   });
 
-  test("is a change like others once the disk has no room for as much again", async () => {
+  test("is an ordinary change once the disk has no room for as much again", async () => {
     const { fs, ino, write, writeBeginning } = await setUp();
     fs.disk.capacity = fs.disk.used + 600 * KiB;
     const told = await writeBeginning(ino);
@@ -150,7 +150,7 @@ describe("a large file that is written again", () => {
   });
 });
 
-test("what was closed while an older epoch was tried again is asked for when that is published", async () => {
+test("a file closed while an older epoch is retried causes a flush once that epoch is published", async () => {
   const fs = await VfsHarness.create();
   await fs.make("first", "1");
   const result = await fs.build();
@@ -191,7 +191,7 @@ describe("early work", () => {
     return { work, told, done };
   }
 
-  test("ends when little of the old file comes again", async () => {
+  test("stops when little of the old file comes again", async () => {
     const { work, told, done } = await setUpFresh();
     work.note({ ...told, end: 60 * MiB });
     await work.idle();
@@ -199,7 +199,7 @@ describe("early work", () => {
     expect(done.read).toBeLessThan(20 * MiB);
   });
 
-  test("lets a flush wait for a file that is written again only while it cuts it", async () => {
+  test("delays the flush of a file that is being rewritten only while that file is being cut", async () => {
     const { work, told } = await setUpFresh();
     expect(work.reason("rewrite")).toBe("write");
     work.note({ ...told, end: 60 * MiB });

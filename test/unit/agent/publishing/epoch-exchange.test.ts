@@ -9,7 +9,7 @@ import type { WorkerMethods } from "../../../../src/agent/threads/threads.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
 
 test.each([0, 1, 511, 512, 513, 1_200])(
-  "an epoch of %i files crosses in pieces as it is, there and back",
+  "an epoch of %i files crosses between threads in pieces, unchanged in both directions",
   async (count) => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
@@ -60,7 +60,7 @@ test.each([0, 1, 511, 512, 513, 1_200])(
   },
 );
 
-test("a sealed epoch is there again when it is asked for again, and none when nothing changed", async () => {
+test("a sealed epoch is returned again when asked for, and none if nothing changed", async () => {
   const fs = await VfsHarness.create();
   const exchange = new EpochExchange(fs.vfs);
   expect(await exchange.seal()).toBeUndefined();

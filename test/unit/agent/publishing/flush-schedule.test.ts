@@ -14,7 +14,7 @@ function setUp(flush: () => Promise<FlushEnd> = async () => DONE) {
   return { clock, starts, schedule };
 }
 
-test("a close that wrote is flushed at once", async () => {
+test("a close after a write is flushed at once", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("close");
   await clock.advance(0);
@@ -39,7 +39,7 @@ test("writes that never pause are flushed after five seconds", async () => {
   expect(starts[0]).toBe(5_000);
 });
 
-test("a large file that is written again is not published before its end, as long as nothing else waits", async () => {
+test("a large file that is being rewritten is not published before it is closed, as long as nothing else waits", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("write");
   for (let at = 0; at < 20_000; at += 500) {
@@ -52,7 +52,7 @@ test("a large file that is written again is not published before its end, as lon
   expect(starts).toEqual([20_000]);
 });
 
-test("a large file that is written again is published five seconds after the last of it, or after an fsync", async () => {
+test("a large file that is being rewritten is published five seconds after its last write, or after an fsync", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("rewrite");
   await clock.advance(4_000);
@@ -64,7 +64,7 @@ test("a large file that is written again is published five seconds after the las
   expect(starts).toEqual([9_000, 10_000]);
 });
 
-test("a program that writes a large file again and again is published once a minute", async () => {
+test("a program that rewrites a large file again and again is published once a minute", async () => {
   const { clock, starts, schedule } = setUp();
   for (let at = 0; at < 130_000; at += 500) {
     schedule.note(at % 20_000 < 3_000 ? "write" : "rewrite");
@@ -73,7 +73,7 @@ test("a program that writes a large file again and again is published once a min
   expect(starts).toEqual([60_000, 120_000]);
 });
 
-test("what is changed beside a large file that is written again waits for five seconds, as ever", async () => {
+test("a change beside a large file that is being rewritten waits five seconds, as usual", async () => {
   const { clock, starts, schedule } = setUp();
   for (let at = 0; at < 20_000; at += 500) {
     schedule.note(at < 10_000 ? "rewrite" : "write");
@@ -82,7 +82,7 @@ test("what is changed beside a large file that is written again waits for five s
   expect(starts[0]).toBe(15_000);
 });
 
-test("writes that nobody closes are published no sooner for having come during a flush", async () => {
+test("writes without a close are published no sooner for arriving during a flush", async () => {
   const { clock, starts, schedule } = setUp(async () => {
     await clock.sleep(100);
     return DONE;
@@ -95,7 +95,7 @@ test("writes that nobody closes are published no sooner for having come during a
   expect(starts).toEqual([0, 5_050, 10_050]);
 });
 
-test("a write does not put off the flush that an fsync waits for", async () => {
+test("a write does not delay the flush that an fsync waits for", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("fsync");
   await clock.advance(0);
@@ -105,7 +105,7 @@ test("a write does not put off the flush that an fsync waits for", async () => {
   expect(starts).toEqual([0, 250]);
 });
 
-test("fsyncs that go on and on are flushed ever more rarely, down to once in five seconds", async () => {
+test("constant fsyncs are flushed less and less often, down to once every five seconds", async () => {
   const { clock, starts, schedule } = setUp(async () => {
     await clock.sleep(20);
     return DONE;
@@ -120,7 +120,7 @@ test("fsyncs that go on and on are flushed ever more rarely, down to once in fiv
   expect((last[2] ?? 0) - (last[1] ?? 0)).toBeGreaterThanOrEqual(4_900);
 });
 
-test("a program that fsyncs, waits until others see it, and fsyncs again is never held back for longer", async () => {
+test("a program that fsyncs, waits until others see it, and fsyncs again is not slowed down further", async () => {
   const { clock, starts, schedule } = setUp(async () => {
     await clock.sleep(120);
     return DONE;
@@ -135,7 +135,7 @@ test("a program that fsyncs, waits until others see it, and fsyncs again is neve
   expect(Math.max(...gaps)).toBeLessThanOrEqual(260);
 });
 
-test("a change that no close follows is flushed when there are no more for a fifth of a second, or after six tenths", async () => {
+test("a change without a close is flushed after a fifth of a second without changes, or after six tenths", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("change");
   await clock.advance(100);
@@ -148,7 +148,7 @@ test("a change that no close follows is flushed when there are no more for a fif
   expect(starts).toEqual([300, 2_700]);
 });
 
-test("a change does not wait for the writes that follow it to pause", async () => {
+test("a change does not wait for a pause in the writes that follow it", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("change");
   for (let at = 0; at < 1_000; at += 100) {
@@ -158,7 +158,7 @@ test("a change does not wait for the writes that follow it to pause", async () =
   expect(starts).toEqual([600]);
 });
 
-test("changes that go on and on are flushed ever more rarely, down to once in five seconds", async () => {
+test("constant changes are flushed less and less often, down to once every five seconds", async () => {
   const { clock, starts, schedule } = setUp(async () => {
     await clock.sleep(20);
     return DONE;
@@ -173,7 +173,7 @@ test("changes that go on and on are flushed ever more rarely, down to once in fi
   expect(gaps.at(-1)).toBe(5_000);
 });
 
-test("what arrives while a flush runs is taken by the next one", async () => {
+test("a change during a flush goes into the next one", async () => {
   let finish = (_end: FlushEnd): void => {};
   const { clock, starts, schedule } = setUp(() => new Promise((resolve) => (finish = resolve)));
   schedule.note("close");
@@ -186,7 +186,7 @@ test("what arrives while a flush runs is taken by the next one", async () => {
   expect(starts).toHaveLength(2);
 });
 
-test("a flush that could not publish is tried again", async () => {
+test("a flush that could not publish is retried", async () => {
   const ends = [{ again: true, afterMs: 3_000 }, DONE];
   const { clock, starts, schedule } = setUp(async () => ends.shift() ?? DONE);
   schedule.note("close");
@@ -207,7 +207,7 @@ test("flushNow waits for the running flush and then runs its own", async () => {
   expect(starts).toHaveLength(2);
 });
 
-test("all who ask while a flush runs share the next one, and none is content with the one that runs", async () => {
+test("callers during a flush share the next one, and none settles for the running one", async () => {
   const { clock, starts, schedule } = setUp(() => clock.sleep(100).then(() => DONE));
   const first = schedule.flushNow();
   await clock.advance(10);

@@ -67,7 +67,7 @@ const SMALL_BYTES = 2 * 1024 * 1024;
 const DONE = { again: false, afterMs: 0 };
 
 describe("a publisher", () => {
-  test("publishes what is dirty, tells the overlay, and stands on the new root", async () => {
+  test("publishes dirty changes, informs the overlay, and moves to the new root", async () => {
     const { publisher, overlay, bucket, files } = await world();
     overlay.edit(born("a"));
     expect(await publisher.flush()).toEqual(DONE);
@@ -85,7 +85,7 @@ describe("a publisher", () => {
     });
   });
 
-  test("with nothing dirty adopts what others published, once, with what changed", async () => {
+  test("with nothing dirty, adopts what others published exactly once, with the list of changes", async () => {
     const { publisher, overlay, bucket, elsewhere } = await world();
     await elsewhere(born("theirs"));
     expect(await publisher.flush()).toEqual(DONE);
@@ -99,7 +99,7 @@ describe("a publisher", () => {
     expect(publisher.state().totals.flushes).toBe(0);
   });
 
-  test("merges with what others published meanwhile, and remembers conflicts", async () => {
+  test("merges with what others published meanwhile and remembers the conflicts", async () => {
     const { publisher, overlay, elsewhere, files } = await world();
     await elsewhere(born("same.bin", "theirs"));
     overlay.edit(born("same.bin", "ours"));
@@ -111,7 +111,7 @@ describe("a publisher", () => {
     expect(conflicts[0]?.conflict.names.kept).toEqual(["same.bin"]);
   });
 
-  test("gives memory back while it reads a large file and after it, also when the bucket had its bytes already, and not for a small one", async () => {
+  test("releases memory during and after a large file, even if the bucket already has its bytes, but not for a small one", async () => {
     const { publisher, overlay, released } = await world();
     const bytes = randomBytes(LARGE_BYTES);
     const large = (file: string, ino: number): ObjectEdit => ({ ino, names: [[1, file]], bytes });
@@ -126,7 +126,7 @@ describe("a publisher", () => {
     expect(released).toHaveLength(6);
   });
 
-  test("gives memory back after many small epochs, which leave as much as a large one", async () => {
+  test("releases memory once small epochs add up to a large one", async () => {
     const { publisher, overlay, released } = await world();
     for (let epoch = 0; epoch < 10; epoch++) {
       overlay.edit({ ino: 2 + epoch, names: [[1, `f${epoch}`]], bytes: randomBytes(SMALL_BYTES) });
@@ -135,7 +135,7 @@ describe("a publisher", () => {
     }
   });
 
-  test("gives memory back after some small epochs once nothing is published for long", async () => {
+  test("after a few small epochs, releases memory once publishing goes quiet", async () => {
     const { publisher, overlay, released } = await world();
     for (let epoch = 0; epoch < 4; epoch++) {
       overlay.edit({ ino: 2 + epoch, names: [[1, `f${epoch}`]], bytes: randomBytes(SMALL_BYTES) });
@@ -144,7 +144,7 @@ describe("a publisher", () => {
     }
   });
 
-  test("does one thing at a time, in order", async () => {
+  test("runs one operation at a time, in order", async () => {
     const { publisher, overlay, elsewhere } = await world();
     const order: string[] = [];
     overlay.before = async () => void order.push("overlay");
@@ -157,7 +157,7 @@ describe("a publisher", () => {
     expect(order).toEqual(["overlay", "0", "overlay", "1", "2"]);
   });
 
-  test("reads the root once for all notices that come before it does, and again for one that comes later", async () => {
+  test("reads the root once for all pending notices, and again for a later one", async () => {
     const { publisher, remote, elsewhere } = await world();
     await elsewhere(born("theirs"));
     let reads = 0;
@@ -179,7 +179,7 @@ describe("a publisher", () => {
   test.each([
     ["before our swap was sent, since what it tells of is below our root", "beforePrepare", 1],
     ["later, which may be of another root", "beforeSwap", 2],
-  ] as const)("reads the root once for its epoch and a notice that came %s", async (_, moment, expected) => {
+  ] as const)("rereads the root for a notice only if needed: the notice came %s", async (_, moment, expected) => {
     const { publisher, overlay, remote } = await world();
     overlay.edit(born("a"));
     const reads = vi.spyOn(remote, "readRoot");
@@ -190,7 +190,7 @@ describe("a publisher", () => {
     expect(reads).toHaveBeenCalledTimes(expected);
   });
 
-  test("keeps a sealed epoch while the bucket is away, says so, and publishes it first when it is back", async () => {
+  test("keeps a sealed epoch while the bucket is unreachable, warns once, and publishes it first afterwards", async () => {
     const { publisher, overlay, remote, files, warnings } = await world();
     overlay.edit(born("a"));
     remote.unreachable = true;
@@ -210,7 +210,7 @@ describe("a publisher", () => {
     expect(await files()).toEqual({ a: "a", b: "b" });
   });
 
-  test("waits longer each time, up to a bound, and starts over once the bucket was reached", async () => {
+  test("retries with growing pauses up to a bound, and starts over once it has reached the bucket", async () => {
     const { publisher, overlay, remote } = await world();
     remote.unreachable = true;
     overlay.edit(born("a"));
@@ -224,7 +224,7 @@ describe("a publisher", () => {
     expect((await publisher.flush()).afterMs).toBeLessThanOrEqual(500);
   });
 
-  test("publishes an epoch that was sealed before a restart before it looks at anything else", async () => {
+  test("after a restart, first publishes the epoch that was already sealed", async () => {
     const { publisher, overlay, elsewhere, files } = await world({ held: true });
     overlay.edit(born("held"));
     await overlay.seal(false);
@@ -234,7 +234,7 @@ describe("a publisher", () => {
     expect(overlay.adopted).toEqual([]);
   });
 
-  test("publishes an epoch once, also when the overlay could not take the news at first", async () => {
+  test("publishes an epoch once, even if the overlay cannot record that at first", async () => {
     const { publisher, overlay, bucket } = await world();
     overlay.edit(born("a"));
     overlay.before = () => Promise.reject(new SynclineError("disk_full", "No space is left."));
@@ -246,7 +246,7 @@ describe("a publisher", () => {
     expect((await head(bucket)).seq).toBe(2);
   });
 
-  test("never publishes over a root that was set back, and never adopts it", async () => {
+  test("never publishes over a root that was rolled back, and never adopts it", async () => {
     const { publisher, overlay, remote, bucket } = await world();
     const old = await head(bucket);
     overlay.edit(born("a"));
@@ -275,14 +275,14 @@ describe("a publisher", () => {
     expect(overlay.holdsEpoch).toBe(true);
   });
 
-  test("says when the bucket is gone", async () => {
+  test("reports that the bucket is gone", async () => {
     const { publisher, remote } = await world();
     remote.forgetRoot();
     expect((await publisher.flush()).again).toBe(true);
     expect(publisher.state()).toMatchObject({ online: false, lastError: { code: "no_such_bucket" } });
   });
 
-  test("keeps the epoch when others are faster all the time, and says so", async () => {
+  test("keeps the epoch when other writers always win the swap, and reports it", async () => {
     const { publisher, overlay, remote, elsewhere, files } = await world();
     overlay.edit(born("ours"));
     let depth = 0;
@@ -300,7 +300,7 @@ describe("a publisher", () => {
     expect((await files())["ours"]).toBe("ours");
   });
 
-  test("waits in line behind others once they got in its way, until they do not any more", async () => {
+  test("takes turns with other writers after they got in its way, until they no longer do", async () => {
     const { publisher, overlay, remote, elsewhere } = await world();
     let taken = 0;
     remote.takeTurn = async () => {
@@ -319,7 +319,7 @@ describe("a publisher", () => {
     expect(await flushed("d")).toBe(1);
   });
 
-  test("takes a new device when the bucket holds this epoch of its own as somebody else's", async () => {
+  test("takes a new device when the bucket holds an epoch of the same number from a copy of this device", async () => {
     const { publisher, overlay, me, spare, bucket, files, replaced } = await world();
     // The state was copied: another machine wrote with this very device.
     const { changes, data } = epochOf(await head(bucket), 1, [born("copy")]);
@@ -332,7 +332,7 @@ describe("a publisher", () => {
     expect(publisher.state().writer).toBe(spare.writer.device.writer);
   });
 
-  test("without a writer publishes nothing, and still follows the bucket", async () => {
+  test("without a writer, publishes nothing but still follows the bucket", async () => {
     const { publisher, overlay, elsewhere, files } = await world({ readOnly: true });
     overlay.edit(born("a"));
     await elsewhere(born("theirs"));
@@ -342,7 +342,7 @@ describe("a publisher", () => {
     expect(publisher.state().writer).toBeUndefined();
   });
 
-  test("that shows an old state stays there", async () => {
+  test("that shows an old root stays on that root", async () => {
     const { publisher, overlay, elsewhere } = await world({ readOnly: true, fixed: true });
     const { base } = publisher.state();
     await elsewhere(born("theirs"));
@@ -352,7 +352,7 @@ describe("a publisher", () => {
     expect(publisher.state().base).toEqual(base);
   });
 
-  test("adopts a root without a list of changes when its own base's blocks are gone", async () => {
+  test("adopts a root without a list of changes when the blocks of its own base are gone", async () => {
     const { publisher, overlay, remote, elsewhere } = await world();
     const { tree } = publisher.state().base;
     await elsewhere(born("theirs"));

@@ -16,7 +16,7 @@ const conflict = (name: string, writer: WriterId) =>
 const head = { body: { writer: NAMED, machine: "laptop", parent: undefined } };
 const bucket = { head: async () => ({ commit: head }) } as unknown as Bucket;
 
-test("a conflict of a folder's round stays in the status when later rounds have none, with machine and time", async () => {
+test("a conflict of a sync pass stays in the status after passes without conflicts, with machine and time", async () => {
   const seen = new SeenConflicts(new ManualClock());
   await seen.remember([conflict("a", NAMED), conflict("b", OTHER)], bucket);
   await seen.remember([], bucket);
@@ -34,7 +34,7 @@ test("a conflict of a folder's round stays in the status when later rounds have 
   ]);
 });
 
-test("of very many conflicts the newest thousand are remembered", async () => {
+test("only the newest thousand conflicts are remembered", async () => {
   const seen = new SeenConflicts(new ManualClock());
   for (let count = 0; count < 1_002; count++) await seen.remember([conflict(`${count}`, OTHER)], bucket);
   expect(seen.all.map(conflictReport).map(({ path }) => path)).toEqual(

@@ -13,7 +13,7 @@ async function sending(throughput: Throughput, clock: ManualClock, seconds: numb
   }
 }
 
-test("nothing is guessed before anything goes, in the first two seconds, and after the end", async () => {
+test("there is no estimate before anything is sent, in the first two seconds, or after the end", async () => {
   const clock = new ManualClock();
   const throughput = new Throughput(clock);
   expect(throughput.etaMs(MB)).toBeUndefined();
@@ -26,7 +26,7 @@ test("nothing is guessed before anything goes, in the first two seconds, and aft
   expect(throughput.etaMs(10 * MB)).toBeUndefined();
 });
 
-test("a slow time long ago does not count, and two minutes before the end it says two minutes", async () => {
+test("the estimate ignores slow times long ago: two minutes before the end it says two minutes", async () => {
   const clock = new ManualClock();
   const throughput = new Throughput(clock);
   throughput.begin();
@@ -35,7 +35,7 @@ test("a slow time long ago does not count, and two minutes before the end it say
   expect(throughput.etaMs(600 * 10 + 420 * MB)).toBe(120_000);
 });
 
-test("while nothing moves there is no guess, and there is one again once it does", async () => {
+test("there is no estimate while nothing is sent, and there is one again once sending resumes", async () => {
   const clock = new ManualClock();
   const throughput = new Throughput(clock);
   throughput.begin();
@@ -46,7 +46,7 @@ test("while nothing moves there is no guess, and there is one again once it does
   expect(throughput.etaMs(30 * MB)).toBe(5_000);
 });
 
-test("what the bucket has already counts as gone, and not as fast", async () => {
+test("bytes that the bucket already has count as sent, but not towards the speed", async () => {
   const clock = new ManualClock();
   const throughput = new Throughput(clock);
   throughput.begin();
@@ -56,7 +56,7 @@ test("what the bucket has already counts as gone, and not as fast", async () => 
   expect(throughput.etaMs(1_010 * MB)).toBeUndefined();
 });
 
-test("a folder's waiting work keeps its counts and grows old while rounds fail, and is what is left after one that does not", async () => {
+test("pending work of a folder keeps its counts and ages while sync passes fail; a successful pass sets what is left", async () => {
   const clock = new ManualClock();
   const work = new WaitingWork(clock);
   expect(work.report()).toBeUndefined();
@@ -73,7 +73,7 @@ test("a folder's waiting work keeps its counts and grows old while rounds fail, 
   expect(work.report()).toEqual({ files: 0, bytes: 0, oldestMs: 0, etaMs: null });
 });
 
-test("a folder that takes long to count is not counted again at once", async () => {
+test("a folder that is slow to count is not recounted right away", async () => {
   const clock = new ManualClock();
   const work = new WaitingWork(clock);
   expect(work.mayCount()).toBe(true);

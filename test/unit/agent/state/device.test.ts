@@ -35,7 +35,7 @@ function factsOf({ key, certificate }: Device) {
 }
 
 describe("a state's device", () => {
-  test("is made and certified once, for its owner's eyes only", async () => {
+  test("is created and certified once, in a file that only its owner can read", async () => {
     const { asked, setup, file } = await world();
     const made = await openDevice(setup);
     expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -46,7 +46,7 @@ describe("a state's device", () => {
     expect(made.certificate.body.wallet).toBe(setup.genesis.body.owner);
   });
 
-  test("is certified anew, with its key, within a month of its certificate's end", async () => {
+  test("gets a new certificate for the same key in the last month of the old one", async () => {
     const { clock, asked, setup } = await world();
     const made = await openDevice(setup);
     await clock.advance(334 * DAY_MS);
@@ -58,7 +58,7 @@ describe("a state's device", () => {
     expect(asked.times).toBe(2);
   });
 
-  test("goes on with its certificate while the wallet cannot be asked, until it ends", async () => {
+  test("keeps its certificate while the wallet is unavailable, until the certificate expires", async () => {
     const { clock, asked, setup } = await world();
     const made = await openDevice(setup);
     asked.signer = () => Promise.reject(new SynclineError("key_locked", "Nobody types."));
@@ -76,14 +76,14 @@ describe("a state's device", () => {
     expect(factsOf(await openDevice(setup))).toEqual(factsOf(replaced));
   });
 
-  test("of another bucket, which lay at the address before, is replaced", async () => {
+  test("that belongs to a bucket formerly at the address is replaced", async () => {
     const { setup } = await world();
     const made = await openDevice(setup);
     const there = await openDevice({ ...setup, genesis: await genesisOf(2) });
     expect(there.key.writer).not.toBe(made.key.writer);
   });
 
-  test("needs the owner's wallet, and leaves nothing when it is another's", async () => {
+  test("needs the owner's wallet; with another wallet nothing is written", async () => {
     const { asked, setup, file } = await world();
     asked.signer = async () => walletSigner(new Uint8Array(32).fill(8));
     await expect(openDevice(setup)).rejects.toMatchObject({
@@ -101,7 +101,7 @@ describe("a state's device", () => {
       "with a changed certificate",
       (text: string) => text.replace(/(?<="certificate":".{40})./, (char) => (char === "A" ? "B" : "A")),
     ],
-  ])("%s is refused, named and left as it is", async (_, damage) => {
+  ])("%s: the file is refused, named and left unchanged", async (_, damage) => {
     const { setup, file } = await world();
     await openDevice(setup);
     const damaged = damage(readFileSync(file, "utf8"));

@@ -107,7 +107,7 @@ function limited(inner: ObjectStore, state: { readonly full: boolean; readonly c
 
 const born = (ino: number, file: string) => ({ ino, names: [[1, file]] as const, bytes: Buffer.from(file) });
 
-test("who publishes at once writes nothing but its commits, however long that goes on", async () => {
+test("an agent that publishes promptly writes only its commits, however long it runs", async () => {
   const { start, overlay, clock, take, held } = await world();
   const publisher = await start(false);
   take();
@@ -120,7 +120,7 @@ test("who publishes at once writes nothing but its commits, however long that go
   expect(await held()).toBeUndefined();
 });
 
-test("changes that wait for more than five minutes hold their base against collections until they are published", async () => {
+test("changes pending for more than five minutes protect their base from collections until they are published", async () => {
   const { start, overlay, clock, quota, held, head, elsewhere, gc, other, files } = await world();
   await elsewhere("before");
   const base = await head();
@@ -151,7 +151,7 @@ test("changes that wait for more than five minutes hold their base against colle
   expect(await held()).toBeUndefined();
 });
 
-test("a bucket out of reach is told later, and what an earlier run wrote is taken back", async () => {
+test("a base is held once the bucket is reachable again, and a later run that publishes releases it", async () => {
   const { start, overlay, clock, quota, held, head } = await world();
   const base = await head();
   const publisher = await start(false);

@@ -43,7 +43,7 @@ function open(some: Partial<StateFacts> = {}): StateDir {
 }
 
 describe("a mount's state", () => {
-  test("has a folder of its own, for its owner only, whatever the umask", () => {
+  test("has its own folder, for its owner only, whatever the umask", () => {
     const before = process.umask(0);
     onTestFinished(() => void process.umask(before));
     const { path } = open();
@@ -55,18 +55,18 @@ describe("a mount's state", () => {
     expect(open({ old: true }).path).not.toBe(path);
   });
 
-  test("is the same with and without the bucket's pin", () => {
+  test("is the same with and without a pin in the address", () => {
     expect(mountStatePath(root, { ...facts, address: "file:///b#bafyr4i" })).toBe(mountStatePath(root, facts));
   });
 
-  test("that others may look into is refused", () => {
+  test("that other users can access is refused", () => {
     const path = mountStatePath(root, facts);
     mkdirSync(path, { recursive: true });
     chmodSync(path, 0o750);
     expect(() => open()).toThrow(expect.objectContaining({ code: "config_invalid", hint: `Run: chmod 700 ${path}` }));
   });
 
-  test("where no folder can be made says so, and what to do", () => {
+  test("that cannot be created is refused with a hint", () => {
     writeFileSync(root, "a file");
     const refused = expect.objectContaining({
       code: "local_io_failed",
@@ -75,14 +75,14 @@ describe("a mount's state", () => {
     expect(() => open()).toThrow(refused as Error);
   });
 
-  test("is held by one, and free again when it is given back", () => {
+  test("is held by one agent at a time, and free again once released", () => {
     const first = openMountState(root, facts);
     expect(() => open()).toThrow(expect.objectContaining({ code: "state_in_use" }));
     first[Symbol.dispose]();
     open();
   });
 
-  test("is listed once it is mounted, the one used last first; what is damaged or foreign is not", () => {
+  test("is listed once mounted, the most recently used first; damaged and foreign ones are left out", () => {
     expect(listMountStates(root)).toEqual([]);
     open();
     expect(listMountStates(root)).toEqual([]);
@@ -102,7 +102,7 @@ describe("a mount's state", () => {
     expect(statSync(join(newer.path, "agent.json")).mode & 0o777).toBe(0o600);
   });
 
-  test("says of each whether it ended with everything published", () => {
+  test("shows whether its last run ended before everything was published", () => {
     open({ mount: "/killed" }).list();
     const ended = open({ mount: "/ended" });
     ended.list();
@@ -112,7 +112,7 @@ describe("a mount's state", () => {
     expect(left.map((state) => state.facts.mount)).toEqual(["/killed"]);
   });
 
-  test("that an agent of before left listed is listed until another one takes it over", () => {
+  test("left listed by an ended agent stays listed, and is listed once after another agent takes it over", () => {
     const before = openMountState(root, facts);
     before.list();
     before[Symbol.dispose]();
@@ -127,7 +127,7 @@ describe("a mount's state", () => {
       start = await compiledProcess("state-holder");
     });
 
-    test("is in use, and free the moment that process is killed", async () => {
+    test("is in use, and free as soon as that process is killed", async () => {
       const holder = start(root, facts.address, facts.mount);
       expect(await once(holder, "message")).toContain("held");
       expect(() => open()).toThrow(expect.objectContaining({ code: "state_in_use" }));
@@ -141,7 +141,7 @@ describe("a mount's state", () => {
 });
 
 describe("a command's state", () => {
-  test("is the first free slot of its bucket, and no mount", () => {
+  test("takes the first free slot of its bucket, and is not listed as a mount", () => {
     const taken = [0, 1, 2].map(() => openCommandState(root, "file:///b"));
     const names = taken.map(({ path }) => path.slice(root.length).split("/").at(-1));
     expect(names).toEqual(["cli-0", "cli-1", "cli-2"]);
@@ -156,13 +156,13 @@ describe("a command's state", () => {
 });
 
 describe("paths", () => {
-  test("of states follow --state, then XDG_STATE_HOME, then the home directory", () => {
+  test("of states come from --state, then XDG_STATE_HOME, then the home directory", () => {
     expect(stateRoot({ XDG_STATE_HOME: "/x" }, "/given")).toBe("/given");
     expect(stateRoot({ XDG_STATE_HOME: "/x" })).toBe("/x/syncline");
     expect(stateRoot({})).toMatch(/\/\.local\/state\/syncline$/);
   });
 
-  test("of mounts are absolute, with links above them resolved, but never the mount itself", async () => {
+  test("of mounts are absolute: links above the mount are resolved, the mount itself is not", async () => {
     const folder = await temporaryFolder();
     mkdirSync(join(folder, "real", "sub"), { recursive: true });
     symlinkSync(join(folder, "real"), join(folder, "link"));
@@ -174,7 +174,7 @@ describe("paths", () => {
   });
 });
 
-test("folders of states that were named once are known without being named, as long as they are there", async () => {
+test("state folders named once are found later without being named, as long as they exist", async () => {
   const [home, other] = [await temporaryFolder(), await temporaryFolder()];
   const env = { XDG_STATE_HOME: home };
   expect(otherStateRoots(env)).toEqual([]);

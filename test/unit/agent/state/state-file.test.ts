@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { readStateFile, writeStateFile } from "../../../../src/agent/state/state-file.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
-test("a small file of a state is replaced whole, and nothing is left beside it", async () => {
+test("rewriting a small state file replaces it and leaves nothing beside it", async () => {
   const folder = await temporaryFolder();
   const path = join(folder, "epoch");
   for (const text of ["1", "2", "2"]) writeStateFile(path, Buffer.from(text));
@@ -12,7 +12,7 @@ test("a small file of a state is replaced whole, and nothing is left beside it",
   expect(readdirSync(folder)).toEqual(["epoch"]);
 });
 
-test("one that cannot be read is not taken for one that is not there", async () => {
+test("a state file that cannot be read is an error; a missing one is undefined", async () => {
   const path = join(await temporaryFolder(), "device.json");
   expect(readStateFile(path)).toBeUndefined();
   mkdirSync(path);

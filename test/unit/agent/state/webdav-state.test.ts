@@ -22,7 +22,7 @@ const LOCK: Lock = {
 };
 
 describe("the lock file", () => {
-  test("what was saved is loaded again, names that are not UTF-8 included, and only its owner may read it", async () => {
+  test("loads what was saved, including names that are not UTF-8, and is readable by its owner only", async () => {
     const path = join(await temporaryFolder(), "webdav-locks.json");
     expect(fileLockStore(path).load()).toEqual([]);
     fileLockStore(path).save([LOCK]);
@@ -34,7 +34,7 @@ describe("the lock file", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test("one that is not what was written counts as none", async () => {
+  test("that is damaged or of another version counts as empty", async () => {
     const path = join(await temporaryFolder(), "webdav-locks.json");
     fileLockStore(path).save([LOCK]);
     const text = readFileSync(path, "utf8");
@@ -51,7 +51,7 @@ describe("the lock file", () => {
   });
 });
 
-test("what is under temporary names is loaded again, with the name that it may get back", async () => {
+test("unfinished WebDAV work is loaded again: temporary paths, and the names to give back", async () => {
   const path = join(await temporaryFolder(), "webdav-unfinished.json");
   const works = [
     { path: ["d" as FileName, ".~syncline-dav-1" as FileName], was: "\xff" as FileName },
@@ -63,14 +63,14 @@ test("what is under temporary names is loaded again, with the name that it may g
   expect(fileUnfinishedStore(path).load()).toEqual(works.slice(1));
 });
 
-describe("the file of checksums", () => {
+describe("the checksum file", () => {
   const known = (index: number) => {
     const digits = index.toString(16);
     return { etag: `"kabc_-2${index}.z"`, text: `SHA1:${digits.padStart(40, "0")} MD5:${digits.padStart(32, "0")}` };
   };
   const store = (path: string) => fileChecksumStore(path, silentLog, 3);
 
-  test("keeps the last ones, and only its owner may read it", async () => {
+  test("keeps the most recent entries, and is readable by its owner only", async () => {
     const path = join(await temporaryFolder(), "checksums");
     expect(store(path).load()).toEqual([]);
     const first = store(path);
@@ -83,7 +83,7 @@ describe("the file of checksums", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test("what was cut short is left out, and nothing after it", async () => {
+  test("skips a truncated entry and keeps those after it", async () => {
     const path = join(await temporaryFolder(), "checksums");
     store(path).add(known(1));
     const whole = readFileSync(path, "latin1");
@@ -98,7 +98,7 @@ describe("the file of checksums", () => {
     }
   });
 
-  test("one that cannot be read or written is no failure", async () => {
+  test("causes no failure when it cannot be read or written", async () => {
     const path = await temporaryFolder();
     const broken = store(path);
     expect(broken.load()).toEqual([]);

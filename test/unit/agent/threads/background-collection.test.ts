@@ -69,7 +69,7 @@ function reportOf(retained: number): CollectReport {
   };
 }
 
-test("a bucket is collected after many commits, counted from the last time, which a restart remembers", async () => {
+test("a bucket is collected after enough commits since the last collection, across restarts too", async () => {
   const bucket = new Counted();
   let agent = bucket.agent();
   await bucket.clock.advance(20 * MINUTE_MS);
@@ -89,7 +89,7 @@ test("a bucket is collected after many commits, counted from the last time, whic
   await agent[Symbol.asyncDispose]();
 });
 
-test("what a collection has to read grows with the roots that are retained, and so does the time until the next one", async () => {
+test("the more roots are retained, the more commits pass until the next collection", async () => {
   const bucket = new Counted();
   bucket.retained = 40_000;
   const agent = bucket.agent();
@@ -106,7 +106,7 @@ test("what a collection has to read grows with the roots that are retained, and 
   await agent[Symbol.asyncDispose]();
 });
 
-test("a bucket with few commits is collected every day or two, and one without any is left alone", async () => {
+test("a bucket with few commits is collected every day or two, and an idle one is left alone", async () => {
   const bucket = new Counted();
   const agent = bucket.agent();
   await bucket.clock.advance(20 * MINUTE_MS);
@@ -124,7 +124,7 @@ test("a bucket with few commits is collected every day or two, and one without a
   await agent[Symbol.asyncDispose]();
 });
 
-test("of eight agents that count the same commits hardly ever two collect for the same ones", async () => {
+test("eight agents that count the same commits rarely collect twice for them", async () => {
   const bucket = new Counted();
   const agents = Array.from({ length: 8 }, (_, index) => bucket.agent(index));
   const commits = 100 * FIRST;
@@ -140,7 +140,7 @@ test("of eight agents that count the same commits hardly ever two collect for th
   for (const agent of agents) await agent[Symbol.asyncDispose]();
 });
 
-test("a failure is shown, is no reason to try again at once, and is forgotten with success; offline nothing is tried", async () => {
+test("a failure is shown, retried later and cleared by success; nothing is tried while offline", async () => {
   const bucket = new Counted();
   const agent = bucket.agent();
   await bucket.clock.advance(20 * MINUTE_MS);
@@ -161,7 +161,7 @@ test("a failure is shown, is no reason to try again at once, and is forgotten wi
   await agent[Symbol.asyncDispose]();
 });
 
-test("an agent that ends stops its collection, and waits until it has stopped", async () => {
+test("an agent that ends aborts its collection and waits until it has stopped", async () => {
   const clock = new ManualClock();
   let ended = false;
   const agent = new BackgroundCollection({

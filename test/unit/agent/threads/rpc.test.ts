@@ -26,7 +26,7 @@ function pair() {
 }
 
 describe("calls between threads", () => {
-  test("carry structured values there and back", async () => {
+  test("carry structured values in both directions", async () => {
     const { call } = pair();
     expect(await Promise.all([call("add", { a: 1, b: 2n }), call("add", { a: 3, b: 4n })])).toEqual([
       new Map([["sum", 3n]]),
@@ -34,7 +34,7 @@ describe("calls between threads", () => {
     ]);
   });
 
-  test("fail with the code and the hint of the other side; a defect with its stack", async () => {
+  test("fail with the code and hint of the other side, and a defect with its stack", async () => {
     const { call } = pair();
     await expect(call("fail", undefined)).rejects.toMatchObject({
       code: "disk_full",
@@ -48,13 +48,13 @@ describe("calls between threads", () => {
     await expect(call("missing", undefined)).rejects.toMatchObject({ code: "internal" });
   });
 
-  test("with what cannot cross are rejected at once", async () => {
+  test("are rejected at once if an argument cannot be cloned", async () => {
     const { call } = pair();
     await expect(call("add", { a: 1, b: (() => 1n) as unknown as bigint })).rejects.toThrow(/could not be cloned/);
     expect(await call("add", { a: 1, b: 1n })).toEqual(new Map([["sum", 2n]]));
   });
 
-  test("that are open when it stops are rejected, and later ones too", async () => {
+  test("are rejected when the caller stops, open ones and later ones", async () => {
     const { call, stop } = pair();
     const open = call("wait", undefined).catch((error) => error as unknown);
     stop(new SynclineError("no_agent", "It ended."));

@@ -45,7 +45,7 @@ async function hoursOf(store: ObjectStore, hours: Hours, beforeMs = Infinity): P
 }
 
 describe("a machine whose clock is a year ahead", () => {
-  test("thins nothing where the store has a date of its own, however long it goes on", async () => {
+  test("thins no history if the store has correct dates of its own, however long it runs", async () => {
     const hours = new Hours();
     const { store } = await threeDays(hours);
     const end = hours.ms;
@@ -61,7 +61,7 @@ describe("a machine whose clock is a year ahead", () => {
     expect(await faultsOf(store, hours)).toEqual([]);
   });
 
-  test("thins nothing where the store's date is its own, too, as long as others publish", async () => {
+  test("thins no history if the store shares the wrong date, as long as others publish", async () => {
     const hours = new Hours();
     const dates = new Hours();
     const { store, agent } = await threeDays(hours, dates);
@@ -80,7 +80,7 @@ describe("a machine whose clock is a year ahead", () => {
     expect(await faultsOf(store, hours)).toEqual([]);
   });
 
-  test("is believed after a day in which nobody said otherwise, so that a bucket that was left alone is thinned again", async () => {
+  test("is believed after a day without contradiction, so a bucket left idle is thinned again", async () => {
     const hours = new Hours();
     const { store, agent } = await threeDays(hours);
     const end = hours.ms;
@@ -101,7 +101,7 @@ describe("a machine whose clock is a year ahead", () => {
     expect(await faultsOf(store, hours)).toEqual([]);
   });
 
-  test("does not take away what an upload has leased, nor a base", async () => {
+  test("collects neither what an upload has leased nor a held base", async () => {
     const hours = new Hours();
     const { store, agent } = await threeDays(hours);
     const { root } = await agent.bucket.head();
@@ -116,8 +116,8 @@ describe("a machine whose clock is a year ahead", () => {
   });
 });
 
-describe("a bucket's own rule of retention", () => {
-  test("is obeyed as the newest root names it, by a collection and a dry run", async () => {
+describe("a bucket's own retention", () => {
+  test("is obeyed as the newest root states it, by a collection and a dry run", async () => {
     const hours = new Hours();
     const { store, agent } = await threeDays(hours);
     const before = await hoursOf(store, hours);
@@ -136,7 +136,7 @@ describe("a bucket's own rule of retention", () => {
     expect(await faultsOf(store, hours)).toEqual([]);
   });
 
-  test("says by which of its ages older roots hold space", async () => {
+  test("defines the ages by which a collection reports the space of older roots", async () => {
     const hours = new Hours();
     const { store, agent } = await threeDays(hours);
     await agent.retain({ all: 2 * 86_400, minutes: 2 * 86_400, hours: 0, days: 86_400 });
@@ -144,7 +144,7 @@ describe("a bucket's own rule of retention", () => {
     expect(held?.older.map(({ withinMs }) => withinMs)).toEqual([DAY_MS, 2 * DAY_MS]);
   });
 
-  test("set while a collection is planned counts for it", async () => {
+  test("set while a collection is planned applies to that collection", async () => {
     const hours = new Hours();
     const { store, agent } = await threeDays(hours);
     const before = await hoursOf(store, hours);
@@ -167,7 +167,7 @@ describe("a bucket's own rule of retention", () => {
 const SOMEBODY = "cd".repeat(16);
 
 describe("an unreadable lease", () => {
-  test("holds collections back for a day, and says which object it is", async () => {
+  test("holds back collections for a day, and the error names it", async () => {
     const hours = new Hours();
     const { store } = await aged(hours);
     await store.putNew(`lease/${SOMEBODY}`, [Buffer.from("nonsense")]);
@@ -178,7 +178,7 @@ describe("an unreadable lease", () => {
     expect(await listed(store)).toEqual(before);
   });
 
-  test("is passed over and reported when it is older, and goes in the end", async () => {
+  test("is skipped and reported after a day, and removed in the end", async () => {
     const hours = new Hours();
     const { store } = await aged(hours);
     const before = await shown(store, hours);
@@ -193,7 +193,7 @@ describe("an unreadable lease", () => {
     expect(await listed(store, /^lease/)).toEqual([]);
   });
 
-  test("that the disk cannot read is passed over likewise, and one out of reach is not", async () => {
+  test("is skipped too if the disk cannot read it, but not if the store is unreachable", async () => {
     const hours = new Hours();
     const { store } = await aged(hours);
     await store.putNew(`lease/${SOMEBODY}`, [Buffer.from("nonsense")]);
@@ -212,7 +212,7 @@ describe("an unreadable lease", () => {
 });
 
 describe("an unreadable base", () => {
-  test("keeps the whole history for 90 days, and nothing else from being collected", async () => {
+  test("keeps the whole history for 90 days, but lets everything else be collected", async () => {
     const hours = new Hours();
     const { store } = await aged(hours);
     const before = await hoursOf(store, hours);

@@ -29,7 +29,7 @@ import { pathsOf } from "../../../support/test-bucket.ts";
 
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 
-test("history that is no longer retained gives its space back, and the bucket shows what it showed", async () => {
+test("collecting expired history frees its space and leaves the contents of the bucket unchanged", async () => {
   const hours = new Hours();
   const store = await newStore(hours);
   const agent = await opened(store, hours);
@@ -62,7 +62,7 @@ test("history that is no longer retained gives its space back, and the bucket sh
   expect(Object.keys(await pathsOf(bucket, at.body.tree)).length).toBeGreaterThan(10);
 });
 
-test("a collection tells how many blocks it has met of how many, and what it does that nobody counts", async () => {
+test("a collection reports how many blocks of the total it has visited, and the steps that it cannot count", async () => {
   const hours = new Hours();
   const store = await newStore(hours);
   const agent = await opened(store, hours);
@@ -84,7 +84,7 @@ test("a collection tells how many blocks it has met of how many, and what it doe
   ]);
 });
 
-test("a bucket that would grow by a collection is left alone, and the dry run says so", async () => {
+test("a bucket that a collection would enlarge is left alone, and the dry run says so", async () => {
   const hours = new Hours();
   const store = await newStore(hours);
   const agent = await opened(store, hours);
@@ -108,7 +108,7 @@ test("a bucket that would grow by a collection is left alone, and the dry run sa
   expect(await listed(store)).toEqual(before);
 });
 
-test("a collection that was interrupted is completed whatever that costs, and the dry run says so", async () => {
+test("an interrupted collection is completed whatever the cost, and the dry run says so", async () => {
   const hours = new Hours();
   const store = await newStore(hours);
   const agent = await opened(store, hours);
@@ -139,7 +139,7 @@ test("a collection that was interrupted is completed whatever that costs, and th
   expect(interrupted).toBeGreaterThan(2);
 });
 
-test("a collection says what only older roots hold, by their age", async () => {
+test("a collection reports the space that only older roots hold, by their age", async () => {
   const hours = new Hours();
   const store = await newStore(hours);
   const agent = await opened(store, hours);
@@ -172,7 +172,7 @@ async function bytesIn(store: ObjectStore): Promise<number> {
   return bytes;
 }
 
-test("what a collection says it freed is what the store has less, and what others publish meanwhile changes nothing of it", async () => {
+test("the freed bytes that a collection reports are those gone from the store, whatever others publish meanwhile", async () => {
   const hours = new Hours();
   const quiet = await aged(hours);
   const agent = await opened(quiet, hours);
@@ -206,7 +206,7 @@ test("what a collection says it freed is what the store has less, and what other
   expect(Math.abs(left - (await bytesIn(dead)) - freedBytes)).toBeLessThan(16);
 });
 
-test("a verification beside which history is collected finds nothing wrong", async () => {
+test("a verification during a collection finds nothing wrong", async () => {
   const hours = new Hours();
   const store = await aged(hours);
   let all = 0;
@@ -228,7 +228,7 @@ test("a verification beside which history is collected finds nothing wrong", asy
   }
 });
 
-test("leases and bases go once they have claimed nothing for a day", async () => {
+test("leases and bases are removed a day after they expire", async () => {
   const hours = new Hours();
   const store = await newStore(hours);
   const { bucket, put, remote } = await opened(store, hours);
@@ -266,7 +266,7 @@ async function aged(hours: Hours): Promise<MemoryObjectStore> {
   return store;
 }
 
-test("a collector that others outrun again and again writes its run once, and takes in what they added", async () => {
+test("a collection writer that keeps losing the swap writes its run once, and includes what others added", async () => {
   const hours = new Hours();
   const memory = await aged(hours);
   const other = await opened(memory, hours);
@@ -286,7 +286,7 @@ test("a collector that others outrun again and again writes its run once, and ta
   expect(Object.keys(await shown(memory, hours))).toContain("theirs-5");
 });
 
-test("what came to be needed again while a collection was planned stays", async () => {
+test("blocks that are needed again while a collection is planned stay", async () => {
   const hours = new Hours();
   const memory = await newStore(hours);
   const other = await opened(memory, hours);
@@ -331,7 +331,7 @@ test.each([
   ["before", false],
   ["behind", true],
 ])(
-  "a collector that dies %s any step leaves a sound bucket, which the next one cleans",
+  "a collector that dies %s any step leaves a sound bucket, and the next one cleans up",
   async (_, done) => {
     const hours = new Hours();
     const old = await aged(hours);

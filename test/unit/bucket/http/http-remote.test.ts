@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => master.stop());
 
 describe("an upload", () => {
-  test("that was cut goes on where it was: what arrived is not sent again", async () => {
+  test("that was cut off resumes: what arrived is not sent again", async () => {
     const { remote, way } = await madeBucket();
     const content = Array.from({ length: 60 }, (_, index) => randomLooking(`cut ${index} ${buckets}`, 500_000));
     let batches = 0;
@@ -50,7 +50,7 @@ describe("an upload", () => {
     expect((await swap()).kind).toBe("committed");
   });
 
-  test("goes on by itself after a short cut", async () => {
+  test("resumes by itself after a short cut", async () => {
     const { remote, way } = await madeBucket();
     let cuts = 3;
     way.meddling.before = ({ path }) => {
@@ -61,7 +61,7 @@ describe("an upload", () => {
     expect(way.calls.filter((call) => call.endsWith("/v1/blocks"))).toHaveLength(5);
   });
 
-  test("whose answer was lost is not sent again either", async () => {
+  test("whose reply was lost is not sent again either", async () => {
     const { remote, way } = await madeBucket();
     const content = [randomLooking(`unheard ${buckets}`, 1_000_000)];
     way.meddling.after = async ({ path }, answer) => {
@@ -74,7 +74,7 @@ describe("an upload", () => {
     expect(way.calls.filter((call) => call.endsWith("/v1/blocks"))).toHaveLength(before + 1);
   });
 
-  test("goes on after the master was restarted", async () => {
+  test("resumes after the master was restarted", async () => {
     const own = await startTestMaster();
     const { remote } = await madeBucket(own);
     const content = [randomLooking(`restarted ${buckets}`, 1_000_000)];
@@ -95,7 +95,7 @@ describe("an upload", () => {
     expect((await swap()).kind).toBe("committed");
   });
 
-  test("takes the memory of two batches on their way, however much it is", async () => {
+  test("has at most two batches in flight, however large it is", async () => {
     const { remote, way } = await madeBucket();
     await using session = remote.beginUpload();
     for (let index = 0; index < 120; index++) {
@@ -104,7 +104,7 @@ describe("an upload", () => {
     expect(way.mostBodyBytes).toBeLessThan(2 * (MASTER_PUT_BYTES + 1_000_000));
   });
 
-  test("of one small edit is two calls", async () => {
+  test("of one small edit takes two calls", async () => {
     const { remote, way } = await madeBucket();
     const root = await rootOf(remote);
     way.calls.length = 0;
@@ -115,7 +115,7 @@ describe("an upload", () => {
     expect(way.calls.map((call) => call.split(" ")[0])).toEqual(["POST", "PUT"]);
   });
 
-  test("that the owner has no room for says so, and goes on once there is", async () => {
+  test("beyond the owner's quota is refused as such", async () => {
     const own = await startTestMaster({ quotaBytes: 100_000 });
     onTestFinished(() => own.stop());
     const { remote } = await madeBucket(own);
@@ -129,7 +129,7 @@ describe("an upload", () => {
   });
 });
 
-describe("a master that lacks what it said it had", () => {
+describe("a master that lacks blocks it claimed to have", () => {
   /** Says of these that they are there, when asked. */
   const claim = (way: MeddlingMaster, claimed: readonly Block[]) => {
     const cids = new Set<unknown>(claimed.map(({ cid }) => cid));
@@ -140,7 +140,7 @@ describe("a master that lacks what it said it had", () => {
     };
   };
 
-  test("gets nodes again with the swap, which then is committed", async () => {
+  test("gets nodes again with the swap, which then commits", async () => {
     const { remote, way } = await madeBucket();
     const nodes = Array.from({ length: 20 }, (_, index) => cborBlock(`${index} ${"x".repeat(10_000)} ${buckets}`));
     claim(way, nodes.slice(3, 9));
@@ -149,7 +149,7 @@ describe("a master that lacks what it said it had", () => {
     expect((await remote.blocks.getMany(nodes.map(({ cid }) => cid))).size).toBe(20);
   });
 
-  test("makes an upload begin anew that does not have the block any more", async () => {
+  test("makes an upload begin anew if the uploader no longer has the block", async () => {
     const { remote, way } = await madeBucket();
     const content = randomLooking(`claimed ${buckets}`, 100_000);
     claim(way, [content]);
@@ -158,7 +158,7 @@ describe("a master that lacks what it said it had", () => {
     await expect(publishSigned(history, remote, "two", [content])).resolves.toMatchObject({ version: 2 });
   });
 
-  test("gets old blocks again of which this machine has a copy", async () => {
+  test("gets old blocks again from copies on this machine", async () => {
     const { remote, way } = await madeBucket();
     const content = randomLooking(`cached ${buckets}`, 100_000);
     const { remote: healing } = openBucket(master, nameOf(remote), {
@@ -174,7 +174,7 @@ describe("a master that lacks what it said it had", () => {
     expect(Buffer.compare(await remote.blocks.get(content.cid), content.bytes)).toBe(0);
   });
 
-  test("gets many of them again in calls that it takes", async () => {
+  test("gets many old blocks again in calls within its size limit", async () => {
     const { remote, way } = await madeBucket();
     const contents = Array.from({ length: 10 }, (_, index) => randomLooking(`many ${index} ${buckets}`, 1 << 20));
     const { remote: healing, way: healingWay } = openBucket(master, nameOf(remote), {
@@ -190,7 +190,7 @@ describe("a master that lacks what it said it had", () => {
     expect(healingWay.mostBodyBytes).toBeLessThan(MASTER_PUT_BYTES + (64 << 10));
   });
 
-  test("and does so again is reported for what it is", async () => {
+  test("is reported if it does so a second time", async () => {
     const { remote, way } = await madeBucket();
     const content = randomLooking(`claimed twice ${buckets}`, 100_000);
     claim(way, [content]);
@@ -203,7 +203,7 @@ describe("a swap", () => {
   test.each([
     ["lost on its way to the master", "before"],
     ["answered, and the answer lost", "after"],
-  ] as const)("that makes the bucket counts once although it was %s", async (_, when) => {
+  ] as const)("that creates the bucket takes effect once although it was %s", async (_, when) => {
     const { remote, way } = openBucket(master, `made-${when}`);
     let left = 2;
     const lose = ({ method }: { readonly method: string }) => {
@@ -217,7 +217,7 @@ describe("a swap", () => {
     expect(await remote.create(history.genesis, history.first)).toBe(false);
   });
 
-  test("whose answer is lost is unknown, and may have taken place", async () => {
+  test("whose reply is lost is unknown, and may have taken effect", async () => {
     const { remote, way } = await madeBucket();
     way.meddling.after = async ({ method }, answer) => {
       if (method !== "PUT") return answer;
@@ -275,13 +275,13 @@ describe("a swap", () => {
   });
 });
 
-describe("what a master answers is checked", () => {
+describe("answers of a master are checked", () => {
   const asked = raw("asked for");
   const other = raw("not asked for");
   test.each<[string, (way: MeddlingMaster) => void, string]>([
     ["other bytes", (way) => replace(way, "/ipfs/", () => bytesAnswer(Buffer.from("forged"))), "block_corrupt"],
     ["too many bytes", (way) => replace(way, "/ipfs/", () => bytesAnswer(Buffer.alloc(5_000_000))), "store_failed"],
-  ])("a block with %s is not taken", async (_, meddle, code) => {
+  ])("a block with %s is refused", async (_, meddle, code) => {
     const { remote, way } = await madeBucket();
     await publishSigned(history, remote, "two", [asked]);
     meddle(way);
@@ -293,7 +293,7 @@ describe("what a master answers is checked", () => {
     ["a block twice", [asked, asked], "store_failed"],
     ["forged bytes", [{ cid: asked.cid, bytes: Buffer.from("forged") }], "block_corrupt"],
     ["fewer blocks than there are, for ever", [], "block_not_found"],
-  ])("a list answered with %s", async (_, blocks, code) => {
+  ])("answering a list of blocks with %s is an error", async (_, blocks, code) => {
     const { remote, way } = await madeBucket();
     const { carBatch } = await import("../../../../src/blocks/car-batch.ts");
     replace(way, "/v1/blocks/get", () => bytesAnswer(Buffer.concat([...carBatch(blocks).pieces])));
@@ -301,7 +301,7 @@ describe("what a master answers is checked", () => {
   });
 
   test.each([null, {}, { missing: "all" }, { missing: [other.cid] }, { missing: [17] }])(
-    "a look-up answered with %j",
+    "answering a look-up with %j is an error",
     async (value) => {
       const { remote, way } = await madeBucket();
       replace(way, "/v1/blocks/have", () => jsonAnswer(200, value));
@@ -310,7 +310,7 @@ describe("what a master answers is checked", () => {
   );
 
   test.each([null, {}, { root: "x", version: 1 }, { root: asked.cid, version: -1 }, { root: asked.cid, version: "1" }])(
-    "a root answered with %j",
+    "answering with the root %j is an error",
     async (value) => {
       const { remote, way } = await madeBucket();
       replace(way, "/root", () => jsonAnswer(200, value));
@@ -318,14 +318,14 @@ describe("what a master answers is checked", () => {
     },
   );
 
-  test("a root that the master itself is not sure of is none", async () => {
+  test("a root that the master marks as stale counts as unreachable", async () => {
     const { remote, way } = await madeBucket();
     const { commit } = await rootOf(remote);
     replace(way, "/root", () => jsonAnswer(200, { root: commit, version: 1, stale: true }));
     await expect(remote.readRoot()).rejects.toMatchObject({ code: "arbiter_unreachable" });
   });
 
-  test("some other server's page is no word that the bucket is gone", async () => {
+  test("a 404 page of some other server does not mean that the bucket is gone", async () => {
     const { remote, way } = await madeBucket();
     replace(way, "/root", () => jsonAnswer(404, "<html>"));
     await expect(remote.readRoot()).rejects.toMatchObject({ code: "arbiter_unreachable" });
@@ -333,7 +333,7 @@ describe("what a master answers is checked", () => {
 });
 
 describe("a watch", () => {
-  test("hears of a root when the master tells, without reading it again and again", async () => {
+  test("hears of a root when the master announces it, without polling", async () => {
     const { remote, way } = await madeBucket();
     const { remote: writer } = openBucket(master, nameOf(remote));
     const heard = listenTo(remote);
@@ -344,7 +344,7 @@ describe("a watch", () => {
     await expect(heard.times(2)).resolves.toBeUndefined();
   });
 
-  test("does not tell of a root that this very remote put there", async () => {
+  test("does not report a root that this remote swapped in itself", async () => {
     const { remote } = await madeBucket();
     const { remote: writer } = openBucket(master, nameOf(remote));
     const heard = listenTo(remote);
@@ -355,7 +355,7 @@ describe("a watch", () => {
     expect(heard.count()).toBe(2);
   });
 
-  test("polls a master that tells nothing", async () => {
+  test("polls a master that announces nothing", async () => {
     const { remote, way } = await madeBucket();
     way.capabilities = async () => ({ watch: false, turns: false, maxBlock: 1 << 22 });
     const { remote: writer } = openBucket(master, nameOf(remote));
@@ -366,7 +366,7 @@ describe("a watch", () => {
     expect(way.calls.some((call) => call.endsWith("/watch"))).toBe(false);
   });
 
-  test("tells when the master goes and when it comes back", async () => {
+  test("reports when the master goes away and when it comes back", async () => {
     const { remote, way } = await madeBucket();
     const heard = listenTo(remote);
     await heard.times(1);

@@ -39,8 +39,8 @@ async function inTurn(remote: HttpRemote, state: () => boolean): Promise<boolean
   return turn && state();
 }
 
-describe("a master with lines", () => {
-  test("gives one turn at a time, and the next when the one before is over", async () => {
+describe("a master that gives turns", () => {
+  test("gives one turn at a time, and the next once the previous one is over", async () => {
     const [one, other] = [remoteAt(master.origin, "lines"), remoteAt(master.origin, "lines")];
     await madeSigned(history, async () => one);
     const first = await one.takeTurn();
@@ -52,7 +52,7 @@ describe("a master with lines", () => {
     expect(await second).toBe(true);
   });
 
-  test("ends a turn with the swap that was sent with it, and takes swaps without one", async () => {
+  test("ends a turn with the swap that was sent in it, and accepts swaps without a turn", async () => {
     const [one, other] = [remoteAt(master.origin, "swaps"), remoteAt(master.origin, "swaps")];
     await madeSigned(history, async () => one);
     await publishSigned(history, other, "without", []);
@@ -64,7 +64,7 @@ describe("a master with lines", () => {
     expect(await second).toBe(true);
   });
 
-  test("says with a turn which root there is by then", async () => {
+  test("tells the current root with a turn", async () => {
     const [one, other] = [remoteAt(master.origin, "roots"), remoteAt(master.origin, "roots")];
     await madeSigned(history, async () => one);
     using first = await one.takeTurn();
@@ -76,7 +76,7 @@ describe("a master with lines", () => {
     expect(turn?.root).toEqual(await other.readRoot());
   });
 
-  test("brings with a turn what is read of the root first, so that it need not be asked for", async () => {
+  test("sends with a turn the blocks of the root that are read first, so they need not be fetched", async () => {
     const remote = remoteAt(master.origin, "brought");
     await madeSigned(history, async () => remote);
     using turn = await remote.takeTurn();
@@ -90,7 +90,7 @@ describe("a master with lines", () => {
     expect(asked()).toHaveLength(1);
   });
 
-  test("tells a client without access, and one of no bucket, what it tells him of the root", async () => {
+  test("refuses a turn without access, or for a missing bucket, with the same status as a read of the root", async () => {
     const remote = remoteAt(master.origin, "private");
     await madeSigned(history, async () => remote);
     const path = `/v1/owners/${alice.wallet}/buckets/private/turn`;
@@ -103,14 +103,14 @@ describe("a master with lines", () => {
   });
 });
 
-describe("a master without lines", () => {
-  test("is not asked for a turn", async () => {
+describe("an unusual master", () => {
+  test("without turns is not asked for one", async () => {
     const server = await scriptedServer();
     expect(await remoteAt(server.origin, "old").takeTurn()).toBeUndefined();
     expect(server.seen).toEqual([]);
   });
 
-  test("gives a turn also where what came with it is none of what it should be", async () => {
+  test("gives a turn even if the data sent with it is malformed", async () => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], turns: true };
     const said = { turn: "t", waited: true, root: 7, version: "x", blocks: [7, null, "", "%%", { a: 1 }] };
@@ -123,7 +123,7 @@ describe("a master without lines", () => {
     ["has no turn to give", 204, undefined],
     ["refuses", 503, { code: "arbiter_unreachable", message: "no" }],
     ["says something else", 200, { turn: "a b\r\n", waited: "yes" }],
-  ])("or one that %s gives none", async (_, status, value) => {
+  ])("that %s gives no turn", async (_, status, value) => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], turns: true };
     server.answer = (_request, response) => {

@@ -71,8 +71,8 @@ async function putMany(writer: BucketWriter, count: number, bytes: number): Prom
     await writer.putFile(file(index), sourceOfBytes(noise(bytes, index + 1)), ATTRIBUTES);
 }
 
-describe("what writing costs", () => {
-  test("2,000 small files of 53.5 MB take at most 8 puts, and one edit after it two", async () => {
+describe("the cost of writing", () => {
+  test("2,000 small files of 53.5 MB take at most 8 puts, and one edit after that takes two", async () => {
     const { store, take } = countedStore(await emptyStore());
     const { edit, bucket, remote } = await agent(store);
     take();
@@ -93,7 +93,7 @@ describe("what writing costs", () => {
     expect((await verify(bucket, remote)).damage).toEqual([]);
   });
 
-  test("agents with one store and separate memories see one another's files", async () => {
+  test("agents that share a store but no memory see one another's files", async () => {
     const store = await emptyStore();
     const [one, two] = [await agent(store), await agent(store)];
     await one.edit((writer) => writer.putFile([name("a")], sourceOfBytes(Buffer.from("1")), ATTRIBUTES));
@@ -106,7 +106,7 @@ describe("what writing costs", () => {
 });
 
 describe("a flipped bit in a pack", () => {
-  test("is named with path and object, and healed from a copy", async () => {
+  test("is reported with path and object, and repaired from a copy", async () => {
     const store = await emptyStore();
     const { edit, bucket, remote } = await agent(store);
     await edit((writer) => putMany(writer, 30, 10_000));

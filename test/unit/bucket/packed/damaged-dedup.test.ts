@@ -42,7 +42,7 @@ async function damageAll(store: ObjectStore): Promise<void> {
   }
 }
 
-test("an edit of it in the same upload says that it is damaged", async () => {
+test("an upload fails when it edits content that it deduplicated against damaged blocks", async () => {
   const store = new MemoryObjectStore();
   const first = await made(async () => agent(store));
   {

@@ -8,7 +8,7 @@ import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.t
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
 import { createBucket } from "../../../support/test-bucket.ts";
 
-test("a commit object that came damaged once is read anew when a block in it does not fit its address", async () => {
+test("a commit object damaged on the way is read again when a block in it does not match its hash", async () => {
   const store = new MemoryObjectStore();
   const ports = { clock: systemClock, random: seededRandom(3) };
   const made = await createBucket(new PackedRemote(store, ports));

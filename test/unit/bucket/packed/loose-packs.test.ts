@@ -44,8 +44,8 @@ async function damageFooter(store: ObjectStore, edit: number): Promise<void> {
   expect((await store.putIfMatch(name, [bytes.with(bytes.length - 60, 0xff)], token)).kind).toBe("stored");
 }
 
-describe("what is looked for in loose packs", () => {
-  test("is found in the oldest of them, each of which is read once", async () => {
+describe("a block in loose packs", () => {
+  test("is found in the oldest pack, and each pack is read once", async () => {
     const { reader, take } = await bucketOfEdits();
     expect(Buffer.from(await reader.blocks.get(content(0).cid)).toString()).toBe("content 0.");
     expect(take().reads).toBeLessThanOrEqual(COMMITS + 1);
@@ -53,19 +53,19 @@ describe("what is looked for in loose packs", () => {
     expect(take().reads).toBe(0);
   });
 
-  test("is found without reading older ones, if it was written lately", async () => {
+  test("is found without reading older packs if it was written recently", async () => {
     const { reader, take } = await bucketOfEdits();
     await reader.blocks.get(content(COMMITS - 3).cid);
     expect(take().reads).toBeLessThanOrEqual(1 + STORE_CONCURRENCY);
   });
 
-  test("is found in its own object if it is a commit, whatever lies before and behind that", async () => {
+  test("that is a commit is found in its own object, without searching the packs around it", async () => {
     const { reader, take } = await bucketOfEdits();
     await reader.blocks.getMany([commit(2), commit(17)]);
     expect(take().reads).toBe(3);
   });
 
-  test("is found all the same when the object that has a commit's name does not hold it", async () => {
+  test("is found even if the object named after that commit does not hold it", async () => {
     const { store } = await bucketOfEdits();
     const moved = node(`commit edit ${COMMITS - 4}`);
     await publish(agent(store), "holds that one, too", [], [moved]);
@@ -74,7 +74,7 @@ describe("what is looked for in loose packs", () => {
     expect(Buffer.compare(await agent(store).blocks.get(moved.cid), moved.bytes)).toBe(0);
   });
 
-  test("is found beside damaged footers that are not needed, which are not spoken of", async () => {
+  test("is found despite damaged footers of other packs, which are not reported", async () => {
     const { store, reader } = await bucketOfEdits();
     await damageFooter(store, 3);
     const directory = new PackDirectory(store);
@@ -85,7 +85,7 @@ describe("what is looked for in loose packs", () => {
     expect(damage).toEqual([]);
   });
 
-  test("is missing with the reason when the footer that tells its place is damaged, and older packs are searched", async () => {
+  test("is missing with the reason when the footer of its pack is damaged, and older packs are still searched", async () => {
     const { store, reader } = await bucketOfEdits();
     await damageFooter(store, 3);
     await expect(reader.blocks.get(content(3).cid)).rejects.toMatchObject({
@@ -96,7 +96,7 @@ describe("what is looked for in loose packs", () => {
     expect(Buffer.from(await reader.blocks.get(content(1).cid)).toString()).toBe("content 1.");
   });
 
-  test("is read again once placement is forgotten", async () => {
+  test("is looked up again once placement is forgotten", async () => {
     const { store, reader } = await bucketOfEdits();
     await reader.blocks.get(content(5).cid);
     await damageFooter(store, 5);
@@ -106,7 +106,7 @@ describe("what is looked for in loose packs", () => {
   });
 });
 
-describe("an upload by one who read little", () => {
+describe("an upload by a client that has read little", () => {
   /** How many objects hold these bytes. */
   const holders = async (store: ObjectStore, { bytes }: Block) => {
     let count = 0;
@@ -116,7 +116,7 @@ describe("an upload by one who read little", () => {
     return count;
   };
 
-  test("of a few nodes reads none of the older packs", async () => {
+  test("of a few nodes reads no older packs", async () => {
     const { reader, take } = await bucketOfEdits();
     await publish(reader, "again", [], [node("new")]);
     const { reads, puts } = take();
@@ -124,7 +124,7 @@ describe("an upload by one who read little", () => {
     expect(reads).toBeLessThanOrEqual(2);
   });
 
-  test("sends a node again that an older pack holds, and everything is found", async () => {
+  test("resends a node that only an older pack holds, and every block is found", async () => {
     const { store, reader } = await bucketOfEdits();
     await publish(reader, "again", [], [leaf(2), leaf(COMMITS - 1)]);
     expect(await holders(store, leaf(2))).toBe(2);
@@ -132,13 +132,13 @@ describe("an upload by one who read little", () => {
     expect((await agent(store).blocks.getMany([leaf(2).cid, content(2).cid, leaf(3).cid])).size).toBe(3);
   });
 
-  test("sends no content again that an older pack holds", async () => {
+  test("does not resend content that an older pack holds", async () => {
     const { store, reader } = await bucketOfEdits();
     await publish(reader, "again", [content(2)], []);
     expect(await holders(store, content(2))).toBe(1);
   });
 
-  test("sends none of many nodes again", async () => {
+  test("of many nodes does not resend those already stored", async () => {
     const { store, reader, take } = await bucketOfEdits();
     const { bytes } = randomLooking("large", UNASKED_NODE_BYTES);
     const nodes = [leaf(2), { cid: cidOf("dag-cbor", bytes), bytes }];

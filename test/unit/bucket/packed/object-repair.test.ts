@@ -70,7 +70,7 @@ describe("an audit", () => {
     expect((await auditObjects((await bucketWithRun()).remote)).damage).toEqual([]);
   });
 
-  test("names the pack and the block that a flipped bit hit", async () => {
+  test("names the pack and the block with the flipped bit", async () => {
     const { store, remote, blocks } = await smallBucket();
     const [pack = ""] = await namesOf(store, PACK_FOLDER);
     await flip(store, pack, 8 * 300_000);
@@ -92,7 +92,7 @@ describe("an audit", () => {
 });
 
 describe("a repair", () => {
-  test("heals any single flipped bit from a cache, in packs to the very bytes that were there", async () => {
+  test("heals any single flipped bit from a cache, and restores packs byte for byte", async () => {
     const { store, remote, blocks } = await smallBucket();
     const packs = [...(await namesOf(store, PACK_FOLDER)), ...(await namesOf(store, COMMIT_FOLDER))];
     const local = cacheOf(blocks);
@@ -113,7 +113,7 @@ describe("a repair", () => {
     );
   });
 
-  test("heals the bits of small commit objects one after another, the newest one's too", async () => {
+  test("heals the bits of small commit objects one after another, including the newest", async () => {
     const { store, remote, blocks } = await tinyBucket();
     const local = cacheOf(blocks);
     for (const name of await namesOf(store, COMMIT_FOLDER)) {
@@ -139,7 +139,7 @@ describe("a repair", () => {
     expect(await unreadable(remote, blocks)).toEqual([]);
   });
 
-  test("without a copy of the block reports it, and leaves all others readable", async () => {
+  test("reports a block that has no copy, and leaves all others readable", async () => {
     const { store, remote, blocks } = await smallBucket();
     const [pack = ""] = await namesOf(store, PACK_FOLDER);
     await flip(store, pack, 8 * 300_000);
@@ -149,7 +149,7 @@ describe("a repair", () => {
     expect(lost.map(digestKey)).toEqual(damage.map(({ cid }) => digestKey(cid ?? ("" as Cid))));
   });
 
-  test("stores the blocks of a missing pack again from a cache", async () => {
+  test("restores the blocks of a missing pack from a cache", async () => {
     const { store, remote, blocks } = await smallBucket();
     const [pack = ""] = await namesOf(store, PACK_FOLDER);
     await store.delete(pack);
@@ -161,7 +161,7 @@ describe("a repair", () => {
     expect(await unreadable(remote, blocks)).toEqual([]);
   });
 
-  test("makes a missing or damaged run anew from footers alone", async () => {
+  test("rebuilds a missing or damaged run from footers alone", async () => {
     const { store, remote, blocks } = await bucketWithRun();
     const [run = ""] = await namesOf(store, RUN_FOLDER);
     await flip(store, run, 12_345);
@@ -173,7 +173,7 @@ describe("a repair", () => {
     expect(await unreadable(remote, blocks)).toEqual([]);
   });
 
-  test("makes the newest commit object anew around a commit from a cache, and publishing goes on", async () => {
+  test("rebuilds the newest commit object around a cached commit, and publishing goes on", async () => {
     const { store, remote, blocks } = await bucketWithRun();
     const { commit } = await rootOf(remote);
     await store.delete(commitObjectName(commit));
@@ -183,7 +183,7 @@ describe("a repair", () => {
     expect(await unreadable(remote, [...blocks, raw("more")])).toEqual([]);
   });
 
-  test("leaves what was published while it read footers as it is, and says that it has to be run again", async () => {
+  test("leaves alone what was published while it read footers, and says that it must run again", async () => {
     const { store, remote, blocks } = await bucketWithRun();
     for (const name of await namesOf(store, RUN_FOLDER)) await store.delete(name);
     const fresh = raw("only in the newest commit object");
@@ -195,7 +195,7 @@ describe("a repair", () => {
     expect(await unreadable(remote, [...blocks, fresh])).toEqual([]);
   });
 
-  test("never replaces an object that can be read by what a cache has of it, although no list names it", async () => {
+  test("never replaces a readable object with cached data, even if no list names it", async () => {
     const { store, remote, blocks } = await bucketWithRun();
     const newest = commitObjectName((await rootOf(remote)).commit);
     for (const name of await namesOf(store, RUN_FOLDER)) await store.delete(name);
@@ -227,7 +227,7 @@ describe("a repair", () => {
     expect(await namesOf(store, COMMIT_FOLDER)).not.toContain(pack);
   });
 
-  test("deletes leases and bases that it cannot read once they protect nothing, and leaves younger ones", async () => {
+  test("deletes unreadable leases and bases once they no longer protect anything, and leaves younger ones", async () => {
     let days = 100;
     const store = new MemoryObjectStore("memory:", () => days * 24 * 3_600_000);
     const open = async () => new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1) });

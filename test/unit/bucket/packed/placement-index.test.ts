@@ -54,7 +54,7 @@ async function indexOfRun(rows: number, skew = false) {
 }
 
 describe("a run", () => {
-  test("is searched with one page a block as a rule, two now and then, whether the block is there or not", async () => {
+  test("is searched with fewer than 1.5 page reads per block on average, whether the block exists or not", async () => {
     const rows = 60_000;
     const { open, take } = await indexOfRun(rows);
     const lookups = 300;
@@ -68,7 +68,7 @@ describe("a run", () => {
     expect(pages).toBeLessThan(1.5);
   });
 
-  test("finds every one of its blocks when all are asked for, each page read once", async () => {
+  test("finds all its blocks in one look-up, reading each page once", async () => {
     const rows = 20_000;
     const { open, take } = await indexOfRun(rows);
     const { found } = await open().locate(Array.from({ length: rows }, (_, index) => cidOf(index)));
@@ -76,7 +76,7 @@ describe("a run", () => {
     expect(take().reads).toBe(pagesOfRun(rows));
   });
 
-  test("of digests that are not uniform is searched to the end all the same", async () => {
+  test("is searched completely even if its digests are not uniform", async () => {
     const rows = 5_000;
     const { open } = await indexOfRun(rows, true);
     const cids = Array.from({ length: rows }, (_, index) => cidFromDigest("raw", digestOf(index, true)));
@@ -104,7 +104,7 @@ describe("reads", () => {
   const planned = (...places: ReturnType<typeof place>[]) =>
     planReads(places).map(({ offset, length, blocks }) => ({ offset, length, blocks: blocks.length }));
 
-  test("neighbours and small gaps are read together, in whatever order they are asked for", () => {
+  test("adjacent blocks and small gaps are read together, in whatever order they are requested", () => {
     expect(planned(place(200 * KiB, 10), place(0, 100 * KiB), place(220 * KiB, 10))).toEqual([
       { offset: 0, length: 220 * KiB + 10, blocks: 3 },
     ]);
@@ -114,12 +114,12 @@ describe("reads", () => {
     expect(planned(place(0, 10), place(128 * KiB + 11, 10))).toHaveLength(2);
   });
 
-  test("no read is over 8 MiB", () => {
+  test("no read exceeds 8 MiB", () => {
     const places = Array.from({ length: 40 }, (_, index) => place(index * 512 * KiB, 512 * KiB));
     expect(planned(...places).map(({ length }) => length)).toEqual([8, 8, 4].map((size) => size * 1024 * KiB));
   });
 
-  test("blocks that lie in one another are cut out of one read", () => {
+  test("overlapping blocks are cut out of one read", () => {
     expect(planned(place(0, 100), place(0, 50), place(20, 10))).toEqual([{ offset: 0, length: 100, blocks: 3 }]);
   });
 });

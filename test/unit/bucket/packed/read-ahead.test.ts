@@ -29,8 +29,8 @@ function agent(store: ObjectStore, clock: ManualClock, number: number): PackedRe
 
 const TURN: Turn = { waited: true, [Symbol.dispose]: () => {} };
 
-describe("whoever waits for a turn", () => {
-  test("has read by then what the others published meanwhile", async () => {
+describe("a writer that waits for a turn", () => {
+  test("has already read what others published meanwhile", async () => {
     const { clock, others, waiting, take, begin } = await lineOfOne();
     const taken = waiting.takeTurn();
     for (let edit = 0; edit < 5; edit++)
@@ -48,7 +48,7 @@ describe("whoever waits for a turn", () => {
     expect(take().reads).toBe(2);
   });
 
-  test("looks at the root only, where nothing new is in it, and no more when the turn has come", async () => {
+  test("reads only the root while nothing changes, and stops once the turn comes", async () => {
     const { clock, waiting, take, begin } = await lineOfOne();
     const taken = waiting.takeTurn();
     await clock.advance(READ_AHEAD_MS);
@@ -61,7 +61,7 @@ describe("whoever waits for a turn", () => {
     expect(take().reads).toBe(0);
   });
 
-  test("gets it all the same where nothing can be read, and reads again when that is over", async () => {
+  test("gets its turn even if nothing can be read, and reads again once it can", async () => {
     const { store, clock, others, waiting, take, begin } = await lineOfOne();
     const root = await store.get("root");
     const taken = waiting.takeTurn();
@@ -81,7 +81,7 @@ describe("whoever waits for a turn", () => {
     expect(take().reads).toBe(0);
   });
 
-  test("takes nothing that it read ahead for the bucket's root", async () => {
+  test("still reads the current root itself, whatever it read ahead", async () => {
     const { clock, others, waiting, begin } = await lineOfOne();
     const taken = waiting.takeTurn();
     const { commit, version } = await publish(others, "edit", [], []);

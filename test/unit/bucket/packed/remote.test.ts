@@ -25,7 +25,7 @@ function agent(store: ObjectStore): PackedRemote {
 }
 
 describe("requests", () => {
-  test("one small edit is two puts", async () => {
+  test("one small edit takes two puts", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     take();
@@ -36,7 +36,7 @@ describe("requests", () => {
     expect(bytesPut).toBeLessThan(42 * KiB);
   });
 
-  test("2,000 small files of 53.5 MB are at most 8 puts, a lease among them", async () => {
+  test("2,000 small files of 53.5 MB take at most 8 puts, including a lease", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     take();
@@ -51,7 +51,7 @@ describe("requests", () => {
     expect(files.every(({ cid, bytes }) => Buffer.compare(bytes, read.get(cid) ?? new Uint8Array()) === 0)).toBe(true);
   });
 
-  test("neighbours are read together: 2,000 files come in a few ranged reads", async () => {
+  test("adjacent blocks are read together: 2,000 files take a few ranged reads", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const files = Array.from({ length: 2000 }, (_, index) => randomLooking(`file ${index}`, 10_000));
     await publish(await made(async () => agent(store)), "import", files, []);
@@ -64,7 +64,7 @@ describe("requests", () => {
     expect(reads).toBeLessThanOrEqual(10);
   });
 
-  test("what another published in one small edit is read with two requests", async () => {
+  test("reading another writer's small edit takes two requests", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const writer = await made(async () => agent(store));
     const reader = agent(store);
@@ -80,7 +80,7 @@ describe("requests", () => {
 });
 
 describe("runs", () => {
-  test("after any number of commits every block is found, in at most 64 loose packs and 4 runs", async () => {
+  test("every block is found after many commits, in at most 64 loose packs and 4 runs", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const published: Block[] = [];
@@ -100,7 +100,7 @@ describe("runs", () => {
     expect(read.size).toBe(published.length);
   });
 
-  test("an import of more packs than a manifest lists goes into a run at once", async () => {
+  test("an import of more packs than a manifest lists goes straight into a run", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     for (let commit = 0; commit < MAX_LOOSE_PACKS - 1; commit++) await publish(remote, `${commit}`, [], []);
@@ -113,7 +113,7 @@ describe("runs", () => {
 });
 
 describe("uploads", () => {
-  test("of nodes only, one after another, leave no commit object in memory once it is in a run", async () => {
+  test("of nodes only keep no commit object in memory once it is in a run", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const roots: Root[] = [];
@@ -129,7 +129,7 @@ describe("uploads", () => {
     expect(reads).toEqual([0, 0, 1, 1, 1]);
   });
 
-  test("keep nothing of what has left: memory does not grow with the upload", async () => {
+  test("keep nothing that was sent: memory does not grow with the upload", async () => {
     const memory = new MemoryObjectStore();
     const remote = await made(async () => agent(forgetfulOfPacks(memory)));
     await using session = remote.beginUpload();
@@ -138,7 +138,7 @@ describe("uploads", () => {
     await vi.waitFor(() => expect(heldBytes() - before).toBeLessThan(80 * 1024 * KiB), 10_000);
   });
 
-  test("content that left in packs is under a lease until a manifest lists it", async () => {
+  test("content sent ahead in packs is under a lease until a manifest lists it", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const session = remote.beginUpload();
@@ -151,7 +151,7 @@ describe("uploads", () => {
     expect(await namesOf(store, PACK_FOLDER)).toHaveLength(1);
   });
 
-  test("a lease goes at the end of a session, also when a pack could not be stored", async () => {
+  test("a lease is removed at the end of a session, even if a pack could not be stored", async () => {
     const { store, interceptPut } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const session = remote.beginUpload();
@@ -167,7 +167,7 @@ describe("uploads", () => {
     expect(await namesOf(store, "lease/")).toEqual([]);
   });
 
-  test("a lease is written again within the hours of a long upload", async () => {
+  test("an upload of several hours renews its lease", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const clock = new ManualClock();
     const writer = "cd".repeat(16) as WriterId;
@@ -182,7 +182,7 @@ describe("uploads", () => {
     expect(take().names.filter((name) => name.startsWith("lease/"))).toHaveLength(1);
   });
 
-  test("blocks of an attempt that lost are not sent again when there are many of them", async () => {
+  test("blocks of an attempt that lost the swap are not sent again when there are many", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const [mine, theirs] = [await made(async () => agent(store)), agent(store)];
     await using session = mine.beginUpload();
@@ -197,7 +197,7 @@ describe("uploads", () => {
     expect((await agent(store).blocks.getMany(content.map(({ cid }) => cid))).size).toBe(30);
   });
 
-  test("a commit that was prepared before a crash can be prepared again", async () => {
+  test("a commit prepared before a crash can be prepared again", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const root = await rootOf(remote);
@@ -211,7 +211,7 @@ describe("uploads", () => {
     expect((await agent(store).blocks.get(raw("content").cid)).length).toBe(7);
   });
 
-  test("another object in the place of the commit's is never taken for it", async () => {
+  test("an object with the commit's name but other contents is never taken for it", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     await (
@@ -223,7 +223,7 @@ describe("uploads", () => {
     await expect(again).rejects.toMatchObject({ code: "root_moved" });
   });
 
-  test("a block that the collector unmapped meanwhile makes the upload begin anew", async () => {
+  test("a block that a collection dropped meanwhile makes the upload start over", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const old = await rootOf(remote);
@@ -249,7 +249,7 @@ describe("uploads", () => {
     expect((await agent(store).blocks.getMany(content.map(({ cid }) => cid))).size).toBe(20);
   });
 
-  test("an unknown swap that happened is seen as a conflict with itself when it is sent again", async () => {
+  test("a swap that took effect with an unknown outcome is a conflict with itself when sent again", async () => {
     const { store, interceptPut } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const prepared = await remote.beginUpload().prepare(await rootOf(remote), upload("two"));
@@ -272,7 +272,7 @@ describe("uploads", () => {
 });
 
 describe("damage", () => {
-  test("a block whose pack is gone is an error that names both", async () => {
+  test("the error for a block whose pack is gone names both", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const [block = raw("x"), ...others] = many("x", 17);
     await publish(await made(async () => agent(store)), "two", [block, ...others], []);
@@ -300,7 +300,7 @@ describe("damage", () => {
     });
   });
 
-  test("a damaged pack or run stops nobody from publishing, also when loose packs become a run", async () => {
+  test("a damaged pack or run does not stop publishing, even when loose packs become a run", async () => {
     const inner = new MemoryObjectStore();
     const remote = await made(async () => agent(inner));
     const { commit } = await publish(remote, "hit", [raw("hit")], []);
@@ -316,7 +316,7 @@ describe("damage", () => {
     }
   });
 
-  test("an old root put back hides no block that was published after it", async () => {
+  test("an old root put back hides no block published after it", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     const before = (await store.get("root"))?.bytes ?? new Uint8Array();
@@ -328,7 +328,7 @@ describe("damage", () => {
     expect((await reader.blocks.get(raw("later").cid)).length).toBe(5);
   });
 
-  test("a root that was there and is gone means that the bucket cannot be reached", async () => {
+  test("a root that has disappeared means that the bucket cannot be reached", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
     await store.delete("root");

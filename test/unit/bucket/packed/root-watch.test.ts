@@ -16,7 +16,7 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const POLL_MS = 250;
 
-test("a change is heard at the next look, and nothing is heard without one", async () => {
+test("a change is heard at the next poll, and nothing is heard without a change", async () => {
   const [store, clock] = [new MemoryObjectStore(), new ManualClock()];
   const heard = listen(store, clock);
   await clock.advance(10 * POLL_MS);
@@ -48,7 +48,7 @@ test("looks that cost money become rarer while nothing changes, and frequent aga
   heard.watch[Symbol.dispose]();
 });
 
-test("after it is disposed nothing is heard any more, and nothing is looked at", async () => {
+test("a disposed watch hears nothing more", async () => {
   const [store, clock] = [new MemoryObjectStore(), new ManualClock()];
   const heard = listen(store, clock);
   await clock.advance(POLL_MS);
@@ -58,7 +58,7 @@ test("after it is disposed nothing is heard any more, and nothing is looked at",
   expect(heard.count()).toBe(1);
 });
 
-test("a store that gives hints is looked at when it gives one, without waiting", async () => {
+test("a hint from the store triggers a look without waiting", async () => {
   const clock = new ManualClock();
   const inner = new MemoryObjectStore();
   let hint = (): void => {};
@@ -78,11 +78,11 @@ test("a store that gives hints is looked at when it gives one, without waiting",
   expect(heard.count()).toBe(2);
 });
 
-describe("a root that was swapped in here", () => {
+describe("a root swapped in by this client", () => {
   const [one, two] = ["one", "two"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
   if (one === undefined || two === undefined) throw new Error("there are two");
 
-  test("is not heard, and a hint of it costs no look", async () => {
+  test("is not reported, and a hint about it costs no read", async () => {
     const { own, clock, heard, put, reads } = await begin();
     const before = reads();
     await own.run(one, () => put(one));
@@ -92,7 +92,7 @@ describe("a root that was swapped in here", () => {
     expect(heard.count()).toBe(1);
   });
 
-  test("is heard when it comes back after another one, and so is the other one", async () => {
+  test("is reported when it returns after another root, as is the other root", async () => {
     const { own, clock, heard, put } = await begin();
     await own.run(one, () => put(one));
     await clock.advance(POLL_MS);
@@ -104,7 +104,7 @@ describe("a root that was swapped in here", () => {
     expect(heard.count()).toBe(3);
   });
 
-  test("is missed when the one before it is there again, as it was at the last look", async () => {
+  test("is reported as gone when the previous root is back, as it was at the last look", async () => {
     const { own, clock, heard, put, remove } = await begin();
     await own.run(one, () => put(one));
     await remove();
@@ -112,7 +112,7 @@ describe("a root that was swapped in here", () => {
     expect(heard.count()).toBe(2);
   });
 
-  test("is heard when it comes back and was never seen, or was never swapped in", async () => {
+  test("is reported when it appears later, if the swap here had no effect", async () => {
     const { own, clock, heard, put } = await begin();
     await own.run(one, async () => {});
     await put(two);
@@ -124,7 +124,7 @@ describe("a root that was swapped in here", () => {
   });
 });
 
-describe("in line with others", () => {
+describe("a watch during a turn", () => {
   const [one, two, three] = ["one", "two", "three"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
   if (one === undefined || two === undefined || three === undefined) throw new Error("there are three");
 
@@ -137,7 +137,7 @@ describe("in line with others", () => {
     return { ...world, turn, ends };
   };
 
-  test("nothing is looked at or listened to, and what others brought is heard when the turn ends", async () => {
+  test("neither polls nor listens, and reports others' changes when the turn ends", async () => {
     const { clock, heard, put, turn, ends, hints, reads } = await beginInLine();
     const [before, count] = [reads(), heard.count()];
     const taken = await turn();
@@ -152,7 +152,7 @@ describe("in line with others", () => {
     expect([reads(), heard.count(), hints.size]).toEqual([before + 1, count + 1, 1]);
   });
 
-  test("it goes on as before when the turn has ended: by hints, and without them", async () => {
+  test("resumes when the turn has ended, with hints and without", async () => {
     const { clock, heard, put, turn, hints } = await beginInLine();
     const taken = await turn();
     await clock.advance(10 * POLL_MS);
@@ -169,7 +169,7 @@ describe("in line with others", () => {
     expect(heard.count()).toBe(count + 2);
   });
 
-  test("who waited in vain hears again", async () => {
+  test("resumes after waiting for a turn in vain", async () => {
     const { own, clock, heard, put } = await beginInLine();
     const count = heard.count();
     let giveUp = (): void => {};
@@ -183,7 +183,7 @@ describe("in line with others", () => {
     expect(heard.count()).toBe(count + 1);
   });
 
-  test("one turn right after another leaves nothing unheard", async () => {
+  test("misses nothing between consecutive turns", async () => {
     const { clock, heard, put, turn } = await beginInLine();
     const count = heard.count();
     for (const commit of [two, one, three]) {
@@ -199,7 +199,7 @@ describe("in line with others", () => {
     expect(heard.count()).toBe(last + 1);
   });
 
-  test("a swap of one's own is not heard when the turn ends", async () => {
+  test("does not report its own swap when the turn ends", async () => {
     const { own, clock, heard, put, turn } = await beginInLine();
     const count = heard.count();
     const taken = await turn();
@@ -209,7 +209,7 @@ describe("in line with others", () => {
     expect(heard.count()).toBe(count);
   });
 
-  test("a watch that was disposed of meanwhile stays silent", async () => {
+  test("stays silent if it was disposed meanwhile", async () => {
     const { clock, heard, put, turn, hints } = await beginInLine();
     const count = heard.count();
     const taken = await turn();
@@ -221,7 +221,7 @@ describe("in line with others", () => {
   });
 });
 
-test("a folder that goes away and comes back is heard both times, and changes after that too", async () => {
+test("a folder that goes away and comes back is reported both times, and so are later changes", async () => {
   const path = join(await temporaryFolder(), "bucket");
   const open = () => new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom });
   const store = open();

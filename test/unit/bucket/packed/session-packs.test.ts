@@ -20,7 +20,7 @@ function packOf(number: number, cids: readonly Cid[], found: () => void): Upload
   return { pack: { name: `pack/${number}` as PackName, size: 0, rows: ROWS, manifestBytes: 0 }, footer };
 }
 
-test("every block of a thousand packs is found, and in each at most one pack is searched", () => {
+test("every block of a thousand packs is found, and each look-up searches at most one pack", () => {
   let searched = 0;
   const packs = new SessionPacks();
   const blocks = Array.from({ length: 1_000 * ROWS }, (_, index) => cidFromDigest("raw", noise(32, index + 1)));
@@ -38,7 +38,7 @@ test("every block of a thousand packs is found, and in each at most one pack is 
   expect(searched).toBe(blocks.length);
 });
 
-test("blocks whose hashes begin alike are told apart, and a pack that is forgotten holds none", () => {
+test("blocks whose hashes share a prefix are told apart, and a forgotten pack holds none", () => {
   const packs = new SessionPacks();
   const [one, other] = [7, 8].map((last) => {
     const digest = new Uint8Array(32).fill(1);

@@ -4,7 +4,7 @@ import type { FileName } from "../../../../src/base/ids.ts";
 import type { Draft, DraftTree } from "../../../../src/bucket/writer/draft-tree.ts";
 import { Restorer, type RestoreSource } from "../../../../src/bucket/writer/restore.ts";
 
-test("removing a directory that lies in itself ends with an error", async () => {
+test("removing a directory that contains itself fails", async () => {
   const name = "again" as FileName;
   const directory = { record: { type: "directory" } } as unknown as Draft;
   const tree = {

@@ -46,14 +46,14 @@ describe("the completion script", () => {
     expect(stdout.trim()).toBe(wanted);
   });
 
-  test("of another shell is refused", async () => {
+  test("for another shell is refused", async () => {
     const runtime = createFakeRuntime({});
     expect(await runCommandLine(["completion", "cmd"], runtime, await commandsFor([]), "1.2.3")).toBe(2);
     expect(runtime.err()).toContain("bash, zsh or fish");
   });
 });
 
-test("the manual page has every command, and no line of text that man takes for a request", async () => {
+test("the manual page has every command, and no text line that man takes for a request", async () => {
   const page = await printed("man");
   const { leaves } = await commandTree();
   for (const { name } of leaves) expect(page).toContain(`.SS "syncline ${name} `);

@@ -24,7 +24,7 @@ async function conflicted() {
 const url = (bucket: ConflictedBucket, path: string) => `${bucket.address}/${path}`;
 
 describe("list", () => {
-  test("names each conflict with its copy, whose it is, since when, and the rule", async () => {
+  test("names each conflict with its copy, machine, time and rule", async () => {
     const { bucket, merged, copy } = await conflicted();
     // Later commits do not change since when it is there.
     await bucket.edit(write("later", "l"));
@@ -40,7 +40,7 @@ describe("list", () => {
     expect(found?.["time"]).toBe(commit?.["time"]);
   });
 
-  test("only those below a directory, of an old state too", async () => {
+  test("shows only conflicts below a directory, also of an old root", async () => {
     const { bucket, merged, copy } = await conflicted();
     await bucket.edit(write("b/f", "f"));
     expect(await bucket.json("conflicts", "list", url(bucket, "b"))).toEqual([]);
@@ -51,7 +51,7 @@ describe("list", () => {
     expect((await bucket.run("conflicts", "list", bucket.address)).out).toBe("No conflicts.\n");
   });
 
-  test("a file that lost to a directory is a displaced one", async () => {
+  test("a file that lost to a directory is listed as displaced", async () => {
     const bucket = await ConflictedBucket.create();
     await bucket.edit(write("x/f", "in the directory"), write("x", "a file"));
     const [found] = await bucket.json("conflicts", "list", bucket.address);
@@ -59,7 +59,7 @@ describe("list", () => {
   });
 });
 
-test("show has the versions, the rule and its cause", async () => {
+test("show prints the versions, the rule and its cause", async () => {
   const { bucket, copy } = await conflicted();
   const [shown] = await bucket.json("conflicts", "show", url(bucket, "a/notes.bin"));
   expect(shown).toMatchObject({
@@ -72,7 +72,7 @@ test("show has the versions, the rule and its cause", async () => {
 });
 
 describe("diff", () => {
-  test("is a patch from what was kept to what lost the conflict", async () => {
+  test("is a patch from the kept version to the one that lost the conflict", async () => {
     const { bucket, copy, kept, gave } = await conflicted();
     const { lines } = await bucket.run("conflicts", "diff", url(bucket, "a/notes.bin"));
     expect(lines.slice(1)).toEqual([
@@ -84,7 +84,7 @@ describe("diff", () => {
     ]);
   });
 
-  test("says of binary files that they are", async () => {
+  test("says when the files are binary", async () => {
     const bucket = await ConflictedBucket.create();
     await bucket.edit(write("f", "a\0"), write("f", "bb\0"));
     const [found] = await bucket.json("conflicts", "diff", url(bucket, "f"));
@@ -97,7 +97,7 @@ describe("resolve", () => {
     ["kept", (kept: string) => ({ "a/notes.bin": kept })],
     ["copy", (_: string, gave: string) => ({ "a/notes.bin": gave })],
     ["both", (kept: string, gave: string) => ({ "a/notes.bin": kept, "a/notes (2).bin": gave })],
-  ])("--keep %s, and restore brings the conflict back", async (keep, expected) => {
+  ])("--keep %s resolves the conflict, and restore brings it back", async (keep, expected) => {
     const { bucket, merged, copy, kept, gave } = await conflicted();
     const before = await bucket.paths();
     expect((await bucket.run("conflicts", "resolve", url(bucket, "a/notes.bin"), "--keep", keep)).status).toBe(0);
@@ -113,7 +113,7 @@ describe("resolve", () => {
     ["kept", { x: "dir", "x/f": "in the directory" }],
     ["copy", { x: "a file" }],
     ["both", { x: "dir", "x/f": "in the directory", "x (2)": "a file" }],
-  ])("--keep %s between a directory and a file", async (keep, expected) => {
+  ])("--keep %s resolves a conflict between a directory and a file", async (keep, expected) => {
     const bucket = await ConflictedBucket.create();
     await bucket.edit(write("x/f", "in the directory"), write("x", "a file"));
     expect((await bucket.run("conflicts", "resolve", url(bucket, "x"), "--keep", keep)).status).toBe(0);
@@ -121,7 +121,7 @@ describe("resolve", () => {
     expect((await bucket.run("verify", bucket.address)).status).toBe(0);
   });
 
-  test("a directory that lost the conflict moves with all that is in it", async () => {
+  test("a directory that lost the conflict moves with all its contents", async () => {
     const bucket = await ConflictedBucket.create();
     const copy = "d (conflict 12345678)";
     await bucket.edit(write(`${copy}/a/f`, "f"), write("d/g", "g"));
@@ -134,7 +134,7 @@ describe("resolve", () => {
     expect((await bucket.run("verify", bucket.address)).status).toBe(0);
   });
 
-  test("a copy with another name of its own keeps that one, and the kept file's other names show what was chosen", async () => {
+  test("a copy with a hard link keeps that link, and the kept file's hard links show the chosen version", async () => {
     const { bucket, copy, gave } = await conflicted();
     await bucket.edit(async (writer) => {
       await writer.link([name("linked copy")], copy.split("/").map(name));
@@ -153,7 +153,7 @@ describe("resolve", () => {
     ["kept", true],
     ["copy", true],
     ["both", true],
-  ] as const)("--keep %s takes a database with its journal as one (all of a bucket: %s)", async (keep, all) => {
+  ] as const)("--keep %s treats a database and its journal as one unit (all of a bucket: %s)", async (keep, all) => {
     const bucket = await ConflictedBucket.create();
     await bucket.edit(write("app.db", "old"));
     await bucket.edit(write("app.db", "one"), async (writer) => {
@@ -172,7 +172,7 @@ describe("resolve", () => {
     expect(await bucket.paths()).toEqual(kept[keep]);
   });
 
-  test("--dry-run says what it would do, and does not", async () => {
+  test("--dry-run says what would be done, and changes nothing", async () => {
     const { bucket, copy } = await conflicted();
     const before = await bucket.paths();
     const { status, out } = await bucket.run("conflicts", "resolve", url(bucket, copy), "--keep", "copy", "--dry-run");
@@ -180,7 +180,7 @@ describe("resolve", () => {
     expect(await bucket.paths()).toEqual(before);
   });
 
-  test("--dry-run needs no key and makes none, for one conflict or for all old ones", async () => {
+  test("--dry-run needs no key and creates none, for one conflict or for all old ones", async () => {
     const { bucket, copy } = await conflicted();
     const folder = await temporaryFolder();
     const resolve = (...args: string[]) =>
@@ -194,13 +194,13 @@ describe("resolve", () => {
     expect(readdirSync(join(folder, "states", address))).toEqual(["known"]);
   });
 
-  test("what others do to the copy meanwhile survives", async () => {
+  test("an edit of the copy by another writer meanwhile survives", async () => {
     const { bucket, copy } = await conflicted();
     await bucket.edit(async (writer) => writer.remove(copy.split("/").map(name)), write(copy, "edited\n"));
     expect(await bucket.paths()).toMatchObject({ [copy]: "edited\n" });
   });
 
-  test("--all-older-than takes those that are old enough", async () => {
+  test("--all-older-than resolves only conflicts that are old enough", async () => {
     const { bucket, kept } = await conflicted();
     const young = await bucket.run("conflicts", "resolve", bucket.address, "--all-older-than", "1h", "--keep", "kept");
     expect(young).toMatchObject({ status: 0, out: "No conflicts to resolve.\n" });
@@ -217,7 +217,7 @@ describe("resolve", () => {
     expect(await bucket.paths()).toEqual({ a: "dir", "a/other.bin": "same\n", "a/notes.bin": kept });
   });
 
-  test("nothing is removed when nothing would be left", async () => {
+  test("refuses to remove the last version", async () => {
     const { bucket } = await conflicted();
     await bucket.edit((writer) => writer.remove(["a", "notes.bin"].map(name)));
     const before = await bucket.paths();
@@ -226,7 +226,7 @@ describe("resolve", () => {
     expect(await bucket.paths()).toEqual(before);
   });
 
-  test("of several versions one must be named to take the name", async () => {
+  test("--keep copy needs one copy to be named if there are several", async () => {
     const bucket = await ConflictedBucket.create();
     await bucket.edit(write("f.bin", "1"), write("f.bin", "2"), write("f.bin", "3"));
     expect((await bucket.run("conflicts", "resolve", url(bucket, "f.bin"), "--keep", "copy")).status).toBe(4);
@@ -237,7 +237,7 @@ describe("resolve", () => {
     expect(await bucket.paths()).toMatchObject({ "f.bin": text });
   });
 
-  test("without --keep it is a usage error", async () => {
+  test("a missing --keep is a usage error", async () => {
     const { bucket } = await conflicted();
     expect((await bucket.run("conflicts", "resolve", url(bucket, "a/notes.bin"))).status).toBe(2);
   });

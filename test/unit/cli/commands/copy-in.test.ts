@@ -59,7 +59,7 @@ async function world(things: number) {
 
 const files = (states: readonly string[]) => states.filter((path) => path.endsWith(".txt")).sort();
 
-test("what fits into a portion is one commit", async () => {
+test("files that fit into one portion make one commit", async () => {
   const { put, states, write } = await world(10);
   for (let each = 0; each < 6; each++) write(`d/${each}.txt`);
   await put();
@@ -68,7 +68,7 @@ test("what fits into a portion is one commit", async () => {
   expect(files(all.at(-2) ?? [])).toHaveLength(0);
 });
 
-test("more comes in portions: each commit has all that the one before it had, and files of a directory come together", async () => {
+test("more files come in portions: each commit adds to the one before, and a directory's files stay together", async () => {
   const { put, states, write } = await world(7);
   for (const directory of ["a", "b", "c"]) for (let each = 0; each < 4; each++) write(`${directory}/${each}.txt`);
   await put();
@@ -76,7 +76,7 @@ test("more comes in portions: each commit has all that the one before it had, an
   expect(counts.slice(-3)).toEqual([4, 8, 12]);
 });
 
-test("a directory with more files than a portion is divided", async () => {
+test("a directory with more files than a portion is split", async () => {
   const { put, states, write } = await world(4);
   for (let each = 0; each < 10; each++) write(`d/${each}.txt`);
   await put();
@@ -85,7 +85,7 @@ test("a directory with more files than a portion is divided", async () => {
   expect(all.length).toBeGreaterThan(3);
 });
 
-test("a repository comes in one portion, however large it is", async () => {
+test("a git repository comes in one portion, however large it is", async () => {
   const { put, states, write } = await world(4);
   write("first.txt");
   for (let each = 0; each < 10; each++) write(`r/.git/objects/${each}.txt`);
@@ -94,7 +94,7 @@ test("a repository comes in one portion, however large it is", async () => {
     expect([0, 10]).toContain(state.filter((path) => path.includes("objects/")).length);
 });
 
-test("a run that ended on the way is finished by the next one, which sends nothing twice", async () => {
+test("an interrupted run is completed by the next one, which sends nothing twice", async () => {
   const { put, states, write, record } = await world(8);
   for (const [at, directory] of ["a", "b", "c", "d"].entries())
     for (let each = 0; each < 6; each++) write(`${directory}/${each}.txt`, noise(20_000, 6 * at + each));
@@ -119,7 +119,7 @@ test("a run that ended on the way is finished by the next one, which sends nothi
   expect(figures.uploadedBytes).toBeLessThan((24 - there.length) * 20_000 + 20_000);
 });
 
-test("putting the same again makes no commit", async () => {
+test("putting the same files again makes no commit", async () => {
   const { put, states, write, source } = await world(100);
   write("d/a.txt");
   symlinkSync("a.txt", join(source, "d", "link"));
@@ -129,7 +129,7 @@ test("putting the same again makes no commit", async () => {
   expect(await states()).toEqual(before);
 });
 
-test("other bytes of the same length and time are sent", async () => {
+test("changed bytes with the same length and time are sent", async () => {
   const { bucket, put, write, source, record } = await world(100);
   write("a.txt", "one");
   const { atime, mtime } = statSync(join(source, "a.txt"));
@@ -146,7 +146,7 @@ test("other bytes of the same length and time are sent", async () => {
   expect((await bucket.head()).commit.body.seq).toBeGreaterThan(2);
 });
 
-test("names of one file in several portions stay names of one file", async () => {
+test("hard links across portions stay links to one file", async () => {
   const { bucket, put, write, source } = await world(3);
   for (const directory of ["a", "b", "c"]) for (let each = 0; each < 2; each++) write(`${directory}/${each}.txt`);
   linkSync(join(source, "a", "0.txt"), join(source, "c", "same.txt"));
@@ -158,7 +158,7 @@ test("names of one file in several portions stay names of one file", async () =>
   expect(one?.names).toHaveLength(2);
 });
 
-test("a source that cannot be read ends a copy of one commit with nothing in the bucket", async () => {
+test("an unreadable source file fails a one-commit copy and leaves the bucket unchanged", async () => {
   const { put, states, write } = await world(100);
   write("d/a.txt", noise(100, 1));
   const before = await states();
@@ -171,7 +171,7 @@ test("a source that cannot be read ends a copy of one commit with nothing in the
   expect(await states()).toEqual(before);
 });
 
-test("a directory that becomes a link during the copy is not followed", async () => {
+test("a directory replaced by a symlink during the copy is not followed", async () => {
   const { put, write, source } = await world(100);
   const outside = await temporaryFolder();
   writeFileSync(join(outside, "a.txt"), "outside");

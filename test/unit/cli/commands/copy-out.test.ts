@@ -19,7 +19,7 @@ import { name, recordOf } from "../../../support/epochs.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
-test("a directory that lies in itself is copied once, and is an error", async () => {
+test("a directory that lies in itself is copied once and reported as an error", async () => {
   const noLink = () => expect.unreachable();
   const inner = birthId(ROOT_ID, name("d"), "directory", 0);
   const record = recordOf("directory");

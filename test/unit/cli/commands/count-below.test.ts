@@ -7,7 +7,7 @@ import { epochOf, name } from "../../../support/epochs.ts";
 import { MemoryRemote } from "../../../support/memory-remote.ts";
 import { createBucket, newWriter, nodesOf } from "../../../support/test-bucket.ts";
 
-test("a directory counts all files below it, each once, and none beside it", async () => {
+test("a directory counts all files below it, each once, and no others", async () => {
   const bucket = await createBucket(new MemoryRemote());
   const { commit } = await bucket.head();
   const bytes = (length: number) => Buffer.alloc(length, 1);

@@ -24,11 +24,11 @@ test.each([
   await expect(placed(mount, sync)).rejects.toMatchObject({ code: "usage", hint: expect.any(String) as string });
 });
 
-test("a folder beside the mount whose name begins as the mount's is taken", async () => {
+test("a folder beside the mount whose name starts with the mount's is accepted", async () => {
   expect(await placed("mnt", "mnt2")).toMatchObject({ door: "sync" });
 });
 
-test("what is no folder is refused before any door is open", async () => {
+test("a file in place of the folder is refused before any door opens", async () => {
   const folder = await temporaryFolder();
   writeFileSync(join(folder, "file"), "");
   const options = { sync: join(folder, "file"), state: join(folder, "states") };

@@ -17,7 +17,7 @@ const HELD = { digest: "d1", files: 101, where: "bucket" as const };
 const MOUNT = { door: "mount", mount: "/m1" } as const;
 const WEB = { door: "webdav", url: "http://127.0.0.1:8888/", fingerprint: null } as const;
 
-test("the command that lets deletions through names one door, as one word to a shell", () => {
+test("the command that approves deletions names one door, quoted for the shell", () => {
   const command = (folder: string) => allowCommand([MOUNT, WEB, { door: "sync", folder }], HELD);
   expect(command("/f1")).toBe("syncline flush /f1 --allow-deletes d1");
   expect(command("/my work")).toBe("syncline flush '/my work' --allow-deletes d1");
@@ -25,7 +25,7 @@ test("the command that lets deletions through names one door, as one word to a s
   expect(allowCommand([WEB], HELD)).toBe("syncline flush http://127.0.0.1:8888/ --allow-deletes d1");
 });
 
-test("flush and status say that deletions wait, how many, and the command that lets them through", async () => {
+test("flush and status say how many deletions await approval, and which command approves them", async () => {
   const folder = await temporaryFolder();
   const [states, mount] = [join(folder, "states"), join(folder, "mount")];
   mkdirSync(mount);
@@ -65,7 +65,7 @@ test("flush and status say that deletions wait, how many, and the command that l
 const NONE = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
 const DRAINED = { drained: true, pending: NONE, error: null };
 
-test("an end with deletions that wait says so, and how they go through", () => {
+test("the final report names the held deletions and how to approve them", () => {
   const folder = { folder: "/f1", files: 0, error: null };
   const report = bothEnded(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
   expect(report).toMatchObject({ drained: false, guard: HELD });
@@ -74,7 +74,7 @@ test("an end with deletions that wait says so, and how they go through", () => {
   expect(told).not.toContain("0 files");
 });
 
-test("an end where only the folder cannot be written names the folder, and not the mount's state", () => {
+test("if only the folder cannot be written, the final report names the folder, not the mount's state", () => {
   const error = { code: "disk_full", message: "No space is left.", hint: null } as const;
   const last = {
     ...DRAINED,
@@ -89,7 +89,7 @@ test("an end where only the folder cannot be written names the folder, and not t
   expect(told).not.toContain("kept in the state");
 });
 
-test("what the mount leaves is told with where it is kept", () => {
+test("the final report says what the mount leaves unpublished and where it is kept", () => {
   const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
   const own = { drained: false, pending: { ...NONE, files: 2 }, error };
   expect(leftText(bothEnded(own, DRAINED), "kept in the state")).toMatch(/2 files.*away[^]*kept in the state/);

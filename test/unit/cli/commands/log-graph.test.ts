@@ -10,12 +10,12 @@ function commit(text: string) {
   return { heads, body: { writer: text.charAt(0) as WriterId } } as unknown as Parameters<typeof graphRows>[0][number];
 }
 
-test("a star where somebody publishes, a line between two commits of one writer", () => {
+test("a star marks each commit, and a line joins two commits of one writer", () => {
   const rows = graphRows(["a3 b1 c1", "b1 a2", "c1 a2", "a2", "b0", "a1"].map(commit));
   expect(rows.map(({ lanes }) => lanes)).toEqual(["*", "| *", "| | *", "* |", "| *", "*"]);
 });
 
-test("takes in what others published since the writer's commit before", () => {
+test("a commit takes in what others published since its writer's previous commit", () => {
   const rows = graphRows(["a3 b5 c1", "c1 a2 b5", "b5 a2", "b4 a2", "a2 b3", "b3"].map(commit));
   expect(rows.map(({ takesIn }) => takesIn.map(({ writer, epoch }) => writer + epoch).join(" "))).toEqual([
     "b5 c1",
@@ -27,7 +27,7 @@ test("takes in what others published since the writer's commit before", () => {
   ]);
 });
 
-test("on a bucket: two writers meet, and the first hears of it with its next commit", async () => {
+test("in a bucket with two writers, the first takes in the other's epoch with its next commit", async () => {
   const bucket = await ConflictedBucket.create();
   await bucket.edit(write("f", "1"), write("g", "2"));
   await bucket.edit(write("f", "3"));

@@ -26,7 +26,7 @@ async function world() {
   return { bucket, base, x, y };
 }
 
-test("each path with what both sides did and the rule that decided, and the conflicts", async () => {
+test("a dry run lists each path with what both sides did and the deciding rule, and the conflicts", async () => {
   const { bucket, base, x, y } = await world();
   const [told] = await bucket.json("merge", "--dry-run", bucket.address, base, x, y);
   expect(told).toMatchObject({ base, x, y, winner: "y", complete: true });
@@ -51,7 +51,7 @@ test("each path with what both sides did and the rule that decided, and the conf
   ]);
 });
 
-test("nothing is written, whichever side is named first", async () => {
+test("a dry run writes nothing, whichever side is named first", async () => {
   const { bucket, base, x, y } = await world();
   const before = await bucket.json("log", bucket.address);
   const [one, other] = [
@@ -65,7 +65,7 @@ test("nothing is written, whichever side is named first", async () => {
   expect(out).toMatch(/^copy: both \(conflict [0-9a-f]{8}\)\.bin is the loser's version of both\.bin/m);
 });
 
-test("without --dry-run it is a usage error: publishing merges by itself", async () => {
+test("merge without --dry-run is a usage error, since publishing merges by itself", async () => {
   const { bucket, base, x, y } = await world();
   expect((await bucket.run("merge", bucket.address, base, x, y)).status).toBe(2);
 });

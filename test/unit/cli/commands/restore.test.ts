@@ -14,7 +14,7 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 test.each([
   ["is published", true, 0],
   ["waits still", false, 3],
-])("a mount into which others go on writing: what was written before %s", async (_, published, status) => {
+])("restore in a mount that others keep busy: what was written before %s", async (_, published, status) => {
   const folder = await temporaryFolder();
   const [address, mount] = [pathToFileURL(join(folder, "bucket")).href, join(folder, "mount")];
   const run = async (...args: string[]) => {

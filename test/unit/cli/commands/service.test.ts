@@ -41,7 +41,7 @@ async function run(config: string, args: string[], env: NodeJS.ProcessEnv = {}):
 }
 
 describe.skipIf(process.platform !== "linux")("a service", () => {
-  test("gets the state and the key that were given before --, and nothing that does not go with a service", async () => {
+  test("inherits the state and key given before --, and no settings unsuited to a service", async () => {
     const config = await temporaryFolder();
     const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
     const env = { SYNCLINE_ONCE: "1", SYNCLINE_BACKGROUND: "1", SYNCLINE_TOKEN: "secret", SYNCLINE_LIMIT: "1MiB" };
@@ -55,14 +55,14 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     ]);
   });
 
-  test("of the machine keeps HOME, where its key and its states are", async () => {
+  test("installed system-wide keeps HOME, where its key and states are", async () => {
     const config = await temporaryFolder();
     const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
     const { value } = await run(config, ["install", "a", "--dry-run", "--system", ...sync]);
     expect(String(value["text"])).toContain(`Environment="HOME=${homedir()}"`);
   });
 
-  test("is asked for the passphrase of the key that it will use", async () => {
+  test("is refused without the passphrase of the key that it will use", async () => {
     const config = await temporaryFolder();
     const key = join(config, "k.json");
     writeFileSync(key, "{}");
@@ -75,7 +75,7 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     expect((await run(config, ["install", "a", "--dry-run", ...sync, "--help"])).status).toBe(2);
   });
 
-  test("is listed beside what only has the name of one", async () => {
+  test("is listed only if its unit is a readable file", async () => {
     const config = await temporaryFolder();
     mkdirSync(join(config, "systemd/user/syncline-folder.service"), { recursive: true });
     symlinkSync("/nowhere", join(config, "systemd/user/syncline-link.service"));
@@ -83,7 +83,7 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
   });
 
   test.each(["line\nExecStartPre=x", "blank ", "back\\"])(
-    "is not written for a folder that no unit can name: %j",
+    "is not written for a working folder that no unit can name: %j",
     async (name) => {
       const config = await temporaryFolder();
       const folder = join(config, name);
@@ -99,7 +99,7 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     },
   );
 
-  test("is written, listed and removed, and nothing of anybody else's is", async () => {
+  test("is written, listed and removed without touching other units", async () => {
     const config = await temporaryFolder();
     const folder = join(config, "systemd/user");
     const words = ["--", "sync", "file:///srv/bucket", "/srv/100% of it", "--limit", "1MiB"];
@@ -142,7 +142,7 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     expect([status, err]).toEqual([2, expect.stringContaining("usage")]);
   });
 
-  test("does not start where somebody would have to type a passphrase, and has no path for a name", async () => {
+  test("is refused if someone would have to type a passphrase, or if its name is a path", async () => {
     const config = await temporaryFolder();
     const words = ["--", "webdav", "file:///b"];
     expect((await run(config, ["install", "../../x", "--dry-run", ...words])).status).toBe(2);
@@ -153,7 +153,7 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     expect((await run(config, ["install", "x", "--dry-run", ...words])).status).toBe(0);
   });
 
-  test("is a unit that systemd takes, whatever stands in its words", async ({ skip }) => {
+  test("is a unit that systemd accepts, whatever its arguments contain", async ({ skip }) => {
     const folder = await temporaryFolder();
     const awkward = ["file:///srv/b$HOME", 'a "quoted" \\ name', "100%h", "; true"];
     const environment = new Map([["XDG_STATE_HOME", '/a "b" %c']]);
@@ -171,7 +171,7 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     }
   });
 
-  test("has no line of its words' own making", () => {
+  test("has no line injected by its arguments", () => {
     const words = ["sync", "file:///b", "/w\nExecStartPre=/x\n#\t", "end\\"];
     const environment = new Map([["SYNCLINE_STATE", "/s\nUser=x"]]);
     const text = unitText({ words, program: ["/node"], workingDirectory: "/", environment, system: false });

@@ -14,7 +14,7 @@ interface Report {
 
 const vectors = resolve(import.meta.dirname, "../../../vectors");
 
-describe("all worked merges end as they must", () => {
+describe("all worked merges end as expected", () => {
   test.each(["merge-scenarios.json", "merge-edges.json"])("%s", async (file) => {
     const path = join(vectors, file);
     const { status, out } = await run("--scenarios", path, "--json");
@@ -25,7 +25,7 @@ describe("all worked merges end as they must", () => {
   });
 });
 
-test("what is there, as the format says it: contents, directories and symlinks", async () => {
+test("a scenario reports its result as contents, directories and symlinks", async () => {
   const { out } = await run("--scenarios", await fileWith(EDITED), "--json");
   expect(JSON.parse(out)).toEqual({
     scenarios: [
@@ -39,7 +39,7 @@ test("what is there, as the format says it: contents, directories and symlinks",
   });
 });
 
-test("a scenario that ends otherwise: status 1, and what differs", async () => {
+test("a scenario with another result exits with 1 and shows the differences", async () => {
   const expected = { paths: { ...EDITED.expect.paths, "f.bin": "x", gone: "g" }, conflicts: 0 };
   const { status, out } = await run("--scenarios", await fileWith({ ...EDITED, expect: expected }));
   expect(status).toBe(1);
@@ -53,7 +53,7 @@ test("a scenario that ends otherwise: status 1, and what differs", async () => {
   ]);
 });
 
-test("a long file of scenarios needs no more memory than a short one", async () => {
+test("a long file of scenarios takes no more memory than a short one", async () => {
   const scenarios = Array.from({ length: 60 }, () => EDITED);
   const before = process.memoryUsage().arrayBuffers;
   expect((await run("--scenarios", await fileWith(...scenarios))).status).toBe(0);
@@ -66,7 +66,7 @@ test.each([
   ["an operation that there is none of", '{"scenarios":[{"name":"n","base":[{"op":"fly"}]}]}', "base[0]"],
   ["an operation without its path", '{"scenarios":[{"name":"n","base":[],"x":[{"op":"mkdir"}]}]}', "x[0]"],
   ["no expectation", '{"scenarios":[{"name":"n","base":[],"x":[],"y":[]}]}', '"expect"'],
-])("a file with %s is refused, and says why", async (_, text, why) => {
+])("a file with %s is refused with the reason", async (_, text, why) => {
   const path = join(await temporaryFolder(), "scenarios.json");
   writeFileSync(path, text);
   const { status, err } = await run("--scenarios", path);
@@ -74,7 +74,7 @@ test.each([
   expect(err).toContain(why);
 });
 
-test("without a file a history is played, whose number and faults are told", async () => {
+test("without a file, simulate plays a history and reports the number of histories and the injected faults", async () => {
   const { status, out } = await run("--seed", "3", "--seconds", "0", "--json");
   expect(status).toBe(0);
   expect(JSON.parse(out)).toMatchObject({

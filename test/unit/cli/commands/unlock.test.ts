@@ -30,7 +30,7 @@ async function lockedBucket(holder: ProcessIdentity): Promise<string> {
 const far: ProcessIdentity = { host: "id/far", boot: "b", namespace: "", pid: 7, started: 1 };
 
 describe("unlock", () => {
-  test("frees a bucket from another machine's process, says whose lock it was, and is harmless when it was free", async () => {
+  test("frees a bucket locked by another machine, names the holder, and is harmless if the bucket is free", async () => {
     const path = await lockedBucket(far);
     expect(await unlock(path)).toMatchObject({
       status: 0,
@@ -39,7 +39,7 @@ describe("unlock", () => {
     expect(await unlock(path)).toMatchObject({ status: 0, out: expect.stringContaining('"holder":null') as string });
   });
 
-  test("refuses while the holder runs on this machine, and names it; --force takes the lock all the same", async () => {
+  test("refuses while the holder runs on this machine, and names it; --force takes the lock anyway", async () => {
     const own = await readOwnIdentity(systemDisk);
     const path = await lockedBucket(own);
     const refused = await unlock(path);
@@ -57,20 +57,20 @@ describe("unlock", () => {
     expect(await readdir(path)).toEqual(["genesis"]);
   });
 
-  test("needs no --force for a process of this machine that has ended", async () => {
+  test("needs no --force for a local process that has ended", async () => {
     const own = await readOwnIdentity(systemDisk);
     const path = await lockedBucket({ ...own, started: own.started + 1 });
     expect(await unlock(path)).toMatchObject({ status: 0 });
   });
 
-  test("also removes the claim of one who died while taking the lock over", async () => {
+  test("also removes the claim of a process that died while taking over the lock", async () => {
     const path = await lockedBucket(far);
     await writeFile(join(path, `lock-takeover-${NONCE}`), JSON.stringify({ ...far, nonce: NONCE, created: "then" }));
     await unlock(path);
     expect(await readdir(path)).toEqual(["genesis"]);
   });
 
-  test("also ends the turns of others' machines, those of older versions too, but none of a process that runs here", async () => {
+  test("also ends turns of other machines, even of older versions, but none of a running local process", async () => {
     const path = await lockedBucket(far);
     await mkdir(join(path, "turns"));
     const [own, others] = [await readOwnIdentity(systemDisk), far].map((who) => placeName(systemRandom, who));
@@ -83,13 +83,13 @@ describe("unlock", () => {
     expect((await readdir(path)).toSorted()).toEqual(["genesis", "turns"]);
   });
 
-  test("removes a lock that names nobody", async () => {
+  test("removes a lock that names no holder", async () => {
     const path = await lockedBucket(far);
     await writeFile(join(path, "lock"), "");
     expect(await unlock(path)).toMatchObject({ status: 0, out: expect.stringContaining("someone unknown") as string });
   });
 
-  test("of an address without a bucket says so", async () => {
+  test("reports an address without a bucket", async () => {
     const path = join(await temporaryFolder(), "typo");
     expect(await unlock(path)).toMatchObject({ status: 1, err: expect.stringContaining("no_such_bucket") as string });
   });

@@ -8,7 +8,7 @@ import { openVerified } from "../../../../src/cli/commands/verified-storage.ts";
 import { createBucket } from "../../../support/test-bucket.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
-test("of a bucket in a folder it is known how many blocks a walk meets", async () => {
+test("for a bucket in a folder, the number of blocks that a walk visits is known in advance", async () => {
   const address = `file://${await temporaryFolder()}`;
   const ports = { clock: systemClock, random: systemRandom };
   await using remote = await openPacked(address, ports);

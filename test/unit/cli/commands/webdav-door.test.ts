@@ -10,7 +10,7 @@ import { webdavDoor, type WebdavCall } from "../../../../src/cli/commands/webdav
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
-test("a name for --host is as certificates and Host headers have it, and what can be none is refused", () => {
+test("a --host name is normalized as in certificates and Host headers, and an invalid one is refused", () => {
   const names = ["Bücher.example", "FILES.example.", "nas_1", "192.0.2.1", "[2001:DB8::1]", "::1"];
   expect(names.map(parseHostName)).toEqual([
     "xn--bcher-kva.example",
@@ -28,7 +28,7 @@ test("a name for --host is as certificates and Host headers have it, and what ca
     );
 });
 
-test("a certificate is kept, and made anew with its key when they do not fit", async () => {
+test("a certificate is reused, and recreated with its key if the two do not match", async () => {
   const folder = await temporaryFolder();
   const call = {
     options: { tlsSelfSigned: true, noAuth: true, host: ["bücher.example"] },

@@ -14,7 +14,7 @@ function printed(env: NodeJS.ProcessEnv, terminal: boolean, json = false) {
   return [runtime.out(), runtime.err()];
 }
 
-test("a terminal gets colours, and what comes from outside stays escaped in them", () => {
+test("output on a terminal is colored, and control characters in it stay escaped", () => {
   expect(printed({}, true)).toEqual([
     "\u001b[1ma\\u{1b}[31mb\u001b[0m\n\u001b[1mc\u001b[0m\n",
     "\u001b[31msyncline:\u001b[0m No.\n",
@@ -26,6 +26,6 @@ test.each([
   ["NO_COLOR", { NO_COLOR: "1" }, true, false],
   ["a dumb terminal", { TERM: "dumb" }, true, false],
   ["--json", {}, false, true],
-] as const)("%s gets none", (_, env, terminal, json) => {
+] as const)("%s gets no colors", (_, env, terminal, json) => {
   for (const text of printed(env, terminal, json)) expect(text).not.toContain("\u001b");
 });

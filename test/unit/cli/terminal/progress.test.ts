@@ -7,7 +7,7 @@ import { ManualClock } from "../../../support/manual-clock.ts";
 
 const look = (hidden = false) => ({ label: "put", total: undefined, hidden });
 
-test("piped, there is a line every ten seconds in which something moved", async () => {
+test("piped, progress prints a line every ten seconds in which something moved", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}), clock };
   using progress = createProgress(runtime, look());
@@ -23,7 +23,7 @@ test("piped, there is a line every ten seconds in which something moved", async 
   expect(runtime.err().split("\n")[1]).toMatch(/50% .*50 of 100 files/);
 });
 
-test("work that lets no timer come has its lines, too", () => {
+test("work that blocks timers prints its lines, too", () => {
   let nowMs = 0;
   const clock = { ...new ManualClock(), monotonicMs: () => nowMs, after: () => ({ [Symbol.dispose]: () => {} }) };
   const runtime = createFakeRuntime({});
@@ -32,7 +32,7 @@ test("work that lets no timer come has its lines, too", () => {
   expect(runtime.err().trimEnd().split("\n")).toHaveLength(2);
 });
 
-test("with --json nothing is said", async () => {
+test("with --json no progress is printed", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}), clock };
   using progress = createProgress(runtime, look(true));
@@ -41,7 +41,7 @@ test("with --json nothing is said", async () => {
   expect(runtime.err()).toBe("");
 });
 
-test("a terminal has one line that is drawn again and is gone at the end", () => {
+test("on a terminal progress is one line, redrawn and cleared at the end", () => {
   const runtime = createFakeRuntime({}, { terminal: true });
   {
     using progress = createProgress(runtime, look());
@@ -50,7 +50,7 @@ test("a terminal has one line that is drawn again and is gone at the end", () =>
   expect(runtime.err()).toBe("\rput  1 file  2.00 KiB\u001b[K\r\u001b[K");
 });
 
-test("piped, a step that takes long has a line every ten seconds, until something is counted", async () => {
+test("piped, a long step prints a line every ten seconds, until something is counted", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}), clock };
   using progress = createProgress(runtime, { ...look(), label: "start" });
@@ -62,7 +62,7 @@ test("piped, a step that takes long has a line every ten seconds, until somethin
   expect(runtime.err().split("\n").slice(2)).toEqual([expect.stringMatching(/^start {2}1 file/), ""]);
 });
 
-test("on a terminal a step is drawn each second, a short one never, and its line is gone at the end", async () => {
+test("on a terminal a long step is redrawn every second and cleared at the end; a short one is never shown", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}, { terminal: true }), clock };
   {
@@ -80,7 +80,7 @@ test("on a terminal a step is drawn each second, a short one never, and its line
   expect(runtime.err()).toBe("\rstart  long  for 1.0 s\u001b[K\rstart  long  for 2.0 s\u001b[K\r\u001b[K");
 });
 
-test("of blocks the whole may be known, too", async () => {
+test("a known total of blocks gives a percentage and the time left", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}), clock };
   using progress = createProgress(runtime, look());
@@ -90,7 +90,7 @@ test("of blocks the whole may be known, too", async () => {
   expect(runtime.err()).toBe("put   25%  15.0 s left  100 of 400 blocks  1.00 KiB  20 blocks/s  205 B/s\n");
 });
 
-test("the time left follows the last seconds, not the whole run", () => {
+test("the time left follows recent speed, not the average of the run", () => {
   const rate = new ProgressRate(0);
   for (let s = 1; s <= 60; s++) rate.note(s * 1000, { files: s });
   expect(rate.leftMs({ files: 60 }, { files: 160 })).toBeCloseTo(100_000, -3);
@@ -98,7 +98,7 @@ test("the time left follows the last seconds, not the whole run", () => {
   expect(rate.leftMs({ files: 3060 }, { files: 4060 })).toBeCloseTo(10_000, -3);
 });
 
-test("nothing that moves has no time left, and no rate", () => {
+test("without movement there is no time left and no rate", () => {
   const rate = new ProgressRate(0);
   rate.note(500, { bytes: 5 });
   expect(rate.leftMs({ bytes: 5 }, { bytes: 10 })).toBeUndefined();

@@ -24,7 +24,7 @@ import { commitBodyAt, createSignedBucket } from "../../../support/signed-bucket
 const bucket = await createSignedBucket();
 const { certificate, device, genesis, owner } = bucket;
 
-test("a commit verifies from its blocks alone", () => {
+test("a commit can be verified from its blocks alone", () => {
   const commit = decodeCommit(signCommit(commitBodyAt(bucket, 3), certificate.cid, device).bytes);
   const read = decodeCertificate(certificate.bytes);
   checkCertificate(read, { genesis: decodeGenesis(genesis.bytes).cid, owner: owner.wallet });
@@ -55,7 +55,7 @@ describe("a commit is refused", () => {
   });
 });
 
-test("what a device signs is the commit's body as it stands in the block", () => {
+test("a device signs the commit's body exactly as encoded in the block", () => {
   const commit = signCommit({ ...commitBodyAt(bucket, 3), note: "x".repeat(300) }, certificate.cid, device);
   const body = encodeCbor(bodyToCbor(commit.body));
   expect(Buffer.from(commit.bytes)).toEqual(
@@ -64,7 +64,7 @@ test("what a device signs is the commit's body as it stands in the block", () =>
   expect(Buffer.from(commit.message)).toEqual(Buffer.concat([Buffer.from("syncline/commit/1\0"), blake3(body)]));
 });
 
-test("heads stand in the commit up to 1 KiB, and in a block of their own beyond", () => {
+test("heads are stored in the commit up to 1 KiB, and in a block of their own beyond that", () => {
   const places = new Set<string>();
   for (const epoch of [1, 24, 256, 65_536, 2 ** 32]) {
     const heads = new Map<WriterId, number>();
@@ -88,7 +88,7 @@ describe("a certificate is refused", () => {
     expect(() => checkCertificate(foreign, facts)).toThrow(/another bucket/);
   });
 
-  test("of a wallet that does not own the bucket", async () => {
+  test("from a wallet that does not own the bucket", async () => {
     const stranger = walletSigner(new Uint8Array(32).fill(7));
     const foreign = await signCertificate(device, genesis.cid, 2_000_000_000, stranger);
     expect(() => checkCertificate(foreign, facts)).toThrow(/may not write/);
@@ -112,18 +112,18 @@ describe("the newest approved commit", () => {
     return signCommit(body, certificate.cid, device);
   };
 
-  test("is a field of a commit, which a reader finds again", () => {
+  test("is a field of the commit that readers decode", () => {
     expect(decodeCommit(signed(2).bytes).body.approved).toBe(2);
     expect(decodeCommit(signed(3).bytes).body.approved).toBe(3);
     expect("approved" in decodeCommit(signed(undefined).bytes).body).toBe(false);
   });
 
-  test("is not after the commit, not before the first, and not without its feature", () => {
+  test("is refused when it is after the commit, before the first one, or without its feature", () => {
     for (const seq of [0, 4]) expect(() => signed(seq)).toThrow(/approved/);
     expect(() => signed(2, { ...features, compat: [] })).toThrow(/field too many/);
   });
 
-  test("is handed on by a version that does not know it", () => {
+  test("is passed on by a version that does not know it", () => {
     const body = {
       ...commitBodyAt(bucket, 3),
       features: { ...features, compat: ["approval/2"] },
@@ -133,13 +133,13 @@ describe("the newest approved commit", () => {
   });
 });
 
-describe("how long history is retained", () => {
+describe("the retention of a commit", () => {
   const retention = { ...DEFAULT_RETENTION, days: 3650 * 86_400 };
   const named = { incompat: [], roCompat: [RETENTION_FEATURE], compat: [] };
   const signed = (body: object) =>
     signCommit({ ...commitBodyAt(bucket, 3), features: named, retention, ...body }, certificate.cid, device);
 
-  test("is stored in a commit in either class of its feature, and left out when it is the default", () => {
+  test("is stored under either class of its feature, and left out when it is the default", () => {
     for (const features of [named, { ...named, roCompat: [], compat: [RETENTION_FEATURE] }]) {
       expect(decodeCommit(signed({ features }).bytes).body).toMatchObject({ retention, unknown: {} });
       expect(mayWrite(features)).toBe(true);
@@ -147,7 +147,7 @@ describe("how long history is retained", () => {
     expect("retention" in decodeCommit(signed({ retention: undefined }).bytes).body).toBe(false);
   });
 
-  test("is refused without its feature, and out of bounds", () => {
+  test("is refused without its feature or out of bounds", () => {
     expect(() => signed({ features: NO_FEATURES })).toThrow(/field too many/);
     for (const rule of ["all", "minutes", "hours", "days"] as const)
       for (const seconds of [-1, MOST_RETENTION_S + 1, ...(rule === "all" ? [LEAST_ALL_S - 1] : [])])
@@ -157,22 +157,22 @@ describe("how long history is retained", () => {
   });
 });
 
-describe("what later versions may add", () => {
+describe("additions by later versions", () => {
   const unknown = { colour: "blue" };
 
-  test("a field without a feature that announces it is refused", () => {
+  test("a field that no feature announces is refused", () => {
     const body = { ...commitBodyAt(bucket, 1), unknown };
     expect(() => signCommit(body, certificate.cid, device)).toThrow(/field too many/);
   });
 
-  test("a field of a feature that readers need not know is read over, and kept", () => {
+  test("a field of a compatible feature is ignored and kept", () => {
     const features = { incompat: [], roCompat: [], compat: ["colours"] };
     const commit = signCommit({ ...commitBodyAt(bucket, 1), features, unknown }, certificate.cid, device);
     expect(commit.body.unknown).toEqual(unknown);
     expect(mayWrite(commit.body.features)).toBe(true);
   });
 
-  test("a commit's machine is its own writer's: a name that an older version handed on from another's commit does not count", () => {
+  test("a commit's machine counts only if its own writer set it, not if an older version passed it on", () => {
     const features = withCompat(NO_FEATURES, MACHINE_FEATURE);
     const commit = signCommit({ ...commitBodyAt(bucket, 1), features, machine: "laptop" }, certificate.cid, device);
     expect(commit.body).toMatchObject({ machine: "laptop", unknown: {} });
@@ -181,20 +181,20 @@ describe("what later versions may add", () => {
     expect(later.body).toMatchObject({ machine: undefined, unknown: {} });
   });
 
-  test("a machine's name that is too long, or comes without its feature, is refused", () => {
+  test("a machine name that is too long, or lacks its feature, is refused", () => {
     const named = { ...commitBodyAt(bucket, 1), machine: "laptop" };
     expect(() => signCommit(named, certificate.cid, device)).toThrow(/field too many/);
     const features = withCompat(NO_FEATURES, MACHINE_FEATURE);
     expect(() => signCommit({ ...named, features, machine: "m".repeat(256) }, certificate.cid, device)).toThrow(/255/);
   });
 
-  test("features decide whether a bucket is written, read or refused", () => {
+  test("features decide whether a bucket can be written, only read, or not opened", () => {
     const named = { incompat: [], roCompat: [], compat: [] };
     expect(mayWrite({ ...named, roCompat: ["quotas"] })).toBe(false);
     expect(() => mayWrite({ ...named, incompat: ["sealing"] })).toThrow(/sealing/);
   });
 
-  test("a commit of another version says so", () => {
+  test("a commit of another version is refused as such", () => {
     expect(() => decodeCommit(encodeCbor([2, null, null, null]))).toThrow(/version/);
   });
 });
@@ -204,7 +204,7 @@ test("a genesis that its owner did not sign is refused", async () => {
   await expect(signGenesis(genesis.body, stranger)).rejects.toMatchObject({ code: "bad_signature" });
 });
 
-test("a genesis with rules of a later version is refused with the way out", async () => {
+test("a genesis with rules of a later version is refused with a hint to upgrade", async () => {
   const later = signGenesis({ ...genesis.body, seal: "chacha/1" }, owner);
   await expect(later).rejects.toMatchObject({
     code: "feature_unknown",

@@ -21,20 +21,20 @@ import { createBucket, newWriter, pathsOf } from "../../../support/test-bucket.t
 describe("settings", () => {
   const changed = (...settings: string[]) => decodePolicy(encodePolicy(changedPolicy(settings)(DEFAULT_POLICY)));
 
-  test("what is shown sets the same policy again", () => {
+  test("as shown set the same policy again", () => {
     const settings = policySettings(DEFAULT_POLICY).map(([key, value]) => `${key}=${value}`);
     const emptied = changedPolicy(["text=", "logs=", "units=", "families=", "text-bytes=0"])(DEFAULT_POLICY);
     expect(encodePolicy(changedPolicy(settings)(emptied))).toEqual(encodePolicy(DEFAULT_POLICY));
     expect(emptied.units).toEqual({ trees: [], families: [] });
   });
 
-  test("lists are set, or get and lose items, one after another", () => {
+  test("set lists, or add and remove their items, one after another", () => {
     expect(changed("logs+=*.jsonl,*.out", "logs-=*.log").logs).toEqual(["*.jsonl", "*.out"]);
     expect(changed("text=*.a", "text+=*.a").text).toEqual(["*.a"]);
     expect(changed("text=*.a", "default").text).toEqual(DEFAULT_POLICY.text);
   });
 
-  test("numbers, sizes and families", () => {
+  test("accept numbers, sizes and families", () => {
     const policy = changed("text-bytes=4M", "guard-percent=30", "guard-files=7", "families=*.x,*.y:-a;*.z:-b,-c");
     expect(policy.textBytes).toBe(4 * 1024 * 1024);
     expect(policy.guard).toEqual({ percent: 30, files: 7 });
@@ -44,7 +44,7 @@ describe("settings", () => {
     ]);
   });
 
-  test("ages, which rules of retention go by", () => {
+  test("accept and show the ages of retention", () => {
     const { retention } = changedPolicy(["keep-all=1h", "keep-minutes=36h", "keep-days=0"])(DEFAULT_POLICY);
     expect(retention).toEqual({ all: 3_600, minutes: 36 * 3_600, hours: 7 * 86_400, days: 0 });
     const shown = Object.fromEntries(policySettings({ ...DEFAULT_POLICY, retention }));
@@ -57,7 +57,7 @@ describe("settings", () => {
     });
   });
 
-  test("what an age must be is said where it is not", () => {
+  test("name the valid ages when one is invalid", () => {
     const message = expect.stringContaining("keep-all is an age from 15m to 36500d, such as 45m, 36h or 7d");
     expect(() => changedPolicy(["keep-all=14m"])).toThrow(expect.objectContaining({ code: "usage", message }));
   });
@@ -88,7 +88,7 @@ describe("settings", () => {
 });
 
 describe("a new policy among other commits", () => {
-  test("two set at the same moment: of different keys both count, of one key the later in the history", async () => {
+  test("of two set at once, both count for different keys, and the later in the history for the same key", async () => {
     const { remote, me, other, policy } = await world();
     const base = await policy.root();
     let raced = false;
@@ -104,7 +104,7 @@ describe("a new policy among other commits", () => {
     expect(text).toContain("*.ours");
   });
 
-  test("who publishes files meanwhile keeps it, and loses none", async () => {
+  test("survives others publishing files meanwhile, and their files survive too", async () => {
     const { bucket, me, other, policy } = await world();
     const base = await policy.root();
     await set(me, base, "guard-files=5");
@@ -116,7 +116,7 @@ describe("a new policy among other commits", () => {
     expect(await pathsOf(bucket, (await policy.root()).commit.body.tree)).toEqual({ f: "f" });
   });
 
-  test("retention is set among them, inherited, and makes who does not know it a reader where it retains more", async () => {
+  test("merges and inherits retention; clients unaware of it become read-only only if it retains more", async () => {
     const { remote, me, other, policy } = await world();
     const base = await policy.root();
     let raced = false;
@@ -172,7 +172,7 @@ describe("a new policy among other commits", () => {
   }
 });
 
-test("syncline policy: set, then shown, as text and as JSON; usage when a setting is wrong", async () => {
+test("syncline policy sets a policy and shows it as text and JSON; a wrong setting is a usage error", async () => {
   const folder = await temporaryFolder();
   const address = pathToFileURL(join(folder, "bucket")).href;
   const run = async (...args: string[]) => {

@@ -9,7 +9,7 @@ import { matchesAll } from "../../../../src/fstree/merge/globs.ts";
 const hash = Buffer.from("0123456789abcdef".repeat(4), "hex");
 
 describe("a conflict name", () => {
-  test("has eight digits, more when those are taken, and a count in the end", () => {
+  test("has eight digits, more if those are taken, and finally a counter", () => {
     expect(firstOf(fileNames(nameFromText("f.txt"), hash), 6)).toEqual([
       "f (conflict 01234567).txt",
       "f (conflict 0123456789abcdef).txt",
@@ -31,7 +31,7 @@ describe("a conflict name", () => {
     expect(firstOf(fileNames(nameFromText(name), hash), 1)).toEqual([expected]);
   });
 
-  test("is cut in the stem, between characters, to 255 bytes", () => {
+  test("is shortened in the stem, between characters, to 255 bytes", () => {
     const [long = ""] = firstOf(fileNames(nameFromText(`${"ä".repeat(120)}.text`), hash), 1);
     // 255 − 20 for the mark − 5 for the extension = 230 bytes, an even number of which are whole characters.
     expect(long).toBe(`${"ä".repeat(114)}ä (conflict 01234567).text`);
@@ -39,12 +39,12 @@ describe("a conflict name", () => {
     expect(odd).toBe(`x${"ä".repeat(114)} (conflict 01234567).text`);
   });
 
-  test("of a name that is not UTF-8 is cut all the same", () => {
+  test("of a name that is not UTF-8 is shortened too", () => {
     const name = fileNames("\x80".repeat(250) as FileName, hash).next().value;
     expect(name).toBe(`${"\x80".repeat(235)} (conflict 01234567)`);
   });
 
-  test("of a name that is all extension keeps none of it as one", () => {
+  test("of a name with an overlong extension keeps none of it as an extension", () => {
     const name = fileNames(`x.${"e".repeat(250)}` as FileName, hash).next().value;
     expect(name).toBe(`x.${"e".repeat(233)} (conflict 01234567)`);
   });
@@ -60,7 +60,7 @@ describe("a conflict name", () => {
   });
 });
 
-test("every conflict name that a merge makes is read back as the original name", () => {
+test("every conflict name that a merge makes can be read back as the original name", () => {
   const made = [
     ...firstOf(directoryNames(nameFromText("my.app"), "aaabbbcccddd0123456789abcdef0123" as FileId), 6),
     ...firstOf(fileNames(nameFromText("my.app"), new Uint8Array(32).fill(0xab)), 6),

@@ -24,7 +24,7 @@ const MANY: readonly Operation[] = Array.from({ length: 40 }, (_, at) => {
   return { op: "write", path: `many${at}.bin`, content: `${at}` };
 });
 
-test("a cycle in the winner's tree is opened at its least id where the loser moved one of its directories", async () => {
+test("a cycle in the winner's tree is broken at its least id when the loser moved one of its directories", async () => {
   const { world, base, ids, cyclic } = await started();
   const winner = await cyclic("y");
   const loser = await world.headOfAction(base, "x", [{ op: "rename", path: "a", to: "c/a" }, ...MANY]);
@@ -53,7 +53,7 @@ test("a cycle in the winner's tree is opened at its least id where the loser mov
   expect(world.faults).toEqual([]);
 });
 
-test("what has the name in the root directory keeps it", async () => {
+test("breaking a cycle overwrites nothing that already has the name in the root directory", async () => {
   const { world, base, cyclic } = await started();
   const taken: Operation[] = ["a", "b"].map((path) => ({ op: "write", path, content: `new ${path}` }));
   const moves: Operation[] = [
@@ -66,7 +66,7 @@ test("what has the name in the root directory keeps it", async () => {
   for (const text of ["a", "b", "c", "new a", "new b"]) expect(texts).toContain(text);
 });
 
-test("a cycle in the loser's tree is undone by the winner's places", async () => {
+test("the winner's paths resolve a cycle in the loser's tree", async () => {
   const { world, base, cyclic } = await started();
   const loser = await cyclic("x");
   const winner = await world.headOfAction(base, "y", MANY);
@@ -75,7 +75,7 @@ test("a cycle in the loser's tree is undone by the winner's places", async () =>
   expect(await listPaths(world.context, merged.tree)).toMatchObject({ "a/f.bin": "a", "b/f.bin": "b", "c/f.bin": "c" });
 });
 
-test("whichever side stays, whoever wins and whatever the others did, the merge ends and is the same in both orders", async () => {
+test("a merge with a cyclic tree ends with one result in both orders, whichever side wins and whatever the other did", async () => {
   const actions: readonly Operation[][] = [
     [{ op: "write", path: "a/f.bin", content: "edited" }],
     [{ op: "write", path: "old.bin", content: "edited" }],

@@ -27,18 +27,18 @@ const plain: FileRecord = {
 };
 
 describe("fields", () => {
-  test("that one side changed are that side's, and the winner's where both did", async () => {
+  test("take the value of the side that changed them, or the winner's when both did", async () => {
     const winner = { ...plain, mode: 0o600, uid: 2 };
     const loser = { ...plain, mode: 0o700, gid: 2 };
     expect(await merge(plain, winner, loser)).toEqual({ ...plain, mode: 0o600, uid: 2, gid: 2 });
   });
 
-  test("that only the loser changed are the loser's, each by itself", async () => {
+  test("that only the loser changed take the loser's value, each independently", async () => {
     for (const change of [{ mode: 0o600 }, { uid: 2 }, { gid: 2 }, { mtimeNs: 2n }, { ctimeNs: 2n }])
       expect(await merge(plain, { ...plain }, { ...plain, ...change })).toEqual({ ...plain, ...change });
   });
 
-  test("of what both sides created are the winner's", async () => {
+  test("take the winner's values when both sides created the object", async () => {
     const winner = { ...plain, mode: 0o600 };
     expect(await merge(undefined, winner, { ...plain, gid: 2 })).toEqual(winner);
   });
@@ -51,7 +51,7 @@ describe("fields", () => {
     expect((await merge(plain, winner, plain)).mtimeNs).toBe(5n);
   });
 
-  test("the origin of a copy is one field", async () => {
+  test("the origin of a conflict copy merges as one field", async () => {
     const origin = { of: "01".repeat(16) as FileId, writer: "02".repeat(16) as WriterId, epoch: 3 };
     const copy = { ...plain, conflict: origin };
     expect((await merge({ ...copy }, { ...plain }, { ...plain, conflict: { ...origin } })).conflict).toBeUndefined();
@@ -60,7 +60,7 @@ describe("fields", () => {
 });
 
 describe("extended attributes", () => {
-  test("are merged one by one, removals too", async () => {
+  test("are merged one by one, including removals", async () => {
     const base = withXattrs({ a: "1", b: "1", c: "1" });
     const winner = withXattrs({ a: "2", c: "1", d: "w" });
     const loser = withXattrs({ a: "3", b: "1", d: "l", e: "1" });
@@ -81,20 +81,20 @@ describe("extended attributes", () => {
     expect((await merge(base, winner ?? plain, base ?? plain)).xattrs).toBe(winner?.xattrs);
   });
 
-  test("are all the winner's when both sides' would not fit", async () => {
+  test("are all the winner's when both sides' together would not fit", async () => {
     const winner = withXattrs({ w: "w".repeat(MAX_XATTR_BYTES - 100) });
     expect(await merge(plain, winner, withXattrs({ l: "l".repeat(200) }))).toEqual(winner);
   });
 });
 
-describe("fields of later versions", () => {
-  test("are merged by their tags, as bytes", async () => {
+describe("fields from newer versions", () => {
+  test("are merged by tag, as opaque bytes", async () => {
     const winner = { ...plain, unknown: new Map([[40, Uint8Array.of(1)]]) };
     const loser = { ...plain, unknown: new Map([[41, Uint8Array.of(2)]]) };
     expect((await merge(plain, winner, loser)).unknown).toEqual(new Map([...winner.unknown, ...loser.unknown]));
   });
 
-  test("are all the winner's when both sides' could outgrow a row", async () => {
+  test("are all the winner's when both sides' together could outgrow a row", async () => {
     const winner = { ...plain, unknown: new Map([[40, new Uint8Array(400)]]) };
     const loser = { ...plain, unknown: new Map([[41, new Uint8Array(400)]]) };
     expect((await merge(plain, winner, loser)).unknown).toEqual(winner.unknown);

@@ -15,7 +15,7 @@ const theme = { actions: [0], files: [0] };
 describe("the work of a merge", () => {
   const world = new MergeWorld(theme);
 
-  test("follows the smaller change, not the bucket and not the larger change", async () => {
+  test("grows with the smaller change, not with the bucket or the larger change", async () => {
     const base = await sealed(world, filesIn("d", 3_000, "old"));
     const small: Operation[] = [
       { op: "write", path: "d/1500", content: "x" },
@@ -40,7 +40,7 @@ describe("the work of a merge", () => {
     expect(requests).toBeLessThan(30);
   });
 
-  test("is none when one side changed nothing", async () => {
+  test("includes no writes when one side changed nothing", async () => {
     const base = await sealed(world, filesIn("d", 500, "old"));
     const x = await world.headOfAction(base, "x", filesIn("e", 500, "new"));
     const y = await world.headOfAction(base, "y", []);
@@ -50,7 +50,7 @@ describe("the work of a merge", () => {
   });
 });
 
-describe("the work of a merge beside units", () => {
+describe("the work of a merge with units", () => {
   const world = new MergeWorld(theme);
   const repository = (files: number): Operation[] => [
     { op: "mkdir", path: ".git" },
@@ -58,7 +58,7 @@ describe("the work of a merge beside units", () => {
     { op: "write", path: ".git/HEAD", content: "old" },
   ];
 
-  test("does not follow a unit in which the smaller change has nothing", async () => {
+  test("does not read through a unit that the smaller change leaves alone", async () => {
     const base = await sealed(world, [...repository(3_000), ...filesIn("d", 100, "old")]);
     const small: Operation[] = [{ op: "write", path: "d/7", content: "x" }];
     const commit: Operation[] = [
@@ -68,7 +68,7 @@ describe("the work of a merge beside units", () => {
     expect((await readsOf(world, base, small, commit)).reads).toBeLessThan(25);
   });
 
-  test("reads no contents of a unit that both changed", async () => {
+  test("reads no file contents of a unit that both sides changed", async () => {
     const large = "x".repeat(100_000);
     const base = await sealed(world, [...repository(50), { op: "write", path: ".git/pack", content: large }]);
     const [x, y] = ["x", "y"].map((side): Operation[] => [{ op: "write", path: ".git/HEAD", content: side }]);
@@ -78,8 +78,8 @@ describe("the work of a merge beside units", () => {
   });
 });
 
-describe("copies over several merges", () => {
-  test("a renamed copy is not overwritten when its conflict comes again", async () => {
+describe("conflict copies across several merges", () => {
+  test("a renamed conflict copy is not overwritten when its conflict recurs", async () => {
     const world = new MergeWorld(theme);
     const write = (content: string): Operation => ({ op: "write", path: "f.bin", content });
     const start = await sealed(world, [write("old")]);
@@ -100,7 +100,7 @@ describe("copies over several merges", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a copy that someone deleted does not come back by the merge that made it", async () => {
+  test("a conflict copy that one side deleted stays deleted in the next merge", async () => {
     const world = new MergeWorld(theme);
     const start = await sealed(world, [{ op: "write", path: "f.bin", content: "old" }]);
     const x = await world.headOfAction(start, "x", [{ op: "write", path: "f.bin", content: "x" }]);
@@ -121,9 +121,9 @@ describe("copies over several merges", () => {
   });
 });
 
-describe("what a merge tells of a unit that lost the conflict", () => {
+describe("what a merge reports about a unit that lost the conflict", () => {
   test.each(["x", "y"])(
-    "is whose it was, whichever side that is: of the one whose main file is gone, %s's",
+    "names its writer, whichever side that is: %s, the side without the main file",
     async (gone) => {
       const world = new MergeWorld(theme);
       const start = await sealed(world, [
@@ -152,8 +152,8 @@ describe("what a merge tells of a unit that lost the conflict", () => {
   );
 });
 
-describe("split ids over several merges", () => {
-  test("an id that an earlier split gave is not given again", async () => {
+describe("split ids across several merges", () => {
+  test("an id from an earlier split is not assigned again", async () => {
     const world = new MergeWorld(theme);
     const start = await world.empty();
     const born = (to: string): Operation[] => [

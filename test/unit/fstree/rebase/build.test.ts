@@ -54,7 +54,7 @@ async function root(bucket: Bucket): Promise<CurrentRoot> {
 }
 
 describe("ids", () => {
-  test("a new file gets the birth id of its place, and one below a new directory that of its", async () => {
+  test("a new file gets the birth id of its path, even below a new directory", async () => {
     const { publish, at } = await world();
     await publish([
       { ino: 5, names: [[4, "f"]], bytes: bytes("x") },
@@ -65,7 +65,7 @@ describe("ids", () => {
     expect((await at("d", "f")).id).toBe(born("f", "file", directory));
   });
 
-  test("a file that replaces a deleted one of its type takes its id", async () => {
+  test("a file that replaces a deleted file of the same type takes over its id", async () => {
     const { publish, at } = await world();
     await publish([{ ino: 2, names: [[1, "f"]], bytes: bytes("old") }]);
     const old = await at("f");
@@ -77,7 +77,7 @@ describe("ids", () => {
     expect([...outcome.epoch.objects.values()].map(({ id }) => id)).toEqual([old.id]);
   });
 
-  test("one of another type does not", async () => {
+  test("a replacement of another type gets an id of its own", async () => {
     const { publish, at } = await world();
     await publish([{ ino: 2, names: [[1, "f"]], bytes: bytes("old") }]);
     await publish([
@@ -87,7 +87,7 @@ describe("ids", () => {
     expect((await at("f")).id).toBe(born("f", "symlink"));
   });
 
-  test("a file that existed before keeps its id when it is renamed over another", async () => {
+  test("an existing file keeps its id when it is renamed over another", async () => {
     const { publish, at } = await world();
     await publish([
       { ino: 2, names: [[1, "a"]], bytes: bytes("a") },
@@ -101,7 +101,7 @@ describe("ids", () => {
     expect((await at("b")).id).toBe(a.id);
   });
 
-  test("where a file was born that lives elsewhere now, the next one gets the next generation", async () => {
+  test("a new file at the birthplace of a file that moved away gets the next generation", async () => {
     const { publish, at } = await world();
     await publish([{ ino: 2, names: [[1, "a"]], bytes: bytes("a") }]);
     const old = await at("a");
@@ -113,7 +113,7 @@ describe("ids", () => {
     expect((await at("a")).id).toBe(born("a", "file", ROOT_ID, 1));
   });
 
-  test("a directory that replaces a deleted one takes its id, and so do the files in it", async () => {
+  test("a directory that replaces a deleted one takes over its id and the ids of its files", async () => {
     const { publish, at } = await world();
     await publish([
       { ino: 2, names: [[1, "d"]], type: "directory" },
@@ -131,7 +131,7 @@ describe("ids", () => {
 });
 
 describe("rows", () => {
-  test("a file that gets a second name and loses it again has the rows of one that never had it", async () => {
+  test("a file that gains and loses a second name has the same rows as before", async () => {
     const { bucket, publish, at } = await world();
     await publish([{ ino: 2, names: [[1, "a"]], bytes: bytes("x") }]);
     const before = (await root(bucket)).commit.body.tree;
@@ -173,7 +173,7 @@ describe("rows", () => {
     expect(await readBackrefs(nodesOf(bucket), tree, linked.id)).toHaveLength(1);
   });
 
-  test("counts of subdirectories follow directories that come, move and go", async () => {
+  test("subdirectory counts follow directories that are created, moved and removed", async () => {
     const { bucket, publish, at } = await world();
     await publish([
       { ino: 2, names: [[1, "a"]], type: "directory" },
@@ -189,7 +189,7 @@ describe("rows", () => {
     expect((await root(bucket)).commit.body.totals.directories).toBe(2);
   });
 
-  test("renaming a directory of many files changes four rows", async () => {
+  test("renaming a directory of 2,000 files uploads less than 64 KiB", async () => {
     const { bucket, publish, at } = await world();
     const files = Array.from({ length: 2_000 }, (_, index): ObjectEdit => ({
       ino: 10 + index,
@@ -217,7 +217,7 @@ describe("rows", () => {
 });
 
 describe("an epoch whose objects are older than its reference", () => {
-  test("two writers' new directories of one name are one directory", async () => {
+  test("directories of the same name that two writers create become one directory", async () => {
     const { publish, at, files } = await world();
     const make = (file: string): ObjectEdit[] => [
       { ino: 2, names: [[1, "d"]], type: "directory" },
@@ -229,14 +229,14 @@ describe("an epoch whose objects are older than its reference", () => {
     expect((await at("d")).id).toBe(born("d", "directory"));
   });
 
-  test("a new file over one that others made since does not delete theirs", async () => {
+  test("a new file does not delete a file that others created under its name since", async () => {
     const { publish, files } = await world();
     await publish([{ ino: 2, names: [[1, "f.bin"]], bytes: bytes("theirs") }], { who: 1 });
     await publish([{ ino: 2, names: [[1, "f.bin"]], bytes: bytes("ours") }]);
     expect(Object.values(await files()).sort()).toEqual(["ours", "theirs"]);
   });
 
-  test("a directory over one that others made since does not delete what is in theirs", async () => {
+  test("a directory moved onto one that others created since keeps the contents of both", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "old"]], type: "directory" }]);
     const old = await at("old");
@@ -254,7 +254,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(await files()).toEqual({ new: "dir", "new/f": "theirs", "new/g": "ours" });
   });
 
-  test("a directory that others put a file into is not deleted with it", async () => {
+  test("a directory is not deleted when others put a file into it", async () => {
     const { publish, at, files } = await world();
     await publish([
       { ino: 2, names: [[1, "a"]], type: "directory" },
@@ -273,7 +273,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(outcome.epoch.base.changes).toContainEqual(back);
   });
 
-  test("one that comes back beside what has its name now leaves what others have there", async () => {
+  test("a directory kept non-empty under another name leaves others' files in place", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "d"]], type: "directory" }]);
     const d = await at("d");
@@ -292,7 +292,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(await files()).toEqual({ d: "ours", [beside]: "precious", [further]: "dir", [`${further}/theirs`]: "t" });
   });
 
-  test("a directory that gives way takes no name that another object of the epoch had", async () => {
+  test("a directory displaced from its name takes no name that another object of the epoch had", async () => {
     const { publish, at, files } = await world();
     await publish([
       { ino: 2, names: [[1, "d"]], type: "directory" },
@@ -322,7 +322,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(await files()).toEqual({ g: "dir", "g/f": "edited f", g2: "edited g", h2: "edited h" });
   });
 
-  test("a directory that others removed around an edited file comes back with it, and is told of", async () => {
+  test("a directory that others removed is resurrected around a file edited here, and reported as a change", async () => {
     const { publish, at, files } = await world();
     await publish([
       { ino: 2, names: [[1, "d"]], type: "directory" },
@@ -343,7 +343,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(outcome.epoch.base.changes).toContainEqual(back);
   });
 
-  test("directories that lie in one another are parted, whichever way they came to that", async () => {
+  test("directories that contain one another are separated, however the cycle arose", async () => {
     const { publish, at, files } = await world();
     await publish([
       { ino: 2, names: [[1, "x"]], type: "directory" },
@@ -368,7 +368,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(Object.values(await files()).sort()).toEqual(once);
   });
 
-  test("what lies in a directory that nobody has, or that has no id, comes to the root", async () => {
+  test("files in a directory that no root has, or that has no id, move to the root directory", async () => {
     const { publish, files } = await world();
     const edits: ObjectEdit[] = [
       { ino: 2, names: [[4, "f"]], bytes: bytes("1") },
@@ -384,7 +384,7 @@ describe("an epoch whose objects are older than its reference", () => {
     ]);
   });
 
-  test("what comes to the root takes no name from what the epoch has there", async () => {
+  test("an orphan moved to the root directory takes no name from the epoch's files there", async () => {
     const { publish, files } = await world();
     await publish(
       [
@@ -398,7 +398,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(Object.values(held).sort()).toEqual(["at home", "stray"]);
   });
 
-  test("an edit of a file that others moved home follows it there", async () => {
+  test("an edit follows a file that others moved back to its original path", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "home"]], bytes: bytes("1") }]);
     await publish([{ ino: 2, base: await at("home"), names: [[1, "away"]] }]);
@@ -408,7 +408,7 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(await files()).toEqual({ home: "edited" });
   });
 
-  test("objects that had one place on different roots, and one that goes there, part and keep their bytes", async () => {
+  test("objects that had the same path on different roots, and one moved there, separate and keep their bytes", async () => {
     const { publish, at, files } = await world();
     await publish([
       { ino: 2, names: [[1, "f"]], bytes: bytes("f") },

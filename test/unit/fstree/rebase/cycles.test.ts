@@ -14,7 +14,7 @@ import { name, recordOf } from "../../../support/epochs.ts";
 
 const [A, B, C] = ["a", "b", "c"].map((digit) => digit.repeat(32) as FileId) as [FileId, FileId, FileId];
 
-test("a directory that moved into itself is refused, whichever way it is looked at", async () => {
+test("a directory moved into itself is refused, whichever directory is checked first", async () => {
   const cycle = await lookInto({ [A]: C, [B]: A, [C]: B });
   await expect(cycle([A, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
   await expect(cycle([B, undefined, A])).rejects.toMatchObject({ code: "internal" });
@@ -23,7 +23,7 @@ test("a directory that moved into itself is refused, whichever way it is looked 
   await expect(below([A, ROOT_ID, B], [B, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
 });
 
-test("directories that moved and lie below the root are let through, and cycles that others made", async () => {
+test("moved directories below the root are accepted, and so are cycles that others made", async () => {
   const rooted = await lookInto({ [A]: ROOT_ID, [B]: A, [C]: B });
   await expect(rooted([C, ROOT_ID, B])).resolves.toBeUndefined();
   const beside = await lookInto({ [A]: B, [B]: A, [C]: B });

@@ -108,7 +108,7 @@ function placed(names: TreeObject["names"]): [number, string][] {
   return names.map((place) => [1, nameToText(place.name)]);
 }
 
-test("what a retained root has and the bucket has lost is damage: nothing is made up of a file that needs it", async () => {
+test("a lost block that a retained root needs is damage: publishing a file that needs it fails", async () => {
   const chmodded: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
   const appended: Partial<Story> = {
     content: ({ record }) => ({
@@ -137,19 +137,19 @@ describe.each([
   ["on a newer root, which is retained", true],
 ])("%s:", (_, adopted) => {
   const story = (told: Story) => cameBack({ ...told, adopted });
-  describe("a file that was written anew", () => {
-    test("is in a conflict with what others made of it, as ever", async () => {
+  describe("a file that was rewritten", () => {
+    test("conflicts with others' version as usual", async () => {
       const shown = await story({ theirs: rewritten(THEIRS), ours: rewritten(OURS) });
       expect(shown["f"]).toBe(THEIRS.toString());
       expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()]);
     });
 
-    test("survives its removal by others", async () => {
+    test("survives removal by others", async () => {
       expect(await story({ theirs: removed, ours: rewritten(OURS) })).toEqual({ f: OURS.toString() });
     });
 
     test.each(["f.txt", "f.log", "f.json"])(
-      "%s is not merged, since nobody can tell what either side changed",
+      "%s is not merged, because each side's changes are unknown",
       async (file) => {
         const theirs = Buffer.concat([THEIRS, OLD]);
         const ours = Buffer.concat([OLD, OURS]);
@@ -159,15 +159,15 @@ describe.each([
       },
     );
 
-    test("is merged as ever if others only appended to it: their version begins with the base's", async () => {
+    test("is merged as usual if others only appended to it: their version begins with the base's", async () => {
       const [theirs, ours] = [Buffer.concat([OLD, THEIRS]), Buffer.concat([OLD, OURS])];
       const shown = await story({ file: "f.log", theirs: rewritten(theirs), ours: rewritten(ours) });
       expect(shown).toEqual({ "f.log": Buffer.concat([theirs, OURS]).toString() });
     });
   });
 
-  describe("a file whose bytes nobody changed here", () => {
-    test("has a new name, and others' bytes", async () => {
+  describe("a file whose bytes were not changed here", () => {
+    test("gets its new name and others' bytes", async () => {
       expect(await story({ theirs: rewritten(THEIRS), ours: named("g") })).toEqual({ g: THEIRS.toString() });
     });
 
@@ -175,14 +175,14 @@ describe.each([
       expect(await story({ theirs: removed, ours: named("g") })).toEqual({});
     });
 
-    test("that only got another mode, likewise", async () => {
+    test("keeps others' bytes, or stays removed, if only its mode changed here", async () => {
       const ours: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
       expect(await story({ theirs: rewritten(THEIRS), ours })).toEqual({ f: THEIRS.toString() });
       expect(await story({ theirs: removed, ours })).toEqual({});
     });
   });
 
-  describe("a file that was written in part", () => {
+  describe("a partially written file", () => {
     const large = noise(300_000, 1);
     const tail = Buffer.from("appended while away\n");
     const appended = (old: Uint8Array): Partial<Story> => ({
@@ -202,22 +202,19 @@ describe.each([
     test.each([
       ["others wrote it anew", rewritten(THEIRS), { f: THEIRS.toString() }],
       ["others removed it", removed, {}],
-    ])(
-      "and %s: what was written is in a conflict copy, with zeros for the bytes that are gone",
-      async (_, theirs, kept) => {
-        for (const old of [OLD, large]) {
-          const whole = { theirs, ours: same, ...appended(old) };
-          const shown = await story(whole);
-          expect(shown).toMatchObject(kept);
-          const copies = Object.entries(shown).filter(([file]) => file !== "f");
-          expect(copies).toEqual([
-            [expect.stringMatching(/^f \(conflict [0-9a-f]{8}\)$/), "\0".repeat(old.length) + tail.toString()],
-          ]);
-        }
-      },
-    );
+    ])("when %s, its written bytes go to a conflict copy, with zeros for the lost bytes", async (_, theirs, kept) => {
+      for (const old of [OLD, large]) {
+        const whole = { theirs, ours: same, ...appended(old) };
+        const shown = await story(whole);
+        expect(shown).toMatchObject(kept);
+        const copies = Object.entries(shown).filter(([file]) => file !== "f");
+        expect(copies).toEqual([
+          [expect.stringMatching(/^f \(conflict [0-9a-f]{8}\)$/), "\0".repeat(old.length) + tail.toString()],
+        ]);
+      }
+    });
 
-    test("has all its bytes if others only appended to it", async () => {
+    test("keeps all its bytes if others only appended to it", async () => {
       for (const old of [OLD, large]) {
         const theirs = Buffer.concat([old, THEIRS]);
         const shown = await story({ theirs: rewritten(theirs), ours: same, ...appended(old) });
@@ -226,7 +223,7 @@ describe.each([
       }
     });
 
-    test("has the bytes that others' version or a cache still has", async () => {
+    test("keeps the bytes that others' version or a cache still has", async () => {
       const longer = Buffer.from(noise(1_000_000, 2));
       const theirs = Buffer.concat([longer.subarray(0, 900_000), THEIRS]);
       const shown = await story({ theirs: rewritten(theirs), ours: same, ...appended(longer), keepsList: true });

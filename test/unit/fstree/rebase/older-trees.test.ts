@@ -45,7 +45,7 @@ function there<Thing>(thing: Thing | undefined): Thing {
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
 
 describe("a search for many keys in many trees", () => {
-  test("finds those that a tree has, and no others", async () => {
+  test("finds the keys that a tree has, and no others", async () => {
     const blocks = new BlockMap();
     const search = new KeySearch(
       newNodes(blocks),
@@ -61,7 +61,7 @@ describe("a search for many keys in many trees", () => {
     expect(await new KeySearch(newNodes(blocks), []).in(await treeOf(blocks, [1], 1))).toEqual([]);
   });
 
-  test("does not read again what held nothing, though nothing of it is in memory", async () => {
+  test("does not reread nodes known to hold no match, even with nothing in memory", async () => {
     const blocks = new BlockMap();
     const [one, other] = [await treeOf(blocks, numbers(0, 400), 1), await treeOf(blocks, numbers(0, 401), 1)];
     const nodes = new NodeStore(blocks, { capacityBytes: 0 });
@@ -81,7 +81,7 @@ describe("a search for many keys in many trees", () => {
   });
 });
 
-test("lost directories are looked for together: a few requests for each older tree, however many they are", async () => {
+test("lost directories are searched for together: a few requests per older tree, however many are lost", async () => {
   const blocks = new BlockMap();
   const [directories, trees] = [60, 20];
   const tree = await treeOf(blocks, numbers(directories, 600), 0);
@@ -106,7 +106,7 @@ test("lost directories are looked for together: a few requests for each older tr
   expect(blocks.requests).toBeLessThan(5 * (trees + 1));
 });
 
-test("an older tree that is thinned out between two attempts is not relied on", async () => {
+test("an older tree that is thinned between two attempts is not relied on", async () => {
   const remote = new MemoryRemote();
   const bucket = await createBucket(remote);
   const [me, other, thinner] = [await newWriter(bucket, 2), await newWriter(bucket, 3), await newWriter(bucket, 4)];

@@ -7,7 +7,7 @@ import { MemoryOwnerBlocks } from "../../../support/memory-owner-blocks.ts";
 import { raw } from "../../../support/opaque-commits.ts";
 import { cborBlock } from "../../../support/signed-history.ts";
 
-test("the memory of a block is taken before it is read, and given back before the next one's", async () => {
+test("a block's memory is reserved before it is read, and released before the next block's", async () => {
   const blocks = new MemoryOwnerBlocks();
   const leaf = raw("leaf".repeat(250));
   const root = cborBlock(new Link(leaf.cid));
@@ -34,7 +34,7 @@ test("the memory of a block is taken before it is read, and given back before th
   expect(answers.used).toBe(0);
 });
 
-test("large walks share what they remember, and small ones need none of it", async () => {
+test("large walks share a memory budget, which small walks do not need", async () => {
   const blocks = new MemoryOwnerBlocks();
   const answers = new FairBudget(1e9, 1e9);
   const walks = new FairBudget(1, 1);

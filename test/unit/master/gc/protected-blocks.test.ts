@@ -23,8 +23,8 @@ beforeEach(() => {
   onPause = () => {};
 });
 
-describe("the list of the root before", () => {
-  test("is looked at once a node, however often its writer linked it", async () => {
+describe("the previous root's list of retained commits", () => {
+  test("is read once per node, however often its writer linked the node", async () => {
     const nodes = levels(8);
     await protectBesidesReached(protecting(), await rootOver(nodes));
     expect([...protectedBlocks].toSorted()).toEqual(nodes.map(({ cid }) => cid).toSorted());
@@ -33,7 +33,7 @@ describe("the list of the root before", () => {
     expect(read.filter((cid) => listed.has(cid))).toHaveLength(nodes.length - 1);
   });
 
-  test("is gone on with where its walk was cut short, and others have their turn before each node", async () => {
+  test("resumes where its walk was cut short, and pauses before each node", async () => {
     const nodes = levels(8);
     const root = await rootOver(nodes);
     for (let allowed = 1; ; allowed++) {
@@ -55,7 +55,7 @@ describe("the list of the root before", () => {
     expect(pauses).toBeGreaterThanOrEqual(read.length - 1);
   });
 
-  test("ends where a node lies below one of no higher level: that is no list", async () => {
+  test("ends at a node whose level is not below its parent's", async () => {
     const [leaf, node] = levels(2) as [Block, Block];
     const strange = listNode(1, [node]);
     const stranger = listNode(3, [listNode(2, [strange]), listNode(3, [strange])]);

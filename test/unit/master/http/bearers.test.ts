@@ -116,7 +116,7 @@ describe("every call", () => {
     ["a stranger's", async () => signToken(stranger, NOW), 403, "wallet_not_allowed"],
   ];
 
-  test.each(faults)("with %s", async (_, bearer, status, code) => {
+  test.each(faults)("with %s is refused", async (_, bearer, status, code) => {
     const text = await bearer();
     const forBearers = master.routes.filter(({ access }) => access === "bearer");
     expect(forBearers.length).toBeGreaterThan(10);
@@ -136,7 +136,7 @@ describe("every call", () => {
   });
 
   test.each([...faults, ["a valid one", () => signToken(alice, NOW, 602), 0, ""] as const])(
-    "that would delete what is stored, with %s, is none that a master has, and changes nothing",
+    "that would delete stored data does not exist and changes nothing, with %s",
     async (_, bearer) => {
       const text = await bearer();
       const paths = new Set([...master.routes.map(({ path }) => path), "/v1/buckets/{bucket}", "/v1/blocks/{cid}"]);
@@ -157,7 +157,7 @@ describe("every call", () => {
     },
   );
 
-  test("with another one's wallet shows nothing of others", async () => {
+  test("with another wallet shows none of the owner's data", async () => {
     const own = await call(master, "GET", `/ipfs/${cid}?format=raw`, await signToken(alice, NOW));
     expect(own).toMatchObject({ status: 200, body: secret.toString() });
     const bearer = await signToken(bob, NOW);
@@ -174,7 +174,7 @@ describe("every call", () => {
     }
   });
 
-  test("a token counts until it expires, however often it was used before", async () => {
+  test("a token is valid until it expires, however often it is used", async () => {
     const bearer = await signToken(alice, NOW, 10);
     expect(await call(master, "GET", "/api/v1/storage", bearer)).toMatchObject({ status: 200 });
     nowSeconds = NOW + 9;
@@ -184,7 +184,7 @@ describe("every call", () => {
   });
 });
 
-describe("tokens of other implementations", () => {
+describe("tokens from other implementations", () => {
   const file = new URL("../../../vectors/eip712-tokens.json", import.meta.url);
   const { tokens } = JSON.parse(readFileSync(file, "utf8")) as {
     tokens: { name: string; now: number; token: string; expect: boolean; reason: string | null }[];
@@ -295,11 +295,11 @@ describe("session tokens", () => {
     ["short"],
     [ed.privateKey.export({ type: "pkcs8", format: "pem" }).toString()],
     ["-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----"],
-  ])("a key file that cannot be used is refused: %#", (text) => {
+  ])("an unusable key file is refused: %#", (text) => {
     expect(() => parseSessionKey(text)).toThrow(expect.objectContaining({ code: "config_invalid" }));
   });
 
-  test.each([NOW + 60.5, 1e300])("with an end such as %d can be revoked for good", async (exp) => {
+  test.each([NOW + 60.5, 1e300])("that expire at %d can be revoked for good", async (exp) => {
     const options = { clock, sessionKey: parseSessionKey(secret), data: await temporaryFolder() };
     const token = hs256({ ...claims, exp }, secret);
     const first = await startTestMaster(options);
@@ -310,7 +310,7 @@ describe("session tokens", () => {
     await second.stop();
   });
 
-  test("the second spelling of a revoked P-256 signature is revoked too", async () => {
+  test("revoking a P-256 token also revokes the other valid form of its signature", async () => {
     const master = await startTestMaster({ clock, sessionKey: parseSessionKey(pem(ec.publicKey)) });
     const token = signed(claims, "ES256", ec.privateKey);
     const [header = "", payload = "", signature = ""] = token.split(".");
@@ -328,7 +328,7 @@ describe("session tokens", () => {
 });
 
 describe("a revocation", () => {
-  test("survives a restart, in every spelling, until the token has expired anyway", async () => {
+  test("survives a restart, for every form of the signature", async () => {
     const data = await temporaryFolder();
     const token = await signToken(alice, NOW, 600);
     const first = await startTestMaster({ clock, data });
@@ -341,7 +341,7 @@ describe("a revocation", () => {
     await second.stop();
   });
 
-  test("takes another token of the same wallet, and nobody else's", async () => {
+  test("accepts another token of the same wallet, and refuses other wallets' tokens", async () => {
     const master = await startTestMaster({ clock });
     const mine = await signToken(alice, NOW, 600);
     const lost = await signToken(alice, NOW, 700);

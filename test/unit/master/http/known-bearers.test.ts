@@ -4,7 +4,7 @@ import { systemClock } from "../../../../src/base/clock.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { Bearers, type BearerRules } from "../../../../src/master/http/bearers.ts";
 
-test("only tokens of wallets that are served are remembered: others' cannot take their place", async () => {
+test("only served wallets' tokens are remembered, so strangers' tokens cannot displace them", async () => {
   const served = `0x${"11".repeat(20)}` as Wallet;
   const checked: string[] = [];
   const sessionKey = {

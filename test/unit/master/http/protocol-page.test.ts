@@ -34,7 +34,7 @@ function linesOf(text: string): Line[] {
 
 const curlIsHere = spawnSync("curl", ["--version"]).status === 0;
 
-test.skipIf(!curlIsHere)("its curl lines answer what stands behind them", async () => {
+test.skipIf(!curlIsHere)("the protocol page's curl lines return the status that it shows", async () => {
   const chain = await CommitChain.create();
   const { commit, blocks } = chain.make("a file", undefined);
   const body = carOf(...blocks, commit, chain.genesis);
@@ -60,7 +60,7 @@ test.skipIf(!curlIsHere)("its curl lines answer what stands behind them", async 
   expect(said.filter((line) => line !== "")).toEqual(lines.flatMap(({ status }) => status ?? []));
 });
 
-test("it names every call", () => {
+test("the protocol page names every call", () => {
   const missing = master.routes.filter(({ method, path }) => {
     const [call = ""] = path.replace("/v1/owners/{wallet}/buckets/{bucket}/", "/v1/buckets/{bucket}/").split("?");
     return !new RegExp(
@@ -70,7 +70,7 @@ test("it names every call", () => {
   expect(missing.map(({ method, path }) => `${method} ${path}`)).toEqual([]);
 });
 
-test("its table of errors is the program's own, in order", () => {
+test("the protocol page's error table matches the program's, in order", () => {
   const rows = [...page.matchAll(/^\| `([a-z_]+)` \| (\d{3}) \| .+\. \|$/gm)].map(([, code = "", status]) => [
     code,
     Number(status),

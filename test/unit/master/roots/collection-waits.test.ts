@@ -28,7 +28,7 @@ afterEach(() => {
   for (const client of clients.splice(0)) client.close();
 });
 
-test("uploads, questions, leases and swaps of its owner go on within each of its steps", async () => {
+test("uploads, queries, leases and swaps of its owner go on during each step of a collection", async () => {
   await using master = await CollectedMaster.open({ dir: await temporaryFolder(), clock });
   const chain = await CommitChain.create();
   const owner: Wallet = chain.owner.wallet;
@@ -64,7 +64,7 @@ test("uploads, questions, leases and swaps of its owner go on within each of its
   await work();
 });
 
-test("where its index turns out to be damaged, nobody waits for it: it ends, and the index is made anew", async () => {
+test("a collection that finds its index damaged ends without blocking anyone, and the index is rebuilt", async () => {
   await using master = await CollectedMaster.open({ dir: await temporaryFolder(), clock });
   const chain = await CommitChain.create();
   const owner: Wallet = chain.owner.wallet;
@@ -88,7 +88,7 @@ test("where its index turns out to be damaged, nobody waits for it: it ends, and
   expect(await collected).toMatchObject({ code: "store_corrupt" });
 });
 
-test("what its client left standing still does not keep it from ending", { timeout: 120_000 }, async () => {
+test("stalled uploads of the same client do not keep a collection from ending", { timeout: 120_000 }, async () => {
   const master = await startTestMaster({ clock });
   try {
     const chain = await CommitChain.create();

@@ -20,8 +20,8 @@ import { testTrees } from "../../../support/trees.ts";
 
 const UNHURRIED = new TimeSlice(new ManualClock(), 5);
 
-describe("what a check costs", () => {
-  test("after one edit in a tree of 100,000 entries only new nodes are visited", async () => {
+describe("the cost of a check", () => {
+  test("only new nodes are visited after one edit in a tree of 100,000 entries", async () => {
     const blocks = new WatchedBlocks();
     const { nodes, config, blocks: made } = testTrees({ targetBytes: 16_384, capacityBytes: 1 << 26 });
     const root = await buildTree(nodes, made, config, entries(100_000));
@@ -42,7 +42,7 @@ describe("what a check costs", () => {
     expect(all).toBeGreaterThan(200);
   }, 60_000);
 
-  test("a walk that found something missing goes on where it ended", async () => {
+  test("a walk that found a missing block resumes where it ended", async () => {
     const blocks = new WatchedBlocks();
     const leaves = Array.from({ length: 50 }, (_, index) => nodeBlock(`leaf ${index}`));
     const root = nodeBlock("root", ...leaves);
@@ -54,7 +54,7 @@ describe("what a check costs", () => {
     expect(blocks.reads).toEqual([root.cid, leaves[0]?.cid]);
   });
 
-  test("others get their turn while it lasts", async () => {
+  test("other work proceeds during a walk", async () => {
     const blocks = new WatchedBlocks();
     const leaves = Array.from({ length: 500 }, (_, index) => nodeBlock(`leaf ${index}`));
     const root = nodeBlock("root", ...leaves);
@@ -74,7 +74,7 @@ describe("what a check costs", () => {
 });
 
 describe("hostile blocks", () => {
-  test("a chain that is too deep is refused, one that is not is walked", async () => {
+  test("a chain that is too deep is refused, and one at the limit is walked", async () => {
     for (const [depth, kind] of [
       [MAX_WALK_DEPTH, "complete"],
       [MAX_WALK_DEPTH + 1, "malformed"],
@@ -87,7 +87,7 @@ describe("hostile blocks", () => {
     }
   });
 
-  test("a chain of any depth, as it comes about in stages, is walked in bounded memory where what was accepted is collected", async () => {
+  test("a collection walks a chain of any depth, built up in stages, in bounded memory", async () => {
     const blocks = new WatchedBlocks();
     const beside = Array.from({ length: 20 }, (_, index) => nodeBlock(`beside ${index}`));
     const chain = [nodeBlock("end")];
@@ -105,7 +105,7 @@ describe("hostile blocks", () => {
     expect(await checkComplete(walking, root)).toEqual({ kind: "missing", missing: [chain[0]?.cid] });
   });
 
-  test("2^200 ways to a missing block are not all walked", async () => {
+  test("2^200 paths to a missing block are not all walked", async () => {
     const blocks = new WatchedBlocks();
     const missing = nodeBlock("missing");
     let [left, right] = [missing, missing];
@@ -117,7 +117,7 @@ describe("hostile blocks", () => {
     expect(blocks.reads.length).toBeLessThanOrEqual(400);
   });
 
-  test("a node of 4 MiB is looked at in pieces", async () => {
+  test("a node of 4 MiB is checked in pieces", async () => {
     const blocks = new WatchedBlocks();
     const chunk = blockOf("raw", Buffer.from("chunk"));
     const huge = nodeBlock("huge", ...Array.from({ length: 100_000 }, () => chunk));
@@ -128,7 +128,7 @@ describe("hostile blocks", () => {
     expect(blocks.reads).toEqual([huge.cid]);
   });
 
-  test("nodes of megabytes below one another are not all kept in memory", async () => {
+  test("nested nodes of a megabyte each are not all kept in memory", async () => {
     const blocks = new WatchedBlocks();
     const chain = await heavyChain(blocks, WALK_LINKS + 10);
     expect(await walk(blocks, chain)).toEqual({ kind: "complete" });
@@ -138,7 +138,7 @@ describe("hostile blocks", () => {
     expect(again).toBeLessThan(60);
   });
 
-  test("nodes whose links were all looked at are not kept at all", async () => {
+  test("a node is released once all its links are checked", async () => {
     const blocks = new WatchedBlocks();
     const memory = new Budget(1e9);
     let most = 0;
@@ -150,7 +150,7 @@ describe("hostile blocks", () => {
     expect(memory.used).toBe(0);
   });
 
-  test("many walks at once take no more memory than there is for all, and none waits for ever", async () => {
+  test("many concurrent walks stay within the shared memory limit, and none waits forever", async () => {
     const memory = new Budget(4 << 20);
     let most = 0;
     const walks = Array.from({ length: 10 }, async (_, index) => {
@@ -169,7 +169,7 @@ describe("hostile blocks", () => {
     expect(memory.used).toBe(0);
   });
 
-  test(`of thousands that are missing ${MAX_MISSING_TOLD} are told`, async () => {
+  test(`only ${MAX_MISSING_TOLD} of thousands of missing blocks are named`, async () => {
     const blocks = new WatchedBlocks();
     const gone = Array.from({ length: 3_000 }, (_, index) => blockOf("raw", Buffer.from(`${index}`)));
     const root = nodeBlock("root", ...gone);
@@ -178,7 +178,7 @@ describe("hostile blocks", () => {
     expect(found).toEqual({ kind: "missing", missing: gone.slice(0, MAX_MISSING_TOLD).map(({ cid }) => cid) });
   });
 
-  test("what is no dag-cbor, or links by another hash, is named", async () => {
+  test("a block that is not dag-cbor, or links with another hash, is named", async () => {
     const sha256 = Buffer.concat([Buffer.from("d82a58250001711220", "hex"), Buffer.alloc(32)]);
     for (const bytes of [sha256, Buffer.of(0xff), Buffer.of(0x18, 0x00), new Uint8Array()]) {
       const blocks = new WatchedBlocks();
@@ -190,7 +190,7 @@ describe("hostile blocks", () => {
     }
   });
 
-  test("a block that goes away during the walk is missing", async () => {
+  test("a block that disappears during the walk counts as missing", async () => {
     const blocks = new WatchedBlocks();
     const leaf = nodeBlock("leaf");
     const root = nodeBlock("root", leaf);
@@ -200,7 +200,7 @@ describe("hostile blocks", () => {
   });
 });
 
-test("a walk finds what is missing, and remembers as complete what is complete and nothing else", async () => {
+test("a walk finds what is missing, and remembers only complete nodes as complete", async () => {
   const graph = fc.array(
     fc.record({ links: fc.array(fc.nat(), { maxLength: 4 }), raw: fc.boolean(), gone: fc.nat(9) }),
     {

@@ -19,7 +19,7 @@ import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryBlockStores } from "../../../support/memory-owner-blocks.ts";
 
 describe("reading a root", () => {
-  test("tells root, version, time and tag", async () => {
+  test("returns root, version, time and tag", async () => {
     const { chain, create, read } = await master();
     const first = await create(chain);
     expect(await read()).toEqual({
@@ -29,7 +29,7 @@ describe("reading a root", () => {
     });
   });
 
-  test("says 304 to who holds it, whichever way the tag is spelled", async () => {
+  test("is 304 if the client holds the root, however the tag is written", async () => {
     const { chain, create, read } = await master();
     const { cid } = (await create(chain)).commit;
     for (const tag of [`"${cid}"`, `W/"${cid}"`, `"other", "${cid}"`, "*"]) {
@@ -39,7 +39,7 @@ describe("reading a root", () => {
       expect(await read({ "if-none-match": tag })).toMatchObject({ status: 200 });
   });
 
-  test("is 404 where there is no bucket, and 403 for others' buckets, whether they are there or not", async () => {
+  test("is 404 without a bucket, and 403 for others' buckets, whether they exist or not", async () => {
     const { chain, create, ask } = await master();
     const stranger = (await CommitChain.create(1, 9)).owner.wallet;
     await create(chain);
@@ -56,7 +56,7 @@ describe("reading a root", () => {
     expect(await ask("GET", path("0x12"))).toMatchObject(forbidden);
   });
 
-  test("is 400 for what cannot be a bucket's name", async () => {
+  test("is 400 for an invalid bucket name", async () => {
     const { ask } = await master();
     for (const name of ["Demo", "-demo", ".demo", "a".repeat(64), "a%2Fb", "a%00", "%F0%9F%98%80"]) {
       expect(await ask("GET", `/v1/buckets/${name}/root`)).toMatchObject({
@@ -67,7 +67,7 @@ describe("reading a root", () => {
     expect(await ask("GET", `/v1/buckets/${"a".repeat(63)}/root`)).toMatchObject({ status: 404 });
   });
 
-  test("goes on while the arbiter is away, marked as stale", async () => {
+  test("works while the arbiter is unreachable, marked as stale", async () => {
     const { chain, create, read, roots } = await master();
     const { cid } = (await create(chain)).commit;
     await read();
@@ -75,7 +75,7 @@ describe("reading a root", () => {
     expect(await read()).toMatchObject({ status: 200, json: { root: cid, stale: true } });
   });
 
-  test("is of the last swap then, also when an older answer came behind it", async () => {
+  test("while the arbiter is unreachable shows the last swap, even if an older answer arrives later", async () => {
     const { chain, create, store, swap, read, roots } = await master();
     const first = await create(chain);
     const second = await store(chain.make("b", first));
@@ -89,7 +89,7 @@ describe("reading a root", () => {
     expect(await read()).toMatchObject({ json: { root: second.commit.cid, stale: true } });
   });
 
-  test("is of the last swap then, read or not", async () => {
+  test("while the arbiter is unreachable shows the last swap, even if it was never read", async () => {
     const { chain, create, store, swap, read, roots } = await master();
     const first = await create(chain);
     await read();
@@ -101,7 +101,7 @@ describe("reading a root", () => {
     expect(json).toMatchObject({ updatedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) });
   });
 
-  test("fails while the arbiter is away if nothing is known of the bucket", async () => {
+  test("fails while the arbiter is unreachable if nothing is known of the bucket", async () => {
     const { roots, read } = await master();
     roots.away = true;
     await expect(read()).rejects.toMatchObject({ code: "arbiter_unreachable" });
@@ -126,7 +126,7 @@ describe("swapping a root", () => {
     expect(await swap(first, {})).toMatchObject({ status: 428, json: { code: "condition_missing" } });
   });
 
-  test("takes a list of tags and the star as RFC 9110 has them; a weak tag never matches", async () => {
+  test("accepts tag lists and the star as in RFC 9110; a weak tag never matches", async () => {
     const { chain, create, swap, store } = await master();
     let current = await create(chain);
     for (const tags of ['"other", "ROOT"', '"ROOT" , ', "*", '"ROOT"']) {
@@ -138,7 +138,7 @@ describe("swapping a root", () => {
     }
   });
 
-  test("is 400 when the condition is no condition", async () => {
+  test("is 400 for an invalid condition", async () => {
     const { chain, create, swap, store } = await master();
     const first = await create(chain);
     const { cid } = first.commit;
@@ -159,7 +159,7 @@ describe("swapping a root", () => {
     }
   });
 
-  test("is 412 with the current root when that is another one, also for a bucket that is there already", async () => {
+  test("is 412 with the current root if that differs, also when creating a bucket that exists", async () => {
     const { chain, create, swap, store } = await master();
     const first = await create(chain);
     const second = await store(chain.make("b", first));
@@ -176,7 +176,7 @@ describe("swapping a root", () => {
     expect(await swap(first, { "if-match": "*" })).toMatchObject(none);
   });
 
-  test("of two from one root one is 200, the other 412 with the winner", async () => {
+  test("by two writers from one root is 200 for one, and 412 with the winner for the other", async () => {
     const { chain, create, swap, store } = await master();
     const first = await create(chain);
     const two = await Promise.all(["b", "c"].map((label) => store(chain.make(label, first))));
@@ -200,7 +200,7 @@ describe("swapping a root", () => {
     }
   });
 
-  test("is 503 while the arbiter is away, and says that nothing changed", async () => {
+  test("is 503 while the arbiter is unreachable, and says that nothing changed", async () => {
     const { chain, create, swap, store, roots } = await master();
     const first = await create(chain);
     const next = await store(chain.make("b", first));
@@ -210,7 +210,7 @@ describe("swapping a root", () => {
   });
 
   test.each([1, 2, 3])(
-    "never replaces a root that its condition does not name, moved before the %d. look",
+    "never replaces a root other than the one in its condition, moved before read %d",
     async (look) => {
       const { chain, create, swap, store, roots, read } = await master();
       const first = await create(chain);
@@ -227,7 +227,7 @@ describe("swapping a root", () => {
     },
   );
 
-  test("whose outcome the arbiter does not know is looked up", async () => {
+  test("looks up the outcome when the arbiter does not know it", async () => {
     const { chain, create, swap, store, roots } = await master();
     const first = await create(chain);
     const second = await store(chain.make("b", first));
@@ -238,7 +238,7 @@ describe("swapping a root", () => {
     expect(await swap(second, { "if-match": "*" })).toMatchObject({ status: 200, json: { version: 2 } });
   });
 
-  test("that nobody waits for any more does not begin", async () => {
+  test("does not begin once nobody waits for it", async () => {
     const { chain, create, swap, store, read } = await master();
     const first = await create(chain);
     const next = await store(chain.make("b", first));
@@ -246,7 +246,7 @@ describe("swapping a root", () => {
     expect(await read()).toMatchObject({ json: { root: first.commit.cid } });
   });
 
-  test(`is checked while at most ${OWNER_CHECKS_AT_ONCE} others of one owner are, and an abandoned one leaves the queue`, async () => {
+  test(`runs at most ${OWNER_CHECKS_AT_ONCE} checks per owner at once, and an abandoned one leaves the queue`, async () => {
     const { chain, ask, store, blocks } = await master();
     const first = await store(chain.make("a", undefined));
     const [opened, gate] = [Promise.withResolvers<void>(), { now: 0, most: 0 }];
@@ -271,7 +271,7 @@ describe("swapping a root", () => {
     expect(gate.most).toBe(OWNER_CHECKS_AT_ONCE);
   });
 
-  test("without comparing loses one of two writers' work, and warns at the start", async () => {
+  test("without comparing loses one of two writers' work, and warns at startup", async () => {
     const { chain, create, swap, store, warnings } = await master({ compareAndSwap: false });
     const first = await create(chain);
     const headers = { "if-match": `"${first.commit.cid}"` };
@@ -283,7 +283,7 @@ describe("swapping a root", () => {
 });
 
 describe("listing buckets", () => {
-  test("tells names in order with roots, versions and the commits' totals, one's own only", async () => {
+  test("returns the caller's own buckets by name, with roots, versions and commit totals", async () => {
     const { chain, create, ask, blocks } = await master();
     const other = await CommitChain.create(2);
     const foreign = await CommitChain.create(1, 9);
@@ -303,7 +303,7 @@ describe("listing buckets", () => {
     });
   });
 
-  test("goes on behind a name", async () => {
+  test("continues after a given name", async () => {
     const { chain, ask, roots } = await master();
     const name = (index: number) => `bucket-${String(index).padStart(5, "0")}`;
     const { cid } = chain.make("a", undefined).commit;

@@ -36,7 +36,7 @@ describe("a swap is accepted", () => {
     expect(await check(chain.make("b", first, {}, other))).toBeUndefined();
   });
 
-  test("while the certificate lasts, and no second longer", async () => {
+  test("while the certificate is valid, and not a second longer", async () => {
     const { chain, check } = await world();
     const first = chain.make("a", undefined);
     await check(first);
@@ -47,7 +47,7 @@ describe("a swap is accepted", () => {
     expect(await check(chain.make("b", first, {}, last))).toBeUndefined();
   });
 
-  test("although commits on the way of its skip were pruned", async () => {
+  test("even if commits on its skip path were pruned", async () => {
     const { chain, check, blocks } = await world();
     const forgetful = nodeBlock("nothing is kept");
     await blocks.put([forgetful]);
@@ -63,7 +63,7 @@ describe("a swap is accepted", () => {
 });
 
 describe("a swap is refused", () => {
-  test("when any block that the root reaches is missing, which is named", async () => {
+  test("when a block that the root reaches is missing, and names that block", async () => {
     const { chain, check, blocks } = await world();
     const first = chain.make("a", undefined);
     for (const block of first.blocks) {
@@ -85,7 +85,7 @@ describe("a swap is refused", () => {
     });
   });
 
-  test("for an older root, and for the current one again", async () => {
+  test("for an older root, and for the current root again", async () => {
     const { chain, check, stand } = await world();
     const first = chain.make("a", undefined);
     const second = chain.make("b", first);
@@ -97,7 +97,7 @@ describe("a swap is refused", () => {
     expect(await check(second)).toMatchObject({ code: "not_descendant" });
   });
 
-  test("for a commit beside the current root", async () => {
+  test("for a commit that does not descend from the current root", async () => {
     const { chain, check } = await world();
     const first = chain.make("a", undefined);
     await check(first);
@@ -105,7 +105,7 @@ describe("a swap is refused", () => {
     expect(await check(chain.make("c", first))).toMatchObject({ code: "not_descendant" });
   });
 
-  test("when it skips a seq or stays on one", async () => {
+  test("when it skips or repeats a seq", async () => {
     const { chain, check } = await world();
     const first = chain.make("a", undefined);
     const second = chain.make("b", first);
@@ -117,7 +117,7 @@ describe("a swap is refused", () => {
     }
   });
 
-  test("when its skip leads to another ancestor", async () => {
+  test("when its skip points to the wrong ancestor", async () => {
     const { chain, check } = await world();
     const history: MadeCommit[] = [];
     for (let seq = 1; seq <= 5; seq++) {
@@ -172,7 +172,7 @@ describe("a swap is refused", () => {
     expect(await check(chain.make("b", first, {}, elsewhere))).toMatchObject({ code: "device_not_certified" });
   });
 
-  test("when the certificate is a stranger's in the owner's name", async () => {
+  test("when a stranger forged the certificate in the owner's name", async () => {
     const { chain, check } = await world();
     const strange = await certify(2, chain.genesis.cid, STRANGER);
     const [version, map, signature] = decodeCbor(strange.certificate.bytes) as readonly CborValue[];
@@ -189,7 +189,7 @@ describe("a swap is refused", () => {
     });
   });
 
-  test("when the signature is forged, or another device's", async () => {
+  test("when the signature is forged or from another device", async () => {
     const { chain, check } = await world();
     const made = chain.make("a", undefined);
     const other = await certify(2, chain.genesis.cid, chain.owner);
@@ -200,7 +200,7 @@ describe("a swap is refused", () => {
     for (const forged of forgeries) expect(await check(forged)).toMatchObject({ code: "bad_signature", status: 403 });
   });
 
-  test("when it is no commit", async () => {
+  test("when the block is not a commit", async () => {
     const { check } = await world();
     const raw = blockOf("raw", Buffer.from("text"));
     const malformed = [
@@ -215,7 +215,7 @@ describe("a swap is refused", () => {
     }
   });
 
-  test("when a block on the way is no dag-cbor, which is named", async () => {
+  test("when a block that the root reaches is not dag-cbor, and names that block", async () => {
     const { chain, check } = await world();
     const broken = blockOf("dag-cbor", Buffer.from([0xff, 0x00]));
     const first = chain.make("a", undefined, { tree: broken.cid });
@@ -226,7 +226,7 @@ describe("a swap is refused", () => {
   });
 });
 
-test("a current root that was lost is named, and all is well when somebody sends it", async () => {
+test("a lost current root is named, and the swap succeeds once it is sent", async () => {
   const { chain, check, blocks } = await world();
   const first = chain.make("a", undefined);
   const second = chain.make("b", first);
@@ -239,7 +239,7 @@ test("a current root that was lost is named, and all is well when somebody sends
   expect(await check(second, { put: false })).toBeUndefined();
 });
 
-test("a damaged block counts as missing, wherever the check comes upon it", async () => {
+test("a damaged block counts as missing, wherever the check finds it", async () => {
   const { chain, blocks } = await world();
   const first = chain.make("a", undefined);
   await blocks.put(first.blocks);
@@ -262,7 +262,7 @@ test("a damaged block counts as missing, wherever the check comes upon it", asyn
   }
 });
 
-test("without comparing, a root beside the current one is accepted: that is what comparing prevents", async () => {
+test("without comparing, a commit that does not descend from the current root is accepted", async () => {
   const { chain, check } = await world({ linear: false });
   const first = chain.make("a", undefined);
   await check(first);

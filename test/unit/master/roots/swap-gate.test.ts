@@ -21,7 +21,7 @@ beforeEach(() => {
 });
 
 describe("the gate between swaps and a sweep", () => {
-  test("holds up swaps of one owner while it is closed, and nobody else's", async () => {
+  test("holds up one owner's swaps while it is closed, and nobody else's", async () => {
     const closed = await gate.close(OWNER, PATIENCE, clock);
     const held = enter();
     (await gate.pass("another", signal))[Symbol.dispose]();
@@ -31,7 +31,7 @@ describe("the gate between swaps and a sweep", () => {
     expect(held.isInside).toBe(true);
   });
 
-  test("lets others in while it waits for those inside, and closes at the moment when all have left", async () => {
+  test("lets swaps in while it waits for those inside, and closes as soon as all have left", async () => {
     const first = await gate.pass(OWNER, signal);
     const closing = gate.close(OWNER, PATIENCE, clock);
     const second = await gate.pass(OWNER, signal);
@@ -44,7 +44,7 @@ describe("the gate between swaps and a sweep", () => {
     await next.pass;
   });
 
-  test("holds others up for half a second in all, where those inside take too long", async () => {
+  test("holds up swaps for at most half a second when those inside take too long", async () => {
     const inside = await gate.pass(OWNER, signal);
     const closing = gate.close(OWNER, PATIENCE, clock);
     await clock.advance(1_999);
@@ -62,7 +62,7 @@ describe("the gate between swaps and a sweep", () => {
     expect((await gate.close(OWNER, PATIENCE, clock))?.isClosed).toBe(true);
   });
 
-  test("closes where those inside leave while others wait", async () => {
+  test("closes when those inside leave while others wait", async () => {
     const inside = await gate.pass(OWNER, signal);
     const closing = gate.close(OWNER, PATIENCE, clock);
     await clock.advance(2_300);
@@ -73,7 +73,7 @@ describe("the gate between swaps and a sweep", () => {
     expect(held.isInside).toBe(true);
   });
 
-  test("opens by itself, and whoever closed it can tell", async () => {
+  test("opens by itself after a while, and its closer can tell", async () => {
     const closed = (await gate.close(OWNER, PATIENCE, clock)) as ClosedGate;
     const held = enter();
     await clock.advance(500);
@@ -85,7 +85,7 @@ describe("the gate between swaps and a sweep", () => {
     expect((await again)?.isClosed).toBe(true);
   });
 
-  test("counts a swap that came in when it opened by itself, also once whoever closed it has let go of it", async () => {
+  test("still counts a swap that entered when it opened by itself, even after its closer let go", async () => {
     const closed = (await gate.close(OWNER, PATIENCE, clock)) as ClosedGate;
     const held = enter();
     await clock.advance(500);
@@ -103,7 +103,7 @@ describe("the gate between swaps and a sweep", () => {
 });
 
 test(
-  "a swap goes on where a collection takes too long at its gate, and the collection begins anew behind it",
+  "a swap proceeds when a collection holds the gate too long, and the collection retries after it",
   { timeout: 120_000 },
   async () => {
     const dir = await temporaryFolder();

@@ -18,7 +18,7 @@ function lines() {
   return { clock, turns, order, take };
 }
 
-test("turns are given in the order in which they were asked for, one at a time", async () => {
+test("turns are granted one at a time, in the order of requests", async () => {
   const { clock, turns, order, take } = lines();
   const waiting = ["a", "b", "c"].map((who) => take(who));
   await clock.advance(0);
@@ -32,7 +32,7 @@ test("turns are given in the order in which they were asked for, one at a time",
   expect(turns.places).toBe(0);
 });
 
-test("the turn of one who is gone ends by itself, and only its own id ends one before", async () => {
+test("an abandoned turn expires, and only its own id can end it earlier", async () => {
   const { clock, turns, order, take } = lines();
   const gone = await take("gone");
   const next = take("next");
@@ -50,7 +50,7 @@ test("the turn of one who is gone ends by itself, and only its own id ends one b
   expect((await last)?.waited).toBe(true);
 });
 
-test("who waits for long goes on without a turn, and who goes away is not waited for", async () => {
+test("a client that waits too long proceeds without a turn, and one that leaves is skipped", async () => {
   const { clock, turns, order, take } = lines();
   const away = new AbortController();
   let turn = await take("a");
@@ -69,7 +69,7 @@ test("who waits for long goes on without a turn, and who goes away is not waited
   expect(turns.places).toBe(0);
 });
 
-test("buckets have lines of their own, and an owner's many waiting ones are bounded, as are all", async () => {
+test("each bucket has its own line, and waiting clients are bounded per owner and in total", async () => {
   const { clock, turns, order, take } = lines();
   await take("notes");
   await take("other bucket", undefined, { ...NAME, bucket: "other" });

@@ -39,7 +39,7 @@ afterEach(async () => {
 });
 
 describe("while an index cannot be written", () => {
-  test.each(["markComplete", "add"] as const)("(%s) a check still goes into each node once", async (call) => {
+  test.each(["markComplete", "add"] as const)("(%s) a check still reads each node about once", async (call) => {
     vi.spyOn(BlockIndex.prototype, call).mockImplementation(full);
     const levels = lattice();
     await blocks.put(levels.flat());
@@ -50,7 +50,7 @@ describe("while an index cannot be written", () => {
     expect(read.mock.calls.length).toBeLessThan(levels.flat().length * 2);
   });
 
-  test("a check of so much that memory does not do ends with a clear error, and what is written later counts again", async () => {
+  test("a check too large for memory ends with a clear error, and later writes count again", async () => {
     const cids = Array.from({ length: MAX_UNNOTED + 1 }, (_, index) => {
       const digest = Buffer.alloc(32);
       digest.writeUInt32LE(index);
@@ -65,7 +65,7 @@ describe("while an index cannot be written", () => {
   });
 });
 
-test("where no space is left to write down that a pack is gone, nobody is told that its blocks are there", async () => {
+test("when a lost pack cannot be recorded for want of space, its blocks are not reported as present", async () => {
   const dir = await temporaryFolder();
   const options = { dir, clock: new ManualClock(), random: systemRandom, log: silentLog };
   const block = nodeBlock("gone");

@@ -16,7 +16,7 @@ import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryBlockStores } from "../../../support/memory-owner-blocks.ts";
 
 describe("a watch", () => {
-  test("begins with the current root and tells each newer one", async () => {
+  test("begins with the current root and sends each newer one", async () => {
     const { watch, publish } = await bucket();
     const first = await publish();
     const events = await watch();
@@ -26,7 +26,7 @@ describe("a watch", () => {
     expect(await news).toBe(event(second, 2));
   });
 
-  test("goes on behind the last event that its client had", async () => {
+  test("resumes after the last event that its client has", async () => {
     const { watch, publish } = await bucket();
     await publish();
     const second = await publish();
@@ -38,7 +38,7 @@ describe("a watch", () => {
     expect(await fresh.next()).toBe(event(third, 3));
   });
 
-  test("begins with the current root when the last event is none of this history", async () => {
+  test("begins with the current root when the last event is unknown", async () => {
     const { watch, publish } = await bucket();
     const first = await publish();
     for (const id of ["7", "-1", "x", ""]) {
@@ -46,7 +46,7 @@ describe("a watch", () => {
     }
   });
 
-  test("says every 15 s that it lives", async () => {
+  test("sends a keep-alive every 15 s", async () => {
     const { watch, publish, clock } = await bucket();
     await publish();
     const events = await watch();
@@ -61,7 +61,7 @@ describe("a watch", () => {
     }
   });
 
-  test("tells a slow client the newest root only", async () => {
+  test("sends a slow client only the newest root", async () => {
     const { watch, publish } = await bucket();
     await publish();
     const events = await watch();
@@ -72,7 +72,7 @@ describe("a watch", () => {
     expect(await events.next()).toBe(event(newest, 4));
   });
 
-  test("tells of roots in quick succession every 100 ms, and of the last", async () => {
+  test("throttles roots in quick succession to one per 100 ms, and sends the last", async () => {
     const { watch, publish, clock } = await bucket();
     await publish();
     const events = await watch();
@@ -92,7 +92,7 @@ describe("a watch", () => {
     expect(told.at(-1)).toBe(event(made.at(-1) as MadeCommit, 31));
   });
 
-  test("tells all of many watchers together a hundred roots a second at most, and each of them the last", async () => {
+  test("sends many watchers together at most a hundred roots a second, and each of them the last", async () => {
     const { watch, publish, clock } = await bucket();
     await publish();
     const told: string[][] = [];
@@ -115,7 +115,7 @@ describe("a watch", () => {
     expect(new Set(told.map((own) => own.at(-1)))).toEqual(new Set([event(made.at(-1) as MadeCommit, 201)]));
   });
 
-  test("hears of its own bucket only", async () => {
+  test("sends only its own bucket's roots", async () => {
     const { watch, publish, clock } = await bucket();
     await publish();
     const events = await watch();
@@ -127,7 +127,7 @@ describe("a watch", () => {
     expect(await news).toBe(":\n\n");
   });
 
-  test("ends when its client goes away or the master stops, also while it waits", async () => {
+  test("ends when its client goes away, even while it waits", async () => {
     const { watch, publish } = await bucket();
     await publish();
     const gone = new AbortController();
@@ -158,7 +158,7 @@ describe("a watch", () => {
     expect(await ask()).toMatchObject({ status: 200 });
   });
 
-  test("that found no bucket counts no longer", async () => {
+  test("of a missing bucket does not count against the limit", async () => {
     const { ask, publish } = await bucket();
     for (let count = 0; count < MAX_WATCHES; count++) await ask();
     await publish();

@@ -45,7 +45,7 @@ beforeEach(async () => {
   await roots.swap({ owner: OWNER, bucket: "photos" }, undefined, root.cid);
 });
 
-test("how large the packs are is told before the first byte is hashed", async () => {
+test("the total size of the packs is reported before the first byte is hashed", async () => {
   let [total, done] = [0, 0];
   const onBytes = (bytes: number) => {
     if (total > 0) done += bytes;
@@ -68,7 +68,7 @@ describe("an audit of a master's data", () => {
     });
   });
 
-  test("finds nothing wrong where the index is gone", async () => {
+  test("finds nothing wrong without an index", async () => {
     rmSync(indexFile());
     expect((await audit()).damage).toEqual([]);
   });
@@ -80,7 +80,7 @@ describe("an audit of a master's data", () => {
     expect((await audit()).damage).toEqual([]);
   });
 
-  test("names a block with a flipped bit and the root that reaches it, and goes on when it was sent again", async () => {
+  test("names a block with a flipped bit and the root that reaches it, and passes once it is sent again", async () => {
     const chunk = chunks[3] ?? root;
     flip(chunk);
     const { damage } = await audit();
@@ -97,7 +97,7 @@ describe("an audit of a master's data", () => {
     expect((await audit()).damage).toEqual([]);
   });
 
-  test("names what a root reaches and is not stored", async () => {
+  test("names a block that a root reaches but that is not stored", async () => {
     const lacking = nodeOf([rawBlock(77), ...chunks]);
     await withOwner(async (owner) => void (await owner.put([lacking])));
     using roots = new SqliteRootStore(join(dir, "roots.db"));
@@ -108,7 +108,7 @@ describe("an audit of a master's data", () => {
     ]);
   });
 
-  test("notices a lost footer, which repair makes anew from the index", async () => {
+  test("notices a lost footer, which repair rebuilds from the index", async () => {
     const [pack = ""] = files("");
     truncateSync(pack, readFileSync(pack).length - 30);
     const { damage } = await audit();
@@ -119,7 +119,7 @@ describe("an audit of a master's data", () => {
     await everythingIsThere();
   });
 
-  test("notices a pack that is gone with all that a root reached in it, and nothing else", async () => {
+  test("notices a lost pack with all that a root reached in it, and nothing else", async () => {
     const [pack = ""] = files("");
     const held = chunks.filter(({ bytes }) => readFileSync(pack).includes(Buffer.from(bytes))).map(({ cid }) => cid);
     renameSync(pack, join(dir, "elsewhere"));
@@ -139,7 +139,7 @@ describe("an audit of a master's data", () => {
     ["places a block elsewhere", "UPDATE blocks SET offset = offset + 1 WHERE digest = ?", "where it is not"],
     ["lacks a block", "DELETE FROM blocks WHERE digest = ?", "lacks"],
     ["counts otherwise", "UPDATE totals SET bytes = bytes + length(?)", "counts"],
-  ])("notices an index that %s, which repair makes anew", async (_, sql, what) => {
+  ])("notices an index that %s, which repair rebuilds", async (_, sql, what) => {
     const db = new Database(indexFile());
     db.prepare(sql).run(digestOf(chunks[0]?.cid ?? root.cid));
     db.close();
@@ -150,7 +150,7 @@ describe("an audit of a master's data", () => {
     await everythingIsThere();
   });
 
-  test("notices an index that is no database, which repair makes anew", async () => {
+  test("notices an index that is not a database, which repair rebuilds", async () => {
     writeFileSync(indexFile(), "nothing of the kind");
     const { damage } = await audit();
     expect(damage.map(({ kind }) => kind)).toEqual(["index"]);
@@ -158,7 +158,7 @@ describe("an audit of a master's data", () => {
     expect((await audit()).damage).toEqual([]);
   });
 
-  test("notices a journal of rows that lost its beginning, which repair makes good from the index", async () => {
+  test("notices a journal that lost its beginning, which repair restores from the index", async () => {
     const [rows = ""] = files(".rows");
     const bytes = readFileSync(rows);
     bytes.fill(0, 0, 30);
@@ -171,7 +171,7 @@ describe("an audit of a master's data", () => {
   });
 });
 
-test("a data folder in use is refused, and says so", async () => {
+test("a data folder in use is refused, with advice to stop the master", async () => {
   const store = await openMasterStore(storeOptions());
   const error = await failure(lockDataFolder(dir, disk));
   expect(hasCode(error, "state_in_use") && error.hint).toContain("Stop the master");
@@ -182,7 +182,7 @@ test("a data folder in use is refused, and says so", async () => {
 test.each([
   ['{"format":2}', "feature_unknown"],
   ["nothing of the kind", "state_corrupt"],
-] as const)("a data folder that says %s is refused, and left as it is", async (text, code) => {
+] as const)("a data folder whose master.json says %s is refused and left unchanged", async (text, code) => {
   writeFileSync(join(dir, "master.json"), text);
   expect(hasCode(await failure(lockDataFolder(dir, disk)), code)).toBe(true);
   expect(hasCode(await failure(openMasterStore(storeOptions())), code)).toBe(true);

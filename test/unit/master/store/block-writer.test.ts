@@ -19,7 +19,7 @@ beforeEach(async () => {
   written = [];
 });
 
-test("a pack is ended between two batches of a stream that never pauses, and the stream goes on in another one", async () => {
+test("a pack is sealed between two batches of a busy stream, which continues in another pack", async () => {
   const writer = openWriter(1_000_000);
   const uploads = stream(writer);
   await uploads.next();
@@ -34,7 +34,7 @@ test("a pack is ended between two batches of a stream that never pauses, and the
   await writer.close();
 });
 
-test("ending a pack that is whole already waits for no batch", async () => {
+test("sealing a pack that is already sealed waits for no batch", async () => {
   const writer = openWriter(1_000);
   await write(writer, 0);
   await write(writer, 1);
@@ -49,7 +49,7 @@ test("ending a pack that is whole already waits for no batch", async () => {
   await writer.close();
 });
 
-test("a pack that is current is ended where nobody writes", async () => {
+test("the current pack is sealed when nobody writes", async () => {
   const writer = openWriter(1_000_000);
   await write(writer, 0);
   const name = written[0]?.pack ?? "";

@@ -44,12 +44,12 @@ beforeEach(async () => {
   disk = new SimulatedPackDisk();
 });
 
-describe("a batch that was not finished", () => {
+describe("an unfinished batch", () => {
   test.each([
     { ending: "rows" as const, from: 60, step: HEAVY ? 1 : 7 },
     { ending: "open" as const, from: 1_000, step: 97 },
   ])(
-    "cut at any byte of its $ending leaves what was before it, and all or nothing of it",
+    "cut at any byte of its .$ending file keeps earlier batches, and all or none of its own blocks",
     async ({ ending, from, step }) => {
       await withOwner(async (owner) => {
         await owner.put([one]);
@@ -81,7 +81,7 @@ describe("a batch that was not finished", () => {
     },
   );
 
-  test("whose pack had no durable name yet gets one before anybody is answered", async () => {
+  test("whose pack has no durable name gets one before the next answer", async () => {
     await withOwner(async (owner) => {
       disk.before = (call) => {
         if (call !== "sync folder") return;
@@ -96,7 +96,7 @@ describe("a batch that was not finished", () => {
     await survivePowerLoss([one, two]);
   });
 
-  test("that was answered for is not cut off, whatever became of its bytes", async () => {
+  test("that was acknowledged is not cut off, even if its bytes are damaged", async () => {
     await withOwner(async (owner) => {
       await owner.put([one]);
       await owner.put([two, three]);
@@ -110,7 +110,7 @@ describe("a batch that was not finished", () => {
 });
 
 describe("a pack", () => {
-  test("that ends with a block that ends like a pack is not taken for a whole one", async () => {
+  test("whose last block ends like a pack is not taken for a sealed one", async () => {
     const inner = noise(500, 4);
     const footer = encodeFooter(
       [{ digest: blake3(inner), offset: 0, length: inner.length, codec: 0 }],
@@ -125,7 +125,7 @@ describe("a pack", () => {
     await withOwner(async (owner) => expect(await lacking(owner, [hostile, one])).toEqual([]));
   });
 
-  test("that got a block twice, since an index forgot it, has a footer all the same", async () => {
+  test("that holds a block twice, because an index forgot it, still gets a footer", async () => {
     const pack = await OpenPack.create(disk, dir, "0".repeat(32));
     await pack.flush(await pack.write([one, two], false));
     await pack.flush(await pack.write([three, one, four], true));
@@ -136,7 +136,7 @@ describe("a pack", () => {
     expect(places).toEqual([0, 1_000, 2_001, 4_003]);
   });
 
-  test("that got a block twice is whole once it has its footer, also under the name that it grew with", async () => {
+  test("that holds a block twice counts as sealed once it has its footer, even under its open name", async () => {
     const name = "0".repeat(32);
     const pack = await OpenPack.create(disk, dir, name);
     await pack.flush(await pack.write([one, two], false));
@@ -151,7 +151,7 @@ describe("a pack", () => {
     expect(places).toEqual([0, 1_000, 2_001, 4_003]);
   });
 
-  test("whose last block ends like a footer that names another's place is not whole", async () => {
+  test("whose last block imitates a footer with wrong offsets does not count as sealed", async () => {
     const name = "0".repeat(32);
     const pack = await OpenPack.create(disk, dir, name);
     await pack.flush(await pack.write([one, two], false));
@@ -167,7 +167,7 @@ describe("a pack", () => {
     expect(found.rows).toHaveLength(3);
   });
 
-  test("with bytes that nobody can name has a valid footer, also where they are alike", async () => {
+  test("with unidentified bytes gets a valid footer, even if those bytes repeat", async () => {
     const file = await disk.create(join(dir, "pack"));
     const end = 9 * 1024 * 1024;
     await file.write(0, [new Uint8Array(end)]);
@@ -179,8 +179,8 @@ describe("a pack", () => {
   });
 });
 
-describe("a flush that fails", () => {
-  test("is no success later: what is taken over after it is written once more", async () => {
+describe("a failed flush", () => {
+  test("does not count as success later: recovered blocks are written again", async () => {
     await withOwner(async (owner) => {
       await owner.put([one]);
       disk.before = (call) => {
@@ -197,7 +197,7 @@ describe("a flush that fails", () => {
     await survivePowerLoss([one, two]);
   });
 
-  test("ends that pack alone: the next put goes elsewhere, and what was there before is read", async () => {
+  test("ends that pack only: the next put goes elsewhere, and earlier blocks stay readable", async () => {
     await withOwner(async (owner) => {
       await owner.put([one]);
       let failures = 0;
@@ -215,7 +215,7 @@ describe("a flush that fails", () => {
 });
 
 describe("a full disk", () => {
-  test("refuses what does not fit, keeps the rest usable, and takes it when there is space", async () => {
+  test("refuses what does not fit, keeps the rest usable, and accepts it once there is space", async () => {
     await withOwner(async (owner) => {
       await owner.put([one]);
       disk.capacity = used() + 1_500;
@@ -234,7 +234,7 @@ describe("a full disk", () => {
     });
   });
 
-  test("that cannot even be cut back leaves nothing behind in a pack that is sealed later", async () => {
+  test("with a failing truncate leaves nothing behind in a pack that is sealed later", async () => {
     const fill = Array.from({ length: 12 }, (_, index) => rawBlock(1_500 + index));
     await withOwner(async (owner) => {
       await owner.put(fill);
@@ -256,7 +256,7 @@ describe("a block with a flipped bit", () => {
   test.each([
     ["in a pack that grows", 1],
     ["in a sealed pack", 20],
-  ])("%s is never read as something else, counts as missing, and is healed when it comes again", async (_, count) => {
+  ])("%s is never read as something else, counts as missing, and is healed when sent again", async (_, count) => {
     const others = Array.from({ length: count }, (_each, index) => rawBlock(2_000 + index));
     await stored([one, ...others]);
     flip(one);
@@ -280,7 +280,7 @@ describe("a block with a flipped bit", () => {
 });
 
 describe("the index", () => {
-  test("that is older than a pack's footer gets the rest of that pack", async () => {
+  test("that is older than a pack's footer learns the rest of that pack", async () => {
     await stored([one]);
     const older = readFileSync(indexFile());
     const more = Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index));
@@ -289,7 +289,7 @@ describe("the index", () => {
     await withOwner(async (owner) => expect(await lacking(owner, [one, ...more])).toEqual([]));
   });
 
-  test("that cannot be read is said to be so, and no pack is blamed", async () => {
+  test("that cannot be read is reported, and no pack is blamed", async () => {
     await stored(Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index)));
     const handles = new PackHandles(disk);
     const index = temporaryIndex();
@@ -303,7 +303,7 @@ describe("the index", () => {
     index.close();
   });
 
-  test("that places a block wrongly is put right by the pack's footer", async () => {
+  test("that has a wrong offset for a block is corrected from the pack's footer", async () => {
     const blocks = Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index));
     await stored(blocks);
     const db = new Database(indexFile());
@@ -317,24 +317,27 @@ describe("the index", () => {
     ["a pack that there is not", "pack = 9999"],
     ["a pack whose name is none", "pack = (SELECT id FROM packs WHERE name = 'nonsense')"],
     ["an offset", "offset = offset + 7"],
-  ])("that has %s wrong for a block serves it again at the latest when it is sent again", async (_, change) => {
-    const blocks = Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index));
-    const block = blocks[2] ?? one;
-    await stored(blocks);
-    const used = blocks.reduce((sum, { bytes: { length } }) => sum + length, 0);
-    const db = new Database(indexFile());
-    db.prepare("INSERT INTO packs (name, sealed, \"end\") VALUES ('nonsense', 1, 0)").run();
-    db.prepare(`UPDATE blocks SET ${change} WHERE digest = ?`).run(digestOf(block.cid));
-    db.close();
-    await withOwner(async (owner) => {
-      await lacking(owner, blocks).catch(() => {});
-      await owner.put([block]);
-      expect(await lacking(owner, blocks)).toEqual([]);
-      expect(owner.usedBytes).toBe(used);
-    });
-  });
+  ])(
+    "with a bad row for a block (%s) serves the block again once it is sent again, if not before",
+    async (_, change) => {
+      const blocks = Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index));
+      const block = blocks[2] ?? one;
+      await stored(blocks);
+      const used = blocks.reduce((sum, { bytes: { length } }) => sum + length, 0);
+      const db = new Database(indexFile());
+      db.prepare("INSERT INTO packs (name, sealed, \"end\") VALUES ('nonsense', 1, 0)").run();
+      db.prepare(`UPDATE blocks SET ${change} WHERE digest = ?`).run(digestOf(block.cid));
+      db.close();
+      await withOwner(async (owner) => {
+        await lacking(owner, blocks).catch(() => {});
+        await owner.put([block]);
+        expect(await lacking(owner, blocks)).toEqual([]);
+        expect(owner.usedBytes).toBe(used);
+      });
+    },
+  );
 
-  test("whose pages are overwritten is made anew while it is used", async () => {
+  test("whose pages are overwritten is rebuilt while in use", async () => {
     const blocks = Array.from({ length: 300 }, (_, index) => rawBlock(50 + index));
     await stored(blocks);
     const bytes = readFileSync(indexFile());
@@ -346,7 +349,7 @@ describe("the index", () => {
     });
   });
 
-  test("remembers what is complete over restarts", async () => {
+  test("remembers what is complete across restarts", async () => {
     const bytes = noise(100, 1);
     const node = { cid: cidOf("dag-cbor", bytes), bytes };
     await withOwner(async (owner) => {
@@ -360,7 +363,7 @@ describe("the index", () => {
 });
 
 describe("many owners", () => {
-  test("are served with few open files, also when all come at once", async () => {
+  test("are served with few open files, even all at once", async () => {
     const store = await openMasterStore({ ...options(), disk: undefined, maxOpenOwners: 3 });
     const before = openFiles();
     const work = async (index: number) => {
@@ -381,7 +384,7 @@ describe("many owners", () => {
     await store[Symbol.asyncDispose]();
   });
 
-  test("may store blocks of 4 MiB and none that are longer", async () => {
+  test("may store blocks of 4 MiB, and no larger ones", async () => {
     const [most, more] = [4 << 20, (4 << 20) + 1].map((length) => {
       const bytes = new Uint8Array(length);
       return { cid: cidOf("raw", bytes), bytes };
@@ -394,7 +397,7 @@ describe("many owners", () => {
     });
   });
 
-  test("of whom nothing is stored leave nothing on disk", async () => {
+  test("leave nothing on disk if they store nothing", async () => {
     await using store = await openMasterStore({ ...options(), disk: undefined });
     const owner = await store.of(ownerOf(5));
     expect([(await owner.has([one.cid])).size, owner.usedBytes]).toEqual([0, 0]);
@@ -403,7 +406,7 @@ describe("many owners", () => {
     expect(await store.owners()).toEqual([]);
   });
 
-  test("have what was answered for when the store is closed in the middle of it", async () => {
+  test("keep every acknowledged block when the store is closed midway", async () => {
     const store = await openMasterStore(options());
     const owner = await store.of(OWNER);
     const blocks = Array.from({ length: 30 }, (_, index) => rawBlock(500 + index));

@@ -36,11 +36,11 @@ beforeEach(async () => {
   history = [];
 });
 
-describe("a table of roots that went back", () => {
+describe("a rolled-back table of roots", () => {
   test.each([
     ["since a collection", true],
     ["since a swap", false],
-  ])("to before what was known %s has nothing collected, until the newest is back", async (_, collected) => {
+  ])("that is older than what was known %s blocks collections until the newest is back", async (_, collected) => {
     await withMaster((master) => publish(master, 2));
     copyRoots(dir, `${dir}/older`);
     await withMaster(async (master) => {
@@ -67,7 +67,7 @@ describe("a table of roots that went back", () => {
     expect(await damageIn({ dir })).toEqual([]);
   });
 
-  test("is still known when the index was made anew by a repair", async () => {
+  test("is still detected after a repair rebuilt the index", async () => {
     await withMaster((master) => publish(master, 1));
     copyRoots(dir, `${dir}/older`);
     await withMaster((master) => publish(master, 1));
@@ -80,7 +80,7 @@ describe("a table of roots that went back", () => {
     expect(await damageIn({ dir })).toEqual([expect.stringMatching(/^roots: /)]);
   });
 
-  test("does not pass as newer once there were swaps on top of it, also as many as were lost", async () => {
+  test("does not pass as current after new swaps, even as many as were lost", async () => {
     await withMaster((master) => publish(master, 2));
     copyRoots(dir, `${dir}/older`);
     await withMaster((master) => publish(master, 2));
@@ -98,7 +98,7 @@ describe("a table of roots that went back", () => {
     expect(await damageIn({ dir })).toHaveLength(1);
   });
 
-  test("is taken as it is once a person has said so", async () => {
+  test("is accepted once a person confirms it", async () => {
     await withMaster((master) => publish(master, 2));
     copyRoots(dir, `${dir}/older`);
     await withMaster((master) => publish(master, 2));
@@ -115,7 +115,7 @@ describe("a table of roots that went back", () => {
     });
   });
 
-  test("lacks a bucket that was known, while others are as they were", async () => {
+  test("that only lacks a known bucket is detected", async () => {
     await withMaster(async (master) => {
       await publish(master, 1);
       copyRoots(dir, `${dir}/older`);
@@ -127,7 +127,7 @@ describe("a table of roots that went back", () => {
     expect(await behind()).toEqual([["music", expect.any(String)]]);
   });
 
-  test("is known of one owner: others are collected", async () => {
+  test("blocks collections of the affected owner only", async () => {
     const other = await CommitChain.create(1, 9);
     await withMaster(async (master) => {
       await publish(master, 1);
@@ -145,11 +145,11 @@ describe("a table of roots that went back", () => {
   });
 });
 
-describe("a master that starts", () => {
+describe("a starting master", () => {
   test.each([
     ["gone", () => removeRoots()],
     ["empty", () => removeRoots().then(() => new SqliteRootStore(join(dir, "roots.db"))[Symbol.dispose]())],
-  ])("is refused where the table of roots is %s, unless that is accepted", async (_, lose) => {
+  ])("refuses a table of roots that is %s, unless told to accept it", async (_, lose) => {
     await withMaster((master) => publish(master, 1));
     await lose();
     expect((await damageIn({ dir })).length).toBeGreaterThan(0);
@@ -160,7 +160,7 @@ describe("a master that starts", () => {
     await (await serve()).stop();
   });
 
-  test("says of whom nothing is collected, in its metrics, too", async () => {
+  test("reports the owners whose collections are blocked, in its metrics too", async () => {
     await withMaster(async (master) => {
       await publish(master, 1);
       copyRoots(dir, `${dir}/older`);
@@ -175,7 +175,7 @@ describe("a master that starts", () => {
   });
 
   test.each([false, true])(
-    "serves others where one owner's root is no address of a block (--accept-roots: %s)",
+    "serves other owners if one owner's root is not a CID (--accept-roots: %s)",
     async (accepts) => {
       const other = await CommitChain.create(1, 9);
       await withMaster(async (master) => {
@@ -192,7 +192,7 @@ describe("a master that starts", () => {
     },
   );
 
-  test("takes a folder in which there are blocks, and never was a root", async () => {
+  test("accepts a folder with blocks that never had a root", async () => {
     await withMaster(async (master) => void (await (await master.blocksOf(owner)).put([nodeBlock("sent")])));
     await (await serve()).stop();
     expect(await behind()).toEqual([]);
@@ -200,7 +200,7 @@ describe("a master that starts", () => {
 });
 
 describe("a kill", () => {
-  test("at any point of swaps and collections raises no alarm, and any older table does", async () => {
+  test("at any point of swaps and collections raises no alarm, but any older table does", async () => {
     const points: { readonly kill: string; readonly version: number }[] = [];
     await withMaster(async (master) => {
       const killHere = (version: number) => {
@@ -241,7 +241,7 @@ describe("a kill", () => {
   });
 });
 
-test("an index that an older version wrote learns the roots from then on", async () => {
+test("an index from an older version records roots from then on", async () => {
   await withMaster((master) => publish(master, 2));
   forget();
   copyRoots(dir, `${dir}/older`);
@@ -253,7 +253,7 @@ test("an index that an older version wrote learns the roots from then on", async
   expect(await behind()).toEqual([["photos", history[2]?.commit.cid]]);
 });
 
-test("nothing is taken from an owner of whom no root is known, by an index of an older version", async () => {
+test("with an older version's index, nothing is collected of an owner without a known root", async () => {
   await withMaster((master) => publish(master, 2));
   forget();
   await removeRoots();

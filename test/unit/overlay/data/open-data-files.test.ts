@@ -41,7 +41,7 @@ function forgotten() {
   return { disk, files };
 }
 
-test("a sync of a forgotten file that waits to be removed does not leave it open", async () => {
+test("syncing a forgotten file that awaits removal does not leave it open", async () => {
   const { disk, files } = forgotten();
   await files.sync("7.1");
   files.syncNow("7.1");
@@ -50,7 +50,7 @@ test("a sync of a forgotten file that waits to be removed does not leave it open
   expect(disk.open).toBe(0);
 });
 
-test("a sync that fails closes what it opened", async () => {
+test("a failed sync closes what it opened", async () => {
   const { disk, files } = forgotten();
   disk.before = (call) => {
     if (call === "sync") throw new Error("the disk is gone");
@@ -60,7 +60,7 @@ test("a sync that fails closes what it opened", async () => {
   expect(disk.open).toBe(0);
 });
 
-test("a sync of a file that was removed opens nothing", async () => {
+test("syncing a removed file opens nothing", async () => {
   const { disk, files } = forgotten();
   disk.removeFile("data", "7.1");
   await files.sync("7.1");

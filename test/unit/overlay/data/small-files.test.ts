@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { SMALL_FILE_BYTES } from "../../../../src/base/limits.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
 
-test("small files are there after a kill when all before them in the shared file had grown out of it", async () => {
+test("small files survive a kill even if every earlier file in the shared data file outgrew it", async () => {
   const fs = await VfsHarness.create();
   const grown = await fs.make("grown", "first words");
   await fs.write(grown, SMALL_FILE_BYTES, "grew");

@@ -50,8 +50,8 @@ function frameOf(payload: Uint8Array, number: number): Buffer {
   return frame;
 }
 
-describe("a search among headers without frames", () => {
-  test("in the overlay's journal checksums a bounded number of bytes for each byte that it reads", () => {
+describe("a search through headers without frames", () => {
+  test("in the overlay's journal checksums a bounded number of bytes per byte read", () => {
     const found = [
       ...findFrames(
         headers(frameOf(Buffer.of(), 1), 8, (left) => Math.max(left - 64, 0)),
@@ -62,7 +62,7 @@ describe("a search among headers without frames", () => {
     expect(work.bytes).toBeLessThan(MOST_WORK * LENGTH);
   });
 
-  test("in a master's journal of rows checksums a bounded number of bytes for each byte that it reads", () => {
+  test("in a master's journal of rows checksums a bounded number of bytes per byte read", () => {
     const { frames } = readJournal(
       headers(encodeFrame(0, 0, []), 8, (left) => Math.max(Math.floor((left - 20) / 40), 0)),
     );
@@ -71,7 +71,7 @@ describe("a search among headers without frames", () => {
   });
 });
 
-test("whole frames are found between headers without frames", () => {
+test("complete frames are found between headers without frames", () => {
   const payloads = ["", "seven b", "x".repeat(5000)].map((text) => Buffer.from(text));
   const decoy = headers(frameOf(Buffer.of(), 1), 8, () => LENGTH - 4096).subarray(0, 4096);
   const frames = payloads.flatMap((payload, at) => [decoy, frameOf(payload, 5 + at)]);
@@ -81,7 +81,7 @@ test("whole frames are found between headers without frames", () => {
   );
 });
 
-test("checksums of ranges are those of zlib, for any range and anything before it", () => {
+test("range checksums match zlib's crc32 for any range and any starting value", () => {
   const random = seededRandom(3);
   const bytes = Buffer.from(random.bytes(5000));
   const checksums = new RangeChecksums(bytes);

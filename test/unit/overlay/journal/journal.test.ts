@@ -36,7 +36,7 @@ function damage(disk: SimulatedDisk, content: string): void {
   if (inode !== undefined) inode.bytes[at] = (inode.bytes[at] ?? 0) ^ 0x40;
 }
 
-test("what was flushed is replayed in order, what was not is gone", () => {
+test("flushed records are replayed in order, and unflushed ones are lost", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "one");
@@ -53,7 +53,7 @@ const SALTS = [
   ["its first frame's", SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES - 4],
 ] as const;
 
-test.each(SALTS)("a segment of which %s salt is torn or damaged has all of its frames", (_, at) => {
+test.each(SALTS)("a segment keeps all of its frames when %s salt is torn or damaged", (_, at) => {
   for (const damaged of [Buffer.alloc(4), Buffer.from([1, 2, 3, 4])]) {
     const disk = new SimulatedDisk();
     const { journal } = open(disk);
@@ -69,7 +69,7 @@ test.each(SALTS)("a segment of which %s salt is torn or damaged has all of its f
   }
 });
 
-test("a torn end is dropped, wherever the last frame is cut", () => {
+test("a torn tail is dropped, wherever the last frame is cut", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -82,7 +82,7 @@ test("a torn end is dropped, wherever the last frame is cut", () => {
   }
 });
 
-test("every flipped bit of the last frame makes it torn, never a different record", () => {
+test("a flipped bit in the last frame may drop its record, but never changes it", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -98,7 +98,7 @@ test("every flipped bit of the last frame makes it torn, never a different recor
   }
 });
 
-test("a damaged frame that was durable is an error with a hint, not a shorter journal", async () => {
+test("a damaged frame that was durable is an error with a hint, and does not shorten the journal", async () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -114,7 +114,7 @@ test("a damaged frame that was durable is an error with a hint, not a shorter jo
   }
 });
 
-test("a bit that flips while the journal is read takes no record, wherever it is", async () => {
+test("a bit that flips while the journal is read loses no record, wherever it is", async () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -136,7 +136,7 @@ test("a bit that flips while the journal is read takes no record, wherever it is
   }
 });
 
-test("a bit that flips in the second segment's header takes no record", () => {
+test("a bit that flips while the second segment's header is read loses no record", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   const long = "x".repeat(1_000);
@@ -151,7 +151,7 @@ test("a bit that flips in the second segment's header takes no record", () => {
   }
 });
 
-test("a hole above the last sync is what power loss leaves: everything after it is dropped for good", () => {
+test("a hole after the last sync counts as power loss: everything after it is dropped for good", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -166,7 +166,7 @@ test("a hole above the last sync is what power loss leaves: everything after it 
   expect(open(later).frames).toEqual(["first", "new"]);
 });
 
-test("a dropped frame never comes back, although a bit flipped in it while its number was looked for", () => {
+test("a dropped frame never comes back, even if a bit of it flips while its number is looked up", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "one");
@@ -204,7 +204,7 @@ test("dropped frames of an unreachable segment never come back", () => {
   }
 });
 
-test("segments are used again after a checkpoint, and their old frames never replay", () => {
+test("segments are reused after a checkpoint, and their old frames never replay", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   const written: string[] = [];
@@ -223,7 +223,7 @@ test("segments are used again after a checkpoint, and their old frames never rep
   expect(disk.list("journal").length).toBeLessThanOrEqual(10);
 });
 
-test("a record larger than a segment is taken", () => {
+test("a record larger than a segment is accepted", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "small");
@@ -232,7 +232,7 @@ test("a record larger than a segment is taken", () => {
   expect(open(disk.afterKill()).frames.map((frame) => frame.length)).toEqual([5, 20_000, 5]);
 });
 
-test("without space a record is refused before anything happens; the reserve is for urgent ones", () => {
+test("on a full disk a record is refused before anything happens, and the reserve takes only urgent ones", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -263,7 +263,7 @@ test("without space a record is refused before anything happens; the reserve is 
   expect(open(disk.afterKill()).frames).toHaveLength(taken + 1);
 });
 
-test("what fails between reservation and record takes the record back", () => {
+test("a failure between reservation and record withdraws the record", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   journal.append(text("kept"), false);
@@ -275,7 +275,7 @@ test("what fails between reservation and record takes the record back", () => {
   expect(open(disk.afterKill()).frames).toEqual(["kept"]);
 });
 
-test("after a failed sync nothing is taken any more", async () => {
+test("after a failed sync no record is accepted", async () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -288,7 +288,7 @@ test("after a failed sync nothing is taken any more", async () => {
   await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
 });
 
-test("segments are made ready ahead: whoever appends makes none, and their names are durable by then", async () => {
+test("segments are prepared ahead: appending creates none, and their names are already durable", async () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -307,7 +307,7 @@ test("segments are made ready ahead: whoever appends makes none, and their names
   for (let seed = 0; seed < 20; seed++) expect(open(disk.afterPowerLoss(seededRandom(seed))).frames.at(-1)).toBe(last);
 });
 
-test("without space none is made ready, nobody is told, and it is not tried again before another segment is used", async () => {
+test("a full disk prevents a spare segment without an error, and the next attempt waits until a segment is used", async () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
@@ -321,7 +321,7 @@ test("without space none is made ready, nobody is told, and it is not tried agai
   expect(journal.wantsSpare).toBe(true);
 });
 
-describe("bytes of a user's that look like frames are none", () => {
+describe("user bytes that look like frames are not taken for frames", () => {
   /** From here on, and 8 bytes long each. */
   const PAYLOAD = "payload.";
   /** What "a frame" claims: that others before it were durable, or that no number is left above its own. */
@@ -354,7 +354,7 @@ describe("bytes of a user's that look like frames are none", () => {
     expect(open(killed.afterKill()).frames).toEqual(["first", "second", "third"]);
   });
 
-  test.each(CLAIMS)("in what is left of a segment's life before: claiming %s", (_, number, synced) => {
+  test.each(CLAIMS)("in the remains of a reused segment: claiming %s", (_, number, synced) => {
     const disk = new SimulatedDisk();
     const { journal } = open(disk);
     for (let times = 0; times < 40; times++)
@@ -370,7 +370,7 @@ describe("bytes of a user's that look like frames are none", () => {
     expect(open(killed.afterKill(), checkpoint).frames).toEqual([...written, "one more", "another"]);
   });
 
-  test("where the next frame would be", () => {
+  test("where the next frame would start", () => {
     const disk = new SimulatedDisk();
     const { journal } = open(disk);
     append(journal, "first");

@@ -45,7 +45,7 @@ async function meanwhile(
   return moments;
 }
 
-test("a file that makes room for a directory", async () => {
+test("a write to a file that makes room for a directory survives", async () => {
   const moments = await meanwhile(
     (disk) => {
       disk.remove(path("f.bin"));
@@ -57,7 +57,7 @@ test("a file that makes room for a directory", async () => {
   expect(moments).toContain(0);
 });
 
-test("a file in a directory that makes room for a file", async () => {
+test("a write to a file in a directory that makes room for a file survives", async () => {
   const moments = await meanwhile(
     (disk) => {
       disk.remove(path("d"));
@@ -69,7 +69,7 @@ test("a file in a directory that makes room for a file", async () => {
   expect(moments).toContain(0);
 });
 
-test("a new file in a directory that makes room for another one", async () => {
+test("a new file in a directory that makes room for another one survives", async () => {
   const moments = await meanwhile(
     (disk) => {
       disk.remove(path("d"));
@@ -82,7 +82,7 @@ test("a new file in a directory that makes room for another one", async () => {
   expect(moments).toContain(0);
 });
 
-test("a file that is saved anew as it changes places with another one", async () => {
+test("a save over a file that exchanges places with another survives", async () => {
   const moments = await meanwhile(
     (disk) => disk.move(path("f.bin"), path("d/x.bin"), "exchange"),
     "f.bin",
@@ -91,7 +91,7 @@ test("a file that is saved anew as it changes places with another one", async ()
   expect(moments).toContain(0);
 });
 
-test("the second name of a file, while the first name already has a newer version", async () => {
+test("a write to a file's second name survives while its first name already has a newer version", async () => {
   const moments = await meanwhile(
     (disk) => disk.write(path("x.bin"), "newer"),
     "y.bin",
@@ -104,7 +104,7 @@ test("the second name of a file, while the first name already has a newer versio
   expect(moments.length).toBeGreaterThan(2);
 });
 
-test("a file that moves is the version that the bucket has, though one of its old names could not be replaced yet", async () => {
+test("a moved file has the bucket's version, even if one of its old names could not be replaced yet", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("x.bin"), "old");
   await a.disk.link(path("x.bin"), path("y.bin"));
@@ -131,7 +131,7 @@ test("a file that moves is the version that the bucket has, though one of its ol
   expect(Object.fromEntries(whole)).toEqual({ "x.bin": "another", "y.bin": "w", "z.bin": "new" });
 });
 
-test("what somebody clears away while it waits comes anew, and what nobody knows there comes in sight", async () => {
+test("parked objects that somebody removes are downloaded again, and unknown files there become visible", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.write(path("d/x.bin"), "x");
@@ -152,7 +152,7 @@ test("what somebody clears away while it waits comes anew, and what nobody knows
   expect([...whole.values()].sort()).toEqual(["dir", "f", "stray", "x"]);
 });
 
-test("a file that leaves a directory as that makes room is not one with what took its place there", async () => {
+test("a file moved out of a directory that makes room is not mistaken for the file that takes its place", async () => {
   const { world, a, b } = await twoFolders();
   for (const name of ["c", "d"]) a.disk.make(path(name));
   a.disk.write(path("c/y.bin"), "y");
@@ -181,7 +181,7 @@ test("a file that leaves a directory as that makes room is not one with what too
   expect([...whole.values()]).toEqual(expect.arrayContaining(["edited", "new", "x"]));
 });
 
-test("what waits for its place as the process dies is in sight while the bucket is away, and what is written to it then arrives", async () => {
+test("objects parked when a process dies become visible while the bucket is unreachable, and edits to them arrive later", async () => {
   let [waited, dead] = [0, true];
   for (let change = 0; dead; change++) {
     const { world, a, b } = await twoFolders();
@@ -242,7 +242,7 @@ async function waiting() {
   }
 }
 
-test("a directory that may not be changed keeps neither what waits out of sight nor later passes from their end", async () => {
+test("a directory that cannot be changed neither keeps parked objects hidden nor stops later passes", async () => {
   const { world, b } = await waiting();
   const rename = b.disk.rename.bind(b.disk);
   b.disk.rename = async (from, to, how) => {
@@ -258,7 +258,7 @@ test("a directory that may not be changed keeps neither what waits out of sight 
   expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "dir", "f", "x"]);
 });
 
-test("a disk that refuses everything is no reason for another error than that the bucket is away", async () => {
+test("a disk that refuses everything does not mask the error that the bucket is unreachable", async () => {
   const { world, b } = await waiting();
   const rename = b.disk.rename.bind(b.disk);
   world.remote.unreachable = true;
@@ -271,7 +271,7 @@ test("a disk that refuses everything is no reason for another error than that th
   expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "dir", "f", "x"]);
 });
 
-test("where the directory has another name by now, what waits is shown at the top", async () => {
+test("parked objects appear at the top if their directory was renamed", async () => {
   const { world, b } = await waiting();
   b.disk.tick(3_000_000_000n);
   b.disk.move(path("in"), path("in2"));
@@ -289,7 +289,7 @@ test("where the directory has another name by now, what waits is shown at the to
 });
 
 test.each(["directory", "moved file"])(
-  "a disk that fails right when something makes room for a %s brings nothing back",
+  "a disk error while a file makes room for a %s brings nothing back",
   async (kind) => {
     const { world, a, b } = await twoFolders();
     for (const name of ["p", "q"]) a.disk.write(path(name), name);

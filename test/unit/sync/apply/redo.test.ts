@@ -60,8 +60,8 @@ function arrivedIn({ disk }: SyncedFolder): string[] {
   return [...NEW, ...NEWER].filter((each) => /^newe?r? /.test(tree.get(each) ?? ""));
 }
 
-describe.each(["at a time", "one by one"] as const)("where files get their places %s", (places) => {
-  test("what somebody deletes then stays deleted, and what had not come yet comes", async () => {
+describe.each(["at a time", "one by one"] as const)("when files are placed %s", (places) => {
+  test("files deleted after a crash stay deleted, and files not placed yet arrive", async () => {
     let deleted = 0;
     const moments = await atEachMoment(places, async ({ world, b }) => {
       const arrived = arrivedIn(b);
@@ -76,7 +76,7 @@ describe.each(["at a time", "one by one"] as const)("where files get their place
     expect(deleted).toBeGreaterThan(10);
   });
 
-  test("what somebody replaces then has no second version beside it", async () => {
+  test("files replaced after a crash get no conflict copy", async () => {
     await atEachMoment(places, async ({ world, b }) => {
       const arrived = arrivedIn(b);
       for (const each of arrived) b.disk.save(path(each), `newest ${each}`);
@@ -86,7 +86,7 @@ describe.each(["at a time", "one by one"] as const)("where files get their place
     });
   });
 
-  test("nothing is taken for deleted that had not come, however much of the log is there", async () => {
+  test("files that had not arrived are not taken for deleted, however much of the log survives", async () => {
     await atEachMoment(places, async ({ world, b }) => {
       const was = await bucketTree(world.bucket);
       const log = await b.disk.look(REDO_LOG);
@@ -96,7 +96,7 @@ describe.each(["at a time", "one by one"] as const)("where files get their place
     });
   });
 
-  test("after a start of the system the log is not believed: it may have more than the folder", async () => {
+  test("after a reboot the log is not trusted, since it may hold more than the folder", async () => {
     await atEachMoment(places, async ({ world, b }) => {
       // Noted already: what is gone was deleted.
       if (b.db.at({ parent: ROOT_ID, name: "lone" as FileName }) !== undefined) return;
@@ -108,7 +108,7 @@ describe.each(["at a time", "one by one"] as const)("where files get their place
   });
 });
 
-test("a log of another state of the folder is not believed", async () => {
+test("a log of another state of the folder is not trusted", async () => {
   const { world, a, b } = await incoming("at a time");
   expect(await killed(b, MIDDLE)).toBe(true);
   const text = await redoLogOf(b);
@@ -130,7 +130,7 @@ test.each([
   ["a record that is none", '["put",["d","1","id","AAAA","","AAAA"]]'],
   ["numbers for texts", '["remove",[1,2]]'],
   ["marks of nothing", "....."],
-])("a log that holds %s tells nothing, and is gone then", async (_, line) => {
+])("a log that holds %s is ignored and removed", async (_, line) => {
   const { world, b } = await incoming("at a time");
   expect(await killed(b, MIDDLE)).toBe(true);
   const [header] = (await redoLogOf(b)).split("\n");
@@ -140,7 +140,7 @@ test.each([
   expect(await b.disk.look(REDO_LOG)).toBeUndefined();
 });
 
-test("where a directory is in its way there is no log, and all comes", async () => {
+test("a directory in the log's place prevents a log, and everything still arrives", async () => {
   const { world, b } = await incoming("at a time");
   b.disk.make(REDO_LOG);
   const was = await bucketTree(world.bucket);
@@ -149,7 +149,7 @@ test("where a directory is in its way there is no log, and all comes", async () 
 });
 
 test.each([0, 3, 9])(
-  "on a disk that is full after %i lines all comes, and nothing of the log is left",
+  "on a disk that is full after %i lines everything arrives, and the log ends up empty",
   async (lines) => {
     const { world, b } = await incoming("one by one");
     const { openAppend } = b.disk;

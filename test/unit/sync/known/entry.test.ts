@@ -38,7 +38,7 @@ const entry = {
   },
 } as const;
 
-test("a row gives back the entry that it was made of", () => {
+test("a row decodes to the entry that it was encoded from", () => {
   expect(entryOf(rowOf(entry))).toEqual(entry);
 });
 
@@ -48,7 +48,7 @@ test.each([
   ["a link with a char that no CID has", { links: rowOf(entry).links.replace(/.$/, "!") }],
   ["a link too few", { links: "" }],
   ["a look that is cut off", { seen: rowOf(entry).seen.subarray(1) }],
-])("%s is damaged state, with a way out", (_, damage) => {
+])("%s is reported as damaged state, with a way out", (_, damage) => {
   expect(() => entryOf({ ...rowOf(entry), ...damage })).toThrow(
     expect.objectContaining({ code: "state_corrupt", hint: expect.stringContaining("state") }),
   );

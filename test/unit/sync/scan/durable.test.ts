@@ -17,7 +17,7 @@ function watched({ disk }: SyncedFolder, failure?: string): string[] {
   return synced;
 }
 
-test("what somebody saved is durable before the bucket has it, and only that is written out", async () => {
+test("saved files are durable before they are published, and only those are synced to disk", async () => {
   const { world, a, b } = await twoFolders();
   for (const each of ["old", "edited"]) a.disk.write(path(each), `first ${each}`);
   await settle(world);
@@ -36,7 +36,7 @@ test("what somebody saved is durable before the bucket has it, and only that is 
   expect(synced.length).toBe(2);
 });
 
-test("so are names: of what was removed, moved and made", async () => {
+test("removed, moved and created names are durable before they are published", async () => {
   const { world, a } = await twoFolders();
   for (const each of ["d", "e", "f"]) a.disk.make(path(each));
   for (const each of ["d/gone", "e/moved"]) a.disk.write(path(each), each);
@@ -53,7 +53,7 @@ test("so are names: of what was removed, moved and made", async () => {
   expect(durable.sort()).toEqual(["", "d", "e", "f"]);
 });
 
-test("what the system has written out by now is left alone", async () => {
+test("files that the system has already written out are not synced again", async () => {
   const { world, a } = await twoFolders();
   const synced = watched(a);
   a.disk.write(path("f"), "text");
@@ -65,7 +65,7 @@ test("what the system has written out by now is left alone", async () => {
 test.each([
   ["where that can be done", undefined, 0],
   ["each by itself where it cannot", "ENOTSUP", 40],
-])("many files are made durable at a time %s", async (_, failure, alone) => {
+])("a batch of files is made durable %s", async (_, failure, alone) => {
   const { world, a } = await twoFolders();
   const synced = watched(a);
   let times = 0;
@@ -79,7 +79,7 @@ test.each([
   expect([times, synced.length]).toEqual([1, alone]);
 });
 
-test("what the disk cannot keep is in the bucket all the same", async () => {
+test("a file that cannot be synced to disk is published all the same", async () => {
   const { world, a } = await twoFolders();
   watched(a, "EIO");
   a.disk.write(path("f"), "text");
@@ -87,7 +87,7 @@ test("what the disk cannot keep is in the bucket all the same", async () => {
   expect(await bucketTree(world.bucket)).toEqual(new Map([["f", "text"]]));
 });
 
-test("a dry run writes nothing out", async () => {
+test("a dry run syncs nothing to disk", async () => {
   const { a } = await twoFolders();
   await a.sync();
   const synced = watched(a);

@@ -49,7 +49,7 @@ describe("blocks in a folder", () => {
     return disk;
   }
 
-  test("chunks and lists of all files are found, others are not", async () => {
+  test("chunks and chunk lists of all files are found, and no others", async () => {
     const wanted = await blocksOf(single, long, other);
     expect(wanted.size).toBeGreaterThan(20);
     const nowhere = [...(await blocksOf(textOf(9, 70))).keys()];
@@ -57,7 +57,7 @@ describe("blocks in a folder", () => {
     expect(await found(filled(), nowhere)).toEqual(new Map());
   });
 
-  test("no file is read once all are found", async () => {
+  test("no more files are read once all are found", async () => {
     const disk = filled();
     const read: number[] = [];
     const wanted = await blocksOf(single);
@@ -65,7 +65,7 @@ describe("blocks in a folder", () => {
     expect(read).toEqual([single.length]);
   });
 
-  test("another filesystem below is not looked into, nor a directory twice that is mounted within itself", async () => {
+  test("other filesystems below are skipped, and a directory mounted within itself is searched once", async () => {
     const disk = filled();
     const list = disk.list.bind(disk);
     const loop = async (path: DiskPath) => {
@@ -82,7 +82,7 @@ describe("blocks in a folder", () => {
     expect(await found(disk, wanted.keys())).toEqual(plain(await blocksOf(single, other)));
   });
 
-  describe("that somebody asks for again and again", () => {
+  describe("that are requested again and again", () => {
     function copiesOf(disk: MemorySyncDisk, mostBytes = 1 << 20) {
       const clock = new ManualClock();
       const ending = new AbortController();
@@ -96,7 +96,7 @@ describe("blocks in a folder", () => {
       return { copies, clock, ending, read };
     }
 
-    test("are found, so much at once, and no file is read after that", async () => {
+    test("are found up to a byte limit, and no file is read after that", async () => {
       const wanted = [...(await blocksOf(long, other)).keys()];
       const all = await copiesOf(filled()).copies.find(smallChunks, wanted);
       expect(new Set(all.keys())).toEqual(new Set(wanted));
@@ -108,7 +108,7 @@ describe("blocks in a folder", () => {
       expect((await copies.find(smallChunks, rest)).size).toBeGreaterThan(0);
     });
 
-    test("what was nowhere is looked for again after a while, or when something could not be read", async () => {
+    test("are searched for again some time after a miss, or if something could not be read", async () => {
       const disk = filled();
       const { copies, clock, read } = copiesOf(disk);
       const wanted = [...(await blocksOf(single, textOf(9, 70))).keys()];
@@ -129,7 +129,7 @@ describe("blocks in a folder", () => {
       expect((await refused.find(smallChunks, there)).size).toBe(there.length);
     });
 
-    test("are looked for until the agent ends", async () => {
+    test("are not searched for once the agent ends", async () => {
       const { copies, ending, read } = copiesOf(filled());
       ending.abort();
       expect((await copies.find(smallChunks, [...(await blocksOf(single)).keys()])).size).toBe(0);
@@ -137,7 +137,7 @@ describe("blocks in a folder", () => {
     });
   });
 
-  test("files and directories that cannot be read are passed over, and the own folder is not looked into", async () => {
+  test("unreadable files and directories are skipped, and so is the folder's own .syncline", async () => {
     const disk = filled();
     disk.make(at(OWN_FOLDER));
     disk.write(at(OWN_FOLDER, "own"), textOf(5, 200));

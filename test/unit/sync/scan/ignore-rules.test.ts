@@ -4,7 +4,7 @@ import { NO_RULES, parseRules } from "../../../../src/sync/scan/ignore-rules.ts"
 import { path } from "../../../support/sync-world.ts";
 
 test.each(["", "\n", "# nothing\r\n  \n", "#\n#\n"])(
-  "in %j there is no rule, and no path is looked for in it",
+  "%j contains no rule, and no path is matched against it",
   async (text) => {
     const rules = await parseRules(text);
     const at = path("a/b");
@@ -21,12 +21,12 @@ test.each([
   ["# all but one\n*\n!/kept", "other", "kept"],
   ["\\#a", "#a", "a"],
   ["b\r\n", "a/b", "a/c"],
-])("%j leaves %j alone and not %j", async (text, ignored, kept) => {
+])("%j ignores %j but not %j", async (text, ignored, kept) => {
   const rules = await parseRules(text);
   expect([rules.ignores(path(ignored), false), rules.ignores(path(kept), false)]).toEqual([true, false]);
 });
 
-test("what is an agent's own is left alone with all in it, also that of a folder in this one", async () => {
+test("an agent's own files are ignored with all their contents, even those of a nested synced folder", async () => {
   const rules = await parseRules("", [path(".local/state/syncline"), path("key.json")]);
   const ignored = [".local/state/syncline", ".local/state/syncline/1/sync.db", "key.json", "a/.syncline/folder.json"];
   const kept = [".local/state", ".local/state/syncline2", "a/key.json", "syncline"];
@@ -35,13 +35,13 @@ test("what is an agent's own is left alone with all in it, also that of a folder
   expect(rules.digest).not.toBe(NO_RULES.digest);
 });
 
-test("no rules are those of an empty text, and others are told from them", async () => {
+test("an empty text equals no rules, and other rules have another digest", async () => {
   expect((await parseRules("")).digest).toBe(NO_RULES.digest);
   expect((await parseRules("a")).digest).not.toBe(NO_RULES.digest);
 });
 
 test.each([`*.tmp\n${"x".repeat(5_000)}`, "a/b/c\n".repeat(200_000)])(
-  "rules that are too long are refused by name",
+  "rules that are too long are refused",
   async (text) => {
     await expect(parseRules(text)).rejects.toMatchObject({ code: "precondition_failed" });
   },

@@ -10,7 +10,7 @@ import { smallChunks } from "../../../support/small-chunks.ts";
 import { path } from "../../../support/sync-world.ts";
 
 test.each([3, 1_000])(
-  "a symlink that leads elsewhere is not what was synced, with a text of %i bytes",
+  "a symlink with another target is not taken for the synced one, with a target of %i bytes",
   async (length) => {
     const [one, two] = ["1".repeat(length), "2".repeat(length)];
     const disk = new MemorySyncDisk();

@@ -25,25 +25,25 @@ describe("the first portion has", () => {
   }
   const named = (...names: string[]) => Object.fromEntries(names.map((name) => [name, name]));
 
-  test("all that is not more than the limits", async () => {
+  test("everything, if it fits the limits", async () => {
     expect(await first(named("a", "b", "d/c"), byNumber(4))).toEqual(["a", "b", "d/c"]);
   });
 
-  test("as many things as the limit says, by their names", async () => {
+  test("as many objects as the limit allows, by name", async () => {
     expect(await first(named("c", "a", "d", "b"), byNumber(2))).toEqual(["a", "b"]);
   });
 
-  test("as many bytes as the limit says, and one file at least", async () => {
+  test("as many bytes as the limit allows, and at least one file", async () => {
     expect(await first({ a: "1", b: "1", c: "1" }, bySize(2))).toEqual(["a", "b"]);
     expect(await first({ a: "123456789", b: "1" }, bySize(2))).toEqual(["a"]);
   });
 
-  test("a directory's files together, where the limit allows that", async () => {
+  test("a directory's files together, if the limit allows", async () => {
     expect(await first(named("d/a", "d/b", "e/a", "e/b", "e/c"), byNumber(5))).toEqual(["d/a", "d/b"]);
     expect(await first(named("e/a", "e/b", "e/c", "e/d"), byNumber(3))).toEqual(["e/a", "e/b"]);
   });
 
-  test("a repository whole, however large", async () => {
+  test("a whole repository, however large", async () => {
     const repository = ["r/.git/HEAD", "r/.git/objects/a", "r/.git/objects/b", "r/.git/refs/heads/main"];
     expect((await first(named(...repository, "s"), byNumber(3))).sort()).toEqual([...repository, "s"].sort());
     expect(await first(named("a", "b", "c", ...repository), byNumber(3))).toEqual(["a", "b", "c"]);
@@ -55,7 +55,7 @@ describe("the first portion has", () => {
   });
 });
 
-test("a walk is given up where more is new than goes at once, and not for what was there before", async () => {
+test("a walk stops early when more is new than the limit allows, not counting known files", async () => {
   const { a } = await twoFolders();
   write(a.disk, { "d/1": "1", "d/2": "22", "d/3": "333" });
   const cut = async (most: Most) => (await walk(a.disk, NO_RULES, a.db, most)).isCut;
@@ -75,14 +75,14 @@ async function oneByOne(files: Readonly<Record<string, string>> = {}) {
 }
 
 describe("in portions", () => {
-  test("each is there for others before the next one is sent", async () => {
+  test("each is visible to others before the next one is sent", async () => {
     const { world, a } = await oneByOne();
     write(a.disk, { n1: "1", n2: "2", n3: "3" });
     expect(await swapsOf({ world, a })).toEqual(["n1", "n1 n2", "n1 n2 n3"]);
     expect((await settledTree(world)).size).toBe(3);
   });
 
-  test("what was edited, moved or removed goes behind all of them, and what took its place with it", async () => {
+  test("edits, moves and removals go after all of them, together with what took their place", async () => {
     const { world, a } = await oneByOne({ edited: "1", moved: "1", removed: "1", replaced: "1" });
     a.disk.write(path("edited"), "2");
     a.disk.make(path("d"));
@@ -98,7 +98,7 @@ describe("in portions", () => {
     expect(tree).toEqual({ d: "dir", "d/aside": "1", "d/moved": "1", edited: "2", n1: "1", n2: "2", replaced: "new" });
   });
 
-  test("a file that was moved is the same one still", async () => {
+  test("a moved file keeps its identity", async () => {
     const { world, a, b } = await oneByOne({ old: "old" });
     a.disk.make(path("d"));
     a.disk.move(path("old"), path("d/old"));
@@ -108,7 +108,7 @@ describe("in portions", () => {
     expect(Object.fromEntries(await settledTree(world))).toMatchObject({ "d/old": "edited there" });
   });
 
-  test("all names of a file are one file's", async () => {
+  test("all names of a file stay hard links", async () => {
     const { world, a } = await oneByOne();
     write(a.disk, { "d/n1": "1", "d/n2": "2", "e/n": "3" });
     await a.disk.link(path("d/n1"), path("e/same"));
@@ -118,7 +118,7 @@ describe("in portions", () => {
     expect(await namesAs(a)).toBe(2);
   });
 
-  test("what went before the process died is not sent again", async () => {
+  test("files published before the process died are not sent again", async () => {
     const { world, a } = await oneByOne();
     write(a.disk, { n1: "1", n2: "2", n3: "3" });
     let swaps = 0;
@@ -133,7 +133,7 @@ describe("in portions", () => {
     expect(local.map(({ object }) => object.found[0]?.name)).toEqual(["n2", "n3"]);
   });
 
-  test("a directory has its time, though more came into it", async () => {
+  test("a directory keeps its modification time although later portions add to it", async () => {
     const { world, a, b } = await oneByOne({ "d/old": "old" });
     write(a.disk, { "d/n1": "1", "d/n2": "2", "e/n1": "1", "e/n2": "2" });
     await settledTree(world);
@@ -143,7 +143,7 @@ describe("in portions", () => {
     }
   });
 
-  test("a mode that a directory got goes to others, though things came into it", async () => {
+  test("a directory's new mode reaches others although portions add to it", async () => {
     const { world, a, b } = await oneByOne({ "d/old": "old" });
     a.disk.chmod(path("d"), 0o750);
     write(a.disk, { "d/n1": "1", "d/n2": "2" });
@@ -151,7 +151,7 @@ describe("in portions", () => {
     expect((await b.disk.look(path("d")))?.mode).toBe(0o750);
   });
 
-  test("nothing is sent of a folder that was unplugged meanwhile", async () => {
+  test("nothing more is sent once the folder is unplugged", async () => {
     const { world, a } = await oneByOne();
     write(a.disk, { n1: "1", n2: "2", n3: "3" });
     world.remote.beforeSwap = async () => {
@@ -161,7 +161,7 @@ describe("in portions", () => {
     expect([...(await bucketTree(world.bucket)).keys()]).toEqual(["n1"]);
   });
 
-  test("a file that does not hold still keeps no others back", async () => {
+  test("a file that keeps changing does not hold others back", async () => {
     const { world, a } = await oneByOne();
     write(a.disk, { n1: "1", n2: "2", n3: "3" });
     const read = a.disk.read.bind(a.disk);
@@ -182,7 +182,7 @@ async function namesAs({ db, disk }: SyncedFolder): Promise<number> {
   return stat === undefined ? 0 : db.byInode(stat.ino).length;
 }
 
-describe("what comes in portions", () => {
+describe("files that arrive in portions", () => {
   /** A folder that gets a thing at a time of what the other one has. */
   async function coming(files: Readonly<Record<string, string>>, change: (disk: MemorySyncDisk) => void = () => {}) {
     const { world, a, b } = await twoFolders();
@@ -194,7 +194,7 @@ describe("what comes in portions", () => {
   }
   const FILES = { "d/1": "1", "d/2": "2", "d/e/3": "3", "d/e/4": "4", "f/5": "5", z: "z" };
 
-  test("is what the other folder has, with times and modes", async () => {
+  test("match the other folder's, with times and modes", async () => {
     const { world, a, b } = await coming(FILES, (disk) => {
       disk.chmod(path("d"), 0o555);
       disk.chmod(path("d/e"), 0o700);
@@ -209,7 +209,7 @@ describe("what comes in portions", () => {
     await settledTree(world);
   });
 
-  test("all names of a file are one file's", async () => {
+  test("can be hard-linked, and both names count as one file", async () => {
     const { world, b } = await coming(FILES);
     await settledTree(world);
     await b.disk.link(path("d/1"), path("f/same"));
@@ -217,14 +217,14 @@ describe("what comes in portions", () => {
     expect(b.db.byInode((await b.disk.look(path("d/1")))?.ino ?? 0n)).toHaveLength(2);
   });
 
-  test("nothing of it is over what somebody has there", async () => {
+  test("overwrite nothing that somebody has there", async () => {
     const { world, b } = await coming(FILES);
     write(b.disk, { "d/1": "mine" });
     const tree = await settledTree(world);
     expect([...tree.values()].sort()).toEqual(["1", "2", "3", "4", "5", "dir", "dir", "dir", "mine", "z"]);
   });
 
-  test("is whole in the end, wherever a run is killed", async () => {
+  test("are complete in the end, wherever a run is killed", async () => {
     for (let change = 0; ; change += 3) {
       const { world, a, b } = await coming(FILES, (disk) => disk.chmod(path("d/e"), 0o700));
       const was = await killed(b, change);

@@ -26,31 +26,31 @@ async function told({ disk, db }: SyncedFolder, rules = NO_RULES): Promise<strin
   );
 }
 
-test("where nothing changed, directories", async () => {
+test("a scan of an unchanged folder lists only directories", async () => {
   const { a } = await settled();
   expect(await told(a)).toEqual(["c", "c/d"]);
 });
 
-test("of a directory in which something changed, all", async () => {
+test("a scan lists everything in a directory in which something changed", async () => {
   const { a } = await settled();
   a.disk.write(path("c/d/1"), "edited");
   expect(await told(a)).toEqual(["c", "c/d", "c/d/1", "c/d/2"]);
 });
 
-test("what is new, and what is gone", async () => {
+test("a scan lists what is new and what is gone", async () => {
   const { a } = await settled();
   a.disk.remove(path("c/d/1"));
   a.disk.write(path("c/3"), "new");
   expect((await told(a)).sort()).toEqual(["1 is gone", "c", "c/1", "c/2", "c/3", "c/d", "c/d/2"]);
 });
 
-test("what is in a directory that is elsewhere now", async () => {
+test("a scan lists the contents of a moved directory", async () => {
   const { a } = await settled();
   a.disk.move(path("c/d"), path("d"));
   expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "d", "d/1", "d/2"]);
 });
 
-test("what is in a directory of the same name that is another one", async () => {
+test("a scan lists the contents of a new directory that took a moved one's name", async () => {
   const { a } = await settled();
   a.disk.move(path("c/d"), path("c/e"));
   a.disk.make(path("c/d"));
@@ -58,13 +58,13 @@ test("what is in a directory of the same name that is another one", async () => 
   expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "c/d", "c/d/1", "c/e", "c/e/1", "c/e/2"]);
 });
 
-test("a directory of which something is ignored since", async () => {
+test("a scan lists a directory in which something is ignored since", async () => {
   const { a } = await settled();
   const rules = await parseRules("/c/d/1\n");
   expect((await told(a, rules)).sort()).toEqual(["c", "c/d", "c/d/2"]);
 });
 
-test("all names of a file, wherever something changed beside one of them", async () => {
+test("a scan lists all names of a hard-linked file, wherever something changed beside one of them", async () => {
   const { world, a } = await settled();
   await a.disk.link(path("c/1"), path("c/d/3"));
   await settle(world);
@@ -75,7 +75,7 @@ test("all names of a file, wherever something changed beside one of them", async
   expect([whole.get("c/1"), whole.get("c/d/3"), whole.get("c/d/2")]).toEqual(["c/1", "c/1", "edited"]);
 });
 
-test("a file of several names also where the disk does not count them", async () => {
+test("a scan lists a hard-linked file even if the disk does not count its names", async () => {
   const { a } = await settled();
   const { disk, db } = a;
   const linked = [...db.entries()].filter(({ name }) => name === "1").slice(0, 1);
@@ -85,7 +85,7 @@ test("a file of several names also where the disk does not count them", async ()
   expect(still.size).toBe((await walk(disk, NO_RULES, db)).settled.size - 1);
 });
 
-test("all of a folder in which a directory is at two places", async () => {
+test("a scan lists all of a folder in which a directory is at two paths", async () => {
   const { a } = await settled();
   const { list } = a.disk;
   // As where it is mounted once more.

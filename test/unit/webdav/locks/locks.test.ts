@@ -21,7 +21,7 @@ function statuses(body: string): string[] {
 }
 
 describe("locks", () => {
-  test("a lock on nothing makes an empty file, and only its owner changes it", async () => {
+  test("locking a missing file creates an empty one, and only the lock's owner can change it", async () => {
     await using dav = await DavServer.start();
     const { status, token, body } = await lock(dav, "/f");
     expect(status).toBe(201);
@@ -48,7 +48,7 @@ describe("locks", () => {
     expect(await dav.status("PUT", "/f", {}, "free")).toBe(204);
   });
 
-  test("a token is good only with the login that made the lock, whoever knows it; any login ends a lock", async () => {
+  test("a token works only with the login that took the lock, and any login can end a lock", async () => {
     await using dav = await DavServer.start();
     const as = (name: string) => ({ authorization: `Basic ${Buffer.from(`${name}:secret`).toString("base64")}` });
     const { token } = await lock(dav, "/f", as("laptop"));
@@ -63,7 +63,7 @@ describe("locks", () => {
     expect(await dav.status("PUT", "/f", as("phone"), "free")).toBe(204);
   });
 
-  test("a deep lock covers all below it, a flat one the folder's members", async () => {
+  test("a deep lock covers everything below it, a flat one only the folder's members", async () => {
     await using dav = await DavServer.start();
     for (const folder of ["deep", "deep/in", "flat", "flat/in"]) await dav.fs.makeDirectory(folder);
     await dav.fs.make("flat/f", "x");
@@ -79,7 +79,7 @@ describe("locks", () => {
     expect((await lock(dav, "/deep/in/")).status).toBe(423);
   });
 
-  test("what is locked inside a folder holds the folder", async () => {
+  test("a lock inside a folder protects the folder", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
     const { token } = await lock(dav, "/d/f");
@@ -98,7 +98,7 @@ describe("locks", () => {
     expect((await lock(dav, "/d")).status).toBe(201);
   });
 
-  test("a folder's address ends with a slash wherever a lock of it is told, a file's does not", async () => {
+  test("a folder's address ends with a slash in every lock answer, and a file's does not", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
     const root = (body: string) => /<D:lockroot><D:href>([^<]*)/.exec(body)?.[1];
@@ -116,7 +116,7 @@ describe("locks", () => {
     ]);
   });
 
-  test("shared locks stand beside each other, an exclusive one stands alone", async () => {
+  test("shared locks coexist, and an exclusive lock excludes all others", async () => {
     await using dav = await DavServer.start();
     const one = await lock(dav, "/f", {}, SHARED);
     expect((await lock(dav, "/f", {}, SHARED)).status).toBe(200);
@@ -126,7 +126,7 @@ describe("locks", () => {
     expect(body.match(/<D:activelock>/g)).toHaveLength(2);
   });
 
-  test("a lock ends after its time, an hour at most, unless it is renewed", async () => {
+  test("a lock ends after its timeout, an hour at most, unless it is renewed", async () => {
     const clock = new ManualClock();
     await using dav = await DavServer.start({}, { clock });
     const short = await lock(dav, "/short", { timeout: "Second-10" });
@@ -144,7 +144,7 @@ describe("locks", () => {
     expect(await dav.status("PUT", "/long", {}, "x")).toBe(204);
   });
 
-  test("a clock that is set back makes no lock last longer, at once or after a restart", async () => {
+  test("setting the clock back extends no lock, at once or after a restart", async () => {
     const time = new ManualClock();
     let aheadNs = 0n;
     const nowNs = () => time.nowNs() + aheadNs;
@@ -177,7 +177,7 @@ describe("locks", () => {
     expect(await again.status("PUT", "/f", { if: `(<${token}>)` }, "x")).toBe(204);
   });
 
-  test("a resource has 64 locks at most", async () => {
+  test("a resource has at most 64 locks", async () => {
     await using dav = await DavServer.start();
     for (let count = 0; count < 64; count++) expect((await lock(dav, "/f", {}, SHARED)).status).toBeLessThan(300);
     expect((await lock(dav, "/f", {}, SHARED)).status).toBe(507);

@@ -26,7 +26,7 @@ function noise(length: number): Buffer {
 
 const tagOf = async (dav: DavServer, path: string) => String((await dav.send("HEAD", path)).headers.etag);
 
-test("a tag stays when its content is published, when the agent starts again, and when properties change", async () => {
+test("a tag survives publishing, a restart and property changes", async () => {
   const fs = await VfsHarness.create();
   const tags: string[] = [];
   {
@@ -50,7 +50,7 @@ test("a tag stays when its content is published, when the agent starts again, an
   for (const index of BODIES.keys()) expect([index, await tagOf(dav, `/${index}`)]).toEqual([index, tags[index]]);
 });
 
-test("a body in chunks whose length is told beside them has the tag that it keeps; one that is longer or shorter is refused", async () => {
+test("a chunked body of the announced length gets a lasting tag, and one that is longer or shorter is refused", async () => {
   const fs = await VfsHarness.create();
   await using dav = await DavServer.start({}, { fs });
   const put = (body: Buffer, expected: string) => {
@@ -71,7 +71,7 @@ test("a body in chunks whose length is told beside them has the tag that it keep
   }
 });
 
-test("equal bytes have equal tags, wherever and on whichever agent they are; a copy has its source's", async () => {
+test("equal bytes have equal tags, on any path and agent, and a copy has its source's", async () => {
   const fs = await VfsHarness.create();
   await using dav = await DavServer.start({}, { fs });
   const before = await tagsOfAll(dav);
@@ -95,7 +95,7 @@ async function tagsOfAll(dav: DavServer, who = "mine"): Promise<string[]> {
   return tags;
 }
 
-test("what others wrote has another tag, although size and times are those of the version before", async () => {
+test("a version by others has another tag, even with the same size and times", async () => {
   const fs = await VfsHarness.create();
   await using dav = await DavServer.start({}, { fs });
   const mtime = { "x-oc-mtime": "1" };
@@ -112,7 +112,7 @@ test("what others wrote has another tag, although size and times are those of th
   expect(await dav.status("PUT", "/f", { "if-match": before }, "mine")).toBe(412);
 });
 
-test("a file that is written in place has another tag each time, although no clock moves", async () => {
+test("a file written in place gets another tag each time, even if the clock stands still", async () => {
   for (const length of [4, 40_000]) {
     const fs = await VfsHarness.create();
     await using dav = await DavServer.start({}, { fs });
@@ -134,7 +134,7 @@ test("a file that is written in place has another tag each time, although no clo
   }
 });
 
-test("an answer does not mix two versions of one size and one time", async () => {
+test("an answer never mixes two versions of the same size and time", async () => {
   const fs = await VfsHarness.create();
   let reads = 0;
   const changing = new Proxy(fs.vfs, {

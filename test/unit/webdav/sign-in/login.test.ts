@@ -34,13 +34,13 @@ beforeAll(async () => {
 });
 
 describe("an app password", () => {
-  test("is random, and of letters that cannot be taken for one another", () => {
+  test("is random, in characters that cannot be confused", () => {
     const [one, other] = [randomPassword(systemRandom), randomPassword(systemRandom)];
     expect(one).toMatch(/^([a-hjkmnp-z2-9]{5}-){4}[a-hjkmnp-z2-9]{5}$/);
     expect(one).not.toBe(other);
   });
 
-  test("is kept as a hash that only it has, and another salt each time", async () => {
+  test("is stored as a hash, with a new salt each time", async () => {
     const again = await makeAppPassword("laptop", PASSWORD, MADE, false, systemRandom);
     expect(again.hash).toMatchObject({ n: 16_384, r: 8, p: 5 });
     expect(await isPassword(PASSWORD, again.hash)).toBe(true);
@@ -51,14 +51,14 @@ describe("an app password", () => {
     expect(plain.digest).toBeUndefined();
   });
 
-  test("is read back from the file as it was written, and anything else is refused", () => {
+  test("is read back from the file as written, and anything else is refused", () => {
     expect(decodePasswords(encodePasswords([plain, digest]), "f")).toEqual([plain, digest]);
     for (const text of ["", "{}", "[]", '{"version":2,"passwords":[]}', '{"version":1,"passwords":[{"name":"x"}]}']) {
       expect(() => decodePasswords(Buffer.from(text), "f")).toThrow(/f is no list of app passwords/);
     }
   });
 
-  test("has a name that a header can carry", async () => {
+  test("has a name that fits in a header", async () => {
     for (const name of ["", "a:b", "a b", 'a"b', "ä", "x".repeat(65)]) {
       await expect(makeAppPassword(name, PASSWORD, MADE, false, systemRandom)).rejects.toThrow(/cannot be the name/);
     }
@@ -69,7 +69,7 @@ test.each([
   ["2 TiB of memory", { n: 2 ** 17, r: 2 ** 17, p: 1 }],
   ["1 GiB of memory", { n: 2 ** 17, r: 64, p: 1 }],
   ["hours", { n: 2 ** 14, r: 8, p: 2 ** 17 }],
-])("a file of app passwords that asks for %s is refused", async (_, cost) => {
+])("an app password file that demands %s is refused", async (_, cost) => {
   const password = await makeAppPassword("laptop", "secret", "2026-01-01", false, systemRandom);
   const bytes = encodePasswords([{ ...password, hash: { ...password.hash, ...cost } }]);
   expect(() => decodePasswords(bytes, "f")).toThrow(/f is no list of app passwords/);
@@ -96,7 +96,7 @@ describe("a login", () => {
   const status = async (authorization: string | undefined, from?: string) =>
     (await login.check(request(authorization, from)))?.status;
 
-  test("without a password is asked for one, and costs no try", async () => {
+  test("without a password is asked for one, and does not count as an attempt", async () => {
     for (let count = 0; count < 30; count++) expect(await status(undefined)).toBe(401);
     const asked = await login.check(request(undefined));
     expect(asked?.headers?.["www-authenticate"]).toEqual([
@@ -107,13 +107,13 @@ describe("a login", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("offers Digest only where a password was made for it", async () => {
+  test("offers Digest only if a password was made for it", async () => {
     writeFileSync(path, encodePasswords([plain]));
     const asked = await login.check(request(undefined));
     expect(asked?.headers?.["www-authenticate"]).toEqual(['Basic realm="Syncline", charset="UTF-8"']);
   });
 
-  test("with the right password is let in, with a wrong one, another's name or another scheme is not", async () => {
+  test("with the right password is accepted; with a wrong one, another's name or another scheme it is not", async () => {
     expect(await status(basic("laptop", PASSWORD))).toBeUndefined();
     expect(await status(basic("laptop", "wrong"))).toBe(401);
     expect(await status(basic("nobody", PASSWORD))).toBe(401);
@@ -122,7 +122,7 @@ describe("a login", () => {
     expect(warnings).toHaveLength(2);
   });
 
-  test("ends when the password is taken back, though it was remembered, and when the file is gone", async () => {
+  test("ends when the password is taken back, even if it was remembered, and when the file is gone", async () => {
     expect(await status(basic("laptop", PASSWORD))).toBeUndefined();
     writeFileSync(path, encodePasswords([digest]));
     expect(await status(basic("laptop", PASSWORD))).toBe(401);
@@ -143,7 +143,7 @@ describe("a login", () => {
     expect(await status(basic("laptop", "guess"))).toBe(429);
   });
 
-  test("of a client that begins with many requests at once is one try", async () => {
+  test("of a client that begins with many requests at once is one attempt", async () => {
     const all = Array.from({ length: 40 }, () => status(basic("laptop", PASSWORD)));
     expect(await Promise.all(all)).toEqual(Array.from({ length: 40 }, () => undefined));
     const wrong = Array.from({ length: 40 }, () => status(basic("laptop", "wrong")));
@@ -157,7 +157,7 @@ describe("a login", () => {
     expect(await status(basic("laptop", "guess"), "2001:db8:0:1::1")).toBe(401);
   });
 
-  test("while the file cannot be read is refused, and the log says why", async () => {
+  test("fails with 500 while the password file cannot be read", async () => {
     writeFileSync(path, "damaged");
     expect(await status(basic("laptop", PASSWORD))).toBe(500);
   });
@@ -189,7 +189,7 @@ describe("a login", () => {
       return { sha256: headers[0] ?? "", md5: headers[1] ?? "" };
     };
 
-    test("is let in with either hash, and with none for a password that was not made for it", async () => {
+    test("is accepted with either hash, but not for a password that was made without Digest", async () => {
       const { sha256, md5 } = await challenges();
       expect(await status(answer(sha256))).toBeUndefined();
       expect(await status(answer(md5, { nc: "00000002" }))).toBeUndefined();
@@ -216,7 +216,7 @@ describe("a login", () => {
       expect(warnings).toEqual([]);
     });
 
-    test("goes on once it is signed in, though others guess from the same address", async () => {
+    test("continues once it is signed in, even while others guess from the same address", async () => {
       const { sha256 } = await challenges();
       expect(await status(answer(sha256))).toBeUndefined();
       for (let count = 0; count < 10; count++) expect(await status(basic("laptop", `guess ${count}`))).toBe(401);
@@ -229,7 +229,7 @@ describe("a login", () => {
       expect(await status(answer(sha256, { nc: "00000005" }))).toBe(401);
     });
 
-    test("has fields that are read as they are written", () => {
+    test("has its fields parsed as written", () => {
       const fields = digestFields(`Digest  A = "x\\"y" , b*=c,${"d".repeat(9_000)} e=f, g="h`);
       expect([...(fields ?? [])]).toEqual([
         ["a", 'x"y'],
@@ -239,7 +239,7 @@ describe("a login", () => {
       expect(digestFields("Digestive a=b")).toBeUndefined();
     });
 
-    test("with a nonce that is not ours is asked for another", async () => {
+    test("with a foreign nonce is asked for another", async () => {
       const { sha256 } = await challenges();
       expect(await status(answer(sha256, { nonce: Buffer.alloc(32).toString("base64url") }))).toBe(401);
       expect(await status(answer(sha256, { nonce: "x" }))).toBe(401);

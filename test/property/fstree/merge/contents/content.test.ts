@@ -87,7 +87,7 @@ function endsZeros(bytes: Uint8Array, at: number): boolean {
   return bytes[at] !== 0 && at >= 20 && bytes.subarray(at - 20, at).every((byte) => byte === 0);
 }
 
-test("editing a file gives what writing it whole gives, whatever was edited before", async () => {
+test("editing a file gives the same content as writing it whole, whatever was edited before", async () => {
   await fc.assert(
     fc.asyncProperty(
       file,
@@ -121,7 +121,7 @@ test("editing a file gives what writing it whole gives, whatever was edited befo
   );
 });
 
-test("how the bytes arrive does not matter: in pieces, or as numbers of zeros", async () => {
+test("content does not depend on how its bytes arrive: in pieces, or as counts of zeros", async () => {
   await fc.assert(
     fc.asyncProperty(file, fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1 }), async (bytes, steps) => {
       const stretches: (Uint8Array | number)[] = [];
@@ -155,7 +155,7 @@ test("any range reads as the file's bytes", async () => {
   );
 });
 
-test("holes are exactly the longest runs of zeros, and chunks never span one", async () => {
+test("holes are exactly the long runs of zeros", async () => {
   await fc.assert(
     fc.asyncProperty(file, async (bytes) => {
       const blocks = new BlockMap();

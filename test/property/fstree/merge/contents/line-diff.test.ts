@@ -5,7 +5,7 @@ import { differingRuns } from "../../../../../src/fstree/merge/contents/line-dif
 
 const lines = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 30 });
 
-test("runs lead from one version to the other, are parted by equal lines, and are as few lines as possible", () => {
+test("runs lead from one version to the other, are separated by equal lines, and are minimal", () => {
   fc.assert(
     fc.property(lines, lines, (before, after) => {
       const runs = differingRuns(before, after);

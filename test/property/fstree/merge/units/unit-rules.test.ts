@@ -27,7 +27,7 @@ const units: fc.Arbitrary<Units> = fc.record({
   ),
 });
 
-test("globs match as patterns of the same meaning do", () => {
+test("globs match as equivalent regular expressions do", () => {
   fc.assert(
     fc.property(fc.array(glob, { maxLength: 4 }), name, (globs, bytes) => {
       expect(new Globs(globs).match(bytes)).toBe(globs.some((each) => patternOf(each).test(bytes)));
@@ -37,7 +37,7 @@ test("globs match as patterns of the same meaning do", () => {
 });
 
 describe("the rules of units", () => {
-  test("find trees by their names, copies of them included", () => {
+  test("find trees by name, including conflict copies", () => {
     fc.assert(
       fc.property(units, name, fc.nat({ max: 2 }), (given, bytes, copies) => {
         const called = bytes + " (conflict 0123abcd)".repeat(copies);

@@ -12,7 +12,7 @@ const some = (minLength: number, maxLength: number) => intents(minLength, maxLen
 
 describe("laws of the merge, with units", () => {
   test(
-    "two writers: all laws, and no unit is torn",
+    "two writers: all laws hold, and no unit is torn",
     async () => {
       const histories = fc.record({ theme: themesOf(UNITS), base: some(0, 3), x: some(1, 7), y: some(1, 7) });
       let contested = 0;
@@ -31,7 +31,7 @@ describe("laws of the merge, with units", () => {
     PATIENCE_MS,
   );
 
-  test("what the other side puts into a folder that the keeper moved into its unit takes no name of the unit", async () => {
+  test("an entry added to a folder that the keeper moved into its unit takes no name of the unit", async () => {
     const world = new MergeWorld({ actions: [0], files: [0] });
     const operations: Operation[] = [
       { op: "mkdir", path: ".git" },
@@ -52,7 +52,7 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("what one side takes out of a folder stays in a unit that both made, if the keeper moved the folder into it", async () => {
+  test("a file moved out of a folder also stays in the unit into which the keeper moved that folder", async () => {
     const world = new MergeWorld({ actions: [0], files: [0] });
     const operations: Operation[] = [
       { op: "mkdir", path: "d" },
@@ -73,7 +73,7 @@ describe("laws of the merge, with units", () => {
     expect(names.filter((name) => ["f", "out"].includes(name)).sort()).toEqual(["f", "out"]);
   });
 
-  test("of a repository with the same paths and bytes on both sides there is no copy, whichever directory is in it", async () => {
+  test("a repository with equal paths and bytes on both sides gets no copy, even if a directory in it was replaced", async () => {
     const world = new MergeWorld({ actions: [0], files: [0] });
     const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
     const start = (
@@ -99,7 +99,7 @@ describe("laws of the merge, with units", () => {
     ["goes on in", []],
     ["removed", [{ op: "rmtree", path: ".git" } satisfies Operation]],
   ])(
-    "a database that one side moved into a repository is as that side has it, where the other side %s it",
+    "a database that one side moved into a repository keeps that side's version where the other side %s it",
     async (_, done) => {
       const world = new MergeWorld({ actions: [0], files: [0] });
       const write = (path: string, content: string): Operation => ({ op: "write", path, content });
@@ -124,7 +124,7 @@ describe("laws of the merge, with units", () => {
     ["repository", "a/.git", [".git/h"]],
     ["database", "a", ["app.db", "app.db-wal"]],
   ])(
-    "a %s's copy is not made again when the side that lost the conflict comes from its old base",
+    "a %s's copy is not made again when the side that lost the conflict merges again from its old base",
     async (_, folder, files) => {
       const world = new MergeWorld({ actions: [0], files: [0] });
       const folders = [...new Set(["a", folder])].map((path): Operation => ({ op: "mkdir", path }));
@@ -143,7 +143,7 @@ describe("laws of the merge, with units", () => {
     },
   );
 
-  test("who used what lost the conflict twice, within another unit, is not told to go on as what is not there", async () => {
+  test("a writer whose object lost the conflict twice, within another unit, is not pointed to a missing object", async () => {
     const world = new MergeWorld({ actions: [0, 0, 0, 22, 0, 70, 37], files: [0], setting: UNITS });
     const action = (number: number) => ({
       kind: "action" as const,
@@ -163,7 +163,7 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a database that its keeper moved into a repository under another name leaves the other's whole", async () => {
+  test("a keeper that moves a database into a repository under another name leaves the other side's database whole", async () => {
     const world = new MergeWorld({ actions: [0, 23, 0, 0, 0], files: [5], setting: UNITS });
     const intent = { a: 0, b: 0, action: 0, name: "a", content: "S" };
     const action = (number: number) => ({ ...intent, kind: "action" as const, action: number });
@@ -181,7 +181,7 @@ describe("laws of the merge, with units", () => {
   lawsOfSeveral({ setting: UNITS, most: 3, groupings: 15, schedules: 15 });
 
   test(
-    "whatever two writers do to the same units",
+    "hold for pairs of actions of two writers on the same units",
     async () => expect(await faultsOfPairs(UNITS, UNIT_ACTIONS, ALL ? 1 : 13)).toEqual([]),
     PATIENCE_MS,
   );

@@ -44,8 +44,8 @@ test.each([
   expect(targets.map((target) => target && memory.indexOf(target))).toEqual(expected);
 });
 
-describe("what a content is made of", () => {
-  test("nothing, bytes in the record up to 512, one chunk, then a list", async () => {
+describe("content", () => {
+  test("is empty, inline up to 512 bytes, one chunk, then a list", async () => {
     const kinds = [0, 1, 512, 513, 16 * KiB, 300 * KiB].map(async (size) => {
       return (await writeBytes(new BlockMap(), config, noise(size))).kind;
     });
@@ -62,7 +62,7 @@ describe("what a content is made of", () => {
     expect(Math.min(...large.slice(0, -1))).toBeGreaterThan(64 * KiB);
   });
 
-  test("a sparse file of a tebibyte is one block, and its end and its holes are found at once", async () => {
+  test("a sparse file of a tebibyte stores only its data, and its end and holes are found at once", async () => {
     const blocks = new BlockMap();
     const stretches = [TiB / 2, noise(1 * MiB), TiB / 2 - MiB];
     const content = await writeContent(blocks, config, { size: TiB, stretches });
@@ -77,7 +77,7 @@ describe("what a content is made of", () => {
     expect(blocks.putBytes).toBeLessThan(MiB + 2 * KiB);
   });
 
-  test("a stream of unknown length is taken up to 64 MiB", async () => {
+  test("a stream of unknown length is accepted up to 64 MiB", async () => {
     async function* stream(count: number) {
       for (let index = 0; index < count; index++) yield new Uint8Array(MiB);
     }
@@ -85,7 +85,7 @@ describe("what a content is made of", () => {
     expect(hasCode(await failure(inputOfStream(stream(65))), "limit_exceeded")).toBe(true);
   });
 
-  test("bytes past the content are zeros, and content that is longer than its file is refused", async () => {
+  test("bytes past the content are zeros, and content longer than its file is refused", async () => {
     const blocks = new BlockMap();
     const bytes = noise(300 * KiB);
     const source = new ChunkCache(blocks, { capacityBytes: 4 * MiB });
@@ -105,7 +105,7 @@ describe("what a content is made of", () => {
   });
 });
 
-test("content that is shorter than its file is made whole by an edit, and a longer one is refused", async () => {
+test("an edit pads content shorter than its file with zeros; longer content is refused", async () => {
   const blocks = new BlockMap();
   const bytes = noise(300 * KiB);
   const content = await writeBytes(blocks, config, bytes);
@@ -119,7 +119,7 @@ test("content that is shorter than its file is made whole by an edit, and a long
 });
 
 test.each([10, 300])(
-  "a source that has more than its %i KiB is an error, and nobody waits for its end",
+  "a source that yields more than its declared %i KiB fails early, without being read to its end",
   async (size) => {
     let asked = 0;
     function* endless() {
@@ -142,7 +142,7 @@ test("a data file that ends too early is an error, not zeros", async () => {
 });
 
 describe("reading", () => {
-  test("a miss names what the range needs, then what lies ahead", async () => {
+  test("a miss lists the blocks that the range needs, then those to read ahead", async () => {
     const { blocks, content, bytes } = await largeFile();
     const source = new ChunkCache(blocks, { capacityBytes: 64 * MiB });
     const target = new Uint8Array(128 * KiB);
@@ -166,7 +166,7 @@ describe("reading", () => {
     expect(blocks.requests).toBe(0);
   });
 
-  test("many readers of one chunk fetch it once", async () => {
+  test("many concurrent readers of one chunk fetch it once", async () => {
     const { blocks, content, bytes } = await largeFile();
     const source = new ChunkCache(blocks, { capacityBytes: 64 * MiB });
     const reads = Array.from({ length: 20 }, () => readContent(source, content, bytes.length, 5 * MiB, 1_000));
@@ -174,7 +174,7 @@ describe("reading", () => {
     expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
   });
 
-  test("the whole file streams through a cache smaller than it, each block fetched once", async () => {
+  test("a file streams through a smaller cache, each block fetched once", async () => {
     const { blocks, content, bytes } = await largeFile();
     const source = new ChunkCache(blocks, { capacityBytes: 24 * MiB });
     let at = 0;
@@ -189,14 +189,14 @@ describe("reading", () => {
   });
 });
 
-describe("the cost of an edit follows the edit", () => {
+describe("the cost of an edit", () => {
   test("one byte overwritten in the middle: a few chunks read, one uploaded", async () => {
     const cost = await editCost((file) => file.write(33 * MiB, Uint8Array.of(1)));
     expect(cost.chunksRead).toBeLessThanOrEqual(4);
     expect(cost.uploaded).toBeLessThanOrEqual(400 * KiB);
   });
 
-  test("one byte inserted: at most 400 KB uploaded, whatever follows it", async () => {
+  test("one byte inserted anywhere: at most 400 KB uploaded", async () => {
     for (const at of [10, 20 * MiB + 7, 50 * MiB + 1]) {
       const cost = await editCost((file) => file.insert(at, Uint8Array.of(1)));
       expect(cost.uploaded).toBeLessThanOrEqual(400_000);
@@ -209,13 +209,13 @@ describe("the cost of an edit follows the edit", () => {
     expect(cost.uploaded).toBeLessThanOrEqual(700 * KiB);
   });
 
-  test("two bytes far apart: what lies between is not read", async () => {
+  test("two distant bytes overwritten: the range between them is not read", async () => {
     const cost = await editCost((file) => file.write(MiB, Uint8Array.of(1)).write(60 * MiB, Uint8Array.of(1)));
     expect(cost.chunksRead).toBeLessThanOrEqual(8);
     expect(cost.uploaded).toBeLessThanOrEqual(800 * KiB);
   });
 
-  test("a size that crosses 64 MiB cuts the whole file anew", async () => {
+  test("a size change across 64 MiB rechunks the whole file", async () => {
     const cost = await editCost((file) => file.truncate(40 * MiB));
     expect(cost.chunksRead).toBeGreaterThan(100);
   });

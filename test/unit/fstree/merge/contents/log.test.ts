@@ -12,7 +12,7 @@ const blocks = new BlockMap();
 const MiB = 1024 * 1024;
 
 describe("appends on both sides of a log", () => {
-  test("of many chunks are merged without reading the log again", async () => {
+  test("are merged without rereading the log, even when it has many chunks", async () => {
     const base = Buffer.from(lines("base", 4 * MiB));
     const [winner, loser] = [Buffer.from(lines("winner", 300)), Buffer.from(lines("loser", 90_000))];
     const sides = await Promise.all([base, Buffer.concat([base, winner]), Buffer.concat([base, loser])].map(logOf));
@@ -22,17 +22,17 @@ describe("appends on both sides of a log", () => {
     expect(Buffer.concat([base, winner, loser]).equals(await bytesOf(merged))).toBe(true);
   });
 
-  test("put the loser's lines behind the winner's", async () => {
+  test("put the loser's lines after the winner's", async () => {
     expect(await mergeTexts("0\n", "0\nw\n", "0\nl")).toBe("0\nw\nl");
     expect(await mergeTexts("", "w\n", "l\n")).toBe("w\nl\n");
   });
 
-  test("are refused where a line would be torn", async () => {
+  test("are refused when the merge would break a line", async () => {
     expect(await mergeTexts("0", "0w\n", "0l\n")).toBeUndefined();
     expect(await mergeTexts("0\n", "0\nw", "0\nl\n")).toBeUndefined();
   });
 
-  test("are none when a side did more than append", async () => {
+  test("are not recognized when a side did more than append", async () => {
     expect(await mergeTexts("0\n", "1\nw\n", "0\nl\n")).toBe("not appended");
     expect(await mergeTexts("0\n1\n", "0\n1\nw\n", "0\n")).toBe("not appended");
     const long = lines("base", MiB);

@@ -10,7 +10,7 @@ import { repeatedYamlKeys } from "../../../../../src/fstree/merge/contents/yaml-
 const sound = (name: string, merged: string, winner: string, loser = winner) =>
   isSound([name as FileName], merged, winner, loser);
 
-describe("a merge in which one key stands twice that each side has once is a conflict", () => {
+describe("a merge that duplicates a key is a conflict when each side has the key once", () => {
   test.each([
     ["f.json", '{"a":{"k":1},\n"b":2,\n"a":3}', '{"a":{"k":1},\n"b":2}'],
     ["f.JSON", String.raw`{"a": 1, "\u0061": 2}`, '{"a": 1}'],
@@ -28,7 +28,7 @@ describe("a merge in which one key stands twice that each side has once is a con
   });
 });
 
-test("one key in several mappings is no key twice", async () => {
+test("the same key in several mappings is not a duplicate", async () => {
   expect(await sound("f.json", '{"a":{"a":1},"b":[{"a":1},{"a":"a\\"a"}]}', "{}")).toBe(true);
   expect(await sound("f.toml", "a = 1\n[t]\na = 1\n[[l]]\na = 1\n[[l]]\na = 2\n", "")).toBe(true);
   const yaml =
@@ -36,14 +36,14 @@ test("one key in several mappings is no key twice", async () => {
   expect(await sound("f.yaml", yaml, "")).toBe(true);
 });
 
-test("a key that a side had twice already may stay twice, but not become more", async () => {
+test("a key that one side already duplicates may stay duplicated, but not occur more often", async () => {
   const twice = '{"a": 1,\n"a": 2,\n"b": 3}';
   expect(await sound("f.json", twice.replace("3", "4"), '{"a": 1}', twice)).toBe(true);
   expect(await sound("f.json", twice.replace('"b"', '"a"'), twice)).toBe(false);
   expect(await sound("f.yaml", "a: 1\na: 2\nb: 1\n", "a: 1\na: 2\n")).toBe(true);
 });
 
-test("what does not parse, and YAML of which nobody can tell, is a conflict", async () => {
+test("text that does not parse, or YAML that cannot be checked, is a conflict", async () => {
   for (const text of ["{", '{"a": 1,}', "[1] []"]) expect(await sound("f.json", text, "{}")).toBe(false);
   for (const text of ["a = ", "a = 1 b = 2", "= 1"]) expect(await sound("f.toml", text, "")).toBe(false);
   for (const text of [
@@ -59,7 +59,7 @@ test("what does not parse, and YAML of which nobody can tell, is a conflict", as
     expect(await sound("f.yaml", text, "")).toBe(false);
 });
 
-test("JSON of any shape repeats no key, and one more of a key that it has is found", () => {
+test("arbitrary JSON has no repeated key, and adding one is detected", () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 }), (value, object) => {
       expect(repeatedJsonKeys(JSON.stringify(value, null, 1), new KeyPaths()).size).toBe(0);
@@ -70,7 +70,7 @@ test("JSON of any shape repeats no key, and one more of a key that it has is fou
   );
 });
 
-test("a megabyte of nesting, of one key, or of one line is looked at once", () => {
+test("a megabyte of nesting, of one key, or of one line is scanned once", () => {
   const MiB = 1 << 20;
   const deep = '{"a":'.repeat(MiB / 8) + "1" + "}".repeat(MiB / 8);
   expect(repeatedJsonKeys(deep, new KeyPaths()).size).toBe(0);

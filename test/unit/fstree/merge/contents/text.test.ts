@@ -10,35 +10,35 @@ import type { FileRecord } from "../../../../../src/format/files/record.ts";
 import { createMergeContext } from "../../../../support/merge-context.ts";
 
 describe("a line merge", () => {
-  test("takes both sides' changes when a line lies between them", () => {
+  test("keeps both sides' changes when an unchanged line separates them", () => {
     expect(mergeText("1\n2\n3\n", "W\n2\n3\n", "1\n2\nL\n")).toBe("W\n2\nL\n");
   });
 
-  test("is refused when changes touch, even without a line in common", () => {
+  test("is refused when the changes are adjacent, even without a common line", () => {
     expect(mergeText("1\n2\n3\n", "W\n2\n3\n", "1\nL\n3\n")).toBeUndefined();
     expect(mergeText("1\n2\n", "1\nW\n2\n", "1\nL\n2\n")).toBeUndefined();
     expect(mergeText("1\n2\n3\n", "1\nW\n2\n3\n", "1\n3\n")).toBeUndefined();
   });
 
-  test("counts a change that both made once, wherever it stands", () => {
+  test("applies a change that both sides made once, wherever it is", () => {
     expect(mergeText("1\n2\n3\n4\n5\n", "S\n2\nW\n4\n5\n", "S\n2\n3\n4\nL\n")).toBe("S\n2\nW\n4\nL\n");
     expect(mergeText("1\n2\n3\n", "1\n3\nS\n", "1\n3\nS\n")).toBe("1\n3\nS\n");
   });
 
-  test("is refused when a file has two kinds of line endings, or the sides have different ones", () => {
+  test("is refused when a file mixes line endings, or the sides use different ones", () => {
     expect(mergeText("1\r\n2\r\n3\r\n", "W\r\n2\r\n3\r\n", "1\r\n2\r\nL\r\n")).toBe("W\r\n2\r\nL\r\n");
     expect(mergeText("1\n2\n3\n", "1\r\n2\r\n3\r\n", "1\n2\nL\n")).toBeUndefined();
     expect(mergeText("1\n2\n3\r\n", "W\n2\n3\r\n", "1\n2\nL\r\n")).toBeUndefined();
     expect(mergeText("1\r2\r3\r", "W\r2\r3\r", "1\r2\rL\r")).toBe("W\r2\rL\r");
   });
 
-  test("keeps a last line without newline last", () => {
+  test("keeps an unterminated last line last", () => {
     expect(mergeText("1\n2\n3", "W\n2\n3", "1\n2\n3\n")).toBe("W\n2\n3\n");
     expect(mergeText("1\n2\n3", "W\n2\n3", "1\n2\nL")).toBe("W\n2\nL");
     expect(mergeText("1\n2\n3", "1\n2\n3\nW", "0\n1\n2\n3")).toBe("0\n1\n2\n3\nW");
   });
 
-  test("of thousands of lines that repeat takes no longer than a moment", () => {
+  test("of thousands of repeating lines is fast", () => {
     const base: string[] = Array.from({ length: 13_000 }, (_, at) => (at % 3 === 0 ? "  {\n" : "  },\n"));
     const winner = ["W\n", ...base.slice(1, -2), "W\n", ...base.slice(-1)].join("");
     const loser = base.toSpliced(6_000, 1, "L\n");
@@ -46,14 +46,14 @@ describe("a line merge", () => {
     expect(mergeText(base.join(""), winner, loser.join(""))).toBe(both);
   });
 
-  test("of which one side wrote almost everything anew counts that as one change", () => {
+  test("treats a near-complete rewrite by one side as one change", () => {
     const base = Array.from({ length: 10_000 }, (_, at) => `${at}\n`);
     const winner = [...base.slice(0, 9_000).map((line) => `w${line}`), ...base.slice(9_000)].join("");
     expect(mergeText(base.join(""), winner, `${base.join("")}L\n`)).toBe(`${winner}L\n`);
     expect(mergeText(base.join(""), winner, base.toSpliced(5_000, 1, "L\n").join(""))).toBeUndefined();
   });
 
-  test("of thousands of lines takes no longer than a moment, or is refused", () => {
+  test("of thousands of lines is fast, or is refused", () => {
     const lines = (count: number, line: (at: number) => string) =>
       Array.from({ length: count }, (_, at) => `${line(at)}\n`).join("");
     const base = lines(60_000, String);
@@ -78,17 +78,17 @@ describe("a line merge", () => {
 describe("a line merge of files", () => {
   const sides = (mark: string) => [`1${mark}\n2\n3\n`, `1${mark}\n2\n3\nW\n`, `L\n1${mark}\n2\n3\n`];
 
-  test("keeps every byte of what is UTF-8, also a byte order mark", async () => {
+  test("keeps every UTF-8 byte, including a byte order mark", async () => {
     const marked = ["1\n2\n3\n", "1\n2\n3\nW\n", "1\nL\n3\n"].map((text) => `\xef\xbb\xbf${text}`);
     expect(await mergeFiles(marked)).toBe("\xef\xbb\xbf1\nL\n3\nW\n");
     expect(await mergeFiles(sides("\xc3\xa4"))).toBe("L\n1\xc3\xa4\n2\n3\nW\n");
   });
 
-  test("is refused where a file has a NUL, or is not UTF-8", async () => {
+  test("is refused when a file contains a NUL or is not UTF-8", async () => {
     for (const mark of ["\0", "\xff", "\xc3"]) expect(await mergeFiles(sides(mark))).toBeUndefined();
   });
 
-  test("is refused where one of the three is longer than the policy allows", async () => {
+  test("is refused when one of the three versions is longer than the policy allows", async () => {
     const line = "4\n".repeat(100);
     const long = [
       [`1\n2\n3\n${line}`, "1\n2\n3\n", `0\n1\n2\n3\n${line}`],
@@ -122,10 +122,10 @@ describe("a line merge of files", () => {
   }
 });
 
-describe("line merges of any texts", () => {
+describe("line merges of arbitrary texts", () => {
   const text = fc.array(fc.constantFrom("a\n", "b\n", "c\n", "d\n"), { maxLength: 12 }).map((lines) => lines.join(""));
 
-  test("do not depend on which side is which", () => {
+  test("give the same result with the sides swapped", () => {
     fc.assert(
       fc.property(text, text, text, (base, x, y) => {
         expect(mergeText(base, x, y)).toBe(mergeText(base, y, x));
@@ -133,7 +133,7 @@ describe("line merges of any texts", () => {
     );
   });
 
-  test("with a side that changed nothing, or the same, give the other side", () => {
+  test("take the other side when one side changed nothing, or both made the same change", () => {
     fc.assert(
       fc.property(text, text, (base, x) => {
         expect(mergeText(base, x, base)).toBe(x);
@@ -142,7 +142,7 @@ describe("line merges of any texts", () => {
     );
   });
 
-  test("have every line that a side added", () => {
+  test("keep every line that a side added", () => {
     fc.assert(
       fc.property(text, fc.nat(11), fc.nat(11), (base, i, j) => {
         const lines = base.match(/.*\n/g) ?? [];

@@ -18,7 +18,7 @@ const WINNERS: [who: string, seeds: { a: number; b: number }][] = [
 ];
 
 test.each(WINNERS)(
-  "a file that one side links into a repository that both change stays where it was: %s",
+  "a file that one side links into a repository changed by both sides keeps its old path: %s",
   async (_, seeds) => {
     const { a, b, start, settle } = await world(seeds);
     await start({ ...REPOSITORY, saved: "saved" });
@@ -40,7 +40,7 @@ test.each(WINNERS)(
 );
 
 test.each(WINNERS)(
-  "what others link into a repository stays where it was for who writes in that while an epoch is on its way: %s",
+  "a file that others link into a repository keeps its old path when we write there during a publish: %s",
   async (_, seeds) => {
     const { remote, a, b, start, settle } = await world(seeds);
     await start({ ...REPOSITORY, saved: "saved" });
@@ -63,7 +63,7 @@ test.each(WINNERS)(
 );
 
 test.each(WINNERS)(
-  "what is written to an open file that others moved into a repository, which changed here, is not lost: %s",
+  "writes to an open file survive when others moved it into a repository that changed here: %s",
   async (_, seeds) => {
     const { remote, a, b, start, settle } = await world(seeds);
     await start({ ...REPOSITORY, saved: "saved" });
@@ -81,7 +81,7 @@ test.each(WINNERS)(
   },
 );
 
-test("a repository that others removed stays for who writes in it while an epoch is on its way", async () => {
+test("a repository and a database that others removed survive when we write to them during a publish", async () => {
   const { remote, a, b, start, settle } = await world();
   await start({ ...REPOSITORY, "work/app.db": "base", "work/app.db-wal": "base", "work/note": "base" });
   await write(b, { note: "b" });
@@ -99,7 +99,7 @@ test("a repository that others removed stays for who writes in it while an epoch
   expect(await filesOf(b)).toEqual(wanted);
 });
 
-test("a name in a database that leads to nothing does not hold up an epoch that is published", async () => {
+test("a dangling name in a database does not hold up an epoch that was published", async () => {
   const { remote, b, start } = await world();
   await start({ "app.db": "base" });
   await write(b, { note: "b" });
@@ -115,7 +115,7 @@ test("a name in a database that leads to nothing does not hold up an epoch that 
   expect([b.trouble, b.vfs.heldEpochs]).toEqual([undefined, []]);
 });
 
-test("what others rename within a database is there by its old name for who writes in it, whatever they put there", async () => {
+test("a database that we write to keeps its old names when others rename and replace files within it", async () => {
   const { remote, a, b, start, settle } = await world();
   await start({ "app.db": "base", "app.db-shm": "base", "app.db-wal": "base" });
   await write(b, { note: "b" });
@@ -133,7 +133,7 @@ test("what others rename within a database is there by its old name for who writ
 });
 
 test.each(WINNERS)(
-  "a database's file that one side links into a repository is in each of the units that stay as their side left it: %s",
+  "a database file that one side links into a repository stays in both units, each as its side left it: %s",
   async (_, seeds) => {
     const { a, b, start, settle } = await world(seeds);
     await start({ ".git/head": "base", "app.db": "base", "app.db-wal": "base" });

@@ -8,7 +8,7 @@ import type { Files } from "../../../../support/unit-world.ts";
 const REPOSITORY = { ".git/head": "base", ".git/objects/base": "base" };
 const DATABASE = { "app.db": "base" };
 
-test("all that was written while the bucket was away gives way together: each side's repository and database is whole", async () => {
+test("repositories and databases changed while the bucket was unreachable stay whole, in both sides' versions", async () => {
   const { remote, a, b, start, settle } = await world();
   await start({ ...REPOSITORY, ...DATABASE });
   remote.unreachable = true;
@@ -28,7 +28,7 @@ test("all that was written while the bucket was away gives way together: each si
   });
 });
 
-test("a database stays whole when others changed more than is listed while an epoch without it waited", async () => {
+test("a database stays whole when others make more changes than are listed while an unrelated epoch waits", async () => {
   const { remote, a, b, start, settle } = await world();
   await start(DATABASE);
   remote.unreachable = true;
@@ -42,7 +42,7 @@ test("a database stays whole when others changed more than is listed while an ep
   expect((await settle()).databases).toEqual([{ "": "a" }, { "": "base", "-wal": "b" }]);
 });
 
-test("a database of which a part was sealed while the bucket was away is one conflict copy, and no part of it another", async () => {
+test("a database partly sealed while the bucket was unreachable becomes one conflict copy, not several", async () => {
   const { remote, a, b, start, settle } = await world();
   await start(DATABASE);
   remote.unreachable = true;
@@ -61,7 +61,7 @@ test("a database of which a part was sealed while the bucket was away is one con
   ]);
 });
 
-test("what was sealed while the bucket was away, and is gone or elsewhere since, is published as it is in the end", async () => {
+test("files sealed while the bucket was unreachable, then removed or moved, are published in their final state", async () => {
   const { remote, a, b, start, settle } = await world();
   await start({ f: "base", gone: "base" });
   remote.unreachable = true;
@@ -87,7 +87,7 @@ test("what was sealed while the bucket was away, and is gone or elsewhere since,
 });
 
 test.each(["killed", "saved and killed"])(
-  "an epoch that was sealed anew and did not come through is there after a restart: %s",
+  "a resealed epoch that was not published survives a restart: %s",
   async (how) => {
     const { remote, a, b, start, settle } = await world();
     await start({ f: "base" });
@@ -124,7 +124,7 @@ test.each<[what: string, ours: Files, kind: "databases" | "repositories", whole:
     ],
   ],
 ])(
-  "a root of others is not stood on while %s waits to be published: then all of it is merged",
+  "others' root is not adopted while %s waits to be published, and the units stay whole",
   async (_, ours, kind, whole) => {
     const { a, b, start, settle } = await world();
     await start({ ...REPOSITORY, ...DATABASE, ".git/objects/pack/base": "base" });
@@ -140,7 +140,7 @@ test.each<[what: string, ours: Files, kind: "databases" | "repositories", whole:
   },
 );
 
-test("a root of others is not stood on while a database's log is gone here and there still for others", async () => {
+test("others' root is not adopted while a database's log is deleted here but still exists for others", async () => {
   const { a, b, start, settle } = await world();
   await start({ "app.db": "base", "app.db-wal": "base" });
   await b.mount.unlink("app.db-wal");
@@ -150,7 +150,7 @@ test("a root of others is not stood on while a database's log is gone here and t
   expect((await settle()).databases).toEqual([{ "": "a", "-wal": "a" }, { "": "base" }]);
 });
 
-test("a root of others is stood on at once while anything else waits to be published", async () => {
+test("others' root is adopted at once while anything else waits to be published", async () => {
   const { a, b, start, settle } = await world();
   await start({ ...REPOSITORY, ...DATABASE });
   await write(b, { note: "b", "work/note": "b" });
