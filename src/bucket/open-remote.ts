@@ -62,11 +62,12 @@ async function openS3({ auth, ...address }: S3Address, { clock, random, access }
   }
   const token = bearer && (() => bearer.token());
   const store = new S3ObjectStore({ ...address, address: address.url, clock, random, bearer: token });
+  const tools = { store, clock, random };
   return new S3BucketStore({
     store,
     clock,
-    chooseForm: () => chooseForm(store, random, address.endpoint),
-    checkForm: (form) => checkForm(store, random, form),
+    chooseForm: () => chooseForm(tools, address.endpoint),
+    checkForm: (form) => checkForm(tools, form),
   });
 }
 

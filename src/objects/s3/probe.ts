@@ -2,6 +2,7 @@
  * Whether an S3 server keeps the conditions that a bucket's root stands on. Some ignore them, some check them and then write
  * all the same: a server that fails is refused, since two writers would both succeed and one's work would be lost.
  */
+import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { ObjectBody, PutOutcome } from "../object-store.ts";
@@ -23,28 +24,33 @@ const RACERS = 8;
 const RACE_ROUNDS = 3;
 /** Long enough that servers take the body while they have not decided yet. */
 const RACE_BYTES = 200_000;
+/** The last bytes are released this long after the rest of all bodies: by then the server has begun with each. */
+const RACE_PAUSE_MS = 200;
+
+export interface ProbeTools {
+  readonly store: S3ObjectStore;
+  readonly clock: Clock;
+  readonly random: Random;
+}
 
 /** Tests both forms. Leaves no objects. */
-export async function probe(store: S3ObjectStore, random: Random): Promise<ProbeReport> {
+export async function probe(tools: ProbeTools): Promise<ProbeReport> {
+  const { store, random } = tools;
   const name = `${FOLDER}${Buffer.from(random.bytes(8)).toString("hex")}`;
-  const create = (await findCreating(store, `${name}-a`)) ?? (await findRacing(store, name, "create"));
-  const replace = create ?? (await findReplacing(store, `${name}-b`)) ?? (await findRacing(store, name, "replace"));
+  const create = (await findCreating(store, `${name}-a`)) ?? (await findRacing(tools, name, "create"));
+  const replace = create ?? (await findReplacing(store, `${name}-b`)) ?? (await findRacing(tools, name, "replace"));
   return { create, replace };
 }
 
 /** The form for a new bucket. Throws `not_supported` where none is safe. */
-export async function chooseForm(
-  store: S3ObjectStore,
-  random: Random,
-  endpoint: string | undefined,
-): Promise<RootForm> {
-  const { create, replace } = await probe(store, random);
-  if (create !== undefined) throw unsafe(store.address, create);
+export async function chooseForm(tools: ProbeTools, endpoint: string | undefined): Promise<RootForm> {
+  const { create, replace } = await probe(tools);
+  if (create !== undefined) throw unsafe(tools.store.address, create);
   return replace === undefined && !writesKeysSlowly(endpoint) ? "replaced" : "numbered";
 }
 
 /** The cheap form, once before the first swap of a process: a server may have been exchanged or set up anew. */
-export async function checkForm(store: S3ObjectStore, random: Random, form: RootForm): Promise<void> {
+export async function checkForm({ store, random }: ProbeTools, form: RootForm): Promise<void> {
   const name = `${FOLDER}${Buffer.from(random.bytes(8)).toString("hex")}`;
   const finding = form === "numbered" ? await findCreating(store, name) : await findReplacing(store, name);
   if (finding !== undefined) throw unsafe(store.address, finding);
@@ -89,7 +95,7 @@ async function findReplacing(store: S3ObjectStore, name: string): Promise<Findin
 }
 
 /** Racers that send all but the last byte, and then all together that one: exactly one may win. */
-async function findRacing(store: S3ObjectStore, prefix: string, kind: "create" | "replace"): Promise<Finding> {
+async function findRacing({ store, clock }: ProbeTools, prefix: string, kind: "create" | "replace"): Promise<Finding> {
   for (let round = 0; round < RACE_ROUNDS; round++) {
     const name = `${prefix}-${kind}${round}`;
     try {
@@ -103,7 +109,7 @@ async function findRacing(store: S3ObjectStore, prefix: string, kind: "create" |
         const body = Buffer.alloc(RACE_BYTES, racer);
         const beforeLast = () => {
           arrive(racer);
-          return gate.promise;
+          return gate.promise.then(() => clock.sleep(RACE_PAUSE_MS));
         };
         // One that is answered before its end must not keep the others waiting.
         const raced = store.race(name, [body.subarray(0, -1), body.subarray(-1)], token, beforeLast);

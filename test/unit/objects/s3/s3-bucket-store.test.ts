@@ -1,0 +1,150 @@
+/** Roots in numbered form: sleepers, lost hints, creators of different forms; and when the server is tested. */
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../../src/base/clock.ts";
+import { encodeRootHint } from "../../../../src/format/blocks/root-hint.ts";
+import type { RootForm } from "../../../../src/objects/s3/probe.ts";
+import { S3BucketStore } from "../../../../src/objects/s3/s3-bucket-store.ts";
+import { S3Script } from "../../../support/s3-script.ts";
+
+const HOUR_MS = 3_600_000;
+
+function opened(server: S3Script, form: RootForm = "numbered", nowMs = () => Date.now()) {
+  const checks: string[] = [];
+  const store = new S3BucketStore({
+    store: server.store(),
+    clock: { ...systemClock, nowNs: () => BigInt(nowMs()) * 1_000_000n },
+    chooseForm: async () => (checks.push("choose"), form),
+    checkForm: async (checked) => void checks.push(checked),
+  });
+  return { store, checks };
+}
+
+const bytes = (text: string) => [Buffer.from(text)];
+const rootOf = async (store: S3BucketStore) => Buffer.from((await store.get("root"))?.bytes ?? "").toString();
+
+async function publish(store: S3BucketStore, text: string) {
+  const root = await store.get("root");
+  return root === undefined ? store.putNew("root", bytes(text)) : store.putIfMatch("root", bytes(text), root.token);
+}
+
+/** Three days later, after a collection. */
+function agedAndPruned(server: S3Script, upTo: number) {
+  server.aheadMs += 72 * HOUR_MS;
+  for (const key of server.objects.keys()) {
+    const number = /^p\/roots\/(\d+)$/.exec(key)?.[1];
+    if (number !== undefined && Number(number) <= upTo) server.objects.delete(key);
+  }
+}
+
+describe("numbered roots", () => {
+  test("each root is an object of its own, and a look at an unchanged one is one request", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (const text of ["one", "two", "three"]) expect((await publish(store, text)).kind).toBe("stored");
+    expect([...server.objects.keys()].filter((key) => key.startsWith("p/roots/"))).toHaveLength(3);
+    server.seen.length = 0;
+    expect(await rootOf(store)).toBe("three");
+    expect(server.seen.map(({ method }) => method)).toEqual(["GET"]);
+  });
+
+  test("a newcomer starts at the hint, which may lag, and finds the newest", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 13; number++) await publish(store, `root ${number}`);
+    expect(await rootOf(opened(server).store)).toBe("root 13");
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2)), tag: '"h"', dateMs: 0 });
+    expect(await rootOf(opened(server).store)).toBe("root 13");
+  });
+
+  test("a hint whose number was deleted leads to the newest that is listed", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 9; number++) await publish(store, `root ${number}`);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2)), tag: '"h"', dateMs: 0 });
+    agedAndPruned(server, 5);
+    expect(await rootOf(opened(server).store)).toBe("root 9");
+  });
+
+  test("what a sleeper creates at a number that others used and deleted does not count", async () => {
+    await using server = await S3Script.start();
+    const [sleeper, awake] = [opened(server).store, opened(server).store];
+    await publish(sleeper, "root 1");
+    const asleep = await sleeper.get("root");
+    for (let number = 2; number <= 9; number++) await publish(awake, `root ${number}`);
+    agedAndPruned(server, 4);
+    expect((await sleeper.putIfMatch("root", bytes("late"), asleep?.token ?? "")).kind).toBe("refused");
+    expect([...server.objects.keys()].filter((key) => key.startsWith("p/roots/")).length).toBe(5);
+    expect(await rootOf(sleeper)).toBe("root 9");
+  });
+
+  test("after a gap a reader looks at the hint again instead of the number that it remembers", async () => {
+    await using server = await S3Script.start();
+    let nowMs = Date.now();
+    const [reader, awake] = [opened(server, "numbered", () => nowMs).store, opened(server).store];
+    await publish(awake, "root 1");
+    expect(await rootOf(reader)).toBe("root 1");
+    for (let number = 2; number <= 9; number++) await publish(awake, `root ${number}`);
+    agedAndPruned(server, 4);
+    nowMs += 100 * HOUR_MS;
+    expect(await rootOf(reader)).toBe("root 9");
+  });
+
+  test("old numbers are deleted only far behind the newest and after two days, lowest first", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 3; number++)
+      server.put(`roots/${String(number).padStart(16, "0")}`, `root ${number}`);
+    server.put(`roots/${String(2_000).padStart(16, "0")}`, "root 2000");
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2_000)), tag: '"h"', dateMs: 0 });
+    await store.pruneRoots();
+    expect(server.seen.filter(({ method }) => method === "DELETE")).toEqual([]);
+    for (const key of [1, 2]) {
+      const object = server.objects.get(`p/roots/${String(key).padStart(16, "0")}`);
+      if (object !== undefined) object.dateMs -= 72 * HOUR_MS;
+    }
+    await store.pruneRoots();
+    const deleted = server.seen.filter(({ method }) => method === "DELETE").map(({ path }) => path.slice(-1));
+    expect(deleted).toEqual(["1", "2"]);
+    expect(await rootOf(opened(server).store)).toBe("root 2000");
+  });
+
+  test("whoever creates a bucket in another form at the same time finds that it exists", async () => {
+    await using server = await S3Script.start();
+    const [numbered, replaced] = [opened(server, "numbered").store, opened(server, "replaced").store];
+    expect((await replaced.putNew("root", bytes("theirs"))).kind).toBe("stored");
+    expect((await numbered.putNew("root", bytes("ours"))).kind).toBe("refused");
+    expect(await rootOf(numbered)).toBe("theirs");
+    expect([...server.objects.keys()]).toEqual(["p/root"]);
+  });
+
+  test("a creation that ended after its hint is finished by the next one", async () => {
+    await using server = await S3Script.start();
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(0)), tag: '"h"', dateMs: 0 });
+    const { store } = opened(server);
+    expect(await store.get("root")).toBeUndefined();
+    expect((await store.putNew("root", bytes("first"))).kind).toBe("stored");
+    expect(await rootOf(store)).toBe("first");
+  });
+
+  test("objects of one writer are replaced without conditions", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    server.ignores = new Set(["if-match"]);
+    server.put("lease/w", "old");
+    expect((await store.putIfMatch("lease/w", bytes("new"), '"any"')).kind).toBe("stored");
+    expect(server.seen.at(-1)?.headers["if-match"]).toBeUndefined();
+  });
+});
+
+test("the server is tested once before the first swap, and thoroughly before a bucket is made", async () => {
+  await using server = await S3Script.start();
+  const maker = opened(server, "replaced");
+  await publish(maker.store, "root 1");
+  await publish(maker.store, "root 2");
+  expect(maker.checks).toEqual(["choose"]);
+  const writer = opened(server, "replaced");
+  await publish(writer.store, "root 3");
+  await publish(writer.store, "root 4");
+  expect(writer.checks).toEqual(["replaced"]);
+});
