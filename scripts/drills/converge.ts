@@ -1,12 +1,12 @@
 /**
- * Agents on one bucket run random operations at once (churn.py), while the bucket's folder is renamed away now and then and agents
+ * Agents on one bucket run random operations at once (churn.py), while the bucket is taken away now and then and agents
  * are killed and mounted again. Then all is quiet, and all agents, a new one and `get -r` show one tree; what was alone in
  * its folder is as on a local disk; each version that nobody replaced knowingly is there, or the history tells who
  * hit it unknowingly; verify is clean.
- *   node scripts/drills/converge.ts [SECONDS, default 20] [AGENTS, default 3] [SEED, default the time]
+ *   node scripts/drills/converge.ts [SECONDS, default 20] [AGENTS, default 3] [SEED, default the time] [--master | --s3 | --s3=numbered]
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { appendFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { type Operation, unexplained } from "./accounting.ts";
 import {
   agent,
@@ -17,10 +17,12 @@ import {
   join,
   type LoggedCommit,
   mkdirSync,
+  pathIn,
   pause,
   pidOf,
   report,
   run,
+  storage,
   syncline,
   until,
   workspace,
@@ -61,12 +63,11 @@ interface Described {
 
 type Census = ReadonlyMap<string, Described>;
 
-const seconds = Number(process.argv[2] ?? 20);
-const count = Number(process.argv[3] ?? 3);
-const seed = process.argv[4] ?? String(Date.now());
 const space = workspace("converge");
-const folder = join(space.path, "bucket");
-const url = `file://${folder}`;
+const { url, rest, away, back } = await storage(space);
+const seconds = Number(rest[0] ?? 20);
+const count = Number(rest[1] ?? 3);
+const seed = rest[2] ?? String(Date.now());
 const scripts = join(checkout, "scripts/drills");
 report(`seed ${seed}, ${seconds} s, ${count} agents, in ${space.path}`);
 syncline(space, ["init", url]);
@@ -162,16 +163,15 @@ async function hiding() {
   while (performance.now() < end) {
     await pause(2000 + random() * 4000);
     if (performance.now() > end) return;
-    renameSync(folder, `${folder}-away`);
+    await away?.();
     trouble.absences++;
     await pause(200 + random() * 2500);
-    renameSync(`${folder}-away`, folder);
+    await back?.();
   }
 }
 
 async function ending() {
   await pause(seconds * 1000);
-  await until(() => existsSync(folder), 10_000, "the bucket to be back", 20);
   for (const { child } of workers) child.stdin.end();
   await Promise.all(workers.map(({ ended }) => ended));
 }
@@ -272,7 +272,7 @@ function whereabouts(token: string) {
 /** The census of the shared folder at an old root. */
 function treeAt(root: string): Census {
   const target = join(space.path, "old");
-  syncline(space, ["get", "-r", `${url}/shared`, target, "--at", root], { expect: [0, 1] });
+  syncline(space, ["get", "-r", pathIn(url, "shared"), target, "--at", root], { expect: [0, 1] });
   const tree = existsSync(target) ? census(target) : new Map<string, Described>();
   rmSync(target, { recursive: true, force: true });
   return tree;

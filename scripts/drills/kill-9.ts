@@ -1,17 +1,17 @@
 /**
  * kill -9 of the agent during fsynced appends, many times: after each restart every acknowledged record is there, answered
  * ones too, no file is torn; at the end also on a second agent.
- *   node scripts/drills/kill-9.ts [TIMES, default 20]
+ *   node scripts/drills/kill-9.ts [TIMES, default 20] [--master | --s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { agent, check, checkout, join, report, syncline, until, workspace } from "./lib.ts";
+import { agent, check, checkout, join, report, storage, syncline, until, workspace } from "./lib.ts";
 
 const FILES = 4;
 const RECORD = 3 + 1 + 8 + 1 + 50 + 1;
-const times = Number(process.argv[2] ?? 20);
 const space = workspace("kill-9");
-const url = `file://${join(space.path, "bucket")}`;
+const { url, rest } = await storage(space);
+const times = Number(rest[0] ?? 20);
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
 const b = agent(space, "b", url);

@@ -18,7 +18,8 @@ import {
   renameSync,
   rmSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 
@@ -275,6 +276,7 @@ export interface Storage {
   /** The drill's further arguments. */
   readonly rest: readonly string[];
   readonly master?: MasterHandle;
+  readonly s3?: S3Handle;
   /** Absent where the drill cannot take the bucket away. */
   readonly away?: () => Promise<unknown>;
   readonly back?: () => Promise<unknown>;
@@ -282,14 +284,14 @@ export interface Storage {
 
 /**
  * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
- * at that address. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`; `args` are for
+ * at that address, with `--s3` an S3 server of its own without a master, with `--s3=numbered` one whose roots are numbered. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`; `args` are for
  * the master.
  */
 export async function storage(
   space: Space,
   { parent = space.path, args = [] }: { readonly parent?: string; readonly args?: readonly string[] } = {},
 ): Promise<Storage> {
-  const given = process.argv.slice(2).find((arg) => /^--master(=|$)/.test(arg));
+  const given = process.argv.slice(2).find((arg) => /^--(master|s3)(=|$)/.test(arg));
   const rest = process.argv.slice(2).filter((arg) => arg !== given);
   const away = join(space.path, "away");
   if (given === undefined) {
@@ -301,10 +303,79 @@ export async function storage(
       back: async () => renameSync(away, folder),
     };
   }
+  if (given.startsWith("--s3")) {
+    const s3 = await s3Server(space, join(parent, "s3"));
+    if (given.startsWith("--s3=")) space.env["SYNCLINE_ROOTS"] = given.slice("--s3=".length);
+    return { url: s3.url(), rest, s3, away: () => s3.stop(), back: () => s3.start() };
+  }
   const address = given.slice("--master=".length);
   if (address !== "") return { url: address, rest };
   const own = await master(space, { data: join(parent, "master"), args });
   return { url: own.url(), rest, master: own, away: () => own.stop(), back: () => own.start() };
+}
+
+/** A path in a bucket, as commands take it. */
+export function pathIn(url: string, path: string): string {
+  const [address = "", query] = url.split("?", 2);
+  return `${address}/${path}${query === undefined ? "" : `?${query}`}`;
+}
+
+/** versitygw as a process of its own (scripts/lib/servers.sh). It keeps its port when it is started again. */
+export interface S3Handle {
+  readonly pid: number;
+  /** Below a prefix of its one S3 bucket. */
+  url(prefix?: string): string;
+  start(): Promise<void>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export async function s3Server(space: Space, folder: string): Promise<S3Handle> {
+  const servers = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/syncline/servers");
+  const program = join(servers, "versitygw-1.8.0/versitygw");
+  if (!existsSync(program)) throw new Error(`${program} is not there: scripts/test builds it`);
+  mkdirSync(join(folder, "bucket"), { recursive: true });
+  const keys = { AWS_ACCESS_KEY_ID: "drill", AWS_SECRET_ACCESS_KEY: "drill-secret", AWS_REGION: "us-east-1" };
+  Object.assign(space.env, keys);
+  const port = await freePort();
+  const rights = ["--access", keys.AWS_ACCESS_KEY_ID, "--secret", keys.AWS_SECRET_ACCESS_KEY, "--region", "us-east-1"];
+  let child: ChildProcess | undefined;
+  const handle = {
+    pid: 0,
+    url: (prefix = "demo") => `s3://bucket/${prefix}?endpoint=http://127.0.0.1:${port}`,
+    async start() {
+      const args = ["--port", `127.0.0.1:${port}`, "--quiet", ...rights, "posix", folder];
+      child = spawn(program, args, { env: space.env, stdio: "ignore" });
+      child.unref();
+      handle.pid = pidOf(child);
+      space.pids.add(handle.pid);
+      const origin = `http://127.0.0.1:${port}/`;
+      const answers = () =>
+        fetch(origin).then(
+          () => true,
+          () => false,
+        );
+      await until(answers, 30_000, "the S3 server to answer", 20);
+    },
+    async stop(signal: NodeJS.Signals = "SIGKILL") {
+      const ending = child;
+      if (ending === undefined || ending.exitCode !== null) return;
+      ending.ref();
+      const ended = new Promise((done) => ending.once("exit", done));
+      kill(handle.pid, signal);
+      await ended;
+      space.pids.delete(handle.pid);
+    },
+  };
+  await handle.start();
+  return handle;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => void server.listen(0, "127.0.0.1", done));
+  const address = server.address();
+  await new Promise((done) => void server.close(done));
+  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 export function kill(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {

@@ -1,6 +1,6 @@
 /**
  * Many processes put one file each at the same moment: all files arrive, history stays linear.
- *   node scripts/drills/racers.ts [PROCESSES, default 32] [--master]
+ *   node scripts/drills/racers.ts [PROCESSES, default 32] [--master | --s3 | --s3=numbered]
  * With --no-cas against a master that does not compare roots: files get lost, which is what comparing prevents.
  *   node scripts/drills/racers.ts 8 --no-cas
  */
@@ -11,6 +11,7 @@ import {
   commitsOf,
   join,
   master,
+  pathIn,
   percentile,
   report,
   start,
@@ -30,7 +31,7 @@ const ended = await Promise.all(
   Array.from({ length: racers }, (_, racer) => {
     const source = join(space.path, `source-${racer}`);
     writeFileSync(source, `racer ${racer}\n`);
-    return start(space, ["put", source, `${url}/racer-${racer}.txt`, "--json"]);
+    return start(space, ["put", source, pathIn(url, `racer-${racer}.txt`), "--json"]);
   }),
 );
 // Without it, the newest root may not descend from the one that this machine saw last.

@@ -6,6 +6,7 @@ import type { Random } from "../base/random.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
+import type { RootForm } from "../objects/s3/probe.ts";
 import { promptDisk } from "../objects/prompt-disk.ts";
 import { type FolderAddress, type MasterAddress, parseAddress, type PackedAddress, type S3Address } from "./address.ts";
 import type { HttpRemote } from "./http/http-remote.ts";
@@ -22,6 +23,8 @@ export interface RemoteOptions {
   readonly access?: MasterAccess | undefined;
   /** Copies of blocks on this machine, for a master that lost some. */
   readonly local?: LocalBlocks | undefined;
+  /** How a new bucket in S3 keeps its root; absent: as the server's tests show. */
+  readonly rootForm?: RootForm | undefined;
 }
 
 /** Opens the bucket without accessing it yet. Throws as `parseAddress`, and `bad_address` for a forbidden master. */
@@ -50,12 +53,13 @@ function openFolder({ path, url }: FolderAddress, options: RemoteOptions): Objec
 }
 
 /** Loads the S3 code here: other buckets need none of it. */
-async function openS3({ auth, ...address }: S3Address, { clock, random, access }: RemoteOptions): Promise<ObjectStore> {
+async function openS3({ auth, ...address }: S3Address, options: RemoteOptions): Promise<ObjectStore> {
   const [{ S3ObjectStore }, { S3BucketStore }, { checkForm, chooseForm }] = await Promise.all([
     import("../objects/s3/s3-object-store.ts"),
     import("../objects/s3/s3-bucket-store.ts"),
     import("../objects/s3/probe.ts"),
   ]);
+  const { clock, random, access, rootForm } = options;
   const bearer = auth === "wallet" ? access?.bearer(address.endpoint ?? "") : undefined;
   if (auth === "wallet" && bearer === undefined) {
     throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
@@ -66,7 +70,7 @@ async function openS3({ auth, ...address }: S3Address, { clock, random, access }
   return new S3BucketStore({
     store,
     clock,
-    chooseForm: () => chooseForm(tools, address.endpoint),
+    chooseForm: () => chooseForm(tools, address.endpoint, rootForm),
     checkForm: (form) => checkForm(tools, form),
   });
 }

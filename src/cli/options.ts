@@ -69,6 +69,10 @@ export const OPTIONS = {
       onlyFlag: true,
     },
   ),
+  roots: choice(["replaced", "numbered"] as const, "how a bucket in S3 keeps its root", {
+    onlyFlag: true,
+    fallbackText: "what tests of the server show to be safe",
+  }),
   force: toggle("also from a process that still runs here", { onlyFlag: true }),
   tlsCa: path("<file>", "certificates (PEM) to trust in a master, beside those of the system"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),

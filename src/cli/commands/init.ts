@@ -23,14 +23,23 @@ export function register(program: Program): void {
     name: "init",
     arguments: [["<url>", "where the bucket is to be"]],
     summary: "make a bucket; changes nothing when there is one",
-    options: BUCKET_OPTIONS,
-    examples: ["syncline init file:///srv/bucket", "syncline init http://127.0.0.1:3600/notes"],
+    options: [...BUCKET_OPTIONS, "roots"],
+    examples: [
+      "syncline init file:///srv/bucket",
+      "syncline init http://127.0.0.1:3600/notes",
+      "syncline init 's3://my-bucket/notes?endpoint=https://minio.example:9000'",
+    ],
     exits: [4, 5, 6],
     async run(call) {
       const { args, options, output, runtime } = call;
       const { clock, random } = runtime;
       const address = parseAddress(args[0] ?? "").url;
-      await using remote = await openRemote(address, { access: writingAccess(call), clock, random });
+      await using remote = await openRemote(address, {
+        access: writingAccess(call),
+        clock,
+        random,
+        rootForm: options.roots,
+      });
       if (await hasRoot(remote)) {
         throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
           hint: "Mount it, or choose another address.",

@@ -42,11 +42,16 @@ export async function probe(tools: ProbeTools): Promise<ProbeReport> {
   return { create, replace };
 }
 
-/** The form for a new bucket. Throws `not_supported` where none is safe. */
-export async function chooseForm(tools: ProbeTools, endpoint: string | undefined): Promise<RootForm> {
+/** The form for a new bucket; `wanted` if the server keeps it. Throws `not_supported` where none is safe. */
+export async function chooseForm(
+  tools: ProbeTools,
+  endpoint: string | undefined,
+  wanted?: RootForm | undefined,
+): Promise<RootForm> {
   const { create, replace } = await probe(tools);
-  if (create !== undefined) throw unsafe(tools.store.address, create);
-  return replace === undefined && !writesKeysSlowly(endpoint) ? "replaced" : "numbered";
+  const finding = wanted === "replaced" ? replace : create;
+  if (finding !== undefined) throw unsafe(tools.store.address, finding);
+  return wanted ?? (replace === undefined && !writesKeysSlowly(endpoint) ? "replaced" : "numbered");
 }
 
 /** The cheap form, once before the first swap of a process: a server may have been exchanged or set up anew. */

@@ -12,6 +12,7 @@ test("a server that keeps both conditions gets a root that is replaced; R2 and G
   expect(await probe(tools)).toEqual({ create: undefined, replace: undefined });
   expect(await chooseForm(tools, server.endpoint)).toBe("replaced");
   expect(await chooseForm(tools, "https://abc.r2.cloudflarestorage.com")).toBe("numbered");
+  expect(await chooseForm(tools, undefined, "numbered")).toBe("numbered");
   await checkForm(tools, "replaced");
   await checkForm(tools, "numbered");
   expect(server.objects.size).toBe(0);
