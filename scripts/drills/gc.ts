@@ -37,7 +37,7 @@ type Collected = { readonly number: number } & (
 
 const space = workspace("gc");
 const LEASE = "5s";
-const { url, rest, master } = await storage(space, { args: ["--lease", LEASE] });
+const { url, rest, master, s3 } = await storage(space, { args: ["--lease", LEASE] });
 const seconds = Number(rest[0] ?? 20);
 const count = Number(rest[1] ?? 8);
 syncline(space, ["init", url]);
@@ -173,7 +173,7 @@ away.flush();
 for (const each of agents) each.flush();
 
 // What lost swaps and killed collectors left is taken once it is old enough.
-if (master === undefined) makeOlder(new URL(url).pathname);
+if (master === undefined) makeOlder(s3 === undefined ? new URL(url).pathname : join(s3.folder, "demo"));
 else await new Promise((done) => setTimeout(done, 2 * Number.parseInt(LEASE, 10) * 1000));
 // 4: an agent that collects by itself was faster.
 let last: CommandResult;

@@ -323,6 +323,8 @@ export function pathIn(url: string, path: string): string {
 /** versitygw as a process of its own (scripts/lib/servers.sh). It keeps its port when it is started again. */
 export interface S3Handle {
   readonly pid: number;
+  /** Its objects as files, with their dates. */
+  readonly folder: string;
   /** Below a prefix of its one S3 bucket. */
   url(prefix?: string): string;
   start(): Promise<void>;
@@ -341,6 +343,7 @@ export async function s3Server(space: Space, folder: string): Promise<S3Handle> 
   let child: ChildProcess | undefined;
   const handle = {
     pid: 0,
+    folder: join(folder, "bucket"),
     url: (prefix = "demo") => `s3://bucket/${prefix}?endpoint=http://127.0.0.1:${port}`,
     async start() {
       const args = ["--port", `127.0.0.1:${port}`, "--quiet", ...rights, "posix", folder];

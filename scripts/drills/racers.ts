@@ -59,7 +59,7 @@ report(
 );
 check(names.every(isListed), `${racers} files are there`);
 for (const [racer, name] of names.entries()) {
-  if (syncline(space, ["cat", `${url}/${name}`]).stdout !== `racer ${racer}\n`) check(false, `${name} has its bytes`);
+  if (syncline(space, ["cat", pathIn(url, name)]).stdout !== `racer ${racer}\n`) check(false, `${name} has its bytes`);
 }
 checkHistory(commitsOf(space, url));
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
