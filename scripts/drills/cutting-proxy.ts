@@ -1,11 +1,11 @@
 /**
- * A TCP proxy before a master that fails swaps (PUT …/root) as a plan says, one word a swap, over and over:
+ * A TCP proxy before a master or an S3 server that fails swaps (PUT …/root, …/roots/N) as a plan says, one word a swap, over and over:
  *   pass      nothing happens to it
- *   reply     it reaches the master, its reply is cut off
- *   request   it never reaches the master
- *   late      the client sees its connection cut; the request reaches the master a second later
+ *   reply     it reaches the server, its reply is cut off
+ *   request   it never reaches the server
+ *   late      the client sees its connection cut; the request reaches the server a second later
  *   node scripts/drills/cutting-proxy.ts TARGET_PORT PLAN        PLAN such as pass,reply,late
- * Prints {"port"}, then {"swap", "status"} for each swap: what the plan said and what the master answered, null if it was not asked.
+ * Prints {"port"}, then {"swap", "status"} for each swap: what the plan said and what the server answered, null if it was not asked.
  */
 import { type AddressInfo, connect, createServer } from "node:net";
 import { report } from "./lib.ts";
@@ -62,7 +62,7 @@ function deliverLate(request: Buffer) {
 }
 
 function isSwap(data: Buffer) {
-  return /^PUT \/v1\/\S+\/root HTTP\/1\.1\r\n/.test(data.toString("latin1", 0, 300));
+  return /^PUT \/(v1|bucket)\/\S+\/root(s\/\d+)? HTTP\/1\.1\r\n/.test(data.toString("latin1", 0, 300));
 }
 
 function isWhole(request: Buffer) {

@@ -282,17 +282,26 @@ export interface Storage {
   readonly back?: () => Promise<unknown>;
 }
 
+export interface StorageOptions {
+  /** What it stores lies in this folder; default: the workspace. */
+  readonly parent?: string;
+  /** For the master. */
+  readonly args?: readonly string[];
+  /** What it is without an argument. */
+  readonly otherwise?: "folder" | "master";
+}
+
 /**
  * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
- * at that address, with `--s3` an S3 server of its own without a master, with `--s3=numbered` one whose roots are numbered. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`; `args` are for
- * the master.
+ * at that address, with `--s3` an S3 server of its own without a master, with `--s3=numbered` one whose roots are numbered. `away` and `back` make it unreachable and reachable.
  */
 export async function storage(
   space: Space,
-  { parent = space.path, args = [] }: { readonly parent?: string; readonly args?: readonly string[] } = {},
+  { parent = space.path, args = [], otherwise = "folder" }: StorageOptions = {},
 ): Promise<Storage> {
-  const given = process.argv.slice(2).find((arg) => /^--(master|s3)(=|$)/.test(arg));
-  const rest = process.argv.slice(2).filter((arg) => arg !== given);
+  const asked = process.argv.slice(2).find((arg) => /^--(master|s3)(=|$)/.test(arg));
+  const rest = process.argv.slice(2).filter((arg) => arg !== asked);
+  const given = asked ?? (otherwise === "master" ? "--master" : undefined);
   const away = join(space.path, "away");
   if (given === undefined) {
     const folder = join(parent, "bucket");

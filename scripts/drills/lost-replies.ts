@@ -1,7 +1,7 @@
 /**
- * A proxy between agent A and its master loses replies of swaps, requests, and delivers some late: A counts each swap that took place as
+ * A proxy between agent A and its master, or its S3 server, loses replies of swaps, requests, and delivers some late: A counts each swap that took place as
  * won exactly once. History shows every epoch once, nobody sees a conflict copy, and B has all that A wrote.
- *   node scripts/drills/lost-replies.ts [ROUNDS, default 20]
+ *   node scripts/drills/lost-replies.ts [ROUNDS, default 20] [--s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -15,9 +15,10 @@ import {
   differences,
   fingerprint,
   join,
-  master,
+  pathIn,
   pidOf,
   report,
+  storage,
   syncline,
   until,
   workspace,
@@ -29,13 +30,13 @@ interface Fate {
   readonly status: number | null;
 }
 
-const rounds = Number(process.argv[2] ?? 20);
 const space = workspace("lost-replies");
-const arbiter = await master(space);
-const direct = arbiter.url();
+const stored = await storage(space, { otherwise: "master" });
+const rounds = Number(stored.rest[0] ?? 20);
+const direct = stored.url;
 syncline(space, ["init", direct]);
 const { lines, port } = await proxy("pass,reply,request,reply,late");
-const cut = `http://127.0.0.1:${port}/demo`;
+const cut = direct.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${port}`);
 const a = agent(space, "a", cut);
 const b = agent(space, "b", direct);
 for (let round = 0; round < rounds; round++) {
@@ -49,7 +50,7 @@ for (let round = 0; round < rounds; round++) {
 for (let index = 0; index < 3; index++) {
   const source = join(space.path, `put-${index}`);
   writeFileSync(source, `put ${index}\n`);
-  syncline(space, ["put", source, `${cut}/put-${index}.txt`]);
+  syncline(space, ["put", source, pathIn(cut, `put-${index}.txt`)]);
 }
 b.flush();
 await until(
@@ -87,7 +88,7 @@ check(syncline(space, ["verify", direct, "--json"]).status === 0, "verify finds 
 async function proxy(plan: string) {
   const child = spawn(
     process.execPath,
-    [join(checkout, "scripts/drills/cutting-proxy.ts"), new URL(arbiter.origin).port, plan],
+    [join(checkout, "scripts/drills/cutting-proxy.ts"), /127\.0\.0\.1:(\d+)/.exec(direct)?.[1] ?? "", plan],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   space.pids.add(pidOf(child));

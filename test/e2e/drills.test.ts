@@ -38,7 +38,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   drill("each swap is won once, whatever replies are lost", "lost-replies.ts", [all ? "20" : "5"]);
   drill(
     "a master that is stopped and killed during uploads and swaps loses nothing",
-    "master-kills.ts",
+    "server-kills.ts",
     [all ? "20" : "3"],
     all ? 1_200_000 : 240_000,
   );

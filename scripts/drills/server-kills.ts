@@ -1,7 +1,7 @@
 /**
- * The master is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while two agents upload and swap and
- * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, the master's data is clean each time.
- *   node scripts/drills/master-kills.ts [TIMES, default 20]
+ * The server is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while two agents upload and swap and
+ * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, a master's data is clean each time.
+ *   node scripts/drills/server-kills.ts [TIMES, default 20] [--s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -18,11 +18,12 @@ import {
   fingerprint,
   join,
   kill,
-  master,
   mkdirSync,
+  pathIn,
   pidOf,
   report,
   start,
+  storage,
   syncline,
   until,
   workspace,
@@ -44,10 +45,11 @@ interface Put {
 
 const FILES = 4;
 const BALLAST = 3 << 20;
-const times = Number(process.argv[2] ?? 20);
-const space = workspace("master-kills");
-const arbiter = await master(space);
-const url = arbiter.url();
+const space = workspace("server-kills");
+const { url, rest, master, s3 } = await storage(space, { otherwise: "master" });
+const server = master ?? s3;
+if (server === undefined) throw new Error("no server is given");
+const times = Number(rest[0] ?? 20);
 syncline(space, ["init", url]);
 const agents = [agent(space, "a", url), agent(space, "b", url)] as const;
 const ends = ["SIGKILL", "SIGSTOP", "SIGKILL", "SIGTERM"] as const;
@@ -93,23 +95,27 @@ for (const { name, bytes } of acknowledged) {
 checkHistory(log);
 for (const one of agents) one.unmount();
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify of the bucket finds nothing");
-check((await arbiter.stop()) === 0, "the master ends well");
-checkData("at the end");
+if (master !== undefined) {
+  check((await master.stop()) === 0, "the master ends well");
+  checkData("at the end");
+}
 
-/** Takes the master away for a moment, in one of the ways it can go. */
+/** Takes the server away for a moment, in one of the ways it can go. */
 async function disturb(signal: NodeJS.Signals) {
+  if (server === undefined) return;
   if (signal === "SIGSTOP") {
-    arbiter.pause();
+    kill(server.pid, "SIGSTOP");
     await new Promise((next) => setTimeout(next, 2_000));
-    return arbiter.resume();
+    return kill(server.pid, "SIGCONT");
   }
-  await arbiter.stop(signal);
+  await server.stop(signal);
   checkData(signal);
-  return arbiter.start();
+  return server.start();
 }
 
 function checkData(when: string) {
-  const { status, stdout, stderr } = arbiter.verify();
+  if (master === undefined) return;
+  const { status, stdout, stderr } = master.verify();
   if (status !== 0) report(stdout + stderr);
   check(status === 0, `verify --data is clean after ${when}: ${stdout.trim().split("\n").at(-1)}`);
 }
@@ -135,7 +141,7 @@ async function put(name: string): Promise<Put | undefined> {
   const bytes = randomBytes(50_000);
   const source = join(space.path, name);
   writeFileSync(source, bytes);
-  const { status, stdout } = await start(space, ["put", source, `${url}/${name}`, "--json"]);
+  const { status, stdout } = await start(space, ["put", source, pathIn(url, name), "--json"]);
   if (status !== 0) return undefined;
   const { root } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { root: string };
   return { name, bytes, root };
