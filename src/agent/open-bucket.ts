@@ -116,6 +116,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     create: (block, first) => remote.create(block, first),
     readRoot: () => remote.readRoot(),
     beginUpload: () => remote.beginUpload(),
+    requests: () => remote.requests?.(),
     takeTurn: () => remote.takeTurn?.(),
     forgetPlacement: () => remote.forgetPlacement?.(),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),

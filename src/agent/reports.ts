@@ -4,6 +4,7 @@ import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
 import type { HeldDeletions } from "../sync/deletion-limit.ts";
+import type { RequestCounts } from "../objects/object-store.ts";
 import type { Collected } from "../bucket/gc/need.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
@@ -43,6 +44,8 @@ export interface AgentStatus {
   /** A synced folder's deletions that await approval. */
   readonly guard: null | HeldDeletions;
   readonly cache: { readonly bytes: number; readonly limit: number };
+  /** Requests to S3 since the agent started, by the classes that providers bill; null for other storage. */
+  readonly requests: Readonly<RequestCounts> | null;
   /** Garbage collection; null if this agent does not collect by itself. */
   readonly collection: CollectionReport | null;
   /** Totals since the agent started. */
@@ -110,6 +113,7 @@ export interface AgentFacts {
   readonly doors: readonly DoorReport[];
   readonly address: string;
   readonly cache: AgentStatus["cache"];
+  readonly requests: AgentStatus["requests"];
   readonly collection: CollectionState | undefined;
 }
 
@@ -128,6 +132,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
     conflicts: state.conflicts.map(conflictReport),
     guard: null,
     cache: facts.cache,
+    requests: facts.requests,
     collection: facts.collection === undefined ? null : collectionReport(facts.collection),
     published: { flushes, attempts, uploadedBytes, uploadedBlocks, requests, blocksRead },
   };

@@ -113,7 +113,8 @@ export class RunningAgent implements Agent {
   async status(): Promise<AgentStatus> {
     const { address, cacheBytes } = this.#options;
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
-    const facts = { doors: this.#doors, address, cache, collection: this.#collection?.state() };
+    const requests = this.#opened.remote.requests?.() ?? null;
+    const facts = { doors: this.#doors, address, cache, requests, collection: this.#collection?.state() };
     return statusReport(facts, this.#open().state(), await this.#pending());
   }
 

@@ -22,6 +22,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     create: (genesis, first) => inner.create(genesis, first),
     readRoot: () => inner.readRoot(),
     beginUpload: () => cachingSession(inner.beginUpload(), cache, kept),
+    requests: () => inner.requests?.(),
     takeTurn: () => inner.takeTurn?.(),
     forgetPlacement: () => inner.forgetPlacement?.(),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),

@@ -5,7 +5,7 @@
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/blocks/root-object.ts";
-import type { Turn } from "../objects/object-store.ts";
+import type { RequestCounts, Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 
 export interface BucketRemote extends AsyncDisposable {
@@ -47,6 +47,9 @@ export interface BucketRemote extends AsyncDisposable {
    * turn, and this never rejects. Undefined where there is no line, and after waiting in vain.
    */
   takeTurn?(): Promise<BucketTurn | undefined> | undefined;
+
+  /** Requests to storage that bills them, so far. */
+  requests?(): Readonly<RequestCounts> | undefined;
 
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;

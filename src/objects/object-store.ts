@@ -58,11 +58,24 @@ export interface ObjectStore extends AsyncDisposable {
    */
   breakLock?(force: boolean): Promise<string | undefined>;
 
+  /** Absent where requests cost nothing. */
+  requests?(): Readonly<RequestCounts>;
+
   /** How often to look for a new root; absent: every FILE_POLL_MS. */
   readonly polling?: Polling;
 
   /** Calls `changed` soon after an object may have changed. Only a hint: changes may be missed or falsely reported. */
   watch?(name: string, changed: () => void): Disposable;
+}
+
+/** Requests so far, by the classes that providers bill. */
+export interface RequestCounts {
+  put: number;
+  list: number;
+  get: number;
+  delete: number;
+  /** Of those: conditions that did not hold. */
+  refused: number;
 }
 
 /** The first looks after a change are `firstMs` apart, then ever longer, up to `lastMs`: looks may cost money. */

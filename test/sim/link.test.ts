@@ -19,14 +19,21 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   breakLock: true,
   watch: true,
   polling: true,
+  requests: true,
 };
-const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = { forgetPlacement: true, holdBase: true, takeTurn: true };
+const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
+  forgetPlacement: true,
+  holdBase: true,
+  takeTurn: true,
+  requests: true,
+};
 
 test("a link offers exactly what its store offers", async () => {
   const [timeline, plain] = [new Timeline(), new MemoryObjectStore()];
   const breakLock = async () => "a@b";
+  const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0 });
   const polling = { firstMs: 1, lastMs: 2 };
-  const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling });
+  const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling, requests });
   for (const method of Object.keys(MAYBE_STORE)) {
     expect(Reflect.get(linkTo(whole, timeline), method), method).toBeDefined();
     expect(Reflect.get(linkTo(plain, timeline), method), method).toBeUndefined();

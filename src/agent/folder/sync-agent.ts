@@ -194,7 +194,9 @@ export class SyncAgent implements AsyncDisposable {
     this.#applying = (places) => loop.applying(places);
     const conflicts = () => this.#conflicts.all.map(conflictReport);
     const waiting = () => this.#waiting.report();
-    const facts = { folder, address: this.#options.address, cache: () => this.cache, conflicts, waiting };
+    const { address } = this.#options;
+    const requests = () => this.#opened.opened.remote.requests?.() ?? null;
+    const facts = { folder, address, cache: () => this.cache, requests, conflicts, waiting };
     return new WatchedFolder(loop, facts, () => this.end());
   }
 

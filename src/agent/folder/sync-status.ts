@@ -8,13 +8,14 @@ export interface SyncFacts {
   readonly folder: string;
   readonly address: string;
   readonly cache: () => AgentStatus["cache"];
+  readonly requests: () => AgentStatus["requests"];
   readonly conflicts: () => AgentStatus["conflicts"];
   /** What a scan counted; undefined before the first. */
   readonly waiting?: () => PendingReport | undefined;
 }
 
 export function syncStatus(
-  { folder, address, cache, conflicts, waiting }: SyncFacts,
+  { folder, address, cache, requests, conflicts, waiting }: SyncFacts,
   state: SyncLoopState,
 ): AgentStatus {
   const { report, error, scansOnly } = state;
@@ -32,6 +33,7 @@ export function syncStatus(
     conflicts: conflicts(),
     guard: held,
     cache: cache(),
+    requests: requests(),
     collection: null,
     published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },
     sync: { left: report?.left ?? [], notices: scansOnly === undefined, why: scansOnly ?? null },

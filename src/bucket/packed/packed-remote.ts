@@ -8,7 +8,7 @@ import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
-import type { ObjectStore, Turn } from "../../objects/object-store.ts";
+import type { ObjectStore, RequestCounts, Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease } from "./lease.ts";
@@ -94,6 +94,10 @@ export class PackedRemote implements BucketRemote {
   watch(changed: () => void): Disposable {
     const { clock, pollMs = FILE_POLL_MS } = this.#options;
     return watchRoot(this.store, this.#own, clock, this.store.polling ?? { firstMs: pollMs, lastMs: pollMs }, changed);
+  }
+
+  requests(): Readonly<RequestCounts> | undefined {
+    return this.store.requests?.();
   }
 
   takeTurn(): Promise<Turn | undefined> | undefined {

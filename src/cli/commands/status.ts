@@ -67,7 +67,7 @@ async function ask(
 }
 
 function textOf(agent: AgentStatus): string {
-  const { bucket, pid, online, pending, lastError, conflicts, root, cache, collection } = agent;
+  const { bucket, pid, online, pending, lastError, conflicts, root, cache, requests, collection } = agent;
   const lines = [
     `${agent.doors.map((door) => printText(placeOf(door))).join(", ")}  (process ${pid})`,
     `  bucket     ${printText(bucket)}`,
@@ -75,6 +75,10 @@ function textOf(agent: AgentStatus): string {
     `  pending    ${waiting(pending)}`,
     `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
   ];
+  if (requests !== null) {
+    const { put, list, get, delete: deleted, refused } = requests;
+    lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
+  }
   const last = collection?.last ?? null;
   if (last !== null) lines.push(collectedText(last));
   if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);

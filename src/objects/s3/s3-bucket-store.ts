@@ -18,6 +18,7 @@ import type {
   ObjectStore,
   PutOptions,
   PutOutcome,
+  RequestCounts,
   StoredObject,
 } from "../object-store.ts";
 import type { RootForm } from "./probe.ts";
@@ -61,6 +62,10 @@ export class S3BucketStore implements ObjectStore {
     this.#options = options;
     this.#store = options.store;
     this.address = options.store.address;
+  }
+
+  requests(): Readonly<RequestCounts> {
+    return this.#store.requests();
   }
 
   initialize(): Promise<void> {

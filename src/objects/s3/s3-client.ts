@@ -7,18 +7,10 @@ import type { Dispatcher, Pool } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
+import type { RequestCounts } from "../object-store.ts";
 import { exchange, type ExchangeAnswer, Unanswered } from "../../net/exchange.ts";
 import { CredentialChain, type Environment, regionOf } from "./credentials.ts";
-import {
-  classOf,
-  parseError,
-  type RequestCounts,
-  type S3Error,
-  type S3Request,
-  sentBody,
-  sha256Of,
-  targetOf,
-} from "./s3-request.ts";
+import { classOf, parseError, type S3Error, type S3Request, sentBody, sha256Of, targetOf } from "./s3-request.ts";
 
 /** Where a bucket is. */
 export interface S3Location {

@@ -17,12 +17,13 @@ import type {
   ObjectStore,
   PutOptions,
   PutOutcome,
+  RequestCounts,
   StoredObject,
 } from "../object-store.ts";
 import { untilPutEnds } from "../put-end.ts";
 import { putInParts } from "./multipart.ts";
 import { isTrouble, type S3Answer, S3Client, type S3ClientOptions } from "./s3-client.ts";
-import { gather, parseList, type RequestCounts } from "./s3-request.ts";
+import { gather, parseList } from "./s3-request.ts";
 
 export interface S3ObjectStoreOptions extends S3ClientOptions {
   /** For display; without credentials. */
@@ -61,7 +62,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   /** Requests so far, by class. */
-  get requests(): Readonly<RequestCounts> {
+  requests(): Readonly<RequestCounts> {
     return this.#client.counts;
   }
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { SaxesParser } from "saxes";
 import { SynclineError } from "../../base/errors.ts";
-import type { ObjectBody } from "../object-store.ts";
+import type { ObjectBody, RequestCounts } from "../object-store.ts";
 
 export type S3Method = "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
 
@@ -17,16 +17,6 @@ export interface S3Request {
   /** Sends the last piece of the body only after this. For races. */
   readonly beforeLast?: (() => Promise<void>) | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** What requests cost: providers bill by class. */
-export interface RequestCounts {
-  put: number;
-  list: number;
-  get: number;
-  delete: number;
-  /** Of those: conditions that did not hold. */
-  refused: number;
 }
 
 /** An answer's error document. */

@@ -12,6 +12,7 @@ import type {
   ObjectInfo,
   ObjectStore,
   Polling,
+  RequestCounts,
   PutOutcome,
   StoredObject,
   Turn,
@@ -57,6 +58,7 @@ export class SimulatedLink implements ObjectStore {
   readonly breakLock?: (force: boolean) => Promise<string | undefined>;
   readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly polling?: Polling;
+  readonly requests?: () => Readonly<RequestCounts>;
   readonly #options: LinkOptions;
 
   constructor(options: LinkOptions) {
@@ -64,6 +66,7 @@ export class SimulatedLink implements ObjectStore {
     const { store } = options;
     if (store.takeTurn !== undefined) this.takeTurn = () => this.#takeTurn();
     if (store.breakLock !== undefined) this.breakLock = (force) => this.#read(async () => store.breakLock?.(force));
+    if (store.requests !== undefined) this.requests = store.requests.bind(store);
     if (store.polling !== undefined) this.polling = store.polling;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }

@@ -97,7 +97,13 @@ test("without change notices the folder is scanned every 10 s, and the status sa
   expect(passes).toBe(3);
   expect(loop.state().scansOnly).toContain("inotify");
   expect(warned).toEqual([expect.stringContaining("scanned every 10 s")]);
-  const facts = { folder: "/work", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }), conflicts: () => [] };
+  const facts = {
+    folder: "/work",
+    address: "file:///b",
+    cache: () => ({ bytes: 0, limit: 1 }),
+    requests: () => null,
+    conflicts: () => [],
+  };
   expect(syncStatus(facts, loop.state()).sync).toMatchObject({
     notices: false,
     why: expect.stringContaining("inotify") as string,

@@ -32,7 +32,13 @@ test("flush and status say how many deletions await approval, and which command 
   const state = openMountState(states, { address: "file:///b", mount });
   onTestFinished(() => state[Symbol.dispose]());
   state.list();
-  const facts = { folder: "/f1", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }), conflicts: () => [] };
+  const facts = {
+    folder: "/f1",
+    address: "file:///b",
+    cache: () => ({ bytes: 0, limit: 1 }),
+    requests: () => null,
+    conflicts: () => [],
+  };
   const quiet = syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
   const status: AgentStatus = { ...quiet, doors: [MOUNT, { door: "sync", folder: "/f1" }], guard: HELD };
   const { pending } = status;

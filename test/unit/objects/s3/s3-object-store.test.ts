@@ -86,7 +86,7 @@ test("a clear refusal is believed at once", async () => {
   expect(await store.putNew("root", body)).toEqual({ kind: "refused" });
   expect(await store.putIfMatch("root", body, '"other"')).toEqual({ kind: "refused" });
   expect(server.seen.map(({ method }) => method)).toEqual(["PUT", "PUT"]);
-  expect(store.requests).toMatchObject({ put: 2, get: 0, refused: 2 });
+  expect(store.requests()).toMatchObject({ put: 2, get: 0, refused: 2 });
 });
 
 test("conditions and ranges are spelt as every server reads them", async () => {
