@@ -56,7 +56,7 @@ await killing;
 const failed = ended.filter(({ status }) => status !== 0);
 for (const { args, status, stderr } of failed)
   report(`      ${args[0]}: ${status} ${stderr.trim().split("\n").at(-1)}`);
-const rode = ended.filter(({ stderr }) => stderr.includes("Trying again")).length;
+const rode = ended.filter(({ stderr }) => stderr.includes("Retrying")).length;
 report(`      ${killer.kills} kills; ${rode} commands waited for the master`);
 const isPut = ({ args }: EndedCommand) => args[0] === "put";
 const succeeded = ended.filter((one) => isPut(one) && one.status === 0);

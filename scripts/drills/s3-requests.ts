@@ -48,11 +48,11 @@ await work(`${files} files of 100 B`, { puts: 60, all: 160 }, () => {
   a.flush();
 });
 if (idleS > 0) {
-await pause(60_000);
-before = counts();
-await work(`${idleS} idle seconds, after a minute of quiet`, { puts: 0, all: Math.ceil(idleS / 10) + 1 }, () =>
-  pause(idleS * 1_000),
-);
+  await pause(60_000);
+  before = counts();
+  await work(`${idleS} idle seconds, after a minute of quiet`, { puts: 0, all: Math.ceil(idleS / 10) + 1 }, () =>
+    pause(idleS * 1_000),
+  );
 }
 check(before.list === 0, "nothing was listed");
 a.unmount();

@@ -36,8 +36,8 @@ export async function openCollector({ stateRoot, ...options }: CollectorOptions)
 }
 
 async function noWallet(): Promise<never> {
-  throw new SynclineError("device_not_certified", "The device that collects garbage has no valid certificate.", {
-    hint: "Mount the bucket again, with the owner's key at hand.",
+  throw new SynclineError("device_not_certified", "The collector's device has no valid certificate.", {
+    hint: "Mount the bucket again with the owner's key.",
   });
 }
 

@@ -93,7 +93,7 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
     case "foreign":
       throw outcome.cause;
     case "queued":
-      throw new SynclineError("root_moved", "Other writers were faster, many times. Nothing was written.", {
+      throw new SynclineError("root_moved", "Other writers published first on every attempt. Nothing was written.", {
         hint: "Run the command again.",
       });
     case "rolled_back":
@@ -103,7 +103,7 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
         "state_corrupt",
         "The state of this command was copied from elsewhere. Nothing was written.",
         {
-          hint: "Remove the cli-… folders of this bucket in the state folder, then run the command again.",
+          hint: "Delete this bucket's cli-… folders in the state folder, then run the command again.",
         },
       );
   }

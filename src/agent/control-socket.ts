@@ -21,8 +21,8 @@ export function openSocketPath(stateDir: string): SocketPath {
   }
   if (Buffer.byteLength(path) <= MAX_PATH_BYTES) return { path, [Symbol.dispose]: () => {} };
   if (process.platform !== "linux") {
-    throw new SynclineError("config_invalid", `The path of the state folder ${stateDir} is too long for a socket.`, {
-      hint: "Choose a shorter one with --state.",
+    throw new SynclineError("config_invalid", `The state folder path ${stateDir} is too long for a socket.`, {
+      hint: "Choose a shorter path with --state.",
     });
   }
   // The kernel resolves the folder by its descriptor, so its path may have any length.

@@ -142,7 +142,7 @@ function parseRequest(line: string): ControlRequest {
   if (call === "flush") return typeof allowDeletes === "string" ? { call, allowDeletes } : { call };
   if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
   if (typeof timeoutMs === "number" && timeoutMs >= 0) return { call, timeoutMs };
-  throw new SynclineError("usage", "The request does not say for how long to wait.");
+  throw new SynclineError("usage", "The request needs a non-negative timeoutMs.");
 }
 
 function objectOf(line: string): { readonly [Key in "call" | "timeoutMs" | "allowDeletes"]?: unknown } {
@@ -152,7 +152,7 @@ function objectOf(line: string): { readonly [Key in "call" | "timeoutMs" | "allo
   } catch {
     // Not JSON: reported below.
   }
-  throw new SynclineError("usage", "A request is one JSON object in a line.");
+  throw new SynclineError("usage", "A request must be one JSON object on one line.");
 }
 
 function exchange(socket: Socket, line: string): Promise<string> {
@@ -174,7 +174,7 @@ function noAgent(cause: unknown): SynclineError {
 
 function noAnswer(ms: number): SynclineError {
   return new SynclineError("time_out", `The agent did not answer within ${Math.round(ms / 1000)} s.`, {
-    hint: "See what it does in agent.log in its state folder; it may be stopped, or its disk may hang.",
+    hint: "See agent.log in its state folder. The agent may be suspended, or its disk may hang.",
   });
 }
 

@@ -38,9 +38,8 @@ function node(): Finding {
 function kernel(): Finding {
   const what = "system";
   if (!isLinux()) {
-    const advice =
-      "Mounting needs Linux. webdav, sync and all commands that work with a bucket are for this system, too.";
-    return { what, state: "limited", detail: `${process.platform}: no mounts here`, advice };
+    const advice = "Mounting needs Linux. On this system, use webdav, sync and the commands that work on a bucket.";
+    return { what, state: "limited", detail: `${process.platform}: mounts are not supported`, advice };
   }
   return { what, state: "good", detail: `Linux ${release()}` };
 }
@@ -48,12 +47,17 @@ function kernel(): Finding {
 function fuseDevice(): Finding {
   const what = "/dev/fuse";
   if (!existsSync("/dev/fuse"))
-    return { what, state: "bad", detail: "is not there", advice: "Run as root: modprobe fuse" };
+    return { what, state: "bad", detail: "is missing", advice: "Run as root: modprobe fuse" };
   try {
     accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
     return { what, state: "good", detail: "can be opened" };
   } catch {
-    return { what, state: "bad", detail: "may not be opened", advice: "Run as root, or: chmod 666 /dev/fuse" };
+    return {
+      what,
+      state: "bad",
+      detail: "cannot be opened for reading and writing",
+      advice: "Run as root, or: chmod 666 /dev/fuse",
+    };
   }
 }
 
@@ -74,7 +78,7 @@ function privilege(): Finding {
   return {
     what,
     state: "limited",
-    detail: "only root may mount in this version",
+    detail: "only root can mount in this version",
     advice: "Run the mount command as root.",
   };
 }
@@ -89,8 +93,8 @@ function state(root: string): Finding {
     return {
       what,
       state: "bad",
-      detail: `${folder} cannot be written`,
-      advice: "Set --state or XDG_STATE_HOME to a folder of your own.",
+      detail: `${folder} is not writable`,
+      advice: "Set --state or XDG_STATE_HOME to a folder you can write to.",
     };
   }
   if (!statSync(folder).isDirectory()) {
@@ -100,16 +104,26 @@ function state(root: string): Finding {
   const freeGiB = (bavail * bsize) / 2 ** 30;
   const detail = `${root}, ${freeGiB.toFixed(1)} GiB free`;
   if (freeGiB >= 1) return { what, state: "good", detail };
-  return { what, state: "limited", detail, advice: "Make room: unpublished writes and the cache live there." };
+  return {
+    what,
+    state: "limited",
+    detail,
+    advice: "Free some disk space: unpublished writes and the cache are stored there.",
+  };
 }
 
 function key({ keyFile, env }: DoctorInput): Finding {
   const what = "wallet key";
   if (env["SYNCLINE_KEY"] !== undefined) return { what, state: "good", detail: "from SYNCLINE_KEY" };
-  if (!existsSync(keyFile)) return { what, state: "good", detail: `none yet: ${keyFile} is made when first needed` };
+  if (!existsSync(keyFile)) return { what, state: "good", detail: `none yet: ${keyFile} is created when first needed` };
   const open = (statSync(keyFile).mode & 0o077) !== 0 && process.platform !== "win32";
   if (open)
-    return { what, state: "bad", detail: `${keyFile} can be read by others`, advice: `Run: chmod 600 ${keyFile}` };
+    return {
+      what,
+      state: "bad",
+      detail: `${keyFile} is accessible to other users`,
+      advice: `Run: chmod 600 ${keyFile}`,
+    };
   try {
     const { address } = JSON.parse(readFileSync(keyFile, "utf8")) as { address?: string };
     return {
@@ -121,8 +135,8 @@ function key({ keyFile, env }: DoctorInput): Finding {
     return {
       what,
       state: "bad",
-      detail: `${keyFile} is no keystore`,
-      advice: "Put the right file back, or import the key again.",
+      detail: `${keyFile} is not a keystore`,
+      advice: "Restore the right file, or import the key again.",
     };
   }
 }

@@ -61,7 +61,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const { pinnedGenesis, isRemote } = parseAddress(address);
   const inFolder = options.cache?.inFolder;
   const none = (error: unknown) => {
-    log.warn(`The folder cannot be looked through: ${describeError(error)}`);
+    log.warn(`Cannot search the folder: ${describeError(error)}`);
     return new Map<Cid, Uint8Array>();
   };
   const local = {

@@ -91,7 +91,7 @@ export class RunningAgent implements Agent {
     const { stateDir, doors, address, at, log, onStep } = this.#options;
     onStep?.("reading the newest root");
     const setup = await this.#workerSetup();
-    onStep?.("reading what was written here");
+    onStep?.("reading local changes");
     const { base, held } = await this.#thread.call("open", setup);
     this.#publisher = this.#openPublisher(base, held);
     this.#resources.push(this.#schedule, this.#idleRelease);
@@ -232,13 +232,13 @@ export class RunningAgent implements Agent {
     this.#resources.push({ [Symbol.dispose]: () => stop.abort() });
     const warming = warmUp(nodes, base.tree, stop.signal).then(
       (read) => this.#warmedUp(read),
-      (error: unknown) => log.warn(`Names are not all in the cache: ${describeError(error)}`),
+      (error: unknown) => log.warn(`Could not cache all names: ${describeError(error)}`),
     );
     await Promise.race([warming, clock.sleep(WARM_UP_WAIT_MS)]);
   }
 
   #warmedUp(nodes: number): void {
-    this.#options.log.info("Names are in the cache.", { nodes });
+    this.#options.log.info("Names are cached.", { nodes });
     this.#idleRelease.note();
   }
 
@@ -311,7 +311,7 @@ export class RunningAgent implements Agent {
       void this.#release().then(() => this.#ended.resolve(report), this.#ended.reject);
       return report;
     } catch (error) {
-      log.error(`Ending failed: ${describeError(error)}`);
+      log.error(`Shutdown failed: ${describeError(error)}`);
       await this.#thread.end();
       void this.#release().then(() => this.#ended.reject(error), this.#ended.reject);
       throw error;

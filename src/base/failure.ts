@@ -9,8 +9,8 @@ export function failureOf(error: unknown): SynclineError {
   const message = first instanceof Error ? first.message : String(first);
   if (!isSystemError(first)) return new SynclineError("internal", message, { cause: first });
   if (isDiskFull(first)) {
-    return new SynclineError("disk_full", `There is no room: ${message}.`, {
-      hint: "Free some space, then run it again.",
+    return new SynclineError("disk_full", `Out of disk space: ${message}.`, {
+      hint: "Free some disk space, then try again.",
       cause: first,
     });
   }
@@ -42,10 +42,10 @@ export function firstOf(error: unknown): unknown {
 }
 
 const WAYS_OUT = new Map([
-  ["ENOENT", "Check the path; what should hold a new file has to be there."],
-  ["ENOTDIR", "Check the path: something on the way is a file."],
-  ["EISDIR", "Name a file."],
-  ["EACCES", "Check who may read and write there."],
-  ["EPERM", "Check who may read and write there."],
-  ["EROFS", "It is mounted read-only: choose another place."],
+  ["ENOENT", "Check the path. The parent folder of a new file must exist."],
+  ["ENOTDIR", "Check the path: one of its parents is a file."],
+  ["EISDIR", "Give the path of a file."],
+  ["EACCES", "Check the permissions of the path."],
+  ["EPERM", "Check the permissions of the path."],
+  ["EROFS", "The filesystem is read-only: choose another path."],
 ]);

@@ -25,7 +25,7 @@ export function nameToText(name: FileName): string {
 /** Checks a byte string against the rules of docs/reference/formats.md: 1–255 bytes, no `/`, no NUL, not `.` or `..`. */
 export function checkName(name: string): FileName {
   if (name.length === 0 || name.length > MAX_NAME_BYTES || name === "." || name === ".." || /[/\0]/.test(name)) {
-    throw new SynclineError("name_invalid", `${JSON.stringify(name)} cannot be a file name.`, {
+    throw new SynclineError("name_invalid", `${JSON.stringify(name)} is not a valid file name.`, {
       hint: `A name has 1 to ${MAX_NAME_BYTES} bytes, no slash and no NUL, and is not "." or "..".`,
     });
   }

@@ -110,7 +110,7 @@ export class SqliteCacheIndex implements CacheIndex {
   find(digest: Uint8Array): CachedPlace | undefined {
     const place = this.#find.get(digest);
     const isSound = place === undefined || (isOffset(place.offset) && isLength(place.length));
-    if (!isSound) throw unreadable("a block that is nowhere in a segment");
+    if (!isSound) throw unreadable("a block with an invalid location");
     return place;
   }
 
@@ -175,15 +175,15 @@ export class SqliteCacheIndex implements CacheIndex {
       "SELECT * FROM segments",
     );
     for (const { id, name, bytes, used } of rows.iterate()) {
-      if (!SEGMENT_NAME.test(name) || ![id, bytes, used].every(isOffset))
-        throw unreadable("a segment that no cache made");
+      if (!SEGMENT_NAME.test(name) || ![id, bytes, used].every(isOffset)) throw unreadable("an invalid segment");
     }
   }
 
   #create(dir: string): void {
     const version = this.#db.pragma("user_version", { simple: true });
     if (version === VERSION) return;
-    if (version !== 0) throw new Database.SqliteError("an index of another version", "SQLITE_NOTADB");
+    if (version !== 0)
+      throw new Database.SqliteError("The index of the block cache has another version.", "SQLITE_NOTADB");
     this.#db.exec(SCHEMA);
     for (const name of readdirSync(dir)) if (name.endsWith(ENDING)) rmSync(join(dir, name), { force: true });
   }

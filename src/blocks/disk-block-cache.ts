@@ -315,8 +315,7 @@ export class DiskBlockCache implements BlockCache {
 
   /** Logs a failure once until it works again; an unreadable index is rebuilt. */
   #failed(error: unknown): void {
-    if (!this.#reported)
-      this.#log.warn("the block cache does not work", { error: describeError(error), dir: this.#dir });
+    if (!this.#reported) this.#log.warn("The block cache failed.", { error: describeError(error), dir: this.#dir });
     this.#reported = true;
     if (!isUnreadableIndex(error)) return;
     this.#reset();

@@ -95,8 +95,8 @@ export class HttpBlockStore implements BlockStore {
     const answer = await this.#master.call({ method: "POST", path: "/v1/blocks", body });
     const refused = firstRejected(await answer.json());
     if (refused === undefined) return { bytes: body.bytes };
-    throw new SynclineError("store_failed", `${this.#master.address} does not take block ${refused}.`, {
-      hint: "It calls the block damaged, or another version of the master serves the bucket: see its log.",
+    throw new SynclineError("store_failed", `${this.#master.address} rejected block ${refused}.`, {
+      hint: "The master considers the block damaged, or it runs another version. See its log.",
     });
   }
 
@@ -143,7 +143,7 @@ export class HttpBlockStore implements BlockStore {
           continue;
         }
         if (section.kind !== "block" || !wanted.delete(section.cid)) {
-          throw this.#strange(`a block that nobody asked for, ${section.cid}`);
+          throw this.#strange(`an unrequested block, ${section.cid}`);
         }
         found.set(section.cid, this.#checked(section.cid, section.bytes));
         bytes += section.bytes.length;
@@ -157,10 +157,10 @@ export class HttpBlockStore implements BlockStore {
     const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/have", body: cidList(group) });
     const value = await answer.json();
     const missing = typeof value === "object" && value !== null && "missing" in value ? value.missing : undefined;
-    if (!Array.isArray(missing)) throw this.#strange("no list of what is missing");
+    if (!Array.isArray(missing)) throw this.#strange("no list of missing blocks");
     const asked = new Set<unknown>(group);
     const strange: unknown = missing.find((cid) => !asked.has(cid));
-    if (strange !== undefined) throw this.#strange("blocks that nobody asked after");
+    if (strange !== undefined) throw this.#strange("a list of blocks that were not in the request");
     return missing.map((cid) => parseCid(String(cid)));
   }
 
@@ -177,13 +177,13 @@ export class HttpBlockStore implements BlockStore {
 
   #checked(cid: Cid, bytes: Uint8Array): Uint8Array {
     if (isIntact(cid, bytes)) return bytes;
-    throw new SynclineError("block_corrupt", `Block ${cid} comes damaged from ${this.#master.address}.`, {
-      hint: "The master's storage or its word cannot be trusted: run `syncline verify` against it.",
+    throw new SynclineError("block_corrupt", `Block ${cid} from ${this.#master.address} is damaged.`, {
+      hint: "The master or its storage cannot be trusted: run `syncline verify` against it.",
     });
   }
 
   #strange(what: string): SynclineError {
-    return new SynclineError("store_failed", `${this.#master.address} answers with ${what}.`);
+    return new SynclineError("store_failed", `${this.#master.address} answered with ${what}.`);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Cid } from "../base/ids.ts";
 
 export function blockNotFound(cid: Cid): SynclineError {
   return new SynclineError("block_not_found", `Block ${cid} is not in the store.`, {
-    hint: "Run `syncline verify --repair`, best on a machine whose cache or synced folder may still have it.",
+    hint: "Run `syncline verify --repair`, preferably on a machine whose cache or synced folder may still hold it.",
   });
 }
 

@@ -29,7 +29,7 @@ export class SegmentTail {
 
   /** Throws the system's errors, ENOENT when another thread removed the file. */
   async write(offset: number, parts: readonly Uint8Array[]): Promise<void> {
-    if (this.#isClosed) throw new SynclineError("internal", "A segment was appended to after its end.");
+    if (this.#isClosed) throw new SynclineError("internal", "A closed segment cannot be written.");
     this.#timer?.[Symbol.dispose]();
     try {
       this.#handle ??= await open(this.#path, "r+");

@@ -31,6 +31,6 @@ export function isIntact(cid: Cid, bytes: Uint8Array): boolean {
 function verified(cid: Cid, bytes: Uint8Array): Uint8Array {
   if (isIntact(cid, bytes)) return bytes;
   throw new SynclineError("block_corrupt", `Block ${cid} is damaged in the store.`, {
-    hint: "Run `syncline verify --repair`, best on a machine whose cache or synced folder may still have it.",
+    hint: "Run `syncline verify --repair`, preferably on a machine whose cache or synced folder may still hold it.",
   });
 }

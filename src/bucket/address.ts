@@ -67,7 +67,7 @@ export function pinnedUrl({ url, pinnedGenesis }: BucketAddress): string {
 export function parseAddress(text: string): BucketAddress {
   const { address, path } = splitAddress(text);
   if (path.length === 0) return address;
-  throw badAddress(text, `names a path in the bucket ${address.url}`);
+  throw badAddress(text, `is a path inside the bucket ${address.url}`);
 }
 
 /**
@@ -106,7 +106,8 @@ function parseFolderAddress(text: string): FolderAddress {
   } catch (cause) {
     throw badAddress(text, "is no URL", cause);
   }
-  if (url.search !== "" || url.username !== "") throw badAddress(text, "has parts that a file:// address cannot have");
+  if (url.search !== "" || url.username !== "")
+    throw badAddress(text, "has a query or a user name, which file:// does not allow");
   const pinnedGenesis = pinOf(text, url.hash);
   try {
     const path = resolve(fileURLToPath(url));
@@ -120,7 +121,7 @@ function parseFolderAddress(text: string): FolderAddress {
       pinnedGenesis,
     };
   } catch (cause) {
-    throw badAddress(text, cause instanceof Error ? `is wrong: ${cause.message}` : "is wrong", cause);
+    throw badAddress(text, cause instanceof Error ? `is invalid: ${cause.message}` : "is invalid", cause);
   }
 }
 
@@ -205,15 +206,15 @@ function splitMasterAddress(text: string): { address: MasterAddress; path: strin
   if (origins.length > MAX_ORIGINS) throw badAddress(text, `names more than ${MAX_ORIGINS} masters`);
   // Not relative to the origin: "//x" would name another host.
   const url = new URL(`${origins[0]}/${rest.replace(/^\/+/, "")}`);
-  if (url.search !== "") throw badAddress(text, "has a part that begins with ?");
+  if (url.search !== "") throw badAddress(text, "has a query string");
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   const owner = /^0x[0-9a-f]{40}$/i.test(segments[0] ?? "") ? parseWallet(segments[0] ?? "") : undefined;
   const [bucket = "", ...path] = owner === undefined ? segments : segments.slice(1);
-  if (bucket === "") throw badAddress(text, "names no bucket: put /NAME behind the host");
+  if (bucket === "") throw badAddress(text, "names no bucket: add /NAME after the host");
   if (!isBucketName(bucket)) {
     throw badAddress(
       text,
-      "has a bucket name with other letters than a-z, 0-9, and then . _ -, or a longer one than 63",
+      "has an invalid bucket name: use at most 63 of a-z, 0-9, . _ - and begin with a letter or digit",
     );
   }
   const pinnedGenesis = pinOf(text, url.hash);
@@ -237,10 +238,10 @@ function originOf(text: string, scheme: string, host: string): string {
   try {
     url = new URL(`${scheme}${host}`);
   } catch (cause) {
-    throw badAddress(text, `has a host that is none, ${JSON.stringify(host)}`, cause);
+    throw badAddress(text, `has an invalid host, ${JSON.stringify(host)}`, cause);
   }
   if (url.username !== "" || url.password !== "") {
-    throw badAddress(text, "holds a name or a password, which belong into the environment or a keystore");
+    throw badAddress(text, "contains a user name or password; put it in the environment or a keystore");
   }
   return url.origin;
 }
@@ -249,7 +250,7 @@ function pinOf(text: string, hash: string): Cid | undefined {
   try {
     return hash.length > 1 ? parseCid(hash.slice(1)) : undefined;
   } catch (cause) {
-    throw badAddress(text, "has something behind # that is no genesis", cause);
+    throw badAddress(text, "has an invalid genesis after #", cause);
   }
 }
 

@@ -74,7 +74,7 @@ class SeenSince {
   async upTo({ body }: VerifiedCommit): Promise<ReadonlySet<FileId>> {
     while (this.#later.body.seq > body.seq) {
       const { value: earlier, done } = await this.#back.next();
-      if (done === true) throw new SynclineError("block_not_found", "The history does not go back so far.");
+      if (done === true) throw new SynclineError("block_not_found", "The history does not reach back that far.");
       await this.#compare(earlier.body.tree, this.#later.body.tree);
       this.#later = earlier;
     }

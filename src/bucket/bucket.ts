@@ -141,7 +141,7 @@ export class Bucket {
       blocks: [...blocks].map(([cid, bytes]) => ({ cid, bytes })),
     });
     if (created) return { genesis, certificate, root: { genesis: genesis.cid, root: commit.cid, seq: body.seq } };
-    throw new SynclineError("bucket_exists", `There is a bucket at ${remote.address} already.`, {
+    throw new SynclineError("bucket_exists", `A bucket already exists at ${remote.address}.`, {
       hint: "Mount it, or choose another address.",
     });
   }
@@ -152,7 +152,7 @@ export class Bucket {
     const genesis = checks.genesis(await remote.readGenesis());
     if (options.pinnedGenesis !== undefined && options.pinnedGenesis !== genesis.cid) {
       throw new SynclineError("foreign_bucket", `The bucket at ${remote.address} is not ${options.pinnedGenesis}.`, {
-        hint: "Another bucket lies at this address: check the address, or leave out the part behind #.",
+        hint: "Another bucket is at this address. Check the address, or omit the part after #.",
       });
     }
     return new Bucket(remote, genesis, options);
@@ -208,7 +208,7 @@ export class Bucket {
     const { cid, body, certificate } = commit;
     if (body.genesis !== this.genesis.cid) {
       throw new SynclineError("foreign_bucket", `Commit ${cid} belongs to another bucket, ${body.genesis}.`, {
-        hint: "Another bucket was put at this address. Nothing is merged with it; unpublished data is kept.",
+        hint: "Another bucket replaced the one at this address. Nothing is merged with it, and unpublished data is kept.",
       });
     }
     mayWrite(body.features);

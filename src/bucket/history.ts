@@ -121,7 +121,7 @@ export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): Asyn
   for await (const { key, links } of range(nodes, head.body.kept, {})) {
     const [cid] = links;
     if (cid === undefined || key.length !== KEPT_KEY_BYTES)
-      throw new SynclineError("format_invalid", `Commit ${head.cid} has a malformed list of kept commits.`);
+      throw new SynclineError("format_invalid", `Commit ${head.cid} has a malformed list of retained commits.`);
     yield { seq: keptSeq(key), cid };
   }
 }
@@ -158,7 +158,7 @@ export async function findCommit(
   if (endMs !== undefined) return findByTime(commits, head, at, BigInt(endMs) * 1_000_000n);
   const cid = rootAddress(at);
   const commit = await commitIfThere(commits, cid);
-  if (commit === undefined) throw noSuchRoot(`There is no root ${cid} in this bucket.`);
+  if (commit === undefined) throw noSuchRoot(`This bucket has no root ${cid}.`);
   if ((await descends(commits, head, { cid, seq: commit.body.seq })) === "no")
     throw noSuchRoot(`Root ${cid} is not in this bucket's history.`);
   return commit;
@@ -170,7 +170,7 @@ const KEPT_CACHE_BYTES = 1024 * 1024;
 
 async function findByTime(commits: Commits, head: VerifiedCommit, at: string, endNs: bigint): Promise<VerifiedCommit> {
   for await (const commit of log(commits, head)) if (commit.body.timeNs < endNs) return commit;
-  throw noSuchRoot(`This bucket has no root from ${JSON.stringify(at)} or before.`);
+  throw noSuchRoot(`This bucket has no root from ${JSON.stringify(at)} or earlier.`);
 }
 
 function rootAddress(at: string): Cid {
@@ -179,7 +179,7 @@ function rootAddress(at: string): Cid {
   } catch (cause) {
     throw new SynclineError("usage", `${JSON.stringify(at)} is neither a root nor a time.`, {
       cause,
-      hint: 'Give a root as syncline log prints it, or a time: 2026-01-31, "2026-01-31 12:00", yesterday, "2 hours ago".',
+      hint: 'Give a root from `syncline log`, or a time: 2026-01-31, "2026-01-31 12:00", yesterday, "2 hours ago".',
     });
   }
 }
@@ -200,10 +200,10 @@ function keptSeq(key: Uint8Array): Lamport {
 function misplaced(commit: PlacedCommit, seq: number): SynclineError {
   return new SynclineError(
     "format_invalid",
-    `Commit ${commit.cid} with seq ${commit.body.seq} does not lead to ${seq}.`,
+    `Commit ${commit.cid} at seq ${commit.body.seq} does not lead to seq ${seq}.`,
   );
 }
 
 function noSuchRoot(message: string): SynclineError {
-  return new SynclineError("no_such_root", message, { hint: "syncline log lists the roots." });
+  return new SynclineError("no_such_root", message, { hint: "`syncline log` lists the roots." });
 }

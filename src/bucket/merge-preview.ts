@@ -170,7 +170,7 @@ function ruleOf(
   now: TreeObject | undefined,
   { x, y }: { readonly x: Action; readonly y: Action },
 ): string {
-  if (x === "nothing" && y === "nothing") return "follows from what was decided elsewhere";
+  if (x === "nothing" && y === "nothing") return "follows from decisions at other names";
   if (x === "nothing" || y === "nothing") return "changed on one side only";
   if (ours === undefined && theirs === undefined) return "same change on both";
   if (ours !== undefined && theirs !== undefined) return ruleOfTwo(ours, theirs, now, x === "added" && y === "added");

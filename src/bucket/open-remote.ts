@@ -37,8 +37,8 @@ export async function openRemote(address: string, options: RemoteOptions): Promi
 export async function openPacked(address: string, options: RemoteOptions): Promise<PackedRemote> {
   const parsed = parseAddress(address);
   if (parsed.isPacked) return openStore(parsed, options);
-  throw new SynclineError("not_supported", `${parsed.url} is at a master, not in a folder or in S3.`, {
-    hint: "The master keeps its own storage in order.",
+  throw new SynclineError("not_supported", `${parsed.url} is at a master. This works only on a bucket without one.`, {
+    hint: "The master maintains its own storage.",
   });
 }
 
@@ -81,7 +81,7 @@ export async function openAtMaster(
   options: RemoteOptions,
 ): Promise<HttpRemote> {
   const { access, local, clock, random } = options;
-  if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, and there is none.`);
+  if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, but none is available.`);
   const { tlsCa, insecure } = access;
   const [{ MasterConnection }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
     import("../net/master-connection.ts"),

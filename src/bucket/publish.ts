@@ -147,7 +147,7 @@ class Publication implements AsyncDisposable {
     for (const { cid, body } of this.#options.sources ?? []) {
       if (await isRetained(nodes, head, { cid, seq: body.seq })) continue;
       throw new SynclineError("no_such_root", `The bucket no longer retains ${cid}.`, {
-        hint: "`syncline log` lists the roots that it does.",
+        hint: "`syncline log` lists the retained roots.",
       });
     }
   }
@@ -301,8 +301,8 @@ class Publication implements AsyncDisposable {
     const told = this.#pacing.takeRoot();
     const current = told === undefined ? await bucket.current() : await bucket.at(told);
     if (current !== undefined) return current;
-    throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address} now.`, {
-      hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
+    throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} is gone.`, {
+      hint: "Unpublished data is kept. Publishing resumes once the bucket is back.",
     });
   }
 

@@ -54,7 +54,7 @@ export class RootWitness {
 }
 
 export function foreignBucket(address: string, known: Cid, found: Cid): SynclineError {
-  return new SynclineError("foreign_bucket", `${address} was the bucket ${known}, and is another one now: ${found}.`, {
+  return new SynclineError("foreign_bucket", `${address} held the bucket ${known}, but now holds another: ${found}.`, {
     hint: `Nothing was changed. Check the address and its storage. If the bucket was replaced on purpose: ${ACCEPT}`,
   });
 }
@@ -63,9 +63,9 @@ export function foreignBucket(address: string, known: Cid, found: Cid): Syncline
 export function rootRolledBack(found: Cid): SynclineError {
   return new SynclineError(
     "root_rolled_back",
-    `The bucket's root ${found} does not descend from the newest one that was seen here.`,
+    `The bucket's root ${found} does not descend from the newest root seen here.`,
     {
-      hint: `Older data was put back, and nothing is published over it. Put the newer data back. To go on with the older state: ${ACCEPT}`,
+      hint: `The bucket went back to older data, and nothing is published over it. Restore the newer data. To continue with the older state: ${ACCEPT}`,
     },
   );
 }

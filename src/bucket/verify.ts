@@ -63,7 +63,7 @@ async function rootOf({ remote }: Bucket): Promise<Root> {
   const root = await remote.readRoot();
   if (root !== undefined) return root;
   throw new SynclineError("no_such_bucket", `The bucket at ${remote.address} has lost its root.`, {
-    hint: "Bring its root back from a copy of its storage: without it nothing says which commit is the newest.",
+    hint: "Restore the root from a copy of the bucket's storage. Without it, the newest commit is unknown.",
   });
 }
 
@@ -170,7 +170,11 @@ async function historyDamage(
     if (walk.damaged.has(cid)) continue;
     const { body } = await bucket.commit(cid);
     if (body.seq !== seq || !(await isAncestor(bucket, head, { cid, seq })))
-      items.push(damageItem(`Commit ${cid} is retained as seq ${seq}, but is not in this history there.`, { cid }));
+      items.push(
+        damageItem(`Commit ${cid} is listed as retained at seq ${seq}, but this history does not have it there.`, {
+          cid,
+        }),
+      );
     else items.push(...misledLinks(cid, body, kept));
   }
   return [...items, ...misledLinks(head.cid, head.body, kept)];
@@ -213,7 +217,7 @@ async function treeDamage(
   } catch (error) {
     // Damaged nodes are reported as blocks; what lies behind damaged or inconsistent nodes cannot be checked.
     if (!isDamage(error)) throw error;
-    items.push(damageItem(`The tree could not be checked to its end: ${error.message}`));
+    items.push(damageItem(`The tree could not be checked completely: ${error.message}`));
   }
   return items;
 }

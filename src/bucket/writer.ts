@@ -225,7 +225,7 @@ export class BucketWriter implements AsyncDisposable {
   /** Publishes all edits and a policy change as one commit; retries for a while if others are faster. Call it once. */
   async publish(note = "", { policy, data: given }: WriterPublication = {}): Promise<PublishOutcome> {
     const context = this.#publishing;
-    if (context === undefined) throw new SynclineError("internal", "A dry run is not published.");
+    if (context === undefined) throw new SynclineError("internal", "A dry run cannot be published.");
     const changes: ChangeSet = {
       epoch: this.#epoch,
       reference: this.#base.cid,

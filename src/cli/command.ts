@@ -87,10 +87,10 @@ async function readOptions<Name extends OptionName>(
 
 /** What help says about commands that only group others. */
 const GROUPS: Readonly<Record<string, string>> = {
-  conflicts: "versions that lost a conflict in a merge: list, compare, decide",
+  conflicts: "versions that lost a conflict in a merge: list, compare, resolve",
   key: "the wallet key of this user",
-  service: "mounts, synced folders and WebDAV servers that systemd starts",
-  policy: "the rules by which changes of a bucket merge",
+  service: "systemd services for mounts, synced folders and WebDAV servers",
+  policy: "a bucket's rules for merging changes and thinning history",
 };
 
 function requireOption(command: string, name: OptionName, value: unknown): void {

@@ -29,7 +29,7 @@ export async function readConfigFile(path: string, check: CheckOption): Promise<
     return what === undefined ? [] : [{ line: lineOf(text, key), what }];
   });
   const errors = problems.toSorted((a, b) => a.line - b.line).map(({ line, what }) => invalid(`${path}:${line}`, what));
-  if (errors.length > 1) throw new AggregateError(errors, `${path} has ${errors.length} lines that cannot be used.`);
+  if (errors.length > 1) throw new AggregateError(errors, `${path} has ${errors.length} invalid lines.`);
   for (const error of errors) throw error;
   return new Map(values as [string, string | number | boolean][]);
 }
@@ -39,7 +39,7 @@ function readIfThere(path: string): string | undefined {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if (failedWith(cause, "ENOENT")) return undefined;
-    throw invalid(path, "it cannot be read", cause);
+    throw invalid(path, "the file cannot be read", cause);
   }
 }
 
@@ -67,7 +67,7 @@ function lineOf(text: string, key: string): number {
 
 function invalid(where: string, what: string, cause?: unknown): SynclineError {
   return new SynclineError("config_invalid", `${where}: ${what}.`, {
-    hint: 'Each line is an option of syncline --help without its dashes, such as: cache-size = "10 GiB"',
+    hint: 'Each line sets an option of syncline --help without its dashes, such as: cache-size = "10 GiB"',
     cause,
   });
 }

@@ -12,7 +12,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitStatus, string>> = {
   4: "conflict or precondition (bucket exists, state in use, root moved)",
   5: "not authorized",
   6: "unreachable",
-  7: "deletions wait for approval",
+  7: "deletions await approval",
   8: "damage found",
 };
 

@@ -11,10 +11,10 @@ export function parseHostName(text: string): string {
   const name = /[\s/:?#@%*\\[\]]/.test(text) ? "" : domainToASCII(text).toLowerCase().replace(/\.$/, "");
   if (name.length <= MAX_NAME && isIP(name) === 0 && name.split(".").every((label) => LABEL.test(label))) return name;
   const isAddress = text.includes("://") || /^[^:]+:\d+$/.test(text) || /^\[.*\]:\d+$/.test(text);
-  throw new SynclineError("usage", `--host: ${JSON.stringify(text)} is not the name of a host.`, {
+  throw new SynclineError("usage", `--host: ${JSON.stringify(text)} is not a host name.`, {
     hint: isAddress
-      ? "Give the name alone, without a scheme or a port: files.example."
-      : "Such as files.example, 192.0.2.1 or 2001:db8::1.",
+      ? "Give only the name, without a scheme or port: files.example."
+      : "Use a name or address such as files.example, 192.0.2.1 or 2001:db8::1.",
   });
 }
 

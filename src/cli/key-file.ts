@@ -36,7 +36,7 @@ export async function createSecretFile(path: string, text: string, random: Rando
     await link(temporary, path);
   } catch (cause) {
     if (!failedWith(cause, "EEXIST")) throw cause;
-    throw new SynclineError("path_exists", `${path} exists already.`, {
+    throw new SynclineError("path_exists", `${path} already exists.`, {
       hint: "Choose another file with --key; a key is never overwritten.",
       cause,
     });

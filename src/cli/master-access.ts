@@ -43,7 +43,7 @@ export function readingAccess(call: Call<BucketOption>): MasterAccess {
 function patient(call: Call<BucketOption>, patienceMs: number): MasterAccess {
   const { options, output } = call;
   const ms = options.timeout === undefined ? patienceMs : options.timeout * 1000;
-  const waiting = ({ message }: Error) => output.notice(`${message} Trying again for up to ${ms / 1000} s.`);
+  const waiting = ({ message }: Error) => output.notice(`${message} Retrying for up to ${ms / 1000} s.`);
   return { ...accessOf(call), patience: { ms, waiting } };
 }
 

@@ -31,40 +31,40 @@ export const DEFAULT_LISTEN = "127.0.0.1:3600";
 export const DEFAULT_WEBDAV_LISTEN = "127.0.0.1:8888";
 
 export const OPTIONS = {
-  state: path("<dir>", "folder of all agents' states", { fallbackText: "$XDG_STATE_HOME/syncline" }),
+  state: path("<dir>", "folder for the states of all agents", { fallbackText: "$XDG_STATE_HOME/syncline" }),
   key: path("<file>", "wallet key, an Ethereum keystore", {
     env: "KEY_FILE",
     fallbackText: "$XDG_CONFIG_HOME/syncline/key.json",
   }),
   passphraseFile: path("<file>", "file that holds the key's passphrase"),
-  machineName: text("<name>", "what this machine is called in the history that it writes; - for no name", {
-    fallbackText: "the host's name",
+  machineName: text("<name>", "this machine's name in the history that it writes; - for no name", {
+    fallbackText: "the host name",
   }),
-  json: toggle("one JSON object, or one line an event, on stdout; errors as JSON on stderr"),
-  verbose: toggle("say more", { short: "-v" }),
-  background: toggle("return when the mount answers", { onlyFlag: true }),
-  readOnly: toggle("refuse every change", { onlyFlag: true }),
+  json: toggle("print one JSON object, or one per event, on stdout; errors as JSON on stderr"),
+  verbose: toggle("print more detail", { short: "-v" }),
+  background: toggle("run in the background; return once it is ready", { onlyFlag: true }),
+  readOnly: toggle("reject every change", { onlyFlag: true }),
   at: text(
     "<root|time>",
-    "an old state: a root, or the newest one up to then: a date, a time, yesterday, '2 hours ago'",
+    "an old state: a root, or the newest root at a time: a date, a time, yesterday, '2 hours ago'",
     { onlyFlag: true },
   ),
   durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
-  readTimeout: seconds("give up an uncached read after this while unreachable", {
+  readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),
-  cacheSize: size("most bytes of the block cache", { fallbackText: printBytes(DEFAULT_CACHE_BYTES) }),
-  gc: choice(["auto", "off"] as const, "whether the agent collects the bucket's garbage by itself", {
+  cacheSize: size("maximum size of the block cache", { fallbackText: printBytes(DEFAULT_CACHE_BYTES) }),
+  gc: choice(["auto", "off"] as const, "whether the agent collects the bucket's garbage automatically", {
     fallbackText: "auto",
   }),
-  timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60; of commands that only read 5" }),
-  allowDeletes: text("<digest>", "let the deletions with this digest through the limit", { onlyFlag: true }),
+  timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60; 5 for commands that only read" }),
+  allowDeletes: text("<digest>", "approve the held deletions with this digest", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),
-  recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),
-  repair: toggle("mend what can be mended", { onlyFlag: true }),
+  recursive: toggle("directories with everything in them", { short: "-r", onlyFlag: true }),
+  repair: toggle("repair what can be repaired", { onlyFlag: true }),
   accept: toggle(
-    "accept the bucket at the address even if it is another one or was set back, and remember it from then on",
+    "accept the bucket at the address even if it was replaced or rolled back, and remember it from then on",
     {
       onlyFlag: true,
     },
@@ -73,65 +73,65 @@ export const OPTIONS = {
     onlyFlag: true,
     fallbackText: "what tests of the server show to be safe",
   }),
-  force: toggle("also from a process that still runs here", { onlyFlag: true }),
-  tlsCa: path("<file>", "certificates (PEM) to trust in a master, beside those of the system"),
+  force: toggle("even if its process still runs on this machine", { onlyFlag: true }),
+  tlsCa: path("<file>", "certificates (PEM) to trust for masters, in addition to the system's"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
-  data: path("<dir>", "folder of everything that the master keeps", { onlyFlag: true }),
-  listen: text("<host:port>", "address to listen on; port 0 is any that is free", {
-    fallbackText: `${DEFAULT_LISTEN}; of webdav ${DEFAULT_WEBDAV_LISTEN}`,
+  data: path("<dir>", "folder for everything that the master keeps", { onlyFlag: true }),
+  listen: text("<host:port>", "address to listen on; port 0 picks a free port", {
+    fallbackText: `${DEFAULT_LISTEN}; for webdav ${DEFAULT_WEBDAV_LISTEN}`,
   }),
-  metricsListen: text("<host:port>", "serve /metrics there, to whoever reaches that address", { onlyFlag: true }),
-  webdav: text("<host:port>", "serve WebDAV there too", { onlyFlag: true }),
-  system: toggle("for the whole machine, in /etc/systemd/system: for root", { onlyFlag: true }),
-  sync: path("<dir>", "keep this folder the same, too", { onlyFlag: true }),
-  host: list("<names...>", "names under which WebDAV or a master is called, besides those of this machine"),
-  tlsSelfSigned: toggle("speak https with a certificate made here, which stays the same"),
-  noAuth: toggle("let everybody on this machine in, without a password", { onlyFlag: true }),
-  digest: toggle("also for Digest, as Windows wants over plain http: the file is as good as the password then", {
+  metricsListen: text("<host:port>", "serve /metrics at this address, to anyone who can reach it", { onlyFlag: true }),
+  webdav: text("<host:port>", "also serve WebDAV at this address", { onlyFlag: true }),
+  system: toggle("for the whole machine, in /etc/systemd/system (as root)", { onlyFlag: true }),
+  sync: path("<dir>", "also keep this folder in sync", { onlyFlag: true }),
+  host: list("<names...>", "names that clients use for the WebDAV server or master, besides this machine's own"),
+  tlsSelfSigned: toggle("serve https with a self-signed certificate that is created once and kept"),
+  noAuth: toggle("let anyone on this machine in, without a password", { onlyFlag: true }),
+  digest: toggle("also allow Digest, as Windows needs over plain http: the file is then as good as the password", {
     onlyFlag: true,
   }),
-  allow: list("<wallet...>", "wallets that are served; without any, none is"),
-  tlsCert: path("<file>", "certificate and chain in PEM: speak https"),
+  allow: list("<wallet...>", "wallets to serve; without this option, none"),
+  tlsCert: path("<file>", "certificate and chain in PEM: serve https"),
   tlsKey: path("<file>", "the certificate's private key in PEM"),
-  insecure: toggle("plain http:// between machines, where others can read bearers and passwords, and use them"),
-  publicBlocks: toggle("serve /ipfs/… without a bearer to anybody who knows an address"),
-  acceptRoots: toggle("take the table of roots as it is, also where it is older than what was known of it, or lost", {
+  insecure: toggle("allow plain http:// between machines: others can read bearer tokens and passwords, and use them"),
+  publicBlocks: toggle("serve /ipfs/… without a bearer token to anyone who knows an address"),
+  acceptRoots: toggle("accept the table of roots as it is, even if it is older than its last known state, or lost", {
     onlyFlag: true,
   }),
-  unsafeNoCas: toggle("swap roots without comparing: of two writers one loses its work; for drills", {
+  unsafeNoCas: toggle("swap roots without comparing: one of two concurrent writers loses its work; for drills", {
     onlyFlag: true,
   }),
-  keep: choice(["kept", "copy", "both"] as const, "which version a conflict ends with", { onlyFlag: true }),
-  allOlderThan: duration("all conflicts that are older", { onlyFlag: true }),
-  dryRun: toggle("say what would be done, and change nothing", { onlyFlag: true }),
-  once: toggle("until both are the same, then end", { onlyFlag: true }),
-  watch: toggle("go on whenever either changes: what it does unless told otherwise", { onlyFlag: true }),
-  limit: size("most bytes of contents a second", { fallbackText: "no limit" }),
-  special: toggle("setuid and setgid bits, and attributes of other spaces than user.*, too"),
+  keep: choice(["kept", "copy", "both"] as const, "which version to keep", { onlyFlag: true }),
+  allOlderThan: duration("all conflicts older than this", { onlyFlag: true }),
+  dryRun: toggle("show what would be done, and change nothing", { onlyFlag: true }),
+  once: toggle("sync until both are the same, then exit", { onlyFlag: true }),
+  watch: toggle("keep syncing whenever either changes; this is the default", { onlyFlag: true }),
+  limit: size("transfer at most this many bytes of file contents a second", { fallbackText: "no limit" }),
+  special: toggle("also setuid and setgid bits, and extended attributes outside user.*"),
   seed: count("the number of the first history", { onlyFlag: true, fallbackText: "any" }),
   seconds: {
     value: "<seconds>",
-    help: "begin no more histories after this long",
+    help: "start no new histories after this long",
     onlyFlag: true,
     fallbackText: "10",
     wanted: "a number of seconds, or 0 for one history",
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
-  histories: count("play so many, however long it takes, instead of --seconds", { onlyFlag: true }),
-  jobs: count("how many histories are played at once", {
+  histories: count("play this many histories, instead of for --seconds", { onlyFlag: true }),
+  jobs: count("how many histories to play at once", {
     onlyFlag: true,
-    fallbackText: "1; with --histories all cores",
+    fallbackText: "1; all cores with --histories",
   }),
-  canaries: toggle("build known faults in, one by one, and show how each is noticed", { onlyFlag: true }),
-  scenarios: path("<file>", "merges to play: the format is at the end of docs/design/merge.md", { onlyFlag: true }),
-  lease: duration("how long blocks stay that no root reaches", { fallbackText: "24h" }),
-  quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),
-  quotaApi: text("<url>", "storage API that is asked before /v0/block takes anything"),
-  quotaMode: choice(["open", "strict"] as const, "whether that API's silence lets uploads through", {
+  canaries: toggle("plant known faults, one by one, and show how each is noticed", { onlyFlag: true }),
+  scenarios: path("<file>", "merges to play; for the format, see the end of docs/design/merge.md", { onlyFlag: true }),
+  lease: duration("how long to keep blocks that no root reaches", { fallbackText: "24h" }),
+  quota: size("maximum bytes that each wallet may store", { fallbackText: "no limit" }),
+  quotaApi: text("<url>", "storage API to ask before /v0/block accepts an upload"),
+  quotaMode: choice(["open", "strict"] as const, "whether to accept uploads while that API does not answer", {
     fallbackText: "open",
   }),
-  sessionKey: path("<file>", "accept session tokens (JWT) too: a public key in PEM, or a secret"),
+  sessionKey: path("<file>", "also accept session tokens (JWT): a file with a public key in PEM, or a secret"),
 } as const;
 
 type ValueOf<Spec> = Spec extends OptionSpec<infer Value> ? Value : never;
@@ -177,10 +177,10 @@ export function resolveOptions<Name extends OptionName>(
 export function configProblem(key: string, value: unknown): string | undefined {
   const name = (Object.keys(OPTIONS) as OptionName[]).find((each) => kebab(each) === key);
   const spec: OptionSpec<unknown> | undefined = name && OPTIONS[name];
-  if (spec === undefined) return `there is no option ${JSON.stringify(key)}`;
-  if (spec.onlyFlag === true) return `${key} belongs to one run: give it as --${key}`;
+  if (spec === undefined) return `unknown option ${JSON.stringify(key)}`;
+  if (spec.onlyFlag === true) return `${key} cannot be set in the file: give it as --${key}`;
   if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
-    return `${key} must be a text, a number, true or false`;
+    return `${key} must be a string, a number, true or false`;
   if (spec.parse(String(value)) === undefined) return `${key}: ${JSON.stringify(value)} is not ${spec.wanted}`;
   return undefined;
 }

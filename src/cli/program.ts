@@ -33,7 +33,9 @@ export async function runCommandLine(
 
 function createProgram(runtime: Runtime, commands: readonly Register[], version: string): Program {
   const root = new Command("syncline")
-    .description("Mount a bucket as a filesystem: many machines write it at once, online or off, and all converge.")
+    .description(
+      "Mount a bucket as a filesystem: many machines write to it at once, online or offline, and all converge.",
+    )
     .version(version, "--version")
     .exitOverride()
     .configureOutput({
@@ -42,7 +44,7 @@ function createProgram(runtime: Runtime, commands: readonly Register[], version:
       outputError: () => {},
     })
     .configureHelp({ showGlobalOptions: false })
-    .addHelpText("after", "\nExamples and exit statuses of a command: syncline help COMMAND");
+    .addHelpText("after", "\nFor a command's examples and exit statuses: syncline help COMMAND");
   for (const name of COMMON_OPTIONS) root.addOption(commanderOption(name));
   const program: Program = { root, runtime, status: 0 };
   for (const register of commands) register(program);
@@ -57,7 +59,7 @@ function usageError(error: CommanderError, root: Command, args: readonly string[
 /** `help` with an unknown command ends as a missing command does. */
 function withoutCommand([first, second]: readonly string[]): string {
   if (first === "help" && second !== undefined) return `Unknown command '${second}'.`;
-  return "A command is missing.";
+  return "No command was given.";
 }
 
 /** The leading words that are commands: "syncline key import". */

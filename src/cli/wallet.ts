@@ -54,7 +54,7 @@ export function parsePrivateKey(text: string, source: string): Uint8Array {
   const digits = text.trim().replace(/^0x/i, "");
   if (!/^[0-9a-fA-F]{64}$/.test(digits)) {
     throw new SynclineError("key_invalid", `${source} is not 64 hex digits.`, {
-      hint: "A private key is 64 hex digits, with or without 0x before them.",
+      hint: "A private key is 64 hex digits, with or without a leading 0x.",
     });
   }
   const key = new Uint8Array(Buffer.from(digits, "hex"));
@@ -65,7 +65,7 @@ export function parsePrivateKey(text: string, source: string): Uint8Array {
 /** Encrypts the key with a new passphrase and writes it to `path`. Throws `path_exists`. */
 export async function storeKey(call: Call, path: string, key: Uint8Array): Promise<Wallet> {
   if ((await readIfThere(path)) !== undefined) {
-    throw new SynclineError("path_exists", `${path} exists already.`, {
+    throw new SynclineError("path_exists", `${path} already exists.`, {
       hint: "Choose another file with --key; a key is never overwritten.",
     });
   }
@@ -99,12 +99,12 @@ function lockedSigner(call: Call, path: string, text: string): WalletSigner | Pr
 async function makeFirstKey(call: Call, path: string): Promise<string> {
   if (call.options.key !== undefined) {
     throw new SynclineError("key_invalid", `There is no key at ${path}.`, {
-      hint: `Make one with: syncline key new --key ${path}`,
+      hint: `Create one with: syncline key new --key ${path}`,
     });
   }
   try {
     const wallet = await storeKey(call, path, createWalletKey(call.runtime.random));
-    call.output.notice(`Made a wallet key: ${path}\nAddress: ${wallet}`);
+    call.output.notice(`Created a wallet key: ${path}\nAddress: ${wallet}`);
   } catch (error) {
     // Another command made it in the meantime.
     if (!hasCode(error, "path_exists")) throw error;
@@ -120,7 +120,7 @@ async function newPassphrase(call: Call, path: string): Promise<string> {
   const random = Buffer.from(runtime.random.bytes(GENERATED_BYTES)).toString("base64url");
   try {
     await createSecretFile(passphrasePath, `${random}\n`, runtime.random);
-    output.notice(`Made a passphrase for it: ${passphrasePath}`);
+    output.notice(`Created a passphrase for it: ${passphrasePath}`);
     return random;
   } catch (error) {
     if (!hasCode(error, "path_exists")) throw error;
@@ -133,15 +133,15 @@ async function knownPassphrase(call: Call, path: string): Promise<string> {
   if (options.passphraseFile !== undefined) return readPassphrase(options.passphraseFile);
   const beside = await readIfThere(passphrasePathOf(path));
   if (beside !== undefined) return withoutNewline(beside);
-  if (canAsk(runtime)) return askHidden(runtime, `Passphrase of ${basename(path)}: `);
-  throw new SynclineError("key_locked", `Nobody is there to type the passphrase of ${path}.`, {
-    hint: "Name a file that holds it with SYNCLINE_PASSPHRASE_FILE.",
+  if (canAsk(runtime)) return askHidden(runtime, `Passphrase for ${basename(path)}: `);
+  throw new SynclineError("key_locked", `There is no terminal to ask for the passphrase of ${path}.`, {
+    hint: "Set SYNCLINE_PASSPHRASE_FILE to a file that holds the passphrase.",
   });
 }
 
 async function askTwice(call: Call): Promise<string> {
   const passphrase = await askHidden(call.runtime, "New passphrase for the wallet key: ");
-  if (passphrase === "") throw new SynclineError("usage", "An empty passphrase protects nothing.");
+  if (passphrase === "") throw new SynclineError("usage", "The passphrase must not be empty.");
   if ((await askHidden(call.runtime, "Again: ")) === passphrase) return passphrase;
   throw new SynclineError("usage", "The two passphrases differ.");
 }
@@ -149,8 +149,8 @@ async function askTwice(call: Call): Promise<string> {
 async function readPassphrase(path: string): Promise<string> {
   const text = await readIfThere(path);
   if (text === undefined) {
-    throw new SynclineError("key_locked", `There is no passphrase file ${path}.`, {
-      hint: "Check --passphrase-file, or SYNCLINE_PASSPHRASE_FILE.",
+    throw new SynclineError("key_locked", `The passphrase file ${path} does not exist.`, {
+      hint: "Check --passphrase-file or SYNCLINE_PASSPHRASE_FILE.",
     });
   }
   return withoutNewline(text);

@@ -69,7 +69,7 @@ export class ChunkCache implements ContentSource {
       const blocks = await this.#blocks.getMany(cids);
       for (const cid of cids) {
         const bytes = blocks.get(cid);
-        if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} did not come along.`);
+        if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} was not returned.`);
         this.#hold(cid, bytes);
       }
       this.#evict();

@@ -87,8 +87,8 @@ export class EarlyCuts {
 
   #refuted(at: number): SynclineError {
     this.isRefuted = true;
-    return new SynclineError("internal", `A file is not what it was at byte ${at} when it was cut early.`, {
-      hint: "Nothing was published. It is tried again by itself, with the file as it is.",
+    return new SynclineError("internal", `A file that was chunked early has changed at byte ${at}.`, {
+      hint: "Nothing was published. The file is retried automatically, as it is now.",
     });
   }
 }

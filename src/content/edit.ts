@@ -164,7 +164,8 @@ class Recutter {
       entries.push(await this.#put(piece, at));
       at += pieceLength(piece);
     }
-    if (at !== this.#size) throw new SynclineError("internal", `A file of ${this.#size} bytes was cut up to ${at}.`);
+    if (at !== this.#size)
+      throw new SynclineError("internal", `A file of ${this.#size} bytes was chunked up to byte ${at}.`);
     return { from, to: this.#old.length, nodes, entries };
   }
 

@@ -39,7 +39,8 @@ export function entryStart(list: ChunkList, index: number): number {
 export function checkChild(parent: ChunkList, entry: ListEntry, child: ChunkList): ChunkList {
   const fits =
     child.level === parent.level - 1 && child.length === entry.length && child.dataLength === entry.dataLength;
-  if (!fits) throw new SynclineError("format_invalid", `Chunk list node ${entry.cid} is not what its parent says.`);
+  if (!fits)
+    throw new SynclineError("format_invalid", `Chunk list node ${entry.cid} does not match its parent's entry.`);
   return child;
 }
 

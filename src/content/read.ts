@@ -159,7 +159,7 @@ export function checkChunk(
   length: number,
 ): Uint8Array | undefined {
   if (bytes !== undefined && bytes.length !== length) {
-    throw new SynclineError("format_invalid", `Chunk ${cid} is not as long as its list says.`);
+    throw new SynclineError("format_invalid", `The length of chunk ${cid} does not match its list.`);
   }
   return bytes;
 }
@@ -167,6 +167,6 @@ export function checkChunk(
 /** Throws `format_invalid` if the content is longer than its file. */
 export function checkLength(length: number, size: number): void {
   if (length > size) {
-    throw new SynclineError("format_invalid", `The content has ${length} bytes, but the file only ${size}.`);
+    throw new SynclineError("format_invalid", `The content has ${length} bytes, but the file has only ${size}.`);
   }
 }

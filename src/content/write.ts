@@ -96,8 +96,8 @@ export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<
   for await (const bytes of stream) {
     size += bytes.length;
     if (size > MAX_STREAM_BYTES) {
-      throw new SynclineError("limit_exceeded", "A stream of unknown length has more than 64 MiB.", {
-        hint: "Write it to a file first and put that.",
+      throw new SynclineError("limit_exceeded", "A stream of unknown length is larger than 64 MiB.", {
+        hint: "Write the stream to a file first, then put that file.",
       });
     }
     stretches.push(bytes);
@@ -136,5 +136,5 @@ function inlineContent(bytes: Uint8Array, size: number): Content {
 }
 
 function checkSize(taken: number, size: number): void {
-  if (taken !== size) throw new SynclineError("internal", `A file of ${size} bytes was written with ${taken}.`);
+  if (taken !== size) throw new SynclineError("internal", `A file of ${size} bytes was written with ${taken} bytes.`);
 }

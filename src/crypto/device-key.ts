@@ -34,7 +34,7 @@ export function createDeviceKey(random: Random): DeviceKey {
 /** Throws `key_invalid` unless `seed` has 32 bytes. */
 export function deviceKeyFromSeed(seed: Uint8Array): DeviceKey {
   if (seed.length !== DEVICE_KEY_BYTES)
-    throw new SynclineError("key_invalid", "A device key's seed is not 32 bytes long.");
+    throw new SynclineError("key_invalid", "A device key's seed must be 32 bytes long.");
   const key = createPrivateKey({ key: Buffer.concat([PKCS8_HEAD, seed]), format: "der", type: "pkcs8" });
   const publicKey = Uint8Array.from(
     createPublicKey(key).export({ format: "der", type: "spki" }).subarray(SPKI_HEAD.length),

@@ -48,7 +48,7 @@ export async function decryptKey(text: string, passphrase: string): Promise<Uint
   const keystore = parseKeystore(text);
   const derived = await keystore.derive(passphrase);
   if (!timingSafeEqual(macOf(derived, keystore.ciphertext), keystore.mac)) {
-    throw new SynclineError("key_locked", "The passphrase does not open the key.", {
+    throw new SynclineError("key_locked", "The passphrase does not decrypt the key.", {
       hint: "Check the passphrase, or the file that SYNCLINE_PASSPHRASE_FILE names.",
     });
   }
@@ -58,7 +58,7 @@ export async function decryptKey(text: string, passphrase: string): Promise<Uint
   const key = new Uint8Array(Buffer.from(digits.padStart(2 * PRIVATE_KEY_BYTES, "0"), "hex"));
   const wallet = walletOfKey(key);
   if (keystore.address !== undefined && keystore.address !== wallet) {
-    throw malformed("its address is not the address of its key");
+    throw malformed("its address does not match its key");
   }
   return key;
 }
@@ -147,12 +147,14 @@ function parseJson(text: string): unknown {
 }
 
 function asObject(value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed("a part is missing");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw malformed("a part is missing or malformed");
   return value as Record<string, unknown>;
 }
 
 function asNatural(value: unknown): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1) throw malformed("a number is missing");
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
+    throw malformed("a number is missing or invalid");
   return value;
 }
 
@@ -160,7 +162,7 @@ function asHex(value: unknown, length?: number): Buffer {
   const sound = typeof value === "string" && /^(0x)?([0-9a-fA-F]{2})+$/.test(value);
   const bytes = Buffer.from(sound ? value.replace(/^0x/, "") : "", "hex");
   if (bytes.length === 0 || (length !== undefined && bytes.length !== length))
-    throw malformed("a value is not hex, or too short");
+    throw malformed("a value is not hex, or has the wrong length");
   return bytes;
 }
 
@@ -172,7 +174,7 @@ function asWallet(address: string): Wallet {
   try {
     return parseWallet(address.startsWith("0x") ? address : `0x${address}`);
   } catch (cause) {
-    throw malformed("its address is not a wallet's", cause);
+    throw malformed("its address is not a wallet address", cause);
   }
 }
 
@@ -185,5 +187,5 @@ function uuid(random: Uint8Array): string {
 }
 
 function malformed(why: string, cause?: unknown): SynclineError {
-  return new SynclineError("key_invalid", `This is not an Ethereum keystore of version 3: ${why}.`, { cause });
+  return new SynclineError("key_invalid", `This is not a version 3 Ethereum keystore: ${why}.`, { cause });
 }

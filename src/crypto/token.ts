@@ -51,7 +51,7 @@ export async function signToken(
   seconds: number = DEFAULT_TOKEN_SECONDS,
 ): Promise<string> {
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > MAX_TOKEN_SECONDS) {
-    throw new SynclineError("usage", `A token lives 1 to ${MAX_TOKEN_SECONDS} seconds.`);
+    throw new SynclineError("usage", `A token's lifetime must be 1 to ${MAX_TOKEN_SECONDS} seconds.`);
   }
   const claims: TokenClaims = { wallet: signer.wallet, iat: now, exp: now + seconds };
   const payload = Buffer.from(JSON.stringify({ wallet: claims.wallet, iat: claims.iat, exp: claims.exp }));

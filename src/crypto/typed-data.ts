@@ -62,5 +62,5 @@ function encodeField(field: TypedField): Uint8Array {
 }
 
 function misfit(field: TypedField): SynclineError {
-  return new SynclineError("format_invalid", `The value of ${field.name} is no ${field.type}.`);
+  return new SynclineError("format_invalid", `The value of ${field.name} does not fit type ${field.type}.`);
 }

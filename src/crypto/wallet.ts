@@ -57,11 +57,11 @@ export function recoverWallet(data: TypedData, signature: Uint8Array): Wallet {
 export function recoverFromDigest(digest: Uint8Array, signature: Uint8Array): Wallet {
   const v = signature[64];
   if (signature.length !== WALLET_SIGNATURE_BYTES || (v !== 27 && v !== 28)) {
-    throw new SynclineError("bad_signature", "A wallet's signature has a wrong length or v.");
+    throw new SynclineError("bad_signature", "A wallet's signature has the wrong length or v.");
   }
   try {
     const parsed = secp256k1.Signature.fromBytes(signature.subarray(0, 64)).addRecoveryBit(v - 27);
-    if (parsed.hasHighS()) throw new SynclineError("bad_signature", "s is above half the order.");
+    if (parsed.hasHighS()) throw new SynclineError("bad_signature", "The signature's s is above half the curve order.");
     return walletOfPublicKey(parsed.recoverPublicKey(digest).toBytes(false));
   } catch (cause) {
     throw new SynclineError("bad_signature", "A wallet's signature is malformed.", { cause });
@@ -72,7 +72,7 @@ export function recoverFromDigest(digest: Uint8Array, signature: Uint8Array): Wa
 export function parseWallet(text: string): Wallet {
   if (!/^0x[0-9a-fA-F]{40}$/.test(text)) {
     throw new SynclineError("bad_address", `${JSON.stringify(text.slice(0, 80))} is not a wallet address.`, {
-      hint: "A wallet address is 0x and 40 hex digits.",
+      hint: "A wallet address is 0x followed by 40 hex digits.",
     });
   }
   return text.toLowerCase() as Wallet;
@@ -80,7 +80,7 @@ export function parseWallet(text: string): Wallet {
 
 export function walletFromBytes(bytes: Uint8Array): Wallet {
   if (bytes.length !== WALLET_BYTES)
-    throw new SynclineError("format_invalid", "A wallet address is not 20 bytes long.");
+    throw new SynclineError("format_invalid", "A wallet address must be 20 bytes long.");
   return `0x${Buffer.from(bytes).toString("hex")}` as Wallet;
 }
 

@@ -20,14 +20,18 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
         continue;
       }
       const name = left.was === undefined ? undefined : await putBack(ports, place, left.was);
-      if (name !== undefined) log.info("what a killed run put aside has a name again", { path, name });
+      if (name !== undefined)
+        log.info("restored the name of an object that a killed run had moved aside", { path, name });
       else {
         await removeWhole(ports, place.parent, place.name);
-        log.info("what a killed run left under a temporary name was removed", { path });
+        log.info("removed an object that a killed run left under a temporary name", { path });
       }
       unfinished.end(key);
     } catch (error) {
-      log.warn("what a killed run left under a temporary name stays", { path, error: describeError(error) });
+      log.warn("could not clean up an object that a killed run left under a temporary name", {
+        path,
+        error: describeError(error),
+      });
     }
   }
   unfinished.forget(gone);

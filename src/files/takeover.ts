@@ -77,17 +77,20 @@ export class Takeover {
 
   async #undo(): Promise<void> {
     const { access, unfinished } = this.#ports;
-    await this.#last("what was to be replaced keeps a temporary name until the door opens again", async (aside) => {
-      const { parent, name, was, key } = aside;
-      await access.onward().change(undefined, (fs) => fs.rename(parent, name, parent, was, RENAME_NOREPLACE));
-      unfinished.end(key);
-    });
+    await this.#last(
+      "an object whose replacement failed keeps a temporary name until the door reopens",
+      async (aside) => {
+        const { parent, name, was, key } = aside;
+        await access.onward().change(undefined, (fs) => fs.rename(parent, name, parent, was, RENAME_NOREPLACE));
+        unfinished.end(key);
+      },
+    );
   }
 
   /** Removes the object that was moved aside, once the change is made. Never rejects. */
   async clear(): Promise<void> {
     const { access, clock, unfinished } = this.#ports;
-    await this.#last("what was replaced keeps a temporary name until the door opens again", async (aside) => {
+    await this.#last("a replaced object keeps a temporary name until the door reopens", async (aside) => {
       unfinished.giveUpName(aside.key);
       await removeWhole({ access: access.onward(), clock }, aside.parent, aside.name);
       unfinished.end(aside.key);

@@ -80,7 +80,8 @@ export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: num
   return peekRange(nodes, tree, start, to, limit).map((entry) => {
     checkBackref(entry);
     const key = parseKey(entry.key);
-    if (key.kind !== "backref") throw new SynclineError("format_invalid", "A back-reference has another row's key.");
+    if (key.kind !== "backref")
+      throw new SynclineError("format_invalid", "A back-reference has the key of another kind of row.");
     return { parent: key.parent, name: key.name };
   });
 }
@@ -170,9 +171,13 @@ export async function objectOf(nodes: NodeStore, tree: Cid, place: Place, dentry
   if (dentry.kind === "record") return { id, record: dentry.record, names: [place], subdirs: 0 };
   const found = await readObject(nodes, tree, id);
   if (found !== undefined) return found;
-  throw new SynclineError("format_invalid", `The name ${JSON.stringify(nameToText(place.name))} leads to no object.`, {
-    hint: "Run syncline verify on the bucket.",
-  });
+  throw new SynclineError(
+    "format_invalid",
+    `The name ${JSON.stringify(nameToText(place.name))} points to a missing object.`,
+    {
+      hint: "Run `syncline verify` on the bucket.",
+    },
+  );
 }
 
 /** The object at a path of names from the root directory; symlinks are not followed. Undefined when there is none. */
@@ -205,8 +210,8 @@ export async function pathOfDirectory(nodes: NodeStore, tree: Cid, id: FileId): 
 
 /** For a walk that meets a directory within itself, as a faulty writer may have made it: the walk would never end. */
 export function liesInItself(): SynclineError {
-  return new SynclineError("format_invalid", "The bucket's tree is damaged: directories lie in one another.", {
-    hint: "Run `syncline verify` on the bucket: it names what is wrong.",
+  return new SynclineError("format_invalid", "The bucket's tree is damaged: directories form a cycle.", {
+    hint: "Run `syncline verify` on the bucket to find the damage.",
   });
 }
 

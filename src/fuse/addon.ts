@@ -84,13 +84,15 @@ export function loadAddon(): FuseAddon {
   try {
     addon = loadNative() as FuseAddon;
   } catch (cause) {
-    throw new SynclineError("fuse_unavailable", `The FUSE addon does not load: ${describeError(cause)}`, {
+    throw new SynclineError("fuse_unavailable", `The FUSE addon cannot be loaded: ${describeError(cause)}`, {
       hint: BUILD_HINT,
       cause,
     });
   }
   if (addon.layoutVersion !== LAYOUT_VERSION) {
-    throw new SynclineError("fuse_unavailable", "The FUSE addon was built from another version.", { hint: BUILD_HINT });
+    throw new SynclineError("fuse_unavailable", "The FUSE addon was built for another version of syncline.", {
+      hint: BUILD_HINT,
+    });
   }
   return addon;
 }

@@ -7,7 +7,7 @@ import type { FuseAddon } from "./addon.ts";
 /** Starts the guard of a new mount; disposing it ends the guard. If it cannot run, the log says what that means. */
 export function startGuard(addon: FuseAddon, mountPoint: string, log: Log): Disposable {
   const missing = (error: unknown) =>
-    log.warn("nobody guards the mount: if this agent is killed, programs may hang in it until it is aborted", {
+    log.warn("the mount has no guard: if this agent is killed, programs may hang in the mount until it is aborted", {
       error: describeError(error),
     });
   try {

@@ -90,7 +90,7 @@ export class Invalidator {
     try {
       for (const name of await this.#listRoot()) this.#entry(ROOT_INO, name, undefined);
     } catch (error) {
-      this.#log.warn("old names stay cached until their time is over", { error: describeError(error) });
+      this.#log.warn("old names stay cached until they expire", { error: describeError(error) });
     }
   }
 }

@@ -61,7 +61,7 @@ async function detach(addon: FuseAddon, mountPoint: string): Promise<void> {
   if (errno === 0) return;
   throw new SynclineError(
     "mount_busy",
-    `A dead mount is in the way at ${escapeForPrint(mountPoint)} (error ${errno}).`,
+    `The dead mount at ${escapeForPrint(mountPoint)} cannot be removed (error ${errno}).`,
     {
       hint: "Remove it as root: umount -l DIR.",
     },
@@ -75,8 +75,8 @@ async function checkEmpty(mountPoint: string): Promise<void> {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") {
-      throw new SynclineError("no_such_path", `${escapeForPrint(mountPoint)} is not there.`, {
-        hint: "Make the directory first: mkdir -p DIR.",
+      throw new SynclineError("no_such_path", `${escapeForPrint(mountPoint)} does not exist.`, {
+        hint: "Create the directory first: mkdir -p DIR.",
         cause,
       });
     }
@@ -85,12 +85,12 @@ async function checkEmpty(mountPoint: string): Promise<void> {
   }
   if (names.length === 0) return;
   throw new SynclineError("mount_not_empty", `${escapeForPrint(mountPoint)} is not empty.`, {
-    hint: "Mount on an empty directory: what is in it now would be hidden.",
+    hint: "Mount on an empty directory: a mount would hide what is in this one.",
   });
 }
 
 function busy(mountPoint: string): SynclineError {
-  return new SynclineError("mount_busy", `Something is mounted at ${escapeForPrint(mountPoint)} already.`, {
+  return new SynclineError("mount_busy", `Something is already mounted at ${escapeForPrint(mountPoint)}.`, {
     hint: "Unmount it first, or mount elsewhere.",
   });
 }

@@ -143,7 +143,7 @@ class ServedMount implements FuseMount {
     this.#hasEnded = true;
     this.#door.close();
     this.#guard[Symbol.dispose]();
-    const why = reason ?? `the mount ended before it began (error ${errno})`;
+    const why = reason ?? `the mount ended before it was ready (error ${errno})`;
     this.#ready.reject(
       new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),
     );
@@ -184,14 +184,14 @@ function mountFailure(cause: unknown, mountPoint: string): SynclineError {
     [ERRNO.ENOTDIR, "not_a_directory"],
   ]);
   const code = codes.get(errno) ?? "fuse_unavailable";
-  return new SynclineError(code, `${escapeForPrint(mountPoint)} cannot be mounted on: ${describeError(cause)}`, {
+  return new SynclineError(code, `Cannot mount on ${escapeForPrint(mountPoint)}: ${describeError(cause)}`, {
     ...(code === "fuse_unavailable" && { hint: "Mounting needs root (CAP_SYS_ADMIN) for now." }),
     cause,
   });
 }
 
 function unmountFailure(errno: number, mountPoint: string): SynclineError {
-  return new SynclineError("mount_busy", `${escapeForPrint(mountPoint)} cannot be unmounted (error ${errno}).`, {
-    hint: "See who uses it with: fuser -vm DIR. To let go at once: umount -l DIR.",
+  return new SynclineError("mount_busy", `Cannot unmount ${escapeForPrint(mountPoint)} (error ${errno}).`, {
+    hint: "See what uses it: fuser -vm DIR. To detach the mount at once: umount -l DIR.",
   });
 }

@@ -23,7 +23,7 @@ const create: Handler = (fs, exchange, openFiles) => {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
     if (exclusive || !(error instanceof FsError) || error.errno !== ERRNO.EEXIST) throw error;
     // The name appeared meanwhile. ESTALE makes the kernel look it up again and open it with all its checks.
-    throw new FsError(ERRNO.ESTALE, "the name exists by now");
+    throw new FsError(ERRNO.ESTALE, "the name exists now");
   }
 };
 
@@ -35,7 +35,7 @@ const createUnnamed: Handler = (fs, exchange, openFiles) => {
 const rename: Handler = (fs, exchange) => {
   const flags = exchange.argument(1);
   // Whiteouts are for the upper layer of an overlayfs.
-  if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) throw new FsError(ERRNO.EINVAL, "rename flags");
+  if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) throw new FsError(ERRNO.EINVAL, "unsupported rename flags");
   fs.rename(exchange.node, exchange.name(0), exchange.argument(0) as Ino, exchange.name(1), flags);
   exchange.done();
 };

@@ -17,7 +17,7 @@ export interface Wishes {
 /** The cells of the answer in the order of native/layout.h (InitCell), or an error text for a kernel that is too old. */
 export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
   if (offer.major !== PROTOCOL_MAJOR || offer.minor < OLDEST_MINOR) {
-    return `the kernel speaks FUSE ${offer.major}.${offer.minor}; ${PROTOCOL_MAJOR}.${OLDEST_MINOR} is the least`;
+    return `the kernel speaks FUSE ${offer.major}.${offer.minor}, but ${PROTOCOL_MAJOR}.${OLDEST_MINOR} or newer is needed`;
   }
   const wanted = wishes.writebackCache ? WANTED | INIT.WRITEBACK_CACHE : WANTED;
   return [

@@ -36,7 +36,7 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
  */
 function checked(name: string): string {
   if (!/^(?:user|trusted|security)\./.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
-  if (name.indexOf(".") === name.length - 1) throw new FsError(ERRNO.EINVAL, "a namespace alone");
+  if (name.indexOf(".") === name.length - 1) throw new FsError(ERRNO.EINVAL, "no name after the namespace");
   return name;
 }
 

@@ -24,7 +24,7 @@ export function makeHttpServer(tls: Certificate | undefined): Server {
     return createTlsServer({ ...HTTP, ...TLS, ...tls });
   } catch (cause) {
     throw new SynclineError("config_invalid", "The TLS certificate or its key cannot be used.", {
-      hint: "Both are PEM files, and the key is the certificate's.",
+      hint: "Both must be PEM files, and the key must belong to the certificate.",
       cause,
     });
   }
@@ -68,7 +68,7 @@ const TLS = { minVersion: "TLSv1.2", handshakeTimeout: HEADER_PATIENCE_MS } as c
 function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): SynclineError {
   const inUse = cause.code === "EADDRINUSE";
   return new SynclineError("usage", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
-    hint: inUse ? "Something listens there already: stop it, or choose another port." : "Choose another address.",
+    hint: inUse ? "Another process listens there: stop it, or choose another port." : "Choose another address.",
     cause,
   });
 }

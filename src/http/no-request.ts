@@ -75,17 +75,17 @@ const REFUSED_BY_PARSER: Readonly<Record<string, NoRequest>> = {
   HPE_HEADER_OVERFLOW: {
     status: 431,
     code: "headers_too_large",
-    message: `Request line and headers are longer than ${MAX_HEADER_BYTES} bytes.`,
+    message: `The request line and headers are longer than ${MAX_HEADER_BYTES} bytes.`,
   },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: {
     status: 413,
     code: "limit_exceeded",
-    message: "The extensions of the body's chunks are too long.",
+    message: "The body's chunk extensions are too long.",
   },
   ERR_HTTP_REQUEST_TIMEOUT: {
     status: 408,
     code: "time_out",
-    message: `The headers did not come within ${HEADER_PATIENCE_MS / 1000} s.`,
+    message: `The headers did not arrive within ${HEADER_PATIENCE_MS / 1000} s.`,
   },
   ERR_SSL_HTTP_REQUEST: { status: 400, code: "malformed_request", message: "This port speaks TLS." },
 };
@@ -98,11 +98,11 @@ const NOT_HTTP: NoRequest = {
 const VERSION: NoRequest = {
   status: 505,
   code: "version_unknown",
-  message: "Only HTTP/1.1 and HTTP/1.0 are known here.",
+  message: "Only HTTP/1.1 and HTTP/1.0 are supported.",
 };
 const CONNECT: NoRequest = {
   status: 405,
   code: "method_not_allowed",
-  message: "This is no proxy.",
+  message: "This server is not a proxy.",
   headers: { allow: "" },
 };

@@ -74,7 +74,7 @@ export class RequestBody {
    */
   async *read(maxBytes: number, isInTheWay?: () => boolean): AsyncGenerator<Buffer> {
     const { refuse } = this.#rules;
-    if (this.#started) throw refuse({ what: "read before", message: "The body was read before." });
+    if (this.#started) throw refuse({ what: "read before", message: "The body was already read." });
     if ((this.#request.headers["content-encoding"] ?? "identity") !== "identity") throw refuse(ENCODED);
     if ((this.declaredBytes ?? 0) > maxBytes) throw refuse(tooLong(maxBytes));
     this.#started = true;
@@ -152,15 +152,15 @@ function tooLong(maxBytes: number): BodyProblem {
 
 const ENCODED: BodyProblem = {
   what: "encoding",
-  message: "Bodies are taken as they are: send it without Content-Encoding.",
+  message: "Content-Encoding is not supported: send the body without it.",
 };
 const TOO_SLOW: BodyProblem = {
   what: "too slow",
-  message: `The body came too slowly: nothing for ${BODY_PATIENCE_MS / 1000} s, or next to nothing.`,
+  message: `The body arrived too slowly: little or nothing came for ${BODY_PATIENCE_MS / 1000} s.`,
 };
 const IN_THE_WAY: BodyProblem = {
   what: "in the way",
-  message: `Nothing, or next to nothing, came for ${SLOW_CLIENT_PATIENCE_MS / 1000} s, and others wait. Send what is left again.`,
+  message: `Little or nothing arrived for ${SLOW_CLIENT_PATIENCE_MS / 1000} s while others waited. Send the rest again.`,
 };
 
 function gone(): DOMException {

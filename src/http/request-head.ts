@@ -12,15 +12,15 @@ export type RequestHead = Pick<IncomingMessage, "rawHeaders" | "headers" | "head
 export function headDenial(request: RequestHead): Denial | undefined {
   const { rawHeaders, headers, headersDistinct, httpVersion } = request;
   if (rawHeaders.length / 2 > MAX_HEADER_FIELDS) {
-    return denied(431, `A request has at most ${MAX_HEADER_FIELDS} header fields here.`);
+    return denied(431, `A request may have at most ${MAX_HEADER_FIELDS} header fields.`);
   }
   const twice = ONCE.find((name) => (headersDistinct[name]?.length ?? 0) > 1);
-  if (twice !== undefined) return denied(400, `The header ${twice} came more than once.`);
-  if (httpVersion !== "1.0" && headers.host === undefined) return denied(400, "The header Host is missing.");
+  if (twice !== undefined) return denied(400, `The ${twice} header occurs more than once.`);
+  if (httpVersion !== "1.0" && headers.host === undefined) return denied(400, "The Host header is missing.");
   const coding = headers["transfer-encoding"];
   // The parser decodes only this one (RFC 9112, section 6.1).
   if (coding !== undefined && !/^chunked$/i.test(coding)) {
-    return denied(501, "The only transfer coding that is known here is chunked.");
+    return denied(501, "The only supported transfer coding is chunked.");
   }
   return undefined;
 }

@@ -35,7 +35,7 @@ export class TurnedAway implements Disposable {
   }
 
   #write(): void {
-    this.#log.warn("the WebDAV door had too much to do at once: who came was told to come again", this.#count);
+    this.#log.warn("the WebDAV door was too busy: clients were told to try again later", this.#count);
     this.#count = { connections: 0, requests: 0 };
   }
 

@@ -96,12 +96,12 @@ export class FileTrees {
       const directory = await directoryOf(draft, names, path, timeNs);
       const now = await draft.child(directory, name);
       if (content === null) {
-        if (now === undefined) throw new SynclineError("no_such_path", `There is no ${path}.`);
+        if (now === undefined) throw new SynclineError("no_such_path", `${path} does not exist.`);
         await new Restorer(draft, { nodes, tree }, timeNs).remove(now, directory, name);
         continue;
       }
       if (now !== undefined && now.record.type !== "file")
-        throw new SynclineError("is_a_directory", `${path} is no file.`);
+        throw new SynclineError("is_a_directory", `${path} is not a file.`);
       const bytes = typeof content === "string" ? Buffer.from(content) : content;
       const record = { ...newRecord("file", { mode: 0o644, ...OWNER, timeNs }), size: bytes.length };
       const file = now ?? draft.create(directory, name, record);
@@ -168,7 +168,7 @@ async function directoryOf(draft: DraftTree, names: readonly FileName[], path: s
   for (const name of names) {
     const next = await draft.child(directory, name);
     if (next !== undefined && next.record.type !== "directory")
-      throw new SynclineError("not_a_directory", `A directory of ${path} is none.`);
+      throw new SynclineError("not_a_directory", `A parent of ${path} is not a directory.`);
     directory = next ?? draft.create(directory, name, newRecord("directory", { mode: 0o755, ...OWNER, timeNs }));
   }
   return directory;

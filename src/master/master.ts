@@ -96,7 +96,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const strangers = new RateLimits(options.clock);
     const service = { ...parts, texts, parses, strangers, router: new Router(routes) };
     const server = await listenForService(service, options.listen);
-    parts.metrics.gauge("syncline_connections", "Connections that are open.", () => server.connections);
+    parts.metrics.gauge("syncline_connections", "Open connections.", () => server.connections);
     const forMetrics = await serveMetrics(service, parts, options.metricsListen).catch(async (error: unknown) => {
       await server.stop();
       throw error;
@@ -196,12 +196,12 @@ function routesOf(parts: MasterParts): Route[] {
 }
 
 function showLevels({ metrics, bodies, answers, bucketRoots, alarm }: MasterParts): void {
-  metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.used);
-  metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.used);
-  metrics.gauge("syncline_bodies_waiting", "Calls that wait for memory for their bodies.", () => bodies.waiting);
-  metrics.gauge("syncline_answers_waiting", "Calls that wait for memory for their answers.", () => answers.waiting);
-  metrics.gauge("syncline_watches", "Watches of buckets that are open.", () => bucketRoots.hub.watches);
-  const rolledBack = "Owners of whom nothing is collected, since the table of roots went back.";
+  metrics.gauge("syncline_bodies_bytes", "Memory reserved for incoming bodies.", () => bodies.used);
+  metrics.gauge("syncline_answers_bytes", "Memory reserved for outgoing blocks.", () => answers.used);
+  metrics.gauge("syncline_bodies_waiting", "Calls waiting for memory for their bodies.", () => bodies.waiting);
+  metrics.gauge("syncline_answers_waiting", "Calls waiting for memory for their answers.", () => answers.waiting);
+  metrics.gauge("syncline_watches", "Open watches of buckets.", () => bucketRoots.hub.watches);
+  const rolledBack = "Owners whose garbage is not collected because the table of roots was rolled back.";
   metrics.gauge("syncline_rolled_back_owners", rolledBack, () => alarm.owners.size);
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
 }

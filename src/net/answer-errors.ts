@@ -26,7 +26,7 @@ export function refusalOf(status: number, value: unknown): Refusal {
 export function errorOf(origin: string, refusal: Refusal): SynclineError {
   const { status, message } = refusal;
   const code = codeOf(refusal);
-  const words = message === "" ? `It answered with status ${status}.` : message;
+  const words = message === "" ? `The master answered with status ${status}.` : message;
   const hint = HINTS[code];
   return new SynclineError(code, `${origin}: ${words}`, hint === undefined ? {} : { hint });
 }
@@ -71,10 +71,10 @@ function codeOf({ status, code }: Refusal): ErrorCode {
 }
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  bad_token: "Check this machine's clock and the master's, and which key is used: --key FILE, SYNCLINE_KEY.",
+  bad_token: "Check the clocks of this machine and the master, and which key is used: --key FILE, SYNCLINE_KEY.",
   wallet_not_allowed: "Ask whoever runs the master to serve your wallet: syncline serve --allow WALLET.",
-  over_quota: "What is not published is kept here, and goes on once there is room: remove data, or ask for more.",
-  store_unreachable: "The master is there, but cannot serve now: its log says why.",
-  arbiter_unreachable: "The master is there, but cannot reach its roots: its log says why.",
-  disk_full: "The master's disk is full. What is not published is kept here.",
+  over_quota: "Unpublished data is kept here. Publishing resumes once there is room: remove data, or ask for more.",
+  store_unreachable: "The master is running but cannot serve now. See its log.",
+  arbiter_unreachable: "The master is running but cannot reach its roots. See its log.",
+  disk_full: "The master's disk is full. Unpublished data is kept here.",
 };

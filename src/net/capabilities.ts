@@ -21,8 +21,8 @@ export function parseCapabilities(origin: string, value: unknown): Capabilities 
   if (!Array.isArray(formats) || !formats.includes(FORMAT)) {
     throw new SynclineError("not_supported", `${origin} does not serve buckets of format ${FORMAT}.`, {
       hint: Array.isArray(formats)
-        ? "It is a master of another version: upgrade the older of the two."
-        : "Is this the address of a master? Run: curl ORIGIN/fula/capabilities",
+        ? "The master runs another version. Upgrade the older side."
+        : "Check that this is the address of a master: curl ORIGIN/fula/capabilities",
     });
   }
   const isSize = typeof maxBlock === "number" && Number.isSafeInteger(maxBlock) && maxBlock > 0;

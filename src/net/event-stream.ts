@@ -58,5 +58,5 @@ async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string>
 }
 
 function tooLong(): SynclineError {
-  return new SynclineError("limit_exceeded", `An event of the master has more than ${MAX_EVENT_CHARS} characters.`);
+  return new SynclineError("limit_exceeded", `An event from the master has more than ${MAX_EVENT_CHARS} characters.`);
 }

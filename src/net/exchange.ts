@@ -185,7 +185,7 @@ class Exchange {
       }
       if (this.#failure !== undefined) throw this.#failure;
     } finally {
-      if (!this.#ended) this.#giveUp(new Error("not read to its end"));
+      if (!this.#ended) this.#giveUp(new Error("the answer was not read to the end"));
     }
   }
 
@@ -204,7 +204,7 @@ class Exchange {
         this.#wake = undefined;
       }
     } finally {
-      if (!this.#ended) this.#giveUp(new Error("not read to its end"));
+      if (!this.#ended) this.#giveUp(new Error("the answer was not read to the end"));
     }
   }
 
@@ -228,8 +228,8 @@ class Exchange {
       const waits = !this.#isAnswered || this.#wake !== undefined;
       if (!waits) this.#window = { startMs: now, bytes: 0 };
       const idleMs = waits ? now - this.#movedMs : 0;
-      if (idleMs >= silenceMs) return this.#giveUp(new Error(`nothing moved for ${silenceMs / 1000} s`));
-      if (this.#drips(now)) return this.#giveUp(new Error("the answer only drips"));
+      if (idleMs >= silenceMs) return this.#giveUp(new Error(`no data moved for ${silenceMs / 1000} s`));
+      if (this.#drips(now)) return this.#giveUp(new Error("the answer is too slow"));
       this.#watch(silenceMs - idleMs);
     });
   }

@@ -171,8 +171,8 @@ export class MasterConnection implements Master {
     this.#capabilities = undefined;
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
       hint: isUntrustedCause(cause)
-        ? "If this is the master that you mean, name the certificate that vouches for it: --tls-ca FILE."
-        : "Check that the master runs, that the address is right, and that the network leads there.",
+        ? "If this is the right master, trust its certificate with --tls-ca FILE."
+        : "Check that the master is running, the address is right, and the network can reach it.",
       cause,
     });
   }
@@ -228,15 +228,15 @@ async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promi
   for await (const part of body) {
     bytes += part.length;
     if (bytes > MAX_JSON_BYTES) {
-      throw new SynclineError("limit_exceeded", `${address} answers with more than ${MAX_JSON_BYTES} bytes of JSON.`);
+      throw new SynclineError("limit_exceeded", `${address} answered with more than ${MAX_JSON_BYTES} bytes of JSON.`);
     }
     parts.push(part);
   }
   try {
     return JSON.parse(Buffer.concat(parts).toString("utf8"));
   } catch (cause) {
-    throw new SynclineError("store_failed", `${address} answers with something that is no JSON.`, {
-      hint: "Is this the address of a master, and does nothing stand in between?",
+    throw new SynclineError("store_failed", `${address} answered with invalid JSON.`, {
+      hint: "Check that this is the address of a master and that no proxy interferes.",
       cause,
     });
   }
@@ -260,11 +260,11 @@ async function secureContextOf(tlsCa: string | undefined) {
   const { createSecureContext, rootCertificates } = await import("node:tls");
   try {
     // TLS accepts any text as a CA: without this check, a bad file would only show up as an untrusted master.
-    if (!tlsCa.includes("-----BEGIN CERTIFICATE-----")) throw new RangeError("there is none in the file");
+    if (!tlsCa.includes("-----BEGIN CERTIFICATE-----")) throw new RangeError("the file has no certificate");
     return { secureContext: createSecureContext({ ca: [...rootCertificates, tlsCa] }) };
   } catch (cause) {
-    throw new SynclineError("config_invalid", `The certificates of --tls-ca cannot be used: ${String(cause)}`, {
-      hint: "The file holds certificates in PEM form: -----BEGIN CERTIFICATE-----.",
+    throw new SynclineError("config_invalid", `Cannot use the certificates of --tls-ca: ${String(cause)}`, {
+      hint: "The file must hold certificates in PEM form: -----BEGIN CERTIFICATE-----.",
       cause,
     });
   }

@@ -5,8 +5,8 @@ import { SynclineError } from "../base/errors.ts";
 export function checkOrigin(origin: string, insecure: boolean): void {
   const url = new URL(origin);
   if (url.protocol === "https:" || insecure || isLoopback(url.hostname)) return;
-  throw new SynclineError("bad_address", `${origin} would carry your token and data in clear.`, {
-    hint: "Use https://, or --insecure on a network that you trust. http:// is free to use on this machine only.",
+  throw new SynclineError("bad_address", `${origin} would send your token and data unencrypted.`, {
+    hint: "Use https://, or --insecure on a network that you trust. http:// needs no option on this machine.",
   });
 }
 

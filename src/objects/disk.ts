@@ -94,28 +94,28 @@ function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
 export function storeError(cause: unknown, address: string, doing: string): SynclineError {
   if (cause instanceof SynclineError) return cause;
   if (isDiskFull(cause)) {
-    return new SynclineError("disk_full", `There is no space left at ${address} while ${doing}.`, {
-      hint: "Free some space there. A mount keeps what is not published and goes on by itself then; a command is run again.",
+    return new SynclineError("disk_full", `No space left at ${address} while ${doing}.`, {
+      hint: "Free some space there. A mount keeps unpublished data and resumes by itself. A command must be run again.",
       cause,
     });
   }
   if (failedWith(cause, "EROFS", "EACCES", "EPERM")) {
-    return new SynclineError("store_failed", `${address} refuses ${doing}.`, {
-      hint: "Check that the folder is mounted for writing and that this user may write in it.",
+    return new SynclineError("store_failed", `${address} refused ${doing}.`, {
+      hint: "Check that the folder is mounted read-write and that this user may write to it.",
       cause,
     });
   }
   if (failedWith(cause, ...UNREACHABLE)) return unreachable(address, cause);
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new SynclineError("store_failed", `${address} failed while ${doing}: ${reason}.`, {
-    hint: "Check the disk that it is on, and what the system's log says of it.",
+    hint: "Check its disk and the system log.",
     cause,
   });
 }
 
 export function unreachable(address: string, cause?: unknown): SynclineError {
-  return new SynclineError("store_unreachable", `The folder of ${address} is not there.`, {
-    hint: "Check that its disk is mounted and that nobody moved it; work goes on once it is back.",
+  return new SynclineError("store_unreachable", `The folder of ${address} is missing.`, {
+    hint: "Check that its disk is mounted and that the folder was not moved. Work resumes once it is back.",
     cause,
   });
 }

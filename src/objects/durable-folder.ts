@@ -229,9 +229,9 @@ function isOld(modifiedMs: number, nowMs: number): boolean {
 }
 
 function vanished(target: string, cause: unknown): SynclineError {
-  const message = `Nobody can tell whether ${target} was written: what was to be named so is gone.`;
+  const message = `It is unknown whether ${target} was written: its temporary file is gone.`;
   return new SynclineError("store_failed", message, {
-    hint: "Check that the clocks of all machines that use this folder are right.",
+    hint: "Check the clocks of all machines that use this folder.",
     cause,
   });
 }

@@ -99,7 +99,7 @@ export class FileLock {
   async #breakLink(path: string): Promise<string | undefined> {
     const target = await this.#options.disk.readlink(path).catch(() => undefined);
     if (target === undefined || !(await this.#remove(path))) return undefined;
-    return `a symbolic link to ${target}, which is not there`;
+    return `a dangling symbolic link to ${target}`;
   }
 
   /** The error if this nonce no longer holds the lock. */
@@ -313,27 +313,23 @@ function claimPath(path: string, { holder }: SeenLock): string {
 }
 
 function unusable(path: string): SynclineError {
-  return new SynclineError(
-    "store_failed",
-    `The bucket's lock cannot be taken: what is at ${path} can neither be read nor replaced.`,
-    {
-      hint: "If it is a symbolic link to nothing, remove it, or free the bucket with `syncline unlock URL`.",
-    },
-  );
+  return new SynclineError("store_failed", `Cannot take the bucket's lock: ${path} can neither be read nor replaced.`, {
+    hint: "If it is a dangling symbolic link, remove it, or free the bucket with `syncline unlock URL`.",
+  });
 }
 
 function alive(path: string, holder: LockHolder): SynclineError {
   return new SynclineError(
     "bucket_locked",
-    `The bucket is locked by ${describeHolder(holder)}, which runs (${path}).`,
+    `The bucket is locked by ${describeHolder(holder)}, which is running (${path}).`,
     {
-      hint: "A lock is held for a moment only. If that process hangs, end it, or take its lock with --force.",
+      hint: "Locks are held only briefly. If that process hangs, stop it, or take its lock with --force.",
     },
   );
 }
 
 function locked(path: string, holder: LockHolder | undefined): SynclineError {
   return new SynclineError("bucket_locked", `The bucket is locked by ${describeHolder(holder)} (${path}).`, {
-    hint: "If that process is not running any more, free the bucket with `syncline unlock URL`.",
+    hint: "If that process no longer runs, free the bucket with `syncline unlock URL`.",
   });
 }

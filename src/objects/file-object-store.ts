@@ -64,7 +64,7 @@ export class FileObjectStore implements ObjectStore {
   }
 
   initialize(): Promise<void> {
-    return this.#doing("making the folder", async () => {
+    return this.#doing("creating the folder", async () => {
       await this.#folder.create();
       this.#seen = true;
       const foreign = (await this.#disk.readdir(this.#folder.path)).find((entry) => !OURS.test(entry));
@@ -343,7 +343,7 @@ function mayHaveHappened({ renamed }: Progress, cause: unknown): boolean {
 }
 
 function notEmpty(path: string, entry: string): SynclineError {
-  return new SynclineError("path_exists", `${path} holds other files already (${entry}).`, {
+  return new SynclineError("path_exists", `${path} already holds other files (${entry}).`, {
     hint: "Give the bucket a folder of its own.",
   });
 }

@@ -19,7 +19,7 @@ export function parseHolder(text: string): LockHolder | undefined {
 }
 
 export function describeHolder(holder: LockHolder | undefined): string {
-  if (holder === undefined) return "someone unknown";
+  if (holder === undefined) return "an unknown process";
   return `process ${holder.pid} on ${holder.host.split("/").pop() ?? "?"} since ${holder.created}`;
 }
 

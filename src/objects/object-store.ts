@@ -141,10 +141,10 @@ export function tokenOf(bytes: Uint8Array): string {
 }
 
 export function objectNotFound(address: string, name: string, cause?: unknown): SynclineError {
-  return new SynclineError("object_not_found", `${address} holds no object ${name}.`, { cause });
+  return new SynclineError("object_not_found", `${address} has no object ${name}.`, { cause });
 }
 
 export function endsEarly(name: string, { offset, length }: ByteRange, size: number): SynclineError {
-  const message = `Object ${name} ends at ${size}, before the ${length} bytes at ${offset} that should be in it.`;
+  const message = `Object ${name} ends at ${size}, but should hold ${length} bytes at ${offset}.`;
   return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
 }

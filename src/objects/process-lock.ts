@@ -27,8 +27,8 @@ export function takeProcessLock(path: string, says: { readonly inUse: string; re
     if (cause instanceof Database.SqliteError && cause.code.startsWith("SQLITE_BUSY")) {
       throw new SynclineError("state_in_use", says.inUse, { hint: says.hint, cause });
     }
-    throw new SynclineError("local_io_failed", `${path} cannot be locked: ${String(cause)}`, {
-      hint: "Check that its folder is there, has room, and that this user may write in it.",
+    throw new SynclineError("local_io_failed", `Cannot lock ${path}: ${String(cause)}`, {
+      hint: "Check that its folder exists, has free space, and is writable for this user.",
       cause,
     });
   }

@@ -21,7 +21,7 @@ export async function untilPutEnds<Result>(
 }
 
 function tookTooLong(ms: number): SynclineError {
-  return new SynclineError("time_out", `The bucket did not take an object within ${ms} ms.`, {
-    hint: "Try again when it answers faster.",
+  return new SynclineError("time_out", `The bucket did not accept an object within ${ms} ms.`, {
+    hint: "Try again when the bucket responds faster.",
   });
 }

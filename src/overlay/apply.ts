@@ -153,7 +153,7 @@ function changeDirectory(state: OverlayState, ino: Ino, timeNs: bigint): void {
 
 function forget(state: OverlayState, ino: Ino): void {
   const object = state.dirty(ino);
-  if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay was forgotten while it had a name.`);
+  if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay was forgotten while it still had a name.`);
   object.forgotten = true;
   object.extents = undefined;
   object.content = { kind: "empty" };

@@ -109,6 +109,6 @@ export class Housekeeping implements Disposable {
 
   #report(error: unknown): void {
     this.#failed = true;
-    this.#parts.log.warn("The overlay's housekeeping failed and will be tried again.", { error: describeError(error) });
+    this.#parts.log.warn("The overlay's housekeeping failed and will be retried.", { error: describeError(error) });
   }
 }

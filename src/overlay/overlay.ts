@@ -289,7 +289,7 @@ export class Overlay {
     const changes = this.state.inFlight?.changes;
     const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !published.has(ino));
     if (changes?.epoch === epoch && lacking === undefined) return;
-    throw new SynclineError("internal", `What was published does not fit the epoch ${changes?.epoch} that was sealed.`);
+    throw new SynclineError("internal", `The published changes do not match the sealed epoch ${changes?.epoch}.`);
   }
 }
 

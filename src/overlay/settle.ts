@@ -16,7 +16,7 @@ import type { InFlight, OverlayState } from "./state.ts";
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
   const flight = state.inFlight;
   if (flight === undefined || flight.changes.epoch !== record.epoch)
-    throw corruptState(`Epoch ${record.epoch} was published but is not the one in flight.`);
+    throw corruptState(`Epoch ${record.epoch} was published but was not in flight.`);
   const rows = new Map(state.publishedRows);
   const followed = [...state.followed];
   state.forgetPublished();
@@ -162,7 +162,7 @@ function parentOf(state: OverlayState, ino: Ino): Ino | undefined {
  */
 function settleDeleted(state: OverlayState, { ino, id }: ChangedObject, row: PublishedRow | undefined): void {
   const object = state.dirty(ino);
-  if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay has a name after it was deleted.`);
+  if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay still has a name after its deletion.`);
   if (row === undefined || row.id !== id) disown(state, object);
   else state.drop(object);
 }

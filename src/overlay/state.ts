@@ -66,7 +66,7 @@ export class OverlayState {
   /** The dirty object with this number. Throws `state_corrupt` when there is none. */
   dirty(ino: Ino): DirtyObject {
     const object = this.#objects.get(ino);
-    if (object === undefined) throw corruptState(`Inode ${ino} of the overlay is not among the changed ones.`);
+    if (object === undefined) throw corruptState(`Inode ${ino} of the overlay is not dirty.`);
     return object;
   }
 
@@ -164,8 +164,7 @@ export class OverlayState {
   removeLink(object: DirtyObject, parent: Ino, name: FileName): void {
     const index = object.links.findIndex((link) => link.parent === parent && link.name === name);
     const [link] = index < 0 ? [] : object.links.splice(index, 1);
-    if (link === undefined)
-      throw corruptState(`Inode ${object.ino} of the overlay does not have a name that it loses.`);
+    if (link === undefined) throw corruptState(`Inode ${object.ino} of the overlay lacks the name to remove.`);
     this.#removeEntry(object, link);
   }
 

@@ -61,7 +61,7 @@ async function whyUnreadable(pack: PackBytes, row: PackRow): Promise<string | un
 
 function whyWrong(row: PackRow, bytes: Uint8Array): string | undefined {
   const { offset, length, codec } = row;
-  if (codec !== PLAIN) return `holds a block in form ${codec}, which this version does not know`;
-  if (bytes.length !== length) return `ends within the ${length} bytes of the block at ${offset}`;
-  return isBlockOf(row, bytes) ? undefined : `holds other bytes at ${offset} (${length}) than the block's hash says`;
+  if (codec !== PLAIN) return `holds a block with codec ${codec}, which this version does not know`;
+  if (bytes.length !== length) return `ends inside the ${length}-byte block at ${offset}`;
+  return isBlockOf(row, bytes) ? undefined : `holds bytes at ${offset} (${length}) that do not match the block's hash`;
 }

@@ -96,19 +96,19 @@ function namingBlock(cause: unknown, pack: PackName, [cid, { offset }]: PlacedBl
     });
   }
   if (!hasCode(cause, "block_corrupt")) return cause;
-  return new SynclineError("block_corrupt", `Block ${cid} at ${offset} of ${pack} cannot be read: ${cause.message}`, {
+  return new SynclineError("block_corrupt", `Cannot read block ${cid} at ${offset} of ${pack}: ${cause.message}`, {
     hint: "Run `syncline verify --repair` on the bucket.",
     cause,
   });
 }
 
 function wrongLength([cid]: PlacedBlock, pack: PackName, got: number, { offset, length }: ByteRange): SynclineError {
-  const message = `Block ${cid}: ${length} bytes at ${offset} of ${pack} were asked for, and ${got} came.`;
+  const message = `Block ${cid}: requested ${length} bytes at ${offset} of ${pack}, got ${got}.`;
   return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
 }
 
 function unknownCodec(cid: Cid, pack: PackName, codec: number): SynclineError {
-  return new SynclineError("feature_unknown", `Block ${cid} in ${pack} is stored in form ${codec}, unknown here.`, {
+  return new SynclineError("feature_unknown", `Block ${cid} in ${pack} is stored with the unknown codec ${codec}.`, {
     hint: "Upgrade syncline on this machine.",
   });
 }

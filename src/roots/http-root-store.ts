@@ -21,7 +21,7 @@ export class MissingBlocks extends SynclineError {
       "missing_blocks",
       `${address} lacks blocks of this commit, such as ${missing[0] ?? "some that it did not name"}.`,
       {
-        hint: "What is not published is kept here. `syncline verify --repair` sends what a cache or a synced folder of this machine still has.",
+        hint: "Unpublished data is kept here. `syncline verify --repair` uploads blocks that a cache or synced folder of this machine still holds.",
       },
     );
     this.missing = missing;
@@ -48,7 +48,7 @@ export class HttpRootStore implements RootStore {
     if (asObject(value)["stale"] === true) {
       // A stale root would look like a rollback of the bucket.
       throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
-        hint: "The master is there, but cannot reach its roots: its log says why.",
+        hint: "The master is running but cannot reach its roots. See its log.",
       });
     }
     return rootFrom(value);
@@ -174,5 +174,5 @@ function asArbiterError(error: unknown): unknown {
 }
 
 function malformed(address: string, cause?: unknown): SynclineError {
-  return new SynclineError("store_failed", `${address} answers with something that is no root.`, { cause });
+  return new SynclineError("store_failed", `${address} answered with an invalid root.`, { cause });
 }

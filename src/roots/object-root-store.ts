@@ -33,7 +33,7 @@ export class ObjectRootStore implements RootStore {
     const stored = await this.#read();
     if (stored === undefined && this.#seen) {
       throw new SynclineError("arbiter_unreachable", `The bucket at ${this.#store.address} has lost its root.`, {
-        hint: "Check that its disk is mounted, or put the `root` object back.",
+        hint: "Check that its disk is mounted, or restore the `root` object.",
       });
     }
     return stored && rootOf(stored);
@@ -80,7 +80,7 @@ export class ObjectRootStore implements RootStore {
       return this.#last;
     } catch (cause) {
       throw new SynclineError("store_corrupt", `The root object of ${this.#store.address} is damaged.`, {
-        hint: "Put back a copy of it, or run `syncline verify --repair`.",
+        hint: "Restore a copy of it, or run `syncline verify --repair`.",
         cause,
       });
     }
@@ -98,7 +98,7 @@ export class ObjectRootStore implements RootStore {
 
   #check({ owner, bucket }: BucketName): void {
     if (owner !== ONLY_BUCKET.owner || bucket !== ONLY_BUCKET.bucket) {
-      throw new SynclineError("no_such_bucket", `${this.#store.address} holds one bucket, which has no name.`);
+      throw new SynclineError("no_such_bucket", `${this.#store.address} holds a single, unnamed bucket.`);
     }
   }
 }

@@ -130,10 +130,14 @@ function rootOf(row: Row): Root {
   try {
     return { commit: parseCid(row.root_cid), version: row.version };
   } catch (cause) {
-    throw new SynclineError("store_corrupt", `The root table holds ${JSON.stringify(row.root_cid)}, which is no CID.`, {
-      hint: "Put back a copy of it, or publish the bucket again: nothing else tells what its root was.",
-      cause,
-    });
+    throw new SynclineError(
+      "store_corrupt",
+      `The table of roots holds ${JSON.stringify(row.root_cid)}, which is not a CID.`,
+      {
+        hint: "Restore a copy of the table, or publish the bucket again: its root is recorded nowhere else.",
+        cause,
+      },
+    );
   }
 }
 
@@ -145,10 +149,10 @@ function changedNothing(error: unknown): boolean {
 function asArbiterError(cause: unknown): unknown {
   if (!(cause instanceof Database.SqliteError)) return cause;
   if (cause.code.startsWith("SQLITE_FULL")) {
-    return new SynclineError("disk_full", "There is no space left for the root table.", {
-      hint: "Free some space; the swap changed nothing.",
+    return new SynclineError("disk_full", "No space left for the table of roots.", {
+      hint: "Free some space. The swap changed nothing.",
       cause,
     });
   }
-  return new SynclineError("arbiter_unreachable", `The root table cannot be used: ${cause.message}.`, { cause });
+  return new SynclineError("arbiter_unreachable", `Cannot use the table of roots: ${cause.message}.`, { cause });
 }

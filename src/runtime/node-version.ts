@@ -20,6 +20,6 @@ export function nodeProblem(versions: { readonly node: string; readonly napi?: s
   return {
     code: "not_supported",
     message: `Node.js ${versions.node} cannot run Syncline.`,
-    hint: `Install Node.js ${NEEDED_NODE} or newer, best ${RECOMMENDED_NODE}. In a checkout, scripts/start brings it along.`,
+    hint: `Install Node.js ${NEEDED_NODE} or newer, preferably ${RECOMMENDED_NODE}. In a checkout, scripts/start installs it.`,
   };
 }

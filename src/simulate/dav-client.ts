@@ -61,7 +61,7 @@ export class DavClient {
   async removeTree(path: string): Promise<void> {
     const found = await this.#find(path);
     if (found === undefined) throw new FsError(ERRNO.ENOENT, "no such path");
-    if (found.tag !== undefined) throw new FsError(ERRNO.ENOTDIR, "no folder");
+    if (found.tag !== undefined) throw new FsError(ERRNO.ENOTDIR, "not a folder");
     await this.#send({ method: "DELETE", path: `${path}/` }, false);
   }
 

@@ -30,7 +30,7 @@ export function threadPlayer(sabotage: Sabotage | undefined): HistoryPlayer {
   const worker = new Worker(new URL("history-worker.js", import.meta.url), { name: "histories" });
   const { call, stop } = createCaller<HistoryMethods>(worker);
   const died = (cause?: unknown) =>
-    stop(new SynclineError("internal", "A thread that plays histories ended.", { cause }));
+    stop(new SynclineError("internal", "A worker thread that plays histories ended.", { cause }));
   worker.once("error", died);
   worker.once("exit", () => died());
   return { play: (first, many) => call("play", { first, many, sabotage }), end: () => worker.terminate() };

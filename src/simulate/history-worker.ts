@@ -6,7 +6,7 @@ import { Beginning } from "./beginning.ts";
 import { playChunk } from "./history-chunk.ts";
 import type { HistoryMethods } from "./history-player.ts";
 
-if (parentPort === null) throw new SynclineError("internal", "This file runs as a worker thread.");
+if (parentPort === null) throw new SynclineError("internal", "This file must run as a worker thread.");
 const beginning = Beginning.make();
 answerCalls<HistoryMethods>(parentPort, {
   play: async ({ first, many, sabotage }) => playChunk(await beginning, first, many, sabotage),

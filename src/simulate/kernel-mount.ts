@@ -217,7 +217,7 @@ export class KernelMount {
   removeDirectory(path: string): Promise<void> {
     return this.#change(path, undefined, async ([parent, name]) => {
       const ino = await this.#present([parent, name]);
-      if (!isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.ENOTDIR, "no directory");
+      if (!isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.ENOTDIR, "not a directory");
       await this.#call((vfs) => vfs.removeDirectory(parent, name), [parent, ino]);
       this.#caches.names.set(nameKey(parent, name), undefined);
     });
@@ -265,14 +265,14 @@ export class KernelMount {
   async #place(path: string): Promise<Place> {
     const at = path.lastIndexOf("/");
     const parent = await this.#walk(path.slice(0, Math.max(at, 0)));
-    if (!isDirectory(await this.#attributesOf(parent))) throw new FsError(ERRNO.ENOTDIR, "no directory");
+    if (!isDirectory(await this.#attributesOf(parent))) throw new FsError(ERRNO.ENOTDIR, "not a directory");
     return [parent, nameFromText(path.slice(at + 1))];
   }
 
   async #walk(path: string): Promise<Ino> {
     let at: Ino = ROOT_INO;
     for (const part of path.split("/").filter(Boolean)) {
-      if (!isDirectory(await this.#attributesOf(at))) throw new FsError(ERRNO.ENOTDIR, "no directory");
+      if (!isDirectory(await this.#attributesOf(at))) throw new FsError(ERRNO.ENOTDIR, "not a directory");
       at = await this.#present([at, nameFromText(part)]);
     }
     return at;

@@ -112,7 +112,7 @@ function isBefore(a: Event, b: Event): boolean {
 }
 
 function stuck(): SynclineError {
-  return new SynclineError("internal", "Everything in the simulation waits for something that never comes.");
+  return new SynclineError("internal", "The simulation is deadlocked: everything in it waits.");
 }
 
 /** The time at which simulations begin: 2023-11-14. */

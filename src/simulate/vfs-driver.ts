@@ -45,7 +45,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
 
   async ino(path: string): Promise<Ino> {
     const found = await this.find(path);
-    if (found === undefined) throw new SynclineError("internal", `there is no ${path}`);
+    if (found === undefined) throw new SynclineError("internal", `${path} does not exist`);
     return found.ino;
   }
 
@@ -133,7 +133,7 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     const walk = async (path: string): Promise<void> => {
       const at = await this.find(path);
       if (at === undefined)
-        throw new SynclineError("internal", `the listing names ${path}, the lookup does not find it`);
+        throw new SynclineError("internal", `the listing names ${path}, but the lookup does not find it`);
       seen.set(path, await this.#describe(at));
       if ((at.mode & S_IFMT) !== S_IFDIR) return;
       for (const name of await this.list(path, 7)) await walk(path === "" ? name : `${path}/${name}`);

@@ -171,7 +171,7 @@ class World {
     faults.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
     // A swap may be unknown only if its reply is missing.
     if (this.#unknownSwaps > this.#missingReplies)
-      faults.push(`${this.#unknownSwaps} swaps are unknown, ${this.#missingReplies} replies are missing`);
+      faults.push(`${this.#unknownSwaps} swaps are unknown, but only ${this.#missingReplies} replies are missing`);
     return { violations: faults, trace: this.trace, counts: this.counts };
   }
 

@@ -9,20 +9,20 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
     case "foreign":
       return outcome.cause;
     case "queued":
-      return new SynclineError("root_moved", "Other writers were faster, many times.", {
-        hint: "The changes stay in the folder; the next pass tries again.",
+      return new SynclineError("root_moved", "Other writers published first on every attempt.", {
+        hint: "The changes stay in the folder. The next pass tries again.",
       });
     case "rolled_back":
       return rootRolledBack(outcome.root);
     case "device_reused":
       return new SynclineError("state_in_use", "The bucket holds a later epoch of this device.", {
-        hint: "The state was copied from elsewhere: run the command again, with a new device key.",
+        hint: "The state is a copy of another one. Run the command again with a new device key.",
       });
   }
 }
 
 export function unstable(): SynclineError {
-  return new SynclineError("root_moved", "Neither the folder nor the bucket holds still.", {
-    hint: "The changes stay in the folder; the next pass tries again.",
+  return new SynclineError("root_moved", "Files kept changing during the sync.", {
+    hint: "The changes stay in the folder. The next pass tries again.",
   });
 }

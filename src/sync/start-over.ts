@@ -16,6 +16,6 @@ export async function startFolderOver(db: SyncDatabase, bucket: Bucket, log: Log
   if ((await descends(bucket, commit, { cid: base.commit, seq: base.seq })) !== "no") return false;
   if (db.children(PARKED_ID).length > 0) return false;
   await db.transaction(() => db.forget());
-  log.warn("The older state of the bucket was accepted: it is united with the folder.");
+  log.warn("The bucket's older state was accepted and will be merged with the folder.");
   return true;
 }

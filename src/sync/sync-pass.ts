@@ -140,7 +140,7 @@ class SyncPass {
       try {
         if (!this.#isDryRun) await showParked(db, disk);
       } catch (why) {
-        log.warn("what waits for its place stays out of sight", { error: describeError(why) });
+        log.warn("files that await their place stay hidden", { error: describeError(why) });
       }
       throw error;
     }
@@ -157,7 +157,7 @@ class SyncPass {
       const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
       await this.#counted(matching, lookedNs, beganMs);
     } catch (error) {
-      this.#context.log.info("What waits cannot be counted.", { error: describeError(error) });
+      this.#context.log.info("Could not count the waiting changes.", { error: describeError(error) });
     }
   }
 

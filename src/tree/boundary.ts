@@ -20,7 +20,7 @@ export function createTreeConfig(options: { readonly salt: Uint8Array; readonly 
   const { salt, targetBytes = NODE_TARGET_BYTES } = options;
   if (!Number.isInteger(targetBytes) || targetBytes < MIN_NODE_TARGET_BYTES || targetBytes > MAX_NODE_TARGET_BYTES) {
     const bounds = `${MIN_NODE_TARGET_BYTES} to ${MAX_NODE_TARGET_BYTES}`;
-    throw new SynclineError("config_invalid", `A node size of ${targetBytes} bytes is not in the range ${bounds}.`);
+    throw new SynclineError("config_invalid", `A node size of ${targetBytes} bytes is outside the range ${bounds}.`);
   }
   const levels = new Map<number, Promise<Boundary>>();
   const boundary = (level: number) => {

@@ -156,7 +156,7 @@ export class TreeBuilder {
       this.#writers.push(new LevelWriter(next, await this.#config.boundary(next)));
     }
     const writer = this.#writers[level];
-    if (writer === undefined) throw new SynclineError("internal", "A level of a tree has no writer.");
+    if (writer === undefined) throw new SynclineError("internal", "A tree level has no writer.");
     return writer;
   }
 }

@@ -28,7 +28,7 @@ export class EditFeed {
   /** Returns the current edit; the next one becomes current if read already. */
   take(): Edit {
     const edit = this.current;
-    if (edit === undefined) throw new SynclineError("internal", "An edit was taken that was not read.");
+    if (edit === undefined) throw new SynclineError("internal", "An edit was taken before it was read.");
     this.current = this.#batch[this.#next++];
     return edit;
   }
@@ -56,7 +56,7 @@ export class EditFeed {
 
   #checkOrder(edit: Edit): Edit {
     if (this.#last !== undefined && compareBytes(this.#last, edit.key) >= 0) {
-      throw new SynclineError("internal", "Edits of a tree did not come in ascending order of their keys.");
+      throw new SynclineError("internal", "Tree edits are not in ascending key order.");
     }
     this.#last = edit.key;
     return edit;

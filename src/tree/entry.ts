@@ -39,7 +39,11 @@ export function sameContents(a: Omit<Entry, "key">, b: Omit<Entry, "key">): bool
 export function checkEntry(entry: Entry): void {
   const bytes = entry.key.length + entry.value.length + LINK_BYTES * entry.links.length;
   if (bytes <= MAX_ENTRY_BYTES && entry.links.length <= MAX_ENTRY_LINKS && entry.key.length > 0) return;
-  throw new SynclineError("limit_exceeded", `A tree entry of ${bytes} bytes and ${entry.links.length} links.`, {
-    hint: `A key has at least one byte, an entry at most ${MAX_ENTRY_BYTES} bytes and ${MAX_ENTRY_LINKS} links.`,
-  });
+  throw new SynclineError(
+    "limit_exceeded",
+    `A tree entry of ${bytes} bytes and ${entry.links.length} links is out of bounds.`,
+    {
+      hint: `A key must have at least one byte, an entry at most ${MAX_ENTRY_BYTES} bytes and ${MAX_ENTRY_LINKS} links.`,
+    },
+  );
 }

@@ -80,7 +80,7 @@ export class NodeStore {
     );
     return opened.map((node, at) => {
       const subtree = subtrees[at];
-      if (subtree === undefined) throw new SynclineError("internal", "More nodes were read than asked for.");
+      if (subtree === undefined) throw new SynclineError("internal", "More nodes were read than requested.");
       return openedAs(subtree, node);
     });
   }
@@ -208,7 +208,7 @@ function openNode(cid: Cid, bytes: Uint8Array | undefined, byLength: Map<number,
     byLength.set(own.length, node);
     return node;
   } catch (cause) {
-    return { error: new SynclineError("format_invalid", `Block ${cid} is no tree node.`, { cause }) };
+    return { error: new SynclineError("format_invalid", `Block ${cid} is not a tree node.`, { cause }) };
   }
 }
 
@@ -216,7 +216,7 @@ function openNode(cid: Cid, bytes: Uint8Array | undefined, byLength: Map<number,
 function openedOf(cid: Cid, batch: Batch | undefined): Node {
   const opened = batch?.get(cid);
   if (opened instanceof Node) return opened;
-  throw opened?.error ?? new SynclineError("internal", "A node was not among those that were read.");
+  throw opened?.error ?? new SynclineError("internal", "A requested node was not read.");
 }
 
 /** The node as this subtree, checked against its parent. */
@@ -227,6 +227,6 @@ export function openedAs(subtree: Subtree, node: Node): Opened {
 
 function firstOf(nodes: readonly Node[]): Node {
   const [node] = nodes;
-  if (node === undefined) throw new SynclineError("internal", "A read of one node gave none.");
+  if (node === undefined) throw new SynclineError("internal", "Reading one node returned none.");
   return node;
 }

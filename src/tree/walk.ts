@@ -56,7 +56,7 @@ export function boundaryFault(node: Node, boundary: Boundary, last: boolean): Sy
     const after = bytesBefore(node, index + 1);
     const closes = boundary.closes(node.keyAt(index), before, after, index + 1);
     if (closes && index < node.count - 1) return misshapen("does not end a node at a boundary");
-    if (!closes && index === node.count - 1 && !last) return misshapen("ends a node where no boundary is");
+    if (!closes && index === node.count - 1 && !last) return misshapen("ends a node where there is no boundary");
     before = after;
   }
   return undefined;
@@ -99,5 +99,5 @@ function damageOf(subtree: Subtree, error: unknown): WalkStep {
 }
 
 function misshapen(what: string): SynclineError {
-  return new SynclineError("format_invalid", `A tree ${what}, which no edit makes.`);
+  return new SynclineError("format_invalid", `A tree ${what}, which no edit produces.`);
 }

@@ -127,7 +127,7 @@ export class Loader {
 }
 
 function timedOut(ms: number): SynclineError {
-  return new SynclineError("read_timeout", `The bucket did not answer a read for ${Math.round(ms / 1000)} s.`, {
-    hint: "Check the network and the bucket's storage; the read can be tried again.",
+  return new SynclineError("read_timeout", `The bucket did not answer a read within ${Math.round(ms / 1000)} s.`, {
+    hint: "Check the network and the bucket's storage, then retry the read.",
   });
 }

@@ -123,7 +123,7 @@ async function dispatch(ports: Ports): Promise<void> {
   if (method === "OPTIONS" && request.url === "*") return options({ ...ports, ...NOWHERE });
   const run = METHODS.get(method);
   if (run === undefined) {
-    throw new Refusal(405, "This method is not known here.", { headers: { allow: allowed(ports.isReadOnly) } });
+    throw new Refusal(405, "This method is not supported.", { headers: { allow: allowed(ports.isReadOnly) } });
   }
   const href = parseTarget(request.url ?? "");
   const conditions = conditionsOf(request.headers);

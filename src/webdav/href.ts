@@ -27,7 +27,7 @@ export function parseReference(reference: string, host: string | undefined): Hre
   if (reference.startsWith("/") && !reference.startsWith("//")) return parsePath(reference);
   const { scheme, authority, path } = withoutOrigin(reference);
   if (host === undefined || plainAuthority(scheme, authority) !== plainAuthority(scheme, host)) {
-    throw new Refusal(502, "The destination lies on another server.");
+    throw new Refusal(502, "The destination is on another server.");
   }
   return parsePath(path);
 }
@@ -46,7 +46,7 @@ export function encodeName(name: FileName): string {
 
 /** New names must be UTF-8: others can be reached, but not created here. Throws a Refusal, 400. */
 export function checkMakeable(name: FileName): void {
-  if (!isUtf8(nameToBytes(name))) throw new Refusal(400, "A new name must be UTF-8.");
+  if (!isUtf8(nameToBytes(name))) throw new Refusal(400, "A new name must be valid UTF-8.");
 }
 
 const RESERVED = /[^A-Za-z0-9._~-]/;
@@ -62,7 +62,7 @@ const ADDRESS = /^(https?):\/\/([^/?#@]+)([/?#].*)?$/is;
 
 function withoutOrigin(address: string): Address {
   const found = ADDRESS.exec(address);
-  if (found === null) throw new Refusal(400, "This is neither an absolute path nor an http address.");
+  if (found === null) throw new Refusal(400, "The address must be an absolute path or an http URL.");
   const [, scheme = "", authority = "", rest = "/"] = found;
   return { scheme: scheme.toLowerCase(), authority, path: rest.startsWith("/") ? rest : `/${rest}` };
 }
@@ -74,7 +74,7 @@ function plainAuthority(scheme: string, authority: string): string {
 }
 
 function parsePath(text: string): Href {
-  if (text.includes("#")) throw new Refusal(400, "A path has no fragment; a # in a name is %23.");
+  if (text.includes("#")) throw new Refusal(400, "A path must not have a fragment. Write # in a name as %23.");
   const mark = text.indexOf("?");
   const segments = (mark < 0 ? text : text.slice(0, mark)).split("/");
   // Double slashes count as one: some clients put a base address that ends with a slash before paths that begin with one.
@@ -83,14 +83,15 @@ function parsePath(text: string): Href {
 
 function decodeName(segment: string): FileName {
   const name = segment.includes("%") ? decodeBytes(segment) : segment;
-  if (name === "." || name === "..") throw new Refusal(400, "A path has no dot segments.");
+  if (name === "." || name === "..") throw new Refusal(400, "A path must not contain dot segments.");
   // eslint-disable-next-line no-control-regex
-  if (/[/\0\u{100}-\u{10ffff}]/u.test(name)) throw new Refusal(400, "A name has no slash, NUL or wide character.");
-  if (name.length > MAX_NAME_BYTES) throw new Refusal(414, `A name has at most ${MAX_NAME_BYTES} bytes.`);
+  if (/[/\0\u{100}-\u{10ffff}]/u.test(name))
+    throw new Refusal(400, "A name must not contain a slash, a NUL or a character above U+00FF.");
+  if (name.length > MAX_NAME_BYTES) throw new Refusal(414, `A name may have at most ${MAX_NAME_BYTES} bytes.`);
   return name as FileName;
 }
 
 function decodeBytes(segment: string): string {
-  if (/%(?![0-9A-Fa-f]{2})/.test(segment)) throw new Refusal(400, "A percent sign stands before two hex digits.");
+  if (/%(?![0-9A-Fa-f]{2})/.test(segment)) throw new Refusal(400, "A percent sign must be followed by two hex digits.");
   return segment.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

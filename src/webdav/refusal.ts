@@ -45,7 +45,7 @@ export function refusalOf(error: unknown): Refusal {
     const answer = answerTo(at);
     if (answer !== undefined) return new Refusal(answer[0], answer[1], { cause: error, headers: headersOf(answer[0]) });
   }
-  return new Refusal(500, "This failed by a defect or a broken store; the agent's log says more.", { cause: error });
+  return new Refusal(500, "A bug or damaged storage caused this failure. See the agent's log.", { cause: error });
 }
 
 type Answer = readonly [status: number, message: string];
@@ -60,24 +60,24 @@ function headersOf(status: number): Readonly<Record<string, string>> {
   return status === 503 ? { "retry-after": "5" } : {};
 }
 
-const FULL: Answer = [507, "There is no space left; nothing of this was stored."];
-const AWAY: Answer = [503, "The bucket cannot be reached now. Try again later."];
+const FULL: Answer = [507, "No space left. Nothing of this request was stored."];
+const AWAY: Answer = [503, "The bucket is unreachable. Try again later."];
 
 const BY_ERRNO = new Map<number, Answer>([
   [ERRNO.ENOENT, [404, "There is nothing here."]],
-  [ERRNO.ESTALE, [404, "There is nothing here any more."]],
-  [ERRNO.EEXIST, [405, "There is something here already."]],
-  [ERRNO.ENOTDIR, [409, "A folder on the way is none."]],
+  [ERRNO.ESTALE, [404, "This no longer exists."]],
+  [ERRNO.EEXIST, [405, "Something already exists here."]],
+  [ERRNO.ENOTDIR, [409, "A parent of this path is not a folder."]],
   [ERRNO.EISDIR, [409, "This is a folder."]],
-  [ERRNO.ENOTEMPTY, [409, "The folder is not empty any more."]],
-  [ERRNO.EINVAL, [403, "A folder cannot come to lie in itself."]],
+  [ERRNO.ENOTEMPTY, [409, "The folder is not empty."]],
+  [ERRNO.EINVAL, [403, "A folder cannot be moved into itself."]],
   [ERRNO.EPERM, [403, "This is not permitted here."]],
   [ERRNO.EACCES, [403, "This is not permitted here."]],
   [ERRNO.EROFS, [403, "This share is read-only."]],
   [ERRNO.ELOOP, [404, "There is nothing here."]],
-  [ERRNO.ENAMETOOLONG, [414, "A name has at most 255 bytes."]],
-  [ERRNO.EFBIG, [413, "A file cannot be as large as this."]],
-  [ERRNO.E2BIG, [507, "A file's properties have at most 64 KiB."]],
+  [ERRNO.ENAMETOOLONG, [414, "A name may have at most 255 bytes."]],
+  [ERRNO.EFBIG, [413, "A file cannot be this large."]],
+  [ERRNO.E2BIG, [507, "A file's properties may take at most 64 KiB."]],
   [ERRNO.ENOSPC, FULL],
   [ERRNO.EMLINK, FULL],
 ]);
@@ -86,7 +86,7 @@ const BY_CODE = new Map<unknown, Answer>([
   ["disk_full", FULL],
   ["over_quota", FULL],
   ...DISK_FULL.map((code) => [code, FULL] as const),
-  ["EFBIG", [413, "A file cannot be as large as this."]],
+  ["EFBIG", [413, "A file cannot be this large."]],
   ["limit_exceeded", [413, "This is too large."]],
   ["read_timeout", AWAY],
   ["store_unreachable", AWAY],

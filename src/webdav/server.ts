@@ -130,10 +130,10 @@ class Gate implements Disposable {
     heedTargetHost(request);
     const { host } = request.headers;
     if (!this.#hosts.permits(host, request.socket.localAddress)) {
-      return { status: 421, message: "This server does not go by that name. Name it with --host." };
+      return { status: 421, message: "This server does not accept that host name. Allow it with --host." };
     }
     return isFromElsewhere(request)
-      ? { status: 403, message: "A page from elsewhere may change nothing here." }
+      ? { status: 403, message: "A page from another site may not change anything here." }
       : undefined;
   }
 }

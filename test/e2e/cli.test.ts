@@ -249,7 +249,7 @@ describe("a tree copied with put and get", () => {
     execFileSync("mkfifo", [space.at("special", "fifo")]);
     const { status, out, err } = space.run(["put", "-r", space.at("special"), bucket, "--json"]);
     expect({ status, skipped: (JSON.parse(out) as { skipped: number }).skipped }).toEqual({ status: 0, skipped: 1 });
-    expect(JSON.parse(err)).toEqual({ notice: text(/Left out 1 /) });
+    expect(JSON.parse(err)).toEqual({ notice: text(/Skipped 1 /) });
     expect(space.lines("ls", `${bucket}/special`)).toEqual([]);
   });
 });
@@ -413,7 +413,7 @@ describe("verify", () => {
 
   test("reports how much of an intact bucket it checked", () => {
     expect(space.json("verify", url)).toEqual({ blocks: number, bytes: number, roots: 2, damaged: 0, repaired: 0 });
-    expect(space.do("verify", url)).toMatch(/^\d+ blocks, .* 2 roots: nothing is wrong\.\n$/);
+    expect(space.do("verify", url)).toMatch(/^\d+ blocks, .* 2 roots: no problems found\.\n$/);
   });
 
   test("names the damaged file, one event per line, and exits with 8; reading that file does too", () => {
@@ -587,7 +587,7 @@ test("the tour in docs/reference/command-line.md runs as described", () => {
   const options = { cwd: folder, env: space.env, encoding: "utf8" } as const;
   const { status, stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script], options);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  for (const part of ["hello\n", "photos/one.jpg\n", "nothing is wrong"]) expect(stdout).toContain(part);
+  for (const part of ["hello\n", "photos/one.jpg\n", "no problems found"]) expect(stdout).toContain(part);
   expect([...census(join(folder, "copy")).keys()]).toEqual(["one.jpg"]);
 });
 
@@ -601,7 +601,7 @@ describe("a missing local path", () => {
     space.do("put", space.at("f"), `${bucket}/f`);
     const got = error(["get", `${bucket}/f`, space.at("none", "f")]);
     expect(got).toMatchObject({ status: 1, code: "local_io_failed", hint: text(/mkdir/) });
-    expect(got.message).toBe(`There is no directory ${space.at("none")} to copy into.`);
+    expect(got.message).toBe(`The directory ${space.at("none")} does not exist.`);
     const imported = error(["key", "import", space.at("none"), "--key", space.at("new.json")]);
     expect(imported).toMatchObject({ status: 1, code: "local_io_failed", hint: text(/Check the path/) });
     expect(imported.message).toBe(`${space.at("none")}: no such file or directory (ENOENT, open).`);
@@ -622,5 +622,5 @@ test("output to a full device fails with a message", ({ skip }) => {
   const [program = "", ...args] = Workspace.command("--help");
   const { status, stderr } = spawnSync("sh", ["-c", `"$0" "$@" > /dev/full`, program, ...args], { env: space.env });
   expect(status).toBe(1);
-  expect(stderr.toString()).toMatch(/^syncline: There is no room: .*\n  Free some space.*\n$/);
+  expect(stderr.toString()).toMatch(/^syncline: Out of disk space: .*\n  Free some disk space.*\n$/);
 });

@@ -103,9 +103,9 @@ describe("commands", () => {
     expect({ status, lines: err.split("\n") }).toEqual({
       status: 6,
       lines: [
-        text(/^http:.* does not answer: .*ECONNREFUSED.*\. Trying again for up to 0\.5 s\.$/),
+        text(/^http:.* does not answer: .*ECONNREFUSED.*\. Retrying for up to 0\.5 s\.$/),
         text(/^syncline: http:.* does not answer: .*ECONNREFUSED/),
-        "  Check that the master runs, that the address is right, and that the network leads there.",
+        "  Check that the master is running, the address is right, and the network can reach it.",
         "",
       ],
     });

@@ -387,7 +387,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(lost.hint).toContain(`mount ${url} ${dir}`);
       expect(space.json("status")["agents"]).toEqual([]);
       expect(stopped()).toEqual([{ mount: dir, bucket: url, state: text(/\/state\//) }]);
-      expect(space.do("status")).toContain("changes may wait");
+      expect(space.do("status")).toContain("changes may be waiting");
       const stop = spawnSync(join(import.meta.dirname, "../../scripts/stop"), [dir], { env: space.env });
       expect(stop.status).toBe(3);
       expect(stop.stderr.toString()).toContain(`scripts/start ${dir} ${url}`);
@@ -407,7 +407,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         status: 6,
         report: { published: false, pending: { files: 0 }, error: { code: text(/unreachable$/) } },
       });
-      expect(space.run(["flush", dir]).out).toMatch(/^Nothing waits here, but the bucket is out of reach: /);
+      expect(space.run(["flush", dir]).out).toMatch(/^Nothing is pending, but the bucket is unreachable: /);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
       space.do("unmount", dir);
     });

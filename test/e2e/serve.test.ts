@@ -80,5 +80,5 @@ test("a data folder is served by one master at a time", async () => {
 
 test("--insecure serves on a non-local address, with a warning", async () => {
   const master = await serve("--data", space.at("open"), "--allow", wallet, "--listen", "0.0.0.0:0", "--insecure");
-  await expect.poll(master.err).toContain("in the clear");
+  await expect.poll(master.err).toContain("travel unencrypted");
 });

@@ -57,7 +57,7 @@ export async function treeOf(fs: VfsDriver): Promise<Map<string, string>> {
   const numbers = new Map<number, number>();
   const walk = async (path: string): Promise<void> => {
     const at = await fs.find(path);
-    if (at === undefined) throw new Error(`the listing names ${path}, the lookup does not find it`);
+    if (at === undefined) throw new Error(`the listing names ${path}, but the lookup does not find it`);
     const mode = (at.mode & 0o7777).toString(8);
     const type = at.mode & S_IFMT;
     if (type === S_IFDIR) {

@@ -124,6 +124,6 @@ async function leaveMount(mount: FuseMount, mountPoint: string, lazy: boolean): 
   if ((await mount.unmount()) !== "busy") return;
   if (lazy) return mount.close();
   throw new SynclineError("mount_busy", `${mountPoint} is in use and stays mounted.`, {
-    hint: `See who uses it: fuser -vm ${mountPoint}. End that, or let go with: umount -l ${mountPoint}`,
+    hint: `See what uses it: fuser -vm ${mountPoint}. Stop that, or detach the mount: umount -l ${mountPoint}`,
   });
 }

@@ -111,14 +111,10 @@ function wasSynced(stateDir: string): boolean {
 }
 
 function bucketAway({ address, folder }: SyncAgentOptions, cause: unknown): SynclineError {
-  return new SynclineError(
-    "store_unreachable",
-    `The bucket ${address} that ${folder} is synced with is not there now.`,
-    {
-      hint: "If its disk is not mounted, mount it. Nothing was done, and nothing counts as deleted.",
-      cause,
-    },
-  );
+  return new SynclineError("store_unreachable", `The bucket ${address}, which ${folder} is synced with, is missing.`, {
+    hint: "If its disk is not mounted, mount it. Nothing was changed, and nothing counts as deleted.",
+    cause,
+  });
 }
 
 /** In memory: blocks that a master lost, to be sent again before it takes a commit. `verify --repair` is for more. */

@@ -78,7 +78,9 @@ export class SyncLoop {
       },
       (why) => {
         this.#scansOnly = why;
-        log.warn(`No notices from the folder: ${why}. It is scanned every ${SCAN_ALONE_MS / 1000} s instead.`);
+        log.warn(
+          `No change notifications from the folder: ${why}. It is scanned every ${SCAN_ALONE_MS / 1000} s instead.`,
+        );
         this.#notice();
       },
     );

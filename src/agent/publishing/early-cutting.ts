@@ -137,7 +137,7 @@ export class EarlyCutting implements Disposable {
       const [job, cutter] = next;
       job.step = this.#cut(job, cutter).catch((error: unknown) => {
         job.cutter = undefined;
-        this.#options.log.info(`A file is not cut early: ${describeError(error)}`);
+        this.#options.log.info(`Could not chunk a file early: ${describeError(error)}`);
       });
       await job.step;
       await this.#pace.breathe();

@@ -234,9 +234,9 @@ export class Publisher {
         this.#contended = true;
         this.#lastError = new SynclineError(
           "root_moved",
-          "Other writers kept publishing first. The epoch is kept and will be tried again.",
+          "Other writers kept publishing first. The epoch is kept and will be retried.",
           {
-            hint: "`syncline flush` tries at once.",
+            hint: "`syncline flush` retries at once.",
           },
         );
         return this.#again();
@@ -247,7 +247,9 @@ export class Publisher {
       case "rolled_back":
         return this.#failed(rootRolledBack(outcome.root));
       case "device_reused":
-        log.warn("The bucket holds a later epoch of this device: taking a new device key.", { epoch: outcome.epoch });
+        log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
+          epoch: outcome.epoch,
+        });
         this.#writer = await this.#options.writer?.replace();
         return { again: true, afterMs: 0 };
     }
@@ -259,8 +261,8 @@ export class Publisher {
     if (fixed) return DONE;
     const current = await bucket.current();
     if (current === undefined) {
-      throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address} now.`, {
-        hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
+      throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} is gone.`, {
+        hint: "Unpublished data is kept. Publishing resumes once the bucket is back.",
       });
     }
     this.#root = current;

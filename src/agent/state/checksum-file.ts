@@ -30,7 +30,7 @@ export function fileChecksumStore(path: string, log: Log, fileLines = FILE_LINES
         appendFileSync(path, `\n${etag} ${text}`, { mode: 0o600 });
         lines++;
       } catch (error) {
-        log.info(`A checksum is not kept: ${describeError(error)}`);
+        log.info(`Could not store a checksum: ${describeError(error)}`);
       }
     },
   };
@@ -40,7 +40,7 @@ function read(path: string, log: Log): KnownChecksum[] {
   try {
     return readFileSync(path, "latin1").split("\n").flatMap(parse);
   } catch (error) {
-    if (!failedWith(error, "ENOENT")) log.warn(`Checksums that were kept cannot be read: ${describeError(error)}`);
+    if (!failedWith(error, "ENOENT")) log.warn(`Could not read the stored checksums: ${describeError(error)}`);
     return [];
   }
 }

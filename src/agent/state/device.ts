@@ -71,9 +71,13 @@ async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {
   const signer = await setup.wallet();
   const { owner } = setup.genesis.body;
   if (signer.wallet !== owner) {
-    throw new SynclineError("device_not_certified", `The bucket belongs to ${owner}, your key is ${signer.wallet}.`, {
-      hint: "Use the owner's key: --key FILE or SYNCLINE_KEY.",
-    });
+    throw new SynclineError(
+      "device_not_certified",
+      `The bucket belongs to ${owner}, but your wallet is ${signer.wallet}.`,
+      {
+        hint: "Use the owner's key: --key FILE or SYNCLINE_KEY.",
+      },
+    );
   }
   const notAfter = nowSeconds(setup.clock) + YEAR_S;
   const device = { key, certificate: await signCertificate(key, setup.genesis.cid, notAfter, signer) };
@@ -90,10 +94,10 @@ function readDevice(stateDir: string): Device | undefined {
     const key = deviceKeyFromSeed(Buffer.from(stored.seed, "hex"));
     const certificate = decodeCertificate(Buffer.from(stored.certificate, "base64"));
     if (certificate.writer === key.writer) return { key, certificate };
-    throw new SynclineError("format_invalid", "The certificate is another key's.");
+    throw new SynclineError("format_invalid", "The certificate belongs to another key.");
   } catch (cause) {
     throw new SynclineError("state_corrupt", `${path} does not hold a device key.`, {
-      hint: "Unpublished data is not touched by it: remove the file to get a new device key at the next start.",
+      hint: "Unpublished data is safe. Remove the file to get a new device key at the next start.",
       cause,
     });
   }

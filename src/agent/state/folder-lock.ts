@@ -20,8 +20,8 @@ export async function lockFolder(folder: string): Promise<Disposable> {
   } catch (cause) {
     // In a sandbox without such names, too, just the state is locked.
     if (!failedWith(cause, "EADDRINUSE")) return { [Symbol.dispose]: () => {} };
-    throw new SynclineError("state_in_use", `Another agent syncs ${folder} already.`, {
-      hint: "It may have another home or user: end it first, or name another folder.",
+    throw new SynclineError("state_in_use", `Another agent already syncs ${folder}.`, {
+      hint: "It may belong to another user or home folder. Stop it first, or choose another folder.",
       cause,
     });
   }

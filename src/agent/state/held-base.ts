@@ -74,7 +74,7 @@ export class HeldBase implements Disposable {
       this.#written = base !== undefined;
       return true;
     } catch (error) {
-      log.info(`The root that unpublished changes stand on could not be noted: ${describeError(error)}`);
+      log.info(`Could not record the base of the unpublished changes: ${describeError(error)}`);
       return false;
     }
   }

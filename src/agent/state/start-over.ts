@@ -44,7 +44,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
   if (await holdsUnpublished(options)) return;
   const [before, found] = [decodeGenesis(known).cid, decodeGenesis(there).cid];
   if (!accept && memory.read()?.genesis !== found) throw foreignBucket(address, before, found);
-  log.warn("What lies at the address was accepted. Everything was published before: starting anew.", { address });
+  log.warn("The bucket now at this address was accepted. No unpublished changes remain: starting over.", { address });
   removeOverlay(stateDir);
   for (const name of [LAST_BASE, GENESIS]) rmSync(join(stateDir, name), { force: true });
   rmSync(collectorDirOf(stateDir), { recursive: true, force: true });

@@ -127,7 +127,7 @@ export function openCommandState(root: string, address: string): StateDir {
     }
   }
   throw new SynclineError("state_in_use", `All ${MAX_SLOTS} command slots of ${address} are in use.`, {
-    hint: "Wait for the commands that run to end.",
+    hint: "Wait until a running command ends.",
   });
 }
 
@@ -188,8 +188,8 @@ export function makeStateFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be made: ${reasonOf(cause)}.`, {
-      hint: "Name one that can be written: --state DIR or SYNCLINE_STATE.",
+    throw new SynclineError("local_io_failed", `Cannot create the state folder ${path}: ${reasonOf(cause)}.`, {
+      hint: "Choose a writable folder: --state DIR or SYNCLINE_STATE.",
       cause,
     });
   }
@@ -201,16 +201,16 @@ const FACTS = "agent.json";
 function openState(path: string, facts: StateFacts): StateDir {
   makeStateFolder(path);
   if ((statSync(path).mode & 0o077) !== 0 && process.platform !== "win32") {
-    throw new SynclineError("config_invalid", `The state folder ${path} is open to other users.`, {
+    throw new SynclineError("config_invalid", `The state folder ${path} is accessible to other users.`, {
       hint: `Run: chmod 700 ${path}`,
     });
   }
   const lock = takeProcessLock(join(path, "lock"), {
     inUse:
       facts.mount === ""
-        ? `Another command uses the state folder ${path}.`
-        : `Another agent serves ${facts.address} at ${facts.mount} already.`,
-    hint: "Unmount it first: `syncline status` lists what runs.",
+        ? `Another command is using the state folder ${path}.`
+        : `Another agent already serves ${facts.address} at ${facts.mount}.`,
+    hint: "Unmount it first. `syncline status` lists what is running.",
   });
   const list = () =>
     writeFacts(path, { ...facts, open: facts.old !== true && facts.door !== "sync", pid: process.pid });

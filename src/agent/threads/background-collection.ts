@@ -74,7 +74,7 @@ export class BackgroundCollection implements AsyncDisposable {
   /** Starts to end a running collection; no need to wait. */
   stop(): void {
     this.#timer?.[Symbol.dispose]();
-    this.#stop.abort(new SynclineError("no_agent", "The agent is ending."));
+    this.#stop.abort(new SynclineError("no_agent", "The agent is shutting down."));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -56,10 +56,10 @@ export async function collectOnThread(
 
 function diedOf(cause: unknown): SynclineError {
   if (cause instanceof Error && "code" in cause && cause.code === "ERR_WORKER_OUT_OF_MEMORY") {
-    return new SynclineError("limit_exceeded", "The bucket has more blocks than an agent collects by itself.", {
-      hint: "Run `syncline gc` on it, on a machine with enough memory.",
+    return new SynclineError("limit_exceeded", "The bucket has too many blocks for an agent to collect its garbage.", {
+      hint: "Run `syncline gc` on a machine with enough memory.",
       cause,
     });
   }
-  return new SynclineError("internal", "The thread that collects garbage ended.", { cause });
+  return new SynclineError("internal", "The garbage collection thread ended unexpectedly.", { cause });
 }

@@ -11,7 +11,7 @@ import { openCollector } from "../collector.ts";
 import type { CollectorMethods } from "./collector-thread.ts";
 import { answerCalls } from "./rpc.ts";
 
-if (parentPort === null) throw new SynclineError("internal", "This file runs as a worker thread.");
+if (parentPort === null) throw new SynclineError("internal", "This file must run as a worker thread.");
 serve(parentPort);
 
 function serve(port: MessagePort): void {
@@ -27,6 +27,6 @@ function serve(port: MessagePort): void {
       const options = { bucket: opened.bucket, store, writer: writer.writer, signal: stop.signal, ...ports };
       return await collectIfNeeded(options, known, many);
     },
-    stop: () => stop.abort(new SynclineError("no_agent", "The agent is ending.")),
+    stop: () => stop.abort(new SynclineError("no_agent", "The agent is shutting down.")),
   });
 }

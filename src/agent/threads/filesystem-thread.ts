@@ -55,7 +55,7 @@ export class FilesystemThread {
   /** Ends the thread; pending calls are rejected with `no_agent`. */
   async end(): Promise<void> {
     this.#ended = true;
-    this.#stopCalls(new SynclineError("no_agent", "The agent is ending."));
+    this.#stopCalls(new SynclineError("no_agent", "The agent is shutting down."));
     await this.#worker.terminate();
   }
 
@@ -75,10 +75,12 @@ export class FilesystemThread {
   #died(cause: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#log.error(`The filesystem's thread ended: ${cause instanceof Error ? cause.stack : String(cause)}`);
-    const error = new SynclineError("internal", "The filesystem's thread ended.", {
+    this.#log.error(
+      `The filesystem thread ended unexpectedly: ${cause instanceof Error ? cause.stack : String(cause)}`,
+    );
+    const error = new SynclineError("internal", "The filesystem thread ended unexpectedly.", {
       // The journal holds every answered write.
-      hint: "Nothing that was written is lost: mount again, and it goes on from there.",
+      hint: "No written data is lost. Mount again to continue.",
       cause,
     });
     this.#stopCalls(error);

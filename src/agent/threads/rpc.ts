@@ -63,7 +63,7 @@ export function createCaller<M extends Methods>(port: Port): { call: Caller<M>; 
 async function answer(port: Port, methods: Methods, { id, name = "", value }: Message): Promise<void> {
   try {
     const method = methods[name];
-    if (method === undefined) throw new SynclineError("internal", `There is no call ${name}.`);
+    if (method === undefined) throw new SynclineError("internal", `Unknown call: ${name}.`);
     port.postMessage({ rpc: "answer", id, value: await method(value as never) } satisfies Message);
   } catch (error) {
     const known = error instanceof SynclineError ? error : undefined;

@@ -161,7 +161,7 @@ function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: b
   const fsync = async (ino: Ino) => {
     await fs.fsync(ino);
     if ((await flush()).published) return;
-    throw new SynclineError("unpublished_data", "The change is kept here, but could not be published.");
+    throw new SynclineError("unpublished_data", "The change is stored locally but could not be published.");
   };
   return overriding(fs, { fsync, fsyncNow: () => false });
 }

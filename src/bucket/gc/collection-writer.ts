@@ -128,7 +128,7 @@ export class CollectionWriter implements AsyncDisposable {
 }
 
 function notStored(name: string, outcome: { readonly kind: string; readonly cause?: unknown }): SynclineError {
-  return new SynclineError("store_unreachable", `It is not known whether ${name} was stored.`, {
+  return new SynclineError("store_unreachable", `Cannot tell whether ${name} was stored.`, {
     cause: outcome.cause,
   });
 }

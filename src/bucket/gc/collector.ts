@@ -194,7 +194,7 @@ class Collection implements AsyncDisposable {
       const plan = await this.#planner.plan(base, inventory, claims, nowMs);
       const { passedOver } = claims;
       if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
-      this.#options.onStep?.("writing anew what stays of packs that go");
+      this.#options.onStep?.("repacking the live blocks of packs to drop");
       const outcome = await this.#writer.swapDropping(base, plan);
       sent.push(plan.maintenance.made.commit.cid);
       if (outcome.kind !== "committed") continue;
@@ -217,7 +217,7 @@ class Collection implements AsyncDisposable {
     const names = new Set(listed.map(({ id }) => runName(id)));
     await this.#checkUnmapped(begun);
     const gone = [...dropping, ...runs.filter((name) => !names.has(name))];
-    if (gone.length > 0) this.#options.onStep?.("deleting what is not needed");
+    if (gone.length > 0) this.#options.onStep?.("deleting unneeded objects");
     await mapConcurrent(gone, STORE_CONCURRENCY, (name) => store.delete(name));
     this.#dropped += dropping.length;
     this.#deletedBytes += bytesOf(inventory, new Set(gone));
@@ -240,7 +240,7 @@ class Collection implements AsyncDisposable {
       if (!dropping.has(pack)) continue;
       throw new SynclineError(
         "store_corrupt",
-        `${pack} is to be deleted, and the bucket still needs it. Nothing was.`,
+        `${pack} is marked for deletion, but the bucket still needs it. Nothing was deleted.`,
         {
           hint: "Run `syncline verify --repair` on the bucket, and report this.",
         },
@@ -280,8 +280,8 @@ const ATTEMPTS = 32;
 const MAX_GROWTH = 32;
 
 function overtaken(cause?: unknown): SynclineError {
-  return new SynclineError("root_moved", "Others changed the bucket faster than it could be collected, many times.", {
-    hint: "Nothing is lost, and nothing was taken. Try again when less is written, or let the other collector end.",
+  return new SynclineError("root_moved", "The bucket kept changing, so garbage collection gave up.", {
+    hint: "Nothing was lost or collected. Try again when there are fewer writes, or let the other collector finish.",
     cause,
   });
 }

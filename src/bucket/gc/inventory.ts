@@ -125,9 +125,9 @@ function unreadable(object: string, error: SynclineError): PassedOver {
 }
 
 function heldBack(name: string, cause: SynclineError): SynclineError {
-  const message = `${name} cannot be read, so that nobody knows what it protects: nothing is collected. ${cause.message}`;
+  const message = `Cannot read ${name}, so what it protects is unknown. Nothing was collected. ${cause.message}`;
   return new SynclineError("store_corrupt", message, {
-    hint: "It is passed over once it is a day old. If nobody uploads any more as that writer, the object can be deleted.",
+    hint: "It is skipped once it is a day old. If that writer no longer uploads, you can delete the object.",
     cause,
   });
 }

@@ -209,7 +209,7 @@ function missing(key: string): SynclineError {
   const cid = cidFromDigest("raw", Buffer.from(key, "latin1"));
   return new SynclineError(
     "block_not_found",
-    `No pack holds block ${cid}, which the bucket needs: nothing is collected.`,
+    `No pack holds block ${cid}, which the bucket needs. Nothing was collected.`,
     {
       hint: "Run `syncline verify --repair` on the bucket, then collect again.",
     },

@@ -74,7 +74,7 @@ export class Repacker {
 }
 
 function damaged(cid: Cid, pack: PackName): SynclineError {
-  return new SynclineError("block_corrupt", `Block ${cid} in ${pack} is damaged; nothing was collected.`, {
+  return new SynclineError("block_corrupt", `Block ${cid} in ${pack} is damaged. Nothing was collected.`, {
     hint: "Run `syncline verify --repair` on the bucket, then collect again.",
   });
 }

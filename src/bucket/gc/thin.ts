@@ -52,13 +52,9 @@ export async function thin(options: ThinOptions): Promise<ThinReport> {
     if (thinned === 0 || dryRun) return { ...report, swaps: 0 };
     if (await letGo(options, head, history)) return { ...report, swaps: 1 };
   }
-  throw new SynclineError(
-    "root_moved",
-    "Others changed the bucket faster than its history could be thinned, many times.",
-    {
-      hint: "Nothing is lost, and nothing was taken. Try again when less is written.",
-    },
-  );
+  throw new SynclineError("root_moved", "The bucket kept changing, so thinning its history gave up.", {
+    hint: "Nothing was lost or thinned. Try again when there are fewer writes.",
+  });
 }
 
 /** Whether the swap took place. If that is unknown, the next attempt finds out: thinned commits are not thinned twice. */

@@ -57,7 +57,7 @@ export class HttpRemote implements BucketRemote {
       return this.blocks.get(decodeCommit(await this.blocks.get(root.commit)).body.genesis);
     }
     throw new SynclineError("no_such_bucket", `There is no bucket at ${this.address}.`, {
-      hint: "Check the address, or make one with `syncline init`. Buckets of other owners look the same.",
+      hint: "Check the address, or make one with `syncline init`. Buckets of other owners also appear missing.",
     });
   }
 
@@ -121,8 +121,8 @@ export class HttpRemote implements BucketRemote {
   }
 
   #notKnown({ cause }: UnknownSwap): SynclineError {
-    return new SynclineError("store_unreachable", `It is not known whether the bucket at ${this.address} was made.`, {
-      hint: "Try again, and see whether it is there.",
+    return new SynclineError("store_unreachable", `Cannot tell whether the bucket at ${this.address} was created.`, {
+      hint: "Try again, and check whether the bucket exists.",
       cause,
     });
   }

@@ -96,7 +96,7 @@ export class HttpUpload implements UploadSession {
 
   async #add({ cid, bytes }: Block): Promise<void> {
     if (bytes.length > MAX_BLOCK_ACCEPTED) {
-      throw new SynclineError("limit_exceeded", `Block ${cid} has more than ${MAX_BLOCK_ACCEPTED} bytes.`);
+      throw new SynclineError("limit_exceeded", `Block ${cid} is larger than ${MAX_BLOCK_ACCEPTED} bytes.`);
     }
     if (this.#peek(cid) !== undefined || this.#stored.get(cid) === true) return;
     this.#filling.set(cid, bytes);
@@ -232,7 +232,7 @@ export class HttpUpload implements UploadSession {
       if (lost.has(cid)) return error;
       lost.add(cid);
     }
-    const message = `The master of ${address} has lost blocks of this upload; it has to begin anew.`;
+    const message = `The master of ${address} lost blocks of this upload. The upload must start over.`;
     return new SynclineError("root_moved", message, { cause: error });
   }
 

@@ -75,7 +75,7 @@ function errorOf(error: object, { address }: Master): SynclineError {
 function countIn(value: unknown, name: string, { address }: Master): number {
   const count = memberOf(value, name);
   if (typeof count === "number" && Number.isSafeInteger(count) && count >= 0) return count;
-  throw new SynclineError("store_failed", `${address} answers with something that is no collection.`);
+  throw new SynclineError("store_failed", `${address} answered with an invalid collection report.`);
 }
 
 function memberOf(value: unknown, name: string): unknown {

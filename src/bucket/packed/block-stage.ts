@@ -50,7 +50,7 @@ export class BlockStage {
   /** Takes a block; true if it is time to `sift`. Throws `limit_exceeded`. */
   add(block: Block): boolean {
     if (block.bytes.length > MAX_BLOCK_ACCEPTED) {
-      throw new SynclineError("limit_exceeded", `Block ${block.cid} has more than ${MAX_BLOCK_ACCEPTED} bytes.`);
+      throw new SynclineError("limit_exceeded", `Block ${block.cid} is larger than ${MAX_BLOCK_ACCEPTED} bytes.`);
     }
     if (this.peek(block.cid) === undefined && this.#packs.locate(block.cid) === undefined) this.#incoming.add(block);
     return this.#incoming.bytes >= PACK_TARGET_BYTES;
@@ -100,7 +100,7 @@ export class BlockStage {
     const found = (await index?.locate([...hits, ...staged]))?.found ?? new Map<Cid, Placement>();
     const lost = hits.find((cid) => !found.has(cid));
     if (lost !== undefined) {
-      throw new SynclineError("root_moved", `The bucket no longer holds block ${lost}; the upload has to begin anew.`);
+      throw new SynclineError("root_moved", `The bucket no longer holds block ${lost}. The upload must start over.`);
     }
     for (const cid of staged) {
       if (!found.has(cid)) continue;

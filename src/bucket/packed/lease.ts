@@ -88,13 +88,13 @@ export class Lease {
 
   async #write(counted: CountPut): Promise<void> {
     if (this.#writer === undefined) {
-      throw new SynclineError("not_supported", "A bucket that was opened for reading only takes no uploads.");
+      throw new SynclineError("not_supported", "A bucket opened read-only accepts no uploads.");
     }
     const name = leaseName(this.#writer);
     const bytes = encodeLease([...this.#held, ...this.#free]);
     // The first try may meet a lease that the collector removed, or that a crash left.
     const stored = (await this.#put(name, bytes, counted)) || (await this.#put(name, bytes, counted));
-    if (!stored) throw new SynclineError("store_failed", `The lease of writer ${this.#writer} could not be written.`);
+    if (!stored) throw new SynclineError("store_failed", `Could not write the lease of writer ${this.#writer}.`);
     this.#writtenMs = this.#clock.monotonicMs();
   }
 

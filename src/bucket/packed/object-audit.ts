@@ -133,7 +133,7 @@ class Audit {
       const { footer, shape, end } = await readFooter(readEnd, whole ? PACK_MAX_BYTES : PACK_TAIL_BYTES);
       this.#footers.set(name, footer);
       if (loose !== undefined && (loose.size !== shape.size || loose.rows !== shape.rows)) {
-        this.#report(name, "is not as large as the manifest says");
+        this.#report(name, "differs from the manifest in size or row count");
       }
       if (whole) await this.#checkBlocks(name, footer, packInMemory(end));
     });
@@ -152,7 +152,7 @@ class Audit {
       const footer = this.#footers.get(pack);
       const row = footer?.find(digest);
       if (footer === undefined || (row?.offset === offset && row.length === length)) return;
-      this.#report(runName(run.id), `places a block in ${pack} where it is not`, cidFromDigest("raw", digest));
+      this.#report(runName(run.id), `gives a wrong location in ${pack} for a block`, cidFromDigest("raw", digest));
     });
   }
 

@@ -151,7 +151,7 @@ async function healPack(
   if (object === undefined) await root.check();
   const outcome =
     object === undefined ? await store.putNew(name, whole) : await store.putIfMatch(name, whole, object.token);
-  if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be replaced.`);
+  if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not replace ${name}.`);
   await copies.readFooter(name);
   const what = `${healed.healed} blocks healed, ${healed.lost.size} without a copy`;
   return { what, manifestLost: shape.manifestBytes > 0 && !end.proven };
@@ -194,7 +194,7 @@ async function dropOldClaims(store: ObjectStore, damage: readonly ObjectDamage[]
     const modifiedMs = (await store.head(object))?.modifiedMs;
     if (nowMs === undefined || modifiedMs === undefined || modifiedMs > nowMs - lifeMs) continue;
     await store.delete(object);
-    dropped.push({ object, what: "deleted: it could not be read, and is so old that it protects nothing" });
+    dropped.push({ object, what: "deleted: unreadable, and too old to protect anything" });
   }
   return dropped;
 }

@@ -151,5 +151,5 @@ export class PackUploader {
 }
 
 function notStored(name: PackName | string, cause?: unknown): SynclineError {
-  return new SynclineError("store_unreachable", `It is not known whether ${name} was stored.`, { cause });
+  return new SynclineError("store_unreachable", `Cannot tell whether ${name} was stored.`, { cause });
 }

@@ -116,7 +116,7 @@ export class PackedRemote implements BucketRemote {
     const old = await this.store.get(name);
     const outcome =
       old === undefined ? await this.store.putNew(name, body) : await this.store.putIfMatch(name, body, old.token);
-    if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be written.`);
+    if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not write ${name}.`);
   }
 
   /** Removes an abandoned lock and returns its holder; as ObjectStore.breakLock. */
@@ -159,8 +159,8 @@ export class PackedRemote implements BucketRemote {
 }
 
 function notKnown(address: string, cause: unknown): SynclineError {
-  const hint = "Try again, and see whether it is there.";
-  return new SynclineError("store_unreachable", `It is not known whether the bucket at ${address} was made.`, {
+  const hint = "Try again, and check whether the bucket exists.";
+  return new SynclineError("store_unreachable", `Cannot tell whether the bucket at ${address} was created.`, {
     hint: hasCode(cause, "disk_full") && cause.hint !== undefined ? cause.hint : hint,
     cause,
   });

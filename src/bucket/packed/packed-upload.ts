@@ -137,7 +137,10 @@ export class PackedUpload implements UploadSession {
     const cids = [commit, ...inline].map(({ cid }) => cid);
     const { found } = await new PlacementIndex(this.#tools.directory, there).locate(cids);
     if (cids.every((cid) => found.has(cid))) return there;
-    throw new SynclineError("root_moved", `Another ${built.pack.name} is in the way; the commit has to be made anew.`);
+    throw new SynclineError(
+      "root_moved",
+      `A different ${built.pack.name} already exists. The commit must be made again.`,
+    );
   }
 
   #prepared(expected: Root | undefined, commit: Cid, object: CommitObject): PreparedSwap {
@@ -174,7 +177,10 @@ export class PackedUpload implements UploadSession {
     });
     const [first] = lost.flat();
     if (first !== undefined) {
-      throw new SynclineError("root_moved", `The collector took ${first} meanwhile; the upload has to begin anew.`);
+      throw new SynclineError(
+        "root_moved",
+        `The collector dropped ${first} during the upload. The upload must start over.`,
+      );
     }
     this.#gcEpoch = gcEpoch;
   }

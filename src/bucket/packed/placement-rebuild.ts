@@ -54,7 +54,7 @@ export async function rebuildPlacement(input: RebuildInput): Promise<string | un
   await root.check();
   await replace(store, name, [own.blocks, encodeFooter([...own.footer], manifest).bytes], own.token);
   await root.check();
-  return `a new manifest over ${packs.length} packs, ${sent} of ${input.lacking.length} missing blocks stored again`;
+  return `manifest rebuilt over ${packs.length} packs, ${sent} of ${input.lacking.length} missing blocks stored again`;
 }
 
 interface OwnBlocks {
@@ -140,7 +140,7 @@ async function putRun(
 
 async function putNew(store: ObjectStore, name: string, body: ObjectBody): Promise<void> {
   const { kind } = await store.putNew(name, body);
-  if (kind !== "stored") throw new SynclineError("store_failed", `${name} could not be stored.`);
+  if (kind !== "stored") throw new SynclineError("store_failed", `Could not store ${name}.`);
 }
 
 /** Throws `root_moved` if the object has changed since it was read or found absent. */
@@ -151,6 +151,7 @@ async function replace(
   token: string | undefined,
 ): Promise<void> {
   const outcome = token === undefined ? await store.putNew(name, body) : await store.putIfMatch(name, body, token);
-  if (outcome.kind === "refused") throw new SynclineError("root_moved", `Someone else wrote ${name} meanwhile.`);
-  if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be replaced.`);
+  if (outcome.kind === "refused")
+    throw new SynclineError("root_moved", `Another process wrote ${name} during the repair.`);
+  if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not replace ${name}.`);
 }

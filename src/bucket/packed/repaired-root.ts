@@ -26,8 +26,8 @@ export class RepairedRoot {
   /** Throws `root_moved` if another process published since it was read. */
   async check(): Promise<void> {
     if ((await this.#store.get(ROOT_OBJECT))?.token === this.#token) return;
-    throw new SynclineError("root_moved", "Someone published while the bucket was repaired.", {
-      hint: "Stop the agents that use this bucket and repair again.",
+    throw new SynclineError("root_moved", "Another process published during the repair.", {
+      hint: "Stop the agents on this bucket, then repair again.",
     });
   }
 }

@@ -85,8 +85,8 @@ export async function makeCommit(
 ): Promise<NewCommit> {
   const { body } = parent;
   if (!mayWrite(body.features)) {
-    throw new SynclineError("feature_unknown", "The bucket uses features with which this version may only read it.", {
-      hint: "A newer syncline wrote it: upgrade to write.",
+    throw new SynclineError("feature_unknown", "The bucket uses features that this version can only read.", {
+      hint: "A newer syncline wrote it. Upgrade to write.",
     });
   }
   const { device, certificate, machine } = writer;

@@ -4,7 +4,10 @@ import type { EpochTree } from "./workspace.ts";
 
 export function tellTorn(log: Log, { built: { torn } }: EpochTree): void {
   if (torn === 0) return;
-  log.warn("Files were written in part, and the bucket no longer has their other bytes: see their conflict copies.", {
-    files: torn,
-  });
+  log.warn(
+    "Some partly written files lack their other bytes, which the bucket no longer has. See their conflict copies.",
+    {
+      files: torn,
+    },
+  );
 }

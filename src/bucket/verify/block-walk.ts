@@ -86,7 +86,7 @@ export class BlockWalk {
 
   /** What the block links to, or what is wrong with it. */
   async #open(cid: Cid, role: Role, bytes: Uint8Array): Promise<readonly Pending[] | string> {
-    if (!matchesCid(cid, bytes)) return "does not have the hash that it should have";
+    if (!matchesCid(cid, bytes)) return "does not match its hash";
     try {
       if (role !== "commit" && role !== "root") return linksWithRoles(cid, role, bytes);
       const commit = decodeCommit(bytes);

@@ -101,7 +101,7 @@ class TreeCheck {
     const { files, directories, bytes } = this.#totals;
     if (files !== totals.files || directories !== totals.directories || bytes !== totals.bytes) {
       const [stated, found] = [totals, this.#totals].map((each) => JSON.stringify(each));
-      yield damageItem(`The commit's totals are ${stated}, but the tree holds ${found}.`);
+      yield damageItem(`The commit's totals say ${stated}, but the tree holds ${found}.`);
     }
   }
 
@@ -129,15 +129,15 @@ class TreeCheck {
     if (self.place === undefined) return;
     const dentry = await readDentry(this.#nodes, this.#tree, self.place);
     if (dentry?.kind !== "reference" || dentry.id !== id || dentry.type !== "directory") {
-      yield await this.#damage(self.place, `Directory ${id} says that it is here, but the name leads elsewhere.`);
+      yield await this.#damage(self.place, `Directory ${id} claims this name, but the name leads elsewhere.`);
     }
     if (!(await this.#isConnected(id)))
-      yield await this.#damage(self.place, `Directory ${id} does not lie below the root.`);
+      yield await this.#damage(self.place, `Directory ${id} is not connected to the root.`);
   }
 
   async *#checkDentry(place: Place, entry: Entry, object: ObjectSoFar): AsyncGenerator<DamageItem> {
     if (object.entries === 1 && object.self?.kind !== "directory")
-      yield await this.#damage(place, `The name stands in ${place.parent}, which is no directory.`);
+      yield await this.#damage(place, `The name's parent ${place.parent} is not a directory.`);
     const dentry = decodeDentry(place.parent, place.name, entry);
     if (dentry.kind === "reference" && dentry.type === "directory") object.subdirs++;
     const wrong =
@@ -149,8 +149,8 @@ class TreeCheck {
   /** Any disagreement between a reference and its target 00 row. */
   async #wrongTarget(place: Place, { id, type }: Dentry & { kind: "reference" }): Promise<string | undefined> {
     const self = await readSelf(this.#nodes, this.#tree, id);
-    if (self === undefined) return `The name leads to ${id}, which does not exist.`;
-    if (self.record.type !== type) return `The name says ${type}, but ${id} is a ${self.record.type}.`;
+    if (self === undefined) return `The name refers to ${id}, which does not exist.`;
+    if (self.record.type !== type) return `The name has type ${type}, but ${id} is a ${self.record.type}.`;
     if (self.kind === "file")
       return (await this.#hasBackref(id, place)) ? undefined : `A back-reference of ${id} is missing.`;
     const here = self.place !== undefined && samePlace(self.place, place);
@@ -164,9 +164,9 @@ class TreeCheck {
       const { from } = kindRange(id, KIND_SELF);
       const { to } = kindRange(id, KIND_BACKREF);
       const others = await whenLoaded(this.#nodes, () => peekRange(this.#nodes, this.#tree, from, to, 1));
-      return others.length === 0 ? undefined : `Another object has the id ${id} too.`;
+      return others.length === 0 ? undefined : `Another object also has the id ${id}.`;
     }
-    if ((await readSelf(this.#nodes, this.#tree, id)) !== undefined) return `Another object has the id ${id} too.`;
+    if ((await readSelf(this.#nodes, this.#tree, id)) !== undefined) return `Another object also has the id ${id}.`;
     return (await this.#hasBackref(id, place)) ? undefined : `The back-reference of ${id} is missing.`;
   }
 
@@ -175,11 +175,12 @@ class TreeCheck {
     const place: Place = { parent: key.parent, name: key.name };
     const dentry = await readDentry(this.#nodes, this.#tree, place);
     const leadsHere = dentry !== undefined && dentryId(place.parent, place.name, dentry) === id;
-    if (!leadsHere) yield await this.#damage(place, `A back-reference says that ${id} is here, but it is not.`);
+    if (!leadsHere)
+      yield await this.#damage(place, `A back-reference claims this name for ${id}, but the name leads elsewhere.`);
     else if ((dentry.kind === "reference") !== (object.self !== undefined))
-      yield await this.#damage(place, `Only hard-linked files have a self-record; ${id} contradicts itself.`);
+      yield await this.#damage(place, `The name and the self-record of ${id} disagree on whether it is hard-linked.`);
     else if (dentry.kind === "record" && dentry.stated === undefined)
-      yield await this.#damage(place, `A file at the place of its birth has a back-reference, ${id}.`);
+      yield await this.#damage(place, `File ${id} has a back-reference at its original name.`);
   }
 
   async *#finishObject(): AsyncGenerator<DamageItem> {
@@ -204,7 +205,7 @@ class TreeCheck {
       for await (const { kind, length } of walkContent(content, record.content, record.size))
         if (kind === "chunk") data += length;
       if (record.content.kind === "list" && (record.content.dataBytes ?? data) !== data)
-        yield await this.#damage(place, "The record is wrong about how much of the file is in holes.");
+        yield await this.#damage(place, "The record misstates how much of the file is in holes.");
       const found = await blocks.getMany(values);
       const peek = (cid: Cid) => found.get(cid) ?? new Uint8Array();
       xattrsOf(record, peek);
@@ -271,9 +272,9 @@ function placeOf(key: Key): Place | undefined {
 /** What is wrong with the row counts of an object, which nlink and subdirs must equal. */
 function wrongCounts(self: SelfRow | undefined, backrefs: number, subdirs: number): string | undefined {
   if (self?.kind === "directory") {
-    if (backrefs > 0) return "a directory has back-references.";
-    return self.subdirs === subdirs ? undefined : `it says ${self.subdirs} subdirectories, but has ${subdirs}.`;
+    if (backrefs > 0) return "it is a directory but has back-references.";
+    return self.subdirs === subdirs ? undefined : `it records ${self.subdirs} subdirectories, but has ${subdirs}.`;
   }
-  if (self === undefined) return backrefs > 1 ? "a file with several names has no self-record." : undefined;
-  return backrefs < 2 ? `a self-record stands for a file with ${backrefs} names.` : undefined;
+  if (self === undefined) return backrefs > 1 ? "it is a file with several names but no self-record." : undefined;
+  return backrefs < 2 ? `it is a file with a self-record but ${backrefs} names.` : undefined;
 }

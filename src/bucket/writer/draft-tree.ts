@@ -63,7 +63,7 @@ export class DraftTree {
     const dentry = await readDentry(this.#nodes, this.#tree, place);
     if (dentry === undefined) return undefined;
     const object = await readObject(this.#nodes, this.#tree, dentryId(place.parent, name, dentry), place);
-    if (object === undefined) throw new SynclineError("format_invalid", "A name leads to no object.");
+    if (object === undefined) throw new SynclineError("format_invalid", "A name refers to a missing object.");
     return this.#open(object);
   }
 

@@ -87,7 +87,7 @@ async function readFully(
 ): Promise<Uint8Array> {
   const bytes = await readUpTo(handle, offset, length);
   if (bytes.length === length) return bytes;
-  throw new SynclineError("precondition_failed", `${path.toString()} became shorter while it was read.`, {
-    hint: "Put it again once nobody writes to it.",
+  throw new SynclineError("precondition_failed", `${path.toString()} shrank while it was being read.`, {
+    hint: "Put it again once no program writes to it.",
   });
 }

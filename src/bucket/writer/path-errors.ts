@@ -5,7 +5,7 @@ import { escapeForPrint, nameToText } from "../../base/names.ts";
 
 export function noSuchPath(path: readonly FileName[]): SynclineError {
   return new SynclineError("no_such_path", `There is no ${textOf(path)} in the bucket.`, {
-    hint: "`syncline ls` shows what there is.",
+    hint: "`syncline ls` shows what exists.",
   });
 }
 
@@ -17,7 +17,7 @@ export function notADirectory(path: readonly FileName[]): SynclineError {
 
 export function isADirectory(path: readonly FileName[]): SynclineError {
   return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`, {
-    hint: "Name what it is to be called in it: URL/PATH.",
+    hint: "Give the file a name inside that directory: URL/PATH.",
   });
 }
 

@@ -111,7 +111,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   if (isBehind()) sayReady(agent.doors);
   else {
     const { value, text } = run.ready(agent.doors);
-    output.result({ ...value, pid: process.pid }, `${text} Ctrl-C ends it.`);
+    output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
   }
   const report = await agent.ended;
   const { value, text } = run.ended;
@@ -132,7 +132,7 @@ function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
     () => {},
   );
   const onSignal = async (signal: NodeJS.Signals) => {
-    log.info(`Got ${signal}.`);
+    log.info(`Received ${signal}.`);
     if (agent === undefined && !asked) await Promise.race([started, clock.sleep(START_PATIENCE_MS)]);
     if (agent === undefined) return giveUp(signal);
     if (asked) return agent.hurry();
@@ -160,6 +160,6 @@ async function runAgentBehind({ options, output, runtime }: AgentCall, run: Agen
   makeStateFolder(stateDir);
   const { pid, doors } = await startBehind(output, runtime, join(stateDir, LOG_NAME));
   const { value, text } = run.ready(doors);
-  output.result({ ...value, pid }, `${text} It is process ${pid}.`);
+  output.result({ ...value, pid }, `${text} Process ID: ${pid}.`);
   return 0;
 }

@@ -74,6 +74,6 @@ export function sayFailed(error: unknown): void {
 }
 
 function endedEarly(status: number | null, logPath: string): LastWord {
-  const message = `The agent ended with status ${status} before it was ready.`;
-  return { code: "internal", message, hint: `Its log: ${logPath}` };
+  const message = `The agent exited with status ${status} before it was ready.`;
+  return { code: "internal", message, hint: `See its log: ${logPath}` };
 }

@@ -31,7 +31,7 @@ export async function locateBucket(runtime: Runtime, text: string): Promise<Buck
       return { address: pinnedUrl(parseAddress(at.href)), names, directory: url.pathname.endsWith("/") };
     }
   }
-  throw new SynclineError("no_such_bucket", `There is no bucket at ${text}, nor above it.`, {
+  throw new SynclineError("no_such_bucket", `There is no bucket at ${text} or above it.`, {
     hint: "Check the address, or make one with `syncline init`.",
   });
 }
@@ -52,8 +52,8 @@ function locateAtMaster(text: string): BucketPath {
 /** In a URL, control characters would disappear silently. */
 function refuseControls(text: string): void {
   if (!/[\t\n\r]/.test(text)) return;
-  throw new SynclineError("bad_address", `${JSON.stringify(text)} has a control character.`, {
-    hint: "Write a newline as %0A, a tab as %09.",
+  throw new SynclineError("bad_address", `${JSON.stringify(text)} contains a control character.`, {
+    hint: "Write a newline as %0A and a tab as %09.",
   });
 }
 

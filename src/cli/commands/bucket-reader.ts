@@ -65,7 +65,7 @@ export async function findObject({ nodes, tree }: BucketReader, { address, names
   const object = await resolvePath(nodes, tree, names);
   if (object !== undefined) return object;
   throw new SynclineError("no_such_path", `There is no ${printPath(names)} in ${address}.`, {
-    hint: "syncline ls shows what there is; --at shows older states.",
+    hint: "`syncline ls` shows what exists; --at shows older states.",
   });
 }
 
@@ -78,12 +78,12 @@ export async function* fileBytes(
   const path = printPath(names) || address;
   if (record.type === "directory") {
     throw new SynclineError("is_a_directory", `${path} is a directory.`, {
-      hint: "Name a file in it, or copy all of it: syncline get -r.",
+      hint: "Name a file in it, or copy the whole directory: syncline get -r.",
     });
   }
   if (record.type !== "file") {
     throw new SynclineError("not_supported", `${path} is a ${record.type} and has no bytes to print.`, {
-      hint: "syncline ls shows where a symlink leads.",
+      hint: "`syncline ls` shows where a symlink points.",
     });
   }
   yield* streamContent(content, record.content, record.size);

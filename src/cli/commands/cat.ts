@@ -9,7 +9,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "cat",
     arguments: [["<url>", "bucket/path of a file"]],
-    summary: "print a file of a bucket, without a mount",
+    summary: "print a file from a bucket, without a mount",
     options: ["at", ...BUCKET_OPTIONS],
     examples: ["syncline cat file:///srv/bucket/notes.txt", "syncline cat file:///srv/bucket/a.tar | tar t"],
     exits: [4, 5, 6, 8],

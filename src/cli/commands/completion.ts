@@ -7,7 +7,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "completion",
     arguments: [["<shell>", "bash, zsh or fish"]],
-    summary: "print a script by which a shell completes this program's commands",
+    summary: "print a shell completion script",
     examples: [
       "syncline completion bash > ~/.local/share/bash-completion/completions/syncline",
       'syncline completion zsh > "${fpath[1]}/_syncline"',
@@ -18,7 +18,7 @@ export function register(program: Program): void {
       const script = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
       if (script === undefined) {
         throw new SynclineError("usage", `There is no completion for ${JSON.stringify(shell)}.`, {
-          hint: "Give bash, zsh or fish.",
+          hint: "Choose bash, zsh or fish.",
         });
       }
       const { allCommands } = await import("../command-tree.ts");

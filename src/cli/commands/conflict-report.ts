@@ -95,7 +95,7 @@ export async function requireConflict(
   const found = await conflictAt(nodes, commit.body.tree, path);
   if (found !== undefined) return found;
   throw new SynclineError("no_such_path", `There is no conflict at /${printPath(path)}.`, {
-    hint: "`syncline conflicts list` shows those that there are.",
+    hint: "`syncline conflicts list` shows the open conflicts.",
   });
 }
 
@@ -112,16 +112,16 @@ export function causeOf({ kind, object }: Displaced): string {
   const origin = object.record.conflict;
   if (kind === "copy" && origin !== undefined) {
     return (
-      `Writer ${origin.writer} changed it in its epoch ${origin.epoch}, another writer had changed it too, and the two ` +
+      `Writer ${origin.writer} changed it in epoch ${origin.epoch}, another writer had also changed it, and the two ` +
       `versions cannot be merged. ${WINNER}`
     );
   }
-  return "Two different objects came to have one name. One kept it, this one has a name beside it and is as it was.";
+  return "Two different objects got the same name. One kept it. This one has a name next to it and is unchanged.";
 }
 
 /** docs/design/merge.md, Winner and base. Which of the two applied is not stored. */
 export const WINNER =
-  "The side with more commits since both last agreed kept the name; with as many, the one with the greater writer id.";
+  "The side with more commits since the last common state kept the name; on a tie, the greater writer id did.";
 
 export function pathText(path: readonly FileName[]): string {
   return path.map(nameToText).join("/");

@@ -33,9 +33,10 @@ interface Comparison {
 
 async function compare(reader: BucketReader, conflict: OpenConflict, version: Displaced): Promise<Comparison> {
   const { kept } = conflict;
-  if (kept === undefined) return { reason: "nothing has the name any more" };
+  if (kept === undefined) return { reason: "nothing has this name now" };
   const types = [kept, version.object].map(({ record }) => record.type);
-  if (types.some((type) => type !== "file")) return { reason: `a ${types[0]} and a ${types[1]}, which have no lines` };
+  if (types.some((type) => type !== "file"))
+    return { reason: `a ${types[0]} and a ${types[1]}, which cannot be compared line by line` };
   const [before, after] = [await textOf(reader, kept), await textOf(reader, version.object)];
   if (before === undefined || after === undefined) {
     const [first, second] = [kept, version.object].map(({ record }) => printBytes(record.size));

@@ -86,10 +86,13 @@ async function askWhich(call: ResolveCall, { address, names }: TargetPath): Prom
     const { report } = await reportDisplaced(reader, conflict, version, nameOf);
     choices.push({ text: versionLine(report), keep: "copy", names: version.path });
   }
-  choices.push({ text: "all of them, each under a name of its own", keep: "both", names });
+  choices.push({ text: "all of them, each under its own name", keep: "both", names });
   output.notice(choices.map(({ text }, index) => `${index + 1}  ${text}`).join("\n"));
   for (;;) {
-    const answer = await askLine(runtime, `Which version is to be ${printPath(conflict.path)}? [1-${choices.length}] `);
+    const answer = await askLine(
+      runtime,
+      `Which version should be ${printPath(conflict.path)}? [1-${choices.length}] `,
+    );
     const choice = /^\d+$/.test(answer) ? choices[Number(answer) - 1] : undefined;
     if (choice !== undefined) return choice;
   }
@@ -113,7 +116,7 @@ async function decideAll(
     // One at a time: the writer answers with all edits so far.
     if (await isDecided(writer, conflict)) continue;
     if (isOne || mayDecide(conflict, keep)) answers.push(...(await decide(writer, rules, conflict, keep)));
-    else call.output.notice(`${printPath(conflict.path)} is left as it is: ${whyNot(conflict, keep)}`);
+    else call.output.notice(`${printPath(conflict.path)} stays as it is: ${whyNot(conflict, keep)}`);
   }
   return answers;
 }
@@ -159,7 +162,7 @@ async function isDecided(writer: DryRunWriter, { versions }: OpenConflict): Prom
 async function decide(writer: DryRunWriter, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
   if (!mayDecide(conflict, keep)) {
     throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: ${whyNot(conflict, keep)}`, {
-      hint: "Name the version that is to have the name, or choose another --keep.",
+      hint: "Name the version that should get the name, or choose another --keep.",
     });
   }
   const answers: Answer[] = [];
@@ -194,8 +197,8 @@ function mayDecide({ kept, versions }: OpenConflict, keep: Keep): boolean {
 }
 
 function whyNot({ versions }: OpenConflict, keep: Keep): string {
-  if (keep === "kept") return "nothing has the name any more, so that nothing would be kept.";
-  return `${versions.length} versions lost to it, and one of them can have the name.`;
+  if (keep === "kept") return "nothing has this name now, so nothing would be kept.";
+  return `${versions.length} versions lost the conflict, and only one of them can get the name.`;
 }
 
 /** An ordinary name for the main file that leaves no family member's name taken. */

@@ -31,7 +31,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "conflicts list",
     arguments: [["<url|dir>", "a bucket or a mount, or a directory in it"]],
-    summary: "list the conflicts that nobody has decided yet",
+    summary: "list the open conflicts",
     options: ["at", ...BUCKET_OPTIONS],
     examples: ["syncline conflicts list ~/bucket", "syncline conflicts list file:///srv/bucket/photos --json"],
     exits: [4, 5, 6, 8],
@@ -40,7 +40,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "conflicts show",
     arguments: [["<path>", PATH_HELP]],
-    summary: "show the versions of a conflict: whose, since when, by which rule",
+    summary: "show the versions of a conflict: machine, time and merge rule",
     options: BUCKET_OPTIONS,
     examples: [
       "syncline conflicts show ~/bucket/notes.txt",
@@ -52,7 +52,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "conflicts diff",
     arguments: [["<path>", PATH_HELP]],
-    summary: "compare what lost the conflict with what kept the name, line by line",
+    summary: "compare the versions that lost a conflict with the one that kept the name, line by line",
     options: BUCKET_OPTIONS,
     examples: ["syncline conflicts diff ~/bucket/notes.txt"],
     exits: [4, 5, 6, 8],
@@ -65,8 +65,8 @@ export function register(program: Program): void {
   });
   addCommand(program, {
     name: "conflicts resolve",
-    arguments: [["<path>", `${PATH_HELP}; with --all-older-than a bucket, a mount or a directory in it`]],
-    summary: "decide a conflict: publishes the answer as a commit, which restore can take back",
+    arguments: [["<path>", `${PATH_HELP}; with --all-older-than: a bucket, a mount or a directory in it`]],
+    summary: "resolve a conflict and publish the result as a commit; restore can undo it",
     options: ["keep", "allOlderThan", "dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline conflicts resolve ~/bucket/notes.txt",
@@ -86,7 +86,7 @@ async function list(call: Call<"at" | BucketOption>): Promise<void> {
   const directory = await findObject(opened, target);
   if (directory.record.type !== "directory") {
     throw new SynclineError("not_a_directory", `${printText(target.address)}: that path is not a directory.`, {
-      hint: "`syncline conflicts show` shows the conflict of one file.",
+      hint: "`syncline conflicts show` shows the conflict of a single file.",
     });
   }
   const nameOf = writerNames(opened);
@@ -124,7 +124,7 @@ async function show(call: Call<BucketOption>): Promise<void> {
   }
   const path = pathText(conflict.path);
   const lines = copies.flatMap((copy) => [`lost       ${versionLine(copy)}`, `           ${copy.rule}: ${copy.cause}`]);
-  const first = kept === null ? "kept       nothing has this name any more" : `kept       ${versionLine(kept)}`;
+  const first = kept === null ? "kept       nothing has this name now" : `kept       ${versionLine(kept)}`;
   output.result({ path, kept, copies }, [printText(path), first, ...lines].join("\n"));
 }
 

@@ -106,7 +106,7 @@ export class CopyIn implements AsyncDisposable {
     this.#tree = { disk, units: new UnitRules(policy.units) };
     this.#options.counted?.(await countFiles(disk, []));
     const stat = await disk.look([]);
-    if (stat === undefined) throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source)} any more.`);
+    if (stat === undefined) throw new SynclineError("no_such_path", `${escapeForPrint(source)} no longer exists.`);
     await this.#directory(
       foundAs({ path: [], stat, parent: undefined, name: "" as FileName }, NO_CHILDREN, false),
       target,
@@ -228,7 +228,7 @@ async function look(source: string): Promise<BigIntStats> {
     return await lstat(source, { bigint: true });
   } catch (cause) {
     if (!failedWith(cause, "ENOENT")) throw cause;
-    throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source)}.`, {
+    throw new SynclineError("no_such_path", `${escapeForPrint(source)} does not exist.`, {
       hint: "Check the path.",
       cause,
     });
@@ -237,7 +237,7 @@ async function look(source: string): Promise<BigIntStats> {
 
 function isADirectory(source: string): SynclineError {
   return new SynclineError("is_a_directory", `${escapeForPrint(source)} is a directory.`, {
-    hint: "Add -r to put all of it.",
+    hint: "Add -r to put the whole directory.",
   });
 }
 

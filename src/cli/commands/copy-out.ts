@@ -243,7 +243,7 @@ export class CopyOut {
 /** Links in the way are never followed: a bucket's contents must not lead outside the target. */
 function inTheWay(path: DiskPath, what: string): SynclineError {
   return new SynclineError("path_exists", `${escapeForPrint(pathText(path))} is in the way ${what}.`, {
-    hint: "Move it away, or choose another target.",
+    hint: "Move it, or choose another target.",
   });
 }
 

@@ -9,7 +9,7 @@ import { keyPathOf } from "../wallet.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "doctor",
-    summary: "say what this machine can and can't, and what to do about it",
+    summary: "check what this machine supports, and how to fix what is missing",
     examples: ["syncline doctor", "syncline doctor --json"],
     async run(call) {
       const { options, output, runtime } = call;

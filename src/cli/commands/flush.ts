@@ -11,8 +11,8 @@ import { printRest, printText } from "../terminal/text.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "flush",
-    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; the only one when absent"]],
-    summary: "publish what is pending, and wait for it",
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: the only one"]],
+    summary: "publish pending changes and wait until they are published",
     options: ["allowDeletes"],
     examples: ["syncline flush", "syncline flush ~/bucket --json"],
     exits: [3, 4, 5, 6, 7, 8],
@@ -21,7 +21,7 @@ export function register(program: Program): void {
       const { allowDeletes } = options;
       if (allowDeletes !== undefined && (await askAgent<"status">(stateDir, { call: "status" })).guard === null) {
         throw new SynclineError("precondition_failed", "No deletions await approval.", {
-          hint: "`syncline status` shows those that wait, and their digest.",
+          hint: "`syncline status` shows held deletions and their digest.",
         });
       }
       const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
@@ -31,16 +31,16 @@ export function register(program: Program): void {
         return 0;
       }
       const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
-      const away = `Nothing waits here, but the bucket is out of reach: ${printText(error?.message ?? "no answer")}`;
+      const away = `Nothing is pending, but the bucket is unreachable: ${printText(error?.message ?? "no answer")}`;
       const failed = pending.files > 0 ? printRest(pending, error) : away;
       // Held deletions keep everything else of the folder waiting, too.
       const isHeldOnly = held !== null && pending.files === 0 && error === null;
       output.result(
         { ...report, ...(held !== null && { guard: held }) },
-        isHeldOnly ? `Not all is published: ${heldText(held)}.` : failed,
+        isHeldOnly ? `Not everything is published: ${heldText(held)}.` : failed,
       );
       if (held !== null) {
-        output.notice(`${heldText(held)}. If that is meant: ${allowCommand(doors, held)}`);
+        output.notice(`${heldText(held)}. If that is intended: ${allowCommand(doors, held)}`);
         return 7;
       }
       // Nothing is left to publish, but the bucket could not be reached to see others' changes.

@@ -62,12 +62,14 @@ export async function folderBeside(
   const { options } = call;
   if (options.sync === undefined) return undefined;
   if (options.readOnly === true || options.at !== undefined)
-    throw new SynclineError("usage", "--sync writes the bucket: it does not go with --read-only and --at.");
+    throw new SynclineError("usage", "--sync writes to the bucket and cannot be combined with --read-only or --at.");
   const folder = await syncedFolder(call, address, options.sync);
   const inMount = mount !== undefined && isIn(folder, mount);
   if (inMount || (mount !== undefined && isIn(mount, folder))) {
     const [inner, outer] = inMount ? [folder, "in the mount"] : [mount, "a mount point in the folder"];
-    throw new SynclineError("usage", `--sync: ${printText(inner)} is ${outer}.`, { hint: "Name a folder beside it." });
+    throw new SynclineError("usage", `--sync: ${printText(inner)} is ${outer}.`, {
+      hint: "Choose a folder next to it.",
+    });
   }
   return { address, mount: folder, door: "sync" };
 }

@@ -17,7 +17,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "gc",
     arguments: [["<url>", "the bucket"]],
-    summary: "thin a bucket's history and give back the space of what nothing needs any more",
+    summary: "thin a bucket's history and free the space that nothing uses",
     options: ["dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline gc file:///srv/bucket --dry-run",
@@ -57,7 +57,7 @@ async function collectAt(
     return await collect({ ...options, store: remote.store });
   }
   await using remote = await openAtMaster(parsed, access);
-  options.onStep("thinning history, and waiting for the master");
+  options.onStep("thinning history, then waiting for the master");
   return await collectAtMaster(remote, options);
 }
 
@@ -72,15 +72,15 @@ function textOf(report: CollectReport, dryRun: boolean): string {
     `${printCount(commits.before, "retained root")} before, ${commits.after} after`,
     `the bucket's policy retains ${retentionText(report.retention)}`,
     ...heldLines(report),
-    ...passedOver.map(({ object, what }) => `passed over ${object}, which ${escapeForPrint(what)}`),
+    ...passedOver.map(({ object, what }) => `skipped ${object}, which ${escapeForPrint(what)}`),
   ];
   return lines.join("\n");
 }
 
 function whyOf({ isWorth, completed }: CollectReport, dryRun: boolean): string[] {
   const lines: string[] = [];
-  if (completed) lines.push(`${dryRun ? "would complete" : "completed"} a collection that was interrupted`);
-  if (!isWorth) lines.push("nothing is worth collecting: the bucket would not get smaller");
+  if (completed) lines.push(`${dryRun ? "would complete" : "completed"} an interrupted collection`);
+  if (!isWorth) lines.push("nothing is worth collecting: the bucket would not shrink");
   return lines;
 }
 
@@ -91,9 +91,10 @@ function heldLines({ held, bytes, retention }: CollectReport): string[] {
   let rest = bytes.after - held.newestBytes;
   const oldestS = Math.max(...Object.values(retention));
   for (const { withinMs, roots, bytes: only } of held.older) {
-    const age = withinMs === null ? `of more than ${printAge(oldestS)}` : `of the last ${printAge(withinMs / 1000)}`;
+    const age =
+      withinMs === null ? `from before the last ${printAge(oldestS)}` : `from the last ${printAge(withinMs / 1000)}`;
     lines.push(`held only by ${printCount(roots, "older root")} ${age}: about ${printBytes(only)}`);
     rest -= only;
   }
-  return [...lines, `tables, and garbage that is not worth collecting yet: about ${printBytes(Math.max(0, rest))}`];
+  return [...lines, `tables, and garbage not yet worth collecting: about ${printBytes(Math.max(0, rest))}`];
 }

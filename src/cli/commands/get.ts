@@ -26,7 +26,7 @@ export function register(program: Program): void {
     name: "get",
     arguments: [
       ["<url>", "bucket/path"],
-      ["[target]", "file or directory to make; - for stdout; default: the path's last name here"],
+      ["[target]", "file or directory to create; - for stdout; default: the path's last name, in the current folder"],
     ],
     summary: "copy a file, or with -r a directory, out of a bucket",
     options: ["recursive", "at", "special", ...BUCKET_OPTIONS],
@@ -48,7 +48,7 @@ export function register(program: Program): void {
       const { type, size } = object.record;
       if (type === "directory" && options.recursive !== true) {
         throw new SynclineError("is_a_directory", `${printPath(path.names) || path.address} is a directory.`, {
-          hint: "Add -r to get all of it.",
+          hint: "Add -r to get the whole directory.",
         });
       }
       const { folder, name, text } = await targetOf(args[1], path);
@@ -109,14 +109,14 @@ async function requireFolder(folder: string): Promise<void> {
     if (error.code !== "ENOENT") throw error;
   });
   if (found !== undefined) return;
-  throw new SynclineError("local_io_failed", `There is no directory ${printText(folder)} to copy into.`, {
-    hint: "Make it first: mkdir -p DIR.",
+  throw new SynclineError("local_io_failed", `The directory ${printText(folder)} does not exist.`, {
+    hint: "Create it first: mkdir -p DIR.",
   });
 }
 
 function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string): void {
-  if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
-  if (unowned > 0) output.notice(`The owners of ${unowned} files could not be set.`);
+  if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
+  if (unowned > 0) output.notice(`Could not set the owners of ${unowned} files.`);
   output.result(
     { target, files, bytes, skipped },
     `${printCount(files, "file")}, ${printBytes(bytes)} copied to ${escapeForPrint(target)}`,

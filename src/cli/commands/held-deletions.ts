@@ -7,7 +7,7 @@ type Held = NonNullable<AgentStatus["guard"]>;
 
 /** "3 files would be deleted from the bucket: that waits for approval" */
 export function heldText({ files, where }: Held): string {
-  return `${printCount(files, "file")} would be deleted from the ${where}: that waits for approval`;
+  return `${printCount(files, "file")} would be deleted from the ${where}; approval is needed`;
 }
 
 /** The command that approves them. Names one of the agent's doors: the folder, if it has one. */
@@ -28,10 +28,10 @@ export function leftText({ pending, error, guard: held, folder }: UnmountReport,
 function folderText({ folder, error }: NonNullable<UnmountReport["folder"]>, held: UnmountReport["guard"]): string {
   if (held !== undefined && held !== null) {
     const command = allowCommand([{ door: "sync", folder }], held);
-    return `${heldText(held)}. If that is meant, once the folder is synced again: ${command}`;
+    return `${heldText(held)}. If that is intended, run this once the folder is synced again: ${command}`;
   }
   const why = error === null ? "" : `: ${printText(error.message)}`;
-  return `the folder ${printText(folder)} and the bucket are not the same${why}\nThat goes on when the folder is synced again.`;
+  return `the folder ${printText(folder)} and the bucket differ${why}\nThe next sync continues from there.`;
 }
 
 /** A door's address as people and commands name it. */

@@ -21,8 +21,8 @@ const FIRST_DEVICE_SECONDS = 3600;
 export function register(program: Program): void {
   addCommand(program, {
     name: "init",
-    arguments: [["<url>", "where the bucket is to be"]],
-    summary: "make a bucket; changes nothing when there is one",
+    arguments: [["<url>", "where to create the bucket"]],
+    summary: "create a bucket; an existing one stays unchanged",
     options: [...BUCKET_OPTIONS, "roots"],
     examples: [
       "syncline init file:///srv/bucket",
@@ -41,7 +41,7 @@ export function register(program: Program): void {
         rootForm: options.roots,
       });
       if (await hasRoot(remote)) {
-        throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
+        throw new SynclineError("bucket_exists", `A bucket already exists at ${address}.`, {
           hint: "Mount it, or choose another address.",
         });
       }
@@ -57,7 +57,7 @@ export function register(program: Program): void {
       const pinned = `${address}#${genesis.cid}`;
       output.result(
         { address, genesis: genesis.cid, owner: owner.wallet, pinned },
-        `Made a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}`,
+        `Created a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}`,
       );
     },
   });
@@ -66,8 +66,8 @@ export function register(program: Program): void {
 /** If a bucket was seen here before, its disk may just be away. */
 function refuseAgain(address: string, seen: SeenRoot | undefined): void {
   if (seen === undefined) return;
-  throw new SynclineError("foreign_bucket", `The bucket ${seen.genesis} was at ${address}, and is not there now.`, {
-    hint: "If its disk is not mounted, mount it. If it is gone on purpose, run the command again with --accept.",
+  throw new SynclineError("foreign_bucket", `The bucket ${seen.genesis} was at ${address}, but is missing now.`, {
+    hint: "If its disk is not mounted, mount it. If it was removed on purpose, run the command again with --accept.",
   });
 }
 
@@ -76,8 +76,8 @@ async function refuseWithinBucket(runtime: Runtime, address: string): Promise<vo
   if (!address.startsWith("file:")) return;
   const above = await bucketAbove(runtime, address);
   if (above === undefined) return;
-  throw new SynclineError("bucket_exists", `${address} lies in the folder of the bucket ${above}.`, {
-    hint: "Choose an address outside of it. Directories in a bucket come by `syncline put -r`, or by mkdir in a mount.",
+  throw new SynclineError("bucket_exists", `${address} is inside the folder of the bucket ${above}.`, {
+    hint: "Choose an address outside it. To make a directory in the bucket, use `syncline put -r`, or mkdir in a mount.",
   });
 }
 

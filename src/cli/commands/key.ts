@@ -14,7 +14,7 @@ import { keyPathOf, loadWallet, parsePrivateKey, storeKey } from "../wallet.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "key new",
-    summary: "make a wallet key and print its file and address",
+    summary: "create a wallet key and print its file and address",
     examples: ["syncline key new", "syncline key new --key ~/work.json"],
     exits: [4],
     async run(call) {
@@ -24,7 +24,7 @@ export function register(program: Program): void {
   });
   addCommand(program, {
     name: "key show",
-    summary: "print which wallet commands act for, and where its key comes from",
+    summary: "print the wallet that commands act for, and where its key comes from",
     examples: ["syncline key show", "SYNCLINE_KEY=… syncline key show --json"],
     exits: [5],
     async run(call) {
@@ -39,7 +39,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "key import",
     arguments: [["<file>", "64 hex digits or a keystore; - for stdin"]],
-    summary: "take over a wallet key made elsewhere",
+    summary: "import a wallet key created elsewhere",
     examples: ["syncline key import wallet.json", "pass show wallet | syncline key import -"],
     exits: [4, 5],
     async run(call) {
@@ -53,8 +53,8 @@ export function register(program: Program): void {
 async function requireKey(call: Call): Promise<void> {
   const path = keyPathOf(call);
   if (call.runtime.environmentKey !== undefined || (await readIfThere(path)) !== undefined) return;
-  throw new SynclineError("key_invalid", `There is no wallet key yet: ${printText(path)} is not there.`, {
-    hint: "Make one with `syncline key new`. The first command that needs a key makes it, too.",
+  throw new SynclineError("key_invalid", `There is no wallet key yet: ${printText(path)} does not exist.`, {
+    hint: "Create one with `syncline key new`. The first command that needs a key also creates one.",
   });
 }
 
@@ -67,8 +67,8 @@ async function readForeignKey(call: Call): Promise<Uint8Array> {
   const text = source === "-" ? await readAll(call.runtime.stdin) : await readFile(source, "utf8");
   if (!text.trimStart().startsWith("{")) return parsePrivateKey(text, source === "-" ? "The input" : source);
   if (!canAsk(call.runtime) || source === "-") {
-    throw new SynclineError("key_locked", "Nobody is there to type the passphrase of the keystore.", {
-      hint: "Import it from a file on a terminal, or copy it to the place that --key names.",
+    throw new SynclineError("key_locked", "Cannot ask for the passphrase of the keystore.", {
+      hint: "Import it from a file on a terminal, or copy it to the path given by --key.",
     });
   }
   const key = await decryptKey(text, await askHidden(call.runtime, `Passphrase of ${source}: `));

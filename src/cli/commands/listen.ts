@@ -14,7 +14,7 @@ export function parseListen(text: string, option = "--listen"): ListenAddress {
   const port = Number(parts?.[3]);
   if (parts === null || port > 65_535) {
     throw new SynclineError("usage", `${option}: ${JSON.stringify(text)} is not HOST:PORT.`, {
-      hint: "Such as 127.0.0.1:3600 or [::1]:3600.",
+      hint: "For example 127.0.0.1:3600 or [::1]:3600.",
     });
   }
   return { host: parts[1] ?? parts[2] ?? "", port };
@@ -26,7 +26,7 @@ export function tlsFiles({
   tlsKey,
 }: Pick<Options, "tlsCert" | "tlsKey">): { readonly cert: string; readonly key: string } | undefined {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new SynclineError("usage", "--tls-cert and --tls-key go together.");
+    throw new SynclineError("usage", "--tls-cert and --tls-key must be given together.");
   }
   return tlsCert === undefined || tlsKey === undefined ? undefined : { cert: textOf(tlsCert), key: textOf(tlsKey) };
 }

@@ -61,7 +61,7 @@ export async function copiesInFolders(
   await using opened = await openToRead(call, address);
   const noRoom = (error: unknown) => {
     const room = escapeForPrint(first.stateDir);
-    output.notice(`There is little room in ${room} for what the folders have: ${describeError(error)}.`);
+    output.notice(`Could not store the folders' blocks in ${room}: ${describeError(error)}.`);
   };
   const spool = await BlockSpool.open(first.stateDir).catch(noRoom);
   if (spool === undefined) return undefined;
@@ -86,7 +86,7 @@ export async function copiesInFolders(
       await disk.open();
       await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read, signal: full.signal });
     } catch (error) {
-      output.notice(`${escapeForPrint(mount)} could not be looked through: ${describeError(error)}`);
+      output.notice(`Cannot search ${escapeForPrint(mount)}: ${describeError(error)}`);
     } finally {
       disk.close();
     }
@@ -109,7 +109,7 @@ export async function tellOfAgents(call: Call<BucketOption>, address: string): P
   for (const { mount } of await servedStates(runtime, statesOf(runtime, options.state, address))) {
     const place = escapeForPrint(mount);
     output.notice(
-      `An agent serves ${place}, and may undo this with its next commit: end it (syncline unmount ${place}) and repair again.`,
+      `An agent serves ${place} and may undo this with its next commit. Stop it (syncline unmount ${place}) and repair again.`,
     );
   }
 }
@@ -124,7 +124,7 @@ function readerOf(getMany: BlockReader["getMany"]): BlockReader {
   const get = async (cid: Cid) => {
     const bytes = (await getMany([cid])).get(cid);
     if (bytes !== undefined) return bytes;
-    throw new SynclineError("block_not_found", `This machine holds no ${cid}.`);
+    throw new SynclineError("block_not_found", `This machine has no copy of block ${cid}.`);
   };
   return { get, getMany };
 }

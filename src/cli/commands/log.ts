@@ -26,7 +26,7 @@ const SHORT_ID = 8;
 export function register(program: Program): void {
   addCommand(program, {
     name: "log",
-    arguments: [["<path>", "a bucket, a mount or a synced folder; or a file in one of them"]],
+    arguments: [["<path>", "a bucket, a mount, a synced folder, or a file in one of them"]],
     summary: "show the history of a bucket, or of one file, newest first",
     options: ["count", "graph", ...BUCKET_OPTIONS],
     examples: [
@@ -69,8 +69,8 @@ async function showPath({ bucket, nodes, commit }: BucketReader, path: Path, cou
     if (++shown === count) return;
   }
   if (shown > 0) return;
-  throw new SynclineError("no_such_path", `Nothing in the bucket's history is called ${printPath(path)}.`, {
-    hint: "syncline ls shows what there is now. Retention thins old commits out: what was removed long ago may be gone.",
+  throw new SynclineError("no_such_path", `The bucket's history has nothing named ${printPath(path)}.`, {
+    hint: "`syncline ls` shows what exists now. Retention thins old commits, so files removed long ago may be gone.",
   });
 }
 

@@ -17,11 +17,11 @@ export function register(program: Program): void {
     name: "merge",
     arguments: [
       ["<url|dir>", "a bucket, or where it is mounted"],
-      ["<base>", "a root or a time: what both sides began with"],
-      ["<x>", "a root or a time: the one side"],
+      ["<base>", "a root or a time: the common base of both sides"],
+      ["<x>", "a root or a time: one side"],
       ["<y>", "a root or a time: the other side"],
     ],
-    summary: "with --dry-run: say what a merge of two roots would do and why, and write nothing",
+    summary: "with --dry-run: show what a merge of two roots would do and why; writes nothing",
     options: ["dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline merge --dry-run file:///srv/bucket bafyr4i… bafyr4j… bafyr4k…",
@@ -31,8 +31,8 @@ export function register(program: Program): void {
     async run(call) {
       const { args, options, output, runtime } = call;
       if (options.dryRun !== true) {
-        throw new SynclineError("usage", "Only merge --dry-run is there.", {
-          hint: "Publishing merges by itself; `syncline restore` brings back an old state.",
+        throw new SynclineError("usage", "merge works only with --dry-run.", {
+          hint: "Publishing merges automatically; `syncline restore` brings back an old state.",
         });
       }
       const [given = "", ...roots] = args;
@@ -58,7 +58,7 @@ export function register(program: Program): void {
         ...paths.map(({ path, merged, rule, ...did }) => {
           return `${LETTERS[merged]} ${printPath(path)}  (x ${did.x}, y ${did.y}: ${rule})`;
         }),
-        ...(complete ? [] : ["There are more than these."]),
+        ...(complete ? [] : ["There are more paths than these."]),
         ...conflicts.map(conflictText),
         `${printCount(paths.length, "path")}, ${printCount(conflicts.length, "conflict")}`,
       ];
@@ -77,5 +77,5 @@ function conflictText({ kind, rule, names }: Conflict): string {
   const [kept, other] = [printPath(names.kept), printPath(names.other)];
   if (kind === "copy") return `copy: ${other} is the loser's version of ${kept} (${rule})`;
   if (kind === "displaced") return `displaced: ${other} lost to ${kept} (${rule})`;
-  return `dropped move: ${kept} stays, and is not moved to ${other} (${rule})`;
+  return `dropped move: ${kept} stays in place instead of moving to ${other} (${rule})`;
 }

@@ -57,7 +57,7 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
       const families = parseFamilies(value);
       return families && ((policy) => ({ ...policy, units: { ...policy.units, families } }));
     },
-    wanted: "globs, a colon and endings, such as *.db,*.sqlite:-wal,-shm; several with ; between them",
+    wanted: "globs, a colon and suffixes, such as *.db,*.sqlite:-wal,-shm; separate several with ;",
   },
   "guard-percent": numberSetting(
     ({ guard }) => guard.percent,
@@ -83,14 +83,14 @@ function parseSetting(text: string): Change {
   const [, key = "", operator = "", value = ""] = match ?? [];
   const setting = Object.hasOwn(SETTINGS, key) ? SETTINGS[key] : undefined;
   if (setting === undefined) {
-    throw new SynclineError("usage", `${JSON.stringify(text)} is no setting of a policy.`, {
-      hint: `Settings are default and key=value, with one of these keys: ${Object.keys(SETTINGS).join(", ")}.`,
+    throw new SynclineError("usage", `${JSON.stringify(text)} is not a policy setting.`, {
+      hint: `Use default, or key=value with one of these keys: ${Object.keys(SETTINGS).join(", ")}.`,
     });
   }
   const change =
     operator === "=" ? setting.set(value) : (operator === "+=" ? setting.add : setting.remove)?.(itemsOf(value));
   if (change !== undefined) return change;
-  throw new SynclineError("usage", `${JSON.stringify(text)} cannot be set: ${key} is ${setting.wanted}.`);
+  throw new SynclineError("usage", `Cannot set ${JSON.stringify(text)}: ${key} must be ${setting.wanted}.`);
 }
 
 function listSetting(
@@ -100,7 +100,7 @@ function listSetting(
   return {
     show: (policy) => get(policy).join(","),
     set: (value) => (policy) => put(policy, itemsOf(value)),
-    wanted: "a list with commas",
+    wanted: "a comma-separated list",
     add: (items) => (policy) => put(policy, [...get(policy), ...items]),
     remove: (items) => (policy) =>
       put(
@@ -159,8 +159,8 @@ function checkPolicy(policy: Policy): void {
   const names = [text, logs, trees.map((glob) => glob.replace(/^\*\*\//, "")), inFamilies.flat()].flat();
   const wrong = names.find((name) => name.includes("/"));
   if (wrong !== undefined) {
-    throw new SynclineError("usage", `${JSON.stringify(wrong)} is no glob of names: it has a slash.`, {
-      hint: "A glob says what files are called, in any folder.",
+    throw new SynclineError("usage", `${JSON.stringify(wrong)} is not a glob for file names: it contains a slash.`, {
+      hint: "A glob matches file names, in any folder.",
     });
   }
   try {
@@ -168,7 +168,7 @@ function checkPolicy(policy: Policy): void {
   } catch (error) {
     throw new SynclineError(
       "usage",
-      `No policy can say this: ${error instanceof Error ? error.message : String(error)}`,
+      `The policy is invalid: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
 }

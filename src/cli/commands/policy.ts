@@ -16,7 +16,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "policy show",
     arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
-    summary: "print the rules by which a bucket's changes merge and its history is thinned",
+    summary: "print a bucket's rules for merging changes and thinning history",
     options: [...BUCKET_OPTIONS],
     examples: ["syncline policy show file:///srv/bucket", "syncline policy show ~/bucket --json"],
     exits: [4, 5, 6, 8],
@@ -31,7 +31,7 @@ export function register(program: Program): void {
       ["<url|dir>", "a bucket, or where it is mounted"],
       ["<setting...>", "key=value, key+=value, key-=value, or default; `policy show` prints the keys"],
     ],
-    summary: "change the rules by which a bucket's changes merge and its history is thinned, as a new commit",
+    summary: "change a bucket's rules for merging changes and thinning history, as a new commit",
     options: [...BUCKET_OPTIONS],
     examples: [
       "syncline policy set file:///srv/bucket 'text+=*.tex' 'logs+=*.jsonl'",

@@ -52,7 +52,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
     source === "-"
       ? await putStream(call, writer, path.names, note)
       : await putFiles(call, session, await targetOf(writer, path, source), note);
-  if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
+  if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
   const counts = { files, bytes, skipped, ...figures, conflicts };
   const value = { root: root.commit, version: root.version, ...counts };
   output.result(value, `${printCount(files, "file")}, ${printBytes(bytes)} in root ${root.commit}`);
@@ -84,9 +84,7 @@ async function putFiles(
   } catch (error) {
     if (copy.sent > 0) {
       const sent = printCount(copy.sent, "file");
-      output.notice(
-        `${sent} came into the bucket before this failed and stay there. The same command goes on from there.`,
-      );
+      output.notice(`${sent} reached the bucket before this failed, and stay there. Run the same command to continue.`);
     }
     throw error;
   }
@@ -105,7 +103,7 @@ function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
 }
 
 async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
-  if (target.length === 0) throw new SynclineError("usage", "Say what the file is to be called: URL/PATH.");
+  if (target.length === 0) throw new SynclineError("usage", "Give the file a name: URL/PATH.");
   using spool = spoolFolder(runtime);
   const stream = await sourceOfStream(runtime.stdin, spool.path);
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];

@@ -12,7 +12,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "restore",
     arguments: [["<path>", "a path below a mount, or bucket/path"]],
-    summary: "bring back an old state of a path, as a new commit",
+    summary: "restore an old state of a path, as a new commit",
     options: ["at", ...BUCKET_OPTIONS],
     required: ["at"],
     examples: [

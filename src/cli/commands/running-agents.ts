@@ -145,7 +145,7 @@ export async function requireAgent(
   const [only, another] = served;
   if (only === undefined) throw noAgent(directory, stopped[0] ?? states[0]);
   if (another === undefined) return only;
-  throw new SynclineError("usage", "There are several mounts: say which one.", {
+  throw new SynclineError("usage", "There are several mounts: name one.", {
     hint: "`syncline status` lists them.",
   });
 }
@@ -155,19 +155,19 @@ export function noAgent(directory: string | undefined, state?: MountState): Sync
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
   if (directory !== undefined && state?.synced === true) {
     const [address, folder] = [printText(state.address), printText(state.mount)];
-    return new SynclineError("no_agent", `No agent of syncline syncs ${folder} now. It was synced with ${address}.`, {
-      hint: `What changed since waits in the folder, until it is synced again: syncline sync ${address} ${folder}`,
+    return new SynclineError("no_agent", `No syncline agent syncs ${folder} now. It was synced with ${address}.`, {
+      hint: `Changes since then stay in the folder until it is synced again: syncline sync ${address} ${folder}`,
     });
   }
   if (state?.open === true) {
     const { mount, address } = state;
-    const left = `Changes may wait in the state of ${printText(mount)}, whose agent ended before all was published.`;
-    return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}. ${left}`, {
-      hint: `They go on once it runs again: ${againText(printText(address), printText(mount))} --background`,
+    const left = `The agent of ${printText(mount)} ended before everything was published. Its state may hold changes.`;
+    return new SynclineError("no_agent", `No syncline agent serves a mount ${where}. ${left}`, {
+      hint: `To publish them, run: ${againText(printText(address), printText(mount))} --background`,
     });
   }
-  return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}.`, {
-    hint: "`syncline status` lists the mounts. One whose agent was killed goes on when it is mounted again.",
+  return new SynclineError("no_agent", `No syncline agent serves a mount ${where}.`, {
+    hint: "`syncline status` lists the mounts. If an agent was killed, mount again to continue.",
   });
 }
 

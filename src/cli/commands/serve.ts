@@ -44,7 +44,7 @@ type ServeCall = Call<(typeof OPTIONS)[number]>;
 export function register(program: Program): void {
   addCommand(program, {
     name: "serve",
-    summary: "run a master: buckets over HTTP for the wallets that it allows",
+    summary: "run a master: serves buckets over HTTP to the wallets that it allows",
     options: OPTIONS,
     required: ["data"],
     examples: [
@@ -95,7 +95,9 @@ async function serve(call: ServeCall): Promise<void> {
   const { certificate } = listen;
   const counted = metrics === undefined ? "" : `, metrics at ${metrics}/metrics`;
   const trust =
-    certificate === undefined ? "" : `\nOther machines name its certificate with --tls-ca: ${printText(certificate)}`;
+    certificate === undefined
+      ? ""
+      : `\nOn other machines, trust its certificate with --tls-ca: ${printText(certificate)}`;
   output.result(
     {
       origin,
@@ -105,7 +107,7 @@ async function serve(call: ServeCall): Promise<void> {
       ...(metrics === undefined ? {} : { metrics }),
       ...(certificate === undefined ? {} : { certificate }),
     },
-    `Serving ${printText(options.data ?? "")} at ${origin}${counted}. Ctrl-C stops.${trust}`,
+    `Serving ${printText(options.data ?? "")} at ${origin}${counted}. Press Ctrl-C to stop.${trust}`,
   );
   await stopped;
 }
@@ -119,11 +121,11 @@ function listenOptions({ options, runtime }: ServeCall) {
   const given = tlsFiles(options);
   const selfSigned = options.tlsSelfSigned === true;
   if (given !== undefined && selfSigned) {
-    throw new SynclineError("usage", "--tls-self-signed and --tls-cert are two ways to have a certificate: give one.");
+    throw new SynclineError("usage", "--tls-self-signed and --tls-cert cannot be combined: give only one.");
   }
   if (given === undefined && !selfSigned && !isLoopback(host) && options.insecure !== true) {
-    throw new SynclineError("usage", `On ${host} other machines could read bearers on their way, and use them.`, {
-      hint: "Give --tls-self-signed, or --tls-cert and --tls-key; or listen on 127.0.0.1. --insecure goes on regardless.",
+    throw new SynclineError("usage", `Other machines could read and use bearer tokens sent to ${host}.`, {
+      hint: "Give --tls-self-signed, or --tls-cert and --tls-key, or listen on 127.0.0.1. --insecure skips this check.",
     });
   }
   const kept = selfSigned ? keptCertificate(runtime, dataFolder(options.data), "tls", [host, ...names]) : undefined;
@@ -135,8 +137,8 @@ function dataFolder(path = ""): string {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new SynclineError("local_io_failed", `The data folder ${path} cannot be made: ${String(cause)}.`, {
-      hint: "Name one that can be written: --data DIR.",
+    throw new SynclineError("local_io_failed", `Cannot create the data folder ${path}: ${String(cause)}.`, {
+      hint: "Choose a writable folder: --data DIR.",
       cause,
     });
   }
@@ -148,11 +150,11 @@ function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | un
   if (url === undefined) return undefined;
   const { protocol = "", hostname = "" } = URL.canParse(url) ? new URL(url) : {};
   if (!/^https?:$/.test(protocol)) {
-    throw new SynclineError("usage", `--quota-api: ${JSON.stringify(url)} is not an http address.`);
+    throw new SynclineError("usage", `--quota-api: ${JSON.stringify(url)} is not an http or https URL.`);
   }
   if (protocol === "http:" && !isLoopback(hostname) && options.insecure !== true) {
-    throw new SynclineError("usage", `--quota-api: callers' bearers would go to ${hostname} in the clear.`, {
-      hint: "Use https://, or a storage API on this machine; --insecure goes on regardless.",
+    throw new SynclineError("usage", `--quota-api: callers' bearer tokens would go to ${hostname} unencrypted.`, {
+      hint: "Use https://, or a storage API on this machine. --insecure skips this check.",
     });
   }
   return { url, open: quotaMode !== "strict" };
@@ -161,19 +163,21 @@ function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | un
 function warn({ output, options }: ServeCall, allow: readonly Wallet[], { host, tls }: Listen): void {
   if (allow.length === 0) {
     output.notice(
-      "No wallet is allowed, so every call with a bearer is refused. Start again with --allow WALLET: `syncline key show` prints yours.",
+      "No wallet is allowed, so every call with a bearer token is refused. Restart with --allow WALLET: `syncline key show` prints yours.",
     );
   }
   if (tls === undefined && !isLoopback(host)) {
-    output.notice("Bearers and blocks travel in the clear (--insecure): whoever listens on the network can use them.");
+    output.notice(
+      "Bearer tokens and blocks travel unencrypted (--insecure): anyone listening on the network can use them.",
+    );
   }
   if (options.publicBlocks === true) {
-    output.notice("Blocks are public (--public-blocks): whoever knows an address can read the block.");
+    output.notice("Blocks are public (--public-blocks): anyone who knows a block's address can read it.");
   }
 }
 
 function rolledBackText(owners: ReadonlySet<Wallet>): string {
-  return `The table of roots is older than what was known of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}): nothing of theirs is collected. ${ROOTS_HINT}`;
+  return `The table of roots is older than the last known state of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}). Nothing of theirs is collected. ${ROOTS_HINT}`;
 }
 
 /** The first signal stops in order; a second one does not wait for pending work. */
@@ -182,7 +186,7 @@ function stopOnSignals(master: Master, log: Log): Promise<void> {
   return new Promise((resolve, reject) => {
     let asked = false;
     const onSignal = (signal: NodeJS.Signals) => {
-      log.info(`Got ${signal}.`);
+      log.info(`Received ${signal}.`);
       if (asked) return hurry.abort();
       asked = true;
       master.stop(hurry.signal).then(finish(resolve), finish(reject));

@@ -22,7 +22,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "service install",
     arguments: [
-      ["<name>", "what the service is called: letters, digits, - and _"],
+      ["<name>", "the service's name: letters, digits, - and _"],
       ["<command...>", "mount, sync or webdav with its arguments, after --"],
     ],
     summary: "write a systemd unit that runs a mount, a synced folder or a WebDAV server",
@@ -36,8 +36,8 @@ export function register(program: Program): void {
   });
   addCommand(program, {
     name: "service uninstall",
-    arguments: [["<name>", "as it was installed"]],
-    summary: "remove a unit that was written by service install",
+    arguments: [["<name>", "the name given to service install"]],
+    summary: "remove a unit written by service install",
     options: ["system", "dryRun"],
     examples: ["syncline service uninstall work"],
     exits: [4],
@@ -45,7 +45,7 @@ export function register(program: Program): void {
   });
   addCommand(program, {
     name: "service status",
-    summary: "list the units that were written by service install, and whether they run",
+    summary: "list the units written by service install, and whether they run",
     options: ["system"],
     examples: ["syncline service status"],
     run: status,
@@ -71,23 +71,23 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   const path = unitPath(call, name);
   const before = existsSync(path) ? readFileSync(path, "utf8") : undefined;
   if (before !== undefined && before !== unit) {
-    throw new SynclineError("path_exists", `There is another unit of that name: ${printText(path)}.`, {
+    throw new SynclineError("path_exists", `A different unit already exists at ${printText(path)}.`, {
       hint: `Remove it first: syncline service uninstall ${name}. Or choose another name.`,
     });
   }
   const next = nextSteps(name, system);
   if (options.dryRun === true) {
-    output.result({ unit: path, text: unit, written: false, next }, `${printText(path)} would be:\n${unit}`);
+    output.result({ unit: path, text: unit, written: false, next }, `${printText(path)} would contain:\n${unit}`);
     return;
   }
   mkdirSync(dirname(path), { recursive: true });
   if (before === undefined) writeFileSync(path, unit, { mode: 0o644 });
-  output.result({ unit: path, text: unit, written: before === undefined, next }, `Wrote ${printText(path)}. Now:`);
+  output.result({ unit: path, text: unit, written: before === undefined, next }, `Wrote ${printText(path)}. Now run:`);
   for (const step of next) output.notice(`  ${step}`);
   if (words[0] === "mount" && !system && process.getuid?.() !== 0)
-    output.notice("Only root may mount: as root, install it with --system instead.");
+    output.notice("Only root can mount. As root, install it with --system instead.");
   if (runtime.environmentKey !== undefined)
-    output.notice("The service does not get SYNCLINE_KEY: it uses the key file of its user.");
+    output.notice("The service does not receive SYNCLINE_KEY. It uses its user's key file.");
 }
 
 async function uninstall(call: ServiceCall & Call<"dryRun">): Promise<void> {
@@ -96,12 +96,12 @@ async function uninstall(call: ServiceCall & Call<"dryRun">): Promise<void> {
   const path = unitPath(call, name);
   if (!existsSync(path)) {
     throw new SynclineError("no_such_path", `There is no unit ${printText(path)}.`, {
-      hint: "`syncline service status` lists those that there are.",
+      hint: "`syncline service status` lists the existing units.",
     });
   }
   if (!isOurs(path)) {
     throw new SynclineError("precondition_failed", `${printText(path)} was not written by service install.`, {
-      hint: "Remove it by hand, if that is meant.",
+      hint: "If you want to remove it, delete the file by hand.",
     });
   }
   const manager = managerText(options.system === true);
@@ -111,7 +111,7 @@ async function uninstall(call: ServiceCall & Call<"dryRun">): Promise<void> {
   }
   rmSync(path);
   const next = [`${manager} disable --now syncline-${name}.service`, `${manager} daemon-reload`];
-  output.result({ unit: path, removed: true, next }, `Removed ${printText(path)}. If it ran, end it:`);
+  output.result({ unit: path, removed: true, next }, `Removed ${printText(path)}. If it is running, stop it:`);
   for (const step of next) output.notice(`  ${step}`);
 }
 
@@ -135,8 +135,8 @@ type Given = Readonly<Record<string, unknown>>;
 async function checkCommand(runtime: Runtime, words: readonly string[]): Promise<Given> {
   const [first = ""] = words;
   if (!["mount", "sync", "webdav"].includes(first) || words[1] === "password")
-    throw new SynclineError("usage", "A service runs mount, sync or webdav.", {
-      hint: "Such as: syncline service install work -- sync URL DIR.",
+    throw new SynclineError("usage", "A service can run only mount, sync or webdav.", {
+      hint: "For example: syncline service install work -- sync URL DIR.",
     });
   const root = new Command("syncline").exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
   for (const each of await commandsFor(words)) each({ root, runtime, status: 0 });
@@ -146,20 +146,20 @@ async function checkCommand(runtime: Runtime, words: readonly string[]): Promise
     await root.parseAsync(words, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) throw new SynclineError("usage", "A service cannot only print how a command is used.");
+    if (error.exitCode === 0) throw new SynclineError("usage", "A service cannot run a command that only prints help.");
     throw new SynclineError("usage", error.message.replace(/^error: /, ""), { hint: `See syncline ${first} --help.` });
   }
   const given = command?.opts() ?? {};
   for (const [option, why] of UNFIT)
-    if (given[option] === true) throw new SynclineError("usage", `A service does not go with ${why}.`);
+    if (given[option] === true) throw new SynclineError("usage", `A service cannot use ${why}.`);
   return given;
 }
 
 const UNFIT: readonly (readonly [string, string])[] = [
-  ["accept", "--accept: it would accept whatever lies at the address, each time that it starts"],
+  ["accept", "--accept: every start would accept whatever bucket is at the address"],
   ["background", "--background: systemd starts it and waits for it"],
-  ["once", "--once: it would end at once"],
-  ["dryRun", "--dry-run behind --: give it before"],
+  ["once", "--once: it would end once both sides agree"],
+  ["dryRun", "--dry-run after --: put it before --"],
 ];
 
 /** A service has no one to type a passphrase. Throws `key_locked`. */
@@ -168,8 +168,8 @@ function checkKey({ options, runtime }: ServiceCall, given: Given): void {
   const path = own ?? options.key ?? join(configFolder(runtime.env), "key.json");
   const passphraseFile = given["passphraseFile"] ?? options.passphraseFile;
   if (!existsSync(path) || passphraseFile !== undefined || existsSync(passphrasePathOf(path))) return;
-  throw new SynclineError("key_locked", `Nobody will be there to type the passphrase of ${printText(path)}.`, {
-    hint: "Put it in a file that only you can read, and give --passphrase-file FILE or SYNCLINE_PASSPHRASE_FILE.",
+  throw new SynclineError("key_locked", `A service cannot ask for the passphrase of ${printText(path)}.`, {
+    hint: "Put the passphrase in a file that only you can read: --passphrase-file FILE or SYNCLINE_PASSPHRASE_FILE.",
   });
 }
 
@@ -179,9 +179,13 @@ function checkKey({ options, runtime }: ServiceCall, given: Given): void {
  */
 function checkWorkingDirectory(path: string): void {
   if (!/\p{Cc}|[\s\\]$/u.test(path)) return;
-  throw new SynclineError("usage", `A service cannot run in ${printText(path)}: no unit can name such a folder.`, {
-    hint: "Go to another folder, and give whole paths.",
-  });
+  throw new SynclineError(
+    "usage",
+    `A service cannot run in ${printText(path)}: a systemd unit cannot name this folder.`,
+    {
+      hint: "Change to another folder, and use absolute paths.",
+    },
+  );
 }
 
 /** Locations of states and keys, and options from the environment; no keys, tokens, or anything unfit for a service. */
@@ -207,12 +211,12 @@ const NOT_KEPT: ReadonlySet<string> = new Set(
 /** Throws `usage`, `not_supported`. */
 function unitPath(call: ServiceCall, name: string): string {
   if (!/^[\w-]{1,64}$/.test(name))
-    throw new SynclineError("usage", "A service is called by letters, digits, - and _, 64 at most.");
+    throw new SynclineError("usage", "A service name has 1 to 64 characters: letters, digits, - and _.");
   return join(unitFolder(call), `syncline-${name}.service`);
 }
 
 function unitFolder({ options, runtime }: ServiceCall): string {
-  if (process.platform !== "linux") throw new SynclineError("not_supported", "Services are for systemd, on Linux.");
+  if (process.platform !== "linux") throw new SynclineError("not_supported", "Services need systemd, on Linux.");
   return options.system === true ? "/etc/systemd/system" : join(dirname(configFolder(runtime.env)), "systemd", "user");
 }
 

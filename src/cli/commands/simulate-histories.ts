@@ -43,9 +43,9 @@ function report(
 ): void {
   const failure = end === "interrupted" ? undefined : end;
   const fired = counts.entries().map(([fault, count]) => `      ${fault}: ${count}`);
-  const summary = `${printCount(histories, "history", "histories")} from number ${seed} on went well, in ${(tookMs / 1000).toFixed(1)} s.`;
-  const cut = end === "interrupted" ? ["It was interrupted then."] : [];
-  const lines = [summary, ...cut, "What went wrong in them:", ...fired, ...(failure ? wordsOf(failure) : [])];
+  const summary = `${printCount(histories, "history", "histories")} passed, from number ${seed} on, in ${(tookMs / 1000).toFixed(1)} s.`;
+  const cut = end === "interrupted" ? ["The run was interrupted."] : [];
+  const lines = [summary, ...cut, "Faults injected:", ...fired, ...(failure ? wordsOf(failure) : [])];
   output.result(
     {
       seed,
@@ -90,13 +90,13 @@ function wordsOf({ seed, violations, shrunk }: Failure): string[] {
     `WRONG history ${seed}:`,
     ...violations.map((line) => `      ${printText(line)}`),
     ...shrunkWords(shrunk),
-    `Play it again: ${replayOf(seed)}`,
+    `Replay it: ${replayOf(seed)}`,
   ];
 }
 
 export function shrunkWords({ outcome }: Failure["shrunk"]): string[] {
   return [
-    "The shortest that goes wrong, too (seconds, machine, what it did):",
+    "The shortest history that also fails (seconds, machine, action):",
     ...outcome.trace.lines.map((line) => `      ${printText(line)}`),
     ...outcome.violations.map((line) => `      WRONG: ${printText(line)}`),
   ];

@@ -33,7 +33,7 @@ function differencesOf({ name, got, conflicts, expected }: PlayedScenario): stri
     if (is !== wanted) lines.push(`      ${printText(path)}: ${is}, expected ${wanted}`);
   }
   if (conflicts !== expected.conflicts) lines.push(`      ${conflicts} conflicts, expected ${expected.conflicts}`);
-  if (lines.length === 1) lines.push("      The heads named in the other order give another tree.");
+  if (lines.length === 1) lines.push("      Merging the heads in the other order gives a different tree.");
   return lines;
 }
 

@@ -5,7 +5,7 @@ import type { Program } from "../command.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "simulate",
-    summary: "play agents and merges in memory while everything fails, and say whether they end as they must",
+    summary: "play agents and merges in memory while everything fails, and check the outcome",
     options: ["seed", "seconds", "histories", "jobs", "canaries", "scenarios"],
     examples: [
       "syncline simulate --seconds 60",

@@ -18,8 +18,8 @@ const PATIENCE_MS = 10_000;
 export function register(program: Program): void {
   addCommand(program, {
     name: "status",
-    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; all when absent"]],
-    summary: "show mounts, and what is published and what waits",
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: all"]],
+    summary: "show mounts, and what is published and what is pending",
     examples: ["syncline status", "syncline status ~/bucket --json"],
     exits: [6],
     async run({ args, options, output, runtime }) {
@@ -83,14 +83,14 @@ function textOf(agent: AgentStatus): string {
   if (last !== null) lines.push(collectedText(last));
   if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);
   for (const { object, what } of last?.passedOver ?? [])
-    lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
+    lines.push(`  garbage    skipped ${printText(object)}, which ${printText(what)}`);
   const { guard: held, sync } = agent;
   if (held !== null) {
     lines.push(`  deletions  ${heldText(held)}`);
     lines.push(`             ${allowCommand(agent.doors, held)}`);
   }
   const scansOnly = sync?.why ?? null;
-  if (scansOnly !== null) lines.push(`  notices    none, it is scanned instead: ${printText(scansOnly)}`);
+  if (scansOnly !== null) lines.push(`  notices    none; the folder is scanned instead: ${printText(scansOnly)}`);
   for (const { path, why } of sync?.left.slice(0, LEFT_SHOWN) ?? [])
     lines.push(`  left       ${printText(path)}: ${why}`);
   const newest = conflicts.at(-1);
@@ -116,7 +116,7 @@ function textOfResting({ mount, bucket }: { mount: string; bucket: string }): st
   return [
     `${printText(mount)}  (synced folder, no process)`,
     `  bucket     ${printText(bucket)}`,
-    "  pending    not known: what changed since the last sync waits in the folder",
+    "  pending    unknown: changes since the last sync are still in the folder",
     `             Sync it: syncline sync ${printText(bucket)} ${printText(mount)} --once`,
   ].join("\n");
 }
@@ -125,8 +125,8 @@ function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string
   return [
     `${printText(mount)}  (no process)`,
     `  bucket     ${printText(bucket)}`,
-    `  pending    not known: changes may wait in ${printText(state)}`,
-    "             Mount the bucket there again, and they are published.",
+    `  pending    unknown: changes may be waiting in ${printText(state)}`,
+    "             Mount the bucket there again to publish them.",
   ].join("\n");
 }
 
@@ -142,7 +142,7 @@ const LEFT_SHOWN = 10;
 
 function waiting({ files, bytes, oldestMs, etaMs, isUncounted = false }: AgentStatus["pending"]): string {
   if (files === 0) return "everything is published";
-  if (isUncounted && bytes === 0) return "changes that no scan has counted yet";
+  if (isUncounted && bytes === 0) return "changes that are not counted yet";
   const left = etaMs === null ? "" : `, about ${printDuration(etaMs)} left`;
   const least = isUncounted ? "at least " : "";
   return `${least}${printCount(files, "file")}, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;

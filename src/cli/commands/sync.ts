@@ -33,9 +33,9 @@ export function register(program: Program): void {
     name: "sync",
     arguments: [
       ["<url>", "the bucket"],
-      ["<dir>", "a folder; what is in it and in the bucket is united"],
+      ["<dir>", "a folder; its contents and the bucket's are merged"],
     ],
-    summary: "keep a folder and a bucket the same",
+    summary: "keep a folder and a bucket in sync",
     options: OPTIONS,
     examples: [
       "syncline sync file:///srv/bucket ~/work",
@@ -51,7 +51,7 @@ export function register(program: Program): void {
 async function sync(call: SyncCall): Promise<ExitStatus> {
   const { options, output, runtime } = call;
   if (options.once === true && options.watch === true)
-    throw new SynclineError("usage", "--once ends when both agree, --watch never: give one of them.");
+    throw new SynclineError("usage", "--once and --watch cannot be combined: give only one.");
   const facts = await factsOf(call);
   rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
@@ -84,7 +84,7 @@ export function passProgress(progress: Progress): ShownPass {
     progress.update(done, total);
   };
   return {
-    looking: () => progress.step("looking through the folder"),
+    looking: () => progress.step("scanning the folder"),
     // Counting reads the whole folder.
     ...(progress.isShown && {
       sending: ({ files, bytes }: NewFiles) => {
@@ -103,7 +103,7 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
   for (const signal of ENDING_SIGNALS) process.once(signal, () => agent.end());
   const report = await agent.once(options.allowDeletes);
   if (report !== undefined) return tellReport(output, report, facts);
-  output.notice("Ended before folder and bucket agreed: the next run goes on.");
+  output.notice("Stopped before folder and bucket agreed. The next run continues.");
   return 3;
 }
 
@@ -122,7 +122,7 @@ async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateD
   let asked = false;
   for (const signal of ENDING_SIGNALS) {
     process.on(signal, () => {
-      log.info(`Got ${signal}.`);
+      log.info(`Received ${signal}.`);
       if (asked) return watched.end();
       asked = true;
       watched.unmount().catch(() => watched.end());
@@ -131,7 +131,7 @@ async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateD
   await using _control = await serveControl(state.path, watched);
   output.result(
     { folder: facts.mount, bucket: facts.address, pid: process.pid },
-    `Syncing ${printText(facts.mount)} with ${printText(facts.address)}. Ctrl-C ends it.`,
+    `Syncing ${printText(facts.mount)} with ${printText(facts.address)}. Press Ctrl-C to stop.`,
   );
   await watched.ended;
   return watched.isDrained() ? 0 : 3;
@@ -169,7 +169,7 @@ function tellReport(output: Output, report: SyncReport, facts: StateFacts): Exit
   for (const { path, why } of left.slice(0, LEFT_TOLD)) output.notice(`${printText(path)}: ${why}`);
   if (left.length > LEFT_TOLD) output.notice(`… and ${left.length - LEFT_TOLD} more.`);
   const up = sent.added + sent.changed + sent.moved + sent.deleted;
-  const down = `${printCount(received.files, "file")} and ${printCount(received.removed, "deletion")} came`;
+  const down = `${printCount(received.files, "file")} and ${printCount(received.removed, "deletion")} received`;
   const text = `${printCount(up, "change")} sent, ${down}, ${printCount(conflicts.length, "conflict")}.`;
   output.result(report, `${text} Root ${report.root}`);
   if (held !== null) {
@@ -182,7 +182,7 @@ function tellReport(output: Output, report: SyncReport, facts: StateFacts): Exit
 function tellHeld(output: Output, held: NonNullable<SyncReport["guard"]>, facts: StateFacts): void {
   const { files, where, digest } = held;
   output.notice(
-    `${printCount(files, "file")} would be deleted from the ${where}. If that is meant: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
+    `${printCount(files, "file")} would be deleted from the ${where}. If that is intended: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
   );
 }
 

@@ -22,17 +22,17 @@ import { keyPathOf } from "../wallet.ts";
 export async function syncedFolder({ runtime, options }: Call, address: string, directory: string): Promise<string> {
   const folder = canonicalFolder(directory);
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
-    throw new SynclineError("not_a_directory", `${printText(folder)} is no folder.`, {
-      hint: "Name a folder to sync: one that is not there yet is made.",
+    throw new SynclineError("not_a_directory", `${printText(folder)} is not a folder.`, {
+      hint: "Name a folder to sync. A missing folder is created.",
     });
   }
   for (const own of [stateRoot(runtime.env, options.state), configFolder(runtime.env)].map(canonicalFolder))
-    if (isIn(folder, own)) throw refused(folder, `is in ${printText(own)}, which is the agent's own`);
+    if (isIn(folder, own)) throw refused(folder, `is in the agent's own folder ${printText(own)}`);
   const bucket = parseAddress(address);
   if (bucket.scheme === "file") {
     const own = canonicalFolder(bucket.path);
     if (own !== folder && isIn(own, folder))
-      throw refused(folder, `has the bucket's own folder ${printText(own)} in it`);
+      throw refused(folder, `contains the bucket's own folder ${printText(own)}`);
     if (isIn(folder, own)) throw refused(folder, `is in the bucket's own folder ${printText(own)}`);
   }
   const mount = (await mounts()).findLast(({ mountPoint }) => isIn(folder, mountPoint));
@@ -69,6 +69,6 @@ async function mounts(): Promise<readonly MountedAt[]> {
 
 function refused(folder: string, why: string): SynclineError {
   return new SynclineError("usage", `${printText(folder)} ${why}: it would be synced into itself.`, {
-    hint: "Name a folder beside it.",
+    hint: "Choose another folder.",
   });
 }

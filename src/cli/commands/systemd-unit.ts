@@ -36,7 +36,7 @@ export function unitText({ words, program, workingDirectory, environment, system
     "RestartSec=5",
     `RestartPreventExitStatus=${LASTING_STATUSES.join(" ")}`,
     `TimeoutStopSec=${STOP_SECONDS}`,
-    "# The agent ends its other processes itself, in order.",
+    "# The agent stops its other processes itself, in order.",
     "KillMode=mixed",
     "UMask=0077",
     ...hardening(words),

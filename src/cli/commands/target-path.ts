@@ -32,7 +32,7 @@ export async function flushFirst({ served }: TargetPath): Promise<void> {
   // Writes during this may wait.
   if (published || pending.files === 0) return;
   throw new SynclineError("unpublished_data", `${printText(served.mount)}: ${printRest(pending, error)}`, {
-    hint: "Try again once they are: `syncline flush` tries to publish them. Nothing was changed.",
+    hint: "Nothing was changed. Publish them with `syncline flush`, then try again.",
   });
 }
 
@@ -49,7 +49,7 @@ async function belowMount(runtime: Runtime, state: string | undefined, given: st
   const [served] = await servedStates(runtime, nearest);
   const found = served ?? nearest[0];
   if (found === undefined) {
-    throw new SynclineError("no_agent", `${printText(given)} is not below a mount or a synced folder.`, {
+    throw new SynclineError("no_agent", `${printText(given)} is not in a mount or a synced folder.`, {
       hint: "Give bucket/path instead. `syncline status` lists the mounts.",
     });
   }

@@ -38,7 +38,7 @@ function checkOrigin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !(url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname)))) {
     throw new SynclineError("usage", `${JSON.stringify(text)} is not the https:// origin of a master.`, {
-      hint: "http:// is allowed on this machine only.",
+      hint: "http:// is allowed only on this machine.",
     });
   }
   return url.origin;

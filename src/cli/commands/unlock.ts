@@ -7,7 +7,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "unlock",
     arguments: [["<url>", "the bucket"]],
-    summary: "remove the lock that a process left in a bucket's folder, and say whose it was",
+    summary: "remove the lock that a process left in a bucket's folder, and print who held it",
     options: ["force"],
     examples: ["syncline unlock file:///srv/bucket", "syncline unlock file:///srv/bucket --force"],
     exits: [4, 6],
@@ -16,7 +16,7 @@ export function register(program: Program): void {
       await using remote = await openPacked(args[0] ?? "", { clock, random });
       await remote.readGenesis();
       const holder = await remote.breakLock(options.force ?? false);
-      const said = holder === undefined ? "It was not locked." : `Unlocked. It was held by ${holder}.`;
+      const said = holder === undefined ? "The bucket was not locked." : `Unlocked. The lock was held by ${holder}.`;
       output.result({ address: remote.address, holder: holder ?? null }, said);
     },
   });

@@ -12,7 +12,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "unmount",
     arguments: [["<dir>", "the mount, the synced folder, or the address of the WebDAV server"]],
-    summary: "publish what is pending, then unmount: all doors of that agent",
+    summary: "publish pending changes, then unmount and close all doors of that agent",
     options: ["timeout"],
     examples: [
       "syncline unmount ~/bucket",
@@ -24,7 +24,10 @@ export function register(program: Program): void {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
       const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1000;
       const report = await askAgent<"unmount">(stateDir, { call: "unmount", timeoutMs });
-      const rest = leftText(report, `They are kept in ${printText(stateDir)} and go on at the next mount.`);
+      const rest = leftText(
+        report,
+        `They are kept in ${printText(stateDir)} and will be published after the next mount.`,
+      );
       output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `, but ${rest}`}`);
       return report.drained ? 0 : 3;
     },

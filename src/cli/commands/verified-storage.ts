@@ -59,7 +59,7 @@ function master(remote: Awaited<ReturnType<typeof openAtMaster>>): VerifiedStora
         const bytes = await local.get(cid).catch(() => undefined);
         if (bytes === undefined) continue;
         await remote.blocks.putMany([{ cid, bytes }]);
-        repaired.push({ object: remote.address, what: `sent block ${cid} again` });
+        repaired.push({ object: remote.address, what: `resent block ${cid}` });
       }
       return repaired;
     },

@@ -32,7 +32,7 @@ export async function verifyData(
     for (const item of report.damage) output.result({ damage: item }, `damaged  ${where(item)}: ${item.what}`);
     const { owners, buckets, packs, blocks, bytes, damage } = report;
     const summary = { owners, buckets, packs, blocks, bytes, damaged: damage.length, repaired: repairs.length };
-    const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
+    const found = damage.length === 0 ? "no problems found" : `${damage.length} problems found`;
     const held = [
       printCount(owners, "owner"),
       printCount(buckets, "bucket"),

@@ -20,8 +20,8 @@ import { openVerified, type VerifiedStorage } from "./verified-storage.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "verify",
-    arguments: [["[url]", "the bucket; or --data for all that a master keeps on this machine"]],
-    summary: "check every block and every rule of a bucket or of a master's data; mend with --repair",
+    arguments: [["[url]", "the bucket; or use --data for everything that a master keeps on this machine"]],
+    summary: "check every block and rule of a bucket or of a master's data; repair with --repair",
     options: ["data", "repair", ...BUCKET_OPTIONS],
     examples: [
       "syncline verify file:///srv/bucket",
@@ -71,7 +71,7 @@ export function register(program: Program): void {
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
       const { blocks, bytes, roots, damage } = report;
       const summary = { blocks, bytes, roots, damaged: damage.length, repaired };
-      const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
+      const found = damage.length === 0 ? "no problems found" : `${damage.length} problems found`;
       output.result(
         summary,
         `${printCount(blocks, "block")}, ${printBytes(bytes)}, ${printCount(roots, "root")}: ${found}.`,

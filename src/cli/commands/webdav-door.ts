@@ -27,11 +27,11 @@ export function webdavDoor(call: WebdavCall, listen: string, option: string): (s
   const given = tlsFiles(options);
   const selfSigned = options.tlsSelfSigned === true;
   if (given !== undefined && selfSigned) {
-    throw new SynclineError("usage", "--tls-self-signed and --tls-cert are two ways to have a certificate: give one.");
+    throw new SynclineError("usage", "--tls-self-signed and --tls-cert cannot be combined: give only one.");
   }
   if (given === undefined && !selfSigned && !isLoopback(host) && options.insecure !== true) {
-    throw new SynclineError("usage", `On ${host} others could read files and passwords on their way.`, {
-      hint: "Give --tls-cert and --tls-key, or --tls-self-signed; or listen on 127.0.0.1. --insecure goes on regardless.",
+    throw new SynclineError("usage", `Other machines could read files and passwords sent to ${host}.`, {
+      hint: "Give --tls-cert and --tls-key, or --tls-self-signed, or listen on 127.0.0.1. --insecure skips this check.",
     });
   }
   const passwordFile = passwordFileOf(call, host);
@@ -59,19 +59,22 @@ export function webdavValue(doors: readonly DoorReport[]): { webdav?: string; fi
 export function webdavText(doors: readonly DoorReport[]): string[] {
   const { webdav, fingerprint } = webdavValue(doors);
   if (webdav === undefined) return [];
-  const certificate = fingerprint === undefined ? [] : [`Its certificate's SHA-256 is ${fingerprint}.`];
+  const certificate = fingerprint === undefined ? [] : [`Its certificate's SHA-256 fingerprint is ${fingerprint}.`];
   return [`WebDAV is at ${printText(webdav)}.`, ...certificate];
 }
 
 function passwordFileOf({ options, runtime }: WebdavCall, host: string): string | undefined {
   if (options.noAuth === true) {
     if (isLoopback(host)) return undefined;
-    throw new SynclineError("usage", `On ${host} other machines could change everything: --no-auth is for 127.0.0.1.`);
+    throw new SynclineError(
+      "usage",
+      `--no-auth needs a loopback address: on ${host}, other machines could change everything.`,
+    );
   }
   const path = passwordPath(runtime);
   const bytes = readStateFile(path);
   if (bytes !== undefined && decodePasswords(bytes, path).length > 0) return path;
-  throw new SynclineError("usage", "There is no password yet with which anybody could sign in.", {
-    hint: "Make one: syncline webdav password. Or let everybody on this machine in: --no-auth.",
+  throw new SynclineError("usage", "There is no WebDAV password yet, so nobody could sign in.", {
+    hint: "Create one: syncline webdav password. Or let anyone on this machine in: --no-auth.",
   });
 }

@@ -58,8 +58,8 @@ export function register(program: Program): void {
   });
   addCommand(program, {
     name: "webdav password",
-    arguments: [["[name]", `what to sign in as; ${DEFAULT_NAME} when absent`]],
-    summary: "make an app password for WebDAV and print it, once",
+    arguments: [["[name]", `the name to sign in with; default: ${DEFAULT_NAME}`]],
+    summary: "create an app password for WebDAV and print it once",
     options: ["digest"],
     examples: ["syncline webdav password", "syncline webdav password windows-pc --digest"],
     exits: [4],
@@ -67,8 +67,8 @@ export function register(program: Program): void {
       const [name = DEFAULT_NAME] = args;
       const { path, passwords } = read(runtime);
       if (passwords.some((each) => each.name === name)) {
-        throw new SynclineError("path_exists", `There is a password of the name ${name} already.`, {
-          hint: `Take it back first: syncline webdav password revoke ${name}. Or choose another name.`,
+        throw new SynclineError("path_exists", `A password named ${name} already exists.`, {
+          hint: `Revoke it first: syncline webdav password revoke ${name}. Or choose another name.`,
         });
       }
       const password = randomPassword(runtime.random);
@@ -77,9 +77,9 @@ export function register(program: Program): void {
       output.result({ name, password, file: path }, `name      ${name}\npassword  ${password}`);
       const kept =
         options.digest === true
-          ? "for Digest is as good as the password: whoever reads the file can sign in"
-          : "is a hash of it";
-      output.notice(`It is not shown again. What is kept ${kept}.`);
+          ? "is as good as the password for Digest: anyone who reads the file can sign in"
+          : "is a hash of the password";
+      output.notice(`It is not shown again. The stored entry ${kept}.`);
     },
   });
   addCommand(program, {
@@ -98,20 +98,20 @@ export function register(program: Program): void {
   });
   addCommand(program, {
     name: "webdav password revoke",
-    arguments: [["<name>", "the one to take back"]],
-    summary: "take an app password back, at once",
+    arguments: [["<name>", "the password to revoke"]],
+    summary: "revoke an app password, at once",
     examples: ["syncline webdav password revoke windows-pc"],
     async run({ args, output, runtime }) {
       const [name = ""] = args;
       const { path, passwords } = read(runtime);
       const left = passwords.filter((each) => each.name !== name);
       if (left.length === passwords.length) {
-        throw new SynclineError("no_such_path", `There is no password of the name ${printText(name)}.`, {
+        throw new SynclineError("no_such_path", `There is no password named ${printText(name)}.`, {
           hint: "See syncline webdav password list.",
         });
       }
       write(path, left);
-      output.result({ revoked: name }, `${name} signs in no more.`);
+      output.result({ revoked: name }, `${name} can no longer sign in.`);
     },
   });
 }

@@ -29,7 +29,7 @@ export async function askLine({ stdin, stderr }: Runtime, question: string): Pro
   try {
     const answered = terminal.question(question);
     const ended = once(terminal, "close").then(() => {
-      throw new SynclineError("usage", "Nothing was answered.");
+      throw new SynclineError("usage", "No answer was given.");
     });
     return (await Promise.race([answered, ended])).trim();
   } finally {

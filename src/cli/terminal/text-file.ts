@@ -7,8 +7,8 @@ export function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new SynclineError("config_invalid", `${path} cannot be read: ${String(cause)}`, {
-      hint: "Check the path, and who may read it.",
+    throw new SynclineError("config_invalid", `Cannot read ${path}: ${String(cause)}`, {
+      hint: "Check the path and its permissions.",
       cause,
     });
   }

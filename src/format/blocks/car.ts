@@ -102,7 +102,7 @@ export class CarDecoder {
 
   /** Call it at the end of the stream. Throws `format_invalid` in the middle of a section. */
   end(): void {
-    if (this.#phase !== "length" || this.#partLength > 0) throw invalid("ends in the middle");
+    if (this.#phase !== "length" || this.#partLength > 0) throw invalid("is truncated");
   }
 
   /** Whether the next step needs no more bytes. */
@@ -136,7 +136,7 @@ export class CarDecoder {
         this.#begin(decodeVarint(this.#part.subarray(0, this.#partLength)));
         return index + 1 - at;
       }
-      if (this.#partLength === MAX_VARINT_BYTES) throw invalid("has a length that is too long");
+      if (this.#partLength === MAX_VARINT_BYTES) throw invalid("has a length that is too large");
     }
     return piece.length - at;
   }
@@ -247,7 +247,7 @@ function encodeVarint(value: number): Uint8Array {
 function decodeVarint(bytes: Uint8Array): number {
   if (bytes.length > 1 && bytes.at(-1) === 0) throw invalid("has a length that is not in its shortest form");
   const value = bytes.reduceRight((high, byte) => high * 0x80 + (byte & 0x7f), 0);
-  if (!Number.isSafeInteger(value)) throw invalid("has a length that is too long");
+  if (!Number.isSafeInteger(value)) throw invalid("has a length that is too large");
   return value;
 }
 
@@ -259,7 +259,7 @@ function checkHeader(bytes: Uint8Array): void {
     throw invalid("has a header that does not decode", cause);
   }
   const { version, roots } = (typeof header === "object" && header !== null ? header : {}) as Record<string, unknown>;
-  if (version !== 1) throw invalid("is not of version 1");
+  if (version !== 1) throw invalid("is not version 1");
   if (!Array.isArray(roots) || !roots.every((root) => CID.asCID(root) !== null)) throw invalid("has no list of roots");
 }
 

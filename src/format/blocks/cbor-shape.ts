@@ -10,7 +10,7 @@ import { Link } from "./dag-cbor.ts";
 export function asMap(value: CborValue | undefined, what: string, keys: readonly string[], open = false): CborMap {
   if (!isMap(value)) throw misfit(what, "is not a map");
   for (const key of keys) if (!Object.hasOwn(value, key)) throw misfit(what, `lacks ${key}`);
-  if (!open && Object.keys(value).length !== keys.length) throw misfit(what, "has a field too many");
+  if (!open && Object.keys(value).length !== keys.length) throw misfit(what, "has an extra field");
   return value;
 }
 
@@ -23,15 +23,15 @@ export function asList(value: CborValue | undefined, what: string, length?: numb
 
 /** A natural number up to `max`. */
 export function asCount(value: CborValue | undefined, what: string, max: number = Number.MAX_SAFE_INTEGER): number {
-  if (typeof value !== "number" || value < 0 || value > max) throw misfit(what, `is no number from 0 to ${max}`);
+  if (typeof value !== "number" || value < 0 || value > max) throw misfit(what, `is not a number from 0 to ${max}`);
   return value;
 }
 
 /** A signed integer of 64 bits. */
 export function asBigInt(value: CborValue | undefined, what: string): bigint {
-  if (typeof value !== "number" && typeof value !== "bigint") throw misfit(what, "is no integer");
+  if (typeof value !== "number" && typeof value !== "bigint") throw misfit(what, "is not an integer");
   const number = BigInt(value);
-  if (BigInt.asIntN(64, number) !== number) throw misfit(what, "is no integer of 64 bits");
+  if (BigInt.asIntN(64, number) !== number) throw misfit(what, "is not a 64-bit integer");
   return number;
 }
 
@@ -44,7 +44,7 @@ export function asBytes(value: CborValue | undefined, what: string, length: numb
 /** Text of at most `maxBytes` in UTF-8. */
 export function asText(value: CborValue | undefined, what: string, maxBytes: number): string {
   if (typeof value !== "string" || Buffer.byteLength(value) > maxBytes) {
-    throw misfit(what, `is no text of at most ${maxBytes} bytes`);
+    throw misfit(what, `is not a string of at most ${maxBytes} bytes`);
   }
   return value;
 }
@@ -53,21 +53,21 @@ export function asText(value: CborValue | undefined, what: string, maxBytes: num
 export function asTextSet(value: CborValue | undefined, what: string, maxBytes: number): string[] {
   const texts = asList(value, what).map((item) => asText(item, what, maxBytes));
   if (texts.some((text, at) => text === "" || (at > 0 && text <= (texts[at - 1] ?? "")))) {
-    throw misfit(what, "is not sorted or holds an empty text");
+    throw misfit(what, "is not sorted or contains an empty string");
   }
   return texts;
 }
 
 export function asLink(value: CborValue | undefined, what: string, codec: Codec): Cid {
-  if (!(value instanceof Link) || codecOf(value.cid) !== codec) throw misfit(what, `is no link to a ${codec} block`);
+  if (!(value instanceof Link) || codecOf(value.cid) !== codec) throw misfit(what, `is not a link to a ${codec} block`);
   return value.cid;
 }
 
 /** A weak link: the binary CID as bytes, so that link walks do not follow it. */
 export function asWeakLink(value: CborValue | undefined, what: string): Cid {
-  if (!(value instanceof Uint8Array)) throw misfit(what, "is no weak link");
+  if (!(value instanceof Uint8Array)) throw misfit(what, "is not a weak link");
   const cid = cidFromBytes(value);
-  if (codecOf(cid) !== "dag-cbor") throw misfit(what, "is no weak link to a dag-cbor block");
+  if (codecOf(cid) !== "dag-cbor") throw misfit(what, "is not a weak link to a dag-cbor block");
   return cid;
 }
 

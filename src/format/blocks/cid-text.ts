@@ -50,7 +50,7 @@ export function cidTextBytes(text: Cid): Uint8Array {
     bits -= 8;
     bytes[byte++] = buffer >> bits;
   }
-  if (!isValid || (buffer & ((1 << bits) - 1)) !== 0) throw new RangeError(`${JSON.stringify(text)} is no CID.`);
+  if (!isValid || (buffer & ((1 << bits) - 1)) !== 0) throw new RangeError(`${JSON.stringify(text)} is not a CID.`);
   return bytes;
 }
 

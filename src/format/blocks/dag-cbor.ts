@@ -53,7 +53,8 @@ function decoded(bytes: Uint8Array): unknown {
 function toLibrary(value: CborValue, depth: number): unknown {
   if (depth > MAX_CBOR_DEPTH) throw invalid("is nested too deeply");
   if (value instanceof Link) return CID.decode(cidToBytes(value.cid));
-  if (typeof value === "number" && !Number.isSafeInteger(value)) throw invalid("holds a number that is no integer");
+  if (typeof value === "number" && !Number.isSafeInteger(value))
+    throw invalid("contains a number that is not an integer");
   if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
   if (isList(value)) return value.map((item) => toLibrary(item, depth + 1));
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toLibrary(item, depth + 1)]));
@@ -63,7 +64,8 @@ function fromLibrary(value: unknown, depth: number): CborValue {
   if (depth > MAX_CBOR_DEPTH) throw invalid("is nested too deeply");
   switch (typeof value) {
     case "number":
-      if (!Number.isSafeInteger(value) || Object.is(value, -0)) throw invalid("holds a number that is no integer");
+      if (!Number.isSafeInteger(value) || Object.is(value, -0))
+        throw invalid("contains a number that is not an integer");
       return value;
     case "boolean":
     case "bigint":
@@ -72,7 +74,7 @@ function fromLibrary(value: unknown, depth: number): CborValue {
     case "object":
       return fromLibraryObject(value, depth);
     default:
-      throw invalid("holds a value of no known kind");
+      throw invalid("contains a value of unknown type");
   }
 }
 

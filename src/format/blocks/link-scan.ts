@@ -82,7 +82,7 @@ class Scan {
   value(depth: number): void {
     if (depth > MAX_CBOR_DEPTH) throw invalid("is nested too deeply");
     const first = this.#bytes[this.at];
-    if (first === undefined) throw invalid("is cut off");
+    if (first === undefined) throw invalid("is truncated");
     switch (first >> 5) {
       case UNSIGNED:
       case NEGATIVE:
@@ -103,7 +103,7 @@ class Scan {
       default:
         if (first === TAG) this.#link();
         else if (first >= FALSE && first <= NULL) this.at++;
-        else throw invalid("holds a value of no known kind");
+        else throw invalid("contains a value of unknown type");
     }
   }
 
@@ -124,7 +124,7 @@ class Scan {
     let from = 0;
     let to = 0;
     for (let index = 0; index < count; index++) {
-      if ((this.#bytes[this.at] ?? 0) >> 5 !== TEXT) throw invalid("has a key that is no text");
+      if ((this.#bytes[this.at] ?? 0) >> 5 !== TEXT) throw invalid("has a key that is not a string");
       const length = this.#text();
       const keyFrom = this.at - length;
       if (index > 0 && !this.#ascends(from, to, keyFrom, this.at)) throw invalid("is not canonical");
@@ -148,7 +148,7 @@ class Scan {
     this.#skip(length);
     // Decoders strip a byte order mark, so such a text would not encode to the same bytes.
     if (length >= 3 && this.#bytes[from] === 0xef && this.#bytes[from + 1] === 0xbb && this.#bytes[from + 2] === 0xbf) {
-      throw invalid("has a text that begins with a byte order mark");
+      throw invalid("has a string that begins with a byte order mark");
     }
     // Most texts are short and ASCII: a native call for each would cost more than this loop.
     for (let at = from; at < this.at; at++) {
@@ -163,18 +163,18 @@ class Scan {
     for (const expected of LINK_HEAD) if (this.#byte() !== expected) throw invalid("has a foreign tag or link");
     const from = this.at;
     this.#skip(CID_BYTES);
-    if (!isBlockCid(this.#bytes, from)) throw invalid("links something else than dag-cbor or raw under blake3-256");
+    if (!isBlockCid(this.#bytes, from)) throw invalid("has a link that is not blake3-256 over dag-cbor or raw");
     this.links.push(from);
   }
 
   #byte(): number {
     const byte = this.#bytes[this.at++];
-    if (byte === undefined) throw invalid("is cut off");
+    if (byte === undefined) throw invalid("is truncated");
     return byte;
   }
 
   #skip(length: number): void {
-    if (length > this.#bytes.length - this.at) throw invalid("is cut off");
+    if (length > this.#bytes.length - this.at) throw invalid("is truncated");
     this.at += length;
   }
 }

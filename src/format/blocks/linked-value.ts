@@ -33,7 +33,8 @@ export function linkedValues(record: FileRecord): Cid[] {
 export function xattrsOf(record: FileRecord, peek: (cid: Cid) => Uint8Array): Xattrs {
   if (!isLinked(record.xattrs)) return record.xattrs;
   const payload = payloadOf(peek(record.xattrs.linked));
-  if (payload.length <= MAX_INLINE_XATTR_BYTES) throw invalid("short extended attributes stand in a linked block");
+  if (payload.length <= MAX_INLINE_XATTR_BYTES)
+    throw invalid("short extended attributes are in a linked block instead of inline");
   return decodeXattrs(payload);
 }
 
@@ -41,8 +42,9 @@ export function xattrsOf(record: FileRecord, peek: (cid: Cid) => Uint8Array): Xa
 export function targetOf(record: FileRecord, peek: (cid: Cid) => Uint8Array): string {
   if (!isLinked(record.target)) return record.target;
   const target = decodeTarget(payloadOf(peek(record.target.linked)));
-  if (target.length <= MAX_INLINE_TARGET_BYTES) throw invalid("a short symlink target stands in a linked block");
-  if (target.length !== record.size) throw invalid("a symlink's size is not its target's length");
+  if (target.length <= MAX_INLINE_TARGET_BYTES)
+    throw invalid("a short symlink target is in a linked block instead of inline");
+  if (target.length !== record.size) throw invalid("a symlink's size differs from its target's length");
   return target;
 }
 
@@ -93,9 +95,9 @@ export function decodeXattrs(payload: Uint8Array): Xattrs {
   let last = "";
   for (let at = 0; at < buffer.length;) {
     const nameEnd = at + 1 + buffer.readUInt8(at);
-    if (nameEnd + 2 > buffer.length) throw invalid("an extended attribute is cut off");
+    if (nameEnd + 2 > buffer.length) throw invalid("an extended attribute is truncated");
     const end = nameEnd + 2 + buffer.readUInt16BE(nameEnd);
-    if (end > buffer.length) throw invalid("an extended attribute is cut off");
+    if (end > buffer.length) throw invalid("an extended attribute is truncated");
     const name = buffer.toString("latin1", at + 1, nameEnd);
     checkXattrName(name);
     if (name <= last) throw invalid("extended attributes are not sorted by name");
@@ -116,19 +118,19 @@ export function decodeTarget(payload: Uint8Array): string {
 
 function payloadOf(block: Uint8Array): Uint8Array {
   const payload = decodeCbor(block);
-  if (!(payload instanceof Uint8Array)) throw invalid("the block of a long value is not one byte string");
+  if (!(payload instanceof Uint8Array)) throw invalid("the block of a long value is not a single byte string");
   return payload;
 }
 
 function checkXattrName(name: string): void {
   if (name.length === 0 || name.length > MAX_NAME_BYTES || name.includes("\0")) {
-    throw invalid("an extended attribute's name is empty, too long or holds a NUL");
+    throw invalid("an extended attribute's name is empty, too long or contains a NUL");
   }
 }
 
 function checkTarget(target: string): string {
   if (target.length === 0 || target.length > MAX_SYMLINK_BYTES || target.includes("\0")) {
-    throw invalid("a symlink's target is empty, too long or holds a NUL");
+    throw invalid("a symlink's target is empty, too long or contains a NUL");
   }
   return target;
 }

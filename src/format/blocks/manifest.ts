@@ -49,11 +49,15 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const [format, gcEpoch, runs, loose, dropping, ...rest] = listOf(decodeCbor(bytes, PACK_MAX_BYTES));
   if (typeof format === "number" && format > FORMAT) {
-    throw new SynclineError("feature_unknown", `A manifest has format ${format}, which this version does not know.`, {
-      hint: "Upgrade syncline on this machine.",
-    });
+    throw new SynclineError(
+      "feature_unknown",
+      `A manifest has format ${format}, which this version does not support.`,
+      {
+        hint: "Upgrade syncline on this machine.",
+      },
+    );
   }
-  if (format !== FORMAT || rest.length > 0) throw invalid("has another form");
+  if (format !== FORMAT || rest.length > 0) throw invalid("is malformed");
   const manifest = {
     gcEpoch: countOf(gcEpoch),
     runs: listOf(runs).map(runOf),
@@ -69,7 +73,7 @@ const FORMAT = 1;
 function runOf(value: CborValue): RunReference {
   const [id, rows, ...rest] = listOf(value);
   const bytes = bytesOf(id);
-  if (bytes.length !== OBJECT_ID_BYTES || rest.length > 0) throw invalid("names no run");
+  if (bytes.length !== OBJECT_ID_BYTES || rest.length > 0) throw invalid("has a malformed run reference");
   return { id: Buffer.from(bytes).toString("hex"), rows: countOf(rows) };
 }
 
@@ -78,12 +82,12 @@ function looseOf(value: CborValue): LoosePack {
   const name = packFromReference(bytesOf(reference));
   const pack = { name, size: countOf(size), rows: countOf(rows), manifestBytes: countOf(manifestBytes) };
   if (rest.length > 0 || pack.size > PACK_MAX_BYTES || footerOffset(pack) < 0)
-    throw invalid(`has a wrong size of ${name}`);
+    throw invalid(`has a wrong size for ${name}`);
   return pack;
 }
 
 function checkManifest({ runs, loose, dropping }: Manifest): void {
-  if (runs.length > MAX_RUNS || loose.length > MAX_LOOSE_PACKS) throw invalid("lists more than it may");
+  if (runs.length > MAX_RUNS || loose.length > MAX_LOOSE_PACKS) throw invalid("lists too many runs or packs");
   if (runs.some(({ rows }) => rows === 0)) throw invalid("lists an empty run");
   if (new Set(runs.map(({ id }) => id)).size !== runs.length) throw invalid("lists a run twice");
   if (new Set(loose.map(({ name }) => name)).size !== loose.length) throw invalid("lists a pack twice");
@@ -91,22 +95,22 @@ function checkManifest({ runs, loose, dropping }: Manifest): void {
   for (const [index, reference] of references.entries()) {
     const before = references[index - 1];
     if (before !== undefined && Buffer.compare(before, reference) >= 0)
-      throw invalid("has its dropping list out of order");
+      throw invalid("has an unsorted list of packs to drop");
   }
 }
 
 function listOf(value: CborValue | undefined): readonly CborValue[] {
-  if (!Array.isArray(value)) throw invalid("has another form");
+  if (!Array.isArray(value)) throw invalid("is malformed");
   return value;
 }
 
 function bytesOf(value: CborValue | undefined): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw invalid("has another form");
+  if (!(value instanceof Uint8Array)) throw invalid("is malformed");
   return value;
 }
 
 function countOf(value: CborValue | undefined): number {
-  if (typeof value !== "number" || value < 0) throw invalid("has a count that is none");
+  if (typeof value !== "number" || value < 0) throw invalid("has an invalid count");
   return value;
 }
 

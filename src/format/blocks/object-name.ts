@@ -64,7 +64,7 @@ export function packFromReference(reference: Uint8Array): PackName {
   }
   const padded = name.subarray(OBJECT_ID_BYTES).every((byte) => byte === 0);
   if (reference.length !== PACK_REFERENCE_BYTES || reference[0] !== 0 || !padded) {
-    throw new SynclineError("format_invalid", `${hex(reference).slice(0, 80)} names no pack.`);
+    throw new SynclineError("format_invalid", `${hex(reference).slice(0, 80)} is not a pack reference.`);
   }
   return packName(name.subarray(0, OBJECT_ID_BYTES));
 }

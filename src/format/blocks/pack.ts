@@ -136,13 +136,14 @@ export function footerOffset(shape: PackShape): number {
 export function readTail(end: Uint8Array, size: number): PackShape {
   const bytes = Buffer.from(end.buffer, end.byteOffset, end.byteLength);
   const tail = bytes.length - PACK_TAIL_BYTES;
-  if (tail < 0 || bytes.toString("latin1", tail + HASH_BYTES + 8) !== MAGIC) throw invalid("does not end like a pack");
+  if (tail < 0 || bytes.toString("latin1", tail + HASH_BYTES + 8) !== MAGIC)
+    throw invalid("does not end with a pack tail");
   const shape = {
     size,
     rows: bytes.readUInt32LE(tail + HASH_BYTES),
     manifestBytes: bytes.readUInt32LE(tail + HASH_BYTES + 4),
   };
-  if (size > PACK_MAX_BYTES || footerOffset(shape) < 0) throw invalid("tells sizes that cannot be");
+  if (size > PACK_MAX_BYTES || footerOffset(shape) < 0) throw invalid("has impossible sizes");
   return shape;
 }
 
@@ -156,7 +157,7 @@ export function decodeFooter(bytes: Uint8Array, shape: PackShape): { footer: Pac
     told.manifestBytes !== shape.manifestBytes ||
     bytes.length !== tail + PACK_TAIL_BYTES
   ) {
-    throw invalid("has another footer than was said");
+    throw invalid("has a footer of unexpected size");
   }
   const hash = footerHash(bytes.subarray(0, tail), shape.rows, shape.manifestBytes);
   if (Buffer.compare(hash, bytes.subarray(tail, tail + HASH_BYTES)) !== 0) throw invalid("has a damaged footer");

@@ -27,10 +27,11 @@ export function decodeRoot(bytes: Uint8Array): RootPointer {
   const [head, cid, count, end, ...rest] = lines;
   const spelt = count !== undefined && /^[1-9][0-9]{0,15}$/.test(count) && Number.isSafeInteger(Number(count));
   if (head !== HEAD || cid === undefined || !spelt || end !== "" || rest.length > 0) {
-    throw new SynclineError("format_invalid", "The root object is not a root of this format.");
+    throw new SynclineError("format_invalid", "The root object has an unknown format.");
   }
   const commit = parseCid(cid);
-  if (codecOf(commit) !== "dag-cbor") throw new SynclineError("format_invalid", "The root object names no commit.");
+  if (codecOf(commit) !== "dag-cbor")
+    throw new SynclineError("format_invalid", "The root object does not point to a commit.");
   return { commit, version: Number(count) };
 }
 

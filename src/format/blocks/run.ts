@@ -107,7 +107,7 @@ export function encodePage(rows: readonly RunRow[]): Uint8Array {
 export function decodePage(bytes: Uint8Array, index: number, rows: number): RunPage {
   const page = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const count = Math.min(RUN_PAGE_ROWS, rows - index * RUN_PAGE_ROWS);
-  if (page.length !== RUN_PAGE_BYTES || count <= 0) throw invalid("has another size");
+  if (page.length !== RUN_PAGE_BYTES || count <= 0) throw invalid("has the wrong size");
   if (Buffer.compare(checkOf(page), page.subarray(RUN_PAGE_BYTES - CHECK_BYTES)) !== 0) throw invalid("is damaged");
   for (let row = 1; row < count; row++) {
     const at = row * RUN_ROW_BYTES;
@@ -115,7 +115,7 @@ export function decodePage(bytes: Uint8Array, index: number, rows: number): RunP
     if (order >= 0) throw invalid("has rows out of order");
   }
   if (page.subarray(count * RUN_ROW_BYTES, RUN_PAGE_BYTES - CHECK_BYTES).some((byte) => byte !== 0)) {
-    throw invalid("has bytes behind its rows");
+    throw invalid("has bytes after its rows");
   }
   return new RunPage(page, count);
 }

@@ -54,8 +54,8 @@ export async function signCertificate(
 export function decodeCertificate(bytes: Uint8Array): Certificate {
   const [version, encoded, signature] = asList(decodeCbor(bytes, MAX_CERTIFICATE_BYTES), "a certificate", 3);
   if (version !== VERSION) {
-    throw new SynclineError("feature_unknown", "A device certificate is of a version that is not known here.", {
-      hint: "A newer syncline wrote it: upgrade.",
+    throw new SynclineError("feature_unknown", "A device certificate has an unknown version.", {
+      hint: "A newer syncline wrote it. Upgrade to read it.",
     });
   }
   const map = asMap(encoded, "a certificate", ["wallet", "key", "bucket", "notAfter"]);
@@ -86,7 +86,7 @@ export function checkCertificate(
   }
   if (certificate.body.wallet !== bucket.owner) {
     throw new SynclineError("device_not_certified", `Wallet ${certificate.body.wallet} may not write to this bucket.`, {
-      hint: `Only devices of its owner ${bucket.owner} may: use the owner's key (--key).`,
+      hint: `Only devices of its owner ${bucket.owner} may. Use the owner's key (--key).`,
     });
   }
 }

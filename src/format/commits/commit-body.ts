@@ -136,12 +136,12 @@ const KEYS = "genesis tree policy parent skip seq writer epoch heads kept totals
 /** Checks that fields match the seq: the first commit has no parent, and seq alone decides where `skip` leads. */
 function checkPlace(body: CommitBody): void {
   if (body.seq < 1) throw misfit("seq", "is less than 1");
-  if ((body.seq === 1) !== (body.parent === undefined)) throw misfit("parent", "does not fit seq");
+  if ((body.seq === 1) !== (body.parent === undefined)) throw misfit("parent", "does not match seq");
   const target = skipSeq(body.seq);
-  if ((target === 0) !== (body.skip === undefined)) throw misfit("skip", "does not fit seq");
+  if ((target === 0) !== (body.skip === undefined)) throw misfit("skip", "does not match seq");
   if (target === body.seq - 1 && body.skip !== body.parent) throw misfit("skip", "is not the parent");
   if (body.approved !== undefined && (body.approved < 1 || body.approved > body.seq))
-    throw misfit("approved", "does not fit seq");
+    throw misfit("approved", "does not match seq");
 }
 
 function hasField(value: CborValue, field: string): boolean {

@@ -29,7 +29,7 @@ export interface Commit {
 
 /** Encodes and signs. `certificate` is the block that certifies `device`; `body.writer` must be the device's. */
 export function signCommit(body: CommitBody, certificate: Cid, device: DeviceKey): Commit {
-  if (body.writer !== device.writer) throw misfit("writer", "is not the device that signs");
+  if (body.writer !== device.writer) throw misfit("writer", "is not the signing device");
   const encoded = encodeCbor(bodyToCbor(body));
   const signature = device.sign(messageOf(encoded));
   // The list embeds the body exactly as signed.
@@ -41,8 +41,8 @@ export function signCommit(body: CommitBody, certificate: Cid, device: DeviceKey
 export function decodeCommit(bytes: Uint8Array): Commit {
   const [version, body, certificate, signature] = asList(decodeCbor(bytes, MAX_COMMIT_BYTES), "a commit", 4);
   if (version !== VERSION) {
-    throw new SynclineError("feature_unknown", "A commit is of a version that is not known here.", {
-      hint: "A newer syncline wrote it: upgrade.",
+    throw new SynclineError("feature_unknown", "A commit has an unknown version.", {
+      hint: "A newer syncline wrote it. Upgrade to read it.",
     });
   }
   if (body === undefined) throw misfit("a commit", "lacks its body");
@@ -67,7 +67,7 @@ export function verifyCommit(commit: Commit, certificate: Certificate): void {
     verifyDeviceSignature(certificate.body.key, commit.message, commit.signature);
   if (!sound) {
     throw new SynclineError("bad_signature", `Commit ${commit.cid} is not signed by the device that it names.`, {
-      hint: "The bucket's storage was changed by someone else, or is damaged: run syncline verify.",
+      hint: "The bucket's storage was changed by someone else, or is damaged. Run `syncline verify`.",
     });
   }
 }

@@ -34,9 +34,13 @@ const KNOWN: Features = {
 export function mayWrite(features: Features): boolean {
   const refused = unknownOf(features, "incompat");
   if (refused.length > 0) {
-    throw new SynclineError("feature_unknown", `The bucket uses ${refused.join(", ")}, which is not known here.`, {
-      hint: "A newer syncline wrote it: upgrade to open it.",
-    });
+    throw new SynclineError(
+      "feature_unknown",
+      `The bucket uses ${refused.join(", ")}, which this version does not support.`,
+      {
+        hint: "A newer syncline wrote it. Upgrade to open it.",
+      },
+    );
   }
   return unknownOf(features, "roCompat").length === 0;
 }

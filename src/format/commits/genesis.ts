@@ -172,7 +172,7 @@ function chunkerFromCbor(value: CborValue | undefined): ChunkerParameters {
 
 function asNodeTarget(value: CborValue | undefined): number {
   const target = asCount(value, "nodes", MAX_NODE_TARGET_BYTES);
-  if (target < MIN_NODE_TARGET_BYTES) throw misfit("nodes", "are cut too finely");
+  if (target < MIN_NODE_TARGET_BYTES) throw misfit("nodes", "have too small a target size");
   return target;
 }
 
@@ -180,9 +180,9 @@ function requireKnown<Value>(what: string, value: Value, known: Value): void {
   if (value === known) return;
   throw new SynclineError(
     "feature_unknown",
-    `The bucket's ${what} is ${JSON.stringify(value)}, which is not known here.`,
+    `The bucket's ${what} is ${JSON.stringify(value)}, which this version does not support.`,
     {
-      hint: "A newer syncline made this bucket: upgrade to open it.",
+      hint: "A newer syncline created this bucket. Upgrade to open it.",
     },
   );
 }

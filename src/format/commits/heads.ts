@@ -20,7 +20,8 @@ export function headsField(heads: Heads, link: LinkBlock): Heads | Linked {
 
 /** Decodes a linked block. Throws `format_invalid`, also if the heads should have been inline. */
 export function decodeHeadsBlock(bytes: Uint8Array): Heads {
-  if (bytes.length <= MAX_INLINE_HEADS_BYTES) throw misfit("heads", "stand in a block but are short");
+  if (bytes.length <= MAX_INLINE_HEADS_BYTES)
+    throw misfit("heads", "are in a linked block but are short enough to be inline");
   return rowsFromCbor(decodeCbor(bytes));
 }
 

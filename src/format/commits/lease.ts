@@ -20,12 +20,12 @@ export function decodeLease(bytes: Uint8Array): PackName[] {
   const value = decodeCbor(bytes);
   const [format, references] = Array.isArray(value) ? value : [];
   if (format !== 1 || !Array.isArray(references) || value === null) {
-    throw new SynclineError("format_invalid", "A lease has another form.");
+    throw new SynclineError("format_invalid", "A lease is malformed.");
   }
   const packs = references.map((reference: unknown) => {
     if (reference instanceof Uint8Array) return packFromReference(reference);
-    throw new SynclineError("format_invalid", "A lease names something that is no pack.");
+    throw new SynclineError("format_invalid", "A lease has an entry that is not a pack reference.");
   });
   if (Buffer.compare(encodeLease(packs), bytes) === 0) return packs;
-  throw new SynclineError("format_invalid", "A lease is out of order.");
+  throw new SynclineError("format_invalid", "A lease is not canonical.");
 }

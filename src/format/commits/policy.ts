@@ -71,8 +71,8 @@ export function decodePolicy(bytes: Uint8Array): Policy {
   const value = decodeCbor(bytes, MAX_POLICY_BYTES);
   const { version, merge } = asMap(value, "the policy", ["version", "merge"], true);
   if (version !== VERSION || merge !== MERGE_VERSION) {
-    throw new SynclineError("feature_unknown", "The bucket's merge policy is of a version that is not known here.", {
-      hint: "A newer syncline wrote it: upgrade.",
+    throw new SynclineError("feature_unknown", "The bucket's merge policy has an unknown version.", {
+      hint: "A newer syncline wrote it. Upgrade to read it.",
     });
   }
   const map = asMap(value, "the policy", ["version", "merge", "text", "textBytes", "logs", "units", "guard"]);

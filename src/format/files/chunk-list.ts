@@ -60,18 +60,18 @@ export function decodeChunkList(bytes: Uint8Array): ChunkList {
   if (level > MAX_LIST_LEVEL || fields !== (level === 0 ? 4 : 5)) throw invalid("has an impossible level");
 
   const count = reader.head(ARRAY);
-  if (count === 0 || count > MAX_LIST_ENTRIES) throw invalid("has no or too many entries");
+  if (count === 0 || count > MAX_LIST_ENTRIES) throw invalid("has no entries or too many");
   const ends = new Float64Array(count);
   let length = 0;
   for (let index = 0; index < count; index++) {
     const each = reader.head(UINT);
-    if (each === 0) throw invalid("has an entry without length");
+    if (each === 0) throw invalid("has an entry of length zero");
     length += each;
-    if (!Number.isSafeInteger(length)) throw invalid("is longer than a file may be");
+    if (!Number.isSafeInteger(length)) throw invalid("is longer than a file can be");
     ends[index] = length;
   }
 
-  if (reader.head(ARRAY) !== count) throw invalid("has not as many links as lengths");
+  if (reader.head(ARRAY) !== count) throw invalid("has different numbers of links and lengths");
   const links = new Int32Array(count);
   for (let index = 0; index < count; index++) links[index] = reader.link(level === 0 ? RAW : DAG_CBOR);
   const data = level === 0 ? leafData(ends, links) : innerData(reader, ends, links);
@@ -102,7 +102,7 @@ function leafData(ends: Float64Array, links: Int32Array): Float64Array {
   for (let index = 0; index < ends.length; index++) {
     const end = ends[index] ?? 0;
     const hole = links[index] === HOLE;
-    if (hole && links[index - 1] === HOLE) throw invalid("has two holes side by side");
+    if (hole && links[index - 1] === HOLE) throw invalid("has two adjacent holes");
     if (!hole && end - before > MAX_BLOCK_ACCEPTED) throw invalid("has a chunk that is too long");
     data[index] = hole ? 0 : end - before;
     before = end;
@@ -112,13 +112,13 @@ function leafData(ends: Float64Array, links: Int32Array): Float64Array {
 
 function innerData(reader: Reader, ends: Float64Array, links: Int32Array): Float64Array {
   if (links.includes(HOLE)) throw invalid("has a hole above its leaves");
-  if (reader.head(ARRAY) !== ends.length) throw invalid("has not as many data lengths as lengths");
+  if (reader.head(ARRAY) !== ends.length) throw invalid("has different numbers of data lengths and lengths");
   const data = new Float64Array(ends.length);
   let before = 0;
   for (let index = 0; index < ends.length; index++) {
     const end = ends[index] ?? 0;
     const each = reader.head(UINT);
-    if (each > end - before) throw invalid("has more data than bytes");
+    if (each > end - before) throw invalid("has an entry with more data than its length");
     data[index] = each;
     before = end;
   }
@@ -200,7 +200,7 @@ class Reader {
     const head = this.#take(LINK_HEAD.length);
     const at = this.#take(CID_BYTES);
     for (let index = 0; index < LINK_HEAD.length; index++) {
-      if (this.#bytes[head + index] !== LINK_HEAD[index]) throw invalid("has something else than a link");
+      if (this.#bytes[head + index] !== LINK_HEAD[index]) throw invalid("has a malformed link");
     }
     const [version, code, hash, size] = this.#bytes.subarray(at, at + 4);
     if (version !== 1 || code !== codec || hash !== 0x1e || size !== 32)
@@ -209,12 +209,12 @@ class Reader {
   }
 
   expectEnd(): void {
-    if (this.#at !== this.#bytes.length) throw invalid("has bytes after its end");
+    if (this.#at !== this.#bytes.length) throw invalid("has trailing bytes");
   }
 
   #take(count: number): number {
     const at = this.#at;
-    if (at + count > this.#bytes.length) throw invalid("ends too early");
+    if (at + count > this.#bytes.length) throw invalid("is truncated");
     this.#at = at + count;
     return at;
   }

@@ -38,9 +38,13 @@ const MIN_AVERAGE = 64;
 /** Throws `feature_unknown` for a chunker of a later version, `format_invalid` for values out of bounds. */
 export function checkChunker(chunker: ChunkerParameters): ChunkerParameters {
   if (chunker.id !== "gear/1") {
-    throw new SynclineError("feature_unknown", `The bucket cuts files with ${JSON.stringify(chunker.id)}.`, {
-      hint: "Install a newer version of syncline.",
-    });
+    throw new SynclineError(
+      "feature_unknown",
+      `The bucket chunks files with ${JSON.stringify(chunker.id)}, which this version does not support.`,
+      {
+        hint: "Install a newer version of syncline.",
+      },
+    );
   }
   const { averages, list, minHole } = chunker;
   const ascending = averages.every(({ above }, index) => above > (averages[index - 1]?.above ?? -1));

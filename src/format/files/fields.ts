@@ -97,7 +97,7 @@ export function readInt(bytes: Uint8Array, from: number, to: number): bigint {
 }
 
 export function misspelt(): SynclineError {
-  return new SynclineError("format_invalid", "A row holds a number that is not in its one spelling.");
+  return new SynclineError("format_invalid", "A row has a number that is not canonically encoded.");
 }
 
 /** Big-endian, with no unneeded byte: none for zero. */
@@ -114,8 +114,7 @@ function minimalBytes(value: bigint, signed: boolean): Uint8Array {
   for (; rest !== 0n && rest !== -1n; rest >>= 8n) bytes.unshift(Number(rest & 0xffn));
   const negative = rest === -1n;
   if ((bytes[0] ?? 0) >= 0x80 !== negative) bytes.unshift(negative ? 0xff : 0);
-  if (bytes.length > MAX_TIME_BYTES)
-    throw new SynclineError("limit_exceeded", `${value} is no time that can be stored.`);
+  if (bytes.length > MAX_TIME_BYTES) throw new SynclineError("limit_exceeded", `The time ${value} is out of range.`);
   return Uint8Array.from(bytes);
 }
 

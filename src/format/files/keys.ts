@@ -60,7 +60,7 @@ export function parseKey(key: Uint8Array): Key {
       return { kind: "backref", id, parent, name: storedName(buffer.toString("latin1", rest + ID_BYTES)) };
     }
   }
-  throw new SynclineError("format_invalid", `A tree key is of no known kind: ${buffer.toString("hex").slice(0, 80)}.`);
+  throw new SynclineError("format_invalid", `A tree key has an unknown kind: ${buffer.toString("hex").slice(0, 80)}.`);
 }
 
 /** The name in a dentry's key: the fast path for listing whole directories. Throws `format_invalid`. */
@@ -160,6 +160,6 @@ function storedName(name: string): FileName {
   try {
     return checkName(name);
   } catch (cause) {
-    throw new SynclineError("format_invalid", "A tree key holds a name that no directory may hold.", { cause });
+    throw new SynclineError("format_invalid", "A tree key has an invalid file name.", { cause });
   }
 }

@@ -54,7 +54,7 @@ export function encodeReference(type: FileType, id: FileId): EncodedValue {
 export function decodeRecord(encoded: EncodedValue): FileRecord {
   const { row, record } = decodeRow(encoded);
   const bare = row.id === undefined && row.parent === undefined && row.name === undefined && row.subdirs === 0;
-  if (record === undefined || !bare) throw invalidRow("holds more or less than a record");
+  if (record === undefined || !bare) throw invalidRow("is not a bare record");
   return record;
 }
 
@@ -80,14 +80,14 @@ export function decodeRow(encoded: EncodedValue): DecodedRow {
     }
     const to = from + length;
     if (tag <= lastTag || from > value.length || to > value.length)
-      throw invalidRow("has fields out of order or cut off");
+      throw invalidRow("has fields that are out of order or truncated");
     if (tag < LINK_BIT) fields.read(tag, value, from, to);
     else if (link < links.length) fields.readLinked(tag, value, from, to, links[link++] as Cid);
     else throw invalidRow("lacks a link");
     lastTag = tag;
     at = to;
   }
-  if (link !== links.length) throw invalidRow("has a link too many");
+  if (link !== links.length) throw invalidRow("has an extra link");
   return fields.finish(value[0] ?? 0);
 }
 
@@ -120,7 +120,7 @@ function writeLongFields(writer: FieldWriter, record: FileRecord): void {
 }
 
 function writeUnknown(writer: FieldWriter, tag: number, bytes: Uint8Array): void {
-  if (!mayBeUnknown(tag)) throw invalidRow("has a field of no known meaning");
+  if (!mayBeUnknown(tag)) throw invalidRow("has an unsupported field");
   if (tag < LINK_BIT) writer.bytes(tag, bytes);
   else writer.bytes(tag, bytes.subarray(CID_BYTES), cidFromBytes(bytes.subarray(0, CID_BYTES)));
 }

@@ -135,14 +135,14 @@ export class RowReader {
 
   finish(form: number): DecodedRow {
     const type = this.#type;
-    if (type === undefined) throw invalidRow("is of no known type");
+    if (type === undefined) throw invalidRow("has no known type");
     const row = { id: this.#id, parent: this.#parent, name: this.#name, subdirs: this.#subdirs };
     if (form === FORM_REFERENCE) {
       const more = row.parent !== undefined || row.name !== undefined || row.subdirs !== 0 || this.#recordFields !== 0;
-      if (row.id === undefined || more) throw invalidRow("refers to an object and does not say so alone");
+      if (row.id === undefined || more) throw invalidRow("is a reference that lacks its id or has other fields");
       return { type, row, record: undefined };
     }
-    if (form !== FORM_RECORD) throw invalidRow("has no known form");
+    if (form !== FORM_RECORD) throw invalidRow("has an unknown form");
     const record: FileRecord = {
       type,
       mode: this.#mode,
@@ -175,7 +175,7 @@ export class RowReader {
   }
 
   #keep(tag: number, bytes: Uint8Array): void {
-    if (!mayBeUnknown(tag)) throw invalidRow("has a field of no known meaning");
+    if (!mayBeUnknown(tag)) throw invalidRow("has an unsupported field");
     this.#unknown ??= new Map();
     this.#unknown.set(tag, bytes);
   }
@@ -184,7 +184,7 @@ export class RowReader {
 keepShape(new RowReader());
 
 function readId(value: Uint8Array, from: number, to: number): FileId {
-  if (to - from !== ID_BYTES) throw invalidRow("holds an id that is not 16 bytes long");
+  if (to - from !== ID_BYTES) throw invalidRow("has an id that is not 16 bytes long");
   return viewOf(value).toString("hex", from, to) as FileId;
 }
 
@@ -192,21 +192,21 @@ function readName(value: Uint8Array, from: number, to: number): FileName {
   try {
     return checkName(viewOf(value).toString("latin1", from, to));
   } catch (cause) {
-    throw new SynclineError("format_invalid", "A row holds a name that no directory may hold.", { cause });
+    throw new SynclineError("format_invalid", "A row has an invalid file name.", { cause });
   }
 }
 
 function readXattrs(payload: Uint8Array): Xattrs {
   if (payload.length === 0 || payload.length > MAX_INLINE_XATTR_BYTES)
-    throw invalidRow("holds extended attributes of a wrong length");
+    throw invalidRow("has extended attributes of the wrong length");
   return decodeXattrs(payload);
 }
 
 function readConflict(value: Uint8Array, from: number, to: number): ConflictOrigin {
-  if (to - from !== CONFLICT_BYTES) throw invalidRow("holds a conflict origin of a wrong length");
+  if (to - from !== CONFLICT_BYTES) throw invalidRow("has a conflict origin of the wrong length");
   const view = viewOf(value);
   const epoch = view.readBigUInt64BE(from + 2 * ID_BYTES);
-  if (epoch > BigInt(Number.MAX_SAFE_INTEGER)) throw invalidRow("holds an epoch that is too great");
+  if (epoch > BigInt(Number.MAX_SAFE_INTEGER)) throw invalidRow("has an epoch that is too large");
   return {
     of: view.toString("hex", from, from + ID_BYTES) as FileId,
     writer: view.toString("hex", from + ID_BYTES, from + 2 * ID_BYTES) as WriterId,
@@ -219,6 +219,6 @@ function viewOf(value: Uint8Array): Buffer {
 }
 
 function once<Value>(before: unknown, value: Value): Value {
-  if (before !== undefined) throw invalidRow("says one thing twice");
+  if (before !== undefined) throw invalidRow("has two values for one field");
   return value;
 }

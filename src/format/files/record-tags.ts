@@ -59,26 +59,27 @@ export const LINK_CODECS: Readonly<Record<number, Codec>> = {
 export function checkRecord(record: FileRecord): void {
   const { type, content, target } = record;
   if (record.mode > MAX_MODE || record.uid > MAX_U32 || record.gid > MAX_U32)
-    throw invalidRow("has a mode or owner too great");
+    throw invalidRow("has a mode or owner that is too large");
   if (type !== "char" && type !== "block" && record.rdev !== 0)
-    throw invalidRow("has a device number but is no device");
-  if (type !== "file" && content.kind !== "empty") throw invalidRow("has content but is no file");
-  if (type !== "file" && type !== "symlink" && record.size !== 0) throw invalidRow("has a size but is no file");
-  if (content.kind === "inline" && content.bytes.length === 0) throw invalidRow("has inline content of no bytes");
+    throw invalidRow("has a device number but is not a device");
+  if (type !== "file" && content.kind !== "empty") throw invalidRow("has content but is not a file");
+  if (type !== "file" && type !== "symlink" && record.size !== 0)
+    throw invalidRow("has a size but is not a file or symlink");
+  if (content.kind === "inline" && content.bytes.length === 0) throw invalidRow("has empty inline content");
   if (content.kind === "inline" && content.bytes.length > record.size)
     throw invalidRow("has more content than its size");
-  if (content.kind !== "empty" && record.size === 0) throw invalidRow("has content but no size");
+  if (content.kind !== "empty" && record.size === 0) throw invalidRow("has content but size zero");
   if (content.kind === "list" && (content.dataBytes ?? 0) >= record.size)
-    throw invalidRow("has more bytes of data than its size");
+    throw invalidRow("has too many data bytes for its size");
   if (type === "symlink") checkTargetSize(target, record.size);
-  else if (target !== "") throw invalidRow("has a target but is no symlink");
+  else if (target !== "") throw invalidRow("has a target but is not a symlink");
 }
 
 function checkTargetSize(target: string | Linked, size: number): void {
   const fits = isLinked(target)
     ? size > MAX_INLINE_TARGET_BYTES && size <= MAX_SYMLINK_BYTES
     : target.length > 0 && target.length <= MAX_INLINE_TARGET_BYTES && size === target.length;
-  if (!fits) throw invalidRow("has a symlink target that does not fit its size");
+  if (!fits) throw invalidRow("has a symlink target that does not match its size");
 }
 
 export function invalidRow(what: string): SynclineError {

@@ -96,5 +96,5 @@ export function checkBackref(encoded: EncodedValue): void {
 }
 
 function invalid(row: string): SynclineError {
-  return new SynclineError("format_invalid", `The value of a ${row} holds what such a row does not have.`);
+  return new SynclineError("format_invalid", `The value of a ${row} is invalid.`);
 }

@@ -23,7 +23,7 @@ export function decodeNode(bytes: Uint8Array, like?: Node): Node {
 
 /** Throws unless the node is canonical: its columns agree, keys ascend, and links are block CIDs. */
 function checkNode(node: Node): void {
-  if (node.count === 0 && node.level > 0) throw invalidNode("above the leaves is empty");
+  if (node.count === 0 && node.level > 0) throw invalidNode("is empty but above the leaves");
   checkEnds(node);
   checkRuns(node);
   checkLinks(node);
@@ -71,7 +71,7 @@ function checkKeys(node: Node, first: number, end: number, headed: boolean): voi
   for (let index = first; index < end; index++) {
     const to = tails + view.getUint32(tailEnds + 4 * index, true);
     if (!headed && (to === from || to - from >= HEAD_BYTES))
-      throw invalidNode("has an empty key, or one without its head");
+      throw invalidNode("has an empty key, or a long key without its head");
     if (index > first && !ascend(view, previous, from, to)) throw invalidNode("has keys that do not ascend");
     previous = from;
     from = to;
@@ -114,7 +114,7 @@ function checkLinks(node: Node): void {
   const { bytes, count, layout, level, view } = node;
   let links = 0;
   for (let index = 0; index < count; index++) links += bytes[layout.linkCounts + index] ?? 0;
-  if (links !== layout.linkTotal) throw invalidNode("has link counts that do not sum");
+  if (links !== layout.linkTotal) throw invalidNode("has link counts that do not add up");
   for (let at = layout.links, link = 0; link < links; link++, at += LINK_BYTES) {
     const cid = view.getUint32(at + CID_AT);
     const known = cid === TO_DAG_CBOR || (cid === TO_RAW && level === 0);

@@ -47,11 +47,11 @@ export interface NodeLayout {
 /** Finds the columns. Checks only that sizes match the counts and fill the block. Throws `format_invalid`. */
 export function locateColumns(bytes: Uint8Array, view: DataView): NodeLayout {
   const head = new HeadReader(bytes, view);
-  if (bytes[0] !== (ARRAY << 5) + NODE_FIELDS || bytes[1] !== NODE_VERSION) throw invalidNode("is of no known version");
+  if (bytes[0] !== (ARRAY << 5) + NODE_FIELDS || bytes[1] !== NODE_VERSION) throw invalidNode("has an unknown version");
   head.at = 2;
   const level = head.read(UNSIGNED);
   const count = head.read(UNSIGNED);
-  if (level > MAX_NODE_LEVEL) throw invalidNode("is of too high a level");
+  if (level > MAX_NODE_LEVEL) throw invalidNode("has too high a level");
   if (bytes.length > MAX_NODE_BYTES && count > 1) throw invalidNode("is too large");
   const headBytes = head.read(BYTES);
   const heads = head.skip(headBytes);
@@ -69,9 +69,9 @@ export function locateColumns(bytes: Uint8Array, view: DataView): NodeLayout {
   const linkCounts = head.skip(linkCountBytes);
   const linkTotal = head.read(ARRAY);
   const links = head.skip(linkTotal * LINK_BYTES);
-  if (head.at !== bytes.length) throw invalidNode("goes on behind its links");
+  if (head.at !== bytes.length) throw invalidNode("has trailing bytes");
   if (headEndBytes % 4 !== 0 || tailEndBytes !== 4 * count || valueEndBytes !== 4 * count || linkCountBytes !== count) {
-    throw invalidNode("has columns of different lengths");
+    throw invalidNode("has columns of inconsistent lengths");
   }
   return {
     level,
@@ -134,14 +134,14 @@ class HeadReader {
   /** The value of the head at `at`, which must be of this major type. */
   read(major: number): number {
     const first = this.#bytes[this.at] ?? 0xff;
-    if (first >>> 5 !== major) throw invalidNode("has a field of another type");
+    if (first >>> 5 !== major) throw invalidNode("has a field of the wrong type");
     const info = first & 31;
     if (info < 24) {
       this.at += 1;
       return info;
     }
     const width = info === 24 ? 1 : info === 25 ? 2 : 4;
-    if (info > 26 || this.at + 1 + width > this.#bytes.length) throw invalidNode("is cut off");
+    if (info > 26 || this.at + 1 + width > this.#bytes.length) throw invalidNode("is truncated");
     const value = this.#number(this.at + 1, width);
     if (headLength(value) !== 1 + width) throw invalidNode("has a number that is not in its shortest form");
     this.at += 1 + width;
@@ -151,7 +151,7 @@ class HeadReader {
   /** Skips a field's bytes and returns where they begin. */
   skip(length: number): number {
     const from = this.at;
-    if (from + length > this.#bytes.length) throw invalidNode("is cut off");
+    if (from + length > this.#bytes.length) throw invalidNode("is truncated");
     this.at = from + length;
     return from;
   }

@@ -32,8 +32,7 @@ async function restore(state: MergeState, first: FileId, restored: Set<FileId>):
     if (await state.merged.isEmpty(id)) return;
     const lost = (await state.winner.object(id)) ?? (await state.loser.object(id)) ?? (await state.base.object(id));
     const [place] = lost?.names ?? [];
-    if (lost === undefined || place === undefined)
-      throw damaged(`Directory ${id} has names in it, but is nowhere itself.`);
+    if (lost === undefined || place === undefined) throw damaged(`Directory ${id} has entries but is itself missing.`);
     await state.merged.put(id, lost);
     restored.add(id);
     id = place.parent;
@@ -116,6 +115,6 @@ async function removeEmpty({ merged }: MergeState, restored: ReadonlySet<FileId>
 /** Trees that agents make cannot merge into this. */
 function damaged(what: string): SynclineError {
   return new SynclineError("format_invalid", `The bucket's tree is damaged: ${what}`, {
-    hint: "Run `syncline verify` on the bucket: it names what is wrong. What changed here waits, and is kept.",
+    hint: "Run `syncline verify` on the bucket to find the damage. Local changes are kept.",
   });
 }

@@ -52,7 +52,7 @@ export async function writeRows(
     const text = keyText(key);
     const row = rows.get(text);
     if (row === undefined && !rows.has(text))
-      throw new SynclineError("internal", "Both sides changed a row that the merge says nothing about.");
+      throw new SynclineError("internal", "Both sides changed a row that the merge did not resolve.");
     return row === STAYS ? staying : row;
   }
 }

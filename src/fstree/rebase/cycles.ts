@@ -30,7 +30,7 @@ export async function refuseCycles(nodes: NodeStore, tree: Cid, transitions: rea
 }
 
 function liesInItself(id: FileId): SynclineError {
-  return new SynclineError("internal", `Directory ${id} would contain itself: the epoch is not published.`, {
-    hint: "What was changed is kept here. Please report this, with the agent's log.",
+  return new SynclineError("internal", `Directory ${id} would contain itself. The epoch was not published.`, {
+    hint: "Local changes are kept. Please report this with the agent's log.",
   });
 }

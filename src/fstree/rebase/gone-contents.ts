@@ -230,9 +230,9 @@ class Replacing {
       if (found === undefined || !sameContent(found.content, content)) continue;
       throw new SynclineError(
         "block_not_found",
-        "A changed file rests on contents that the bucket should have and has not.",
+        "A changed file depends on contents that are missing from the bucket.",
         {
-          hint: "Run `syncline verify --repair` on the bucket. What was written waits here.",
+          hint: "Run `syncline verify --repair` on the bucket. Local changes are kept.",
         },
       );
     }
@@ -244,7 +244,8 @@ class Replacing {
     if (theirs === undefined || theirs.size < size) return false;
     const { content: source, sink, contentConfig } = this.#context;
     const all = [{ offset: 0, length: size, from: "base", epoch: 0 }] as const;
-    const read: ReadData = () => Promise.reject(new SynclineError("internal", "A beginning has no data of its own."));
+    const read: ReadData = () =>
+      Promise.reject(new SynclineError("internal", "A prefix of a file has no data of its own."));
     return sameContent(
       await editContent(source, sink, contentConfig, theirs.content, theirs.size, all, size, read),
       content,

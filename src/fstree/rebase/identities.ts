@@ -73,7 +73,7 @@ export async function giveIdentities(
 
   function parentId(parent: Ino): FileId {
     const id = byIno.get(parent)?.id ?? changes.directories.get(parent);
-    if (id === undefined) throw new SynclineError("internal", `Inode ${parent} holds names, but is no directory.`);
+    if (id === undefined) throw new SynclineError("internal", `Inode ${parent} has entries but is not a directory.`);
     return id;
   }
 
@@ -85,7 +85,7 @@ export async function giveIdentities(
   async function born(object: ChangedObject, names: readonly Place[]): Promise<Identity> {
     const type = typeOf(object);
     const [place] = names;
-    if (place === undefined) throw new SynclineError("internal", `Inode ${object.ino} was born without a name.`);
+    if (place === undefined) throw new SynclineError("internal", `Inode ${object.ino} was created without a name.`);
     const claim = claims.get(object.ino);
     if (claim !== undefined) {
       await clear(namesAdded(claim.names, names));
@@ -152,8 +152,7 @@ function hasRows(nodes: NodeStore, tree: Cid, id: FileId): Promise<boolean> {
 }
 
 function typeOf(object: ChangedObject): FileType {
-  if (object.record === undefined)
-    throw new SynclineError("internal", `Inode ${object.ino} has a name, but no record.`);
+  if (object.record === undefined) throw new SynclineError("internal", `Inode ${object.ino} has a name but no record.`);
   return object.record.type;
 }
 

@@ -19,7 +19,7 @@ async function revoke({ bearers, revocations, endings }: MasterParts, call: Call
   const text = hasNoBody(call) ? undefined : tokenIn(await call.json());
   const bearer = await bearers.checkText(text ?? call.caller.bearer);
   if (bearer.wallet !== call.caller.wallet) {
-    throw new Refusal("no_grant", "A token is revoked by the wallet that made it.");
+    throw new Refusal("no_grant", "Only the wallet that made a token can revoke it.");
   }
   await revocations.add(bearer.digest, bearer.exp, bearers.nowSeconds());
   endings.revoked(bearer.digest);
@@ -33,5 +33,5 @@ function hasNoBody({ headers }: Call): boolean {
 function tokenIn(value: unknown): string {
   if (typeof value === "object" && value !== null && "token" in value && typeof value.token === "string")
     return value.token;
-  throw new Refusal("malformed_request", 'The body is {"token":"…"}, or there is none.');
+  throw new Refusal("malformed_request", 'The body must be empty or {"token":"…"}.');
 }

@@ -7,9 +7,9 @@ import { Refusal } from "../http/refusal.ts";
 /** Without duplicates, in their order. Throws `malformed_request`, `bad_cid`, `limit_exceeded`. */
 export function cidsIn(value: unknown, most: number): Cid[] {
   const list = typeof value === "object" && value !== null && "cids" in value ? value.cids : undefined;
-  if (!Array.isArray(list)) throw new Refusal("malformed_request", 'The body is {"cids":["…"]}.');
+  if (!Array.isArray(list)) throw new Refusal("malformed_request", 'The body must be {"cids":["…"]}.');
   if (list.length > most) {
-    throw new Refusal("limit_exceeded", `One call asks for ${most} blocks at most. Ask in parts.`, {
+    throw new Refusal("limit_exceeded", `A call can ask for at most ${most} blocks. Split it into several calls.`, {
       details: { limit: most },
     });
   }
@@ -22,7 +22,7 @@ export function cidFrom(text: unknown): Cid {
     return parseCid(typeof text === "string" ? text : "");
   } catch (cause) {
     if (!hasCode(cause, "format_invalid")) throw cause;
-    const shown = typeof text === "string" ? JSON.stringify(text.slice(0, 80)) : "Something that is no text";
-    throw new Refusal("bad_cid", `${shown} is no CIDv1 in base32 of blake3 over raw or dag-cbor.`, { cause });
+    const shown = typeof text === "string" ? JSON.stringify(text.slice(0, 80)) : "A value that is not a string";
+    throw new Refusal("bad_cid", `${shown} is not a CIDv1 in base32 of blake3 over raw or dag-cbor.`, { cause });
   }
 }

@@ -52,7 +52,7 @@ class WalkMemory implements Disposable {
     const steps = Math.ceil((cids - WALK_FREE_CIDS) / WALK_STEP_CIDS);
     for (; this.#steps < steps; this.#steps++) {
       if (walks.tryTake(owner, 1)) continue;
-      throw new SynclineError("limit_exceeded", "Too many large DAGs are asked for at the same time.");
+      throw new SynclineError("limit_exceeded", "Too many large DAGs are being read at the same time.");
     }
   }
 

@@ -58,14 +58,17 @@ function formatOf({ query, headers }: Call): Format {
     if (accept.includes(CAR_TYPE)) return "car";
     if (accept.includes(RAW_TYPE)) return "raw";
   }
-  throw new Refusal("malformed_request", "Say how it is wanted: ?format=raw, ?format=car, or the same by Accept.");
+  throw new Refusal(
+    "malformed_request",
+    "Choose a format: ?format=raw, ?format=car, or the same in the Accept header.",
+  );
 }
 
 /** Throws `malformed_request`. */
 function scopeOf({ query }: Call): Scope {
   const asked = query.get("dag-scope") ?? "all";
   if (asked === "block" || asked === "entity" || asked === "all") return asked;
-  throw new Refusal("malformed_request", "dag-scope is block, entity or all.");
+  throw new Refusal("malformed_request", "dag-scope must be block, entity or all.");
 }
 
 /** The caller's blocks; with public blocks, those of any owner who has it. Throws `block_not_found`. */

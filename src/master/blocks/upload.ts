@@ -100,7 +100,7 @@ class Upload {
     if (section.kind === "block") this.#used -= section.bytes.length;
     this.#rejected.push({ cid: section.cid ?? null, code });
     if (this.#rejected.length <= MAX_REJECTED) return;
-    throw new Refusal("malformed_car", `More than ${MAX_REJECTED} blocks are not what they should be.`);
+    throw new Refusal("malformed_car", `More than ${MAX_REJECTED} blocks were rejected.`);
   }
 
   /** Starts storing the batch, once the one before is stored. */
@@ -156,7 +156,7 @@ class Upload {
 
   #count(): void {
     const { metrics } = this.#parts;
-    const help = "Blocks that came in CARs, by what became of them.";
+    const help = "Blocks received in CARs, by outcome.";
     metrics.count("syncline_blocks", help, { became: "stored" }, this.#stored);
     metrics.count("syncline_blocks", help, { became: "known" }, this.#known);
     metrics.count("syncline_blocks", help, { became: "rejected" }, this.#rejected.length);

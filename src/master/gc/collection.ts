@@ -128,8 +128,8 @@ class Collection {
       this.#collecting.beginSweep();
       return;
     }
-    throw new SynclineError("root_moved", "Swaps follow one another so closely that nothing can be collected.", {
-      hint: "Nothing was taken. It is tried again later.",
+    throw new SynclineError("root_moved", "The roots changed too often for garbage to be collected.", {
+      hint: "Nothing was collected. Collection is retried later.",
     });
   }
 
@@ -184,7 +184,7 @@ class TooLong extends Error {}
 function damaged(bucket: string, cid: Cid | undefined): SynclineError {
   return new SynclineError(
     "store_corrupt",
-    `Bucket ${bucket} reaches ${cid}, which is missing or damaged: nothing of its owner is collected.`,
+    `Bucket ${bucket} reaches ${cid}, which is missing or damaged. None of its owner's garbage was collected.`,
     { hint: "Run `syncline verify --repair` on the bucket, then collect again." },
   );
 }

@@ -71,7 +71,7 @@ export class Collector implements AsyncDisposable {
   /** Stops, including the running collection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.[Symbol.dispose]();
-    this.#end.abort(new SynclineError("store_failed", "The master stops."));
+    this.#end.abort(new SynclineError("store_failed", "The master is stopping."));
     await this.#queue.run(async () => {});
   }
 
@@ -84,7 +84,7 @@ export class Collector implements AsyncDisposable {
     try {
       for (const owner of await stores.owners()) this.ask(owner, false);
     } catch (error) {
-      log.error("what there is to collect cannot be found out", { error: describeError(error) });
+      log.error("cannot list the owners whose garbage to collect", { error: describeError(error) });
     }
     await this.#queue.run(async () => {});
     if (!this.#end.signal.aborted) this.#rest();
@@ -105,9 +105,9 @@ export class Collector implements AsyncDisposable {
       if (!dryRun) log.info("collected garbage", { wallet, blocks, dropped, repackedBytes, freedBytes });
     } catch (error) {
       const code = error instanceof SynclineError ? error.code : "internal";
-      const message = code === "internal" ? "A defect of the master; its log says more." : describeError(error);
+      const message = code === "internal" ? "Internal error in the master. See its log." : describeError(error);
       owner.ended.set(dryRun, { number, error: { code, message } });
-      if (!this.#end.signal.aborted) log.error("garbage is not collected", { wallet, error: describeError(error) });
+      if (!this.#end.signal.aborted) log.error("garbage was not collected", { wallet, error: describeError(error) });
     } finally {
       owner.running--;
       owner.progress = undefined;

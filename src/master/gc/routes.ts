@@ -24,5 +24,5 @@ async function state(collector: Collector, { caller }: Call): Promise<Answer> {
 function dryRunIn(body: unknown): boolean {
   const { dryRun = false } = typeof body === "object" && body !== null ? (body as { dryRun?: unknown }) : {};
   if (typeof dryRun === "boolean") return dryRun;
-  throw new Refusal("malformed_request", 'The body is {}, or {"dryRun": true}.');
+  throw new Refusal("malformed_request", 'The body must be {} or {"dryRun": true}.');
 }

@@ -50,7 +50,7 @@ export class Bearers {
     if (text === undefined) {
       throw unauthorized(
         "bearer_missing",
-        "This call needs a bearer: send `Authorization: Bearer` and a wallet token.",
+        "This call needs a bearer token: send `Authorization: Bearer` with a wallet token.",
       );
     }
     return this.checkText(text, peer);
@@ -72,7 +72,7 @@ export class Bearers {
 
   #checkServed(wallet: Wallet): void {
     if (this.#rules.allow.has(wallet)) return;
-    const message = "This master does not serve this wallet. Its operator adds it with --allow.";
+    const message = "This master does not serve this wallet. Its operator can add the wallet with --allow.";
     throw new Refusal("wallet_not_allowed", message, { details: { wallet } });
   }
 
@@ -116,11 +116,11 @@ const FAULT_CODES: Readonly<Record<TokenFault, TokenCode>> = {
 };
 
 const MESSAGES = {
-  token_malformed: "The bearer is no token that this master knows. Make one: syncline token --origin ORIGIN.",
+  token_malformed: "The bearer token is not one that this master accepts. Make one: syncline token --origin ORIGIN.",
   token_expired: "The token has expired. Make a new one.",
-  token_early: "The token is not valid yet: it was made by a clock more than 300 s ahead. Check both clocks.",
+  token_early: "The token is not valid yet: the clock that made it is more than 300 s ahead. Check both clocks.",
   token_too_long: "The token is valid for more than 24 hours, which no master accepts. Make a shorter one.",
-  token_foreign: "The token is not signed by the wallet that it names, or for another kind of server.",
+  token_foreign: "The token was not signed by the wallet that it names, or it is for another kind of server.",
   token_revoked: "The token was revoked. Make a new one.",
 } as const;
 

@@ -42,7 +42,7 @@ export async function dispatch(
     query,
     headers,
     get caller() {
-      if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer.");
+      if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer token.");
       return { wallet: bearer.wallet, bearer: bearer.text };
     },
     body,
@@ -56,12 +56,12 @@ function found(router: Router, method: string, segments: readonly string[]): Pic
   if (match.kind === "nothing") {
     throw new Refusal(
       "no_such_call",
-      "There is no such call. docs/reference/protocol.md lists all; GET /fula/capabilities says what is offered.",
+      "There is no such call. docs/reference/protocol.md lists all; GET /fula/capabilities shows what is offered.",
     );
   }
   if (match.kind === "other methods") {
     const allow = match.allow.join(", ");
-    throw new Refusal("method_not_allowed", `This path takes ${allow}.`, { headers: { allow } });
+    throw new Refusal("method_not_allowed", `This path accepts ${allow}.`, { headers: { allow } });
   }
   return match;
 }

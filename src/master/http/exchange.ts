@@ -82,7 +82,7 @@ class Exchange {
       status = answer.status;
       sent = await this.#reply(answer);
     } catch (error) {
-      if (!isAbort(error)) log.warn(`${this.#name} was cut: ${describeError(error)}`);
+      if (!isAbort(error)) log.warn(`${this.#name} was cut off: ${describeError(error)}`);
       this.#cut();
     } finally {
       for (const act of this.#atEnd) act();
@@ -134,12 +134,12 @@ class Exchange {
   #checkHead(): void {
     const { headersDistinct, httpVersion, headers } = this.#request;
     const twice = ONCE.find((name) => (headersDistinct[name]?.length ?? 0) > 1);
-    if (twice !== undefined) throw new Refusal("malformed_request", `The header ${twice} came more than once.`);
+    if (twice !== undefined) throw new Refusal("malformed_request", `The ${twice} header occurs more than once.`);
     if (httpVersion !== "1.0" && headers.host === undefined) {
-      throw new Refusal("malformed_request", "The header Host is missing.");
+      throw new Refusal("malformed_request", "The Host header is missing.");
     }
     if (headers.expect !== undefined && !isContinue(headers.expect)) {
-      throw new Refusal("expectation_failed", "Only Expect: 100-continue is known.");
+      throw new Refusal("expectation_failed", "Only Expect: 100-continue is supported.");
     }
   }
 
@@ -235,16 +235,16 @@ class Exchange {
   #count(status: number, sent: number, ms: number): void {
     const { metrics, log } = this.#service;
     const route = this.#route === undefined ? "none" : `${this.#route.method} ${this.#route.path}`;
-    metrics.count("syncline_requests", "Requests by call and status; 0 where the client left first.", {
+    metrics.count("syncline_requests", "Requests by call and status; status 0 if the client disconnected first.", {
       route,
       status: String(status),
     });
-    metrics.count("syncline_received_bytes", "Bytes of bodies that came in.", {}, this.#body.received);
-    metrics.count("syncline_sent_bytes", "Bytes of bodies that went out.", {}, sent);
+    metrics.count("syncline_received_bytes", "Bytes of request bodies received.", {}, this.#body.received);
+    metrics.count("syncline_sent_bytes", "Bytes of response bodies sent.", {}, sent);
     // The route's pattern, not the actual path: names stay out of logs.
     log.info(`${route} ${status}`, { ms: Math.round(ms), received: this.#body.received, sent, wallet: this.#wallet });
     if (this.#route?.endless !== true)
-      metrics.observe("syncline_request_seconds", "How long requests took.", { route }, ms / 1000);
+      metrics.observe("syncline_request_seconds", "Request duration in seconds.", { route }, ms / 1000);
   }
 }
 

@@ -44,9 +44,9 @@ const CODES: Readonly<Partial<Record<ErrorCode, RefusalCode>>> = {
 
 /** Replaces messages that may name local files. */
 const HIDDEN: Readonly<Partial<Record<RefusalCode, string>>> = {
-  arbiter_unreachable: "The roots of buckets cannot be read or changed now. Try again later.",
-  disk_full: "The master has no space left; nothing of this call is stored. Its operator must free some.",
-  internal: "The master failed, by a defect of its own; its log says more. Trying again may help.",
-  store_failed: "The master's store failed; its log says more. Try again later, or tell its operator.",
-  store_unreachable: "The master's store does not answer now. Try again later.",
+  arbiter_unreachable: "The roots of buckets cannot be read or changed at the moment. Try again later.",
+  disk_full: "The master is out of disk space and stored nothing of this call. Its operator must free some space.",
+  internal: "Internal error in the master. See its log. Trying again may help.",
+  store_failed: "The master's store failed. See its log. Try again later, or tell its operator.",
+  store_unreachable: "The master's store is not answering. Try again later.",
 };

@@ -94,10 +94,10 @@ function write(
       else reject(new DOMException(failure, "AbortError"));
     };
     const onClose = () => end("the client went away");
-    const timer = clock.after(BODY_PATIENCE_MS, () => end("the reader stands still"));
+    const timer = clock.after(BODY_PATIENCE_MS, () => end("the reader stopped reading"));
     const stands = standstill(response, clock);
     const blocks = isInTheWay && (() => stands() && isInTheWay());
-    const watch = whenInTheWay(clock, blocks, () => end("the reader stands still while others wait"), LOOK_MS);
+    const watch = whenInTheWay(clock, blocks, () => end("the reader stopped reading while others wait"), LOOK_MS);
     response.once("close", onClose);
     // node:http joins what is written until the next tick.
     for (const piece of pieces.slice(0, -1)) response.write(piece);

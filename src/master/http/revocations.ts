@@ -56,8 +56,8 @@ export class Revocations implements RevocationList, Disposable {
 }
 
 function failed(path: string, cause: unknown): SynclineError {
-  return new SynclineError("store_failed", `The table of revoked tokens, ${path}, cannot be used: ${String(cause)}`, {
-    hint: "Check the disk and its free space. Deleting the file makes revoked tokens count again until they expire.",
+  return new SynclineError("store_failed", `Cannot use the table of revoked tokens, ${path}: ${String(cause)}`, {
+    hint: "Check the disk and its free space. Deleting the file makes revoked tokens valid again until they expire.",
     cause,
   });
 }

@@ -36,21 +36,21 @@ export function parseSessionKey(text: string): SessionKey {
   const trimmed = text.trim();
   if (!trimmed.startsWith("-----BEGIN")) {
     const secret = Buffer.from(trimmed, "utf8");
-    if (secret.length < MIN_SECRET_BYTES) throw invalid(`A secret has at least ${MIN_SECRET_BYTES} characters.`);
+    if (secret.length < MIN_SECRET_BYTES) throw invalid(`A secret must have at least ${MIN_SECRET_BYTES} characters.`);
     return sessionKey("HS256", secret);
   }
   if (trimmed.includes("PRIVATE KEY"))
-    throw invalid("A master needs the public key only: keep the private one elsewhere.");
+    throw invalid("A master needs only the public key: keep the private key elsewhere.");
   let key: KeyObject;
   try {
     key = createPublicKey(trimmed);
   } catch (cause) {
-    throw invalid("It is no public key in PEM.", cause);
+    throw invalid("It is not a public key in PEM.", cause);
   }
   if (key.asymmetricKeyType === "ed25519") return sessionKey("EdDSA", key);
   if (key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1")
     return sessionKey("ES256", key);
-  throw invalid("Only Ed25519 and P-256 keys are known.");
+  throw invalid("Only Ed25519 and P-256 keys are supported.");
 }
 
 function sessionKey(algorithm: SessionKey["algorithm"], key: KeyObject | Uint8Array): SessionKey {
@@ -85,8 +85,8 @@ function digestOf(token: string): string {
 }
 
 function invalid(why: string, cause?: unknown): SynclineError {
-  return new SynclineError("config_invalid", `The key of session tokens cannot be used. ${why}`, {
-    hint: "It is a file with a public key in PEM (Ed25519 or P-256), or with a secret of 32 characters or more.",
+  return new SynclineError("config_invalid", `The session token key cannot be used. ${why}`, {
+    hint: "Give a file with a public key in PEM (Ed25519 or P-256), or with a secret of at least 32 characters.",
     cause,
   });
 }

@@ -18,8 +18,7 @@ export function parseTarget(target: string): Target {
 
 function withoutOrigin(target: string): string {
   const rest = /^https?:\/\/[^/?#]*([/?].*)?$/is.exec(target);
-  if (rest === null)
-    throw new Refusal("malformed_request", "The request target is neither a path nor an http address.");
+  if (rest === null) throw new Refusal("malformed_request", "The request target must be a path or an http URL.");
   const path = rest[1] ?? "/";
   return path.startsWith("/") ? path : `/${path}`;
 }
@@ -28,6 +27,6 @@ function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch (cause) {
-    throw new Refusal("malformed_request", "The path has a percent sign that is no encoding of UTF-8.", { cause });
+    throw new Refusal("malformed_request", "The path has invalid percent-encoding.", { cause });
   }
 }

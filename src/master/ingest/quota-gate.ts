@@ -30,7 +30,7 @@ export class QuotaGate {
     if (verdict === "yes" || this.#options.open) return;
     throw new Refusal(
       "quota_unreachable",
-      "The storage API does not say whether this caller may upload. Try again later.",
+      "The storage API did not say whether this caller may upload. Try again later.",
     );
   }
 
@@ -51,7 +51,7 @@ export class QuotaGate {
   async #request(bearer: string): Promise<Verdict> {
     const { api, clock, log } = this.#options;
     const tooLate = new AbortController();
-    using _timer = clock.after(2 * QUOTA_PATIENCE_MS, () => tooLate.abort(new Error("it takes too long")));
+    using _timer = clock.after(2 * QUOTA_PATIENCE_MS, () => tooLate.abort(new Error("it took too long")));
     try {
       const { statusCode, body } = await request(new URL("api/v1/storage", api.endsWith("/") ? api : `${api}/`), {
         headers: { authorization: `Bearer ${bearer}`, accept: "application/json" },
@@ -70,7 +70,7 @@ export class QuotaGate {
       }
       return statusCode === 200 ? verdictIn(text) : "unknown";
     } catch (error) {
-      log.warn(`The storage API does not answer: ${describeError(error)}`);
+      log.warn(`The storage API did not answer: ${describeError(error)}`);
       return "unknown";
     }
   }

@@ -44,7 +44,7 @@ async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<An
 async function store({ stores, quota }: MasterParts, { caller }: Call, cid: Cid, bytes: Uint8Array): Promise<void> {
   const actual = addressOf(codecOf(cid), bytes);
   if (actual !== cid) {
-    throw new Refusal("cid_mismatch", "The body is not what the CID addresses. Nothing is stored.", {
+    throw new Refusal("cid_mismatch", "The body does not match the CID. Nothing was stored.", {
       details: { declared: cid, actual },
     });
   }
@@ -58,7 +58,7 @@ async function store({ stores, quota }: MasterParts, { caller }: Call, cid: Cid,
 
 function declaredCid({ query }: Call): Cid {
   const text = query.get("cid");
-  if (text === null || text === "") throw new Refusal("bad_cid", "Say which block it is: ?cid=…");
+  if (text === null || text === "") throw new Refusal("bad_cid", "Name the block: ?cid=…");
   return cidFrom(text);
 }
 
@@ -66,12 +66,12 @@ async function readBlock(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for await (const piece of body) pieces.push(piece);
   const [first] = pieces;
-  if (first === undefined) throw new Refusal("empty_body", "The body is the block's bytes; there were none.");
+  if (first === undefined) throw new Refusal("empty_body", "The body is empty. Send the block's bytes.");
   return pieces.length === 1 ? first : Buffer.concat(pieces);
 }
 
 function tooLong(): Refusal {
-  return new Refusal("limit_exceeded", `A block has at most ${MAX_BLOCK_ACCEPTED} bytes.`, {
+  return new Refusal("limit_exceeded", `A block can have at most ${MAX_BLOCK_ACCEPTED} bytes.`, {
     details: { limit: MAX_BLOCK_ACCEPTED },
   });
 }

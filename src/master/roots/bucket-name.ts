@@ -16,11 +16,11 @@ export function bucketOf({ params, caller }: Call): OwnedBucket {
   if (!isBucketName(bucket)) {
     throw new Refusal(
       "name_invalid",
-      "A bucket's name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
+      "A bucket name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
     );
   }
   if (wallet !== undefined && wallet.toLowerCase() !== caller.wallet) {
-    throw new Refusal("no_grant", "Its owner has not granted this wallet access to it.");
+    throw new Refusal("no_grant", "The bucket's owner has not granted this wallet access to it.");
   }
   return { owner: caller.wallet, bucket };
 }

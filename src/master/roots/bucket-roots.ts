@@ -56,7 +56,9 @@ export class BucketRoots {
     this.#options = options;
     this.#check = new SwapCheck(options.clock, options.compareAndSwap);
     if (!options.compareAndSwap) {
-      options.log.warn("Roots are swapped WITHOUT comparing: of two writers one loses its work. For drills only.");
+      options.log.warn(
+        "Roots are swapped WITHOUT comparing: one of two concurrent writers loses its work. For drills only.",
+      );
     }
   }
 
@@ -108,7 +110,7 @@ export class BucketRoots {
       const blocks = await stores.of(owner);
       if (!(await blocks.swapped(bucket, root))) alarm.raise(owner, [bucket]);
     } catch (error) {
-      log.warn("a swap is not written down in the index of its owner's blocks", { error: describeError(error) });
+      log.warn("could not record a swap in its owner's block index", { error: describeError(error) });
     }
   }
 
@@ -153,8 +155,8 @@ export class BucketRoots {
   }
 
   #unknown(name: OwnedBucket, cause: unknown): Refusal {
-    this.#options.log.error("A swap has an unknown outcome.", { ...name, cause: describeError(cause) });
-    const message = "Whether the root was swapped is not known: read it before you try again.";
+    this.#options.log.error("The outcome of a swap is unknown.", { ...name, cause: describeError(cause) });
+    const message = "The outcome of the swap is unknown. Read the root before you retry.";
     return new Refusal("arbiter_unreachable", message, { details: { outcome: "unknown" }, cause });
   }
 }
@@ -164,8 +166,8 @@ const ROOTS_REMEMBERED = 10_000;
 function conflictWith(current: Root | undefined): Refusal {
   const message =
     current === undefined
-      ? "There is no such bucket: create it with If-None-Match: *."
-      : "The root is another one: merge with `current`, and swap again from there.";
+      ? "This bucket does not exist: create it with If-None-Match: *."
+      : "The current root is a different one: merge with `current`, then swap again from there.";
   return new Refusal("conflict", message, {
     details: { current: current?.commit ?? null, version: current?.version ?? null },
   });

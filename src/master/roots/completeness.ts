@@ -149,7 +149,7 @@ class CompletenessWalk {
 
   /** Drops the upper half of the stack but for its first node; after the rest, the walk descends again from there. */
   #forgetUpper(child: Cid): void {
-    if (!this.#anyDepth) throw new Malformed(child, `More than ${MAX_WALK_DEPTH} blocks lie below one another.`);
+    if (!this.#anyDepth) throw new Malformed(child, `Blocks are nested more than ${MAX_WALK_DEPTH} deep.`);
     const upper = this.#stack.splice(0, MAX_WALK_DEPTH / 2);
     for (const frame of upper) this.#release(frame);
     for (const { cid, isRoot } of upper.slice(0, 1)) this.#left.push(frameOf(cid, isRoot));

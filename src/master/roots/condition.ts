@@ -21,18 +21,19 @@ export function swapCondition(headers: IncomingHttpHeaders): SwapCondition {
   const match = headers["if-match"];
   const noneMatch = headers["if-none-match"];
   if (match !== undefined && noneMatch !== undefined) {
-    throw bad("If-Match and If-None-Match exclude one another: a bucket is created, or its root replaced.");
+    throw bad("If-Match and If-None-Match cannot be combined: one replaces the root, the other creates a bucket.");
   }
   if (noneMatch !== undefined) {
     if (noneMatch.trim() === "*") return { kind: "absent" };
-    throw bad("If-None-Match takes * only: it creates the bucket.");
+    throw bad("If-None-Match must be *, which creates the bucket.");
   }
   if (match === undefined) {
-    const message = 'Say what is replaced: If-Match: "ROOT", or If-None-Match: * to create the bucket.';
+    const message =
+      'A condition is required: If-Match: "ROOT" to replace it, or If-None-Match: * to create the bucket.';
     throw new Refusal("condition_missing", message);
   }
   const tags = parseTags(match);
-  if (tags === undefined) throw bad('If-Match takes the root that is replaced, in quotes: "bafyr4i…".');
+  if (tags === undefined) throw bad('If-Match takes the root to replace, in quotes: "bafyr4i…".');
   if (tags === "any") return { kind: "present", roots: "any" };
   return { kind: "present", roots: new Set(tags.filter(({ weak }) => !weak).map(({ tag }) => tag)) };
 }

@@ -17,7 +17,7 @@ export class RootAlarm {
   raise(wallet: Wallet, buckets: readonly string[]): void {
     if (this.owners.has(wallet)) return;
     this.owners.add(wallet);
-    this.#log.error("the table of roots went back: nothing of this owner is collected", {
+    this.#log.error("the table of roots was rolled back: nothing of this owner is collected", {
       wallet,
       buckets: buckets.join(", "),
     });
@@ -32,11 +32,11 @@ export class RootAlarm {
 export function wentBack(buckets: readonly string[]): SynclineError {
   return new SynclineError(
     "root_rolled_back",
-    `The table of roots is older than what was known of ${buckets.join(", ")}: nothing of the owner is collected.`,
+    `The table of roots is older than the last known state of ${buckets.join(", ")}. Nothing of the owner is collected.`,
     { hint: ROOTS_HINT },
   );
 }
 
 /** What a person can do about a rolled-back table of roots. */
 export const ROOTS_HINT =
-  "Put back the newest copy of roots.db. If what is there is to count, start once with `syncline serve --accept-roots`: what only lost roots reached is garbage then.";
+  "Restore the newest copy of roots.db. To accept the current one, start once with `syncline serve --accept-roots`. Blocks that only lost roots reached then become garbage.";

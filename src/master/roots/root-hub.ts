@@ -12,7 +12,7 @@ export class RootHub {
   /** Counted for the caller, whoever owns the bucket. Throws `too_many_watches`. */
   watch(name: BucketName, caller: string): RootWatch {
     if (!this.#underWay.tryTake(caller, 1)) {
-      throw new Refusal("too_many_watches", `You have ${MAX_WATCHES} watches under way: close some.`);
+      throw new Refusal("too_many_watches", `You already have ${MAX_WATCHES} open watches: close some.`);
     }
     const key = bucketKey(name);
     const watchers = this.#watchers.get(key) ?? new Set();

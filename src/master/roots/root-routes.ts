@@ -36,7 +36,7 @@ async function swapRoot(roots: BucketRoots, turns: TurnLines, call: Call): Promi
     return { status: 200, headers: { etag: entityTag(commit) }, json: { root: commit, version } };
   } catch (error) {
     if (!hasCode(error, "arbiter_unreachable")) throw error;
-    const message = "The root was not swapped: roots cannot be changed now. Try again later.";
+    const message = "The root was not swapped: the arbiter is unreachable. Try again later.";
     throw new Refusal("arbiter_unreachable", message, { details: { outcome: "unchanged" }, cause: error });
   }
 }
@@ -44,6 +44,6 @@ async function swapRoot(roots: BucketRoots, turns: TurnLines, call: Call): Promi
 /** Throws `malformed_request`, and `format_invalid` for an invalid CID. */
 function rootIn(body: unknown): Cid {
   const { root } = typeof body === "object" && body !== null ? (body as { root?: unknown }) : {};
-  if (typeof root !== "string") throw new Refusal("malformed_request", 'The body is {"root": CID}.');
+  if (typeof root !== "string") throw new Refusal("malformed_request", 'The body must be {"root": CID}.');
   return parseCid(root);
 }

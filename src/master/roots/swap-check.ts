@@ -71,7 +71,7 @@ export class SwapCheck {
     if (BigInt(certificate.body.notAfter) * 1_000_000_000n <= this.#clock.nowNs()) {
       throw new Refusal(
         "device_not_certified",
-        "The device's certificate has expired: make a new one with the owner's key.",
+        "The device's certificate has expired: create a new one with the owner's key.",
       );
     }
     refuseAs({ bad_signature: "bad_signature" }, () => verifyCommit(commit, certificate));
@@ -116,7 +116,7 @@ async function readBlock(blocks: OwnerBlocks, cid: Cid): Promise<Uint8Array> {
 }
 
 async function readCommit(blocks: OwnerBlocks, cid: Cid): Promise<Commit> {
-  if (codecOf(cid) !== "dag-cbor") throw new Refusal("format_invalid", "A root is a commit, which is dag-cbor.");
+  if (codecOf(cid) !== "dag-cbor") throw new Refusal("format_invalid", "A root must be a commit, encoded as dag-cbor.");
   const bytes = await readBlock(blocks, cid);
   return refuseAs(UNREADABLE, () => decodeCommit(bytes));
 }
@@ -127,7 +127,7 @@ async function currentCommit({ blocks, current }: Candidate): Promise<Commit | u
   try {
     return decodeCommit(bytes);
   } catch (cause) {
-    throw new SynclineError("store_corrupt", `The bucket's root ${current} is no commit.`, { cause });
+    throw new SynclineError("store_corrupt", `The bucket's root ${current} is not a commit.`, { cause });
   }
 }
 
@@ -135,27 +135,30 @@ async function checkGenesis({ owner, blocks }: Candidate, commit: Commit, parent
   const { genesis } = commit.body;
   if (parent !== undefined) {
     if (genesis === parent.body.genesis) return;
-    throw new Refusal("foreign_genesis", `This is another bucket: its genesis is ${parent.body.genesis}.`);
+    throw new Refusal(
+      "foreign_genesis",
+      `The commit belongs to another bucket: the genesis of this one is ${parent.body.genesis}.`,
+    );
   }
   const bytes = await readBlock(blocks, genesis);
   const decoded = refuseAs({ ...UNREADABLE, bad_signature: "bad_signature" }, () => decodeGenesis(bytes));
   if (decoded.body.owner === owner) return;
-  throw new Refusal("foreign_genesis", `The genesis is of a bucket of ${decoded.body.owner}: make one of your own.`);
+  throw new Refusal("foreign_genesis", `The genesis belongs to ${decoded.body.owner}: create one of your own.`);
 }
 
 async function checkPlace(candidate: Candidate, commit: Commit, parent: Commit | undefined): Promise<void> {
   const { body } = commit;
   if (body.parent !== candidate.current) {
-    const wanted = candidate.current ?? "nothing: it is the first";
+    const wanted = candidate.current ?? "none yet";
     throw new Refusal(
       "not_descendant",
-      `The commit does not follow the current root, which is ${wanted}. Merge, and try again.`,
+      `The commit's parent is not the current root (${wanted}). Merge and try again.`,
     );
   }
   // The format ties seq 1 to having no parent.
   if (parent === undefined) return;
   if (body.seq !== parent.body.seq + 1) {
-    throw new Refusal("bad_seq", `The commit's seq is ${body.seq}, but ${parent.body.seq + 1} comes next.`);
+    throw new Refusal("bad_seq", `The commit's seq is ${body.seq}, but must be ${parent.body.seq + 1}.`);
   }
   await checkSkip(candidate, commit, parent);
 }
@@ -169,15 +172,14 @@ async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit
     if (isGone(error) || hasCode(error, "format_invalid")) return;
     throw error;
   }
-  if (skip !== body.skip)
-    throw new Refusal("not_descendant", "The commit's skip does not lead to the ancestor that it should.");
+  if (skip !== body.skip) throw new Refusal("not_descendant", "The commit's skip leads to the wrong ancestor.");
 }
 
 async function checkAllStored({ blocks, next }: Candidate, pace: TimeSlice, memory: Budget): Promise<void> {
   const found = await checkComplete({ blocks, pace, memory }, next);
   if (found.kind === "missing") throw missing(found.missing);
   if (found.kind === "malformed") {
-    throw new Refusal("format_invalid", `Block ${found.cid}, which the root reaches: ${found.message}`, {
+    throw new Refusal("format_invalid", `Block ${found.cid}, reachable from the root: ${found.message}`, {
       details: { cid: found.cid },
     });
   }
@@ -186,7 +188,7 @@ async function checkAllStored({ blocks, next }: Candidate, pace: TimeSlice, memo
 function missing(cids: readonly Cid[]): Refusal {
   return new Refusal(
     "missing_blocks",
-    "The root reaches blocks that are not stored for you: upload them, and swap again.",
+    "Some blocks that the root reaches are not stored for you. Upload them and swap again.",
     {
       details: { missing: cids },
     },

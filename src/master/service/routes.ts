@@ -43,7 +43,7 @@ async function health({ roots, stores, endings, log }: MasterParts): Promise<Ans
       await work();
       return "ok";
     } catch (error) {
-      log.error(`Not healthy: ${describeError(error)}`);
+      log.error(`Unhealthy: ${describeError(error)}`);
       return "failed";
     }
   };

@@ -115,7 +115,7 @@ async function auditOwner(
     if (index !== undefined) {
       const rows = buckets.map(({ name, root }) => Object.assign({ bucket: name.bucket }, root));
       for (const { bucket, commit, version } of rolledBack(index.roots.list(), rows)) {
-        const what = `the table of roots is older than this root, of version ${version}, or lacks it`;
+        const what = `the table of roots is older than this root (version ${version}), or lacks it`;
         damage.push(dataDamage("roots", what, { bucket, root: commit }));
       }
       const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>

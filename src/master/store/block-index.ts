@@ -279,7 +279,7 @@ export class BlockIndex {
   #create(): void {
     const version = this.#db.pragma("user_version", { simple: true });
     if (version === VERSION) return;
-    if (version !== 0) throw new Database.SqliteError("an index of another version", "SQLITE_NOTADB");
+    if (version !== 0) throw new Database.SqliteError("the block index has another version", "SQLITE_NOTADB");
     this.#db.exec(SCHEMA);
   }
 }

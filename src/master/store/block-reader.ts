@@ -67,8 +67,8 @@ async function readAgain(
   });
   if (bytes !== undefined && isIntact(cid, bytes)) return bytes;
   onDamage(cid, place);
-  const where = bytes === undefined ? `its pack ${place.pack} is gone` : `at ${place.offset} of pack ${place.pack}`;
+  const where = bytes === undefined ? `its pack ${place.pack} is missing` : `at ${place.offset} of pack ${place.pack}`;
   throw new SynclineError("block_corrupt", `Block ${cid} is damaged in the master's store: ${where}.`, {
-    hint: "Send it again to heal it; `syncline verify --data DIR` on the master's machine finds all that is damaged.",
+    hint: "Upload it again to heal it. `syncline verify --data DIR` on the master's machine finds all damage.",
   });
 }

@@ -160,7 +160,7 @@ export class BlockWriter {
     try {
       await this.#flush(pack, await pack.write([], true), NOTHING, []);
     } catch (error) {
-      this.#options.log.warn("a pack cannot get its footer now", { pack: pack.name, error: describeError(error) });
+      this.#options.log.warn("could not write the footer of a pack", { pack: pack.name, error: describeError(error) });
       await pack.cut().catch(() => {});
       await this.#leave(pack);
     }
@@ -181,7 +181,7 @@ export class BlockWriter {
       await pack.flush(batch);
     } catch (error) {
       failures.push({ ...range, error });
-      this.#options.log.error("a pack could not be flushed, and is written no more", {
+      this.#options.log.error("could not flush a pack; nothing more is written to it", {
         pack: pack.name,
         error: describeError(error),
       });
@@ -193,7 +193,7 @@ export class BlockWriter {
     this.#options.onWritten({ pack: pack.name, sealed: batch.seals, end: batch.after.end, rows: batch.rows });
     if (!batch.ends) return;
     if (!batch.seals) {
-      this.#options.log.error("the journal of a pack lost rows, and it gets no footer", { pack: pack.name });
+      this.#options.log.error("the journal of a pack lost rows; the pack gets no footer", { pack: pack.name });
       if (this.#current === pack) this.#current = undefined;
       return this.#leave(pack);
     }
@@ -203,7 +203,7 @@ export class BlockWriter {
 
   async #seal(pack: OpenPack): Promise<void> {
     await pack.seal().catch((error: unknown) => {
-      this.#options.log.warn("a full pack could not be renamed; the next start does it", {
+      this.#options.log.warn("could not rename a full pack; the next start will", {
         pack: pack.name,
         error: describeError(error),
       });

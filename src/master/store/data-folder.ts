@@ -12,8 +12,8 @@ export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<D
   });
   await marker?.close();
   if (marker !== undefined) return lockDataFolder(dir, disk);
-  throw new SynclineError("no_such_path", `${dir} is no data folder of a master.`, {
-    hint: "Name the folder that `syncline serve --data DIR` was given.",
+  throw new SynclineError("no_such_path", `${dir} is not a master's data folder.`, {
+    hint: "Use the folder given to `syncline serve --data DIR`.",
   });
 }
 
@@ -26,11 +26,11 @@ export async function lockDataFolder(
   try {
     await disk.makeFolder(dir);
   } catch (cause) {
-    throw storeError(cause, dir, "making the data folder");
+    throw storeError(cause, dir, "creating the data folder");
   }
   const lock = databases.lock(join(dir, "lock"), {
-    inUse: `Another process uses the data folder ${dir}.`,
-    hint: "Stop the master that runs there first; the lock goes with its process.",
+    inUse: `Another process is using the data folder ${dir}.`,
+    hint: "Stop the master that runs there first. Its lock ends with the process.",
   });
   try {
     await checkFormat(dir, disk);
@@ -66,7 +66,7 @@ async function checkFormat(dir: string, disk: PackDisk): Promise<void> {
         hint: `If this is a master's data folder, write {"format":${FORMAT}} into it.`,
       });
     }
-    throw new SynclineError("feature_unknown", `A newer version laid out the data folder ${dir}.`, {
+    throw new SynclineError("feature_unknown", `The data folder ${dir} has the format of a newer version.`, {
       hint: "Upgrade syncline on this machine.",
     });
   } finally {

@@ -36,7 +36,7 @@ export async function auditIndex(
   const totals = index.totals();
   if (totals.blocks !== blocks || totals.bytes !== bytes) {
     const told = `${totals.blocks} blocks of ${totals.bytes} bytes`;
-    damage.push(dataDamage("index", `the index counts ${told} and names ${blocks} of ${bytes} bytes`));
+    damage.push(dataDamage("index", `the index counts ${told}, but lists ${blocks} of ${bytes} bytes`));
   }
   return damage;
 }
@@ -51,10 +51,10 @@ async function disagreement(
     // The next start enters what a growing pack gained; and garbage may be forgotten before its pack is removed.
     return seen !== undefined && isNeeded(seen) ? "the index lacks a block that a root reaches" : undefined;
   }
-  if (seen === undefined) return "the index names a block that its pack does not have";
+  if (seen === undefined) return "the index lists a block that its pack lacks";
   const same = said.pack === seen.pack && said.offset === seen.offset && said.length === seen.length;
   if (same || (await holds(said))) return undefined;
-  return "the index places a block where it is not";
+  return "the index gives a wrong location for a block";
 }
 
 /** Merges two lists ordered by digest; equal digests are paired. */

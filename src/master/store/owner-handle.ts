@@ -137,7 +137,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
         if (!isUnreadable(error)) throw error;
         // Of concurrent calls that find it unreadable, one rebuilds it.
         if (this.#opened === opened) {
-          log.error("an index is damaged and made anew", { dir, error: describeError(error) });
+          log.error("an index is damaged; rebuilding it", { dir, error: describeError(error) });
           void opened.packs.then((packs) => packs.endCollection()).catch(() => {});
           this.#closeAfterUse(() => this.#options.databases.remove(indexPath(dir)));
         }

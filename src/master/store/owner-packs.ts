@@ -208,7 +208,9 @@ export class OwnerPacks implements FiledBlocks {
 
   /** Ends a running collection, because reopening these files waits for it. */
   endCollection(): void {
-    this.#ending.abort(new SynclineError("store_corrupt", "The index is damaged and made anew: collect again."));
+    this.#ending.abort(
+      new SynclineError("store_corrupt", "The index was damaged and is being rebuilt. Collect again."),
+    );
   }
 
   async #collect<Result>(work: (collecting: OwnerCollection) => Promise<Result>): Promise<Result> {
@@ -258,7 +260,7 @@ export class OwnerPacks implements FiledBlocks {
     try {
       this.#unindexed.enterInto(this.#index, this.#options.leases.now());
     } catch (error) {
-      this.#options.log.error("the index of an owner's blocks cannot be written", {
+      this.#options.log.error("could not write an owner's block index", {
         dir: this.#options.dir,
         waiting: this.#unindexed.size,
         error: describeError(error),
@@ -272,7 +274,7 @@ export class OwnerPacks implements FiledBlocks {
 
   #keep(cid: Cid): void {
     if (this.#unnoted.size >= MAX_UNNOTED) {
-      throw new SynclineError("disk_full", "There is no space to write down how far the check of a root has come.");
+      throw new SynclineError("disk_full", "No space left to record the progress of a root check.");
     }
     this.#unnoted.add(digestKey(cid));
   }
@@ -297,7 +299,7 @@ export class OwnerPacks implements FiledBlocks {
       return true;
     } catch (error) {
       if (!isIndexFull(error)) throw error;
-      this.#options.log.warn("no space for the index of an owner's blocks", { dir: this.#options.dir });
+      this.#options.log.warn("no space for an owner's block index", { dir: this.#options.dir });
       return false;
     }
   }
@@ -313,5 +315,5 @@ export class OwnerPacks implements FiledBlocks {
 }
 
 function tooLong(cid: Cid, bytes: number): SynclineError {
-  return new SynclineError("limit_exceeded", `Block ${cid} has ${bytes} bytes; ${MAX_BLOCK_ACCEPTED} are the most.`);
+  return new SynclineError("limit_exceeded", `Block ${cid} has ${bytes} bytes; the limit is ${MAX_BLOCK_ACCEPTED}.`);
 }

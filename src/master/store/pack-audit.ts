@@ -44,7 +44,7 @@ export async function auditPacks(options: PackAuditOptions): Promise<PackAudit> 
   });
   for (const { name } of known) {
     if (!left.has(name) && !listed.sealed.has(name) && !listed.open.has(name) && index?.holdsAny(name) === true) {
-      damage.push(dataDamage("pack", "the pack is gone, and its blocks with it", { pack: name }));
+      damage.push(dataDamage("pack", "the pack and its blocks are missing", { pack: name }));
     }
   }
   return { packs: names.length, damage };
@@ -56,7 +56,7 @@ async function auditPack(options: PackAuditOptions, name: string, sealed: boolea
   const { disk, folder, found } = options;
   const file = await openForReading(disk, folder, name);
   // Only another process in the folder could remove a pack meanwhile.
-  if (file === undefined) return [dataDamage("pack", "the pack is gone", { pack: name })];
+  if (file === undefined) return [dataDamage("pack", "the pack is missing", { pack: name })];
   try {
     const { rows, damage } = sealed ? await sealedRows(options, name, file) : await openRows(options, name, file);
     // Bad rows are entered too, marked as damaged, so that intact copies elsewhere replace them.
@@ -99,8 +99,8 @@ async function openRows({ disk, folder, index }: PackAuditOptions, name: string,
   const journal = await disk.open(rowsPath(folder, name), "read");
   try {
     const { rows, damaged, unnamed } = await inspectUnfinished(name, file, journal, index);
-    const rest = unnamed > 0 ? `nobody can tell what is in ${unnamed} bytes` : "the index tells what it lacks";
-    const what = `the journal of a pack that grows is damaged; ${rest}`;
+    const rest = unnamed > 0 ? `the contents of ${unnamed} bytes are unknown` : "the index knows the missing rows";
+    const what = `the journal of a growing pack is damaged; ${rest}`;
     return { rows, damage: damaged ? [dataDamage("footer", what, { pack: name })] : [] };
   } finally {
     await journal?.close();

@@ -36,7 +36,7 @@ export async function auditReach(options: ReachAuditOptions, root: Cid): Promise
       missing.set(key, { cid, what: place === undefined ? "is not stored" : "is damaged" });
     } else if (codecOf(cid) === "dag-cbor") {
       const links = await linksAt(options, cid, place, isRoot);
-      if (links === undefined) missing.set(key, { cid, what: "cannot be read as a node" });
+      if (links === undefined) missing.set(key, { cid, what: "is not a readable node" });
       else {
         walked.add(key);
         found.markComplete([cid, ...links].map(digestOf));

@@ -70,7 +70,7 @@ class Recovery {
       for (const { name } of known.values()) {
         if (packs.sealed.has(name) || packs.open.has(name)) continue;
         if (index.holdsAny(name)) {
-          log.error("a pack is gone, and its blocks with it", { pack: name, folder });
+          log.error("a pack and its blocks are missing", { pack: name, folder });
           // Must succeed before serving: otherwise an uploader of these blocks would be told that they exist.
           index.dropPack(name);
         }
@@ -139,7 +139,7 @@ class Recovery {
       await file.sync();
       await this.#finish(name, file, { ...found, rows });
     } catch (error) {
-      this.#options.log.warn("a pack cannot get its footer now", { pack: name, error: describeError(error) });
+      this.#options.log.warn("could not write the footer of a pack", { pack: name, error: describeError(error) });
       await file.truncate(end).catch(() => {});
     }
   }
@@ -158,7 +158,7 @@ class Recovery {
     if (file === undefined) return;
     try {
       const footer = await footerOf(file).catch((error: unknown) => {
-        log.error("a pack has no good footer, and its blocks are missing", { pack: name, error: describeError(error) });
+        log.error("a pack has no valid footer; its blocks are missing", { pack: name, error: describeError(error) });
       });
       const rows = [...(footer ?? [])];
       if (footer !== undefined) await this.#add({ name, sealed: 1, end: endOf(rows) }, file, rows);

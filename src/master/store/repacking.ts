@@ -60,7 +60,7 @@ export class Repacking {
         this.#signal.throwIfAborted();
         const outcome = await this.#tryEmpty(name);
         if (outcome === "full") {
-          log.warn("there is no space to write packs with garbage anew", { done: done.size, of: packs.size });
+          log.warn("no space to repack packs with garbage", { done: done.size, of: packs.size });
           break;
         }
         if (outcome === "stays") continue;
@@ -86,7 +86,7 @@ export class Repacking {
         if (isDiskFull(error)) await this.#remove();
         else if (!isOfOnePack(error)) throw error;
         else {
-          this.#options.log.error("a pack with garbage cannot be written anew", {
+          this.#options.log.error("could not repack a pack with garbage", {
             pack: name,
             error: describeError(error),
           });

@@ -54,20 +54,21 @@ async function repairOwner(
   const note = (what: string, pack?: string) => void repairs.push({ owner, pack, what });
   for (const { kind, pack } of damage) {
     if (kind !== "footer" || pack === undefined || !(await reopenPack(disk, databases, dir, pack))) continue;
-    note("its footer is made anew from the index", pack);
+    note("its footer was rebuilt from the index", pack);
   }
-  for (const { kind, pack } of damage) if (kind === "pack") note("it is forgotten, and its blocks are missing", pack);
+  for (const { kind, pack } of damage)
+    if (kind === "pack") note("it was dropped from the index; its blocks are missing", pack);
   // First with the index as it is: only the index knows what packs without a footer hold.
   await open(options, dir, []);
   const known = withIndex(databases, dir, (index) => index.roots.list());
   if (damage.some(({ kind }) => kind === "index")) {
     databases.remove(indexPath(dir));
     withIndex(databases, dir, (index) => index.roots.restore(known));
-    note("the index is made anew from the packs");
+    note("the index was rebuilt from the packs");
   }
   const blocks = damage.filter(({ kind }) => kind === "block");
   await open(options, dir, blocks);
-  if (blocks.length > 0) note(`${blocks.length} damaged blocks are marked as missing until they are sent again`);
+  if (blocks.length > 0) note(`${blocks.length} damaged blocks are marked as missing until they are uploaded again`);
   return repairs;
 }
 

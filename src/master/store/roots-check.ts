@@ -84,7 +84,7 @@ async function withKnownRoots<Result>(
 function lostTable(): SynclineError {
   return new SynclineError(
     "root_rolled_back",
-    "The table of roots is lost: there are owners with blocks, and it knows no bucket.",
+    "The table of roots is lost: it lists no bucket, but owners have blocks.",
     { hint: ROOTS_HINT },
   );
 }

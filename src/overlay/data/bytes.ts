@@ -143,7 +143,7 @@ export class ByteReader {
 
   int(): number {
     const value = this.#view.getFloat64(this.#take(8), true);
-    if (!Number.isSafeInteger(value)) throw corruptState("A number in the overlay is no integer.");
+    if (!Number.isSafeInteger(value)) throw corruptState("A number in the overlay is not an integer.");
     return value;
   }
 
@@ -188,7 +188,7 @@ export class ByteReader {
   /** How many items follow. Each takes at least a byte, so a count larger than the remaining bytes is refused. */
   count(): number {
     const count = this.u32();
-    if (count > this.#bytes.length - this.#at) throw corruptState("A list in the overlay is cut off.");
+    if (count > this.#bytes.length - this.#at) throw corruptState("A list in the overlay is truncated.");
     return count;
   }
 
@@ -203,13 +203,13 @@ export class ByteReader {
     try {
       return BigInt(this.text());
     } catch (cause) {
-      throw corruptState("A time in the overlay is no number.", cause);
+      throw corruptState("A time in the overlay is not a number.", cause);
     }
   }
 
   #take(length: number): number {
     const at = this.#at;
-    if (at + length > this.#bytes.length) throw corruptState("A record in the overlay is cut off.");
+    if (at + length > this.#bytes.length) throw corruptState("A record in the overlay is truncated.");
     this.#at = at + length;
     return at;
   }
@@ -218,7 +218,7 @@ export class ByteReader {
 /** The overlay's own files are damaged: nothing after that point is guessed. */
 export function corruptState(message: string, cause?: unknown): SynclineError {
   return new SynclineError("state_corrupt", message, {
-    hint: "Keep the state folder: it holds unpublished changes. Move it away to start afresh from the bucket.",
+    hint: "Keep the state folder: it holds unpublished changes. To start over from the bucket, move it away.",
     cause,
   });
 }

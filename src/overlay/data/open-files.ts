@@ -25,7 +25,7 @@ export class OpenDataFiles {
     const known = this.#known(name);
     if (known !== undefined) return known.file;
     const file = this.#storage.openFile("data", name, true);
-    if (file === undefined) throw new SynclineError("internal", "A data file was not made.");
+    if (file === undefined) throw new SynclineError("internal", "A data file was not created.");
     if (this.#open.size >= this.#capacity) this.#closeOldest();
     this.#open.set(name, { file, sync: new SharedSync(() => file.sync()) });
     return file;
@@ -114,8 +114,8 @@ const REWRITE_BYTES = 1024 * 1024;
 const MAX_REWRITTEN_BYTES = 1024 * 1024 * 1024;
 
 function notDurable(name: string): SynclineError {
-  return new SynclineError("store_failed", `The file ${name} of the overlay could not be made durable.`, {
-    hint: "Look at the disk under the state folder. What was written is safe once it is published: run syncline flush.",
+  return new SynclineError("store_failed", `Could not sync the overlay's file ${name} to disk.`, {
+    hint: "Check the disk under the state folder. Written data is safe once published: run `syncline flush`.",
   });
 }
 

@@ -127,9 +127,9 @@ export class SqliteTables implements StateTables {
 function rowOf(raw: RawInode | undefined): InodeRow | undefined {
   if (raw === undefined) return undefined;
   const type = TYPES.get(raw.type);
-  if (type === undefined) throw corruptState(`Inode ${raw.ino} is of no known type.`);
+  if (type === undefined) throw corruptState(`Inode ${raw.ino} has an unknown type.`);
   if ([raw.id, raw.parent].some(({ length }) => length !== ID_BYTES))
-    throw corruptState(`Inode ${raw.ino} has an id of another length.`);
+    throw corruptState(`Inode ${raw.ino} has an id of the wrong length.`);
   return {
     ino: raw.ino as Ino,
     id: raw.id.toString("hex") as FileId,

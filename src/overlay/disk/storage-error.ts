@@ -15,17 +15,17 @@ export function storageError(error: unknown): SynclineError {
   if (error instanceof SynclineError) return error;
   if (isDiskFull(error)) {
     return new SynclineError("disk_full", "The disk under the state folder is full.", {
-      hint: "Free space on it; nothing that was written is lost.",
+      hint: "Free some space on it. No written data is lost.",
       cause: error,
     });
   }
   if (failedWith(error, "EFBIG")) {
-    return new SynclineError("limit_exceeded", "The disk under the state folder does not hold files of this size.", {
+    return new SynclineError("limit_exceeded", "The disk under the state folder does not support files this large.", {
       cause: error,
     });
   }
-  return new SynclineError("store_failed", "The state folder cannot be read or written.", {
-    hint: "Look at the disk under the state folder and at its permissions.",
+  return new SynclineError("store_failed", "Cannot read or write the state folder.", {
+    hint: "Check the state folder's disk and permissions.",
     cause: error,
   });
 }

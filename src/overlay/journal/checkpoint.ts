@@ -66,7 +66,7 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
 
 function otherVersion(version: number): SynclineError {
   return new SynclineError("state_corrupt", `The overlay was written by another version of Syncline (${version}).`, {
-    hint: "Mount and unmount it with that version, which publishes what it holds; the state folder is left as it is.",
+    hint: "Mount and unmount it with that version to publish its changes. The state folder is unchanged.",
   });
 }
 

@@ -150,7 +150,7 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
     case "adopt":
       return { kind, base: readBaseRoot(reader) };
     case undefined:
-      throw corruptState("The overlay's journal holds a record that this version does not know.");
+      throw corruptState("The overlay's journal holds a record of an unknown kind.");
   }
 }
 

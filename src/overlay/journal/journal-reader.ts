@@ -135,5 +135,5 @@ function saltsOf(segment: Buffer, header: SegmentHeader | undefined): ReadonlySe
 }
 
 function damaged({ name }: Candidate): SynclineError {
-  return corruptState(`The overlay's journal is damaged: durable records before those in segment ${name} are missing.`);
+  return corruptState(`The overlay's journal is damaged: durable records before segment ${name} are missing.`);
 }

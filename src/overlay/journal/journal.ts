@@ -270,7 +270,7 @@ export class Journal {
     const bytes = Math.max(this.#options.segmentBytes, atLeast);
     const name = String(this.#nextName++).padStart(8, "0");
     const file = this.#storage.openFile("journal", name, true);
-    if (file === undefined) throw new SynclineError("internal", "A journal segment was not made.");
+    if (file === undefined) throw new SynclineError("internal", "A journal segment was not created.");
     const segment: Segment = { name, file, bytes, last: 0, isNamed: false };
     try {
       for (let at = 0; at < bytes; at += ZEROS.length) file.write(at, ZEROS.subarray(0, bytes - at));
@@ -312,8 +312,8 @@ export class Journal {
 
   /** After a failed sync the disk's contents are unknown: only reading them again, at a new start, can tell. */
   #break(cause: unknown): never {
-    this.#broken = new SynclineError("store_failed", "The overlay's journal could not be made durable.", {
-      hint: "Look at the disk under the state folder, then restart the agent.",
+    this.#broken = new SynclineError("store_failed", "Could not sync the overlay's journal to disk.", {
+      hint: "Check the disk under the state folder, then restart the agent.",
       cause,
     });
     throw this.#broken;

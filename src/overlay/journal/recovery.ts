@@ -17,7 +17,7 @@ export function loadState(
   inodes: Inodes,
   base: BaseRoot,
 ): { readonly state: OverlayState; readonly frame: number } {
-  return orCorrupt("The overlay's checkpoint cannot be read.", () => {
+  return orCorrupt("Cannot read the overlay's checkpoint.", () => {
     const stored = tables.head();
     if (stored === undefined) return { state: new OverlayState(inodes, base), frame: 0 };
     const head = decodeHead(stored);
@@ -37,7 +37,7 @@ export function loadState(
 
 /** Applies the records of one frame; `carried` gets the bytes in them. Throws `state_corrupt`. */
 export function replayFrame(state: OverlayState, payload: Uint8Array, carried: CarriedBytes): void {
-  orCorrupt("A record in the overlay's journal does not fit what came before it.", () => {
+  orCorrupt("A record in the overlay's journal contradicts the records before it.", () => {
     const reader = new ByteReader(payload);
     while (!reader.atEnd) {
       const record = readJournalRecord(reader);

@@ -19,7 +19,7 @@ export function writeType(writer: ByteWriter, type: FileType): void {
 
 export function readType(reader: ByteReader): FileType {
   const type = TYPES.get(reader.u8());
-  if (type === undefined) throw corruptState("An object in the overlay is of no known type.");
+  if (type === undefined) throw corruptState("An object in the overlay has an unknown type.");
   return type;
 }
 
@@ -98,7 +98,7 @@ export function readContent(reader: ByteReader): Content {
     const dataBytes = reader.int();
     return { kind: "list", cid: readCid(reader), dataBytes };
   }
-  throw corruptState("A content in the overlay is of no known kind.");
+  throw corruptState("A file content in the overlay has an unknown kind.");
 }
 
 export function writeTarget(writer: ByteWriter, target: string | Linked): void {
@@ -119,7 +119,7 @@ export function readCid(reader: ByteReader): Cid {
   try {
     return cidFromBytes(reader.blob());
   } catch (cause) {
-    throw corruptState("A link in the overlay is malformed.", cause);
+    throw corruptState("A CID in the overlay is malformed.", cause);
   }
 }
 

@@ -56,13 +56,13 @@ export class FolderMachine implements Disposable {
 
   /** Why the folder is not at rest on the root; undefined if it is. */
   unrest(root: string | undefined): string | undefined {
-    if (this.#running === undefined) return "it does not run";
+    if (this.#running === undefined) return "not running";
     if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
-    if (!this.disk.scanned) return "nobody has looked at what was done";
+    if (!this.disk.scanned) return "its changes were not scanned yet";
     if (this.#report?.root !== root) return `on ${this.#report?.root}`;
     const { left } = this.#report ?? { left: [] };
     if (left.length > 0) return left.map(({ path, why }) => `${path}: ${why}`).join(", ");
-    return this.#running.watched.isDrained() ? undefined : "it is not drained";
+    return this.#running.watched.isDrained() ? undefined : "not drained";
   }
 
   async start(): Promise<void> {

@@ -115,7 +115,7 @@ async function textsOf(mount: KernelMount): Promise<Map<string, string>> {
   const visit = async (path: string): Promise<void> => {
     const shown = await mount.show(path);
     if (shown === undefined)
-      throw new SynclineError("internal", `The listing names ${path}, the lookup does not find it.`);
+      throw new SynclineError("internal", `The listing names ${path}, but the lookup does not find it.`);
     const { attributes, contents, names } = shown;
     const text = contents.toString("latin1");
     const what = isDirectory(attributes) ? "dir" : isFile(attributes) ? text : `-> ${text}`;

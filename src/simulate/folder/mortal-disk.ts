@@ -39,7 +39,7 @@ function isFile(result: unknown): result is DiskFile {
 
 function mortalAppends(file: AppendFile, process: SimulatedProcess): AppendFile {
   const check = () => {
-    if (process.isDead) throw new SynclineError("internal", "A dead process appends.");
+    if (process.isDead) throw new SynclineError("internal", "A dead process appended to a file.");
   };
   return {
     append: (text) => {

@@ -180,7 +180,7 @@ function wrongWinners(merged: SurveyedMerge): string[] {
     if (trees.some((object) => object?.names.some(({ name }) => lines.match(name)))) return [];
     if ([[old, ours] as const, [old, theirs] as const, [ours, theirs] as const].some(([a, b]) => sameVersion(a, b)))
       return [];
-    return sameVersion(record, ours) ? [] : [`a merge gives ${places.join()} other contents than the winner's`];
+    return sameVersion(record, ours) ? [] : [`a merge gives ${places.join()} contents that differ from the winner's`];
   });
 }
 

@@ -67,7 +67,7 @@ export class RootModel {
     // A power loss may have removed some versions, and the epoch's number may be reused.
     const { made } = this.#options.tokens;
     this.#expect(
-      `what ${who} published does not have`,
+      `what ${who} published lacks`,
       sealed.filter((version) => made.has(version)),
       who,
     );
@@ -85,7 +85,7 @@ export class RootModel {
     this.faults.push(...(await this.#retention.note(commit, this.#options.clock.nowNs())));
     const before = this.#present;
     this.#present = await this.#read(body.tree);
-    this.#expect(`root ${cid} does not have`, before, this.#options.machineOf(body.writer));
+    this.#expect(`root ${cid} lacks`, before, this.#options.machineOf(body.writer));
   }
 
   /** Whether a version may be missing at the end. */
@@ -106,7 +106,7 @@ export class RootModel {
     const present = new Set<string>();
     const directories = new Set<FileId>();
     const visit = async (directory: FileId, path: string): Promise<void> => {
-      if (directories.has(directory)) return void this.faults.push(`directory ${path} is at two places`);
+      if (directories.has(directory)) return void this.faults.push(`directory ${path} is in two places`);
       directories.add(directory);
       for await (const { name } of listDirectory(this.#nodes, tree, directory)) {
         const inside = `${path}/${nameToText(name)}`;

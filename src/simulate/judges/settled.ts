@@ -49,7 +49,7 @@ export async function settledFaults(settled: Settled): Promise<string[]> {
   faults.push(...(await folders.differences(mountOf(fresh))));
   await folders.restartAll();
   faults.push(...(await rest()));
-  for (const machine of machines) await compare(`${machine.name} started anew`, machine);
+  for (const machine of machines) await compare(`${machine.name} after a restart`, machine);
   faults.push(...(await folders.differences(mountOf(fresh))));
   const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
   for (const token of tokens.made) if (!present.has(token) && !isDropped(token)) faults.push(`lost: ${token}`);
@@ -67,7 +67,7 @@ async function otherDoorsFaults({ name, otherDoors }: Machine, tree: ReadonlyMap
     const bytes = shown.startsWith(REGULAR) ? await otherDoors.webdav.read(path) : undefined;
     if (bytes !== undefined && !shown.endsWith(` ${bytes.toString("latin1")}`))
       faults.push(`${name} over WebDAV: ${path} is ${bytes.toString("latin1")}`);
-    if (bytes === undefined && shown.startsWith(REGULAR)) faults.push(`${name} over WebDAV: no ${path}`);
+    if (bytes === undefined && shown.startsWith(REGULAR)) faults.push(`${name} over WebDAV: ${path} is missing`);
   }
   return faults;
 }
@@ -76,6 +76,6 @@ async function otherDoorsFaults({ name, otherDoors }: Machine, tree: ReadonlyMap
 const REGULAR = "100";
 
 function mountOf({ mount, name }: Machine): KernelMount {
-  if (mount === undefined) throw new SynclineError("internal", `${name} does not run.`);
+  if (mount === undefined) throw new SynclineError("internal", `${name} is not running.`);
   return mount;
 }

@@ -11,7 +11,7 @@ export async function treeOf(mount: KernelMount, root = "", times = true): Promi
   const walk = async (path: string): Promise<void> => {
     const shown = await mount.show(path);
     if (shown === undefined)
-      throw new SynclineError("internal", `The listing names ${path}, the lookup does not find it.`);
+      throw new SynclineError("internal", `The listing names ${path}, but the lookup does not find it.`);
     tree.set(path, describe(path, shown, first, times));
     if (!isDirectory(shown.attributes)) return;
     for (const name of shown.names) await walk(path === "" ? name : `${path}/${name}`);

@@ -21,7 +21,7 @@ export async function masterHolding(
   const fill = async () => {
     await master.start();
     const { parts } = master;
-    if (parts === undefined) throw new SynclineError("internal", "The simulated master does not start.");
+    if (parts === undefined) throw new SynclineError("internal", "The simulated master did not start.");
     await (await parts.stores.of(owner)).put(Array.from(blocks, ([cid, bytes]) => ({ cid, bytes })));
     const { signal } = new AbortController();
     for (const [index, commit] of commits.entries()) {

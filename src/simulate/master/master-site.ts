@@ -191,7 +191,7 @@ class MasterSite implements Site {
       return found;
     };
     const never = () => {
-      throw new SynclineError("internal", "Nothing is written by who checks.");
+      throw new SynclineError("internal", "A checker must not write.");
     };
     return {
       address: ADDRESS,

@@ -172,7 +172,7 @@ function countingClock(startNs: bigint): Clock {
   return {
     nowNs: () => ++ns,
     monotonicMs: () => Number((ns - startNs) / 1_000_000n),
-    sleep: () => Promise.reject(new SynclineError("internal", "A scenario waits for nothing.")),
+    sleep: () => Promise.reject(new SynclineError("internal", "A scenario must not wait.")),
     after: () => ({ [Symbol.dispose]: () => {} }),
   };
 }

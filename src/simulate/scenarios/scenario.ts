@@ -46,7 +46,7 @@ export interface Scenario {
 export function parseScenarios(text: string): Scenario[] {
   const file = parseJson(text);
   const scenarios = isObject(file) ? file["scenarios"] : undefined;
-  if (!Array.isArray(scenarios)) throw malformed('has no list "scenarios"');
+  if (!Array.isArray(scenarios)) throw malformed('it has no list "scenarios"');
   return scenarios.map((value: unknown, index) => {
     const name = isObject(value) && typeof value["name"] === "string" ? value["name"] : undefined;
     const fault = faultOf(value);
@@ -118,7 +118,7 @@ function faultOf(value: unknown): string | undefined {
     const operations = value[part];
     if (!Array.isArray(operations)) return `has no list "${part}"`;
     const wrong = operations.findIndex((operation) => !isOperation(operation));
-    if (wrong >= 0) return `has no operation at ${part}[${wrong}]: ${JSON.stringify(operations[wrong])}`;
+    if (wrong >= 0) return `has an invalid operation at ${part}[${wrong}]: ${JSON.stringify(operations[wrong])}`;
   }
   const expected = value["expect"];
   const paths = isObject(expected) ? expected["paths"] : undefined;
@@ -140,13 +140,13 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw malformed(`is not JSON: ${String(cause)}`);
+    throw malformed(`it is not JSON: ${String(cause)}`);
   }
 }
 
 function malformed(what: string): SynclineError {
-  return new SynclineError("usage", `The file of scenarios: ${what}.`, {
-    hint: 'Its format is at the end of docs/design/merge.md: {"scenarios": [{"name", "base", "x", "y", "expect"}]}.',
+  return new SynclineError("usage", `Invalid scenario file: ${what}.`, {
+    hint: 'The end of docs/design/merge.md describes the format: {"scenarios": [{"name", "base", "x", "y", "expect"}]}.',
   });
 }
 

@@ -123,7 +123,7 @@ async function writePlain(
   for (const { bytes } of files) wrote?.(bytes.length);
   return paths.map((path, index) => {
     const stat = stats[index];
-    if (stat === undefined) throw new RangeError("A new file was not told of.");
+    if (stat === undefined) throw new RangeError("A new file has no stat.");
     return { path, stat, xattrs: "" };
   });
 }
@@ -161,7 +161,7 @@ async function writeOne(context: IncomingContext, path: DiskPath, record: FileRe
     await setAttributes(context, path, record);
   } else await writeFile(context, path, record);
   const stat = await disk.look(path);
-  if (stat === undefined) throw new RangeError("A new file went away.");
+  if (stat === undefined) throw new RangeError("A new file disappeared.");
   const isBare = stat.type !== "file" || context.leavesXattrs === true;
   return { path, stat, xattrs: isBare ? "" : await digestOn(disk, path) };
 }

@@ -49,14 +49,16 @@ export function textsOf(row: EntryRow | PlaceRow): string[] {
 }
 
 function placeOfTexts([parent, name]: readonly string[]): Place {
-  if (parent === undefined || name === undefined) throw new TypeError("This is no place.");
+  if (parent === undefined || name === undefined) throw new TypeError("The redo log has an invalid place.");
   return { parent: parent as FileId, name: nameOf(Buffer.from(name, "latin1")) };
 }
 
 export function entryOfTexts(texts: readonly string[]): Entry {
   const [parent, name, id, record, links, seen] = texts;
-  if (parent === undefined || name === undefined || id === undefined) throw new TypeError("This is no entry.");
-  if (record === undefined || links === undefined || seen === undefined) throw new TypeError("This is no entry.");
+  if (parent === undefined || name === undefined || id === undefined)
+    throw new TypeError("The redo log has an invalid entry.");
+  if (record === undefined || links === undefined || seen === undefined)
+    throw new TypeError("The redo log has an invalid entry.");
   const row = { parent, id, links, name: Buffer.from(name, "latin1"), record: Buffer.from(record, "base64") };
   return entryOf({ ...row, seen: Buffer.from(seen, "base64") });
 }

@@ -66,7 +66,7 @@ export async function noteExchanged(db: SyncDatabase): Promise<void> {
 function exchangedIn(text: string): { readonly base: unknown; readonly entry: Entry } {
   try {
     const [base, row] = JSON.parse(text) as [unknown, string[]];
-    if (row.some((each) => typeof each !== "string")) throw new TypeError("This is no entry.");
+    if (row.some((each) => typeof each !== "string")) throw new TypeError("The redo log has an invalid entry.");
     return { base, entry: entryOfTexts(row) };
   } catch (cause) {
     throw damagedState(cause);

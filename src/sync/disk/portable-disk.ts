@@ -196,7 +196,8 @@ function bytesOf(name: FileName): Buffer {
   const bytes = Buffer.from(name, "latin1");
   const isPath =
     name === "." || name === ".." || name.includes("/") || (join("a", "b") !== "a/b" && /[\\:]/.test(name));
-  if (isPath) throw new SynclineError("name_invalid", `${JSON.stringify(name)} cannot be a file name here.`);
+  if (isPath)
+    throw new SynclineError("name_invalid", `${JSON.stringify(name)} is not a valid file name on this system.`);
   return bytes;
 }
 

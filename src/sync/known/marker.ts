@@ -30,13 +30,13 @@ export interface FolderNames {
  */
 export async function requireFolder(db: SyncDatabase, names: FolderNames): Promise<void> {
   if (existsSync(names.folder)) return;
-  if (db.fact("folder") !== undefined) throw unmarked(names, "is not there");
+  if (db.fact("folder") !== undefined) throw unmarked(names, "is missing");
   try {
     await mkdir(names.folder);
   } catch (cause) {
     if (!failedWith(cause, "EEXIST")) throw cause;
-    throw new SynclineError("not_a_directory", `${names.folder} is a link that leads nowhere.`, {
-      hint: "Make the folder that it leads to, or name another one.",
+    throw new SynclineError("not_a_directory", `${names.folder} is a dangling symbolic link.`, {
+      hint: "Create the folder that it points to, or choose another one.",
       cause,
     });
   }
@@ -53,10 +53,7 @@ export async function requireMarker(
   if (marker !== undefined && marker.bucket !== bucket) throw foreign(names, marker.bucket);
   const known = db.fact("folder");
   if (known !== undefined && marker?.folder === known) return;
-  throw unmarked(
-    names,
-    marker === undefined ? "has no marker (.syncline)" : "is another folder than the one that was synced here",
-  );
+  throw unmarked(names, marker === undefined ? "has no marker (.syncline)" : "is not the folder that was synced here");
 }
 
 /** Marks a folder that was never synced with this state; a synced one must have its marker. Throws as `requireMarker`. */
@@ -123,7 +120,7 @@ async function makeOwn(disk: SyncDisk, path: DiskPath): Promise<void> {
 
 function foreign({ folder }: FolderNames, found: string): SynclineError {
   return new SynclineError("foreign_bucket", `${folder} is synced with another bucket, ${found}.`, {
-    hint: "Name that bucket, or another folder. If the folder is to leave that bucket, remove its .syncline folder and the state that it was synced with.",
+    hint: "Choose that bucket, or another folder. To detach this folder from that bucket, remove its .syncline folder and the state that it was synced with.",
   });
 }
 
@@ -132,7 +129,7 @@ function unmarked({ folder, state }: FolderNames, what: string): SynclineError {
     "precondition_failed",
     `${folder} ${what}: nothing is synced, and nothing counts as deleted.`,
     {
-      hint: `If its disk is not mounted, mount it. If this is a new or restored folder, remove the state ${state}: then folder and bucket are united and nothing is deleted.`,
+      hint: `If its disk is not mounted, mount it. If this is a new or restored folder, remove the state ${state}. Folder and bucket are then merged, and nothing is deleted.`,
     },
   );
 }

@@ -51,8 +51,8 @@ export class CopiedData implements DataReader, AsyncDisposable {
     });
     if (bytes.length !== length) {
       const name = escapeForPrint(pathText(path));
-      throw new SynclineError("precondition_failed", `${name} became shorter while it was read.`, {
-        hint: "Put it again once nobody writes to it.",
+      throw new SynclineError("precondition_failed", `${name} shrank while it was being read.`, {
+        hint: "Put it again once no program writes to it.",
       });
     }
     // Thousands of files must not stay open.

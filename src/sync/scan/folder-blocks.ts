@@ -110,7 +110,7 @@ export class FolderCopies {
     const found = new Map<Cid, Uint8Array>();
     if (clock.monotonicMs() - this.#sinceMs > FORGET_MS) this.#nowhere.clear();
     if (cids.some((cid) => this.#nowhere.has(cid))) return found;
-    log.info("Looking in the folder for blocks that the bucket lost.", { blocks: cids.length });
+    log.info("Searching the folder for blocks that the bucket lost.", { blocks: cids.length });
     const enough = new AbortController();
     let bytes = 0;
     const keep = (block: Block) => {

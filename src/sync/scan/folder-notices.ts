@@ -41,7 +41,7 @@ export function watchFolderTree(root: string, { changed, failed, hidden = [] }: 
   const fail = (error: unknown) => {
     if (failure !== undefined || !failedWith(error, ...NO_WATCHES)) return;
     failure = failedWith(error, "ENOSPC")
-      ? "the system has no more inotify watches (fs.inotify.max_user_watches)"
+      ? "the system is out of inotify watches (fs.inotify.max_user_watches)"
       : describeError(error);
     failed(failure);
     stop();

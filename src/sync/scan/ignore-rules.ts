@@ -36,7 +36,7 @@ async function readText(disk: SyncDisk): Promise<string> {
   } catch (error) {
     if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return "";
     throw new SynclineError("precondition_failed", `${IGNORE_FILE} cannot be read: ${describeError(error)}`, {
-      hint: "Without it nobody knows what is to be left alone, so nothing is synced. Let it be read, or remove it.",
+      hint: "Nothing is synced while the ignore rules are unknown. Make the file readable, or remove it.",
       cause: error,
     });
   }

@@ -139,7 +139,7 @@ export class LocalData implements DataReader, AsyncDisposable {
       this.#isDamaged ||= failedWith(error, ...DAMAGED);
       const name = escapeForPrint(pathText(source.path));
       throw new SynclineError("precondition_failed", `${name} cannot be read: ${describeError(error)}.`, {
-        hint: "It is synced once it can be read.",
+        hint: "It will be synced once it can be read.",
         cause: error,
       });
     }
@@ -153,9 +153,13 @@ export class LocalData implements DataReader, AsyncDisposable {
     const bytes = await file?.read(offset, length);
     if (file === undefined || bytes?.length !== length || !isStill(stat, await file.stat())) {
       this.changed.push(source);
-      throw new SynclineError("precondition_failed", `${escapeForPrint(pathText(path))} changed while it was read.`, {
-        hint: "It is synced once nobody writes to it.",
-      });
+      throw new SynclineError(
+        "precondition_failed",
+        `${escapeForPrint(pathText(path))} changed while it was being read.`,
+        {
+          hint: "It will be synced once no program writes to it.",
+        },
+      );
     }
     if (offset + length === stat.size) await this.#close(ino);
     return bytes;

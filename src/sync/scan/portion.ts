@@ -50,7 +50,7 @@ export class Portions {
     const { disk } = this.#source;
     const stat = await disk.look([]);
     const entries = await disk.list([]);
-    if (stat === undefined) throw new RangeError("The root was listed, but is not there.");
+    if (stat === undefined) throw new RangeError("The folder's root was listed but is missing.");
     const root = foundAs({ path: [], stat, parent: undefined, name: "" as FileName }, NO_CHILDREN, false);
     const finder = new Finder(this.#source, this.#passed, root);
     const isLast = await finder.enter(root, entries, ROOT_ID);

@@ -71,7 +71,7 @@ async function walkOnce(
   const walker = new Walker(disk, rules, before, most);
   const stat = await disk.look([]);
   const entries = await disk.list([]);
-  if (stat === undefined) throw new RangeError("The root was listed, but is not there.");
+  if (stat === undefined) throw new RangeError("The folder's root was listed but is missing.");
   const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
   const { special, mounts, unreadable, settled, isCut } = walker;
   return { walked: { root, special, mounts, unreadable, settled, isCut }, isTwice: walker.isTwice };

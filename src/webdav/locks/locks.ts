@@ -98,7 +98,7 @@ export class Locks {
     if (inTheWay.length > 0) throw locked("no-conflicting-lock", inTheWay);
     const here = this.#byPath.get(keyOf(wanted.path))?.length ?? 0;
     if (here >= MAX_LOCKS_A_RESOURCE || this.#count >= MAX_DAV_LOCKS) {
-      throw new Refusal(507, "There are too many locks already.");
+      throw new Refusal(507, "Too many locks are held already.");
     }
     const lock = { ...wanted, token: this.#token(), expiresMs: this.#nowMs() + wanted.timeoutS * 1000 };
     this.#put(lock);
@@ -187,7 +187,7 @@ export class Locks {
 
 /** 423, with the resources whose locks are in the way. */
 export function locked(condition: "no-conflicting-lock" | "lock-token-submitted", locks: readonly Lock[]): Refusal {
-  return new Refusal(423, "This is locked.", { condition, hrefs: rootsOf(locks) });
+  return new Refusal(423, "This resource is locked.", { condition, hrefs: rootsOf(locks) });
 }
 
 /** The locked resources, each once, as encoded paths. */

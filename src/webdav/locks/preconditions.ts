@@ -19,7 +19,7 @@ export function checkPreconditions(call: Call, fs: FileSystem, place: Place | un
   checkHttp(headers, place, () => etagAt(call, fs, place), method === "GET" || method === "HEAD");
   const { conditions } = call;
   if (conditions.length > 0 && !conditions.some((list) => holds(call, fs, list, place))) {
-    throw failed("No list of the If header holds.");
+    throw failed("No list of the If header matches.");
   }
 }
 
@@ -46,16 +46,17 @@ function checkHttp(
   const match = headers["if-match"];
   if (match !== undefined) {
     if (!matches(match, attributes !== undefined, etagNow(), "strong"))
-      throw failed("It is not the version that If-Match names.");
+      throw failed("The current version does not match If-Match.");
   } else {
     const sinceS = seconds(headers["if-unmodified-since"]);
     // An object without a date counts as unmodified (RFC 9110, section 13.1.4).
-    if (sinceS !== undefined && mtimeS !== undefined && mtimeS > sinceS) throw failed("It was modified since.");
+    if (sinceS !== undefined && mtimeS !== undefined && mtimeS > sinceS)
+      throw failed("The resource was modified after If-Unmodified-Since.");
   }
   const noneMatch = headers["if-none-match"];
   if (noneMatch !== undefined) {
     if (!matches(noneMatch, attributes !== undefined, etagNow(), "weak")) return;
-    throw isRead ? notModified(etagNow()) : failed("There is a version already that If-None-Match names.");
+    throw isRead ? notModified(etagNow()) : failed("The current version matches If-None-Match.");
   }
   const sinceS = seconds(headers["if-modified-since"]);
   if (isRead && sinceS !== undefined && mtimeS !== undefined && mtimeS <= sinceS) throw notModified(etagNow());

@@ -11,13 +11,13 @@ import { declaredBytes } from "../../http/request-body.ts";
 
 export async function mkcol(call: Call): Promise<void> {
   checkWritable(call);
-  if (declaredBytes(call.request) !== 0) throw new Refusal(415, "A folder is made without a body.");
+  if (declaredBytes(call.request) !== 0) throw new Refusal(415, "A request to create a folder must have no body.");
   await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "itself");
-    if (found?.name === undefined && found !== undefined) throw new Refusal(405, "The root is there already.");
+    if (found?.name === undefined && found !== undefined) throw new Refusal(405, "The root folder already exists.");
     const { parent, name, path, attributes } = makeable(found);
     // Other errors come before preconditions (RFC 9110, section 13.2.1).
-    if (attributes !== undefined) throw new Refusal(405, "There is something here already.");
+    if (attributes !== undefined) throw new Refusal(405, "Something already exists here.");
     checkMakeable(name);
     checkPreconditions(call, fs, found);
     checkMemberLocks(call, path, "own bytes");
@@ -30,11 +30,11 @@ export async function remove(call: Call): Promise<void> {
   checkWritable(call);
   const { depth } = call.request.headers;
   if (depth !== undefined && !/^infinity$/i.test(String(depth)))
-    throw new Refusal(400, "A folder goes with all in it.");
+    throw new Refusal(400, "The Depth of a DELETE must be infinity.");
   const { place, folder } = await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "itself");
     const there = { ...writable(present(found)), attributes: present(found).attributes };
-    if (call.href.isFolder && !isFolder(there.attributes)) throw new Refusal(404, "There is no such folder.");
+    if (call.href.isFolder && !isFolder(there.attributes)) throw new Refusal(404, "This folder does not exist.");
     checkPreconditions(call, fs, found);
     checkMemberLocks(call, there.path, "all in it");
     if (isFolder(there.attributes)) return { place: there, folder: there.attributes.ino };

@@ -103,7 +103,7 @@ async function discard({ access, clock, log }: Call, { parent, name }: Named): P
     await removeWhole({ access: access.onward(), clock }, parent, name);
     return true;
   } catch (error) {
-    log.warn("a part of a copy keeps a temporary name until the door opens again", {
+    log.warn("could not remove a canceled copy; it keeps a temporary name until the door opens again", {
       name,
       error: describeError(error),
     });
@@ -190,7 +190,7 @@ class Copying {
     for (let at = 0; at < size;) {
       access.signal.throwIfAborted();
       at = await access.change(to, (fs) => {
-        if (!etags.has(fs, bytes)) throw new Refusal(409, "What is copied is being changed.");
+        if (!etags.has(fs, bytes)) throw new Refusal(409, "The source changed during the copy.");
         const start = dataFrom(fs, from, at, size);
         const end = start === size ? size : start + fs.copyRange(from, start, to, start, COPY_STEP_BYTES);
         if (end === size) etags.copied(bytes, to);
@@ -234,5 +234,5 @@ function depthOf({ request }: Call): boolean {
   const depth = request.headers["depth"] ?? "infinity";
   if (depth === "0") return false;
   if (typeof depth === "string" && /^infinity$/i.test(depth)) return true;
-  throw new Refusal(400, "The Depth of a copy is 0 or infinity.");
+  throw new Refusal(400, "The Depth of a COPY must be 0 or infinity.");
 }

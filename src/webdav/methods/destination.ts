@@ -22,8 +22,8 @@ export interface Ends {
 /** Throws a Refusal: 400, 502. */
 export function transferOf({ request }: Call): Transfer {
   const { destination, overwrite = "T", host } = request.headers;
-  if (typeof destination !== "string") throw new Refusal(400, "The header Destination is missing.");
-  if (!/^[TF]$/i.test(String(overwrite))) throw new Refusal(400, "Overwrite is T or F.");
+  if (typeof destination !== "string") throw new Refusal(400, "The Destination header is missing.");
+  if (!/^[TF]$/i.test(String(overwrite))) throw new Refusal(400, "Overwrite must be T or F.");
   return { destination: parseReference(destination.trim(), host), overwrite: /^T$/i.test(String(overwrite)) };
 }
 
@@ -32,13 +32,13 @@ export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite
   const found = findPlace(fs, call.href.path, moved ? "itself" : "follow");
   const source = present(found);
   checkPreconditions(call, fs, found);
-  if (call.href.isFolder && !isFolder(source.attributes)) throw new Refusal(404, "There is no such folder.");
+  if (call.href.isFolder && !isFolder(source.attributes)) throw new Refusal(404, "This folder does not exist.");
   const target = makeable(findPlace(fs, destination.path, "itself"));
   if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
-    throw new Refusal(403, "One of the two lies in the other, or is the other.");
+    throw new Refusal(403, "Source and destination are the same, or one contains the other.");
   }
   if (target.attributes === undefined) checkMakeable(target.name);
-  else if (!overwrite) throw new Refusal(412, "There is something at the destination, and Overwrite is F.");
+  else if (!overwrite) throw new Refusal(412, "The destination exists, and Overwrite is F.");
   if (moved) checkMemberLocks(call, source.path, "all in it");
   checkMemberLocks(call, target.path, "all in it");
   return { source, target };

@@ -26,7 +26,7 @@ export async function get(call: Call): Promise<void> {
   });
   using _held = hold;
   if (version === undefined) return sendFolder(call, attributes);
-  if (href.isFolder) throw new Refusal(404, "There is no such folder; without the slash at its end it is a file.");
+  if (href.isFolder) throw new Refusal(404, "This is a file. Remove the trailing slash.");
   await sendFile(call, version, name);
 }
 
@@ -44,7 +44,7 @@ function versionOf({ etags }: Call, fs: FileSystem, attributes: Attributes): Ver
 async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
   const { request, href, folderPage } = call;
   if (folderPage !== undefined && wantsPage(request)) return folderPage(call, ino, href.path);
-  answer(call, 200, FOLDER_HEADERS, "This is a folder: a WebDAV client lists it.\n");
+  answer(call, 200, FOLDER_HEADERS, "This is a folder. Use a WebDAV client to list it.\n");
 }
 
 const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8" };
@@ -75,7 +75,9 @@ async function sendFile(call: Call, version: Version, name: FileName | undefined
   };
   const ranges = rangesOf(call, version);
   if (ranges === "none") {
-    throw new Refusal(416, "The file has no such bytes.", { headers: { "content-range": `bytes */${size}` } });
+    throw new Refusal(416, "The requested range is outside the file.", {
+      headers: { "content-range": `bytes */${size}` },
+    });
   }
   const [only, ...others] = ranges === "all" ? [{ from: 0, to: size - 1 }] : ranges;
   if (only === undefined || others.length > 0) return sendParts(call, version, headers, type, ranges as ByteRange[]);
@@ -180,11 +182,11 @@ class FileBody {
     const read = (from: (fs: FileSystem) => number | Promise<number>) =>
       access.run((fs) => {
         if (etags.has(fs, promised)) return from(fs);
-        throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
+        throw new Refusal(503, "The file is changing. Try again.", { headers: { "retry-after": "1" } });
       });
     const far = await read((fs) => fs.readUncached(promised.ino, offset, target));
     const count = far > 0 ? far : await read((fs) => fs.read(promised.ino, offset, target.length, target));
-    if (count === 0) throw new Refusal(500, "The file is shorter than it says.");
+    if (count === 0) throw new Refusal(500, "The file is shorter than its recorded size.");
     return { buffer, length: count };
   }
 }

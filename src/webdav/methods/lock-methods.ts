@@ -59,7 +59,7 @@ export async function unlock(call: Call): Promise<void> {
   });
   const held = locksAt(call, place).find((one) => one.token === token);
   if (held === undefined) {
-    throw new Refusal(409, "There is no such lock here.", { condition: "lock-token-matches-request-uri" });
+    throw new Refusal(409, "This resource has no such lock.", { condition: "lock-token-matches-request-uri" });
   }
   call.locks.release(held);
   answer(call, 204);
@@ -73,7 +73,7 @@ function lockNew(
   wanted: Omit<Lock, "token" | "expiresMs" | "path" | "isFolder">,
 ): Lock {
   const { parent, name, path } = makeable(found);
-  if (call.href.isFolder) throw new Refusal(409, "Make the folder first.");
+  if (call.href.isFolder) throw new Refusal(409, "Create the folder first.");
   checkMakeable(name);
   checkMemberLocks(call, path, "own bytes");
   const made = call.locks.make({ ...wanted, path, isFolder: false });
@@ -98,7 +98,7 @@ async function refresh(call: Call, timeoutS: number): Promise<void> {
   if (held === undefined) {
     throw new Refusal(
       412,
-      "A LOCK without a body renews the lock whose token the If header has; none of its tokens is of a lock here.",
+      "A LOCK without a body renews a lock, but no token in the If header is of a lock on this resource.",
       {
         condition: "lock-token-matches-request-uri",
       },
@@ -126,15 +126,15 @@ function parseLockInfo(body: Uint8Array): Pick<Lock, "isExclusive" | "owner"> {
   const [type] = types;
   const isScope = scope !== undefined && (isDav(scope, "exclusive") || isDav(scope, "shared"));
   if (!isDav(root, "lockinfo") || scopes.length !== 1 || types.length !== 1) {
-    throw new Refusal(400, "The body is no lockinfo element with one scope and one type.");
+    throw new Refusal(400, "The body must be a lockinfo element with one scope and one type.");
   }
   if (!isScope || type === undefined || !isDav(type, "write")) {
-    throw new Refusal(422, "There are exclusive and shared write locks here, and no others.");
+    throw new Refusal(422, "Only exclusive and shared write locks are supported.");
   }
   const [ownerElement] = elementsOf(root, "owner");
   const owner = ownerElement === undefined ? "" : writeElement(ownerElement);
   if (Buffer.byteLength(owner) > MAX_LOCK_OWNER_BYTES) {
-    throw new Refusal(400, `What a lock says of its owner has at most ${MAX_LOCK_OWNER_BYTES} bytes.`);
+    throw new Refusal(400, `A lock's owner element may have at most ${MAX_LOCK_OWNER_BYTES} bytes.`);
   }
   return { isExclusive: isDav(scope, "exclusive"), owner };
 }
@@ -155,5 +155,5 @@ function depthOf({ request }: Call): boolean {
   const depth = request.headers["depth"] ?? "infinity";
   if (depth === "0") return false;
   if (typeof depth === "string" && /^infinity$/i.test(depth)) return true;
-  throw new Refusal(400, "The Depth of a lock is 0 or infinity.");
+  throw new Refusal(400, "The Depth of a LOCK must be 0 or infinity.");
 }

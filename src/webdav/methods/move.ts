@@ -15,7 +15,8 @@ export async function move(call: Call): Promise<void> {
   const takeover = new Takeover(call);
   const { source, target } = await takeover.change((fs) => {
     const ends = checkedEnds(call, fs, transfer, true);
-    if (!isDeep && isFolder(ends.source.attributes)) throw new Refusal(400, "A folder moves with all in it.");
+    if (!isDeep && isFolder(ends.source.attributes))
+      throw new Refusal(400, "The Depth of a folder's MOVE must be infinity.");
     takeover.run(fs, writable(ends.source), ends.source.attributes, ends.target);
     return ends;
   });

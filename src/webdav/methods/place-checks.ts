@@ -15,15 +15,15 @@ export function present(place: Place | undefined): Place & { readonly attributes
 /** A place that a client may create or replace. Throws as `writable`, and a Refusal, 403, for the door's own names. */
 export function makeable(place: Place | undefined): Place & { readonly name: FileName } {
   const found = writable(place);
-  if (found.path.some(isTemporary)) throw new Refusal(403, "Such names are not shown here, and are this server's own.");
+  if (found.path.some(isTemporary)) throw new Refusal(403, "This server reserves such names and hides them.");
   return found;
 }
 
 /** A place that may be removed or replaced. Throws a Refusal: 409 without its folder, 403 for the root or if hidden. */
 export function writable(place: Place | undefined): Place & { readonly name: FileName } {
-  if (place === undefined) throw new Refusal(409, "The folder for this is not there. Make it first.");
+  if (place === undefined) throw new Refusal(409, "The parent folder does not exist. Create it first.");
   const { name } = place;
-  if (name === undefined) throw new Refusal(403, "The root folder itself cannot be replaced or removed.");
-  if (place.isHidden) throw new Refusal(403, "The name belongs to something that is not shown here.");
+  if (name === undefined) throw new Refusal(403, "The root folder cannot be replaced or removed.");
+  if (place.isHidden) throw new Refusal(403, "Something hidden has this name.");
   return { ...place, name };
 }

@@ -131,7 +131,9 @@ function depthOf({ request }: Call): "0" | "1" {
   const depth = request.headers["depth"] ?? "infinity";
   if (depth === "0" || depth === "1") return depth;
   if (typeof depth === "string" && /^infinity$/i.test(depth)) {
-    throw new Refusal(403, "Whole trees are not listed at once.", { condition: "propfind-finite-depth" });
+    throw new Refusal(403, "Depth: infinity is not supported. List one folder at a time.", {
+      condition: "propfind-finite-depth",
+    });
   }
-  throw new Refusal(400, "A Depth is 0, 1 or infinity.");
+  throw new Refusal(400, "Depth must be 0, 1 or infinity.");
 }

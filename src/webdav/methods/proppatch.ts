@@ -47,7 +47,7 @@ type Outcome =
 
 function parse(body: Uint8Array): Instruction[] {
   const root = readXml(body);
-  if (!isDav(root, "propertyupdate")) throw new Refusal(400, "The body is no propertyupdate element.");
+  if (!isDav(root, "propertyupdate")) throw new Refusal(400, "The body must be a propertyupdate element.");
   const instructions = elementsOf(root).flatMap((action) => {
     const isSet = isDav(action, "set");
     if (!isSet && !isDav(action, "remove")) return [];
@@ -55,7 +55,7 @@ function parse(body: Uint8Array): Instruction[] {
     return properties.map((element) => ({ name: nameOf(element), value: isSet ? element : undefined }));
   });
   if (instructions.length === 0) throw new Refusal(400, "There is nothing to set or remove.");
-  if (instructions.length > MAX_PROPERTIES_ASKED) throw new Refusal(400, "These are too many properties at once.");
+  if (instructions.length > MAX_PROPERTIES_ASKED) throw new Refusal(400, "Too many properties in one request.");
   return instructions;
 }
 
@@ -93,7 +93,9 @@ function apply(fs: FileSystem, { ino, mode }: Attributes, { name, value }: Instr
     return;
   }
   if (LIVE_PROPERTIES.has(name)) {
-    throw new Refusal(403, "The server alone decides on this.", { condition: "cannot-modify-protected-property" });
+    throw new Refusal(403, "Only the server can change this property.", {
+      condition: "cannot-modify-protected-property",
+    });
   }
   if (value !== undefined) fs.setXattr(ino, attributeOf(name), valueOf(value), 0);
   // Removing a missing property is not an error.
@@ -110,7 +112,7 @@ const SETTERS = new Map<PropertyName, (text: string, mode: number) => AttributeC
 ]);
 
 function nsOf(ms: number): bigint {
-  if (Number.isNaN(ms) || ms < 0) throw new Refusal(409, "This is no time.");
+  if (Number.isNaN(ms) || ms < 0) throw new Refusal(409, "The time is invalid.");
   return BigInt(ms) * 1_000_000n;
 }
 
@@ -118,7 +120,7 @@ function nsOf(ms: number): bigint {
 function executable(text: string, mode: number): number {
   if (text === "T") return mode | ((mode & 0o444) >> 2);
   if (text === "F") return mode & ~0o111;
-  throw new Refusal(409, "executable is T or F.");
+  throw new Refusal(409, "executable must be T or F.");
 }
 
 function restore(fs: FileSystem, attributes: Attributes, xattrs: ReadonlyMap<string, Uint8Array>): void {

@@ -48,7 +48,7 @@ function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: File
   const found = findPlace(fs, call.href.path, "follow");
   const place = makeable(found);
   if (place.attributes === undefined) checkMakeable(place.name);
-  else if (!isFile(place.attributes)) throw new Refusal(405, "A folder has no bytes to replace.");
+  else if (!isFile(place.attributes)) throw new Refusal(405, "PUT can replace only a file.");
   checkPreconditions(call, fs, found);
   if (place.attributes === undefined) checkMemberLocks(call, place.path, "own bytes");
   else checkResourceLocks(call, place.path);
@@ -58,9 +58,9 @@ function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: File
 function checkHeaders(call: Call): void {
   checkWritable(call);
   if (call.request.headers["content-range"] !== undefined) {
-    throw new Refusal(400, "A part of a file cannot be replaced: send it whole, without Content-Range.");
+    throw new Refusal(400, "Partial writes are not supported. Send the whole file, without Content-Range.");
   }
-  if (call.href.isFolder) throw new Refusal(409, "A file's address has no slash at its end.");
+  if (call.href.isFolder) throw new Refusal(409, "A file's address must not end with a slash.");
 }
 
 async function receive(call: Call, ino: Ino): Promise<Checksums> {
@@ -70,7 +70,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
   const checksums = new Checksums(request.headers["oc-checksum"]);
   let size = 0;
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
-    if (size + piece.length > (expected ?? Infinity)) throw new Refusal(400, `More than ${expected} bytes came.`);
+    if (size + piece.length > (expected ?? Infinity)) throw new Refusal(400, `Received more than ${expected} bytes.`);
     await access.fs.throttle(ino);
     await access.run((fs) => fs.write(ino, size, piece));
     await name?.push(piece);
@@ -79,7 +79,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
     size += piece.length;
     call.garbage.young(piece.length);
   }
-  if (size < (expected ?? 0)) throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
+  if (size < (expected ?? 0)) throw new Refusal(400, `Received only ${size} of ${expected} bytes.`);
   checksums.check();
   await name?.finish(ino);
   return checksums;

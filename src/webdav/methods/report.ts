@@ -28,10 +28,13 @@ export async function report(call: Call): Promise<void> {
     return present(found);
   });
   if (syncToken === undefined || !isDav(root, "sync-collection") || !isFolder(place.attributes)) {
-    throw new Refusal(403, "The only report is sync-collection, on folders.", { condition: "supported-report" });
+    throw new Refusal(403, "The only supported report is sync-collection, on folders.", {
+      condition: "supported-report",
+    });
   }
   // The sync-level selects what is reported (RFC 6578, section 3.2).
-  if ((call.request.headers["depth"] ?? "0") !== "0") throw new Refusal(400, "The Depth of a sync-collection is 0.");
+  if ((call.request.headers["depth"] ?? "0") !== "0")
+    throw new Refusal(400, "The Depth of a sync-collection must be 0.");
   const asked = parse(root);
   if (asked.token === "") await sendAll(call, syncToken, place, asked);
   else await sendChanges(call, syncToken, place, asked);
@@ -51,10 +54,10 @@ function parse(root: XmlElement): Asked {
   const [limit] = elementsOf(root, "limit").flatMap((element) => elementsOf(element, "nresults"));
   const depth = level === undefined ? "1" : textOf(level).trim();
   if (token === undefined || prop === undefined || !/^(1|infinite)$/.test(depth)) {
-    throw new Refusal(400, "A sync-collection element has a sync-token, a sync-level of 1 or infinite, and a prop.");
+    throw new Refusal(400, "A sync-collection element needs a sync-token, a sync-level of 1 or infinite, and a prop.");
   }
   const most = limit === undefined ? Infinity : Number(textOf(limit));
-  if (!(most > 0)) throw new Refusal(400, "A limit is a number above 0.");
+  if (!(most > 0)) throw new Refusal(400, "A limit must be a number above 0.");
   return { token: textOf(token).trim(), isDeep: depth === "infinite", limit: most, names: namesIn(prop) };
 }
 
@@ -104,7 +107,9 @@ class Responses {
 
   async #add(xml: string): Promise<void> {
     if (++this.#count > this.#limit) {
-      throw new Refusal(507, "There is more than the limit.", { condition: "number-of-matches-within-limits" });
+      throw new Refusal(507, "There are more results than the limit.", {
+        condition: "number-of-matches-within-limits",
+      });
     }
     if (this.#limit === Infinity) await this.#answer.add(xml);
     else this.#held.push(xml);
@@ -138,7 +143,7 @@ async function sendAll(call: Call, source: SyncSource, place: Place, asked: Aske
 async function sendChanges(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
   const changes = await source.changesSince(asked.token);
   if (changes === undefined) {
-    throw new Refusal(403, "This token is not known any more: begin anew, without one.", {
+    throw new Refusal(403, "This sync token is no longer valid. Start over without a token.", {
       condition: "valid-sync-token",
     });
   }

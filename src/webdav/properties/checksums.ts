@@ -35,7 +35,7 @@ export class Checksums {
     if (this.#expected.length === 0) return;
     const digests = new Map([...this.#hashes].map(([kind, hash]) => [kind, hash.digest("hex")]));
     if (!this.#expected.every(({ kind, digest }) => digests.get(kind) === digest))
-      throw new Refusal(400, "The bytes that came do not have the checksum that was sent with them.");
+      throw new Refusal(400, "The received bytes do not match the checksum sent with them.");
     this.#text = [...digests].map(([kind, digest]) => `${kind}:${digest}`).join(" ");
   }
 }

@@ -18,12 +18,12 @@ export type PropertyRequest =
 export function parsePropfind(body: Uint8Array): PropertyRequest {
   if (body.length === 0) return { kind: "all", include: [] };
   const root = readXml(body);
-  if (!isDav(root, "propfind")) throw new Refusal(400, "The body is no propfind element.");
+  if (!isDav(root, "propfind")) throw new Refusal(400, "The body must be a propfind element.");
   const [prop, ...more] = elementsOf(root, "prop");
   const isAll = elementsOf(root, "allprop").length > 0;
   const isNames = elementsOf(root, "propname").length > 0;
   if (more.length > 0 || Number(prop !== undefined) + Number(isAll) + Number(isNames) !== 1) {
-    throw new Refusal(400, "A propfind element has one of prop, allprop and propname.");
+    throw new Refusal(400, "A propfind element must have exactly one of prop, allprop and propname.");
   }
   if (isNames) return { kind: "names" };
   if (prop !== undefined) return { kind: "named", names: namesIn(prop) };
@@ -33,7 +33,7 @@ export function parsePropfind(body: Uint8Array): PropertyRequest {
 /** The names of its elements. Throws a Refusal, 400, if there are too many. */
 export function namesIn(parent: XmlElement): PropertyName[] {
   const names = new Set(elementsOf(parent).map(nameOf));
-  if (names.size > MAX_PROPERTIES_ASKED) throw new Refusal(400, "These are too many properties at once.");
+  if (names.size > MAX_PROPERTIES_ASKED) throw new Refusal(400, "Too many properties in one request.");
   return [...names];
 }
 

@@ -71,8 +71,8 @@ export async function makeAppPassword(
   cost: Omit<PasswordHash, "salt" | "key"> = COST,
 ): Promise<AppPassword> {
   if (!NAME.test(name)) {
-    throw new SynclineError("usage", `${JSON.stringify(name)} cannot be the name of a password.`, {
-      hint: "Up to 64 letters, digits, dots, hyphens, underscores and @.",
+    throw new SynclineError("usage", `${JSON.stringify(name)} is not a valid password name.`, {
+      hint: "Use up to 64 letters, digits, dots, hyphens, underscores and @.",
     });
   }
   const salt = Buffer.from(random.bytes(16)).toString("base64");
@@ -105,8 +105,8 @@ export function decodePasswords(bytes: Uint8Array, path: string): AppPassword[] 
   } catch {
     // Invalid JSON: reported below.
   }
-  throw new SynclineError("config_invalid", `${path} is no list of app passwords.`, {
-    hint: "Move it away and make new ones: syncline webdav password",
+  throw new SynclineError("config_invalid", `${path} is not a list of app passwords.`, {
+    hint: "Move it away and create new ones: syncline webdav password",
   });
 }
 

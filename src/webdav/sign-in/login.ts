@@ -56,8 +56,8 @@ export class Login {
       const digest = digestFields(authorization);
       return digest === undefined ? this.#refusal() : this.#checkDigest(request, digest);
     } catch (error) {
-      this.#log.error("app passwords cannot be checked", { error: describeError(error) });
-      return { status: 500, message: "Passwords cannot be checked now; the agent's log says why." };
+      this.#log.error("could not check app passwords", { error: describeError(error) });
+      return { status: 500, message: "Passwords cannot be checked now. See the agent's log." };
     }
   }
 
@@ -132,7 +132,7 @@ interface BasicFields {
 }
 
 function tooMany(seconds: number): Denial {
-  const message = `Too many tries from your address. Try again in ${seconds} s.`;
+  const message = `Too many attempts from your address. Try again in ${seconds} s.`;
   return { status: 429, message, headers: { "retry-after": String(seconds) } };
 }
 

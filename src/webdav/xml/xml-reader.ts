@@ -106,10 +106,10 @@ function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new Refusal(400, `The body is no ${encoding}.`, { cause });
+    throw new Refusal(400, `The body is not valid ${encoding}.`, { cause });
   }
 }
 
 function malformed(reason: string): Refusal {
-  return new Refusal(400, `The body is no XML that is taken here: ${reason}`);
+  return new Refusal(400, `The XML body is not accepted: ${reason}`);
 }

@@ -315,7 +315,7 @@ async function stateOf(fs: VfsHarness): Promise<State> {
   const contents = new Map<Ino, string>();
   const walk = async (path: string): Promise<void> => {
     const at = await fs.find(path);
-    if (at === undefined) throw new Error(`the listing names ${path}, the lookup does not find it`);
+    if (at === undefined) throw new Error(`the listing names ${path}, but the lookup does not find it`);
     const isDirectory = (at.mode & 0o170000) === 0o040000;
     names.set(path, `${at.ino} ${at.mode.toString(8)} ${at.nlink} ${at.size}`);
     if (isDirectory) for (const name of await fs.list(path)) await walk(path === "" ? name : `${path}/${name}`);

@@ -26,12 +26,17 @@ interface Lie {
 }
 
 const LIES: readonly Lie[] = [
-  { what: "a seq that skips some", lie: skipsSeqs, trouble: "format_invalid", verified: /not in this history/ },
+  {
+    what: "a seq that skips some",
+    lie: skipsSeqs,
+    trouble: "format_invalid",
+    verified: /this history does not have it/,
+  },
   {
     what: "a skip link to nothing",
     lie: () => ({ skip: NOWHERE }),
     trouble: undefined,
-    verified: /missing|not in this history/,
+    verified: /missing|this history does not have it/,
   },
   {
     what: "a skip link too far back",
@@ -43,7 +48,7 @@ const LIES: readonly Lie[] = [
     what: "a parent that is not there",
     lie: () => ({ parent: NOWHERE }),
     trouble: "root_rolled_back",
-    verified: /not in this history/,
+    verified: /this history does not have it/,
   },
   {
     what: "another bucket",
@@ -56,7 +61,7 @@ const LIES: readonly Lie[] = [
     what: "a tree that is a policy",
     lie: ({ policy }) => ({ tree: policy }),
     trouble: "format_invalid",
-    verified: /no tree node/,
+    verified: /not a tree node/,
   },
   {
     what: "a tree of retained commits",

@@ -219,7 +219,7 @@ describe("checking a tree", () => {
   const cases: readonly (readonly [string, Edit[], RegExp])[] = [
     ["a valid tree", [root(1), inline(ROOT_ID, "a"), dirDentry(ROOT_ID, "d"), dirRow(ROOT_ID, "d")], /^$/],
     ["a sparse file", [root(), sparse("a", 0)], /^$/],
-    ["a sparse file that says of holes that they are data", [root(), sparse("a", 1)], /wrong about how much/],
+    ["a sparse file that says of holes that they are data", [root(), sparse("a", 1)], /misstates how much/],
     ["a moved file", [root(), inline(ROOT_ID, "a", elsewhere), backref(elsewhere, ROOT_ID, "a")], /^$/],
     [
       "a hard-linked file",
@@ -233,11 +233,11 @@ describe("checking a tree", () => {
       ],
       /^$/,
     ],
-    ["no root directory", [inline(ROOT_ID, "a")], /no root directory|no directory/],
+    ["no root directory", [inline(ROOT_ID, "a")], /no root directory|not a directory/],
     [
       "a wrong count of subdirectories",
       [root(2), dirDentry(ROOT_ID, "d"), dirRow(ROOT_ID, "d")],
-      /says 2 subdirectories, but has 1/,
+      /records 2 subdirectories, but has 1/,
     ],
     ["a directory whose name leads nowhere", [root(1), dirDentry(ROOT_ID, "d")], /does not exist/],
     ["a directory that no name leads to", [root(), dirRow(ROOT_ID, "d")], /leads elsewhere/],
@@ -246,23 +246,27 @@ describe("checking a tree", () => {
       [root(2), dirDentry(ROOT_ID, "d"), dirDentry(ROOT_ID, "e"), dirRow(ROOT_ID, "d")],
       /second name/,
     ],
-    ["a name in what is no directory", [root(), inline(dir, "x")], /no directory/],
+    ["a name in what is no directory", [root(), inline(dir, "x")], /not a directory/],
     ["a directory in itself", [root(), dirDentry(dir, "x"), dirRow(ROOT_ID, "d", 1)], /leads elsewhere|second name/],
     [
       "directories in a cycle",
       [root(), dirRow(file, "x", 1), dirDentry(file, "x"), dirRow(dir, "y", 1, file), dirDentry(dir, "y", file)],
-      /does not lie below the root/,
+      /is not connected to the root/,
     ],
     [
       "a moved file without a back-reference",
       [root(), inline(ROOT_ID, "a", elsewhere)],
       /back-reference .* is missing/,
     ],
-    ["a back-reference to nothing", [root(), backref(file, ROOT_ID, "a")], /is here, but it is not/],
+    [
+      "a back-reference to nothing",
+      [root(), backref(file, ROOT_ID, "a")],
+      /back-reference claims this name .* but the name leads elsewhere/,
+    ],
     [
       "a back-reference of a file at its birth place",
       [root(), inline(ROOT_ID, "a"), backref(file, ROOT_ID, "a")],
-      /place of its birth|Another object/,
+      /at its original name|Another object/,
     ],
     [
       "one id under two records",
@@ -272,7 +276,7 @@ describe("checking a tree", () => {
     [
       "a hard-linked file with one name",
       [root(), linked(ROOT_ID, "a", file), fileRow(file), backref(file, ROOT_ID, "a")],
-      /stands for a file with 1 names/,
+      /file with a self-record but 1 names/,
     ],
     [
       "a hard link without a back-reference",

@@ -89,7 +89,7 @@ describe("errors", () => {
 
   test.each([
     [["help", "tral"], "Unknown command 'tral'.", "See syncline --help."],
-    [[], "A command is missing.", "See syncline --help."],
+    [[], "No command was given.", "See syncline --help."],
     [["trial"], "Missing required argument 'what'.", "See syncline trial --help."],
     [["key", "import"], "Missing required argument 'file'.", "See syncline key import --help."],
     [["token"], "--origin is required.", "See syncline token --help."],
@@ -131,9 +131,9 @@ describe("options in the configuration file", () => {
     const file = join(folder, "syncline", "config.toml");
     expect(status).toBe(2);
     expect(err.split("\n")).toEqual([
-      `syncline: ${file}:1: there is no option "cash-size".`,
+      `syncline: ${file}:1: unknown option "cash-size".`,
       `syncline: ${file}:3: read-timeout: false is not a number of seconds.`,
-      expect.stringMatching(/^ {2}Each line is an option/),
+      expect.stringMatching(/^ {2}Each line sets an option/),
       "",
     ]);
   });

@@ -368,7 +368,7 @@ describe("a dangling symbolic link in the lock's place", () => {
     const folder = await temporaryFolder();
     await symlink("nothing", join(folder, "lock"));
     const lock = await lockIn(folder, hurriedClock());
-    expect(await lock.break(false)).toBe("a symbolic link to nothing, which is not there");
+    expect(await lock.break(false)).toBe("a dangling symbolic link to nothing");
     expect(await lock.run(async () => "free")).toBe("free");
   });
 });

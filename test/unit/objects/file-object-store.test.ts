@@ -161,7 +161,7 @@ describe("errors", () => {
     expect(text((await store.get("root"))?.bytes)).toBe("a");
     await expect(store.putNew("pack/0", [bytes("x")])).rejects.toMatchObject({
       code: "store_failed",
-      hint: expect.stringContaining("writing"),
+      hint: expect.stringContaining("read-write"),
     });
   });
 

@@ -62,7 +62,7 @@ test("a pass that uploads reports percent and time left", async () => {
   for (let file = 0; file < 2; file++) pass.sent?.(1024, true);
   await clock.advance(10_000);
   expect(runtime.err().split("\n")).toEqual([
-    "sync  looking through the folder  for 10.0 s",
+    "sync  scanning the folder  for 10.0 s",
     expect.stringMatching(/^sync {3}50% .* left {2}2 of 4 files {2}2.00 KiB of 4.00 KiB/),
     "",
   ]);

@@ -481,8 +481,8 @@ describe("publishing", () => {
     const result = await fs.build();
     const before = await fs.snapshot();
     if (result === undefined) throw new Error("nothing was sealed");
-    expect(() => fs.vfs.published({ ...result, epoch: 99 })).toThrow("does not fit");
-    expect(() => fs.vfs.published({ ...result, objects: new Map() })).toThrow("does not fit");
+    expect(() => fs.vfs.published({ ...result, epoch: 99 })).toThrow("do not match the sealed epoch");
+    expect(() => fs.vfs.published({ ...result, objects: new Map() })).toThrow("do not match the sealed epoch");
     fs.vfs.published(result);
     fs.restart();
     expect(await fs.snapshot()).toEqual(before);

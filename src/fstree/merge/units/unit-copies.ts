@@ -25,7 +25,7 @@ export async function placeUnitCopies(state: MergeState): Promise<void> {
     const kept = await keptOf(state, copy.unit);
     const [beside] = kept?.names ?? [];
     if (kept === undefined || beside === undefined)
-      throw new SynclineError("internal", "A unit has no place for its copy: the one that stays is gone.");
+      throw new SynclineError("internal", "A unit's copy has no place: the version that was kept is gone.");
     placed.push({ copy, kept: kept.id, beside });
   }
   placed.sort((a, b) => (placeText(a.beside) < placeText(b.beside) ? -1 : 1));

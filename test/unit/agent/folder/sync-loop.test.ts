@@ -83,7 +83,7 @@ test("without change notices the folder is scanned every 10 s, and the status sa
       return REPORT;
     },
     watchFolder: (_changed, failed) => {
-      failed("the system has no more inotify watches");
+      failed("the system is out of inotify watches");
       return unheard;
     },
     log: { ...quiet, warn: (message) => warned.push(message) },

@@ -79,8 +79,8 @@ test("a collection reports how many blocks of the total it has visited, and the 
   expect(told.every(({ blocks, of }) => blocks > 0 && blocks <= of)).toBe(true);
   expect(steps).toEqual([
     "listing the objects",
-    "writing anew what stays of packs that go",
-    "deleting what is not needed",
+    "repacking the live blocks of packs to drop",
+    "deleting unneeded objects",
   ]);
 });
 

@@ -65,7 +65,7 @@ test("show prints the versions, the rule and its cause", async () => {
   expect(shown).toMatchObject({
     path: "a/notes.bin",
     kept: { path: "a/notes.bin", size: 4, machine: MACHINE },
-    copies: [{ path: copy, cause: expect.stringMatching(/^Writer [0-9a-f]{32} changed it in its epoch \d+/) }],
+    copies: [{ path: copy, cause: expect.stringMatching(/^Writer [0-9a-f]{32} changed it in epoch \d+/) }],
   });
   expect(await bucket.json("conflicts", "show", url(bucket, copy))).toEqual([shown]);
   expect((await bucket.run("conflicts", "show", url(bucket, "a/other.bin"))).status).toBe(1);

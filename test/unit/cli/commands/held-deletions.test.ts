@@ -63,7 +63,7 @@ test("flush and status say how many deletions await approval, and which command 
   expect(flushed.ended).toBe(7);
   expect(flushed.told).toContain("101 files would be deleted from the bucket");
   expect(flushed.told).toContain("syncline flush /f1 --allow-deletes d1");
-  expect(flushed.told).not.toContain("out of reach");
+  expect(flushed.told).not.toContain("unreachable");
   expect(JSON.parse((await run("flush", mount, "--json")).out)).toMatchObject({ published: false, guard: HELD });
   expect((await run("status", mount)).told).toContain("syncline flush /f1 --allow-deletes d1");
 });

@@ -61,7 +61,7 @@ test("a long file of scenarios takes no more memory than a short one", async () 
 });
 
 test.each([
-  ["no list of scenarios", "{}", 'has no list "scenarios"'],
+  ["no list of scenarios", "{}", 'it has no list "scenarios"'],
   ["no JSON", "{", "is not JSON"],
   ["an operation that there is none of", '{"scenarios":[{"name":"n","base":[{"op":"fly"}]}]}', "base[0]"],
   ["an operation without its path", '{"scenarios":[{"name":"n","base":[],"x":[{"op":"mkdir"}]}]}', "x[0]"],

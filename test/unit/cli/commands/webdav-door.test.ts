@@ -21,10 +21,10 @@ test("a --host name is normalized as in certificates and Host headers, and an in
     "::1",
   ]);
   for (const text of ["", " ", "a b", "*.wild.example", "[fe80::1%eth0]", "fe80::1%eth0", "a..b", "127.1", "a/b"])
-    expect(() => parseHostName(text), text).toThrow("is not the name of a host");
+    expect(() => parseHostName(text), text).toThrow("is not a host name");
   for (const text of ["https://files.example", "files.example:8443", "[::1]:80"])
     expect(() => parseHostName(text)).toThrow(
-      expect.objectContaining({ hint: expect.stringContaining("name alone") as string }),
+      expect.objectContaining({ hint: expect.stringContaining("only the name") as string }),
     );
 });
 

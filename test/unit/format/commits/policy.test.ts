@@ -58,7 +58,7 @@ describe("settings", () => {
   });
 
   test("name the valid ages when one is invalid", () => {
-    const message = expect.stringContaining("keep-all is an age from 15m to 36500d, such as 45m, 36h or 7d");
+    const message = expect.stringContaining("keep-all must be an age from 15m to 36500d, such as 45m, 36h or 7d");
     expect(() => changedPolicy(["keep-all=14m"])).toThrow(expect.objectContaining({ code: "usage", message }));
   });
 

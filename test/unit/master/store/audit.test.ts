@@ -113,7 +113,7 @@ describe("an audit of a master's data", () => {
     truncateSync(pack, readFileSync(pack).length - 30);
     const { damage } = await audit();
     expect(damage.map(({ kind }) => kind)).toEqual(["footer"]);
-    expect(await repair(damage)).toMatchObject([{ what: "its footer is made anew from the index" }]);
+    expect(await repair(damage)).toMatchObject([{ what: "its footer was rebuilt from the index" }]);
     expect(await audit()).toMatchObject({ damage: [], blocks: 23 });
     rmSync(indexFile());
     await everythingIsThere();
@@ -136,8 +136,8 @@ describe("an audit of a master's data", () => {
   });
 
   test.each([
-    ["places a block elsewhere", "UPDATE blocks SET offset = offset + 1 WHERE digest = ?", "where it is not"],
-    ["lacks a block", "DELETE FROM blocks WHERE digest = ?", "lacks"],
+    ["places a block elsewhere", "UPDATE blocks SET offset = offset + 1 WHERE digest = ?", "wrong location"],
+    ["lacks a block", "DELETE FROM blocks WHERE digest = ?", "index lacks"],
     ["counts otherwise", "UPDATE totals SET bytes = bytes + length(?)", "counts"],
   ])("notices an index that %s, which repair rebuilds", async (_, sql, what) => {
     const db = new Database(indexFile());
@@ -145,7 +145,7 @@ describe("an audit of a master's data", () => {
     db.close();
     const { damage } = await audit();
     expect(damage[0]).toMatchObject({ kind: "index", what: expect.stringContaining(what) });
-    expect(await repair(damage)).toMatchObject([{ what: "the index is made anew from the packs" }]);
+    expect(await repair(damage)).toMatchObject([{ what: "the index was rebuilt from the packs" }]);
     expect((await audit()).damage).toEqual([]);
     await everythingIsThere();
   });

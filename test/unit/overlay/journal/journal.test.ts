@@ -284,7 +284,7 @@ test("after a failed sync no record is accepted", async () => {
   };
   await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
   disk.before = () => {};
-  expect(() => journal.append(text("second"), false)).toThrow("durable");
+  expect(() => journal.append(text("second"), false)).toThrow("Could not sync the overlay's journal");
   await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
 });
 

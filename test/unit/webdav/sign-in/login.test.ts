@@ -54,13 +54,15 @@ describe("an app password", () => {
   test("is read back from the file as written, and anything else is refused", () => {
     expect(decodePasswords(encodePasswords([plain, digest]), "f")).toEqual([plain, digest]);
     for (const text of ["", "{}", "[]", '{"version":2,"passwords":[]}', '{"version":1,"passwords":[{"name":"x"}]}']) {
-      expect(() => decodePasswords(Buffer.from(text), "f")).toThrow(/f is no list of app passwords/);
+      expect(() => decodePasswords(Buffer.from(text), "f")).toThrow(/f is not a list of app passwords/);
     }
   });
 
   test("has a name that fits in a header", async () => {
     for (const name of ["", "a:b", "a b", 'a"b', "ä", "x".repeat(65)]) {
-      await expect(makeAppPassword(name, PASSWORD, MADE, false, systemRandom)).rejects.toThrow(/cannot be the name/);
+      await expect(makeAppPassword(name, PASSWORD, MADE, false, systemRandom)).rejects.toThrow(
+        /is not a valid password name/,
+      );
     }
   });
 });
@@ -72,7 +74,7 @@ test.each([
 ])("an app password file that demands %s is refused", async (_, cost) => {
   const password = await makeAppPassword("laptop", "secret", "2026-01-01", false, systemRandom);
   const bytes = encodePasswords([{ ...password, hash: { ...password.hash, ...cost } }]);
-  expect(() => decodePasswords(bytes, "f")).toThrow(/f is no list of app passwords/);
+  expect(() => decodePasswords(bytes, "f")).toThrow(/f is not a list of app passwords/);
 });
 
 describe("a login", () => {

@@ -131,7 +131,7 @@ test.each([10, 300])(
   },
 );
 
-test("a data file that ends too early is an error, not zeros", async () => {
+test("a data file that is truncated is an error, not zeros", async () => {
   const source = new ChunkCache(new BlockMap(), { capacityBytes: 4 * MiB });
   const segments = [{ offset: 0, length: MiB, from: "data" as const, epoch: 3 }];
   const short = async () => new Uint8Array(1_000);
