@@ -96,9 +96,15 @@ test("moving a folder takes along the record of a copy that is being made in it"
   const unfinished = new MemoryUnfinishedStore();
   await using dav = await DavServer.start({ unfinished });
   for (const folder of ["a", "p", "q"]) await dav.fs.makeDirectory(folder);
-  for (let file = 0; file < 200; file++) await dav.fs.make(`a/${file}`, "x");
+  for (let file = 0; file < 2_000; file++) await dav.fs.make(`a/${file}`, "x");
+  const begun = Promise.withResolvers<void>();
+  const save = unfinished.save.bind(unfinished);
+  unfinished.save = (all) => {
+    save(all);
+    begun.resolve();
+  };
   const copied = dav.status("COPY", "/a/", to(dav, "/p/a"));
-  await expect.poll(() => unfinished.saved, { interval: 1 }).toHaveLength(1);
+  await begun.promise;
   expect(await dav.status("MOVE", "/p/", to(dav, "/q/p"))).toBe(201);
   expect(unfinished.load()).toEqual([{ path: ["q", "p", named], was: undefined }]);
   await copied;
