@@ -13,30 +13,36 @@ const drills = resolve(import.meta.dirname, "../../scripts/drills");
 
 describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   drill(
-    "two agents show the same tree, git works on both",
+    "two agents show the same tree, and git works on both",
     "two-agents.ts",
     all ? [] : ["1"],
     all ? 1_800_000 : 300_000,
   );
-  drill("an fsynced file becomes readable on the other agent, and so do moves and removals", "visibility.ts", [
-    all ? "50" : "10",
-    "--untimed",
-  ]);
+  drill(
+    "an fsynced file becomes readable on the other agent, and moves and removals appear there too",
+    "visibility.ts",
+    [all ? "50" : "10", "--untimed"],
+  );
   drill("agents that could not publish lose no version", "offline.ts", []);
   drill(
-    "agents that are killed and cut off while they work end with one tree and lose nothing",
+    "agents that are killed and cut off while working converge on one tree and lose nothing",
     "converge.ts",
     all ? ["60", "4"] : ["6", "3"],
     all ? 900_000 : 300_000,
   );
-  drill("killing the agent loses nothing that was answered", "kill-9.ts", [all ? "20" : "3"], all ? 900_000 : 180_000);
-  drill("a caught signal ends no call, a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
-  if (all) drill("PostgreSQL works on a mount, and recovers from kill -9", "postgres.ts", ["20"], 600_000);
-  drill("a full disk is ENOSPC or a queue, and drains", "disk-full.ts", []);
-  drill("two machines share a bucket as the guide says", "second-machine.ts", [], 300_000);
-  drill("damage is found, named and healed; an old root is not followed", "damage.ts", []);
-  drill("a bucket that was set back or replaced is refused by every command", "put-back.ts", [], 300_000);
-  drill("each swap is won once, whatever replies are lost", "lost-replies.ts", [all ? "20" : "5"]);
+  drill(
+    "killing the agent loses nothing that was acknowledged",
+    "kill-9.ts",
+    [all ? "20" : "3"],
+    all ? 900_000 : 180_000,
+  );
+  drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
+  if (all) drill("PostgreSQL works on a mount and recovers from kill -9", "postgres.ts", ["20"], 600_000);
+  drill("a full disk causes ENOSPC or a queue, which drains once there is space", "disk-full.ts", []);
+  drill("two machines share a bucket by following the guide", "second-machine.ts", [], 300_000);
+  drill("damage is found, named and healed, and an old root is not adopted", "damage.ts", []);
+  drill("every command refuses a bucket that was rolled back or replaced", "put-back.ts", [], 300_000);
+  drill("each swap counts as won exactly once, whatever replies are lost", "lost-replies.ts", [all ? "20" : "5"]);
   drill(
     "a master that is stopped and killed during uploads and swaps loses nothing",
     "server-kills.ts",
@@ -44,21 +50,32 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     all ? 1_200_000 : 240_000,
   );
   if (all) {
-    drill("two agents show the same tree over a master", "two-agents.ts", ["--master"], 1_800_000);
-    drill("an fsynced file becomes readable over a master", "visibility.ts", ["50", "--master", "--untimed"], 300_000);
-    drill("collecting garbage beside agents takes nothing that they need", "gc.ts", ["15", "4"], 600_000);
-    drill("a bucket that its master set back or replaced is refused", "put-back.ts", ["--master"], 600_000);
-    drill("agents whose master was away lose no version", "offline.ts", ["--master"], 300_000);
+    drill("two agents show the same tree through a master", "two-agents.ts", ["--master"], 1_800_000);
+    drill(
+      "an fsynced file becomes readable through a master",
+      "visibility.ts",
+      ["50", "--master", "--untimed"],
+      300_000,
+    );
+    drill("a collection beside agents removes nothing that they need", "gc.ts", ["15", "4"], 600_000);
+    drill("a bucket that its master rolled back or replaced is refused", "put-back.ts", ["--master"], 600_000);
+    drill("agents whose master was unreachable lose no version", "offline.ts", ["--master"], 300_000);
   }
   if (all) {
     const claim = "repositories and databases that two agents wrote to stay whole, and so do their copies";
     drill(claim, "units.ts", [], 600_000);
-    drill(`${claim}, over a master`, "units.ts", ["--master"], 600_000);
-    drill("a database stays whole whose writer goes on, and so does its copy", "units-live.ts", [], 600_000);
+    drill(`${claim}, through a master`, "units.ts", ["--master"], 600_000);
+    drill(
+      "a database whose writer never stops stays whole, and so does its conflict copy",
+      "units-live.ts",
+      [],
+      600_000,
+    );
   }
-  if (all) drill("busy mounts keep no descriptors", "busy-mounts.ts", ["1", "--master"], 600_000);
+  if (all) drill("busy mounts leak no file descriptors", "busy-mounts.ts", ["1", "--master"], 600_000);
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.ts", ["50"], 1_800_000);
-  if (all) drill("a power cut changes nothing that a folder has published", "sync-power-cut.ts", ["20"], 900_000);
+  if (all)
+    drill("a power cut changes nothing that a synced folder has published", "sync-power-cut.ts", ["20"], 900_000);
 });
 
 const hasS3 = programOf("versitygw") !== undefined;
@@ -93,29 +110,39 @@ describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)"
   }
 });
 
-drill(
-  "commands that write ride out a master that is killed again and again",
-  "riding-out.ts",
-  all ? [] : ["4"],
-  600_000,
-);
-drill("processes that put at the same moment all arrive", "racers.ts", [all ? "32" : "8"], 300_000);
-drill("nothing outside its target is written while get copies", "get-symlinks.ts", [all ? "20" : "2"]);
-if (all) drill("a put of very many files that is killed goes on where it was", "put-portions.ts", [], 900_000);
-drill("every call of a master refuses every wrong bearer", "token-table.ts", []);
+drill("writing commands survive a master that is killed again and again", "riding-out.ts", all ? [] : ["4"], 600_000);
+drill("all files arrive when many processes put at the same moment", "racers.ts", [all ? "32" : "8"], 300_000);
+drill("get writes nothing outside its target while links are swapped in", "get-symlinks.ts", [all ? "20" : "2"]);
+if (all) drill("a put of very many files resumes after it was killed", "put-portions.ts", [], 900_000);
+drill("every call of a master refuses every invalid bearer", "token-table.ts", []);
 drill(
   "strangers do not keep an allowed client waiting for seconds",
   "strangers.ts",
   all ? [] : ["3", "8", "--untimed"],
   300_000,
 );
-drill("mutated requests meet no defect", "http-fuzz.ts", [all ? "600" : "3"], 900_000);
+drill("mutated requests cause no internal error", "http-fuzz.ts", [all ? "600" : "3"], 900_000);
 drill("a master accepts the next root and nothing else", "swap-rules.ts", []);
-drill("hostile clients get clear answers, others are served", "hostile.ts", [all ? "10000" : "200"], 600_000);
+drill(
+  "hostile clients get clear answers, and other clients are served",
+  "hostile.ts",
+  [all ? "10000" : "200"],
+  600_000,
+);
 if (all)
-  drill("hostile clients of WebDAV get clear answers, others are served", "webdav-hostile.ts", ["10000"], 900_000);
+  drill(
+    "hostile WebDAV clients get clear answers, and other clients are served",
+    "webdav-hostile.ts",
+    ["10000"],
+    900_000,
+  );
 if (all) {
-  drill("processes that put at a master at the same moment all arrive", "racers.ts", ["32", "--master"], 600_000);
+  drill(
+    "all files arrive when many processes put to a master at the same moment",
+    "racers.ts",
+    ["32", "--master"],
+    600_000,
+  );
   drill("a master that does not compare roots loses updates", "racers.ts", ["16", "--no-cas"], 300_000);
 }
 

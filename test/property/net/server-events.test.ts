@@ -45,9 +45,9 @@ describe("server-sent events", () => {
   });
 
   test.each([
-    ["one line without an end", () => Buffer.alloc(50_000, "a")],
-    ["one event without an end", () => Buffer.from(`data: ${"a".repeat(10_000)}\n`)],
-    ["one event of lines with nothing in them", () => Buffer.from("data\n".repeat(1_000))],
+    ["one endless line", () => Buffer.alloc(50_000, "a")],
+    ["one endless event", () => Buffer.from(`data: ${"a".repeat(10_000)}\n`)],
+    ["one endless event of empty lines", () => Buffer.from("data\n".repeat(1_000))],
   ])("%s is cut off", async (_, piece) => {
     const long = (async function* () {
       for (let left = 100; left > 0; left--) yield piece();

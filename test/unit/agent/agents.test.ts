@@ -5,7 +5,7 @@ import { World } from "../../support/agents-world.ts";
 import { VfsDriver } from "../../../src/simulate/vfs-driver.ts";
 
 describe("agents on one bucket", () => {
-  claim("a directory that was there already shows what others put into it", [
+  claim("a directory that others also created shows what they put into it", [
     "a makeDirectory shared/r",
     "a create shared/r/d",
     "b away",
@@ -15,7 +15,7 @@ describe("agents on one bucket", () => {
     "b look shared/r/d",
   ]);
 
-  claim("a directory that was there already shows what others put into it, to a kernel that did not ask for that", [
+  claim("a directory that others also created shows what they put into it, even without a lookup by the kernel", [
     "a makeDirectory shared/r",
     "a create shared/r/d",
     "b away",
@@ -26,7 +26,7 @@ describe("agents on one bucket", () => {
 
   for (const first of ["d", "e"]) {
     claim(
-      `what is new below a directory that became another changed one stays there: ${first} changed first`,
+      `new entries of a directory stay in it when it merges with another changed one: ${first} changed first`,
       [
         "a makeDirectory shared/d",
         "a flush",
@@ -46,7 +46,7 @@ describe("agents on one bucket", () => {
     );
   }
 
-  claim("a directory that was removed and made anew here shows what others put into it meanwhile", [
+  claim("a directory removed and recreated here shows what others put into it meanwhile", [
     "a makeDirectory shared/d",
     "a create shared/d/e",
     "b makeDirectory shared/d",
@@ -57,7 +57,7 @@ describe("agents on one bucket", () => {
     "b look shared/d",
   ]);
 
-  claim("a name in a directory that became another one is asked for again", [
+  claim("a name in a directory that became another one is looked up again", [
     "b makeDirectory shared/p.txt",
     "b flush",
     "c makeDirectory shared/q.log",
@@ -72,7 +72,7 @@ describe("agents on one bucket", () => {
   ]);
 
   for (const how of ["before that is merged", "after a restart"]) {
-    claim(`a directory counts once what was made here and by others, ${how}`, [
+    claim(`a directory created here and by others is counted once, ${how}`, [
       "a makeDirectory shared/e",
       "a flush",
       "b flush",
@@ -87,7 +87,7 @@ describe("agents on one bucket", () => {
     ]);
   }
 
-  claim("what was missed in a new directory is found once it is that of another agent", [
+  claim("a name looked up in vain in a new directory is found once the directory merges with another agent's", [
     "b look shared",
     "b look shared/e",
     "c unnamed shared/e",
@@ -97,14 +97,14 @@ describe("agents on one bucket", () => {
     "b look shared/e",
   ]);
 
-  claim("a directory that was adopted under a changed one counts what is in it", [
+  claim("a directory adopted under a changed one counts what it contains", [
     "a flush",
     "b flush",
     "c catchUp",
     "c look ",
   ]);
 
-  claim("a name that is left leads to what others put there meanwhile", [
+  claim("after a rename, the old name shows what others put there meanwhile", [
     "b create shared/r",
     "c begin",
     "c save shared/r",
@@ -132,7 +132,7 @@ describe("agents on one bucket", () => {
     ["shared/r"],
   );
 
-  claim("a name that is left leads to a changed file that others linked there", [
+  claim("after a rename, the old name shows a changed file that others linked there", [
     "c flush",
     "a create shared/d",
     "a link shared/d shared/q.log",
@@ -145,7 +145,7 @@ describe("agents on one bucket", () => {
   ]);
 
   for (const replace of ["rename", "exchange"]) {
-    claim(`a file that gets a name that others gave it has that name once: ${replace}`, [
+    claim(`a file moved to a name that others gave it has that name only once: ${replace}`, [
       "b flush",
       "a create shared/d",
       "a link shared/d shared/q.log",
@@ -157,7 +157,7 @@ describe("agents on one bucket", () => {
   }
 
   claim(
-    "what is new in a directory stays in it when another one becomes the same",
+    "new entries of a directory stay in it when another directory becomes the same one",
     [
       "a makeDirectory shared/d",
       "a makeDirectory shared/d/r",
@@ -187,7 +187,7 @@ describe("agents on one bucket", () => {
     ["removeTree shared/e", "create shared/d/x"],
   ]) {
     for (const end of ["flush", "restart"]) {
-      claim(`two new directories that become one are one from then on: ${meanwhile.join(", ")}; ${end}`, [
+      claim(`two new directories that merge into one stay one: ${meanwhile.join(", ")}; ${end}`, [
         "a makeDirectory shared/d",
         "a flush",
         "b makeDirectory shared/d",
@@ -211,7 +211,7 @@ describe("agents on one bucket", () => {
   }
 
   for (const dirty of [[], ["b create shared/d/x"]]) {
-    claim(`a directory is not counted any more where it was moved before a new one became it: ${dirty.join()}`, [
+    claim(`a directory moved here is no longer counted there once a new one merges with it: ${dirty.join()}`, [
       "a makeDirectory shared/d",
       "a flush",
       "b flush",
@@ -235,7 +235,7 @@ describe("agents on one bucket", () => {
   for (const change of ["unlink shared/f", "chmod shared/f", "rename shared/f shared/q.log"]) {
     for (const end of ["flush", "restart"]) {
       claim(
-        `a directory that was removed here comes back for a changed file that others linked there: ${change}; ${end}`,
+        `a directory removed here comes back for a changed file that others linked into it: ${change}; ${end}`,
         [
           "a makeDirectory shared/d",
           "a create shared/f",
@@ -262,7 +262,7 @@ describe("agents on one bucket", () => {
     }
   }
 
-  claim("a directory that others made, too, and that stays as theirs since it was removed here, shows what it is now", [
+  claim("a directory that others also created survives its removal here and shows its current contents", [
     "a flush",
     "b flush",
     "a makeDirectory shared/d",
@@ -278,7 +278,7 @@ describe("agents on one bucket", () => {
 
   // b's new shared/t becomes the directory that it has at shared/q: what is at one name in both is parted.
   for (const taken of [["makeDirectory shared/t/f"], ["create shared/p", "rename shared/p shared/t/f"]]) {
-    claim(`a file that gives way to another one of its epoch is found where others have it: ${taken.join(", ")}`, [
+    claim(`a file that loses the conflict within its epoch is found where others have it: ${taken.join(", ")}`, [
       "a makeDirectory shared/q",
       "a create shared/q/f",
       "a flush",
@@ -301,25 +301,22 @@ describe("agents on one bucket", () => {
   }
 
   for (const looks of [["shared/n"], ["shared/n", "shared/n/x"]]) {
-    claim(
-      `a new directory that becomes an old one shows what is changed in that one to who looked at ${looks.join()}`,
-      [
-        "a makeDirectory shared/o",
-        "a makeDirectory shared/o/x",
-        "a flush",
-        "b flush",
-        "b rename shared/o shared/n",
-        "b flush",
-        "a makeDirectory shared/o/x/e",
-        "a makeDirectory shared/n",
-        ...looks.map((path) => `a look ${path}`),
-        "a flush",
-      ],
-    );
+    claim(`a new directory that merges with an old one shows its changes to an agent that looked at ${looks.join()}`, [
+      "a makeDirectory shared/o",
+      "a makeDirectory shared/o/x",
+      "a flush",
+      "b flush",
+      "b rename shared/o shared/n",
+      "b flush",
+      "a makeDirectory shared/o/x/e",
+      "a makeDirectory shared/n",
+      ...looks.map((path) => `a look ${path}`),
+      "a flush",
+    ]);
   }
 
   claim(
-    "a directory that was removed and made anew does not come to lie in what others moved into it",
+    "a directory removed and recreated does not end up inside what others moved into it",
     [
       "a makeDirectory shared/d",
       "a makeDirectory shared/d/d",
@@ -361,7 +358,7 @@ describe("agents on one bucket", () => {
   ] as const) {
     for (const end of ["flush", "restart"]) {
       claim(
-        `a directory that was removed here stays so when others moved one out of it and put something into ${what}; ${end}`,
+        `a directory removed here stays removed when others move a subdirectory out and add to ${what}; ${end}`,
         [
           "a makeDirectory shared/o",
           "a makeDirectory shared/p",
@@ -383,7 +380,7 @@ describe("agents on one bucket", () => {
     }
   }
 
-  claim("a directory counts a new directory once that others made, too", [
+  claim("a directory counts a new subdirectory once when others also created it", [
     "b makeDirectory shared/d",
     "b away",
     "b flush",

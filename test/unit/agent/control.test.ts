@@ -74,15 +74,15 @@ describe("the control socket", () => {
   });
 
   test.each([
-    ["no JSON", "hello"],
+    ["invalid JSON", "hello"],
     ["an empty line", ""],
     ["null", "null"],
     ["a list", "[1]"],
     ["an unknown call", `{"call":"explode"}`],
-    ["a method of every object", `{"call":"toString"}`],
-    ["no time to wait for", `{"call":"unmount"}`],
-    ["a time that is none", `{"call":"unmount","timeoutMs":"soon"}`],
-    ["a time before now", `{"call":"unmount","timeoutMs":-1}`],
+    ["a method that every object has", `{"call":"toString"}`],
+    ["no timeout", `{"call":"unmount"}`],
+    ["an invalid timeout", `{"call":"unmount","timeoutMs":"soon"}`],
+    ["a negative timeout", `{"call":"unmount","timeoutMs":-1}`],
     ["bytes that are not UTF-8", Buffer.from([0xff, 0xfe])],
   ])("refuses %s as usage, and serves the next line", async (_, line) => {
     const folder = await temporaryFolder();

@@ -77,8 +77,8 @@ describe("the first base", () => {
 
   test.each([
     ["nothing", undefined],
-    ["a torn file", `{"commit":"bafy`],
-    ["a file of something else", `{"commit":1,"tree":2,"seq":3}`],
+    ["a truncated file", `{"commit":"bafy`],
+    ["a file with invalid fields", `{"commit":1,"tree":2,"seq":3}`],
     ["null", "null"],
   ])("cannot be found when the bucket is unreachable and the state holds %s", async (_, text) => {
     const { remote, bucket, stateDir, begin } = await world();

@@ -76,7 +76,7 @@ describe("errors", () => {
   test.each([
     ["before", ["--json", "trial", "fail"], {}],
     ["after", ["trial", "fail", "--json"], {}],
-    ["by the environment", ["trial", "fail"], { SYNCLINE_JSON: "1" }],
+    ["in the environment", ["trial", "fail"], { SYNCLINE_JSON: "1" }],
   ])("are one JSON object with --json, given %s", async (_, args, env) => {
     const { err } = await run(createFakeRuntime(env), ...args);
     expect(JSON.parse(err)).toEqual({ code: "bucket_exists", message: "It \u001b[31mexists.", hint: "Take another." });

@@ -17,8 +17,8 @@ describe("sources", () => {
     ["the flag wins", { flags, env, file }, 1024],
     ["then the environment", { flags: {}, env, file }, 2048],
     ["then the file", { flags: {}, env: {}, file }, 3072],
-    ["an empty variable is none", { flags: {}, env: { SYNCLINE_CACHE_SIZE: "" }, file }, 3072],
-    ["else nothing is set", none, undefined],
+    ["an empty variable does not count", { flags: {}, env: { SYNCLINE_CACHE_SIZE: "" }, file }, 3072],
+    ["otherwise nothing is set", none, undefined],
   ])("%s", (_, sources, expected) => {
     expect(resolveOptions(["cacheSize"], sources).cacheSize).toBe(expected);
   });
@@ -90,12 +90,12 @@ describe("the configuration file", () => {
   });
 
   test.each([
-    ["what is no option", "cache = 1", /config\.toml:1: unknown option "cache"\.$/],
+    ["an unknown option", "cache = 1", /config\.toml:1: unknown option "cache"\.$/],
     ["a table", "# mine\n[mount]\njson = true", /config\.toml:2: unknown option "mount"\.$/],
-    ["what is no TOML", "json = true\nlimit = [1,\n", /config\.toml:[23]: [^\n]+\.$/],
-    ["an option of one run", "\n\nrepair = true", /config\.toml:3: repair cannot be set in the file/],
-    ["a value that does not fit", 'durability = "soon"', /config\.toml:1: durability: "soon" is not/],
-    ["a value of another kind", "cache-size = [1]", /config\.toml:1: cache-size must be a string, a number/],
+    ["invalid TOML", "json = true\nlimit = [1,\n", /config\.toml:[23]: [^\n]+\.$/],
+    ["an option for a single run", "\n\nrepair = true", /config\.toml:3: repair cannot be set in the file/],
+    ["an invalid value", 'durability = "soon"', /config\.toml:1: durability: "soon" is not/],
+    ["a value of the wrong type", "cache-size = [1]", /config\.toml:1: cache-size must be a string, a number/],
   ])("%s is refused with file and line", async (_, text, message) => {
     await expect(read(text)).rejects.toMatchObject({ code: "config_invalid", message: expect.stringMatching(message) });
   });

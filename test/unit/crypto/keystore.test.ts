@@ -83,13 +83,13 @@ describe("unsafe or invalid keystores are refused", () => {
   };
   test.each([
     ["more memory than a machine has", change({ n: 2 ** 40 })],
-    ["a cost that is no power of two", change({ n: 262_143 })],
+    ["a cost that is not a power of two", change({ n: 262_143 })],
     ["a fraction", change({ r: 1.5 })],
     ["no salt", change({ salt: "" })],
-    ["another length of the derived key", change({ dklen: 16 })],
-    ["another version", change({}, { version: 4 })],
-    ["nothing sealed", change({}, { crypto: null })],
-    ["more rounds of memory than scrypt allows", change({ n: 2 ** 18, r: 1, p: 8 })],
+    ["a derived key of another length", change({ dklen: 16 })],
+    ["an unsupported version", change({}, { version: 4 })],
+    ["no crypto section", change({}, { crypto: null })],
+    ["a cost beyond scrypt's limit for its block size", change({ n: 2 ** 18, r: 1, p: 8 })],
   ])("%s", async (_, text) => {
     await expect(decryptKey(text, "testpassword")).rejects.toMatchObject({ code: "key_invalid" });
   });

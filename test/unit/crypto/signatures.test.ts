@@ -109,7 +109,7 @@ describe("wallets", () => {
     ["v of 0", (bytes: Uint8Array) => bytes.with(64, (bytes[64] ?? 0) - 27)],
     ["r of 0", (bytes: Uint8Array) => bytes.map((byte, at) => (at < 32 ? 0 : byte))],
     ["s of 0", (bytes: Uint8Array) => bytes.map((byte, at) => (at >= 32 && at < 64 ? 0 : byte))],
-    ["r beyond the order", (bytes: Uint8Array) => bytes.map((byte, at) => (at < 32 ? 0xff : byte))],
+    ["r above the order", (bytes: Uint8Array) => bytes.map((byte, at) => (at < 32 ? 0xff : byte))],
     ["64 bytes", (bytes: Uint8Array) => bytes.subarray(0, 64)],
     ["66 bytes", (bytes: Uint8Array) => Uint8Array.from([...bytes, 0])],
   ])("a signature with %s is refused", async (_, spoil) => {
@@ -122,7 +122,7 @@ describe("wallets", () => {
     ["a negative number", { name: "a", type: "uint64", value: -1 }],
     ["a number of 65 bits", { name: "a", type: "uint64", value: 2n ** 64n }],
     ["a fraction", { name: "a", type: "uint256", value: 0.5 }],
-    ["bytes where a number stands", { name: "a", type: "uint256", value: new Uint8Array(32) }],
+    ["bytes in place of a number", { name: "a", type: "uint256", value: new Uint8Array(32) }],
   ] as const)("%s is not signed", (_, field) => {
     expect(() => typedDataDigest({ ...data, fields: [field] })).toThrow(/value of a/);
   });

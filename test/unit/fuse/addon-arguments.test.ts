@@ -214,11 +214,11 @@ describe.skipIf(!isThere)("the addon", () => {
   });
 
   test.each([
-    ["a size more than there are paths", [7, 0], 7],
-    ["a size less than there are paths", [], 7],
-    ["a size that is larger than the buffer", [8], 7],
-    ["a size below zero", [-1], 7],
-    ["a size that is NaN", [Number.NaN], 7],
+    ["more sizes than paths", [7, 0], 7],
+    ["fewer sizes than paths", [], 7],
+    ["a size larger than the buffer", [8], 7],
+    ["a negative size", [-1], 7],
+    ["a NaN size", [Number.NaN], 7],
     ["a size of 2^63", [2 ** 63], 7],
   ])("readFiles refuses %s", (_, sizes, bytes) => {
     const call = () => addon["readFiles"]?.(directory, ["file"], Float64Array.from(sizes), Buffer.alloc(bytes));

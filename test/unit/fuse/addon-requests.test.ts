@@ -112,7 +112,7 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
 describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
   test.each<[string, readonly (readonly [number, number | string])[]]>([
     [
-      "bytes from behind the output buffer",
+      "bytes beyond the end of the output buffer",
       [
         [CELL.KIND, REPLY.DATA],
         [CELL.VALUE, OUTPUT_BYTES],
@@ -128,7 +128,7 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
       ],
     ],
     [
-      "more bytes than the output buffer has",
+      "more bytes than the output buffer holds",
       [
         [CELL.KIND, REPLY.DATA],
         [CELL.VALUE, 8],
@@ -136,7 +136,7 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
       ],
     ],
     [
-      "a length below zero",
+      "a negative length",
       [
         [CELL.KIND, REPLY.DATA],
         [CELL.VALUE, 0],
@@ -144,7 +144,7 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
       ],
     ],
     [
-      "a length that is NaN",
+      "a NaN length",
       [
         [CELL.KIND, REPLY.DATA],
         [CELL.VALUE, 0],
@@ -160,24 +160,24 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
       ],
     ],
     ["an unknown kind", [[CELL.KIND, 13]]],
-    ["a kind that is NaN", [[CELL.KIND, "NaN"]]],
+    ["a NaN kind", [[CELL.KIND, "NaN"]]],
     ["a huge kind", [[CELL.KIND, 1e300]]],
     [
-      "an errno below zero",
+      "a negative errno",
       [
         [CELL.KIND, REPLY.ERROR],
         [CELL.VALUE, -5],
       ],
     ],
     [
-      "an errno that the kernel does not take",
+      "an errno that the kernel does not accept",
       [
         [CELL.KIND, REPLY.ERROR],
         [CELL.VALUE, 512],
       ],
     ],
     [
-      "an errno that is NaN",
+      "a NaN errno",
       [
         [CELL.KIND, REPLY.ERROR],
         [CELL.VALUE, "NaN"],

@@ -36,9 +36,9 @@ describe("a journal that is corrupted while its pack is written", () => {
   const fill = Array.from({ length: 12 }, (_, index) => rawBlock(1_500 + index));
 
   test.each([
-    ["is found out when the pack is full", () => rotRow(second[2])],
+    ["is noticed when the pack is full", () => rotRow(second[2])],
     [
-      "or cannot be read then",
+      "or cannot be read when the pack is full",
       () => {
         disk.before = (call, path) => {
           if (call === "read" && path.endsWith(".rows")) throw systemError("EIO");

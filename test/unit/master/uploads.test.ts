@@ -166,11 +166,11 @@ describe("a storage API", () => {
   test.each([
     ["yes", 200, '{"canUpload":true}', 200, 200],
     ["no", 200, '{"canUpload":false}', "over_quota", "over_quota"],
-    ["a bearer that it refuses", 403, "", "over_quota", "over_quota"],
+    ["that the bearer is refused", 403, "", "over_quota", "over_quota"],
     ["a failure", 500, "", 200, "quota_unreachable"],
     ["noise", 200, "<html>", 200, "quota_unreachable"],
-    ["a text for a truth value", 200, '{"canUpload":"false"}', 200, "quota_unreachable"],
-    ["a way elsewhere", 302, '{"canUpload":true}', 200, "quota_unreachable"],
+    ["a string instead of a boolean", 200, '{"canUpload":"false"}', 200, "quota_unreachable"],
+    ["a redirect", 302, '{"canUpload":true}', 200, "quota_unreachable"],
   ])("that says %s", async (_, status, body, whenOpen, whenStrict) => {
     answer = { status, body };
     const open = await start({ quotaApi: { url, open: true } });

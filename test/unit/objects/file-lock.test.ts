@@ -477,8 +477,8 @@ describe("a lock left behind", () => {
 
   test.each([
     ["a running process", {}],
-    ["a process of another machine", { host: "elsewhere/elsewhere", pid: 1 }],
-    ["a process of another container", { namespace: "pid:[1]", pid: 999_999 }],
+    ["a process on another machine", { host: "elsewhere/elsewhere", pid: 1 }],
+    ["a process in another container", { namespace: "pid:[1]", pid: 999_999 }],
   ])("by %s is left alone", async (_, changes) => {
     const folder = await temporaryFolder();
     await held(folder, changes);

@@ -54,9 +54,9 @@ test("small reads on a local file system need no other thread", async () => {
 });
 
 test.each([
-  ["a network's file system", NFS],
-  ["a file system that cannot be asked", new Error("ENOSYS")],
-  ["a file system that nobody can tell", undefined],
+  ["a network file system", NFS],
+  ["a file system whose type cannot be read", new Error("ENOSYS")],
+  ["a file system of unknown type", undefined],
 ])("on %s, every read goes to the thread pool", async (_, kind) => {
   const { path, file, disk, left } = await noted(kind);
   expect(await readAll(disk, path, file)).toEqual(READ);

@@ -96,7 +96,7 @@ test.each([0, 1])(
   },
 );
 
-test.each(["before the swap's answer", "and others published since"])(
+test.each(["before the swap's answer", "after others published again"])(
   "an agent that dies before it adopts its published epoch finds its conflict copies again: %s",
   async (when) => {
     const { remote, a, b, start, settle } = await world();

@@ -52,8 +52,8 @@ describe.each(["at a time", "one by one"] as const)("%s", (places) => {
   });
 
   test.each([
-    ["what the log tells", "boot 1"],
-    ["what came and no log tells", "boot 2"],
+    ["a change in the log", "boot 1"],
+    ["a change that no log records", "boot 2"],
   ])("%s is durable before the database records it", async (_, boot) => {
     const { b } = await incoming(["f1", "f2", "f3", "f4", "f5", "f6"]);
     let change = 0;
@@ -142,7 +142,7 @@ test("a replaced file that is deleted then stays deleted, even if the next run i
 });
 
 test.each([
-  ["no parent", '["put",[null,"1","id","AAAA","","AAAA"]]'],
+  ["null", '["put",[null,"1","id","AAAA","","AAAA"]]'],
   ["an object", '["remove",[{},"x"]]'],
   ["a list", '["remove",[["a","b"],"x"]]'],
 ])("a log with %s instead of a string blocks nothing", async (_, line) => {

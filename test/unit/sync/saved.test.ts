@@ -38,8 +38,8 @@ async function amid(folder: SyncedFolder, actions: readonly (() => void)[], dies
 }
 
 test.each([
-  ["under another name first", (b: SyncedFolder) => b.disk.save(path("d/f.bin"), "of b")],
-  ["into the file", (b: SyncedFolder) => b.disk.write(path("d/f.bin"), "of b")],
+  ["by rename", (b: SyncedFolder) => b.disk.save(path("d/f.bin"), "of b")],
+  ["in place", (b: SyncedFolder) => b.disk.write(path("d/f.bin"), "of b")],
 ])("a save %s, just before a newer version replaces the file, survives a crash right after", async (_, save) => {
   const { world, b } = await replacing();
   await amid(b, [() => save(b)], true);

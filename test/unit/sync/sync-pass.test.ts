@@ -129,7 +129,7 @@ describe("a pass", () => {
 
   test.each([
     ["moves", (disk: MemorySyncDisk) => disk.move(path("f.bin"), path("g.bin"))],
-    ["gets another time", (disk: MemorySyncDisk) => disk.touch(path("f.bin"))],
+    ["gets a new mtime", (disk: MemorySyncDisk) => disk.touch(path("f.bin"))],
   ])("a write to a file while it %s is noticed, even if the size stays the same", async (_what, change) => {
     for (let moment = 0; moment < 6; moment++) {
       const { world, a, b } = await twoFolders();

@@ -109,7 +109,7 @@ test("unreadable files are left out in portions too", async () => {
   expect((await bucketTree(world.bucket)).size).toBe(9);
 });
 
-test.each(["edit", "edit and remove one"])(
+test.each(["edit", "edit it and remove one name"])(
   "an unreadable file with two names loses no version while others %s",
   async (action) => {
     const { world, a, b } = await twoFolders();

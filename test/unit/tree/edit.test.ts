@@ -11,8 +11,8 @@ const A_LINK = cidOf("raw", Buffer.from("content"));
 describe("an invalid entry is refused:", () => {
   test.each([
     ["an empty key", entry("", 1)],
-    ["more bytes than a node may have", entry("key", MAX_ENTRY_BYTES)],
-    ["more links than one byte counts", { ...entry("key", 1), links: Array(MAX_ENTRY_LINKS + 1).fill(A_LINK) }],
+    ["more bytes than a node may hold", entry("key", MAX_ENTRY_BYTES)],
+    ["more links than one byte can count", { ...entry("key", 1), links: Array(MAX_ENTRY_LINKS + 1).fill(A_LINK) }],
   ])("%s", async (_, refused: Entry) => {
     const { nodes, blocks, config } = testTrees();
     const empty = await emptyTree(nodes, blocks, config);

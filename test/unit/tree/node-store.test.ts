@@ -135,9 +135,9 @@ describe("synchronous reads", () => {
 describe("a child that does not fit its parent is refused:", () => {
   const leaf = leafOf(["b", "c"]);
   test.each([
-    ["its last key is another", { key: "d", total: 2 }],
-    ["its last key is below", { key: "bb", total: 2 }],
-    ["it holds another number of entries", { key: "c", total: 3 }],
+    ["its last key is below its parent's key", { key: "d", total: 2 }],
+    ["its last key is above its parent's key", { key: "bb", total: 2 }],
+    ["it holds a different number of entries", { key: "c", total: 3 }],
     ["it begins before its range", { key: "c", total: 2, before: "b" }],
   ])("%s", async (_, { key, total, ...rest }) => {
     const blocks = new BlockMap();

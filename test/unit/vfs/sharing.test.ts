@@ -462,9 +462,9 @@ describe("publishing", () => {
   });
 
   test.each([
-    ["a name that goes", (fs: VfsHarness) => fs.unlink("f")],
-    ["a directory that comes", (fs: VfsHarness) => fs.makeDirectory("d")],
-    ["a name that moves", (fs: VfsHarness) => fs.rename("f", "g")],
+    ["a removed name", (fs: VfsHarness) => fs.unlink("f")],
+    ["a new directory", (fs: VfsHarness) => fs.makeDirectory("d")],
+    ["a renamed file", (fs: VfsHarness) => fs.rename("f", "g")],
   ])("notifies the agent of %s as a change that no close follows", async (_, change: (fs: VfsHarness) => unknown) => {
     const fs = await VfsHarness.create();
     await fs.make("f", "text");

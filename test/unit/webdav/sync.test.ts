@@ -78,9 +78,9 @@ describe("sync-collection", () => {
   });
 
   test.each<[string, (fs: VfsHarness) => Promise<unknown>, (fs: VfsHarness) => Promise<unknown>]>([
-    ["made, and removed", async (fs) => fs.make("new", "x"), (fs) => fs.unlink("new")],
-    ["moved, and moved back", (fs) => fs.rename("f", "other"), (fs) => fs.rename("other", "f")],
-    ["moved in a folder, and back", (fs) => fs.rename("d", "e"), (fs) => fs.rename("e", "d")],
+    ["created and removed", async (fs) => fs.make("new", "x"), (fs) => fs.unlink("new")],
+    ["moved and moved back", (fs) => fs.rename("f", "other"), (fs) => fs.rename("other", "f")],
+    ["moved with its folder, and back", (fs) => fs.rename("d", "e"), (fs) => fs.rename("e", "d")],
   ])(
     "a change reported before its publish and undone by then does not stay with the client: %s",
     async (_, make, undo) => {

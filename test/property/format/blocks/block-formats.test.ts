@@ -53,21 +53,21 @@ describe("dag-cbor", () => {
   });
 
   test.each([
-    ["a number in more bytes than it needs", "1800"],
-    ["a length in more bytes than it needs", "580100"],
+    ["a number in more bytes than needed", "1800"],
+    ["a length in more bytes than needed", "580100"],
     ["keys out of order", "a2616201616101"],
-    ["a key twice", "a2616101616101"],
-    ["a key that is no text", "a10101"],
+    ["a duplicate key", "a2616101616101"],
+    ["a key that is not text", "a10101"],
     ["an indefinite length", "9f01ff"],
     ["a float", "fb3ff8000000000000"],
-    ["a float that is an integer", "fb3ff0000000000000"],
+    ["a float with an integer value", "fb3ff0000000000000"],
     ["undefined", "f7"],
-    ["another tag", "c100"],
+    ["an unsupported tag", "c100"],
     ["a link without its leading zero", "d82a5824"],
-    ["text that is no UTF-8", "61ff"],
+    ["text that is not UTF-8", "61ff"],
     ["bytes after the value", "0000"],
     ["nothing", ""],
-    ["a list that promises more than there is", "9affffffff"],
+    ["a list longer than its data", "9affffffff"],
   ])("%s is refused", (_, hex) => {
     expect(() => decodeCbor(Buffer.from(hex, "hex"))).toThrow(/dag-cbor/);
   });
@@ -194,10 +194,10 @@ describe("the position of a commit in its history", () => {
 
   test.each([
     ["a first commit with a parent", 1, { parent: bucket.node }],
-    ["a later commit without one", 2, { parent: undefined }],
-    ["a skip where none is", 4, { skip: bucket.node }],
-    ["no skip where one is", 6, { skip: undefined }],
-    ["a skip to the parent's seq that is not the parent", 3, { skip: cidOf("dag-cbor", Uint8Array.of(9)) }],
+    ["a later commit without a parent", 2, { parent: undefined }],
+    ["a skip link where none belongs", 4, { skip: bucket.node }],
+    ["no skip link where one belongs", 6, { skip: undefined }],
+    ["a skip link to the parent's seq that is not the parent", 3, { skip: cidOf("dag-cbor", Uint8Array.of(9)) }],
     ["seq 0", 0, { parent: undefined, skip: undefined }],
   ])("%s is refused", (_, seq, change) => {
     const body = { ...commitBodyAt(bucket, seq), ...change };

@@ -142,12 +142,12 @@ describe("a CAR is refused", () => {
     ["when it is empty", Buffer.alloc(0)],
     ["of version 2", Buffer.from("0aa16776657273696f6e02", "hex")],
     ["without roots", Buffer.from("0aa16776657273696f6e01", "hex")],
-    ["whose header is no map", Buffer.from("0101", "hex")],
-    ["whose header is no CBOR", Buffer.from("02ffff", "hex")],
+    ["whose header is not a map", Buffer.from("0101", "hex")],
+    ["whose header is not CBOR", Buffer.from("02ffff", "hex")],
     ["whose header is empty", Buffer.from("00", "hex")],
     ["whose header is 1 MiB", Buffer.from("808040", "hex")],
     ["with an empty section", Buffer.concat([header, Buffer.from([0])])],
-    ["with a length in a longer form", Buffer.concat([header, Buffer.from("a400", "hex")])],
+    ["with an overlong length", Buffer.concat([header, Buffer.from("a400", "hex")])],
     ["with a length of nine bytes", Buffer.concat([header, Buffer.alloc(9, 0xff)])],
     ["with a length above 2^53", Buffer.concat([header, Buffer.from("ffffffffffffff7f", "hex")])],
   ])("%s", async (_, bytes) => {
@@ -166,8 +166,8 @@ describe("unsupported blocks", () => {
   test.each([
     ["under sha2-256", Buffer.concat([sha256.bytes, Buffer.alloc(500)]), sha256.toString()],
     ["under a CIDv0", Buffer.concat([v0.bytes, Buffer.from("x")]), v0.toString()],
-    ["under no CID", Buffer.alloc(40, 0xff), undefined],
-    ["under half a CID", Buffer.from([1, 0x55, 0x1e]), undefined],
+    ["under an invalid CID", Buffer.alloc(40, 0xff), undefined],
+    ["under a truncated CID", Buffer.from([1, 0x55, 0x1e]), undefined],
   ])("%s are named and skipped", async (_, content, cid) => {
     const car = Buffer.concat([encodeCarHeader(), section(content), encode([good]).subarray(encodeCarHeader().length)]);
     for (const at of [[], Array.from({ length: car.length }, (_, index) => index)]) {

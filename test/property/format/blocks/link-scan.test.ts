@@ -13,10 +13,10 @@ const numRuns = process.env["SYNCLINE_TEST_ALL"] === undefined ? 500 : 20_000;
 
 describe("scanning and decoding agree", () => {
   test.each([
-    ["what was encoded", arbitraryCbor().map(encodeCbor)],
-    ["what was encoded and damaged", arbitraryDamaged()],
+    ["encoded values", arbitraryCbor().map(encodeCbor)],
+    ["damaged encoded values", arbitraryDamaged()],
     ["any bytes", fc.uint8Array({ maxLength: 48 })],
-    ["bytes that begin what dag-cbor knows", arbitraryPieces()],
+    ["random dag-cbor fragments", arbitraryPieces()],
   ])("on %s", (_, arbitrary: fc.Arbitrary<Uint8Array>) => {
     fc.assert(
       fc.property(arbitrary, (bytes) => {
@@ -28,19 +28,19 @@ describe("scanning and decoding agree", () => {
 });
 
 test.each([
-  ["the greatest number", "1bffffffffffffffff"],
-  ["a length that no block has", "5bffffffffffffffff"],
-  ["a list that no block holds", "9bffffffffffffffff"],
-  ["a list of more than there is", "9affffffff"],
-  ["sixteen lists in one another", `${"81".repeat(16)}80`],
-  ["seventeen lists in one another", `${"81".repeat(17)}80`],
-  ["a thousand lists in one another", `${"81".repeat(1_000)}80`],
-  ["half a surrogate", "63eda080"],
+  ["the largest number", "1bffffffffffffffff"],
+  ["a length larger than any block", "5bffffffffffffffff"],
+  ["a list too long for any block", "9bffffffffffffffff"],
+  ["a list longer than its data", "9affffffff"],
+  ["lists nested sixteen deep", `${"81".repeat(16)}80`],
+  ["lists nested seventeen deep", `${"81".repeat(17)}80`],
+  ["lists nested a thousand deep", `${"81".repeat(1_000)}80`],
+  ["a lone surrogate", "63eda080"],
   ["a text that begins with a byte order mark", "64efbbbf61"],
-  ["a text that is nothing else", "63efbbbf"],
-  ["a key that begins with one", "a164efbbbf6101"],
-  ["a text that holds one", "6461efbbbf"],
-  ["a key with a special name", "a1695f5f70726f746f5f5f01"],
+  ["a text that is only a byte order mark", "63efbbbf"],
+  ["a key that begins with a byte order mark", "a164efbbbf6101"],
+  ["a text that contains a byte order mark", "6461efbbbf"],
+  ["the key __proto__", "a1695f5f70726f746f5f5f01"],
   ["nothing", ""],
 ])("scanning and decoding agree on %s", (_, hex) => {
   const bytes = Buffer.from(hex, "hex");

@@ -192,9 +192,9 @@ describe("refused with the reason", () => {
     ["a leading zero", `syncline root 1\n${commit}\n01\n`],
     ["version 0", `syncline root 1\n${commit}\n0\n`],
     ["carriage returns", `syncline root 1\r\n${commit}\r\n1\r\n`],
-    ["another format", `syncline root 2\n${commit}\n1\n`],
-    ["a content block", `syncline root 1\n${cidFromDigest("raw", new Uint8Array(32))}\n1\n`],
-    ["a number past 2^53", `syncline root 1\n${commit}\n9999999999999999\n`],
+    ["another format version", `syncline root 2\n${commit}\n1\n`],
+    ["a content block as its commit", `syncline root 1\n${cidFromDigest("raw", new Uint8Array(32))}\n1\n`],
+    ["a version above 2^53", `syncline root 1\n${commit}\n9999999999999999\n`],
   ])("a root with %s", (_, text) => {
     expect(() => decodeRoot(Buffer.from(text))).toThrow(expect.objectContaining({ code: "format_invalid" }));
   });

@@ -80,21 +80,21 @@ test("arbitrary bytes are refused or are the canonical encoding of some node", (
 const chunk = CID.parse(cidOf("raw", Buffer.from("chunk")));
 const child = CID.parse(cidOf("dag-cbor", Buffer.from("node")));
 test.each([
-  ["another version", [2, 0, [1], [chunk]]],
-  ["a level too high", [1, 9, [1], [child], [1]]],
-  ["a leaf with data lengths", [1, 0, [1], [chunk], [1]]],
-  ["an inner node without", [1, 1, [1], [child]]],
+  ["an unknown version", [2, 0, [1], [chunk]]],
+  ["too high a level", [1, 9, [1], [child], [1]]],
+  ["data lengths in a leaf", [1, 0, [1], [chunk], [1]]],
+  ["no data lengths above the leaves", [1, 1, [1], [child]]],
   ["no entries", [1, 0, [], []]],
   ["too many entries", [1, 0, Array.from({ length: 513 }, () => 1), Array.from({ length: 513 }, () => chunk)]],
-  ["an entry without length", [1, 0, [0], [chunk]]],
-  ["lengths beyond 2^53", [1, 0, [2 ** 53 - 1, 2 ** 53 - 1], [null, chunk]]],
+  ["an entry of length 0", [1, 0, [0], [chunk]]],
+  ["lengths above 2^53", [1, 0, [2 ** 53 - 1, 2 ** 53 - 1], [null, chunk]]],
   ["more links than lengths", [1, 0, [1], [chunk, chunk]]],
-  ["two holes side by side", [1, 0, [70_000, 70_000], [null, null]]],
+  ["two adjacent holes", [1, 0, [70_000, 70_000], [null, null]]],
   ["a chunk longer than a block", [1, 0, [(4 << 20) + 1], [chunk]]],
   ["a node among chunks", [1, 0, [1], [child]]],
   ["a chunk among nodes", [1, 1, [1], [chunk], [1]]],
   ["a hole above the leaves", [1, 1, [70_000], [null], [0]]],
-  ["more data than bytes", [1, 1, [5], [child], [6]]],
+  ["a data length above its length", [1, 1, [5], [child], [6]]],
 ])("a node with %s is refused", (_, value) => {
   const decoding = () => decodeChunkList(encode(value));
   expect(thrownBy(decoding)).toBe("format_invalid");

@@ -181,10 +181,10 @@ describe("records", () => {
     ["a directory with content", { type: "directory", content: { kind: "inline", bytes: Uint8Array.of(1) } }],
     ["content longer than the file", { size: 1, content: { kind: "inline", bytes: Uint8Array.of(1, 2) } }],
     ["a symlink without a target", { type: "symlink" }],
-    ["a symlink whose size is not its target's", { type: "symlink", target: "a", size: 2 }],
+    ["a symlink whose size differs from its target's length", { type: "symlink", target: "a", size: 2 }],
     ["a file with a target", { target: "a" }],
     ["a file with a device number", { rdev: 1 }],
-    ["a field that is nobody's", { unknown: new Map([[9, Uint8Array.of(1)]]) }],
+    ["a field with a reserved tag", { unknown: new Map([[9, Uint8Array.of(1)]]) }],
   ] as const)("%s is not encoded", (_, change) => {
     expect(() => encodeRecord({ ...file, ...change }, noLink)).toThrow(/row's value/);
   });
@@ -242,10 +242,10 @@ describe("rows", () => {
   });
 
   test.each([
-    ["the whole record of a directory", encodeRecord(directory, noLink)],
+    ["a directory's full record", encodeRecord(directory, noLink)],
     ["a place", encodeRecord(file, noLink, { ...bare, parent })],
     ["the root directory", encodeReference("directory", ROOT_ID)],
-    ["the row of a back-reference", encodeBackref()],
+    ["a back-reference's row", encodeBackref()],
   ])("a dentry with %s is refused", (_, encoded) => {
     expect(() => decodeDentry(parent, name, encoded)).toThrow(SynclineError);
   });
@@ -254,9 +254,9 @@ describe("rows", () => {
     ["no place", own, encodeRecord(directory, noLink)],
     ["itself as its parent", own, encodeRecord(directory, noLink, { ...bare, parent: own, name })],
     ["an id", own, encodeRecord(directory, noLink, { ...bare, id: own, parent, name })],
-    ["a place although it is the root", ROOT_ID, encodeRecord(directory, noLink, { ...bare, parent, name })],
-    ["a file's record although it is the root", ROOT_ID, encodeRecord(file, noLink)],
-    ["subdirectories although it is a file", own, encodeRecord(file, noLink, { ...bare, subdirs: 1 })],
+    ["a place for the root", ROOT_ID, encodeRecord(directory, noLink, { ...bare, parent, name })],
+    ["a file's record for the root", ROOT_ID, encodeRecord(file, noLink)],
+    ["subdirectories for a file", own, encodeRecord(file, noLink, { ...bare, subdirs: 1 })],
     ["only a reference", own, encodeReference("directory", own)],
   ])("a self-record with %s is refused", (_, id, encoded) => {
     expect(() => decodeSelf(id, encoded)).toThrow(/self-record/);

@@ -91,17 +91,17 @@ const REPLACED_IN_MOVED = historyOf<readonly Removal[]>(
 
 describe("an epoch on a root that moved under its dirty objects", () => {
   test.each([
-    ["any actions, the base is there", anyHistory, true],
-    ["any actions, nobody has an older root", anyHistory, false],
-    ["directories that all move, the base is there", movedDirectories, true],
-    ["directories that all move, nobody has an older root", movedDirectories, false],
+    ["any actions, with the base available", anyHistory, true],
+    ["any actions, with no older root available", anyHistory, false],
+    ["moved directories, with the base available", movedDirectories, true],
+    ["moved directories, with no older root available", movedDirectories, false],
     [
-      "directories that one removes and the other moves, the base is there",
+      "directories that one side removes and the other moves, with the base available",
       removedDirectories,
       true,
       REPLACED_IN_MOVED,
     ],
-    ["directories that one removes and the other moves, nobody has an older root", removedDirectories, false],
+    ["directories that one side removes and the other moves, with no older root available", removedDirectories, false],
   ])(
     "loses nothing, brings nothing back, and gives a valid tree: %s",
     async (_, histories, isBaseThere, ...known) => {

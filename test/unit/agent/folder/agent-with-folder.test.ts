@@ -52,7 +52,7 @@ test("a flush that cannot bring what the mount published into the folder is not 
 });
 
 test.each([
-  ["that stands on the root", DONE],
+  ["that is already at the root", DONE],
   ["whose pass failed", FAILED],
 ])("a folder %s gets no second pass", async (_, first) => {
   expect((await flushed([first], DONE)).asked).toEqual(["folder digest", "mount"]);

@@ -212,10 +212,10 @@ describe("a root announced during a pass", () => {
   });
 
   test.each<[string, Told]>([
-    ["another one's", { isBehind: true }],
-    ["one that cannot be read", { isBehind: "unreachable" }],
-    ["told of beside the folder", { isFolderToo: true }],
-    ["told of where something waits for a pass", { left: [{ path: "a", why: "in the way" }] }],
+    ["ahead of the folder", { isBehind: true }],
+    ["unreadable", { isBehind: "unreachable" }],
+    ["announced together with a folder change", { isFolderToo: true }],
+    ["announced while work is left over", { left: [{ path: "a", why: "in the way" }] }],
   ])("causes another pass if it is %s", async (_, told) => {
     expect(await passesAfter(told)).toBe(2);
   });

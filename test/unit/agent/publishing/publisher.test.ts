@@ -177,8 +177,8 @@ describe("a publisher", () => {
   });
 
   test.each([
-    ["before our swap was sent, since what it tells of is below our root", "beforePrepare", 1],
-    ["later, which may be of another root", "beforeSwap", 2],
+    ["before our swap was sent, so our root covers it", "beforePrepare", 1],
+    ["later, so it may be about another root", "beforeSwap", 2],
   ] as const)("rereads the root for a notice only if needed: the notice came %s", async (_, moment, expected) => {
     const { publisher, overlay, remote } = await world();
     overlay.edit(born("a"));

@@ -202,7 +202,7 @@ describe("a master that lacks blocks it claimed to have", () => {
 describe("a swap", () => {
   test.each([
     ["lost on its way to the master", "before"],
-    ["answered, and the answer lost", "after"],
+    ["answered but the reply was lost", "after"],
   ] as const)("that creates the bucket takes effect once although it was %s", async (_, when) => {
     const { remote, way } = openBucket(master, `made-${when}`);
     let left = 2;
@@ -232,28 +232,24 @@ describe("a swap", () => {
   });
 
   test.each([
-    ["that never left", () => lost(false), "arbiter_unreachable"],
+    ["that was never sent", () => lost(false), "arbiter_unreachable"],
     [
-      "that the master refused while nothing changed",
+      "that the master refused without changing anything",
       () => jsonAnswer(503, { outcome: "unchanged" }),
       "arbiter_unreachable",
     ],
-    ["of which the master does not know", () => jsonAnswer(503, { outcome: "unknown" }), "unknown"],
-    ["that something in between answered with an error", () => jsonAnswer(502, "Bad Gateway"), "unknown"],
+    ["whose outcome the master does not know", () => jsonAnswer(503, { outcome: "unknown" }), "unknown"],
+    ["that a proxy answered with an error", () => jsonAnswer(502, "Bad Gateway"), "unknown"],
     ["that was answered with another root", () => jsonAnswer(200, { root: cborBlock("x").cid, version: 2 }), "unknown"],
-    ["that was answered with nothing of use", () => jsonAnswer(200, null), "unknown"],
+    ["that was answered with null", () => jsonAnswer(200, null), "unknown"],
     ["of a wallet that is not served", () => jsonAnswer(403, { code: "wallet_not_allowed" }), "wallet_not_allowed"],
-    [
-      "of a device that is not certified",
-      () => jsonAnswer(403, { code: "device_not_certified" }),
-      "device_not_certified",
-    ],
+    ["of an uncertified device", () => jsonAnswer(403, { code: "device_not_certified" }), "device_not_certified"],
     ["of another bucket's commit", () => jsonAnswer(409, { code: "foreign_genesis" }), "foreign_bucket"],
-    ["in a conflict that broke off before it said which root is there", () => brokenOff(412), "arbiter_unreachable"],
-    ["that was refused in words that broke off", () => brokenOff(409), "arbiter_unreachable"],
-    ["of a wallet that is not served, in words that broke off", () => brokenOff(403), "wallet_not_allowed"],
+    ["whose conflict answer was cut off", () => brokenOff(412), "arbiter_unreachable"],
+    ["whose refusal was cut off", () => brokenOff(409), "arbiter_unreachable"],
+    ["of a wallet that is not served, with the refusal cut off", () => brokenOff(403), "wallet_not_allowed"],
     [
-      "in a conflict without a version",
+      "with a conflict answer that lacks a version",
       () => jsonAnswer(412, { code: "conflict", current: cborBlock("x").cid }),
       "conflict",
     ],
@@ -279,7 +275,7 @@ describe("answers of a master are checked", () => {
   const asked = raw("asked for");
   const other = raw("not asked for");
   test.each<[string, (way: MeddlingMaster) => void, string]>([
-    ["other bytes", (way) => replace(way, "/ipfs/", () => bytesAnswer(Buffer.from("forged"))), "block_corrupt"],
+    ["forged bytes", (way) => replace(way, "/ipfs/", () => bytesAnswer(Buffer.from("forged"))), "block_corrupt"],
     ["too many bytes", (way) => replace(way, "/ipfs/", () => bytesAnswer(Buffer.alloc(5_000_000))), "store_failed"],
   ])("a block with %s is refused", async (_, meddle, code) => {
     const { remote, way } = await madeBucket();
@@ -289,10 +285,10 @@ describe("answers of a master are checked", () => {
   });
 
   test.each<[string, Block[], string]>([
-    ["a block that nobody asked for", [other], "store_failed"],
-    ["a block twice", [asked, asked], "store_failed"],
+    ["an unrequested block", [other], "store_failed"],
+    ["a duplicate block", [asked, asked], "store_failed"],
     ["forged bytes", [{ cid: asked.cid, bytes: Buffer.from("forged") }], "block_corrupt"],
-    ["fewer blocks than there are, for ever", [], "block_not_found"],
+    ["blocks missing every time", [], "block_not_found"],
   ])("answering a list of blocks with %s is an error", async (_, blocks, code) => {
     const { remote, way } = await madeBucket();
     const { carBatch } = await import("../../../../src/blocks/car-batch.ts");

@@ -122,7 +122,7 @@ describe("an unusual master", () => {
   test.each([
     ["has no turn to give", 204, undefined],
     ["refuses", 503, { code: "arbiter_unreachable", message: "no" }],
-    ["says something else", 200, { turn: "a b\r\n", waited: "yes" }],
+    ["sends an invalid answer", 200, { turn: "a b\r\n", waited: "yes" }],
   ])("that %s gives no turn", async (_, status, value) => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], turns: true };

@@ -90,10 +90,10 @@ describe("tiers of runs", () => {
   const run = (rows: number) => ({ id: `${rows}`, rows });
 
   test.each([
-    ["a run 16 times as large stands", [run(1600)], 100, 0],
-    ["a smaller one is merged", [run(1599)], 100, 1],
-    ["and what it makes may reach the next", [run(20_000), run(1500)], 100, 2],
-    ["no more than four stand, large as they may be", [20, 15, 10, 5].map((power) => run(2 ** power * 100)), 1, 1],
+    ["a run 16 times as large is kept", [run(1600)], 100, 0],
+    ["a smaller run is merged", [run(1599)], 100, 1],
+    ["a merge can grow enough to take in the next run", [run(20_000), run(1500)], 100, 2],
+    ["at most four runs are kept, however large", [20, 15, 10, 5].map((power) => run(2 ** power * 100)), 1, 1],
   ])("%s", (_, runs, rows, merged) => {
     expect(runsToMerge(runs, rows)).toBe(merged);
   });

@@ -16,10 +16,10 @@ async function placed(mount: string, sync: string) {
 }
 
 test.each([
-  ["in the mount", "mnt", "mnt/work"],
-  ["the mount itself", "mnt", "mnt"],
-  ["in the mount whose name begins with two dots", "mnt", "mnt/..name"],
-  ["with the mount in it", "work/mnt", "work"],
+  ["inside the mount", "mnt", "mnt/work"],
+  ["that is the mount itself", "mnt", "mnt"],
+  ["inside the mount with a name that begins with two dots", "mnt", "mnt/..name"],
+  ["that contains the mount", "work/mnt", "work"],
 ])("a folder %s is refused, with a hint", async (_, mount, sync) => {
   await expect(placed(mount, sync)).rejects.toMatchObject({ code: "usage", hint: expect.any(String) as string });
 });

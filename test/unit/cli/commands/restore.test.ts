@@ -13,7 +13,7 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 test.each([
   ["is published", true, 0],
-  ["waits still", false, 3],
+  ["still waits", false, 3],
 ])("restore in a mount that others keep busy: what was written before %s", async (_, published, status) => {
   const folder = await temporaryFolder();
   const [address, mount] = [pathToFileURL(join(folder, "bucket")).href, join(folder, "mount")];

@@ -8,20 +8,20 @@ import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 test.each([
-  ["no folder", [], "usage"],
-  ["bearers in the clear between machines", ["--listen", "0.0.0.0:0"], "usage"],
-  ["bearers in the clear on IPv6", ["--listen", "[::]:0"], "usage"],
-  ["bearers in the clear under a name", ["--listen", "localhost.example.org:0"], "usage"],
+  ["no data folder", [], "usage"],
+  ["plaintext bearers between machines", ["--listen", "0.0.0.0:0"], "usage"],
+  ["plaintext bearers over IPv6", ["--listen", "[::]:0"], "usage"],
+  ["plaintext bearers on a named host", ["--listen", "localhost.example.org:0"], "usage"],
   ["no port", ["--listen", "127.0.0.1"], "usage"],
-  ["a port that is none", ["--listen", "127.0.0.1:70000"], "usage"],
-  ["half of TLS", ["--tls-cert", "cert.pem"], "usage"],
-  ["TLS files that are not there", ["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "config_invalid"],
-  ["TLS files that are none", ["--tls-cert", "SHORT", "--tls-key", "SHORT"], "config_invalid"],
-  ["a wallet that is none", ["--allow", "alice"], "bad_address"],
-  ["a storage API that is no address", ["--quota-api", "file:///etc"], "usage"],
-  ["a storage API that others could listen to", ["--quota-api", "http://storage.example.org"], "usage"],
-  ["a quota that is none", ["--quota", "much"], "usage"],
-  ["a key of session tokens that is none", ["--session-key", "SHORT"], "config_invalid"],
+  ["an invalid port", ["--listen", "127.0.0.1:70000"], "usage"],
+  ["a TLS certificate without its key", ["--tls-cert", "cert.pem"], "usage"],
+  ["missing TLS files", ["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "config_invalid"],
+  ["invalid TLS files", ["--tls-cert", "SHORT", "--tls-key", "SHORT"], "config_invalid"],
+  ["an invalid wallet", ["--allow", "alice"], "bad_address"],
+  ["a storage API whose address is not HTTP", ["--quota-api", "file:///etc"], "usage"],
+  ["a remote storage API over plain HTTP", ["--quota-api", "http://storage.example.org"], "usage"],
+  ["an invalid quota", ["--quota", "much"], "usage"],
+  ["an invalid session key", ["--session-key", "SHORT"], "config_invalid"],
 ])("%s", async (_, args, code) => {
   const folder = await temporaryFolder();
   const short = join(folder, "short");

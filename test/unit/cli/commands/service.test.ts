@@ -130,13 +130,13 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
   });
 
   test.each([
-    ["another command", ["ls", "file:///b"]],
-    ["what accepts any bucket, each time that it starts", ["mount", "file:///b", "/d", "--accept"]],
-    ["what accepts any bucket, each time that it starts", ["sync", "--accept", "file:///b", "/d"]],
-    ["what ends at once", ["sync", "file:///b", "/d", "--once"]],
-    ["what goes behind by itself", ["mount", "file:///b", "/d", "--background"]],
-    ["an option that there is none of", ["sync", "file:///b", "/d", "--wacth"]],
-    ["too few arguments", ["mount", "file:///b"]],
+    ["a command that cannot be a service", ["ls", "file:///b"]],
+    ["a command that would accept any bucket at each start", ["mount", "file:///b", "/d", "--accept"]],
+    ["a command that would accept any bucket at each start", ["sync", "--accept", "file:///b", "/d"]],
+    ["a command that ends at once", ["sync", "file:///b", "/d", "--once"]],
+    ["a command that goes to the background itself", ["mount", "file:///b", "/d", "--background"]],
+    ["a command with an unknown option", ["sync", "file:///b", "/d", "--wacth"]],
+    ["a command with too few arguments", ["mount", "file:///b"]],
   ])("does not run %s", async (_what, words) => {
     const { status, err } = await run(await temporaryFolder(), ["install", "x", "--dry-run", "--", ...words]);
     expect([status, err]).toEqual([2, expect.stringContaining("usage")]);

@@ -62,9 +62,9 @@ test("a long file of scenarios takes no more memory than a short one", async () 
 
 test.each([
   ["no list of scenarios", "{}", 'it has no list "scenarios"'],
-  ["no JSON", "{", "is not JSON"],
-  ["an operation that there is none of", '{"scenarios":[{"name":"n","base":[{"op":"fly"}]}]}', "base[0]"],
-  ["an operation without its path", '{"scenarios":[{"name":"n","base":[],"x":[{"op":"mkdir"}]}]}', "x[0]"],
+  ["invalid JSON", "{", "is not JSON"],
+  ["an unknown operation", '{"scenarios":[{"name":"n","base":[{"op":"fly"}]}]}', "base[0]"],
+  ["an operation without a path", '{"scenarios":[{"name":"n","base":[],"x":[{"op":"mkdir"}]}]}', "x[0]"],
   ["no expectation", '{"scenarios":[{"name":"n","base":[],"x":[],"y":[]}]}', '"expect"'],
 ])("a file with %s is refused with the reason", async (_, text, why) => {
   const path = join(await temporaryFolder(), "scenarios.json");

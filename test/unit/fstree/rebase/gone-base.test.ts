@@ -134,7 +134,7 @@ test("a lost block that a retained root needs is damage: publishing a file that 
 
 describe.each([
   ["on the root that is gone", false],
-  ["on a newer root, which is retained", true],
+  ["on a newer, retained root", true],
 ])("%s:", (_, adopted) => {
   const story = (told: Story) => cameBack({ ...told, adopted });
   describe("a file that was rewritten", () => {
@@ -200,7 +200,7 @@ describe.each([
     });
 
     test.each([
-      ["others wrote it anew", rewritten(THEIRS), { f: THEIRS.toString() }],
+      ["others rewrote it", rewritten(THEIRS), { f: THEIRS.toString() }],
       ["others removed it", removed, {}],
     ])("when %s, its written bytes go to a conflict copy, with zeros for the lost bytes", async (_, theirs, kept) => {
       for (const old of [OLD, large]) {

@@ -136,9 +136,9 @@ describe("an audit of a master's data", () => {
   });
 
   test.each([
-    ["places a block elsewhere", "UPDATE blocks SET offset = offset + 1 WHERE digest = ?", "wrong location"],
+    ["has a wrong offset for a block", "UPDATE blocks SET offset = offset + 1 WHERE digest = ?", "wrong location"],
     ["lacks a block", "DELETE FROM blocks WHERE digest = ?", "index lacks"],
-    ["counts otherwise", "UPDATE totals SET bytes = bytes + length(?)", "counts"],
+    ["has a wrong total", "UPDATE totals SET bytes = bytes + length(?)", "counts"],
   ])("notices an index that %s, which repair rebuilds", async (_, sql, what) => {
     const db = new Database(indexFile());
     db.prepare(sql).run(digestOf(chunks[0]?.cid ?? root.cid));

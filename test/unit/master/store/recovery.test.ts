@@ -254,7 +254,7 @@ describe("a full disk", () => {
 
 describe("a block with a flipped bit", () => {
   test.each([
-    ["in a pack that grows", 1],
+    ["in an open pack", 1],
     ["in a sealed pack", 20],
   ])("%s is never read as something else, counts as missing, and is healed when sent again", async (_, count) => {
     const others = Array.from({ length: count }, (_each, index) => rawBlock(2_000 + index));
@@ -314,8 +314,8 @@ describe("the index", () => {
 
   test.each([
     ["a length", "length = length + 7"],
-    ["a pack that there is not", "pack = 9999"],
-    ["a pack whose name is none", "pack = (SELECT id FROM packs WHERE name = 'nonsense')"],
+    ["a missing pack", "pack = 9999"],
+    ["a pack with an invalid name", "pack = (SELECT id FROM packs WHERE name = 'nonsense')"],
     ["an offset", "offset = offset + 7"],
   ])(
     "with a bad row for a block (%s) serves the block again once it is sent again, if not before",

@@ -123,13 +123,13 @@ test("a log of another state of the folder is not trusted", async () => {
 });
 
 test.each([
-  ["no JSON", "{"],
-  ["another value", "7"],
-  ["a word that is not known", '["erase",["x","y"]]'],
-  ["a row that is cut", '["put",["d","1"]]'],
-  ["a record that is none", '["put",["d","1","id","AAAA","","AAAA"]]'],
-  ["numbers for texts", '["remove",[1,2]]'],
-  ["marks of nothing", "....."],
+  ["invalid JSON", "{"],
+  ["a value that is not a list", "7"],
+  ["an unknown word", '["erase",["x","y"]]'],
+  ["a truncated row", '["put",["d","1"]]'],
+  ["an invalid record", '["put",["d","1","id","AAAA","","AAAA"]]'],
+  ["numbers instead of strings", '["remove",[1,2]]'],
+  ["marks without an action", "....."],
 ])("a log that holds %s is ignored and removed", async (_, line) => {
   const { world, b } = await incoming("at a time");
   expect(await killed(b, MIDDLE)).toBe(true);

@@ -43,11 +43,11 @@ test("a row decodes to the entry that it was encoded from", () => {
 });
 
 test.each([
-  ["a record that is cut off", { record: rowOf(entry).record.subarray(0, 5) }],
-  ["a link that is cut off", { links: rowOf(entry).links.slice(1) }],
-  ["a link with a char that no CID has", { links: rowOf(entry).links.replace(/.$/, "!") }],
-  ["a link too few", { links: "" }],
-  ["a look that is cut off", { seen: rowOf(entry).seen.subarray(1) }],
+  ["a truncated record", { record: rowOf(entry).record.subarray(0, 5) }],
+  ["a truncated link", { links: rowOf(entry).links.slice(1) }],
+  ["a link with an invalid character", { links: rowOf(entry).links.replace(/.$/, "!") }],
+  ["a missing link", { links: "" }],
+  ["a truncated `seen` field", { seen: rowOf(entry).seen.subarray(1) }],
 ])("%s is reported as damaged state, with a way out", (_, damage) => {
   expect(() => entryOf({ ...rowOf(entry), ...damage })).toThrow(
     expect.objectContaining({ code: "state_corrupt", hint: expect.stringContaining("state") }),

@@ -63,8 +63,8 @@ test("files that the system has already written out are not synced again", async
 });
 
 test.each([
-  ["where that can be done", undefined, 0],
-  ["each by itself where it cannot", "ENOTSUP", 40],
+  ["at once where that is supported", undefined, 0],
+  ["one by one where it is not", "ENOTSUP", 40],
 ])("a batch of files is made durable %s", async (_, failure, alone) => {
   const { world, a } = await twoFolders();
   const synced = watched(a);

@@ -96,7 +96,7 @@ describe("laws of the merge, with units", () => {
   });
 
   test.each([
-    ["goes on in", []],
+    ["wrote to", []],
     ["removed", [{ op: "rmtree", path: ".git" } satisfies Operation]],
   ])(
     "a database that one side moved into a repository keeps that side's version where the other side %s it",

@@ -25,8 +25,8 @@ const TiB = 1024 * GiB;
 const config = createContentConfig();
 
 test.each([
-  ["in one piece brings no memory along: its reader may have it", 512 * KiB, [undefined]],
-  ["in several brings the same two in turn", 2 * MiB, [0, 1, 0, 1]],
+  ["in one piece gets no buffer to read into", 512 * KiB, [undefined]],
+  ["in several pieces alternates between two buffers", 2 * MiB, [0, 1, 0, 1]],
 ])("a file that is read %s", async (_, size, expected) => {
   const targets: (Uint8Array | undefined)[] = [];
   const bytes = noise(size);

@@ -115,7 +115,7 @@ const OBJECTS = { head: "base", "objects/base": "base", "objects/pack/base": "ba
 test.each<[what: string, ours: Files, kind: "databases" | "repositories", whole: readonly Files[]]>([
   ["a database's log", { "app.db-wal": "b" }, "databases", [{ "": "a" }, { "": "base", "-wal": "b" }]],
   [
-    "what is deep in a repository",
+    "a file deep in a repository",
     { ".git/objects/pack/b": "b" },
     "repositories",
     [
