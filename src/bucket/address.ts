@@ -85,7 +85,7 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
     case "s3":
       return { address: parseS3Address(text), path: [] };
     case "":
-      throw badAddress(text, "is no URL");
+      throw badAddress(text, "is not a URL");
     default:
       throw badAddress(text, `has the unknown scheme ${scheme}://`);
   }
@@ -104,7 +104,7 @@ function parseFolderAddress(text: string): FolderAddress {
   try {
     url = new URL(text);
   } catch (cause) {
-    throw badAddress(text, "is no URL", cause);
+    throw badAddress(text, "is not a URL", cause);
   }
   if (url.search !== "" || url.username !== "")
     throw badAddress(text, "has a query or a user name, which file:// does not allow");

@@ -51,7 +51,7 @@ export class PackedReader implements BlockReader {
 
 function notMapped(address: string, cid: Cid, damage: readonly unknown[]): SynclineError {
   const [cause] = damage;
-  const why = cause instanceof Error ? `; its entry may be in a damaged object: ${cause.message}` : "";
+  const why = cause instanceof Error ? `; its entry may be in a damaged object: ${cause.message}` : ".";
   return new SynclineError("block_not_found", `No pack of ${address} holds block ${cid}${why}`, {
     hint: "Run `syncline verify` on the bucket.",
     cause,

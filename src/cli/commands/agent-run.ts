@@ -115,7 +115,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   }
   const report = await agent.ended;
   const { value, text } = run.ended;
-  const rest = report.drained ? "" : ` ${leftText(report, "They go on the next time.")}`;
+  const rest = report.drained ? "" : ` ${leftText(report, "They are published next time.")}`;
   output.result({ ...value, ...report }, `${text}.${rest}`);
   return report.drained ? 0 : 3;
 }

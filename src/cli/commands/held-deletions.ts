@@ -5,7 +5,7 @@ import { printCount, printRest, printText } from "../terminal/text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
-/** "3 files would be deleted from the bucket: that waits for approval" */
+/** "3 files would be deleted from the bucket; approval is needed" */
 export function heldText({ files, where }: Held): string {
   return `${printCount(files, "file")} would be deleted from the ${where}; approval is needed`;
 }

@@ -71,7 +71,7 @@ export function register(program: Program): void {
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
       const { blocks, bytes, roots, damage } = report;
       const summary = { blocks, bytes, roots, damaged: damage.length, repaired };
-      const found = damage.length === 0 ? "no problems found" : `${damage.length} problems found`;
+      const found = damage.length === 0 ? "no problems found" : `${printCount(damage.length, "problem")} found`;
       output.result(
         summary,
         `${printCount(blocks, "block")}, ${printBytes(bytes)}, ${printCount(roots, "root")}: ${found}.`,

@@ -117,11 +117,11 @@ const FAULT_CODES: Readonly<Record<TokenFault, TokenCode>> = {
 
 const MESSAGES = {
   token_malformed: "The bearer token is not one that this master accepts. Make one: syncline token --origin ORIGIN.",
-  token_expired: "The token has expired. Make a new one.",
+  token_expired: "The token has expired. Create a new one.",
   token_early: "The token is not valid yet: the clock that made it is more than 300 s ahead. Check both clocks.",
   token_too_long: "The token is valid for more than 24 hours, which no master accepts. Make a shorter one.",
   token_foreign: "The token was not signed by the wallet that it names, or it is for another kind of server.",
-  token_revoked: "The token was revoked. Make a new one.",
+  token_revoked: "The token was revoked. Create a new one.",
 } as const;
 
 export type TokenCode = keyof typeof MESSAGES;

@@ -90,7 +90,7 @@ async function sealedRows({ index }: PackAuditOptions, name: string, file: PackF
   } catch (error) {
     if (!hasCode(error, "format_invalid")) throw error;
     const rows = [...(index?.rowsOf(name) ?? [])];
-    const what = `${error.message} ${rows.length === 0 ? "Nothing tells what it held." : "The index still tells what it holds."}`;
+    const what = `${error.message} ${rows.length === 0 ? "Its contents are unknown." : "The index still knows its contents."}`;
     return { rows, damage: [dataDamage("footer", what, { pack: name })] };
   }
 }
