@@ -188,9 +188,11 @@ export class RunningAgent implements Agent {
   #startCollecting(): BackgroundCollection {
     const { address, access, stateDir, stateRoot, clock, random, log } = this.#options;
     const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
-    const { isPacked } = parseAddress(address);
+    const parsed = parseAddress(address);
+    // The thread that collects has no wallet.
+    const isCollected = parsed.isPacked && !(parsed.scheme === "s3" && parsed.auth === "wallet");
     const collect: BackgroundCollectionOptions["collect"] = (known, many, signal) =>
-      isPacked
+      isCollected
         ? collectOnThread({ ...job, known, many }, clock, signal)
         : thinHistory({ ...job, access, clock, random, log }, known, many, signal);
     return (this.#collection = new BackgroundCollection({

@@ -6,7 +6,8 @@ import type { Random } from "../base/random.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
-import type { RootForm } from "../objects/s3/probe.ts";
+import type { ProbeReport, RootForm } from "../objects/s3/probe.ts";
+import type { S3ObjectStore } from "../objects/s3/s3-object-store.ts";
 import { promptDisk } from "../objects/prompt-disk.ts";
 import { type FolderAddress, type MasterAddress, parseAddress, type PackedAddress, type S3Address } from "./address.ts";
 import type { HttpRemote } from "./http/http-remote.ts";
@@ -52,20 +53,22 @@ function openFolder({ path, url }: FolderAddress, options: RemoteOptions): Objec
   return new FileObjectStore({ path, address: url, disk, ...options });
 }
 
-/** Loads the S3 code here: other buckets need none of it. */
-async function openS3({ auth, ...address }: S3Address, options: RemoteOptions): Promise<ObjectStore> {
-  const [{ S3ObjectStore }, { S3BucketStore }, { checkForm, chooseForm }] = await Promise.all([
-    import("../objects/s3/s3-object-store.ts"),
+/** Tests the S3 server of an address; leaves no objects. Throws `not_supported` for other storage, and as `openRemote`. */
+export async function probeServer(address: string, options: RemoteOptions): Promise<ProbeReport> {
+  const parsed = parseAddress(address);
+  if (parsed.scheme !== "s3") throw new SynclineError("not_supported", `${parsed.url} is not in S3.`);
+  await using store = await openObjects(parsed, options);
+  const { probe } = await import("../objects/s3/probe.ts");
+  return await probe({ store, clock: options.clock, random: options.random });
+}
+
+async function openS3(address: S3Address, options: RemoteOptions): Promise<ObjectStore> {
+  const { clock, random, rootForm } = options;
+  const [{ S3BucketStore }, { checkForm, chooseForm }] = await Promise.all([
     import("../objects/s3/s3-bucket-store.ts"),
     import("../objects/s3/probe.ts"),
   ]);
-  const { clock, random, access, rootForm } = options;
-  const bearer = auth === "wallet" ? access?.bearer(address.endpoint ?? "") : undefined;
-  if (auth === "wallet" && bearer === undefined) {
-    throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
-  }
-  const token = bearer && (() => bearer.token());
-  const store = new S3ObjectStore({ ...address, address: address.url, clock, random, bearer: token });
+  const store = await openObjects(address, options);
   const tools = { store, clock, random };
   return new S3BucketStore({
     store,
@@ -73,6 +76,18 @@ async function openS3({ auth, ...address }: S3Address, options: RemoteOptions): 
     chooseForm: () => chooseForm(tools, address.endpoint, rootForm),
     checkForm: (form) => checkForm(tools, form),
   });
+}
+
+/** Loads the S3 code here: other buckets need none of it. */
+async function openObjects({ auth, ...address }: S3Address, options: RemoteOptions): Promise<S3ObjectStore> {
+  const { S3ObjectStore } = await import("../objects/s3/s3-object-store.ts");
+  const { clock, random, access } = options;
+  const bearer = auth === "wallet" ? access?.bearer(address.endpoint ?? "") : undefined;
+  if (auth === "wallet" && bearer === undefined) {
+    throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
+  }
+  const token = bearer && (() => bearer.token());
+  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer: token });
 }
 
 /** As openRemote, for a bucket at a master. Loads the HTTP code here: a bucket in a folder needs none of it. */

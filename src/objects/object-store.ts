@@ -58,6 +58,9 @@ export interface ObjectStore extends AsyncDisposable {
    */
   breakLock?(force: boolean): Promise<string | undefined>;
 
+  /** Deletes what only the store itself knows to be old. Collections call it. Absent where there is nothing of the kind. */
+  prune?(): Promise<void>;
+
   /** Absent where requests cost nothing. */
   requests?(): Readonly<RequestCounts>;
 

@@ -20,6 +20,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   watch: true,
   polling: true,
   requests: true,
+  prune: true,
 };
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   forgetPlacement: true,
@@ -33,7 +34,7 @@ test("a link offers exactly what its store offers", async () => {
   const breakLock = async () => "a@b";
   const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0 });
   const polling = { firstMs: 1, lastMs: 2 };
-  const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling, requests });
+  const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling, requests, prune: async () => {} });
   for (const method of Object.keys(MAYBE_STORE)) {
     expect(Reflect.get(linkTo(whole, timeline), method), method).toBeDefined();
     expect(Reflect.get(linkTo(plain, timeline), method), method).toBeUndefined();

@@ -160,6 +160,7 @@ class Collection implements AsyncDisposable {
     }
     // The lease would count as a remaining object.
     await this.#writer.release();
+    await store.prune?.();
     const after = await takeInventory(store);
     return {
       ...common,

@@ -37,7 +37,7 @@ export interface S3BucketStoreOptions {
 const HINT_STEP = 8;
 /** After this long without a look, the numbers that are remembered may be gone. */
 const GAP_MS = 60 * 60 * 1000;
-/** Older numbers may be deleted: see `pruneRoots`. */
+/** Older numbers may be deleted: see `prune`. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
 const KEPT_NUMBERS = 1_000;
 
@@ -158,7 +158,7 @@ export class S3BucketStore implements ObjectStore {
    * Deletes numbered roots that nobody needs: far behind the newest, and so old that whoever slept on one looks for newer
    * ones before it counts what it created (`#create`). Lowest first, so that no gap opens below one that is still there.
    */
-  async pruneRoots(): Promise<void> {
+  async prune(): Promise<void> {
     if ((await this.get(ROOT_OBJECT)) === undefined || this.#last === undefined) return;
     const now = await this.#store.now();
     if (now === undefined) return;

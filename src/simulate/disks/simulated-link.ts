@@ -58,6 +58,7 @@ export class SimulatedLink implements ObjectStore {
   readonly breakLock?: (force: boolean) => Promise<string | undefined>;
   readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly polling?: Polling;
+  readonly prune?: () => Promise<void>;
   readonly requests?: () => Readonly<RequestCounts>;
   readonly #options: LinkOptions;
 
@@ -67,6 +68,7 @@ export class SimulatedLink implements ObjectStore {
     if (store.takeTurn !== undefined) this.takeTurn = () => this.#takeTurn();
     if (store.breakLock !== undefined) this.breakLock = (force) => this.#read(async () => store.breakLock?.(force));
     if (store.requests !== undefined) this.requests = store.requests.bind(store);
+    if (store.prune !== undefined) this.prune = () => this.#read(async () => store.prune?.());
     if (store.polling !== undefined) this.polling = store.polling;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }

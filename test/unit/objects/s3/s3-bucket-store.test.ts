@@ -96,13 +96,13 @@ describe("numbered roots", () => {
       server.put(`roots/${String(number).padStart(16, "0")}`, `root ${number}`);
     server.put(`roots/${String(2_000).padStart(16, "0")}`, "root 2000");
     server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2_000)), tag: '"h"', dateMs: 0 });
-    await store.pruneRoots();
+    await store.prune();
     expect(server.seen.filter(({ method }) => method === "DELETE")).toEqual([]);
     for (const key of [1, 2]) {
       const object = server.objects.get(`p/roots/${String(key).padStart(16, "0")}`);
       if (object !== undefined) object.dateMs -= 72 * HOUR_MS;
     }
-    await store.pruneRoots();
+    await store.prune();
     const deleted = server.seen.filter(({ method }) => method === "DELETE").map(({ path }) => path.slice(-1));
     expect(deleted).toEqual(["1", "2"]);
     expect(await rootOf(opened(server).store)).toBe("root 2000");

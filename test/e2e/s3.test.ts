@@ -1,0 +1,98 @@
+/** Every command on a bucket in S3 without a master, at a real server (versitygw). */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { programOf, S3Server } from "../support/s3-server.ts";
+import { Workspace } from "../support/syncline.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+describe.skipIf(programOf("versitygw") === undefined)("a bucket at s3:// (versitygw)", () => {
+  const space = new Workspace("s3");
+  let server: S3Server;
+  const at = (path = "", prefix = "notes") => `s3://${server.bucket}/${prefix}${path}?endpoint=${server.endpoint}`;
+  beforeAll(async () => {
+    server = await S3Server.start("versitygw", await temporaryFolder());
+    Object.assign(space.env, server.env);
+  });
+  afterAll(async () => {
+    space[Symbol.dispose]();
+    await server.kill();
+  });
+
+  test("init, put, ls, cat, get, log, policy, restore, verify, gc and unlock work as on a folder", () => {
+    expect(space.json("init", at())).toMatchObject({ address: at() });
+    expect(space.run(["init", at()]).err).toContain("A bucket already exists at");
+    mkdirSync(space.at("tree/inner"), { recursive: true });
+    writeFileSync(space.at("tree/inner/a.txt"), "first");
+    space.do("put", "-r", space.at("tree"), at("/"));
+    writeFileSync(space.at("a.txt"), "second");
+    space.do("put", space.at("a.txt"), at("/tree/inner/a.txt"));
+    expect(space.do("ls", at("/tree/inner"))).toContain("a.txt");
+    expect(space.do("cat", at("/tree/inner/a.txt"))).toBe("second");
+    space.do("get", "-r", at("/tree"), space.at("got"));
+    expect(readFileSync(space.at("got/inner/a.txt"), "utf8")).toBe("second");
+    expect(space.lines("log", at())).toHaveLength(3);
+    space.do("policy", "set", at(), "text+=*.tex");
+    const [, first] = space.lines("log", at("/tree/inner/a.txt"));
+    expect(first).toMatchObject({ size: 5 });
+    space.do("restore", at("/tree/inner/a.txt"), "--at", String(first?.["root"]));
+    expect(space.do("cat", at("/tree/inner/a.txt"))).toBe("first");
+    expect(space.do("verify", at())).toContain("no problems found");
+    expect(space.do("gc", at())).toContain("retained roots");
+    expect(space.do("unlock", at())).toContain("was not locked");
+    expect(space.do("conflicts", "list", at())).toBe("No conflicts.\n");
+  });
+
+  test("two folders stay the same, and status counts the requests", async () => {
+    const [one, other] = [space.at("one"), space.at("other")];
+    mkdirSync(one);
+    for (let each = 0; each < 50; each++) writeFileSync(`${one}/${each}.bin`, `${each}`);
+    space.do("init", at("", "synced"));
+    expect(space.json("sync", at("", "synced"), one, "--once")).toMatchObject({ sent: { added: 50 } });
+    expect(space.json("sync", at("", "synced"), other, "--once")).toMatchObject({ received: { files: 50 } });
+    expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
+    space.start(["sync", at("", "synced"), one]);
+    const running = () => (space.json("status")["agents"] as Record<string, unknown>[]).length;
+    await expect.poll(running).toBe(1);
+    expect(space.status(one)).toMatchObject({ requests: { list: 0, get: expect.any(Number) } });
+  });
+
+  test("WebDAV serves it", async () => {
+    space.do("init", at("", "web"));
+    const told = space.behind("webdav", at("", "web"), "--listen", "127.0.0.1:0", "--no-auth");
+    const url = String(told["url"] ?? told["webdav"]);
+    expect((await fetch(`${url.replace(/\/$/, "")}/note`, { method: "PUT", body: "over WebDAV" })).status).toBe(201);
+    space.do("flush", url);
+    expect(space.do("cat", at("/note", "web"))).toBe("over WebDAV");
+  });
+
+  test("doctor tests the server", () => {
+    const { findings } = space.json("doctor", at("", "new")) as { findings: { what: string; state: string }[] };
+    expect(findings).toContainEqual(expect.objectContaining({ what: "S3 server", state: "good" }));
+  });
+
+  test("a bucket with numbered roots is found as such by everyone", () => {
+    space.do("init", at("", "numbered"), "--roots", "numbered");
+    writeFileSync(space.at("n.txt"), "numbered");
+    for (let each = 0; each < 3; each++) space.do("put", space.at("n.txt"), at(`/n${each}.txt`, "numbered"));
+    expect(space.do("cat", at("/n2.txt", "numbered"))).toBe("numbered");
+    expect(space.lines("log", at("", "numbered"))).toHaveLength(4);
+    expect(space.do("verify", at("", "numbered"))).toContain("no problems found");
+  });
+
+  test("without a key, with a wrong one and without the S3 bucket, errors say what to do", () => {
+    const none = { AWS_ACCESS_KEY_ID: "", AWS_EC2_METADATA_DISABLED: "true", HOME: space.path };
+    const failed = (url: string, env = {}) => space.run(["ls", url, "--json"], { env }).err;
+    expect(failed(at(), none)).toContain("AWS_ACCESS_KEY_ID");
+    expect(failed(at(), { AWS_SECRET_ACCESS_KEY: "wrong" })).toContain("bad_token");
+    expect(failed(at().replace("//bucket/", "//missing/"))).toContain("Make the S3 bucket");
+  });
+
+  test("a server that is away is an error that says so, and nothing is lost", async () => {
+    await server.kill();
+    const { status, err } = space.run(["put", space.at("n.txt"), at("/later.txt"), "--timeout", "1"]);
+    expect([status, err]).toEqual([6, expect.stringContaining("does not answer")]);
+    await server.start();
+    space.do("put", space.at("n.txt"), at("/later.txt"));
+    expect(space.do("verify", at())).toContain("no problems found");
+  });
+});
