@@ -444,7 +444,7 @@ describe("errors", () => {
   test.each([
     [["ls", "nonsense"], 2, "bad_address"],
     [["ls", "ftp://host/b"], 2, "bad_address"],
-    [["ls", "s3://bucket"], 1, "not_supported"],
+    [["ls", "s3://key@bucket"], 2, "bad_address"],
     [["cat", "BUCKET/a%2Fb"], 2, "name_invalid"],
     [["cat", "BUCKET/a\nb"], 2, "bad_address"],
     [["ls", "URL/missing"], 1, "no_such_bucket"],

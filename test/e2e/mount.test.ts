@@ -86,6 +86,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         conflicts: [],
         guard: null,
         cache: { bytes: number, limit: 1 << 30 },
+        requests: null,
         collection: { running: false, last: null, error: null },
         published: {
           flushes: number,

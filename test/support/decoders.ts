@@ -47,6 +47,7 @@ import {
 import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/commits/policy.ts";
 import { decodeRecord, encodeRecord } from "../../src/format/files/record-codec.ts";
 import type { FileRecord } from "../../src/format/files/record.ts";
+import { decodeRootHint, encodeRootHint } from "../../src/format/blocks/root-hint.ts";
 import { decodeRoot, encodeRoot } from "../../src/format/blocks/root-object.ts";
 import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/files/rows.ts";
 import { decodePage, encodePage } from "../../src/format/blocks/run.ts";
@@ -57,6 +58,7 @@ import { Refusal as MasterRefusal } from "../../src/master/http/refusal.ts";
 import { encodeFrame, readJournal, rowsPerhapsIn } from "../../src/master/store/row-journal.ts";
 import { parseCapabilities } from "../../src/net/capabilities.ts";
 import { serverEvents } from "../../src/net/event-stream.ts";
+import { parseError, parseList } from "../../src/objects/s3/s3-request.ts";
 import { parseHolder } from "../../src/objects/lock-holder.ts";
 import { ByteReader, ByteWriter } from "../../src/overlay/data/bytes.ts";
 import {
@@ -137,6 +139,11 @@ const code =
 const format = code("format_invalid", "feature_unknown");
 const state = code("state_corrupt");
 const never = () => false;
+const S3_ERROR = "<Error><Code>AccessDenied</Code><Message>no</Message><Region>eu</Region></Error>";
+const S3_LIST =
+  "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextContinuationToken>n" +
+  "</NextContinuationToken><Contents><Key>p%2Fa</Key><Size>3</Size><LastModified>2026-01-01T00:00:00Z" +
+  "</LastModified></Contents></ListBucketResult>";
 const refusal = (error: unknown) => error instanceof Refusal || error instanceof MasterRefusal;
 
 const hex = (text: string) => Buffer.from(text, "hex");
@@ -308,6 +315,15 @@ function formatDecoders(): Decoder[] {
       samples: [encodeRoot({ commit: link, version: 42 })],
       refuses: format,
       decode: (bytes) => encodeRoot(decodeRoot(bytes)),
+    },
+    {
+      name: "root-hint",
+      samples: [encodeRootHint(0), encodeRootHint(42)],
+      refuses: never,
+      decode(bytes) {
+        const number = decodeRootHint(bytes);
+        return number === undefined ? undefined : encodeRootHint(number);
+      },
     },
     {
       name: "car",
@@ -652,7 +668,16 @@ function commandDecoders(): Decoder[] {
     { name: "host-name", ...of(["files.example", "192.0.2.1", "[2001:db8::1]"], parseHostName, usage) },
     { name: "age", ...of(["90d", "45s", "0"], parseAge, never) },
     { name: "size", ...of(["10 GiB", "512k", "1.5G", "4096"], parseBytes, never) },
-    { name: "bucket-address", ...of([address, "http://h/b", "file:///a/b"], parseAddress, badAddress) },
+    { name: "s3-error", ...of([S3_ERROR], parseError, never) },
+    { name: "s3-list", ...of([S3_LIST], parseList, (error) => hasCode(error, "store_failed")) },
+    {
+      name: "bucket-address",
+      ...of(
+        [address, "http://h/b", "file:///a/b", "s3://bkt/a?endpoint=http://h:9&style=virtual"],
+        parseAddress,
+        badAddress,
+      ),
+    },
     { name: "bucket-address-path", ...of([`http://h/b/c%20d`, address], splitAddress, badAddress) },
     {
       name: "private-key",

@@ -112,9 +112,17 @@ export function parseList(text: string): ListPage {
   if (!isWhole || (truncated !== "true" && truncated !== "false")) throw badList();
   if (truncated === "true" && (next === undefined || next === "")) throw badList();
   const isEncoded = fields.get("ListBucketResult/EncodingType") === "url";
-  const nameOf = (key: string) => (isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key);
+  const nameOf = (key: string) => (isEncoded ? decodedKey(key) : key);
   const named = objects.map(({ key, size, modifiedMs }) => ({ key: nameOf(key), size, modifiedMs }));
   return { objects: named, next: truncated === "true" ? next : undefined };
+}
+
+function decodedKey(key: string): string {
+  try {
+    return decodeURIComponent(key.replaceAll("+", " "));
+  } catch {
+    throw badList();
+  }
 }
 
 /** The text at a path of a small answer, or undefined. */
