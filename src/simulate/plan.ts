@@ -1,5 +1,6 @@
 /** What happens in one simulated history, all drawn from one number: who does what when, and which faults occur. */
 import type { Random } from "../base/random.ts";
+import type { RootForm } from "../objects/s3/probe.ts";
 import { DOCUMENT_NAMES, KINDS, LONG_PADDING, NAMES, UNIT_NAMES, USUAL_PADDING, VARIANT_NAMES } from "./actions.ts";
 import type { Choice, Action } from "./actions.ts";
 import { ERRANDS } from "./errands.ts";
@@ -75,6 +76,8 @@ export interface Plan {
   readonly skewsMs: readonly number[];
   /** Whether the store is a folder: it gives hints of changes, and has a queue for competing writers. */
   readonly isFolder: boolean;
+  /** Set if the bucket is in S3, reached through its real client. */
+  readonly s3?: RootForm | undefined;
   /** Set if the bucket is at a master. */
   readonly master?: MasterPlan | undefined;
   /** Whether the machines have to make their directories, and all of them the shared one. */
@@ -114,6 +117,9 @@ export interface PlannedErrand {
   readonly atMs: number;
   readonly machine: number;
 }
+
+/** Of histories in an object store that is no folder. */
+const IN_S3 = 0.6;
 
 export interface MasterPlan {
   /** How long blocks stay that no root reaches; undefined: the usual time. */
@@ -181,7 +187,14 @@ export function planOf(seed: number): Plan {
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
   };
-  return atMaster(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs);
+  return inS3(atMaster(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs));
+}
+
+/** Drawn from a seed of its own. */
+function inS3(plan: Plan): Plan {
+  const random = seededRandom(plan.seed * 97 + 43);
+  if (plan.master !== undefined || plan.isFolder || random.fraction() >= IN_S3) return plan;
+  return { ...plan, s3: random.fraction() < 0.5 ? "replaced" : "numbered" };
 }
 
 /** Drawn from a seed of its own, so that histories without masters stay unchanged. */

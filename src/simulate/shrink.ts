@@ -39,6 +39,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
     actions: shortest.actions.map((action) => ({ ...action, door: "mount" as const })),
   });
   await simpler({ isFolder: false });
+  await simpler({ s3: undefined });
   await simpler({ master: undefined });
   await simpler({ endsCollected: false });
   while ((await without("troubles")) || (await without("actions")));

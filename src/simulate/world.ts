@@ -19,6 +19,7 @@ import { Machine } from "./machine.ts";
 import { People } from "./people.ts";
 import { masterSite } from "./master/master-site.ts";
 import { objectSite } from "./object-site.ts";
+import { s3Site } from "./s3/s3-site.ts";
 import type { Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./judges/root-model.ts";
@@ -46,13 +47,16 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
   const { empty, furnished } = beginning;
   const start = plan.beginsEmpty ? empty : furnished;
   const moved = () => world.moved();
-  const { master, isFolder, seed } = plan;
+  const { master, isFolder, s3, seed } = plan;
   const onFault = (fault: string) => world.faults.push(fault);
   const options = { beginning, start, timeline, sabotage, moved, onFault, inlineBytes: plan.inlineBytes };
   using site =
-    master === undefined
-      ? await objectSite({ ...options, isFolder })
-      : await masterSite({ ...options, plan: master, seed });
+    master !== undefined
+      ? await masterSite({ ...options, plan: master, seed })
+      : // What is sabotaged lies below the client.
+        s3 !== undefined && sabotage === undefined
+        ? await s3Site(options, s3)
+        : await objectSite({ ...options, isFolder });
   const world: World = newWorld({ plan, beginning, root: start.root, site, timeline, sabotage });
   using _folders = world.folders;
   try {

@@ -16,6 +16,7 @@ import type {
   ObjectBody,
   ObjectInfo,
   ObjectStore,
+  Polling,
   PutOptions,
   PutOutcome,
   RequestCounts,
@@ -27,12 +28,15 @@ import type { DatedObject, S3ObjectStore } from "./s3-object-store.ts";
 export interface S3BucketStoreOptions {
   readonly store: S3ObjectStore;
   readonly clock: Clock;
+  /** Default: POLLING. */
+  readonly polling?: Polling;
   /** Tests the server thoroughly, and chooses the form of a new bucket's root. Throws `not_supported`. */
   readonly chooseForm: () => Promise<RootForm>;
   /** Tests that the server still keeps the conditions that a form needs. Throws `not_supported`. */
   readonly checkForm: (form: RootForm) => Promise<void>;
 }
 
+const POLLING: Polling = { firstMs: 1_000, lastMs: 10_000 };
 /** The hint follows in steps: a key may take only one write a second. */
 const HINT_STEP = 8;
 /** After this long without a look, the numbers that are remembered may be gone. */
@@ -48,7 +52,7 @@ interface NumberedRoot {
 
 export class S3BucketStore implements ObjectStore {
   readonly address: string;
-  readonly polling = { firstMs: 1_000, lastMs: 10_000 };
+  readonly polling: Polling;
   readonly #options: S3BucketStoreOptions;
   readonly #store: S3ObjectStore;
   /** Undefined: no root was seen yet. */
@@ -62,6 +66,7 @@ export class S3BucketStore implements ObjectStore {
     this.#options = options;
     this.#store = options.store;
     this.address = options.store.address;
+    this.polling = options.polling ?? POLLING;
   }
 
   requests(): Readonly<RequestCounts> {

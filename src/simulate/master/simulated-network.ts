@@ -13,7 +13,8 @@ import type { SimulatedProcess } from "../process.ts";
 import type { Answered, MasterRequest, SimulatedMaster } from "./simulated-master.ts";
 
 export interface NetworkOptions {
-  readonly master: SimulatedMaster;
+  /** A master, or another server. */
+  readonly master: Pick<SimulatedMaster, "answer">;
   /** The world's clock, not the process's: a request in transit arrives even if its sender died. */
   readonly clock: Clock;
   readonly random: Random;
@@ -189,7 +190,7 @@ function isSwap({ method }: MasterRequest): boolean {
 
 /** Whether answers are blocks. All others are text, which only TCP protects. */
 function isOfBlocks({ path }: MasterRequest): boolean {
-  return path.startsWith("/ipfs/") || path === "/v1/blocks/get";
+  return path.startsWith("/ipfs/") || path === "/v1/blocks/get" || /^\/bucket\/(pack|commit|run)\//.test(path);
 }
 
 async function* piecesOf(body: Answer["body"]): AsyncGenerator<Uint8Array, void, void> {
