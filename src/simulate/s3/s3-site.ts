@@ -3,18 +3,17 @@ import { PackedRemote } from "../../bucket/packed/packed-remote.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRootHint, numberedRootName, ROOTS_FOLDER } from "../../format/blocks/root-hint.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
 import type { MemoryObjectStore } from "../../objects/memory-object-store.ts";
 import type { RootForm } from "../../objects/s3/probe.ts";
 import { S3BucketStore } from "../../objects/s3/s3-bucket-store.ts";
 import { S3ObjectStore } from "../../objects/s3/s3-object-store.ts";
 import { collectIn } from "../collecting.ts";
-import { CALM } from "../disks/simulated-link.ts";
-import { FaultCounts } from "../fault-counts.ts";
 import { heedingLeases } from "../leases.ts";
 import { simulatedDispatcher } from "../master/simulated-network.ts";
 import type { SiteOptions } from "../object-site.ts";
-import { SimulatedProcess } from "../process.ts";
 import { seededRandom } from "../seeded-random.ts";
+import { withMethods } from "../shared-folder.ts";
 import type { Reach, Site, Way } from "../site.ts";
 import { S3_BUCKET, SimulatedS3 } from "./simulated-s3.ts";
 
@@ -30,15 +29,12 @@ export async function s3Site(options: SiteOptions, form: RootForm): Promise<Site
     const isRoot = form === "numbered" ? key.startsWith(ROOTS_FOLDER) : key === ROOT_OBJECT;
     if (isRoot) await moved();
   });
-  const quiet = (): PackedRemote => {
-    const process = new SimulatedProcess(timeline, 0);
-    const way = { process, random: seededRandom(1), counts: new FaultCounts(), chances: () => CALM };
-    const calm: Way = { ...way, isCut: () => false, onLate: () => {}, onMissingReply: () => {} };
-    return new PackedRemote(storeOf(server, options, calm), { clock: timeline, random: seededRandom(1) });
-  };
+  // Without the network: the judges look at each root before anything else happens.
+  const seen = form === "numbered" ? withNewestRoot(objects) : objects;
+  const checked = new PackedRemote(seen, { clock: timeline, random: seededRandom(1) });
   return {
-    checked: quiet(),
-    served: quiet(),
+    checked,
+    served: new PackedRemote(seen, { clock: timeline, random: seededRandom(1) }),
     server: undefined,
     reach: (way) => reachOf(server, objects, options, way),
     audit: async () => [],
@@ -86,6 +82,19 @@ function storeOf(server: SimulatedS3, { timeline }: SiteOptions, { process, ...w
   });
   const checks = { chooseForm: async () => "replaced" as const, checkForm: async () => {} };
   return new S3BucketStore({ store, clock: process.clock, polling: POLLING, ...checks });
+}
+
+/** The objects, with the numbered root of the highest number as `root`. */
+function withNewestRoot(objects: MemoryObjectStore): ObjectStore {
+  return withMethods(objects, {
+    get: async (name) => {
+      let newest = name;
+      if (name === ROOT_OBJECT)
+        for await (const root of objects.list(ROOTS_FOLDER))
+          newest = root.name > newest || newest === name ? root.name : newest;
+      return objects.get(newest);
+    },
+  });
 }
 
 /** Turns the root of a new store into a numbered one. */
