@@ -227,13 +227,14 @@ export class S3BucketStore implements ObjectStore {
   }
 
   /**
-   * Whether the base is so old that roots after it may have been deleted, and there are newer ones: then the number that was
-   * just created is one that others had used.
+   * Whether the number that was just created is one that others had used and deleted: the lowest go first, so the base is
+   * gone, too. A creation whose answer came late is not: its base is there, or is about to be deleted as it is itself.
    */
   async #slept({ number, object }: NumberedRoot): Promise<boolean> {
     const now = await this.#store.now();
     if (now !== undefined && now - object.modifiedMs < KEPT_MS / 2) return false;
-    return (await this.#numbered()).some(({ name }) => name > numberedRootName(number + 1));
+    const names = (await this.#numbered()).map(({ name }) => name);
+    return !names.includes(numberedRootName(number)) && names.some((name) => name > numberedRootName(number + 1));
   }
 
   /** All numbered roots, lowest first. */

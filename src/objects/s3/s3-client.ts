@@ -2,7 +2,7 @@
  * Signed requests to one S3 bucket, over a pool of keep-alive sockets. Reads are tried again; a write is sent once, since
  * only its caller can tell what a lost answer means.
  */
-import { sign } from "aws4";
+import aws4 from "aws4";
 import type { Dispatcher, Pool } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -214,7 +214,7 @@ export class S3Client implements AsyncDisposable {
       },
     };
     const { accessKeyId, secretAccessKey, sessionToken } = await this.#credentials.get();
-    sign(signing, { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) });
+    aws4.sign(signing, { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) });
     return signing.headers;
   }
 

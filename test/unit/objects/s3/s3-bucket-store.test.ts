@@ -77,6 +77,22 @@ describe("numbered roots", () => {
     expect(await rootOf(sleeper)).toBe("root 9");
   });
 
+  test("a root whose creation is confirmed days later stays, though others have built on it", async () => {
+    await using server = await S3Script.start();
+    const [slow, other] = [opened(server).store, opened(server).store];
+    await publish(other, "root 1");
+    const base = await slow.get("root");
+    // The answer is lost, and the machine sleeps before it looks.
+    server.put("roots/0000000000000002", "ours");
+    await publish(other, "root 3");
+    server.aheadMs += 72 * HOUR_MS;
+    await slow.get("genesis");
+    server.next("PUT", "mute");
+    expect((await slow.putIfMatch("root", bytes("ours"), base?.token ?? "")).kind).toBe("stored");
+    expect(server.objects.has("p/roots/0000000000000002")).toBe(true);
+    expect(await rootOf(slow)).toBe("root 3");
+  });
+
   test("after a gap a reader looks at the hint again instead of the number that it remembers", async () => {
     await using server = await S3Script.start();
     let nowMs = Date.now();
