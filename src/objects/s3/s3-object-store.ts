@@ -39,10 +39,6 @@ export interface DatedObject extends StoredObject {
 
 /** Larger bodies go up in parts. */
 export const ONE_PUT_BYTES = 64 * 1024 * 1024;
-/** Ranges of an object this close are read together: another request costs more. */
-const GAP_BYTES = 128 * 1024;
-/** A range read is at most this long. */
-const MOST_READ_BYTES = 16 * 1024 * 1024;
 /** How often a put without an answer is sent before it stays unknown. */
 const PUT_TRIES = 5;
 
@@ -98,19 +94,16 @@ export class S3ObjectStore implements ObjectStore {
     return { bytes: answer.body, token, modifiedMs: Date.parse(answer.headers["last-modified"] ?? "") || 0 };
   }
 
+  /** Callers join neighbors (packs/ranged-reads.ts): each range is a request. */
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
-    const found = new Map<ByteRange, Uint8Array>();
-    const groups = together(ranges);
-    if (groups.length === 0 && (await this.head(name)) === undefined) throw objectNotFound(this.address, name);
-    await mapConcurrent(groups, STORE_CONCURRENCY, async ({ offset, length, members }) => {
-      const bytes = await this.#range(name, { offset, length });
-      for (const range of members) {
-        const at = range.offset - offset;
-        if (at + range.length > bytes.length) throw endsEarly(name, range, offset + bytes.length);
-        found.set(range, bytes.subarray(at, at + range.length));
-      }
+    const isEmpty = ranges.every(({ length }) => length === 0);
+    if (isEmpty && (await this.head(name)) === undefined) throw objectNotFound(this.address, name);
+    return mapConcurrent(ranges, STORE_CONCURRENCY, async (range) => {
+      if (range.length === 0) return new Uint8Array();
+      const bytes = await this.#range(name, range);
+      if (bytes.length < range.length) throw endsEarly(name, range, range.offset + bytes.length);
+      return bytes;
     });
-    return ranges.map((range) => found.get(range) ?? new Uint8Array());
   }
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
@@ -312,26 +305,6 @@ export class S3ObjectStore implements ObjectStore {
   #name(key: string): string {
     return key.slice(this.#prefix.length);
   }
-}
-
-/** Ranges that are read by one request each, ascending. Empty ranges need none. */
-function together(ranges: readonly ByteRange[]): { offset: number; length: number; members: ByteRange[] }[] {
-  const groups: { offset: number; length: number; members: ByteRange[] }[] = [];
-  for (const range of ranges.filter(({ length }) => length > 0).toSorted((a, b) => a.offset - b.offset)) {
-    const last = groups.at(-1);
-    const end = range.offset + range.length;
-    if (
-      last !== undefined &&
-      range.offset <= last.offset + last.length + GAP_BYTES &&
-      end - last.offset <= MOST_READ_BYTES
-    ) {
-      last.length = Math.max(last.length, end - last.offset);
-      last.members.push(range);
-    } else {
-      groups.push({ offset: range.offset, length: range.length, members: [range] });
-    }
-  }
-  return groups;
 }
 
 const OURS = /^((commit|pack|run|lease|bases|roots)\/.+|genesis|root)$/;
