@@ -1,13 +1,15 @@
 import { join } from "node:path";
-import { describe } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openRemote } from "../../src/bucket/open-remote.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
+import { S3BucketStore } from "../../src/objects/s3/s3-bucket-store.ts";
 import { openHistoryBucket } from "../support/history-access.ts";
 import { sharedMaster } from "../support/shared-master.ts";
+import { s3Store, S3Server, serversHere } from "../support/s3-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { bucketRemoteContract } from "./bucket-remote.ts";
 
@@ -37,5 +39,27 @@ describe("a master process", () => {
   bucketRemoteContract(async () => {
     const address = master.newBucket();
     return async () => master.keep(await openHistoryBucket(address));
+  });
+});
+
+describe.each(serversHere("versitygw").here)("packs in S3 (%s)", (name) => {
+  let server: S3Server;
+  let buckets = 0;
+  beforeAll(async () => {
+    server = await S3Server.start(name, await temporaryFolder());
+  });
+  afterAll(() => server.kill());
+
+  describe.each(["replaced", "numbered"] as const)("with a root that is %s", (form) => {
+    bucketRemoteContract(async () => {
+      const prefix = `b${++buckets}/`;
+      const checks = { chooseForm: async () => form, checkForm: async () => {} };
+      const polling = { firstMs: 5, lastMs: 5 };
+      return async () =>
+        new PackedRemote(
+          new S3BucketStore({ store: s3Store(server, prefix), clock: systemClock, polling, ...checks }),
+          agent(),
+        );
+    });
   });
 });
