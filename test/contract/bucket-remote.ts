@@ -138,14 +138,14 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
   test("a watcher hears of a root that another agent swapped in", async () => {
     const open = await openStorage();
     const [writer, reader] = [await made(open), await open()];
-    const seen = new Promise<Cid>((resolve) => {
+    const seen = new Promise<Cid>((resolve, reject) => {
       const look = async () => {
         const root = await reader.readRoot();
         if (root === undefined || root.version < 2) return;
         watch[Symbol.dispose]();
         resolve(root.commit);
       };
-      const watch = reader.watch(() => void look());
+      const watch = reader.watch(() => void look().catch(reject));
     });
     const root = await publish(writer, "two");
     expect(await seen).toBe(root.commit);
