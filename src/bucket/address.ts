@@ -151,6 +151,7 @@ function parseS3Address(text: string): S3Address {
   const region = settings.get("region") || undefined;
   const style = choice(text, settings, "style", endpoint === undefined ? ["virtual", "path"] : ["path", "virtual"]);
   const auth = choice(text, settings, "auth", ["keys", "wallet"]);
+  if (auth === "wallet" && endpoint === undefined) throw badAddress(text, "needs an endpoint for auth=wallet");
   // A bucket has one spelling: settings in one order, without those that are the default.
   const shown = [
     ...(endpoint === undefined ? [] : [`endpoint=${endpoint}`]),

@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
+import { checkOrigin } from "../net/origin.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
@@ -82,6 +83,7 @@ async function openS3(address: S3Address, options: RemoteOptions): Promise<Objec
 async function openObjects({ auth, ...address }: S3Address, options: RemoteOptions): Promise<S3ObjectStore> {
   const { S3ObjectStore } = await import("../objects/s3/s3-object-store.ts");
   const { clock, random, access } = options;
+  if (auth === "wallet") checkOrigin(address.endpoint ?? "", access?.insecure ?? false);
   const bearer = auth === "wallet" ? access?.bearer(address.endpoint ?? "") : undefined;
   if (auth === "wallet" && bearer === undefined) {
     throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);

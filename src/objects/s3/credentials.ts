@@ -161,7 +161,7 @@ async function ask(clock: Clock, url: string, init: RequestInit): Promise<string
     throw new SynclineError("bad_token", `${url} does not answer with credentials for S3.`, { cause });
   }
   if (!answer.ok) throw new SynclineError("bad_token", `${url} answered ${answer.status} instead of credentials.`);
-  return answer.text();
+  return await answer.text();
 }
 
 function parseTemporary(text: string, url: string): Credentials {

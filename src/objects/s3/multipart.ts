@@ -20,6 +20,7 @@ export async function putInParts(
   const begun = await client.read({ method: "POST", key, query: { uploads: "" }, signal });
   const uploadId = textAt(Buffer.from(begun.body).toString("utf8"), "InitiateMultipartUploadResult/UploadId");
   if (begun.status !== 200 || uploadId === undefined) throw client.refusal(begun, `to store ${key} in parts`);
+  const abandon = () => client.read({ method: "DELETE", key, query: { uploadId } }).catch(() => {});
   try {
     const tags: string[] = [];
     let bytes = 0;
@@ -32,9 +33,11 @@ export async function putInParts(
       tags.push(tag);
       bytes += body.reduce((sum, piece) => sum + piece.length, 0);
     }
-    return await complete(client, { key, uploadId, tags, bytes, condition, signal });
+    const outcome = await complete(client, { key, uploadId, tags, bytes, condition, signal });
+    if (outcome.kind === "refused") await abandon();
+    return outcome;
   } catch (error) {
-    await client.read({ method: "DELETE", key, query: { uploadId } }).catch(() => {});
+    await abandon();
     throw error;
   }
 }
@@ -73,8 +76,8 @@ async function complete(
       // A failure after the head was sent is told in a body with status 200.
       const tag = textAt(Buffer.from(answer.body).toString("utf8"), "CompleteMultipartUploadResult/ETag");
       if (answer.status === 200 && tag !== undefined) return { kind: "stored", token: tag };
-      if ((answer.status === 412 || answer.status === 409) && cause === undefined) return { kind: "refused" };
-      if (answer.status !== 200 && answer.status !== 404 && !isTrouble(answer))
+      if (answer.status === 412 && cause === undefined) return { kind: "refused" };
+      if (answer.status !== 200 && answer.status !== 404 && answer.status !== 409 && !isTrouble(answer))
         throw client.refusal(answer, `to store ${key}`);
     }
     cause = answer instanceof Unanswered ? answer : new Error(`It answered ${answer.status}`);

@@ -27,6 +27,10 @@ const RACE_BYTES = 200_000;
 /** The last bytes are released this long after the rest of all bodies: by then the server has begun with each. */
 const RACE_PAUSE_MS = 200;
 
+/** A server that is busy is asked again: some take one write a second for a key. */
+const DECISIONS = 5;
+const DECISION_PAUSE_MS = 1_500;
+
 export interface ProbeTools {
   readonly store: S3ObjectStore;
   readonly clock: Clock;
@@ -35,10 +39,10 @@ export interface ProbeTools {
 
 /** Tests both forms. Leaves no objects. */
 export async function probe(tools: ProbeTools): Promise<ProbeReport> {
-  const { store, random } = tools;
+  const { random } = tools;
   const name = `${FOLDER}${Buffer.from(random.bytes(8)).toString("hex")}`;
-  const create = (await findCreating(store, `${name}-a`)) ?? (await findRacing(tools, name, "create"));
-  const replace = create ?? (await findReplacing(store, `${name}-b`)) ?? (await findRacing(tools, name, "replace"));
+  const create = (await findCreating(tools, `${name}-a`)) ?? (await findRacing(tools, name, "create"));
+  const replace = create ?? (await findReplacing(tools, `${name}-b`)) ?? (await findRacing(tools, name, "replace"));
   return { create, replace };
 }
 
@@ -55,9 +59,10 @@ export async function chooseForm(
 }
 
 /** The cheap form, once before the first swap of a process: a server may have been exchanged or set up anew. */
-export async function checkForm({ store, random }: ProbeTools, form: RootForm): Promise<void> {
+export async function checkForm(tools: ProbeTools, form: RootForm): Promise<void> {
+  const { store, random } = tools;
   const name = `${FOLDER}${Buffer.from(random.bytes(8)).toString("hex")}`;
-  const finding = form === "numbered" ? await findCreating(store, name) : await findStale(store, name);
+  const finding = form === "numbered" ? await findCreating(tools, name) : await findStale(tools, name);
   if (finding !== undefined) throw unsafe(store.address, finding);
 }
 
@@ -70,12 +75,12 @@ const IGNORED = "it replaces an object that has changed (If-Match is ignored)";
 /** The MD5 of nothing, which no object of ours has. */
 const STALE_TAG = '"d41d8cd98f00b204e9800998ecf8427e"';
 
-async function findCreating(store: S3ObjectStore, name: string): Promise<Finding> {
+async function findCreating(tools: ProbeTools, name: string): Promise<Finding> {
+  const { store } = tools;
   try {
-    const first = await store.putNew(name, [text("first")]);
-    if (first.kind !== "stored") return `a new object was ${first.kind}`;
-    const second = await store.putNew(name, [text("second")]);
-    if (second.kind !== "refused") return "it creates an object that is there already (If-None-Match is ignored)";
+    await stored(store, name, "first");
+    const second = await decided(tools, name, "second", undefined);
+    if (second.kind === "stored") return "it creates an object that is there already (If-None-Match is ignored)";
     const there = await store.get(name);
     return is(there?.bytes, "first")
       ? undefined
@@ -86,56 +91,61 @@ async function findCreating(store: S3ObjectStore, name: string): Promise<Finding
 }
 
 /** As findReplacing, in two puts. */
-async function findStale(store: S3ObjectStore, name: string): Promise<Finding> {
+async function findStale(tools: ProbeTools, name: string): Promise<Finding> {
+  const { store } = tools;
   try {
-    await store.putNew(name, [text("first")]);
-    const late = await store.putIfMatch(name, [text("second")], STALE_TAG);
-    return late.kind === "refused" ? undefined : IGNORED;
+    await stored(store, name, "first");
+    return (await decided(tools, name, "second", STALE_TAG)).kind === "refused" ? undefined : IGNORED;
   } finally {
     await store.delete(name);
   }
 }
 
-async function findReplacing(store: S3ObjectStore, name: string): Promise<Finding> {
+async function findReplacing(tools: ProbeTools, name: string): Promise<Finding> {
+  const { store } = tools;
   try {
-    await store.putNew(name, [text("first")]);
-    const stale = (await store.get(name))?.token ?? "";
+    const stale = await stored(store, name, "first");
     const fresh = await store.putIfMatch(name, [text("second")], stale);
-    if (fresh.kind !== "stored") return `it does not replace an object whose tag matches (${fresh.kind})`;
-    const late = await store.putIfMatch(name, [text("third")], stale);
-    if (late.kind !== "refused") return IGNORED;
+    if (fresh.kind === "unknown") throw store.unreachable(fresh.cause);
+    if (fresh.kind === "refused") return "it does not replace an object whose tag matches";
+    if ((await decided(tools, name, "third", stale)).kind === "stored") return IGNORED;
     if (!is((await store.get(name))?.bytes, "second"))
       return "it refuses to replace an object, and does it all the same";
     await store.delete(name);
-    const gone = await store.putIfMatch(name, [text("fourth")], fresh.token ?? stale);
+    const gone = await decided(tools, name, "fourth", fresh.token ?? stale);
     return gone.kind === "refused" ? undefined : "it replaces an object that is gone";
   } finally {
     await store.delete(name);
   }
 }
 
-/** Racers that send all but the last byte, and then all together that one: exactly one may win. */
-async function findRacing({ store, clock }: ProbeTools, prefix: string, kind: "create" | "replace"): Promise<Finding> {
-  for (let round = 0; round < RACE_ROUNDS; round++) {
+/** Stores a new object; its tag. Throws `store_unreachable` if that is not certain. */
+async function stored(store: S3ObjectStore, name: string, content: string): Promise<string> {
+  const outcome = await store.putNew(name, [text(content)]);
+  const token = (outcome.kind === "stored" ? outcome.token : undefined) ?? (await store.get(name))?.token;
+  if (outcome.kind === "stored" && token !== undefined) return token;
+  throw store.unreachable(outcome.kind === "unknown" ? outcome.cause : undefined);
+}
+
+/** A put that must be refused, until the server itself decides: a busy one proves nothing. Throws `store_unreachable`. */
+async function decided({ store, clock }: ProbeTools, name: string, content: string, token: string | undefined) {
+  for (let attempt = 0; attempt < DECISIONS; attempt++) {
+    if (attempt > 0) await clock.sleep(DECISION_PAUSE_MS);
+    const outcome = await store.race(name, [text(content)], token, async () => {});
+    if (outcome.kind !== "unknown") return outcome;
+  }
+  throw store.unreachable(new Error("it is too busy to be tested"));
+}
+
+/** Rounds of racers: exactly one may win each. A round without a winner and a loser that were told so proves nothing. */
+async function findRacing(tools: ProbeTools, prefix: string, kind: "create" | "replace"): Promise<Finding> {
+  const { store, clock } = tools;
+  let proofs = 0;
+  for (let round = 0; proofs < RACE_ROUNDS; round++) {
+    if (round === RACE_ROUNDS + DECISIONS) throw store.unreachable(new Error("it is too busy to be tested"));
     const name = `${prefix}-${kind}${round}`;
     try {
-      const token = kind === "create" ? undefined : await tokenOf(store, name);
-      const gate = Promise.withResolvers<void>();
-      const arrived = new Set<number>();
-      const arrive = (racer: number) => {
-        if (arrived.add(racer).size === RACERS) gate.resolve();
-      };
-      const racers = Array.from({ length: RACERS }, async (_, racer): Promise<PutOutcome> => {
-        const body = Buffer.alloc(RACE_BYTES, racer);
-        const beforeLast = () => {
-          arrive(racer);
-          return gate.promise.then(() => clock.sleep(RACE_PAUSE_MS));
-        };
-        // One that is answered before its end must not keep the others waiting.
-        const raced = store.race(name, [body.subarray(0, -1), body.subarray(-1)], token, beforeLast);
-        return raced.finally(() => arrive(racer));
-      });
-      const outcomes = await Promise.all(racers);
+      const outcomes = await race(tools, name, kind === "create" ? undefined : await stored(store, name, "raced for"));
       const winners = outcomes.flatMap(({ kind: outcome }, racer) => (outcome === "stored" ? [racer] : []));
       if (winners.length > 1)
         return `${winners.length} of ${RACERS} writers that ${kind} one object at once all succeed`;
@@ -143,6 +153,8 @@ async function findRacing({ store, clock }: ProbeTools, prefix: string, kind: "c
       const isTheirs = there !== undefined && winners.every((racer) => there.bytes[0] === racer);
       if (winners.length === 1 && !isTheirs)
         return "a write that it acknowledged is overwritten by one that it refused";
+      if (winners.length === 1 && outcomes.some((outcome) => outcome.kind === "refused")) proofs++;
+      else await clock.sleep(DECISION_PAUSE_MS);
     } finally {
       await store.delete(name);
     }
@@ -150,9 +162,23 @@ async function findRacing({ store, clock }: ProbeTools, prefix: string, kind: "c
   return undefined;
 }
 
-async function tokenOf(store: S3ObjectStore, name: string): Promise<string> {
-  const outcome = await store.putNew(name, [text("raced for")]);
-  return (outcome.kind === "stored" ? outcome.token : undefined) ?? (await store.get(name))?.token ?? "";
+/** Racers that send all but the last byte, and then all together that one. */
+function race({ store, clock }: ProbeTools, name: string, token: string | undefined): Promise<PutOutcome[]> {
+  const gate = Promise.withResolvers<void>();
+  const arrived = new Set<number>();
+  const arrive = (racer: number) => {
+    if (arrived.add(racer).size === RACERS) gate.resolve();
+  };
+  const racers = Array.from({ length: RACERS }, async (_, racer): Promise<PutOutcome> => {
+    const body = Buffer.alloc(RACE_BYTES, racer);
+    const beforeLast = () => {
+      arrive(racer);
+      return gate.promise.then(() => clock.sleep(RACE_PAUSE_MS));
+    };
+    // One that is answered before its end must not keep the others waiting.
+    return store.race(name, [body.subarray(0, -1), body.subarray(-1)], token, beforeLast).finally(() => arrive(racer));
+  });
+  return Promise.all(racers);
 }
 
 function unsafe(address: string, finding: string): SynclineError {

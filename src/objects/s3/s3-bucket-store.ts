@@ -164,10 +164,12 @@ export class S3BucketStore implements ObjectStore {
    * ones before it counts what it created (`#create`). Lowest first, so that no gap opens below one that is still there.
    */
   async prune(): Promise<void> {
-    if ((await this.get(ROOT_OBJECT)) === undefined || this.#last === undefined) return;
+    const root = await this.#store.get(ROOT_OBJECT);
+    const hint = root && decodeRootHint(root.bytes);
     const now = await this.#store.now();
-    if (now === undefined) return;
-    const kept = numberedRootName(Math.max(0, this.#last.number - KEPT_NUMBERS));
+    if (hint === undefined || now === undefined) return;
+    // Newcomers start at the hint: it counts even if it lags.
+    const kept = numberedRootName(Math.max(0, hint - KEPT_NUMBERS));
     for (const { name, modifiedMs } of await this.#numbered()) {
       if (name < kept && now - modifiedMs > KEPT_MS) await this.#store.delete(name);
     }
@@ -195,6 +197,7 @@ export class S3BucketStore implements ObjectStore {
 
   /** Goes on from a root to the newest. */
   async #newest(from: NumberedRoot | undefined): Promise<StoredObject | undefined> {
+    const lookedMs = this.#nowMs();
     let last = from;
     for (;;) {
       const number = (last?.number ?? 0) + 1;
@@ -202,9 +205,10 @@ export class S3BucketStore implements ObjectStore {
       if (object === undefined) break;
       last = { number, object };
     }
-    this.#last = last;
-    this.#lookedMs = this.#nowMs();
-    return last?.object;
+    this.#note(last);
+    // The time before the look: the machine may have slept in it.
+    this.#lookedMs = lookedMs;
+    return last === undefined ? undefined : (this.#last ?? last).object;
   }
 
   /** Creates the root after `number`. */
@@ -214,16 +218,26 @@ export class S3BucketStore implements ObjectStore {
     for await (const chunk of body) chunks.push(chunk);
     const outcome = await this.#store.putNew(numberedRootName(next), chunks, options);
     if (outcome.kind !== "stored") return outcome;
-    if (base !== undefined && (await this.#slept(base))) {
-      await this.#store.delete(numberedRootName(next));
-      this.#last = undefined;
-      return { kind: "refused" };
+    try {
+      if (base !== undefined && (await this.#slept(base))) {
+        await this.#store.delete(numberedRootName(next));
+        this.#last = undefined;
+        return { kind: "refused" };
+      }
+      if (next % HINT_STEP === 0) await this.#hint(next);
+      const { token } = outcome;
+      const modifiedMs = (await this.#store.now()) ?? 0;
+      if (token !== undefined)
+        this.#note({ number: next, object: { bytes: Buffer.concat(chunks), token, modifiedMs } });
+      return outcome;
+    } catch (cause) {
+      return { kind: "unknown", cause };
     }
-    if (next % HINT_STEP === 0) await this.#hint(next);
-    const { token } = outcome;
-    const modifiedMs = (await this.#store.now()) ?? 0;
-    if (token !== undefined) this.#last = { number: next, object: { bytes: Buffer.concat(chunks), token, modifiedMs } };
-    return outcome;
+  }
+
+  /** Looks run beside each other: an older one must not hide what a newer one found. */
+  #note(root: NumberedRoot | undefined): void {
+    if (root !== undefined && root.number >= (this.#last?.number ?? 0)) this.#last = root;
   }
 
   /**

@@ -248,7 +248,10 @@ export function isTrouble({ status }: S3Answer): boolean {
 /** The whole body, in one piece of memory where its length is promised. Throws `Unanswered` for one that is cut or endless. */
 async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]): Promise<Uint8Array> {
   const length = promised === undefined ? undefined : Number(promised);
-  if (length !== undefined && !(length <= MAX_ANSWER)) throw new Unanswered(true, new Error("the answer is too long"));
+  if (length !== undefined && !(length <= MAX_ANSWER)) {
+    await read(() => "enough").catch(() => {});
+    throw new Unanswered(true, new Error("the answer is too long"));
+  }
   const whole = length === undefined ? undefined : new Uint8Array(length);
   const parts: Uint8Array[] = [];
   let bytes = 0;

@@ -1,8 +1,6 @@
 /**
- * Objects in an S3 bucket, below a prefix. Conditional writes decide: `If-None-Match: *` creates, `If-Match` replaces.
- *
- * A lost answer is normal. A put without one is looked up: if the object has our bytes, it is stored; while it still is as it
- * was before, the same put is sent again, which can count only once. What remains in doubt is "unknown".
+ * Objects in an S3 bucket, below a prefix. Conditional writes decide: `If-None-Match: *` creates, `If-Match` replaces
+ * (put-until-known.ts).
  */
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
@@ -22,7 +20,8 @@ import type {
 } from "../object-store.ts";
 import { untilPutEnds } from "../put-end.ts";
 import { putInParts } from "./multipart.ts";
-import { isTrouble, type S3Answer, S3Client, type S3ClientOptions } from "./s3-client.ts";
+import { type ConditionalPut, isAbsent, putUntilKnown } from "./put-until-known.ts";
+import { isTrouble, S3Client, type S3ClientOptions } from "./s3-client.ts";
 import { gather, parseList } from "./s3-request.ts";
 
 export interface S3ObjectStoreOptions extends S3ClientOptions {
@@ -39,11 +38,6 @@ export interface DatedObject extends StoredObject {
 
 /** Larger bodies go up in parts. */
 export const ONE_PUT_BYTES = 64 * 1024 * 1024;
-/** How often a put without an answer is sent before it stays unknown. */
-const PUT_TRIES = 5;
-
-type Condition = Readonly<Record<string, string>>;
-
 export class S3ObjectStore implements ObjectStore {
   readonly address: string;
   readonly #prefix: string;
@@ -65,7 +59,7 @@ export class S3ObjectStore implements ObjectStore {
   /** Checks that the S3 bucket is there and nothing else lies below the prefix. */
   async initialize(): Promise<void> {
     const { objects } = await this.#listPage("", { "max-keys": "8" });
-    const foreign = objects.map(({ key }) => this.#name(key)).find((name) => !OURS.test(name));
+    const foreign = objects.map(({ key }) => this.#name(key)).find((name) => !OURS.test(name) && !PROBES.test(name));
     if (foreign === undefined) return;
     throw new SynclineError("path_exists", `${this.address} holds other objects already (${foreign}).`, {
       hint: "Give the bucket a prefix of its own: s3://BUCKET/PREFIX.",
@@ -84,10 +78,7 @@ export class S3ObjectStore implements ObjectStore {
 
   async get(name: string): Promise<DatedObject | undefined> {
     const answer = await this.#client.read({ method: "GET", key: this.#key(name) });
-    if (answer.status === 404) {
-      if (answer.error?.code === "NoSuchBucket") throw this.#client.refusal(answer, `to read ${name}`);
-      return undefined;
-    }
+    if (isAbsent(answer)) return undefined;
     if (answer.status !== 200) throw this.#client.refusal(answer, `to read ${name}`);
     const token = answer.headers["etag"];
     if (token === undefined) throw malformed(this.address, name);
@@ -112,7 +103,7 @@ export class S3ObjectStore implements ObjectStore {
       key: this.#key(name),
       headers: { range: `bytes=-${Math.max(1, length)}` },
     });
-    if (answer.status === 404) throw objectNotFound(this.address, name);
+    if (isAbsent(answer)) throw objectNotFound(this.address, name);
     // An empty object has no last byte.
     if (answer.status === 416) return { bytes: new Uint8Array(), size: 0 };
     const { body } = answer;
@@ -130,7 +121,7 @@ export class S3ObjectStore implements ObjectStore {
       // Without quotes: "*" in quotes is a tag like any other to most servers.
       const condition = { "if-none-match": "*" };
       if (rest !== undefined) return putInParts(this.#client, this.#key(name), chunks, rest, condition, signal);
-      return this.#put(name, chunks, condition, undefined, signal);
+      return this.#put({ name, chunks, condition, token: undefined, signal });
     });
   }
 
@@ -138,16 +129,15 @@ export class S3ObjectStore implements ObjectStore {
     return untilPutEnds(options, this.#clock, async (signal) => {
       const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
       signal?.throwIfAborted();
-      if (rest !== undefined) {
-        throw new SynclineError("limit_exceeded", `${name} has more than ${ONE_PUT_BYTES} bytes, too many to replace.`);
-      }
-      return this.#put(name, chunks, { "if-match": token }, token, signal);
+      if (rest !== undefined) throw tooLarge(name);
+      return this.#put({ name, chunks, condition: { "if-match": token }, token, signal });
     });
   }
 
   /** Stores whatever is there: for hints, and for objects that one writer keeps. Sent until it is answered. */
   async replace(name: string, body: ObjectBody, { signal }: PutOptions = {}): Promise<PutOutcome> {
-    const { chunks } = await gather(body, ONE_PUT_BYTES);
+    const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
+    if (rest !== undefined) throw tooLarge(name);
     const answer = await this.#client.read({ method: "PUT", key: this.#key(name), body: chunks, signal });
     if (answer.status !== 200) throw this.#client.refusal(answer, `to store ${name}`);
     return { kind: "stored", token: answer.headers["etag"] };
@@ -167,7 +157,9 @@ export class S3ObjectStore implements ObjectStore {
     try {
       const answer = await this.#client.send({ method: "PUT", key: this.#key(name), headers, body, beforeLast });
       if (answer.status === 200) return { kind: "stored", token: answer.headers["etag"] };
-      if (answer.status === 412 || answer.status === 409 || answer.status === 404) return { kind: "refused" };
+      const isGone = answer.status === 404 && token !== undefined && answer.error?.code === "NoSuchKey";
+      if (answer.status === 412 || answer.status === 409 || isGone) return { kind: "refused" };
+      if (!isTrouble(answer)) throw this.#client.refusal(answer, `to store ${name}`);
       return { kind: "unknown", cause: this.#client.refusal(answer, `to store ${name}`) };
     } catch (cause) {
       if (!(cause instanceof Unanswered)) throw cause;
@@ -175,12 +167,17 @@ export class S3ObjectStore implements ObjectStore {
     }
   }
 
+  /** The server does not answer. */
+  unreachable(cause: unknown): SynclineError {
+    return this.#client.unreachable(cause);
+  }
+
   /** S3 answers a put once it is durable. */
   async settle(): Promise<void> {}
 
   async delete(name: string): Promise<void> {
     const answer = await this.#client.read({ method: "DELETE", key: this.#key(name) });
-    if (answer.status !== 204 && answer.status !== 200 && answer.status !== 404) {
+    if (answer.status !== 204 && answer.status !== 200 && !isAbsent(answer)) {
       throw this.#client.refusal(answer, `to delete ${name}`);
     }
   }
@@ -205,86 +202,14 @@ export class S3ObjectStore implements ObjectStore {
     return this.#client[Symbol.asyncDispose]();
   }
 
-  async #put(
-    name: string,
-    chunks: readonly Uint8Array[],
-    condition: Condition,
-    token: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<PutOutcome> {
-    let cause: unknown;
-    for (let attempt = 0; attempt < PUT_TRIES; attempt++) {
-      if (attempt > 0) await this.#client.backOff(attempt, signal);
-      const answer = await this.#tryPut(name, chunks, condition, signal);
-      if (answer instanceof Unanswered && !answer.sent && cause === undefined) {
-        if (attempt + 1 === PUT_TRIES) throw this.#client.unreachable(answer);
-        continue;
-      }
-      if (!(answer instanceof Unanswered)) {
-        if (answer.status === 200) return { kind: "stored", token: answer.headers["etag"] };
-        const isRefused = answer.status === 412 || answer.status === 409 || answer.status === 404;
-        // 409: another put of this object is under way; it tells who won once it is over.
-        if (answer.status === 409 && cause === undefined) continue;
-        if (answer.status === 404 && answer.error?.code === "NoSuchBucket")
-          throw this.#client.refusal(answer, `to store ${name}`);
-        if (isRefused && cause === undefined) return { kind: "refused" };
-        if (!isRefused && !isTrouble(answer)) throw this.#client.refusal(answer, `to store ${name}`);
-        cause = new Error(`It answered ${answer.status} ${answer.error?.code ?? ""}`.trim());
-      } else {
-        cause = answer;
-      }
-      const outcome = await this.#lookUp(name, chunks, token, cause);
-      if (outcome !== "as before") return outcome;
-    }
-    // Another put of the object was under way all the time.
-    return { kind: "unknown", cause: cause ?? this.#client.unreachable(undefined) };
-  }
-
-  async #tryPut(
-    name: string,
-    chunks: readonly Uint8Array[],
-    condition: Condition,
-    signal: AbortSignal | undefined,
-  ): Promise<S3Answer | Unanswered> {
-    try {
-      return await this.#client.send({
-        method: "PUT",
-        key: this.#key(name),
-        headers: { "content-type": "application/octet-stream", ...condition },
-        body: chunks,
-        signal,
-      });
-    } catch (error) {
-      if (error instanceof Unanswered) return error;
-      throw error;
-    }
-  }
-
-  /** What became of a put without a clear answer. `token`: what it was to replace; undefined: nothing. */
-  async #lookUp(
-    name: string,
-    chunks: readonly Uint8Array[],
-    token: string | undefined,
-    cause: unknown,
-  ): Promise<PutOutcome | "as before"> {
-    let there: StoredObject | undefined;
-    try {
-      there = await this.get(name);
-    } catch {
-      return { kind: "unknown", cause };
-    }
-    if (there !== undefined && Buffer.compare(there.bytes, Buffer.concat(chunks)) === 0) {
-      return { kind: "stored", token: there.token };
-    }
-    if (there?.token === token) return "as before";
-    // A created object is never replaced by its creator: it is another's. A replaced one may have been ours in between.
-    return token === undefined ? { kind: "refused" } : { kind: "unknown", cause };
+  #put(put: Omit<ConditionalPut, "key" | "get">): Promise<PutOutcome> {
+    return putUntilKnown(this.#client, { ...put, key: this.#key(put.name), get: () => this.get(put.name) });
   }
 
   async #range(name: string, { offset, length }: ByteRange): Promise<Uint8Array> {
     const headers = { range: `bytes=${offset}-${offset + length - 1}` };
     const answer = await this.#client.read({ method: "GET", key: this.#key(name), headers });
-    if (answer.status === 404) throw objectNotFound(this.address, name);
+    if (isAbsent(answer)) throw objectNotFound(this.address, name);
     if (answer.status === 416) return new Uint8Array();
     if (answer.status === 200) return answer.body.subarray(offset, offset + length);
     if (answer.status !== 206) throw this.#client.refusal(answer, `to read ${name}`);
@@ -307,7 +232,13 @@ export class S3ObjectStore implements ObjectStore {
   }
 }
 
+/** What a test of the server may have left (probe.ts). */
+const PROBES = /^probe\//;
 const OURS = /^((commit|pack|run|lease|bases|roots)\/.+|genesis|root)$/;
+
+function tooLarge(name: string): SynclineError {
+  return new SynclineError("limit_exceeded", `${name} has more than ${ONE_PUT_BYTES} bytes, too many to replace.`);
+}
 
 function malformed(address: string, name: string): SynclineError {
   return new SynclineError("store_failed", `${address} answered for ${name} without its size, date or tag.`);

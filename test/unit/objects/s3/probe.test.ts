@@ -38,6 +38,16 @@ test("a server that ignores both is refused, with the reason and the way out", a
   expect(server.objects.size).toBe(0);
 });
 
+test("a server that is too busy to decide passes no test, and is not called unsafe", async () => {
+  await using server = await S3Script.start();
+  const busy = { status: 503, body: "<Error><Code>SlowDown</Code></Error>" };
+  server.next("PUT", "serve", ...Array.from({ length: 5 }, () => busy));
+  await expect(chooseForm(toolsOf(server.store()), undefined)).rejects.toMatchObject({ code: "store_unreachable" });
+  server.next("PUT", "serve", ...Array.from({ length: 5 }, () => busy));
+  await expect(checkForm(toolsOf(server.store()), "replaced")).rejects.toMatchObject({ code: "store_unreachable" });
+  expect(server.objects.size).toBe(0);
+});
+
 test("a server that checks before it has the whole body is found out by racers", async () => {
   await using server = await S3Script.start();
   server.isHasty = true;
@@ -48,5 +58,9 @@ test("a server that checks before it has the whole body is found out by racers",
 });
 
 function toolsOf(store: S3ObjectStore) {
-  return { store, clock: systemClock, random: systemRandom };
+  return {
+    store,
+    clock: { ...systemClock, sleep: (ms: number) => systemClock.sleep(Math.min(ms, 250)) },
+    random: systemRandom,
+  };
 }

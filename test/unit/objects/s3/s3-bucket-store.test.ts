@@ -124,6 +124,30 @@ describe("numbered roots", () => {
     expect(await rootOf(opened(server).store)).toBe("root 2000");
   });
 
+  test("numbers that a lagging hint leads to stay, however old they are", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    const name = (number: number) => `roots/${String(number).padStart(16, "0")}`;
+    for (const number of [1, 2, 3, 2_000]) server.put(name(number), `root ${number}`);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(0)), tag: '"h"', dateMs: 0 });
+    server.aheadMs += 72 * HOUR_MS;
+    await store.prune();
+    expect([...server.objects.keys()].filter((key) => key.startsWith("p/roots/"))).toHaveLength(4);
+  });
+
+  test("a root that was created and could not be confirmed is unknown, not an error", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    const root = await store.get("root");
+    server.aheadMs += 36 * HOUR_MS;
+    server.next("GET", ...Array.from({ length: 6 }, () => "cut" as const));
+    await store.get("genesis").catch(() => {});
+    server.next("GET", ...Array.from({ length: 6 }, () => "cut" as const));
+    expect((await store.putIfMatch("root", bytes("root 2"), root?.token ?? "")).kind).toBe("unknown");
+    expect(server.objects.has("p/roots/0000000000000002")).toBe(true);
+  });
+
   test("whoever creates a bucket in another form at the same time finds that it exists", async () => {
     await using server = await S3Script.start();
     const [numbered, replaced] = [opened(server, "numbered").store, opened(server, "replaced").store];

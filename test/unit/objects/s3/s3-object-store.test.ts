@@ -193,6 +193,30 @@ describe("a listing", () => {
   });
 });
 
+test.each([
+  ["a proxy", "<html>Not Found</html>"],
+  ["a server that does not know the key of the account", "<Error><Code>XAdminUserNotFound</Code></Error>"],
+])("a 404 of %s does not mean that the object is absent", async (_, body) => {
+  await using server = await S3Script.start();
+  const store = server.store();
+  server.next("GET", { status: 404, body }, { status: 404, body });
+  await expect(store.get("root")).rejects.toMatchObject({ code: expect.stringMatching("store_failed|bad_token") });
+  await expect(store.getTail("root", 1)).rejects.toMatchObject({
+    code: expect.stringMatching("store_failed|bad_token"),
+  });
+  server.next("PUT", { status: 404, body });
+  await expect(store.putNew("pack/a", [Buffer.from("x")])).rejects.toBeInstanceOf(Error);
+});
+
+test("a put that may have been stored is unknown, whatever goes wrong after it", async () => {
+  await using server = await S3Script.start();
+  const store = server.store();
+  server.put("root", "before");
+  const token = (await store.get("root"))?.token ?? "";
+  server.next("PUT", "cut", { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" });
+  expect(await store.putIfMatch("root", body, token)).toMatchObject({ kind: "unknown" });
+});
+
 test("an answer that is cut is not taken for a whole one", async () => {
   await using server = await S3Script.start();
   server.put("pack/a", "0123456789");
