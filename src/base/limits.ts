@@ -239,7 +239,7 @@ export const SYNC_PORTION_BYTES = 1024 * MiB;
 /** `put -r` publishes after this many files, links and directories, or SYNC_PORTION_BYTES; less is one commit. */
 export const PUT_PORTION_THINGS = 8_192;
 
-// Cutting files while they are rewritten (overlay/beginnings.ts, agent/early-cutting.ts)
+// Cutting files while they are rewritten (overlay/beginnings.ts, agent/publishing/early-cutting.ts)
 /** Longer files are cut before they are complete; shorter ones cost little after the close. */
 export const EARLY_LEAST_BYTES = 16 * MiB;
 /** The publishing thread is notified at each of this many parts of that size. */

@@ -1,4 +1,4 @@
-/** Keys of an S3 account, from where AWS's own tools look for them; fetched again before they expire. */
+/** S3 credentials, from the places where AWS's own tools look. Temporary ones are renewed before they expire. */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Uploads of objects that are too large for one put: in parts, named only when all are there. */
+/** Multipart uploads, for objects too large for one put. The object appears only once all parts are there. */
 import { Unanswered } from "../../net/exchange.ts";
 import type { PutOutcome } from "../object-store.ts";
 import { isTrouble, type S3Answer, type S3Client } from "./s3-client.ts";
@@ -8,7 +8,7 @@ import { type S3Request, textAt } from "./s3-request.ts";
 const PART_BYTES = 16 * 1024 * 1024;
 const COMPLETE_TRIES = 4;
 
-/** Uploads `first` and `rest` as one object under `condition`. What is left of a failed upload is removed. */
+/** Uploads `first` and `rest` as one object under `condition`. A failed upload is aborted. */
 export async function putInParts(
   client: S3Client,
   key: string,
@@ -86,7 +86,7 @@ async function complete(
   return { kind: "unknown", cause };
 }
 
-/** Names of large objects are drawn at random: one of this size is ours. */
+/** Large objects have random names, so an object of this size is ours. */
 async function isThere(client: S3Client, key: string, bytes: number): Promise<boolean> {
   const answer: S3Answer | undefined = await client.read({ method: "HEAD", key }).catch(() => undefined);
   return answer?.status === 200 && Number(answer.headers["content-length"]) === bytes;

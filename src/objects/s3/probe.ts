@@ -22,12 +22,12 @@ export interface ProbeReport {
 const FOLDER = "probe/";
 const RACERS = 8;
 const RACE_ROUNDS = 3;
-/** Long enough that servers take the body while they have not decided yet. */
+/** Large enough that a server begins to receive the body before it decides. */
 const RACE_BYTES = 200_000;
-/** The last bytes are released this long after the rest of all bodies: by then the server has begun with each. */
+/** The pause before the last bytes are sent: by then the server is processing every request. */
 const RACE_PAUSE_MS = 200;
 
-/** A server that is busy is asked again: some take one write a second for a key. */
+/** A busy server is asked again: some allow one write per second and key. */
 const DECISIONS = 5;
 const DECISION_PAUSE_MS = 1_500;
 
@@ -58,7 +58,7 @@ export async function chooseForm(
   return wanted ?? (replace === undefined && !writesKeysSlowly(endpoint) ? "replaced" : "numbered");
 }
 
-/** The cheap form, once before the first swap of a process: a server may have been exchanged or set up anew. */
+/** A quick test before a process first swaps: the server may have been replaced or reconfigured. */
 export async function checkForm(tools: ProbeTools, form: RootForm): Promise<void> {
   const { store, random } = tools;
   const name = `${FOLDER}${Buffer.from(random.bytes(8)).toString("hex")}`;
@@ -119,7 +119,7 @@ async function findReplacing(tools: ProbeTools, name: string): Promise<Finding> 
   }
 }
 
-/** Stores a new object; its tag. Throws `store_unreachable` if that is not certain. */
+/** Stores a new object and returns its tag. Throws `store_unreachable` if it may not be stored. */
 async function stored(store: S3ObjectStore, name: string, content: string): Promise<string> {
   const outcome = await store.putNew(name, [text(content)]);
   const token = (outcome.kind === "stored" ? outcome.token : undefined) ?? (await store.get(name))?.token;
@@ -127,7 +127,7 @@ async function stored(store: S3ObjectStore, name: string, content: string): Prom
   throw store.unreachable(outcome.kind === "unknown" ? outcome.cause : undefined);
 }
 
-/** A put that must be refused, until the server itself decides: a busy one proves nothing. Throws `store_unreachable`. */
+/** Sends a put that must be refused, until the server accepts or refuses it. Throws `store_unreachable` if it stays busy. */
 async function decided({ store, clock }: ProbeTools, name: string, content: string, token: string | undefined) {
   for (let attempt = 0; attempt < DECISIONS; attempt++) {
     if (attempt > 0) await clock.sleep(DECISION_PAUSE_MS);
@@ -137,7 +137,7 @@ async function decided({ store, clock }: ProbeTools, name: string, content: stri
   throw store.unreachable(new Error("it is too busy to be tested"));
 }
 
-/** Rounds of racers: exactly one may win each. A round without a winner and a loser that were told so proves nothing. */
+/** Races writers: exactly one may win each round. A round counts only if the server named a winner and refused a loser. */
 async function findRacing(tools: ProbeTools, prefix: string, kind: "create" | "replace"): Promise<Finding> {
   const { store, clock } = tools;
   let proofs = 0;
@@ -162,7 +162,7 @@ async function findRacing(tools: ProbeTools, prefix: string, kind: "create" | "r
   return undefined;
 }
 
-/** Racers that send all but the last byte, and then all together that one. */
+/** All racers send everything but their last byte, then release it together. */
 function race({ store, clock }: ProbeTools, name: string, token: string | undefined): Promise<PutOutcome[]> {
   const gate = Promise.withResolvers<void>();
   const arrived = new Set<number>();

@@ -1,5 +1,5 @@
 /**
- * A conditional put whose outcome is known in the end, if it can be. A lost answer is normal: a put without one is looked up.
+ * A conditional put, retried until its outcome is known. Replies get lost: then the object is read.
  * If the object has our bytes, it is stored; while it still is as it was before, the same put is sent again, which can count
  * only once. What remains in doubt is "unknown", whatever goes wrong after it.
  */
@@ -21,10 +21,10 @@ export interface ConditionalPut {
   readonly get: () => Promise<StoredObject | undefined>;
 }
 
-/** How often a put without an answer is sent before it stays unknown. */
+/** How often a put is sent before its outcome stays unknown. */
 const PUT_TRIES = 5;
 
-/** Why a put may have been stored; undefined: it cannot. */
+/** Why a put may have been stored. Undefined: it certainly was not. */
 interface Doubt {
   cause: unknown;
 }

@@ -37,9 +37,9 @@ export interface S3BucketStoreOptions {
 }
 
 const POLLING: Polling = { firstMs: 1_000, lastMs: 10_000 };
-/** The hint follows in steps: a key may take only one write a second. */
+/** The hint is written every few roots: some servers allow one write per second and key. */
 const HINT_STEP = 8;
-/** After this long without a look, the numbers that are remembered may be gone. */
+/** After this long without a read, the remembered roots may have been deleted. */
 const GAP_MS = 60 * 60 * 1000;
 /** Older numbers may be deleted: see `prune`. */
 const KEPT_MS = 48 * 60 * 60 * 1000;

@@ -50,7 +50,7 @@ const CONNECTIONS = 32;
 export const SILENCE_MS = 10_000;
 const LEAST_BYTES = 1_024;
 const MAX_HEADERS = 32 * 1_024;
-/** Larger answers than this are no answers to our requests. */
+/** No answer to our requests is larger. */
 const MAX_ANSWER = 160 * 1_024 * 1_024;
 /** Clock, region and credentials. */
 const MOST_LESSONS = 3;
@@ -240,12 +240,12 @@ export class S3Client implements AsyncDisposable {
   }
 }
 
-/** Whether the server could not do it now: it may have done it all the same. */
+/** Whether the server failed or was busy. The request may have taken effect anyway. */
 export function isTrouble({ status }: S3Answer): boolean {
   return status >= 500 || status === 429 || status === 408;
 }
 
-/** The whole body, in one piece of memory where its length is promised. Throws `Unanswered` for one that is cut or endless. */
+/** The whole body. Throws `Unanswered` if it is truncated or too long. */
 async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]): Promise<Uint8Array> {
   const length = promised === undefined ? undefined : Number(promised);
   if (length !== undefined && !(length <= MAX_ANSWER)) {

@@ -1,4 +1,4 @@
-/** One request to an S3 server, and what is understood of its answers. */
+/** Requests to an S3 server, and the parts of its answers that are used. */
 import { createHash } from "node:crypto";
 import { SaxesParser } from "saxes";
 import { SynclineError } from "../../base/errors.ts";
@@ -40,7 +40,7 @@ export function sentBody({
   })();
 }
 
-/** In small steps: a slow line moves them within the time in which something has to move. */
+/** Splits a piece, so that even a slow connection makes progress before it times out. */
 function inSteps(piece: Uint8Array): Uint8Array[] {
   const steps: Uint8Array[] = [];
   for (let at = 0; at < piece.length; at += STEP_BYTES) steps.push(piece.subarray(at, at + STEP_BYTES));
@@ -49,11 +49,7 @@ function inSteps(piece: Uint8Array): Uint8Array[] {
 
 const STEP_BYTES = 64 * 1024;
 
-/** AWS's own hash of no bytes. */
-const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-export function sha256Of(body: readonly Uint8Array[] | undefined): string {
-  if (body === undefined || body.length === 0) return EMPTY_SHA256;
+export function sha256Of(body: readonly Uint8Array[] = []): string {
   const hash = createHash("sha256");
   for (const piece of body) hash.update(piece);
   return hash.digest("hex");
@@ -96,7 +92,7 @@ export interface ListPage {
   readonly next: string | undefined;
 }
 
-/** Throws `store_failed` for anything that is not a whole page: a cut listing must not look like a short one. */
+/** Throws `store_failed` unless the page is complete: a truncated listing must not pass for a short one. */
 export function parseList(text: string): ListPage {
   const objects: { key: string; size: number; modifiedMs: number }[] = [];
   const fields = new Map<string, string>();
@@ -176,7 +172,7 @@ function badList(): SynclineError {
   });
 }
 
-/** The first chunks of a body, up to `limit` bytes and one chunk more; `rest` if there may be others. */
+/** Collects a body until it reaches `limit` bytes. `rest`: what may follow. */
 export async function gather(
   body: ObjectBody,
   limit: number,

@@ -1,4 +1,4 @@
-/** Roots in numbered form: sleepers, lost hints, creators of different forms; and when the server is tested. */
+/** Numbered roots: writers that wake up late, stale hints, concurrent creators. Also: when the server is tested. */
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { encodeRootHint } from "../../../../src/format/blocks/root-hint.ts";

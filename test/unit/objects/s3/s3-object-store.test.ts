@@ -1,4 +1,4 @@
-/** Puts and reads at an S3 server that loses answers, refuses for a while, or answers nonsense. */
+/** Puts and reads on an S3 server that drops replies, is overloaded for a while, or sends malformed answers. */
 import { describe, expect, test } from "vitest";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
 import { S3Script } from "../../../support/s3-script.ts";
