@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   ls: () => import("./commands/ls.ts"),
   man: () => import("./commands/man.ts"),
   merge: () => import("./commands/merge.ts"),
+  migrate: () => import("./commands/migrate.ts"),
   mount: () => import("./commands/mount.ts"),
   policy: () => import("./commands/policy.ts"),
   put: () => import("./commands/put.ts"),

@@ -77,7 +77,15 @@ export const OPTIONS = {
   tlsCa: path("<file>", "certificates (PEM) to trust for masters, in addition to the system's"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
-  data: path("<dir>", "folder for everything that the master keeps", { onlyFlag: true }),
+  data: path("<dir>", "folder for everything that the master keeps; with --arbiter, for its cache and certificate", {
+    onlyFlag: true,
+  }),
+  arbiter: text("<url>", "PostgreSQL that keeps the roots for several masters, as postgres://user@host/database", {
+    onlyFlag: true,
+  }),
+  store: text("<url>", "where several masters keep blocks, as s3://bucket/prefix?endpoint=… or file:///folder", {
+    onlyFlag: true,
+  }),
   listen: text("<host:port>", "address to listen on; port 0 picks a free port", {
     fallbackText: `${DEFAULT_LISTEN}; for webdav ${DEFAULT_WEBDAV_LISTEN}`,
   }),

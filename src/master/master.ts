@@ -150,17 +150,19 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
     return part;
   };
   const { compareAndSwap = true } = options;
-  const { roots, revocations, stores, rolledBack } = options.storage;
+  const { roots, revocations, stores, rolledBack, others } = options.storage;
+  const collect: MasterStorage["collect"] = (...call) => options.storage.collect(...call);
   const alarm = new RootAlarm(log);
   for (const [owner, buckets] of rolledBack) alarm.raise(owner, buckets);
   const bucketRoots = new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap });
   const { gate } = bucketRoots;
+  if (others !== undefined) opened(bucketRoots.follow(others));
   const parts = {
     stores,
     roots,
     alarm,
     bucketRoots,
-    collector: opened(new Collector({ roots, stores, gate, clock, log, alarm })),
+    collector: opened(new Collector({ roots, stores, gate, clock, log, alarm, collect })),
     revocations,
     bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
     endings: new OpenStreams(clock),

@@ -1,6 +1,7 @@
 /** What a master keeps, as ports: whoever starts a master opens it and hands it in. */
 import type { Wallet } from "../base/ids.ts";
-import type { RootTable } from "../roots/root-store.ts";
+import type { BucketName, RootTable } from "../roots/root-store.ts";
+import type { CollectionOptions, CollectionReport } from "./gc/collection.ts";
 import type { BlockStores } from "./store/owner-blocks.ts";
 
 /** Disposing it closes everything. */
@@ -9,8 +10,23 @@ export interface MasterStorage extends AsyncDisposable {
   readonly roots: RootTable;
   readonly revocations: RevocationList;
   readonly stores: BlockStores;
+
+  /** Collects one owner's garbage (gc/collection.ts). */
+  collect(options: CollectionOptions, owner: Wallet, dryRun: boolean): Promise<CollectionReport>;
+
+  /** Other masters that swap the same roots; undefined: there are none. */
+  readonly others: OtherMasters | undefined;
   /** Owners whose table of roots was found older than what their blocks tell, with the buckets. */
   readonly rolledBack: ReadonlyMap<Wallet, readonly string[]>;
+}
+
+export interface OtherMasters {
+  /** Calls `changed` soon after another master may have swapped a root. Only a hint: changes may be missed. */
+  watch(changed: (name: BucketName) => void): Disposable;
+  /** Makes this master known to the others, until the storage is closed. */
+  announce(master: { readonly origin: string; readonly compareAndSwap: boolean; readonly version: string }): void;
+  /** The origins of all that are in use, including this one. */
+  origins(): Promise<string[]>;
 }
 
 /** Revoked tokens, by digest. */

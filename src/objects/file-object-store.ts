@@ -327,7 +327,7 @@ const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
 const TOP_OBJECTS = new Set([GENESIS_OBJECT, ROOT_OBJECT]);
 /** Names allowed in a bucket's folder. A fresh ext4 has lost+found. */
 const OURS = new RegExp(
-  `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|${TURNS}|${OLD_TURN}|lost\\+found)$`,
+  `^(commit|pack|run|lease|bases|owners|${TEMPORARY}|genesis|root|arbiter|${LOCK}|${LOCK}-takeover-.*|${TURNS}|${OLD_TURN}|lost\\+found)$`,
 );
 /** A rename that failed with one of these has changed nothing. */
 const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];

@@ -35,6 +35,10 @@ export class MemoryRootStore implements RootTable {
     return { kind: "committed", root };
   }
 
+  swapInEra(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    return this.swap(name, expected, next);
+  }
+
   #get(name: BucketName): Root | undefined {
     const held = this.#roots.get(bucketKey(name));
     return held && { commit: held.commit, version: held.version };

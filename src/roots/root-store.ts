@@ -62,8 +62,15 @@ export async function allRoots(roots: Pick<RootTable, "list">, owner: string): P
 
 const ROOTS_AT_ONCE = 1_000;
 
+/** The blocks of the bucket's owner may have changed since they were checked: check the root again. */
+export interface CheckAgain {
+  readonly kind: "check again";
+}
+
 /** A root store that holds many buckets, as a master needs it. */
 export interface RootTable extends RootStore {
+  /** As `swap`, if the owner's blocks are still in the era in which the root was checked (OwnerBlocks.era). */
+  swapInEra(name: BucketName, expected: Cid | undefined, next: Cid, era: number): Promise<SwapOutcome | CheckAgain>;
   /** As `get`, with the time since which it has been the root. */
   row(name: BucketName): Promise<RootRow | undefined>;
   /** The owner's buckets by name, at most `limit`, only those after `after`. Throws `arbiter_unreachable`. */

@@ -56,8 +56,9 @@ export class SqliteRootStore implements RootTable, Disposable {
   readonly #swap: Database.Statement<[Record<string, string>], Row>;
   readonly #create: Database.Statement<[Record<string, string>], Row>;
 
-  constructor(path: string, databases: Databases = systemDatabases) {
-    this.#db = databases.open(path, { timeout: BUSY_MS });
+  /** A path, or an open database that others use, too. */
+  constructor(at: string | Database.Database, databases: Databases = systemDatabases) {
+    this.#db = typeof at === "string" ? databases.open(at, { timeout: BUSY_MS }) : at;
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = FULL");
     this.#db.exec(SCHEMA);
@@ -100,6 +101,11 @@ export class SqliteRootStore implements RootTable, Disposable {
       return { kind: "unknown", cause };
     }
     return row ? { kind: "committed", root: rootOf(row) } : { kind: "conflict", current: await this.get(name) };
+  }
+
+  /** The blocks' collections wait for swaps themselves: there are no eras. */
+  swapInEra(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    return this.swap(name, expected, next);
   }
 
   /** All buckets, by owner and name. Throws `store_corrupt` for a row without a valid CID, `arbiter_unreachable`. */

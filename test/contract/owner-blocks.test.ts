@@ -6,6 +6,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import { MemoryOwnerBlocks } from "../support/memory-owner-blocks.ts";
+import { SharedWorld } from "../support/shared-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { ownerBlocksContract } from "./owner-blocks.ts";
 
@@ -24,4 +25,11 @@ describe("an owner's blocks in packs", async () => {
   afterAll(() => store[Symbol.asyncDispose]());
   let owners = 0;
   ownerBlocksContract(() => store.of(`0x${String(++owners).padStart(40, "0")}` as Wallet));
+});
+
+describe("an owner's blocks in packs that the arbiter's log names", () => {
+  const world = new SharedWorld();
+  const master = world.master();
+  let owners = 0;
+  ownerBlocksContract(() => master.of(`0x${String(++owners).padStart(40, "0")}` as Wallet));
 });

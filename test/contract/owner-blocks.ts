@@ -87,9 +87,10 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
     ];
     const raw = cidFromDigest("raw", digestOf(node.cid));
     await blocks.put([node, other]);
-    await blocks.markComplete([raw, gone.cid]);
+    const era = await blocks.era();
+    await blocks.markComplete([raw, gone.cid], era);
     expect(await blocks.complete([node.cid, raw, gone.cid])).toEqual(new Set());
-    await blocks.markComplete([node.cid]);
+    await blocks.markComplete([node.cid], era);
     expect(await blocks.complete([node.cid, raw, other.cid])).toEqual(new Set([node.cid]));
   });
 

@@ -67,6 +67,10 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return this.has(cids);
   }
 
+  async era(): Promise<number> {
+    return 0;
+  }
+
   async swapped(): Promise<boolean> {
     return true;
   }

@@ -19,6 +19,7 @@ const LAYERS = [
   "tree",
   "content",
   "roots",
+  "arbiter",
   "fstree",
   "bucket",
   "library",

@@ -13,6 +13,7 @@ import { isLoopback } from "../../net/origin.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { parseHostName } from "../host-name.ts";
+import { openMasterStorage } from "./master-storage.ts";
 import { keptCertificate } from "./kept-certificate.ts";
 import { parseListen, tlsFiles } from "./listen.ts";
 import { DEFAULT_LISTEN } from "../options.ts";
@@ -22,6 +23,8 @@ import { textOf } from "../terminal/text-file.ts";
 
 const OPTIONS = [
   "data",
+  "arbiter",
+  "store",
   "listen",
   "metricsListen",
   "allow",
@@ -46,10 +49,10 @@ export function register(program: Program): void {
     name: "serve",
     summary: "run a master: serves buckets over HTTP to the wallets that it allows",
     options: OPTIONS,
-    required: ["data"],
     examples: [
       "syncline serve --data ~/master --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
       "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-self-signed --host master.example --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+      "syncline serve --arbiter postgres://syncline@db.example/syncline --store s3://packs/main --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
       "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-cert cert.pem --tls-key key.pem --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
     ],
     exits: [4, 8],
@@ -61,25 +64,22 @@ async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
   // The tables tell who has what, so they are private whatever the folder's own mode is.
   process.umask(0o077);
-  const [{ startMaster }, { openFolderStorage }] = await Promise.all([
-    import("../../master/master.ts"),
-    import("../../master/store/folder-storage.ts"),
-  ]);
+  const { startMaster } = await import("../../master/master.ts");
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);
   const log = stderrLog(runtime, options.verbose === true);
   const { clock, random } = runtime;
-  const leaseSeconds = options.lease === undefined ? undefined : Math.ceil(options.lease / 1000);
-  const acceptRoots = options.acceptRoots === true;
+  const compareAndSwap = options.unsafeNoCas !== true;
+  const storage = await openMasterStorage(call, log);
   const master = await startMaster({
-    storage: await openFolderStorage({ dir: options.data ?? "", clock, random, log, leaseSeconds, acceptRoots }),
+    storage,
     listen,
     metricsListen:
       options.metricsListen === undefined ? undefined : parseListen(options.metricsListen, "--metrics-listen"),
     allow,
     sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
     publicBlocks: options.publicBlocks ?? false,
-    compareAndSwap: options.unsafeNoCas !== true,
+    compareAndSwap,
     quotaBytes: options.quota,
     quotaApi: quotaApiOf(call),
     version: call.version,
@@ -89,6 +89,7 @@ async function serve(call: ServeCall): Promise<void> {
     log,
   });
   const stopped = stopOnSignals(master, log);
+  storage.others?.announce({ origin: master.origin, compareAndSwap, version: call.version });
   warn(call, allow, listen);
   if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack));
   const { origin, metricsOrigin: metrics } = master;
@@ -101,13 +102,14 @@ async function serve(call: ServeCall): Promise<void> {
   output.result(
     {
       origin,
-      data: options.data,
+      ...(options.data === undefined ? {} : { data: options.data }),
+      ...(options.store === undefined ? {} : { store: options.store }),
       pid: process.pid,
       allow,
       ...(metrics === undefined ? {} : { metrics }),
       ...(certificate === undefined ? {} : { certificate }),
     },
-    `Serving ${printText(options.data ?? "")} at ${origin}${counted}. Press Ctrl-C to stop.${trust}`,
+    `Serving ${printText(options.store ?? options.data ?? "")} at ${origin}${counted}. Press Ctrl-C to stop.${trust}`,
   );
   await stopped;
 }
@@ -133,7 +135,9 @@ function listenOptions({ options, runtime }: ServeCall) {
 }
 
 /** Creates the folder if needed: it also keeps the certificate, which is needed first. */
-function dataFolder(path = ""): string {
+function dataFolder(path: string | undefined): string {
+  if (path === undefined)
+    throw new SynclineError("usage", "--tls-self-signed needs --data DIR, to keep the certificate.");
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {

@@ -25,8 +25,9 @@ export function encodeRootHint(number: number): Uint8Array {
 /** Undefined: it is no hint, but perhaps a root. */
 export function decodeRootHint(bytes: Uint8Array): number | undefined {
   const text = Buffer.from(bytes.subarray(0, HEAD.length + DIGITS + 3)).toString("latin1");
-  const [head, count, end] = text.split("\n");
-  if (head !== HEAD || count === undefined || end !== "" || !/^(0|[1-9][0-9]*)$/.test(count)) return undefined;
+  const [head, count, end, ...more] = text.split("\n");
+  if (head !== HEAD || count === undefined || end !== "" || more.length > 0 || !/^(0|[1-9][0-9]*)$/.test(count))
+    return undefined;
   const number = Number(count);
   return Number.isSafeInteger(number) && bytes.length === text.length ? number : undefined;
 }

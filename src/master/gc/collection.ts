@@ -154,7 +154,7 @@ class Collection {
       const { marks } = this.#collecting;
       const protect = (cids: readonly Cid[]) => this.#collecting.protect(cids);
       const isProtected = (cid: Cid) => this.#collecting.isProtected(cid);
-      const found = await checkComplete({ blocks: marks, pace, memory: this.#memory, anyDepth: true }, commit);
+      const found = await checkComplete({ blocks: marks, era: 0, pace, memory: this.#memory, anyDepth: true }, commit);
       if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
       await protectBesidesReached({ blocks: marks, protect, isProtected, pace }, commit);
       this.#marked.set(bucket, commit);

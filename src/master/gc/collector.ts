@@ -4,9 +4,11 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { CollectionProgress } from "../store/owner-blocks.ts";
-import { type CollectionOptions, type CollectionReport, collectOwner } from "./collection.ts";
+import type { MasterStorage } from "../storage.ts";
+import type { CollectionOptions, CollectionReport } from "./collection.ts";
 
 export interface CollectorOptions extends Omit<CollectionOptions, "signal" | "onProgress"> {
+  readonly collect: MasterStorage["collect"];
   readonly log: Log;
   /** How often all owners' garbage is collected; default: every six hours. */
   readonly everyMs?: number;
@@ -98,7 +100,7 @@ export class Collector implements AsyncDisposable {
     try {
       const onProgress = (progress: CollectionProgress) => (owner.progress = progress);
       const options = { ...this.#options, signal: this.#end.signal, onProgress };
-      const report = await collectOwner(options, wallet, dryRun);
+      const report = await options.collect(options, wallet, dryRun);
       owner.ended.set(dryRun, { number, ...report });
       const { blocks, dropped, repackedBytes, bytes } = report;
       const freedBytes = bytes.before - bytes.after;

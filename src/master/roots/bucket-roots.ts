@@ -11,6 +11,7 @@ import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
 import { FairBudget } from "../../http/fair-budget.ts";
+import type { OtherMasters } from "../storage.ts";
 import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";
@@ -75,6 +76,33 @@ export class BucketRoots {
     }
   }
 
+  /** Tells watchers what other masters swap, and looks now and then for what was missed, until disposed. */
+  follow(others: OtherMasters): Disposable {
+    const { clock } = this.#options;
+    const watch = others.watch((name) => void this.#tellChange(name));
+    const look = () => {
+      for (const name of this.hub.watched()) void this.#tellChange(name);
+      timer = clock.after(LOOK_MS, look);
+    };
+    let timer = clock.after(LOOK_MS, look);
+    return {
+      [Symbol.dispose]: () => {
+        timer[Symbol.dispose]();
+        watch[Symbol.dispose]();
+      },
+    };
+  }
+
+  async #tellChange(name: BucketName): Promise<void> {
+    if (!this.hub.isWatched(name)) return;
+    try {
+      const root = await this.#options.roots.get(name);
+      if (root !== undefined) this.hub.tell(name, root);
+    } catch {
+      // The next look finds it.
+    }
+  }
+
   list(owner: Wallet, after: string, limit: number): Promise<RootRow[]> {
     return this.#options.roots.list(owner, after, limit);
   }
@@ -131,10 +159,13 @@ export class BucketRoots {
     const { roots, stores, compareAndSwap } = this.#options;
     const blocks = await stores.of(name.owner);
     for (;;) {
+      const era = await blocks.era();
       const current = await this.#replaced(name, condition);
-      const refusal = await this.#check.refusalOf({ owner: name.owner, blocks, current, next });
+      const refusal = await this.#check.refusalOf({ owner: name.owner, blocks, era, current, next });
       if (refusal !== undefined) throw refusal;
-      const outcome = await this.#resolve(name, next, await roots.swap(name, current, next));
+      const swapped = await roots.swapInEra(name, current, next, era);
+      if (swapped.kind === "check again") continue;
+      const outcome = await this.#resolve(name, next, swapped);
       if (outcome.kind === "committed") return outcome.root;
       if (outcome.kind === "unknown") throw this.#unknown(name, outcome.cause);
       // Someone else writes to the same arbiter.
@@ -162,6 +193,8 @@ export class BucketRoots {
 }
 
 const ROOTS_REMEMBERED = 10_000;
+/** How often to look for changes by other masters that were not announced. */
+const LOOK_MS = 3_000;
 
 function conflictWith(current: Root | undefined): Refusal {
   const message =

@@ -41,6 +41,8 @@ export interface Walking {
   readonly pace: Pick<TimeSlice, "breathe">;
   /** Bytes of blocks that all walks keep in memory. */
   readonly memory: Budget;
+  /** Of the blocks, as they were when the walk began (OwnerBlocks.era). */
+  readonly era: number;
   /** For roots accepted before: built in stages, they may be deeper than MAX_WALK_DEPTH. */
   readonly anyDepth?: boolean;
 }
@@ -65,6 +67,7 @@ class CompletenessWalk {
   readonly #blocks: WalkedBlocks;
   readonly #pace: Pick<TimeSlice, "breathe">;
   readonly #anyDepth: boolean;
+  readonly #era: number;
   readonly #stack: Frame[] = [];
   /** Nodes to return to when the stack is empty, the next one last: one for every MAX_WALK_DEPTH / 2 levels. */
   readonly #left: Frame[] = [];
@@ -77,10 +80,11 @@ class CompletenessWalk {
   #marks = 0;
   #heldBytes = 0;
 
-  constructor({ blocks, pace, memory, anyDepth = false }: Walking) {
+  constructor({ blocks, pace, memory, era, anyDepth = false }: Walking) {
     this.#blocks = blocks;
     this.#pace = pace;
     this.#memory = memory;
+    this.#era = era;
     this.#anyDepth = anyDepth;
   }
 
@@ -170,7 +174,7 @@ class CompletenessWalk {
 
   async #mark(): Promise<void> {
     if (this.#unmarked.size === 0) return;
-    await this.#blocks.markComplete([...this.#unmarked]);
+    await this.#blocks.markComplete([...this.#unmarked], this.#era);
     this.#unmarked.clear();
     this.#marks++;
   }

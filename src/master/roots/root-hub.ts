@@ -7,6 +7,7 @@ import { FairBudget } from "../../http/fair-budget.ts";
 
 export class RootHub {
   readonly #watchers = new Map<string, Set<RootWatch>>();
+  readonly #names = new Map<string, BucketName>();
   readonly #underWay = new FairBudget(Infinity, MAX_WATCHES);
 
   /** Counted for the caller, whoever owns the bucket. Throws `too_many_watches`. */
@@ -17,9 +18,13 @@ export class RootHub {
     const key = bucketKey(name);
     const watchers = this.#watchers.get(key) ?? new Set();
     this.#watchers.set(key, watchers);
+    this.#names.set(key, name);
     const end = () => {
       watchers.delete(watch);
-      if (watchers.size === 0) this.#watchers.delete(key);
+      if (watchers.size === 0 && this.#watchers.get(key) === watchers) {
+        this.#watchers.delete(key);
+        this.#names.delete(key);
+      }
       this.#underWay.give(caller, 1);
     };
     const watch = new RootWatch(end, () => watchers.size);
@@ -29,6 +34,14 @@ export class RootHub {
 
   tell(name: BucketName, root: Root): void {
     for (const watch of this.#watchers.get(bucketKey(name)) ?? []) watch.offer(root);
+  }
+
+  isWatched(name: BucketName): boolean {
+    return this.#watchers.has(bucketKey(name));
+  }
+
+  watched(): BucketName[] {
+    return [...this.#names.values()];
   }
 
   /** For metrics. */

@@ -29,6 +29,8 @@ export interface Candidate {
   /** The bucket's owner, and the blocks of that owner. */
   readonly owner: Wallet;
   readonly blocks: OwnerBlocks;
+  /** Of the blocks. */
+  readonly era: number;
   /** The root that the swap replaces; undefined: it creates the bucket. */
   readonly current: Cid | undefined;
   readonly next: Cid;
@@ -175,8 +177,8 @@ async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit
   if (skip !== body.skip) throw new Refusal("not_descendant", "The commit's skip leads to the wrong ancestor.");
 }
 
-async function checkAllStored({ blocks, next }: Candidate, pace: TimeSlice, memory: Budget): Promise<void> {
-  const found = await checkComplete({ blocks, pace, memory }, next);
+async function checkAllStored({ blocks, era, next }: Candidate, pace: TimeSlice, memory: Budget): Promise<void> {
+  const found = await checkComplete({ blocks, era, pace, memory }, next);
   if (found.kind === "missing") throw missing(found.missing);
   if (found.kind === "malformed") {
     throw new Refusal("format_invalid", `Block ${found.cid}, reachable from the root: ${found.message}`, {

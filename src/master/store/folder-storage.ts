@@ -2,6 +2,7 @@
 import { closeAll } from "../../base/resources.ts";
 import { systemDatabases } from "../../objects/databases.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
+import { collectOwner } from "../gc/collection.ts";
 import { Revocations } from "../http/revocations.ts";
 import type { MasterStorage } from "../storage.ts";
 import { revocationsPath, rootsPath } from "./data-folder.ts";
@@ -41,5 +42,5 @@ async function openParts(options: FolderStorageOptions, open: (Disposable | Asyn
   const revocations = new Revocations(revocationsPath(dir), Number(clock.nowNs() / 1_000_000_000n), databases);
   open.push(revocations);
   const rolledBack = new Map([...behind].map(([owner, known]) => [owner, known.map(({ bucket }) => bucket)]));
-  return { roots, revocations, stores, rolledBack };
+  return { roots, revocations, stores, rolledBack, collect: collectOwner, others: undefined };
 }

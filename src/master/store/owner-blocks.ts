@@ -42,7 +42,7 @@ export interface OwnerBlocks extends BlockReader {
   /** Those of `cids` stored durably and not known as damaged. Raw and dag-cbor blocks of the same bytes are one. */
   has(cids: readonly Cid[]): Promise<Set<Cid>>;
 
-  /** The size of a block in bytes, or undefined if `has` would leave it out. */
+  /** The size of a block in bytes, or undefined if it cannot be read. */
   size(cid: Cid): Promise<number | undefined>;
 
   /**
@@ -52,8 +52,17 @@ export interface OwnerBlocks extends BlockReader {
    */
   complete(cids: readonly Cid[]): Promise<Set<Cid>>;
 
-  /** Records that everything these nodes reach is stored. Children before parents, or all at once; stored nodes only. */
-  markComplete(cids: readonly Cid[]): Promise<void>;
+  /**
+   * Records that everything these nodes reach was stored in this era. Children before parents, or all at once; stored nodes
+   * only. Does nothing once the era is over.
+   */
+  markComplete(cids: readonly Cid[], era: number): Promise<void>;
+
+  /**
+   * The era of what `complete` and `hold` tell from now on: blocks that they name are there as long as it lasts. Always 0
+   * where collections and swaps wait for each other.
+   */
+  era(): Promise<number>;
 
   /** As `has`, and keeps a running collection from deleting the blocks it returns. */
   hold(cids: readonly Cid[]): Promise<Set<Cid>>;
@@ -146,7 +155,7 @@ export interface RepackPlan {
 }
 
 /** What the files provide. */
-export type FiledBlocks = Omit<OwnerBlocks, "recent">;
+export type FiledBlocks = Omit<OwnerBlocks, "recent" | "era">;
 
 export interface PutCounts {
   /** Blocks that were new. */

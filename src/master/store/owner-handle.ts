@@ -92,6 +92,10 @@ export class OwnerHandle implements OwnerBlocks, Closable {
     return this.#read(undefined, (packs) => packs.lease(cids));
   }
 
+  async era(): Promise<number> {
+    return 0;
+  }
+
   hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     return this.#read(new Set<Cid>(), (packs) => packs.hold(cids));
   }

@@ -43,12 +43,20 @@ export class S3ObjectStore implements ObjectStore {
   readonly #prefix: string;
   readonly #client: S3Client;
   readonly #clock: Clock;
+  readonly #options: S3ObjectStoreOptions;
 
-  constructor(options: S3ObjectStoreOptions) {
+  constructor(options: S3ObjectStoreOptions, client: S3Client = new S3Client(options)) {
     this.address = options.address;
     this.#prefix = options.prefix;
-    this.#client = new S3Client(options);
+    this.#client = client;
     this.#clock = options.clock;
+    this.#options = options;
+  }
+
+  /** The objects below a folder, which ends with "/", over the same connections: closing either closes both. */
+  below(folder: string): S3ObjectStore {
+    const prefix = this.#prefix + folder;
+    return new S3ObjectStore({ ...this.#options, prefix, address: `${this.address}/${folder}` }, this.#client);
   }
 
   /** Requests so far, by class. */
@@ -234,7 +242,7 @@ export class S3ObjectStore implements ObjectStore {
 
 /** What a test of the server may have left (probe.ts). */
 const PROBES = /^probe\//;
-const OURS = /^((commit|pack|run|lease|bases|roots)\/.+|genesis|root)$/;
+const OURS = /^((commit|pack|run|lease|bases|roots|owners)\/.+|genesis|root|arbiter)$/;
 
 function tooLarge(name: string): SynclineError {
   return new SynclineError("limit_exceeded", `${name} has more than ${ONE_PUT_BYTES} bytes, too many to replace.`);

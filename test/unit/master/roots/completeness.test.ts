@@ -66,7 +66,7 @@ describe("the cost of a check", () => {
     })();
     // Each question takes a millisecond.
     const clock = Object.assign(new ManualClock(), { monotonicMs: () => now++ });
-    await checkComplete({ blocks, pace: new TimeSlice(clock, 5), memory: new Budget(WALKS_BYTES) }, root.cid);
+    await checkComplete({ blocks, pace: new TimeSlice(clock, 5), memory: new Budget(WALKS_BYTES), era: 0 }, root.cid);
     another.over = true;
     await ended;
     expect(another.turns).toBeGreaterThan(100);
@@ -97,7 +97,7 @@ describe("hostile blocks", () => {
     }
     await blocks.put([...chain, ...beside]);
     const root = chain.at(-1)?.cid as Cid;
-    const walking = { blocks, pace: UNHURRIED, memory: new Budget(WALKS_BYTES), anyDepth: true };
+    const walking = { blocks, pace: UNHURRIED, memory: new Budget(WALKS_BYTES), anyDepth: true, era: 0 };
     expect(await checkComplete(walking, root)).toEqual({ kind: "complete" });
     expect((await blocks.complete(chain.map(({ cid }) => cid))).size).toBe(chain.length);
     expect(blocks.reads.length).toBeLessThan(2.5 * chain.length);
@@ -144,7 +144,7 @@ describe("hostile blocks", () => {
     let most = 0;
     blocks.onRead = () => (most = Math.max(most, memory.used));
     const chain = await heavyChain(blocks, 3);
-    expect(await checkComplete({ blocks, pace: UNHURRIED, memory }, chain)).toEqual({ kind: "complete" });
+    expect(await checkComplete({ blocks, pace: UNHURRIED, memory, era: 0 }, chain)).toEqual({ kind: "complete" });
     expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
     expect(most).toBeLessThan(1.3 * (1 << 20));
     expect(memory.used).toBe(0);
@@ -161,7 +161,7 @@ describe("hostile blocks", () => {
         await nextTurn();
         return MemoryOwnerBlocks.prototype.get.call(blocks, cid);
       };
-      return checkComplete({ blocks, pace: UNHURRIED, memory }, chain);
+      return checkComplete({ blocks, pace: UNHURRIED, memory, era: 0 }, chain);
     });
     expect(await Promise.all(walks)).toEqual(walks.map(() => ({ kind: "complete" })));
     expect(most).toBeGreaterThan(3 << 20);
@@ -277,7 +277,7 @@ async function heavyChain(blocks: OwnerBlocks, links: number, length = 60, name 
 }
 
 function walk(blocks: MemoryOwnerBlocks, root: Cid) {
-  return checkComplete({ blocks, pace: UNHURRIED, memory: new Budget(WALKS_BYTES) }, root);
+  return checkComplete({ blocks, pace: UNHURRIED, memory: new Budget(WALKS_BYTES), era: 0 }, root);
 }
 
 /** All that a block reaches, itself too, through what is stored. */

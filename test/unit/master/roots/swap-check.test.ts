@@ -256,7 +256,13 @@ test("a damaged block counts as missing, wherever the check finds it", async () 
       complete: async () => new Set(),
       markComplete: async () => {},
     });
-    const candidate = { owner: chain.owner.wallet, blocks: damaged, current: undefined, next: first.commit.cid };
+    const candidate = {
+      era: 0,
+      owner: chain.owner.wallet,
+      blocks: damaged,
+      current: undefined,
+      next: first.commit.cid,
+    };
     const refusal = await new SwapCheck(new ManualClock(), true).refusalOf(candidate);
     expect(refusal).toMatchObject({ code: "missing_blocks", details: { missing: [cid] } });
   }
@@ -281,7 +287,7 @@ async function world({ linear = true } = {}) {
   const check = async (proposal: Proposal, { put = true } = {}): Promise<Refusal | undefined> => {
     if (put) await blocks.put(proposal.blocks);
     const { cid: next } = proposal.commit;
-    const refusal = await swaps.refusalOf({ owner: chain.owner.wallet, blocks, current, next });
+    const refusal = await swaps.refusalOf({ owner: chain.owner.wallet, blocks, era: 0, current, next });
     if (refusal === undefined) current = next;
     return refusal;
   };

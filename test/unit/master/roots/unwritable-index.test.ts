@@ -59,7 +59,7 @@ describe("while an index cannot be written", () => {
     const [node] = lattice().at(0) ?? [];
     if (node !== undefined) await blocks.put([node]);
     vi.spyOn(BlockIndex.prototype, "markComplete").mockImplementation(full);
-    await expect(blocks.markComplete(cids)).rejects.toMatchObject({ code: "disk_full" });
+    await expect(blocks.markComplete(cids, 0)).rejects.toMatchObject({ code: "disk_full" });
     vi.restoreAllMocks();
     expect(await check(node)).toEqual({ kind: "complete" });
   });
@@ -85,7 +85,7 @@ test("when a lost pack cannot be recorded for want of space, its blocks are not 
 function check(root: Block | undefined) {
   const pace = new TimeSlice(new ManualClock(), 5);
   return checkComplete(
-    { blocks, pace, memory: new Budget(WALKS_BYTES) },
+    { blocks, pace, memory: new Budget(WALKS_BYTES), era: 0 },
     root?.cid ?? cidFromDigest("raw", Buffer.alloc(32)),
   );
 }

@@ -354,7 +354,7 @@ describe("the index", () => {
     const node = { cid: cidOf("dag-cbor", bytes), bytes };
     await withOwner(async (owner) => {
       await owner.put([node]);
-      await owner.markComplete([node.cid]);
+      await owner.markComplete([node.cid], 0);
     });
     await withOwner(async (owner) => expect(await owner.complete([node.cid])).toEqual(new Set([node.cid])));
     loseIndex();

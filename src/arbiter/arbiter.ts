@@ -1,0 +1,122 @@
+/**
+ * What several masters must agree on: transactions over small rows, and nothing else (docs/design/many-masters.md).
+ *
+ * Implementations: SQLite (one process), PostgreSQL. Both pass test/contract/arbiter.ts. Every call throws
+ * `arbiter_unreachable` if the arbiter does not answer; a call that changes something may have been carried out then, and
+ * may be sent again: all of them count once.
+ */
+import type { Wallet } from "../base/ids.ts";
+import type { BucketName, RootTable } from "../roots/root-store.ts";
+
+export interface Arbiter extends AsyncDisposable {
+  /** For display, without a password. */
+  readonly address: string;
+  readonly roots: RootTable;
+  readonly packs: PackLog;
+  readonly revoked: RevokedTokens;
+
+  /** Identifies the data's past: it changes when a backup is restored or a standby takes over. */
+  incarnation(): Promise<string>;
+
+  /** The lease of a job that only one master may do, or undefined while another one has it. A crash ends it. */
+  lease(job: string): Promise<JobLease | undefined>;
+
+  /** Calls `changed` after a root may have changed. Only a hint: changes may be missed. */
+  watch(changed: (name: BucketName) => void): Disposable;
+
+  /** Records that a master is in use, and how, until it is heard of no more. */
+  announce(master: SeenMaster): Promise<void>;
+  /** The masters heard of in the last `seconds`. */
+  masters(seconds: number): Promise<SeenMaster[]>;
+
+  /** Doubts about the arbiter's setup, as sentences for its operator. */
+  doubts(): Promise<string[]>;
+}
+
+export interface SeenMaster {
+  /** Random, one for each process. */
+  readonly id: string;
+  /** Its origin for agents; "" if not known. */
+  readonly origin: string;
+  readonly compareAndSwap: boolean;
+  readonly version: string;
+}
+
+/** Disposing it frees the job. */
+export interface JobLease extends AsyncDisposable {
+  /** Aborted once the lease may be lost. */
+  readonly signal: AbortSignal;
+}
+
+/** Revoked tokens, by digest, until they expire. Times are in seconds since 1970. */
+export interface RevokedTokens {
+  /** Durable once resolved. */
+  add(digest: string, exp: number): Promise<void>;
+  /** All that have not expired. */
+  all(): Promise<{ readonly digest: string; readonly exp: number }[]>;
+}
+
+/** live: its blocks count; condemned: readable, but garbage unless a root reaches it after all; gone: deleted. */
+export const PACK_STATES = { live: 0, condemned: 1, gone: 2 } as const;
+export type PackState = (typeof PACK_STATES)[keyof typeof PACK_STATES];
+
+export interface NewPack {
+  /** 32 hex digits. */
+  readonly pack: string;
+  /** Of the whole object. */
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+/** The last change of one pack. */
+export interface LogEntry extends NewPack {
+  readonly state: PackState;
+  /** Grows with each change of the owner's packs. Packs that changed together share it. */
+  readonly position: number;
+  /** By the arbiter's clock, in milliseconds since 1970. */
+  readonly createdMs: number;
+  readonly changedMs: number;
+}
+
+export interface LogPage {
+  /** The owner's era, read before the entries: a page without `more` tells all that this era began with. */
+  readonly era: number;
+  /** By position; packs of one position are never split. */
+  readonly entries: readonly LogEntry[];
+  readonly more: boolean;
+  /** The arbiter's clock, in milliseconds since 1970. */
+  readonly nowMs: number;
+  /** The last position of the owner. */
+  readonly position: number;
+}
+
+/** Each owner's packs. An *era* begins whenever packs are condemned: what was found complete before must be checked again. */
+export interface PackLog {
+  owners(): Promise<Wallet[]>;
+
+  /** Changes after `position`. */
+  after(owner: Wallet, position: number): Promise<LogPage>;
+
+  /**
+   * In one step, adds packs as live and condemns others, which begins an era. A pack that is there already stays as it is.
+   * Returns the names of the added packs that are live now. None is added if `begunMs`, an earlier time of the arbiter, is
+   * longer ago than `patienceMs`: their objects may be deleted by now.
+   */
+  change(owner: Wallet, change: PackChange): Promise<ReadonlySet<string>>;
+
+  /** Makes condemned packs live again. Returns those that are live now. */
+  restore(owner: Wallet, packs: readonly string[]): Promise<ReadonlySet<string>>;
+
+  /**
+   * Gives up packs that were condemned before `beforeMs`, in an era up to `era`, and still are. Returns their names. Their
+   * objects may be deleted then.
+   */
+  giveUp(owner: Wallet, packs: readonly string[], condemned: { beforeMs: number; era: number }): Promise<string[]>;
+}
+
+export interface PackChange {
+  readonly add: readonly NewPack[];
+  readonly condemn: readonly string[];
+  readonly begunMs: number;
+  readonly patienceMs: number;
+}

@@ -1,0 +1,109 @@
+/** A pool of connections to PostgreSQL, and what its errors say about a statement. */
+import { Client, Pool, type PoolClient } from "pg";
+import { SynclineError } from "../../base/errors.ts";
+import { describeError, type Log } from "../../base/log.ts";
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** How long a statement may take, and the making of a connection: then its outcome is unknown. */
+const STATEMENT_MS = 5_000;
+const CONNECT_MS = 3_000;
+const CONNECTIONS = 8;
+
+/** A statement that failed. `unchanged`: the server said that it changed nothing, or was never asked. */
+export class StatementFailed extends SynclineError {
+  readonly unchanged: boolean;
+  constructor(address: string, cause: unknown, unchanged: boolean) {
+    super("arbiter_unreachable", `${address} did not answer: ${describeError(cause)}`, {
+      hint: "Check that PostgreSQL is running and can be reached. Roots and uploads wait for it.",
+      cause,
+    });
+    this.unchanged = unchanged;
+  }
+}
+
+/** Throws StatementFailed wherever it uses the server. */
+export class Database implements AsyncDisposable {
+  /** Without the password. */
+  readonly address: string;
+  readonly #url: string;
+  readonly #pool: Pool;
+  readonly #log: Log;
+
+  /** Throws `bad_address`. */
+  constructor(url: string, log: Log) {
+    this.address = withoutPassword(url);
+    this.#url = url;
+    this.#log = log;
+    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, query_timeout: STATEMENT_MS });
+    // A connection that breaks while idle; the next call makes another one.
+    this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
+  }
+
+  async query<Result extends Row>(sql: string, values: readonly unknown[] = []): Promise<Result[]> {
+    let client: PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (cause) {
+      throw new StatementFailed(this.address, cause, true);
+    }
+    let broken: Error | undefined;
+    try {
+      return (await client.query<Result>(sql, [...values])).rows;
+    } catch (cause) {
+      const unchanged = changedNothing(cause);
+      // A late answer must not be taken for the next statement's.
+      if (!unchanged) broken = cause instanceof Error ? cause : new Error(String(cause));
+      throw new StatementFailed(this.address, cause, unchanged);
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  /** A connection of its own, for what lives as long as it. */
+  async connection(): Promise<Client> {
+    const client = new Client(this.#settings);
+    client.on("error", () => {});
+    try {
+      await client.connect();
+      return client;
+    } catch (cause) {
+      await client.end().catch(() => {});
+      throw new StatementFailed(this.address, cause, true);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.end();
+  }
+
+  get #settings() {
+    return {
+      connectionString: this.#url,
+      connectionTimeoutMillis: CONNECT_MS,
+      keepAlive: true,
+      application_name: "syncline",
+    };
+  }
+}
+
+/** Throws `bad_address`. */
+export function withoutPassword(url: string): string {
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new SynclineError("bad_address", "The arbiter's address is not a postgres:// URL.", {
+      hint: "It looks like postgres://user@host:5432/database. Put the password into PGPASSWORD or ~/.pgpass.",
+    });
+  }
+  const parsed = new URL(url);
+  parsed.password = "";
+  parsed.search = "";
+  return parsed.href;
+}
+
+/** Errors that say that a statement was not carried out: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const UNCHANGED = /^(0A|22|23|25|28|3D|3F|40001|40P01|42|53|54|55|57014)/;
+
+function changedNothing(cause: unknown): boolean {
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
+  return typeof code === "string" && code.length === 5 && UNCHANGED.test(code);
+}

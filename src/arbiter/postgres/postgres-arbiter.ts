@@ -1,0 +1,183 @@
+/** The arbiter in PostgreSQL, for any number of masters. */
+import type { Client } from "pg";
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { BucketName } from "../../roots/root-store.ts";
+import type { Arbiter, JobLease, RevokedTokens, SeenMaster } from "../arbiter.ts";
+import { Database } from "./database.ts";
+import { migrationStates } from "./migrations.ts";
+import { PostgresPacks } from "./postgres-packs.ts";
+import { PostgresRoots } from "./postgres-roots.ts";
+
+/** How long after its connection broke a watch is tried again, and the holder of a job looks after its connection. */
+const WATCH_AGAIN_MS = 1_000;
+const JOB_LOOK_MS = 5_000;
+
+/** Opens it. Throws `bad_address`, `arbiter_unreachable`, and `precondition_failed` before `syncline migrate up`. */
+export async function openPostgres(url: string, clock: Clock, log: Log): Promise<PostgresArbiter> {
+  const database = new Database(url, log);
+  try {
+    const missing = (await migrationStates(database)).filter(({ applied }) => !applied);
+    if (missing.length > 0) {
+      throw new SynclineError(
+        "precondition_failed",
+        `${database.address} lacks tables: ${missing.map(({ name }) => name).join(", ")}.`,
+        { hint: "Run `syncline migrate up --arbiter URL`." },
+      );
+    }
+    return new PostgresArbiter(database, clock, log);
+  } catch (error) {
+    await database[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export class PostgresArbiter implements Arbiter {
+  readonly address: string;
+  readonly roots: PostgresRoots;
+  readonly packs: PostgresPacks;
+  readonly revoked: RevokedTokens;
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #ends = new Set<() => Promise<void>>();
+
+  constructor(database: Database, clock: Clock, log: Log) {
+    this.address = database.address;
+    this.roots = new PostgresRoots(database);
+    this.packs = new PostgresPacks(database);
+    this.#database = database;
+    this.#clock = clock;
+    this.#log = log;
+    this.revoked = {
+      add: async (digest, exp) => {
+        await database.query("DELETE FROM syncline_revoked WHERE exp <= extract(epoch FROM now())");
+        const sql = "INSERT INTO syncline_revoked (digest, exp) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        await database.query(sql, [digest, exp]);
+      },
+      all: async () => {
+        const sql = "SELECT digest, exp::text FROM syncline_revoked WHERE exp > extract(epoch FROM now())";
+        const rows = await database.query<{ digest: string; exp: string }>(sql);
+        return rows.map(({ digest, exp }) => ({ digest, exp: Number(exp) }));
+      },
+    };
+  }
+
+  /**
+   * The cluster; its timeline, which begins anew with each recovery to a point in time and each promotion; and the table,
+   * which a restored dump makes anew.
+   */
+  async incarnation(): Promise<string> {
+    const sql = `
+      SELECT system_identifier::text || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+        || '-' || 'syncline_owners'::regclass::oid::text AS incarnation
+      FROM pg_control_system()`;
+    const [row] = await this.#database.query<{ incarnation: string }>(sql);
+    return row?.incarnation ?? "";
+  }
+
+  /** An advisory lock of a connection of its own: the server frees it with the connection. */
+  async lease(job: string): Promise<JobLease | undefined> {
+    const client = await this.#database.connection();
+    const lost = new AbortController();
+    const end = async () => {
+      this.#ends.delete(end);
+      look?.[Symbol.dispose]();
+      await client.end().catch(() => {});
+    };
+    let look: Disposable | undefined;
+    try {
+      const sql = "SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held";
+      const { rows } = await client.query<{ held: boolean }>(sql, [`syncline/${job}`]);
+      if (rows[0]?.held !== true) {
+        await end();
+        return undefined;
+      }
+    } catch (cause) {
+      await end();
+      throw new SynclineError("arbiter_unreachable", `${this.address} did not answer: ${describeError(cause)}`, {
+        cause,
+      });
+    }
+    const lose = () => lost.abort(new SynclineError("arbiter_unreachable", `The lease of ${job} was lost.`));
+    client.on("end", lose);
+    const lookAfter = () => {
+      look = this.#clock.after(JOB_LOOK_MS, () => void client.query("SELECT 1").then(lookAfter, lose));
+    };
+    lookAfter();
+    this.#ends.add(end);
+    return { signal: lost.signal, [Symbol.asyncDispose]: end };
+  }
+
+  watch(changed: (name: BucketName) => void): Disposable {
+    const watch = { ended: false, client: undefined as Client | undefined };
+    const end = async () => {
+      watch.ended = true;
+      this.#ends.delete(end);
+      await watch.client?.end().catch(() => {});
+    };
+    this.#ends.add(end);
+    void this.#listen(watch, changed);
+    return { [Symbol.dispose]: () => void end() };
+  }
+
+  /** Listens until it ends. What changed while no connection was there is missed. */
+  async #listen(watch: { ended: boolean; client: Client | undefined }, changed: (name: BucketName) => void) {
+    while (!watch.ended) {
+      try {
+        const client = await this.#database.connection();
+        watch.client = client;
+        const over = Promise.withResolvers<void>();
+        client.on("end", () => over.resolve());
+        client.on("notification", ({ payload = "" }) => {
+          const [owner = "", bucket = ""] = payload.split("/");
+          changed({ owner, bucket });
+        });
+        await client.query("LISTEN syncline_roots");
+        if (watch.ended) await client.end();
+        await over.promise;
+      } catch (error) {
+        if (!watch.ended) this.#log.warn("cannot watch the roots", { error: describeError(error) });
+      }
+      if (!watch.ended) await this.#clock.sleep(WATCH_AGAIN_MS);
+    }
+  }
+
+  async announce({ id, origin, compareAndSwap, version }: SeenMaster): Promise<void> {
+    const sql = `
+      INSERT INTO syncline_masters (id, origin, cas, version, seen_at) VALUES ($1, $2, $3, $4, now())
+      ON CONFLICT (id) DO UPDATE SET origin = excluded.origin, cas = excluded.cas, seen_at = now()`;
+    await this.#database.query(sql, [id, origin, compareAndSwap, version]);
+    await this.#database.query("DELETE FROM syncline_masters WHERE seen_at < now() - interval '1 day'");
+  }
+
+  async masters(seconds: number): Promise<SeenMaster[]> {
+    const sql = `
+      SELECT id, origin, cas, version FROM syncline_masters
+      WHERE seen_at > now() - make_interval(secs => $1) ORDER BY origin`;
+    const rows = await this.#database.query<{ id: string; origin: string; cas: boolean; version: string }>(sql, [
+      seconds,
+    ]);
+    return rows.map(({ id, origin, cas, version }) => ({ id, origin, compareAndSwap: cas, version }));
+  }
+
+  async doubts(): Promise<string[]> {
+    const [row] = await this.#database.query<{ commit: string; sync: string; standbys: string }>(`
+      SELECT current_setting('synchronous_commit') AS commit, current_setting('synchronous_standby_names') AS sync,
+        (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async')::text AS standbys`);
+    const doubts: string[] = [];
+    if (row?.commit === "off") {
+      doubts.push("synchronous_commit is off: a crash of PostgreSQL loses roots that were acknowledged. Set it to on.");
+    }
+    if (Number(row?.standbys ?? 0) > 0) {
+      doubts.push("A standby is asynchronous: promoting it loses roots that were acknowledged shortly before.");
+    }
+    return doubts;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#ends].map((end) => end()));
+    await this.#database[Symbol.asyncDispose]();
+  }
+}

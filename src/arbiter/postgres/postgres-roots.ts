@@ -1,0 +1,112 @@
+/**
+ * Roots in the table `bucket_roots`, which other software writes, too. One statement decides; which one depends on what is
+ * expected (create, or replace). With an era, the statement also holds the owner's row: a collection that condemns packs
+ * waits for it, or it sees the era that the collection began.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { parseCid } from "../../format/blocks/cid.ts";
+import type { BucketName, CheckAgain, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
+import { type Database, StatementFailed } from "./database.ts";
+
+interface TableRow extends Record<string, unknown> {
+  readonly bucket: string;
+  readonly root_cid: string;
+  readonly version: string;
+  readonly updated_at: string;
+}
+
+interface Swapped extends Record<string, unknown> {
+  readonly version: string | null;
+  readonly era: string | null;
+}
+
+const COLUMNS = `bucket, root_cid, version::text,
+  to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS updated_at`;
+
+const OWNER = "o AS MATERIALIZED (SELECT era FROM syncline_owners WHERE owner_id = $1 FOR SHARE)";
+const IN_ERA = "($4::bigint IS NULL OR coalesce((SELECT era FROM o), 1) = $4)";
+const TOLD = `
+  SELECT (SELECT version FROM s)::text AS version, (SELECT era FROM o)::text AS era,
+    (SELECT pg_notify('syncline_roots', $1 || '/' || $2) FROM s) AS told`;
+
+const CREATE = `
+  WITH ${OWNER}, s AS (
+    INSERT INTO bucket_roots (owner_id, bucket, root_cid) SELECT $1, $2, $3 WHERE ${IN_ERA}
+    ON CONFLICT DO NOTHING RETURNING version)
+  ${TOLD}`;
+
+const REPLACE = `
+  WITH ${OWNER}, s AS (
+    UPDATE bucket_roots SET root_cid = $3, version = version + 1, updated_at = CURRENT_TIMESTAMP
+    WHERE owner_id = $1 AND bucket = $2 AND root_cid = $5 AND ${IN_ERA} RETURNING version)
+  ${TOLD}`;
+
+export class PostgresRoots implements RootTable {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async get(name: BucketName): Promise<Root | undefined> {
+    const row = await this.row(name);
+    return row && { commit: row.commit, version: row.version };
+  }
+
+  async row({ owner, bucket }: BucketName): Promise<RootRow | undefined> {
+    const sql = `SELECT ${COLUMNS} FROM bucket_roots WHERE owner_id = $1 AND bucket = $2`;
+    const [row] = await this.#database.query<TableRow>(sql, [owner, bucket]);
+    return row && rowOf(row);
+  }
+
+  async list(owner: string, after: string, limit: number): Promise<RootRow[]> {
+    // By bytes, as everywhere: the order must not depend on the database's language.
+    const sql = `
+      SELECT ${COLUMNS} FROM bucket_roots WHERE owner_id = $1 AND bucket COLLATE "C" > $2
+      ORDER BY bucket COLLATE "C" LIMIT $3`;
+    return (await this.#database.query<TableRow>(sql, [owner, after, limit])).map(rowOf);
+  }
+
+  async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    const { outcome } = await this.#swap(name, expected, next, null);
+    return outcome ?? { kind: "conflict", current: await this.get(name) };
+  }
+
+  async swapInEra(
+    name: BucketName,
+    expected: Cid | undefined,
+    next: Cid,
+    era: number,
+  ): Promise<SwapOutcome | CheckAgain> {
+    const { outcome, era: now } = await this.#swap(name, expected, next, era);
+    if (outcome !== undefined) return outcome;
+    return now === era ? { kind: "conflict", current: await this.get(name) } : { kind: "check again" };
+  }
+
+  /** Without an outcome, it changed nothing. */
+  async #swap(name: BucketName, expected: Cid | undefined, next: Cid, era: number | null) {
+    const values = [name.owner, name.bucket, next, era, ...(expected === undefined ? [] : [expected])];
+    try {
+      const [row] = await this.#database.query<Swapped>(expected === undefined ? CREATE : REPLACE, values);
+      const version = row?.version ?? undefined;
+      const outcome: SwapOutcome | undefined =
+        version === undefined ? undefined : { kind: "committed", root: { commit: next, version: Number(version) } };
+      return { outcome, era: Number(row?.era ?? 1) };
+    } catch (cause) {
+      if (!(cause instanceof StatementFailed) || cause.unchanged) throw cause;
+      return { outcome: { kind: "unknown", cause } satisfies SwapOutcome, era: undefined };
+    }
+  }
+}
+
+function rowOf({ bucket, root_cid: cid, version, updated_at: updatedAt }: TableRow): RootRow {
+  try {
+    return { bucket, commit: parseCid(cid), version: Number(version), updatedAt };
+  } catch (cause) {
+    throw new SynclineError("store_corrupt", `The table of roots holds ${JSON.stringify(cid)}, which is not a CID.`, {
+      hint: "Restore a copy of the row, or publish the bucket again: its root is recorded nowhere else.",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,236 @@
+/** The arbiter in a SQLite file, or in memory: for one master. */
+import type Database from "better-sqlite3";
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid, Wallet } from "../base/ids.ts";
+import { type Databases, systemDatabases } from "../objects/databases.ts";
+import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
+import type { BucketName, RootTable, SwapOutcome } from "../roots/root-store.ts";
+import {
+  type Arbiter,
+  type JobLease,
+  type LogEntry,
+  type LogPage,
+  PACK_STATES,
+  type PackChange,
+  type PackLog,
+  type RevokedTokens,
+  type SeenMaster,
+} from "./arbiter.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS owners (
+    owner_id TEXT PRIMARY KEY,
+    era      INTEGER NOT NULL DEFAULT 1,
+    position INTEGER NOT NULL DEFAULT 0
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS packs (
+    owner_id   TEXT NOT NULL,
+    pack       TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    "rows"     INTEGER NOT NULL,
+    state      INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    era        INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (owner_id, pack)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS packs_position ON packs (owner_id, position);
+  CREATE TABLE IF NOT EXISTS revoked (digest TEXT PRIMARY KEY, exp INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS arbiter (one INTEGER PRIMARY KEY CHECK (one = 1), incarnation TEXT NOT NULL) STRICT;
+  INSERT OR IGNORE INTO arbiter VALUES (1, lower(hex(randomblob(16))));`;
+
+export class SqliteArbiter implements Arbiter {
+  readonly address: string;
+  readonly roots: RootTable;
+  readonly packs: PackLog;
+  readonly revoked: RevokedTokens;
+  readonly #db: Database.Database;
+  readonly #table: SqliteRootStore;
+  readonly #jobs = new Set<string>();
+  readonly #watchers = new Set<(name: BucketName) => void>();
+  readonly #masters = new Map<string, SeenMaster & { readonly seenMs: number }>();
+  readonly #nowMs: () => number;
+
+  /** `path` "" is in memory. */
+  constructor(path: string, clock: Clock, databases: Databases = systemDatabases) {
+    this.address = path === "" ? "memory" : `sqlite:${path}`;
+    this.#nowMs = () => Number(clock.nowNs() / 1_000_000n);
+    this.#db = databases.open(path === "" ? ":memory:" : path);
+    this.#db.pragma("journal_mode = WAL");
+    this.#db.pragma("synchronous = FULL");
+    this.#db.exec(SCHEMA);
+    this.#table = new SqliteRootStore(this.#db);
+    this.roots = {
+      get: (name) => this.#table.get(name),
+      row: (name) => this.#table.row(name),
+      list: (owner, after, limit) => this.#table.list(owner, after, limit),
+      swap: (name, expected, next) => this.#swap(name, expected, next),
+      swapInEra: async (name, expected, next, era) =>
+        // Nothing else runs between this look and the swap.
+        era === this.#eraOf(name.owner) ? this.#swap(name, expected, next) : { kind: "check again" },
+    };
+    this.packs = this.#packLog();
+    this.revoked = {
+      add: async (digest, exp) => {
+        this.#doing(() => {
+          this.#db.prepare("INSERT OR IGNORE INTO revoked VALUES (?, ?)").run(digest, exp);
+          this.#db.prepare("DELETE FROM revoked WHERE exp <= ?").run(Math.floor(this.#nowMs() / 1000));
+        });
+      },
+      all: async () =>
+        this.#doing(() => this.#db.prepare<[], { digest: string; exp: number }>("SELECT * FROM revoked").all()),
+    };
+  }
+
+  async incarnation(): Promise<string> {
+    const sql = "SELECT incarnation FROM arbiter";
+    return this.#doing(() => this.#db.prepare<[], { incarnation: string }>(sql).get()?.incarnation ?? "");
+  }
+
+  async lease(job: string): Promise<JobLease | undefined> {
+    if (this.#jobs.has(job)) return undefined;
+    this.#jobs.add(job);
+    return {
+      signal: new AbortController().signal,
+      [Symbol.asyncDispose]: async () => void this.#jobs.delete(job),
+    };
+  }
+
+  watch(changed: (name: BucketName) => void): Disposable {
+    this.#watchers.add(changed);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(changed) };
+  }
+
+  async announce(master: SeenMaster): Promise<void> {
+    this.#masters.set(master.id, { ...master, seenMs: this.#nowMs() });
+  }
+
+  async masters(seconds: number): Promise<SeenMaster[]> {
+    const since = this.#nowMs() - seconds * 1000;
+    return [...this.#masters.values()]
+      .filter(({ seenMs }) => seenMs >= since)
+      .map(({ id, origin, compareAndSwap, version }) => ({ id, origin, compareAndSwap, version }));
+  }
+
+  async doubts(): Promise<string[]> {
+    return [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#db.close();
+  }
+
+  async #swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    const outcome = await this.#table.swap(name, expected, next);
+    if (outcome.kind === "committed") for (const changed of this.#watchers) changed(name);
+    return outcome;
+  }
+
+  #eraOf(owner: string): number {
+    return this.#doing(
+      () =>
+        this.#db.prepare<[string], { era: number }>("SELECT era FROM owners WHERE owner_id = ?").get(owner)?.era ?? 1,
+    );
+  }
+
+  #packLog(): PackLog {
+    return {
+      owners: async () =>
+        this.#doing(() =>
+          this.#db.prepare<[], { owner_id: Wallet }>("SELECT owner_id FROM owners ORDER BY 1").all(),
+        ).map(({ owner_id: owner }) => owner),
+      after: async (owner, position) => this.#doing(() => this.#after(owner, position)),
+      change: async (owner, change) =>
+        this.#doing(() => this.#db.transaction(() => this.#change(owner, change)).immediate()),
+      restore: async (owner, packs) =>
+        this.#doing(() => this.#db.transaction(() => this.#restore(owner, packs)).immediate()),
+      giveUp: async (owner, packs, { beforeMs, era }) =>
+        this.#doing(() =>
+          this.#db
+            .transaction(() => {
+              const { position } = this.#begin(owner, 0);
+              const giveUp = this.#db.prepare(
+                `UPDATE packs SET state = ${PACK_STATES.gone}, position = ?, changed_ms = ?
+                 WHERE owner_id = ? AND pack = ? AND state = ${PACK_STATES.condemned} AND changed_ms < ? AND era <= ?`,
+              );
+              return packs.filter(
+                (pack) => giveUp.run(position, this.#nowMs(), owner, pack, beforeMs, era).changes === 1,
+              );
+            })
+            .immediate(),
+        ),
+    };
+  }
+
+  #after(owner: Wallet, position: number): LogPage {
+    const era = this.#eraOf(owner);
+    const entries = this.#db
+      .prepare<[string, number], LogEntry>(
+        `SELECT pack, bytes, "rows", state, position, created_ms AS createdMs, changed_ms AS changedMs
+         FROM packs WHERE owner_id = ? AND position > ? ORDER BY position`,
+      )
+      .all(owner, position);
+    const head = this.#db
+      .prepare<[string], { position: number }>("SELECT position FROM owners WHERE owner_id = ?")
+      .get(owner);
+    return { era, entries, more: false, nowMs: this.#nowMs(), position: head?.position ?? 0 };
+  }
+
+  /** Begins a change of the owner's packs. */
+  #begin(owner: Wallet, eras: number): { position: number; era: number } {
+    const sql = `
+      INSERT INTO owners (owner_id, position) VALUES (@owner, 1)
+      ON CONFLICT DO UPDATE SET position = position + 1, era = era + @eras RETURNING position, era`;
+    const row = this.#db.prepare<[object], { position: number; era: number }>(sql).get({ owner, eras });
+    return row ?? { position: 1, era: 1 };
+  }
+
+  #change(owner: Wallet, { add, condemn, begunMs, patienceMs }: PackChange): Set<string> {
+    const nowMs = this.#nowMs();
+    const { position, era } = this.#begin(owner, condemn.length > 0 ? 1 : 0);
+    const condemned = this.#db.prepare(
+      `UPDATE packs SET state = ${PACK_STATES.condemned}, position = ?, era = ?, changed_ms = ?
+       WHERE owner_id = ? AND pack = ? AND state = ${PACK_STATES.live}`,
+    );
+    const inTime = nowMs - begunMs <= patienceMs;
+    if (inTime) {
+      const insert = this.#db.prepare("INSERT OR IGNORE INTO packs VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)");
+      for (const { pack, bytes, rows } of add) insert.run(owner, pack, bytes, rows, position, era, nowMs, nowMs);
+    }
+    const live = this.#live(
+      owner,
+      add.map(({ pack }) => pack),
+    );
+    // What was to replace the condemned packs is not there.
+    if (live.size < add.length) return live;
+    for (const pack of condemn) condemned.run(position, era, nowMs, owner, pack);
+    return live;
+  }
+
+  #restore(owner: Wallet, packs: readonly string[]): Set<string> {
+    const { position } = this.#begin(owner, 0);
+    const restore = this.#db.prepare(
+      `UPDATE packs SET state = ${PACK_STATES.live}, position = ?, changed_ms = ?
+       WHERE owner_id = ? AND pack = ? AND state = ${PACK_STATES.condemned}`,
+    );
+    for (const pack of packs) restore.run(position, this.#nowMs(), owner, pack);
+    return this.#live(owner, packs);
+  }
+
+  #live(owner: Wallet, packs: readonly string[]): Set<string> {
+    const sql = `SELECT 1 FROM packs WHERE owner_id = ? AND pack = ? AND state = ${PACK_STATES.live}`;
+    const live = this.#db.prepare(sql);
+    return new Set(packs.filter((pack) => live.get(owner, pack) !== undefined));
+  }
+
+  #doing<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (cause) {
+      if (cause instanceof SynclineError) throw cause;
+      throw new SynclineError("arbiter_unreachable", `Cannot use ${this.address}: ${String(cause)}`, { cause });
+    }
+  }
+}

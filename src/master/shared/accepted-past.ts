@@ -1,0 +1,111 @@
+/**
+ * Whether the arbiter's past is the one that the packs in the store belong to. A restored or promoted arbiter may lack roots
+ * and packs, so that newer work looks like garbage: nothing is collected until somebody accepts it.
+ */
+import type { Arbiter } from "../../arbiter/arbiter.ts";
+import type { Clock } from "../../base/clock.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+
+/** Holds the incarnation, as text. */
+export const PAST_OBJECT = "arbiter";
+
+export interface AcceptedPastOptions {
+  readonly arbiter: Pick<Arbiter, "incarnation" | "address">;
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Takes the arbiter as it is. */
+  readonly accept: boolean;
+}
+
+const LOOK_MS = 30_000;
+
+export class AcceptedPast implements Disposable {
+  /** Called when the arbiter has another past than before. */
+  onNew: () => void = () => {};
+  readonly #options: AcceptedPastOptions;
+  #incarnation = "";
+  #accepted: string | undefined;
+  #timer: Disposable | undefined;
+  #ended = false;
+
+  private constructor(options: AcceptedPastOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `arbiter_unreachable`, and the store's errors. */
+  static async open(options: AcceptedPastOptions): Promise<AcceptedPast> {
+    const past = new AcceptedPast(options);
+    past.#incarnation = await options.arbiter.incarnation();
+    await past.#settle();
+    past.#lookLater();
+    return past;
+  }
+
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  get isAccepted(): boolean {
+    return this.#accepted === this.#incarnation;
+  }
+
+  /** Looks at both again. Throws as `open`. */
+  async check(): Promise<void> {
+    const incarnation = await this.#options.arbiter.incarnation();
+    this.#accepted = await this.#read();
+    if (incarnation === this.#incarnation) return;
+    this.#incarnation = incarnation;
+    const { log, arbiter } = this.#options;
+    log.error("the arbiter was restored or replaced: nothing is collected until it is accepted", {
+      arbiter: arbiter.address,
+    });
+    this.onNew();
+  }
+
+  /** The arbiter lacks what it had, though it is the same one: that is recorded, so that a restart does not forget it. */
+  async refuse(): Promise<void> {
+    this.#accepted = undefined;
+    const { store, log } = this.#options;
+    try {
+      const there = await store.get(PAST_OBJECT);
+      if (there !== undefined) await store.putIfMatch(PAST_OBJECT, [Buffer.from("went back")], there.token);
+    } catch (error) {
+      log.error("could not record that the arbiter went back", { error: describeError(error) });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  async #settle(): Promise<void> {
+    const { store, accept } = this.#options;
+    const body = [Buffer.from(this.#incarnation)];
+    // A fresh store belongs to whoever comes first.
+    await store.putNew(PAST_OBJECT, body);
+    const there = await store.get(PAST_OBJECT);
+    this.#accepted = there && Buffer.from(there.bytes).toString("utf8");
+    if (this.isAccepted || !accept || there === undefined) return;
+    await store.putIfMatch(PAST_OBJECT, body, there.token);
+    this.#accepted = await this.#read();
+  }
+
+  async #read(): Promise<string | undefined> {
+    const there = await this.#options.store.get(PAST_OBJECT);
+    return there && Buffer.from(there.bytes).toString("utf8");
+  }
+
+  #lookLater(): void {
+    if (this.#ended) return;
+    this.#timer = this.#options.clock.after(LOOK_MS, () => {
+      void this.check()
+        .catch((error: unknown) =>
+          this.#options.log.warn("cannot look at the arbiter", { error: describeError(error) }),
+        )
+        .then(() => this.#lookLater());
+    });
+  }
+}

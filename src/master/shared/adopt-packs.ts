@@ -1,0 +1,52 @@
+/** Enters packs in the log that lie in the store but are not named: after the log was lost or went back. */
+import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { readFooter } from "../../packs/pack-footer.ts";
+import { objectOf, packOf } from "./pack-objects.ts";
+
+const AT_ONCE = 1_000;
+
+/** Returns how many were entered. Packs without a valid footer are left alone; those given up before stay so. */
+export async function adoptPacks(
+  arbiter: Pick<Arbiter, "packs">,
+  owner: Wallet,
+  objects: ObjectStore,
+): Promise<number> {
+  const named = new Set<string>();
+  for (let position = 0; ;) {
+    const page = await arbiter.packs.after(owner, position);
+    for (const { pack } of page.entries) named.add(pack);
+    position = page.entries.at(-1)?.position ?? position;
+    if (!page.more) break;
+  }
+  const found: string[] = [];
+  for await (const { name } of objects.list("pack/")) {
+    const pack = packOf(name);
+    if (pack !== undefined && !named.has(pack)) found.push(pack);
+  }
+  let adopted = 0;
+  for (let at = 0; at < found.length; at += AT_ONCE) {
+    const packs = await mapConcurrent(found.slice(at, at + AT_ONCE), STORE_CONCURRENCY, (pack) =>
+      packIn(objects, pack),
+    );
+    const add = packs.filter((pack) => pack !== undefined);
+    const { nowMs } = await arbiter.packs.after(owner, Number.MAX_SAFE_INTEGER);
+    const live = await arbiter.packs.change(owner, { add, condemn: [], begunMs: nowMs, patienceMs: 60_000 });
+    adopted += live.size;
+  }
+  return adopted;
+}
+
+async function packIn(objects: ObjectStore, pack: string): Promise<NewPack | undefined> {
+  try {
+    const { shape } = await readFooter((length) => objects.getTail(objectOf(pack), length));
+    return { pack, bytes: shape.size, rows: shape.rows };
+  } catch (error) {
+    if (hasCode(error, "format_invalid") || hasCode(error, "object_not_found")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+/** What a collection has reached, on a temporary disk file: blocks, and nodes with everything below them. */
+import type Database from "better-sqlite3";
+import type { Cid } from "../../base/ids.ts";
+import { codecOf, digestOf } from "../../format/blocks/cid.ts";
+import type { Databases } from "../../objects/databases.ts";
+import type { WalkedBlocks } from "../store/owner-blocks.ts";
+import type { SharedBlocks } from "./shared-blocks.ts";
+
+export class CollectionMarks implements Disposable {
+  /** For a walk: nodes are complete once they are marked with everything below them. Condemned blocks count. */
+  readonly blocks: WalkedBlocks;
+  /** Blocks marked so far. */
+  count = 0;
+  readonly #db: Database.Database;
+  readonly #node: Database.Statement<[Uint8Array], { node: 0 | 1 }>;
+  readonly #put: Database.Statement<[Uint8Array, 0 | 1]>;
+
+  constructor(blocks: SharedBlocks, databases: Databases) {
+    this.#db = databases.open("");
+    this.#db.exec("CREATE TABLE marks (digest BLOB PRIMARY KEY, node INTEGER NOT NULL) WITHOUT ROWID");
+    this.#node = this.#db.prepare("SELECT node FROM marks WHERE digest = ?");
+    this.#put = this.#db.prepare(
+      "INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET node = max(node, excluded.node)",
+    );
+    const find = (cid: Cid) => blocks.cache.find(digestOf(cid));
+    this.blocks = {
+      get: (cid) => blocks.get(cid),
+      size: async (cid) => find(cid)?.length,
+      complete: async (cids) => new Set(cids.filter((cid) => codecOf(cid) !== "raw" && this.#isNode(cid))),
+      markComplete: async (cids) => this.#mark(cids, 1),
+      hold: async (cids) => {
+        if (cids.some((cid) => find(cid) === undefined)) await blocks.follower.refresh();
+        const there = cids.filter((cid) => find(cid) !== undefined);
+        this.#mark(
+          there.filter((cid) => codecOf(cid) === "raw"),
+          0,
+        );
+        return new Set(there);
+      },
+    };
+  }
+
+  /** Keeps these blocks, but not what they link to. */
+  protect(cids: readonly Cid[]): void {
+    this.#mark(cids, 0);
+  }
+
+  isReached(cid: Cid): boolean {
+    return this.has(digestOf(cid));
+  }
+
+  has(digest: Uint8Array): boolean {
+    return this.#node.get(digest) !== undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+
+  #isNode(cid: Cid): boolean {
+    return this.#node.get(digestOf(cid))?.node === 1;
+  }
+
+  #mark(cids: readonly Cid[], node: 0 | 1): void {
+    this.#db.transaction(() => {
+      for (const cid of cids) {
+        const digest = digestOf(cid);
+        if (!this.has(digest)) this.count++;
+        this.#put.run(digest, node);
+      }
+    })();
+  }
+}

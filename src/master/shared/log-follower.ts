@@ -1,0 +1,132 @@
+/**
+ * Keeps a cache of one owner's packs up to date with the arbiter's log. New packs are known by their footers.
+ *
+ * A page of the log is applied in this order: what is condemned, then what is new. So a block that was copied elsewhere
+ * before its pack was condemned is never missing in between.
+ */
+import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
+import type { Clock } from "../../base/clock.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { readFooter } from "../../packs/pack-footer.ts";
+import type { PackCache } from "./pack-cache.ts";
+import { objectOf } from "./pack-objects.ts";
+
+export interface FollowerOptions {
+  readonly owner: Wallet;
+  readonly arbiter: Pick<Arbiter, "packs">;
+  readonly objects: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Opens it if it is closed. */
+  readonly cache: () => PackCache;
+  /** The log lacks what it had before. */
+  readonly onWentBack: () => void;
+}
+
+/** Footers of small packs fit into the first read. */
+const FOOTER_GUESS_BYTES = 64 * 1024;
+
+export class LogFollower {
+  readonly #options: FollowerOptions;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #heard: { readonly nowMs: number; readonly atMs: number } | undefined;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  /** Milliseconds since the log was read to its end. */
+  get ageMs(): number {
+    return this.#heard === undefined ? Infinity : this.#options.clock.monotonicMs() - this.#heard.atMs;
+  }
+
+  /** A time of the arbiter that is over, in milliseconds since 1970. */
+  get earlierMs(): number {
+    return this.#heard?.nowMs ?? 0;
+  }
+
+  /** Reads the log to its end, beginning after this call. Calls meanwhile share the next reading. */
+  refresh(): Promise<void> {
+    if (this.#running === undefined) return this.#begin();
+    this.#next ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        return this.#begin();
+      });
+    return this.#next;
+  }
+
+  /** Enters a pack that this master wrote. */
+  entered(entry: Pick<LogEntry, "pack" | "bytes" | "createdMs">, rows: Iterable<PackRow>): void {
+    this.#options.cache().add({ ...entry, state: PACK_STATES.live }, rows);
+  }
+
+  #begin(): Promise<void> {
+    const running = this.#read().finally(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+
+  async #read(): Promise<void> {
+    const { owner, arbiter, cache, clock, onWentBack } = this.#options;
+    for (;;) {
+      const atMs = clock.monotonicMs();
+      const from = cache().position;
+      const page = await arbiter.packs.after(owner, from);
+      if (page.position < from || page.era < cache().era) {
+        onWentBack();
+        continue;
+      }
+      await this.#apply(page.entries);
+      // The era is known only at the end of the log.
+      const era = page.more ? cache().era : page.era;
+      cache().readTo(page.entries.at(-1)?.position ?? from, era);
+      if (page.more) continue;
+      this.#heard = { nowMs: page.nowMs, atMs };
+      return;
+    }
+  }
+
+  async #apply(entries: readonly LogEntry[]): Promise<void> {
+    const { cache } = this.#options;
+    const fresh: LogEntry[] = [];
+    for (const entry of entries) {
+      const { pack, state } = entry;
+      const known = cache().pack(pack);
+      if (state === PACK_STATES.gone) cache().drop(pack);
+      else if (known === undefined) fresh.push(entry);
+      else if (known.state !== state) cache().setState(pack, state);
+    }
+    await mapConcurrent(fresh, STORE_CONCURRENCY, async (entry) => {
+      const rows = await this.#rowsOf(entry.pack);
+      if (rows !== undefined) cache().add(entry, rows);
+    });
+  }
+
+  /** Undefined: the pack is lost or damaged, so its blocks are missing. */
+  async #rowsOf(pack: string): Promise<PackRow[] | undefined> {
+    const { objects, log, owner } = this.#options;
+    try {
+      const { footer } = await readFooter((length) => objects.getTail(objectOf(pack), length), FOOTER_GUESS_BYTES);
+      return [...footer];
+    } catch (error) {
+      if (!hasCode(error, "object_not_found") && !hasCode(error, "format_invalid")) throw error;
+      log.error("a pack of the log cannot be read: its blocks are missing", {
+        owner,
+        pack,
+        error: describeError(error),
+      });
+      return undefined;
+    }
+  }
+}

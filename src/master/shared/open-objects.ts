@@ -1,0 +1,94 @@
+/** Opens the store of a master's packs: a folder, or S3. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import { parseAddress, type S3Address } from "../../bucket/address.ts";
+import { FileObjectStore } from "../../objects/file-object-store.ts";
+import type { ObjectBody, ObjectStore, PutOptions, PutOutcome } from "../../objects/object-store.ts";
+import type { S3ObjectStore } from "../../objects/s3/s3-object-store.ts";
+import type { MasterObjects } from "./pack-objects.ts";
+
+interface Ports {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Throws `bad_address`, `not_supported`, and the store's errors. */
+export async function openMasterObjects(address: string, ports: Ports): Promise<MasterObjects> {
+  const parsed = parseAddress(address);
+  if (parsed.scheme === "http") {
+    throw new SynclineError("not_supported", `${parsed.url} is not a store of packs.`, {
+      hint: "Give a folder (file:///srv/packs) or S3 (s3://bucket/prefix?endpoint=…).",
+    });
+  }
+  const objects = parsed.scheme === "s3" ? await openS3(parsed, ports) : openFolder(parsed.path, parsed.url, ports);
+  try {
+    await objects.top.initialize();
+    return objects;
+  } catch (error) {
+    await objects[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+const OWNER = /^owners\/(0x[0-9a-f]{40})\//;
+
+async function openS3({ auth, ...address }: S3Address, ports: Ports): Promise<MasterObjects> {
+  if (auth === "wallet") {
+    throw new SynclineError("not_supported", "A master's store needs keys of its own: auth=wallet is for agents.", {
+      hint: "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
+    });
+  }
+  const { S3ObjectStore: Store } = await import("../../objects/s3/s3-object-store.ts");
+  const top: S3ObjectStore = new Store({ ...address, address: address.url, ...ports });
+  return {
+    address: address.url,
+    top,
+    of: (owner) => top.below(`owners/${owner}/`),
+    async owners() {
+      const owners = new Set<Wallet>();
+      for await (const { name } of top.list("owners/")) {
+        const owner = OWNER.exec(name)?.[1];
+        if (owner !== undefined) owners.add(owner as Wallet);
+      }
+      return [...owners].toSorted();
+    },
+    [Symbol.asyncDispose]: () => top[Symbol.asyncDispose](),
+  };
+}
+
+function openFolder(path: string, address: string, ports: Ports): MasterObjects {
+  const top = new FileObjectStore({ path, address, ...ports });
+  return {
+    address,
+    top,
+    of: (owner) =>
+      new LazyFolder({ path: join(path, "owners", owner), address: `${address}/owners/${owner}`, ...ports }),
+    async owners() {
+      const names = await readdir(join(path, "owners")).catch((error: unknown): string[] => {
+        if (failedWith(error, "ENOENT")) return [];
+        throw error;
+      });
+      return names.filter((name) => OWNER.test(`owners/${name}/`)).toSorted() as Wallet[];
+    },
+    [Symbol.asyncDispose]: () => top[Symbol.asyncDispose](),
+  };
+}
+
+/** A folder that is made with its first object. */
+class LazyFolder extends FileObjectStore implements ObjectStore {
+  #made: Promise<void> | undefined;
+
+  override async putNew(name: string, body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
+    this.#made ??= this.initialize();
+    await this.#made.catch((error: unknown) => {
+      this.#made = undefined;
+      throw error;
+    });
+    return super.putNew(name, body, options);
+  }
+}

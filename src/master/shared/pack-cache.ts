@@ -1,0 +1,218 @@
+/**
+ * What a master knows of one owner's packs, in SQLite: where each block lies, which nodes are complete, and how far it has
+ * read the log. Only a cache: the log and the packs' footers tell it all again.
+ */
+import type Database from "better-sqlite3";
+import { type LogEntry, PACK_STATES, type PackState } from "../../arbiter/arbiter.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
+import type { Databases } from "../../objects/databases.ts";
+import { KnownRoots } from "../store/known-roots.ts";
+
+const VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE packs (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL UNIQUE,
+    state      INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE blocks (
+    digest  BLOB NOT NULL,
+    pack    INTEGER NOT NULL,
+    offset  INTEGER NOT NULL,
+    length  INTEGER NOT NULL,
+    damaged INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (digest, pack)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX blocks_of_pack ON blocks (pack);
+  CREATE TABLE complete (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+  CREATE TABLE log (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    position INTEGER NOT NULL,
+    era      INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL, -- of all blocks, each counted once
+    past     TEXT NOT NULL     -- the arbiter's incarnation
+  ) STRICT;
+  INSERT INTO log VALUES (1, 0, 0, 0, '');
+  PRAGMA user_version = ${VERSION};`;
+
+export interface CachedBlock {
+  /** The pack's name. */
+  readonly pack: string;
+  readonly offset: number;
+  readonly length: number;
+  /** Whether the pack is live; else it is condemned. */
+  readonly isLive: boolean;
+}
+
+export type CachedPack = Pick<LogEntry, "pack" | "state" | "bytes" | "createdMs">;
+
+export class PackCache {
+  readonly roots: KnownRoots;
+  readonly #db: Database.Database;
+  readonly #find: Database.Statement<[Uint8Array], { pack: string; offset: number; length: number; state: PackState }>;
+  readonly #isComplete: Database.Statement<[Uint8Array]>;
+
+  /** Opens it; one of another version, or an unreadable one, is replaced. */
+  static open(path: string, databases: Databases): PackCache {
+    try {
+      return new PackCache(path, databases);
+    } catch {
+      databases.remove(path);
+      return new PackCache(path, databases);
+    }
+  }
+
+  private constructor(path: string, databases: Databases) {
+    this.#db = databases.open(path);
+    try {
+      this.#db.pragma("locking_mode = EXCLUSIVE");
+      this.#db.pragma("journal_mode = WAL");
+      this.#db.pragma("synchronous = NORMAL");
+      this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
+      const version = this.#db.pragma("user_version", { simple: true });
+      if (version === 0) this.#db.exec(SCHEMA);
+      else if (version !== VERSION) throw new SynclineError("store_corrupt", `${path} has another version.`);
+      this.#find = this.#db.prepare(
+        `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
+         WHERE digest = ? AND damaged = 0 ORDER BY state LIMIT 1`,
+      );
+      this.#isComplete = this.#db.prepare("SELECT 1 FROM complete WHERE digest = ?");
+      this.roots = new KnownRoots(this.#db);
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  get usedBytes(): number {
+    return this.#log().bytes;
+  }
+
+  /** How far the log was read, and the era then. */
+  get position(): number {
+    return this.#log().position;
+  }
+  get era(): number {
+    return this.#log().era;
+  }
+
+  /** An undamaged copy, preferably in a live pack. */
+  find(digest: Uint8Array): CachedBlock | undefined {
+    const found = this.#find.get(digest);
+    return found && { ...found, isLive: found.state === PACK_STATES.live };
+  }
+
+  pack(name: string): CachedPack | undefined {
+    return this.#db.prepare<[string], CachedPack>(`${PACKS} WHERE name = ?`).get(name);
+  }
+
+  packs(): CachedPack[] {
+    return this.#db.prepare<[], CachedPack>(PACKS).all();
+  }
+
+  rowsOf(name: string): PackRow[] {
+    const sql = `SELECT digest, offset, length, 0 AS codec FROM blocks
+      WHERE pack = (SELECT id FROM packs WHERE name = ?) ORDER BY offset`;
+    return this.#db.prepare<[string], PackRow>(sql).all(name);
+  }
+
+  /** Adds a pack; does nothing if it is there. */
+  add({ pack, state, bytes, createdMs }: CachedPack, rows: Iterable<PackRow>): void {
+    this.#changing(() => {
+      const put = "INSERT OR IGNORE INTO packs (name, state, bytes, created_ms) VALUES (?, ?, ?, ?)";
+      const { changes, lastInsertRowid: id } = this.#db.prepare(put).run(pack, state, bytes, createdMs);
+      if (changes === 0) return;
+      const isKnown = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
+      const insert = this.#db.prepare(
+        "INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)",
+      );
+      let fresh = 0;
+      for (const { digest, offset, length } of rows) {
+        if (isKnown.get(digest) === undefined) fresh += length;
+        insert.run(digest, id, offset, length);
+      }
+      this.#count(fresh);
+    });
+  }
+
+  setState(name: string, state: PackState): void {
+    this.#db.prepare("UPDATE packs SET state = ? WHERE name = ?").run(state, name);
+  }
+
+  /** Forgets a pack and its blocks. */
+  drop(name: string): void {
+    this.#changing(() => {
+      const id = this.#db.prepare<[string], { id: number }>("SELECT id FROM packs WHERE name = ?").get(name)?.id;
+      if (id === undefined) return;
+      const sum = `SELECT ifnull(sum(length), 0) AS bytes FROM blocks AS mine WHERE pack = ?
+        AND NOT EXISTS (SELECT 1 FROM blocks AS other WHERE other.digest = mine.digest AND other.pack <> mine.pack)`;
+      this.#count(-(this.#db.prepare<[number], { bytes: number }>(sum).get(id)?.bytes ?? 0));
+      this.#db.prepare("DELETE FROM blocks WHERE pack = ?").run(id);
+      this.#db.prepare("DELETE FROM packs WHERE id = ?").run(id);
+    });
+  }
+
+  /** These bytes turned out to be wrong. */
+  markDamaged(digest: Uint8Array, pack: string): void {
+    const update = "UPDATE blocks SET damaged = 1 WHERE digest = ? AND pack = (SELECT id FROM packs WHERE name = ?)";
+    this.#db.prepare(update).run(digest, pack);
+    // Nodes above it are complete no more; which ones is not known.
+    this.#db.exec("DELETE FROM complete");
+  }
+
+  isComplete(digest: Uint8Array): boolean {
+    return this.#isComplete.get(digest) !== undefined;
+  }
+
+  markComplete(digests: Iterable<Uint8Array>): void {
+    const mark = this.#db.prepare(
+      "INSERT OR IGNORE INTO complete SELECT ? WHERE EXISTS (SELECT 1 FROM blocks WHERE digest = ?)",
+    );
+    this.#changing(() => {
+      for (const digest of digests) mark.run(digest, digest);
+    });
+  }
+
+  /** Records how far the log was read. In a new era nothing counts as complete. */
+  readTo(position: number, era: number): void {
+    this.#changing(() => {
+      if (era !== this.era) this.#db.exec("DELETE FROM complete");
+      this.#db.prepare("UPDATE log SET position = ?, era = ?").run(position, era);
+    });
+  }
+
+  /** Forgets what was read of a log with another past, or all of it. Known roots stay. */
+  belongTo(incarnation: string, always = false): void {
+    const { past } = this.#db.prepare<[], { past: string }>("SELECT past FROM log").get() ?? { past: "" };
+    if (past === incarnation && !always) return;
+    this.#changing(() => {
+      this.#db.exec("DELETE FROM complete; DELETE FROM blocks; DELETE FROM packs");
+      this.#db.prepare("UPDATE log SET position = 0, era = 0, bytes = 0, past = ?").run(incarnation);
+    });
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #log(): { readonly position: number; readonly era: number; readonly bytes: number } {
+    const row = this.#db
+      .prepare<[], { position: number; era: number; bytes: number }>("SELECT position, era, bytes FROM log")
+      .get();
+    return row ?? { position: 0, era: 0, bytes: 0 };
+  }
+
+  #count(bytes: number): void {
+    this.#db.prepare("UPDATE log SET bytes = bytes + ?").run(bytes);
+  }
+
+  #changing(work: () => void): void {
+    this.#db.transaction(work).immediate();
+  }
+}
+
+const PACKS = "SELECT name AS pack, state, bytes, created_ms AS createdMs FROM packs";

@@ -1,0 +1,300 @@
+/**
+ * One owner's blocks at a master without state of its own: packs in an object store, which the arbiter's log names
+ * (docs/design/many-masters.md). Other masters store and collect beside it.
+ */
+import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
+import type { Clock } from "../../base/clock.ts";
+import { nextTurn } from "../../base/concurrency.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { blockNotFound } from "../../blocks/not-found.ts";
+import { isIntact } from "../../blocks/verified-reader.ts";
+import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
+import type { Databases } from "../../objects/databases.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import type { Root } from "../../roots/root-store.ts";
+import { INDEX_STEP } from "../limits.ts";
+import type { Closable, OpenOwners } from "../store/open-owners.ts";
+import type { OwnerBlocks, PutCounts, Room } from "../store/owner-blocks.ts";
+import { RecentNodes } from "../store/recent-nodes.ts";
+import { LogFollower } from "./log-follower.ts";
+import { type CachedBlock, PackCache } from "./pack-cache.ts";
+import { PackWriter } from "./pack-writer.ts";
+import { SharedReader, type Windows } from "./shared-reader.ts";
+
+export interface SharedBlocksOptions {
+  readonly owner: Wallet;
+  readonly arbiter: Pick<Arbiter, "packs">;
+  readonly objects: ObjectStore;
+  /** The cache's file. */
+  readonly path: string;
+  readonly databases: Databases;
+  readonly windows: Windows;
+  readonly open: OpenOwners;
+  readonly leaseMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Of the arbiter. */
+  readonly incarnation: () => string;
+  /** The arbiter lacks what it had before. */
+  readonly onWentBack: (owner: Wallet) => void;
+}
+
+/** After this long the log is read again even if nothing is missing: packs may be condemned meanwhile. */
+const REREAD_MS = 60_000;
+
+export class SharedBlocks implements OwnerBlocks, Closable {
+  readonly writer: PackWriter;
+  readonly follower: LogFollower;
+  readonly #options: SharedBlocksOptions;
+  readonly #reader: SharedReader;
+  readonly #recent = new RecentNodes();
+  /** Blocks being stored. */
+  readonly #pending = new Map<string, Promise<void>>();
+  #cache: PackCache | undefined;
+
+  constructor(options: SharedBlocksOptions) {
+    const { owner, arbiter, objects, windows, clock, random, log, onWentBack } = options;
+    this.#options = options;
+    this.#reader = new SharedReader({ objects, windows, sizeOf: (pack) => this.cache.pack(pack)?.bytes ?? 0 });
+    this.follower = new LogFollower({
+      owner,
+      arbiter,
+      objects,
+      clock,
+      log,
+      cache: () => this.cache,
+      onWentBack: () => {
+        this.cache.belongTo(options.incarnation(), true);
+        onWentBack(owner);
+      },
+    });
+    this.writer = new PackWriter({
+      owner,
+      objects,
+      packs: arbiter.packs,
+      clock,
+      random,
+      patienceMs: options.leaseMs,
+      arbiterMs: () => this.#arbiterMs(),
+      onEntered: ({ pack, bytes, createdMs, rows }) => this.follower.entered({ pack, bytes, createdMs }, rows),
+    });
+  }
+
+  /** Opened on demand: use it at once, not after the next await. */
+  get cache(): PackCache {
+    const { path, databases, open, incarnation } = this.#options;
+    if (this.#cache === undefined) {
+      this.#cache = PackCache.open(path, databases);
+      this.#cache.belongTo(incarnation());
+    }
+    open.used(this);
+    return this.#cache;
+  }
+
+  /** Nothing keeps it open between two steps. */
+  readonly idle = true;
+
+  rest(): void {
+    this.#cache?.close();
+    this.#cache = undefined;
+  }
+
+  get usedBytes(): number {
+    return this.cache.usedBytes;
+  }
+
+  async put(blocks: readonly Block[]): Promise<PutCounts> {
+    const fresh = new Map<string, Block>();
+    const waits = new Set<Promise<void>>();
+    for (const block of blocks) {
+      const { cid, bytes } = block;
+      if (bytes.length > MAX_BLOCK_ACCEPTED) throw tooLong(cid, bytes.length);
+      const key = digestKey(cid);
+      const pending = this.#pending.get(key);
+      if (pending !== undefined) waits.add(pending);
+      else if (!fresh.has(key) && this.cache.find(digestOf(cid))?.isLive !== true) fresh.set(key, block);
+    }
+    if (fresh.size > 0) waits.add(this.#write(fresh));
+    await Promise.all(waits);
+    for (const { cid, bytes } of blocks) this.#recent.note(cid, bytes);
+    return { stored: fresh.size, known: blocks.length - fresh.size };
+  }
+
+  recent(cid: Cid): Uint8Array | undefined {
+    return this.#recent.get(cid);
+  }
+
+  async get(cid: Cid, room?: Room): Promise<Uint8Array> {
+    const bytes = (await this.getMany([cid], room)).get(cid);
+    if (bytes === undefined) throw blockNotFound(cid);
+    return bytes;
+  }
+
+  async getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
+    const [only] = cids;
+    const isNode = cids.length === 1 && only !== undefined && codecOf(only) !== "raw" && room === undefined;
+    const found = isNode ? await this.#node(only) : await this.#blocks(cids);
+    for (const cid of cids) if (!found.has(cid)) found.set(cid, await this.#again(cid));
+    if (room === undefined) return found;
+    for (const [cid, bytes] of found) {
+      const memory = room(bytes.length);
+      memory.set(bytes);
+      found.set(cid, memory);
+    }
+    return found;
+  }
+
+  async has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.#those(cids, (cid) => this.#find(cid)?.isLive === true);
+  }
+
+  async size(cid: Cid): Promise<number | undefined> {
+    if (this.#find(cid) === undefined) await this.follower.refresh();
+    return this.#find(cid)?.length;
+  }
+
+  async complete(cids: readonly Cid[]): Promise<Set<Cid>> {
+    const nodes = cids.filter((cid) => codecOf(cid) !== "raw" && this.cache.isComplete(digestOf(cid)));
+    return new Set(nodes);
+  }
+
+  async markComplete(cids: readonly Cid[], era: number): Promise<void> {
+    const nodes = cids.filter((cid) => codecOf(cid) !== "raw");
+    for (let at = 0; at < nodes.length; at += INDEX_STEP) {
+      if (at > 0) await nextTurn();
+      if (this.cache.era !== era) return;
+      this.cache.markComplete(nodes.slice(at, at + INDEX_STEP).map(digestOf));
+    }
+  }
+
+  async era(): Promise<number> {
+    await this.follower.refresh();
+    return this.cache.era;
+  }
+
+  /** Makes packs live again that are condemned but hold one of these. */
+  async hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    const { arbiter, owner } = this.#options;
+    const condemned = new Set<string>();
+    for (const cid of cids) {
+      const place = this.#find(cid);
+      if (place?.isLive === false) condemned.add(place.pack);
+    }
+    if (condemned.size > 0) {
+      for (const pack of await arbiter.packs.restore(owner, [...condemned]))
+        this.cache.setState(pack, PACK_STATES.live);
+    }
+    return this.has(cids);
+  }
+
+  /** Young packs are never condemned, and old ones not deleted before a lease is over. */
+  async lease(): Promise<void> {}
+
+  async swapped(bucket: string, root: Root): Promise<boolean> {
+    return this.cache.roots.swapped({ bucket, ...root });
+  }
+
+  /** Collections go another way (shared-collection.ts). */
+  async collect(): Promise<undefined> {}
+
+  #find(cid: Cid): CachedBlock | undefined {
+    return this.cache.find(digestOf(cid));
+  }
+
+  async #write(fresh: ReadonlyMap<string, Block>): Promise<void> {
+    const written = this.writer.write([...fresh.values()]);
+    for (const key of fresh.keys()) this.#pending.set(key, written);
+    try {
+      await written;
+    } finally {
+      for (const key of fresh.keys()) this.#pending.delete(key);
+    }
+  }
+
+  async #arbiterMs(): Promise<number> {
+    const { follower } = this;
+    if (follower.ageMs > Math.min(REREAD_MS, this.#options.leaseMs / 4)) await follower.refresh();
+    return follower.earlierMs;
+  }
+
+  /** Reads the log first if it may know more of these blocks. */
+  async #those(cids: readonly Cid[], test: (cid: Cid) => boolean): Promise<Set<Cid>> {
+    let found = await this.#tested(cids, test);
+    if (found.size < cids.length || this.follower.ageMs > REREAD_MS) {
+      await this.follower.refresh();
+      found = await this.#tested(cids, test);
+    }
+    return found;
+  }
+
+  async #tested(cids: readonly Cid[], test: (cid: Cid) => boolean): Promise<Set<Cid>> {
+    const found = new Set<Cid>();
+    for (const [index, cid] of cids.entries()) {
+      if (index > 0 && index % INDEX_STEP === 0) await nextTurn();
+      if (test(cid)) found.add(cid);
+    }
+    return found;
+  }
+
+  async #node(cid: Cid): Promise<Map<Cid, Uint8Array>> {
+    const place = this.#find(cid);
+    const found = new Map<Cid, Uint8Array>();
+    if (place === undefined) return found;
+    const bytes = await ifThere(() => this.#reader.node(place));
+    if (bytes !== undefined && isIntact(cid, bytes)) found.set(cid, bytes);
+    return found;
+  }
+
+  /** Those that are read intact at the places known so far. */
+  async #blocks(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const places = new Map<Cid, CachedBlock>();
+    for (const cid of cids) {
+      const place = this.#find(cid);
+      if (place !== undefined) places.set(cid, place);
+    }
+    const found = (await ifThere(() => this.#reader.blocks(places))) ?? new Map<Cid, Uint8Array>();
+    for (const [cid, bytes] of found) if (!isIntact(cid, bytes)) found.delete(cid);
+    return found;
+  }
+
+  /** A block that was not read: the log may know another place. Throws `block_not_found`, `block_corrupt`. */
+  async #again(cid: Cid): Promise<Uint8Array> {
+    await this.follower.refresh();
+    for (let place = this.#find(cid); place !== undefined; place = this.#find(cid)) {
+      const at = place;
+      const bytes = await ifThere(() => this.#reader.blocks(new Map([[cid, at]])));
+      const block = bytes?.get(cid);
+      if (block !== undefined && isIntact(cid, block)) return block;
+      this.#options.log.error("a block is damaged", { cid, pack: at.pack, offset: at.offset });
+      this.cache.markDamaged(digestOf(cid), at.pack);
+      if (this.#find(cid) === undefined) throw damaged(cid, at);
+    }
+    throw blockNotFound(cid);
+  }
+}
+
+/** Undefined: a pack is gone or too short. */
+async function ifThere<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (hasCode(error, "object_not_found") || hasCode(error, "block_corrupt")) return undefined;
+    throw error;
+  }
+}
+
+function tooLong(cid: Cid, bytes: number): SynclineError {
+  return new SynclineError("limit_exceeded", `Block ${cid} has ${bytes} bytes; the limit is ${MAX_BLOCK_ACCEPTED}.`);
+}
+
+function damaged(cid: Cid, { pack, offset }: CachedBlock): SynclineError {
+  return new SynclineError("block_corrupt", `Block ${cid} is damaged in the store, at ${offset} of pack ${pack}.`, {
+    hint: "Upload it again to heal it.",
+  });
+}

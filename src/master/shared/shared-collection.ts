@@ -1,0 +1,259 @@
+/**
+ * One collection of an owner's garbage where several masters serve, none of which knows what the others do
+ * (docs/design/many-masters.md):
+ *
+ * 1. Mark everything that the roots reach. Condemned packs that it reaches become live again.
+ * 2. Delete what has been condemned for longer than a lease, in an era that was over before the marks began.
+ * 3. Write packs with much garbage, and small ones, anew; condemn what is replaced or unreached, which begins an era.
+ * 4. Mark what was swapped meanwhile, as in 1, so that nobody meets condemned blocks for long.
+ * 5. Delete objects that no log names, once they are too old to be entered.
+ *
+ * Wherever it is killed, the next one begins anew. Two at once waste work, and delete nothing that a root reaches: a root
+ * swapped before an era is seen by marks that begin after it, and one swapped later was checked in it.
+ */
+import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
+import { Budget } from "../../base/budget.ts";
+import type { Clock } from "../../base/clock.ts";
+import { nextTurn } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
+import type { Databases } from "../../objects/databases.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { allRoots, type RootRow } from "../../roots/root-store.ts";
+import { protectBesidesReached } from "../gc/protected-blocks.ts";
+import type { CollectionReport } from "../gc/collection.ts";
+import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
+import { checkComplete } from "../roots/completeness.ts";
+import { wentBack } from "../roots/root-alarm.ts";
+import { rolledBack } from "../store/known-roots.ts";
+import type { CollectionProgress } from "../store/owner-blocks.ts";
+import { CollectionMarks } from "./collection-marks.ts";
+import { objectOf, packOf } from "./pack-objects.ts";
+import { planRewriting, type PackUse } from "./rewriting-plan.ts";
+import { rewritePacks, type Rewriting } from "./rewrite-packs.ts";
+
+export interface SharedCollectionOptions extends Rewriting {
+  readonly arbiter: Arbiter;
+  readonly objects: ObjectStore;
+  readonly databases: Databases;
+  readonly clock: Clock;
+  readonly onProgress?: ((progress: CollectionProgress) => void) | undefined;
+}
+
+/** Objects that no log names are deleted after so many leases: an upload may be entered for one of them. */
+const ORPHAN_LEASES = 3;
+
+/**
+ * Throws `root_rolled_back` if the roots went back, `store_corrupt` if a root reaches missing or damaged blocks; then it has
+ * deleted nothing. Throws whatever the arbiter and the store throw.
+ */
+export async function collectShared(options: SharedCollectionOptions, dryRun: boolean): Promise<CollectionReport> {
+  const { blocks, databases } = options;
+  using marks = new CollectionMarks(blocks, databases);
+  return await new SharedCollection(options, marks).run(dryRun);
+}
+
+class SharedCollection {
+  readonly #options: SharedCollectionOptions;
+  readonly #marks: CollectionMarks;
+  readonly #memory = new Budget(WALKS_BYTES);
+  /** Bucket → its root that is marked. */
+  readonly #marked = new Map<string, Cid>();
+
+  constructor(options: SharedCollectionOptions, marks: CollectionMarks) {
+    this.#options = options;
+    this.#marks = marks;
+  }
+
+  async run(dryRun: boolean): Promise<CollectionReport> {
+    const { blocks, leaseMs } = this.#options;
+    await blocks.follower.refresh();
+    // Before any root is read: what was condemned by now is condemned for all roots that are not marked below.
+    const { era } = blocks.cache;
+    const packs = await this.#log();
+    await this.#checkRoots();
+    await this.#markRoots();
+    // No root says what must stay.
+    if (this.#marked.size === 0) return reportOf([], [], 0);
+    const nowMs = blocks.follower.earlierMs;
+    const isOld = (pack: string) => nowMs - (packs.get(pack)?.createdMs ?? nowMs) > leaseMs;
+    if (!dryRun) {
+      await this.#keepReached();
+      await this.#deleteCondemned(packs, era, nowMs);
+    }
+    const uses = await this.#uses(isOld);
+    const plan = planRewriting(uses);
+    if (dryRun) return reportOf(uses, plan.packs, plan.bytes);
+    const replaced = await rewritePacks(this.#options, plan.packs);
+    if (replaced.length > 0) {
+      await this.#markRoots();
+      await this.#keepReached();
+    }
+    await this.#deleteOrphans();
+    return reportOf(uses, replaced, plan.bytes);
+  }
+
+  /** The owner's packs, as the arbiter knows them now. */
+  async #log(): Promise<Map<string, LogEntry>> {
+    const { arbiter, owner } = this.#options;
+    const packs = new Map<string, LogEntry>();
+    for (let position = 0; ;) {
+      const page = await arbiter.packs.after(owner, position);
+      for (const entry of page.entries) packs.set(entry.pack, entry);
+      position = page.entries.at(-1)?.position ?? position;
+      if (!page.more) return packs;
+    }
+  }
+
+  async #checkRoots(): Promise<void> {
+    const { blocks } = this.#options;
+    // In this order: otherwise a swap in between would look like a rollback of the table.
+    const known = blocks.cache.roots.list();
+    const buckets = rolledBack(known, await this.#roots()).map(({ bucket }) => bucket);
+    if (buckets.length > 0) throw wentBack(buckets);
+  }
+
+  async #markRoots(): Promise<void> {
+    const { blocks: marked } = this.#marks;
+    const pace = this.#pace();
+    const rows = await this.#roots();
+    for (const { bucket, commit } of rows) {
+      if (this.#marked.get(bucket) === commit) continue;
+      const walking = { blocks: marked, era: 0, pace, memory: this.#memory, anyDepth: true };
+      const found = await checkComplete(walking, commit);
+      if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
+      const protect = async (cids: readonly Cid[]) => this.#marks.protect(cids);
+      const isProtected = (cid: Cid) => this.#marks.isReached(cid);
+      await protectBesidesReached({ blocks: marked, protect, isProtected, pace }, commit);
+      this.#marked.set(bucket, commit);
+    }
+    this.#options.blocks.cache.roots.advance(rows);
+  }
+
+  /** Makes condemned packs live again that hold the only copy of something marked. */
+  async #keepReached(): Promise<void> {
+    const { blocks, arbiter, owner } = this.#options;
+    await blocks.follower.refresh();
+    const reached: string[] = [];
+    for (const { pack, state } of blocks.cache.packs()) {
+      if (state !== PACK_STATES.condemned) continue;
+      await this.#breathe();
+      const { cache } = blocks;
+      const isNeeded = cache.rowsOf(pack).some(({ digest }) => this.#marks.has(digest) && !cache.find(digest)?.isLive);
+      if (isNeeded) reached.push(pack);
+    }
+    if (reached.length === 0) return;
+    const live = await arbiter.packs.restore(owner, reached);
+    if (live.size < reached.length) {
+      throw new SynclineError("store_corrupt", "A root reaches a pack that was deleted. Nothing more was collected.", {
+        hint: "Run `syncline verify --repair` on the owner's buckets.",
+      });
+    }
+    await blocks.follower.refresh();
+  }
+
+  /** Deletes what was condemned before the marks began, and for longer than a lease. */
+  async #deleteCondemned(packs: ReadonlyMap<string, LogEntry>, era: number, nowMs: number): Promise<void> {
+    const { arbiter, owner, objects, blocks, leaseMs, log } = this.#options;
+    const condemned = [...packs.values()].filter(({ state }) => state === PACK_STATES.condemned);
+    const due = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
+    if (due.length === 0) return;
+    const gone = await arbiter.packs.giveUp(owner, due, { beforeMs: nowMs - leaseMs, era });
+    for (const pack of gone) {
+      await this.#breathe();
+      blocks.cache.drop(pack);
+      await objects.delete(objectOf(pack));
+    }
+    log.info("deleted packs", { owner, packs: gone.length });
+  }
+
+  /** How much of each live pack is needed. Of several copies of a block, one counts. */
+  async #uses(isOld: (pack: string) => boolean): Promise<PackUse[]> {
+    const { blocks } = this.#options;
+    const uses: PackUse[] = [];
+    for (const { pack, state, bytes } of blocks.cache.packs()) {
+      if (state !== PACK_STATES.live) continue;
+      await this.#breathe();
+      const { cache } = blocks;
+      const old = isOld(pack);
+      const rows = cache.rowsOf(pack);
+      // What is young may be reached by a root to come.
+      const needed = old
+        ? rows.filter((row) => this.#marks.has(row.digest) && cache.find(row.digest)?.pack === pack)
+        : rows;
+      const total = rows.reduce((sum, { length }) => sum + length, 0);
+      uses.push({ pack, bytes, blocks: rows.length, total, needed, isOld: old });
+    }
+    return uses;
+  }
+
+  /** Deletes objects that were never entered in the log, or given up. A failed listing ends the collection. */
+  async #deleteOrphans(): Promise<void> {
+    const { objects, leaseMs, log, owner } = this.#options;
+    const now = await objects.now();
+    if (now === undefined) return;
+    const old: string[] = [];
+    for await (const { name, modifiedMs } of objects.list("pack/")) {
+      const pack = packOf(name);
+      if (pack !== undefined && modifiedMs < now - ORPHAN_LEASES * leaseMs) old.push(pack);
+    }
+    // Read after the listing: what was entered meanwhile is named.
+    const packs = await this.#log();
+    for (const pack of old) {
+      const state = packs.get(pack)?.state ?? PACK_STATES.gone;
+      if (state !== PACK_STATES.gone) continue;
+      await this.#breathe();
+      await objects.delete(objectOf(pack));
+      log.info("deleted a pack that no log names", { owner, pack });
+    }
+  }
+
+  #roots(): Promise<RootRow[]> {
+    return allRoots(this.#options.arbiter.roots, this.#options.owner);
+  }
+
+  async #breathe(): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    await nextTurn();
+  }
+
+  #pace(): Pick<TimeSlice, "breathe"> {
+    const { clock, signal, onProgress } = this.#options;
+    const marks = this.#marks;
+    const pace = new TimeSlice(clock, WALK_SLICE_MS);
+    return {
+      breathe() {
+        signal.throwIfAborted();
+        onProgress?.({ blocks: marks.count, of: marks.count });
+        return pace.breathe();
+      },
+    };
+  }
+}
+
+function reportOf(uses: readonly PackUse[], going: readonly PackUse[], copied: number): CollectionReport {
+  const before = uses.reduce((sum, { total }) => sum + total, 0);
+  const garbage = going.reduce((sum, { total, needed }) => sum + total - lengthOf(needed), 0);
+  const blocks = going.reduce((sum, { blocks: all, needed }) => sum + all - needed.length, 0);
+  return {
+    blocks,
+    blockBytes: garbage,
+    packs: { before: uses.length, after: uses.length - going.length + (copied > 0 ? 1 : 0) },
+    bytes: { before, after: before - garbage },
+    dropped: going.length,
+    repackedBytes: copied,
+  };
+}
+
+function lengthOf(rows: readonly { readonly length: number }[]): number {
+  return rows.reduce((sum, { length }) => sum + length, 0);
+}
+
+function damaged(bucket: string, cid: Cid | undefined): SynclineError {
+  return new SynclineError(
+    "store_corrupt",
+    `Bucket ${bucket} reaches ${cid}, which is missing or damaged. None of its owner's garbage was collected.`,
+    { hint: "Run `syncline verify --repair` on the bucket, then collect again." },
+  );
+}

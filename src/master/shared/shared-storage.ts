@@ -1,0 +1,148 @@
+/** The storage of a master without state of its own: an arbiter, a store of packs, and a cache that may be deleted. */
+import type { Arbiter } from "../../arbiter/arbiter.ts";
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import { closeAll } from "../../base/resources.ts";
+import type { Databases } from "../../objects/databases.ts";
+import type { CollectionOptions, CollectionReport } from "../gc/collection.ts";
+import { ROOTS_HINT } from "../roots/root-alarm.ts";
+import type { MasterStorage, OtherMasters } from "../storage.ts";
+import { AcceptedPast } from "./accepted-past.ts";
+import { adoptPacks } from "./adopt-packs.ts";
+import type { MasterObjects } from "./pack-objects.ts";
+import { collectShared } from "./shared-collection.ts";
+import { SharedRevocations } from "./shared-revocations.ts";
+import { SharedStores } from "./shared-stores.ts";
+
+export interface SharedStorageOptions {
+  /** Both are owned by the storage, which closes them. */
+  readonly arbiter: Arbiter;
+  readonly objects: MasterObjects;
+  /** A folder of this process only; undefined: in memory. */
+  readonly cacheDir: string | undefined;
+  readonly databases: Databases;
+  /** How long blocks stay that no root reaches. */
+  readonly leaseSeconds?: number | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Takes the arbiter as it is, though it went back. */
+  readonly acceptRoots?: boolean | undefined;
+}
+
+const LEASE_SECONDS = 24 * 60 * 60;
+const ANNOUNCE_MS = 20_000;
+/** Masters not heard of for so long are not in use. */
+const HEARD_SECONDS = 90;
+
+/** Throws `arbiter_unreachable`, and the store's errors; nothing is left open then. */
+export async function openSharedStorage(options: SharedStorageOptions): Promise<MasterStorage> {
+  const open: (Disposable | AsyncDisposable)[] = [options.arbiter, options.objects];
+  try {
+    return { ...(await openParts(options, open)), [Symbol.asyncDispose]: () => closeAll(open) };
+  } catch (error) {
+    await closeAll(open);
+    throw error;
+  }
+}
+
+async function openParts(options: SharedStorageOptions, open: (Disposable | AsyncDisposable)[]) {
+  const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
+  const leaseMs = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
+  const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
+  open.push(past);
+  const stores = new SharedStores({
+    ...{ arbiter, objects, cacheDir, databases, leaseMs, clock, random, log },
+    incarnation: () => past.incarnation,
+    onWentBack: (owner) => {
+      log.error("the arbiter lacks packs that it had: nothing is collected until it is accepted", { owner });
+      void past.refuse();
+    },
+  });
+  open.push(stores);
+  past.onNew = () => stores.renew();
+  if (!past.isAccepted || acceptRoots) await adoptAll(arbiter, objects, log);
+  for (const doubt of await arbiter.doubts()) log.warn(doubt);
+  const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
+  open.push(revocations);
+  const others = new Announcements(arbiter, clock, log, random);
+  open.push(others);
+  const collect = async (call: CollectionOptions, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
+    await past.check();
+    if (!past.isAccepted) throw pastChanged(arbiter.address);
+    await using lease = await arbiter.lease(`gc/${owner}`);
+    if (lease === undefined) throw busy();
+    const signal = AbortSignal.any([call.signal, lease.signal]);
+    const blocks = await stores.of(owner);
+    const { onProgress } = call;
+    const tools = { arbiter, objects: objects.of(owner), blocks, databases, leaseMs, clock, log, signal, onProgress };
+    return await collectShared({ owner, ...tools }, dryRun);
+  };
+  const rolledBack = new Map<Wallet, readonly string[]>();
+  if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ["all"]);
+  return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
+}
+
+/** What the arbiter forgot may still lie in the store: it must not be taken for garbage. */
+async function adoptAll(arbiter: Arbiter, objects: MasterObjects, log: Log): Promise<void> {
+  const owners = new Set([...(await arbiter.packs.owners()), ...(await objects.owners())]);
+  for (const owner of owners) {
+    const packs = await adoptPacks(arbiter, owner, objects.of(owner));
+    if (packs > 0) log.info("entered packs that the log had lost", { owner, packs });
+  }
+}
+
+class Announcements implements OtherMasters, Disposable {
+  readonly #arbiter: Arbiter;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #id: string;
+  #timer: Disposable | undefined;
+  #ended = false;
+
+  constructor(arbiter: Arbiter, clock: Clock, log: Log, random: Random) {
+    this.#arbiter = arbiter;
+    this.#clock = clock;
+    this.#log = log;
+    this.#id = Buffer.from(random.bytes(16)).toString("hex");
+  }
+
+  watch(changed: Parameters<OtherMasters["watch"]>[0]): Disposable {
+    return this.#arbiter.watch(changed);
+  }
+
+  announce(master: Parameters<OtherMasters["announce"]>[0]): void {
+    if (this.#ended) return;
+    this.#timer = this.#clock.after(ANNOUNCE_MS, () => this.announce(master));
+    this.#arbiter.announce({ ...master, id: this.#id }).catch((error: unknown) => {
+      this.#log.warn("cannot announce this master", { error: describeError(error) });
+    });
+  }
+
+  async origins(): Promise<string[]> {
+    const masters = await this.#arbiter.masters(HEARD_SECONDS);
+    return [...new Set(masters.map(({ origin }) => origin))].filter((origin) => origin !== "");
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+}
+
+function pastChanged(address: string): SynclineError {
+  return new SynclineError(
+    "root_rolled_back",
+    `${address} is not the arbiter that it was: it was restored or replaced. Nothing is collected.`,
+    { hint: ROOTS_HINT },
+  );
+}
+
+function busy(): SynclineError {
+  return new SynclineError("bucket_locked", "Another master collects this owner's garbage.", {
+    hint: "Nothing to do: ask again later.",
+  });
+}

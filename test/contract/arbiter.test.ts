@@ -1,0 +1,156 @@
+import { Client } from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Arbiter } from "../../src/arbiter/arbiter.ts";
+import { Database } from "../../src/arbiter/postgres/database.ts";
+import { migrateDown, migrateUp, migrationStates } from "../../src/arbiter/postgres/migrations.ts";
+import { openPostgres } from "../../src/arbiter/postgres/postgres-arbiter.ts";
+import { SqliteArbiter } from "../../src/arbiter/sqlite-arbiter.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { hasCode } from "../../src/base/errors.ts";
+import type { Wallet } from "../../src/base/ids.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { postgresHere, PostgresServer } from "../support/postgres-server.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+import { arbiterContract } from "./arbiter.ts";
+import { failure } from "./block-store.ts";
+import { rootCid } from "./root-store.ts";
+
+describe("SQLite in memory", () => {
+  arbiterContract(async () => new SqliteArbiter("", systemClock));
+});
+
+test.skipIf(postgresHere() !== undefined)("PostgreSQL can be had here; skipped: it is not installed", () => {
+  expect(postgresHere()).toBeUndefined();
+});
+
+describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
+  let server: PostgresServer;
+  let admin: Client;
+  let opened = 0;
+  const open: Arbiter[] = [];
+  beforeAll(async () => {
+    server = await PostgresServer.start(await temporaryFolder());
+    admin = new Client({ connectionString: server.url });
+    // The server is killed in a test.
+    admin.on("error", () => {});
+    await admin.connect();
+  });
+  afterAll(async () => {
+    for (const arbiter of open) await arbiter[Symbol.asyncDispose]();
+    await admin?.end();
+    await server?.[Symbol.asyncDispose]();
+  });
+  const freshUrl = async () => {
+    const database = `d${++opened}`;
+    await admin.query(`CREATE DATABASE ${database}`);
+    return server.url.replace(/postgres$/, database);
+  };
+  const fresh = async () => {
+    const url = await freshUrl();
+    await using database = new Database(url, silentLog);
+    await migrateUp(database);
+    const arbiter = await openPostgres(url, systemClock, silentLog);
+    open.push(arbiter);
+    return { url, arbiter };
+  };
+
+  arbiterContract(async () => (await fresh()).arbiter);
+
+  test("without its tables it is refused, and says how to make them", async () => {
+    const error = await failure(openPostgres(await freshUrl(), systemClock, silentLog));
+    expect(hasCode(error, "precondition_failed") && error.hint).toMatch(/migrate up/);
+  });
+
+  test("migrations go up and down, repeat, and keep what is in use", async () => {
+    await using database = new Database(await freshUrl(), silentLog);
+    expect(await migrateUp(database)).toEqual(["bucket_roots", "packs", "revoked", "masters"]);
+    expect(await migrateUp(database)).toEqual([]);
+    await database.query("INSERT INTO bucket_roots (owner_id, bucket, root_cid) VALUES ('o', 'b', 'c')");
+    expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
+    const states = await migrationStates(database);
+    expect(states.map(({ applied }) => applied)).toEqual([true, false, false, false]);
+    await database.query("DELETE FROM bucket_roots");
+    expect(await migrateDown(database)).toEqual(["bucket_roots"]);
+  });
+
+  test("a failed migration names its step, and the steps before it stay", async () => {
+    await using database = new Database(await freshUrl(), silentLog);
+    await database.query("CREATE VIEW syncline_owners AS SELECT 1 AS owner_id");
+    await database.query("CREATE TABLE syncline_packs (unrelated TEXT)");
+    const error = await failure(migrateUp(database));
+    expect(error).toMatchObject({ code: "arbiter_unreachable", message: expect.stringMatching(/Step packs failed/) });
+    expect((await migrationStates(database)).map(({ applied }) => applied)).toEqual([true, false, false, false]);
+  });
+
+  test("a swap that meets a collection waits for it, and is checked again", async () => {
+    const { url, arbiter } = await fresh();
+    const owner = `0x${"33".repeat(20)}` as Wallet;
+    const name = { owner, bucket: "demo" };
+    const { nowMs } = await arbiter.packs.after(owner, 0);
+    const add = [{ pack: "0".repeat(32), bytes: 1, rows: 1 }];
+    await arbiter.packs.change(owner, { add, condemn: [], begunMs: nowMs, patienceMs: 60_000 });
+    const { era } = await arbiter.packs.after(owner, 0);
+    await arbiter.roots.swapInEra(name, undefined, rootCid("a"), era);
+    const other = new Client({ connectionString: url });
+    await other.connect();
+    await other.query("BEGIN");
+    await other.query("UPDATE syncline_owners SET era = era + 1 WHERE owner_id = $1", [owner]);
+    const swap = arbiter.roots.swapInEra(name, rootCid("a"), rootCid("b"), era);
+    const create = arbiter.roots.swapInEra({ ...name, bucket: "new" }, undefined, rootCid("b"), era);
+    const waiting = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    await expect.poll(async () => (await admin.query(waiting)).rows[0].n).toBe(2);
+    await other.query("COMMIT");
+    await other.end();
+    expect(await swap).toEqual({ kind: "check again" });
+    expect(await create).toEqual({ kind: "check again" });
+  });
+
+  test("a swap of other software is a conflict, never overwritten", async () => {
+    const { url, arbiter } = await fresh();
+    const name = { owner: "o", bucket: "b" };
+    await arbiter.roots.swap(name, undefined, rootCid("a"));
+    const other = new Client({ connectionString: url });
+    await other.connect();
+    await other.query("UPDATE bucket_roots SET root_cid = $1, version = version + 1", [rootCid("b")]);
+    await other.end();
+    expect(await arbiter.roots.swap(name, rootCid("a"), rootCid("c"))).toMatchObject({
+      kind: "conflict",
+      current: { commit: rootCid("b"), version: 2 },
+    });
+  });
+
+  test("the incarnation can be read by an ordinary user", async () => {
+    const { url, arbiter } = await fresh();
+    await admin.query("CREATE ROLE plain LOGIN");
+    await using database = new Database(url, silentLog);
+    await database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO plain");
+    const plain = await openPostgres(url.replace("postgres@", "plain@"), systemClock, silentLog);
+    open.push(plain);
+    expect(await plain.incarnation()).toBe(await arbiter.incarnation());
+    expect(await plain.doubts()).toEqual([]);
+  });
+
+  test("a server that was killed is unreachable, then serves again what it acknowledged", async () => {
+    const { arbiter } = await fresh();
+    const name = { owner: "o", bucket: "killed" };
+    await arbiter.roots.swap(name, undefined, rootCid("a"));
+    const lease = await arbiter.lease("gc");
+    server.kill("SIGKILL");
+    await expect.poll(async () => hasCode(await failure(arbiter.roots.get(name)), "arbiter_unreachable")).toBe(true);
+    await expect.poll(() => lease?.signal.aborted).toBe(true);
+    await expect
+      .poll(() => {
+        try {
+          server.start();
+          return true;
+        } catch {
+          return false;
+        }
+      })
+      .toBe(true);
+    expect(await arbiter.roots.get(name)).toEqual({ commit: rootCid("a"), version: 1 });
+    await using again = await arbiter.lease("gc");
+    expect(again).toBeDefined();
+    await admin.end().catch(() => {});
+  });
+});

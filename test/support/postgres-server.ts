@@ -1,0 +1,88 @@
+/** A real PostgreSQL for tests: Debian's, on a free port of loopback, in a folder of its own, as the user postgres. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+
+const HOME = "/usr/lib/postgresql";
+
+/** The folder of its programs; undefined: it is not installed, or there is no user to run it as. */
+export function postgresHere(): string | undefined {
+  if (!existsSync(HOME) || process.getuid?.() !== 0) return undefined;
+  const newest = readdirSync(HOME).toSorted((a, b) => Number(b) - Number(a))[0];
+  const bin = newest === undefined ? undefined : join(HOME, newest, "bin");
+  return bin !== undefined && existsSync(join(bin, "postgres")) ? bin : undefined;
+}
+
+export class PostgresServer implements AsyncDisposable {
+  readonly url: string;
+  readonly #bin: string;
+  readonly #data: string;
+  readonly #port: number;
+
+  private constructor(bin: string, data: string, port: number) {
+    this.#bin = bin;
+    this.#data = data;
+    this.#port = port;
+    this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  }
+
+  /** In `folder`, through which the user postgres may pass then. */
+  static async start(folder: string): Promise<PostgresServer> {
+    const bin = postgresHere();
+    if (bin === undefined) throw new Error("PostgreSQL is not installed");
+    const home = join(folder, "postgres");
+    mkdirSync(home, { recursive: true });
+    chmodSync(folder, 0o711);
+    chownSync(home, idOf("-u"), idOf("-g"));
+    const server = new PostgresServer(bin, join(home, "data"), await freePort());
+    server.#run("initdb", ["-D", server.#data, "-A", "trust", "--no-instructions", "--no-sync", "-E", "UTF8"]);
+    server.start();
+    return server;
+  }
+
+  get pid(): number {
+    return Number(readFileSync(join(this.#data, "postmaster.pid"), "utf8").split("\n")[0]);
+  }
+
+  /** Also after it was killed. */
+  start(): void {
+    const options = `-p ${this.#port} -c unix_socket_directories= -c listen_addresses=127.0.0.1`;
+    this.#run("pg_ctl", ["-D", this.#data, "-l", join(this.#data, "log"), "-o", options, "-w", "-t", "120", "start"]);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  stop(): void {
+    this.#run("pg_ctl", ["-D", this.#data, "-m", "fast", "-w", "stop"]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#run("pg_ctl", ["-D", this.#data, "-m", "immediate", "-w", "stop"]);
+    } catch {
+      // It has ended already.
+    }
+  }
+
+  #run(program: string, args: readonly string[]): void {
+    const as = ["--reuid=postgres", "--regid=postgres", "--init-groups", join(this.#bin, program), ...args];
+    execFileSync("setpriv", as, { cwd: "/", stdio: ["ignore", "ignore", "inherit"] });
+  }
+}
+
+function idOf(flag: "-u" | "-g"): number {
+  return Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }));
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
