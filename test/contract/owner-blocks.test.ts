@@ -29,7 +29,7 @@ describe("an owner's blocks in packs", async () => {
 
 describe("an owner's blocks in packs that the arbiter's log names", () => {
   const world = new SharedWorld();
-  const master = world.master();
+  const master = world.master().stores;
   let owners = 0;
   ownerBlocksContract(() => master.of(`0x${String(++owners).padStart(40, "0")}` as Wallet));
 });

@@ -55,7 +55,14 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
   open.push(past);
   const stores = new SharedStores({
-    ...{ arbiter, objects, cacheDir, databases, leaseMs, clock, random, log },
+    arbiter,
+    objects,
+    cacheDir,
+    databases,
+    leaseMs,
+    clock,
+    random,
+    log,
     incarnation: () => past.incarnation,
     onWentBack: (owner) => {
       log.error("the arbiter lacks packs that it had: nothing is collected until it is accepted", { owner });

@@ -1,0 +1,326 @@
+/** Collections of several masters beside uploads and swaps: nothing that a root reaches is ever lost. */
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Cid, Wallet } from "../../../../src/base/ids.ts";
+import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
+import { codecOf } from "../../../../src/format/blocks/cid.ts";
+import { Refusal } from "../../../../src/master/http/refusal.ts";
+import { reachedLinks } from "../../../../src/master/store/reached-links.ts";
+import type { SwapCondition } from "../../../../src/master/roots/condition.ts";
+import { noise } from "../../../support/bytes.ts";
+import { blockOf, CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { LEASE_MS, type SharedMaster, SharedWorld } from "../../../support/shared-world.ts";
+
+const NEVER = new AbortController().signal;
+let chain: CommitChain;
+let owner: Wallet;
+beforeAll(async () => {
+  chain = await CommitChain.create();
+  owner = chain.owner.wallet;
+});
+
+describe("several masters", () => {
+  test("a block that one stores is there for the other", async () => {
+    const world = new SharedWorld();
+    const [a, b] = [world.master(), world.master()];
+    const block = blockOf("raw", noise(1_000, 1));
+    await (await a.stores.of(owner)).put([block]);
+    const there = await b.stores.of(owner);
+    expect(await there.has([block.cid])).toEqual(new Set([block.cid]));
+    expect(await there.size(block.cid)).toBe(1_000);
+    expect(Buffer.compare(await there.get(block.cid), block.bytes)).toBe(0);
+    expect(there.usedBytes).toBe(1_000);
+  });
+
+  test("a commit uploaded to one is swapped at the other", async () => {
+    const world = new SharedWorld();
+    const [a, b] = [world.master(), world.master()];
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(b, undefined, first);
+    expect(await world.arbiter.roots.get(NAME())).toMatchObject({ commit: first.commit.cid });
+  });
+
+  test("garbage goes after two leases, and what roots reach stays", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const [a, b] = [world.master(), world.master()];
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    const garbage = blockOf("raw", noise(50_000, 7));
+    await (await a.stores.of(owner)).put([garbage]);
+    // Young packs stay.
+    expect((await b.collect(owner)).blocks).toBe(0);
+    await clock.advance(LEASE_MS + 1_000);
+    expect((await b.collect(owner, true)).blocks).toBe(1);
+    expect((await b.collect(owner)).blocks).toBe(1);
+    // It is readable, but an upload does not count on it.
+    const there = await a.stores.of(owner);
+    expect(await there.has([garbage.cid])).toEqual(new Set());
+    expect((await there.get(garbage.cid)).length).toBe(50_000);
+    expect(await objectCount(world)).toBe(2);
+    await clock.advance(LEASE_MS + 1_000);
+    await a.collect(owner);
+    expect(await objectCount(world)).toBe(1);
+    await isWhole(world, first.commit.cid);
+  });
+
+  test("a swap that reaches a condemned pack keeps it", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const [a, b] = [world.master(), world.master()];
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    const second = chain.make("two", first);
+    await upload(a, second);
+    await clock.advance(LEASE_MS + 1_000);
+    await b.collect(owner);
+    expect(await states(world)).toContain(PACK_STATES.condemned);
+    await swap(a, first, second);
+    expect(await states(world)).not.toContain(PACK_STATES.condemned);
+    await clock.advance(2 * LEASE_MS);
+    await b.collect(owner);
+    await isWhole(world, second.commit.cid);
+  });
+
+  test("a pack that was condemned while a swap reached it is kept, though the collector was killed right then", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const [a, b] = [world.master(), world.master()];
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    const second = chain.make("two", first);
+    await upload(a, second);
+    await clock.advance(LEASE_MS + 1_000);
+    world.onStep = async (step) => {
+      if (step === "before change") await swap(a, first, second);
+      if (step === "after change") throw new Killed();
+    };
+    await expect(b.collect(owner)).rejects.toThrow(Killed);
+    expect(await states(world)).toContain(PACK_STATES.condemned);
+    world.onStep = async () => {};
+    await clock.advance(LEASE_MS + 1_000);
+    await a.collect(owner);
+    await isWhole(world, second.commit.cid);
+  });
+
+  test("an uploader that slept for three leases is told what is missing", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const [a, b] = [world.master(), world.master()];
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    const second = chain.make("two", first);
+    await upload(a, second);
+    for (let lease = 0; lease < 3; lease++) {
+      await clock.advance(LEASE_MS + 1_000);
+      await b.collect(owner);
+    }
+    const refused = await swap(a, first, second).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "missing_blocks" });
+    await upload(a, second);
+    await swap(a, first, second);
+    await isWhole(world, second.commit.cid);
+  });
+
+  test("many small packs are joined, and nothing is missing at any master meanwhile", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const [a, b] = [world.master(), world.master()];
+    let last: MadeCommit | undefined;
+    for (let at = 0; at < 20; at++) {
+      const next = chain.make(`file ${at}`, last);
+      await upload(a, next);
+      await swap(a, last, next);
+      last = next;
+    }
+    await b.collect(owner);
+    const live = (await states(world)).filter((state) => state === PACK_STATES.live);
+    expect(live).toHaveLength(1);
+    const there = await a.stores.of(owner);
+    await there.era();
+    const all = last === undefined ? [] : [last.commit.cid];
+    expect(await there.has(all)).toEqual(new Set(all));
+    const next = chain.make("after", last);
+    await upload(a, next);
+    await swap(a, last, next);
+    await isWhole(world, next.commit.cid);
+  });
+
+  test("an object that no log names is deleted once nobody can enter it", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const a = world.master();
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    await (await a.stores.of(owner)).writer.store([blockOf("raw", noise(100, 3))]);
+    await clock.advance(2 * LEASE_MS);
+    await a.collect(owner);
+    expect(await objectCount(world)).toBe(2);
+    await clock.advance(2 * LEASE_MS);
+    await a.collect(owner);
+    expect(await objectCount(world)).toBe(1);
+  });
+
+  test("a log that went back is noticed, and is read anew", async () => {
+    const world = new SharedWorld();
+    const a = world.master();
+    const there = await a.stores.of(owner);
+    await there.put([blockOf("raw", noise(100, 1))]);
+    await there.era();
+    const { packs } = world.arbiter;
+    const after = packs.after.bind(packs);
+    Object.assign(packs, {
+      after: async (...call: Parameters<typeof after>) => ({ ...(await after(...call)), position: 0, entries: [] }),
+    });
+    await there.era();
+    expect(world.wentBack).toEqual([owner]);
+    expect(await there.has([blockOf("raw", noise(100, 1)).cid])).toEqual(new Set());
+  });
+});
+
+/**
+ * Random histories of three masters: uploads, swaps, collections that end at any step, clocks that jump by leases, uploads
+ * that sleep. The same files come back again and again, so that swaps reach what was condemned.
+ */
+test("histories of uploads, swaps and killed collections never lose what a root reaches", async () => {
+  const histories = process.env["SYNCLINE_TEST_ALL"] === undefined ? 100 : 2_000;
+  const seen = { swaps: 0, refused: 0, killed: 0, collected: 0, restored: 0, deleted: 0 };
+  for (let seed = 1; seed <= histories; seed++) await playHistory(seed, seen);
+  // All of it has happened, or this test shows nothing.
+  for (const [what, times] of Object.entries(seen)) expect(times, what).toBeGreaterThan(0);
+});
+
+type Seen = Record<"swaps" | "refused" | "killed" | "collected" | "restored" | "deleted", number>;
+
+async function playHistory(seed: number, seen: Seen): Promise<void> {
+  const pick = picker(seed);
+  const clock = new ManualClock();
+  const world = new SharedWorld(clock);
+  const masters = [world.master(), world.master(), world.master()];
+  const any = () => masters[pick(masters.length)] ?? masters[0]!;
+  const made = new Map<Cid, MadeCommit>();
+  const asleep: MadeCommit[] = [];
+  const current = async () => {
+    const root = await world.arbiter.roots.get(NAME());
+    return root && made.get(root.commit);
+  };
+  const trySwap = async (commit: MadeCommit) => {
+    const from = await current();
+    if (commit.commit.body.parent !== from?.commit.cid) return;
+    try {
+      await swap(any(), from, commit);
+      seen.swaps++;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      seen.refused++;
+    }
+  };
+  /** What others do in the middle of a step; only one step is interrupted at a time. */
+  let isInterrupted = false;
+  const interrupt = async (others: () => Promise<void>) => {
+    if (isInterrupted || pick(2) === 0) return;
+    isInterrupted = true;
+    await others();
+    isInterrupted = false;
+  };
+  const swapSleeper = async () => {
+    const [sleeper] = asleep.splice(pick(Math.max(1, asleep.length)), 1);
+    if (sleeper !== undefined) await trySwap(sleeper);
+  };
+  let left = Infinity;
+  const collect = async () => {
+    left = pick(3) === 0 ? pick(8) : Infinity;
+    try {
+      await any().collect(owner);
+      seen.collected++;
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+      seen.killed++;
+    }
+  };
+  const sleepBesideCollections = async () => {
+    await collect();
+    await clock.advance(pick(3) * LEASE_MS);
+    await collect();
+  };
+  world.onStep = async (step) => {
+    if (step === "before swap") return interrupt(sleepBesideCollections);
+    if (step === "after restore") seen.restored++;
+    if (step === "after delete") seen.deleted++;
+    if (step === "before change") await interrupt(swapSleeper);
+    if (left-- <= 0) throw new Killed();
+  };
+  for (let step = 0; step < 40; step++) {
+    const work: Promise<void>[] = [];
+    const publish = async () => {
+      const next = chain.make(`file ${pick(4)}`, await current(), { timeNs: BigInt(seed * 1_000 + step) });
+      made.set(next.commit.cid, next);
+      await upload(any(), next);
+      if (pick(2) === 0) asleep.push(next);
+      else await trySwap(next);
+    };
+    if (pick(5) < 2) work.push(publish());
+    if (pick(5) < 3) work.push(collect());
+    if (pick(5) === 0) work.push(swapSleeper());
+    await Promise.all(work);
+    if (pick(2) === 0) await clock.advance(Math.floor((LEASE_MS * (1 + pick(5))) / 4));
+    if (pick(12) === 0) masters[pick(masters.length)] = world.master();
+    const root = await world.arbiter.roots.get(NAME());
+    if (root !== undefined) await isWhole(world, root.commit);
+  }
+}
+
+class Killed extends Error {}
+
+function NAME() {
+  return { owner, bucket: "demo" };
+}
+
+async function upload(master: SharedMaster, { blocks }: MadeCommit): Promise<void> {
+  const there = await master.stores.of(owner);
+  const stored = await there.has(blocks.map(({ cid }) => cid));
+  await there.put(blocks.filter(({ cid }) => !stored.has(cid)));
+}
+
+async function swap(master: SharedMaster, from: MadeCommit | undefined, to: MadeCommit): Promise<void> {
+  const condition: SwapCondition =
+    from === undefined ? { kind: "absent" } : { kind: "present", roots: new Set([from.commit.cid]) };
+  await master.swaps.swap(NAME(), condition, to.commit.cid, NEVER);
+}
+
+/** Reads all that a commit reaches, but its history, at a master that knows nothing yet. */
+async function isWhole(world: SharedWorld, commit: Cid): Promise<void> {
+  const there = await world.master().stores.of(owner);
+  const seen = new Set<Cid>();
+  const walk = async (cid: Cid): Promise<void> => {
+    if (seen.has(cid)) return;
+    seen.add(cid);
+    const bytes = await there.get(cid);
+    if (codecOf(cid) === "raw") return;
+    for (const link of reachedLinks(cid, bytes, false).slice(0, 1_000)) await walk(link);
+  };
+  await walk(commit);
+}
+
+async function states(world: SharedWorld): Promise<number[]> {
+  return (await world.arbiter.packs.after(owner, 0)).entries.map(({ state }) => state);
+}
+
+async function objectCount(world: SharedWorld): Promise<number> {
+  const names = [];
+  for await (const { name } of world.objects.of(owner).list("pack/")) names.push(name);
+  return names.length;
+}
+
+function picker(seed: number): (below: number) => number {
+  let state = seed * 2_654_435_761;
+  return (below) => {
+    state = (Math.imul(state ^ (state >>> 15), 2_246_822_519) + 0x9e3779b9) >>> 0;
+    return (state >>> 8) % below;
+  };
+}
