@@ -201,8 +201,9 @@ async function playHistory(seed: number, seen: Seen): Promise<void> {
   const pick = picker(seed);
   const clock = new ManualClock();
   const world = new SharedWorld(clock);
-  const masters = [world.master(), world.master(), world.master()];
-  const any = () => masters[pick(masters.length)] ?? masters[0]!;
+  const masters = [world.master(), world.master(), world.master()] as const;
+  const inUse: SharedMaster[] = [...masters];
+  const any = () => inUse[pick(inUse.length)] ?? masters[0];
   const made = new Map<Cid, MadeCommit>();
   const asleep: MadeCommit[] = [];
   const current = async () => {
@@ -269,7 +270,7 @@ async function playHistory(seed: number, seen: Seen): Promise<void> {
     if (pick(5) === 0) work.push(swapSleeper());
     await Promise.all(work);
     if (pick(2) === 0) await clock.advance(Math.floor((LEASE_MS * (1 + pick(5))) / 4));
-    if (pick(12) === 0) masters[pick(masters.length)] = world.master();
+    if (pick(12) === 0) inUse[pick(inUse.length)] = world.master();
     const root = await world.arbiter.roots.get(NAME());
     if (root !== undefined) await isWhole(world, root.commit);
   }
