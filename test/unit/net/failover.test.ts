@@ -4,12 +4,15 @@ import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { openRemote } from "../../../src/bucket/open-remote.ts";
+import { publishEpoch } from "../../../src/bucket/publish.ts";
 import { masterAccess } from "../../../src/net/access.ts";
 import { openFolderStorage } from "../../../src/master/store/folder-storage.ts";
+import { epochOf } from "../../support/epochs.ts";
 import { masterProxy, type MasterProxy } from "../../support/master-proxy.ts";
 import { raw } from "../../support/opaque-commits.ts";
 import { madeSigned, publishSigned, SignedHistory } from "../../support/signed-history.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
+import { createBucket, newWriter, OWNER, pathsOf } from "../../support/test-bucket.ts";
 import { alice, startTestMaster, type TestMaster } from "../../support/test-master.ts";
 
 const ports = { clock: systemClock, random: systemRandom, log: silentLog };
@@ -59,6 +62,25 @@ describe("when a master fails", () => {
   });
 });
 
+test.each(["refuse", "hang", "cut"] as const)(
+  "epochs go on, without conflicts, when a master does: %s",
+  async (mode) => {
+    const { remote, first } = await twoMasters("both", false);
+    const bucket = await createBucket(remote);
+    const context = { ...(await newWriter(bucket, 2)), clock: systemClock };
+    for (const [epoch, file] of ["before", "during", "after"].entries()) {
+      if (file === "during") first.mode = mode;
+      const edit = { ino: 2 + epoch, names: [[1, file]] as [number, string][], bytes: Buffer.from(file) };
+      const { commit } = await bucket.head();
+      const base = { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
+      const { changes, data } = epochOf(base, epoch + 1, [edit]);
+      expect(await publishEpoch(context, changes, data)).toMatchObject({ kind: "published", conflicts: [] });
+    }
+    const { body } = (await bucket.head()).commit;
+    expect(await pathsOf(bucket, body.tree)).toEqual({ before: "before", during: "during", after: "after" });
+  },
+);
+
 test("a master teaches the others, of its own scheme only", async () => {
   const { remote, history, first, second } = await twoMasters("first alone");
   await expect.poll(() => remote.masters?.()?.length).toBe(2);
@@ -76,20 +98,20 @@ async function prepared(remote: Awaited<ReturnType<typeof openRemote>>, history:
 }
 
 /** A bucket at both; its creation was the first swap, at the first master. */
-async function twoMasters(address: "both" | "first alone" = "both") {
+async function twoMasters(address: "both" | "first alone" = "both", isMade = true) {
   const storage = await openFolderStorage({ dir: await temporaryFolder(), ...ports });
   const shared = { ...storage, [Symbol.asyncDispose]: async () => {} };
   const proxies: MasterProxy[] = [];
   const names: string[] = [];
   const masters: TestMaster[] = [];
   for (let index = 0; index < 2; index++) {
-    const master = await startTestMaster({ storage: shared, masters: names });
+    const master = await startTestMaster({ storage: shared, allow: [alice.wallet, OWNER.wallet], masters: names });
     masters.push(master);
     proxies.push(await masterProxy(master.origin));
   }
   const [first, second] = proxies as [MasterProxy, MasterProxy];
   names.push(first.origin, "https://127.0.0.1:1", "nonsense", second.origin);
-  const access = masterAccess({ wallet: async () => alice, clock: systemClock });
+  const access = masterAccess({ wallet: async () => (isMade ? alice : OWNER), clock: systemClock });
   const origins = address === "both" ? `${first.origin},${second.origin.slice("http://".length)}` : first.origin;
   const remote = await openRemote(`${origins}/bucket`, { ...ports, access });
   onTestFinished(async () => {
@@ -98,6 +120,6 @@ async function twoMasters(address: "both" | "first alone" = "both") {
     await storage[Symbol.asyncDispose]();
   });
   const history = await SignedHistory.create();
-  await madeSigned(history, async () => remote);
+  if (isMade) await madeSigned(history, async () => remote);
   return { remote, history, first, second };
 }

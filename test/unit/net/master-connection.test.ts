@@ -8,7 +8,9 @@ import { carBatch } from "../../../src/blocks/car-batch.ts";
 import { CAR_TYPE } from "../../../src/format/blocks/car.ts";
 import type { Bearer } from "../../../src/net/bearer.ts";
 import { type Master, MasterConnection, maybeReceived } from "../../../src/net/master-connection.ts";
+import { MasterHealth } from "../../../src/net/master-health.ts";
 import { Masters } from "../../../src/net/masters.ts";
+import { HttpRootStore } from "../../../src/roots/http-root-store.ts";
 import { carOf } from "../../support/car.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { bytesAnswer } from "../../support/meddling-master.ts";
@@ -358,6 +360,37 @@ describe("several masters", () => {
     await masters.call(get);
     expect([silent, second, third].map(({ calls }) => calls)).toEqual([0, 3, 2]);
     expect([silent, second, third].map(({ probes }) => probes)).toEqual([2, 1, 1]);
+  });
+
+  test("a stale root is read again at the other, until the first is healthy", async () => {
+    const [first, second] = [await scriptedServer(), await scriptedServer()];
+    const root = raw("root").cid;
+    first.answer = ({ url }, response) =>
+      url === "/health" ? json(response, 503, {}) : json(response, 200, { root, version: 1, stale: true });
+    second.answer = (_, response) => json(response, 200, { root, version: 2 });
+    const masters = new Masters([connect(first), connect(second)], systemClock);
+    const roots = new HttpRootStore(masters);
+    expect(await roots.get({ owner: "", bucket: "b" })).toMatchObject({ version: 2 });
+    expect(masters.members()).toMatchObject([
+      { used: true, left: null },
+      { used: false, left: "its root is stale" },
+    ]);
+    second.answer = first.answer;
+    await expect(roots.get({ owner: "", bucket: "b" })).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  });
+
+  test("a much faster master is moved to after three probes, and a slightly faster one is not", () => {
+    const [used, other] = [new MasterHealth(fakeMaster("used")), new MasterHealth(fakeMaster("other"))];
+    const probe = (usedMs: number, otherMs: number) => {
+      used.healthy(0, usedMs);
+      other.healthy(0, otherMs);
+      return other.isBetterThan(used);
+    };
+    expect([probe(50, 20), probe(50, 20), probe(50, 20)]).toEqual([false, false, true]);
+    expect(used.isBetterThan(other)).toBe(false);
+    expect([1, 2, 3, 4, 5, 6].map(() => probe(50, 40)).at(-1)).toBe(false);
+    other.leave("slow", 0, 1);
+    expect(other.isBetterThan(used)).toBe(false);
   });
 
   test("a master whose call fails is replaced by the next", async () => {
