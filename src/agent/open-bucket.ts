@@ -117,6 +117,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     readRoot: () => remote.readRoot(),
     beginUpload: () => remote.beginUpload(),
     requests: () => remote.requests?.(),
+    masters: () => remote.masters?.(),
     takeTurn: () => remote.takeTurn?.(),
     forgetPlacement: () => remote.forgetPlacement?.(),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),

@@ -4,6 +4,7 @@ import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
 import type { HeldDeletions } from "../sync/deletion-limit.ts";
+import type { MasterReport } from "../net/master-connection.ts";
 import type { RequestCounts } from "../objects/object-store.ts";
 import type { Collected } from "../bucket/gc/need.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
@@ -46,6 +47,8 @@ export interface AgentStatus {
   readonly cache: { readonly bytes: number; readonly limit: number };
   /** Requests to S3 since the agent started, by the classes that providers bill; null for other storage. */
   readonly requests: Readonly<RequestCounts> | null;
+  /** The masters that serve the bucket, and which is used; null without a master. */
+  readonly masters: readonly MasterReport[] | null;
   /** Garbage collection; null if this agent does not collect by itself. */
   readonly collection: CollectionReport | null;
   /** Totals since the agent started. */
@@ -114,6 +117,7 @@ export interface AgentFacts {
   readonly address: string;
   readonly cache: AgentStatus["cache"];
   readonly requests: AgentStatus["requests"];
+  readonly masters: AgentStatus["masters"];
   readonly collection: CollectionState | undefined;
 }
 
@@ -133,6 +137,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
     guard: null,
     cache: facts.cache,
     requests: facts.requests,
+    masters: facts.masters,
     collection: facts.collection === undefined ? null : collectionReport(facts.collection),
     published: { flushes, attempts, uploadedBytes, uploadedBlocks, requests, blocksRead },
   };

@@ -114,7 +114,8 @@ export class RunningAgent implements Agent {
     const { address, cacheBytes } = this.#options;
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
     const requests = this.#opened.remote.requests?.() ?? null;
-    const facts = { doors: this.#doors, address, cache, requests, collection: this.#collection?.state() };
+    const masters = this.#opened.remote.masters?.() ?? null;
+    const facts = { doors: this.#doors, address, cache, requests, masters, collection: this.#collection?.state() };
     return statusReport(facts, this.#open().state(), await this.#pending());
   }
 

@@ -125,6 +125,17 @@ export const MASTER_TRANSFERS = 6;
 export const MASTER_CONNECT_MS = 10_000;
 /** With several masters, the next is also asked once the previous has been silent this long (RFC 8305, section 8). */
 export const MASTER_NEXT_MS = 250;
+/** With another healthy master to ask, a silent one is left this soon: by calls that may be repeated, and by swaps. */
+export const MASTER_MOVE_MS = 4_000;
+export const MASTER_MOVE_SWAP_MS = 5_000;
+/** Several masters are probed this often; one that was left, after this long, doubled each time. */
+export const MASTER_PROBE_MS = 30_000;
+export const MASTER_RETURN_MS = 2_000;
+export const MASTER_RETURN_MAX_MS = 60_000;
+/** How often a master is asked for others. */
+export const MASTER_LEARN_MS = 300_000;
+/** The most masters of one bucket. */
+export const MAX_MASTERS = 16;
 /** A call is aborted after this long without progress, or if its answer brings less than this in that time. */
 export const MASTER_SILENCE_MS = 30_000;
 export const MASTER_LEAST_BYTES = 1 * KiB;

@@ -3,6 +3,7 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Wallet } from "../base/ids.ts";
+import { MAX_MASTERS } from "../base/limits.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 
@@ -95,9 +96,6 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
 export function isBucketName(text: string): boolean {
   return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
 }
-
-/** The most masters in one list. */
-const MAX_ORIGINS = 16;
 
 function parseFolderAddress(text: string): FolderAddress {
   let url: URL;
@@ -204,7 +202,7 @@ function choice<Value extends string>(
 function splitMasterAddress(text: string): { address: MasterAddress; path: string[] } {
   const [, scheme = "", hosts = "", rest = ""] = /^(https?:\/\/)([^/?#]*)(.*)$/is.exec(text) ?? [];
   const origins = [...new Set(hosts.split(",").map((host) => originOf(text, scheme, host)))];
-  if (origins.length > MAX_ORIGINS) throw badAddress(text, `names more than ${MAX_ORIGINS} masters`);
+  if (origins.length > MAX_MASTERS) throw badAddress(text, `names more than ${MAX_MASTERS} masters`);
   // Not relative to the origin: "//x" would name another host.
   const url = new URL(`${origins[0]}/${rest.replace(/^\/+/, "")}`);
   if (url.search !== "") throw badAddress(text, "has a query string");

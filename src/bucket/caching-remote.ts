@@ -23,6 +23,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     readRoot: () => inner.readRoot(),
     beginUpload: () => cachingSession(inner.beginUpload(), cache, kept),
     requests: () => inner.requests?.(),
+    masters: () => inner.masters?.(),
     takeTurn: () => inner.takeTurn?.(),
     forgetPlacement: () => inner.forgetPlacement?.(),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),

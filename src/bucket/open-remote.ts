@@ -106,11 +106,11 @@ export async function openAtMaster(
     import("../net/patient-master.ts"),
     import("./http/http-remote.ts"),
   ]);
-  const connections = origins.map((origin) => {
+  const connect = (origin: string) => {
     return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure });
-  });
+  };
   const name = { owner: owner ?? "", bucket };
-  const masters = new Masters(connections, clock);
+  const masters = new Masters(origins.map(connect), clock, { random, connect });
   const { patience } = access;
   const master = patience === undefined ? masters : new PatientMaster(masters, { ...patience, clock, random });
   return new HttpRemote({ address: url, master, name, local, clock, random });

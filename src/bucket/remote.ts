@@ -5,6 +5,7 @@
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/blocks/root-object.ts";
+import type { MasterReport } from "../net/master-connection.ts";
 import type { RequestCounts, Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 
@@ -50,6 +51,9 @@ export interface BucketRemote extends AsyncDisposable {
 
   /** Requests to storage that bills them, so far. */
   requests?(): Readonly<RequestCounts> | undefined;
+
+  /** The masters that serve the bucket. Absent where there are none. */
+  masters?(): MasterReport[] | undefined;
 
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;

@@ -103,6 +103,7 @@ export const OPTIONS = {
   tlsCert: path("<file>", "certificate and chain in PEM: serve https"),
   tlsKey: path("<file>", "the certificate's private key in PEM"),
   insecure: toggle("allow plain http:// between machines: others can read bearer tokens and passwords, and use them"),
+  masters: list("<url...>", "all masters of the same buckets, such as https://host:port, for agents to learn"),
   publicBlocks: toggle("serve /ipfs/… without a bearer token to anyone who knows an address"),
   acceptRoots: toggle("accept the table of roots as it is, even if it is older than its last known state, or lost", {
     onlyFlag: true,

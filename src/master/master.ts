@@ -60,6 +60,8 @@ export interface MasterRules {
   readonly allow: readonly Wallet[];
   readonly sessionKey?: SessionKey | undefined;
   readonly publicBlocks?: boolean;
+  /** The origins of all masters of the same buckets, this one among them. */
+  readonly masters?: readonly string[];
   /** Bytes that each owner may store; undefined for no limit. */
   readonly quotaBytes?: number | undefined;
   /** The quota API, asked before `/v0/block` stores anything. */
@@ -144,7 +146,7 @@ export async function openMaster(options: MasterRules): Promise<OpenedMaster> {
 
 /** Adds whatever it opens to `open`. */
 function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[]): MasterParts {
-  const { clock, random, log, sessionKey, quotaApi, quotaBytes, publicBlocks = false, version } = options;
+  const { clock, random, log, sessionKey, quotaApi, quotaBytes, publicBlocks = false, masters = [], version } = options;
   const opened = <Part extends Disposable | AsyncDisposable>(part: Part): Part => {
     open.push(part);
     return part;
@@ -175,6 +177,7 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
     answerSlabs: new Slabs(ANSWER_BATCH_BYTES, ANSWERS_BYTES),
     garbage: new Garbage(GARBAGE_BYTES, options.collect ?? (() => {})),
     metrics: new Metrics(),
+    masters,
     publicBlocks,
     compareAndSwap,
     version,

@@ -38,6 +38,8 @@ export interface MasterParts {
   readonly answerSlabs: Slabs;
   readonly garbage: Garbage;
   readonly metrics: Metrics;
+  /** All masters of the same buckets; empty: it names none. */
+  readonly masters: readonly string[];
   readonly publicBlocks: boolean;
   readonly compareAndSwap: boolean;
   readonly version: string;

@@ -7,6 +7,8 @@ export interface Capabilities {
   readonly watch: boolean;
   /** Whether writers can take turns. */
   readonly turns: boolean;
+  /** Whether it names other masters of its buckets. */
+  readonly masters: boolean;
   /** The longest block that it takes, in bytes. */
   readonly maxBlock: number;
 }
@@ -17,7 +19,7 @@ const FORMAT = 1;
 /** From the answer of `GET /fula/capabilities`. Throws `not_supported` for a server that does not serve our buckets. */
 export function parseCapabilities(origin: string, value: unknown): Capabilities {
   const said: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
-  const { formats, watch, turns, maxBlock } = said;
+  const { formats, watch, turns, masters, maxBlock } = said;
   if (!Array.isArray(formats) || !formats.includes(FORMAT)) {
     throw new SynclineError("not_supported", `${origin} does not serve buckets of format ${FORMAT}.`, {
       hint: Array.isArray(formats)
@@ -29,6 +31,7 @@ export function parseCapabilities(origin: string, value: unknown): Capabilities 
   return {
     watch: watch === true,
     turns: turns === true,
+    masters: masters === true,
     maxBlock: isSize ? Math.min(maxBlock, MAX_BLOCK_ACCEPTED) : MAX_BLOCK_ACCEPTED,
   };
 }

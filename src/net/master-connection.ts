@@ -55,6 +55,19 @@ export interface MasterAnswer {
   read(take: Take): Promise<void>;
   /** The whole body as JSON. Throws `store_unreachable`, `limit_exceeded`, and `store_failed` for invalid JSON. */
   json(): Promise<unknown>;
+  /** Leaves the master that gave this answer. True if there is another healthy one to ask. Absent: there is one only. */
+  leave?(why: string): boolean;
+}
+
+/** One of several masters, for people. */
+export interface MasterReport {
+  readonly address: string;
+  /** Calls go there. */
+  readonly used: boolean;
+  /** Why it was left; null while it is healthy. */
+  readonly left: string | null;
+  /** Moving average of its health check; null before the first. */
+  readonly latencyMs: number | null;
 }
 
 /** The target of calls: one master, or the first of several that answers. */
@@ -65,6 +78,8 @@ export interface Master extends AsyncDisposable {
   call(request: MasterRequest): Promise<MasterAnswer>;
   /** Fetched once, before anything else. Throws `store_unreachable`, `not_supported`. */
   capabilities(): Promise<Capabilities>;
+  /** The masters behind it. Absent: it is one. */
+  members?(): MasterReport[];
 }
 
 export interface ConnectionOptions {

@@ -1,70 +1,234 @@
 /**
- * Several masters of one bucket: calls go to one that answers, and move on when it stops answering. Skipping a live master
- * by mistake is harmless, since the masters share one arbiter.
+ * Several masters of one bucket: calls go to one that is healthy, and move to another when it fails. Leaving a live
+ * master by mistake is harmless, since the masters share one arbiter. A single master is called as it is.
  */
 import type { Clock } from "../base/clock.ts";
-import { hasCode } from "../base/errors.ts";
-import { MASTER_NEXT_MS } from "../base/limits.ts";
+import { hasCode, type SynclineError } from "../base/errors.ts";
+import {
+  MASTER_LEARN_MS,
+  MASTER_MOVE_MS,
+  MASTER_MOVE_SWAP_MS,
+  MASTER_NEXT_MS,
+  MASTER_PROBE_MS,
+  MASTER_RETURN_MAX_MS,
+  MASTER_RETURN_MS,
+  MAX_MASTERS,
+} from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
 import type { Capabilities } from "./capabilities.ts";
-import type { Master, MasterAnswer, MasterRequest } from "./master-connection.ts";
+import {
+  maybeReceived,
+  type Master,
+  type MasterAnswer,
+  type MasterReport,
+  type MasterRequest,
+} from "./master-connection.ts";
+import { MasterHealth } from "./master-health.ts";
+
+export interface MastersTools {
+  readonly random: Random;
+  /** Connects to a master that another one named. Throws `bad_address` where a bearer must not be sent. */
+  readonly connect: (origin: string) => Master;
+}
 
 export class Masters implements Master {
   readonly address: string;
   readonly #clock: Clock;
-  /** The order in which masters are tried: the last to answer first, the last to fail last. */
-  #ranked: readonly Master[];
-  #chosen: Promise<Master> | undefined;
+  readonly #tools: MastersTools | undefined;
+  /** The order in which masters are tried, apart from their health. */
+  #members: MasterHealth[];
+  #chosen: Promise<MasterHealth> | undefined;
+  #used: MasterHealth | undefined;
+  #learnedMs = -Infinity;
+  #isOver = false;
 
-  /** At least one, in their initial order. */
-  constructor(masters: readonly Master[], clock: Clock) {
-    this.#ranked = masters;
+  /** At least one, in their initial order. Without tools no more are learnt. */
+  constructor(masters: readonly Master[], clock: Clock, tools?: MastersTools) {
+    this.#members = masters.map((master) => new MasterHealth(master));
     this.#clock = clock;
+    this.#tools = tools;
     this.address = masters.map(({ address }) => address).join(",");
   }
 
   async call(request: MasterRequest): Promise<MasterAnswer> {
-    const master = await this.#choose();
-    try {
-      return await master.call(request);
-    } catch (error) {
-      // Never resent here: only the caller knows whether that is safe.
-      if (hasCode(error, "store_unreachable")) this.#leave(master);
-      throw error;
+    const tried = new Set<MasterHealth>();
+    for (;;) {
+      const member = await this.#choose();
+      tried.add(member);
+      try {
+        return this.#noting(member, request, await member.master.call(this.#limited(member, request, tried)));
+      } catch (error) {
+        if (!this.#isFault(error, request)) throw error;
+        this.#leave(member, error);
+        if (!mayMove(request, error) || !this.#members.some((other) => !tried.has(other) && !other.isLeft)) throw error;
+      }
     }
   }
 
   async capabilities(): Promise<Capabilities> {
-    return (await this.#choose()).capabilities();
+    for (let left = this.#members.length; ; left--) {
+      const member = await this.#choose();
+      try {
+        return await member.master.capabilities();
+      } catch (error) {
+        if (!isAway(error)) throw error;
+        this.#leave(member, error);
+        if (left <= 1) throw error;
+      }
+    }
+  }
+
+  members(): MasterReport[] {
+    return this.#members.map((member) => member.report(member === this.#used));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#ranked.map((master) => master[Symbol.asyncDispose]()));
+    this.#isOver = true;
+    await Promise.all(this.#members.map(({ master }) => master[Symbol.asyncDispose]()));
   }
 
-  #choose(): Promise<Master> {
+  /**
+   * With another healthy master to ask, silence is not waited out; nor at a master that was left. A stream of events and a
+   * wait for a turn are silent rightly: they end when the master is left.
+   */
+  #limited(member: MasterHealth, request: MasterRequest, tried: ReadonlySet<MasterHealth>): MasterRequest {
+    if (this.#members.length === 1) return request;
+    const isWait = request.again === "if not received" && request.silenceMs === undefined;
+    if (request.events === true || isWait) {
+      const signals = [member.streams.signal, ...(request.signal === undefined ? [] : [request.signal])];
+      return { ...request, signal: AbortSignal.any(signals) };
+    }
+    const hasOther = this.#members.some((other) => !tried.has(other) && !other.isLeft);
+    if (!hasOther && !member.isLeft) return request;
+    return { ...request, silenceMs: request.again === undefined ? MASTER_MOVE_MS : MASTER_MOVE_SWAP_MS };
+  }
+
+  /** The caller's own abort is no fault of a master. */
+  #isFault(error: unknown, request: MasterRequest): boolean {
+    if (request.signal?.aborted === true) return false;
+    return isAway(error);
+  }
+
+  /** The answer, whose failures are noted too. */
+  #noting(member: MasterHealth, request: MasterRequest, answer: MasterAnswer): MasterAnswer {
+    if (this.#members.length === 1) return answer;
+    if (answer.status >= 500) this.#leave(member, `status ${answer.status}`);
+    const noted = async <Result>(work: Promise<Result>): Promise<Result> => {
+      try {
+        return await work;
+      } catch (error) {
+        if (this.#isFault(error, request)) this.#leave(member, error);
+        throw error;
+      }
+    };
+    const leave = (why: string) => {
+      this.#leave(member, why);
+      return this.#members.some((other) => !other.isLeft);
+    };
+    const body = (async function* () {
+      const parts = answer.body[Symbol.asyncIterator]();
+      try {
+        for (;;) {
+          const part = await noted(parts.next());
+          if (part.done === true) return;
+          yield part.value;
+        }
+      } finally {
+        await parts.return?.();
+      }
+    })();
+    const { status, headers } = answer;
+    return { status, headers, body, read: (take) => noted(answer.read(take)), json: () => noted(answer.json()), leave };
+  }
+
+  async #choose(): Promise<MasterHealth> {
+    if (this.#used !== undefined && this.#members.length > 1) this.#lookAround(this.#used);
     const chosen = (this.#chosen ??= this.#firstThatAnswers());
     chosen.catch(() => {
       if (this.#chosen === chosen) this.#chosen = undefined;
     });
-    return chosen;
+    const member = await chosen;
+    this.#used = member;
+    if (this.#tools !== undefined) void this.#learn(member, this.#tools);
+    return member;
   }
 
-  #leave(master: Master): void {
-    this.#ranked = [...this.#ranked.filter((other) => other !== master), master];
-    this.#chosen = undefined;
+  #leave(member: MasterHealth, why: unknown): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#members.length > 1) member.leave(why, nowMs, this.#pauseMs(member));
+    this.#members = [...this.#members.filter((other) => other !== member), member];
+    if (this.#used === member || this.#used === undefined) this.#chosen = undefined;
   }
 
-  /** If none answers, throws the first one's error. */
-  async #firstThatAnswers(): Promise<Master> {
-    const asked: Promise<Master>[] = [];
-    for (const master of this.#ranked) {
-      const answer = master.capabilities().then(() => master);
+  /** Doubled with each time that the master was left lately, with jitter. */
+  #pauseMs({ times }: MasterHealth): number {
+    const pauseMs = Math.min(MASTER_RETURN_MS * 2 ** times, MASTER_RETURN_MAX_MS);
+    return pauseMs * (0.5 + (this.#tools?.random.fraction() ?? 1) / 2);
+  }
+
+  /** Probes masters whose turn it is, in the background, and moves to one that is clearly faster or healthy again. */
+  #lookAround(used: MasterHealth): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const member of this.#members) if (member.isDue(nowMs)) void this.#probe(member);
+    const better = this.#members.find((member) => member !== used && member.isBetterThan(used));
+    if (better !== undefined && this.#chosen !== undefined) {
+      this.#chosen = Promise.resolve(better);
+      this.#used = better;
+    }
+  }
+
+  async #probe(member: MasterHealth): Promise<void> {
+    const startMs = this.#clock.monotonicMs();
+    member.probing(startMs, MASTER_PROBE_MS);
+    try {
+      const request = { method: "GET", path: "/health", open: true, silenceMs: MASTER_MOVE_MS } as const;
+      await (await member.master.call(request)).json();
+      const nowMs = this.#clock.monotonicMs();
+      member.healthy(nowMs, nowMs - startMs);
+    } catch (error) {
+      if (!this.#isOver) this.#leave(member, error);
+    }
+  }
+
+  /** Asks a master that offers it for the others, now and then. */
+  async #learn({ master }: MasterHealth, { connect }: MastersTools): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#learnedMs < MASTER_LEARN_MS) return;
+    this.#learnedMs = nowMs;
+    try {
+      if (!(await master.capabilities()).masters) return;
+      const request = { method: "GET", path: "/v1/masters", open: true, silenceMs: MASTER_MOVE_MS } as const;
+      const said = await (await master.call(request)).json();
+      if (this.#isOver) return;
+      for (const origin of originsIn(said, master.address)) this.#add(origin, connect);
+    } catch {
+      // What is not learnt now is learnt later.
+    }
+  }
+
+  #add(origin: string, connect: (origin: string) => Master): void {
+    if (this.#members.length >= MAX_MASTERS) return;
+    if (this.#members.some(({ master }) => master.address === origin)) return;
+    try {
+      this.#members.push(new MasterHealth(connect(origin)));
+    } catch (error) {
+      // A bearer must not be sent there.
+      if (!hasCode(error, "bad_address")) throw error;
+    }
+  }
+
+  /** Healthy ones first. If none answers, throws the first one's error. */
+  async #firstThatAnswers(): Promise<MasterHealth> {
+    const asked: Promise<MasterHealth>[] = [];
+    const ranked = [...this.#members].toSorted((a, b) => Number(a.isLeft) - Number(b.isLeft));
+    for (const member of ranked) {
+      const answer = member.master.capabilities().then(() => member);
       asked.push(answer);
       if ((await this.#soon(asked, answer)) !== undefined) break;
     }
     try {
       const first = await Promise.any(asked);
-      this.#ranked = [first, ...this.#ranked.filter((other) => other !== first)];
+      this.#members = [first, ...this.#members.filter((other) => other !== first)];
       return first;
     } catch (error) {
       throw error instanceof AggregateError ? error.errors[0] : error;
@@ -72,7 +236,7 @@ export class Masters implements Master {
   }
 
   /** The first of these to answer; undefined once the newest has failed, or after a while without an answer. */
-  async #soon(asked: readonly Promise<Master>[], newest: Promise<Master>): Promise<Master | undefined> {
+  async #soon(asked: readonly Promise<MasterHealth>[], newest: Promise<MasterHealth>) {
     const over = new AbortController();
     const pause = this.#clock.sleep(MASTER_NEXT_MS, over.signal);
     const none = () => undefined;
@@ -80,4 +244,23 @@ export class Masters implements Master {
     over.abort();
     return first;
   }
+}
+
+function isAway(error: unknown): error is SynclineError {
+  return hasCode(error, "store_unreachable") || hasCode(error, "arbiter_unreachable");
+}
+
+/** Whether the call may be sent to another master after this error. */
+function mayMove({ again }: MasterRequest, error: unknown): boolean {
+  return again === undefined || (again === "if not received" && !maybeReceived(error));
+}
+
+/** Only of the scheme that the teacher is reached by: nobody is led from https to http. */
+function originsIn(said: unknown, teacher: string): string[] {
+  const { masters } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
+  if (!Array.isArray(masters)) return [];
+  const texts = masters.slice(0, MAX_MASTERS).filter((text): text is string => typeof text === "string");
+  const urls = texts.filter((text) => URL.canParse(text)).map((text) => new URL(text));
+  const { protocol } = new URL(teacher);
+  return urls.filter((url) => url.protocol === protocol && url.username === "").map((url) => url.origin);
 }

@@ -7,7 +7,14 @@ import { hasCode, type SynclineError } from "../base/errors.ts";
 import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import type { Capabilities } from "./capabilities.ts";
-import { isUntrusted, maybeReceived, type Master, type MasterAnswer, type MasterRequest } from "./master-connection.ts";
+import {
+  isUntrusted,
+  maybeReceived,
+  type Master,
+  type MasterAnswer,
+  type MasterReport,
+  type MasterRequest,
+} from "./master-connection.ts";
 
 export interface Patience {
   /** The longest time without any answer. */
@@ -46,6 +53,10 @@ export class PatientMaster implements Master {
 
   capabilities(): Promise<Capabilities> {
     return this.#patiently("always", () => this.#inner.capabilities());
+  }
+
+  members(): MasterReport[] {
+    return this.#inner.members?.() ?? [];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -46,6 +46,7 @@ export class HttpRootStore implements RootStore {
     }
     const value = await this.#reach(() => answer.json());
     if (asObject(value)["stale"] === true) {
+      if (answer.leave?.("its root is stale") === true) return this.get(name);
       // A stale root would look like a rollback of the bucket.
       throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
         hint: "The master is running but cannot reach its roots. See its log.",

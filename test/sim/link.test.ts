@@ -27,6 +27,7 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   holdBase: true,
   takeTurn: true,
   requests: true,
+  masters: true,
 };
 
 test("a link offers exactly what its store offers", async () => {

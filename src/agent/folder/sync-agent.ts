@@ -192,7 +192,8 @@ export class SyncAgent implements AsyncDisposable {
     const waiting = () => this.#waiting.report();
     const { address } = this.#options;
     const requests = () => this.#opened.opened.remote.requests?.() ?? null;
-    const facts = { folder, address, cache: () => this.cache, requests, conflicts, waiting };
+    const masters = () => this.#opened.opened.remote.masters?.() ?? null;
+    const facts = { folder, address, cache: () => this.cache, requests, masters, conflicts, waiting };
     return new WatchedFolder(loop, facts, () => this.end());
   }
 

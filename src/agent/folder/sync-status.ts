@@ -9,13 +9,14 @@ export interface SyncFacts {
   readonly address: string;
   readonly cache: () => AgentStatus["cache"];
   readonly requests: () => AgentStatus["requests"];
+  readonly masters: () => AgentStatus["masters"];
   readonly conflicts: () => AgentStatus["conflicts"];
   /** What a scan counted; undefined before the first. */
   readonly waiting?: () => PendingReport | undefined;
 }
 
 export function syncStatus(
-  { folder, address, cache, requests, conflicts, waiting }: SyncFacts,
+  { folder, address, cache, requests, masters, conflicts, waiting }: SyncFacts,
   state: SyncLoopState,
 ): AgentStatus {
   const { report, error, scansOnly } = state;
@@ -34,6 +35,7 @@ export function syncStatus(
     guard: held,
     cache: cache(),
     requests: requests(),
+    masters: masters(),
     collection: null,
     published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },
     sync: { left: report?.left ?? [], notices: scansOnly === undefined, why: scansOnly ?? null },

@@ -8,7 +8,7 @@ import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
-import type { Master } from "../../net/master-connection.ts";
+import type { Master, MasterReport } from "../../net/master-connection.ts";
 import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { BucketRemote, BucketTurn, Upload, UploadSession } from "../remote.ts";
@@ -98,6 +98,10 @@ export class HttpRemote implements BucketRemote {
   /** As the function `storedBytes`. */
   storedBytes(): Promise<number | undefined> {
     return storedBytes(this.#options.master, this.#options.name.bucket);
+  }
+
+  masters(): MasterReport[] {
+    return this.#options.master.members?.() ?? [];
   }
 
   watch(changed: () => void): Disposable {

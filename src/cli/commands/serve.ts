@@ -33,6 +33,7 @@ const OPTIONS = [
   "tlsSelfSigned",
   "host",
   "insecure",
+  "masters",
   "publicBlocks",
   "lease",
   "quota",
@@ -78,6 +79,7 @@ async function serve(call: ServeCall): Promise<void> {
       options.metricsListen === undefined ? undefined : parseListen(options.metricsListen, "--metrics-listen"),
     allow,
     sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
+    masters: (options.masters ?? []).map((text) => masterOrigin(text, options.insecure === true)),
     publicBlocks: options.publicBlocks ?? false,
     compareAndSwap,
     quotaBytes: options.quota,
@@ -147,6 +149,20 @@ function dataFolder(path: string | undefined): string {
     });
   }
   return path;
+}
+
+/** An origin that agents could use. Throws `usage`. */
+function masterOrigin(text: string, insecure: boolean): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || `${url.origin}/` !== url.href) {
+    throw new SynclineError("usage", `--masters: ${JSON.stringify(text)} is not an origin such as https://host:port.`);
+  }
+  if (url.protocol === "http:" && !isLoopback(url.hostname) && !insecure) {
+    throw new SynclineError("usage", `--masters: agents would send bearer tokens to ${url.host} unencrypted.`, {
+      hint: "Use https://. --insecure skips this check.",
+    });
+  }
+  return url.origin;
 }
 
 function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | undefined {

@@ -79,6 +79,10 @@ function textOf(agent: AgentStatus): string {
     const { put, list, get, delete: deleted, refused } = requests;
     lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
   }
+  for (const { address, used, left, latencyMs } of agent.masters ?? []) {
+    const state = left === null ? (used ? "used" : "ready") : `left: ${printText(left)}`;
+    lines.push(`  master     ${printText(address)}  ${state}${latencyMs === null ? "" : `, ${latencyMs} ms`}`);
+  }
   const last = collection?.last ?? null;
   if (last !== null) lines.push(collectedText(last));
   if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);

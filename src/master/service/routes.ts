@@ -8,6 +8,7 @@ import type { MasterParts } from "../parts.ts";
 export function serviceRoutes(parts: MasterParts): Route[] {
   return [
     { method: "GET", path: "/fula/capabilities", access: "public", paced: true, handle: () => capabilities(parts) },
+    { method: "GET", path: "/v1/masters", access: "public", paced: true, handle: () => masters(parts) },
     { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts) },
   ];
 }
@@ -17,7 +18,7 @@ export function metricsRoutes(parts: MasterParts): Route[] {
   return [{ method: "GET", path: "/metrics", access: "public", handle: () => metrics(parts) }];
 }
 
-async function capabilities({ publicBlocks, bearers, compareAndSwap, version }: MasterParts): Promise<Answer> {
+async function capabilities({ publicBlocks, masters, bearers, compareAndSwap, version }: MasterParts): Promise<Answer> {
   const offers = {
     remoteCidPut: false,
     eip712Auth: true,
@@ -25,6 +26,7 @@ async function capabilities({ publicBlocks, bearers, compareAndSwap, version }: 
     rootCas: compareAndSwap,
     watch: true,
     turns: true,
+    masters: masters.length > 0,
     ingest: true,
     publicBlocks,
     maxBlock: MAX_BLOCK_ACCEPTED,
@@ -35,6 +37,10 @@ async function capabilities({ publicBlocks, bearers, compareAndSwap, version }: 
     version,
   };
   return { status: 200, json: offers };
+}
+
+async function masters({ masters }: MasterParts): Promise<Answer> {
+  return { status: 200, json: { masters } };
 }
 
 async function health({ roots, stores, endings, log }: MasterParts): Promise<Answer> {

@@ -8,7 +8,9 @@ import { carBatch } from "../../../src/blocks/car-batch.ts";
 import { CAR_TYPE } from "../../../src/format/blocks/car.ts";
 import type { Bearer } from "../../../src/net/bearer.ts";
 import { type Master, MasterConnection, maybeReceived } from "../../../src/net/master-connection.ts";
+import { MasterHealth } from "../../../src/net/master-health.ts";
 import { Masters } from "../../../src/net/masters.ts";
+import { HttpRootStore } from "../../../src/roots/http-root-store.ts";
 import { carOf } from "../../support/car.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { bytesAnswer } from "../../support/meddling-master.ts";
@@ -257,7 +259,12 @@ describe("capabilities", () => {
   test("that are missing or invalid fall back to the defaults", async () => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], watch: "yes", maxBlock: -1 };
-    expect(await connect(server).capabilities()).toEqual({ watch: false, turns: false, maxBlock: 4_194_304 });
+    expect(await connect(server).capabilities()).toEqual({
+      watch: false,
+      turns: false,
+      masters: false,
+      maxBlock: 4_194_304,
+    });
   });
 });
 
@@ -321,7 +328,6 @@ describe("several masters", () => {
     }
     expect(await (await masters.call(get)).json()).toEqual({ name: "first" });
     await first.close();
-    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
     expect(await (await masters.call(get)).json()).toEqual({ name: "second" });
   });
 
@@ -348,7 +354,6 @@ describe("several masters", () => {
     await first;
     await masters.call(get);
     second.fails = true;
-    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
     const next = masters.call(get);
     await clock.advance(MASTER_NEXT_MS);
     await next;
@@ -357,11 +362,41 @@ describe("several masters", () => {
     expect([silent, second, third].map(({ probes }) => probes)).toEqual([2, 1, 1]);
   });
 
+  test("a stale root is read again at the other, until the first is healthy", async () => {
+    const [first, second] = [await scriptedServer(), await scriptedServer()];
+    const root = raw("root").cid;
+    first.answer = ({ url }, response) =>
+      url === "/health" ? json(response, 503, {}) : json(response, 200, { root, version: 1, stale: true });
+    second.answer = (_, response) => json(response, 200, { root, version: 2 });
+    const masters = new Masters([connect(first), connect(second)], systemClock);
+    const roots = new HttpRootStore(masters);
+    expect(await roots.get({ owner: "", bucket: "b" })).toMatchObject({ version: 2 });
+    expect(masters.members()).toMatchObject([
+      { used: true, left: null },
+      { used: false, left: "its root is stale" },
+    ]);
+    second.answer = first.answer;
+    await expect(roots.get({ owner: "", bucket: "b" })).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  });
+
+  test("a much faster master is moved to after three probes, and a slightly faster one is not", () => {
+    const [used, other] = [new MasterHealth(fakeMaster("used")), new MasterHealth(fakeMaster("other"))];
+    const probe = (usedMs: number, otherMs: number) => {
+      used.healthy(0, usedMs);
+      other.healthy(0, otherMs);
+      return other.isBetterThan(used);
+    };
+    expect([probe(50, 20), probe(50, 20), probe(50, 20)]).toEqual([false, false, true]);
+    expect(used.isBetterThan(other)).toBe(false);
+    expect([1, 2, 3, 4, 5, 6].map(() => probe(50, 40)).at(-1)).toBe(false);
+    other.leave("slow", 0, 1);
+    expect(other.isBetterThan(used)).toBe(false);
+  });
+
   test("a master whose call fails is replaced by the next", async () => {
     const [first, second] = [fakeMaster("first"), fakeMaster("second")];
     const masters = new Masters([first, second], new ManualClock());
     first.fails = true;
-    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
     await masters.call(get);
     expect([first.calls, second.calls]).toEqual([1, 1]);
   });
@@ -387,14 +422,15 @@ function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
     fails: false,
     calls: 0,
     probes: 0,
-    async call() {
-      master.calls++;
+    async call({ path }) {
+      if (path !== "/health") master.calls++;
+      else if (!answers) return new Promise(() => {});
       if (master.fails) throw new SynclineError("store_unreachable", `${address} does not answer.`);
       return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
     },
     async capabilities() {
       master.probes++;
-      return answers ? { watch: true, turns: true, maxBlock: 1 } : new Promise(() => {});
+      return answers ? { watch: true, turns: true, masters: false, maxBlock: 1 } : new Promise(() => {});
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -102,6 +102,7 @@ test("without change notices the folder is scanned every 10 s, and the status sa
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
     requests: () => null,
+    masters: () => null,
     conflicts: () => [],
   };
   expect(syncStatus(facts, loop.state()).sync).toMatchObject({

@@ -25,6 +25,7 @@ test("a conflict of a sync pass stays in the status after passes without conflic
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
     requests: () => null,
+    masters: () => null,
     conflicts: () => seen.all.map(conflictReport),
   };
   const state = { report: undefined, error: undefined, scansOnly: undefined, waiting: false };

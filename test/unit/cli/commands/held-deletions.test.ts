@@ -37,6 +37,7 @@ test("flush and status say how many deletions await approval, and which command 
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
     requests: () => null,
+    masters: () => null,
     conflicts: () => [],
   };
   const quiet = syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
