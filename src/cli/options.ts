@@ -74,7 +74,7 @@ export const OPTIONS = {
     fallbackText: "what tests of the server show to be safe",
   }),
   force: toggle("even if its process still runs on this machine", { onlyFlag: true }),
-  tlsCa: path("<file>", "certificates (PEM) to trust for masters, in addition to the system's"),
+  tlsCa: path("<file>", "certificates (PEM) to trust for masters and S3 servers, in addition to the system's"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
   data: path("<dir>", "folder for everything that the master keeps", { onlyFlag: true }),

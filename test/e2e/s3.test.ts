@@ -79,6 +79,17 @@ describe.skipIf(programOf("versitygw") === undefined)("a bucket at s3:// (versit
     expect(space.do("verify", at("", "numbered"))).toContain("no problems found");
   });
 
+  test("init refuses a bucket inside another one's prefix, in each form of its root", () => {
+    for (const roots of ["replaced", "numbered"]) {
+      space.do("init", at("", `outer-${roots}`), "--roots", roots);
+      for (const inner of ["inner", "inner/most"]) {
+        const { status, err } = space.run(["init", at("", `outer-${roots}/${inner}`)]);
+        expect([status, err]).toEqual([4, expect.stringContaining(`is inside the bucket ${at("", `outer-${roots}`)}`)]);
+      }
+    }
+    space.do("init", at("", "none/here"));
+  });
+
   test("without a key, with a wrong one and without the S3 bucket, errors say what to do", () => {
     const none = { AWS_ACCESS_KEY_ID: "", AWS_EC2_METADATA_DISABLED: "true", HOME: space.path };
     const failed = (url: string, env = {}) => space.run(["ls", url, "--json"], { env }).err;

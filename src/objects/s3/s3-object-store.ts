@@ -68,7 +68,7 @@ export class S3ObjectStore implements ObjectStore {
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     const answer = await this.#client.read({ method: "HEAD", key: this.#key(name) });
-    if (answer.status === 404) return undefined;
+    if (isAbsent(answer)) return undefined;
     if (answer.status !== 200) throw this.#client.refusal(answer, `to look for ${name}`);
     const size = Number(answer.headers["content-length"] ?? Number.NaN);
     const modifiedMs = Date.parse(answer.headers["last-modified"] ?? "");
