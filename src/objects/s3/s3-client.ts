@@ -219,7 +219,7 @@ async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]
     await read(() => "enough").catch(() => {});
     throw new Unanswered(true, new Error("the answer is too long"));
   }
-  const whole = length === undefined ? undefined : new Uint8Array(length);
+  const whole = length === undefined ? undefined : new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
   const parts: Uint8Array[] = [];
   let bytes = 0;
   await read((part) => {
