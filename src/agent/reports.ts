@@ -4,7 +4,7 @@ import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
 import type { HeldDeletions } from "../sync/deletion-limit.ts";
-import type { RequestCounts } from "../objects/object-store.ts";
+import type { RequestReport } from "../objects/object-store.ts";
 import type { Collected } from "../bucket/gc/need.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
@@ -45,7 +45,7 @@ export interface AgentStatus {
   readonly guard: null | HeldDeletions;
   readonly cache: { readonly bytes: number; readonly limit: number };
   /** Requests to S3 since the agent started, by the classes that providers bill; null for other storage. */
-  readonly requests: Readonly<RequestCounts> | null;
+  readonly requests: RequestReport | null;
   /** Garbage collection; null if this agent does not collect by itself. */
   readonly collection: CollectionReport | null;
   /** Totals since the agent started. */

@@ -5,7 +5,7 @@
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/blocks/root-object.ts";
-import type { RequestCounts, Turn } from "../objects/object-store.ts";
+import type { RequestReport, Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 
 export interface BucketRemote extends AsyncDisposable {
@@ -49,7 +49,7 @@ export interface BucketRemote extends AsyncDisposable {
   takeTurn?(): Promise<BucketTurn | undefined> | undefined;
 
   /** Requests to storage that bills them, so far. */
-  requests?(): Readonly<RequestCounts> | undefined;
+  requests?(): RequestReport | undefined;
 
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;

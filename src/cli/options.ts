@@ -7,6 +7,7 @@ import { Option } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { ConfigValues } from "./config-file.ts";
+import { DEFAULT_PRICES } from "./prices.ts";
 import { parseBytes, printBytes } from "./terminal/text.ts";
 
 export interface OptionSpec<Value> {
@@ -101,6 +102,9 @@ export const OPTIONS = {
   }),
   unsafeNoCas: toggle("swap roots without comparing: one of two concurrent writers loses its work; for drills", {
     onlyFlag: true,
+  }),
+  s3Prices: text("<table>", "US dollars for 1,000 put, list, get and delete requests and a GB-month of storage", {
+    fallbackText: DEFAULT_PRICES,
   }),
   keep: choice(["kept", "copy", "both"] as const, "which version to keep", { onlyFlag: true }),
   allOlderThan: duration("all conflicts older than this", { onlyFlag: true }),

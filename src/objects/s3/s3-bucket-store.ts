@@ -19,7 +19,7 @@ import type {
   Polling,
   PutOptions,
   PutOutcome,
-  RequestCounts,
+  RequestReport,
   StoredObject,
 } from "../object-store.ts";
 import type { RootForm } from "./probe.ts";
@@ -69,7 +69,7 @@ export class S3BucketStore implements ObjectStore {
     this.polling = options.polling ?? POLLING;
   }
 
-  requests(): Readonly<RequestCounts> {
+  requests(): RequestReport {
     return this.#store.requests();
   }
 

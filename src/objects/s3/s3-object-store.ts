@@ -15,7 +15,7 @@ import type {
   ObjectStore,
   PutOptions,
   PutOutcome,
-  RequestCounts,
+  RequestReport,
   StoredObject,
 } from "../object-store.ts";
 import { untilPutEnds } from "../put-end.ts";
@@ -43,17 +43,19 @@ export class S3ObjectStore implements ObjectStore {
   readonly #prefix: string;
   readonly #client: S3Client;
   readonly #clock: Clock;
+  readonly #openedMs: number;
 
   constructor(options: S3ObjectStoreOptions) {
     this.address = options.address;
     this.#prefix = options.prefix;
     this.#client = new S3Client(options);
     this.#clock = options.clock;
+    this.#openedMs = options.clock.monotonicMs();
   }
 
   /** Requests so far, by class. */
-  requests(): Readonly<RequestCounts> {
-    return this.#client.counts;
+  requests(): RequestReport {
+    return { ...this.#client.counts, forMs: Math.round(this.#clock.monotonicMs() - this.#openedMs) };
   }
 
   /** Checks that the S3 bucket is there and nothing else lies below the prefix. */
