@@ -1,11 +1,12 @@
 /**
- * The server is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while two agents upload and swap and
+ * The server is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while agents upload and swap and
  * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, a master's data is clean each time.
- *   node scripts/drills/server-kills.ts [TIMES, default 20] [--s3 | --s3=numbered]
+ *   node scripts/drills/server-kills.ts [TIMES, default 20] [AGENTS, default 2] [--s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import type { AgentStatus } from "../../src/agent/reports.ts";
 import {
   agent,
@@ -51,7 +52,9 @@ const server = master ?? s3;
 if (server === undefined) throw new Error("no server is given");
 const times = Number(rest[0] ?? 20);
 syncline(space, ["init", url]);
-const agents = [agent(space, "a", url), agent(space, "b", url)] as const;
+const agents = Array.from({ length: Number(rest[1] ?? 2) }, (_, which) => agent(space, `agent-${which}`, url));
+const [first, last] = [agents.at(0), agents.at(-1)];
+if (first === undefined || last === undefined) throw new Error("no agent is given");
 const ends = ["SIGKILL", "SIGSTOP", "SIGKILL", "SIGTERM"] as const;
 const acknowledged: Put[] = [];
 const told: Appender[] = [];
@@ -65,24 +68,25 @@ for (let round = 0; round < times; round++) {
   await new Promise((next) => setTimeout(next, 150 + ((round * 397) % 1_500)));
   await disturb(ends[round % ends.length] ?? "SIGKILL");
   acknowledged.push(...(await Promise.all(puts)).filter((one) => one !== undefined));
-  await until(() => appenders.every(({ lines }) => lines() > 40), 60_000, "records to be answered");
+  await until(() => appenders.every(({ lines }) => lines() > 40), 120_000, "records to be answered");
   for (const { pid } of appenders) kill(pid);
   await until(() => !appenders.some(({ pid }) => alive(pid)), 10_000, "the appenders to end");
   told.push(...appenders);
 }
 await until(() => agents.every(({ status }) => settled(status())), 120_000, "the agents to recover", 250);
 for (const one of agents) one.flush();
-await until(() => agents[0].status().base === agents[1].status().base, 60_000, "one root on both", 100);
-check(true, "both agents recovered alone and stand on one root");
+const isOneRoot = () => new Set(agents.map(({ status }) => status().base)).size === 1;
+await until(isOneRoot, 60_000, "one root on all", 100);
+check(true, `${agents.length} agents recovered alone and stand on one root`);
 
-const [onA, onB] = [fingerprint(agents[0].dir), fingerprint(agents[1].dir)];
-check(differences(onA, onB).length === 0, `one tree on both: ${onA.size} paths`);
+const onA = fingerprint(first.dir);
+const differing = agents.filter(({ dir }) => differences(onA, fingerprint(dir)).length > 0);
+check(differing.length === 0, `one tree on all: ${onA.size} paths`);
 check(![...onA.keys()].some((path) => path.includes("(conflict ")), "no conflict copies");
-for (const { folder, records } of told)
-  answered += checkRecords(folder.replace(agents[0].dir, agents[1].dir), records());
-check(answered > 0, `${answered} answered records of ${told.length} appenders are all there, on B`);
+for (const { folder, records } of told) answered += checkRecords(inAgent(folder, last.dir), records());
+check(answered > 0, `${answered} answered records of ${told.length} appenders are all there, on the last agent`);
 const ballast = [...onA].filter(([path]) => path.startsWith("ballast-"));
-check(ballast.length === 2 * times, `${ballast.length} of ${2 * times} large files are there`);
+check(ballast.length === agents.length * times, `${ballast.length} of ${agents.length * times} large files are there`);
 const log = commitsOf(space, url);
 const roots = new Set(log.map(({ root }) => root));
 check(
@@ -90,7 +94,7 @@ check(
   `all ${acknowledged.length} commits that were acknowledged to commands are in history`,
 );
 for (const { name, bytes } of acknowledged) {
-  if (!readFileSync(join(agents[1].dir, name)).equals(bytes)) check(false, `${name} has its bytes`);
+  if (!readFileSync(join(last.dir, name)).equals(bytes)) check(false, `${name} has its bytes`);
 }
 checkHistory(log);
 for (const one of agents) one.unmount();
@@ -98,6 +102,11 @@ check(syncline(space, ["verify", url, "--json"]).status === 0, "verify of the bu
 if (master !== undefined) {
   check((await master.stop()) === 0, "the master ends well");
   checkData("at the end");
+}
+
+/** The same folder as another agent shows it. */
+function inAgent(folder: string, dir: string) {
+  return join(dir, basename(folder));
 }
 
 /** Takes the server away for a moment, in one of the ways it can go. */

@@ -5,7 +5,7 @@ import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
 import type { HeldDeletions } from "../sync/deletion-limit.ts";
 import type { MasterReport } from "../net/master-connection.ts";
-import type { RequestCounts } from "../objects/object-store.ts";
+import type { RequestReport } from "../objects/object-store.ts";
 import type { Collected } from "../bucket/gc/need.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
@@ -46,7 +46,7 @@ export interface AgentStatus {
   readonly guard: null | HeldDeletions;
   readonly cache: { readonly bytes: number; readonly limit: number };
   /** Requests to S3 since the agent started, by the classes that providers bill; null for other storage. */
-  readonly requests: Readonly<RequestCounts> | null;
+  readonly requests: RequestReport | null;
   /** The masters that serve the bucket, and which is used; null without a master. */
   readonly masters: readonly MasterReport[] | null;
   /** Garbage collection; null if this agent does not collect by itself. */

@@ -188,13 +188,14 @@ export class RunningAgent implements Agent {
 
   #startCollecting(): BackgroundCollection {
     const { address, access, stateDir, stateRoot, clock, random, log } = this.#options;
+    const { tlsCa, insecure } = access;
     const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
     const parsed = parseAddress(address);
     // The thread that collects has no wallet.
     const isCollected = parsed.isPacked && !(parsed.scheme === "s3" && parsed.auth === "wallet");
     const collect: BackgroundCollectionOptions["collect"] = (known, many, signal) =>
       isCollected
-        ? collectOnThread({ ...job, known, many }, clock, signal)
+        ? collectOnThread({ ...job, trust: { tlsCa, insecure }, known, many }, clock, signal)
         : thinHistory({ ...job, access, clock, random, log }, known, many, signal);
     return (this.#collection = new BackgroundCollection({
       seq: () => {

@@ -1,8 +1,11 @@
 /** Opens the bucket at an address: the only place that knows which storage an address means. */
 import type { Clock } from "../base/clock.ts";
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
+import { ROOT_OBJECT } from "../format/blocks/object-name.ts";
+import { decodeRootHint } from "../format/blocks/root-hint.ts";
+import { decodeRoot } from "../format/blocks/root-object.ts";
 import { checkOrigin } from "../net/origin.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
@@ -63,6 +66,35 @@ export async function probeServer(address: string, options: RemoteOptions): Prom
   return await probe({ store, clock: options.clock, random: options.random });
 }
 
+/**
+ * The address of a bucket whose prefix this one is below, if there is one: one request for each part of the prefix. A key
+ * that may not read above the prefix finds none. Throws as `openRemote`, and `store_unreachable`.
+ */
+export async function bucketAboveInS3(address: string, options: RemoteOptions): Promise<string | undefined> {
+  const parsed = parseAddress(address);
+  if (parsed.scheme !== "s3") return undefined;
+  await using store = await openObjects({ ...parsed, prefix: "" }, options);
+  const parts = parsed.prefix.split("/").slice(0, -2);
+  for (let depth = parts.length; depth >= 0; depth--) {
+    const above = [parsed.bucket, ...parts.slice(0, depth)];
+    if (parsed.prefix === "" || !(await hasRoot(store, above.slice(1)))) continue;
+    return `s3://${above.join("/")}${parsed.url.replace(/^[^?]*/, "")}`;
+  }
+  return undefined;
+}
+
+async function hasRoot(store: ObjectStore, parts: readonly string[]): Promise<boolean> {
+  try {
+    const root = await store.get([...parts, ROOT_OBJECT].join("/"));
+    if (root === undefined) return false;
+    return decodeRootHint(root.bytes) !== undefined || decodeRoot(root.bytes).version > 0;
+  } catch (error) {
+    // Something else of that name, or forbidden.
+    if (hasCode(error, "format_invalid") || hasCode(error, "store_failed") || hasCode(error, "bad_token")) return false;
+    throw error;
+  }
+}
+
 async function openS3(address: S3Address, options: RemoteOptions): Promise<ObjectStore> {
   const { clock, random, rootForm } = options;
   const [{ S3BucketStore }, { checkForm, chooseForm }] = await Promise.all([
@@ -88,8 +120,8 @@ async function openObjects({ auth, ...address }: S3Address, options: RemoteOptio
   if (auth === "wallet" && bearer === undefined) {
     throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
   }
-  const token = bearer && (() => bearer.token());
-  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer: token });
+  const { tlsCa } = access ?? {};
+  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer, tlsCa });
 }
 
 /** As openRemote, for a bucket at a master. Loads the HTTP code here: a bucket in a folder needs none of it. */

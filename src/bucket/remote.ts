@@ -6,7 +6,7 @@ import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/blocks/root-object.ts";
 import type { MasterReport } from "../net/master-connection.ts";
-import type { RequestCounts, Turn } from "../objects/object-store.ts";
+import type { RequestReport, Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 
 export interface BucketRemote extends AsyncDisposable {
@@ -50,7 +50,7 @@ export interface BucketRemote extends AsyncDisposable {
   takeTurn?(): Promise<BucketTurn | undefined> | undefined;
 
   /** Requests to storage that bills them, so far. */
-  requests?(): Readonly<RequestCounts> | undefined;
+  requests?(): RequestReport | undefined;
 
   /** The masters that serve the bucket. Absent where there are none. */
   masters?(): MasterReport[] | undefined;

@@ -7,6 +7,7 @@ import { Option } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { ConfigValues } from "./config-file.ts";
+import { DEFAULT_PRICES } from "./prices.ts";
 import { parseBytes, printBytes } from "./terminal/text.ts";
 
 export interface OptionSpec<Value> {
@@ -74,7 +75,7 @@ export const OPTIONS = {
     fallbackText: "what tests of the server show to be safe",
   }),
   force: toggle("even if its process still runs on this machine", { onlyFlag: true }),
-  tlsCa: path("<file>", "certificates (PEM) to trust for masters, in addition to the system's"),
+  tlsCa: path("<file>", "certificates (PEM) to trust for masters and S3 servers, in addition to the system's"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
   data: path("<dir>", "folder for everything that the master keeps; with --arbiter, for its cache and certificate", {
@@ -110,6 +111,9 @@ export const OPTIONS = {
   }),
   unsafeNoCas: toggle("swap roots without comparing: one of two concurrent writers loses its work; for drills", {
     onlyFlag: true,
+  }),
+  s3Prices: text("<table>", "US dollars for 1,000 put, list, get and delete requests and a GB-month of storage", {
+    fallbackText: DEFAULT_PRICES,
   }),
   keep: choice(["kept", "copy", "both"] as const, "which version to keep", { onlyFlag: true }),
   allOlderThan: duration("all conflicts older than this", { onlyFlag: true }),

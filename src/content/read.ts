@@ -3,6 +3,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
+import { codecOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import { visitRange } from "./list-range.ts";
 import { loading } from "./source.ts";
@@ -81,7 +82,10 @@ export async function readContent(
   return bytes;
 }
 
-/** The bytes from `offset` to `end`, in pieces of at most 1 MiB, with growing read-ahead. Throws as `readContent`. */
+/**
+ * The bytes from `offset` to `end`, in pieces of at most 1 MiB, with growing read-ahead: while a piece is used, the next
+ * ones are loaded. Throws as `readContent`.
+ */
 export async function* streamContent(
   source: ContentSource,
   content: Content,
@@ -91,13 +95,24 @@ export async function* streamContent(
 ): AsyncGenerator<Uint8Array> {
   const to = Math.min(end, size);
   let ahead = READ_AHEAD_FIRST_BYTES;
+  let asked = offset;
   for (let at = offset; at < to; at += STEP_BYTES) {
     const bytes = new Uint8Array(Math.min(STEP_BYTES, to - at));
+    const next = at + bytes.length;
     await loading(source, () => {
-      const window = Math.min(ahead, AHEAD_BYTES, to - at - bytes.length);
+      const window = Math.min(ahead, AHEAD_BYTES, to - next);
       return peekContent(source, content, size, at, bytes.length, bytes, window);
     });
     ahead = Math.min(ahead * 2, READ_AHEAD_MAX_BYTES);
+    const until = Math.min(next + Math.min(ahead, AHEAD_BYTES), to);
+    const from = Math.max(asked, next);
+    // Half a window at a time: each load may be a request.
+    if (until - from >= AHEAD_BYTES / 2 || (until === to && from < to)) {
+      const missing = missingBlocks(source, content, size, from, until - from);
+      // The step that needs them reports what goes wrong.
+      source.load(missing, 0).catch(() => {});
+      if (missing.every((cid) => codecOf(cid) === "raw")) asked = until;
+    }
     yield bytes;
   }
 }

@@ -19,6 +19,7 @@ import type { Bearer } from "./bearer.ts";
 import { parseCapabilities, type Capabilities } from "./capabilities.ts";
 import { exchange, Unanswered, type ExchangeAnswer, type Take } from "./exchange.ts";
 import { checkOrigin } from "./origin.ts";
+import { isUntrustedCause, openPool, TRUST_HINT } from "./pool.ts";
 
 export interface MasterRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -93,6 +94,12 @@ export interface ConnectionOptions {
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
 
+const POOL = {
+  connections: MASTER_CONNECTIONS,
+  connectMs: MASTER_CONNECT_MS,
+  maxHeaderSize: MAX_HEADER_BYTES,
+};
+
 export class MasterConnection implements Master {
   readonly address: string;
   readonly #options: ConnectionOptions;
@@ -161,7 +168,7 @@ export class MasterConnection implements Master {
   }
 
   async #dispatcher(): Promise<Pick<Dispatcher, "dispatch">> {
-    return this.#options.dispatcher ?? (this.#pool ??= openPool(this.address, this.#options.tlsCa));
+    return this.#options.dispatcher ?? (this.#pool ??= openPool(this.address, { ...POOL, tlsCa: this.#options.tlsCa }));
   }
 
   #bounded({ status, headers, body, read }: ExchangeAnswer): MasterAnswer {
@@ -186,7 +193,7 @@ export class MasterConnection implements Master {
     this.#capabilities = undefined;
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
       hint: isUntrustedCause(cause)
-        ? "If this is the right master, trust its certificate with --tls-ca FILE."
+        ? TRUST_HINT
         : "Check that the master is running, the address is right, and the network can reach it.",
       cause,
     });
@@ -224,17 +231,6 @@ export function isUntrusted(error: unknown): boolean {
   return error instanceof SynclineError && (isUntrustedCause(error.cause) || isUntrusted(error.cause));
 }
 
-function isUntrustedCause(cause: unknown): boolean {
-  return cause instanceof Unanswered && UNTRUSTED.test(codeOf(cause.cause));
-}
-
-/** OpenSSL's words for certificates that are untrusted or for another host. */
-const UNTRUSTED = /CERT|SIGNATURE/;
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
 const ANY_STATUS = Array.from({ length: 400 }, (_, index) => 200 + index);
 
 async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promise<unknown> {
@@ -252,34 +248,6 @@ async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promi
   } catch (cause) {
     throw new SynclineError("store_failed", `${address} answered with invalid JSON.`, {
       hint: "Check that this is the address of a master and that no proxy interferes.",
-      cause,
-    });
-  }
-}
-
-/** Loaded on demand, so that commands without a master skip it. Throws `config_invalid` for bad certificates. */
-async function openPool(origin: string, tlsCa: string | undefined): Promise<Pool> {
-  const { Pool } = await import("undici");
-  const connect = { timeout: MASTER_CONNECT_MS, ...(await secureContextOf(tlsCa)) };
-  return new Pool(origin, {
-    connections: MASTER_CONNECTIONS,
-    pipelining: 1,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    connect,
-  });
-}
-
-/** A TLS context that trusts these certificates and Node.js's own. */
-async function secureContextOf(tlsCa: string | undefined) {
-  if (tlsCa === undefined) return {};
-  const { createSecureContext, rootCertificates } = await import("node:tls");
-  try {
-    // TLS accepts any text as a CA: without this check, a bad file would only show up as an untrusted master.
-    if (!tlsCa.includes("-----BEGIN CERTIFICATE-----")) throw new RangeError("the file has no certificate");
-    return { secureContext: createSecureContext({ ca: [...rootCertificates, tlsCa] }) };
-  } catch (cause) {
-    throw new SynclineError("config_invalid", `Cannot use the certificates of --tls-ca: ${String(cause)}`, {
-      hint: "The file must hold certificates in PEM form: -----BEGIN CERTIFICATE-----.",
       cause,
     });
   }

@@ -62,7 +62,7 @@ export interface ObjectStore extends AsyncDisposable {
   prune?(): Promise<void>;
 
   /** Absent where requests cost nothing. */
-  requests?(): Readonly<RequestCounts>;
+  requests?(): RequestReport;
 
   /** How often to look for a new root; absent: every FILE_POLL_MS. */
   readonly polling?: Polling;
@@ -79,6 +79,11 @@ export interface RequestCounts {
   delete: number;
   /** Of those: conditions that did not hold. */
   refused: number;
+}
+
+export interface RequestReport extends Readonly<RequestCounts> {
+  /** Over how many milliseconds they were counted. */
+  readonly forMs: number;
 }
 
 /** The first looks after a change are `firstMs` apart, then ever longer, up to `lastMs`: looks may cost money. */

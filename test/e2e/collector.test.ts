@@ -46,7 +46,14 @@ afterAll(() => space[Symbol.dispose]());
 
 function collect(known: { gcEpoch: number; seq: number } | undefined, many: number, signal?: AbortSignal) {
   const stateRoot = space.at("states");
-  const job = { address: url, stateDir: collectorDirOf(space.path), stateRoot, known, many };
+  const job = {
+    address: url,
+    stateDir: collectorDirOf(space.path),
+    stateRoot,
+    trust: { tlsCa: undefined, insecure: false },
+    known,
+    many,
+  };
   return thread.collectOnThread(job, systemClock, signal ?? new AbortController().signal);
 }
 

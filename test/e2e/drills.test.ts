@@ -92,7 +92,7 @@ describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)"
     drill(
       `a server that is stopped and killed loses nothing that was acknowledged: ${at}`,
       "server-kills.ts",
-      [all ? "20" : "3", form],
+      [...(all ? ["20", "8"] : ["3"]), form],
       all ? 1_200_000 : 240_000,
     );
     drill(

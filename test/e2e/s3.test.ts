@@ -1,7 +1,7 @@
 /** Every command on a bucket in S3 without a master, at a real server (versitygw). */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { programOf, S3Server } from "../support/s3-server.ts";
+import { programOf, S3Server, serversHere } from "../support/s3-server.ts";
 import { Workspace } from "../support/syncline.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -53,7 +53,12 @@ describe.skipIf(programOf("versitygw") === undefined)("a bucket at s3:// (versit
     space.start(["sync", at("", "synced"), one]);
     const running = () => (space.json("status")["agents"] as Record<string, unknown>[]).length;
     await expect.poll(running).toBe(1);
-    expect(space.status(one)).toMatchObject({ requests: { list: 0, get: expect.any(Number) } });
+    expect(space.status(one)).toMatchObject({
+      requests: { list: 0, get: expect.any(Number), forMs: expect.any(Number) },
+      costs: { requests: null, storage: null },
+    });
+    const free = space.run(["status", one, "--s3-prices", "put=free"]);
+    expect(free.err).toContain('"put=free" in s3-prices is not a price');
   });
 
   test("WebDAV serves it", async () => {
@@ -79,6 +84,17 @@ describe.skipIf(programOf("versitygw") === undefined)("a bucket at s3:// (versit
     expect(space.do("verify", at("", "numbered"))).toContain("no problems found");
   });
 
+  test("init refuses a bucket inside another one's prefix, in each form of its root", () => {
+    for (const roots of ["replaced", "numbered"]) {
+      space.do("init", at("", `outer-${roots}`), "--roots", roots);
+      for (const inner of ["inner", "inner/most"]) {
+        const { status, err } = space.run(["init", at("", `outer-${roots}/${inner}`)]);
+        expect([status, err]).toEqual([4, expect.stringContaining(`is inside the bucket ${at("", `outer-${roots}`)}`)]);
+      }
+    }
+    space.do("init", at("", "none/here"));
+  });
+
   test("without a key, with a wrong one and without the S3 bucket, errors say what to do", () => {
     const none = { AWS_ACCESS_KEY_ID: "", AWS_EC2_METADATA_DISABLED: "true", HOME: space.path };
     const failed = (url: string, env = {}) => space.run(["ls", url, "--json"], { env }).err;
@@ -94,5 +110,37 @@ describe.skipIf(programOf("versitygw") === undefined)("a bucket at s3:// (versit
     await server.start();
     space.do("put", space.at("n.txt"), at("/later.txt"));
     expect(space.do("verify", at())).toContain("no problems found");
+  });
+});
+
+describe.each(serversHere("versitygw-1.7.0 with --all").here)("%s lets several racing writers succeed", (name) => {
+  test("doctor and init refuse it and say why", async () => {
+    using space = new Workspace("s3-refused");
+    await using server = await S3Server.start(name, await temporaryFolder());
+    Object.assign(space.env, server.env);
+    const url = `s3://${server.bucket}/notes?endpoint=${server.endpoint}`;
+    const doctor = space.run(["doctor", url, "--json"]);
+    expect([doctor.status, doctor.out]).toEqual([1, expect.stringContaining("at once all succeed")]);
+    const init = space.run(["init", url]);
+    expect(init.status).not.toBe(0);
+    expect(init.err).toContain(`The S3 server of ${url} cannot keep a bucket's root`);
+    expect(init.err).toContain("at once all succeed");
+  });
+});
+
+describe.each(serversHere("minio with --all").here)("%s keeps conditional writes", (name) => {
+  test("a bucket is made, written, read, verified and collected, in both forms of its root", async () => {
+    using space = new Workspace("s3-other");
+    await using server = await S3Server.start(name, await temporaryFolder());
+    Object.assign(space.env, server.env);
+    writeFileSync(space.at("a.txt"), "text");
+    for (const roots of ["replaced", "numbered"]) {
+      const at = (path = "") => `s3://${server.bucket}/${roots}${path}?endpoint=${server.endpoint}`;
+      space.do("init", at(), "--roots", roots);
+      space.do("put", space.at("a.txt"), at("/a.txt"));
+      expect(space.do("cat", at("/a.txt"))).toBe("text");
+      expect(space.do("gc", at())).toContain("retained roots");
+      expect(space.do("verify", at())).toContain("no problems found");
+    }
   });
 });

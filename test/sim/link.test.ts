@@ -33,7 +33,7 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
 test("a link offers exactly what its store offers", async () => {
   const [timeline, plain] = [new Timeline(), new MemoryObjectStore()];
   const breakLock = async () => "a@b";
-  const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0 });
+  const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0, forMs: 0 });
   const polling = { firstMs: 1, lastMs: 2 };
   const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling, requests, prune: async () => {} });
   for (const method of Object.keys(MAYBE_STORE)) {

@@ -1,9 +1,10 @@
 /** A small S3 server whose answers a test bends: what real ones do seldom, on demand. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { S3ObjectStore } from "../../src/objects/s3/s3-object-store.ts";
+import { S3ObjectStore, type S3ObjectStoreOptions } from "../../src/objects/s3/s3-object-store.ts";
 
 export interface Seen {
   readonly method: string;
@@ -14,7 +15,16 @@ export interface Seen {
 }
 
 /** What happens to a request: "serve" answers as S3 does; "mute" does the same, and cuts the connection instead of answering. */
-export type Fate = "serve" | "mute" | "cut" | { status: number; body?: string; headers?: Record<string, string> };
+export type Fate =
+  | "serve"
+  | "mute"
+  | "cut"
+  | { status: number; body?: string; headers?: Record<string, string>; after?: Promise<void> };
+
+interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
 
 export class S3Script implements AsyncDisposable {
   readonly objects = new Map<string, { body: Buffer; tag: string; dateMs: number }>();
@@ -30,18 +40,22 @@ export class S3Script implements AsyncDisposable {
   /** What this server does not heed. */
   ignores: ReadonlySet<"if-match" | "if-none-match"> = new Set();
 
-  private constructor() {
-    this.#server = createServer((request, response) => void this.#handle(request, response));
+  readonly #scheme: string;
+
+  private constructor(tls: Tls | undefined) {
+    const handle = (request: IncomingMessage, response: ServerResponse) => void this.#handle(request, response);
+    this.#server = tls === undefined ? createServer(handle) : createTlsServer(tls, handle);
+    this.#scheme = tls === undefined ? "http" : "https";
   }
 
-  static async start(): Promise<S3Script> {
-    const script = new S3Script();
+  static async start(tls?: Tls): Promise<S3Script> {
+    const script = new S3Script(tls);
     await new Promise<void>((done) => script.#server.listen(0, "127.0.0.1", done));
     return script;
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   next(method: string, ...fates: readonly Fate[]): void {
@@ -52,6 +66,7 @@ export class S3Script implements AsyncDisposable {
   store(
     env: Record<string, string> = { AWS_ACCESS_KEY_ID: "key", AWS_SECRET_ACCESS_KEY: "secret" },
     clock: Partial<Clock> = {},
+    more: Partial<S3ObjectStoreOptions> = {},
   ): S3ObjectStore {
     return new S3ObjectStore({
       address: "s3://bucket/p",
@@ -63,6 +78,7 @@ export class S3Script implements AsyncDisposable {
       env,
       clock: { ...systemClock, sleep: () => new Promise((done) => void setImmediate(done)), ...clock },
       random: systemRandom,
+      ...more,
     });
   }
 
@@ -91,6 +107,7 @@ export class S3Script implements AsyncDisposable {
     this.seen.push(seen);
     const at = this.#fates.findIndex(({ matches }) => matches(seen));
     const fate = at < 0 ? "serve" : (this.#fates.splice(at, 1)[0]?.fate ?? "serve");
+    if (typeof fate === "object") await fate.after;
     if (typeof fate === "object") return void response.writeHead(fate.status, fate.headers).end(fate.body ?? "");
     const answer = fate === "cut" ? undefined : this.#serve(seen);
     if (answer === undefined || fate === "mute") return void request.socket.destroy();

@@ -5,6 +5,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { CollectReport } from "../../bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
 import { createCaller } from "./rpc.ts";
+import type { Trust } from "./threads.ts";
 
 export interface CollectionJob {
   readonly address: string;
@@ -12,6 +13,7 @@ export interface CollectionJob {
   readonly stateDir: string;
   /** Folder of all states. */
   readonly stateRoot: string;
+  readonly trust: Trust;
   readonly known: CollectionMark | undefined;
   readonly many: number;
 }

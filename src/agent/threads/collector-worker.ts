@@ -18,8 +18,8 @@ function serve(port: MessagePort): void {
   runLast();
   const stop = new AbortController();
   answerCalls<CollectorMethods>(port, {
-    async collect({ address, stateDir, stateRoot, known, many }) {
-      const ports = { clock: systemClock, random: systemRandom };
+    async collect({ address, stateDir, stateRoot, trust, known, many }) {
+      const ports = { clock: systemClock, random: systemRandom, access: { bearer: noWallet, ...trust } };
       await using remote = await openPacked(address, ports);
       const { opened, writer } = await openCollector({ address, stateDir, stateRoot, log: silentLog, ...ports });
       await using _ = opened;
@@ -29,4 +29,8 @@ function serve(port: MessagePort): void {
     },
     stop: () => stop.abort(new SynclineError("no_agent", "The agent is shutting down.")),
   });
+}
+
+function noWallet(): never {
+  throw new SynclineError("key_locked", "The thread that collects garbage has no wallet.");
 }

@@ -8,7 +8,7 @@ import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
-import type { ObjectStore, RequestCounts, Turn } from "../../objects/object-store.ts";
+import type { ObjectStore, RequestReport, Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease } from "./lease.ts";
@@ -96,7 +96,7 @@ export class PackedRemote implements BucketRemote {
     return watchRoot(this.store, this.#own, clock, this.store.polling ?? { firstMs: pollMs, lastMs: pollMs }, changed);
   }
 
-  requests(): Readonly<RequestCounts> | undefined {
+  requests(): RequestReport | undefined {
     return this.store.requests?.();
   }
 

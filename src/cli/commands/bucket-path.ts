@@ -4,7 +4,8 @@ import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
 import { parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { openRemote } from "../../bucket/open-remote.ts";
-import type { Runtime } from "../runtime.ts";
+import type { Call } from "../command.ts";
+import { accessOf, type MasterOption } from "../master-access.ts";
 
 export interface BucketPath {
   /** The bucket's address, with its pin if given. */
@@ -19,14 +20,14 @@ export interface BucketPath {
  * the bucket. Throws `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` if a parent
  * folder cannot be read.
  */
-export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
+export async function locateBucket(call: Call<MasterOption>, text: string): Promise<BucketPath> {
   if (/^https?:/i.test(text)) return locateAtMaster(text);
   const url = addressUrl(text);
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   for (let depth = segments.length; depth >= (url.protocol === "s3:" ? 0 : 1); depth--) {
     const at = new URL(url);
     at.pathname = `/${segments.slice(0, depth).join("/")}`;
-    if (await isBucket(runtime, at.href)) {
+    if (await isBucket(call, at.href)) {
       const names = segments.slice(depth).map(decodeSegment);
       return { address: pinnedUrl(parseAddress(at.href)), names, directory: url.pathname.endsWith("/") };
     }
@@ -66,9 +67,10 @@ function addressUrl(text: string): URL {
   return url ?? new URL(text);
 }
 
-async function isBucket({ clock, random }: Runtime, address: string): Promise<boolean> {
+async function isBucket(call: Call<MasterOption>, address: string): Promise<boolean> {
+  const { clock, random } = call.runtime;
   try {
-    await using remote = await openRemote(address, { clock, random });
+    await using remote = await openRemote(address, { clock, random, access: accessOf(call) });
     await remote.readGenesis();
     return true;
   } catch (error) {

@@ -14,8 +14,8 @@ export function register(program: Program): void {
     examples: ["syncline cat file:///srv/bucket/notes.txt", "syncline cat file:///srv/bucket/a.tar | tar t"],
     exits: [4, 5, 6, 8],
     async run(call) {
-      const { args, options, output, runtime } = call;
-      const path = await locateBucket(runtime, args[0] ?? "");
+      const { args, options, output } = call;
+      const path = await locateBucket(call, args[0] ?? "");
       await using reader = await openReader(call, path.address, options.at);
       const object = await findObject(reader, path);
       for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);

@@ -39,7 +39,7 @@ interface Answer {
 /** Without --keep, asks a person. Throws `usage` if there is no terminal. */
 export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const { options, output, runtime } = given;
-  const located = await locateTarget(runtime, options.state, given.args[0] ?? "");
+  const located = await locateTarget(given, given.args[0] ?? "");
   const { keep, names } =
     options.keep === undefined ? await askWhich(given, located) : { ...located, keep: options.keep };
   const target = { ...located, names };

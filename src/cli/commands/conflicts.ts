@@ -133,6 +133,6 @@ async function openAt(
   call: Call<BucketOption>,
   at?: string,
 ): Promise<{ readonly target: TargetPath; readonly reader: BucketReader }> {
-  const target = await locateTarget(call.runtime, call.options.state, call.args[0] ?? "");
+  const target = await locateTarget(call, call.args[0] ?? "");
   return { target, reader: await openReader(call, target.address, at) };
 }

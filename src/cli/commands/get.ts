@@ -38,7 +38,7 @@ export function register(program: Program): void {
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output, runtime } = call;
-      const path = await locateBucket(runtime, args[0] ?? "");
+      const path = await locateBucket(call, args[0] ?? "");
       await using reader = await openReader(call, path.address, options.at);
       const object = await findObject(reader, path);
       if (args[1] === "-") {

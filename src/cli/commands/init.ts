@@ -5,14 +5,13 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import { createDeviceKey } from "../../crypto/device-key.ts";
 import { Bucket } from "../../bucket/bucket.ts";
 import { parseAddress } from "../../bucket/address.ts";
-import { openRemote } from "../../bucket/open-remote.ts";
+import { bucketAboveInS3, openRemote } from "../../bucket/open-remote.ts";
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { SeenRoot } from "../../bucket/root-witness.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
-import { writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
-import type { Runtime } from "../runtime.ts";
+import type { Call, Program } from "../command.ts";
+import { type BucketOption, writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
 import { loadWallet } from "../wallet.ts";
 
 /** The device that signs the first commit is used only for that. */
@@ -45,7 +44,7 @@ export function register(program: Program): void {
           hint: "Mount it, or choose another address.",
         });
       }
-      await refuseWithinBucket(runtime, address);
+      await refuseWithinBucket(call, address);
       const memory = rootFile(stateRoot(runtime.env, options.state), address);
       if (options.accept !== true) refuseAgain(address, memory.read());
       const owner = await loadWallet(call);
@@ -72,18 +71,26 @@ function refuseAgain(address: string, seen: SeenRoot | undefined): void {
 }
 
 /** A bucket's folder holds nothing else: `init BUCKET/PATH` was probably meant to make a directory. */
-async function refuseWithinBucket(runtime: Runtime, address: string): Promise<void> {
-  if (!address.startsWith("file:")) return;
-  const above = await bucketAbove(runtime, address);
+async function refuseWithinBucket(call: Call<BucketOption>, address: string): Promise<void> {
+  if (/^https?:/.test(address)) return;
+  const { clock, random } = call.runtime;
+  const isInS3 = address.startsWith("s3:");
+  const above = await (isInS3
+    ? bucketAboveInS3(address, { clock, random, access: writingAccess(call) })
+    : bucketAbove(call, address));
   if (above === undefined) return;
-  throw new SynclineError("bucket_exists", `${address} is inside the folder of the bucket ${above}.`, {
-    hint: "Choose an address outside it. To make a directory in the bucket, use `syncline put -r`, or mkdir in a mount.",
-  });
+  throw new SynclineError(
+    "bucket_exists",
+    `${address} is inside the ${isInS3 ? "" : "folder of the "}bucket ${above}.`,
+    {
+      hint: "Choose an address outside it. To make a directory in the bucket, use `syncline put -r`, or mkdir in a mount.",
+    },
+  );
 }
 
-async function bucketAbove(runtime: Runtime, address: string): Promise<string | undefined> {
+async function bucketAbove(call: Call<BucketOption>, address: string): Promise<string | undefined> {
   try {
-    return (await locateBucket(runtime, new URL(`${address}/..`).href)).address;
+    return (await locateBucket(call, new URL(`${address}/..`).href)).address;
   } catch (error) {
     if (hasCode(error, "no_such_bucket")) return undefined;
     throw error;

@@ -36,8 +36,8 @@ export function register(program: Program): void {
     ],
     exits: [4, 5, 6, 8],
     async run(call) {
-      const { args, options, output, runtime } = call;
-      const { address, names } = await locateTarget(runtime, options.state, args[0] ?? "");
+      const { args, options, output } = call;
+      const { address, names } = await locateTarget(call, args[0] ?? "");
       await using reader = await openReader(call, address, undefined);
       if (names.length > 0) return await showPath(reader, names, options.count ?? DEFAULT_COUNT, output);
       const commits = newest(reader, options.count ?? DEFAULT_COUNT);

@@ -23,8 +23,8 @@ export function register(program: Program): void {
     examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
     exits: [4, 5, 6, 8],
     async run(call) {
-      const { args, options, output, runtime } = call;
-      const path = await locateBucket(runtime, args[0] ?? "");
+      const { args, options, output } = call;
+      const path = await locateBucket(call, args[0] ?? "");
       await using reader = await openReader(call, path.address, options.at);
       const object = await findObject(reader, path);
       if (object.record.type !== "directory")

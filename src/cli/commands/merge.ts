@@ -36,7 +36,7 @@ export function register(program: Program): void {
         });
       }
       const [given = "", ...roots] = args;
-      const { address } = await locateTarget(runtime, options.state, given);
+      const { address } = await locateTarget(call, given);
       await using reader = await openReader(call, address, undefined);
       const { bucket, commit } = reader;
       const [base = commit, x = commit, y = commit] = await Promise.all(

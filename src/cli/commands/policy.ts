@@ -55,9 +55,10 @@ async function setPolicy(call: Call<BucketOption>): Promise<void> {
   report(call, root.commit, await bucket.policy(await bucket.commit(root.commit)));
 }
 
-async function addressOf({ args, options, runtime }: Call<BucketOption>): Promise<string> {
+async function addressOf(call: Call<BucketOption>): Promise<string> {
+  const { args, options, runtime } = call;
   const given = args[0] ?? "";
-  if (given.includes("://")) return (await locateBucket(runtime, given)).address;
+  if (given.includes("://")) return (await locateBucket(call, given)).address;
   const states = mountStates(runtime, options.state, given);
   const [found] = [...(await servedStates(runtime, states)), ...states];
   if (found === undefined) throw noAgent(given);

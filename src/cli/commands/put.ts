@@ -42,9 +42,9 @@ export function register(program: Program): void {
 }
 
 async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
-  const { args, output, runtime } = call;
+  const { args, output } = call;
   const [source = "", url = ""] = args;
-  const path = await locateBucket(runtime, url);
+  const path = await locateBucket(call, url);
   await using session = await openWriterFor(call, path.address);
   const { writer } = session;
   const note = noteOf(`put ${source}`);

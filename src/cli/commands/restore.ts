@@ -25,8 +25,8 @@ export function register(program: Program): void {
 }
 
 async function restore(call: Call<"at" | BucketOption>): Promise<void> {
-  const { args, options, output, runtime } = call;
-  const path = await locateTarget(runtime, options.state, args[0] ?? "");
+  const { args, options, output } = call;
+  const path = await locateTarget(call, args[0] ?? "");
   await flushFirst(path);
   await using session = await openWriterFor(call, path.address);
   const { bucket, writer } = session;

@@ -4,6 +4,7 @@ import { askAgent } from "../../agent/control.ts";
 import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
+import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
 import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
@@ -20,6 +21,7 @@ export function register(program: Program): void {
     name: "status",
     arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: all"]],
     summary: "show mounts, and what is published and what is pending",
+    options: ["s3Prices"],
     examples: ["syncline status", "syncline status ~/bucket --json"],
     exits: [6],
     async run({ args, options, output, runtime }) {
@@ -31,7 +33,10 @@ export function register(program: Program): void {
         throw noAgent(directory, stopped[0] ?? states[0]);
       }
       const answers = await Promise.all(served.map((state) => ask(runtime, state)));
-      const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));
+      const prices = parsePrices(options.s3Prices ?? DEFAULT_PRICES);
+      const agents = answers.flatMap((answer) =>
+        answer === undefined || "silent" in answer ? [] : [{ ...answer, costs: costsOf(answer, prices) }],
+      );
       const left = stopped.map(leftOf);
       const synced = resting.map(leftOf);
       const shown = [...agents.map(textOf), ...left.map(textOfStopped), ...synced.map(textOfResting)].join("\n\n");
@@ -66,7 +71,12 @@ async function ask(
   }
 }
 
-function textOf(agent: AgentStatus): string {
+/** Null where requests cost nothing. */
+function costsOf({ requests, collection }: AgentStatus, prices: Prices): Costs | null {
+  return requests === null ? null : monthlyCosts(prices, requests, collection?.last?.bytes ?? null);
+}
+
+function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
   const { bucket, pid, online, pending, lastError, conflicts, root, cache, requests, collection } = agent;
   const lines = [
     `${agent.doors.map((door) => printText(placeOf(door))).join(", ")}  (process ${pid})`,
@@ -83,6 +93,7 @@ function textOf(agent: AgentStatus): string {
     const state = left === null ? (used ? "used" : "ready") : `left: ${printText(left)}`;
     lines.push(`  master     ${printText(address)}  ${state}${latencyMs === null ? "" : `, ${latencyMs} ms`}`);
   }
+  if (agent.costs !== null) lines.push(`  costs      ${costsText(agent.costs)}`);
   const last = collection?.last ?? null;
   if (last !== null) lines.push(collectedText(last));
   if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);

@@ -8,6 +8,8 @@ import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import { mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
+import type { Call } from "../command.ts";
+import type { MasterOption } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
 import { printRest, printText } from "../terminal/text.ts";
 
@@ -17,9 +19,9 @@ export interface TargetPath extends BucketPath {
 }
 
 /** Throws as `locateBucket`, and `no_agent` for a path below no mount. */
-export async function locateTarget(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
-  if (given.includes("://")) return { ...(await locateBucket(runtime, given)), served: undefined };
-  return belowMount(runtime, state, given);
+export async function locateTarget(call: Call<MasterOption>, given: string): Promise<TargetPath> {
+  if (given.includes("://")) return { ...(await locateBucket(call, given)), served: undefined };
+  return belowMount(call.runtime, call.options.state, given);
 }
 
 /**

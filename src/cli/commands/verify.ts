@@ -39,7 +39,7 @@ export function register(program: Program): void {
         const { verifyData } = await import("./verify-data.ts");
         return verifyData(options.data, options.repair === true, call);
       }
-      const { address } = await locateBucket(runtime, args[0] ?? "");
+      const { address } = await locateBucket(call, args[0] ?? "");
       const { clock, random } = runtime;
       await using storage = await openVerified(address, { access: readingAccess(call), clock, random });
       let report = await examine(call, address, storage, output);

@@ -19,6 +19,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Fresh ones are fetched this long before the old ones end. */
 const AHEAD_MS = 5 * 60 * 1000;
+/** Valid ones that end soon are fetched again no sooner than this. */
+const AGAIN_MS = 30_000;
 /** Endpoints on this machine or its host answer at once, or not at all. */
 const ENDPOINT_MS = 2_000;
 const INSTANCE = "http://169.254.169.254";
@@ -27,30 +29,41 @@ const CONTAINER = "http://169.254.170.2";
 export class CredentialChain {
   readonly #env: Environment;
   readonly #clock: Clock;
-  #known: Promise<Credentials> | undefined;
+  #known: Credentials | undefined;
+  #fetching: Promise<Credentials> | undefined;
+  #fetchedMs = -Infinity;
 
   constructor(env: Environment, clock: Clock) {
     this.#env = env;
     this.#clock = clock;
   }
 
-  /** Throws `bad_token` where there are none. */
+  /** One fetch serves all callers. While the old ones are valid, a failed fetch is no error. Throws `bad_token`. */
   async get(): Promise<Credentials> {
-    const known = await this.#once();
-    if (known.expiresMs === undefined || known.expiresMs - nowMs(this.#clock) > AHEAD_MS) return known;
-    this.forget();
-    return this.#once();
+    const known = this.#known;
+    if (known === undefined) return this.#fetch();
+    const leftMs = (known.expiresMs ?? Infinity) - nowMs(this.#clock);
+    const isFresh = this.#clock.monotonicMs() - this.#fetchedMs < AGAIN_MS;
+    if (leftMs > AHEAD_MS || (leftMs > 0 && isFresh)) return known;
+    try {
+      return await this.#fetch();
+    } catch (error) {
+      if (leftMs > 0) return known;
+      throw error;
+    }
   }
 
-  /** They were refused: the next call looks for others. */
-  forget(): void {
-    this.#known = undefined;
+  /** The server refused these: the next call looks for others. */
+  refused(credentials: Credentials): void {
+    if (this.#known === credentials) this.#known = undefined;
   }
 
-  #once(): Promise<Credentials> {
-    const asked = (this.#known ??= this.#find());
-    asked.catch(() => (this.#known = undefined));
-    return asked;
+  #fetch(): Promise<Credentials> {
+    this.#fetchedMs = this.#clock.monotonicMs();
+    this.#fetching ??= this.#find()
+      .then((found) => (this.#known = found))
+      .finally(() => (this.#fetching = undefined));
+    return this.#fetching;
   }
 
   async #find(): Promise<Credentials> {

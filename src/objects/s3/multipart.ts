@@ -1,8 +1,8 @@
 /** Multipart uploads, for objects too large for one put. The object appears only once all parts are there. */
 import { Unanswered } from "../../net/exchange.ts";
 import type { PutOutcome } from "../object-store.ts";
-import { isTrouble, type S3Answer, type S3Client } from "./s3-client.ts";
-import { type S3Request, textAt } from "./s3-request.ts";
+import { isTrouble, type S3Client } from "./s3-client.ts";
+import { type S3Answer, type S3Request, textAt } from "./s3-request.ts";
 
 /** 10,000 parts at most: 156 GiB. S3 takes none below 5 MiB but the last. */
 const PART_BYTES = 16 * 1024 * 1024;

@@ -6,7 +6,8 @@
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { Unanswered } from "../../net/exchange.ts";
 import type { PutOutcome, StoredObject } from "../object-store.ts";
-import { isTrouble, type S3Answer, type S3Client } from "./s3-client.ts";
+import { isTrouble, type S3Client } from "./s3-client.ts";
+import type { S3Answer } from "./s3-request.ts";
 
 export interface ConditionalPut {
   readonly name: string;

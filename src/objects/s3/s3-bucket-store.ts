@@ -19,7 +19,7 @@ import type {
   Polling,
   PutOptions,
   PutOutcome,
-  RequestCounts,
+  RequestReport,
   StoredObject,
 } from "../object-store.ts";
 import type { RootForm } from "./probe.ts";
@@ -69,7 +69,7 @@ export class S3BucketStore implements ObjectStore {
     this.polling = options.polling ?? POLLING;
   }
 
-  requests(): Readonly<RequestCounts> {
+  requests(): RequestReport {
     return this.#store.requests();
   }
 
@@ -106,7 +106,13 @@ export class S3BucketStore implements ObjectStore {
     if (name !== ROOT_OBJECT) return this.#store.putNew(name, body, options);
     const form = await this.#options.chooseForm();
     this.#checked = Promise.resolve();
-    if (form === "replaced") return this.#store.putNew(name, body, options);
+    if (form === "replaced") {
+      const outcome = await this.#store.putNew(name, body, options);
+      const isHalfMade =
+        outcome.kind === "refused" && (await this.get(name)) === undefined && this.#form === "numbered";
+      if (isHalfMade) throw begun(this.address);
+      return outcome;
+    }
     // The hint comes first: it decides between creators who chose different forms.
     const hint = await this.#store.putNew(name, [encodeRootHint(0)], options);
     if (hint.kind === "unknown") return hint;
@@ -222,7 +228,8 @@ export class S3BucketStore implements ObjectStore {
       if (base !== undefined && (await this.#slept(base))) {
         await this.#store.delete(numberedRootName(next));
         this.#last = undefined;
-        return { kind: "refused" };
+        // Ours may have counted before it was deleted with its base: the history tells.
+        return { kind: "unknown", cause: new Error("the root was created long after its base") };
       }
       if (next % HINT_STEP === 0) await this.#hint(next);
       const { token } = outcome;
@@ -262,6 +269,12 @@ export class S3BucketStore implements ObjectStore {
   async #hint(number: number): Promise<void> {
     await this.#store.replace(ROOT_OBJECT, [encodeRootHint(number)]).catch(() => {});
   }
+}
+
+function begun(address: string): SynclineError {
+  return new SynclineError("bucket_exists", `A bucket with numbered roots was begun at ${address} and not finished.`, {
+    hint: "Finish it with `syncline init ADDRESS --roots numbered`.",
+  });
 }
 
 function lost(address: string, number: number): SynclineError {

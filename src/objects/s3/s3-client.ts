@@ -2,15 +2,17 @@
  * Signed requests to one S3 bucket, over a pool of keep-alive sockets. Reads are tried again; a write is sent once, since
  * only its caller can tell what a lost answer means.
  */
-import aws4 from "aws4";
 import type { Dispatcher, Pool } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { RequestCounts } from "../object-store.ts";
 import { exchange, type ExchangeAnswer, Unanswered } from "../../net/exchange.ts";
-import { CredentialChain, type Environment, regionOf } from "./credentials.ts";
-import { classOf, parseError, type S3Error, type S3Request, sentBody, sha256Of, targetOf } from "./s3-request.ts";
+import type { Bearer } from "../../net/bearer.ts";
+import { isUntrustedCause, openPool, TRUST_HINT } from "../../net/pool.ts";
+import type { Environment } from "./credentials.ts";
+import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
+import { type Signed, Signer } from "./signer.ts";
 
 /** Where a bucket is. */
 export interface S3Location {
@@ -27,45 +29,42 @@ export interface S3ClientOptions extends S3Location {
   readonly clock: Clock;
   readonly random: Random;
   readonly env?: Environment;
-  /** A bearer in place of signatures, for gateways that take a wallet's. */
-  readonly bearer?: (() => Promise<string>) | undefined;
+  /** In place of signatures, for gateways that take a wallet's. */
+  readonly bearer?: Bearer | undefined;
+  /** PEM certificates that are trusted beside those of the system. */
+  readonly tlsCa?: string | undefined;
   /** Replaces sockets: a simulation's network. */
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
 
-/** An answer, read to its end. */
-export interface S3Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly body: Uint8Array;
-  /** Of redirects and refusals. */
-  readonly error: S3Error | undefined;
-}
-
-/** Idle connections are closed after this long: a network that changed leaves dead ones behind. */
-const KEEP_ALIVE_MS = 8_000;
-const CONNECT_MS = 5_000;
-const CONNECTIONS = 32;
 /** A request is given up when nothing moves for this long. */
 export const SILENCE_MS = 10_000;
 const LEAST_BYTES = 1_024;
-const MAX_HEADERS = 32 * 1_024;
 /** No answer to our requests is larger. */
 const MAX_ANSWER = 160 * 1_024 * 1_024;
-/** Clock, region and credentials. */
-const MOST_LESSONS = 3;
 const TRIES = 6;
 const FIRST_WAIT_MS = 50;
 const LAST_WAIT_MS = 3_000;
 
+const POOL = {
+  connections: 32,
+  connectMs: 5_000,
+  maxHeaderSize: 32 * 1_024,
+  /** A network that changed leaves dead connections behind. */
+  keepAliveMs: 8_000,
+};
+
+interface Sent {
+  readonly answer: S3Answer;
+  readonly signed: Signed;
+}
+
 export class S3Client implements AsyncDisposable {
   readonly counts: RequestCounts = { put: 0, list: 0, get: 0, delete: 0, refused: 0 };
   readonly #options: S3ClientOptions;
-  readonly #credentials: CredentialChain;
-  #pool: Promise<Pool> | undefined;
-  #region: Promise<string> | undefined;
-  /** The server's clock minus ours, known once it refused ours. */
-  #skewMs = 0;
+  readonly #signer: Signer;
+  /** By origin: at AWS each region is one. */
+  readonly #pools = new Map<string, Promise<Pool>>();
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
   /** The newest date of an object: servers' own dates may lag behind by a second. */
@@ -73,7 +72,7 @@ export class S3Client implements AsyncDisposable {
 
   constructor(options: S3ClientOptions) {
     this.#options = options;
-    this.#credentials = new CredentialChain(options.env ?? process.env, options.clock);
+    this.#signer = new Signer(options);
   }
 
   /** The server's date now, to the second as its objects' dates; undefined before its first answer. */
@@ -88,13 +87,16 @@ export class S3Client implements AsyncDisposable {
    * `Unanswered`, the signal's reason, `bad_token`.
    */
   async send(request: S3Request): Promise<S3Answer> {
-    let answer = await this.#exchange(request);
-    for (let attempt = 0; attempt < MOST_LESSONS && answer.error !== undefined; attempt++) {
-      if (!(await this.#learn(answer))) break;
-      answer = await this.#exchange(request);
+    for (let lessons = 0; ; lessons++) {
+      const sent = await this.#exchange(request);
+      const told = isMute(request, sent.answer) ? await this.#exchange(withBody(request)) : sent;
+      // Another request may have learnt it meanwhile.
+      const passes = told !== sent && (told.answer.error === undefined || told.answer.status === 416);
+      const mayLearn = lessons < this.#signer.lessons;
+      if (mayLearn && (passes || (await this.#signer.learn(told.answer, told.signed)))) continue;
+      if (sent.answer.status === 412) this.counts.refused++;
+      return passes ? sent.answer : told.answer;
     }
-    if (answer.status === 412) this.counts.refused++;
-    return answer;
   }
 
   /** Sends until there is an answer that is not the server's trouble. Throws `store_unreachable`. */
@@ -124,7 +126,9 @@ export class S3Client implements AsyncDisposable {
   unreachable(cause: unknown): SynclineError {
     const why = cause instanceof Error ? `: ${cause.message}` : "";
     return new SynclineError("store_unreachable", `The S3 server at ${this.#shownHost()} does not answer${why}`, {
-      hint: "Check the network and the endpoint. What is saved here is published once it answers.",
+      hint: isUntrustedCause(cause)
+        ? TRUST_HINT
+        : "Check the network and the endpoint. What is saved here is published once it answers.",
       cause,
     });
   }
@@ -135,28 +139,32 @@ export class S3Client implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const pool = await this.#pool?.catch(() => undefined);
-    await pool?.destroy(new Error("the connection was closed"));
+    for (const opened of this.#pools.values()) {
+      const pool = await opened.catch(() => undefined);
+      await pool?.destroy(new Error("the connection was closed"));
+    }
   }
 
-  async #exchange(request: S3Request): Promise<S3Answer> {
-    const { clock } = this.#options;
+  async #exchange(request: S3Request): Promise<Sent> {
+    const { clock, style, bucket } = this.#options;
     this.counts[classOf(request)]++;
-    const origin = await this.#origin();
-    const path = targetOf(this.#options.style === "path" ? `/${this.#options.bucket}` : "", request);
+    const region = await this.#signer.region();
+    const origin = this.#originIn(region);
+    const path = targetOf(style === "path" ? `/${bucket}` : "", request);
     const length = request.body?.reduce((sum, piece) => sum + piece.length, 0);
     const sized = length === undefined && request.method !== "PUT" ? {} : { "content-length": String(length ?? 0) };
-    const headers = await this.#signed(request, new URL(origin).host, path, { ...request.headers, ...sized });
+    const headers = { ...request.headers, ...sized };
+    const signed = await this.#signer.sign({ request, host: new URL(origin).host, path, headers, region });
     const answer = await exchange(await this.#dispatcher(origin), clock, origin, {
       method: request.method,
       path,
-      headers,
+      headers: signed.headers,
       body: sentBody(request),
       silenceMs: SILENCE_MS,
       leastBytes: LEAST_BYTES,
       signal: request.signal,
     });
-    return this.#read(request, answer);
+    return { answer: await this.#read(request, answer), signed };
   }
 
   async #read(request: S3Request, { status, headers, read }: ExchangeAnswer): Promise<S3Answer> {
@@ -169,75 +177,34 @@ export class S3Client implements AsyncDisposable {
     return { status, headers: flat, body, error };
   }
 
-  /** Whether the refusal taught something that makes the same request pass. */
-  async #learn({ status, headers, error }: S3Answer): Promise<boolean> {
-    if (error === undefined) return false;
-    const { code } = error;
-    if (code === "RequestTimeTooSkewed" || code === "RequestExpired") {
-      if (this.#date === undefined) return false;
-      this.#skewMs = this.#date.serverMs - Number(this.#options.clock.nowNs() / 1_000_000n);
-      return true;
-    }
-    if (code === "ExpiredToken" || code === "ExpiredTokenException" || code === "TokenRefreshRequired") {
-      this.#credentials.forget();
-      return true;
-    }
-    const region = headers["x-amz-bucket-region"] ?? error.region;
-    const isElsewhere = status === 301 || status === 307 || code === "AuthorizationHeaderMalformed";
-    if (!isElsewhere || region === undefined || region === (await this.#region)) return false;
-    this.#region = Promise.resolve(region);
-    await this[Symbol.asyncDispose]();
-    this.#pool = undefined;
-    return true;
-  }
-
-  async #signed(
-    request: S3Request,
-    host: string,
-    path: string,
-    headers: Record<string, string>,
-  ): Promise<Record<string, string>> {
-    const { bearer, clock } = this.#options;
-    if (bearer !== undefined) return { ...headers, authorization: `Bearer ${await bearer()}` };
-    const at = new Date(Number(clock.nowNs() / 1_000_000n) + this.#skewMs);
-    const signing = {
-      host,
-      method: request.method,
-      path,
-      service: "s3",
-      region: await this.#regionName(),
-      headers: {
-        ...headers,
-        host,
-        "x-amz-date": at.toISOString().replace(/[:-]|\.\d{3}/g, ""),
-        "x-amz-content-sha256": sha256Of(request.body),
-      },
-    };
-    const { accessKeyId, secretAccessKey, sessionToken } = await this.#credentials.get();
-    aws4.sign(signing, { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) });
-    return signing.headers;
-  }
-
-  #regionName(): Promise<string> {
-    return (this.#region ??= Promise.resolve(this.#options.region ?? regionOf(this.#options.env ?? process.env)).then(
-      (region) => region ?? "us-east-1",
-    ));
-  }
-
-  async #origin(): Promise<string> {
+  #originIn(region: string): string {
     const { endpoint, bucket, style } = this.#options;
-    const url = new URL(endpoint ?? `https://s3.${await this.#regionName()}.amazonaws.com`);
+    const url = new URL(endpoint ?? `https://s3.${region}.amazonaws.com`);
     return style === "virtual" ? `${url.protocol}//${bucket}.${url.host}` : url.origin;
   }
 
   async #dispatcher(origin: string): Promise<Pick<Dispatcher, "dispatch">> {
-    return this.#options.dispatcher ?? (this.#pool ??= openPool(origin));
+    const { dispatcher, tlsCa } = this.#options;
+    if (dispatcher !== undefined) return dispatcher;
+    const pool = this.#pools.get(origin) ?? openPool(origin, { ...POOL, tlsCa });
+    this.#pools.set(origin, pool);
+    return pool;
   }
 
   #shownHost(): string {
     const { endpoint } = this.#options;
     return endpoint === undefined ? "amazonaws.com" : new URL(endpoint).host;
   }
+}
+
+/** Whether a refusal's code is missing since answers to HEAD have no body. */
+function isMute({ method }: S3Request, { status }: S3Answer): boolean {
+  return method === "HEAD" && status >= 300 && status < 500 && status !== 429 && status !== 408;
+}
+
+/** The cheapest request that is refused as a HEAD is, and says why. */
+function withBody(request: S3Request): S3Request {
+  return { ...request, method: "GET", headers: { ...request.headers, range: "bytes=0-0" } };
 }
 
 /** Whether the server failed or was busy. The request may have taken effect anyway. */
@@ -252,7 +219,7 @@ async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]
     await read(() => "enough").catch(() => {});
     throw new Unanswered(true, new Error("the answer is too long"));
   }
-  const whole = length === undefined ? undefined : new Uint8Array(length);
+  const whole = length === undefined ? undefined : new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
   const parts: Uint8Array[] = [];
   let bytes = 0;
   await read((part) => {
@@ -264,18 +231,6 @@ async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]
   });
   if (length !== undefined && bytes !== length) throw new Unanswered(true, new Error("the answer was cut"));
   return whole ?? new Uint8Array(Buffer.concat(parts));
-}
-
-async function openPool(origin: string): Promise<Pool> {
-  const { Pool } = await import("undici");
-  return new Pool(origin, {
-    connections: CONNECTIONS,
-    pipelining: 1,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    connect: { timeout: CONNECT_MS },
-    maxHeaderSize: MAX_HEADERS,
-  });
 }
 
 function refusalOf({ status, error }: S3Answer, what: string, host: string, bucket: string): SynclineError {

@@ -15,7 +15,7 @@ import type {
   ObjectStore,
   PutOptions,
   PutOutcome,
-  RequestCounts,
+  RequestReport,
   StoredObject,
 } from "../object-store.ts";
 import { untilPutEnds } from "../put-end.ts";
@@ -44,12 +44,14 @@ export class S3ObjectStore implements ObjectStore {
   readonly #client: S3Client;
   readonly #clock: Clock;
   readonly #options: S3ObjectStoreOptions;
+  readonly #openedMs: number;
 
   constructor(options: S3ObjectStoreOptions, client: S3Client = new S3Client(options)) {
     this.address = options.address;
     this.#prefix = options.prefix;
     this.#client = client;
     this.#clock = options.clock;
+    this.#openedMs = options.clock.monotonicMs();
     this.#options = options;
   }
 
@@ -60,8 +62,8 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   /** Requests so far, by class. */
-  requests(): Readonly<RequestCounts> {
-    return this.#client.counts;
+  requests(): RequestReport {
+    return { ...this.#client.counts, forMs: Math.round(this.#clock.monotonicMs() - this.#openedMs) };
   }
 
   /** Checks that the S3 bucket is there and nothing else lies below the prefix. */
@@ -76,7 +78,7 @@ export class S3ObjectStore implements ObjectStore {
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     const answer = await this.#client.read({ method: "HEAD", key: this.#key(name) });
-    if (answer.status === 404) return undefined;
+    if (isAbsent(answer)) return undefined;
     if (answer.status !== 200) throw this.#client.refusal(answer, `to look for ${name}`);
     const size = Number(answer.headers["content-length"] ?? Number.NaN);
     const modifiedMs = Date.parse(answer.headers["last-modified"] ?? "");

@@ -19,6 +19,15 @@ export interface S3Request {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** An answer, read to its end. */
+export interface S3Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: Uint8Array;
+  /** Of redirects and refusals. */
+  readonly error: S3Error | undefined;
+}
+
 /** An answer's error document. */
 export interface S3Error {
   readonly code: string;

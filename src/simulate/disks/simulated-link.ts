@@ -12,7 +12,7 @@ import type {
   ObjectInfo,
   ObjectStore,
   Polling,
-  RequestCounts,
+  RequestReport,
   PutOutcome,
   StoredObject,
   Turn,
@@ -59,7 +59,7 @@ export class SimulatedLink implements ObjectStore {
   readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly polling?: Polling;
   readonly prune?: () => Promise<void>;
-  readonly requests?: () => Readonly<RequestCounts>;
+  readonly requests?: () => RequestReport;
   readonly #options: LinkOptions;
 
   constructor(options: LinkOptions) {

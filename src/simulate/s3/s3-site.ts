@@ -3,6 +3,7 @@ import { PackedRemote } from "../../bucket/packed/packed-remote.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRootHint, numberedRootName, ROOTS_FOLDER } from "../../format/blocks/root-hint.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
+import { sessionBearer } from "../../net/bearer.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { MemoryObjectStore } from "../../objects/memory-object-store.ts";
 import type { RootForm } from "../../objects/s3/probe.ts";
@@ -75,7 +76,7 @@ function storeOf(server: SimulatedS3, { timeline }: SiteOptions, { process, ...w
     region: "us-east-1",
     style: "path",
     // Signatures take longer than most of a history.
-    bearer: async () => "token",
+    bearer: sessionBearer("token"),
     dispatcher,
     clock: process.clock,
     random: way.random,

@@ -12,7 +12,7 @@ const OFF = { AWS_EC2_METADATA_DISABLED: "true" };
 const KEYS = { AWS_ACCESS_KEY_ID: "env-key", AWS_SECRET_ACCESS_KEY: "env-secret" };
 
 function chain(env: Record<string, string>, nowMs = () => Date.now()) {
-  return new CredentialChain(env, { ...systemClock, nowNs: () => BigInt(nowMs()) * 1_000_000n });
+  return new CredentialChain(env, { ...systemClock, nowNs: () => BigInt(nowMs()) * 1_000_000n, monotonicMs: nowMs });
 }
 
 /** A home with AWS's two files. */
@@ -96,8 +96,42 @@ test("then a container's endpoint, with its token; credentials are fetched again
   expect(server.seen).toMatchObject([{ headers: { authorization: "container-token" } }]);
   nowMs += 56 * 60_000;
   expect(await credentials.get()).toMatchObject({ accessKeyId: "key-2" });
-  credentials.forget();
+  credentials.refused(await credentials.get());
   expect(await credentials.get()).toMatchObject({ accessKeyId: "key-3" });
+});
+
+test("credentials that end soon are fetched once for all requests, and kept if that fails", async () => {
+  let [nowMs, given, isAway] = [Date.UTC(2026, 0, 1), 0, false];
+  const endsMs = nowMs + 3_600_000;
+  await using server = await endpoint({
+    "/creds": () => (isAway ? "away" : temporary(`key-${++given}`, endsMs)),
+  });
+  const env = { ...OFF, HOME: await temporaryFolder(), AWS_CONTAINER_CREDENTIALS_FULL_URI: `${server.origin}/creds` };
+  const credentials = chain(env, () => nowMs);
+  const asked = () => Promise.all(Array.from({ length: 8 }, async () => (await credentials.get()).accessKeyId));
+  expect(new Set(await asked())).toEqual(new Set(["key-1"]));
+  nowMs += 56 * 60_000;
+  // The endpoint still gives the ones that end in four minutes.
+  await asked();
+  expect(new Set(await asked())).toEqual(new Set(["key-2"]));
+  nowMs += 60_000;
+  isAway = true;
+  expect(new Set(await asked())).toEqual(new Set(["key-2"]));
+  expect(server.seen).toHaveLength(3);
+  nowMs += 240_000;
+  await expect(credentials.get()).rejects.toMatchObject({ code: "bad_token" });
+});
+
+test("of requests that are refused together, the first forgets the credentials", async () => {
+  let given = 0;
+  await using server = await endpoint({ "/creds": () => temporary(`key-${++given}`, Date.now() + 3_600_000) });
+  const env = { ...OFF, HOME: await temporaryFolder(), AWS_CONTAINER_CREDENTIALS_FULL_URI: `${server.origin}/creds` };
+  const credentials = chain(env);
+  const old = await credentials.get();
+  credentials.refused(old);
+  expect(await credentials.get()).toMatchObject({ accessKeyId: "key-2" });
+  credentials.refused(old);
+  expect(await credentials.get()).toMatchObject({ accessKeyId: "key-2" });
 });
 
 test("then the instance's role, by a session of version 2", async () => {

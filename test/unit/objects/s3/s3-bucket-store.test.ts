@@ -72,7 +72,7 @@ describe("numbered roots", () => {
     const asleep = await sleeper.get("root");
     for (let number = 2; number <= 9; number++) await publish(awake, `root ${number}`);
     agedAndPruned(server, 4);
-    expect((await sleeper.putIfMatch("root", bytes("late"), asleep?.token ?? "")).kind).toBe("refused");
+    expect((await sleeper.putIfMatch("root", bytes("late"), asleep?.token ?? "")).kind).toBe("unknown");
     expect([...server.objects.keys()].filter((key) => key.startsWith("p/roots/")).length).toBe(5);
     expect(await rootOf(sleeper)).toBe("root 9");
   });
@@ -91,6 +91,20 @@ describe("numbered roots", () => {
     expect((await slow.putIfMatch("root", bytes("ours"), base?.token ?? "")).kind).toBe("stored");
     expect(server.objects.has("p/roots/0000000000000002")).toBe(true);
     expect(await rootOf(slow)).toBe("root 3");
+  });
+
+  test("one that is confirmed after it was deleted with its base is unknown: it may have counted", async () => {
+    await using server = await S3Script.start();
+    const [slow, other] = [opened(server).store, opened(server).store];
+    await publish(other, "root 1");
+    const base = await slow.get("root");
+    server.put("roots/0000000000000002", "ours");
+    for (let number = 3; number <= 9; number++) await publish(other, `root ${number}`);
+    agedAndPruned(server, 4);
+    server.next("PUT", "cut");
+    expect((await slow.putIfMatch("root", bytes("ours"), base?.token ?? "")).kind).toBe("unknown");
+    expect(server.objects.has("p/roots/0000000000000002")).toBe(false);
+    expect(await rootOf(slow)).toBe("root 9");
   });
 
   test("after a gap a reader looks at the hint again instead of the number that it remembers", async () => {
@@ -154,6 +168,16 @@ describe("numbered roots", () => {
     expect((await replaced.putNew("root", bytes("theirs"))).kind).toBe("stored");
     expect((await numbered.putNew("root", bytes("ours"))).kind).toBe("refused");
     expect(await rootOf(numbered)).toBe("theirs");
+    expect([...server.objects.keys()]).toEqual(["p/root"]);
+  });
+
+  test("a creation that ended after its hint is not finished in the other form", async () => {
+    await using server = await S3Script.start();
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(0)), tag: '"h"', dateMs: 0 });
+    await expect(opened(server, "replaced").store.putNew("root", bytes("ours"))).rejects.toMatchObject({
+      code: "bucket_exists",
+      hint: expect.stringContaining("--roots numbered"),
+    });
     expect([...server.objects.keys()]).toEqual(["p/root"]);
   });
 

@@ -1,5 +1,9 @@
 /** Puts and reads on an S3 server that drops replies, is overloaded for a while, or sends malformed answers. */
-import { describe, expect, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { Agent } from "undici";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../../../../src/base/clock.ts";
+import { keptBearer } from "../../../../src/net/bearer.ts";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
 import { S3Script } from "../../../support/s3-script.ts";
 
@@ -159,6 +163,108 @@ test("a clock that is off is corrected by the server's", async () => {
   const [first, second] = server.seen.map(({ headers }) => String(headers["x-amz-date"]));
   expect(second?.slice(0, 11)).toBe(date.toISOString().replaceAll(/[:-]/g, "").slice(0, 11));
   expect(first).not.toBe(second);
+});
+
+describe("the region that a refusal names", () => {
+  const body = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+
+  test("serves all requests that were refused together", async () => {
+    await using server = await S3Script.start();
+    const dispatcher = new Agent();
+    onTestFinished(() => dispatcher.close());
+    const store = server.store(undefined, {}, { dispatcher });
+    const names = ["pack/a", "pack/b", "pack/c"];
+    for (const name of names) server.put(name, name);
+    const { promise: after, resolve } = Promise.withResolvers<void>();
+    const elsewhere = { status: 400, body, after };
+    server.next("GET", elsewhere, elsewhere, elsewhere);
+    const getting = Promise.all(names.map((name) => store.get(name)));
+    await expect.poll(() => server.seen.length).toBe(3);
+    resolve();
+    expect((await getting).map((object) => Buffer.from(object?.bytes ?? "").toString())).toEqual(names);
+    expect(server.seen.at(-1)?.headers.authorization).toContain("/eu-west-1/s3/");
+  });
+
+  test("leaves requests under way alone", async () => {
+    await using server = await S3Script.start();
+    const store = server.store();
+    server.put("pack/a", "a");
+    const { promise: after, resolve } = Promise.withResolvers<void>();
+    server.next("PUT", { status: 200, headers: { etag: '"1"' }, after });
+    server.next("GET", { status: 400, body });
+    const putting = store.putNew("pack/b", [Buffer.from("b")]);
+    await expect.poll(() => server.seen.length).toBe(1);
+    expect(await store.get("pack/a")).toBeDefined();
+    resolve();
+    expect(await putting).toMatchObject({ kind: "stored" });
+    expect(server.seen.map(({ method }) => method)).toEqual(["PUT", "GET", "GET"]);
+  });
+});
+
+describe("a refused HEAD has no body", () => {
+  test.each([
+    ["a clock that is off", 403, "RequestTimeTooSkewed"],
+    ["another region", 400, "AuthorizationHeaderMalformed"],
+  ])("so a GET of one byte learns of %s", async (_, status, code) => {
+    await using server = await S3Script.start();
+    server.put("pack/a", "0123456789");
+    server.next("HEAD", { status });
+    const body = `<Error><Code>${code}</Code><Region>eu-west-1</Region></Error>`;
+    server.next("GET", { status, body });
+    expect(await server.store().head("pack/a")).toMatchObject({ size: 10 });
+    expect(server.seen.map(({ method }) => method)).toEqual(["HEAD", "GET", "HEAD"]);
+    expect(server.seen[1]?.headers["range"]).toBe("bytes=0-0");
+  });
+
+  test("so a missing S3 bucket is told from an absent object", async () => {
+    await using server = await S3Script.start();
+    const store = server.store();
+    expect(await store.head("pack/a")).toBeUndefined();
+    server.next("HEAD", { status: 404 });
+    server.next("GET", { status: 404, body: "<Error><Code>NoSuchBucket</Code></Error>" });
+    await expect(store.head("pack/a")).rejects.toMatchObject({ hint: expect.stringContaining("Make the S3 bucket") });
+  });
+});
+
+describe("a bearer", () => {
+  /** Makes token-1, token-2, … each time one is refused. */
+  const bearers = () =>
+    keptBearer(
+      systemClock,
+      60_000,
+      (
+        (made) => async () =>
+          `token-${++made}`
+      )(0),
+    );
+  const REFUSED = { status: 401, body: "<Error><Code>InvalidToken</Code></Error>" };
+
+  test("that is refused is made anew once", async () => {
+    await using server = await S3Script.start();
+    const store = server.store({}, {}, { bearer: bearers() });
+    server.next("PUT", REFUSED);
+    expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "stored" });
+    expect(server.seen.map(({ headers }) => headers.authorization)).toEqual(["Bearer token-1", "Bearer token-2"]);
+  });
+
+  test("that is refused again is an error", async () => {
+    await using server = await S3Script.start();
+    const store = server.store({}, {}, { bearer: bearers() });
+    server.next("PUT", REFUSED, REFUSED, REFUSED);
+    await expect(store.putNew("pack/a", body)).rejects.toMatchObject({ code: "bad_token" });
+    expect(server.seen).toHaveLength(2);
+  });
+});
+
+test("certificates of --tls-ca are trusted, and others are not", async () => {
+  const file = (name: string) => readFileSync(new URL(`../../../support/tls/${name}`, import.meta.url), "utf8");
+  await using server = await S3Script.start({ cert: file("cert.pem"), key: file("key.pem") });
+  const trusting = server.store(undefined, {}, { tlsCa: file("cert.pem") });
+  expect(await trusting.putNew("pack/a", body)).toMatchObject({ kind: "stored" });
+  await expect(server.store().get("pack/a")).rejects.toMatchObject({
+    code: "store_unreachable",
+    hint: expect.stringContaining("--tls-ca"),
+  });
 });
 
 describe("a listing", () => {

@@ -189,6 +189,22 @@ describe("reading", () => {
   });
 });
 
+test("while a piece of a stream is used, the next ones are loaded, within a bound", async () => {
+  const { blocks, content, bytes } = await largeFile();
+  const source = new ChunkCache(blocks, { capacityBytes: 16 * MiB });
+  const loadedBytes = () => blocks.reads.reduce((sum, cid) => sum + (blocks.held.get(cid)?.length ?? 0), 0);
+  let at = 0;
+  for await (const piece of streamContent(source, content, bytes.length)) {
+    at += piece.length;
+    const left = bytes.length - at;
+    // The first window grows from 256 KiB.
+    const least = at > 16 * MiB ? Math.min(left, 3 * MiB) - MiB : -MiB;
+    expect(loadedBytes() - at).toBeGreaterThan(least);
+    expect(loadedBytes() - at).toBeLessThan(10 * MiB);
+  }
+  expect(at).toBe(bytes.length);
+});
+
 describe("the cost of an edit", () => {
   test("one byte overwritten in the middle: a few chunks read, one uploaded", async () => {
     const cost = await editCost((file) => file.write(33 * MiB, Uint8Array.of(1)));

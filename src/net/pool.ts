@@ -1,0 +1,57 @@
+/** Keep-alive sockets to one origin. */
+import type { Pool } from "undici";
+import { SynclineError } from "../base/errors.ts";
+import { Unanswered } from "./exchange.ts";
+
+export interface PoolOptions {
+  /** PEM certificates that are trusted beside those of the system. */
+  readonly tlsCa: string | undefined;
+  readonly connections: number;
+  readonly connectMs: number;
+  readonly maxHeaderSize: number;
+  /** Idle sockets are closed after this long; absent: as undici does. */
+  readonly keepAliveMs?: number;
+}
+
+/** Loads undici on demand, so that commands without a network skip it. Throws `config_invalid` for bad certificates. */
+export async function openPool(origin: string, options: PoolOptions): Promise<Pool> {
+  const { tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;
+  const { Pool } = await import("undici");
+  return new Pool(origin, {
+    connections,
+    pipelining: 1,
+    maxHeaderSize,
+    connect: { timeout: connectMs, ...(await secureContextOf(tlsCa)) },
+    ...(keepAliveMs !== undefined && { keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs }),
+  });
+}
+
+/** Whether a server failed to prove its identity: trying again would end the same way. */
+export function isUntrustedCause(cause: unknown): boolean {
+  return cause instanceof Unanswered && UNTRUSTED.test(codeOf(cause.cause));
+}
+
+export const TRUST_HINT = "If this is the right server, trust its certificate with --tls-ca FILE.";
+
+/** OpenSSL's words for certificates that are untrusted or for another host. */
+const UNTRUSTED = /CERT|SIGNATURE/;
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** A TLS context that trusts these certificates and Node.js's own. */
+async function secureContextOf(tlsCa: string | undefined) {
+  if (tlsCa === undefined) return {};
+  const { createSecureContext, rootCertificates } = await import("node:tls");
+  try {
+    // TLS accepts any text as a CA: without this check, a bad file would only show up as an untrusted server.
+    if (!tlsCa.includes("-----BEGIN CERTIFICATE-----")) throw new RangeError("the file has no certificate");
+    return { secureContext: createSecureContext({ ca: [...rootCertificates, tlsCa] }) };
+  } catch (cause) {
+    throw new SynclineError("config_invalid", `Cannot use the certificates of --tls-ca: ${String(cause)}`, {
+      hint: "The file must hold certificates in PEM form: -----BEGIN CERTIFICATE-----.",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,119 @@
+/** Signs requests: with credentials or a bearer, for a region, at the server's time. Refusals teach what was wrong. */
+import aws4 from "aws4";
+import type { Clock } from "../../base/clock.ts";
+import type { Bearer } from "../../net/bearer.ts";
+import { CredentialChain, type Credentials, type Environment, regionOf } from "./credentials.ts";
+import { type S3Answer, type S3Request, sha256Of } from "./s3-request.ts";
+
+export interface SignerOptions {
+  readonly clock: Clock;
+  readonly env?: Environment;
+  readonly region: string | undefined;
+  readonly bearer?: Bearer | undefined;
+}
+
+export interface Unsigned {
+  readonly request: S3Request;
+  readonly host: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly region: string;
+}
+
+export interface Signed {
+  readonly headers: Record<string, string>;
+  readonly region: string;
+  readonly by: { readonly token: string } | { readonly credentials: Credentials };
+}
+
+/** Clock, region and credentials. */
+const MOST_LESSONS = 3;
+const SKEWED = new Set(["RequestTimeTooSkewed", "RequestExpired"]);
+const EXPIRED = new Set(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]);
+
+export class Signer {
+  /** How often one request is signed anew after a refusal. */
+  readonly lessons: number;
+  readonly #options: SignerOptions;
+  readonly #credentials: CredentialChain;
+  #region: Promise<string> | undefined;
+  /** The server's clock minus ours, known once it refused ours. */
+  #skewMs = 0;
+
+  constructor(options: SignerOptions) {
+    this.#options = options;
+    this.#credentials = new CredentialChain(options.env ?? process.env, options.clock);
+    this.lessons = options.bearer === undefined ? MOST_LESSONS : 1;
+  }
+
+  /** As the server said last, else as configured. */
+  region(): Promise<string> {
+    const { region, env = process.env } = this.#options;
+    return (this.#region ??= Promise.resolve(region ?? regionOf(env)).then((found) => found ?? "us-east-1"));
+  }
+
+  /** Throws `bad_token` without credentials, and as the bearer does. */
+  async sign({ request, host, path, headers, region }: Unsigned): Promise<Signed> {
+    const { bearer } = this.#options;
+    if (bearer !== undefined) {
+      const token = await bearer.token();
+      return { headers: { ...headers, authorization: `Bearer ${token}` }, region, by: { token } };
+    }
+    const at = new Date(this.#nowMs() + this.#skewMs);
+    const signing = {
+      host,
+      method: request.method,
+      path,
+      service: "s3",
+      region,
+      headers: {
+        ...headers,
+        host,
+        "x-amz-date": at.toISOString().replace(/[:-]|\.\d{3}/g, ""),
+        "x-amz-content-sha256": sha256Of(request.body),
+      },
+    };
+    const credentials = await this.#credentials.get();
+    const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+    aws4.sign(signing, { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) });
+    return { headers: signing.headers, region, by: { credentials } };
+  }
+
+  /** Whether a refusal taught something, here or another request meanwhile, that makes the request pass. */
+  async learn({ status, headers, error }: S3Answer, signed: Signed): Promise<boolean> {
+    if (error === undefined) return false;
+    if ("token" in signed.by) return this.#renewed(status, signed.by.token);
+    if (SKEWED.has(error.code)) {
+      const serverMs = Date.parse(headers["date"] ?? "");
+      if (Number.isNaN(serverMs)) return false;
+      this.#skewMs = serverMs - this.#nowMs();
+      return true;
+    }
+    if (EXPIRED.has(error.code)) return this.#replaced(signed.by.credentials);
+    const region = headers["x-amz-bucket-region"] ?? error.region;
+    const isElsewhere = status === 301 || status === 307 || error.code === "AuthorizationHeaderMalformed";
+    if (!isElsewhere || region === undefined || region === signed.region) return false;
+    this.#region = Promise.resolve(region);
+    return true;
+  }
+
+  /** Whether there is another bearer than the one that was refused. */
+  async #renewed(status: number, token: string): Promise<boolean> {
+    const { bearer } = this.#options;
+    if (bearer === undefined || (status !== 401 && status !== 403)) return false;
+    bearer.refused(token);
+    return (await bearer.token()) !== token;
+  }
+
+  /** Whether there are other credentials than those that were refused. */
+  async #replaced(credentials: Credentials): Promise<boolean> {
+    this.#credentials.refused(credentials);
+    const { accessKeyId, sessionToken } = await this.#credentials.get();
+    return accessKeyId !== credentials.accessKeyId || sessionToken !== credentials.sessionToken;
+  }
+
+  #nowMs(): number {
+    return Number(this.#options.clock.nowNs() / 1_000_000n);
+  }
+}
