@@ -249,7 +249,6 @@ export class RunningAgent implements Agent {
   async #workerSetup(): Promise<WorkerSetup> {
     const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
     const { tlsCa, insecure } = this.#options.access;
-    const { bucket } = this.#opened;
     return {
       address,
       stateDir,
@@ -259,8 +258,8 @@ export class RunningAgent implements Agent {
       readTimeoutMs,
       publishedDurability,
       trust: { tlsCa, insecure },
-      genesis: bucket.genesis.bytes,
-      base: await firstBase(bucket, { at, stateDir, clock, log }),
+      genesis: this.#opened.bucket.genesis.bytes,
+      base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
     };
   }
 

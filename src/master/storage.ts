@@ -25,8 +25,6 @@ export interface OtherMasters {
   watch(changed: (name: BucketName) => void): Disposable;
   /** Makes this master known to the others, until the storage is closed. */
   announce(master: { readonly origin: string; readonly compareAndSwap: boolean; readonly version: string }): void;
-  /** The origins of all that are in use, including this one. */
-  origins(): Promise<string[]>;
 }
 
 /** Revoked tokens, by digest. */

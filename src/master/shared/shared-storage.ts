@@ -35,8 +35,6 @@ export interface SharedStorageOptions {
 
 const LEASE_SECONDS = 24 * 60 * 60;
 const ANNOUNCE_MS = 20_000;
-/** Masters not heard of for so long are not in use. */
-const HEARD_SECONDS = 90;
 
 /** Throws `arbiter_unreachable`, and the store's errors; nothing is left open then. */
 export async function openSharedStorage(options: SharedStorageOptions): Promise<MasterStorage> {
@@ -127,11 +125,6 @@ class Announcements implements OtherMasters, Disposable {
     this.#arbiter.announce({ ...master, id: this.#id }).catch((error: unknown) => {
       this.#log.warn("cannot announce this master", { error: describeError(error) });
     });
-  }
-
-  async origins(): Promise<string[]> {
-    const masters = await this.#arbiter.masters(HEARD_SECONDS);
-    return [...new Set(masters.map(({ origin }) => origin))].filter((origin) => origin !== "");
   }
 
   [Symbol.dispose](): void {
