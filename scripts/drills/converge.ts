@@ -3,7 +3,7 @@
  * are killed and mounted again. Then all is quiet, and all agents, a new one and `get -r` show one tree; what was alone in
  * its folder is as on a local disk; each version that nobody replaced knowingly is there, or the history tells who
  * hit it unknowingly; verify is clean.
- *   node scripts/drills/converge.ts [SECONDS, default 20] [AGENTS, default 3] [SEED, default the time] [--master | --s3 | --s3=numbered]
+ *   node scripts/drills/converge.ts [SECONDS, default 20] [AGENTS, default 3] [SEED, default the time] [--master | --masters | --s3 | --s3=numbered]
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { appendFileSync, existsSync, rmSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
  * Many agents keep flushing into one bucket, half of the time the same files: all is published, nobody starves, and together they
  * take little longer than one writer that does all of it.
- *   node scripts/drills/fairness.ts [AGENTS, default 32] [FLUSHES of each, default 50] [--master | --s3 | --s3=numbered] [--calls] [--apart]
+ *   node scripts/drills/fairness.ts [AGENTS, default 32] [FLUSHES of each, default 50] [--master | --masters | --s3 | --s3=numbered] [--calls] [--apart]
  * With --calls it tells what a flush among them asks of the disks, too (disk-calls.ts). With --apart each agent has a bucket of its
  * own: what so many processes take that never meet.
  */

@@ -1,7 +1,7 @@
 /**
  * Garbage collection beside agents that publish: collectors run one after the other, some are killed, one agent is away with
  * unpublished changes. Nothing that anybody saved is lost, `verify` finds nothing, and the bucket does not grow by the flush.
- *   node scripts/drills/gc.ts [SECONDS, default 20] [AGENTS, default 8] [--master | --s3 | --s3=numbered]
+ *   node scripts/drills/gc.ts [SECONDS, default 20] [AGENTS, default 8] [--master | --masters | --s3 | --s3=numbered]
  * At a master leases last a few seconds, so that there is garbage in time; instead of the collector the master is killed.
  */
 import { spawn } from "node:child_process";

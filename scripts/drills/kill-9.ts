@@ -1,7 +1,7 @@
 /**
  * kill -9 of the agent during fsynced appends, many times: after each restart every acknowledged record is there, answered
  * ones too, no file is torn; at the end also on a second agent.
- *   node scripts/drills/kill-9.ts [TIMES, default 20] [--master | --s3 | --s3=numbered]
+ *   node scripts/drills/kill-9.ts [TIMES, default 20] [--master | --masters | --s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";

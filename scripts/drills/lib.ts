@@ -21,6 +21,7 @@ import {
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { postgresHere, PostgresServer } from "../../test/support/postgres-server.ts";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
@@ -141,12 +142,13 @@ export function agent(
 ): AgentHandle {
   mkdirSync(dir, { recursive: true });
   const on = ["--state", state];
+  const address = rotated(url, agents++);
   const handle: AgentHandle = {
     dir,
     state,
     pid: 0,
     mount() {
-      syncline(space, ["mount", url, dir, "--background", ...on, ...args]);
+      syncline(space, ["mount", address, dir, "--background", ...on, ...args]);
       space.mounts.add(dir);
       handle.pid = handle.status().pid;
       space.pids.add(handle.pid);
@@ -193,6 +195,8 @@ export interface MasterHandle {
 }
 
 export interface ServeOptions {
+  /** Of its log; and of its folder, without `data`. */
+  readonly name?: string;
   readonly data?: string;
   readonly port?: number;
   readonly args?: readonly string[];
@@ -203,11 +207,11 @@ export interface ServeOptions {
 /** A master as a process of its own, serving the workspace's wallet. It keeps its port when it is started again. */
 export async function master(
   space: Space,
-  { data = join(space.path, "master"), port = 0, args = [], flags = [] }: ServeOptions = {},
+  { name = "master", data = join(space.path, name), port = 0, args = [], flags = [] }: ServeOptions = {},
 ): Promise<MasterHandle> {
   const allow = syncline(space, ["key", "show", "--json"]).json<{ address: string }>().address;
-  const printed = join(space.path, "master.out");
-  const logFile = join(space.path, "master.log");
+  const printed = join(space.path, `${name}.out`);
+  const logFile = join(space.path, `${name}.log`);
   const launch = async (listen: string) => {
     rmSync(printed, { force: true });
     const [out, log] = [openSync(printed, "w"), openSync(logFile, "a")];
@@ -277,6 +281,8 @@ export interface Storage {
   readonly rest: readonly string[];
   readonly master?: MasterHandle;
   readonly s3?: S3Handle;
+  /** Two masters without state of their own; `master` is the first. */
+  readonly fleet?: Fleet;
   /** Absent where the drill cannot take the bucket away. */
   readonly away?: () => Promise<unknown>;
   readonly back?: () => Promise<unknown>;
@@ -293,13 +299,13 @@ export interface StorageOptions {
 
 /**
  * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
- * at that address, with `--s3` an S3 server of its own without a master, with `--s3=numbered` one whose roots are numbered. `away` and `back` make it unreachable and reachable.
+ * at that address, with `--masters` two masters on a PostgreSQL and an S3 server of their own, with `--s3` an S3 server of its own without a master, with `--s3=numbered` one whose roots are numbered. `away` and `back` make it unreachable and reachable.
  */
 export async function storage(
   space: Space,
   { parent = space.path, args = [], otherwise = "folder" }: StorageOptions = {},
 ): Promise<Storage> {
-  const asked = process.argv.slice(2).find((arg) => /^--(master|s3)(=|$)/.test(arg));
+  const asked = process.argv.slice(2).find((arg) => /^--(masters|master|s3)(=|$)/.test(arg));
   const rest = process.argv.slice(2).filter((arg) => arg !== asked);
   const given = asked ?? (otherwise === "master" ? "--master" : undefined);
   const away = join(space.path, "away");
@@ -317,11 +323,59 @@ export async function storage(
     if (given.startsWith("--s3=")) space.env["SYNCLINE_ROOTS"] = given.slice("--s3=".length);
     return { url: s3.url(), rest, s3, away: () => s3.stop(), back: () => s3.start() };
   }
+  if (given === "--masters") {
+    const fleet = await startFleet(space, parent, args);
+    const each = (work: (one: MasterHandle) => Promise<unknown>) => Promise.all(fleet.masters.map(work));
+    const [first] = fleet.masters;
+    return {
+      url: fleet.url(),
+      rest,
+      master: first,
+      fleet,
+      away: () => each((one) => one.stop()),
+      back: () => each((one) => one.start()),
+    };
+  }
   const address = given.slice("--master=".length);
   if (address !== "") return { url: address, rest };
   const own = await master(space, { data: join(parent, "master"), args });
   return { url: own.url(), rest, master: own, away: () => own.stop(), back: () => own.start() };
 }
+
+export interface Fleet {
+  readonly masters: readonly [MasterHandle, MasterHandle];
+  readonly database: PostgresServer;
+  readonly s3: S3Handle;
+  url(bucket?: string): string;
+}
+
+/** Two masters on one PostgreSQL and one S3 server. Ends the drill if PostgreSQL is not installed. */
+async function startFleet(space: Space, parent: string, args: readonly string[]): Promise<Fleet> {
+  if (postgresHere() === undefined) {
+    console.log("skipped: PostgreSQL is not installed, or this is not root");
+    process.exit(0);
+  }
+  const s3 = await s3Server(space, join(parent, "s3"));
+  const database = await PostgresServer.start(parent);
+  space.cleanups.push(() => database.end());
+  syncline(space, ["migrate", "up", "--arbiter", database.url]);
+  const storage = ["--arbiter", database.url, "--store", s3.url("packs")];
+  const serve = (name: string) => master(space, { name, data: join(parent, name), args: [...storage, ...args] });
+  const masters = [await serve("master-a"), await serve("master-b")] as const;
+  const hosts = () => masters.map(({ origin }) => new URL(origin).host).join(",");
+  return { masters, database, s3, url: (bucket = "demo") => `http://${hosts()}/${bucket}` };
+}
+
+/** The address with its masters in another order for each caller, so that not all begin with the same one. */
+function rotated(url: string, times: number): string {
+  const [, scheme, hosts = "", rest] = /^(https?:\/\/)([^/]+)(\/.*)$/.exec(url) ?? [];
+  const all = hosts.split(",");
+  if (all.length < 2) return url;
+  const at = times % all.length;
+  return `${scheme}${[...all.slice(at), ...all.slice(0, at)].join(",")}${rest}`;
+}
+
+let agents = 0;
 
 /** A path in a bucket, as commands take it. */
 export function pathIn(url: string, path: string): string {

@@ -1,7 +1,7 @@
 /**
  * The bucket's folder is renamed away (or its master is stopped); two agents write 100 files each, 50 names in common; the folder comes back: both
  * show one tree, and all 200 versions are there, under their name or as conflict copies.
- *   node scripts/drills/offline.ts [--master | --s3 | --s3=numbered]
+ *   node scripts/drills/offline.ts [--master | --masters | --s3 | --s3=numbered]
  */
 import { writeFileSync } from "node:fs";
 import { agent, check, differences, fingerprint, join, report, storage, syncline, until, workspace } from "./lib.ts";

@@ -1,6 +1,6 @@
 /**
  * Many processes put one file each at the same moment: all files arrive, history stays linear.
- *   node scripts/drills/racers.ts [PROCESSES, default 32] [--master | --s3 | --s3=numbered]
+ *   node scripts/drills/racers.ts [PROCESSES, default 32] [--master | --masters | --s3 | --s3=numbered]
  * With --no-cas against a master that does not compare roots: files get lost, which is what comparing prevents.
  *   node scripts/drills/racers.ts 8 --no-cas
  */

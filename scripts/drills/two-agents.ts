@@ -1,6 +1,6 @@
 /**
  * Two agents on one bucket: a real tree of 10,000 files, a clone of this repository and 200 commits on A; B is identical.
- *   node scripts/drills/two-agents.ts [COPIES of node_modules, default as many as make 10,000 files] [--master | --s3 | --s3=numbered]
+ *   node scripts/drills/two-agents.ts [COPIES of node_modules, default as many as make 10,000 files] [--master | --masters | --s3 | --s3=numbered]
  */
 import { readdirSync, writeFileSync } from "node:fs";
 import {

@@ -2,7 +2,7 @@
  * Two agents that cannot publish commit in one git repository and write to one SQLite database, each in their own mount. Then both
  * publish: each repository and each database is whole, once under its name and once as a conflict copy, and nobody's work is lost. Once
  * a comes back first, once b.
- *   node scripts/drills/units.ts [a|b] [--master | --s3 | --s3=numbered]     with a letter only the round in which that one is first
+ *   node scripts/drills/units.ts [a|b] [--master | --masters | --s3 | --s3=numbered]     with a letter only the round in which that one is first
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";

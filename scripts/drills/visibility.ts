@@ -1,6 +1,6 @@
 /**
  * How long from fsync on A to readable on B, and from a name that moves or goes on A to that on B: 50 small files each, p50 and p99.
- *   node scripts/drills/visibility.ts [ROUNDS] [--master | --s3 | --s3=numbered] [--untimed]      --untimed: on a busy machine, without the goal of a second
+ *   node scripts/drills/visibility.ts [ROUNDS] [--master | --masters | --s3 | --s3=numbered] [--untimed]      --untimed: on a busy machine, without the goal of a second
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { agent, check, join, percentile, report, storage, syncline, until, workspace } from "./lib.ts";

@@ -60,6 +60,11 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.end();
+  }
+
+  /** At once, also if it has ended already. */
+  end(): void {
     try {
       this.#run("pg_ctl", ["-D", this.#data, "-m", "immediate", "-w", "stop"]);
     } catch {
