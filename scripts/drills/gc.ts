@@ -37,11 +37,11 @@ type Collected = { readonly number: number } & (
 
 const space = workspace("gc");
 const LEASE = "5s";
-const { url, rest, master, s3 } = await storage(space, { args: ["--lease", LEASE] });
+const { url, rest, master, s3, fleet } = await storage(space, { args: ["--lease", LEASE] });
 const seconds = Number(rest[0] ?? 20);
 const count = Number(rest[1] ?? 8);
 syncline(space, ["init", url]);
-const token = master && syncline(space, ["token", "--origin", new URL(url).origin, "--ttl", "3600"]).stdout.trim();
+const token = master && syncline(space, ["token", "--origin", master.origin, "--ttl", "3600"]).stdout.trim();
 const agents = Array.from({ length: count }, (_, index) => agent(space, `a${index}`, url));
 const away = agent(space, "away", url);
 const save = async (path: string, text: string, by: string | number = "") => {
@@ -136,7 +136,7 @@ async function collectedAtMaster() {
 }
 
 function calledCollection(init: RequestInit) {
-  return fetch(`${new URL(url).origin}/v1/collection`, { ...init, headers: { authorization: `Bearer ${token}` } });
+  return fetch(`${master?.origin}/v1/collection`, { ...init, headers: { authorization: `Bearer ${token}` } });
 }
 
 /** Kills the master while it collects, and looks at what it left. */
@@ -144,7 +144,8 @@ async function killedMaster(master: MasterHandle, ms: number) {
   await calledCollection({ method: "POST", body: "{}" });
   await new Promise((done) => setTimeout(done, ms));
   await master.stop("SIGKILL");
-  check(master.verify().status === 0, "verify --data finds nothing after a kill");
+  // Without a folder of its own there is nothing to look at.
+  if (fleet === undefined) check(master.verify().status === 0, "verify --data finds nothing after a kill");
   await master.start();
 }
 
@@ -154,7 +155,7 @@ async function abandon() {
   const { cidOf } = await import("../../src/format/blocks/cid.ts");
   while (running()) {
     const body = randomBytes(1 << 20);
-    const call = `${new URL(url).origin}/v0/block?cid=${cidOf("raw", body)}`;
+    const call = `${master?.origin}/v0/block?cid=${cidOf("raw", body)}`;
     const sent = fetch(call, { method: "PUT", body, headers: { authorization: `Bearer ${token}` } });
     abandoned += await sent.then(({ ok }) => (ok ? body.length : 0)).catch(() => 0);
     await new Promise((next) => setTimeout(next, 250));
@@ -201,7 +202,7 @@ if (master !== undefined) report(`${abandoned} bytes of uploads were abandoned, 
 for (const each of [...agents, away]) each.unmount();
 if (master !== undefined) {
   check((await master.stop()) === 0, "the master ends well");
-  check(master.verify().status === 0, "verify --data finds nothing");
+  if (fleet === undefined) check(master.verify().status === 0, "verify --data finds nothing");
 }
 
 function makeOlder(folder: string) {
