@@ -1,7 +1,8 @@
 /**
  * The server is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while agents upload and swap and
  * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, a master's data is clean each time.
- *   node scripts/drills/server-kills.ts [TIMES, default 20] [AGENTS, default 2] [--s3 | --s3=numbered]
+ *   node scripts/drills/server-kills.ts [TIMES, default 20] [AGENTS, default 2] [--masters | --s3 | --s3=numbered]
+ * With --masters, PostgreSQL, the S3 server and one of the masters are disturbed in turn.
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -47,9 +48,8 @@ interface Put {
 const FILES = 4;
 const BALLAST = 3 << 20;
 const space = workspace("server-kills");
-const { url, rest, master, s3 } = await storage(space, { otherwise: "master" });
-const server = master ?? s3;
-if (server === undefined) throw new Error("no server is given");
+const { url, rest, master, s3, fleet } = await storage(space, { otherwise: "master" });
+const victims = fleet === undefined ? [master ?? s3] : [fleet.database, fleet.s3, ...fleet.masters];
 const times = Number(rest[0] ?? 20);
 syncline(space, ["init", url]);
 const agents = Array.from({ length: Number(rest[1] ?? 2) }, (_, which) => agent(space, `agent-${which}`, url));
@@ -66,7 +66,7 @@ for (let round = 0; round < times; round++) {
     writeFileSync(join(dir, `ballast-${round}-${which}`), randomBytes(BALLAST));
   const puts = [0, 1].map((which) => put(`put-${round}-${which}.bin`));
   await new Promise((next) => setTimeout(next, 150 + ((round * 397) % 1_500)));
-  await disturb(ends[round % ends.length] ?? "SIGKILL");
+  await disturb(victims[round % victims.length], ends[Math.floor(round / victims.length) % ends.length] ?? "SIGKILL");
   acknowledged.push(...(await Promise.all(puts)).filter((one) => one !== undefined));
   await until(() => appenders.every(({ lines }) => lines() > 40), 120_000, "records to be answered");
   for (const { pid } of appenders) kill(pid);
@@ -110,8 +110,8 @@ function inAgent(folder: string, dir: string) {
 }
 
 /** Takes the server away for a moment, in one of the ways it can go. */
-async function disturb(signal: NodeJS.Signals) {
-  if (server === undefined) return;
+async function disturb(server: (typeof victims)[number], signal: NodeJS.Signals) {
+  if (server === undefined) throw new Error("no server is given");
   if (signal === "SIGSTOP") {
     kill(server.pid, "SIGSTOP");
     await new Promise((next) => setTimeout(next, 2_000));
@@ -123,7 +123,7 @@ async function disturb(signal: NodeJS.Signals) {
 }
 
 function checkData(when: string) {
-  if (master === undefined) return;
+  if (master === undefined || fleet !== undefined) return;
   const { status, stdout, stderr } = master.verify();
   if (status !== 0) report(stdout + stderr);
   check(status === 0, `verify --data is clean after ${when}: ${stdout.trim().split("\n").at(-1)}`);

@@ -45,8 +45,18 @@ export class PostgresServer implements AsyncDisposable {
     return Number(readFileSync(join(this.#data, "postmaster.pid"), "utf8").split("\n")[0]);
   }
 
-  /** Also after it was killed. */
+  /** Also after it was killed: its processes may take a moment to end. */
   start(): void {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return this.#start();
+      } catch (error) {
+        if (attempt === 20) throw error;
+      }
+    }
+  }
+
+  #start(): void {
     const options = `-p ${this.#port} -c unix_socket_directories= -c listen_addresses=127.0.0.1`;
     this.#run("pg_ctl", ["-D", this.#data, "-l", join(this.#data, "log"), "-o", options, "-w", "-t", "120", "start"]);
   }
@@ -55,8 +65,11 @@ export class PostgresServer implements AsyncDisposable {
     process.kill(this.pid, signal);
   }
 
-  stop(): void {
-    this.#run("pg_ctl", ["-D", this.#data, "-m", "fast", "-w", "stop"]);
+  /** Ends it and waits: in order with SIGTERM or SIGINT, as a power button with SIGKILL. */
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    const { pid } = this;
+    process.kill(pid, signal === "SIGTERM" ? "SIGINT" : signal);
+    while (isAlive(pid)) await new Promise((done) => setTimeout(done, 20));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -75,6 +88,15 @@ export class PostgresServer implements AsyncDisposable {
   #run(program: string, args: readonly string[]): void {
     const as = ["--reuid=postgres", "--regid=postgres", "--init-groups", join(this.#bin, program), ...args];
     execFileSync("setpriv", as, { cwd: "/", stdio: ["ignore", "ignore", "inherit"] });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
 
