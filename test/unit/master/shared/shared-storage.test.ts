@@ -1,0 +1,110 @@
+/** An arbiter that was restored or replaced, over a store that holds newer packs. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
+import type { Wallet } from "../../../../src/base/ids.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { systemRandom } from "../../../../src/base/random.ts";
+import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
+import { SwapGate } from "../../../../src/master/roots/swap-gate.ts";
+import { openSharedStorage } from "../../../../src/master/shared/shared-storage.ts";
+import type { MasterStorage } from "../../../../src/master/storage.ts";
+import { systemDatabases } from "../../../../src/objects/databases.ts";
+import { CommitChain } from "../../../support/commit-chain.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { MemoryObjects } from "../../../support/shared-world.ts";
+
+let chain: CommitChain;
+let owner: Wallet;
+beforeAll(async () => {
+  chain = await CommitChain.create();
+  owner = chain.owner.wallet;
+});
+
+describe("a storage that masters share", () => {
+  test("belongs to the arbiter that came first, also after a restart", async () => {
+    const { open, clock, arbiter } = world();
+    await using first = await open(arbiter);
+    await publish(first);
+    await using again = await open(arbiter);
+    expect(again.rolledBack.size).toBe(0);
+    expect((await collect(again, clock)).blocks).toBe(0);
+  });
+
+  test("with another arbiter, its packs are entered again, and nothing is collected until that is accepted", async () => {
+    const { open, clock, arbiter } = world();
+    const first = await open(arbiter);
+    const commit = await publish(first);
+    const restored = new SqliteArbiter("", clock);
+    await using second = await open(restored);
+    const blocks = await second.stores.of(owner);
+    const cids = commit.blocks.map(({ cid }) => cid);
+    expect(await blocks.has(cids)).toEqual(new Set(cids));
+    expect([...second.rolledBack.keys()]).toEqual([owner]);
+    await expect(collect(second, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    // What the arbiter lost is published again by whoever has it.
+    await second.roots.swap({ owner, bucket: "demo" }, undefined, commit.commit.cid);
+    await using accepted = await open(restored, true);
+    expect((await collect(accepted, clock)).blocks).toBe(0);
+  });
+
+  test("an arbiter that is replaced while a master runs stops collections", async () => {
+    const { open, clock, arbiter } = world();
+    await using storage = await open(arbiter);
+    await publish(storage);
+    arbiter.incarnation = async () => "another";
+    await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+  });
+
+  test("a token that one master revokes is revoked at the others soon", async () => {
+    const { open, clock, arbiter } = world();
+    await using one = await open(arbiter);
+    await using other = await open(arbiter);
+    const now = Number(clock.nowNs() / 1_000_000_000n);
+    await one.revocations.add("digest", now + 3_600, now);
+    expect(one.revocations.has("digest")).toBe(true);
+    await clock.advance(5_000);
+    await expect.poll(() => other.revocations.has("digest")).toBe(true);
+  });
+});
+
+function world() {
+  const clock = new ManualClock();
+  const objects = new MemoryObjects(clock);
+  const arbiter = new SqliteArbiter("", clock);
+  const open = (by: SqliteArbiter, acceptRoots = false) =>
+    openSharedStorage({
+      arbiter: kept(by),
+      objects,
+      cacheDir: undefined,
+      databases: systemDatabases,
+      clock,
+      random: systemRandom,
+      log: silentLog,
+      acceptRoots,
+    });
+  return { clock, arbiter, open };
+}
+
+/** Not closed by the storages that share it. */
+function kept(arbiter: SqliteArbiter): SqliteArbiter {
+  return new Proxy(arbiter, {
+    get(target, name) {
+      if (name === Symbol.asyncDispose) return async () => {};
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+async function publish(storage: MasterStorage) {
+  const commit = chain.make("one", undefined);
+  await (await storage.stores.of(owner)).put(commit.blocks);
+  await storage.roots.swap({ owner, bucket: "demo" }, undefined, commit.commit.cid);
+  return commit;
+}
+
+function collect(storage: MasterStorage, clock: ManualClock) {
+  const { roots, stores } = storage;
+  const rest = { gate: new SwapGate(), alarm: new RootAlarm(silentLog), signal: new AbortController().signal };
+  return storage.collect({ roots, stores, clock, ...rest }, owner, false);
+}
