@@ -40,7 +40,8 @@ export class Database implements AsyncDisposable {
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
   }
 
-  async query<Result extends Row>(sql: string, values: readonly unknown[] = []): Promise<Result[]> {
+  /** `name`: of a statement that is planned once for each connection. */
+  async query<Result extends Row>(sql: string, values: readonly unknown[] = [], name?: string): Promise<Result[]> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();
@@ -49,7 +50,7 @@ export class Database implements AsyncDisposable {
     }
     let broken: Error | undefined;
     try {
-      return (await client.query<Result>(sql, [...values])).rows;
+      return (await client.query<Result>({ text: sql, values: [...values], ...(name && { name }) })).rows;
     } catch (cause) {
       const unchanged = changedNothing(cause);
       // A late answer must not be taken for the next statement's.

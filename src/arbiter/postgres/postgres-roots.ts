@@ -27,8 +27,7 @@ const COLUMNS = `bucket, root_cid, version::text,
 const OWNER = "o AS MATERIALIZED (SELECT era FROM syncline_owners WHERE owner_id = $1 FOR SHARE)";
 const IN_ERA = "($4::bigint IS NULL OR coalesce((SELECT era FROM o), 1) = $4)";
 const TOLD = `
-  SELECT (SELECT version FROM s)::text AS version, (SELECT era FROM o)::text AS era,
-    (SELECT pg_notify('syncline_roots', $1 || '/' || $2) FROM s) AS told`;
+  SELECT (SELECT version FROM s)::text AS version, (SELECT era FROM o)::text AS era`;
 
 const CREATE = `
   WITH ${OWNER}, s AS (
@@ -84,14 +83,23 @@ export class PostgresRoots implements RootTable {
     return now === era ? { kind: "conflict", current: await this.get(name) } : { kind: "check again" };
   }
 
+  /** Apart from the swap: a transaction that notifies holds up all others at its commit. */
+  #tell({ owner, bucket }: BucketName): void {
+    const notify = "SELECT pg_notify('syncline_roots', $1 || '/' || $2)";
+    // A hint: whoever watches looks by itself now and then.
+    this.#database.query(notify, [owner, bucket], "notify").catch(() => {});
+  }
+
   /** Without an outcome, it changed nothing. */
   async #swap(name: BucketName, expected: Cid | undefined, next: Cid, era: number | null) {
     const values = [name.owner, name.bucket, next, era, ...(expected === undefined ? [] : [expected])];
     try {
-      const [row] = await this.#database.query<Swapped>(expected === undefined ? CREATE : REPLACE, values);
+      const sql = expected === undefined ? CREATE : REPLACE;
+      const [row] = await this.#database.query<Swapped>(sql, values, expected === undefined ? "create" : "replace");
       const version = row?.version ?? undefined;
       const outcome: SwapOutcome | undefined =
         version === undefined ? undefined : { kind: "committed", root: { commit: next, version: Number(version) } };
+      if (outcome !== undefined) this.#tell(name);
       return { outcome, era: Number(row?.era ?? 1) };
     } catch (cause) {
       if (!(cause instanceof StatementFailed) || cause.unchanged) throw cause;
