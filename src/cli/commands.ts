@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   mount: () => import("./commands/mount.ts"),
   policy: () => import("./commands/policy.ts"),
   put: () => import("./commands/put.ts"),
+  rescue: () => import("./commands/rescue.ts"),
   restore: () => import("./commands/restore.ts"),
   serve: () => import("./commands/serve.ts"),
   service: () => import("./commands/service.ts"),
