@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   man: () => import("./commands/man.ts"),
   merge: () => import("./commands/merge.ts"),
   migrate: () => import("./commands/migrate.ts"),
+  "migrate-store": () => import("./commands/migrate-store.ts"),
   mount: () => import("./commands/mount.ts"),
   policy: () => import("./commands/policy.ts"),
   put: () => import("./commands/put.ts"),

@@ -87,6 +87,7 @@ export const OPTIONS = {
     onlyFlag: true,
   }),
   put: toggle("enter the packs in the arbiter's log and create the roots; never replaces one", { onlyFlag: true }),
+  verify: toggle("read every copied pack back and compare it", { onlyFlag: true }),
   name: list("<name=cid...>", "bucket names by genesis; by commit: make this one the root", {
     env: "RESCUE_NAME",
     onlyFlag: true,
