@@ -5,6 +5,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { walletSigner } from "../../src/crypto/wallet.ts";
+import { postgresHere, PostgresServer } from "../support/postgres-server.ts";
 import { Workspace } from "../support/syncline.ts";
 
 let space: Workspace;
@@ -58,4 +59,22 @@ test("a bucket survives the move to a shared store, and then the loss of the arb
   expect(space.do("cat", `${third.origin}/notes/note.txt`)).toBe("kept\n");
   expect(space.do("cat", `${third.origin}/notes/newer.txt`)).toBe("newer\n");
   await third.end();
+});
+
+test.skipIf(postgresHere() === undefined)("a folder moves to PostgreSQL, where rescue knows its roots", async () => {
+  const first = await serve("--data", space.at("old"));
+  writeFileSync(space.at("note.txt"), "kept\n");
+  space.do("init", `${first.origin}/notes`);
+  space.do("put", space.at("note.txt"), `${first.origin}/notes/note.txt`);
+  await first.end();
+
+  await using postgres = await PostgresServer.start(space.at());
+  const arbiter = ["--arbiter", postgres.url];
+  const store = `file://${space.at("shared")}`;
+  space.do("migrate", "up", ...arbiter);
+  expect(space.json("migrate-store", space.at("old"), store, ...arbiter)).toMatchObject({ roots: 1 });
+  expect(space.lines("rescue", store, ...arbiter)[0]).toMatchObject({ bucket: "notes", put: "there" });
+  const second = await serve(...arbiter, "--store", store);
+  expect(space.do("cat", `${second.origin}/notes/note.txt`)).toBe("kept\n");
+  await second.end();
 });
