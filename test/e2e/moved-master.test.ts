@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { walletSigner } from "../../src/crypto/wallet.ts";
 import { postgresHere, PostgresServer } from "../support/postgres-server.ts";
+import { programOf, S3Server } from "../support/s3-server.ts";
 import { Workspace } from "../support/syncline.ts";
 
 let space: Workspace;
@@ -61,7 +62,9 @@ test("a bucket survives the move to a shared store, and then the loss of the arb
   await third.end();
 });
 
-test.skipIf(postgresHere() === undefined)("a folder moves to PostgreSQL, where rescue knows its roots", async () => {
+const canShare = postgresHere() !== undefined && programOf("versitygw") !== undefined;
+
+test.skipIf(!canShare)("a folder moves to PostgreSQL and S3, where rescue knows its roots", async () => {
   const first = await serve("--data", space.at("old"));
   writeFileSync(space.at("note.txt"), "kept\n");
   space.do("init", `${first.origin}/notes`);
@@ -70,7 +73,9 @@ test.skipIf(postgresHere() === undefined)("a folder moves to PostgreSQL, where r
 
   await using postgres = await PostgresServer.start(space.at());
   const arbiter = ["--arbiter", postgres.url];
-  const store = `file://${space.at("shared")}`;
+  await using s3 = await S3Server.start("versitygw", space.at("s3"));
+  Object.assign(space.env, s3.env);
+  const store = `s3://${s3.bucket}/packs?endpoint=${s3.endpoint}`;
   space.do("migrate", "up", ...arbiter);
   expect(space.json("migrate-store", space.at("old"), store, ...arbiter)).toMatchObject({ roots: 1 });
   expect(space.lines("rescue", store, ...arbiter)[0]).toMatchObject({ bucket: "notes", put: "there" });
