@@ -87,6 +87,12 @@ export const OPTIONS = {
   store: text("<url>", "where several masters keep blocks, as s3://bucket/prefix?endpoint=… or file:///folder", {
     onlyFlag: true,
   }),
+  put: toggle("enter the packs in the arbiter's log and create the roots; never replaces one", { onlyFlag: true }),
+  verify: toggle("read every copied pack back and compare it", { onlyFlag: true }),
+  name: list("<name=cid...>", "bucket names by genesis; by commit: make this one the root", {
+    env: "RESCUE_NAME",
+    onlyFlag: true,
+  }),
   listen: text("<host:port>", "address to listen on; port 0 picks a free port", {
     fallbackText: `${DEFAULT_LISTEN}; for webdav ${DEFAULT_WEBDAV_LISTEN}`,
   }),

@@ -16,6 +16,8 @@ import { bodyFromCbor, bodyToCbor } from "./commit-body.ts";
 import type { CommitBody } from "./commit-body.ts";
 import { decodeCbor, encodeCbor, Link } from "../blocks/dag-cbor.ts";
 
+export const MAX_COMMIT_BYTES = 64 * 1024;
+
 export interface Commit {
   readonly cid: Cid;
   readonly bytes: Uint8Array;
@@ -35,6 +37,11 @@ export function signCommit(body: CommitBody, certificate: Cid, device: DeviceKey
   // The list embeds the body exactly as signed.
   const [version, rest] = [encodeCbor([VERSION]), encodeCbor([new Link(certificate), signature])];
   return decodeCommit(Buffer.concat([LIST_OF_FOUR, version.subarray(1), encoded, rest.subarray(1)]));
+}
+
+/** Whether it begins as a commit: a list of four, 1, and a map. No node, chunk list or certificate does. */
+export function looksLikeCommit([list = 0, version = 0, body = 0]: Uint8Array): boolean {
+  return list === 0x84 && version === VERSION && body >> 5 === MAP;
 }
 
 /** Decodes without checking the signature. Throws `format_invalid`, `feature_unknown` for another version. */
@@ -73,7 +80,8 @@ export function verifyCommit(commit: Commit, certificate: Certificate): void {
 }
 
 const VERSION = 1;
-const MAX_COMMIT_BYTES = 64 * 1024;
+/** The major type of maps. */
+const MAP = 5;
 /** The one-byte head of a list of four. The parts before and after the body have fixed lengths. */
 const LIST_OF_FOUR = Uint8Array.of(0x84);
 const BODY_OFFSET = LIST_OF_FOUR.length + 1;

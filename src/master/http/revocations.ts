@@ -55,6 +55,21 @@ export class Revocations implements RevocationList, Disposable {
   }
 }
 
+/** All revoked tokens in a table, which no master may use meanwhile. Throws `store_failed`. */
+export function revokedIn(path: string, databases: Databases): { digest: string; exp: number }[] {
+  if (!databases.exists(path)) return [];
+  try {
+    const db = databases.open(path, { readonly: true });
+    try {
+      return db.prepare<[], { digest: string; exp: number }>("SELECT digest, exp FROM revoked").all();
+    } finally {
+      db.close();
+    }
+  } catch (cause) {
+    throw failed(path, cause);
+  }
+}
+
 function failed(path: string, cause: unknown): SynclineError {
   return new SynclineError("store_failed", `Cannot use the table of revoked tokens, ${path}: ${String(cause)}`, {
     hint: "Check the disk and its free space. Deleting the file makes revoked tokens valid again until they expire.",

@@ -6,7 +6,7 @@
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { decodeCommit } from "../../format/commits/commit.ts";
+import { decodeCommit, looksLikeCommit } from "../../format/commits/commit.ts";
 import type { LinkList } from "../../format/blocks/link-scan.ts";
 import { linkListOf } from "../../format/blocks/links.ts";
 
@@ -19,9 +19,7 @@ export function reachedLinks(cid: Cid, bytes: Uint8Array, isRoot: boolean): Link
 
 /** The list of kept commits, if this is a commit. */
 function keptListOf(bytes: Uint8Array): Cid | undefined {
-  // dag-cbor of a list of four that begins with 1 and a map: no node, chunk list or certificate looks like that.
-  const [list = 0, version = 0, body = 0] = bytes;
-  if (list !== 0x84 || version !== 1 || body >> 5 !== MAP) return undefined;
+  if (!looksLikeCommit(bytes)) return undefined;
   try {
     return decodeCommit(bytes).body.kept;
   } catch (error) {
@@ -29,5 +27,3 @@ function keptListOf(bytes: Uint8Array): Cid | undefined {
     throw error;
   }
 }
-
-const MAP = 5;

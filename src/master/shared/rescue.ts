@@ -1,0 +1,200 @@
+/**
+ * Finds the commits in one owner's packs when neither roots nor a log are left: signed ones, by bucket, and which of them
+ * have everything that they reach. Rows do not tell codecs, so each small block is tried.
+ */
+import { hasCode } from "../../base/errors.ts";
+import type { Budget } from "../../base/budget.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
+import type { TimeSlice } from "../../base/time-slice.ts";
+import { isGone } from "../../blocks/not-found.ts";
+import { groupBy } from "../../base/collections.ts";
+import { cidFromDigest, digestOf } from "../../format/blocks/cid.ts";
+import { type Certificate, checkCertificate, decodeCertificate } from "../../format/commits/certificate.ts";
+import {
+  type Commit,
+  decodeCommit,
+  looksLikeCommit,
+  MAX_COMMIT_BYTES,
+  verifyCommit,
+} from "../../format/commits/commit.ts";
+import { decodeGenesis } from "../../format/commits/genesis.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { isBlockOf } from "../../packs/block-check.ts";
+import { partOf, planReads } from "../../packs/ranged-reads.ts";
+import { checkComplete } from "../roots/completeness.ts";
+import { objectOf } from "./pack-objects.ts";
+import type { SharedBlocks } from "./shared-blocks.ts";
+
+export interface RescueOptions {
+  readonly owner: Wallet;
+  /** All packs in the store count: their log is one made for this. */
+  readonly blocks: SharedBlocks;
+  readonly objects: ObjectStore;
+  readonly pace: TimeSlice;
+  readonly memory: Budget;
+  /** Called with the bytes of each pack that was searched. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+export interface FoundCommit {
+  readonly cid: Cid;
+  readonly genesis: Cid;
+  readonly seq: number;
+  readonly parent: Cid | undefined;
+  readonly timeNs: bigint;
+  readonly machine: string | undefined;
+}
+
+export interface FoundBucket {
+  readonly genesis: Cid;
+  /** All signed commits. */
+  readonly commits: ReadonlySet<Cid>;
+  /** Commits that no other one follows, the newest first, and those of `choices` that are not among them. */
+  readonly listed: readonly (FoundCommit & { readonly complete: boolean })[];
+  /** The newest complete commits: several if they have one seq. */
+  readonly choices: readonly Cid[];
+}
+
+export interface RescuedOwner {
+  readonly buckets: readonly FoundBucket[];
+  /** Commits whose signature, certificate or genesis is missing or wrong. */
+  readonly unsigned: number;
+}
+
+/** Throws the store's errors, except for missing or damaged blocks. */
+export async function rescueOwner(options: RescueOptions): Promise<RescuedOwner> {
+  const check = new SignatureCheck(options);
+  const commits: FoundCommit[] = [];
+  let unsigned = 0;
+  const seen = new Set<Cid>();
+  for await (const commit of commitsIn(options)) {
+    if (seen.has(commit.cid)) continue;
+    seen.add(commit.cid);
+    const { genesis, seq, parent, timeNs, machine } = commit.body;
+    if (await check.holds(commit)) commits.push({ cid: commit.cid, genesis, seq, parent, timeNs, machine });
+    else unsigned++;
+  }
+  const buckets: FoundBucket[] = [];
+  for (const [genesis, found] of groupBy(commits, (commit) => commit.genesis)) {
+    buckets.push(await bucketOf(options, genesis, found));
+  }
+  return { buckets, unsigned };
+}
+
+async function* commitsIn({ blocks, objects, pace, onBytes }: RescueOptions): AsyncIterable<Commit> {
+  for (const { pack, bytes: size } of blocks.cache.packs()) {
+    const rows = blocks.cache
+      .rowsOf(pack)
+      .filter(({ length }) => length >= MIN_COMMIT_BYTES && length <= MAX_COMMIT_BYTES);
+    for (const read of planReads(rows.map((row) => [cidFromDigest("dag-cbor", row.digest), row] as const))) {
+      await pace.breathe();
+      const bytes = await rangeOf(objects, pack, read);
+      for (const [, row] of bytes === undefined ? [] : read.blocks) {
+        // A copy: a view would keep the whole read in memory.
+        const block = partOf(read, bytes ?? new Uint8Array(), row);
+        const commit = looksLikeCommit(block) && isBlockOf(row, block) ? commitOf(new Uint8Array(block)) : undefined;
+        if (commit !== undefined) yield commit;
+      }
+    }
+    onBytes(size);
+  }
+}
+
+/** Signature, certificate and links alone have more. */
+const MIN_COMMIT_BYTES = 128;
+
+/** Undefined: the pack is gone or too short. */
+async function rangeOf(objects: ObjectStore, pack: string, range: { offset: number; length: number }) {
+  try {
+    return (await objects.getRanges(objectOf(pack), [range]))[0];
+  } catch (error) {
+    if (hasCode(error, "object_not_found") || hasCode(error, "block_corrupt")) return undefined;
+    throw error;
+  }
+}
+
+function commitOf(bytes: Uint8Array): Commit | undefined {
+  try {
+    return decodeCommit(bytes);
+  } catch (error) {
+    if (hasCode(error, "format_invalid") || hasCode(error, "feature_unknown")) return undefined;
+    throw error;
+  }
+}
+
+/** As a swap's check (roots/swap-check.ts), without the certificate's expiry: it counts at swaps only. */
+class SignatureCheck {
+  readonly #options: RescueOptions;
+  readonly #geneses = new Map<Cid, boolean>();
+  readonly #certificates = new Map<Cid, Certificate | undefined>();
+
+  constructor(options: RescueOptions) {
+    this.#options = options;
+  }
+
+  async holds(commit: Commit): Promise<boolean> {
+    const { owner, blocks } = this.#options;
+    const { genesis } = commit.body;
+    if (!this.#geneses.has(genesis)) {
+      const own = async () => decodeGenesis(await blocks.get(genesis)).body.owner === owner;
+      this.#geneses.set(genesis, (await unlessInvalid(own)) === true);
+    }
+    if (this.#geneses.get(genesis) !== true) return false;
+    const { certificate: cid } = commit;
+    if (!this.#certificates.has(cid)) {
+      this.#certificates.set(cid, await unlessInvalid(async () => decodeCertificate(await blocks.get(cid))));
+    }
+    const certificate = this.#certificates.get(cid);
+    if (certificate === undefined) return false;
+    const checked = await unlessInvalid(async () => {
+      checkCertificate(certificate, { genesis, owner });
+      verifyCommit(commit, certificate);
+      return true;
+    });
+    return checked === true;
+  }
+}
+
+const INVALID = ["format_invalid", "feature_unknown", "bad_signature", "key_invalid", "device_not_certified"] as const;
+
+async function unlessInvalid<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isGone(error) || INVALID.some((code) => hasCode(error, code))) return undefined;
+    throw error;
+  }
+}
+
+async function bucketOf(options: RescueOptions, genesis: Cid, found: readonly FoundCommit[]): Promise<FoundBucket> {
+  const parents = new Set(found.map(({ parent }) => parent));
+  const newestFirst = found.toSorted((a, b) => b.seq - a.seq || Number(b.timeNs - a.timeNs));
+  const known = new Map<Cid, boolean>();
+  const isComplete = async (cid: Cid) => {
+    const complete = known.get(cid) ?? (await isWhole(options, cid));
+    known.set(cid, complete);
+    return complete;
+  };
+  const choices: FoundCommit[] = [];
+  for (const commit of newestFirst) {
+    if (choices.length > 0 && commit.seq < (choices[0]?.seq ?? 0)) break;
+    if (await isComplete(commit.cid)) choices.push(commit);
+  }
+  const listed = [];
+  for (const commit of newestFirst) {
+    if (parents.has(commit.cid) && !choices.includes(commit)) continue;
+    listed.push({ ...commit, complete: await isComplete(commit.cid) });
+  }
+  const commits = new Set(found.map(({ cid }) => cid));
+  return { genesis, commits, listed, choices: choices.map(({ cid }) => cid) };
+}
+
+async function isWhole({ blocks, pace, memory }: RescueOptions, cid: Cid): Promise<boolean> {
+  const era = await blocks.era();
+  return (await checkComplete({ blocks, pace, memory, era, anyDepth: true }, cid)).kind === "complete";
+}
+
+/** A name for a bucket whose name is stored nowhere. */
+export function rescuedName(genesis: Cid): string {
+  return `rescued-${Buffer.from(digestOf(genesis)).toString("hex").slice(0, 8)}`;
+}
