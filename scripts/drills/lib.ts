@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
@@ -206,8 +206,9 @@ export async function master(
   { data = join(space.path, "master"), port = 0, args = [], flags = [] }: ServeOptions = {},
 ): Promise<MasterHandle> {
   const allow = syncline(space, ["key", "show", "--json"]).json<{ address: string }>().address;
-  const printed = join(space.path, "master.out");
-  const logFile = join(space.path, "master.log");
+  const name = basename(data);
+  const printed = join(space.path, `${name}.out`);
+  const logFile = join(space.path, `${name}.log`);
   const launch = async (listen: string) => {
     rmSync(printed, { force: true });
     const [out, log] = [openSync(printed, "w"), openSync(logFile, "a")];
