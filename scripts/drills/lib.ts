@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { postgresHere, PostgresServer } from "../../test/support/postgres-server.ts";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 
@@ -195,7 +195,7 @@ export interface MasterHandle {
 }
 
 export interface ServeOptions {
-  /** Of its log; and of its folder, without `data`. */
+  /** Of its log; default: its folder's. */
   readonly name?: string;
   readonly data?: string;
   readonly port?: number;
@@ -207,7 +207,7 @@ export interface ServeOptions {
 /** A master as a process of its own, serving the workspace's wallet. It keeps its port when it is started again. */
 export async function master(
   space: Space,
-  { name = "master", data = join(space.path, name), port = 0, args = [], flags = [] }: ServeOptions = {},
+  { data = join(space.path, "master"), name = basename(data), port = 0, args = [], flags = [] }: ServeOptions = {},
 ): Promise<MasterHandle> {
   const allow = syncline(space, ["key", "show", "--json"]).json<{ address: string }>().address;
   const printed = join(space.path, `${name}.out`);

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { postgresHere } from "../support/postgres-server.ts";
 import { programOf } from "../support/s3-server.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
@@ -108,6 +109,21 @@ describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)"
     drill(`agents whose server was away lose no version: ${at}`, "offline.ts", [form], 300_000);
     drill(`two agents show the same tree: ${at}`, "two-agents.ts", [form], 1_800_000);
   }
+});
+
+describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several masters (PostgreSQL, versitygw)", () => {
+  drill(
+    "two masters lose no update, and other software on their table is noticed",
+    "many-masters.ts",
+    all ? [] : ["4", "5"],
+    600_000,
+  );
+  drill(
+    "an arbiter and a store that are killed lose nothing that was acknowledged",
+    "arbiter-kills.ts",
+    all ? ["20", "8"] : [],
+    all ? 1_800_000 : 300_000,
+  );
 });
 
 drill("writing commands survive a master that is killed again and again", "riding-out.ts", all ? [] : ["4"], 600_000);

@@ -36,6 +36,8 @@ export class Database implements AsyncDisposable {
     this.#url = url;
     this.#log = log;
     this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, query_timeout: STATEMENT_MS });
+    // A connection may break while it is in use, between two statements; its next statement says so.
+    this.#pool.on("connect", (client) => client.on("error", () => {}));
     // A connection that breaks while idle; the next call makes another one.
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
   }

@@ -1,0 +1,50 @@
+/** Masters without state of their own, for drills: one PostgreSQL, one S3 server (versitygw), and as many masters as asked. */
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { PostgresServer, postgresHere } from "../../test/support/postgres-server.ts";
+import { master, type MasterHandle, report, s3Server, type S3Handle, type Space, syncline } from "./lib.ts";
+
+export interface Shared {
+  readonly postgres: PostgresServer;
+  readonly s3: S3Handle;
+  /** Starts one more master. */
+  master(args?: readonly string[]): Promise<MasterHandle>;
+}
+
+/** Ends the drill with 0, saying why, where one of the servers cannot be had. */
+export async function shared(space: Space): Promise<Shared> {
+  const servers = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/syncline/servers");
+  if (postgresHere() === undefined) skip("PostgreSQL is not installed, or this is not root");
+  if (!existsSync(join(servers, "versitygw-1.8.0/versitygw"))) skip("versitygw is not built");
+  const postgres = await PostgresServer.start(space.path);
+  space.cleanups.push(() => {
+    try {
+      postgres.stop();
+    } catch {
+      // It has ended already.
+    }
+  });
+  const s3 = await s3Server(space, join(space.path, "s3"));
+  syncline(space, ["migrate", "up", "--arbiter", postgres.url]);
+  let started = 0;
+  return {
+    postgres,
+    s3,
+    master: (args = []) =>
+      master(space, {
+        data: join(space.path, `master-${++started}`),
+        args: ["--arbiter", postgres.url, "--store", s3.url("packs"), ...args],
+      }),
+  };
+}
+
+/** An address that lists these masters. */
+export function allOf(masters: readonly MasterHandle[], bucket = "demo"): string {
+  return `http://${masters.map(({ origin }) => new URL(origin).host).join(",")}/${bucket}`;
+}
+
+function skip(why: string): never {
+  report(`skipped: ${why}`);
+  process.exit(0);
+}
