@@ -20,7 +20,7 @@ export async function shared(space: Space): Promise<Shared> {
   const postgres = await PostgresServer.start(space.path);
   space.cleanups.push(() => {
     try {
-      postgres.stop();
+      postgres.end();
     } catch {
       // It has ended already.
     }

@@ -56,7 +56,7 @@ describe("the completion script", () => {
 test("the manual page has every command, and no text line that man takes for a request", async () => {
   const page = await printed("man");
   const { leaves } = await commandTree();
-  for (const { name } of leaves) expect(page).toContain(`.SS "syncline ${name} `);
+  for (const { name } of leaves) expect(page).toContain(`.SS "syncline ${name.replaceAll("-", "\\-")} `);
   const requests = new Set(page.split("\n").flatMap((line) => /^[.'](\S*)/.exec(line)?.[1] ?? []));
   expect([...requests].toSorted()).toEqual(["B", "I", "PP", "SH", "SS", "TH", "TP", "fi", "nf"]);
   expect(page).toContain("\\-\\-cache\\-size");
