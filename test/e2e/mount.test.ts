@@ -87,6 +87,8 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         guard: null,
         cache: { bytes: number, limit: 1 << 30 },
         requests: null,
+        costs: null,
+        masters: null,
         collection: { running: false, last: null, error: null },
         published: {
           flushes: number,
