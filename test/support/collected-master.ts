@@ -10,7 +10,7 @@ import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
-import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
+import type { BlockStores, CollectedBlocks } from "../../src/master/store/owner-blocks.ts";
 import { type PackDisk, systemPackDisk } from "../../src/master/store/pack-disk.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { nodeBlock } from "./commit-chain.ts";
@@ -32,12 +32,12 @@ export interface CollectedMasterOptions {
 export class CollectedMaster implements AsyncDisposable {
   readonly swaps: BucketRoots;
   readonly #options: CollectedMasterOptions;
-  readonly #stores: BlockStores;
+  readonly #stores: BlockStores<CollectedBlocks>;
   readonly roots: SqliteRootStore;
   readonly alarm = new RootAlarm(silentLog);
   readonly #end = new AbortController();
 
-  private constructor(options: CollectedMasterOptions, stores: BlockStores) {
+  private constructor(options: CollectedMasterOptions, stores: BlockStores<CollectedBlocks>) {
     const { dir, clock } = options;
     this.#options = options;
     this.#stores = stores;
@@ -69,7 +69,7 @@ export class CollectedMaster implements AsyncDisposable {
     return await work(master);
   }
 
-  blocksOf(owner: Wallet): Promise<OwnerBlocks> {
+  blocksOf(owner: Wallet): Promise<CollectedBlocks> {
     return this.#stores.of(owner);
   }
 

@@ -75,9 +75,6 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return true;
   }
 
-  /** Never collects anything. */
-  async collect(): Promise<undefined> {}
-
   async size(cid: Cid): Promise<number | undefined> {
     return this.#held.get(digestKey(cid))?.length;
   }

@@ -17,12 +17,16 @@ import { checkComplete } from "../roots/completeness.ts";
 import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
 import { rolledBack } from "../store/known-roots.ts";
-import type { BlockStores, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
+import type { BlockStores, CollectedBlocks, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
 import { protectBesidesReached } from "./protected-blocks.ts";
 
-export interface CollectionOptions {
+export interface CollectionOptions extends CollectionCall {
+  readonly stores: BlockStores<CollectedBlocks>;
+}
+
+/** What the caller of a collection brings. */
+export interface CollectionCall {
   readonly roots: RootTable;
-  readonly stores: BlockStores;
   readonly gate: SwapGate;
   readonly alarm: RootAlarm;
   readonly clock: Clock;

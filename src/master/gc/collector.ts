@@ -3,11 +3,12 @@ import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
-import type { CollectionProgress } from "../store/owner-blocks.ts";
+import type { BlockStores, CollectionProgress } from "../store/owner-blocks.ts";
 import type { MasterStorage } from "../storage.ts";
-import type { CollectionOptions, CollectionReport } from "./collection.ts";
+import type { CollectionCall, CollectionReport } from "./collection.ts";
 
-export interface CollectorOptions extends Omit<CollectionOptions, "signal" | "onProgress"> {
+export interface CollectorOptions extends Omit<CollectionCall, "signal" | "onProgress"> {
+  readonly stores: Pick<BlockStores, "owners">;
   readonly collect: MasterStorage["collect"];
   readonly log: Log;
   /** How often all owners' garbage is collected; default: every six hours. */

@@ -26,23 +26,27 @@ import { type CachedBlock, PackCache } from "./pack-cache.ts";
 import { PackWriter } from "./pack-writer.ts";
 import { SharedReader, type Windows } from "./shared-reader.ts";
 
-export interface SharedBlocksOptions {
-  readonly owner: Wallet;
+/** What the blocks of all owners share. */
+export interface SharedTools {
   readonly arbiter: Pick<Arbiter, "packs">;
-  readonly objects: ObjectStore;
-  /** The cache's file. */
-  readonly path: string;
   readonly databases: Databases;
-  readonly windows: Windows;
-  readonly open: OpenOwners;
   readonly leaseMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   /** Of the arbiter. */
   readonly incarnation: () => string;
-  /** The arbiter lacks what it had before. */
+  /** The arbiter no longer has packs that it had before. */
   readonly onWentBack: (owner: Wallet) => void;
+}
+
+export interface SharedBlocksOptions extends SharedTools {
+  readonly owner: Wallet;
+  readonly objects: ObjectStore;
+  /** The cache's file. */
+  readonly path: string;
+  readonly windows: Windows;
+  readonly open: OpenOwners;
 }
 
 /** After this long the log is read again even if nothing is missing: packs may be condemned meanwhile. */
@@ -199,9 +203,6 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   async swapped(bucket: string, root: Root): Promise<boolean> {
     return this.cache.roots.swapped({ bucket, ...root });
   }
-
-  /** Collections go another way (shared-collection.ts). */
-  async collect(): Promise<undefined> {}
 
   #find(cid: Cid): CachedBlock | undefined {
     return this.cache.find(digestOf(cid));

@@ -7,7 +7,7 @@ import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
 import type { Databases } from "../../objects/databases.ts";
-import type { CollectionOptions, CollectionReport } from "../gc/collection.ts";
+import type { CollectionCall, CollectionReport } from "../gc/collection.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
@@ -75,7 +75,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   open.push(revocations);
   const others = new Announcements(arbiter, clock, log, random);
   open.push(others);
-  const collect = async (call: CollectionOptions, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
+  const collect = async (call: CollectionCall, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
     await past.check();
     if (!past.isAccepted) throw pastChanged(arbiter.address);
     await using lease = await arbiter.lease(`gc/${owner}`);

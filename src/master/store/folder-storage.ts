@@ -42,5 +42,6 @@ async function openParts(options: FolderStorageOptions, open: (Disposable | Asyn
   const revocations = new Revocations(revocationsPath(dir), Number(clock.nowNs() / 1_000_000_000n), databases);
   open.push(revocations);
   const rolledBack = new Map([...behind].map(([owner, known]) => [owner, known.map(({ bucket }) => bucket)]));
-  return { roots, revocations, stores, rolledBack, collect: collectOwner, others: undefined };
+  const collect: MasterStorage["collect"] = (call, owner, dryRun) => collectOwner({ ...call, stores }, owner, dryRun);
+  return { roots, revocations, stores, rolledBack, collect, others: undefined };
 }

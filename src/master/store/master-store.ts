@@ -18,7 +18,7 @@ import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { lockDataFolder } from "./data-folder.ts";
 import { OwnerHandle } from "./owner-handle.ts";
 import { Leases } from "./leases.ts";
-import type { BlockStores, OwnerBlocks } from "./owner-blocks.ts";
+import type { BlockStores, CollectedBlocks } from "./owner-blocks.ts";
 import { OpenOwners } from "./open-owners.ts";
 import { type PackDisk, systemPackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
@@ -39,7 +39,7 @@ export interface MasterStoreOptions {
 }
 
 /** Throws `state_in_use` while another process uses the folder, `feature_unknown` if a newer version made it. */
-export async function openMasterStore(options: MasterStoreOptions): Promise<BlockStores> {
+export async function openMasterStore(options: MasterStoreOptions): Promise<BlockStores<CollectedBlocks>> {
   const { dir, clock, random, log, disk = systemPackDisk, databases = systemDatabases } = options;
   const { packBytes = PACK_TARGET_BYTES } = options;
   const lock = await lockDataFolder(dir, disk, databases);
@@ -48,7 +48,7 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
   const open = new OpenOwners(options.maxOpenOwners);
   const known = new Map<Wallet, OwnerHandle>();
   return {
-    of(owner: Wallet): Promise<OwnerBlocks> {
+    of(owner: Wallet): Promise<CollectedBlocks> {
       const handle =
         known.get(owner) ??
         new OwnerHandle({

@@ -10,12 +10,12 @@ import type { Root } from "../../roots/root-store.ts";
 import type { KnownRoots } from "./known-roots.ts";
 
 /** The blocks of all owners of one master. Disposing it ends ongoing work and closes everything. */
-export interface BlockStores extends AsyncDisposable {
+export interface BlockStores<Blocks extends OwnerBlocks = OwnerBlocks> extends AsyncDisposable {
   /**
    * One owner's blocks; for an owner without blocks it is empty, and nothing is made on disk. The object is valid until the
    * store is disposed: its files open and close as needed. Throws `store_failed`.
    */
-  of(owner: Wallet): Promise<OwnerBlocks>;
+  of(owner: Wallet): Promise<Blocks>;
 
   /** All owners with blocks. */
   owners(): Promise<Wallet[]>;
@@ -70,17 +70,20 @@ export interface OwnerBlocks extends BlockReader {
   /** Keeps these blocks from collection for a while, even if no root reaches them. */
   lease(cids: readonly Cid[]): Promise<void>;
 
-  /**
-   * Collects garbage: `work` marks what must stay, and sweeps. One collection at a time. If nothing is stored, returns
-   * undefined without running `work`.
-   */
-  collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined>;
-
   /** Records a swap of a bucket's root. False: newer roots of it were known, so the table of roots went back. */
   swapped(bucket: string, root: Root): Promise<boolean>;
 
   /** Bytes of all blocks, each counted once. */
   readonly usedBytes: number;
+}
+
+/** Blocks that only this master stores, swaps and collects. */
+export interface CollectedBlocks extends OwnerBlocks {
+  /**
+   * Collects garbage: `work` marks what must stay, and sweeps. One collection at a time. If nothing is stored, returns
+   * undefined without running `work`.
+   */
+  collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined>;
 }
 
 /** What a completeness walk needs. */
@@ -155,7 +158,7 @@ export interface RepackPlan {
 }
 
 /** What the files provide. */
-export type FiledBlocks = Omit<OwnerBlocks, "recent" | "era">;
+export type FiledBlocks = Omit<CollectedBlocks, "recent" | "era">;
 
 export interface PutCounts {
   /** Blocks that were new. */

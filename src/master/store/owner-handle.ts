@@ -11,7 +11,7 @@ import { storeError } from "../../objects/disk.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { isUnreadable } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
-import type { Collecting, OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
+import type { CollectedBlocks, Collecting, PutCounts, Room } from "./owner-blocks.ts";
 import { RecentNodes } from "./recent-nodes.ts";
 import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
 
@@ -19,7 +19,7 @@ export interface OwnerHandleOptions extends OwnerPacksOptions {
   readonly open: OpenOwners;
 }
 
-export class OwnerHandle implements OwnerBlocks, Closable {
+export class OwnerHandle implements CollectedBlocks, Closable {
   readonly #options: OwnerHandleOptions;
   #opened: Opened | undefined;
   /** The last close; nothing opens before it ends. */
@@ -43,7 +43,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
   }
 
   /** Resolves to itself, once it knows how many bytes it holds. */
-  async ready(): Promise<OwnerBlocks> {
+  async ready(): Promise<CollectedBlocks> {
     await this.#read(undefined, async () => {});
     return this;
   }

@@ -104,7 +104,7 @@ async function publish(storage: MasterStorage) {
 }
 
 function collect(storage: MasterStorage, clock: ManualClock) {
-  const { roots, stores } = storage;
+  const { roots } = storage;
   const rest = { gate: new SwapGate(), alarm: new RootAlarm(silentLog), signal: new AbortController().signal };
-  return storage.collect({ roots, stores, clock, ...rest }, owner, false);
+  return storage.collect({ roots, clock, ...rest }, owner, false);
 }
