@@ -21,7 +21,7 @@ import {
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { postgresHere, PostgresServer } from "../../test/support/postgres-server.ts";
+import type { PostgresServer } from "../../test/support/postgres-server.ts";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
@@ -324,7 +324,7 @@ export async function storage(
     return { url: s3.url(), rest, s3, away: () => s3.stop(), back: () => s3.start() };
   }
   if (given === "--masters") {
-    const fleet = await startFleet(space, parent, args);
+    const fleet = await startFleet(space, args);
     const each = (work: (one: MasterHandle) => Promise<unknown>) => Promise.all(fleet.masters.map(work));
     const [first] = fleet.masters;
     return {
@@ -349,21 +349,12 @@ export interface Fleet {
   url(bucket?: string): string;
 }
 
-/** Two masters on one PostgreSQL and one S3 server. Ends the drill if PostgreSQL is not installed. */
-async function startFleet(space: Space, parent: string, args: readonly string[]): Promise<Fleet> {
-  if (postgresHere() === undefined) {
-    console.log("skipped: PostgreSQL is not installed, or this is not root");
-    process.exit(0);
-  }
-  const s3 = await s3Server(space, join(parent, "s3"));
-  const database = await PostgresServer.start(parent);
-  space.cleanups.push(() => database.end());
-  syncline(space, ["migrate", "up", "--arbiter", database.url]);
-  const storage = ["--arbiter", database.url, "--store", s3.url("packs")];
-  const serve = (name: string) => master(space, { name, data: join(parent, name), args: [...storage, ...args] });
-  const masters = [await serve("master-a"), await serve("master-b")] as const;
-  const hosts = () => masters.map(({ origin }) => new URL(origin).host).join(",");
-  return { masters, database, s3, url: (bucket = "demo") => `http://${hosts()}/${bucket}` };
+/** Two masters on one PostgreSQL and one S3 server. Ends the drill where one of these cannot be had. */
+async function startFleet(space: Space, args: readonly string[]): Promise<Fleet> {
+  const { allOf, shared } = await import("./shared-masters.ts");
+  const { postgres: database, s3, master: serve } = await shared(space);
+  const masters = [await serve(args), await serve(args)] as const;
+  return { masters, database, s3, url: (bucket) => allOf(masters, bucket) };
 }
 
 /** The address with its masters in another order for each caller, so that not all begin with the same one. */

@@ -18,13 +18,7 @@ export async function shared(space: Space): Promise<Shared> {
   if (postgresHere() === undefined) skip("PostgreSQL is not installed, or this is not root");
   if (!existsSync(join(servers, "versitygw-1.8.0/versitygw"))) skip("versitygw is not built");
   const postgres = await PostgresServer.start(space.path);
-  space.cleanups.push(() => {
-    try {
-      postgres.end();
-    } catch {
-      // It has ended already.
-    }
-  });
+  space.cleanups.push(() => postgres.end());
   const s3 = await s3Server(space, join(space.path, "s3"));
   syncline(space, ["migrate", "up", "--arbiter", postgres.url]);
   let started = 0;

@@ -2,8 +2,8 @@
  * What several masters must agree on: transactions over small rows, and nothing else (docs/design/many-masters.md).
  *
  * Implementations: SQLite (one process), PostgreSQL. Both pass test/contract/arbiter.ts. Every call throws
- * `arbiter_unreachable` if the arbiter does not answer; a call that changes something may have been carried out then, and
- * may be sent again: all of them count once.
+ * `arbiter_unreachable` if the arbiter does not answer; a change may have been made
+ * even then, and may be sent again: all changes are idempotent.
  */
 import type { Wallet } from "../base/ids.ts";
 import type { BucketName, RootTable } from "../roots/root-store.ts";
@@ -24,12 +24,12 @@ export interface Arbiter extends AsyncDisposable {
   /** Calls `changed` after a root may have changed. Only a hint: changes may be missed. */
   watch(changed: (name: BucketName) => void): Disposable;
 
-  /** Records that a master is in use, and how, until it is heard of no more. */
+  /** Records that a master is running. */
   announce(master: SeenMaster): Promise<void>;
   /** The masters heard of in the last `seconds`. */
   masters(seconds: number): Promise<SeenMaster[]>;
 
-  /** Doubts about the arbiter's setup, as sentences for its operator. */
+  /** Warnings about the arbiter's configuration, as sentences for its operator. */
   doubts(): Promise<string[]>;
 }
 
@@ -79,7 +79,7 @@ export interface LogEntry extends NewPack {
 }
 
 export interface LogPage {
-  /** The owner's era, read before the entries: a page without `more` tells all that this era began with. */
+  /** The owner's era. Without `more`, the entries include all changes up to its beginning. */
   readonly era: number;
   /** By position; packs of one position are never split. */
   readonly entries: readonly LogEntry[];

@@ -203,7 +203,7 @@ export class SqliteArbiter implements Arbiter {
       owner,
       add.map(({ pack }) => pack),
     );
-    // What was to replace the condemned packs is not there.
+    // Without their replacements, packs must not be condemned.
     if (live.size < add.length) return live;
     for (const pack of condemn) condemned.run(position, era, nowMs, owner, pack);
     return live;

@@ -11,11 +11,11 @@ export interface Prices {
   readonly storage: number;
 }
 
-/** Public prices of AWS, S3 Standard, us-east-1, first 50 TB, as of 2025: https://aws.amazon.com/s3/pricing/ */
+/** Prices of S3 Standard in us-east-1, first 50 TB, from memory of 2025 and not checked since: https://aws.amazon.com/s3/pricing/ */
 export const DEFAULT_PRICES = "put=0.005 list=0.005 get=0.0004 delete=0 storage=0.023";
 
 export interface Costs {
-  /** US dollars a month at the rate so far. Null before `LEAST_MS`: a start says nothing about a month. */
+  /** US dollars a month at the rate so far. Null for the first `LEAST_MS`, which say little about a month. */
   readonly requests: number | null;
   /** US dollars a month. Null while the stored bytes are unknown. */
   readonly storage: number | null;

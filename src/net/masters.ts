@@ -88,8 +88,8 @@ export class Masters implements Master {
   }
 
   /**
-   * With another healthy master to ask, silence is not waited out; nor at a master that was left. A stream of events and a
-   * wait for a turn are silent rightly: they end when the master is left.
+   * Shortens the time-out if another healthy master can be asked, or if this one was left. Event streams and waits for a
+   * turn may be silent: they end when the master is left.
    */
   #limited(member: MasterHealth, request: MasterRequest, tried: ReadonlySet<MasterHealth>): MasterRequest {
     if (this.#members.length === 1) return request;
@@ -160,13 +160,13 @@ export class Masters implements Master {
     if (this.#used === member || this.#used === undefined) this.#chosen = undefined;
   }
 
-  /** Doubled with each time that the master was left lately, with jitter. */
+  /** Doubles each time the master is left, with jitter. */
   #pauseMs({ times }: MasterHealth): number {
     const pauseMs = Math.min(MASTER_RETURN_MS * 2 ** times, MASTER_RETURN_MAX_MS);
     return pauseMs * (0.5 + (this.#tools?.random.fraction() ?? 1) / 2);
   }
 
-  /** Probes masters whose turn it is, in the background, and moves to one that is clearly faster or healthy again. */
+  /** Probes masters that are due, in the background. Moves to one that is clearly faster, or if the one in use was left. */
   #lookAround(used: MasterHealth): void {
     const nowMs = this.#clock.monotonicMs();
     for (const member of this.#members) if (member.isDue(nowMs)) void this.#probe(member);
@@ -190,7 +190,7 @@ export class Masters implements Master {
     }
   }
 
-  /** Asks a master that offers it for the others, now and then. */
+  /** Asks a master for the others from time to time, if it offers that. */
   async #learn({ master }: MasterHealth, { connect }: MastersTools): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#learnedMs < MASTER_LEARN_MS) return;
@@ -202,7 +202,7 @@ export class Masters implements Master {
       if (this.#isOver) return;
       for (const origin of originsIn(said, master.address)) this.#add(origin, connect);
     } catch {
-      // What is not learnt now is learnt later.
+      // It is asked again later.
     }
   }
 
@@ -255,7 +255,7 @@ function mayMove({ again }: MasterRequest, error: unknown): boolean {
   return again === undefined || (again === "if not received" && !maybeReceived(error));
 }
 
-/** Only of the scheme that the teacher is reached by: nobody is led from https to http. */
+/** Origins with the same scheme as the master that named them: never from https to http. */
 function originsIn(said: unknown, teacher: string): string[] {
   const { masters } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
   if (!Array.isArray(masters)) return [];

@@ -1,4 +1,4 @@
-/** Keep-alive sockets to one origin. */
+/** A pool of keep-alive connections to one origin. */
 import type { Pool } from "undici";
 import { SynclineError } from "../base/errors.ts";
 import { Unanswered } from "./exchange.ts";
@@ -33,7 +33,7 @@ export function isUntrustedCause(cause: unknown): boolean {
 
 export const TRUST_HINT = "If this is the right server, trust its certificate with --tls-ca FILE.";
 
-/** OpenSSL's words for certificates that are untrusted or for another host. */
+/** OpenSSL's error codes for certificates that are not trusted or name another host. */
 const UNTRUSTED = /CERT|SIGNATURE/;
 
 function codeOf(error: unknown): string {

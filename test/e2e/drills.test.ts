@@ -118,12 +118,17 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
     all ? [] : ["4", "5"],
     600_000,
   );
+  if (!canMount) return;
   drill(
-    "an arbiter and a store that are killed lose nothing that was acknowledged",
-    "arbiter-kills.ts",
-    all ? ["20", "8"] : [],
+    "an arbiter, a store and masters that are stopped and killed lose nothing that was acknowledged",
+    "server-kills.ts",
+    [...(all ? ["20", "8"] : ["4"]), "--masters"],
     all ? 1_800_000 : 300_000,
   );
+  drill("a collection of several masters takes nothing that agents need", "gc.ts", ["10", "3", "--masters"], 300_000);
+  if (!all) return;
+  drill("agents of several masters end with one tree", "converge.ts", ["60", "4", "--masters"], 900_000);
+  drill("a change through one master is seen at another", "visibility.ts", ["50", "--masters", "--untimed"], 300_000);
 });
 
 drill("writing commands survive a master that is killed again and again", "riding-out.ts", all ? [] : ["4"], 600_000);

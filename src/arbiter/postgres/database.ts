@@ -5,7 +5,7 @@ import { describeError, type Log } from "../../base/log.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** How long a statement may take, and the making of a connection: then its outcome is unknown. */
+/** Time limits for a statement, after which its outcome is unknown, and for connecting. */
 const STATEMENT_MS = 5_000;
 const CONNECT_MS = 3_000;
 const CONNECTIONS = 8;
@@ -36,7 +36,7 @@ export class Database implements AsyncDisposable {
     this.#url = url;
     this.#log = log;
     this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, query_timeout: STATEMENT_MS });
-    // A connection may break while it is in use, between two statements; its next statement says so.
+    // A connection may break between two statements: the next one reports it.
     this.#pool.on("connect", (client) => client.on("error", () => {}));
     // A connection that breaks while idle; the next call makes another one.
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));

@@ -10,7 +10,7 @@ import { migrationStates } from "./migrations.ts";
 import { PostgresPacks } from "./postgres-packs.ts";
 import { PostgresRoots } from "./postgres-roots.ts";
 
-/** How long after its connection broke a watch is tried again, and the holder of a job looks after its connection. */
+/** How soon a broken watch reconnects, and how often the holder of a job checks its connection. */
 const WATCH_AGAIN_MS = 1_000;
 const JOB_LOOK_MS = 5_000;
 
@@ -65,8 +65,8 @@ export class PostgresArbiter implements Arbiter {
   }
 
   /**
-   * The cluster; its timeline, which begins anew with each recovery to a point in time and each promotion; and the table,
-   * which a restored dump makes anew.
+   * Identifies the cluster, its timeline (new after a point-in-time recovery or a promotion), and the table (new after a
+   * dump was restored).
    */
   async incarnation(): Promise<string> {
     const sql = `

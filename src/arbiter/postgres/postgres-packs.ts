@@ -47,7 +47,7 @@ const ADD = `
   WHERE extract(epoch FROM clock_timestamp()) * 1000 - $5::bigint <= $6::bigint
   ON CONFLICT DO NOTHING`;
 
-/** What is added replaces what is condemned: both, or neither. */
+/** Condemns packs only if all their replacements were added. */
 const REPLACE = `
   WITH ${begin("1")}, n AS (
     INSERT INTO syncline_packs (owner_id, pack, bytes, rows, state, position, era, created_at, changed_at)

@@ -1,7 +1,7 @@
 /**
  * Roots in the table `bucket_roots`, which other software writes, too. One statement decides; which one depends on what is
- * expected (create, or replace). With an era, the statement also holds the owner's row: a collection that condemns packs
- * waits for it, or it sees the era that the collection began.
+ * expected (create, or replace). With an era, it also locks the owner's row: a collection that condemns packs waits for the
+ * swap, or the swap sees the new era.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -83,14 +83,14 @@ export class PostgresRoots implements RootTable {
     return now === era ? { kind: "conflict", current: await this.get(name) } : { kind: "check again" };
   }
 
-  /** Apart from the swap: a transaction that notifies holds up all others at its commit. */
+  /** Not part of the swap, since commits of transactions that notify wait for one another. */
   #tell({ owner, bucket }: BucketName): void {
     const notify = "SELECT pg_notify('syncline_roots', $1 || '/' || $2)";
-    // A hint: whoever watches looks by itself now and then.
+    // Only a hint: watchers also poll.
     this.#database.query(notify, [owner, bucket], "notify").catch(() => {});
   }
 
-  /** Without an outcome, it changed nothing. */
+  /** An undefined outcome means that nothing changed. */
   async #swap(name: BucketName, expected: Cid | undefined, next: Cid, era: number | null) {
     const values = [name.owner, name.bucket, next, era, ...(expected === undefined ? [] : [expected])];
     try {

@@ -1,6 +1,6 @@
 /**
- * Whether the arbiter's past is the one that the packs in the store belong to. A restored or promoted arbiter may lack roots
- * and packs, so that newer work looks like garbage: nothing is collected until somebody accepts it.
+ * Whether this is still the arbiter whose log names the packs in the store. A restored or promoted one may lack roots and
+ * packs, so newer work would look like garbage: nothing is collected until an operator accepts it.
  */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -22,7 +22,7 @@ export interface AcceptedPastOptions {
 const LOOK_MS = 30_000;
 
 export class AcceptedPast implements Disposable {
-  /** Called when the arbiter has another past than before. */
+  /** Called when the arbiter's incarnation has changed. */
   onNew: () => void = () => {};
   readonly #options: AcceptedPastOptions;
   #incarnation = "";
@@ -51,7 +51,7 @@ export class AcceptedPast implements Disposable {
     return this.#accepted === this.#incarnation;
   }
 
-  /** Looks at both again. Throws as `open`. */
+  /** Reads the arbiter's and the store's incarnation again. Throws as `open`. */
   async check(): Promise<void> {
     const incarnation = await this.#options.arbiter.incarnation();
     this.#accepted = await this.#read();
@@ -64,7 +64,7 @@ export class AcceptedPast implements Disposable {
     this.onNew();
   }
 
-  /** The arbiter lacks what it had, though it is the same one: that is recorded, so that a restart does not forget it. */
+  /** Records in the store that the arbiter lost packs although its incarnation is the same, so that a restart remembers it. */
   async refuse(): Promise<void> {
     this.#accepted = undefined;
     const { store, log } = this.#options;
@@ -84,7 +84,7 @@ export class AcceptedPast implements Disposable {
   async #settle(): Promise<void> {
     const { store, accept } = this.#options;
     const body = [Buffer.from(this.#incarnation)];
-    // A fresh store belongs to whoever comes first.
+    // A new store belongs to the first arbiter.
     await store.putNew(PAST_OBJECT, body);
     const there = await store.get(PAST_OBJECT);
     this.#accepted = there && Buffer.from(there.bytes).toString("utf8");

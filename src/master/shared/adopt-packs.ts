@@ -1,4 +1,4 @@
-/** Enters packs in the log that lie in the store but are not named: after the log was lost or went back. */
+/** Enters packs of the store that the log does not name, after the log was lost or rolled back. */
 import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";

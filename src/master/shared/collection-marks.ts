@@ -1,4 +1,4 @@
-/** What a collection has reached, on a temporary disk file: blocks, and nodes with everything below them. */
+/** The blocks that a collection has reached, and the nodes with everything below them reached, in a temporary file. */
 import type Database from "better-sqlite3";
 import type { Cid } from "../../base/ids.ts";
 import { codecOf, digestOf } from "../../format/blocks/cid.ts";

@@ -20,7 +20,7 @@ export type CreatedRoot =
   | { readonly kind: "other"; readonly current: Cid | undefined }
   | { readonly kind: "incomplete"; readonly found: Completeness };
 
-/** "same": it is the root already. Throws the arbiter's and the store's errors. */
+/** "same": the bucket already has this root. Throws the arbiter's and the store's errors. */
 export async function createRoot(
   { arbiter, blocks, pace, memory }: RootCreation,
   name: { readonly owner: Wallet; readonly bucket: string },

@@ -29,14 +29,14 @@ export interface FolderCopy {
   readonly disk: PackDisk;
   readonly databases: Databases;
   readonly objects: ObjectStore;
-  /** Reads each pack back, also those that were there. */
+  /** Reads each pack back, including those that were copied before. */
   readonly verify: boolean;
   readonly onPack: (bytes: number) => void;
 }
 
 export interface CopiedPacks {
   copied: number;
-  /** There already. */
+  /** Copied before. */
   skipped: number;
   /** Blocks whose bytes are wrong in the folder. */
   damaged: number;

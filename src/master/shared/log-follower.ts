@@ -1,8 +1,8 @@
 /**
  * Keeps a cache of one owner's packs up to date with the arbiter's log. New packs are known by their footers.
  *
- * A page of the log is applied in this order: what is condemned, then what is new. So a block that was copied elsewhere
- * before its pack was condemned is never missing in between.
+ * Changes of a page are applied together: first the state of known packs, then new packs. A rewritten pack and its
+ * replacement are always in one page.
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -25,7 +25,7 @@ export interface FollowerOptions {
   readonly log: Log;
   /** Opens it if it is closed. */
   readonly cache: () => PackCache;
-  /** The log lacks what it had before. */
+  /** Called when the log is shorter or older than before. */
   readonly onWentBack: () => void;
 }
 
@@ -47,7 +47,7 @@ export class LogFollower {
     return this.#heard === undefined ? Infinity : this.#options.clock.monotonicMs() - this.#heard.atMs;
   }
 
-  /** A time of the arbiter that is over, in milliseconds since 1970. */
+  /** The arbiter's clock when the log was last read, in milliseconds since 1970. */
   get earlierMs(): number {
     return this.#heard?.nowMs ?? 0;
   }

@@ -1,6 +1,6 @@
 /**
  * What a master knows of one owner's packs, in SQLite: where each block lies, which nodes are complete, and how far it has
- * read the log. Only a cache: the log and the packs' footers tell it all again.
+ * read the log. It can be rebuilt from the log and the footers of packs.
  */
 import type Database from "better-sqlite3";
 import { type LogEntry, PACK_STATES, type PackState } from "../../arbiter/arbiter.ts";
@@ -160,7 +160,7 @@ export class PackCache {
   markDamaged(digest: Uint8Array, pack: string): void {
     const update = "UPDATE blocks SET damaged = 1 WHERE digest = ? AND pack = (SELECT id FROM packs WHERE name = ?)";
     this.#db.prepare(update).run(digest, pack);
-    // Nodes above it are complete no more; which ones is not known.
+    // Nodes that reach it are no longer complete, and it is unknown which they are.
     this.#db.exec("DELETE FROM complete");
   }
 
@@ -185,7 +185,7 @@ export class PackCache {
     });
   }
 
-  /** Forgets what was read of a log with another past, or all of it. Known roots stay. */
+  /** Empties the cache, except for known roots, if it was read from another incarnation, or if `always`. */
   belongTo(incarnation: string, always = false): void {
     const { past } = this.#db.prepare<[], { past: string }>("SELECT past FROM log").get() ?? { past: "" };
     if (past === incarnation && !always) return;

@@ -1,4 +1,4 @@
-/** The objects of masters without state: `owners/<wallet>/pack/<32 hex>`, and which past of the arbiter they belong to. */
+/** Objects in the store of several masters: packs (`owners/<wallet>/pack/<32 hex>`), and the accepted incarnation. */
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_FOLDER } from "../../format/blocks/object-name.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";

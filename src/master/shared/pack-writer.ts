@@ -21,7 +21,7 @@ export interface PackWriterOptions {
   readonly packs: PackLog;
   readonly clock: Clock;
   readonly random: Random;
-  /** How long after the beginning of its upload a pack may be entered. */
+  /** How long an upload may take before its pack can no longer be entered. */
   readonly patienceMs: number;
   /** A recent time of the arbiter. */
   readonly arbiterMs: () => Promise<number>;
@@ -41,7 +41,7 @@ interface Waiting {
   readonly done: PromiseWithResolvers<void>;
 }
 
-/** Packs of one owner that are under way at once. */
+/** Concurrent uploads of packs for one owner. */
 const UNDER_WAY = 3;
 const TRIES = 4;
 const FIRST_PAUSE_MS = 100;
@@ -71,7 +71,7 @@ export class PackWriter {
       const built = buildPack(packName(random.bytes(16)), blocks);
       const outcome = await objects.putNew(built.pack.name, built.body);
       if (outcome.kind === "stored") return { built, pack: packOf(built.pack.name) ?? "", begunMs };
-      // A name that may hold something else is not used again.
+      // Retry with a new name: this one may be taken.
       if (attempt === TRIES) {
         const cause = outcome.kind === "unknown" ? outcome.cause : undefined;
         throw new SynclineError("store_unreachable", `${objects.address} did not confirm a pack.`, { cause });
@@ -123,7 +123,7 @@ export class PackWriter {
     throw new SynclineError("store_unreachable", `${objects.address} takes longer for a pack than packs are kept.`);
   }
 
-  /** Entering a pack counts once, however often it is sent. */
+  /** Retries, which is safe because entering a pack is idempotent. */
   async #untilAnswered<Result>(work: () => Promise<Result>): Promise<Result> {
     for (let attempt = 1; ; attempt++) {
       try {

@@ -1,6 +1,6 @@
 /**
  * Finds the commits in one owner's packs when neither roots nor a log are left: signed ones, by bucket, and which of them
- * have everything that they reach. Rows do not tell codecs, so each small block is tried.
+ * have everything that they reach. Rows do not say what a block is, so each small block is tried.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Budget } from "../../base/budget.ts";
@@ -27,7 +27,7 @@ import type { SharedBlocks } from "./shared-blocks.ts";
 
 export interface RescueOptions {
   readonly owner: Wallet;
-  /** All packs in the store count: their log is one made for this. */
+  /** Read through a temporary log that names all packs in the store. */
   readonly blocks: SharedBlocks;
   readonly objects: ObjectStore;
   readonly pace: TimeSlice;
@@ -49,7 +49,7 @@ export interface FoundBucket {
   readonly genesis: Cid;
   /** All signed commits. */
   readonly commits: ReadonlySet<Cid>;
-  /** Commits that no other one follows, the newest first, and those of `choices` that are not among them. */
+  /** Commits without a successor, newest first, and those in `choices`. */
   readonly listed: readonly (FoundCommit & { readonly complete: boolean })[];
   /** The newest complete commits: several if they have one seq. */
   readonly choices: readonly Cid[];

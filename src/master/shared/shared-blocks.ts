@@ -101,7 +101,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return this.#cache;
   }
 
-  /** Nothing keeps it open between two steps. */
+  /** It may be closed between any two steps. */
   readonly idle = true;
 
   rest(): void {
@@ -182,7 +182,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return this.cache.era;
   }
 
-  /** Makes packs live again that are condemned but hold one of these. */
+  /** Restores condemned packs that hold any of these blocks. */
   async hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     const { arbiter, owner } = this.#options;
     const condemned = new Set<string>();
@@ -197,7 +197,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return this.has(cids);
   }
 
-  /** Young packs are never condemned, and old ones not deleted before a lease is over. */
+  /** Nothing to do: a pack is deleted only a lease after it was condemned. */
   async lease(): Promise<void> {}
 
   async swapped(bucket: string, root: Root): Promise<boolean> {
@@ -224,7 +224,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return follower.earlierMs;
   }
 
-  /** Reads the log first if it may know more of these blocks. */
+  /** Reads the log if a block is missing, or if the last reading is too old. */
   async #those(cids: readonly Cid[], test: (cid: Cid) => boolean): Promise<Set<Cid>> {
     let found = await this.#tested(cids, test);
     if (found.size < cids.length || this.follower.ageMs > REREAD_MS) {
@@ -252,7 +252,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return found;
   }
 
-  /** Those that are read intact at the places known so far. */
+  /** The blocks that can be read intact where the cache places them. */
   async #blocks(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const places = new Map<Cid, CachedBlock>();
     for (const cid of cids) {
@@ -264,7 +264,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return found;
   }
 
-  /** A block that was not read: the log may know another place. Throws `block_not_found`, `block_corrupt`. */
+  /** Reads a block again after reading the log, which may name another copy. Throws `block_not_found`, `block_corrupt`. */
   async #again(cid: Cid): Promise<Uint8Array> {
     await this.follower.refresh();
     for (let place = this.#find(cid); place !== undefined; place = this.#find(cid)) {

@@ -4,12 +4,12 @@
  *
  * 1. Mark everything that the roots reach. Condemned packs that it reaches become live again.
  * 2. Delete what has been condemned for longer than a lease, in an era that was over before the marks began.
- * 3. Write packs with much garbage, and small ones, anew; condemn what is replaced or unreached, which begins an era.
- * 4. Mark what was swapped meanwhile, as in 1, so that nobody meets condemned blocks for long.
+ * 3. Rewrite packs with much garbage, join small ones, and condemn what is replaced or unreached, which begins an era.
+ * 4. Mark roots that were swapped meanwhile, as in 1.
  * 5. Delete objects that no log names, once they are too old to be entered.
  *
- * Wherever it is killed, the next one begins anew. Two at once waste work, and delete nothing that a root reaches: a root
- * swapped before an era is seen by marks that begin after it, and one swapped later was checked in it.
+ * It may be killed at any point, and two may run at once: a root swapped before an era is seen by marks that begin after it,
+ * and a root swapped later was checked in that era.
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import { Budget } from "../../base/budget.ts";
@@ -69,12 +69,12 @@ class SharedCollection {
   async run(dryRun: boolean): Promise<CollectionReport> {
     const { blocks, leaseMs } = this.#options;
     await blocks.follower.refresh();
-    // Before any root is read: what was condemned by now is condemned for all roots that are not marked below.
+    // Read before the roots: every root that is swapped later is checked in this era or a newer one.
     const { era } = blocks.cache;
     const packs = await this.#log();
     await this.#checkRoots();
     await this.#markRoots();
-    // No root says what must stay.
+    // Without roots nothing says what must stay, so nothing is deleted.
     if (this.#marked.size === 0) return reportOf([], [], 0);
     const nowMs = blocks.follower.earlierMs;
     const isOld = (pack: string) => nowMs - (packs.get(pack)?.createdMs ?? nowMs) > leaseMs;
@@ -178,7 +178,7 @@ class SharedCollection {
       const { cache } = blocks;
       const old = isOld(pack);
       const rows = cache.rowsOf(pack);
-      // What is young may be reached by a root to come.
+      // A later root may reach what is young.
       const needed = old
         ? rows.filter((row) => this.#marks.has(row.digest) && cache.find(row.digest)?.pack === pack)
         : rows;
@@ -198,7 +198,7 @@ class SharedCollection {
       const pack = packOf(name);
       if (pack !== undefined && modifiedMs < now - ORPHAN_LEASES * leaseMs) old.push(pack);
     }
-    // Read after the listing: what was entered meanwhile is named.
+    // Read after the listing, so that it names packs that were entered meanwhile.
     const packs = await this.#log();
     for (const pack of old) {
       const state = packs.get(pack)?.state ?? PACK_STATES.gone;

@@ -20,7 +20,7 @@ const WINDOWS = 256;
 export class Windows {
   readonly #kept = new BoundedMap<string, Promise<Uint8Array>>(WINDOWS);
 
-  /** Rejects as `read`, which is asked again next time then. */
+  /** Calls `read` if the window is not kept. Failures are not kept. */
   get(key: string, read: () => Promise<Uint8Array>): Promise<Uint8Array> {
     const kept = this.#kept.get(key);
     if (kept !== undefined) return kept;
@@ -65,7 +65,7 @@ export class SharedReader {
     return new Uint8Array(bytes.subarray(offset - first * WINDOW_BYTES, offset - first * WINDOW_BYTES + length));
   }
 
-  /** The bytes at these places, unchecked; those of packs that are gone are left out. */
+  /** The bytes at these places, unchecked. Throws as ObjectStore.getRanges. */
   async blocks(places: ReadonlyMap<Cid, CachedBlock>): Promise<Map<Cid, Uint8Array>> {
     const reads = [...groupBy(places, ([, { pack }]) => pack)].flatMap(([pack, blocks]) =>
       planReads(blocks, { gap: READ_GAP_BYTES, most: ANSWER_BATCH_BYTES }).map((read) => ({ pack, read })),

@@ -1,4 +1,4 @@
-/** Revoked tokens that all masters share: looked up in memory, which is read from the arbiter every few seconds. */
+/** Revoked tokens of all masters, kept in memory and read from the arbiter every few seconds. */
 import type { RevokedTokens } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError, type Log } from "../../base/log.ts";

@@ -29,7 +29,7 @@ export interface SharedStorageOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Takes the arbiter as it is, though it went back. */
+  /** Accepts the arbiter even if it was restored or replaced. */
   readonly acceptRoots?: boolean | undefined;
 }
 
@@ -91,7 +91,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
 }
 
-/** What the arbiter forgot may still lie in the store: it must not be taken for garbage. */
+/** Packs that the arbiter lost may still be in the store, and must not be taken for garbage. */
 async function adoptAll(arbiter: Arbiter, objects: MasterObjects, log: Log): Promise<void> {
   const owners = new Set([...(await arbiter.packs.owners()), ...(await objects.owners())]);
   for (const owner of owners) {

@@ -41,7 +41,7 @@ export class SharedStores implements BlockStores {
     return blocks;
   }
 
-  /** The arbiter has another past: everything read from it is read again. */
+  /** Empties all caches after the arbiter's incarnation changed. */
   renew(): void {
     for (const blocks of this.#owners.values()) blocks.cache.belongTo(this.#options.incarnation());
   }

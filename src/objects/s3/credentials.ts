@@ -17,9 +17,9 @@ export interface Credentials {
 /** The variables that are read: those of the process, except in tests. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Fresh ones are fetched this long before the old ones end. */
+/** Credentials are renewed this long before they expire. */
 const AHEAD_MS = 5 * 60 * 1000;
-/** Valid ones that end soon are fetched again no sooner than this. */
+/** The shortest time between two attempts to renew credentials that are still valid. */
 const AGAIN_MS = 30_000;
 /** Endpoints on this machine or its host answer at once, or not at all. */
 const ENDPOINT_MS = 2_000;
@@ -38,7 +38,9 @@ export class CredentialChain {
     this.#clock = clock;
   }
 
-  /** One fetch serves all callers. While the old ones are valid, a failed fetch is no error. Throws `bad_token`. */
+  /**
+   * Concurrent calls share one fetch. If renewing fails, credentials that are still valid are returned. Throws `bad_token`.
+   */
   async get(): Promise<Credentials> {
     const known = this.#known;
     if (known === undefined) return this.#fetch();
@@ -53,7 +55,7 @@ export class CredentialChain {
     }
   }
 
-  /** The server refused these: the next call looks for others. */
+  /** Forgets credentials that the server refused, so that the next call fetches new ones. */
   refused(credentials: Credentials): void {
     if (this.#known === credentials) this.#known = undefined;
   }
@@ -159,7 +161,7 @@ async function fromInstance(env: Environment, clock: Clock): Promise<Credentials
     const [role = ""] = (await ask(clock, roles, { headers })).split("\n");
     return parseTemporary(await ask(clock, roles + role, { headers }), roles);
   } catch {
-    // Most machines are no instances.
+    // Most machines are not EC2 instances.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** Signs requests: with credentials or a bearer, for a region, at the server's time. Refusals teach what was wrong. */
+/** Signs requests with credentials or a bearer token, for a region and the server's time. Learns all of these from refusals. */
 import aws4 from "aws4";
 import type { Clock } from "../../base/clock.ts";
 import type { Bearer } from "../../net/bearer.ts";
@@ -27,7 +27,7 @@ export interface Signed {
   readonly by: { readonly token: string } | { readonly credentials: Credentials };
 }
 
-/** Clock, region and credentials. */
+/** Once for each of clock, region and credentials. */
 const MOST_LESSONS = 3;
 const SKEWED = new Set(["RequestTimeTooSkewed", "RequestExpired"]);
 const EXPIRED = new Set(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]);
@@ -38,7 +38,7 @@ export class Signer {
   readonly #options: SignerOptions;
   readonly #credentials: CredentialChain;
   #region: Promise<string> | undefined;
-  /** The server's clock minus ours, known once it refused ours. */
+  /** The server's clock minus ours; 0 until the server refuses our time. */
   #skewMs = 0;
 
   constructor(options: SignerOptions) {
@@ -47,7 +47,7 @@ export class Signer {
     this.lessons = options.bearer === undefined ? MOST_LESSONS : 1;
   }
 
-  /** As the server said last, else as configured. */
+  /** The one that the server named last, or else the configured one. */
   region(): Promise<string> {
     const { region, env = process.env } = this.#options;
     return (this.#region ??= Promise.resolve(region ?? regionOf(env)).then((found) => found ?? "us-east-1"));
@@ -80,7 +80,7 @@ export class Signer {
     return { headers: signing.headers, region, by: { credentials } };
   }
 
-  /** Whether a refusal taught something, here or another request meanwhile, that makes the request pass. */
+  /** Whether signing again may help, because of this refusal or what another request has learned since. */
   async learn({ status, headers, error }: S3Answer, signed: Signed): Promise<boolean> {
     if (error === undefined) return false;
     if ("token" in signed.by) return this.#renewed(status, signed.by.token);
