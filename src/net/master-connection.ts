@@ -81,6 +81,8 @@ export interface Master extends AsyncDisposable {
   capabilities(): Promise<Capabilities>;
   /** The masters behind it. Absent: it is one. */
   members?(): MasterReport[];
+  /** Repeats work that throws `store_unreachable` or `arbiter_unreachable`, as long as calls wait. Absent: they do not. */
+  patiently?<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
 export interface ConnectionOptions {

@@ -30,12 +30,17 @@ export interface PatienceTools extends Patience {
 
 type Again = NonNullable<MasterRequest["again"]> | "always";
 
+interface Away {
+  /** When answers stopped. */
+  sinceMs?: number | undefined;
+}
+
 export class PatientMaster implements Master {
   readonly address: string;
   readonly #inner: Master;
   readonly #tools: PatienceTools;
-  /** When answers stopped. Shared by all calls, so that concurrent failures wait no longer than one. */
-  #awaySinceMs: number | undefined;
+  /** Shared by all calls, so that concurrent failures wait no longer than one. */
+  readonly #calls: Away = {};
   /** Aborted once no caller is left. */
   readonly #ended = new AbortController();
 
@@ -59,6 +64,11 @@ export class PatientMaster implements Master {
     return this.#inner.members?.() ?? [];
   }
 
+  /** Counts for itself: calls of the work may well be answered while all of it fails. */
+  patiently<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#patiently("always", work, {});
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     await this.#inner[Symbol.asyncDispose]();
@@ -80,16 +90,16 @@ export class PatientMaster implements Master {
     return { ...answer, json };
   }
 
-  async #patiently<Result>(again: Again, work: () => Promise<Result>): Promise<Result> {
+  async #patiently<Result>(again: Again, work: () => Promise<Result>, away = this.#calls): Promise<Result> {
     const { clock, random } = this.#tools;
     for (let pauseMs = RECONNECT_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RECONNECT_MAX_MS)) {
       try {
         const result = await work();
-        this.#awaySinceMs = undefined;
+        away.sinceMs = undefined;
         return result;
       } catch (error) {
         if (!isAway(error) || again === "never" || (again === "if not received" && maybeReceived(error))) throw error;
-        const leftMs = this.#leftMs(error);
+        const leftMs = this.#leftMs(error, away);
         if (leftMs <= 0) throw error;
         const pause = Math.min(leftMs, pauseMs * (0.5 + random.fraction() / 2));
         await clock.sleep(pause, this.#ended.signal).catch(() => {});
@@ -98,12 +108,12 @@ export class PatientMaster implements Master {
     }
   }
 
-  #leftMs(error: SynclineError): number {
+  #leftMs(error: SynclineError, away: Away): number {
     const { clock, ms, waiting } = this.#tools;
     const nowMs = clock.monotonicMs();
-    if (this.#awaySinceMs === undefined && ms > 0) waiting(error);
-    this.#awaySinceMs ??= nowMs;
-    return this.#awaySinceMs + ms - nowMs;
+    if (away.sinceMs === undefined && ms > 0) waiting(error);
+    away.sinceMs ??= nowMs;
+    return away.sinceMs + ms - nowMs;
   }
 }
 

@@ -35,7 +35,11 @@ export class HttpRootStore implements RootStore {
     this.#master = master;
   }
 
-  async get(name: BucketName): Promise<Root | undefined> {
+  get(name: BucketName): Promise<Root | undefined> {
+    return this.#patiently(() => this.#get(name));
+  }
+
+  async #get(name: BucketName): Promise<Root | undefined> {
     const request = { method: "GET", path: rootPath(name), statuses: [200, 404] } as const;
     const answer = await this.#reach(() => this.#master.call(request));
     if (answer.status === 404) {
@@ -46,7 +50,7 @@ export class HttpRootStore implements RootStore {
     }
     const value = await this.#reach(() => answer.json());
     if (asObject(value)["stale"] === true) {
-      if (answer.leave?.("its root is stale") === true) return this.get(name);
+      if (answer.leave?.("its root is stale") === true) return this.#get(name);
       // A stale root would look like a rollback of the bucket.
       throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
         hint: "The master is running but cannot reach its roots. See its log.",
@@ -56,11 +60,20 @@ export class HttpRootStore implements RootStore {
   }
 
   /** Also throws `missing_blocks` (a MissingBlocks), and the master's refusal of the commit; then nothing changed. */
-  async swap(
+  swap(
     name: BucketName,
     expected: Cid | undefined,
     next: Cid,
     headers: Readonly<Record<string, string>> = {},
+  ): Promise<SwapOutcome> {
+    return this.#patiently(() => this.#swap(name, expected, next, headers));
+  }
+
+  async #swap(
+    name: BucketName,
+    expected: Cid | undefined,
+    next: Cid,
+    headers: Readonly<Record<string, string>>,
   ): Promise<SwapOutcome> {
     const body = Buffer.from(JSON.stringify({ root: next }));
     const condition = expected === undefined ? { "if-none-match": "*" } : { "if-match": `"${expected}"` };
@@ -116,6 +129,11 @@ export class HttpRootStore implements RootStore {
       // The conflict did not include the current root or its version.
       return { kind: "conflict", current: await this.get(name) };
     }
+  }
+
+  /** What throws has changed nothing. */
+  #patiently<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#master.patiently?.(work) ?? work();
   }
 
   async #reach<Result>(work: () => Promise<Result>): Promise<Result> {

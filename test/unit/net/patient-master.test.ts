@@ -1,12 +1,20 @@
 /** A command waits for a master that does not answer: as long as it may, and never so that something takes place twice. */
-import { describe, expect, test } from "vitest";
-import type { Clock } from "../../../src/base/clock.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { systemClock, type Clock } from "../../../src/base/clock.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
 import { Unanswered } from "../../../src/net/exchange.ts";
-import type { Master, MasterAnswer, MasterRequest } from "../../../src/net/master-connection.ts";
+import {
+  type Master,
+  type MasterAnswer,
+  MasterConnection,
+  type MasterRequest,
+} from "../../../src/net/master-connection.ts";
 import { PatientMaster } from "../../../src/net/patient-master.ts";
 import type { Random } from "../../../src/base/random.ts";
+import { HttpRootStore } from "../../../src/roots/http-root-store.ts";
+import { raw } from "../../support/opaque-commits.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { json, scriptedServer } from "../../support/scripted-server.ts";
 
 const READ: MasterRequest = { method: "GET", path: "/root" };
 const SWAP: MasterRequest = { method: "PUT", path: "/root", again: "if not received" };
@@ -79,9 +87,52 @@ describe("a call", () => {
   });
 });
 
+describe("a master that cannot reach its arbiter", () => {
+  const name = { owner: "", bucket: "b" };
+  const root = { commit: raw("root").cid, version: 2 };
+  const told = { root: root.commit, version: root.version };
+
+  test("is asked for the root until it is not stale", async () => {
+    const { roots, server } = await scripted((answered) => [200, { ...told, stale: answered < 3 }]);
+    expect(await roots.get(name)).toEqual(root);
+    expect(server.seen).toHaveLength(4);
+  });
+
+  test("is sent a swap again while it says that nothing has changed", async () => {
+    const refusal = { code: "arbiter_unreachable", outcome: "unchanged" };
+    const { roots, server } = await scripted((answered) => (answered < 3 ? [503, refusal] : [200, told]));
+    expect(await roots.swap(name, undefined, root.commit)).toEqual({ kind: "committed", root });
+    expect(server.seen).toHaveLength(4);
+  });
+
+  test("is not sent a swap again whose outcome is unknown", async () => {
+    const { roots, server } = await scripted(() => [503, { code: "arbiter_unreachable", outcome: "unknown" }]);
+    expect(await roots.swap(name, undefined, root.commit)).toMatchObject({ kind: "unknown" });
+    expect(server.seen).toHaveLength(1);
+  });
+
+  test("is waited for only as long as calls wait, though it answers", async () => {
+    const { roots, server } = await scripted(() => [200, { ...told, stale: true }]);
+    await expect(roots.get(name)).rejects.toMatchObject({ code: "arbiter_unreachable" });
+    expect(server.seen.length).toBeGreaterThan(3);
+  });
+
+  async function scripted(answer: (answered: number) => [status: number, value: unknown]) {
+    const server = await scriptedServer();
+    let answered = 0;
+    server.answer = (_, response) => json(response, ...answer(answered++));
+    const bearer = { token: async () => "token", refused: () => {} };
+    const connection = new MasterConnection(server.origin, { bearer, clock: systemClock });
+    onTestFinished(() => connection[Symbol.asyncDispose]());
+    const { clock, random } = passingTime();
+    const patient = new PatientMaster(connection, { ms: 10_000, waiting: () => {}, clock, random });
+    return { roots: new HttpRootStore(patient), server };
+  }
+});
+
 /** A master that fails as these say, one call after the other, then answers; and one that waits ten seconds for it. */
 function world(...failures: ((() => Error) | undefined)[]) {
-  const clock = new ManualClock();
+  const { manual: clock, clock: passing, random } = passingTime();
   const calls: MasterRequest[] = [];
   const told: string[] = [];
   let broken = 0;
@@ -100,16 +151,22 @@ function world(...failures: ((() => Error) | undefined)[]) {
     capabilities: () => Promise.reject(new Error("not asked")),
     [Symbol.asyncDispose]: async () => {},
   } satisfies Master;
-  const random: Random = { bytes: (length) => new Uint8Array(length), fraction: () => 0.5 };
-  const passing: Clock = {
-    nowNs: () => clock.nowNs(),
-    monotonicMs: () => clock.monotonicMs(),
-    sleep: (ms) => clock.advance(ms),
-    after: (ms, action) => clock.after(ms, action),
-  };
   const waiting = ({ message }: Error) => void told.push(message);
   const patient = (time: Clock) => new PatientMaster(inner, { ms: 10_000, waiting, clock: time, random });
   return { master: patient(passing), patient, calls, told, clock, breakOff: (times: number) => (broken = times) };
+}
+
+/** A clock on which every sleep is over at once. */
+function passingTime() {
+  const manual = new ManualClock();
+  const clock: Clock = {
+    nowNs: () => manual.nowNs(),
+    monotonicMs: () => manual.monotonicMs(),
+    sleep: (ms) => manual.advance(ms),
+    after: (ms, action) => manual.after(ms, action),
+  };
+  const random: Random = { bytes: (length) => new Uint8Array(length), fraction: () => 0.5 };
+  return { manual, clock, random };
 }
 
 function away(sent: boolean, why: string, code?: string): SynclineError {
