@@ -15,8 +15,8 @@ export class MasterHealth {
   readonly master: Master;
   /** How often it was left lately. */
   times = 0;
-  /** Aborted when the master is left, so that watches move on. */
-  streams = new AbortController();
+  /** Aborted when the master is left, so that calls move on. */
+  inUse = new AbortController();
   #left: string | undefined;
   #averageMs: number | undefined;
   #samples = 0;
@@ -38,8 +38,8 @@ export class MasterHealth {
     this.times++;
     this.#samples = 0;
     this.#averageMs = undefined;
-    this.streams.abort(new SynclineError("store_unreachable", `${this.master.address} was left: ${this.#left}`));
-    this.streams = new AbortController();
+    this.inUse.abort(new SynclineError("store_unreachable", `${this.master.address} was left: ${this.#left}`));
+    this.inUse = new AbortController();
   }
 
   isDue(nowMs: number): boolean {

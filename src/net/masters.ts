@@ -5,6 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, type SynclineError } from "../base/errors.ts";
 import {
+  MASTER_DOUBT_MS,
   MASTER_LEARN_MS,
   MASTER_MOVE_MS,
   MASTER_MOVE_SWAP_MS,
@@ -55,11 +56,13 @@ export class Masters implements Master {
     for (;;) {
       const member = await this.#choose();
       tried.add(member);
+      const { signal } = member.inUse;
+      using _doubts = this.#doubtAfterwards(member);
       try {
         return this.#noting(member, request, await member.master.call(this.#limited(member, request, tried)));
       } catch (error) {
         if (!this.#isFault(error, request)) throw error;
-        this.#leave(member, error);
+        if (!signal.aborted) this.#leave(member, error);
         if (!mayMove(request, error) || !this.#members.some((other) => !tried.has(other) && !other.isLeft)) throw error;
       }
     }
@@ -88,19 +91,50 @@ export class Masters implements Master {
   }
 
   /**
-   * Shortens the time-out if another healthy master can be asked, or if this one was left. Event streams and waits for a
-   * turn may be silent: they end when the master is left.
+   * Ends the call when the master is left. Shortens the time-out if another healthy master can be asked, or if this one was
+   * left; event streams and waits for a turn may be silent.
    */
   #limited(member: MasterHealth, request: MasterRequest, tried: ReadonlySet<MasterHealth>): MasterRequest {
     if (this.#members.length === 1) return request;
+    const { signal: left } = member.inUse;
+    const ending = {
+      ...request,
+      signal: request.signal === undefined ? left : AbortSignal.any([left, request.signal]),
+    };
     const isWait = request.again === "if not received" && request.silenceMs === undefined;
-    if (request.events === true || isWait) {
-      const signals = [member.streams.signal, ...(request.signal === undefined ? [] : [request.signal])];
-      return { ...request, signal: AbortSignal.any(signals) };
-    }
     const hasOther = this.#members.some((other) => !tried.has(other) && !other.isLeft);
-    if (!hasOther && !member.isLeft) return request;
-    return { ...request, silenceMs: request.again === undefined ? MASTER_MOVE_MS : MASTER_MOVE_SWAP_MS };
+    if (request.events === true || isWait || (!hasOther && !member.isLeft)) return ending;
+    return { ...ending, silenceMs: request.again === undefined ? MASTER_MOVE_MS : MASTER_MOVE_SWAP_MS };
+  }
+
+  /** Until disposed, asks again and again whether a master that is silent so long is healthy. */
+  #doubtAfterwards(member: MasterHealth): Disposable {
+    let timer: Disposable | undefined;
+    const wait = () => {
+      timer = this.#clock.after(MASTER_DOUBT_MS, () => {
+        void this.#doubt(member);
+        wait();
+      });
+    };
+    if (this.#members.length > 1) wait();
+    return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+  }
+
+  /** Leaves a master that fails a quick health check which another one passes. On a slow line both fail. */
+  async #doubt(member: MasterHealth): Promise<void> {
+    const others = this.#members.filter((other) => other !== member && !other.isLeft);
+    if (member.isLeft || others.length === 0) return;
+    const { signal } = member.inUse;
+    const check = (one: MasterHealth) => this.#check(one, MASTER_DOUBT_MS);
+    const [own, other] = await Promise.allSettled([check(member), Promise.any(others.map(check))]);
+    if (own.status === "fulfilled" || other.status === "rejected" || signal.aborted || this.#isOver) return;
+    this.#leave(member, own.reason);
+  }
+
+  /** Throws if the master is not healthy, or is silent for so long. */
+  async #check({ master }: MasterHealth, silenceMs: number): Promise<void> {
+    const request = { method: "GET", path: "/health", open: true, silenceMs } as const;
+    await (await master.call(request)).json();
   }
 
   /** The caller's own abort is no fault of a master. */
@@ -181,8 +215,7 @@ export class Masters implements Master {
     const startMs = this.#clock.monotonicMs();
     member.probing(startMs, MASTER_PROBE_MS);
     try {
-      const request = { method: "GET", path: "/health", open: true, silenceMs: MASTER_MOVE_MS } as const;
-      await (await member.master.call(request)).json();
+      await this.#check(member, MASTER_MOVE_MS);
       const nowMs = this.#clock.monotonicMs();
       member.healthy(nowMs, nowMs - startMs);
     } catch (error) {

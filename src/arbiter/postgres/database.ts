@@ -9,6 +9,10 @@ export type Row = Readonly<Record<string, unknown>>;
 const STATEMENT_MS = 5_000;
 const CONNECT_MS = 3_000;
 const CONNECTIONS = 8;
+const KEEP_ALIVE_MS = 10_000;
+
+/** Has the server drop a connection, with its locks, half a minute after the other end is gone without a word. */
+const NOTICE_DEAD = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
 
 /** A statement that failed. `unchanged`: the server said that it changed nothing, or was never asked. */
 export class StatementFailed extends SynclineError {
@@ -69,6 +73,7 @@ export class Database implements AsyncDisposable {
     client.on("error", () => {});
     try {
       await client.connect();
+      await client.query(NOTICE_DEAD);
       return client;
     } catch (cause) {
       await client.end().catch(() => {});
@@ -85,6 +90,7 @@ export class Database implements AsyncDisposable {
       connectionString: this.#url,
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       application_name: "syncline",
     };
   }

@@ -1,0 +1,117 @@
+/** A master that is silent is asked for its health, and left if another one is healthy and it is not. */
+import { expect, test } from "vitest";
+import { SynclineError } from "../../../src/base/errors.ts";
+import { MASTER_DOUBT_MS } from "../../../src/base/limits.ts";
+import { maybeReceived, type Master, type MasterRequest } from "../../../src/net/master-connection.ts";
+import { Masters } from "../../../src/net/masters.ts";
+import { bytesAnswer } from "../../support/meddling-master.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+
+type State = "well" | "busy" | "failed" | "silent";
+
+const READ: MasterRequest = { method: "GET", path: "/root" };
+const SWAP: MasterRequest = { method: "PUT", path: "/root", again: "if not received", silenceMs: 120_000 };
+const WAIT: MasterRequest = { method: "POST", path: "/turn", again: "if not received" };
+const never = new AbortController().signal;
+
+test.each(["silent", "failed"] as const)("a call goes on at the other when the first is %s", async (state) => {
+  const { masters, first, second, clock } = twoMasters(state);
+  const call = masters.call(READ);
+  await clock.advance(2 * MASTER_DOUBT_MS);
+  await call;
+  expect([first.calls, second.calls]).toEqual([1, 1]);
+});
+
+test.each([SWAP, WAIT])(
+  "a call that must not run twice ends soon, as one that may have been received: $path",
+  async (request) => {
+    const { masters, second, clock } = twoMasters("silent");
+    const call = masters.call(request).catch((error: unknown) => error);
+    await clock.advance(2 * MASTER_DOUBT_MS);
+    const error = await call;
+    expect(error).toMatchObject({ code: "store_unreachable" });
+    expect(maybeReceived(error)).toBe(true);
+    expect(second.calls).toBe(0);
+    await masters.call(request);
+    expect(second.calls).toBe(1);
+  },
+);
+
+test("a master that is healthy may take long", async () => {
+  const { masters, first, second, clock } = twoMasters("busy");
+  const call = masters.call(SWAP);
+  await clock.advance(4 * MASTER_DOUBT_MS);
+  first.answer();
+  await call;
+  expect(first.checks).toBe(4);
+  expect(second.calls).toBe(0);
+});
+
+test("a master that falls silent during a long call is left", async () => {
+  const { masters, first, clock } = twoMasters("busy");
+  const call = masters.call(SWAP).catch((error: unknown) => error);
+  await clock.advance(3 * MASTER_DOUBT_MS);
+  first.state = "silent";
+  await clock.advance(2 * MASTER_DOUBT_MS);
+  expect(await call).toMatchObject({ code: "store_unreachable" });
+});
+
+test("on a line on which all are silent nobody is left", async () => {
+  const { masters, first, second, clock } = twoMasters("silent", "silent");
+  const call = masters.call(WAIT);
+  await clock.advance(5 * MASTER_DOUBT_MS);
+  expect(masters.members().map(({ left }) => left)).toEqual([null, null]);
+  first.answer();
+  await call;
+  expect(second.calls).toBe(0);
+});
+
+test("no check follows a call that was answered", async () => {
+  const { masters, first, clock } = twoMasters("well");
+  await masters.call(READ);
+  await clock.advance(5 * MASTER_DOUBT_MS);
+  expect(first.checks).toBe(0);
+});
+
+function twoMasters(first: State, second: State = "well") {
+  const clock = new ManualClock();
+  const both = [fakeMaster("first", first, clock), fakeMaster("second", second, clock)] as const;
+  return { masters: new Masters(both, clock), first: both[0], second: both[1], clock };
+}
+
+interface FakeMaster extends Master {
+  state: State;
+  calls: number;
+  checks: number;
+  /** Answers calls that wait. */
+  answer(): void;
+}
+
+/** Answers calls at once when it is well, else when told. Its health check is passed unless it failed or is silent. */
+function fakeMaster(address: string, state: State, clock: ManualClock): FakeMaster {
+  const answered = Promise.withResolvers<void>();
+  const master: FakeMaster = {
+    address,
+    state,
+    calls: 0,
+    checks: 0,
+    answer: answered.resolve,
+    async call({ path, silenceMs = 0, signal = never }) {
+      const isCheck = path === "/health";
+      if (isCheck) master.checks++;
+      else master.calls++;
+      if (isCheck && master.state === "silent") await clock.sleep(silenceMs);
+      if (isCheck && (master.state === "silent" || master.state === "failed"))
+        throw new SynclineError("store_unreachable", `${address} is ${master.state}.`);
+      if (!isCheck && master.state !== "well") {
+        const left = Promise.withResolvers<never>();
+        signal.addEventListener("abort", () => left.reject(signal.reason));
+        await Promise.race([answered.promise, left.promise]);
+      }
+      return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
+    },
+    capabilities: async () => ({ watch: true, turns: true, masters: false, maxBlock: 1 }),
+    async [Symbol.asyncDispose]() {},
+  };
+  return master;
+}
