@@ -202,24 +202,32 @@ export interface ServeOptions {
   readonly args?: readonly string[];
   /** Of Node.js. */
   readonly flags?: readonly string[];
+  /** It listens on this address; default: loopback. */
+  readonly host?: string;
+  /** A command that runs it, in a namespace for example. */
+  readonly within?: readonly string[];
 }
 
 /** A master as a process of its own, serving the workspace's wallet. It keeps its port when it is started again. */
-export async function master(
-  space: Space,
-  { data = join(space.path, "master"), name = basename(data), port = 0, args = [], flags = [] }: ServeOptions = {},
-): Promise<MasterHandle> {
+export async function master(space: Space, options: ServeOptions = {}): Promise<MasterHandle> {
+  const {
+    data = join(space.path, "master"),
+    port = 0,
+    args = [],
+    flags = [],
+    host = "127.0.0.1",
+    within = [],
+  } = options;
+  const { name = basename(data) } = options;
   const allow = syncline(space, ["key", "show", "--json"]).json<{ address: string }>().address;
   const printed = join(space.path, `${name}.out`);
   const logFile = join(space.path, `${name}.log`);
   const launch = async (listen: string) => {
     rmSync(printed, { force: true });
     const [out, log] = [openSync(printed, "w"), openSync(logFile, "a")];
-    const child = spawn(
-      process.execPath,
-      [...flags, main, "serve", "--data", data, "--listen", listen, "--allow", allow, "--json", ...args],
-      { env: space.env, stdio: ["ignore", out, log] },
-    );
+    const serve = [main, "serve", "--data", data, "--listen", listen, "--allow", allow, "--json", ...args];
+    const [command = "", ...rest] = [...within, process.execPath, ...flags, ...serve];
+    const child = spawn(command, rest, { env: space.env, stdio: ["ignore", out, log] });
     closeSync(out);
     closeSync(log);
     // A drill ends when it is through; its workspace ends the master then.
@@ -237,7 +245,7 @@ export async function master(
     data,
     wallet: allow,
     logFile,
-    ...(await launch(`127.0.0.1:${port}`)),
+    ...(await launch(`${host}:${port}`)),
     url: (bucket = "demo") => `${handle.origin}/${bucket}`,
     start: async () => Object.assign(handle, await launch(new URL(handle.origin).host)),
     async stop(signal = "SIGTERM") {
@@ -385,7 +393,7 @@ export interface S3Handle {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-export async function s3Server(space: Space, folder: string): Promise<S3Handle> {
+export async function s3Server(space: Space, folder: string, host = "127.0.0.1"): Promise<S3Handle> {
   const servers = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/syncline/servers");
   const program = join(servers, "versitygw-1.8.0/versitygw");
   if (!existsSync(program)) throw new Error(`${program} is not there: scripts/test builds it`);
@@ -398,14 +406,14 @@ export async function s3Server(space: Space, folder: string): Promise<S3Handle> 
   const handle = {
     pid: 0,
     folder: join(folder, "bucket"),
-    url: (prefix = "demo") => `s3://bucket/${prefix}?endpoint=http://127.0.0.1:${port}`,
+    url: (prefix = "demo") => `s3://bucket/${prefix}?endpoint=http://${host}:${port}`,
     async start() {
-      const args = ["--port", `127.0.0.1:${port}`, "--quiet", ...rights, "posix", folder];
+      const args = ["--port", `${host}:${port}`, "--quiet", ...rights, "posix", folder];
       child = spawn(program, args, { env: space.env, stdio: "ignore" });
       child.unref();
       handle.pid = pidOf(child);
       space.pids.add(handle.pid);
-      const origin = `http://127.0.0.1:${port}/`;
+      const origin = `http://${host}:${port}/`;
       const answers = () =>
         fetch(origin).then(
           () => true,

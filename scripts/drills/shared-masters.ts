@@ -3,30 +3,40 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { PostgresServer, postgresHere } from "../../test/support/postgres-server.ts";
-import { master, type MasterHandle, report, s3Server, type S3Handle, type Space, syncline } from "./lib.ts";
+import {
+  master,
+  type MasterHandle,
+  report,
+  s3Server,
+  type S3Handle,
+  type ServeOptions,
+  type Space,
+  syncline,
+} from "./lib.ts";
 
 export interface Shared {
   readonly postgres: PostgresServer;
   readonly s3: S3Handle;
   /** Starts one more master. */
-  master(args?: readonly string[]): Promise<MasterHandle>;
+  master(args?: readonly string[], options?: ServeOptions): Promise<MasterHandle>;
 }
 
-/** Ends the drill with 0, saying why, where one of the servers cannot be had. */
-export async function shared(space: Space): Promise<Shared> {
+/** Both servers listen on `host`. Ends the drill with 0, saying why, where one of them cannot be had. */
+export async function shared(space: Space, host = "127.0.0.1"): Promise<Shared> {
   const servers = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/syncline/servers");
   if (postgresHere() === undefined) skip("PostgreSQL is not installed, or this is not root");
   if (!existsSync(join(servers, "versitygw-1.8.0/versitygw"))) skip("versitygw is not built");
-  const postgres = await PostgresServer.start(space.path);
+  const postgres = await PostgresServer.start(space.path, host);
   space.cleanups.push(() => postgres.end());
-  const s3 = await s3Server(space, join(space.path, "s3"));
+  const s3 = await s3Server(space, join(space.path, "s3"), host);
   syncline(space, ["migrate", "up", "--arbiter", postgres.url]);
   let started = 0;
   return {
     postgres,
     s3,
-    master: (args = []) =>
+    master: (args = [], options = {}) =>
       master(space, {
+        ...options,
         data: join(space.path, `master-${++started}`),
         args: ["--arbiter", postgres.url, "--store", s3.url("packs"), ...args],
       }),

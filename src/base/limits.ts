@@ -126,7 +126,7 @@ export const MASTER_CONNECT_MS = 10_000;
 /** With several masters, the next is also asked once the previous has been silent this long (RFC 8305, section 8). */
 export const MASTER_NEXT_MS = 250;
 /** With several masters, one that is silent so long is asked for its health, and has so long to answer. */
-export const MASTER_DOUBT_MS = 1_000;
+export const MASTER_DOUBT_MS = 500;
 /** With another healthy master to ask, a silent one is left this soon: by calls that may be repeated, and by swaps. */
 export const MASTER_MOVE_MS = 4_000;
 export const MASTER_MOVE_SWAP_MS = 5_000;

@@ -120,21 +120,14 @@ export class Masters implements Master {
     return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
   }
 
-  /** Leaves a master that fails a quick health check which another one passes. On a slow line both fail. */
+  /** Leaves a master that fails a quick health check which another one passes. On a slow line all fail. */
   async #doubt(member: MasterHealth): Promise<void> {
-    const others = this.#members.filter((other) => other !== member && !other.isLeft);
-    if (member.isLeft || others.length === 0) return;
     const { signal } = member.inUse;
-    const check = (one: MasterHealth) => this.#check(one, MASTER_DOUBT_MS);
-    const [own, other] = await Promise.allSettled([check(member), Promise.any(others.map(check))]);
+    const probe = (one: MasterHealth) => this.#probe(one, MASTER_DOUBT_MS);
+    const others = this.#members.filter((other) => other !== member).map(probe);
+    const [own, other] = await Promise.allSettled([probe(member), Promise.any(others)]);
     if (own.status === "fulfilled" || other.status === "rejected" || signal.aborted || this.#isOver) return;
     this.#leave(member, own.reason);
-  }
-
-  /** Throws if the master is not healthy, or is silent for so long. */
-  async #check({ master }: MasterHealth, silenceMs: number): Promise<void> {
-    const request = { method: "GET", path: "/health", open: true, silenceMs } as const;
-    await (await master.call(request)).json();
   }
 
   /** The caller's own abort is no fault of a master. */
@@ -203,7 +196,12 @@ export class Masters implements Master {
   /** Probes masters that are due, in the background. Moves to one that is clearly faster, or if the one in use was left. */
   #lookAround(used: MasterHealth): void {
     const nowMs = this.#clock.monotonicMs();
-    for (const member of this.#members) if (member.isDue(nowMs)) void this.#probe(member);
+    for (const member of this.#members.filter((one) => one.isDue(nowMs))) {
+      member.probing(nowMs, MASTER_PROBE_MS);
+      this.#probe(member, MASTER_MOVE_MS).catch((error: unknown) => {
+        if (!this.#isOver) this.#leave(member, error);
+      });
+    }
     const better = this.#members.find((member) => member !== used && member.isBetterThan(used));
     if (better !== undefined && this.#chosen !== undefined) {
       this.#chosen = Promise.resolve(better);
@@ -211,16 +209,13 @@ export class Masters implements Master {
     }
   }
 
-  async #probe(member: MasterHealth): Promise<void> {
+  /** Notes a healthy master. Throws if it is not, or silent for so long. */
+  async #probe(member: MasterHealth, silenceMs: number): Promise<void> {
     const startMs = this.#clock.monotonicMs();
-    member.probing(startMs, MASTER_PROBE_MS);
-    try {
-      await this.#check(member, MASTER_MOVE_MS);
-      const nowMs = this.#clock.monotonicMs();
-      member.healthy(nowMs, nowMs - startMs);
-    } catch (error) {
-      if (!this.#isOver) this.#leave(member, error);
-    }
+    const request = { method: "GET", path: "/health", open: true, silenceMs } as const;
+    await (await member.master.call(request)).json();
+    const nowMs = this.#clock.monotonicMs();
+    member.healthy(nowMs, nowMs - startMs);
   }
 
   /** Asks a master for the others from time to time, if it offers that. */

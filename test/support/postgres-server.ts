@@ -1,6 +1,6 @@
-/** A real PostgreSQL for tests: Debian's, on a free port of loopback, in a folder of its own, as the user postgres. */
+/** A real PostgreSQL for tests: Debian's, on a free port, in a folder of its own, as the user postgres. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 
@@ -18,25 +18,28 @@ export class PostgresServer implements AsyncDisposable {
   readonly url: string;
   readonly #bin: string;
   readonly #data: string;
+  readonly #host: string;
   readonly #port: number;
 
-  private constructor(bin: string, data: string, port: number) {
+  private constructor(bin: string, data: string, host: string, port: number) {
     this.#bin = bin;
     this.#data = data;
+    this.#host = host;
     this.#port = port;
-    this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    this.url = `postgres://postgres@${host}:${port}/postgres`;
   }
 
   /** In `folder`, through which the user postgres may pass then. */
-  static async start(folder: string): Promise<PostgresServer> {
+  static async start(folder: string, host = "127.0.0.1"): Promise<PostgresServer> {
     const bin = postgresHere();
     if (bin === undefined) throw new Error("PostgreSQL is not installed");
     const home = join(folder, "postgres");
     mkdirSync(home, { recursive: true });
     chmodSync(folder, 0o711);
     chownSync(home, idOf("-u"), idOf("-g"));
-    const server = new PostgresServer(bin, join(home, "data"), await freePort());
+    const server = new PostgresServer(bin, join(home, "data"), host, await freePort());
     server.#run("initdb", ["-D", server.#data, "-A", "trust", "--no-instructions", "--no-sync", "-E", "UTF8"]);
+    appendFileSync(join(server.#data, "pg_hba.conf"), "host all all samenet trust\n");
     server.start();
     return server;
   }
@@ -57,7 +60,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   #start(): void {
-    const options = `-p ${this.#port} -c unix_socket_directories= -c listen_addresses=127.0.0.1`;
+    const options = `-p ${this.#port} -c unix_socket_directories= -c listen_addresses=${this.#host}`;
     this.#run("pg_ctl", ["-D", this.#data, "-l", join(this.#data, "log"), "-o", options, "-w", "-t", "120", "start"]);
   }
 

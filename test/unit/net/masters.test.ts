@@ -37,6 +37,18 @@ test.each([SWAP, WAIT])(
   },
 );
 
+test("one that was left is asked, too, when the last one is silent", async () => {
+  const { masters, first, second, clock } = twoMasters("failed");
+  const call = masters.call(READ);
+  await clock.advance(2 * MASTER_DOUBT_MS);
+  await call;
+  [first.state, second.state] = ["well", "silent"];
+  const next = masters.call(READ);
+  await clock.advance(2 * MASTER_DOUBT_MS);
+  await next;
+  expect([first.calls, second.calls]).toEqual([2, 2]);
+});
+
 test("a master that is healthy may take long", async () => {
   const { masters, first, second, clock } = twoMasters("busy");
   const call = masters.call(SWAP);
