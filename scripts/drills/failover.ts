@@ -4,6 +4,7 @@
  * missing, and it is told how long writers had to wait.
  *   node scripts/drills/failover.ts [ROUNDS of each, default 5] [AGENTS, default 8]      needs Linux, root, iproute2 and nftables
  */
+import { spawnSync } from "node:child_process";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { askAgent } from "../../src/agent/control.ts";
@@ -27,7 +28,7 @@ import {
   until,
   workspace,
 } from "./lib.ts";
-import { allOf, shared } from "./shared-masters.ts";
+import { allOf, shared, skip } from "./shared-masters.ts";
 
 const KINDS = ["cut off from agents", "cut off from PostgreSQL", "stopped", "killed"] as const;
 type Kind = (typeof KINDS)[number];
@@ -49,6 +50,7 @@ const [AWAY_MS, BETWEEN_MS] = [8_000, 3_000];
 const HUB = "198.51.100.1";
 const [rounds, count] = [Number(process.argv[2] ?? 5), Number(process.argv[3] ?? 8)];
 const space = workspace("failover");
+if (spawnSync("nft", ["--version"]).error !== undefined) skip("nftables is not installed");
 // The namespaces are on this machine.
 space.env["SYNCLINE_INSECURE"] = "true";
 connectHosts();

@@ -48,7 +48,7 @@ export function allOf(masters: readonly MasterHandle[], bucket = "demo"): string
   return `http://${masters.map(({ origin }) => new URL(origin).host).join(",")}/${bucket}`;
 }
 
-function skip(why: string): never {
+export function skip(why: string): never {
   report(`skipped: ${why}`);
   process.exit(0);
 }

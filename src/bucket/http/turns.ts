@@ -2,9 +2,10 @@
  * Turns in the line of a bucket at a master, where the master has one. A swap names its turn, so that the master can let
  * the next writer in as soon as the swap is through.
  */
+import { hasCode } from "../../base/errors.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockOf } from "../../blocks/block-codec.ts";
-import type { Master } from "../../net/master-connection.ts";
+import type { Master, MasterAnswer } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { BucketTurn } from "../remote.ts";
@@ -26,11 +27,10 @@ export class HttpTurns {
   async take(): Promise<BucketTurn | undefined> {
     try {
       if (!(await this.#master.capabilities()).turns) return undefined;
-      const answer = await this.#master.call({
-        method: "POST",
-        path: this.#path,
-        statuses: [200, 204],
-        again: "if not received",
+      const answer = await this.#wait().catch((error: unknown) => {
+        // Its master went away: another one has a line, too, and outside a line others would always be faster.
+        if (hasCode(error, "store_unreachable")) return this.#wait();
+        throw error;
       });
       return this.#turnOf(await answer.json().catch(() => undefined));
     } catch {
@@ -47,6 +47,11 @@ export class HttpTurns {
   /** The swap sent with the turn was carried out, which ended the turn. */
   swapped(): void {
     this.#current = undefined;
+  }
+
+  #wait(): Promise<MasterAnswer> {
+    const request = { method: "POST", path: this.#path, statuses: [200, 204], again: "if not received" } as const;
+    return this.#master.call(request);
   }
 
   #turnOf(said: unknown): BucketTurn | undefined {

@@ -120,6 +120,21 @@ describe("an unusual master", () => {
   });
 
   test.each([
+    ["once is asked again", 1, 2],
+    ["twice gives no turn", 2, 2],
+  ])("that breaks off %s", async (_, times, calls) => {
+    const server = await scriptedServer();
+    server.capabilities = { formats: [1], turns: true };
+    server.answer = (request, response) => {
+      if (server.seen.length <= times) request.socket.destroy();
+      else json(response, 200, { turn: "t", waited: true });
+    };
+    using turn = await remoteAt(server.origin, "restarted").takeTurn();
+    expect(turn !== undefined).toBe(times < calls);
+    expect(server.seen).toHaveLength(calls);
+  });
+
+  test.each([
     ["has no turn to give", 204, undefined],
     ["refuses", 503, { code: "arbiter_unreachable", message: "no" }],
     ["sends an invalid answer", 200, { turn: "a b\r\n", waited: "yes" }],
