@@ -7,7 +7,7 @@ import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
 import { FOLDER_KINDS } from "./folder/folder-actions.ts";
 import type { FolderAction } from "./folder/folder-actions.ts";
-import type { LinkChances } from "./disks/simulated-link.ts";
+import type { LinkChances } from "./disks/faulty-line.ts";
 import { seededRandom } from "./seeded-random.ts";
 
 /** Each trouble is as likely as it is often listed. */

@@ -1,7 +1,7 @@
 /** Makes the plan of a failing history as short as possible: removes whatever it fails without. */
 import { NAMES, USUAL_PADDING } from "./actions.ts";
 import type { Plan } from "./plan.ts";
-import { CALM } from "./disks/simulated-link.ts";
+import { CALM } from "./disks/faulty-line.ts";
 
 /** `isWrong` plays a plan. Stops after `mostPlays`, and returns the shortest plan found so far. */
 export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolean>, mostPlays = 300): Promise<Plan> {

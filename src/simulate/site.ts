@@ -8,7 +8,7 @@ import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { SimulatedProcess } from "./process.ts";
-import type { LinkChances } from "./disks/simulated-link.ts";
+import type { LinkChances } from "./disks/faulty-line.ts";
 
 export interface Site extends Disposable {
   /** The bucket as checks read it, without faults on the way. */

@@ -29,7 +29,7 @@ import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import type { Reach, Site } from "./site.ts";
 import { settledFaults } from "./judges/settled.ts";
-import { CALM, withFlippedBit } from "./disks/simulated-link.ts";
+import { CALM, withFlippedBit } from "./disks/faulty-line.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
 import { isIoError, madeBy, Troubles } from "./troubles.ts";

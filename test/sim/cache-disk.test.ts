@@ -5,7 +5,7 @@ import type { Random } from "../../src/base/random.ts";
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { SimulatedCacheDisk } from "../../src/simulate/disks/simulated-cache-disk.ts";
-import { withFlippedBit } from "../../src/simulate/disks/simulated-link.ts";
+import { withFlippedBit } from "../../src/simulate/disks/faulty-line.ts";
 import { rawBlock } from "../contract/block-store.ts";
 
 const blocks = Array.from({ length: 40 }, (_, index) => rawBlock(100 + index));

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import type { StoredFile } from "../../src/overlay/disk/storage.ts";
-import { withFlippedBit } from "../../src/simulate/disks/simulated-link.ts";
+import { withFlippedBit } from "../../src/simulate/disks/faulty-line.ts";
 
 test("a power loss leaves all, part or none of a write, never what its writer put into the same buffer later", () => {
   const random = seededRandom(1);

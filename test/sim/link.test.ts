@@ -10,7 +10,8 @@ import { FaultCounts } from "../../src/simulate/fault-counts.ts";
 import { SimulatedProcess } from "../../src/simulate/process.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { sharedFolder, withMethods } from "../../src/simulate/shared-folder.ts";
-import { CALM, SimulatedLink } from "../../src/simulate/disks/simulated-link.ts";
+import { CALM } from "../../src/simulate/disks/faulty-line.ts";
+import { SimulatedLink } from "../../src/simulate/disks/simulated-link.ts";
 import { Timeline } from "../../src/simulate/timeline.ts";
 
 /** All that a store or a remote may offer and need not. */

@@ -25,7 +25,7 @@ import type { SiteOptions } from "../object-site.ts";
 import type { MasterPlan } from "../plan.ts";
 import { SimulatedProcess } from "../process.ts";
 import { seededRandom } from "../seeded-random.ts";
-import { CALM } from "../disks/simulated-link.ts";
+import { CALM } from "../disks/faulty-line.ts";
 import type { Reach, Server, Site, Way } from "../site.ts";
 import { BUCKET } from "./master-holding.ts";
 import { DATA, SimulatedMaster } from "./simulated-master.ts";
