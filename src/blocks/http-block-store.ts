@@ -6,7 +6,7 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import { Budget } from "../base/budget.ts";
 import type { Clock } from "../base/clock.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import {
   MAX_GET_CIDS,
@@ -19,7 +19,7 @@ import {
 } from "../base/limits.ts";
 import { CAR_TYPE, CarDecoder } from "../format/blocks/car.ts";
 import { parseCid } from "../format/blocks/cid.ts";
-import type { Master, MasterAnswer } from "../net/master-connection.ts";
+import type { Master, MasterAnswer, MasterRequest } from "../net/master-connection.ts";
 import type { Block, BlockStore } from "./block-store.ts";
 import { carBatch } from "./car-batch.ts";
 import { blockNotFound } from "./not-found.ts";
@@ -49,7 +49,7 @@ export class HttpBlockStore implements BlockStore {
     using _slot = await this.#slots.hold(1);
     const path = `/ipfs/${cid}?format=raw`;
     const headers = { accept: "application/vnd.ipld.raw" };
-    const answer = await this.#master.call({ method: "GET", path, headers, statuses: [200, 404, 410] });
+    const answer = await this.#call({ method: "GET", path, headers, statuses: [200, 404, 410] });
     if (answer.status === 200) return this.#checked(cid, await this.#readBlock(cid, answer));
     await answer.json().catch(() => {});
     throw blockNotFound(cid);
@@ -92,12 +92,23 @@ export class HttpBlockStore implements BlockStore {
   async putMany(blocks: readonly Block[]): Promise<{ readonly bytes: number }> {
     const body = { type: CAR_TYPE, ...carBatch(blocks) };
     using _slot = await this.#slots.hold(1);
-    const answer = await this.#master.call({ method: "POST", path: "/v1/blocks", body });
+    const answer = await this.#call({ method: "POST", path: "/v1/blocks", body });
     const refused = firstRejected(await answer.json());
     if (refused === undefined) return { bytes: body.bytes };
     throw new SynclineError("store_failed", `${this.#master.address} rejected block ${refused}.`, {
       hint: "The master considers the block damaged, or it runs another version. See its log.",
     });
+  }
+
+  /** A master that cannot read the log of its packs does not know which blocks are stored: none of them answers. */
+  async #call(request: MasterRequest): Promise<MasterAnswer> {
+    try {
+      return await this.#master.call(request);
+    } catch (error) {
+      if (!hasCode(error, "arbiter_unreachable")) throw error;
+      const { message, hint } = error;
+      throw new SynclineError("store_unreachable", message, { ...(hint !== undefined && { hint }), cause: error });
+    }
   }
 
   #openBatch(): Batch {
@@ -132,7 +143,7 @@ export class HttpBlockStore implements BlockStore {
   /** Moves received blocks from `wanted` to `found`. */
   async #getOnce(wanted: Set<Cid>, found: Map<Cid, Uint8Array>): Promise<void> {
     using _slot = await this.#slots.hold(1);
-    const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
+    const answer = await this.#call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
     const decoder = new CarDecoder();
     let bytes = 0;
     await answer.read((part) => {
@@ -154,7 +165,7 @@ export class HttpBlockStore implements BlockStore {
   }
 
   async #missing(group: readonly Cid[]): Promise<Cid[]> {
-    const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/have", body: cidList(group) });
+    const answer = await this.#call({ method: "POST", path: "/v1/blocks/have", body: cidList(group) });
     const value = await answer.json();
     const missing = typeof value === "object" && value !== null && "missing" in value ? value.missing : undefined;
     if (!Array.isArray(missing)) throw this.#strange("no list of missing blocks");

@@ -26,7 +26,7 @@ import type { Genesis } from "../format/commits/genesis.ts";
 import { MemoryObjectStore } from "../objects/memory-object-store.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { masterHolding } from "./master/master-holding.ts";
-import type { MasterData } from "./master/simulated-master.ts";
+import type { MasterData } from "./master/folder-host.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -43,16 +43,16 @@ export class Start {
   readonly root: BaseRoot;
   /** All of the bucket's blocks. */
   readonly blocks: ReadonlyMap<Cid, Uint8Array>;
-  readonly #objects: readonly (readonly [name: string, bytes: Uint8Array])[];
   /** Roots up to this one, oldest first. */
-  readonly #commits: readonly Cid[];
+  readonly commits: readonly Cid[];
+  readonly #objects: readonly (readonly [name: string, bytes: Uint8Array])[];
   #master: Promise<MasterData> | undefined;
 
   private constructor({ root, blocks, objects, commits }: StartParts) {
     this.root = root;
     this.blocks = blocks;
     this.#objects = objects;
-    this.#commits = commits;
+    this.commits = commits;
   }
 
   static async of(made: MemoryObjectStore, bucket: Bucket, seen: SeenBlocks): Promise<Start> {
@@ -72,7 +72,7 @@ export class Start {
 
   /** The disk of a master that holds only this bucket. */
   async master(): Promise<MasterData> {
-    const made = (this.#master ??= masterHolding(OWNER.wallet, this.blocks, this.#commits));
+    const made = (this.#master ??= masterHolding(OWNER.wallet, this.blocks, this.commits));
     const { disk, databases } = await made;
     return { disk: disk.copy(), databases: databases.copy() };
   }

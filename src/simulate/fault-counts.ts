@@ -19,6 +19,8 @@ export const FAULTS = [
   "master killed",
   "master without power",
   "master's disk full",
+  "master cut off",
+  "swap unknown at the arbiter",
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];

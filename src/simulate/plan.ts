@@ -8,6 +8,7 @@ import type { Errand } from "./errands.ts";
 import { FOLDER_KINDS } from "./folder/folder-actions.ts";
 import type { FolderAction } from "./folder/folder-actions.ts";
 import type { LinkChances } from "./disks/faulty-line.ts";
+import { type MasterPlan, type MasterTrouble, plannedSite } from "./planned-site.ts";
 import { seededRandom } from "./seeded-random.ts";
 
 /** Each trouble is as likely as it is often listed. */
@@ -17,10 +18,6 @@ const TROUBLES = [
 ];
 /** The fraction of histories in which one machine is away for days. */
 const AWAY = 0.1;
-/** Troubles of a master. */
-const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
-/** The fraction of histories at a master. */
-const AT_MASTERS = 0.3;
 /** The fractions of histories with names of repositories and databases, with nearly equal names, and with JSON files. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
@@ -42,8 +39,6 @@ const FLUSH_MS = 2_000;
 /** The fraction of histories with synced folders, and the fraction with two of them. */
 const WITH_FOLDERS = 0.25;
 const TWO_FOLDERS = 0.1;
-/** Leases this short expire while uploads are under way. */
-const SHORT_LEASE_S = [2, 30] as const;
 /** Scales clock skews to what a master tolerates in tokens: half of its limit at most. */
 const MOST_MASTER_SKEW = 4 / 120;
 
@@ -118,14 +113,6 @@ export interface PlannedErrand {
   readonly machine: number;
 }
 
-/** Of histories in an object store that is no folder. */
-const IN_S3 = 0.6;
-
-export interface MasterPlan {
-  /** How long blocks stay that no root reaches; undefined: the usual time. */
-  readonly leaseSeconds: number | undefined;
-}
-
 /** The doors of an agent. */
 export const DOORS = ["mount", "second mount", "webdav"] as const;
 
@@ -142,7 +129,7 @@ export interface PlannedAction {
  * bucket while days pass, and another machine collects.
  */
 export interface Trouble {
-  readonly kind: (typeof TROUBLES)[number] | "away for days" | (typeof MASTER_TROUBLES)[number];
+  readonly kind: (typeof TROUBLES)[number] | "away for days" | MasterTrouble["kind"];
   readonly atMs: number;
   readonly forMs: number;
   readonly machine: number;
@@ -187,31 +174,15 @@ export function planOf(seed: number): Plan {
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
   };
-  return inS3(atMaster(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs));
+  return atSite(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs);
 }
 
-/** Drawn from a seed of its own. */
-function inS3(plan: Plan): Plan {
-  const random = seededRandom(plan.seed * 97 + 43);
-  if (plan.master !== undefined || plan.isFolder || random.fraction() >= IN_S3) return plan;
-  return { ...plan, s3: random.fraction() < 0.5 ? "replaced" : "numbered" };
-}
-
-/** Drawn from a seed of its own, so that histories without masters stay unchanged. */
-function atMaster(plan: Plan, lengthMs: number): Plan {
-  const random = seededRandom(plan.seed * 53 + 11);
-  if (random.fraction() >= AT_MASTERS) return plan;
-  const [shortest, longest] = SHORT_LEASE_S;
-  const leaseSeconds =
-    random.fraction() < 0.5 ? undefined : Math.round(shortest + random.fraction() * (longest - shortest));
-  const troubles = listOf(below(random, 4 + plan.actions.length / ACTIONS_PER_TROUBLE), () => ({
-    kind: MASTER_TROUBLES[below(random, MASTER_TROUBLES.length)] ?? "master killed",
-    atMs: random.fraction() * lengthMs,
-    forMs: random.fraction() * 5_000,
-    machine: 0,
-  }));
+function atSite(plan: Plan, lengthMs: number): Plan {
+  const mostTroubles = 4 + plan.actions.length / ACTIONS_PER_TROUBLE;
+  const { master, s3, troubles } = plannedSite(plan.seed, plan.isFolder, lengthMs, mostTroubles);
+  if (master === undefined) return s3 === undefined ? plan : { ...plan, s3 };
   const skewsMs = plan.skewsMs.map((skewMs) => Math.round((skewMs % MOST_SKEW_MS) * MOST_MASTER_SKEW));
-  return { ...plan, skewsMs, master: { leaseSeconds }, troubles: byTime([...plan.troubles, ...troubles]) };
+  return { ...plan, skewsMs, master, troubles: byTime([...plan.troubles, ...troubles]) };
 }
 
 /** Sets the first machine's clock off by years, as an empty battery or a mistyped date does. Own seed, too. */

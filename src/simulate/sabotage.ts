@@ -44,7 +44,10 @@ export const SABOTAGES = [
   "a WebDAV door that forgets conditions",
 ] as const;
 
-export type Sabotage = (typeof SABOTAGES)[number];
+/** One that only several masters can have; short histories that show it are rare. */
+const CREDULOUS = "masters that take a swap without an answer for done";
+
+export type Sabotage = (typeof SABOTAGES)[number] | typeof CREDULOUS;
 
 /** The store with those of the faults that concern stores. */
 export function sabotaged(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {

@@ -92,6 +92,19 @@ export class Troubles {
     await this.startMaster();
   }
 
+  /** A collection that began before may still be under way at another master. */
+  async collectAtRest(): Promise<void> {
+    const { machines, timeline } = this.#stage;
+    for (;;) {
+      try {
+        return void (await machines[0]?.collect());
+      } catch (error) {
+        if (!hasCode(error, "bucket_locked")) throw error;
+        await timeline.sleep(RETRY_MS);
+      }
+    }
+  }
+
   async #collect(machine: Machine, forMs: number): Promise<void> {
     const { process } = machine;
     const hasEnded = await Promise.race([
@@ -179,7 +192,7 @@ export function isRefused(error: unknown): error is SynclineError {
   return REFUSALS.some((code) => hasCode(error, code));
 }
 
-const REFUSALS = ["root_moved", "arbiter_unreachable", "store_failed", "disk_full"] as const;
+const REFUSALS = ["root_moved", "bucket_locked", "arbiter_unreachable", "store_failed", "disk_full"] as const;
 
 /** What a program sees as an I/O error: the bucket does not answer, or its answer is damaged. */
 export function isIoError(error: unknown): error is SynclineError {

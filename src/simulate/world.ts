@@ -17,9 +17,6 @@ import { Folders } from "./folder/folders.ts";
 import { overlooking } from "./folder/overlooking-disk.ts";
 import { Machine } from "./machine.ts";
 import { People } from "./people.ts";
-import { masterSite } from "./master/master-site.ts";
-import { objectSite } from "./object-site.ts";
-import { s3Site } from "./s3/s3-site.ts";
 import type { Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./judges/root-model.ts";
@@ -28,8 +25,9 @@ import { sabotagedMerge } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import type { Reach, Site } from "./site.ts";
+import { siteOf } from "./site-of.ts";
 import { settledFaults } from "./judges/settled.ts";
-import { CALM, withFlippedBit } from "./disks/faulty-line.ts";
+import { CALM, type LinkChances, withFlippedBit } from "./disks/faulty-line.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
 import { isIoError, madeBy, Troubles } from "./troubles.ts";
@@ -47,17 +45,13 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
   const { empty, furnished } = beginning;
   const start = plan.beginsEmpty ? empty : furnished;
   const moved = () => world.moved();
-  const { master, isFolder, s3, seed } = plan;
   const onFault = (fault: string) => world.faults.push(fault);
+  const counts = new FaultCounts();
   const options = { beginning, start, timeline, sabotage, moved, onFault, inlineBytes: plan.inlineBytes };
-  using site =
-    master !== undefined
-      ? await masterSite({ ...options, plan: master, seed })
-      : // What is sabotaged lies below the client.
-        s3 !== undefined && sabotage === undefined
-        ? await s3Site(options, s3)
-        : await objectSite({ ...options, isFolder });
-  const world: World = newWorld({ plan, beginning, root: start.root, site, timeline, sabotage });
+  const onLate = (atMs: number) => world.arrivesLate(atMs);
+  const line = { clock: timeline, counts, chances: () => world.chances(), onLate };
+  using site = await siteOf(plan, { ...options, line });
+  const world: World = newWorld({ plan, beginning, root: start.root, site, timeline, sabotage, counts });
   using _folders = world.folders;
   try {
     return await timeline.run(world.play());
@@ -75,10 +69,11 @@ interface WorldOptions {
   readonly site: Site;
   readonly timeline: Timeline;
   readonly sabotage: Sabotage | undefined;
+  readonly counts: FaultCounts;
 }
 
 class World {
-  readonly counts = new FaultCounts();
+  readonly counts: FaultCounts;
   readonly trace: Trace;
   /** Faults found while playing. */
   readonly faults: string[] = [];
@@ -108,7 +103,8 @@ class World {
   #unknownSwaps = 0;
   #devices = 0;
 
-  constructor({ plan, beginning, root, site, timeline, sabotage }: WorldOptions) {
+  constructor({ plan, beginning, root, site, timeline, sabotage, counts }: WorldOptions) {
+    this.counts = counts;
     this.#plan = plan;
     this.#root = root;
     this.#beginning = beginning;
@@ -148,6 +144,16 @@ class World {
     return this.#model.rootMoved();
   }
 
+  /** Of each request now. */
+  chances(): LinkChances {
+    return this.#isCalm ? CALM : this.#plan.chances;
+  }
+
+  /** A request whose sender gave up arrives then. */
+  arrivesLate(atMs: number): void {
+    this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs);
+  }
+
   async play(): Promise<Outcome> {
     await this.#troubles.startMaster();
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
@@ -158,7 +164,7 @@ class World {
     const violations = await this.#rest();
     violations.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
     if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
-    if (this.#plan.endsCollected) await this.#machines[0]?.collect();
+    if (this.#plan.endsCollected) await this.#troubles.collectAtRest();
     const fresh = this.#machine(this.#machines.length);
     await fresh.start();
     const faults = await settledFaults({
@@ -184,9 +190,9 @@ class World {
       process,
       random,
       counts: this.counts,
-      chances: () => (this.#isCalm ? CALM : this.#plan.chances),
+      chances: () => this.chances(),
       isCut,
-      onLate: (atMs) => void (this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs)),
+      onLate: (atMs) => this.arrivesLate(atMs),
       onMissingReply: () => void this.#missingReplies++,
     });
   }

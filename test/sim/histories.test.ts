@@ -48,6 +48,13 @@ describe("agents on simulated machines", () => {
     expect((await play(planOf(800_016_225), beginning)).violations).toEqual([]);
   }, 600_000);
 
+  test.each([718, 995, 1_110])(
+    "read on when a master that lacks a block cannot reach its arbiter: %i",
+    async (seed) => {
+      expect((await play(planOf(seed), beginning)).violations).toEqual([]);
+    },
+  );
+
   test("create a shared directory even if another agent's arrives between the check and the creation", async () => {
     for (const seed of [145, 373, 431]) {
       const plan = { ...planOf(seed), beginsEmpty: true, actions: [], troubles: [] };
@@ -77,6 +84,12 @@ describe("agents on simulated machines", () => {
 });
 
 describe("a simulation notices", () => {
+  test("masters that take a swap without an answer for done", async () => {
+    const sabotage = "masters that take a swap without an answer for done";
+    expect((await play(planOf(3_572), beginning, sabotage)).violations.join()).toMatch(/lost: /);
+    expect((await play(planOf(3_572), beginning)).violations).toEqual([]);
+  });
+
   test.each(SABOTAGES)(
     "%s, and shows it in a short history",
     async (sabotage) => {

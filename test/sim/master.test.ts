@@ -42,6 +42,7 @@ test("three of ten histories use a master, and the others run without one", asyn
   const share = plans.filter(({ master }) => master !== undefined).length / plans.length;
   expect(Math.abs(share - 0.3)).toBeLessThan(0.05);
   expect(plans.some(({ master }) => master?.leaseSeconds !== undefined)).toBe(true);
+  expect(plans.filter(({ master }) => master?.masters !== undefined).length).toBeGreaterThan(80);
   const beginning = await Beginning.make();
   const elsewhere = plans.find(({ master, actions }) => master === undefined && actions.length < 10);
   expect(elsewhere && (await play(elsewhere, beginning)).violations).toEqual([]);

@@ -10,36 +10,12 @@ import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { collectShared } from "../../src/master/shared/shared-collection.ts";
 import { SharedStores } from "../../src/master/shared/shared-stores.ts";
-import type { MasterObjects } from "../../src/master/shared/pack-objects.ts";
 import { systemDatabases } from "../../src/objects/databases.ts";
 import type { RootTable } from "../../src/roots/root-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
-import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
+import { MemoryMasterObjects } from "../../src/simulate/master/memory-master-objects.ts";
 
 export const LEASE_MS = 24 * 60 * 60 * 1000;
-
-export class MemoryObjects implements MasterObjects {
-  readonly address = "memory:";
-  readonly top = new MemoryObjectStore();
-  readonly #owners = new Map<Wallet, MemoryObjectStore>();
-  readonly #nowMs: () => number;
-
-  constructor(clock: Clock) {
-    this.#nowMs = () => Number(clock.nowNs() / 1_000_000n);
-  }
-
-  of(owner: Wallet): MemoryObjectStore {
-    const store = this.#owners.get(owner) ?? new MemoryObjectStore(`memory:${owner}`, this.#nowMs);
-    this.#owners.set(owner, store);
-    return store;
-  }
-
-  async owners(): Promise<Wallet[]> {
-    return [...this.#owners.keys()];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-}
 
 /** One master's blocks and swaps, without HTTP. */
 export interface SharedMaster {
@@ -51,7 +27,7 @@ export interface SharedMaster {
 export class SharedWorld {
   readonly clock: Clock;
   readonly arbiter: SqliteArbiter;
-  readonly objects: MemoryObjects;
+  readonly objects: MemoryMasterObjects;
   readonly wentBack: Wallet[] = [];
   /** Awaited before and after each change that a collection makes, where it may throw, and before each swap. */
   onStep: (step: string) => Promise<void> = async () => {};
@@ -59,7 +35,7 @@ export class SharedWorld {
   constructor(clock: Clock = systemClock) {
     this.clock = clock;
     this.arbiter = new SqliteArbiter("", clock);
-    this.objects = new MemoryObjects(clock);
+    this.objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
   }
 
   /** One more master, with nothing in its cache. */

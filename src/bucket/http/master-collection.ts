@@ -18,7 +18,7 @@ export interface MasterCollectionOptions {
   readonly onProgress?: ((progress: { readonly blocks: number; readonly of: number }) => void) | undefined;
 }
 
-/** Throws the collection's error (`store_corrupt`, `root_moved`, `disk_full`, else `store_failed`), and as calls do. */
+/** Throws the collection's error (its code if it is one of those below, else `store_failed`), and as calls do. */
 export async function collectAtMaster(
   master: Master,
   clock: Clock,
@@ -63,9 +63,13 @@ function errorOf(error: object, { address }: Master): SynclineError {
   const [code, said] = [memberOf(error, "code"), memberOf(error, "message")];
   const message = `${address} did not collect: ${typeof said === "string" ? said : "it does not say why."}`;
   switch (code) {
-    case "store_corrupt":
-    case "root_moved":
+    case "arbiter_unreachable":
+    case "bucket_locked":
     case "disk_full":
+    case "root_moved":
+    case "root_rolled_back":
+    case "store_corrupt":
+    case "store_unreachable":
       return new SynclineError(code, message);
     default:
       return new SynclineError("store_failed", message);

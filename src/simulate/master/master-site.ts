@@ -1,4 +1,4 @@
-/** A bucket at a master that machines share: the real code of the master and its clients, over a simulated network. */
+/** A bucket at masters that machines share: the real code of masters and their clients, over a simulated network. */
 import { withKnownGenesis } from "../../agent/open-bucket.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -22,13 +22,14 @@ import { OWNER } from "../beginning.ts";
 import { ruleOf } from "../collecting.ts";
 import { FaultCounts } from "../fault-counts.ts";
 import type { SiteOptions } from "../object-site.ts";
-import type { MasterPlan } from "../plan.ts";
+import type { MasterPlan } from "../planned-site.ts";
 import { SimulatedProcess } from "../process.ts";
 import { seededRandom } from "../seeded-random.ts";
 import { CALM } from "../disks/faulty-line.ts";
 import type { Reach, Server, Site, Way } from "../site.ts";
 import { BUCKET } from "./master-holding.ts";
-import { DATA, SimulatedMaster } from "./simulated-master.ts";
+import { DATA, FolderHost } from "./folder-host.ts";
+import { SimulatedMaster } from "./simulated-master.ts";
 import type { MasterRequest } from "./simulated-master.ts";
 import { simulatedDispatcher } from "./simulated-network.ts";
 
@@ -40,31 +41,79 @@ export interface MasterSiteOptions extends SiteOptions {
 /** Creates a site whose master is not started yet. */
 export async function masterSite(options: MasterSiteOptions): Promise<Site> {
   const { timeline, sabotage, plan, seed, start } = options;
-  const master = new SimulatedMaster({
-    timeline,
-    random: seededRandom(seed * 31 + 5),
-    owner: OWNER.wallet,
+  const random = seededRandom(seed * 31 + 5);
+  const host = new FolderHost({
+    random,
     leaseSeconds: plan.leaseSeconds,
-    compareAndSwap: sabotage !== "no compare-and-swap",
     forgetsSyncs: sabotage === "a master whose disk does not sync",
     data: await start.master(),
   });
-  return new MasterSite(master, options);
+  const compareAndSwap = sabotage !== "no compare-and-swap";
+  const master = new SimulatedMaster({ timeline, random, owner: OWNER.wallet, compareAndSwap, host });
+  const site: MasterSite = new MasterSite(options, {
+    masters: [{ master, origin: "http://127.0.0.1:3600", isHidden: () => false }],
+    server: {
+      get isRunning() {
+        return master.isRunning;
+      },
+      // The table may hold a root that the master told no client before it died.
+      start: async () => {
+        if (!(await master.start())) return false;
+        const root = await master.parts?.roots.get({ owner: OWNER.wallet, bucket: BUCKET });
+        if (root !== undefined) await site.moved(root);
+        return true;
+      },
+      kill: () => master.kill(),
+      cutPower: () => master.cutPower(),
+      fillDisk: (isFull) => master.fillDisk(isFull),
+    },
+    // As `syncline verify --data` does.
+    audit: async () => {
+      master.kill();
+      const { disk, databases } = host.data();
+      const { damage } = await auditData({ dir: DATA, disk, databases, onBytes: () => {} });
+      databases.close();
+      return damage.map(({ what }) => `damage at the master: ${what}`);
+    },
+  });
+  return site;
 }
 
-class MasterSite implements Site {
+/** One of the masters of a site. */
+interface SiteMaster {
+  readonly master: SimulatedMaster;
+  readonly origin: string;
+  /** Whether no agent can reach it now. */
+  readonly isHidden: () => boolean;
+}
+
+interface SiteParts {
+  readonly masters: readonly SiteMaster[];
+  readonly server: Server;
+  /** As Site.audit. */
+  audit(): Promise<string[]>;
+  readonly dispose?: () => unknown;
+}
+
+export class MasterSite implements Site {
   readonly checked: BucketRemote;
   readonly #options: MasterSiteOptions;
-  readonly #master: SimulatedMaster;
+  readonly #parts: SiteParts;
   /** All blocks that ever arrived, even if the master no longer has them. */
   readonly #blocks: Map<Cid, Uint8Array>;
   #root: Root | undefined;
+  /** Each remote begins with another master. */
+  #remotes = 0;
 
-  constructor(master: SimulatedMaster, options: MasterSiteOptions) {
-    this.#master = master;
+  constructor(options: MasterSiteOptions, parts: SiteParts) {
+    this.#parts = parts;
     this.#options = options;
     this.#blocks = new Map(options.start.blocks);
     this.checked = this.#seen();
+  }
+
+  get server(): Server {
+    return this.#parts.server;
   }
 
   get served(): BucketRemote {
@@ -83,19 +132,6 @@ class MasterSite implements Site {
       },
       undefined,
     );
-  }
-
-  get server(): Server {
-    const master = this.#master;
-    return {
-      get isRunning() {
-        return master.isRunning;
-      },
-      start: () => this.#start(),
-      kill: () => master.kill(),
-      cutPower: () => master.cutPower(),
-      fillDisk: (isFull) => master.fillDisk(isFull),
-    };
   }
 
   reach(way: Way): Reach {
@@ -118,51 +154,56 @@ class MasterSite implements Site {
     };
   }
 
-  /** Audits as `syncline verify --data` does, after killing the master. */
-  async audit(): Promise<string[]> {
-    this.#master.kill();
-    const { disk, databases } = this.#master.data();
-    const { damage } = await auditData({ dir: DATA, disk, databases, onBytes: () => {} });
-    databases.close();
-    return damage.map(({ what }) => `damage at the master: ${what}`);
+  audit(): Promise<string[]> {
+    return this.#parts.audit();
+  }
+
+  /** Notes a root that was swapped in, before any process learns of it. */
+  async moved(root: Root): Promise<void> {
+    if (root.version <= (this.#root?.version ?? 0)) return;
+    this.#root = root;
+    await this.#options.moved();
   }
 
   [Symbol.dispose](): void {
-    this.#master[Symbol.dispose]();
+    for (const { master } of this.#parts.masters) master[Symbol.dispose]();
+    void this.#parts.dispose?.();
   }
 
-  /** The table may hold a root that the master told no client before it died. */
-  async #start(): Promise<boolean> {
-    if (!(await this.#master.start())) return false;
-    const root = await this.#master.parts?.roots.get({ owner: OWNER.wallet, bucket: BUCKET });
-    if (root !== undefined) await this.#moved(root);
-    return true;
-  }
-
-  #remote({ process, ...way }: Way, local: LocalBlocks | undefined): HttpRemote {
-    const { timeline } = this.#options;
-    const { clock } = process;
+  #remote(way: Way, local: LocalBlocks | undefined): HttpRemote {
+    const { clock } = way.process;
     const { random } = way;
-    const dispatcher = simulatedDispatcher({
-      ...way,
-      process,
-      master: this.#master,
-      clock: timeline,
-      onArrived: (request) => this.#arrived(request),
-      onServed: (request, answer) => this.#served(request, answer),
-    });
     const bearer = walletBearer(async () => OWNER, clock);
-    const master = new Masters([new MasterConnection(ORIGIN, { bearer, clock, dispatcher })], clock);
+    const connections = this.#parts.masters.map(
+      (one) => new MasterConnection(one.origin, { bearer, clock, dispatcher: this.#dispatcher(way, one) }),
+    );
+    const first = this.#remotes++ % connections.length;
+    const inOrder = [...connections.slice(first), ...connections.slice(0, first)];
+    const never = () => {
+      throw new SynclineError("internal", "Simulated masters name no others.");
+    };
+    const master = new Masters(inOrder, clock, { random, connect: never });
     return new HttpRemote({ address: ADDRESS, master, name: { owner: "", bucket: BUCKET }, local, clock, random });
   }
 
+  #dispatcher({ isCut, ...way }: Way, { master, isHidden }: SiteMaster) {
+    return simulatedDispatcher({
+      ...way,
+      isCut: () => isCut() || isHidden(),
+      master,
+      clock: this.#options.timeline,
+      onArrived: (request) => this.#arrived(request, master),
+      onServed: (request, answer) => this.#served(request, answer),
+    });
+  }
+
   /** A master that dies during an upload may have stored its blocks, and no client sends them again. */
-  async #arrived({ method, path, body }: MasterRequest): Promise<void> {
-    if (method === "POST" && path === "/v1/blocks" && this.#master.isRunning) await this.#keep(body);
+  async #arrived({ method, path, body }: MasterRequest, { isRunning }: SimulatedMaster): Promise<void> {
+    if (method === "POST" && path === "/v1/blocks" && isRunning) await this.#keep(body);
   }
 
   async #served({ method }: MasterRequest, { status, json }: Answer): Promise<void> {
-    if (method === "PUT" && status === 200) await this.#moved(rootFrom(json));
+    if (method === "PUT" && status === 200) await this.moved(rootFrom(json));
   }
 
   async #keep(body: Uint8Array): Promise<void> {
@@ -171,12 +212,6 @@ class MasterSite implements Site {
     })();
     for await (const section of decodeCar(pieces))
       if (section.kind === "block") this.#blocks.set(section.cid, new Uint8Array(section.bytes));
-  }
-
-  async #moved(root: Root): Promise<void> {
-    if (root.version <= (this.#root?.version ?? 0)) return;
-    this.#root = root;
-    await this.#options.moved();
   }
 
   #seen(): BucketRemote {
@@ -206,5 +241,4 @@ class MasterSite implements Site {
   }
 }
 
-const ORIGIN = "http://127.0.0.1:3600";
-const ADDRESS = `${ORIGIN}/${BUCKET}`;
+const ADDRESS = `http://127.0.0.1:3600/${BUCKET}`;

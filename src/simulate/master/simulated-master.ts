@@ -1,7 +1,4 @@
-/**
- * A master without sockets: its real code from the routes on, with packs and databases on a simulated disk. It can be
- * killed or lose power between any two disk calls, and restarts from its disk.
- */
+/** A master without sockets: its real code from the routes on. It can be killed at any moment, and starts again. */
 import { hasCode } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
@@ -10,30 +7,31 @@ import { dispatch } from "../../master/http/dispatch.ts";
 import { answerTo } from "../../master/http/failure.ts";
 import type { Answer } from "../../master/http/route.ts";
 import { Router } from "../../master/http/router.ts";
-import { openFolderStorage } from "../../master/store/folder-storage.ts";
 import { openMaster } from "../../master/master.ts";
 import type { MasterParts } from "../../master/parts.ts";
+import type { MasterStorage } from "../../master/storage.ts";
 import { SimulatedProcess } from "../process.ts";
 import type { Timeline } from "../timeline.ts";
-import { SimulatedDatabases } from "./simulated-databases.ts";
-import { SimulatedPackDisk } from "./simulated-pack-disk.ts";
 
 export interface SimulatedMasterOptions {
   readonly timeline: Timeline;
   readonly random: Random;
   readonly owner: Wallet;
-  readonly leaseSeconds: number | undefined;
   /** False: swaps do not compare the expected root. */
   readonly compareAndSwap: boolean;
-  /** Whether its disk reports syncs of packs that it did not make. */
-  readonly forgetsSyncs?: boolean;
-  /** What its disk holds; the master takes ownership. */
-  readonly data?: MasterData | undefined;
+  /** What it runs on. The master takes ownership. */
+  readonly host: MasterHost;
 }
 
-export interface MasterData {
-  readonly disk: SimulatedPackDisk;
-  readonly databases: SimulatedDatabases;
+/** Where a master keeps what survives its process. */
+export interface MasterHost extends Disposable {
+  /** The storage of a new process. Throws `disk_full`. */
+  open(process: SimulatedProcess): Promise<MasterStorage>;
+  /** The process has ended. */
+  killed(): void;
+  /** The process has ended; writes that were not synced are lost or torn. */
+  lostPower(): void;
+  fill(isFull: boolean): void;
 }
 
 export interface MasterRequest {
@@ -60,14 +58,11 @@ interface Serving {
 
 export class SimulatedMaster {
   readonly #options: SimulatedMasterOptions;
-  #data: MasterData;
-  #isFull = false;
   #starting: SimulatedProcess | undefined;
   #serving: Serving | undefined;
 
   constructor(options: SimulatedMasterOptions) {
     this.#options = options;
-    this.#data = options.data ?? { disk: new SimulatedPackDisk(), databases: new SimulatedDatabases() };
   }
 
   /** Whether it serves or is about to. */
@@ -80,23 +75,15 @@ export class SimulatedMaster {
     return this.#serving?.parts;
   }
 
-  /** The disk's current contents. */
-  data(): MasterData {
-    return { disk: this.#data.disk.copy(), databases: this.#data.databases.copy() };
-  }
-
-  /** False if it does not start: its disk is full, or it was killed meanwhile. Throws on any other failure. */
+  /** False if it does not start: something passing is in the way, or it was killed meanwhile. Throws on any other failure. */
   async start(): Promise<boolean> {
-    const { timeline, random, owner, leaseSeconds, compareAndSwap, forgetsSyncs = false } = this.#options;
+    const { timeline, random, owner, compareAndSwap, host } = this.#options;
     const process = new SimulatedProcess(timeline, 0);
     this.#starting = process;
-    const { disk, databases } = this.#data;
-    disk.forgetsSyncs = forgetsSyncs;
-    disk.pause = () => process.clock.sleep(DISK_MS * random.fraction() ** 3);
     const ports = { clock: process.clock, random, log: silentLog };
-    const opening = openFolderStorage({ dir: DATA, disk, databases, leaseSeconds, ...ports }).then((storage) =>
-      openMaster({ storage, allow: [owner], version: "simulated", compareAndSwap, ...ports }),
-    );
+    const opening = host
+      .open(process)
+      .then((storage) => openMaster({ storage, allow: [owner], version: "simulated", compareAndSwap, ...ports }));
     try {
       const opened = await Promise.race([opening, process.death]);
       if (opened === undefined || process.isDead) return false;
@@ -104,7 +91,7 @@ export class SimulatedMaster {
       this.#serving = { process, parts: opened.parts, router, end: () => opened[Symbol.asyncDispose]() };
       return true;
     } catch (error) {
-      if (!hasCode(error, "disk_full")) throw error;
+      if (!PASSING.some((code) => hasCode(error, code))) throw error;
       this.kill();
       return false;
     }
@@ -121,15 +108,13 @@ export class SimulatedMaster {
 
   kill(): void {
     this.#end();
-    this.#use({ disk: this.#data.disk.afterKill(), databases: this.#data.databases.afterKill() });
+    this.#options.host.killed();
   }
 
   /** As `kill`; writes that were not synced are lost or torn. */
   cutPower(): void {
     this.#end();
-    const { random } = this.#options;
-    const databases = this.#data.databases.afterPowerLoss(random);
-    this.#use({ disk: this.#data.disk.afterPowerLoss(random), databases });
+    this.#options.host.lostPower();
   }
 
   /** Shuts down on request: completes what is under way. */
@@ -139,20 +124,12 @@ export class SimulatedMaster {
   }
 
   fillDisk(isFull: boolean): void {
-    this.#isFull = isFull;
-    this.#data.disk.capacity = isFull ? this.#data.disk.used : Infinity;
-    this.#data.databases.fill(isFull);
+    this.#options.host.fill(isFull);
   }
 
-  /** Discards everything; the databases hold memory that is freed only here. */
   [Symbol.dispose](): void {
     this.#end();
-    this.#data.databases.close();
-  }
-
-  #use(data: MasterData): void {
-    this.#data = data;
-    this.fillDisk(this.#isFull);
+    this.#options.host[Symbol.dispose]();
   }
 
   #end(): void {
@@ -184,7 +161,4 @@ async function answerOf({ router, parts }: Serving, request: MasterRequest): Pro
   }
 }
 
-/** The folder that the master believes its files to be in. */
-export const DATA = "/master";
-/** The longest that a disk call takes; most take much less. */
-const DISK_MS = 12;
+const PASSING = ["disk_full", "arbiter_unreachable", "store_unreachable"] as const;

@@ -81,6 +81,7 @@ class Exchange implements Dispatcher.DispatchController {
   }
 
   abort(reason: Error): void {
+    if (isSwap(this.#request) && !this.#ended) this.#options.onMissingReply();
     this.aborted = true;
     this.reason = reason;
     // Asynchronously, as sockets do.

@@ -11,7 +11,7 @@ import type { MasterStorage } from "../../../../src/master/storage.ts";
 import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { CommitChain } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
-import { MemoryObjects } from "../../../support/shared-world.ts";
+import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
 
 let chain: CommitChain;
 let owner: Wallet;
@@ -69,7 +69,7 @@ describe("a storage that masters share", () => {
 
 function world() {
   const clock = new ManualClock();
-  const objects = new MemoryObjects(clock);
+  const objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
   const arbiter = new SqliteArbiter("", clock);
   const open = (by: SqliteArbiter, acceptRoots = false) =>
     openSharedStorage({
