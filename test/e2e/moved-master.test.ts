@@ -1,7 +1,8 @@
 /** A master's folder moved to a shared store, and a shared store whose arbiter is lost, as processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { walletSigner } from "../../src/crypto/wallet.ts";
@@ -60,6 +61,14 @@ test("a bucket survives the move to a shared store, and then the loss of the arb
   expect(space.do("cat", `${third.origin}/notes/note.txt`)).toBe("kept\n");
   expect(space.do("cat", `${third.origin}/notes/newer.txt`)).toBe("newer\n");
   await third.end();
+
+  const packs = space.at("store", "owners", wallet, "pack");
+  for (const pack of readdirSync(packs)) truncateSync(join(packs, pack), 100);
+  const { status, out } = space.run(["verify", ...arbiter, "--store", store]);
+  expect({ status, out }).toMatchObject({ status: 8, out: expect.stringMatching(/^damaged {2}0x.* pack /) as string });
+  expect(space.run(["verify", ...arbiter]).status).toBe(2);
+  expect(space.run(["verify", "--arbiter", `sqlite:${space.at("none.db")}`, "--store", store]).status).toBe(1);
+  expect(existsSync(space.at("none.db"))).toBe(false);
 });
 
 const canShare = postgresHere() !== undefined && programOf("versitygw") !== undefined;
@@ -81,5 +90,7 @@ test.skipIf(!canShare)("a folder moves to PostgreSQL and S3, where rescue knows 
   expect(space.lines("rescue", store, ...arbiter)[0]).toMatchObject({ bucket: "notes", put: "there" });
   const second = await serve(...arbiter, "--store", store);
   expect(space.do("cat", `${second.origin}/notes/note.txt`)).toBe("kept\n");
+  const sound = { owners: 1, buckets: 1, damaged: 0, orphans: 0 };
+  expect(space.json("verify", ...arbiter, "--store", store)).toMatchObject(sound);
   await second.end();
 });
