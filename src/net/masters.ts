@@ -186,7 +186,10 @@ export class Masters implements Master {
       const nowMs = this.#clock.monotonicMs();
       member.healthy(nowMs, nowMs - startMs);
     } catch (error) {
-      if (!this.#isOver) this.#leave(member, error);
+      if (this.#isOver) return;
+      // One that was left already may be in use because all are away: changing between them would help nobody.
+      if (member.isLeft) member.stayLeft(error, this.#clock.monotonicMs(), this.#pauseMs(member));
+      else this.#leave(member, error);
     }
   }
 

@@ -1,5 +1,6 @@
 /** Public calls about the master: what it offers, and its health; and metrics, on an address of their own. */
 import { MAX_BLOCK_ACCEPTED, MAX_CAR_BYTES, MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
+import { SynclineError } from "../../base/errors.ts";
 import { describeError } from "../../base/log.ts";
 import { OPENMETRICS_TYPE } from "../http/metrics.ts";
 import type { Answer, Route } from "../http/route.ts";
@@ -43,21 +44,33 @@ async function masters({ masters }: MasterParts): Promise<Answer> {
   return { status: 200, json: { masters } };
 }
 
-async function health({ roots, stores, endings, log }: MasterParts): Promise<Answer> {
-  const state = async (work: () => Promise<unknown>) => {
+/** Below the time that agents wait for it. */
+const HEALTH_MS = 2_500;
+
+async function health({ roots, stores, endings, log, clock }: MasterParts): Promise<Answer> {
+  const state = async (work: Promise<unknown>) => {
+    const over = new AbortController();
     try {
-      await work();
+      const late = clock.sleep(HEALTH_MS, over.signal).then(() => {
+        throw new SynclineError("time_out", `No answer within ${HEALTH_MS} ms.`);
+      });
+      await Promise.race([work, late]);
       return "ok";
     } catch (error) {
       log.error(`Unhealthy: ${describeError(error)}`);
       return "failed";
+    } finally {
+      over.abort();
     }
   };
-  const arbiter = await state(() => roots.get({ owner: "", bucket: "" }));
-  const store = await state(() => stores.owners());
-  const status = endings.stopping ? "stopping" : arbiter === "ok" && store === "ok" ? "ok" : "failed";
-  return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store } };
+  const [arbiter, store] = await Promise.all([state(roots.get({ owner: "", bucket: "" })), state(stores.check())]);
+  const away = arbiter === "failed" ? ARBITER_AWAY : store === "failed" ? STORE_AWAY : {};
+  const status = endings.stopping ? "stopping" : "code" in away ? "failed" : "ok";
+  return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store, ...away } };
 }
+
+const ARBITER_AWAY = { code: "arbiter_unreachable", message: "The arbiter does not answer." };
+const STORE_AWAY = { code: "store_unreachable", message: "The store of blocks does not answer." };
 
 async function metrics({ metrics }: MasterParts): Promise<Answer> {
   const headers = { "content-type": OPENMETRICS_TYPE, "cache-control": "no-store" };

@@ -1,5 +1,5 @@
 /** An arbiter that was restored or replaced, over a store that holds newer packs. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
@@ -12,6 +12,7 @@ import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { CommitChain } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryObjects } from "../../../support/shared-world.ts";
+import { startTestMaster, type TestMaster } from "../../../support/test-master.ts";
 
 let chain: CommitChain;
 let owner: Wallet;
@@ -67,6 +68,47 @@ describe("a storage that masters share", () => {
   });
 });
 
+describe("a health check of the store", () => {
+  test("is one small read, however often it is asked, and again after a while", async () => {
+    const { open, clock, arbiter, objects } = world();
+    await using storage = await open(arbiter);
+    const get = vi.spyOn(objects.top, "get");
+    for (let asked = 0; asked < 5; asked++) await storage.stores.check();
+    expect(get).toHaveBeenCalledTimes(1);
+    await clock.advance(3_000);
+    get.mockRejectedValue(new Error("away"));
+    for (let asked = 0; asked < 2; asked++) await expect(storage.stores.check()).rejects.toThrow("away");
+    expect(get).toHaveBeenCalledTimes(2);
+  });
+
+  test("tells apart at /health which part is away, also when it hangs", async () => {
+    const { open, arbiter, objects, clock: storageClock } = world();
+    const clock = new ManualClock();
+    await using master = await stopped(startTestMaster({ storage: await open(arbiter), clock }));
+    const health = async () => {
+      const answer = await fetch(`${master.origin}/health`);
+      return { status: answer.status, ...((await answer.json()) as object) };
+    };
+    expect(await health()).toEqual({ status: "ok", arbiter: "ok", store: "ok" });
+    await storageClock.advance(3_000);
+    vi.spyOn(objects.top, "get").mockReturnValue(new Promise(() => {}));
+    const asked = health();
+    await expect.poll(() => clock.dueIn(2_500)).toBe(1);
+    await clock.advance(2_500);
+    expect(await asked).toMatchObject({ arbiter: "ok", store: "failed", code: "store_unreachable" });
+    vi.spyOn(arbiter.roots, "get").mockRejectedValue(new Error("away"));
+    const again = health();
+    await expect.poll(() => clock.dueIn(2_500)).toBe(1);
+    await clock.advance(2_500);
+    expect(await again).toMatchObject({ arbiter: "failed", store: "failed", code: "arbiter_unreachable" });
+  });
+});
+
+async function stopped(starting: Promise<TestMaster>) {
+  const master = await starting;
+  return { origin: master.origin, [Symbol.asyncDispose]: () => master.stop() };
+}
+
 function world() {
   const clock = new ManualClock();
   const objects = new MemoryObjects(clock);
@@ -82,7 +124,7 @@ function world() {
       log: silentLog,
       acceptRoots,
     });
-  return { clock, arbiter, open };
+  return { clock, arbiter, objects, open };
 }
 
 /** Not closed by the storages that share it. */
