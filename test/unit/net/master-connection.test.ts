@@ -380,6 +380,27 @@ describe("several masters", () => {
     await expect(roots.get({ owner: "", bucket: "b" })).rejects.toMatchObject({ code: "arbiter_unreachable" });
   });
 
+  test("while all roots are stale, a reader that allows it gets the newest of them, also when another master is gone", async () => {
+    const servers = [await scriptedServer(), await scriptedServer(), await scriptedServer()];
+    const commit = raw("root").cid;
+    for (const [index, server] of servers.entries()) {
+      server.answer = ({ url }, response) =>
+        url === "/health"
+          ? json(response, 503, {})
+          : json(response, 200, { root: commit, version: 9 - index, stale: true });
+    }
+    await servers[2]?.close();
+    const roots = new HttpRootStore(
+      new Masters(
+        servers.map((server) => connect(server)),
+        systemClock,
+      ),
+    );
+    const stale = { root: { commit, version: 9 }, isStale: true };
+    expect(await roots.read({ owner: "", bucket: "b" })).toEqual(stale);
+    await expect(roots.get({ owner: "", bucket: "b" })).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  });
+
   test("a much faster master is moved to after three probes, and a slightly faster one is not", () => {
     const [used, other] = [new MasterHealth(fakeMaster("used")), new MasterHealth(fakeMaster("other"))];
     const probe = (usedMs: number, otherMs: number) => {
