@@ -69,6 +69,18 @@ test("a bucket survives the move to a shared store, and then the loss of the arb
   expect(space.run(["verify", ...arbiter]).status).toBe(2);
   expect(space.run(["verify", "--arbiter", `sqlite:${space.at("none.db")}`, "--store", store]).status).toBe(1);
   expect(existsSync(space.at("none.db"))).toBe(false);
+  const wrong = `file://${space.at("mistyped")}`;
+  for (const command of [
+    ["verify", "--store", wrong],
+    ["rescue", wrong],
+    ["serve", "--store", wrong],
+  ]) {
+    expect(space.run([...command, ...arbiter]), command[0]).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("no packs") as string,
+    });
+  }
+  expect(existsSync(space.at("mistyped"))).toBe(false);
 });
 
 const canShare = postgresHere() !== undefined && programOf("versitygw") !== undefined;

@@ -4,6 +4,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { auditShared } from "../../master/shared/shared-audit.ts";
 import { openMasterObjects } from "../../master/shared/open-objects.ts";
+import { requireUsed } from "../../master/shared/pack-objects.ts";
 import { auditData, type DataReport } from "../../master/store/audit.ts";
 import type { DataDamage } from "../../master/store/damage.ts";
 import { lockExistingFolder } from "../../master/store/data-folder.ts";
@@ -51,6 +52,7 @@ export async function verifyShared({ options, output, runtime }: SharedCall): Pr
     throw new SynclineError("usage", "--arbiter and --store belong together: give both.");
   }
   await using objects = await openMasterObjects(store, runtime);
+  await requireUsed(objects);
   await using arbiter = await openArbiter(url, runtime, silentLog, { create: false });
   using progress = output.progress("verify");
   let done = 0;

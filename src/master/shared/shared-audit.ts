@@ -21,9 +21,8 @@ import { type BlockIndex, temporaryIndex } from "../store/block-index.ts";
 import { type DataDamage, dataDamage } from "../store/damage.ts";
 import { enterRows } from "../store/pack-audit.ts";
 import { auditReach } from "../store/reach-audit.ts";
-import { PAST_OBJECT } from "./accepted-past.ts";
 import { FOOTER_GUESS_BYTES } from "./log-follower.ts";
-import { type MasterObjects, objectOf, packOf } from "./pack-objects.ts";
+import { type MasterObjects, objectOf, packOf, PAST_OBJECT } from "./pack-objects.ts";
 import { logFaults, readLog } from "./pack-log.ts";
 import { SharedReader, unlessGone, Windows } from "./shared-reader.ts";
 

@@ -12,7 +12,7 @@ import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { adoptPacks } from "./adopt-packs.ts";
-import type { MasterObjects } from "./pack-objects.ts";
+import { type MasterObjects, requireUsed } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
 import { SharedStores } from "./shared-stores.ts";
@@ -50,6 +50,8 @@ export async function openSharedStorage(options: SharedStorageOptions): Promise<
 async function openParts(options: SharedStorageOptions, open: (Disposable | AsyncDisposable)[]) {
   const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
   const leaseMs = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
+  // With packs in the log, an unused store is the wrong one.
+  if ((await arbiter.packs.owners()).length > 0) await requireUsed(objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
   open.push(past);
   const stores = new SharedStores({

@@ -3,8 +3,7 @@ import { join } from "node:path";
 import type { Wallet } from "../../base/ids.ts";
 import { OpenOwners } from "../store/open-owners.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
-import { PAST_OBJECT } from "./accepted-past.ts";
-import type { MasterObjects } from "./pack-objects.ts";
+import { type MasterObjects, PAST_OBJECT } from "./pack-objects.ts";
 import { SharedBlocks, type SharedTools } from "./shared-blocks.ts";
 import { Windows } from "./shared-reader.ts";
 

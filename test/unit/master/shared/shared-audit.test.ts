@@ -1,8 +1,7 @@
 /** What `syncline verify --arbiter` finds in the packs, the log and the roots of several masters. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Wallet } from "../../../../src/base/ids.ts";
-import { PAST_OBJECT } from "../../../../src/master/shared/accepted-past.ts";
-import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
+import { objectOf, PAST_OBJECT } from "../../../../src/master/shared/pack-objects.ts";
 import { auditShared } from "../../../../src/master/shared/shared-audit.ts";
 import type { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import { noise } from "../../../support/bytes.ts";
