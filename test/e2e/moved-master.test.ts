@@ -104,5 +104,11 @@ test.skipIf(!canShare)("a folder moves to PostgreSQL and S3, where rescue knows 
   expect(space.do("cat", `${second.origin}/notes/note.txt`)).toBe("kept\n");
   const sound = { owners: 1, buckets: 1, damaged: 0, orphans: 0 };
   expect(space.json("verify", ...arbiter, "--store", store)).toMatchObject(sound);
+  const health = async () => (await fetch(`${second.origin}/health`)).json() as Promise<unknown>;
+  await s3.kill();
+  const away = { arbiter: "ok", store: "failed", code: "store_unreachable" };
+  await expect.poll(health, { timeout: 20_000 }).toMatchObject(away);
+  await s3.start();
+  await expect.poll(health, { timeout: 60_000 }).toEqual({ status: "ok", arbiter: "ok", store: "ok" });
   await second.end();
 });

@@ -7,10 +7,11 @@ import type { Answer, Route } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
 
 export function serviceRoutes(parts: MasterParts): Route[] {
+  const told: ToldHealth = { arbiter: "", store: "" };
   return [
     { method: "GET", path: "/fula/capabilities", access: "public", paced: true, handle: () => capabilities(parts) },
     { method: "GET", path: "/v1/masters", access: "public", paced: true, handle: () => masters(parts) },
-    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts) },
+    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts, told) },
   ];
 }
 
@@ -47,23 +48,32 @@ async function masters({ masters }: MasterParts): Promise<Answer> {
 /** Below the time that agents wait for it. */
 const HEALTH_MS = 2_500;
 
-async function health({ roots, stores, endings, log, clock }: MasterParts): Promise<Answer> {
-  const state = async (work: Promise<unknown>) => {
+/** The failures that the log tells of, so that each is told once, however often health is asked for. */
+type ToldHealth = Record<"arbiter" | "store", string>;
+
+async function health({ roots, stores, endings, log, clock }: MasterParts, told: ToldHealth): Promise<Answer> {
+  const state = async (part: keyof ToldHealth, work: Promise<unknown>) => {
     const over = new AbortController();
     try {
       const late = clock.sleep(HEALTH_MS, over.signal).then(() => {
         throw new SynclineError("time_out", `No answer within ${HEALTH_MS} ms.`);
       });
       await Promise.race([work, late]);
+      told[part] = "";
       return "ok";
     } catch (error) {
-      log.error(`Unhealthy: ${describeError(error)}`);
+      const why = describeError(error);
+      if (told[part] !== why) log.error(`Unhealthy: ${why}`);
+      told[part] = why;
       return "failed";
     } finally {
       over.abort();
     }
   };
-  const [arbiter, store] = await Promise.all([state(roots.get({ owner: "", bucket: "" })), state(stores.check())]);
+  const [arbiter, store] = await Promise.all([
+    state("arbiter", roots.get({ owner: "", bucket: "" })),
+    state("store", stores.check()),
+  ]);
   const away = arbiter === "failed" ? ARBITER_AWAY : store === "failed" ? STORE_AWAY : {};
   const status = endings.stopping ? "stopping" : "code" in away ? "failed" : "ok";
   return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store, ...away } };

@@ -1,5 +1,5 @@
 /** The storage of a master without state of its own: an arbiter, a store of packs, and a cache that may be deleted. */
-import type { Arbiter } from "../../arbiter/arbiter.ts";
+import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -50,8 +50,7 @@ export async function openSharedStorage(options: SharedStorageOptions): Promise<
 async function openParts(options: SharedStorageOptions, open: (Disposable | AsyncDisposable)[]) {
   const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
   const leaseMs = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
-  // With packs in the log, an unused store is the wrong one.
-  if ((await arbiter.packs.owners()).length > 0) await requireUsed(objects);
+  if (await namesPacks(arbiter)) await requireUsed(objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
   open.push(past);
   const stores = new SharedStores({
@@ -91,6 +90,15 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   const rolledBack = new Map<Wallet, readonly string[]>();
   if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ["all"]);
   return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
+}
+
+/** Whether the log names packs, which must be somewhere. */
+async function namesPacks({ packs }: Arbiter): Promise<boolean> {
+  for (const owner of await packs.owners()) {
+    const { entries } = await packs.after(owner, 0);
+    if (entries.some(({ state }) => state !== PACK_STATES.gone)) return true;
+  }
+  return false;
 }
 
 /** Packs that the arbiter lost may still be in the store, and must not be taken for garbage. */

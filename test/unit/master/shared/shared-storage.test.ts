@@ -48,6 +48,16 @@ describe("a storage that masters share", () => {
     expect((await collect(accepted, clock)).blocks).toBe(0);
   });
 
+  test("an unused store is refused when the log names packs, and taken when it names none", async () => {
+    const first = world();
+    await using storage = await first.open(first.arbiter);
+    await first.arbiter.packs.change(owner, { add: [], condemn: [], begunMs: 0, patienceMs: 0 });
+    await using unused = await world().open(first.arbiter);
+    expect(unused.rolledBack.size).toBe(0);
+    await publish(storage);
+    await expect(world().open(first.arbiter)).rejects.toMatchObject({ code: "no_such_path" });
+  });
+
   test("an arbiter that is replaced while a master runs stops collections", async () => {
     const { open, clock, arbiter } = world();
     await using storage = await open(arbiter);
@@ -84,7 +94,8 @@ describe("a health check of the store", () => {
   test("tells apart at /health which part is away, also when it hangs", async () => {
     const { open, arbiter, objects, clock: storageClock } = world();
     const clock = new ManualClock();
-    await using master = await stopped(startTestMaster({ storage: await open(arbiter), clock }));
+    const log = { ...silentLog, error: vi.fn<(message: string) => void>() };
+    await using master = await stopped(startTestMaster({ storage: await open(arbiter), clock, log }));
     const health = async () => {
       const answer = await fetch(`${master.origin}/health`);
       return { status: answer.status, ...((await answer.json()) as object) };
@@ -96,11 +107,14 @@ describe("a health check of the store", () => {
     await expect.poll(() => clock.dueIn(2_500)).toBe(1);
     await clock.advance(2_500);
     expect(await asked).toMatchObject({ arbiter: "ok", store: "failed", code: "store_unreachable" });
+    expect(log.error).toHaveBeenCalledTimes(1);
     vi.spyOn(arbiter.roots, "get").mockRejectedValue(new Error("away"));
     const again = health();
     await expect.poll(() => clock.dueIn(2_500)).toBe(1);
     await clock.advance(2_500);
     expect(await again).toMatchObject({ arbiter: "failed", store: "failed", code: "arbiter_unreachable" });
+    // Of each part once.
+    expect(log.error).toHaveBeenCalledTimes(2);
   });
 });
 
