@@ -43,6 +43,8 @@ export interface OpenBucketOptions {
   readonly genesis?: Uint8Array | undefined;
   /** What was seen at the address before. Undefined only for callers that read no roots. */
   readonly witness: RootWitness | undefined;
+  /** As RemoteOptions.onStaleRoot. */
+  readonly onStaleRoot?: (() => void) | undefined;
 }
 
 export interface OpenedBucket extends AsyncDisposable {
@@ -57,7 +59,7 @@ export interface OpenedBucket extends AsyncDisposable {
  * was seen before.
  */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
-  const { address, clock, random, log, patienceMs, access } = options;
+  const { address, clock, random, log, patienceMs, access, onStaleRoot } = options;
   const { pinnedGenesis, isRemote } = parseAddress(address);
   const inFolder = options.cache?.inFolder;
   const none = (error: unknown) => {
@@ -73,7 +75,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
         : new Map([...found, ...(await inFolder(others).catch(none))]);
     },
   };
-  const opened = await openRemote(address, { clock, random, writer: options.writer, access, local });
+  const opened = await openRemote(address, { clock, random, writer: options.writer, access, local, onStaleRoot });
   const verified = new RetryReader(new VerifiedReader(opened.blocks), {
     clock,
     random,

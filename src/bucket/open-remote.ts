@@ -28,6 +28,11 @@ export interface RemoteOptions {
   readonly access?: MasterAccess | undefined;
   /** Copies of blocks on this machine, for a master that lost some. */
   readonly local?: LocalBlocks | undefined;
+  /**
+   * Called when the masters cannot tell the newest root and `readRoot` answers the last one that they know. Absent: it
+   * throws `arbiter_unreachable`. Only for callers that change nothing.
+   */
+  readonly onStaleRoot?: (() => void) | undefined;
   /** How a new bucket in S3 keeps its root; absent: as the server's tests show. */
   readonly rootForm?: RootForm | undefined;
 }
@@ -129,7 +134,7 @@ export async function openAtMaster(
   { url, origins, owner, bucket }: MasterAddress,
   options: RemoteOptions,
 ): Promise<HttpRemote> {
-  const { access, local, clock, random } = options;
+  const { access, local, clock, random, onStaleRoot } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, but none is available.`);
   const { tlsCa, insecure } = access;
   const [{ MasterConnection }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
@@ -145,5 +150,5 @@ export async function openAtMaster(
   const masters = new Masters(origins.map(connect), clock, { random, connect });
   const { patience } = access;
   const master = patience === undefined ? masters : new PatientMaster(masters, { ...patience, clock, random });
-  return new HttpRemote({ address: url, master, name, local, clock, random });
+  return new HttpRemote({ address: url, master, name, local, onStaleRoot, clock, random });
 }

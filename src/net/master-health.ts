@@ -32,14 +32,19 @@ export class MasterHealth {
   }
 
   leave(why: unknown, nowMs: number, pauseMs: number): void {
-    this.#left = why instanceof Error ? why.message : String(why);
-    this.#leftMs = nowMs;
-    this.#dueMs = nowMs + pauseMs;
-    this.times++;
+    this.stayLeft(why, nowMs, pauseMs);
     this.#samples = 0;
     this.#averageMs = undefined;
     this.inUse.abort(new SynclineError("store_unreachable", `${this.master.address} was left: ${this.#left}`));
     this.inUse = new AbortController();
+  }
+
+  /** A probe failed again. Streams stay: with all masters away, calls may go here. */
+  stayLeft(why: unknown, nowMs: number, pauseMs: number): void {
+    this.#left = why instanceof Error ? why.message : String(why);
+    this.#leftMs = nowMs;
+    this.#dueMs = nowMs + pauseMs;
+    this.times++;
   }
 
   isDue(nowMs: number): boolean {

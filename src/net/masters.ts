@@ -199,7 +199,10 @@ export class Masters implements Master {
     for (const member of this.#members.filter((one) => one.isDue(nowMs))) {
       member.probing(nowMs, MASTER_PROBE_MS);
       this.#probe(member, MASTER_MOVE_MS).catch((error: unknown) => {
-        if (!this.#isOver) this.#leave(member, error);
+        if (this.#isOver) return;
+        // One that was left already may be in use because all are away: changing between them would help nobody.
+        if (member.isLeft) member.stayLeft(error, this.#clock.monotonicMs(), this.#pauseMs(member));
+        else this.#leave(member, error);
       });
     }
     const better = this.#members.find((member) => member !== used && member.isBetterThan(used));

@@ -28,6 +28,12 @@ export class MissingBlocks extends SynclineError {
   }
 }
 
+export interface ReadRoot {
+  readonly root: Root;
+  /** The master's last known answer: there may be newer roots. Only for reading, never the base of a change. */
+  readonly isStale: boolean;
+}
+
 export class HttpRootStore implements RootStore {
   readonly #master: Master;
 
@@ -36,10 +42,18 @@ export class HttpRootStore implements RootStore {
   }
 
   get(name: BucketName): Promise<Root | undefined> {
-    return this.#patiently(() => this.#get(name));
+    return this.#patiently(async () => {
+      const read = await this.read(name);
+      if (read?.isStale !== true) return read?.root;
+      // A stale root would look like a rollback of the bucket.
+      throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
+        hint: "The master is running but cannot reach its roots. See its log.",
+      });
+    });
   }
 
-  async #get(name: BucketName): Promise<Root | undefined> {
+  /** As `get`, but answers the newest root that the masters remember while none of them reaches its arbiter. */
+  async read(name: BucketName): Promise<ReadRoot | undefined> {
     const request = { method: "GET", path: rootPath(name), statuses: [200, 404] } as const;
     const answer = await this.#reach(() => this.#master.call(request));
     if (answer.status === 404) {
@@ -49,14 +63,16 @@ export class HttpRootStore implements RootStore {
       throw asArbiterError(errorOf(this.#master.address, { ...refusal, code: "store_unreachable" }));
     }
     const value = await this.#reach(() => answer.json());
-    if (asObject(value)["stale"] === true) {
-      if (answer.leave?.("its root is stale") === true) return this.#get(name);
-      // A stale root would look like a rollback of the bucket.
-      throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
-        hint: "The master is running but cannot reach its roots. See its log.",
-      });
+    const read = { root: rootFrom(value), isStale: asObject(value)["stale"] === true };
+    if (!read.isStale || answer.leave?.("its root is stale") !== true) return read;
+    try {
+      const other = await this.read(name);
+      const isOlder = other?.isStale === true && other.root.version < read.root.version;
+      return isOlder ? read : other;
+    } catch (error) {
+      if (!hasCode(error, "arbiter_unreachable")) throw error;
+      return read;
     }
-    return rootFrom(value);
   }
 
   /** Also throws `missing_blocks` (a MissingBlocks), and the master's refusal of the commit; then nothing changed. */

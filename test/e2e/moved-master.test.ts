@@ -1,7 +1,8 @@
 /** A master's folder moved to a shared store, and a shared store whose arbiter is lost, as processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { walletSigner } from "../../src/crypto/wallet.ts";
@@ -60,6 +61,26 @@ test("a bucket survives the move to a shared store, and then the loss of the arb
   expect(space.do("cat", `${third.origin}/notes/note.txt`)).toBe("kept\n");
   expect(space.do("cat", `${third.origin}/notes/newer.txt`)).toBe("newer\n");
   await third.end();
+
+  const packs = space.at("store", "owners", wallet, "pack");
+  for (const pack of readdirSync(packs)) truncateSync(join(packs, pack), 100);
+  const { status, out } = space.run(["verify", ...arbiter, "--store", store]);
+  expect({ status, out }).toMatchObject({ status: 8, out: expect.stringMatching(/^damaged {2}0x.* pack /) as string });
+  expect(space.run(["verify", ...arbiter]).status).toBe(2);
+  expect(space.run(["verify", "--arbiter", `sqlite:${space.at("none.db")}`, "--store", store]).status).toBe(1);
+  expect(existsSync(space.at("none.db"))).toBe(false);
+  const wrong = `file://${space.at("mistyped")}`;
+  for (const command of [
+    ["verify", "--store", wrong],
+    ["rescue", wrong],
+    ["serve", "--store", wrong],
+  ]) {
+    expect(space.run([...command, ...arbiter]), command[0]).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("no packs") as string,
+    });
+  }
+  expect(existsSync(space.at("mistyped"))).toBe(false);
 });
 
 const canShare = postgresHere() !== undefined && programOf("versitygw") !== undefined;
@@ -81,5 +102,13 @@ test.skipIf(!canShare)("a folder moves to PostgreSQL and S3, where rescue knows 
   expect(space.lines("rescue", store, ...arbiter)[0]).toMatchObject({ bucket: "notes", put: "there" });
   const second = await serve(...arbiter, "--store", store);
   expect(space.do("cat", `${second.origin}/notes/note.txt`)).toBe("kept\n");
+  const sound = { owners: 1, buckets: 1, damaged: 0, orphans: 0 };
+  expect(space.json("verify", ...arbiter, "--store", store)).toMatchObject(sound);
+  const health = async () => (await fetch(`${second.origin}/health`)).json() as Promise<unknown>;
+  await s3.kill();
+  const away = { arbiter: "ok", store: "failed", code: "store_unreachable" };
+  await expect.poll(health, { timeout: 20_000 }).toMatchObject(away);
+  await s3.start();
+  await expect.poll(health, { timeout: 60_000 }).toEqual({ status: "ok", arbiter: "ok", store: "ok" });
   await second.end();
 });

@@ -18,6 +18,8 @@ export class MemoryBlockStores implements BlockStores {
     return [...this.#owners].filter(([, { usedBytes }]) => usedBytes > 0).map(([wallet]) => wallet);
   }
 
+  async check(): Promise<void> {}
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 

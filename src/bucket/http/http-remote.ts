@@ -25,6 +25,8 @@ export interface HttpRemoteOptions {
   readonly name: BucketName;
   /** Copies of blocks on this machine. */
   readonly local?: LocalBlocks | undefined;
+  /** As RemoteOptions.onStaleRoot. */
+  readonly onStaleRoot?: (() => void) | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -62,7 +64,7 @@ export class HttpRemote implements BucketRemote {
   }
 
   async create(genesis: Block, first: Upload): Promise<boolean> {
-    if ((await this.readRoot()) !== undefined) return false;
+    if ((await this.#newestRoot()) !== undefined) return false;
     await using session = this.#session();
     await session.putContent(genesis);
     const prepared = await session.prepare(undefined, first);
@@ -78,8 +80,12 @@ export class HttpRemote implements BucketRemote {
     }
   }
 
-  readRoot(): Promise<Root | undefined> {
-    return this.#roots.get(this.#options.name);
+  async readRoot(): Promise<Root | undefined> {
+    const { onStaleRoot, name } = this.#options;
+    if (onStaleRoot === undefined) return this.#newestRoot();
+    const read = await this.#roots.read(name);
+    if (read?.isStale === true) onStaleRoot();
+    return read?.root;
   }
 
   beginUpload(): UploadSession {
@@ -108,17 +114,21 @@ export class HttpRemote implements BucketRemote {
     const { master, name, clock, random } = this.#options;
     const path = `${bucketPath(name)}/watch`;
     const isOwn = (commit: Cid) => this.#own.get(commit) === true;
-    return watchMaster({ master, path, readRoot: () => this.readRoot(), isOwn, clock, random }, changed);
+    return watchMaster({ master, path, readRoot: () => this.#newestRoot(), isOwn, clock, random }, changed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#options.master[Symbol.asyncDispose]();
   }
 
+  #newestRoot(): Promise<Root | undefined> {
+    return this.#roots.get(this.#options.name);
+  }
+
   /** The root after a swap without an answer. Throws `store_unreachable` when that cannot be determined. */
   async #rootAfter(outcome: UnknownSwap): Promise<Root | undefined> {
     try {
-      return await this.readRoot();
+      return await this.#newestRoot();
     } catch (error) {
       throw hasCode(error, "arbiter_unreachable") ? this.#notKnown(outcome) : error;
     }

@@ -1,6 +1,7 @@
 /** Opens a bucket for a command that reads one of its trees: the current one, or an old one (`--at`). */
 import type { Cid } from "../../base/ids.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { timeText } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
 import { silentLog } from "../../base/log.ts";
 import { openBucket, type OpenedBucket } from "../../agent/open-bucket.ts";
@@ -25,13 +26,15 @@ export interface BucketReader extends AsyncDisposable {
   readonly tree: Cid;
   readonly nodes: NodeStore;
   readonly content: ChunkCache;
+  /** No master could tell the newest root: this is the last one known. */
+  readonly isStale: boolean;
 }
 
 /** Opens the bucket read-only, and checks it against what this machine saw before. Throws as `openBucket`. */
-export function openToRead(call: Call<BucketOption>, address: string): Promise<OpenedBucket> {
+export function openToRead(call: Call<BucketOption>, address: string, onStaleRoot?: () => void): Promise<OpenedBucket> {
   const { clock, random } = call.runtime;
   const witness = witnessOf(call, address);
-  return openBucket({ address, access: readingAccess(call), witness, clock, random, log: silentLog });
+  return openBucket({ address, access: readingAccess(call), witness, clock, random, log: silentLog, onStaleRoot });
 }
 
 /** Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
@@ -39,14 +42,23 @@ export async function openReader(
   call: Call<BucketOption>,
   address: string,
   at: string | undefined,
+  { stale = false } = {},
 ): Promise<BucketReader> {
   const { clock } = call.runtime;
-  const opened = await openToRead(call, address);
+  let isStale = false;
+  // Someone who accepts what is there means what is there now.
+  const mayBeStale = stale && call.options.accept !== true;
+  const opened = await openToRead(call, address, mayBeStale ? () => (isStale = true) : undefined);
   try {
     const { bucket, blocks } = opened;
-    const current = await bucket.head();
-    const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at, clock);
+    const newest = await newestCommit(call, address, bucket, () => isStale);
+    if (isStale) {
+      const { timeNs } = newest.body;
+      call.output.notice(`No master can reach the roots: this is the last state they know, of ${timeText(timeNs)}.`);
+    }
+    const commit = at === undefined ? newest : await findCommit(bucket, newest, at, clock);
     return {
+      isStale,
       bucket,
       commit,
       tree: commit.body.tree,
@@ -57,6 +69,22 @@ export async function openReader(
   } catch (error) {
     await opened[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** While roots are stale, the root that this machine has seen may be the newer one. */
+async function newestCommit(
+  call: Call<BucketOption>,
+  address: string,
+  bucket: Bucket,
+  isStale: () => boolean,
+): Promise<VerifiedCommit> {
+  try {
+    return (await bucket.head()).commit;
+  } catch (error) {
+    const known = witnessOf(call, address).known();
+    if (!isStale() || !hasCode(error, "root_rolled_back") || known === undefined) throw error;
+    return bucket.commit(known.root);
   }
 }
 

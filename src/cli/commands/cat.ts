@@ -16,7 +16,7 @@ export function register(program: Program): void {
     async run(call) {
       const { args, options, output } = call;
       const path = await locateBucket(call, args[0] ?? "");
-      await using reader = await openReader(call, path.address, options.at);
+      await using reader = await openReader(call, path.address, options.at, { stale: true });
       const object = await findObject(reader, path);
       for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
     },

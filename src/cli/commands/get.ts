@@ -39,7 +39,7 @@ export function register(program: Program): void {
     async run(call) {
       const { args, options, output, runtime } = call;
       const path = await locateBucket(call, args[0] ?? "");
-      await using reader = await openReader(call, path.address, options.at);
+      await using reader = await openReader(call, path.address, options.at, { stale: true });
       const object = await findObject(reader, path);
       if (args[1] === "-") {
         for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
@@ -69,7 +69,7 @@ export function register(program: Program): void {
         },
       });
       await copy.copy(object, name);
-      report(output, copy, text);
+      report(output, copy, text, reader.isStale);
     },
   });
 }
@@ -114,11 +114,11 @@ async function requireFolder(folder: string): Promise<void> {
   });
 }
 
-function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string): void {
+function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string, isStale: boolean): void {
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
   if (unowned > 0) output.notice(`Could not set the owners of ${unowned} files.`);
   output.result(
-    { target, files, bytes, skipped },
+    { target, files, bytes, skipped, ...(isStale && { stale: true }) },
     `${printCount(files, "file")}, ${printBytes(bytes)} copied to ${escapeForPrint(target)}`,
   );
 }

@@ -38,7 +38,7 @@ export function register(program: Program): void {
     async run(call) {
       const { args, options, output } = call;
       const { address, names } = await locateTarget(call, args[0] ?? "");
-      await using reader = await openReader(call, address, undefined);
+      await using reader = await openReader(call, address, undefined, { stale: true });
       if (names.length > 0) return await showPath(reader, names, options.count ?? DEFAULT_COUNT, output);
       const commits = newest(reader, options.count ?? DEFAULT_COUNT);
       if (options.graph === true) return await drawGraph(reader, commits, output);

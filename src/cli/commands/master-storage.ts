@@ -43,13 +43,21 @@ export async function openMasterStorage({ options, runtime }: StorageCall, log: 
 }
 
 /** Throws `bad_address`, `arbiter_unreachable`, `precondition_failed`. */
-export async function openArbiter(address: string, { clock }: Runtime, log: Log): Promise<Arbiter> {
+export async function openArbiter(
+  address: string,
+  { clock }: Runtime,
+  log: Log,
+  { create } = { create: true },
+): Promise<Arbiter> {
   if (/^postgres(ql)?:\/\//.test(address)) {
     const { openPostgres } = await import("../../arbiter/postgres/postgres-arbiter.ts");
     return openPostgres(address, clock, log);
   }
   const [, path] = /^sqlite:(?:\/\/)?(.+)$/.exec(address) ?? [];
   if (path !== undefined) {
+    if (!create && !systemDatabases.exists(path)) {
+      throw new SynclineError("no_such_path", `There is no arbiter at ${address}.`);
+    }
     const { SqliteArbiter } = await import("../../arbiter/sqlite-arbiter.ts");
     return new SqliteArbiter(path, clock);
   }

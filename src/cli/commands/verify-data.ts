@@ -1,16 +1,22 @@
-/** `syncline verify --data`: checks a master's data folder on its machine, while no master runs on it. */
+/** `syncline verify --data` and `--arbiter`: checks what a master, or several masters, keep. */
+import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
+import { auditShared } from "../../master/shared/shared-audit.ts";
+import { openMasterObjects } from "../../master/shared/open-objects.ts";
+import { requireUsed } from "../../master/shared/pack-objects.ts";
 import { auditData, type DataReport } from "../../master/store/audit.ts";
 import type { DataDamage } from "../../master/store/damage.ts";
 import { lockExistingFolder } from "../../master/store/data-folder.ts";
 import { systemPackDisk } from "../../master/store/pack-disk.ts";
 import { type DataRepair, repairData } from "../../master/store/repair.ts";
 import { storeError } from "../../objects/disk.ts";
+import type { Call } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Runtime } from "../runtime.ts";
+import { openArbiter } from "./master-storage.ts";
 import { printBytes, printCount } from "../terminal/text.ts";
 
 /** Throws `state_in_use` while a master runs there, `no_such_path`, `store_failed`, `disk_full`. */
@@ -29,24 +35,52 @@ export async function verifyData(
       report = await examine(dir, output);
     }
     for (const done of repairs) output.result({ repaired: done }, `repaired ${where(done)}: ${done.what}`);
-    for (const item of report.damage) output.result({ damage: item }, `damaged  ${where(item)}: ${item.what}`);
-    const { owners, buckets, packs, blocks, bytes, damage } = report;
-    const summary = { owners, buckets, packs, blocks, bytes, damaged: damage.length, repaired: repairs.length };
-    const found = damage.length === 0 ? "no problems found" : `${damage.length} problems found`;
-    const held = [
-      printCount(owners, "owner"),
-      printCount(buckets, "bucket"),
-      printCount(packs, "pack"),
-      printCount(blocks, "block"),
-    ];
-    const text = `${held.join(", ")}, ${printBytes(bytes)}: ${found}.`;
-    output.result(summary, text);
-    return damage.length === 0 ? 0 : 8;
+    return tell(output, report, { repaired: repairs.length });
   } catch (cause) {
     throw storeError(cause, dir, "verifying it");
   } finally {
     lock[Symbol.dispose]();
   }
+}
+
+type SharedCall = Pick<Call<"arbiter" | "store">, "options" | "output" | "runtime">;
+
+/** Beside running masters. Throws `usage`, and what opening the arbiter or the store throws. */
+export async function verifyShared({ options, output, runtime }: SharedCall): Promise<ExitStatus> {
+  const { arbiter: url, store } = options;
+  if (url === undefined || store === undefined) {
+    throw new SynclineError("usage", "--arbiter and --store belong together: give both.");
+  }
+  await using objects = await openMasterObjects(store, runtime);
+  await requireUsed(objects);
+  await using arbiter = await openArbiter(url, runtime, silentLog, { create: false });
+  using progress = output.progress("verify");
+  let done = 0;
+  let total: Amounts | undefined;
+  const report = await auditShared({
+    arbiter,
+    objects,
+    ...(progress.isShown && { onTotal: (bytes: number) => (total = { bytes }) }),
+    onBytes: (bytes) => progress.update({ bytes: (done += bytes) }, total),
+  });
+  const { orphans } = report;
+  if (orphans > 0) output.notice(`No log names ${printCount(orphans, "object")}: a collection deletes old ones.`);
+  return tell(output, report, { orphans });
+}
+
+function tell(output: Output, report: DataReport, rest: Readonly<Record<string, number>>): ExitStatus {
+  const { owners, buckets, packs, blocks, bytes, damage } = report;
+  for (const item of damage) output.result({ damage: item }, `damaged  ${where(item)}: ${item.what}`);
+  const summary = { owners, buckets, packs, blocks, bytes, damaged: damage.length, ...rest };
+  const found = damage.length === 0 ? "no problems found" : `${printCount(damage.length, "problem")} found`;
+  const held = [
+    printCount(owners, "owner"),
+    printCount(buckets, "bucket"),
+    printCount(packs, "pack"),
+    printCount(blocks, "block"),
+  ];
+  output.result(summary, `${held.join(", ")}, ${printBytes(bytes)}: ${found}.`);
+  return damage.length === 0 ? 0 : 8;
 }
 
 async function examine(dir: string, output: Output): Promise<DataReport> {

@@ -20,19 +20,31 @@ import { openVerified, type VerifiedStorage } from "./verified-storage.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "verify",
-    arguments: [["[url]", "the bucket; or use --data for everything that a master keeps on this machine"]],
+    arguments: [["[url]", "the bucket; or use --data or --arbiter for everything that masters keep"]],
     summary: "check every block and rule of a bucket or of a master's data; repair with --repair",
-    options: ["data", "repair", ...BUCKET_OPTIONS],
+    options: ["data", "arbiter", "store", "repair", ...BUCKET_OPTIONS],
     examples: [
       "syncline verify file:///srv/bucket",
       "syncline verify file:///srv/bucket --repair",
       "syncline verify --data ~/master",
+      "syncline verify --arbiter postgres://syncline@db.example/syncline --store s3://packs/main",
     ],
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output, runtime } = call;
-      if ((args[0] === undefined) === (options.data === undefined)) {
-        throw new SynclineError("usage", "Name either a bucket or a master's data folder (--data).");
+      const isShared = options.arbiter !== undefined || options.store !== undefined;
+      if ([args[0], options.data, isShared || undefined].filter((item) => item !== undefined).length !== 1) {
+        const what = "Name either a bucket, a master's data folder (--data), or --arbiter with --store.";
+        throw new SynclineError("usage", what);
+      }
+      if (isShared) {
+        if (options.repair === true) {
+          throw new SynclineError("usage", "--repair does not mend a store of packs.", {
+            hint: "Run `syncline verify URL --repair` on the buckets: it sends lost blocks again.",
+          });
+        }
+        const { verifyShared } = await import("./verify-data.ts");
+        return verifyShared(call);
       }
       if (options.data !== undefined) {
         // Loaded here, so that other uses need not load a master's parts.

@@ -1,15 +1,17 @@
 /** Public calls about the master: what it offers, and its health; and metrics, on an address of their own. */
 import { MAX_BLOCK_ACCEPTED, MAX_CAR_BYTES, MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
+import { SynclineError } from "../../base/errors.ts";
 import { describeError } from "../../base/log.ts";
 import { OPENMETRICS_TYPE } from "../http/metrics.ts";
 import type { Answer, Route } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
 
 export function serviceRoutes(parts: MasterParts): Route[] {
+  const told: ToldHealth = { arbiter: "", store: "" };
   return [
     { method: "GET", path: "/fula/capabilities", access: "public", paced: true, handle: () => capabilities(parts) },
     { method: "GET", path: "/v1/masters", access: "public", paced: true, handle: () => masters(parts) },
-    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts) },
+    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts, told) },
   ];
 }
 
@@ -43,21 +45,42 @@ async function masters({ masters }: MasterParts): Promise<Answer> {
   return { status: 200, json: { masters } };
 }
 
-async function health({ roots, stores, endings, log }: MasterParts): Promise<Answer> {
-  const state = async (work: () => Promise<unknown>) => {
+/** Below the time that agents wait for it. */
+const HEALTH_MS = 2_500;
+
+/** The failures that the log tells of, so that each is told once, however often health is asked for. */
+type ToldHealth = Record<"arbiter" | "store", string>;
+
+async function health({ roots, stores, endings, log, clock }: MasterParts, told: ToldHealth): Promise<Answer> {
+  const state = async (part: keyof ToldHealth, work: Promise<unknown>) => {
+    const over = new AbortController();
     try {
-      await work();
+      const late = clock.sleep(HEALTH_MS, over.signal).then(() => {
+        throw new SynclineError("time_out", `No answer within ${HEALTH_MS} ms.`);
+      });
+      await Promise.race([work, late]);
+      told[part] = "";
       return "ok";
     } catch (error) {
-      log.error(`Unhealthy: ${describeError(error)}`);
+      const why = describeError(error);
+      if (told[part] !== why) log.error(`Unhealthy: ${why}`);
+      told[part] = why;
       return "failed";
+    } finally {
+      over.abort();
     }
   };
-  const arbiter = await state(() => roots.get({ owner: "", bucket: "" }));
-  const store = await state(() => stores.owners());
-  const status = endings.stopping ? "stopping" : arbiter === "ok" && store === "ok" ? "ok" : "failed";
-  return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store } };
+  const [arbiter, store] = await Promise.all([
+    state("arbiter", roots.get({ owner: "", bucket: "" })),
+    state("store", stores.check()),
+  ]);
+  const away = arbiter === "failed" ? ARBITER_AWAY : store === "failed" ? STORE_AWAY : {};
+  const status = endings.stopping ? "stopping" : "code" in away ? "failed" : "ok";
+  return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store, ...away } };
 }
+
+const ARBITER_AWAY = { code: "arbiter_unreachable", message: "The arbiter does not answer." };
+const STORE_AWAY = { code: "store_unreachable", message: "The store of blocks does not answer." };
 
 async function metrics({ metrics }: MasterParts): Promise<Answer> {
   const headers = { "content-type": OPENMETRICS_TYPE, "cache-control": "no-store" };

@@ -6,9 +6,7 @@ import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
-
-/** Holds the incarnation, as text. */
-export const PAST_OBJECT = "arbiter";
+import { PAST_OBJECT } from "./pack-objects.ts";
 
 export interface AcceptedPastOptions {
   readonly arbiter: Pick<Arbiter, "incarnation" | "address">;

@@ -6,6 +6,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
+import { readLog } from "./pack-log.ts";
 import { objectOf, packOf } from "./pack-objects.ts";
 
 const AT_ONCE = 1_000;
@@ -16,13 +17,7 @@ export async function adoptPacks(
   owner: Wallet,
   objects: ObjectStore,
 ): Promise<number> {
-  const named = new Set<string>();
-  for (let position = 0; ;) {
-    const page = await arbiter.packs.after(owner, position);
-    for (const { pack } of page.entries) named.add(pack);
-    position = page.entries.at(-1)?.position ?? position;
-    if (!page.more) break;
-  }
+  const named = await readLog(arbiter, owner);
   const found: string[] = [];
   for await (const { name } of objects.list("pack/")) {
     const pack = packOf(name);

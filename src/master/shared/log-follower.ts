@@ -30,7 +30,7 @@ export interface FollowerOptions {
 }
 
 /** Footers of small packs fit into the first read. */
-const FOOTER_GUESS_BYTES = 64 * 1024;
+export const FOOTER_GUESS_BYTES = 64 * 1024;
 
 export class LogFollower {
   readonly #options: FollowerOptions;

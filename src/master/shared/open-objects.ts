@@ -1,4 +1,5 @@
 /** Opens the store of a master's packs: a folder, or S3. */
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -17,7 +18,7 @@ interface Ports {
   readonly random: Random;
 }
 
-/** Throws `bad_address`, `not_supported`, and the store's errors. */
+/** Changes nothing: a folder is made with its first object. Throws `bad_address`, `not_supported`, and the store's errors. */
 export async function openMasterObjects(address: string, ports: Ports): Promise<MasterObjects> {
   const parsed = parseAddress(address);
   if (parsed.scheme === "http") {
@@ -27,7 +28,7 @@ export async function openMasterObjects(address: string, ports: Ports): Promise<
   }
   const objects = parsed.scheme === "s3" ? await openS3(parsed, ports) : openFolder(parsed.path, parsed.url, ports);
   try {
-    await objects.top.initialize();
+    if (parsed.scheme === "s3" || existsSync(parsed.path)) await objects.top.initialize();
     return objects;
   } catch (error) {
     await objects[Symbol.asyncDispose]();
@@ -62,7 +63,7 @@ async function openS3({ auth, ...address }: S3Address, ports: Ports): Promise<Ma
 }
 
 function openFolder(path: string, address: string, ports: Ports): MasterObjects {
-  const top = new FileObjectStore({ path, address, ...ports });
+  const top = new LazyFolder({ path, address, ...ports });
   return {
     address,
     top,

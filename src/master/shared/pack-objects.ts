@@ -1,4 +1,5 @@
 /** Objects in the store of several masters: packs (`owners/<wallet>/pack/<32 hex>`), and the accepted incarnation. */
+import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_FOLDER } from "../../format/blocks/object-name.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
@@ -13,6 +14,17 @@ export interface MasterObjects extends AsyncDisposable {
   /** Owners with objects. Slow: lists all objects. */
   owners(): Promise<Wallet[]>;
 }
+
+/** Throws `no_such_path` if no master has used this store: its address is probably wrong. */
+export async function requireUsed(objects: MasterObjects): Promise<void> {
+  if ((await objects.top.get(PAST_OBJECT)) !== undefined || (await objects.owners()).length > 0) return;
+  throw new SynclineError("no_such_path", `${objects.address} has no packs of a master.`, {
+    hint: "Check the address of the store.",
+  });
+}
+
+/** Holds the arbiter's incarnation, as text. */
+export const PAST_OBJECT = "arbiter";
 
 /** The object of a pack. */
 export function objectOf(pack: string): string {

@@ -5,7 +5,7 @@
 import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { nextTurn } from "../../base/concurrency.ts";
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
@@ -24,7 +24,7 @@ import { RecentNodes } from "../store/recent-nodes.ts";
 import { LogFollower } from "./log-follower.ts";
 import { type CachedBlock, PackCache } from "./pack-cache.ts";
 import { PackWriter } from "./pack-writer.ts";
-import { SharedReader, type Windows } from "./shared-reader.ts";
+import { SharedReader, unlessGone, type Windows } from "./shared-reader.ts";
 
 /** What the blocks of all owners share. */
 export interface SharedTools {
@@ -247,7 +247,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     const place = this.#find(cid);
     const found = new Map<Cid, Uint8Array>();
     if (place === undefined) return found;
-    const bytes = await ifThere(() => this.#reader.node(place));
+    const bytes = await unlessGone(() => this.#reader.node(place));
     if (bytes !== undefined && isIntact(cid, bytes)) found.set(cid, bytes);
     return found;
   }
@@ -259,7 +259,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       const place = this.#find(cid);
       if (place !== undefined) places.set(cid, place);
     }
-    const found = (await ifThere(() => this.#reader.blocks(places))) ?? new Map<Cid, Uint8Array>();
+    const found = (await unlessGone(() => this.#reader.blocks(places))) ?? new Map<Cid, Uint8Array>();
     for (const [cid, bytes] of found) if (!isIntact(cid, bytes)) found.delete(cid);
     return found;
   }
@@ -269,7 +269,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     await this.follower.refresh();
     for (let place = this.#find(cid); place !== undefined; place = this.#find(cid)) {
       const at = place;
-      const bytes = await ifThere(() => this.#reader.blocks(new Map([[cid, at]])));
+      const bytes = await unlessGone(() => this.#reader.blocks(new Map([[cid, at]])));
       const block = bytes?.get(cid);
       if (block !== undefined && isIntact(cid, block)) return block;
       this.#options.log.error("a block is damaged", { cid, pack: at.pack, offset: at.offset });
@@ -277,16 +277,6 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       if (this.#find(cid) === undefined) throw damaged(cid, at);
     }
     throw blockNotFound(cid);
-  }
-}
-
-/** Undefined: a pack is gone or too short. */
-async function ifThere<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (hasCode(error, "object_not_found") || hasCode(error, "block_corrupt")) return undefined;
-    throw error;
   }
 }
 

@@ -29,6 +29,7 @@ import { wentBack } from "../roots/root-alarm.ts";
 import { rolledBack } from "../store/known-roots.ts";
 import type { CollectionProgress } from "../store/owner-blocks.ts";
 import { CollectionMarks } from "./collection-marks.ts";
+import { readLog } from "./pack-log.ts";
 import { objectOf, packOf } from "./pack-objects.ts";
 import { planRewriting, type PackUse } from "./rewriting-plan.ts";
 import { rewritePacks, type Rewriting } from "./rewrite-packs.ts";
@@ -94,16 +95,8 @@ class SharedCollection {
     return reportOf(uses, replaced, plan.bytes);
   }
 
-  /** The owner's packs, as the arbiter knows them now. */
-  async #log(): Promise<Map<string, LogEntry>> {
-    const { arbiter, owner } = this.#options;
-    const packs = new Map<string, LogEntry>();
-    for (let position = 0; ;) {
-      const page = await arbiter.packs.after(owner, position);
-      for (const entry of page.entries) packs.set(entry.pack, entry);
-      position = page.entries.at(-1)?.position ?? position;
-      if (!page.more) return packs;
-    }
+  #log(): Promise<Map<string, LogEntry>> {
+    return readLog(this.#options.arbiter, this.#options.owner);
   }
 
   async #checkRoots(): Promise<void> {

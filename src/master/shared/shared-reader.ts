@@ -4,6 +4,7 @@
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { partOf, planReads } from "../../packs/ranged-reads.ts";
@@ -46,7 +47,7 @@ export class SharedReader {
   }
 
   /** The bytes at one place, unchecked. Throws as ObjectStore.getRanges. */
-  async node({ pack, offset, length }: CachedBlock): Promise<Uint8Array> {
+  async node({ pack, offset, length }: Omit<CachedBlock, "isLive">): Promise<Uint8Array> {
     const { objects, windows, sizeOf } = this.#options;
     const first = Math.floor(offset / WINDOW_BYTES);
     const last = Math.floor((offset + Math.max(1, length) - 1) / WINDOW_BYTES);
@@ -85,5 +86,15 @@ export class SharedReader {
   async #range(pack: string, range: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
     const { objects } = this.#options;
     return (await objects.getRanges(objectOf(pack), [range]))[0] ?? new Uint8Array();
+  }
+}
+
+/** Undefined: a pack is gone or too short. */
+export async function unlessGone<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (hasCode(error, "object_not_found") || hasCode(error, "block_corrupt")) return undefined;
+    throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** The storage of a master without state of its own: an arbiter, a store of packs, and a cache that may be deleted. */
-import type { Arbiter } from "../../arbiter/arbiter.ts";
+import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -12,7 +12,7 @@ import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { adoptPacks } from "./adopt-packs.ts";
-import type { MasterObjects } from "./pack-objects.ts";
+import { type MasterObjects, requireUsed } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
 import { SharedStores } from "./shared-stores.ts";
@@ -50,6 +50,7 @@ export async function openSharedStorage(options: SharedStorageOptions): Promise<
 async function openParts(options: SharedStorageOptions, open: (Disposable | AsyncDisposable)[]) {
   const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
   const leaseMs = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
+  if (await namesPacks(arbiter)) await requireUsed(objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
   open.push(past);
   const stores = new SharedStores({
@@ -89,6 +90,15 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   const rolledBack = new Map<Wallet, readonly string[]>();
   if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ["all"]);
   return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
+}
+
+/** Whether the log names packs, which must be somewhere. */
+async function namesPacks({ packs }: Arbiter): Promise<boolean> {
+  for (const owner of await packs.owners()) {
+    const { entries } = await packs.after(owner, 0);
+    if (entries.some(({ state }) => state !== PACK_STATES.gone)) return true;
+  }
+  return false;
 }
 
 /** Packs that the arbiter lost may still be in the store, and must not be taken for garbage. */

@@ -10,7 +10,7 @@ import { PLAIN } from "../../format/blocks/pack.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
-import { BlockIndex, isUnreadable, temporaryIndex } from "./block-index.ts";
+import { BlockIndex, isUnreadable, type Place, temporaryIndex } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import { rootsPath } from "./data-folder.ts";
 import { auditIndex } from "./index-audit.ts";
@@ -107,8 +107,9 @@ async function auditOwner(
     // The index knows one of two copies; if that one is intact, the other does not matter.
     damage.push(...audit.damage.filter((item) => !isSuperseded(item, found)));
     const walked = new Set<string>();
+    const read = ({ pack, offset, length }: Place) => handles.use(folder, pack, (file) => file.read(offset, length));
     for (const { name, root } of buckets) {
-      for (const { cid, what } of await auditReach({ handles, folder, found, walked }, root.commit)) {
+      for (const { cid, what } of await auditReach({ read, found, walked }, root.commit)) {
         damage.push(dataDamage("missing", what, { bucket: name.bucket, root: root.commit, cid }));
       }
     }
@@ -143,6 +144,7 @@ function readIndex(path: string, databases: Databases): { index: BlockIndex | un
   }
 }
 
-function isSuperseded({ kind, cid }: DataDamage, found: BlockIndex): boolean {
+/** Damaged here, but intact in another pack. */
+export function isSuperseded({ kind, cid }: DataDamage, found: BlockIndex): boolean {
   return kind === "block" && cid !== undefined && found.find(digestOf(cid))?.damaged === 0;
 }

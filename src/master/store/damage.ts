@@ -1,12 +1,13 @@
-/** Damage that an audit finds in a master's data folder: values, because the audit continues. */
+/** Damage that an audit finds in a master's data: values, because the audit continues. */
 import type { Cid, Wallet } from "../../base/ids.ts";
 
 export interface DataDamage {
   /**
    * "block": its bytes are wrong · "footer": a pack without a valid footer · "pack": it is missing · "index": it disagrees
-   * with the packs · "missing": a root reaches a block that is not stored intact · "roots": the table of roots.
+   * with the packs · "missing": a root reaches a block that is not stored intact · "roots": the table of roots · "log": the
+   * arbiter's log of packs contradicts itself or the store.
    */
-  readonly kind: "block" | "footer" | "pack" | "index" | "missing" | "roots";
+  readonly kind: "block" | "footer" | "pack" | "index" | "missing" | "roots" | "log";
   readonly owner: Wallet | undefined;
   readonly bucket: string | undefined;
   readonly root: Cid | undefined;

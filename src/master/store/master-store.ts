@@ -67,6 +67,7 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
       return handle.ready();
     },
     owners: () => listOwners(disk, dir),
+    check: async () => void (await listOwners(disk, dir)),
     async [Symbol.asyncDispose]() {
       await Promise.all([...known.values()].map((handle) => handle.end()));
       await handles.close();

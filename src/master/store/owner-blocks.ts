@@ -19,6 +19,9 @@ export interface BlockStores<Blocks extends OwnerBlocks = OwnerBlocks> extends A
 
   /** All owners with blocks. */
   owners(): Promise<Wallet[]>;
+
+  /** Cheap, for health checks. Throws if the storage cannot be used. */
+  check(): Promise<void>;
 }
 
 /** Allocates memory to read so many bytes into. */

@@ -4,7 +4,7 @@
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
-import { badRows } from "../../packs/block-check.ts";
+import { type BadRow, badRows } from "../../packs/block-check.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import { type BlockIndex, PACK_STATES } from "./block-index.ts";
@@ -59,24 +59,34 @@ async function auditPack(options: PackAuditOptions, name: string, sealed: boolea
   if (file === undefined) return [dataDamage("pack", "the pack is missing", { pack: name })];
   try {
     const { rows, damage } = sealed ? await sealedRows(options, name, file) : await openRows(options, name, file);
-    // Bad rows are entered too, marked as damaged, so that intact copies elsewhere replace them.
     const bad = await badRows(file, rows, options.onBytes);
-    const isBad = new Set(bad.map(({ row }) => row));
-    found.add(
-      { name, sealed: 1, end: endOf(rows) },
-      rows.filter((row) => !isBad.has(row)),
-      0,
-    );
-    const hit = bad.map(({ row, why }) => {
-      found.add({ name, sealed: 1, end: endOf(rows) }, [row], 0);
-      found.markDamaged(row.digest, { pack: name, ...row });
-      const cid = cidFromDigest("raw", row.digest);
-      return dataDamage("block", why, { pack: name, cid, offset: row.offset });
-    });
-    return [...damage, ...hit];
+    return [...damage, ...enterRows(found, name, rows, bad)];
   } finally {
     await file.close();
   }
+}
+
+/** Bad rows are entered too, marked as damaged, so that intact copies elsewhere replace them. */
+export function enterRows(
+  found: BlockIndex,
+  name: string,
+  rows: readonly PackRow[],
+  bad: readonly BadRow[],
+): DataDamage[] {
+  const pack = { name, sealed: PACK_STATES.sealed, end: endOf(rows) };
+  const place = ({ offset, length }: PackRow) => `${offset}+${length}`;
+  const isBad = new Set(bad.map(({ row }) => place(row)));
+  found.add(
+    pack,
+    rows.filter((row) => !isBad.has(place(row))),
+    0,
+  );
+  return bad.map(({ row, why }) => {
+    found.add(pack, [row], 0);
+    found.markDamaged(row.digest, { pack: name, ...row });
+    const cid = cidFromDigest("raw", row.digest);
+    return dataDamage("block", why, { pack: name, cid, offset: row.offset });
+  });
 }
 
 interface FoundRows {

@@ -2,13 +2,12 @@
 import type { Cid } from "../../base/ids.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
-import type { BlockIndex, IndexedBlock } from "./block-index.ts";
-import type { PackHandles } from "./pack-handles.ts";
+import type { BlockIndex, Place } from "./block-index.ts";
 import { reachedLinks } from "./reached-links.ts";
 
 export interface ReachAuditOptions {
-  readonly handles: PackHandles;
-  readonly folder: string;
+  /** The bytes there; undefined: they cannot be read. */
+  readonly read: (place: Place) => Promise<Uint8Array | undefined>;
   /** The packs' blocks, with damaged ones marked; the walk marks those it reaches as complete. */
   readonly found: BlockIndex;
   /** Nodes already walked, by digestKey: one set for all buckets of an owner. */
@@ -48,12 +47,12 @@ export async function auditReach(options: ReachAuditOptions, root: Cid): Promise
 }
 
 async function linksAt(
-  { handles, folder }: ReachAuditOptions,
+  { read }: ReachAuditOptions,
   cid: Cid,
-  { pack, offset, length }: IndexedBlock,
+  place: Place,
   isRoot: boolean,
 ): Promise<Cid[] | undefined> {
-  const bytes = await handles.use(folder, pack, (file) => file.read(offset, length));
+  const bytes = await read(place);
   if (bytes === undefined || !isIntact(cid, bytes)) return undefined;
   try {
     return reachedLinks(cid, bytes, isRoot).slice(0);

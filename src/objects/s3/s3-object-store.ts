@@ -45,17 +45,20 @@ export class S3ObjectStore implements ObjectStore {
   readonly #clock: Clock;
   readonly #options: S3ObjectStoreOptions;
   readonly #openedMs: number;
+  readonly #isOwner: boolean;
 
-  constructor(options: S3ObjectStoreOptions, client: S3Client = new S3Client(options)) {
+  /** With a client of another store, which closes it. */
+  constructor(options: S3ObjectStoreOptions, client?: S3Client) {
     this.address = options.address;
     this.#prefix = options.prefix;
-    this.#client = client;
+    this.#client = client ?? new S3Client(options);
+    this.#isOwner = client === undefined;
     this.#clock = options.clock;
     this.#openedMs = options.clock.monotonicMs();
     this.#options = options;
   }
 
-  /** The objects below a folder, which ends with "/", over the same connections: closing either closes both. */
+  /** The objects below a folder, which ends with "/", over the same connections, which only this store closes. */
   below(folder: string): S3ObjectStore {
     const prefix = this.#prefix + folder;
     return new S3ObjectStore({ ...this.#options, prefix, address: `${this.address}/${folder}` }, this.#client);
@@ -208,8 +211,8 @@ export class S3ObjectStore implements ObjectStore {
     return this.#client.serverMs;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#client[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOwner) await this.#client[Symbol.asyncDispose]();
   }
 
   #put(put: Omit<ConditionalPut, "key" | "get">): Promise<PutOutcome> {

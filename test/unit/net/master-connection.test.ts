@@ -14,6 +14,7 @@ import { HttpRootStore } from "../../../src/roots/http-root-store.ts";
 import { carOf } from "../../support/car.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { bytesAnswer } from "../../support/meddling-master.ts";
+import { seededRandom } from "../../support/test-bucket.ts";
 import { raw } from "../../support/opaque-commits.ts";
 import { json, scriptedServer, type ScriptedServer } from "../../support/scripted-server.ts";
 
@@ -379,6 +380,27 @@ describe("several masters", () => {
     await expect(roots.get({ owner: "", bucket: "b" })).rejects.toMatchObject({ code: "arbiter_unreachable" });
   });
 
+  test("while all roots are stale, a reader that allows it gets the newest of them, also when another master is gone", async () => {
+    const servers = [await scriptedServer(), await scriptedServer(), await scriptedServer()];
+    const commit = raw("root").cid;
+    for (const [index, server] of servers.entries()) {
+      server.answer = ({ url }, response) =>
+        url === "/health"
+          ? json(response, 503, {})
+          : json(response, 200, { root: commit, version: 9 - index, stale: true });
+    }
+    await servers[2]?.close();
+    const roots = new HttpRootStore(
+      new Masters(
+        servers.map((server) => connect(server)),
+        systemClock,
+      ),
+    );
+    const stale = { root: { commit, version: 9 }, isStale: true };
+    expect(await roots.read({ owner: "", bucket: "b" })).toEqual(stale);
+    await expect(roots.get({ owner: "", bucket: "b" })).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  });
+
   test("a much faster master is moved to after three probes, and a slightly faster one is not", () => {
     const [used, other] = [new MasterHealth(fakeMaster("used")), new MasterHealth(fakeMaster("other"))];
     const probe = (usedMs: number, otherMs: number) => {
@@ -391,6 +413,32 @@ describe("several masters", () => {
     expect([1, 2, 3, 4, 5, 6].map(() => probe(50, 40)).at(-1)).toBe(false);
     other.leave("slow", 0, 1);
     expect(other.isBetterThan(used)).toBe(false);
+  });
+
+  test("while all fail their health checks, calls stay where they are, and go to the first that is well again", async () => {
+    const clock = new ManualClock();
+    const [first, second] = [fakeMaster("first"), fakeMaster("second")];
+    const tools = { random: seededRandom(1), connect: () => first };
+    const masters = new Masters([first, second], clock, tools);
+    [first.isSick, second.isSick] = [true, true];
+    /** Each master that was used in so many seconds, with a call in each. */
+    const usedIn = async (seconds: number) => {
+      const used = new Set<string | undefined>();
+      for (let second = 0; second < seconds; second++) {
+        await masters.call(get);
+        used.add(masters.members().find((member) => member.used)?.address);
+        await clock.advance(1_000);
+      }
+      return [...used];
+    };
+    await usedIn(2);
+    const [used, ...others] = await usedIn(300);
+    expect(others).toEqual([]);
+    expect(masters.members().every(({ left }) => left !== null)).toBe(true);
+    const other = used === "first" ? second : first;
+    other.isSick = false;
+    await usedIn(60);
+    expect(await usedIn(60)).toEqual([other.address]);
   });
 
   test("a master whose call fails is replaced by the next", async () => {
@@ -411,6 +459,8 @@ function connect(server: ScriptedServer, options: { clock?: ManualClock; bearer?
 
 interface FakeMaster extends Master {
   fails: boolean;
+  /** Answers, except for health checks. */
+  isSick: boolean;
   calls: number;
   probes: number;
 }
@@ -420,12 +470,14 @@ function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
   const master: FakeMaster = {
     address,
     fails: false,
+    isSick: false,
     calls: 0,
     probes: 0,
     async call({ path }) {
       if (path !== "/health") master.calls++;
       else if (!answers) return new Promise(() => {});
-      if (master.fails) throw new SynclineError("store_unreachable", `${address} does not answer.`);
+      if (master.fails || (master.isSick && path === "/health"))
+        throw new SynclineError("store_unreachable", `${address} does not answer.`);
       return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
     },
     async capabilities() {

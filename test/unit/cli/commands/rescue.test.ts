@@ -170,5 +170,6 @@ describe("rescue", () => {
   test("--put without an arbiter, and a store without packs, are refused", async () => {
     expect(await rescue("--put")).toMatchObject({ status: 2 });
     expect(await rescue()).toMatchObject({ status: 1, err: expect.stringContaining("no_such_path") as string });
+    expect(await readdir(folder)).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import { runCommandLine } from "../../../../src/cli/program.ts";
 import { register } from "../../../../src/cli/commands/unlock.ts";
 import { systemDisk } from "../../../../src/objects/disk.ts";
 import { readOwnIdentity, type ProcessIdentity } from "../../../../src/objects/process-identity.ts";
+import { S3Script } from "../../../support/s3-script.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { placeName } from "../../../../src/objects/turns.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -90,6 +91,15 @@ describe("unlock", () => {
       status: 0,
       out: expect.stringContaining("an unknown process") as string,
     });
+  });
+
+  test("signs in to S3 with the wallet", async () => {
+    await using script = await S3Script.start();
+    script.put("genesis", "genesis");
+    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
+    const address = `s3://bucket/p?endpoint=${script.endpoint}&auth=wallet`;
+    expect(await runCommandLine(["unlock", address], runtime, [register], "1.2.3"), runtime.err()).toBe(0);
+    expect(script.seen[0]?.headers.authorization).toMatch(/^Bearer /);
   });
 
   test("reports an address without a bucket", async () => {

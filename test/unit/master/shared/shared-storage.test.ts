@@ -1,5 +1,5 @@
 /** An arbiter that was restored or replaced, over a store that holds newer packs. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
@@ -12,6 +12,7 @@ import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { CommitChain } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
+import { startTestMaster, type TestMaster } from "../../../support/test-master.ts";
 
 let chain: CommitChain;
 let owner: Wallet;
@@ -47,6 +48,16 @@ describe("a storage that masters share", () => {
     expect((await collect(accepted, clock)).blocks).toBe(0);
   });
 
+  test("an unused store is refused when the log names packs, and taken when it names none", async () => {
+    const first = world();
+    await using storage = await first.open(first.arbiter);
+    await first.arbiter.packs.change(owner, { add: [], condemn: [], begunMs: 0, patienceMs: 0 });
+    await using unused = await world().open(first.arbiter);
+    expect(unused.rolledBack.size).toBe(0);
+    await publish(storage);
+    await expect(world().open(first.arbiter)).rejects.toMatchObject({ code: "no_such_path" });
+  });
+
   test("an arbiter that is replaced while a master runs stops collections", async () => {
     const { open, clock, arbiter } = world();
     await using storage = await open(arbiter);
@@ -67,6 +78,51 @@ describe("a storage that masters share", () => {
   });
 });
 
+describe("a health check of the store", () => {
+  test("is one small read, however often it is asked, and again after a while", async () => {
+    const { open, clock, arbiter, objects } = world();
+    await using storage = await open(arbiter);
+    const get = vi.spyOn(objects.top, "get");
+    for (let asked = 0; asked < 5; asked++) await storage.stores.check();
+    expect(get).toHaveBeenCalledTimes(1);
+    await clock.advance(3_000);
+    get.mockRejectedValue(new Error("away"));
+    for (let asked = 0; asked < 2; asked++) await expect(storage.stores.check()).rejects.toThrow("away");
+    expect(get).toHaveBeenCalledTimes(2);
+  });
+
+  test("tells apart at /health which part is away, also when it hangs", async () => {
+    const { open, arbiter, objects, clock: storageClock } = world();
+    const clock = new ManualClock();
+    const log = { ...silentLog, error: vi.fn<(message: string) => void>() };
+    await using master = await stopped(startTestMaster({ storage: await open(arbiter), clock, log }));
+    const health = async () => {
+      const answer = await fetch(`${master.origin}/health`);
+      return { status: answer.status, ...((await answer.json()) as object) };
+    };
+    expect(await health()).toEqual({ status: "ok", arbiter: "ok", store: "ok" });
+    await storageClock.advance(3_000);
+    vi.spyOn(objects.top, "get").mockReturnValue(new Promise(() => {}));
+    const asked = health();
+    await expect.poll(() => clock.dueIn(2_500)).toBe(1);
+    await clock.advance(2_500);
+    expect(await asked).toMatchObject({ arbiter: "ok", store: "failed", code: "store_unreachable" });
+    expect(log.error).toHaveBeenCalledTimes(1);
+    vi.spyOn(arbiter.roots, "get").mockRejectedValue(new Error("away"));
+    const again = health();
+    await expect.poll(() => clock.dueIn(2_500)).toBe(1);
+    await clock.advance(2_500);
+    expect(await again).toMatchObject({ arbiter: "failed", store: "failed", code: "arbiter_unreachable" });
+    // Of each part once.
+    expect(log.error).toHaveBeenCalledTimes(2);
+  });
+});
+
+async function stopped(starting: Promise<TestMaster>) {
+  const master = await starting;
+  return { origin: master.origin, [Symbol.asyncDispose]: () => master.stop() };
+}
+
 function world() {
   const clock = new ManualClock();
   const objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
@@ -82,7 +138,7 @@ function world() {
       log: silentLog,
       acceptRoots,
     });
-  return { clock, arbiter, open };
+  return { clock, arbiter, objects, open };
 }
 
 /** Not closed by the storages that share it. */

@@ -11,6 +11,17 @@ const body = [Buffer.from("ours")];
 const BUSY = { status: 503, body: "<Error><Code>SlowDown</Code></Error>" };
 const CONFLICT = { status: 409, body: "<Error><Code>ConditionalRequestConflict</Code></Error>" };
 
+test("closing the store of a folder leaves the store above it open", async () => {
+  await using script = await S3Script.start();
+  await using store = script.store();
+  script.put("folder/name", "bytes");
+  {
+    await using folder = store.below("folder/");
+    expect((await folder.get("name"))?.bytes.length).toBe(5);
+  }
+  expect((await store.get("folder/name"))?.bytes.length).toBe(5);
+});
+
 describe("a put whose answer is lost", () => {
   test("that took effect is stored: creating and replacing", async () => {
     await using server = await S3Script.start();
