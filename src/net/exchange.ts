@@ -17,7 +17,8 @@ export interface ExchangeRequest {
   readonly silenceMs: number;
   /** Bytes of the answer that must arrive in each `silenceMs`; 0 for a stream of events. */
   readonly leastBytes: number;
-  readonly signal?: AbortSignal | undefined;
+  /** Each of them ends it. One that AbortSignal.any made of several would stay in memory if the exchange never ended. */
+  readonly signals?: readonly AbortSignal[] | undefined;
 }
 
 export interface ExchangeAnswer {
@@ -95,9 +96,10 @@ class Exchange {
   }
 
   start(dispatcher: Pick<Dispatcher, "dispatch">, origin: string): void {
-    const { method, path, headers, body, signal } = this.#request;
-    if (signal?.aborted === true) return this.#fail(signal.reason);
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    const { method, path, headers, body, signals = [] } = this.#request;
+    const over = signals.find(({ aborted }) => aborted);
+    if (over !== undefined) return this.#fail(over.reason);
+    for (const signal of signals) signal.addEventListener("abort", this.#onAbort, { once: true });
     this.#watch(this.#request.silenceMs);
     const options = { origin, method, path, headers, body: body === undefined ? null : this.#sending(body) };
     try {
@@ -113,7 +115,7 @@ class Exchange {
     }
   }
 
-  readonly #onAbort = () => this.#giveUp(this.#request.signal?.reason);
+  readonly #onAbort = () => this.#giveUp(this.#request.signals?.find(({ aborted }) => aborted)?.reason);
 
   #started(controller: Dispatcher.DispatchController): void {
     const again = this.#controller !== undefined;
@@ -251,9 +253,10 @@ class Exchange {
 
   #fail(error: unknown): void {
     if (this.#ended) return;
-    const { signal } = this.#request;
+    const { signals = [] } = this.#request;
     const sent = this.#controller !== undefined;
-    this.#failure = signal?.aborted === true && error === signal.reason ? error : new Unanswered(sent, error);
+    const isAborted = signals.some(({ aborted, reason }) => aborted && error === reason);
+    this.#failure = isAborted ? error : new Unanswered(sent, error);
     this.#end();
     this.#reject(this.#failure);
   }
@@ -261,7 +264,7 @@ class Exchange {
   #end(): void {
     this.#ended = true;
     this.#timer?.[Symbol.dispose]();
-    this.#request.signal?.removeEventListener("abort", this.#onAbort);
+    for (const signal of this.#request.signals ?? []) signal.removeEventListener("abort", this.#onAbort);
     this.#wake?.();
   }
 }

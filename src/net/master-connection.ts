@@ -38,6 +38,8 @@ export interface MasterRequest {
   /** Whether a patient caller may resend this call when it got no answer. Absent: it may. */
   readonly again?: "if not received" | "never";
   readonly signal?: AbortSignal;
+  /** Ends the call when the master is left for another one. */
+  readonly left?: AbortSignal;
 }
 
 export interface RequestBody {
@@ -148,7 +150,7 @@ export class MasterConnection implements Master {
   }
 
   async #send(request: MasterRequest, token: string | undefined): Promise<ExchangeAnswer> {
-    const { method, path, body, signal, events = false, silenceMs = MASTER_SILENCE_MS } = request;
+    const { method, path, body, signal, left, events = false, silenceMs = MASTER_SILENCE_MS } = request;
     const headers = {
       ...request.headers,
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -162,7 +164,7 @@ export class MasterConnection implements Master {
         body: body?.pieces,
         silenceMs,
         leastBytes: events ? 0 : MASTER_LEAST_BYTES,
-        signal,
+        signals: [signal, left].filter((one) => one !== undefined),
       });
     } catch (cause) {
       throw this.#unreachable(cause);

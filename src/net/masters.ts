@@ -96,11 +96,7 @@ export class Masters implements Master {
    */
   #limited(member: MasterHealth, request: MasterRequest, tried: ReadonlySet<MasterHealth>): MasterRequest {
     if (this.#members.length === 1) return request;
-    const { signal: left } = member.inUse;
-    const ending = {
-      ...request,
-      signal: request.signal === undefined ? left : AbortSignal.any([left, request.signal]),
-    };
+    const ending = { ...request, left: member.inUse.signal };
     const isWait = request.again === "if not received" && request.silenceMs === undefined;
     const hasOther = this.#members.some((other) => !tried.has(other) && !other.isLeft);
     if (request.events === true || isWait || (!hasOther && !member.isLeft)) return ending;

@@ -162,7 +162,7 @@ export class S3Client implements AsyncDisposable {
       body: sentBody(request),
       silenceMs: SILENCE_MS,
       leastBytes: LEAST_BYTES,
-      signal: request.signal,
+      signals: request.signal === undefined ? [] : [request.signal],
     });
     return { answer: await this.#read(request, answer), signed };
   }

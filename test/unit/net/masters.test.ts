@@ -108,7 +108,7 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
     calls: 0,
     checks: 0,
     answer: answered.resolve,
-    async call({ path, silenceMs = 0, signal = never }) {
+    async call({ path, silenceMs = 0, left = never }) {
       const isCheck = path === "/health";
       if (isCheck) master.checks++;
       else master.calls++;
@@ -116,9 +116,9 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
       if (isCheck && (master.state === "silent" || master.state === "failed"))
         throw new SynclineError("store_unreachable", `${address} is ${master.state}.`);
       if (!isCheck && master.state !== "well") {
-        const left = Promise.withResolvers<never>();
-        signal.addEventListener("abort", () => left.reject(signal.reason));
-        await Promise.race([answered.promise, left.promise]);
+        const gone = Promise.withResolvers<never>();
+        left.addEventListener("abort", () => gone.reject(left.reason));
+        await Promise.race([answered.promise, gone.promise]);
       }
       return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
     },
