@@ -1,12 +1,14 @@
 /** Writes to a bucket without a mount, with a command's own slot, its own device and an unused epoch number. */
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
+import type { Cid } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
+import { recoverRoot } from "../bucket/recover.ts";
 import { rootRolledBack, RootWitness } from "../bucket/root-witness.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
@@ -41,6 +43,7 @@ export interface CommandWriter extends AsyncDisposable {
 /** Throws `no_such_bucket`, `device_not_certified`, `state_in_use`, and as opening the bucket does. */
 export async function openCommandWriter(options: CommandWriterOptions): Promise<CommandWriter> {
   const { clock, random, log } = options;
+  if (options.accept === true) await recoverLost(options);
   const opened = await openCommandDevice(options);
   const { bucket, device } = opened;
   try {
@@ -67,11 +70,13 @@ export interface CommandDevice extends AsyncDisposable {
 }
 
 /** A slot's device on the bucket, for changes that are not epochs. Throws as `openCommandWriter`. */
-export async function openCommandDevice(options: CommandWriterOptions): Promise<CommandDevice> {
-  const { stateRoot, address, accept = false } = options;
+export async function openCommandDevice(
+  options: CommandWriterOptions,
+  witness: RootWitness | undefined = witnessOf(options),
+): Promise<CommandDevice> {
+  const { stateRoot, address } = options;
   const state = openCommandState(stateRoot, address);
   try {
-    const witness = new RootWitness(rootFile(stateRoot, address), { accept });
     const { opened, writer } = await openToWrite({ ...options, witness, stateDir: state.path });
     const dispose = async () => {
       await opened[Symbol.asyncDispose]();
@@ -83,6 +88,34 @@ export async function openCommandDevice(options: CommandWriterOptions): Promise<
     throw error;
   }
 }
+
+/**
+ * Merges newer roots back in that the bucket at the address has lost, before a person's --accept takes what is there.
+ * `more`: roots that are known besides the newest one seen at the address.
+ */
+export async function recoverLost(options: CommandWriterOptions, more: readonly Cid[] = []): Promise<void> {
+  const seen = rootFile(options.stateRoot, options.address).read();
+  const lost = new Set([...(seen === undefined ? [] : [seen.root]), ...more]);
+  if (lost.size === 0) return;
+  // Nothing is accepted yet: a run that fails must not make this machine forget.
+  await using device = await openCommandDevice(options, NO_WITNESS);
+  const { bucket, device: writer } = device;
+  const context = { ...options, bucket, writer };
+  for (const root of lost) {
+    const used = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
+    const epoch = takeEpoch(device.stateDir, used);
+    const outcome = await recoverRoot(context, epoch, root);
+    if (outcome !== undefined) options.log.info("The bucket had lost a root, which was merged in again.", { root });
+    if (outcome !== undefined) requirePublished(outcome);
+  }
+}
+
+function witnessOf({ stateRoot, address, accept = false }: CommandWriterOptions): RootWitness {
+  return new RootWitness(rootFile(stateRoot, address), { accept });
+}
+
+/** Knows nothing, and remembers nothing. */
+const NO_WITNESS = new RootWitness({ read: () => undefined, note: () => {}, replace: () => {} }, { accept: false });
 
 /** The outcome as commands see it: published, or an error. */
 export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcome, { kind: "published" }> {

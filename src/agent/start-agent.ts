@@ -4,10 +4,12 @@ import { describeError } from "../base/log.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
+import { recoverLost } from "./command-writer.ts";
 import { prepareCollector } from "./collector.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { boundMemory } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
+import { LAST_BASE, parseBase } from "./state/last-base.ts";
 import { rootFile } from "./state/root-file.ts";
 import { cacheDirOf } from "./state/state-dir.ts";
 import { GENESIS, startOver } from "./state/start-over.ts";
@@ -34,13 +36,15 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   const { clock, random, log } = options;
   if (at !== undefined) removeOverlay(stateDir);
   const memory = rootFile(stateRoot, address);
+  const reads = readOnly || at !== undefined;
+  const last = parseBase(readStateFile(join(stateDir, LAST_BASE)));
+  if (accept && !reads) await recoverLost(options, last === undefined ? [] : [last.commit]);
   await startOver({ ...options, memory });
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
   const witness = new RootWitness(memory, { accept });
   const bucket = { address, access, clock, random, log, genesis, cache, witness };
-  const reads = readOnly || at !== undefined;
   const result = reads
     ? { opened: await openBucket(bucket) }
     : await openToWrite({ ...bucket, stateDir, wallet, machine });

@@ -84,6 +84,7 @@ export async function descends(
   base: { readonly cid: Cid; readonly seq: Lamport },
   nodes?: NodeStore,
 ): Promise<"yes" | "no" | "unknown"> {
+  if (await isRecovered(commits, head, base)) return "yes";
   if (head.body.seq < base.seq) return "no";
   try {
     if (nodes !== undefined && (await isListed(nodes, head, base))) return "yes";
@@ -92,6 +93,20 @@ export async function descends(
     if (hasCode(error, "block_not_found")) return "unknown";
     throw error;
   }
+}
+
+/** Whether `base` is a lost root that was merged in again, or is in the history of one. */
+async function isRecovered(
+  commits: Commits,
+  { body }: PlacedCommit,
+  base: { readonly cid: Cid; readonly seq: Lamport },
+): Promise<boolean> {
+  for (const cid of (body.recovered ?? []).toReversed()) {
+    if (cid === base.cid) return true;
+    const lost = await commitIfThere(commits, cid);
+    if (lost !== undefined && (await descends(commits, lost, base)) === "yes") return true;
+  }
+  return false;
 }
 
 /** Also false where the list is gone. */
@@ -184,7 +199,8 @@ function rootAddress(at: string): Cid {
   }
 }
 
-async function commitIfThere(commits: Commits, cid: Cid): Promise<VerifiedCommit | undefined> {
+/** Undefined if it was thinned out or lost. */
+export async function commitIfThere(commits: Commits, cid: Cid): Promise<VerifiedCommit | undefined> {
   try {
     return await commits.commit(cid);
   } catch (error) {

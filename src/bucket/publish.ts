@@ -16,7 +16,7 @@ import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
 import { commitRoots, hasPolicy, makeCommit, policyAfter } from "./publish/next-commit.ts";
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
-import { FigureCounter, type PublishOutcome } from "./publish/outcome.ts";
+import { FigureCounter, type PublishOutcome, WAITING } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
 import { BUSY_COMMITS, Backoff } from "./publish/backoff.ts";
 import { tellTorn } from "./publish/torn-files.ts";
@@ -42,6 +42,8 @@ export interface PublishOptions {
   readonly contended?: boolean;
   /** The first abandoned epoch that a late request may still publish. If the root has it: "device_reused". */
   readonly late?: number | undefined;
+  /** A root that the bucket has lost: its tree is published, as changes to the epoch's reference. */
+  readonly recovers?: VerifiedCommit;
   /** A person approved the deletions in it. */
   readonly approved?: boolean;
   /** For people: what made this commit. */
@@ -155,13 +157,13 @@ class Publication implements AsyncDisposable {
   async #isRolledBack({ commit }: CurrentRoot): Promise<boolean> {
     const { bucket } = this.#context;
     const { reference, lamport } = this.#changes;
-    if (commit.body.seq + 1 < lamport) return true;
+    const seqIfGone = commit.body.seq + 1 < lamport ? ((lamport - 1) as Lamport) : undefined;
     const ours = new Set([reference, this.#options.adopted ?? reference]);
     ours.delete(commit.cid);
     if (ours.size === 0) return false;
     const nodes = await this.#nodesOf(commit);
     for (const cid of ours) {
-      const seq = await this.#seqOf(bucket, cid);
+      const seq = (await this.#seqOf(bucket, cid)) ?? seqIfGone;
       if (seq !== undefined && (await descends(bucket, commit, { cid, seq }, nodes)) === "no") return true;
     }
     return false;
@@ -212,14 +214,15 @@ class Publication implements AsyncDisposable {
       const { nodes, staging } = workspace;
       tellTorn(this.#context.log, epochTree);
       const policy = await policyAfter(bucket, current.commit, this.#options.policy, staging);
-      if (epochTree.tree === current.commit.body.tree && hasPolicy(current.commit, policy))
-        return await this.#published(current, epochTree);
+      const isAlike = epochTree.tree === current.commit.body.tree && hasPolicy(current.commit, policy);
+      if (isAlike && this.#options.recovers === undefined) return await this.#published(current, epochTree);
       const { commit, verified } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
         tree: epochTree.tree,
         epoch: this.#changes.epoch,
         timeNs: clock.nowNs(),
         note: this.#options.note ?? "",
         approved: this.#options.approved ?? false,
+        recovered: this.#options.recovers,
         policy,
       });
       const blocks = staging.reachable(commitRoots(commit));
@@ -313,7 +316,8 @@ class Publication implements AsyncDisposable {
 
   #newWorkspace(session: UploadSession | undefined): Workspace {
     const { bucket, writer, merge = mergeSnapshots } = this.#context;
-    return new Workspace(bucket, session, merge, writer.device.writer, this.#changes, this.#data);
+    const { device } = writer;
+    return new Workspace(bucket, session, merge, device.writer, this.#changes, this.#data, this.#options.recovers);
   }
 
   async #forget(): Promise<void> {
@@ -329,20 +333,3 @@ class Publication implements AsyncDisposable {
     return { ...figures, blocksRead: figures.blocksRead + (this.#workspace?.staging.blocksRead ?? 0) };
   }
 }
-
-/** Codes of conditions that pass by themselves or when a person acts; the epoch waits. */
-const WAITING: ReadonlySet<string> = new Set([
-  "arbiter_unreachable",
-  "bad_token",
-  "bucket_locked",
-  "disk_full",
-  "key_locked",
-  "missing_blocks",
-  "no_grant",
-  "no_such_bucket",
-  "over_quota",
-  "store_failed",
-  "store_unreachable",
-  "time_out",
-  "wallet_not_allowed",
-]);

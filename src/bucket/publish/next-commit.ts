@@ -10,6 +10,7 @@ import {
   type Features,
   MACHINE_FEATURE,
   mayWrite,
+  RECOVERY_FEATURE,
   RETENTION_FEATURE,
   withCompat,
   withFeature,
@@ -23,6 +24,7 @@ import {
   retainsMore,
   retentionOf,
 } from "../../format/commits/retention.ts";
+import { MAX_RECOVERED } from "../../format/commits/commit-body.ts";
 import { headsField } from "../../format/commits/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { blockOf, nodesInto } from "../../blocks/block-codec.ts";
@@ -61,6 +63,8 @@ export interface NextCommit {
   readonly approved?: boolean;
   /** Maintenance only: seqs of commits that `kept` drops, ascending. */
   readonly thinned?: readonly Lamport[];
+  /** A root that the bucket had lost, whose tree was merged into this one. */
+  readonly recovered?: VerifiedCommit | undefined;
   /** Absent: the parent's. */
   readonly policy?: NextPolicy | undefined;
 }
@@ -100,12 +104,14 @@ export async function makeCommit(
   const used = [
     ...(next.approved === true ? [APPROVAL_FEATURE] : []),
     ...(machine === undefined ? [] : [MACHINE_FEATURE]),
+    ...(next.recovered === undefined ? [] : [RECOVERY_FEATURE]),
   ];
   const commit = signCommit(
     {
       ...body,
       ...policy,
       ...(next.approved === true && { approved: seq }),
+      ...(next.recovered && { recovered: [...(body.recovered ?? []), next.recovered.cid].slice(-MAX_RECOVERED) }),
       tree: next.tree,
       parent: parent.cid,
       skip: await skipOf(bucket, parent),

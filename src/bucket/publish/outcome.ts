@@ -81,3 +81,20 @@ export class FigureCounter {
     return { attempts, requests, uploadedBytes, uploadedBlocks, blocksRead };
   }
 }
+
+/** Codes of conditions that pass by themselves or when a person acts; the epoch waits. */
+export const WAITING: ReadonlySet<string> = new Set([
+  "arbiter_unreachable",
+  "bad_token",
+  "bucket_locked",
+  "disk_full",
+  "key_locked",
+  "missing_blocks",
+  "no_grant",
+  "no_such_bucket",
+  "over_quota",
+  "store_failed",
+  "store_unreachable",
+  "time_out",
+  "wallet_not_allowed",
+]);

@@ -2,14 +2,14 @@
  * Turns one epoch into trees, with its staged blocks, its nodes in memory and its upload. Kept across the attempts of one
  * publication, so that contents are cut and sent once.
  */
-import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
+import type { Cid, Ino, Lamport, WriterId } from "../../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
 import { rebaseEpoch } from "../../fstree/rebase/rebase.ts";
-import type { RebasedEpoch } from "../../fstree/rebase/rebase.ts";
+import type { RebasedEpoch, RebasedObject } from "../../fstree/rebase/rebase.ts";
 import type { ChangeSet, DataReader, MovedUnits } from "../../fstree/change-set.ts";
 import { isRetained, keptCommits, log } from "../history.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
@@ -50,12 +50,16 @@ export class Workspace {
   readonly #writer: WriterId;
   readonly #changes: ChangeSet;
   readonly #data: DataReader;
+  readonly #recovered: VerifiedCommit | undefined;
   #built: RebasedEpoch | undefined;
   /** The commits before the reference whose trees #built read: they may be thinned out later. */
   readonly #older = new Map<Cid, Lamport>();
   #baseGone = false;
 
-  /** Without a session, contents are dropped: to learn which trees an epoch gives. */
+  /**
+   * Without a session, contents are dropped: to learn which trees an epoch gives. `recovered`: a root whose tree takes the
+   * place of the epoch's.
+   */
   constructor(
     bucket: Bucket,
     session: UploadSession | undefined,
@@ -63,7 +67,9 @@ export class Workspace {
     writer: WriterId,
     changes: ChangeSet,
     data: DataReader,
+    recovered?: VerifiedCommit,
   ) {
+    this.#recovered = recovered;
     this.#bucket = bucket;
     this.#merge = merge;
     this.#writer = writer;
@@ -120,6 +126,11 @@ export class Workspace {
   async #build(root: VerifiedCommit, newest: VerifiedCommit): Promise<RebasedEpoch> {
     if (this.#built !== undefined && !this.#baseGone) return this.#built;
     this.#older.clear();
+    if (this.#recovered !== undefined) {
+      const mergeBase = (await this.#bucket.commit(this.#changes.reference)).body.tree;
+      const nothing = { objects: new Map<Ino, RebasedObject>(), unseen: [], gone: new Set<Cid>(), torn: 0 };
+      return (this.#built = { ...nothing, mergeBase, ours: this.#recovered.body.tree });
+    }
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),

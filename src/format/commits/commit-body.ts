@@ -1,7 +1,7 @@
 /** A commit's body: its fields, and their dag-cbor map, hashed and signed (docs/reference/formats.md, Commit). */
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
 import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../../base/limits.ts";
-import { asBigInt, asBytes, asCount, asLink, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";
+import { asBigInt, asBytes, asCount, asLink, asList, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";
 import { cidToBytes } from "../blocks/cid.ts";
 import type { CborMap, CborValue } from "../blocks/dag-cbor.ts";
 import { Link } from "../blocks/dag-cbor.ts";
@@ -13,6 +13,7 @@ import {
   hasFeature,
   hasUnknownFeatures,
   MACHINE_FEATURE,
+  RECOVERY_FEATURE,
   RETENTION_FEATURE,
 } from "./features.ts";
 import type { Heads } from "./heads.ts";
@@ -53,6 +54,11 @@ export interface CommitBody {
   readonly approved?: Lamport | undefined;
   /** How long history is retained. Absent: the default. Needs the feature `retention/1`. */
   readonly retention?: Retention | undefined;
+  /**
+   * Roots that the bucket had lost, oldest first: all that they held was merged in again, so this commit follows them.
+   * Inherited from the parent. Weak. Needs the feature `recovery/1`.
+   */
+  readonly recovered?: readonly Cid[] | undefined;
   /** Fields of later versions, present only if `features` names an unknown feature. */
   readonly unknown: CborMap;
 }
@@ -92,7 +98,8 @@ export function bodyToCbor(body: CommitBody): CborMap {
   const machine = body.machine === undefined ? {} : { machine: { name: body.machine, writer: map["writer"] ?? null } };
   const approval = body.approved === undefined ? {} : { approved: body.approved };
   const retention = body.retention === undefined ? {} : { retention: retentionToCbor(body.retention) };
-  return { ...body.unknown, ...map, ...machine, ...approval, ...retention };
+  const recovery = body.recovered === undefined ? {} : { recovered: body.recovered.map((cid) => cidToBytes(cid)) };
+  return { ...body.unknown, ...map, ...machine, ...approval, ...retention, ...recovery };
 }
 
 export function bodyFromCbor(value: CborValue): CommitBody {
@@ -101,8 +108,9 @@ export function bodyFromCbor(value: CborValue): CommitBody {
   const hasMachine = features.compat.includes(MACHINE_FEATURE) && hasField(value, "machine");
   const hasApproval = features.compat.includes(APPROVAL_FEATURE) && hasField(value, "approved");
   const hasRetention = hasFeature(features, RETENTION_FEATURE) && hasField(value, "retention");
-  const further = [hasMachine ? ["machine"] : [], hasApproval ? ["approved"] : [], hasRetention ? ["retention"] : []];
-  const keys = [...KEYS, ...further.flat()];
+  const hasRecovery = features.compat.includes(RECOVERY_FEATURE) && hasField(value, "recovered");
+  const further = { machine: hasMachine, approved: hasApproval, retention: hasRetention, recovered: hasRecovery };
+  const keys = [...KEYS, ...Object.entries(further).flatMap(([key, isThere]) => (isThere ? [key] : []))];
   const map = asMap(value, "a commit", keys, hasUnknownFeatures(features));
   const writer = asBytes(map["writer"], "writer", WRITER_BYTES);
   const body: CommitBody = {
@@ -124,12 +132,15 @@ export function bodyFromCbor(value: CborValue): CommitBody {
     machine: hasMachine ? machineFromCbor(map["machine"], writer) : undefined,
     ...(hasApproval && { approved: asCount(map["approved"], "approved") as Lamport }),
     ...(hasRetention && { retention: retentionFromCbor(map["retention"]) }),
+    ...(hasRecovery && { recovered: recoveredFromCbor(map["recovered"]) }),
     unknown: Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key))),
   };
   checkPlace(body);
   return body;
 }
 
+/** The newest of a commit's recovered roots that are kept. */
+export const MAX_RECOVERED = 16;
 const WRITER_BYTES = 16;
 const KEYS = "genesis tree policy parent skip seq writer epoch heads kept totals features acl time note".split(" ");
 
@@ -142,6 +153,12 @@ function checkPlace(body: CommitBody): void {
   if (target === body.seq - 1 && body.skip !== body.parent) throw misfit("skip", "is not the parent");
   if (body.approved !== undefined && (body.approved < 1 || body.approved > body.seq))
     throw misfit("approved", "does not match seq");
+}
+
+function recoveredFromCbor(value: CborValue | undefined): Cid[] {
+  const list = asList(value, "recovered");
+  if (list.length === 0 || list.length > MAX_RECOVERED) throw misfit("recovered", "has too few or too many roots");
+  return list.map((root) => asWeakLink(root, "recovered"));
 }
 
 function hasField(value: CborValue, field: string): boolean {

@@ -23,11 +23,14 @@ export const APPROVAL_FEATURE = "approval/1";
 /** Commits may set how long history is retained. Read-only for older versions if that exceeds their own retention. */
 export const RETENTION_FEATURE = "retention/1";
 
+/** Commits may name roots that the bucket had lost and that were merged in again. */
+export const RECOVERY_FEATURE = "recovery/1";
+
 /** What this version knows beyond the first formats. */
 const KNOWN: Features = {
   incompat: [],
   roCompat: [RETENTION_FEATURE],
-  compat: [APPROVAL_FEATURE, MACHINE_FEATURE, RETENTION_FEATURE],
+  compat: [APPROVAL_FEATURE, MACHINE_FEATURE, RECOVERY_FEATURE, RETENTION_FEATURE],
 };
 
 /** Whether a bucket with these features may be written. Throws `feature_unknown` if it may not even be read. */

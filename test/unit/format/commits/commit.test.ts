@@ -3,13 +3,15 @@ import { deviceKeyFromSeed } from "../../../../src/crypto/device-key.ts";
 import { walletSigner } from "../../../../src/crypto/wallet.ts";
 import { checkCertificate, decodeCertificate, signCertificate } from "../../../../src/format/commits/certificate.ts";
 import { decodeCommit, signCommit, verifyCommit } from "../../../../src/format/commits/commit.ts";
-import { bodyToCbor } from "../../../../src/format/commits/commit-body.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
+import { bodyToCbor, MAX_RECOVERED } from "../../../../src/format/commits/commit-body.ts";
 import { encodeCbor, Link } from "../../../../src/format/blocks/dag-cbor.ts";
 import {
   APPROVAL_FEATURE,
   MACHINE_FEATURE,
   mayWrite,
   NO_FEATURES,
+  RECOVERY_FEATURE,
   RETENTION_FEATURE,
   withCompat,
 } from "../../../../src/format/commits/features.ts";
@@ -98,6 +100,25 @@ describe("a certificate is refused", () => {
     const neutral = Uint8Array.from([1, ...new Uint8Array(31)]);
     const attempt = signCertificate({ publicKey: neutral }, genesis.cid, 2_000_000_000, owner);
     await expect(attempt).rejects.toMatchObject({ code: "key_invalid" });
+  });
+});
+
+describe("recovered roots", () => {
+  const features = { incompat: [], roCompat: [], compat: [RECOVERY_FEATURE] };
+  const signed = (many: number, named = features) => {
+    const recovered = Array.from({ length: many }, (_, at) => cidOf("dag-cbor", Uint8Array.of(at)));
+    return signCommit({ ...commitBodyAt(bucket, 3), features: named, recovered }, certificate.cid, device);
+  };
+
+  test("are a field of the commit that readers decode", () => {
+    const { recovered } = decodeCommit(signed(MAX_RECOVERED).bytes).body;
+    expect(recovered).toHaveLength(MAX_RECOVERED);
+    expect(recovered?.[1]).toBe(cidOf("dag-cbor", Uint8Array.of(1)));
+  });
+
+  test("are refused if there are none or too many, or without their feature", () => {
+    for (const many of [0, MAX_RECOVERED + 1]) expect(() => signed(many)).toThrow(/recovered/);
+    expect(() => signed(1, { ...features, compat: [] })).toThrow(/extra field/);
   });
 });
 
