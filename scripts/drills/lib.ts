@@ -119,7 +119,7 @@ export interface AgentHandle {
   readonly state: string;
   /** Of the process that serves now, or served last. */
   pid: number;
-  mount(): AgentHandle;
+  mount(more?: readonly string[]): AgentHandle;
   status(): AgentStatus;
   flush(options?: CommandOptions): FlushReport;
   unmount(options?: CommandOptions): CommandResult;
@@ -147,8 +147,8 @@ export function agent(
     dir,
     state,
     pid: 0,
-    mount() {
-      syncline(space, ["mount", address, dir, "--background", ...on, ...args]);
+    mount(more = []) {
+      syncline(space, ["mount", address, dir, "--background", ...on, ...args, ...more]);
       space.mounts.add(dir);
       handle.pid = handle.status().pid;
       space.pids.add(handle.pid);

@@ -22,11 +22,11 @@ export interface Shared {
 }
 
 /** Both servers listen on `host`. Ends the drill with 0, saying why, where one of them cannot be had. */
-export async function shared(space: Space, host = "127.0.0.1"): Promise<Shared> {
+export async function shared(space: Space, host = "127.0.0.1", settings: readonly string[] = []): Promise<Shared> {
   const servers = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/syncline/servers");
   if (postgresHere() === undefined) skip("PostgreSQL is not installed, or this is not root");
   if (!existsSync(join(servers, "versitygw-1.8.0/versitygw"))) skip("versitygw is not built");
-  const postgres = await PostgresServer.start(space.path, host);
+  const postgres = await PostgresServer.start(space.path, host, settings);
   space.cleanups.push(() => postgres.end());
   const s3 = await s3Server(space, join(space.path, "s3"), host);
   syncline(space, ["migrate", "up", "--arbiter", postgres.url]);
@@ -36,8 +36,8 @@ export async function shared(space: Space, host = "127.0.0.1"): Promise<Shared> 
     s3,
     master: (args = [], options = {}) =>
       master(space, {
-        ...options,
         data: join(space.path, `master-${++started}`),
+        ...options,
         args: ["--arbiter", postgres.url, "--store", s3.url("packs"), ...args],
       }),
   };

@@ -17,27 +17,30 @@ export function postgresHere(): string | undefined {
 export class PostgresServer implements AsyncDisposable {
   readonly url: string;
   readonly #bin: string;
-  readonly #data: string;
+  #data: string;
+  /** Settings of the server, as `name=value`. */
+  #settings: readonly string[];
   readonly #host: string;
   readonly #port: number;
 
-  private constructor(bin: string, data: string, host: string, port: number) {
+  private constructor(bin: string, data: string, host: string, port: number, settings: readonly string[]) {
     this.#bin = bin;
     this.#data = data;
+    this.#settings = settings;
     this.#host = host;
     this.#port = port;
     this.url = `postgres://postgres@${host}:${port}/postgres`;
   }
 
   /** In `folder`, through which the user postgres may pass then. */
-  static async start(folder: string, host = "127.0.0.1"): Promise<PostgresServer> {
+  static async start(folder: string, host = "127.0.0.1", settings: readonly string[] = []): Promise<PostgresServer> {
     const bin = postgresHere();
     if (bin === undefined) throw new Error("PostgreSQL is not installed");
     const home = join(folder, "postgres");
     mkdirSync(home, { recursive: true });
     chmodSync(folder, 0o711);
     chownSync(home, idOf("-u"), idOf("-g"));
-    const server = new PostgresServer(bin, join(home, "data"), host, await freePort());
+    const server = new PostgresServer(bin, join(home, "data"), host, await freePort(), settings);
     server.#run("initdb", ["-D", server.#data, "-A", "trust", "--no-instructions", "--no-sync", "-E", "UTF8"]);
     appendFileSync(join(server.#data, "pg_hba.conf"), "host all all samenet trust\n");
     server.start();
@@ -60,8 +63,37 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   #start(): void {
-    const options = `-p ${this.#port} -c unix_socket_directories= -c listen_addresses=${this.#host}`;
+    const settings = ["unix_socket_directories=", `listen_addresses=${this.#host}`, ...this.#settings];
+    const options = [`-p ${this.#port}`, ...settings.map((setting) => `-c "${setting}"`)].join(" ");
     this.#run("pg_ctl", ["-D", this.#data, "-l", join(this.#data, "log"), "-o", options, "-w", "-t", "120", "start"]);
+  }
+
+  /** Copies its data into this new folder, as a backup; as a standby of it, if `standby`. */
+  backUp(folder: string, standby = false): void {
+    const to = ["-h", this.#host, "-p", String(this.#port), "-U", "postgres", "-D", folder, "-c", "fast"];
+    this.#run("pg_basebackup", [...to, ...(standby ? ["-R"] : [])]);
+  }
+
+  /** A server on a port of its own, for data that `backUp` copied. */
+  async standby(data: string): Promise<PostgresServer> {
+    const server = new PostgresServer(this.#bin, data, this.#host, await freePort(), []);
+    server.start();
+    return server;
+  }
+
+  promote(): void {
+    this.#run("pg_ctl", ["-D", this.#data, "-w", "promote"]);
+  }
+
+  /** Goes on with other data, at the same address. It must be stopped. */
+  use({ data, settings }: { readonly data: string; readonly settings: readonly string[] }): void {
+    this.#data = data;
+    this.#settings = settings;
+    this.start();
+  }
+
+  get data(): string {
+    return this.#data;
   }
 
   kill(signal: NodeJS.Signals): void {

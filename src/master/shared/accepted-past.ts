@@ -17,7 +17,7 @@ export interface AcceptedPastOptions {
   readonly accept: boolean;
 }
 
-const LOOK_MS = 30_000;
+const LOOK_MS = 5_000;
 
 export class AcceptedPast implements Disposable {
   /** Called when the arbiter's incarnation has changed. */
@@ -62,6 +62,11 @@ export class AcceptedPast implements Disposable {
     this.onNew();
   }
 
+  /** As `check`, but reads the store only if the arbiter changed. */
+  async look(): Promise<void> {
+    if ((await this.#options.arbiter.incarnation()) !== this.#incarnation) await this.check();
+  }
+
   /** Records in the store that the arbiter lost packs although its incarnation is the same, so that a restart remembers it. */
   async refuse(): Promise<void> {
     this.#accepted = undefined;
@@ -99,7 +104,7 @@ export class AcceptedPast implements Disposable {
   #lookLater(): void {
     if (this.#ended) return;
     this.#timer = this.#options.clock.after(LOOK_MS, () => {
-      void this.check()
+      void this.look()
         .catch((error: unknown) =>
           this.#options.log.warn("cannot look at the arbiter", { error: describeError(error) }),
         )

@@ -1,15 +1,75 @@
 /** Enters packs of the store that the log does not name, after the log was lost or rolled back. */
 import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
+import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
 import { readLog } from "./pack-log.ts";
-import { objectOf, packOf } from "./pack-objects.ts";
+import { type MasterObjects, objectOf, packOf } from "./pack-objects.ts";
 
 const AT_ONCE = 1_000;
+const AGAIN_MS = 1_000;
+
+export interface AdoptionOptions {
+  readonly arbiter: Pick<Arbiter, "packs">;
+  readonly objects: MasterObjects;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Enters the lost packs of all owners, in the background until that has succeeded. */
+export class PackAdoption implements Disposable {
+  readonly #options: AdoptionOptions;
+  readonly #ended = new AbortController();
+  #running = 0;
+
+  constructor(options: AdoptionOptions) {
+    this.#options = options;
+  }
+
+  /** Blocks that seem to be missing may be in packs that are not entered yet. */
+  get isRunning(): boolean {
+    return this.#running > 0;
+  }
+
+  /** Throws `arbiter_unreachable`, and the store's errors. */
+  async run(): Promise<void> {
+    const { arbiter, objects, log } = this.#options;
+    const owners = new Set([...(await arbiter.packs.owners()), ...(await objects.owners())]);
+    for (const owner of owners) {
+      const packs = await adoptPacks(arbiter, owner, objects.of(owner));
+      if (packs > 0) log.info("entered packs that the log had lost", { owner, packs });
+    }
+  }
+
+  begin(): void {
+    void this.#untilDone();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended.abort();
+  }
+
+  async #untilDone(): Promise<void> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#ended;
+    this.#running++;
+    while (!signal.aborted) {
+      try {
+        await this.run();
+        break;
+      } catch (error) {
+        log.warn("cannot enter packs that the log lost: trying again", { error: describeError(error) });
+      }
+      await clock.sleep(AGAIN_MS, signal).catch(() => {});
+    }
+    this.#running--;
+  }
+}
 
 /** Returns how many were entered. Packs without a valid footer are left alone; those given up before stay so. */
 export async function adoptPacks(

@@ -38,6 +38,8 @@ export interface SharedTools {
   readonly incarnation: () => string;
   /** The arbiter no longer has packs that it had before. */
   readonly onWentBack: (owner: Wallet) => void;
+  /** False while packs are being entered that the log has lost. Absent: always true. */
+  readonly isLogWhole?: () => Promise<boolean>;
 }
 
 export interface SharedBlocksOptions extends SharedTools {
@@ -276,8 +278,13 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       this.cache.markDamaged(digestOf(cid), at.pack);
       if (this.#find(cid) === undefined) throw damaged(cid, at);
     }
+    if ((await this.#options.isLogWhole?.()) === false) throw entering();
     throw blockNotFound(cid);
   }
+}
+
+function entering(): SynclineError {
+  return new SynclineError("store_unreachable", "Packs are being entered that the arbiter had lost. Try again later.");
 }
 
 function tooLong(cid: Cid, bytes: number): SynclineError {

@@ -7,11 +7,12 @@ import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
 import type { Databases } from "../../objects/databases.ts";
+import { allRoots } from "../../roots/root-store.ts";
 import type { CollectionCall, CollectionReport } from "../gc/collection.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
-import { adoptPacks } from "./adopt-packs.ts";
+import { PackAdoption } from "./adopt-packs.ts";
 import { type MasterObjects, requireUsed } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
@@ -53,6 +54,9 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   if (await namesPacks(arbiter)) await requireUsed(objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
   open.push(past);
+  // Packs that the arbiter lost may still be in the store, and must not be taken for garbage.
+  const adoption = new PackAdoption({ arbiter, objects, clock, log });
+  open.push(adoption);
   const stores = new SharedStores({
     arbiter,
     objects,
@@ -66,11 +70,20 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     onWentBack: (owner) => {
       log.error("the arbiter lacks packs that it had: nothing is collected until it is accepted", { owner });
       void past.refuse();
+      adoption.begin();
+    },
+    isLogWhole: async () => {
+      await past.look();
+      return !adoption.isRunning;
     },
   });
   open.push(stores);
-  past.onNew = () => stores.renew();
-  if (!past.isAccepted || acceptRoots) await adoptAll(arbiter, objects, log);
+  past.onNew = () => {
+    stores.renew();
+    adoption.begin();
+  };
+  if (!past.isAccepted || acceptRoots) await adoption.run();
+  if (acceptRoots) await forgetNewerRoots(arbiter, stores);
   for (const doubt of await arbiter.doubts()) log.warn(doubt);
   const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
   open.push(revocations);
@@ -101,12 +114,11 @@ async function namesPacks({ packs }: Arbiter): Promise<boolean> {
   return false;
 }
 
-/** Packs that the arbiter lost may still be in the store, and must not be taken for garbage. */
-async function adoptAll(arbiter: Arbiter, objects: MasterObjects, log: Log): Promise<void> {
-  const owners = new Set([...(await arbiter.packs.owners()), ...(await objects.owners())]);
-  for (const owner of owners) {
-    const packs = await adoptPacks(arbiter, owner, objects.of(owner));
-    if (packs > 0) log.info("entered packs that the log had lost", { owner, packs });
+/** The caches of this master know roots that the accepted table lacks. */
+async function forgetNewerRoots(arbiter: Arbiter, stores: SharedStores): Promise<void> {
+  for (const owner of await arbiter.packs.owners()) {
+    const rows = await allRoots(arbiter.roots, owner);
+    (await stores.of(owner)).cache.roots.accept(rows);
   }
 }
 
