@@ -151,8 +151,8 @@ async function rootsDeleted() {
     .stdout.trim()
     .split("\n");
   const mine = listed
-    .map((line) => JSON.parse(line) as { genesis: string; commits: { root: string }[] })
-    .find(({ commits }) => commits.some(({ root }) => root === first.status().base));
+    .map((line) => JSON.parse(line) as { genesis: string; commits?: { commit: string }[] })
+    .find(({ commits }) => commits?.some(({ commit }) => commit === first.status().base) === true);
   if (mine === undefined) throw new Error("the bucket is not listed");
   const named = ["--put", "--name", `rescued=${mine.genesis}`];
   syncline(space, ["rescue", s3.url("packs"), "--arbiter", postgres.url, ...named]);

@@ -12,6 +12,7 @@ import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { CommitChain } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { startTestMaster, type TestMaster } from "../../../support/test-master.ts";
 
 let chain: CommitChain;
@@ -64,6 +65,32 @@ describe("a storage that masters share", () => {
     await publish(storage);
     arbiter.incarnation = async () => "another";
     await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+  });
+
+  test("an arbiter that was restored while a master runs: packs are entered again, and their blocks are waited for", async () => {
+    const { open, clock, arbiter } = world();
+    await using storage = await open(arbiter);
+    await using other = await open(new SqliteArbiter("", clock));
+    const [block] = (await publish(other)).blocks;
+    if (block === undefined) throw new Error("no block");
+    const blocks = await storage.stores.of(owner);
+    await expect(blocks.get(block.cid)).rejects.toMatchObject({ code: "block_not_found" });
+    arbiter.incarnation = async () => "restored";
+    await expect(blocks.get(block.cid)).rejects.toMatchObject({ code: "store_unreachable" });
+    await expect.poll(() => blocks.get(block.cid).catch(() => undefined)).toEqual(block.bytes);
+  });
+
+  test("accepted roots replace newer ones in the cache, so that collections go on", async () => {
+    const { open, clock, arbiter } = world();
+    const cacheDir = await temporaryFolder();
+    {
+      await using storage = await open(arbiter, false, cacheDir);
+      const { commit } = await publish(storage);
+      await (await storage.stores.of(owner)).swapped("demo", { commit: commit.cid, version: 7 });
+      await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    }
+    await using accepted = await open(arbiter, true, cacheDir);
+    expect((await collect(accepted, clock)).dropped).toBe(0);
   });
 
   test("a token that one master revokes is revoked at the others soon", async () => {
@@ -127,11 +154,11 @@ function world() {
   const clock = new ManualClock();
   const objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
   const arbiter = new SqliteArbiter("", clock);
-  const open = (by: SqliteArbiter, acceptRoots = false) =>
+  const open = (by: SqliteArbiter, acceptRoots = false, cacheDir: string | undefined = undefined) =>
     openSharedStorage({
       arbiter: kept(by),
       objects,
-      cacheDir: undefined,
+      cacheDir,
       databases: systemDatabases,
       clock,
       random: systemRandom,
