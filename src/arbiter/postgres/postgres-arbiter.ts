@@ -163,9 +163,12 @@ export class PostgresArbiter implements Arbiter {
   }
 
   async doubts(): Promise<string[]> {
-    const [row] = await this.#database.query<{ commit: string; sync: string; standbys: string }>(`
-      SELECT current_setting('synchronous_commit') AS commit, current_setting('synchronous_standby_names') AS sync,
-        (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async')::text AS standbys`);
+    // An ordinary user sees that there is a standby, but not its state.
+    const [row] = await this.#database.query<{ commit: string; standbys: string }>(`
+      SELECT current_setting('synchronous_commit') AS commit, (
+        SELECT count(*) FROM pg_stat_replication
+        WHERE sync_state = 'async' OR sync_state IS NULL AND current_setting('synchronous_standby_names') = ''
+      )::text AS standbys`);
     const doubts: string[] = [];
     if (row?.commit === "off") {
       doubts.push("synchronous_commit is off: a crash of PostgreSQL loses roots that were acknowledged. Set it to on.");
