@@ -84,11 +84,10 @@ export async function descends(
   base: { readonly cid: Cid; readonly seq: Lamport },
   nodes?: NodeStore,
 ): Promise<"yes" | "no" | "unknown"> {
-  if (await isRecovered(commits, head, base)) return "yes";
-  if (head.body.seq < base.seq) return "no";
   try {
-    if (nodes !== undefined && (await isListed(nodes, head, base))) return "yes";
-    return (await ancestorAt(commits, head, base.seq)) === base.cid ? "yes" : "no";
+    if (nodes !== undefined && head.body.seq >= base.seq && (await isListed(nodes, head, base))) return "yes";
+    if (head.body.seq >= base.seq && (await ancestorAt(commits, head, base.seq)) === base.cid) return "yes";
+    return (await isRecovered(commits, head, base)) ? "yes" : "no";
   } catch (error) {
     if (hasCode(error, "block_not_found")) return "unknown";
     throw error;
