@@ -1,5 +1,6 @@
 /** Collections of several masters beside uploads and swaps: nothing that a root reaches is ever lost. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { SynclineError } from "../../../../src/base/errors.ts";
 import type { Cid, Wallet } from "../../../../src/base/ids.ts";
 import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
 import { codecOf } from "../../../../src/format/blocks/cid.ts";
@@ -162,6 +163,32 @@ describe("several masters", () => {
     await a.collect(owner);
     expect(await objectCount(world)).toBe(2);
     await clock.advance(2 * LEASE_MS);
+    await a.collect(owner);
+    expect(await objectCount(world)).toBe(1);
+  });
+
+  test("a listing that fails half way ends the collection, and no object is deleted", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const a = world.master();
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    const { writer } = await a.stores.of(owner);
+    for (const seed of [3, 4]) await writer.store([blockOf("raw", noise(100, seed))]);
+    await clock.advance(4 * LEASE_MS);
+    const objects = world.objects.of(owner);
+    const whole = objects.list.bind(objects);
+    objects.list = async function* (prefix) {
+      let listed = 0;
+      for await (const object of whole(prefix)) {
+        if (listed++ === 2) throw new SynclineError("store_unreachable", "the listing broke off");
+        yield object;
+      }
+    };
+    await expect(a.collect(owner)).rejects.toMatchObject({ code: "store_unreachable" });
+    objects.list = whole;
+    expect(await objectCount(world)).toBe(3);
     await a.collect(owner);
     expect(await objectCount(world)).toBe(1);
   });
