@@ -129,7 +129,7 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
   drill("a restored or promoted PostgreSQL loses nothing that agents had", "arbiter-back.ts", ["5"], 300_000);
   if (!all) return;
   drill("writers go on when their master is cut off, stopped or killed", "failover.ts", [], 900_000);
-  drill("a crowd of watchers and uploaders is served, in level memory", "crowd.ts", ["120"], 600_000);
+  drill("many watchers and uploaders are served, in level memory", "watchers.ts", ["120"], 600_000);
   drill("agents of several masters end with one tree", "converge.ts", ["60", "4", "--masters"], 900_000);
   drill("a change through one master is seen at another", "visibility.ts", ["50", "--masters", "--untimed"], 300_000);
 });

@@ -1,7 +1,7 @@
 /**
- * A crowd at one master on PostgreSQL and S3: watchers of eight owners' buckets, whose roots change all the time, and concurrent
+ * Many clients at one master on PostgreSQL and S3: watchers of eight owners' buckets, whose roots change all the time, and concurrent
  * uploaders. No watcher misses the last root, every acknowledged block is there, memory and connections stay level.
- *   node scripts/drills/crowd.ts [SECONDS, default 60] [WATCHERS, default 500] [UPLOADERS, default 64]
+ *   node scripts/drills/watchers.ts [SECONDS, default 60] [WATCHERS, default 500] [UPLOADERS, default 64]
  */
 import { randomBytes } from "node:crypto";
 import { Agent, get } from "node:http";
@@ -25,7 +25,7 @@ const [LEAST_BYTES, MOST_BYTES] = [64 << 10, 1 << 20];
 /** How many stored blocks of each owner are looked for at the end. */
 const LOOKED_FOR = 2_000;
 const [seconds = 60, watchers = 500, uploaders = 64] = process.argv.slice(2).map(Number);
-const space = workspace("crowd");
+const space = workspace("watchers");
 const { postgres, master } = await shared(space);
 const wallets = Array.from({ length: OWNERS }, (_, seed) => walletSigner(Buffer.alloc(32, seed + 1)));
 const allowed = wallets.flatMap(({ wallet }) => ["--allow", wallet]);
@@ -100,7 +100,7 @@ async function begin(wallet: (typeof wallets)[number]): Promise<Owner> {
   const chain = await createChain(wallet);
   const owner = { token, chain, stored: [], last: chain.make("first") };
   await call(owner, "POST", "/v1/blocks", car(owner.last.blocks));
-  await call(owner, "PUT", "/v1/buckets/crowd/root", rootOf(owner.last), { "if-none-match": "*" });
+  await call(owner, "PUT", "/v1/buckets/watched/root", rootOf(owner.last), { "if-none-match": "*" });
   return owner;
 }
 
@@ -120,7 +120,7 @@ async function swapNext(owner: Owner) {
     const stored = await call(owner, "POST", "/v1/blocks", car(next.blocks));
     sentMs.set(next.commit.cid, performance.now());
     const condition = { "if-match": `"${cid}"` };
-    const swapped = stored.ok && (await call(owner, "PUT", "/v1/buckets/crowd/root", rootOf(next), condition)).ok;
+    const swapped = stored.ok && (await call(owner, "PUT", "/v1/buckets/watched/root", rootOf(next), condition)).ok;
     if (swapped) {
       took.swap.push(performance.now() - startMs);
       owner.last = next;
@@ -151,7 +151,7 @@ function watch(which: number) {
   const { token } = ownerOf(which);
   const { hostname: host, port } = new URL(served.origin);
   const headers = { authorization: `Bearer ${token}` };
-  get({ host, port, path: "/v1/buckets/crowd/watch", agent: sockets, headers }, (answer) => {
+  get({ host, port, path: "/v1/buckets/watched/watch", agent: sockets, headers }, (answer) => {
     if (answer.statusCode !== 200) throw new Error(`a watch answers ${answer.statusCode}`);
     let text = "";
     answer.on("data", (part: Buffer) => {
