@@ -86,9 +86,10 @@ describe("agents on simulated machines", () => {
 describe("a simulation notices", () => {
   test("masters that take a swap without an answer for done", async () => {
     const sabotage = "masters that take a swap without an answer for done";
-    expect((await play(planOf(3_572), beginning, sabotage)).violations.join()).toMatch(/lost: /);
-    expect((await play(planOf(3_572), beginning)).violations).toEqual([]);
-  });
+    const wrong = await firstWrong(sabotage, hasFleet, MOST_FLEETS);
+    expect(wrong, "no history went wrong").toBeDefined();
+    if (wrong !== undefined) expect((await play(wrong, beginning)).violations).toEqual([]);
+  }, 900_000);
 
   test.each(SABOTAGES)(
     "%s, and shows it in a short history",
@@ -109,11 +110,24 @@ describe("a simulation notices", () => {
   );
 });
 
-async function firstWrong(sabotage: Sabotage): Promise<Plan | undefined> {
-  for (let seed = 1; seed <= MOST_HISTORIES; seed++)
-    if ((await play(planOf(seed), beginning, sabotage)).violations.length > 0) return planOf(seed);
+/** Faults of merges and stores show without several masters, in shorter histories. */
+async function firstWrong(
+  sabotage: Sabotage,
+  isWanted: (plan: Plan) => boolean = (plan) => !hasFleet(plan),
+  most = MOST_HISTORIES,
+): Promise<Plan | undefined> {
+  for (let seed = 1; seed <= most; seed++) {
+    const plan = planOf(seed);
+    if (isWanted(plan) && (await play(plan, beginning, sabotage)).violations.length > 0) return plan;
+  }
   return undefined;
 }
+
+function hasFleet({ master }: Plan): boolean {
+  return master?.masters !== undefined;
+}
+
+const MOST_FLEETS = 3_000;
 
 const MOST_HISTORIES = 500;
 /** Actions depend on each other: the shortest history by leaving out one at a time is not always the shortest there is. */
