@@ -41,6 +41,8 @@ export interface FoundCommit {
   readonly genesis: Cid;
   readonly seq: number;
   readonly parent: Cid | undefined;
+  /** Lost roots that it or one before it merged in again. */
+  readonly recovered: readonly Cid[];
   readonly timeNs: bigint;
   readonly machine: string | undefined;
 }
@@ -70,8 +72,8 @@ export async function rescueOwner(options: RescueOptions): Promise<RescuedOwner>
   for await (const commit of commitsIn(options)) {
     if (seen.has(commit.cid)) continue;
     seen.add(commit.cid);
-    const { genesis, seq, parent, timeNs, machine } = commit.body;
-    if (await check.holds(commit)) commits.push({ cid: commit.cid, genesis, seq, parent, timeNs, machine });
+    const { genesis, seq, parent, recovered = [], timeNs, machine } = commit.body;
+    if (await check.holds(commit)) commits.push({ cid: commit.cid, genesis, seq, parent, recovered, timeNs, machine });
     else unsigned++;
   }
   const buckets: FoundBucket[] = [];
@@ -168,7 +170,9 @@ async function unlessInvalid<Result>(work: () => Promise<Result>): Promise<Resul
 
 async function bucketOf(options: RescueOptions, genesis: Cid, found: readonly FoundCommit[]): Promise<FoundBucket> {
   const parents = new Set(found.map(({ parent }) => parent));
-  const newestFirst = found.toSorted((a, b) => b.seq - a.seq || Number(b.timeNs - a.timeNs));
+  const merged = recoveredIn(found);
+  const rank = ({ cid }: FoundCommit) => Number(merged.has(cid));
+  const newestFirst = found.toSorted((a, b) => rank(a) - rank(b) || b.seq - a.seq || Number(b.timeNs - a.timeNs));
   const known = new Map<Cid, boolean>();
   const isComplete = async (cid: Cid) => {
     const complete = known.get(cid) ?? (await isWhole(options, cid));
@@ -177,7 +181,8 @@ async function bucketOf(options: RescueOptions, genesis: Cid, found: readonly Fo
   };
   const choices: FoundCommit[] = [];
   for (const commit of newestFirst) {
-    if (choices.length > 0 && commit.seq < (choices[0]?.seq ?? 0)) break;
+    const [first] = choices;
+    if (first !== undefined && (commit.seq < first.seq || rank(commit) > rank(first))) break;
     if (await isComplete(commit.cid)) choices.push(commit);
   }
   const listed = [];
@@ -187,6 +192,28 @@ async function bucketOf(options: RescueOptions, genesis: Cid, found: readonly Fo
   }
   const commits = new Set(found.map(({ cid }) => cid));
   return { genesis, commits, listed, choices: choices.map(({ cid }) => cid) };
+}
+
+/** Lost roots that others merged in again, with what only they descend from. */
+function recoveredIn(found: readonly FoundCommit[]): Set<Cid> {
+  const byCid = new Map(found.map((commit) => [commit.cid, commit]));
+  const merged = new Set<Cid>();
+  for (const commit of found) {
+    const before = commit.parent === undefined ? undefined : byCid.get(commit.parent);
+    const fresh = commit.recovered.filter((cid) => before?.recovered.includes(cid) !== true);
+    if (fresh.length === 0) continue;
+    const own = new Set(lineOf(commit.cid, byCid));
+    for (const cid of fresh.flatMap((root) => lineOf(root, byCid))) if (!own.has(cid)) merged.add(cid);
+  }
+  return merged;
+}
+
+/** This commit and those before it, as far as they were found. */
+function lineOf(cid: Cid, byCid: ReadonlyMap<Cid, FoundCommit>): Cid[] {
+  const line: Cid[] = [];
+  for (let at = byCid.get(cid); at !== undefined; at = at.parent === undefined ? undefined : byCid.get(at.parent))
+    line.push(at.cid);
+  return line;
 }
 
 async function isWhole({ blocks, pace, memory }: RescueOptions, cid: Cid): Promise<boolean> {

@@ -3,6 +3,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import { systemClock } from "../../../../src/base/clock.ts";
+import { RECOVERY_FEATURE } from "../../../../src/format/commits/features.ts";
 import type { Cid } from "../../../../src/base/ids.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
 import { register } from "../../../../src/cli/commands/rescue.ts";
@@ -138,6 +139,20 @@ describe("rescue", () => {
     const named = await rescue(...arbiter(), "--put", "--name", `docs=${left.commit.cid}`);
     expect(named).toMatchObject({ status: 0, found: [{ put: "created" }] });
     expect(await roots()).toEqual([{ bucket: "docs", commit: left.commit.cid }]);
+  });
+
+  test("a lost root that was merged in again is passed over, even if it is newer", async () => {
+    const line = await storeLine(3);
+    const [first] = line;
+    const lost = line.at(-1)?.commit.cid;
+    if (lost === undefined) throw new Error("no commit");
+    const features = { incompat: [], roCompat: [], compat: [RECOVERY_FEATURE] };
+    const merged = chain.make("merged", first, { features, recovered: [lost] });
+    await store(merged.blocks);
+    expect(await rescue(...arbiter(), "--put", "--name", `docs=${merged.commit.body.genesis}`)).toMatchObject({
+      status: 0,
+      found: [{ put: "created", root: merged.commit.cid }],
+    });
   });
 
   test("commits of another wallet's bucket, or with a changed signature, do not count", async () => {
