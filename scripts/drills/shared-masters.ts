@@ -18,7 +18,12 @@ export interface Shared {
   readonly postgres: PostgresServer;
   readonly s3: S3Handle;
   /** Starts one more master. */
-  master(args?: readonly string[], options?: ServeOptions): Promise<MasterHandle>;
+  master(args?: readonly string[], options?: SharedOptions): Promise<MasterHandle>;
+}
+
+export interface SharedOptions extends ServeOptions {
+  /** Where the master finds the two, if not at their own ports. */
+  readonly ports?: { readonly arbiter: number; readonly store: number };
 }
 
 /** Both servers listen on `host`. Ends the drill with 0, saying why, where one of them cannot be had. */
@@ -34,18 +39,27 @@ export async function shared(space: Space, host = "127.0.0.1", settings: readonl
   return {
     postgres,
     s3,
-    master: (args = [], options = {}) =>
-      master(space, {
-        data: join(space.path, `master-${++started}`),
-        ...options,
-        args: ["--arbiter", postgres.url, "--store", s3.url("packs"), ...args],
-      }),
+    master(args = [], { ports, ...options } = {}) {
+      const arbiter = ports === undefined ? postgres.url : withPort(postgres.url, ports.arbiter);
+      const store = ports === undefined ? s3.url("packs") : withPort(s3.url("packs"), ports.store);
+      const data = join(space.path, `master-${++started}`);
+      return master(space, { data, ...options, args: ["--arbiter", arbiter, "--store", store, ...args] });
+    },
   };
 }
 
 /** An address that lists these masters. */
 export function allOf(masters: readonly MasterHandle[], bucket = "demo"): string {
   return `http://${masters.map(({ origin }) => new URL(origin).host).join(",")}/${bucket}`;
+}
+
+/** The URL of a server on loopback, at another port. */
+export function withPort(url: string, port: number): string {
+  return url.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${port}`);
+}
+
+export function portOf(url: string): number {
+  return Number(/127\.0\.0\.1:(\d+)/.exec(url)?.[1]);
 }
 
 export function skip(why: string): never {

@@ -6,7 +6,7 @@ import { s3Store, S3Server, serversHere } from "../support/s3-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { objectStoreContract } from "./object-store.ts";
 
-const { here, missing } = serversHere("versitygw", "minio with --all");
+const { here, missing } = serversHere("versitygw", "minio with --all", "gofakes3 with --all", "ministack with --all");
 test.skipIf(missing.length > 0)(
   `every server can be had here; skipped for want of: ${missing.join(", ") || "none"}`,
   () => {

@@ -118,6 +118,12 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
     all ? [] : ["4", "5"],
     600_000,
   );
+  drill(
+    "wherever requests and replies are lost or late, each epoch counts once, and nothing acknowledged is missing",
+    "lost-answers.ts",
+    [all ? "200" : "10"],
+    all ? 1_800_000 : 240_000,
+  );
   if (!canMount) return;
   drill(
     "an arbiter, a store and masters that are stopped and killed lose nothing that was acknowledged",

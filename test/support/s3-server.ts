@@ -1,28 +1,152 @@
 /** Real S3 servers for tests: found in the cache that scripts/lib/servers.sh fills, on a free port of loopback, in a folder of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { S3ObjectStore } from "../../src/objects/s3/s3-object-store.ts";
 import type { Environment } from "../../src/objects/s3/credentials.ts";
 
-export type ServerName = "versitygw" | "minio" | "versitygw-1.7.0";
-
 /** Where `scripts/lib/servers.sh` keeps what it builds. */
 const CACHE = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/syncline/servers");
-const PROGRAMS: Readonly<Record<ServerName, string>> = {
-  versitygw: "versitygw-1.8.0/versitygw",
-  "versitygw-1.7.0": "versitygw-1.7.0/versitygw",
-  minio: "minio-20260212/minio",
-};
 const REGION = "us-east-1";
 const KEY = { AWS_ACCESS_KEY_ID: "tester", AWS_SECRET_ACCESS_KEY: "tester-secret", AWS_REGION: REGION };
 
+interface Place {
+  /** Its program, or what tells that it is built. */
+  readonly built: string;
+  readonly host: string;
+  readonly port: number;
+  /** Its folders are S3's buckets, where it keeps any. */
+  readonly data: string;
+}
+interface Recipe {
+  /** Below the cache. */
+  readonly built: string;
+  command(place: Place): readonly string[];
+  env?(place: Place): NodeJS.ProcessEnv;
+}
+
+const versitygw = ({ built, host, port, data }: Place) => [
+  built,
+  "--port",
+  `${host}:${port}`,
+  "--quiet",
+  "--region",
+  REGION,
+  "--access",
+  KEY.AWS_ACCESS_KEY_ID,
+  "--secret",
+  KEY.AWS_SECRET_ACCESS_KEY,
+  "posix",
+  data,
+];
+/** Java's programs: "classpath" lists their files. */
+const java = ({ built }: Place, ...rest: readonly string[]) => [
+  "java",
+  "-cp",
+  readFileSync(built, "utf8").trim(),
+  ...rest,
+];
+
+const RECIPES = {
+  versitygw: { built: "versitygw-1.8.0/versitygw", command: versitygw },
+  "versitygw-1.7.0": { built: "versitygw-1.7.0/versitygw", command: versitygw },
+  minio: {
+    built: "minio-20260212/minio",
+    command: ({ built, host, port, data }) => [built, "server", "--quiet", "--address", `${host}:${port}`, data],
+    env: () => ({
+      MINIO_ROOT_USER: KEY.AWS_ACCESS_KEY_ID,
+      MINIO_ROOT_PASSWORD: KEY.AWS_SECRET_ACCESS_KEY,
+      MINIO_REGION: REGION,
+      MINIO_UPDATE: "off",
+      MINIO_BROWSER: "off",
+      MINIO_CALLHOME_ENABLE: "off",
+    }),
+  },
+  gofakes3: {
+    built: "gofakes3-1.2.0/gofakes3",
+    command: ({ built, host, port }) => [
+      built,
+      "-host",
+      `${host}:${port}`,
+      "-backend",
+      "mem",
+      "-initialbucket",
+      "bucket",
+    ],
+  },
+  ministack: {
+    built: "ministack-1.5.33/bin/hypercorn",
+    command: ({ built, host, port }) => [
+      join(dirname(built), "python"),
+      "-m",
+      "hypercorn",
+      "ministack.app:app",
+      "--bind",
+      `${host}:${port}`,
+    ],
+    env: ({ data }) => ({ SERVICES: "s3", S3_PERSIST: "1", S3_DATA_DIR: data, LOG_LEVEL: "WARNING" }),
+  },
+  fauxqs: {
+    built: "fauxqs-2.4.1/node_modules/fauxqs/dist/cli.js",
+    command: ({ built }) => [join(dirname(built), "../../node/bin/node"), built],
+    env: ({ host, port }) => ({ FAUXQS_HOST: host, FAUXQS_PORT: String(port) }),
+  },
+  s3proxy: {
+    built: "s3proxy-4.1.0/classpath",
+    command: (place) => java(place, "org.gaul.s3proxy.Main", "--properties", propertiesOf(place)),
+  },
+  s3mock: {
+    built: "s3mock-5.2.0/classpath",
+    command: (place) =>
+      java(
+        place,
+        // Its own logging does not start beside the others' libraries.
+        "-Dorg.springframework.boot.logging.LoggingSystem=none",
+        "-Dcom.adobe.testing.s3mock.store.initialBuckets=bucket",
+        `-Dhttp.port=${place.port}`,
+        "-Dserver.port=0",
+        `-Dserver.address=${place.host}`,
+        "com.adobe.testing.s3mock.S3MockApplication",
+      ),
+  },
+  "s3s-fs": {
+    built: "s3s-fs-0.14.1/bin/s3s-fs",
+    command: ({ built, host, port, data }) => [
+      built,
+      "--host",
+      host,
+      "--port",
+      String(port),
+      "--access-key",
+      KEY.AWS_ACCESS_KEY_ID,
+      "--secret-key",
+      KEY.AWS_SECRET_ACCESS_KEY,
+      data,
+    ],
+  },
+  "rclone-1.76.0": {
+    built: "rclone-1.76.0/rclone",
+    command: ({ built, host, port, data }) => [
+      built,
+      "serve",
+      "s3",
+      "--addr",
+      `${host}:${port}`,
+      "--auth-key",
+      `${KEY.AWS_ACCESS_KEY_ID},${KEY.AWS_SECRET_ACCESS_KEY}`,
+      data,
+    ],
+  },
+} satisfies Record<string, Recipe>;
+
+export type ServerName = keyof typeof RECIPES;
+
 export function programOf(name: ServerName): string | undefined {
-  const path = join(CACHE, PROGRAMS[name]);
+  const path = join(CACHE, RECIPES[name].built);
   return existsSync(path) ? path : undefined;
 }
 
@@ -74,35 +198,22 @@ export class S3Server implements AsyncDisposable {
     const server = new S3Server(name, folder, await freePort());
     mkdirSync(join(folder, "data", server.bucket), { recursive: true });
     await server.start();
+    // Those that keep their buckets elsewhere check no signature.
+    if (["ministack", "fauxqs"].includes(name)) await fetch(`${server.endpoint}/${server.bucket}`, { method: "PUT" });
     return server;
   }
 
   async start(): Promise<void> {
     const program = programOf(this.#name);
     if (program === undefined) throw new Error(`${this.#name} is not built: scripts/test builds it`);
-    const data = join(this.#folder, "data");
     const log = openSync(join(this.#folder, "server.log"), "a");
-    const address = `127.0.0.1:${this.#port}`;
-    const [args, env] =
-      this.#name === "minio"
-        ? [["server", "--quiet", "--address", address, data], MINIO]
-        : [
-            [
-              "--port",
-              address,
-              "--quiet",
-              "--access",
-              KEY.AWS_ACCESS_KEY_ID,
-              "--secret",
-              KEY.AWS_SECRET_ACCESS_KEY,
-              "--region",
-              REGION,
-              "posix",
-              data,
-            ],
-            {},
-          ];
-    this.#child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", log, log] });
+    const place = { built: program, host: "127.0.0.1", port: this.#port, data: join(this.#folder, "data") };
+    const recipe: Recipe = RECIPES[this.#name];
+    const [command = "", ...args] = recipe.command(place);
+    this.#child = spawn(command, args, {
+      env: { ...process.env, ...recipe.env?.(place) },
+      stdio: ["ignore", log, log],
+    });
     await answers(this.#port);
   }
 
@@ -125,14 +236,24 @@ export class S3Server implements AsyncDisposable {
   }
 }
 
-const MINIO = {
-  MINIO_ROOT_USER: KEY.AWS_ACCESS_KEY_ID,
-  MINIO_ROOT_PASSWORD: KEY.AWS_SECRET_ACCESS_KEY,
-  MINIO_REGION: REGION,
-  MINIO_UPDATE: "off",
-  MINIO_BROWSER: "off",
-  MINIO_CALLHOME_ENABLE: "off",
-};
+function propertiesOf({ host, port, data }: Place): string {
+  const path = join(dirname(data), "s3proxy.properties");
+  const settings = {
+    "s3proxy.endpoint": `http://${host}:${port}`,
+    "s3proxy.authorization": "aws-v2-or-v4",
+    "s3proxy.identity": KEY.AWS_ACCESS_KEY_ID,
+    "s3proxy.credential": KEY.AWS_SECRET_ACCESS_KEY,
+    "jclouds.provider": "filesystem-nio2",
+    "jclouds.filesystem.basedir": data,
+  };
+  writeFileSync(
+    path,
+    Object.entries(settings)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(""),
+  );
+  return path;
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();

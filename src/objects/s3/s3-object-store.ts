@@ -38,6 +38,8 @@ export interface DatedObject extends StoredObject {
 
 /** Larger bodies go up in parts. */
 export const ONE_PUT_BYTES = 64 * 1024 * 1024;
+const NOTHING = new Uint8Array();
+
 export class S3ObjectStore implements ObjectStore {
   readonly address: string;
   readonly #prefix: string;
@@ -111,20 +113,25 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
-    const answer = await this.#client.read({
-      method: "GET",
-      key: this.#key(name),
-      headers: { range: `bytes=-${Math.max(1, length)}` },
-    });
+    const wanted = Math.max(1, length);
+    const tail = await this.#part(name, `bytes=-${wanted}`);
+    // Some servers refuse a tail that is longer than the object. An empty object has no range at all.
+    const { bytes, size } = tail ?? (await this.#part(name, `bytes=0-${wanted - 1}`)) ?? { bytes: NOTHING, size: 0 };
+    if (bytes.length < Math.min(length, size)) throw malformed(this.address, name);
+    return { bytes: bytes.subarray(Math.max(0, bytes.length - length)), size };
+  }
+
+  /** undefined: the object has no such range. The bytes are the whole object where the server ignores ranges. */
+  async #part(name: string, range: string): Promise<{ bytes: Uint8Array; size: number } | undefined> {
+    const answer = await this.#client.read({ method: "GET", key: this.#key(name), headers: { range } });
     if (isAbsent(answer)) throw objectNotFound(this.address, name);
-    // An empty object has no last byte.
-    if (answer.status === 416) return { bytes: new Uint8Array(), size: 0 };
+    if (answer.status === 416) return undefined;
     const { body } = answer;
-    if (answer.status === 200) return { bytes: body.subarray(Math.max(0, body.length - length)), size: body.length };
-    const size = Number(/\/(\d+)$/.exec(answer.headers["content-range"] ?? "")?.[1] ?? Number.NaN);
+    if (answer.status === 200) return { bytes: body, size: body.length };
     if (answer.status !== 206) throw this.#client.refusal(answer, `to read ${name}`);
+    const size = Number(/\/(\d+)$/.exec(answer.headers["content-range"] ?? "")?.[1] ?? Number.NaN);
     if (Number.isNaN(size)) throw malformed(this.address, name);
-    return { bytes: body.subarray(Math.max(0, body.length - length)), size };
+    return { bytes: body, size };
   }
 
   putNew(name: string, body: ObjectBody, options: PutOptions = {}): Promise<PutOutcome> {
