@@ -101,17 +101,25 @@ export interface Ended {
   readonly ms: number;
 }
 
-/** Starts a command without waiting. */
-export function start(space: Space, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  const began = performance.now();
+/** Starts a command without waiting; `began` is told its process ID. */
+export function start(
+  space: Space,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  began: (pid: number) => void = () => {},
+): Promise<Ended> {
+  const beganMs = performance.now();
   const child = spawn(process.execPath, [main, ...args], {
     env: { ...space.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  began(pidOf(child));
   const out = { stdout: "", stderr: "" };
   child.stdout.on("data", (data: Buffer) => (out.stdout += data.toString()));
   child.stderr.on("data", (data: Buffer) => (out.stderr += data.toString()));
-  return new Promise((done) => child.on("close", (status) => done({ ...out, status, ms: performance.now() - began })));
+  return new Promise((done) =>
+    child.on("close", (status) => done({ ...out, status, ms: performance.now() - beganMs })),
+  );
 }
 
 export interface AgentHandle {

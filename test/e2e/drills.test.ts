@@ -124,6 +124,12 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
     [all ? "200" : "10"],
     all ? 1_800_000 : 240_000,
   );
+  drill(
+    "a collector killed at each of its requests takes nothing that is needed, and neither does one beside stopped uploads",
+    "collector-kills.ts",
+    [all ? "1" : "12"],
+    all ? 900_000 : 240_000,
+  );
   if (!canMount) return;
   drill(
     "an arbiter, a store and masters that are stopped and killed lose nothing that was acknowledged",
