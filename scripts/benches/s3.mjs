@@ -1,13 +1,14 @@
 /**
  * A bucket in S3 beside rclone, on the same versitygw: one file of 100 MB and 2,000 small ones up and down, as whole processes; one
  * small edit in a mount; a cold mount until its first listing.
- *   node scripts/benches/s3.mjs [--runs 3]
+ *   node scripts/benches/s3.mjs [--runs 3] [--files 1000000: only a cold mount of a bucket of so many]
  */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { agent, pathIn, percentile, report, s3Server, syncline, workspace } from "../drills/lib.ts";
+import { agent, pathIn, percentile, report, rssMiB, s3Server, syncline, workspace } from "../drills/lib.ts";
+import { bucketOfFiles } from "../drills/many-files.ts";
 
 const args = process.argv.slice(2);
 const runs = args.includes("--runs") ? Number(args[args.indexOf("--runs") + 1]) : 3;
@@ -38,6 +39,10 @@ for (let at = 0; at < FILES; at++) {
   writeFileSync(join(folder, `f${at}`), randomBytes(25_000));
 }
 
+if (args.includes("--files")) {
+  await coldMount(Number(args[args.indexOf("--files") + 1]));
+  process.exit(0);
+}
 const rows = new Map();
 for (let round = 0; round < runs; round++) {
   writeFileSync(big, randomBytes(100_000_000));
@@ -95,6 +100,32 @@ function edits() {
     }),
   );
   a.unmount();
+}
+
+/** Each time with an empty state; the server's files are in the kernel's memory. */
+async function coldMount(files) {
+  const many = server.url("many");
+  await bucketOfFiles(space, many, files);
+  for (let round = 0; round < runs; round++) {
+    const began = performance.now();
+    const one = agent(space, `cold-${round}`, many);
+    const entries = readdirSync(one.dir).length;
+    const s = round3((performance.now() - began) / 1_000);
+    const begun = performance.now();
+    const listed = readdirSync(join(one.dir, "flat"), { withFileTypes: true }).length;
+    const flat = round3((performance.now() - begun) / 1_000);
+    report(
+      JSON.stringify({
+        row: `cold mount of ${files} files until its first ls`,
+        s,
+        entries,
+        listed,
+        flat,
+        "RSS MiB": round3(rssMiB(one.pid)),
+      }),
+    );
+    one.unmount();
+  }
 }
 
 function row(what, values) {

