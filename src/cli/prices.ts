@@ -40,11 +40,16 @@ export function monthlyCosts(prices: Prices, requests: RequestReport, storedByte
 }
 
 export function costsText({ requests, storage }: Costs): string {
-  const parts = [
-    requests === null ? "requests not estimated in the first ten minutes" : `$${requests.toFixed(2)} for requests`,
-    storage === null ? "storage unknown before a collection" : `$${storage.toFixed(2)} for storage`,
+  const known = [
+    ...(requests === null ? [] : [`$${requests.toFixed(2)} for requests`]),
+    ...(storage === null ? [] : [`$${storage.toFixed(2)} for storage`]),
   ];
-  return `about ${parts.join(", ")} a month, without traffic`;
+  const unknown = [
+    ...(requests === null ? ["requests are estimated after ten minutes"] : []),
+    ...(storage === null ? [`storage ${requests === null ? "" : "is estimated "}after a collection`] : []),
+  ];
+  const about = known.length === 0 ? [] : [`about ${known.join(", ")} a month, without traffic`];
+  return [...about, ...(unknown.length === 0 ? [] : [unknown.join(", ")])].join("; ");
 }
 
 function pricesIn(table: string): Partial<Prices> {

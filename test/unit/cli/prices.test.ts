@@ -17,6 +17,10 @@ describe("costs in a month", () => {
   test("are unknown in the first ten minutes, and before anything counted what is stored", () => {
     const costs = monthlyCosts(parsePrices(DEFAULT_PRICES), { ...requests, forMs: 599_999 }, null);
     expect(costs).toEqual({ requests: null, storage: null });
+    expect(costsText(costs)).toBe("requests are estimated after ten minutes, storage after a collection");
+    expect(costsText({ requests: 1, storage: null })).toBe(
+      "about $1.00 for requests a month, without traffic; storage is estimated after a collection",
+    );
   });
 });
 
