@@ -31,13 +31,13 @@
       ]
     },
     {
-      "target_name": "syncline_guard",
+      "target_name": "syncline_supervisor",
       "conditions": [
         [
           "OS=='linux'",
           {
             "type": "executable",
-            "sources": ["guard.cc"],
+            "sources": ["supervisor.cc"],
             "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror=return-type"]
           },
           { "type": "none" }

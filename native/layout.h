@@ -7,7 +7,7 @@
 
 namespace syncline {
 
-constexpr int kLayoutVersion = 3;
+constexpr int kLayoutVersion = 4;
 
 // Rows: one for each request of a batch, and one more to answer a request that JavaScript kept back.
 constexpr int kRows = 64;
@@ -18,6 +18,8 @@ constexpr int kRowCells = 32;
 enum RequestCell { kOpcode = 0, kTicket, kNode, kUid, kGid, kThread, kFirstName, kArgument };
 // … and its reply, filled by JavaScript.
 enum ReplyCell { kKind = 16, kValue, kAttributes, kFlags = 29, kLength = 30 };
+// The request's number on its connection; negative: the kernel sent it again, to an agent that replaces another one.
+constexpr int kUnique = 31;
 
 // Attributes, from kAttributes on in a row, and from 0 on in a directory entry. Times are signed nanoseconds since 1970.
 enum AttributeCell { kIno = 0, kMode, kNlink, kOwner, kGroup, kRdev, kSize, kBlocks, kAtime, kMtime, kCtime };

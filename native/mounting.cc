@@ -87,6 +87,13 @@ napi_value OpenAbort(napi_env env, napi_callback_info info) {
   return Number(env, file);
 }
 
+napi_value KeepFromChildren(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "keepFromChildren");
+  const int descriptor = arguments.Descriptor(0);
+  if (arguments.Threw()) return nullptr;
+  return fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 ? nullptr : ThrowErrno(env, "fcntl", errno);
+}
+
 napi_value Close(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "close");
   const int descriptor = arguments.Descriptor(0);

@@ -17,6 +17,8 @@ napi_value OpenAbort(napi_env env, napi_callback_info info);
 
 // close(descriptor): close(2), for what was opened here: in a worker, Node.js's own warns of descriptors that it does not know.
 napi_value Close(napi_env env, napi_callback_info info);
+// keepFromChildren(descriptor): programs that this process starts do not inherit it.
+napi_value KeepFromChildren(napi_env env, napi_callback_info info);
 
 // unmount(target, flags): Promise of 0 or an errno. Off the calling thread, because unmounting may ask the filesystem to
 // write pages first, which that thread answers.

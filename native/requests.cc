@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "kernel.h"
 #include "layout.h"
 
 namespace syncline {
@@ -261,6 +262,8 @@ Decoded DecodeRequest(const Request& request, const char* input, double* row) {
   row[kUid] = header.uid;
   row[kGid] = header.gid;
   row[kThread] = header.pid;
+  const auto unique = static_cast<double>(header.unique & ~kResentBit);
+  row[kUnique] = header.unique & kResentBit ? -unique : unique;
   row[kKind] = kNone;
   return Decoder(request, input, row).Run();
 }

@@ -180,6 +180,7 @@ bool Session::TakeInterrupt(const Request& request) {
   if (!ticket) return false;
   double* row = Row(rows_);
   row[kOpcode] = FUSE_INTERRUPT;
+  row[kUnique] = 0;
   row[kTicket] = static_cast<double>(ticket);
   return true;
 }
@@ -218,6 +219,11 @@ bool Session::Answer(uint64_t ticket) {
 
 std::optional<size_t> Session::Pack(size_t count, bool plus, size_t offset, size_t limit) {
   return PackEntries(cells_ + kEntriesAt, count, entryNames_, plus, output_ + offset, limit, settings_);
+}
+
+int Session::Resend() {
+  const fuse_out_header header = {sizeof header, kNotifyResend, 0};
+  return write(device_, &header, sizeof header) == sizeof header ? 0 : errno;
 }
 
 void Session::Watch(uint64_t inode, bool probe) {
@@ -260,15 +266,27 @@ void Session::End(int error) {
 void Session::Close() {
   if (closed_) return;
   closed_ = true;
-  uv_poll_stop(&poll_);
-  uv_poll_stop(&forgottenPoll_);
   Flush(true);
   for (const auto& [ticket, deferred] : deferred_) SendError(device_, deferred.unique, ENOTCONN);
   deferred_.clear();
+  CloseHandles();
+  CloseDevice();
+}
+
+// The device stays open until this process has ended: the next one would else read beside the notifier.
+void Session::Leave() {
+  if (closed_) return;
+  closed_ = true;
+  CloseHandles();
+  notifier_->Stop();
+}
+
+void Session::CloseHandles() {
+  uv_poll_stop(&poll_);
+  uv_poll_stop(&forgottenPoll_);
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), OnHandleClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(&idle_), OnHandleClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(&check_), OnHandleClosed);
-  CloseDevice();
   uv_close(reinterpret_cast<uv_handle_t*>(&forgottenPoll_), OnHandleClosed);
   close(forgottenEvent_);
 }
@@ -308,6 +326,10 @@ void Session::OnHandleClosed(uv_handle_t* handle) {
   napi_remove_async_cleanup_hook(hook);
 }
 
-void Session::OnEnvironmentEnds(napi_async_cleanup_hook_handle, void* data) { static_cast<Session*>(data)->Close(); }
+void Session::OnEnvironmentEnds(napi_async_cleanup_hook_handle, void* data) {
+  auto* session = static_cast<Session*>(data);
+  if (session->isLeft_) return session->Leave();
+  session->Close();
+}
 
 }  // namespace syncline

@@ -44,7 +44,11 @@ class Session {
   // As PackEntries (replies.h). `offset` and `limit` are within the output.
   std::optional<size_t> Pack(size_t count, bool plus, size_t offset, size_t limit);
   void Watch(uint64_t inode, bool probe);
+  // Has the kernel send again what another process read from the device and did not answer. 0 or an errno.
+  int Resend();
   Notifier& notifier() { return *notifier_; }
+  // From now on another process goes on if this one ends without Close: calls in flight are left to it.
+  void LeaveToSupervisor() { isLeft_ = true; }
   // Ends serving: calls in flight fail, the device is closed. Harmless when done twice.
   void Close();
 
@@ -75,6 +79,10 @@ class Session {
   static void OnForgotten(uv_poll_t* poll, int status, int events);
   void End(int error);
   void CloseDevice();
+  // Ends serving without an answer to anything.
+  void Leave();
+  void CloseHandles();
+  bool isLeft_ = false;
   static void OnHandleClosed(uv_handle_t* handle);
   static void OnEnvironmentEnds(napi_async_cleanup_hook_handle hook, void* data);
 

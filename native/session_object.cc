@@ -102,6 +102,18 @@ napi_value WatchMethod(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value LeaveToSupervisorMethod(napi_env env, napi_callback_info info) {
+  if (Session* session = This(env, info)) session->LeaveToSupervisor();
+  return nullptr;
+}
+
+napi_value ResendMethod(napi_env env, napi_callback_info info) {
+  Session* session = This(env, info);
+  if (!session) return nullptr;
+  const int error = session->Resend();
+  return error == 0 ? nullptr : ThrowErrno(env, "resend", error);
+}
+
 napi_value InvalidateInodeMethod(napi_env env, napi_callback_info info) {
   Session* session = This(env, info);
   if (!session) return nullptr;
@@ -188,6 +200,8 @@ napi_value Session::Start(const Handlers& handlers) {
   Define(env_, object, "answer", AnswerMethod, nullptr);
   Define(env_, object, "packEntries", PackMethod, nullptr);
   Define(env_, object, "watch", WatchMethod, nullptr);
+  Define(env_, object, "resend", ResendMethod, nullptr);
+  Define(env_, object, "leaveToSupervisor", LeaveToSupervisorMethod, nullptr);
   Define(env_, object, "invalidateInode", InvalidateInodeMethod, nullptr);
   Define(env_, object, "invalidateEntry", InvalidateEntryMethod, nullptr);
   Define(env_, object, "incrementEpoch", IncrementEpochMethod, nullptr);

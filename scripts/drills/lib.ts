@@ -22,6 +22,7 @@ import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type { PostgresServer } from "../../test/support/postgres-server.ts";
+import { killAgent } from "../../test/support/supervisor.ts";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
@@ -49,7 +50,7 @@ export function workspace(name: string, parent = tmpdir()): Space {
   };
   const space: Space = { path, env, mounts: new Set(), pids: new Set(), cleanups: [] };
   const clean = () => {
-    for (const pid of space.pids) kill(pid);
+    for (const pid of space.pids) killAgent(pid);
     for (const mount of space.mounts) spawnSync("umount", ["-l", mount], { stdio: "ignore" });
     for (const action of space.cleanups.reverse()) action();
     if (!process.env["SYNCLINE_KEEP"]) rmSync(path, { recursive: true, force: true });
@@ -131,7 +132,7 @@ export interface AgentHandle {
   status(): AgentStatus;
   flush(options?: CommandOptions): FlushReport;
   unmount(options?: CommandOptions): CommandResult;
-  /** kill -9, then waits until it has ended. */
+  /** kill -9, also of its supervisor, then waits until it has ended. */
   kill9(): Promise<void>;
 }
 
@@ -175,7 +176,8 @@ export function agent(
       return result;
     },
     async kill9() {
-      kill(handle.pid);
+      // Else it would start the next one.
+      killAgent(handle.pid);
       await until(() => !alive(handle.pid), 10_000, "the agent's end");
       space.pids.delete(handle.pid);
     },

@@ -110,6 +110,7 @@ check(
 check(lost === 0, `acknowledged but lost: ${lost}`);
 check(twice === 0, `false losers, and epochs that count twice: ${twice}`);
 check(unlike === 0, `every file has its bytes, there are no conflict copies, and verify finds nothing`);
+process.exit(0);
 
 async function runNext(): Promise<void> {
   while (next < runs) {

@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
+import type { Supervision } from "../fuse/supervisor.ts";
 import type { MasterAccess } from "../net/access.ts";
 import type { ControlAnswers } from "./control.ts";
 import type { DoorReport, DoorSetup } from "./doors/doors.ts";
@@ -32,6 +33,8 @@ export interface AgentOptions {
   readonly cacheBytes: number;
   /** Whether the agent collects the bucket's garbage, if it may write: at a master it only thins the history. */
   readonly collects: boolean;
+  /** How another process takes over a mount if this one dies. Absent: the mount ends with it. */
+  readonly supervision?: Supervision | undefined;
   /** For an agent that is part of something: makes the answers to callers from the agent's own. */
   readonly answers?: (own: ControlAnswers) => ControlAnswers;
   /** Called with the step of the start that is under way. */

@@ -10,12 +10,15 @@ import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 export type ControlRequest =
   | { readonly call: "status" }
   | { readonly call: "flush"; readonly allowDeletes?: string | undefined }
+  | { readonly call: "handOver" }
   | { readonly call: "unmount"; readonly timeoutMs: number };
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;
   /** `allowDeletes`: the digest of the deletions above the limit that are approved. */
   flush(allowDeletes?: string): Promise<FlushReport>;
+  /** Ends this process for the next one to go on; answers before that. Absent, or rejects: `not_supported`. */
+  handOver?(): Promise<object>;
   unmount(timeoutMs: number): Promise<UnmountReport>;
 }
 
@@ -67,13 +70,13 @@ export async function askAgent<Call extends ControlRequest["call"]>(
   stateDir: string,
   request: Extract<ControlRequest, { call: Call }>,
   patience?: Patience,
-): Promise<Awaited<ReturnType<ControlAnswers[Call]>>> {
+): Promise<Awaited<ReturnType<Required<ControlAnswers>[Call]>>> {
   using path = openSocketPath(stateDir);
   const socket = connect(path.path);
   const hurry = patience?.clock.after(patience.ms, () => socket.destroy(noAnswer(patience.ms)));
   try {
     const answer = JSON.parse(await exchange(socket, JSON.stringify(request))) as Answer;
-    if (!("error" in answer)) return answer.ok as Awaited<ReturnType<ControlAnswers[Call]>>;
+    if (!("error" in answer)) return answer.ok as Awaited<ReturnType<Required<ControlAnswers>[Call]>>;
     const { code, message, hint } = answer.error;
     throw new SynclineError(code, message, hint === undefined ? {} : { hint });
   } finally {
@@ -121,12 +124,21 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
         return { ok: await answers.status() };
       case "flush":
         return { ok: await answers.flush(request.allowDeletes) };
+      case "handOver":
+        if (answers.handOver === undefined) throw notReplaceable();
+        return { ok: await answers.handOver() };
       case "unmount":
         return { ok: await answers.unmount(request.timeoutMs) };
     }
   } catch (error) {
     return failure(error);
   }
+}
+
+export function notReplaceable(): SynclineError {
+  return new SynclineError("not_supported", "Nothing would go on if this agent ended.", {
+    hint: "Only a mount on Linux 6.9 or newer can be handed over (`syncline doctor`). End the agent, and start it again.",
+  });
 }
 
 function failure(error: unknown): Answer {
@@ -138,7 +150,7 @@ function failure(error: unknown): Answer {
 /** Throws `usage` for an invalid request. */
 function parseRequest(line: string): ControlRequest {
   const { call, timeoutMs, allowDeletes } = objectOf(line);
-  if (call === "status") return { call };
+  if (call === "status" || call === "handOver") return { call };
   if (call === "flush") return typeof allowDeletes === "string" ? { call, allowDeletes } : { call };
   if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
   if (typeof timeoutMs === "number" && timeoutMs >= 0) return { call, timeoutMs };

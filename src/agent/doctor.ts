@@ -21,7 +21,7 @@ export interface DoctorInput {
 }
 
 export function examine(input: DoctorInput): Finding[] {
-  const mounts = isLinux() ? [fuseDevice(), addon(input), privilege()] : [];
+  const mounts = isLinux() ? [fuseDevice(), addon(input), privilege(), handOver(release())] : [];
   return [node(), kernel(), ...mounts, state(input.stateRoot), key(input)];
 }
 
@@ -42,6 +42,19 @@ function kernel(): Finding {
     return { what, state: "limited", detail: `${process.platform}: mounts are not supported`, advice };
   }
   return { what, state: "good", detail: `Linux ${release()}` };
+}
+
+/** Whether the kernel sends requests again to the agent that replaces one (FUSE_HAS_RESEND). */
+export function handOver(version: string): Finding {
+  const what = "killed agents";
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > 6 || (major === 6 && minor >= 9)) return { what, state: "good", detail: "are replaced: programs wait" };
+  return {
+    what,
+    state: "limited",
+    detail: `end their mount on Linux ${version}: programs get errors`,
+    advice: "Use Linux 6.9 or newer for mounts that outlive their agent. Nothing that was written is lost.",
+  };
 }
 
 function fuseDevice(): Finding {

@@ -19,6 +19,7 @@ import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { FlushSchedule } from "./publishing/flush-schedule.ts";
 import { collectGarbage, IdleRelease, releaseMemory } from "../runtime/memory.ts";
+import { answersOf } from "./threads/hand-over.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";
@@ -33,7 +34,7 @@ import { warmUp } from "./threads/warm-up.ts";
 const DRAIN_MS = 60_000;
 /** Writes between the last flush and the unmount get this long, even when the time is up. */
 const LAST_FLUSH_MS = 2_000;
-/** One for an epoch under way, one for a new device key, and one for what was written before the request. */
+/** For an epoch under way, a new device key, and what was written before the request. */
 const FLUSH_ROUNDS = 3;
 /** How long mounting waits for names to reach the cache. */
 const WARM_UP_WAIT_MS = 200;
@@ -88,7 +89,7 @@ export class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { stateDir, doors, address, at, log, onStep } = this.#options;
+    const { stateDir, doors, address, at, log, onStep, answers = (own) => own } = this.#options;
     onStep?.("reading the newest root");
     const setup = await this.#workerSetup();
     onStep?.("reading local changes");
@@ -98,10 +99,7 @@ export class RunningAgent implements Agent {
     await this.#warmUp(base);
     onStep?.("opening the doors");
     this.#doors = await this.#thread.call("openDoors", doors);
-    const { answers = (own) => own } = this.#options;
-    const flushing = { status: () => this.status(), flush: () => this.flush() };
-    const own = { ...flushing, unmount: (timeoutMs: number) => this.unmount(timeoutMs, false) };
-    this.#resources.push(await serveControl(stateDir, answers(own)));
+    this.#resources.push(await serveControl(stateDir, answers(answersOf(this, this.#thread, this.#options))));
     if (at === undefined) {
       this.#resources.push(this.#opened.remote.watch(() => void this.#rootMoved()));
       this.#schedule.note("urgent");
@@ -260,6 +258,7 @@ export class RunningAgent implements Agent {
       trust: { tlsCa, insecure },
       genesis: this.#opened.bucket.genesis.bytes,
       base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
+      supervision: this.#options.supervision,
     };
   }
 

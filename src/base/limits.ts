@@ -165,7 +165,7 @@ export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
 /** A batch of records is written before it exceeds this. */
 export const JOURNAL_FRAME_BYTES = 256 * KiB;
 /** The journal is checkpointed at this size, or at twice what the last checkpoint wrote. */
-export const CHECKPOINT_BYTES = 32 * MiB;
+export const CHECKPOINT_BYTES = 8 * MiB;
 /** The journal carries bytes of writes up to this size, if an fsync was at most this long ago. */
 export const CARRIED_WRITE_BYTES = 8 * KiB;
 export const FSYNC_RECENT_MS = 1_000;

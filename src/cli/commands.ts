@@ -30,6 +30,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   token: () => import("./commands/token.ts"),
   unlock: () => import("./commands/unlock.ts"),
   unmount: () => import("./commands/unmount.ts"),
+  upgrade: () => import("./commands/upgrade.ts"),
   webdav: () => import("./commands/webdav.ts"),
   verify: () => import("./commands/verify.ts"),
 };

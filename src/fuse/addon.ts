@@ -15,6 +15,8 @@ export interface FuseAddon extends AllocatorAddon {
   openAbort(target: string): number;
   /** close(2) of a descriptor that was opened here. */
   close(descriptor: number): void;
+  /** Programs that this process starts do not inherit this descriptor. */
+  keepFromChildren(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
   /** Serves `device` on this thread's event loop until `close`. */
@@ -63,6 +65,10 @@ export interface Session {
   packEntries(count: number, plus: 0 | 1, offset: number, limit: number): number;
   /** Reports the inode to onForgotten once the kernel forgets it. `probe` 1: asks at once whether it knows it. */
   watch(inode: number, probe: 0 | 1): void;
+  /** Has the kernel send again what another process read from the device and did not answer. Linux 6.9. */
+  resend(): void;
+  /** From now on another process goes on if this one ends without `close`: calls in flight are left to it. */
+  leaveToSupervisor(): void;
   /** Drops the kernel's attributes, pages and listing of an inode. */
   invalidateInode(inode: number): void;
   /** Drops a name. `removed`: the inode whose last name it was, else 0. */

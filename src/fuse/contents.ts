@@ -5,8 +5,8 @@ import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds } from "./attributes.ts";
 import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
-import type { Exchange } from "./exchange.ts";
-import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
+import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
+import { isAppend } from "./replay.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
@@ -39,11 +39,6 @@ const write: Handler = (fs, exchange, openFiles) => {
   if (offset !== asked) openFiles.misplaced(ino);
   exchange.count(length);
 };
-
-/** Writes from the page cache already have their offset. */
-function isAppend(exchange: Exchange): boolean {
-  return (exchange.argument(4) & constants.O_APPEND) !== 0 && (exchange.argument(2) & WRITE_CACHE) === 0;
-}
 
 const allocate: Handler = (fs, exchange) => {
   fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));

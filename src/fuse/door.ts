@@ -21,11 +21,13 @@ import { OpenFiles } from "./open-files.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import type { ChosenOptions } from "./options.ts";
 import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { Replay } from "./replay.ts";
+import type { Agreed } from "./supervisor.ts";
 import { WaitingRequests } from "./waiting-requests.ts";
 
 export interface DoorEvents {
   /** The kernel has agreed. */
-  ready(): void;
+  ready(agreed: Agreed): void;
   /** The device has ended, or the kernel is too old (then with a reason). */
   ended(errno: number, reason?: string): void;
 }
@@ -41,6 +43,7 @@ export class Door {
   readonly #exchange: Exchange;
   readonly #waiting: WaitingRequests;
   readonly #orphans = new Set<Ino>();
+  readonly #replay: Replay;
   #serving = false;
   #closed = false;
   #journalFails = false;
@@ -69,6 +72,7 @@ export class Door {
       },
     );
     this.#exchange = new Exchange(this.#session);
+    this.#replay = new Replay(fs, this.#openFiles, options.log);
     this.#waiting = new WaitingRequests(options.clock, isDying);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
     fs.watchOrphans((ino) => {
@@ -79,6 +83,23 @@ export class Door {
       // inodes: it is asked.
       this.#session.watch(ino, this.#serving ? 0 : 1);
     });
+    const { handoff } = options.supervision ?? {};
+    if (handoff !== undefined) this.#resume(handoff);
+  }
+
+  /** Goes on where an agent ended. What that had yet to tell the kernel is unknown. */
+  #resume(agreed: Agreed): void {
+    this.#agreed(agreed);
+    this.#replay.begin();
+    this.#session.resend();
+    this.#invalidator.invalidate({ entries: [], inodes: [], all: true });
+    queueMicrotask(() => this.#events.ready(agreed));
+  }
+
+  #agreed({ minor, flags2 }: Agreed): void {
+    this.#openFiles.passing.allowed = (flags2 & INIT2.DIRECT_IO_ALLOW_MMAP) !== 0;
+    this.#invalidator.minor = minor;
+    if (this.#options.supervision && flags2 & INIT2.HAS_RESEND) this.#session.leaveToSupervisor();
   }
 
   invalidate(changes: Invalidations): void {
@@ -116,13 +137,12 @@ export class Door {
     this.#dropMisplaced();
   }
 
-  /** Called after replies have left. */
   #dropMisplaced(): void {
     const inodes = this.#openFiles.takeMisplaced();
     if (inodes.length > 0) this.#invalidator.invalidate({ entries: [], inodes, all: false });
   }
 
-  /** Writes the journal, then sends the replies of these rows. Without the journal no change may look done. */
+  /** Sends the replies of these rows once the journal is written: without it no change may look done. */
   #send(from: number, to: number): void {
     const errno = this.#commit();
     if (errno !== 0) this.#refuse(errno, from, to);
@@ -158,11 +178,12 @@ export class Door {
       this.#control(opcode);
       return;
     }
+    if (this.#replay.answers(exchange)) return;
     const { paced } = handler;
     const pause = paced === undefined ? undefined : this.#fs.throttle(paced === "inode" ? exchange.node : undefined);
     if (pause !== undefined) return this.#defer(handler, new Paused(pause));
     try {
-      const later = handler.run(this.#fs, exchange, this.#openFiles);
+      const later = this.#replay.run(handler, this.#exchange);
       if (later !== undefined) this.#defer(handler, later);
     } catch (error) {
       if (error instanceof FsError) exchange.error(error.errno);
@@ -185,16 +206,27 @@ export class Door {
   #init(): void {
     const exchange = this.#exchange;
     const minor = exchange.argument(1);
-    const [flags, flags2] = [exchange.argument(3), exchange.argument(4)];
+    const flags = exchange.argument(3);
+    // A new connection begins to count anew. Without a journal that says so, nothing may be sent again.
+    const flags2 = this.#forgetsAnswers() ? exchange.argument(4) : exchange.argument(4) & ~INIT2.HAS_RESEND;
     const agreed = agree({ major: exchange.argument(0), minor, flags, flags2 }, this.#options);
     if (typeof agreed === "string") {
       exchange.error(ERRNO.EPROTO);
       this.#announce = () => this.#events.ended(ERRNO.EPROTO, agreed);
     } else {
       exchange.init(agreed);
-      this.#openFiles.passing.allowed = (flags2 & INIT2.DIRECT_IO_ALLOW_MMAP) !== 0;
-      this.#invalidator.minor = minor;
-      this.#announce = () => this.#events.ready();
+      this.#agreed({ minor, flags2 });
+      this.#announce = () => this.#events.ready({ minor, flags2 });
+    }
+  }
+
+  #forgetsAnswers(): boolean {
+    try {
+      this.#fs.answers.forget();
+      return true;
+    } catch (error) {
+      this.#log.warn("if this agent dies, nothing can replace it", { error: describeError(error) });
+      return false;
     }
   }
 
@@ -233,7 +265,6 @@ export class Door {
     this.#dropMisplaced();
   }
 
-  /** Never throws synchronously: this runs during a batch. */
   async #wait(cause: Cause, signal: AbortSignal): Promise<void> {
     if (cause instanceof BlockMiss) await this.#fs.load(cause.cids, signal);
     else await (cause instanceof Paused ? cause.until : cause);
@@ -242,7 +273,7 @@ export class Door {
   #tryAgain(handler: HandlerEntry): BlockMiss | Promise<void> | undefined {
     this.#serving = true;
     try {
-      return handler.run(this.#fs, this.#exchange, this.#openFiles) ?? undefined;
+      return this.#replay.run(handler, this.#exchange) ?? undefined;
     } catch (error) {
       if (error instanceof BlockMiss) return error;
       throw error;

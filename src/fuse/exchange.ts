@@ -58,6 +58,14 @@ export class Exchange {
   get thread(): number {
     return this.#cell(CELL.THREAD);
   }
+  /** The request's number on its connection. */
+  get unique(): number {
+    return Math.abs(this.#cell(CELL.UNIQUE));
+  }
+  /** Whether the kernel sent it before, to an agent that did not answer. */
+  get isResent(): boolean {
+    return this.#cell(CELL.UNIQUE) < 0;
+  }
   argument(index: number): number {
     return this.#cell(CELL.ARGUMENT + index);
   }
@@ -188,6 +196,7 @@ export class Exchange {
       node: this.node,
       cells: this.#cells.slice(this.#at, this.#at + CELL.KIND),
       names: [this.text(0), this.text(1)],
+      unique: this.#cell(CELL.UNIQUE),
       payload: this.#heldPayload(),
     };
   }
@@ -197,6 +206,7 @@ export class Exchange {
     this.#at = SOLO_ROW;
     this.#cells.set(held.cells, SOLO_ROW);
     this.#set(CELL.FIRST_NAME, 0);
+    this.#set(CELL.UNIQUE, held.unique);
     this.#set(CELL.KIND, REPLY.NONE);
     this.#payload = held.payload;
   }
@@ -236,5 +246,6 @@ export interface HeldRequest {
   readonly node: Ino;
   readonly cells: Float64Array;
   readonly names: readonly [string, string];
+  readonly unique: number;
   readonly payload: Buffer | undefined;
 }

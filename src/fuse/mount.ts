@@ -8,10 +8,11 @@ import { escapeForPrint } from "../base/names.ts";
 import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { Door } from "./door.ts";
-import { startGuard } from "./guard.ts";
 import { MNT_DETACH, MOUNT_TYPE, pathBytes } from "./mount-point.ts";
 import { type MountedAt, readMountTable } from "./mount-table.ts";
+import { INIT2 } from "./protocol.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
+import { type Agreed, HANDOFF_DEVICE, inheritedLifeline, type Lifeline, startSupervisor } from "./supervisor.ts";
 
 export type MountEnd = "unmounted" | "aborted";
 
@@ -20,6 +21,8 @@ export interface FuseMount {
   readonly ready: Promise<void>;
   /** Resolves once the mount has ended, for any reason. */
   readonly ended: Promise<MountEnd>;
+  /** Whether a supervisor would start another process to go on if this one ended. */
+  readonly isReplaceable: boolean;
   /** Tells the kernel what others changed. */
   invalidate(changes: Invalidations): void;
   /** As umount(8): "busy" when something uses the mount. `ended` follows, later if another namespace has a copy of it. */
@@ -37,8 +40,11 @@ export interface FuseMount {
 export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   const options = chooseOptions(given);
   const addon = loadAddon();
-  const device = openDevice(addon);
   const mountPoint = pathBytes(resolve(options.mountPoint));
+  if (options.supervision?.handoff !== undefined) {
+    return new ServedMount(addon, HANDOFF_DEVICE, mountPoint, fs, options, inheritedLifeline(addon));
+  }
+  const device = openDevice(addon);
   try {
     const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
     addon.mount(pathBytes(options.source), mountPoint, MOUNT_TYPE, flags, mountData(device));
@@ -47,7 +53,8 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
     throw mountFailure(cause, options.mountPoint);
   }
   try {
-    return new ServedMount(addon, device, mountPoint, fs, options);
+    const lifeline = startSupervisor(addon, device, mountPoint, options.supervision, options.log);
+    return new ServedMount(addon, device, mountPoint, fs, options, lifeline);
   } catch (error) {
     void addon.unmount(mountPoint, MNT_DETACH);
     throw error;
@@ -63,20 +70,36 @@ class ServedMount implements FuseMount {
   readonly #door: Door;
   /** From the mount table; known once the mount is ready. */
   #device: string | undefined;
-  readonly #guard: Disposable;
+  readonly #lifeline: Lifeline;
+  #isSupervised = false;
   #hasEnded = false;
 
-  constructor(addon: FuseAddon, device: number, mountPoint: string, fs: FileSystem, options: ChosenOptions) {
+  constructor(
+    addon: FuseAddon,
+    device: number,
+    mountPoint: string,
+    fs: FileSystem,
+    options: ChosenOptions,
+    lifeline: Lifeline,
+  ) {
     this.#addon = addon;
     this.#mountPoint = mountPoint;
     this.#options = options;
-    this.#guard = startGuard(addon, mountPoint, options.log);
+    this.#lifeline = lifeline;
     // A caller may wait for `ended` alone.
     this.#ready.promise.catch(() => {});
     this.#door = new Door(addon, device, fs, options, {
-      ready: () => void this.#begin(),
+      ready: (agreed) => {
+        // Without it, calls in flight would be lost: then the mount ends with this process.
+        if ((agreed.flags2 & INIT2.HAS_RESEND) !== 0 && options.supervision !== undefined) this.#supervise(agreed);
+        void this.#begin();
+      },
       ended: (errno, reason) => this.#end(errno, reason),
     });
+  }
+
+  get isReplaceable(): boolean {
+    return this.#isSupervised && this.#lifeline.isHeld && !this.#hasEnded;
   }
 
   get ready(): Promise<void> {
@@ -113,6 +136,11 @@ class ServedMount implements FuseMount {
     }
   }
 
+  #supervise(agreed: Agreed): void {
+    this.#lifeline.ready(agreed);
+    this.#isSupervised = true;
+  }
+
   async #begin(): Promise<void> {
     try {
       const own = await this.#entry();
@@ -142,7 +170,7 @@ class ServedMount implements FuseMount {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#door.close();
-    this.#guard[Symbol.dispose]();
+    this.#lifeline[Symbol.dispose]();
     const why = reason ?? `the mount ended before it was ready (error ${errno})`;
     this.#ready.reject(
       new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),

@@ -24,8 +24,7 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
     Math.min(offer.minor, PROTOCOL_MINOR),
     wishes.readAheadBytes,
     offer.flags & wanted,
-    // Not HAS_RESEND: it needs a supervisor that keeps the device; without one a resent request looks like a new one.
-    offer.flags2 & INIT2.DIRECT_IO_ALLOW_MMAP,
+    offer.flags2 & (INIT2.DIRECT_IO_ALLOW_MMAP | INIT2.HAS_RESEND),
     MAX_BACKGROUND,
     CONGESTION_THRESHOLD,
     MAX_WRITE_BYTES,

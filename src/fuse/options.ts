@@ -1,6 +1,7 @@
 /** How a bucket is mounted: the caller's options and their defaults. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { Supervision } from "./supervisor.ts";
 
 export interface FuseOptions {
   /** An existing directory; see `prepareMountPoint`. */
@@ -14,7 +15,7 @@ export interface FuseOptions {
   readonly attributeTimeoutS?: number;
   readonly entryTimeoutS?: number;
   readonly negativeTimeoutS?: number;
-  /** Writes collect in the kernel: faster, but lost when the agent dies. Off until a supervisor holds the device. */
+  /** Writes collect in the kernel: faster, but lost if the mount is aborted. */
   readonly writebackCache?: boolean;
   /** How far the kernel reads ahead in sequential reads. */
   readonly readAheadBytes?: number;
@@ -22,6 +23,8 @@ export interface FuseOptions {
   readonly followClient?: boolean;
   /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
   readonly spinUs?: number;
+  /** How another process goes on if this one dies. Undefined: the mount ends with it. */
+  readonly supervision?: Supervision | undefined;
 }
 
 export type ChosenOptions = Required<FuseOptions>;
@@ -44,4 +47,5 @@ const DEFAULTS = {
   followClient: false,
   /** What waking a program on another processor and its next call take, at most. */
   spinUs: 100,
+  supervision: undefined,
 };

@@ -5,7 +5,7 @@
  */
 
 /** Changes with any cell below; the addon reports its own. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /** The version spoken here; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;
@@ -67,6 +67,8 @@ export const CELL = {
   ATTRIBUTES: 18,
   FLAGS: 29,
   LENGTH: 30,
+  /** The request's number on its connection; negative: sent again to an agent that replaces another one. */
+  UNIQUE: 31,
 } as const;
 
 export const ROWS = 64;
@@ -151,4 +153,4 @@ export const INIT = {
 } as const;
 
 /** Bits of INIT's flags2: 32 and up of what the header of the kernel calls flags. */
-export const INIT2 = { DIRECT_IO_ALLOW_MMAP: 1 << 4 } as const;
+export const INIT2 = { DIRECT_IO_ALLOW_MMAP: 1 << 4, HAS_RESEND: 1 << 7 } as const;

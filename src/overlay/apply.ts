@@ -46,6 +46,9 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
     case "adopt":
       state.base = record.base;
       return;
+    case "answered":
+    case "connected":
+      return;
     default:
       return change(state, record);
   }

@@ -30,6 +30,7 @@ import { writeJournalRecord } from "./journal/journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
 import { BackPressure } from "./back-pressure.ts";
+import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
 import type { OverlayOptions } from "./overlay-options.ts";
 import { loadState, replayFrame } from "./journal/recovery.ts";
@@ -67,6 +68,8 @@ export class Overlay {
   #founded = false;
   readonly #quick: QuickFlush;
   readonly #lateRows = new LateRows();
+  /** Requests of the kernel that were executed. */
+  readonly answers = new Answers(() => this.execute([{ kind: "connected" }], { urgent: true }));
 
   /** Opens the state, or creates it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits, random = systemRandom }: OverlayOptions) {
@@ -84,7 +87,9 @@ export class Overlay {
       salt: Buffer.from(random.bytes(4)).readUInt32LE(),
     };
     const carried = new CarriedBytes();
-    this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));
+    this.#journal = new Journal(storage, options, frame, (payload) =>
+      replayFrame(state, payload, carried, this.answers),
+    );
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES, limits?.earlyBytes);
     carried.restore(state, this.data);
     this.#quick = new QuickFlush(clock);
@@ -96,7 +101,14 @@ export class Overlay {
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
     const syncCarried = () => this.data.syncCarried();
-    this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, syncCarried);
+    this.#checkpointer = new Checkpointer(
+      this.#tables,
+      this.#journal,
+      state,
+      checkpointBytes,
+      syncCarried,
+      this.answers,
+    );
     if (stored === undefined) this.#checkpointer.begin();
     if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
     this.#housekeeping = new Housekeeping({
@@ -114,9 +126,11 @@ export class Overlay {
   /** Buffers the records and applies them, all or none. Throws `disk_full`, `store_failed`; then nothing changed. */
   execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
     const late = this.#lateRows.before(records, this.state.inodes);
+    const answered = this.answers.recordFor(records);
     this.#journal.append(
       (writer) => {
         for (const record of late) writeJournalRecord(writer, record);
+        if (answered !== undefined) writeJournalRecord(writer, answered);
         for (const record of records) writeJournalRecord(writer, record);
       },
       options.urgent ?? false,

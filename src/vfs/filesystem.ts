@@ -131,6 +131,7 @@ export interface FileSystem {
 
   statFs(): StatFs;
 
+  readonly answers: AnsweredRequests;
   /** Writes out all buffered journal records. Call this before any answer leaves. */
   persist(): void;
   /**
@@ -157,6 +158,16 @@ export interface FileSystem {
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
   /** The inode's current path, for messages. */
   pathOf(ino: Ino): string;
+}
+
+/** Which requests of a connection were executed, so that a restart does not execute them again. */
+export interface AnsweredRequests {
+  /** The request that the next change answers, 1 to 2⁵³; 0: none. */
+  request: number;
+  /** Of a request executed before the last restart: the inode that it made or linked, or 0. Undefined: not executed. */
+  of(request: number): Ino | 0 | undefined;
+  /** A new connection begins, or nothing is sent again any more. Throws as a change does. */
+  forget(): void;
 }
 
 export interface DirectoryEntry {

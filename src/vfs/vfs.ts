@@ -16,6 +16,7 @@ import { changedPaths, type TreePath } from "./changed-paths.ts";
 import type { ContentName, ContentNames } from "./content-names.ts";
 import { FileIo } from "./file-io.ts";
 import type {
+  AnsweredRequests,
   AttributeChange,
   Attributes,
   Caller,
@@ -41,11 +42,14 @@ export class Vfs implements FileSystem, ContentNames {
   readonly #files: FileIo;
   readonly #listings: Listings;
   #invalidated: (changes: Invalidations) => void = () => {};
-  /** The names reported to doors at the last change of the base; undefined: all. */
+  /** The names reported at the last change of the base; undefined: all. */
   #told: ReadonlySet<string> | undefined = new Set();
+
+  readonly answers: AnsweredRequests;
 
   /** Use `openVfs`. */
   constructor(objects: Objects) {
+    this.answers = objects.overlay.answers;
     this.#objects = objects;
     this.#overlay = objects.overlay;
     this.#namespace = new Namespace(objects);
@@ -229,7 +233,7 @@ export class Vfs implements FileSystem, ContentNames {
     if (object !== undefined) object.bytesName = name;
   }
 
-  /** The writer of a conflict copy's version; undefined for anything else. Throws BlockMiss. */
+  /** The writer of a conflict copy's version. Throws BlockMiss. */
   conflictWriter(ino: Ino): WriterId | undefined {
     return this.#objects.record(ino).conflict?.writer;
   }
@@ -246,7 +250,6 @@ export class Vfs implements FileSystem, ContentNames {
    */
   seal(anew = false): ChangeSet | undefined {
     this.#objects.dirty.reset();
-    // An epoch already in flight includes nothing that was closed since.
     if (anew || this.#overlay.state.inFlight === undefined) this.#objects.dirty.sealed();
     return this.#overlay.seal(anew);
   }
@@ -280,10 +283,7 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.state.base;
   }
 
-  /**
-   * The paths that changed in the bucket between this tree and the current base's tree, which is returned too. Undefined:
-   * too many. Rejects with `block_not_found` for a collected tree, and as reading does.
-   */
+  /** What changed in the bucket from this tree to the base's. Undefined: too much. Rejects with `block_not_found`. */
   async changedSince(from: Cid): Promise<{ readonly tree: Cid; readonly paths: readonly TreePath[] } | undefined> {
     const { tree } = this.baseState();
     const paths = await changedPaths(this.#objects.loader.nodes, from, tree);

@@ -14,12 +14,14 @@ import {
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { collect, Workspace } from "../support/syncline.ts";
+import { killAgent } from "../support/supervisor.ts";
 
 const reason = whyNoMount();
 const ROOT = /^bafyr4i[a-z2-7]{52}$/;
@@ -379,10 +381,24 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.do("cat", `${url}/open`)).toBe("goes on");
     });
 
-    test("killed, it leaves a dead mount that the next one cleans up, and loses nothing", async () => {
+    test("killed, it is replaced: programs wait, then go on with the same open file", async () => {
+      const pid = space.mount(url, dir);
+      const open = openSync(file("f"), "wx");
+      writeSync(open, "before, ");
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      writeSync(open, "after");
+      closeSync(open);
+      expect(readFileSync(file("f"), "utf8")).toBe("before, after");
+      expect(space.status(dir)["pid"]).not.toBe(pid);
+      space.do("unmount", dir);
+      expect(space.do("cat", `${url}/f`)).toBe("before, after");
+    });
+
+    test("killed with its supervisor, it leaves a dead mount that the next one cleans up, and loses nothing", async () => {
       const pid = space.mount(url, dir);
       writeFileSync(file("f"), "answered");
-      process.kill(pid, "SIGKILL");
+      killAgent(pid);
       await ended(pid);
       expect(() => readdirSync(dir)).toThrow(/ENOTCONN/);
       const lost = failure("status", dir);

@@ -42,6 +42,8 @@ export class MemoryFileSystem implements FileSystem {
     sync: async () => {},
     throttle: () => undefined,
   };
+  /** It ends with its process. */
+  readonly answers = { request: 0, of: () => undefined, forget: () => {} };
   readonly #nowNs: () => bigint;
   readonly #inodes = new Map<Ino, Inode>();
   #nextIno = 2;

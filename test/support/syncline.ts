@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { killAgent } from "./supervisor.ts";
 
 const main = resolve(import.meta.dirname, "../../dist/main.js");
 
@@ -128,7 +129,7 @@ export class Workspace implements Disposable {
 
   [Symbol.dispose](): void {
     for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
-    for (const pid of this.#agents) if (isOurs(pid)) process.kill(pid, "SIGKILL");
+    for (const pid of this.#agents) if (isOurs(pid)) killAgent(pid);
     for (const path of this.#mounts) detach(path);
     rmSync(this.path, { recursive: true, force: true });
   }

@@ -3,6 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { ContentConfig } from "../../content/config.ts";
+import type { Supervision } from "../../fuse/supervisor.ts";
 import type { ContentNames } from "../../vfs/content-names.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import type { PublishedTrees } from "../../webdav/sync-source.ts";
@@ -22,6 +23,8 @@ export interface DoorContext {
   conflictWriter(ino: Ino): WriterId | undefined;
   /** The name of a writer's machine, or the writer's id. */
   machineName(writer: WriterId): Promise<string>;
+  /** How another process takes over a mount if this one dies. */
+  readonly supervision: Supervision | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** A door was closed from outside, as by umount(8): ends the agent. */

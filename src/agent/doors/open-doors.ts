@@ -13,6 +13,8 @@ import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts"
 
 interface OpenDoor {
   readonly report: DoorReport;
+  /** Whether another process would go on with it. Absent: its clients come back by themselves. */
+  isReplaceable?(): boolean;
   /** Tells the door what others changed. Absent for doors without caches. */
   invalidate?(changes: Invalidations): void;
   /** Finishes pending work. Throws `mount_busy` and stays open, unless `lazy`. */
@@ -41,6 +43,11 @@ export class OpenDoors {
 
   get reports(): readonly DoorReport[] {
     return this.#doors.map(({ report }) => report);
+  }
+
+  /** Whether another process can go on without an error for anybody. */
+  get isReplaceable(): boolean {
+    return this.#doors.some((door) => door.isReplaceable?.() === true);
   }
 
   invalidate(changes: Invalidations): void {
@@ -89,9 +96,9 @@ function fingerprintOf({ tls }: WebdavSetup): string | null {
 }
 
 async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
-  const { address, readOnly, clock, log } = context;
+  const { address, readOnly, supervision, clock, log } = context;
   const { mount: mountPoint } = setup;
-  await prepareMountPoint(mountPoint, clock);
+  if (supervision?.handoff === undefined) await prepareMountPoint(mountPoint, clock);
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
   try {
@@ -101,6 +108,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       log,
       clock,
       readOnly,
+      supervision,
     });
     mount = served;
     await served.ready;
@@ -110,6 +118,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
     });
     return {
       report: setup,
+      isReplaceable: () => served.isReplaceable,
       invalidate: (changes) => served.invalidate(changes),
       leave: (lazy) => leaveMount(served, mountPoint, lazy),
       close: () => served.close(),

@@ -17,6 +17,7 @@ export async function startAgentWithFolder(
   watch: () => WatchedFolder,
 ): Promise<Agent> {
   const answers = (own: ControlAnswers): ControlAnswers => ({
+    ...own,
     status: async () => withFolder(await own.status(), await watched.status()),
     flush: (allowDeletes) => flushBoth(own, watched, allowDeletes),
     unmount: (timeoutMs) => both.unmount(timeoutMs, false),

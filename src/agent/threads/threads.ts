@@ -10,6 +10,7 @@ import type { Pending } from "../../overlay/overlay.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
 import type { DoorReport, DoorSetup } from "../doors/doors.ts";
+import type { Supervision } from "../../fuse/supervisor.ts";
 import type { FlushReport } from "../reports.ts";
 
 /** What the worker needs to begin. */
@@ -28,6 +29,8 @@ export interface WorkerSetup {
   readonly genesis: Uint8Array;
   /** The base of a new state; an existing state keeps its own. */
   readonly base: BaseRoot;
+  /** How another process takes over the mount if this one dies. */
+  readonly supervision: Supervision | undefined;
 }
 
 export type Trust = Pick<MasterAccess, "tlsCa" | "insecure">;
@@ -63,6 +66,8 @@ export type WorkerMethods = {
   adopt(root: { readonly base: NewBase; readonly units: Units | "any" }): Promise<boolean>;
   /** Whether the file's reported bytes are still unchanged. */
   isSteady(beginning: Beginning): boolean;
+  /** Whether a supervisor would start another process if this one ended. */
+  isReplaceable(nothing: undefined): boolean;
   /** Lets doors finish pending work and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */
   leaveDoors(options: { lazy: boolean }): Promise<void>;
   close(nothing: undefined): Promise<void>;

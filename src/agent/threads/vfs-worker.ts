@@ -63,7 +63,7 @@ function serve(port: MessagePort): void {
     async openDoors(setups) {
       const { setup, vfs, opened } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
-      const { address, readOnly, stateDir } = setup;
+      const { address, readOnly, stateDir, supervision } = setup;
       const ended = () => tell({ event: "unmounted" });
       const doors = await OpenDoors.open(setups, {
         fs,
@@ -72,6 +72,7 @@ function serve(port: MessagePort): void {
         address,
         readOnly,
         stateDir,
+        supervision,
         conflictWriter: (ino) => vfs.conflictWriter(ino),
         machineName: (writer) => machineName(opened.bucket, writer),
         clock: systemClock,
@@ -101,6 +102,7 @@ function serve(port: MessagePort): void {
     },
     adopt: async ({ base, units }) => open().vfs.adopt(base, units),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
+    isReplaceable: () => open().doors?.isReplaceable ?? false,
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
     async close() {
       idleRelease[Symbol.dispose]();

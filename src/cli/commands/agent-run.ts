@@ -22,6 +22,7 @@ import type { ExitStatus } from "../exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
+import { supervisionOf } from "./taking-over.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
 import { loadWallet, machineNameOf } from "../wallet.ts";
@@ -79,6 +80,8 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   // In the background no one reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
   await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
+  // A past state has no overlay that another process could go on with.
+  const supervision = options.at === undefined ? supervisionOf(runtime, state.path) : undefined;
   const agentOptions = {
     address: run.facts.address,
     doors: run.doors(state.path),
@@ -94,6 +97,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     collects: options.gc !== "off",
+    supervision,
     clock: runtime.clock,
     random: runtime.random,
     log,
@@ -108,6 +112,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   progress[Symbol.dispose]();
   state.list();
   beside?.list();
+  if (supervision?.handoff !== undefined) process.chdir("/");
   if (isBehind()) sayReady(agent.doors);
   else {
     const { value, text } = run.ready(agent.doors);

@@ -1,6 +1,8 @@
 /** Writes checkpoints, and frees the journal once they are durable. */
 import { encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
+import type { Answers } from "./answers.ts";
 import type { Journal } from "./journal.ts";
+import { writeJournalRecord } from "./journal-codec.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import type { OverlayState } from "../state.ts";
 import type { Ino } from "../../base/ids.ts";
@@ -23,6 +25,7 @@ export class Checkpointer {
   readonly #state: OverlayState;
   readonly #bytes: number;
   readonly #syncCarried: () => Promise<void>;
+  readonly #answers: Answers;
   readonly #runs: SharedSync;
   /** Bytes that the last checkpoint wrote. */
   #lastBytes = 0;
@@ -36,7 +39,9 @@ export class Checkpointer {
     state: OverlayState,
     bytes: number,
     syncCarried: () => Promise<void>,
+    answers: Answers,
   ) {
+    this.#answers = answers;
     this.#tables = tables;
     this.#journal = journal;
     this.#state = state;
@@ -70,6 +75,7 @@ export class Checkpointer {
   async #run(): Promise<void> {
     this.#journal.flush();
     const checkpoint = this.#encode(this.#journal.lastFrame);
+    this.#keepAnswers();
     try {
       // A start replays only later frames: the bytes that earlier frames carry must be in the data files first.
       await this.#syncCarried();
@@ -83,6 +89,14 @@ export class Checkpointer {
     }
     await this.#tables.sync();
     this.#journal.recycle(checkpoint.frame);
+  }
+
+  /** They are in no table: the journal after this checkpoint holds them again. */
+  #keepAnswers(): void {
+    const { records } = this.#answers;
+    if (records.length === 0) return;
+    this.#journal.append((writer) => records.forEach((record) => writeJournalRecord(writer, record)), true);
+    this.#journal.flush();
   }
 
   /** The state as of now, which changes while the data files are synced. */

@@ -1,5 +1,5 @@
 /** The encoding of the journal's records: a kind, then fields. */
-import type { Lamport } from "../../base/ids.ts";
+import type { Ino, Lamport } from "../../base/ids.ts";
 import { corruptState } from "../data/bytes.ts";
 import type { ByteReader, ByteWriter } from "../data/bytes.ts";
 import type { KeptObject, NewObject } from "../dirty-object.ts";
@@ -27,6 +27,8 @@ const KINDS = {
   adopt: 16,
   written: 17,
   follow: 18,
+  answered: 19,
+  connected: 20,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -96,6 +98,11 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       return writeBaseRoot(writer, record.base);
     case "adopt":
       return writeBaseRoot(writer, record.base);
+    case "answered":
+      writer.int(record.request);
+      return writer.int(record.ino);
+    case "connected":
+      return;
   }
 }
 
@@ -147,6 +154,10 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       return { kind, objects: reader.list(readFollowed) };
     case "published":
       return { kind, epoch: reader.int(), base: readBaseRoot(reader) };
+    case "answered":
+      return { kind, request: reader.int(), ino: reader.int() as Ino | 0 };
+    case "connected":
+      return { kind };
     case "adopt":
       return { kind, base: readBaseRoot(reader) };
     case undefined:

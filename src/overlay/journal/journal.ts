@@ -28,8 +28,8 @@ interface Segment {
   last: number;
 }
 
-/** The most empty segments that are kept. A checkpoint frees about as many, so none is filled anew. */
-const MAX_SPARES = 9;
+/** The most empty segments that are kept. A checkpoint frees about as many, so none is filled anew. A start reads them, too. */
+const MAX_SPARES = 3;
 /** Segments prepared ahead: one to write to next, one in reserve, and one in use while the next is prepared. */
 const READY_SPARES = 3;
 /** Fills new segments piece by piece: fresh memory would be faulted in page by page. */

@@ -3,6 +3,7 @@ import { SynclineError } from "../../base/errors.ts";
 import { ByteReader, corruptState } from "../data/bytes.ts";
 import { applyRecord } from "../apply.ts";
 import type { CarriedBytes } from "../data/carried-bytes.ts";
+import type { Answers } from "./answers.ts";
 import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
 import type { Inodes } from "../inodes.ts";
 import { readJournalRecord } from "./journal-codec.ts";
@@ -35,13 +36,14 @@ export function loadState(
   });
 }
 
-/** Applies the records of one frame; `carried` gets the bytes in them. Throws `state_corrupt`. */
-export function replayFrame(state: OverlayState, payload: Uint8Array, carried: CarriedBytes): void {
+/** Applies the records of one frame; `carried` gets the bytes in them, `answers` the requests. Throws `state_corrupt`. */
+export function replayFrame(state: OverlayState, payload: Uint8Array, carried: CarriedBytes, answers: Answers): void {
   orCorrupt("A record in the overlay's journal contradicts the records before it.", () => {
     const reader = new ByteReader(payload);
     while (!reader.atEnd) {
       const record = readJournalRecord(reader);
       carried.take(record, state.epoch);
+      answers.take(record);
       applyRecord(state, record);
     }
   });

@@ -93,7 +93,7 @@ describe("negotiation", () => {
     const POSIX_ACL = 1 << 20;
     const agreed = agree(offer, wishes);
     expect(flagsOf(agreed) & (POSIX_LOCKS | ATOMIC_O_TRUNC | FLOCK_LOCKS | POSIX_ACL | INIT.WRITEBACK_CACHE)).toBe(0);
-    expect(agreed[3]).toBe(INIT2.DIRECT_IO_ALLOW_MMAP);
+    expect(agreed[3]).toBe(INIT2.DIRECT_IO_ALLOW_MMAP | INIT2.HAS_RESEND);
     const cached = agree(offer, { ...wishes, writebackCache: true });
     expect(flagsOf(cached) & INIT.WRITEBACK_CACHE).toBe(INIT.WRITEBACK_CACHE);
   });

@@ -1,0 +1,172 @@
+/**
+ * An agent is killed -9 over and over while programs work in its mount: files with fsync, names, appends, a mapped file, a file
+ * without a name, listings, SQLite with both journals, git. Its supervisor starts the next one each time. No program sees an error, everything that was
+ * answered is there, also on another machine. Then `syncline upgrade` replaces it, over and over. At the end both are killed, and a new mount has everything, too.
+ *   node scripts/drills/agent-kills.ts [KILLS, default 50] [UPGRADES, default 20] [--master | --masters | --s3 | --s3=numbered]
+ */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
+import {
+  agent,
+  check,
+  checkout,
+  differences,
+  existsSync,
+  fingerprint,
+  join,
+  kill,
+  mkdirSync,
+  pause,
+  percentile,
+  pidOf,
+  report,
+  run,
+  start,
+  storage,
+  syncline,
+  until,
+  workspace,
+} from "./lib.ts";
+import { supervisorOf } from "../../test/support/supervisor.ts";
+
+interface Told {
+  readonly kind: string;
+  readonly done: number;
+  readonly errors: readonly string[];
+  readonly longestMs: number;
+}
+
+/** What an agent says of the requests that it took over. */
+interface Counts {
+  readonly resent: number;
+  readonly executedBefore: number;
+}
+
+const KINDS = ["fsync", "replace", "names", "append", "mapped", "unlinked", "listing", "rollback", "wal"];
+/** Between a new agent and its end. */
+const [LEAST_MS, MOST_MS] = [100, 1_200];
+const [EARLY, START_MS] = [0.2, 400];
+const space = workspace("agent-kills");
+const { url, rest } = await storage(space);
+const [kills, upgrades] = [Number(rest[0] ?? 50), Number(rest[1] ?? 20)];
+syncline(space, ["init", url]);
+const a = agent(space, "a", url);
+const stop = join(space.path, "stop");
+const programs = [
+  ...KINDS.map((kind) => program("python3", [join(checkout, "scripts/drills/enduring.py"), kind, a.dir, stop])),
+  git(),
+];
+const supervisor = supervisorOf(a.pid);
+if (supervisor === undefined) throw new Error("the mount has no supervisor");
+
+const gaps: number[] = [];
+let early = 0;
+for (let number = 0; number < kills; number++) {
+  await pause(LEAST_MS + Math.random() * (MOST_MS - LEAST_MS));
+  const began = performance.now();
+  await killed();
+  // Now and then the next one dies while it starts, too.
+  if (Math.random() < EARLY) {
+    early++;
+    await pause(Math.random() * START_MS);
+    await killed();
+  }
+  // Unlike a listing, this is never answered from the kernel's memory.
+  statfsSync(a.dir);
+  gaps.push(performance.now() - began);
+}
+report(
+  `      ${kills} kills, and ${early} of agents that were starting; the next agent answers after p50 ${percentile(gaps, 0.5).toFixed(0)} ms, most ${Math.max(...gaps).toFixed(0)} ms`,
+);
+const replaced: number[] = [];
+for (let number = 0; number < upgrades; number++) {
+  await pause(LEAST_MS + Math.random() * (MOST_MS - LEAST_MS));
+  const { status, stdout, stderr } = await start(space, ["upgrade", a.dir, "--state", a.state, "--json"]);
+  if (status !== 0) check(false, `upgrade ended with ${status}: ${stderr}`);
+  replaced.push((JSON.parse(stdout) as { ms: number }).ms);
+}
+report(
+  `      ${upgrades} upgrades: p50 ${percentile(replaced, 0.5).toFixed(0)} ms, most ${Math.max(...replaced).toFixed(0)} ms`,
+);
+const logs = readdirSync(a.state).map((name) => join(a.state, name, "agent.log"));
+const logged = logs.map((log) => (existsSync(log) ? readFileSync(log, "utf8") : "")).join("");
+const took = [...logged.matchAll(/Took over.*?(\{.*?\})/g)].map(([, counts = ""]) => JSON.parse(counts) as Counts);
+const sum = (which: keyof Counts) => took.reduce((total, counts) => total + counts[which], 0);
+report(
+  `      sent again: ${sum("resent")} requests, of which ${sum("executedBefore")} had been executed and answer the same`,
+);
+writeFileSync(stop, "");
+const told = await Promise.all(programs);
+for (const { kind, done, errors, longestMs } of told) {
+  report(`      ${kind}: ${done} rounds, longest call ${longestMs} ms${errors.map((error) => `; ${error}`).join("")}`);
+}
+const failed = told.flatMap(({ errors }) => errors);
+check(failed.length === 0, `${told.length} programs saw ${failed.length} errors`);
+check(
+  told.every(({ done }) => done > 0),
+  "each of them got something done",
+);
+a.pid = agentOf(supervisor, a.pid);
+a.flush();
+const before = fingerprint(a.dir);
+const b = agent(space, "b", url);
+check(differences(before, fingerprint(b.dir)).length === 0, `${before.size} paths are the same on another machine`);
+writeFileSync(join(a.dir, "last"), "saved before both were killed\n");
+await a.kill9();
+a.mount();
+check(
+  readFileSync(join(a.dir, "last"), "utf8") === "saved before both were killed\n",
+  "killed together, and mounted again: everything is there",
+);
+check(differences(before, fingerprint(a.dir, { skip: (path) => path === "last" })).length <= 1, "the same tree");
+a.flush();
+a.unmount();
+b.unmount();
+check(syncline(space, ["verify", url]).status === 0, "verify finds nothing");
+
+async function killed(): Promise<void> {
+  const victim = agentOf(supervisor ?? 0, a.pid);
+  kill(victim);
+  await until(() => agentOf(supervisor ?? 0, a.pid) !== victim, 10_000, "the next agent");
+}
+
+/** The agent that runs now: the supervisor's child, or the first one. */
+function agentOf(parent: number, first: number): number {
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim().split(" ").filter(Boolean);
+  return Number(children.at(-1) ?? first);
+}
+
+function program(command: string, args: readonly string[]): Promise<Told> {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  space.pids.add(pidOf(child));
+  let text = "";
+  child.stdout.on("data", (data: Buffer) => (text += data.toString()));
+  return new Promise((done) =>
+    child.on("close", (status) => {
+      const last = text.trim().split("\n").at(-1) ?? "";
+      const isTold = last.startsWith("{");
+      done(
+        isTold
+          ? (JSON.parse(last) as Told)
+          : { kind: args.join(" "), done: 0, errors: [`ended with ${status}: ${last}`], longestMs: 0 },
+      );
+    }),
+  );
+}
+
+/** Commits until the end; git checks its own files then. */
+function git(): Promise<Told> {
+  const folder = join(a.dir, "git");
+  mkdirSync(folder);
+  run("git", ["init", "-q", folder]);
+  const script = `
+    cd "$1"; git config user.name drill; git config user.email drill@example.org; git config gc.auto 0; n=0
+    while [ ! -e "$2" ]; do
+      echo $n > "file-$((n % 30))" && git add -A && git commit -q -m "commit $n" || { echo "git failed in round $n"; exit 1; }
+      n=$((n + 1))
+    done
+    git fsck --full 2>&1 | grep -v "^dangling\\|^Checking" && exit 1
+    [ "$(git rev-list --count HEAD)" = "$n" ] || { echo "commits are missing"; exit 1; }
+    echo "{\\"kind\\":\\"git\\",\\"done\\":$n,\\"errors\\":[],\\"longestMs\\":0}"`;
+  return program("bash", ["-c", script, "git", folder, stop]);
+}

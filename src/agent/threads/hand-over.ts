@@ -1,0 +1,32 @@
+/** What an agent answers to callers; and how its process ends so that its supervisor starts the next one. */
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import type { Agent } from "../agent.ts";
+import { type ControlAnswers, notReplaceable } from "../control.ts";
+import type { FilesystemThread } from "./filesystem-thread.ts";
+
+interface Tools {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** For the answer to leave. */
+const ANSWER_MS = 50;
+
+export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools): ControlAnswers {
+  return {
+    status: () => agent.status(),
+    flush: () => agent.flush(),
+    handOver: () => handOver(thread, tools),
+    unmount: (timeoutMs) => agent.unmount(timeoutMs, false),
+  };
+}
+
+/** After an upgrade, for example: programs in the mount wait. Throws `not_supported` where nothing would go on. */
+async function handOver(thread: FilesystemThread, { clock, log }: Tools): Promise<object> {
+  if (!(await thread.call("isReplaceable", undefined))) throw notReplaceable();
+  log.info("Handing over to the next agent.");
+  // As when it is killed: what is answered is in the journal, the rest is sent again.
+  clock.after(ANSWER_MS, () => process.kill(process.pid, "SIGKILL"));
+  return { pid: process.pid };
+}

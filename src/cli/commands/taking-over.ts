@@ -1,0 +1,23 @@
+/** How the supervisor of a mount starts this command again, and what an agent that it started takes over. */
+import { join } from "node:path";
+import { LOG_NAME } from "../../agent/state/log-file.ts";
+import { HANDOFF, parseHandoff, type Supervision } from "../../fuse/supervisor.ts";
+import { envName } from "../options.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** Meant once, by the person who started the agent. */
+const ONCE = new Set(["--background", "--accept"]);
+
+/** Takes what a supervisor told this process out of its environment. */
+export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string): Supervision {
+  const handoff = parseHandoff(env[HANDOFF] ?? "");
+  for (const once of [HANDOFF, envName("background"), envName("accept")]) Reflect.deleteProperty(env, once);
+  const own = process.argv.slice(1).filter((argument) => !ONCE.has(argument));
+  return {
+    log: join(stateDir, LOG_NAME),
+    cwd: process.cwd(),
+    command: [process.execPath, ...process.execArgv, ...own],
+    env: environmentKey === undefined ? {} : { SYNCLINE_KEY: environmentKey },
+    handoff,
+  };
+}

@@ -1,0 +1,99 @@
+/**
+ * Requests that the kernel sends again to an agent that replaces another one. Most may simply be executed again. Those
+ * below would answer differently the second time, so the journal keeps their result with their change.
+ */
+import { constants } from "node:fs";
+import type { Ino } from "../base/ids.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Log } from "../base/log.ts";
+import { errnoOf } from "./failure.ts";
+import type { HandlerEntry } from "./handler.ts";
+import type { OpenFiles } from "./open-files.ts";
+import { OPCODE, WRITE_CACHE } from "./protocol.ts";
+
+const CREATING: ReadonlySet<number> = new Set([OPCODE.CREATE, OPCODE.TMPFILE]);
+const NAMING: ReadonlySet<number> = new Set([OPCODE.MKNOD, OPCODE.MKDIR, OPCODE.SYMLINK, OPCODE.LINK]);
+const OTHERS: ReadonlySet<number> = new Set([
+  OPCODE.UNLINK,
+  OPCODE.RMDIR,
+  OPCODE.RENAME2,
+  OPCODE.SETXATTR,
+  OPCODE.REMOVEXATTR,
+]);
+
+export class Replay {
+  readonly #fs: FileSystem;
+  readonly #openFiles: OpenFiles;
+  readonly #log: Log;
+  readonly #counts = { resent: 0, executedBefore: 0 };
+  /** Requests that another agent did not answer come first. */
+  #isOver = true;
+
+  constructor(fs: FileSystem, openFiles: OpenFiles, log: Log) {
+    this.#log = log;
+    this.#fs = fs;
+    this.#openFiles = openFiles;
+  }
+
+  /** This agent replaces another one. */
+  begin(): void {
+    this.#isOver = false;
+  }
+
+  /** Executes a request. The journal gets its result with its change. Throws and returns as the handler. */
+  run(handler: HandlerEntry, exchange: Exchange): void | Promise<void> {
+    const { answers } = this.#fs;
+    if (!isRemembered(exchange)) return handler.run(this.#fs, exchange, this.#openFiles);
+    answers.request = exchange.unique;
+    try {
+      return handler.run(this.#fs, exchange, this.#openFiles);
+    } finally {
+      answers.request = 0;
+    }
+  }
+
+  /** Answers a request that an agent executed and did not answer; false for others. */
+  answers(exchange: Exchange): boolean {
+    if (this.#isOver) return false;
+    const { answers } = this.#fs;
+    if (!exchange.isResent) {
+      answers.forget();
+      this.#isOver = true;
+      this.#log.info("Took over from an agent that ended.", this.#counts);
+      return false;
+    }
+    this.#counts.resent++;
+    const made = answers.of(exchange.unique);
+    if (made === undefined) return false;
+    this.#counts.executedBefore++;
+    this.#answer(exchange, made);
+    return true;
+  }
+
+  #answer(exchange: Exchange, made: Ino | 0): void {
+    const { opcode } = exchange;
+    if (opcode === OPCODE.WRITE) return exchange.count(exchange.argument(1));
+    if (made === 0) return exchange.done();
+    try {
+      const attributes = this.#fs.getAttributes(made);
+      if (CREATING.has(opcode)) exchange.created(attributes, this.#openFiles.open(made));
+      else exchange.entry(attributes);
+    } catch (error) {
+      // Another program has removed it meanwhile.
+      exchange.error(errnoOf(error));
+    }
+  }
+}
+
+/** Whether a second execution would answer, or change, something else. */
+function isRemembered(exchange: Exchange): boolean {
+  const { opcode } = exchange;
+  return CREATING.has(opcode) || NAMING.has(opcode) || OTHERS.has(opcode) || isAppend(exchange);
+}
+
+/** The kernel knows an older end of the file. Writes from the page cache already have their offset. */
+export function isAppend(exchange: Exchange): boolean {
+  if (exchange.opcode !== OPCODE.WRITE) return false;
+  return (exchange.argument(4) & constants.O_APPEND) !== 0 && (exchange.argument(2) & WRITE_CACHE) === 0;
+}

@@ -1,0 +1,131 @@
+/**
+ * The supervisor of a mount (native/supervisor.cc): a small process that holds /dev/fuse and starts a new agent when the
+ * serving one dies; see docs/design/fuse.md.
+ */
+import { spawn } from "node:child_process";
+import { writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import { describeError, type Log } from "../base/log.ts";
+import type { FuseAddon } from "./addon.ts";
+
+/** How an agent is started again, and what it takes over. */
+export interface Supervision {
+  /** What an agent's new process writes to. */
+  readonly log: string;
+  /** The working directory that the command's paths are relative to. */
+  readonly cwd: string;
+  readonly command: readonly string[];
+  /** The command's environment besides this process's own. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Set in an agent that replaces one: what that had agreed with the kernel. */
+  readonly handoff: Agreed | undefined;
+}
+
+/** What a mount's agents have agreed with the kernel. */
+export interface Agreed {
+  /** The kernel's minor protocol version. */
+  readonly minor: number;
+  readonly flags2: number;
+}
+
+/** This process's end of the line to its supervisor. Disposed of: nothing is started again. */
+export interface Lifeline extends Disposable {
+  /** Whether the supervisor runs. */
+  readonly isHeld: boolean;
+  /** The agent serves, and could be replaced. */
+  ready(agreed: Agreed): void;
+}
+
+/** The environment variable in which the supervisor tells a new agent what was agreed. */
+export const HANDOFF = "SYNCLINE_HANDOFF";
+/** Descriptors of an agent that takes over (native/supervisor.cc). */
+export const HANDOFF_DEVICE = 3;
+const HANDOFF_LIFELINE = 4;
+
+export function parseHandoff(text: string): Agreed | undefined {
+  const [, minor, flags2] = /^(\d+) (\d+)$/.exec(text) ?? [];
+  return minor === undefined ? undefined : { minor: Number(minor), flags2: Number(flags2) };
+}
+
+/** Starts the supervisor of a new mount. If it cannot run, the log says what that means. */
+export function startSupervisor(
+  addon: FuseAddon,
+  device: number,
+  mountPoint: string,
+  supervision: Supervision | undefined,
+  log: Log,
+): Lifeline {
+  const missing = (error: unknown) =>
+    log.warn(
+      "the mount has no supervisor: if this agent is killed, nothing replaces it, and programs may hang in the mount until it is aborted",
+      { error: describeError(error) },
+    );
+  try {
+    const abort = addon.openAbort(mountPoint);
+    try {
+      return run(device, abort, supervision, missing);
+    } finally {
+      addon.close(abort);
+    }
+  } catch (error) {
+    missing(error);
+    return { isHeld: false, ready: () => {}, [Symbol.dispose]: () => {} };
+  }
+}
+
+/** The line to the supervisor that started this process. */
+export function inheritedLifeline(addon: FuseAddon): Lifeline {
+  for (const inherited of [HANDOFF_DEVICE, HANDOFF_LIFELINE]) addon.keepFromChildren(inherited);
+  const say = (line: string) => {
+    try {
+      writeSync(HANDOFF_LIFELINE, line);
+    } catch {
+      // The supervisor is gone: the mount ends with this process.
+    }
+  };
+  const supervisor = process.ppid;
+  return {
+    // An orphan has another parent.
+    get isHeld() {
+      return process.ppid === supervisor;
+    },
+    ready: (agreed) => say(readyLine(agreed)),
+    [Symbol.dispose]: () => {
+      say(DONE);
+      addon.close(HANDOFF_LIFELINE);
+    },
+  };
+}
+
+function run(
+  device: number,
+  abort: number,
+  supervision: Supervision | undefined,
+  missing: (error: unknown) => void,
+): Lifeline {
+  const path = createRequire(import.meta.url).resolve("#fuse-supervisor");
+  const { log, cwd, command, env } = supervision ?? { log: "", cwd: "", command: [], env: {} };
+  // Its input ends when this process ends for any reason. A terminal's Ctrl-C must not reach it.
+  const supervisor = spawn(path, command.length === 0 ? [] : [log, cwd, ...command], {
+    stdio: ["pipe", "ignore", "ignore", abort, device],
+    env: { ...process.env, ...env },
+    detached: true,
+  });
+  supervisor.once("error", missing);
+  const line = supervisor.stdin;
+  line?.on("error", () => {});
+  supervisor.unref();
+  return {
+    get isHeld() {
+      return supervisor.pid !== undefined && supervisor.exitCode === null && supervisor.signalCode === null;
+    },
+    ready: (agreed) => void line?.write(readyLine(agreed)),
+    [Symbol.dispose]: () => void line?.end(DONE),
+  };
+}
+
+function readyLine({ minor, flags2 }: Agreed): string {
+  return `ready ${minor} ${flags2}\n`;
+}
+
+const DONE = "done\n";

@@ -1,0 +1,43 @@
+/** The supervisors of mounts, as the process table shows them. */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** The process that would start the next agent: a child of the first agent, and the parent of all later ones. */
+export function supervisorOf(agent: number): number | undefined {
+  const parent = parentOf(agent);
+  if (isSupervisor(parent)) return parent;
+  const ids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return ids.map(Number).find((pid) => isSupervisor(pid) && parentOf(pid) === agent);
+}
+
+/** kill -9 of an agent, and before it of the supervisor that would replace it. */
+export function killAgent(agent: number): void {
+  const supervisor = process.platform === "linux" ? supervisorOf(agent) : undefined;
+  for (const pid of [supervisor, agent]) {
+    try {
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+    } catch {
+      // It is gone already.
+    }
+  }
+}
+
+function isSupervisor(pid: number): boolean {
+  return textOf(`/proc/${pid}/comm`) === "syncline-superv\n";
+}
+
+/** proc(5): the name is in parentheses, then come its state and its parent. */
+function parentOf(pid: number): number {
+  return Number(
+    textOf(`/proc/${pid}/stat`)
+      .replace(/^.*\) /s, "")
+      .split(" ")[1],
+  );
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
