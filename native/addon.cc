@@ -18,6 +18,8 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "mount", syncline::Mount, nullptr);
   Define(env, exports, "openAbort", syncline::OpenAbort, nullptr);
   Define(env, exports, "close", syncline::Close, nullptr);
+  Define(env, exports, "socketPair", syncline::SocketPair, nullptr);
+  Define(env, exports, "receiveDescriptor", syncline::ReceiveDescriptor, nullptr);
   Define(env, exports, "keepFromChildren", syncline::KeepFromChildren, nullptr);
   Define(env, exports, "unmount", syncline::Unmount, nullptr);
   Define(env, exports, "serve", syncline::Serve, nullptr);

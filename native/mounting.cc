@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -85,6 +87,39 @@ napi_value OpenAbort(napi_env env, napi_callback_info info) {
     if (file < 0) return ThrowErrno(env, "fusectl", error);
   }
   return Number(env, file);
+}
+
+napi_value SocketPair(napi_env env, napi_callback_info) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return ThrowErrno(env, "socketpair", errno);
+  napi_value pair;
+  napi_create_array_with_length(env, 2, &pair);
+  for (uint32_t i = 0; i < 2; i++) napi_set_element(env, pair, i, Number(env, ends[i]));
+  return pair;
+}
+
+napi_value ReceiveDescriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "receiveDescriptor");
+  const int socket = arguments.Descriptor(0);
+  if (arguments.Threw()) return nullptr;
+  char byte;
+  iovec data = {&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) return ThrowErrno(env, "recvmsg", errno);
+  const cmsghdr* head = CMSG_FIRSTHDR(&message);
+  if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int))) {
+    return ThrowErrno(env, "recvmsg", ENOMSG);
+  }
+  int descriptor;
+  std::memcpy(&descriptor, CMSG_DATA(head), sizeof descriptor);
+  const int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0) return ThrowErrno(env, "fcntl", errno);
+  return Number(env, descriptor);
 }
 
 napi_value KeepFromChildren(napi_env env, napi_callback_info info) {

@@ -17,6 +17,10 @@ napi_value OpenAbort(napi_env env, napi_callback_info info);
 
 // close(descriptor): close(2), for what was opened here: in a worker, Node.js's own warns of descriptors that it does not know.
 napi_value Close(napi_env env, napi_callback_info info);
+// socketPair(): two connected sockets.
+napi_value SocketPair(napi_env env, napi_callback_info info);
+// receiveDescriptor(socket): what another process sent through it (SCM_RIGHTS), not blocking.
+napi_value ReceiveDescriptor(napi_env env, napi_callback_info info);
 // keepFromChildren(descriptor): programs that this process starts do not inherit it.
 napi_value KeepFromChildren(napi_env env, napi_callback_info info);
 

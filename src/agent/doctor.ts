@@ -1,7 +1,7 @@
 /** What this machine can and cannot do, with advice: the findings of `syncline doctor`. Read-only. */
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { nodeProblem } from "../runtime/node-version.ts";
 
 export interface Finding {
@@ -69,7 +69,7 @@ function fuseDevice(): Finding {
       what,
       state: "bad",
       detail: "cannot be opened for reading and writing",
-      advice: "Run as root, or: chmod 666 /dev/fuse",
+      advice: "As root: chmod 666 /dev/fuse, or add this user to its group.",
     };
   }
 }
@@ -85,14 +85,20 @@ function addon({ loadAddon }: DoctorInput): Finding {
   }
 }
 
+const HELPER = "fusermount3";
+const HELPER_PLACES = ["/usr/bin", "/bin", "/usr/local/bin"];
+
 function privilege(): Finding {
   const what = "mounting";
   if (process.getuid?.() === 0) return { what, state: "good", detail: "as root" };
+  if (HELPER_PLACES.some((folder) => existsSync(join(folder, HELPER)))) {
+    return { what, state: "good", detail: `as an ordinary user, through ${HELPER}` };
+  }
   return {
     what,
-    state: "limited",
-    detail: "only root can mount in this version",
-    advice: "Run the mount command as root.",
+    state: "bad",
+    detail: `${HELPER} is missing, which mounts for ordinary users`,
+    advice: "Install Debian's package fuse3, or mount as root.",
   };
 }
 

@@ -15,6 +15,10 @@ export interface FuseAddon extends AllocatorAddon {
   openAbort(target: string): number;
   /** close(2) of a descriptor that was opened here. */
   close(descriptor: number): void;
+  /** Two connected sockets (AF_UNIX). */
+  socketPair(): readonly [number, number];
+  /** A descriptor that another process sent through this socket, not blocking. Throws if there is none. */
+  receiveDescriptor(socket: number): number;
   /** Programs that this process starts do not inherit this descriptor. */
   keepFromChildren(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */

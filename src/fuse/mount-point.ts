@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
+import { needsHelper, unmountByHelper } from "./helper.ts";
 import { readMountTable } from "./mount-table.ts";
 
 export const MOUNT_TYPE = "fuse.syncline";
@@ -56,14 +57,25 @@ async function isDead(mountPoint: string, clock: Clock): Promise<boolean> {
   return dead;
 }
 
+/** For people. */
+export function detachCommand(mountPoint: string): string {
+  return `${needsHelper() ? "fusermount3 -uz" : "umount -l"} ${mountPoint}`;
+}
+
+/** umount2(2), or through the helper. Resolves to 0 or an errno. */
+export function unmountAt(addon: FuseAddon, mountPoint: string, flags: number): Promise<number> {
+  if (!needsHelper()) return addon.unmount(mountPoint, flags);
+  return unmountByHelper(Buffer.from(mountPoint, "latin1").toString("utf8"), (flags & MNT_DETACH) !== 0);
+}
+
 async function detach(addon: FuseAddon, mountPoint: string): Promise<void> {
-  const errno = await addon.unmount(pathBytes(mountPoint), MNT_DETACH);
+  const errno = await unmountAt(addon, pathBytes(mountPoint), MNT_DETACH);
   if (errno === 0) return;
   throw new SynclineError(
     "mount_busy",
     `The dead mount at ${escapeForPrint(mountPoint)} cannot be removed (error ${errno}).`,
     {
-      hint: "Remove it as root: umount -l DIR.",
+      hint: `Remove it: ${detachCommand("DIR")}.`,
     },
   );
 }
@@ -77,6 +89,12 @@ async function checkEmpty(mountPoint: string): Promise<void> {
     if (code === "ENOENT") {
       throw new SynclineError("no_such_path", `${escapeForPrint(mountPoint)} does not exist.`, {
         hint: "Create the directory first: mkdir -p DIR.",
+        cause,
+      });
+    }
+    if (code === "EACCES" || code === "EPERM") {
+      throw new SynclineError("local_io_failed", `${escapeForPrint(mountPoint)} may not be read by this user.`, {
+        hint: "Mount on a directory of your own.",
         cause,
       });
     }

@@ -8,7 +8,8 @@ import { escapeForPrint } from "../base/names.ts";
 import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { Door } from "./door.ts";
-import { MNT_DETACH, MOUNT_TYPE, pathBytes } from "./mount-point.ts";
+import { mountByHelper, needsHelper } from "./helper.ts";
+import { detachCommand, MNT_DETACH, MOUNT_TYPE, pathBytes, unmountAt } from "./mount-point.ts";
 import { type MountedAt, readMountTable } from "./mount-table.ts";
 import { INIT2 } from "./protocol.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
@@ -44,6 +45,20 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   if (options.supervision?.handoff !== undefined) {
     return new ServedMount(addon, HANDOFF_DEVICE, mountPoint, fs, options, inheritedLifeline(addon));
   }
+  const device = needsHelper()
+    ? mountByHelper(addon, { ...options, mountPoint: resolve(options.mountPoint) })
+    : mountHere(addon, mountPoint, options);
+  try {
+    const lifeline = startSupervisor(addon, device, mountPoint, options.supervision, options.log);
+    return new ServedMount(addon, device, mountPoint, fs, options, lifeline);
+  } catch (error) {
+    void unmountAt(addon, mountPoint, MNT_DETACH);
+    throw error;
+  }
+}
+
+/** As root. */
+function mountHere(addon: FuseAddon, mountPoint: string, options: ChosenOptions): number {
   const device = openDevice(addon);
   try {
     const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
@@ -52,13 +67,7 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
     addon.close(device);
     throw mountFailure(cause, options.mountPoint);
   }
-  try {
-    const lifeline = startSupervisor(addon, device, mountPoint, options.supervision, options.log);
-    return new ServedMount(addon, device, mountPoint, fs, options, lifeline);
-  } catch (error) {
-    void addon.unmount(mountPoint, MNT_DETACH);
-    throw error;
-  }
+  return device;
 }
 
 class ServedMount implements FuseMount {
@@ -116,7 +125,7 @@ class ServedMount implements FuseMount {
 
   async unmount(): Promise<"unmounted" | "busy"> {
     if (!(await this.#isInTree())) return "unmounted";
-    const errno = await this.#addon.unmount(this.#mountPoint, 0);
+    const errno = await unmountAt(this.#addon, this.#mountPoint, 0);
     if (errno === ERRNO.EBUSY) return "busy";
     if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
     return "unmounted";
@@ -124,7 +133,7 @@ class ServedMount implements FuseMount {
 
   async detach(): Promise<void> {
     if (!(await this.#isInTree())) return;
-    const errno = await this.#addon.unmount(this.#mountPoint, MNT_DETACH);
+    const errno = await unmountAt(this.#addon, this.#mountPoint, MNT_DETACH);
     if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
   }
 
@@ -145,7 +154,7 @@ class ServedMount implements FuseMount {
     try {
       const own = await this.#entry();
       this.#device = own?.device;
-      if (own !== undefined) await setReadAhead(own, this.#options.readAheadBytes);
+      if (own !== undefined && !needsHelper()) await setReadAhead(own, this.#options.readAheadBytes);
     } catch (error) {
       this.#options.log.warn("read-ahead stays at the kernel's default", { error: describeError(error) });
     }
@@ -213,13 +222,15 @@ function mountFailure(cause: unknown, mountPoint: string): SynclineError {
   ]);
   const code = codes.get(errno) ?? "fuse_unavailable";
   return new SynclineError(code, `Cannot mount on ${escapeForPrint(mountPoint)}: ${describeError(cause)}`, {
-    ...(code === "fuse_unavailable" && { hint: "Mounting needs root (CAP_SYS_ADMIN) for now." }),
+    ...(code === "fuse_unavailable" && {
+      hint: "Mounting by itself needs CAP_SYS_ADMIN, which this root lacks: see the container's settings.",
+    }),
     cause,
   });
 }
 
 function unmountFailure(errno: number, mountPoint: string): SynclineError {
   return new SynclineError("mount_busy", `Cannot unmount ${escapeForPrint(mountPoint)} (error ${errno}).`, {
-    hint: "See what uses it: fuser -vm DIR. To detach the mount at once: umount -l DIR.",
+    hint: `See what uses it: fuser -vm DIR. To detach the mount at once: ${detachCommand("DIR")}.`,
   });
 }

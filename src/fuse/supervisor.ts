@@ -3,10 +3,11 @@
  * serving one dies; see docs/design/fuse.md.
  */
 import { spawn } from "node:child_process";
-import { writeSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import type { FuseAddon } from "./addon.ts";
+import { needsHelper } from "./helper.ts";
 
 /** How an agent is started again, and what it takes over. */
 export interface Supervision {
@@ -61,7 +62,7 @@ export function startSupervisor(
       { error: describeError(error) },
     );
   try {
-    const abort = addon.openAbort(mountPoint);
+    const abort = openAbort(addon, mountPoint);
     try {
       return run(device, abort, supervision, missing);
     } finally {
@@ -70,6 +71,16 @@ export function startSupervisor(
   } catch (error) {
     missing(error);
     return { isHeld: false, ready: () => {}, [Symbol.dispose]: () => {} };
+  }
+}
+
+/** An ordinary user may lack the right to abort: then the mount ends when the last process lets go of the device. */
+function openAbort(addon: FuseAddon, mountPoint: string): number {
+  try {
+    return addon.openAbort(mountPoint);
+  } catch (error) {
+    if (!needsHelper()) throw error;
+    return openSync("/dev/null", "w");
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { SynclineError } from "../../base/errors.ts";
-import { prepareMountPoint } from "../../fuse/mount-point.ts";
+import { detachCommand, prepareMountPoint } from "../../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../../fuse/mount.ts";
 import { DoorViews } from "../../vfs/door-views.ts";
 import type { Invalidations } from "../../vfs/filesystem.ts";
@@ -133,6 +133,6 @@ async function leaveMount(mount: FuseMount, mountPoint: string, lazy: boolean): 
   if ((await mount.unmount()) !== "busy") return;
   if (lazy) return mount.close();
   throw new SynclineError("mount_busy", `${mountPoint} is in use and stays mounted.`, {
-    hint: `See what uses it: fuser -vm ${mountPoint}. Stop that, or detach the mount: umount -l ${mountPoint}`,
+    hint: `See what uses it: fuser -vm ${mountPoint}. Stop that, or detach the mount: ${detachCommand(mountPoint)}`,
   });
 }
