@@ -114,7 +114,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   beside?.list();
   if (supervision?.handoff !== undefined) process.chdir("/");
   if (isBehind()) sayReady(agent.doors);
-  else {
+  else if (supervision?.handoff === undefined) {
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
   }
