@@ -3,26 +3,41 @@
  * on Debian.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
+/** With a /dev/fuse of its own that all may open, if $2 says so, the script $1 as nobody. */
+const INSIDE = `
+  set -e
+  mount --make-rprivate /
+  mknod "$HOME/fuse" c 10 229
+  chmod "$2" "$HOME/fuse"
+  mount --bind "$HOME/fuse" /dev/fuse
+  exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$1"`;
 const main = resolve(import.meta.dirname, "../../dist/main.js");
-const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 function whyNot(): string | undefined {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "needs root on Linux, to become somebody else";
   if (!existsSync("/dev/fuse")) return "there is no /dev/fuse";
   if (!existsSync("/usr/bin/fusermount3")) return "fusermount3 is not installed";
-  const [command = "", ...args] = [...NOBODY, "test", "-r", main];
-  return spawnSync(command, args).status === 0 ? undefined : "other users may not read this checkout";
+  const home = mkdtempSync(join(tmpdir(), "syncline-nobody-"));
+  chmodSync(home, 0o777);
+  const { status, err } = asNobody(
+    home,
+    `"${process.execPath}" "${main}" --version >/dev/null || exit 9; : <>/dev/fuse`,
+  );
+  rmSync(home, { recursive: true });
+  if (status === 9) return "other users may not run this checkout";
+  return status === 0 ? undefined : `no device of its own: ${err.trim()}`;
 }
 
 const reason = whyNot();
 describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
   test("mounts, survives a kill of the agent and an upgrade, and unmounts", async () => {
-    expect(await asNobody(SCRIPT)).toEqual({
+    expect(await withBucket(SCRIPT)).toEqual({
       status: 0,
       out: ["mounted as nobody", "before the kill", "after the kill", "replaced", "unmounted"].join("\n"),
       err: "",
@@ -30,7 +45,7 @@ describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? 
   });
 
   test("who may not open /dev/fuse is told what to do", async () => {
-    const { status, err } = await asNobody('syncline mount "$url" mnt', 0o600);
+    const { status, err } = await withBucket('syncline mount "$url" mnt', "600");
     expect(status).toBe(1);
     expect(err).toContain("chmod 666 /dev/fuse");
   });
@@ -48,17 +63,10 @@ const SCRIPT = `
   syncline unmount mnt >log
   grep -q " $HOME/mnt " /proc/self/mounts || echo unmounted`;
 
-/** Runs a script of the shell; `mode`: of /dev/fuse. */
-async function asNobody(script: string, mode = 0o666) {
+/** Runs a script of the shell with a bucket at $url; `mode`: of /dev/fuse. */
+async function withBucket(script: string, mode?: string) {
   const home = await temporaryFolder();
   chmodSync(home, 0o777);
-  const inside = `
-    set -e
-    mount --make-rprivate /
-    mknod ${home}/fuse c 10 229
-    chmod ${mode.toString(8)} ${home}/fuse
-    mount --bind ${home}/fuse /dev/fuse
-    exec ${NOBODY.join(" ")} env -i PATH=/usr/bin:/bin HOME=${home} SYNCLINE_KEY=${"42".repeat(32)} sh -c "$1"`;
   const own = `
     set -e
     cd
@@ -67,7 +75,13 @@ async function asNobody(script: string, mode = 0o666) {
     mkdir mnt
     syncline init "$url" >log
     ${script}`;
-  const { status, stdout, stderr } = spawnSync("unshare", ["--mount", "sh", "-c", inside, "sh", own], {
+  return asNobody(home, own, mode);
+}
+
+function asNobody(home: string, script: string, mode = "666") {
+  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: home, SYNCLINE_KEY: "42".repeat(32) };
+  const { status, stdout, stderr } = spawnSync("unshare", ["--mount", "sh", "-c", INSIDE, "sh", script, mode], {
+    env,
     encoding: "utf8",
   });
   return { status, out: stdout.trim(), err: stderr };
