@@ -51,6 +51,13 @@ export const OPTIONS = {
     { onlyFlag: true },
   ),
   durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
+  owner: {
+    value: "<owner>",
+    help: "whom a mount shows as owners: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001",
+    fallbackText: "stored",
+    wanted: "stored, me, UID:GID or @FILE",
+    parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),
+  },
   readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),

@@ -45,8 +45,9 @@ function changeOf(fs: FileSystem, exchange: Exchange): AttributeChange {
   const valid = exchange.argument(0);
   const change: { -readonly [Key in keyof AttributeChange]: AttributeChange[Key] } = {};
   if (valid & FATTR.MODE) change.mode = exchange.argument(1) & PERMISSIONS;
-  if (valid & FATTR.UID) change.uid = exchange.argument(2);
-  if (valid & FATTR.GID) change.gid = exchange.argument(3);
+  const { uid, gid } = exchange.owner(exchange.argument(2), exchange.argument(3));
+  if (valid & FATTR.UID) change.uid = uid;
+  if (valid & FATTR.GID) change.gid = gid;
   if (valid & FATTR.SIZE) change.size = exchange.argument(4);
   if (valid & FATTR.ATIME) change.atimeNs = valid & FATTR.ATIME_NOW ? "now" : exchange.time(5);
   if (valid & FATTR.MTIME) change.mtimeNs = valid & FATTR.MTIME_NOW ? "now" : exchange.time(6);

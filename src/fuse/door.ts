@@ -23,6 +23,7 @@ import type { ChosenOptions } from "./options.ts";
 import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
 import type { Agreed } from "./supervisor.ts";
+import { Owners } from "./owners.ts";
 import { WaitingRequests } from "./waiting-requests.ts";
 
 export interface DoorEvents {
@@ -71,7 +72,7 @@ export class Door {
         onEnd: (errno) => events.ended(errno),
       },
     );
-    this.#exchange = new Exchange(this.#session);
+    this.#exchange = new Exchange(this.#session, new Owners(options.owners));
     this.#replay = new Replay(fs, this.#openFiles, options.log);
     this.#waiting = new WaitingRequests(options.clock, isDying);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
@@ -345,5 +346,4 @@ type Cause = BlockMiss | Paused | Promise<void>;
 /** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
 const MAX_LOADS = 1_000;
 
-/** st_blksize: what programs like to read and write at once. */
 const BLOCK_BYTES = 4096;

@@ -6,6 +6,7 @@ import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { type Attributes, type Caller, FsError, type StatFs } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
+import { AS_STORED, Owners } from "./owners.ts";
 import { ATTRIBUTE, CELL, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "./protocol.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
 
@@ -13,13 +14,15 @@ export class Exchange {
   readonly session: Session;
   readonly #cells: Float64Array;
   readonly #times: BigInt64Array;
+  readonly #owners: Owners;
   #at = 0;
   #names: readonly string[] = [];
   #payload: Buffer | undefined;
   #outputUsed = 0;
   #count = 0;
 
-  constructor(session: Session) {
+  constructor(session: Session, owners = new Owners(AS_STORED)) {
+    this.#owners = owners;
     this.session = session;
     this.#cells = session.cells;
     this.#times = session.times;
@@ -52,7 +55,11 @@ export class Exchange {
     return this.#cell(CELL.NODE) as Ino;
   }
   get caller(): Caller {
-    return { uid: this.#cell(CELL.UID), gid: this.#cell(CELL.GID) };
+    return this.owner(this.#cell(CELL.UID), this.#cell(CELL.GID));
+  }
+  /** What these numbers, as this mount shows them, stand for. */
+  owner(uid: number, gid: number): Caller {
+    return { uid: this.#owners.storedUid(uid), gid: this.#owners.storedGid(gid) };
   }
   /** The thread that waits for the answer; 0 if it is in another PID namespace. */
   get thread(): number {
@@ -178,8 +185,8 @@ export class Exchange {
     cells[at + ATTRIBUTE.INO] = attributes.ino;
     cells[at + ATTRIBUTE.MODE] = attributes.mode;
     cells[at + ATTRIBUTE.NLINK] = attributes.nlink;
-    cells[at + ATTRIBUTE.UID] = attributes.uid;
-    cells[at + ATTRIBUTE.GID] = attributes.gid;
+    cells[at + ATTRIBUTE.UID] = this.#owners.shownUid(attributes.uid);
+    cells[at + ATTRIBUTE.GID] = this.#owners.shownGid(attributes.gid);
     cells[at + ATTRIBUTE.RDEV] = attributes.rdev;
     cells[at + ATTRIBUTE.SIZE] = attributes.size;
     cells[at + ATTRIBUTE.BLOCKS] = attributes.blocks;

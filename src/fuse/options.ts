@@ -1,6 +1,7 @@
 /** How a bucket is mounted: the caller's options and their defaults. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import { AS_STORED, type OwnerRule } from "./owners.ts";
 import type { Supervision } from "./supervisor.ts";
 
 export interface FuseOptions {
@@ -23,6 +24,8 @@ export interface FuseOptions {
   readonly followClient?: boolean;
   /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
   readonly spinUs?: number;
+  /** Whom it shows as owners. */
+  readonly owners?: OwnerRule;
   /** How another process goes on if this one dies. Undefined: the mount ends with it. */
   readonly supervision?: Supervision | undefined;
 }
@@ -48,4 +51,5 @@ const DEFAULTS = {
   /** What waking a program on another processor and its next call take, at most. */
   spinUs: 100,
   supervision: undefined,
+  owners: AS_STORED,
 };

@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
+  chownSync,
   closeSync,
   cpSync,
   existsSync,
@@ -379,6 +380,25 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       closeSync(open);
       space.do("unmount", dir);
       expect(space.do("cat", `${url}/open`)).toBe("goes on");
+    });
+
+    test("--owner shows others as owners, and stores what was", () => {
+      space.mount(url, dir);
+      writeFileSync(file("f"), "text");
+      chownSync(file("f"), 1000, 100);
+      space.do("unmount", dir);
+      space.mount(url, dir, "--owner", "7:8");
+      expect(statSync(file("f"))).toMatchObject({ uid: 7, gid: 8 });
+      space.do("unmount", dir);
+      writeFileSync(space.at("owners"), "uid 1000 1001\ngid 100 101\n");
+      space.mount(url, dir, "--owner", `@${space.at("owners")}`);
+      expect(statSync(file("f"))).toMatchObject({ uid: 1001, gid: 101 });
+      writeFileSync(file("g"), "text");
+      chownSync(file("g"), 1001, 101);
+      space.do("unmount", dir);
+      space.mount(url, dir);
+      for (const name of ["f", "g"]) expect(statSync(file(name))).toMatchObject({ uid: 1000, gid: 100 });
+      space.do("unmount", dir);
     });
 
     test("killed, it is replaced: programs wait, then go on with the same open file", async () => {

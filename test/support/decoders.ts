@@ -52,6 +52,7 @@ import { decodeRoot, encodeRoot } from "../../src/format/blocks/root-object.ts";
 import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/files/rows.ts";
 import { decodePage, encodePage } from "../../src/format/blocks/run.ts";
 import { parsePrices } from "../../src/cli/prices.ts";
+import { parseOwnerMap } from "../../src/fuse/owners.ts";
 import { parseHandoff } from "../../src/fuse/supervisor.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { cidsIn } from "../../src/master/blocks/cids.ts";
@@ -633,6 +634,7 @@ async function textDecoders(): Promise<Decoder[]> {
     },
     { name: "master-target", ...of(["/v1/blocks/x%2Fy?a=b", "http://h/a?b"], parseTarget, refusal) },
     { name: "mount-table", ...of([mount], parseMountTable, never) },
+    { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
     { name: "handoff", ...of(["45 144", "40 16"], parseHandoff, never) },
     { name: "prices", ...of(["put=0.005,storage=0.02", "list=1 get=2"], parsePrices, code("config_invalid")) },
     { name: "lock-holder", ...of([JSON.stringify(holder)], parseHolder, never) },

@@ -1,10 +1,16 @@
 /** The doors of an agent as plain data: how to open each, and what was opened. */
+import type { OwnerRule } from "../../fuse/owners.ts";
 
 /** What a door needs to open. */
 export type DoorSetup = MountSetup | WebdavSetup;
 
 /** A FUSE mount. */
-export interface MountSetup {
+export interface MountSetup extends MountReport {
+  /** Whom it shows as owners. */
+  readonly owners: OwnerRule;
+}
+
+export interface MountReport {
   readonly door: "mount";
   /** An absolute path. */
   readonly mount: string;
@@ -25,7 +31,7 @@ export interface WebdavSetup {
 }
 
 /** An open door, as status shows it. */
-export type DoorReport = MountSetup | WebdavReport | SyncedFolderReport;
+export type DoorReport = MountReport | WebdavReport | SyncedFolderReport;
 
 /** A synced folder. */
 export interface SyncedFolderReport {

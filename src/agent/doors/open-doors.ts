@@ -97,7 +97,7 @@ function fingerprintOf({ tls }: WebdavSetup): string | null {
 
 async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
   const { address, readOnly, supervision, clock, log } = context;
-  const { mount: mountPoint } = setup;
+  const { mount: mountPoint, owners } = setup;
   if (supervision?.handoff === undefined) await prepareMountPoint(mountPoint, clock);
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
@@ -109,6 +109,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       clock,
       readOnly,
       supervision,
+      owners,
     });
     mount = served;
     await served.ready;
@@ -117,7 +118,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       context.ended();
     });
     return {
-      report: setup,
+      report: { door: "mount", mount: mountPoint },
       isReplaceable: () => served.isReplaceable,
       invalidate: (changes) => served.invalidate(changes),
       leave: (lazy) => leaveMount(served, mountPoint, lazy),

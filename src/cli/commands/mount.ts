@@ -7,6 +7,7 @@ import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { folderBeside, folderText, folderValue } from "./folder-door.ts";
+import { ownersOf } from "./mount-owners.ts";
 import { printText } from "../terminal/text.ts";
 import { WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
 
@@ -18,7 +19,7 @@ export function register(program: Program): void {
       ["<dir>", "an empty directory"],
     ],
     summary: "mount a bucket at a directory",
-    options: [...AGENT_OPTIONS, "webdav", ...WEBDAV_OPTIONS],
+    options: [...AGENT_OPTIONS, "owner", "webdav", ...WEBDAV_OPTIONS],
     examples: [
       "syncline mount file:///srv/bucket ~/bucket --background",
       "syncline mount https://master.example:3600/notes ~/notes --background",
@@ -32,11 +33,12 @@ export function register(program: Program): void {
       // The canonical address gives one bucket one state; the pin stays with it.
       const address = pinnedUrl(parseAddress(url));
       const mount = canonicalMount(resolve(directory));
+      const owners = ownersOf(call.options.owner ?? "stored");
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
         facts: { address, mount, old: at !== undefined },
         folder: await folderBeside(call, address, mount),
-        doors: (stateDir) => [{ door: "mount", mount }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
+        doors: (stateDir) => [{ door: "mount", mount, owners }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
         ready: (doors: readonly DoorReport[]) => ({
           value: { mount, bucket: address, ...webdavValue(doors), ...folderValue(doors) },
           text: [

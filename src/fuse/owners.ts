@@ -1,0 +1,96 @@
+/**
+ * Whom a mount shows as owners. What is stored stays as it is; only this mount shows other numbers. New objects, and chown, store what
+ * a map's number stands for.
+ */
+import { SynclineError } from "../base/errors.ts";
+
+/** Plain data. */
+export type OwnerRule =
+  | { readonly kind: "stored" }
+  /** Everything belongs to these. */
+  | { readonly kind: "all"; readonly uid: number; readonly gid: number }
+  /** Pairs of a stored number and what it is shown as. */
+  | { readonly kind: "map"; readonly uids: readonly Pair[]; readonly gids: readonly Pair[] };
+
+type Pair = readonly [stored: number, shown: number];
+
+export const AS_STORED: OwnerRule = { kind: "stored" };
+
+export class Owners {
+  readonly #shownUid: (stored: number) => number;
+  readonly #shownGid: (stored: number) => number;
+  readonly #storedUid: (shown: number) => number;
+  readonly #storedGid: (shown: number) => number;
+
+  constructor(rule: OwnerRule) {
+    const { uids, gids } = rule.kind === "map" ? rule : { uids: [], gids: [] };
+    this.#shownUid = rule.kind === "all" ? () => rule.uid : following(uids);
+    this.#shownGid = rule.kind === "all" ? () => rule.gid : following(gids);
+    this.#storedUid = following(uids.map(reversed));
+    this.#storedGid = following(gids.map(reversed));
+  }
+
+  shownUid(stored: number): number {
+    return this.#shownUid(stored);
+  }
+
+  shownGid(stored: number): number {
+    return this.#shownGid(stored);
+  }
+
+  storedUid(shown: number): number {
+    return this.#storedUid(shown);
+  }
+
+  storedGid(shown: number): number {
+    return this.#storedGid(shown);
+  }
+}
+
+/** Lines "uid STORED SHOWN" and "gid STORED SHOWN"; # begins a comment. Throws `config_invalid`. */
+export function parseOwnerMap(text: string): OwnerRule {
+  const pairs: { uid: Pair[]; gid: Pair[] } = { uid: [], gid: [] };
+  for (const [index, line] of text.split("\n").entries()) {
+    const content = line.replace(/#.*/, "").trim();
+    if (content === "") continue;
+    const [, kind, stored, shown] = /^(uid|gid)\s+(\d+)\s+(\d+)$/.exec(content) ?? [];
+    const pair = [Number(stored), Number(shown)] as const;
+    if (kind === undefined || pair.some((number) => number > MOST)) throw notAMap(index + 1);
+    pairs[kind as "uid" | "gid"].push(pair);
+  }
+  for (const list of [pairs.uid, pairs.gid]) {
+    for (const side of [0, 1] as const) {
+      if (new Set(list.map((pair) => pair[side])).size < list.length) throw ambiguous();
+    }
+  }
+  return { kind: "map", uids: pairs.uid, gids: pairs.gid };
+}
+
+/** The greatest uid; the next number means none. */
+const MOST = 0xffff_fffe;
+
+function following(pairs: readonly Pair[]): (from: number) => number {
+  if (pairs.length === 0) return (from) => from;
+  const to = new Map(pairs);
+  return (from) => to.get(from) ?? from;
+}
+
+function reversed([stored, shown]: Pair): Pair {
+  return [shown, stored];
+}
+
+function notAMap(line: number): SynclineError {
+  return new SynclineError(
+    "config_invalid",
+    `Line ${line} of the map of owners is not "uid STORED SHOWN" or "gid STORED SHOWN".`,
+    {
+      hint: "Write, for example: uid 1000 1001",
+    },
+  );
+}
+
+function ambiguous(): SynclineError {
+  return new SynclineError("config_invalid", "The map of owners has a number twice on one side.", {
+    hint: "Each stored and each shown number may be there once.",
+  });
+}

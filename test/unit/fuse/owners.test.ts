@@ -1,0 +1,45 @@
+/** Whom a mount shows as owners. */
+import { describe, expect, test } from "vitest";
+import { AS_STORED, type OwnerRule, Owners, parseOwnerMap } from "../../../src/fuse/owners.ts";
+
+function shown(rule: OwnerRule, uid: number, gid: number) {
+  const owners = new Owners(rule);
+  return [owners.shownUid(uid), owners.shownGid(gid)];
+}
+
+function stored(rule: OwnerRule, uid: number, gid: number) {
+  const owners = new Owners(rule);
+  return [owners.storedUid(uid), owners.storedGid(gid)];
+}
+
+test("by default numbers are shown and stored as they are", () => {
+  expect(shown(AS_STORED, 1000, 100)).toEqual([1000, 100]);
+  expect(stored(AS_STORED, 1000, 100)).toEqual([1000, 100]);
+});
+
+test("one owner of everything changes nothing that is stored", () => {
+  const rule = { kind: "all", uid: 7, gid: 8 } as const;
+  expect(shown(rule, 1000, 100)).toEqual([7, 8]);
+  expect(stored(rule, 1000, 100)).toEqual([1000, 100]);
+});
+
+describe("a map", () => {
+  const rule = parseOwnerMap("# here and there\nuid 1000 1001\n\ngid 100 101 # the group\n");
+
+  test("shows what it names, and stores what that stands for", () => {
+    expect(shown(rule, 1000, 100)).toEqual([1001, 101]);
+    expect(stored(rule, 1001, 101)).toEqual([1000, 100]);
+  });
+
+  test("leaves other numbers", () => {
+    expect(shown(rule, 5, 6)).toEqual([5, 6]);
+    expect(stored(rule, 5, 6)).toEqual([5, 6]);
+  });
+
+  test.each(["uid 1", "user 1 2", "uid 1 -2", "uid 1 4294967295", "uid 1 2\nuid 1 3", "gid 1 3\ngid 2 3"])(
+    "%s is refused",
+    (text) => {
+      expect(() => parseOwnerMap(text)).toThrow(expect.objectContaining({ code: "config_invalid" }));
+    },
+  );
+});
