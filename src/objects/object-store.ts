@@ -25,6 +25,12 @@ export interface ObjectStore extends AsyncDisposable {
    */
   getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]>;
 
+  /**
+   * As getRanges, but hands over the bytes as they arrive, so that they need not be held twice. A range that is tried again
+   * starts over. Absent where they do not arrive in parts: call `streamRanges` below.
+   */
+  streamRanges?(name: string, ranges: readonly ByteRange[], take: TakePart): Promise<void>;
+
   /** The last `length` bytes, or all if it has fewer, and the object's whole size. Throws `object_not_found`. */
   getTail(name: string, length: number): Promise<{ readonly bytes: Uint8Array; readonly size: number }>;
 
@@ -127,6 +133,22 @@ export interface StoredObject {
   /** Identifies this content among all that the object had or will have. */
   readonly token: string;
 }
+
+/** As ObjectStore.streamRanges, of any store. */
+export async function streamRanges(
+  store: RangeSource,
+  name: string,
+  ranges: readonly ByteRange[],
+  take: TakePart,
+): Promise<void> {
+  if (store.streamRanges !== undefined) return store.streamRanges(name, ranges, take);
+  for (const [range, bytes] of (await store.getRanges(name, ranges)).entries()) take(range, 0, bytes);
+}
+
+export type RangeSource = Pick<ObjectStore, "getRanges" | "streamRanges">;
+
+/** Takes bytes at a place within the range of this number. They are valid only during the call. */
+export type TakePart = (range: number, at: number, part: Uint8Array) => void;
 
 export interface ByteRange {
   readonly offset: number;

@@ -5,7 +5,7 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, PackName } from "../base/ids.ts";
 import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
 import { PLAIN } from "../format/blocks/pack.ts";
-import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
+import { streamRanges, type ByteRange, type RangeSource } from "../objects/object-store.ts";
 
 /** Where a block lies. */
 export interface Placement extends ByteRange {
@@ -29,8 +29,6 @@ export async function readPlaced(
   });
   return found;
 }
-
-type RangeSource = Pick<ObjectStore, "getRanges">;
 
 export interface PlannedRead<Place extends ByteRange = Placement> extends ByteRange {
   readonly blocks: readonly (readonly [Cid, Place])[];
@@ -63,24 +61,50 @@ async function readPack(source: RangeSource, pack: PackName, blocks: readonly Pl
   const [first] = blocks;
   if (first === undefined) return [];
   for (const [cid, { codec }] of blocks) if (codec !== PLAIN) throw unknownCodec(cid, pack, codec);
-  const reads = planReads(blocks);
-  let ranges: Uint8Array[];
+  const reads = planReads(blocks).map((read) => new ScatteredRead(read));
   try {
-    ranges = await source.getRanges(pack, reads);
+    await streamRanges(source, pack, reads, (range, at, part) => reads[range]?.take(at, part));
   } catch (cause) {
     throw namingBlock(cause, pack, first);
   }
-  return reads.flatMap((read, index) => cut(read, ranges[index] ?? new Uint8Array(), pack));
+  return reads.flatMap((read) => read.blocks(pack));
 }
 
 type PlacedBytes = readonly [Cid, Uint8Array];
 
-function cut(read: PlannedRead, bytes: Uint8Array, pack: PackName): PlacedBytes[] {
-  const [first] = read.blocks;
-  if (bytes.length !== read.length && first !== undefined) throw wrongLength(first, pack, bytes.length, read);
-  // A block gets its own bytes: a slice would keep the whole read in memory while the block is cached.
-  const own = read.blocks.length === 1 ? (part: Uint8Array) => part : (part: Uint8Array) => new Uint8Array(part);
-  return read.blocks.map(([cid, place]) => [cid, own(partOf(read, bytes, place))] as const);
+/** One read of several blocks. Each gets memory of its own: a slice would keep the whole read while the block is cached. */
+class ScatteredRead implements ByteRange {
+  readonly offset: number;
+  readonly length: number;
+  /** By their offsets in the read. */
+  readonly #blocks: readonly { readonly block: PlacedBlock; readonly at: number; readonly bytes: Uint8Array }[];
+  #arrived = 0;
+
+  constructor({ offset, length, blocks }: PlannedRead) {
+    this.offset = offset;
+    this.length = length;
+    this.#blocks = blocks.map((block) => {
+      const [, place] = block;
+      const bytes = new Uint8Array(Buffer.allocUnsafeSlow(place.length).buffer);
+      return { block, at: place.offset - offset, bytes };
+    });
+  }
+
+  take(at: number, part: Uint8Array): void {
+    this.#arrived = at + part.length;
+    for (const { at: start, bytes } of this.#blocks) {
+      if (start >= at + part.length) break;
+      const from = Math.max(start, at);
+      const to = Math.min(start + bytes.length, at + part.length);
+      if (from < to) bytes.set(part.subarray(from - at, to - at), from - start);
+    }
+  }
+
+  blocks(pack: PackName): PlacedBytes[] {
+    const [first] = this.#blocks;
+    if (this.#arrived !== this.length && first !== undefined) throw wrongLength(first.block, pack, this.#arrived, this);
+    return this.#blocks.map(({ block: [cid], bytes }) => [cid, bytes] as const);
+  }
 }
 
 /** A block's part of what was read, without copying. */

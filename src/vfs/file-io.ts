@@ -4,6 +4,7 @@ import { MAX_FILE_BYTES } from "../base/limits.ts";
 import { uncachedRead } from "../content/uncached-read.ts";
 import { missingBlocks, peekContent } from "../content/read.ts";
 import { peekSeek } from "../content/seek.ts";
+import { codecOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
@@ -189,7 +190,10 @@ export class FileIo {
     const ahead = content.kind === "list" ? this.#ahead.next(ino, offset, end, size) : undefined;
     if (ahead !== undefined) {
       const { from, to } = ahead;
-      loader.readAhead(missingBlocks(loader.content, content, size, from, to - from));
+      const missing = missingBlocks(loader.content, content, size, from, to - from);
+      loader.readAhead(missing);
+      // Which chunks a node lists is unknown until it has arrived.
+      if (missing.some((cid) => codecOf(cid) !== "raw")) this.#ahead.again(ino, from);
     }
     loader.readContent(() => peekContent(loader.content, content, size, offset, target.length, target));
   }

@@ -21,6 +21,8 @@ export interface LoaderOptions {
 }
 
 const LINKED_VALUES = 256;
+/** Some 4 MiB of a large file. */
+const AHEAD_BLOCKS = 16;
 
 export class Loader {
   readonly nodes: NodeStore;
@@ -65,8 +67,11 @@ export class Loader {
 
   /** Starts to fetch contents that will be needed soon. */
   readAhead(cids: readonly Cid[]): void {
-    // Best effort: a later read of a missing block requests it again and gets the error.
-    if (cids.length > 0) void this.content.load(cids, 0).catch(() => {});
+    // In batches, so that the first of them can be read before the last has arrived.
+    for (let at = 0; at < cids.length; at += AHEAD_BLOCKS) {
+      // Best effort: a later read of a missing block requests it again and gets the error.
+      void this.content.load(cids.slice(at, at + AHEAD_BLOCKS), 0).catch(() => {});
+    }
   }
 
   /** As `BlockReader.readInto`. */

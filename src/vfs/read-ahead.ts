@@ -4,7 +4,7 @@ import type { Ino } from "../base/ids.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
 
 interface Stream {
-  /** Where the last read ended. */
+  /** Where the farthest read ended. */
   end: number;
   /** The end of what was fetched. */
   fetched: number;
@@ -27,23 +27,29 @@ export class ReadAhead {
     size: number,
   ): { readonly from: number; readonly to: number } | undefined {
     const stream = this.#streams.get(ino);
-    if (stream === undefined || !follows(stream, offset)) {
-      this.#streams.set(ino, { end, fetched: end, window: READ_AHEAD_FIRST_BYTES });
+    if (stream === undefined || !follows(stream, offset, end)) {
+      this.#streams.set(ino, { end, fetched: end, window: Math.max(READ_AHEAD_FIRST_BYTES, 2 * (end - offset)) });
       return undefined;
     }
-    stream.end = end;
+    stream.end = Math.max(stream.end, end);
     // Half a window before its end, so that the next one arrives in time.
-    if (stream.fetched - end > stream.window / 2 || stream.fetched >= size) return undefined;
-    const from = Math.max(end, stream.fetched);
+    if (stream.fetched - stream.end > stream.window / 2 || stream.fetched >= size) return undefined;
+    const from = Math.max(stream.end, stream.fetched);
     stream.fetched = Math.min(size, from + stream.window);
     stream.window = Math.min(2 * stream.window, READ_AHEAD_MAX_BYTES);
     return { from, to: stream.fetched };
   }
 
+  /** From here on, what `next` returned could not be fetched yet: returns it again. */
+  again(ino: Ino, from: number): void {
+    const stream = this.#streams.get(ino);
+    if (stream !== undefined) stream.fetched = Math.min(stream.fetched, from);
+  }
+
   /** Whether a known reader continues here. */
   goesOn(ino: Ino, offset: number): boolean {
     const stream = this.#streams.get(ino);
-    return stream !== undefined && follows(stream, offset);
+    return stream !== undefined && follows(stream, offset, offset);
   }
 
   forget(ino: Ino): void {
@@ -51,7 +57,11 @@ export class ReadAhead {
   }
 }
 
-/** The kernel may read slightly out of order, and may repeat reads. */
-function follows({ end, window }: Stream, offset: number): boolean {
-  return offset >= end - window && offset <= end + window / 2;
+/** The kernel has several reads of one reader under way, and repeats those that waited: they arrive in any order. */
+function follows({ end, window }: Stream, offset: number, to: number): boolean {
+  const underWay = READS_UNDER_WAY * (to - offset);
+  return offset >= end - Math.max(window, underWay) && offset <= end + Math.max(window / 2, underWay);
 }
+
+/** Of one reader at a time; Linux allows 12 in the background of a mount. */
+const READS_UNDER_WAY = 12;

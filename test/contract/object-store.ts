@@ -1,6 +1,6 @@
 /** What every ObjectStore must do. A store's own test file calls this with how to open a fresh one. */
 import { describe, expect, test } from "vitest";
-import { lengthOf, type ObjectStore } from "../../src/objects/object-store.ts";
+import { lengthOf, type ObjectStore, streamRanges } from "../../src/objects/object-store.ts";
 
 const RACERS = 8;
 
@@ -35,15 +35,18 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       ];
       const read = await store.getRanges("pack/0", ranges);
       expect(read.map(text)).toEqual(["ij", "abc", "efghi", ""]);
+      const streamed = ranges.map(({ length }) => new Uint8Array(length));
+      await streamRanges(store, "pack/0", ranges, (range, at, part) => streamed[range]?.set(part, at));
+      expect(streamed.map(text)).toEqual(["ij", "abc", "efghi", ""]);
     });
 
     test("a range past the end is an error that names the object", async () => {
       const store = await opened();
       await store.putNew("pack/0", [bytes("abc")]);
-      await expect(store.getRanges("pack/0", [{ offset: 1, length: 3 }])).rejects.toMatchObject({
-        code: "block_corrupt",
-        message: expect.stringContaining("pack/0"),
-      });
+      const ranges = [{ offset: 1, length: 3 }];
+      const error = { code: "block_corrupt", message: expect.stringContaining("pack/0") };
+      await expect(store.getRanges("pack/0", ranges)).rejects.toMatchObject(error);
+      await expect(streamRanges(store, "pack/0", ranges, () => {})).rejects.toMatchObject(error);
     });
 
     test("the tail is the object's end, or the whole of a shorter object", async () => {

@@ -1,5 +1,5 @@
 /** The command line as people and scripts use it: real processes on buckets in folders, without a mount. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -262,6 +262,16 @@ describe("pipes", () => {
     expect(put).toMatchObject({ status: 0, err: "" });
     expect(space.run(["cat", `${bucket}/piped`]).bytes.equals(bytes)).toBe(true);
     expect(space.run(["get", `${bucket}/piped`, "-"]).bytes.equals(bytes)).toBe(true);
+  });
+
+  test("get writes into a fifo, and does not replace it", async () => {
+    execFileSync("mkfifo", [space.at("target")]);
+    const cat = spawn("cat", [space.at("target")], { stdio: ["ignore", "pipe", "ignore"] });
+    const read = collect(cat);
+    const { status } = await collect(space.start(["get", `${bucket}/piped`, space.at("target")]));
+    expect(status).toBe(0);
+    expect((await read).bytes.equals(bytes)).toBe(true);
+    expect(statSync(space.at("target")).isFIFO()).toBe(true);
   });
 
   test("stdin that is too long for memory goes through a temporary file, which is removed", () => {

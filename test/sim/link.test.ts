@@ -16,6 +16,7 @@ import { Timeline } from "../../src/simulate/timeline.ts";
 
 /** All that a store or a remote may offer and need not. */
 const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
+  streamRanges: true,
   takeTurn: true,
   breakLock: true,
   watch: true,
@@ -36,7 +37,13 @@ test("a link offers exactly what its store offers", async () => {
   const breakLock = async () => "a@b";
   const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0, forMs: 0 });
   const polling = { firstMs: 1, lastMs: 2 };
-  const whole = withMethods(sharedFolder(plain, timeline), { breakLock, polling, requests, prune: async () => {} });
+  const whole = withMethods(sharedFolder(plain, timeline), {
+    breakLock,
+    polling,
+    requests,
+    prune: async () => {},
+    streamRanges: async () => {},
+  });
   for (const method of Object.keys(MAYBE_STORE)) {
     expect(Reflect.get(linkTo(whole, timeline), method), method).toBeDefined();
     expect(Reflect.get(linkTo(plain, timeline), method), method).toBeUndefined();

@@ -11,7 +11,7 @@ import { commitObjectName, runName } from "../../format/blocks/object-name.ts";
 import { decodeFooter, footerOffset, type PackFooter, type PackShape } from "../../format/blocks/pack.ts";
 import { decodePage, type RunPage } from "../../format/blocks/run.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
-import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
+import { streamRanges, type ByteRange, type ObjectStore, type TakePart } from "../../objects/object-store.ts";
 
 /** The parts of a commit object that matter for placement. */
 export interface CommitObject {
@@ -116,11 +116,22 @@ export class PackDirectory {
 
   /** Ranges of an object, from memory where they are. Throws as ObjectStore.getRanges. */
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    return this.#fromTail(name, ranges) ?? this.#store.getRanges(name, ranges);
+  }
+
+  /** As ObjectStore.streamRanges. */
+  async streamRanges(name: string, ranges: readonly ByteRange[], take: TakePart): Promise<void> {
+    const here = this.#fromTail(name, ranges);
+    if (here === undefined) return streamRanges(this.#store, name, ranges, take);
+    for (const [range, bytes] of here.entries()) take(range, 0, bytes);
+  }
+
+  #fromTail(name: string, ranges: readonly ByteRange[]): Uint8Array[] | undefined {
     const tail = this.#tails.get(name);
-    if (tail === undefined) return this.#store.getRanges(name, ranges);
+    if (tail === undefined) return undefined;
     const start = tail.size - tail.bytes.length;
     const outside = ranges.some(({ offset, length }) => offset < start || offset + length > tail.size);
-    if (outside) return this.#store.getRanges(name, ranges);
+    if (outside) return undefined;
     return ranges.map(({ offset, length }) => new Uint8Array(tail.bytes.subarray(offset - start).subarray(0, length)));
   }
 

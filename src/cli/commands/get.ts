@@ -1,5 +1,5 @@
 /** `syncline get`: copies files out of a bucket, without a mount. */
-import { stat } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
@@ -45,6 +45,8 @@ export function register(program: Program): void {
         for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
         return;
       }
+      if (args[1] !== undefined && (await isDevice(args[1])))
+        return writeFile(args[1], fileBytes(reader, object, path));
       const { type, size } = object.record;
       if (type === "directory" && options.recursive !== true) {
         throw new SynclineError("is_a_directory", `${printPath(path.names) || path.address} is a directory.`, {
@@ -85,6 +87,12 @@ async function contentsOf(
   if (names.length === 0) return { files, bytes };
   using _counting = progress.step("counting");
   return await countBelow(nodes, tree, id);
+}
+
+/** Whether it is something to write into, such as /dev/null or a fifo, and never to replace. */
+async function isDevice(given: string): Promise<boolean> {
+  const found = await stat(given).catch(() => undefined);
+  return found !== undefined && !found.isFile() && !found.isDirectory();
 }
 
 /** As cp: into an existing directory, else under the given name. */

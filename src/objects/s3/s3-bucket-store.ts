@@ -13,6 +13,7 @@ import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { decodeRootHint, encodeRootHint, numberedRootName, ROOTS_FOLDER } from "../../format/blocks/root-hint.ts";
 import type {
   ByteRange,
+  TakePart,
   ObjectBody,
   ObjectInfo,
   ObjectStore,
@@ -94,6 +95,10 @@ export class S3BucketStore implements ObjectStore {
 
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
     return this.#store.getRanges(name, ranges);
+  }
+
+  async streamRanges(name: string, ranges: readonly ByteRange[], take: TakePart): Promise<void> {
+    return this.#store.streamRanges(name, ranges, take);
   }
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {

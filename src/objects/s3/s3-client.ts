@@ -42,6 +42,7 @@ export const SILENCE_MS = 10_000;
 const LEAST_BYTES = 1_024;
 /** No answer to our requests is larger. */
 const MAX_ANSWER = 160 * 1_024 * 1_024;
+const NOTHING = new Uint8Array();
 const TRIES = 6;
 const FIRST_WAIT_MS = 50;
 const LAST_WAIT_MS = 3_000;
@@ -168,7 +169,11 @@ export class S3Client implements AsyncDisposable {
   }
 
   async #read(request: S3Request, { status, headers, read }: ExchangeAnswer): Promise<S3Answer> {
-    const body = await bodyOf(request.method === "HEAD" ? "0" : headers["content-length"], read);
+    const { take } = request;
+    const length = request.method === "HEAD" ? "0" : headers["content-length"];
+    let body: Uint8Array = NOTHING;
+    if (take !== undefined && status < 300) await passOn(length, read, (at, part) => take(status, at, part));
+    else body = await bodyOf(length, read);
     const date = Date.parse(String(headers.date ?? ""));
     if (!Number.isNaN(date)) this.#date = { serverMs: date, atMs: this.#options.clock.monotonicMs() };
     this.#newestMs = Math.max(this.#newestMs, Date.parse(String(headers["last-modified"] ?? "")) || 0);
@@ -215,22 +220,35 @@ export function isTrouble({ status }: S3Answer): boolean {
 /** The whole body. Throws `Unanswered` if it is truncated or too long. */
 async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]): Promise<Uint8Array> {
   const length = promised === undefined ? undefined : Number(promised);
+  const isPromised = length !== undefined && length <= MAX_ANSWER;
+  const whole = isPromised ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : undefined;
+  const parts: Uint8Array[] = [];
+  await passOn(promised, read, (at, part) => {
+    if (whole === undefined) parts.push(Uint8Array.from(part));
+    else whole.set(part, at);
+  });
+  return whole ?? new Uint8Array(Buffer.concat(parts));
+}
+
+/** Hands over the body as it arrives. Throws `Unanswered` if it is truncated or too long. */
+async function passOn(
+  promised: string | undefined,
+  read: ExchangeAnswer["read"],
+  take: (at: number, part: Uint8Array) => void,
+): Promise<void> {
+  const length = promised === undefined ? undefined : Number(promised);
   if (length !== undefined && !(length <= MAX_ANSWER)) {
     await read(() => "enough").catch(() => {});
     throw new Unanswered(true, new Error("the answer is too long"));
   }
-  const whole = length === undefined ? undefined : new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-  const parts: Uint8Array[] = [];
   let bytes = 0;
   await read((part) => {
     if (bytes + part.length > (length ?? MAX_ANSWER)) return "enough";
-    if (whole === undefined) parts.push(Uint8Array.from(part));
-    else whole.set(part, bytes);
+    take(bytes, part);
     bytes += part.length;
     return "more";
   });
   if (length !== undefined && bytes !== length) throw new Unanswered(true, new Error("the answer was cut"));
-  return whole ?? new Uint8Array(Buffer.concat(parts));
 }
 
 function refusalOf({ status, error }: S3Answer, what: string, host: string, bucket: string): SynclineError {

@@ -17,6 +17,7 @@ import type {
   PutOutcome,
   RequestReport,
   StoredObject,
+  TakePart,
 } from "../object-store.ts";
 import { untilPutEnds } from "../put-end.ts";
 import { putInParts } from "./multipart.ts";
@@ -109,6 +110,15 @@ export class S3ObjectStore implements ObjectStore {
       const bytes = await this.#range(name, range);
       if (bytes.length < range.length) throw endsEarly(name, range, range.offset + bytes.length);
       return bytes;
+    });
+  }
+
+  async streamRanges(name: string, ranges: readonly ByteRange[], take: TakePart): Promise<void> {
+    await mapConcurrent([...ranges.entries()], STORE_CONCURRENCY, async ([index, range]) => {
+      const { length } = range;
+      if (length === 0) return;
+      const arrived = await this.#streamRange(name, range, (at, part) => take(index, at, part));
+      if (arrived < length) throw endsEarly(name, range, range.offset + arrived);
     });
   }
 
@@ -234,6 +244,30 @@ export class S3ObjectStore implements ObjectStore {
     if (answer.status === 200) return answer.body.subarray(offset, offset + length);
     if (answer.status !== 206) throw this.#client.refusal(answer, `to read ${name}`);
     return answer.body;
+  }
+
+  /** Returns how many of its bytes there were. */
+  async #streamRange(name: string, range: ByteRange, take: (at: number, part: Uint8Array) => void): Promise<number> {
+    const { offset, length } = range;
+    const headers = { range: `bytes=${offset}-${offset + length - 1}` };
+    let arrived = 0;
+    const answer = await this.#client.read({
+      method: "GET",
+      key: this.#key(name),
+      headers,
+      // Some servers ignore ranges and send the whole object.
+      take: (status, place, part) => {
+        const at = status === 206 ? place : place - offset;
+        const from = Math.max(0, -at);
+        const to = Math.min(part.length, length - at);
+        if (from < to) take(at + from, part.subarray(from, to));
+        arrived = Math.max(0, Math.min(length, at + part.length));
+      },
+    });
+    if (isAbsent(answer)) throw objectNotFound(this.address, name);
+    if (answer.status === 416) return 0;
+    if (answer.status !== 206 && answer.status !== 200) throw this.#client.refusal(answer, `to read ${name}`);
+    return arrived;
   }
 
   async #listPage(prefix: string, more: Readonly<Record<string, string>>) {

@@ -10,6 +10,7 @@ import type {
   RequestReport,
   PutOutcome,
   StoredObject,
+  TakePart,
   Turn,
 } from "../../objects/object-store.ts";
 import { TURN_WAIT_MS } from "../shared-folder.ts";
@@ -29,6 +30,7 @@ export class SimulatedLink implements ObjectStore {
   readonly breakLock?: (force: boolean) => Promise<string | undefined>;
   readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly polling?: Polling;
+  readonly streamRanges?: (name: string, ranges: readonly ByteRange[], take: TakePart) => Promise<void>;
   readonly prune?: () => Promise<void>;
   readonly requests?: () => RequestReport;
   readonly #options: LinkOptions;
@@ -43,6 +45,7 @@ export class SimulatedLink implements ObjectStore {
       this.breakLock = (force) => this.#line.read(async () => store.breakLock?.(force));
     if (store.requests !== undefined) this.requests = store.requests.bind(store);
     if (store.prune !== undefined) this.prune = () => this.#line.read(async () => store.prune?.());
+    if (store.streamRanges !== undefined) this.streamRanges = (...call) => this.#streamRanges(...call);
     if (store.polling !== undefined) this.polling = store.polling;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }
@@ -65,6 +68,10 @@ export class SimulatedLink implements ObjectStore {
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
     const parts = await this.#line.read(() => this.#options.store.getRanges(name, ranges));
     return parts.map((part) => this.#flipped(part));
+  }
+
+  async #streamRanges(name: string, ranges: readonly ByteRange[], take: TakePart): Promise<void> {
+    for (const [range, bytes] of (await this.getRanges(name, ranges)).entries()) take(range, 0, bytes);
   }
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {

@@ -1,0 +1,45 @@
+/** How far ahead of a reader contents are fetched. */
+import { expect, test } from "vitest";
+import type { Ino } from "../../../src/base/ids.ts";
+import { READ_AHEAD_MAX_BYTES } from "../../../src/base/limits.ts";
+import { ReadAhead } from "../../../src/vfs/read-ahead.ts";
+
+const INO = 7 as Ino;
+const MiB = 1024 * 1024;
+const SIZE = 200 * MiB;
+
+/** Reads of 1 MiB, by their numbers; returns what was fetched ahead. */
+function fetchedBy(ahead: ReadAhead, numbers: readonly number[]) {
+  return numbers.flatMap((at) => ahead.next(INO, at * MiB, (at + 1) * MiB, SIZE) ?? []);
+}
+
+function sum(ranges: readonly { readonly from: number; readonly to: number }[]): number {
+  return ranges.reduce((total, { from, to }) => total + to - from, 0);
+}
+
+test("a reader in order has everything fetched once, in growing ranges", () => {
+  const ranges = fetchedBy(new ReadAhead(), [...Array(200).keys()]);
+  expect(ranges.at(-1)?.to).toBe(SIZE);
+  for (const [index, { from }] of ranges.slice(1).entries())
+    expect(from).toBeGreaterThanOrEqual(ranges[index]?.to ?? SIZE);
+  expect(Math.max(...ranges.map(({ from, to }) => to - from))).toBe(READ_AHEAD_MAX_BYTES);
+});
+
+test("reads that arrive out of order and again are one reader", () => {
+  const order = [...Array(40).keys()].flatMap((group) => [4, 1, 3, 0, 2, 3, 4].map((at) => group * 5 + at));
+  expect(sum(fetchedBy(new ReadAhead(), order))).toBeGreaterThan(0.9 * SIZE);
+});
+
+test("a reader that jumps has nothing fetched", () => {
+  expect(fetchedBy(new ReadAhead(), [0, 90, 30, 150, 60])).toEqual([]);
+  const small = new ReadAhead();
+  const jumps = [5, 1, 9, 3, 7].map((at) => small.next(INO, at * MiB, at * MiB + 4096, SIZE));
+  expect(jumps).toEqual(jumps.map(() => undefined));
+});
+
+test("what could not be fetched yet is asked for again", () => {
+  const ahead = new ReadAhead();
+  const [first] = fetchedBy(ahead, [0, 1]);
+  ahead.again(INO, first?.from ?? Number.NaN);
+  expect(fetchedBy(ahead, [2])[0]?.from).toBe(3 * MiB);
+});
