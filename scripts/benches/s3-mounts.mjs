@@ -103,6 +103,8 @@ for (const [kind, mount] of Object.entries(kinds)) {
 }
 for (const [name, values] of Object.entries(rows)) report(JSON.stringify({ row: name, ...values }));
 await server.stop();
+// Redis would keep this process alive.
+process.exit(0);
 
 /** Its cache keeps what is not uploaded yet below "rawstaging". */
 async function addJuicefs() {

@@ -13,6 +13,12 @@ export interface PoolOptions {
   readonly keepAliveMs?: number;
 }
 
+/** Loads undici before the first request waits for it. */
+export function loadAhead(): void {
+  // The first request reports a failure.
+  import("undici").catch(() => {});
+}
+
 /** Loads undici on demand, so that commands without a network skip it. Throws `config_invalid` for bad certificates. */
 export async function openPool(origin: string, options: PoolOptions): Promise<Pool> {
   const { tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;

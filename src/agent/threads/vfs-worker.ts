@@ -3,12 +3,14 @@ import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
+import { parseAddress } from "../../bucket/address.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { recentNames } from "../../bucket/machines.ts";
 import type { Log, LogFields } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
 import { eachOnce, type MasterAccess } from "../../net/access.ts";
 import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
+import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { openVfs } from "../../vfs/open-vfs.ts";
@@ -132,6 +134,7 @@ async function openFilesystem(
     log,
     limits: { readTimeoutMs },
   });
+  if (parseAddress(address).isRemote) loadAhead();
   return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
 }
 
