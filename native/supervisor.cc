@@ -10,8 +10,10 @@
 // Its standard input ends with the agent, which writes lines to it: "ready MINOR FLAGS2" once it serves and can be replaced, and "done"
 // at its orderly end. Descriptor 3 is the connection's abort file (mounting.cc), 4 the device.
 // Its arguments are the log, the working directory and the command of an agent.
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +30,8 @@ constexpr int kAbort = 3, kDevice = 4;
 constexpr int kAgentDevice = 3, kAgentLifeline = 4;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
+// nice(2) of an agent while programs wait for it to start; no thread of a serving agent has it.
+constexpr int kHurry = -9;
 constexpr size_t kMostLine = 256;
 // Who stops a service signals all of its processes, and the agent has yet to publish what is pending. An ignored SIGCHLD
 // leaves no zombies.
@@ -39,8 +43,31 @@ struct Heard {
   bool isDone = false;
 };
 
-// Until the agent has ended.
-Heard Listen(int lifeline) {
+// Sets the niceness of a session, which Linux may weigh before that of its threads (sched_autogroup); best effort, as all here.
+void WeighSession(const std::string& process, int niceness) {
+  const int file = open(("/proc/" + process + "/autogroup").c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  const std::string text = std::to_string(niceness);
+  (void)!write(file, text.data(), text.size());
+  close(file);
+}
+
+// The agent serves: its threads that still hurry are as before.
+void EndHurry(pid_t agent) {
+  const std::string process = std::to_string(agent);
+  WeighSession(process, 0);
+  DIR* const threads = opendir(("/proc/" + process + "/task").c_str());
+  if (threads == nullptr) return;
+  const int usual = getpriority(PRIO_PROCESS, 0);
+  while (const dirent* const each = readdir(threads)) {
+    const auto thread = static_cast<id_t>(std::strtoul(each->d_name, nullptr, 10));
+    if (thread != 0 && getpriority(PRIO_PROCESS, thread) == kHurry) setpriority(PRIO_PROCESS, thread, usual);
+  }
+  closedir(threads);
+}
+
+// Until the agent has ended. `started`: the one that was started here; 0: the first.
+Heard Listen(int lifeline, pid_t started) {
   Heard heard;
   std::string line;
   char bytes[64];
@@ -54,7 +81,10 @@ Heard Listen(int lifeline) {
         continue;
       }
       if (line == "done") heard.isDone = true;
-      if (line.rfind("ready ", 0) == 0) heard.ready = line.substr(6);
+      if (line.rfind("ready ", 0) == 0) {
+        heard.ready = line.substr(6);
+        if (started != 0) EndHurry(started);
+      }
       line.clear();
     }
   }
@@ -64,6 +94,7 @@ Heard Listen(int lifeline) {
 [[noreturn]] void BecomeAgent(char** arguments, int lifeline, const std::string& agreed) {
   for (const int ignored : kIgnored) std::signal(ignored, SIG_DFL);
   setsid();
+  if (setpriority(PRIO_PROCESS, 0, kHurry) == 0) WeighSession("self", kHurry);
   const int device = fcntl(kDevice, F_DUPFD, 16), own = fcntl(lifeline, F_DUPFD, 16);
   const int log = open(arguments[0], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log >= 0) {
@@ -85,13 +116,13 @@ Heard Listen(int lifeline) {
 }
 
 // The end of the new agent's lifeline; negative if it could not be started.
-int StartAgent(char** arguments, const std::string& agreed) {
+int StartAgent(char** arguments, const std::string& agreed, pid_t& started) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return -1;
-  const pid_t child = fork();
-  if (child == 0) BecomeAgent(arguments, ends[1], agreed);
+  started = fork();
+  if (started == 0) BecomeAgent(arguments, ends[1], agreed);
   close(ends[1]);
-  if (child > 0) return ends[0];
+  if (started > 0) return ends[0];
   close(ends[0]);
   return -1;
 }
@@ -108,15 +139,16 @@ int main(int count, char** arguments) {
   const bool mayRestart = count >= 4;
   std::string agreed;
   int lifeline = STDIN_FILENO;
+  pid_t started = 0;
   for (int failures = 0;;) {
-    const Heard heard = Listen(lifeline);
+    const Heard heard = Listen(lifeline, started);
     if (heard.isDone) return 0;
     if (!heard.ready.empty()) agreed = heard.ready;
     failures = heard.ready.empty() ? failures + 1 : 0;
     if (!mayRestart || agreed.empty() || failures == kMostFailures) return Abort();
     if (failures > 0) usleep(failures * kPauseUs);
     close(lifeline);
-    lifeline = StartAgent(arguments + 1, agreed);
+    lifeline = StartAgent(arguments + 1, agreed, started);
     if (lifeline < 0) return Abort();
   }
 }

@@ -1,32 +1,22 @@
 /**
- * Power cut, many times: state and bucket lie on one ext4 image, mounted through a loop device; the image's file lies on
- * XFS. While an appender fsyncs through the mount, the image is cloned with `cp --reflink=always`: one point in time, without what
- * only the page cache holds. The clone is mounted and an agent started on it: every fsync that was acknowledged before the
- * clone began must be there, and verify must be clean. Needs root, xfsprogs, e2fsprogs.
+ * Power cut, many times: state and bucket lie on one disk (cut-disk.ts), and an appender fsyncs through the mount. After a cut an
+ * agent is started on what is left: every fsync that was acknowledged before must be there, and verify must be clean.
  *   node scripts/drills/power-cut.ts [TIMES, default 50]
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
+import { CutDisk } from "./cut-disk.ts";
 import { agent, check, checkout, join, kill, pidOf, report, run, syncline, until, workspace } from "./lib.ts";
 
 const FILES = 4;
 const times = Number(process.argv[2] ?? 50);
 const space = workspace("power-cut");
-const xfs = join(space.path, "xfs");
-const disk = join(space.path, "disk");
-mkdirSync(xfs);
-mkdirSync(disk);
-run("truncate", ["-s", "4G", join(space.path, "xfs.img")]);
-run("mkfs.xfs", ["-q", "-m", "reflink=1", join(space.path, "xfs.img")]);
-mountImage(join(space.path, "xfs.img"), xfs);
-run("truncate", ["-s", "1G", join(xfs, "disk.img")]);
-run("mkfs.ext4", ["-q", "-F", join(xfs, "disk.img")]);
-mountImage(join(xfs, "disk.img"), disk);
+const disk = new CutDisk(space, join(space.path, "disk"), "1G");
 
 // The clone is mounted at the same path as the original was, so that the bucket's address and the state stay the same.
-const url = `file://${join(disk, "bucket")}`;
+const url = `file://${join(disk.path, "bucket")}`;
 const mount = join(space.path, "mount");
-const state = join(disk, "state");
+const state = join(disk.path, "state");
 let acknowledged = 0;
 syncline(space, ["init", url]);
 let a = agent(space, "a", url, { state, dir: mount });
@@ -44,16 +34,13 @@ for (let round = 0; round < times; round++) {
   const wanted = 100 + ((round * 37) % 300);
   await until(() => told.split("\n").length > wanted, 60_000, "the appender to get going");
   const synced = syncedRecords(told);
-  const clone = join(xfs, `clone-${round}.img`);
-  run("cp", ["--reflink=always", join(xfs, "disk.img"), clone]);
+  disk.mark();
   // The old world ends: agent, mount, disk. What it did after the clone does not count.
   kill(pidOf(appender));
   space.pids.delete(pidOf(appender));
   await a.kill9();
   run("umount", ["-l", mount]);
-  run("umount", [disk]);
-  run("mv", [clone, join(xfs, "disk.img")]);
-  mountImage(join(xfs, "disk.img"), disk);
+  disk.cut();
   a = agent(space, "a", url, { state, dir: mount });
   acknowledged += checkRecords(folder, synced, round);
   if (!a.flush().published) check(false, `round ${round}: flush published`);
@@ -63,12 +50,6 @@ for (let round = 0; round < times; round++) {
 report(`${times} power cuts, ${acknowledged} records fsynced before a cut`);
 check(acknowledged > times, "every acknowledged fsync was there, verify clean after each");
 a.unmount();
-
-function mountImage(image: string, at: string): void {
-  run("mount", ["-o", "loop", image, at]);
-  if (space.mounts.has(at)) return;
-  space.mounts.add(at);
-}
 
 function syncedRecords(told: string): number[] {
   const synced = Array.from({ length: FILES }, () => -1);

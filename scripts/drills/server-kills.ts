@@ -1,14 +1,16 @@
 /**
  * The server is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while agents upload and swap and
  * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, a master's data is clean each time.
- *   node scripts/drills/server-kills.ts [TIMES, default 20] [AGENTS, default 2] [--masters | --s3 | --s3=numbered]
- * With --masters, PostgreSQL, the S3 server and one of the masters are disturbed in turn.
+ *   node scripts/drills/server-kills.ts [TIMES, default 20] [AGENTS, default 2] [--masters | --s3 | --s3=numbered] [--power]
+ * With --masters, PostgreSQL, the S3 server and one of the masters are disturbed in turn. With --power, the S3 server's disk loses its
+ * power each time; the disk writes at once what a request has changed, since S3 promises that what it answered is durable.
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { AgentStatus } from "../../src/agent/reports.ts";
+import { CutDisk } from "./cut-disk.ts";
 import {
   agent,
   alive,
@@ -48,7 +50,14 @@ interface Put {
 const FILES = 4;
 const BALLAST = 3 << 20;
 const space = workspace("server-kills");
-const { url, rest, master, s3, fleet } = await storage(space, { otherwise: "master" });
+const disk = process.argv.includes("--power")
+  ? new CutDisk(space, join(space.path, "disk"), "3G", ["sync"])
+  : undefined;
+const { url, master, s3, fleet, ...asked } = await storage(space, {
+  otherwise: "master",
+  ...(disk !== undefined && { parent: disk.path }),
+});
+const rest = asked.rest.filter((arg) => arg !== "--power");
 const victims = fleet === undefined ? [master ?? s3] : [fleet.database, fleet.s3, ...fleet.masters];
 const times = Number(rest[0] ?? 20);
 syncline(space, ["init", url]);
@@ -112,6 +121,14 @@ function inAgent(folder: string, dir: string) {
 /** Takes the server away for a moment, in one of the ways it can go. */
 async function disturb(server: (typeof victims)[number], signal: NodeJS.Signals) {
   if (server === undefined) throw new Error("no server is given");
+  if (disk !== undefined) {
+    // From here on it answers nothing.
+    kill(server.pid, "SIGSTOP");
+    disk.mark();
+    await server.stop("SIGKILL");
+    disk.cut();
+    return server.start();
+  }
   if (signal === "SIGSTOP") {
     kill(server.pid, "SIGSTOP");
     await new Promise((next) => setTimeout(next, 2_000));

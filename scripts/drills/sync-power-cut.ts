@@ -1,13 +1,13 @@
 /**
- * Power cuts of a machine with a synced folder: folder and state lie on an ext4 image whose file lies on XFS; the bucket and another
- * folder do not. People edit in both, both sync, and right then the image is cloned with `cp --reflink=always`: without what only the page cache
- * holds. The clone takes the image's place, the folder syncs again, and must be as it was: no version damaged, deleted or back. Needs root,
- * xfsprogs, e2fsprogs.
+ * Power cuts of a machine with a synced folder: folder and state lie on one disk (cut-disk.ts); the bucket and another folder do
+ * not. People edit in both, both sync, and right then the power is cut. The folder syncs again, and must be as it was: no version damaged,
+ * deleted or back.
  *   node scripts/drills/sync-power-cut.ts [TIMES, default 20] [SEED]
  */
 import { readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import type { SyncReport } from "../../src/sync/report.ts";
-import { check, differences, fingerprint, join, mkdirSync, randomOf, report, run, syncline, workspace } from "./lib.ts";
+import { CutDisk } from "./cut-disk.ts";
+import { check, differences, fingerprint, join, mkdirSync, randomOf, report, syncline, workspace } from "./lib.ts";
 
 const ACTIONS = 12;
 const times = Number(process.argv[2] ?? 20);
@@ -15,18 +15,12 @@ const seed = Number(process.argv[3] ?? Date.now());
 const next = randomOf(seed);
 const random = (below: number) => Math.floor(next() * below);
 const space = workspace("sync-power-cut");
-const [xfs, disk, other] = [join(space.path, "xfs"), join(space.path, "disk"), join(space.path, "other")];
-for (const each of [xfs, disk, other]) mkdirSync(each);
-const image = join(xfs, "disk.img");
-run("truncate", ["-s", "2G", join(space.path, "xfs.img")]);
-run("mkfs.xfs", ["-q", "-m", "reflink=1", join(space.path, "xfs.img")]);
-mountImage(join(space.path, "xfs.img"), xfs);
-run("truncate", ["-s", "512M", image]);
-run("mkfs.ext4", ["-q", "-F", image]);
-mountImage(image, disk);
+const other = join(space.path, "other");
+mkdirSync(other);
+const disk = new CutDisk(space, join(space.path, "disk"), "512M");
 
 const url = `file://${join(space.path, "bucket")}`;
-const folder = join(disk, "folder");
+const folder = join(disk.path, "folder");
 mkdirSync(folder);
 syncline(space, ["init", url]);
 report(`seed ${seed}`);
@@ -34,13 +28,11 @@ const ends = { same: 0, sent: 0 };
 for (let pass = 0; pass < times; pass++) {
   for (const each of [folder, other]) for (let action = 0; action < ACTIONS; action++) edit(each, `${pass}-${action}`);
   sync(other, join(space.path, "state"));
-  sync(folder, join(disk, "state"));
+  sync(folder, join(disk.path, "state"));
   const was = shown();
-  run("cp", ["--reflink=always", image, join(xfs, "clone.img")]);
-  run("umount", [disk]);
-  renameSync(join(xfs, "clone.img"), image);
-  mountImage(image, disk);
-  const sent = sync(folder, join(disk, "state"));
+  disk.mark();
+  disk.cut();
+  const sent = sync(folder, join(disk.path, "state"));
   const wrong = differences(was, shown());
   if (wrong.length === 0) ends.same++;
   for (const { path, a, b } of wrong.slice(0, 5)) report(`pass ${pass}: ${path} was ${a}, is ${b}`);
@@ -75,9 +67,4 @@ function sync(root: string, state: string) {
 
 function shown() {
   return fingerprint(folder, { skip: (path) => path === ".syncline" || path.startsWith(".syncline/") });
-}
-
-function mountImage(file: string, at: string) {
-  run("mount", ["-o", "loop", file, at]);
-  space.mounts.add(at);
 }

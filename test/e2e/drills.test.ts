@@ -114,6 +114,12 @@ describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)"
     drill(`killing the agent loses nothing that was answered: ${at}`, "kill-9.ts", ["20", form], 900_000);
     drill(`agents whose server was away lose no version: ${at}`, "offline.ts", [form], 300_000);
     drill(`two agents show the same tree: ${at}`, "two-agents.ts", [form], 1_800_000);
+    drill(
+      `a power cut of the server loses nothing that was acknowledged: ${at}`,
+      "server-kills.ts",
+      ["20", "2", form, "--power"],
+      1_200_000,
+    );
   }
 });
 

@@ -17,6 +17,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { nextTurn } from "../../src/base/concurrency.ts";
@@ -410,7 +411,12 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       writeSync(open, "after");
       closeSync(open);
       expect(readFileSync(file("f"), "utf8")).toBe("before, after");
-      expect(space.status(dir)["pid"]).not.toBe(pid);
+      const next = String(space.status(dir)["pid"]);
+      expect(next).not.toBe(String(pid));
+      const hurrying = () => readdirSync(`/proc/${next}/task`).filter((thread) => getPriority(Number(thread)) === -9);
+      await expect.poll(hurrying).toEqual([]);
+      const session = `/proc/${next}/autogroup`;
+      if (existsSync(session)) expect(readFileSync(session, "utf8")).toMatch(/nice 0$/m);
       space.do("unmount", dir);
       expect(space.do("cat", `${url}/f`)).toBe("before, after");
     });
