@@ -80,6 +80,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     );
   }
   if (all) drill("busy mounts leak no file descriptors", "busy-mounts.ts", ["1", "--master"], 600_000);
+  if (all) drill("an agent takes no more after hours of work than before", "soak.ts", ["15", "3"], 1_500_000);
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.ts", ["50"], 1_800_000);
   if (all)
     drill("a power cut changes nothing that a synced folder has published", "sync-power-cut.ts", ["20"], 900_000);
