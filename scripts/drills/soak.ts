@@ -98,7 +98,7 @@ function sample(): Sample {
 }
 
 function sampleOf({ pid, state }: AgentHandle): Sample {
-  const [folder = ""] = readdirSync(state).filter((name) => existsSync(join(state, name, "journal")));
+  const folder = readdirSync(state).find((name) => existsSync(join(state, name, "journal"))) ?? "";
   const sizes = (names: readonly string[]) =>
     Math.round(names.reduce((sum, name) => sum + bytesBelow(join(state, folder, name)), 0) / MiB);
   return {
