@@ -58,6 +58,7 @@ export const OPTIONS = {
     wanted: "stored, me, UID:GID or @FILE",
     parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),
   },
+  history: toggle("give every directory of a mount a hidden .history with its earlier states"),
   readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),

@@ -4,6 +4,7 @@ import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds } from "./attributes.ts";
+import type { Exchange } from "./exchange.ts";
 import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
 import { isAppend } from "./replay.ts";
@@ -11,12 +12,13 @@ import { isAppend } from "./replay.ts";
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
   fs.getAttributes(exchange.node);
+  if (writes(exchange)) fs.checkWritable?.(exchange.node);
   exchange.opened(openFiles.open(exchange.node));
 };
 
 const release: Handler = (fs, exchange, openFiles) => {
   openFiles.release(exchange.node);
-  if ((exchange.argument(0) & ACCESS_MODE) !== constants.O_RDONLY) fs.closed(exchange.node);
+  if (writes(exchange)) fs.closed(exchange.node);
   exchange.done();
 };
 
@@ -81,6 +83,11 @@ export const CONTENT_HANDLERS: readonly HandlerEntry[] = [
   mutates(OPCODE.FSYNCDIR, sync),
   mutates(OPCODE.SYNCFS, sync),
 ];
+
+/** Whether the file is open for writing: OPEN and RELEASE say so. */
+function writes(exchange: Exchange): boolean {
+  return (exchange.argument(0) & ACCESS_MODE) !== constants.O_RDONLY;
+}
 
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 /** lseek(2); Node has no names for them. */

@@ -108,6 +108,9 @@ export interface FileSystem {
   seek(ino: Ino, offset: number, whence: "data" | "hole"): number;
   copyRange(from: Ino, fromOffset: number, to: Ino, toOffset: number, length: number): number;
 
+  /** Refuses EROFS if the file may not be opened to be written. Absent: every file may. */
+  checkWritable?(ino: Ino): void;
+
   /**
    * Lists a directory from `cookie` (0: the start; "." and ".." come first), calling `emit` per entry until it returns
    * false. `next` is the cookie after that entry: stable while the directory changes. `attributes` only if

@@ -82,7 +82,11 @@ export class Loader {
   /** Fetches blocks. Rejects with `read_timeout`, `block_corrupt`, `block_not_found`, the signal's reason. */
   async load(cids: readonly Cid[], signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    const work = this.#fetchPatiently(cids);
+    await this.inTime(this.#fetchPatiently(cids), signal);
+  }
+
+  /** Waits for a read. Rejects with `read_timeout`, with the signal's reason, and as the read. */
+  async inTime(work: Promise<void>, signal?: AbortSignal): Promise<void> {
     let timer: Disposable | undefined;
     let onAbort: (() => void) | undefined;
     const givenUp = new Promise<never>((_, reject) => {

@@ -185,22 +185,8 @@ export class Objects {
   }
 
   #cleanAttributes({ ino, id, record, names, subdirs, atimeNs }: CleanObject): Attributes {
-    const { type, mode, uid, gid, rdev, size, content, mtimeNs, ctimeNs } = record;
-    const isDirectory = type === "directory";
-    const stored = type === "file" ? (peekDataBytes(this.loader.content, content, size) ?? size) : 0;
-    return {
-      ino,
-      mode: TYPE_BITS[type] | mode,
-      nlink: isDirectory ? 2 + this.subdirectories.count(ino, id, subdirs) : names,
-      uid,
-      gid,
-      rdev,
-      size: isDirectory ? DIRECTORY_BYTES : size,
-      blocks: isDirectory ? DIRECTORY_BYTES / 512 : Math.ceil(stored / 512),
-      atimeNs,
-      mtimeNs,
-      ctimeNs,
-    };
+    const nlink = record.type === "directory" ? 2 + this.subdirectories.count(ino, id, subdirs) : names;
+    return recordAttributes(this.loader, { ino, record, nlink, atimeNs });
   }
 
   #directoryLinks(object: DirtyObject): number {
@@ -214,6 +200,29 @@ export class Objects {
     const inBase = peekDataBytes(this.loader.content, content, contentSize) ?? contentSize;
     return extents?.storedBytes(inBase) ?? inBase;
   }
+}
+
+/** The attributes of an object as a tree has it. Throws BlockMiss. */
+export function recordAttributes(
+  { content: source }: Pick<Loader, "content">,
+  { ino, record, nlink, atimeNs }: Pick<Attributes, "ino" | "nlink" | "atimeNs"> & { readonly record: FileRecord },
+): Attributes {
+  const { type, mode, uid, gid, rdev, size, content, mtimeNs, ctimeNs } = record;
+  const isDirectory = type === "directory";
+  const stored = type === "file" ? (peekDataBytes(source, content, size) ?? size) : 0;
+  return {
+    ino,
+    mode: TYPE_BITS[type] | mode,
+    nlink,
+    uid,
+    gid,
+    rdev,
+    size: isDirectory ? DIRECTORY_BYTES : size,
+    blocks: isDirectory ? DIRECTORY_BYTES / 512 : Math.ceil(stored / 512),
+    atimeNs,
+    mtimeNs,
+    ctimeNs,
+  };
 }
 
 /** The reported size of a directory, as on ext4. */

@@ -38,7 +38,15 @@ const NODE_BYTES = 16 * MiB;
 const CONTENT_BYTES = 24 * MiB;
 
 /** Throws `state_corrupt`, `disk_full`, `store_failed`. */
-export function openVfs({ storage, blocks, base, clock, log, limits, random }: VfsOptions): Vfs {
+export function openVfs(options: VfsOptions): Vfs {
+  return openWithObjects(options).vfs;
+}
+
+/** As `openVfs`, with what the filesystem is made of. */
+export function openWithObjects({ storage, blocks, base, clock, log, limits, random }: VfsOptions): {
+  readonly vfs: Vfs;
+  readonly objects: Objects;
+} {
   const overlay = new Overlay({ storage, base, clock, log, ...(limits && { limits }), ...(random && { random }) });
   const loader = new Loader({
     blocks,
@@ -47,5 +55,6 @@ export function openVfs({ storage, blocks, base, clock, log, limits, random }: V
     contentBytes: limits?.contentBytes ?? CONTENT_BYTES,
     timeoutMs: limits?.readTimeoutMs ?? READ_TIMEOUT_MS,
   });
-  return new Vfs(new Objects(overlay, loader, clock, limits?.cleanInodes ?? CLEAN_INODES));
+  const objects = new Objects(overlay, loader, clock, limits?.cleanInodes ?? CLEAN_INODES);
+  return { vfs: new Vfs(objects), objects };
 }

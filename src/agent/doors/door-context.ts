@@ -6,6 +6,7 @@ import type { ContentConfig } from "../../content/config.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
 import type { ContentNames } from "../../vfs/content-names.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
+import type { HistoryFs } from "../../vfs/history/history-fs.ts";
 import type { PublishedTrees } from "../../webdav/sync-source.ts";
 
 export interface DoorContext {
@@ -17,6 +18,8 @@ export interface DoorContext {
   /** The bucket's address. */
   readonly address: string;
   readonly readOnly: boolean;
+  /** `fs` with a hidden `.history` in every directory. */
+  withHistory(fs: FileSystem): HistoryFs;
   /** Where a door keeps what must survive a restart. */
   readonly stateDir: string;
   /** The writer of a conflict copy's version; undefined for other objects. Throws BlockMiss. */

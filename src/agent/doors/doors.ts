@@ -8,6 +8,8 @@ export type DoorSetup = MountSetup | WebdavSetup;
 export interface MountSetup extends MountReport {
   /** Whom it shows as owners. */
   readonly owners: OwnerRule;
+  /** Whether every directory has a hidden `.history`. */
+  readonly history: boolean;
 }
 
 export interface MountReport {

@@ -17,6 +17,8 @@ interface OpenDoor {
   isReplaceable?(): boolean;
   /** Tells the door what others changed. Absent for doors without caches. */
   invalidate?(changes: Invalidations): void;
+  /** The filesystem may show another root. */
+  moved?(): void;
   /** Finishes pending work. Throws `mount_busy` and stays open, unless `lazy`. */
   leave(lazy: boolean): Promise<void>;
   /** Closes the door now. */
@@ -52,6 +54,11 @@ export class OpenDoors {
 
   invalidate(changes: Invalidations): void {
     for (const door of this.#doors) door.invalidate?.(changes);
+  }
+
+  /** The filesystem may show another root. */
+  moved(): void {
+    for (const door of this.#doors) door.moved?.();
   }
 
   /** Closes the doors one by one. Throws `mount_busy` unless `lazy`: that door and those after it stay open. */
@@ -101,8 +108,15 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
   if (supervision?.handoff === undefined) await prepareMountPoint(mountPoint, clock);
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
+  const live = view?.fs ?? context.fs;
+  const history = setup.history ? context.withHistory(live) : undefined;
+  history?.onInvalidate((changes) => mount?.invalidate(changes));
+  const dispose = () => {
+    view?.[Symbol.dispose]();
+    history?.[Symbol.dispose]();
+  };
   try {
-    const served = serveFuse(view?.fs ?? context.fs, {
+    const served = serveFuse(history ?? live, {
       mountPoint,
       source: address,
       log,
@@ -114,18 +128,19 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
     mount = served;
     await served.ready;
     void served.ended.finally(() => {
-      view?.[Symbol.dispose]();
+      dispose();
       context.ended();
     });
     return {
       report: { door: "mount", mount: mountPoint },
+      moved: () => history?.moved(),
       isReplaceable: () => served.isReplaceable,
       invalidate: (changes) => served.invalidate(changes),
       leave: (lazy) => leaveMount(served, mountPoint, lazy),
       close: () => served.close(),
     };
   } catch (error) {
-    view?.[Symbol.dispose]();
+    dispose();
     throw error;
   }
 }

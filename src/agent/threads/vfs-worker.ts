@@ -1,4 +1,5 @@
 /** The thread that serves the filesystem: overlay, vfs and doors. The main thread takes its epochs and publishes them. */
+import { join } from "node:path";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -13,7 +14,10 @@ import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
 import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
-import { openVfs } from "../../vfs/open-vfs.ts";
+import { HistoryFs } from "../../vfs/history/history-fs.ts";
+import { PastNumbers } from "../../vfs/history/numbers.ts";
+import type { Objects } from "../../vfs/objects.ts";
+import { openWithObjects } from "../../vfs/open-vfs.ts";
 import { overriding } from "../../vfs/overriding.ts";
 import type { Vfs } from "../../vfs/vfs.ts";
 import { IdleRelease, releaseGarbage } from "../../runtime/memory.ts";
@@ -29,10 +33,12 @@ interface Serving {
   readonly setup: WorkerSetup;
   readonly opened: OpenedBucket;
   readonly vfs: Vfs;
+  readonly objects: Objects;
   readonly epochs: EpochExchange;
   doors: OpenDoors | undefined;
 }
 
+const HISTORY_NUMBERS = "history-numbers.db";
 /** Larger epochs leave garbage worth collecting. */
 const MANY_OBJECTS = 1_000;
 
@@ -75,6 +81,7 @@ function serve(port: MessagePort): void {
         readOnly,
         stateDir,
         supervision,
+        withHistory: (live) => withHistory(live, open(), log),
         conflictWriter: (ino) => vfs.conflictWriter(ino),
         machineName: (writer) => machineName(opened.bucket, writer),
         clock: systemClock,
@@ -98,11 +105,17 @@ function serve(port: MessagePort): void {
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
       published += open().epochs.published(epoch);
+      open().doors?.moved();
       if (published <= MANY_OBJECTS) return;
       published = 0;
       idleRelease.note();
     },
-    adopt: async ({ base, units }) => open().vfs.adopt(base, units),
+    async adopt({ base, units }) {
+      const { vfs, doors } = open();
+      if (!vfs.adopt(base, units)) return false;
+      doors?.moved();
+      return true;
+    },
     isSteady: (beginning) => open().vfs.isSteady(beginning),
     isReplaceable: () => open().doors?.isReplaceable ?? false,
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
@@ -126,7 +139,7 @@ async function openFilesystem(
   const ports = { clock: systemClock, random: systemRandom };
   const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined };
   const opened = await openBucket({ address, ...reading, ...ports });
-  const vfs = openVfs({
+  const { vfs, objects } = openWithObjects({
     storage: new DiskStorage(stateDir),
     blocks: releasingReader(opened.blocks, idleRelease),
     base,
@@ -135,7 +148,14 @@ async function openFilesystem(
     limits: { readTimeoutMs },
   });
   if (parseAddress(address).isRemote) loadAhead();
-  return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
+  return { setup, opened, vfs, objects, epochs: new EpochExchange(vfs), doors: undefined };
+}
+
+/** After the end of an agent, the kernel goes on with the numbers that it was told. */
+function withHistory(live: FileSystem, { setup, opened, objects }: Serving, log: Log): HistoryFs {
+  const keep = setup.supervision?.handoff !== undefined;
+  const numbers = new PastNumbers(join(setup.stateDir, HISTORY_NUMBERS), keep);
+  return new HistoryFs(live, { objects, numbers, commits: opened.bucket, clock: systemClock, log });
 }
 
 /** The machine's name from recent commits, or the writer's id. */

@@ -19,7 +19,7 @@ export function register(program: Program): void {
       ["<dir>", "an empty directory"],
     ],
     summary: "mount a bucket at a directory",
-    options: [...AGENT_OPTIONS, "owner", "webdav", ...WEBDAV_OPTIONS],
+    options: [...AGENT_OPTIONS, "owner", "history", "webdav", ...WEBDAV_OPTIONS],
     examples: [
       "syncline mount file:///srv/bucket ~/bucket --background",
       "syncline mount https://master.example:3600/notes ~/notes --background",
@@ -34,11 +34,15 @@ export function register(program: Program): void {
       const address = pinnedUrl(parseAddress(url));
       const mount = canonicalMount(resolve(directory));
       const owners = ownersOf(call.options.owner ?? "stored");
+      const history = call.options.history === true;
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
         facts: { address, mount, old: at !== undefined },
         folder: await folderBeside(call, address, mount),
-        doors: (stateDir) => [{ door: "mount", mount, owners }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
+        doors: (stateDir) => [
+          { door: "mount", mount, owners, history },
+          ...(webdav === undefined ? [] : [webdav(stateDir)]),
+        ],
         ready: (doors: readonly DoorReport[]) => ({
           value: { mount, bucket: address, ...webdavValue(doors), ...folderValue(doors) },
           text: [

@@ -1,0 +1,154 @@
+/** What `ls .history` shows: the states in which a directory differed from before, and the last version of each name it lost. */
+import type { Clock } from "../../base/clock.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import { MAX_NAME_BYTES } from "../../base/limits.ts";
+import { objectOf, readDentry, readSelf } from "../../fstree/fs-reader.ts";
+import { dentryType, type Dentry } from "../../format/files/rows.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { timeName } from "./time-names.ts";
+import type { Chain, PastRoot, Timeline } from "./timeline.ts";
+
+export interface PastEntry {
+  /** The name in `.history`. */
+  readonly name: FileName;
+  readonly root: PastRoot;
+  /** What the directory lost: its name there. Undefined: the directory itself. */
+  readonly lost: { readonly name: FileName; readonly dentry: Dentry } | undefined;
+  readonly record: FileRecord;
+  readonly nlink: number;
+}
+
+/** Comparisons of two roots at once. */
+const PAIRS_AT_ONCE = 8;
+const BATCH = 32;
+/** Lost names shown; older ones are in the states. */
+const MOST_LOST = 1_000;
+
+export class DirectoryHistory {
+  readonly #timeline: Timeline;
+  readonly #chain: Chain;
+  readonly #directory: FileId;
+  readonly #states: PastEntry[] = [];
+  readonly #lost = new Map<FileName, PastEntry>();
+  readonly #seen = new Set<string>();
+  #compared = 0;
+  #isComplete = false;
+  #isReady = false;
+  #running: Promise<void> | undefined;
+  #sorted: readonly PastEntry[] | undefined;
+
+  constructor(timeline: Timeline, chain: Chain, directory: FileId) {
+    this.#timeline = timeline;
+    this.#chain = chain;
+    this.#directory = directory;
+  }
+
+  /** The roots that it describes were retained by this one. */
+  get head(): Cid {
+    return this.#chain.head;
+  }
+
+  /** Whether `find` has resolved. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** What was found so far, by name. */
+  entries(): readonly PastEntry[] {
+    this.#sorted ??= [...this.#states, ...this.#lost.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#sorted;
+  }
+
+  /**
+   * Looks for some time. False: what is missing is looked for in the background, and `onEnd` is called after that. Rejects
+   * as reading does; a later call goes on.
+   */
+  async find(clock: Clock, patienceMs: number, onEnd: (error?: unknown) => void): Promise<boolean> {
+    this.#running ??= this.#findAll().finally(() => {
+      this.#running = undefined;
+    });
+    const running = this.#running;
+    const inTime = new AbortController();
+    const late = clock.sleep(patienceMs, inTime.signal).then(
+      () => false,
+      () => true,
+    );
+    const isDone = await Promise.race([running.then(() => true), late]).finally(() => inTime.abort());
+    this.#isReady = true;
+    if (!isDone) running.then(() => onEnd(), onEnd);
+    return isDone;
+  }
+
+  async #findAll(): Promise<void> {
+    while (!this.#isComplete) {
+      const { roots } = this.#chain;
+      // Each root is compared with the one before it.
+      if (roots.length < this.#compared + BATCH + 1 && !this.#chain.isComplete) {
+        await this.#chain.extend();
+        continue;
+      }
+      const from = this.#compared;
+      const batch = roots.slice(from, from + BATCH).map((root, at) => ({ root, before: roots[from + at + 1] }));
+      const found = await mapConcurrent(batch, PAIRS_AT_ONCE, ({ root, before }) => this.#look(root, before));
+      for (const each of found) this.#add(each);
+      this.#compared += batch.length;
+      this.#isComplete = this.#chain.isComplete && this.#compared >= roots.length;
+      this.#sorted = undefined;
+    }
+  }
+
+  #add({ state, lost }: Found): void {
+    if (state !== undefined && !this.#seen.has(state.name)) this.#states.push(state);
+    // Of two roots in one millisecond, the newer one has the name.
+    if (state !== undefined) this.#seen.add(state.name);
+    for (const entry of lost) {
+      const name = entry.lost?.name;
+      if (name !== undefined && !this.#lost.has(name) && this.#lost.size < MOST_LOST) this.#lost.set(name, entry);
+    }
+  }
+
+  /** Whether the root changed the directory, and what the directory lost with it. */
+  async #look(root: PastRoot, before: PastRoot | undefined): Promise<Found> {
+    try {
+      const changes = before && (await this.#timeline.changes(before, root));
+      if (changes?.directories?.has(this.#directory) === false) return NOTHING;
+      const lost = before && (await this.#lostSince(before, changes?.removed.get(this.#directory) ?? []));
+      return { state: await this.#stateAt(root), lost: lost ?? [] };
+    } catch (error) {
+      // Thinned out meanwhile.
+      if (hasCode(error, "block_not_found")) return NOTHING;
+      throw error;
+    }
+  }
+
+  async #stateAt(root: PastRoot): Promise<PastEntry | undefined> {
+    const self = await readSelf(this.#timeline.nodes, root.tree, this.#directory);
+    if (self?.kind !== "directory") return undefined;
+    const name = timeName(root.timeNs) as FileName;
+    return { name, root, lost: undefined, record: self.record, nlink: 2 + self.subdirs };
+  }
+
+  async #lostSince(root: PastRoot, names: readonly FileName[]): Promise<PastEntry[]> {
+    const { nodes } = this.#timeline;
+    const entries: PastEntry[] = [];
+    for (const name of names.slice(0, MOST_LOST)) {
+      const place = { parent: this.#directory, name };
+      const shown = `${name}@${timeName(root.timeNs)}` as FileName;
+      const dentry = await readDentry(nodes, root.tree, place);
+      if (dentry === undefined || shown.length > MAX_NAME_BYTES) continue;
+      const { record, names: all, subdirs } = await objectOf(nodes, root.tree, place, dentry);
+      const nlink = dentryType(dentry) === "directory" ? 2 + subdirs : all.length;
+      entries.push({ name: shown, root, lost: { name, dentry }, record, nlink });
+    }
+    return entries;
+  }
+}
+
+interface Found {
+  readonly state: PastEntry | undefined;
+  readonly lost: readonly PastEntry[];
+}
+
+const NOTHING: Found = { state: undefined, lost: [] };
