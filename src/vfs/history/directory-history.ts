@@ -77,7 +77,13 @@ export class DirectoryHistory {
     );
     const isDone = await Promise.race([running.then(() => true), late]).finally(() => inTime.abort());
     this.#isReady = true;
-    if (!isDone) running.then(() => onEnd(), onEnd);
+    if (!isDone) {
+      const onError = (error: unknown) => {
+        this.#isReady = false;
+        onEnd(error);
+      };
+      running.then(() => onEnd(), onError);
+    }
     return isDone;
   }
 

@@ -18,7 +18,7 @@ import type {
 } from "../filesystem.ts";
 import type { Objects } from "../objects.ts";
 import { refuse } from "../refusal.ts";
-import { directoryOf, isList, isPast, listOf, PastNumbers } from "./numbers.ts";
+import { directoryOf, isList, isPast, listOf, type PastNumbers } from "./numbers.ts";
 import { Past, type PastOptions } from "./past.ts";
 
 export const HISTORY = ".history" as FileName;

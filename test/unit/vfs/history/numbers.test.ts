@@ -1,0 +1,51 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ERRNO } from "../../../../src/base/errno.ts";
+import type { Cid, FileId, FileName, Ino } from "../../../../src/base/ids.ts";
+import { directoryOf, isList, isPast, listOf, PastNumbers } from "../../../../src/vfs/history/numbers.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const ID = "ab".repeat(16) as FileId;
+const state = (name: string) => ({ commit: "commit" as Cid, anchor: ID, name });
+
+test("live inodes, .history directories and old objects have numbers apart, all exact", () => {
+  using numbers = new PastNumbers("", false);
+  const list = listOf(7 as Ino);
+  expect([isPast(7 as Ino), isPast(list), isList(list), directoryOf(list)]).toEqual([false, true, true, 7]);
+  const old = numbers.ino(numbers.state(state("2026")), numbers.row({ id: ID, name: undefined }));
+  expect([isPast(old), isList(old)]).toEqual([true, false]);
+  const last = numbers.ino(2 ** 24 - 1, 2 ** 28 - 1);
+  expect(Number.isSafeInteger(last)).toBe(true);
+  expect([numbers.stateOf(last), numbers.rowOf(last)]).toEqual([2 ** 24 - 1, 2 ** 28 - 1]);
+});
+
+test("a state and a row keep their number, and are found by it, with blanks and bytes in names", () => {
+  using numbers = new PastNumbers("", false);
+  const rows = [
+    { id: ID, name: undefined },
+    { id: ID, name: "a b\xff" as FileName },
+  ];
+  const given = rows.map((row) => numbers.row(row));
+  expect(rows.map((row) => numbers.row(row))).toEqual(given);
+  expect(given.map((number) => numbers.rowBy(number))).toEqual(rows);
+  const named = state("my  notes.txt@2026");
+  expect(numbers.stateBy(numbers.state(named))).toEqual(named);
+});
+
+test("the next agent has the numbers that were told, and a new mount begins anew", async () => {
+  const path = join(await temporaryFolder(), "numbers.db");
+  let first: number;
+  {
+    using numbers = new PastNumbers(path, false);
+    numbers.row({ id: ID, name: undefined });
+    first = numbers.row({ id: ID, name: "f" as FileName });
+    numbers.persist();
+  }
+  {
+    using numbers = new PastNumbers(path, true);
+    expect(numbers.rowBy(first)).toEqual({ id: ID, name: "f" });
+    expect(numbers.row({ id: ID, name: "g" as FileName })).toBeGreaterThan(first);
+  }
+  using numbers = new PastNumbers(path, false);
+  expect(() => numbers.rowBy(first)).toThrow(expect.objectContaining({ errno: ERRNO.ESTALE }));
+});
