@@ -27,7 +27,10 @@ export type HistoryCommits = Commits & { readonly blocks: BlockReader };
 
 /** Commits read at once. */
 const COMMITS_AT_ONCE = 16;
-const REMEMBERED_ROOTS = 16_384;
+/** Roots that are looked at; the default retention keeps fewer than 3,000. */
+const MOST_ROOTS = 10_000;
+/** A bounded map holds at least half of its capacity. */
+const REMEMBERED_ROOTS = 2 * MOST_ROOTS;
 /** Directories and names in remembered changes: some 10 MB. */
 const REMEMBERED_CHANGES = 100_000;
 const NODE_BYTES = 4 * 1024 * 1024;
@@ -189,8 +192,6 @@ export class Chain {
   }
 }
 
-/** Roots that are looked at; the default retention keeps fewer than 3,000. */
-const MOST_ROOTS = 10_000;
 const BATCH = 64;
 
 const NO_CHANGES: RootChanges = { directories: new Set(), removed: new Map() };
