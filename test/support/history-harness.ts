@@ -54,7 +54,7 @@ export class HistoryHarness extends VfsDriver<HistoryFs> {
     this.#note(clock.nowNs());
   }
 
-  static async create(numbers = new PastNumbers("", false)): Promise<HistoryHarness> {
+  static async create(numbers = new PastNumbers("", false), mostChanges?: number): Promise<HistoryHarness> {
     const clock = new ManualClock();
     const writer = await VfsHarness.create({}, clock);
     const { blocks, root: base } = writer;
@@ -76,7 +76,15 @@ export class HistoryHarness extends VfsDriver<HistoryFs> {
         return commit;
       },
     };
-    const fs = new HistoryFs(live, { objects, numbers, commits: bucket, clock, log: silentLog, patienceMs: 1_000 });
+    const fs = new HistoryFs(live, {
+      objects,
+      numbers,
+      commits: bucket,
+      clock,
+      log: silentLog,
+      patienceMs: 1_000,
+      mostChanges,
+    });
     return new HistoryHarness(writer, clock, { fs, live, commits, on: (listener) => void (read = listener) });
   }
 

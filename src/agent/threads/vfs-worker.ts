@@ -39,6 +39,8 @@ interface Serving {
 }
 
 const HISTORY_NUMBERS = "history-numbers.db";
+/** How long a listing of a `.history` searches before it shows what it has. */
+const HISTORY_PATIENCE_MS = 10_000;
 /** Larger epochs leave garbage worth collecting. */
 const MANY_OBJECTS = 1_000;
 
@@ -155,7 +157,9 @@ async function openFilesystem(
 function withHistory(live: FileSystem, { setup, opened, objects }: Serving, log: Log): HistoryFs {
   const keep = setup.supervision?.handoff !== undefined;
   const numbers = new PastNumbers(join(setup.stateDir, HISTORY_NUMBERS), keep);
-  return new HistoryFs(live, { objects, numbers, commits: opened.bucket, clock: systemClock, log });
+  // A search that goes on has something to show before a read would be given up.
+  const patienceMs = Math.min(HISTORY_PATIENCE_MS, setup.readTimeoutMs / 2);
+  return new HistoryFs(live, { objects, numbers, commits: opened.bucket, clock: systemClock, log, patienceMs });
 }
 
 /** The machine's name from recent commits, or the writer's id. */

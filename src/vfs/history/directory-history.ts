@@ -4,11 +4,11 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../base/limits.ts";
-import { objectOf, readDentry, readSelf } from "../../fstree/fs-reader.ts";
+import { listDirectory, objectOf, readDentry, readSelf } from "../../fstree/fs-reader.ts";
 import { dentryType, type Dentry } from "../../format/files/rows.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { timeName } from "./time-names.ts";
-import type { Chain, PastRoot, Timeline } from "./timeline.ts";
+import type { Chain, PastRoot, RootChanges, Timeline } from "./timeline.ts";
 
 export interface PastEntry {
   /** The name in `.history`. */
@@ -70,20 +70,16 @@ export class DirectoryHistory {
       this.#running = undefined;
     });
     const running = this.#running;
-    const inTime = new AbortController();
-    const late = clock.sleep(patienceMs, inTime.signal).then(
-      () => false,
-      () => true,
-    );
-    const isDone = await Promise.race([running.then(() => true), late]).finally(() => inTime.abort());
+    const before = this.#compared;
+    let isDone = false;
+    // A bucket that does not answer is an error, and no short list.
+    while (!isDone && this.#compared === before) isDone = await endsWithin(running, clock, patienceMs);
     this.#isReady = true;
-    if (!isDone) {
-      const onError = (error: unknown) => {
-        this.#isReady = false;
-        onEnd(error);
-      };
-      running.then(() => onEnd(), onError);
-    }
+    const onError = (error: unknown) => {
+      this.#isReady = false;
+      onEnd(error);
+    };
+    if (!isDone) running.then(() => onEnd(), onError);
     return isDone;
   }
 
@@ -120,7 +116,7 @@ export class DirectoryHistory {
     try {
       const changes = before && (await this.#timeline.changes(before, root));
       if (changes?.directories?.has(this.#directory) === false) return NOTHING;
-      const lost = before && (await this.#lostSince(before, changes?.removed.get(this.#directory) ?? []));
+      const lost = before && changes && (await this.#lostSince(before, await this.#namesLost(before, root, changes)));
       return { state: await this.#stateAt(root), lost: lost ?? [] };
     } catch (error) {
       // Thinned out meanwhile.
@@ -134,6 +130,17 @@ export class DirectoryHistory {
     if (self?.kind !== "directory") return undefined;
     const name = timeName(root.timeNs) as FileName;
     return { name, root, lost: undefined, record: self.record, nlink: 2 + self.subdirs };
+  }
+
+  async #namesLost(before: PastRoot, root: PastRoot, { directories, removed }: RootChanges) {
+    if (directories !== undefined) return removed.get(this.#directory) ?? [];
+    const { nodes } = this.#timeline;
+    const kept = new Set<FileName>();
+    for await (const { name } of listDirectory(nodes, root.tree, this.#directory)) kept.add(name);
+    const lost: FileName[] = [];
+    for await (const { name } of listDirectory(nodes, before.tree, this.#directory))
+      if (!kept.has(name)) lost.push(name);
+    return lost;
   }
 
   async #lostSince(root: PastRoot, names: readonly FileName[]): Promise<PastEntry[]> {
@@ -150,6 +157,16 @@ export class DirectoryHistory {
     }
     return entries;
   }
+}
+
+/** Rejects as the work. */
+async function endsWithin(work: Promise<void>, clock: Clock, ms: number): Promise<boolean> {
+  const ended = new AbortController();
+  const late = clock.sleep(ms, ended.signal).then(
+    () => false,
+    () => true,
+  );
+  return Promise.race([work.then(() => true), late]).finally(() => ended.abort());
 }
 
 interface Found {

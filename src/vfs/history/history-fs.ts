@@ -23,7 +23,7 @@ import { Past, type PastOptions } from "./past.ts";
 
 export const HISTORY = ".history" as FileName;
 
-export interface HistoryOptions extends Pick<PastOptions, "commits" | "clock" | "log" | "patienceMs"> {
+export interface HistoryOptions extends Pick<PastOptions, "commits" | "clock" | "log" | "patienceMs" | "mostChanges"> {
   readonly objects: Objects;
   readonly numbers: PastNumbers;
 }

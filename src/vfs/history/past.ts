@@ -26,10 +26,11 @@ export interface PastOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** How long a listing may search before it shows what it has. */
-  readonly patienceMs?: number;
+  readonly patienceMs: number;
+  /** Above this, rows that a root changed are not told apart. */
+  readonly mostChanges?: number | undefined;
 }
 
-const PATIENCE_MS = 10_000;
 const REMEMBERED_LISTS = 16;
 /** Answers that a new root may change. */
 const REMEMBERED_ANSWERS = 1_024;
@@ -45,10 +46,10 @@ export class Past {
   #head: Cid;
 
   constructor(options: PastOptions) {
-    const { loader, commits, numbers, head } = options;
+    const { loader, commits, numbers, head, mostChanges } = options;
     this.#options = options;
     this.#head = head();
-    this.#timeline = new Timeline(commits);
+    this.#timeline = new Timeline(commits, mostChanges);
     this.old = new OldObjects(loader, numbers, (commit) => {
       const root = this.#timeline.known(commit);
       if (root === undefined) throw this.#search(`root ${commit}`, () => this.#timeline.root(commit));
@@ -97,13 +98,12 @@ export class Past {
   async load(cids: readonly Cid[], signal?: AbortSignal): Promise<Cid[]> {
     const blocks: Cid[] = [];
     for (const cid of cids) {
-      const search = this.#searches.get(cid);
-      if (search === undefined) blocks.push(cid);
-      else
-        await this.#options.loader.inTime(
-          search().then(() => void this.#searches.delete(cid)),
-          signal,
-        );
+      if (!cid.startsWith(SEARCH)) blocks.push(cid);
+      // Another call's search for the same may have ended already.
+      const search = this.#searches
+        .get(cid)?.()
+        .then(() => void this.#searches.delete(cid));
+      if (search !== undefined) await this.#options.loader.inTime(search, signal);
     }
     return blocks;
   }
@@ -145,7 +145,7 @@ export class Past {
   }
 
   async #find(list: Ino, history: DirectoryHistory): Promise<void> {
-    const { clock, log, patienceMs = PATIENCE_MS } = this.#options;
+    const { clock, log, patienceMs } = this.#options;
     const onEnd = (error?: unknown) => {
       if (error !== undefined) log.warn("a .history shows only the newest states", { error: describeError(error) });
       this.#invalidated({ entries: [], inodes: [list], all: false });
@@ -167,7 +167,7 @@ export class Past {
   }
 
   #search(what: string, search: () => Promise<unknown>): BlockMiss {
-    const cid = what as Cid;
+    const cid = (SEARCH + what) as Cid;
     this.#searches.set(cid, search);
     return new BlockMiss([cid]);
   }
@@ -191,4 +191,6 @@ function changesOf(answers: readonly { readonly list: Ino; readonly name: FileNa
   return { entries, inodes: [...new Set(answers.map(({ list }) => list))], all: false };
 }
 
+/** How the address of a search begins; no block's does. */
+const SEARCH = "search for ";
 const NS_A_MS = 1_000_000n;

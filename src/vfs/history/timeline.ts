@@ -4,8 +4,9 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { commitIfThere, keptCommits, log, type Commits } from "../../bucket/history.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { differences } from "../../fstree/differences.ts";
+import { differences, MAX_LISTED_CHANGES } from "../../fstree/differences.ts";
 import { readBackrefs, readSelf } from "../../fstree/fs-reader.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 
@@ -38,13 +39,16 @@ const NODE_BYTES = 4 * 1024 * 1024;
 export class Timeline {
   readonly nodes: NodeStore;
   readonly #commits: HistoryCommits;
+  readonly #mostChanges: number;
   readonly #known = new BoundedMap<Cid, PastRoot>(REMEMBERED_ROOTS);
   readonly #changes = new Map<string, RootChanges>();
   #changesSize = 0;
   #chain: Chain | undefined;
 
-  constructor(commits: HistoryCommits) {
+  /** Changes of more than `mostChanges` rows are not told apart. */
+  constructor(commits: HistoryCommits, mostChanges = MAX_LISTED_CHANGES) {
     this.#commits = commits;
+    this.#mostChanges = mostChanges;
     this.nodes = new NodeStore(commits.blocks, { capacityBytes: NODE_BYTES });
   }
 
@@ -66,12 +70,7 @@ export class Timeline {
 
   /** Rejects with `block_not_found` if the root is not retained any more. */
   async root(commit: Cid): Promise<PastRoot> {
-    const known = this.#known.get(commit);
-    if (known !== undefined) return known;
-    const { body } = await this.#commits.commit(commit);
-    const root = { commit, tree: body.tree, timeNs: body.timeNs };
-    this.#known.set(commit, root);
-    return root;
+    return this.#known.get(commit) ?? this.#note(await this.#commits.commit(commit));
   }
 
   async changes(older: PastRoot, newer: PastRoot): Promise<RootChanges> {
@@ -90,8 +89,14 @@ export class Timeline {
     return found;
   }
 
+  #note({ cid, body }: VerifiedCommit): PastRoot {
+    const root = { commit: cid, tree: body.tree, timeNs: body.timeNs };
+    this.#known.set(cid, root);
+    return root;
+  }
+
   async #compare(older: Cid, newer: Cid): Promise<RootChanges> {
-    const changes = await differences(this.nodes, older, newer);
+    const changes = await differences(this.nodes, older, newer, this.#mostChanges);
     if (changes === undefined) return { directories: undefined, removed: new Map() };
     const directories = new Set<FileId>();
     const removed = new Map<FileId, FileName[]>();
@@ -142,7 +147,9 @@ export class Timeline {
   /** Up to the first that is gone. */
   async #roots(cids: readonly Cid[]): Promise<PastRoot[]> {
     const roots = await mapConcurrent(cids, COMMITS_AT_ONCE, async (cid) => {
-      return this.#known.get(cid) ?? ((await commitIfThere(this.#commits, cid)) && this.root(cid));
+      const known = this.#known.get(cid);
+      const commit = known === undefined ? await commitIfThere(this.#commits, cid) : undefined;
+      return commit === undefined ? known : this.#note(commit);
     });
     const gone = roots.indexOf(undefined);
     return roots.slice(0, gone === -1 ? roots.length : gone).filter((root) => root !== undefined);
