@@ -84,6 +84,10 @@ describe.skipIf(reason !== undefined)(`a .history${reason === undefined ? "" : `
     expect(run("restored/script")).toMatchObject({ status: 0, out: "as then\n" });
     expect(run(file("docs", ".history", "2999", "sub", "script"))).toMatchObject({ status: 0, out: "as then\n" });
     expect(statSync(file("restored", "script")).mtimeMs).toBe(statSync(file("docs", "sub", "script")).mtimeMs);
+    const mapped =
+      "import mmap,sys; f = open(sys.argv[1], 'rb'); print(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)[:9])";
+    expect(run("python3", "-c", mapped, "docs/.history/2999/sub/script").out).toBe("b'#!/bin/sh'\n");
+    expect(run("stat", "-f", "-c", "%s", "docs/.history/2999")).toEqual(run("stat", "-f", "-c", "%s", "docs"));
     space.do("unmount", dir);
   });
 
