@@ -2,9 +2,8 @@
 import type { Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES } from "../base/limits.ts";
 import { uncachedRead } from "../content/uncached-read.ts";
-import { missingBlocks, peekContent } from "../content/read.ts";
+import { peekContent } from "../content/read.ts";
 import { peekSeek } from "../content/seek.ts";
-import { codecOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
@@ -187,14 +186,7 @@ export class FileIo {
   #readBase(ino: Ino, content: Content, size: number, offset: number, target: Uint8Array): void {
     const { loader } = this.#objects;
     const end = offset + target.length;
-    const ahead = content.kind === "list" ? this.#ahead.next(ino, offset, end, size) : undefined;
-    if (ahead !== undefined) {
-      const { from, to } = ahead;
-      const missing = missingBlocks(loader.content, content, size, from, to - from);
-      loader.readAhead(missing);
-      // Which chunks a node lists is unknown until it has arrived.
-      if (missing.some((cid) => codecOf(cid) !== "raw")) this.#ahead.again(ino, from);
-    }
+    this.#ahead.fetch(loader, ino, { content, size }, offset, end);
     loader.readContent(() => peekContent(loader.content, content, size, offset, target.length, target));
   }
 

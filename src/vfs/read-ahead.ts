@@ -1,6 +1,10 @@
 /** How far ahead of a reader contents are fetched: the distance doubles with each sequential read, up to a bound. */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Ino } from "../base/ids.ts";
+import { missingBlocks } from "../content/read.ts";
+import { codecOf } from "../format/blocks/cid.ts";
+import type { FileRecord } from "../format/files/record.ts";
+import type { Loader } from "./loader.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
 
 interface Stream {
@@ -11,10 +15,23 @@ interface Stream {
   window: number;
 }
 
+type Contents = Pick<FileRecord, "content" | "size">;
+
 const STREAMS = 256;
 
 export class ReadAhead {
   readonly #streams = new BoundedMap<Ino, Stream>(STREAMS);
+
+  /** Notes a read of [offset, end), and fetches what this reader will want. */
+  fetch(loader: Loader, ino: Ino, { content, size }: Contents, offset: number, end: number): void {
+    const range = content.kind === "list" ? this.next(ino, offset, end, size) : undefined;
+    if (range === undefined) return;
+    const { from, to } = range;
+    const missing = missingBlocks(loader.content, content, size, from, to - from);
+    loader.readAhead(missing);
+    // Which chunks a node lists is unknown until it has arrived.
+    if (missing.some((cid) => codecOf(cid) !== "raw")) this.again(ino, from);
+  }
 
   /**
    * Notes a read of [offset, end). Returns the range to fetch now, [from, to), or undefined if the reader jumps about or

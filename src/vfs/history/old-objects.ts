@@ -2,7 +2,7 @@
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
 import { LISTING_BATCH, MAX_LINKS } from "../../base/limits.ts";
-import { missingBlocks, peekContent } from "../../content/read.ts";
+import { peekContent } from "../../content/read.ts";
 import { peekSeek } from "../../content/seek.ts";
 import { targetOf, xattrsOf } from "../../format/blocks/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
@@ -103,11 +103,7 @@ export class OldObjects {
     const { content, size } = this.#file(ino);
     const count = Math.max(0, Math.min(length, size - offset, target.length));
     if (count === 0) return 0;
-    const ahead = content.kind === "list" ? this.#ahead.next(ino, offset, offset + count, size) : undefined;
-    if (ahead !== undefined) {
-      const { from, to } = ahead;
-      this.#loader.readAhead(missingBlocks(this.#loader.content, content, size, from, to - from));
-    }
+    this.#ahead.fetch(this.#loader, ino, { content, size }, offset, offset + count);
     return this.#loader.readContent(() => peekContent(this.#loader.content, content, size, offset, count, target));
   }
 
