@@ -1,11 +1,11 @@
 /**
  * An agent is killed -9 over and over while programs work in its mount: files with fsync, names, appends, a mapped file, a file
- * without a name, listings, SQLite with both journals, git. Its supervisor starts the next one each time. No program sees an error, everything that was
+ * without a name, listings, SQLite with both journals, git, PostgreSQL where it is installed. Its supervisor starts the next one each time. No program sees an error, everything that was
  * answered is there, also on another machine. Then `syncline upgrade` replaces it, over and over. At the end both are killed, and a new mount has everything, too.
  *   node scripts/drills/agent-kills.ts [KILLS, default 50] [UPGRADES, default 20] [--master | --masters | --s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import {
   agent,
   check,
@@ -27,6 +27,7 @@ import {
   until,
   workspace,
 } from "./lib.ts";
+import { postgresHere, PostgresServer } from "../../test/support/postgres-server.ts";
 import { supervisorOf } from "../../test/support/supervisor.ts";
 
 interface Told {
@@ -52,9 +53,11 @@ const [kills, upgrades] = [Number(rest[0] ?? 50), Number(rest[1] ?? 20)];
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
 const stop = join(space.path, "stop");
+const postgres = await postgresIn(join(a.dir, "postgres"));
 const programs = [
   ...KINDS.map((kind) => program("python3", [join(checkout, "scripts/drills/enduring.py"), kind, a.dir, stop])),
   git(),
+  ...(postgres === undefined ? [] : [pgbench(postgres)]),
 ];
 const supervisor = supervisorOf(a.pid);
 if (supervisor === undefined) throw new Error("the mount has no supervisor");
@@ -106,6 +109,11 @@ check(
   told.every(({ done }) => done > 0),
   "each of them got something done",
 );
+if (postgres !== undefined) {
+  await postgres.stop("SIGTERM");
+  const complaints = postgres.log.match(/^.*(PANIC|FATAL|ERROR|WARNING):.*$/gm) ?? [];
+  check(complaints.length === 0, `PostgreSQL complains of nothing${complaints.slice(0, 3).join("; ")}`);
+}
 a.pid = agentOf(supervisor, a.pid);
 a.flush();
 const before = fingerprint(a.dir);
@@ -152,6 +160,27 @@ function program(command: string, args: readonly string[]): Promise<Told> {
       );
     }),
   );
+}
+
+/** Its user has to get to its folder. */
+async function postgresIn(folder: string): Promise<PostgresServer | undefined> {
+  if (postgresHere() === undefined) return undefined;
+  chmodSync(space.path, 0o755);
+  mkdirSync(folder);
+  return PostgresServer.start(folder);
+}
+
+/** Transactions until the end; each that was acknowledged is there once. */
+function pgbench({ url: database }: PostgresServer): Promise<Told> {
+  const script = `
+    PATH=$3:$PATH; pgbench -i -q -s 1 "$1" >/dev/null 2>&1 || { echo "pgbench cannot begin"; exit 1; }; n=0
+    while [ ! -e "$2" ]; do
+      pgbench -n -c 2 -t 10 "$1" >/dev/null || { echo "pgbench failed in round $n"; exit 1; }
+      n=$((n + 1))
+    done
+    [ "$(psql -Atc 'select count(*) from pgbench_history' "$1")" = "$((n * 20))" ] || { echo "transactions are missing"; exit 1; }
+    echo "{\\"kind\\":\\"postgres\\",\\"done\\":$n,\\"errors\\":[],\\"longestMs\\":0}"`;
+  return program("bash", ["-c", script, "pgbench", database, stop, postgresHere() ?? ""]);
 }
 
 /** Commits until the end; git checks its own files then. */

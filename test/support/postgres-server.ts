@@ -96,6 +96,11 @@ export class PostgresServer implements AsyncDisposable {
     return this.#data;
   }
 
+  /** What it logged. */
+  get log(): string {
+    return readFileSync(join(this.#data, "log"), "utf8");
+  }
+
   kill(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal);
   }
