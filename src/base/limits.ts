@@ -182,6 +182,15 @@ export const PACE_MS = 20;
 /** … but no longer than this, and not once publishing the epoch has taken PACED_MS. */
 export const PACE_MAX_MS = 50;
 export const PACED_MS = 5_000;
+/** Where --cache-size bounds unpublished bytes: an epoch is sealed once it has this share of the limit; … */
+export const ROOM_SEALED_SHARE = 0.25;
+/** … above this share writes are held up, up to PACE_MAX_MS for this many bytes; … */
+export const ROOM_PACED_SHARE = 0.75;
+export const PACED_WRITE_BYTES = 128 * KiB;
+/** … and at the limit they wait until publishing has failed for so long, or moved nothing for so long. */
+export const ROOM_FAILING_MS = 5_000;
+export const ROOM_STALLED_MS = 120_000;
+export const ROOM_LOOK_MS = 250;
 /** Objects of an epoch sent between threads in one message. */
 export const EPOCH_PIECE = 512;
 /** From this many objects on, publishing an epoch frees memory midway. */

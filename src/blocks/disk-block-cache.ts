@@ -26,6 +26,8 @@ export interface DiskBlockCacheOptions {
   readonly dir: string;
   /** The most bytes that the segments may take. */
   readonly bytes: number;
+  /** How many of these something else takes now. */
+  readonly taken?: () => number;
   readonly log: Log;
   /** Absent: each batch is written at once instead of being joined with following ones; files stay open. */
   readonly clock?: Pick<Clock, "sleep" | "after">;
@@ -38,6 +40,7 @@ export interface DiskBlockCacheOptions {
 export class DiskBlockCache implements BlockCache {
   readonly #dir: string;
   readonly #limit: number;
+  readonly #taken: () => number;
   readonly #log: Log;
   readonly #disk: CacheStorage;
   readonly #isIntact: typeof isIntact;
@@ -54,6 +57,7 @@ export class DiskBlockCache implements BlockCache {
   constructor(options: DiskBlockCacheOptions) {
     this.#dir = options.dir;
     this.#limit = options.bytes;
+    this.#taken = options.taken ?? (() => 0);
     this.#log = options.log;
     this.#disk = options.storage ?? new CacheFolder(options.dir, options.clock);
     this.#isIntact = options.isIntact ?? isIntact;
@@ -248,7 +252,8 @@ export class DiskBlockCache implements BlockCache {
   /** Drops the oldest segments until `bytes` more fit. False: they never will. */
   async #makeRoom(index: CacheIndex, bytes: number): Promise<boolean> {
     for (;;) {
-      if (index.bytes + bytes <= Math.min(this.#limit, index.bytes + this.#disk.spare())) return true;
+      const room = Math.min(Math.max(0, this.#limit - this.#taken()), index.bytes + this.#disk.spare());
+      if (index.bytes + bytes <= room) return true;
       const oldest = index.leastRecent();
       if (oldest === undefined) return false;
       if (oldest.id === this.#tail?.segment.id) await this.#closeTail();

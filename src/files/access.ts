@@ -1,7 +1,7 @@
 /** How a path-based door calls the filesystem: it loads missing blocks, paces changes and journals them. */
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Ino } from "../base/ids.ts";
-import type { FileSystem } from "../vfs/filesystem.ts";
+import { type FileSystem, NoRoomYet } from "../vfs/filesystem.ts";
 import type { OpenInodes } from "./open-inodes.ts";
 
 /** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
@@ -24,14 +24,16 @@ export class Access {
     return new Access(this.fs, this.open, new AbortController().signal);
   }
 
-  /** Calls `work` repeatedly while blocks are missing: it must read everything before it changes anything. */
+  /** Calls `work` repeatedly while blocks are missing or a write waits for room: it must read everything before it changes anything. */
   async run<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     for (let rounds = 0; ; rounds++) {
       try {
         return work(this.fs);
       } catch (error) {
-        if (!(error instanceof BlockMiss) || rounds === MAX_LOADS) throw error;
-        await this.fs.load(error.cids, this.signal);
+        if (rounds === MAX_LOADS) throw error;
+        if (error instanceof BlockMiss) await this.fs.load(error.cids, this.signal);
+        else if (error instanceof NoRoomYet) await error.room();
+        else throw error;
       }
     }
   }

@@ -5,7 +5,7 @@ import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds } from "./attributes.ts";
 import type { Exchange } from "./exchange.ts";
-import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
+import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
 import { isAppend } from "./replay.ts";
 
@@ -75,7 +75,7 @@ export const CONTENT_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.OPEN, open),
   mutates(OPCODE.RELEASE, release),
   reads(OPCODE.READ, read),
-  mutates(OPCODE.WRITE, write),
+  addsBytes(OPCODE.WRITE, write),
   mutates(OPCODE.FALLOCATE, allocate),
   reads(OPCODE.LSEEK, seek),
   mutates(OPCODE.COPY_FILE_RANGE, copyRange),

@@ -13,6 +13,7 @@ import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.
 import type { FuseAddon, Session } from "./addon.ts";
 import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
+import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry } from "./handler.ts";
 import { isDying } from "./dying-thread.ts";
 import { agree } from "./negotiation.ts";
@@ -180,15 +181,14 @@ export class Door {
       return;
     }
     if (this.#replay.answers(exchange)) return;
-    const { paced } = handler;
-    const pause = paced === undefined ? undefined : this.#fs.throttle(paced === "inode" ? exchange.node : undefined);
-    if (pause !== undefined) return this.#defer(handler, new Paused(pause));
+    const pause = pauseOf(handler, this.#fs, exchange);
+    if (pause !== undefined) return this.#defer(handler, pause);
     try {
       const later = this.#replay.run(handler, this.#exchange);
       if (later !== undefined) this.#defer(handler, later);
     } catch (error) {
-      if (error instanceof FsError) exchange.error(error.errno);
-      else if (error instanceof BlockMiss) this.#defer(handler, error);
+      if (isPassing(error)) this.#defer(handler, error);
+      else if (error instanceof FsError) exchange.error(error.errno);
       else this.#fail(exchange.opcode, exchange.node, error);
     }
   }
@@ -247,7 +247,7 @@ export class Door {
       for (let rounds = 0; waitFor !== undefined; rounds++) {
         if (rounds === MAX_LOADS) throw waitFor;
         const again: boolean = !(waitFor instanceof Promise);
-        await untilAborted(this.#wait(waitFor, signal), signal);
+        await untilAborted(over(waitFor, this.#fs, signal), signal);
         exchange.resume(held);
         waitFor = again ? this.#tryAgain(handler) : undefined;
         if (!again) exchange.done();
@@ -266,17 +266,12 @@ export class Door {
     this.#dropMisplaced();
   }
 
-  async #wait(cause: Cause, signal: AbortSignal): Promise<void> {
-    if (cause instanceof BlockMiss) await this.#fs.load(cause.cids, signal);
-    else await (cause instanceof Paused ? cause.until : cause);
-  }
-
-  #tryAgain(handler: HandlerEntry): BlockMiss | Promise<void> | undefined {
+  #tryAgain(handler: HandlerEntry): Cause | undefined {
     this.#serving = true;
     try {
       return this.#replay.run(handler, this.#exchange) ?? undefined;
     } catch (error) {
-      if (error instanceof BlockMiss) return error;
+      if (isPassing(error)) return error;
       throw error;
     } finally {
       this.#serving = false;
@@ -332,18 +327,7 @@ export class Door {
   }
 }
 
-/** A call that back-pressure holds up before it begins. */
-class Paused {
-  readonly until: Promise<void>;
-  constructor(until: Promise<void>) {
-    this.until = until;
-  }
-}
-
-/** What a call waits for: blocks or the end of a pause, to run (again) after that, or its own end. */
-type Cause = BlockMiss | Paused | Promise<void>;
-
-/** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
+/** One call may need this many rounds of waiting; more means that blocks or room are taken as fast as they come. */
 const MAX_LOADS = 1_000;
 
 const BLOCK_BYTES = 4096;

@@ -14,8 +14,8 @@ export interface HandlerEntry {
   readonly run: Handler;
   /** Whether it changes anything: the journal must then be written before its answer leaves. */
   readonly mutates: boolean;
-  /** Whether back-pressure may hold it up, since it may add a changed object: by names, or the inode itself. */
-  readonly paced: "names" | "inode" | undefined;
+  /** Whether back-pressure may hold it up, since it may add a changed object, by names or the inode itself, or bytes. */
+  readonly paced: "names" | "inode" | "bytes" | undefined;
 }
 
 export function reads(opcode: number, run: Handler): HandlerEntry {
@@ -24,6 +24,11 @@ export function reads(opcode: number, run: Handler): HandlerEntry {
 
 export function mutates(opcode: number, run: Handler): HandlerEntry {
   return { opcode, run, mutates: true, paced: undefined };
+}
+
+/** As `mutates`, for operations that write their second argument's number of bytes. */
+export function addsBytes(opcode: number, run: Handler): HandlerEntry {
+  return { opcode, run, mutates: true, paced: "bytes" };
 }
 
 /** As `mutates`, for operations that create, move or remove objects. */

@@ -19,6 +19,8 @@ export interface HousekeepingParts {
   readonly data: DataFiles;
   /** Makes everything in the journal durable. */
   readonly sync: () => Promise<void>;
+  /** Called when data files were removed. */
+  readonly freed: () => void;
 }
 
 /** How long failed work waits before it is tried again. */
@@ -65,8 +67,10 @@ export class Housekeeping implements Disposable {
   }
 
   /** Removes data files that are no longer referenced, once the journal that says so is durable. */
-  sweep(): Promise<void> {
-    return this.#parts.data.removeDiscarded(this.#parts.sync);
+  async sweep(): Promise<void> {
+    const { data, sync, freed } = this.#parts;
+    await data.removeDiscarded(sync);
+    freed();
   }
 
   /** Starts nothing from here on. */

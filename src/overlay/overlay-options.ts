@@ -24,4 +24,6 @@ export interface OverlayLimits {
   readonly cleanInodes: number;
   readonly epochObjects: number;
   readonly earlyBytes: number;
+  /** The most bytes in data files; by default, what the disk has. */
+  readonly unpublishedBytes: number;
 }

@@ -30,6 +30,7 @@ import { writeJournalRecord } from "./journal/journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
 import { BackPressure } from "./back-pressure.ts";
+import { Room } from "./room.ts";
 import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
 import type { OverlayOptions } from "./overlay-options.ts";
@@ -52,6 +53,7 @@ export interface Pending {
 export class Overlay {
   readonly state: OverlayState;
   readonly data: DataFiles;
+  readonly room: Room;
   readonly #storage: OverlayStorage;
   readonly #clock: Clock;
   readonly #tables: StateTables;
@@ -92,6 +94,14 @@ export class Overlay {
     );
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES, limits?.earlyBytes);
     carried.restore(state, this.data);
+    this.#countFound();
+    this.room = new Room({
+      clock,
+      limit: limits?.unpublishedBytes ?? Infinity,
+      held: () => this.data.stored.total,
+      grown: () => this.data.stored.grown,
+      mayFree: () => this.state.publishable > 0 || this.data.stored.isShrinking,
+    });
     this.#quick = new QuickFlush(clock);
     this.#sync = new SharedSync(async () => {
       if (!this.#founded) await this.#tables.sync();
@@ -119,6 +129,10 @@ export class Overlay {
       journal: this.#journal,
       data: this.data,
       sync: () => this.sync(),
+      freed: () => {
+        this.room.progressed();
+        this.room.changed();
+      },
     });
     this.#housekeeping.clean();
   }
@@ -208,6 +222,8 @@ export class Overlay {
       this.persist();
       this.#sealedSinceMs ??= this.#liveSinceMs;
       this.#liveSinceMs = undefined;
+      this.room.sealed();
+      this.data.sealed();
     }
     this.#pacing.left(again);
     return this.state.inFlight?.changes;
@@ -215,11 +231,14 @@ export class Overlay {
 
   /** Whether the live epoch is large enough to be sealed at once. */
   get isFull(): boolean {
-    return this.state.inFlight === undefined && this.#pacing.isFull(this.state.live);
+    if (this.state.inFlight !== undefined) return false;
+    return this.#pacing.isFull(this.state.live) || this.room.isLiveLarge;
   }
 
-  /** How long a call should wait before it changes another object: 0 unless changes outpace publishing. */
-  get pauseMs(): number {
+  /** How long a call should wait before it changes this object, or names: 0 unless changes outpace publishing. */
+  pauseMs(ino: Ino | undefined): number {
+    // An object that the live epoch changed already does not enlarge it.
+    if (ino !== undefined && this.state.object(ino)?.epoch === this.state.epoch) return 0;
     return this.#pacing.pauseMs(this.state.live);
   }
 
@@ -270,8 +289,16 @@ export class Overlay {
     return { files, bytes, oldestMs: files === 0 || since === undefined ? 0 : this.#clock.monotonicMs() - since };
   }
 
-  space(): StorageSpace {
+  diskSpace(): StorageSpace {
     return this.#storage.space();
+  }
+
+  /** Of the disk, or of the limit if less is left of that. */
+  space(): StorageSpace {
+    const space = this.diskSpace();
+    const { limit, left } = this.room;
+    const blocks = Math.min(space.blocks, Math.floor(limit / space.blockSize));
+    return { ...space, blocks, freeBlocks: Math.min(space.freeBlocks, Math.floor(left / space.blockSize)) };
   }
 
   /** Writes the state to the tables and frees the journal. */
@@ -295,6 +322,16 @@ export class Overlay {
       this.data.close();
       this.#journal.close();
       this.#tables.close();
+    }
+  }
+
+  /** Counts what the data files have from before this start. */
+  #countFound(): void {
+    const { state, data } = this;
+    for (const ino of data.ownInos()) {
+      const sealed = state.inFlight?.objects.get(ino)?.content;
+      if (sealed?.kind === "edited") data.found(ino, sealed.segments);
+      data.found(ino, state.object(ino)?.extents?.segments() ?? []);
     }
   }
 

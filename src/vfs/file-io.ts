@@ -9,7 +9,7 @@ import type { Beginning } from "../overlay/beginnings.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import type { Segment } from "../fstree/change-set.ts";
-import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, FsError } from "./filesystem.ts";
+import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, FsError, NoRoomYet } from "./filesystem.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Objects } from "./objects.ts";
 import { ReadAhead } from "./read-ahead.ts";
@@ -72,9 +72,11 @@ export class FileIo {
         ? { kind: "written", ino, offset, bytes, timeNs }
         : { kind: "data", ino, offset, length: bytes.length, timeNs },
     );
-    const dirty = overlay.state.object(ino);
-    const between = () => this.#writeData(ino, dirty, offset, bytes, carried);
+    const again = this.#liveSegments(overlay.state.object(ino), offset, bytes.length);
+    this.#requireRoom(ino, offset, bytes.length, again);
+    const between = () => this.#writeData(ino, offset, bytes, again, carried);
     this.#objects.execute(records, { between, reason: () => (this.#isRewriting() ? "rewrite" : "write") });
+    overlay.room.changed();
     const begun = overlay.data.beginnings.takeDue();
     if (begun !== undefined) this.#tell(begun);
   }
@@ -94,7 +96,8 @@ export class FileIo {
     this.#objects.keep(ino, records);
     const timeNs = this.#objects.clock.nowNs();
     if (!punch && !zero) {
-      const { freeBlocks, blockSize } = this.#objects.overlay.space();
+      // It reserves nothing: a file that is larger than the limit can still be written.
+      const { freeBlocks, blockSize } = this.#objects.overlay.diskSpace();
       if (offset + length - size > freeBlocks * blockSize) throw refuse("ENOSPC");
       if (end <= size) return;
       records.push({ kind: "resize", ino, size: end, timeNs });
@@ -158,23 +161,39 @@ export class FileIo {
     return this.#rewritten !== undefined && state.live === 1 && data.beginnings.growing === this.#rewritten;
   }
 
+  /** The parts of a range that the live epoch has written already. */
+  #liveSegments(dirty: DirtyObject | undefined, offset: number, length: number): Segment[] {
+    const { epoch } = this.#objects.overlay.state;
+    const segments = [...(dirty?.extents?.range(offset, length) ?? [])];
+    return segments.filter((segment) => segment.from === "data" && segment.epoch === epoch);
+  }
+
+  /** Throws NoRoomYet if the limit of unpublished bytes has no room for a write. */
+  #requireRoom(ino: Ino, offset: number, length: number, again: readonly Segment[]): void {
+    const { room, data, state } = this.#objects.overlay;
+    if (room.limit === Infinity) return;
+    const fresh = again.reduce((left, segment) => left - segment.length, length);
+    const bytes = data.growth(ino, state.epoch, offset, length, fresh);
+    if (bytes === 0 || room.fits(bytes)) return;
+    throw new NoRoomYet(async () => {
+      if (!(await room.wait(bytes))) throw refuse("ENOSPC");
+    });
+  }
+
   /** Bytes in the live epoch's own file are changed last: only new bytes can find the disk full. */
-  #writeData(ino: Ino, dirty: DirtyObject | undefined, offset: number, bytes: Uint8Array, carried: boolean): void {
+  #writeData(ino: Ino, offset: number, bytes: Uint8Array, again: readonly Segment[], carried: boolean): void {
     const { data, state } = this.#objects.overlay;
     const { epoch } = state;
-    const again: Segment[] = [];
     let at = offset;
-    for (const segment of dirty?.extents?.range(offset, bytes.length) ?? []) {
-      if (segment.from !== "data" || segment.epoch !== epoch) continue;
+    for (const segment of again) {
       if (segment.offset > at)
         data.write(ino, epoch, at, bytes.subarray(at - offset, segment.offset - offset), carried);
       at = segment.offset + segment.length;
-      again.push(segment);
     }
     if (at < offset + bytes.length) data.write(ino, epoch, at, bytes.subarray(at - offset), carried);
     for (const segment of again) {
       const start = segment.offset - offset;
-      data.write(ino, epoch, segment.offset, bytes.subarray(start, start + segment.length), carried);
+      data.write(ino, epoch, segment.offset, bytes.subarray(start, start + segment.length), carried, true);
     }
   }
 

@@ -6,6 +6,7 @@
  * `FsError`s with an errno. Mutations are buffered journal records. A door calls `commit` before it answers: whatever it
  * answered then survives the agent's death. `fsync` makes it survive power loss.
  */
+import { ERRNO } from "../base/errno.ts";
 import type { Cid, FileName, Ino } from "../base/ids.ts";
 import type { Xattrs } from "../format/files/record.ts";
 
@@ -22,6 +23,18 @@ export class FsError extends Error {
     Error.stackTraceLimit = stackTraceLimit;
     this.name = "FsError";
     this.errno = errno;
+  }
+}
+
+/**
+ * ENOSPC at the limit of unpublished bytes. A door that can wait does: `room` resolves when the call may succeed, and rejects
+ * with ENOSPC when no room is to be expected. The call has changed nothing.
+ */
+export class NoRoomYet extends FsError {
+  readonly room: () => Promise<void>;
+  constructor(room: () => Promise<void>) {
+    super(ERRNO.ENOSPC, "ENOSPC");
+    this.room = room;
   }
 }
 
@@ -100,7 +113,7 @@ export interface FileSystem {
    * leave `target` alone until it does. May return fewer bytes anywhere, even none: use `read` for those.
    */
   readUncached(ino: Ino, offset: number, target: Uint8Array): number | Promise<number>;
-  /** Writes all of `bytes` at `offset`; grows the file. ENOSPC changes nothing. */
+  /** Writes all of `bytes` at `offset`; grows the file. ENOSPC changes nothing; it may be a NoRoomYet. */
   write(ino: Ino, offset: number, bytes: Uint8Array): void;
   /** fallocate(2) with its mode bits. */
   allocate(ino: Ino, mode: number, offset: number, length: number): void;
@@ -139,9 +152,9 @@ export interface FileSystem {
   persist(): void;
   /**
    * Back-pressure: resolves when a call that changes this inode, or adds or removes names, may start. Undefined, as nearly
-   * always: at once. It slows programs that change more than can be published.
+   * always: at once. It slows programs that change more than can be published. `bytes`: as a write of so many, instead.
    */
-  throttle(ino: Ino | undefined): Promise<void> | undefined;
+  throttle(ino: Ino | undefined, bytes?: number): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
   fsync(ino: Ino): Promise<void>;
   /** As `fsync`, but before it returns, if one flush of a quick disk suffices. False: not done; call `fsync`. */

@@ -6,6 +6,7 @@ import type { FileRecord } from "../format/files/record.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import type { AttributeChange, Attributes } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
+import { checkXattrName, STATE_XATTR } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
 
 const S_ISUID = 0o4000;
@@ -52,16 +53,18 @@ export class Metadata {
   }
 
   getXattr(ino: Ino, name: string): Uint8Array | undefined {
-    return this.#objects.xattrs(ino).get(name);
+    const xattrs = this.#objects.xattrs(ino);
+    return name === STATE_XATTR ? this.#objects.publishState.of(ino) : xattrs.get(name);
   }
 
   listXattrs(ino: Ino): string[] {
-    return [...this.#objects.xattrs(ino).keys()];
+    return [...this.#objects.xattrs(ino).keys()].filter((name) => name !== STATE_XATTR);
   }
 
   setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void {
     if (name.length === 0 || name.length > MAX_NAME_BYTES || name.includes("\0")) throw refuse("ERANGE");
     if (value.length > MAX_XATTR_BYTES) throw refuse("E2BIG");
+    checkXattrName(name);
     const before = this.#objects.xattrs(ino);
     if ((flags & XATTR_CREATE) !== 0 && before.has(name)) throw refuse("EEXIST");
     if ((flags & XATTR_REPLACE) !== 0 && !before.has(name)) throw refuse("ENODATA");
@@ -72,6 +75,7 @@ export class Metadata {
   }
 
   removeXattr(ino: Ino, name: string): void {
+    checkXattrName(name);
     const after = new Map(this.#objects.xattrs(ino));
     if (!after.delete(name)) throw refuse("ENODATA");
     this.#putXattrs(ino, after);

@@ -20,6 +20,7 @@ import type { CleanObject } from "./clean-inodes.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
 import type { Attributes } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
+import { PublishState } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
 import { Subdirectories } from "./subdirectories.ts";
 
@@ -42,6 +43,7 @@ export class Objects {
   readonly clock: Clock;
   readonly dirty: DirtySignal;
   readonly subdirectories: Subdirectories;
+  readonly publishState: PublishState;
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Called for files that may be chunked while they are written. */
@@ -54,6 +56,8 @@ export class Objects {
     this.loader = loader;
     this.clock = clock;
     this.dirty = new DirtySignal(clock);
+    this.publishState = new PublishState(overlay);
+    overlay.room.onWanted = () => this.dirty.tell("urgent");
     this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes);
     this.subdirectories = new Subdirectories(overlay.state, loader.nodes);
   }

@@ -21,6 +21,8 @@ export interface VfsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<VfsLimits>;
+  /** Called with the bytes in data files after they changed, if `limits` bounds them. */
+  readonly onUnpublished?: (bytes: number) => void;
   /** The system's by default. */
   readonly random?: Random;
 }
@@ -43,11 +45,13 @@ export function openVfs(options: VfsOptions): Vfs {
 }
 
 /** As `openVfs`, with what the filesystem is made of. */
-export function openWithObjects({ storage, blocks, base, clock, log, limits, random }: VfsOptions): {
+export function openWithObjects({ storage, blocks, base, clock, log, limits, onUnpublished, random }: VfsOptions): {
   readonly vfs: Vfs;
   readonly objects: Objects;
 } {
   const overlay = new Overlay({ storage, base, clock, log, ...(limits && { limits }), ...(random && { random }) });
+  if (onUnpublished !== undefined) overlay.room.onHeld = onUnpublished;
+  overlay.room.changed();
   const loader = new Loader({
     blocks,
     clock,

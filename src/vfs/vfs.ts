@@ -32,6 +32,7 @@ import { Metadata } from "./metadata.ts";
 import { Namespace } from "./namespace.ts";
 import type { DirtyReason } from "./dirty-signal.ts";
 import type { BegunFile, Objects } from "./objects.ts";
+import type { PublishState } from "./publish-state.ts";
 import { seedPublished } from "./seeding.ts";
 
 export class Vfs implements FileSystem, ContentNames {
@@ -44,12 +45,13 @@ export class Vfs implements FileSystem, ContentNames {
   #invalidated: (changes: Invalidations) => void = () => {};
   /** The names reported at the last change of the base; undefined: all. */
   #told: ReadonlySet<string> | undefined = new Set();
-
   readonly answers: AnsweredRequests;
+  readonly publishState: PublishState;
 
   /** Use `openVfs`. */
   constructor(objects: Objects) {
     this.answers = objects.overlay.answers;
+    this.publishState = objects.publishState;
     this.#objects = objects;
     this.#overlay = objects.overlay;
     this.#namespace = new Namespace(objects);
@@ -171,10 +173,8 @@ export class Vfs implements FileSystem, ContentNames {
     this.#overlay.persist();
   }
 
-  throttle(ino: Ino | undefined): Promise<void> | undefined {
-    const { pauseMs, state } = this.#overlay;
-    // An object that the live epoch changed already does not enlarge it.
-    if (ino !== undefined && state.object(ino)?.epoch === state.epoch) return undefined;
+  throttle(ino: Ino | undefined, bytes = 0): Promise<void> | undefined {
+    const pauseMs = bytes > 0 ? this.#overlay.room.pauseMs(bytes) : this.#overlay.pauseMs(ino);
     return pauseMs === 0 ? undefined : this.#objects.clock.sleep(pauseMs);
   }
 

@@ -11,6 +11,8 @@ import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
 import { smallFilesOf } from "./small-pieces.ts";
+import { StoredBytes } from "./stored-bytes.ts";
+import type { Segment } from "../../fstree/change-set.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
 import { around, UnsyncedFiles } from "./unsynced-files.ts";
 import type { Span, Unsynced } from "./unsynced-files.ts";
@@ -20,6 +22,7 @@ const SYNCERS = 2;
 
 export class DataFiles {
   readonly beginnings: Beginnings;
+  readonly stored = new StoredBytes();
   readonly #storage: OverlayStorage;
   readonly #open: OpenDataFiles;
   readonly #small: SmallFiles;
@@ -59,6 +62,7 @@ export class DataFiles {
     }
     this.#small = new SmallFiles(storage, this.#open, {
       made: () => (this.#folderChanged = true),
+      grew: (name, bytes, end) => this.stored.grew(name, bytes, end),
       needless: (name) => this.#throwAway(name),
     });
     // The shared files say which inodes moved out of them.
@@ -75,6 +79,23 @@ export class DataFiles {
     return [...this.#epochs.keys()];
   }
 
+  /** How many bytes a write adds at most; `fresh`: how many of them the inode lacks in this epoch. */
+  growth(ino: Ino, epoch: number, offset: number, length: number, fresh: number): number {
+    const isOwn = this.#own.has(dataFileName(ino, epoch)) && !this.#small.has(ino, epoch);
+    return isOwn ? fresh : this.#small.growth(ino, epoch, offset, length);
+  }
+
+  /** Inodes that have files of their own. */
+  ownInos(): Set<Ino> {
+    return new Set(Array.from(this.#own, (name) => Number.parseInt(name, 10) as Ino));
+  }
+
+  /** After a start: an inode's bytes lie in these segments. */
+  found(ino: Ino, segments: readonly Segment[]): void {
+    const own = segments.filter(({ epoch }) => this.#own.has(dataFileName(ino, epoch)));
+    this.stored.found(own, (epoch) => dataFileName(ino, epoch));
+  }
+
   /** Files waiting to be removed. */
   get discarded(): number {
     return this.#discarded.length;
@@ -86,10 +107,10 @@ export class DataFiles {
   }
 
   /**
-   * `carried`: the journal has the bytes too, so `sync` may skip them. Throws `disk_full`; then bytes written earlier in
-   * this epoch are unchanged, unless this write covers them.
+   * `carried`: the journal has the bytes too, so `sync` may skip them. `again`: the inode has bytes there in this epoch.
+   * Throws `disk_full`; then bytes written earlier in this epoch are unchanged, unless this write covers them.
    */
-  write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array, carried = false): void {
+  write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array, carried = false, again = false): void {
     const name = dataFileName(ino, epoch);
     const isSmall = this.#small.has(ino, epoch) || !this.#own.has(name);
     if (isSmall && this.#small.accepts(ino, epoch, offset, bytes.length)) {
@@ -97,7 +118,7 @@ export class DataFiles {
       return;
     }
     if (this.#small.has(ino, epoch)) this.#moveOut(ino, epoch, name);
-    this.#writeOwn(ino, epoch, name, offset, bytes, carried);
+    this.#writeOwn(ino, epoch, name, offset, bytes, { carried, again });
   }
 
   /** Writes bytes that the journal carries, if they are missing. */
@@ -171,6 +192,11 @@ export class DataFiles {
     }
   }
 
+  /** The live epoch was sealed. */
+  sealed(): void {
+    this.#small.sealed();
+  }
+
   /** Discards the inode's bytes of epochs up to this one; they must never be written again. */
   discard(ino: Ino, upTo: number): void {
     const epochs = this.#epochs.get(ino);
@@ -207,6 +233,7 @@ export class DataFiles {
       this.#discarded = [...names, ...this.#discarded];
       throw error;
     }
+    for (const name of names) this.stored.removed(name);
   }
 
   close(): void {
@@ -223,7 +250,7 @@ export class DataFiles {
     for (const { offset, length } of this.#small.pieces(ino, epoch)?.all() ?? []) {
       const part = buffer.subarray(0, length);
       this.#small.read(ino, epoch, offset, part);
-      this.#writeOwn(ino, epoch, name, offset, part, false);
+      this.#writeOwn(ino, epoch, name, offset, part, { carried: false, again: false });
     }
     if (this.#promised.has(name)) {
       // If it fails, the next try writes the bytes again.
@@ -273,7 +300,15 @@ export class DataFiles {
     this.#doubtful.delete(name);
   }
 
-  #writeOwn(ino: Ino, epoch: number, name: string, offset: number, bytes: Uint8Array, carried: boolean): void {
+  #writeOwn(
+    ino: Ino,
+    epoch: number,
+    name: string,
+    offset: number,
+    bytes: Uint8Array,
+    how: { carried: boolean; again: boolean },
+  ): void {
+    const end = offset + bytes.length;
     const file = this.#open.file(name);
     if (!this.#own.has(name)) {
       this.#own.add(name);
@@ -282,8 +317,9 @@ export class DataFiles {
     }
     this.beginnings.writing(name, offset);
     file.write(offset, bytes);
-    this.beginnings.wrote(name, ino, epoch, offset, offset + bytes.length);
-    this.#wrote(ino, epoch, name, carried, offset, offset + bytes.length);
+    this.beginnings.wrote(name, ino, epoch, offset, end);
+    if (!how.again) this.stored.grew(name, bytes.length, end);
+    this.#wrote(ino, epoch, name, how.carried, offset, end);
   }
 
   /** Bytes [from, to) of the inode were written to a file, or possibly some of them. */
@@ -295,6 +331,7 @@ export class DataFiles {
   #throwAway(name: string): void {
     this.#doubtful.delete(name);
     this.#open.forget(name);
+    this.stored.unneeded(name);
     this.#discarded.push(name);
   }
 

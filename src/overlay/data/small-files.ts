@@ -16,6 +16,9 @@ import {
 } from "./small-pieces.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
 
+/** A file that is written to is kept without inodes up to this size: programs make and remove small files all the time. */
+const NEEDLESS_BYTES = 1024 * 1024;
+
 interface SharedFile {
   readonly name: string;
   readonly epoch: number;
@@ -28,6 +31,8 @@ interface SharedFile {
 export interface SmallFilesOwner {
   /** A new one is about to be created. */
   made(): void;
+  /** One got that many more bytes, and is so long now. */
+  grew(name: string, bytes: number, end: number): void;
   needless(name: string): void;
 }
 
@@ -57,6 +62,7 @@ export class SmallFiles {
         else this.#put(ino, epoch, { offset, length, part: name, at });
         shared.bytes = end;
       }
+      owner.grew(name, shared.bytes, shared.bytes);
       this.#current = undefined;
       if (shared.users === 0) this.#release(shared);
     }
@@ -82,6 +88,16 @@ export class SmallFiles {
     );
   }
 
+  /** How many bytes a write adds at most, here or, once the file is too large, in a file of its own. */
+  growth(ino: Ino, epoch: number, offset: number, length: number): number {
+    const pieces = this.pieces(ino, epoch);
+    if (pieces?.holding(offset, length) !== undefined) return 0;
+    if (this.accepts(ino, epoch, offset, length)) return entryBytes(length);
+    // Its bytes move out, and leave a mark in each shared file.
+    const moved = (pieces?.all() ?? []).reduce((sum, piece) => sum + piece.length, 0);
+    return moved + length + entryBytes(0) * (pieces?.parts.size ?? 0);
+  }
+
   /** Returns the name of the shared file written to. Throws `disk_full`; then nothing changed. */
   write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): string {
     const held = this.pieces(ino, epoch)?.holding(offset, bytes.length);
@@ -95,7 +111,7 @@ export class SmallFiles {
     entry.set(bytes, ENTRY_HEADER_BYTES);
     this.#append(shared, entry);
     this.#put(ino, epoch, { offset, length: bytes.length, part: shared.name, at: shared.bytes + ENTRY_HEADER_BYTES });
-    shared.bytes += entry.length;
+    this.#grew(shared, entry.length);
     return shared.name;
   }
 
@@ -122,7 +138,7 @@ export class SmallFiles {
         const shared = this.#shared.get(part);
         if (shared === undefined) continue;
         this.#append(shared, entry);
-        shared.bytes += entry.length;
+        this.#grew(shared, entry.length);
         marked.push(shared);
       }
     } catch (error) {
@@ -131,6 +147,13 @@ export class SmallFiles {
     }
     this.drop(ino, epoch);
     return parts;
+  }
+
+  /** The live epoch was sealed: its files are not written to any more, so they go with their last inode. */
+  sealed(): void {
+    const current = this.#current;
+    this.#current = undefined;
+    if (current?.users === 0) this.#release(current);
   }
 
   /** The inode's bytes of this epoch are no longer referenced. */
@@ -162,7 +185,11 @@ export class SmallFiles {
     const shared = this.#shared.get(part);
     if (shared === undefined) return;
     shared.users--;
-    if (shared.users === 0 && shared !== this.#current) this.#release(shared);
+    if (shared.users > 0) return;
+    const isCurrent = shared === this.#current;
+    if (isCurrent && shared.bytes < NEEDLESS_BYTES) return;
+    if (isCurrent) this.#current = undefined;
+    this.#release(shared);
   }
 
   #release(shared: SharedFile): void {
@@ -179,6 +206,11 @@ export class SmallFiles {
     this.#owner.made();
     if (current !== undefined && current.users === 0) this.#release(current);
     return shared;
+  }
+
+  #grew(shared: SharedFile, bytes: number): void {
+    shared.bytes += bytes;
+    this.#owner.grew(shared.name, bytes, shared.bytes);
   }
 
   #append(shared: SharedFile, entry: Buffer): void {

@@ -72,6 +72,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
     if (size + piece.length > (expected ?? Infinity)) throw new Refusal(400, `Received more than ${expected} bytes.`);
     await access.fs.throttle(ino);
+    await access.fs.throttle(ino, piece.length);
     await access.run((fs) => fs.write(ino, size, piece));
     await name?.push(piece);
     checksums.add(piece);

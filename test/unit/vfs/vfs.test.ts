@@ -11,6 +11,7 @@ import {
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
 } from "../../../src/vfs/filesystem.ts";
+import { STATE_XATTR } from "../../../src/vfs/publish-state.ts";
 import type { Vfs } from "../../../src/vfs/vfs.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { CALLER } from "../../../src/simulate/vfs-driver.ts";
@@ -353,6 +354,27 @@ describe("contents", () => {
 });
 
 describe("extended attributes", () => {
+  test("say whether a file is published, without being listed, and refuse to be changed", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("f");
+    const state = async (of: Ino = ino) => {
+      return Buffer.from((await fs.run((vfs) => vfs.getXattr(of, STATE_XATTR))) ?? []).toString();
+    };
+    expect([await state(), await state(ROOT_INO)]).toEqual(["pending", "pending"]);
+    fs.vfs.publishState.told({ problem: "store_unreachable" });
+    fs.vfs.publishState.told("moving");
+    expect(await state()).toBe("store_unreachable");
+    expect(await fs.run((vfs) => vfs.listXattrs(ino))).toEqual([]);
+    const set = fs.run((vfs) => vfs.setXattr(ino, STATE_XATTR, Buffer.from("published"), 0));
+    expect(await refusal(set)).toBe(ERRNO.EPERM);
+    expect(await refusal(fs.run((vfs) => vfs.removeXattr(ino, STATE_XATTR)))).toBe(ERRNO.EPERM);
+    await fs.publish();
+    expect([await state(), await state(ROOT_INO)]).toEqual(["published", "published"]);
+    fs.vfs.publishState.told({ problem: undefined });
+    await fs.make("g");
+    expect([await state(), await state(await fs.ino("g"))]).toEqual(["published", "pending"]);
+  });
+
   test("can be set, listed, removed and published, even long ones", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");

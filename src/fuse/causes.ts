@@ -1,0 +1,37 @@
+/** What a call waits for before it runs, runs again or ends. */
+import { BlockMiss } from "../blocks/block-store.ts";
+import { type FileSystem, NoRoomYet } from "../vfs/filesystem.ts";
+import type { Exchange } from "./exchange.ts";
+import type { HandlerEntry } from "./handler.ts";
+
+/** A call that back-pressure holds up before it begins. */
+class Paused {
+  readonly until: Promise<void>;
+  constructor(until: Promise<void>) {
+    this.until = until;
+  }
+}
+
+/** Blocks, room or the end of a pause, to run (again) after that; a promise: its own end. */
+export type Cause = BlockMiss | NoRoomYet | Paused | Promise<void>;
+
+/** Undefined, as nearly always: it may run at once. */
+export function pauseOf({ paced }: HandlerEntry, fs: FileSystem, exchange: Exchange): Paused | undefined {
+  if (paced === undefined) return undefined;
+  const until =
+    paced === "bytes"
+      ? fs.throttle(exchange.node, exchange.argument(1))
+      : fs.throttle(paced === "inode" ? exchange.node : undefined);
+  return until && new Paused(until);
+}
+
+/** Whether the call may run again once the cause of this error is gone. */
+export function isPassing(error: unknown): error is BlockMiss | NoRoomYet {
+  return error instanceof BlockMiss || error instanceof NoRoomYet;
+}
+
+export async function over(cause: Cause, fs: FileSystem, signal: AbortSignal): Promise<void> {
+  if (cause instanceof BlockMiss) await fs.load(cause.cids, signal);
+  else if (cause instanceof NoRoomYet) await cause.room();
+  else await (cause instanceof Paused ? cause.until : cause);
+}
