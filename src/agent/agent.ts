@@ -8,6 +8,7 @@ import type { MasterAccess } from "../net/access.ts";
 import type { ControlAnswers } from "./control.ts";
 import type { DoorReport, DoorSetup } from "./doors/doors.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
+import type { SharedBytes } from "./threads/shared-bytes.ts";
 
 export interface AgentOptions {
   readonly address: string;
@@ -31,6 +32,10 @@ export interface AgentOptions {
   readonly publishedDurability: boolean;
   readonly readTimeoutMs: number;
   readonly cacheBytes: number;
+  /** For the bytes in data files, if they count against `cacheBytes`. Absent: only the disk bounds them. */
+  readonly unpublished?: SharedBytes | undefined;
+  /** How long the end waits for publishing, unless its caller says otherwise. */
+  readonly drainMs: number;
   /** Whether the agent collects the bucket's garbage, if it may write: at a master it only thins the history. */
   readonly collects: boolean;
   /** How another process takes over a mount if this one dies. Absent: the mount ends with it. */
@@ -49,8 +54,8 @@ export interface Agent {
   readonly doors: readonly DoorReport[];
   status(): Promise<AgentStatus>;
   flush(): Promise<FlushReport>;
-  /** Publishes what is pending, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */
-  unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport>;
+  /** Publishes what is pending, for that long at most, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */
+  unmount(drainMs: number, lazy: boolean): Promise<UnmountReport>;
   /** Stops an unmount from waiting for the bucket: what remains stays in the state. */
   hurry(): void;
   /** Resolves when the agent has ended and released everything, whatever ended it. Rejects when a failure ended it. */

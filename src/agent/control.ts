@@ -11,7 +11,7 @@ export type ControlRequest =
   | { readonly call: "status" }
   | { readonly call: "flush"; readonly allowDeletes?: string | undefined }
   | { readonly call: "handOver" }
-  | { readonly call: "unmount"; readonly timeoutMs: number };
+  | { readonly call: "unmount"; readonly drainMs?: number | undefined };
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;
@@ -19,7 +19,8 @@ export interface ControlAnswers {
   flush(allowDeletes?: string): Promise<FlushReport>;
   /** Ends this process for the next one to go on; answers before that. Absent, or rejects: `not_supported`. */
   handOver?(): Promise<object>;
-  unmount(timeoutMs: number): Promise<UnmountReport>;
+  /** Publishes for that long at most, or as long as the agent was started with. */
+  unmount(drainMs?: number): Promise<UnmountReport>;
 }
 
 type Answer =
@@ -128,7 +129,7 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
         if (answers.handOver === undefined) throw notReplaceable();
         return { ok: await answers.handOver() };
       case "unmount":
-        return { ok: await answers.unmount(request.timeoutMs) };
+        return { ok: await answers.unmount(request.drainMs) };
     }
   } catch (error) {
     return failure(error);
@@ -149,15 +150,15 @@ function failure(error: unknown): Answer {
 
 /** Throws `usage` for an invalid request. */
 function parseRequest(line: string): ControlRequest {
-  const { call, timeoutMs, allowDeletes } = objectOf(line);
+  const { call, drainMs, allowDeletes } = objectOf(line);
   if (call === "status" || call === "handOver") return { call };
   if (call === "flush") return typeof allowDeletes === "string" ? { call, allowDeletes } : { call };
   if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
-  if (typeof timeoutMs === "number" && timeoutMs >= 0) return { call, timeoutMs };
-  throw new SynclineError("usage", "The request needs a non-negative timeoutMs.");
+  if (drainMs === undefined || (typeof drainMs === "number" && drainMs >= 0)) return { call, drainMs };
+  throw new SynclineError("usage", "The request's drainMs must not be negative.");
 }
 
-function objectOf(line: string): { readonly [Key in "call" | "timeoutMs" | "allowDeletes"]?: unknown } {
+function objectOf(line: string): { readonly [Key in "call" | "drainMs" | "allowDeletes"]?: unknown } {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value;

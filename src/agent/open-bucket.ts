@@ -20,6 +20,8 @@ import type { MasterAccess } from "../net/access.ts";
 export interface CacheOptions {
   readonly dir: string;
   readonly bytes: number;
+  /** As DiskBlockCacheOptions.taken. */
+  readonly taken?: () => number;
   /**
    * For a folder on this machine that has all files as they are: returns those of these blocks that its files now contain.
    * The cache then skips contents, except chunks of large files, so that a download interrupted by a crash can resume.

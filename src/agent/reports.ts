@@ -108,7 +108,12 @@ export interface UnmountReport {
   /** A synced folder's deletions that await approval. */
   readonly guard?: AgentStatus["guard"];
   /** A synced folder that does not show everything, or has unpublished changes. */
-  readonly folder?: { readonly folder: string; readonly files: number; readonly error: ErrorReport | null };
+  readonly folder?: {
+    readonly folder: string;
+    readonly files: number;
+    readonly bytes: number;
+    readonly error: ErrorReport | null;
+  };
 }
 
 /** An agent's fixed properties. */

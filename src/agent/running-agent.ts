@@ -1,37 +1,34 @@
 /** A running agent: connects the thread that serves, the publisher and its schedule, and ends them in order. */
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
-import { parseAddress } from "../bucket/address.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { createDataReader, createLiveReader } from "../overlay/data/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { createRunLow } from "../runtime/priority.ts";
-import { BackgroundCollection, type BackgroundCollectionOptions } from "./threads/background-collection.ts";
-import { collectOnThread } from "./threads/collector-thread.ts";
-import { readRecord, thinHistory, writeRecord } from "./collector.ts";
+import type { BackgroundCollection } from "./threads/background-collection.ts";
+import { startCollecting } from "./threads/start-collecting.ts";
 import { serveControl } from "./control.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import { drain, type Drained } from "./publishing/drain.ts";
 import { EarlyCutting } from "./publishing/early-cutting.ts";
 import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
-import { FlushSchedule } from "./publishing/flush-schedule.ts";
+import { type FlushEnd, FlushSchedule } from "./publishing/flush-schedule.ts";
 import { collectGarbage, IdleRelease, releaseMemory } from "../runtime/memory.ts";
 import { answersOf } from "./threads/hand-over.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";
+import { NewsOfPublishing } from "./publishing/publishing-news.ts";
 import { Publisher, type PublisherWriter } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
-import { cacheDirOf, collectorDirOf, noteDrained } from "./state/state-dir.ts";
+import { cacheDirOf, noteEnded } from "./state/state-dir.ts";
 import type { WorkerSetup } from "./threads/threads.ts";
 import { warmUp } from "./threads/warm-up.ts";
 
-/** How long a plain `umount DIR` waits for the bucket before leaving the rest in the state. */
-const DRAIN_MS = 60_000;
 /** Writes between the last flush and the unmount get this long, even when the time is up. */
 const LAST_FLUSH_MS = 2_000;
 /** For an epoch under way, a new device key, and what was written before the request. */
@@ -48,6 +45,7 @@ export class RunningAgent implements Agent {
   readonly #writer: PublisherWriter | undefined;
   readonly #thread: FilesystemThread;
   readonly #schedule: FlushSchedule;
+  readonly #news: NewsOfPublishing;
   readonly #idleRelease: IdleRelease;
   readonly #resources: (Disposable | AsyncDisposable)[] = [];
   readonly #ended = Promise.withResolvers<UnmountReport>();
@@ -68,14 +66,15 @@ export class RunningAgent implements Agent {
     this.#thread = new FilesystemThread(options.log, options.access, {
       dirty: (reason) => this.#schedule.note(this.#early?.reason(reason) ?? reason),
       begun: (file) => this.#early?.note(file),
-      unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + DRAIN_MS),
+      unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + options.drainMs),
       flush: () => this.flush(),
       died: (error) => this.#died(error),
     });
     this.#schedule = new FlushSchedule(options.clock, async () => {
       opened.cache?.trim();
-      return this.#publisher === undefined ? { again: false, afterMs: 0 } : this.#publisher.flush();
+      return this.#publisher === undefined ? { again: false, afterMs: 0 } : this.#told(this.#publisher.flush());
     });
+    this.#news = new NewsOfPublishing(options.clock, (news) => this.#thread.call("publishing", news));
     // Callers await `ended` if they need it; after a failed start there are none.
     this.#ended.promise.catch(() => {});
   }
@@ -127,8 +126,8 @@ export class RunningAgent implements Agent {
     }
   }
 
-  async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
-    this.#unmountEndMs = this.#now() + timeoutMs;
+  async unmount(drainMs: number, lazy: boolean): Promise<UnmountReport> {
+    this.#unmountEndMs = this.#now() + drainMs;
     try {
       await this.#drain(this.#unmountEndMs);
       await this.#thread.call("leaveDoors", { lazy });
@@ -168,7 +167,7 @@ export class RunningAgent implements Agent {
           early.forget(epoch.epoch);
         },
       },
-      data: early.over(createDataReader(stateDir)),
+      data: early.over(this.#news.over(createDataReader(stateDir))),
       base,
       held,
       heldBase,
@@ -185,29 +184,12 @@ export class RunningAgent implements Agent {
   }
 
   #startCollecting(): BackgroundCollection {
-    const { address, access, stateDir, stateRoot, clock, random, log } = this.#options;
-    const { tlsCa, insecure } = access;
-    const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
-    const parsed = parseAddress(address);
-    // The thread that collects has no wallet.
-    const isCollected = parsed.isPacked && !(parsed.scheme === "s3" && parsed.auth === "wallet");
-    const collect: BackgroundCollectionOptions["collect"] = (known, many, signal) =>
-      isCollected
-        ? collectOnThread({ ...job, trust: { tlsCa, insecure }, known, many }, clock, signal)
-        : thinHistory({ ...job, access, clock, random, log }, known, many, signal);
-    return (this.#collection = new BackgroundCollection({
-      seq: () => {
-        const { online, base } = this.#open().state();
-        return online ? base.seq : undefined;
-      },
-      // The memory that it took is free in the process, but not yet with the system.
-      collect: (...asked) => collect(...asked).finally(() => this.#idleRelease.note()),
-      record: readRecord(stateDir),
-      keep: (record) => writeRecord(stateDir, record),
-      clock,
-      random,
-      log,
-    }));
+    const seq = () => {
+      const { online, base } = this.#open().state();
+      return online ? base.seq : undefined;
+    };
+    // The memory that it took is free in the process, but not yet with the system.
+    return (this.#collection = startCollecting(this.#options, seq, () => this.#idleRelease.note()));
   }
 
   #openEarlyCutting(): EarlyCutting {
@@ -245,16 +227,17 @@ export class RunningAgent implements Agent {
   }
 
   async #workerSetup(): Promise<WorkerSetup> {
-    const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
+    const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, unpublished } = this.#options;
     const { tlsCa, insecure } = this.#options.access;
     return {
       address,
       stateDir,
       cacheDir: cacheDirOf(stateDir),
       cacheBytes,
+      unpublished,
       readOnly: this.#writer === undefined,
       readTimeoutMs,
-      publishedDurability,
+      publishedDurability: this.#options.publishedDurability,
       trust: { tlsCa, insecure },
       genesis: this.#opened.bucket.genesis.bytes,
       base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
@@ -263,8 +246,15 @@ export class RunningAgent implements Agent {
   }
 
   async #rootMoved(): Promise<void> {
-    const end = await this.#publisher?.rootMoved();
+    const end = this.#publisher && (await this.#told(this.#publisher.rootMoved()));
     if (end?.again === true) this.#schedule.note("close");
+  }
+
+  /** Tells the other thread how an attempt ended. */
+  async #told(attempt: Promise<FlushEnd>): Promise<FlushEnd> {
+    const end = await attempt;
+    this.#news.ended(this.#open().state().lastError);
+    return end;
   }
 
   async #pending(): Promise<PendingReport> {
@@ -306,9 +296,10 @@ export class RunningAgent implements Agent {
       await this.#thread.call("close", undefined);
       await this.#thread.end();
       const report = { drained: pending.files === 0, pending, error: pending.files === 0 ? null : error };
-      if (report.drained) noteDrained(this.#options.stateDir);
+      noteEnded(this.#options.stateDir, report);
+      const { files, bytes } = pending;
       const tookMs = Math.round(this.#now() - startMs);
-      log.info("Unmounted.", { drained: report.drained, files: pending.files, tookMs });
+      log[report.drained ? "info" : "warn"]("Unmounted.", { drained: report.drained, files, bytes, tookMs });
       // Not awaited: a call of the control socket may wait for this report.
       void this.#release().then(() => this.#ended.resolve(report), this.#ended.reject);
       return report;

@@ -14,6 +14,7 @@ import { rootFile } from "./state/root-file.ts";
 import { cacheDirOf } from "./state/state-dir.ts";
 import { GENESIS, startOver } from "./state/start-over.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
+import { readShared } from "./threads/shared-bytes.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do and cleans up. */
@@ -33,6 +34,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
 async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
   const { address, stateDir, stateRoot, wallet, machine, access, readOnly, at, accept, cacheBytes } = options;
+  const { unpublished } = options;
   const { clock, random, log } = options;
   if (at !== undefined) removeOverlay(stateDir);
   const memory = rootFile(stateRoot, address);
@@ -42,7 +44,8 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   await startOver({ ...options, memory });
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
-  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
+  const taken = unpublished && { taken: () => readShared(unpublished) };
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, ...taken };
   const witness = new RootWitness(memory, { accept });
   const bucket = { address, access, clock, random, log, genesis, cache, witness };
   const result = reads

@@ -191,6 +191,10 @@ export const PACED_WRITE_BYTES = 128 * KiB;
 export const ROOM_FAILING_MS = 5_000;
 export const ROOM_STALLED_MS = 120_000;
 export const ROOM_LOOK_MS = 250;
+/** An eighth of the limit, or this much, stays for cached blocks: without the tree's, no name can be read offline. */
+export const CACHE_RESERVED_BYTES = 128 * MiB;
+/** The least such limit: a write has up to 1 MiB, and several must fit. */
+export const LEAST_LIMIT_BYTES = 16 * MiB;
 /** Objects of an epoch sent between threads in one message. */
 export const EPOCH_PIECE = 512;
 /** From this many objects on, publishing an epoch frees memory midway. */
@@ -227,6 +231,8 @@ export const MAX_INVALIDATIONS = 10_000;
 // The machine
 /** `agent.log` is rotated above this size. */
 export const LOG_BYTES = 8 * MiB;
+/** How long the end of an agent waits for publishing, unless --drain says otherwise. */
+export const DRAIN_MS = 30_000;
 /** The block cache of an agent unless --cache-size says otherwise. */
 export const DEFAULT_CACHE_BYTES = 1024 * MiB;
 /** The first pause before an agent retries an unreachable bucket: doubled each time. */

@@ -62,7 +62,20 @@ export const OPTIONS = {
   readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),
-  cacheSize: size("maximum size of the block cache", { fallbackText: printBytes(DEFAULT_CACHE_BYTES) }),
+  cacheSize: {
+    value: "<auto|size>",
+    help: "maximum size of cached blocks and unpublished contents together; auto: of cached blocks alone",
+    fallbackText: `auto: ${printBytes(DEFAULT_CACHE_BYTES)}`,
+    wanted: 'auto, or a size such as "10 GiB"',
+    parse: (given: string) => (given === "auto" ? given : positive(parseBytes(given) ?? 0)),
+  },
+  drain: {
+    value: "<seconds>",
+    help: "how long the end of an agent waits for publishing",
+    fallbackText: "30; for unmount, the agent's",
+    wanted: "a number of seconds, or 0",
+    parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
+  },
   gc: choice(["auto", "off"] as const, "whether the agent collects the bucket's garbage automatically", {
     fallbackText: "auto",
   }),

@@ -46,6 +46,16 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
   if (all) drill("PostgreSQL works on a mount and recovers from kill -9", "postgres.ts", ["20"], 600_000);
   drill("a full disk causes ENOSPC or a queue, which drains once there is space", "disk-full.ts", []);
+  drill(
+    "what does not fit the cache's limit is ENOSPC offline and waits online, and nothing acknowledged is lost",
+    "cache-limit.ts",
+    all ? [] : ["96", "32", "96", "24"],
+    all ? 900_000 : 180_000,
+  );
+  drill("a mount with many unpublished files starts and goes on publishing", "waiting-mount.ts", [
+    all ? "100000" : "2000",
+    "--untimed",
+  ]);
   drill("two machines share a bucket by following the guide", "second-machine.ts", [], 300_000);
   drill("damage is found, named and healed, and an old root is not adopted", "damage.ts", []);
   drill("every command refuses a bucket that was rolled back or replaced", "put-back.ts", [], 300_000);

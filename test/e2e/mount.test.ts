@@ -243,7 +243,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(readdirSync(dir)).toEqual([]);
       renameSync(bucketFolder(), `${bucketFolder()}-away`);
       writeFileSync(file("kept"), "kept");
-      expect(space.run(["unmount", dir, "--timeout", "0.1"]).status).toBe(3);
+      expect(space.run(["unmount", dir, "--drain", "0.1"]).status).toBe(3);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
       remake();
       space.mount(url, dir);
@@ -276,7 +276,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("flush", dir);
       renameSync(bucketFolder(), `${bucketFolder()}-away`);
       writeFileSync(file("kept"), "kept");
-      expect(space.run(["unmount", dir, "--timeout", "0.1"]).status).toBe(3);
+      expect(space.run(["unmount", dir, "--drain", "0.1"]).status).toBe(3);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
       setBack();
       space.mount(url, dir);
@@ -353,6 +353,36 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
+    test("unmount --drain says how much is only on this machine, and status says so until the next mount", () => {
+      space.mount(url, dir);
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      for (const name of ["a", "b", "c"]) writeFileSync(file(name), "x".repeat(1024));
+      expect(space.run(["flush", dir]).out).toMatch(/^3 files, 3\.00 KiB are not published: /);
+      const { status, out } = space.run(["unmount", dir, "--drain", "0"]);
+      expect(status).toBe(3);
+      expect(out).toMatch(/3 files, 3\.00 KiB are only on this machine: [^]*Mount the bucket there again to publish/);
+      expect(stopped()).toMatchObject([{ left: { files: 3, bytes: 3 * 1024, why: text(/./) } }]);
+      expect(space.do("status")).toMatch(/pending +3 files, 3\.00 KiB are only on this machine: /);
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      space.mount(url, dir);
+      space.do("unmount", dir);
+      expect(stopped()).toEqual([]);
+      expect(space.lines("ls", url)).toHaveLength(3);
+    });
+
+    test("a plain umount waits for publishing as long as mount --drain says", async () => {
+      const agent = space.start(["mount", url, dir, "--drain", "0.5"]);
+      const output = collect(agent);
+      await once(agent.stdout ?? agent, "data");
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      writeFileSync(file("kept"), "kept");
+      execFileSync("umount", [dir]);
+      const { status, out } = await output;
+      expect(status).toBe(3);
+      expect(out).toMatch(/Unmounted .*\. 1 file, 4 B is only on this machine: /);
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+    });
+
     test("unmount does not wait for a bucket that was set back", () => {
       space.mount(url, dir);
       writeFileSync(file("f"), "1");
@@ -367,7 +397,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       writeFileSync(file("g"), "3");
       expect(space.run(["flush", dir]).status).toBe(3);
       const began = performance.now();
-      const { status, out } = space.run(["unmount", dir, "--timeout", "30", "--json"]);
+      const { status, out } = space.run(["unmount", dir, "--drain", "30", "--json"]);
       expect(performance.now() - began).toBeLessThan(15_000);
       expect(status).toBe(3);
       expect(JSON.parse(out)).toMatchObject({ drained: false, error: { code: "root_rolled_back" } });
@@ -381,6 +411,26 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       closeSync(open);
       space.do("unmount", dir);
       expect(space.do("cat", `${url}/open`)).toBe("goes on");
+    });
+
+    test("a file says whether it is published, in an attribute that copies do not get", async () => {
+      const python = (code: string) => spawnSync("python3", ["-c", `import os\n${code}`], { encoding: "utf8" });
+      const state = (path: string) =>
+        python(`print(os.getxattr(${JSON.stringify(path)}, "user.syncline.state").decode())`);
+      space.mount(url, dir);
+      writeFileSync(file("f"), "1");
+      space.do("flush", dir);
+      expect([state(file("f")).stdout, state(dir).stdout]).toEqual(["published\n", "published\n"]);
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      writeFileSync(file("f"), "2");
+      expect(space.run(["flush", dir]).status).toBe(3);
+      const { code } = space.status(dir)["lastError"] as { code: string };
+      expect(state(file("f")).stdout).toBe(`${code}\n`);
+      expect(python(`print(os.listxattr(${JSON.stringify(file("f"))}))`).stdout).toBe("[]\n");
+      const set = python(`os.setxattr(${JSON.stringify(file("f"))}, "user.syncline.state", b"published")`);
+      expect(set.stderr).toContain("PermissionError");
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      space.do("unmount", dir);
     });
 
     test("--owner shows others as owners, and stores what was", () => {

@@ -121,7 +121,7 @@ test.skipIf(!existsSync("/dev/fuse"))(
       expect([flushed.status, flushed.out]).toEqual([3, expect.stringContaining("does not descend")]);
       expect(readFileSync(join(path, "file"), "utf8")).toBe("1");
     }
-    expect(space.run(["unmount", n.path, "--timeout", "1", ...on("n")]).status).toBe(3);
+    expect(space.run(["unmount", n.path, "--drain", "1", ...on("n")]).status).toBe(3);
     space.mount(url, n.path, "--accept", ...on("n"));
     const all = ["file", "from-m", "from-n"];
     for (const { path } of mounts) await expect.poll(() => readdirSync(path).toSorted(), WAIT).toEqual(all);

@@ -8,7 +8,7 @@ import type { ControlAnswers } from "../control.ts";
 import type { DoorReport, SyncedFolderReport } from "../doors/doors.ts";
 import type { AgentStatus, FlushReport, PendingReport, UnmountReport } from "../reports.ts";
 import { startAgent } from "../start-agent.ts";
-import type { WatchedFolder } from "./sync-agent.ts";
+import type { WatchedFolder } from "./watched-folder.ts";
 
 /** Starts the agent, then the folder; `watch` begins the folder's passes. Throws as `startAgent`. */
 export async function startAgentWithFolder(
@@ -20,11 +20,11 @@ export async function startAgentWithFolder(
     ...own,
     status: async () => withFolder(await own.status(), await watched.status()),
     flush: (allowDeletes) => flushBoth(own, watched, allowDeletes),
-    unmount: (timeoutMs) => both.unmount(timeoutMs, false),
+    unmount: (drainMs = options.drainMs) => both.unmount(drainMs, false),
   });
   const agent = await startAgent({ ...options, answers });
   const watched = watch();
-  const both = new AgentWithFolder(agent, watched, { door: "sync", folder });
+  const both = new AgentWithFolder(agent, watched, { door: "sync", folder }, options);
   return both;
 }
 
@@ -44,17 +44,31 @@ export async function flushBoth(
   return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
 }
 
+/** The last pass gets so long, even when the time is up. */
+const LAST_PASS_MS = 2_000;
+
 class AgentWithFolder implements Agent {
   readonly ended: Promise<UnmountReport>;
   readonly #agent: Agent;
   readonly #watched: WatchedFolder;
   readonly #door: SyncedFolderReport;
+  readonly #clock: AgentOptions["clock"];
+  readonly #drainMs: number;
+  /** When the current unmount ends to wait. */
+  #endMs: number | undefined;
   #left: Promise<UnmountReport> | undefined;
 
-  constructor(agent: Agent, watched: WatchedFolder, door: SyncedFolderReport) {
+  constructor(
+    agent: Agent,
+    watched: WatchedFolder,
+    door: SyncedFolderReport,
+    { clock, drainMs }: Pick<AgentOptions, "clock" | "drainMs">,
+  ) {
     this.#agent = agent;
     this.#watched = watched;
     this.#door = door;
+    this.#clock = clock;
+    this.#drainMs = drainMs;
     this.ended = agent.ended.then(
       async (report) => bothEnded(report, await this.#leave()),
       async (error: unknown) => {
@@ -78,9 +92,10 @@ class AgentWithFolder implements Agent {
     return flushBoth(this.#agent, this.#watched);
   }
 
-  async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
+  async unmount(drainMs: number, lazy: boolean): Promise<UnmountReport> {
+    this.#endMs = this.#clock.monotonicMs() + drainMs;
     // If the mount is busy, it stays, and so does the folder.
-    const report = await this.#agent.unmount(timeoutMs, lazy);
+    const report = await this.#agent.unmount(drainMs, lazy);
     return bothEnded(report, await this.#leave());
   }
 
@@ -89,9 +104,10 @@ class AgentWithFolder implements Agent {
     this.#watched.end();
   }
 
-  /** Makes one last pass, once. Unpublished changes stay in the folder. */
+  /** Publishes the folder's changes in the time that is left, once. The rest stays in the folder. */
   #leave(): Promise<UnmountReport> {
-    return (this.#left ??= this.#watched.unmount().then(async (report) => {
+    const leftMs = this.#endMs === undefined ? this.#drainMs : this.#endMs - this.#clock.monotonicMs();
+    return (this.#left ??= this.#watched.unmount(Math.max(leftMs, LAST_PASS_MS)).then(async (report) => {
       await this.#watched.ended;
       return report;
     }));

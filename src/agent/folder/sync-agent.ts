@@ -20,14 +20,13 @@ import type { DiskPath, SyncDisk } from "../../sync/disk/disk.ts";
 import { actionsOf, reportOf, type PlannedAction, type SyncReport } from "../../sync/report.ts";
 import { dryRunPass, syncPass } from "../../sync/sync-pass.ts";
 import type { PassContext, PassProgress, PassResult } from "../../sync/pass-result.ts";
-import type { ControlAnswers } from "../control.ts";
 import { lockFolder } from "../state/folder-lock.ts";
 import { collectGarbage } from "../../runtime/memory.ts";
-import { conflictReport, type AgentStatus, type FlushReport, type UnmountReport } from "../reports.ts";
+import { conflictReport } from "../reports.ts";
 import { SeenConflicts } from "../publishing/seen-conflicts.ts";
 import { cacheDirOf } from "../state/state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
-import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
+import { WatchedFolder } from "./watched-folder.ts";
 import { WaitingWork } from "../publishing/waiting-work.ts";
 import { openToWrite, type WritingBucket } from "../writing-bucket.ts";
 
@@ -51,6 +50,8 @@ export interface SyncAgentOptions {
   /** Paths in the folder that are never synced: the agent's own state and keys. */
   readonly hidden?: readonly DiskPath[];
   readonly cacheBytes: number;
+  /** How long the end waits for publishing, unless its caller says otherwise. */
+  readonly drainMs: number;
   /** Bytes of contents per second, both directions together. */
   readonly limit?: number | undefined;
   /** Whether to sync setuid, setgid and extended attributes outside user.*, too. */
@@ -175,7 +176,7 @@ export class SyncAgent implements AsyncDisposable {
 
   /** Runs a pass whenever folder or bucket changes, until ended. */
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
-    const { folder, hidden = [], clock, log } = this.#options;
+    const { folder, hidden = [], drainMs, clock, log } = this.#options;
     const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
     const loop: SyncLoop = new SyncLoop({
       once: (allowDeletes) => this.once(allowDeletes),
@@ -194,7 +195,7 @@ export class SyncAgent implements AsyncDisposable {
     const requests = () => this.#opened.opened.remote.requests?.() ?? null;
     const masters = () => this.#opened.opened.remote.masters?.() ?? null;
     const facts = { folder, address, cache: () => this.cache, requests, masters, conflicts, waiting };
-    return new WatchedFolder(loop, facts, () => this.end());
+    return new WatchedFolder({ loop, facts, stop: () => this.end(), drainMs, clock });
   }
 
   get cache(): { readonly bytes: number; readonly limit: number } {
@@ -271,48 +272,6 @@ export class SyncAgent implements AsyncDisposable {
         },
       },
     };
-  }
-}
-
-/** A watched folder, as its control socket serves it. */
-export class WatchedFolder implements ControlAnswers {
-  readonly ended: Promise<void>;
-  readonly #loop: SyncLoop;
-  readonly #facts: SyncFacts;
-  readonly #stop: () => void;
-
-  constructor(loop: SyncLoop, facts: SyncFacts, stop: () => void) {
-    this.#loop = loop;
-    this.#facts = facts;
-    this.#stop = stop;
-    this.ended = loop.run();
-  }
-
-  async status(): Promise<AgentStatus> {
-    return syncStatus(this.#facts, this.#loop.state());
-  }
-
-  async flush(allowDeletes?: string): Promise<FlushReport> {
-    await this.#loop.flush(allowDeletes);
-    return syncFlush(this.#loop.state(), this.#facts.waiting?.());
-  }
-
-  /** Unmounts nothing: the folder stays as it is. */
-  async unmount(): Promise<UnmountReport> {
-    const { published, pending, error } = await this.flush();
-    const { guard } = await this.status();
-    this.end();
-    const ended = { drained: published, pending, error, guard };
-    return published ? ended : { ...ended, folder: { folder: this.#facts.folder, files: pending.files, error } };
-  }
-
-  end(): void {
-    this.#loop.end();
-    this.#stop();
-  }
-
-  isDrained(): boolean {
-    return syncFlush(this.#loop.state(), this.#facts.waiting?.()).published;
   }
 }
 

@@ -8,6 +8,8 @@ export interface DrainOptions {
   /** What is left, without trying to publish. */
   report(): Promise<Drained>;
   readonly clock: Clock;
+  /** Whether another attempt may publish more. */
+  readonly isWorthAnother?: (report: FlushReport) => boolean;
   /** When to give up, on the monotonic clock. */
   readonly endMs: number;
   /** Aborted: give up now. */
@@ -25,15 +27,22 @@ const MAX_PAUSE_MS = 1_000;
 
 /** Flushes until nothing is pending, waiting no longer helps, or the time is up. */
 export async function drain(options: DrainOptions): Promise<Drained> {
-  const { clock, endMs, signal } = options;
+  const { clock, endMs, signal, isWorthAnother = leavesWork } = options;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
     const report = await inTime(options, options.flush());
     if (report === undefined) return options.report();
-    const { pending, error } = report;
-    const waits = pending.files > 0 && (error === null || PASSING.has(error.code));
-    if (!waits || signal.aborted || clock.monotonicMs() + pauseMs >= endMs) return report;
+    if (!isWorthAnother(report) || signal.aborted || clock.monotonicMs() + pauseMs >= endMs) return report;
     await clock.sleep(pauseMs, signal).catch(() => {});
   }
+}
+
+function leavesWork({ pending, error }: FlushReport): boolean {
+  return pending.files > 0 && (error === null || isPassing(error));
+}
+
+/** Whether it passes by itself, or once the storage is back. Others persist until a person acts. */
+export function isPassing({ code }: ErrorReport): boolean {
+  return PASSING.has(code);
 }
 
 /** The result of `work`, or undefined if the time is up first; `work` then continues on its own. */
@@ -51,7 +60,6 @@ async function inTime<Result>(options: DrainOptions, work: Promise<Result>): Pro
   }
 }
 
-/** Errors that pass by themselves, or once the storage is back. Others persist until a person acts. */
 const PASSING: ReadonlySet<string> = new Set([
   "arbiter_unreachable",
   "bucket_locked",

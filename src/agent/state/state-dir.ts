@@ -9,6 +9,7 @@ import { homedir, userInfo } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { blake3 } from "../../crypto/hash.ts";
+import type { UnmountReport } from "../reports.ts";
 import { takeProcessLock } from "../../objects/process-lock.ts";
 import { writeStateFile } from "./state-file.ts";
 
@@ -28,6 +29,14 @@ export interface StateFacts {
   readonly old?: boolean;
   /** True from mounting until all is published and unmounted. If an agent was killed, its state may hold changes. */
   readonly open?: boolean;
+  /** What its last agent could not publish, and why. */
+  readonly left?: Left;
+}
+
+export interface Left {
+  readonly files: number;
+  readonly bytes: number;
+  readonly why: string | null;
 }
 
 /** The mount point of an agent that only serves WebDAV: this prefix and its listen address. */
@@ -152,10 +161,12 @@ export function listMountStates(root: string): MountState[] {
   return states.sort((a, b) => b.usedMs - a.usedMs).map(({ path, facts }) => ({ path, facts }));
 }
 
-/** Records that a mount ended with everything published. The agent calls it before it reports its end. */
-export function noteDrained(path: string): void {
+/** Records what an agent left when it ended in order. The agent calls it before it reports its end. */
+export function noteEnded(path: string, { drained, pending: { files, bytes }, error }: UnmountReport): void {
   const facts = readFacts(path);
-  if (facts !== undefined) writeFacts(path, { ...facts, open: false });
+  if (facts === undefined) return;
+  const why = error?.message ?? null;
+  writeFacts(path, drained ? { ...facts, open: false } : { ...facts, left: { files, bytes, why } });
 }
 
 /**

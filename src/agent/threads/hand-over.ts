@@ -6,6 +6,7 @@ import { type ControlAnswers, notReplaceable } from "../control.ts";
 import type { FilesystemThread } from "./filesystem-thread.ts";
 
 interface Tools {
+  readonly drainMs: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -18,12 +19,12 @@ export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools):
     status: () => agent.status(),
     flush: () => agent.flush(),
     handOver: () => handOver(thread, tools),
-    unmount: (timeoutMs) => agent.unmount(timeoutMs, false),
+    unmount: (drainMs = tools.drainMs) => agent.unmount(drainMs, false),
   };
 }
 
 /** After an upgrade, for example: programs in the mount wait. Throws `not_supported` where nothing would go on. */
-async function handOver(thread: FilesystemThread, { clock, log }: Tools): Promise<object> {
+async function handOver(thread: FilesystemThread, { clock, log }: Omit<Tools, "drainMs">): Promise<object> {
   if (!(await thread.call("isReplaceable", undefined))) throw notReplaceable();
   log.info("Handing over to the next agent.");
   // As when it is killed: what is answered is in the journal, the rest is sent again.

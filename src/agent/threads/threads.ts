@@ -8,10 +8,12 @@ import type { Beginning } from "../../overlay/beginnings.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { Pending } from "../../overlay/overlay.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
+import type { PublishingNews } from "../../vfs/publish-state.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
 import type { DoorReport, DoorSetup } from "../doors/doors.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
 import type { FlushReport } from "../reports.ts";
+import type { SharedBytes } from "./shared-bytes.ts";
 
 /** What the worker needs to begin. */
 export interface WorkerSetup {
@@ -19,6 +21,8 @@ export interface WorkerSetup {
   readonly stateDir: string;
   readonly cacheDir: string;
   readonly cacheBytes: number;
+  /** For the bytes in data files, if they count against `cacheBytes`. */
+  readonly unpublished: SharedBytes | undefined;
   readonly readOnly: boolean;
   readonly readTimeoutMs: number;
   /** fsync answers only once the change is published. */
@@ -64,6 +68,7 @@ export type WorkerMethods = {
   published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;
   /** Answers whether it did (publisher.ts). */
   adopt(root: { readonly base: NewBase; readonly units: Units | "any" }): Promise<boolean>;
+  publishing(news: PublishingNews): void;
   /** Whether the file's reported bytes are still unchanged. */
   isSteady(beginning: Beginning): boolean;
   /** Whether a supervisor would start another process if this one ended. */

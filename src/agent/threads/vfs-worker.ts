@@ -1,6 +1,7 @@
 /** The thread that serves the filesystem: overlay, vfs and doors. The main thread takes its epochs and publishes them. */
 import { join } from "node:path";
 import { parentPort, type MessagePort } from "node:worker_threads";
+import { CACHE_RESERVED_BYTES } from "../../base/limits.ts";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
@@ -27,6 +28,7 @@ import { EpochExchange } from "../publishing/epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "../open-bucket.ts";
 import { OpenDoors } from "../doors/open-doors.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
+import { readShared, type SharedBytes, writeShared } from "./shared-bytes.ts";
 import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
 interface Serving {
@@ -118,6 +120,7 @@ function serve(port: MessagePort): void {
       doors?.moved();
       return true;
     },
+    publishing: (news) => open().vfs.publishState.told(news),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
     isReplaceable: () => open().doors?.isReplaceable ?? false,
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
@@ -137,7 +140,9 @@ async function openFilesystem(
   idleRelease: IdleRelease,
 ): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
-  const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
+  const { unpublished, cacheBytes } = setup;
+  const taken = unpublished && { taken: () => readShared(unpublished) };
+  const cache = { dir: setup.cacheDir, bytes: cacheBytes, ...taken };
   const ports = { clock: systemClock, random: systemRandom };
   const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined };
   const opened = await openBucket({ address, ...reading, ...ports });
@@ -147,7 +152,8 @@ async function openFilesystem(
     base,
     clock: systemClock,
     log,
-    limits: { readTimeoutMs },
+    limits: { readTimeoutMs, ...(unpublished && { unpublishedBytes: mostUnpublished(cacheBytes) }) },
+    ...(unpublished && { onUnpublished: sharing(unpublished, cacheBytes, opened) }),
   });
   if (parseAddress(address).isRemote) loadAhead();
   return { setup, opened, vfs, objects, epochs: new EpochExchange(vfs), doors: undefined };
@@ -161,6 +167,26 @@ function withHistory(live: FileSystem, { setup, opened, objects }: Serving, log:
   const patienceMs = Math.min(HISTORY_PATIENCE_MS, setup.readTimeoutMs / 2);
   return new HistoryFs(live, { objects, numbers, commits: opened.bucket, clock: systemClock, log, patienceMs });
 }
+
+/** Tells the cache of both threads how many bytes are unpublished, and makes it yield as they become more. */
+function sharing(unpublished: SharedBytes, limit: number, { cache }: OpenedBucket): (bytes: number) => void {
+  let trimmedAt = 0;
+  return (bytes) => {
+    // More may be left from a start with a higher limit.
+    writeShared(unpublished, Math.min(bytes, mostUnpublished(limit)));
+    if (bytes < trimmedAt) trimmedAt = bytes;
+    if (bytes - trimmedAt < limit / TRIMS) return;
+    trimmedAt = bytes;
+    cache?.trim();
+  };
+}
+
+function mostUnpublished(limit: number): number {
+  return limit - Math.min(CACHE_RESERVED_BYTES, Math.floor(limit / 8));
+}
+
+/** The cache is trimmed after each such part of the limit. */
+const TRIMS = 64;
 
 /** The machine's name from recent commits, or the writer's id. */
 async function machineName(bucket: Bucket, writer: WriterId): Promise<string> {

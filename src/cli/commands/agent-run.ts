@@ -1,6 +1,6 @@
 /** Runs an agent for a command: in the foreground until it ends, or in the background. */
 import { join } from "node:path";
-import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../../base/limits.ts";
+import { READ_TIMEOUT_MS } from "../../base/limits.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Agent } from "../../agent/agent.ts";
@@ -16,6 +16,7 @@ import {
   stateRoot,
   type StateFacts,
 } from "../../agent/state/state-dir.ts";
+import { cacheBytesOf, drainMsOf, unpublishedOf } from "./agent-limits.ts";
 import { isBehind, runBehind, sayFailed, sayReady, sayStep } from "./background.ts";
 import type { Call } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
@@ -34,6 +35,7 @@ export const AGENT_OPTIONS = [
   "durability",
   "readTimeout",
   "cacheSize",
+  "drain",
   "gc",
   "sync",
   "limit",
@@ -55,8 +57,6 @@ export interface AgentRun {
   readonly ended: { readonly value: object; readonly text: string };
 }
 
-/** How long publishing may take after a signal before the rest is left for the next start. */
-const SIGNAL_DRAIN_MS = 60_000;
 /** How long a start may still take after a signal. */
 const START_PATIENCE_MS = 3_000;
 
@@ -95,7 +95,9 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     at: options.at,
     publishedDurability: options.durability === "published",
     readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
-    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    cacheBytes: cacheBytesOf(options),
+    unpublished: unpublishedOf(options),
+    drainMs: drainMsOf(options),
     collects: options.gc !== "off",
     supervision,
     clock: runtime.clock,
@@ -107,7 +109,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     beside === undefined
       ? startAgent(agentOptions)
       : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
-  endOnSignals(starting, runtime.clock, log);
+  endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
   const agent = await starting;
   progress[Symbol.dispose]();
   state.list();
@@ -120,7 +122,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   }
   const report = await agent.ended;
   const { value, text } = run.ended;
-  const rest = report.drained ? "" : ` ${leftText(report, "They are published next time.")}`;
+  const rest = report.drained ? "" : ` ${leftText(report, "Start it again to publish them.")}`;
   output.result({ ...value, ...report }, `${text}.${rest}`);
   return report.drained ? 0 : 3;
 }
@@ -129,7 +131,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
  * The first signal ends the agent in order; a second one ends the waiting. During a start, waits briefly: a mount about to
  * appear would otherwise stay without its agent. A start that takes longer is abandoned.
  */
-function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
+function endOnSignals(starting: Promise<Agent>, drainMs: number, clock: Clock, log: Log): void {
   let asked = false;
   let agent: Agent | undefined;
   const started = starting.then(
@@ -142,7 +144,7 @@ function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
     if (agent === undefined) return giveUp(signal);
     if (asked) return agent.hurry();
     asked = true;
-    agent.unmount(SIGNAL_DRAIN_MS, true).catch((error: unknown) => {
+    agent.unmount(drainMs, true).catch((error: unknown) => {
       log.error(`Unmounting failed: ${describeError(error)}`);
       asked = false;
     });

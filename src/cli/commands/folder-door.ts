@@ -1,16 +1,12 @@
 /** Opens a synced folder as options describe it: alone, or beside an agent's other doors. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
-import {
-  openSyncAgent,
-  type SyncAgent,
-  type SyncAgentOptions,
-  type WatchedFolder,
-} from "../../agent/folder/sync-agent.ts";
+import { openSyncAgent, type SyncAgent, type SyncAgentOptions } from "../../agent/folder/sync-agent.ts";
+import type { WatchedFolder } from "../../agent/folder/watched-folder.ts";
 import { openMountState, stateRoot, type StateDir, type StateFacts } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { DEFAULT_CACHE_BYTES } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
+import { cacheBytesOf, drainMsOf } from "./agent-limits.ts";
 import type { Call } from "../command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS, witnessOf } from "../master-access.ts";
@@ -18,7 +14,7 @@ import { hiddenIn, isIn, syncedFolder } from "./synced-folder.ts";
 import { printText } from "../terminal/text.ts";
 import { loadWallet, machineNameOf } from "../wallet.ts";
 
-export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
+export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", "drain", ...MASTER_OPTIONS] as const;
 export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
 
 /** The folder's agent. The caller holds its state. Throws as `openSyncAgent`. */
@@ -40,7 +36,8 @@ export async function openFolder(
     access: accessOf(call),
     witness: witnessOf(call, facts.address),
     accept: options.accept === true,
-    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    cacheBytes: cacheBytesOf(options),
+    drainMs: drainMsOf(options),
     limit: options.limit,
     special: options.special ?? false,
     progress,

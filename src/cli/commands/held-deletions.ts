@@ -1,7 +1,7 @@
 /** Texts about a synced folder's deletions that await approval. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import type { AgentStatus, UnmountReport } from "../../agent/reports.ts";
-import { printCount, printRest, printText } from "../terminal/text.ts";
+import { printCount, printLeft, printText } from "../terminal/text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
@@ -19,19 +19,25 @@ export function allowCommand(doors: readonly DoorReport[], { digest }: Held): st
 
 /** What an agent left when it ended, and why. A folder's changes are all in the folder; `kept` says where the rest is. */
 export function leftText({ pending, error, guard: held, folder }: UnmountReport, kept: string): string {
-  const own = { ...pending, files: pending.files - (folder?.files ?? 0) };
-  const rest = `${printRest(own, error)}\n${kept}`;
+  const own = { files: pending.files - (folder?.files ?? 0), bytes: pending.bytes - (folder?.bytes ?? 0) };
+  const rest = `${printLeft(own, error?.message ?? null)}\n${kept}`;
   if (folder === undefined) return rest;
-  return own.files > 0 ? `${rest}\n${folderText(folder, held)}` : folderText(folder, held);
+  const counted = pending.isUncounted === true ? { ...folder, files: 0 } : folder;
+  return own.files > 0 ? `${rest}\n${folderText(counted, held)}` : folderText(counted, held);
 }
 
-function folderText({ folder, error }: NonNullable<UnmountReport["folder"]>, held: UnmountReport["guard"]): string {
+function folderText(
+  { folder, files, bytes, error }: NonNullable<UnmountReport["folder"]>,
+  held: UnmountReport["guard"],
+): string {
   if (held !== undefined && held !== null) {
     const command = allowCommand([{ door: "sync", folder }], held);
     return `${heldText(held)}. If that is intended, run this once the folder is synced again: ${command}`;
   }
-  const why = error === null ? "" : `: ${printText(error.message)}`;
-  return `the folder ${printText(folder)} and the bucket differ${why}\nThe next sync continues from there.`;
+  const why = error?.message ?? null;
+  const apart = `The folder ${printText(folder)} and the bucket differ${why === null ? "." : `: ${printText(why)}`}`;
+  const left = files > 0 ? printLeft({ files, bytes }, why, `in the folder ${printText(folder)}`) : apart;
+  return `${left}\nThe next sync continues from there.`;
 }
 
 /** A door's address as people and commands name it. */

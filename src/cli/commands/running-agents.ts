@@ -6,6 +6,7 @@ import type { DoorReport } from "../../agent/doors/doors.ts";
 import {
   canonicalFolder,
   canonicalMount,
+  type Left,
   listMountStates,
   otherStateRoots,
   stateRoot,
@@ -28,6 +29,8 @@ export interface MountState {
   readonly own: boolean;
   /** Whether `mount` is a synced folder. */
   readonly synced: boolean;
+  /** What its last agent left, if it ended in order. */
+  readonly left?: Left | undefined;
 }
 
 /**
@@ -42,8 +45,9 @@ export function mountStates(
   const roots = state === undefined ? [stateRoot(env), ...otherStateRoots(env)] : [stateRoot(env, state)];
   const states = roots
     .flatMap(listMountStates)
-    .map(({ path, facts: { mount, address, agent, door, open = false } }) => {
-      return { stateDir: agent ?? path, mount, address, open, own: agent === undefined, synced: door === "sync" };
+    .map(({ path, facts: { mount, address, agent, door, open = false, left } }) => {
+      const own = agent === undefined;
+      return { stateDir: agent ?? path, mount, address, open, own, synced: door === "sync", left };
     });
   if (directory === undefined) return states;
   const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));

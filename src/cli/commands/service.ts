@@ -12,7 +12,9 @@ import { addCommand, type Call, type Program } from "../command.ts";
 import { commandsFor } from "../commands.ts";
 import { configFolder } from "../config-file.ts";
 import { passphrasePathOf } from "../key-file.ts";
+import { envName, OPTIONS } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
+import { drainMsOf } from "./agent-limits.ts";
 import { UNIT_MARK, unitText } from "./systemd-unit.ts";
 import { printText } from "../terminal/text.ts";
 
@@ -67,6 +69,7 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
     workingDirectory,
     environment: keptEnvironment(call),
     system,
+    drainMs: drainMsOf({ drain: OPTIONS.drain.parse(String(given["drain"] ?? runtime.env[envName("drain")])) }),
   });
   const path = unitPath(call, name);
   const before = existsSync(path) ? readFileSync(path, "utf8") : undefined;

@@ -11,7 +11,7 @@ import type { MountState } from "./running-agents.ts";
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
-import { printBytes, printCount, printDuration, printText } from "../terminal/text.ts";
+import { printBytes, printCount, printDuration, printLeft, printText } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
 const PATIENCE_MS = 10_000;
@@ -122,8 +122,8 @@ function collectedText({ time, retained, objects, bytes }: NonNullable<Collectio
   return `  collected  ${time}: ${printCount(objects, "object")}, ${printBytes(bytes)}`;
 }
 
-function leftOf({ mount, address, stateDir }: MountState) {
-  return { mount, bucket: address, state: stateDir };
+function leftOf({ mount, address, stateDir, left }: MountState) {
+  return { mount, bucket: address, state: stateDir, ...(left && { left }) };
 }
 
 /** A synced folder that no agent syncs now. */
@@ -136,11 +136,13 @@ function textOfResting({ mount, bucket }: { mount: string; bucket: string }): st
   ].join("\n");
 }
 
-function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {
+function textOfStopped({ mount, bucket, state, left }: ReturnType<typeof leftOf>): string {
+  const pending =
+    left === undefined ? `unknown: changes may be waiting in ${printText(state)}` : printLeft(left, left.why);
   return [
     `${printText(mount)}  (no process)`,
     `  bucket     ${printText(bucket)}`,
-    `  pending    unknown: changes may be waiting in ${printText(state)}`,
+    `  pending    ${pending}`,
     "             Mount the bucket there again to publish them.",
   ].join("\n");
 }

@@ -17,6 +17,7 @@ import type { NewFiles } from "../../sync/scan/local-changes.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
+import { leftText } from "./held-deletions.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
@@ -108,8 +109,8 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
 }
 
 /**
- * Syncs until `syncline unmount` or a signal; the first signal lets a last pass finish. Unpublished changes stay in the
- * folder.
+ * Syncs until `syncline unmount` or a signal. The first signal publishes for the time of --drain at most, the second ends
+ * that. Unpublished changes stay in the folder.
  */
 async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
   const { facts } = state;
@@ -134,7 +135,10 @@ async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateD
     `Syncing ${printText(facts.mount)} with ${printText(facts.address)}. Press Ctrl-C to stop.`,
   );
   await watched.ended;
-  return watched.isDrained() ? 0 : 3;
+  const left = await watched.left();
+  if (left.drained) return 0;
+  output.result({ ended: facts.mount, ...left }, `Ended. ${leftText(left, "")}`);
+  return 3;
 }
 
 function isNews({ sent, received, conflicts, guard: held }: SyncReport): boolean {

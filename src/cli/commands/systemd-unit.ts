@@ -1,4 +1,5 @@
 /** The text of a systemd unit that runs one command line of this program, per systemd.service(5) and systemd.exec(5). */
+import { DRAIN_MS } from "../../base/limits.ts";
 
 export interface UnitFacts {
   /** The command: "mount", "sync" or "webdav", and its arguments. */
@@ -10,17 +11,26 @@ export interface UnitFacts {
   readonly environment: ReadonlyMap<string, string>;
   /** For the machine instead of one user. */
   readonly system: boolean;
+  /** How long the end waits for publishing. */
+  readonly drainMs?: number | undefined;
 }
 
 /** Our units begin with this; other units are never overwritten or removed. */
 export const UNIT_MARK = "# Written by: syncline service install";
 
-/** An agent publishes pending changes for up to a minute, then closes its doors. */
-const STOP_SECONDS = 90;
+/** How long an agent may take to close its doors, after it has published for as long as --drain says. */
+const CLOSING_SECONDS = 60;
 /** Usage, a precondition, no access, deletions awaiting approval, damage: a restart fails again until a person acts. */
 const LASTING_STATUSES = [2, 4, 5, 7, 8];
 
-export function unitText({ words, program, workingDirectory, environment, system }: UnitFacts): string {
+export function unitText({
+  words,
+  program,
+  workingDirectory,
+  environment,
+  system,
+  drainMs = DRAIN_MS,
+}: UnitFacts): string {
   const lines = [
     UNIT_MARK,
     "[Unit]",
@@ -35,7 +45,7 @@ export function unitText({ words, program, workingDirectory, environment, system
     "Restart=on-failure",
     "RestartSec=5",
     `RestartPreventExitStatus=${LASTING_STATUSES.join(" ")}`,
-    `TimeoutStopSec=${STOP_SECONDS}`,
+    `TimeoutStopSec=${Math.ceil(drainMs / 1_000) + CLOSING_SECONDS}`,
     "# The agent stops its other processes itself, in order.",
     "KillMode=mixed",
     "UMask=0077",

@@ -6,29 +6,27 @@ import { leftText } from "./held-deletions.ts";
 import { requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
-const DEFAULT_TIMEOUT_S = 60;
-
 export function register(program: Program): void {
   addCommand(program, {
     name: "unmount",
     arguments: [["<dir>", "the mount, the synced folder, or the address of the WebDAV server"]],
     summary: "publish pending changes, then unmount and close all doors of that agent",
-    options: ["timeout"],
+    options: ["drain"],
     examples: [
       "syncline unmount ~/bucket",
-      "syncline unmount ~/bucket --timeout 5",
+      "syncline unmount ~/bucket --drain 5",
       "syncline unmount http://127.0.0.1:8888/",
     ],
     exits: [3, 4],
     async run({ args, options, output, runtime }) {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
-      const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1000;
-      const report = await askAgent<"unmount">(stateDir, { call: "unmount", timeoutMs });
+      const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
+      const report = await askAgent<"unmount">(stateDir, { call: "unmount", drainMs });
       const rest = leftText(
         report,
-        `They are kept in ${printText(stateDir)} and will be published after the next mount.`,
+        `They are kept in ${printText(stateDir)}. Mount the bucket there again to publish them.`,
       );
-      output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `, but ${rest}`}`);
+      output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `. ${rest}`}`);
       return report.drained ? 0 : 3;
     },
   });

@@ -29,6 +29,17 @@ export function printRest(pending: { files: number; bytes: number }, error: { me
   return error === null ? `${rest}.` : `${rest}: ${printText(error.message)}`;
 }
 
+/** What is unpublished when its agent has ended. */
+export function printLeft(
+  { files, bytes }: { files: number; bytes: number },
+  why: string | null,
+  where = "on this machine",
+): string {
+  const are = files === 1 ? "is" : "are";
+  const left = `${printCount(files, "file")}, ${printBytes(bytes)} ${are} only ${where}`;
+  return why === null ? `${left}.` : `${left}: ${printText(why)}`;
+}
+
 /** Three digits and a binary unit: "999 B", "1.46 KiB". */
 export function printBytes(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length - 1);

@@ -1,7 +1,7 @@
 /** A folder in memory, synced by the code of `syncline sync`. Its process can die, and restarts from what is there. */
 import Database from "better-sqlite3";
 import { SyncAgent } from "../../agent/folder/sync-agent.ts";
-import type { WatchedFolder } from "../../agent/folder/sync-agent.ts";
+import type { WatchedFolder } from "../../agent/folder/watched-folder.ts";
 import { withKnownGenesis } from "../../agent/open-bucket.ts";
 import type { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
@@ -83,6 +83,7 @@ export class FolderMachine implements Disposable {
       disk: seen === undefined ? disk : seen(disk),
       stateDir: `/state-${name}`,
       cacheBytes: 0,
+      drainMs: 0,
       special: false,
       clock,
       random,

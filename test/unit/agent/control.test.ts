@@ -43,16 +43,17 @@ async function speak(folder: string, text: string | Buffer, lines: number): Prom
 describe("the control socket", () => {
   test("answers each call, with any name, and is accessible to its owner only", async () => {
     const folder = await temporaryFolder();
-    let waited: number | undefined;
-    const unmount = async (timeoutMs: number) => {
-      waited = timeoutMs;
+    const waited: (number | undefined)[] = [];
+    const unmount = async (drainMs?: number) => {
+      waited.push(drainMs);
       return unmounted;
     };
     await serve(folder, answers({ unmount }));
     expect(await askAgent<"status">(folder, { call: "status" })).toEqual(status);
     expect(await askAgent<"flush">(folder, { call: "flush" })).toEqual(flushed);
-    expect(await askAgent<"unmount">(folder, { call: "unmount", timeoutMs: 1500 })).toEqual(unmounted);
-    expect(waited).toBe(1500);
+    expect(await askAgent<"unmount">(folder, { call: "unmount", drainMs: 1500 })).toEqual(unmounted);
+    expect(await askAgent<"unmount">(folder, { call: "unmount" })).toEqual(unmounted);
+    expect(waited).toEqual([1500, undefined]);
     expect((await stat(socketFile(folder))).mode & 0o777).toBe(0o600);
   });
 
@@ -65,7 +66,7 @@ describe("the control socket", () => {
       throw new TypeError("of undefined");
     };
     await serve(folder, answers({ unmount: busy, flush: broken }));
-    await expect(askAgent<"unmount">(folder, { call: "unmount", timeoutMs: 0 })).rejects.toMatchObject({
+    await expect(askAgent<"unmount">(folder, { call: "unmount", drainMs: 0 })).rejects.toMatchObject({
       code: "mount_busy",
       message: "It is in use.",
       hint: "Close it.",
@@ -80,9 +81,8 @@ describe("the control socket", () => {
     ["a list", "[1]"],
     ["an unknown call", `{"call":"explode"}`],
     ["a method that every object has", `{"call":"toString"}`],
-    ["no timeout", `{"call":"unmount"}`],
-    ["an invalid timeout", `{"call":"unmount","timeoutMs":"soon"}`],
-    ["a negative timeout", `{"call":"unmount","timeoutMs":-1}`],
+    ["an invalid time to drain", `{"call":"unmount","drainMs":"soon"}`],
+    ["a negative time to drain", `{"call":"unmount","drainMs":-1}`],
     ["bytes that are not UTF-8", Buffer.from([0xff, 0xfe])],
   ])("refuses %s as usage, and serves the next line", async (_, line) => {
     const folder = await temporaryFolder();
@@ -128,7 +128,7 @@ describe("the control socket", () => {
       return unmounted;
     };
     const control = await serveControl(folder, answers({ unmount }));
-    expect(await askAgent<"unmount">(folder, { call: "unmount", timeoutMs: 0 })).toEqual(unmounted);
+    expect(await askAgent<"unmount">(folder, { call: "unmount", drainMs: 0 })).toEqual(unmounted);
     await ended;
     expect(await isServed(folder)).toBe(false);
   });

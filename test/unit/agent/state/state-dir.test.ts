@@ -16,7 +16,7 @@ import {
   canonicalMount,
   listMountStates,
   mountStatePath,
-  noteDrained,
+  noteEnded,
   openCommandState,
   openMountState,
   otherStateRoots,
@@ -106,10 +106,23 @@ describe("a mount's state", () => {
     open({ mount: "/killed" }).list();
     const ended = open({ mount: "/ended" });
     ended.list();
-    noteDrained(ended.path);
+    const nothing = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
+    noteEnded(ended.path, { drained: true, pending: nothing, error: null });
     open({ mount: "/old", old: true }).list();
     const left = listMountStates(root).filter((state) => state.facts.open === true);
     expect(left.map((state) => state.facts.mount)).toEqual(["/killed"]);
+  });
+
+  test("that ended before everything was published says what it left, until it is used again", () => {
+    const leftNow = () => listMountStates(root).map((state) => state.facts.left);
+    const state = open({ mount: "/m" });
+    state.list();
+    const pending = { files: 12, bytes: 40, oldestMs: 5, etaMs: null };
+    const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
+    noteEnded(state.path, { drained: false, pending, error });
+    expect(leftNow()).toEqual([{ files: 12, bytes: 40, why: "It is away." }]);
+    state.list();
+    expect(leftNow()).toEqual([undefined]);
   });
 
   test("left listed by an ended agent stays listed, and is listed once after another agent takes it over", () => {

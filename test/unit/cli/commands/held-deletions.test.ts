@@ -73,7 +73,7 @@ const NONE = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
 const DRAINED = { drained: true, pending: NONE, error: null };
 
 test("the final report names the held deletions and how to approve them", () => {
-  const folder = { folder: "/f1", files: 0, error: null };
+  const folder = { folder: "/f1", files: 0, bytes: 0, error: null };
   const report = bothEnded(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
   expect(report).toMatchObject({ drained: false, guard: HELD });
   const told = leftText(report, "kept");
@@ -86,9 +86,9 @@ test("if only the folder cannot be written, the final report names the folder, n
   const last = {
     ...DRAINED,
     drained: false,
-    pending: { ...NONE, files: 1 },
+    pending: { ...NONE, files: 1, isUncounted: true },
     error,
-    folder: { folder: "/f1", files: 1, error },
+    folder: { folder: "/f1", files: 1, bytes: 0, error },
   };
   const told = leftText(bothEnded(DRAINED, last), "kept in the state");
   expect(told).toContain("/f1");
@@ -96,11 +96,21 @@ test("if only the folder cannot be written, the final report names the folder, n
   expect(told).not.toContain("kept in the state");
 });
 
+test("the final report says how much is only in the folder, and how much only in the mount's state", () => {
+  const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
+  const own = { drained: false, pending: { ...NONE, files: 12, bytes: 40 }, error };
+  const folder = { folder: "/f1", files: 1, bytes: 2048, error };
+  const last = { ...DRAINED, drained: false, pending: { ...NONE, files: 1, bytes: 2048 }, error, folder };
+  const told = leftText(bothEnded(own, last), "kept in the state");
+  expect(told).toContain("12 files, 40 B are only on this machine: It is away.\nkept in the state");
+  expect(told).toContain("1 file, 2.00 KiB is only in the folder /f1: It is away.");
+});
+
 test("the final report says what the mount leaves unpublished and where it is kept", () => {
   const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
   const own = { drained: false, pending: { ...NONE, files: 2 }, error };
   expect(leftText(bothEnded(own, DRAINED), "kept in the state")).toMatch(/2 files.*away[^]*kept in the state/);
-  const last = { ...DRAINED, drained: false, guard: HELD, folder: { folder: "/f1", files: 0, error: null } };
+  const last = { ...DRAINED, drained: false, guard: HELD, folder: { folder: "/f1", files: 0, bytes: 0, error: null } };
   expect(leftText(bothEnded(own, last), "kept in the state")).toMatch(
     /2 files.*away[^]*kept in the state[^]*101 files/,
   );

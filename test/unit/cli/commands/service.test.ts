@@ -171,6 +171,12 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     }
   });
 
+  test("lets the agent publish for as long as --drain says before systemd kills it", () => {
+    const facts = { words: ["sync"], program: ["/node"], workingDirectory: "/", environment: new Map(), system: false };
+    expect(unitText(facts)).toMatch(/^TimeoutStopSec=90$/m);
+    expect(unitText({ ...facts, drainMs: 300_000 })).toMatch(/^TimeoutStopSec=360$/m);
+  });
+
   test("has no line injected by its arguments", () => {
     const words = ["sync", "file:///b", "/w\nExecStartPre=/x\n#\t", "end\\"];
     const environment = new Map([["SYNCLINE_STATE", "/s\nUser=x"]]);

@@ -1,0 +1,87 @@
+/** A watched folder, as its control socket serves it. */
+import type { Clock } from "../../base/clock.ts";
+import type { ControlAnswers } from "../control.ts";
+import { drain, isPassing } from "../publishing/drain.ts";
+import type { AgentStatus, FlushReport, UnmountReport } from "../reports.ts";
+import type { SyncLoop } from "./sync-loop.ts";
+import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
+
+export interface WatchedFolderOptions {
+  readonly loop: SyncLoop;
+  readonly facts: SyncFacts;
+  /** Ends the pass that is under way. */
+  readonly stop: () => void;
+  /** How long the end waits for publishing, unless its caller says otherwise. */
+  readonly drainMs: number;
+  readonly clock: Clock;
+}
+
+export class WatchedFolder implements ControlAnswers {
+  /** Resolves when the last pass is over. */
+  readonly ended: Promise<void>;
+  readonly #options: WatchedFolderOptions;
+  readonly #hurry = new AbortController();
+  #unmounting: Promise<UnmountReport> | undefined;
+
+  constructor(options: WatchedFolderOptions) {
+    this.#options = options;
+    this.ended = options.loop.run();
+  }
+
+  async status(): Promise<AgentStatus> {
+    const { facts, loop } = this.#options;
+    return syncStatus(facts, loop.state());
+  }
+
+  async flush(allowDeletes?: string): Promise<FlushReport> {
+    await this.#options.loop.flush(allowDeletes);
+    return this.#report();
+  }
+
+  /** Unmounts nothing: the folder stays as it is. Runs once. */
+  unmount(drainMs = this.#options.drainMs): Promise<UnmountReport> {
+    return (this.#unmounting ??= this.#drain(drainMs));
+  }
+
+  /** Ends it without waiting for the bucket. */
+  end(): void {
+    this.#hurry.abort();
+    this.#options.loop.end();
+    this.#options.stop();
+  }
+
+  isDrained(): boolean {
+    return this.#report().published;
+  }
+
+  /** What it left in the folder. */
+  async left(): Promise<UnmountReport> {
+    const { published, pending, error } = this.#report();
+    const { files, bytes } = pending;
+    const { guard } = await this.status();
+    const ended = { drained: published, pending, error, guard };
+    const { folder } = this.#options.facts;
+    return published ? ended : { ...ended, folder: { folder, files, bytes, error } };
+  }
+
+  /** Files that cannot be synced, and deletions that await approval, would still be there after another pass. */
+  async #drain(drainMs: number): Promise<UnmountReport> {
+    const { clock } = this.#options;
+    await drain({
+      flush: () => this.flush(),
+      report: async () => this.#report(),
+      isWorthAnother: ({ error }) => error !== null && isPassing(error),
+      clock,
+      endMs: clock.monotonicMs() + drainMs,
+      signal: this.#hurry.signal,
+    });
+    const report = await this.left();
+    this.end();
+    return report;
+  }
+
+  #report(): FlushReport {
+    const { facts, loop } = this.#options;
+    return syncFlush(loop.state(), facts.waiting?.());
+  }
+}
