@@ -11,7 +11,8 @@ export type ControlRequest =
   | { readonly call: "status" }
   | { readonly call: "flush"; readonly allowDeletes?: string | undefined }
   | { readonly call: "handOver" }
-  | { readonly call: "unmount"; readonly drainMs?: number | undefined };
+  /** Agents before --drain need `timeoutMs`. */
+  | { readonly call: "unmount"; readonly drainMs?: number | undefined; readonly timeoutMs?: number };
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;

@@ -2,6 +2,7 @@
 import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
+import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
 import { requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
@@ -21,7 +22,7 @@ export function register(program: Program): void {
     async run({ args, options, output, runtime }) {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
       const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
-      const report = await askAgent<"unmount">(stateDir, { call: "unmount", drainMs });
+      const report = await askAgent<"unmount">(stateDir, { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS });
       const rest = leftText(
         report,
         `They are kept in ${printText(stateDir)}. Mount the bucket there again to publish them.`,
