@@ -22,6 +22,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "receiveDescriptor", syncline::ReceiveDescriptor, nullptr);
   Define(env, exports, "keepFromChildren", syncline::KeepFromChildren, nullptr);
   Define(env, exports, "unmount", syncline::Unmount, nullptr);
+  Define(env, exports, "createRequestSlots", syncline::CreateRequestSlots, nullptr);
   Define(env, exports, "serve", syncline::Serve, nullptr);
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
   Define(env, exports, "openBeneath", syncline::OpenBeneath, nullptr);

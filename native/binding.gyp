@@ -18,6 +18,7 @@
               "notifier.cc",
               "placement.cc",
               "replies.cc",
+              "request_slots.cc",
               "requests.cc",
               "session.cc",
               "session_object.cc",

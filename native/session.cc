@@ -26,14 +26,16 @@ bool HasEnded(int device) {
   return poll(&look, 1, 0) == 1 && (look.revents & POLLERR) != 0;
 }
 
+size_t Aligned(size_t length) { return (length + 63) & ~size_t{63}; }
+
 bool WantsReply(uint32_t opcode) {
   return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
 }
 
 }  // namespace
 
-Session::Session(napi_env env, int device, const ReplySettings& settings, bool followClient, uint64_t spinNs)
-    : env_(env), device_(device), settings_(settings), followClient_(followClient), spinner_(spinNs) {}
+Session::Session(napi_env env, int device, int slots, const ReplySettings& settings, bool followClient, uint64_t spinNs)
+    : env_(env), device_(device), slotsFile_(slots), settings_(settings), followClient_(followClient), spinner_(spinNs) {}
 
 void Session::OnReadable(uv_poll_t* poll, int, int) {
   auto* session = static_cast<Session*>(poll->data);
@@ -45,6 +47,13 @@ void Session::OnPaused(uv_check_t* check) {
   auto* session = static_cast<Session*>(check->data);
   session->EndPause();
   if (session->spinner_.Wait(session->device_)) session->ServeTurn(true);
+}
+
+void Session::OnRecovered(uv_check_t* check) {
+  auto* session = static_cast<Session*>(check->data);
+  session->EndPause();
+  while (!session->recovered_.empty() && session->ServeBatch()) {
+  }
 }
 
 void Session::ServeTurn(bool expectsMore) {
@@ -85,14 +94,29 @@ bool Session::ServeBatch() {
 
 bool Session::ReadBatch(std::vector<napi_value>* arguments) {
   rows_ = 0;
-  size_t used = 0;
-  while (rows_ < kRows && used + kMaxRequest <= kInputBytes) {
+  if (keeps_) slots_.BeginBatch();
+  size_t used = TakeRecovered(arguments);
+  while (recovered_.empty() && rows_ < kRows && used + kMaxRequest <= kInputBytes) {
+    if (keeps_) slots_.Expect(used);
     const ssize_t length = ReadRequest(used);
+    if (length <= 0 && keeps_) slots_.Drop();
     if (length < 0) return false;
     if (length == 0) return true;
-    if (Take(used, static_cast<size_t>(length), arguments)) used += (static_cast<size_t>(length) + 63) & ~size_t{63};
+    if (Take(used, static_cast<size_t>(length), -1, arguments)) used += Aligned(static_cast<size_t>(length));
   }
   return true;
+}
+
+size_t Session::TakeRecovered(std::vector<napi_value>* arguments) {
+  size_t used = 0;
+  while (!recovered_.empty() && rows_ < kRows && used + kMaxRequest <= kInputBytes) {
+    const int slot = recovered_.back();
+    recovered_.pop_back();
+    const size_t length = slots_.Copy(slot, input_ + used);
+    reinterpret_cast<fuse_in_header*>(input_ + used)->unique |= kResentBit;
+    if (Take(used, length, slot, arguments)) used += Aligned(length);
+  }
+  return used;
 }
 
 ssize_t Session::ReadRequest(size_t at) {
@@ -114,23 +138,31 @@ ssize_t Session::ReadRequest(size_t at) {
   }
 }
 
-bool Session::Take(size_t at, size_t length, std::vector<napi_value>* arguments) {
+bool Session::Take(size_t at, size_t length, int slot, std::vector<napi_value>* arguments) {
   const Request request = ParseRequest(input_ + at, length);
   const uint32_t opcode = request.header->opcode;
+  // To the kernel it is what it sent once.
+  const uint64_t unique = slot < 0 ? request.header->unique : request.header->unique & ~kResentBit;
+  const Deferred taken = {unique, opcode, keeps_ && slot < 0 ? slots_.Last() : -1, slot};
+  const auto isOver = [&] {
+    if (slot >= 0) slots_.Release(slot);
+    else if (keeps_) slots_.Drop();
+    return false;
+  };
   if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET) {
     TakeForgets(request);
-    return false;
+    return isOver();
   }
   double* row = Row(rows_);
   if (opcode == FUSE_INTERRUPT) {
     if (TakeInterrupt(request)) sent_[rows_++] = true;
-    return false;
+    return isOver();
   }
   if (followClient_) placement_.Follow(static_cast<pid_t>(request.header->pid));
   const Decoded decoded = DecodeRequest(request, input_, row);
   if (decoded.outcome == Outcome::kAnswer) {
-    SendError(device_, request.header->unique, decoded.error);
-    return false;
+    SendError(device_, unique, decoded.error);
+    return isOver();
   }
   const uint64_t ticket = nextTicket_++;
   row[kTicket] = static_cast<double>(ticket);
@@ -140,11 +172,11 @@ bool Session::Take(size_t at, size_t length, std::vector<napi_value>* arguments)
     napi_create_string_latin1(env_, decoded.names[i].data(), decoded.names[i].size(), &name);
     arguments->push_back(name);
   }
-  batch_[rows_] = {request.header->unique, opcode};
+  batch_[rows_] = taken;
   tickets_[rows_] = ticket;
   sent_[rows_] = false;
   rows_++;
-  return decoded.outcome == Outcome::kRowWithBytes;
+  return keeps_ || decoded.outcome == Outcome::kRowWithBytes;
 }
 
 // Forgets are of interest for watched inodes only. What they count is not kept: the kernel is asked whether it still knows
@@ -200,10 +232,14 @@ void Session::Flush(bool endOfBatch) {
     const double kind = row[kKind];
     if (sent_[i] || (kind == kNone && !endOfBatch)) continue;
     sent_[i] = true;
+    Deferred& request = batch_[i];
     if (kind == kDeferred && !closed_) {
-      deferred_.emplace(tickets_[i], batch_[i]);
+      if (request.entry >= 0) request.slot = slots_.Keep(request.entry);
+      request.entry = -1;
+      deferred_.emplace(tickets_[i], request);
     } else {
-      SendReply(device_, batch_[i].unique, batch_[i].opcode, row, output_, settings_);
+      SendReply(device_, request.unique, request.opcode, row, output_, settings_);
+      Answered(request);
     }
   }
   if (endOfBatch) rows_ = 0;
@@ -213,8 +249,14 @@ bool Session::Answer(uint64_t ticket) {
   const auto found = deferred_.find(ticket);
   if (found == deferred_.end()) return false;
   SendReply(device_, found->second.unique, found->second.opcode, Row(kSoloRow), output_, settings_);
+  Answered(found->second);
   deferred_.erase(found);
   return true;
+}
+
+void Session::Answered(const Deferred& request) {
+  if (request.slot >= 0) slots_.Release(request.slot);
+  if (request.entry >= 0) slots_.Clear(request.entry);
 }
 
 std::optional<size_t> Session::Pack(size_t count, bool plus, size_t offset, size_t limit) {
@@ -224,6 +266,15 @@ std::optional<size_t> Session::Pack(size_t count, bool plus, size_t offset, size
 int Session::Resend() {
   const fuse_out_header header = {sizeof header, kNotifyResend, 0};
   return write(device_, &header, sizeof header) == sizeof header ? 0 : errno;
+}
+
+void Session::KeepRequests() {
+  keeps_ = true;
+  recovered_ = slots_.Recover();
+  if (recovered_.empty()) return;
+  // The device may have nothing to read.
+  uv_idle_start(&idle_, [](uv_idle_t*) {});
+  uv_check_start(&check_, OnRecovered);
 }
 
 void Session::Watch(uint64_t inode, bool probe) {

@@ -17,17 +17,20 @@
 #include "notifier.h"
 #include "placement.h"
 #include "replies.h"
+#include "request_slots.h"
 #include "requests.h"
 #include "spinner.h"
 
 namespace syncline {
 
-// serve(device, settings, handlers): the object described in src/fuse/addon.ts. The device then belongs to it.
+// createRequestSlots(): a descriptor of memory for requests (request_slots.h), to be served with.
+napi_value CreateRequestSlots(napi_env env, napi_callback_info info);
+// serve(device, slots, settings, handlers): the object described in src/fuse/addon.ts. The device then belongs to it.
 napi_value Serve(napi_env env, napi_callback_info info);
 
 class Session {
  public:
-  Session(napi_env env, int device, const ReplySettings& settings, bool followClient, uint64_t spinNs);
+  Session(napi_env env, int device, int slots, const ReplySettings& settings, bool followClient, uint64_t spinNs);
 
   // The functions that JavaScript gave.
   struct Handlers {
@@ -46,6 +49,8 @@ class Session {
   void Watch(uint64_t inode, bool probe);
   // Has the kernel send again what another process read from the device and did not answer. 0 or an errno.
   int Resend();
+  // Requests outlive this process in the slots, from now on. Those that another process did not answer come first.
+  void KeepRequests();
   Notifier& notifier() { return *notifier_; }
   // From now on another process goes on if this one ends without Close: calls in flight are left to it.
   void LeaveToSupervisor() { isLeft_ = true; }
@@ -56,22 +61,30 @@ class Session {
   struct Deferred {
     uint64_t unique;
     uint32_t opcode;
+    // Where the request is while it is kept: of the batch, or moved; negative: not there.
+    int entry;
+    int slot;
   };
 
   // Nested in the order of what happens when the device becomes readable.
   static void OnReadable(uv_poll_t* poll, int status, int events);
   // The event loop had its turn, and no request came meanwhile.
   static void OnPaused(uv_check_t* check);
+  static void OnRecovered(uv_check_t* check);
   // Serves what waits, and what follows awake if that is expected.
   void ServeTurn(bool expectsMore);
   void EndPause();
   // Reads, has answered and answers what waits; false at the end.
   bool ServeBatch();
   bool ReadBatch(std::vector<napi_value>* arguments);
+  // Takes requests that another process did not answer, as if they were sent again; the bytes of input that they use.
+  size_t TakeRecovered(std::vector<napi_value>* arguments);
   // Reads one request to `input_ + at`; its length, 0 when there is none now, or -1 when there never will be.
   ssize_t ReadRequest(size_t at);
-  // Takes one request; true if its bytes must stay until the batch is over.
-  bool Take(size_t at, size_t length, std::vector<napi_value>* arguments);
+  // Takes one request, which is kept in this slot if it is not negative; true if its bytes must stay until the batch is over.
+  bool Take(size_t at, size_t length, int slot, std::vector<napi_value>* arguments);
+  // It needs no answer any more.
+  void Answered(const Deferred& request);
   void TakeForgets(const Request& request);
   bool TakeInterrupt(const Request& request);
   void Call(napi_ref function, size_t count, const napi_value* arguments);
@@ -90,6 +103,7 @@ class Session {
 
   napi_env env_;
   int device_;
+  int slotsFile_;
   ReplySettings settings_;
   bool followClient_;
   Placement placement_;
@@ -114,6 +128,9 @@ class Session {
   bool sent_[kRows];
   std::unordered_map<uint64_t, Deferred> deferred_;
   std::unordered_set<uint64_t> watched_;
+  RequestSlots slots_;
+  bool keeps_ = false;
+  std::vector<int> recovered_;
 
   uv_poll_t poll_;
   uv_idle_t idle_;

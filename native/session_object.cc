@@ -32,9 +32,9 @@ void FreeMemory(napi_env, void* memory, void*) {
   munmap(memory, kBytes);
 }
 
+// Takes the memory, if there is any.
 template <size_t kBytes>
-char* DefineBuffer(napi_env env, napi_value object, const char* name) {
-  char* memory = ResidentMemory(kBytes);
+char* DefineBuffer(napi_env env, napi_value object, const char* name, char* memory) {
   napi_value buffer;
   if (!memory) return nullptr;
   if (napi_create_external_buffer(env, kBytes, memory, FreeMemory<kBytes>, nullptr, &buffer) != napi_ok) {
@@ -114,6 +114,11 @@ napi_value ResendMethod(napi_env env, napi_callback_info info) {
   return error == 0 ? nullptr : ThrowErrno(env, "resend", error);
 }
 
+napi_value KeepRequestsMethod(napi_env env, napi_callback_info info) {
+  if (Session* session = This(env, info)) session->KeepRequests();
+  return nullptr;
+}
+
 napi_value InvalidateInodeMethod(napi_env env, napi_callback_info info) {
   Session* session = This(env, info);
   if (!session) return nullptr;
@@ -151,27 +156,33 @@ napi_value CloseMethod(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
+napi_value CreateRequestSlots(napi_env env, napi_callback_info) {
+  const int descriptor = RequestSlots::Create();
+  return descriptor >= 0 ? Number(env, descriptor) : ThrowErrno(env, "request slots", errno);
+}
+
 napi_value Serve(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "serve");
   const int device = arguments.Descriptor(0);
+  const int slots = arguments.Descriptor(1);
   const auto timeout = [&](const char* name) {
-    return static_cast<uint64_t>(arguments.Property(1, name, 0, kMostTimeoutS) * 1e9);
+    return static_cast<uint64_t>(arguments.Property(2, name, 0, kMostTimeoutS) * 1e9);
   };
   const ReplySettings settings = {
       timeout("attributeTimeoutS"),
       timeout("entryTimeoutS"),
       timeout("negativeTimeoutS"),
-      static_cast<uint32_t>(arguments.Property(1, "blockSize", 1, UINT32_MAX)),
+      static_cast<uint32_t>(arguments.Property(2, "blockSize", 1, UINT32_MAX)),
   };
-  const bool followClient = arguments.Property(1, "followClient", 0, 1) != 0;
-  const auto spinNs = static_cast<uint64_t>(arguments.Property(1, "spinUs", 0, kMostTimeoutS) * 1e3);
+  const bool followClient = arguments.Property(2, "followClient", 0, 1) != 0;
+  const auto spinNs = static_cast<uint64_t>(arguments.Property(2, "spinUs", 0, kMostTimeoutS) * 1e3);
   const Session::Handlers handlers = {
-      arguments.Function(2, "onBatch"),
-      arguments.Function(2, "onForgotten"),
-      arguments.Function(2, "onEnd"),
+      arguments.Function(3, "onBatch"),
+      arguments.Function(3, "onForgotten"),
+      arguments.Function(3, "onEnd"),
   };
   if (arguments.Threw()) return nullptr;
-  auto session = std::make_unique<Session>(env, device, settings, followClient, spinNs);
+  auto session = std::make_unique<Session>(env, device, slots, settings, followClient, spinNs);
   const napi_value object = session->Start(handlers);
   // From here on it belongs to the JavaScript object.
   if (object != nullptr) session.release();
@@ -192,15 +203,16 @@ napi_value Session::Start(const Handlers& handlers) {
   napi_create_buffer(env_, kEntryNamesBytes, &memory, &names);
   entryNames_ = static_cast<char*>(memory);
   napi_set_named_property(env_, object, "entryNames", names);
-  input_ = DefineBuffer<kInputBytes>(env_, object, "input");
-  output_ = DefineBuffer<kOutputBytes>(env_, object, "output");
-  if (!input_ || !output_) return ThrowErrno(env_, "request buffers", ENOMEM);
+  input_ = DefineBuffer<kInputBytes>(env_, object, "input", slots_.Map(slotsFile_));
+  output_ = DefineBuffer<kOutputBytes>(env_, object, "output", ResidentMemory(kOutputBytes));
+  if (!input_ || !output_) return ThrowErrno(env_, "serve: request buffers", errno);
 
   Define(env_, object, "flush", FlushMethod, nullptr);
   Define(env_, object, "answer", AnswerMethod, nullptr);
   Define(env_, object, "packEntries", PackMethod, nullptr);
   Define(env_, object, "watch", WatchMethod, nullptr);
   Define(env_, object, "resend", ResendMethod, nullptr);
+  Define(env_, object, "keepRequests", KeepRequestsMethod, nullptr);
   Define(env_, object, "leaveToSupervisor", LeaveToSupervisorMethod, nullptr);
   Define(env_, object, "invalidateInode", InvalidateInodeMethod, nullptr);
   Define(env_, object, "invalidateEntry", InvalidateEntryMethod, nullptr);

@@ -8,7 +8,7 @@
 // lock of a directory, uninterruptibly, and the program that holds that lock waits for the agent's answer.
 //
 // Its standard input ends with the agent, which writes lines to it: "ready MINOR FLAGS2" once it serves and can be replaced, and "done"
-// at its orderly end. Descriptor 3 is the connection's abort file (mounting.cc), 4 the device.
+// at its orderly end. Descriptor 3 is the connection's abort file (mounting.cc), 4 the device, 5 memory for requests (request_slots.h).
 // Its arguments are the log, the working directory and the command of an agent.
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,9 +25,11 @@
 
 namespace {
 
-constexpr int kAbort = 3, kDevice = 4;
+constexpr int kAbort = 3, kDevice = 4, kSlots = 5;
 // Of the agent that it starts.
-constexpr int kAgentDevice = 3, kAgentLifeline = 4;
+constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
+// In the second number of what was agreed: the kernel sends requests again (FUSE_HAS_RESEND).
+constexpr unsigned long kHasResend = 1ul << 7;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
 // nice(2) of an agent while programs wait for it to start; no thread of a serving agent has it.
@@ -90,6 +92,11 @@ Heard Listen(int lifeline, pid_t started) {
   }
 }
 
+bool NeedsSlots(const std::string& agreed) {
+  const size_t second = agreed.find(' ');
+  return second != std::string::npos && (std::strtoul(agreed.c_str() + second, nullptr, 10) & kHasResend) == 0;
+}
+
 // In the child: becomes the agent. It has a session of its own, so that a signal to one of the two does not reach the other.
 [[noreturn]] void BecomeAgent(char** arguments, int lifeline, const std::string& agreed) {
   for (const int ignored : kIgnored) std::signal(ignored, SIG_DFL);
@@ -104,10 +111,11 @@ Heard Listen(int lifeline, pid_t started) {
   const int nothing = open("/dev/null", O_RDONLY);
   dup2(nothing, STDIN_FILENO);
   if (nothing > STDERR_FILENO) close(nothing);
+  const int slots = NeedsSlots(agreed) ? fcntl(kSlots, F_DUPFD, 16) : -1;
   dup2(device, kAgentDevice);
   dup2(own, kAgentLifeline);
-  close(device);
-  close(own);
+  if (slots >= 0) dup2(slots, kAgentSlots);
+  for (const int copied : {device, own, slots}) close(copied);
   // The folder may be gone: absolute paths still lead somewhere.
   if (chdir(arguments[1]) != 0) (void)!chdir("/");
   setenv("SYNCLINE_HANDOFF", agreed.c_str(), 1);
@@ -135,7 +143,7 @@ int main(int count, char** arguments) {
   if (chdir("/") != 0) return 1;
   prctl(PR_SET_NAME, "syncline-superv");
   for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
-  for (const int kept : {kAbort, kDevice}) fcntl(kept, F_SETFD, FD_CLOEXEC);
+  for (const int kept : {kAbort, kDevice, kSlots}) fcntl(kept, F_SETFD, FD_CLOEXEC);
   const bool mayRestart = count >= 4;
   std::string agreed;
   int lifeline = STDIN_FILENO;

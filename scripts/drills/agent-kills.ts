@@ -2,7 +2,8 @@
  * An agent is killed -9 over and over while programs work in its mount: files with fsync, names, appends, a mapped file, a file
  * without a name, listings, SQLite with both journals, git, PostgreSQL where it is installed. Its supervisor starts the next one each time. No program sees an error, everything that was
  * answered is there, also on another machine. Then `syncline upgrade` replaces it, over and over. At the end both are killed, and a new mount has everything, too.
- *   node scripts/drills/agent-kills.ts [KILLS, default 50] [UPGRADES, default 20] [--master | --masters | --s3 | --s3=numbered]
+ *   node scripts/drills/agent-kills.ts [KILLS, default 50] [UPGRADES, default 20] [--slots] [--master | --masters | --s3 | --s3=numbered]
+ * With --slots, the kernel is not asked to send requests again, as before Linux 6.9: they are kept in memory that outlives the agent.
  */
 import { spawn } from "node:child_process";
 import { chmodSync, readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
@@ -48,7 +49,9 @@ const KINDS = ["fsync", "replace", "names", "append", "mapped", "unlinked", "lis
 const [LEAST_MS, MOST_MS] = [100, 1_200];
 const [EARLY, START_MS] = [0.2, 400];
 const space = workspace("agent-kills");
-const { url, rest } = await storage(space);
+const { url, ...asked } = await storage(space);
+const rest = asked.rest.filter((arg) => arg !== "--slots");
+if (process.argv.includes("--slots")) space.env["SYNCLINE_FUSE_RESEND"] = "off";
 const [kills, upgrades] = [Number(rest[0] ?? 50), Number(rest[1] ?? 20)];
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);

@@ -139,7 +139,7 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
 
 export function notReplaceable(): SynclineError {
   return new SynclineError("not_supported", "Nothing would go on if this agent ended.", {
-    hint: "Only a mount on Linux 6.9 or newer can be handed over (`syncline doctor`). End the agent, and start it again.",
+    hint: "Only a mount with a supervisor can be handed over, not one of an old state. End the agent, and start it again.",
   });
 }
 

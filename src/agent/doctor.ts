@@ -44,17 +44,13 @@ function kernel(): Finding {
   return { what, state: "good", detail: `Linux ${release()}` };
 }
 
-/** Whether the kernel sends requests again to the agent that replaces one (FUSE_HAS_RESEND). */
+/** How the agent that replaces one gets its requests: from Linux 6.9 on by FUSE_HAS_RESEND. */
 export function handOver(version: string): Finding {
   const what = "killed agents";
   const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major > 6 || (major === 6 && minor >= 9)) return { what, state: "good", detail: "are replaced: programs wait" };
-  return {
-    what,
-    state: "limited",
-    detail: `end their mount on Linux ${version}: programs get errors`,
-    advice: "Use Linux 6.9 or newer for mounts that outlive their agent. Nothing that was written is lost.",
-  };
+  const resends = major > 6 || (major === 6 && minor >= 9);
+  const how = resends ? "the kernel sends their requests again" : "their requests are kept in memory";
+  return { what, state: "good", detail: `are replaced, and programs wait: ${how}` };
 }
 
 function fuseDevice(): Finding {

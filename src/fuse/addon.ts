@@ -23,8 +23,10 @@ export interface FuseAddon extends AllocatorAddon {
   keepFromChildren(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
-  /** Serves `device` on this thread's event loop until `close`. */
-  serve(device: number, settings: SessionSettings, handlers: SessionHandlers): Session;
+  /** A descriptor of memory for requests that outlives this process, to be served with. */
+  createRequestSlots(): number;
+  /** Serves `device` on this thread's event loop until `close`. `slots` may be closed then. */
+  serve(device: number, slots: number, settings: SessionSettings, handlers: SessionHandlers): Session;
   /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
   setModified(path: string, seconds: number, nanoseconds: number): void;
 }
@@ -71,6 +73,8 @@ export interface Session {
   watch(inode: number, probe: 0 | 1): void;
   /** Has the kernel send again what another process read from the device and did not answer. Linux 6.9. */
   resend(): void;
+  /** In place of `resend`, before Linux 6.9: requests stay in the slots until they are answered. Those of another process come first. */
+  keepRequests(): void;
   /** From now on another process goes on if this one ends without `close`: calls in flight are left to it. */
   leaveToSupervisor(): void;
   /** Drops the kernel's attributes, pages and listing of an inode. */

@@ -23,7 +23,7 @@ import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import type { ChosenOptions } from "./options.ts";
 import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
-import type { Agreed } from "./supervisor.ts";
+import type { Agreed, Held } from "./supervisor.ts";
 import { Owners } from "./owners.ts";
 import { WaitingRequests } from "./waiting-requests.ts";
 
@@ -52,13 +52,16 @@ export class Door {
   /** Called once this batch's replies have left. */
   #announce: (() => void) | undefined;
 
-  constructor(addon: FuseAddon, device: number, fs: FileSystem, options: ChosenOptions, events: DoorEvents) {
+  #isReplaceable = false;
+
+  constructor(addon: FuseAddon, { device, slots }: Held, fs: FileSystem, options: ChosenOptions, events: DoorEvents) {
     this.#fs = fs;
     this.#log = options.log;
     this.#options = options;
     this.#events = events;
     this.#session = addon.serve(
       device,
+      slots,
       {
         attributeTimeoutS: options.attributeTimeoutS,
         entryTimeoutS: options.entryTimeoutS,
@@ -93,15 +96,23 @@ export class Door {
   #resume(agreed: Agreed): void {
     this.#agreed(agreed);
     this.#replay.begin();
-    this.#session.resend();
+    if (agreed.flags2 & INIT2.HAS_RESEND) this.#session.resend();
     this.#invalidator.invalidate({ entries: [], inodes: [], all: true });
     queueMicrotask(() => this.#events.ready(agreed));
   }
 
-  #agreed({ minor, flags2 }: Agreed): void {
+  #agreed({ minor, flags2 }: Agreed, mayRepeat = true): void {
     this.#openFiles.passing.allowed = (flags2 & INIT2.DIRECT_IO_ALLOW_MMAP) !== 0;
     this.#invalidator.minor = minor;
-    if (this.#options.supervision && flags2 & INIT2.HAS_RESEND) this.#session.leaveToSupervisor();
+    this.#isReplaceable = mayRepeat && this.#options.supervision !== undefined;
+    if (!this.#isReplaceable) return;
+    if ((flags2 & INIT2.HAS_RESEND) === 0) this.#session.keepRequests();
+    this.#session.leaveToSupervisor();
+  }
+
+  /** Whether another process could go on. Known once it is ready. */
+  get isReplaceable(): boolean {
+    return this.#isReplaceable;
   }
 
   invalidate(changes: Invalidations): void {
@@ -209,14 +220,16 @@ export class Door {
     const minor = exchange.argument(1);
     const flags = exchange.argument(3);
     // A new connection begins to count anew. Without a journal that says so, nothing may be sent again.
-    const flags2 = this.#forgetsAnswers() ? exchange.argument(4) : exchange.argument(4) & ~INIT2.HAS_RESEND;
+    const mayRepeat = this.#forgetsAnswers();
+    const mayResend = mayRepeat && this.#options.supervision?.mayResend !== false;
+    const flags2 = mayResend ? exchange.argument(4) : exchange.argument(4) & ~INIT2.HAS_RESEND;
     const agreed = agree({ major: exchange.argument(0), minor, flags, flags2 }, this.#options);
     if (typeof agreed === "string") {
       exchange.error(ERRNO.EPROTO);
       this.#announce = () => this.#events.ended(ERRNO.EPROTO, agreed);
     } else {
       exchange.init(agreed);
-      this.#agreed({ minor, flags2 });
+      this.#agreed({ minor, flags2 }, mayRepeat);
       this.#announce = () => this.#events.ready({ minor, flags2 });
     }
   }

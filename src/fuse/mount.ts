@@ -11,9 +11,15 @@ import { Door } from "./door.ts";
 import { mountByHelper, needsHelper } from "./helper.ts";
 import { detachCommand, MNT_DETACH, MOUNT_TYPE, pathBytes, unmountAt } from "./mount-point.ts";
 import { type MountedAt, readMountTable } from "./mount-table.ts";
-import { INIT2 } from "./protocol.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
-import { type Agreed, HANDOFF_DEVICE, inheritedLifeline, type Lifeline, startSupervisor } from "./supervisor.ts";
+import {
+  type Agreed,
+  HANDOFF_DEVICE,
+  inheritedLifeline,
+  inheritedSlots,
+  type Lifeline,
+  startSupervisor,
+} from "./supervisor.ts";
 
 export type MountEnd = "unmounted" | "aborted";
 
@@ -43,14 +49,16 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   const addon = loadAddon();
   const mountPoint = pathBytes(resolve(options.mountPoint));
   if (options.supervision?.handoff !== undefined) {
-    return new ServedMount(addon, HANDOFF_DEVICE, mountPoint, fs, options, inheritedLifeline(addon));
+    const slots = inheritedSlots(options.supervision.handoff) ?? addon.createRequestSlots();
+    return new ServedMount(addon, HANDOFF_DEVICE, slots, mountPoint, fs, options, inheritedLifeline(addon));
   }
   const device = needsHelper()
     ? mountByHelper(addon, { ...options, mountPoint: resolve(options.mountPoint) })
     : mountHere(addon, mountPoint, options);
   try {
-    const lifeline = startSupervisor(addon, device, mountPoint, options.supervision, options.log);
-    return new ServedMount(addon, device, mountPoint, fs, options, lifeline);
+    const slots = addon.createRequestSlots();
+    const lifeline = startSupervisor(addon, { device, slots }, mountPoint, options.supervision, options.log);
+    return new ServedMount(addon, device, slots, mountPoint, fs, options, lifeline);
   } catch (error) {
     void unmountAt(addon, mountPoint, MNT_DETACH);
     throw error;
@@ -86,6 +94,7 @@ class ServedMount implements FuseMount {
   constructor(
     addon: FuseAddon,
     device: number,
+    slots: number,
     mountPoint: string,
     fs: FileSystem,
     options: ChosenOptions,
@@ -97,14 +106,14 @@ class ServedMount implements FuseMount {
     this.#lifeline = lifeline;
     // A caller may wait for `ended` alone.
     this.#ready.promise.catch(() => {});
-    this.#door = new Door(addon, device, fs, options, {
+    this.#door = new Door(addon, { device, slots }, fs, options, {
       ready: (agreed) => {
-        // Without it, calls in flight would be lost: then the mount ends with this process.
-        if ((agreed.flags2 & INIT2.HAS_RESEND) !== 0 && options.supervision !== undefined) this.#supervise(agreed);
+        if (this.#door.isReplaceable) this.#supervise(agreed);
         void this.#begin();
       },
       ended: (errno, reason) => this.#end(errno, reason),
     });
+    addon.close(slots);
   }
 
   get isReplaceable(): boolean {

@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import type { FuseAddon } from "./addon.ts";
 import { needsHelper } from "./helper.ts";
+import { INIT2 } from "./protocol.ts";
 
 /** How an agent is started again, and what it takes over. */
 export interface Supervision {
@@ -18,6 +19,8 @@ export interface Supervision {
   readonly command: readonly string[];
   /** The command's environment besides this process's own. */
   readonly env: Readonly<Record<string, string>>;
+  /** Whether the kernel may be asked to send requests again; false: as before Linux 6.9. For tests. */
+  readonly mayResend: boolean;
   /** Set in an agent that replaces one: what that had agreed with the kernel. */
   readonly handoff: Agreed | undefined;
 }
@@ -42,6 +45,7 @@ export const HANDOFF = "SYNCLINE_HANDOFF";
 /** Descriptors of an agent that takes over (native/supervisor.cc). */
 export const HANDOFF_DEVICE = 3;
 const HANDOFF_LIFELINE = 4;
+const HANDOFF_SLOTS = 5;
 
 export function parseHandoff(text: string): Agreed | undefined {
   const [, minor, flags2] = /^(\d+) (\d+)$/.exec(text) ?? [];
@@ -51,7 +55,7 @@ export function parseHandoff(text: string): Agreed | undefined {
 /** Starts the supervisor of a new mount. If it cannot run, the log says what that means. */
 export function startSupervisor(
   addon: FuseAddon,
-  device: number,
+  held: Held,
   mountPoint: string,
   supervision: Supervision | undefined,
   log: Log,
@@ -64,7 +68,7 @@ export function startSupervisor(
   try {
     const abort = openAbort(addon, mountPoint);
     try {
-      return run(device, abort, supervision, missing);
+      return run(held, abort, supervision, missing);
     } finally {
       addon.close(abort);
     }
@@ -72,6 +76,18 @@ export function startSupervisor(
     missing(error);
     return { isHeld: false, ready: () => {}, [Symbol.dispose]: () => {} };
   }
+}
+
+/** Descriptors that outlive an agent. */
+export interface Held {
+  readonly device: number;
+  /** Memory for requests (native/request_slots.h). */
+  readonly slots: number;
+}
+
+/** The memory of requests that the agent before this one did not answer; undefined where the kernel sends them again. */
+export function inheritedSlots({ flags2 }: Agreed): number | undefined {
+  return (flags2 & INIT2.HAS_RESEND) === 0 ? HANDOFF_SLOTS : undefined;
 }
 
 /** An ordinary user may lack the right to abort: then the mount ends when the last process lets go of the device. */
@@ -109,7 +125,7 @@ export function inheritedLifeline(addon: FuseAddon): Lifeline {
 }
 
 function run(
-  device: number,
+  { device, slots }: Held,
   abort: number,
   supervision: Supervision | undefined,
   missing: (error: unknown) => void,
@@ -118,7 +134,7 @@ function run(
   const { log, cwd, command, env } = supervision ?? { log: "", cwd: "", command: [], env: {} };
   // Its input ends when this process ends for any reason. A terminal's Ctrl-C must not reach it.
   const supervisor = spawn(path, command.length === 0 ? [] : [log, cwd, ...command], {
-    stdio: ["pipe", "ignore", "ignore", abort, device],
+    stdio: ["pipe", "ignore", "ignore", abort, device, slots],
     env: { ...process.env, ...env },
     detached: true,
   });

@@ -43,6 +43,12 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     all ? ["50", "20"] : ["6", "2"],
     all ? 900_000 : 180_000,
   );
+  drill(
+    "programs in a mount whose agent is killed see no error before Linux 6.9 either",
+    "agent-kills.ts",
+    [...(all ? ["50", "20"] : ["4", "1"]), "--slots"],
+    all ? 900_000 : 180_000,
+  );
   drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
   if (all) drill("PostgreSQL works on a mount and recovers from kill -9", "postgres.ts", ["20"], 600_000);
   drill("a full disk causes ENOSPC or a queue, which drains once there is space", "disk-full.ts", []);

@@ -452,7 +452,8 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("killed, it is replaced: programs wait, then go on with the same open file", async () => {
+    test.each(["on", "off"])("killed, it is replaced, with resends %s: programs wait, then go on", async (resend) => {
+      space.env["SYNCLINE_FUSE_RESEND"] = resend;
       const pid = space.mount(url, dir);
       const open = openSync(file("f"), "wx");
       writeSync(open, "before, ");

@@ -13,7 +13,7 @@ const settings = {
   followClient: 0,
   spinUs: 0,
 };
-const session = addon.serve(3, settings, {
+const session = addon.serve(3, addon.createRequestSlots(), settings, {
   onBatch(count, ...names) {
     const requests = Array.from({ length: count }, (_, row) => {
       const at = row * ROW_CELLS;

@@ -18,6 +18,7 @@ export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string
     cwd: process.cwd(),
     command: [process.execPath, ...process.execArgv, ...own],
     env: environmentKey === undefined ? {} : { SYNCLINE_KEY: environmentKey },
+    mayResend: env["SYNCLINE_FUSE_RESEND"] !== "off",
     handoff,
   };
 }

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { whyNoAddon } from "../../support/fuse-process.ts";
 
 const isThere = whyNoAddon() === undefined;
@@ -266,30 +266,41 @@ describe.skipIf(!isThere)("serve", () => {
   };
   const handlers = { onBatch() {}, onForgotten() {}, onEnd() {} };
   type Session = Record<string, (this: unknown, ...values: unknown[]) => unknown>;
+  let slots: unknown;
+  beforeAll(() => {
+    slots = addon["createRequestSlots"]?.();
+  });
 
   test.each(Object.keys(settings))("refuses an invalid value for %s", (key) => {
-    const serve = (value: unknown) => () => addon["serve"]?.(directory, { ...settings, [key]: value }, handlers);
+    const serve = (value: unknown) => () => addon["serve"]?.(directory, slots, { ...settings, [key]: value }, handlers);
     for (const value of [undefined, null, "1", {}]) expect(serve(value)).toThrow(TypeError);
     for (const value of [-1, Number.NaN, Number.POSITIVE_INFINITY, 1e300]) expect(serve(value)).toThrow(RangeError);
   });
 
   test("refuses handlers that are not functions, and settings that are not an object", () => {
     for (const key of Object.keys(handlers)) {
-      expect(() => addon["serve"]?.(directory, settings, { ...handlers, [key]: 7 })).toThrow(TypeError);
+      expect(() => addon["serve"]?.(directory, slots, settings, { ...handlers, [key]: 7 })).toThrow(TypeError);
     }
-    expect(() => addon["serve"]?.(directory, undefined, handlers)).toThrow(TypeError);
-    expect(() => addon["serve"]?.(directory, settings, undefined)).toThrow(TypeError);
+    expect(() => addon["serve"]?.(directory, slots, undefined, handlers)).toThrow(TypeError);
+    expect(() => addon["serve"]?.(directory, slots, settings, undefined)).toThrow(TypeError);
+  });
+
+  test("refuses slots that are no memory for requests", () => {
+    const file = openSync(join(folder, "file"), "r");
+    expect(() => addon["serve"]?.(addon["openDevice"]?.(), file, settings, handlers)).toThrow("request buffers");
+    closeSync(file);
+    expect(() => addon["serve"]?.(addon["openDevice"]?.(), -1, settings, handlers)).toThrow(RangeError);
   });
 
   test("refuses a descriptor that cannot be polled", () => {
     const file = openSync(join(folder, "file"), "r");
-    expect(() => addon["serve"]?.(file, settings, handlers)).toThrow("serve: ");
+    expect(() => addon["serve"]?.(file, slots, settings, handlers)).toThrow("serve: ");
     closeSync(file);
-    expect(() => addon["serve"]?.(2 ** 20, settings, handlers)).toThrow("serve: ");
+    expect(() => addon["serve"]?.(2 ** 20, slots, settings, handlers)).toThrow("serve: ");
   });
 
   test("returns a session whose methods refuse invalid arguments and any other receiver", () => {
-    const session = addon["serve"]?.(addon["openDevice"]?.(), settings, handlers) as Session;
+    const session = addon["serve"]?.(addon["openDevice"]?.(), slots, settings, handlers) as Session;
     const refused = (error: typeof RangeError, method: string, ...values: unknown[]) =>
       expect(() => session[method]?.(...values), `${method} ${inspect(values)}`).toThrow(error);
     for (const value of [Number.NaN, -1, 0.5, 1e300]) {
@@ -319,7 +330,7 @@ describe.skipIf(!isThere)("serve", () => {
   });
 
   test("refuses to pack names from outside their memory", () => {
-    const session = addon["serve"]?.(addon["openDevice"]?.(), settings, handlers) as Session;
+    const session = addon["serve"]?.(addon["openDevice"]?.(), slots, settings, handlers) as Session;
     const cells = session["cells"] as unknown as Float64Array;
     const [entriesAt, entryCells, nameLength] = [65 * 32, 16, 12];
     for (const length of [-1, Number.NaN, 1e300, 256 * 1024 + 1]) {

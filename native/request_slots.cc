@@ -1,0 +1,163 @@
+#include "request_slots.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "kernel.h"
+
+namespace syncline {
+namespace {
+
+// More than programs usually have waiting at once. Those beyond are not kept.
+constexpr int kSlots = 4096;
+constexpr size_t kHeadBytes = 8192;
+constexpr off_t kFileBytes = kHeadBytes + kInputBytes + off_t{kSlots} * kMaxRequest;
+// Memory of a larger request is given back.
+constexpr uint32_t kSmall = 16 * 1024;
+
+// The numbers are read after this process was killed, so each is written whole, and in order.
+template <typename Number>
+void Set(Number* to, Number value) {
+  __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+
+fuse_in_header* HeaderOf(char* request) { return reinterpret_cast<fuse_in_header*>(request); }
+
+bool IsRequest(const fuse_in_header& header) {
+  return header.len >= sizeof header && header.len <= kMaxRequest;
+}
+
+}  // namespace
+
+struct RequestSlots::Head {
+  // Requests of the batch, and where each begins in the input. The length in a request's header is 0 until it is there, and once it is
+  // answered.
+  uint32_t count;
+  uint32_t starts[kRows];
+  uint8_t isTaken[kSlots];
+};
+
+int RequestSlots::Create() {
+  const int descriptor = memfd_create("syncline-requests", MFD_CLOEXEC);
+  if (descriptor < 0) return -1;
+  // Pages are there once they are written.
+  if (ftruncate(descriptor, kFileBytes) == 0) return descriptor;
+  close(descriptor);
+  return -1;
+}
+
+RequestSlots::~RequestSlots() {
+  if (head_) munmap(head_, kHeadBytes);
+  if (slots_) munmap(slots_, kSlots * kMaxRequest);
+}
+
+char* RequestSlots::Map(int descriptor) {
+  static_assert(sizeof(Head) <= kHeadBytes && kMaxRequest % 4096 == 0 && kInputBytes % 4096 == 0);
+  constexpr int kBoth = PROT_READ | PROT_WRITE;
+  struct stat file;
+  if (fstat(descriptor, &file) != 0) return nullptr;
+  if (file.st_size < kFileBytes) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  void* const head = mmap(nullptr, kHeadBytes, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, 0);
+  void* const input = mmap(nullptr, kInputBytes, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, kHeadBytes);
+  void* const slots =
+      mmap(nullptr, kSlots * kMaxRequest, kBoth, MAP_SHARED | MAP_NORESERVE, descriptor, kHeadBytes + kInputBytes);
+  if (head == MAP_FAILED || input == MAP_FAILED || slots == MAP_FAILED) {
+    const int error = errno;
+    if (head != MAP_FAILED) munmap(head, kHeadBytes);
+    if (input != MAP_FAILED) munmap(input, kInputBytes);
+    if (slots != MAP_FAILED) munmap(slots, kSlots * kMaxRequest);
+    errno = error;
+    return nullptr;
+  }
+  // As pages that are there from the start: a fault while the kernel copies a request would lose it to a kill. Best effort.
+  (void)mlock(head, kHeadBytes);
+  (void)mlock(input, kInputBytes);
+  head_ = static_cast<Head*>(head);
+  input_ = static_cast<char*>(input);
+  slots_ = static_cast<char*>(slots);
+  return input_;
+}
+
+void RequestSlots::BeginBatch() { Set(&head_->count, 0u); }
+
+void RequestSlots::Expect(size_t at) {
+  const uint32_t count = head_->count;
+  Set(&HeaderOf(input_ + at)->len, 0u);
+  Set(&head_->starts[count], static_cast<uint32_t>(at));
+  Set(&head_->count, count + 1);
+}
+
+void RequestSlots::Drop() { Set(&head_->count, head_->count - 1); }
+
+int RequestSlots::Last() const { return static_cast<int>(head_->count) - 1; }
+
+void RequestSlots::Clear(int entry) { Set(&HeaderOf(input_ + head_->starts[entry])->len, 0u); }
+
+int RequestSlots::Keep(int entry) {
+  char* const request = input_ + head_->starts[entry];
+  const int slot = KeepBytes(request, HeaderOf(request)->len);
+  Clear(entry);
+  return slot;
+}
+
+int RequestSlots::KeepBytes(const char* bytes, size_t length) {
+  for (int tried = 0; tried < kSlots; tried++) {
+    const int slot = nextSlot_;
+    nextSlot_ = (nextSlot_ + 1) % kSlots;
+    if (head_->isTaken[slot]) continue;
+    memcpy(Slot(slot), bytes, length);
+    Set(&head_->isTaken[slot], uint8_t{1});
+    return slot;
+  }
+  return -1;
+}
+
+void RequestSlots::Release(int slot) {
+  const uint32_t length = HeaderOf(Slot(slot))->len;
+  Set(&head_->isTaken[slot], uint8_t{0});
+  if (length > kSmall) (void)madvise(Slot(slot), kMaxRequest, MADV_REMOVE);
+}
+
+std::vector<int> RequestSlots::Recover() {
+  std::vector<int> found;
+  const auto isKept = [&](uint64_t unique) {
+    for (const int slot : found) {
+      if (HeaderOf(Slot(slot))->unique == unique) return true;
+    }
+    return false;
+  };
+  for (int slot = 0; slot < kSlots; slot++) {
+    if (head_->isTaken[slot] && IsRequest(*HeaderOf(Slot(slot)))) found.push_back(slot);
+  }
+  const uint32_t count = head_->count <= kRows ? head_->count : 0;
+  for (uint32_t entry = 0; entry < count; entry++) {
+    if (head_->starts[entry] + kMaxRequest > kInputBytes) continue;
+    const fuse_in_header& header = *HeaderOf(input_ + head_->starts[entry]);
+    if (!IsRequest(header)) continue;
+    if (isKept(header.unique)) {
+      Clear(static_cast<int>(entry));
+      continue;
+    }
+    const int slot = Keep(static_cast<int>(entry));
+    if (slot >= 0) found.push_back(slot);
+  }
+  BeginBatch();
+  return found;
+}
+
+size_t RequestSlots::Copy(int slot, char* to) const {
+  const size_t length = HeaderOf(Slot(slot))->len;
+  memcpy(to, Slot(slot), length);
+  return length;
+}
+
+char* RequestSlots::Slot(int slot) const { return slots_ + static_cast<size_t>(slot) * kMaxRequest; }
+
+}  // namespace syncline
