@@ -114,14 +114,20 @@ Decoded Decoder::Write() {
 }
 
 Decoded Decoder::SetXattr() {
-  // Without FUSE_SETXATTR_EXT the structure ends after `flags`.
-  constexpr size_t kHead = FUSE_COMPAT_SETXATTR_IN_SIZE;
-  const auto in = Body<fuse_setxattr_in>(kHead);
-  Decoded decoded = Named(kHead);
+  // Without FUSE_SETXATTR_EXT, which depends on the connection, the structure ends after `flags`. Then the name and the value take
+  // the rest of the body exactly; what would be the name in the longer structure has two bytes at most.
+  constexpr size_t kShort = FUSE_COMPAT_SETXATTR_IN_SIZE;
+  const auto in = Body<fuse_setxattr_in>(kShort);
+  const size_t length = request_.BodyBytes();
+  const size_t nameBytes = length > kShort ? strnlen(request_.body + kShort, length - kShort) + 1 : 0;
+  const bool isLong = length >= sizeof in && kShort + nameBytes + in.size != length;
+  const size_t head = isLong ? sizeof in : kShort;
+  Decoded decoded = Named(head);
   decoded.outcome = Outcome::kRowWithBytes;
   Argument(0, in.flags);
   Argument(1, in.size);
-  Argument(2, Bytes(kHead + decoded.names[0].size() + 1, in.size));
+  Argument(2, Bytes(head + decoded.names[0].size() + 1, in.size));
+  Argument(3, isLong ? in.setxattr_flags : 0);
   return decoded;
 }
 
@@ -147,6 +153,7 @@ Decoded Decoder::Create() {
   const auto in = Body<fuse_create_in>();
   Argument(0, in.mode);
   Argument(1, in.flags);
+  Argument(2, in.umask);
   return Named(sizeof(fuse_create_in));
 }
 
@@ -178,9 +185,11 @@ Decoded Decoder::Decode() {
     case FUSE_MKNOD:
       Argument(0, Body<fuse_mknod_in>().mode);
       Argument(1, Body<fuse_mknod_in>().rdev);
+      Argument(2, Body<fuse_mknod_in>().umask);
       return Named(sizeof(fuse_mknod_in));
     case FUSE_MKDIR:
       Argument(0, Body<fuse_mkdir_in>().mode);
+      Argument(2, Body<fuse_mkdir_in>().umask);
       return Named(sizeof(fuse_mkdir_in));
     case FUSE_RENAME:
       return Rename(Body<fuse_rename_in>().newdir, 0, sizeof(fuse_rename_in));

@@ -7,7 +7,7 @@
 // An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there on the
 // lock of a directory, uninterruptibly, and the program that holds that lock waits for the agent's answer.
 //
-// Its standard input ends with the agent, which writes lines to it: "ready MINOR FLAGS2" once it serves and can be replaced, and "done"
+// Its standard input ends with the agent, which writes lines to it: "ready MINOR FLAGS2 FLAGS" once it serves and can be replaced, and "done"
 // at its orderly end. Descriptor 3 is the connection's abort file (mounting.cc), 4 the device, 5 memory for requests (request_slots.h).
 // Its arguments are the log, the working directory and the command of an agent.
 #include <dirent.h>

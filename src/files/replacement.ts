@@ -52,6 +52,9 @@ export class Replacement {
 function inherit(fs: FileSystem, old: Attributes, ino: Ino): void {
   fs.setAttributes(ino, { mode: old.mode & KEPT_BITS, uid: old.uid, gid: old.gid });
   copyXattrs(fs, old.ino, ino);
+  // What the new file got from its directory.
+  const kept = new Set(fs.listXattrs(old.ino));
+  for (const name of fs.listXattrs(ino)) if (!kept.has(name)) fs.removeXattr(ino, name);
 }
 
 /** Copies all attributes except those that apply only to the old bytes. */

@@ -23,6 +23,12 @@ export function dropSetIds(fs: FileSystem, ino: Ino): void {
   if (kept !== mode) fs.setAttributes(ino, { mode: kept & PERMISSIONS });
 }
 
+/** Clears set-gid, as the kernel asks when a list is set by somebody outside the group. */
+export function dropSetGid(fs: FileSystem, ino: Ino): void {
+  const { mode } = fs.getAttributes(ino);
+  if (mode & SET_GID) fs.setAttributes(ino, { mode: mode & PERMISSIONS & ~SET_GID });
+}
+
 /** Drops file capabilities, as every change of the contents does (fs/inode.c, file_remove_privs). */
 export function dropCapabilities(fs: FileSystem, ino: Ino): void {
   if (fs.getXattr(ino, CAPABILITIES) !== undefined) fs.removeXattr(ino, CAPABILITIES);

@@ -16,7 +16,7 @@ import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry } from "./handler.ts";
 import { isDying } from "./dying-thread.ts";
-import { agree } from "./negotiation.ts";
+import { agree, offersAcls } from "./negotiation.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
@@ -101,7 +101,8 @@ export class Door {
     queueMicrotask(() => this.#events.ready(agreed));
   }
 
-  #agreed({ minor, flags2 }: Agreed, mayRepeat = true): void {
+  #agreed({ minor, flags, flags2 }: Agreed, mayRepeat = true): void {
+    this.#exchange.hasAcls = offersAcls(flags);
     this.#openFiles.passing.allowed = (flags2 & INIT2.DIRECT_IO_ALLOW_MMAP) !== 0;
     this.#invalidator.minor = minor;
     this.#isReplaceable = mayRepeat && this.#options.supervision !== undefined;
@@ -217,8 +218,7 @@ export class Door {
 
   #init(): void {
     const exchange = this.#exchange;
-    const minor = exchange.argument(1);
-    const flags = exchange.argument(3);
+    const [minor, flags] = [exchange.argument(1), exchange.argument(3)];
     // A new connection begins to count anew. Without a journal that says so, nothing may be sent again.
     const mayRepeat = this.#forgetsAnswers();
     const mayResend = mayRepeat && this.#options.supervision?.mayResend !== false;
@@ -229,8 +229,8 @@ export class Door {
       this.#announce = () => this.#events.ended(ERRNO.EPROTO, agreed);
     } else {
       exchange.init(agreed);
-      this.#agreed({ minor, flags2 }, mayRepeat);
-      this.#announce = () => this.#events.ready({ minor, flags2 });
+      this.#agreed({ minor, flags, flags2 }, mayRepeat);
+      this.#announce = () => this.#events.ready({ minor, flags, flags2 });
     }
   }
 

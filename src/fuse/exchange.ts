@@ -15,6 +15,8 @@ export class Exchange {
   readonly #cells: Float64Array;
   readonly #times: BigInt64Array;
   readonly #owners: Owners;
+  /** Whether the kernel enforces access control lists in this mount. */
+  hasAcls = false;
   #at = 0;
   #names: readonly string[] = [];
   #payload: Buffer | undefined;
@@ -57,9 +59,16 @@ export class Exchange {
   get caller(): Caller {
     return this.owner(this.#cell(CELL.UID), this.#cell(CELL.GID));
   }
+  /** The caller of a request that creates something. Where the kernel has applied the umask already, it changes nothing. */
+  get maker(): Caller {
+    return { ...this.caller, umask: this.argument(2) & UMASK };
+  }
   /** What these numbers, as this mount shows them, stand for. */
   owner(uid: number, gid: number): Caller {
     return { uid: this.#owners.storedUid(uid), gid: this.#owners.storedGid(gid) };
+  }
+  get owners(): Owners {
+    return this.#owners;
   }
   /** The thread that waits for the answer; 0 if it is in another PID namespace. */
   get thread(): number {
@@ -239,6 +248,8 @@ export class Exchange {
     this.#cells[this.#at + index] = value;
   }
 }
+
+const UMASK = 0o777;
 
 /** Times in rows may exceed what a cell holds, the years 1677 to 2262. */
 function heldInRange(ns: bigint): bigint {

@@ -14,10 +14,10 @@ const lookup: Handler = (fs, exchange) => {
 
 /** open(2) with O_CREAT, when the kernel knows no such name. */
 const create: Handler = (fs, exchange, openFiles) => {
-  const { node, caller } = exchange;
+  const { node, maker } = exchange;
   try {
     const name = exchange.name();
-    const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, caller);
+    const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, maker);
     exchange.created(made, openFiles.create(made.ino, node, name));
   } catch (error) {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
@@ -28,7 +28,7 @@ const create: Handler = (fs, exchange, openFiles) => {
 };
 
 const createUnnamed: Handler = (fs, exchange, openFiles) => {
-  const made = fs.makeUnnamed(exchange.node, S_IFREG | (exchange.argument(0) & PERMISSIONS), exchange.caller);
+  const made = fs.makeUnnamed(exchange.node, S_IFREG | (exchange.argument(0) & PERMISSIONS), exchange.maker);
   exchange.created(made, openFiles.open(made.ino));
 };
 
@@ -46,12 +46,12 @@ export const NAME_HANDLERS: readonly HandlerEntry[] = [
   changesNames(OPCODE.CREATE, create),
   changesNames(OPCODE.TMPFILE, createUnnamed),
   changesNames(OPCODE.MKNOD, (fs, exchange) => {
-    const { node, caller } = exchange;
-    exchange.entry(fs.makeNode(node, exchange.name(), exchange.argument(0), exchange.argument(1), caller));
+    const { node, maker } = exchange;
+    exchange.entry(fs.makeNode(node, exchange.name(), exchange.argument(0), exchange.argument(1), maker));
   }),
   changesNames(OPCODE.MKDIR, (fs, exchange) => {
-    const { node, caller } = exchange;
-    exchange.entry(fs.makeDirectory(node, exchange.name(), S_IFDIR | (exchange.argument(0) & PERMISSIONS), caller));
+    const { node, maker } = exchange;
+    exchange.entry(fs.makeDirectory(node, exchange.name(), S_IFDIR | (exchange.argument(0) & PERMISSIONS), maker));
   }),
   changesNames(OPCODE.SYMLINK, (fs, exchange) => {
     exchange.entry(fs.makeSymlink(exchange.node, exchange.name(), exchange.text(1), exchange.caller));

@@ -19,7 +19,8 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
   if (offer.major !== PROTOCOL_MAJOR || offer.minor < OLDEST_MINOR) {
     return `the kernel speaks FUSE ${offer.major}.${offer.minor}, but ${PROTOCOL_MAJOR}.${OLDEST_MINOR} or newer is needed`;
   }
-  const wanted = wishes.writebackCache ? WANTED | INIT.WRITEBACK_CACHE : WANTED;
+  let wanted = wishes.writebackCache ? WANTED | INIT.WRITEBACK_CACHE : WANTED;
+  if (offersAcls(offer.flags)) wanted |= ACLS;
   return [
     Math.min(offer.minor, PROTOCOL_MINOR),
     wishes.readAheadBytes,
@@ -34,6 +35,16 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
 
 /** Linux 5.10 (Debian 11). Older ones are refused; of later ones, only 6.18 was tested (docs/design/fuse.md). */
 const OLDEST_MINOR = 32;
+
+/**
+ * Whether the kernel can enforce access control lists here (Linux 5.12): it must say when a list clears set-gid, and leave
+ * the umask to us, which a directory's default list replaces.
+ */
+export function offersAcls(flags: number): boolean {
+  return (flags & ACLS) === ACLS;
+}
+
+const ACLS = INIT.POSIX_ACL | INIT.SETXATTR_EXT | INIT.DONT_MASK;
 
 const WANTED =
   INIT.ASYNC_READ |

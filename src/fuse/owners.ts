@@ -17,12 +17,15 @@ type Pair = readonly [stored: number, shown: number];
 export const AS_STORED: OwnerRule = { kind: "stored" };
 
 export class Owners {
+  /** Whether numbers stand for others. If one owner is shown for everything, none does. */
+  readonly hasMap: boolean;
   readonly #shownUid: (stored: number) => number;
   readonly #shownGid: (stored: number) => number;
   readonly #storedUid: (shown: number) => number;
   readonly #storedGid: (shown: number) => number;
 
   constructor(rule: OwnerRule) {
+    this.hasMap = rule.kind === "map";
     const { uids, gids } = rule.kind === "map" ? rule : { uids: [], gids: [] };
     this.#shownUid = rule.kind === "all" ? () => rule.uid : following(uids);
     this.#shownGid = rule.kind === "all" ? () => rule.gid : following(gids);

@@ -29,6 +29,8 @@ export interface Supervision {
 export interface Agreed {
   /** The kernel's minor protocol version. */
   readonly minor: number;
+  /** What the kernel offered in INIT. */
+  readonly flags: number;
   readonly flags2: number;
 }
 
@@ -48,8 +50,9 @@ const HANDOFF_LIFELINE = 4;
 const HANDOFF_SLOTS = 5;
 
 export function parseHandoff(text: string): Agreed | undefined {
-  const [, minor, flags2] = /^(\d+) (\d+)$/.exec(text) ?? [];
-  return minor === undefined ? undefined : { minor: Number(minor), flags2: Number(flags2) };
+  // Agents of older versions did not say the flags, and agreed on no access control lists.
+  const [, minor, flags2, flags = 0] = /^(\d+) (\d+)(?: (\d+))?$/.exec(text) ?? [];
+  return minor === undefined ? undefined : { minor: Number(minor), flags: Number(flags), flags2: Number(flags2) };
 }
 
 /** Starts the supervisor of a new mount. If it cannot run, the log says what that means. */
@@ -151,8 +154,8 @@ function run(
   };
 }
 
-function readyLine({ minor, flags2 }: Agreed): string {
-  return `ready ${minor} ${flags2}\n`;
+function readyLine({ minor, flags, flags2 }: Agreed): string {
+  return `ready ${minor} ${flags2} ${flags}\n`;
 }
 
 const DONE = "done\n";

@@ -59,6 +59,8 @@ export interface Attributes {
 export interface Caller {
   readonly uid: number;
   readonly gid: number;
+  /** Mode bits that new objects do not get, unless the directory has a default access control list. */
+  readonly umask?: number;
 }
 
 /** Fields to set; absent ones stay. `mtimeNs: "now"` uses the clock. */
@@ -140,7 +142,7 @@ export interface FileSystem {
 
   /** Undefined if the inode has no such attribute (the kernel asks for security.capability before writes). */
   getXattr(ino: Ino, name: string): Uint8Array | undefined;
-  /** `flags`: 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
+  /** `flags`: 0, XATTR_CREATE (1) or XATTR_REPLACE (2). An access control list also sets the mode (acl.ts). */
   setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void;
   listXattrs(ino: Ino): string[];
   removeXattr(ino: Ino, name: string): void;

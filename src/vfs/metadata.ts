@@ -4,6 +4,17 @@ import { MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../base/limits.
 import { xattrBytes } from "../format/blocks/linked-value.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
+import {
+  ACCESS_ACL,
+  type Acl,
+  DEFAULT_ACL,
+  encodeAcl,
+  impliedMode,
+  isAcl,
+  parseAcl,
+  readAcl,
+  underMode,
+} from "./acl.ts";
 import type { AttributeChange, Attributes } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { checkXattrName, STATE_XATTR } from "./publish-state.ts";
@@ -54,7 +65,11 @@ export class Metadata {
 
   getXattr(ino: Ino, name: string): Uint8Array | undefined {
     const xattrs = this.#objects.xattrs(ino);
-    return name === STATE_XATTR ? this.#objects.publishState.of(ino) : xattrs.get(name);
+    if (name === STATE_XATTR) return this.#objects.publishState.of(ino);
+    const value = xattrs.get(name);
+    if (value === undefined || name !== ACCESS_ACL) return value;
+    const acl = readAcl(value);
+    return acl && encodeAcl(underMode(acl, this.#objects.record(ino).mode));
   }
 
   listXattrs(ino: Ino): string[] {
@@ -65,6 +80,7 @@ export class Metadata {
     if (name.length === 0 || name.length > MAX_NAME_BYTES || name.includes("\0")) throw refuse("ERANGE");
     if (value.length > MAX_XATTR_BYTES) throw refuse("E2BIG");
     checkXattrName(name);
+    if (isAcl(name)) return this.#setAcl(ino, name, parseAcl(value));
     const before = this.#objects.xattrs(ino);
     if ((flags & XATTR_CREATE) !== 0 && before.has(name)) throw refuse("EEXIST");
     if ((flags & XATTR_REPLACE) !== 0 && !before.has(name)) throw refuse("ENODATA");
@@ -77,14 +93,38 @@ export class Metadata {
   removeXattr(ino: Ino, name: string): void {
     checkXattrName(name);
     const after = new Map(this.#objects.xattrs(ino));
-    if (!after.delete(name)) throw refuse("ENODATA");
+    const isThere = after.delete(name);
+    // As on a disk, an object without a list already is as asked.
+    if (!isThere && isAcl(name)) return;
+    if (!isThere) throw refuse("ENODATA");
     this.#putXattrs(ino, after);
   }
 
-  #putXattrs(ino: Ino, xattrs: ReadonlyMap<string, Uint8Array>): void {
+  /** An access list that says no more than a mode becomes the mode. */
+  #setAcl(ino: Ino, name: string, acl: Acl | undefined): void {
+    const record = this.#objects.record(ino);
+    if (record.type === "symlink") throw refuse("EOPNOTSUPP");
+    if (name === DEFAULT_ACL && record.type !== "directory" && acl !== undefined) throw refuse("EACCES");
+    const implied = name === ACCESS_ACL && acl !== undefined ? impliedMode(acl, record.mode) : undefined;
+    const before = this.#objects.xattrs(ino);
+    const after = new Map(before);
+    if (acl === undefined || implied?.isWhole) after.delete(name);
+    else after.set(name, encodeAcl(acl));
+    if (xattrBytes(after) > MAX_XATTR_BYTES) throw refuse("ENOSPC");
+    if (after.size === 0 && before.size === 0) {
+      if (implied !== undefined) this.setAttributes(ino, { mode: implied.mode });
+    } else this.#putXattrs(ino, after, implied?.mode);
+  }
+
+  #putXattrs(ino: Ino, xattrs: ReadonlyMap<string, Uint8Array>, mode?: number): void {
     const records: JournalRecord[] = [];
     this.#objects.keep(ino, records);
-    records.push({ kind: "xattrs", ino, xattrs, timeNs: this.#objects.clock.nowNs() });
+    const timeNs = this.#objects.clock.nowNs();
+    if (mode !== undefined) {
+      const { uid, gid, mtimeNs } = this.#objects.record(ino);
+      records.push({ kind: "attributes", ino, mode, uid, gid, mtimeNs, ctimeNs: timeNs });
+    }
+    records.push({ kind: "xattrs", ino, xattrs, timeNs });
     this.#objects.execute(records);
   }
 }

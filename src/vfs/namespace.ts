@@ -5,9 +5,10 @@ import { LISTING_BATCH, MAX_LINKS, MAX_SYMLINK_BYTES } from "../base/limits.ts";
 import { peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId } from "../format/files/rows.ts";
 import { targetOf } from "../format/blocks/linked-value.ts";
-import type { FileType } from "../format/files/record.ts";
+import type { FileType, Xattrs } from "../format/files/record.ts";
 import { isUnlinked, linksOf } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
+import { ACCESS_ACL, DEFAULT_ACL, encodeAcl, inheritAcl, readAcl } from "./acl.ts";
 import type { Attributes, Caller } from "./filesystem.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
@@ -147,21 +148,37 @@ export class Namespace {
     if (name !== undefined && this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
     // New objects in a setgid directory get the directory's group; new directories inherit the bit.
     const inherits = (directory.mode & S_ISGID) !== 0;
+    const given = this.#given(parent, type, mode, caller);
     const ino = this.#objects.overlay.state.inodes.next;
+    const timeNs = this.#objects.clock.nowNs();
     const object = {
       ino,
       type,
-      mode: inherits && type === "directory" ? mode | S_ISGID : mode,
+      mode: inherits && type === "directory" ? given.mode | S_ISGID : given.mode,
       uid: caller.uid,
       gid: inherits ? directory.gid : caller.gid,
       rdev,
       target,
-      timeNs: this.#objects.clock.nowNs(),
+      timeNs,
     };
     records.push({ kind: "create", object, parent, name: name ?? "" });
+    if (given.xattrs !== undefined) records.push({ kind: "xattrs", ino, xattrs: given.xattrs, timeNs });
     // A file will still be written and closed.
     this.#objects.execute(records, { reason: () => (type === "file" ? "write" : "change") });
     return this.#objects.dirtyAttributes(this.#objects.changed(ino));
+  }
+
+  /** The mode of a new object, and the access control lists that it inherits. Throws BlockMiss. */
+  #given(parent: Ino, type: FileType, mode: number, { umask = 0 }: Caller): { mode: number; xattrs?: Xattrs } {
+    if (type === "symlink") return { mode };
+    const stored = this.#objects.xattrs(parent).get(DEFAULT_ACL);
+    const acl = stored && readAcl(stored);
+    if (stored === undefined || acl === undefined) return { mode: mode & ~umask };
+    const { mode: left, access } = inheritAcl(acl, mode);
+    const xattrs = new Map<string, Uint8Array>();
+    if (access !== undefined) xattrs.set(ACCESS_ACL, encodeAcl(access));
+    if (type === "directory") xattrs.set(DEFAULT_ACL, stored.slice());
+    return xattrs.size === 0 ? { mode: left } : { mode: left, xattrs };
   }
 
   /** Checks that a directory exists to get an entry, and records its change. */

@@ -53,6 +53,8 @@ import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/fo
 import { decodePage, encodePage } from "../../src/format/blocks/run.ts";
 import { parsePrices } from "../../src/cli/prices.ts";
 import { parseOwnerMap } from "../../src/fuse/owners.ts";
+import { parseAcl } from "../../src/vfs/acl.ts";
+import { FsError } from "../../src/vfs/filesystem.ts";
 import { parseHandoff } from "../../src/fuse/supervisor.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { cidsIn } from "../../src/master/blocks/cids.ts";
@@ -101,6 +103,7 @@ import { parsePropfind } from "../../src/webdav/properties/property-request.ts";
 import { parseRanges } from "../../src/webdav/methods/ranges.ts";
 import { Refusal } from "../../src/webdav/refusal.ts";
 import { readXml } from "../../src/webdav/xml/xml-reader.ts";
+import { acl } from "./acl-text.ts";
 import { bearerDecoders } from "./bearer-decoders.ts";
 import { carOf } from "./car.ts";
 import type { Decoder } from "./fuzz.ts";
@@ -147,6 +150,8 @@ const S3_LIST =
   "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextContinuationToken>n" +
   "</NextContinuationToken><Contents><Key>p%2Fa</Key><Size>3</Size><LastModified>2026-01-01T00:00:00Z" +
   "</LastModified></Contents></ListBucketResult>";
+const ACL_TEXT = "u::rw- u:7:rwx g::r-- g:8:r-- m::rwx o::r--";
+const isFsError = (error: unknown) => error instanceof FsError;
 const refusal = (error: unknown) => error instanceof Refusal || error instanceof MasterRefusal;
 
 const hex = (text: string) => Buffer.from(text, "hex");
@@ -634,8 +639,9 @@ async function textDecoders(): Promise<Decoder[]> {
     },
     { name: "master-target", ...of(["/v1/blocks/x%2Fy?a=b", "http://h/a?b"], parseTarget, refusal) },
     { name: "mount-table", ...of([mount], parseMountTable, never) },
+    { name: "acl", samples: [acl(ACL_TEXT)], decode: (bytes) => nothing(parseAcl(bytes)), refuses: isFsError },
     { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
-    { name: "handoff", ...of(["45 144", "40 16"], parseHandoff, never) },
+    { name: "handoff", ...of(["45 144", "40 16", "45 144 -1", "45 144 1073741824"], parseHandoff, never) },
     { name: "prices", ...of(["put=0.005,storage=0.02", "list=1 get=2"], parsePrices, code("config_invalid")) },
     { name: "lock-holder", ...of([JSON.stringify(holder)], parseHolder, never) },
     { name: "keystore", ...of([JSON.stringify(keystore)], walletOfKeystore, code("key_invalid")) },

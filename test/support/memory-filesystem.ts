@@ -102,7 +102,7 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   makeSymlink(parent: Ino, name: FileName, target: string, caller: Caller): Attributes {
-    const inode = this.#make(parent, name, S_IFLNK | 0o777, caller);
+    const inode = this.#make(parent, name, S_IFLNK | 0o777, { ...caller, umask: 0 });
     inode.target = target;
     return inode.attributes();
   }
@@ -331,9 +331,10 @@ export class MemoryFileSystem implements FileSystem {
     const inherits = (directory.mode & S_ISGID) !== 0;
     const isDirectory = (mode & S_IFMT) === S_IFDIR;
     const owner = inherits ? { uid: caller.uid, gid: directory.gid } : caller;
+    const masked = mode & ~(caller.umask ?? 0);
     const inode = new Inode(
       this.#nextIno++ as Ino,
-      inherits && isDirectory ? mode | S_ISGID : mode,
+      inherits && isDirectory ? masked | S_ISGID : masked,
       owner,
       this.#nowNs(),
     );

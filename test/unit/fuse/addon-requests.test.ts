@@ -71,6 +71,26 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
     await expect.poll(() => kernel.shown.length).toBe(2);
   });
 
+  test("that set an attribute arrive in their short and in their long form", async () => {
+    await using kernel = new FakeKernel();
+    for (const [flags, name, value] of [
+      [undefined, "user.a", "value"],
+      [undefined, "u", ""],
+      [0, "user.a", "value"],
+      [1, "u", ""],
+      [1, "system.posix_acl_access", "value"],
+    ] as const) {
+      const head = Buffer.alloc(flags === undefined ? 8 : 16);
+      head.writeUInt32LE(value.length, 0);
+      if (flags !== undefined) head.writeUInt32LE(flags, 8);
+      await kernel.ask(OPCODE.SETXATTR, Buffer.concat([head, Buffer.from(`${name}\0${value}`)]));
+      await expect.poll(() => kernel.shown.length).toBe(1);
+      const { cells = [], names } = kernel.shown.pop() ?? {};
+      expect(names).toEqual([name]);
+      expect([cells[CELL.ARGUMENT + 1], cells[CELL.ARGUMENT + 3]]).toEqual([value.length, flags ?? 0]);
+    }
+  });
+
   test("whose offset plus length exceeds 64 bits get EFBIG", async () => {
     await using kernel = new FakeKernel();
     const write = Buffer.alloc(40 + 4);

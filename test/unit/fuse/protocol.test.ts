@@ -86,16 +86,22 @@ describe("negotiation", () => {
     expect([agreed[0], agreed[3]]).toEqual([36, 0]);
   });
 
-  test("leaves locks, atomic truncation and ACLs to the kernel, and write-back caching off unless requested", () => {
+  test("leaves locks and atomic truncation to the kernel, and write-back caching off unless requested", () => {
     const POSIX_LOCKS = 1 << 1;
     const ATOMIC_O_TRUNC = 1 << 3;
     const FLOCK_LOCKS = 1 << 10;
-    const POSIX_ACL = 1 << 20;
     const agreed = agree(offer, wishes);
-    expect(flagsOf(agreed) & (POSIX_LOCKS | ATOMIC_O_TRUNC | FLOCK_LOCKS | POSIX_ACL | INIT.WRITEBACK_CACHE)).toBe(0);
+    expect(flagsOf(agreed) & (POSIX_LOCKS | ATOMIC_O_TRUNC | FLOCK_LOCKS | INIT.WRITEBACK_CACHE)).toBe(0);
     expect(agreed[3]).toBe(INIT2.DIRECT_IO_ALLOW_MMAP | INIT2.HAS_RESEND);
     const cached = agree(offer, { ...wishes, writebackCache: true });
     expect(flagsOf(cached) & INIT.WRITEBACK_CACHE).toBe(INIT.WRITEBACK_CACHE);
+  });
+
+  test("takes access control lists only with all that they need", () => {
+    const needed = [INIT.POSIX_ACL, INIT.SETXATTR_EXT, INIT.DONT_MASK];
+    const all = needed.reduce((flags, flag) => flags | flag, 0);
+    expect(flagsOf(agree(offer, wishes)) & all).toBe(all);
+    for (const flag of needed) expect(flagsOf(agree({ ...offer, flags: everything & ~flag }, wishes)) & all).toBe(0);
   });
 
   test("refuses kernels that are too old, with a reason", () => {

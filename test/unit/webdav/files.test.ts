@@ -3,6 +3,9 @@ import { request, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
+import type { Ino } from "../../../src/base/ids.ts";
+import { ACCESS_ACL, DEFAULT_ACL } from "../../../src/vfs/acl.ts";
+import { acl, aclText } from "../../support/acl-text.ts";
 import { DavServer } from "../../support/dav-server.ts";
 
 /** What cadaver looks for before it sets the executable bit is told as Apache tells it. */
@@ -34,6 +37,25 @@ describe("PUT and GET", () => {
       "content-type": "text/plain; charset=utf-8",
     });
     expect(await dav.send("HEAD", "/a%20b.txt")).toMatchObject({ status: 200, body: "" });
+  });
+
+  test("a PUT leaves a file the access control list that it has, and gives it no other", async () => {
+    await using dav = await DavServer.start();
+    const given = acl("u::rw- u:7:rwx g::r-- m::rwx o::---");
+    const root = await dav.fs.ino("");
+    const [plain, listed] = [await dav.fs.make("plain", "x"), await dav.fs.make("listed", "x")];
+    await dav.fs.run((vfs) => vfs.setXattr(listed, ACCESS_ACL, given, 0));
+    await dav.fs.run((vfs) => vfs.setAttributes(plain, { mode: 0o640 }));
+    await dav.fs.run((vfs) => vfs.setXattr(root, DEFAULT_ACL, acl("u::rwx u:9:rwx g::r-x m::rwx o::r-x"), 0));
+    const now = async (path: string) => {
+      const { ino, mode } = (await dav.fs.find(path)) ?? { ino: 0 as Ino, mode: 0 };
+      const list = await dav.fs.run((vfs) => vfs.getXattr(ino, ACCESS_ACL));
+      return [mode & 0o7777, list && aclText(list)];
+    };
+    for (const path of ["/plain", "/listed", "/new"]) await dav.send("PUT", path, {}, "y");
+    expect(await now("plain")).toEqual([0o640, undefined]);
+    expect(await now("listed")).toEqual([0o670, aclText(given)]);
+    expect(await now("new")).toEqual([0o644, "u::rw- u:9:rwx g::r-x m::r-- o::r--"]);
   });
 
   test("a second PUT answers 204, and no two contents share a tag", async () => {

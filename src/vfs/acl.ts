@@ -1,0 +1,137 @@
+/**
+ * POSIX access control lists, with the rules of Linux (fs/posix_acl.c). They are stored as the extended attributes that
+ * programs set, in the kernel's encoding.
+ *
+ * The mode is the truth: of a stored access list, only the entries that no mode has count (named users and groups, and the
+ * owning group's). `underMode` puts the mode's bits into the others. So a change of the mode that knows nothing of lists, by
+ * another door, an older version or a merge, needs no second change and can never contradict the list.
+ */
+import { ERRNO } from "../base/errno.ts";
+import { FsError } from "./filesystem.ts";
+import { refuse } from "./refusal.ts";
+
+export const ACCESS_ACL = "system.posix_acl_access";
+export const DEFAULT_ACL = "system.posix_acl_default";
+
+export interface AclEntry {
+  readonly tag: number;
+  /** Three bits, as in a mode. */
+  readonly permissions: number;
+  /** The named user or group. */
+  readonly id: number;
+}
+
+export type Acl = readonly AclEntry[];
+
+/** Tags: never change them. */
+export const ACL_TAG = { owner: 0x01, user: 0x02, owningGroup: 0x04, group: 0x08, mask: 0x10, other: 0x20 } as const;
+
+export function isAcl(name: string): boolean {
+  return name === ACCESS_ACL || name === DEFAULT_ACL;
+}
+
+/** Refuses what the kernel refuses. Undefined: no entries, which means no list. */
+export function parseAcl(value: Uint8Array): Acl | undefined {
+  const view = Buffer.from(value.buffer, value.byteOffset, value.length);
+  if (value.length < HEAD_BYTES || (value.length - HEAD_BYTES) % ENTRY_BYTES !== 0) throw refuse("EINVAL");
+  if (view.readUInt32LE(0) !== VERSION) throw refuse("EOPNOTSUPP");
+  const acl: AclEntry[] = [];
+  for (let at = HEAD_BYTES; at < value.length; at += ENTRY_BYTES) {
+    acl.push({ tag: view.readUInt16LE(at), permissions: view.readUInt16LE(at + 2), id: view.readUInt32LE(at + 4) });
+  }
+  if (acl.length === 0) return undefined;
+  if (!isValid(acl)) throw refuse("EINVAL");
+  return acl;
+}
+
+/** As `parseAcl`, for a stored list: an invalid one is damage. */
+export function readAcl(value: Uint8Array): Acl | undefined {
+  try {
+    return parseAcl(value);
+  } catch {
+    throw new FsError(ERRNO.EIO, "the stored access control list is damaged");
+  }
+}
+
+export function encodeAcl(acl: Acl): Buffer {
+  const bytes = Buffer.alloc(HEAD_BYTES + acl.length * ENTRY_BYTES);
+  bytes.writeUInt32LE(VERSION, 0);
+  for (const [index, { tag, permissions, id }] of acl.entries()) {
+    const at = HEAD_BYTES + index * ENTRY_BYTES;
+    bytes.writeUInt16LE(tag, at);
+    bytes.writeUInt16LE(permissions, at + 2);
+    bytes.writeUInt32LE(id, at + 4);
+  }
+  return bytes;
+}
+
+/** What an access list makes of the mode, and whether the mode then says all that it says. */
+export function impliedMode(acl: Acl, mode: number): { readonly mode: number; readonly isWhole: boolean } {
+  const named = groupEntry(acl);
+  let bits = 0;
+  for (const { tag, permissions } of acl) {
+    if (tag === ACL_TAG.owner) bits |= permissions << 6;
+    else if (tag === ACL_TAG.other) bits |= permissions;
+    else if (tag === named) bits |= permissions << 3;
+  }
+  return { mode: (mode & ~PERMISSIONS) | bits, isWhole: acl.every(({ tag }) => PLAIN.has(tag)) };
+}
+
+/** An access list with the bits of the mode. */
+export function underMode(acl: Acl, mode: number): Acl {
+  return withBits(acl, (tag) => modeBits(acl, tag, mode));
+}
+
+/** The mode and access list of a new object in a directory with this default list; the umask does not count. */
+export function inheritAcl(acl: Acl, mode: number): { readonly mode: number; readonly access: Acl | undefined } {
+  const access = withBits(acl, (tag, permissions) => {
+    const asked = modeBits(acl, tag, mode);
+    return asked === undefined ? undefined : asked & permissions;
+  });
+  const implied = impliedMode(access, mode);
+  return { mode: implied.mode, access: implied.isWhole ? undefined : access };
+}
+
+const VERSION = 2;
+const HEAD_BYTES = 4;
+const ENTRY_BYTES = 8;
+const PERMISSIONS = 0o777;
+const NO_ID = 0xffff_ffff;
+
+/** The entries that a mode has. */
+const PLAIN: ReadonlySet<number> = new Set([ACL_TAG.owner, ACL_TAG.owningGroup, ACL_TAG.other]);
+
+/** The entry that the mode's group bits stand for. */
+function groupEntry(acl: Acl): number {
+  return acl.some(({ tag }) => tag === ACL_TAG.mask) ? ACL_TAG.mask : ACL_TAG.owningGroup;
+}
+
+/** The mode's bits for an entry, if it has any. */
+function modeBits(acl: Acl, tag: number, mode: number): number | undefined {
+  if (tag === ACL_TAG.owner) return (mode >> 6) & 7;
+  if (tag === ACL_TAG.other) return mode & 7;
+  return tag === groupEntry(acl) ? (mode >> 3) & 7 : undefined;
+}
+
+function withBits(acl: Acl, bits: (tag: number, permissions: number) => number | undefined): Acl {
+  return acl.map((entry) => {
+    const permissions = bits(entry.tag, entry.permissions);
+    return permissions === undefined ? entry : { ...entry, permissions };
+  });
+}
+
+/** The order of tags, one owner, owning group and other each, and a mask if there are named entries (posix_acl_valid). */
+function isValid(acl: Acl): boolean {
+  const order = acl.map(({ tag }) => TAGS.indexOf(tag));
+  const count = (tag: number) => acl.filter((entry) => entry.tag === tag).length;
+  const isNamed = (tag: number) => tag === ACL_TAG.user || tag === ACL_TAG.group;
+  return (
+    order.every((place, index) => place >= (order[index - 1] ?? 0)) &&
+    acl.every(({ tag, permissions, id }) => permissions <= 7 && (!isNamed(tag) || id !== NO_ID)) &&
+    [...PLAIN].every((tag) => count(tag) === 1) &&
+    count(ACL_TAG.mask) <= 1 &&
+    (count(ACL_TAG.mask) === 1 || !acl.some(({ tag }) => isNamed(tag)))
+  );
+}
+
+const TAGS: readonly number[] = Object.values(ACL_TAG);
