@@ -1,7 +1,7 @@
 /** Requests about names: looking up, creating, linking, removing and renaming. */
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
-import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
+import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../vfs/filesystem.ts";
 import { type Handler, type HandlerEntry, changesNames, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 import { constants } from "node:fs";
@@ -34,11 +34,13 @@ const createUnnamed: Handler = (fs, exchange, openFiles) => {
 
 const rename: Handler = (fs, exchange) => {
   const flags = exchange.argument(1);
-  // Whiteouts are for the upper layer of an overlayfs.
-  if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) throw new FsError(ERRNO.EINVAL, "unsupported rename flags");
-  fs.rename(exchange.node, exchange.name(0), exchange.argument(0) as Ino, exchange.name(1), flags);
+  if (flags & ~RENAME_FLAGS) throw new FsError(ERRNO.EINVAL, "unsupported rename flags");
+  const { node, caller } = exchange;
+  fs.rename(node, exchange.name(0), exchange.argument(0) as Ino, exchange.name(1), flags, caller);
   exchange.done();
 };
+
+const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
 
 export const NAME_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.LOOKUP, lookup),

@@ -84,6 +84,7 @@ export interface StatFs {
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
+export const RENAME_WHITEOUT = 4;
 
 export const FALLOC_KEEP_SIZE = 0x01;
 export const FALLOC_PUNCH_HOLE = 0x02;
@@ -104,8 +105,11 @@ export interface FileSystem {
   link(ino: Ino, parent: Ino, name: FileName): Attributes;
   unlink(parent: Ino, name: FileName): void;
   removeDirectory(parent: Ino, name: FileName): void;
-  /** `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
-  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void;
+  /**
+   * `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT. A whiteout of `caller` takes the old name: a character
+   * device 0:0, with which the upper layer of an overlayfs hides a name of the lower one.
+   */
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number, caller?: Caller): void;
   readSymlink(ino: Ino): string;
 
   /** Reads up to `length` bytes at `offset` into `target`; returns how many. Short only at the end of the file. */

@@ -10,7 +10,7 @@ import { isUnlinked, linksOf } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import { ACCESS_ACL, DEFAULT_ACL, encodeAcl, inheritAcl, readAcl } from "./acl.ts";
 import type { Attributes, Caller } from "./filesystem.ts";
-import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./filesystem.ts";
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { TYPE_BITS } from "./objects.ts";
 import { checkNewName, refuse } from "./refusal.ts";
@@ -18,6 +18,8 @@ import { checkNewName, refuse } from "./refusal.ts";
 const S_IFMT = 0o170000;
 const S_ISGID = 0o2000;
 const PERMISSIONS = 0o7777;
+
+const ROOT_USER: Caller = { uid: 0, gid: 0 };
 
 const NODE_TYPES: ReadonlyMap<number, FileType> = new Map([
   [0, "file"],
@@ -96,11 +98,19 @@ export class Namespace {
     this.#remove(parent, name, ino);
   }
 
-  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
+  rename(
+    parent: Ino,
+    name: FileName,
+    newParent: Ino,
+    newName: FileName,
+    flags: number,
+    { uid, gid }: Caller = ROOT_USER,
+  ): void {
     checkNewName(newName);
     const exchange = (flags & RENAME_EXCHANGE) !== 0;
     const keep = (flags & RENAME_NOREPLACE) !== 0;
-    if (exchange && keep) throw refuse("EINVAL");
+    const whiteout = (flags & RENAME_WHITEOUT) !== 0;
+    if (exchange && (keep || whiteout)) throw refuse("EINVAL");
     const ino = this.#present(parent, name);
     const other = this.#objects.child(newParent, newName);
     if (other === undefined && exchange) throw refuse("ENOENT");
@@ -119,8 +129,13 @@ export class Namespace {
     if (other !== undefined) this.#checkLink(other, newParent, newName, records);
     const timeNs = this.#objects.clock.nowNs();
     records.push({ kind: "rename", ino, parent, name, newParent, newName, other: other ?? 0, exchange, timeNs });
+    if (whiteout) {
+      const next = this.#objects.overlay.state.inodes.next;
+      const object = { ino: next, type: "char", mode: 0, uid, gid, rdev: 0, target: "", timeNs } as const;
+      records.push({ kind: "create", object, parent, name });
+    }
     this.#objects.execute(records);
-    if (!exchange && this.#isUncovered(parent, name)) this.#objects.onUncovered(parent, name);
+    if (!exchange && !whiteout && this.#isUncovered(parent, name)) this.#objects.onUncovered(parent, name);
     if (other === undefined || exchange) return;
     // A new version replaced an old one: it must not be durable before its bytes are.
     this.#objects.overlay.data.hurry(ino);

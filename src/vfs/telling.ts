@@ -1,6 +1,6 @@
 /** Wraps one door's changing calls: each change is reported to other doors, by name and inode, when committed. */
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Attributes, FileSystem, Invalidations } from "./filesystem.ts";
+import { type Attributes, type FileSystem, type Invalidations, RENAME_EXCHANGE } from "./filesystem.ts";
 
 export interface Listeners {
   others(changes: Invalidations): void;
@@ -44,11 +44,12 @@ export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthe
       fs.removeDirectory(parent, name);
       left(parent, name, gone);
     },
-    rename(parent, name, newParent, newName, flags) {
+    rename(parent, name, newParent, newName, flags, caller) {
       const moved = before(parent, name);
       const replaced = before(newParent, newName);
-      fs.rename(parent, name, newParent, newName, flags);
-      left(newParent, newName, flags === 0 && replaced?.ino !== moved?.ino ? replaced : undefined);
+      fs.rename(parent, name, newParent, newName, flags, caller);
+      const isGone = (flags & RENAME_EXCHANGE) === 0 && replaced?.ino !== moved?.ino;
+      left(newParent, newName, isGone ? replaced : undefined);
       entries.push({ parent, name });
       for (const each of [moved, replaced]) if (each !== undefined) inodes.add(each.ino);
       // The kernel may not know yet where the name leads now, and would take the moved object for the previous one.

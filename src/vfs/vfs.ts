@@ -101,8 +101,8 @@ export class Vfs implements FileSystem, ContentNames {
     this.#namespace.removeDirectory(parent, name);
   }
 
-  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
-    this.#namespace.rename(parent, name, newParent, newName, flags);
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number, caller?: Caller): void {
+    this.#namespace.rename(parent, name, newParent, newName, flags, caller);
     // The kernel may not know yet that the name leads elsewhere, and would take the moved object for the old one.
     const isTold = [nameKey(parent, name), nameKey(newParent, newName)].some((key) => this.#told?.has(key) ?? true);
     if (!isTold) return;

@@ -44,6 +44,13 @@ describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? 
     });
   });
 
+  test.skipIf(!existsSync("/usr/bin/setfacl"))(
+    "gives files access control lists, before and after an upgrade",
+    async () => {
+      expect(await withBucket(LISTS)).toEqual({ status: 0, out: "user:1234:rw-\nuser:1234:r--\n654", err: "" });
+    },
+  );
+
   test("who may not open /dev/fuse is told what to do", async () => {
     const { status, err } = await withBucket('syncline mount "$url" mnt', "600");
     expect(status).toBe(1);
@@ -62,6 +69,18 @@ const SCRIPT = `
   syncline upgrade mnt >log && echo replaced
   syncline unmount mnt >log
   grep -q " $HOME/mnt " /proc/self/mounts || echo unmounted`;
+
+const LISTS = `
+  syncline mount "$url" mnt --background >log
+  umask 077
+  setfacl -d -m u:1234:rw mnt
+  : >mnt/file
+  getfacl -cn mnt/file | grep 1234 | cut -c 1-13
+  syncline upgrade mnt >log
+  setfacl -m u:1234:r mnt/file
+  getfacl -cn mnt/file | grep 1234 | cut -c 1-13
+  stat -c %a mnt/file
+  syncline unmount mnt >log`;
 
 /** Runs a script of the shell with a bucket at $url; `mode`: of /dev/fuse. */
 async function withBucket(script: string, mode?: string) {

@@ -21,6 +21,7 @@ import {
   RENAME_NOREPLACE,
   type StatFs,
 } from "../../src/vfs/filesystem.ts";
+import { ACCESS_ACL, impliedMode, parseAcl } from "../../src/vfs/acl.ts";
 import { PagedBytes } from "./paged-bytes.ts";
 
 export interface Faults {
@@ -247,7 +248,9 @@ export class MemoryFileSystem implements FileSystem {
     const inode = this.#get(ino);
     if (flags === 1 && inode.xattrs.has(name)) throw new FsError(ERRNO.EEXIST, "exists");
     if (flags === 2 && !inode.xattrs.has(name)) throw new FsError(ERRNO.ENODATA, "no such attribute");
-    inode.xattrs.set(name, value);
+    const acl = name === ACCESS_ACL ? parseAcl(value) : undefined;
+    if (acl !== undefined) inode.mode = impliedMode(acl, inode.mode).mode;
+    if (acl === undefined || !impliedMode(acl, 0).isWhole) inode.xattrs.set(name, value);
     inode.ctimeNs = this.#nowNs();
   }
 
