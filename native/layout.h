@@ -18,6 +18,8 @@ constexpr int kRowCells = 32;
 enum RequestCell { kOpcode = 0, kTicket, kNode, kUid, kGid, kThread, kFirstName, kArgument };
 // … and its reply, filled by JavaScript.
 enum ReplyCell { kKind = 16, kValue, kAttributes, kFlags = 29, kLength = 30 };
+// In an answer to STATX; 0: unknown.
+constexpr int kBirth = kFlags;
 // The request's number on its connection; negative: the kernel sent it again, to an agent that replaces another one.
 constexpr int kUnique = 31;
 

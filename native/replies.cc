@@ -1,5 +1,7 @@
 #include "replies.h"
 
+#include <linux/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -67,6 +69,32 @@ void FillAttributes(fuse_attr* attr, const double* cells, const ReplySettings& s
   SplitTime(&cells[kCtime], &attr->ctime, &attr->ctimensec);
 }
 
+// As the kernel's struct statx: all that GETATTR tells, and the birth time if it is known.
+void FillStatx(StatxOut* out, const double* row, const ReplySettings& settings) {
+  fuse_attr attr;
+  FillAttributes(&attr, row + kAttributes, settings);
+  std::memset(out, 0, sizeof *out);
+  SplitTimeout(settings.attributeTimeoutNs, &out->valid, &out->validNsec);
+  Statx& stat = out->stat;
+  stat.mask = STATX_BASIC_STATS;
+  stat.blksize = attr.blksize;
+  stat.nlink = attr.nlink;
+  stat.uid = attr.uid;
+  stat.gid = attr.gid;
+  stat.mode = static_cast<uint16_t>(attr.mode);
+  stat.ino = attr.ino;
+  stat.size = attr.size;
+  stat.blocks = attr.blocks;
+  stat.rdevMajor = major(attr.rdev);
+  stat.rdevMinor = minor(attr.rdev);
+  stat.atime = {attr.atime, attr.atimensec, 0};
+  stat.mtime = {attr.mtime, attr.mtimensec, 0};
+  stat.ctime = {attr.ctime, attr.ctimensec, 0};
+  if (TimeCell(row + kBirth) == 0) return;
+  stat.mask |= STATX_BTIME;
+  SplitTime(row + kBirth, &stat.btime.seconds, &stat.btime.nanoseconds);
+}
+
 void FillEntry(fuse_entry_out* entry, const double* cells, const ReplySettings& settings) {
   std::memset(entry, 0, sizeof *entry);
   entry->nodeid = Cell<uint64_t>(cells[kIno]);
@@ -118,6 +146,7 @@ struct Message {
     fuse_getxattr_out xattr;
     fuse_lseek_out position;
     fuse_init_out init;
+    StatxOut statx;
     CopyFileRange64Out copied;
   } body;
 };
@@ -153,6 +182,10 @@ void SendReply(int device, uint64_t unique, uint32_t opcode, const double* row, 
       FillEntry(&message.body.entry, attributes, settings);
       return SendMessage(device, unique, &message, sizeof message.body.entry);
     case kAttr:
+      if (opcode == kOpStatx) {
+        FillStatx(&message.body.statx, row, settings);
+        return SendMessage(device, unique, &message, sizeof message.body.statx);
+      }
       std::memset(&message.body.attr, 0, sizeof message.body.attr);
       SplitTimeout(settings.attributeTimeoutNs, &message.body.attr.attr_valid, &message.body.attr.attr_valid_nsec);
       FillAttributes(&message.body.attr.attr, attributes, settings);

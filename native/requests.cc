@@ -174,6 +174,7 @@ Decoded Decoder::Decode() {
     case FUSE_SYMLINK:
       return NamedTwice(0);
     case FUSE_GETATTR:
+    case kOpStatx:
     case FUSE_READLINK:
     case FUSE_STATFS:
     case FUSE_FSYNC:
@@ -251,7 +252,7 @@ Decoded Decoder::Decode() {
     case FUSE_DESTROY:
       return Answer(0);
     // ENOSYS to the rest is not seen by any program: the kernel then does it by itself and does not ask again. OPENDIR:
-    // it opens and caches directories alone; FLUSH, ACCESS, POLL, BMAP, STATX: it does what a disk without them does.
+    // it opens and caches directories alone; FLUSH, ACCESS, POLL, BMAP: it does what a disk without them does.
     default:
       return Answer(ENOSYS);
   }

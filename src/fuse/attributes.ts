@@ -1,12 +1,15 @@
-/** GETATTR, SETATTR and STATFS; and clearing set-id bits, which HANDLE_KILLPRIV_V2 leaves to the filesystem. */
+/** GETATTR, STATX, SETATTR and STATFS; and clearing set-id bits, which HANDLE_KILLPRIV_V2 leaves to the filesystem. */
 import type { Ino } from "../base/ids.ts";
 import type { AttributeChange, FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
-import { type HandlerEntry, changesInode, reads } from "./handler.ts";
+import { type Handler, type HandlerEntry, changesInode, reads } from "./handler.ts";
 import { FATTR, OPCODE } from "./protocol.ts";
 
+const getAttributes: Handler = (fs, exchange) => exchange.attributes(fs.getAttributes(exchange.node));
+
 export const ATTRIBUTE_HANDLERS: readonly HandlerEntry[] = [
-  reads(OPCODE.GETATTR, (fs, exchange) => exchange.attributes(fs.getAttributes(exchange.node))),
+  reads(OPCODE.GETATTR, getAttributes),
+  reads(OPCODE.STATX, getAttributes),
   reads(OPCODE.STATFS, (fs, exchange) => exchange.statFs(fs.statFs())),
   changesInode(OPCODE.SETATTR, (fs, exchange) => {
     exchange.attributes(fs.setAttributes(exchange.node, changeOf(fs, exchange)));

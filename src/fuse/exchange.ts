@@ -121,6 +121,7 @@ export class Exchange {
   }
   attributes(attributes: Attributes): void {
     this.#set(CELL.KIND, REPLY.ATTRIBUTES);
+    this.#times[this.#at + CELL.BIRTH] = heldInRange(attributes.birthNs ?? 0n);
     this.writeAttributes(this.#at + CELL.ATTRIBUTES, attributes);
   }
   entry(attributes: Attributes): void {

@@ -50,6 +50,7 @@ export const OPCODE = {
   COPY_FILE_RANGE: 47,
   SYNCFS: 50,
   TMPFILE: 51,
+  STATX: 52,
 } as const;
 
 /** Cells of a row, in units of 8 bytes. Arguments of an opcode start at ARGUMENT, attributes at ATTRIBUTES. */
@@ -66,6 +67,8 @@ export const CELL = {
   VALUE: 17,
   ATTRIBUTES: 18,
   FLAGS: 29,
+  /** In an answer to STATX; 0: unknown. */
+  BIRTH: 29,
   LENGTH: 30,
   /** The request's number on its connection; negative: sent again to an agent that replaces another one. */
   UNIQUE: 31,

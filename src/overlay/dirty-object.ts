@@ -31,6 +31,7 @@ export interface DirtyObject {
   size: number;
   mtimeNs: bigint;
   ctimeNs: bigint;
+  readonly birthNs: bigint | undefined;
   /** In memory only. */
   atimeNs: bigint;
   xattrs: Xattrs | Linked;
@@ -97,6 +98,7 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
     size: target.length,
     mtimeNs: timeNs,
     ctimeNs: timeNs,
+    birthNs: timeNs,
     atimeNs: timeNs,
     xattrs: NO_XATTRS,
     target,
@@ -123,7 +125,8 @@ export function linksOf({ baseNames, parents }: Pick<KeptObject, "baseNames" | "
 }
 
 export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, epoch: number): DirtyObject {
-  const { type, mode, uid, gid, rdev, size, mtimeNs, ctimeNs, xattrs, target, conflict, unknown, content } = record;
+  const { type, mode, uid, gid, rdev, size, mtimeNs, ctimeNs, birthNs, xattrs, target, conflict, unknown, content } =
+    record;
   return {
     ino,
     id,
@@ -135,6 +138,7 @@ export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, 
     size,
     mtimeNs,
     ctimeNs,
+    birthNs,
     atimeNs: mtimeNs,
     xattrs,
     target,
@@ -162,6 +166,7 @@ export function isUnlinked({ ino, links }: DirtyObject): boolean {
 
 /** The object's record as it is now. Its content counts only while there are no extents. */
 export function recordOf(object: DirtyObject): FileRecord {
-  const { type, mode, uid, gid, size, mtimeNs, ctimeNs, rdev, xattrs, content, target, conflict, unknown } = object;
-  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, rdev, xattrs, content, target, conflict, unknown };
+  const { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, rdev, xattrs, content, target, conflict, unknown } =
+    object;
+  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, rdev, xattrs, content, target, conflict, unknown };
 }

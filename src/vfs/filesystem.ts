@@ -53,6 +53,8 @@ export interface Attributes {
   readonly atimeNs: bigint;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
+  /** Undefined if unknown. */
+  readonly birthNs?: bigint | undefined;
 }
 
 /** The caller: owner of what it creates. The kernel checks permissions (default_permissions). */

@@ -88,7 +88,7 @@ export class Objects {
 
   /** Throws BlockMiss, unless `links` says how many names a directory has. */
   dirtyAttributes(object: DirtyObject, links?: number): Attributes {
-    const { ino, type, mode, uid, gid, rdev, size, atimeNs, mtimeNs, ctimeNs } = object;
+    const { ino, type, mode, uid, gid, rdev, size, atimeNs, mtimeNs, ctimeNs, birthNs } = object;
     const isDirectory = type === "directory";
     return {
       ino,
@@ -102,6 +102,7 @@ export class Objects {
       atimeNs,
       mtimeNs,
       ctimeNs,
+      birthNs,
     };
   }
 
@@ -211,7 +212,7 @@ export function recordAttributes(
   { content: source }: Pick<Loader, "content">,
   { ino, record, nlink, atimeNs }: Pick<Attributes, "ino" | "nlink" | "atimeNs"> & { readonly record: FileRecord },
 ): Attributes {
-  const { type, mode, uid, gid, rdev, size, content, mtimeNs, ctimeNs } = record;
+  const { type, mode, uid, gid, rdev, size, content, mtimeNs, ctimeNs, birthNs } = record;
   const isDirectory = type === "directory";
   const stored = type === "file" ? (peekDataBytes(source, content, size) ?? size) : 0;
   return {
@@ -226,6 +227,7 @@ export function recordAttributes(
     atimeNs,
     mtimeNs,
     ctimeNs,
+    birthNs,
   };
 }
 

@@ -78,7 +78,7 @@ print(os.fstat(fd).st_mtime_ns > 10**18)`,
     expect(out).toBe("7\nTrue\n");
   });
 
-  test("renameat2 refuses to replace, and exchanges, as its flags say", async () => {
+  test("renameat2 refuses to replace, exchanges, and leaves a whiteout, as its flags say", async () => {
     const cwd = await directory("renames");
     const out = await python(
       `def rename2(a, b, flags):
@@ -89,7 +89,10 @@ os.mkdir("d")
 print(refused(lambda: rename2(b"a", b"b", 1)), refused(lambda: rename2(b"a", b"c", 1)))
 rename2(b"c", b"d", 2)
 print(os.path.isdir("c"), open("d").read())
-print(refused(lambda: rename2(b"b", b"missing", 2)), refused(lambda: rename2(b"b", b"x", 4)))
+print(refused(lambda: rename2(b"b", b"missing", 2)), refused(lambda: rename2(b"b", b"d", 6)))
+rename2(b"b", b"x", 4)
+print(open("x").read(), oct(os.stat("b").st_mode), os.stat("b").st_rdev, sorted(os.listdir(".")))
+os.rename("x", "b")
 os.mkdir("c/inner")
 print(refused(lambda: os.rename("c", "c/inner/c")), refused(lambda: os.rename("b", "c")), refused(lambda: os.rename("c", "b")))
 os.mkdir("full"); open("full/x", "w").close(); os.mkdir("empty")
@@ -100,6 +103,7 @@ print(refused(lambda: os.rename("empty", "full")), refused(lambda: os.rename("fu
       "EEXIST allowed",
       "True a",
       "ENOENT EINVAL",
+      "b 0o20000 0 ['b', 'c', 'd', 'x']",
       "EINVAL EISDIR ENOTDIR",
       "ENOTEMPTY allowed",
     ]);

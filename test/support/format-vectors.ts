@@ -46,6 +46,7 @@ export async function createFormatVectors(): Promise<object> {
     objects: objectVectors(),
     sparse: sparseVectors(),
     retention: await retentionVectors(),
+    births: birthVectors(),
   };
 }
 
@@ -107,6 +108,19 @@ const plain: FileRecord = {
   conflict: undefined,
   unknown: new Map(),
 };
+
+function birthVectors() {
+  const noLink = () => {
+    throw new Error("no value is long");
+  };
+  const unknown = new Map([27, 29].map((tag) => [tag, Buffer.from("later")]));
+  const value = (record: FileRecord) => hex(encodeDentry({ kind: "record", stated: undefined, record }, noLink).value);
+  return {
+    known: value({ ...plain, birthNs: 1_770_000_000_123_456_789n }),
+    before1970: value({ ...plain, birthNs: -1n }),
+    amongLaterFields: value({ ...plain, birthNs: 1n, unknown }),
+  };
+}
 
 function rowVectors() {
   const blocks = new Map<Cid, string>();

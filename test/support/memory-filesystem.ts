@@ -19,6 +19,7 @@ import {
   type Listing,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
   type StatFs,
 } from "../../src/vfs/filesystem.ts";
 import { ACCESS_ACL, impliedMode, parseAcl } from "../../src/vfs/acl.ts";
@@ -142,7 +143,14 @@ export class MemoryFileSystem implements FileSystem {
     this.#dropName(inode);
   }
 
-  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
+  rename(
+    parent: Ino,
+    name: FileName,
+    newParent: Ino,
+    newName: FileName,
+    flags: number,
+    caller: Caller = { uid: 0, gid: 0 },
+  ): void {
     const from = this.#directory(parent);
     const to = this.#directory(newParent);
     const inode = this.#child(from, name);
@@ -164,6 +172,7 @@ export class MemoryFileSystem implements FileSystem {
       this.#take(from, name);
       this.#put(to, newName, inode);
       if (replaced !== undefined) this.#dropName(replaced);
+      if (flags & RENAME_WHITEOUT) this.#make(parent, name, S_IFCHR, caller);
     }
     inode.ctimeNs = this.#nowNs();
   }
@@ -414,5 +423,6 @@ function entryOf(name: FileName, inode: Inode, next: number, plus: boolean): Dir
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
+const S_IFCHR = 0o020000;
 const S_IFLNK = 0o120000;
 const S_ISGID = 0o2000;

@@ -38,6 +38,10 @@ function recordOf(type: FileType, long: boolean | undefined): fc.Arbitrary<FileR
       more: fc.maxSafeNat(),
       mtimeNs: time(),
       ctimeNs: time(),
+      birthNs: fc.option(
+        time().filter((ns) => ns !== 0n),
+        { nil: undefined },
+      ),
       rdev: isDevice ? fc.maxSafeNat() : fc.constant(0),
       xattrs: arbitraryXattrs(long),
       content,
@@ -91,7 +95,7 @@ function arbitraryXattrs(long: boolean | undefined): fc.Arbitrary<ReadonlyMap<st
 }
 
 function arbitraryUnknown(): fc.Arbitrary<ReadonlyMap<number, Uint8Array>> {
-  const plain = fc.tuple(fc.integer({ min: 28, max: 127 }), fc.uint8Array({ maxLength: 60 }));
+  const plain = fc.tuple(fc.integer({ min: 29, max: 127 }), fc.uint8Array({ maxLength: 60 }));
   const linked = fc.tuple(
     fc.integer({ min: 155, max: 255 }),
     fc

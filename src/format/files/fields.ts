@@ -101,6 +101,10 @@ export function misspelt(): SynclineError {
 }
 
 /** Big-endian, with no unneeded byte: none for zero. */
+export function minimalInt(value: bigint): Uint8Array {
+  return minimalBytes(value, true);
+}
+
 export function minimalUint(value: number): Uint8Array {
   return value === 0 ? NOTHING : minimalBytes(BigInt(value), false);
 }

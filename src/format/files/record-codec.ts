@@ -111,7 +111,9 @@ function writeLongFields(writer: FieldWriter, record: FileRecord): void {
   if (conflict !== undefined) writer.bytes(TAG.conflict, conflictBytes(conflict));
   if (content.kind === "list" && dataBytes !== undefined)
     writer.bytes(TAG.dataBytes, encodeDataBytes(content.cid, dataBytes));
-  for (const [tag, bytes] of unknown) if (tag < LINK_BIT) writeUnknown(writer, tag, bytes);
+  for (const [tag, bytes] of unknown) if (tag < TAG.birth) writeUnknown(writer, tag, bytes);
+  writer.int(TAG.birth, record.birthNs ?? 0n);
+  for (const [tag, bytes] of unknown) if (tag > TAG.birth && tag < LINK_BIT) writeUnknown(writer, tag, bytes);
   if (isLinked(xattrs)) writer.link(TAG.linkedXattrs, xattrs.linked);
   if (content.kind === "chunk") writer.link(TAG.contentChunk, content.cid);
   if (isLinked(target)) writer.link(TAG.linkedTarget, target.linked);

@@ -57,6 +57,7 @@ export class RowReader {
   #size = 0;
   #mtimeNs = 0n;
   #ctimeNs = 0n;
+  #birthNs: bigint | undefined;
   #rdev = 0;
   #xattrs: Xattrs | Linked | undefined;
   #content: Content | undefined;
@@ -116,6 +117,9 @@ export class RowReader {
       case TAG.conflict:
         this.#conflict = readConflict(value, from, to);
         return;
+      case TAG.birth:
+        this.#birthNs = readInt(value, from, to);
+        return;
     }
     this.#keep(tag, new Uint8Array(value.subarray(from, to)));
   }
@@ -151,6 +155,7 @@ export class RowReader {
       size: this.#size,
       mtimeNs: this.#mtimeNs,
       ctimeNs: this.#ctimeNs,
+      birthNs: this.#birthNs,
       rdev: this.#rdev,
       xattrs: this.#xattrs ?? NO_XATTRS,
       content: this.#contentWithHoles() ?? EMPTY,

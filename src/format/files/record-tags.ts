@@ -29,6 +29,7 @@ export const TAG = {
   target: 25,
   conflict: 26,
   dataBytes: 27,
+  birth: 28,
   linkedXattrs: LINK_BIT | 23,
   contentChunk: LINK_BIT | 24,
   linkedTarget: LINK_BIT | 25,
@@ -42,7 +43,7 @@ const MAX_U32 = 0xffff_ffff;
 
 /**
  * Later versions add tags after those of the first version, in both halves; unused tags among those stay unused.
- * `dataBytes` came later, so versions that do not know it keep it.
+ * `dataBytes` and `birth` came later, so versions that do not know them keep them.
  */
 export function mayBeUnknown(tag: number): boolean {
   return (tag & ~LINK_BIT) > TAG.conflict;

@@ -45,6 +45,8 @@ export interface FileRecord {
   /** Nanoseconds since 1970. */
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
+  /** When the object was made; undefined if unknown, as for objects that older versions or folder sync made. */
+  readonly birthNs?: bigint | undefined;
   /** Device number of char and block devices (Linux encoding), else 0. */
   readonly rdev: number;
   /** Decoded records hold long ones as Linked; records to encode may have a map of any length. */

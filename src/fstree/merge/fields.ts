@@ -22,6 +22,7 @@ export async function mergeRecords(
     gid: pick(({ gid }) => gid),
     mtimeNs: version.mtimeNs ?? pick(({ mtimeNs }) => mtimeNs),
     ctimeNs: pick(({ ctimeNs }) => ctimeNs),
+    birthNs: pick(({ birthNs }) => birthNs),
     xattrs: await mergeXattrs(blocks, base, winner, loser),
     conflict: mergeValue(base, winner, loser, ({ conflict }) => conflict, sameOrigin),
     unknown: mergeUnknown(base, winner, loser),

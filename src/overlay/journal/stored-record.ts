@@ -1,6 +1,8 @@
 /** Records in the overlay's own encoding: complete, with long values inline, whatever the bucket's rows may hold. */
 import type { Cid, WriterId } from "../../base/ids.ts";
 import { cidFromBytes, cidToBytes } from "../../format/blocks/cid.ts";
+import { minimalInt, readInt } from "../../format/files/fields.ts";
+import { TAG } from "../../format/files/record-tags.ts";
 import { TYPE_CODES } from "../../format/files/keys.ts";
 import { isLinked } from "../../format/blocks/linked-value.ts";
 import { NO_XATTRS } from "../../format/files/record.ts";
@@ -36,7 +38,13 @@ export function writeRecord(writer: ByteWriter, record: FileRecord): void {
   writeContent(writer, record.content);
   writeTarget(writer, record.target);
   writeConflict(writer, record.conflict);
-  writer.u16(record.unknown.size);
+  const { birthNs = 0n } = record;
+  writer.u16(record.unknown.size + (birthNs === 0n ? 0 : 1));
+  // As a field that older versions keep.
+  if (birthNs !== 0n) {
+    writer.int(TAG.birth);
+    writer.blob(minimalInt(birthNs));
+  }
   for (const [tag, bytes] of record.unknown) {
     writer.int(tag);
     writer.blob(bytes);
@@ -44,7 +52,7 @@ export function writeRecord(writer: ByteWriter, record: FileRecord): void {
 }
 
 export function readRecord(reader: ByteReader): FileRecord {
-  return {
+  const record = {
     type: readType(reader),
     mode: reader.u16(),
     uid: reader.u32(),
@@ -57,8 +65,10 @@ export function readRecord(reader: ByteReader): FileRecord {
     content: readContent(reader),
     target: readTarget(reader),
     conflict: readConflict(reader),
+    birthNs: undefined,
     unknown: readUnknown(reader),
   };
+  return withBirth(record);
 }
 
 export function writeXattrs(writer: ByteWriter, xattrs: Xattrs | Linked): void {
@@ -163,6 +173,27 @@ export function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | und
 export function readConflict(reader: ByteReader): ConflictOrigin | undefined {
   if (reader.u8() === 0) return undefined;
   return { of: reader.id(), writer: reader.text() as WriterId, epoch: reader.int() };
+}
+
+/** The birth time among the fields of later versions, as it is written. */
+function withBirth(record: FileRecord): FileRecord {
+  const bytes = record.unknown.get(TAG.birth);
+  if (bytes === undefined) return record;
+  const unknown = new Map(record.unknown);
+  unknown.delete(TAG.birth);
+  return {
+    ...record,
+    birthNs: birthOf(bytes),
+    unknown: unknown.size === 0 ? NOTHING_UNKNOWN : unknown,
+  };
+}
+
+function birthOf(bytes: Uint8Array): bigint {
+  try {
+    return readInt(bytes, 0, bytes.length);
+  } catch (cause) {
+    throw corruptState("A birth time in the overlay is malformed.", cause);
+  }
 }
 
 function readUnknown(reader: ByteReader): ReadonlyMap<number, Uint8Array> {

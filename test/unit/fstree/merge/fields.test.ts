@@ -34,7 +34,7 @@ describe("fields", () => {
   });
 
   test("that only the loser changed take the loser's value, each independently", async () => {
-    for (const change of [{ mode: 0o600 }, { uid: 2 }, { gid: 2 }, { mtimeNs: 2n }, { ctimeNs: 2n }])
+    for (const change of [{ mode: 0o600 }, { uid: 2 }, { gid: 2 }, { mtimeNs: 2n }, { ctimeNs: 2n }, { birthNs: 2n }])
       expect(await merge(plain, { ...plain }, { ...plain, ...change })).toEqual({ ...plain, ...change });
   });
 
