@@ -58,6 +58,8 @@ export const OPTIONS = {
     wanted: "stored, me, UID:GID or @FILE",
     parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),
   },
+  acl: toggle("show access control lists in a mount, and have the kernel enforce them"),
+  birthTimes: toggle("tell programs birth times (statx), at the cost of one more request for each file they ask about"),
   history: toggle("give every directory of a mount a hidden .history with its earlier states"),
   readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),

@@ -1,4 +1,5 @@
 /** GETATTR, STATX, SETATTR and STATFS; and clearing set-id bits, which HANDLE_KILLPRIV_V2 leaves to the filesystem. */
+import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import type { AttributeChange, FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
@@ -9,7 +10,10 @@ const getAttributes: Handler = (fs, exchange) => exchange.attributes(fs.getAttri
 
 export const ATTRIBUTE_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.GETATTR, getAttributes),
-  reads(OPCODE.STATX, getAttributes),
+  // After ENOSYS the kernel does not ask again.
+  reads(OPCODE.STATX, (fs, exchange, files) =>
+    exchange.tellsBirths ? getAttributes(fs, exchange, files) : exchange.error(ERRNO.ENOSYS),
+  ),
   reads(OPCODE.STATFS, (fs, exchange) => exchange.statFs(fs.statFs())),
   changesInode(OPCODE.SETATTR, (fs, exchange) => {
     exchange.attributes(fs.setAttributes(exchange.node, changeOf(fs, exchange)));

@@ -21,7 +21,7 @@ import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import type { ChosenOptions } from "./options.ts";
-import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { INIT, INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
 import type { Agreed, Held } from "./supervisor.ts";
 import { Owners } from "./owners.ts";
@@ -76,7 +76,7 @@ export class Door {
         onEnd: (errno) => events.ended(errno),
       },
     );
-    this.#exchange = new Exchange(this.#session, new Owners(options.owners));
+    this.#exchange = new Exchange(this.#session, new Owners(options.owners), options.birthTimes);
     this.#replay = new Replay(fs, this.#openFiles, options.log);
     this.#waiting = new WaitingRequests(options.clock, isDying);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
@@ -218,7 +218,8 @@ export class Door {
 
   #init(): void {
     const exchange = this.#exchange;
-    const [minor, flags] = [exchange.argument(1), exchange.argument(3)];
+    const minor = exchange.argument(1);
+    const flags = this.#options.acl ? exchange.argument(3) : exchange.argument(3) & ~INIT.POSIX_ACL;
     // A new connection begins to count anew. Without a journal that says so, nothing may be sent again.
     const mayRepeat = this.#forgetsAnswers();
     const mayResend = mayRepeat && this.#options.supervision?.mayResend !== false;

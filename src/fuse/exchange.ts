@@ -17,14 +17,17 @@ export class Exchange {
   readonly #owners: Owners;
   /** Whether the kernel enforces access control lists in this mount. */
   hasAcls = false;
+  /** Whether STATX is answered. */
+  readonly tellsBirths: boolean;
   #at = 0;
   #names: readonly string[] = [];
   #payload: Buffer | undefined;
   #outputUsed = 0;
   #count = 0;
 
-  constructor(session: Session, owners = new Owners(AS_STORED)) {
+  constructor(session: Session, owners = new Owners(AS_STORED), tellsBirths = false) {
     this.#owners = owners;
+    this.tellsBirths = tellsBirths;
     this.session = session;
     this.#cells = session.cells;
     this.#times = session.times;

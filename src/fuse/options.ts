@@ -26,6 +26,10 @@ export interface FuseOptions {
   readonly spinUs?: number;
   /** Whom it shows as owners. */
   readonly owners?: OwnerRule;
+  /** Whether the kernel enforces access control lists. It then asks for the root's for each path of a program that is not its owner. */
+  readonly acl?: boolean;
+  /** Whether it tells birth times, which costs programs that ask a request for each inode. */
+  readonly birthTimes?: boolean;
   /** How another process goes on if this one dies. Undefined: the mount ends with it. */
   readonly supervision?: Supervision | undefined;
 }
@@ -52,4 +56,6 @@ const DEFAULTS = {
   spinUs: 100,
   supervision: undefined,
   owners: AS_STORED,
+  acl: false,
+  birthTimes: false,
 };

@@ -20,7 +20,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     url = space.url("bucket");
     space.do("init", url);
     dir = space.mountPoint("mount");
-    space.mount(url, dir);
+    space.mount(url, dir, "--acl");
   });
   afterAll(() => space[Symbol.dispose]());
 
@@ -67,7 +67,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     space.do("flush", dir);
     using machine = new Workspace("acl-other");
     const other = machine.mountPoint("mount");
-    machine.mount(url, other);
+    machine.mount(url, other, "--acl");
     expect(getfacl(other, "shared")).toEqual(getfacl(dir, "shared"));
     expect(getfacl(other, "shared")).toContain("user:61001:rw-");
     machine.do("unmount", other);
@@ -81,7 +81,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     expect(reads(dir, "changing", 61001)).toBe(true);
     using machine = new Workspace("acl-changer");
     const other = machine.mountPoint("mount");
-    machine.mount(url, other);
+    machine.mount(url, other, "--acl");
     within(other, "setfacl", "-x", "u:61001", "changing");
     machine.do("flush", other);
     await eventually(async () => expect(reads(dir, "changing", 61001)).toBe(false));
@@ -96,7 +96,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     space.do("flush", dir);
     writeFileSync(machine.at("map"), "uid 61001 61011\ngid 62001 62011\n");
     const other = machine.mountPoint("mount");
-    machine.mount(url, other, "--owner", `@${machine.at("map")}`);
+    machine.mount(url, other, "--acl", "--owner", `@${machine.at("map")}`);
     expect(getfacl(other, "mapped")).toEqual(expect.arrayContaining(["user:61011:rw-", "group:62011:r--"]));
     expect([reads(other, "mapped", 61011), reads(other, "mapped", 61001)]).toEqual([true, false]);
     within(other, "setfacl", "-m", "u:61011:r", "mapped");

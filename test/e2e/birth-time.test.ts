@@ -12,7 +12,7 @@ test.skipIf(reason !== undefined)(`stat shows when files were made${reason ? ` (
   using space = new Workspace("birth");
   const [url, dir] = [space.url("bucket"), space.mountPoint("mount")];
   space.do("init", url);
-  space.mount(url, dir);
+  space.mount(url, dir, "--birth-times");
   const births = () =>
     ["file", "folder", "link", "."].map((name) =>
       execFileSync("stat", ["-c", "%W", join(dir, name)], { encoding: "utf8" }),
@@ -32,7 +32,7 @@ test.skipIf(reason !== undefined)(`stat shows when files were made${reason ? ` (
   appendFileSync(join(dir, "file"), "y");
   expect(births()).toEqual(made);
   space.do("unmount", dir);
-  space.mount(url, dir);
+  space.mount(url, dir, "--birth-times");
   expect(births()).toEqual(made);
   expect(statSync(join(dir, "file")).birthtimeMs).toBe(birthtimeMs);
   space.do("unmount", dir);

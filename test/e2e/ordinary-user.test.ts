@@ -71,7 +71,7 @@ const SCRIPT = `
   grep -q " $HOME/mnt " /proc/self/mounts || echo unmounted`;
 
 const LISTS = `
-  syncline mount "$url" mnt --background >log
+  syncline mount "$url" mnt --acl --background >log
   umask 077
   setfacl -d -m u:1234:rw mnt
   : >mnt/file

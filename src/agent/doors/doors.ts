@@ -10,6 +10,10 @@ export interface MountSetup extends MountReport {
   readonly owners: OwnerRule;
   /** Whether every directory has a hidden `.history`. */
   readonly history: boolean;
+  /** Whether access control lists are enforced. */
+  readonly acl: boolean;
+  /** Whether it tells birth times. */
+  readonly birthTimes: boolean;
 }
 
 export interface MountReport {

@@ -104,7 +104,7 @@ function fingerprintOf({ tls }: WebdavSetup): string | null {
 
 async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
   const { address, readOnly, supervision, clock, log } = context;
-  const { mount: mountPoint, owners } = setup;
+  const { mount: mountPoint, owners, acl, birthTimes } = setup;
   if (supervision?.handoff === undefined) await prepareMountPoint(mountPoint, clock);
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
@@ -124,6 +124,8 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       readOnly,
       supervision,
       owners,
+      acl,
+      birthTimes,
     });
     mount = served;
     await served.ready;
