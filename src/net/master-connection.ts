@@ -3,7 +3,7 @@
  * proxies or retries. A master's answers are size-limited before they are trusted.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import type { Dispatcher, Pool } from "undici";
+import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import {
@@ -19,6 +19,7 @@ import type { Bearer } from "./bearer.ts";
 import { parseCapabilities, type Capabilities } from "./capabilities.ts";
 import { exchange, Unanswered, type ExchangeAnswer, type Take } from "./exchange.ts";
 import { checkOrigin } from "./origin.ts";
+import type { LivePool } from "./live-pool.ts";
 import { isUntrustedCause, openPool, TRUST_HINT } from "./pool.ts";
 
 export interface MasterRequest {
@@ -107,7 +108,7 @@ const POOL = {
 export class MasterConnection implements Master {
   readonly address: string;
   readonly #options: ConnectionOptions;
-  #pool: Promise<Pool> | undefined;
+  #pool: Promise<LivePool> | undefined;
   #capabilities: Promise<Capabilities> | undefined;
 
   /** Connects on first use. Throws `bad_address` where a bearer must not be sent. */
@@ -172,7 +173,8 @@ export class MasterConnection implements Master {
   }
 
   async #dispatcher(): Promise<Pick<Dispatcher, "dispatch">> {
-    return this.#options.dispatcher ?? (this.#pool ??= openPool(this.address, { ...POOL, tlsCa: this.#options.tlsCa }));
+    const { dispatcher, clock, tlsCa } = this.#options;
+    return dispatcher ?? (this.#pool ??= openPool(this.address, { ...POOL, clock, tlsCa }));
   }
 
   #bounded({ status, headers, body, read }: ExchangeAnswer): MasterAnswer {

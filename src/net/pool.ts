@@ -1,9 +1,11 @@
 /** A pool of keep-alive connections to one origin. */
-import type { Pool } from "undici";
+import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { Unanswered } from "./exchange.ts";
+import { LivePool } from "./live-pool.ts";
 
 export interface PoolOptions {
+  readonly clock: Clock;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa: string | undefined;
   readonly connections: number;
@@ -20,16 +22,17 @@ export function loadAhead(): void {
 }
 
 /** Loads undici on demand, so that commands without a network skip it. Throws `config_invalid` for bad certificates. */
-export async function openPool(origin: string, options: PoolOptions): Promise<Pool> {
-  const { tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;
+export async function openPool(origin: string, options: PoolOptions): Promise<LivePool> {
+  const { clock, tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;
   const { Pool } = await import("undici");
-  return new Pool(origin, {
+  const pool = {
     connections,
     pipelining: 1,
     maxHeaderSize,
     connect: { timeout: connectMs, ...(await secureContextOf(tlsCa)) },
     ...(keepAliveMs !== undefined && { keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs }),
-  });
+  };
+  return new LivePool({ clock, make: () => new Pool(origin, pool) });
 }
 
 /** Whether a server failed to prove its identity: trying again would end the same way. */

@@ -2,13 +2,14 @@
  * Signed requests to one S3 bucket, over a pool of keep-alive sockets. Reads are tried again; a write is sent once, since
  * only its caller can tell what a lost answer means.
  */
-import type { Dispatcher, Pool } from "undici";
+import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { RequestCounts } from "../object-store.ts";
 import { exchange, type ExchangeAnswer, Unanswered } from "../../net/exchange.ts";
 import type { Bearer } from "../../net/bearer.ts";
+import type { LivePool } from "../../net/live-pool.ts";
 import { isUntrustedCause, openPool, TRUST_HINT } from "../../net/pool.ts";
 import type { Environment } from "./credentials.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
@@ -65,7 +66,7 @@ export class S3Client implements AsyncDisposable {
   readonly #options: S3ClientOptions;
   readonly #signer: Signer;
   /** By origin: at AWS each region is one. */
-  readonly #pools = new Map<string, Promise<Pool>>();
+  readonly #pools = new Map<string, Promise<LivePool>>();
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
   /** The newest date of an object: servers' own dates may lag behind by a second. */
@@ -189,9 +190,9 @@ export class S3Client implements AsyncDisposable {
   }
 
   async #dispatcher(origin: string): Promise<Pick<Dispatcher, "dispatch">> {
-    const { dispatcher, tlsCa } = this.#options;
+    const { dispatcher, clock, tlsCa } = this.#options;
     if (dispatcher !== undefined) return dispatcher;
-    const pool = this.#pools.get(origin) ?? openPool(origin, { ...POOL, tlsCa });
+    const pool = this.#pools.get(origin) ?? openPool(origin, { ...POOL, clock, tlsCa });
     this.#pools.set(origin, pool);
     return pool;
   }

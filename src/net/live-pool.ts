@@ -1,0 +1,80 @@
+/**
+ * A pool whose connections are replaced when this machine's network changed or it slept: they are dead then, and requests on
+ * them would wait for an answer until they are given up.
+ */
+import { networkInterfaces } from "node:os";
+import type { Dispatcher, Pool } from "undici";
+import type { Clock } from "../base/clock.ts";
+
+export interface LivePoolOptions {
+  readonly clock: Clock;
+  readonly make: () => Pool;
+  /** The addresses of this machine; for tests. */
+  readonly addresses?: () => readonly string[];
+}
+
+/** How often it looks, and how much later than that it notices a sleep. */
+export const LOOK_MS = 2_000;
+export const SLEPT_MS = 10_000;
+
+export class LivePool {
+  readonly #options: LivePoolOptions;
+  #pool: Pool;
+  #known: readonly string[];
+  #looked: { readonly wallMs: number; readonly monotonicMs: number };
+  #timer: Disposable | undefined;
+
+  constructor(options: LivePoolOptions) {
+    this.#options = options;
+    this.#pool = options.make();
+    this.#known = this.#addresses();
+    this.#looked = this.#now();
+    this.#wait();
+  }
+
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    return this.#pool.dispatch(options, handler);
+  }
+
+  async destroy(error: Error): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    await this.#pool.destroy(error);
+  }
+
+  #wait(): void {
+    this.#timer = this.#options.clock.after(LOOK_MS, () => {
+      this.#look();
+      this.#wait();
+    });
+  }
+
+  #look(): void {
+    const [before, now] = [this.#looked, this.#now()];
+    const addresses = this.#addresses();
+    // A new address leaves the old connections as they are.
+    const isElsewhere = this.#known.some((address) => !addresses.includes(address));
+    // While a machine sleeps, its monotonic clock may stand still.
+    const awayMs = Math.max(now.wallMs - before.wallMs, now.monotonicMs - before.monotonicMs) - LOOK_MS;
+    this.#looked = now;
+    this.#known = addresses;
+    if (!isElsewhere && awayMs < SLEPT_MS) return;
+    const old = this.#pool;
+    this.#pool = this.#options.make();
+    void old.destroy(new Error(isElsewhere ? "this machine's address changed" : "this machine slept"));
+  }
+
+  #addresses(): readonly string[] {
+    return (this.#options.addresses ?? ownAddresses)();
+  }
+
+  #now() {
+    const { clock } = this.#options;
+    return { wallMs: Number(clock.nowNs() / 1_000_000n), monotonicMs: clock.monotonicMs() };
+  }
+}
+
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((all = []) =>
+    all.filter(({ internal }) => !internal).map(({ address }) => address),
+  );
+}

@@ -1,0 +1,71 @@
+/** A pool whose connections are replaced when the machine's network changed. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { once } from "node:events";
+import { Pool } from "undici";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { exchange } from "../../../src/net/exchange.ts";
+import { LivePool, LOOK_MS, SLEPT_MS } from "../../../src/net/live-pool.ts";
+import { Timeline } from "../../../src/simulate/timeline.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+
+/** Answers "/quick", and nothing else. */
+const server = createServer((request, response) => {
+  if (request.url === "/quick") response.end("ok");
+});
+let origin = "";
+
+beforeAll(async () => {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+/** What becomes of a request that waits while this happens. */
+async function waiting(happens: (world: { addresses: string[]; timeline: Timeline }) => Promise<void>) {
+  const world = { addresses: ["192.0.2.1", "192.0.2.2"], timeline: new Timeline() };
+  const make = () => new Pool(origin);
+  const pool = new LivePool({ clock: world.timeline, make, addresses: () => [...world.addresses] });
+  const request = (path: string) =>
+    exchange(pool, systemClock, origin, { method: "GET", path, headers: {}, silenceMs: 60_000, leastBytes: 0 });
+  const asked = request("/never").catch((error: unknown) => String(error));
+  await happens(world);
+  const quick = await request("/quick");
+  await quick.read(() => "more");
+  const outcome = await Promise.race([asked, Promise.resolve("waits")]);
+  await pool.destroy(new Error("the end"));
+  await asked;
+  return { outcome, status: quick.status };
+}
+
+const look = (timeline: Timeline) => timeline.run(timeline.sleep(LOOK_MS + 1));
+
+test("an address that is gone fails what waits, and the next request gets an answer", async () => {
+  const { outcome, status } = await waiting(async ({ addresses, timeline }) => {
+    addresses.splice(0, 1, "198.51.100.1");
+    await look(timeline);
+  });
+  expect(outcome).toContain("address changed");
+  expect(status).toBe(200);
+});
+
+test("a further address changes nothing", async () => {
+  const { outcome, status } = await waiting(async ({ addresses, timeline }) => {
+    addresses.push("198.51.100.1");
+    await look(timeline);
+  });
+  expect(outcome).toBe("waits");
+  expect(status).toBe(200);
+});
+
+test("a sleep fails what waits, also if the monotonic clock stood still", async () => {
+  const { outcome } = await waiting(async ({ timeline }) => {
+    timeline.skip(SLEPT_MS + 1);
+    await look(timeline);
+  });
+  expect(outcome).toContain("slept");
+});
