@@ -20,6 +20,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "close", syncline::Close, nullptr);
   Define(env, exports, "socketPair", syncline::SocketPair, nullptr);
   Define(env, exports, "receiveDescriptor", syncline::ReceiveDescriptor, nullptr);
+  Define(env, exports, "sendDescriptors", syncline::SendDescriptors, nullptr);
   Define(env, exports, "keepFromChildren", syncline::KeepFromChildren, nullptr);
   Define(env, exports, "unmount", syncline::Unmount, nullptr);
   Define(env, exports, "createRequestSlots", syncline::CreateRequestSlots, nullptr);
@@ -48,6 +49,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "syncFilesystem", syncline::SyncFilesystem, nullptr);
   Define(env, exports, "boundMemory", syncline::BoundMemory, nullptr);
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
+  Define(env, exports, "startSession", syncline::StartSession, nullptr);
   Define(env, exports, "findCut", syncline::FindCut, nullptr);
   napi_set_named_property(env, exports, "layoutVersion", syncline::Number(env, syncline::kLayoutVersion));
   return exports;

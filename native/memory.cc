@@ -1,5 +1,7 @@
 #include "memory.h"
 
+#include <unistd.h>
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -30,6 +32,11 @@ napi_value TrimMemory(napi_env, napi_callback_info) {
 #ifdef __GLIBC__
   malloc_trim(0);
 #endif
+  return nullptr;
+}
+
+napi_value StartSession(napi_env, napi_callback_info) {
+  (void)!setsid();
   return nullptr;
 }
 

@@ -1,4 +1,4 @@
-// Memory that the process no longer uses goes back to the system.
+// The process as a whole: memory that it no longer uses goes back to the system, and its session.
 #pragma once
 
 #include <node_api.h>
@@ -10,5 +10,8 @@ napi_value BoundMemory(napi_env env, napi_callback_info info);
 
 // trimMemory(): malloc_trim(3). glibc keeps freed memory for later; a mount that has just published a large file is idle next.
 napi_value TrimMemory(napi_env env, napi_callback_info info);
+
+// startSession(): setsid(2). The leader of a process group keeps its session.
+napi_value StartSession(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

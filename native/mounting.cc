@@ -122,6 +122,27 @@ napi_value ReceiveDescriptor(napi_env env, napi_callback_info info) {
   return Number(env, descriptor);
 }
 
+napi_value SendDescriptors(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "sendDescriptors");
+  const int socket = arguments.Descriptor(0);
+  const int sent[] = {arguments.Descriptor(1), arguments.Descriptor(2), arguments.Descriptor(3)};
+  if (arguments.Threw()) return nullptr;
+  char line[] = "\n";
+  iovec data = {line, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof sent)] = {};
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof sent);
+  std::memcpy(CMSG_DATA(head), sent, sizeof sent);
+  return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? ThrowErrno(env, "sendmsg", errno) : nullptr;
+}
+
 napi_value KeepFromChildren(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "keepFromChildren");
   const int descriptor = arguments.Descriptor(0);

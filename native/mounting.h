@@ -21,6 +21,8 @@ napi_value Close(napi_env env, napi_callback_info info);
 napi_value SocketPair(napi_env env, napi_callback_info info);
 // receiveDescriptor(socket): what another process sent through it (SCM_RIGHTS), not blocking.
 napi_value ReceiveDescriptor(napi_env env, napi_callback_info info);
+// sendDescriptors(socket, first, second, third): to another process (SCM_RIGHTS), with a newline. Throws with `errno`.
+napi_value SendDescriptors(napi_env env, napi_callback_info info);
 // keepFromChildren(descriptor): programs that this process starts do not inherit it.
 napi_value KeepFromChildren(napi_env env, napi_callback_info info);
 

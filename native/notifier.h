@@ -22,7 +22,8 @@ class Notifier {
   // Drops attributes, and cached bytes from `offset` on (`length` 0: to the end; offset -1: attributes only).
   void InvalidateInode(uint64_t inode, int64_t offset, int64_t length);
   void InvalidateEntry(uint64_t parent, std::string name);
-  // Like InvalidateEntry; the child has no link any more then. (Linux 6.18 tells no inotify watcher of either.)
+  // Like InvalidateEntry; the child has no link any more then. (Linux 6.18 tells inotify watchers of the child itself, unless it is
+  // open, IN_DELETE_SELF. It tells watchers of directories of neither.)
   void DeleteEntry(uint64_t parent, uint64_t child, std::string name);
   // Every cached name is looked up again (protocol 7.44).
   void IncrementEpoch();

@@ -1,5 +1,5 @@
 // The supervisor of a mount: holds /dev/fuse, and starts a new agent when the one that serves dies. A process of its own,
-// started by src/fuse/supervisor.ts.
+// started by src/fuse/supervisor.ts, or with --service by systemd, as the main process of a service (systemd-unit.ts).
 //
 // Programs wait meanwhile. The new agent has the kernel send again what was in flight, and goes on. What cannot be
 // restarted (no agent was ever ready, or five starts in a row failed) is aborted, so that programs get an error.
@@ -7,17 +7,31 @@
 // An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there on the
 // lock of a directory, uninterruptibly, and the program that holds that lock waits for the agent's answer.
 //
-// Its standard input ends with the agent, which writes lines to it: "ready MINOR FLAGS2 FLAGS" once it serves and can be replaced, and "done"
-// at its orderly end. Descriptor 3 is the connection's abort file (mounting.cc), 4 the device, 5 memory for requests (request_slots.h).
+// Its lifeline ends with the agent, which writes lines to it: "ready MINOR FLAGS2 FLAGS" once it serves and can be replaced, "up" once
+// its start is over, and "done" at its orderly end.
+//
+// Started by an agent: its standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device,
+// 5 memory for requests (request_slots.h).
 // Its arguments are the log, the working directory and the command of an agent.
+//
+// As a service: its arguments are --service and the command of an agent. It starts the first agent, too, which sends the three
+// descriptors through the lifeline once it has mounted. It tells systemd what happens (sd_notify(3)), passes ending signals on to
+// the agent, and ends with the agent's status.
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
@@ -25,8 +39,7 @@
 
 namespace {
 
-constexpr int kAbort = 3, kDevice = 4, kSlots = 5;
-// Of the agent that it starts.
+// Of an agent that it starts.
 constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
 // In the second number of what was agreed: the kernel sends requests again (FUSE_HAS_RESEND).
 constexpr unsigned long kHasResend = 1ul << 7;
@@ -35,10 +48,12 @@ constexpr useconds_t kPauseUs = 200'000;
 // nice(2) of an agent while programs wait for it to start; no thread of a serving agent has it.
 constexpr int kHurry = -9;
 constexpr size_t kMostLine = 256;
-// Who stops a service signals all of its processes, and the agent has yet to publish what is pending. An ignored SIGCHLD
-// leaves no zombies.
+constexpr int kEnding[] = {SIGHUP, SIGINT, SIGTERM};
+// Who stops what an agent started signals all of its processes, and the agent has yet to publish what is pending. An ignored
+// SIGCHLD leaves no zombies.
 constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGCHLD};
 
+// What the agent said.
 struct Heard {
   // What followed "ready"; empty if the agent never was.
   std::string ready;
@@ -68,95 +83,223 @@ void EndHurry(pid_t agent) {
   closedir(threads);
 }
 
-// Until the agent has ended. `started`: the one that was started here; 0: the first.
-Heard Listen(int lifeline, pid_t started) {
-  Heard heard;
-  std::string line;
-  char bytes[64];
-  for (;;) {
-    const ssize_t count = read(lifeline, bytes, sizeof bytes);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return heard;
-    for (ssize_t i = 0; i < count; i++) {
-      if (bytes[i] != '\n') {
-        if (line.size() < kMostLine) line.push_back(bytes[i]);
-        continue;
-      }
-      if (line == "done") heard.isDone = true;
-      if (line.rfind("ready ", 0) == 0) {
-        heard.ready = line.substr(6);
-        if (started != 0) EndHurry(started);
-      }
-      line.clear();
-    }
-  }
-}
-
 bool NeedsSlots(const std::string& agreed) {
   const size_t second = agreed.find(' ');
   return second != std::string::npos && (std::strtoul(agreed.c_str() + second, nullptr, 10) & kHasResend) == 0;
 }
 
-// In the child: becomes the agent. It has a session of its own, so that a signal to one of the two does not reach the other.
-[[noreturn]] void BecomeAgent(char** arguments, int lifeline, const std::string& agreed) {
-  for (const int ignored : kIgnored) std::signal(ignored, SIG_DFL);
-  setsid();
-  if (setpriority(PRIO_PROCESS, 0, kHurry) == 0) WeighSession("self", kHurry);
-  const int device = fcntl(kDevice, F_DUPFD, 16), own = fcntl(lifeline, F_DUPFD, 16);
-  const int log = open(arguments[0], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (log >= 0) {
-    dup2(log, STDOUT_FILENO);
-    dup2(log, STDERR_FILENO);
+class Supervisor {
+ public:
+  // Started by an agent. `command` ends with a null; empty if no agent can be started again.
+  Supervisor(const char* log, std::string directory, char** command)
+      : log_(log), directory_(std::move(directory)), command_(command), abort_(3), device_(4), slots_(5) {
+    for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
+    for (const int kept : {abort_, device_, slots_}) fcntl(kept, F_SETFD, FD_CLOEXEC);
   }
-  const int nothing = open("/dev/null", O_RDONLY);
-  dup2(nothing, STDIN_FILENO);
-  if (nothing > STDERR_FILENO) close(nothing);
-  const int slots = NeedsSlots(agreed) ? fcntl(kSlots, F_DUPFD, 16) : -1;
-  dup2(device, kAgentDevice);
-  dup2(own, kAgentLifeline);
-  if (slots >= 0) dup2(slots, kAgentSlots);
-  for (const int copied : {device, own, slots}) close(copied);
-  // The folder may be gone: absolute paths still lead somewhere.
-  if (chdir(arguments[1]) != 0) (void)!chdir("/");
-  setenv("SYNCLINE_HANDOFF", agreed.c_str(), 1);
-  execv(arguments[2], arguments + 2);
-  _exit(127);
-}
 
-// The end of the new agent's lifeline; negative if it could not be started.
-int StartAgent(char** arguments, const std::string& agreed, pid_t& started) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
-  started = fork();
-  if (started == 0) BecomeAgent(arguments, ends[1], agreed);
-  close(ends[1]);
-  if (started > 0) return ends[0];
-  close(ends[0]);
-  return -1;
-}
+  // A service: an agent's output stays that of this process.
+  Supervisor(std::string directory, char** command) : directory_(std::move(directory)), command_(command) {
+    std::signal(SIGPIPE, SIG_IGN);
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int each : kEnding) sigaddset(&ending, each);
+    sigprocmask(SIG_BLOCK, &ending, nullptr);
+    signals_ = signalfd(-1, &ending, SFD_CLOEXEC);
+    const char* socket = getenv("NOTIFY_SOCKET");
+    if (socket != nullptr) notify_ = socket;
+    unsetenv("NOTIFY_SOCKET");
+  }
 
-int Abort() { return write(kAbort, "1", 1) == 1 ? 0 : 1; }
+  int Supervise() {
+    lifeline_ = STDIN_FILENO;
+    return GoOn();
+  }
+
+  int Serve() {
+    if (!StartAgent("first")) return 1;
+    GoOn();
+    int status = 0;
+    while (waitpid(agent_, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    return stopping_ != 0 && WTERMSIG(status) == stopping_ ? 0 : 1;
+  }
+
+ private:
+  // Until no agent is to follow.
+  int GoOn() {
+    std::string agreed;
+    for (int failures = 0;;) {
+      const Heard heard = Listen();
+      if (heard.isDone) return 0;
+      if (!heard.ready.empty()) agreed = heard.ready;
+      failures = heard.ready.empty() ? failures + 1 : 0;
+      if (*command_ == nullptr || agreed.empty() || failures == kMostFailures) return Abort();
+      Notify("STATUS=The agent ended unexpectedly. Starting the next one.");
+      if (failures > 0) usleep(failures * kPauseUs);
+      close(lifeline_);
+      if (!StartAgent(agreed)) return Abort();
+    }
+  }
+
+  // Until the agent has ended.
+  Heard Listen() {
+    Heard heard;
+    std::string line;
+    for (;;) {
+      pollfd waits[] = {{lifeline_, POLLIN, 0}, {signals_, POLLIN, 0}};
+      if (poll(waits, 2, -1) < 0) continue;
+      if (waits[1].revents != 0) PassSignal();
+      if (waits[0].revents == 0) continue;
+      char bytes[64];
+      const ssize_t count = Receive(bytes, sizeof bytes);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return heard;
+      for (ssize_t i = 0; i < count; i++) {
+        if (bytes[i] != '\n') {
+          if (line.size() < kMostLine) line.push_back(bytes[i]);
+          continue;
+        }
+        Hear(line, heard);
+        line.clear();
+      }
+    }
+  }
+
+  void Hear(const std::string& line, Heard& heard) {
+    if (line == "done") heard.isDone = true;
+    if (line.rfind("ready ", 0) == 0) {
+      heard.ready = line.substr(6);
+      if (agent_ > 0) EndHurry(agent_);
+    }
+    if (line != "up") return;
+    Notify("READY=1\nSTATUS=Mounted.");
+    SetListening();
+  }
+
+  // Bytes of the lifeline, and the descriptors that came with them: the abort file, the device, and the memory for requests.
+  ssize_t Receive(char* bytes, size_t most) {
+    iovec data = {bytes, most};
+    alignas(cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))];
+    msghdr message = {};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t count = recvmsg(lifeline_, &message, MSG_CMSG_CLOEXEC);
+    const cmsghdr* head = count > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+    if (head != nullptr && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(3 * sizeof(int))) {
+      int sent[3];
+      std::memcpy(sent, CMSG_DATA(head), sizeof sent);
+      abort_ = sent[0];
+      device_ = sent[1];
+      slots_ = sent[2];
+    }
+    return count;
+  }
+
+  void PassSignal() {
+    signalfd_siginfo signal;
+    if (read(signals_, &signal, sizeof signal) != sizeof signal) return;
+    Notify("STOPPING=1\nSTATUS=Publishing what is pending.");
+    stopping_ = static_cast<int>(signal.ssi_signo);
+    if (listens_) kill(agent_, stopping_);
+  }
+
+  // An agent that takes over is signalled only now: before, it might end without serving, and leave the mount.
+  void SetListening() {
+    if (!listens_ && stopping_ != 0) kill(agent_, stopping_);
+    listens_ = true;
+  }
+
+  // `told`: what the agents agreed on with the kernel, or that it is the first.
+  bool StartAgent(const std::string& told) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+    // Those that were killed.
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    listens_ = device_ < 0;
+    const pid_t child = fork();
+    if (child == 0) BecomeAgent(ends[1], told);
+    close(ends[1]);
+    if (child < 0) {
+      close(ends[0]);
+      return false;
+    }
+    lifeline_ = ends[0];
+    agent_ = child;
+    return true;
+  }
+
+  // In the child. It has a session of its own, so that a signal to one of the two does not reach the other.
+  [[noreturn]] void BecomeAgent(int lifeline, const std::string& told) {
+    for (const int ignored : kIgnored) std::signal(ignored, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    setsid();
+    // Programs wait for it, but for a service's first.
+    if (device_ >= 0 && setpriority(PRIO_PROCESS, 0, kHurry) == 0) WeighSession("self", kHurry);
+    const int device = fcntl(device_, F_DUPFD, 16), own = fcntl(lifeline, F_DUPFD, 16);
+    const int log = open(log_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log >= 0) {
+      dup2(log, STDOUT_FILENO);
+      dup2(log, STDERR_FILENO);
+    }
+    const int nothing = open("/dev/null", O_RDONLY);
+    dup2(nothing, STDIN_FILENO);
+    if (nothing > STDERR_FILENO) close(nothing);
+    const int slots = NeedsSlots(told) ? fcntl(slots_, F_DUPFD, 16) : -1;
+    dup2(device, kAgentDevice);
+    dup2(own, kAgentLifeline);
+    if (slots >= 0) dup2(slots, kAgentSlots);
+    for (const int copied : {device, own, slots}) close(copied);
+    // The folder may be gone: absolute paths still lead somewhere.
+    if (chdir(directory_.c_str()) != 0) (void)!chdir("/");
+    setenv("SYNCLINE_HANDOFF", told.c_str(), 1);
+    execv(command_[0], command_);
+    _exit(127);
+  }
+
+  int Abort() { return write(abort_, "1", 1) == 1 ? 0 : 1; }
+
+  // sd_notify(3).
+  void Notify(const char* state) {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    if (notify_.empty() || notify_.size() >= sizeof address.sun_path) return;
+    std::memcpy(address.sun_path, notify_.data(), notify_.size());
+    // An abstract name.
+    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+    const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + notify_.size());
+    sendto(socket, state, std::strlen(state), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), length);
+    close(socket);
+  }
+
+  const char* log_ = "";
+  std::string directory_;
+  char** command_;
+  int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;
+  pid_t agent_ = -1;
+  // Of a service.
+  int signals_ = -1;
+  std::string notify_;
+  // Whether the agent ends in order when signalled.
+  bool listens_ = false;
+  // The signal that ends the service.
+  int stopping_ = 0;
+};
 
 }  // namespace
 
 int main(int count, char** arguments) {
+  char here[PATH_MAX];
+  const std::string directory = getcwd(here, sizeof here) != nullptr ? here : "/";
   if (chdir("/") != 0) return 1;
   prctl(PR_SET_NAME, "syncline-superv");
-  for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
-  for (const int kept : {kAbort, kDevice, kSlots}) fcntl(kept, F_SETFD, FD_CLOEXEC);
-  const bool mayRestart = count >= 4;
-  std::string agreed;
-  int lifeline = STDIN_FILENO;
-  pid_t started = 0;
-  for (int failures = 0;;) {
-    const Heard heard = Listen(lifeline, started);
-    if (heard.isDone) return 0;
-    if (!heard.ready.empty()) agreed = heard.ready;
-    failures = heard.ready.empty() ? failures + 1 : 0;
-    if (!mayRestart || agreed.empty() || failures == kMostFailures) return Abort();
-    if (failures > 0) usleep(failures * kPauseUs);
-    close(lifeline);
-    lifeline = StartAgent(arguments + 1, agreed, started);
-    if (lifeline < 0) return Abort();
-  }
+  if (count >= 3 && std::strcmp(arguments[1], "--service") == 0) return Supervisor(directory, arguments + 2).Serve();
+  if (count >= 4) return Supervisor(arguments[1], arguments[2], arguments + 3).Supervise();
+  return Supervisor("", "/", arguments + count).Supervise();
 }

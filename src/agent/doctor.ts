@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, join } from "node:path";
+import { MOUNT_TYPE } from "../fuse/mount-table.ts";
 import { nodeProblem } from "../runtime/node-version.ts";
 
 export interface Finding {
@@ -21,7 +22,7 @@ export interface DoctorInput {
 }
 
 export function examine(input: DoctorInput): Finding[] {
-  const mounts = isLinux() ? [fuseDevice(), addon(input), privilege(), handOver(release())] : [];
+  const mounts = isLinux() ? [fuseDevice(), addon(input), privilege(), handOver(release()), ...indexers()] : [];
   return [node(), kernel(), ...mounts, state(input.stateRoot), key(input)];
 }
 
@@ -51,6 +52,29 @@ export function handOver(version: string): Finding {
   const resends = major > 6 || (major === 6 && minor >= 9);
   const how = resends ? "the kernel sends their requests again" : "their requests are kept in memory";
   return { what, state: "good", detail: `are replaced, and programs wait: ${how}` };
+}
+
+const UPDATEDB = "/etc/updatedb.conf";
+
+function indexers(): Finding[] {
+  return existsSync(UPDATEDB) ? [pruning(readFileSync(UPDATEDB, "utf8"))] : [];
+}
+
+/** Whether updatedb, which knows all files for locate, stays out of mounts: `conf` is its configuration (updatedb.conf(5)). */
+export function pruning(conf: string): Finding {
+  const what = "updatedb";
+  const [, types] = /^[ \t]*PRUNEFS[ \t]*=[ \t]*"([^"\n]*)"/m.exec(conf) ?? [];
+  const isPruned = types?.split(/\s+/).some((type) => type.toLowerCase() === MOUNT_TYPE) === true;
+  if (isPruned) return { what, state: "good", detail: "stays out of mounts" };
+  return {
+    what,
+    state: "limited",
+    detail: "walks through every mount, and fetches all its directories",
+    advice:
+      types === undefined
+        ? `As root: echo 'PRUNEFS="${MOUNT_TYPE}"' >> ${UPDATEDB}`
+        : `As root: sed -i 's/^[ \\t]*PRUNEFS[ \\t]*=[ \\t]*"/&${MOUNT_TYPE} /' ${UPDATEDB}`,
+  };
 }
 
 function fuseDevice(): Finding {

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { commandsFor } from "./commands.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { createOutput } from "./terminal/output.ts";
+import { MOUNT_HELPER, runMountHelper } from "./mount-helper.ts";
 import { runCommandLine } from "./program.ts";
 import { processRuntime } from "./runtime.ts";
 
@@ -22,4 +23,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // If stderr is gone, only the exit status reports errors.
 process.stderr.on("error", () => {});
 
-process.exitCode = await runCommandLine(args, runtime, await commandsFor(args), version);
+process.exitCode =
+  args[0] === MOUNT_HELPER
+    ? await runMountHelper(args.slice(1), runtime, version)
+    : await runCommandLine(args, runtime, await commandsFor(args), version);

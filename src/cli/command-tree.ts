@@ -35,6 +35,13 @@ export async function allCommands(runtime: Runtime): Promise<CommandFacts[]> {
   return factsOf(root, "");
 }
 
+/** The options of a command that is in no group. */
+export async function optionsOf(name: string, runtime: Runtime): Promise<OptionFacts[]> {
+  const root = new Command("syncline");
+  for (const register of await commandsFor([name])) register({ root, runtime, status: 0 });
+  return root.commands.flatMap((command) => command.options.map(optionFacts));
+}
+
 function factsOf(command: Command, name: string): CommandFacts[] {
   const children = command.commands.toSorted((a, b) => (a.name() < b.name() ? -1 : 1));
   const own: CommandFacts = {

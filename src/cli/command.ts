@@ -89,7 +89,7 @@ async function readOptions<Name extends OptionName>(
 const GROUPS: Readonly<Record<string, string>> = {
   conflicts: "versions that lost a conflict in a merge: list, compare, resolve",
   key: "the wallet key of this user",
-  service: "systemd services for mounts, synced folders and WebDAV servers",
+  service: "systemd services for mounts, synced folders and WebDAV servers; mount(8) and fstab",
   policy: "a bucket's rules for merging changes and thinning history",
 };
 

@@ -45,6 +45,7 @@ export const OPTIONS = {
   verbose: toggle("print more detail", { short: "-v" }),
   background: toggle("run in the background; return once it is ready", { onlyFlag: true }),
   readOnly: toggle("reject every change", { onlyFlag: true }),
+  noexec: toggle("run no programs from the mount", { onlyFlag: true }),
   at: text(
     "<root|time>",
     "an old state: a root, or the newest root at a time: a date, a time, yesterday, '2 hours ago'",

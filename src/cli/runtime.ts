@@ -13,6 +13,8 @@ export interface Runtime {
   readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  /** A background process stays in this process's session until it is ready. */
+  readonly keepsSession?: boolean;
   readonly clock: Clock;
   readonly random: Random;
   /** Calls `cleanUp`, which must be synchronous, if a signal ends the process before the handle is disposed. */

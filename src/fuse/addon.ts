@@ -1,11 +1,11 @@
 /** Loads the native addon, or says clearly why it is unavailable. */
 import { describeError } from "../base/log.ts";
 import { SynclineError } from "../base/errors.ts";
-import { type AllocatorAddon, loadNative } from "../runtime/native.ts";
+import { type ProcessAddon, loadNative } from "../runtime/native.ts";
 import { LAYOUT_VERSION } from "./protocol.ts";
 
 /** What native/addon.cc exports. Paths and names are byte strings. Throws errors with a numeric `errno`. */
-export interface FuseAddon extends AllocatorAddon {
+export interface FuseAddon extends ProcessAddon {
   readonly layoutVersion: number;
   /** A descriptor of /dev/fuse, to be mounted and then served. */
   openDevice(): number;
@@ -19,6 +19,8 @@ export interface FuseAddon extends AllocatorAddon {
   socketPair(): readonly [number, number];
   /** A descriptor that another process sent through this socket, not blocking. Throws if there is none. */
   receiveDescriptor(socket: number): number;
+  /** Sends two descriptors through this socket, with an empty line. */
+  sendDescriptors(socket: number, first: number, second: number, third: number): void;
   /** Programs that this process starts do not inherit this descriptor. */
   keepFromChildren(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */

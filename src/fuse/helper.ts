@@ -23,14 +23,16 @@ export interface HelperMount {
   readonly mountPoint: string;
   readonly source: string;
   readonly readOnly: boolean;
+  readonly noexec: boolean;
 }
 
 /** Mounts; returns the device. Throws `fuse_unavailable`, with what the helper says. */
-export function mountByHelper(addon: FuseAddon, { mountPoint, source, readOnly }: HelperMount): number {
+export function mountByHelper(addon: FuseAddon, { mountPoint, source, readOnly, noexec }: HelperMount): number {
   const options = [
     readOnly ? "ro" : "rw",
     "nosuid",
     "nodev",
+    ...(noexec ? ["noexec"] : []),
     "default_permissions",
     `subtype=${SUBTYPE}`,
     `fsname=${source.replace(/[\\,]/g, String.raw`\$&`)}`,

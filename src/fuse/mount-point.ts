@@ -6,9 +6,7 @@ import { SynclineError } from "../base/errors.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { needsHelper, unmountByHelper } from "./helper.ts";
-import { readMountTable } from "./mount-table.ts";
-
-export const MOUNT_TYPE = "fuse.syncline";
+import { MOUNT_TYPE, readMountTable } from "./mount-table.ts";
 
 /** umount2(2): detaches the mount from the tree now, even if in use. */
 export const MNT_DETACH = 2;

@@ -9,8 +9,8 @@ import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { Door } from "./door.ts";
 import { mountByHelper, needsHelper } from "./helper.ts";
-import { detachCommand, MNT_DETACH, MOUNT_TYPE, pathBytes, unmountAt } from "./mount-point.ts";
-import { type MountedAt, readMountTable } from "./mount-table.ts";
+import { detachCommand, MNT_DETACH, pathBytes, unmountAt } from "./mount-point.ts";
+import { MOUNT_TYPE, type MountedAt, readMountTable } from "./mount-table.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
 import {
   type Agreed,
@@ -18,7 +18,7 @@ import {
   inheritedLifeline,
   inheritedSlots,
   type Lifeline,
-  startSupervisor,
+  superviseMount,
 } from "./supervisor.ts";
 
 export type MountEnd = "unmounted" | "aborted";
@@ -49,6 +49,7 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   const addon = loadAddon();
   const mountPoint = pathBytes(resolve(options.mountPoint));
   if (options.supervision?.handoff !== undefined) {
+    addon.keepFromChildren(HANDOFF_DEVICE);
     const slots = inheritedSlots(options.supervision.handoff) ?? addon.createRequestSlots();
     return new ServedMount(addon, HANDOFF_DEVICE, slots, mountPoint, fs, options, inheritedLifeline(addon));
   }
@@ -57,7 +58,7 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
     : mountHere(addon, mountPoint, options);
   try {
     const slots = addon.createRequestSlots();
-    const lifeline = startSupervisor(addon, { device, slots }, mountPoint, options.supervision, options.log);
+    const lifeline = superviseMount(addon, { device, slots }, mountPoint, options.supervision, options.log);
     return new ServedMount(addon, device, slots, mountPoint, fs, options, lifeline);
   } catch (error) {
     void unmountAt(addon, mountPoint, MNT_DETACH);
@@ -69,7 +70,7 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
 function mountHere(addon: FuseAddon, mountPoint: string, options: ChosenOptions): number {
   const device = openDevice(addon);
   try {
-    const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
+    const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0) | (options.noexec ? MS_NOEXEC : 0);
     addon.mount(pathBytes(options.source), mountPoint, MOUNT_TYPE, flags, mountData(device));
   } catch (cause) {
     addon.close(device);
@@ -206,6 +207,7 @@ async function setReadAhead(own: MountedAt, bytes: number): Promise<void> {
 const MS_RDONLY = 1;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
+const MS_NOEXEC = 8;
 
 /** Options of fuse (mount.fuse(8)): the kernel checks permissions by the reported modes. */
 function mountData(device: number): string {

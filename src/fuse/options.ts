@@ -12,6 +12,8 @@ export interface FuseOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly readOnly?: boolean;
+  /** The kernel runs no programs from it. */
+  readonly noexec?: boolean;
   /** How long the kernel may cache attributes, names and absences. Changes made elsewhere are reported at once. */
   readonly attributeTimeoutS?: number;
   readonly entryTimeoutS?: number;
@@ -45,6 +47,7 @@ const CACHE_SECONDS = 600;
 
 const DEFAULTS = {
   readOnly: false,
+  noexec: false,
   attributeTimeoutS: CACHE_SECONDS,
   entryTimeoutS: CACHE_SECONDS,
   negativeTimeoutS: CACHE_SECONDS,

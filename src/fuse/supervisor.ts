@@ -21,6 +21,8 @@ export interface Supervision {
   readonly env: Readonly<Record<string, string>>;
   /** Whether the kernel may be asked to send requests again; false: as before Linux 6.9. For tests. */
   readonly mayResend: boolean;
+  /** Whether a supervisor started this process: a service's first agent, or one that replaces another. */
+  readonly isInherited: boolean;
   /** Set in an agent that replaces one: what that had agreed with the kernel. */
   readonly handoff: Agreed | undefined;
 }
@@ -42,9 +44,9 @@ export interface Lifeline extends Disposable {
   ready(agreed: Agreed): void;
 }
 
-/** The environment variable in which the supervisor tells a new agent what was agreed. */
+/** The environment variable in which the supervisor tells a new agent what was agreed, or that it is a service's first. */
 export const HANDOFF = "SYNCLINE_HANDOFF";
-/** Descriptors of an agent that takes over (native/supervisor.cc). */
+/** Descriptors of an agent that a supervisor started (native/supervisor.cc). The first agent has no device yet. */
 export const HANDOFF_DEVICE = 3;
 const HANDOFF_LIFELINE = 4;
 const HANDOFF_SLOTS = 5;
@@ -55,8 +57,13 @@ export function parseHandoff(text: string): Agreed | undefined {
   return minor === undefined ? undefined : { minor: Number(minor), flags: Number(flags), flags2: Number(flags2) };
 }
 
-/** Starts the supervisor of a new mount. If it cannot run, the log says what that means. */
-export function startSupervisor(
+/** The program of a supervisor. Throws if it is not built. */
+export function supervisorPath(): string {
+  return createRequire(import.meta.url).resolve("#fuse-supervisor");
+}
+
+/** Gives a new mount its supervisor: the one of the service, or one that this starts. If there is none, the log says what that means. */
+export function superviseMount(
   addon: FuseAddon,
   held: Held,
   mountPoint: string,
@@ -71,7 +78,9 @@ export function startSupervisor(
   try {
     const abort = openAbort(addon, mountPoint);
     try {
-      return run(held, abort, supervision, missing);
+      if (supervision?.isInherited !== true) return run(held, abort, supervision, missing);
+      addon.sendDescriptors(HANDOFF_LIFELINE, abort, held.device, held.slots);
+      return inheritedLifeline(addon);
     } finally {
       addon.close(abort);
     }
@@ -105,14 +114,7 @@ function openAbort(addon: FuseAddon, mountPoint: string): number {
 
 /** The line to the supervisor that started this process. */
 export function inheritedLifeline(addon: FuseAddon): Lifeline {
-  for (const inherited of [HANDOFF_DEVICE, HANDOFF_LIFELINE]) addon.keepFromChildren(inherited);
-  const say = (line: string) => {
-    try {
-      writeSync(HANDOFF_LIFELINE, line);
-    } catch {
-      // The supervisor is gone: the mount ends with this process.
-    }
-  };
+  addon.keepFromChildren(HANDOFF_LIFELINE);
   const supervisor = process.ppid;
   return {
     // An orphan has another parent.
@@ -120,11 +122,22 @@ export function inheritedLifeline(addon: FuseAddon): Lifeline {
       return process.ppid === supervisor;
     },
     ready: (agreed) => say(readyLine(agreed)),
-    [Symbol.dispose]: () => {
-      say(DONE);
-      addon.close(HANDOFF_LIFELINE);
-    },
+    // It stays open: its end tells the supervisor that this process has ended.
+    [Symbol.dispose]: () => say(DONE),
   };
+}
+
+/** Tells the supervisor that started this process that its start is over. */
+export function sayUp(): void {
+  say(UP);
+}
+
+function say(line: string): void {
+  try {
+    writeSync(HANDOFF_LIFELINE, line);
+  } catch {
+    // The supervisor is gone: the mount ends with this process.
+  }
 }
 
 function run(
@@ -133,10 +146,9 @@ function run(
   supervision: Supervision | undefined,
   missing: (error: unknown) => void,
 ): Lifeline {
-  const path = createRequire(import.meta.url).resolve("#fuse-supervisor");
   const { log, cwd, command, env } = supervision ?? { log: "", cwd: "", command: [], env: {} };
   // Its input ends when this process ends for any reason. A terminal's Ctrl-C must not reach it.
-  const supervisor = spawn(path, command.length === 0 ? [] : [log, cwd, ...command], {
+  const supervisor = spawn(supervisorPath(), command.length === 0 ? [] : [log, cwd, ...command], {
     stdio: ["pipe", "ignore", "ignore", abort, device, slots],
     env: { ...process.env, ...env },
     detached: true,
@@ -159,3 +171,4 @@ function readyLine({ minor, flags, flags2 }: Agreed): string {
 }
 
 const DONE = "done\n";
+const UP = "up\n";

@@ -5,7 +5,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock } from "../base/clock.ts";
-import { loadAllocator } from "./native.ts";
+import { loadProcessAddon } from "./native.ts";
 
 /**
  * The old generation's limit, far more than an agent needs. With a lower one V8 lets the heap grow less between
@@ -19,7 +19,7 @@ export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", `--max-
 
 /** Makes the allocator keep little. Call before the second thread starts. */
 export function boundMemory(): void {
-  loadAllocator().boundMemory?.();
+  loadProcessAddon().boundMemory?.();
 }
 
 /**
@@ -28,7 +28,7 @@ export function boundMemory(): void {
  */
 export function releaseMemory(): void {
   collect("last resort");
-  loadAllocator().trimMemory?.();
+  loadProcessAddon().trimMemory?.();
 }
 
 /**
@@ -38,7 +38,7 @@ export function releaseMemory(): void {
 export function releaseGarbage(): void {
   collect("all");
   collect("all");
-  loadAllocator().trimMemory?.();
+  loadProcessAddon().trimMemory?.();
 }
 
 /** Collects this thread's garbage now: all, or only the young generation. V8 keeps the emptied pages. */

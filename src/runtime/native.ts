@@ -6,18 +6,20 @@ export function loadNative(): unknown {
   return createRequire(import.meta.url)("#fuse-addon");
 }
 
-/** The allocator's calls. Undefined: the addon is not built, or this is not Linux. */
-export interface AllocatorAddon {
+/** Calls for this process as a whole. Undefined: the addon is not built, or this is not Linux. */
+export interface ProcessAddon {
   /** mallopt(3): has the allocator keep less of what is freed. */
   boundMemory(): void;
   /** malloc_trim(3): gives freed memory back to the system. */
   trimMemory(): void;
+  /** setsid(2), unless this process leads a group already. */
+  startSession(): void;
 }
 
-export function loadAllocator(): Partial<AllocatorAddon> {
+export function loadProcessAddon(): Partial<ProcessAddon> {
   if (process.platform !== "linux") return {};
   try {
-    return loadNative() as Partial<AllocatorAddon>;
+    return loadNative() as Partial<ProcessAddon>;
   } catch {
     return {};
   }

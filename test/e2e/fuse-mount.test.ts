@@ -99,7 +99,10 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await using dead = await server.mount();
       dead.kill("SIGKILL");
       await dead.exited;
-      await expect(stat(dead.mountPoint)).rejects.toMatchObject({ code: "ENOTCONN" });
+      // The abort may catch the call on its way.
+      await expect(stat(dead.mountPoint)).rejects.toMatchObject({
+        code: expect.stringMatching(/^(ENOTCONN|ECONNABORTED)$/) as string,
+      });
       await using alive = await server.mountAt(dead.mountPoint);
       await writeFile(alive.path("f"), "alive");
       const here = (await readMountTable()).filter((mount) => mount.mountPoint === alive.mountPoint);

@@ -7,6 +7,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { supervisorPath } from "../../src/fuse/supervisor.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** With a /dev/fuse of its own that all may open, if $2 says so, the script $1 as nobody. */
@@ -51,6 +52,14 @@ describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? 
     },
   );
 
+  test("mounts as mount(8) does for a user's line of fstab, and umount(8) ends it", async () => {
+    expect(await withBucket(FSTAB)).toEqual({ status: 0, out: ["mounted", "unmounted"].join("\n"), err: "" });
+  });
+
+  test("runs a mount as a service, whose killed agents are replaced", async () => {
+    expect(await withBucket(service())).toEqual({ status: 0, out: ["kept", "ended with 0"].join("\n"), err: "" });
+  });
+
   test("who may not open /dev/fuse is told what to do", async () => {
     const { status, err } = await withBucket('syncline mount "$url" mnt', "600");
     expect(status).toBe(1);
@@ -59,8 +68,8 @@ describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? 
 });
 
 const SCRIPT = `
-  syncline mount "$url" mnt --background >log
-  grep " $HOME/mnt fuse.syncline .*user_id=65534" /proc/self/mounts >log && echo "mounted as nobody"
+  syncline mount "$url" mnt --noexec --background >log
+  grep " $HOME/mnt fuse.syncline .*noexec.*user_id=65534" /proc/self/mounts >log && echo "mounted as nobody"
   echo "before the kill" >mnt/file
   kill -9 "$(syncline status mnt --json | sed 's/.*"pid":\\([0-9]*\\).*/\\1/')"
   cat mnt/file
@@ -81,6 +90,26 @@ const LISTS = `
   getfacl -cn mnt/file | grep 1234 | cut -c 1-13
   stat -c %a mnt/file
   syncline unmount mnt >log`;
+
+/** mount(8) calls its helper as the user. */
+const FSTAB = `
+  syncline mount.syncline "$url" "$HOME/mnt" -o rw,noexec,nosuid,nodev,user,owner=me
+  grep -q " $HOME/mnt fuse.syncline .*noexec.*user_id=65534" /proc/self/mounts && echo mounted
+  umount mnt
+  grep -q " $HOME/mnt " /proc/self/mounts || echo unmounted
+  while syncline status mnt >log 2>&1; do :; done`;
+
+/** As the unit of systemctl --user does. */
+const service = () => `
+  : >service.log
+  "${supervisorPath()}" --service "${process.execPath}" "${main}" mount "$url" "$HOME/mnt" >>service.log 2>&1 &
+  until grep -q Mounted service.log; do :; done
+  echo kept >mnt/file
+  kill -9 "$(syncline status mnt --json | sed 's/.*"pid":\\([0-9]*\\).*/\\1/')"
+  cat mnt/file
+  kill "$!"
+  wait "$!"
+  echo "ended with $?"`;
 
 /** Runs a script of the shell with a bucket at $url; `mode`: of /dev/fuse. */
 async function withBucket(script: string, mode?: string) {

@@ -10,6 +10,7 @@ import { nameFromText } from "../../src/base/names.ts";
 import { parseAddress, splitAddress } from "../../src/bucket/address.ts";
 import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
 import { readRows } from "../../src/packs/pack-healing.ts";
+import { parseMountCall } from "../../src/cli/mount-helper.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
 import { parseListen } from "../../src/cli/commands/listen.ts";
 import { parseAge } from "../../src/cli/commands/retention-text.ts";
@@ -678,6 +679,14 @@ function commandDecoders(): Decoder[] {
   return [
     { name: "listen-address", ...of(["127.0.0.1:3600", "[::1]:0", "example.org:80"], parseListen, usage) },
     { name: "host-name", ...of(["files.example", "192.0.2.1", "[2001:db8::1]"], parseHostName, usage) },
+    {
+      name: "mount-call",
+      ...of(
+        ["file:///b /mnt -o rw,user,x-a=b,cache-size=2GiB -v", 'file:///b /mnt -sn -o noexec,owner="a,b"'],
+        (given) => parseMountCall(given.split(" "), MOUNT_OPTIONS),
+        usage,
+      ),
+    },
     { name: "age", ...of(["90d", "45s", "0"], parseAge, never) },
     { name: "size", ...of(["10 GiB", "512k", "1.5G", "4096"], parseBytes, never) },
     { name: "s3-error", ...of([S3_ERROR], parseError, never) },
@@ -718,6 +727,13 @@ function of(samples: readonly string[], read: (given: string) => unknown, refuse
 }
 
 const CHECK_BYTES = 16;
+const MOUNT_OPTIONS = ["cache-size", "owner", "digest"].map((name, at) => ({
+  long: `--${name}`,
+  short: undefined,
+  value: at < 2 ? "value" : undefined,
+  choices: [],
+  help: "",
+}));
 
 function cborOf(value: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
   const scalar = fc.oneof(fc.constant(null), fc.boolean(), fc.maxSafeInteger(), fc.string(), fc.uint8Array());

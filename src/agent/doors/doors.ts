@@ -14,6 +14,8 @@ export interface MountSetup extends MountReport {
   readonly acl: boolean;
   /** Whether it tells birth times. */
   readonly birthTimes: boolean;
+  /** No programs run from it. */
+  readonly noexec: boolean;
 }
 
 export interface MountReport {

@@ -23,6 +23,7 @@ import type { ExitStatus } from "../exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
+import { sayUp } from "../../fuse/supervisor.ts";
 import { supervisionOf } from "./taking-over.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
@@ -80,8 +81,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   // In the background no one reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
   await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
-  // A past state has no overlay that another process could go on with.
-  const supervision = options.at === undefined ? supervisionOf(runtime, state.path) : undefined;
+  const supervision = supervisionOf(runtime, state.path);
   const agentOptions = {
     address: run.facts.address,
     doors: run.doors(state.path),
@@ -99,7 +99,8 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     unpublished: unpublishedOf(options),
     drainMs: drainMsOf(options),
     collects: options.gc !== "off",
-    supervision,
+    // A past state has no overlay that another process could go on with.
+    supervision: options.at === undefined ? supervision : undefined,
     clock: runtime.clock,
     random: runtime.random,
     log,
@@ -114,9 +115,12 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   progress[Symbol.dispose]();
   state.list();
   beside?.list();
-  if (supervision?.handoff !== undefined) process.chdir("/");
+  if (supervision.isInherited) {
+    process.chdir("/");
+    sayUp();
+  }
   if (isBehind()) sayReady(agent.doors);
-  else if (supervision?.handoff === undefined) {
+  else if (supervision.handoff === undefined) {
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
   }

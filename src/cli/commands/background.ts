@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { NODE_FLAGS } from "../../runtime/memory.ts";
+import { loadProcessAddon } from "../../runtime/native.ts";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { SynclineError, type ErrorCode } from "../../base/errors.ts";
 import { envName } from "../options.ts";
@@ -34,7 +35,8 @@ export async function runBehind(
   const own = process.argv.slice(2).filter((argument) => argument !== "--background");
   const log = openSync(logPath, "a", 0o600);
   const child = spawn(process.execPath, [...NODE_FLAGS, process.argv[1] ?? "", ...own], {
-    detached: true,
+    // Under an automount, only processes of the caller's group reach the directory until something is mounted there (autofs(5)).
+    detached: runtime.keepsSession !== true,
     stdio: ["ignore", log, log, "ipc"],
     env,
   });
@@ -61,8 +63,9 @@ export function sayStep(step: string): void {
   if (process.connected) process.send?.({ step } satisfies Word);
 }
 
-/** Tells the waiting command that all is well, and leaves the working directory, so that it does not stay in use. */
+/** Tells the waiting command that all is well. Leaves its session, and the working directory, so that it does not stay in use. */
 export function sayReady(doors: readonly DoorReport[]): void {
+  loadProcessAddon().startSession?.();
   process.send?.({ doors } satisfies Word);
   process.disconnect();
   process.chdir("/");

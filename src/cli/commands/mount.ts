@@ -19,7 +19,7 @@ export function register(program: Program): void {
       ["<dir>", "an empty directory"],
     ],
     summary: "mount a bucket at a directory",
-    options: [...AGENT_OPTIONS, "owner", "acl", "birthTimes", "history", "webdav", ...WEBDAV_OPTIONS],
+    options: [...AGENT_OPTIONS, "owner", "noexec", "acl", "birthTimes", "history", "webdav", ...WEBDAV_OPTIONS],
     examples: [
       "syncline mount file:///srv/bucket ~/bucket --background",
       "syncline mount https://master.example:3600/notes ~/notes --background",
@@ -34,13 +34,13 @@ export function register(program: Program): void {
       const address = pinnedUrl(parseAddress(url));
       const mount = canonicalMount(resolve(directory));
       const owners = ownersOf(call.options.owner ?? "stored");
-      const { history = false, birthTimes = false, acl = false } = call.options;
+      const { history = false, birthTimes = false, acl = false, noexec = false } = call.options;
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
         facts: { address, mount, old: at !== undefined },
         folder: await folderBeside(call, address, mount),
         doors: (stateDir) => [
-          { door: "mount", mount, owners, acl, history, birthTimes },
+          { door: "mount", mount, owners, noexec, acl, history, birthTimes },
           ...(webdav === undefined ? [] : [webdav(stateDir)]),
         ],
         ready: (doors: readonly DoorReport[]) => ({

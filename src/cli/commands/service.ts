@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import { NODE_FLAGS } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { homeFolder } from "../../agent/state/state-dir.ts";
+import { supervisorPath } from "../../fuse/supervisor.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { addCommand, type Call, type Program } from "../command.ts";
 import { commandsFor } from "../commands.ts";
@@ -15,6 +16,7 @@ import { passphrasePathOf } from "../key-file.ts";
 import { envName, OPTIONS } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { drainMsOf } from "./agent-limits.ts";
+import { registerMountHelper } from "./service-mount-helper.ts";
 import { UNIT_MARK, unitText } from "./systemd-unit.ts";
 import { printText } from "../terminal/text.ts";
 
@@ -52,6 +54,7 @@ export function register(program: Program): void {
     examples: ["syncline service status"],
     run: status,
   });
+  registerMountHelper(program);
 }
 
 async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
@@ -66,6 +69,7 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   const unit = unitText({
     words,
     program: [process.execPath, ...NODE_FLAGS, main === undefined ? "" : realpathSync(main)],
+    supervisor: words[0] === "mount" ? builtSupervisor() : "",
     workingDirectory,
     environment: keptEnvironment(call),
     system,
@@ -87,8 +91,6 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   if (before === undefined) writeFileSync(path, unit, { mode: 0o644 });
   output.result({ unit: path, text: unit, written: before === undefined, next }, `Wrote ${printText(path)}. Now run:`);
   for (const step of next) output.notice(`  ${step}`);
-  if (words[0] === "mount" && !system && process.getuid?.() !== 0)
-    output.notice("Only root can mount. As root, install it with --system instead.");
   if (runtime.environmentKey !== undefined)
     output.notice("The service does not receive SYNCLINE_KEY. It uses its user's key file.");
 }
@@ -156,6 +158,18 @@ async function checkCommand(runtime: Runtime, words: readonly string[]): Promise
   for (const [option, why] of UNFIT)
     if (given[option] === true) throw new SynclineError("usage", `A service cannot use ${why}.`);
   return given;
+}
+
+/** Throws `fuse_unavailable`. */
+function builtSupervisor(): string {
+  try {
+    return supervisorPath();
+  } catch (cause) {
+    throw new SynclineError("fuse_unavailable", "The program that mounts is not built.", {
+      hint: "Build it: npm run build:native (needs g++, make and python3).",
+      cause,
+    });
+  }
 }
 
 const UNFIT: readonly (readonly [string, string])[] = [

@@ -6,6 +6,8 @@ export interface UnitFacts {
   readonly words: readonly string[];
   /** Node, its flags and the program. */
   readonly program: readonly string[];
+  /** The program that runs a mount's agents. */
+  readonly supervisor: string;
   /** The base of relative paths. */
   readonly workingDirectory: string;
   readonly environment: ReadonlyMap<string, string>;
@@ -20,36 +22,33 @@ export const UNIT_MARK = "# Written by: syncline service install";
 
 /** How long an agent may take to close its doors, after it has published for as long as --drain says. */
 const CLOSING_SECONDS = 60;
+/** A mount with many unpublished changes reads them first. */
+const START_SECONDS = 600;
 /** Usage, a precondition, no access, deletions awaiting approval, damage: a restart fails again until a person acts. */
 const LASTING_STATUSES = [2, 4, 5, 7, 8];
 
-export function unitText({
-  words,
-  program,
-  workingDirectory,
-  environment,
-  system,
-  drainMs = DRAIN_MS,
-}: UnitFacts): string {
+export function unitText(facts: UnitFacts): string {
+  const { words, workingDirectory, environment, system, drainMs = DRAIN_MS } = facts;
+  const isMount = words[0] === "mount";
   const lines = [
     UNIT_MARK,
     "[Unit]",
     `Description=Syncline: ${specifiersOff(words.join(" ").replace(/[\p{Cc}\\]/gu, "?"))}`,
-    ...(system ? ["Wants=network-online.target", "After=network-online.target"] : []),
+    ...(system ? networkLines(isMount) : []),
     "",
     "[Service]",
-    "Type=exec",
-    `ExecStart=${[...program, ...words].map(argument).join(" ")}`,
+    ...(isMount ? mountLines(facts) : ["Type=exec", execStart([...facts.program, ...words])]),
     `WorkingDirectory=${specifiersOff(workingDirectory)}`,
     ...[...environment].map(([name, value]) => `Environment=${quoted(specifiersOff(`${name}=${value}`))}`),
     "Restart=on-failure",
     "RestartSec=5",
     `RestartPreventExitStatus=${LASTING_STATUSES.join(" ")}`,
     `TimeoutStopSec=${Math.ceil(drainMs / 1_000) + CLOSING_SECONDS}`,
-    "# The agent stops its other processes itself, in order.",
+    "# It stops its other processes itself, in order.",
     "KillMode=mixed",
     "UMask=0077",
-    ...hardening(words),
+    ...(isMount ? [] : HARDENED),
+    ...(isMount && system ? HARDENED_MOUNT : []),
     "",
     "[Install]",
     `WantedBy=${system ? "multi-user.target" : "default.target"}`,
@@ -57,10 +56,53 @@ export function unitText({
   return `${lines.join("\n")}\n`;
 }
 
-/** A mount must be visible to others: most hardening options give a unit its own view. */
-function hardening([command]: readonly string[]): string[] {
-  if (command === "mount") return [];
-  return ["NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "SystemCallArchitectures=native"];
+/** A mount is up without a network; at a shutdown it has one until it has stopped. */
+function networkLines(isMount: boolean): string[] {
+  return isMount ? ["After=network.target"] : ["Wants=network-online.target", "After=network-online.target"];
+}
+
+/** The supervisor is the service: it says when the mount is up, and starts the next agent if one dies. */
+function mountLines({ supervisor, program, words }: UnitFacts): string[] {
+  return [
+    "Type=notify",
+    "NotifyAccess=main",
+    execStart([supervisor, "--service", ...program, ...words]),
+    `TimeoutStartSec=${START_SECONDS}`,
+    "# An agent that was killed for lack of memory is replaced.",
+    "OOMPolicy=continue",
+  ];
+}
+
+const HARDENED = [
+  "NoNewPrivileges=yes",
+  "LockPersonality=yes",
+  "RestrictRealtime=yes",
+  "SystemCallArchitectures=native",
+];
+
+/**
+ * For a mount as root. Options that give a unit its own mount namespace would hide the mount from everybody else.
+ * RestrictSUIDSGID= forbids openat2, which keeps a synced folder's paths beneath it. A user's mount needs the set-id program
+ * fusermount3, so it can have none of these: each implies NoNewPrivileges=.
+ */
+const HARDENED_MOUNT = [
+  "# Nothing here that makes a mount namespace: the mount would be seen by nobody else.",
+  ...HARDENED,
+  "CapabilityBoundingSet=CAP_SYS_ADMIN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_MKNOD",
+  "CapabilityBoundingSet=CAP_SETFCAP CAP_SYS_NICE CAP_IPC_LOCK CAP_NET_BIND_SERVICE",
+  "SystemCallFilter=@system-service @mount @pkey",
+  "SystemCallFilter=~@keyring @setuid chroot pivot_root",
+  "SystemCallErrorNumber=EPERM",
+  "RestrictNamespaces=yes",
+  "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+  "DevicePolicy=closed",
+  "DeviceAllow=/dev/fuse rw",
+  "ProtectClock=yes",
+  "ProtectHostname=yes",
+];
+
+function execStart(words: readonly string[]): string {
+  return `ExecStart=${words.map(argument).join(" ")}`;
 }
 
 function argument(text: string): string {

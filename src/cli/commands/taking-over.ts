@@ -10,7 +10,7 @@ const ONCE = new Set(["--background", "--accept"]);
 
 /** Takes what a supervisor told this process out of its environment. */
 export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string): Supervision {
-  const handoff = parseHandoff(env[HANDOFF] ?? "");
+  const told = env[HANDOFF] ?? "";
   for (const once of [HANDOFF, envName("background"), envName("accept")]) Reflect.deleteProperty(env, once);
   const own = process.argv.slice(1).filter((argument) => !ONCE.has(argument));
   return {
@@ -19,6 +19,7 @@ export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string
     command: [process.execPath, ...process.execArgv, ...own],
     env: environmentKey === undefined ? {} : { SYNCLINE_KEY: environmentKey },
     mayResend: env["SYNCLINE_FUSE_RESEND"] !== "off",
-    handoff,
+    isInherited: told !== "",
+    handoff: parseHandoff(told),
   };
 }

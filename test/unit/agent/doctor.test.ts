@@ -1,6 +1,10 @@
 /** What `doctor` finds. */
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { handOver } from "../../../src/agent/doctor.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+import { handOver, pruning } from "../../../src/agent/doctor.ts";
 
 test.each([
   ["6.18.44-fc-v782", "the kernel"],
@@ -10,4 +14,22 @@ test.each([
   ["5.10.0-30-amd64", "in memory"],
 ])("on Linux %s, another agent gets the requests from: %s", (version, where) => {
   expect(handOver(version)).toMatchObject({ state: "good", detail: expect.stringContaining(where) as string });
+});
+
+const PLOCATE = '# PRUNENAMES=".git"\nPRUNEPATHS="/tmp"\nPRUNEFS="NFS afs fuse.sshfs tmpfs"\n';
+
+test.each([
+  ["a configuration as plocate brings it", PLOCATE],
+  ["an empty list", 'PRUNEFS = ""\n'],
+  ["no list", 'PRUNEPATHS="/tmp"\n'],
+  ["a list that is a comment", '# PRUNEFS="fuse.syncline"\n'],
+  ["another type that begins the same", 'PRUNEFS="fuse.syncline2"\n'],
+])("updatedb walks through mounts with %s, and stays out once the advice is followed", async (_what, conf) => {
+  const finding = pruning(conf);
+  expect(finding.state).toBe("limited");
+  const path = join(await temporaryFolder(), "updatedb.conf");
+  writeFileSync(path, conf);
+  const [, command = ""] = /^As root: (.*)$/.exec(finding.advice ?? "") ?? [];
+  expect(spawnSync("sh", ["-c", command.replace("/etc/updatedb.conf", path)]).status).toBe(0);
+  expect(pruning(readFileSync(path, "utf8")).state).toBe("good");
 });

@@ -165,22 +165,79 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
         const path = join(folder, `syncline-${command}.service`);
         const program = [process.execPath];
         const words = [command, ...awkward];
-        writeFileSync(path, unitText({ words, program, workingDirectory: folder, environment, system }));
+        writeFileSync(
+          path,
+          unitText({ words, program, supervisor: "/usr/bin/true", workingDirectory: folder, environment, system }),
+        );
         expect(verify(path, system)).not.toContain("syncline-");
       }
     }
   });
 
   test("lets the agent publish for as long as --drain says before systemd kills it", () => {
-    const facts = { words: ["sync"], program: ["/node"], workingDirectory: "/", environment: new Map(), system: false };
+    const facts = {
+      words: ["sync"],
+      program: ["/node"],
+      workingDirectory: "/",
+      environment: new Map(),
+      system: false,
+      supervisor: "/s",
+    };
     expect(unitText(facts)).toMatch(/^TimeoutStopSec=90$/m);
     expect(unitText({ ...facts, drainMs: 300_000 })).toMatch(/^TimeoutStopSec=360$/m);
+  });
+
+  test("of a mount tells systemd when it is up, and outlives its agents", () => {
+    const facts = { words: ["mount", "file:///b", "/d"], program: ["/node", "/main.js"], supervisor: "/supervisor" };
+    const more = { workingDirectory: "/", environment: new Map<string, string>() };
+    const [system, user] = [true, false].map((each) => unitText({ ...facts, ...more, system: each }).split("\n"));
+    for (const unit of [system, user]) {
+      expect(unit).toEqual(
+        expect.arrayContaining([
+          "Type=notify",
+          "NotifyAccess=main",
+          'ExecStart="/supervisor" "--service" "/node" "/main.js" "mount" "file:///b" "/d"',
+          "KillMode=mixed",
+          "OOMPolicy=continue",
+          `TimeoutStopSec=90`,
+        ]),
+      );
+    }
+    // It is up offline, and stops before the network does.
+    expect(system?.filter((line) => /^(After|Wants|Requires)=/.test(line))).toEqual(["After=network.target"]);
+    // fusermount3 is a set-id program, and each of these implies NoNewPrivileges= for a user's unit.
+    const implying = /^(NoNewPrivileges|Lock|Restrict(?!ions)|SystemCall|Capability|Protect|Private|Device|Memory)\w*=/;
+    expect(user?.filter((line) => implying.test(line) && !line.startsWith("RestartPrevent"))).toEqual([]);
+    // Each of these gives it a view of its own: the mount would be seen by nobody else.
+    const hiding =
+      /^(Private(Tmp|Devices|Mounts)|Protect(System|Home|Kernel\w+|ControlGroups|Proc)|\w+Paths|\w+Directory(?<!WorkingDirectory)|RootImage)=/;
+    expect(system?.filter((line) => hiding.test(line))).toEqual([]);
+  });
+
+  test("of a mount for the machine is exposed to 5.0 at most, as systemd counts", async ({ skip }) => {
+    const path = join(await temporaryFolder(), "syncline-a.service");
+    const words = ["mount", "file:///b", "/d"];
+    const facts = { words, program: ["/node"], supervisor: "/s", workingDirectory: "/", environment: new Map() };
+    writeFileSync(path, unitText({ ...facts, system: true }));
+    const args = ["security", "--offline=true", "--no-pager", path];
+    const { error, stdout } = spawnSync("systemd-analyze", args, { encoding: "utf8" });
+    if (error !== undefined) skip("systemd-analyze is not installed");
+    const [, exposure] = /Overall exposure level for syncline-a\.service: ([\d.]+)/.exec(stdout) ?? [];
+    if (exposure === undefined) skip("systemd-analyze rates no files here");
+    expect(Number(exposure)).toBeLessThanOrEqual(5);
   });
 
   test("has no line injected by its arguments", () => {
     const words = ["sync", "file:///b", "/w\nExecStartPre=/x\n#\t", "end\\"];
     const environment = new Map([["SYNCLINE_STATE", "/s\nUser=x"]]);
-    const text = unitText({ words, program: ["/node"], workingDirectory: "/", environment, system: false });
+    const text = unitText({
+      words,
+      program: ["/node"],
+      supervisor: "/s",
+      workingDirectory: "/",
+      environment,
+      system: false,
+    });
     expect(text).not.toMatch(/^(ExecStartPre|User)=/m);
     expect(text).toContain(String.raw`"/w\x0aExecStartPre=/x\x0a#\x09" "end\\"`);
     expect(text).toMatch(/^Description=.*[^\\]$/m);

@@ -1,0 +1,164 @@
+/**
+ * /usr/sbin/mount.syncline, which mount(8) calls for `mount -t syncline` and fstab: "mount.syncline SPEC DIR [-sfnv] [-N
+ * namespace] [-o options] [-t type.subtype]" (mount(8), "External helpers").
+ */
+import { Writable } from "node:stream";
+import { parseArgs } from "node:util";
+import { SynclineError } from "../base/errors.ts";
+import { type OptionFacts, optionsOf } from "./command-tree.ts";
+import { commandsFor } from "./commands.ts";
+import { runCommandLine } from "./program.ts";
+import type { Runtime } from "./runtime.ts";
+import { createOutput } from "./terminal/output.ts";
+
+/** The first word of a command line that is such a call. */
+export const MOUNT_HELPER = "mount.syncline";
+
+/** Of mount(8). */
+type MountStatus = 0 | 1 | 32;
+const USAGE = 1;
+const FAILURE = 32;
+
+export interface MountCall {
+  /** The same as a command line of this program. */
+  readonly args: readonly string[];
+  readonly verbose: boolean;
+  /** Nothing is to be mounted. */
+  readonly fake: boolean;
+}
+
+/** Mounts; returns once the mount is up. Never throws. */
+export async function runMountHelper(
+  words: readonly string[],
+  runtime: Runtime,
+  version: string,
+): Promise<MountStatus> {
+  let call: MountCall;
+  try {
+    call = parseMountCall(words, await optionsOf("mount", runtime));
+  } catch (error) {
+    createOutput(runtime, { json: false, verbose: false }).error(error);
+    return USAGE;
+  }
+  if (call.fake) return 0;
+  // From these words the agent is started, and the next one if it dies.
+  process.argv.splice(2, Number.POSITIVE_INFINITY, ...call.args);
+  const own = { ...runtime, stdout: call.verbose ? runtime.stdout : nowhere(), keepsSession: true };
+  const status = await runCommandLine(call.args, own, await commandsFor(call.args), version);
+  if (status === 0) return 0;
+  return status === 2 ? USAGE : FAILURE;
+}
+
+/** `known`: the options of `syncline mount`. Throws `usage`. */
+export function parseMountCall(words: readonly string[], known: readonly OptionFacts[]): MountCall {
+  const { values, positionals } = parseWords(words);
+  const [spec, directory, ...more] = positionals;
+  if (spec === undefined || directory === undefined || more.length > 0)
+    throw new SynclineError("usage", "mount.syncline needs a bucket's address and a directory.", { hint: HINT });
+  if (values.namespace !== undefined)
+    throw new SynclineError("usage", "A mount in another mount namespace (-N) is not supported.", {
+      hint: "Run mount in that namespace: nsenter --mount=… mount -t syncline URL DIR.",
+    });
+  const options = parseMountOptions((values.options ?? []).join(","), known, values.sloppy === true);
+  return {
+    args: ["mount", "--background", ...options, "--", spec, directory],
+    verbose: values.verbose === true,
+    fake: values.fake === true,
+  };
+}
+
+const HINT = "It is called by mount(8): mount -t syncline URL DIR -o OPTIONS.";
+
+function parseWords(words: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...words],
+      allowPositionals: true,
+      options: {
+        sloppy: { type: "boolean", short: "s" },
+        fake: { type: "boolean", short: "f" },
+        nomtab: { type: "boolean", short: "n" },
+        verbose: { type: "boolean", short: "v" },
+        namespace: { type: "string", short: "N" },
+        options: { type: "string", short: "o", multiple: true },
+        type: { type: "string", short: "t" },
+      },
+    });
+  } catch (cause) {
+    const [what = ""] = cause instanceof Error ? cause.message.split(". ", 1) : [];
+    throw new SynclineError("usage", `mount.syncline: ${what}`, { hint: HINT, cause });
+  }
+}
+
+/**
+ * "ro,cache-size=2GiB" as arguments of `syncline mount`. A later option replaces an earlier one. Quotes keep commas: host="a,b".
+ * With `sloppy`, skips what is unknown. Throws `usage`.
+ */
+function parseMountOptions(text: string, known: readonly OptionFacts[], sloppy: boolean): string[] {
+  const own = new Map(known.flatMap((each) => (UNFIT.has(each.long) ? [] : [[each.long, each] as const])));
+  const chosen = new Map<string, string>();
+  for (const option of splitOptions(text)) {
+    const [, name = "", value] = /^([^=]*)(?:=(.*))?$/s.exec(option) ?? [];
+    if ((value === undefined || name === "user") && Object.hasOwn(SWITCHES, name)) {
+      for (const [long, isOn] of Object.entries(SWITCHES[name] ?? {}))
+        if (isOn) chosen.set(long, long);
+        else chosen.delete(long);
+    } else if (!isIgnored(name, value)) {
+      const facts = own.get(`--${name}`);
+      if (facts !== undefined) chosen.set(facts.long, argumentOf(facts, name, value));
+      else if (!sloppy) throw unknownOption(name, [...own.keys()]);
+    }
+  }
+  return [...chosen.values()];
+}
+
+/** Make no sense for a mount in the background that others start again, or are said in mount(8)'s words. */
+const UNFIT: ReadonlySet<string> = new Set(["--json", "--verbose", "--background", "--accept"]);
+
+/** What options of mount(8) turn on and off. user and users imply noexec. */
+const SWITCHES: Readonly<Record<string, Readonly<Record<string, boolean>>>> = {
+  ro: { "--read-only": true },
+  rw: { "--read-only": false },
+  noexec: { "--noexec": true },
+  exec: { "--noexec": false },
+  user: { "--noexec": true },
+  users: { "--noexec": true },
+};
+
+/** About mount(8) and systemd themselves, or about what a mount always is (nosuid, nodev) or never keeps (stored atimes). */
+const IGNORED: ReadonlySet<string> = new Set(
+  (
+    "defaults auto noauto nofail _netdev owner group suid nosuid dev nodev async loud silent atime noatime diratime " +
+    "nodiratime relatime norelatime strictatime nostrictatime lazytime nolazytime"
+  ).split(" "),
+);
+
+function isIgnored(name: string, value: string | undefined): boolean {
+  if (value === undefined) return IGNORED.has(name) || name === "" || /^x-/i.test(name);
+  return name === "comment" || /^x-/i.test(name);
+}
+
+function argumentOf({ long, value: wanted }: OptionFacts, name: string, value: string | undefined): string {
+  if (wanted === undefined && value !== undefined)
+    throw new SynclineError("usage", `The mount option ${name} takes no value.`);
+  if (wanted !== undefined && value === undefined)
+    throw new SynclineError("usage", `The mount option ${name} needs a value: ${name}=${wanted.toUpperCase()}.`);
+  return value === undefined ? long : `${long}=${value}`;
+}
+
+function unknownOption(name: string, known: readonly string[]): SynclineError {
+  const all = known.map((long) => long.slice(2)).toSorted();
+  return new SynclineError("usage", `The mount option ${JSON.stringify(name)} is unknown.`, {
+    hint: `Known are ro, noexec, ${all.join(", ")}. mount(8)'s own that change nothing here are ignored.`,
+  });
+}
+
+/** At commas outside of double quotes, which are dropped. */
+function splitOptions(text: string): string[] {
+  const parts = text.match(/(?:"[^"]*"?|[^",])+/g) ?? [];
+  return parts.map((part) => part.replaceAll('"', ""));
+}
+
+function nowhere(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
+}
