@@ -177,9 +177,9 @@ async function postgresIn(folder: string): Promise<PostgresServer | undefined> {
 function pgbench({ url: database }: PostgresServer): Promise<Told> {
   const script = `
     PATH=$3:$PATH; pgbench -i -q -s 1 "$1" >/dev/null 2>&1 || { echo "pgbench cannot begin"; exit 1; }; n=0
-    while [ ! -e "$2" ]; do
-      pgbench -n -c 2 -t 10 "$1" >/dev/null || { echo "pgbench failed in round $n"; exit 1; }
+    while pgbench -n -c 2 -t 10 "$1" >/dev/null || { echo "pgbench failed in round $n"; exit 1; }; do
       n=$((n + 1))
+      [ ! -e "$2" ] || break
     done
     [ "$(psql -Atc 'select count(*) from pgbench_history' "$1")" = "$((n * 20))" ] || { echo "transactions are missing"; exit 1; }
     echo "{\\"kind\\":\\"postgres\\",\\"done\\":$n,\\"errors\\":[],\\"longestMs\\":0}"`;
