@@ -4,13 +4,20 @@ import { chmodSync, existsSync, rmSync } from "node:fs";
 import { createServer, connect, type Server, type Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError, type ErrorCode } from "../base/errors.ts";
+import { failureOf } from "../base/failure.ts";
 import { onLines, openSocketPath, socketFile } from "./control-socket.ts";
-import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
+import { pinOf, type PinPath } from "./pins/pin-list.ts";
+import type { PauseReport } from "./state/pause.ts";
+import type { AgentStatus, FlushReport, PinsReport, UnmountReport } from "./reports.ts";
 
 export type ControlRequest =
   | { readonly call: "status" }
   | { readonly call: "flush"; readonly allowDeletes?: string | undefined }
   | { readonly call: "handOver" }
+  | { readonly call: "pause"; readonly forMs?: number | undefined }
+  | { readonly call: "resume" }
+  | { readonly call: "pin"; readonly paths: readonly PinPath[] }
+  | { readonly call: "unpin"; readonly paths: readonly PinPath[] }
   /** Agents before --drain need `timeoutMs`. */
   | { readonly call: "unmount"; readonly drainMs?: number | undefined; readonly timeoutMs?: number };
 
@@ -20,8 +27,18 @@ export interface ControlAnswers {
   flush(allowDeletes?: string): Promise<FlushReport>;
   /** Ends this process for the next one to go on; answers before that. Absent, or rejects: `not_supported`. */
   handOver?(): Promise<object>;
+  /** Stops syncing for `forMs`, or until `resume`. */
+  pause(forMs?: number): Promise<PauseReport>;
+  resume(): Promise<ResumeReport>;
+  /** Keeps these on this machine, besides what is pinned. Absent: `not_supported`. */
+  pin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
+  unpin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
   /** Publishes for that long at most, or as long as the agent was started with. */
   unmount(drainMs?: number): Promise<UnmountReport>;
+}
+
+export interface ResumeReport {
+  readonly wasPaused: boolean;
 }
 
 type Answer =
@@ -129,6 +146,16 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
       case "handOver":
         if (answers.handOver === undefined) throw notReplaceable();
         return { ok: await answers.handOver() };
+      case "pause":
+        return { ok: await answers.pause(request.forMs) };
+      case "resume":
+        return { ok: await answers.resume() };
+      case "pin":
+      case "unpin": {
+        const answer = answers[request.call];
+        if (answer === undefined) throw notPinnable();
+        return { ok: await answer(request.paths) };
+      }
       case "unmount":
         return { ok: await answers.unmount(request.drainMs) };
     }
@@ -143,23 +170,35 @@ export function notReplaceable(): SynclineError {
   });
 }
 
+function notPinnable(): SynclineError {
+  return new SynclineError("not_supported", "A synced folder has all its files already.", {
+    hint: "Only paths in a mount can be pinned.",
+  });
+}
+
 function failure(error: unknown): Answer {
-  const known = error instanceof SynclineError ? error : new SynclineError("internal", String(error));
+  const known = failureOf(error);
   const hint = known.hint === undefined ? {} : { hint: known.hint };
   return { error: { code: known.code, message: known.message, ...hint } };
 }
 
 /** Throws `usage` for an invalid request. */
 function parseRequest(line: string): ControlRequest {
-  const { call, drainMs, allowDeletes } = objectOf(line);
-  if (call === "status" || call === "handOver") return { call };
+  const { call, drainMs, forMs, paths, allowDeletes } = objectOf(line);
+  if (call === "status" || call === "handOver" || call === "resume") return { call };
+  if (call === "pause" && forMs === undefined) return { call };
+  if (call === "pause" && typeof forMs === "number" && forMs > 0) return { call, forMs };
+  if (call === "pause") throw new SynclineError("usage", "The request needs a positive forMs.");
+  if ((call === "pin" || call === "unpin") && Array.isArray(paths)) return { call, paths: paths.map(pinOf) };
   if (call === "flush") return typeof allowDeletes === "string" ? { call, allowDeletes } : { call };
   if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
   if (drainMs === undefined || (typeof drainMs === "number" && drainMs >= 0)) return { call, drainMs };
   throw new SynclineError("usage", "The request's drainMs must not be negative.");
 }
 
-function objectOf(line: string): { readonly [Key in "call" | "drainMs" | "allowDeletes"]?: unknown } {
+function objectOf(line: string): {
+  readonly [Key in "call" | "drainMs" | "forMs" | "paths" | "allowDeletes"]?: unknown;
+} {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value;

@@ -6,6 +6,7 @@ import type { Random } from "../base/random.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
+import { PinnedBlocks, PinnedCache } from "../blocks/pinned-blocks.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
 import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
@@ -22,6 +23,8 @@ export interface CacheOptions {
   readonly bytes: number;
   /** As DiskBlockCacheOptions.taken. */
   readonly taken?: () => number;
+  /** The folder of pinned blocks; absent: nothing can be pinned. */
+  readonly pinnedDir?: string;
   /**
    * For a folder on this machine that has all files as they are: returns those of these blocks that its files now contain.
    * The cache then skips contents, except chunks of large files, so that a download interrupted by a crash can resume.
@@ -54,6 +57,10 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly remote: BucketRemote;
   readonly blocks: BlockReader;
   readonly cache: DiskBlockCache | undefined;
+  /** Those of these blocks that are on this machine. */
+  held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
+  /** Pinned blocks, and a reader that keeps nothing in the cache. */
+  readonly pinning: { readonly pinned: PinnedBlocks; readonly blocks: BlockReader } | undefined;
 }
 
 /**
@@ -70,7 +77,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   };
   const local = {
     async held(cids: readonly Cid[]) {
-      const found = (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>();
+      const found = (await looked?.held(cids)) ?? new Map<Cid, Uint8Array>();
       const others = cids.filter((cid) => !found.has(cid));
       return others.length === 0 || inFolder === undefined
         ? found
@@ -85,7 +92,14 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     forget: () => opened.forgetPlacement?.(),
   });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });
-  const blocks = cache === undefined ? verified : new CachedReader(cache, verified, inFolder && isNodeOrPiece);
+  const { pinnedDir } = options.cache ?? {};
+  const pinned = pinnedDir === undefined ? undefined : new PinnedBlocks(pinnedDir, log);
+  const looked = cache === undefined || pinned === undefined ? cache : new PinnedCache(cache, pinned);
+  const blocks = looked === undefined ? verified : new CachedReader(looked, verified, inFolder && isNodeOrPiece);
+  const pinning =
+    looked === undefined || pinned === undefined
+      ? undefined
+      : { pinned, blocks: new CachedReader(looked, verified, () => false) };
   const { genesis } = options;
   const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
   const remote = cache === undefined ? kept : cachingRemote(kept, cache, { content: inFolder === undefined });
@@ -97,7 +111,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     const bucket = await Bucket.open(remote, { blocks, pinnedGenesis, witness: options.witness });
     // A stored genesis does not prove which bucket is at the address.
     if (genesis === undefined) options.witness?.requireGenesis(remote.address, bucket.genesis.cid);
-    return { bucket, remote, blocks, cache, [Symbol.asyncDispose]: dispose };
+    return { bucket, remote, blocks, cache, held: (cids) => local.held(cids), pinning, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;
@@ -122,6 +136,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     beginUpload: () => remote.beginUpload(),
     requests: () => remote.requests?.(),
     masters: () => remote.masters?.(),
+    quota: async () => remote.quota?.(),
     takeTurn: () => remote.takeTurn?.(),
     forgetPlacement: () => remote.forgetPlacement?.(),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),

@@ -9,6 +9,7 @@ import type { RequestReport } from "../objects/object-store.ts";
 import type { Collected } from "../bucket/gc/need.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
+import type { PauseReport } from "./state/pause.ts";
 import type { PublisherState } from "./publishing/publisher.ts";
 import type { SeenConflict } from "./publishing/seen-conflicts.ts";
 
@@ -39,12 +40,16 @@ export interface AgentStatus {
   readonly root: string | null;
   readonly base: string;
   readonly online: boolean;
+  /** Null while syncing is not paused. */
+  readonly paused: PauseReport | null;
   readonly lastError: ErrorReport | null;
   readonly pending: PendingReport;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
   /** A synced folder's deletions that await approval. */
   readonly guard: null | HeldDeletions;
   readonly cache: { readonly bytes: number; readonly limit: number };
+  /** Null: nothing is pinned. */
+  readonly pins: PinsReport | null;
   /** Requests to S3 since the agent started, by the classes that providers bill; null for other storage. */
   readonly requests: RequestReport | null;
   /** The masters that serve the bucket, and which is used; null without a master. */
@@ -66,6 +71,18 @@ export interface AgentStatus {
     readonly notices: boolean;
     readonly why: string | null;
   };
+}
+
+export interface PinsReport {
+  readonly paths: readonly { readonly path: string; readonly absent: boolean }[];
+  readonly files: number;
+  /** Bytes of the pinned files, and of the blocks that are kept for them. */
+  readonly bytes: number;
+  readonly keptBytes: number;
+  /** Whether everything is here. */
+  readonly complete: boolean;
+  /** Why not, if that is not only a matter of time. */
+  readonly error: ErrorReport | null;
 }
 
 export interface CollectionReport {
@@ -120,7 +137,9 @@ export interface UnmountReport {
 export interface AgentFacts {
   readonly doors: readonly DoorReport[];
   readonly address: string;
+  readonly paused: AgentStatus["paused"];
   readonly cache: AgentStatus["cache"];
+  readonly pins: AgentStatus["pins"];
   readonly requests: AgentStatus["requests"];
   readonly masters: AgentStatus["masters"];
   readonly collection: CollectionState | undefined;
@@ -136,11 +155,13 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
     root: state.root ?? null,
     base: state.base.commit,
     online: state.online,
+    paused: facts.paused,
     lastError: reportError(state.lastError),
     pending,
     conflicts: state.conflicts.map(conflictReport),
     guard: null,
     cache: facts.cache,
+    pins: facts.pins,
     requests: facts.requests,
     masters: facts.masters,
     collection: facts.collection === undefined ? null : collectionReport(facts.collection),
@@ -148,17 +169,23 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
   };
 }
 
-/** `pending` is the state after at least `askedMs` milliseconds since the request. */
-export function flushReport(state: PublisherState, pending: PendingReport, askedMs: number): FlushReport {
+/** `pending` is the state after at least `askedMs` milliseconds since the request; `paused`: why nothing was tried. */
+export function flushReport(
+  state: PublisherState,
+  pending: PendingReport,
+  askedMs: number,
+  paused?: SynclineError,
+): FlushReport {
   const isNewer = pending.files === 0 || pending.oldestMs < askedMs;
+  const error = paused ?? state.lastError;
   return {
-    published: isNewer && state.lastError === undefined,
+    published: isNewer && error === undefined,
     root: state.base.commit,
     version: state.version ?? null,
     attempts: state.last.attempts,
     conflicts: state.last.conflicts,
     pending,
-    error: reportError(state.lastError),
+    error: reportError(error),
   };
 }
 

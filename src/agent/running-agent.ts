@@ -1,18 +1,16 @@
 /** A running agent: connects the thread that serves, the publisher and its schedule, and ends them in order. */
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
-import { ChunkCache } from "../content/chunk-cache.ts";
-import { createDataReader, createLiveReader } from "../overlay/data/data-reader.ts";
+import type { Beginning } from "../overlay/beginnings.ts";
+import { createDataReader } from "../overlay/data/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
-import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
-import { createRunLow } from "../runtime/priority.ts";
 import type { BackgroundCollection } from "./threads/background-collection.ts";
 import { startCollecting } from "./threads/start-collecting.ts";
 import { serveControl } from "./control.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import { drain, type Drained } from "./publishing/drain.ts";
-import { EarlyCutting } from "./publishing/early-cutting.ts";
+import { type EarlyCutting, openEarlyCutting } from "./publishing/early-cutting.ts";
 import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { type FlushEnd, FlushSchedule } from "./publishing/flush-schedule.ts";
@@ -22,22 +20,19 @@ import { HeldBase } from "./state/held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";
 import { NewsOfPublishing } from "./publishing/publishing-news.ts";
+import { Pins } from "./pins/pins.ts";
+import { Pause } from "./state/pause.ts";
 import { Publisher, type PublisherWriter } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf, noteEnded } from "./state/state-dir.ts";
 import type { WorkerSetup } from "./threads/threads.ts";
-import { warmUp } from "./threads/warm-up.ts";
+import { WarmUp } from "./threads/warm-up.ts";
 
 /** Writes between the last flush and the unmount get this long, even when the time is up. */
 const LAST_FLUSH_MS = 2_000;
 /** For an epoch under way, a new device key, and what was written before the request. */
 const FLUSH_ROUNDS = 3;
-/** How long mounting waits for names to reach the cache. */
-const WARM_UP_WAIT_MS = 200;
-const WARM_UP_CACHE_BYTES = 8 * 1024 * 1024;
-/** For list nodes of files that are being rewritten. */
-const EARLY_CACHE_BYTES = 1024 * 1024;
 
 export class RunningAgent implements Agent {
   readonly #options: AgentOptions;
@@ -47,6 +42,8 @@ export class RunningAgent implements Agent {
   readonly #schedule: FlushSchedule;
   readonly #news: NewsOfPublishing;
   readonly #idleRelease: IdleRelease;
+  readonly #pause: Pause;
+  readonly #warmUp: WarmUp;
   readonly #resources: (Disposable | AsyncDisposable)[] = [];
   readonly #ended = Promise.withResolvers<UnmountReport>();
   readonly #hurry = new AbortController();
@@ -54,6 +51,9 @@ export class RunningAgent implements Agent {
   #early: EarlyCutting | undefined;
   #collection: BackgroundCollection | undefined;
   #ending: Promise<UnmountReport> | undefined;
+  /** Hears of others' roots; undefined while paused. */
+  #watch: Disposable | undefined;
+  #pins: Pins | undefined;
   #doors: readonly DoorReport[] = [];
   /** How long the current unmount may wait. */
   #unmountEndMs: number | undefined;
@@ -63,6 +63,8 @@ export class RunningAgent implements Agent {
     this.#opened = opened;
     this.#writer = writer;
     this.#idleRelease = new IdleRelease(options.clock);
+    this.#warmUp = new WarmUp({ ...options, blocks: opened.blocks, done: () => this.#idleRelease.note() });
+    this.#pause = new Pause({ ...options, changed: (isPaused) => this.#pauseChanged(isPaused) });
     this.#thread = new FilesystemThread(options.log, options.access, {
       dirty: (reason) => this.#schedule.note(this.#early?.reason(reason) ?? reason),
       begun: (file) => this.#early?.note(file),
@@ -88,21 +90,26 @@ export class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { stateDir, doors, address, at, log, onStep, answers = (own) => own } = this.#options;
+    const { stateDir, doors, address, log, onStep, answers = (own) => own } = this.#options;
     onStep?.("reading the newest root");
     const setup = await this.#workerSetup();
     onStep?.("reading local changes");
     const { base, held } = await this.#thread.call("open", setup);
     this.#publisher = this.#openPublisher(base, held);
-    this.#resources.push(this.#schedule, this.#idleRelease);
-    await this.#warmUp(base);
+    this.#resources.push(this.#schedule, this.#idleRelease, this.#pause);
+    this.#resources.push({ [Symbol.dispose]: () => this.#rest() });
+    if (this.#pause.report === null) await this.#warmUp.run(base.tree);
+    else await this.#thread.call("fetchAhead", false);
+    this.#openPins();
     onStep?.("opening the doors");
     this.#doors = await this.#thread.call("openDoors", doors);
-    this.#resources.push(await serveControl(stateDir, answers(answersOf(this, this.#thread, this.#options))));
-    if (at === undefined) {
-      this.#resources.push(this.#opened.remote.watch(() => void this.#rootMoved()));
-      this.#schedule.note("urgent");
-    }
+    this.#resources.push(
+      await serveControl(
+        stateDir,
+        answers(answersOf(this, this.#thread, { ...this.#options, pause: this.#pause, pins: this.#pins })),
+      ),
+    );
+    if (this.#pause.report === null) this.#follow();
     if (this.#writer !== undefined && this.#options.collects) this.#resources.push(this.#startCollecting());
     log.info("Mounted.", { mount: mountOf(doors), bucket: address, base: base.commit });
   }
@@ -112,12 +119,15 @@ export class RunningAgent implements Agent {
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
     const requests = this.#opened.remote.requests?.() ?? null;
     const masters = this.#opened.remote.masters?.() ?? null;
-    const facts = { doors: this.#doors, address, cache, requests, masters, collection: this.#collection?.state() };
+    const [paused, collection] = [this.#pause.report, this.#collection?.state()];
+    const pins = this.#pins?.report ?? null;
+    const facts = { doors: this.#doors, address, paused, cache, pins, requests, masters, collection };
     return statusReport(facts, this.#open().state(), await this.#pending());
   }
 
   async flush(): Promise<FlushReport> {
     const sinceMs = this.#now();
+    if (this.#pause.report !== null) return this.#report(sinceMs);
     for (let round = 1; ; round++) {
       await this.#schedule.flushNow();
       const report = await this.#report(sinceMs);
@@ -153,7 +163,9 @@ export class RunningAgent implements Agent {
   #openPublisher(base: BaseRoot, held: boolean): Publisher {
     const { stateDir, at, clock, random, log } = this.#options;
     const overlay = overlayProxy(this.#thread.call);
-    const early = (this.#early = this.#openEarlyCutting());
+    const isSteady = (beginning: Beginning) => this.#thread.call("isSteady", beginning);
+    const early = (this.#early = openEarlyCutting(this.#opened.bucket, { stateDir, isSteady, clock, log }));
+    this.#resources.push(early);
     const heldBase = new HeldBase({ remote: this.#opened.remote, written: held, clock, log });
     this.#resources.push(heldBase);
     return new Publisher({
@@ -171,6 +183,7 @@ export class RunningAgent implements Agent {
       base,
       held,
       heldBase,
+      paused: () => this.#pause.error,
       releaseMemory: (when) => {
         if (when === "now") releaseMemory();
         else if (when === "on the way") collectGarbage();
@@ -183,47 +196,21 @@ export class RunningAgent implements Agent {
     });
   }
 
+  #openPins(): void {
+    const { pinning } = this.#opened;
+    if (pinning === undefined) return;
+    const tree = () => this.#open().state().base.tree;
+    this.#pins = new Pins({ ...this.#options, ...pinning, tree, paused: () => this.#pause.error });
+    this.#resources.push(this.#pins);
+  }
+
   #startCollecting(): BackgroundCollection {
     const seq = () => {
       const { online, base } = this.#open().state();
-      return online ? base.seq : undefined;
+      return online && this.#pause.report === null ? base.seq : undefined;
     };
     // The memory that it took is free in the process, but not yet with the system.
     return (this.#collection = startCollecting(this.#options, seq, () => this.#idleRelease.note()));
-  }
-
-  #openEarlyCutting(): EarlyCutting {
-    const { stateDir, clock, log } = this.#options;
-    const { bucket } = this.#opened;
-    const early = new EarlyCutting({
-      source: new ChunkCache(bucket.blocks, { capacityBytes: EARLY_CACHE_BYTES }),
-      config: bucket.contentConfig,
-      read: createLiveReader(stateDir),
-      isSteady: (beginning) => this.#thread.call("isSteady", beginning),
-      runLow: createRunLow(),
-      clock,
-      log,
-    });
-    this.#resources.push(early);
-    return early;
-  }
-
-  /** Waits for the first part only: a large tree's rest arrives while the mount is in use. */
-  async #warmUp(base: BaseRoot): Promise<void> {
-    const { clock, log } = this.#options;
-    const nodes = new NodeStore(this.#opened.blocks, { capacityBytes: WARM_UP_CACHE_BYTES });
-    const stop = new AbortController();
-    this.#resources.push({ [Symbol.dispose]: () => stop.abort() });
-    const warming = warmUp(nodes, base.tree, stop.signal).then(
-      (read) => this.#warmedUp(read),
-      (error: unknown) => log.warn(`Could not cache all names: ${describeError(error)}`),
-    );
-    await Promise.race([warming, clock.sleep(WARM_UP_WAIT_MS)]);
-  }
-
-  #warmedUp(nodes: number): void {
-    this.#options.log.info("Names are cached.", { nodes });
-    this.#idleRelease.note();
   }
 
   async #workerSetup(): Promise<WorkerSetup> {
@@ -243,6 +230,28 @@ export class RunningAgent implements Agent {
       base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
       supervision: this.#options.supervision,
     };
+  }
+
+  #pauseChanged(isPaused: boolean): void {
+    if (this.#ending !== undefined || this.#publisher === undefined) return;
+    // It may end meanwhile.
+    this.#thread.call("fetchAhead", !isPaused).catch(() => {});
+    if (isPaused) return this.#rest();
+    this.#follow();
+    void this.#warmUp.run(this.#publisher.state().base.tree);
+  }
+
+  #rest(): void {
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
+    this.#warmUp.stop();
+  }
+
+  /** Publishes what waits, and hears of others' changes from now on. */
+  #follow(): void {
+    if (this.#options.at !== undefined) return;
+    this.#watch = this.#opened.remote.watch(() => void this.#rootMoved());
+    this.#schedule.note("urgent");
   }
 
   async #rootMoved(): Promise<void> {
@@ -265,7 +274,7 @@ export class RunningAgent implements Agent {
   async #report(sinceMs: number): Promise<FlushReport> {
     const askedMs = this.#now() - sinceMs;
     const pending = await this.#pending();
-    return flushReport(this.#open().state(), pending, askedMs);
+    return flushReport(this.#open().state(), pending, askedMs, this.#pause.error);
   }
 
   async #drain(endMs: number): Promise<Drained> {

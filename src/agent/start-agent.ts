@@ -11,7 +11,7 @@ import { boundMemory } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { LAST_BASE, parseBase } from "./state/last-base.ts";
 import { rootFile } from "./state/root-file.ts";
-import { cacheDirOf } from "./state/state-dir.ts";
+import { cacheDirOf, pinnedDirOf } from "./state/state-dir.ts";
 import { GENESIS, startOver } from "./state/start-over.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { readShared } from "./threads/shared-bytes.ts";
@@ -45,7 +45,7 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
   const taken = unpublished && { taken: () => readShared(unpublished) };
-  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, ...taken };
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, pinnedDir: pinnedDirOf(stateDir), ...taken };
   const witness = new RootWitness(memory, { accept });
   const bucket = { address, access, clock, random, log, genesis, cache, witness };
   const result = reads

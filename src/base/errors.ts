@@ -80,6 +80,7 @@ export type ErrorCode =
   | "object_not_found"
   | "over_quota"
   | "path_exists"
+  | "paused"
   | "precondition_failed"
   | "read_timeout"
   | "root_rolled_back"

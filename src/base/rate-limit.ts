@@ -1,24 +1,71 @@
-/** Limits bytes a second: takers above the rate wait. */
+/** Limits bytes a second, by the time of day: takers above the rate wait. */
 import type { Clock } from "./clock.ts";
+
+/** From this minute of the day on, in local time, until the next one's. Undefined: no limit. */
+export interface TimedRate {
+  readonly fromMinute: number;
+  readonly bytesPerS: number | undefined;
+}
+
+/** At least one, by rising times. The last one holds until the first one of the next day. */
+export type Rates = readonly TimedRate[];
 
 export class RateLimit {
   readonly #clock: Clock;
-  readonly #bytesPerS: number;
-  /** When everything taken is paid for, on the monotonic clock. */
+  readonly #rates: Rates;
+  /** Bytes taken, and bytes paid for, since the beginning. */
+  #taken = 0;
+  #paid = 0;
+  /** Up to when time has paid, on the monotonic clock, and at which rate it pays since. */
   #paidMs: number;
+  #rate: number | undefined;
 
-  constructor(clock: Clock, bytesPerS: number) {
+  constructor(clock: Clock, rates: Rates) {
     this.#clock = clock;
-    this.#bytesPerS = bytesPerS;
+    this.#rates = rates;
     this.#paidMs = clock.monotonicMs();
+    this.#rate = this.#rateNow();
   }
 
   /** Resolves when these bytes may go; after a pause, `BURST_MS` of the rate may go at once. */
   async take(bytes: number, signal?: AbortSignal): Promise<void> {
+    this.#pay();
+    this.#taken += bytes;
+    const end = this.#taken;
+    for (this.#pay(); this.#paid < end; this.#pay()) await this.#clock.sleep(this.#waitMs(end), signal);
+  }
+
+  #pay(): void {
     const nowMs = this.#clock.monotonicMs();
-    this.#paidMs = Math.max(this.#paidMs, nowMs - BURST_MS) + (bytes * 1000) / this.#bytesPerS;
-    if (this.#paidMs > nowMs) await this.#clock.sleep(this.#paidMs - nowMs, signal);
+    const rate = this.#rate;
+    if (rate === undefined) this.#paid = this.#taken;
+    else {
+      const paid = this.#paid + (rate * (nowMs - this.#paidMs)) / 1000;
+      this.#paid = Math.min(paid, this.#taken + (rate * BURST_MS) / 1000);
+    }
+    this.#paidMs = nowMs;
+    this.#rate = this.#rateNow();
+    if (this.#rate === undefined) this.#paid = this.#taken;
+  }
+
+  /** Not beyond the minute, at whose end the rate may change: whoever waits also notices a clock that was set. */
+  #waitMs(end: number): number {
+    const minuteMs = MINUTE_MS - (this.#nowMs() % MINUTE_MS);
+    const paidMs = ((end - this.#paid) / (this.#rate ?? Infinity)) * 1000;
+    return Math.min(Math.ceil(paidMs), minuteMs);
+  }
+
+  /** Local time is asked anew each time, so that daylight saving needs no rule here. */
+  #rateNow(): number | undefined {
+    const local = new Date(this.#nowMs());
+    const minute = local.getHours() * 60 + local.getMinutes();
+    return (this.#rates.findLast(({ fromMinute }) => fromMinute <= minute) ?? this.#rates.at(-1))?.bytesPerS;
+  }
+
+  #nowMs(): number {
+    return Number(this.#clock.nowNs() / 1_000_000n);
   }
 }
 
 const BURST_MS = 100;
+const MINUTE_MS = 60_000;

@@ -24,6 +24,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     beginUpload: () => cachingSession(inner.beginUpload(), cache, kept),
     requests: () => inner.requests?.(),
     masters: () => inner.masters?.(),
+    quota: async () => inner.quota?.(),
     takeTurn: () => inner.takeTurn?.(),
     forgetPlacement: () => inner.forgetPlacement?.(),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),

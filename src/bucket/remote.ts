@@ -8,6 +8,7 @@ import type { RootPointer } from "../format/blocks/root-object.ts";
 import type { MasterReport } from "../net/master-connection.ts";
 import type { RequestReport, Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
+import type { OwnerQuota } from "./http/owner-quota.ts";
 
 export interface BucketRemote extends AsyncDisposable {
   /** For people: the bucket's address without credentials. */
@@ -51,6 +52,9 @@ export interface BucketRemote extends AsyncDisposable {
 
   /** Requests to storage that bills them, so far. */
   requests?(): RequestReport | undefined;
+
+  /** What the bucket's owner may store; undefined: no limit is known. Absent where there is none. */
+  quota?(): Promise<OwnerQuota | undefined>;
 
   /** The masters that serve the bucket. Absent where there are none. */
   masters?(): MasterReport[] | undefined;

@@ -58,6 +58,7 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   object_not_found: 1,
   over_quota: 1,
   path_exists: 4,
+  paused: 3,
   precondition_failed: 4,
   read_timeout: 6,
   root_moved: 4,

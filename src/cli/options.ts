@@ -8,6 +8,7 @@ import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { ConfigValues } from "./config-file.ts";
 import { DEFAULT_PRICES } from "./prices.ts";
+import { parseRates } from "./rates.ts";
 import { parseBytes, printBytes } from "./terminal/text.ts";
 
 export interface OptionSpec<Value> {
@@ -61,6 +62,11 @@ export const OPTIONS = {
   },
   acl: toggle("show access control lists in a mount, and have the kernel enforce them"),
   birthTimes: toggle("tell programs birth times (statx), at the cost of one more request for each file they ask about"),
+  indexPrograms: list(
+    "<names...>",
+    "programs that get few contents that are not on this machine, as /proc/PID/comm names them; off for none",
+    { fallbackText: "updatedb, tracker, baloo, thumbnailers and the like" },
+  ),
   history: toggle("give every directory of a mount a hidden .history with its earlier states"),
   readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
@@ -147,10 +153,17 @@ export const OPTIONS = {
   }),
   keep: choice(["kept", "copy", "both"] as const, "which version to keep", { onlyFlag: true }),
   allOlderThan: duration("all conflicts older than this", { onlyFlag: true }),
+  for: duration("end the pause after this long", { onlyFlag: true, fallbackText: "until `syncline resume`" }),
   dryRun: toggle("show what would be done, and change nothing", { onlyFlag: true }),
   once: toggle("sync until both are the same, then exit", { onlyFlag: true }),
   watch: toggle("keep syncing whenever either changes; this is the default", { onlyFlag: true }),
-  limit: size("transfer at most this many bytes of file contents a second", { fallbackText: "no limit" }),
+  limit: {
+    value: "<rate>",
+    help: "transfer at most this many bytes of a synced folder's contents a second; by time: '08:00,512k 18:00,10M 23:00,off'",
+    fallbackText: "no limit",
+    wanted: 'a rate such as "2 MiB", or a timetable such as "08:00,512k 18:00,10M 23:00,off" with rising times',
+    parse: parseRates,
+  },
   special: toggle("also setuid and setgid bits, and extended attributes outside user.*"),
   seed: count("the number of the first history", { onlyFlag: true, fallbackText: "any" }),
   seconds: {

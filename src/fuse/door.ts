@@ -17,10 +17,11 @@ import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry } from "./handler.ts";
 import { isDying } from "./dying-thread.ts";
 import { agree, offersAcls } from "./negotiation.ts";
+import { IndexPrograms } from "./index-programs.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
-import type { ChosenOptions } from "./options.ts";
+import { type ChosenOptions, sessionSettings } from "./options.ts";
 import { INIT, INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
 import type { Agreed, Held } from "./supervisor.ts";
@@ -46,6 +47,7 @@ export class Door {
   readonly #waiting: WaitingRequests;
   readonly #orphans = new Set<Ino>();
   readonly #replay: Replay;
+  readonly #indexing: IndexPrograms;
   #serving = false;
   #closed = false;
   #journalFails = false;
@@ -59,25 +61,14 @@ export class Door {
     this.#log = options.log;
     this.#options = options;
     this.#events = events;
-    this.#session = addon.serve(
-      device,
-      slots,
-      {
-        attributeTimeoutS: options.attributeTimeoutS,
-        entryTimeoutS: options.entryTimeoutS,
-        negativeTimeoutS: options.negativeTimeoutS,
-        blockSize: BLOCK_BYTES,
-        followClient: options.followClient ? 1 : 0,
-        spinUs: options.spinUs,
-      },
-      {
-        onBatch: (count, ...names) => this.#serve(count, names),
-        onForgotten: (inodes) => this.#forget(inodes as Ino[]),
-        onEnd: (errno) => events.ended(errno),
-      },
-    );
+    this.#session = addon.serve(device, slots, sessionSettings(options), {
+      onBatch: (count, ...names) => this.#serve(count, names),
+      onForgotten: (inodes) => this.#forget(inodes as Ino[]),
+      onEnd: (errno) => events.ended(errno),
+    });
     this.#exchange = new Exchange(this.#session, new Owners(options.owners), options.birthTimes);
     this.#replay = new Replay(fs, this.#openFiles, options.log);
+    this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
     this.#waiting = new WaitingRequests(options.clock, isDying);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
     fs.watchOrphans((ino) => {
@@ -246,14 +237,16 @@ export class Door {
   }
 
   #defer(handler: HandlerEntry, cause: Cause): void {
+    const { opcode, thread } = this.#exchange;
     const held = this.#exchange.hold();
-    const givenUp = this.#waiting.add(held.ticket, this.#exchange.thread);
+    const givenUp = this.#waiting.add(held.ticket, thread);
     this.#exchange.deferred();
-    void this.#finish(handler, held, cause, givenUp);
+    const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
+    void this.#finish(handler, held, cause, givenUp, lacks ? this.#indexing.programOf(thread) : undefined);
   }
 
   /** Never rejects. */
-  async #finish(handler: HandlerEntry, held: HeldRequest, cause: Cause, signal: AbortSignal) {
+  async #finish(handler: HandlerEntry, held: HeldRequest, cause: Cause, signal: AbortSignal, indexer?: string) {
     const exchange = this.#exchange;
     const release = this.#invalidator.hold(inodesOf(held));
     let waitFor: Cause | undefined = cause;
@@ -261,7 +254,7 @@ export class Door {
       for (let rounds = 0; waitFor !== undefined; rounds++) {
         if (rounds === MAX_LOADS) throw waitFor;
         const again: boolean = !(waitFor instanceof Promise);
-        await untilAborted(over(waitFor, this.#fs, signal), signal);
+        await untilAborted(this.#wait(waitFor, signal, indexer), signal);
         exchange.resume(held);
         waitFor = again ? this.#tryAgain(handler) : undefined;
         if (!again) exchange.done();
@@ -278,6 +271,11 @@ export class Door {
     this.#waiting.delete(held.ticket);
     release();
     this.#dropMisplaced();
+  }
+
+  async #wait(cause: Cause, signal: AbortSignal, indexer: string | undefined): Promise<void> {
+    if (indexer !== undefined && cause instanceof BlockMiss) await this.#indexing.require(indexer, cause.cids);
+    await over(cause, this.#fs, signal);
   }
 
   #tryAgain(handler: HandlerEntry): Cause | undefined {
@@ -343,5 +341,3 @@ export class Door {
 
 /** One call may need this many rounds of waiting; more means that blocks or room are taken as fast as they come. */
 const MAX_LOADS = 1_000;
-
-const BLOCK_BYTES = 4096;

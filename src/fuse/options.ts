@@ -1,6 +1,8 @@
 /** How a bucket is mounted: the caller's options and their defaults. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { SessionSettings } from "./addon.ts";
+import type { IndexRule } from "./index-programs.ts";
 import { AS_STORED, type OwnerRule } from "./owners.ts";
 import type { Supervision } from "./supervisor.ts";
 
@@ -32,6 +34,8 @@ export interface FuseOptions {
   readonly acl?: boolean;
   /** Whether it tells birth times, which costs programs that ask a request for each inode. */
   readonly birthTimes?: boolean;
+  /** Which programs get few contents that are not on this machine. */
+  readonly indexing?: IndexRule | undefined;
   /** How another process goes on if this one dies. Undefined: the mount ends with it. */
   readonly supervision?: Supervision | undefined;
 }
@@ -58,7 +62,16 @@ const DEFAULTS = {
   /** What waking a program on another processor and its next call take, at most. */
   spinUs: 100,
   supervision: undefined,
+  indexing: undefined,
   owners: AS_STORED,
   acl: false,
   birthTimes: false,
 };
+
+export function sessionSettings(options: ChosenOptions): SessionSettings {
+  const { attributeTimeoutS, entryTimeoutS, negativeTimeoutS, followClient, spinUs } = options;
+  const timeouts = { attributeTimeoutS, entryTimeoutS, negativeTimeoutS };
+  return { ...timeouts, blockSize: BLOCK_BYTES, followClient: followClient ? 1 : 0, spinUs };
+}
+
+const BLOCK_BYTES = 4096;

@@ -31,6 +31,10 @@ export class Loader {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #linked = new BoundedMap<Cid, Uint8Array>(LINKED_VALUES);
+  /** Whether blocks are fetched before a program asks for them. */
+  fetchesAhead = true;
+  /** What the call under way wants ahead. */
+  #ahead: Cid[] = [];
   readonly #kinds = new Map<Cid, "content" | "linked">();
 
   constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {
@@ -65,8 +69,21 @@ export class Loader {
     }
   }
 
-  /** Starts to fetch contents that will be needed soon. */
+  /** Fetches contents that will be needed soon, once the call under way has ended. */
   readAhead(cids: readonly Cid[]): void {
+    if (!this.fetchesAhead || cids.length === 0) return;
+    if (this.#ahead.length === 0) queueMicrotask(() => this.#fetchAhead());
+    this.#ahead.push(...cids);
+  }
+
+  /** Forgets what the call under way wants ahead. */
+  dropAhead(): void {
+    this.#ahead = [];
+  }
+
+  #fetchAhead(): void {
+    const cids = this.#ahead;
+    this.#ahead = [];
     // In batches, so that the first of them can be read before the last has arrived.
     for (let at = 0; at < cids.length; at += AHEAD_BLOCKS) {
       // Best effort: a later read of a missing block requests it again and gets the error.

@@ -18,7 +18,7 @@ import { type ContentName, nameOfContent } from "./content-names.ts";
 import { CleanInodes } from "./clean-inodes.ts";
 import type { CleanObject } from "./clean-inodes.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
-import type { Attributes } from "./filesystem.ts";
+import type { Attributes, StatFs } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
 import { PublishState } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
@@ -50,6 +50,9 @@ export class Objects {
   onBegun: (file: BegunFile) => void = () => {};
   /** Called for each name that a local object left, and that leads to what others put there. */
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
+
+  /** The space to show instead of the disk's. */
+  spaceWithin: (disk: StatFs) => StatFs = (disk) => disk;
 
   constructor(overlay: Overlay, loader: Loader, clock: Clock, cleanInodes: number) {
     this.overlay = overlay;

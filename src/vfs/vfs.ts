@@ -166,7 +166,7 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   statFs(): StatFs {
-    return this.#overlay.space();
+    return this.#objects.spaceWithin(this.#overlay.space());
   }
 
   persist(): void {

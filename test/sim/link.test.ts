@@ -30,6 +30,7 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   takeTurn: true,
   requests: true,
   masters: true,
+  quota: true,
 };
 
 test("a link offers exactly what its store offers", async () => {

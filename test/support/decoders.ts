@@ -3,10 +3,13 @@ import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { parseBase } from "../../src/agent/state/last-base.ts";
+import { parsePins } from "../../src/agent/pins/pin-list.ts";
+import { parsePause } from "../../src/agent/state/pause.ts";
 import { type ErrorCode, hasCode } from "../../src/base/errors.ts";
 import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { nameFromText } from "../../src/base/names.ts";
+import { parseQuota } from "../../src/bucket/http/owner-quota.ts";
 import { parseAddress, splitAddress } from "../../src/bucket/address.ts";
 import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
 import { readRows } from "../../src/packs/pack-healing.ts";
@@ -52,6 +55,7 @@ import { decodeRootHint, encodeRootHint } from "../../src/format/blocks/root-hin
 import { decodeRoot, encodeRoot } from "../../src/format/blocks/root-object.ts";
 import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/files/rows.ts";
 import { decodePage, encodePage } from "../../src/format/blocks/run.ts";
+import { parseRates } from "../../src/cli/rates.ts";
 import { parsePrices } from "../../src/cli/prices.ts";
 import { parseOwnerMap } from "../../src/fuse/owners.ts";
 import { parseAcl } from "../../src/vfs/acl.ts";
@@ -643,6 +647,22 @@ async function textDecoders(): Promise<Decoder[]> {
     { name: "acl", samples: [acl(ACL_TEXT)], decode: (bytes) => nothing(parseAcl(bytes)), refuses: isFsError },
     { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
     { name: "handoff", ...of(["45 144", "40 16", "45 144 -1", "45 144 1073741824"], parseHandoff, never) },
+    {
+      name: "pause",
+      samples: [Buffer.from('{"sinceMs":1700000000000,"untilMs":1700000360000}')],
+      refuses: never,
+      decode: (bytes) => nothing(parsePause(bytes)),
+    },
+    {
+      name: "quota",
+      ...of([JSON.stringify({ usedBytes: 1, quotaBytes: 2 })], (given) => parseQuota(jsonOr(given)), never),
+    },
+    {
+      name: "pins",
+      samples: [Buffer.from('[["a","b"],[]]')],
+      refuses: never,
+      decode: (bytes) => nothing(parsePins(bytes)),
+    },
     { name: "prices", ...of(["put=0.005,storage=0.02", "list=1 get=2"], parsePrices, code("config_invalid")) },
     { name: "lock-holder", ...of([JSON.stringify(holder)], parseHolder, never) },
     { name: "keystore", ...of([JSON.stringify(keystore)], walletOfKeystore, code("key_invalid")) },
@@ -688,6 +708,7 @@ function commandDecoders(): Decoder[] {
       ),
     },
     { name: "age", ...of(["90d", "45s", "0"], parseAge, never) },
+    { name: "rates", ...of(["2 MiB", "08:00,512k 18:00,10M/s 23:00,off"], parseRates, never) },
     { name: "size", ...of(["10 GiB", "512k", "1.5G", "4096"], parseBytes, never) },
     { name: "s3-error", ...of([S3_ERROR], parseError, never) },
     { name: "s3-list", ...of([S3_LIST], parseList, (error) => hasCode(error, "store_failed")) },

@@ -3,6 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { ContentConfig } from "../../content/config.ts";
+import type { IndexRule } from "../../fuse/index-programs.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
 import type { ContentNames } from "../../vfs/content-names.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
@@ -26,6 +27,8 @@ export interface DoorContext {
   conflictWriter(ino: Ino): WriterId | undefined;
   /** The name of a writer's machine, or the writer's id. */
   machineName(writer: WriterId): Promise<string>;
+  /** What a mount needs to be sparing with programs that read everything. */
+  readonly indexing: Omit<IndexRule, "names">;
   /** How another process takes over a mount if this one dies. */
   readonly supervision: Supervision | undefined;
   readonly clock: Clock;

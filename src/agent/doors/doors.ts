@@ -8,6 +8,8 @@ export type DoorSetup = MountSetup | WebdavSetup;
 export interface MountSetup extends MountReport {
   /** Whom it shows as owners. */
   readonly owners: OwnerRule;
+  /** Programs that get few contents which are not on this machine. */
+  readonly indexPrograms: readonly string[];
   /** Whether every directory has a hidden `.history`. */
   readonly history: boolean;
   /** Whether access control lists are enforced. */

@@ -104,7 +104,7 @@ function fingerprintOf({ tls }: WebdavSetup): string | null {
 
 async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
   const { address, readOnly, supervision, clock, log } = context;
-  const { mount: mountPoint, owners, noexec, acl, birthTimes } = setup;
+  const { mount: mountPoint, owners, noexec, acl, birthTimes, indexPrograms: names } = setup;
   if (supervision?.handoff === undefined) await prepareMountPoint(mountPoint, clock);
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
@@ -127,6 +127,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       owners,
       acl,
       birthTimes,
+      indexing: { names, ...context.indexing },
     });
     mount = served;
     await served.ready;

@@ -20,6 +20,14 @@ export async function startAgentWithFolder(
     ...own,
     status: async () => withFolder(await own.status(), await watched.status()),
     flush: (allowDeletes) => flushBoth(own, watched, allowDeletes),
+    pause: async (forMs) => {
+      await watched.pause(forMs);
+      return own.pause(forMs);
+    },
+    resume: async () => {
+      const [one, other] = [await watched.resume(), await own.resume()];
+      return { wasPaused: one.wasPaused || other.wasPaused };
+    },
     unmount: (drainMs = options.drainMs) => both.unmount(drainMs, false),
   });
   const agent = await startAgent({ ...options, answers });

@@ -6,7 +6,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
-import { RateLimit } from "../../base/rate-limit.ts";
+import { RateLimit, type Rates } from "../../base/rate-limit.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { RootWitness } from "../../bucket/root-witness.ts";
 import type { ContentConfig } from "../../content/config.ts";
@@ -27,6 +27,7 @@ import { SeenConflicts } from "../publishing/seen-conflicts.ts";
 import { cacheDirOf } from "../state/state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
 import { WatchedFolder } from "./watched-folder.ts";
+import { Pause } from "../state/pause.ts";
 import { WaitingWork } from "../publishing/waiting-work.ts";
 import { openToWrite, type WritingBucket } from "../writing-bucket.ts";
 
@@ -53,7 +54,7 @@ export interface SyncAgentOptions {
   /** How long the end waits for publishing, unless its caller says otherwise. */
   readonly drainMs: number;
   /** Bytes of contents per second, both directions together. */
-  readonly limit?: number | undefined;
+  readonly limit?: Rates | undefined;
   /** Whether to sync setuid, setgid and extended attributes outside user.*, too. */
   readonly special: boolean;
   /** Called for each pass; disposed at its end. */
@@ -128,6 +129,9 @@ export class SyncAgent implements AsyncDisposable {
   readonly #lock: Disposable;
   readonly #limit: RateLimit | undefined;
   readonly #ending: AbortController;
+  /** Aborted while paused: a pass ends between two batches. */
+  #pausing = new AbortController();
+  #pause: Pause | undefined;
   readonly #conflicts: SeenConflicts;
   readonly #waiting: WaitingWork;
   #first = true;
@@ -156,7 +160,7 @@ export class SyncAgent implements AsyncDisposable {
   /** Runs passes until folder and bucket agree, or the rest needs a person. Throws as `syncPass`. */
   async once(allowDeletes?: string): Promise<SyncReport | undefined> {
     const passes: PassResult[] = [];
-    for (let pass = 0; pass < PASSES_AT_MOST && !this.#ending.signal.aborted; pass++) {
+    for (let pass = 0; pass < PASSES_AT_MOST && !this.#signal.aborted; pass++) {
       const result = await this.#pass(allowDeletes);
       if (result === undefined) break;
       passes.push(result);
@@ -178,11 +182,20 @@ export class SyncAgent implements AsyncDisposable {
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
     const { folder, hidden = [], drainMs, clock, log } = this.#options;
     const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
+    const pause = (this.#pause = new Pause({
+      ...this.#options,
+      changed: (isPaused) => {
+        if (isPaused) this.#pausing.abort();
+        else this.#pausing = new AbortController();
+        loop.wake();
+      },
+    }));
     const loop: SyncLoop = new SyncLoop({
       once: (allowDeletes) => this.once(allowDeletes),
       watchFolder,
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
       scanMs: () => this.#scanMs,
+      isPaused: () => pause.report !== null,
       isBehind: async (root) => (await this.#opened.opened.bucket.head()).commit.cid !== root,
       clock,
       log,
@@ -194,12 +207,17 @@ export class SyncAgent implements AsyncDisposable {
     const { address } = this.#options;
     const requests = () => this.#opened.opened.remote.requests?.() ?? null;
     const masters = () => this.#opened.opened.remote.masters?.() ?? null;
-    const facts = { folder, address, cache: () => this.cache, requests, masters, conflicts, waiting };
-    return new WatchedFolder({ loop, facts, stop: () => this.end(), drainMs, clock });
+    const paused = () => pause.report;
+    const facts = { folder, address, paused, cache: () => this.cache, requests, masters, conflicts, waiting };
+    return new WatchedFolder({ loop, facts, pause, stop: () => this.end(), drainMs, clock });
   }
 
   get cache(): { readonly bytes: number; readonly limit: number } {
     return { bytes: this.#opened.opened.cache?.bytes ?? 0, limit: this.#options.cacheBytes };
+  }
+
+  get #signal(): AbortSignal {
+    return AbortSignal.any([this.#ending.signal, this.#pausing.signal]);
   }
 
   /** Lets a pass end between two batches. */
@@ -208,6 +226,7 @@ export class SyncAgent implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#pause?.[Symbol.dispose]();
     this.#lock[Symbol.dispose]();
     this.#db.close();
     await this.#opened.opened[Symbol.asyncDispose]();
@@ -232,7 +251,7 @@ export class SyncAgent implements AsyncDisposable {
       this.#first = false;
       return result;
     } catch (error) {
-      if (this.#ending.signal.aborted) return undefined;
+      if (this.#signal.aborted) return undefined;
       if (!hasCode(error, "state_in_use")) throw error;
       // Another copy of this state writes with the same device: from now on this one has a new device.
       this.#writer = await this.#opened.writer.replace();
@@ -256,7 +275,7 @@ export class SyncAgent implements AsyncDisposable {
       ...(hidden !== undefined && { hidden }),
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       limit: this.#limit,
-      signal: this.#ending.signal,
+      signal: this.#signal,
       collect: () => collectGarbage(),
       progress: {
         ...progress,

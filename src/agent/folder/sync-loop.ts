@@ -22,6 +22,8 @@ export interface SyncLoopOptions {
   /** Called with each report in which something happened. */
   readonly heard: (report: SyncReport) => void;
   readonly failed: (error: SynclineError) => void;
+  /** No pass begins meanwhile. Call `wake` when it changes. */
+  readonly isPaused: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -55,6 +57,8 @@ export class SyncLoop {
   /** Whether a program may be saving more in the folder right now. */
   #saving = false;
   #notices: FolderNotices | undefined;
+  /** The watch for others' roots; undefined while paused. */
+  #bucket: Disposable | undefined;
   /** Callers that wait for a pass that begins after now. */
   #waiters: (() => void)[] = [];
 
@@ -68,8 +72,8 @@ export class SyncLoop {
 
   /** Runs until `end`. */
   async run(): Promise<void> {
-    const { watchBucket, watchFolder, log } = this.#options;
-    using _bucket = watchBucket(() => this.#notice(this.#isBusy));
+    const { watchFolder, log } = this.#options;
+    using _bucket = { [Symbol.dispose]: () => this.#leaveBucket() };
     await using notices = watchFolder(
       (more) => {
         this.#spread ||= more;
@@ -87,6 +91,13 @@ export class SyncLoop {
     this.#notices = notices;
     while (!this.#ending.signal.aborted) {
       const served = this.#waiters.splice(0);
+      if (this.#options.isPaused()) {
+        for (const done of served) done();
+        this.#leaveBucket();
+        await this.#sleep(SCAN_MS);
+        continue;
+      }
+      this.#bucket ??= this.#options.watchBucket(() => this.#notice(this.#isBusy));
       this.#wanted = false;
       this.#saving = false;
       await this.#pass();
@@ -111,9 +122,19 @@ export class SyncLoop {
     if (places >= MANY_PLACES) this.#notices?.rest();
   }
 
+  /** A pause began or ended. */
+  wake(): void {
+    this.#wake.abort();
+  }
+
   end(): void {
     this.#ending.abort();
     this.#wake.abort();
+  }
+
+  #leaveBucket(): void {
+    this.#bucket?.[Symbol.dispose]();
+    this.#bucket = undefined;
   }
 
   async #pass(): Promise<void> {

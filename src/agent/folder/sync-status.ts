@@ -1,4 +1,5 @@
 /** The status of a synced folder's agent: what a mount's agent reports, and what is particular to a folder. */
+import type { SynclineError } from "../../base/errors.ts";
 import { isNotSent } from "../../sync/report.ts";
 import type { FlushReport, PendingReport } from "../reports.ts";
 import { reportError, type AgentStatus } from "../reports.ts";
@@ -8,6 +9,7 @@ export interface SyncFacts {
   readonly folder: string;
   readonly address: string;
   readonly cache: () => AgentStatus["cache"];
+  readonly paused: () => AgentStatus["paused"];
   readonly requests: () => AgentStatus["requests"];
   readonly masters: () => AgentStatus["masters"];
   readonly conflicts: () => AgentStatus["conflicts"];
@@ -16,7 +18,7 @@ export interface SyncFacts {
 }
 
 export function syncStatus(
-  { folder, address, cache, requests, masters, conflicts, waiting }: SyncFacts,
+  { folder, address, paused, cache, requests, masters, conflicts, waiting }: SyncFacts,
   state: SyncLoopState,
 ): AgentStatus {
   const { report, error, scansOnly } = state;
@@ -29,11 +31,13 @@ export function syncStatus(
     root: report?.root ?? null,
     base: report?.root ?? "",
     online: error === undefined || !UNREACHABLE.has(error.code),
+    paused: paused(),
     lastError: reportError(error),
     pending: pendingOf(state, waiting?.(), state.waiting),
     conflicts: conflicts(),
     guard: held,
     cache: cache(),
+    pins: null,
     requests: requests(),
     masters: masters(),
     collection: null,
@@ -42,10 +46,12 @@ export function syncStatus(
   };
 }
 
-export function syncFlush(state: SyncLoopState, counted?: PendingReport): FlushReport {
-  const { report, error } = state;
+/** `paused`: why no pass was made. */
+export function syncFlush(state: SyncLoopState, counted?: PendingReport, paused?: SynclineError): FlushReport {
+  const { report } = state;
+  const error = paused ?? state.error;
   // Notices after the requested pass, its own actions among them, are for the next pass.
-  const pending = pendingOf(state, counted, false);
+  const pending = pendingOf(state, counted, paused !== undefined && state.waiting);
   return {
     published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,
     root: report?.root ?? null,

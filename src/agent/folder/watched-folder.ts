@@ -1,14 +1,16 @@
 /** A watched folder, as its control socket serves it. */
 import type { Clock } from "../../base/clock.ts";
-import type { ControlAnswers } from "../control.ts";
+import type { ControlAnswers, ResumeReport } from "../control.ts";
 import { drain, isPassing } from "../publishing/drain.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "../reports.ts";
+import type { Pause, PauseReport } from "../state/pause.ts";
 import type { SyncLoop } from "./sync-loop.ts";
 import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
 
 export interface WatchedFolderOptions {
   readonly loop: SyncLoop;
   readonly facts: SyncFacts;
+  readonly pause: Pause;
   /** Ends the pass that is under way. */
   readonly stop: () => void;
   /** How long the end waits for publishing, unless its caller says otherwise. */
@@ -34,8 +36,17 @@ export class WatchedFolder implements ControlAnswers {
   }
 
   async flush(allowDeletes?: string): Promise<FlushReport> {
-    await this.#options.loop.flush(allowDeletes);
+    const { loop, pause } = this.#options;
+    if (pause.report === null) await loop.flush(allowDeletes);
     return this.#report();
+  }
+
+  async pause(forMs?: number): Promise<PauseReport> {
+    return this.#options.pause.begin(forMs);
+  }
+
+  async resume(): Promise<ResumeReport> {
+    return { wasPaused: this.#options.pause.end() };
   }
 
   /** Unmounts nothing: the folder stays as it is. Runs once. */
@@ -81,7 +92,7 @@ export class WatchedFolder implements ControlAnswers {
   }
 
   #report(): FlushReport {
-    const { facts, loop } = this.#options;
-    return syncFlush(loop.state(), facts.waiting?.());
+    const { facts, loop, pause } = this.#options;
+    return syncFlush(loop.state(), facts.waiting?.(), pause.error);
   }
 }

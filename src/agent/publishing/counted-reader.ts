@@ -1,4 +1,4 @@
-/** Counts how much of an epoch's data is read. Chunks that were cut early and are in the bucket are not read. */
+/** Counts how much of an epoch's data is read, and lets the caller end the reading. Chunks that were cut early and are in the bucket are not read. */
 import type { Ino } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
@@ -8,19 +8,25 @@ import type { Throughput } from "./throughput.ts";
 /** Two packs: one is being stored while the next fills, and earlier ones are garbage. */
 const MUCH_BYTES = 2 * PACK_TARGET_BYTES;
 
+interface ReaderCalls {
+  /** Called before each read; throws to end the reading. */
+  check(): void;
+  /** Called after each MUCH_BYTES requested. */
+  readMuch(): void;
+}
+
 export class CountedReader implements DataReader {
   readonly #inner: DataReader;
-  readonly #readMuch: () => void;
+  readonly #calls: ReaderCalls;
   readonly #throughput: Throughput;
   #bytes = 0;
   /** Bytes since the last call of `readMuch`. The first pack adds to earlier garbage. */
   #since = MUCH_BYTES - PACK_TARGET_BYTES;
 
-  /** `readMuch` is called after each MUCH_BYTES requested. */
-  constructor(inner: DataReader, throughput: Throughput, readMuch: () => void) {
+  constructor(inner: DataReader, throughput: Throughput, calls: ReaderCalls) {
     this.#inner = inner;
     this.#throughput = throughput;
-    this.#readMuch = readMuch;
+    this.#calls = calls;
   }
 
   /** Bytes requested so far. */
@@ -29,12 +35,13 @@ export class CountedReader implements DataReader {
   }
 
   readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
+    this.#calls.check();
     this.#bytes += length;
     this.#throughput.note(length);
     this.#since += length;
     if (this.#since >= MUCH_BYTES) {
       this.#since = 0;
-      this.#readMuch();
+      this.#calls.readMuch();
     }
     return this.#inner.readData(ino, epoch, offset, length, target);
   }

@@ -11,15 +11,17 @@ import { EARLY_FILES, EARLY_PIECES, EARLY_SLICE_MS, EARLY_TRIAL_BYTES } from "..
 import { describeError, type Log } from "../../base/log.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
+import { ChunkCache } from "../../content/chunk-cache.ts";
 import { cutRule, type ContentConfig } from "../../content/config.ts";
 import { EarlyCutter } from "../../content/early-cutter.ts";
 import type { EarlyCuts } from "../../content/early-cuts.ts";
 import type { ContentSource } from "../../content/source.ts";
 import type { Beginning } from "../../overlay/beginnings.ts";
-import type { ReadLive } from "../../overlay/data/data-reader.ts";
+import { createLiveReader, type ReadLive } from "../../overlay/data/data-reader.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
-import type { RunLow } from "../../runtime/priority.ts";
+import { createRunLow, type RunLow } from "../../runtime/priority.ts";
 
 export interface EarlyCuttingOptions {
   readonly source: ContentSource;
@@ -42,6 +44,21 @@ interface Job {
 }
 
 const READ_BYTES = 1024 * 1024;
+/** For list nodes of files that are being rewritten. */
+const CACHE_BYTES = 1024 * 1024;
+
+export function openEarlyCutting(
+  bucket: Bucket,
+  { stateDir, ...options }: Pick<EarlyCuttingOptions, "isSteady" | "clock" | "log"> & { readonly stateDir: string },
+): EarlyCutting {
+  return new EarlyCutting({
+    source: new ChunkCache(bucket.blocks, { capacityBytes: CACHE_BYTES }),
+    config: bucket.contentConfig,
+    read: createLiveReader(stateDir),
+    runLow: createRunLow(),
+    ...options,
+  });
+}
 
 export class EarlyCutting implements Disposable {
   readonly #options: EarlyCuttingOptions;

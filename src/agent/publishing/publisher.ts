@@ -55,6 +55,8 @@ export interface PublisherOptions {
   readonly heldBase?: HeldBase;
   /** Replaces the real merge: for simulations that must detect a faulty one. */
   readonly merge?: MergeSnapshots;
+  /** Undefined, or why nothing may be published or adopted now: a pause. Also ends an upload under way. */
+  readonly paused?: () => SynclineError | undefined;
   /** Called after large epochs, with "when quiet" after smaller ones, and during an epoch that reads much. */
   readonly releaseMemory: (when: ReleaseTime) => void;
   readonly clock: Clock;
@@ -162,7 +164,8 @@ export class Publisher {
   }
 
   #queued(work: () => Promise<FlushEnd>): Promise<FlushEnd> {
-    const result = this.#tail.then(work).catch((error: unknown) => this.#failed(error));
+    const begun = () => (this.#options.paused?.() === undefined ? work() : DONE);
+    const result = this.#tail.then(begun).catch((error: unknown) => this.#failed(error));
     this.#tail = result;
     return result;
   }
@@ -184,9 +187,13 @@ export class Publisher {
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
     const options = { adopted: this.#base.commit, contended: this.#contended };
-    const counted = new CountedReader(data, this.#throughput, () => {
+    const counted = new CountedReader(data, this.#throughput, {
+      check: () => {
+        const paused = this.#options.paused?.();
+        if (paused !== undefined) throw paused;
+      },
       // Takes long for very many objects.
-      if (!isLarge) this.#options.releaseMemory("on the way");
+      readMuch: () => void (isLarge || this.#options.releaseMemory("on the way")),
     });
     const sentBefore = this.#sent;
     this.#sent = true;
@@ -287,6 +294,7 @@ export class Publisher {
   #failed(error: unknown): FlushEnd {
     const known =
       error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error });
+    if (known.code === "paused") return DONE;
     if (this.#lastError?.message !== known.message) this.#options.log.warn(`Not published: ${describeError(error)}`);
     if (UNREACHABLE.has(known.code)) this.#online = false;
     this.#lastError = known;

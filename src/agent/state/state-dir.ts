@@ -115,6 +115,11 @@ export function cacheDirOf(stateDir: string): string {
   return join(stateDir, "cache");
 }
 
+/** Where a mount's state keeps the blocks of pinned files. */
+export function pinnedDirOf(stateDir: string): string {
+  return join(stateDir, "pinned");
+}
+
 /** The folder of the device that collects garbage, and of its record. */
 export function collectorDirOf(stateDir: string): string {
   return join(stateDir, "collector");

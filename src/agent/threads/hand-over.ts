@@ -3,10 +3,14 @@ import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Agent } from "../agent.ts";
 import { type ControlAnswers, notReplaceable } from "../control.ts";
+import type { Pins } from "../pins/pins.ts";
+import type { Pause } from "../state/pause.ts";
 import type { FilesystemThread } from "./filesystem-thread.ts";
 
 interface Tools {
   readonly drainMs: number;
+  readonly pause: Pause;
+  readonly pins: Pins | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -15,16 +19,20 @@ interface Tools {
 const ANSWER_MS = 50;
 
 export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools): ControlAnswers {
+  const { pause, pins } = tools;
   return {
     status: () => agent.status(),
     flush: () => agent.flush(),
     handOver: () => handOver(thread, tools),
+    pause: async (forMs) => pause.begin(forMs),
+    resume: async () => ({ wasPaused: pause.end() }),
+    ...(pins !== undefined && { pin: (paths) => pins.add(paths), unpin: async (paths) => pins.remove(paths) }),
     unmount: (drainMs = tools.drainMs) => agent.unmount(drainMs, false),
   };
 }
 
 /** After an upgrade, for example: programs in the mount wait. Throws `not_supported` where nothing would go on. */
-async function handOver(thread: FilesystemThread, { clock, log }: Omit<Tools, "drainMs">): Promise<object> {
+async function handOver(thread: FilesystemThread, { clock, log }: Pick<Tools, "clock" | "log">): Promise<object> {
   if (!(await thread.call("isReplaceable", undefined))) throw notReplaceable();
   log.info("Handing over to the next agent.");
   // As when it is killed: what is answered is in the journal, the rest is sent again.

@@ -71,6 +71,8 @@ export type WorkerMethods = {
   publishing(news: PublishingNews): void;
   /** Whether the file's reported bytes are still unchanged. */
   isSteady(beginning: Beginning): boolean;
+  /** Whether blocks may be fetched before a program asks for them. */
+  fetchAhead(isAllowed: boolean): void;
   /** Whether a supervisor would start another process if this one ended. */
   isReplaceable(nothing: undefined): boolean;
   /** Lets doors finish pending work and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */

@@ -25,9 +25,11 @@ import { IdleRelease, releaseGarbage } from "../../runtime/memory.ts";
 import { serveFirst } from "../../runtime/priority.ts";
 import { releasingReader } from "./releasing-reader.ts";
 import { EpochExchange } from "../publishing/epoch-exchange.ts";
+import { pinnedDirOf } from "../state/state-dir.ts";
 import { openBucket, type OpenedBucket } from "../open-bucket.ts";
 import { OpenDoors } from "../doors/open-doors.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
+import { QuotaWatch } from "./quota-watch.ts";
 import { readShared, type SharedBytes, writeShared } from "./shared-bytes.ts";
 import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
@@ -37,6 +39,7 @@ interface Serving {
   readonly vfs: Vfs;
   readonly objects: Objects;
   readonly epochs: EpochExchange;
+  readonly quota: QuotaWatch;
   doors: OpenDoors | undefined;
 }
 
@@ -73,7 +76,7 @@ function serve(port: MessagePort): void {
       return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
     async openDoors(setups) {
-      const { setup, vfs, opened } = open();
+      const { setup, vfs, objects, opened } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
       const { address, readOnly, stateDir, supervision } = setup;
       const ended = () => tell({ event: "unmounted" });
@@ -85,6 +88,10 @@ function serve(port: MessagePort): void {
         readOnly,
         stateDir,
         supervision,
+        indexing: {
+          isHere: async (cids) => (await opened.held(cids)).size === new Set(cids).size,
+          dropAhead: () => objects.loader.dropAhead(),
+        },
         withHistory: (live) => withHistory(live, open(), log),
         conflictWriter: (ino) => vfs.conflictWriter(ino),
         machineName: (writer) => machineName(opened.bucket, writer),
@@ -109,6 +116,7 @@ function serve(port: MessagePort): void {
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
       published += open().epochs.published(epoch);
+      open().quota.published();
       open().doors?.moved();
       if (published <= MANY_OBJECTS) return;
       published = 0;
@@ -122,10 +130,12 @@ function serve(port: MessagePort): void {
     },
     publishing: (news) => open().vfs.publishState.told(news),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
+    fetchAhead: (isAllowed) => void (open().objects.loader.fetchesAhead = isAllowed),
     isReplaceable: () => open().doors?.isReplaceable ?? false,
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
     async close() {
       idleRelease[Symbol.dispose]();
+      open().quota[Symbol.dispose]();
       await open().doors?.close();
       await open().vfs.close();
       await open().opened[Symbol.asyncDispose]();
@@ -142,7 +152,7 @@ async function openFilesystem(
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const { unpublished, cacheBytes } = setup;
   const taken = unpublished && { taken: () => readShared(unpublished) };
-  const cache = { dir: setup.cacheDir, bytes: cacheBytes, ...taken };
+  const cache = { dir: setup.cacheDir, bytes: cacheBytes, pinnedDir: pinnedDirOf(stateDir), ...taken };
   const ports = { clock: systemClock, random: systemRandom };
   const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined };
   const opened = await openBucket({ address, ...reading, ...ports });
@@ -156,7 +166,13 @@ async function openFilesystem(
     ...(unpublished && { onUnpublished: sharing(unpublished, cacheBytes, opened) }),
   });
   if (parseAddress(address).isRemote) loadAhead();
-  return { setup, opened, vfs, objects, epochs: new EpochExchange(vfs), doors: undefined };
+  const quota = new QuotaWatch({
+    read: async () => opened.remote.quota?.(),
+    isPaused: () => !objects.loader.fetchesAhead,
+    clock: systemClock,
+  });
+  objects.spaceWithin = (disk) => quota.within(disk);
+  return { setup, opened, vfs, objects, quota, epochs: new EpochExchange(vfs), doors: undefined };
 }
 
 /** After the end of an agent, the kernel goes on with the numbers that it was told. */

@@ -14,6 +14,7 @@ import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { BucketRemote, BucketTurn, Upload, UploadSession } from "../remote.ts";
 import { HttpUpload, type LocalBlocks } from "./http-upload.ts";
 import { collectAtMaster, type MasterCollection, type MasterCollectionOptions } from "./master-collection.ts";
+import { type OwnerQuota, readQuota } from "./owner-quota.ts";
 import { watchMaster } from "./root-watch.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import { HttpTurns } from "./turns.ts";
@@ -104,6 +105,10 @@ export class HttpRemote implements BucketRemote {
   /** As the function `storedBytes`. */
   storedBytes(): Promise<number | undefined> {
     return storedBytes(this.#options.master, this.#options.name.bucket);
+  }
+
+  quota(): Promise<OwnerQuota | undefined> {
+    return readQuota(this.#options.master);
   }
 
   masters(): MasterReport[] {

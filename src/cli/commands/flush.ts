@@ -31,7 +31,9 @@ export function register(program: Program): void {
         return 0;
       }
       const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
-      const away = `Nothing is pending, but the bucket is unreachable: ${printText(error?.message ?? "no answer")}`;
+      const isPaused = error?.code === "paused";
+      const why = isPaused ? "others' changes are not received" : "the bucket is unreachable";
+      const away = `Nothing is pending, but ${why}: ${printText(error?.message ?? "no answer")}`;
       const failed = pending.files > 0 ? printRest(pending, error) : away;
       // Held deletions keep everything else of the folder waiting, too.
       const isHeldOnly = held !== null && pending.files === 0 && error === null;
@@ -43,6 +45,7 @@ export function register(program: Program): void {
         output.notice(`${heldText(held)}. If that is intended: ${allowCommand(doors, held)}`);
         return 7;
       }
+      if (isPaused && error.hint !== null) output.notice(printText(error.hint));
       // Nothing is left to publish, but the bucket could not be reached to see others' changes.
       return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];
     },

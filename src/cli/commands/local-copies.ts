@@ -1,6 +1,6 @@
 /** Local copies of what a bucket lost: in the caches of its mounts, and in synced folders. */
 import { existsSync } from "node:fs";
-import { cacheDirOf } from "../../agent/state/state-dir.ts";
+import { cacheDirOf, pinnedDirOf } from "../../agent/state/state-dir.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -9,6 +9,7 @@ import { describeError, silentLog } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { DiskBlockCache } from "../../blocks/disk-block-cache.ts";
+import { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { findBlocksInFolder } from "../../sync/scan/folder-blocks.ts";
 import { BlockSpool } from "./block-spool.ts";
@@ -19,19 +20,22 @@ import type { BucketOption } from "../master-access.ts";
 import { type MountState, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** The caches of all mounts of this bucket: any may still have what the bucket lost. */
+/** The caches and pinned blocks of all mounts of this bucket: any may still have what the bucket lost. */
 export function openCaches(
   runtime: Runtime,
   state: string | undefined,
   address: string,
 ): BlockReader & AsyncDisposable {
-  const caches = statesOf(runtime, state, address)
+  const states = statesOf(runtime, state, address);
+  const pinned = states.map(({ stateDir }) => new PinnedBlocks(pinnedDirOf(stateDir), silentLog));
+  const caches = states
     .map(({ stateDir }) => cacheDirOf(stateDir))
     .filter((dir) => existsSync(dir))
     .map((dir) => new DiskBlockCache({ dir, bytes: DEFAULT_CACHE_BYTES, log: silentLog }));
   const getMany = async (cids: readonly Cid[]) => {
     const found = new Map<Cid, Uint8Array>();
-    for (const cache of caches) for (const [cid, bytes] of await cache.held(cids)) found.set(cid, bytes);
+    for (const cache of [...caches, ...pinned])
+      for (const [cid, bytes] of await cache.held(cids)) found.set(cid, bytes);
     return found;
   };
   const dispose = async () => void (await Promise.all(caches.map((cache) => cache.close())));

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { canonicalMount } from "../../agent/state/state-dir.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import { INDEX_PROGRAMS } from "../../fuse/index-programs.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
@@ -19,7 +20,17 @@ export function register(program: Program): void {
       ["<dir>", "an empty directory"],
     ],
     summary: "mount a bucket at a directory",
-    options: [...AGENT_OPTIONS, "owner", "noexec", "acl", "birthTimes", "history", "webdav", ...WEBDAV_OPTIONS],
+    options: [
+      ...AGENT_OPTIONS,
+      "owner",
+      "noexec",
+      "acl",
+      "birthTimes",
+      "indexPrograms",
+      "history",
+      "webdav",
+      ...WEBDAV_OPTIONS,
+    ],
     examples: [
       "syncline mount file:///srv/bucket ~/bucket --background",
       "syncline mount https://master.example:3600/notes ~/notes --background",
@@ -34,13 +45,15 @@ export function register(program: Program): void {
       const address = pinnedUrl(parseAddress(url));
       const mount = canonicalMount(resolve(directory));
       const owners = ownersOf(call.options.owner ?? "stored");
+      const given = call.options.indexPrograms ?? INDEX_PROGRAMS;
+      const indexPrograms = given.filter((name) => name !== "off");
       const { history = false, birthTimes = false, acl = false, noexec = false } = call.options;
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
         facts: { address, mount, old: at !== undefined },
         folder: await folderBeside(call, address, mount),
         doors: (stateDir) => [
-          { door: "mount", mount, owners, noexec, acl, history, birthTimes },
+          { door: "mount", mount, owners, noexec, acl, indexPrograms, history, birthTimes },
           ...(webdav === undefined ? [] : [webdav(stateDir)]),
         ],
         ready: (doors: readonly DoorReport[]) => ({

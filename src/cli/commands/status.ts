@@ -77,14 +77,15 @@ function costsOf({ requests, collection }: AgentStatus, prices: Prices): Costs |
 }
 
 function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
-  const { bucket, pid, online, pending, lastError, conflicts, root, cache, requests, collection } = agent;
+  const { bucket, pid, pending, lastError, conflicts, root, cache, requests, collection } = agent;
   const lines = [
     `${agent.doors.map((door) => printText(placeOf(door))).join(", ")}  (process ${pid})`,
     `  bucket     ${printText(bucket)}`,
-    `  state      ${online ? "online" : "offline"}, root ${root ?? "unknown"}`,
+    `  state      ${stateText(agent)}, root ${root ?? "unknown"}`,
     `  pending    ${waiting(pending)}`,
     `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
   ];
+  lines.push(...pinLines(agent));
   if (requests !== null) {
     const { put, list, get, delete: deleted, refused } = requests;
     lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
@@ -115,6 +116,24 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
   const uncollected = collection?.error ?? null;
   if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
   return lines.join("\n");
+}
+
+function stateText({ paused, online }: AgentStatus): string {
+  if (paused !== null) return `paused ${paused.until === null ? `since ${paused.since}` : `until ${paused.until}`}`;
+  return online ? "online" : "offline";
+}
+
+function pinLines({ pins }: AgentStatus): string[] {
+  if (pins === null) return [];
+  const { paths, files, bytes, keptBytes, complete, error } = pins;
+  const state = complete ? "" : ", not complete";
+  const lines = [
+    `  pinned     ${printCount(files, "file")}, ${printBytes(bytes)}; ${printBytes(keptBytes)} are here${state}`,
+  ];
+  for (const { path, absent } of paths)
+    lines.push(`             ${printText(path)}${absent ? " (not in the bucket now)" : ""}`);
+  if (error !== null && error.code !== "paused") lines.push(`  problem    ${printText(error.message)}`);
+  return lines;
 }
 
 function collectedText({ time, retained, objects, bytes }: NonNullable<CollectionReport["last"]>): string {
@@ -151,7 +170,7 @@ function textOfStopped({ mount, bucket, state, left }: ReturnType<typeof leftOf>
 const statusLook: Look = (line, paint) => {
   if (/^\S/.test(line)) return paint("bold", line);
   if (/^ {2}(problem|deletions|garbage {4}not)/.test(line)) return paint("red", line);
-  if (/^ {2}(conflicts|left)/.test(line)) return paint("yellow", line);
+  if (/^ {2}(conflicts|left|state {6}paused)/.test(line)) return paint("yellow", line);
   return line.replace(/^( {2}state {6})offline/, (_, before: string) => before + paint("red", "offline"));
 };
 

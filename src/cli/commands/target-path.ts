@@ -43,7 +43,8 @@ export async function showAtMount({ served }: TargetPath): Promise<void> {
   if (served !== undefined) await askAgent<"flush">(served.stateDir, { call: "flush" });
 }
 
-async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
+/** Throws `no_agent` for a path below no mount. */
+export async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
   const states = mountStates(runtime, state);
   const path = pathAsStatesSay(given, states);
   const above = states.filter(({ mount }) => isBelow(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);

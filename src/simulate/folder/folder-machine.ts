@@ -94,7 +94,15 @@ export class FolderMachine implements Disposable {
       },
     };
     const replace = async () => (this.#writer = await certify());
-    const opened = { bucket, remote, blocks, cache: undefined, [Symbol.asyncDispose]: async () => {} };
+    const opened = {
+      bucket,
+      remote,
+      blocks,
+      cache: undefined,
+      held: local.held,
+      pinning: undefined,
+      [Symbol.asyncDispose]: async () => {},
+    };
     const lock = { [Symbol.dispose]: () => {} };
     const writing = { opened, writer: { writer, replace } };
     const agent = new SyncAgent(options, writing, this.#db, lock, new AbortController());

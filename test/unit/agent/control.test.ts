@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { askAgent, type ControlAnswers, isServed, serveControl } from "../../../src/agent/control.ts";
 import { openSocketPath, socketFile } from "../../../src/agent/control-socket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "../../../src/agent/reports.ts";
+import { nameFromText } from "../../../src/base/names.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
@@ -15,7 +16,9 @@ const flushed = { published: true } as FlushReport;
 const unmounted = { drained: true } as UnmountReport;
 
 function answers(some: Partial<ControlAnswers> = {}): ControlAnswers {
-  return { status: async () => status, flush: async () => flushed, unmount: async () => unmounted, ...some };
+  const never = () => expect.unreachable();
+  const known = { status: async () => status, flush: async () => flushed, unmount: async () => unmounted };
+  return { ...known, pause: never, resume: never, ...some };
 }
 
 async function serve(folder: string, given: ControlAnswers): Promise<void> {
@@ -55,6 +58,34 @@ describe("the control socket", () => {
     expect(await askAgent<"unmount">(folder, { call: "unmount" })).toEqual(unmounted);
     expect(waited).toEqual([1500, undefined]);
     expect((await stat(socketFile(folder))).mode & 0o777).toBe(0o600);
+  });
+
+  test("takes pauses and pins with valid arguments only", async () => {
+    const folder = await temporaryFolder();
+    const asked: unknown[] = [];
+    const report = { since: "s", until: null };
+    const pause = async (forMs?: number) => (asked.push(forMs), report);
+    const pin = async (paths: unknown) => (asked.push(paths), null);
+    await serve(folder, answers({ pause, pin }));
+    expect(await askAgent<"pause">(folder, { call: "pause", forMs: 5 })).toEqual(report);
+    expect(await askAgent<"pause">(folder, { call: "pause" })).toEqual(report);
+    expect(await askAgent<"pin">(folder, { call: "pin", paths: [[nameFromText("ä")], []] })).toBe(null);
+    expect(asked).toEqual([5, undefined, [[nameFromText("ä")], []]]);
+    const refused = { error: { code: "usage" } };
+    const lines = [
+      '{"call":"pause","forMs":0}',
+      '{"call":"pause","forMs":"1"}',
+      '{"call":"pin"}',
+      '{"call":"pin","paths":["a"]}',
+    ];
+    for (const line of lines) expect(await speak(folder, `${line}\n`, 1)).toMatchObject([refused]);
+    expect(await speak(folder, '{"call":"pin","paths":[["a/b"]]}\n', 1)).toMatchObject([
+      { error: { code: "name_invalid" } },
+    ]);
+    expect(await speak(folder, '{"call":"unpin","paths":[["a"]]}\n', 1)).toMatchObject([
+      { error: { code: "not_supported" } },
+    ]);
+    expect(asked).toHaveLength(3);
   });
 
   test("passes errors on with their codes and hints", async () => {

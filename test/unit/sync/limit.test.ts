@@ -12,7 +12,7 @@ function endingLimit() {
       signal?.addEventListener("abort", () => reject(signal.reason as Error));
       queueMicrotask(() => ending.abort());
     });
-  return { limit: new RateLimit({ ...hurriedClock, sleep }, 1), signal: ending.signal };
+  return { limit: new RateLimit({ ...hurriedClock, sleep }, [{ fromMinute: 0, bytesPerS: 1 }]), signal: ending.signal };
 }
 
 test.each([100, 100_000])(

@@ -1,5 +1,6 @@
 /** Blocks that synchronous calls read: fetched once for all who wait, each of whom has its own time. */
 import { expect, test } from "vitest";
+import { nextTurn } from "../../../src/base/concurrency.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
 import type { Cid } from "../../../src/base/ids.ts";
 import { cidOf } from "../../../src/format/blocks/cid.ts";
@@ -26,4 +27,29 @@ test("a read that joins another's fetch tries once more when that fetch times ou
   answers[1]?.resolve(new Map([[cid, bytes]]));
   await Promise.all([first, second]);
   expect(answers).toHaveLength(2);
+});
+
+test("a loader that may not fetch ahead fetches what is needed, and nothing more", async () => {
+  const asked: (readonly Cid[])[] = [];
+  const getMany = async (cids: readonly Cid[]) => {
+    asked.push(cids);
+    return new Map(cids.map((each) => [each, bytes]));
+  };
+  const blocks = { get: () => expect.unreachable(), getMany };
+  const loader = new Loader({ blocks, clock: new ManualClock(), nodeBytes: 1e6, contentBytes: 1e6, timeoutMs: 30_000 });
+  loader.fetchesAhead = false;
+  loader.readAhead([cid]);
+  await nextTurn();
+  expect(asked).toEqual([]);
+  await loader.load([cid]);
+  expect(asked).toEqual([[cid]]);
+  const other = cidOf("raw", Buffer.from("other"));
+  loader.fetchesAhead = true;
+  loader.readAhead([other]);
+  loader.dropAhead();
+  await nextTurn();
+  expect(asked).toEqual([[cid]]);
+  loader.readAhead([other]);
+  await nextTurn();
+  expect(asked).toEqual([[cid], [other]]);
 });

@@ -24,6 +24,7 @@ function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
     watchFolder: () => unheard,
     watchBucket: () => ({ [Symbol.dispose]: () => {} }),
     isBehind: async () => true,
+    isPaused: () => false,
     scanMs: () => 0,
     heard: () => {},
     failed: () => {},
@@ -101,6 +102,7 @@ test("without change notices the folder is scanned every 10 s, and the status sa
     folder: "/work",
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
+    paused: () => null,
     requests: () => null,
     masters: () => null,
     conflicts: () => [],
@@ -244,4 +246,35 @@ describe("a root announced during a pass", () => {
     loop.end();
     await running;
   });
+});
+
+test("while paused, a folder has no pass, and does not look for others' roots; then it catches up", async () => {
+  const clock = new ManualClock();
+  let [isPaused, passes, watches] = [false, 0, 0];
+  const loop = loopWith(clock, {
+    once: async () => {
+      passes++;
+      return REPORT;
+    },
+    watchBucket: () => {
+      watches++;
+      return { [Symbol.dispose]: () => void watches-- };
+    },
+    isPaused: () => isPaused,
+  });
+  const running = loop.run();
+  await clock.advance(100);
+  expect({ passes, watches }).toEqual({ passes: 1, watches: 1 });
+  isPaused = true;
+  loop.wake();
+  await clock.advance(10 * 60_000);
+  await loop.flush();
+  expect({ passes, watches }).toEqual({ passes: 1, watches: 0 });
+  isPaused = false;
+  loop.wake();
+  await clock.advance(100);
+  expect({ passes, watches }).toEqual({ passes: 2, watches: 1 });
+  loop.end();
+  await running;
+  expect(watches).toBe(0);
 });

@@ -23,7 +23,15 @@ async function head(bucket: Bucket) {
   return { commit, tree: body.tree, seq: body.seq };
 }
 
-async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: number; held?: boolean } = {}) {
+async function world(
+  options: {
+    paused?: () => SynclineError | undefined;
+    readOnly?: boolean;
+    fixed?: boolean;
+    epoch?: number;
+    held?: boolean;
+  } = {},
+) {
   const remote = new MemoryRemote();
   const bucket = await createBucket(remote);
   const [me, other, spare] = [await newWriter(bucket, 2), await newWriter(bucket, 3), await newWriter(bucket, 4)];
@@ -44,6 +52,7 @@ async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: num
     data: overlay.data,
     base: await head(bucket),
     held: options.held ?? false,
+    ...(options.paused !== undefined && { paused: options.paused }),
     releaseMemory: (when) => void released.push(when),
     clock: me.clock,
     random: me.random,
@@ -67,6 +76,40 @@ const SMALL_BYTES = 2 * 1024 * 1024;
 const DONE = { again: false, afterMs: 0 };
 
 describe("a publisher", () => {
+  test("publishes and adopts nothing while paused, and everything afterwards", async () => {
+    let paused: SynclineError | undefined = new SynclineError("paused", "Syncing is paused.");
+    const { publisher, overlay, files, elsewhere, warnings } = await world({ paused: () => paused });
+    await elsewhere(born("theirs"));
+    overlay.edit(born("ours"));
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await publisher.rootMoved()).toEqual(DONE);
+    expect(await files()).toEqual({ theirs: "theirs" });
+    paused = undefined;
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await files()).toEqual({ ours: "ours", theirs: "theirs" });
+    expect(publisher.state()).toMatchObject({ online: true, lastError: undefined });
+    expect(warnings).toEqual([]);
+  });
+
+  test("a pause ends an upload under way, which is no failure, and goes on with it afterwards", async () => {
+    let paused: SynclineError | undefined;
+    const { publisher, overlay, files } = await world({ paused: () => paused });
+    const read = overlay.data.readData.bind(overlay.data);
+    let reads = 0;
+    overlay.data.readData = (...range) => {
+      if (++reads === 1) paused = new SynclineError("paused", "Syncing is paused.");
+      return read(...range);
+    };
+    overlay.edit(born("a", "a", 2), born("b", "b", 3));
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(reads).toBe(1);
+    expect(await files()).toEqual({});
+    expect(publisher.state()).toMatchObject({ online: true, lastError: undefined });
+    paused = undefined;
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await files()).toEqual({ a: "a", b: "b" });
+  });
+
   test("publishes dirty changes, informs the overlay, and moves to the new root", async () => {
     const { publisher, overlay, bucket, files } = await world();
     overlay.edit(born("a"));

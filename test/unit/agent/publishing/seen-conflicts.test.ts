@@ -24,6 +24,7 @@ test("a conflict of a sync pass stays in the status after passes without conflic
     folder: "/f",
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
+    paused: () => null,
     requests: () => null,
     masters: () => null,
     conflicts: () => seen.all.map(conflictReport),

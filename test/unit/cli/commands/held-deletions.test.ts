@@ -37,6 +37,7 @@ test("flush and status say how many deletions await approval, and which command 
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
     requests: () => null,
+    paused: () => null,
     masters: () => null,
     conflicts: () => [],
   };
@@ -52,7 +53,14 @@ test("flush and status say how many deletions await approval, and which command 
     pending,
     error: null,
   };
-  const answers = { status: async () => status, flush: async () => report, unmount: () => expect.unreachable() };
+  const never = () => expect.unreachable();
+  const answers = {
+    status: async () => status,
+    flush: async () => report,
+    pause: never,
+    resume: never,
+    unmount: never,
+  };
   const control = await serveControl(state.path, answers);
   onTestFinished(() => control[Symbol.asyncDispose]());
   const run = async (...args: string[]) => {

@@ -33,7 +33,8 @@ test.each([
   const pending = { files: 3, bytes: 3, oldestMs: 1, etaMs: null };
   const report: FlushReport = { published, root, version: 2, attempts: 1, conflicts: 0, pending, error: null };
   const never = () => expect.unreachable();
-  const control = await serveControl(state.path, { status: never, flush: async () => report, unmount: never });
+  const answers = { status: never, flush: async () => report, pause: never, resume: never, unmount: never };
+  const control = await serveControl(state.path, answers);
   onTestFinished(() => control[Symbol.asyncDispose]());
   expect(await run("restore", join(mount, "f"), "--at", root)).toMatchObject({ status });
 });

@@ -1,0 +1,45 @@
+/** The pinned paths of a state, in `pins.json`. */
+import { join } from "node:path";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileName } from "../../base/ids.ts";
+import { checkName } from "../../base/names.ts";
+import { readStateFile, writeStateFile } from "../state/state-file.ts";
+
+/** Names from the bucket's top; none: all of it. */
+export type PinPath = readonly FileName[];
+
+const NAME = "pins.json";
+
+export function readPins(stateDir: string): PinPath[] {
+  const bytes = readStateFile(join(stateDir, NAME));
+  return bytes === undefined ? [] : parsePins(bytes);
+}
+
+export function writePins(stateDir: string, pins: readonly PinPath[]): void {
+  writeStateFile(join(stateDir, NAME), Buffer.from(JSON.stringify(pins)));
+}
+
+/** What cannot be read is not pinned: it is fetched again where it is needed. */
+export function parsePins(bytes: Uint8Array): PinPath[] {
+  try {
+    const pins: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return Array.isArray(pins) ? pins.map(pinOf) : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Throws `name_invalid`, and `usage` for anything but a list of names. */
+export function pinOf(names: unknown): PinPath {
+  if (!Array.isArray(names)) throw new SynclineError("usage", "A path must be a list of names.");
+  return names.map((name) => checkName(String(name)));
+}
+
+export function samePin(a: PinPath, b: PinPath): boolean {
+  return a.length === b.length && a.every((name, at) => name === b[at]);
+}
+
+/** Whether `pin` is this path or a directory above it. */
+export function covers(pin: PinPath, path: PinPath): boolean {
+  return pin.length <= path.length && pin.every((name, at) => name === path[at]);
+}

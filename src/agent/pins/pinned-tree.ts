@@ -1,0 +1,98 @@
+/** What pinned paths need of a tree to be read offline: the nodes on the way, and the blocks of contents. */
+import type { Cid, FileId } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { linkedValues } from "../../format/blocks/linked-value.ts";
+import { codecOf } from "../../format/blocks/cid.ts";
+import { linksOf } from "../../format/blocks/links.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { listDirectory, objectOf, resolvePath } from "../../fstree/fs-reader.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+import type { PinPath } from "./pin-list.ts";
+
+export interface PinnedTree {
+  /** Every block that is needed; those that were read come first. */
+  readonly blocks: ReadonlySet<Cid>;
+  readonly files: number;
+  /** Of the files, without holes. */
+  readonly bytes: number;
+  /** Paths that are not there. */
+  readonly absent: readonly PinPath[];
+}
+
+const CACHE_BYTES = 8 * 1024 * 1024;
+
+/** Reads nodes and lists of chunks, and no chunks. Rejects as `blocks`, `format_invalid`, the signal's reason. */
+export async function readPinned(
+  blocks: BlockReader,
+  tree: Cid,
+  pins: readonly PinPath[],
+  signal: AbortSignal,
+): Promise<PinnedTree> {
+  const walk = new PinWalk(blocks, tree, signal);
+  for (const pin of pins) await walk.pin(pin);
+  return walk;
+}
+
+class PinWalk implements PinnedTree {
+  readonly blocks = new Set<Cid>();
+  readonly absent: PinPath[] = [];
+  files = 0;
+  bytes = 0;
+  readonly #reader: BlockReader;
+  readonly #nodes: NodeStore;
+  readonly #tree: Cid;
+  readonly #signal: AbortSignal;
+  readonly #met = new Set<FileId>();
+
+  constructor(reader: BlockReader, tree: Cid, signal: AbortSignal) {
+    const getMany = async (cids: readonly Cid[]) => {
+      signal.throwIfAborted();
+      for (const cid of cids) this.blocks.add(cid);
+      return reader.getMany(cids);
+    };
+    const get = async (cid: Cid) => {
+      this.blocks.add(cid);
+      return reader.get(cid);
+    };
+    this.#reader = { get, getMany };
+    this.#nodes = new NodeStore(this.#reader, { capacityBytes: CACHE_BYTES });
+    this.#tree = tree;
+    this.#signal = signal;
+  }
+
+  async pin(path: PinPath): Promise<void> {
+    const object = await resolvePath(this.#nodes, this.#tree, path);
+    if (object === undefined) return void this.absent.push(path);
+    await this.#object(object.id, object.record);
+    const left = object.record.type === "directory" ? [object.id] : [];
+    for (let directory = left.pop(); directory !== undefined; directory = left.pop()) {
+      for await (const { name, dentry } of listDirectory(this.#nodes, this.#tree, directory)) {
+        const { id, record } = await objectOf(this.#nodes, this.#tree, { parent: directory, name }, dentry);
+        if (await this.#object(id, record)) if (record.type === "directory") left.push(id);
+      }
+    }
+  }
+
+  /** False: it was met before, under another pin or name. */
+  async #object(id: FileId, record: FileRecord): Promise<boolean> {
+    if (this.#met.has(id)) return false;
+    this.#met.add(id);
+    for (const cid of linkedValues(record)) this.blocks.add(cid);
+    if (record.type !== "file") return true;
+    this.files++;
+    this.bytes += record.content.kind === "list" ? (record.content.dataBytes ?? record.size) : record.size;
+    if (record.content.kind === "chunk") this.blocks.add(record.content.cid);
+    if (record.content.kind === "list") await this.#list(record.content.cid);
+    return true;
+  }
+
+  async #list(root: Cid): Promise<void> {
+    if (this.blocks.has(root)) return;
+    for (let level: Cid[] = [root]; level.length > 0;) {
+      this.#signal.throwIfAborted();
+      const links = [...(await this.#reader.getMany(level))].flatMap(([cid, bytes]) => linksOf(cid, bytes));
+      level = [...new Set(links)].filter((cid) => codecOf(cid) !== "raw" && !this.blocks.has(cid));
+      for (const cid of links) if (codecOf(cid) === "raw") this.blocks.add(cid);
+    }
+  }
+}

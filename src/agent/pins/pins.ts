@@ -1,0 +1,210 @@
+/**
+ * Keeps pinned paths on this machine: fetches what they need, again after each change of the base, and drops what they no
+ * longer need. The blocks are outside the cache's limit, and leave a part of the disk free for unpublished data.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { failureOf } from "../../base/failure.ts";
+import type { Cid } from "../../base/ids.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { nameToText } from "../../base/names.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
+import { reportError, type PinsReport } from "../reports.ts";
+import { covers, readPins, samePin, writePins, type PinPath } from "./pin-list.ts";
+import { readPinned } from "./pinned-tree.ts";
+
+export interface PinsOptions {
+  readonly stateDir: string;
+  readonly pinned: PinnedBlocks;
+  /** Keeps nothing in the cache: what is pinned is stored once. */
+  readonly blocks: BlockReader;
+  /** The tree that is shown. */
+  readonly tree: () => Cid;
+  readonly paused: () => SynclineError | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How soon a new base is noticed, and a failure retried. */
+const LOOK_MS = 1_000;
+const AGAIN_MS = 30_000;
+/** Reading the pinned trees takes at most this part of the time. */
+const RESTS = 20;
+const BATCH_BLOCKS = 16;
+
+export class Pins implements AsyncDisposable {
+  readonly #options: PinsOptions;
+  readonly #ending = new AbortController();
+  #pins: readonly PinPath[];
+  #kept: Map<Cid, number> | undefined;
+  #keptBytes = 0;
+  /** The tree of which everything was here at the end of a round. */
+  #done: Cid | undefined;
+  #absent: readonly PinPath[] = [];
+  #totals = { files: 0, bytes: 0 };
+  #error: SynclineError | undefined;
+  #notBeforeMs = -Infinity;
+  #timer: Disposable | undefined;
+  #round: Promise<void> | undefined;
+
+  constructor(options: PinsOptions) {
+    this.#options = options;
+    this.#pins = readPins(options.stateDir);
+    this.#arm();
+  }
+
+  /** Null: nothing is pinned. */
+  get report(): PinsReport | null {
+    if (this.#pins.length === 0) return null;
+    const paths = this.#pins.map((pin) => ({
+      path: textOf(pin),
+      absent: this.#absent.some((each) => samePin(each, pin)),
+    }));
+    const error = this.#error ?? this.#options.paused();
+    const complete = this.#done === this.#options.tree();
+    return {
+      paths,
+      ...this.#totals,
+      keptBytes: this.#keptBytes,
+      complete,
+      error: complete ? null : reportError(error),
+    };
+  }
+
+  /** Pins these, too. Throws `no_such_path`, `disk_full`, `paused`, and as reading the tree does; changes nothing then. */
+  async add(paths: readonly PinPath[]): Promise<PinsReport | null> {
+    const { blocks, tree, stateDir, paused } = this.#options;
+    const stopped = paused();
+    if (stopped !== undefined) throw stopped;
+    const fresh = paths.filter((path, at) => ![...this.#pins, ...paths.slice(0, at)].some((pin) => samePin(pin, path)));
+    const outside = fresh.filter((path) => !this.#pins.some((pin) => covers(pin, path)));
+    const wanted = await readPinned(blocks, tree(), outside, this.#ending.signal);
+    const [absent] = wanted.absent;
+    if (absent !== undefined) {
+      throw new SynclineError("no_such_path", `${textOf(absent)} is not in the bucket.`, {
+        hint: "Only what is published can be pinned: `syncline flush` publishes the rest.",
+      });
+    }
+    this.#requireRoom(wanted.bytes);
+    this.#set([...this.#pins, ...fresh], stateDir);
+    return this.report;
+  }
+
+  /** Throws `precondition_failed` for a path that is not pinned itself. */
+  remove(paths: readonly PinPath[]): PinsReport | null {
+    for (const path of paths) {
+      if (this.#pins.some((pin) => samePin(pin, path))) continue;
+      const above = this.#pins.find((pin) => covers(pin, path));
+      throw new SynclineError("precondition_failed", `${textOf(path)} is not pinned.`, {
+        hint:
+          above === undefined
+            ? "`syncline status` lists what is pinned."
+            : `It is in ${textOf(above)}, which is pinned.`,
+      });
+    }
+    const left = this.#pins.filter((pin) => !paths.some((path) => samePin(pin, path)));
+    this.#set(left, this.#options.stateDir);
+    return this.report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    this.#ending.abort(new SynclineError("no_agent", "The agent is shutting down."));
+    await this.#round;
+  }
+
+  #set(pins: readonly PinPath[], stateDir: string): void {
+    writePins(stateDir, pins);
+    this.#pins = pins;
+    this.#done = undefined;
+    this.#error = undefined;
+    this.#notBeforeMs = -Infinity;
+    this.#look();
+  }
+
+  #arm(): void {
+    this.#timer?.[Symbol.dispose]();
+    if (this.#ending.signal.aborted || (this.#pins.length === 0 && this.#done === this.#options.tree())) return;
+    this.#timer = this.#options.clock.after(LOOK_MS, () => this.#look());
+  }
+
+  #look(): void {
+    const { tree, paused, clock } = this.#options;
+    const isDue = this.#done !== tree() && paused() === undefined && clock.monotonicMs() >= this.#notBeforeMs;
+    if (!isDue || this.#round !== undefined) return this.#arm();
+    this.#round = this.#keep().finally(() => {
+      this.#round = undefined;
+      this.#arm();
+    });
+  }
+
+  /** One round. Never rejects. */
+  async #keep(): Promise<void> {
+    const { pinned, blocks, tree, clock, log } = this.#options;
+    const [pins, now, beganMs] = [this.#pins, tree(), clock.monotonicMs()];
+    try {
+      const kept = (this.#kept ??= await this.#listKept());
+      const wanted = await readPinned(blocks, now, pins, this.#ending.signal);
+      this.#totals = { files: wanted.files, bytes: wanted.bytes };
+      this.#absent = wanted.absent;
+      this.#notBeforeMs = clock.monotonicMs() + RESTS * (clock.monotonicMs() - beganMs);
+      const missing = [...wanted.blocks].filter((cid) => !kept.has(cid));
+      for (let at = 0; at < missing.length; at += BATCH_BLOCKS) {
+        if (pins !== this.#pins) return;
+        await this.#fetch(kept, missing.slice(at, at + BATCH_BLOCKS));
+      }
+      if (pins !== this.#pins) return;
+      for (const [cid, bytes] of kept) {
+        if (wanted.blocks.has(cid)) continue;
+        await pinned.drop(cid);
+        kept.delete(cid);
+        this.#keptBytes -= bytes;
+      }
+      this.#done = now;
+      this.#error = undefined;
+    } catch (error) {
+      if (this.#ending.signal.aborted || pins !== this.#pins) return;
+      const known = failureOf(error);
+      if (known.code === "paused") return;
+      if (this.#error?.message !== known.message) log.warn(`Not everything pinned is here: ${describeError(error)}`);
+      this.#error = known;
+      this.#notBeforeMs = clock.monotonicMs() + AGAIN_MS;
+    }
+  }
+
+  async #listKept(): Promise<Map<Cid, number>> {
+    const kept = await this.#options.pinned.list();
+    this.#keptBytes = [...kept.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return kept;
+  }
+
+  async #fetch(kept: Map<Cid, number>, cids: readonly Cid[]): Promise<void> {
+    const { pinned, blocks, paused } = this.#options;
+    this.#ending.signal.throwIfAborted();
+    const stopped = paused();
+    if (stopped !== undefined) throw stopped;
+    const fetched = await blocks.getMany(cids);
+    this.#requireRoom([...fetched.values()].reduce((sum, { length }) => sum + length, 0));
+    for (const [cid, bytes] of fetched) {
+      await pinned.write({ cid, bytes });
+      kept.set(cid, bytes.length);
+      this.#keptBytes += bytes.length;
+    }
+  }
+
+  #requireRoom(bytes: number): void {
+    const spare = this.#options.pinned.spare();
+    if (bytes <= 0 || bytes <= spare) return;
+    const room = `${Math.ceil(bytes / MIB)} MiB are needed, and ${Math.max(0, Math.floor(spare / MIB))} MiB may be used`;
+    throw new SynclineError("disk_full", `The disk has no room for what is pinned: ${room}.`, {
+      hint: "Free some disk space, or pin less. A part of the disk is left for unpublished changes.",
+    });
+  }
+}
+
+const MIB = 1024 * 1024;
+
+function textOf(pin: PinPath): string {
+  return `/${pin.map(nameToText).join("/")}`;
+}

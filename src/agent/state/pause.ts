@@ -1,0 +1,134 @@
+/** Whether syncing is paused. Kept in the state, so that a pause outlives its agent. */
+import { join } from "node:path";
+import { timeText, type Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
+
+export interface PauseReport {
+  readonly since: string;
+  /** Null: until `syncline resume`. */
+  readonly until: string | null;
+}
+
+/** What is stored. Times are milliseconds since 1970; no `untilMs`: until someone resumes. */
+export interface StoredPause {
+  readonly sinceMs: number;
+  readonly untilMs?: number;
+}
+
+export interface PauseOptions {
+  readonly stateDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called when a pause begins or ends, except at the start. */
+  readonly changed: (isPaused: boolean) => void;
+}
+
+const NAME = "paused.json";
+const NOT_PAUSED = Buffer.from("{}");
+/** A machine that slept has a timer that is late: the end is looked for this often. */
+const LOOK_MS = 30_000;
+/** The last time that a Date can hold. */
+const LAST_MS = 8_640_000_000_000_000;
+
+export class Pause implements Disposable {
+  readonly #options: PauseOptions;
+  #stored: StoredPause | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(options: PauseOptions) {
+    this.#options = options;
+    const bytes = readStateFile(this.#path);
+    this.#stored = bytes === undefined ? undefined : parsePause(bytes);
+    if (this.#isOver()) this.#stored = undefined;
+    this.#arm();
+  }
+
+  get report(): PauseReport | null {
+    if (this.#stored === undefined) return null;
+    const { sinceMs, untilMs } = this.#stored;
+    return { since: textOf(sinceMs), until: untilMs === undefined ? null : textOf(untilMs) };
+  }
+
+  /** The error for callers that want something synced now; undefined while syncing is not paused. */
+  get error(): SynclineError | undefined {
+    const { report } = this;
+    if (report === null) return undefined;
+    return new SynclineError("paused", `Syncing is paused${report.until === null ? "" : ` until ${report.until}`}.`, {
+      hint: "`syncline resume` continues it.",
+    });
+  }
+
+  /** Pauses for `forMs`, or until `end`. A pause under way gets the new end. */
+  begin(forMs: number | undefined): PauseReport {
+    const nowMs = this.#nowMs();
+    const until = forMs === undefined ? {} : { untilMs: Math.min(Math.round(nowMs + forMs), LAST_MS) };
+    const stored = { sinceMs: this.#stored?.sinceMs ?? nowMs, ...until };
+    writeStateFile(this.#path, Buffer.from(JSON.stringify(stored)));
+    this.#set(stored);
+    return { since: textOf(stored.sinceMs), until: stored.untilMs === undefined ? null : textOf(stored.untilMs) };
+  }
+
+  /** Ends the pause; answers whether there was one. */
+  end(): boolean {
+    const wasPaused = this.#stored !== undefined;
+    if (wasPaused) writeStateFile(this.#path, NOT_PAUSED);
+    this.#set(undefined);
+    return wasPaused;
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #set(stored: StoredPause | undefined): void {
+    const wasPaused = this.#stored !== undefined;
+    this.#stored = stored;
+    this.#arm();
+    if (wasPaused === (stored !== undefined)) return;
+    const { until } = this.report ?? {};
+    this.#options.log.info(stored === undefined ? "Resumed." : `Paused${until ? ` until ${until}` : ""}.`);
+    this.#options.changed(stored !== undefined);
+  }
+
+  #arm(): void {
+    this.#timer?.[Symbol.dispose]();
+    const untilMs = this.#stored?.untilMs;
+    if (untilMs === undefined) return;
+    const waitMs = Math.max(0, Math.min(untilMs - this.#nowMs(), LOOK_MS));
+    this.#timer = this.#options.clock.after(waitMs, () => (this.#isOver() ? this.#set(undefined) : this.#arm()));
+  }
+
+  #isOver(): boolean {
+    return this.#nowMs() >= (this.#stored?.untilMs ?? Infinity);
+  }
+
+  #nowMs(): number {
+    return Number(this.#options.clock.nowNs() / 1_000_000n);
+  }
+
+  get #path(): string {
+    return join(this.#options.stateDir, NAME);
+  }
+}
+
+/** Undefined for no pause. Unreadable bytes are none, too: unpublished work is the greater danger. */
+export function parsePause(bytes: Uint8Array): StoredPause | undefined {
+  try {
+    const { sinceMs, untilMs } = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<keyof StoredPause, unknown>;
+    if (!isTime(sinceMs)) return undefined;
+    if (untilMs === undefined) return { sinceMs };
+    return isTime(untilMs) ? { sinceMs, untilMs } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= LAST_MS;
+}
+
+function textOf(ms: number): string {
+  return timeText(BigInt(ms) * 1_000_000n);
+}

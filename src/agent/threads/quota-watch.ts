@@ -1,0 +1,68 @@
+/** What the owner may still store at a master, for `df`: asked at the start, now and then, and soon after publishing. */
+import type { Clock } from "../../base/clock.ts";
+import type { OwnerQuota } from "../../bucket/http/owner-quota.ts";
+import type { StatFs } from "../../vfs/filesystem.ts";
+
+export interface QuotaWatchOptions {
+  /** Undefined: there is none. */
+  readonly read: () => Promise<OwnerQuota | undefined>;
+  readonly isPaused: () => boolean;
+  readonly clock: Clock;
+}
+
+const LOOK_MS = 10 * 60_000;
+/** After a publish, for the master to count it and others to follow. */
+const SOON_MS = 10_000;
+
+export class QuotaWatch implements Disposable {
+  readonly #options: QuotaWatchOptions;
+  #quota: OwnerQuota | undefined;
+  #timer: Disposable | undefined;
+  #dueMs = Infinity;
+
+  constructor(options: QuotaWatchOptions) {
+    this.#options = options;
+    void this.#look();
+  }
+
+  /** Something was published. */
+  published(): void {
+    const soonMs = this.#options.clock.monotonicMs() + SOON_MS;
+    if (soonMs < this.#dueMs) this.#arm(SOON_MS);
+  }
+
+  /** The disk's space, or the quota's if that leaves less. */
+  within(disk: StatFs): StatFs {
+    return spaceWithin(disk, this.#quota);
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#dueMs = -Infinity;
+  }
+
+  async #look(): Promise<void> {
+    const { read, isPaused } = this.#options;
+    try {
+      if (!isPaused()) this.#quota = await read();
+    } catch {
+      // The last answer stands.
+    }
+    if (this.#dueMs > -Infinity) this.#arm(LOOK_MS);
+  }
+
+  #arm(ms: number): void {
+    const { clock } = this.#options;
+    this.#timer?.[Symbol.dispose]();
+    this.#dueMs = clock.monotonicMs() + ms;
+    this.#timer = clock.after(ms, () => void this.#look());
+  }
+}
+
+function spaceWithin(disk: StatFs, quota: OwnerQuota | undefined): StatFs {
+  if (quota === undefined) return disk;
+  const { blockSize } = disk;
+  const freeBlocks = Math.floor(Math.max(0, quota.quotaBytes - quota.usedBytes) / blockSize);
+  if (freeBlocks >= disk.freeBlocks) return disk;
+  return { ...disk, blocks: Math.floor(quota.quotaBytes / blockSize), freeBlocks };
+}

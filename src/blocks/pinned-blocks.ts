@@ -1,0 +1,135 @@
+/**
+ * Blocks of pinned files, which no cache evicts: one file for each, in one folder, outside the cache's limit. Any number of
+ * threads may read while one writes. Like a cache it may be deleted at any time: blocks are verified when read.
+ */
+import { mkdirSync, statfsSync } from "node:fs";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { mapConcurrent } from "../base/concurrency.ts";
+import type { Cid } from "../base/ids.ts";
+import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import { failedWith } from "../base/system-errors.ts";
+import { parseCid } from "../format/blocks/cid.ts";
+import type { Block, SizedBlock } from "./block-store.ts";
+import type { BlockCache } from "./cached-reader.ts";
+import { isIntact } from "./verified-reader.ts";
+
+/** System calls under way at once; Node.js has four threads for them. */
+const AT_ONCE = 8;
+const UNFINISHED = ".tmp";
+
+export class PinnedBlocks {
+  readonly #dir: string;
+  readonly #log: Log;
+  #reported = false;
+
+  /** The folder is made by the first block. */
+  constructor(dir: string, log: Log) {
+    this.#dir = dir;
+    this.#log = log;
+  }
+
+  /** Those of `cids` that it holds, intact. Never rejects. */
+  async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = new Map<Cid, Uint8Array>();
+    await mapConcurrent(cids, AT_ONCE, async (cid) => {
+      const bytes = await this.#read(cid);
+      if (bytes !== undefined) found.set(cid, bytes);
+    });
+    return found;
+  }
+
+  /** All blocks and their sizes. Removes files that a crash left unfinished or empty. */
+  async list(): Promise<Map<Cid, number>> {
+    const sizes = new Map<Cid, number>();
+    await mapConcurrent(await this.#names(), AT_ONCE, async (name) => {
+      const path = join(this.#dir, name);
+      const cid = namedCid(name);
+      const { size } = await stat(path);
+      // After a power loss, files that were just written may be empty.
+      if (cid === undefined || size === 0) await rm(path, { force: true });
+      else sizes.set(cid, size);
+    });
+    return sizes;
+  }
+
+  /** Throws the system's errors. */
+  async write({ cid, bytes }: Block): Promise<void> {
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    const path = join(this.#dir, cid);
+    await writeFile(path + UNFINISHED, bytes, { mode: 0o600 });
+    await rename(path + UNFINISHED, path);
+  }
+
+  async drop(cid: Cid): Promise<void> {
+    await rm(join(this.#dir, cid), { force: true });
+  }
+
+  /** How much of the disk's free space it may take: a part is left for unpublished data. May be negative. */
+  spare(): number {
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    const { bavail, blocks, bsize } = statfsSync(this.#dir);
+    return bavail * bsize - Math.min(CACHE_KEEPS_FREE_BYTES, (blocks * bsize) / 4);
+  }
+
+  async #read(cid: Cid): Promise<Uint8Array | undefined> {
+    try {
+      const bytes = await readFile(join(this.#dir, cid));
+      if (isIntact(cid, bytes)) return bytes;
+      await this.drop(cid);
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return undefined;
+      if (!this.#reported) this.#log.warn(`Cannot read a pinned block: ${describeError(error)}`, { dir: this.#dir });
+      this.#reported = true;
+    }
+    return undefined;
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#dir);
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+}
+
+/** A cache behind which pinned blocks are looked for, so that they cost nothing where the cache has the block. */
+export class PinnedCache implements BlockCache {
+  readonly #cache: Required<BlockCache>;
+  readonly #pinned: PinnedBlocks;
+
+  constructor(cache: Required<BlockCache>, pinned: PinnedBlocks) {
+    this.#cache = cache;
+    this.#pinned = pinned;
+  }
+
+  async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = await this.#cache.held(cids);
+    const others = cids.filter((cid) => !found.has(cid));
+    if (others.length > 0) for (const [cid, bytes] of await this.#pinned.held(others)) found.set(cid, bytes);
+    return found;
+  }
+
+  readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
+    return this.#cache.readInto(blocks, target);
+  }
+
+  keep(blocks: readonly Block[]): void {
+    this.#cache.keep(blocks);
+  }
+
+  keepInTurn(blocks: readonly Block[]): Promise<void> | undefined {
+    return this.#cache.keepInTurn(blocks);
+  }
+}
+
+function namedCid(name: string): Cid | undefined {
+  try {
+    return parseCid(name);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,24 @@
+/** Paths that a command names in one mount that is served. */
+import type { PinPath } from "../../agent/pins/pin-list.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Call } from "../command.ts";
+import { belowMount, type TargetPath } from "./target-path.ts";
+import { noAgent } from "./running-agents.ts";
+
+export interface PathsInMount {
+  /** The first of them. */
+  readonly target: TargetPath;
+  readonly stateDir: string;
+  readonly paths: readonly PinPath[];
+}
+
+/** Throws `no_agent`, and `usage` for paths in several mounts. */
+export async function pathsInMount({ args, options, runtime }: Call): Promise<PathsInMount> {
+  const targets = await Promise.all(args.map((path) => belowMount(runtime, options.state, path)));
+  const [target] = targets;
+  if (target?.served === undefined) throw noAgent(args[0]);
+  const { stateDir } = target.served;
+  if (targets.some(({ served }) => served?.stateDir !== stateDir))
+    throw new SynclineError("usage", "These paths are in several mounts: name those of one mount at a time.");
+  return { target, stateDir, paths: targets.map(({ names }) => names) };
+}

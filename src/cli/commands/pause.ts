@@ -1,0 +1,22 @@
+/** `syncline pause`: stops a running agent from syncing until `syncline resume`. */
+import { askAgent } from "../../agent/control.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { printText } from "../terminal/text.ts";
+import { requireAgent } from "./running-agents.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "pause",
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: the only one"]],
+    summary: "stop syncing in both directions; work goes on, and reads fetch what they need",
+    options: ["for"],
+    examples: ["syncline pause ~/bucket", "syncline pause ~/bucket --for 2h"],
+    async run({ args, options, output, runtime }) {
+      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
+      const report = await askAgent<"pause">(stateDir, { call: "pause", forMs: options.for });
+      const until = report.until === null ? "until `syncline resume`" : `until ${report.until}, or \`syncline resume\``;
+      output.result({ mount, ...report }, `Paused ${printText(mount)} ${until}.`);
+    },
+  });
+}

@@ -1,0 +1,45 @@
+/** `syncline pin`: keeps files and directories of a mount on this machine. */
+import { askAgent } from "../../agent/control.ts";
+import type { PinsReport } from "../../agent/reports.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { printBytes, printCount } from "../terminal/text.ts";
+import { pathsInMount } from "./paths-in-mount.ts";
+import { flushFirst } from "./target-path.ts";
+
+const LOOK_MS = 200;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "pin",
+    arguments: [["<paths...>", "files or directories in one mount"]],
+    summary: "keep files on this machine: fetch them now, and each new version later",
+    examples: ["syncline pin ~/bucket/photos", "syncline pin ~/bucket/notes.txt ~/bucket/thesis"],
+    exits: [3, 4, 5, 6, 8],
+    async run(call) {
+      const { output, runtime } = call;
+      const { target, stateDir, paths } = await pathsInMount(call);
+      // What is not published cannot be missing here, and is not in the tree that pins are looked up in.
+      await flushFirst(target);
+      let report = await askAgent<"pin">(stateDir, { call: "pin", paths });
+      using progress = output.progress("pin");
+      while (report !== null && !report.complete) {
+        stopOn(report);
+        progress.update({ bytes: report.keptBytes }, { bytes: report.bytes });
+        await runtime.clock.sleep(LOOK_MS);
+        report = (await askAgent<"status">(stateDir, { call: "status" })).pins;
+      }
+      progress[Symbol.dispose]();
+      const { files = 0, bytes = 0, keptBytes = 0 } = report ?? {};
+      const all = `${printCount(files, "file")}, ${printBytes(bytes)}`;
+      output.result({ files, bytes, keptBytes }, `Pinned. All pins: ${all}; ${printBytes(keptBytes)} are here.`);
+    },
+  });
+}
+
+function stopOn({ error }: PinsReport): void {
+  if (error === null) return;
+  const again = "The pin stays, and is tried again: see `syncline status`.";
+  throw new SynclineError(error.code, error.message, { hint: error.hint === null ? again : `${error.hint} ${again}` });
+}

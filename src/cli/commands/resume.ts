@@ -1,0 +1,21 @@
+/** `syncline resume`: lets a paused agent sync again. */
+import { askAgent } from "../../agent/control.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { printText } from "../terminal/text.ts";
+import { requireAgent } from "./running-agents.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "resume",
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: the only one"]],
+    summary: "sync again after a pause",
+    examples: ["syncline resume ~/bucket"],
+    async run({ args, options, output, runtime }) {
+      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
+      const { wasPaused } = await askAgent<"resume">(stateDir, { call: "resume" });
+      const text = wasPaused ? `Resumed ${printText(mount)}.` : `${printText(mount)} was not paused.`;
+      output.result({ mount, wasPaused }, text);
+    },
+  });
+}

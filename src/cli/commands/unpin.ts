@@ -1,0 +1,22 @@
+/** `syncline unpin`: no longer keeps files and directories on this machine. */
+import { askAgent } from "../../agent/control.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { printCount } from "../terminal/text.ts";
+import { pathsInMount } from "./paths-in-mount.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "unpin",
+    arguments: [["<paths...>", "pinned paths of one mount"]],
+    summary: "no longer keep pinned files on this machine",
+    examples: ["syncline unpin ~/bucket/photos"],
+    exits: [4],
+    async run(call) {
+      const { stateDir, paths } = await pathsInMount(call);
+      const report = await askAgent<"unpin">(stateDir, { call: "unpin", paths });
+      const left = report?.paths.length ?? 0;
+      call.output.result({ left }, `Unpinned. ${left === 0 ? "Nothing" : printCount(left, "path")} stays pinned.`);
+    },
+  });
+}

@@ -1,0 +1,162 @@
+/** Pins: what is kept, and what happens where that does not work. */
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { Pins } from "../../../../src/agent/pins/pins.ts";
+import { parsePins } from "../../../../src/agent/pins/pin-list.ts";
+import { SynclineError } from "../../../../src/base/errors.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import type { Cid } from "../../../../src/base/ids.ts";
+import { nameFromText } from "../../../../src/base/names.ts";
+import { PinnedBlocks } from "../../../../src/blocks/pinned-blocks.ts";
+import { publishEpoch } from "../../../../src/bucket/publish.ts";
+import { epochOf, type ObjectEdit } from "../../../support/epochs.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { MemoryRemote } from "../../../support/memory-remote.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { createBucket, newWriter } from "../../../support/test-bucket.ts";
+
+class SmallDisk extends PinnedBlocks {
+  room = 1e9;
+  override spare(): number {
+    return this.room;
+  }
+}
+
+const path = (text: string) => text.split("/").map(nameFromText);
+const file = (name: string, text: string, ino = 2): ObjectEdit => ({
+  ino,
+  names: [[1, name]],
+  bytes: Buffer.from(text),
+});
+const LONG = "long ".repeat(1_000);
+
+async function world() {
+  const bucket = await createBucket(new MemoryRemote());
+  const writer = await newWriter(bucket, 2);
+  const stateDir = await temporaryFolder();
+  const clock = new ManualClock();
+  const folder = join(stateDir, "pinned");
+  const pinned = new SmallDisk(folder, silentLog);
+  const head = async () => {
+    const current = await bucket.current();
+    if (current === undefined) throw new Error("the bucket has no root");
+    const { cid: commit, body } = current.commit;
+    return { commit, tree: body.tree, seq: body.seq };
+  };
+  let tree = (await head()).tree;
+  let epoch = 0;
+  const publish = async (...edits: ObjectEdit[]) => {
+    const { changes, data } = epochOf(await head(), ++epoch, edits);
+    expect((await publishEpoch(writer, changes, data)).kind).toBe("published");
+    tree = (await head()).tree;
+  };
+  let stopped: SynclineError | undefined;
+  const pause = (error: SynclineError | undefined) => (stopped = error);
+  let asked: Cid[] = [];
+  const getMany = (cids: readonly Cid[]) => {
+    asked.push(...cids);
+    return bucket.blocks.getMany(cids);
+  };
+  const blocks = { get: (cid: Cid) => bucket.blocks.get(cid), getMany };
+  const open = () => {
+    const options = { stateDir, pinned, blocks, tree: () => tree, paused: () => stopped, clock, log: silentLog };
+    const pins = new Pins(options);
+    onTestFinished(() => pins[Symbol.asyncDispose]());
+    return pins;
+  };
+  const settled = async (pins: Pins, wanted: object | null) => {
+    const told = async () => {
+      await clock.advance(1_000);
+      return { report: pins.report };
+    };
+    await expect.poll(told, { timeout: 20_000 }).toMatchObject({ report: wanted });
+  };
+  const kept = () => readdirSync(folder);
+  return { pinned, folder, publish, pause, open, settled, kept, asked: () => asked.splice(0) };
+}
+
+test("a pin for which the disk has no room is refused, and nothing is kept", async () => {
+  const { publish, pinned, open, kept } = await world();
+  await publish(file("f", LONG));
+  pinned.room = 4_999;
+  const pins = open();
+  await expect(pins.add([path("f")])).rejects.toMatchObject({ code: "disk_full" });
+  expect(pins.report).toBe(null);
+  pinned.room = 1e6;
+  await pins.add([path("f")]);
+  expect(pins.report).toMatchObject({ paths: [{ path: "/f", absent: false }] });
+  expect(kept).toThrow(/ENOENT/);
+});
+
+test("a new version that does not fit is reported, keeps the old one, and is fetched once there is room", async () => {
+  const { publish, pinned, open, settled, kept } = await world();
+  await publish(file("f", LONG));
+  const pins = open();
+  await pins.add([path("f")]);
+  await settled(pins, { complete: true, files: 1, bytes: 5_000 });
+  const before = kept();
+  pinned.room = 1_000;
+  await publish(file("f", `${LONG} and longer`));
+  await settled(pins, { complete: false, error: { code: "disk_full" } });
+  expect(kept()).toEqual(expect.arrayContaining(before));
+  pinned.room = 1e6;
+  await settled(pins, { complete: true, bytes: 5_011, error: null });
+});
+
+test("pins outlive their agent, and what is here is not fetched again, except what is damaged", async () => {
+  const { publish, pinned, folder, open, settled, kept, asked } = await world();
+  await publish(file("f", LONG), file("g", `${LONG}g`, 3));
+  const pins = open();
+  await pins.add([path("f"), path("g")]);
+  await settled(pins, { complete: true });
+  await pins[Symbol.asyncDispose]();
+
+  const [first = "", ...others] = kept();
+  writeFileSync(join(folder, first), "damaged");
+  expect((await pinned.held([first, ...others] as Cid[])).size).toBe(others.length);
+  asked();
+  const next = open();
+  expect(next.report).toMatchObject({ paths: [{ path: "/f" }, { path: "/g" }], complete: false });
+  await settled(next, { complete: true });
+  expect(asked()).toContain(first);
+  expect((await pinned.held([first] as Cid[])).size).toBe(1);
+});
+
+test("a directory and a file in it are kept once; without the directory, the file stays", async () => {
+  const { publish, open, settled, kept } = await world();
+  await publish(
+    { ino: 2, names: [[1, "d"]], type: "directory" },
+    {
+      ...file("f", LONG, 3),
+      names: [[2, "f"]],
+    },
+  );
+  const pins = open();
+  await pins.add([path("d"), path("d/f")]);
+  await settled(pins, { complete: true, files: 1 });
+  expect(() => pins.remove([path("d/g")])).toThrow("/d/g is not pinned.");
+  pins.remove([path("d")]);
+  await settled(pins, { complete: true, files: 1, paths: [{ path: "/d/f" }] });
+  pins.remove([path("d/f")]);
+  await settled(pins, null);
+  await expect.poll(kept).toEqual([]);
+});
+
+test("a pause stops fetching, and is no failure of the pins", async () => {
+  const { publish, open, settled, pause } = await world();
+  await publish(file("f", LONG));
+  const pins = open();
+  await pins.add([path("f")]);
+  await settled(pins, { complete: true });
+  pause(new SynclineError("paused", "Syncing is paused."));
+  await publish(file("f", "new"));
+  await settled(pins, { complete: false, error: { code: "paused" } });
+  await expect(pins.add([path("g")])).rejects.toMatchObject({ code: "paused" });
+  pause(undefined);
+  await settled(pins, { complete: true, bytes: 3, error: null });
+});
+
+test.each(["", "{}", "[1]", '[["a/b"]]', '[[".."]]', "[["])("%j in pins.json pins nothing", (text) => {
+  expect(parsePins(Buffer.from(text))).toEqual([]);
+});

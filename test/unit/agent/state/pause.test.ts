@@ -1,0 +1,68 @@
+/** A pause: how long it lasts, and what outlives the agent. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { Pause } from "../../../../src/agent/state/pause.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const HOUR_MS = 3_600_000;
+
+function open(stateDir: string, clock: ManualClock) {
+  const heard: boolean[] = [];
+  const pause = new Pause({ stateDir, clock, log: silentLog, changed: (isPaused) => void heard.push(isPaused) });
+  return { pause, heard };
+}
+
+test("a pause without an end lasts until it is ended, also across agents", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  const first = open(stateDir, clock);
+  expect(first.pause.report).toBe(null);
+  first.pause.begin(undefined);
+  expect(first.heard).toEqual([true]);
+  await clock.advance(1_000 * HOUR_MS);
+  const next = open(stateDir, clock);
+  expect(next.pause.report).toEqual({ since: "2023-11-14T22:13:20.000Z", until: null });
+  expect(next.pause.error).toMatchObject({ code: "paused", message: "Syncing is paused." });
+  expect(next.heard).toEqual([]);
+  expect(next.pause.end()).toBe(true);
+  expect(next.pause.end()).toBe(false);
+  expect(next.heard).toEqual([false]);
+  expect(open(stateDir, clock).pause.report).toBe(null);
+});
+
+test("a pause with an end ends then, in the next agent, too", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  open(stateDir, clock).pause.begin(2 * HOUR_MS);
+  await clock.advance(HOUR_MS);
+  const next = open(stateDir, clock);
+  expect(next.pause.error?.message).toBe("Syncing is paused until 2023-11-15T00:13:20.000Z.");
+  await clock.advance(HOUR_MS - 1);
+  expect(next.heard).toEqual([]);
+  await clock.advance(1);
+  expect(next.heard).toEqual([false]);
+  expect(next.pause.report).toBe(null);
+  expect(open(stateDir, clock).pause.report).toBe(null);
+});
+
+test("a second pause moves the end of the first and keeps its beginning", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  const { pause, heard } = open(stateDir, clock);
+  pause.begin(HOUR_MS);
+  await clock.advance(HOUR_MS / 2);
+  expect(pause.begin(HOUR_MS)).toEqual({ since: "2023-11-14T22:13:20.000Z", until: "2023-11-14T23:43:20.000Z" });
+  await clock.advance(HOUR_MS - 1);
+  expect(heard).toEqual([true]);
+  pause[Symbol.dispose]();
+  await clock.advance(HOUR_MS);
+  expect(heard).toEqual([true]);
+});
+
+test("a pause that cannot be read is none: work is published rather than kept back", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  for (const text of ["", "{", '{"sinceMs":"x"}', '{"sinceMs":1,"untilMs":-1}']) {
+    writeFileSync(join(stateDir, "paused.json"), text);
+    expect(open(stateDir, clock).pause.report).toBe(null);
+  }
+});
