@@ -113,6 +113,7 @@ check(
   "each of them got something done",
 );
 if (postgres !== undefined) {
+  space.pids.delete(postgres.pid);
   await postgres.stop("SIGTERM");
   const complaints = postgres.log.match(/^.*(PANIC|FATAL|ERROR|WARNING):.*$/gm) ?? [];
   check(complaints.length === 0, `PostgreSQL complains of nothing${complaints.slice(0, 3).join("; ")}`);
@@ -170,7 +171,9 @@ async function postgresIn(folder: string): Promise<PostgresServer | undefined> {
   if (postgresHere() === undefined) return undefined;
   chmodSync(space.path, 0o755);
   mkdirSync(folder);
-  return PostgresServer.start(folder);
+  const server = await PostgresServer.start(folder);
+  space.pids.add(server.pid);
+  return server;
 }
 
 /** Transactions until the end; each that was acknowledged is there once. */
