@@ -19,7 +19,7 @@ constexpr off_t kFileBytes = kHeadBytes + kInputBytes + off_t{kSlots} * kMaxRequ
 // Memory of a larger request is given back.
 constexpr uint32_t kSmall = 16 * 1024;
 
-// The numbers are read after this process was killed, so each is written whole, and in order.
+// The next agent reads these numbers after this process was killed: each is written in one piece, and in order.
 template <typename Number>
 void Set(Number* to, Number value) {
   __atomic_store_n(to, value, __ATOMIC_RELEASE);
@@ -44,7 +44,7 @@ struct RequestSlots::Head {
 int RequestSlots::Create() {
   const int descriptor = memfd_create("syncline-requests", MFD_CLOEXEC);
   if (descriptor < 0) return -1;
-  // Pages are there once they are written.
+  // A page takes memory only once it is written.
   if (ftruncate(descriptor, kFileBytes) == 0) return descriptor;
   close(descriptor);
   return -1;
@@ -76,7 +76,7 @@ char* RequestSlots::Map(int descriptor) {
     errno = error;
     return nullptr;
   }
-  // As pages that are there from the start: a fault while the kernel copies a request would lose it to a kill. Best effort.
+  // Keeps the pages resident: a page fault while the kernel copies a request would lose it to a kill. Best effort.
   (void)mlock(head, kHeadBytes);
   (void)mlock(input, kInputBytes);
   head_ = static_cast<Head*>(head);

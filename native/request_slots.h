@@ -27,7 +27,7 @@ class RequestSlots {
   char* Map(int descriptor);
   bool IsMapped() const { return head_ != nullptr; }
 
-  // A new batch: everything in the input is answered or moved.
+  // Starts a batch. Everything in the input must be answered or moved.
   void BeginBatch();
   // The next request will be read to `at` of the input.
   void Expect(size_t at);

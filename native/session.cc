@@ -141,7 +141,7 @@ ssize_t Session::ReadRequest(size_t at) {
 bool Session::Take(size_t at, size_t length, int slot, std::vector<napi_value>* arguments) {
   const Request request = ParseRequest(input_ + at, length);
   const uint32_t opcode = request.header->opcode;
-  // To the kernel it is what it sent once.
+  // The kernel knows it by its first number.
   const uint64_t unique = slot < 0 ? request.header->unique : request.header->unique & ~kResentBit;
   const Deferred taken = {unique, opcode, keeps_ && slot < 0 ? slots_.Last() : -1, slot};
   const auto isOver = [&] {
@@ -324,7 +324,7 @@ void Session::Close() {
   CloseDevice();
 }
 
-// The device stays open until this process has ended: the next one would else read beside the notifier.
+// The device stays open until this process has ended: otherwise the next one would serve while our notifier still runs.
 void Session::Leave() {
   if (closed_) return;
   closed_ = true;

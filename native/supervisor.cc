@@ -126,7 +126,7 @@ class Supervisor {
   }
 
  private:
-  // Until no agent is to follow.
+  // Starts agents until none should follow.
   int GoOn() {
     std::string agreed;
     for (int failures = 0;;) {
@@ -216,7 +216,7 @@ class Supervisor {
   bool StartAgent(const std::string& told) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
-    // Those that were killed.
+    // Reaps agents that were killed.
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
     listens_ = device_ < 0;
@@ -239,7 +239,7 @@ class Supervisor {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     setsid();
-    // Programs wait for it, but for a service's first.
+    // Programs are waiting for it, unless it is a service's first agent.
     if (device_ >= 0 && setpriority(PRIO_PROCESS, 0, kHurry) == 0) WeighSession("self", kHurry);
     const int device = fcntl(device_, F_DUPFD, 16), own = fcntl(lifeline, F_DUPFD, 16);
     const int log = open(log_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -270,7 +270,7 @@ class Supervisor {
     address.sun_family = AF_UNIX;
     if (notify_.empty() || notify_.size() >= sizeof address.sun_path) return;
     std::memcpy(address.sun_path, notify_.data(), notify_.size());
-    // An abstract name.
+    // An abstract socket's name begins with a zero byte.
     if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
     const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + notify_.size());

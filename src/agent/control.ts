@@ -165,8 +165,8 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
 }
 
 export function notReplaceable(): SynclineError {
-  return new SynclineError("not_supported", "Nothing would go on if this agent ended.", {
-    hint: "Only a mount with a supervisor can be handed over, not one of an old state. End the agent, and start it again.",
+  return new SynclineError("not_supported", "This agent cannot hand its mount over.", {
+    hint: "Only a mount with a supervisor can be handed over; `mount --at` has none. Stop the agent and start it again.",
   });
 }
 

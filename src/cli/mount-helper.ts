@@ -23,7 +23,7 @@ export interface MountCall {
   /** The same as a command line of this program. */
   readonly args: readonly string[];
   readonly verbose: boolean;
-  /** Nothing is to be mounted. */
+  /** -f: mount nothing. */
   readonly fake: boolean;
 }
 

@@ -64,7 +64,7 @@ export const OPTIONS = {
   birthTimes: toggle("tell programs birth times (statx), at the cost of one more request for each file they ask about"),
   indexPrograms: list(
     "<names...>",
-    "programs that get few contents that are not on this machine, as /proc/PID/comm names them; off for none",
+    "programs that may fetch only a few contents, as /proc/PID/comm names them; off for none",
     { fallbackText: "updatedb, tracker, baloo, thumbnailers and the like" },
   ),
   history: toggle("give every directory of a mount a hidden .history with its earlier states"),

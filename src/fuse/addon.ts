@@ -19,7 +19,7 @@ export interface FuseAddon extends ProcessAddon {
   socketPair(): readonly [number, number];
   /** A descriptor that another process sent through this socket, not blocking. Throws if there is none. */
   receiveDescriptor(socket: number): number;
-  /** Sends two descriptors through this socket, with an empty line. */
+  /** Sends three descriptors through this socket, with an empty line. */
   sendDescriptors(socket: number, first: number, second: number, third: number): void;
   /** Programs that this process starts do not inherit this descriptor. */
   keepFromChildren(descriptor: number): void;

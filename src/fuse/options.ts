@@ -34,7 +34,7 @@ export interface FuseOptions {
   readonly acl?: boolean;
   /** Whether it tells birth times, which costs programs that ask a request for each inode. */
   readonly birthTimes?: boolean;
-  /** Which programs get few contents that are not on this machine. */
+  /** Which programs may fetch only a few contents from the bucket. */
   readonly indexing?: IndexRule | undefined;
   /** How another process goes on if this one dies. Undefined: the mount ends with it. */
   readonly supervision?: Supervision | undefined;

@@ -1,6 +1,6 @@
 /**
- * Whom a mount shows as owners. What is stored stays as it is; only this mount shows other numbers. New objects, and chown, store what
- * a map's number stands for.
+ * Whom a mount shows as owners. Stored numbers do not change; this mount only shows others. Under a map, new objects and chown store
+ * the number that the shown one stands for.
  */
 import { SynclineError } from "../base/errors.ts";
 

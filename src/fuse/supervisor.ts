@@ -12,7 +12,7 @@ import { INIT2 } from "./protocol.ts";
 
 /** How an agent is started again, and what it takes over. */
 export interface Supervision {
-  /** What an agent's new process writes to. */
+  /** The log file of the next agent. */
   readonly log: string;
   /** The working directory that the command's paths are relative to. */
   readonly cwd: string;
@@ -23,7 +23,7 @@ export interface Supervision {
   readonly mayResend: boolean;
   /** Whether a supervisor started this process: a service's first agent, or one that replaces another. */
   readonly isInherited: boolean;
-  /** Set in an agent that replaces one: what that had agreed with the kernel. */
+  /** In an agent that replaces another: what the other one had agreed with the kernel. */
   readonly handoff: Agreed | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface Agreed {
   readonly flags2: number;
 }
 
-/** This process's end of the line to its supervisor. Disposed of: nothing is started again. */
+/** This process's connection to its supervisor. Disposing of it ends supervision: no agent is started again. */
 export interface Lifeline extends Disposable {
   /** Whether the supervisor runs. */
   readonly isHeld: boolean;
@@ -62,7 +62,7 @@ export function supervisorPath(): string {
   return createRequire(import.meta.url).resolve("#fuse-supervisor");
 }
 
-/** Gives a new mount its supervisor: the one of the service, or one that this starts. If there is none, the log says what that means. */
+/** Connects a new mount to its supervisor: the service's, or one started here. Logs a warning if there is none. */
 export function superviseMount(
   addon: FuseAddon,
   held: Held,
@@ -127,7 +127,7 @@ export function inheritedLifeline(addon: FuseAddon): Lifeline {
   };
 }
 
-/** Tells the supervisor that started this process that its start is over. */
+/** Tells the supervisor that this agent has finished starting. */
 export function sayUp(): void {
   say(UP);
 }

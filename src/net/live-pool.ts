@@ -1,6 +1,6 @@
 /**
- * A pool whose connections are replaced when this machine's network changed or it slept: they are dead then, and requests on
- * them would wait for an answer until they are given up.
+ * A pool that replaces its connections after this machine slept or lost an address. Such connections are dead, and requests
+ * on them would wait until they time out.
  */
 import { networkInterfaces } from "node:os";
 import type { Dispatcher, Pool } from "undici";

@@ -35,7 +35,7 @@ export class Room {
   readonly limit: number;
   /** Called with the bytes held, after they changed. */
   onHeld: (bytes: number) => void = () => {};
-  /** Called while a write waits: what can be published should be. */
+  /** Called while a write waits, to have everything published that can be. */
   onWanted: () => void = () => {};
   readonly #options: RoomOptions;
   readonly #waiters = new Set<Waiter>();
@@ -58,12 +58,12 @@ export class Room {
     return bytes <= this.left;
   }
 
-  /** Whether the live epoch has so many bytes that it is sealed at once: the next one then fills while it is published. */
+  /** Whether the live epoch is large enough to be sealed at once. The next one then fills while this one is published. */
   get isLiveLarge(): boolean {
     return this.#options.grown() - this.#sealedAt >= this.limit * ROOM_SEALED_SHARE;
   }
 
-  /** How long a write of so many bytes is held up, near the limit. Without publishing that would only delay the refusal. */
+  /** How long to delay a write of this many bytes near the limit. 0 if nothing can be published: the refusal would only come later. */
   pauseMs(bytes: number): number {
     const { held, mayFree } = this.#options;
     if (this.limit === Infinity || this.#failingSinceMs !== undefined) return 0;
@@ -72,7 +72,7 @@ export class Room {
     return PACE_MAX_MS * Math.min(1, paced) * Math.min(1, bytes / PACED_WRITE_BYTES);
   }
 
-  /** Resolves with true when so many bytes fit, and with false when that is not to be expected. */
+  /** Resolves to true once this many bytes fit, and to false if they are not expected to fit. */
   wait(bytes: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#waiters.add({ bytes, sinceMs: this.#options.clock.monotonicMs(), decided: resolve });

@@ -141,7 +141,7 @@ describe.skipIf(reason !== undefined)(`a .history${reason === undefined ? "" : `
     space.do("unmount", dir);
   });
 
-  test("cannot be changed, nor made; a real one is served as it is", () => {
+  test("cannot be changed or created; a real one is served as it is", () => {
     edit();
     const [state = ""] = states("docs");
     const old = file("docs", ".history", state);
@@ -199,7 +199,7 @@ describe.skipIf(reason !== undefined)(`a .history${reason === undefined ? "" : `
     space.do("unmount", dir);
   });
 
-  test("out of reach is EIO once the time-out is over, and is there again with the bucket", () => {
+  test("is EIO after the time-out while the bucket is away, and works again with it", () => {
     edit();
     space.do("unmount", dir);
     // A state without cached blocks.

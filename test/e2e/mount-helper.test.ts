@@ -92,7 +92,7 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
     expect(mounted(path)).toBeUndefined();
   });
 
-  test("is no longer possible once the helper is removed, and somebody else's file stays", () => {
+  test("stops working once the helper is removed; somebody else's file is kept", () => {
     space.do("service", "uninstall-mount-helper");
     expect(existsSync(HELPER)).toBe(false);
     expect(run("mount", "-t", "syncline", url, space.at()).status).toBe(32);

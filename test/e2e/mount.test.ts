@@ -435,7 +435,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("--owner shows others as owners, and stores what was", () => {
+    test("--owner shows other owners, and leaves the stored ones", () => {
       space.mount(url, dir);
       writeFileSync(file("f"), "text");
       chownSync(file("f"), 1000, 100);

@@ -8,7 +8,7 @@ export type DoorSetup = MountSetup | WebdavSetup;
 export interface MountSetup extends MountReport {
   /** Whom it shows as owners. */
   readonly owners: OwnerRule;
-  /** Programs that get few contents which are not on this machine. */
+  /** Programs that may fetch only a few contents from the bucket. */
   readonly indexPrograms: readonly string[];
   /** Whether every directory has a hidden `.history`. */
   readonly history: boolean;

@@ -13,7 +13,7 @@ import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts"
 
 interface OpenDoor {
   readonly report: DoorReport;
-  /** Whether another process would go on with it. Absent: its clients come back by themselves. */
+  /** Whether a new process could take this door over. Absent: its clients reconnect by themselves. */
   isReplaceable?(): boolean;
   /** Tells the door what others changed. Absent for doors without caches. */
   invalidate?(changes: Invalidations): void;
@@ -47,7 +47,7 @@ export class OpenDoors {
     return this.#doors.map(({ report }) => report);
   }
 
-  /** Whether another process can go on without an error for anybody. */
+  /** Whether a new process could take over without an error for any program. */
   get isReplaceable(): boolean {
     return this.#doors.some((door) => door.isReplaceable?.() === true);
   }

@@ -52,7 +52,7 @@ export async function flushBoth(
   return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
 }
 
-/** The last pass gets so long, even when the time is up. */
+/** How long the last pass may take, even when the time is up. */
 const LAST_PASS_MS = 2_000;
 
 class AgentWithFolder implements Agent {
@@ -62,7 +62,7 @@ class AgentWithFolder implements Agent {
   readonly #door: SyncedFolderReport;
   readonly #clock: AgentOptions["clock"];
   readonly #drainMs: number;
-  /** When the current unmount ends to wait. */
+  /** When the current unmount stops waiting. */
   #endMs: number | undefined;
   #left: Promise<UnmountReport> | undefined;
 

@@ -13,9 +13,9 @@ export interface PinnedTree {
   /** Every block that is needed; those that were read come first. */
   readonly blocks: ReadonlySet<Cid>;
   readonly files: number;
-  /** Of the files, without holes. */
+  /** Bytes of the files, without holes. */
   readonly bytes: number;
-  /** Paths that are not there. */
+  /** Pinned paths that do not exist. */
   readonly absent: readonly PinPath[];
 }
 
@@ -73,7 +73,7 @@ class PinWalk implements PinnedTree {
     }
   }
 
-  /** False: it was met before, under another pin or name. */
+  /** False if it was seen before, under another pin or name. */
   async #object(id: FileId, record: FileRecord): Promise<boolean> {
     if (this.#met.has(id)) return false;
     this.#met.add(id);

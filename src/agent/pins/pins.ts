@@ -17,7 +17,7 @@ import { readPinned } from "./pinned-tree.ts";
 export interface PinsOptions {
   readonly stateDir: string;
   readonly pinned: PinnedBlocks;
-  /** Keeps nothing in the cache: what is pinned is stored once. */
+  /** Does not write to the cache, so that pinned blocks are stored once. */
   readonly blocks: BlockReader;
   /** The tree that is shown. */
   readonly tree: () => Cid;

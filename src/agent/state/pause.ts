@@ -113,7 +113,7 @@ export class Pause implements Disposable {
   }
 }
 
-/** Undefined for no pause. Unreadable bytes are none, too: unpublished work is the greater danger. */
+/** Undefined if there is no pause. Unreadable bytes count as none: unpublished work is the greater danger. */
 export function parsePause(bytes: Uint8Array): StoredPause | undefined {
   try {
     const { sinceMs, untilMs } = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<keyof StoredPause, unknown>;

@@ -77,7 +77,7 @@ describe("a call by mount(8)", () => {
     });
   });
 
-  test("ends with 1 for wrong usage, with 32 for a failure, and with 0 if it is to mount nothing", async () => {
+  test("exits with 1 for wrong usage, 32 for a failure, and 0 for -f, which mounts nothing", async () => {
     const argv = [...process.argv];
     const home = await temporaryFolder();
     const status = async (...words: string[]) => {

@@ -285,7 +285,7 @@ describe.skipIf(!isThere)("serve", () => {
     expect(() => addon["serve"]?.(directory, slots, settings, undefined)).toThrow(TypeError);
   });
 
-  test("refuses slots that are no memory for requests", () => {
+  test("refuses a descriptor that is not memory for requests", () => {
     const file = openSync(join(folder, "file"), "r");
     expect(() => addon["serve"]?.(addon["openDevice"]?.(), file, settings, handlers)).toThrow("request buffers");
     closeSync(file);

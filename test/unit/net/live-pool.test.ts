@@ -44,7 +44,7 @@ async function waiting(happens: (world: { addresses: string[]; timeline: Timelin
 
 const look = (timeline: Timeline) => timeline.run(timeline.sleep(LOOK_MS + 1));
 
-test("an address that is gone fails what waits, and the next request gets an answer", async () => {
+test("when an address disappears, waiting requests fail and the next request is answered", async () => {
   const { outcome, status } = await waiting(async ({ addresses, timeline }) => {
     addresses.splice(0, 1, "198.51.100.1");
     await look(timeline);
@@ -53,7 +53,7 @@ test("an address that is gone fails what waits, and the next request gets an ans
   expect(status).toBe(200);
 });
 
-test("a further address changes nothing", async () => {
+test("an additional address keeps the connections", async () => {
   const { outcome, status } = await waiting(async ({ addresses, timeline }) => {
     addresses.push("198.51.100.1");
     await look(timeline);
@@ -62,7 +62,7 @@ test("a further address changes nothing", async () => {
   expect(status).toBe(200);
 });
 
-test("a sleep fails what waits, also if the monotonic clock stood still", async () => {
+test("after a sleep, waiting requests fail, even if the monotonic clock stood still", async () => {
   const { outcome } = await waiting(async ({ timeline }) => {
     timeline.skip(SLEPT_MS + 1);
     await look(timeline);

@@ -39,7 +39,7 @@ describe("the room for unpublished bytes", () => {
     expect([endless.left, endless.isLiveLarge, endless.pauseMs(2 ** 20)]).toEqual([Infinity, false, 0]);
   });
 
-  test("has the live epoch sealed at a quarter of it, counted from the last seal", () => {
+  test("seals the live epoch at a quarter of the limit, counted from the last seal", () => {
     const { now, room } = roomWith();
     now.grown = 249;
     expect(room.isLiveLarge).toBe(false);
@@ -49,7 +49,7 @@ describe("the room for unpublished bytes", () => {
     expect(room.isLiveLarge).toBe(false);
   });
 
-  test("holds writes up above three quarters, the more the fuller, and not while that cannot help", () => {
+  test("delays writes above three quarters, more as it fills, and not while a delay cannot help", () => {
     const { now, room } = roomWith();
     const pauses = [0, 750, 800, 900, 1_000, 1_100].map((held) => ((now.held = held), room.pauseMs(2 ** 20)));
     expect(pauses.slice(0, 2)).toEqual([0, 0]);
@@ -66,7 +66,7 @@ describe("the room for unpublished bytes", () => {
 });
 
 describe("a write that finds no room", () => {
-  test("goes on as soon as there is some, and has what waits published", async () => {
+  test("continues as soon as there is room, and asks for publishing meanwhile", async () => {
     const { clock, now, room, answers, wait, wanted } = roomWith();
     now.held = LIMIT;
     wait(100);
@@ -95,7 +95,7 @@ describe("a write that finds no room", () => {
     expect(answers).toEqual([false]);
   });
 
-  test("waits for a failed attempt to be repeated, and is refused once that has failed for long", async () => {
+  test("waits while a failed attempt is retried, and is refused once retries have failed for long", async () => {
     const { clock, now, room, answers, wait, wanted } = roomWith();
     now.held = LIMIT;
     room.failing(true);

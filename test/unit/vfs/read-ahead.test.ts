@@ -17,7 +17,7 @@ function sum(ranges: readonly { readonly from: number; readonly to: number }[]):
   return ranges.reduce((total, { from, to }) => total + to - from, 0);
 }
 
-test("a reader in order has everything fetched once, in growing ranges", () => {
+test("for a reader in order, everything is fetched once, in growing ranges", () => {
   const ranges = fetchedBy(new ReadAhead(), [...Array(200).keys()]);
   expect(ranges.at(-1)?.to).toBe(SIZE);
   for (const [index, { from }] of ranges.slice(1).entries())
@@ -25,19 +25,19 @@ test("a reader in order has everything fetched once, in growing ranges", () => {
   expect(Math.max(...ranges.map(({ from, to }) => to - from))).toBe(READ_AHEAD_MAX_BYTES);
 });
 
-test("reads that arrive out of order and again are one reader", () => {
+test("reads that arrive out of order, or twice, count as one reader", () => {
   const order = [...Array(40).keys()].flatMap((group) => [4, 1, 3, 0, 2, 3, 4].map((at) => group * 5 + at));
   expect(sum(fetchedBy(new ReadAhead(), order))).toBeGreaterThan(0.9 * SIZE);
 });
 
-test("a reader that jumps has nothing fetched", () => {
+test("nothing is fetched ahead for a reader that jumps", () => {
   expect(fetchedBy(new ReadAhead(), [0, 90, 30, 150, 60])).toEqual([]);
   const small = new ReadAhead();
   const jumps = [5, 1, 9, 3, 7].map((at) => small.next(INO, at * MiB, at * MiB + 4096, SIZE));
   expect(jumps).toEqual(jumps.map(() => undefined));
 });
 
-test("what could not be fetched yet is asked for again", () => {
+test("a range that could not be fetched yet is asked for again", () => {
   const ahead = new ReadAhead();
   const [first] = fetchedBy(ahead, [0, 1]);
   ahead.again(INO, first?.from ?? Number.NaN);

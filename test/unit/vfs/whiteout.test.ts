@@ -42,7 +42,7 @@ describe("a rename with a whiteout", () => {
     await expect(renamed(RENAME_WHITEOUT | RENAME_NOREPLACE, "a", "b")).rejects.toThrow("EEXIST");
   });
 
-  test("is not one that exchanges", async () => {
+  test("cannot be combined with EXCHANGE", async () => {
     await expect(renamed(RENAME_WHITEOUT | RENAME_EXCHANGE, "a", "b")).rejects.toThrow("EINVAL");
   });
 });

@@ -104,7 +104,7 @@ test("a new version that does not fit is reported, keeps the old one, and is fet
   await settled(pins, { complete: true, bytes: 5_011, error: null });
 });
 
-test("pins outlive their agent, and what is here is not fetched again, except what is damaged", async () => {
+test("pins outlive their agent, which fetches only what is missing or damaged", async () => {
   const { publish, pinned, folder, open, settled, kept, asked } = await world();
   await publish(file("f", LONG), file("g", `${LONG}g`, 3));
   const pins = open();
@@ -123,7 +123,7 @@ test("pins outlive their agent, and what is here is not fetched again, except wh
   expect((await pinned.held([first] as Cid[])).size).toBe(1);
 });
 
-test("a directory and a file in it are kept once; without the directory, the file stays", async () => {
+test("a directory and a file in it share their blocks; after the directory is unpinned, the file stays", async () => {
   const { publish, open, settled, kept } = await world();
   await publish(
     { ino: 2, names: [[1, "d"]], type: "directory" },
@@ -143,7 +143,7 @@ test("a directory and a file in it are kept once; without the directory, the fil
   await expect.poll(kept).toEqual([]);
 });
 
-test("a pause stops fetching, and is no failure of the pins", async () => {
+test("a pause stops fetching without marking the pins as failed", async () => {
   const { publish, open, settled, pause } = await world();
   await publish(file("f", LONG));
   const pins = open();

@@ -91,7 +91,7 @@ describe("a publisher", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("a pause ends an upload under way, which is no failure, and goes on with it afterwards", async () => {
+  test("a pause interrupts an upload without counting as a failure, and the upload resumes afterwards", async () => {
     let paused: SynclineError | undefined;
     const { publisher, overlay, files } = await world({ paused: () => paused });
     const read = overlay.data.readData.bind(overlay.data);

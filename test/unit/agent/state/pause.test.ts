@@ -15,7 +15,7 @@ function open(stateDir: string, clock: ManualClock) {
   return { pause, heard };
 }
 
-test("a pause without an end lasts until it is ended, also across agents", async () => {
+test("a pause without an end lasts until resume, also across agents", async () => {
   const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
   const first = open(stateDir, clock);
   expect(first.pause.report).toBe(null);
@@ -59,7 +59,7 @@ test("a second pause moves the end of the first and keeps its beginning", async 
   expect(heard).toEqual([true]);
 });
 
-test("a pause that cannot be read is none: work is published rather than kept back", async () => {
+test("an unreadable pause file counts as no pause, so that work is published", async () => {
   const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
   for (const text of ["", "{", '{"sinceMs":"x"}', '{"sinceMs":1,"untilMs":-1}']) {
     writeFileSync(join(stateDir, "paused.json"), text);

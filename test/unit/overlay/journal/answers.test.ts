@@ -49,7 +49,7 @@ test("a killed process leaves the results of its requests with their changes", a
   expect(answersTo(fs, 101, 102, 103, 104, 105, 106, 107)).toEqual([ino, ino, 0, 0, 0, 0, undefined]);
 });
 
-test("a call that fails, or changes nothing, leaves none", async () => {
+test("a call that fails or changes nothing leaves no result", async () => {
   const fs = await VfsHarness.create();
   await fs.makeDirectory("full");
   await fs.make("full/made");
@@ -60,7 +60,7 @@ test("a call that fails, or changes nothing, leaves none", async () => {
   expect(answersTo(fs, 101, 102, 103)).toEqual([undefined, undefined, undefined]);
 });
 
-test("they survive a checkpoint and more kills, until they are forgotten", async () => {
+test("results survive a checkpoint and more kills, until they are forgotten", async () => {
   const fs = await VfsHarness.create();
   await asRequest(fs, 101, () => fs.make("made"));
   fs.restart();
@@ -78,7 +78,7 @@ test("they survive a checkpoint and more kills, until they are forgotten", async
   expect(answersTo(fs, 101)).toEqual([undefined]);
 });
 
-test("a process that lives asks for none: it answered its own", async () => {
+test("a living process asks for no results, since it answered its own requests", async () => {
   const fs = await VfsHarness.create();
   await asRequest(fs, 101, () => fs.make("made"));
   expect(answersTo(fs, 101)).toEqual([undefined]);

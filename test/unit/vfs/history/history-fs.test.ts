@@ -193,7 +193,7 @@ describe("changes", () => {
     expect(fs.vfs.throttle(file)).toBeUndefined();
   });
 
-  test("may not make a .history; a real one comes first, and is served as any other", async () => {
+  test("cannot create a .history; a real one takes precedence and is served as usual", async () => {
     const { fs } = await edited();
     const d = await fs.ino("d");
     for (const call of [
@@ -308,7 +308,7 @@ describe("a search", () => {
     expect(all.slice(-33, -1)).toEqual(some);
   });
 
-  test("in a bucket that does not answer fails, and does not take an empty list for an answer", async () => {
+  test("fails in a bucket that does not answer, instead of showing an empty list", async () => {
     const { fs } = await edited();
     const [slow, waits] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     fs.reading = async () => {
@@ -349,7 +349,7 @@ describe("a search", () => {
     expect((await fs.list("d/.history")).slice(-3)).toEqual([third, later, `gone@${second}`]);
   });
 
-  test("of an old file whose root is gone fails as any read", async () => {
+  test("for an old file whose root is gone fails like any read", async () => {
     using numbers = new PastNumbers("", false);
     const fs = await HistoryHarness.create(numbers);
     const time = await fs.publish((writer) => writer.make("f", "old"));
