@@ -7,7 +7,6 @@ import { openSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import type { FuseAddon } from "./addon.ts";
-import { needsHelper } from "./helper.ts";
 import { INIT2 } from "./protocol.ts";
 
 /** How an agent is started again, and what it takes over. */
@@ -102,12 +101,14 @@ export function inheritedSlots({ flags2 }: Agreed): number | undefined {
   return (flags2 & INIT2.HAS_RESEND) === 0 ? HANDOFF_SLOTS : undefined;
 }
 
-/** An ordinary user may lack the right to abort: then the mount ends when the last process lets go of the device. */
+/**
+ * Ordinary users, and the root of a user namespace, may lack the right to abort: then the mount ends when the last process
+ * lets go of the device.
+ */
 function openAbort(addon: FuseAddon, mountPoint: string): number {
   try {
     return addon.openAbort(mountPoint);
-  } catch (error) {
-    if (!needsHelper()) throw error;
+  } catch {
     return openSync("/dev/null", "w");
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A mount of a user who is not root, through fusermount3. It runs as nobody in a mount namespace whose /dev/fuse all may open, as
+ * A mount of a user who is not root, through fusermount3 or in a user namespace. It runs as nobody in a mount namespace whose /dev/fuse all may open, as
  * on Debian.
  */
 import { spawnSync } from "node:child_process";
@@ -19,6 +19,8 @@ const INSIDE = `
   mount --bind "$HOME/fuse" /dev/fuse
   exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$1"`;
 const main = resolve(import.meta.dirname, "../../dist/main.js");
+/** The command, for the shell. */
+const PROGRAM = `syncline() { "${process.execPath}" "${main}" "$@"; }`;
 
 function whyNot(): string | undefined {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "needs root on Linux, to become somebody else";
@@ -60,6 +62,14 @@ describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? 
     expect(await withBucket(service())).toEqual({ status: 0, out: ["kept", "ended with 0"].join("\n"), err: "" });
   });
 
+  test("mounts as the root of a user namespace, and the mount outlives its agent", async () => {
+    expect(await withBucket(IN_USER_NAMESPACE)).toEqual({
+      status: 0,
+      out: ["mounted as root", "before the kill", "after the kill", "replaced", "unmounted"].join("\n"),
+      err: "",
+    });
+  });
+
   test("who may not open /dev/fuse is told what to do", async () => {
     const { status, err } = await withBucket('syncline mount "$url" mnt', "600");
     expect(status).toBe(1);
@@ -67,9 +77,7 @@ describe.skipIf(reason !== undefined)(`an ordinary user${reason === undefined ? 
   });
 });
 
-const SCRIPT = `
-  syncline mount "$url" mnt --noexec --background >log
-  grep " $HOME/mnt fuse.syncline .*noexec.*user_id=65534" /proc/self/mounts >log && echo "mounted as nobody"
+const KILLED = `
   echo "before the kill" >mnt/file
   kill -9 "$(syncline status mnt --json | sed 's/.*"pid":\\([0-9]*\\).*/\\1/')"
   cat mnt/file
@@ -78,6 +86,21 @@ const SCRIPT = `
   syncline upgrade mnt >log && echo replaced
   syncline unmount mnt >log
   grep -q " $HOME/mnt " /proc/self/mounts || echo unmounted`;
+
+const SCRIPT = `
+  syncline mount "$url" mnt --noexec --background >log
+  grep " $HOME/mnt fuse.syncline .*noexec.*user_id=65534" /proc/self/mounts >log && echo "mounted as nobody"
+  ${KILLED}`;
+
+/** No fusermount3 takes part: it could not become root there. The bucket's owner has no number there. */
+const IN_USER_NAMESPACE = `
+  cat >inside <<'END'
+  ${PROGRAM}
+  syncline mount "$1" mnt --owner me --background >log
+  grep " $HOME/mnt fuse.syncline .*user_id=0" /proc/self/mounts >log && echo "mounted as root"
+  ${KILLED}
+END
+  unshare --user --map-root-user --mount sh -e inside "$url"`;
 
 const LISTS = `
   syncline mount "$url" mnt --acl --background >log
@@ -118,7 +141,7 @@ async function withBucket(script: string, mode?: string) {
   const own = `
     set -e
     cd
-    syncline() { "${process.execPath}" "${main}" "$@"; }
+    ${PROGRAM}
     url=file://$HOME/bucket
     mkdir mnt
     syncline init "$url" >log
