@@ -15,7 +15,8 @@ import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry } from "./handler.ts";
-import { isDying } from "./dying-thread.ts";
+import { isDying, isGone } from "./dying-thread.ts";
+import { freezingThreads } from "./freezer.ts";
 import { agree, offersAcls } from "./negotiation.ts";
 import { IndexPrograms } from "./index-programs.ts";
 import { Invalidator } from "./invalidation.ts";
@@ -69,7 +70,11 @@ export class Door {
     this.#exchange = new Exchange(this.#session, new Owners(options.owners), options.birthTimes);
     this.#replay = new Replay(fs, this.#openFiles, options.log);
     this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
-    this.#waiting = new WaitingRequests(options.clock, isDying);
+    this.#waiting = new WaitingRequests(options.clock, {
+      isDying,
+      isGone,
+      freezing: (threads) => freezingThreads(threads),
+    });
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
     fs.watchOrphans((ino) => {
       this.#orphans.add(ino);
@@ -239,7 +244,7 @@ export class Door {
   #defer(handler: HandlerEntry, cause: Cause): void {
     const { opcode, thread } = this.#exchange;
     const held = this.#exchange.hold();
-    const givenUp = this.#waiting.add(held.ticket, thread);
+    const givenUp = this.#waiting.add(held.ticket, thread, opcode === OPCODE.READ);
     this.#exchange.deferred();
     const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
     void this.#finish(handler, held, cause, givenUp, lacks ? this.#indexing.programOf(thread) : undefined);

@@ -1,5 +1,5 @@
-/** Whether a thread is about to die, as the kernel sees it. */
-import { readFileSync } from "node:fs";
+/** Whether a thread is about to die or has died, as the kernel sees it. */
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 
 /**
  * Whether a fatal signal is pending for the thread, which ends a killable wait in the kernel (fatal_signal_pending in
@@ -13,6 +13,19 @@ export function isDying(thread: number): boolean {
     return hasPendingKill(readFileSync(`/proc/${thread}/status`, "utf8"));
   } catch {
     // The thread waits for us, so it exists: this /proc belongs to another PID namespace.
+    return false;
+  }
+}
+
+/** Whether the thread has ended. False if unknown, as for `isDying`. */
+export function isGone(thread: number): boolean {
+  return thread !== 0 && !existsSync(`/proc/${thread}`) && isProcOurs();
+}
+
+function isProcOurs(): boolean {
+  try {
+    return readlinkSync("/proc/self") === String(process.pid);
+  } catch {
     return false;
   }
 }

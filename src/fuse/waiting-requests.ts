@@ -1,30 +1,47 @@
 /**
- * Requests that wait for blocks, back-pressure or a disk. Those of programs that are about to die are given up.
+ * Requests that wait for blocks, back-pressure or a disk. Those of programs that are about to die or to be frozen are given up.
  *
  * A caught signal must not end a call: no disk does that, and programs treat EINTR of fsync or stat as a failed disk. The
  * kernel reports only the first signal that reaches a waiting thread (request_wait_answer in fs/fuse/dev.c). The thread is
- * therefore checked repeatedly, until its request is answered or a fatal signal comes.
+ * therefore checked repeatedly, until its request is answered or it may wait no longer.
+ *
+ * A freezer is not always reported: a read through the page cache waits for its page (folio_wait_bit_common in mm/filemap.c).
+ * The page's READ may be another thread's. Once that thread has ended, the READ is given up, and those who wait send their own.
  */
 import type { Clock } from "../base/clock.ts";
 
+/** What is known of the threads whose requests wait. */
+export interface Threads {
+  /** Whether a fatal signal is pending for the thread. */
+  isDying(thread: number): boolean;
+  /** Whether the thread has ended. */
+  isGone(thread: number): boolean;
+  /** Those that a freezer waits for. */
+  freezing(threads: ReadonlySet<number>): ReadonlySet<number>;
+}
+
 export class WaitingRequests {
   readonly #clock: Clock;
-  readonly #isDying: (thread: number) => boolean;
+  readonly #threads: Threads;
   readonly #waiting = new Map<number, Waiting>();
   /** Tickets whose thread got a signal. */
   readonly #signalled = new Set<number>();
   #nextLook: Disposable | undefined;
+  #looksForFreezers = false;
 
-  /** `isDying`: whether a fatal signal is pending for the thread. */
-  constructor(clock: Clock, isDying: (thread: number) => boolean) {
+  constructor(clock: Clock, threads: Threads) {
     this.#clock = clock;
-    this.#isDying = isDying;
+    this.#threads = threads;
   }
 
-  /** The signal is aborted when the request is given up. `thread` is 0 if it cannot be seen from here. */
-  add(ticket: number, thread: number): AbortSignal {
+  /**
+   * The signal is aborted when the request is given up. `thread` is 0 if it cannot be seen from here. `mayOutlive`: whether the
+   * thread may end before the answer.
+   */
+  add(ticket: number, thread: number, mayOutlive: boolean): AbortSignal {
     const abort = new AbortController();
-    this.#waiting.set(ticket, { thread, abort });
+    this.#waiting.set(ticket, { thread, mayOutlive, abort, isOld: false });
+    this.#lookForFreezersLater();
     return abort.signal;
   }
 
@@ -35,9 +52,11 @@ export class WaitingRequests {
     this.#pauseUnlessNeeded();
   }
 
-  /** A signal reached the thread of this request, if it still waits. */
+  /** A signal, or a freezer, reached the thread of this request, if it still waits. */
   signalled(ticket: number): void {
-    if (!this.#waiting.has(ticket)) return;
+    const waiting = this.#waiting.get(ticket);
+    if (waiting === undefined) return;
+    this.#giveUp([waiting]);
     this.#signalled.add(ticket);
     this.#look();
   }
@@ -49,7 +68,7 @@ export class WaitingRequests {
   #look(): void {
     for (const ticket of this.#signalled) {
       const waiting = this.#waiting.get(ticket);
-      if (waiting !== undefined && !this.#isDying(waiting.thread)) continue;
+      if (waiting !== undefined && !this.#threads.isDying(waiting.thread)) continue;
       this.#signalled.delete(ticket);
       waiting?.abort.abort();
     }
@@ -63,12 +82,39 @@ export class WaitingRequests {
     this.#nextLook?.[Symbol.dispose]();
     this.#nextLook = undefined;
   }
+
+  #lookForFreezersLater(): void {
+    if (this.#looksForFreezers) return;
+    this.#looksForFreezers = true;
+    this.#clock.after(FREEZERS_MS, () => this.#lookForFreezers());
+  }
+
+  /** Looks at requests that had waited at the last look, too. */
+  #lookForFreezers(): void {
+    this.#looksForFreezers = false;
+    const all = [...this.#waiting.values()];
+    this.#giveUp(all.filter((waiting) => waiting.isOld));
+    for (const waiting of all) waiting.isOld = true;
+    if (all.length > 0) this.#lookForFreezersLater();
+  }
+
+  #giveUp(some: readonly Waiting[]): void {
+    if (some.length === 0) return;
+    const freezing = this.#threads.freezing(new Set(some.map(({ thread }) => thread)));
+    for (const { thread, mayOutlive, abort } of some) {
+      if (freezing.has(thread) || (mayOutlive && this.#threads.isGone(thread))) abort.abort();
+    }
+  }
 }
 
 interface Waiting {
   readonly thread: number;
+  readonly mayOutlive: boolean;
   readonly abort: AbortController;
+  isOld: boolean;
 }
 
 /** The longest that a killed program may go on waiting. */
 const LOOK_AGAIN_MS = 200;
+/** Half of the longest that a freezer may wait. */
+const FREEZERS_MS = 1_000;

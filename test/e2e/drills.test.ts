@@ -52,6 +52,10 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   if (all)
     drill("after a sleep, or with another address, a machine goes on", "network-change.ts", ["3", "20", "--untimed"]);
   drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
+  drill("a program that waits for an unreachable master can be frozen and killed", "freezer.ts", [
+    all ? "100" : "2",
+    "--untimed",
+  ]);
   if (all) drill("PostgreSQL works on a mount and recovers from kill -9", "postgres.ts", ["20"], 600_000);
   drill("a full disk causes ENOSPC or a queue, which drains once there is space", "disk-full.ts", []);
   drill(

@@ -30,6 +30,11 @@ export class ManualClock implements Clock {
     return { [Symbol.dispose]: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
   }
 
+  /** How many timers are set. */
+  get count(): number {
+    return this.#timers.length;
+  }
+
   /** How many timers are due in exactly this time. Check it before advancing: the work that sets timers takes real time. */
   dueIn(ms: number): number {
     return this.#timers.filter(({ atMs }) => atMs === this.#nowMs + ms).length;

@@ -1,23 +1,29 @@
-/** Which waiting requests are given up when signals come. */
+/** Which waiting requests are given up when signals or freezers come. */
 import { expect, test } from "vitest";
-import { hasPendingKill, isDying } from "../../../src/fuse/dying-thread.ts";
+import { hasPendingKill, isDying, isGone } from "../../../src/fuse/dying-thread.ts";
 import { WaitingRequests } from "../../../src/fuse/waiting-requests.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 function world() {
   const clock = new ManualClock();
   const dying = new Set<number>();
+  const freezing = new Set<number>();
+  const gone = new Set<number>();
   const looks: number[] = [];
-  const waiting = new WaitingRequests(clock, (thread) => {
-    looks.push(thread);
-    return dying.has(thread);
+  const waiting = new WaitingRequests(clock, {
+    isDying: (thread) => {
+      looks.push(thread);
+      return dying.has(thread);
+    },
+    isGone: (thread) => gone.has(thread),
+    freezing: (threads) => new Set([...threads].filter((thread) => freezing.has(thread))),
   });
-  return { clock, dying, looks, waiting };
+  return { clock, dying, freezing, gone, looks, waiting };
 }
 
 test("a request goes on waiting when its thread survives a signal", async () => {
   const { clock, waiting } = world();
-  const signal = waiting.add(1, 100);
+  const signal = waiting.add(1, 100, false);
   waiting.signalled(1);
   await clock.advance(60_000);
   expect(signal.aborted).toBe(false);
@@ -25,7 +31,7 @@ test("a request goes on waiting when its thread survives a signal", async () => 
 
 test("a request whose thread is dying is aborted at once, and no other is", () => {
   const { dying, waiting } = world();
-  const [first, second] = [waiting.add(1, 100), waiting.add(2, 200)];
+  const [first, second] = [waiting.add(1, 100, false), waiting.add(2, 200, false)];
   dying.add(100);
   waiting.signalled(1);
   expect([first.aborted, second.aborted]).toEqual([true, false]);
@@ -33,7 +39,7 @@ test("a request whose thread is dying is aborted at once, and no other is", () =
 
 test("a fatal signal after an earlier signal is noticed within a second", async () => {
   const { clock, dying, waiting } = world();
-  const signal = waiting.add(1, 100);
+  const signal = waiting.add(1, 100, false);
   waiting.signalled(1);
   await clock.advance(10_000);
   dying.add(100);
@@ -43,8 +49,8 @@ test("a fatal signal after an earlier signal is noticed within a second", async 
 
 test("a thread is checked only while its request waits after a signal", async () => {
   const { clock, looks, waiting } = world();
-  waiting.add(1, 100);
-  waiting.add(2, 200);
+  waiting.add(1, 100, false);
+  waiting.add(2, 200, false);
   await clock.advance(10_000);
   expect(looks).toEqual([]);
   waiting.signalled(1);
@@ -55,6 +61,42 @@ test("a thread is checked only while its request waits after a signal", async ()
   looks.length = 0;
   await clock.advance(10_000);
   expect(looks).toEqual([]);
+});
+
+test("a request whose thread a freezer waits for is given up within five seconds, and no other is", async () => {
+  const { clock, freezing, waiting } = world();
+  const [first, second] = [waiting.add(1, 100, false), waiting.add(2, 200, false)];
+  await clock.advance(60_000);
+  freezing.add(100);
+  await clock.advance(5_000);
+  expect([first.aborted, second.aborted]).toEqual([true, false]);
+});
+
+test("a request whose thread is woken for a freezer is given up at once", () => {
+  const { freezing, waiting } = world();
+  const signal = waiting.add(1, 100, false);
+  freezing.add(100);
+  waiting.signalled(1);
+  expect(signal.aborted).toBe(true);
+});
+
+test("a request that may outlive its thread is given up after the thread's end, and no other is", async () => {
+  const { clock, gone, waiting } = world();
+  const [first, second] = [waiting.add(1, 100, true), waiting.add(2, 100, false)];
+  await clock.advance(60_000);
+  gone.add(100);
+  await clock.advance(5_000);
+  expect([first.aborted, second.aborted]).toEqual([true, false]);
+});
+
+test("no timer goes on while no request waits", async () => {
+  const { clock, waiting } = world();
+  waiting.add(1, 100, false);
+  waiting.delete(1);
+  await clock.advance(60_000);
+  const timers = clock.count;
+  await clock.advance(60_000);
+  expect([timers, clock.count]).toEqual([0, 0]);
 });
 
 test("a thread is dying when SIGKILL is among its own pending signals", () => {
@@ -68,4 +110,8 @@ test("a thread is dying when SIGKILL is among its own pending signals", () => {
 
 test("a thread that cannot be inspected does not count as dying", () => {
   expect([isDying(0), isDying(2 ** 22 + 1), isDying(process.pid)]).toEqual([false, false, false]);
+});
+
+test("a thread is gone only if /proc lacks it", () => {
+  expect([isGone(0), isGone(2 ** 22 + 1), isGone(process.pid)]).toEqual([false, true, false]);
 });
