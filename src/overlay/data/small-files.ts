@@ -169,8 +169,15 @@ export class SmallFiles {
   #put(ino: Ino, epoch: number, piece: { offset: number; length: number; part: string; at: number }): void {
     let files = this.#files.get(epoch);
     if (files === undefined) this.#files.set(epoch, (files = new Map()));
-    let pieces = files.get(ino);
-    if (pieces === undefined) files.set(ino, (pieces = new Pieces()));
+    const pieces = files.get(ino);
+    if (pieces === undefined) {
+      const first = new Pieces();
+      first.put(piece);
+      files.set(ino, first);
+      const shared = this.#shared.get(piece.part);
+      if (shared !== undefined) shared.users++;
+      return;
+    }
     const before = pieces.parts;
     pieces.put(piece);
     const after = pieces.parts;

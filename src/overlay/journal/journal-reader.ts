@@ -30,6 +30,8 @@ interface Candidate {
   readonly bytes: number;
   header: SegmentHeader | undefined;
   last: number;
+  /** Offset of the end of the frames that were found in order. */
+  end: number;
 }
 
 /**
@@ -74,7 +76,8 @@ function openSegments(storage: OverlayStorage): Candidate[] {
   const candidates: Candidate[] = [];
   for (const name of storage.list("journal").filter((entry) => /^\d{8,}$/.test(entry))) {
     const file = storage.openFile("journal", name, false);
-    if (file !== undefined) candidates.push({ name, file, bytes: file.size(), header: headerOf(file), last: 0 });
+    if (file !== undefined)
+      candidates.push({ name, file, bytes: file.size(), header: headerOf(file), last: 0, end: 0 });
   }
   return candidates;
 }
@@ -97,6 +100,7 @@ function* framesInOrder(candidate: Candidate): Generator<Frame> {
     if (frame === undefined || frame.number !== number || salts?.has(frame.salt) !== true) return;
     yield frame;
     at = frame.end;
+    candidate.end = Math.max(candidate.end, at);
   }
 }
 
@@ -106,18 +110,18 @@ function contentsOf({ file, bytes }: Candidate): Buffer {
 }
 
 interface SeenFrames {
-  /** The greatest number of any whole frame in the segment; 0 if it has none. */
+  /** The greatest number of any whole frame behind those in order; 0 if there is none. */
   readonly greatest: number;
   /** A frame after `last` was written when the one right after `last` was durable: that one is damaged, not torn. */
   readonly isDamaged: boolean;
 }
 
 function framesSeen(candidate: Candidate, last: number): SeenFrames {
-  const { header } = candidate;
+  const { header, end } = candidate;
   let greatest = 0;
   const segment = contentsOf(candidate);
   let isDamaged = header !== undefined && header.first > last && header.synced > last;
-  for (const { number, synced } of findFrames(segment, 0, saltsOf(segment, header))) {
+  for (const { number, synced } of findFrames(segment, end, saltsOf(segment, header))) {
     if (number > last && synced > last) isDamaged = true;
     greatest = Math.max(greatest, number);
   }
