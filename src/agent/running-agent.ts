@@ -4,6 +4,7 @@ import { describeError } from "../base/log.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { createDataReader } from "../overlay/data/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
+import { trustOf } from "../net/access.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import type { BackgroundCollection } from "./threads/background-collection.ts";
 import { startCollecting } from "./threads/start-collecting.ts";
@@ -215,7 +216,6 @@ export class RunningAgent implements Agent {
 
   async #workerSetup(): Promise<WorkerSetup> {
     const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, unpublished } = this.#options;
-    const { tlsCa, insecure } = this.#options.access;
     return {
       address,
       stateDir,
@@ -225,7 +225,7 @@ export class RunningAgent implements Agent {
       readOnly: this.#writer === undefined,
       readTimeoutMs,
       publishedDurability: this.#options.publishedDurability,
-      trust: { tlsCa, insecure },
+      trust: trustOf(this.#options.access),
       genesis: this.#opened.bucket.genesis.bytes,
       base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
       supervision: this.#options.supervision,

@@ -11,8 +11,8 @@ export interface TimedRate {
 export type Rates = readonly TimedRate[];
 
 export class RateLimit {
+  readonly rates: Rates;
   readonly #clock: Clock;
-  readonly #rates: Rates;
   /** Bytes taken, and bytes paid for, since the beginning. */
   #taken = 0;
   #paid = 0;
@@ -22,7 +22,7 @@ export class RateLimit {
 
   constructor(clock: Clock, rates: Rates) {
     this.#clock = clock;
-    this.#rates = rates;
+    this.rates = rates;
     this.#paidMs = clock.monotonicMs();
     this.#rate = this.#rateNow();
   }
@@ -59,7 +59,7 @@ export class RateLimit {
   #rateNow(): number | undefined {
     const local = new Date(this.#nowMs());
     const minute = local.getHours() * 60 + local.getMinutes();
-    return (this.#rates.findLast(({ fromMinute }) => fromMinute <= minute) ?? this.#rates.at(-1))?.bytesPerS;
+    return (this.rates.findLast(({ fromMinute }) => fromMinute <= minute) ?? this.rates.at(-1))?.bytesPerS;
   }
 
   #nowMs(): number {

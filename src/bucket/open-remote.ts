@@ -125,8 +125,8 @@ async function openObjects({ auth, ...address }: S3Address, options: RemoteOptio
   if (auth === "wallet" && bearer === undefined) {
     throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
   }
-  const { tlsCa } = access ?? {};
-  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer, tlsCa });
+  const { tlsCa, limit } = access ?? {};
+  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer, tlsCa, limit });
 }
 
 /** As openRemote, for a bucket at a master. Loads the HTTP code here: a bucket in a folder needs none of it. */
@@ -136,7 +136,7 @@ export async function openAtMaster(
 ): Promise<HttpRemote> {
   const { access, local, clock, random, onStaleRoot } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, but none is available.`);
-  const { tlsCa, insecure } = access;
+  const { tlsCa, insecure, limit } = access;
   const [{ MasterConnection }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
     import("../net/master-connection.ts"),
     import("../net/masters.ts"),
@@ -144,7 +144,7 @@ export async function openAtMaster(
     import("./http/http-remote.ts"),
   ]);
   const connect = (origin: string) => {
-    return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure });
+    return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure, limit });
   };
   const name = { owner: owner ?? "", bucket };
   const masters = new Masters(origins.map(connect), clock, { random, connect });

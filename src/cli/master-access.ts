@@ -5,6 +5,7 @@
 import { rootFile } from "../agent/state/root-file.ts";
 import { stateRoot } from "../agent/state/state-dir.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
+import type { Rates } from "../base/rate-limit.ts";
 import { READ_PATIENCE_MS, WRITE_PATIENCE_MS } from "../base/limits.ts";
 import { masterAccess, type MasterAccess } from "../net/access.ts";
 import type { Call } from "./command.ts";
@@ -19,13 +20,14 @@ export const BUCKET_OPTIONS = [...MASTER_OPTIONS, "timeout"] as const;
 export type BucketOption = (typeof BUCKET_OPTIONS)[number];
 
 /** Opens the wallet at the first call to a master. Throws `config_invalid` if the certificates cannot be read. */
-export function accessOf(call: Call<MasterOption>): MasterAccess {
+export function accessOf(call: Call<MasterOption>, limit?: Rates): MasterAccess {
   const { options, runtime } = call;
   return masterAccess({
     wallet: () => loadWallet(call),
     sessionToken: runtime.env["SYNCLINE_TOKEN"] || undefined,
     tlsCa: options.tlsCa === undefined ? undefined : textOf(options.tlsCa),
     insecure: options.insecure,
+    limit,
     clock: runtime.clock,
   });
 }

@@ -159,7 +159,7 @@ export const OPTIONS = {
   watch: toggle("keep syncing whenever either changes; this is the default", { onlyFlag: true }),
   limit: {
     value: "<rate>",
-    help: "transfer at most this many bytes of a synced folder's contents a second; by time: '08:00,512k 18:00,10M 23:00,off'",
+    help: "transfer at most this many bytes a second; by time: '08:00,512k 18:00,10M 23:00,off'",
     fallbackText: "no limit",
     wanted: 'a rate such as "2 MiB", or a timetable such as "08:00,512k 18:00,10M 23:00,off" with rising times',
     parse: parseRates,

@@ -1,5 +1,6 @@
 /** How a program is admitted to masters: a bearer for each origin, and the certificates and transports it trusts. */
 import type { Clock } from "../base/clock.ts";
+import { RateLimit, type Rates } from "../base/rate-limit.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { Patience } from "./patient-master.ts";
 import { sessionBearer, walletBearer, type Bearer } from "./bearer.ts";
@@ -13,6 +14,22 @@ export interface MasterAccess {
   readonly insecure: boolean;
   /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
+  /** Of all that this thread sends and receives. */
+  readonly limit?: RateLimit | undefined;
+}
+
+/** What another thread of this program needs to know; it gets its tokens from this one. */
+export interface Trust extends Pick<MasterAccess, "tlsCa" | "insecure"> {
+  /** Each thread has a limit of its own. */
+  readonly rates: Rates | undefined;
+}
+
+export function trustOf({ tlsCa, insecure, limit }: MasterAccess): Trust {
+  return { tlsCa, insecure, rates: limit?.rates };
+}
+
+export function trustedAccess(bearer: MasterAccess["bearer"], { rates, ...trust }: Trust, clock: Clock): MasterAccess {
+  return { bearer, ...trust, limit: rates && new RateLimit(clock, rates) };
 }
 
 export interface AccessOptions {
@@ -22,12 +39,14 @@ export interface AccessOptions {
   readonly sessionToken?: string | undefined;
   readonly tlsCa?: string | undefined;
   readonly insecure?: boolean | undefined;
+  readonly limit?: Rates | undefined;
   readonly clock: Clock;
 }
 
-export function masterAccess({ wallet, sessionToken, tlsCa, insecure = false, clock }: AccessOptions): MasterAccess {
+export function masterAccess(options: AccessOptions): MasterAccess {
+  const { wallet, sessionToken, tlsCa, insecure = false, limit, clock } = options;
   const make = () => (sessionToken === undefined ? walletBearer(wallet, clock) : sessionBearer(sessionToken));
-  return { bearer: eachOnce(make), tlsCa, insecure };
+  return { bearer: eachOnce(make), tlsCa, insecure, limit: limit && new RateLimit(clock, limit) };
 }
 
 /** One bearer per origin, made on first request. */

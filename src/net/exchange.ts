@@ -1,10 +1,12 @@
 /**
  * One request to a server and its answer, over undici's dispatcher. The request is never resent automatically. Both
- * directions have back-pressure. The exchange is aborted when nothing moves, or when the server only drips bytes.
+ * directions have back-pressure, and may share a limit of bytes a second. The exchange is aborted when nothing moves, or when
+ * the server only drips bytes.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
+import type { RateLimit } from "../base/rate-limit.ts";
 
 export interface ExchangeRequest {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
@@ -19,6 +21,8 @@ export interface ExchangeRequest {
   readonly leastBytes: number;
   /** Each of them ends it. One that AbortSignal.any made of several would stay in memory if the exchange never ended. */
   readonly signals?: readonly AbortSignal[] | undefined;
+  /** Bodies wait for it, in both directions. */
+  readonly limit?: RateLimit | undefined;
 }
 
 export interface ExchangeAnswer {
@@ -62,6 +66,9 @@ export function exchange(
 /** The most parts of an answer that wait for their reader; a few more may be in flight. */
 const WAITING_PARTS = 16;
 
+/** Under a limit, a body is sent in pieces of at most this many bytes, so that it moves steadily. */
+const LIMITED_BYTES = 16 * 1_024;
+
 const ignore: Take = () => "more";
 
 class Exchange {
@@ -78,6 +85,9 @@ class Exchange {
   readonly #parts: Uint8Array[] = [];
   #take: Take | undefined;
   #paused = false;
+  /** How often the limit holds the exchange up now: the server is not to blame then. */
+  #holds = 0;
+  readonly #over = new AbortController();
   #ended = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -127,6 +137,7 @@ class Exchange {
   }
 
   #sending(body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    if (this.#request.limit !== undefined) return this.#sendingLimited(body, this.#request.limit);
     return Symbol.iterator in body ? this.#sendingNow(body) : this.#sendingLater(body);
   }
 
@@ -146,6 +157,31 @@ class Exchange {
     this.#moved();
   }
 
+  async *#sendingLimited(
+    body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    limit: RateLimit,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const piece of body) {
+      for (let from = 0; from < piece.length; from += LIMITED_BYTES) {
+        const part = piece.subarray(from, from + LIMITED_BYTES);
+        await this.#hold(limit, part.length);
+        yield part;
+      }
+    }
+    this.#moved();
+  }
+
+  /** Resolves when these bytes may move. Throws when the exchange is over. */
+  async #hold(limit: RateLimit, bytes: number): Promise<void> {
+    this.#holds++;
+    try {
+      await limit.take(bytes, this.#over.signal);
+    } finally {
+      this.#holds--;
+      this.#moved();
+    }
+  }
+
   #answered(status: number, headers: IncomingHttpHeaders): void {
     // 1xx answers are interim.
     if (status < 200) return;
@@ -158,6 +194,8 @@ class Exchange {
   #received(controller: Dispatcher.DispatchController, part: Uint8Array): void {
     this.#moved();
     this.#window.bytes += part.length;
+    const { limit } = this.#request;
+    if (limit !== undefined) this.#pauseFor(controller, limit, part.length);
     if (this.#take !== undefined) return this.#pass(part, this.#take);
     this.#parts.push(Buffer.from(part));
     if (this.#parts.length >= WAITING_PARTS) {
@@ -165,6 +203,15 @@ class Exchange {
       controller.pause();
     }
     this.#wake?.();
+  }
+
+  #pauseFor(controller: Dispatcher.DispatchController, limit: RateLimit, bytes: number): void {
+    controller.pause();
+    const resume = () => {
+      if (this.#holds === 0 && !this.#paused && !this.#ended) controller.resume();
+    };
+    // It fails once the exchange is over.
+    this.#hold(limit, bytes).then(resume, () => {});
   }
 
   #pass(part: Uint8Array, take: Take): void {
@@ -214,7 +261,7 @@ class Exchange {
     this.#moved();
     if (!this.#paused) return;
     this.#paused = false;
-    this.#controller?.resume();
+    if (this.#holds === 0) this.#controller?.resume();
   }
 
   #moved(): void {
@@ -226,8 +273,8 @@ class Exchange {
     this.#timer = this.#clock.after(ms, () => {
       const { silenceMs } = this.#request;
       const now = this.#clock.monotonicMs();
-      // A slow reader is fine: only time spent waiting for the master counts.
-      const waits = !this.#isAnswered || this.#wake !== undefined;
+      // A slow reader is fine, and so is our own limit: only time spent waiting for the server counts.
+      const waits = this.#holds === 0 && (!this.#isAnswered || this.#wake !== undefined);
       if (!waits) this.#window = { startMs: now, bytes: 0 };
       const idleMs = waits ? now - this.#movedMs : 0;
       if (idleMs >= silenceMs) return this.#giveUp(new Error(`no data moved for ${silenceMs / 1000} s`));
@@ -263,6 +310,7 @@ class Exchange {
 
   #end(): void {
     this.#ended = true;
+    if (this.#holds > 0) this.#over.abort(new Error("the exchange is over"));
     this.#timer?.[Symbol.dispose]();
     for (const signal of this.#request.signals ?? []) signal.removeEventListener("abort", this.#onAbort);
     this.#wake?.();

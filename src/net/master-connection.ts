@@ -14,6 +14,7 @@ import {
   MASTER_SILENCE_MS,
   MAX_HEADER_BYTES,
 } from "../base/limits.ts";
+import type { RateLimit } from "../base/rate-limit.ts";
 import { errorOf, refusalOf, type Refusal } from "./answer-errors.ts";
 import type { Bearer } from "./bearer.ts";
 import { parseCapabilities, type Capabilities } from "./capabilities.ts";
@@ -93,6 +94,8 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined;
+  /** Of all that is sent and received. */
+  readonly limit?: RateLimit | undefined;
   /** Bearers may be sent unencrypted to other machines. */
   readonly insecure?: boolean | undefined;
   /** Replaces sockets: a simulation's network. */
@@ -166,6 +169,7 @@ export class MasterConnection implements Master {
         silenceMs,
         leastBytes: events ? 0 : MASTER_LEAST_BYTES,
         signals: [signal, left].filter((one) => one !== undefined),
+        limit: this.#options.limit,
       });
     } catch (cause) {
       throw this.#unreachable(cause);

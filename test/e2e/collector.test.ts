@@ -50,7 +50,7 @@ function collect(known: { gcEpoch: number; seq: number } | undefined, many: numb
     address: url,
     stateDir: collectorDirOf(space.path),
     stateRoot,
-    trust: { tlsCa: undefined, insecure: false },
+    trust: { tlsCa: undefined, insecure: false, rates: undefined },
     known,
     many,
   };

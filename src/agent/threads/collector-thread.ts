@@ -5,7 +5,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { CollectReport } from "../../bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
 import { createCaller } from "./rpc.ts";
-import type { Trust } from "./threads.ts";
+import type { Trust } from "../../net/access.ts";
 
 export interface CollectionJob {
   readonly address: string;

@@ -4,6 +4,7 @@ import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
+import { trustedAccess } from "../../net/access.ts";
 import { runLast } from "../../runtime/priority.ts";
 import { collectIfNeeded } from "../../bucket/gc/need.ts";
 import { openPacked } from "../../bucket/open-remote.ts";
@@ -19,7 +20,7 @@ function serve(port: MessagePort): void {
   const stop = new AbortController();
   answerCalls<CollectorMethods>(port, {
     async collect({ address, stateDir, stateRoot, trust, known, many }) {
-      const ports = { clock: systemClock, random: systemRandom, access: { bearer: noWallet, ...trust } };
+      const ports = { clock: systemClock, random: systemRandom, access: trustedAccess(noWallet, trust, systemClock) };
       await using remote = await openPacked(address, ports);
       const { opened, writer } = await openCollector({ address, stateDir, stateRoot, log: silentLog, ...ports });
       await using _ = opened;

@@ -1,6 +1,7 @@
 /** Starts an agent's background collection: on a thread, or, where the master collects, only of the history. */
 import type { Lamport } from "../../base/ids.ts";
 import { parseAddress } from "../../bucket/address.ts";
+import { trustOf } from "../../net/access.ts";
 import type { AgentOptions } from "../agent.ts";
 import { readRecord, thinHistory, writeRecord } from "../collector.ts";
 import { collectorDirOf } from "../state/state-dir.ts";
@@ -14,14 +15,13 @@ export function startCollecting(
   done: () => void,
 ): BackgroundCollection {
   const { address, access, stateDir, stateRoot, clock, random, log } = options;
-  const { tlsCa, insecure } = access;
   const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
   const parsed = parseAddress(address);
   // The thread that collects has no wallet.
   const isCollected = parsed.isPacked && !(parsed.scheme === "s3" && parsed.auth === "wallet");
   const collect: BackgroundCollectionOptions["collect"] = (known, many, signal) =>
     isCollected
-      ? collectOnThread({ ...job, trust: { tlsCa, insecure }, known, many }, clock, signal)
+      ? collectOnThread({ ...job, trust: trustOf(access), known, many }, clock, signal)
       : thinHistory({ ...job, access, clock, random, log }, known, many, signal);
   return new BackgroundCollection({
     seq,

@@ -3,7 +3,7 @@
  */
 import type { ChangeSet, NewBase, PublishedEpoch } from "../../fstree/change-set.ts";
 import type { Units } from "../../format/commits/policy.ts";
-import type { MasterAccess } from "../../net/access.ts";
+import type { Trust } from "../../net/access.ts";
 import type { Beginning } from "../../overlay/beginnings.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { Pending } from "../../overlay/overlay.ts";
@@ -36,8 +36,6 @@ export interface WorkerSetup {
   /** How another process takes over the mount if this one dies. */
   readonly supervision: Supervision | undefined;
 }
-
-export type Trust = Pick<MasterAccess, "tlsCa" | "insecure">;
 
 /** An epoch crosses in pieces, so that copying never blocks the thread that serves for long. */
 export interface SealedEpoch {

@@ -10,7 +10,7 @@ import type { Bucket } from "../../bucket/bucket.ts";
 import { recentNames } from "../../bucket/machines.ts";
 import type { Log, LogFields } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
-import { eachOnce, type MasterAccess } from "../../net/access.ts";
+import { eachOnce, type MasterAccess, type Trust, trustedAccess } from "../../net/access.ts";
 import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
 import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
@@ -31,7 +31,7 @@ import { OpenDoors } from "../doors/open-doors.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import { QuotaWatch } from "./quota-watch.ts";
 import { readShared, type SharedBytes, writeShared } from "./shared-bytes.ts";
-import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
+import type { MainMethods, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
 interface Serving {
   readonly setup: WorkerSetup;
@@ -222,7 +222,7 @@ function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
     };
     return { token: () => kept.token(), refused };
   });
-  return { bearer, ...trust };
+  return trustedAccess(bearer, trust, systemClock);
 }
 
 const TOKEN_KEPT_MS = RENEW_AHEAD_MS / 2;

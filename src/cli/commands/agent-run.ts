@@ -90,7 +90,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     accept: options.accept === true,
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),
-    access: accessOf(call),
+    access: accessOf(call, options.limit),
     readOnly: options.readOnly ?? false,
     at: options.at,
     publishedDurability: options.durability === "published",

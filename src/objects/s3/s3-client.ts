@@ -6,6 +6,7 @@ import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
+import type { RateLimit } from "../../base/rate-limit.ts";
 import type { RequestCounts } from "../object-store.ts";
 import { exchange, type ExchangeAnswer, Unanswered } from "../../net/exchange.ts";
 import type { Bearer } from "../../net/bearer.ts";
@@ -34,6 +35,8 @@ export interface S3ClientOptions extends S3Location {
   readonly bearer?: Bearer | undefined;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined;
+  /** Of all that is sent and received. */
+  readonly limit?: RateLimit | undefined;
   /** Replaces sockets: a simulation's network. */
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
@@ -148,7 +151,7 @@ export class S3Client implements AsyncDisposable {
   }
 
   async #exchange(request: S3Request): Promise<Sent> {
-    const { clock, style, bucket } = this.#options;
+    const { clock, style, bucket, limit } = this.#options;
     this.counts[classOf(request)]++;
     const region = await this.#signer.region();
     const origin = this.#originIn(region);
@@ -165,6 +168,7 @@ export class S3Client implements AsyncDisposable {
       silenceMs: SILENCE_MS,
       leastBytes: LEAST_BYTES,
       signals: request.signal === undefined ? [] : [request.signal],
+      limit,
     });
     return { answer: await this.#read(request, answer), signed };
   }
