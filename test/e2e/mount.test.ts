@@ -362,7 +362,9 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.run(["flush", dir]).out).toMatch(/^3 files, 3\.00 KiB are not published: /);
       const { status, out } = space.run(["unmount", dir, "--drain", "0"]);
       expect(status).toBe(3);
-      expect(out).toMatch(/3 files, 3\.00 KiB are only on this machine: [^]*Mount the bucket there again to publish/);
+      expect(out).toMatch(
+        /3 files, 3\.00 KiB are only on this machine: [^]*Mount the bucket at the same directory again to publish/,
+      );
       expect(stopped()).toMatchObject([{ left: { files: 3, bytes: 3 * 1024, why: text(/./) } }]);
       expect(space.do("status")).toMatch(/pending +3 files, 3\.00 KiB are only on this machine: /);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
