@@ -20,7 +20,7 @@ enum RequestCell { kOpcode = 0, kTicket, kNode, kUid, kGid, kThread, kFirstName,
 enum ReplyCell { kKind = 16, kValue, kAttributes, kFlags = 29, kLength = 30 };
 // In an answer to STATX; 0: unknown.
 constexpr int kBirth = kFlags;
-// The request's number on its connection; negative: the kernel sent it again, to an agent that replaces another one.
+// The request's number on its connection. Negative: the kernel sent it again, to an agent that replaces another.
 constexpr int kUnique = 31;
 
 // Attributes, from kAttributes on in a row, and from 0 on in a directory entry. Times are signed nanoseconds since 1970.

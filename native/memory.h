@@ -1,4 +1,4 @@
-// The process as a whole: memory that it no longer uses goes back to the system, and its session.
+// Calls for the process as a whole: returning unused memory to the system, and starting a session.
 #pragma once
 
 #include <node_api.h>

@@ -19,11 +19,11 @@ napi_value OpenAbort(napi_env env, napi_callback_info info);
 napi_value Close(napi_env env, napi_callback_info info);
 // socketPair(): two connected sockets.
 napi_value SocketPair(napi_env env, napi_callback_info info);
-// receiveDescriptor(socket): what another process sent through it (SCM_RIGHTS), not blocking.
+// receiveDescriptor(socket): a descriptor that another process sent through it (SCM_RIGHTS), without blocking.
 napi_value ReceiveDescriptor(napi_env env, napi_callback_info info);
-// sendDescriptors(socket, first, second, third): to another process (SCM_RIGHTS), with a newline. Throws with `errno`.
+// sendDescriptors(socket, first, second, third): sends them to another process (SCM_RIGHTS) with a newline. Throws with `errno`.
 napi_value SendDescriptors(napi_env env, napi_callback_info info);
-// keepFromChildren(descriptor): programs that this process starts do not inherit it.
+// keepFromChildren(descriptor): keeps programs that this process starts from inheriting it.
 napi_value KeepFromChildren(napi_env env, napi_callback_info info);
 
 // unmount(target, flags): Promise of 0 or an errno. Off the calling thread, because unmounting may ask the filesystem to

@@ -22,8 +22,8 @@ class Notifier {
   // Drops attributes, and cached bytes from `offset` on (`length` 0: to the end; offset -1: attributes only).
   void InvalidateInode(uint64_t inode, int64_t offset, int64_t length);
   void InvalidateEntry(uint64_t parent, std::string name);
-  // Like InvalidateEntry; the child has no link any more then. (Linux 6.18 tells inotify watchers of the child itself, unless it is
-  // open, IN_DELETE_SELF. It tells watchers of directories of neither.)
+  // Like InvalidateEntry, for a child that has no link any more. On Linux 6.18, inotify watchers of the child get IN_DELETE_SELF,
+  // unless it is open. Watchers of the directory are not told of either call.
   void DeleteEntry(uint64_t parent, uint64_t child, std::string name);
   // Every cached name is looked up again (protocol 7.44).
   void IncrementEpoch();

@@ -69,7 +69,7 @@ void FillAttributes(fuse_attr* attr, const double* cells, const ReplySettings& s
   SplitTime(&cells[kCtime], &attr->ctime, &attr->ctimensec);
 }
 
-// As the kernel's struct statx: all that GETATTR tells, and the birth time if it is known.
+// As the kernel's struct statx: what GETATTR answers, and the birth time if it is known.
 void FillStatx(StatxOut* out, const double* row, const ReplySettings& settings) {
   fuse_attr attr;
   FillAttributes(&attr, row + kAttributes, settings);

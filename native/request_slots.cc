@@ -12,14 +12,14 @@
 namespace syncline {
 namespace {
 
-// More than programs usually have waiting at once. Those beyond are not kept.
+// More requests than usually wait at a time. Any further ones are not kept.
 constexpr int kSlots = 4096;
 constexpr size_t kHeadBytes = 8192;
 constexpr off_t kFileBytes = kHeadBytes + kInputBytes + off_t{kSlots} * kMaxRequest;
-// Memory of a larger request is given back.
+// The memory of a larger request is returned to the system.
 constexpr uint32_t kSmall = 16 * 1024;
 
-// The next agent reads these numbers after this process was killed: each is written in one piece, and in order.
+// The next agent reads these numbers after this process was killed, so each is written in one piece, and in order.
 template <typename Number>
 void Set(Number* to, Number value) {
   __atomic_store_n(to, value, __ATOMIC_RELEASE);
@@ -34,8 +34,8 @@ bool IsRequest(const fuse_in_header& header) {
 }  // namespace
 
 struct RequestSlots::Head {
-  // Requests of the batch, and where each begins in the input. The length in a request's header is 0 until it is there, and once it is
-  // answered.
+  // The requests of the batch, and where each begins in the input. The length in a request's header is 0 before the request
+  // has been read, and again once it is answered.
   uint32_t count;
   uint32_t starts[kRows];
   uint8_t isTaken[kSlots];
@@ -44,7 +44,7 @@ struct RequestSlots::Head {
 int RequestSlots::Create() {
   const int descriptor = memfd_create("syncline-requests", MFD_CLOEXEC);
   if (descriptor < 0) return -1;
-  // A page takes memory only once it is written.
+  // A page takes memory only once it is written to.
   if (ftruncate(descriptor, kFileBytes) == 0) return descriptor;
   close(descriptor);
   return -1;
@@ -76,7 +76,7 @@ char* RequestSlots::Map(int descriptor) {
     errno = error;
     return nullptr;
   }
-  // Keeps the pages resident: a page fault while the kernel copies a request would lose it to a kill. Best effort.
+  // Keeps the pages resident: a kill during a page fault, while the kernel copies a request, would lose it. Best effort.
   (void)mlock(head, kHeadBytes);
   (void)mlock(input, kInputBytes);
   head_ = static_cast<Head*>(head);

@@ -1,8 +1,9 @@
-// Requests that were read and not answered, in memory that outlives the agent: before Linux 6.9, the kernel cannot send them again.
+// Requests that were read and not answered, in memory that outlives the agent: before Linux 6.9, the kernel cannot send them
+// again.
 //
-// A request is read into the input, and stays there until it is answered, or is moved to a kept slot when its answer takes longer. The
-// memory is a file without a name, which the supervisor hands to the next agent. At any moment that this process may be killed, each request
-// is in one place at least; one that is in two is found by its number.
+// A request is read into the input. It stays there until it is answered, or is moved to a kept slot if its answer takes longer.
+// The memory is a file without a name, which the supervisor hands to the next agent. Whenever this process is killed, each
+// request is in at least one of the two places. If it is in both, its number shows that.
 #pragma once
 
 #include <cstddef>
@@ -23,27 +24,27 @@ class RequestSlots {
   RequestSlots& operator=(const RequestSlots&) = delete;
   ~RequestSlots();
 
-  // The input's memory, which the caller then owns: kInputBytes. Null with errno.
+  // Maps the memory. Returns the input of kInputBytes, which the caller then owns; null with errno if that fails.
   char* Map(int descriptor);
   bool IsMapped() const { return head_ != nullptr; }
 
   // Starts a batch. Everything in the input must be answered or moved.
   void BeginBatch();
-  // The next request will be read to `at` of the input.
+  // The next request will be read into the input at offset `at`.
   void Expect(size_t at);
-  // The request that was expected last needs no answer any more.
+  // The request that was expected last needs no answer.
   void Drop();
-  // Which of the batch the last one is.
+  // The batch's entry for the last request.
   int Last() const;
   // A request of the batch is answered.
   void Clear(int entry);
-  // Moves a request of the batch; its slot, or negative if all are taken.
+  // Moves a request of the batch to a slot. Returns the slot, or a negative number if all are taken.
   int Keep(int entry);
   // A moved request is answered.
   void Release(int slot);
-  // The slots of all that another agent did not answer. Not during a batch.
+  // The slots of all requests that another agent did not answer. Not to be called during a batch.
   std::vector<int> Recover();
-  // Copies a kept request; its length.
+  // Copies a kept request. Returns its length.
   size_t Copy(int slot, char* to) const;
 
  private:

@@ -114,8 +114,8 @@ Decoded Decoder::Write() {
 }
 
 Decoded Decoder::SetXattr() {
-  // Without FUSE_SETXATTR_EXT, which depends on the connection, the structure ends after `flags`. Then the name and the value take
-  // the rest of the body exactly; what would be the name in the longer structure has two bytes at most.
+  // Without FUSE_SETXATTR_EXT, which depends on the connection, the structure ends after `flags`. The name and the value then
+  // fill the rest of the body exactly. In the long form, what would be the name in the short form has two bytes at most.
   constexpr size_t kShort = FUSE_COMPAT_SETXATTR_IN_SIZE;
   const auto in = Body<fuse_setxattr_in>(kShort);
   const size_t length = request_.BodyBytes();
@@ -251,8 +251,8 @@ Decoded Decoder::Decode() {
     case FUSE_RELEASEDIR:
     case FUSE_DESTROY:
       return Answer(0);
-    // ENOSYS to the rest is not seen by any program: the kernel then does it by itself and does not ask again. OPENDIR:
-    // it opens and caches directories alone; FLUSH, ACCESS, POLL, BMAP: it does what a disk without them does.
+    // No program sees ENOSYS to the rest: the kernel then does the work by itself and does not ask again. OPENDIR: it opens and
+    // caches directories alone. FLUSH, ACCESS, POLL, BMAP: it does what a disk without them does.
     default:
       return Answer(ENOSYS);
   }

@@ -141,7 +141,7 @@ ssize_t Session::ReadRequest(size_t at) {
 bool Session::Take(size_t at, size_t length, int slot, std::vector<napi_value>* arguments) {
   const Request request = ParseRequest(input_ + at, length);
   const uint32_t opcode = request.header->opcode;
-  // The kernel knows it by its first number.
+  // The kernel knows the request by its first number.
   const uint64_t unique = slot < 0 ? request.header->unique : request.header->unique & ~kResentBit;
   const Deferred taken = {unique, opcode, keeps_ && slot < 0 ? slots_.Last() : -1, slot};
   const auto isOver = [&] {
@@ -272,7 +272,7 @@ void Session::KeepRequests() {
   keeps_ = true;
   recovered_ = slots_.Recover();
   if (recovered_.empty()) return;
-  // The device may have nothing to read.
+  // The device may have nothing to read, and then does not wake the loop.
   uv_idle_start(&idle_, [](uv_idle_t*) {});
   uv_check_start(&check_, OnRecovered);
 }
@@ -324,7 +324,7 @@ void Session::Close() {
   CloseDevice();
 }
 
-// The device stays open until this process has ended: otherwise the next one would serve while our notifier still runs.
+// The device stays open until this process has ended. Otherwise the next agent would serve while our notifier still runs.
 void Session::Leave() {
   if (closed_) return;
   closed_ = true;

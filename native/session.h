@@ -23,7 +23,7 @@
 
 namespace syncline {
 
-// createRequestSlots(): a descriptor of memory for requests (request_slots.h), to be served with.
+// createRequestSlots(): a descriptor of memory for requests (request_slots.h), for serve().
 napi_value CreateRequestSlots(napi_env env, napi_callback_info info);
 // serve(device, slots, settings, handlers): the object described in src/fuse/addon.ts. The device then belongs to it.
 napi_value Serve(napi_env env, napi_callback_info info);
@@ -47,12 +47,12 @@ class Session {
   // As PackEntries (replies.h). `offset` and `limit` are within the output.
   std::optional<size_t> Pack(size_t count, bool plus, size_t offset, size_t limit);
   void Watch(uint64_t inode, bool probe);
-  // Has the kernel send again what another process read from the device and did not answer. 0 or an errno.
+  // Makes the kernel send again what another process read from the device and did not answer. 0 or an errno.
   int Resend();
-  // Requests outlive this process in the slots, from now on. Those that another process did not answer come first.
+  // From now on, requests stay in the slots until they are answered. Those that another process left there come first.
   void KeepRequests();
   Notifier& notifier() { return *notifier_; }
-  // From now on another process goes on if this one ends without Close: calls in flight are left to it.
+  // From now on, another process takes over if this one ends without Close. Calls in flight are left to it.
   void LeaveToSupervisor() { isLeft_ = true; }
   // Ends serving: calls in flight fail, the device is closed. Harmless when done twice.
   void Close();
@@ -61,7 +61,7 @@ class Session {
   struct Deferred {
     uint64_t unique;
     uint32_t opcode;
-    // Where the request is while it is kept: of the batch, or moved; negative: not there.
+    // Where the request is kept: its entry in the batch, or the slot that it was moved to. Negative: not there.
     int entry;
     int slot;
   };
@@ -77,13 +77,13 @@ class Session {
   // Reads, has answered and answers what waits; false at the end.
   bool ServeBatch();
   bool ReadBatch(std::vector<napi_value>* arguments);
-  // Takes requests that another process did not answer, as if they were sent again; the bytes of input that they use.
+  // Takes requests that another process did not answer, as if they were sent again. Returns how many bytes of input they use.
   size_t TakeRecovered(std::vector<napi_value>* arguments);
   // Reads one request to `input_ + at`; its length, 0 when there is none now, or -1 when there never will be.
   ssize_t ReadRequest(size_t at);
-  // Takes one request, which is kept in this slot if it is not negative; true if its bytes must stay until the batch is over.
+  // Takes one request, which is kept in `slot` if that is not negative. True if its bytes must stay until the batch is over.
   bool Take(size_t at, size_t length, int slot, std::vector<napi_value>* arguments);
-  // It needs no answer any more.
+  // The request needs no answer any more.
   void Answered(const Deferred& request);
   void TakeForgets(const Request& request);
   bool TakeInterrupt(const Request& request);
@@ -92,7 +92,7 @@ class Session {
   static void OnForgotten(uv_poll_t* poll, int status, int events);
   void End(int error);
   void CloseDevice();
-  // Ends serving without an answer to anything.
+  // Ends serving, and leaves all calls in flight unanswered.
   void Leave();
   void CloseHandles();
   bool isLeft_ = false;

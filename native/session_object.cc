@@ -32,7 +32,7 @@ void FreeMemory(napi_env, void* memory, void*) {
   munmap(memory, kBytes);
 }
 
-// Takes the memory, if there is any.
+// Takes over the memory, if there is any.
 template <size_t kBytes>
 char* DefineBuffer(napi_env env, napi_value object, const char* name, char* memory) {
   napi_value buffer;

@@ -1,22 +1,22 @@
-// The supervisor of a mount: holds /dev/fuse, and starts a new agent when the one that serves dies. A process of its own,
-// started by src/fuse/supervisor.ts, or with --service by systemd, as the main process of a service (systemd-unit.ts).
+// The supervisor of a mount holds /dev/fuse, and starts a new agent when the serving one dies. It is a process of its own. An
+// agent starts it (src/fuse/supervisor.ts), or, with --service, systemd does, as the main process of a service
+// (systemd-unit.ts).
 //
-// Programs wait meanwhile. The new agent has the kernel send again what was in flight, and goes on. What cannot be
-// restarted (no agent was ever ready, or five starts in a row failed) is aborted, so that programs get an error.
+// Programs wait meanwhile. The new agent makes the kernel send again what was in flight, and continues. If no agent was ever
+// ready, or five starts in a row failed, the supervisor aborts the connection, so that programs get an error.
 //
-// An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there on the
-// lock of a directory, uninterruptibly, and the program that holds that lock waits for the agent's answer.
+// An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there
+// uninterruptibly on the lock of a directory, while the program that holds that lock waits for the agent's answer.
 //
-// Its lifeline ends with the agent, which writes lines to it: "ready MINOR FLAGS2 FLAGS" once it serves and can be replaced, "up" once
-// its start is over, and "done" at its orderly end.
+// The lifeline is a connection that closes when the agent ends. The agent writes lines to it: "ready MINOR FLAGS2 FLAGS" once it
+// serves and can be replaced, "up" once its start is over, and "done" at its orderly end.
 //
-// Started by an agent: its standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device,
-// 5 memory for requests (request_slots.h).
-// Its arguments are the log, the working directory and the command of an agent.
+// Started by an agent: standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device, 5
+// memory for requests (request_slots.h). The arguments are the log, the working directory and the command of an agent.
 //
-// As a service: its arguments are --service and the command of an agent. It starts the first agent, too, which sends the three
-// descriptors through the lifeline once it has mounted. It tells systemd what happens (sd_notify(3)), passes ending signals on to
-// the agent, and ends with the agent's status.
+// As a service: the arguments are --service and the command of an agent. The supervisor also starts the first agent, which sends
+// the three descriptors through the lifeline once it has mounted. The supervisor tells systemd what happens (sd_notify(3)), passes
+// ending signals on to the agent, and ends with the agent's status.
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,18 +39,18 @@
 
 namespace {
 
-// Of an agent that it starts.
+// Descriptors of an agent that it starts.
 constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
-// In the second number of what was agreed: the kernel sends requests again (FUSE_HAS_RESEND).
+// A bit of FLAGS2: the kernel sends requests again (FUSE_HAS_RESEND).
 constexpr unsigned long kHasResend = 1ul << 7;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
-// nice(2) of an agent while programs wait for it to start; no thread of a serving agent has it.
+// The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
 constexpr int kHurry = -9;
 constexpr size_t kMostLine = 256;
 constexpr int kEnding[] = {SIGHUP, SIGINT, SIGTERM};
-// Who stops what an agent started signals all of its processes, and the agent has yet to publish what is pending. An ignored
-// SIGCHLD leaves no zombies.
+// A signal to all processes that belong to an agent, such as its cgroup, also reaches its supervisor, which must stay while the
+// agent publishes. Ignoring SIGCHLD leaves no zombies.
 constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGCHLD};
 
 // What the agent said.
@@ -60,7 +60,7 @@ struct Heard {
   bool isDone = false;
 };
 
-// Sets the niceness of a session, which Linux may weigh before that of its threads (sched_autogroup); best effort, as all here.
+// Sets the niceness of a session, which may count before that of its threads (sched_autogroup). Best effort, like all here.
 void WeighSession(const std::string& process, int niceness) {
   const int file = open(("/proc/" + process + "/autogroup").c_str(), O_WRONLY | O_CLOEXEC);
   if (file < 0) return;
@@ -69,7 +69,7 @@ void WeighSession(const std::string& process, int niceness) {
   close(file);
 }
 
-// The agent serves: its threads that still hurry are as before.
+// The agent serves: its threads that still have priority lose it.
 void EndHurry(pid_t agent) {
   const std::string process = std::to_string(agent);
   WeighSession(process, 0);
@@ -90,14 +90,14 @@ bool NeedsSlots(const std::string& agreed) {
 
 class Supervisor {
  public:
-  // Started by an agent. `command` ends with a null; empty if no agent can be started again.
+  // Started by an agent. `command` ends with a null. It is empty if no agent can be started again.
   Supervisor(const char* log, std::string directory, char** command)
       : log_(log), directory_(std::move(directory)), command_(command), abort_(3), device_(4), slots_(5) {
     for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
     for (const int kept : {abort_, device_, slots_}) fcntl(kept, F_SETFD, FD_CLOEXEC);
   }
 
-  // A service: an agent's output stays that of this process.
+  // A service: agents write to the output of this process.
   Supervisor(std::string directory, char** command) : directory_(std::move(directory)), command_(command) {
     std::signal(SIGPIPE, SIG_IGN);
     sigset_t ending;
@@ -142,7 +142,7 @@ class Supervisor {
     }
   }
 
-  // Until the agent has ended.
+  // Listens until the agent has ended.
   Heard Listen() {
     Heard heard;
     std::string line;
@@ -177,7 +177,7 @@ class Supervisor {
     SetListening();
   }
 
-  // Bytes of the lifeline, and the descriptors that came with them: the abort file, the device, and the memory for requests.
+  // Reads bytes from the lifeline, and descriptors that come with them: the abort file, the device, and the memory for requests.
   ssize_t Receive(char* bytes, size_t most) {
     iovec data = {bytes, most};
     alignas(cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))];
@@ -206,7 +206,7 @@ class Supervisor {
     if (listens_) kill(agent_, stopping_);
   }
 
-  // An agent that takes over is signalled only now: before, it might end without serving, and leave the mount.
+  // An agent that takes over is signalled only now. Before, it might have ended without serving, and left the mount.
   void SetListening() {
     if (!listens_ && stopping_ != 0) kill(agent_, stopping_);
     listens_ = true;
@@ -232,7 +232,7 @@ class Supervisor {
     return true;
   }
 
-  // In the child. It has a session of its own, so that a signal to one of the two does not reach the other.
+  // Runs in the child. It starts a session of its own, so that a signal to one of the two does not reach the other.
   [[noreturn]] void BecomeAgent(int lifeline, const std::string& told) {
     for (const int ignored : kIgnored) std::signal(ignored, SIG_DFL);
     sigset_t none;
@@ -255,7 +255,7 @@ class Supervisor {
     dup2(own, kAgentLifeline);
     if (slots >= 0) dup2(slots, kAgentSlots);
     for (const int copied : {device, own, slots}) close(copied);
-    // The folder may be gone: absolute paths still lead somewhere.
+    // The folder may be gone. Absolute paths still work then.
     if (chdir(directory_.c_str()) != 0) (void)!chdir("/");
     setenv("SYNCLINE_HANDOFF", told.c_str(), 1);
     execv(command_[0], command_);
@@ -283,10 +283,10 @@ class Supervisor {
   char** command_;
   int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;
   pid_t agent_ = -1;
-  // Of a service.
+  // Used as a service only.
   int signals_ = -1;
   std::string notify_;
-  // Whether the agent ends in order when signalled.
+  // Whether the agent ends in order when it is signalled.
   bool listens_ = false;
   // The signal that ends the service.
   int stopping_ = 0;

@@ -1,9 +1,13 @@
 /**
- * An agent is killed -9 over and over while programs work in its mount: files with fsync, names, appends, a mapped file, a file
- * without a name, listings, SQLite with both journals, git, PostgreSQL where it is installed. Its supervisor starts the next one each time. No program sees an error, everything that was
- * answered is there, also on another machine. Then `syncline upgrade` replaces it, over and over. At the end both are killed, and a new mount has everything, too.
- *   node scripts/drills/agent-kills.ts [KILLS, default 50] [UPGRADES, default 20] [--slots] [--master | --masters | --s3 | --s3=numbered]
- * With --slots, the kernel is not asked to send requests again, as before Linux 6.9: they are kept in memory that outlives the agent.
+ * An agent is killed with -9 again and again while programs work in its mount: files with fsync, names, appends, a mapped file,
+ * a file without a name, listings, SQLite with both journals, git, and PostgreSQL where it is installed. Its supervisor starts
+ * the next agent each time. No program may see an error, and everything that was answered must be there, also on another
+ * machine. Then `syncline upgrade` replaces the agent again and again. At the end, the agent and its supervisor are killed, and a
+ * new mount must also have everything.
+ *   node scripts/drills/agent-kills.ts [KILLS, default 50] [UPGRADES, default 20] [--slots]
+ *     [--master | --masters | --s3 | --s3=numbered]
+ * With --slots, the kernel is not asked to send requests again. As before Linux 6.9, they are kept in memory that outlives the
+ * agent.
  */
 import { spawn } from "node:child_process";
 import { chmodSync, readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
@@ -38,14 +42,14 @@ interface Told {
   readonly longestMs: number;
 }
 
-/** What an agent says of the requests that it took over. */
+/** An agent's counts of the requests that it took over. */
 interface Counts {
   readonly resent: number;
   readonly executedBefore: number;
 }
 
 const KINDS = ["fsync", "replace", "names", "append", "mapped", "unlinked", "listing", "rollback", "wal"];
-/** Between a new agent and its end. */
+/** How long a new agent lives before it is killed. */
 const [LEAST_MS, MOST_MS] = [100, 1_200];
 const [EARLY, START_MS] = [0.2, 400];
 const space = workspace("agent-kills");
@@ -71,18 +75,18 @@ for (let number = 0; number < kills; number++) {
   await pause(LEAST_MS + Math.random() * (MOST_MS - LEAST_MS));
   const began = performance.now();
   await killed();
-  // Now and then the next one dies while it starts, too.
+  // Now and then the next agent is killed while it starts.
   if (Math.random() < EARLY) {
     early++;
     await pause(Math.random() * START_MS);
     await killed();
   }
-  // Unlike a listing, this is never answered from the kernel's memory.
+  // The kernel never answers this from its cache, as it may a listing.
   statfsSync(a.dir);
   gaps.push(performance.now() - began);
 }
 report(
-  `      ${kills} kills, and ${early} of agents that were starting; the next agent answers after p50 ${percentile(gaps, 0.5).toFixed(0)} ms, most ${Math.max(...gaps).toFixed(0)} ms`,
+  `      ${kills} kills, and ${early} of agents that were starting; the next agent answers after p50 ${percentile(gaps, 0.5).toFixed(0)} ms, max ${Math.max(...gaps).toFixed(0)} ms`,
 );
 const replaced: number[] = [];
 for (let number = 0; number < upgrades; number++) {
@@ -92,14 +96,14 @@ for (let number = 0; number < upgrades; number++) {
   replaced.push((JSON.parse(stdout) as { ms: number }).ms);
 }
 report(
-  `      ${upgrades} upgrades: p50 ${percentile(replaced, 0.5).toFixed(0)} ms, most ${Math.max(...replaced).toFixed(0)} ms`,
+  `      ${upgrades} upgrades: p50 ${percentile(replaced, 0.5).toFixed(0)} ms, max ${Math.max(...replaced).toFixed(0)} ms`,
 );
 const logs = readdirSync(a.state).map((name) => join(a.state, name, "agent.log"));
 const logged = logs.map((log) => (existsSync(log) ? readFileSync(log, "utf8") : "")).join("");
 const took = [...logged.matchAll(/Took over.*?(\{.*?\})/g)].map(([, counts = ""]) => JSON.parse(counts) as Counts);
 const sum = (which: keyof Counts) => took.reduce((total, counts) => total + counts[which], 0);
 report(
-  `      sent again: ${sum("resent")} requests, of which ${sum("executedBefore")} had been executed and answer the same`,
+  `      sent again: ${sum("resent")} requests; ${sum("executedBefore")} of them had been executed and got the same answer`,
 );
 writeFileSync(stop, "");
 const told = await Promise.all(programs);
@@ -110,13 +114,13 @@ const failed = told.flatMap(({ errors }) => errors);
 check(failed.length === 0, `${told.length} programs saw ${failed.length} errors`);
 check(
   told.every(({ done }) => done > 0),
-  "each of them got something done",
+  "each program made progress",
 );
 if (postgres !== undefined) {
   space.pids.delete(postgres.pid);
   await postgres.stop("SIGTERM");
   const complaints = postgres.log.match(/^.*(PANIC|FATAL|ERROR|WARNING):.*$/gm) ?? [];
-  check(complaints.length === 0, `PostgreSQL complains of nothing${complaints.slice(0, 3).join("; ")}`);
+  check(complaints.length === 0, `PostgreSQL logs no error${complaints.slice(0, 3).join("; ")}`);
 }
 a.pid = agentOf(supervisor, a.pid);
 a.flush();
@@ -128,7 +132,7 @@ await a.kill9();
 a.mount();
 check(
   readFileSync(join(a.dir, "last"), "utf8") === "saved before both were killed\n",
-  "killed together, and mounted again: everything is there",
+  "after both are killed, a new mount has everything",
 );
 check(differences(before, fingerprint(a.dir, { skip: (path) => path === "last" })).length <= 1, "the same tree");
 a.flush();
@@ -166,7 +170,7 @@ function program(command: string, args: readonly string[]): Promise<Told> {
   );
 }
 
-/** Its user has to get to its folder. */
+/** PostgreSQL's own user must be able to reach its folder. */
 async function postgresIn(folder: string): Promise<PostgresServer | undefined> {
   if (postgresHere() === undefined) return undefined;
   chmodSync(space.path, 0o755);
@@ -176,7 +180,7 @@ async function postgresIn(folder: string): Promise<PostgresServer | undefined> {
   return server;
 }
 
-/** Transactions until the end; each that was acknowledged is there once. */
+/** Runs transactions until the end. Each that was acknowledged must be there exactly once. */
 function pgbench({ url: database }: PostgresServer): Promise<Told> {
   const script = `
     PATH=$3:$PATH; pgbench -i -q -s 1 "$1" >/dev/null 2>&1 || { echo "pgbench cannot begin"; exit 1; }; n=0
@@ -189,7 +193,7 @@ function pgbench({ url: database }: PostgresServer): Promise<Told> {
   return program("bash", ["-c", script, "pgbench", database, stop, postgresHere() ?? ""]);
 }
 
-/** Commits until the end; git checks its own files then. */
+/** Commits until the end. Then git checks its own files. */
 function git(): Promise<Told> {
   const folder = join(a.dir, "git");
   mkdirSync(folder);

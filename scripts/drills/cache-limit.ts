@@ -1,7 +1,7 @@
 /**
- * `--cache-size` bounds cached blocks and unpublished contents together. Offline, a write beyond it is ENOSPC, and every byte that
- * was acknowledged is there after kill -9 and a new mount. Online, more than the limit goes through, in many files and in one that
- * stays open, and the state never takes more.
+ * `--cache-size SIZE` limits cached blocks and unpublished contents together. Offline, a write beyond the limit fails with
+ * ENOSPC, and every acknowledged byte is there after kill -9 and a new mount. Online, more bytes than the limit can be written,
+ * in many files and in one that stays open, while the state never exceeds the limit.
  *   node scripts/drills/cache-limit.ts [OFFLINE_MIB=5120] [ITS_LIMIT=1024] [ONLINE_MIB=3072] [ITS_LIMIT=500] [--master]
  */
 import {
@@ -33,7 +33,7 @@ import {
 } from "./lib.ts";
 
 const MiB = 1024 * 1024;
-/** For files that are being opened, journals and blocks on their way into the cache. */
+/** Room beside the limit: for files being opened, journals, and blocks on their way into the cache. */
 const BESIDE_MIB = 96;
 
 const space = workspace("cache-limit");
@@ -54,7 +54,7 @@ async function offline(): Promise<void> {
   const most = offlineLimit - Math.min(128, offlineLimit / 8);
   check(
     Math.abs(bsize * blocks - most * MiB) < MiB,
-    `df shows ${most} of ${offlineLimit} MiB, the rest is the cache's`,
+    `df shows ${most} of ${offlineLimit} MiB; the rest is reserved for the cache`,
   );
   await away?.();
   const acknowledged = new Map<string, number>();
@@ -68,12 +68,12 @@ async function offline(): Promise<void> {
   }
   const total = sum(acknowledged.values());
   check(refused > 0, `${total} MiB of ${offlineMiB} were acknowledged, and ${refused} files met ENOSPC`);
-  check(total <= most && total >= most - 2, "that is what there was room for");
+  check(total <= most && total >= most - 2, "that is as much as df showed");
   check(stateMiB(a) <= offlineLimit + BESIDE_MIB, `the state takes ${stateMiB(a)} MiB`);
   const free = statfsSync(a.dir);
   check(free.bavail * free.bsize <= 2 * MiB, "df shows nothing left");
 
-  // What frees space, and what needs none, works at the limit.
+  // At the limit, calls that free space or need none work.
   const last = [...acknowledged.keys()].at(-1) ?? "";
   renameSync(join(a.dir, last), join(a.dir, "renamed"));
   acknowledged.set("renamed", acknowledged.get(last) ?? 0);
@@ -118,18 +118,18 @@ async function online(): Promise<void> {
   const one = write(join(a.dir, "single"), single, 0, noted);
   check(
     one.code === undefined && one.mib === single,
-    `one open file of ${single} MiB is written: ${one.code ?? "no error"}`,
+    `writing one open file of ${single} MiB: ${one.code ?? "no error"}`,
   );
   for (let first = single; first < onlineMiB; first += FILE_MIB) {
     const mib = Math.min(FILE_MIB, onlineMiB - first);
     const { code } = write(join(a.dir, `f${first}`), mib, first, noted);
-    check(code === undefined, `f${first} is written: ${code ?? "no error"}`);
+    check(code === undefined, `writing f${first}: ${code ?? "no error"}`);
   }
   const took = ((performance.now() - beganMs) / 1000).toFixed(1);
   report(`${onlineMiB} MiB in ${took} s; the state took ${most} MiB at most`);
   check(
     most <= onlineLimit + BESIDE_MIB,
-    `that is the limit of ${onlineLimit} MiB, and at most ${BESIDE_MIB} beside it`,
+    `that is at most the limit of ${onlineLimit} MiB and ${BESIDE_MIB} MiB beside it`,
   );
   await until(() => a.flush({ expect: [0, 3] }).published, 600_000, "everything to be published", 200);
   check(holds(join(a.dir, "single"), single, 0), "the open file has all its bytes");
@@ -161,7 +161,7 @@ function writeWhole(file: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
 }
 
-/** Whether a file has these MiBs. A refused write may have left less than one more. */
+/** Whether a file has these MiBs. A refused write may have left part of another one. */
 function holds(path: string, mib: number, first: number): boolean {
   const file = openSync(path, "r");
   try {
@@ -177,7 +177,7 @@ function holds(path: string, mib: number, first: number): boolean {
   }
 }
 
-/** No two are the same, at a small price. */
+/** Contents that differ for each index, and are cheap to make. */
 function contents(index: number): Buffer {
   const bytes = Buffer.from(noise);
   for (let at = 0; at < MiB; at += 64 * 1024) bytes.writeUInt32LE(index, at + 4 * (index % 1024));

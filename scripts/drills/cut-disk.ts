@@ -1,6 +1,6 @@
 /**
- * A disk whose power can be cut: an ext4 image, mounted through a loop device, whose file lies on XFS. `cp --reflink=always` clones
- * the image at one point in time, without what only the page cache holds. Needs root, xfsprogs, e2fsprogs.
+ * A disk whose power can be cut: an ext4 image in a file on XFS, mounted through a loop device. `cp --reflink=always` clones the
+ * image at one point in time, without what only the page cache holds. Needs root, xfsprogs and e2fsprogs.
  */
 import { mkdirSync, renameSync } from "node:fs";
 import { join, run, type Space } from "./lib.ts";
@@ -11,7 +11,7 @@ export class CutDisk {
   readonly #folder: string;
   readonly #options: string;
 
-  /** `size` as for truncate; `options`: of the mount. */
+  /** `size`: as for truncate(1). `options`: of the mount. */
   constructor(space: Space, path: string, size: string, options: readonly string[] = []) {
     this.path = path;
     this.#space = space;
@@ -32,7 +32,7 @@ export class CutDisk {
     run("cp", ["--reflink=always", this.#image, this.#marked]);
   }
 
-  /** Nothing may use the disk. */
+  /** Goes back to the mark. Nothing may use the disk meanwhile. */
   cut(): void {
     run("umount", [this.path]);
     renameSync(this.#marked, this.#image);

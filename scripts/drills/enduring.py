@@ -26,7 +26,7 @@ def path(name):
 
 
 def timed(call, *arguments, **named):
-    """The call's result. Notes how long it took."""
+    """Returns the call's result, and notes how long it took."""
     global longest
     began = time.monotonic()
     try:

@@ -132,7 +132,7 @@ export interface AgentHandle {
   status(): AgentStatus;
   flush(options?: CommandOptions): FlushReport;
   unmount(options?: CommandOptions): CommandResult;
-  /** kill -9, also of its supervisor, then waits until it has ended. */
+  /** Kills the agent and its supervisor with -9, then waits until the agent has ended. */
   kill9(): Promise<void>;
 }
 
@@ -176,7 +176,7 @@ export function agent(
       return result;
     },
     async kill9() {
-      // Else it would start the next one.
+      // Otherwise the supervisor would start the next agent.
       killAgent(handle.pid);
       await until(() => !alive(handle.pid), 10_000, "the agent's end");
       space.pids.delete(handle.pid);

@@ -1,7 +1,8 @@
 /**
- * A machine whose network goes away and comes back, with the same address or another one, or which sleeps meanwhile (its processes are
- * stopped): how long after the network is back do changes leave, and others' arrive? The master is in a network namespace of its own.
- *   node scripts/drills/network-change.ts [ROUNDS of each, default 3] [AWAY, seconds, default 20] [--untimed]      needs Linux, root, iproute2 and nftables
+ * A machine loses its network and gets it back: with the same address, with another one, or with another one after a sleep (its
+ * processes are stopped meanwhile). Measures how long after that its changes leave and others' arrive. The master runs in a
+ * network namespace of its own. Needs Linux, root, iproute2 and nftables.
+ *   node scripts/drills/network-change.ts [ROUNDS of each, default 3] [AWAY, seconds, default 20] [--untimed]
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
@@ -50,9 +51,9 @@ const worst = new Map<Kind, number>();
 for (let round = 0; round < rounds; round++)
   for (const kind of KINDS) await change(kind, `${round}-${KINDS.indexOf(kind)}`);
 for (const [kind, ms] of worst) {
-  // Where only packets were lost, TCP decides when it sends again: not judged.
+  // If only packets were lost, TCP decides when it sends again, so that case is not judged.
   const isJudged = isTimed && kind !== "the same address";
-  check(!isJudged || ms <= MOST_MS, `${kind}: back after ${(ms / 1_000).toFixed(1)} s at most`);
+  check(!isJudged || ms <= MOST_MS, `${kind}: synced again after at most ${(ms / 1_000).toFixed(1)} s`);
 }
 a.unmount();
 check(syncline(space, ["verify", url]).status === 0, "verify finds nothing");
@@ -61,7 +62,7 @@ process.exit(0);
 async function change(kind: Kind, name: string): Promise<void> {
   const processes = [a.status().pid, supervisorOf(a.status().pid)].filter((pid) => pid !== undefined);
   const isAsleep = kind.startsWith("asleep");
-  // Packets are dropped without a word, as by a network that is gone.
+  // Packets are dropped silently, as in a network that is gone.
   run("nft", [
     `table inet ${bridge} { chain out { type filter hook output priority 0; oifname ${bridge} drop; }; chain in { type filter hook input priority 0; iifname ${bridge} drop; }; }`,
   ]);
@@ -86,7 +87,7 @@ async function change(kind: Kind, name: string): Promise<void> {
   if (readdirSync(join(a.dir, "left")).length === 0) check(false, "our files are there");
 }
 
-/** A cable to the master's namespace. */
+/** Connects this machine with the master's namespace. */
 function connect(): void {
   run("ip", ["link", "add", bridge, "type", "bridge"]);
   space.cleanups.push(() => run("ip", ["link", "del", bridge]));
@@ -115,7 +116,7 @@ function connect(): void {
   run("ip", [...inside, "link", "set", "lo", "up"]);
 }
 
-/** This machine has another address from now on. */
+/** Gives this machine another address. */
 function move(): void {
   const name = (which: number) => `198.51.100.${10 + which}/24`;
   if (address > 0) run("ip", ["address", "del", name(address), "dev", bridge]);

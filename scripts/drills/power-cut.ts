@@ -1,6 +1,6 @@
 /**
- * Power cut, many times: state and bucket lie on one disk (cut-disk.ts), and an appender fsyncs through the mount. After a cut an
- * agent is started on what is left: every fsync that was acknowledged before must be there, and verify must be clean.
+ * Many power cuts: state and bucket lie on one disk (cut-disk.ts), and a program appends with fsync through the mount. After each
+ * cut, an agent starts on what is left. Everything that an acknowledged fsync covered must be there, and verify must be clean.
  *   node scripts/drills/power-cut.ts [TIMES, default 50]
  */
 import { spawn } from "node:child_process";

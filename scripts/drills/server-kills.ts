@@ -2,8 +2,8 @@
  * The server is stopped (SIGSTOP), killed -9 and ended (SIGTERM), and started again, many times, while agents upload and swap and
  * commands put files: agents recover alone, no acknowledged commit is missing, every byte arrives, a master's data is clean each time.
  *   node scripts/drills/server-kills.ts [TIMES, default 20] [AGENTS, default 2] [--masters | --s3 | --s3=numbered] [--power]
- * With --masters, PostgreSQL, the S3 server and one of the masters are disturbed in turn. With --power, the S3 server's disk loses its
- * power each time; the disk writes at once what a request has changed, since S3 promises that what it answered is durable.
+ * With --masters, PostgreSQL, the S3 server and one of the masters are disturbed in turn. With --power, the S3 server's disk loses
+ * its power each time. That disk is mounted with `sync`, since S3 promises that what it has answered is durable.
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";

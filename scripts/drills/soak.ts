@@ -1,7 +1,7 @@
 /**
- * Hours of ordinary work in a mount, in data that stays of one size: git, SQLite, rsync, another agent's files, reading it all, and a
- * collection now and then. Prints each few minutes the most that the agents took: memory, descriptors, threads, journal, overlay, cache.
- * None of it may grow.
+ * Hours of ordinary work in a mount, on data that stays the same size: git, SQLite, rsync, another agent's files, reading
+ * everything, and a collection now and then. Every few minutes it prints the most that the agents used: memory, descriptors,
+ * threads, journal, overlay, cache. None of these may grow.
  *   node scripts/drills/soak.ts [MINUTES, default 120] [EVERY, default 10] [--master | --masters | --s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
@@ -27,16 +27,16 @@ import {
   workspace,
 } from "./lib.ts";
 
-/** What an agent takes: MiB, and counts. */
+/** What an agent uses: MiB, and counts. */
 type Sample = Readonly<Record<"rss" | "descriptors" | "threads" | "journal" | "overlay" | "cache", number>>;
 
 const KEYS = ["rss", "descriptors", "threads", "journal", "overlay", "cache"] as const;
 const MiB = 1024 * 1024;
 const CACHE_MIB = 64;
 const [SAMPLE_MS, GC_MS] = [5_000, 300_000];
-/** Of what was most before. Less than a leak of any of these makes in an hour. */
+/** The largest growth allowed. A leak of any of these would exceed it within an hour. */
 const GROWTH = 1.25;
-/** Below this a difference is chance. */
+/** Differences below this are chance. */
 const SLACK: Sample = { rss: 20, descriptors: 8, threads: 4, journal: 16, overlay: 16, cache: 8 };
 const [COMMITS, ROWS, FILES, TREE] = [200, 2_000, 200, 300];
 const space = workspace("soak");
@@ -56,20 +56,20 @@ await Promise.all([git(), sqlite(), rsync(), others(), readAll(), collect(), wat
 report(`      rounds: ${JSON.stringify(rounds)}`);
 check(
   Object.values(rounds).every((count) => count > 0),
-  "each kind of work got something done, and none saw an error",
+  "each kind of work made progress, and none saw an error",
 );
 run("git", ["-C", join(a.dir, "git"), "fsck", "--full"]);
 const [first, ...later] = windows;
 if (first === undefined || later.length === 0) throw new Error("a soak takes two windows at least");
 for (const key of KEYS) {
-  // The first one has start-up, and caches that fill.
+  // The first window is skipped: it has start-up, and caches that fill.
   const [early = 0, ...after] = later.map((each) => each[key]);
   const most = Math.max(early, ...after);
   check(most <= early * GROWTH + SLACK[key], `${key} stays level: ${windows.map((each) => each[key]).join(", ")}`);
 }
 for (const each of agents) each.flush();
 await pause(3_000);
-check(differences(fingerprint(a.dir), fingerprint(b.dir)).length === 0, "one tree on both");
+check(differences(fingerprint(a.dir), fingerprint(b.dir)).length === 0, "both mounts show the same tree");
 for (const each of agents) each.unmount();
 check(syncline(space, ["verify", url]).status === 0, "verify finds nothing");
 process.exit(0);
@@ -91,7 +91,7 @@ async function watch(): Promise<void> {
   }
 }
 
-/** The most of the two agents. */
+/** The higher figures of the two agents. */
 function sample(): Sample {
   const each = agents.map(sampleOf);
   return eachOf((key) => Math.max(...each.map((one) => one[key])));
@@ -115,7 +115,7 @@ function eachOf(value: (key: (typeof KEYS)[number]) => number): Sample {
   return Object.fromEntries(KEYS.map((key) => [key, value(key)])) as unknown as Sample;
 }
 
-/** What its files take on the disk. They come and go meanwhile. */
+/** How much disk space the files below a path use. Files may come and go meanwhile. */
 function bytesBelow(path: string): number {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) return 0;
@@ -173,7 +173,7 @@ async function others(): Promise<void> {
   }
 }
 
-/** Files may go away meanwhile. */
+/** Reads all files. Some may go away meanwhile. */
 async function readAll(): Promise<void> {
   for (; !isOver(); rounds.read++) {
     for (const { dir } of agents) await ended("tar", ["-cf", "/dev/null", "--ignore-failed-read", dir], [0, 1]);
@@ -184,7 +184,7 @@ async function readAll(): Promise<void> {
 async function collect(): Promise<void> {
   while (!isOver()) {
     const { status, stderr } = await start(space, ["gc", url]);
-    // It gives up where others keep publishing.
+    // A collection gives up when others keep publishing.
     if (status === 0) rounds.collections++;
     else if (status !== 4) check(false, `a collection ended with ${status}: ${stderr}`);
     for (const from = performance.now(); !isOver() && performance.now() - from < GC_MS;) await pause(1_000);

@@ -1,7 +1,7 @@
 /**
- * Power cuts of a machine with a synced folder: folder and state lie on one disk (cut-disk.ts); the bucket and another folder do
- * not. People edit in both, both sync, and right then the power is cut. The folder syncs again, and must be as it was: no version damaged,
- * deleted or back.
+ * Power cuts of a machine with a synced folder: the folder and its state lie on one disk (cut-disk.ts); the bucket and another
+ * folder do not. People edit both folders, both sync, and right then the power is cut. Then the folder syncs again, and must be as
+ * it was: no version may be damaged, deleted or resurrected.
  *   node scripts/drills/sync-power-cut.ts [TIMES, default 20] [SEED]
  */
 import { readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

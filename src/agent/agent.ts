@@ -32,13 +32,13 @@ export interface AgentOptions {
   readonly publishedDurability: boolean;
   readonly readTimeoutMs: number;
   readonly cacheBytes: number;
-  /** For the bytes in data files, if they count against `cacheBytes`. Absent: only the disk bounds them. */
+  /** Counts the bytes in data files, if `cacheBytes` also limits them. Absent: only the disk limits them. */
   readonly unpublished?: SharedBytes | undefined;
-  /** How long the end waits for publishing, unless its caller says otherwise. */
+  /** How long an ending agent publishes, unless the caller of `unmount` says otherwise. */
   readonly drainMs: number;
   /** Whether the agent collects the bucket's garbage, if it may write: at a master it only thins the history. */
   readonly collects: boolean;
-  /** How another process takes over a mount if this one dies. Absent: the mount ends with it. */
+  /** How another process takes over a mount if this one dies. Absent: the mount ends with this process. */
   readonly supervision?: Supervision | undefined;
   /** For an agent that is part of something: makes the answers to callers from the agent's own. */
   readonly answers?: (own: ControlAnswers) => ControlAnswers;
@@ -54,7 +54,7 @@ export interface Agent {
   readonly doors: readonly DoorReport[];
   status(): Promise<AgentStatus>;
   flush(): Promise<FlushReport>;
-  /** Publishes what is pending, for that long at most, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */
+  /** Publishes what is pending, for at most `drainMs`, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */
   unmount(drainMs: number, lazy: boolean): Promise<UnmountReport>;
   /** Stops an unmount from waiting for the bucket: what remains stays in the state. */
   hurry(): void;

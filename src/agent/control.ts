@@ -18,22 +18,22 @@ export type ControlRequest =
   | { readonly call: "resume" }
   | { readonly call: "pin"; readonly paths: readonly PinPath[] }
   | { readonly call: "unpin"; readonly paths: readonly PinPath[] }
-  /** Agents before --drain need `timeoutMs`. */
+  /** Agents of versions without --drain need `timeoutMs`. */
   | { readonly call: "unmount"; readonly drainMs?: number | undefined; readonly timeoutMs?: number };
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;
   /** `allowDeletes`: the digest of the deletions above the limit that are approved. */
   flush(allowDeletes?: string): Promise<FlushReport>;
-  /** Ends this process for the next one to go on; answers before that. Absent, or rejects: `not_supported`. */
+  /** Answers, then ends this process so that the next one takes over. Absent, or rejects: `not_supported`. */
   handOver?(): Promise<object>;
   /** Stops syncing for `forMs`, or until `resume`. */
   pause(forMs?: number): Promise<PauseReport>;
   resume(): Promise<ResumeReport>;
-  /** Keeps these on this machine, besides what is pinned. Absent: `not_supported`. */
+  /** Adds these paths to the pins. Absent: `not_supported`. */
   pin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
   unpin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
-  /** Publishes for that long at most, or as long as the agent was started with. */
+  /** Publishes for at most `drainMs`, by default as long as the agent's own --drain says. */
   unmount(drainMs?: number): Promise<UnmountReport>;
 }
 
@@ -165,8 +165,8 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
 }
 
 export function notReplaceable(): SynclineError {
-  return new SynclineError("not_supported", "This agent cannot hand its mount over.", {
-    hint: "Only a mount with a supervisor can be handed over; `mount --at` has none. Stop the agent and start it again.",
+  return new SynclineError("not_supported", "This agent cannot hand over its mount.", {
+    hint: "Only a mount with a supervisor can be handed over, and `mount --at` has none. Stop the agent and start it again.",
   });
 }
 

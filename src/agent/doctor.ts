@@ -45,13 +45,13 @@ function kernel(): Finding {
   return { what, state: "good", detail: `Linux ${release()}` };
 }
 
-/** How the agent that replaces one gets its requests: from Linux 6.9 on by FUSE_HAS_RESEND. */
+/** How the next agent gets a killed one's requests. From Linux 6.9 on, the kernel sends them again (FUSE_HAS_RESEND). */
 export function handOver(version: string): Finding {
   const what = "killed agents";
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const resends = major > 6 || (major === 6 && minor >= 9);
   const how = resends ? "the kernel sends their requests again" : "their requests are kept in memory";
-  return { what, state: "good", detail: `are replaced, and programs wait: ${how}` };
+  return { what, state: "good", detail: `are replaced while programs wait: ${how}` };
 }
 
 const UPDATEDB = "/etc/updatedb.conf";
@@ -60,16 +60,16 @@ function indexers(): Finding[] {
   return existsSync(UPDATEDB) ? [pruning(readFileSync(UPDATEDB, "utf8"))] : [];
 }
 
-/** Whether updatedb, which knows all files for locate, stays out of mounts: `conf` is its configuration (updatedb.conf(5)). */
+/** Whether updatedb, the indexer of locate(1), skips mounts. `conf` is the text of updatedb.conf(5). */
 export function pruning(conf: string): Finding {
   const what = "updatedb";
   const [, types] = /^[ \t]*PRUNEFS[ \t]*=[ \t]*"([^"\n]*)"/m.exec(conf) ?? [];
   const isPruned = types?.split(/\s+/).some((type) => type.toLowerCase() === MOUNT_TYPE) === true;
-  if (isPruned) return { what, state: "good", detail: "stays out of mounts" };
+  if (isPruned) return { what, state: "good", detail: "skips mounts" };
   return {
     what,
     state: "limited",
-    detail: "walks through every mount, and fetches all its directories",
+    detail: "walks through every mount and fetches all its directories",
     advice:
       types === undefined
         ? `As root: echo 'PRUNEFS="${MOUNT_TYPE}"' >> ${UPDATEDB}`
@@ -117,7 +117,7 @@ function privilege(): Finding {
   return {
     what,
     state: "bad",
-    detail: `${HELPER} is missing, which mounts for ordinary users`,
+    detail: `${HELPER}, which mounts for ordinary users, is missing`,
     advice: "Install Debian's package fuse3, or mount as root.",
   };
 }

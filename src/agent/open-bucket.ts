@@ -57,7 +57,7 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly remote: BucketRemote;
   readonly blocks: BlockReader;
   readonly cache: DiskBlockCache | undefined;
-  /** Those of these blocks that are on this machine. */
+  /** The blocks among `cids` that are on this machine. */
   held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
   /** Pinned blocks, and a reader that keeps nothing in the cache. */
   readonly pinning: { readonly pinned: PinnedBlocks; readonly blocks: BlockReader } | undefined;

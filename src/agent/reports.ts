@@ -81,7 +81,7 @@ export interface PinsReport {
   readonly keptBytes: number;
   /** Whether everything is here. */
   readonly complete: boolean;
-  /** Why not, if that is not only a matter of time. */
+  /** Why not. Null if the rest is only a matter of time. */
   readonly error: ErrorReport | null;
 }
 
@@ -169,7 +169,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
   };
 }
 
-/** `pending` is the state after at least `askedMs` milliseconds since the request; `paused`: why nothing was tried. */
+/** `pending`: counted at least `askedMs` milliseconds after the request. `paused`: the error of the pause, if there is one. */
 export function flushReport(
   state: PublisherState,
   pending: PendingReport,

@@ -52,11 +52,11 @@ export class RunningAgent implements Agent {
   #early: EarlyCutting | undefined;
   #collection: BackgroundCollection | undefined;
   #ending: Promise<UnmountReport> | undefined;
-  /** Hears of others' roots; undefined while paused. */
+  /** Watches for others' roots; undefined while paused. */
   #watch: Disposable | undefined;
   #pins: Pins | undefined;
   #doors: readonly DoorReport[] = [];
-  /** How long the current unmount may wait. */
+  /** When the current unmount stops waiting. */
   #unmountEndMs: number | undefined;
 
   constructor(options: AgentOptions, opened: OpenedBucket, writer: PublisherWriter | undefined) {
@@ -210,7 +210,7 @@ export class RunningAgent implements Agent {
       const { online, base } = this.#open().state();
       return online && this.#pause.report === null ? base.seq : undefined;
     };
-    // The memory that it took is free in the process, but not yet with the system.
+    // The process has freed the collection's memory, but not yet returned it to the system.
     return (this.#collection = startCollecting(this.#options, seq, () => this.#idleRelease.note()));
   }
 
@@ -234,7 +234,7 @@ export class RunningAgent implements Agent {
 
   #pauseChanged(isPaused: boolean): void {
     if (this.#ending !== undefined || this.#publisher === undefined) return;
-    // It may end meanwhile.
+    // The thread may end meanwhile.
     this.#thread.call("fetchAhead", !isPaused).catch(() => {});
     if (isPaused) return this.#rest();
     this.#follow();
@@ -247,7 +247,7 @@ export class RunningAgent implements Agent {
     this.#warmUp.stop();
   }
 
-  /** Publishes what waits, and hears of others' changes from now on. */
+  /** Publishes what is pending, and watches for others' changes from now on. */
   #follow(): void {
     if (this.#options.at !== undefined) return;
     this.#watch = this.#opened.remote.watch(() => void this.#rootMoved());
@@ -259,7 +259,7 @@ export class RunningAgent implements Agent {
     if (end?.again === true) this.#schedule.note("close");
   }
 
-  /** Tells the other thread how an attempt ended. */
+  /** Tells the filesystem's thread how an attempt ended. */
   async #told(attempt: Promise<FlushEnd>): Promise<FlushEnd> {
     const end = await attempt;
     this.#news.ended(this.#open().state().lastError);

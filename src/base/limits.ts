@@ -182,18 +182,18 @@ export const PACE_MS = 20;
 /** … but no longer than this, and not once publishing the epoch has taken PACED_MS. */
 export const PACE_MAX_MS = 50;
 export const PACED_MS = 5_000;
-/** Where --cache-size bounds unpublished bytes: an epoch is sealed once it has this share of the limit; … */
+/** With --cache-size SIZE, an epoch is sealed once its unpublished bytes reach this share of the limit. */
 export const ROOM_SEALED_SHARE = 0.25;
-/** … above this share writes are held up, up to PACE_MAX_MS for this many bytes; … */
+/** Above this share, writes of PACED_WRITE_BYTES or more are delayed by up to PACE_MAX_MS, smaller ones by less. */
 export const ROOM_PACED_SHARE = 0.75;
 export const PACED_WRITE_BYTES = 128 * KiB;
-/** … and at the limit they wait until publishing has failed for so long, or moved nothing for so long. */
+/** At the limit, writes wait until publishing has failed, or has moved no byte, for this long. */
 export const ROOM_FAILING_MS = 5_000;
 export const ROOM_STALLED_MS = 120_000;
 export const ROOM_LOOK_MS = 250;
-/** An eighth of the limit, or this much, stays for cached blocks: without the tree's, no name can be read offline. */
+/** An eighth of the limit, at most this much, is reserved for cached blocks: names must be readable offline. */
 export const CACHE_RESERVED_BYTES = 128 * MiB;
-/** The least such limit: a write has up to 1 MiB, and several must fit. */
+/** The lowest limit allowed: a write has up to 1 MiB, and several must fit. */
 export const LEAST_LIMIT_BYTES = 16 * MiB;
 /** Objects of an epoch sent between threads in one message. */
 export const EPOCH_PIECE = 512;
@@ -231,7 +231,7 @@ export const MAX_INVALIDATIONS = 10_000;
 // The machine
 /** `agent.log` is rotated above this size. */
 export const LOG_BYTES = 8 * MiB;
-/** How long the end of an agent waits for publishing, unless --drain says otherwise. */
+/** How long an ending agent publishes, unless --drain says otherwise. */
 export const DRAIN_MS = 30_000;
 /** The block cache of an agent unless --cache-size says otherwise. */
 export const DEFAULT_CACHE_BYTES = 1024 * MiB;

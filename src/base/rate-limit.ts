@@ -1,13 +1,13 @@
-/** Limits bytes a second, by the time of day: takers above the rate wait. */
+/** Limits bytes per second, by the time of day. Takers above the rate wait. */
 import type { Clock } from "./clock.ts";
 
-/** From this minute of the day on, in local time, until the next one's. Undefined: no limit. */
+/** A rate that holds from this minute of the day, in local time, until that of the next one. Undefined: no limit. */
 export interface TimedRate {
   readonly fromMinute: number;
   readonly bytesPerS: number | undefined;
 }
 
-/** At least one, by rising times. The last one holds until the first one of the next day. */
+/** At least one, in order of time. The last one holds until the first one of the next day. */
 export type Rates = readonly TimedRate[];
 
 export class RateLimit {
@@ -16,7 +16,7 @@ export class RateLimit {
   /** Bytes taken, and bytes paid for, since the beginning. */
   #taken = 0;
   #paid = 0;
-  /** Up to when time has paid, on the monotonic clock, and at which rate it pays since. */
+  /** The monotonic time up to which `#paid` counts, and the rate since then. */
   #paidMs: number;
   #rate: number | undefined;
 
@@ -48,14 +48,14 @@ export class RateLimit {
     if (this.#rate === undefined) this.#paid = this.#taken;
   }
 
-  /** Not beyond the minute, at whose end the rate may change: whoever waits also notices a clock that was set. */
+  /** Never beyond this minute, since the rate may change at its end. So waiters also notice when the clock is set. */
   #waitMs(end: number): number {
     const minuteMs = MINUTE_MS - (this.#nowMs() % MINUTE_MS);
     const paidMs = ((end - this.#paid) / (this.#rate ?? Infinity)) * 1000;
     return Math.min(Math.ceil(paidMs), minuteMs);
   }
 
-  /** Local time is asked anew each time, so that daylight saving needs no rule here. */
+  /** Reads local time each time, so that daylight saving needs no rule here. */
   #rateNow(): number | undefined {
     const local = new Date(this.#nowMs());
     const minute = local.getHours() * 60 + local.getMinutes();

@@ -26,7 +26,7 @@ export interface DiskBlockCacheOptions {
   readonly dir: string;
   /** The most bytes that the segments may take. */
   readonly bytes: number;
-  /** How many of these something else takes now. */
+  /** How many of `bytes` something else uses now. */
   readonly taken?: () => number;
   readonly log: Log;
   /** Absent: each batch is written at once instead of being joined with following ones; files stay open. */

@@ -1,6 +1,6 @@
 /**
- * Blocks of pinned files, which no cache evicts: one file for each, in one folder, outside the cache's limit. Any number of
- * threads may read while one writes. Like a cache it may be deleted at any time: blocks are verified when read.
+ * Blocks of pinned files, which no cache evicts: one file per block, in one folder, outside the cache's limit. Any number of
+ * threads may read while one writes. Like a cache, the folder may be deleted at any time: blocks are verified when read.
  */
 import { mkdirSync, statfsSync } from "node:fs";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ import type { Block, SizedBlock } from "./block-store.ts";
 import type { BlockCache } from "./cached-reader.ts";
 import { isIntact } from "./verified-reader.ts";
 
-/** System calls under way at once; Node.js has four threads for them. */
+/** Concurrent system calls; Node.js has four threads for them. */
 const AT_ONCE = 8;
 const UNFINISHED = ".tmp";
 
@@ -24,13 +24,13 @@ export class PinnedBlocks {
   readonly #log: Log;
   #reported = false;
 
-  /** The folder is made by the first block. */
+  /** The first block written creates the folder. */
   constructor(dir: string, log: Log) {
     this.#dir = dir;
     this.#log = log;
   }
 
-  /** Those of `cids` that it holds, intact. Never rejects. */
+  /** The blocks among `cids` that it holds intact. Never rejects. */
   async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const found = new Map<Cid, Uint8Array>();
     await mapConcurrent(cids, AT_ONCE, async (cid) => {
@@ -66,7 +66,7 @@ export class PinnedBlocks {
     await rm(join(this.#dir, cid), { force: true });
   }
 
-  /** How much of the disk's free space it may take: a part is left for unpublished data. May be negative. */
+  /** How much of the disk's free space it may take: part of it is reserved for unpublished data. May be negative. */
   spare(): number {
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
     const { bavail, blocks, bsize } = statfsSync(this.#dir);
@@ -96,7 +96,7 @@ export class PinnedBlocks {
   }
 }
 
-/** A cache behind which pinned blocks are looked for, so that they cost nothing where the cache has the block. */
+/** Looks for pinned blocks only after the cache, so that they cost nothing when the cache has the block. */
 export class PinnedCache implements BlockCache {
   readonly #cache: Required<BlockCache>;
   readonly #pinned: PinnedBlocks;

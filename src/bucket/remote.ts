@@ -53,7 +53,7 @@ export interface BucketRemote extends AsyncDisposable {
   /** Requests to storage that bills them, so far. */
   requests?(): RequestReport | undefined;
 
-  /** What the bucket's owner may store; undefined: no limit is known. Absent where there is none. */
+  /** How much the bucket's owner may store; undefined: no limit is known. Absent where there are no quotas. */
   quota?(): Promise<OwnerQuota | undefined>;
 
   /** The masters that serve the bucket. Absent where there are none. */

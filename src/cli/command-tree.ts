@@ -35,7 +35,7 @@ export async function allCommands(runtime: Runtime): Promise<CommandFacts[]> {
   return factsOf(root, "");
 }
 
-/** The options of a command that is in no group. */
+/** The options of a command outside any group. */
 export async function optionsOf(name: string, runtime: Runtime): Promise<OptionFacts[]> {
   const root = new Command("syncline");
   for (const register of await commandsFor([name])) register({ root, runtime, status: 0 });

@@ -11,16 +11,16 @@ import { runCommandLine } from "./program.ts";
 import type { Runtime } from "./runtime.ts";
 import { createOutput } from "./terminal/output.ts";
 
-/** The first word of a command line that is such a call. */
+/** The first argument of such a call. */
 export const MOUNT_HELPER = "mount.syncline";
 
-/** Of mount(8). */
+/** Exit statuses of mount(8). */
 type MountStatus = 0 | 1 | 32;
 const USAGE = 1;
 const FAILURE = 32;
 
 export interface MountCall {
-  /** The same as a command line of this program. */
+  /** The call as arguments of this program. */
   readonly args: readonly string[];
   readonly verbose: boolean;
   /** -f: mount nothing. */
@@ -41,7 +41,7 @@ export async function runMountHelper(
     return USAGE;
   }
   if (call.fake) return 0;
-  // From these words the agent is started, and the next one if it dies.
+  // The agent is started with these arguments, and so is the next one if it dies.
   process.argv.splice(2, Number.POSITIVE_INFINITY, ...call.args);
   const own = { ...runtime, stdout: call.verbose ? runtime.stdout : nowhere(), keepsSession: true };
   const status = await runCommandLine(call.args, own, await commandsFor(call.args), version);
@@ -67,7 +67,7 @@ export function parseMountCall(words: readonly string[], known: readonly OptionF
   };
 }
 
-const HINT = "It is called by mount(8): mount -t syncline URL DIR -o OPTIONS.";
+const HINT = "mount(8) calls it: mount -t syncline URL DIR -o OPTIONS.";
 
 function parseWords(words: readonly string[]) {
   try {
@@ -112,10 +112,10 @@ function parseMountOptions(text: string, known: readonly OptionFacts[], sloppy: 
   return [...chosen.values()];
 }
 
-/** Make no sense for a mount in the background that others start again, or are said in mount(8)'s words. */
+/** Options that do not suit such a mount, or that mount(8) sets itself. */
 const UNFIT: ReadonlySet<string> = new Set(["--json", "--verbose", "--background", "--accept"]);
 
-/** What options of mount(8) turn on and off. user and users imply noexec. */
+/** The switches that mount(8)'s own options turn on and off. user and users imply noexec. */
 const SWITCHES: Readonly<Record<string, Readonly<Record<string, boolean>>>> = {
   ro: { "--read-only": true },
   rw: { "--read-only": false },
@@ -125,7 +125,7 @@ const SWITCHES: Readonly<Record<string, Readonly<Record<string, boolean>>>> = {
   users: { "--noexec": true },
 };
 
-/** About mount(8) and systemd themselves, or about what a mount always is (nosuid, nodev) or never keeps (stored atimes). */
+/** Options for mount(8) and systemd themselves, or about what cannot be chosen: nosuid, nodev, and how atimes are kept. */
 const IGNORED: ReadonlySet<string> = new Set(
   (
     "defaults auto noauto nofail _netdev owner group suid nosuid dev nodev async loud silent atime noatime diratime " +
@@ -149,11 +149,11 @@ function argumentOf({ long, value: wanted }: OptionFacts, name: string, value: s
 function unknownOption(name: string, known: readonly string[]): SynclineError {
   const all = known.map((long) => long.slice(2)).toSorted();
   return new SynclineError("usage", `The mount option ${JSON.stringify(name)} is unknown.`, {
-    hint: `Known are ro, noexec, ${all.join(", ")}. mount(8)'s own that change nothing here are ignored.`,
+    hint: `Known options: ro, noexec, ${all.join(", ")}. Options of mount(8) that have no effect here are ignored.`,
   });
 }
 
-/** At commas outside of double quotes, which are dropped. */
+/** Splits at commas outside double quotes, and drops the quotes. */
 function splitOptions(text: string): string[] {
   const parts = text.match(/(?:"[^"]*"?|[^",])+/g) ?? [];
   return parts.map((part) => part.replaceAll('"', ""));

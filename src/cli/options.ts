@@ -55,16 +55,16 @@ export const OPTIONS = {
   durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
   owner: {
     value: "<owner>",
-    help: "whom a mount shows as owners: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001",
+    help: "which owners a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001",
     fallbackText: "stored",
     wanted: "stored, me, UID:GID or @FILE",
     parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),
   },
   acl: toggle("show access control lists in a mount, and have the kernel enforce them"),
-  birthTimes: toggle("tell programs birth times (statx), at the cost of one more request for each file they ask about"),
+  birthTimes: toggle("report birth times to programs (statx), at the cost of one more request for each file"),
   indexPrograms: list(
     "<names...>",
-    "programs that may fetch only a few contents, as /proc/PID/comm names them; off for none",
+    "programs that may fetch only a few blocks, by their names in /proc/PID/comm; off for none",
     { fallbackText: "updatedb, tracker, baloo, thumbnailers and the like" },
   ),
   history: toggle("give every directory of a mount a hidden .history with its earlier states"),
@@ -80,7 +80,7 @@ export const OPTIONS = {
   },
   drain: {
     value: "<seconds>",
-    help: "how long the end of an agent waits for publishing",
+    help: "how long an ending agent publishes what is pending",
     fallbackText: "30; for unmount, the agent's",
     wanted: "a number of seconds, or 0",
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
@@ -159,7 +159,7 @@ export const OPTIONS = {
   watch: toggle("keep syncing whenever either changes; this is the default", { onlyFlag: true }),
   limit: {
     value: "<rate>",
-    help: "transfer at most this many bytes a second; by time: '08:00,512k 18:00,10M 23:00,off'",
+    help: "transfer at most this many bytes a second; by time of day: '08:00,512k 18:00,10M 23:00,off'",
     fallbackText: "no limit",
     wanted: 'a rate such as "2 MiB", or a timetable such as "08:00,512k 18:00,10M 23:00,off" with rising times',
     parse: parseRates,

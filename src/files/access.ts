@@ -24,7 +24,7 @@ export class Access {
     return new Access(this.fs, this.open, new AbortController().signal);
   }
 
-  /** Calls `work` repeatedly while blocks are missing or a write waits for room: it must read everything before it changes anything. */
+  /** Repeats `work` while blocks or room for a write are missing, so `work` must read everything before it changes anything. */
   async run<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     for (let rounds = 0; ; rounds++) {
       try {

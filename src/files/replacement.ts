@@ -52,7 +52,7 @@ export class Replacement {
 function inherit(fs: FileSystem, old: Attributes, ino: Ino): void {
   fs.setAttributes(ino, { mode: old.mode & KEPT_BITS, uid: old.uid, gid: old.gid });
   copyXattrs(fs, old.ino, ino);
-  // What the new file got from its directory.
+  // Removes what the new file inherited from its directory.
   const kept = new Set(fs.listXattrs(old.ino));
   for (const name of fs.listXattrs(ino)) if (!kept.has(name)) fs.removeXattr(ino, name);
 }

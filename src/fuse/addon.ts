@@ -21,13 +21,13 @@ export interface FuseAddon extends ProcessAddon {
   receiveDescriptor(socket: number): number;
   /** Sends three descriptors through this socket, with an empty line. */
   sendDescriptors(socket: number, first: number, second: number, third: number): void;
-  /** Programs that this process starts do not inherit this descriptor. */
+  /** Keeps programs that this process starts from inheriting this descriptor. */
   keepFromChildren(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
-  /** A descriptor of memory for requests that outlives this process, to be served with. */
+  /** Returns a descriptor of memory for requests, which outlives this process; for `serve`. */
   createRequestSlots(): number;
-  /** Serves `device` on this thread's event loop until `close`. `slots` may be closed then. */
+  /** Serves `device` on this thread's event loop until `close`. The caller keeps `slots`, and may close it after this call. */
   serve(device: number, slots: number, settings: SessionSettings, handlers: SessionHandlers): Session;
   /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
   setModified(path: string, seconds: number, nanoseconds: number): void;
@@ -75,9 +75,12 @@ export interface Session {
   watch(inode: number, probe: 0 | 1): void;
   /** Has the kernel send again what another process read from the device and did not answer. Linux 6.9. */
   resend(): void;
-  /** In place of `resend`, before Linux 6.9: requests stay in the slots until they are answered. Those of another process come first. */
+  /**
+   * Replaces `resend` before Linux 6.9: requests stay in the slots until they are answered. Those that another process left
+   * there come first.
+   */
   keepRequests(): void;
-  /** From now on another process goes on if this one ends without `close`: calls in flight are left to it. */
+  /** From now on, another process takes over if this one ends without `close`. Calls in flight are left to it. */
   leaveToSupervisor(): void;
   /** Drops the kernel's attributes, pages and listing of an inode. */
   invalidateInode(inode: number): void;

@@ -30,7 +30,7 @@ export function dropSetIds(fs: FileSystem, ino: Ino): void {
   if (kept !== mode) fs.setAttributes(ino, { mode: kept & PERMISSIONS });
 }
 
-/** Clears set-gid, as the kernel asks when a list is set by somebody outside the group. */
+/** Clears set-gid. The kernel asks for this when somebody outside the group sets a list. */
 export function dropSetGid(fs: FileSystem, ino: Ino): void {
   const { mode } = fs.getAttributes(ino);
   if (mode & SET_GID) fs.setAttributes(ino, { mode: mode & PERMISSIONS & ~SET_GID });

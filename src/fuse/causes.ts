@@ -12,10 +12,10 @@ class Paused {
   }
 }
 
-/** Blocks, room or the end of a pause, to run (again) after that; a promise: its own end. */
+/** Blocks, room or the end of back-pressure, after which the call runs (again); or a promise of the call's own end. */
 export type Cause = BlockMiss | NoRoomYet | Paused | Promise<void>;
 
-/** Undefined, as nearly always: it may run at once. */
+/** Undefined, as nearly always: the call may run now. */
 export function pauseOf({ paced }: HandlerEntry, fs: FileSystem, exchange: Exchange): Paused | undefined {
   if (paced === undefined) return undefined;
   const until =

@@ -84,7 +84,7 @@ export const CONTENT_HANDLERS: readonly HandlerEntry[] = [
   mutates(OPCODE.SYNCFS, sync),
 ];
 
-/** Whether the file is open for writing: OPEN and RELEASE say so. */
+/** Whether an OPEN or RELEASE is of a file open for writing. */
 function writes(exchange: Exchange): boolean {
   return (exchange.argument(0) & ACCESS_MODE) !== constants.O_RDONLY;
 }

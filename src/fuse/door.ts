@@ -88,7 +88,7 @@ export class Door {
     if (handoff !== undefined) this.#resume(handoff);
   }
 
-  /** Goes on where an agent ended. What that had yet to tell the kernel is unknown. */
+  /** Takes over from an agent that ended. Which changes it had yet to report to the kernel is unknown. */
   #resume(agreed: Agreed): void {
     this.#agreed(agreed);
     this.#replay.begin();
@@ -107,7 +107,7 @@ export class Door {
     this.#session.leaveToSupervisor();
   }
 
-  /** Whether another process could go on. Known once it is ready. */
+  /** Whether another process could take over. Known once the door is ready. */
   get isReplaceable(): boolean {
     return this.#isReplaceable;
   }
@@ -216,7 +216,7 @@ export class Door {
     const exchange = this.#exchange;
     const minor = exchange.argument(1);
     const flags = this.#options.acl ? exchange.argument(3) : exchange.argument(3) & ~INIT.POSIX_ACL;
-    // A new connection begins to count anew. Without a journal that says so, nothing may be sent again.
+    // A new connection numbers its requests anew. Unless the journal records that, no request may be sent again.
     const mayRepeat = this.#forgetsAnswers();
     const mayResend = mayRepeat && this.#options.supervision?.mayResend !== false;
     const flags2 = mayResend ? exchange.argument(4) : exchange.argument(4) & ~INIT2.HAS_RESEND;
@@ -344,5 +344,5 @@ export class Door {
   }
 }
 
-/** One call may need this many rounds of waiting; more means that blocks or room are taken as fast as they come. */
+/** One call may need this many rounds of waiting. More means that blocks or room are used up as fast as they come. */
 const MAX_LOADS = 1_000;

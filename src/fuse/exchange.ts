@@ -62,11 +62,11 @@ export class Exchange {
   get caller(): Caller {
     return this.owner(this.#cell(CELL.UID), this.#cell(CELL.GID));
   }
-  /** The caller of a request that creates something. Where the kernel has applied the umask already, it changes nothing. */
+  /** The caller of a request that creates something. Applying the umask again after the kernel changes nothing. */
   get maker(): Caller {
     return { ...this.caller, umask: this.argument(2) & UMASK };
   }
-  /** What these numbers, as this mount shows them, stand for. */
+  /** The stored numbers that these shown numbers stand for. */
   owner(uid: number, gid: number): Caller {
     return { uid: this.#owners.storedUid(uid), gid: this.#owners.storedGid(gid) };
   }

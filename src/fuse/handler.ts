@@ -14,7 +14,7 @@ export interface HandlerEntry {
   readonly run: Handler;
   /** Whether it changes anything: the journal must then be written before its answer leaves. */
   readonly mutates: boolean;
-  /** Whether back-pressure may hold it up, since it may add a changed object, by names or the inode itself, or bytes. */
+  /** What back-pressure may delay it for: it may add changed names, a changed inode, or bytes. Undefined: never delayed. */
   readonly paced: "names" | "inode" | "bytes" | undefined;
 }
 

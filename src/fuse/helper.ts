@@ -1,5 +1,5 @@
 /**
- * Mounting and unmounting without root: fusermount3(1) of Debian's package fuse3 does both for the user, and passes the
+ * Mounting and unmounting without root. fusermount3(1), of Debian's package fuse3, does both for the user, and passes the
  * device of the new mount through a socket (_FUSE_COMMFD).
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -53,7 +53,7 @@ export function mountByHelper(addon: FuseAddon, { mountPoint, source, readOnly, 
   }
 }
 
-/** As umount(8), or umount -l if `lazy`. Resolves to 0 or an errno. */
+/** Unmounts as umount(8) does, or as umount -l if `lazy`. Resolves to 0 or an errno. */
 export async function unmountByHelper(mountPoint: string, lazy: boolean): Promise<number> {
   const helper = spawn(HELPER, ["-u", ...(lazy ? ["-z"] : []), "--", mountPoint], {
     stdio: ["ignore", "ignore", "pipe"],

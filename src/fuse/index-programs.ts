@@ -1,6 +1,6 @@
 /**
- * Programs that read every file to index it or to draw it small: they get contents that are on this machine, and only a few
- * others. Whoever reads is looked at only when a read finds no block in memory.
+ * Limits index programs, which read every file for an index or for thumbnails. They get contents that are on this machine,
+ * and only a few others. A reader's name is looked up only when a read lacks blocks in memory.
  */
 import { readFileSync } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
@@ -15,14 +15,14 @@ export interface IndexRule {
   readonly names: readonly string[];
   /** Whether all these blocks are on this machine. */
   isHere(cids: readonly Cid[]): Promise<boolean>;
-  /** Forgets what the current call wants to be fetched ahead. */
+  /** Drops the read-ahead of the current call. */
   dropAhead(): void;
 }
 
-/** Most often 256 KiB each: enough for a few thumbnails of a folder that someone looks at. */
+/** Most blocks have 256 KiB: this is enough for a few thumbnails of a folder that someone looks at. */
 const BLOCKS_AN_HOUR = 64;
 const HOUR_MS = 3_600_000;
-/** How long a thread's name is remembered, and of how many threads. */
+/** How long a thread's name is remembered, and for how many threads. */
 const KNOWN_MS = 1_000;
 const KNOWN = 64;
 /** What the kernel keeps of a name (TASK_COMM_LEN without the NUL). */
@@ -46,7 +46,7 @@ export class IndexPrograms {
     this.#leftMs = clock.monotonicMs();
   }
 
-  /** The program if this thread, whose read lacks blocks, belongs to one of them. */
+  /** The name of the index program that this thread belongs to, if any. */
   programOf(thread: number): string | undefined {
     if (this.#names.size === 0 || thread === 0) return undefined;
     const nowMs = this.#clock.monotonicMs();
@@ -69,9 +69,9 @@ export class IndexPrograms {
       this.#left -= cids.length;
       return;
     }
-    if (!this.#told) this.#log.info("A program that reads everything gets only what is on this machine.", { program });
+    if (!this.#told) this.#log.info("An index program gets only what is on this machine for now.", { program });
     this.#told = true;
-    throw new FsError(ERRNO.EIO, "an index program reads what is not on this machine");
+    throw new FsError(ERRNO.EIO, "an index program may fetch no more blocks for now");
   }
 }
 

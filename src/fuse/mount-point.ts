@@ -55,12 +55,12 @@ async function isDead(mountPoint: string, clock: Clock): Promise<boolean> {
   return dead;
 }
 
-/** For people. */
+/** The command to show to people. */
 export function detachCommand(mountPoint: string): string {
   return `${needsHelper() ? "fusermount3 -uz" : "umount -l"} ${mountPoint}`;
 }
 
-/** umount2(2), or through the helper. Resolves to 0 or an errno. */
+/** Unmounts with umount2(2), or through the helper. Resolves to 0 or an errno. */
 export function unmountAt(addon: FuseAddon, mountPoint: string, flags: number): Promise<number> {
   if (!needsHelper()) return addon.unmount(mountPoint, flags);
   return unmountByHelper(Buffer.from(mountPoint, "latin1").toString("utf8"), (flags & MNT_DETACH) !== 0);
@@ -91,7 +91,7 @@ async function checkEmpty(mountPoint: string): Promise<void> {
       });
     }
     if (code === "EACCES" || code === "EPERM") {
-      throw new SynclineError("local_io_failed", `${escapeForPrint(mountPoint)} may not be read by this user.`, {
+      throw new SynclineError("local_io_failed", `This user may not read ${escapeForPrint(mountPoint)}.`, {
         hint: "Mount on a directory of your own.",
         cause,
       });

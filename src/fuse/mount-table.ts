@@ -1,7 +1,7 @@
 /** The mounts of this system, from /proc/self/mountinfo (proc_pid_mountinfo(5)). Reading it calls no filesystem. */
 import { readFile } from "node:fs/promises";
 
-/** Of our mounts. */
+/** The filesystem type of our mounts. */
 export const MOUNT_TYPE = "fuse.syncline";
 
 export interface MountedAt {

@@ -66,7 +66,7 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   }
 }
 
-/** As root. */
+/** Mounts as root. */
 function mountHere(addon: FuseAddon, mountPoint: string, options: ChosenOptions): number {
   const device = openDevice(addon);
   try {
@@ -234,7 +234,7 @@ function mountFailure(cause: unknown, mountPoint: string): SynclineError {
   const code = codes.get(errno) ?? "fuse_unavailable";
   return new SynclineError(code, `Cannot mount on ${escapeForPrint(mountPoint)}: ${describeError(cause)}`, {
     ...(code === "fuse_unavailable" && {
-      hint: "Mounting by itself needs CAP_SYS_ADMIN, which this root lacks: see the container's settings.",
+      hint: "Mounting as root needs CAP_SYS_ADMIN, which this process lacks: see the container's settings.",
     }),
     cause,
   });

@@ -37,8 +37,8 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
 const OLDEST_MINOR = 32;
 
 /**
- * Whether the kernel can enforce access control lists here (Linux 5.12): it must say when a list clears set-gid, and leave
- * the umask to us, which a directory's default list replaces.
+ * Whether the kernel can enforce access control lists here (Linux 5.12). It must say when a list clears set-gid. It must also
+ * leave the umask to us, since a directory's default list replaces the umask.
  */
 export function offersAcls(flags: number): boolean {
   return (flags & ACLS) === ACLS;

@@ -14,7 +14,7 @@ export interface FuseOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly readOnly?: boolean;
-  /** The kernel runs no programs from it. */
+  /** Whether the kernel refuses to run programs from it. */
   readonly noexec?: boolean;
   /** How long the kernel may cache attributes, names and absences. Changes made elsewhere are reported at once. */
   readonly attributeTimeoutS?: number;
@@ -28,15 +28,18 @@ export interface FuseOptions {
   readonly followClient?: boolean;
   /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
   readonly spinUs?: number;
-  /** Whom it shows as owners. */
+  /** Which owners it shows. */
   readonly owners?: OwnerRule;
-  /** Whether the kernel enforces access control lists. It then asks for the root's for each path of a program that is not its owner. */
+  /**
+   * Whether the kernel enforces access control lists. It then asks for the list of the mount's root directory at each path
+   * lookup by anyone but that directory's owner.
+   */
   readonly acl?: boolean;
-  /** Whether it tells birth times, which costs programs that ask a request for each inode. */
+  /** Whether it reports birth times, at the cost of one request per inode for programs that ask for them. */
   readonly birthTimes?: boolean;
-  /** Which programs may fetch only a few contents from the bucket. */
+  /** Limits what index programs may fetch from the bucket. */
   readonly indexing?: IndexRule | undefined;
-  /** How another process goes on if this one dies. Undefined: the mount ends with it. */
+  /** How another process takes over if this one dies. Undefined: the mount ends with this process. */
   readonly supervision?: Supervision | undefined;
 }
 

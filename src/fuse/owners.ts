@@ -1,6 +1,6 @@
 /**
- * Whom a mount shows as owners. Stored numbers do not change; this mount only shows others. Under a map, new objects and chown store
- * the number that the shown one stands for.
+ * The owners that a mount shows. Stored numbers do not change; the mount only shows others in their place. With a map, new
+ * objects and chown store the number that the given one stands for.
  */
 import { SynclineError } from "../base/errors.ts";
 
@@ -9,7 +9,7 @@ export type OwnerRule =
   | { readonly kind: "stored" }
   /** Everything belongs to these. */
   | { readonly kind: "all"; readonly uid: number; readonly gid: number }
-  /** Pairs of a stored number and what it is shown as. */
+  /** Pairs of a stored number and the number shown for it. */
   | { readonly kind: "map"; readonly uids: readonly Pair[]; readonly gids: readonly Pair[] };
 
 type Pair = readonly [stored: number, shown: number];
@@ -17,7 +17,7 @@ type Pair = readonly [stored: number, shown: number];
 export const AS_STORED: OwnerRule = { kind: "stored" };
 
 export class Owners {
-  /** Whether numbers stand for others. If one owner is shown for everything, none does. */
+  /** Whether shown numbers stand for stored ones. False if one owner is shown for everything. */
   readonly hasMap: boolean;
   readonly #shownUid: (stored: number) => number;
   readonly #shownGid: (stored: number) => number;
@@ -69,7 +69,7 @@ export function parseOwnerMap(text: string): OwnerRule {
   return { kind: "map", uids: pairs.uid, gids: pairs.gid };
 }
 
-/** The greatest uid; the next number means none. */
+/** The greatest uid. The number after it means that there is none. */
 const MOST = 0xffff_fffe;
 
 function following(pairs: readonly Pair[]): (from: number) => number {
@@ -93,7 +93,7 @@ function notAMap(line: number): SynclineError {
 }
 
 function ambiguous(): SynclineError {
-  return new SynclineError("config_invalid", "The map of owners has a number twice on one side.", {
-    hint: "Each stored and each shown number may be there once.",
+  return new SynclineError("config_invalid", "The map of owners repeats a number.", {
+    hint: "List each stored number once, and each shown number once.",
   });
 }

@@ -27,7 +27,7 @@ export class Replay {
   readonly #openFiles: OpenFiles;
   readonly #log: Log;
   readonly #counts = { resent: 0, executedBefore: 0 };
-  /** Requests that another agent did not answer come first. */
+  /** False while requests may come that another agent did not answer: they come before all others. */
   #isOver = true;
 
   constructor(fs: FileSystem, openFiles: OpenFiles, log: Log) {
@@ -36,12 +36,12 @@ export class Replay {
     this.#openFiles = openFiles;
   }
 
-  /** This agent replaces another one. */
+  /** Called if this agent replaces another one. */
   begin(): void {
     this.#isOver = false;
   }
 
-  /** Executes a request. The journal gets its result with its change. Throws and returns as the handler. */
+  /** Executes a request. The journal gets its result with its change. Throws and returns as the handler does. */
   run(handler: HandlerEntry, exchange: Exchange): void | Promise<void> {
     const { answers } = this.#fs;
     if (!isRemembered(exchange)) return handler.run(this.#fs, exchange, this.#openFiles);
@@ -86,13 +86,13 @@ export class Replay {
   }
 }
 
-/** Whether a second execution would answer, or change, something else. */
+/** Whether a second execution would give a different answer or make a different change. */
 function isRemembered(exchange: Exchange): boolean {
   const { opcode } = exchange;
   return CREATING.has(opcode) || NAMING.has(opcode) || OTHERS.has(opcode) || isAppend(exchange);
 }
 
-/** The kernel knows an older end of the file. Writes from the page cache already have their offset. */
+/** Whether it writes at the end as we know it: the kernel's may be older. Writes from the page cache have their offset. */
 export function isAppend(exchange: Exchange): boolean {
   if (exchange.opcode !== OPCODE.WRITE) return false;
   return (exchange.argument(4) & constants.O_APPEND) !== 0 && (exchange.argument(2) & WRITE_CACHE) === 0;

@@ -18,11 +18,11 @@ export interface Supervision {
   readonly command: readonly string[];
   /** The command's environment besides this process's own. */
   readonly env: Readonly<Record<string, string>>;
-  /** Whether the kernel may be asked to send requests again; false: as before Linux 6.9. For tests. */
+  /** Whether the kernel may be asked to send requests again. Tests set false, which is as before Linux 6.9. */
   readonly mayResend: boolean;
   /** Whether a supervisor started this process: a service's first agent, or one that replaces another. */
   readonly isInherited: boolean;
-  /** In an agent that replaces another: what the other one had agreed with the kernel. */
+  /** In an agent that replaces another: what the earlier one had agreed with the kernel. */
   readonly handoff: Agreed | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface Agreed {
 export interface Lifeline extends Disposable {
   /** Whether the supervisor runs. */
   readonly isHeld: boolean;
-  /** The agent serves, and could be replaced. */
+  /** Tells the supervisor that the agent serves and could be replaced. */
   ready(agreed: Agreed): void;
 }
 
@@ -102,8 +102,8 @@ export function inheritedSlots({ flags2 }: Agreed): number | undefined {
 }
 
 /**
- * Ordinary users, and the root of a user namespace, may lack the right to abort: then the mount ends when the last process
- * lets go of the device.
+ * Ordinary users, and the root of a user namespace, may lack the right to abort. The mount then ends when the last process
+ * closes the device.
  */
 function openAbort(addon: FuseAddon, mountPoint: string): number {
   try {
@@ -113,12 +113,12 @@ function openAbort(addon: FuseAddon, mountPoint: string): number {
   }
 }
 
-/** The line to the supervisor that started this process. */
+/** The lifeline to the supervisor that started this process. */
 export function inheritedLifeline(addon: FuseAddon): Lifeline {
   addon.keepFromChildren(HANDOFF_LIFELINE);
   const supervisor = process.ppid;
   return {
-    // An orphan has another parent.
+    // When the supervisor ends, this process gets another parent.
     get isHeld() {
       return process.ppid === supervisor;
     },

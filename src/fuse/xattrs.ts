@@ -38,7 +38,7 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
   }),
 ];
 
-/** Refuses other namespaces, as a disk without them, and access control lists that the kernel would not enforce. */
+/** Refuses other namespaces, as a disk without them does, and access control lists that the kernel would not enforce. */
 function checked(exchange: Exchange): string {
   const name = exchange.text(0);
   if (isAcl(name) && exchange.hasAcls) return name;

@@ -13,7 +13,7 @@ export interface LivePoolOptions {
   readonly addresses?: () => readonly string[];
 }
 
-/** How often it looks, and how much later than that it notices a sleep. */
+/** How often it looks, and how late a look must be to count as a sleep. */
 export const LOOK_MS = 2_000;
 export const SLEPT_MS = 10_000;
 
@@ -51,7 +51,7 @@ export class LivePool {
   #look(): void {
     const [before, now] = [this.#looked, this.#now()];
     const addresses = this.#addresses();
-    // A new address leaves the old connections as they are.
+    // An additional address does not harm existing connections.
     const isElsewhere = this.#known.some((address) => !addresses.includes(address));
     // While a machine sleeps, its monotonic clock may stand still.
     const awayMs = Math.max(now.wallMs - before.wallMs, now.monotonicMs - before.monotonicMs) - LOOK_MS;

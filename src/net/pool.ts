@@ -15,7 +15,7 @@ export interface PoolOptions {
   readonly keepAliveMs?: number;
 }
 
-/** Loads undici before the first request waits for it. */
+/** Loads undici early, so that the first request need not wait for it. */
 export function loadAhead(): void {
   // The first request reports a failure.
   import("undici").catch(() => {});

@@ -26,8 +26,8 @@ export interface ObjectStore extends AsyncDisposable {
   getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]>;
 
   /**
-   * As getRanges, but hands over the bytes as they arrive, so that they need not be held twice. A range that is tried again
-   * starts over. Absent where they do not arrive in parts: call `streamRanges` below.
+   * As getRanges, but hands over bytes as they arrive, so that they need not be held twice. A range that is tried again
+   * starts over. Absent in stores whose bytes do not arrive in parts: call `streamRanges` below instead.
    */
   streamRanges?(name: string, ranges: readonly ByteRange[], take: TakePart): Promise<void>;
 
@@ -134,7 +134,7 @@ export interface StoredObject {
   readonly token: string;
 }
 
-/** As ObjectStore.streamRanges, of any store. */
+/** As ObjectStore.streamRanges, for any store. */
 export async function streamRanges(
   store: RangeSource,
   name: string,
@@ -147,7 +147,7 @@ export async function streamRanges(
 
 export type RangeSource = Pick<ObjectStore, "getRanges" | "streamRanges">;
 
-/** Takes bytes at a place within the range of this number. They are valid only during the call. */
+/** Takes bytes at offset `at` of the range with this number. They are valid only during the call. */
 export type TakePart = (range: number, at: number, part: Uint8Array) => void;
 
 export interface ByteRange {

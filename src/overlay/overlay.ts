@@ -293,7 +293,7 @@ export class Overlay {
     return this.#storage.space();
   }
 
-  /** Of the disk, or of the limit if less is left of that. */
+  /** The disk's space, or the limit's if less is left of that. */
   space(): StorageSpace {
     const space = this.diskSpace();
     const { limit, left } = this.room;
@@ -325,7 +325,7 @@ export class Overlay {
     }
   }
 
-  /** Counts what the data files have from before this start. */
+  /** Counts the bytes that data files held before this start. */
   #countFound(): void {
     const { state, data } = this;
     for (const ino of data.ownInos()) {

@@ -1,6 +1,6 @@
 /**
- * How many more unpublished bytes may be stored, where the cache's limit counts them, too. A write that does not fit waits
- * for publishing to free room, but only while that makes progress.
+ * How many more unpublished bytes may be stored, if the cache's limit also counts them. A write that does not fit waits for
+ * publishing to free room, but only while publishing makes progress.
  */
 import type { Clock } from "../base/clock.ts";
 import {
@@ -15,7 +15,7 @@ import {
 
 export interface RoomOptions {
   readonly clock: Clock;
-  /** The most bytes; Infinity: the disk decides. */
+  /** The most bytes in data files. Infinity: only the disk limits them. */
   readonly limit: number;
   /** Bytes in data files. */
   readonly held: () => number;
@@ -33,9 +33,9 @@ interface Waiter {
 
 export class Room {
   readonly limit: number;
-  /** Called with the bytes held, after they changed. */
+  /** Called with the number of bytes held whenever it has changed. */
   onHeld: (bytes: number) => void = () => {};
-  /** Called while a write waits, to have everything published that can be. */
+  /** Called while a write waits, to publish everything that can be published. */
   onWanted: () => void = () => {};
   readonly #options: RoomOptions;
   readonly #waiters = new Set<Waiter>();
@@ -63,7 +63,7 @@ export class Room {
     return this.#options.grown() - this.#sealedAt >= this.limit * ROOM_SEALED_SHARE;
   }
 
-  /** How long to delay a write of this many bytes near the limit. 0 if nothing can be published: the refusal would only come later. */
+  /** How long to delay a write of this many bytes near the limit. 0 if nothing can be published, since a delay would not help. */
   pauseMs(bytes: number): number {
     const { held, mayFree } = this.#options;
     if (this.limit === Infinity || this.#failingSinceMs !== undefined) return 0;
@@ -115,7 +115,7 @@ export class Room {
       waiter.decided(fits);
     }
     if (this.#waiters.size === 0) return;
-    // A failed attempt is repeated after its own pause.
+    // The publisher retries a failed attempt after its own delay.
     if (this.#failingSinceMs === undefined) this.onWanted();
     this.#looking = this.#options.clock.after(ROOM_LOOK_MS, () => this.#look());
   }

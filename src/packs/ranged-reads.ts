@@ -72,7 +72,7 @@ async function readPack(source: RangeSource, pack: PackName, blocks: readonly Pl
 
 type PlacedBytes = readonly [Cid, Uint8Array];
 
-/** One read of several blocks. Each gets memory of its own: a slice would keep the whole read while the block is cached. */
+/** One read of several blocks. Each block gets its own memory: a slice would keep the whole read while the block is cached. */
 class ScatteredRead implements ByteRange {
   readonly offset: number;
   readonly length: number;

@@ -2,9 +2,9 @@
  * POSIX access control lists, with the rules of Linux (fs/posix_acl.c). They are stored as the extended attributes that
  * programs set, in the kernel's encoding.
  *
- * The mode is the truth: of a stored access list, only the entries that no mode has count (named users and groups, and the
- * owning group's). `underMode` puts the mode's bits into the others. So a change of the mode that knows nothing of lists, by
- * another door, an older version or a merge, needs no second change and can never contradict the list.
+ * The mode is the truth. Of a stored access list, only the entries that a mode lacks count: named users and groups, and the
+ * owning group beside a mask. `underMode` puts the mode's bits into the others. So another door, an older version or a merge
+ * may change the mode without knowing of lists: the list need not change, and cannot contradict the mode.
  */
 import { ERRNO } from "../base/errno.ts";
 import { FsError } from "./filesystem.ts";
@@ -23,7 +23,7 @@ export interface AclEntry {
 
 export type Acl = readonly AclEntry[];
 
-/** Tags: never change them. */
+/** The kernel's tags, which are also stored: never change them. */
 export const ACL_TAG = { owner: 0x01, user: 0x02, owningGroup: 0x04, group: 0x08, mask: 0x10, other: 0x20 } as const;
 
 export function isAcl(name: string): boolean {
@@ -65,7 +65,7 @@ export function encodeAcl(acl: Acl): Buffer {
   return bytes;
 }
 
-/** What an access list makes of the mode, and whether the mode then says all that it says. */
+/** The mode that an access list implies, and whether that mode says all that the list says. */
 export function impliedMode(acl: Acl, mode: number): { readonly mode: number; readonly isWhole: boolean } {
   const named = groupEntry(acl);
   let bits = 0;
@@ -77,12 +77,12 @@ export function impliedMode(acl: Acl, mode: number): { readonly mode: number; re
   return { mode: (mode & ~PERMISSIONS) | bits, isWhole: acl.every(({ tag }) => PLAIN.has(tag)) };
 }
 
-/** An access list with the bits of the mode. */
+/** The list with the mode's bits in it. */
 export function underMode(acl: Acl, mode: number): Acl {
   return withBits(acl, (tag) => modeBits(acl, tag, mode));
 }
 
-/** The mode and access list of a new object in a directory with this default list; the umask does not count. */
+/** The mode and access list of a new object in a directory with this default list. The umask does not apply. */
 export function inheritAcl(acl: Acl, mode: number): { readonly mode: number; readonly access: Acl | undefined } {
   const access = withBits(acl, (tag, permissions) => {
     const asked = modeBits(acl, tag, mode);
@@ -98,7 +98,7 @@ const ENTRY_BYTES = 8;
 const PERMISSIONS = 0o777;
 const NO_ID = 0xffff_ffff;
 
-/** The entries that a mode has. */
+/** The entries that a mode can express. */
 const PLAIN: ReadonlySet<number> = new Set([ACL_TAG.owner, ACL_TAG.owningGroup, ACL_TAG.other]);
 
 /** The entry that the mode's group bits stand for. */
@@ -120,7 +120,7 @@ function withBits(acl: Acl, bits: (tag: number, permissions: number) => number |
   });
 }
 
-/** The order of tags, one owner, owning group and other each, and a mask if there are named entries (posix_acl_valid). */
+/** As posix_acl_valid: tags in order; one owner, one owning group, one other; and a mask if there are named entries. */
 function isValid(acl: Acl): boolean {
   const order = acl.map(({ tag }) => TAGS.indexOf(tag));
   const count = (tag: number) => acl.filter((entry) => entry.tag === tag).length;

@@ -27,8 +27,8 @@ export class FsError extends Error {
 }
 
 /**
- * ENOSPC at the limit of unpublished bytes. A door that can wait does: `room` resolves when the call may succeed, and rejects
- * with ENOSPC when no room is to be expected. The call has changed nothing.
+ * ENOSPC at the limit of unpublished bytes. The call has changed nothing. A door that can wait does so: `room` resolves when
+ * the call may succeed, and rejects with ENOSPC when no room is to be expected.
  */
 export class NoRoomYet extends FsError {
   readonly room: () => Promise<void>;
@@ -160,7 +160,7 @@ export interface FileSystem {
   persist(): void;
   /**
    * Back-pressure: resolves when a call that changes this inode, or adds or removes names, may start. Undefined, as nearly
-   * always: at once. It slows programs that change more than can be published. `bytes`: as a write of so many, instead.
+   * always: at once. It slows programs that change more than can be published. `bytes`: for a write of this many bytes.
    */
   throttle(ino: Ino | undefined, bytes?: number): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
@@ -190,7 +190,7 @@ export interface AnsweredRequests {
   request: number;
   /** Of a request executed before the last restart: the inode that it made or linked, or 0. Undefined: not executed. */
   of(request: number): Ino | 0 | undefined;
-  /** A new connection begins, or nothing is sent again any more. Throws as a change does. */
+  /** Call when a new connection begins, or when no more requests are sent again. Throws as a change does. */
   forget(): void;
 }
 

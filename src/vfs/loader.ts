@@ -33,7 +33,7 @@ export class Loader {
   readonly #linked = new BoundedMap<Cid, Uint8Array>(LINKED_VALUES);
   /** Whether blocks are fetched before a program asks for them. */
   fetchesAhead = true;
-  /** What the call under way wants ahead. */
+  /** What to fetch ahead for the call under way. */
   #ahead: Cid[] = [];
   readonly #kinds = new Map<Cid, "content" | "linked">();
 
@@ -69,14 +69,14 @@ export class Loader {
     }
   }
 
-  /** Fetches contents that will be needed soon, once the call under way has ended. */
+  /** Once the call under way has ended, fetches contents that will be needed soon. */
   readAhead(cids: readonly Cid[]): void {
     if (!this.fetchesAhead || cids.length === 0) return;
     if (this.#ahead.length === 0) queueMicrotask(() => this.#fetchAhead());
     this.#ahead.push(...cids);
   }
 
-  /** Forgets what the call under way wants ahead. */
+  /** Drops the read-ahead of the call under way. */
   dropAhead(): void {
     this.#ahead = [];
   }
@@ -102,7 +102,7 @@ export class Loader {
     await this.inTime(this.#fetchPatiently(cids), signal);
   }
 
-  /** Waits for a read. Rejects with `read_timeout`, with the signal's reason, and as the read. */
+  /** Waits for a read. Rejects with `read_timeout`, with the signal's reason, or as the read does. */
   async inTime(work: Promise<void>, signal?: AbortSignal): Promise<void> {
     let timer: Disposable | undefined;
     let onAbort: (() => void) | undefined;

@@ -94,13 +94,13 @@ export class Metadata {
     checkXattrName(name);
     const after = new Map(this.#objects.xattrs(ino));
     const isThere = after.delete(name);
-    // As on a disk, an object without a list already is as asked.
+    // As on a disk, removing a list that does not exist succeeds.
     if (!isThere && isAcl(name)) return;
     if (!isThere) throw refuse("ENODATA");
     this.#putXattrs(ino, after);
   }
 
-  /** An access list that says no more than a mode becomes the mode. */
+  /** An access list that a mode can express becomes the mode. */
   #setAcl(ino: Ino, name: string, acl: Acl | undefined): void {
     const record = this.#objects.record(ino);
     if (record.type === "symlink") throw refuse("EOPNOTSUPP");

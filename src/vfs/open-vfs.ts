@@ -44,7 +44,7 @@ export function openVfs(options: VfsOptions): Vfs {
   return openWithObjects(options).vfs;
 }
 
-/** As `openVfs`, with what the filesystem is made of. */
+/** As `openVfs`; also returns the parts of the filesystem. */
 export function openWithObjects({ storage, blocks, base, clock, log, limits, onUnpublished, random }: VfsOptions): {
   readonly vfs: Vfs;
   readonly objects: Objects;

@@ -13,7 +13,7 @@ export const STATE_XATTR = "user.syncline.state";
 export type PublishingNews =
   /** Bytes are on their way. */
   | "moving"
-  /** An attempt has ended, with this problem if it failed. */
+  /** An attempt to publish has ended, with this problem if it failed. */
   | { readonly problem: ErrorCode | undefined };
 
 export class PublishState {
@@ -31,7 +31,7 @@ export class PublishState {
     room.failing(news.problem !== undefined);
   }
 
-  /** "published", "pending", or the code of the error that keeps it waiting. */
+  /** "published", "pending", or the code of the error that prevents publishing. */
   of(ino: Ino): Uint8Array {
     const isDirty = this.#overlay.state.object(ino) !== undefined;
     return Buffer.from(isDirty ? (this.#problem ?? "pending") : "published");

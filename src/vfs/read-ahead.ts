@@ -57,7 +57,7 @@ export class ReadAhead {
     return { from, to: stream.fetched };
   }
 
-  /** From here on, what `next` returned could not be fetched yet: returns it again. */
+  /** What `next` returned could not be fetched from here on: `next` returns it again. */
   again(ino: Ino, from: number): void {
     const stream = this.#streams.get(ino);
     if (stream !== undefined) stream.fetched = Math.min(stream.fetched, from);
@@ -74,11 +74,11 @@ export class ReadAhead {
   }
 }
 
-/** The kernel has several reads of one reader under way, and repeats those that waited: they arrive in any order. */
+/** The kernel has several reads of one reader under way, and repeats those that waited. So reads arrive in any order. */
 function follows({ end, window }: Stream, offset: number, to: number): boolean {
   const underWay = READS_UNDER_WAY * (to - offset);
   return offset >= end - Math.max(window, underWay) && offset <= end + Math.max(window / 2, underWay);
 }
 
-/** Of one reader at a time; Linux allows 12 in the background of a mount. */
+/** How many reads of one reader may be under way at a time. */
 const READS_UNDER_WAY = 12;

@@ -34,7 +34,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     return path;
   };
   const getfacl = (folder: string, path: string) => within(folder, "getfacl", "-n", path).trim().split("\n");
-  /** Whether a user may read a file of the folder, whose path only root can walk. */
+  /** Whether a user may read a file of the folder. Only root can walk the path to the folder. */
   const reads = (folder: string, path: string, uid: number) => {
     const calls = `os.setgroups([]); os.setgid(1); os.setuid(${uid}); sys.exit(not os.access("${path}", os.R_OK))`;
     return spawnSync("python3", ["-c", `import os, sys; ${calls}`], { cwd: folder }).status === 0;
@@ -48,7 +48,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
       mountOracle(space, oracle, there);
     });
 
-    test.each([1, 2, 3])(`answer, and leave, what they do on ${oracle} (seed %i)`, (seed) => {
+    test.each([1, 2, 3])(`give the same answers and leave the same files as on ${oracle} (seed %i)`, (seed) => {
       const run = (parent: string) => {
         const folder = made(parent, `${oracle}-${seed}`);
         return within(folder, "python3", script, String(seed), String(STEPS)).split("\n");
@@ -61,7 +61,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     });
   });
 
-  test("setfacl on one mount is what getfacl shows on another machine's", () => {
+  test("a list set on one machine's mount is shown on another's", () => {
     writeFileSync(join(dir, "shared"), "x");
     within(dir, "setfacl", "-m", "u:61001:rw,g:62002:r", "shared");
     space.do("flush", dir);
@@ -73,7 +73,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     machine.do("unmount", other);
   });
 
-  test("another agent's change of a list counts here at once", async () => {
+  test("another agent's change of a list is enforced here immediately", async () => {
     writeFileSync(join(dir, "changing"), "x");
     chmodSync(join(dir, "changing"), 0o600);
     within(dir, "setfacl", "-m", "u:61001:r", "changing");
@@ -88,7 +88,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     machine.do("unmount", other);
   });
 
-  test("a map of owners also maps the users and groups that lists name", () => {
+  test("a map of owners also maps the users and groups named in lists", () => {
     using machine = new Workspace("acl-owners");
     writeFileSync(join(dir, "mapped"), "x");
     chmodSync(join(dir, "mapped"), 0o600);

@@ -44,13 +44,13 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     all ? 900_000 : 180_000,
   );
   drill(
-    "programs in a mount whose agent is killed see no error before Linux 6.9 either",
+    "before Linux 6.9, too, programs in a mount whose agent is killed see no error",
     "agent-kills.ts",
     [...(all ? ["50", "20"] : ["4", "1"]), "--slots"],
     all ? 900_000 : 180_000,
   );
   if (all)
-    drill("after a sleep, or with another address, a machine goes on", "network-change.ts", ["3", "20", "--untimed"]);
+    drill("a machine syncs again after a sleep or a change of address", "network-change.ts", ["3", "20", "--untimed"]);
   drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
   drill("a program that waits for an unreachable master can be frozen and killed", "freezer.ts", [
     all ? "100" : "2",
@@ -59,12 +59,12 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   if (all) drill("PostgreSQL works on a mount and recovers from kill -9", "postgres.ts", ["20"], 600_000);
   drill("a full disk causes ENOSPC or a queue, which drains once there is space", "disk-full.ts", []);
   drill(
-    "what does not fit the cache's limit is ENOSPC offline and waits online, and nothing acknowledged is lost",
+    "a write beyond the cache's limit fails with ENOSPC offline and waits online; no acknowledged byte is lost",
     "cache-limit.ts",
     all ? [] : ["96", "32", "96", "24"],
     all ? 900_000 : 180_000,
   );
-  drill("a mount with many unpublished files starts and goes on publishing", "waiting-mount.ts", [
+  drill("a mount with many unpublished files starts quickly and continues publishing", "waiting-mount.ts", [
     all ? "100000" : "2000",
     "--untimed",
   ]);
@@ -102,7 +102,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     );
   }
   if (all) drill("busy mounts leak no file descriptors", "busy-mounts.ts", ["1", "--master"], 600_000);
-  if (all) drill("an agent takes no more after hours of work than before", "soak.ts", ["15", "3"], 1_500_000);
+  if (all) drill("an agent uses no more resources after hours of work than before", "soak.ts", ["15", "3"], 1_500_000);
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.ts", ["50"], 1_800_000);
   if (all)
     drill("a power cut changes nothing that a synced folder has published", "sync-power-cut.ts", ["20"], 900_000);

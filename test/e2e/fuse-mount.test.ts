@@ -99,7 +99,7 @@ check(libc.umount2(b"${fuse.mountPoint}", 2))`;
       await using dead = await server.mount();
       dead.kill("SIGKILL");
       await dead.exited;
-      // The abort may catch the call on its way.
+      // The abort may interrupt the call.
       await expect(stat(dead.mountPoint)).rejects.toMatchObject({
         code: expect.stringMatching(/^(ENOTCONN|ECONNABORTED)$/) as string,
       });

@@ -172,7 +172,7 @@ describe.skipIf(reason !== undefined)(`a .history${reason === undefined ? "" : `
     space.do("unmount", dir);
   });
 
-  test("goes on when the agent is killed: open old files, and a working directory", async () => {
+  test("survives a kill of the agent, with open old files and a working directory in it", async () => {
     writeFileSync(space.at("bytes"), Buffer.alloc(3 << 20, "0123456789"));
     const pid = edit();
     cpSync(space.at("bytes"), file("docs", "bytes"));
@@ -199,7 +199,7 @@ describe.skipIf(reason !== undefined)(`a .history${reason === undefined ? "" : `
     space.do("unmount", dir);
   });
 
-  test("is EIO after the time-out while the bucket is away, and works again with it", () => {
+  test("gives EIO after the time-out while the bucket is unreachable, and works again once it is back", () => {
     edit();
     space.do("unmount", dir);
     // A state without cached blocks.
@@ -214,7 +214,7 @@ describe.skipIf(reason !== undefined)(`a .history${reason === undefined ? "" : `
     space.do("unmount", dir, ...options);
   });
 
-  test("shows what was before an old state that is mounted", () => {
+  test("of a mounted old state shows the states before it", () => {
     edit();
     const [first = "", second = ""] = states("docs").slice(-2);
     space.do("unmount", dir);

@@ -1,4 +1,4 @@
-/** Programs that read every file fetch little, and read all that is here. */
+/** Index programs fetch little, and can read everything that is on this machine. */
 import { copyFileSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -12,7 +12,7 @@ const soon = { timeout: 60_000, interval: 50 };
 const MB = 1_000_000;
 const FILES = 60;
 
-/** Reads all files with a copy of cat of this name: its status, and how many bytes it got. */
+/** Reads all files with a copy of cat under this name. Returns its status, and how many bytes it got. */
 function readAll(name: string, dir: string) {
   const program = space.at(name);
   copyFileSync(realpathSync("/bin/cat"), program);
@@ -24,7 +24,7 @@ function readAll(name: string, dir: string) {
 const cached = (dir: string) => (space.status(dir)["cache"] as { bytes: number }).bytes;
 
 test(
-  "a program that is known to read everything fetches at most 64 blocks, and reads all that is here",
+  "an index program fetches at most 64 blocks, and can read everything that is on this machine",
   { timeout: 300_000 },
   async () => {
     const [url, one, two, three] = [

@@ -15,9 +15,8 @@ const LEAST_MS = 2_400;
 
 test("a limited mount publishes and reads no faster than its limit", { timeout: 120_000 }, async () => {
   const { wallet } = walletSigner(new Uint8Array(32).fill(0x42));
-  const master = space.start([
-    ...["serve", "--json", "--listen", "127.0.0.1:0", "--data", space.at("data"), "--allow", wallet],
-  ]);
+  const served = ["--data", space.at("data"), "--allow", wallet];
+  const master = space.start(["serve", "--json", "--listen", "127.0.0.1:0", ...served]);
   if (master.stdout === null) throw new Error("the master has no output");
   const [line] = (await once(createInterface({ input: master.stdout }), "line")) as [string];
   const url = `${(JSON.parse(line) as { origin: string }).origin}/b`;

@@ -41,7 +41,7 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
       ?.split(",");
   const agentsAt = (path: string) => space.json("status", path)["agents"];
 
-  test("mounts with our options and its own, is up when it returns, and umount ends the agent", async () => {
+  test("takes our options and its own, and returns once the mount is up; umount ends the agent", async () => {
     const path = space.mountPoint("own");
     const options = "rw,_netdev,noauto,user,nofail,x-systemd.automount,x-note=1,comment=a,cache-size=64MiB,owner=12:34";
     expect(run("mount", "-t", "syncline", url, path, "-o", options)).toEqual({ status: 0, out: "", err: "" });
@@ -55,7 +55,7 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
     expect(space.do("ls", url)).toContain("script");
   });
 
-  test("mounts a line of fstab, without HOME as at boot, in a session that its caller does not share", () => {
+  test("mounts a line of fstab without HOME, as at boot, in a session of its own", () => {
     const path = space.mountPoint("from fstab");
     const fstab = space.at("fstab");
     const line = `${url} ${path.replaceAll(" ", String.raw`\040`)} syncline ro,nofail,_netdev,owner=me 0 0`;
@@ -69,7 +69,7 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
         .slice(2, 4),
     ).toEqual([String(agent?.pid), String(agent?.pid)]);
     expect(() => writeFileSync(space.at("from fstab", "new"), "")).toThrow("EROFS");
-    // It is mounted: -a mounts it no second time.
+    // It is mounted already, so -a does not mount it again.
     expect(run("mount", "-T", fstab, "-a")).toMatchObject({ status: 0, err: "" });
     expect(run("umount", path).status).toBe(0);
     expect(mounted(path.replaceAll(" ", String.raw`\040`))).toBeUndefined();
@@ -83,7 +83,7 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
     expect(run("umount", path).status).toBe(0);
   });
 
-  test("fails as it documents: 1 for wrong usage, 32 for a mount that failed", () => {
+  test("exits with 1 for wrong usage and 32 for a failed mount, as documented", () => {
     const path = space.mountPoint("failing");
     const unknown = run("mount", "-t", "syncline", url, path, "-o", "cachesize=1GiB");
     expect(unknown).toMatchObject({ status: 1, err: expect.stringMatching(/"cachesize" is unknown[^]*cache-size/) });

@@ -1,4 +1,4 @@
-/** A mount as a container sees it that got its parent, or the mount itself: bind mounts in mount namespaces of this test. */
+/** A mount as a container sees it, through a bind mount of its parent or of the mount itself, in a mount namespace. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -7,7 +7,7 @@ import { Workspace } from "../support/syncline.ts";
 
 const main = resolve(import.meta.dirname, "../../dist/main.js");
 
-/** What the container runs. It says when it is ready, and goes on when it is told to. */
+/** What the container runs. It says when it is ready, and continues when it is told to. */
 const CONTAINER = `
   mount --rbind host box/parent
   mount --make-rslave box/parent
@@ -18,7 +18,7 @@ const CONTAINER = `
   echo >ready; read -r _ <go
   echo "parent: $(look box/parent/notes), mount: $(look box/mount)"`;
 
-/** The host: mounts, kills the agent with its supervisor, and mounts again. */
+/** What the host runs: it mounts, kills the agent and its supervisor, and mounts again. */
 const HOST = `
   set -e
   syncline() { "${process.execPath}" "${main}" "$@"; }
@@ -50,7 +50,7 @@ function whyNot(): string | undefined {
 
 const reason = whyNot();
 describe.skipIf(reason !== undefined)(`a container${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
-  test("sees a later mount through its parent as rslave, but not through a bind mount of the mount itself", () => {
+  test("sees a later mount through an rslave bind mount of its parent, but not through a bind mount of the mount itself", () => {
     using space = new Workspace("mount-namespaces");
     const url = space.url("bucket");
     space.do("init", url);

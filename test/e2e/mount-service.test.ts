@@ -1,6 +1,6 @@
 /**
- * A mount as a systemd service, without systemd: its unit's command runs with a socket of the test's own for what it tells its
- * service manager (sd_notify(3)).
+ * A mount as a systemd service, without systemd: the test runs the unit's command, and listens on the socket on which it tells
+ * its service manager what happens (sd_notify(3)).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { supervisorOf } from "../support/supervisor.ts";
 import { collect, type Ended, Workspace } from "../support/syncline.ts";
 
-/** Prints each message in one line. Node.js has no such sockets. */
+/** Prints each message on one line. It is in Python, since Node.js has no Unix datagram sockets. */
 const LISTENER = `
 import os, socket, sys
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -40,7 +40,7 @@ class Service {
     env: NodeJS.ProcessEnv,
   ) {
     this.#listener = listener;
-    // As root with no more capabilities than the unit has.
+    // Runs as root, with no more capabilities than the unit has.
     this.process = spawn("setpriv", ["--no-new-privs", "--bounding-set", capabilities, ...command], { env });
     this.ended = collect(this.process);
   }

@@ -362,7 +362,9 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.run(["flush", dir]).out).toMatch(/^3 files, 3\.00 KiB are not published: /);
       const { status, out } = space.run(["unmount", dir, "--drain", "0"]);
       expect(status).toBe(3);
-      expect(out).toMatch(/3 files, 3\.00 KiB are only on this machine: [^]*Mount the bucket there again to publish/);
+      expect(out).toMatch(
+        /3 files, 3\.00 KiB are only on this machine: [^]*Mount the bucket at the same directory again to publish/,
+      );
       expect(stopped()).toMatchObject([{ left: { files: 3, bytes: 3 * 1024, why: text(/./) } }]);
       expect(space.do("status")).toMatch(/pending +3 files, 3\.00 KiB are only on this machine: /);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
@@ -415,7 +417,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.do("cat", `${url}/open`)).toBe("goes on");
     });
 
-    test("a file says whether it is published, in an attribute that copies do not get", async () => {
+    test("an attribute of a file says whether it is published, and is not copied with the file", async () => {
       const python = (code: string) => spawnSync("python3", ["-c", `import os\n${code}`], { encoding: "utf8" });
       const state = (path: string) =>
         python(`print(os.getxattr(${JSON.stringify(path)}, "user.syncline.state").decode())`);
@@ -435,7 +437,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test("--owner shows other owners, and leaves the stored ones", () => {
+    test("--owner shows other owners, and does not change the stored ones", () => {
       space.mount(url, dir);
       writeFileSync(file("f"), "text");
       chownSync(file("f"), 1000, 100);
@@ -454,27 +456,30 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
-    test.each(["on", "off"])("killed, it is replaced, with resends %s: programs wait, then go on", async (resend) => {
-      space.env["SYNCLINE_FUSE_RESEND"] = resend;
-      const pid = space.mount(url, dir);
-      const open = openSync(file("f"), "wx");
-      writeSync(open, "before, ");
-      process.kill(pid, "SIGKILL");
-      await ended(pid);
-      writeSync(open, "after");
-      closeSync(open);
-      expect(readFileSync(file("f"), "utf8")).toBe("before, after");
-      const next = String(space.status(dir)["pid"]);
-      expect(next).not.toBe(String(pid));
-      const hurrying = () => readdirSync(`/proc/${next}/task`).filter((thread) => getPriority(Number(thread)) === -9);
-      await expect.poll(hurrying).toEqual([]);
-      const session = `/proc/${next}/autogroup`;
-      expect(existsSync(session) ? readFileSync(session, "utf8") : "nice 0").toMatch(/nice 0$/m);
-      space.do("unmount", dir);
-      expect(space.do("cat", `${url}/f`)).toBe("before, after");
-    });
+    test.each(["on", "off"])(
+      "a killed agent is replaced, with resends %s: programs wait, then continue",
+      async (resend) => {
+        space.env["SYNCLINE_FUSE_RESEND"] = resend;
+        const pid = space.mount(url, dir);
+        const open = openSync(file("f"), "wx");
+        writeSync(open, "before, ");
+        process.kill(pid, "SIGKILL");
+        await ended(pid);
+        writeSync(open, "after");
+        closeSync(open);
+        expect(readFileSync(file("f"), "utf8")).toBe("before, after");
+        const next = String(space.status(dir)["pid"]);
+        expect(next).not.toBe(String(pid));
+        const hurrying = () => readdirSync(`/proc/${next}/task`).filter((thread) => getPriority(Number(thread)) === -9);
+        await expect.poll(hurrying).toEqual([]);
+        const session = `/proc/${next}/autogroup`;
+        expect(existsSync(session) ? readFileSync(session, "utf8") : "nice 0").toMatch(/nice 0$/m);
+        space.do("unmount", dir);
+        expect(space.do("cat", `${url}/f`)).toBe("before, after");
+      },
+    );
 
-    test("killed with its supervisor, it leaves a dead mount that the next one cleans up, and loses nothing", async () => {
+    test("an agent killed with its supervisor loses nothing, and leaves a dead mount that the next mount cleans up", async () => {
       const pid = space.mount(url, dir);
       writeFileSync(file("f"), "answered");
       killAgent(pid);

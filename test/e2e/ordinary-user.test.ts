@@ -1,6 +1,6 @@
 /**
- * A mount of a user who is not root, through fusermount3 or in a user namespace. It runs as nobody in a mount namespace whose /dev/fuse all may open, as
- * on Debian.
+ * A mount of a user who is not root, through fusermount3 or in a user namespace. It runs as nobody, in a mount namespace whose
+ * /dev/fuse everybody may open, as on Debian.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -10,7 +10,7 @@ import { describe, expect, test } from "vitest";
 import { supervisorPath } from "../../src/fuse/supervisor.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-/** With a /dev/fuse of its own that all may open, if $2 says so, the script $1 as nobody. */
+/** Runs the script $1 as nobody, with a /dev/fuse of its own that has mode $2. */
 const INSIDE = `
   set -e
   mount --make-rprivate /

@@ -20,7 +20,7 @@ describe.skipIf(reason !== undefined)(`overlayfs${reason === undefined ? "" : ` 
   });
   afterAll(() => space[Symbol.dispose]());
 
-  test("keeps its upper layer in a mount, with whiteouts, across another mount of the bucket", () => {
+  test("keeps its upper layer, with whiteouts, in a mount, and finds it there when the bucket is mounted again", () => {
     const [url, dir, merged] = [space.url("bucket"), space.mountPoint("mount"), space.mountPoint("merged")];
     space.do("init", url);
     space.mount(url, dir);

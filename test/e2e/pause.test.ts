@@ -9,7 +9,7 @@ afterAll(() => space[Symbol.dispose]());
 const soon = { timeout: 60_000, interval: 50 };
 
 test(
-  "a paused mount takes changes and reads, syncs nothing, even after a kill, and goes on",
+  "a paused mount accepts changes and reads, syncs nothing, even after a kill, and syncs again on resume",
   { timeout: 200_000 },
   async () => {
     const [url, one, two] = [space.url("bucket"), space.mountPoint("one"), space.mountPoint("two")];
@@ -25,13 +25,13 @@ test(
     writeFileSync(`${one}/theirs`, "theirs");
     space.json("flush", one);
     writeFileSync(`${two}/ours`, "ours");
-    // What is not here is still fetched for a program that reads it.
+    // Contents that are not here are still fetched for a program that reads them.
     expect(readFileSync(`${two}/old`, "utf8")).toBe("old");
 
     const flushed = space.run(["flush", two]);
     expect(flushed.status).toBe(3);
     expect(flushed.out + flushed.err).toMatch(
-      /1 file, 4 B is not published: Syncing is paused\.\s+`syncline resume` continues it\./,
+      /1 file, 4 B is not published: Syncing is paused\.\s+`syncline resume` ends the pause\./,
     );
     expect(space.run(["flush", two, "--json"]).out).toContain('"code":"paused"');
 
@@ -75,7 +75,7 @@ test("an unmount while paused leaves the changes for the next mount, and says wh
   space.do("unmount", dir);
 });
 
-test("a pause by a mount with a folder beside it holds for both", { timeout: 200_000 }, async () => {
+test("a pause of a mount with a synced folder beside it applies to both", { timeout: 200_000 }, async () => {
   const [url, dir, folder] = [space.url("both"), space.mountPoint("door"), space.at("beside")];
   mkdirSync(folder);
   space.do("init", url);
@@ -94,7 +94,7 @@ test("a pause by a mount with a folder beside it holds for both", { timeout: 200
 });
 
 test(
-  "a paused folder keeps its pause across its agent, and syncs both ways after it",
+  "a paused folder stays paused in its next agent, and syncs both ways on resume",
   { timeout: 200_000 },
   async () => {
     const [url, folder] = [space.url("synced"), space.at("synced-folder")];

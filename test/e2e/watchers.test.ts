@@ -12,7 +12,7 @@ function whyNot(): string | undefined {
 
 const reason = whyNot();
 describe.skipIf(reason !== undefined)(`watchers${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
-  // The kernel tells only of a name that it has cached, and it may drop one at any time.
+  // The kernel reports only names that it has cached, and may drop one at any time.
   test("of a file or directory itself are told that another machine removed it", { retry: 2 }, async () => {
     using space = new Workspace("watchers");
     const url = space.url("bucket");

@@ -18,7 +18,7 @@ NO_ID = 0xFFFFFFFF
 
 
 def as_user(user, action):
-    """The answer of `action`, done in a process of the user."""
+    """Returns the answer of `action`, run in a process of the user."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -97,7 +97,7 @@ def make(kind, parent, name, mode, umask):
             os.symlink("there", path)
         else:
             file = os.open(parent, os.O_TMPFILE | os.O_RDWR, mode)
-            # With a descriptor, the call that follows symlinks is made.
+            # With a directory's descriptor, Python makes the call that follows symlinks.
             os.link(f"/proc/self/fd/{file}", path, src_dir_fd=file, follow_symlinks=True)
         return "made"
 
@@ -139,7 +139,7 @@ for step in range(steps):
         act = lambda: os.chmod(target, mode)
         call = f"chmod {target} {mode:o}"
     elif what == "chown":
-        # Not -1 twice: through FUSE the kernel lets anybody drop set-id bits that way.
+        # Never -1 twice: through FUSE, the kernel lets anybody drop set-id bits that way.
         uid, gid = rng.choice([(-1, 62001), (-1, 62002), (61002, -1), (61001, 62003), (61003, 62001)])
         act = lambda: os.lchown(target, uid, gid)
         call = f"chown {target} {uid} {gid}"

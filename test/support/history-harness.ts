@@ -20,7 +20,7 @@ const NO_LIST = cidOf("dag-cbor", Buffer.from("no list"));
 export class HistoryHarness extends VfsDriver<HistoryFs> {
   /** Publishes the roots. */
   readonly writer: VfsHarness;
-  /** What is beneath the `.history`. */
+  /** The filesystem without `.history`. */
   readonly live: Vfs;
   readonly clock: ManualClock;
   readonly invalidations: Invalidations[] = [];
@@ -99,7 +99,7 @@ export class HistoryHarness extends VfsDriver<HistoryFs> {
     return new Date(Number((at ?? this.clock.nowNs()) / 1_000_000n)).toISOString();
   }
 
-  /** The bucket no longer has the root's commit and what only it has. */
+  /** Removes commits and blocks from the bucket. */
   thin(isGone: (block: Pick<Block, "cid">) => boolean): void {
     for (const cid of this.#commits.keys()) if (isGone({ cid })) this.#commits.delete(cid);
     for (const cid of this.writer.blocks.held.keys()) if (isGone({ cid })) this.writer.blocks.held.delete(cid);
@@ -107,7 +107,7 @@ export class HistoryHarness extends VfsDriver<HistoryFs> {
 
   #note(timeNs: bigint): void {
     const { commit: cid, tree, seq } = this.writer.root;
-    // Their lists of retained commits are gone: parents tell.
+    // Lists of retained commits do not exist here, so readers follow the parents.
     const body = { tree, seq: seq as Lamport, timeNs, kept: NO_LIST, parent: this.#last };
     this.#commits.set(cid, { cid, body } as unknown as VerifiedCommit);
     this.#last = cid;

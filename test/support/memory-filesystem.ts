@@ -44,7 +44,7 @@ export class MemoryFileSystem implements FileSystem {
     sync: async () => {},
     throttle: () => undefined,
   };
-  /** It ends with its process. */
+  /** None are kept: this filesystem ends with its process. */
   readonly answers = { request: 0, of: () => undefined, forget: () => {} };
   readonly #nowNs: () => bigint;
   readonly #inodes = new Map<Ino, Inode>();

@@ -16,7 +16,7 @@ export function killAgent(agent: number): void {
     try {
       if (pid !== undefined) process.kill(pid, "SIGKILL");
     } catch {
-      // It is gone already.
+      // The process is gone already.
     }
   }
 }

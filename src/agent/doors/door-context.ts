@@ -27,7 +27,7 @@ export interface DoorContext {
   conflictWriter(ino: Ino): WriterId | undefined;
   /** The name of a writer's machine, or the writer's id. */
   machineName(writer: WriterId): Promise<string>;
-  /** Limits what programs that index every file may fetch. */
+  /** Limits what index programs may fetch. */
   readonly indexing: Omit<IndexRule, "names">;
   /** How another process takes over a mount if this one dies. */
   readonly supervision: Supervision | undefined;

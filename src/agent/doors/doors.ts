@@ -6,17 +6,17 @@ export type DoorSetup = MountSetup | WebdavSetup;
 
 /** A FUSE mount. */
 export interface MountSetup extends MountReport {
-  /** Whom it shows as owners. */
+  /** Which owners it shows. */
   readonly owners: OwnerRule;
-  /** Programs that may fetch only a few contents from the bucket. */
+  /** Index programs: they may fetch only a few blocks from the bucket. */
   readonly indexPrograms: readonly string[];
   /** Whether every directory has a hidden `.history`. */
   readonly history: boolean;
   /** Whether access control lists are enforced. */
   readonly acl: boolean;
-  /** Whether it tells birth times. */
+  /** Whether it reports birth times. */
   readonly birthTimes: boolean;
-  /** No programs run from it. */
+  /** Whether the kernel refuses to run programs from it. */
   readonly noexec: boolean;
 }
 

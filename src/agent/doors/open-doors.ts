@@ -13,7 +13,7 @@ import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts"
 
 interface OpenDoor {
   readonly report: DoorReport;
-  /** Whether a new process could take this door over. Absent: its clients reconnect by themselves. */
+  /** Whether a new process could take over this door. Absent: its clients reconnect by themselves. */
   isReplaceable?(): boolean;
   /** Tells the door what others changed. Absent for doors without caches. */
   invalidate?(changes: Invalidations): void;

@@ -52,7 +52,7 @@ export async function flushBoth(
   return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
 }
 
-/** How long the last pass may take, even when the time is up. */
+/** The last pass may take this long even when the time is up. */
 const LAST_PASS_MS = 2_000;
 
 class AgentWithFolder implements Agent {
@@ -112,7 +112,7 @@ class AgentWithFolder implements Agent {
     this.#watched.end();
   }
 
-  /** Publishes the folder's changes in the time that is left, once. The rest stays in the folder. */
+  /** Publishes the folder's changes in the time that is left. The rest stays in the folder. Runs once. */
   #leave(): Promise<UnmountReport> {
     const leftMs = this.#endMs === undefined ? this.#drainMs : this.#endMs - this.#clock.monotonicMs();
     return (this.#left ??= this.#watched.unmount(Math.max(leftMs, LAST_PASS_MS)).then(async (report) => {

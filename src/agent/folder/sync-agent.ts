@@ -51,7 +51,7 @@ export interface SyncAgentOptions {
   /** Paths in the folder that are never synced: the agent's own state and keys. */
   readonly hidden?: readonly DiskPath[];
   readonly cacheBytes: number;
-  /** How long the end waits for publishing, unless its caller says otherwise. */
+  /** How long an ending agent publishes, unless the caller of `unmount` says otherwise. */
   readonly drainMs: number;
   /** Bytes of contents per second, both directions together. */
   readonly limit?: Rates | undefined;
@@ -129,7 +129,7 @@ export class SyncAgent implements AsyncDisposable {
   readonly #lock: Disposable;
   readonly #limit: RateLimit | undefined;
   readonly #ending: AbortController;
-  /** Aborted while paused: a pass ends between two batches. */
+  /** Aborted while paused: a pass under way ends after its current batch. */
   #pausing = new AbortController();
   #pause: Pause | undefined;
   readonly #conflicts: SeenConflicts;

@@ -22,7 +22,7 @@ export interface SyncLoopOptions {
   /** Called with each report in which something happened. */
   readonly heard: (report: SyncReport) => void;
   readonly failed: (error: SynclineError) => void;
-  /** No pass begins meanwhile. Call `wake` when it changes. */
+  /** While this is true, no pass begins. Call `wake` when it changes. */
   readonly isPaused: () => boolean;
   readonly clock: Clock;
   readonly log: Log;

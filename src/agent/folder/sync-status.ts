@@ -46,7 +46,7 @@ export function syncStatus(
   };
 }
 
-/** `paused`: why no pass was made. */
+/** `paused`: the error of the pause that prevented a pass. */
 export function syncFlush(state: SyncLoopState, counted?: PendingReport, paused?: SynclineError): FlushReport {
   const { report } = state;
   const error = paused ?? state.error;

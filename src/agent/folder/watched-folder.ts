@@ -13,7 +13,7 @@ export interface WatchedFolderOptions {
   readonly pause: Pause;
   /** Ends the pass that is under way. */
   readonly stop: () => void;
-  /** How long the end waits for publishing, unless its caller says otherwise. */
+  /** How long an ending agent publishes, unless the caller of `unmount` says otherwise. */
   readonly drainMs: number;
   readonly clock: Clock;
 }
@@ -65,7 +65,7 @@ export class WatchedFolder implements ControlAnswers {
     return this.#report().published;
   }
 
-  /** What it left in the folder. */
+  /** What remains unpublished in the folder. */
   async left(): Promise<UnmountReport> {
     const { published, pending, error } = this.#report();
     const { files, bytes } = pending;
@@ -75,7 +75,7 @@ export class WatchedFolder implements ControlAnswers {
     return published ? ended : { ...ended, folder: { folder, files, bytes, error } };
   }
 
-  /** Files that cannot be synced, and deletions that await approval, would still be there after another pass. */
+  /** Makes no further pass for files that cannot be synced or deletions that await approval: it would not help. */
   async #drain(drainMs: number): Promise<UnmountReport> {
     const { clock } = this.#options;
     await drain({

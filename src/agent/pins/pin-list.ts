@@ -5,7 +5,7 @@ import type { FileName } from "../../base/ids.ts";
 import { checkName } from "../../base/names.ts";
 import { readStateFile, writeStateFile } from "../state/state-file.ts";
 
-/** Names from the bucket's top; none: all of it. */
+/** Names from the root directory down. An empty list is the whole bucket. */
 export type PinPath = readonly FileName[];
 
 const NAME = "pins.json";
@@ -19,7 +19,7 @@ export function writePins(stateDir: string, pins: readonly PinPath[]): void {
   writeStateFile(join(stateDir, NAME), Buffer.from(JSON.stringify(pins)));
 }
 
-/** What cannot be read is not pinned: it is fetched again where it is needed. */
+/** Malformed text pins nothing: contents are then fetched when they are needed. */
 export function parsePins(bytes: Uint8Array): PinPath[] {
   try {
     const pins: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));

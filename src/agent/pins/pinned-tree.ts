@@ -1,4 +1,4 @@
-/** What pinned paths need of a tree to be read offline: the nodes on the way, and the blocks of contents. */
+/** The blocks of a tree that make pinned paths readable offline: the nodes on the way, and the contents. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { linkedValues } from "../../format/blocks/linked-value.ts";
@@ -10,7 +10,7 @@ import { NodeStore } from "../../tree/node-store.ts";
 import type { PinPath } from "./pin-list.ts";
 
 export interface PinnedTree {
-  /** Every block that is needed; those that were read come first. */
+  /** Every needed block. Those that were read come first. */
   readonly blocks: ReadonlySet<Cid>;
   readonly files: number;
   /** Bytes of the files, without holes. */
@@ -21,7 +21,7 @@ export interface PinnedTree {
 
 const CACHE_BYTES = 8 * 1024 * 1024;
 
-/** Reads nodes and lists of chunks, and no chunks. Rejects as `blocks`, `format_invalid`, the signal's reason. */
+/** Reads nodes and chunk lists, but no chunks. Rejects as `blocks` does, with `format_invalid`, or the signal's reason. */
 export async function readPinned(
   blocks: BlockReader,
   tree: Cid,
@@ -73,7 +73,7 @@ class PinWalk implements PinnedTree {
     }
   }
 
-  /** False if it was seen before, under another pin or name. */
+  /** Returns false if the object was seen before, under another pin or name. */
   async #object(id: FileId, record: FileRecord): Promise<boolean> {
     if (this.#met.has(id)) return false;
     this.#met.add(id);

@@ -1,6 +1,6 @@
 /**
- * Keeps pinned paths on this machine: fetches what they need, again after each change of the base, and drops what they no
- * longer need. The blocks are outside the cache's limit, and leave a part of the disk free for unpublished data.
+ * Keeps pinned paths on this machine. After each change of the base, fetches the blocks that they need and drops those that
+ * they no longer need. Pinned blocks do not count against the cache's limit, and leave room for unpublished data.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -26,10 +26,10 @@ export interface PinsOptions {
   readonly log: Log;
 }
 
-/** How soon a new base is noticed, and a failure retried. */
+/** How soon a new base is noticed, and how soon a failure is retried. */
 const LOOK_MS = 1_000;
 const AGAIN_MS = 30_000;
-/** Reading the pinned trees takes at most this part of the time. */
+/** After reading the pinned trees, rests for this many times as long. */
 const RESTS = 20;
 const BATCH_BLOCKS = 16;
 
@@ -39,7 +39,7 @@ export class Pins implements AsyncDisposable {
   #pins: readonly PinPath[];
   #kept: Map<Cid, number> | undefined;
   #keptBytes = 0;
-  /** The tree of which everything was here at the end of a round. */
+  /** The tree whose pinned blocks were all here at the end of a round. */
   #done: Cid | undefined;
   #absent: readonly PinPath[] = [];
   #totals = { files: 0, bytes: 0 };
@@ -72,7 +72,7 @@ export class Pins implements AsyncDisposable {
     };
   }
 
-  /** Pins these, too. Throws `no_such_path`, `disk_full`, `paused`, and as reading the tree does; changes nothing then. */
+  /** Adds pins. Throws `no_such_path`, `disk_full`, `paused`, and as reading the tree does; then nothing has changed. */
   async add(paths: readonly PinPath[]): Promise<PinsReport | null> {
     const { blocks, tree, stateDir, paused } = this.#options;
     const stopped = paused();
@@ -91,7 +91,7 @@ export class Pins implements AsyncDisposable {
     return this.report;
   }
 
-  /** Throws `precondition_failed` for a path that is not pinned itself. */
+  /** Throws `precondition_failed` for a path that is not itself a pin. */
   remove(paths: readonly PinPath[]): PinsReport | null {
     for (const path of paths) {
       if (this.#pins.some((pin) => samePin(pin, path))) continue;
@@ -167,7 +167,8 @@ export class Pins implements AsyncDisposable {
       if (this.#ending.signal.aborted || pins !== this.#pins) return;
       const known = failureOf(error);
       if (known.code === "paused") return;
-      if (this.#error?.message !== known.message) log.warn(`Not everything pinned is here: ${describeError(error)}`);
+      if (this.#error?.message !== known.message)
+        log.warn(`Some pinned contents are missing here: ${describeError(error)}`);
       this.#error = known;
       this.#notBeforeMs = clock.monotonicMs() + AGAIN_MS;
     }
@@ -197,8 +198,8 @@ export class Pins implements AsyncDisposable {
     const spare = this.#options.pinned.spare();
     if (bytes <= 0 || bytes <= spare) return;
     const room = `${Math.ceil(bytes / MIB)} MiB are needed, and ${Math.max(0, Math.floor(spare / MIB))} MiB may be used`;
-    throw new SynclineError("disk_full", `The disk has no room for what is pinned: ${room}.`, {
-      hint: "Free some disk space, or pin less. A part of the disk is left for unpublished changes.",
+    throw new SynclineError("disk_full", `The disk has no room for the pinned files: ${room}.`, {
+      hint: "Free some disk space, or pin less. Part of the disk is reserved for unpublished changes.",
     });
   }
 }

@@ -1,4 +1,7 @@
-/** Counts how much of an epoch's data is read, and lets the caller end the reading. Chunks that were cut early and are in the bucket are not read. */
+/**
+ * Counts how much of an epoch's data is read, and lets the caller stop the reading. Chunks that were cut early and are in the
+ * bucket are not read.
+ */
 import type { Ino } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { DataReader } from "../../fstree/change-set.ts";

@@ -40,7 +40,7 @@ function leavesWork({ pending, error }: FlushReport): boolean {
   return pending.files > 0 && (error === null || isPassing(error));
 }
 
-/** Whether it passes by itself, or once the storage is back. Others persist until a person acts. */
+/** Whether this error passes by itself, or once the storage is back. Others persist until a person acts. */
 export function isPassing({ code }: ErrorReport): boolean {
   return PASSING.has(code);
 }

@@ -55,7 +55,7 @@ export interface PublisherOptions {
   readonly heldBase?: HeldBase;
   /** Replaces the real merge: for simulations that must detect a faulty one. */
   readonly merge?: MergeSnapshots;
-  /** The error while publishing and adopting are paused, else undefined. A pause also ends an upload under way. */
+  /** An error while publishing and adopting are paused, else undefined. A pause also stops an upload under way. */
   readonly paused?: () => SynclineError | undefined;
   /** Called after large epochs, with "when quiet" after smaller ones, and during an epoch that reads much. */
   readonly releaseMemory: (when: ReleaseTime) => void;

@@ -1,4 +1,4 @@
-/** Tells the thread that serves how publishing goes. */
+/** Tells the filesystem's thread how publishing goes. */
 import type { Clock } from "../../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../../base/errors.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
@@ -20,14 +20,14 @@ export class NewsOfPublishing {
 
   /** An attempt has ended, or nothing was to be published. */
   ended(error: SynclineError | undefined): void {
-    // Writers that are slower than others get their turn.
+    // Losing a race to other writers is no problem: slow writers get a turn.
     const problem = error?.code === "root_moved" ? undefined : error?.code;
     if (problem === this.#problem) return;
     this.#problem = problem;
     this.#send({ problem });
   }
 
-  /** `reader`, through which the bytes of data files leave. */
+  /** Wraps `reader`: each read of a data file counts as bytes on their way. */
   over(reader: Pick<DataReader, "readData">): DataReader {
     return {
       readData: (...range) => {

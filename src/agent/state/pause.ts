@@ -27,7 +27,7 @@ export interface PauseOptions {
 
 const NAME = "paused.json";
 const NOT_PAUSED = Buffer.from("{}");
-/** A machine that slept has a timer that is late: the end is looked for this often. */
+/** A timer is late after the machine slept, so the end of a pause is checked this often. */
 const LOOK_MS = 30_000;
 /** The last time that a Date can hold. */
 const LAST_MS = 8_640_000_000_000_000;
@@ -56,7 +56,7 @@ export class Pause implements Disposable {
     const { report } = this;
     if (report === null) return undefined;
     return new SynclineError("paused", `Syncing is paused${report.until === null ? "" : ` until ${report.until}`}.`, {
-      hint: "`syncline resume` continues it.",
+      hint: "`syncline resume` ends the pause.",
     });
   }
 

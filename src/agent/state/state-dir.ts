@@ -166,7 +166,7 @@ export function listMountStates(root: string): MountState[] {
   return states.sort((a, b) => b.usedMs - a.usedMs).map(({ path, facts }) => ({ path, facts }));
 }
 
-/** Records what an agent left when it ended in order. The agent calls it before it reports its end. */
+/** Records what an agent left unpublished when it ended in order. Called before the agent reports its end. */
 export function noteEnded(path: string, { drained, pending: { files, bytes }, error }: UnmountReport): void {
   const facts = readFacts(path);
   if (facts === undefined) return;

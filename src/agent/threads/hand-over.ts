@@ -1,4 +1,4 @@
-/** What an agent answers to callers; and how its process ends so that its supervisor starts the next one. */
+/** An agent's answers to callers. One of them ends its process, so that its supervisor starts the next agent. */
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Agent } from "../agent.ts";
@@ -15,7 +15,7 @@ interface Tools {
   readonly log: Log;
 }
 
-/** For the answer to leave. */
+/** Time for the answer to leave before the process ends. */
 const ANSWER_MS = 50;
 
 export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools): ControlAnswers {
@@ -31,11 +31,11 @@ export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools):
   };
 }
 
-/** After an upgrade, for example: programs in the mount wait. Throws `not_supported` where nothing would go on. */
+/** Hands over to the next agent, for an upgrade; programs in the mount wait. Throws `not_supported` if none would start. */
 async function handOver(thread: FilesystemThread, { clock, log }: Pick<Tools, "clock" | "log">): Promise<object> {
   if (!(await thread.call("isReplaceable", undefined))) throw notReplaceable();
   log.info("Handing over to the next agent.");
-  // As when it is killed: what is answered is in the journal, the rest is sent again.
+  // A kill is safe: the journal holds what was answered, and the other requests are sent again.
   clock.after(ANSWER_MS, () => process.kill(process.pid, "SIGKILL"));
   return { pid: process.pid };
 }

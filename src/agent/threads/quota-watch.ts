@@ -1,17 +1,17 @@
-/** What the owner may still store at a master, for `df`: asked at the start, now and then, and soon after publishing. */
+/** How much the owner may still store at a master, for `df`. Asked at the start, every ten minutes, and after publishing. */
 import type { Clock } from "../../base/clock.ts";
 import type { OwnerQuota } from "../../bucket/http/owner-quota.ts";
 import type { StatFs } from "../../vfs/filesystem.ts";
 
 export interface QuotaWatchOptions {
-  /** Undefined: there is none. */
+  /** Undefined: there is no quota. */
   readonly read: () => Promise<OwnerQuota | undefined>;
   readonly isPaused: () => boolean;
   readonly clock: Clock;
 }
 
 const LOOK_MS = 10 * 60_000;
-/** After a publish, for the master to count it and others to follow. */
+/** The delay after publishing: the master then has counted it, and several publishes need one call. */
 const SOON_MS = 10_000;
 
 export class QuotaWatch implements Disposable {
@@ -31,7 +31,7 @@ export class QuotaWatch implements Disposable {
     if (soonMs < this.#dueMs) this.#arm(SOON_MS);
   }
 
-  /** The disk's space, or the quota's if that leaves less. */
+  /** The disk's space, or what the quota leaves if that is less. */
   within(disk: StatFs): StatFs {
     return spaceWithin(disk, this.#quota);
   }
@@ -46,7 +46,7 @@ export class QuotaWatch implements Disposable {
     try {
       if (!isPaused()) this.#quota = await read();
     } catch {
-      // The last answer stands.
+      // The last answer stays in use.
     }
     if (this.#dueMs > -Infinity) this.#arm(LOOK_MS);
   }

@@ -1,4 +1,4 @@
-/** Starts an agent's background collection: on a thread, or, where the master collects, only of the history. */
+/** Starts an agent's background collection on a thread. Where the master collects, only the history is thinned. */
 import type { Lamport } from "../../base/ids.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import { trustOf } from "../../net/access.ts";
@@ -8,7 +8,7 @@ import { collectorDirOf } from "../state/state-dir.ts";
 import { BackgroundCollection, type BackgroundCollectionOptions } from "./background-collection.ts";
 import { collectOnThread } from "./collector-thread.ts";
 
-/** `seq`: of the base, while the bucket is in reach. `done` is called after each collection. */
+/** `seq`: the base's, while the bucket is in reach. `done` is called after each collection. */
 export function startCollecting(
   options: AgentOptions,
   seq: () => Lamport | undefined,
@@ -17,7 +17,7 @@ export function startCollecting(
   const { address, access, stateDir, stateRoot, clock, random, log } = options;
   const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
   const parsed = parseAddress(address);
-  // The thread that collects has no wallet.
+  // The collecting thread has no wallet to sign with.
   const isCollected = parsed.isPacked && !(parsed.scheme === "s3" && parsed.auth === "wallet");
   const collect: BackgroundCollectionOptions["collect"] = (known, many, signal) =>
     isCollected

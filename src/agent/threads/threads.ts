@@ -21,7 +21,7 @@ export interface WorkerSetup {
   readonly stateDir: string;
   readonly cacheDir: string;
   readonly cacheBytes: number;
-  /** For the bytes in data files, if they count against `cacheBytes`. */
+  /** Counts the bytes in data files, if `cacheBytes` also limits them. */
   readonly unpublished: SharedBytes | undefined;
   readonly readOnly: boolean;
   readonly readTimeoutMs: number;

@@ -175,20 +175,20 @@ async function openFilesystem(
   return { setup, opened, vfs, objects, quota, epochs: new EpochExchange(vfs), doors: undefined };
 }
 
-/** After the end of an agent, the kernel goes on with the numbers that it was told. */
+/** When another agent takes over, the kernel keeps using the inode numbers that it was told. */
 function withHistory(live: FileSystem, { setup, opened, objects }: Serving, log: Log): HistoryFs {
   const keep = setup.supervision?.handoff !== undefined;
   const numbers = new PastNumbers(join(setup.stateDir, HISTORY_NUMBERS), keep);
-  // A search that goes on has something to show before a read would be given up.
+  // A listing shows what was found before the read would time out.
   const patienceMs = Math.min(HISTORY_PATIENCE_MS, setup.readTimeoutMs / 2);
   return new HistoryFs(live, { objects, numbers, commits: opened.bucket, clock: systemClock, log, patienceMs });
 }
 
-/** Tells the cache of both threads how many bytes are unpublished, and makes it yield as they become more. */
+/** Tells the caches of both threads how many bytes are unpublished, and trims the cache as these grow. */
 function sharing(unpublished: SharedBytes, limit: number, { cache }: OpenedBucket): (bytes: number) => void {
   let trimmedAt = 0;
   return (bytes) => {
-    // More may be left from a start with a higher limit.
+    // A run with a higher limit may have left more.
     writeShared(unpublished, Math.min(bytes, mostUnpublished(limit)));
     if (bytes < trimmedAt) trimmedAt = bytes;
     if (bytes - trimmedAt < limit / TRIMS) return;
@@ -201,7 +201,7 @@ function mostUnpublished(limit: number): number {
   return limit - Math.min(CACHE_RESERVED_BYTES, Math.floor(limit / 8));
 }
 
-/** The cache is trimmed after each such part of the limit. */
+/** The cache is trimmed each time that unpublished bytes have grown by this fraction (1/64) of the limit. */
 const TRIMS = 64;
 
 /** The machine's name from recent commits, or the writer's id. */

@@ -21,7 +21,7 @@ export interface WarmUpOptions {
 const WAIT_MS = 200;
 const CACHE_BYTES = 8 * 1024 * 1024;
 
-/** The warm-up of one agent: can be stopped, and is done once. */
+/** The warm-up of one agent. It can be stopped, and is completed once. */
 export class WarmUp {
   readonly #options: WarmUpOptions;
   #stop = new AbortController();

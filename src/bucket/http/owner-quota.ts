@@ -6,7 +6,7 @@ export interface OwnerQuota {
   readonly quotaBytes: number;
 }
 
-/** Undefined: there is no limit, or the master tells none. Throws as the call. */
+/** Undefined: there is no limit, or the master reports none. Throws as the call does. */
 export async function readQuota(master: Master): Promise<OwnerQuota | undefined> {
   const answer = await master.call({ method: "GET", path: "/api/v1/storage" });
   return parseQuota(await answer.json());

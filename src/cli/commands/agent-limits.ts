@@ -5,17 +5,17 @@ import { newSharedBytes, type SharedBytes } from "../../agent/threads/shared-byt
 import type { Options } from "../options.ts";
 import { printBytes } from "../terminal/text.ts";
 
-/** How many bytes the block cache may take; for an agent with doors, together with unpublished bytes if a size is given. */
+/** How many bytes the block cache may take. In an agent with doors, a given size also limits unpublished bytes. */
 export function cacheBytesOf({ cacheSize = "auto" }: Pick<Options, "cacheSize">): number {
   return cacheSize === "auto" ? DEFAULT_CACHE_BYTES : cacheSize;
 }
 
-/** Where unpublished bytes are counted; undefined if only the disk bounds them. Throws `usage` for a useless limit. */
+/** The counter of unpublished bytes; undefined if only the disk limits them. Throws `usage` for a limit that is too low. */
 export function unpublishedOf({ cacheSize = "auto" }: Pick<Options, "cacheSize">): SharedBytes | undefined {
   if (cacheSize === "auto") return undefined;
   if (cacheSize >= LEAST_LIMIT_BYTES) return newSharedBytes();
   throw new SynclineError("usage", `--cache-size must be at least ${printBytes(LEAST_LIMIT_BYTES)} here.`, {
-    hint: "It also bounds unpublished contents, and larger writes would never fit. Or give auto.",
+    hint: "It also limits unpublished contents, and larger writes would never fit. With auto, it limits the cache only.",
   });
 }
 

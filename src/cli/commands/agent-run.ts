@@ -99,7 +99,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     unpublished: unpublishedOf(options),
     drainMs: drainMsOf(options),
     collects: options.gc !== "off",
-    // A past state has no overlay that another process could go on with.
+    // A past state has no overlay from which another process could continue.
     supervision: options.at === undefined ? supervision : undefined,
     clock: runtime.clock,
     random: runtime.random,

@@ -63,7 +63,7 @@ export function sayStep(step: string): void {
   if (process.connected) process.send?.({ step } satisfies Word);
 }
 
-/** Tells the waiting command that all is well. Leaves its session, and the working directory, so that it does not stay in use. */
+/** Tells the waiting command that all is well. Leaves its session, and the working directory, which would stay in use. */
 export function sayReady(doors: readonly DoorReport[]): void {
   loadProcessAddon().startSession?.();
   process.send?.({ doors } satisfies Word);

@@ -89,7 +89,7 @@ async function contentsOf(
   return await countBelow(nodes, tree, id);
 }
 
-/** Whether it is something to write into, such as /dev/null or a fifo, and never to replace. */
+/** Whether it is a device or fifo, such as /dev/null: to be written into, never replaced. */
 async function isDevice(given: string): Promise<boolean> {
   const found = await stat(given).catch(() => undefined);
   return found !== undefined && !found.isFile() && !found.isDirectory();

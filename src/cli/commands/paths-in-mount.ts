@@ -1,4 +1,4 @@
-/** Paths that a command names in one mount that is served. */
+/** The paths given to a command, all in one served mount. */
 import type { PinPath } from "../../agent/pins/pin-list.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Call } from "../command.ts";
@@ -19,6 +19,6 @@ export async function pathsInMount({ args, options, runtime }: Call): Promise<Pa
   if (target?.served === undefined) throw noAgent(args[0]);
   const { stateDir } = target.served;
   if (targets.some(({ served }) => served?.stateDir !== stateDir))
-    throw new SynclineError("usage", "These paths are in several mounts: name those of one mount at a time.");
+    throw new SynclineError("usage", "These paths are in several mounts. Name paths of one mount at a time.");
   return { target, stateDir, paths: targets.map(({ names }) => names) };
 }

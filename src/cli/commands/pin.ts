@@ -20,7 +20,7 @@ export function register(program: Program): void {
     async run(call) {
       const { output, runtime } = call;
       const { target, stateDir, paths } = await pathsInMount(call);
-      // What is not published cannot be missing here, and is not in the tree that pins are looked up in.
+      // Pins are looked up in the published tree.
       await flushFirst(target);
       let report = await askAgent<"pin">(stateDir, { call: "pin", paths });
       using progress = output.progress("pin");
@@ -40,6 +40,6 @@ export function register(program: Program): void {
 
 function stopOn({ error }: PinsReport): void {
   if (error === null) return;
-  const again = "The pin stays, and is tried again: see `syncline status`.";
+  const again = "The pin stays, and fetching is retried: see `syncline status`.";
   throw new SynclineError(error.code, error.message, { hint: error.hint === null ? again : `${error.hint} ${again}` });
 }

@@ -6,7 +6,7 @@ import { NODE_FLAGS } from "../../runtime/memory.ts";
 import { addCommand, type Call, type Program } from "../command.ts";
 import { MOUNT_HELPER } from "../mount-helper.ts";
 
-/** mount(8) looks in /sbin, too, which is the same folder today. */
+/** mount(8) looks in /sbin, which systems with a merged /usr link to /usr/sbin. */
 const PATH = `/usr/sbin/${MOUNT_HELPER}`;
 const MARK = "# Written by: syncline service install-mount-helper";
 
@@ -50,10 +50,10 @@ async function uninstall({ options, output }: Call<"dryRun">): Promise<void> {
     return;
   }
   change(() => rmSync(PATH));
-  output.result({ helper: PATH, removed: true }, `Removed ${PATH}. What is mounted stays mounted.`);
+  output.result({ helper: PATH, removed: true }, `Removed ${PATH}. Existing mounts stay.`);
 }
 
-/** Its interpreter and program do not depend on PATH, which is short at boot. */
+/** Names its interpreter and program in full, since PATH is short at boot. */
 export function helperText(program: readonly string[]): string {
   const words = program.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`);
   return ["#!/bin/sh", MARK, `exec ${words.join(" ")} ${MOUNT_HELPER} "$@"`, ""].join("\n");
@@ -71,7 +71,7 @@ function change(write: () => void): void {
     write();
   } catch (cause) {
     if (!failedWith(cause, "EACCES", "EPERM", "EROFS")) throw cause;
-    throw new SynclineError("local_io_failed", `${PATH} may not be written by this user.`, {
+    throw new SynclineError("local_io_failed", `This user may not write ${PATH}.`, {
       hint: "Run it as root.",
       cause,
     });

@@ -162,7 +162,7 @@ function textOfStopped({ mount, bucket, state, left }: ReturnType<typeof leftOf>
     `${printText(mount)}  (no process)`,
     `  bucket     ${printText(bucket)}`,
     `  pending    ${pending}`,
-    "             Mount the bucket there again to publish them.",
+    "             Mount the bucket at the same directory again to publish them.",
   ].join("\n");
 }
 

@@ -109,8 +109,8 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
 }
 
 /**
- * Syncs until `syncline unmount` or a signal. The first signal publishes for the time of --drain at most, the second ends
- * that. Unpublished changes stay in the folder.
+ * Syncs until `syncline unmount` or a signal. After the first signal it publishes for as long as --drain says; a second one
+ * ends that. Unpublished changes stay in the folder.
  */
 async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
   const { facts } = state;

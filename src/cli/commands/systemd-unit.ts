@@ -13,7 +13,7 @@ export interface UnitFacts {
   readonly environment: ReadonlyMap<string, string>;
   /** For the machine instead of one user. */
   readonly system: boolean;
-  /** How long the end waits for publishing. */
+  /** How long an ending agent publishes. */
   readonly drainMs?: number | undefined;
 }
 
@@ -22,7 +22,7 @@ export const UNIT_MARK = "# Written by: syncline service install";
 
 /** How long an agent may take to close its doors, after it has published for as long as --drain says. */
 const CLOSING_SECONDS = 60;
-/** A mount with many unpublished changes reads them first. */
+/** A mount first reads its unpublished changes, which may be many. */
 const START_SECONDS = 600;
 /** Usage, a precondition, no access, deletions awaiting approval, damage: a restart fails again until a person acts. */
 const LASTING_STATUSES = [2, 4, 5, 7, 8];
@@ -44,7 +44,7 @@ export function unitText(facts: UnitFacts): string {
     "RestartSec=5",
     `RestartPreventExitStatus=${LASTING_STATUSES.join(" ")}`,
     `TimeoutStopSec=${Math.ceil(drainMs / 1_000) + CLOSING_SECONDS}`,
-    "# It stops its other processes itself, in order.",
+    "# The main process stops the others itself, in order.",
     "KillMode=mixed",
     "UMask=0077",
     ...(isMount ? [] : HARDENED),
@@ -56,7 +56,7 @@ export function unitText(facts: UnitFacts): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** A mount is up without a network; at a shutdown it has one until it has stopped. */
+/** A mount starts without a network. At a shutdown, the network stays up until the mount has stopped. */
 function networkLines(isMount: boolean): string[] {
   return isMount ? ["After=network.target"] : ["Wants=network-online.target", "After=network-online.target"];
 }
@@ -68,7 +68,7 @@ function mountLines({ supervisor, program, words }: UnitFacts): string[] {
     "NotifyAccess=main",
     execStart([supervisor, "--service", ...program, ...words]),
     `TimeoutStartSec=${START_SECONDS}`,
-    "# An agent that was killed for lack of memory is replaced.",
+    "# The supervisor replaces an agent that was killed for lack of memory.",
     "OOMPolicy=continue",
   ];
 }
@@ -81,12 +81,12 @@ const HARDENED = [
 ];
 
 /**
- * For a mount as root. Options that give a unit its own mount namespace would hide the mount from everybody else.
- * RestrictSUIDSGID= forbids openat2, which keeps a synced folder's paths beneath it. A user's mount needs the set-id program
- * fusermount3, so it can have none of these: each implies NoNewPrivileges=.
+ * For a mount as root. Left out: options that give a unit its own mount namespace, which would hide the mount from everybody
+ * else, and RestrictSUIDSGID=, which forbids openat2, with which folder sync stays beneath its folder. A user's mount needs
+ * the set-id program fusermount3, so it can have none of these options: each implies NoNewPrivileges=.
  */
 const HARDENED_MOUNT = [
-  "# Nothing here that makes a mount namespace: the mount would be seen by nobody else.",
+  "# Add no option that creates a mount namespace: nobody else would see the mount.",
   ...HARDENED,
   "CapabilityBoundingSet=CAP_SYS_ADMIN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_MKNOD",
   "CapabilityBoundingSet=CAP_SETFCAP CAP_SYS_NICE CAP_IPC_LOCK CAP_NET_BIND_SERVICE",

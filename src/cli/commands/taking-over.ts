@@ -1,14 +1,14 @@
-/** How the supervisor of a mount starts this command again, and what an agent that it started takes over. */
+/** How a mount's supervisor starts this command again, and what the next agent takes over. */
 import { join } from "node:path";
 import { LOG_NAME } from "../../agent/state/log-file.ts";
 import { HANDOFF, parseHandoff, type Supervision } from "../../fuse/supervisor.ts";
 import { envName } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** Meant once, by the person who started the agent. */
+/** Options that apply only to the first start. */
 const ONCE = new Set(["--background", "--accept"]);
 
-/** Takes what a supervisor told this process out of its environment. */
+/** Reads what a supervisor told this process in its environment, and removes it there. */
 export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string): Supervision {
   const told = env[HANDOFF] ?? "";
   for (const once of [HANDOFF, envName("background"), envName("accept")]) Reflect.deleteProperty(env, once);

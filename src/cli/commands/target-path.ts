@@ -43,7 +43,7 @@ export async function showAtMount({ served }: TargetPath): Promise<void> {
   if (served !== undefined) await askAgent<"flush">(served.stateDir, { call: "flush" });
 }
 
-/** Throws `no_agent` for a path below no mount. */
+/** Throws `no_agent` for a path that is in no mount. */
 export async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
   const states = mountStates(runtime, state);
   const path = pathAsStatesSay(given, states);

@@ -25,7 +25,7 @@ export function register(program: Program): void {
       const report = await askAgent<"unmount">(stateDir, { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS });
       const rest = leftText(
         report,
-        `They are kept in ${printText(stateDir)}. Mount the bucket there again to publish them.`,
+        `They are kept in ${printText(stateDir)}. Mount the bucket at the same directory again to publish them.`,
       );
       output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `. ${rest}`}`);
       return report.drained ? 0 : 3;

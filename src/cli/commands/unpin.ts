@@ -16,7 +16,7 @@ export function register(program: Program): void {
       const { stateDir, paths } = await pathsInMount(call);
       const report = await askAgent<"unpin">(stateDir, { call: "unpin", paths });
       const left = report?.paths.length ?? 0;
-      call.output.result({ left }, `Unpinned. ${left === 0 ? "Nothing" : printCount(left, "path")} stays pinned.`);
+      call.output.result({ left }, `Unpinned. Still pinned: ${left === 0 ? "nothing" : printCount(left, "path")}.`);
     },
   });
 }

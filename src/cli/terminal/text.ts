@@ -29,7 +29,7 @@ export function printRest(pending: { files: number; bytes: number }, error: { me
   return error === null ? `${rest}.` : `${rest}: ${printText(error.message)}`;
 }
 
-/** What is unpublished when its agent has ended. */
+/** What an agent that has ended left unpublished. */
 export function printLeft(
   { files, bytes }: { files: number; bytes: number },
   why: string | null,

@@ -43,7 +43,7 @@ const MAX_U32 = 0xffff_ffff;
 
 /**
  * Later versions add tags after those of the first version, in both halves; unused tags among those stay unused.
- * `dataBytes` and `birth` came later, so versions that do not know them keep them.
+ * `dataBytes` and `birth` came later; versions that do not know them keep them.
  */
 export function mayBeUnknown(tag: number): boolean {
   return (tag & ~LINK_BIT) > TAG.conflict;

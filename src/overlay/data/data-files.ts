@@ -90,7 +90,7 @@ export class DataFiles {
     return new Set(Array.from(this.#own, (name) => Number.parseInt(name, 10) as Ino));
   }
 
-  /** After a start: an inode's bytes lie in these segments. */
+  /** After a start: counts an inode's bytes, which lie in these segments. */
   found(ino: Ino, segments: readonly Segment[]): void {
     const own = segments.filter(({ epoch }) => this.#own.has(dataFileName(ino, epoch)));
     this.stored.found(own, (epoch) => dataFileName(ino, epoch));

@@ -31,7 +31,7 @@ interface SharedFile {
 export interface SmallFilesOwner {
   /** A new one is about to be created. */
   made(): void;
-  /** One got that many more bytes, and is so long now. */
+  /** A shared file got `bytes` more bytes, and now ends at `end`. */
   grew(name: string, bytes: number, end: number): void;
   needless(name: string): void;
 }
@@ -93,7 +93,7 @@ export class SmallFiles {
     const pieces = this.pieces(ino, epoch);
     if (pieces?.holding(offset, length) !== undefined) return 0;
     if (this.accepts(ino, epoch, offset, length)) return entryBytes(length);
-    // Its bytes move out, and leave a mark in each shared file.
+    // Its bytes move to their own file, and each shared file gets an entry that marks them as gone.
     const moved = (pieces?.all() ?? []).reduce((sum, piece) => sum + piece.length, 0);
     return moved + length + entryBytes(0) * (pieces?.parts.size ?? 0);
   }
@@ -149,7 +149,7 @@ export class SmallFiles {
     return parts;
   }
 
-  /** The live epoch was sealed: its files are not written to any more, so they go with their last inode. */
+  /** The live epoch was sealed. Its files get no more writes, so each is removed with its last inode. */
   sealed(): void {
     const current = this.#current;
     this.#current = undefined;

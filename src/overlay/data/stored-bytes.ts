@@ -18,7 +18,7 @@ export class StoredBytes {
   /** Everything that was ever added. */
   grown = 0;
 
-  /** Also of files that are to be removed. */
+  /** Includes files that are to be removed. */
   get total(): number {
     return this.#total;
   }
@@ -35,7 +35,7 @@ export class StoredBytes {
     this.#set(name, { bytes: before.bytes + fresh, end: Math.max(before.end, end) });
   }
 
-  /** After a start: a change set or an inode has these segments in files with these names. */
+  /** After a start: counts the segments of a change set or an inode, in files with these names. */
   found(segments: readonly Segment[], nameOf: (epoch: number) => string): void {
     const files = new Map<string, Stored>();
     for (const { from, epoch, offset, length } of segments) {
@@ -49,7 +49,7 @@ export class StoredBytes {
     }
   }
 
-  /** The file is to be removed. It counts until then. */
+  /** The file is to be removed, and counts until then. */
   unneeded(name: string): void {
     this.#unneeded.add(name);
   }

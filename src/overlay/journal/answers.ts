@@ -1,6 +1,6 @@
 /**
- * Requests that were executed, with their results: if the process dies before the answer leaves, the next one must give that
- * answer and not execute them again. Only what was under way at the last end is ever asked for.
+ * Requests that were executed, with their results. If the process dies before an answer leaves, the next process must give
+ * that answer instead of executing the request again. It only asks for requests that were under way when the process died.
  */
 import type { Ino } from "../../base/ids.ts";
 import type { JournalRecord } from "./journal-record.ts";
@@ -16,7 +16,7 @@ export class Answers {
     this.#journal = journal;
   }
 
-  /** The record that goes before these, if they are what a request changes. */
+  /** The record to write before these, if a request makes these changes. */
   recordFor(records: readonly JournalRecord[]): JournalRecord | undefined {
     const { request } = this;
     if (request === 0) return undefined;
@@ -27,7 +27,7 @@ export class Answers {
     return { kind: "answered", request, ino };
   }
 
-  /** In replay. */
+  /** Applies a record in replay. */
   take(record: JournalRecord): void {
     if (record.kind === "answered") this.#found.set(record.request, record.ino);
     else if (record.kind === "connected") this.#found.clear();
@@ -42,7 +42,7 @@ export class Answers {
     this.#found.clear();
   }
 
-  /** For the journal after a checkpoint: what may still be asked for. */
+  /** What may still be asked for, to be written to the journal after a checkpoint. */
   get records(): JournalRecord[] {
     return Array.from(this.#found, ([request, ino]) => ({ kind: "answered", request, ino }));
   }

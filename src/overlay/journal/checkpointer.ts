@@ -91,7 +91,7 @@ export class Checkpointer {
     this.#journal.recycle(checkpoint.frame);
   }
 
-  /** They are in no table: the journal after this checkpoint holds them again. */
+  /** Answers are in no table, so the journal after this checkpoint must hold them again. */
   #keepAnswers(): void {
     const { records } = this.#answers;
     if (records.length === 0) return;

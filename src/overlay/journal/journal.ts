@@ -28,7 +28,7 @@ interface Segment {
   last: number;
 }
 
-/** The most empty segments that are kept. A checkpoint frees about as many, so none is filled anew. A start reads them, too. */
+/** The most empty segments kept. A checkpoint frees about as many, so none is filled anew. A start also reads them. */
 const MAX_SPARES = 3;
 /** Segments prepared ahead: one to write to next, one in reserve, and one in use while the next is prepared. */
 const READY_SPARES = 3;

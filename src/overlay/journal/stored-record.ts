@@ -40,7 +40,7 @@ export function writeRecord(writer: ByteWriter, record: FileRecord): void {
   writeConflict(writer, record.conflict);
   const { birthNs = 0n } = record;
   writer.u16(record.unknown.size + (birthNs === 0n ? 0 : 1));
-  // As a field that older versions keep.
+  // Stored as an unknown field, which older versions keep.
   if (birthNs !== 0n) {
     writer.int(TAG.birth);
     writer.blob(minimalInt(birthNs));
@@ -175,7 +175,7 @@ export function readConflict(reader: ByteReader): ConflictOrigin | undefined {
   return { of: reader.id(), writer: reader.text() as WriterId, epoch: reader.int() };
 }
 
-/** The birth time among the fields of later versions, as it is written. */
+/** Takes the birth time from the unknown fields, where it is stored. */
 function withBirth(record: FileRecord): FileRecord {
   const bytes = record.unknown.get(TAG.birth);
   if (bytes === undefined) return record;

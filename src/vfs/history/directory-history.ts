@@ -14,16 +14,16 @@ export interface PastEntry {
   /** The name in `.history`. */
   readonly name: FileName;
   readonly root: PastRoot;
-  /** What the directory lost: its name there. Undefined: the directory itself. */
+  /** The name that the directory lost, and its dentry. Undefined: the entry is the directory itself. */
   readonly lost: { readonly name: FileName; readonly dentry: Dentry } | undefined;
   readonly record: FileRecord;
   readonly nlink: number;
 }
 
-/** Comparisons of two roots at once. */
+/** Concurrent comparisons of two roots. */
 const PAIRS_AT_ONCE = 8;
 const BATCH = 32;
-/** Lost names shown; older ones are in the states. */
+/** The most lost names shown. Older ones are found in the states. */
 const MOST_LOST = 1_000;
 
 export class DirectoryHistory {
@@ -45,7 +45,7 @@ export class DirectoryHistory {
     this.#directory = directory;
   }
 
-  /** The roots that it describes were retained by this one. */
+  /** The root whose retained roots this describes. */
   get head(): Cid {
     return this.#chain.head;
   }
@@ -62,8 +62,8 @@ export class DirectoryHistory {
   }
 
   /**
-   * Looks for some time. False: what is missing is looked for in the background, and `onEnd` is called after that. Rejects
-   * as reading does; a later call goes on.
+   * Searches for `patienceMs`. False: the search goes on in the background, and `onEnd` is called at its end. Rejects as
+   * reading does; a later call continues the search.
    */
   async find(clock: Clock, patienceMs: number, onEnd: (error?: unknown) => void): Promise<boolean> {
     this.#running ??= this.#findAll().finally(() => {
@@ -72,7 +72,7 @@ export class DirectoryHistory {
     const running = this.#running;
     const before = this.#compared;
     let isDone = false;
-    // A bucket that does not answer is an error, and no short list.
+    // Waits for a first batch: a bucket that does not answer is an error, not an empty list.
     while (!isDone && this.#compared === before) isDone = await endsWithin(running, clock, patienceMs);
     this.#isReady = true;
     const onError = (error: unknown) => {
@@ -159,7 +159,7 @@ export class DirectoryHistory {
   }
 }
 
-/** Rejects as the work. */
+/** Whether the work ends in time. Rejects as the work does. */
 async function endsWithin(work: Promise<void>, clock: Clock, ms: number): Promise<boolean> {
   const ended = new AbortController();
   const late = clock.sleep(ms, ended.signal).then(

@@ -1,6 +1,6 @@
 /**
  * A filesystem with a hidden `.history` in every directory. It is found by name and never listed, so that no program walks
- * into it. What is beneath is read only; a real entry of that name comes first.
+ * into it. Everything in it is read-only. A real entry of that name takes precedence.
  *
  * Other calls pass through, at the cost of one comparison.
  */
@@ -258,7 +258,7 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#past.readDirectory(list, id, cookie <= 2 ? 0 : cookie, isThere, emit);
   }
 
-  /** Undefined: not published yet, so that it has no past. */
+  /** Undefined: the directory is not published yet and has no past. */
   #directoryId(list: Ino): FileId | undefined {
     return this.#objects.directoryId(directoryOf(list));
   }
@@ -291,5 +291,5 @@ function oldObject(ino: Ino): Ino {
   return ino;
 }
 
-/** Nobody may write; and no sticky or set-id bits. */
+/** Bits that are cleared: write, sticky and set-id. */
 const WRITABLE = 0o7222;

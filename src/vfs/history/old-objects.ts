@@ -19,7 +19,7 @@ import type { PastNumbers, Row } from "./numbers.ts";
 interface OldObject {
   readonly record: FileRecord;
   readonly nlink: number;
-  /** A directory's. */
+  /** A directory's id. */
   readonly id: FileId | undefined;
 }
 
@@ -53,13 +53,13 @@ export class OldObjects {
     return row && this.attributes(this.#numbers.ino(state, this.#numbers.row(row)));
   }
 
-  /** Where a root has a directory. */
+  /** The row of a directory in a root. */
   directory(commit: Cid, id: FileId): Row | undefined {
     const self = peekSelf(this.#loader.nodes, this.#treeOf(commit), id);
     return self?.kind === "directory" ? { id, name: undefined } : undefined;
   }
 
-  /** Where a root has what a name leads to. */
+  /** The row of what a name leads to in a root. */
   child(commit: Cid, directory: FileId, name: FileName): Row | undefined {
     const dentry = peekDentry(this.#loader.nodes, this.#treeOf(commit), directory, name);
     return dentry && rowOf(directory, name, dentry);

@@ -1,6 +1,6 @@
 /**
- * The past of a filesystem as directories: what a `.history` lists and leads to, read only. Calls throw BlockMiss, also for
- * more than blocks: its addresses then name a search, and `load` ends when that has found enough.
+ * The past of a filesystem as directories: what a `.history` lists and leads to, read-only. Calls throw BlockMiss, whose
+ * addresses may name searches instead of blocks: `load` then ends when the search has found enough.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -21,18 +21,18 @@ export interface PastOptions {
   readonly loader: Loader;
   readonly commits: HistoryCommits;
   readonly numbers: PastNumbers;
-  /** The root that the filesystem shows, as far as nothing changed here. */
+  /** The root that the filesystem shows, beneath changes made here. */
   readonly head: () => Cid;
   readonly clock: Clock;
   readonly log: Log;
   /** How long a listing may search before it shows what it has. */
   readonly patienceMs: number;
-  /** Above this, rows that a root changed are not told apart. */
+  /** A root that changed more rows than this counts as a change of every directory. */
   readonly mostChanges?: number | undefined;
 }
 
 const REMEMBERED_LISTS = 16;
-/** Answers that a new root may change. */
+/** Remembered answers that a new root may change. */
 const REMEMBERED_ANSWERS = 1_024;
 
 export class Past {
@@ -85,7 +85,7 @@ export class Past {
     const begins = cookie === 0;
     const entries = this.#entries(list, directory, begins);
     this.#answered(list, undefined);
-    // A name that is gone: better to list twice than to omit.
+    // If the cookie's name is gone, starts over: better to list an entry twice than to omit one.
     for (const entry of entries.slice(begins ? 0 : entries.findIndex(({ name }) => cookieOf(name) === cookie) + 1)) {
       if (entry.lost !== undefined && isThere(entry.lost.name)) continue;
       const attributes = this.#attributes(directory, entry);
@@ -123,7 +123,7 @@ export class Past {
     this.#invalidated = listener;
   }
 
-  /** The root at the end of a moment. */
+  /** The newest root up to the end of a moment. If the moment is exact, a root of that millisecond comes first. */
   #rootAt(endNs: bigint, isExact: boolean): PastRoot | undefined {
     const chain = this.#timeline.chain(this.#options.head());
     const found = chain.at(endNs);
@@ -151,7 +151,9 @@ export class Past {
       this.#invalidated({ entries: [], inodes: [list], all: false });
     };
     if (await history.find(clock, patienceMs, onEnd)) return;
-    log.info("A .history shows the newest states; older ones are searched for.", { states: history.entries().length });
+    log.info("A .history shows the newest states; the search for older ones goes on.", {
+      states: history.entries().length,
+    });
   }
 
   #attributes(directory: FileId, { name, root, lost, record, nlink }: PastEntry): Attributes {
@@ -172,7 +174,7 @@ export class Past {
     return new BlockMiss([cid]);
   }
 
-  /** The kernel keeps this answer: a name's, or a listing. */
+  /** Notes that the kernel caches this answer: that for a name, or a listing. */
   #answered(list: Ino, name: FileName | undefined): void {
     const key = `${list} ${name ?? ""}`;
     this.#answers.delete(key);
@@ -191,6 +193,6 @@ function changesOf(answers: readonly { readonly list: Ino; readonly name: FileNa
   return { entries, inodes: [...new Set(answers.map(({ list }) => list))], all: false };
 }
 
-/** How the address of a search begins; no block's does. */
+/** The address of a search begins with this. No block's address does. */
 const SEARCH = "search for ";
 const NS_A_MS = 1_000_000n;

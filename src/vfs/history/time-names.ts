@@ -6,7 +6,7 @@ export function timeName(timeNs: bigint): string {
 }
 
 export interface NamedTime {
-  /** The first nanosecond after the moment: a year, a minute and a millisecond include all of theirs. */
+  /** The first nanosecond after the moment, which may be a whole year, a minute or a millisecond. */
   readonly endNs: bigint;
   /** Whether it names one millisecond, as `timeName` does. */
   readonly isExact: boolean;

@@ -26,7 +26,7 @@ export interface RootChanges {
 
 export type HistoryCommits = Commits & { readonly blocks: BlockReader };
 
-/** Commits read at once. */
+/** Commits read concurrently. */
 const COMMITS_AT_ONCE = 16;
 /** Roots that are looked at; the default retention keeps fewer than 3,000. */
 const MOST_ROOTS = 10_000;
@@ -45,7 +45,7 @@ export class Timeline {
   #changesSize = 0;
   #chain: Chain | undefined;
 
-  /** Changes of more than `mostChanges` rows are not told apart. */
+  /** A root that changed more than `mostChanges` rows counts as a change of every directory. */
   constructor(commits: HistoryCommits, mostChanges = MAX_LISTED_CHANGES) {
     this.#commits = commits;
     this.#mostChanges = mostChanges;
@@ -136,7 +136,7 @@ export class Timeline {
       for await (const { cid } of keptCommits(this.nodes, commit)) cids.push(cid);
     } catch (error) {
       if (!hasCode(error, "block_not_found")) throw error;
-      // The list is gone: parents, as far as they are there.
+      // The list of retained roots is gone: follows the parents, as far as they exist.
       cids.length = 0;
       for await (const { cid } of log(this.#commits, commit)) cids.unshift(cid);
       cids.pop();
@@ -144,7 +144,7 @@ export class Timeline {
     return [head, ...cids.reverse()];
   }
 
-  /** Up to the first that is gone. */
+  /** Reads roots up to the first that is gone. */
   async #roots(cids: readonly Cid[]): Promise<PastRoot[]> {
     const roots = await mapConcurrent(cids, COMMITS_AT_ONCE, async (cid) => {
       const known = this.#known.get(cid);

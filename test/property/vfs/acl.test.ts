@@ -63,7 +63,7 @@ class Model {
   }
 }
 
-test("what is shown after any changes is what such a disk shows", async () => {
+test("after any changes, a list and a mode are shown as on such a disk", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { maxLength: 20 }), async (steps) => {
       const fs = await VfsHarness.create();

@@ -1,4 +1,4 @@
-/** With a limit of unpublished bytes: what does not fit is refused whole, everything else is as on the local disk. */
+/** With a limit of unpublished bytes: a write that does not fit is refused whole, and everything else is as on the local disk. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ const step: fc.Arbitrary<Operation | Event> = fc.oneof(
   { weight: 2, arbitrary: event },
 );
 
-test("data files never exceed the limit, a refused call changes nothing, and publishing makes all room again", async () => {
+test("data files never exceed the limit, a refused call changes nothing, and publishing frees all room", async () => {
   let refused = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: HEAVY ? 240 : 120, size: "max" }), async (steps) => {
@@ -50,7 +50,7 @@ test("data files never exceed the limit, a refused call changes nothing, and pub
         const isRefused = answer === ERRNO.ENOSPC;
         if (isRefused) refused++;
         expect([each, answer]).toEqual([each, isRefused ? answer : local.apply(each)]);
-        // What a file lost before a restart is not counted after it.
+        // Bytes that a file lost before a restart are not counted after it.
         expect(hasRestarted ? 0 : storedBytes(fs)).toBeLessThanOrEqual(LIMIT);
       }
       expect(await treeOf(fs)).toEqual(local.tree());
@@ -78,7 +78,7 @@ async function happen(fs: VfsHarness, { event: what }: Event): Promise<void> {
   else fs.restart();
 }
 
-/** Bytes on the disk: those written are never zero, unlike holes. */
+/** Counts the bytes on the disk. Written bytes are never zero, unlike holes. */
 function storedBytes(fs: VfsHarness): number {
   let stored = 0;
   for (const { bytes, size } of fs.disk.filesIn("data").values())

@@ -60,7 +60,7 @@ describe("the control socket", () => {
     expect((await stat(socketFile(folder))).mode & 0o777).toBe(0o600);
   });
 
-  test("takes pauses and pins with valid arguments only", async () => {
+  test("accepts pauses and pins only with valid arguments", async () => {
     const folder = await temporaryFolder();
     const asked: unknown[] = [];
     const report = { since: "s", until: null };

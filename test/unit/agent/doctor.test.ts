@@ -12,19 +12,19 @@ test.each([
   ["7.0.1", "the kernel"],
   ["6.8.0-45-generic", "in memory"],
   ["5.10.0-30-amd64", "in memory"],
-])("on Linux %s, another agent gets the requests from: %s", (version, where) => {
+])("on Linux %s, the next agent gets requests from: %s", (version, where) => {
   expect(handOver(version)).toMatchObject({ state: "good", detail: expect.stringContaining(where) as string });
 });
 
 const PLOCATE = '# PRUNENAMES=".git"\nPRUNEPATHS="/tmp"\nPRUNEFS="NFS afs fuse.sshfs tmpfs"\n';
 
 test.each([
-  ["a configuration as plocate brings it", PLOCATE],
+  ["the configuration that plocate installs", PLOCATE],
   ["an empty list", 'PRUNEFS = ""\n'],
   ["no list", 'PRUNEPATHS="/tmp"\n'],
   ["a list that is a comment", '# PRUNEFS="fuse.syncline"\n'],
   ["another type that begins the same", 'PRUNEFS="fuse.syncline2"\n'],
-])("updatedb walks through mounts with %s, and stays out once the advice is followed", async (_what, conf) => {
+])("with %s, updatedb walks through mounts, and skips them once the advice is followed", async (_what, conf) => {
   const finding = pruning(conf);
   expect(finding.state).toBe("limited");
   const path = join(await temporaryFolder(), "updatedb.conf");

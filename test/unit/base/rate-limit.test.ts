@@ -31,7 +31,7 @@ describe("a timetable", () => {
     else process.env["TZ"] = zone;
   });
 
-  /** A clock that shows this time in Berlin, and how many bytes a taker of many got after each minute. */
+  /** Starts a taker of many bytes at this time in Berlin. The result advances the clock and says how many bytes it got. */
   function inBerlin(start: string, rates: Rates) {
     process.env["TZ"] = "Europe/Berlin";
     const clock = new ManualClock();
@@ -64,7 +64,7 @@ describe("a timetable", () => {
     { fromMinute: 18 * 60, bytesPerS: 50 },
   ];
 
-  test("changes the rate of those who wait at its times, and goes on across midnight", async () => {
+  test("changes the rate of waiting takers at its times, also across midnight", async () => {
     const after = inBerlin("2026-11-25T17:00:00+01:00", rates);
     expect(await after(60)).toBe(360_000);
     expect(await after(60)).toBe(180_000);
@@ -74,7 +74,7 @@ describe("a timetable", () => {
     expect(await morning(20)).toBe(90_000);
   });
 
-  test("has no limit where it is off, and lets those go who waited for bytes at a low rate", async () => {
+  test("has no limit while it is off, and then releases takers that waited at a low rate", async () => {
     const after = inBerlin("2026-11-25T22:59:00+01:00", [
       { fromMinute: 0, bytesPerS: 1 },
       { fromMinute: 23 * 60, bytesPerS: undefined },
@@ -83,7 +83,7 @@ describe("a timetable", () => {
     expect(await after(0.2)).toBeGreaterThan(10_000);
   });
 
-  test("follows the clock on the wall when daylight saving begins and ends", async () => {
+  test("follows local time when daylight saving begins and ends", async () => {
     const nightly = [
       { fromMinute: 0, bytesPerS: 50 },
       { fromMinute: 2 * 60 + 30, bytesPerS: 100 },

@@ -14,7 +14,7 @@ beforeAll(async () => {
   known = await optionsOf("mount", createFakeRuntime({}));
 });
 
-/** The options that `syncline mount` gets. */
+/** The options that are passed to `syncline mount`. */
 function options(given: string, ...more: string[]): readonly string[] {
   const { args } = parseMountCall(["file:///b", "/mnt", "-o", given, ...more], known);
   expect([args.slice(0, 2), args.slice(-3)]).toEqual([
@@ -33,11 +33,11 @@ describe("a call by mount(8)", () => {
     ["rw,nosuid,nodev,users,exec", []],
     ["user=anna,x-systemd.automount,x-foo=1,X-mount.mkdir,comment=a note,nofail,noauto", ["--noexec"]],
     ["defaults,noatime,lazytime,,auto,owner,group,suid,dev", []],
-  ])("-o %s is what mount(8) means", (given, expected) => {
+  ])("-o %s means the same as to mount(8)", (given, expected) => {
     expect(options(given)).toEqual(expected);
   });
 
-  test("passes options of syncline mount, the last of each", () => {
+  test("passes options of syncline mount; of a repeated one, the last", () => {
     expect(options("cache-size=1GiB,owner=me,key=/root/a=b,cache-size=2GiB,insecure")).toEqual([
       "--cache-size=2GiB",
       "--owner=me",
@@ -57,7 +57,7 @@ describe("a call by mount(8)", () => {
     ["synchronous writes", ["-o", "sync"], "needs a value"],
     ["a remount", ["-o", "remount,ro"], '"remount" is unknown'],
     ["a property of every object", ["-o", "constructor"], '"constructor" is unknown'],
-    ["what makes no sense there", ["-o", "background"], '"background" is unknown'],
+    ["an option that does not suit such a mount", ["-o", "background"], '"background" is unknown'],
     ["another namespace", ["-N", "/proc/1/ns/mnt"], "namespace"],
     ["an unknown flag", ["-q"], "Unknown option '-q'"],
     ["a third argument", ["/other"], "a bucket's address and a directory"],
@@ -65,12 +65,12 @@ describe("a call by mount(8)", () => {
     expect(() => parseMountCall(["file:///b", "/mnt", ...more], known)).toThrow(said);
   });
 
-  test("with -s skips what is unknown, and nothing else", () => {
+  test("with -s skips unknown options, and nothing else", () => {
     expect(options("rw,cachesize=1GiB,ro", "-s")).toEqual(["--read-only"]);
     expect(() => options("limit", "-s")).toThrow("needs a value");
   });
 
-  test("takes flags together, and the type", () => {
+  test("accepts combined flags, and a type", () => {
     expect(parseMountCall(["file:///b", "/mnt", "-sfnv", "-t", "syncline"], known)).toMatchObject({
       verbose: true,
       fake: true,
@@ -90,7 +90,7 @@ describe("a call by mount(8)", () => {
     expect(await status("file:///b")).toEqual([1, expect.stringContaining("needs a bucket's address")]);
     expect(await status("gopher://b", "/mnt")).toEqual([1, expect.stringContaining("gopher")]);
     expect(await status("file:///b", "/mnt", "-f")).toEqual([0, ""]);
-    // Its state cannot be made.
+    // Its state cannot be created.
     expect(await status("file:///b", "/mnt", "-o", `state=${join(home, "file")}`)).toEqual([
       32,
       expect.stringContaining("state folder"),
@@ -98,7 +98,7 @@ describe("a call by mount(8)", () => {
   });
 });
 
-test.skipIf(process.platform === "win32")("the helper passes every argument as it is", () => {
+test.skipIf(process.platform === "win32")("the helper passes every argument unchanged", () => {
   const odd = ["a b", "it's", "$HOME", '"', ""];
   const text = helperText(["/usr/bin/env", "printf", "%s\\n", "it's $HOME"]);
   const { stdout } = spawnSync("sh", ["-c", text, "helper", ...odd], { encoding: "utf8" });

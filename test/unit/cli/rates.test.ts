@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parseRates } from "../../../src/cli/rates.ts";
 
-test("a rate alone holds all day", () => {
+test("a single rate holds all day", () => {
   expect(parseRates("2 MiB")).toEqual([{ fromMinute: 0, bytesPerS: 2 << 20 }]);
   expect(parseRates("512k/s")).toEqual([{ fromMinute: 0, bytesPerS: 512 << 10 }]);
   expect(parseRates("off")).toEqual([{ fromMinute: 0, bytesPerS: undefined }]);
@@ -28,6 +28,6 @@ test.each([
   "9:00,1k 8:00,2k",
   "8:00,1k 8:00,2k",
   "1k 8:00,2k",
-])("%j is no rate", (text) => {
+])("%j is not a rate", (text) => {
   expect(parseRates(text)).toBe(undefined);
 });

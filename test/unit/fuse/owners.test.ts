@@ -1,4 +1,4 @@
-/** Whom a mount shows as owners. */
+/** Which owners a mount shows. */
 import { describe, expect, test } from "vitest";
 import { shownAcl, storedAcl } from "../../../src/fuse/acl-owners.ts";
 import { AS_STORED, type OwnerRule, Owners, parseOwnerMap } from "../../../src/fuse/owners.ts";
@@ -25,7 +25,7 @@ test("one owner of everything changes nothing that is stored", () => {
   expect(stored(rule, 1000, 100)).toEqual([1000, 100]);
 });
 
-test("one owner of everything leaves the users and groups that a list names", () => {
+test("one owner of everything does not change the users and groups named in lists", () => {
   const list = acl("u::rw- u:1000:rwx g::r-- g:100:r-x m::rwx o::---");
   const owners = new Owners({ kind: "all", uid: 7, gid: 8 });
   expect(shownAcl(owners, list)).toEqual(list);
@@ -35,24 +35,24 @@ test("one owner of everything leaves the users and groups that a list names", ()
 describe("a map", () => {
   const rule = parseOwnerMap("# here and there\nuid 1000 1001\n\ngid 100 101 # the group\n");
 
-  test("shows what it names, and stores what that stands for", () => {
+  test("shows mapped numbers, and stores the numbers that those stand for", () => {
     expect(shown(rule, 1000, 100)).toEqual([1001, 101]);
     expect(stored(rule, 1001, 101)).toEqual([1000, 100]);
   });
 
-  test("counts for the users and groups that a list names, both ways", () => {
+  test("applies to the users and groups named in lists, in both directions", () => {
     const here = acl("u::rw- u:1001:rwx u:7:r-- g::r-- g:101:r-x m::rwx o::---");
     const there = acl("u::rw- u:1000:rwx u:7:r-- g::r-- g:100:r-x m::rwx o::---");
     expect(shownAcl(new Owners(rule), there)).toEqual(here);
     expect(storedAcl(new Owners(rule), here)).toEqual(there);
   });
 
-  test("shows two entries that become one with what both allow", () => {
+  test("shows two entries that become one with the permissions that both have", () => {
     const stored = acl("u::rw- u:1000:rwx u:1001:r-x g::r-- m::rwx o::---");
     expect(aclText(shownAcl(new Owners(rule), stored))).toBe("u::rw- u:1001:r-x g::r-- m::rwx o::---");
   });
 
-  test("leaves other numbers", () => {
+  test("does not change other numbers", () => {
     expect(shown(rule, 5, 6)).toEqual([5, 6]);
     expect(stored(rule, 5, 6)).toEqual([5, 6]);
   });

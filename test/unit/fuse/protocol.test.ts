@@ -97,7 +97,7 @@ describe("negotiation", () => {
     expect(flagsOf(cached) & INIT.WRITEBACK_CACHE).toBe(INIT.WRITEBACK_CACHE);
   });
 
-  test("takes access control lists only with all that they need", () => {
+  test("enables access control lists only if the kernel offers all that they need", () => {
     const needed = [INIT.POSIX_ACL, INIT.SETXATTR_EXT, INIT.DONT_MASK];
     const all = needed.reduce((flags, flag) => flags | flag, 0);
     expect(flagsOf(agree(offer, wishes)) & all).toBe(all);

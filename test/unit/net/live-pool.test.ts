@@ -1,4 +1,4 @@
-/** A pool whose connections are replaced when the machine's network changed. */
+/** A pool that replaces its connections when the machine's network has changed. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
@@ -25,7 +25,7 @@ afterAll(() => {
   server.close();
 });
 
-/** What becomes of a request that waits while this happens. */
+/** The outcome of a request that waits while this happens. */
 async function waiting(happens: (world: { addresses: string[]; timeline: Timeline }) => Promise<void>) {
   const world = { addresses: ["192.0.2.1", "192.0.2.2"], timeline: new Timeline() };
   const make = () => new Pool(origin);

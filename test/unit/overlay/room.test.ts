@@ -28,7 +28,7 @@ function roomWith(limit = LIMIT) {
 }
 
 describe("the room for unpublished bytes", () => {
-  test("is what the limit leaves, and endless without one", () => {
+  test("is what the limit leaves, and infinite without a limit", () => {
     const { now, room } = roomWith();
     now.held = 400;
     expect([room.left, room.fits(600), room.fits(601)]).toEqual([600, true, false]);
@@ -87,7 +87,7 @@ describe("a write that finds no room", () => {
   test.each([
     ["it is larger than the limit", LIMIT + 1, true],
     ["nothing will be published or removed", 1, false],
-  ])("is refused at once if %s", async (_, bytes, mayFree) => {
+  ])("is refused immediately if %s", async (_, bytes, mayFree) => {
     const { clock, now, answers, wait } = roomWith();
     Object.assign(now, { held: LIMIT, mayFree });
     wait(bytes);
@@ -103,7 +103,7 @@ describe("a write that finds no room", () => {
     await clock.advance(ROOM_FAILING_MS - 300);
     expect(answers).toEqual([undefined]);
     expect(wanted()).toBe(0);
-    // The failure is as old as its first attempt.
+    // The failure counts from the first failed attempt.
     room.failing(true);
     await clock.advance(600);
     expect(answers).toEqual([false]);
@@ -145,7 +145,7 @@ describe("the bytes of data files", () => {
     expect([stored.total, stored.isShrinking]).toEqual([10, false]);
   });
 
-  test("are found again after a start, where an epoch in flight and the live one share a file", () => {
+  test("are counted again after a start, also if an epoch in flight and the live one share a file", () => {
     const stored = new StoredBytes();
     const nameOf = (epoch: number) => `7.${epoch}`;
     const data = (offset: number, length: number, epoch: number) => ({ offset, length, from: "data" as const, epoch });

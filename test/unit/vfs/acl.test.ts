@@ -29,14 +29,14 @@ async function world() {
 }
 
 describe("an access list", () => {
-  test("sets the mode: the mask is the group's bits", async () => {
+  test("sets the mode: its mask becomes the group bits", async () => {
     const { file, set, shown, mode } = await world();
     await set(file, ACCESS_ACL, NAMED);
     expect(await mode(file)).toBe(0o674);
     expect(await shown(file, ACCESS_ACL)).toBe(NAMED);
   });
 
-  test("that a mode can say becomes the mode, and a list before it goes", async () => {
+  test("that a mode can express becomes the mode, and removes an earlier list", async () => {
     const { fs, file, set, shown, mode } = await world();
     await set(file, ACCESS_ACL, "u::rwx g::r-x o::---");
     expect(await mode(file)).toBe(0o750);
@@ -59,7 +59,7 @@ describe("an access list", () => {
     expect(await shown(file, ACCESS_ACL)).toBe(followed);
   });
 
-  test("that is removed leaves the mode; removing none is no error", async () => {
+  test("can be removed without changing the mode; removing a missing one succeeds", async () => {
     const { fs, file, set, shown, mode } = await world();
     await set(file, ACCESS_ACL, NAMED);
     for (let times = 0; times < 2; times++) await fs.run((vfs) => vfs.removeXattr(file, ACCESS_ACL));
@@ -79,7 +79,7 @@ describe("an access list", () => {
     expect(await fs.run((vfs) => vfs.listXattrs(file))).toEqual(["user.a", ACCESS_ACL]);
   });
 
-  test("is refused on symlinks, a default list on all but directories", async () => {
+  test("is refused on symlinks, and a default list on everything but directories", async () => {
     const { fs, file, set } = await world();
     const { ino } = await fs.run((vfs) => vfs.makeSymlink(ROOT_INO, "s" as FileName, "f", CALLER));
     expect(await refusal(set(ino, ACCESS_ACL, NAMED))).toBe(ERRNO.EOPNOTSUPP);
@@ -98,7 +98,7 @@ describe("new objects in a directory with a default list", () => {
     return { ...made, parent: ino };
   }
 
-  test("get it cut to the mode that was asked for, without the umask", async () => {
+  test("get it, limited to the requested mode but not by the umask", async () => {
     const { fs, parent, shown, mode } = await directory();
     const makers = [
       () => fs.vfs.makeNode(parent, "f" as FileName, 0o100664, 0, CALLER),
@@ -113,7 +113,7 @@ describe("new objects in a directory with a default list", () => {
     }
   });
 
-  test("if directories, have it as their own default list", async () => {
+  test("that are directories also get it as their own default list", async () => {
     const { fs, parent, shown, mode } = await directory();
     const { ino } = fs.vfs.makeDirectory(parent, "e" as FileName, 0o770, CALLER);
     expect(await mode(ino)).toBe(0o770);
@@ -121,13 +121,13 @@ describe("new objects in a directory with a default list", () => {
     expect(await shown(ino, DEFAULT_ACL)).toBe(DEFAULT);
   });
 
-  test("if symlinks, get none", async () => {
+  test("that are symlinks get no list", async () => {
     const { fs, parent } = await directory();
     const { ino } = fs.vfs.makeSymlink(parent, "s" as FileName, "f", CALLER);
     expect(await fs.run((vfs) => vfs.listXattrs(ino))).toEqual([]);
   });
 
-  test("get only a mode from a list that says no more", async () => {
+  test("get only a mode if a mode can express the list", async () => {
     const { fs, parent, set, shown, mode } = await directory();
     await set(parent, DEFAULT_ACL, "u::rwx g::rwx o::---");
     const { ino } = fs.vfs.makeNode(parent, "f" as FileName, 0o100666, 0, CALLER);
@@ -154,7 +154,7 @@ test("a list of another version is refused as unsupported", () => {
   expect(() => parseAcl(acl(NAMED).subarray(0, 9))).toThrow("EINVAL");
 });
 
-test("a stored list that is damaged is EIO", () => {
+test("a damaged stored list gives EIO", () => {
   expect(aclText(encodeAcl(readAcl(acl(NAMED)) ?? []))).toBe(NAMED);
   expect(() => readAcl(Buffer.from("damaged"))).toThrow(expect.objectContaining({ errno: ERRNO.EIO }));
 });

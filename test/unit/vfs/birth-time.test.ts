@@ -1,4 +1,4 @@
-/** When objects were made. */
+/** Birth times: when objects were made. */
 import { expect, test } from "vitest";
 import type { FileName } from "../../../src/base/ids.ts";
 import { ROOT_INO } from "../../../src/base/ids.ts";
@@ -7,7 +7,7 @@ import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const CALLER = { uid: 0, gid: 0 };
 
-test("a birth time stays, whatever is changed, published or restarted", async () => {
+test("a birth time survives changes, publishing and restarts", async () => {
   const clock = new ManualClock();
   const fs = await VfsHarness.create({}, clock);
   const began = clock.nowNs();
@@ -29,7 +29,7 @@ test("a birth time stays, whatever is changed, published or restarted", async ()
   expect(await births()).toEqual([began, began]);
 });
 
-test("the birth time of what nobody saw being made is unknown", async () => {
+test("the birth time of the root directory is unknown", async () => {
   const fs = await VfsHarness.create();
   expect((await fs.run((vfs) => vfs.getAttributes(ROOT_INO))).birthNs).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-/** At the limit of unpublished bytes a door waits for publishing, as long as that can help. */
+/** At the limit of unpublished bytes, a door waits for publishing as long as that can help. */
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
 import type { Ino } from "../../../src/base/ids.ts";
@@ -25,7 +25,7 @@ async function full() {
   return { fs, ino };
 }
 
-/** As a door calls it: the answer, once there is one. */
+/** Writes as a door does. `answer` is set once there is one. */
 function asDoor(fs: VfsHarness, ino: Ino, offset: number, bytes: Uint8Array) {
   const call: { answer: number | undefined } = { answer: undefined };
   const access = new Access(fs.vfs, new OpenInodes(fs.vfs, silentLog), new AbortController().signal);
@@ -62,7 +62,7 @@ describe("at the limit of unpublished bytes", () => {
     expect((await fs.find("full"))?.size).toBe(LIMIT);
   });
 
-  test("a write is refused at once if only files without a name hold the room: they are never published", async () => {
+  test("a write is refused immediately if only files without a name take the room: they are never published", async () => {
     const fs = await VfsHarness.create({ unpublishedBytes: LIMIT });
     const { ino } = await fs.run((vfs) => vfs.makeUnnamed(ROOT_INO, 0o600, CALLER));
     await fs.run((vfs) => vfs.write(ino, 0, new Uint8Array(LIMIT)));
@@ -93,7 +93,7 @@ describe("at the limit of unpublished bytes", () => {
     expect((await fs.find("full"))?.size).toBe(10 * LIMIT);
   });
 
-  test("what is unpublished counts after a restart, too", async () => {
+  test("unpublished bytes still count after a restart", async () => {
     const { fs } = await full();
     fs.restart();
     expect(fs.vfs.statFs().freeBlocks).toBe(0);

@@ -29,7 +29,7 @@ test("a read that joins another's fetch tries once more when that fetch times ou
   expect(answers).toHaveLength(2);
 });
 
-test("a loader that may not fetch ahead fetches what is needed, and nothing more", async () => {
+test("a loader that may not fetch ahead fetches only what is needed", async () => {
   const asked: (readonly Cid[])[] = [];
   const getMany = async (cids: readonly Cid[]) => {
     asked.push(cids);

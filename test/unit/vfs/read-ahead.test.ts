@@ -1,4 +1,4 @@
-/** How far ahead of a reader contents are fetched. */
+/** How far contents are fetched ahead of a reader. */
 import { expect, test } from "vitest";
 import type { Ino } from "../../../src/base/ids.ts";
 import { READ_AHEAD_MAX_BYTES } from "../../../src/base/limits.ts";
@@ -17,7 +17,7 @@ function sum(ranges: readonly { readonly from: number; readonly to: number }[]):
   return ranges.reduce((total, { from, to }) => total + to - from, 0);
 }
 
-test("for a reader in order, everything is fetched once, in growing ranges", () => {
+test("for a sequential reader, everything is fetched once, in growing ranges", () => {
   const ranges = fetchedBy(new ReadAhead(), [...Array(200).keys()]);
   expect(ranges.at(-1)?.to).toBe(SIZE);
   for (const [index, { from }] of ranges.slice(1).entries())

@@ -354,7 +354,7 @@ describe("contents", () => {
 });
 
 describe("extended attributes", () => {
-  test("say whether a file is published, without being listed, and refuse to be changed", async () => {
+  test("say whether a file is published; that attribute is not listed and cannot be changed", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");
     const state = async (of: Ino = ino) => {

@@ -39,7 +39,7 @@ describe("PUT and GET", () => {
     expect(await dav.send("HEAD", "/a%20b.txt")).toMatchObject({ status: 200, body: "" });
   });
 
-  test("a PUT leaves a file the access control list that it has, and gives it no other", async () => {
+  test("a PUT keeps a file's access control list, and does not add one", async () => {
     await using dav = await DavServer.start();
     const given = acl("u::rw- u:7:rwx g::r-- m::rwx o::---");
     const root = await dav.fs.ino("");

@@ -248,7 +248,7 @@ describe("a root announced during a pass", () => {
   });
 });
 
-test("while paused, a folder has no pass, and does not look for others' roots; then it catches up", async () => {
+test("a paused folder makes no pass and does not look for others' roots; after the pause it catches up", async () => {
   const clock = new ManualClock();
   let [isPaused, passes, watches] = [false, 0, 0];
   const loop = loopWith(clock, {

@@ -1,4 +1,4 @@
-/** Pins: what is kept, and what happens where that does not work. */
+/** Pins: what is kept, and what happens when it cannot be kept. */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -89,7 +89,7 @@ test("a pin for which the disk has no room is refused, and nothing is kept", asy
   expect(kept).toThrow(/ENOENT/);
 });
 
-test("a new version that does not fit is reported, keeps the old one, and is fetched once there is room", async () => {
+test("a new version that does not fit is reported, and is fetched once there is room; until then the old one stays", async () => {
   const { publish, pinned, open, settled, kept } = await world();
   await publish(file("f", LONG));
   const pins = open();

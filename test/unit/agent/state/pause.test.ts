@@ -32,7 +32,7 @@ test("a pause without an end lasts until resume, also across agents", async () =
   expect(open(stateDir, clock).pause.report).toBe(null);
 });
 
-test("a pause with an end ends then, in the next agent, too", async () => {
+test("a pause with an end ends at that time, also in the next agent", async () => {
   const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
   open(stateDir, clock).pause.begin(2 * HOUR_MS);
   await clock.advance(HOUR_MS);

@@ -113,7 +113,7 @@ describe("a mount's state", () => {
     expect(left.map((state) => state.facts.mount)).toEqual(["/killed"]);
   });
 
-  test("that ended before everything was published says what it left, until it is used again", () => {
+  test("whose agent ended with unpublished changes says what was left, until it is used again", () => {
     const leftNow = () => listMountStates(root).map((state) => state.facts.left);
     const state = open({ mount: "/m" });
     state.list();

@@ -34,7 +34,7 @@ test("a quota that leaves less than the disk is shown, one that leaves more is n
   expect(quota.within(DISK)).toEqual({ ...DISK, blocks: 300, freeBlocks: 0 });
 });
 
-test("it is asked again soon after something was published, once for many, and not while paused", async () => {
+test("the quota is asked for again soon after publishing, once for several publishes, and not while paused", async () => {
   const { quota, clock, state } = watch([undefined]);
   await clock.advance(0);
   expect(state.asked).toBe(1);
@@ -51,7 +51,7 @@ test("it is asked again soon after something was published, once for many, and n
   quota[Symbol.dispose]();
 });
 
-test("while the master does not answer, its last answer stands", async () => {
+test("while the master does not answer, its last answer stays in use", async () => {
   const { quota, clock } = watch([{ usedBytes: 0, quotaBytes: blocks(7) }, new Error("away")]);
   await clock.advance(30 * 60_000);
   expect(quota.within(DISK)).toMatchObject({ blocks: 7, freeBlocks: 7 });

@@ -203,18 +203,18 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
         ]),
       );
     }
-    // It is up offline, and stops before the network does.
+    // It starts without a network, and stops before the network does.
     expect(system?.filter((line) => /^(After|Wants|Requires)=/.test(line))).toEqual(["After=network.target"]);
     // fusermount3 is a set-id program, and each of these implies NoNewPrivileges= for a user's unit.
     const implying = /^(NoNewPrivileges|Lock|Restrict(?!ions)|SystemCall|Capability|Protect|Private|Device|Memory)\w*=/;
     expect(user?.filter((line) => implying.test(line) && !line.startsWith("RestartPrevent"))).toEqual([]);
-    // Each of these gives it a view of its own: the mount would be seen by nobody else.
+    // Each of these gives the unit its own mount namespace: nobody else would see the mount.
     const hiding =
       /^(Private(Tmp|Devices|Mounts)|Protect(System|Home|Kernel\w+|ControlGroups|Proc)|\w+Paths|\w+Directory(?<!WorkingDirectory)|RootImage)=/;
     expect(system?.filter((line) => hiding.test(line))).toEqual([]);
   });
 
-  test("of a mount for the machine is exposed to 5.0 at most, as systemd counts", async ({ skip }) => {
+  test("of a system-wide mount has an exposure of 5.0 at most, as systemd-analyze rates it", async ({ skip }) => {
     const path = join(await temporaryFolder(), "syncline-a.service");
     const words = ["mount", "file:///b", "/d"];
     const facts = { words, program: ["/node"], supervisor: "/s", workingDirectory: "/", environment: new Map() };

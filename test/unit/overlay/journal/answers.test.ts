@@ -1,4 +1,4 @@
-/** What a new agent knows of the requests that the one before it executed. */
+/** What a new agent knows about the requests that the previous one executed. */
 import { expect, test } from "vitest";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
 
@@ -78,7 +78,7 @@ test("results survive a checkpoint and more kills, until they are forgotten", as
   expect(answersTo(fs, 101)).toEqual([undefined]);
 });
 
-test("a living process asks for no results, since it answered its own requests", async () => {
+test("a process finds no results of its own requests, since it answers them itself", async () => {
   const fs = await VfsHarness.create();
   await asRequest(fs, 101, () => fs.make("made"));
   expect(answersTo(fs, 101)).toEqual([undefined]);

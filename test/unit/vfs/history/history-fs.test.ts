@@ -1,4 +1,4 @@
-/** A `.history` in every directory: what it lists and finds, what it refuses, and what the kernel is told of it. */
+/** A `.history` in every directory: what it lists and finds, what it refuses, and what it tells the kernel. */
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../../src/base/errno.ts";
 import type { FileName, Ino } from "../../../../src/base/ids.ts";
@@ -52,7 +52,7 @@ describe("a .history", () => {
     expect({ ...then, ino: 0, atimeNs: 0n }).toEqual({ ...now, ino: 0, atimeNs: 0n });
   });
 
-  test("finds a file by a time, and by any beginning of it", async () => {
+  test("finds a file by a time, and by any beginning of a time", async () => {
     const { fs, first, second } = await edited();
     expect(await fs.text(`d/.history/notes.txt@${first}`)).toBe("one");
     expect(await fs.text(`d/.history/notes.txt@${first.slice(0, 19)}`)).toBe("one");
@@ -62,7 +62,7 @@ describe("a .history", () => {
     expect(await fs.text(`d/.history/gone@${second}`)).toBe("found again");
   });
 
-  test("has nothing for times before the directory, for other names, and beneath itself", async () => {
+  test("has nothing at times before the directory existed, under other names, or beneath itself", async () => {
     const { fs, first } = await edited();
     for (const name of [
       "1999",
@@ -111,7 +111,7 @@ describe("a .history", () => {
     expect(await fs.find("new/.history/2030")).toBeUndefined();
   });
 
-  test("finds each listed state by its name where clocks disagree", async () => {
+  test("finds each listed state by its name even if clocks disagree", async () => {
     const { fs } = await edited();
     const late = await fs.publish(
       async (writer) => writer.write(await writer.ino("d/notes.txt"), 0, "late"),
@@ -182,7 +182,7 @@ describe("changes", () => {
     expect(await fs.text("d/notes.txt")).toBe("two");
   });
 
-  test("between past and present are copies: links and shared ranges are EXDEV", async () => {
+  test("between past and present must be copies: links and shared ranges are refused with EXDEV", async () => {
     const { fs, first } = await edited();
     const file = await fs.ino(`d/.history/${first}/notes.txt`);
     const live = await fs.ino("d/notes.txt");
@@ -219,7 +219,7 @@ describe("changes", () => {
 });
 
 describe("the kernel", () => {
-  test("is told of listings and beginnings of times that a new root may change, and of nothing that stays", async () => {
+  test("is told which listings and beginnings of times a new root may change, and nothing else", async () => {
     const { fs, first } = await edited();
     const [d, elsewhere] = [await fs.ino("d/.history"), await fs.ino("d/sub/.history")];
     await fs.list("d/.history");
@@ -236,7 +236,7 @@ describe("the kernel", () => {
     expect(fs.invalidations).toEqual([{ entries: [], inodes: [], all: false }]);
   });
 
-  test("sees another change time of a .history once the list may be longer", async () => {
+  test("sees a new change time of a .history once its list may have changed", async () => {
     const { fs } = await edited();
     const before = (await fs.find("d/.history"))?.mtimeNs;
     expect((await fs.find("d/.history"))?.mtimeNs).toBe(before);
@@ -244,7 +244,7 @@ describe("the kernel", () => {
     expect((await fs.find("d/.history"))?.mtimeNs).not.toBe(before);
   });
 
-  test("goes on with the numbers that an earlier agent told it", async () => {
+  test("can keep using the numbers that an earlier agent told it", async () => {
     using numbers = new PastNumbers("", false);
     const fs = await HistoryHarness.create(numbers);
     const time = await fs.publish((writer) => writer.make("f", "old"));
@@ -256,7 +256,7 @@ describe("the kernel", () => {
     expect((await next.read(file)).toString()).toBe("old");
   });
 
-  test("gets ESTALE for numbers that nobody told it", async () => {
+  test("gets ESTALE for numbers that no agent told it", async () => {
     const { fs, first } = await edited();
     const known = await fs.ino(`d/.history/${first}/notes.txt`);
     expect(await errnoOf(fs.run((vfs) => vfs.getAttributes((known + 1000) as Ino)))).toBe(ERRNO.ESTALE);
@@ -265,7 +265,7 @@ describe("the kernel", () => {
 });
 
 describe("a search", () => {
-  test("reads each root once, whatever directory asks, and none for a live name", async () => {
+  test("reads each root once for all directories, and none for a live name", async () => {
     const { fs } = await edited();
     await fs.find("d/notes.txt");
     await fs.list("d");
@@ -277,7 +277,7 @@ describe("a search", () => {
     expect(fs.commitsRead).toHaveLength(read);
   });
 
-  test("that takes long shows the newest states, and tells the kernel when it has the others", async () => {
+  test("that takes long shows the newest states, and tells the kernel when it has found the others", async () => {
     const { fs } = await edited();
     for (let count = 0; count < 150; count++)
       await fs.publish(async (writer) => writer.write(await writer.ino("d/notes.txt"), 0, String(count)));
@@ -325,7 +325,7 @@ describe("a search", () => {
     expect(await fs.list("d/.history")).toHaveLength(4);
   });
 
-  test("of a root that changed very much finds what was deleted, and lists it everywhere", async () => {
+  test("lists a root with very many changes in every directory, and still finds what it deleted", async () => {
     const fs = await HistoryHarness.create(new PastNumbers("", false), 3);
     const first = await fs.publish(async (writer) => {
       await writer.makeDirectory("d");

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 const ID = "ab".repeat(16) as FileId;
 const state = (name: string) => ({ commit: "commit" as Cid, anchor: ID, name });
 
-test("live inodes, .history directories and old objects have numbers apart, all exact", () => {
+test("live inodes, .history directories and old objects have distinct numbers, all exact", () => {
   using numbers = new PastNumbers("", false);
   const list = listOf(7 as Ino);
   expect([isPast(7 as Ino), isPast(list), isList(list), directoryOf(list)]).toEqual([false, true, true, 7]);
@@ -19,7 +19,7 @@ test("live inodes, .history directories and old objects have numbers apart, all 
   expect([numbers.stateOf(last), numbers.rowOf(last)]).toEqual([2 ** 24 - 1, 2 ** 28 - 1]);
 });
 
-test("a state and a row keep their number, and are found by it, with blanks and bytes in names", () => {
+test("a state and a row keep their number and are found by it, also with spaces and odd bytes in names", () => {
   using numbers = new PastNumbers("", false);
   const rows = [
     { id: ID, name: undefined },
@@ -32,7 +32,7 @@ test("a state and a row keep their number, and are found by it, with blanks and 
   expect(numbers.stateBy(numbers.state(named))).toEqual(named);
 });
 
-test("the next agent has the numbers that were told, and a new mount begins anew", async () => {
+test("the next agent knows the numbers that were told, and a new mount starts afresh", async () => {
   const path = join(await temporaryFolder(), "numbers.db");
   let first: number;
   {

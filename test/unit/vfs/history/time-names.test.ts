@@ -22,7 +22,7 @@ test.each([
   ["2026-11-20T10:00:03", "2026-11-20T10:00:04.000Z"],
   ["2026-11-20T10:00:03.1", "2026-11-20T10:00:03.200Z"],
   ["2026-11-20T10:00:03.123Z", "2026-11-20T10:00:03.124Z"],
-])("%s includes all up to %s", (name, expected) => {
+])("%s means everything up to %s", (name, expected) => {
   expect(end(name)).toBe(expected);
 });
 
@@ -41,7 +41,7 @@ test.each([
   expect(namedTime(name)).toBeUndefined();
 });
 
-test("only a whole millisecond is exact", () => {
+test("only a name down to the millisecond is exact", () => {
   expect(namedTime("2026-11-20T10:00:03.123Z")?.isExact).toBe(true);
   expect(namedTime("2026-11-20T10:00:03.12")?.isExact).toBe(false);
   expect(namedTime("2026-11-20T10:00:03")?.isExact).toBe(false);
