@@ -46,7 +46,7 @@ constexpr unsigned long kHasResend = 1ul << 7;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
 // The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
-constexpr int kHurry = -9;
+constexpr int kHurry = -20;
 constexpr size_t kMostLine = 256;
 constexpr int kEnding[] = {SIGHUP, SIGINT, SIGTERM};
 // A signal to all processes that belong to an agent, such as its cgroup, also reaches its supervisor, which must stay while the
