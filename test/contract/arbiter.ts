@@ -113,6 +113,17 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(seen).toEqual(new Set(names.map(name)));
   });
 
+  test("a change of more packs than are read at once can be read", async () => {
+    const { packs } = await open();
+    const labels = Array.from({ length: 20_001 }, (_, at) => `${at}`);
+    await packs.change(OWNER, await adding(packs, ...labels));
+    const { entries, more, position } = await packs.after(OWNER, 0);
+    expect(entries.length).toBe(labels.length);
+    const rest = more ? await packs.after(OWNER, entries.at(-1)?.position ?? 0) : undefined;
+    expect(rest?.entries ?? []).toEqual([]);
+    expect(entries.at(-1)?.position).toBe(position);
+  });
+
   test("a job has one holder until it is freed", async () => {
     const arbiter = await open();
     const held = await arbiter.lease("gc");

@@ -19,7 +19,7 @@ interface Head extends Record<string, unknown> {
   readonly now: string;
 }
 
-/** How many entries are read at once; more than any change adds. */
+/** How many entries are read at once, and all others of the last position: a collection changes any number of packs. */
 const PAGE = 20_000;
 
 const MS = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)::bigint::text`;
@@ -31,7 +31,7 @@ const HEAD = `
 
 const AFTER = `
   SELECT pack, bytes::text, rows, state, position::text, ${MS("created_at")} AS created, ${MS("changed_at")} AS changed
-  FROM syncline_packs WHERE owner_id = $1 AND position > $2 ORDER BY position LIMIT ${PAGE}`;
+  FROM syncline_packs WHERE owner_id = $1 AND position > $2 ORDER BY position FETCH FIRST ${PAGE} ROWS WITH TIES`;
 
 const begin = (eras: string) => `
   o AS (
@@ -92,13 +92,10 @@ export class PostgresPacks implements PackLog {
     // The era first: the entries read later hold at least everything that it began with.
     const [head] = await this.#database.query<Head>(HEAD, [owner]);
     const rows = await this.#database.query<EntryRow>(AFTER, [owner, position]);
-    const more = rows.length === PAGE;
-    const last = rows.at(-1)?.position;
-    const whole = more ? rows.filter((row) => row.position !== last) : rows;
     return {
       era: Number(head?.era ?? 1),
-      entries: whole.map(entryOf),
-      more,
+      entries: rows.map(entryOf),
+      more: rows.length >= PAGE,
       nowMs: Number(head?.now),
       position: Number(head?.position ?? 0),
     };
