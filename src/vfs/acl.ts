@@ -78,8 +78,14 @@ export function impliedMode(acl: Acl, mode: number): { readonly mode: number; re
 }
 
 /** The list with the mode's bits in it. */
-export function underMode(acl: Acl, mode: number): Acl {
+function underMode(acl: Acl, mode: number): Acl {
   return withBits(acl, (tag) => modeBits(acl, tag, mode));
+}
+
+/** A stored access list as it is shown. An invalid one is damage. */
+export function shownUnder(stored: Uint8Array, mode: number): Buffer | undefined {
+  const acl = readAcl(stored);
+  return acl && encodeAcl(underMode(acl, mode));
 }
 
 /** The mode and access list of a new object in a directory with this default list. The umask does not apply. */

@@ -4,17 +4,7 @@ import { MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../base/limits.
 import { xattrBytes } from "../format/blocks/linked-value.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
-import {
-  ACCESS_ACL,
-  type Acl,
-  DEFAULT_ACL,
-  encodeAcl,
-  impliedMode,
-  isAcl,
-  parseAcl,
-  readAcl,
-  underMode,
-} from "./acl.ts";
+import { ACCESS_ACL, type Acl, DEFAULT_ACL, encodeAcl, impliedMode, isAcl, parseAcl, shownUnder } from "./acl.ts";
 import type { AttributeChange, Attributes } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { checkXattrName, STATE_XATTR } from "./publish-state.ts";
@@ -68,8 +58,7 @@ export class Metadata {
     if (name === STATE_XATTR) return this.#objects.publishState.of(ino);
     const value = xattrs.get(name);
     if (value === undefined || name !== ACCESS_ACL) return value;
-    const acl = readAcl(value);
-    return acl && encodeAcl(underMode(acl, this.#objects.record(ino).mode));
+    return shownUnder(value, this.#objects.record(ino).mode);
   }
 
   listXattrs(ino: Ino): string[] {

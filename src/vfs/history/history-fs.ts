@@ -175,7 +175,7 @@ export class HistoryFs implements FileSystem, Disposable {
 
   getXattr(ino: Ino, name: string): Uint8Array | undefined {
     if (!isPast(ino)) return this.#live.getXattr(ino, name);
-    return isList(ino) ? undefined : this.#past.old.xattrs(ino).get(name);
+    return isList(ino) ? undefined : this.#past.old.xattr(ino, name);
   }
 
   setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void {

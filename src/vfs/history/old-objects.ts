@@ -8,6 +8,7 @@ import { targetOf, xattrsOf } from "../../format/blocks/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { dentryType, type Dentry } from "../../format/files/rows.ts";
 import { peekBackrefs, peekDentry, peekDirectory, peekSelf } from "../../fstree/fs-reader.ts";
+import { ACCESS_ACL, shownUnder } from "../acl.ts";
 import type { Attributes, DirectoryEntry } from "../filesystem.ts";
 import type { Loader } from "../loader.ts";
 import { recordAttributes, TYPE_BITS } from "../objects.ts";
@@ -113,6 +114,12 @@ export class OldObjects {
     const found = this.#loader.readContent(() => peekSeek(this.#loader.content, content, size, offset, whence));
     if (found === undefined) throw refuse("ENXIO");
     return found;
+  }
+
+  /** As FileSystem.getXattr. */
+  xattr(ino: Ino, name: string): Uint8Array | undefined {
+    const value = this.xattrs(ino).get(name);
+    return value === undefined || name !== ACCESS_ACL ? value : shownUnder(value, this.#object(ino).record.mode);
   }
 
   xattrs(ino: Ino): Xattrs {
