@@ -7,6 +7,7 @@ import { MAX_NAME_BYTES } from "../../base/limits.ts";
 import { listDirectory, objectOf, readDentry, readSelf } from "../../fstree/fs-reader.ts";
 import { dentryType, type Dentry } from "../../format/files/rows.ts";
 import type { FileRecord } from "../../format/files/record.ts";
+import { throughDirectory } from "./through-directory.ts";
 import { timeName } from "./time-names.ts";
 import type { Chain, PastRoot, RootChanges, Timeline } from "./timeline.ts";
 
@@ -146,12 +147,15 @@ export class DirectoryHistory {
   async #lostSince(root: PastRoot, names: readonly FileName[]): Promise<PastEntry[]> {
     const { nodes } = this.#timeline;
     const entries: PastEntry[] = [];
+    const directory = names.length === 0 ? undefined : await readSelf(nodes, root.tree, this.#directory);
+    if (directory === undefined) return entries;
     for (const name of names.slice(0, MOST_LOST)) {
       const place = { parent: this.#directory, name };
       const shown = `${name}@${timeName(root.timeNs)}` as FileName;
       const dentry = await readDentry(nodes, root.tree, place);
       if (dentry === undefined || shown.length > MAX_NAME_BYTES) continue;
-      const { record, names: all, subdirs } = await objectOf(nodes, root.tree, place, dentry);
+      const { record: own, names: all, subdirs } = await objectOf(nodes, root.tree, place, dentry);
+      const record = throughDirectory(own, directory.record);
       const nlink = dentryType(dentry) === "directory" ? 2 + subdirs : all.length;
       entries.push({ name: shown, root, lost: { name, dentry }, record, nlink });
     }

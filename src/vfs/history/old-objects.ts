@@ -15,7 +15,8 @@ import { recordAttributes, TYPE_BITS } from "../objects.ts";
 import { ownRecord } from "../own-record.ts";
 import { ReadAhead } from "../read-ahead.ts";
 import { refuse } from "../refusal.ts";
-import type { PastNumbers, Row } from "./numbers.ts";
+import type { PastNumbers, Row, State } from "./numbers.ts";
+import { throughDirectory } from "./through-directory.ts";
 
 interface OldObject {
   readonly record: FileRecord;
@@ -151,11 +152,22 @@ export class OldObjects {
   #object(ino: Ino): OldObject {
     const known = this.#objects.get(ino);
     if (known !== undefined) return known;
-    const tree = this.#tree(this.#numbers.stateOf(ino));
-    const object = this.#read(tree, this.#numbers.rowBy(this.#numbers.rowOf(ino)));
-    if (object === undefined) throw refuse("ESTALE");
+    const state = this.#numbers.stateBy(this.#numbers.stateOf(ino));
+    const row = this.#numbers.rowBy(this.#numbers.rowOf(ino));
+    const found = this.#read(this.#treeOf(state.commit), row);
+    if (found === undefined) throw refuse("ESTALE");
+    const object = { ...found, record: this.#permitted(found.record, state, row) };
     this.#objects.set(ino, object);
     return object;
+  }
+
+  /** A name in a `.history` leads past the directory that had it: its permissions count, too. */
+  #permitted(record: FileRecord, { commit, anchor, name }: State, { id, name: rowName }: Row): FileRecord {
+    const at = name.lastIndexOf("@");
+    const top = at === -1 ? undefined : this.child(commit, anchor, name.slice(0, at) as FileName);
+    if (top === undefined || top.id !== id || top.name !== rowName) return record;
+    const directory = peekSelf(this.#loader.nodes, this.#treeOf(commit), anchor);
+    return directory === undefined ? record : throughDirectory(record, directory.record);
   }
 
   #read(tree: Cid, { id, name }: Row): OldObject | undefined {
