@@ -2,7 +2,7 @@
  * One owner's blocks at a master without state of its own: packs in an object store, which the arbiter's log names
  * (docs/design/many-masters.md). Other masters store and collect beside it.
  */
-import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
+import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -193,8 +193,9 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       if (place?.isLive === false) condemned.add(place.pack);
     }
     if (condemned.size > 0) {
-      for (const pack of await arbiter.packs.restore(owner, [...condemned]))
-        this.cache.setState(pack, PACK_STATES.live);
+      await arbiter.packs.restore(owner, [...condemned]);
+      // Only the log tells states in their order: others may have condemned them since.
+      await this.follower.refresh();
     }
     return this.has(cids);
   }
