@@ -55,6 +55,8 @@ export class Masters implements Master {
     const tried = new Set<MasterHealth>();
     for (;;) {
       const member = await this.#choose();
+      // One that seems healthy may be gone, so that the same one is chosen again.
+      const isRepeated = tried.has(member);
       tried.add(member);
       const { signal } = member.inUse;
       using _doubts = this.#doubtAfterwards(member);
@@ -63,7 +65,8 @@ export class Masters implements Master {
       } catch (error) {
         if (!this.#isFault(error, request)) throw error;
         if (!signal.aborted) this.#leave(member, error);
-        if (!mayMove(request, error) || !this.#members.some((other) => !tried.has(other) && !other.isLeft)) throw error;
+        if (isRepeated || !mayMove(request, error)) throw error;
+        if (!this.#members.some((other) => !tried.has(other) && !other.isLeft)) throw error;
       }
     }
   }

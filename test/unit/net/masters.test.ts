@@ -7,7 +7,7 @@ import { Masters } from "../../../src/net/masters.ts";
 import { bytesAnswer } from "../../support/meddling-master.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-type State = "well" | "busy" | "failed" | "silent";
+type State = "well" | "busy" | "failed" | "silent" | "refusing" | "gone";
 
 const READ: MasterRequest = { method: "GET", path: "/root" };
 const SWAP: MasterRequest = { method: "PUT", path: "/root", again: "if not received", silenceMs: 120_000 };
@@ -85,6 +85,16 @@ test("no check follows a call that was answered", async () => {
   expect(first.checks).toBe(0);
 });
 
+test("a call that one refuses ends when the other, healthy a moment ago, is gone", async () => {
+  const { masters, first, second } = twoMasters("well");
+  await masters.call(READ);
+  await masters.call(READ);
+  await expect.poll(() => masters.members()[1]?.latencyMs).not.toBeNull();
+  [first.state, second.state] = ["refusing", "gone"];
+  await expect(masters.call(READ)).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  expect(first.calls).toBeLessThan(6);
+});
+
 function twoMasters(first: State, second: State = "well") {
   const clock = new ManualClock();
   const both = [fakeMaster("first", first, clock), fakeMaster("second", second, clock)] as const;
@@ -112,6 +122,10 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
       const isCheck = path === "/health";
       if (isCheck) master.checks++;
       else master.calls++;
+      if (!isCheck && master.calls > 100) throw new Error("it is asked without end");
+      if (!isCheck && master.state === "refusing")
+        throw new SynclineError("arbiter_unreachable", `${address} refuses.`);
+      if (master.state === "gone") throw new SynclineError("store_unreachable", `${address} is gone.`);
       if (isCheck && master.state === "silent") await clock.sleep(silenceMs);
       if (isCheck && (master.state === "silent" || master.state === "failed"))
         throw new SynclineError("store_unreachable", `${address} is ${master.state}.`);
@@ -122,7 +136,10 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
       }
       return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
     },
-    capabilities: async () => ({ watch: true, turns: true, masters: false, maxBlock: 1 }),
+    async capabilities() {
+      if (master.state === "gone") throw new SynclineError("store_unreachable", `${address} is gone.`);
+      return { watch: true, turns: true, masters: false, maxBlock: 1 };
+    },
     async [Symbol.asyncDispose]() {},
   };
   return master;
