@@ -1,14 +1,15 @@
 /**
- * A pool that replaces its connections after this machine slept or lost an address. Such connections are dead, and requests
- * on them would wait until they time out.
+ * A pool that replaces its connections after this machine slept or lost an address that they use. Such connections are dead,
+ * and requests on them would wait until they time out. Other addresses come and go, as with each container that ends.
  */
 import { networkInterfaces } from "node:os";
-import type { Dispatcher, Pool } from "undici";
+import type { buildConnector, Dispatcher, Pool } from "undici";
 import type { Clock } from "../base/clock.ts";
 
 export interface LivePoolOptions {
   readonly clock: Clock;
-  readonly make: () => Pool;
+  /** `uses` is told the own address of each connection (`noting`). */
+  readonly make: (uses: (address: string | undefined) => void) => Pool;
   /** The addresses of this machine; for tests. */
   readonly addresses?: () => readonly string[];
 }
@@ -19,6 +20,8 @@ export const SLEPT_MS = 10_000;
 
 export class LivePool {
   readonly #options: LivePoolOptions;
+  /** Own addresses of the pool's connections, open or not. */
+  readonly #used = new Set<string>();
   #pool: Pool;
   #known: readonly string[];
   #looked: { readonly wallMs: number; readonly monotonicMs: number };
@@ -26,7 +29,7 @@ export class LivePool {
 
   constructor(options: LivePoolOptions) {
     this.#options = options;
-    this.#pool = options.make();
+    this.#pool = this.#make();
     this.#known = this.#addresses();
     this.#looked = this.#now();
     this.#wait();
@@ -52,15 +55,22 @@ export class LivePool {
     const [before, now] = [this.#looked, this.#now()];
     const addresses = this.#addresses();
     // An additional address does not harm existing connections.
-    const isElsewhere = this.#known.some((address) => !addresses.includes(address));
+    const isElsewhere = this.#known.some((address) => this.#used.has(address) && !addresses.includes(address));
     // While a machine sleeps, its monotonic clock may stand still.
     const awayMs = Math.max(now.wallMs - before.wallMs, now.monotonicMs - before.monotonicMs) - LOOK_MS;
     this.#looked = now;
     this.#known = addresses;
     if (!isElsewhere && awayMs < SLEPT_MS) return;
     const old = this.#pool;
-    this.#pool = this.#options.make();
+    this.#pool = this.#make();
     void old.destroy(new Error(isElsewhere ? "this machine's address changed" : "this machine slept"));
+  }
+
+  #make(): Pool {
+    this.#used.clear();
+    return this.#options.make((address) => {
+      if (address !== undefined) this.#used.add(address);
+    });
   }
 
   #addresses(): readonly string[] {
@@ -71,6 +81,18 @@ export class LivePool {
     const { clock } = this.#options;
     return { wallMs: Number(clock.nowNs() / 1_000_000n), monotonicMs: clock.monotonicMs() };
   }
+}
+
+/** A connector that tells each connection's own address. */
+export function noting(
+  connect: buildConnector.connector,
+  uses: (address: string | undefined) => void,
+): buildConnector.connector {
+  return (options, done) =>
+    connect(options, (...outcome) => {
+      uses(outcome[1]?.localAddress);
+      done(...outcome);
+    });
 }
 
 function ownAddresses(): string[] {

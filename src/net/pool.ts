@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { Unanswered } from "./exchange.ts";
-import { LivePool } from "./live-pool.ts";
+import { LivePool, noting } from "./live-pool.ts";
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -24,15 +24,15 @@ export function loadAhead(): void {
 /** Loads undici on demand, so that commands without a network skip it. Throws `config_invalid` for bad certificates. */
 export async function openPool(origin: string, options: PoolOptions): Promise<LivePool> {
   const { clock, tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;
-  const { Pool } = await import("undici");
+  const { buildConnector, Pool } = await import("undici");
+  const connect = buildConnector({ timeout: connectMs, ...(await secureContextOf(tlsCa)) });
   const pool = {
     connections,
     pipelining: 1,
     maxHeaderSize,
-    connect: { timeout: connectMs, ...(await secureContextOf(tlsCa)) },
     ...(keepAliveMs !== undefined && { keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs }),
   };
-  return new LivePool({ clock, make: () => new Pool(origin, pool) });
+  return new LivePool({ clock, make: (uses) => new Pool(origin, { ...pool, connect: noting(connect, uses) }) });
 }
 
 /** Whether a server failed to prove its identity: trying again would end the same way. */

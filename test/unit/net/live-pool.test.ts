@@ -2,10 +2,10 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
-import { Pool } from "undici";
+import { buildConnector, Pool } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exchange } from "../../../src/net/exchange.ts";
-import { LivePool, LOOK_MS, SLEPT_MS } from "../../../src/net/live-pool.ts";
+import { LivePool, LOOK_MS, noting, SLEPT_MS } from "../../../src/net/live-pool.ts";
 import { Timeline } from "../../../src/simulate/timeline.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 
@@ -27,12 +27,14 @@ afterAll(() => {
 
 /** The outcome of a request that waits while this happens. */
 async function waiting(happens: (world: { addresses: string[]; timeline: Timeline }) => Promise<void>) {
-  const world = { addresses: ["192.0.2.1", "192.0.2.2"], timeline: new Timeline() };
-  const make = () => new Pool(origin);
+  const world = { addresses: ["127.0.0.1", "192.0.2.2"], timeline: new Timeline() };
+  const connect = buildConnector({});
+  const make = (uses: (address: string | undefined) => void) => new Pool(origin, { connect: noting(connect, uses) });
   const pool = new LivePool({ clock: world.timeline, make, addresses: () => [...world.addresses] });
   const request = (path: string) =>
     exchange(pool, systemClock, origin, { method: "GET", path, headers: {}, silenceMs: 60_000, leastBytes: 0 });
   const asked = request("/never").catch((error: unknown) => String(error));
+  await once(server, "request");
   await happens(world);
   const quick = await request("/quick");
   await quick.read(() => "more");
@@ -50,6 +52,15 @@ test("when an address disappears, waiting requests fail and the next request is 
     await look(timeline);
   });
   expect(outcome).toContain("address changed");
+  expect(status).toBe(200);
+});
+
+test("an address that no connection uses may disappear", async () => {
+  const { outcome, status } = await waiting(async ({ addresses, timeline }) => {
+    addresses.splice(1, 1);
+    await look(timeline);
+  });
+  expect(outcome).toBe("waits");
   expect(status).toBe(200);
 });
 
