@@ -88,6 +88,12 @@ export function shownUnder(stored: Uint8Array, mode: number): Buffer | undefined
   return acl && encodeAcl(underMode(acl, mode));
 }
 
+/** An access list as it is shown, without the right to write. */
+export function withoutWriting(shown: Uint8Array): Buffer {
+  const acl = readAcl(shown) ?? [];
+  return encodeAcl(acl.map(({ tag, permissions, id }) => ({ tag, permissions: permissions & ~WRITE, id })));
+}
+
 /** The mode and access list of a new object in a directory with this default list. The umask does not apply. */
 export function inheritAcl(acl: Acl, mode: number): { readonly mode: number; readonly access: Acl | undefined } {
   const access = withBits(acl, (tag, permissions) => {
@@ -102,6 +108,7 @@ const VERSION = 2;
 const HEAD_BYTES = 4;
 const ENTRY_BYTES = 8;
 const PERMISSIONS = 0o777;
+const WRITE = 0o2;
 const NO_ID = 0xffff_ffff;
 
 /** The entries that a mode can express. */

@@ -16,6 +16,7 @@ import type {
   Listing,
   StatFs,
 } from "../filesystem.ts";
+import { ACCESS_ACL, withoutWriting } from "../acl.ts";
 import type { Objects } from "../objects.ts";
 import { refuse } from "../refusal.ts";
 import { directoryOf, isList, isPast, listOf, type PastNumbers } from "./numbers.ts";
@@ -175,7 +176,10 @@ export class HistoryFs implements FileSystem, Disposable {
 
   getXattr(ino: Ino, name: string): Uint8Array | undefined {
     if (!isPast(ino)) return this.#live.getXattr(ino, name);
-    return isList(ino) ? undefined : this.#past.old.xattr(ino, name);
+    if (!isList(ino)) return this.#past.old.xattr(ino, name);
+    // Its mode alone would let others in.
+    const list = name === ACCESS_ACL ? this.#live.getXattr(directoryOf(ino), name) : undefined;
+    return list && withoutWriting(list);
   }
 
   setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void {

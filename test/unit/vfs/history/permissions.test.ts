@@ -82,3 +82,14 @@ test("what lies in an old directory keeps its permissions", async () => {
   const [sub, file] = [await fs.find(`d/.history/sub@${time}`), await fs.find(`d/.history/sub@${time}/f`)];
   expect([sub?.mode, file?.mode]).toEqual([0o040700, 0o100644]);
 });
+
+test("whom a directory's access control list lets in, its .history lets in, too", async () => {
+  const fs = await HistoryHarness.create();
+  await fs.publish(async (writer) => {
+    const d = await writer.makeDirectory("d");
+    await writer.run((vfs) => vfs.setXattr(d, ACCESS_ACL, acl("u::rwx u:7:rwx g::--- m::rwx o::---"), 0));
+  });
+  expect(await listOf(fs, "d/.history")).toBe("u::r-x u:7:r-x g::--- m::r-x o::---");
+  await fs.publish((writer) => writer.makeDirectory("e"));
+  expect(await listOf(fs, "e/.history")).toBeUndefined();
+});
