@@ -3,15 +3,23 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { parseAddress, type S3Address } from "../../bucket/address.ts";
-import { FileObjectStore } from "../../objects/file-object-store.ts";
-import type { ObjectBody, ObjectStore, PutOptions, PutOutcome } from "../../objects/object-store.ts";
+import { unreachable } from "../../objects/disk.ts";
+import { FileObjectStore, type FileObjectStoreOptions } from "../../objects/file-object-store.ts";
+import type {
+  ByteRange,
+  ObjectBody,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoredObject,
+} from "../../objects/object-store.ts";
 import type { S3ObjectStore } from "../../objects/s3/s3-object-store.ts";
-import type { MasterObjects } from "./pack-objects.ts";
+import { type MasterObjects, PAST_OBJECT } from "./pack-objects.ts";
 
 interface Ports {
   readonly clock: Clock;
@@ -63,12 +71,12 @@ async function openS3({ auth, ...address }: S3Address, ports: Ports): Promise<Ma
 }
 
 function openFolder(path: string, address: string, ports: Ports): MasterObjects {
-  const top = new LazyFolder({ path, address, ...ports });
+  const top = new TopFolder({ path, address, ...ports });
   return {
     address,
     top,
     of: (owner) =>
-      new LazyFolder({ path: join(path, "owners", owner), address: `${address}/owners/${owner}`, ...ports }),
+      new OwnerFolder({ path: join(path, "owners", owner), address: `${address}/owners/${owner}`, ...ports }, top),
     async owners() {
       const names = await readdir(join(path, "owners")).catch((error: unknown): string[] => {
         if (failedWith(error, "ENOENT")) return [];
@@ -91,5 +99,53 @@ class LazyFolder extends FileObjectStore implements ObjectStore {
       throw error;
     });
     return super.putNew(name, body, options);
+  }
+}
+
+/**
+ * The store's folder. Its disk may be away while a master runs, and leave an empty folder where it was mounted: the object that
+ * names the arbiter tells.
+ */
+class TopFolder extends LazyFolder {
+  #isUsed = false;
+
+  /** Throws `store_unreachable` if an object that never goes is gone. */
+  override async get(name: string): Promise<StoredObject | undefined> {
+    const found = await super.get(name);
+    if (name === PAST_OBJECT && found === undefined && this.#isUsed) throw unreachable(this.address);
+    if (name === PAST_OBJECT) this.#isUsed = found !== undefined;
+    return found;
+  }
+}
+
+/** What is missing here may only be away. */
+class OwnerFolder extends LazyFolder {
+  readonly #top: TopFolder;
+
+  constructor(options: FileObjectStoreOptions, top: TopFolder) {
+    super(options);
+    this.#top = top;
+  }
+
+  override async initialize(): Promise<void> {
+    await this.#top.get(PAST_OBJECT);
+    await super.initialize();
+  }
+
+  override getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    return this.#unlessAway(super.getRanges(name, ranges));
+  }
+
+  override getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    return this.#unlessAway(super.getTail(name, length));
+  }
+
+  async #unlessAway<Result>(reading: Promise<Result>): Promise<Result> {
+    try {
+      return await reading;
+    } catch (error) {
+      if (hasCode(error, "object_not_found")) await this.#top.get(PAST_OBJECT);
+      throw error;
+    }
   }
 }
