@@ -124,14 +124,17 @@ function thaw(freezer: Freezer): void {
   writeFileSync(freezer.file, freezer.thawed);
 }
 
-/** How long SIGKILL of all in the cgroup takes, in milliseconds. */
+/** How long SIGKILL of all in the cgroup takes, in milliseconds. A program may start another one meanwhile. */
 async function killed({ folder }: Freezer, program: ReturnType<typeof start>): Promise<number> {
-  const processes = () => readFileSync(`${folder}/cgroup.procs`, "utf8").match(/\d+/g) ?? [];
   const began = performance.now();
   const ended = once(program, "exit");
-  for (const pid of processes()) kill(Number(pid), "SIGKILL");
+  const isEmpty = () => {
+    const processes = readFileSync(`${folder}/cgroup.procs`, "utf8").match(/\d+/g) ?? [];
+    for (const pid of processes) kill(Number(pid), "SIGKILL");
+    return processes.length === 0;
+  };
+  await until(isEmpty, 60_000, "the cgroup to be empty");
   await ended;
-  await until(() => processes().length === 0, 60_000, "the cgroup to be empty");
   return performance.now() - began;
 }
 
