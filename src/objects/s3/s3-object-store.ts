@@ -219,6 +219,7 @@ export class S3ObjectStore implements ObjectStore {
         const name = this.#name(key);
         if (OURS.test(name)) yield { name, size, modifiedMs };
       }
+      if (page.next !== undefined && page.next === next) throw endless(this.address);
       next = page.next;
     }
   }
@@ -292,6 +293,10 @@ const OURS = /^((commit|pack|run|lease|bases|roots|owners)\/.+|genesis|root|arbi
 
 function tooLarge(name: string): SynclineError {
   return new SynclineError("limit_exceeded", `${name} has more than ${ONE_PUT_BYTES} bytes, too many to replace.`);
+}
+
+function endless(address: string): SynclineError {
+  return new SynclineError("store_failed", `${address} repeats the same page of its list of objects.`);
 }
 
 function malformed(address: string, name: string): SynclineError {

@@ -295,6 +295,16 @@ describe("a listing", () => {
     await expect(listed(server.store(), [])).rejects.toMatchObject({ code: "store_failed" });
   });
 
+  test("whose page leads to itself ends with an error", async () => {
+    await using server = await S3Script.start();
+    const more = "<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>";
+    const page = { status: 200, body: whole(more) };
+    server.next("GET", page, page);
+    const found: string[] = [];
+    await expect(listed(server.store(), found)).rejects.toMatchObject({ code: "store_failed" });
+    expect(found).toEqual(["pack/a", "pack/a"]);
+  });
+
   test("goes on at the next page, and a page that fails ends it", async () => {
     await using server = await S3Script.start();
     const more = "<IsTruncated>true</IsTruncated><NextContinuationToken>n+1/=</NextContinuationToken>";
