@@ -47,6 +47,14 @@ export class ChunkCache implements ContentSource {
     await Promise.all(pending);
   }
 
+  /** Forgets blocks. */
+  drop(cids: readonly Cid[]): void {
+    for (const cid of cids) {
+      this.#heldBytes -= this.#held.get(cid)?.bytes ?? 0;
+      this.#held.delete(cid);
+    }
+  }
+
   /** Starts one request for blocks not requested yet; returns the promises to await. */
   #start(cids: readonly Cid[]): Promise<void>[] {
     const pending = new Set<Promise<void>>();
