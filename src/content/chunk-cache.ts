@@ -39,6 +39,10 @@ export class ChunkCache implements ContentSource {
     return this.#touch(cid)?.list;
   }
 
+  isLoading(cid: Cid): boolean {
+    return this.#loading.has(cid);
+  }
+
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
     this.#lastLoads = [this.#uses, this.#lastLoads[0]];
     const pending = this.#start(cids.slice(0, needed));

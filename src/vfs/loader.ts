@@ -33,8 +33,8 @@ export class Loader {
   readonly #linked = new BoundedMap<Cid, Uint8Array>(LINKED_VALUES);
   /** Whether blocks are fetched before a program asks for them. */
   fetchesAhead = true;
-  /** What the call under way wants ahead. */
-  #ahead: Cid[] = [];
+  /** What the call under way wants ahead, in parts that are fetched together. */
+  #ahead: (readonly Cid[])[] = [];
   readonly #kinds = new Map<Cid, "content" | "linked">();
 
   constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {
@@ -69,11 +69,14 @@ export class Loader {
     }
   }
 
-  /** Fetches contents that will be needed soon, once the call under way has ended. */
-  readAhead(cids: readonly Cid[]): void {
+  /**
+   * Fetches contents that will be needed soon, once the call under way has ended: so many together, so that the first of
+   * them can be read before the last has arrived.
+   */
+  readAhead(cids: readonly Cid[], together = AHEAD_BLOCKS): void {
     if (!this.fetchesAhead || cids.length === 0) return;
     if (this.#ahead.length === 0) queueMicrotask(() => this.#fetchAhead());
-    this.#ahead.push(...cids);
+    for (let at = 0; at < cids.length; at += together) this.#ahead.push(cids.slice(at, at + together));
   }
 
   /** Forgets what the call under way wants ahead. */
@@ -82,13 +85,10 @@ export class Loader {
   }
 
   #fetchAhead(): void {
-    const cids = this.#ahead;
+    const parts = this.#ahead;
     this.#ahead = [];
-    // In batches, so that the first of them can be read before the last has arrived.
-    for (let at = 0; at < cids.length; at += AHEAD_BLOCKS) {
-      // Best effort: a later read of a missing block requests it again and gets the error.
-      void this.content.load(cids.slice(at, at + AHEAD_BLOCKS), 0).catch(() => {});
-    }
+    // Best effort: a later read of a missing block requests it again and gets the error.
+    for (const cids of parts) void this.content.load(cids, 0).catch(() => {});
   }
 
   /** As `BlockReader.readInto`. */
