@@ -4,6 +4,7 @@
 
 #include "beneath.h"
 #include "beneath_batch.h"
+#include "file_space.h"
 #include "file_times.h"
 #include "gear.h"
 #include "layout.h"
@@ -26,6 +27,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "createRequestSlots", syncline::CreateRequestSlots, nullptr);
   Define(env, exports, "serve", syncline::Serve, nullptr);
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
+  Define(env, exports, "freeRange", syncline::FreeRange, nullptr);
   Define(env, exports, "openBeneath", syncline::OpenBeneath, nullptr);
   Define(env, exports, "statAt", syncline::StatAt, nullptr);
   Define(env, exports, "listAt", syncline::ListAt, nullptr);

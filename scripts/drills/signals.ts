@@ -6,8 +6,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { Socket } from "node:net";
-import { agent, check, join, kill, master, mkdirSync, pidOf, run, syncline, until, workspace } from "./lib.ts";
+import { agent, check, join, kill, master, mkdirSync, run, syncline, until, workspace } from "./lib.ts";
+import { slowLine } from "./slow-line.ts";
 
 /** What signals.py prints. */
 interface Signalled {
@@ -21,7 +21,7 @@ const FILES = Number(process.argv[2] ?? 1_000);
 const REPLY_DELAY_MS = 3;
 const space = workspace("signals");
 const served = await master(space);
-const proxy = await startProxy(Number(new URL(served.origin).port));
+const proxy = await slowLine(space, served.origin, REPLY_DELAY_MS);
 const url = served.url();
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
@@ -83,19 +83,4 @@ async function ends(path: string, signal: NodeJS.Signals) {
   const [status, by] = (await ended) as [number | null, NodeJS.Signals | null];
   if (by !== signal) throw new Error(`cat ended with ${status ?? by}`);
   return performance.now() - began;
-}
-
-/** A port that leads to the master, whose replies take a while. */
-async function startProxy(port: number) {
-  const script = join(import.meta.dirname, "slow-proxy.ts");
-  const child = spawn(process.execPath, [script, String(port), String(REPLY_DELAY_MS)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const pid = pidOf(child);
-  space.pids.add(pid);
-  const [line] = (await once(child.stdout, "data")) as [Buffer];
-  // What Node.js makes of a pipe.
-  if (child.stdout instanceof Socket) child.stdout.unref();
-  child.unref();
-  return { pid, ...(JSON.parse(line.toString()) as { port: number }) };
 }

@@ -8,7 +8,7 @@ import { failureOf } from "../base/failure.ts";
 import { onLines, openSocketPath, socketFile } from "./control-socket.ts";
 import { pinOf, type PinPath } from "./pins/pin-list.ts";
 import type { PauseReport } from "./state/pause.ts";
-import type { AgentStatus, FlushReport, PinsReport, UnmountReport } from "./reports.ts";
+import type { AgentStatus, FlushReport, FreeReport, PinsReport, UnmountReport } from "./reports.ts";
 
 export type ControlRequest =
   | { readonly call: "status" }
@@ -18,6 +18,7 @@ export type ControlRequest =
   | { readonly call: "resume" }
   | { readonly call: "pin"; readonly paths: readonly PinPath[] }
   | { readonly call: "unpin"; readonly paths: readonly PinPath[] }
+  | { readonly call: "free"; readonly paths: readonly PinPath[] }
   /** Agents of versions without --drain need `timeoutMs`. */
   | { readonly call: "unmount"; readonly drainMs?: number | undefined; readonly timeoutMs?: number };
 
@@ -33,6 +34,8 @@ export interface ControlAnswers {
   /** Adds these paths to the pins. Absent: `not_supported`. */
   pin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
   unpin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
+  /** Gives back the disk space that these paths take in the cache. Absent: `not_supported`. */
+  free?(paths: readonly PinPath[]): Promise<FreeReport>;
   /** Publishes for at most `drainMs`, by default as long as the agent's own --drain says. */
   unmount(drainMs?: number): Promise<UnmountReport>;
 }
@@ -153,9 +156,12 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
       case "pin":
       case "unpin": {
         const answer = answers[request.call];
-        if (answer === undefined) throw notPinnable();
+        if (answer === undefined) throw notInCache("pinned");
         return { ok: await answer(request.paths) };
       }
+      case "free":
+        if (answers.free === undefined) throw notInCache("freed");
+        return { ok: await answers.free(request.paths) };
       case "unmount":
         return { ok: await answers.unmount(request.drainMs) };
     }
@@ -170,9 +176,9 @@ export function notReplaceable(): SynclineError {
   });
 }
 
-function notPinnable(): SynclineError {
-  return new SynclineError("not_supported", "A synced folder has all its files already.", {
-    hint: "Only paths in a mount can be pinned.",
+function notInCache(what: "pinned" | "freed"): SynclineError {
+  return new SynclineError("not_supported", "A synced folder has all its files on this machine.", {
+    hint: `Only paths in a mount can be ${what}.`,
   });
 }
 
@@ -189,7 +195,8 @@ function parseRequest(line: string): ControlRequest {
   if (call === "pause" && forMs === undefined) return { call };
   if (call === "pause" && typeof forMs === "number" && forMs > 0) return { call, forMs };
   if (call === "pause") throw new SynclineError("usage", "The request needs a positive forMs.");
-  if ((call === "pin" || call === "unpin") && Array.isArray(paths)) return { call, paths: paths.map(pinOf) };
+  if ((call === "pin" || call === "unpin" || call === "free") && Array.isArray(paths))
+    return { call, paths: paths.map(pinOf) };
   if (call === "flush") return typeof allowDeletes === "string" ? { call, allowDeletes } : { call };
   if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
   if (drainMs === undefined || (typeof drainMs === "number" && drainMs >= 0)) return { call, drainMs };

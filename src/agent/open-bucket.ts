@@ -17,6 +17,7 @@ import type { BucketRemote } from "../bucket/remote.ts";
 import type { RootWitness } from "../bucket/root-witness.ts";
 import { codecOf } from "../format/blocks/cid.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { PinsOptions } from "./pins/pins.ts";
 
 export interface CacheOptions {
   readonly dir: string;
@@ -59,8 +60,8 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly cache: DiskBlockCache | undefined;
   /** The blocks among `cids` that are on this machine. */
   held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
-  /** Pinned blocks, and a reader that keeps nothing in the cache. */
-  readonly pinning: { readonly pinned: PinnedBlocks; readonly blocks: BlockReader } | undefined;
+  /** Pinned blocks, the cache, and a reader that keeps nothing in it. */
+  readonly pinning: Pick<PinsOptions, "pinned" | "cache" | "blocks"> | undefined;
 }
 
 /**
@@ -97,9 +98,9 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const looked = cache === undefined || pinned === undefined ? cache : new PinnedCache(cache, pinned);
   const blocks = looked === undefined ? verified : new CachedReader(looked, verified, inFolder && isNodeOrPiece);
   const pinning =
-    looked === undefined || pinned === undefined
+    looked === undefined || pinned === undefined || cache === undefined
       ? undefined
-      : { pinned, blocks: new CachedReader(looked, verified, () => false) };
+      : { pinned, cache, blocks: new CachedReader(looked, verified, () => false) };
   const { genesis } = options;
   const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
   const remote = cache === undefined ? kept : cachingRemote(kept, cache, { content: inFolder === undefined });

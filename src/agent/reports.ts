@@ -85,6 +85,17 @@ export interface PinsReport {
   readonly error: ErrorReport | null;
 }
 
+export interface FreeReport {
+  /** Published files whose contents are now in the bucket only. */
+  readonly files: number;
+  /** What the disk got back. */
+  readonly freedBytes: number;
+  /** What is not published, and stays. */
+  readonly unpublished: { readonly files: number; readonly bytes: number };
+  /** Pinned paths, which stay. */
+  readonly pinned: readonly string[];
+}
+
 export interface CollectionReport {
   readonly running: boolean;
   /** The last collection by this agent since it started. */

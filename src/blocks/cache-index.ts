@@ -16,10 +16,14 @@ export interface CachedPlace {
   readonly length: number;
 }
 
-export interface CachedRow {
-  readonly digest: Uint8Array;
+/** A part of a segment. */
+export interface CachedRange {
   readonly offset: number;
   readonly length: number;
+}
+
+export interface CachedRow extends CachedRange {
+  readonly digest: Uint8Array;
 }
 
 export interface CacheSegment {
@@ -43,6 +47,10 @@ export interface CacheIndex {
   dropSegment(segment: number): void;
   /** Forgets a block if the index still places it there. */
   dropBlock(digest: Uint8Array, place: CachedPlace): void;
+  /** As `dropBlock`, for several blocks in one segment. Returns the places of the segment's other blocks, ascending. */
+  dropBlocks(segment: number, blocks: readonly CachedRow[]): CachedRange[];
+  /** The segment's file takes that much less of the disk. */
+  shrink(segment: number, bytes: number): void;
   /** Whether the open index is still the one on disk. */
   isPresent(): boolean;
   close(): void;
@@ -159,6 +167,21 @@ export class SqliteCacheIndex implements CacheIndex {
   dropBlock(digest: Uint8Array, { segment, offset }: CachedPlace): void {
     const where = "digest = ? AND segment = ? AND offset = ?";
     this.#db.prepare(`DELETE FROM blocks WHERE ${where}`).run(digest, segment, offset);
+  }
+
+  dropBlocks(segment: number, blocks: readonly CachedRow[]): CachedRange[] {
+    return this.#db
+      .transaction(() => {
+        const drop = this.#db.prepare("DELETE FROM blocks WHERE digest = ? AND segment = ? AND offset = ?");
+        for (const { digest, offset } of blocks) drop.run(digest, segment, offset);
+        const left = "SELECT offset, length FROM blocks WHERE segment = ? ORDER BY offset";
+        return this.#db.prepare<[number], CachedRange>(left).all(segment);
+      })
+      .immediate();
+  }
+
+  shrink(segment: number, bytes: number): void {
+    this.#db.prepare("UPDATE segments SET bytes = max(0, bytes - ?) WHERE id = ?").run(bytes, segment);
   }
 
   isPresent(): boolean {

@@ -1,10 +1,12 @@
 /** The disk under a block cache: segment files in one folder, and the index beside them. */
-import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statfsSync, statSync, truncateSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
 import { removeIndex, SqliteCacheIndex } from "./cache-index.ts";
-import type { CacheIndex } from "./cache-index.ts";
+import type { CachedRange, CacheIndex } from "./cache-index.ts";
+import { loadFileAddon } from "../runtime/native.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { SegmentTail } from "./segment-tail.ts";
 
@@ -21,6 +23,10 @@ export interface CacheStorage {
   /** Closes a file that is open for reading, after ongoing reads. */
   forget(name: string): void;
   remove(name: string): void;
+  /** The bytes that a segment's file takes of the disk; 0 if it is gone. */
+  taken(name: string): number;
+  /** Gives the disk space of these parts back: they then read as zeros. False where that is impossible. */
+  freeRanges(name: string, ranges: readonly CachedRange[]): Promise<boolean>;
   /** How much of the disk's free space the cache may take: a part is left for unpublished data. May be negative. */
   spare(): number;
   close(): Promise<void>;
@@ -71,6 +77,25 @@ export class CacheFolder implements CacheStorage {
     rmSync(path, { force: true });
   }
 
+  taken(name: string): number {
+    return (statSync(join(this.#dir, name), { throwIfNoEntry: false })?.blocks ?? 0) * STAT_BLOCK_BYTES;
+  }
+
+  async freeRanges(name: string, ranges: readonly CachedRange[]): Promise<boolean> {
+    const { freeRange } = loadFileAddon();
+    if (freeRange === undefined) return false;
+    const file = await open(join(this.#dir, name), "r+");
+    try {
+      for (const { offset, length } of ranges) freeRange(file.fd, offset, length);
+      return true;
+    } catch {
+      // Filesystems without holes.
+      return false;
+    } finally {
+      await file.close();
+    }
+  }
+
   spare(): number {
     const { bavail, blocks, bsize } = statfsSync(this.#dir);
     return bavail * bsize - Math.min(CACHE_KEEPS_FREE_BYTES, (blocks * bsize) / 4);
@@ -80,3 +105,6 @@ export class CacheFolder implements CacheStorage {
     return this.#files.close();
   }
 }
+
+/** The unit of `st_blocks`, whatever the filesystem's own (stat(2)). */
+const STAT_BLOCK_BYTES = 512;

@@ -17,6 +17,7 @@ import type { Block, SizedBlock } from "./block-store.ts";
 import { isUnreadableIndex } from "./cache-index.ts";
 import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "./cache-index.ts";
 import { adjacentRuns, bytesOf, firstWanted, nearRuns, type Wanted } from "./cache-runs.ts";
+import { releaseBlocks } from "./cache-release.ts";
 import { CacheFolder } from "./cache-storage.ts";
 import type { CacheStorage, SegmentWriter } from "./cache-storage.ts";
 import type { BlockCache } from "./cached-reader.ts";
@@ -107,6 +108,14 @@ export class DiskBlockCache implements BlockCache {
   /** Drops what no longer fits, when others need the disk's space. Best effort, asynchronous. */
   trim(): void {
     if (!this.#closed) this.#backlog.hurry();
+  }
+
+  /** Drops these blocks. Returns the bytes that the disk got back, which may be fewer: it frees whole pages. */
+  async release(cids: readonly Cid[]): Promise<number> {
+    await this.settled();
+    const tail = this.#tail?.segment.id;
+    const freed = this.#attempt(() => this.#index && releaseBlocks(this.#index, this.#disk, this.#places(cids), tail));
+    return (await freed?.catch((error: unknown) => void this.#failed(error))) ?? 0;
   }
 
   /** Resolves when everything that `keep` has taken is written or given up. */

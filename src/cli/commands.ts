@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   conflicts: () => import("./commands/conflicts.ts"),
   doctor: () => import("./commands/doctor.ts"),
   flush: () => import("./commands/flush.ts"),
+  free: () => import("./commands/free.ts"),
   gc: () => import("./commands/gc.ts"),
   get: () => import("./commands/get.ts"),
   init: () => import("./commands/init.ts"),

@@ -39,12 +39,24 @@ export class ChunkCache implements ContentSource {
     return this.#touch(cid)?.list;
   }
 
+  isLoading(cid: Cid): boolean {
+    return this.#loading.has(cid);
+  }
+
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
     this.#lastLoads = [this.#uses, this.#lastLoads[0]];
     const pending = this.#start(cids.slice(0, needed));
     // Read-ahead is best effort: a later reader of the block requests it again and gets the error.
     for (const ahead of this.#start(cids.slice(needed))) ahead.catch(() => {});
     await Promise.all(pending);
+  }
+
+  /** Forgets blocks. */
+  drop(cids: readonly Cid[]): void {
+    for (const cid of cids) {
+      this.#heldBytes -= this.#held.get(cid)?.bytes ?? 0;
+      this.#held.delete(cid);
+    }
   }
 
   /** Starts one request for blocks not requested yet; returns the promises to await. */

@@ -6,6 +6,16 @@ export function loadNative(): unknown {
   return createRequire(import.meta.url)("#fuse-addon");
 }
 
+/** Calls for files. Undefined: the addon is not built, is older, or this is not Linux. */
+export interface FileAddon {
+  /** fallocate(2): gives the disk space of a part back; its bytes then read as zeros. Throws with `errno`. */
+  freeRange(file: number, offset: number, length: number): void;
+}
+
+export function loadFileAddon(): Partial<FileAddon> {
+  return loadPart<FileAddon>();
+}
+
 /** Calls for this process as a whole. Undefined: the addon is not built, or this is not Linux. */
 export interface ProcessAddon {
   /** mallopt(3): has the allocator keep less of what is freed. */
@@ -17,9 +27,13 @@ export interface ProcessAddon {
 }
 
 export function loadProcessAddon(): Partial<ProcessAddon> {
+  return loadPart<ProcessAddon>();
+}
+
+function loadPart<Addon>(): Partial<Addon> {
   if (process.platform !== "linux") return {};
   try {
-    return loadNative() as Partial<ProcessAddon>;
+    return loadNative() as Partial<Addon>;
   } catch {
     return {};
   }

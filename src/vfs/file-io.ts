@@ -14,6 +14,7 @@ import { BlockMiss } from "../blocks/block-store.ts";
 import type { Objects } from "./objects.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import { refuse } from "./refusal.ts";
+import { SiblingFiles } from "./sibling-files.ts";
 
 /** One step of copying a range. */
 const COPY_BYTES = 1024 * 1024;
@@ -21,6 +22,7 @@ const COPY_BYTES = 1024 * 1024;
 export class FileIo {
   readonly #objects: Objects;
   readonly #ahead = new ReadAhead();
+  readonly #siblings = new SiblingFiles();
   #copyBuffer: Uint8Array | undefined;
   /** The generation of a large file being rewritten, while the disk has room for another copy of the written bytes. */
   #rewritten: number | undefined;
@@ -206,7 +208,13 @@ export class FileIo {
     const { loader } = this.#objects;
     const end = offset + target.length;
     this.#ahead.fetch(loader, ino, { content, size }, offset, end);
-    loader.readContent(() => peekContent(loader.content, content, size, offset, target.length, target));
+    try {
+      loader.readContent(() => peekContent(loader.content, content, size, offset, target.length, target));
+    } catch (error) {
+      const file = content.kind === "chunk" && error instanceof BlockMiss ? this.#objects.clean.known(ino) : undefined;
+      if (file !== undefined) this.#siblings.missed(file, this.#objects.overlay.state.base.tree, loader);
+      throw error;
+    }
   }
 
   #readDirty(object: DirtyObject, offset: number, target: Uint8Array): void {

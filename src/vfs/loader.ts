@@ -33,8 +33,8 @@ export class Loader {
   readonly #linked = new BoundedMap<Cid, Uint8Array>(LINKED_VALUES);
   /** Whether blocks are fetched before a program asks for them. */
   fetchesAhead = true;
-  /** What to fetch ahead for the call under way. */
-  #ahead: Cid[] = [];
+  /** What to fetch ahead for the call under way, in parts that are fetched together. */
+  #ahead: (readonly Cid[])[] = [];
   readonly #kinds = new Map<Cid, "content" | "linked">();
 
   constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {
@@ -69,11 +69,14 @@ export class Loader {
     }
   }
 
-  /** Once the call under way has ended, fetches contents that will be needed soon. */
-  readAhead(cids: readonly Cid[]): void {
+  /**
+   * Once the call under way has ended, fetches contents that will be needed soon. Each request has at most `together` blocks,
+   * so that the first ones can be read before the last have arrived.
+   */
+  readAhead(cids: readonly Cid[], together = AHEAD_BLOCKS): void {
     if (!this.fetchesAhead || cids.length === 0) return;
     if (this.#ahead.length === 0) queueMicrotask(() => this.#fetchAhead());
-    this.#ahead.push(...cids);
+    for (let at = 0; at < cids.length; at += together) this.#ahead.push(cids.slice(at, at + together));
   }
 
   /** Drops the read-ahead of the call under way. */
@@ -82,13 +85,10 @@ export class Loader {
   }
 
   #fetchAhead(): void {
-    const cids = this.#ahead;
+    const parts = this.#ahead;
     this.#ahead = [];
-    // In batches, so that the first of them can be read before the last has arrived.
-    for (let at = 0; at < cids.length; at += AHEAD_BLOCKS) {
-      // Best effort: a later read of a missing block requests it again and gets the error.
-      void this.content.load(cids.slice(at, at + AHEAD_BLOCKS), 0).catch(() => {});
-    }
+    // Best effort: a later read of a missing block requests it again and gets the error.
+    for (const cids of parts) void this.content.load(cids, 0).catch(() => {});
   }
 
   /** As `BlockReader.readInto`. */

@@ -24,6 +24,12 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     "visibility.ts",
     [all ? "50" : "10", "--untimed"],
   );
+  drill(
+    "small files in order are fetched together, and random reads fetch what they read",
+    "cold-reads.ts",
+    all ? ["--untimed"] : ["200", "16", "5", "--untimed"],
+    all ? 900_000 : 300_000,
+  );
   drill("agents that could not publish lose no version", "offline.ts", []);
   drill(
     "agents that are killed and cut off while working converge on one tree and lose nothing",

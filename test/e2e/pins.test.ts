@@ -1,5 +1,7 @@
-/** `pin` and `unpin`: pinned files are read without the bucket, whatever the cache evicts. */
+/** `pin`, `unpin` and `free`: what is on this machine, whatever the cache evicts. */
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
   existsSync,
   lstatSync,
@@ -29,6 +31,7 @@ interface Pins {
   readonly error: { readonly code: string } | null;
 }
 
+const cacheOf = (place: string) => (space.status(place)["cache"] as { bytes: number }).bytes;
 const pinsOf = (place: string) => space.status(place)["pins"] as Pins | null;
 
 /** The folder of this state that has a pinned folder. */
@@ -94,6 +97,71 @@ test(
     space.do("unmount", one);
   },
 );
+
+test(
+  "freeing gives the disk back what published files took, and keeps pins and what is not published",
+  { timeout: 300_000 },
+  async () => {
+    const [url, one, two] = [space.url("freed"), space.mountPoint("writes"), space.mountPoint("frees")];
+    space.do("init", url);
+    space.mount(url, one);
+    mkdirSync(`${one}/videos`);
+    for (const name of ["a", "b", "best"]) writeFileSync(`${one}/videos/${name}`, randomBytes(5 * MB));
+    writeFileSync(`${one}/other`, randomBytes(MB));
+    space.json("flush", one);
+    space.mount(url, two, "--read-timeout", "1");
+    const files = () => readdirSync(`${two}/videos`).map((name) => readFileSync(`${two}/videos/${name}`));
+    const before = files();
+    readFileSync(`${two}/other`);
+    space.do("pin", `${two}/videos/best`);
+    expect(space.run(["free", `${two}/videos/best`]).err).toContain("/videos/best is pinned.");
+    expect(space.run(["free", `${two}/absent`]).err).toContain("/absent does not exist.");
+
+    space.do("pause", two);
+    writeFileSync(`${two}/videos/new`, "new");
+    const taken = cacheOf(two);
+    const freed = space.json("free", `${two}/videos`);
+    expect(freed).toMatchObject({ files: 2, unpublished: { files: 1, bytes: 3 }, pinned: ["/videos/best"] });
+    expect(freed["freedBytes"]).toBeGreaterThan(9.9 * MB);
+    expect(freed["freedBytes"]).toBeLessThan(10.1 * MB);
+    expect(taken - cacheOf(two)).toBeGreaterThan(9.9 * MB);
+    expect(space.run(["free", `${two}/videos`]).out).toBe(
+      "Freed 0 B of 2 files. 1 file, 3 B is not published and stays. /videos/best is pinned and stays.\n",
+    );
+
+    // The kernel has dropped its pages, too: only what stayed is here.
+    renameSync(space.at("freed"), space.at("freed-away"));
+    expect(readFileSync(`${two}/videos/best`).equals(before[2] ?? Buffer.alloc(0))).toBe(true);
+    expect(readFileSync(`${two}/videos/new`, "utf8")).toBe("new");
+    expect(() => readFileSync(`${two}/videos/a`)).toThrow(/EIO/);
+    expect(readFileSync(`${two}/other`)).toHaveLength(MB);
+    renameSync(space.at("freed-away"), space.at("freed"));
+    expect(Buffer.concat(files().slice(0, 3)).equals(Buffer.concat(before))).toBe(true);
+    space.do("resume", two);
+    space.do("unmount", two);
+    space.do("unmount", one);
+  },
+);
+
+test("a file is freed while programs read it", { timeout: 200_000 }, async () => {
+  const [url, dir] = [space.url("while-read"), space.mountPoint("reads")];
+  space.do("init", url);
+  space.mount(url, dir);
+  const bytes = randomBytes(20 * MB);
+  writeFileSync(`${dir}/f`, bytes);
+  space.json("flush", dir);
+  const compared = space.at("expected");
+  writeFileSync(compared, bytes);
+  const loop = 'for i in 1 2 3 4 5 6 7 8; do cmp "$1" "$2" || exit 1; done';
+  const readers = [1, 2].map(() => spawn("sh", ["-c", loop, "sh", compared, `${dir}/f`], { stdio: "ignore" }));
+  const ended = readers.map((reader) => once(reader, "exit"));
+  for (let times = 0; times < 5; times++) space.json("free", dir);
+  expect(await Promise.all(ended)).toEqual([
+    [0, null],
+    [0, null],
+  ]);
+  space.do("unmount", dir);
+});
 
 test(
   "paths outside a mount or the bucket cannot be pinned, and nothing can be pinned during a pause",

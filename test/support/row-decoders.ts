@@ -120,6 +120,8 @@ function cacheRows(folder: string): Decoder {
     remove(name) {
       if (!/^[0-9a-f]{16}\.blocks$/.test(name)) throw new Error(`The cache removes ${name}.`);
     },
+    taken: () => 0,
+    freeRanges: async () => false,
     spare: () => 1 << 20,
     close: async () => {},
   };

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
-import { checkName } from "../../base/names.ts";
+import { checkName, nameToText } from "../../base/names.ts";
 import { readStateFile, writeStateFile } from "../state/state-file.ts";
 
 /** Names from the root directory down. An empty list is the whole bucket. */
@@ -42,4 +42,8 @@ export function samePin(a: PinPath, b: PinPath): boolean {
 /** Whether `pin` is this path or a directory above it. */
 export function covers(pin: PinPath, path: PinPath): boolean {
   return pin.length <= path.length && pin.every((name, at) => name === path[at]);
+}
+
+export function pinText(pin: PinPath): string {
+  return `/${pin.map(nameToText).join("/")}`;
 }

@@ -7,16 +7,17 @@ import { SynclineError } from "../../base/errors.ts";
 import { failureOf } from "../../base/failure.ts";
 import type { Cid } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
-import { nameToText } from "../../base/names.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
-import { reportError, type PinsReport } from "../reports.ts";
-import { covers, readPins, samePin, writePins, type PinPath } from "./pin-list.ts";
+import { type FreeReport, type PinsReport, reportError } from "../reports.ts";
+import { freeSpace, type FreeSpaceOptions, type Serving } from "./free-space.ts";
+import { covers, type PinPath, pinText, readPins, samePin, writePins } from "./pin-list.ts";
 import { readPinned } from "./pinned-tree.ts";
 
 export interface PinsOptions {
   readonly stateDir: string;
   readonly pinned: PinnedBlocks;
+  readonly cache: FreeSpaceOptions["cache"];
   /** Does not write to the cache, so that pinned blocks are stored once. */
   readonly blocks: BlockReader;
   /** The tree that is shown. */
@@ -58,7 +59,7 @@ export class Pins implements AsyncDisposable {
   get report(): PinsReport | null {
     if (this.#pins.length === 0) return null;
     const paths = this.#pins.map((pin) => ({
-      path: textOf(pin),
+      path: pinText(pin),
       absent: this.#absent.some((each) => samePin(each, pin)),
     }));
     const error = this.#error ?? this.#options.paused();
@@ -82,7 +83,7 @@ export class Pins implements AsyncDisposable {
     const wanted = await readPinned(blocks, tree(), outside, this.#ending.signal);
     const [absent] = wanted.absent;
     if (absent !== undefined) {
-      throw new SynclineError("no_such_path", `${textOf(absent)} is not in the bucket.`, {
+      throw new SynclineError("no_such_path", `${pinText(absent)} is not in the bucket.`, {
         hint: "Only what is published can be pinned: `syncline flush` publishes the rest.",
       });
     }
@@ -96,16 +97,21 @@ export class Pins implements AsyncDisposable {
     for (const path of paths) {
       if (this.#pins.some((pin) => samePin(pin, path))) continue;
       const above = this.#pins.find((pin) => covers(pin, path));
-      throw new SynclineError("precondition_failed", `${textOf(path)} is not pinned.`, {
+      throw new SynclineError("precondition_failed", `${pinText(path)} is not pinned.`, {
         hint:
           above === undefined
             ? "`syncline status` lists what is pinned."
-            : `It is in ${textOf(above)}, which is pinned.`,
+            : `It is in ${pinText(above)}, which is pinned.`,
       });
     }
     const left = this.#pins.filter((pin) => !paths.some((path) => samePin(pin, path)));
     this.#set(left, this.#options.stateDir);
     return this.report;
+  }
+
+  /** Gives back the disk space of these, except what is pinned. Throws as `freeSpace`. */
+  free(paths: readonly PinPath[], serving: Serving): Promise<FreeReport> {
+    return freeSpace({ ...this.#options, ...serving, tree: this.#options.tree(), pins: this.#pins }, paths);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -205,7 +211,3 @@ export class Pins implements AsyncDisposable {
 }
 
 const MIB = 1024 * 1024;
-
-function textOf(pin: PinPath): string {
-  return `/${pin.map(nameToText).join("/")}`;
-}

@@ -3,6 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Agent } from "../agent.ts";
 import { type ControlAnswers, notReplaceable } from "../control.ts";
+import type { Serving } from "../pins/free-space.ts";
 import type { Pins } from "../pins/pins.ts";
 import type { Pause } from "../state/pause.ts";
 import type { FilesystemThread } from "./filesystem-thread.ts";
@@ -20,13 +21,21 @@ const ANSWER_MS = 50;
 
 export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools): ControlAnswers {
   const { pause, pins } = tools;
+  const serving: Serving = {
+    unpublished: (paths) => thread.call("unpublished", paths),
+    forget: (released) => thread.call("forget", released),
+  };
   return {
     status: () => agent.status(),
     flush: () => agent.flush(),
     handOver: () => handOver(thread, tools),
     pause: async (forMs) => pause.begin(forMs),
     resume: async () => ({ wasPaused: pause.end() }),
-    ...(pins !== undefined && { pin: (paths) => pins.add(paths), unpin: async (paths) => pins.remove(paths) }),
+    ...(pins !== undefined && {
+      pin: (paths) => pins.add(paths),
+      unpin: async (paths) => pins.remove(paths),
+      free: (paths) => pins.free(paths, serving),
+    }),
     unmount: (drainMs = tools.drainMs) => agent.unmount(drainMs, false),
   };
 }

@@ -10,8 +10,10 @@ import type { Pending } from "../../overlay/overlay.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { PublishingNews } from "../../vfs/publish-state.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
+import type { Names, Unpublished } from "../../vfs/unpublished.ts";
 import type { DoorReport, DoorSetup } from "../doors/doors.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
+import type { Released } from "../pins/free-space.ts";
 import type { FlushReport } from "../reports.ts";
 import type { SharedBytes } from "./shared-bytes.ts";
 
@@ -71,6 +73,10 @@ export type WorkerMethods = {
   isSteady(beginning: Beginning): boolean;
   /** Whether blocks may be fetched before a program asks for them. */
   fetchAhead(isAllowed: boolean): void;
+  /** What is not published below these paths. The cache's blocks are then on the disk. */
+  unpublished(paths: readonly Names[]): Promise<Unpublished>;
+  /** Forgets contents that have left the cache; so does the kernel. */
+  forget(released: Released): void;
   /** Whether a supervisor would start another process if this one ended. */
   isReplaceable(nothing: undefined): boolean;
   /** Lets doors finish pending work and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */

@@ -15,11 +15,13 @@ import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
 import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
+import { forgetContents } from "../../vfs/forget-contents.ts";
 import { HistoryFs } from "../../vfs/history/history-fs.ts";
 import { PastNumbers } from "../../vfs/history/numbers.ts";
 import type { Objects } from "../../vfs/objects.ts";
 import { openWithObjects } from "../../vfs/open-vfs.ts";
 import { overriding } from "../../vfs/overriding.ts";
+import { unpublishedBelow } from "../../vfs/unpublished.ts";
 import type { Vfs } from "../../vfs/vfs.ts";
 import { IdleRelease, releaseGarbage } from "../../runtime/memory.ts";
 import { serveFirst } from "../../runtime/priority.ts";
@@ -131,6 +133,15 @@ function serve(port: MessagePort): void {
     publishing: (news) => open().vfs.publishState.told(news),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
     fetchAhead: (isAllowed) => void (open().objects.loader.fetchesAhead = isAllowed),
+    async unpublished(paths) {
+      const { opened, objects } = open();
+      await opened.cache?.settled();
+      return unpublishedBelow(objects, paths);
+    },
+    forget({ files, blocks }) {
+      const inodes = forgetContents(open().objects, files, blocks);
+      open().doors?.invalidate({ entries: [], inodes, all: false });
+    },
     isReplaceable: () => open().doors?.isReplaceable ?? false,
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
     async close() {

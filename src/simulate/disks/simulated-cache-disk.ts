@@ -4,7 +4,7 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
-import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "../../blocks/cache-index.ts";
+import type { CachedPlace, CachedRange, CachedRow, CacheIndex, CacheSegment } from "../../blocks/cache-index.ts";
 import type { CacheStorage, SegmentWriter } from "../../blocks/cache-storage.ts";
 import { FaultyDisk, systemError } from "./faulty-disk.ts";
 
@@ -77,6 +77,18 @@ export class SimulatedCacheDisk implements CacheStorage {
     this.#disk.remove(name);
   }
 
+  taken(name: string): number {
+    return this.#disk.open(name)?.size() ?? 0;
+  }
+
+  /** Filesystems without holes are played, too. */
+  async freeRanges(name: string, ranges: readonly CachedRange[]): Promise<boolean> {
+    const file = this.#disk.open(name);
+    if (file === undefined || this.#options.random.fraction() < 0.5) return false;
+    for (const { offset, length } of ranges) file.write(offset, new Uint8Array(length));
+    return true;
+  }
+
   spare(): number {
     return this.#options.isFull() ? 0 : 1e9;
   }
@@ -143,6 +155,14 @@ function indexOf(rows: Rows, isPresent: (rows: Rows) => boolean): CacheIndex {
     dropBlock(digest, { segment, offset }) {
       const place = blocks.get(hex(digest));
       if (place?.segment === segment && place.offset === offset) blocks.delete(hex(digest));
+    },
+    dropBlocks(id, dropped) {
+      for (const { digest } of dropped) if (blocks.get(hex(digest))?.segment === id) blocks.delete(hex(digest));
+      return [...blocks.values()].filter(({ segment }) => segment === id).toSorted((a, b) => a.offset - b.offset);
+    },
+    shrink(id, bytes) {
+      const segment = segments.get(id);
+      if (segment !== undefined) segment.counted = Math.max(0, segment.counted - bytes);
     },
     isPresent: () => isPresent(rows),
     close: () => {},

@@ -70,6 +70,9 @@ describe("the control socket", () => {
     expect(await askAgent<"pause">(folder, { call: "pause", forMs: 5 })).toEqual(report);
     expect(await askAgent<"pause">(folder, { call: "pause" })).toEqual(report);
     expect(await askAgent<"pin">(folder, { call: "pin", paths: [[nameFromText("ä")], []] })).toBe(null);
+    await expect(askAgent<"free">(folder, { call: "free", paths: [[]] })).rejects.toMatchObject({
+      code: "not_supported",
+    });
     expect(asked).toEqual([5, undefined, [[nameFromText("ä")], []]]);
     const refused = { error: { code: "usage" } };
     const lines = [
@@ -77,6 +80,7 @@ describe("the control socket", () => {
       '{"call":"pause","forMs":"1"}',
       '{"call":"pin"}',
       '{"call":"pin","paths":["a"]}',
+      '{"call":"free","paths":["a"]}',
     ];
     for (const line of lines) expect(await speak(folder, `${line}\n`, 1)).toMatchObject([refused]);
     expect(await speak(folder, '{"call":"pin","paths":[["a/b"]]}\n', 1)).toMatchObject([

@@ -476,6 +476,8 @@ function folderWhere(
     read: (name, offset, target) => inner.read(name, offset, target),
     forget: (name) => inner.forget(name),
     remove: (name) => inner.remove(name),
+    taken: (name) => inner.taken(name),
+    freeRanges: (name, ranges) => inner.freeRanges(name, ranges),
     spare: () => inner.spare(),
     close: () => inner.close(),
   };

@@ -168,6 +168,11 @@ const CALLS: Readonly<Record<string, readonly (readonly [right: unknown, wrong: 
     [0, seconds],
     [0, nanoseconds],
   ],
+  freeRange: [
+    [directory, descriptor],
+    [0, whole(0, 2 ** 53)],
+    [1, whole(1, 2 ** 53)],
+  ],
   mount: [
     ["none", text],
     [folder, text],

@@ -60,7 +60,8 @@ async function world() {
   };
   const blocks = { get: (cid: Cid) => bucket.blocks.get(cid), getMany };
   const open = () => {
-    const options = { stateDir, pinned, blocks, tree: () => tree, paused: () => stopped, clock, log: silentLog };
+    const cache = { held: async () => new Map<Cid, Uint8Array>(), release: async () => 0 };
+    const options = { stateDir, pinned, cache, blocks, tree: () => tree, paused: () => stopped, clock, log: silentLog };
     const pins = new Pins(options);
     onTestFinished(() => pins[Symbol.asyncDispose]());
     return pins;

@@ -1,0 +1,35 @@
+/** `syncline free`: gives back the disk space that published files of a mount take on this machine. */
+import { askAgent } from "../../agent/control.ts";
+import type { FreeReport } from "../../agent/reports.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { printBytes, printCount, printText } from "../terminal/text.ts";
+import { pathsInMount } from "./paths-in-mount.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "free",
+    arguments: [["<paths...>", "files or directories in one mount"]],
+    summary: "free the space that published files take on this machine; they stay in the bucket",
+    examples: ["syncline free ~/bucket/videos", "syncline free ~/bucket"],
+    exits: [4, 5, 6, 8],
+    async run(call) {
+      const { stateDir, paths } = await pathsInMount(call);
+      const report = await askAgent<"free">(stateDir, { call: "free", paths });
+      call.output.result({ ...report }, freedText(report));
+    },
+  });
+}
+
+export function freedText({ files, freedBytes, unpublished, pinned }: FreeReport): string {
+  const parts = [`Freed ${printBytes(freedBytes)} of ${printCount(files, "file")}.`];
+  if (unpublished.files > 0) {
+    const [are, stay] = unpublished.files === 1 ? ["is", "stays"] : ["are", "stay"];
+    const what = `${printCount(unpublished.files, "file")}, ${printBytes(unpublished.bytes)}`;
+    parts.push(`${what} ${are} not published and ${stay}.`);
+  }
+  const [first, ...others] = pinned.map(printText);
+  if (first !== undefined && others.length === 0) parts.push(`${first} is pinned and stays.`);
+  else if (first !== undefined) parts.push(`${printCount(pinned.length, "path")} are pinned and stay.`);
+  return parts.join(" ");
+}

@@ -1,0 +1,13 @@
+/** Forgets contents that have left this machine. */
+import type { Cid, FileId, Ino } from "../base/ids.ts";
+import type { Objects } from "./objects.ts";
+
+/** Drops blocks from memory. Returns the inodes of these files, whose pages the kernel should drop; not of changed ones. */
+export function forgetContents(objects: Objects, files: readonly FileId[], blocks: readonly Cid[]): Ino[] {
+  const { state } = objects.overlay;
+  objects.loader.content.drop(blocks);
+  return files.flatMap((id) => {
+    const ino = state.inodes.find(id)?.ino;
+    return ino === undefined || state.object(ino) !== undefined ? [] : [ino];
+  });
+}
