@@ -17,6 +17,7 @@ import type {
   StatFs,
 } from "../filesystem.ts";
 import type { Objects } from "../objects.ts";
+import { describeError, type Log } from "../../base/log.ts";
 import { refuse } from "../refusal.ts";
 import { directoryOf, isList, isPast, listOf, type PastNumbers } from "./numbers.ts";
 import { Past, type PastOptions } from "./past.ts";
@@ -35,6 +36,9 @@ export class HistoryFs implements FileSystem, Disposable {
   readonly #numbers: PastNumbers;
   readonly #clock: PastOptions["clock"];
   readonly #past: Past;
+  readonly #log: Log;
+  /** Whether numbers could not be kept at the last try. */
+  #failsToKeep = false;
   /** When the newest root was first seen here. */
   #changedNs: bigint;
 
@@ -43,6 +47,7 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live = live;
     this.#objects = objects;
     this.#numbers = options.numbers;
+    this.#log = options.log;
     this.#clock = options.clock;
     this.#changedNs = options.clock.nowNs();
     this.#past = new Past({ ...options, loader: objects.loader, head: () => objects.overlay.state.base.commit });
@@ -198,7 +203,7 @@ export class HistoryFs implements FileSystem, Disposable {
   }
 
   persist(): void {
-    this.#numbers.persist();
+    this.#keepNumbers();
     this.#live.persist();
   }
 
@@ -236,6 +241,18 @@ export class HistoryFs implements FileSystem, Disposable {
     if (isList(ino)) return `${this.#live.pathOf(directoryOf(ino))}/${HISTORY}`;
     const { commit, name } = this.#numbers.stateBy(this.#numbers.stateOf(ino));
     return `${HISTORY}/${name} (inode ${ino} of root ${commit})`;
+  }
+
+  /** Changes do not depend on them. The next persist tries again. */
+  #keepNumbers(): void {
+    try {
+      this.#numbers.persist();
+      this.#failsToKeep = false;
+    } catch (error) {
+      if (!this.#failsToKeep)
+        this.#log.warn("the next agent will not know what is open in .history", { error: describeError(error) });
+      this.#failsToKeep = true;
+    }
   }
 
   #lookupPast(parent: Ino, name: FileName): Attributes | undefined {

@@ -1,5 +1,5 @@
 /** A `.history` in every directory: what it lists and finds, what it refuses, and what the kernel is told of it. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ERRNO } from "../../../../src/base/errno.ts";
 import type { FileName, Ino } from "../../../../src/base/ids.ts";
 import { ROOT_INO } from "../../../../src/base/ids.ts";
@@ -337,6 +337,17 @@ describe("a search", () => {
       for (const name of ["1", "2", "3"]) await writer.make(name);
     });
     expect(await fs.list("d/.history")).toEqual([first, second, `gone@${first}`]);
+  });
+
+  test("keeps no change from being written when its own numbers cannot be, for lack of space", async () => {
+    const numbers = new PastNumbers("", false);
+    numbers.persist = () => {
+      throw new Error("database or disk is full");
+    };
+    const fs = await HistoryHarness.create(numbers);
+    const written = vi.spyOn(fs.live, "persist");
+    fs.vfs.persist();
+    expect(written).toHaveBeenCalledOnce();
   });
 
   test("leaves out roots that were thinned out", async () => {
