@@ -124,11 +124,11 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live.removeDirectory(parent, name);
   }
 
-  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number, caller?: Caller): void {
     this.#checkOld(parent, name);
     this.checkWritable(newParent);
     if (newName === HISTORY && this.#isVirtual(newParent, newName)) throw refuse("EEXIST");
-    this.#live.rename(parent, name, newParent, newName, flags);
+    this.#live.rename(parent, name, newParent, newName, flags, caller);
   }
 
   readSymlink(ino: Ino): string {
@@ -207,8 +207,8 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live.persist();
   }
 
-  throttle(ino: Ino | undefined): Promise<void> | undefined {
-    return ino !== undefined && isPast(ino) ? undefined : this.#live.throttle(ino);
+  throttle(ino: Ino | undefined, bytes?: number): Promise<void> | undefined {
+    return ino !== undefined && isPast(ino) ? undefined : this.#live.throttle(ino, bytes);
   }
 
   async fsync(ino: Ino): Promise<void> {

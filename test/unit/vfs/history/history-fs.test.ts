@@ -5,6 +5,7 @@ import type { FileName, Ino } from "../../../../src/base/ids.ts";
 import { ROOT_INO } from "../../../../src/base/ids.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import { CALLER } from "../../../../src/simulate/vfs-driver.ts";
+import { RENAME_WHITEOUT } from "../../../../src/vfs/filesystem.ts";
 import { PastNumbers } from "../../../../src/vfs/history/numbers.ts";
 import { HistoryHarness } from "../../../support/history-harness.ts";
 
@@ -337,6 +338,18 @@ describe("a search", () => {
       for (const name of ["1", "2", "3"]) await writer.make(name);
     });
     expect(await fs.list("d/.history")).toEqual([first, second, `gone@${first}`]);
+  });
+
+  test("passes on whose whiteout a rename leaves, and how many bytes a write has", async () => {
+    const fs = await HistoryHarness.create();
+    const [renamed, held] = [vi.spyOn(fs.live, "rename"), vi.spyOn(fs.live, "throttle")];
+    await fs.make("a");
+    const [ino, caller] = [await fs.ino("a"), { uid: 7, gid: 8 }];
+    const [a, b] = ["a" as FileName, "b" as FileName];
+    fs.vfs.rename(ROOT_INO, a, ROOT_INO, b, RENAME_WHITEOUT, caller);
+    void fs.vfs.throttle(ino, 4_096);
+    expect(renamed).toHaveBeenLastCalledWith(ROOT_INO, a, ROOT_INO, b, RENAME_WHITEOUT, caller);
+    expect(held).toHaveBeenLastCalledWith(ino, 4_096);
   });
 
   test("keeps no change from being written when its own numbers cannot be, for lack of space", async () => {
