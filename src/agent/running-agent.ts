@@ -234,6 +234,7 @@ export class RunningAgent implements Agent {
 
   #pauseChanged(isPaused: boolean): void {
     if (this.#ending !== undefined || this.#publisher === undefined) return;
+    this.#news.ended(this.#pause.error);
     // It may end meanwhile.
     this.#thread.call("fetchAhead", !isPaused).catch(() => {});
     if (isPaused) return this.#rest();
@@ -262,7 +263,7 @@ export class RunningAgent implements Agent {
   /** Tells the other thread how an attempt ended. */
   async #told(attempt: Promise<FlushEnd>): Promise<FlushEnd> {
     const end = await attempt;
-    this.#news.ended(this.#open().state().lastError);
+    this.#news.ended(this.#pause.error ?? this.#open().state().lastError);
     return end;
   }
 
