@@ -58,9 +58,7 @@ export class Replay {
     if (this.#isOver) return false;
     const { answers } = this.#fs;
     if (!exchange.isResent) {
-      answers.forget();
-      this.#isOver = true;
-      this.#log.info("Took over from an agent that ended.", this.#counts);
+      this.#end();
       return false;
     }
     this.#counts.resent++;
@@ -69,6 +67,18 @@ export class Replay {
     this.#counts.executedBefore++;
     this.#answer(exchange, made);
     return true;
+  }
+
+  /** A request came that is not sent again: those that are have come. */
+  #end(): void {
+    try {
+      this.#fs.answers.forget();
+    } catch {
+      // The journal has no room for that: the next request tries again.
+      return;
+    }
+    this.#isOver = true;
+    this.#log.info("Took over from an agent that ended.", this.#counts);
   }
 
   #answer(exchange: Exchange, made: Ino | 0): void {
