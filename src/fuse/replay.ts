@@ -27,13 +27,17 @@ export class Replay {
   readonly #openFiles: OpenFiles;
   readonly #log: Log;
   readonly #counts = { resent: 0, executedBefore: 0 };
-  /** Requests that another agent did not answer come first. */
   #isOver = true;
 
   constructor(fs: FileSystem, openFiles: OpenFiles, log: Log) {
     this.#log = log;
     this.#fs = fs;
     this.#openFiles = openFiles;
+  }
+
+  /** Whether all requests that are sent again have come. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** This agent replaces another one. */
