@@ -242,6 +242,8 @@ export class Door {
     const held = this.#exchange.hold();
     const givenUp = this.#waiting.add(held.ticket, thread);
     this.#exchange.deferred();
+    // Another agent may have been told of a signal, and the kernel does not repeat that.
+    if (this.#exchange.isResent) this.#waiting.signalled(held.ticket);
     const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
     void this.#finish(handler, held, cause, givenUp, lacks ? this.#indexing.programOf(thread) : undefined);
   }
