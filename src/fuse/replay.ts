@@ -87,7 +87,11 @@ export class Replay {
 
   #answer(exchange: Exchange, made: Ino | 0): void {
     const { opcode } = exchange;
-    if (opcode === OPCODE.WRITE) return exchange.count(exchange.argument(1));
+    if (opcode === OPCODE.WRITE) {
+      // The kernel may cache the bytes of an append elsewhere than they are.
+      this.#openFiles.misplaced(exchange.node);
+      return exchange.count(exchange.argument(1));
+    }
     if (made === 0) return exchange.done();
     try {
       const attributes = this.#fs.getAttributes(made);

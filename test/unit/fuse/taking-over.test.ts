@@ -1,4 +1,5 @@
 /** A door that goes on where an agent was killed. */
+import { constants } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import type { Clock } from "../../../src/base/clock.ts";
 import { ERRNO } from "../../../src/base/errno.ts";
@@ -80,5 +81,17 @@ describe("a door that takes over", () => {
     await clock.advance(0);
     expect(session.done.slice(-1)).toEqual([`answer GETATTR error ${ERRNO.EINTR}`]);
     expect(session.done.filter((each) => each.startsWith("answer"))).toHaveLength(1);
+  });
+
+  test("drops the pages of an append that was executed: it may have gone beyond the end that the kernel knew", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("log");
+    fs.vfs.answers.request = 8;
+    await fs.write(ino, 0, "appended");
+    fs.vfs.persist();
+    fs.restart();
+    const session = takeOver(fs);
+    session.send({ opcode: "WRITE", unique: -8, node: ino, arguments: [0, 8, 0, 0, constants.O_APPEND] });
+    expect(session.done.slice(-2)).toEqual([`answer WRITE kind ${REPLY.COUNT}`, `drop pages of ${ino}`]);
   });
 });
