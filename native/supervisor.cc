@@ -2,7 +2,8 @@
 // started by src/fuse/supervisor.ts, or with --service by systemd, as the main process of a service (systemd-unit.ts).
 //
 // Programs wait meanwhile. The new agent has the kernel send again what was in flight, and goes on. What cannot be
-// restarted (no agent was ever ready, or five starts in a row failed) is aborted, so that programs get an error.
+// restarted (no agent was ever ready, five starts in a row failed, or many agents in a row died at once, as on a request that each of
+// them gets again) is aborted, so that programs get an error.
 //
 // An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there on the
 // lock of a directory, uninterruptibly, and the program that holds that lock waits for the agent's answer.
@@ -34,6 +35,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <string>
 
@@ -45,6 +47,9 @@ constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
 constexpr unsigned long kHasResend = 1ul << 7;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
+// An agent that dies this soon after it served served for nothing. So many in a row end the mount; the next one waits after so few.
+constexpr long kBriefMs = 500;
+constexpr int kMostBrief = 30, kFewBrief = 5;
 // nice(2) of an agent while programs wait for it to start; no thread of a serving agent has it.
 constexpr int kHurry = -9;
 constexpr size_t kMostLine = 256;
@@ -57,8 +62,16 @@ constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGCHLD};
 struct Heard {
   // What followed "ready"; empty if the agent never was.
   std::string ready;
+  // When it said that.
+  long readyMs = 0;
   bool isDone = false;
 };
+
+long NowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
 
 // Sets the niceness of a session, which Linux may weigh before that of its threads (sched_autogroup); best effort, as all here.
 void WeighSession(const std::string& process, int niceness) {
@@ -129,14 +142,16 @@ class Supervisor {
   // Starts agents until none should follow.
   int GoOn() {
     std::string agreed;
-    for (int failures = 0;;) {
+    for (int failures = 0, brief = 0;;) {
       const Heard heard = Listen();
       if (heard.isDone) return 0;
       if (!heard.ready.empty()) agreed = heard.ready;
       failures = heard.ready.empty() ? failures + 1 : 0;
-      if (*command_ == nullptr || agreed.empty() || failures == kMostFailures) return Abort();
+      brief = heard.ready.empty() || NowMs() - heard.readyMs < kBriefMs ? brief + 1 : 0;
+      if (*command_ == nullptr || agreed.empty() || failures == kMostFailures || brief == kMostBrief) return Abort();
       Notify("STATUS=The agent ended unexpectedly. Starting the next one.");
       if (failures > 0) usleep(failures * kPauseUs);
+      else if (brief > kFewBrief) usleep(kPauseUs);
       close(lifeline_);
       if (!StartAgent(agreed)) return Abort();
     }
@@ -170,6 +185,7 @@ class Supervisor {
     if (line == "done") heard.isDone = true;
     if (line.rfind("ready ", 0) == 0) {
       heard.ready = line.substr(6);
+      heard.readyMs = NowMs();
       if (agent_ > 0) EndHurry(agent_);
     }
     if (line != "up") return;
