@@ -132,8 +132,11 @@ class Supervisor {
     if (!StartAgent("first")) return 1;
     GoOn();
     int status = 0;
-    while (waitpid(agent_, &status, 0) < 0 && errno == EINTR) {
+    pid_t ended;
+    while ((ended = waitpid(agent_, &status, 0)) < 0 && errno == EINTR) {
     }
+    // There was no agent any more.
+    if (ended < 0) return 1;
     if (WIFEXITED(status)) return WEXITSTATUS(status);
     return stopping_ != 0 && WTERMSIG(status) == stopping_ ? 0 : 1;
   }
@@ -143,7 +146,7 @@ class Supervisor {
   int GoOn() {
     std::string agreed;
     for (int failures = 0, brief = 0;;) {
-      const Heard heard = Listen();
+      const Heard heard = lifeline_ < 0 ? Heard() : Listen();
       if (heard.isDone) return 0;
       if (!heard.ready.empty()) agreed = heard.ready;
       failures = heard.ready.empty() ? failures + 1 : 0;
@@ -153,7 +156,8 @@ class Supervisor {
       if (failures > 0) usleep(failures * kPauseUs);
       else if (brief > kFewBrief) usleep(kPauseUs);
       close(lifeline_);
-      if (!StartAgent(agreed)) return Abort();
+      // Without memory or processes to be had, it cannot: a start that failed.
+      if (!StartAgent(agreed)) lifeline_ = -1;
     }
   }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { supervisorPath } from "../../../src/fuse/supervisor.ts";
-import { whyNoAddon } from "../../support/fuse-process.ts";
+import { run, whyNoAddon } from "../../support/fuse-process.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const READY = "ready 45 128 0\n";
@@ -32,6 +32,11 @@ async function supervise(script: string) {
   };
 }
 
+/** The most files that a process may have open. */
+async function limitFiles(pid: number, most: number): Promise<void> {
+  await run("prlimit", ["--pid", String(pid), `--nofile=${most}:1024`]);
+}
+
 describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
   test("gives up when many agents in a row die as soon as they serve, so that programs get an error", async () => {
     const { supervisor, lifeline, aborted, starts } = await supervise(BRIEF);
@@ -39,5 +44,17 @@ describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
     const [status] = (await once(supervisor, "exit")) as [number];
     expect([status, aborted()]).toEqual([0, true]);
     expect(starts()).toBeGreaterThan(5);
+  });
+
+  test("tries again if the system lacks what starting an agent takes", async () => {
+    const { supervisor, lifeline, starts } = await supervise(`${BRIEF}; echo done >&4`);
+    const pid = supervisor.pid ?? 0;
+    // It has as many files open, and needs more.
+    await limitFiles(pid, 6);
+    lifeline.end(READY);
+    await expect.poll(() => readFileSync(`/proc/${pid}/wchan`, "utf8")).toMatch(/nanosleep/);
+    await limitFiles(pid, 1_024);
+    await once(supervisor, "exit");
+    expect(starts()).toBe(1);
   });
 });
