@@ -214,7 +214,7 @@ export class RunningAgent implements Agent {
   }
 
   async #workerSetup(): Promise<WorkerSetup> {
-    const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, unpublished } = this.#options;
+    const { address, stateDir, readTimeoutMs, cacheBytes, unpublished } = this.#options;
     const { tlsCa, insecure } = this.#options.access;
     return {
       address,
@@ -227,7 +227,7 @@ export class RunningAgent implements Agent {
       publishedDurability: this.#options.publishedDurability,
       trust: { tlsCa, insecure },
       genesis: this.#opened.bucket.genesis.bytes,
-      base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
+      base: await firstBase(this.#opened.bucket, this.#options),
       supervision: this.#options.supervision,
     };
   }
