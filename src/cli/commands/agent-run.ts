@@ -80,8 +80,10 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   using progress = output.progress("start");
   // In the background no one reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
-  await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
   const supervision = supervisionOf(runtime, state.path);
+  const takesOver = supervision.handoff !== undefined;
+  await using beside =
+    run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log, takesOver);
   const agentOptions = {
     address: run.facts.address,
     doors: run.doors(state.path),
@@ -120,7 +122,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     sayUp();
   }
   if (isBehind()) sayReady(agent.doors);
-  else if (supervision.handoff === undefined) {
+  else if (!takesOver) {
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
   }
