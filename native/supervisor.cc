@@ -13,7 +13,8 @@
 //
 // Started by an agent: its standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device,
 // 5 memory for requests (request_slots.h).
-// Its arguments are the log, the working directory and the command of an agent.
+// Its arguments are the log, the working directory and the command of an agent. The directory "." is the one that it is started in: that
+// is covered by the mount, whose path would lead into it, and wait for an agent.
 //
 // As a service: its arguments are --service and the command of an agent. It starts the first agent, too, which sends the three
 // descriptors through the lifeline once it has mounted. It tells systemd what happens (sd_notify(3)), passes ending signals on to
@@ -104,14 +105,19 @@ bool NeedsSlots(const std::string& agreed) {
 class Supervisor {
  public:
   // Started by an agent. `command` ends with a null; empty if no agent can be started again.
-  Supervisor(const char* log, std::string directory, char** command)
-      : log_(log), directory_(std::move(directory)), command_(command), abort_(3), device_(4), slots_(5) {
+  Supervisor(const char* log, std::string directory, int here, char** command)
+      : log_(log), directory_(std::move(directory)), here_(here), command_(command), abort_(3), device_(4), slots_(5) {
+    if (directory_ != ".") {
+      close(here_);
+      here_ = -1;
+    }
     for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
     for (const int kept : {abort_, device_, slots_}) fcntl(kept, F_SETFD, FD_CLOEXEC);
   }
 
   // A service: an agent's output stays that of this process.
-  Supervisor(std::string directory, char** command) : directory_(std::move(directory)), command_(command) {
+  Supervisor(std::string directory, int here, char** command)
+      : directory_(std::move(directory)), here_(here), command_(command) {
     std::signal(SIGPIPE, SIG_IGN);
     sigset_t ending;
     sigemptyset(&ending);
@@ -259,6 +265,8 @@ class Supervisor {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     setsid();
+    // The folder may be gone: absolute paths still lead somewhere. Before its descriptor's number is taken.
+    if ((here_ >= 0 ? fchdir(here_) : chdir(directory_.c_str())) != 0) (void)!chdir("/");
     // Programs are waiting for it, unless it is a service's first agent.
     if (device_ >= 0 && setpriority(PRIO_PROCESS, 0, kHurry) == 0) WeighSession("self", kHurry);
     const int device = fcntl(device_, F_DUPFD, 16), own = fcntl(lifeline, F_DUPFD, 16);
@@ -275,8 +283,6 @@ class Supervisor {
     dup2(own, kAgentLifeline);
     if (slots >= 0) dup2(slots, kAgentSlots);
     for (const int copied : {device, own, slots}) close(copied);
-    // The folder may be gone: absolute paths still lead somewhere.
-    if (chdir(directory_.c_str()) != 0) (void)!chdir("/");
     setenv("SYNCLINE_HANDOFF", told.c_str(), 1);
     execv(command_[0], command_);
     _exit(127);
@@ -300,6 +306,8 @@ class Supervisor {
 
   const char* log_ = "";
   std::string directory_;
+  // The same; negative: by its path only, so that it does not stay in use.
+  int here_ = -1;
   char** command_;
   int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;
   pid_t agent_ = -1;
@@ -315,11 +323,12 @@ class Supervisor {
 }  // namespace
 
 int main(int count, char** arguments) {
-  char here[PATH_MAX];
-  const std::string directory = getcwd(here, sizeof here) != nullptr ? here : "/";
+  char path[PATH_MAX];
+  const std::string directory = getcwd(path, sizeof path) != nullptr ? path : "/";
+  const int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (chdir("/") != 0) return 1;
   prctl(PR_SET_NAME, "syncline-superv");
-  if (count >= 3 && std::strcmp(arguments[1], "--service") == 0) return Supervisor(directory, arguments + 2).Serve();
-  if (count >= 4) return Supervisor(arguments[1], arguments[2], arguments + 3).Supervise();
-  return Supervisor("", "/", arguments + count).Supervise();
+  if (count >= 3 && std::strcmp(arguments[1], "--service") == 0) return Supervisor(directory, here, arguments + 2).Serve();
+  if (count >= 4) return Supervisor(arguments[1], arguments[2], here, arguments + 3).Supervise();
+  return Supervisor("", "/", here, arguments + count).Supervise();
 }

@@ -23,7 +23,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { collect, Workspace } from "../support/syncline.ts";
-import { killAgent } from "../support/supervisor.ts";
+import { killAgent, supervisorOf } from "../support/supervisor.ts";
 
 const reason = whyNoMount();
 const ROOT = /^bafyr4i[a-z2-7]{52}$/;
@@ -472,6 +472,24 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(existsSync(session) ? readFileSync(session, "utf8") : "nice 0").toMatch(/nice 0$/m);
       space.do("unmount", dir);
       expect(space.do("cat", `${url}/f`)).toBe("before, after");
+    });
+
+    test("killed, it is replaced also if it was started in the directory that it mounts", async () => {
+      const started = space.run(["mount", url, ".", "--background", "--json"], { cwd: dir });
+      const { pid } = JSON.parse(started.out) as { pid: number };
+      // What others change makes the kernel ask for the root's attributes when somebody enters it.
+      const base = space.status(dir)["base"];
+      writeFileSync(space.at("theirs"), "theirs");
+      space.do("put", space.at("theirs"), `${url}/theirs`);
+      await expect.poll(() => space.status(dir)["base"]).not.toBe(base);
+      const supervisor = supervisorOf(pid) ?? 0;
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      const next = () => readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").trim();
+      await expect.poll(next).not.toBe("");
+      await expect.poll(() => readFileSync(`/proc/${next()}/comm`, "utf8")).not.toBe("syncline-superv\n");
+      expect(readFileSync(file("theirs"), "utf8")).toBe("theirs");
+      space.do("unmount", dir);
     });
 
     test("killed with its supervisor, it leaves a dead mount that the next one cleans up, and loses nothing", async () => {
