@@ -492,6 +492,23 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
     });
 
+    test("killed, it is replaced also if its state cannot be written, and the next one holds the state", async () => {
+      const pid = space.mount(url, dir);
+      const states = readdirSync(space.at("state/syncline")).map((name) =>
+        space.at("state/syncline", name, "agent.json"),
+      );
+      const facts = states.find((path) => existsSync(path) && readFileSync(path, "utf8").includes(`"${dir}"`)) ?? "";
+      // In the way of the file that names the agent, as a full disk is.
+      mkdirSync(`${facts}.tmp`);
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      writeFileSync(file("f"), "text");
+      await expect.poll(() => readFileSync(facts.replace("agent.json", "agent.log"), "utf8")).toContain("agent.json");
+      expect(failure("mount", url, dir, "--background")).toMatchObject({ code: "state_in_use" });
+      rmSync(`${facts}.tmp`, { recursive: true });
+      space.do("unmount", dir);
+    });
+
     test("killed with its supervisor, it leaves a dead mount that the next one cleans up, and loses nothing", async () => {
       const pid = space.mount(url, dir);
       writeFileSync(file("f"), "answered");

@@ -115,8 +115,15 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
   const agent = await starting;
   progress[Symbol.dispose]();
-  state.list();
-  beside?.list();
+  try {
+    state.list();
+    beside?.list();
+  } catch (error) {
+    // Otherwise it would serve on, without its lock. A mount that is taken over is in the list.
+    if (!takesOver) await agent.unmount(0, true).catch(() => {});
+    if (!takesOver) throw error;
+    log.warn("the list of mounts has an old process", { error: describeError(error) });
+  }
   if (supervision.isInherited) {
     process.chdir("/");
     sayUp();
