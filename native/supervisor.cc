@@ -2,8 +2,9 @@
 // agent starts it (src/fuse/supervisor.ts), or, with --service, systemd does, as the main process of a service
 // (systemd-unit.ts).
 //
-// Programs wait meanwhile. The new agent makes the kernel send again what was in flight, and continues. If no agent was ever
-// ready, or five starts in a row failed, the supervisor aborts the connection, so that programs get an error.
+// Programs wait meanwhile. The new agent makes the kernel send again what was in flight, and continues. The supervisor aborts the
+// connection, so that programs get an error, if no agent was ever ready, if five starts in a row failed, or if many agents in a row
+// died soon after they served, as on a request that kills each of them.
 //
 // An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there
 // uninterruptibly on the lock of a directory, while the program that holds that lock waits for the agent's answer.
@@ -12,7 +13,8 @@
 // serves and can be replaced, "up" once its start is over, and "done" at its orderly end.
 //
 // Started by an agent: standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device, 5
-// memory for requests (request_slots.h). The arguments are the log, the working directory and the command of an agent.
+// memory for requests (request_slots.h). The arguments are the log, the working directory and the command of an agent. "." is the
+// directory that the supervisor is started in: the mount covers it, so a path would lead into the mount, and wait for an agent.
 //
 // As a service: the arguments are --service and the command of an agent. The supervisor also starts the first agent, which sends
 // the three descriptors through the lifeline once it has mounted. The supervisor tells systemd what happens (sd_notify(3)), passes
@@ -34,6 +36,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <string>
 
@@ -45,6 +48,10 @@ constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
 constexpr unsigned long kHasResend = 1ul << 7;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
+// An agent that dies this soon after it served counts as brief. After a few brief ones in a row, each next one waits; after the most,
+// the mount ends.
+constexpr long kBriefMs = 500;
+constexpr int kMostBrief = 30, kFewBrief = 5;
 // The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
 constexpr int kHurry = -20;
 constexpr size_t kMostLine = 256;
@@ -57,8 +64,16 @@ constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGCHLD};
 struct Heard {
   // What followed "ready"; empty if the agent never was.
   std::string ready;
+  // When it said that.
+  long readyMs = 0;
   bool isDone = false;
 };
+
+long NowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
 
 // Sets the niceness of a session, which may count before that of its threads (sched_autogroup). Best effort, like all here.
 void WeighSession(const std::string& process, int niceness) {
@@ -91,14 +106,19 @@ bool NeedsSlots(const std::string& agreed) {
 class Supervisor {
  public:
   // Started by an agent. `command` ends with a null. It is empty if no agent can be started again.
-  Supervisor(const char* log, std::string directory, char** command)
-      : log_(log), directory_(std::move(directory)), command_(command), abort_(3), device_(4), slots_(5) {
+  Supervisor(const char* log, std::string directory, int here, char** command)
+      : log_(log), directory_(std::move(directory)), here_(here), command_(command), abort_(3), device_(4), slots_(5) {
+    if (directory_ != ".") {
+      close(here_);
+      here_ = -1;
+    }
     for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
     for (const int kept : {abort_, device_, slots_}) fcntl(kept, F_SETFD, FD_CLOEXEC);
   }
 
   // A service: agents write to the output of this process.
-  Supervisor(std::string directory, char** command) : directory_(std::move(directory)), command_(command) {
+  Supervisor(std::string directory, int here, char** command)
+      : directory_(std::move(directory)), here_(here), command_(command) {
     std::signal(SIGPIPE, SIG_IGN);
     sigset_t ending;
     sigemptyset(&ending);
@@ -119,8 +139,11 @@ class Supervisor {
     if (!StartAgent("first")) return 1;
     GoOn();
     int status = 0;
-    while (waitpid(agent_, &status, 0) < 0 && errno == EINTR) {
+    pid_t ended;
+    while ((ended = waitpid(agent_, &status, 0)) < 0 && errno == EINTR) {
     }
+    // There is no agent left.
+    if (ended < 0) return 1;
     if (WIFEXITED(status)) return WEXITSTATUS(status);
     return stopping_ != 0 && WTERMSIG(status) == stopping_ ? 0 : 1;
   }
@@ -129,16 +152,19 @@ class Supervisor {
   // Starts agents until none should follow.
   int GoOn() {
     std::string agreed;
-    for (int failures = 0;;) {
-      const Heard heard = Listen();
+    for (int failures = 0, brief = 0;;) {
+      const Heard heard = lifeline_ < 0 ? Heard() : Listen();
       if (heard.isDone) return 0;
       if (!heard.ready.empty()) agreed = heard.ready;
       failures = heard.ready.empty() ? failures + 1 : 0;
-      if (*command_ == nullptr || agreed.empty() || failures == kMostFailures) return Abort();
+      brief = heard.ready.empty() || NowMs() - heard.readyMs < kBriefMs ? brief + 1 : 0;
+      if (*command_ == nullptr || agreed.empty() || failures == kMostFailures || brief == kMostBrief) return Abort();
       Notify("STATUS=The agent ended unexpectedly. Starting the next one.");
       if (failures > 0) usleep(failures * kPauseUs);
+      else if (brief > kFewBrief) usleep(kPauseUs);
       close(lifeline_);
-      if (!StartAgent(agreed)) return Abort();
+      // Memory or processes may be short now. That counts as a failed start.
+      if (!StartAgent(agreed)) lifeline_ = -1;
     }
   }
 
@@ -170,6 +196,7 @@ class Supervisor {
     if (line == "done") heard.isDone = true;
     if (line.rfind("ready ", 0) == 0) {
       heard.ready = line.substr(6);
+      heard.readyMs = NowMs();
       if (agent_ > 0) EndHurry(agent_);
     }
     if (line != "up") return;
@@ -239,6 +266,8 @@ class Supervisor {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     setsid();
+    // The folder may be gone. Absolute paths still work then. This comes first, since a copy below may take the number of `here_`.
+    if ((here_ >= 0 ? fchdir(here_) : chdir(directory_.c_str())) != 0) (void)!chdir("/");
     // Programs are waiting for it, unless it is a service's first agent.
     if (device_ >= 0 && setpriority(PRIO_PROCESS, 0, kHurry) == 0) WeighSession("self", kHurry);
     const int device = fcntl(device_, F_DUPFD, 16), own = fcntl(lifeline, F_DUPFD, 16);
@@ -255,8 +284,6 @@ class Supervisor {
     dup2(own, kAgentLifeline);
     if (slots >= 0) dup2(slots, kAgentSlots);
     for (const int copied : {device, own, slots}) close(copied);
-    // The folder may be gone. Absolute paths still work then.
-    if (chdir(directory_.c_str()) != 0) (void)!chdir("/");
     setenv("SYNCLINE_HANDOFF", told.c_str(), 1);
     execv(command_[0], command_);
     _exit(127);
@@ -280,6 +307,8 @@ class Supervisor {
 
   const char* log_ = "";
   std::string directory_;
+  // The same directory, open. Negative: only its path is known, so that it does not stay in use.
+  int here_ = -1;
   char** command_;
   int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;
   pid_t agent_ = -1;
@@ -295,11 +324,12 @@ class Supervisor {
 }  // namespace
 
 int main(int count, char** arguments) {
-  char here[PATH_MAX];
-  const std::string directory = getcwd(here, sizeof here) != nullptr ? here : "/";
+  char path[PATH_MAX];
+  const std::string directory = getcwd(path, sizeof path) != nullptr ? path : "/";
+  const int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (chdir("/") != 0) return 1;
   prctl(PR_SET_NAME, "syncline-superv");
-  if (count >= 3 && std::strcmp(arguments[1], "--service") == 0) return Supervisor(directory, arguments + 2).Serve();
-  if (count >= 4) return Supervisor(arguments[1], arguments[2], arguments + 3).Supervise();
-  return Supervisor("", "/", arguments + count).Supervise();
+  if (count >= 3 && std::strcmp(arguments[1], "--service") == 0) return Supervisor(directory, here, arguments + 2).Serve();
+  if (count >= 4) return Supervisor(arguments[1], arguments[2], here, arguments + 3).Supervise();
+  return Supervisor("", "/", here, arguments + count).Supervise();
 }

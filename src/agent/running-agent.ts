@@ -215,7 +215,7 @@ export class RunningAgent implements Agent {
   }
 
   async #workerSetup(): Promise<WorkerSetup> {
-    const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, unpublished } = this.#options;
+    const { address, stateDir, readTimeoutMs, cacheBytes, unpublished } = this.#options;
     return {
       address,
       stateDir,
@@ -227,13 +227,14 @@ export class RunningAgent implements Agent {
       publishedDurability: this.#options.publishedDurability,
       trust: trustOf(this.#options.access),
       genesis: this.#opened.bucket.genesis.bytes,
-      base: await firstBase(this.#opened.bucket, { at, stateDir, clock, log }),
+      base: await firstBase(this.#opened.bucket, this.#options),
       supervision: this.#options.supervision,
     };
   }
 
   #pauseChanged(isPaused: boolean): void {
     if (this.#ending !== undefined || this.#publisher === undefined) return;
+    this.#news.ended(this.#pause.error);
     // The thread may end meanwhile.
     this.#thread.call("fetchAhead", !isPaused).catch(() => {});
     if (isPaused) return this.#rest();
@@ -262,7 +263,7 @@ export class RunningAgent implements Agent {
   /** Tells the filesystem's thread how an attempt ended. */
   async #told(attempt: Promise<FlushEnd>): Promise<FlushEnd> {
     const end = await attempt;
-    this.#news.ended(this.#open().state().lastError);
+    this.#news.ended(this.#pause.error ?? this.#open().state().lastError);
     return end;
   }
 

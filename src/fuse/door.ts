@@ -15,12 +15,12 @@ import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry } from "./handler.ts";
-import { isDying, isGone } from "./dying-thread.ts";
-import { freezingThreads } from "./freezer.ts";
+import { THREADS } from "./dying-thread.ts";
 import { agree, offersAcls } from "./negotiation.ts";
 import { IndexPrograms } from "./index-programs.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
+import { Orphans } from "./orphans.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import { type ChosenOptions, sessionSettings } from "./options.ts";
 import { INIT, INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
@@ -46,7 +46,7 @@ export class Door {
   readonly #events: DoorEvents;
   readonly #exchange: Exchange;
   readonly #waiting: WaitingRequests;
-  readonly #orphans = new Set<Ino>();
+  readonly #orphans: Orphans;
   readonly #replay: Replay;
   readonly #indexing: IndexPrograms;
   #serving = false;
@@ -70,28 +70,23 @@ export class Door {
     this.#exchange = new Exchange(this.#session, new Owners(options.owners), options.birthTimes);
     this.#replay = new Replay(fs, this.#openFiles, options.log);
     this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
-    this.#waiting = new WaitingRequests(options.clock, {
-      isDying,
-      isGone,
-      freezing: (threads) => freezingThreads(threads),
-    });
+    this.#waiting = new WaitingRequests(options.clock, THREADS);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
+    this.#orphans = new Orphans(this.#session);
+    const { handoff } = options.supervision ?? {};
+    if (handoff !== undefined) this.#replay.begin();
     fs.watchOrphans((ino) => {
-      this.#orphans.add(ino);
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());
-      // The kernel knows an inode whose last name a request removes, and reports when it forgets it. It may not know other
-      // inodes: it is asked.
-      this.#session.watch(ino, this.#serving ? 0 : 1);
+      // The kernel knows an inode whose last name a request removes. It may not know others.
+      this.#orphans.add(ino, this.#serving, this.#replay.isOver);
     });
-    const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#resume(handoff);
   }
 
   /** Takes over from an agent that ended. Which changes it had yet to report to the kernel is unknown. */
   #resume(agreed: Agreed): void {
     this.#agreed(agreed);
-    this.#replay.begin();
     if (agreed.flags2 & INIT2.HAS_RESEND) this.#session.resend();
     this.#invalidator.invalidate({ entries: [], inodes: [], all: true });
     queueMicrotask(() => this.#events.ready(agreed));
@@ -123,7 +118,7 @@ export class Door {
     this.#waiting.giveUpAll();
     this.#session.close();
     this.#fs.watchOrphans(() => {});
-    this.#forget([...this.#orphans]);
+    this.#forget(this.#orphans.all);
   }
 
   #serve(count: number, names: readonly string[]): void {
@@ -144,6 +139,7 @@ export class Door {
     this.#send(firstUnsent, count);
     this.#announce?.();
     this.#announce = undefined;
+    if (this.#replay.isOver) this.#orphans.ask();
     this.#dropMisplaced();
   }
 
@@ -246,6 +242,8 @@ export class Door {
     const held = this.#exchange.hold();
     const givenUp = this.#waiting.add(held.ticket, thread, opcode === OPCODE.READ);
     this.#exchange.deferred();
+    // Another agent may have been told of a signal, and the kernel does not repeat that.
+    if (this.#exchange.isResent) this.#waiting.signalled(held.ticket);
     const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
     void this.#finish(handler, held, cause, givenUp, lacks ? this.#indexing.programOf(thread) : undefined);
   }

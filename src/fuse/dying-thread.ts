@@ -1,5 +1,10 @@
 /** Whether a thread is about to die or has died, as the kernel sees it. */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { freezingThreads } from "./freezer.ts";
+import type { Threads } from "./waiting-requests.ts";
+
+/** The threads of this machine. */
+export const THREADS: Threads = { isDying, isGone, freezing: (threads) => freezingThreads(threads) };
 
 /**
  * Whether a fatal signal is pending for the thread, which ends a killable wait in the kernel (fatal_signal_pending in

@@ -27,13 +27,17 @@ export class Replay {
   readonly #openFiles: OpenFiles;
   readonly #log: Log;
   readonly #counts = { resent: 0, executedBefore: 0 };
-  /** False while requests may come that another agent did not answer: they come before all others. */
   #isOver = true;
 
   constructor(fs: FileSystem, openFiles: OpenFiles, log: Log) {
     this.#log = log;
     this.#fs = fs;
     this.#openFiles = openFiles;
+  }
+
+  /** Whether all requests that are sent again have come. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** Called if this agent replaces another one. */
@@ -58,9 +62,7 @@ export class Replay {
     if (this.#isOver) return false;
     const { answers } = this.#fs;
     if (!exchange.isResent) {
-      answers.forget();
-      this.#isOver = true;
-      this.#log.info("Took over from an agent that ended.", this.#counts);
+      this.#end();
       return false;
     }
     this.#counts.resent++;
@@ -71,9 +73,25 @@ export class Replay {
     return true;
   }
 
+  /** A request came that is not sent again: those that are have come. */
+  #end(): void {
+    try {
+      this.#fs.answers.forget();
+    } catch {
+      // The journal has no room for that: the next request tries again.
+      return;
+    }
+    this.#isOver = true;
+    this.#log.info("Took over from an agent that ended.", this.#counts);
+  }
+
   #answer(exchange: Exchange, made: Ino | 0): void {
     const { opcode } = exchange;
-    if (opcode === OPCODE.WRITE) return exchange.count(exchange.argument(1));
+    if (opcode === OPCODE.WRITE) {
+      // The kernel may cache the bytes of an append elsewhere than they are.
+      this.#openFiles.misplaced(exchange.node);
+      return exchange.count(exchange.argument(1));
+    }
     if (made === 0) return exchange.done();
     try {
       const attributes = this.#fs.getAttributes(made);

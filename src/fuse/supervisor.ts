@@ -3,10 +3,11 @@
  * serving one dies; see docs/design/fuse.md.
  */
 import { spawn } from "node:child_process";
-import { openSync, writeSync } from "node:fs";
+import { openSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import type { FuseAddon } from "./addon.ts";
+import { MOUNT_TYPE, parseMountTable } from "./mount-table.ts";
 import { INIT2 } from "./protocol.ts";
 
 /** How an agent is started again, and what it takes over. */
@@ -148,8 +149,11 @@ function run(
   missing: (error: unknown) => void,
 ): Lifeline {
   const { log, cwd, command, env } = supervision ?? { log: "", cwd: "", command: [], env: {} };
+  const isCovered = parseMountTable(readFileSync("/proc/self/mountinfo", "latin1")).some(
+    ({ type, mountPoint }) => type === MOUNT_TYPE && mountPoint === cwd,
+  );
   // Its input ends when this process ends for any reason. A terminal's Ctrl-C must not reach it.
-  const supervisor = spawn(supervisorPath(), command.length === 0 ? [] : [log, cwd, ...command], {
+  const supervisor = spawn(supervisorPath(), command.length === 0 ? [] : [log, isCovered ? HERE : cwd, ...command], {
     stdio: ["pipe", "ignore", "ignore", abort, device, slots],
     env: { ...process.env, ...env },
     detached: true,
@@ -171,5 +175,7 @@ function readyLine({ minor, flags, flags2 }: Agreed): string {
   return `ready ${minor} ${flags2} ${flags}\n`;
 }
 
+/** The directory that this process is in, where its path leads into the mount. */
+const HERE = ".";
 const DONE = "done\n";
 const UP = "up\n";

@@ -1,5 +1,5 @@
 /** One agent with several doors: what comes in through one is in the others, and it is asked, flushed and ended as one. */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { whyNoMount } from "../support/fuse-process.ts";
 import { Workspace } from "../support/syncline.ts";
@@ -46,6 +46,25 @@ test(
 );
 
 describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
+  test(
+    "a mount with a folder beside it goes on when its agent is killed while the bucket is out of reach",
+    { timeout: 400_000 },
+    async () => {
+      const [url, dir, folder] = [space.url("away"), space.mountPoint("goes-on"), space.at("goes-on-folder")];
+      space.do("init", url);
+      const pid = space.mount(url, dir, "--sync", folder);
+      writeFileSync(`${dir}/f`, "before");
+      space.json("flush", dir);
+      renameSync(space.at("away"), space.at("far-away"));
+      process.kill(pid, "SIGKILL");
+      await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
+      writeFileSync(`${dir}/g`, "after");
+      renameSync(space.at("far-away"), space.at("away"));
+      await expect.poll(() => read(`${folder}/g`), soon).toBe("after");
+      space.do("unmount", dir);
+    },
+  );
+
   test(
     "a mount, WebDAV and a folder of one agent show the same files; flush and unmount cover all of them",
     { timeout: 400_000 },

@@ -23,7 +23,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { collect, Workspace } from "../support/syncline.ts";
-import { killAgent } from "../support/supervisor.ts";
+import { killAgent, supervisorOf } from "../support/supervisor.ts";
 
 const reason = whyNoMount();
 const ROOT = /^bafyr4i[a-z2-7]{52}$/;
@@ -478,6 +478,41 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         expect(space.do("cat", `${url}/f`)).toBe("before, after");
       },
     );
+
+    test("a killed agent is replaced, even if it was started in the directory that it mounts", async () => {
+      const started = space.run(["mount", url, ".", "--background", "--json"], { cwd: dir });
+      const { pid } = JSON.parse(started.out) as { pid: number };
+      // What others change makes the kernel ask for the root's attributes when somebody enters it.
+      const base = space.status(dir)["base"];
+      writeFileSync(space.at("theirs"), "theirs");
+      space.do("put", space.at("theirs"), `${url}/theirs`);
+      await expect.poll(() => space.status(dir)["base"]).not.toBe(base);
+      const supervisor = supervisorOf(pid) ?? 0;
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      const next = () => readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").trim();
+      await expect.poll(next).not.toBe("");
+      await expect.poll(() => readFileSync(`/proc/${next()}/comm`, "utf8")).not.toBe("syncline-superv\n");
+      expect(readFileSync(file("theirs"), "utf8")).toBe("theirs");
+      space.do("unmount", dir);
+    });
+
+    test("a killed agent is replaced, even if its state cannot be written, and the next one holds the state", async () => {
+      const pid = space.mount(url, dir);
+      const states = readdirSync(space.at("state/syncline")).map((name) =>
+        space.at("state/syncline", name, "agent.json"),
+      );
+      const facts = states.find((path) => existsSync(path) && readFileSync(path, "utf8").includes(`"${dir}"`)) ?? "";
+      // In the way of the file that names the agent, as a full disk is.
+      mkdirSync(`${facts}.tmp`);
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      writeFileSync(file("f"), "text");
+      await expect.poll(() => readFileSync(facts.replace("agent.json", "agent.log"), "utf8")).toContain("agent.json");
+      expect(failure("mount", url, dir, "--background")).toMatchObject({ code: "state_in_use" });
+      rmSync(`${facts}.tmp`, { recursive: true });
+      space.do("unmount", dir);
+    });
 
     test("an agent killed with its supervisor loses nothing, and leaves a dead mount that the next mount cleans up", async () => {
       const pid = space.mount(url, dir);

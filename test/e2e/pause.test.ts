@@ -1,4 +1,5 @@
 /** `pause` and `resume`: nothing is synced in between, work goes on, and nothing is lost. */
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { killAgent } from "../support/supervisor.ts";
@@ -7,6 +8,11 @@ import { Workspace } from "../support/syncline.ts";
 const space = new Workspace("pause");
 afterAll(() => space[Symbol.dispose]());
 const soon = { timeout: 60_000, interval: 50 };
+
+function stateOf(file: string): string {
+  const script = "import os, sys; print(os.getxattr(sys.argv[1], 'user.syncline.state').decode())";
+  return execFileSync("python3", ["-c", script, file], { encoding: "utf8" }).trim();
+}
 
 test(
   "a paused mount accepts changes and reads, syncs nothing, even after a kill, and syncs again on resume",
@@ -27,6 +33,9 @@ test(
     writeFileSync(`${two}/ours`, "ours");
     // Contents that are not here are still fetched for a program that reads them.
     expect(readFileSync(`${two}/old`, "utf8")).toBe("old");
+
+    // Writes that wait for room at the limit are told so, too.
+    await expect.poll(() => stateOf(`${two}/ours`), soon).toBe("paused");
 
     const flushed = space.run(["flush", two]);
     expect(flushed.status).toBe(3);
@@ -56,6 +65,7 @@ test(
     await expect.poll(() => readdirSync(two).sort(), soon).toEqual(["old", "ours", "theirs"]);
     await expect.poll(() => readdirSync(one).sort(), soon).toEqual(["old", "ours", "theirs"]);
     expect(space.status(two)).toMatchObject({ paused: null, pending: { files: 0 } });
+    expect(stateOf(`${two}/ours`)).toBe("published");
   },
 );
 

@@ -59,6 +59,8 @@ export interface SyncAgentOptions {
   readonly special: boolean;
   /** Called for each pass; disposed at its end. */
   readonly progress?: (() => ShownPass) | undefined;
+  /** The genesis, for an agent that takes over another's: it opens without the bucket, which may be out of reach. */
+  readonly genesis?: Uint8Array | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -76,6 +78,7 @@ export interface SyncedFolderOptions extends Omit<SyncAgentOptions, "witness" | 
  */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
   const { address, folder, disk, stateDir, witness, wallet, machine, access, cacheBytes, clock, random, log } = options;
+  const { genesis } = options;
   const ending = new AbortController();
   const copies = new FolderCopies(disk, { mostBytes: MENDED_BYTES, signal: ending.signal, clock, log });
   let config: ContentConfig | undefined;
@@ -83,7 +86,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     return config === undefined ? new Map<Cid, Uint8Array>() : copies.find(config, cids);
   };
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, inFolder };
-  const writing = { address, stateDir, witness, wallet, machine, access, cache, clock, random, log };
+  const writing = { address, stateDir, witness, wallet, machine, access, cache, genesis, clock, random, log };
   const opened = await openToWrite(writing).catch((cause) => {
     throw hasCode(cause, "no_such_bucket") && wasSynced(stateDir) ? bucketAway(options, cause) : cause;
   });
@@ -91,7 +94,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
     // Refuses a bucket that was set back before anything is watched.
-    await opened.opened.bucket.current();
+    if (genesis === undefined) await opened.opened.bucket.current();
     await requireFolder(db, { folder, state: stateDir });
     return new SyncAgent(options, opened, db, await lockFolder(folder), ending);
   } catch (error) {

@@ -5,6 +5,7 @@ import { hasCode } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { findCommit } from "../../bucket/history.ts";
+import type { Supervision } from "../../fuse/supervisor.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { LAST_BASE, parseBase } from "./last-base.ts";
 import { holdsUnpublished } from "./start-over.ts";
@@ -14,6 +15,8 @@ export interface FirstBaseOptions {
   /** An old state, as named by `--at`. */
   readonly at: string | undefined;
   readonly stateDir: string;
+  /** Of an agent that may take over a mount. */
+  readonly supervision?: Pick<Supervision, "handoff"> | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -21,16 +24,21 @@ export interface FirstBaseOptions {
 /**
  * Throws `no_such_bucket`, `no_such_root`, and what reading throws if no root was seen before. A distrusted bucket throws,
  * too, unless the state holds changes: these are then served on their own base, and the publisher reports the problem.
+ *
+ * An agent that takes over a mount asks no bucket, since programs wait for it, and an answer may take a minute.
  */
 export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
-  const { at, stateDir, clock, log } = options;
+  const { at, stateDir, supervision, clock, log } = options;
   const saved = join(stateDir, LAST_BASE);
+  const seen = () => (at === undefined ? parseBase(readStateFile(saved)) : undefined);
+  const handed = supervision?.handoff === undefined ? undefined : seen();
+  if (handed !== undefined) return handed;
   try {
     const base = await currentBase(bucket, at, clock);
     if (at === undefined) writeStateFile(saved, Buffer.from(JSON.stringify(base)));
     return base;
   } catch (error) {
-    const last = at === undefined ? parseBase(readStateFile(saved)) : undefined;
+    const last = seen();
     if (last === undefined || (isDistrust(error) && !(await holdsUnpublished(options)))) throw error;
     log.warn(`Starting from the last root seen: ${describeError(error)}`);
     return last;

@@ -80,8 +80,10 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   using progress = output.progress("start");
   // In the background no one reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
-  await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
   const supervision = supervisionOf(runtime, state.path);
+  const takesOver = supervision.handoff !== undefined;
+  await using beside =
+    run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log, takesOver);
   const agentOptions = {
     address: run.facts.address,
     doors: run.doors(state.path),
@@ -113,14 +115,21 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
   const agent = await starting;
   progress[Symbol.dispose]();
-  state.list();
-  beside?.list();
+  try {
+    state.list();
+    beside?.list();
+  } catch (error) {
+    // Otherwise it would serve on, without its lock. A mount that is taken over is in the list.
+    if (!takesOver) await agent.unmount(0, true).catch(() => {});
+    if (!takesOver) throw error;
+    log.warn("the list of mounts has an old process", { error: describeError(error) });
+  }
   if (supervision.isInherited) {
     process.chdir("/");
     sayUp();
   }
   if (isBehind()) sayReady(agent.doors);
-  else if (supervision.handoff === undefined) {
+  else if (!takesOver) {
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
   }

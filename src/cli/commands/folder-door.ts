@@ -1,8 +1,11 @@
 /** Opens a synced folder as options describe it: alone, or beside an agent's other doors. */
+import { join } from "node:path";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { openSyncAgent, type SyncAgent, type SyncAgentOptions } from "../../agent/folder/sync-agent.ts";
 import type { WatchedFolder } from "../../agent/folder/watched-folder.ts";
 import { openMountState, stateRoot, type StateDir, type StateFacts } from "../../agent/state/state-dir.ts";
+import { GENESIS } from "../../agent/state/start-over.ts";
+import { readStateFile } from "../../agent/state/state-file.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
@@ -22,7 +25,7 @@ export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
   log: Log,
-  progress?: SyncAgentOptions["progress"],
+  more: Pick<SyncAgentOptions, "progress" | "genesis"> = {},
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
   return openSyncAgent({
@@ -40,7 +43,7 @@ export async function openFolder(
     drainMs: drainMsOf(options),
     limit: options.limit,
     special: options.special ?? false,
-    progress,
+    ...more,
     clock: runtime.clock,
     random: runtime.random,
     log,
@@ -90,17 +93,22 @@ export interface FolderBeside extends AsyncDisposable {
   list(): void;
 }
 
-/** Throws `state_in_use` if the folder is already being synced, and as `openSyncAgent`. */
+/**
+ * `takesOver`: programs wait for the other doors, which were open, so the bucket is not asked. Throws `state_in_use` if the
+ * folder is already being synced, and as `openSyncAgent`.
+ */
 export async function openFolderBeside(
   call: FolderCall,
   facts: StateFacts,
   agentState: string,
   log: Log,
+  takesOver: boolean,
 ): Promise<FolderBeside> {
   const { options, runtime } = call;
   const state = openMountState(stateRoot(runtime.env, options.state), { ...facts, agent: agentState });
   try {
-    const agent = await openFolder(call, state, log);
+    const genesis = takesOver ? readStateFile(join(agentState, GENESIS)) : undefined;
+    const agent = await openFolder(call, state, log, { genesis });
     return {
       folder: facts.mount,
       watch: () =>

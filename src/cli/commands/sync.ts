@@ -71,7 +71,7 @@ async function openShown(call: SyncCall, state: StateDir, log: Log): Promise<Syn
   const { output } = call;
   using progress = output.progress("sync");
   using _opening = progress.step("opening the bucket");
-  return await openFolder(call, state, log, () => passProgress(output.progress("sync")));
+  return await openFolder(call, state, log, { progress: () => passProgress(output.progress("sync")) });
 }
 
 /** Progress of one pass, both directions together. Both totals are known before anything moves. */

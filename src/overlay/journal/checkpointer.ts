@@ -75,8 +75,8 @@ export class Checkpointer {
   async #run(): Promise<void> {
     this.#journal.flush();
     const checkpoint = this.#encode(this.#journal.lastFrame);
-    this.#keepAnswers();
     try {
+      this.#keepAnswers();
       // A start replays only later frames: the bytes that earlier frames carry must be in the data files first.
       await this.#syncCarried();
       this.#write(checkpoint);

@@ -18,6 +18,7 @@ import type {
 } from "../filesystem.ts";
 import { ACCESS_ACL, withoutWriting } from "../acl.ts";
 import type { Objects } from "../objects.ts";
+import { describeError, type Log } from "../../base/log.ts";
 import { refuse } from "../refusal.ts";
 import { directoryOf, isList, isPast, listOf, type PastNumbers } from "./numbers.ts";
 import { Past, type PastOptions } from "./past.ts";
@@ -36,6 +37,9 @@ export class HistoryFs implements FileSystem, Disposable {
   readonly #numbers: PastNumbers;
   readonly #clock: PastOptions["clock"];
   readonly #past: Past;
+  readonly #log: Log;
+  /** Whether numbers could not be kept at the last try. */
+  #failsToKeep = false;
   /** When the newest root was first seen here. */
   #changedNs: bigint;
 
@@ -44,6 +48,7 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live = live;
     this.#objects = objects;
     this.#numbers = options.numbers;
+    this.#log = options.log;
     this.#clock = options.clock;
     this.#changedNs = options.clock.nowNs();
     this.#past = new Past({ ...options, loader: objects.loader, head: () => objects.overlay.state.base.commit });
@@ -120,11 +125,11 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live.removeDirectory(parent, name);
   }
 
-  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number, caller?: Caller): void {
     this.#checkOld(parent, name);
     this.checkWritable(newParent);
     if (newName === HISTORY && this.#isVirtual(newParent, newName)) throw refuse("EEXIST");
-    this.#live.rename(parent, name, newParent, newName, flags);
+    this.#live.rename(parent, name, newParent, newName, flags, caller);
   }
 
   readSymlink(ino: Ino): string {
@@ -202,12 +207,12 @@ export class HistoryFs implements FileSystem, Disposable {
   }
 
   persist(): void {
-    this.#numbers.persist();
+    this.#keepNumbers();
     this.#live.persist();
   }
 
-  throttle(ino: Ino | undefined): Promise<void> | undefined {
-    return ino !== undefined && isPast(ino) ? undefined : this.#live.throttle(ino);
+  throttle(ino: Ino | undefined, bytes?: number): Promise<void> | undefined {
+    return ino !== undefined && isPast(ino) ? undefined : this.#live.throttle(ino, bytes);
   }
 
   async fsync(ino: Ino): Promise<void> {
@@ -240,6 +245,18 @@ export class HistoryFs implements FileSystem, Disposable {
     if (isList(ino)) return `${this.#live.pathOf(directoryOf(ino))}/${HISTORY}`;
     const { commit, name } = this.#numbers.stateBy(this.#numbers.stateOf(ino));
     return `${HISTORY}/${name} (inode ${ino} of root ${commit})`;
+  }
+
+  /** Changes do not depend on them. The next persist tries again. */
+  #keepNumbers(): void {
+    try {
+      this.#numbers.persist();
+      this.#failsToKeep = false;
+    } catch (error) {
+      if (!this.#failsToKeep)
+        this.#log.warn("the next agent will not know what is open in .history", { error: describeError(error) });
+      this.#failsToKeep = true;
+    }
   }
 
   #lookupPast(parent: Ino, name: FileName): Attributes | undefined {

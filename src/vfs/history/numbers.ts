@@ -60,7 +60,7 @@ export class PastNumbers implements Disposable {
   readonly #db: Database.Database;
   readonly #states: Table;
   readonly #rows: Table;
-  #isOpen = false;
+  readonly #write: () => void;
 
   /** `keep`: the kernel goes on with numbers of an earlier agent. "" is a temporary file. */
   constructor(path: string, keep: boolean) {
@@ -71,9 +71,12 @@ export class PastNumbers implements Disposable {
     this.#db.pragma("synchronous = OFF");
     this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
     this.#db.exec(SCHEMA);
-    const begin = () => this.#begin();
-    this.#states = new Table(this.#db, "states", STATES, begin);
-    this.#rows = new Table(this.#db, "rows", ROWS, begin);
+    this.#states = new Table(this.#db, "states", STATES);
+    this.#rows = new Table(this.#db, "rows", ROWS);
+    this.#write = this.#db.transaction(() => {
+      this.#states.write();
+      this.#rows.write();
+    });
   }
 
   /** The number of a state. Refuses EOVERFLOW when there are too many. */
@@ -111,21 +114,21 @@ export class PastNumbers implements Disposable {
     return key.length === ID_DIGITS ? { id, name: undefined } : { id, name: key.slice(ID_DIGITS) as FileName };
   }
 
-  /** Keeps the new numbers for the next agent. Call this before any of them leaves. */
+  /** Keeps the new numbers for the next agent. Call this before any of them leaves. If it throws, the next call tries again. */
   persist(): void {
-    if (!this.#isOpen) return;
-    this.#db.exec("COMMIT");
-    this.#isOpen = false;
+    if (!this.#states.hasNew && !this.#rows.hasNew) return;
+    this.#write();
+    this.#states.written();
+    this.#rows.written();
   }
 
   [Symbol.dispose](): void {
-    this.persist();
+    try {
+      this.persist();
+    } catch {
+      // Nobody goes on with them: the mount has ended.
+    }
     this.#db.close();
-  }
-
-  #begin(): void {
-    if (!this.#isOpen) this.#db.exec("BEGIN");
-    this.#isOpen = true;
   }
 }
 
@@ -136,34 +139,49 @@ class Table {
   readonly #add: Database.Statement<[number, string]>;
   readonly #numbers = new BoundedMap<string, number>(REMEMBERED);
   readonly #keys = new BoundedMap<number, string>(REMEMBERED);
+  /** Not in the table yet. */
+  readonly #newNumbers = new Map<string, number>();
+  readonly #newKeys = new Map<number, string>();
   readonly #limit: number;
-  readonly #begin: () => void;
   #next: number;
 
-  constructor(db: Database.Database, table: "states" | "rows", limit: number, begin: () => void) {
+  constructor(db: Database.Database, table: "states" | "rows", limit: number) {
     this.#find = db.prepare(`SELECT number FROM ${table} WHERE key = ?`);
     this.#read = db.prepare(`SELECT key FROM ${table} WHERE number = ?`);
     this.#add = db.prepare(`INSERT INTO ${table} (number, key) VALUES (?, ?)`);
     const greatest = db.prepare<[], { most: number }>(`SELECT COALESCE(MAX(number), 0) AS most FROM ${table}`).get();
     this.#next = (greatest?.most ?? 0) + 1;
     this.#limit = limit;
-    this.#begin = begin;
+  }
+
+  get hasNew(): boolean {
+    return this.#newKeys.size > 0;
+  }
+
+  /** In a transaction; after it, call `written`. */
+  write(): void {
+    for (const [number, key] of this.#newKeys) this.#add.run(number, key);
+  }
+
+  written(): void {
+    this.#newNumbers.clear();
+    this.#newKeys.clear();
   }
 
   number(key: string): number {
-    const known = this.#numbers.get(key) ?? this.#find.get(key)?.number;
+    const known = this.#numbers.get(key) ?? this.#newNumbers.get(key) ?? this.#find.get(key)?.number;
     if (known === undefined && this.#next >= this.#limit) throw refuse("EOVERFLOW");
     const number = known ?? this.#next++;
     if (known === undefined) {
-      this.#begin();
-      this.#add.run(number, key);
+      this.#newNumbers.set(key, number);
+      this.#newKeys.set(number, key);
     }
     this.#remember(number, key);
     return number;
   }
 
   key(number: number): string {
-    const known = this.#keys.get(number) ?? this.#read.get(number)?.key;
+    const known = this.#keys.get(number) ?? this.#newKeys.get(number) ?? this.#read.get(number)?.key;
     if (known === undefined) throw refuse("ESTALE");
     this.#remember(number, known);
     return known;

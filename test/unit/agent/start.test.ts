@@ -75,6 +75,19 @@ describe("the first base", () => {
     expect(warnings).toEqual([expect.stringContaining("arbiter_unreachable")]);
   });
 
+  test("is the last root seen for an agent that takes over: programs wait, and a bucket may not answer", async () => {
+    const { remote, bucket, begin, head, publish } = await world();
+    const last = await head();
+    await firstBase(bucket, begin);
+    await publish(born("a"));
+    remote.unreachable = true;
+    const warnings: string[] = [];
+    const log: Log = { ...silentLog, warn: (line) => void warnings.push(line) };
+    const supervision = { handoff: { minor: 45, flags: 0, flags2: 0 } };
+    expect(await firstBase(bucket, { ...begin, log, supervision })).toEqual(last);
+    expect(warnings).toEqual([]);
+  });
+
   test.each([
     ["nothing", undefined],
     ["a truncated file", `{"commit":"bafy`],

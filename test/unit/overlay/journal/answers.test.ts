@@ -1,5 +1,6 @@
 /** What a new agent knows about the requests that the previous one executed. */
 import { expect, test } from "vitest";
+import { diskFull } from "../../../../src/simulate/disks/simulated-disk.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
 
 /** Executes a call as the answer to a request. */
@@ -82,4 +83,19 @@ test("a process finds no results of its own requests, since it answers them itse
   const fs = await VfsHarness.create();
   await asRequest(fs, 101, () => fs.make("made"));
   expect(answersTo(fs, 101)).toEqual([undefined]);
+});
+
+test("a checkpoint that fails while it keeps results leaves all changes to the next one", async () => {
+  const fs = await VfsHarness.create();
+  await asRequest(fs, 101, () => fs.make("made"));
+  fs.restart();
+  fs.disk.before = (call) => {
+    if (call === "write") throw diskFull();
+  };
+  await expect(fs.vfs.checkpoint()).rejects.toThrow("full");
+  fs.disk.before = () => {};
+  await fs.vfs.checkpoint();
+  fs.restart();
+  expect(await fs.find("made")).toBeDefined();
+  expect(answersTo(fs, 101)).toEqual([await fs.ino("made")]);
 });

@@ -1,10 +1,11 @@
 /** A `.history` in every directory: what it lists and finds, what it refuses, and what it tells the kernel. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ERRNO } from "../../../../src/base/errno.ts";
 import type { FileName, Ino } from "../../../../src/base/ids.ts";
 import { ROOT_INO } from "../../../../src/base/ids.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import { CALLER } from "../../../../src/simulate/vfs-driver.ts";
+import { RENAME_WHITEOUT } from "../../../../src/vfs/filesystem.ts";
 import { PastNumbers } from "../../../../src/vfs/history/numbers.ts";
 import { HistoryHarness } from "../../../support/history-harness.ts";
 
@@ -337,6 +338,29 @@ describe("a search", () => {
       for (const name of ["1", "2", "3"]) await writer.make(name);
     });
     expect(await fs.list("d/.history")).toEqual([first, second, `gone@${first}`]);
+  });
+
+  test("passes on whose whiteout a rename leaves, and how many bytes a write has", async () => {
+    const fs = await HistoryHarness.create();
+    const [renamed, held] = [vi.spyOn(fs.live, "rename"), vi.spyOn(fs.live, "throttle")];
+    await fs.make("a");
+    const [ino, caller] = [await fs.ino("a"), { uid: 7, gid: 8 }];
+    const [a, b] = ["a" as FileName, "b" as FileName];
+    fs.vfs.rename(ROOT_INO, a, ROOT_INO, b, RENAME_WHITEOUT, caller);
+    void fs.vfs.throttle(ino, 4_096);
+    expect(renamed).toHaveBeenLastCalledWith(ROOT_INO, a, ROOT_INO, b, RENAME_WHITEOUT, caller);
+    expect(held).toHaveBeenLastCalledWith(ino, 4_096);
+  });
+
+  test("keeps no change from being written when its own numbers cannot be, for lack of space", async () => {
+    const numbers = new PastNumbers("", false);
+    numbers.persist = () => {
+      throw new Error("database or disk is full");
+    };
+    const fs = await HistoryHarness.create(numbers);
+    const written = vi.spyOn(fs.live, "persist");
+    fs.vfs.persist();
+    expect(written).toHaveBeenCalledOnce();
   });
 
   test("leaves out roots that were thinned out", async () => {

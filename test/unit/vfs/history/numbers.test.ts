@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import Database from "better-sqlite3";
 import { expect, test } from "vitest";
 import { ERRNO } from "../../../../src/base/errno.ts";
 import type { Cid, FileId, FileName, Ino } from "../../../../src/base/ids.ts";
@@ -48,4 +49,25 @@ test("the next agent knows the numbers that were told, and a new mount starts af
   }
   using numbers = new PastNumbers(path, false);
   expect(() => numbers.rowBy(first)).toThrow(expect.objectContaining({ errno: ERRNO.ESTALE }));
+});
+
+test("numbers that a full disk had no room for are kept once there is room, and stand for the same meanwhile", async () => {
+  const path = join(await temporaryFolder(), "numbers.db");
+  let early: number;
+  let late: number;
+  {
+    using numbers = new PastNumbers(path, false);
+    const disk = new Database(path);
+    // As SQLite does on a full disk, it rolls back the whole transaction.
+    disk.exec("CREATE TRIGGER full BEFORE INSERT ON rows BEGIN SELECT RAISE(ROLLBACK, 'full'); END");
+    early = numbers.row({ id: ID, name: "early" as FileName });
+    for (let attempt = 0; attempt < 2; attempt++) expect(() => numbers.persist()).toThrow("full");
+    expect(numbers.rowBy(early)).toEqual({ id: ID, name: "early" });
+    disk.exec("DROP TRIGGER full");
+    disk.close();
+    late = numbers.row({ id: ID, name: "late" as FileName });
+    numbers.persist();
+  }
+  using numbers = new PastNumbers(path, true);
+  expect([early, late].map((number) => numbers.rowBy(number).name)).toEqual(["early", "late"]);
 });

@@ -1,0 +1,89 @@
+/** A session without a kernel: a test fills its rows with requests, and sees in which order the door answers and tells. */
+import type { FuseAddon, Session, SessionHandlers } from "../../src/fuse/addon.ts";
+import { CELL, ENTRY, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "../../src/fuse/protocol.ts";
+
+export interface FakeRequest {
+  readonly opcode: keyof typeof OPCODE;
+  /** Negative: sent again. */
+  readonly unique: number;
+  readonly node?: number;
+  readonly thread?: number;
+  readonly arguments?: readonly number[];
+  readonly name?: string;
+}
+
+export class FakeSession {
+  /** What the door did, such as "answer LOOKUP 2" (the kind of the reply), "watch 5", "probe 5", "drop pages of 5". */
+  readonly done: string[] = [];
+  readonly addon: FuseAddon;
+  readonly #cells = new Float64Array(ENTRY.AT + ENTRY.MOST * ENTRY.CELLS);
+  readonly #deferred = new Map<number, string>();
+  #handlers: SessionHandlers | undefined;
+  #rows: readonly FakeRequest[] = [];
+  #ticket = 0;
+
+  constructor() {
+    const serve: FuseAddon["serve"] = (_device, _slots, _settings, handlers) => {
+      this.#handlers = handlers;
+      return this.#session();
+    };
+    this.addon = { serve } as FuseAddon;
+  }
+
+  /** A batch of requests, as the kernel sends it. */
+  send(...requests: readonly FakeRequest[]): void {
+    this.#rows = requests;
+    for (const [row, request] of requests.entries()) {
+      const cells = this.#cells.subarray(row * ROW_CELLS, (row + 1) * ROW_CELLS).fill(0);
+      cells[CELL.OPCODE] = OPCODE[request.opcode];
+      cells[CELL.TICKET] = ++this.#ticket;
+      cells[CELL.NODE] = request.node ?? 1;
+      cells[CELL.THREAD] = request.thread ?? 0;
+      cells[CELL.FIRST_NAME] = row;
+      cells[CELL.UNIQUE] = request.unique;
+      cells.set(request.arguments ?? [], CELL.ARGUMENT);
+    }
+    this.#handlers?.onBatch(requests.length, ...requests.map(({ name = "" }) => name));
+    this.#flush();
+  }
+
+  #flush(): void {
+    for (const [row, { opcode }] of this.#rows.entries()) {
+      const kind = this.#cells[row * ROW_CELLS + CELL.KIND] ?? REPLY.NONE;
+      if (kind === REPLY.DEFERRED) this.#deferred.set(this.#cells[row * ROW_CELLS + CELL.TICKET] ?? 0, opcode);
+      else this.done.push(`answer ${opcode} ${this.#told(row * ROW_CELLS)}`);
+    }
+    this.#rows = [];
+  }
+
+  /** The kind of a reply, and its errno. */
+  #told(at: number): string {
+    const kind = this.#cells[at + CELL.KIND];
+    return kind === REPLY.ERROR ? `error ${this.#cells[at + CELL.VALUE]}` : `kind ${kind}`;
+  }
+
+  #session(): Session {
+    const note = (text: string) => void this.done.push(text);
+    return {
+      cells: this.#cells,
+      times: new BigInt64Array(this.#cells.buffer),
+      input: Buffer.alloc(4_096),
+      output: Buffer.alloc(OUTPUT_BYTES),
+      entryNames: Buffer.alloc(ENTRY.MOST * 256),
+      flush: () => this.#flush(),
+      answer: (ticket) => {
+        note(`answer ${this.#deferred.get(ticket)} ${this.#told(SOLO_ROW)}`);
+        return this.#deferred.delete(ticket);
+      },
+      packEntries: () => 0,
+      watch: (ino, probe) => note(`${probe === 1 ? "probe" : "watch"} ${ino}`),
+      resend: () => note("resend"),
+      keepRequests: () => note("keep requests"),
+      leaveToSupervisor: () => {},
+      invalidateInode: (ino) => note(`drop pages of ${ino}`),
+      invalidateEntry: () => {},
+      incrementEpoch: () => {},
+      close: () => {},
+    };
+  }
+}

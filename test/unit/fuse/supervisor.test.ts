@@ -1,0 +1,60 @@
+/** The supervisor of a mount, with scripts as agents and files as descriptors. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Writable } from "node:stream";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { supervisorPath } from "../../../src/fuse/supervisor.ts";
+import { run, whyNoAddon } from "../../support/fuse-process.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+const READY = "ready 45 128 0\n";
+/** Says that it serves, and dies. */
+const BRIEF = 'echo ready 45 128 0 >&4; echo started >> "$0.starts"';
+
+/** A supervisor that starts agents with this script, and the first agent's end of its lifeline. */
+async function supervise(script: string) {
+  const folder = await temporaryFolder();
+  const [agent, abort] = [join(folder, "agent"), join(folder, "abort")];
+  writeFileSync(agent, script);
+  writeFileSync(abort, "");
+  const nothing = openSync("/dev/null", "r");
+  const supervisor: ChildProcess = spawn(supervisorPath(), [join(folder, "log"), folder, "/bin/sh", agent], {
+    stdio: ["pipe", "ignore", "ignore", openSync(abort, "w"), nothing, nothing],
+  });
+  onTestFinished(() => void supervisor.kill("SIGKILL"));
+  return {
+    supervisor,
+    lifeline: supervisor.stdin as Writable,
+    aborted: () => readFileSync(abort, "utf8") === "1",
+    starts: () => readFileSync(`${agent}.starts`, "utf8").split("\n").length - 1,
+  };
+}
+
+/** The most files that a process may have open. */
+async function limitFiles(pid: number, most: number): Promise<void> {
+  await run("prlimit", ["--pid", String(pid), `--nofile=${most}:1024`]);
+}
+
+describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
+  test("gives up when many agents in a row die as soon as they serve, so that programs get an error", async () => {
+    const { supervisor, lifeline, aborted, starts } = await supervise(BRIEF);
+    lifeline.end(READY);
+    const [status] = (await once(supervisor, "exit")) as [number];
+    expect([status, aborted()]).toEqual([0, true]);
+    expect(starts()).toBeGreaterThan(5);
+  });
+
+  test("tries again if the system lacks what starting an agent takes", async () => {
+    const { supervisor, lifeline, starts } = await supervise(`${BRIEF}; echo done >&4`);
+    const pid = supervisor.pid ?? 0;
+    // It has as many files open, and needs more.
+    await limitFiles(pid, 6);
+    lifeline.end(READY);
+    await expect.poll(() => readFileSync(`/proc/${pid}/wchan`, "utf8")).toMatch(/nanosleep/);
+    await limitFiles(pid, 1_024);
+    await once(supervisor, "exit");
+    expect(starts()).toBe(1);
+  });
+});

@@ -1,0 +1,97 @@
+/** A door that goes on where an agent was killed. */
+import { constants } from "node:fs";
+import { describe, expect, test, vi } from "vitest";
+import type { Clock } from "../../../src/base/clock.ts";
+import { ERRNO } from "../../../src/base/errno.ts";
+import { type Cid, ROOT_INO } from "../../../src/base/ids.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { BlockMiss } from "../../../src/blocks/block-store.ts";
+import { Door } from "../../../src/fuse/door.ts";
+import { chooseOptions } from "../../../src/fuse/options.ts";
+import { INIT2, MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
+import { CALLER } from "../../../src/simulate/vfs-driver.ts";
+import { diskFull } from "../../../src/simulate/disks/simulated-disk.ts";
+import type { FileSystem } from "../../../src/vfs/filesystem.ts";
+import { FakeSession } from "../../support/fake-session.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { MemoryFileSystem } from "../../support/memory-filesystem.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+/** More than a journal prepares; each agent begins one. */
+const SPARE_SEGMENTS = 5;
+const DYING = 77;
+vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => ({
+  ...(await original()),
+  isDying: (thread) => thread === DYING,
+}));
+
+const FOUND = `answer LOOKUP kind ${REPLY.ENTRY}`;
+
+function takeOver(
+  fs: { readonly vfs: FileSystem; readonly clock: Clock },
+  { resends } = { resends: true },
+): FakeSession {
+  const session = new FakeSession();
+  const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: resends ? INIT2.HAS_RESEND : 0 };
+  const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, isInherited: true, handoff };
+  const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, supervision });
+  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  return session;
+}
+
+describe("a door that takes over", () => {
+  test("answers on a full disk, also once the journal has no room to say that the requests sent again are over", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("made");
+    fs.vfs.persist();
+    for (let kill = 0; kill < SPARE_SEGMENTS; kill++) {
+      fs.restart();
+      fs.disk.before = (call) => {
+        if (call === "create") throw diskFull();
+      };
+      const session = takeOver(fs);
+      session.send(...[9, 11].map((unique) => ({ opcode: "LOOKUP" as const, unique, name: "made" })));
+      expect(session.done.slice(-2)).toEqual([FOUND, FOUND]);
+    }
+  });
+
+  test("asks whether the kernel knows a file without a name only once it answered the request that made it", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("here");
+    fs.vfs.answers.request = 8;
+    const { ino } = await fs.run((vfs) => vfs.makeUnnamed(ROOT_INO, 0o600, CALLER));
+    fs.vfs.persist();
+    fs.restart();
+    const session = takeOver(fs);
+    session.send({ opcode: "TMPFILE", unique: -8 });
+    session.send({ opcode: "LOOKUP", unique: 10, name: "here" });
+    const told = [`answer TMPFILE kind ${REPLY.CREATED}`, FOUND, `probe ${ino}`];
+    expect(session.done.filter((each) => told.includes(each))).toEqual(told);
+  });
+
+  test("gives up a request of a program that is dying, though the agent before it heard of the signal", async () => {
+    const fs = new MemoryFileSystem(() => 1n);
+    fs.faults.touch = () => {
+      throw new BlockMiss(["bafkr4itest" as Cid]);
+    };
+    fs.faults.load = () => new Promise(() => {});
+    const clock = new ManualClock();
+    const session = takeOver({ vfs: fs, clock }, { resends: false });
+    session.send({ opcode: "GETATTR", unique: -8, thread: DYING }, { opcode: "GETATTR", unique: -10, thread: 1 });
+    await clock.advance(0);
+    expect(session.done.slice(-1)).toEqual([`answer GETATTR error ${ERRNO.EINTR}`]);
+    expect(session.done.filter((each) => each.startsWith("answer"))).toHaveLength(1);
+  });
+
+  test("drops the pages of an append that was executed: it may have gone beyond the end that the kernel knew", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("log");
+    fs.vfs.answers.request = 8;
+    await fs.write(ino, 0, "appended");
+    fs.vfs.persist();
+    fs.restart();
+    const session = takeOver(fs);
+    session.send({ opcode: "WRITE", unique: -8, node: ino, arguments: [0, 8, 0, 0, constants.O_APPEND] });
+    expect(session.done.slice(-2)).toEqual([`answer WRITE kind ${REPLY.COUNT}`, `drop pages of ${ino}`]);
+  });
+});
