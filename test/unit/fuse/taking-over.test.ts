@@ -20,10 +20,10 @@ import { VfsHarness } from "../../support/vfs-harness.ts";
 /** More than a journal prepares; each agent begins one. */
 const SPARE_SEGMENTS = 5;
 const DYING = 77;
-vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => ({
-  ...(await original()),
-  isDying: (thread) => thread === DYING,
-}));
+vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
+  const { THREADS, ...others } = await original();
+  return { ...others, THREADS: { ...THREADS, isDying: (thread: number) => thread === DYING } };
+});
 
 const FOUND = `answer LOOKUP kind ${REPLY.ENTRY}`;
 
