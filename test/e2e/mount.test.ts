@@ -470,7 +470,8 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         expect(readFileSync(file("f"), "utf8")).toBe("before, after");
         const next = String(space.status(dir)["pid"]);
         expect(next).not.toBe(String(pid));
-        const hurrying = () => readdirSync(`/proc/${next}/task`).filter((thread) => getPriority(Number(thread)) === -9);
+        const hurrying = () =>
+          readdirSync(`/proc/${next}/task`).filter((thread) => getPriority(Number(thread)) === -20);
         await expect.poll(hurrying).toEqual([]);
         const session = `/proc/${next}/autogroup`;
         expect(existsSync(session) ? readFileSync(session, "utf8") : "nice 0").toMatch(/nice 0$/m);
@@ -512,6 +513,18 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(failure("mount", url, dir, "--background")).toMatchObject({ code: "state_in_use" });
       rmSync(`${facts}.tmp`, { recursive: true });
       space.do("unmount", dir);
+    });
+
+    test("commands wait for the agent that replaces a killed one", async () => {
+      let pid = space.mount(url, dir);
+      for (const command of ["flush", "status", "unmount"]) {
+        writeFileSync(file(command), "answered");
+        process.kill(pid, "SIGKILL");
+        await ended(pid);
+        space.do(command, dir);
+        if (command !== "unmount") pid = Number(space.status(dir)["pid"]);
+      }
+      expect(space.do("ls", url)).toMatch(/ flush$[^]* status$[^]* unmount$/m);
     });
 
     test("an agent killed with its supervisor loses nothing, and leaves a dead mount that the next mount cleans up", async () => {

@@ -14,6 +14,7 @@ import {
 } from "../../agent/state/state-dir.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import type { Runtime } from "../runtime.ts";
+import { nextAgentServes } from "./next-agent.ts";
 import { printText } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
@@ -128,10 +129,10 @@ export async function splitByAgent(
   return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
 }
 
-/** A folder's former agent may be running again without the folder. */
+/** A folder's former agent may be running again without the folder. Waits for an agent that is about to replace another. */
 async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
-  const { stateDir, own, mount } = state;
-  if (!(await isServed(stateDir))) return false;
+  const { stateDir, own, mount, open } = state;
+  if (!(await isServed(stateDir)) && !(open && (await nextAgentServes(state, runtime.clock)))) return false;
   return own || hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount, true);
 }
 
