@@ -198,7 +198,10 @@ async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, o
   const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
   if (!incomplete && !hasHomeless(changes)) return { changes, parted, resurrected, kept, lost: found };
   const housed = await rehomeOrphans(nodes, reference, changes, found);
-  return { changes: housed, parted, resurrected, kept: keptStates(housed, parted), lost: found };
+  const states = keptStates(housed, parted);
+  // Orphans that the epoch deleted stay where others have them, which may be in a directory that the epoch knew in them.
+  const { found: lost } = await lostDirectories(nodes, reference, housed, states, olderTrees);
+  return { changes: housed, parted, resurrected, kept: states, lost };
 }
 
 /** Whether an object's parent is not a directory, as where a faulty writer overwrote a directory's record with a file's. */

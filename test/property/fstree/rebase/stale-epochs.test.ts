@@ -89,6 +89,24 @@ const REPLACED_IN_MOVED = historyOf<readonly Removal[]>(
   removeDirectories,
 );
 
+/** One side removes a directory. The other moves it into one that was in it, and removes its parent, which no root has any more. */
+const MOVED_INTO_ITS_CHILD = historyOf<readonly Removal[]>(
+  [
+    [
+      { kind: "move", from: 20, into: 20, name: "a" },
+      { kind: "move", from: 10, into: 10, name: "a" },
+    ],
+  ],
+  [{ kind: "remove", from: 22, into: 0, name: "a" }],
+  [
+    { kind: "move", from: 2, into: 0, name: "b" },
+    { kind: "move", from: 22, into: 4, name: "a" },
+    { kind: "remove", from: 0, into: 0, name: "a" },
+  ],
+  { ours: false, theirs: false },
+  removeDirectories,
+);
+
 describe("an epoch on a root that moved under its dirty objects", () => {
   test.each([
     ["any actions, with the base available", anyHistory, true],
@@ -101,7 +119,12 @@ describe("an epoch on a root that moved under its dirty objects", () => {
       true,
       REPLACED_IN_MOVED,
     ],
-    ["directories that one side removes and the other moves, with no older root available", removedDirectories, false],
+    [
+      "directories that one side removes and the other moves, with no older root available",
+      removedDirectories,
+      false,
+      MOVED_INTO_ITS_CHILD,
+    ],
   ])(
     "loses nothing, brings nothing back, and gives a valid tree: %s",
     async (_, histories, isBaseThere, ...known) => {
