@@ -25,13 +25,14 @@ describe("agents on simulated machines", () => {
     "converge on one tree in which nothing is lost, whatever fails, and every fault occurs",
     async () => {
       const counts = new FaultCounts();
-      for (let seed = 1; seed <= (all ? 4_000 : 100); seed++) {
+      const never = () => FAULTS.filter((fault) => counts.of(fault) === 0);
+      // A rare fault may take more histories than the first hundred.
+      for (let seed = 1; seed <= (all ? 4_000 : 100) || (seed <= 400 && never().length > 0); seed++) {
         const outcome = await play(planOf(seed), beginning);
         counts.add(outcome.counts);
         expect(outcome.violations, `history ${seed}\n${outcome.trace.lines.join("\n")}`).toEqual([]);
       }
-      const never = FAULTS.filter((fault) => counts.of(fault) === 0);
-      expect(never).toEqual([]);
+      expect(never()).toEqual([]);
     },
     all ? 3_000_000 : 900_000,
   );
