@@ -33,7 +33,7 @@ import {
   workspace,
 } from "./lib.ts";
 import { postgresHere, PostgresServer } from "../../test/support/postgres-server.ts";
-import { supervisorOf } from "../../test/support/supervisor.ts";
+import { agentOf, supervisorOf } from "../../test/support/supervisor.ts";
 
 interface Told {
   readonly kind: string;
@@ -144,12 +144,6 @@ async function killed(): Promise<void> {
   const victim = agentOf(supervisor ?? 0, a.pid);
   kill(victim);
   await until(() => agentOf(supervisor ?? 0, a.pid) !== victim, 10_000, "the next agent");
-}
-
-/** The agent that runs now: the supervisor's child, or the first one. */
-function agentOf(parent: number, first: number): number {
-  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim().split(" ").filter(Boolean);
-  return Number(children.at(-1) ?? first);
 }
 
 function program(command: string, args: readonly string[]): Promise<Told> {

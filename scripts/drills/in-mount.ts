@@ -3,40 +3,45 @@
  * the bucket, shown by a new agent, must be what the mount was. For outside suites, which bring a verdict of their own.
  *   node scripts/drills/in-mount.ts COMMAND [ARGUMENT…]
  * The command runs in an empty folder of the mount, whose path it also finds in $DIR. $FLUSH_MS (100) lies between flushes.
+ * With $KILL_MS, the mount's agent is killed -9 about that often, and its supervisor starts the next one. $MOUNT_OPTIONS, such as
+ * "--acl --birth-times", are for the mounts.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { agent, check, differences, fingerprint, join, report, syncline, workspace } from "./lib.ts";
+import { agentOf, supervisorOf } from "../../test/support/supervisor.ts";
+import { agent, check, differences, fingerprint, join, kill, report, syncline, until, workspace } from "./lib.ts";
 
 const [command, ...args] = process.argv.slice(2);
 if (command === undefined) throw new Error("Which command?");
 const flushMs = Number(process.env["FLUSH_MS"] ?? 100);
+const killMs = Number(process.env["KILL_MS"] ?? 0);
+const options = { args: (process.env["MOUNT_OPTIONS"] ?? "").split(" ").filter(Boolean) };
 const space = workspace("in-mount");
 const url = `file://${join(space.path, "bucket")}`;
 syncline(space, ["init", url]);
-const a = agent(space, "a", url);
-const b = agent(space, "b", url);
+const a = agent(space, "a", url, options);
+const b = agent(space, "b", url, options);
 const folder = join(a.dir, "run");
 mkdirSync(folder);
 
 const life = { ended: false };
-const beside = Promise.all([flushes(), changes()]);
+const beside = Promise.all([flushes(), changes(), kills()]);
 const child = spawn(command, args, { cwd: folder, env: { ...process.env, DIR: folder }, stdio: "inherit" });
 const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
 life.ended = true;
-const [flushed, changed] = await beside;
+const [flushed, changed, killed] = await beside;
 report(
-  `${command} ended with ${status ?? signal}; beside it ${flushed} flushes here and ${changed} changes by another agent`,
+  `${command} ended with ${status ?? signal}; beside it ${flushed} flushes and ${killed} kills here, ${changed} changes by another agent`,
 );
 
 check(a.flush().published, "all is published");
 const shown = fingerprint(folder);
 a.unmount();
 b.unmount();
-const fresh = agent(space, "fresh", url);
+const fresh = agent(space, "fresh", url, options);
 const apart = differences(shown, fingerprint(join(fresh.dir, "run")));
 for (const { path, a: here, b: there } of apart.slice(0, 10)) report(`  ${path}: ${here} / ${there}`);
 check(apart.length === 0, `${shown.size} names are the same for a new agent`);
@@ -52,12 +57,31 @@ async function flushes(): Promise<number> {
   let count = 0;
   for (; !life.ended; count++) {
     const socket = connect(join(a.state, name, "control.sock"));
+    socket.on("error", () => {});
     socket.write(`{"call":"flush"}\n`);
-    await once(socket, "data");
+    // Closed without an answer where the agent was killed.
+    await Promise.race([once(socket, "data"), once(socket, "close")]).catch(() => {});
     socket.destroy();
     await pause(flushMs);
   }
   return count;
+}
+
+/** Kills the agent again and again, after half to one and a half times $KILL_MS. */
+async function kills(): Promise<number> {
+  const supervisor = supervisorOf(a.pid);
+  if (killMs === 0 || supervisor === undefined) return 0;
+  for (let count = 0; ; count++) {
+    const endMs = performance.now() + killMs * (0.5 + Math.random());
+    while (!life.ended && performance.now() < endMs) await pause(50);
+    if (life.ended) return count;
+    const victim = agentOf(supervisor, a.pid);
+    kill(victim);
+    space.pids.delete(victim);
+    await until(() => agentOf(supervisor, victim) !== victim, 30_000, "the next agent");
+    a.pid = agentOf(supervisor, victim);
+    space.pids.add(a.pid);
+  }
 }
 
 /** Files that come, change, move and go at the other agent. */

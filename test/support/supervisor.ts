@@ -9,6 +9,12 @@ export function supervisorOf(agent: number): number | undefined {
   return ids.map(Number).find((pid) => isSupervisor(pid) && parentOf(pid) === agent);
 }
 
+/** The agent that runs now: the supervisor's child, or the first one, which started the supervisor. */
+export function agentOf(supervisor: number, first: number): number {
+  const children = textOf(`/proc/${supervisor}/task/${supervisor}/children`).trim().split(" ").filter(Boolean);
+  return Number(children.at(-1) ?? first);
+}
+
 /** kill -9 of an agent, and before it of the supervisor that would replace it. */
 export function killAgent(agent: number): void {
   const supervisor = process.platform === "linux" ? supervisorOf(agent) : undefined;
