@@ -5,8 +5,8 @@
 
 namespace syncline {
 
-// freeRange(fd, offset, length): gives the disk space of a part of a file back; its bytes then read as zeros, and the
-// file's size stays. Throws with `errno`: EOPNOTSUPP where the filesystem cannot.
+// freeRange(fd, offset, length): frees the disk space of a part of a file. Its bytes then read as zeros; the file keeps its
+// size. Throws with `errno`: EOPNOTSUPP if the filesystem has no holes.
 napi_value FreeRange(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

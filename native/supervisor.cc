@@ -48,8 +48,8 @@ constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
 constexpr unsigned long kHasResend = 1ul << 7;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
-// An agent that dies this soon after it served counts as brief. After a few brief ones in a row, each next one waits; after the most,
-// the mount ends.
+// An agent that dies within kBriefMs of serving is brief. After kFewBrief such agents in a row, the supervisor waits before it starts
+// the next one. After kMostBrief, it aborts the mount.
 constexpr long kBriefMs = 500;
 constexpr int kMostBrief = 30, kFewBrief = 5;
 // The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
@@ -64,7 +64,7 @@ constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGCHLD};
 struct Heard {
   // What followed "ready"; empty if the agent never was.
   std::string ready;
-  // When it said that.
+  // When it said so, on the monotonic clock.
   long readyMs = 0;
   bool isDone = false;
 };
@@ -307,7 +307,7 @@ class Supervisor {
 
   const char* log_ = "";
   std::string directory_;
-  // The same directory, open. Negative: only its path is known, so that it does not stay in use.
+  // The same directory, open. Negative: the path is enough, and an open descriptor would keep the directory in use.
   int here_ = -1;
   char** command_;
   int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;

@@ -1,23 +1,12 @@
 /**
- * Cold reads over a line whose replies take a while: small files of one directory in their order and in any order, a large file
- * from its beginning and at random; how long they take, and what they fetch.
+ * Cold reads over a slow line: small files of one directory in order and in any order, a large file from its beginning and at
+ * random. How long do they take, and how much do they fetch?
  *   node scripts/drills/cold-reads.ts [FILES [MIB [DELAY_MS]]] [--untimed]      --untimed: on a busy machine
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import {
-  type AgentHandle,
-  agent,
-  check,
-  join,
-  master,
-  mkdirSync,
-  randomOf,
-  report,
-  syncline,
-  until,
-  workspace,
-} from "./lib.ts";
+import { fetchedBy } from "./fetched.ts";
+import { agent, check, join, master, mkdirSync, randomOf, syncline, workspace } from "./lib.ts";
 import { slowLine } from "./slow-line.ts";
 
 const numbers = process.argv.slice(2).filter((each) => !each.startsWith("--"));
@@ -60,39 +49,22 @@ const jumping = await measured(`${RANDOM_READS} times 4 KiB of the large file, a
   for (const offset of at) readSync(file, Buffer.alloc(FILE_BYTES), 0, FILE_BYTES, offset);
   closeSync(file);
 });
-check(inOrder.bytes < 1.1 * files * FILE_BYTES + MIB, "files in order are fetched once");
-check(mixed.bytes < 3 * part * FILE_BYTES + MIB, "files in any order bring few others");
+check(inOrder.bytes < 1.1 * files * FILE_BYTES + MIB, "small files in order are fetched once");
+check(mixed.bytes < 3 * part * FILE_BYTES + MIB, "small files in any order bring few others");
 check(sequential.bytes < 1.1 * mib * MIB, "a large file is fetched once");
-check(jumping.bytes < RANDOM_READS * 1.5 * MIB, "random reads fetch what they read");
+check(jumping.bytes < RANDOM_READS * 1.5 * MIB, "random reads fetch little more than they read");
 if (isTimed) {
-  check(inOrder.ms < (files * delayMs) / 4, "files in order take a fraction of their round trips");
+  check(inOrder.ms < (files * delayMs) / 4, "small files in order take a fraction of their round trips");
   check(sequential.ms < (mib * 4 * delayMs) / 2, "so does a large file");
 }
 
-/** Reads on a new machine: the time, and the bytes that its cache has then gained. */
+/** Reads on a machine that has read nothing before. */
 async function measured(what: string, read: (dir: string) => void) {
-  const reader = agent(space, "reader", `http://127.0.0.1:${port}/demo`, {
-    state: join(space.path, `state-${agents++}`),
-  });
-  const before = await settled(reader);
-  const began = performance.now();
-  read(reader.dir);
-  const ms = performance.now() - began;
-  const bytes = (await settled(reader)) - before;
+  const state = join(space.path, `state-${agents++}`);
+  const reader = agent(space, "reader", `http://127.0.0.1:${port}/demo`, { state });
+  const fetched = await fetchedBy(reader, what, () => read(reader.dir));
   reader.unmount();
-  report(`      ${what}: ${(ms / 1000).toFixed(2)} s, ${(bytes / MIB).toFixed(1)} MiB fetched`);
-  return { ms, bytes };
-}
-
-/** What the cache holds once nothing more arrives. */
-async function settled(reader: AgentHandle): Promise<number> {
-  let last = -1;
-  const isSteady = () => {
-    const { bytes } = reader.status().cache;
-    return bytes === last || void (last = bytes);
-  };
-  await until(isSteady, 60_000, "the cache to settle", 500);
-  return last;
+  return fetched;
 }
 
 function nameOf(index: number): string {

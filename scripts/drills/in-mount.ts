@@ -3,8 +3,8 @@
  * the bucket, shown by a new agent, must be what the mount was. For outside suites, which bring a verdict of their own.
  *   node scripts/drills/in-mount.ts COMMAND [ARGUMENT…]
  * The command runs in an empty folder of the mount, whose path it also finds in $DIR. $FLUSH_MS (100) lies between flushes.
- * With $KILL_MS, the mount's agent is killed -9 about that often, and its supervisor starts the next one. $MOUNT_OPTIONS, such as
- * "--acl --birth-times", are for the mounts.
+ * With $KILL_MS, the mount's agent is killed with -9 about that often, and its supervisor starts the next one. $MOUNT_OPTIONS are
+ * options of the mounts, such as "--acl --birth-times".
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -59,7 +59,7 @@ async function flushes(): Promise<number> {
     const socket = connect(join(a.state, name, "control.sock"));
     socket.on("error", () => {});
     socket.write(`{"call":"flush"}\n`);
-    // Closed without an answer where the agent was killed.
+    // A killed agent closes the connection without an answer.
     await Promise.race([once(socket, "data"), once(socket, "close")]).catch(() => {});
     socket.destroy();
     await pause(flushMs);

@@ -1,20 +1,21 @@
 /**
- * What programs that read everything fetch of a bucket that is new on this machine: updatedb (Debian's plocate) of its names,
- * gdk-pixbuf-thumbnailer (libgdk-pixbuf2.0-bin) of its images; and that another program gets all of them.
+ * What index programs fetch from a bucket of which this machine has read nothing: updatedb (Debian's plocate) lists its names,
+ * and gdk-pixbuf-thumbnailer (libgdk-pixbuf2.0-bin) reads its images. Any other program gets all images.
  *   node scripts/drills/index-programs.ts [FILES [IMAGES]]
  */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { crc32, deflateSync } from "node:zlib";
-import { type AgentHandle, agent, check, join, master, mkdirSync, report, run, until, workspace } from "./lib.ts";
+import { fetchedBy } from "./fetched.ts";
+import { agent, check, join, master, mkdirSync, report, run, workspace } from "./lib.ts";
 import { bucketOfFiles } from "./many-files.ts";
 
 const [files = 100_000, images = 100] = process.argv.slice(2).map(Number);
 const MIB = 1024 * 1024;
-/** Pixels of a side: noise, so that an image takes 0.75 MiB. */
+/** An image's width and height in pixels. They are noise, so an image takes 0.75 MiB. */
 const SIDE = 512;
-/** What one program may fetch within an hour: 64 blocks, in files of this size of 256 KiB at most. */
+/** One program may fetch 64 blocks an hour. In files of this size, a block has at most 256 KiB. */
 const BUDGET_BYTES = 64 * 256 * 1024;
 const updatedb = programOf("updatedb.plocate", "updatedb");
 const thumbnailer = programOf("gdk-pixbuf-thumbnailer");
@@ -28,53 +29,30 @@ check(author.flush().published, `${files} files and ${images} images of 0.75 MiB
 author.unmount();
 
 const reader = agent(space, "reader", served.url());
-await settled(reader);
 const database = join(space.path, "names.db");
-const names = await measured("updatedb", () => {
+const names = await fetchedBy(reader, "updatedb", () => {
   const all = ["--prunefs", "", "--prunepaths", "", "--prunenames", "", "--prune-bind-mounts", "no"];
   run(updatedb, [...all, "--require-visibility", "no", "-U", reader.dir, "-o", database]);
 });
-check(readFileSync(database).length > 2 * files, "updatedb has found the names");
-check(names < BUDGET_BYTES, "updatedb fetches no contents to speak of");
+check(readFileSync(database).length > 2 * files, "updatedb found the names");
+check(names.bytes < BUDGET_BYTES, "updatedb fetches at most the budget");
 
 let drawn = 0;
-const thumbnails = await measured("the thumbnailer", () => {
+const thumbnails = await fetchedBy(reader, "the thumbnailer", () => {
   for (const image of readdirSync(join(reader.dir, "images"))) {
     const args = ["-s", "128", join(reader.dir, "images", image), join(space.path, "thumbnail.png")];
     if (spawnSync(thumbnailer, args, { stdio: "ignore" }).status === 0) drawn++;
   }
 });
 report(`      it drew ${drawn} of ${images} images`);
-check(thumbnails < BUDGET_BYTES, "the thumbnailer fetches at most its budget");
-check(drawn > 0 && drawn < images, "it draws some images, and skips the others");
+check(thumbnails.bytes < BUDGET_BYTES, "the thumbnailer fetches at most the budget");
+check(drawn > 0 && drawn < images, "it draws some images and skips the others");
 
-const read = await measured("another program", () => {
+const read = await fetchedBy(reader, "another program", () => {
   for (const image of readdirSync(join(reader.dir, "images"))) readFileSync(join(reader.dir, "images", image));
 });
-check(read > (images - drawn - 1) * 0.7 * MIB, "another program then gets all images");
+check(read.bytes > (images - drawn - 1) * 0.7 * MIB, "another program then gets all images");
 reader.unmount();
-
-/** The bytes that the cache has gained. */
-async function measured(what: string, work: () => void): Promise<number> {
-  const before = reader.status().cache.bytes;
-  const began = performance.now();
-  work();
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  const bytes = (await settled(reader)) - before;
-  report(`      ${what}: ${(bytes / MIB).toFixed(2)} MiB fetched, ${seconds} s`);
-  return bytes;
-}
-
-/** What the cache holds once nothing more arrives. */
-async function settled({ status }: AgentHandle): Promise<number> {
-  let last = -1;
-  const isSteady = () => {
-    const { bytes } = status().cache;
-    return bytes === last || void (last = bytes);
-  };
-  await until(isSteady, 120_000, "the cache to settle", 1_000);
-  return last;
-}
 
 function programOf(...programs: readonly string[]): string {
   const found = programs.find((each) => spawnSync("sh", ["-c", 'command -v "$1"', "sh", each]).status === 0);
@@ -82,11 +60,11 @@ function programOf(...programs: readonly string[]): string {
   return found;
 }
 
-/** A PNG (ISO/IEC 15948): one chunk each of header, pixels and end. */
+/** A PNG (ISO/IEC 15948) of three chunks: header, pixels and end. */
 function noiseImage(): Buffer {
   const row = 1 + 3 * SIDE;
   const pixels = randomBytes(SIDE * row);
-  // No filter.
+  // The first byte of a row is its filter: none.
   for (let at = 0; at < SIDE; at++) pixels[at * row] = 0;
   const header = Buffer.alloc(13);
   header.writeUInt32BE(SIDE, 0);

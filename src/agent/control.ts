@@ -34,7 +34,7 @@ export interface ControlAnswers {
   /** Adds these paths to the pins. Absent: `not_supported`. */
   pin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
   unpin?(paths: readonly PinPath[]): Promise<PinsReport | null>;
-  /** Gives back the disk space that these paths take in the cache. Absent: `not_supported`. */
+  /** Frees the disk space that these paths take in the cache. Absent: `not_supported`. */
   free?(paths: readonly PinPath[]): Promise<FreeReport>;
   /** Publishes for at most `drainMs`, by default as long as the agent's own --drain says. */
   unmount(drainMs?: number): Promise<UnmountReport>;

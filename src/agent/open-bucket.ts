@@ -60,7 +60,7 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly cache: DiskBlockCache | undefined;
   /** The blocks among `cids` that are on this machine. */
   held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
-  /** Pinned blocks, the cache, and a reader that keeps nothing in it. */
+  /** Pinned blocks, the cache, and a reader that does not write to the cache. */
   readonly pinning: Pick<PinsOptions, "pinned" | "cache" | "blocks"> | undefined;
 }
 

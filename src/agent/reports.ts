@@ -86,11 +86,11 @@ export interface PinsReport {
 }
 
 export interface FreeReport {
-  /** Published files whose contents are now in the bucket only. */
+  /** Published files whose contents are now only in the bucket. */
   readonly files: number;
-  /** What the disk got back. */
+  /** Bytes of disk space that were freed. */
   readonly freedBytes: number;
-  /** What is not published, and stays. */
+  /** Unpublished files, which stay. */
   readonly unpublished: { readonly files: number; readonly bytes: number };
   /** Pinned paths, which stay. */
   readonly pinned: readonly string[];

@@ -41,7 +41,7 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   const reads = readOnly || at !== undefined;
   const last = parseBase(readStateFile(join(stateDir, LAST_BASE)));
   if (accept && !reads) await recoverLost(options, last === undefined ? [] : [last.commit]);
-  // Programs wait for an agent that takes over: it asks no bucket. The one before it has checked this.
+  // Programs wait for an agent that takes over, so it does not ask the bucket. The agent before it has checked this.
   if (options.supervision?.handoff === undefined) await startOver({ ...options, memory });
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);

@@ -114,7 +114,7 @@ export const COALESCE_GAP_BYTES = 128 * KiB;
 export const MAX_RANGED_READ_BYTES = 8 * MiB;
 export const READ_AHEAD_FIRST_BYTES = 256 * KiB;
 export const READ_AHEAD_MAX_BYTES = 32 * MiB;
-/** Small files of a directory that are fetched together: at first, and at most. */
+/** How many small files of a directory are fetched together: at first, and at most. */
 export const SIBLINGS_FIRST = 8;
 export const SIBLINGS_MAX = 256;
 export const SIBLINGS_MAX_BYTES = 4 * MiB;

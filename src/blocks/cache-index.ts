@@ -49,7 +49,7 @@ export interface CacheIndex {
   dropBlock(digest: Uint8Array, place: CachedPlace): void;
   /** As `dropBlock`, for several blocks in one segment. Returns the places of the segment's other blocks, ascending. */
   dropBlocks(segment: number, blocks: readonly CachedRow[]): CachedRange[];
-  /** The segment's file takes that much less of the disk. */
+  /** Notes that the segment's file takes this many bytes less on the disk. */
   shrink(segment: number, bytes: number): void;
   /** Whether the open index is still the one on disk. */
   isPresent(): boolean;

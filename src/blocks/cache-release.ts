@@ -1,13 +1,13 @@
 /**
- * Gives back the disk space of some blocks of a cache. Segments are only appended to, so the space between the blocks that
- * stay is free: what is dropped is dropped with what was dropped beside it, since a disk frees whole pages.
+ * Frees the disk space of some blocks of a cache. Segments are only appended to, so everything between the blocks that stay
+ * is garbage. Whole gaps are freed, not single blocks, because a disk frees whole pages.
  */
 import { groupBy } from "../base/collections.ts";
 import type { CachedRange, CacheIndex } from "./cache-index.ts";
 import type { Wanted } from "./cache-runs.ts";
 import type { CacheStorage } from "./cache-storage.ts";
 
-/** Returns the bytes that the disk got back. `tail`: the segment that this cache appends to. Throws as the ports do. */
+/** Returns the freed bytes of disk space. `tail`: the segment that this cache appends to. Throws as the ports do. */
 export async function releaseBlocks(
   index: CacheIndex,
   disk: CacheStorage,
@@ -46,8 +46,8 @@ async function releaseIn(
 }
 
 /**
- * The gaps between the blocks that are left that have any of the dropped ones. Behind the last of all, another thread may
- * be appending.
+ * The gaps between the remaining blocks that contain dropped ones. A gap behind the last block ends with what was dropped,
+ * since another thread may be appending there.
  */
 export function gapsAt(dropped: readonly CachedRange[], left: readonly CachedRange[]): CachedRange[] {
   const gaps: CachedRange[] = [];

@@ -23,9 +23,9 @@ export interface CacheStorage {
   /** Closes a file that is open for reading, after ongoing reads. */
   forget(name: string): void;
   remove(name: string): void;
-  /** The bytes that a segment's file takes of the disk; 0 if it is gone. */
+  /** The disk space of a segment's file, in bytes; 0 if it is gone. */
   taken(name: string): number;
-  /** Gives the disk space of these parts back: they then read as zeros. False where that is impossible. */
+  /** Frees the disk space of these parts, which then read as zeros. False if the filesystem cannot. */
   freeRanges(name: string, ranges: readonly CachedRange[]): Promise<boolean>;
   /** How much of the disk's free space the cache may take: a part is left for unpublished data. May be negative. */
   spare(): number;
@@ -89,7 +89,7 @@ export class CacheFolder implements CacheStorage {
       for (const { offset, length } of ranges) freeRange(file.fd, offset, length);
       return true;
     } catch {
-      // Filesystems without holes.
+      // The filesystem has no holes.
       return false;
     } finally {
       await file.close();

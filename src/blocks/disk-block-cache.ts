@@ -110,7 +110,7 @@ export class DiskBlockCache implements BlockCache {
     if (!this.#closed) this.#backlog.hurry();
   }
 
-  /** Drops these blocks. Returns the bytes that the disk got back, which may be fewer: it frees whole pages. */
+  /** Drops these blocks. Returns the freed disk space in bytes, which may be less than theirs: a disk frees whole pages. */
   async release(cids: readonly Cid[]): Promise<number> {
     await this.settled();
     const tail = this.#tail?.segment.id;

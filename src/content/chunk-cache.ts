@@ -51,7 +51,7 @@ export class ChunkCache implements ContentSource {
     await Promise.all(pending);
   }
 
-  /** Forgets blocks. */
+  /** Drops blocks. */
   drop(cids: readonly Cid[]): void {
     for (const cid of cids) {
       this.#heldBytes -= this.#held.get(cid)?.bytes ?? 0;

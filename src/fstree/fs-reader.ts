@@ -87,13 +87,13 @@ export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: num
 }
 
 /** Runs a synchronous reader, loading missing nodes until it succeeds. Rejects as the node store's `load` does. */
-export async function whenLoaded<Result>(nodes: NodeStore, read: () => Result): Promise<Result> {
+export async function whenLoaded<Result>(loader: Pick<NodeStore, "load">, read: () => Result): Promise<Result> {
   for (;;) {
     try {
       return read();
     } catch (error) {
       if (!(error instanceof BlockMiss)) throw error;
-      await nodes.load(error.cids);
+      await loader.load(error.cids);
     }
   }
 }

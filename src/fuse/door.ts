@@ -78,7 +78,7 @@ export class Door {
     fs.watchOrphans((ino) => {
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());
-      // The kernel knows an inode whose last name a request removes. It may not know others.
+      // The kernel knows an inode whose last name a request removes, but perhaps not other inodes.
       this.#orphans.add(ino, this.#serving, this.#replay.isOver);
     });
     if (handoff !== undefined) this.#resume(handoff);
@@ -242,7 +242,7 @@ export class Door {
     const held = this.#exchange.hold();
     const givenUp = this.#waiting.add(held.ticket, thread, opcode === OPCODE.READ);
     this.#exchange.deferred();
-    // Another agent may have been told of a signal, and the kernel does not repeat that.
+    // The kernel may have reported a signal to the agent before this one, and does not report it again.
     if (this.#exchange.isResent) this.#waiting.signalled(held.ticket);
     const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
     void this.#finish(handler, held, cause, givenUp, lacks ? this.#indexing.programOf(thread) : undefined);

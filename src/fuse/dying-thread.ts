@@ -1,4 +1,4 @@
-/** Whether a thread is about to die or has died, as the kernel sees it. */
+/** What the kernel knows of a thread: whether it is about to die, has died, or is to be frozen. */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { freezingThreads } from "./freezer.ts";
 import type { Threads } from "./waiting-requests.ts";

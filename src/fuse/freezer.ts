@@ -1,4 +1,4 @@
-/** Whether a cgroup's freezer waits for a thread. A thread that waits for a mount does not freeze (fs/fuse/dev.c). */
+/** Whether a cgroup's freezer waits for a thread. Linux freezes no thread that waits for a FUSE mount (fs/fuse/dev.c). */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type MountedAt, parseMountTable } from "./mount-table.ts";
@@ -7,12 +7,12 @@ import { type MountedAt, parseMountTable } from "./mount-table.ts";
 export type ReadText = (path: string) => string | undefined;
 
 /**
- * The threads that are to be frozen, by their own cgroup or one above it: "cgroup.freeze" of cgroups v2, "freezer.state" of v1
- * (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/freezer-subsystem.rst). Without those that cannot be seen from here.
+ * Those of the threads whose own cgroup, or one above it, is being frozen: "cgroup.freeze" of cgroups v2, "freezer.state" of v1
+ * (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/freezer-subsystem.rst). Leaves out threads that /proc does not show.
  */
 export function freezingThreads(threads: ReadonlySet<number>, read: ReadText = readText): Set<number> {
   const freezing = new Set<number>();
-  // Most threads have the cgroups of another one.
+  // Most threads share their cgroups with another one.
   const known = new Map<string, boolean>();
   let mounts: readonly MountedAt[] | undefined;
   for (const thread of threads) {
@@ -26,7 +26,7 @@ export function freezingThreads(threads: ReadonlySet<number>, read: ReadText = r
   return freezing;
 }
 
-/** `text`: of /proc/PID/cgroup (cgroups(7)). */
+/** `text`: the contents of /proc/PID/cgroup (cgroups(7)). */
 function isAnyFreezing(text: string, mounts: readonly MountedAt[], read: ReadText): boolean {
   const mountPoints = (type: string) => mounts.filter((mount) => mount.type === type).map((mount) => mount.mountPoint);
   return text.split("\n").some((line) => {
@@ -39,7 +39,7 @@ function isAnyFreezing(text: string, mounts: readonly MountedAt[], read: ReadTex
   });
 }
 
-/** The root of all cgroups has no such file. */
+/** The root cgroup has no such file. */
 function isFreezingV2(mountPoint: string, path: string, read: ReadText): boolean {
   for (let at = path; at !== "/"; at = dirname(at)) {
     if (read(join(mountPoint, at, "cgroup.freeze"))?.trim() === "1") return true;
@@ -47,7 +47,7 @@ function isFreezingV2(mountPoint: string, path: string, read: ReadText): boolean
   return false;
 }
 
-/** Only the freezer's own hierarchy has such files. The state includes what cgroups above ask for. */
+/** Only the freezer's own hierarchy has such files. The state includes freezing by cgroups above. */
 function isFreezingV1(mountPoint: string, path: string, read: ReadText): boolean {
   return /^(FREEZING|FROZEN)$/.test(read(join(mountPoint, path, "freezer.state"))?.trim() ?? "");
 }

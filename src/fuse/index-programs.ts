@@ -19,7 +19,7 @@ export interface IndexRule {
   dropAhead(): void;
 }
 
-/** Some 64 KiB each, 256 KiB in files above 64 MiB: enough for a few thumbnails of a folder that someone looks at. */
+/** A block has about 64 KiB, in files above 64 MiB 256 KiB. This is enough for a few thumbnails of a folder that someone opens. */
 const BLOCKS_AN_HOUR = 64;
 const HOUR_MS = 3_600_000;
 /** How long a thread's name is remembered, and for how many threads. */

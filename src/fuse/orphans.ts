@@ -1,11 +1,11 @@
-/** Inodes without a name, which stay until the kernel has forgotten them. */
+/** Inodes that have lost their last name. They stay until the kernel has forgotten them. */
 import type { Ino } from "../base/ids.ts";
 import type { Session } from "./addon.ts";
 
 export class Orphans {
   readonly #session: Session;
   readonly #inodes = new Set<Ino>();
-  /** The kernel is to be asked whether it knows them. */
+  /** The kernel has yet to be asked whether it knows these. */
   readonly #unasked: Ino[] = [];
 
   constructor(session: Session) {
@@ -17,8 +17,8 @@ export class Orphans {
   }
 
   /**
-   * `isKnown`: the kernel knows it, and will report when it forgets it. Otherwise the kernel is asked, if `mayAsk` now: it
-   * may be about to learn of the inode from the answer to a request that is sent again.
+   * `isKnown`: the kernel knows the inode, and will report when it forgets it. Otherwise the kernel is asked: now if
+   * `mayAsk`, else by `ask`, since the answer to a repeated request may yet tell the kernel of the inode.
    */
   add(ino: Ino, isKnown: boolean, mayAsk: boolean): void {
     this.#inodes.add(ino);
@@ -26,7 +26,7 @@ export class Orphans {
     if (!isKnown && !mayAsk) this.#unasked.push(ino);
   }
 
-  /** The kernel may be asked now. */
+  /** Asks the kernel about those that it has not been asked about. */
   ask(): void {
     if (this.#unasked.length === 0) return;
     for (const ino of this.#unasked.splice(0)) if (this.#inodes.has(ino)) this.#session.watch(ino, 1);

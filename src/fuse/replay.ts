@@ -35,7 +35,7 @@ export class Replay {
     this.#openFiles = openFiles;
   }
 
-  /** Whether all requests that are sent again have come. */
+  /** Whether all repeated requests have come. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -73,12 +73,12 @@ export class Replay {
     return true;
   }
 
-  /** A request came that is not sent again: those that are have come. */
+  /** The first request came that is not a repeated one. All repeated ones come before it. */
   #end(): void {
     try {
       this.#fs.answers.forget();
     } catch {
-      // The journal has no room for that: the next request tries again.
+      // The journal has no room for this. The next request tries again.
       return;
     }
     this.#isOver = true;
@@ -88,7 +88,7 @@ export class Replay {
   #answer(exchange: Exchange, made: Ino | 0): void {
     const { opcode } = exchange;
     if (opcode === OPCODE.WRITE) {
-      // The kernel may cache the bytes of an append elsewhere than they are.
+      // The kernel may cache an append's bytes at the wrong offset.
       this.#openFiles.misplaced(exchange.node);
       return exchange.count(exchange.argument(1));
     }

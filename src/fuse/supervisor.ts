@@ -175,7 +175,7 @@ function readyLine({ minor, flags, flags2 }: Agreed): string {
   return `ready ${minor} ${flags2} ${flags}\n`;
 }
 
-/** The directory that this process is in, where its path leads into the mount. */
+/** Tells the supervisor to use its own working directory, because the directory's path leads into the mount. */
 const HERE = ".";
 const DONE = "done\n";
 const UP = "up\n";

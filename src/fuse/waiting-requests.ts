@@ -1,22 +1,23 @@
 /**
- * Requests that wait for blocks, back-pressure or a disk. Those of programs that are about to die or to be frozen are given up.
+ * Requests that wait for blocks, back-pressure or a disk. A request is given up if its program is about to die or to be frozen.
  *
  * A caught signal must not end a call: no disk does that, and programs treat EINTR of fsync or stat as a failed disk. The
  * kernel reports only the first signal that reaches a waiting thread (request_wait_answer in fs/fuse/dev.c). The thread is
- * therefore checked repeatedly, until its request is answered or it may wait no longer.
+ * therefore checked repeatedly, until its request is answered or given up.
  *
- * A freezer is not always reported: a read through the page cache waits for its page (folio_wait_bit_common in mm/filemap.c).
- * The page's READ may be another thread's. Once that thread has ended, the READ is given up, and those who wait send their own.
+ * The kernel does not report a freezer to a read that waits for a page of the page cache (folio_wait_bit_common in
+ * mm/filemap.c). The page may be part of another thread's READ. When that thread has ended, its READ is given up, and each
+ * waiting thread sends its own.
  */
 import type { Clock } from "../base/clock.ts";
 
-/** What is known of the threads whose requests wait. */
+/** What the kernel knows of threads. */
 export interface Threads {
   /** Whether a fatal signal is pending for the thread. */
   isDying(thread: number): boolean;
   /** Whether the thread has ended. */
   isGone(thread: number): boolean;
-  /** Those that a freezer waits for. */
+  /** Those of the threads that a freezer waits for. */
   freezing(threads: ReadonlySet<number>): ReadonlySet<number>;
 }
 
@@ -36,7 +37,7 @@ export class WaitingRequests {
 
   /**
    * The signal is aborted when the request is given up. `thread` is 0 if it cannot be seen from here. `mayOutlive`: whether the
-   * thread may end before the answer.
+   * request may still wait after its thread has ended.
    */
   add(ticket: number, thread: number, mayOutlive: boolean): AbortSignal {
     const abort = new AbortController();
@@ -89,7 +90,7 @@ export class WaitingRequests {
     this.#clock.after(FREEZERS_MS, () => this.#lookForFreezers());
   }
 
-  /** Looks at requests that had waited at the last look, too. */
+  /** Looks at requests that were already waiting at the last look. */
   #lookForFreezers(): void {
     this.#looksForFreezers = false;
     const all = [...this.#waiting.values()];
@@ -116,5 +117,5 @@ interface Waiting {
 
 /** The longest that a killed program may go on waiting. */
 const LOOK_AGAIN_MS = 200;
-/** Half of the longest that a freezer may wait. */
+/** Half of the longest time that a freezer may have to wait. */
 const FREEZERS_MS = 1_000;

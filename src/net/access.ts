@@ -14,13 +14,13 @@ export interface MasterAccess {
   readonly insecure: boolean;
   /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
-  /** Of all that this thread sends and receives. */
+  /** Limits everything that this thread sends to and receives from servers. */
   readonly limit?: RateLimit | undefined;
 }
 
-/** What another thread of this program needs to know; it gets its tokens from this one. */
+/** What another thread needs to call servers. It gets its tokens from this thread. */
 export interface Trust extends Pick<MasterAccess, "tlsCa" | "insecure"> {
-  /** Each thread has a limit of its own. */
+  /** Each thread has its own limit, at these rates. */
   readonly rates: Rates | undefined;
 }
 

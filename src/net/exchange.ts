@@ -1,6 +1,6 @@
 /**
  * One request to a server and its answer, over undici's dispatcher. The request is never resent automatically. Both
- * directions have back-pressure, and may share a limit of bytes a second. The exchange is aborted when nothing moves, or when
+ * directions have back-pressure, and may share a limit on bytes per second. The exchange is aborted when nothing moves, or when
  * the server only drips bytes.
  */
 import type { IncomingHttpHeaders } from "node:http";
@@ -21,7 +21,7 @@ export interface ExchangeRequest {
   readonly leastBytes: number;
   /** Each of them ends it. One that AbortSignal.any made of several would stay in memory if the exchange never ended. */
   readonly signals?: readonly AbortSignal[] | undefined;
-  /** Bodies wait for it, in both directions. */
+  /** Limits the bodies of requests and answers. */
   readonly limit?: RateLimit | undefined;
 }
 
@@ -66,7 +66,7 @@ export function exchange(
 /** The most parts of an answer that wait for their reader; a few more may be in flight. */
 const WAITING_PARTS = 16;
 
-/** Under a limit, a body is sent in pieces of at most this many bytes, so that it moves steadily. */
+/** The size of the pieces in which a limited body is sent, so that it moves steadily. */
 const LIMITED_BYTES = 16 * 1_024;
 
 const ignore: Take = () => "more";
@@ -85,7 +85,7 @@ class Exchange {
   readonly #parts: Uint8Array[] = [];
   #take: Take | undefined;
   #paused = false;
-  /** How often the limit holds the exchange up now: the server is not to blame then. */
+  /** How many parts wait for the limit now. Such waiting is not the server's silence. */
   #holds = 0;
   readonly #over = new AbortController();
   #ended = false;
@@ -210,7 +210,7 @@ class Exchange {
     const resume = () => {
       if (this.#holds === 0 && !this.#paused && !this.#ended) controller.resume();
     };
-    // It fails once the exchange is over.
+    // The wait is aborted when the exchange is over.
     this.#hold(limit, bytes).then(resume, () => {});
   }
 
@@ -273,7 +273,7 @@ class Exchange {
     this.#timer = this.#clock.after(ms, () => {
       const { silenceMs } = this.#request;
       const now = this.#clock.monotonicMs();
-      // A slow reader is fine, and so is our own limit: only time spent waiting for the server counts.
+      // Only time spent waiting for the server counts, not a slow reader's or our own limit's.
       const waits = this.#holds === 0 && (!this.#isAnswered || this.#wake !== undefined);
       if (!waits) this.#window = { startMs: now, bytes: 0 };
       const idleMs = waits ? now - this.#movedMs : 0;

@@ -1,6 +1,7 @@
 /**
  * A pool that replaces its connections after this machine slept or lost an address that they use. Such connections are dead,
- * and requests on them would wait until they time out. Other addresses come and go, as with each container that ends.
+ * and requests on them would wait until they time out. The loss of other addresses does no harm: each container that ends
+ * takes one away.
  */
 import { networkInterfaces } from "node:os";
 import type { buildConnector, Dispatcher, Pool } from "undici";
@@ -8,7 +9,7 @@ import type { Clock } from "../base/clock.ts";
 
 export interface LivePoolOptions {
   readonly clock: Clock;
-  /** `uses` is told the own address of each connection (`noting`). */
+  /** Calls `uses` with the local address of each connection (`noting`). */
   readonly make: (uses: (address: string | undefined) => void) => Pool;
   /** The addresses of this machine; for tests. */
   readonly addresses?: () => readonly string[];
@@ -20,7 +21,7 @@ export const SLEPT_MS = 10_000;
 
 export class LivePool {
   readonly #options: LivePoolOptions;
-  /** Own addresses of the pool's connections, open or not. */
+  /** Local addresses of the pool's connections, including closed ones. */
   readonly #used = new Set<string>();
   #pool: Pool;
   #known: readonly string[];
@@ -83,7 +84,7 @@ export class LivePool {
   }
 }
 
-/** A connector that tells each connection's own address. */
+/** A connector that reports each connection's local address. */
 export function noting(
   connect: buildConnector.connector,
   uses: (address: string | undefined) => void,

@@ -94,7 +94,7 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined;
-  /** Of all that is sent and received. */
+  /** Limits everything that is sent and received. */
   readonly limit?: RateLimit | undefined;
   /** Bearers may be sent unencrypted to other machines. */
   readonly insecure?: boolean | undefined;

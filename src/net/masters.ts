@@ -55,7 +55,7 @@ export class Masters implements Master {
     const tried = new Set<MasterHealth>();
     for (;;) {
       const member = await this.#choose();
-      // One that seems healthy may be gone, so that the same one is chosen again.
+      // The same one is chosen again if the others only seem healthy.
       const isRepeated = tried.has(member);
       tried.add(member);
       const { signal } = member.inUse;

@@ -6,9 +6,9 @@ export function loadNative(): unknown {
   return createRequire(import.meta.url)("#fuse-addon");
 }
 
-/** Calls for files. Undefined: the addon is not built, is older, or this is not Linux. */
+/** Calls for files. Undefined if the addon is missing or older, or this is not Linux. */
 export interface FileAddon {
-  /** fallocate(2): gives the disk space of a part back; its bytes then read as zeros. Throws with `errno`. */
+  /** fallocate(2): frees the disk space of a part of the file, which then reads as zeros. Throws with `errno`. */
   freeRange(file: number, offset: number, length: number): void;
 }
 

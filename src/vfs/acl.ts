@@ -82,13 +82,13 @@ function underMode(acl: Acl, mode: number): Acl {
   return withBits(acl, (tag) => modeBits(acl, tag, mode));
 }
 
-/** A stored access list as it is shown. An invalid one is damage. */
+/** A stored access list as programs see it. Undefined if it is invalid. */
 export function shownUnder(stored: Uint8Array, mode: number): Buffer | undefined {
   const acl = readAcl(stored);
   return acl && encodeAcl(underMode(acl, mode));
 }
 
-/** An access list as it is shown, without the right to write. */
+/** An access list, as programs see it, without the right to write. */
 export function withoutWriting(shown: Uint8Array): Buffer {
   const acl = readAcl(shown) ?? [];
   return encodeAcl(acl.map(({ tag, permissions, id }) => ({ tag, permissions: permissions & ~WRITE, id })));

@@ -1,8 +1,8 @@
-/** Forgets contents that have left this machine. */
+/** Drops contents that were removed from this machine's cache. */
 import type { Cid, FileId, Ino } from "../base/ids.ts";
 import type { Objects } from "./objects.ts";
 
-/** Drops blocks from memory. Returns the inodes of these files, whose pages the kernel should drop; not of changed ones. */
+/** Drops blocks from memory. Returns the inodes of these files that are unchanged here: the kernel should drop their pages. */
 export function forgetContents(objects: Objects, files: readonly FileId[], blocks: readonly Cid[]): Ino[] {
   const { state } = objects.overlay;
   objects.loader.content.drop(blocks);

@@ -87,7 +87,7 @@ export class Loader {
   #fetchAhead(): void {
     const parts = this.#ahead;
     this.#ahead = [];
-    // Best effort: a later read of a missing block requests it again and gets the error.
+    // Best effort: a later read of a missing block requests it again, and gets the error.
     for (const cids of parts) void this.content.load(cids, 0).catch(() => {});
   }
 

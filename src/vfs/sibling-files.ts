@@ -1,6 +1,6 @@
 /**
- * Small files that a program reads one after the other, in the order of their directory: those that follow are fetched
- * together. Only a read that lacks its block counts, and only such a read fetches: what is in memory costs nothing.
+ * When a program reads small files one after another, in the order of their directory, the next ones are fetched together.
+ * Only reads whose block is not in memory are looked at, so all other reads cost nothing more.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid, FileId, FileName } from "../base/ids.ts";
@@ -11,27 +11,27 @@ import type { CleanObject } from "./clean-inodes.ts";
 import type { Loader } from "./loader.ts";
 
 interface Stream {
-  /** The file that was read last. */
+  /** The name of the last file read. */
   at: FileName;
-  /** Files read in order. */
+  /** How many files were read in order. */
   count: number;
-  /** The last name whose file was fetched or needs no fetching. */
+  /** The last name that was looked at for fetching. */
   fetched: FileName | undefined;
-  /** How many files are fetched next. */
+  /** How many names the next fetch looks at. */
   window: number;
 }
 
-/** Directories that are read at once. */
+/** How many directories are followed at a time. */
 const STREAMS = 64;
-/** Files read in order before others are fetched. */
+/** How many files must be read in order before others are fetched. */
 const IN_ORDER = 3;
-/** Names that a reader in order may pass over: directories, files of other kinds, files that were read before. */
+/** How far the next name may be. Between them may be directories, larger files, and files whose blocks are in memory. */
 const PASSED = 32;
 
 export class SiblingFiles {
   readonly #streams = new BoundedMap<FileId, Stream>(STREAMS);
 
-  /** A read of this file, unchanged here, lacks its only block. */
+  /** Call this when a read needs the only block of this file, which is unchanged here, and the block is not in memory. */
   missed({ record, names, place }: CleanObject, tree: Cid, loader: Loader): void {
     if (place === undefined || names !== 1 || record.content.kind !== "chunk") return;
     const { parent, name } = place;
@@ -39,18 +39,18 @@ export class SiblingFiles {
     try {
       const stream = this.#follow(parent, name, list);
       if (stream === undefined || stream.count < IN_ORDER) return;
-      // Under way, unless that was given up or has been evicted.
+      // It is being fetched.
       if (stream.fetched !== undefined && name <= stream.fetched && loader.content.isLoading(record.content.cid))
         return;
       this.#fetch(stream, list(name, stream.window), loader);
     } catch (error) {
       if (!(error instanceof BlockMiss)) throw error;
-      // Names are usually in the cache, and here for the next file.
+      // The directory's names are not in memory: they are loaded for the next file.
       if (loader.fetchesAhead) loader.load(error.cids).catch(() => {});
     }
   }
 
-  /** Undefined: the same file again. */
+  /** Undefined if it is the same file again. */
   #follow(
     parent: FileId,
     name: FileName,

@@ -1,34 +1,27 @@
-/** What is not published below some paths, as this machine shows them. */
+/** Unpublished files below some paths, which are as this machine shows them. */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
-import { BlockMiss } from "../blocks/block-store.ts";
+import { whenLoaded } from "../fstree/fs-reader.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import { FsError } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 
 export type Names = readonly FileName[];
 
-/** Plain data. */
+/** Plain data, since it is sent between threads. */
 export interface Unpublished {
-  /** Files below the paths, or at them, and their bytes that only this machine has. */
+  /** Unpublished files at or below the paths, and the bytes that only this machine has. */
   readonly files: number;
   readonly bytes: number;
-  /** Everything that was published before and has changed here, wherever it is. */
+  /** All objects that were published before and have changed here, wherever they are. */
   readonly changed: readonly FileId[];
   /** The paths that do not exist here. */
   readonly absent: readonly Names[];
 }
 
 /** Rejects as loading blocks does. */
-export async function unpublishedBelow(objects: Objects, paths: readonly Names[]): Promise<Unpublished> {
-  for (;;) {
-    try {
-      return peekUnpublished(objects, paths);
-    } catch (error) {
-      if (!(error instanceof BlockMiss)) throw error;
-      await objects.loader.load(error.cids);
-    }
-  }
+export function unpublishedBelow(objects: Objects, paths: readonly Names[]): Promise<Unpublished> {
+  return whenLoaded(objects.loader, () => peekUnpublished(objects, paths));
 }
 
 function peekUnpublished(objects: Objects, paths: readonly Names[]): Unpublished {
@@ -52,13 +45,13 @@ function resolve(objects: Objects, path: Names): Ino | undefined {
     for (const name of path) if (at !== undefined) at = objects.child(at, name);
     return at;
   } catch (error) {
-    // A parent that is no directory.
+    // A name in the middle is not a directory.
     if (error instanceof FsError) return undefined;
     throw error;
   }
 }
 
-/** Whether an inode is one of `tops`, or a directory is below one. */
+/** Tells whether an inode is one of `tops`, or a directory below one. */
 function below(objects: Objects, tops: ReadonlySet<Ino>): (ino: Ino) => boolean {
   const known = new Map<Ino, boolean>([
     [ROOT_INO, tops.has(ROOT_INO)],

@@ -113,7 +113,7 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(seen).toEqual(new Set(names.map(name)));
   });
 
-  test("a change of more packs than are read at once can be read", async () => {
+  test("a change of more packs than one read returns is read completely", async () => {
     const { packs } = await open();
     const labels = Array.from({ length: 20_001 }, (_, at) => `${at}`);
     await packs.change(OWNER, await adding(packs, ...labels));

@@ -47,7 +47,7 @@ test(
 
 describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
   test(
-    "a mount with a folder beside it goes on when its agent is killed while the bucket is out of reach",
+    "a mount with a folder beside it survives a kill of its agent while the bucket is unreachable",
     { timeout: 400_000 },
     async () => {
       const [url, dir, folder] = [space.url("away"), space.mountPoint("goes-on"), space.at("goes-on-folder")];

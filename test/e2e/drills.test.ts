@@ -25,7 +25,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     [all ? "50" : "10", "--untimed"],
   );
   drill(
-    "small files in order are fetched together, and random reads fetch what they read",
+    "small files read in order are fetched together, and random reads fetch little more than they read",
     "cold-reads.ts",
     all ? ["--untimed"] : ["200", "16", "5", "--untimed"],
     all ? 900_000 : 300_000,

@@ -10,7 +10,7 @@ import { Workspace } from "../support/syncline.ts";
 const space = new Workspace("limit");
 afterAll(() => space[Symbol.dispose]());
 const KIB = 1024;
-/** At 100 KiB a second, 256 KiB take 2.56 s, of which a tenth of a second may come as a burst. */
+/** At 100 KiB per second, 256 KiB take 2.56 s. Bytes worth 0.1 s may come as a burst. */
 const LEAST_MS = 2_400;
 
 test("a limited mount publishes and reads no faster than its limit", { timeout: 120_000 }, async () => {

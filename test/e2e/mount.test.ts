@@ -483,7 +483,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     test("a killed agent is replaced, even if it was started in the directory that it mounts", async () => {
       const started = space.run(["mount", url, ".", "--background", "--json"], { cwd: dir });
       const { pid } = JSON.parse(started.out) as { pid: number };
-      // What others change makes the kernel ask for the root's attributes when somebody enters it.
+      // After a change from elsewhere, the kernel asks for the root's attributes when a program enters the mount.
       const base = space.status(dir)["base"];
       writeFileSync(space.at("theirs"), "theirs");
       space.do("put", space.at("theirs"), `${url}/theirs`);
@@ -504,7 +504,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         space.at("state/syncline", name, "agent.json"),
       );
       const facts = states.find((path) => existsSync(path) && readFileSync(path, "utf8").includes(`"${dir}"`)) ?? "";
-      // In the way of the file that names the agent, as a full disk is.
+      // This keeps the agent from writing its entry in the list of mounts, as a full disk would.
       mkdirSync(`${facts}.tmp`);
       process.kill(pid, "SIGKILL");
       await ended(pid);

@@ -92,7 +92,7 @@ const SCRIPT = `
   grep " $HOME/mnt fuse.syncline .*noexec.*user_id=65534" /proc/self/mounts >log && echo "mounted as nobody"
   ${KILLED}`;
 
-/** No fusermount3 takes part: it could not become root there. The bucket's owner has no number there. */
+/** fusermount3 is not used: it cannot become root in a user namespace. The bucket's owner has no user id there. */
 const IN_USER_NAMESPACE = `
   cat >inside <<'END'
   ${PROGRAM}

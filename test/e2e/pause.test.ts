@@ -34,7 +34,7 @@ test(
     // Contents that are not here are still fetched for a program that reads them.
     expect(readFileSync(`${two}/old`, "utf8")).toBe("old");
 
-    // Writes that wait for room at the limit are told so, too.
+    // Writes that wait for room at the limit fail because of the pause, too.
     await expect.poll(() => stateOf(`${two}/ours`), soon).toBe("paused");
 
     const flushed = space.run(["flush", two]);

@@ -1,4 +1,4 @@
-/** `pin`, `unpin` and `free`: what is on this machine, whatever the cache evicts. */
+/** `pin`, `unpin` and `free`: which contents stay on this machine. */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -99,7 +99,7 @@ test(
 );
 
 test(
-  "freeing gives the disk back what published files took, and keeps pins and what is not published",
+  "free returns the disk space of published files, and keeps pinned and unpublished ones",
   { timeout: 300_000 },
   async () => {
     const [url, one, two] = [space.url("freed"), space.mountPoint("writes"), space.mountPoint("frees")];
@@ -129,7 +129,7 @@ test(
       "Freed 0 B of 2 files. 1 file, 3 B is not published and stays. /videos/best is pinned and stays.\n",
     );
 
-    // The kernel has dropped its pages, too: only what stayed is here.
+    // The kernel has dropped its pages, too, so only pinned and unpublished contents can be read.
     renameSync(space.at("freed"), space.at("freed-away"));
     expect(readFileSync(`${two}/videos/best`).equals(before[2] ?? Buffer.alloc(0))).toBe(true);
     expect(readFileSync(`${two}/videos/new`, "utf8")).toBe("new");
@@ -143,7 +143,7 @@ test(
   },
 );
 
-test("a file is freed while programs read it", { timeout: 200_000 }, async () => {
+test("a file can be freed while programs read it", { timeout: 200_000 }, async () => {
   const [url, dir] = [space.url("while-read"), space.mountPoint("reads")];
   space.do("init", url);
   space.mount(url, dir);

@@ -19,7 +19,7 @@ const ONCE_WRONG = JSON.parse(
   readFileSync(new URL("../vectors/simulated-histories.json", import.meta.url), "utf8"),
 ) as readonly { readonly what: string; readonly plan: Plan }[];
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-/** A swap that the arbiter does not answer. */
+/** This history has a swap that the arbiter does not answer, which is rare. */
 const WITH_THE_RAREST_FAULT = 606;
 
 describe("agents on simulated machines", () => {

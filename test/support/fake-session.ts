@@ -1,10 +1,10 @@
-/** A session without a kernel: a test fills its rows with requests, and sees in which order the door answers and tells. */
+/** A session without a kernel. A test sends requests, and sees in `done` how the door answers them. */
 import type { FuseAddon, Session, SessionHandlers } from "../../src/fuse/addon.ts";
 import { CELL, ENTRY, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "../../src/fuse/protocol.ts";
 
 export interface FakeRequest {
   readonly opcode: keyof typeof OPCODE;
-  /** Negative: sent again. */
+  /** Negative for a repeated request. */
   readonly unique: number;
   readonly node?: number;
   readonly thread?: number;
@@ -13,7 +13,7 @@ export interface FakeRequest {
 }
 
 export class FakeSession {
-  /** What the door did, such as "answer LOOKUP 2" (the kind of the reply), "watch 5", "probe 5", "drop pages of 5". */
+  /** What the door did, in order, such as "answer LOOKUP 2" (the kind of the reply), "watch 5", "probe 5", "drop pages of 5". */
   readonly done: string[] = [];
   readonly addon: FuseAddon;
   readonly #cells = new Float64Array(ENTRY.AT + ENTRY.MOST * ENTRY.CELLS);

@@ -9,7 +9,7 @@ export function supervisorOf(agent: number): number | undefined {
   return ids.map(Number).find((pid) => isSupervisor(pid) && parentOf(pid) === agent);
 }
 
-/** The agent that runs now: the supervisor's child, or the first one, which started the supervisor. */
+/** The running agent: the supervisor's child, or the first agent, which started the supervisor. */
 export function agentOf(supervisor: number, first: number): number {
   const children = textOf(`/proc/${supervisor}/task/${supervisor}/children`).trim().split(" ").filter(Boolean);
   return Number(children.at(-1) ?? first);

@@ -59,7 +59,7 @@ export interface SyncAgentOptions {
   readonly special: boolean;
   /** Called for each pass; disposed at its end. */
   readonly progress?: (() => ShownPass) | undefined;
-  /** The genesis, for an agent that takes over another's: it opens without the bucket, which may be out of reach. */
+  /** The genesis. With it, an agent that takes over opens the bucket without asking it: it may be out of reach. */
   readonly genesis?: Uint8Array | undefined;
   readonly clock: Clock;
   readonly random: Random;

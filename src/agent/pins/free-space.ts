@@ -1,6 +1,6 @@
 /**
- * Gives back the disk space that published files take in this machine's cache. Names and attributes stay; contents are
- * fetched again when a program reads them. Pinned files and what is not published stay.
+ * Frees the disk space that published files take in this machine's cache. Names and attributes stay, and programs that read
+ * the contents fetch them again. Pinned files and unpublished changes stay.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
@@ -15,29 +15,29 @@ import type { Unpublished } from "../../vfs/unpublished.ts";
 import type { FreeReport } from "../reports.ts";
 import { covers, type PinPath, pinText, samePin } from "./pin-list.ts";
 
-/** What has left the cache: the thread that serves forgets it, too. */
+/** What was removed from the cache. The thread that serves the filesystem then drops it from memory. */
 export interface Released {
   readonly files: readonly FileId[];
   readonly blocks: readonly Cid[];
 }
 
-/** The thread that serves. */
+/** The thread that serves the filesystem. */
 export interface Serving {
-  /** What is not published there. The thread's blocks are then in the cache's files. */
+  /** What is unpublished below these paths. Before it answers, the thread writes the blocks that it caches to the cache's files. */
   readonly unpublished: (paths: readonly PinPath[]) => Promise<Unpublished>;
   readonly forget: (released: Released) => Promise<void>;
 }
 
 export interface FreeSpaceOptions extends Serving {
   readonly cache: Pick<DiskBlockCache, "held" | "release">;
-  /** Does not write to the cache. */
+  /** A reader that does not write to the cache. */
   readonly blocks: BlockReader;
-  /** The tree that is shown. */
+  /** The tree that the mount shows. */
   readonly tree: Cid;
   readonly pins: readonly PinPath[];
 }
 
-/** Released together; other calls to the cache and the serving thread get their turn in between. */
+/** Blocks that are released together. Other calls to the cache and to the serving thread run between two batches. */
 const BATCH_BLOCKS = 1_024;
 const CACHE_BYTES = 8 * 1024 * 1024;
 
@@ -74,12 +74,12 @@ interface Directory {
 class Freeing {
   files = 0;
   freedBytes = 0;
-  /** Pinned paths that were met. */
+  /** Pinned paths that the walk has met. */
   readonly pinned = new Set<PinPath>();
   readonly #options: FreeSpaceOptions;
   readonly #nodes: NodeStore;
   readonly #absent: readonly PinPath[];
-  /** What stays, and what is done. */
+  /** Files that stay, and files that were already freed. */
   readonly #passed: Set<FileId>;
   #batch: { readonly files: FileId[]; readonly blocks: Cid[] } = { files: [], blocks: [] };
 
@@ -111,7 +111,7 @@ class Freeing {
     const batch = this.#batch;
     this.#batch = { files: [], blocks: [] };
     if (batch.files.length === 0 && batch.blocks.length === 0) return;
-    // Memory first: what a program then reads from the disk is freed with the rest.
+    // Memory comes first: otherwise a block could go back from memory to the freed cache.
     await this.#options.forget(batch);
     this.freedBytes += await this.#options.cache.release(batch.blocks);
   }
@@ -128,7 +128,7 @@ class Freeing {
     await this.#content(record.content);
   }
 
-  /** Of a list that is not here no chunks are known, and none are fetched to learn them. */
+  /** Skips lists of chunks that are not on this machine: none are fetched only to free them. */
   async #content(content: Content): Promise<void> {
     if (content.kind === "chunk") await this.#block(content.cid);
     if (content.kind !== "list") return;

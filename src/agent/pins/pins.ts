@@ -109,7 +109,7 @@ export class Pins implements AsyncDisposable {
     return this.report;
   }
 
-  /** Gives back the disk space of these, except what is pinned. Throws as `freeSpace`. */
+  /** Frees the disk space of these paths, except what is pinned. Throws as `freeSpace`. */
   free(paths: readonly PinPath[], serving: Serving): Promise<FreeReport> {
     return freeSpace({ ...this.#options, ...serving, tree: this.#options.tree(), pins: this.#pins }, paths);
   }

@@ -15,7 +15,7 @@ export interface FirstBaseOptions {
   /** An old state, as named by `--at`. */
   readonly at: string | undefined;
   readonly stateDir: string;
-  /** Of an agent that may take over a mount. */
+  /** How the agent is supervised: whether it takes over a mount. */
   readonly supervision?: Pick<Supervision, "handoff"> | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -25,7 +25,7 @@ export interface FirstBaseOptions {
  * Throws `no_such_bucket`, `no_such_root`, and what reading throws if no root was seen before. A distrusted bucket throws,
  * too, unless the state holds changes: these are then served on their own base, and the publisher reports the problem.
  *
- * An agent that takes over a mount asks no bucket, since programs wait for it, and an answer may take a minute.
+ * An agent that takes over a mount does not ask the bucket: programs wait, and an answer may take a minute.
  */
 export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
   const { at, stateDir, supervision, clock, log } = options;

@@ -73,9 +73,9 @@ export type WorkerMethods = {
   isSteady(beginning: Beginning): boolean;
   /** Whether blocks may be fetched before a program asks for them. */
   fetchAhead(isAllowed: boolean): void;
-  /** What is not published below these paths. The cache's blocks are then on the disk. */
+  /** What is unpublished below these paths. Before it answers, the thread writes the blocks that it caches to the disk. */
   unpublished(paths: readonly Names[]): Promise<Unpublished>;
-  /** Forgets contents that have left the cache; so does the kernel. */
+  /** Drops contents that were removed from the cache from memory, and has the kernel drop their pages. */
   forget(released: Released): void;
   /** Whether a supervisor would start another process if this one ended. */
   isReplaceable(nothing: undefined): boolean;

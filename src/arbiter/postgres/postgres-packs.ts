@@ -19,7 +19,7 @@ interface Head extends Record<string, unknown> {
   readonly now: string;
 }
 
-/** How many entries are read at once, and all others of the last position: a collection changes any number of packs. */
+/** Entries of one read. Further entries at the last position come with them, since a collection may change any number of packs. */
 const PAGE = 20_000;
 
 const MS = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)::bigint::text`;

@@ -119,10 +119,10 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     state.list();
     beside?.list();
   } catch (error) {
-    // Otherwise it would serve on, without its lock. A mount that is taken over is in the list.
+    // An error here would end the start and release the state's lock, while the mount is served. The mount is in the list anyway.
     if (!takesOver) await agent.unmount(0, true).catch(() => {});
     if (!takesOver) throw error;
-    log.warn("the list of mounts has an old process", { error: describeError(error) });
+    log.warn("the list of mounts still names the agent before this one", { error: describeError(error) });
   }
   if (supervision.isInherited) {
     process.chdir("/");

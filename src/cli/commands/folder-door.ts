@@ -94,8 +94,8 @@ export interface FolderBeside extends AsyncDisposable {
 }
 
 /**
- * `takesOver`: programs wait for the other doors, which were open, so the bucket is not asked. Throws `state_in_use` if the
- * folder is already being synced, and as `openSyncAgent`.
+ * `takesOver`: programs already use the other doors and wait, so the bucket is not asked. Throws `state_in_use` if the folder
+ * is already being synced, and as `openSyncAgent`.
  */
 export async function openFolderBeside(
   call: FolderCall,

@@ -1,4 +1,4 @@
-/** `syncline free`: gives back the disk space that published files of a mount take on this machine. */
+/** `syncline free`: frees the disk space that published files of a mount take on this machine. */
 import { askAgent } from "../../agent/control.ts";
 import type { FreeReport } from "../../agent/reports.ts";
 import { addCommand } from "../command.ts";

@@ -1,11 +1,11 @@
-/** The moment between two agents of a mount: the old one has ended, and the supervisor (native/supervisor.cc) starts the next. */
+/** The time between two agents of a mount: one has ended, and the supervisor (native/supervisor.cc) is starting the next. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isServed } from "../../agent/control.ts";
 import { LOG_NAME } from "../../agent/state/log-file.ts";
 import type { Clock } from "../../base/clock.ts";
 
-/** Of a supervisor, in proc_pid_comm(5). */
+/** A supervisor's name in /proc/PID/comm (proc_pid_comm(5)). */
 const SUPERVISOR = "syncline-superv\n";
 const PATIENCE_MS = 10_000;
 const LOOK_MS = 50;
@@ -15,7 +15,7 @@ export interface Supervised {
   readonly mount: string;
 }
 
-/** Waits while a supervisor starts the next agent. Resolves to whether one serves; at once if there is no supervisor. */
+/** Waits while a supervisor starts the next agent. Resolves to whether one serves: to false immediately if there is no supervisor. */
 export async function nextAgentServes(state: Supervised, clock: Clock): Promise<boolean> {
   const endMs = clock.monotonicMs() + PATIENCE_MS;
   while (isSupervised(state) && clock.monotonicMs() < endMs) {
@@ -35,7 +35,7 @@ function isSupervised({ stateDir, mount }: Supervised): boolean {
   });
 }
 
-/** "" once the process has ended. */
+/** "" if the process has ended. */
 function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8");

@@ -129,7 +129,7 @@ export async function splitByAgent(
   return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
 }
 
-/** A folder's former agent may be running again without the folder. Waits for an agent that is about to replace another. */
+/** A folder's former agent may be running again without the folder. Waits for an agent that is replacing another one. */
 async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
   const { stateDir, own, mount, open } = state;
   if (!(await isServed(stateDir)) && !(open && (await nextAgentServes(state, runtime.clock)))) return false;

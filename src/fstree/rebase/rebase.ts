@@ -199,7 +199,7 @@ async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, o
   if (!incomplete && !hasHomeless(changes)) return { changes, parted, resurrected, kept, lost: found };
   const housed = await rehomeOrphans(nodes, reference, changes, found);
   const states = keptStates(housed, parted);
-  // Orphans that the epoch deleted stay where others have them, which may be in a directory that the epoch knew in them.
+  // Orphans that the epoch deleted stay where others have them. That may be inside a directory that the epoch has inside them.
   const { found: lost } = await lostDirectories(nodes, reference, housed, states, olderTrees);
   return { changes: housed, parted, resurrected, kept: states, lost };
 }

@@ -103,13 +103,13 @@ class LazyFolder extends FileObjectStore implements ObjectStore {
 }
 
 /**
- * The store's folder. Its disk may be away while a master runs, and leave an empty folder where it was mounted: the object that
- * names the arbiter tells.
+ * The store's folder. If its disk goes away while a master runs, an empty folder is left at the mount point. The object that
+ * names the arbiter is then missing, which tells this from an empty store.
  */
 class TopFolder extends LazyFolder {
   #isUsed = false;
 
-  /** Throws `store_unreachable` if an object that never goes is gone. */
+  /** Throws `store_unreachable` if the object that is never deleted is missing. */
   override async get(name: string): Promise<StoredObject | undefined> {
     const found = await super.get(name);
     if (name === PAST_OBJECT && found === undefined && this.#isUsed) throw unreachable(this.address);
@@ -118,7 +118,7 @@ class TopFolder extends LazyFolder {
   }
 }
 
-/** What is missing here may only be away. */
+/** An owner's folder. An object that is missing may be on a disk that is away. */
 class OwnerFolder extends LazyFolder {
   readonly #top: TopFolder;
 

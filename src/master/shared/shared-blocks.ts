@@ -194,7 +194,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     }
     if (condemned.size > 0) {
       await arbiter.packs.restore(owner, [...condemned]);
-      // Only the log tells states in their order: others may have condemned them since.
+      // Only the log has states in their order. Other masters may have condemned these packs since.
       await this.follower.refresh();
     }
     return this.has(cids);

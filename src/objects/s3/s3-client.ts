@@ -35,7 +35,7 @@ export interface S3ClientOptions extends S3Location {
   readonly bearer?: Bearer | undefined;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined;
-  /** Of all that is sent and received. */
+  /** Limits everything that is sent and received. */
   readonly limit?: RateLimit | undefined;
   /** Replaces sockets: a simulation's network. */
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;

@@ -30,7 +30,7 @@ interface Candidate {
   readonly bytes: number;
   header: SegmentHeader | undefined;
   last: number;
-  /** Offset of the end of the frames that were found in order. */
+  /** The offset behind the last frame that was read in order. */
   end: number;
 }
 
@@ -110,7 +110,7 @@ function contentsOf({ file, bytes }: Candidate): Buffer {
 }
 
 interface SeenFrames {
-  /** The greatest number of any whole frame behind those in order; 0 if there is none. */
+  /** The greatest number of any whole frame behind `end`; 0 if there is none. */
   readonly greatest: number;
   /** A frame after `last` was written when the one right after `last` was durable: that one is damaged, not torn. */
   readonly isDamaged: boolean;

@@ -81,7 +81,7 @@ export class SimulatedCacheDisk implements CacheStorage {
     return this.#disk.open(name)?.size() ?? 0;
   }
 
-  /** Filesystems without holes are played, too. */
+  /** Whether the simulated filesystem has holes. */
   async freeRanges(name: string, ranges: readonly CachedRange[]): Promise<boolean> {
     const file = this.#disk.open(name);
     if (file === undefined || this.#options.random.fraction() < 0.5) return false;

@@ -38,7 +38,7 @@ export class HistoryFs implements FileSystem, Disposable {
   readonly #clock: PastOptions["clock"];
   readonly #past: Past;
   readonly #log: Log;
-  /** Whether numbers could not be kept at the last try. */
+  /** Whether the last attempt to keep numbers failed. */
   #failsToKeep = false;
   /** When the newest root was first seen here. */
   #changedNs: bigint;
@@ -182,7 +182,7 @@ export class HistoryFs implements FileSystem, Disposable {
   getXattr(ino: Ino, name: string): Uint8Array | undefined {
     if (!isPast(ino)) return this.#live.getXattr(ino, name);
     if (!isList(ino)) return this.#past.old.xattr(ino, name);
-    // Its mode alone would let others in.
+    // The mode alone would let in people whom the list keeps out.
     const list = name === ACCESS_ACL ? this.#live.getXattr(directoryOf(ino), name) : undefined;
     return list && withoutWriting(list);
   }
@@ -247,14 +247,16 @@ export class HistoryFs implements FileSystem, Disposable {
     return `${HISTORY}/${name} (inode ${ino} of root ${commit})`;
   }
 
-  /** Changes do not depend on them. The next persist tries again. */
+  /** Changes do not depend on the numbers, so a failure is only logged. The next persist tries again. */
   #keepNumbers(): void {
     try {
       this.#numbers.persist();
       this.#failsToKeep = false;
     } catch (error) {
       if (!this.#failsToKeep)
-        this.#log.warn("the next agent will not know what is open in .history", { error: describeError(error) });
+        this.#log.warn("if this agent dies, files that are open in .history become unreadable", {
+          error: describeError(error),
+        });
       this.#failsToKeep = true;
     }
   }

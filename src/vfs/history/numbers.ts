@@ -126,7 +126,7 @@ export class PastNumbers implements Disposable {
     try {
       this.persist();
     } catch {
-      // Nobody goes on with them: the mount has ended.
+      // The mount has ended, so no agent needs them.
     }
     this.#db.close();
   }
@@ -139,7 +139,7 @@ class Table {
   readonly #add: Database.Statement<[number, string]>;
   readonly #numbers = new BoundedMap<string, number>(REMEMBERED);
   readonly #keys = new BoundedMap<number, string>(REMEMBERED);
-  /** Not in the table yet. */
+  /** New numbers that are not in the table yet. */
   readonly #newNumbers = new Map<string, number>();
   readonly #newKeys = new Map<number, string>();
   readonly #limit: number;
@@ -158,7 +158,7 @@ class Table {
     return this.#newKeys.size > 0;
   }
 
-  /** In a transaction; after it, call `written`. */
+  /** Call this in a transaction, and `written` after it. */
   write(): void {
     for (const [number, key] of this.#newKeys) this.#add.run(number, key);
   }

@@ -161,7 +161,7 @@ export class OldObjects {
     return object;
   }
 
-  /** A name in a `.history` leads past the directory that had it: its permissions count, too. */
+  /** A name in a `.history` bypasses the directory that had it. So that directory's permissions count as well. */
   #permitted(record: FileRecord, { commit, anchor, name }: State, { id, name: rowName }: Row): FileRecord {
     const at = name.lastIndexOf("@");
     const top = at === -1 ? undefined : this.child(commit, anchor, name.slice(0, at) as FileName);

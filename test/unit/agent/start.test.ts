@@ -75,7 +75,7 @@ describe("the first base", () => {
     expect(warnings).toEqual([expect.stringContaining("arbiter_unreachable")]);
   });
 
-  test("is the last root seen for an agent that takes over: programs wait, and a bucket may not answer", async () => {
+  test("is the last root seen for an agent that takes over, even if the bucket does not answer", async () => {
     const { remote, bucket, begin, head, publish } = await world();
     const last = await head();
     await firstBase(bucket, begin);

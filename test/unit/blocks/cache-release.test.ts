@@ -1,4 +1,4 @@
-/** Blocks that leave the cache: what stays, and what the disk gets back. */
+/** Blocks that are released from the cache: what stays, and how much disk space is freed. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import * as fc from "fast-check";
@@ -19,7 +19,7 @@ const KiB = 1024;
 /** Segments of 128 KiB. */
 const LIMIT = 2048 * KiB;
 
-test("the gaps hold everything that is dropped, and nothing that is left or may be appended", () => {
+test("gaps cover all dropped blocks, no remaining block, and nothing behind the last dropped one", () => {
   const block = fc.record({
     length: fc.integer({ min: 1, max: 50 }),
     fate: fc.constantFrom("left", "dropped", "dead"),
@@ -45,7 +45,7 @@ test("the gaps hold everything that is dropped, and nothing that is left or may 
 });
 
 test(
-  "released blocks are gone, all others stay, and the figure is what the files take less",
+  "released blocks are gone, all others stay, and the returned figure is the freed disk space",
   { timeout: 60_000 },
   async () => {
     const blocks = Array.from({ length: 60 }, (_, index) => sized(index, (index % 6) * 5_000 + 3));
@@ -90,13 +90,13 @@ test.skipIf(whyNoAddon() !== undefined)("most of a large block's space is freed 
   expect((await cache.held([small.cid, last.cid])).size).toBe(2);
 });
 
-test("a cache of which nothing can be read releases nothing, and nobody fails", async () => {
+test("an unreadable cache releases nothing, without an error", async () => {
   const cache = open(join(await temporaryFolder(), "cache"), true);
   expect(await cache.release([])).toBe(0);
   expect(await cache.release([sized(1, 5).cid])).toBe(0);
 });
 
-test("after a kill or power loss on any disk, what was not released is right or absent", async () => {
+test("after a kill or power loss, blocks that were not released are intact or absent", async () => {
   const random = seededRandom(11);
   const blocks = Array.from({ length: 30 }, (_, index) => sized(index, 1 + Math.floor(random.fraction() * 3_000)));
   for (let round = 0; round < 100; round++) {
@@ -113,7 +113,7 @@ test("after a kill or power loss on any disk, what was not released is right or 
     const held = await after.held(blocks.map(({ cid }) => cid));
     const isRight = ({ cid, bytes }: Block) => Buffer.compare(held.get(cid) ?? Buffer.alloc(0), bytes) === 0;
     expect(blocks.filter(({ cid }) => released.has(cid) && held.has(cid))).toEqual([]);
-    // Power loss may take anything.
+    // Power loss may remove any block.
     const expected = blocks.filter(({ cid }) => !released.has(cid) && (round % 2 === 0 || held.has(cid)));
     expect(expected.every(isRight)).toBe(true);
   }

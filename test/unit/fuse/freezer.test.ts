@@ -1,4 +1,4 @@
-/** Which threads a cgroup's freezer waits for, by the files of /proc and of the cgroups. */
+/** Which threads a cgroup's freezer waits for, according to the files of /proc and of the cgroups. */
 import { expect, test } from "vitest";
 import { freezingThreads } from "../../../src/fuse/freezer.ts";
 
@@ -9,7 +9,7 @@ const MOUNTS = `30 1 0:26 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
 const V1 = "/sys/fs/cgroup/freezer";
 const V2 = "/sys/fs/cgroup/all of it";
 
-/** The freezing ones of threads 7 and 8, of which 7 has these cgroups. */
+/** Which of the threads 7 and 8 freeze, if 7 has these cgroups. */
 function freezing(cgroups: string, files: Readonly<Record<string, string>>): number[] {
   const all: Readonly<Record<string, string>> = {
     "/proc/self/mountinfo": MOUNTS,

@@ -10,7 +10,7 @@ import { run, whyNoAddon } from "../../support/fuse-process.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const READY = "ready 45 128 0\n";
-/** Says that it serves, and dies. */
+/** An agent that says that it serves, and dies. */
 const BRIEF = 'echo ready 45 128 0 >&4; echo started >> "$0.starts"';
 
 /** A supervisor that starts agents with this script, and the first agent's end of its lifeline. */
@@ -32,13 +32,13 @@ async function supervise(script: string) {
   };
 }
 
-/** The most files that a process may have open. */
+/** The limit on open files of the supervisor. */
 async function limitFiles(pid: number, most: number): Promise<void> {
   await run("prlimit", ["--pid", String(pid), `--nofile=${most}:1024`]);
 }
 
 describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
-  test("gives up when many agents in a row die as soon as they serve, so that programs get an error", async () => {
+  test("aborts the mount after many agents in a row die as soon as they serve", async () => {
     const { supervisor, lifeline, aborted, starts } = await supervise(BRIEF);
     lifeline.end(READY);
     const [status] = (await once(supervisor, "exit")) as [number];
@@ -46,10 +46,10 @@ describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
     expect(starts()).toBeGreaterThan(5);
   });
 
-  test("tries again if the system lacks what starting an agent takes", async () => {
+  test("tries again if it cannot start an agent for lack of resources", async () => {
     const { supervisor, lifeline, starts } = await supervise(`${BRIEF}; echo done >&4`);
     const pid = supervisor.pid ?? 0;
-    // It has as many files open, and needs more.
+    // All descriptors are in use, and starting an agent needs more.
     await limitFiles(pid, 6);
     lifeline.end(READY);
     await expect.poll(() => readFileSync(`/proc/${pid}/wchan`, "utf8")).toMatch(/nanosleep/);

@@ -1,4 +1,4 @@
-/** A door that goes on where an agent was killed. */
+/** The door of an agent that takes over from a killed one. */
 import { constants } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import type { Clock } from "../../../src/base/clock.ts";
@@ -17,7 +17,7 @@ import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryFileSystem } from "../../support/memory-filesystem.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
-/** More than a journal prepares; each agent begins one. */
+/** More segments than a journal prepares. Each agent begins one. */
 const SPARE_SEGMENTS = 5;
 const DYING = 77;
 vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
@@ -40,7 +40,7 @@ function takeOver(
 }
 
 describe("a door that takes over", () => {
-  test("answers on a full disk, also once the journal has no room to say that the requests sent again are over", async () => {
+  test("answers on a full disk, even if the journal has no room to note the end of the repeated requests", async () => {
     const fs = await VfsHarness.create();
     await fs.make("made");
     fs.vfs.persist();
@@ -55,7 +55,7 @@ describe("a door that takes over", () => {
     }
   });
 
-  test("asks whether the kernel knows a file without a name only once it answered the request that made it", async () => {
+  test("asks the kernel about a file without a name only after answering the request that made it", async () => {
     const fs = await VfsHarness.create();
     await fs.make("here");
     fs.vfs.answers.request = 8;
@@ -69,7 +69,7 @@ describe("a door that takes over", () => {
     expect(session.done.filter((each) => told.includes(each))).toEqual(told);
   });
 
-  test("gives up a request of a program that is dying, though the agent before it heard of the signal", async () => {
+  test("gives up a repeated request of a dying program, although only the agent before it got the signal", async () => {
     const fs = new MemoryFileSystem(() => 1n);
     fs.faults.touch = () => {
       throw new BlockMiss(["bafkr4itest" as Cid]);
@@ -83,7 +83,7 @@ describe("a door that takes over", () => {
     expect(session.done.filter((each) => each.startsWith("answer"))).toHaveLength(1);
   });
 
-  test("drops the pages of an append that was executed: it may have gone beyond the end that the kernel knew", async () => {
+  test("drops the pages of a file whose append was executed before, since the kernel may have the wrong offset", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("log");
     fs.vfs.answers.request = 8;

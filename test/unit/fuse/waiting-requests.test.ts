@@ -72,7 +72,7 @@ test("a request whose thread a freezer waits for is given up within five seconds
   expect([first.aborted, second.aborted]).toEqual([true, false]);
 });
 
-test("a request whose thread is woken for a freezer is given up at once", () => {
+test("a request is given up immediately if its thread is woken for a freezer", () => {
   const { freezing, waiting } = world();
   const signal = waiting.add(1, 100, false);
   freezing.add(100);
@@ -80,7 +80,7 @@ test("a request whose thread is woken for a freezer is given up at once", () => 
   expect(signal.aborted).toBe(true);
 });
 
-test("a request that may outlive its thread is given up after the thread's end, and no other is", async () => {
+test("a request that may outlive its thread is given up after the thread has ended, and no other is", async () => {
   const { clock, gone, waiting } = world();
   const [first, second] = [waiting.add(1, 100, true), waiting.add(2, 100, false)];
   await clock.advance(60_000);
@@ -89,7 +89,7 @@ test("a request that may outlive its thread is given up after the thread's end, 
   expect([first.aborted, second.aborted]).toEqual([true, false]);
 });
 
-test("no timer goes on while no request waits", async () => {
+test("no timer is set while no request waits", async () => {
   const { clock, waiting } = world();
   waiting.add(1, 100, false);
   waiting.delete(1);

@@ -1,4 +1,4 @@
-/** An exchange under a limit of bytes a second, with a server that takes and gives as much as it may. */
+/** An exchange with a limit on bytes per second, and a server that reads and sends as fast as it can. */
 import type { Dispatcher } from "undici";
 import { expect, test } from "vitest";
 import { RateLimit } from "../../../src/base/rate-limit.ts";
@@ -8,7 +8,7 @@ import { ManualClock } from "../../support/manual-clock.ts";
 const RATE = 10_000;
 const SILENCE_MS = 10_000;
 
-/** A server that counts what it was sent, and answers with parts of 1,000 bytes while nobody pauses it. */
+/** A server that counts the bytes it gets, and sends parts of 1,000 bytes unless it is paused. */
 class FastServer {
   sent = 0;
   isAborted = false;
@@ -64,7 +64,7 @@ function begin(request: Partial<ExchangeRequest>, rate = RATE) {
   return { clock, server, answered };
 }
 
-test("a body goes out at the rate, in small pieces, whatever the pieces it comes in", async () => {
+test("a body is sent at the rate, even if it comes as one large piece", async () => {
   const { clock, server } = begin({ body: [new Uint8Array(500_000)] });
   const sent: number[] = [];
   for (let second = 0; second <= 50; second += 10) {
@@ -78,7 +78,7 @@ test("a body goes out at the rate, in small pieces, whatever the pieces it comes
   expect(server.sent).toBe(500_000);
 });
 
-test("an answer comes in at the rate, and waiting for the limit is no silence of the server", async () => {
+test("an answer is read at the rate, and waiting for the limit does not count as the server's silence", async () => {
   const { clock, server, answered } = begin({ method: "GET" });
   server.answer(500_000);
   const { read } = await answered;
@@ -95,7 +95,7 @@ test("an answer comes in at the rate, and waiting for the limit is no silence of
   expect(got).toBe(500_000);
 });
 
-test("a wait for the limit longer than a silence ends nothing", async () => {
+test("an exchange outlives a wait for the limit that is longer than the silence allowed", async () => {
   const { clock, server } = begin({ body: [new Uint8Array(20_000)] }, 1_000);
   await clock.advance(15_000);
   expect([server.sent, server.isAborted]).toEqual([0, false]);
@@ -103,14 +103,14 @@ test("a wait for the limit longer than a silence ends nothing", async () => {
   expect([server.sent, server.isAborted]).toEqual([20_000, false]);
 });
 
-test("a server that says nothing after the body is given up as without a limit", async () => {
+test("a server that does not answer after the body is given up, as without a limit", async () => {
   const { clock, server, answered } = begin({ body: [new Uint8Array(20_000)] });
   await clock.advance(2_000 + SILENCE_MS * 2);
   expect(server.isAborted).toBe(true);
   await expect(answered).rejects.toThrow("no data moved for 10 s");
 });
 
-test("the end of an exchange ends its wait", async () => {
+test("the end of an exchange ends its wait for the limit", async () => {
   const end = new AbortController();
   const { clock, server, answered } = begin({ body: [new Uint8Array(1_000_000)], signals: [end.signal] });
   await clock.advance(1_000);

@@ -85,7 +85,7 @@ test("no check follows a call that was answered", async () => {
   expect(first.checks).toBe(0);
 });
 
-test("a call that one refuses ends when the other, healthy a moment ago, is gone", async () => {
+test("a call that one master refuses ends if the other is gone but still counts as healthy", async () => {
   const { masters, first, second } = twoMasters("well");
   await masters.call(READ);
   await masters.call(READ);
@@ -122,7 +122,7 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
       const isCheck = path === "/health";
       if (isCheck) master.checks++;
       else master.calls++;
-      if (!isCheck && master.calls > 100) throw new Error("it is asked without end");
+      if (!isCheck && master.calls > 100) throw new Error("it is asked endlessly");
       if (!isCheck && master.state === "refusing")
         throw new SynclineError("arbiter_unreachable", `${address} refuses.`);
       if (master.state === "gone") throw new SynclineError("store_unreachable", `${address} is gone.`);

@@ -1,4 +1,4 @@
-/** Small files of one directory that are read in order: what is fetched, and how often. */
+/** What is fetched when small files of one directory are read, and how often. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { nextTurn } from "../../../src/base/concurrency.ts";
@@ -14,7 +14,7 @@ import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const name = (at: number) => `d/f${String(at).padStart(4, "0")}`;
 
-/** A machine that has read nothing yet of a directory of such files, and its requests for contents. */
+/** A machine with a directory of small files of which it has read nothing, and its requests for contents. */
 async function world(files: number, bytes: number, more: (fs: VfsHarness) => Promise<void> = async () => {}) {
   const others = await VfsHarness.create();
   await others.makeDirectory("d");
@@ -35,25 +35,25 @@ async function world(files: number, bytes: number, more: (fs: VfsHarness) => Pro
     const storage = new SimulatedDisk();
     const { vfs, objects } = openWithObjects({ storage, blocks: reader, clock, base: root, log: silentLog });
     const fs = new VfsDriver(vfs);
-    /** As the door does: waits for blocks where it lacks some. */
+    /** Waits for missing blocks, as the door does. */
     const read = async (path: string) => Buffer.from(await fs.read(await fs.ino(path), 0, bytes)).toString();
     return { vfs, objects, fs, read };
   };
   return { contents, requests, open };
 }
 
-test("files that are read in order come in few requests, each once", async () => {
+test("files that are read in order are fetched once each, in few requests", async () => {
   const { contents, requests, open } = await world(600, 1_000);
   const { read } = open();
   for (const [at, content] of contents.entries()) expect(await read(name(at))).toBe(content);
-  // Nodes are small here: where one is not in memory yet, a file comes alone.
+  // Nodes are small in this test. If the next one is not in memory yet, a file is fetched alone.
   expect(requests.length).toBeLessThan(40);
   expect(Math.max(...requests.map(({ length }) => length))).toBeLessThanOrEqual(SIBLINGS_MAX);
   expect(requests.flat()).toHaveLength(600);
   expect(new Set(requests.flat()).size).toBe(600);
 });
 
-test("files that are read backwards, far apart or once in a while come alone", async () => {
+test("files that are read backwards, far apart or rarely are fetched alone", async () => {
   const { requests, open } = await world(200, 1_000);
   const { read } = open();
   for (let at = 199; at > 150; at--) await read(name(at));
@@ -62,7 +62,7 @@ test("files that are read backwards, far apart or once in a while come alone", a
   expect(Math.max(...requests.map(({ length }) => length))).toBe(1);
 });
 
-test("whatever the order of reads, every file is right, and no block is fetched twice", async () => {
+test("in any order of reads, every file is correct, and no block is fetched twice", async () => {
   const { contents, requests, open } = await world(80, 700);
   const step = fc.record({
     from: fc.nat(79),
@@ -80,7 +80,7 @@ test("whatever the order of reads, every file is right, and no block is fetched 
   await fc.assert(property, { numRuns: 30 });
 });
 
-test("no more bytes are fetched ahead than the bound, however many files a directory has", async () => {
+test("the bytes fetched ahead stay within the bound, however many files a directory has", async () => {
   const bytes = 12_000;
   const { requests, open } = await world(500, bytes);
   const { read } = open();
@@ -90,7 +90,7 @@ test("no more bytes are fetched ahead than the bound, however many files a direc
   expect(most).toBeLessThanOrEqual(SIBLINGS_MAX_BYTES);
 });
 
-test("directories, large and very small files in between are passed over", async () => {
+test("directories, large files and very small files in between are skipped", async () => {
   const { requests, open } = await world(40, 1_000, async (fs) => {
     for (let at = 0; at < 40; at += 2) await fs.makeDirectory(`${name(at)}-directory`);
     for (let at = 1; at < 40; at += 2) await fs.make(`${name(at)}-inline`, "short");
@@ -110,13 +110,13 @@ test("nothing is fetched ahead while syncing is paused", async () => {
   expect(requests).toHaveLength(40);
 });
 
-test("nothing is fetched for an index program, and others' reads are fetched ahead as ever", async () => {
+test("nothing is fetched ahead for an index program, and for others as usual", async () => {
   const { requests, open } = await world(60, 1_000);
   const { fs, vfs, objects, read } = open();
   for (let at = 0; at < 20; at++) {
     const ino = await fs.ino(name(at));
     expect(() => vfs.read(ino, 0, 1_000, new Uint8Array(1_000))).toThrow("blocks are not in memory");
-    // As the door does when it has recognized the program.
+    // The door does this when it has recognized the program.
     objects.loader.dropAhead();
     await nextTurn();
   }
@@ -126,7 +126,7 @@ test("nothing is fetched for an index program, and others' reads are fetched ahe
   expect(requests.flat()).toHaveLength(55);
 });
 
-test("files that changed here are not fetched for", async () => {
+test("reads of files that changed here fetch nothing ahead", async () => {
   const { requests, open } = await world(40, 1_000);
   const { fs, read } = open();
   for (let at = 0; at < 3; at++) {

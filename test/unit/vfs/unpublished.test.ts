@@ -1,4 +1,4 @@
-/** What is not published below some paths. */
+/** Unpublished files below some paths. */
 import { expect, test } from "vitest";
 import type { Cid } from "../../../src/base/ids.ts";
 import { nameFromText } from "../../../src/base/names.ts";
@@ -14,7 +14,7 @@ import { VfsHarness } from "../../support/vfs-harness.ts";
 const path = (text: string) => text.split("/").filter(Boolean).map(nameFromText);
 const LONG = "long ".repeat(1_000);
 
-/** A filesystem that has read nothing yet of what others published. */
+/** A filesystem that has read nothing of what others published. */
 async function world() {
   const others = await VfsHarness.create();
   await others.makeDirectory("d");
@@ -30,7 +30,7 @@ async function world() {
   return { fs: new VfsDriver(vfs), objects, below };
 }
 
-test("files that changed or are new count below each directory above them, with their new bytes", async () => {
+test("new and changed files count for each directory above them, with their unpublished bytes", async () => {
   const { fs, below } = await world();
   expect(await below("", "d")).toEqual({ files: 0, bytes: 0, changed: [], absent: [] });
   await fs.write(await fs.ino("d/e/f"), 5, "new");
@@ -47,7 +47,7 @@ test("files that changed or are new count below each directory above them, with 
   });
 });
 
-test("moved files count where they are now, removed ones nowhere, and all of them as changed", async () => {
+test("a moved file counts where it is now, a removed one nowhere, and both are among the changed", async () => {
   const { fs, below } = await world();
   const { changed: none } = await below("");
   expect(none).toEqual([]);
@@ -55,7 +55,7 @@ test("moved files count where they are now, removed ones nowhere, and all of the
   await fs.unlink("other");
   expect(await below("d")).toMatchObject({ files: 0 });
   expect(await below("g")).toMatchObject({ files: 1, bytes: 0 });
-  // Also the directories whose names changed, perhaps.
+  // Directories whose entries changed may be among them.
   expect((await below("d")).changed.length).toBeGreaterThanOrEqual(2);
   await fs.rename("d", "moved");
   expect(await below("moved/e")).toMatchObject({ files: 0, absent: [] });
@@ -64,7 +64,7 @@ test("moved files count where they are now, removed ones nowhere, and all of the
   expect(await below("moved")).toMatchObject({ files: 1, bytes: 1 });
 });
 
-test("forgotten contents are read anew; only inodes that did not change here are told to the kernel", async () => {
+test("dropped contents are read again, and only inodes that are unchanged here are returned for the kernel", async () => {
   const { fs, objects, below } = await world();
   const [f, g] = [await fs.ino("d/e/f"), await fs.ino("d/g")];
   expect(await fs.read(f, 0, 4)).toEqual(Buffer.from("long"));

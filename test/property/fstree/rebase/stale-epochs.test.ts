@@ -89,7 +89,7 @@ const REPLACED_IN_MOVED = historyOf<readonly Removal[]>(
   removeDirectories,
 );
 
-/** One side removes a directory. The other moves it into one that was in it, and removes its parent, which no root has any more. */
+/** One side removes a directory. The other moves its child out, moves it into the child, and removes its parent. */
 const MOVED_INTO_ITS_CHILD = historyOf<readonly Removal[]>(
   [
     [

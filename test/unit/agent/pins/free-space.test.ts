@@ -1,4 +1,4 @@
-/** Freeing: what leaves the cache, and what stays. */
+/** `free`: what it removes from the cache, and what stays. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -20,7 +20,7 @@ import { createBucket, newWriter } from "../../../support/test-bucket.ts";
 const path = (text: string) => text.split("/").filter(Boolean).map(nameFromText);
 const LARGE = 3_000_000;
 
-/** /d/large (a list of chunks), /d/small, /d/e/same (as small), /other; all of it in the cache. */
+/** A bucket with /d/large (a list of chunks), /d/small, /d/e/same (equal to small) and /other, all in the cache. */
 async function world() {
   const bucket = await createBucket(new MemoryRemote());
   const writer = await newWriter(bucket, 2);
@@ -73,7 +73,7 @@ async function world() {
   return { cache, free, here, object, blocks, forgotten };
 }
 
-test("a tree's contents leave the cache, the rest stays, and what is done once is done", async () => {
+test("a tree's contents are removed from the cache, others stay, and a second run frees nothing", async () => {
   const { cache, free, here, object, blocks, forgotten } = await world();
   const [before, large] = [cache.bytes, blocks.get("d/large")?.length ?? 0];
   expect(large).toBeGreaterThan(4);
@@ -95,13 +95,13 @@ test("a tree's contents leave the cache, the rest stays, and what is done once i
   expect(await free(["d"])).toMatchObject({ files: 4, freedBytes: 0 });
 });
 
-test("one file is freed alone; what shares its blocks is fetched again, too", async () => {
+test("a single file is freed, and files that share its blocks must be fetched again, too", async () => {
   const { free, here, blocks } = await world();
   expect(await free(["d/small"])).toMatchObject({ files: 1 });
   expect([await here("d/e/same"), await here("d/large")]).toEqual([0, blocks.get("d/large")?.length]);
 });
 
-test("a pinned path is refused before anything is freed; pins below a path stay and are named", async () => {
+test("a pinned path is refused before anything is freed, and pins below a path stay and are named", async () => {
   const { free, here } = await world();
   const refusal = { code: "precondition_failed" };
   await expect(free(["other", "d"], { pins: ["d"] })).rejects.toMatchObject({ ...refusal, message: "/d is pinned." });
@@ -119,17 +119,17 @@ test("a pinned path is refused before anything is freed; pins below a path stay 
   expect([await here("other"), (await here("d/large")) > 4]).toEqual([0, true]);
 });
 
-test("what is not published stays", async () => {
+test("unpublished contents stay", async () => {
   const { free, here, object } = await world();
   const { id } = await object("d/large");
   expect(await free(["d"], { changed: [id] })).toMatchObject({ files: 3, unpublished: { files: 1, bytes: 7 } });
   expect([(await here("d/large")) > 4, await here("d/small")]).toEqual([true, 0]);
-  // It exists here only.
+  // It exists only on this machine.
   expect(await free(["new"], { changed: [id] })).toMatchObject({ files: 0, freedBytes: 0 });
   await expect(free(["none"], { absent: ["none"] })).rejects.toMatchObject({ code: "no_such_path" });
 });
 
-test("of a list that is not here, nothing is fetched", async () => {
+test("a list of chunks that is not in the cache is not fetched", async () => {
   const { cache, free, here, blocks } = await world();
   const [list] = blocks.get("d/large") ?? [];
   await cache.release([there(list)]);
@@ -137,7 +137,7 @@ test("of a list that is not here, nothing is fetched", async () => {
   expect(await here("d/large")).toBe((blocks.get("d/large")?.length ?? 0) - 1);
 });
 
-test("the answer names what stays", () => {
+test("the message names what stays", () => {
   const none = { files: 0, bytes: 0 };
   const text = (unpublished: typeof none, pinned: string[]) =>
     freedText({ files: 2, freedBytes: 2048, unpublished, pinned });

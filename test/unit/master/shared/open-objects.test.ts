@@ -1,4 +1,4 @@
-/** A folder of packs on a disk that may be away: then its mount point is an empty folder. */
+/** A folder of packs on a disk that may be away. Its mount point is then an empty folder. */
 import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -18,7 +18,7 @@ const OWNER = `0x${"11".repeat(20)}` as Wallet;
 const OTHER = `0x${"22".repeat(20)}` as Wallet;
 const away = expect.objectContaining({ code: "store_unreachable" });
 
-test("while the disk is away nothing is stored beneath it, and no pack counts as lost", async () => {
+test("while the disk is away, nothing is stored in the empty folder, and no pack counts as lost", async () => {
   const dir = join(await temporaryFolder(), "packs");
   const arbiter = new SqliteArbiter("", systemClock);
   const ports = { clock: systemClock, random: systemRandom, log: silentLog, databases: systemDatabases };

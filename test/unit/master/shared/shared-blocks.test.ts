@@ -1,4 +1,4 @@
-/** One master's view of packs that others change. */
+/** One master's view of packs that other masters change. */
 import { expect, test, vi } from "vitest";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { noise } from "../../../support/bytes.ts";
@@ -20,7 +20,7 @@ test("a pack that is condemned again while a swap restores it does not count as 
   const { restore } = packs;
   vi.spyOn(packs, "restore").mockImplementation(async (...call) => {
     const live = await restore(...call);
-    // The answer is late: another master condemns it, and this one reads of that first.
+    // The answer is late. Meanwhile another master condemns the pack, and this one reads that first.
     await packs.change(OWNER, condemned);
     await blocks.era();
     return live;

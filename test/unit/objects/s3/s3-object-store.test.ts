@@ -295,7 +295,7 @@ describe("a listing", () => {
     await expect(listed(server.store(), [])).rejects.toMatchObject({ code: "store_failed" });
   });
 
-  test("whose page leads to itself ends with an error", async () => {
+  test("that repeats a page ends with an error", async () => {
     await using server = await S3Script.start();
     const more = "<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>";
     const page = { status: 200, body: whole(more) };

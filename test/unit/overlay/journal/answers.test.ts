@@ -85,7 +85,7 @@ test("a process finds no results of its own requests, since it answers them itse
   expect(answersTo(fs, 101)).toEqual([undefined]);
 });
 
-test("a checkpoint that fails while it keeps results leaves all changes to the next one", async () => {
+test("if a checkpoint fails while it keeps results, the next one has all changes", async () => {
   const fs = await VfsHarness.create();
   await asRequest(fs, 101, () => fs.make("made"));
   fs.restart();

@@ -340,7 +340,7 @@ describe("a search", () => {
     expect(await fs.list("d/.history")).toEqual([first, second, `gone@${first}`]);
   });
 
-  test("passes on whose whiteout a rename leaves, and how many bytes a write has", async () => {
+  test("passes on the owner of a rename's whiteout, and the size of a write", async () => {
     const fs = await HistoryHarness.create();
     const [renamed, held] = [vi.spyOn(fs.live, "rename"), vi.spyOn(fs.live, "throttle")];
     await fs.make("a");
@@ -352,7 +352,7 @@ describe("a search", () => {
     expect(held).toHaveBeenLastCalledWith(ino, 4_096);
   });
 
-  test("keeps no change from being written when its own numbers cannot be, for lack of space", async () => {
+  test("does not keep changes from being written if there is no space for its own numbers", async () => {
     const numbers = new PastNumbers("", false);
     numbers.persist = () => {
       throw new Error("database or disk is full");

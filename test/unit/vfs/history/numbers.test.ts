@@ -51,14 +51,14 @@ test("the next agent knows the numbers that were told, and a new mount starts af
   expect(() => numbers.rowBy(first)).toThrow(expect.objectContaining({ errno: ERRNO.ESTALE }));
 });
 
-test("numbers that a full disk had no room for are kept once there is room, and stand for the same meanwhile", async () => {
+test("numbers that did not fit a full disk stay valid, and are kept once there is room", async () => {
   const path = join(await temporaryFolder(), "numbers.db");
   let early: number;
   let late: number;
   {
     using numbers = new PastNumbers(path, false);
     const disk = new Database(path);
-    // As SQLite does on a full disk, it rolls back the whole transaction.
+    // Rolls back the whole transaction, as SQLite does on a full disk.
     disk.exec("CREATE TRIGGER full BEFORE INSERT ON rows BEGIN SELECT RAISE(ROLLBACK, 'full'); END");
     early = numbers.row({ id: ID, name: "early" as FileName });
     for (let attempt = 0; attempt < 2; attempt++) expect(() => numbers.persist()).toThrow("full");

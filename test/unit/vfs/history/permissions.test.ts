@@ -1,4 +1,4 @@
-/** Who may read what is beneath a `.history`: an old version never grants more than it did. */
+/** Permissions below a `.history`: an old version never grants more than it did at its time. */
 import { expect, test } from "vitest";
 import { ACCESS_ACL } from "../../../../src/vfs/acl.ts";
 import { acl, aclText } from "../../../support/acl-text.ts";
@@ -21,7 +21,7 @@ test("an old version's access control list grants no more than its mode", async 
   expect(await listOf(fs, `.history/${time}/f`)).toBe("u::rw- u:7:rw- g::r-- m::--- o::---");
 });
 
-/** d/f in a directory that was closed, and is open now. */
+/** A file d/f whose directory was closed then and is open now. */
 async function opened(file: number, directory: number, list?: string) {
   const fs = await HistoryHarness.create();
   const time = await fs.publish(async (writer) => {
@@ -71,7 +71,7 @@ test("in a directory that had an access control list, only the owner reads a fil
   expect((await fs.find(`d/.history/${name}`))?.mode).toBe(0o100600);
 });
 
-test("what lies in an old directory keeps its permissions", async () => {
+test("files in an old directory keep their permissions", async () => {
   const fs = await HistoryHarness.create();
   const time = await fs.publish(async (writer) => {
     const d = await writer.makeDirectory("d");
@@ -83,7 +83,7 @@ test("what lies in an old directory keeps its permissions", async () => {
   expect([sub?.mode, file?.mode]).toEqual([0o040700, 0o100644]);
 });
 
-test("whom a directory's access control list lets in, its .history lets in, too", async () => {
+test("the .history of a directory admits everybody that the directory's access control list admits", async () => {
   const fs = await HistoryHarness.create();
   await fs.publish(async (writer) => {
     const d = await writer.makeDirectory("d");
