@@ -2,7 +2,7 @@
 import { BlockMiss } from "../blocks/block-store.ts";
 import { type FileSystem, NoRoomYet } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
-import type { HandlerEntry } from "./handler.ts";
+import type { HandlerEntry, Later } from "./handler.ts";
 
 /** A call that back-pressure holds up before it begins. */
 class Paused {
@@ -13,7 +13,7 @@ class Paused {
 }
 
 /** Blocks, room or the end of back-pressure, after which the call runs (again); or a promise of the call's own end. */
-export type Cause = BlockMiss | NoRoomYet | Paused | Promise<void>;
+export type Cause = BlockMiss | NoRoomYet | Paused | Later;
 
 /** Undefined, as nearly always: the call may run now. */
 export function pauseOf({ paced }: HandlerEntry, fs: FileSystem, exchange: Exchange): Paused | undefined {
@@ -30,8 +30,9 @@ export function isPassing(error: unknown): error is BlockMiss | NoRoomYet {
   return error instanceof BlockMiss || error instanceof NoRoomYet;
 }
 
-export async function over(cause: Cause, fs: FileSystem, signal: AbortSignal): Promise<void> {
+/** Resolves to the call's result if that is what it waits for. */
+export async function over(cause: Cause, fs: FileSystem, signal: AbortSignal): Later {
   if (cause instanceof BlockMiss) await fs.load(cause.cids, signal);
   else if (cause instanceof NoRoomYet) await cause.room();
-  else await (cause instanceof Paused ? cause.until : cause);
+  else return cause instanceof Paused ? cause.until : cause;
 }

@@ -7,7 +7,7 @@ import { dropCapabilities, dropSetIds } from "./attributes.ts";
 import type { Exchange } from "./exchange.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { isAppend } from "./replay.ts";
+import { counted, isAppend } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
@@ -39,7 +39,7 @@ const write: Handler = (fs, exchange, openFiles) => {
   const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
   if (offset !== asked) openFiles.misplaced(ino);
-  exchange.count(length);
+  return counted(fs, exchange);
 };
 
 const allocate: Handler = (fs, exchange) => {

@@ -14,7 +14,7 @@ import type { FuseAddon, Session } from "./addon.ts";
 import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
-import type { HandlerEntry } from "./handler.ts";
+import type { HandlerEntry, Later } from "./handler.ts";
 import { THREADS } from "./dying-thread.ts";
 import { agree, offersAcls } from "./negotiation.ts";
 import { IndexPrograms } from "./index-programs.ts";
@@ -184,7 +184,9 @@ export class Door {
       this.#control(opcode);
       return;
     }
-    if (this.#replay.answers(exchange)) return;
+    const answered = this.#replay.answers(exchange);
+    if (answered instanceof Promise) return this.#defer(handler, answered);
+    if (answered) return;
     const pause = pauseOf(handler, this.#fs, exchange);
     if (pause !== undefined) return this.#defer(handler, pause);
     try {
@@ -257,10 +259,10 @@ export class Door {
       for (let rounds = 0; waitFor !== undefined; rounds++) {
         if (rounds === MAX_LOADS) throw waitFor;
         const again: boolean = !(waitFor instanceof Promise);
-        await untilAborted(this.#wait(waitFor, signal, indexer), signal);
+        const count = await untilAborted(this.#wait(waitFor, signal, indexer), signal);
         exchange.resume(held);
         waitFor = again ? this.#tryAgain(handler) : undefined;
-        if (!again) exchange.done();
+        if (!again) exchange.end(count);
       }
       const errno = this.#commit();
       if (errno !== 0 && handler.mutates && exchange.succeeded) exchange.error(errno);
@@ -276,9 +278,9 @@ export class Door {
     this.#dropMisplaced();
   }
 
-  async #wait(cause: Cause, signal: AbortSignal, indexer: string | undefined): Promise<void> {
+  async #wait(cause: Cause, signal: AbortSignal, indexer: string | undefined): Later {
     if (indexer !== undefined && cause instanceof BlockMiss) await this.#indexing.require(indexer, cause.cids);
-    await over(cause, this.#fs, signal);
+    return over(cause, this.#fs, signal);
   }
 
   #tryAgain(handler: HandlerEntry): Cause | undefined {

@@ -117,6 +117,11 @@ export class Exchange {
   done(): void {
     this.error(0);
   }
+  /** The success that a handler promised. */
+  end(count: number | void): void {
+    if (count === undefined) this.done();
+    else this.count(count);
+  }
   /** `errno`: positive. */
   error(errno: number): void {
     this.#set(CELL.KIND, REPLY.ERROR);

@@ -4,10 +4,13 @@ import type { Exchange } from "./exchange.ts";
 import type { OpenFiles } from "./open-files.ts";
 
 /**
- * Answers the request through `exchange`, or throws the filesystem's errors. A promise means an empty success once it
- * resolves; the handler must not touch the exchange after returning it.
+ * Answers the request through `exchange`, or throws the filesystem's errors. A promise means success once it resolves; the
+ * handler must not touch the exchange after returning it.
  */
-export type Handler = (fs: FileSystem, exchange: Exchange, openFiles: OpenFiles) => void | Promise<void>;
+export type Handler = (fs: FileSystem, exchange: Exchange, openFiles: OpenFiles) => void | Later;
+
+/** The success that comes later: a count of bytes, or nothing. */
+export type Later = Promise<number | void>;
 
 export interface HandlerEntry {
   readonly opcode: number;

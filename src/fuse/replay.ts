@@ -2,15 +2,15 @@
  * Requests that the kernel sends again to an agent that replaces another one. Most may simply be executed again. Those
  * below would answer differently the second time, so the journal keeps their result with their change.
  */
-import { constants } from "node:fs";
 import type { Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Log } from "../base/log.ts";
 import { errnoOf } from "./failure.ts";
-import type { HandlerEntry } from "./handler.ts";
+import type { HandlerEntry, Later } from "./handler.ts";
 import type { OpenFiles } from "./open-files.ts";
-import { OPCODE, WRITE_CACHE } from "./protocol.ts";
+import { OPCODE } from "./protocol.ts";
+import { counted, isAppend } from "./writes.ts";
 
 const CREATING: ReadonlySet<number> = new Set([OPCODE.CREATE, OPCODE.TMPFILE]);
 const NAMING: ReadonlySet<number> = new Set([OPCODE.MKNOD, OPCODE.MKDIR, OPCODE.SYMLINK, OPCODE.LINK]);
@@ -46,7 +46,7 @@ export class Replay {
   }
 
   /** Executes a request. The journal gets its result with its change. Throws and returns as the handler does. */
-  run(handler: HandlerEntry, exchange: Exchange): void | Promise<void> {
+  run(handler: HandlerEntry, exchange: Exchange): void | Later {
     const { answers } = this.#fs;
     if (!isRemembered(exchange)) return handler.run(this.#fs, exchange, this.#openFiles);
     answers.request = exchange.unique;
@@ -57,8 +57,8 @@ export class Replay {
     }
   }
 
-  /** Answers a request that an agent executed and did not answer; false for others. */
-  answers(exchange: Exchange): boolean {
+  /** Answers a request that an agent executed and did not answer, or promises to, as a handler does; false for others. */
+  answers(exchange: Exchange): boolean | Later {
     if (this.#isOver) return false;
     const { answers } = this.#fs;
     if (!exchange.isResent) {
@@ -69,8 +69,7 @@ export class Replay {
     const made = answers.of(exchange.unique);
     if (made === undefined) return false;
     this.#counts.executedBefore++;
-    this.#answer(exchange, made);
-    return true;
+    return this.#answer(exchange, made) ?? true;
   }
 
   /** The first request came that is not a repeated one. All repeated ones come before it. */
@@ -85,12 +84,12 @@ export class Replay {
     this.#log.info("Took over from an agent that ended.", this.#counts);
   }
 
-  #answer(exchange: Exchange, made: Ino | 0): void {
+  #answer(exchange: Exchange, made: Ino | 0): void | Later {
     const { opcode } = exchange;
     if (opcode === OPCODE.WRITE) {
       // The kernel may cache an append's bytes at the wrong offset.
       this.#openFiles.misplaced(exchange.node);
-      return exchange.count(exchange.argument(1));
+      return counted(this.#fs, exchange);
     }
     if (made === 0) return exchange.done();
     try {
@@ -108,10 +107,4 @@ export class Replay {
 function isRemembered(exchange: Exchange): boolean {
   const { opcode } = exchange;
   return CREATING.has(opcode) || NAMING.has(opcode) || OTHERS.has(opcode) || isAppend(exchange);
-}
-
-/** Whether it writes at the end as we know it: the kernel's may be older. Writes from the page cache have their offset. */
-export function isAppend(exchange: Exchange): boolean {
-  if (exchange.opcode !== OPCODE.WRITE) return false;
-  return (exchange.argument(4) & constants.O_APPEND) !== 0 && (exchange.argument(2) & WRITE_CACHE) === 0;
 }

@@ -1,0 +1,76 @@
+/** Writes whose answer means more than that their bytes are here. */
+import { constants } from "node:fs";
+import { expect, test, vi } from "vitest";
+import type { Ino } from "../../../src/base/ids.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { Door } from "../../../src/fuse/door.ts";
+import { chooseOptions } from "../../../src/fuse/options.ts";
+import { MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
+import { FakeSession } from "../../support/fake-session.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+const BYTES = 100;
+const ANSWER = `answer WRITE kind ${REPLY.COUNT}`;
+/** A power cut that keeps only what was synced. */
+const SYNCED_ONLY = { bytes: (length: number) => new Uint8Array(length), fraction: () => 0 };
+
+/** `isRepeated`: the kernel sends them again to an agent that replaces another one. */
+function serve(fs: VfsHarness, isRepeated = false): FakeSession {
+  const session = new FakeSession();
+  const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, isInherited: true };
+  const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: 0 };
+  const taken = isRepeated ? { supervision: { ...supervision, handoff } } : {};
+  const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, ...taken });
+  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  return session;
+}
+
+function write(node: Ino, flags: number, unique = 8) {
+  return { opcode: "WRITE" as const, unique, node, arguments: [0, BYTES, 0, 0, flags] };
+}
+
+/** A file in a filesystem, durable while still empty. */
+async function emptyFile(): Promise<{ fs: VfsHarness; ino: Ino }> {
+  const fs = await VfsHarness.create();
+  const ino = await fs.make("file");
+  await fs.syncAll();
+  return { fs, ino };
+}
+
+async function sizeAfterPowerCut(fs: VfsHarness): Promise<number> {
+  fs.restart(SYNCED_ONLY);
+  return (await fs.text("file")).length;
+}
+
+for (const [name, flag] of [
+  ["O_DSYNC", constants.O_DSYNC],
+  ["O_SYNC", constants.O_SYNC],
+] as const) {
+  test(`a write with ${name} is durable when it is answered, also beside other requests`, async () => {
+    const { fs, ino } = await emptyFile();
+    const session = serve(fs);
+    session.send(write(ino, constants.O_RDWR | flag), { opcode: "GETATTR", unique: 10, node: ino });
+    await vi.waitFor(() => expect(session.done).toContain(ANSWER));
+    expect(await sizeAfterPowerCut(fs)).toBe(BYTES);
+  });
+}
+
+test("a write without O_DSYNC is answered before it is durable", async () => {
+  const { fs, ino } = await emptyFile();
+  const session = serve(fs);
+  session.send(write(ino, constants.O_RDWR));
+  expect(session.done).toContain(ANSWER);
+  expect(await sizeAfterPowerCut(fs)).toBe(0);
+});
+
+test("an O_DSYNC append that the agent before executed is durable when it is answered", async () => {
+  const { fs, ino } = await emptyFile();
+  fs.vfs.answers.request = 8;
+  await fs.write(ino, 0, "x".repeat(BYTES));
+  fs.vfs.persist();
+  fs.restart();
+  const session = serve(fs, true);
+  session.send(write(ino, constants.O_APPEND | constants.O_DSYNC, -8));
+  await vi.waitFor(() => expect(session.done).toContain(ANSWER));
+  expect(await sizeAfterPowerCut(fs)).toBe(BYTES);
+});
