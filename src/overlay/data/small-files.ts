@@ -95,7 +95,7 @@ export class SmallFiles {
     if (this.accepts(ino, epoch, offset, length)) return entryBytes(length);
     // Its bytes move to their own file, and each shared file gets an entry that marks them as gone.
     const moved = (pieces?.all() ?? []).reduce((sum, piece) => sum + piece.length, 0);
-    return moved + length + entryBytes(0) * (pieces?.parts.size ?? 0);
+    return moved + length + entryBytes(0) * (pieces?.parts.length ?? 0);
   }
 
   /** Returns the name of the shared file written to. Throws `disk_full`; then nothing changed. */
@@ -128,10 +128,10 @@ export class SmallFiles {
    * Records that the bytes are in a file of their own now. Returns the shared files that record it: all that have pieces of
    * the inode, since any of them may outlive the others. Throws `disk_full`; then nothing changed.
    */
-  moved(ino: Ino, epoch: number): string[] {
+  moved(ino: Ino, epoch: number): readonly string[] {
     const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
     writeEntryHeader(entry, ino, 0, undefined);
-    const parts = [...(this.pieces(ino, epoch)?.parts ?? [])];
+    const parts = this.pieces(ino, epoch)?.parts ?? [];
     const marked: SharedFile[] = [];
     try {
       for (const part of parts) {
@@ -178,14 +178,9 @@ export class SmallFiles {
       if (shared !== undefined) shared.users++;
       return;
     }
-    const before = pieces.parts;
-    pieces.put(piece);
-    const after = pieces.parts;
-    for (const part of after) {
-      const shared = before.has(part) ? undefined : this.#shared.get(part);
-      if (shared !== undefined) shared.users++;
-    }
-    for (const part of before) if (!after.has(part)) this.#leave(part);
+    const shared = pieces.isIn(piece.part) ? undefined : this.#shared.get(piece.part);
+    if (shared !== undefined) shared.users++;
+    for (const part of pieces.put(piece)) this.#leave(part);
   }
 
   #leave(part: string): void {

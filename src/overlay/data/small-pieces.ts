@@ -58,10 +58,19 @@ export function writeEntryHeader(target: Buffer, ino: Ino, offset: number, lengt
   target.writeUInt32LE(0, CRC_AT + 4);
 }
 
+/** Most entries are much smaller: one read serves several. */
+const READ_BYTES = 16 * 1024;
+
 /** The entries of a shared file in order. */
 export function* readEntries(file: StoredFile): Generator<SmallEntry> {
-  const header = Buffer.alloc(ENTRY_HEADER_BYTES);
-  for (let at = 0; file.read(at, header) === header.length;) {
+  const window = Buffer.allocUnsafe(READ_BYTES);
+  let [from, filled] = [0, 0];
+  for (let at = 0; ;) {
+    if (at + ENTRY_HEADER_BYTES > from + filled) {
+      [from, filled] = [at, file.read(at, window)];
+      if (filled < ENTRY_HEADER_BYTES) return;
+    }
+    const header = window.subarray(at - from, at - from + ENTRY_HEADER_BYTES);
     if (header.readUInt32LE(0) !== MAGIC || header.readUInt32LE(CRC_AT) !== crc32(header.subarray(0, CRC_AT))) return;
     const length = header.readUInt32LE(4);
     const end = at + entryBytes(length === MOVED ? 0 : length);
@@ -72,18 +81,21 @@ export function* readEntries(file: StoredFile): Generator<SmallEntry> {
   }
 }
 
-/** The pieces of one file's bytes: sorted, not overlapping. */
+/** The pieces of one file's bytes: sorted, not overlapping. A write at the end costs O(1), another O(log n) and a move. */
 export class Pieces {
-  #pieces: readonly Piece[] = [];
+  #pieces: Piece[] = [];
+  /** How many pieces each shared file holds; undefined for fewer than two pieces. */
+  #counts: Map<string, number> | undefined;
   /** Bytes written so far, including overwritten ones. */
   written = 0;
 
-  get isEmpty(): boolean {
-    return this.#pieces.length === 0;
+  /** The shared files that hold pieces. */
+  get parts(): readonly string[] {
+    return this.#counts === undefined ? this.#pieces.map(({ part }) => part) : [...this.#counts.keys()];
   }
 
-  get parts(): Set<string> {
-    return new Set(this.#pieces.map(({ part }) => part));
+  isIn(part: string): boolean {
+    return this.#counts?.has(part) ?? this.#pieces[0]?.part === part;
   }
 
   all(): readonly Piece[] {
@@ -92,36 +104,66 @@ export class Pieces {
 
   /** The piece that holds all of [offset, offset + length). */
   holding(offset: number, length: number): Piece | undefined {
-    return this.#pieces.find((piece) => piece.offset <= offset && piece.offset + piece.length >= offset + length);
+    const piece = this.#pieces[this.#endingAfter(offset)];
+    return piece !== undefined && piece.offset <= offset && endOf(piece) >= offset + length ? piece : undefined;
   }
 
-  /** Replaces what it overlaps. */
-  put(piece: Piece): void {
+  /** Replaces what it overlaps. Returns the shared files that hold no piece any more. */
+  put(piece: Piece): readonly string[] {
     this.written += piece.length;
-    if (this.#pieces.length === 0) {
+    const [first] = this.#pieces;
+    if (first === undefined) {
       // Most files are written once: no spare room is kept.
       this.#pieces = [piece];
-      return;
+      return [];
     }
-    const end = piece.offset + piece.length;
-    const kept: Piece[] = [];
-    for (const other of this.#pieces) {
-      const otherEnd = other.offset + other.length;
-      if (other.offset < piece.offset) kept.push(cut(other, other.offset, Math.min(otherEnd, piece.offset)));
-      if (otherEnd > end) kept.push(cut(other, Math.max(other.offset, end), otherEnd));
+    this.#counts ??= new Map([[first.part, 1]]);
+    const from = this.#endingAfter(piece.offset);
+    let to = from;
+    const kept = [piece];
+    for (let other = this.#pieces[to]; other !== undefined && other.offset < endOf(piece); other = this.#pieces[++to]) {
+      if (other.offset < piece.offset) kept.unshift(cut(other, other.offset, piece.offset));
+      if (endOf(other) > endOf(piece)) kept.push(cut(other, endOf(piece), endOf(other)));
     }
-    kept.push(piece);
-    this.#pieces = kept.sort((a, b) => a.offset - b.offset);
+    const replaced = this.#pieces.splice(from, to - from, ...kept);
+    for (const { part } of kept) this.#counts.set(part, (this.#counts.get(part) ?? 0) + 1);
+    const left: string[] = [];
+    for (const { part } of replaced) {
+      const count = (this.#counts.get(part) ?? 0) - 1;
+      if (count > 0) {
+        this.#counts.set(part, count);
+      } else {
+        this.#counts.delete(part);
+        left.push(part);
+      }
+    }
+    return left;
   }
 
   /** Copies the pieces' bytes from `offset` on into `target`; the rest of `target` is unchanged. */
   read(offset: number, target: Uint8Array, open: (part: string) => StoredFile | undefined): void {
-    for (const piece of this.#pieces) {
+    const end = offset + target.length;
+    for (let index = this.#endingAfter(offset); index < this.#pieces.length; index++) {
+      const piece = this.#pieces[index];
+      if (piece === undefined || piece.offset >= end) return;
       const from = Math.max(offset, piece.offset);
-      const to = Math.min(offset + target.length, piece.offset + piece.length);
-      if (from < to)
-        open(piece.part)?.read(piece.at + from - piece.offset, target.subarray(from - offset, to - offset));
+      const to = Math.min(end, endOf(piece));
+      open(piece.part)?.read(piece.at + from - piece.offset, target.subarray(from - offset, to - offset));
     }
+  }
+
+  /** The index of the first piece that ends after `offset`. */
+  #endingAfter(offset: number): number {
+    const last = this.#pieces.at(-1);
+    if (last === undefined || endOf(last) <= offset) return this.#pieces.length;
+    let [low, high] = [0, this.#pieces.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const piece = this.#pieces[middle];
+      if (piece !== undefined && endOf(piece) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 
@@ -132,6 +174,10 @@ export function smallFilesOf(storage: OverlayStorage, epoch?: number): { name: s
     return parsed === undefined || (epoch !== undefined && parsed.epoch !== epoch) ? [] : [{ name, ...parsed }];
   });
   return found.sort((a, b) => a.epoch - b.epoch || a.part - b.part);
+}
+
+function endOf({ offset, length }: Piece): number {
+  return offset + length;
 }
 
 function cut(piece: Piece, from: number, to: number): Piece {

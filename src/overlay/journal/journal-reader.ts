@@ -35,7 +35,7 @@ interface Candidate {
 }
 
 /**
- * Gives `replay` the payload of each frame after `checkpoint`. Throws `state_corrupt` when durable frames are missing. A
+ * Gives `replay` the payload of each frame after `checkpoint`, valid until it returns. Throws `state_corrupt` when durable frames are missing. A
  * bit that flips during a read looks like a torn end, though the frames were acknowledged: if frames remain behind the end,
  * the journal is read again.
  */
@@ -45,25 +45,27 @@ export function readJournal(
   replay: (payload: Uint8Array) => void,
 ): FoundJournal {
   const candidates = openSegments(storage);
+  // One buffer for all: each fresh one would cost page faults and a collection of garbage.
+  const buffer = Buffer.allocUnsafe(Math.max(0, ...candidates.map(({ bytes }) => bytes)));
   let last = checkpoint;
   let seen: readonly SeenFrames[] = [];
   for (let reads = 0; reads < MOST_READS; reads++) {
     for (const candidate of inOrder(candidates)) {
       if (candidate.header === undefined || candidate.header.follows > last) continue;
-      for (const frame of framesInOrder(candidate)) {
+      for (const frame of framesInOrder(candidate, buffer)) {
         if (frame.number <= last) continue;
         replay(frame.payload);
         last = frame.number;
         candidate.last = last;
       }
     }
-    seen = candidates.map((candidate) => framesSeen(candidate, last));
+    seen = candidates.map((candidate) => framesSeen(candidate, last, buffer));
     if (seen.every(({ greatest, isDamaged }) => greatest <= last && !isDamaged)) break;
     for (const candidate of candidates) candidate.header = headerOf(candidate.file);
   }
   for (const [index, candidate] of candidates.entries()) if (seen[index]?.isDamaged === true) throw damaged(candidate);
   // Reusing a number would bring back the dropped frame: a frame that a flipped bit hid from one read is seen in another.
-  const looks = [...seen, ...candidates.map((candidate) => framesSeen(candidate, last))];
+  const looks = [...seen, ...candidates.map((candidate) => framesSeen(candidate, last, buffer))];
   const greatest = Math.max(last, ...looks.map((each) => each.greatest));
   const nextName = 1 + Math.max(0, ...candidates.map(({ name }) => Number(name)));
   return { segments: inOrder(candidates), last, nextNumber: 1 + greatest, nextName };
@@ -91,8 +93,9 @@ function inOrder(candidates: readonly Candidate[]): Candidate[] {
   return candidates.toSorted((a, b) => (a.header?.first ?? Infinity) - (b.header?.first ?? Infinity));
 }
 
-function* framesInOrder(candidate: Candidate): Generator<Frame> {
-  const segment = contentsOf(candidate);
+/** Its frames are in `buffer`. */
+function* framesInOrder(candidate: Candidate, buffer: Buffer): Generator<Frame> {
+  const segment = contentsOf(candidate, buffer);
   const salts = saltsOf(segment, candidate.header);
   let number = candidate.header?.first;
   for (let at = SEGMENT_HEADER_BYTES; number !== undefined; number++) {
@@ -104,9 +107,8 @@ function* framesInOrder(candidate: Candidate): Generator<Frame> {
   }
 }
 
-function contentsOf({ file, bytes }: Candidate): Buffer {
-  const contents = Buffer.alloc(bytes);
-  return contents.subarray(0, file.read(0, contents));
+function contentsOf({ file, bytes }: Candidate, buffer: Buffer): Buffer {
+  return buffer.subarray(0, file.read(0, buffer.subarray(0, bytes)));
 }
 
 interface SeenFrames {
@@ -116,10 +118,10 @@ interface SeenFrames {
   readonly isDamaged: boolean;
 }
 
-function framesSeen(candidate: Candidate, last: number): SeenFrames {
+function framesSeen(candidate: Candidate, last: number, buffer: Buffer): SeenFrames {
   const { header, end } = candidate;
   let greatest = 0;
-  const segment = contentsOf(candidate);
+  const segment = contentsOf(candidate, buffer);
   let isDamaged = header !== undefined && header.first > last && header.synced > last;
   for (const { number, synced } of findFrames(segment, end, saltsOf(segment, header))) {
     if (number > last && synced > last) isDamaged = true;
