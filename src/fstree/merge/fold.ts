@@ -31,7 +31,8 @@ export async function foldDirectories(state: MergeState): Promise<Guests> {
     for (const other of others) {
       if (keeper === undefined) break;
       // The contents of a unit belong together: nothing is added to it.
-      if (other.age === "old" || state.unitRules.isTree(place.name))
+      const isUnit = [keeper, other].some(({ directory }) => state.contestedTrees.has(directory.id));
+      if (other.age === "old" || isUnit || state.unitRules.isTree(place.name))
         await displaceDirectory(state, keeper.directory, other.directory, place);
       else await fold(state, keeper.directory, other.directory, guests, queue);
     }

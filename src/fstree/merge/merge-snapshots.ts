@@ -101,6 +101,7 @@ async function replay(
     unitCopies: [],
     moves: noMoves(),
     kept: new Set(),
+    contestedTrees: new Set(),
     unitRules: new UnitRules(context.policy.units),
     absorbed: new Map(),
     folded: new Map(),

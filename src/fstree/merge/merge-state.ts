@@ -25,6 +25,8 @@ export interface MergeState {
   readonly unitRules: UnitRules;
   /** Objects of kept units that both sides changed: they keep their names in clashes. */
   readonly kept: Set<FileId>;
+  /** The roots of trees that both sides changed, whatever their names are now. */
+  readonly contestedTrees: Set<FileId>;
   /** Files merged into another of equal bytes: id → the other's. */
   readonly absorbed: Map<FileId, FileId>;
   /** Directories folded into another one: id → the other's. */

@@ -44,6 +44,7 @@ export async function resolveUnits(
   const before = new Map(triples);
   const units = contested.map((each): KeptUnit => {
     const { unit, members } = each;
+    if (unit.kind === "tree") state.contestedTrees.add(unit.root);
     const keeper = keeperOf(each, contested);
     return { unit, members, keeper, other: otherRole(keeper) };
   });

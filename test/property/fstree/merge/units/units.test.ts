@@ -73,6 +73,30 @@ describe("laws of the merge, with units", () => {
     expect(names.filter((name) => ["f", "out"].includes(name)).sort()).toEqual(["f", "out"]);
   });
 
+  test("a repository that its keeper moved to the name of another directory stays whole, and apart from it", async () => {
+    const world = new MergeWorld({ actions: [0], files: [0] });
+    const operations: Operation[] = [
+      { op: "mkdir", path: ".git" },
+      { op: "write", path: ".git/h", content: "old" },
+      { op: "write", path: ".git/config", content: "old too" },
+      { op: "mkdir", path: "d" },
+    ];
+    const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
+    const x: Operation[] = [
+      { op: "rmtree", path: ".git" },
+      { op: "write", path: "d/new", content: "x" },
+    ];
+    const y: Operation[] = [
+      { op: "write", path: ".git/h", content: "y" },
+      { op: "rename", path: ".git", to: "d" },
+    ];
+    const [deleted, moved] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
+    await world.judge(start, deleted, moved);
+    await world.judge(start, { ...deleted, lamport: (moved.lamport + 1) as Lamport }, moved);
+    expect(world.contested).toBe(2);
+    expect(world.faults).toEqual([]);
+  });
+
   test("a repository with equal paths and bytes on both sides gets no copy, even if a directory in it was replaced", async () => {
     const world = new MergeWorld({ actions: [0], files: [0] });
     const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
