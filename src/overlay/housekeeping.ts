@@ -25,9 +25,12 @@ export interface HousekeepingParts {
 
 /** How long failed work waits before it is tried again. */
 const AGAIN_MS = 5_000;
+/** After a start, programs are waiting: a checkpoint would keep them waiting. */
+const FIRST_MS = 500;
 
 export class Housekeeping implements Disposable {
   readonly #parts: HousekeepingParts;
+  readonly #firstMs: number;
   #tending: Disposable | undefined;
   #sweeping: Disposable | undefined;
   #failed = false;
@@ -35,12 +38,15 @@ export class Housekeeping implements Disposable {
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
+    this.#firstMs = parts.clock.monotonicMs() + FIRST_MS;
   }
 
   /** Something was journaled: does soon what is due. */
   tendSoon(): void {
     if (!this.#isDue || this.#tending !== undefined || this.#closed) return;
-    this.#tending = this.#parts.clock.after(this.#failed ? AGAIN_MS : 0, () => {
+    const { clock } = this.#parts;
+    const waitMs = Math.max(this.#failed ? AGAIN_MS : 0, this.#firstMs - clock.monotonicMs());
+    this.#tending = clock.after(waitMs, () => {
       this.#tending = undefined;
       this.#tend();
     });

@@ -38,8 +38,6 @@ export class DataFiles {
   readonly #carried = new UnsyncedFiles();
   /** Inodes whose bytes must be durable before the journal is: those that took over another's name. */
   readonly #eager = new Set<Ino>();
-  /** Files whose bytes were promised to be durable: moving the bytes must not lose them. */
-  readonly #promised = new Set<string>();
   /** Files whose sync failed, with bytes that may be in the system's memory only: they must be written again. */
   readonly #doubtful = new Map<string, Span>();
   readonly #folderSync: SharedSync;
@@ -68,10 +66,10 @@ export class DataFiles {
     // The shared files say which inodes moved out of them.
     for (const { name, epoch } of smallFilesOf(storage))
       for (const [ino, epochs] of this.#epochs) if (epochs.includes(epoch)) this.#wrote(ino, epoch, name, false);
-    for (const [ino, epoch] of this.#small.all()) {
-      for (const part of this.#small.pieces(ino, epoch)?.parts ?? []) this.#wrote(ino, epoch, part, false);
-      this.#promised.add(dataFileName(ino, epoch));
-    }
+    this.#small.forEach((ino, epoch, pieces) => {
+      for (const part of pieces.parts) this.#wrote(ino, epoch, part, false);
+      pieces.isPromised = true;
+    });
   }
 
   /** Inodes that have bytes here. */
@@ -207,7 +205,6 @@ export class DataFiles {
       this.#small.drop(ino, epoch);
       const name = dataFileName(ino, epoch);
       this.beginnings.forget(name);
-      this.#promised.delete(name);
       if (this.#own.delete(name)) this.#throwAway(name);
       this.#unsynced.forget(ino, name);
       this.#carried.forget(ino, name);
@@ -247,23 +244,26 @@ export class DataFiles {
    */
   #moveOut(ino: Ino, epoch: number, name: string): void {
     const buffer = new Uint8Array(SMALL_FILE_BYTES);
-    for (const { offset, length } of this.#small.pieces(ino, epoch)?.all() ?? []) {
+    const pieces = this.#small.pieces(ino, epoch);
+    for (const { offset, length } of pieces?.all() ?? []) {
       const part = buffer.subarray(0, length);
       this.#small.read(ino, epoch, offset, part);
       this.#writeOwn(ino, epoch, name, offset, part, { carried: false, again: false });
     }
-    if (this.#promised.has(name)) {
+    if (pieces?.isPromised === true) {
       // If it fails, the next try writes the bytes again.
       this.#open.syncNow(name);
       this.#storage.syncFolderNow("data");
-      this.#promised.delete(name);
+      pieces.isPromised = false;
     }
     for (const part of this.#small.moved(ino, epoch)) this.#wrote(ino, epoch, part, false);
   }
 
   #promise(ino: Ino): void {
-    for (const epoch of this.#epochs.get(ino) ?? [])
-      if (this.#small.has(ino, epoch)) this.#promised.add(dataFileName(ino, epoch));
+    for (const epoch of this.#epochs.get(ino) ?? []) {
+      const pieces = this.#small.pieces(ino, epoch);
+      if (pieces !== undefined) pieces.isPromised = true;
+    }
   }
 
   async #syncFiles(...files: Unsynced[]): Promise<void> {

@@ -72,9 +72,8 @@ export class SmallFiles {
     return this.pieces(ino, epoch) !== undefined;
   }
 
-  /** Inodes with their epochs. */
-  *all(): Iterable<readonly [Ino, number]> {
-    for (const [epoch, files] of this.#files) for (const ino of files.keys()) yield [ino, epoch];
+  forEach(visit: (ino: Ino, epoch: number, pieces: Pieces) => void): void {
+    for (const [epoch, files] of this.#files) files.forEach((pieces, ino) => visit(ino, epoch, pieces));
   }
 
   /** Whether the file remains small enough after this write. */

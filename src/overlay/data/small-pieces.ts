@@ -88,6 +88,8 @@ export class Pieces {
   #counts: Map<string, number> | undefined;
   /** Bytes written so far, including overwritten ones. */
   written = 0;
+  /** The bytes were promised to be durable: moving them must not lose them. */
+  isPromised = false;
 
   /** The shared files that hold pieces. */
   get parts(): readonly string[] {
