@@ -2,7 +2,7 @@
  * Blocks of pinned files, which no cache evicts: one file per block, in one folder, outside the cache's limit. Any number of
  * threads may read while one writes. Like a cache, the folder may be deleted at any time: blocks are verified when read.
  */
-import { mkdirSync, statfsSync } from "node:fs";
+import { mkdirSync, statfsSync, statSync } from "node:fs";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { mapConcurrent } from "../base/concurrency.ts";
@@ -74,8 +74,11 @@ export class PinnedBlocks {
   }
 
   async #read(cid: Cid): Promise<Uint8Array | undefined> {
+    const path = join(this.#dir, cid);
     try {
-      const bytes = await readFile(join(this.#dir, cid));
+      // Most blocks are not pinned, and this costs less than a file that cannot be opened.
+      if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+      const bytes = await readFile(path);
       if (isIntact(cid, bytes)) return bytes;
       await this.drop(cid);
     } catch (error) {

@@ -88,7 +88,9 @@ export class MergeWorld {
     this.#same("merged again", (await this.merge(y.tree, later, y)).tree, merged.tree);
     const [before, after] = [await this.survey(base), await this.survey(merged.tree)];
     const sides = [await this.survey(x.tree), await this.survey(y.tree)];
-    const units = contestedUnits(before, sides[0] ?? before, sides[1] ?? before);
+    const undone = merged.conflicts.filter(({ kind }) => kind === "dropped-move");
+    const back = new Set(undone.map(({ ids }) => ids.kept));
+    const units = contestedUnits(before, sides[0] ?? before, sides[1] ?? before, back);
     const except = new Set(units.flatMap(({ ids }) => [...ids]));
     this.contested += units.length;
     this.faults.push(...tornUnits(units, after));

@@ -24,8 +24,16 @@ type Contents = ReadonlyMap<string, string | undefined>;
 
 const SUFFIXES = ["", "-journal", "-shm", "-wal"];
 
-/** The outermost contested units whose root was in the base, or was created alike on both sides. */
-export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): ContestedUnit[] {
+/**
+ * The outermost contested units whose root was in the base, or was created alike on both sides. `back`: directories whose moves
+ * were undone, since they closed a cycle. They are missing where they were moved to.
+ */
+export function contestedUnits(
+  base: Surveyed,
+  x: Surveyed,
+  y: Surveyed,
+  back: ReadonlySet<FileId> = new Set(),
+): ContestedUnit[] {
   // For a directory of the base, its name there decides whether it is a unit.
   const roots = knownToBoth(base, x, y, treeRoots, (root) => root).filter(
     (root) => !base.objects.has(root) || treeRoots(base).includes(root),
@@ -36,7 +44,7 @@ export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): Contes
     return {
       what: `directory ${root}`,
       ids: idsOf(members),
-      sides: members.slice(1).map(textsOf),
+      sides: members.slice(1).map((found) => textsOf(without(found, back))),
       find: (merged) => textsOf(below(merged, root)),
       all: (merged) => directoriesOf(merged).map((directory) => textsOf(below(merged, directory))),
     };
@@ -111,6 +119,11 @@ function sorted<Value>(map: ReadonlyMap<string, Value> | undefined): [string, Va
 
 function idsOf(members: readonly Found[]): Set<FileId> {
   return new Set(members.flatMap((found) => [...found.values()].map(({ id }) => id)));
+}
+
+function without(found: Found, directories: ReadonlySet<FileId>): Found {
+  const gone = [...found].flatMap(([path, { id }]) => (directories.has(id) ? [path] : []));
+  return new Map([...found].filter(([path]) => !gone.some((each) => path === each || path.startsWith(`${each}/`))));
 }
 
 function textsOf(found: Found): Contents {
