@@ -1,4 +1,7 @@
-/** How far ahead of a reader contents are fetched: the distance doubles with each sequential read, up to a bound. */
+/**
+ * How far ahead of a reader contents are fetched: the distance doubles with each sequential read, up to a bound that concurrent
+ * readers share.
+ */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Ino } from "../base/ids.ts";
 import { missingBlocks } from "../content/read.ts";
@@ -21,6 +24,7 @@ const STREAMS = 256;
 
 export class ReadAhead {
   readonly #streams = new BoundedMap<Ino, Stream>(STREAMS);
+  readonly #readers = new RecentReaders();
 
   /** Notes a read of [offset, end), and fetches what this reader will want. */
   fetch(loader: Loader, ino: Ino, { content, size }: Contents, offset: number, end: number): void {
@@ -49,10 +53,14 @@ export class ReadAhead {
       return undefined;
     }
     stream.end = Math.max(stream.end, end);
+    this.#readers.note(ino);
+    // Blocks that many readers fetch far ahead would displace one another from memory before they are read.
+    const share = Math.max(READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES / this.#readers.count);
+    const window = Math.min(stream.window, share);
     // Half a window before its end, so that the next one arrives in time.
-    if (stream.fetched - stream.end > stream.window / 2 || stream.fetched >= size) return undefined;
+    if (stream.fetched - stream.end > window / 2 || stream.fetched >= size) return undefined;
     const from = Math.max(stream.end, stream.fetched);
-    stream.fetched = Math.min(size, from + stream.window);
+    stream.fetched = Math.min(size, from + window);
     stream.window = Math.min(2 * stream.window, READ_AHEAD_MAX_BYTES);
     return { from, to: stream.fetched };
   }
@@ -73,6 +81,33 @@ export class ReadAhead {
     this.#streams.delete(ino);
   }
 }
+
+/** The files of the last sequential reads. */
+class RecentReaders {
+  readonly #reads: Ino[] = [];
+  readonly #times = new Map<Ino, number>();
+  #next = 0;
+
+  get count(): number {
+    return this.#times.size;
+  }
+
+  note(ino: Ino): void {
+    const oldest = this.#reads[this.#next];
+    if (oldest !== undefined) this.#add(oldest, -1);
+    this.#reads[this.#next] = ino;
+    this.#next = (this.#next + 1) % RECENT_READS;
+    this.#add(ino, 1);
+  }
+
+  #add(ino: Ino, more: number): void {
+    const times = (this.#times.get(ino) ?? 0) + more;
+    if (times === 0) this.#times.delete(ino);
+    else this.#times.set(ino, times);
+  }
+}
+
+const RECENT_READS = 64;
 
 /** The kernel has several reads of one reader under way, and repeats those that waited. So reads arrive in any order. */
 function follows({ end, window }: Stream, offset: number, to: number): boolean {

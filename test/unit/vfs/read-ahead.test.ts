@@ -43,3 +43,18 @@ test("a range that could not be fetched yet is asked for again", () => {
   ahead.again(INO, first?.from ?? Number.NaN);
   expect(fetchedBy(ahead, [2])[0]?.from).toBe(3 * MiB);
 });
+
+test("concurrent readers share the farthest distance, and one that goes on alone has all of it again", () => {
+  const ahead = new ReadAhead();
+  const fetched = (ino: number, at: number) => {
+    const range = ahead.next(ino as Ino, at * MiB, (at + 1) * MiB, SIZE);
+    return range === undefined ? 0 : range.to - range.from;
+  };
+  const among: number[] = [];
+  for (let at = 0; at < 60; at++) for (let reader = 1; reader <= 8; reader++) among.push(fetched(reader, at));
+  expect(Math.max(...among.slice(-200))).toBe(READ_AHEAD_MAX_BYTES / 8);
+  expect(sum([...Array(140).keys()].map((at) => ({ from: 0, to: fetched(1, 60 + at) })))).toBeGreaterThan(100 * MiB);
+  const alone = new ReadAhead();
+  const ranges = fetchedBy(alone, [...Array(100).keys()]);
+  expect(Math.max(...ranges.map(({ from, to }) => to - from))).toBe(READ_AHEAD_MAX_BYTES);
+});
