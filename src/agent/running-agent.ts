@@ -12,18 +12,18 @@ import { serveControl } from "./control.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import { drain, type Drained } from "./publishing/drain.ts";
 import { type EarlyCutting, openEarlyCutting } from "./publishing/early-cutting.ts";
-import { FilesystemThread } from "./threads/filesystem-thread.ts";
+import type { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { type FlushEnd, FlushSchedule } from "./publishing/flush-schedule.ts";
 import { collectGarbage, IdleRelease, releaseMemory } from "../runtime/memory.ts";
 import { answersOf } from "./threads/hand-over.ts";
 import { HeldBase } from "./state/held-base.ts";
-import type { OpenedBucket } from "./open-bucket.ts";
+import type { AgentBucket } from "./writing-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";
 import { NewsOfPublishing } from "./publishing/publishing-news.ts";
 import { Pins } from "./pins/pins.ts";
 import { Pause } from "./state/pause.ts";
-import { Publisher, type PublisherWriter } from "./publishing/publisher.ts";
+import { Publisher } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf, noteEnded } from "./state/state-dir.ts";
@@ -37,8 +37,8 @@ const FLUSH_ROUNDS = 3;
 
 export class RunningAgent implements Agent {
   readonly #options: AgentOptions;
-  readonly #opened: OpenedBucket;
-  readonly #writer: PublisherWriter | undefined;
+  readonly #opened: AgentBucket["opened"];
+  readonly #writer: AgentBucket["writer"];
   readonly #thread: FilesystemThread;
   readonly #schedule: FlushSchedule;
   readonly #news: NewsOfPublishing;
@@ -59,14 +59,15 @@ export class RunningAgent implements Agent {
   /** When the current unmount stops waiting. */
   #unmountEndMs: number | undefined;
 
-  constructor(options: AgentOptions, opened: OpenedBucket, writer: PublisherWriter | undefined) {
+  constructor(options: AgentOptions, { opened, writer }: AgentBucket, thread: FilesystemThread) {
     this.#options = options;
     this.#opened = opened;
     this.#writer = writer;
     this.#idleRelease = new IdleRelease(options.clock);
     this.#warmUp = new WarmUp({ ...options, blocks: opened.blocks, done: () => this.#idleRelease.note() });
     this.#pause = new Pause({ ...options, changed: (isPaused) => this.#pauseChanged(isPaused) });
-    this.#thread = new FilesystemThread(options.log, options.access, {
+    this.#thread = thread;
+    thread.listen({
       dirty: (reason) => this.#schedule.note(this.#early?.reason(reason) ?? reason),
       begun: (file) => this.#early?.note(file),
       unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + options.drainMs),
@@ -120,8 +121,7 @@ export class RunningAgent implements Agent {
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
     const requests = this.#opened.remote.requests?.() ?? null;
     const masters = this.#opened.remote.masters?.() ?? null;
-    const [paused, collection] = [this.#pause.report, this.#collection?.state()];
-    const pins = this.#pins?.report ?? null;
+    const [paused, collection, pins] = [this.#pause.report, this.#collection?.state(), this.#pins?.report ?? null];
     const facts = { doors: this.#doors, address, paused, cache, pins, requests, masters, collection };
     return statusReport(facts, this.#open().state(), await this.#pending());
   }

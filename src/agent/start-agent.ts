@@ -14,15 +14,22 @@ import { rootFile } from "./state/root-file.ts";
 import { cacheDirOf, pinnedDirOf } from "./state/state-dir.ts";
 import { GENESIS, startOver } from "./state/start-over.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
+import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { readShared } from "./threads/shared-bytes.ts";
-import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
+import { type AgentBucket, openToWrite } from "./writing-bucket.ts";
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do and cleans up. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   boundMemory();
   options.onStep?.("opening the bucket");
-  const { opened, writer } = await openAgentBucket(options);
-  const agent = new RunningAgent(options, opened, writer);
+  const thread = new FilesystemThread(options.log, options.access);
+  const agent = await openAgentBucket(options).then(
+    (bucket) => new RunningAgent(options, bucket, thread),
+    async (error: unknown) => {
+      await thread.end();
+      throw error;
+    },
+  );
   try {
     await agent.start();
     return agent;
@@ -32,7 +39,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
-async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
+async function openAgentBucket(options: AgentOptions): Promise<AgentBucket> {
   const { address, stateDir, stateRoot, wallet, machine, access, readOnly, at, accept, cacheBytes } = options;
   const { unpublished } = options;
   const { clock, random, log } = options;

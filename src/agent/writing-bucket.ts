@@ -17,6 +17,9 @@ export interface WritingBucket {
   readonly writer: PublisherWriter;
 }
 
+/** An agent's bucket; without a writer, the agent only reads. */
+export type AgentBucket = Pick<WritingBucket, "opened"> & Partial<WritingBucket>;
+
 /** Throws `device_not_certified`, and as opening the bucket and the wallet do. */
 export async function openToWrite(options: WritingOptions): Promise<WritingBucket> {
   const { stateDir, wallet, machine, clock, random } = options;

@@ -31,25 +31,30 @@ export class FilesystemThread {
   readonly #worker: Worker;
   readonly #stopCalls: (error: Error) => void;
   readonly #log: Log;
-  readonly #listener: ThreadListener;
+  #listener: ThreadListener | undefined;
   #ended = false;
 
-  constructor(log: Log, access: MasterAccess, listener: ThreadListener) {
+  /** Starts the thread, which loads its code meanwhile. */
+  constructor(log: Log, access: MasterAccess) {
     const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB, maxOldGenerationSizeMb: HEAP_LIMIT_MB };
     this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem", resourceLimits });
     this.#log = log;
-    this.#listener = listener;
     const caller = createCaller<WorkerMethods>(this.#worker);
     this.call = caller.call;
     this.#stopCalls = caller.stop;
     answerCalls<MainMethods>(this.#worker, {
-      flush: () => listener.flush(),
+      flush: () => this.#listening.flush(),
       token: (origin) => access.bearer(origin).token(),
       refused: ({ origin, token }) => access.bearer(origin).refused(token),
     });
     this.#worker.on("message", (event: WorkerEvent) => this.#heard(event));
     this.#worker.once("error", (error) => this.#died(error));
     this.#worker.once("exit", (status) => this.#died(new Error(`exit status ${status}`)));
+  }
+
+  /** Call this before `call`: the thread then has nothing to tell before. */
+  listen(listener: ThreadListener): void {
+    this.#listener = listener;
   }
 
   /** Ends the thread; pending calls are rejected with `no_agent`. */
@@ -62,11 +67,11 @@ export class FilesystemThread {
   #heard(event: WorkerEvent): void {
     switch (event.event) {
       case "dirty":
-        return this.#listener.dirty(event.reason);
+        return this.#listening.dirty(event.reason);
       case "begun":
-        return this.#listener.begun(event.file);
+        return this.#listening.begun(event.file);
       case "unmounted":
-        return this.#listener.unmounted();
+        return this.#listening.unmounted();
       case "log":
         return this.#log[event.level](event.message);
     }
@@ -84,6 +89,11 @@ export class FilesystemThread {
       cause,
     });
     this.#stopCalls(error);
-    this.#listener.died(error);
+    this.#listener?.died(error);
+  }
+
+  get #listening(): ThreadListener {
+    if (this.#listener !== undefined) return this.#listener;
+    throw new SynclineError("internal", "The filesystem thread reports to nobody.");
   }
 }
