@@ -1,6 +1,7 @@
 /** A running agent: connects the thread that serves, the publisher and its schedule, and ends them in order. */
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
+import { closeAll } from "../base/resources.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { createDataReader } from "../overlay/data/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
@@ -15,7 +16,7 @@ import { type EarlyCutting, openEarlyCutting } from "./publishing/early-cutting.
 import type { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { type FlushEnd, FlushSchedule } from "./publishing/flush-schedule.ts";
-import { collectGarbage, IdleRelease, releaseMemory } from "../runtime/memory.ts";
+import { collectGarbage, IdleRelease, objectsInMemory, releaseMemory } from "../runtime/memory.ts";
 import { answersOf } from "./threads/hand-over.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { AgentBucket } from "./writing-bucket.ts";
@@ -222,6 +223,7 @@ export class RunningAgent implements Agent {
       cacheDir: cacheDirOf(stateDir),
       cacheBytes,
       unpublished,
+      unpublishedObjects: objectsInMemory(),
       readOnly: this.#writer === undefined,
       readTimeoutMs,
       publishedDurability: this.#options.publishedDurability,
@@ -322,7 +324,7 @@ export class RunningAgent implements Agent {
   }
 
   async #release(): Promise<void> {
-    for (const resource of this.#resources.reverse()) await disposeOf(resource);
+    await closeAll(this.#resources);
     await this.#opened[Symbol.asyncDispose]();
   }
 
@@ -341,9 +343,4 @@ export class RunningAgent implements Agent {
   #now(): number {
     return this.#options.clock.monotonicMs();
   }
-}
-
-async function disposeOf(resource: Disposable | AsyncDisposable): Promise<void> {
-  if (Symbol.asyncDispose in resource) await resource[Symbol.asyncDispose]();
-  else resource[Symbol.dispose]();
 }

@@ -1,21 +1,58 @@
 /**
  * Delays calls when objects change faster than they are published. The further the live epoch is past its bound, the longer
  * each delay; delays stay short and memory stays bounded. There is no delay while an epoch fails to get through because the
- * bucket is unreachable or slow: buffering is then the overlay's job.
+ * bucket is unreachable or slow: buffering is then the overlay's job. It refuses what memory could not hold: an agent that
+ * runs out of memory could not read its state again either.
  */
 import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
 import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { JournalRecord } from "./journal/journal-record.ts";
+
+/** Changes that free space may exceed the most objects by this factor. */
+const URGENT = 1.125;
+
+export interface BackPressureOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The most changed objects that an epoch should have. */
+  readonly objects?: number | undefined;
+  /** The most changed objects that memory should hold. */
+  readonly most?: number | undefined;
+}
 
 export class BackPressure {
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #objects: number;
+  readonly #most: number;
+  #toldFull = false;
   /** When the epoch in flight was handed over; undefined when there is none, or when it failed before. */
   #leftMs: number | undefined;
 
-  /** `objects`: the most changed objects that an epoch should have. */
-  constructor(clock: Clock, objects: number = EPOCH_OBJECTS) {
+  constructor({ clock, log, objects = EPOCH_OBJECTS, most = Infinity }: BackPressureOptions) {
     this.#clock = clock;
+    this.#log = log;
     this.#objects = objects;
+    this.#most = most;
+  }
+
+  /** Refuses records that would make more objects change than memory should hold; `held`: how many it holds. Throws `disk_full`. */
+  admit(records: readonly JournalRecord[], held: number, isUrgent: boolean): void {
+    if (held < this.#most / 2) this.#toldFull = false;
+    const more = records.reduce((sum, { kind }) => sum + (kind === "keep" || kind === "create" ? 1 : 0), 0);
+    if (more === 0 || held + more <= this.#most * (isUrgent ? URGENT : 1)) return;
+    const error = new SynclineError(
+      "disk_full",
+      `${held} changed files and folders are unpublished, the most that fit into memory.`,
+      {
+        hint: "They are published once the bucket can be reached. Until then, only files that have changed already can be changed.",
+      },
+    );
+    if (!this.#toldFull) this.#log.warn(`Changes are refused: ${error.message}`);
+    this.#toldFull = true;
+    throw error;
   }
 
   /** An epoch is handed over for publishing. `again`: an earlier attempt failed. */
@@ -37,6 +74,7 @@ export class BackPressure {
   pauseMs(live: number): number {
     const surplus = live - this.#objects;
     if (surplus <= 0 || this.#leftMs === undefined) return 0;
+    if (live > this.#most / 2) return PACE_MAX_MS;
     if (this.#clock.monotonicMs() - this.#leftMs > PACED_MS) return 0;
     return Math.min((PACE_MS * surplus) / this.#objects, PACE_MAX_MS);
   }

@@ -24,6 +24,8 @@ export interface OverlayLimits {
   readonly cleanInodes: number;
   readonly epochObjects: number;
   readonly earlyBytes: number;
+  /** The most changed objects that memory holds; Infinity by default. */
+  readonly unpublishedObjects: number;
   /** The most bytes in data files; by default, what the disk has. */
   readonly unpublishedBytes: number;
 }

@@ -78,7 +78,7 @@ export class Overlay {
     this.#storage = storage;
     this.#clock = clock;
     this.#tables = storage.openTables();
-    this.#pacing = new BackPressure(clock, limits?.epochObjects);
+    this.#pacing = new BackPressure({ clock, log, objects: limits?.epochObjects, most: limits?.unpublishedObjects });
     const inodes = new Inodes(this.#tables, limits?.cleanInodes ?? CLEAN_INODES);
     const stored = this.#tables.head();
     const { state, frame } = loadState(this.#tables, inodes, base);
@@ -139,6 +139,7 @@ export class Overlay {
 
   /** Buffers the records and applies them, all or none. Throws `disk_full`, `store_failed`; then nothing changed. */
   execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
+    this.#pacing.admit(records, this.state.count, options.urgent === true);
     const late = this.#lateRows.before(records, this.state.inodes);
     const answered = this.answers.recordFor(records);
     this.#journal.append(

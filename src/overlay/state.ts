@@ -121,6 +121,11 @@ export class OverlayState {
     return this.#hidden.get(parent);
   }
 
+  /** All dirty objects. */
+  get count(): number {
+    return this.#objects.size;
+  }
+
   /** Dirty objects that will be published. */
   get publishable(): number {
     return this.#objects.size - this.#local.size;

@@ -25,6 +25,8 @@ export interface WorkerSetup {
   readonly cacheBytes: number;
   /** Counts the bytes in data files, if `cacheBytes` also limits them. */
   readonly unpublished: SharedBytes | undefined;
+  /** The most changed objects that memory holds. */
+  readonly unpublishedObjects: number;
   readonly readOnly: boolean;
   readonly readTimeoutMs: number;
   /** fsync answers only once the change is published. */

@@ -161,7 +161,7 @@ async function openFilesystem(
   idleRelease: IdleRelease,
 ): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
-  const { unpublished, cacheBytes } = setup;
+  const { unpublished, unpublishedObjects, cacheBytes } = setup;
   const taken = unpublished && { taken: () => readShared(unpublished) };
   const cache = { dir: setup.cacheDir, bytes: cacheBytes, pinnedDir: pinnedDirOf(stateDir), ...taken };
   const ports = { clock: systemClock, random: systemRandom };
@@ -173,7 +173,11 @@ async function openFilesystem(
     base,
     clock: systemClock,
     log,
-    limits: { readTimeoutMs, ...(unpublished && { unpublishedBytes: mostUnpublished(cacheBytes) }) },
+    limits: {
+      readTimeoutMs,
+      unpublishedObjects,
+      ...(unpublished && { unpublishedBytes: mostUnpublished(cacheBytes) }),
+    },
     ...(unpublished && { onUnpublished: sharing(unpublished, cacheBytes, opened) }),
   });
   if (parseAddress(address).isRemote) loadAhead();

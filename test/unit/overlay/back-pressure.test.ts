@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
 import type { Ino } from "../../../src/base/ids.ts";
 import { PACE_MAX_MS, PACED_MS } from "../../../src/base/limits.ts";
 import { BackPressure } from "../../../src/overlay/back-pressure.ts";
+import type { JournalRecord } from "../../../src/overlay/journal/journal-record.ts";
 import type { TableChange } from "../../../src/overlay/disk/storage.ts";
 import type { DirtyReason } from "../../../src/vfs/dirty-signal.ts";
 import { openVfs } from "../../../src/vfs/open-vfs.ts";
@@ -13,7 +15,7 @@ const BOUND = 100;
 
 describe("a call that changes another object", () => {
   test("waits only while an epoch is being published and the live one is past its bound, longer the further past", () => {
-    const pacing = new BackPressure(new ManualClock(), BOUND);
+    const pacing = new BackPressure({ clock: new ManualClock(), log: silentLog, objects: BOUND });
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
     pacing.left(false);
     expect(pacing.pauseMs(BOUND)).toBe(0);
@@ -27,7 +29,7 @@ describe("a call that changes another object", () => {
 
   test("does not wait for an epoch that takes too long or failed before", async () => {
     const clock = new ManualClock();
-    const pacing = new BackPressure(clock, BOUND);
+    const pacing = new BackPressure({ clock, log: silentLog, objects: BOUND });
     pacing.left(false);
     await clock.advance(PACED_MS + 1);
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
@@ -91,6 +93,57 @@ describe("an epoch that has grown large", () => {
     fs.vfs.onDirty((reason) => reasons.push(reason));
     await fs.make("g");
     expect(reasons).toContain("urgent");
+  });
+});
+
+describe("at the most changed objects that memory should hold", () => {
+  const NAMES = ["a", "b", "c", "d", "e", "f", "g"];
+
+  test("further objects cannot change until the others are published; changed ones can, and removing works", async () => {
+    // The root directory changes with its names.
+    const fs = await VfsHarness.create({ unpublishedObjects: 1 + NAMES.length });
+    const other = await fs.make("other");
+    await fs.publish();
+    for (const name of NAMES) await fs.make(name, name);
+    for (let times = 0; times < 2; times++) await expect(fs.make("h")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
+    await expect(fs.write(other, 0, "x")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
+    await fs.write(await fs.ino("a"), 0, "more");
+    await fs.unlink("other");
+    fs.vfs.persist();
+    fs.restart();
+    expect(await fs.list("")).toEqual(NAMES);
+    expect(await fs.text("a")).toBe("more");
+    await fs.publish();
+    await fs.make("h");
+    expect(await fs.list("")).toEqual([...NAMES, "h"]);
+  });
+
+  test("the log says so once, until half of them are published", () => {
+    const warnings: string[] = [];
+    const log = { ...silentLog, warn: (message: string) => void warnings.push(message) };
+    const pressure = new BackPressure({ clock: new ManualClock(), log, most: 10 });
+    const adds: JournalRecord[] = [{ kind: "create" } as JournalRecord];
+    const full = () => expect(() => pressure.admit(adds, 10, false)).toThrow("10 changed files and folders");
+    full();
+    full();
+    pressure.admit(adds, 9, false);
+    expect(warnings).toHaveLength(1);
+    pressure.admit(adds, 4, false);
+    full();
+    expect(warnings).toHaveLength(2);
+    pressure.admit(adds, 10, true);
+    expect(() => pressure.admit(adds, 11, true)).toThrow("11 changed files");
+    pressure.admit([{ kind: "seal", epoch: 1 }], 11, false);
+  });
+
+  test("calls wait longest from half of them on, however long the epoch in flight takes", async () => {
+    const clock = new ManualClock();
+    const pressure = new BackPressure({ clock, log: silentLog, objects: BOUND, most: 10 * BOUND });
+    pressure.left(false);
+    await clock.advance(2 * PACED_MS);
+    expect([pressure.pauseMs(4 * BOUND), pressure.pauseMs(6 * BOUND)]).toEqual([0, PACE_MAX_MS]);
+    pressure.left(true);
+    expect(pressure.pauseMs(6 * BOUND)).toBe(0);
   });
 });
 
