@@ -33,6 +33,7 @@ import type { Role, Triples } from "./triple.ts";
 import { placeUnitCopies } from "./units/unit-copies.ts";
 import { movesOf, noMoves } from "./units/unit-moves.ts";
 import { UnitRules } from "./units/unit-rules.ts";
+import { separateFamilies } from "./units/folded-families.ts";
 import { resolveUnits } from "./units/units.ts";
 import type { Stays } from "./units/units.ts";
 import { writeRows } from "./write-rows.ts";
@@ -113,7 +114,9 @@ async function replay(
   await mergeObjects(state, { all: triples, alone }, role, stays);
   await restoreMovedContents(state, triples, locate);
   await connectToRoot(state);
-  await resolveClashes(state, await foldDirectories(state));
+  const guests = await foldDirectories(state);
+  await separateFamilies(state, guests);
+  await resolveClashes(state, guests);
   await placeCopies(state, heads.loser);
   await placeUnitCopies(state);
   const stored = (object: TreeObject) => (role === "winner" ? splits.stored(object) : object);

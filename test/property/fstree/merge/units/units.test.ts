@@ -97,6 +97,43 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("a database keeps its own log where another one's directory folded into its directory", async () => {
+    const world = new MergeWorld({ actions: [0], files: [0] });
+    const operations: Operation[] = [
+      { op: "mkdir", path: "b" },
+      { op: "write", path: "b/d.db", content: "old" },
+      { op: "write", path: "b/d.db-wal", content: "old log" },
+      { op: "mkdir", path: "a" },
+    ];
+    const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
+    const x: Operation[] = [
+      { op: "rename", path: "b/d.db", to: "a/d.db" },
+      { op: "rename", path: "b/d.db-wal", to: "a/d.db-wal" },
+      { op: "rmtree", path: "b" },
+      { op: "rename", path: "a", to: "b" },
+    ];
+    const y: Operation[] = [
+      { op: "write", path: "b/d.db", content: "new" },
+      { op: "unlink", path: "b/d.db-wal" },
+    ];
+    const [moved, written] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
+    const merged = [
+      await world.judge(start, moved, written),
+      await world.judge(start, { ...moved, lamport: (written.lamport + 1) as Lamport }, written),
+    ];
+    expect(world.faults).toEqual([]);
+    for (const { tree } of merged) {
+      const { objects, texts } = await world.survey(tree);
+      const files = [...objects.values()].filter(({ record }) => record.type === "file");
+      const found = files.map(({ id, names: [name = ""] }) => `${name.slice(33)} ${texts.get(id)}`).sort();
+      expect(found).toEqual([
+        expect.stringMatching(/^d \(conflict [0-9a-f]{8}\)\.db old$/),
+        expect.stringMatching(/^d \(conflict [0-9a-f]{8}\)\.db-wal old log$/),
+        "d.db new",
+      ]);
+    }
+  });
+
   test("a repository with equal paths and bytes on both sides gets no copy, even if a directory in it was replaced", async () => {
     const world = new MergeWorld({ actions: [0], files: [0] });
     const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
