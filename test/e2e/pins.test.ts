@@ -119,6 +119,8 @@ test(
 
     space.do("pause", two);
     writeFileSync(`${two}/videos/new`, "new");
+    // The publishing thread hears of blocks that the other thread caches only after a while.
+    await expect.poll(() => cacheOf(two)).toBeGreaterThan(15.9 * MB);
     const taken = cacheOf(two);
     const freed = space.json("free", `${two}/videos`);
     expect(freed).toMatchObject({ files: 2, unpublished: { files: 1, bytes: 3 }, pinned: ["/videos/best"] });
