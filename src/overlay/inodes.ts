@@ -56,7 +56,9 @@ export class Inodes {
     const known = ino === undefined ? undefined : this.row(ino);
     if (known?.id === id) return known;
     const row = this.#tables.inodeOf(id);
-    if (row === undefined || this.#removed.has(row.ino) || this.row(row.ino)?.id !== id) return undefined;
+    // A number that waits to be written, or was removed, stands for this id no longer.
+    if (row === undefined || this.#removed.has(row.ino) || this.#waiting.has(row.ino)) return undefined;
+    this.#remember(row);
     return row;
   }
 
