@@ -31,7 +31,7 @@ const wallets = Array.from({ length: OWNERS }, (_, seed) => walletSigner(Buffer.
 const allowed = wallets.flatMap(({ wallet }) => ["--allow", wallet]);
 // As `service install` starts it (NODE_FLAGS in src/runtime/memory.ts).
 const served = await master(allowed, {
-  flags: ["--max-semi-space-size=2", "--max-old-space-size=4096", "--heap-growing-percent=60"],
+  flags: ["--max-semi-space-size=2", "--max-old-space-size=4096"],
 });
 const sockets = new Agent({ keepAlive: true, maxSockets: Infinity });
 const database = new Client({ connectionString: postgres.url });

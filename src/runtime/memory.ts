@@ -11,24 +11,25 @@ import { loadProcessAddon } from "./native.ts";
 /** The old generation's limit: far more than an agent needs, unless very many changes wait to be published. */
 export const HEAP_LIMIT_MB = 4096;
 
-/**
- * How much the heap grows between collections. By itself V8 lets it grow by up to 3 times its size
- * (`MemoryController::MaxGrowingFactor` in V8's heap/memory-controller.cc).
- */
-const GROWTH = "--heap-growing-percent=60";
-
-/** Flags when we start Node.js: 2 MiB for each half of the young generation (its default is 16), and those above. */
-export const NODE_FLAGS: readonly string[] = [
-  "--max-semi-space-size=2",
-  `--max-old-space-size=${HEAP_LIMIT_MB}`,
-  GROWTH,
-];
+/** Flags when we start Node.js: 2 MiB for each half of the young generation (its default is 16), and the limit above. */
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", `--max-old-space-size=${HEAP_LIMIT_MB}`];
 
 /** Makes heaps and the allocator keep little. Call before the second thread starts. */
 export function boundMemory(): void {
-  setFlagsFromString(GROWTH);
+  boundHeaps();
   loadProcessAddon().boundMemory?.();
 }
+
+/**
+ * Lets heaps grow by 60% between collections. By itself V8 lets one with the limit above grow by up to 3 times its size
+ * (`MemoryController::MaxGrowingFactor` in V8's heap/memory-controller.cc). Node.js does not document this flag, so it is set
+ * only in versions that are known to have it: V8 prints an error about unknown flags.
+ */
+export function boundHeaps(): void {
+  if (KNOWN_MAJORS.has(Number.parseInt(process.versions.node, 10))) setFlagsFromString("--heap-growing-percent=60");
+}
+
+const KNOWN_MAJORS: ReadonlySet<number> = new Set([22, 24, 26]);
 
 /**
  * How many changed objects fit into memory until they are published. Measured with 1,400,000: together they take 5 KiB each,

@@ -8,6 +8,7 @@ import { GENESIS } from "../../agent/state/start-over.ts";
 import { readStateFile } from "../../agent/state/state-file.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { boundHeaps } from "../../runtime/memory.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { cacheBytesOf, drainMsOf } from "./agent-limits.ts";
 import type { Call } from "../command.ts";
@@ -28,6 +29,7 @@ export async function openFolder(
   more: Pick<SyncAgentOptions, "progress" | "genesis"> = {},
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
+  boundHeaps();
   return openSyncAgent({
     address: facts.address,
     folder: facts.mount,

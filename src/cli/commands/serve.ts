@@ -1,6 +1,6 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
 import { mkdirSync } from "node:fs";
-import { collectGarbage } from "../../runtime/memory.ts";
+import { boundHeaps, collectGarbage } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { createLineLog, type Log } from "../../base/log.ts";
@@ -65,6 +65,7 @@ async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
   // The tables tell who has what, so they are private whatever the folder's own mode is.
   process.umask(0o077);
+  boundHeaps();
   const { startMaster } = await import("../../master/master.ts");
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);
