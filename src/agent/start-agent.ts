@@ -23,18 +23,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   boundMemory();
   options.onStep?.("opening the bucket");
   const thread = new FilesystemThread(options.log, options.access);
-  const agent = await openAgentBucket(options).then(
-    (bucket) => new RunningAgent(options, bucket, thread),
-    async (error: unknown) => {
-      await thread.end();
-      throw error;
-    },
-  );
+  let agent: RunningAgent | undefined;
   try {
+    agent = new RunningAgent(options, await openAgentBucket(options), thread);
     await agent.start();
     return agent;
   } catch (error) {
-    await agent.abandon();
+    await (agent?.abandon() ?? thread.end());
     throw error;
   }
 }

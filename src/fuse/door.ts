@@ -184,13 +184,10 @@ export class Door {
       this.#control(opcode);
       return;
     }
-    const answered = this.#replay.answers(exchange);
-    if (answered instanceof Promise) return this.#defer(handler, answered);
-    if (answered) return;
-    const pause = pauseOf(handler, this.#fs, exchange);
-    if (pause !== undefined) return this.#defer(handler, pause);
     try {
-      const later = this.#replay.run(handler, this.#exchange);
+      const answered = this.#replay.answers(exchange);
+      if (answered === true) return;
+      const later = answered || (pauseOf(handler, this.#fs, exchange) ?? this.#replay.run(handler, exchange));
       if (later !== undefined) this.#defer(handler, later);
     } catch (error) {
       if (isPassing(error)) this.#defer(handler, error);
@@ -268,7 +265,10 @@ export class Door {
       if (errno !== 0 && handler.mutates && exchange.succeeded) exchange.error(errno);
     } catch (error) {
       exchange.resume(held);
-      if (signal.aborted) exchange.error(ERRNO.EINTR);
+      // The bytes of a write that waits for its sync are written: they would be appended twice.
+      if (signal.aborted && waitFor instanceof Promise && held.opcode === OPCODE.WRITE)
+        exchange.count(exchange.argument(1));
+      else if (signal.aborted) exchange.error(ERRNO.EINTR);
       else if (error instanceof FsError) exchange.error(error.errno);
       else this.#fail(held.opcode, held.node, error);
     }

@@ -70,11 +70,15 @@ export class BackPressure {
     return live >= this.#objects;
   }
 
-  /** How long a call should wait before it changes another object; `live`: how many the live epoch changed. */
-  pauseMs(live: number): number {
+  /**
+   * How long a call should wait before it changes another object; `live`: how many the live epoch changed; `held`: how many
+   * memory holds.
+   */
+  pauseMs(live: number, held: number): number {
+    if (this.#leftMs === undefined) return 0;
+    if (held > this.#most / 2) return PACE_MAX_MS;
     const surplus = live - this.#objects;
-    if (surplus <= 0 || this.#leftMs === undefined) return 0;
-    if (live > this.#most / 2) return PACE_MAX_MS;
+    if (surplus <= 0) return 0;
     if (this.#clock.monotonicMs() - this.#leftMs > PACED_MS) return 0;
     return Math.min((PACE_MS * surplus) / this.#objects, PACE_MAX_MS);
   }

@@ -240,7 +240,7 @@ export class Overlay {
   pauseMs(ino: Ino | undefined): number {
     // An object that the live epoch changed already does not enlarge it.
     if (ino !== undefined && this.state.object(ino)?.epoch === this.state.epoch) return 0;
-    return this.#pacing.pauseMs(this.state.live);
+    return this.#pacing.pauseMs(this.state.live, this.state.count);
   }
 
   /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. */

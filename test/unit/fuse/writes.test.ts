@@ -1,11 +1,15 @@
 /** Writes whose answer means more than that their bytes are here. */
 import { constants } from "node:fs";
 import { expect, test, vi } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
+import type { Clock } from "../../../src/base/clock.ts";
 import type { Ino } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { Door } from "../../../src/fuse/door.ts";
 import { chooseOptions } from "../../../src/fuse/options.ts";
 import { MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
+import type { FileSystem } from "../../../src/vfs/filesystem.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
 import { FakeSession } from "../../support/fake-session.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
@@ -14,8 +18,14 @@ const ANSWER = `answer WRITE kind ${REPLY.COUNT}`;
 /** A power cut that keeps only what was synced. */
 const SYNCED_ONLY = { bytes: (length: number) => new Uint8Array(length), fraction: () => 0 };
 
+const DYING = 77;
+vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
+  const { THREADS, ...others } = await original();
+  return { ...others, THREADS: { ...THREADS, isDying: (thread: number) => thread === DYING } };
+});
+
 /** `isRepeated`: the kernel sends them again to an agent that replaces another one. */
-function serve(fs: VfsHarness, isRepeated = false): FakeSession {
+function serve(fs: { readonly vfs: FileSystem; readonly clock: Clock }, isRepeated = false): FakeSession {
   const session = new FakeSession();
   const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, isInherited: true };
   const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: 0 };
@@ -73,4 +83,27 @@ test("an O_DSYNC append that the agent before executed is durable when it is ans
   session.send(write(ino, constants.O_APPEND | constants.O_DSYNC, -8));
   await vi.waitFor(() => expect(session.done).toContain(ANSWER));
   expect(await sizeAfterPowerCut(fs)).toBe(BYTES);
+});
+
+test("an O_DSYNC write that is given up while it waits for its sync counts as written: it would be appended twice", async () => {
+  const { fs, ino } = await emptyFile();
+  const vfs = overriding(fs.vfs, { fsync: () => new Promise(() => {}), fsyncNow: () => false });
+  const session = serve({ vfs, clock: fs.clock }, true);
+  session.send({ ...write(ino, constants.O_APPEND | constants.O_DSYNC, -8), thread: DYING });
+  await vi.waitFor(() => expect(session.done).toContain(ANSWER));
+  expect(await fs.text("file")).toHaveLength(BYTES);
+});
+
+test("an O_DSYNC append that the agent before executed gets the error of its sync", async () => {
+  const { fs, ino } = await emptyFile();
+  fs.vfs.answers.request = 8;
+  await fs.write(ino, 0, "x".repeat(BYTES));
+  fs.vfs.persist();
+  fs.restart();
+  const fsyncNow = () => {
+    throw new Error("the disk is gone");
+  };
+  const session = serve({ vfs: overriding(fs.vfs, { fsyncNow }), clock: fs.clock }, true);
+  session.send(write(ino, constants.O_APPEND | constants.O_DSYNC, -8));
+  expect(session.done.filter((each) => each.startsWith("answer"))).toEqual([`answer WRITE error ${ERRNO.EIO}`]);
 });

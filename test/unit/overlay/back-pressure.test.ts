@@ -16,15 +16,15 @@ const BOUND = 100;
 describe("a call that changes another object", () => {
   test("waits only while an epoch is being published and the live one is past its bound, longer the further past", () => {
     const pacing = new BackPressure({ clock: new ManualClock(), log: silentLog, objects: BOUND });
-    expect(pacing.pauseMs(10 * BOUND)).toBe(0);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
     pacing.left(false);
-    expect(pacing.pauseMs(BOUND)).toBe(0);
-    const pauses = [1.1, 1.5, 2, 3, 100].map((times) => pacing.pauseMs(times * BOUND));
+    expect(pacing.pauseMs(BOUND, 0)).toBe(0);
+    const pauses = [1.1, 1.5, 2, 3, 100].map((times) => pacing.pauseMs(times * BOUND, 0));
     expect(pauses[0]).toBeGreaterThan(0);
     expect(pauses).toEqual(pauses.toSorted((a, b) => a - b));
     expect(pauses.at(-1)).toBe(PACE_MAX_MS);
     pacing.arrived();
-    expect(pacing.pauseMs(10 * BOUND)).toBe(0);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
   });
 
   test("does not wait for an epoch that takes too long or failed before", async () => {
@@ -32,11 +32,11 @@ describe("a call that changes another object", () => {
     const pacing = new BackPressure({ clock, log: silentLog, objects: BOUND });
     pacing.left(false);
     await clock.advance(PACED_MS + 1);
-    expect(pacing.pauseMs(10 * BOUND)).toBe(0);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
     pacing.left(false);
-    expect(pacing.pauseMs(10 * BOUND)).toBeGreaterThan(0);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBeGreaterThan(0);
     pacing.left(true);
-    expect(pacing.pauseMs(10 * BOUND)).toBe(0);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
   });
 
   test("waits for its turn at the filesystem, unless the live epoch already changed that object", async () => {
@@ -141,9 +141,9 @@ describe("at the most changed objects that memory should hold", () => {
     const pressure = new BackPressure({ clock, log: silentLog, objects: BOUND, most: 10 * BOUND });
     pressure.left(false);
     await clock.advance(2 * PACED_MS);
-    expect([pressure.pauseMs(4 * BOUND), pressure.pauseMs(6 * BOUND)]).toEqual([0, PACE_MAX_MS]);
+    expect([pressure.pauseMs(1, 4 * BOUND), pressure.pauseMs(1, 6 * BOUND)]).toEqual([0, PACE_MAX_MS]);
     pressure.left(true);
-    expect(pressure.pauseMs(6 * BOUND)).toBe(0);
+    expect(pressure.pauseMs(1, 6 * BOUND)).toBe(0);
   });
 });
 

@@ -5,7 +5,7 @@
 import type { FileId, FileName } from "../../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../../base/limits.ts";
 import type { TreeObject } from "../../fs-reader.ts";
-import { samePlace } from "../../object-rows.ts";
+import { placeText, samePlace } from "../../object-rows.ts";
 import type { Place } from "../../object-rows.ts";
 import { fileNames } from "../conflict-names.ts";
 import { versionHash } from "../contents/content.ts";
@@ -20,13 +20,21 @@ type Family = ReadonlyMap<string, TreeObject>;
 export async function separateFamilies(state: MergeState, guests: Guests): Promise<void> {
   if (guests.size === 0) return;
   const seen = new Set<string>();
-  for (const { parent, name } of state.merged.newPlaces()) {
+  for (const { parent, name } of placesOf(state, guests)) {
     for (const main of state.unitRules.mainsOf(name)) {
       if (seen.has(parent + main)) continue;
       seen.add(parent + main);
       await separate(state, guests, parent, main);
     }
   }
+}
+
+/** Where guests are now, sorted: the same whichever side is replayed. */
+function placesOf({ merged }: MergeState, guests: Guests): Place[] {
+  const places = new Map<string, Place>();
+  for (const [id, { now }] of merged.layered())
+    for (const place of now?.names ?? []) if (guests.has(guestKey(id, place))) places.set(placeText(place), place);
+  return [...places].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, place]) => place);
 }
 
 async function separate(state: MergeState, guests: Guests, parent: FileId, main: FileName): Promise<void> {

@@ -134,6 +134,43 @@ describe("laws of the merge, with units", () => {
     }
   });
 
+  test.each([
+    {
+      what: "database",
+      x: [{ op: "rename", path: "a", to: "q" }],
+      y: [
+        { op: "mkdir", path: "q" },
+        { op: "rename", path: "a/d.db", to: "q/d.db" },
+      ],
+    },
+    {
+      what: "log",
+      x: [
+        { op: "rename", path: "a", to: "q" },
+        { op: "write", path: "q/d.db", content: "new" },
+      ],
+      y: [
+        { op: "mkdir", path: "q" },
+        { op: "rename", path: "a/d.db-wal", to: "q/d.db-wal" },
+      ],
+    },
+  ] satisfies { what: string; x: Operation[]; y: Operation[] }[])(
+    "a $what that was moved into a new directory, which folds back, merges the same whichever side is replayed",
+    async ({ x, y }) => {
+      const world = new MergeWorld({ actions: [0], files: [0] });
+      const operations: Operation[] = [
+        { op: "mkdir", path: "a" },
+        { op: "write", path: "a/d.db", content: "old" },
+        { op: "write", path: "a/d.db-wal", content: "log" },
+      ];
+      const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
+      const [one, other] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
+      await world.judge(start, one, other);
+      await world.judge(start, { ...one, lamport: (other.lamport + 1) as Lamport }, other);
+      expect(world.faults).toEqual([]);
+    },
+  );
+
   test("a repository with equal paths and bytes on both sides gets no copy, even if a directory in it was replaced", async () => {
     const world = new MergeWorld({ actions: [0], files: [0] });
     const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
