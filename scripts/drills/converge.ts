@@ -40,6 +40,7 @@ interface Line extends Omit<Operation, "by"> {
 }
 
 interface WorkerEnd {
+  readonly signal: NodeJS.Signals | null;
   readonly status: number | null;
   readonly stderr: string;
   readonly lines: readonly Line[];
@@ -79,12 +80,12 @@ const trouble = { deaths: 0, absences: 0 };
 await Promise.all([killing(), hiding(), ending()]);
 report(`${trouble.deaths} deaths of agents, ${trouble.absences} absences of the bucket`);
 for (const worker of workers) {
-  const { lines, status, stderr } = await worker.ended;
+  const { lines, status, signal, stderr } = await worker.ended;
   const failed = lines.find(({ failed }) => failed);
   if (failed !== undefined) report(JSON.stringify(failed, null, 1));
   check(
     status === 0,
-    `worker ${worker.name}: its own folder is as on a local disk${stderr && `: ${stderr.slice(-2000)}`}`,
+    `worker ${worker.name}: its own folder is as on a local disk${status === 0 ? "" : ` (${signal ?? status})`}${stderr && `: ${stderr.slice(-2000)}`}`,
   );
 }
 const operations = workers.flatMap(({ name, lines }) => lines.map((line) => ({ ...line, by: name })));
@@ -195,10 +196,10 @@ function startWorker(name: string, dir: string) {
   child.stdout.on("data", (data: Buffer) => (out += data.toString()));
   child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
   const ended = new Promise<WorkerEnd>((done) =>
-    child.once("close", (status) => {
+    child.once("close", (status, signal) => {
       worker.lines = lines<Line>(out);
       space.pids.delete(pidOf(child));
-      done({ status, stderr, lines: worker.lines });
+      done({ status, signal, stderr, lines: worker.lines });
     }),
   );
   const worker: Worker = { name, child, lines: [], ended };

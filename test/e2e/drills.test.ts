@@ -56,7 +56,12 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     all ? 900_000 : 180_000,
   );
   if (all)
-    drill("a machine syncs again after a sleep or a change of address", "network-change.ts", ["3", "20", "--untimed"]);
+    drill(
+      "a machine syncs again after a sleep or a change of address",
+      "network-change.ts",
+      ["3", "20", "--untimed"],
+      600_000,
+    );
   drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
   drill("a program that waits for an unreachable master can be frozen and killed", "freezer.ts", [
     all ? "100" : "2",

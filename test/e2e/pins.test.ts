@@ -119,8 +119,6 @@ test(
 
     space.do("pause", two);
     writeFileSync(`${two}/videos/new`, "new");
-    // The publishing thread hears of blocks that the other thread caches only after a while.
-    await expect.poll(() => cacheOf(two)).toBeGreaterThan(15.9 * MB);
     const taken = cacheOf(two);
     const freed = space.json("free", `${two}/videos`);
     expect(freed).toMatchObject({ files: 2, unpublished: { files: 1, bytes: 3 }, pinned: ["/videos/best"] });
@@ -138,7 +136,15 @@ test(
     expect(() => readFileSync(`${two}/videos/a`)).toThrow(/EIO/);
     expect(readFileSync(`${two}/other`)).toHaveLength(MB);
     renameSync(space.at("freed-away"), space.at("freed"));
-    expect(Buffer.concat(files().slice(0, 3)).equals(Buffer.concat(before))).toBe(true);
+    // On a busy machine, the first reads may take longer than --read-timeout.
+    const isWhole = () => {
+      try {
+        return Buffer.concat(files().slice(0, 3)).equals(Buffer.concat(before));
+      } catch {
+        return false;
+      }
+    };
+    await expect.poll(isWhole).toBe(true);
     space.do("resume", two);
     space.do("unmount", two);
     space.do("unmount", one);
