@@ -50,7 +50,7 @@ interface Ranked {
   readonly rank: string;
 }
 
-/** By precedence for the name: an old directory, the directory's own entry, the winner's at this key, the smaller id. */
+/** By precedence for the name: a kept unit's, an old directory, the directory's own entry, the winner's here, the smaller id. */
 async function ranked(
   state: MergeState,
   place: Place,
@@ -62,7 +62,8 @@ async function ranked(
   for (const directory of directories) {
     const age = await ageOf(state, directory.id);
     const guest = guests.has(guestKey(directory.id, place)) ? 1 : 0;
-    const rank = `${AGES.indexOf(age)}${guest}${directory.id === winners ? 0 : 1}${directory.id}`;
+    const isOther = state.kept.has(directory.id) ? 0 : 1;
+    const rank = `${isOther}${AGES.indexOf(age)}${guest}${directory.id === winners ? 0 : 1}${directory.id}`;
     all.push({ directory, age, rank });
   }
   return all.sort((a, b) => (a.rank < b.rank ? -1 : 1));
