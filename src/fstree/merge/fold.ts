@@ -62,8 +62,8 @@ async function ranked(
   for (const directory of directories) {
     const age = await ageOf(state, directory.id);
     const guest = guests.has(guestKey(directory.id, place)) ? 1 : 0;
-    const isOther = state.kept.has(directory.id) ? 0 : 1;
-    const rank = `${isOther}${AGES.indexOf(age)}${guest}${directory.id === winners ? 0 : 1}${directory.id}`;
+    const unkept = state.kept.has(directory.id) ? 0 : 1;
+    const rank = `${unkept}${AGES.indexOf(age)}${guest}${directory.id === winners ? 0 : 1}${directory.id}`;
     all.push({ directory, age, rank });
   }
   return all.sort((a, b) => (a.rank < b.rank ? -1 : 1));
