@@ -52,7 +52,7 @@ export class FilesystemThread {
     this.#worker.once("exit", (status) => this.#died(new Error(`exit status ${status}`)));
   }
 
-  /** Call this before `call`: the thread then has nothing to tell before. */
+  /** To be called before `call`: until then, the thread has nothing to tell. */
   listen(listener: ThreadListener): void {
     this.#listener = listener;
   }

@@ -88,7 +88,7 @@ export class Pieces {
   #counts: Map<string, number> | undefined;
   /** Bytes written so far, including overwritten ones. */
   written = 0;
-  /** The bytes were promised to be durable: moving them must not lose them. */
+  /** An fsync of these bytes was answered: moving them must not lose them. */
   isPromised = false;
 
   /** The shared files that hold pieces. */

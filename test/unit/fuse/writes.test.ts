@@ -47,6 +47,16 @@ async function emptyFile(): Promise<{ fs: VfsHarness; ino: Ino }> {
   return { fs, ino };
 }
 
+/** A file to which an agent appended, and ended before it answered request 8. */
+async function appendedFile(): Promise<{ fs: VfsHarness; ino: Ino }> {
+  const { fs, ino } = await emptyFile();
+  fs.vfs.answers.request = 8;
+  await fs.write(ino, 0, "x".repeat(BYTES));
+  fs.vfs.persist();
+  fs.restart();
+  return { fs, ino };
+}
+
 async function sizeAfterPowerCut(fs: VfsHarness): Promise<number> {
   fs.restart(SYNCED_ONLY);
   return (await fs.text("file")).length;
@@ -74,11 +84,7 @@ test("a write without O_DSYNC is answered before it is durable", async () => {
 });
 
 test("an O_DSYNC append that the agent before executed is durable when it is answered", async () => {
-  const { fs, ino } = await emptyFile();
-  fs.vfs.answers.request = 8;
-  await fs.write(ino, 0, "x".repeat(BYTES));
-  fs.vfs.persist();
-  fs.restart();
+  const { fs, ino } = await appendedFile();
   const session = serve(fs, true);
   session.send(write(ino, constants.O_APPEND | constants.O_DSYNC, -8));
   await vi.waitFor(() => expect(session.done).toContain(ANSWER));
@@ -95,11 +101,7 @@ test("an O_DSYNC write that is given up while it waits for its sync counts as wr
 });
 
 test("an O_DSYNC append that the agent before executed gets the error of its sync", async () => {
-  const { fs, ino } = await emptyFile();
-  fs.vfs.answers.request = 8;
-  await fs.write(ino, 0, "x".repeat(BYTES));
-  fs.vfs.persist();
-  fs.restart();
+  const { fs, ino } = await appendedFile();
   const fsyncNow = () => {
     throw new Error("the disk is gone");
   };

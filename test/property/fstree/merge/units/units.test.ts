@@ -1,7 +1,7 @@
 /** The laws of the merge where files belong together (docs/design/merge.md, Units). SYNCLINE_TEST_ALL: as for merge-laws. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Lamport } from "../../../../../src/base/ids.ts";
+import type { Cid, Lamport } from "../../../../../src/base/ids.ts";
 import type { Operation } from "../../../../../src/simulate/scenarios/scenario.ts";
 import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../../../../support/law-suite.ts";
 import { intents, themesOf } from "../../../../support/merge-history.ts";
@@ -90,9 +90,7 @@ describe("laws of the merge, with units", () => {
       { op: "write", path: ".git/h", content: "y" },
       { op: "rename", path: ".git", to: "d" },
     ];
-    const [deleted, moved] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
-    await world.judge(start, deleted, moved);
-    await world.judge(start, { ...deleted, lamport: (moved.lamport + 1) as Lamport }, moved);
+    await judgeBoth(world, start, x, y);
     expect(world.contested).toBe(2);
     expect(world.faults).toEqual([]);
   });
@@ -116,11 +114,7 @@ describe("laws of the merge, with units", () => {
       { op: "write", path: "b/d.db", content: "new" },
       { op: "unlink", path: "b/d.db-wal" },
     ];
-    const [moved, written] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
-    const merged = [
-      await world.judge(start, moved, written),
-      await world.judge(start, { ...moved, lamport: (written.lamport + 1) as Lamport }, written),
-    ];
+    const merged = await judgeBoth(world, start, x, y);
     expect(world.faults).toEqual([]);
     for (const { tree } of merged) {
       const { objects, texts } = await world.survey(tree);
@@ -164,9 +158,7 @@ describe("laws of the merge, with units", () => {
         { op: "write", path: "a/d.db-wal", content: "log" },
       ];
       const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
-      const [one, other] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
-      await world.judge(start, one, other);
-      await world.judge(start, { ...one, lamport: (other.lamport + 1) as Lamport }, other);
+      await judgeBoth(world, start, x, y);
       expect(world.faults).toEqual([]);
     },
   );
@@ -284,3 +276,10 @@ describe("laws of the merge, with units", () => {
     PATIENCE_MS,
   );
 });
+
+/** Merges what two writers did, with either as the winner. */
+async function judgeBoth(world: MergeWorld, start: Cid, x: readonly Operation[], y: readonly Operation[]) {
+  const [one, other] = [await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y)];
+  const later = { ...one, lamport: (other.lamport + 1) as Lamport };
+  return [await world.judge(start, one, other), await world.judge(start, later, other)];
+}
