@@ -39,7 +39,7 @@ let address = 0;
 connect();
 space.env["SYNCLINE_INSECURE"] = "true";
 const within = ["ip", "netns", "exec", namespace];
-const server = await master(space, { host: "198.51.100.2", within });
+const server = await master(space, { host: "203.0.113.2", within });
 const url = server.url();
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
@@ -111,14 +111,14 @@ function connect(): void {
   ]);
   run("ip", ["link", "set", `${bridge}v`, "up"]);
   const inside = ["netns", "exec", namespace, "ip"];
-  run("ip", [...inside, "address", "add", "198.51.100.2/24", "dev", "eth0"]);
+  run("ip", [...inside, "address", "add", "203.0.113.2/24", "dev", "eth0"]);
   run("ip", [...inside, "link", "set", "eth0", "up"]);
   run("ip", [...inside, "link", "set", "lo", "up"]);
 }
 
 /** Gives this machine another address. */
 function move(): void {
-  const name = (which: number) => `198.51.100.${10 + which}/24`;
+  const name = (which: number) => `203.0.113.${10 + which}/24`;
   if (address > 0) run("ip", ["address", "del", name(address), "dev", bridge]);
   run("ip", ["address", "add", name(++address), "dev", bridge]);
 }
