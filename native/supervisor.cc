@@ -6,6 +6,9 @@
 // connection, so that programs get an error, if no agent was ever ready, if five starts in a row failed, or if many agents in a row
 // died soon after they served, as on a request that kills each of them.
 //
+// An agent that is stopped (SIGSTOP, Ctrl-Z) while programs wait for it is killed, so that the next one serves them. Nobody else can
+// answer them, and without an answer Linux neither freezes nor kills them.
+//
 // An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there
 // uninterruptibly on the lock of a directory, while the program that holds that lock waits for the agent's answer.
 //
@@ -34,6 +37,7 @@
 #include <climits>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -52,6 +56,9 @@ constexpr useconds_t kPauseUs = 200'000;
 // the next one. After kMostBrief, it aborts the mount.
 constexpr long kBriefMs = 500;
 constexpr int kMostBrief = 30, kFewBrief = 5;
+// The supervisor looks every kLookMs whether the agent is stopped, and every kStoppedLookMs once it is. After kMostStopped such looks
+// without a moment of CPU time in between, it replaces the agent if programs wait. cpulimit(1) stops a program for shorter.
+constexpr int kLookMs = 1'000, kStoppedLookMs = 250, kMostStopped = 4;
 // The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
 constexpr int kHurry = -20;
 constexpr size_t kMostLine = 256;
@@ -98,6 +105,36 @@ void EndHurry(pid_t agent) {
   closedir(threads);
 }
 
+// What proc(5) says of a process.
+struct State {
+  bool isStopped = false;
+  pid_t parent = 0;
+  // In ticks.
+  unsigned long cpuTime = 0;
+};
+
+// The first bytes of a file that the kernel makes up; empty if it cannot be read.
+std::string ReadShort(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return "";
+  char bytes[1024];
+  const ssize_t count = read(file, bytes, sizeof bytes);
+  close(file);
+  return std::string(bytes, count > 0 ? static_cast<size_t>(count) : 0);
+}
+
+State StateOf(pid_t process) {
+  const std::string text = ReadShort("/proc/" + std::to_string(process) + "/stat");
+  // The name before the other fields may have spaces and parentheses.
+  const size_t name = text.rfind(')');
+  char letter = 0;
+  int parent = 0;
+  unsigned long user = 0, system = 0;
+  constexpr char kFields[] = ") %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu";
+  if (name == std::string::npos || std::sscanf(text.c_str() + name, kFields, &letter, &parent, &user, &system) != 4) return {};
+  return {letter == 'T', parent, user + system};
+}
+
 bool NeedsSlots(const std::string& agreed) {
   const size_t second = agreed.find(' ');
   return second != std::string::npos && (std::strtoul(agreed.c_str() + second, nullptr, 10) & kHasResend) == 0;
@@ -107,7 +144,7 @@ class Supervisor {
  public:
   // Started by an agent. `command` ends with a null. It is empty if no agent can be started again.
   Supervisor(const char* log, std::string directory, int here, char** command)
-      : log_(log), directory_(std::move(directory)), here_(here), command_(command), abort_(3), device_(4), slots_(5) {
+      : log_(log), directory_(std::move(directory)), here_(here), command_(command), abort_(3), device_(4), slots_(5), agent_(getppid()) {
     if (directory_ != ".") {
       close(here_);
       here_ = -1;
@@ -172,9 +209,12 @@ class Supervisor {
   Heard Listen() {
     Heard heard;
     std::string line;
+    stoppedLooks_ = 0;
     for (;;) {
       pollfd waits[] = {{lifeline_, POLLIN, 0}, {signals_, POLLIN, 0}};
-      if (poll(waits, 2, -1) < 0) continue;
+      const int ready = poll(waits, 2, stoppedLooks_ > 0 ? kStoppedLookMs : kLookMs);
+      if (ready == 0 && !heard.ready.empty()) EndIfStopped();
+      if (ready <= 0) continue;
       if (waits[1].revents != 0) PassSignal();
       if (waits[0].revents == 0) continue;
       char bytes[64];
@@ -192,12 +232,34 @@ class Supervisor {
     }
   }
 
+  // Replacing it needs a command, so an agent without one stays stopped.
+  void EndIfStopped() {
+    const State state = StateOf(agent_);
+    const bool isOurs = isChild_ ? state.parent == getpid() : getppid() == agent_;
+    const bool isStill = stoppedLooks_ == 0 || state.cpuTime == lastCpuTime_;
+    stoppedLooks_ = isOurs && state.isStopped && isStill ? stoppedLooks_ + 1 : 0;
+    lastCpuTime_ = state.cpuTime;
+    if (stoppedLooks_ < kMostStopped || *command_ == nullptr || !DoProgramsWait()) return;
+    Notify("STATUS=The agent is stopped, and programs wait for it. Starting the next one.");
+    kill(agent_, SIGKILL);
+  }
+
+  // True if unknown.
+  bool DoProgramsWait() const {
+    char path[PATH_MAX];
+    const ssize_t length = readlink(("/proc/self/fd/" + std::to_string(abort_)).c_str(), path, sizeof path);
+    if (length <= 0) return true;
+    const std::string abort(path, static_cast<size_t>(length));
+    // In the directory of the connection (Documentation/filesystems/fuse.rst).
+    return ReadShort(abort.substr(0, abort.rfind('/') + 1) + "waiting") != "0\n";
+  }
+
   void Hear(const std::string& line, Heard& heard) {
     if (line == "done") heard.isDone = true;
     if (line.rfind("ready ", 0) == 0) {
       heard.ready = line.substr(6);
       heard.readyMs = NowMs();
-      if (agent_ > 0) EndHurry(agent_);
+      if (isChild_) EndHurry(agent_);
     }
     if (line != "up") return;
     Notify("READY=1\nSTATUS=Mounted.");
@@ -256,6 +318,7 @@ class Supervisor {
     }
     lifeline_ = ends[0];
     agent_ = child;
+    isChild_ = true;
     return true;
   }
 
@@ -312,6 +375,11 @@ class Supervisor {
   char** command_;
   int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;
   pid_t agent_ = -1;
+  // Whether this process started the agent. Otherwise the agent started this process.
+  bool isChild_ = false;
+  // At how many looks in a row the agent was stopped, and its CPU time then.
+  int stoppedLooks_ = 0;
+  unsigned long lastCpuTime_ = 0;
   // Used as a service only.
   int signals_ = -1;
   std::string notify_;

@@ -1,6 +1,6 @@
 /**
- * Freezes and kills cgroups whose programs wait for a file while the master is silent. How long does each take? A thawed program
- * continues to wait, and gets its bytes once the master answers.
+ * Freezes and kills cgroups whose programs wait for a file while the master is silent, and again after the agent was stopped, too.
+ * How long does each take? A thawed program continues to wait, and gets its bytes once the master answers.
  *   node scripts/drills/freezer.ts [ROUNDS of each, default 100] [--untimed]      needs Linux, root, and a cgroup filesystem with a freezer
  */
 import { spawn } from "node:child_process";
@@ -46,20 +46,25 @@ kill(served.pid, "SIGSTOP");
 for (const freezer of freezers) {
   mkdirSync(freezer.folder, { recursive: true });
   for (const [name, command] of programs()) {
-    const freezing: number[] = [];
-    const killing: number[] = [];
-    for (let round = 0; round < rounds; round++) {
-      const program = start(freezer, command);
-      await until(() => waits(freezer), 10_000, `${name} to wait`);
-      freezing.push(await freeze(freezer));
-      thaw(freezer);
-      killing.push(await killed(freezer, program));
+    for (const isStopped of [false, true]) {
+      const freezing: number[] = [];
+      const killing: number[] = [];
+      for (let round = 0; round < rounds; round++) {
+        const program = start(freezer, command);
+        await until(() => waits(freezer), 10_000, `${name} to wait`);
+        const { pid } = b.status();
+        if (isStopped) kill(pid, "SIGSTOP");
+        freezing.push(await freeze(freezer));
+        thaw(freezer);
+        killing.push(await killed(freezer, program));
+        if ((b.status().pid !== pid) !== isStopped) check(false, "a stopped agent is replaced, and no other one");
+      }
+      const [longest, last] = [Math.max(...freezing), Math.max(...killing)];
+      check(
+        !isTimed || (longest <= MOST_FREEZING_MS && last <= MOST_KILLED_MS),
+        `${freezer.version}: ${name} was frozen ${rounds} times${isStopped ? " with the agent stopped" : ""}, after ${longest.toFixed(0)} ms at most, and killed after ${last.toFixed(0)} ms at most`,
+      );
     }
-    const [longest, last] = [Math.max(...freezing), Math.max(...killing)];
-    check(
-      !isTimed || (longest <= MOST_FREEZING_MS && last <= MOST_KILLED_MS),
-      `${freezer.version}: ${name} was frozen ${rounds} times, after ${longest.toFixed(0)} ms at most, and killed after ${last.toFixed(0)} ms at most`,
-    );
   }
 }
 const [last] = freezers.slice(-1);
