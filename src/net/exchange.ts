@@ -63,8 +63,8 @@ export function exchange(
   });
 }
 
-/** The most parts of an answer that wait for their reader; a few more may be in flight. */
-const WAITING_PARTS = 16;
+/** So many bytes of an answer wait for their reader; a little more may be in flight. */
+const WAITING_BYTES = 1024 * 1024;
 
 /** The size of the pieces in which a limited body is sent, so that it moves steadily. */
 const LIMITED_BYTES = 16 * 1_024;
@@ -83,6 +83,7 @@ class Exchange {
   /** Bytes of the answer in the current window. */
   #window = { startMs: 0, bytes: 0 };
   readonly #parts: Uint8Array[] = [];
+  #waitingBytes = 0;
   #take: Take | undefined;
   #paused = false;
   /** How many parts wait for the limit now. Such waiting is not the server's silence. */
@@ -198,7 +199,8 @@ class Exchange {
     if (limit !== undefined) this.#pauseFor(controller, limit, part.length);
     if (this.#take !== undefined) return this.#pass(part, this.#take);
     this.#parts.push(Buffer.from(part));
-    if (this.#parts.length >= WAITING_PARTS) {
+    this.#waitingBytes += part.length;
+    if (this.#waitingBytes >= WAITING_BYTES) {
       this.#paused = true;
       controller.pause();
     }
@@ -229,8 +231,7 @@ class Exchange {
       for (const part of this.#parts.splice(0)) if (take(part) === "enough") return;
       if (!this.#ended) {
         this.#take = take;
-        this.#resume();
-        await new Promise<void>((resolve) => (this.#wake = resolve));
+        await this.#woken();
       }
       if (this.#failure !== undefined) throw this.#failure;
     } finally {
@@ -243,18 +244,25 @@ class Exchange {
       for (;;) {
         const part = this.#parts.shift();
         if (part !== undefined) {
+          this.#waitingBytes -= part.length;
           yield part;
           continue;
         }
         if (this.#failure !== undefined) throw this.#failure;
         if (this.#ended) return;
-        this.#resume();
-        await new Promise<void>((resolve) => (this.#wake = resolve));
+        await this.#woken();
         this.#wake = undefined;
       }
     } finally {
       if (!this.#ended) this.#giveUp(new Error("the answer was not read to the end"));
     }
+  }
+
+  /** Resolves when the next part or the end arrives, which may be while it resumes. */
+  #woken(): Promise<void> {
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#resume();
+    return woken;
   }
 
   #resume(): void {

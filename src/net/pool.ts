@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { Unanswered } from "./exchange.ts";
 import { LivePool, noting } from "./live-pool.ts";
+import { ON_READ, sharingBuffer } from "./receive-buffer.ts";
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -25,7 +26,8 @@ export function loadAhead(): void {
 export async function openPool(origin: string, options: PoolOptions): Promise<LivePool> {
   const { clock, tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;
   const { buildConnector, Pool } = await import("undici");
-  const connect = buildConnector({ timeout: connectMs, ...(await secureContextOf(tlsCa)) });
+  const trusted = await secureContextOf(tlsCa);
+  const connect = sharingBuffer(buildConnector({ timeout: connectMs, onread: ON_READ, ...trusted }));
   const pool = {
     connections,
     pipelining: 1,
