@@ -40,9 +40,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   verify: () => import("./commands/verify.ts"),
 };
 
-/** The commands that this command line may mean: the one that it starts with, or else all, as help needs them. */
+/** The commands that this command line may mean: the one that it starts with, none for --version, or else all, for help. */
 export async function commandsFor(args: readonly string[]): Promise<Register[]> {
   const [first = ""] = args;
+  if (first === "--version") return [];
   const only = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
   const modules = await Promise.all((only === undefined ? Object.values(COMMANDS) : [only]).map((load) => load()));
   return modules.map(({ register }) => register);
