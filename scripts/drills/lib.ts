@@ -24,6 +24,7 @@ import { basename, join, resolve } from "node:path";
 import type { PostgresServer } from "../../test/support/postgres-server.ts";
 import { killAgent } from "../../test/support/supervisor.ts";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
+import { StartedProcesses } from "./started-processes.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
 const main = join(checkout, "dist/main.js");
@@ -34,7 +35,7 @@ export interface Space {
   /** Mount points to detach at exit. */
   readonly mounts: Set<string>;
   /** Processes to end at exit. */
-  readonly pids: Set<number>;
+  readonly pids: StartedProcesses;
   readonly cleanups: (() => void)[];
 }
 
@@ -48,9 +49,9 @@ export function workspace(name: string, parent = tmpdir()): Space {
     XDG_CACHE_HOME: join(path, "cache"),
     SYNCLINE_KEY: "42".repeat(32),
   };
-  const space: Space = { path, env, mounts: new Set(), pids: new Set(), cleanups: [] };
+  const space: Space = { path, env, mounts: new Set(), pids: new StartedProcesses(), cleanups: [] };
   const clean = () => {
-    for (const pid of space.pids) killAgent(pid);
+    for (const pid of space.pids.running) killAgent(pid);
     for (const mount of space.mounts) spawnSync("umount", ["-l", mount], { stdio: "ignore" });
     for (const action of space.cleanups.reverse()) action();
     if (!process.env["SYNCLINE_KEEP"]) rmSync(path, { recursive: true, force: true });
