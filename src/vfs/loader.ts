@@ -8,6 +8,7 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
+import { isGone } from "../blocks/not-found.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { codecOf } from "../format/blocks/cid.ts";
 import { NodeStore } from "../tree/node-store.ts";
@@ -121,12 +122,12 @@ export class Loader {
     }
   }
 
-  /** Joins a fetch of another call, which may time out early; if so, retries once with this call's timeout. */
+  /** Joins fetches of other calls, which may time out early, or fail for another block; if so, tries once more. */
   async #fetchPatiently(cids: readonly Cid[]): Promise<void> {
     try {
       await this.#fetch(cids);
     } catch (error) {
-      if (!hasCode(error, "store_unreachable")) throw error;
+      if (!hasCode(error, "store_unreachable") && !isGone(error)) throw error;
       await this.#fetch(cids);
     }
   }

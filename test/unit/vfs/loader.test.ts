@@ -29,6 +29,20 @@ test("a read that joins another's fetch tries once more when that fetch times ou
   expect(answers).toHaveLength(2);
 });
 
+test("a read does not fail for a damaged block that another call fetches with its own", async () => {
+  const damaged = cidOf("raw", Buffer.from("damaged"));
+  const getMany = async (cids: readonly Cid[]) => {
+    await nextTurn();
+    if (cids.includes(damaged)) throw new SynclineError("block_corrupt", "A block is damaged.");
+    return new Map(cids.map((each) => [each, bytes]));
+  };
+  const blocks = { get: () => expect.unreachable(), getMany };
+  const loader = new Loader({ blocks, clock: new ManualClock(), nodeBytes: 1e6, contentBytes: 1e6, timeoutMs: 30_000 });
+  loader.readAhead([cid, damaged]);
+  await loader.load([cid]);
+  await expect(loader.load([damaged])).rejects.toMatchObject({ code: "block_corrupt" });
+});
+
 test("a loader that may not fetch ahead fetches only what is needed", async () => {
   const asked: (readonly Cid[])[] = [];
   const getMany = async (cids: readonly Cid[]) => {
