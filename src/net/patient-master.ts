@@ -76,17 +76,22 @@ export class PatientMaster implements Master {
 
   /** Repeats the call if its JSON breaks off. */
   #withWholeJson(request: MasterRequest, answer: MasterAnswer): MasterAnswer {
-    const json = async () => {
+    let first: MasterAnswer | undefined = answer;
+    let brokenOff: unknown;
+    const read = async () => {
+      const next = first ?? (await this.#inner.call(request));
+      first = undefined;
       try {
-        return await answer.json();
-      } catch (error) {
-        if (!hasCode(error, "store_unreachable")) throw error;
-        const next = await this.call(request);
+        const value = await next.json();
         // The caller has already acted on the status.
-        if (next.status !== answer.status) throw error;
-        return next.json();
+        if (next.status === answer.status) return value;
+      } catch (error) {
+        brokenOff = error;
       }
+      throw brokenOff;
     };
+    // Counts for itself: such calls are answered, and break off.
+    const json = () => this.#patiently("always", read, {});
     return { ...answer, json };
   }
 

@@ -85,6 +85,15 @@ describe("a call", () => {
     expect(await answer.json()).toEqual({ root: "r" });
     expect(calls).toHaveLength(2);
   });
+
+  test("whose answer always breaks off is given up after the allowed time, and pauses in between", async () => {
+    const { master, calls, clock, breakOff } = world();
+    breakOff(Infinity);
+    const answer = await master.call(READ);
+    await expect(answer.json()).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(clock.monotonicMs()).toBe(10_000);
+    expect(calls.length).toBeLessThan(30);
+  });
 });
 
 describe("a master that cannot reach its arbiter", () => {
