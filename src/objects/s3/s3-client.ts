@@ -4,6 +4,7 @@
  */
 import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
+import { Budget } from "../../base/budget.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
@@ -46,6 +47,7 @@ export const SILENCE_MS = 10_000;
 const LEAST_BYTES = 1_024;
 /** No answer to our requests is larger. */
 const MAX_ANSWER = 160 * 1_024 * 1_024;
+const MAX_REFUSAL = 1_024 * 1_024;
 const NOTHING = new Uint8Array();
 const TRIES = 6;
 const FIRST_WAIT_MS = 50;
@@ -70,6 +72,7 @@ export class S3Client implements AsyncDisposable {
   readonly #signer: Signer;
   /** By origin: at AWS each region is one. */
   readonly #pools = new Map<string, Promise<LivePool>>();
+  readonly #connections = new Budget(POOL.connections);
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
   /** The newest date of an object: servers' own dates may lag behind by a second. */
@@ -159,6 +162,8 @@ export class S3Client implements AsyncDisposable {
     const length = request.body?.reduce((sum, piece) => sum + piece.length, 0);
     const sized = length === undefined && request.method !== "PUT" ? {} : { "content-length": String(length ?? 0) };
     const headers = { ...request.headers, ...sized };
+    // Waiting for a connection is not the server's silence.
+    using _connection = await this.#connections.hold(1, request.signal);
     const signed = await this.#signer.sign({ request, host: new URL(origin).host, path, headers, region });
     const answer = await exchange(await this.#dispatcher(origin), clock, origin, {
       method: request.method,
@@ -175,10 +180,11 @@ export class S3Client implements AsyncDisposable {
 
   async #read(request: S3Request, { status, headers, read }: ExchangeAnswer): Promise<S3Answer> {
     const { take } = request;
-    const length = request.method === "HEAD" ? "0" : headers["content-length"];
+    const promised = request.method === "HEAD" ? "0" : headers["content-length"];
+    const sent = { promised, most: status < 300 ? MAX_ANSWER : MAX_REFUSAL, read };
     let body: Uint8Array = NOTHING;
-    if (take !== undefined && status < 300) await passOn(length, read, (at, part) => take(status, at, part));
-    else body = await bodyOf(length, read);
+    if (take !== undefined && status < 300) await passOn(sent, (at, part) => take(status, at, part));
+    else body = await bodyOf(sent);
     const date = Date.parse(String(headers.date ?? ""));
     if (!Number.isNaN(date)) this.#date = { serverMs: date, atMs: this.#options.clock.monotonicMs() };
     this.#newestMs = Math.max(this.#newestMs, Date.parse(String(headers["last-modified"] ?? "")) || 0);
@@ -222,13 +228,20 @@ export function isTrouble({ status }: S3Answer): boolean {
   return status >= 500 || status === 429 || status === 408;
 }
 
+/** The body of an answer. */
+interface SentBody {
+  /** Its length, if the server said it. */
+  readonly promised: string | undefined;
+  readonly most: number;
+  readonly read: ExchangeAnswer["read"];
+}
+
 /** The whole body. Throws `Unanswered` if it is truncated or too long. */
-async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]): Promise<Uint8Array> {
-  const length = promised === undefined ? undefined : Number(promised);
-  const isPromised = length !== undefined && length <= MAX_ANSWER;
-  const whole = isPromised ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : undefined;
+async function bodyOf(sent: SentBody): Promise<Uint8Array> {
+  const length = Number(sent.promised);
+  const whole = length <= sent.most ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : undefined;
   const parts: Uint8Array[] = [];
-  await passOn(promised, read, (at, part) => {
+  await passOn(sent, (at, part) => {
     if (whole === undefined) parts.push(Uint8Array.from(part));
     else whole.set(part, at);
   });
@@ -236,23 +249,18 @@ async function bodyOf(promised: string | undefined, read: ExchangeAnswer["read"]
 }
 
 /** Hands over the body as it arrives. Throws `Unanswered` if it is truncated or too long. */
-async function passOn(
-  promised: string | undefined,
-  read: ExchangeAnswer["read"],
-  take: (at: number, part: Uint8Array) => void,
-): Promise<void> {
+async function passOn({ promised, most, read }: SentBody, take: (at: number, part: Uint8Array) => void): Promise<void> {
   const length = promised === undefined ? undefined : Number(promised);
-  if (length !== undefined && !(length <= MAX_ANSWER)) {
-    await read(() => "enough").catch(() => {});
-    throw new Unanswered(true, new Error("the answer is too long"));
-  }
   let bytes = 0;
+  let isTooLong = length !== undefined && !(length <= most);
   await read((part) => {
-    if (bytes + part.length > (length ?? MAX_ANSWER)) return "enough";
+    isTooLong ||= bytes + part.length > (length ?? most);
+    if (isTooLong) return "enough";
     take(bytes, part);
     bytes += part.length;
     return "more";
   });
+  if (isTooLong) throw new Unanswered(true, new Error("the answer is too long"));
   if (length !== undefined && bytes !== length) throw new Unanswered(true, new Error("the answer was cut"));
 }
 

@@ -1,8 +1,9 @@
 /** Puts and reads on an S3 server that drops replies, is overloaded for a while, or sends malformed answers. */
 import { readFileSync } from "node:fs";
-import { Agent } from "undici";
+import { Agent, type Dispatcher } from "undici";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../../../src/base/clock.ts";
+import { nextTurn } from "../../../../src/base/concurrency.ts";
 import { keptBearer } from "../../../../src/net/bearer.ts";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
 import { S3Script } from "../../../support/s3-script.ts";
@@ -349,6 +350,37 @@ test("an answer that is cut is not taken for a whole one", async () => {
   server.put("pack/a", "0123456789");
   server.next("GET", { status: 200, body: "01234", headers: { etag: '"1"', "content-length": "10" } });
   expect((await server.store().get("pack/a"))?.bytes).toHaveLength(10);
+});
+
+test("an answer of unknown length that is too long is not taken for a whole one", async () => {
+  await using server = await S3Script.start();
+  server.put("pack/a", "0123456789");
+  server.next("GET", { status: 403, body: `<Error><Code>AccessDenied</Code></Error>${" ".repeat(2_000_000)}` });
+  expect((await server.store().get("pack/a"))?.bytes).toHaveLength(10);
+});
+
+test("a request is not sent before there is a connection for it", async () => {
+  await using server = await S3Script.start();
+  const handlers: Dispatcher.DispatchHandler[] = [];
+  const controller = { pause: () => {}, resume: () => {}, abort: () => {} } as unknown as Dispatcher.DispatchController;
+  const dispatch = (_: unknown, handler: Dispatcher.DispatchHandler) => {
+    handlers.push(handler);
+    handler.onRequestStart?.(controller, {});
+    return true;
+  };
+  const store = server.store(undefined, {}, { dispatcher: { dispatch } });
+  const all = Array.from({ length: 40 }, (_, at) => store.get(`pack/${at}`));
+  await expect.poll(() => handlers.length).toBe(32);
+  await nextTurn();
+  expect(handlers).toHaveLength(32);
+  for (let answered = 0; answered < all.length; answered++) {
+    await expect.poll(() => handlers.length).toBeGreaterThan(answered);
+    const handler = handlers[answered];
+    handler?.onResponseStart?.(controller, 200, { "content-length": "1", etag: '"1"' }, "OK");
+    handler?.onResponseData?.(controller, Buffer.from("a"));
+    handler?.onResponseEnd?.(controller, {});
+  }
+  for (const object of await Promise.all(all)) expect(object?.bytes).toHaveLength(1);
 });
 
 async function listed(store: S3ObjectStore, found: string[]): Promise<void> {
