@@ -85,9 +85,14 @@ class Exchange {
   readonly #parts: Uint8Array[] = [];
   #waitingBytes = 0;
   #take: Take | undefined;
-  #paused = false;
-  /** How many parts wait for the limit now. Such waiting is not the server's silence. */
+  #isPaused = false;
+  /** How many parts wait for the limit now, in both directions. Such waiting is not the server's silence. */
   #holds = 0;
+  /** Those of the answer. */
+  #answerHolds = 0;
+  /** Bytes of the answer that are still to come, if the server said how many. */
+  #bytesLeft: number | undefined;
+  #isWhole = false;
   readonly #over = new AbortController();
   #ended = false;
   #failure: unknown;
@@ -118,7 +123,10 @@ class Exchange {
         onRequestStart: (controller) => this.#started(controller),
         onResponseStart: (_controller, status, head) => this.#answered(status, head),
         onResponseData: (controller, part) => this.#received(controller, part),
-        onResponseEnd: () => this.#end(),
+        onResponseEnd: () => {
+          this.#isWhole = true;
+          this.#goOn();
+        },
         onResponseError: (_controller, error) => this.#fail(error),
       });
     } catch (error) {
@@ -189,31 +197,46 @@ class Exchange {
     this.#moved();
     this.#isAnswered = true;
     this.#window = { startMs: this.#movedMs, bytes: 0 };
+    const length = headers["content-length"];
+    if (length !== undefined) this.#bytesLeft = Number(length);
     this.#resolve({ status, headers, body: this.#body(), read: (take) => this.#read(take) });
   }
 
   #received(controller: Dispatcher.DispatchController, part: Uint8Array): void {
+    // A body that ends with its connection may have empty parts after each pause.
+    if (part.length === 0) return;
     this.#moved();
     this.#window.bytes += part.length;
-    const { limit } = this.#request;
-    if (limit !== undefined) this.#pauseFor(controller, limit, part.length);
+    if (this.#bytesLeft !== undefined) this.#bytesLeft -= part.length;
+    // Once all has arrived, nothing is paused: if the server closed a paused connection, the answer would count as cut.
+    const mayPause = this.#bytesLeft !== 0;
+    if (this.#request.limit !== undefined) {
+      if (mayPause) controller.pause();
+      void this.#holdAnswer(this.#request.limit, part.length);
+    }
     if (this.#take !== undefined) return this.#pass(part, this.#take);
     this.#parts.push(Buffer.from(part));
     this.#waitingBytes += part.length;
-    if (this.#waitingBytes >= WAITING_BYTES) {
-      this.#paused = true;
+    if (mayPause && this.#waitingBytes >= WAITING_BYTES) {
+      this.#isPaused = true;
       controller.pause();
     }
     this.#wake?.();
   }
 
-  #pauseFor(controller: Dispatcher.DispatchController, limit: RateLimit, bytes: number): void {
-    controller.pause();
-    const resume = () => {
-      if (this.#holds === 0 && !this.#paused && !this.#ended) controller.resume();
-    };
-    // The wait is aborted when the exchange is over.
-    this.#hold(limit, bytes).then(resume, () => {});
+  async #holdAnswer(limit: RateLimit, bytes: number): Promise<void> {
+    this.#answerHolds++;
+    // Rejected when the exchange is over.
+    await this.#hold(limit, bytes).catch(() => {});
+    this.#answerHolds--;
+    this.#goOn();
+  }
+
+  /** Resumes or ends, unless a part of the answer waits for the limit or its reader. */
+  #goOn(): void {
+    if (this.#answerHolds > 0 || this.#ended) return;
+    if (this.#isWhole) this.#end();
+    else if (!this.#isPaused) this.#controller?.resume();
   }
 
   #pass(part: Uint8Array, take: Take): void {
@@ -267,9 +290,9 @@ class Exchange {
 
   #resume(): void {
     this.#moved();
-    if (!this.#paused) return;
-    this.#paused = false;
-    if (this.#holds === 0) this.#controller?.resume();
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#goOn();
   }
 
   #moved(): void {

@@ -27,9 +27,10 @@ export async function openPool(origin: string, options: PoolOptions): Promise<Li
   const { clock, tlsCa, connections, connectMs, maxHeaderSize, keepAliveMs } = options;
   const { buildConnector, Pool } = await import("undici");
   const trusted = await secureContextOf(tlsCa);
-  const connect = sharingBuffer(buildConnector({ timeout: connectMs, onread: ON_READ, ...trusted }));
+  const connect = sharingBuffer(buildConnector({ timeout: connectMs, onread: ON_READ, allowH2: false, ...trusted }));
   const pool = {
     connections,
+    allowH2: false,
     pipelining: 1,
     maxHeaderSize,
     ...(keepAliveMs !== undefined && { keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs }),

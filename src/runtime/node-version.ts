@@ -1,7 +1,7 @@
 /** Checks the Node.js version. Imports nothing, since it must load in versions that can run nothing else of ours. */
 
 /** The first of 22 with Node-API 10, which the SQLite addon is made for (https://nodejs.org/api/n-api.html#node-api-version-matrix). */
-export const NEEDED_NODE = "22.14";
+export const NEEDED_NODE = "22.19";
 export const RECOMMENDED_NODE = "24";
 const NEEDED_MAJOR = 22;
 const NEEDED_NODE_API = 10;

@@ -110,6 +110,20 @@ test("a server that does not answer after the body is given up, as without a lim
   await expect(answered).rejects.toThrow("no data moved for 10 s");
 });
 
+test("an answer that comes before its request is sent arrives at once", async () => {
+  const { clock, server, answered } = begin({ body: [new Uint8Array(500_000)] });
+  server.answer(2_000);
+  const { read } = await answered;
+  let got = 0;
+  const over = read((part) => {
+    got += part.length;
+    return "more";
+  });
+  await clock.advance(10_000);
+  await over;
+  expect(got).toBe(2_000);
+});
+
 test("the end of an exchange ends its wait for the limit", async () => {
   const end = new AbortController();
   const { clock, server, answered } = begin({ body: [new Uint8Array(1_000_000)], signals: [end.signal] });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { nodeProblem } from "../../../src/runtime/node-version.ts";
 
 test.each([
-  ["22.14.0", "10"],
+  ["22.19.0", "10"],
   ["24.21.0", "10"],
   ["26.10.0", "11"],
 ])("Node.js %s runs Syncline", (node, napi) => {
@@ -17,6 +17,6 @@ test.each([
   expect(nodeProblem({ node, napi })).toMatchObject({
     code: "not_supported",
     message: `Node.js ${node} cannot run Syncline.`,
-    hint: expect.stringContaining("22.14 or newer"),
+    hint: expect.stringContaining("22.19 or newer"),
   });
 });
