@@ -25,8 +25,9 @@ const REMEMBERED = 1_024;
 
 /** Remembered state of a directory that is being listed. */
 interface OpenListing {
-  /** The overlay's names when the listing began, sorted. Some may be gone; newer ones need not be listed. */
+  /** The overlay's names when the listing began on this base, sorted. Some may be gone; new files need not be listed. */
   own: readonly FileName[];
+  tree: Cid;
   readonly places: Map<number, FileName>;
   /** How far a search for a cookie came. */
   search: { readonly cookie: number; readonly after: FileName | undefined } | undefined;
@@ -133,11 +134,15 @@ export class Listings {
   }
 
   #listing(ino: Ino, begins: boolean): OpenListing {
+    const { state } = this.#objects.overlay;
+    const { tree } = state.base;
     const known = this.#listings.get(ino);
-    const listing = known ?? { own: [], places: new Map<number, FileName>(), search: undefined };
+    const listing = known ?? { own: [], tree, places: new Map<number, FileName>(), search: undefined };
     if (known === undefined) this.#listings.set(ino, listing);
-    if (begins || known === undefined)
-      listing.own = [...(this.#objects.overlay.state.entries(ino)?.keys() ?? [])].sort();
+    // Each file is among these names or in the base. A new base may lack files that changed here meanwhile.
+    if (begins || known === undefined || listing.tree !== tree)
+      listing.own = [...(state.entries(ino)?.keys() ?? [])].sort();
+    listing.tree = tree;
     return listing;
   }
 
@@ -167,20 +172,24 @@ export class Listings {
   /** Entries after a name, in order. Throws BlockMiss. */
   *#entries(ino: Ino, listing: OpenListing, after: FileName | undefined): Generator<Listed> {
     const { state } = this.#objects.overlay;
+    const id = this.#objects.directoryId(ino);
     const own = this.#ownEntries(ino, listing.own, after);
-    const base = this.#baseEntries(ino, after);
-    let nextOwn = own.next().value;
-    let nextBase = base.next().value;
-    while (nextOwn !== undefined || nextBase !== undefined) {
-      if (nextBase === undefined || (nextOwn !== undefined && nextOwn.name <= nextBase.name)) {
-        if (nextOwn === undefined) return;
-        if (state.entry(ino, nextOwn.name) === nextOwn.ino) yield nextOwn;
-        nextOwn = own.next().value;
-      } else {
-        yield nextBase;
-        nextBase = base.next().value;
+    if (id === undefined) return yield* own;
+    let next = own.next().value;
+    for (const { name, dentry } of this.#rows(ino, id, after)) {
+      for (; next !== undefined && next.name < name; next = own.next().value) yield next;
+      if (next?.name === name) {
+        yield next;
+        next = own.next().value;
+        continue;
       }
+      // A file that changed after the listing began has a row in the base, but not a name in `own`.
+      const child = state.entry(ino, name);
+      const changed = child === undefined ? undefined : this.#own(name, child);
+      if (changed !== undefined) yield changed;
+      else if (child === undefined && !state.hides(id, name)) yield { name, dentry, directory: id };
     }
+    for (; next !== undefined; next = own.next().value) yield next;
   }
 
   *#ownEntries(ino: Ino, names: readonly FileName[], after: FileName | undefined): Generator<Own, undefined> {
@@ -188,23 +197,21 @@ export class Listings {
     for (let index = after === undefined ? 0 : behind(names, after); index < names.length; index++) {
       const name = names[index];
       const child = name === undefined ? undefined : state.entry(ino, name);
-      const object = child === undefined ? undefined : state.object(child);
-      if (name === undefined || object === undefined) continue;
-      yield { name, ino: object.ino, mode: TYPE_BITS[object.type] | object.mode };
+      const own = name === undefined || child === undefined ? undefined : this.#own(name, child);
+      if (own !== undefined) yield own;
     }
   }
 
-  *#baseEntries(ino: Ino, start: FileName | undefined): Generator<Listed, undefined> {
-    const id = this.#objects.directoryId(ino);
-    if (id === undefined) return;
+  #own(name: FileName, ino: Ino): Own | undefined {
+    const object = this.#objects.overlay.state.object(ino);
+    return object && { name, ino, mode: TYPE_BITS[object.type] | object.mode };
+  }
+
+  /** The base's rows after a name. */
+  *#rows(ino: Ino, id: FileId, start: FileName | undefined): Generator<ListedRow, undefined> {
     for (let after = start; ;) {
       const { rows } = this.#page(ino, id, after);
-      for (const { name, dentry } of rows) {
-        if (after !== undefined && name <= after) continue;
-        if (this.#objects.overlay.state.entry(ino, name) !== undefined || this.#objects.overlay.state.hides(id, name))
-          continue;
-        yield { name, dentry, directory: id };
-      }
+      for (const row of rows) if (after === undefined || row.name > after) yield row;
       after = rows.at(-1)?.name;
       if (after === undefined || rows.length < LISTING_BATCH) return;
     }

@@ -81,6 +81,36 @@ describe("a listing", () => {
     expect(new Set(seen).size).toBe(seen.length);
   });
 
+  test("shows each entry once while published files change and are published again", async () => {
+    const fs = await filled(100);
+    await fs.makeDirectory("d/sub");
+    await fs.publish();
+    const ino = await fs.ino("d");
+    const seen: string[] = [];
+    for (let cookie = 0, changes = 0; ; changes++) {
+      const { names, next } = await page(fs, ino, cookie, 10);
+      if (names.length === 0) break;
+      seen.push(...names);
+      cookie = next;
+      await fs.write(await fs.ino(`d/${nameAt(99 - changes)}`), 0, "x");
+      await fs.make(`d/sub/${changes}`);
+      if (changes % 4 === 3) await fs.publish();
+    }
+    expect(seen).toEqual([".", "..", ...Array.from({ length: 100 }, (_, index) => nameAt(index)), "sub"]);
+  });
+
+  test("shows a file that changed here while it was read, although others removed it meanwhile", async () => {
+    const fs = await filled(100);
+    await fs.publish();
+    const ino = await fs.ino("d");
+    const { names, next } = await page(fs, ino, 0, 10);
+    await fs.write(await fs.ino(`d/${nameAt(50)}`), 0, "x");
+    fs.vfs.adopt(await fs.others((other) => other.unlink(`d/${nameAt(50)}`)));
+    expect([...names, ...(await rest(fs, ino, next, 10))].slice(2)).toEqual(
+      Array.from({ length: 100 }, (_, index) => nameAt(index)),
+    );
+  });
+
   test("continues where it was after a restart", async () => {
     const fs = await filled(100);
     const ino = await fs.ino("d");
@@ -188,6 +218,18 @@ describe("a plain listing", () => {
         }
       }
     }
+  });
+
+  test("shows a file that changes while it is read", async () => {
+    const fs = await filled(10);
+    await fs.publish();
+    const ino = await fs.ino("d");
+    const { entries, next } = await fs.run((vfs) => vfs.list(ino, 0, 5));
+    await fs.write(await fs.ino(`d/${nameAt(8)}`), 0, "x");
+    const rest = await fs.run((vfs) => vfs.list(ino, next ?? 0, 10));
+    expect([...entries, ...rest.entries].map(({ name }) => name)).toEqual(
+      Array.from({ length: 10 }, (_, at) => nameAt(at)),
+    );
   });
 
   test("assigns an unchanged entry an inode number only on demand", async () => {
