@@ -273,6 +273,7 @@ export class Door {
       else this.#fail(held.opcode, held.node, error);
     }
     this.#session.answer(held.ticket);
+    this.#fs.answers.answered(exchange.unique);
     this.#waiting.delete(held.ticket);
     release();
     this.#dropMisplaced();

@@ -51,7 +51,9 @@ export class Replay {
     if (!isRemembered(exchange)) return handler.run(this.#fs, exchange, this.#openFiles);
     answers.request = exchange.unique;
     try {
-      return handler.run(this.#fs, exchange, this.#openFiles);
+      const later = handler.run(this.#fs, exchange, this.#openFiles);
+      if (later !== undefined) answers.keep(exchange.unique);
+      return later;
     } finally {
       answers.request = 0;
     }
@@ -69,7 +71,10 @@ export class Replay {
     const made = answers.of(exchange.unique);
     if (made === undefined) return false;
     this.#counts.executedBefore++;
-    return this.#answer(exchange, made) ?? true;
+    const later = this.#answer(exchange, made);
+    if (later === undefined) return true;
+    answers.keep(exchange.unique);
+    return later;
   }
 
   /** The first request came that is not a repeated one. All repeated ones come before it. */

@@ -71,7 +71,7 @@ export class Overlay {
   readonly #quick: QuickFlush;
   readonly #lateRows = new LateRows();
   /** Requests of the kernel that were executed. */
-  readonly answers = new Answers(() => this.execute([{ kind: "connected" }], { urgent: true }));
+  readonly answers = new Answers((records) => this.execute(records, { urgent: true }));
 
   /** Opens the state, or creates it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits, random = systemRandom }: OverlayOptions) {

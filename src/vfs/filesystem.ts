@@ -190,6 +190,9 @@ export interface AnsweredRequests {
   request: number;
   /** Of a request executed before the last restart: the inode that it made or linked, or 0. Undefined: not executed. */
   of(request: number): Ino | 0 | undefined;
+  /** The executed request is answered later: a restart before `answered` finds its result. */
+  keep(request: number): void;
+  answered(request: number): void;
   /** Call when a new connection begins, or when no more requests are sent again. Throws as a change does. */
   forget(): void;
 }

@@ -45,7 +45,7 @@ export class MemoryFileSystem implements FileSystem {
     throttle: () => undefined,
   };
   /** None are kept: this filesystem ends with its process. */
-  readonly answers = { request: 0, of: () => undefined, forget: () => {} };
+  readonly answers = { request: 0, of: () => undefined, keep: () => {}, answered: () => {}, forget: () => {} };
   readonly #nowNs: () => bigint;
   readonly #inodes = new Map<Ino, Inode>();
   #nextIno = 2;

@@ -8,11 +8,14 @@ import type { JournalRecord } from "./journal-record.ts";
 export class Answers {
   /** The request that the next change answers; 0: none. */
   request = 0;
+  /** Executed before the last restart. */
   readonly #found = new Map<number, Ino | 0>();
-  readonly #journal: () => void;
+  /** Answered later: while a write waits for its sync, for instance. */
+  readonly #kept = new Map<number, Ino | 0>();
+  #last: Answered | undefined;
+  readonly #journal: (records: readonly JournalRecord[]) => void;
 
-  /** `journal` records that they are forgotten. */
-  constructor(journal: () => void) {
+  constructor(journal: (records: readonly JournalRecord[]) => void) {
     this.#journal = journal;
   }
 
@@ -24,7 +27,8 @@ export class Answers {
     if (change === undefined) return undefined;
     this.request = 0;
     const ino = change.kind === "create" ? change.object.ino : change.kind === "link" ? change.ino : 0;
-    return { kind: "answered", request, ino };
+    this.#last = { kind: "answered", request, ino };
+    return this.#last;
   }
 
   /** Applies a record in replay. */
@@ -37,15 +41,30 @@ export class Answers {
     return this.#found.get(request);
   }
 
+  keep(request: number): void {
+    const ino = this.#last?.request === request ? this.#last.ino : this.#found.get(request);
+    if (ino !== undefined) this.#kept.set(request, ino);
+  }
+
+  answered(request: number): void {
+    this.#kept.delete(request);
+  }
+
   forget(): void {
-    this.#journal();
+    this.#journal([{ kind: "connected" }, ...recordsOf(this.#kept)]);
     this.#found.clear();
   }
 
   /** What may still be asked for, to be written to the journal after a checkpoint. */
   get records(): JournalRecord[] {
-    return Array.from(this.#found, ([request, ino]) => ({ kind: "answered", request, ino }));
+    return recordsOf(new Map([...this.#found, ...this.#kept]));
   }
+}
+
+type Answered = Extract<JournalRecord, { readonly kind: "answered" }>;
+
+function recordsOf(results: ReadonlyMap<number, Ino | 0>): Answered[] {
+  return Array.from(results, ([request, ino]) => ({ kind: "answered", request, ino }));
 }
 
 const CHANGES: ReadonlySet<JournalRecord["kind"]> = new Set([

@@ -14,6 +14,7 @@ import { FakeSession } from "../../support/fake-session.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const BYTES = 100;
+const DSYNC_APPEND = constants.O_APPEND | constants.O_DSYNC;
 const ANSWER = `answer WRITE kind ${REPLY.COUNT}`;
 /** A power cut that keeps only what was synced. */
 const SYNCED_ONLY = { bytes: (length: number) => new Uint8Array(length), fraction: () => 0 };
@@ -37,6 +38,11 @@ function serve(fs: { readonly vfs: FileSystem; readonly clock: Clock }, isRepeat
 
 function write(node: Ino, flags: number, unique = 8) {
   return { opcode: "WRITE" as const, unique, node, arguments: [0, BYTES, 0, 0, flags] };
+}
+
+/** The filesystem, on a disk whose syncs never end. */
+function unsynced({ vfs, clock }: VfsHarness) {
+  return { vfs: overriding(vfs, { fsync: () => new Promise(() => {}), fsyncNow: () => false }), clock };
 }
 
 /** A file in a filesystem, durable while still empty. */
@@ -86,16 +92,34 @@ test("a write without O_DSYNC is answered before it is durable", async () => {
 test("an O_DSYNC append that the agent before executed is durable when it is answered", async () => {
   const { fs, ino } = await appendedFile();
   const session = serve(fs, true);
-  session.send(write(ino, constants.O_APPEND | constants.O_DSYNC, -8));
+  session.send(write(ino, DSYNC_APPEND, -8));
   await vi.waitFor(() => expect(session.done).toContain(ANSWER));
   expect(await sizeAfterPowerCut(fs)).toBe(BYTES);
 });
 
+test("an O_DSYNC append whose sync goes on during a checkpoint is not repeated by the next agent", async () => {
+  const { fs, ino } = await emptyFile();
+  serve(unsynced(fs)).send(write(ino, DSYNC_APPEND));
+  await fs.vfs.checkpoint();
+  fs.restart();
+  serve(fs, true).send(write(ino, DSYNC_APPEND, -8));
+  expect(await fs.text("file")).toHaveLength(BYTES);
+});
+
+test("an O_DSYNC append is executed once, although each of two agents ends while it is synced", async () => {
+  const { fs, ino } = await appendedFile();
+  const again = [-8, -9].map((unique) => write(ino, DSYNC_APPEND, unique));
+  // All requests sent again have come when a new one comes.
+  serve(unsynced(fs), true).send(...again, { opcode: "GETATTR", unique: 10, node: ino });
+  fs.restart();
+  serve(fs, true).send(...again);
+  expect(await fs.text("file")).toHaveLength(2 * BYTES);
+});
+
 test("an O_DSYNC write that is given up while it waits for its sync counts as written: it would be appended twice", async () => {
   const { fs, ino } = await emptyFile();
-  const vfs = overriding(fs.vfs, { fsync: () => new Promise(() => {}), fsyncNow: () => false });
-  const session = serve({ vfs, clock: fs.clock }, true);
-  session.send({ ...write(ino, constants.O_APPEND | constants.O_DSYNC, -8), thread: DYING });
+  const session = serve(unsynced(fs), true);
+  session.send({ ...write(ino, DSYNC_APPEND, -8), thread: DYING });
   await vi.waitFor(() => expect(session.done).toContain(ANSWER));
   expect(await fs.text("file")).toHaveLength(BYTES);
 });
@@ -106,6 +130,6 @@ test("an O_DSYNC append that the agent before executed gets the error of its syn
     throw new Error("the disk is gone");
   };
   const session = serve({ vfs: overriding(fs.vfs, { fsyncNow }), clock: fs.clock }, true);
-  session.send(write(ino, constants.O_APPEND | constants.O_DSYNC, -8));
+  session.send(write(ino, DSYNC_APPEND, -8));
   expect(session.done.filter((each) => each.startsWith("answer"))).toEqual([`answer WRITE error ${ERRNO.EIO}`]);
 });

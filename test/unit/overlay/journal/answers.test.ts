@@ -85,6 +85,24 @@ test("a process finds no results of its own requests, since it answers them itse
   expect(answersTo(fs, 101)).toEqual([undefined]);
 });
 
+test("results of requests that are answered later survive checkpoints until then", async () => {
+  const fs = await VfsHarness.create();
+  await fs.make("log");
+  for (const request of [101, 102]) {
+    await asRequest(fs, request, () => write(fs, "log", "appended"));
+    fs.vfs.answers.keep(request);
+  }
+  fs.vfs.answers.answered(101);
+  await fs.vfs.checkpoint();
+  fs.restart();
+  expect(answersTo(fs, 101, 102)).toEqual([undefined, 0]);
+  fs.vfs.answers.keep(102);
+  fs.vfs.answers.forget();
+  fs.vfs.persist();
+  fs.restart();
+  expect(answersTo(fs, 102)).toEqual([0]);
+});
+
 test("if a checkpoint fails while it keeps results, the next one has all changes", async () => {
   const fs = await VfsHarness.create();
   await asRequest(fs, 101, () => fs.make("made"));
