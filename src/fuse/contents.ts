@@ -94,4 +94,4 @@ const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 /** Most bytes per call, so that others get their turn; programs call again for the rest. */
-const MAX_COPY_BYTES = 1 << 30;
+const MAX_COPY_BYTES = 8 << 20;
