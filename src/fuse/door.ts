@@ -6,7 +6,7 @@
  */
 import { BlockMiss } from "../blocks/block-store.ts";
 import { ERRNO } from "../base/errno.ts";
-import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
+import type { Ino } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.ts";
@@ -71,7 +71,7 @@ export class Door {
     this.#replay = new Replay(fs, this.#openFiles, options.log);
     this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
     this.#waiting = new WaitingRequests(options.clock, THREADS);
-    this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
+    this.#invalidator = new Invalidator(this.#session, this.#openFiles, fs, options);
     this.#orphans = new Orphans(this.#session);
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
@@ -88,7 +88,7 @@ export class Door {
   #resume(agreed: Agreed): void {
     this.#agreed(agreed);
     if (agreed.flags2 & INIT2.HAS_RESEND) this.#session.resend();
-    this.#invalidator.invalidate({ entries: [], inodes: [], all: true });
+    this.#invalidator.takeOver();
     queueMicrotask(() => this.#events.ready(agreed));
   }
 
@@ -116,6 +116,7 @@ export class Door {
     if (this.#closed) return;
     this.#closed = true;
     this.#waiting.giveUpAll();
+    this.#invalidator[Symbol.dispose]();
     this.#session.close();
     this.#fs.watchOrphans(() => {});
     this.#forget(this.#orphans.all);
@@ -304,23 +305,6 @@ export class Door {
       path: this.#pathOf(node),
       error: describeError(error),
     });
-  }
-
-  /** The names in the root, after waiting for blocks if necessary. */
-  async #listRoot(): Promise<FileName[]> {
-    const names: FileName[] = [];
-    for (let cookie = 0; ;) {
-      try {
-        this.#fs.readDirectory(ROOT_INO, cookie, false, (entry) => {
-          cookie = entry.next;
-          return names.push(entry.name) > 0;
-        });
-        return names;
-      } catch (error) {
-        if (!(error instanceof BlockMiss)) throw error;
-        await this.#fs.load(error.cids);
-      }
-    }
   }
 
   #pathOf(ino: Ino): string {

@@ -4,27 +4,46 @@
  * call is answered.
  */
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
-import { describeError, type Log } from "../base/log.ts";
-import type { Invalidations } from "../vfs/filesystem.ts";
+import { describeError } from "../base/log.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
 import type { OpenFiles } from "./open-files.ts";
+import type { ChosenOptions } from "./options.ts";
 import { MINOR_WITH_EPOCH } from "./protocol.ts";
 
-export class Invalidator {
+export class Invalidator implements Disposable {
   readonly #session: Session;
   readonly #openFiles: OpenFiles;
-  readonly #listRoot: () => Promise<FileName[]>;
-  readonly #log: Log;
+  readonly #fs: FileSystem;
+  readonly #options: Pick<ChosenOptions, "clock" | "log">;
   /** Inodes with waiting calls: how many, and the messages to send after them. */
   readonly #held = new Map<Ino, { calls: number; after: (() => void)[] }>();
+  readonly #closed = new AbortController();
+  /** Whether programs may have files open that an earlier agent opened for them. */
+  #inherits = false;
+  /** Whether everything changed, and not every inode was dropped since. */
+  #isStale = false;
+  #isDropping = false;
   /** The kernel's minor protocol version. */
   minor = 0;
 
-  constructor(session: Session, openFiles: OpenFiles, listRoot: () => Promise<FileName[]>, log: Log) {
-    this.#log = log;
+  constructor(session: Session, openFiles: OpenFiles, fs: FileSystem, options: Pick<ChosenOptions, "clock" | "log">) {
     this.#session = session;
     this.#openFiles = openFiles;
-    this.#listRoot = listRoot;
+    this.#fs = fs;
+    this.#options = options;
+  }
+
+  /** Stops dropping inodes. */
+  [Symbol.dispose](): void {
+    this.#closed.abort();
+  }
+
+  /** An earlier agent served before. Which changes it had yet to report, and what programs have open, is unknown. */
+  takeOver(): void {
+    this.#inherits = true;
+    this.#invalidateAll();
   }
 
   invalidate(changes: Invalidations): void {
@@ -78,6 +97,7 @@ export class Invalidator {
   #invalidateAll(): void {
     for (const ino of this.#openFiles.distrust()) this.#inode(ino);
     this.#inode(ROOT_INO);
+    if (this.#inherits) void this.#dropAll();
     if (this.minor >= MINOR_WITH_EPOCH) {
       this.#session.incrementEpoch();
       return;
@@ -88,9 +108,60 @@ export class Invalidator {
   /** Older kernels: dropping a directory's name drops everything cached below it. */
   async #invalidateBeneathRoot(): Promise<void> {
     try {
-      for (const name of await this.#listRoot()) this.#entry(ROOT_INO, name, undefined);
+      for (const name of await this.#namesInRoot()) this.#entry(ROOT_INO, name, undefined);
     } catch (error) {
-      this.#log.warn("old names stay cached until they expire", { error: describeError(error) });
+      this.#options.log.warn("old names stay cached until they expire", { error: describeError(error) });
+    }
+  }
+
+  /** The names in the root, after waiting for blocks if necessary. */
+  async #namesInRoot(): Promise<FileName[]> {
+    const names: FileName[] = [];
+    for (let cookie = 0; ;) {
+      try {
+        this.#fs.readDirectory(ROOT_INO, cookie, false, (entry) => {
+          cookie = entry.next;
+          return names.push(entry.name) > 0;
+        });
+        return names;
+      } catch (error) {
+        if (!(error instanceof BlockMiss)) throw error;
+        await this.#fs.load(error.cids);
+      }
+    }
+  }
+
+  /** Drops the pages and listings of all inodes that programs may have open. If everything changes again, starts over. */
+  async #dropAll(): Promise<void> {
+    this.#isStale = true;
+    if (this.#isDropping) return;
+    this.#isDropping = true;
+    try {
+      while (this.#isStale) {
+        this.#isStale = false;
+        await this.#dropOnce();
+      }
+    } catch (error) {
+      if (!this.#closed.signal.aborted)
+        this.#options.log.warn("programs may see old contents of open files", { error: describeError(error) });
+    }
+    this.#isDropping = false;
+  }
+
+  /** There may be a million inodes: requests are served between portions. */
+  async #dropOnce(): Promise<void> {
+    let left = 0;
+    for (const ino of this.#fs.knownInodes()) {
+      if (left === 0) {
+        await this.#options.clock.sleep(DROP_PAUSE_MS, this.#closed.signal);
+        left = DROP_PORTION;
+      }
+      left--;
+      if (!this.#openFiles.isRevalidated(ino)) this.#inode(ino);
     }
   }
 }
+
+/** Inodes dropped at a time, and the time between. A portion takes about 0.2 ms, so a million inodes take 20 s. */
+const DROP_PORTION = 256;
+const DROP_PAUSE_MS = 5;

@@ -53,6 +53,11 @@ export class OpenFiles {
     return inodes;
   }
 
+  /** Whether it was opened since everything changed. */
+  isRevalidated(ino: Ino): boolean {
+    return this.#revalidated?.has(ino) === true;
+  }
+
   /** Everything may have changed: cached pages go at the next open. Returns the open files, whose pages go now. */
   distrust(): Ino[] {
     this.#revalidated = new Set();

@@ -5,6 +5,7 @@
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
+import { INODE_BATCH } from "../base/limits.ts";
 import type { InodeRow, StateTables } from "./disk/storage.ts";
 
 export class Inodes {
@@ -60,6 +61,18 @@ export class Inodes {
     if (row === undefined || this.#removed.has(row.ino) || this.#waiting.has(row.ino)) return undefined;
     this.#remember(row);
     return row;
+  }
+
+  /** All numbers that stand for something now, the latest first. They may change while this is read. */
+  *numbers(): Generator<Ino> {
+    yield* [...this.#waiting.keys()].reverse();
+    for (let below = this.next; ;) {
+      const page = this.#tables.inosBelow(below, INODE_BATCH);
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined) return;
+      below = last;
+    }
   }
 
   /** Sets what a number stands for. If another number stood for this id, that one now stands for nothing. */

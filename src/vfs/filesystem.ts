@@ -182,6 +182,8 @@ export interface FileSystem {
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
   /** The inode's current path, for messages. */
   pathOf(ino: Ino): string;
+  /** The inodes that doors, of earlier processes too, may know. There may be millions, and more while this is read. */
+  knownInodes(): Iterable<Ino>;
 }
 
 /** Which requests of a connection were executed, so that a restart does not execute them again. */

@@ -5,7 +5,8 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
-import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
 import { peekDataBytes } from "../content/seek.ts";
 import { xattrsOf } from "../format/blocks/linked-value.ts";
 import type { FileRecord, FileType, Xattrs } from "../format/files/record.ts";
@@ -128,6 +129,22 @@ export class Objects {
     const id = this.clean.directoryId(ino);
     if (id === undefined) throw refuse(this.overlay.state.inodes.row(ino) === undefined ? "ESTALE" : "ENOTDIR");
     return id;
+  }
+
+  /** As FileSystem.pathOf. */
+  pathOf(ino: Ino): string {
+    const names: string[] = [];
+    const seen = new Set<Ino>();
+    for (let at = ino; at !== ROOT_INO;) {
+      const { dirty, clean } = this.inode(at);
+      const name = dirty === undefined ? clean.place?.name : dirty.links[0]?.name;
+      const parent = this.parentOf(at);
+      if (name === undefined || parent === undefined || seen.has(at)) return `(inode ${ino})/${names.join("/")}`;
+      names.unshift(nameToText(name));
+      seen.add(at);
+      at = parent;
+    }
+    return `/${names.join("/")}`;
   }
 
   /** The directory that holds this directory. */

@@ -3,8 +3,6 @@
  * This class only joins the parts: namespace, metadata, file-io and listing on Objects, on top of the overlay.
  */
 import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
-import { nameToText } from "../base/names.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
@@ -210,18 +208,11 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   pathOf(ino: Ino): string {
-    const names: string[] = [];
-    const seen = new Set<Ino>();
-    for (let at = ino; at !== ROOT_INO;) {
-      const { dirty, clean } = this.#objects.inode(at);
-      const name = dirty === undefined ? clean.place?.name : dirty.links[0]?.name;
-      const parent = this.#objects.parentOf(at);
-      if (name === undefined || parent === undefined || seen.has(at)) return `(inode ${ino})/${names.join("/")}`;
-      names.unshift(nameToText(name));
-      seen.add(at);
-      at = parent;
-    }
-    return `/${names.join("/")}`;
+    return this.#objects.pathOf(ino);
+  }
+
+  knownInodes(): Iterable<Ino> {
+    return this.#overlay.state.inodes.numbers();
   }
 
   contentName(ino: Ino): ContentName {

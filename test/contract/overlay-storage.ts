@@ -83,6 +83,9 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
       undefined,
     ]);
     expect(again.greatestIno()).toBe(7);
+    again.apply({ ...NOTHING, inodes: [row(4, 0xc), row(5, 0xd), row(6, 0xe)] });
+    expect(again.inosBelow(7 as Ino, 2)).toEqual([6, 5]);
+    expect(again.inosBelow(5 as Ino, 2)).toEqual([4]);
     again.close();
   });
 

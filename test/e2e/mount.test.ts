@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -479,6 +480,29 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         expect(space.do("cat", `${url}/f`)).toBe("before, after");
       },
     );
+
+    test("a file opened before its agent was killed shows a change of others that comes with 10,000 more", async () => {
+      space.do("put", writtenFile("old"), `${url}/f`);
+      const pid = space.mount(url, dir);
+      const open = openSync(file("f"), "r");
+      const shown = () => {
+        const bytes = Buffer.alloc(3);
+        readSync(open, bytes, 0, 3, 0);
+        return bytes.toString();
+      };
+      expect(shown()).toBe("old");
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      space.do("pause", dir);
+      mkdirSync(space.at("many"));
+      for (let index = 0; index <= 10_000; index++) writeFileSync(space.at("many", String(index)), "");
+      space.do("put", "--recursive", space.at("many"), `${url}/many`);
+      space.do("put", writtenFile("new"), `${url}/f`);
+      space.do("resume", dir);
+      await expect.poll(shown, { timeout: 10_000 }).toBe("new");
+      closeSync(open);
+      space.do("unmount", dir);
+    });
 
     test("a killed agent is replaced, even if it was started in the directory that it mounts", async () => {
       const started = space.run(["mount", url, ".", "--background", "--json"], { cwd: dir });

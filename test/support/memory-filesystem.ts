@@ -307,6 +307,10 @@ export class MemoryFileSystem implements FileSystem {
     return this.faults.load(cids, signal);
   }
 
+  knownInodes(): Iterable<Ino> {
+    return this.#inodes.keys();
+  }
+
   pathOf(ino: Ino): string {
     return `inode ${ino}`;
   }

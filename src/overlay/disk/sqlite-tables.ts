@@ -47,6 +47,7 @@ export class SqliteTables implements StateTables {
   readonly #db: Database.Database;
   readonly #byIno: Database.Statement<[number], RawInode>;
   readonly #byId: Database.Statement<[Buffer], RawInode>;
+  readonly #below: Database.Statement<[number, number], { ino: Ino }>;
   readonly #apply: (change: TableChange) => void;
 
   constructor(path: string) {
@@ -58,6 +59,7 @@ export class SqliteTables implements StateTables {
     this.#db.exec(SCHEMA);
     this.#byIno = this.#db.prepare("SELECT * FROM inodes WHERE ino = ?");
     this.#byId = this.#db.prepare("SELECT * FROM inodes WHERE id = ?");
+    this.#below = this.#db.prepare("SELECT ino FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#apply = this.#prepareApply();
   }
 
@@ -71,6 +73,10 @@ export class SqliteTables implements StateTables {
 
   greatestIno(): number {
     return this.#db.prepare<[], { ino: number }>("SELECT COALESCE(MAX(ino), 0) AS ino FROM inodes").get()?.ino ?? 0;
+  }
+
+  inosBelow(ino: Ino, limit: number): Ino[] {
+    return this.#below.all(ino, limit).map((row) => row.ino);
   }
 
   head(): Uint8Array | undefined {

@@ -77,6 +77,8 @@ export interface StateTables {
   inodeOf(id: FileId): InodeRow | undefined;
   /** The greatest inode number in the table, 0 when it is empty. */
   greatestIno(): number;
+  /** Up to `limit` inode numbers in the table below this one, the greatest first. */
+  inosBelow(ino: Ino, limit: number): Ino[];
   head(): Uint8Array | undefined;
   objects(): Iterable<Uint8Array>;
   sealed(): Iterable<Uint8Array>;

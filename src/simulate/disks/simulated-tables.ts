@@ -50,6 +50,11 @@ export class SimulatedTables implements StateTables {
     return Math.max(0, ...this.latest.inodes.keys());
   }
 
+  inosBelow(ino: Ino, limit: number): Ino[] {
+    const below = [...this.latest.inodes.keys()].filter((each) => each < ino);
+    return below.sort((a, b) => b - a).slice(0, limit);
+  }
+
   head(): Uint8Array | undefined {
     return this.latest.head;
   }

@@ -240,6 +240,11 @@ export class HistoryFs implements FileSystem, Disposable {
     if (blocks.length > 0) await this.#live.load(blocks, signal);
   }
 
+  /** Those of the past never change. */
+  knownInodes(): Iterable<Ino> {
+    return this.#live.knownInodes();
+  }
+
   pathOf(ino: Ino): string {
     if (!isPast(ino)) return this.#live.pathOf(ino);
     if (isList(ino)) return `${this.#live.pathOf(directoryOf(ino))}/${HISTORY}`;

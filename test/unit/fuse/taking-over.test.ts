@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import type { Clock } from "../../../src/base/clock.ts";
 import { ERRNO } from "../../../src/base/errno.ts";
-import { type Cid, ROOT_INO } from "../../../src/base/ids.ts";
+import { type Cid, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { BlockMiss } from "../../../src/blocks/block-store.ts";
 import { Door } from "../../../src/fuse/door.ts";
@@ -27,16 +27,32 @@ vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
 
 const FOUND = `answer LOOKUP kind ${REPLY.ENTRY}`;
 
+const EVERYTHING = { entries: [], inodes: [], all: true };
+
+/** Files in the bucket, whose numbers an agent told the kernel before it ended. */
+async function published(count: number): Promise<{ fs: VfsHarness; files: readonly Ino[] }> {
+  const fs = await VfsHarness.create();
+  const files: Ino[] = [];
+  for (let index = 0; index < count; index++) {
+    // Some numbers are in the tables, others only in the journal.
+    if (index === count / 2) await fs.publish().then(() => fs.vfs.checkpoint());
+    files.push(await fs.make(`f${index}`));
+  }
+  await fs.publish();
+  fs.restart();
+  return { fs, files };
+}
+
 function takeOver(
   fs: { readonly vfs: FileSystem; readonly clock: Clock },
   { resends } = { resends: true },
-): FakeSession {
+): { session: FakeSession; door: Door } {
   const session = new FakeSession();
   const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: resends ? INIT2.HAS_RESEND : 0 };
   const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, isInherited: true, handoff };
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, supervision });
-  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
-  return session;
+  const events = { ready: () => {}, ended: () => {} };
+  return { session, door: new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, events) };
 }
 
 describe("a door that takes over", () => {
@@ -49,7 +65,7 @@ describe("a door that takes over", () => {
       fs.disk.before = (call) => {
         if (call === "create") throw diskFull();
       };
-      const session = takeOver(fs);
+      const { session } = takeOver(fs);
       session.send(...[9, 11].map((unique) => ({ opcode: "LOOKUP" as const, unique, name: "made" })));
       expect(session.done.slice(-2)).toEqual([FOUND, FOUND]);
     }
@@ -62,7 +78,7 @@ describe("a door that takes over", () => {
     const { ino } = await fs.run((vfs) => vfs.makeUnnamed(ROOT_INO, 0o600, CALLER));
     fs.vfs.persist();
     fs.restart();
-    const session = takeOver(fs);
+    const { session } = takeOver(fs);
     session.send({ opcode: "TMPFILE", unique: -8 });
     session.send({ opcode: "LOOKUP", unique: 10, name: "here" });
     const told = [`answer TMPFILE kind ${REPLY.CREATED}`, FOUND, `probe ${ino}`];
@@ -76,7 +92,7 @@ describe("a door that takes over", () => {
     };
     fs.faults.load = () => new Promise(() => {});
     const clock = new ManualClock();
-    const session = takeOver({ vfs: fs, clock }, { resends: false });
+    const { session } = takeOver({ vfs: fs, clock }, { resends: false });
     session.send({ opcode: "GETATTR", unique: -8, thread: DYING }, { opcode: "GETATTR", unique: -10, thread: 1 });
     await clock.advance(0);
     expect(session.done.slice(-1)).toEqual([`answer GETATTR error ${ERRNO.EINTR}`]);
@@ -90,8 +106,47 @@ describe("a door that takes over", () => {
     await fs.write(ino, 0, "appended");
     fs.vfs.persist();
     fs.restart();
-    const session = takeOver(fs);
+    const { session } = takeOver(fs);
     session.send({ opcode: "WRITE", unique: -8, node: ino, arguments: [0, 8, 0, 0, constants.O_APPEND] });
     expect(session.done.slice(-2)).toEqual([`answer WRITE kind ${REPLY.COUNT}`, `drop pages of ${ino}`]);
+  });
+
+  test("drops the pages of all files, since programs may have them open, whenever everything changed", async () => {
+    const { fs, files } = await published(10);
+    const { session, door } = takeOver(fs);
+    for (const cause of [() => {}, () => door.invalidate(EVERYTHING)]) {
+      cause();
+      await fs.advance(1_000);
+      expect(session.done.splice(0)).toEqual(expect.arrayContaining(files.map((ino) => `drop pages of ${ino}`)));
+    }
+  });
+
+  test("drops pages in portions, and not those of files opened since everything changed", async () => {
+    const { fs, files } = await published(1_000);
+    const { session } = takeOver(fs);
+    const dropped = () =>
+      session.done.filter((each) => each.startsWith("drop") && each !== `drop pages of ${ROOT_INO}`);
+    const [opened] = files;
+    expect(dropped()).toEqual([]);
+    session.send({ opcode: "OPEN", unique: 10, node: opened as number });
+    await fs.advance(5);
+    expect(dropped().length).toBeLessThan(files.length / 2);
+    await fs.advance(1_000);
+    expect(new Set(dropped())).toEqual(new Set(files.slice(1).map((ino) => `drop pages of ${ino}`)));
+    expect(dropped()).toHaveLength(files.length - 1);
+  });
+
+  test("drops pages again if everything changes meanwhile, and stops when it closes", async () => {
+    const { fs, files } = await published(300);
+    const { session, door } = takeOver(fs);
+    const dropped = () => session.done.filter((each) => each === `drop pages of ${files.at(-1)}`).length;
+    await fs.advance(5);
+    door.invalidate(EVERYTHING);
+    await fs.advance(1_000);
+    expect(dropped()).toBe(2);
+    door.invalidate(EVERYTHING);
+    door.close();
+    await fs.advance(1_000);
+    expect(dropped()).toBe(2);
   });
 });
