@@ -29,6 +29,8 @@ export class SharedWorld {
   readonly arbiter: SqliteArbiter;
   readonly objects: MemoryMasterObjects;
   readonly wentBack: Wallet[] = [];
+  /** Of the arbiter, as the masters know it. */
+  incarnation = "1";
   /** Awaited before and after each change that a collection makes, where it may throw, and before each swap. */
   onStep: (step: string) => Promise<void> = async () => {};
 
@@ -50,7 +52,7 @@ export class SharedWorld {
       clock,
       random: systemRandom,
       log: silentLog,
-      incarnation: () => "1",
+      incarnation: () => this.incarnation,
       onWentBack: (owner) => this.wentBack.push(owner),
     });
     const alarm = new RootAlarm(silentLog);

@@ -37,6 +37,8 @@ export class LogFollower {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #heard: { readonly nowMs: number; readonly atMs: number } | undefined;
+  /** How often the cache was emptied. */
+  #emptied = 0;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -64,6 +66,11 @@ export class LogFollower {
     return this.#next;
   }
 
+  /** To be called when the cache was emptied: a reading under way begins anew, or packs read before would stay unknown. */
+  cacheEmptied(): void {
+    this.#emptied++;
+  }
+
   /** Enters a pack that this master wrote. */
   entered(entry: Pick<LogEntry, "pack" | "bytes" | "createdMs">, rows: Iterable<PackRow>): void {
     this.#options.cache().add({ ...entry, state: PACK_STATES.live }, rows);
@@ -82,22 +89,26 @@ export class LogFollower {
     for (;;) {
       const atMs = clock.monotonicMs();
       const from = cache().position;
+      const emptied = this.#emptied;
       const page = await arbiter.packs.after(owner, from);
-      if (page.position < from || page.era < cache().era) {
+      const known = this.#cacheSince(emptied);
+      if (known === undefined) continue;
+      if (page.position < from || page.era < known.era) {
         onWentBack();
         continue;
       }
-      await this.#apply(page.entries);
+      await this.#apply(page.entries, emptied);
+      const read = this.#cacheSince(emptied);
+      if (read === undefined) continue;
       // The era is known only at the end of the log.
-      const era = page.more ? cache().era : page.era;
-      cache().readTo(page.entries.at(-1)?.position ?? from, era);
+      read.readTo(page.entries.at(-1)?.position ?? from, page.more ? read.era : page.era);
       if (page.more) continue;
       this.#heard = { nowMs: page.nowMs, atMs };
       return;
     }
   }
 
-  async #apply(entries: readonly LogEntry[]): Promise<void> {
+  async #apply(entries: readonly LogEntry[], emptied: number): Promise<void> {
     const { cache } = this.#options;
     const fresh: LogEntry[] = [];
     for (const entry of entries) {
@@ -109,8 +120,14 @@ export class LogFollower {
     }
     await mapConcurrent(fresh, STORE_CONCURRENCY, async (entry) => {
       const rows = await this.#rowsOf(entry.pack);
-      if (rows !== undefined) cache().add(entry, rows);
+      if (rows !== undefined) this.#cacheSince(emptied)?.add(entry, rows);
     });
+  }
+
+  /** The cache, unless it was emptied after this count was taken. */
+  #cacheSince(emptied: number): PackCache | undefined {
+    const cache = this.#options.cache();
+    return emptied === this.#emptied ? cache : undefined;
   }
 
   /** Undefined: the pack is lost or damaged, so its blocks are missing. */

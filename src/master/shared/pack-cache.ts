@@ -185,14 +185,15 @@ export class PackCache {
     });
   }
 
-  /** Empties the cache, except for known roots, if it was read from another incarnation, or if `always`. */
-  belongTo(incarnation: string, always = false): void {
+  /** Empties the cache, except for known roots, if it was read from another incarnation, or if `always`. Returns whether it did. */
+  belongTo(incarnation: string, always = false): boolean {
     const { past } = this.#db.prepare<[], { past: string }>("SELECT past FROM log").get() ?? { past: "" };
-    if (past === incarnation && !always) return;
+    if (past === incarnation && !always) return false;
     this.#changing(() => {
       this.#db.exec("DELETE FROM complete; DELETE FROM blocks; DELETE FROM packs");
       this.#db.prepare("UPDATE log SET position = 0, era = 0, bytes = 0, past = ?").run(incarnation);
     });
+    return true;
   }
 
   close(): void {

@@ -94,13 +94,18 @@ export class SharedBlocks implements OwnerBlocks, Closable {
 
   /** Opened on demand: use it at once, not after the next await. */
   get cache(): PackCache {
-    const { path, databases, open, incarnation } = this.#options;
+    const { path, databases, open } = this.#options;
     if (this.#cache === undefined) {
       this.#cache = PackCache.open(path, databases);
-      this.#cache.belongTo(incarnation());
+      this.renew();
     }
     open.used(this);
     return this.#cache;
+  }
+
+  /** Empties the cache if it was read from another incarnation of the arbiter. */
+  renew(): void {
+    if (this.cache.belongTo(this.#options.incarnation())) this.follower.cacheEmptied();
   }
 
   /** It may be closed between any two steps. */

@@ -46,7 +46,7 @@ export class SharedStores implements BlockStores {
 
   /** Empties all caches after the arbiter's incarnation changed. */
   renew(): void {
-    for (const blocks of this.#owners.values()) blocks.cache.belongTo(this.#options.incarnation());
+    for (const blocks of this.#owners.values()) blocks.renew();
   }
 
   owners(): Promise<Wallet[]> {

@@ -1,9 +1,9 @@
 /** One master's view of packs that other masters change. */
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { noise } from "../../../support/bytes.ts";
 import { blockOf } from "../../../support/commit-chain.ts";
-import { SharedWorld } from "../../../support/shared-world.ts";
+import { type SharedMaster, SharedWorld } from "../../../support/shared-world.ts";
 
 const OWNER = `0x${"11".repeat(20)}` as Wallet;
 
@@ -28,3 +28,52 @@ test("a pack that is condemned again while a swap restores it does not count as 
   expect(await blocks.hold([block.cid])).toEqual(new Set());
   expect(await blocks.has([block.cid])).toEqual(new Set());
 });
+
+describe("an incarnation of the arbiter that changes while a master reads the log", () => {
+  test("empties the cache, and the log is read again from its start", async () => {
+    const { world, reader, blocks } = await threePacks();
+    const there = await reader.stores.of(OWNER);
+    await there.era();
+    const { after } = world.arbiter.packs;
+    vi.spyOn(world.arbiter.packs, "after").mockImplementationOnce(async (...call) => {
+      const page = await after(...call);
+      changeIncarnation(world, reader);
+      return page;
+    });
+    await there.era();
+    expect((await there.has(blocks.map(({ cid }) => cid))).size).toBe(blocks.length);
+  });
+
+  test("does so while footers are read, too", async () => {
+    const { world, reader, blocks } = await threePacks();
+    const there = await reader.stores.of(OWNER);
+    const store = world.objects.of(OWNER);
+    const getTail = store.getTail.bind(store);
+    const last = Promise.withResolvers<void>();
+    let footers = 0;
+    vi.spyOn(store, "getTail").mockImplementation(async (...call) => {
+      if (++footers === blocks.length) await last.promise;
+      return getTail(...call);
+    });
+    const reading = there.era();
+    await expect.poll(() => there.cache.packs().length).toBe(blocks.length - 1);
+    changeIncarnation(world, reader);
+    last.resolve();
+    await reading;
+    expect((await there.has(blocks.map(({ cid }) => cid))).size).toBe(blocks.length);
+  });
+});
+
+/** Packs that one master stored and the other has not read of. */
+async function threePacks() {
+  const world = new SharedWorld();
+  const blocks = [1, 2, 3].map((seed) => blockOf("raw", noise(1_000, seed)));
+  const writer = await world.master().stores.of(OWNER);
+  for (const block of blocks) await writer.put([block]);
+  return { world, blocks, reader: world.master() };
+}
+
+function changeIncarnation(world: SharedWorld, { stores }: SharedMaster): void {
+  world.incarnation = "2";
+  stores.renew();
+}
