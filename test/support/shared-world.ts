@@ -53,7 +53,7 @@ export class SharedWorld {
       random: systemRandom,
       log: silentLog,
       incarnation: () => this.incarnation,
-      onWentBack: (owner) => this.wentBack.push(owner),
+      onWentBack: async (owner) => void this.wentBack.push(owner),
     });
     const alarm = new RootAlarm(silentLog);
     const roots: RootTable = {

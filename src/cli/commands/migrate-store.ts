@@ -116,7 +116,7 @@ function storesAt(arbiter: Arbiter, objects: MasterObjects, { clock, random }: R
     random,
     log: silentLog,
     incarnation: () => "",
-    onWentBack: () => {},
+    onWentBack: async () => {},
   });
 }
 

@@ -129,7 +129,7 @@ function storesAt(arbiter: Arbiter, objects: MasterObjects, { clock, random }: R
     log: silentLog,
     leaseMs: 24 * 60 * 60 * 1000,
     incarnation: () => "",
-    onWentBack: () => {},
+    onWentBack: async () => {},
   });
 }
 

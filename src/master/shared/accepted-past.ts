@@ -4,8 +4,10 @@
  */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
+import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import { PAST_OBJECT } from "./pack-objects.ts";
 
 export interface AcceptedPastOptions {
@@ -13,8 +15,6 @@ export interface AcceptedPastOptions {
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** Takes the arbiter as it is. */
-  readonly accept: boolean;
 }
 
 const LOOK_MS = 5_000;
@@ -25,6 +25,7 @@ export class AcceptedPast implements Disposable {
   readonly #options: AcceptedPastOptions;
   #incarnation = "";
   #accepted: string | undefined;
+  #current = new AbortController();
   #timer: Disposable | undefined;
   #ended = false;
 
@@ -36,7 +37,9 @@ export class AcceptedPast implements Disposable {
   static async open(options: AcceptedPastOptions): Promise<AcceptedPast> {
     const past = new AcceptedPast(options);
     past.#incarnation = await options.arbiter.incarnation();
-    await past.#settle();
+    // A new store belongs to the first arbiter.
+    await options.store.putNew(PAST_OBJECT, [Buffer.from(past.#incarnation)]);
+    past.#accepted = await past.#read();
     past.#lookLater();
     return past;
   }
@@ -49,6 +52,24 @@ export class AcceptedPast implements Disposable {
     return this.#accepted === this.#incarnation;
   }
 
+  /**
+   * The signal is aborted, with `root_rolled_back`, once the arbiter is found to be another one, or to have gone back.
+   * Throws `root_rolled_back` if that is so already, and as `open`.
+   */
+  async demand(): Promise<AbortSignal> {
+    await this.check();
+    if (!this.isAccepted) throw pastChanged(this.#options.arbiter.address);
+    return this.#current.signal;
+  }
+
+  /** Takes the arbiter as it is. Throws as `open`. */
+  async accept(): Promise<void> {
+    const { store } = this.#options;
+    const there = await store.get(PAST_OBJECT);
+    if (there !== undefined) await store.putIfMatch(PAST_OBJECT, [Buffer.from(this.#incarnation)], there.token);
+    this.#accepted = await this.#read();
+  }
+
   /** Reads the arbiter's and the store's incarnation again. Throws as `open`. */
   async check(): Promise<void> {
     const incarnation = await this.#options.arbiter.incarnation();
@@ -59,6 +80,7 @@ export class AcceptedPast implements Disposable {
     log.error("the arbiter was restored or replaced: nothing is collected until it is accepted", {
       arbiter: arbiter.address,
     });
+    this.#end();
     this.onNew();
   }
 
@@ -67,16 +89,18 @@ export class AcceptedPast implements Disposable {
     if ((await this.#options.arbiter.incarnation()) !== this.#incarnation) await this.check();
   }
 
-  /** Records in the store that the arbiter lost packs although its incarnation is the same, so that a restart remembers it. */
+  /**
+   * Records in the store that the arbiter lost packs although its incarnation is the same. Throws as `open`; then it must be
+   * found again.
+   */
   async refuse(): Promise<void> {
     this.#accepted = undefined;
-    const { store, log } = this.#options;
-    try {
-      const there = await store.get(PAST_OBJECT);
-      if (there !== undefined) await store.putIfMatch(PAST_OBJECT, [Buffer.from("went back")], there.token);
-    } catch (error) {
-      log.error("could not record that the arbiter went back", { error: describeError(error) });
-    }
+    this.#end();
+    const { store } = this.#options;
+    const there = await store.get(PAST_OBJECT);
+    if (there === undefined) return;
+    const { kind } = await store.putIfMatch(PAST_OBJECT, [Buffer.from("went back")], there.token);
+    if (kind !== "stored") throw new SynclineError("store_unreachable", `${store.address} did not confirm a change.`);
   }
 
   [Symbol.dispose](): void {
@@ -84,16 +108,9 @@ export class AcceptedPast implements Disposable {
     this.#timer?.[Symbol.dispose]();
   }
 
-  async #settle(): Promise<void> {
-    const { store, accept } = this.#options;
-    const body = [Buffer.from(this.#incarnation)];
-    // A new store belongs to the first arbiter.
-    await store.putNew(PAST_OBJECT, body);
-    const there = await store.get(PAST_OBJECT);
-    this.#accepted = there && Buffer.from(there.bytes).toString("utf8");
-    if (this.isAccepted || !accept || there === undefined) return;
-    await store.putIfMatch(PAST_OBJECT, body, there.token);
-    this.#accepted = await this.#read();
+  #end(): void {
+    this.#current.abort(pastChanged(this.#options.arbiter.address));
+    this.#current = new AbortController();
   }
 
   async #read(): Promise<string | undefined> {
@@ -111,4 +128,12 @@ export class AcceptedPast implements Disposable {
         .then(() => this.#lookLater());
     });
   }
+}
+
+function pastChanged(address: string): SynclineError {
+  return new SynclineError(
+    "root_rolled_back",
+    `${address} is not the arbiter that it was: it was restored or replaced. Nothing is collected.`,
+    { hint: ROOTS_HINT },
+  );
 }

@@ -25,8 +25,8 @@ export interface FollowerOptions {
   readonly log: Log;
   /** Opens it if it is closed. */
   readonly cache: () => PackCache;
-  /** Called when the log is shorter or older than before. */
-  readonly onWentBack: () => void;
+  /** Called when the log is shorter or older than before. Empties the cache. */
+  readonly onWentBack: () => Promise<void>;
 }
 
 /** Footers of small packs fit into the first read. */
@@ -94,7 +94,7 @@ export class LogFollower {
       const known = this.#cacheSince(emptied);
       if (known === undefined) continue;
       if (page.position < from || page.era < known.era) {
-        onWentBack();
+        await onWentBack();
         continue;
       }
       await this.#apply(page.entries, emptied);

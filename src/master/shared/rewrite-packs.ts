@@ -47,6 +47,7 @@ export async function rewritePacks(options: Rewriting, packs: readonly PackUse[]
   if (done.length === 0) return [];
   const condemn = done.map(({ pack }) => pack);
   const begunMs = Number.isFinite(begun) ? begun : blocks.follower.earlierMs;
+  signal.throwIfAborted();
   const live = await arbiter.packs.change(owner, { add, condemn, begunMs, patienceMs: leaseMs });
   await blocks.follower.refresh();
   // It took longer than a lease, so nothing was condemned.

@@ -36,8 +36,8 @@ export interface SharedTools {
   readonly log: Log;
   /** Of the arbiter. */
   readonly incarnation: () => string;
-  /** The arbiter no longer has packs that it had before. */
-  readonly onWentBack: (owner: Wallet) => void;
+  /** The arbiter no longer has packs that it had before. If it throws, that is found again by the next reading. */
+  readonly onWentBack: (owner: Wallet) => Promise<void>;
   /** False while packs are being entered that the log has lost. Absent: always true. */
   readonly isLogWhole?: () => Promise<boolean>;
 }
@@ -75,9 +75,9 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       clock,
       log,
       cache: () => this.cache,
-      onWentBack: () => {
+      onWentBack: async () => {
+        await onWentBack(owner);
         this.cache.belongTo(options.incarnation(), true);
-        onWentBack(owner);
       },
     });
     this.writer = new PackWriter({

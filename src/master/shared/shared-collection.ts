@@ -69,7 +69,7 @@ class SharedCollection {
 
   async run(dryRun: boolean): Promise<CollectionReport> {
     const { blocks, leaseMs } = this.#options;
-    await blocks.follower.refresh();
+    await this.#readLog();
     // Read before the roots: every root that is swapped later is checked in this era or a newer one.
     const { era } = blocks.cache;
     const packs = await this.#log();
@@ -93,6 +93,12 @@ class SharedCollection {
     }
     await this.#deleteOrphans();
     return reportOf(uses, replaced, plan.bytes);
+  }
+
+  /** Reading it may show that the log went back, which ends the collection. */
+  async #readLog(): Promise<void> {
+    await this.#options.blocks.follower.refresh();
+    this.#options.signal.throwIfAborted();
   }
 
   #log(): Promise<Map<string, LogEntry>> {
@@ -127,7 +133,7 @@ class SharedCollection {
   /** Makes condemned packs live again that hold the only copy of something marked. */
   async #keepReached(): Promise<void> {
     const { blocks, arbiter, owner } = this.#options;
-    await blocks.follower.refresh();
+    await this.#readLog();
     const reached: string[] = [];
     for (const { pack, state } of blocks.cache.packs()) {
       if (state !== PACK_STATES.condemned) continue;
@@ -143,7 +149,7 @@ class SharedCollection {
         hint: "Run `syncline verify --repair` on the owner's buckets.",
       });
     }
-    await blocks.follower.refresh();
+    await this.#readLog();
   }
 
   /** Deletes what was condemned before the marks began, and for longer than a lease. */
@@ -152,6 +158,7 @@ class SharedCollection {
     const condemned = [...packs.values()].filter(({ state }) => state === PACK_STATES.condemned);
     const due = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
     if (due.length === 0) return;
+    this.#options.signal.throwIfAborted();
     const gone = await arbiter.packs.giveUp(owner, due, { beforeMs: nowMs - leaseMs, era });
     for (const pack of gone) {
       await this.#breathe();
@@ -207,8 +214,8 @@ class SharedCollection {
   }
 
   async #breathe(): Promise<void> {
-    this.#options.signal.throwIfAborted();
     await nextTurn();
+    this.#options.signal.throwIfAborted();
   }
 
   #pace(): Pick<TimeSlice, "breathe"> {

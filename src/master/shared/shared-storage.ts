@@ -9,7 +9,6 @@ import { closeAll } from "../../base/resources.ts";
 import type { Databases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
 import type { CollectionCall, CollectionReport } from "../gc/collection.ts";
-import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { PackAdoption } from "./adopt-packs.ts";
@@ -52,7 +51,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
   const leaseMs = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
   if (await namesPacks(arbiter)) await requireUsed(objects);
-  const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log, accept: acceptRoots });
+  const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log });
   open.push(past);
   // Packs that the arbiter lost may still be in the store, and must not be taken for garbage.
   const adoption = new PackAdoption({ arbiter, objects, clock, log });
@@ -67,9 +66,9 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     random,
     log,
     incarnation: () => past.incarnation,
-    onWentBack: (owner) => {
+    onWentBack: async (owner) => {
       log.error("the arbiter lacks packs that it had: nothing is collected until it is accepted", { owner });
-      void past.refuse();
+      await past.refuse();
       adoption.begin();
     },
     isLogWhole: async () => {
@@ -83,18 +82,20 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     adoption.begin();
   };
   if (!past.isAccepted || acceptRoots) await adoption.run();
-  if (acceptRoots) await forgetNewerRoots(arbiter, stores);
+  if (acceptRoots) {
+    await past.accept();
+    await forgetNewerRoots(arbiter, stores);
+  }
   for (const doubt of await arbiter.doubts()) log.warn(doubt);
   const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
   open.push(revocations);
   const others = new Announcements(arbiter, clock, log, random);
   open.push(others);
   const collect = async (call: CollectionCall, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
-    await past.check();
-    if (!past.isAccepted) throw pastChanged(arbiter.address);
+    const accepted = await past.demand();
     await using lease = await arbiter.lease(`gc/${owner}`);
     if (lease === undefined) throw busy();
-    const signal = AbortSignal.any([call.signal, lease.signal]);
+    const signal = AbortSignal.any([call.signal, lease.signal, accepted]);
     const blocks = await stores.of(owner);
     const { onProgress } = call;
     const tools = { arbiter, objects: objects.of(owner), blocks, databases, leaseMs, clock, log, signal, onProgress };
@@ -153,14 +154,6 @@ class Announcements implements OtherMasters, Disposable {
     this.#ended = true;
     this.#timer?.[Symbol.dispose]();
   }
-}
-
-function pastChanged(address: string): SynclineError {
-  return new SynclineError(
-    "root_rolled_back",
-    `${address} is not the arbiter that it was: it was restored or replaced. Nothing is collected.`,
-    { hint: ROOTS_HINT },
-  );
 }
 
 function busy(): SynclineError {

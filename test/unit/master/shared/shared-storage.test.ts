@@ -9,9 +9,10 @@ import { SwapGate } from "../../../../src/master/roots/swap-gate.ts";
 import { openSharedStorage } from "../../../../src/master/shared/shared-storage.ts";
 import type { MasterStorage } from "../../../../src/master/storage.ts";
 import { systemDatabases } from "../../../../src/objects/databases.ts";
-import { CommitChain } from "../../../support/commit-chain.ts";
+import { CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
+import { RestorableArbiter } from "../../../support/restorable-arbiter.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { startTestMaster, type TestMaster } from "../../../support/test-master.ts";
 
@@ -49,6 +50,18 @@ describe("a storage that masters share", () => {
     expect((await collect(accepted, clock)).blocks).toBe(0);
   });
 
+  test("an arbiter is accepted only once all packs of the store are entered", async () => {
+    const { open, clock, arbiter, objects } = world();
+    const first = await open(arbiter);
+    await publish(first);
+    const restored = new SqliteArbiter("", clock);
+    const getTail = vi.spyOn(objects.of(owner), "getTail").mockRejectedValue(new Error("away"));
+    await expect(open(restored, true)).rejects.toThrow("away");
+    getTail.mockRestore();
+    await using again = await open(restored);
+    await expect(collect(again, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+  });
+
   test("an unused store is refused when the log names packs, and taken when it names none", async () => {
     const first = world();
     await using storage = await first.open(first.arbiter);
@@ -78,6 +91,26 @@ describe("a storage that masters share", () => {
     arbiter.incarnation = async () => "restored";
     await expect(blocks.get(block.cid)).rejects.toMatchObject({ code: "store_unreachable" });
     await expect.poll(() => blocks.get(block.cid).catch(() => undefined)).toEqual(block.bytes);
+  });
+
+  test("a collection that finds out itself that the log went back deletes nothing", async () => {
+    const { open, clock, objects, leaseSeconds } = world();
+    const database = await RestorableArbiter.create(clock);
+    const { arbiter } = database;
+    await using storage = await open(arbiter);
+    const one = await publish(storage);
+    await database.keepCopy();
+    await using other = await open(arbiter);
+    await publish(other, one);
+    await (await storage.stores.of(owner)).era();
+    await clock.advance(4 * leaseSeconds * 1_000);
+    const { lease } = arbiter;
+    arbiter.lease = async (job) => {
+      await database.restore();
+      return lease(job);
+    };
+    await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    expect(await packNames(objects)).toHaveLength(2);
   });
 
   test("accepted roots replace newer ones in the cache, so that collections go on", async () => {
@@ -154,18 +187,20 @@ function world() {
   const clock = new ManualClock();
   const objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
   const arbiter = new SqliteArbiter("", clock);
+  const leaseSeconds = 10;
   const open = (by: SqliteArbiter, acceptRoots = false, cacheDir: string | undefined = undefined) =>
     openSharedStorage({
       arbiter: kept(by),
       objects,
       cacheDir,
       databases: systemDatabases,
+      leaseSeconds,
       clock,
       random: systemRandom,
       log: silentLog,
       acceptRoots,
     });
-  return { clock, arbiter, objects, open };
+  return { clock, arbiter, objects, leaseSeconds, open };
 }
 
 /** Not closed by the storages that share it. */
@@ -179,11 +214,17 @@ function kept(arbiter: SqliteArbiter): SqliteArbiter {
   });
 }
 
-async function publish(storage: MasterStorage) {
-  const commit = chain.make("one", undefined);
+async function publish(storage: MasterStorage, from?: MadeCommit): Promise<MadeCommit> {
+  const commit = chain.make(from === undefined ? "one" : "two", from);
   await (await storage.stores.of(owner)).put(commit.blocks);
-  await storage.roots.swap({ owner, bucket: "demo" }, undefined, commit.commit.cid);
+  await storage.roots.swap({ owner, bucket: "demo" }, from?.commit.cid, commit.commit.cid);
   return commit;
+}
+
+async function packNames(objects: MemoryMasterObjects): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of objects.of(owner).list("pack/")) names.push(name);
+  return names;
 }
 
 function collect(storage: MasterStorage, clock: ManualClock) {
