@@ -1,6 +1,6 @@
 /**
- * PostgreSQL goes back under agents that are ahead: it is restored to a moment, an asynchronous standby that lags is promoted, all
- * roots are deleted. No agent's file changes, what is written meanwhile waits, nothing is collected; after --accept on one machine all
+ * PostgreSQL goes back under agents that are ahead: it is restored to a moment, an asynchronous standby that lags is promoted, a
+ * copy of its disk is put back, all roots are deleted. No agent's file changes, what is written meanwhile waits, nothing is collected; after --accept on one machine all
  * stand on one tree with everything that anybody published before or after.
  *   node scripts/drills/arbiter-back.ts [FILES of each phase, default 20]      needs root, PostgreSQL and versitygw
  */
@@ -62,6 +62,16 @@ await goesBack("promoted", async () => {
     standby.promote();
     await standby.stop("SIGTERM");
     postgres.use({ data, settings: [] });
+  };
+});
+await goesBack("snapshot", async () => {
+  const copy = join(space.path, "postgres/copy");
+  postgres.backUp(copy);
+  return async () => {
+    // A collection beats: otherwise, the next beat might be a minute away.
+    syncline(space, ["gc", url("snapshot")]);
+    await postgres.stop("SIGKILL");
+    postgres.use({ data: copy, settings: [] });
   };
 });
 await rootsDeleted();

@@ -15,8 +15,20 @@ export interface Arbiter extends AsyncDisposable {
   readonly packs: PackLog;
   readonly revoked: RevokedTokens;
 
-  /** Identifies the data's past: it changes when a backup is restored or a standby takes over. */
+  /**
+   * Identifies the data's past. It changes when a backup is restored or a standby takes over, except by copies of the disk
+   * and the like. It also changes by the next two.
+   */
   incarnation(): Promise<string>;
+
+  /** Changes the incarnation, if it still is this one. */
+  changeIncarnation(from: string): Promise<void>;
+
+  /**
+   * Counts, durably, and returns the number: greater than `told`, a number that it returned before, or 0. If it has not
+   * counted that far, it went back, and its incarnation changes in the same step.
+   */
+  beat(told: number): Promise<number>;
 
   /** The lease of a job that only one master may do, or undefined while another one has it. A crash ends it. */
   lease(job: string): Promise<JobLease | undefined>;

@@ -39,7 +39,9 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS packs_position ON packs (owner_id, position);
   CREATE TABLE IF NOT EXISTS revoked (digest TEXT PRIMARY KEY, exp INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS arbiter (one INTEGER PRIMARY KEY CHECK (one = 1), incarnation TEXT NOT NULL) STRICT;
-  INSERT OR IGNORE INTO arbiter VALUES (1, lower(hex(randomblob(16))));`;
+  INSERT OR IGNORE INTO arbiter VALUES (1, lower(hex(randomblob(16))));
+  CREATE TABLE IF NOT EXISTS beats (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) STRICT;
+  INSERT OR IGNORE INTO beats VALUES (1, 0);`;
 
 export class SqliteArbiter implements Arbiter {
   readonly address: string;
@@ -87,6 +89,21 @@ export class SqliteArbiter implements Arbiter {
   async incarnation(): Promise<string> {
     const sql = "SELECT incarnation FROM arbiter";
     return this.#doing(() => this.#db.prepare<[], { incarnation: string }>(sql).get()?.incarnation ?? "");
+  }
+
+  async changeIncarnation(from: string): Promise<void> {
+    const sql = "UPDATE arbiter SET incarnation = lower(hex(randomblob(16))) WHERE incarnation = ?";
+    this.#doing(() => this.#db.prepare(sql).run(from));
+  }
+
+  async beat(told: number): Promise<number> {
+    const beat = () => {
+      const renew = "UPDATE arbiter SET incarnation = lower(hex(randomblob(16))) WHERE (SELECT count FROM beats) < ?";
+      this.#db.prepare(renew).run(told);
+      const count = "UPDATE beats SET count = max(count, ?) + 1 RETURNING count";
+      return this.#db.prepare<[number], { count: number }>(count).get(told)?.count ?? 0;
+    };
+    return this.#doing(() => this.#db.transaction(beat).immediate());
   }
 
   async lease(job: string): Promise<JobLease | undefined> {

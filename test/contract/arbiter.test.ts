@@ -45,11 +45,14 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     await admin.query(`CREATE DATABASE ${database}`);
     return server.url.replace(/postgres$/, database);
   };
-  const fresh = async () => {
-    const url = await freshUrl();
+  const migrated = async (url: string) => {
     await using database = new Database(url, silentLog);
     await migrateUp(database);
-    const arbiter = await openPostgres(url, systemClock, silentLog);
+    return openPostgres(url, systemClock, silentLog);
+  };
+  const fresh = async () => {
+    const url = await freshUrl();
+    const arbiter = await migrated(url);
     open.push(arbiter);
     return { url, arbiter };
   };
@@ -63,12 +66,16 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
 
   test("migrations go up and down, repeat, and keep what is in use", async () => {
     await using database = new Database(await freshUrl(), silentLog);
-    expect(await migrateUp(database)).toEqual(["bucket_roots", "packs", "revoked", "masters"]);
+    expect(await migrateUp(database)).toEqual(["bucket_roots", "packs", "revoked", "masters", "past"]);
     expect(await migrateUp(database)).toEqual([]);
+    await database.query("INSERT INTO syncline_masters VALUES ('id', 'origin', true, 'version', now())");
+    expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
+    expect((await migrationStates(database)).every(({ applied }) => applied)).toBe(true);
+    await database.query("DELETE FROM syncline_masters");
     await database.query("INSERT INTO bucket_roots (owner_id, bucket, root_cid) VALUES ('o', 'b', 'c')");
     expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
     const states = await migrationStates(database);
-    expect(states.map(({ applied }) => applied)).toEqual([true, false, false, false]);
+    expect(states.map(({ applied }) => applied)).toEqual([true, false, false, false, false]);
     await database.query("DELETE FROM bucket_roots");
     expect(await migrateDown(database)).toEqual(["bucket_roots"]);
   });
@@ -79,7 +86,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     await database.query("CREATE TABLE syncline_packs (unrelated TEXT)");
     const error = await failure(migrateUp(database));
     expect(error).toMatchObject({ code: "arbiter_unreachable", message: expect.stringMatching(/Step packs failed/) });
-    expect((await migrationStates(database)).map(({ applied }) => applied)).toEqual([true, false, false, false]);
+    expect((await migrationStates(database)).map(({ applied }) => applied)).toEqual([true, false, false, false, false]);
   });
 
   test("a swap that meets a collection waits for it, and is checked again", async () => {
@@ -128,6 +135,42 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     open.push(plain);
     expect(await plain.incarnation()).toBe(await arbiter.incarnation());
     expect(await plain.doubts()).toEqual([]);
+  });
+
+  test("a backup of its disk that is put back shows by the beats alone", async () => {
+    await using goes = await PostgresServer.start(await temporaryFolder());
+    await using arbiter = await migrated(goes.url);
+    const incarnation = await arbiter.incarnation();
+    await arbiter.beat(0);
+    const backup = `${goes.data}-backup`;
+    goes.backUp(backup);
+    const told = await arbiter.beat(0);
+    await goes.stop("SIGKILL");
+    goes.use({ data: backup, settings: [] });
+    await expect.poll(() => arbiter.incarnation().catch(() => "")).toBe(incarnation);
+    expect(await arbiter.beat(told)).toBeGreaterThan(told);
+    expect(await arbiter.incarnation()).not.toBe(incarnation);
+  });
+
+  test("a promoted standby that was synchronous has counted all beats", async () => {
+    await using primary = await PostgresServer.start(await temporaryFolder());
+    await using arbiter = await migrated(primary.url);
+    const data = `${primary.data}-standby`;
+    primary.backUp(data, true);
+    await using standby = await primary.standby(data);
+    await using database = new Database(primary.url, silentLog);
+    await database.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+    await database.query("SELECT pg_reload_conf()");
+    await expect.poll(() => arbiter.doubts()).toEqual([]);
+    const told = await arbiter.beat(0);
+    const before = await arbiter.incarnation();
+    await primary.stop("SIGKILL");
+    standby.promote();
+    await using promoted = await openPostgres(standby.url, systemClock, silentLog);
+    const timeline = await promoted.incarnation();
+    expect(timeline).not.toBe(before);
+    expect(await promoted.beat(told)).toBe(told + 1);
+    expect(await promoted.incarnation()).toBe(timeline);
   });
 
   test("a server that was killed is unreachable, then serves again what it acknowledged", async () => {

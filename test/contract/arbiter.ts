@@ -173,6 +173,45 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(before).not.toBe("");
     expect(await arbiter.incarnation()).toBe(before);
   });
+
+  test("beats are counted, by several masters at once as well, and the incarnation stays the same", async () => {
+    const arbiter = await open();
+    const before = await arbiter.incarnation();
+    expect(await arbiter.beat(0)).toBe(1);
+    const counts = await Promise.all([0, 1, 1, 0].map((told) => arbiter.beat(told)));
+    expect(counts.toSorted()).toEqual([2, 3, 4, 5]);
+    expect(await arbiter.beat(5)).toBe(6);
+    expect(await arbiter.incarnation()).toBe(before);
+  });
+
+  test.each([0, 3])(
+    "an arbiter that has not counted as far as it is told, after %i beats, changes its incarnation once",
+    async (beats) => {
+      const arbiter = await open();
+      const before = await arbiter.incarnation();
+      for (let beat = 0; beat < beats; beat++) await arbiter.beat(0);
+      const counts = await Promise.all([100, 100].map((told) => arbiter.beat(told)));
+      expect(counts.toSorted()).toEqual([101, 102]);
+      const changed = await arbiter.incarnation();
+      expect(changed).not.toBe(before);
+      // What was told before comes late.
+      expect(await arbiter.beat(100)).toBe(103);
+      expect(await arbiter.incarnation()).toBe(changed);
+    },
+  );
+
+  test("of several changes of one incarnation, one counts", async () => {
+    const arbiter = await open();
+    const before = await arbiter.incarnation();
+    await arbiter.beat(0);
+    await Promise.all([arbiter.changeIncarnation(before), arbiter.changeIncarnation(before)]);
+    const changed = await arbiter.incarnation();
+    expect(changed).not.toBe(before);
+    await arbiter.changeIncarnation(before);
+    expect(await arbiter.incarnation()).toBe(changed);
+    await arbiter.changeIncarnation(changed);
+    expect(await arbiter.incarnation()).not.toBe(changed);
+  });
 }
 
 function name(label: string): string {

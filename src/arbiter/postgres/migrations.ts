@@ -14,6 +14,9 @@ interface Migration {
   readonly inUse: string;
 }
 
+const MASTERS_RUN =
+  "SELECT EXISTS (SELECT 1 FROM syncline_masters WHERE seen_at > now() - interval '5 minutes') AS used";
+
 const MIGRATIONS: readonly Migration[] = [
   {
     name: "bucket_roots",
@@ -53,7 +56,16 @@ const MIGRATIONS: readonly Migration[] = [
          seen_at TIMESTAMPTZ NOT NULL)`,
     ],
     down: ["DROP TABLE IF EXISTS syncline_masters"],
-    inUse: "SELECT EXISTS (SELECT 1 FROM syncline_masters WHERE seen_at > now() - interval '5 minutes') AS used",
+    inUse: MASTERS_RUN,
+  },
+  {
+    name: "past",
+    up: [
+      `CREATE TABLE IF NOT EXISTS syncline_past (
+         one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one), beats BIGINT NOT NULL, generation TEXT)`,
+    ],
+    down: ["DROP TABLE IF EXISTS syncline_past"],
+    inUse: MASTERS_RUN,
   },
 ];
 

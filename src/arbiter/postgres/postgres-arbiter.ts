@@ -14,6 +14,15 @@ import { PostgresRoots } from "./postgres-roots.ts";
 const WATCH_AGAIN_MS = 1_000;
 const JOB_LOOK_MS = 5_000;
 
+/**
+ * The cluster, its timeline (new after a point-in-time recovery or a promotion), the table (new after a dump was restored),
+ * and what was drawn once it was found to have gone back.
+ */
+const incarnationOf = (generation: string) => `(
+  SELECT system_identifier::text || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+    || '-' || 'syncline_owners'::regclass::oid::text || coalesce('-' || ${generation}, '')
+  FROM pg_control_system())`;
+
 /** Opens it. Throws `bad_address`, `arbiter_unreachable`, and `precondition_failed` before `syncline migrate up`. */
 export async function openPostgres(url: string, clock: Clock, log: Log): Promise<PostgresArbiter> {
   const database = new Database(url, log);
@@ -64,17 +73,27 @@ export class PostgresArbiter implements Arbiter {
     };
   }
 
-  /**
-   * Identifies the cluster, its timeline (new after a point-in-time recovery or a promotion), and the table (new after a
-   * dump was restored).
-   */
   async incarnation(): Promise<string> {
-    const sql = `
-      SELECT system_identifier::text || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
-        || '-' || 'syncline_owners'::regclass::oid::text AS incarnation
-      FROM pg_control_system()`;
+    const sql = `SELECT ${incarnationOf("(SELECT generation FROM syncline_past)")} AS incarnation`;
     const [row] = await this.#database.query<{ incarnation: string }>(sql);
     return row?.incarnation ?? "";
+  }
+
+  async changeIncarnation(from: string): Promise<void> {
+    const sql = `
+      UPDATE syncline_past AS p SET generation = gen_random_uuid()::text WHERE ${incarnationOf("p.generation")} = $1`;
+    await this.#database.query(sql, [from]);
+  }
+
+  async beat(told: number): Promise<number> {
+    const sql = `
+      INSERT INTO syncline_past AS p (beats, generation)
+      VALUES ($1::bigint + 1, CASE WHEN $1::bigint > 0 THEN gen_random_uuid()::text END)
+      ON CONFLICT (one) DO UPDATE SET beats = greatest(p.beats, $1::bigint) + 1,
+        generation = CASE WHEN p.beats < $1::bigint THEN excluded.generation ELSE p.generation END
+      RETURNING beats::text`;
+    const [row] = await this.#database.query<{ beats: string }>(sql, [told]);
+    return Number(row?.beats);
   }
 
   /** An advisory lock of a connection of its own: the server frees it with the connection. */

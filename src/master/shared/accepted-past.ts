@@ -1,6 +1,9 @@
 /**
  * Whether this is still the arbiter whose log names the packs in the store. A restored or promoted one may lack roots and
  * packs, so newer work would look like garbage: nothing is collected until an operator accepts it.
+ *
+ * A copy of its disk that is put back does not show by itself. So the arbiter counts beats, and the store is told of each
+ * one afterwards: an arbiter that has not counted as far as the store says went back.
  */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -8,16 +11,18 @@ import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
-import { PAST_OBJECT } from "./pack-objects.ts";
+import { BEATS_OBJECT, PAST_OBJECT } from "./pack-objects.ts";
 
 export interface AcceptedPastOptions {
-  readonly arbiter: Pick<Arbiter, "incarnation" | "address">;
+  readonly arbiter: Pick<Arbiter, "incarnation" | "changeIncarnation" | "beat" | "address">;
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 const LOOK_MS = 5_000;
+/** Each beat is a PUT. What is lost between two beats may go unnoticed. */
+const BEAT_MS = 60_000;
 
 export class AcceptedPast implements Disposable {
   /** Called when the arbiter's incarnation has changed. */
@@ -26,7 +31,8 @@ export class AcceptedPast implements Disposable {
   #incarnation = "";
   #accepted: string | undefined;
   #current = new AbortController();
-  #timer: Disposable | undefined;
+  /** By their interval. */
+  readonly #timers = new Map<number, Disposable>();
   #ended = false;
 
   private constructor(options: AcceptedPastOptions) {
@@ -39,8 +45,9 @@ export class AcceptedPast implements Disposable {
     past.#incarnation = await options.arbiter.incarnation();
     // A new store belongs to the first arbiter.
     await options.store.putNew(PAST_OBJECT, [Buffer.from(past.#incarnation)]);
-    past.#accepted = await past.#read();
-    past.#lookLater();
+    await past.check();
+    past.#every(LOOK_MS, () => past.look());
+    past.#every(BEAT_MS, () => past.check());
     return past;
   }
 
@@ -70,47 +77,52 @@ export class AcceptedPast implements Disposable {
     this.#accepted = await this.#read();
   }
 
-  /** Reads the arbiter's and the store's incarnation again. Throws as `open`. */
+  /** Reads what is accepted, and beats, which shows whether the arbiter went back. Throws as `open`. */
   async check(): Promise<void> {
-    const incarnation = await this.#options.arbiter.incarnation();
     this.#accepted = await this.#read();
+    await this.#beat();
+    await this.look();
+  }
+
+  /** Whether the arbiter's incarnation has changed. Throws `arbiter_unreachable`. */
+  async look(): Promise<void> {
+    const { log, arbiter } = this.#options;
+    const incarnation = await arbiter.incarnation();
     if (incarnation === this.#incarnation) return;
     this.#incarnation = incarnation;
-    const { log, arbiter } = this.#options;
     log.error("the arbiter was restored or replaced: nothing is collected until it is accepted", {
       arbiter: arbiter.address,
     });
-    this.#end();
+    this.#current.abort(pastChanged(arbiter.address));
+    this.#current = new AbortController();
     this.onNew();
   }
 
-  /** As `check`, but reads the store only if the arbiter changed. */
-  async look(): Promise<void> {
-    if ((await this.#options.arbiter.incarnation()) !== this.#incarnation) await this.check();
-  }
-
   /**
-   * Records in the store that the arbiter lost packs although its incarnation is the same. Throws as `open`; then it must be
-   * found again.
+   * The arbiter lacks what it had. Its incarnation changes, by which all masters learn of it. Throws `arbiter_unreachable`;
+   * then it must be found again.
    */
   async refuse(): Promise<void> {
-    this.#accepted = undefined;
-    this.#end();
-    const { store } = this.#options;
-    const there = await store.get(PAST_OBJECT);
-    if (there === undefined) return;
-    const { kind } = await store.putIfMatch(PAST_OBJECT, [Buffer.from("went back")], there.token);
-    if (kind !== "stored") throw new SynclineError("store_unreachable", `${store.address} did not confirm a change.`);
+    await this.#options.arbiter.changeIncarnation(this.#incarnation);
+    await this.look();
   }
 
   [Symbol.dispose](): void {
     this.#ended = true;
-    this.#timer?.[Symbol.dispose]();
+    for (const timer of this.#timers.values()) timer[Symbol.dispose]();
   }
 
-  #end(): void {
-    this.#current.abort(pastChanged(this.#options.arbiter.address));
-    this.#current = new AbortController();
+  async #beat(): Promise<void> {
+    const { store, arbiter, log } = this.#options;
+    // Before the arbiter counts: later, the number may be of another master's beat.
+    const told = await store.get(BEATS_OBJECT);
+    const body = [Buffer.from(String(await arbiter.beat(told === undefined ? 0 : countIn(told.bytes))))];
+    // Refused: another master was faster, and its number is as good.
+    const telling = told ? store.putIfMatch(BEATS_OBJECT, body, told.token) : store.putNew(BEATS_OBJECT, body);
+    await telling.catch((error: unknown) => {
+      // The next beat tells a higher number.
+      log.warn("cannot tell the store how far the arbiter counted", { error: describeError(error) });
+    });
   }
 
   async #read(): Promise<string | undefined> {
@@ -118,16 +130,22 @@ export class AcceptedPast implements Disposable {
     return there && Buffer.from(there.bytes).toString("utf8");
   }
 
-  #lookLater(): void {
+  #every(ms: number, work: () => Promise<void>): void {
     if (this.#ended) return;
-    this.#timer = this.#options.clock.after(LOOK_MS, () => {
-      void this.look()
-        .catch((error: unknown) =>
-          this.#options.log.warn("cannot look at the arbiter", { error: describeError(error) }),
-        )
-        .then(() => this.#lookLater());
+    const { clock, log } = this.#options;
+    const timer = clock.after(ms, () => {
+      void work()
+        .catch((error: unknown) => log.warn("cannot look at the arbiter", { error: describeError(error) }))
+        .then(() => this.#every(ms, work));
     });
+    this.#timers.set(ms, timer);
   }
+}
+
+/** 0 if it is not a number. */
+function countIn(bytes: Uint8Array): number {
+  const text = Buffer.from(bytes).toString("utf8");
+  return /^\d{1,15}$/.test(text) ? Number(text) : 0;
 }
 
 function pastChanged(address: string): SynclineError {

@@ -1,4 +1,4 @@
-/** Objects in the store of several masters: packs (`owners/<wallet>/pack/<32 hex>`), and the accepted incarnation. */
+/** Objects in the store of several masters: packs (`owners/<wallet>/pack/<32 hex>`), and what is known of their arbiter. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_FOLDER } from "../../format/blocks/object-name.ts";
@@ -25,6 +25,9 @@ export async function requireUsed(objects: MasterObjects): Promise<void> {
 
 /** Holds the arbiter's incarnation, as text. */
 export const PAST_OBJECT = "arbiter";
+
+/** Holds the last number that the arbiter counted to, as text. Older masters refuse other names at the top of a folder. */
+export const BEATS_OBJECT = "owners/beats";
 
 /** The object of a pack. */
 export function objectOf(pack: string): string {

@@ -69,7 +69,6 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     onWentBack: async (owner) => {
       log.error("the arbiter lacks packs that it had: nothing is collected until it is accepted", { owner });
       await past.refuse();
-      adoption.begin();
     },
     isLogWhole: async () => {
       await past.look();

@@ -55,6 +55,14 @@ export class ArbiterLink implements Arbiter {
     return this.#line.read(() => this.#options.arbiter.incarnation());
   }
 
+  changeIncarnation(from: string): Promise<void> {
+    return this.#change(() => this.#options.arbiter.changeIncarnation(from));
+  }
+
+  beat(told: number): Promise<number> {
+    return this.#change(() => this.#options.arbiter.beat(told));
+  }
+
   /** Ends with the process. */
   async lease(job: string): Promise<JobLease | undefined> {
     const { arbiter, process } = this.#options;

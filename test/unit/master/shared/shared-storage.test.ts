@@ -9,13 +9,15 @@ import { SwapGate } from "../../../../src/master/roots/swap-gate.ts";
 import { openSharedStorage } from "../../../../src/master/shared/shared-storage.ts";
 import type { MasterStorage } from "../../../../src/master/storage.ts";
 import { systemDatabases } from "../../../../src/objects/databases.ts";
-import { CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
+import { noise } from "../../../support/bytes.ts";
+import { blockOf, CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
 import { RestorableArbiter } from "../../../support/restorable-arbiter.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { startTestMaster, type TestMaster } from "../../../support/test-master.ts";
 
+const BEAT_MS = 60_000;
 let chain: CommitChain;
 let owner: Wallet;
 beforeAll(async () => {
@@ -111,6 +113,91 @@ describe("a storage that masters share", () => {
     };
     await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
     expect(await packNames(objects)).toHaveLength(2);
+  });
+
+  test("a copy of the arbiter that is put back shows at the start of a master, which then deletes nothing", async () => {
+    const { open, clock, objects, leaseSeconds } = world();
+    const database = await RestorableArbiter.create(clock);
+    {
+      await using storage = await open(database.arbiter);
+      const one = await publish(storage);
+      await database.keepCopy();
+      await publish(storage, one);
+      await clock.advance(BEAT_MS);
+    }
+    await clock.advance(4 * leaseSeconds * 1_000);
+    await database.restore();
+    await using again = await open(database.arbiter);
+    expect([...again.rolledBack.keys()]).toEqual([owner]);
+    await expect(collect(again, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    expect(await packNames(objects)).toHaveLength(2);
+    await using accepted = await open(database.arbiter, true);
+    expect(accepted.rolledBack.size).toBe(0);
+    await collect(accepted, clock);
+    // The other masters need not restart.
+    await collect(again, clock);
+  });
+
+  test("a copy that is put back while masters run: each reads the log from its start", async () => {
+    const { open, clock } = world();
+    const database = await RestorableArbiter.create(clock);
+    await using ahead = await open(database.arbiter);
+    const read = await ahead.stores.of(owner);
+    await database.keepCopy();
+    for (const seed of [1, 2, 3]) await read.put([blockOf("raw", noise(100, seed))]);
+    await read.era();
+    await clock.advance(BEAT_MS);
+    await database.restore();
+    // The log grows beyond what this master has read of it.
+    await using other = await open(database.arbiter);
+    const fresh = [4, 5, 6, 7, 8].map((seed) => blockOf("raw", noise(100, seed)));
+    const cids = fresh.map(({ cid }) => cid);
+    for (const block of fresh) await (await other.stores.of(owner)).put([block]);
+    await clock.advance(5_000);
+    await expect.poll(async () => (await read.has(cids)).size).toBe(cids.length);
+  });
+
+  test("what one master finds in the log stops collections of all", async () => {
+    const { open, clock } = world();
+    const database = await RestorableArbiter.create(clock);
+    await using finding = await open(database.arbiter);
+    await using other = await open(database.arbiter);
+    const one = await publish(finding);
+    await database.keepCopy();
+    // No beat follows, so the arbiter's count is as before.
+    await publish(finding, one);
+    const blocks = await finding.stores.of(owner);
+    await blocks.era();
+    await database.restore();
+    await blocks.era();
+    await expect(collect(other, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+  });
+
+  test("a beat that the store is not told of, as if the master died, is no step back", async () => {
+    const { open, clock, arbiter, objects } = world();
+    await using storage = await open(arbiter);
+    await publish(storage);
+    const put = vi.spyOn(objects.top, "putIfMatch").mockRejectedValue(new Error("not sent"));
+    await using untold = await open(arbiter);
+    expect(put).toHaveBeenCalledTimes(1);
+    put.mockRestore();
+    await using again = await open(arbiter);
+    for (const each of [storage, untold, again]) {
+      expect(each.rolledBack.size).toBe(0);
+      await collect(each, clock);
+    }
+  });
+
+  test("masters that beat at once take no beat for a step back", async () => {
+    const { open, clock, arbiter } = world();
+    await using one = await open(arbiter);
+    await publish(one);
+    await using two = await open(arbiter);
+    const both = [one, two, one, two].map((storage) => collect(storage, clock).catch((error: unknown) => error));
+    const codes = (await Promise.all(both)).map((result) => (result as { code?: string }).code);
+    // A job lease keeps them to one at a time.
+    expect(codes.filter((code) => code !== "bucket_locked").every((code) => code === undefined)).toBe(true);
+    await collect(one, clock);
   });
 
   test("accepted roots replace newer ones in the cache, so that collections go on", async () => {
