@@ -1,4 +1,4 @@
-/** Reads one owner's log of packs as a whole. */
+/** Reads one owner's log of packs from its start. */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { type DataDamage, dataDamage } from "../store/damage.ts";
@@ -6,11 +6,22 @@ import { type DataDamage, dataDamage } from "../store/damage.ts";
 /** The owner's packs, as the arbiter knows them now, by name. */
 export async function readLog(arbiter: Pick<Arbiter, "packs">, owner: Wallet): Promise<Map<string, LogEntry>> {
   const packs = new Map<string, LogEntry>();
+  for await (const entries of logPages(arbiter, owner)) {
+    for (const entry of entries) packs.set(entry.pack, entry);
+  }
+  return packs;
+}
+
+/** The entries of each page, for a reader that may stop early. */
+export async function* logPages(
+  arbiter: Pick<Arbiter, "packs">,
+  owner: Wallet,
+): AsyncGenerator<readonly LogEntry[], void> {
   for (let position = 0; ;) {
     const page = await arbiter.packs.after(owner, position);
-    for (const entry of page.entries) packs.set(entry.pack, entry);
+    yield page.entries;
+    if (!page.more) return;
     position = page.entries.at(-1)?.position ?? position;
-    if (!page.more) return packs;
   }
 }
 

@@ -12,6 +12,7 @@ import type { CollectionCall, CollectionReport } from "../gc/collection.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { PackAdoption } from "./adopt-packs.ts";
+import { logPages } from "./pack-log.ts";
 import { type MasterObjects, requireUsed } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
@@ -106,10 +107,11 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
 }
 
 /** Whether the log names packs, which must be somewhere. */
-async function namesPacks({ packs }: Arbiter): Promise<boolean> {
-  for (const owner of await packs.owners()) {
-    const { entries } = await packs.after(owner, 0);
-    if (entries.some(({ state }) => state !== PACK_STATES.gone)) return true;
+async function namesPacks(arbiter: Arbiter): Promise<boolean> {
+  for (const owner of await arbiter.packs.owners()) {
+    for await (const entries of logPages(arbiter, owner)) {
+      if (entries.some(({ state }) => state !== PACK_STATES.gone)) return true;
+    }
   }
   return false;
 }

@@ -1,5 +1,6 @@
 /** An arbiter that was restored or replaced, over a store that holds newer packs. */
 import { beforeAll, describe, expect, test, vi } from "vitest";
+import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
@@ -72,6 +73,19 @@ describe("a storage that masters share", () => {
     expect(unused.rolledBack.size).toBe(0);
     await publish(storage);
     await expect(world().open(first.arbiter)).rejects.toMatchObject({ code: "no_such_path" });
+  });
+
+  test("an unused store is refused even if a whole page of the log comes before the first pack that is left", async () => {
+    const { open, arbiter } = world();
+    const { packs } = arbiter;
+    const add = [{ pack: "a".repeat(32), bytes: 1, rows: 1 }];
+    await packs.change(owner, { add, condemn: [], begunMs: 0, patienceMs: Infinity });
+    const last = await packs.after(owner, 0);
+    const gone = last.entries.map((entry) => ({ ...entry, pack: "b".repeat(32), state: PACK_STATES.gone }));
+    vi.spyOn(packs, "after").mockImplementation(async (_owner, position) =>
+      position === 0 ? { ...last, entries: gone, more: true } : last,
+    );
+    await expect(open(arbiter)).rejects.toMatchObject({ code: "no_such_path" });
   });
 
   test("an arbiter that is replaced while a master runs stops collections", async () => {
