@@ -78,11 +78,15 @@ export class SqliteArbiter implements Arbiter {
       add: async (digest, exp) => {
         this.#doing(() => {
           this.#db.prepare("INSERT OR IGNORE INTO revoked VALUES (?, ?)").run(digest, exp);
-          this.#db.prepare("DELETE FROM revoked WHERE exp <= ?").run(Math.floor(this.#nowMs() / 1000));
+          this.#db.prepare("DELETE FROM revoked WHERE exp <= ?").run(this.#nowSeconds());
         });
       },
-      all: async () =>
-        this.#doing(() => this.#db.prepare<[], { digest: string; exp: number }>("SELECT * FROM revoked").all()),
+      all: async () => {
+        const sql = "SELECT digest, exp FROM revoked WHERE exp > ?";
+        return this.#doing(() =>
+          this.#db.prepare<[number], { digest: string; exp: number }>(sql).all(this.#nowSeconds()),
+        );
+      },
     };
   }
 
@@ -137,6 +141,10 @@ export class SqliteArbiter implements Arbiter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#db.close();
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#nowMs() / 1000);
   }
 
   async #swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {

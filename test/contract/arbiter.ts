@@ -142,7 +142,7 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     await revoked.add("old", now - 10);
     await revoked.add("new", now + 1_000);
     await revoked.add("new", now + 1_000);
-    expect((await revoked.all()).filter(({ exp }) => exp > now)).toEqual([{ digest: "new", exp: now + 1_000 }]);
+    expect(await revoked.all()).toEqual([{ digest: "new", exp: now + 1_000 }]);
   });
 
   test("a watch hears of swaps", async () => {

@@ -10,7 +10,8 @@ export class SharedRevocations implements RevocationList, Disposable {
   readonly #revoked: RevokedTokens;
   readonly #clock: Clock;
   readonly #log: Log;
-  #digests = new Set<string>();
+  /** When each token expires, in seconds since 1970, by digest. */
+  #expiries = new Map<string, number>();
   #timer: Disposable | undefined;
   #ended = false;
 
@@ -29,12 +30,12 @@ export class SharedRevocations implements RevocationList, Disposable {
   }
 
   has(digest: string): boolean {
-    return this.#digests.has(digest);
+    return this.#expiries.has(digest);
   }
 
   async add(digest: string, exp: number): Promise<void> {
     // Effective at once here, even if the arbiter does not answer.
-    this.#digests.add(digest);
+    this.#expiries.set(digest, exp);
     await this.#revoked.add(digest, exp);
   }
 
@@ -44,9 +45,11 @@ export class SharedRevocations implements RevocationList, Disposable {
   }
 
   async #read(): Promise<void> {
-    const added = this.#digests;
     const all = await this.#revoked.all();
-    this.#digests = new Set([...all.map(({ digest }) => digest), ...added]);
+    const nowSeconds = Number(this.#clock.nowNs() / 1_000_000_000n);
+    // Those whose entry the arbiter did not take are known only here.
+    const kept = [...this.#expiries].filter(([, exp]) => exp > nowSeconds);
+    this.#expiries = new Map([...kept, ...all.map(({ digest, exp }) => [digest, exp] as const)]);
   }
 
   #lookLater(): void {

@@ -237,6 +237,28 @@ describe("a storage that masters share", () => {
     await clock.advance(5_000);
     await expect.poll(() => other.revocations.has("digest")).toBe(true);
   });
+
+  test("a revoked token is forgotten once it has expired", async () => {
+    const { open, clock, arbiter } = world();
+    await using one = await open(arbiter);
+    await using other = await open(arbiter);
+    const now = Number(clock.nowNs() / 1_000_000_000n);
+    await one.revocations.add("digest", now + 60, now);
+    await clock.advance(5_000);
+    expect(other.revocations.has("digest")).toBe(true);
+    await clock.advance(3_600_000);
+    expect([one, other].map(({ revocations }) => revocations.has("digest"))).toEqual([false, false]);
+  });
+
+  test("a token whose revocation did not reach the arbiter stays revoked here", async () => {
+    const { open, clock, arbiter } = world();
+    await using storage = await open(arbiter);
+    const now = Number(clock.nowNs() / 1_000_000_000n);
+    vi.spyOn(arbiter.revoked, "add").mockRejectedValueOnce(new Error("away"));
+    await expect(storage.revocations.add("digest", now + 60, now)).rejects.toThrow("away");
+    await clock.advance(5_000);
+    expect(storage.revocations.has("digest")).toBe(true);
+  });
 });
 
 describe("a health check of the store", () => {
