@@ -5,13 +5,19 @@ import { describeError } from "../../base/log.ts";
 import { OPENMETRICS_TYPE } from "../http/metrics.ts";
 import type { Answer, Route } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
+import { PacedCheck } from "./paced-check.ts";
 
 export function serviceRoutes(parts: MasterParts): Route[] {
+  const { roots, stores, clock } = parts;
+  const checks: HealthChecks = {
+    arbiter: new PacedCheck(clock, () => roots.get({ owner: "", bucket: "" })),
+    store: new PacedCheck(clock, () => stores.check()),
+  };
   const told: ToldHealth = { arbiter: "", store: "" };
   return [
     { method: "GET", path: "/fula/capabilities", access: "public", paced: true, handle: () => capabilities(parts) },
     { method: "GET", path: "/v1/masters", access: "public", paced: true, handle: () => masters(parts) },
-    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts, told) },
+    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts, checks, told) },
   ];
 }
 
@@ -48,17 +54,19 @@ async function masters({ masters }: MasterParts): Promise<Answer> {
 /** Below the time that agents wait for it. */
 const HEALTH_MS = 2_500;
 
-/** The failures that the log tells of, so that each is told once, however often health is asked for. */
-type ToldHealth = Record<"arbiter" | "store", string>;
+type HealthChecks = Readonly<Record<"arbiter" | "store", PacedCheck>>;
 
-async function health({ roots, stores, endings, log, clock }: MasterParts, told: ToldHealth): Promise<Answer> {
-  const state = async (part: keyof ToldHealth, work: Promise<unknown>) => {
+/** The failures that the log tells of, so that each is told once, however often health is asked for. */
+type ToldHealth = Record<keyof HealthChecks, string>;
+
+async function health({ endings, log, clock }: MasterParts, checks: HealthChecks, told: ToldHealth): Promise<Answer> {
+  const state = async (part: keyof HealthChecks) => {
     const over = new AbortController();
     try {
       const late = clock.sleep(HEALTH_MS, over.signal).then(() => {
         throw new SynclineError("time_out", `No answer within ${HEALTH_MS} ms.`);
       });
-      await Promise.race([work, late]);
+      await Promise.race([checks[part].result(), late]);
       told[part] = "";
       return "ok";
     } catch (error) {
@@ -70,10 +78,7 @@ async function health({ roots, stores, endings, log, clock }: MasterParts, told:
       over.abort();
     }
   };
-  const [arbiter, store] = await Promise.all([
-    state("arbiter", roots.get({ owner: "", bucket: "" })),
-    state("store", stores.check()),
-  ]);
+  const [arbiter, store] = await Promise.all([state("arbiter"), state("store")]);
   const away = arbiter === "failed" ? ARBITER_AWAY : store === "failed" ? STORE_AWAY : {};
   const status = endings.stopping ? "stopping" : "code" in away ? "failed" : "ok";
   return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store, ...away } };

@@ -13,14 +13,11 @@ export interface SharedStoresOptions extends SharedTools {
   readonly cacheDir: string | undefined;
 }
 
-const CHECK_MS = 3_000;
-
 export class SharedStores implements BlockStores {
   readonly #options: SharedStoresOptions;
   readonly #open: OpenOwners;
   readonly #windows = new Windows();
   readonly #owners = new Map<Wallet, SharedBlocks>();
-  #checked: { readonly atMs: number; readonly done: Promise<void>; isOver: boolean } | undefined;
 
   constructor(options: SharedStoresOptions) {
     this.#options = options;
@@ -53,18 +50,7 @@ export class SharedStores implements BlockStores {
     return this.#options.arbiter.packs.owners();
   }
 
-  /** One small GET, at most every few seconds however often it is asked; a GET that hangs is not asked again. */
-  check(): Promise<void> {
-    const nowMs = this.#options.clock.monotonicMs();
-    if (this.#checked === undefined || (this.#checked.isOver && nowMs - this.#checked.atMs >= CHECK_MS)) {
-      const check = { atMs: nowMs, isOver: false, done: Promise.resolve() };
-      check.done = this.#look().finally(() => (check.isOver = true));
-      this.#checked = check;
-    }
-    return this.#checked.done;
-  }
-
-  async #look(): Promise<void> {
+  async check(): Promise<void> {
     await this.#options.objects.top.get(PAST_OBJECT);
   }
 
