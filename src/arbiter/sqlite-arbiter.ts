@@ -66,6 +66,7 @@ export class SqliteArbiter implements Arbiter {
     this.#table = new SqliteRootStore(this.#db);
     this.roots = {
       get: (name) => this.#table.get(name),
+      getMany: (names) => this.#table.getMany(names),
       row: (name) => this.#table.row(name),
       list: (owner, after, limit) => this.#table.list(owner, after, limit),
       swap: (name, expected, next) => this.#swap(name, expected, next),

@@ -14,6 +14,10 @@ export class MemoryRootStore implements RootTable {
     return this.#get(name);
   }
 
+  async getMany(names: readonly BucketName[]): Promise<(Root | undefined)[]> {
+    return names.map((name) => this.#get(name));
+  }
+
   async row(name: BucketName): Promise<RootRow | undefined> {
     const held = this.#roots.get(bucketKey(name));
     return held && rowOf(held);

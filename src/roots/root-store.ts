@@ -4,6 +4,7 @@
  * Everything else in a bucket is immutable, so this port is the only place where two writers can collide.
  * Implementations: memory (tests), objects (`file://`, later `s3://`), SQLite, a master over HTTP. All pass test/contract/root-store.ts.
  */
+import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 
 /** Names one bucket of one owner. Both parts are validated where they enter the program. */
@@ -62,6 +63,16 @@ export async function allRoots(roots: Pick<RootTable, "list">, owner: string): P
 
 const ROOTS_AT_ONCE = 1_000;
 
+/** The row that `read` returns; undefined if it throws `store_corrupt`. */
+export function unlessCorrupt<Row>(read: () => Row): Row | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!hasCode(error, "store_corrupt")) throw error;
+    return undefined;
+  }
+}
+
 /** The blocks of the bucket's owner may have changed since they were checked: check the root again. */
 export interface CheckAgain {
   readonly kind: "check again";
@@ -71,6 +82,8 @@ export interface CheckAgain {
 export interface RootTable extends RootStore {
   /** As `swap`, if the owner's blocks are still in the era in which the root was checked (OwnerBlocks.era). */
   swapInEra(name: BucketName, expected: Cid | undefined, next: Cid, era: number): Promise<SwapOutcome | CheckAgain>;
+  /** Up to 1,000 roots in one query, in the order of their names. Undefined also for a row without a valid CID. */
+  getMany(names: readonly BucketName[]): Promise<(Root | undefined)[]>;
   /** As `get`, with the time since which it has been the root. */
   row(name: BucketName): Promise<RootRow | undefined>;
   /** The owner's buckets by name, at most `limit`, only those after `after`. Throws `arbiter_unreachable`. */

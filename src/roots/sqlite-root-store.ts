@@ -9,7 +9,14 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { type Databases, systemDatabases } from "../objects/databases.ts";
-import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
+import {
+  type BucketName,
+  type Root,
+  type RootRow,
+  type RootTable,
+  type SwapOutcome,
+  unlessCorrupt,
+} from "./root-store.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS bucket_roots (
@@ -76,6 +83,11 @@ export class SqliteRootStore implements RootTable, Disposable {
   async get(name: BucketName): Promise<Root | undefined> {
     const row = this.#reading(() => this.#read.get(name.owner, name.bucket));
     return row && rootOf(row);
+  }
+
+  async getMany(names: readonly BucketName[]): Promise<(Root | undefined)[]> {
+    const rows = this.#reading(() => names.map(({ owner, bucket }) => this.#read.get(owner, bucket)));
+    return rows.map((row) => row && unlessCorrupt(() => rootOf(row)));
   }
 
   async row(name: BucketName): Promise<RootRow | undefined> {

@@ -126,6 +126,15 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     });
   });
 
+  test("a row that is not a root does not hide those read with it", async () => {
+    const { url, arbiter } = await fresh();
+    const names = ["a", "b"].map((bucket) => ({ owner: "o", bucket }));
+    for (const name of names) await arbiter.roots.swap(name, undefined, rootCid("a"));
+    await using other = new Database(url, silentLog);
+    await other.query("UPDATE bucket_roots SET root_cid = 'unrelated' WHERE bucket = 'a'");
+    expect(await arbiter.roots.getMany(names)).toEqual([undefined, { commit: rootCid("a"), version: 1 }]);
+  });
+
   test("the incarnation can be read by an ordinary user", async () => {
     const { url, arbiter } = await fresh();
     await admin.query("CREATE ROLE plain LOGIN");

@@ -26,6 +26,19 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(await roots.list(OTHER, "", 10)).toEqual([]);
   });
 
+  test("many roots are read at once, in the order of their names", async () => {
+    const { roots } = await open();
+    const named = (bucket: string, owner: string = OWNER) => ({ owner, bucket });
+    const [a, b] = [rootCid("a"), rootCid("b")];
+    await roots.swap(named("a"), undefined, a);
+    await roots.swap(named("b"), undefined, a);
+    await roots.swap(named("b"), a, b);
+    const names = [named("b"), named("b", OTHER), named("none"), named("a"), named("b")];
+    const newer = { commit: b, version: 2 };
+    expect(await roots.getMany(names)).toEqual([newer, undefined, undefined, { commit: a, version: 1 }, newer]);
+    expect(await roots.getMany([])).toEqual([]);
+  });
+
   test("added packs appear in the log, in the order of their positions", async () => {
     const { packs } = await open();
     expect(await packs.after(OWNER, 0)).toMatchObject({ era: 1, entries: [], more: false, position: 0 });

@@ -6,7 +6,15 @@
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { parseCid } from "../../format/blocks/cid.ts";
-import type { BucketName, CheckAgain, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
+import {
+  type BucketName,
+  type CheckAgain,
+  type Root,
+  type RootRow,
+  type RootTable,
+  type SwapOutcome,
+  unlessCorrupt,
+} from "../../roots/root-store.ts";
 import { type Database, StatementFailed } from "./database.ts";
 
 interface TableRow extends Record<string, unknown> {
@@ -15,6 +23,9 @@ interface TableRow extends Record<string, unknown> {
   readonly version: string;
   readonly updated_at: string;
 }
+
+/** Nulls: there is no such row. */
+type FoundRow = Record<"root_cid", string | null> & Pick<TableRow, "version">;
 
 interface Swapped extends Record<string, unknown> {
   readonly version: string | null;
@@ -51,6 +62,17 @@ export class PostgresRoots implements RootTable {
   async get(name: BucketName): Promise<Root | undefined> {
     const row = await this.row(name);
     return row && { commit: row.commit, version: row.version };
+  }
+
+  async getMany(names: readonly BucketName[]): Promise<(Root | undefined)[]> {
+    const sql = `
+      SELECT root_cid, version::text FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (owner_id, bucket, at)
+      LEFT JOIN bucket_roots USING (owner_id, bucket) ORDER BY n.at`;
+    const values = [names.map(({ owner }) => owner), names.map(({ bucket }) => bucket)];
+    const rows = await this.#database.query<FoundRow>(sql, values);
+    return rows.map(({ root_cid: cid, version }) =>
+      cid === null ? undefined : unlessCorrupt(() => rootOf({ root_cid: cid, version })),
+    );
   }
 
   async row({ owner, bucket }: BucketName): Promise<RootRow | undefined> {
@@ -108,9 +130,13 @@ export class PostgresRoots implements RootTable {
   }
 }
 
-function rowOf({ bucket, root_cid: cid, version, updated_at: updatedAt }: TableRow): RootRow {
+function rowOf({ bucket, updated_at: updatedAt, ...root }: TableRow): RootRow {
+  return { bucket, updatedAt, ...rootOf(root) };
+}
+
+function rootOf({ root_cid: cid, version }: Pick<TableRow, "root_cid" | "version">): Root {
   try {
-    return { bucket, commit: parseCid(cid), version: Number(version), updatedAt };
+    return { commit: parseCid(cid), version: Number(version) };
   } catch (cause) {
     throw new SynclineError("store_corrupt", `The table of roots holds ${JSON.stringify(cid)}, which is not a CID.`, {
       hint: "Restore a copy of the row, or publish the bucket again: its root is recorded nowhere else.",

@@ -16,6 +16,7 @@ import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";
 import type { RootAlarm } from "./root-alarm.ts";
+import { RootFollower } from "./root-follower.ts";
 import { RootHub } from "./root-hub.ts";
 import { SwapGate } from "./swap-gate.ts";
 import { SwapCheck } from "./swap-check.ts";
@@ -76,31 +77,10 @@ export class BucketRoots {
     }
   }
 
-  /** Tells watchers what other masters swap, and looks now and then for what was missed, until disposed. */
+  /** Tells watchers what other masters swap, until disposed. */
   follow(others: OtherMasters): Disposable {
-    const { clock } = this.#options;
-    const watch = others.watch((name) => void this.#tellChange(name));
-    const look = () => {
-      for (const name of this.hub.watched()) void this.#tellChange(name);
-      timer = clock.after(LOOK_MS, look);
-    };
-    let timer = clock.after(LOOK_MS, look);
-    return {
-      [Symbol.dispose]: () => {
-        timer[Symbol.dispose]();
-        watch[Symbol.dispose]();
-      },
-    };
-  }
-
-  async #tellChange(name: BucketName): Promise<void> {
-    if (!this.hub.isWatched(name)) return;
-    try {
-      const root = await this.#options.roots.get(name);
-      if (root !== undefined) this.hub.tell(name, root);
-    } catch {
-      // The next look finds it.
-    }
+    const { roots, clock } = this.#options;
+    return new RootFollower({ roots, hub: this.hub, others, clock });
   }
 
   list(owner: Wallet, after: string, limit: number): Promise<RootRow[]> {
@@ -193,8 +173,6 @@ export class BucketRoots {
 }
 
 const ROOTS_REMEMBERED = 10_000;
-/** How often to look for changes by other masters that were not announced. */
-const LOOK_MS = 3_000;
 
 function conflictWith(current: Root | undefined): Refusal {
   const message =

@@ -32,6 +32,7 @@ export class ArbiterLink implements Arbiter {
     this.address = arbiter.address;
     this.roots = {
       get: (name) => this.#line.read(() => roots.get(name)),
+      getMany: (names) => this.#line.read(() => roots.getMany(names)),
       row: (name) => this.#line.read(() => roots.row(name)),
       list: (...call) => this.#line.read(() => roots.list(...call)),
       swap: (name, expected, next) => this.#swap(name, next, () => roots.swap(name, expected, next)),
