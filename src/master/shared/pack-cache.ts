@@ -2,13 +2,13 @@
  * What a master knows of one owner's packs, in SQLite: where each block lies, which nodes are complete, and how far it has
  * read the log. It can be rebuilt from the log and the footers of packs.
  */
-import type Database from "better-sqlite3";
+import Database from "better-sqlite3";
 import { type LogEntry, PACK_STATES, type PackState } from "../../arbiter/arbiter.ts";
-import { SynclineError } from "../../base/errors.ts";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
-import { KnownRoots } from "../store/known-roots.ts";
+import { isUnreadable } from "../store/block-index.ts";
+import { type KnownRoot, KnownRoots } from "../store/known-roots.ts";
 
 const VERSION = 1;
 const SCHEMA = `
@@ -56,13 +56,26 @@ export class PackCache {
   readonly #find: Database.Statement<[Uint8Array], { pack: string; offset: number; length: number; state: PackState }>;
   readonly #isComplete: Database.Statement<[Uint8Array]>;
 
-  /** Opens it; one of another version, or an unreadable one, is replaced. */
+  /** Opens it; one of another version, or an unreadable one, is replaced. Throws SQLite's other errors. */
   static open(path: string, databases: Databases): PackCache {
     try {
       return new PackCache(path, databases);
-    } catch {
-      databases.remove(path);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      PackCache.replace(path, databases);
       return new PackCache(path, databases);
+    }
+  }
+
+  /** Replaces the file, which must be closed, by an empty cache. Known roots are taken over if they can be read. */
+  static replace(path: string, databases: Databases): void {
+    const known = knownRootsIn(path, databases);
+    databases.remove(path);
+    const cache = new PackCache(path, databases);
+    try {
+      cache.roots.restore(known);
+    } finally {
+      cache.close();
     }
   }
 
@@ -75,7 +88,7 @@ export class PackCache {
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       const version = this.#db.pragma("user_version", { simple: true });
       if (version === 0) this.#db.exec(SCHEMA);
-      else if (version !== VERSION) throw new SynclineError("store_corrupt", `${path} has another version.`);
+      else if (version !== VERSION) throw new Database.SqliteError("the cache has another version", "SQLITE_NOTADB");
       this.#find = this.#db.prepare(
         `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
          WHERE digest = ? AND damaged = 0 ORDER BY state LIMIT 1`,
@@ -213,6 +226,20 @@ export class PackCache {
 
   #changing(work: () => void): void {
     this.#db.transaction(work).immediate();
+  }
+}
+
+function knownRootsIn(path: string, databases: Databases): KnownRoot[] {
+  try {
+    const db = databases.open(path);
+    try {
+      return new KnownRoots(db).list();
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return [];
   }
 }
 

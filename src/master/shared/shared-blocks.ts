@@ -8,7 +8,7 @@ import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
-import type { Log } from "../../base/log.ts";
+import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
@@ -21,6 +21,7 @@ import { INDEX_STEP } from "../limits.ts";
 import type { Closable, OpenOwners } from "../store/open-owners.ts";
 import type { OwnerBlocks, PutCounts, Room } from "../store/owner-blocks.ts";
 import { RecentNodes } from "../store/recent-nodes.ts";
+import { CacheRepair } from "./cache-repair.ts";
 import { LogFollower } from "./log-follower.ts";
 import { type CachedBlock, PackCache } from "./pack-cache.ts";
 import { PackWriter } from "./pack-writer.ts";
@@ -57,6 +58,8 @@ const REREAD_MS = 60_000;
 export class SharedBlocks implements OwnerBlocks, Closable {
   readonly writer: PackWriter;
   readonly follower: LogFollower;
+  /** For work that uses the cache; this object's own calls do so. */
+  readonly repair = new CacheRepair((error) => this.#replaceCache(error));
   readonly #options: SharedBlocksOptions;
   readonly #reader: SharedReader;
   readonly #recent = new RecentNodes();
@@ -120,7 +123,11 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return this.cache.usedBytes;
   }
 
-  async put(blocks: readonly Block[]): Promise<PutCounts> {
+  put(blocks: readonly Block[]): Promise<PutCounts> {
+    return this.repair.run(() => this.#put(blocks));
+  }
+
+  async #put(blocks: readonly Block[]): Promise<PutCounts> {
     const fresh = new Map<string, Block>();
     const waits = new Set<Promise<void>>();
     for (const block of blocks) {
@@ -147,7 +154,11 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return bytes;
   }
 
-  async getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
+  getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
+    return this.repair.run(() => this.#getMany(cids, room));
+  }
+
+  async #getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
     const [only] = cids;
     const isNode = cids.length === 1 && only !== undefined && codecOf(only) !== "raw" && room === undefined;
     const found = isNode ? await this.#node(only) : await this.#blocks(cids);
@@ -161,21 +172,27 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return found;
   }
 
-  async has(cids: readonly Cid[]): Promise<Set<Cid>> {
-    return this.#those(cids, (cid) => this.#find(cid)?.isLive === true);
+  has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.repair.run(() => this.#those(cids, (cid) => this.#find(cid)?.isLive === true));
   }
 
-  async size(cid: Cid): Promise<number | undefined> {
-    if (this.#find(cid) === undefined) await this.follower.refresh();
-    return this.#find(cid)?.length;
+  size(cid: Cid): Promise<number | undefined> {
+    return this.repair.run(async () => {
+      if (this.#find(cid) === undefined) await this.follower.refresh();
+      return this.#find(cid)?.length;
+    });
   }
 
-  async complete(cids: readonly Cid[]): Promise<Set<Cid>> {
-    const nodes = cids.filter((cid) => codecOf(cid) !== "raw" && this.cache.isComplete(digestOf(cid)));
-    return new Set(nodes);
+  complete(cids: readonly Cid[]): Promise<Set<Cid>> {
+    const isComplete = (cid: Cid) => codecOf(cid) !== "raw" && this.cache.isComplete(digestOf(cid));
+    return this.repair.run(async () => new Set(cids.filter(isComplete)));
   }
 
-  async markComplete(cids: readonly Cid[], era: number): Promise<void> {
+  markComplete(cids: readonly Cid[], era: number): Promise<void> {
+    return this.repair.run(() => this.#markComplete(cids, era));
+  }
+
+  async #markComplete(cids: readonly Cid[], era: number): Promise<void> {
     const nodes = cids.filter((cid) => codecOf(cid) !== "raw");
     for (let at = 0; at < nodes.length; at += INDEX_STEP) {
       if (at > 0) await nextTurn();
@@ -184,13 +201,19 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     }
   }
 
-  async era(): Promise<number> {
-    await this.follower.refresh();
-    return this.cache.era;
+  era(): Promise<number> {
+    return this.repair.run(async () => {
+      await this.follower.refresh();
+      return this.cache.era;
+    });
   }
 
   /** Restores condemned packs that hold any of these blocks. */
-  async hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+  hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.repair.run(() => this.#hold(cids));
+  }
+
+  async #hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     const { arbiter, owner } = this.#options;
     const condemned = new Set<string>();
     for (const cid of cids) {
@@ -208,8 +231,15 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   /** Nothing to do: a pack is deleted only a lease after it was condemned. */
   async lease(): Promise<void> {}
 
-  async swapped(bucket: string, root: Root): Promise<boolean> {
-    return this.cache.roots.swapped({ bucket, ...root });
+  swapped(bucket: string, root: Root): Promise<boolean> {
+    return this.repair.run(async () => this.cache.roots.swapped({ bucket, ...root }));
+  }
+
+  #replaceCache(error: unknown): void {
+    const { owner, path, databases, log } = this.#options;
+    log.error("a cache of packs is damaged; rebuilding it", { owner, error: describeError(error) });
+    this.rest();
+    PackCache.replace(path, databases);
   }
 
   #find(cid: Cid): CachedBlock | undefined {

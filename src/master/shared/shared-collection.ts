@@ -51,8 +51,12 @@ const ORPHAN_LEASES = 3;
  */
 export async function collectShared(options: SharedCollectionOptions, dryRun: boolean): Promise<CollectionReport> {
   const { blocks, databases } = options;
-  using marks = new CollectionMarks(blocks, databases);
-  return await new SharedCollection(options, marks).run(dryRun);
+  return blocks.repair.run(async () => {
+    // Packs that the cache does not know for a while must not count as garbage.
+    const signal = AbortSignal.any([options.signal, blocks.repair.lost]);
+    using marks = new CollectionMarks(blocks, databases);
+    return await new SharedCollection({ ...options, signal }, marks).run(dryRun);
+  });
 }
 
 class SharedCollection {

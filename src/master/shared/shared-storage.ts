@@ -120,7 +120,8 @@ async function namesPacks(arbiter: Arbiter): Promise<boolean> {
 async function forgetNewerRoots(arbiter: Arbiter, stores: SharedStores): Promise<void> {
   for (const owner of await arbiter.packs.owners()) {
     const rows = await allRoots(arbiter.roots, owner);
-    (await stores.of(owner)).cache.roots.accept(rows);
+    const blocks = await stores.of(owner);
+    await blocks.repair.run(async () => blocks.cache.roots.accept(rows));
   }
 }
 
