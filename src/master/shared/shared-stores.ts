@@ -1,6 +1,7 @@
 /** The blocks of all owners at a master without state of its own. */
 import { join } from "node:path";
 import type { Wallet } from "../../base/ids.ts";
+import { describeError } from "../../base/log.ts";
 import { OpenOwners } from "../store/open-owners.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
 import { type MasterObjects, PAST_OBJECT } from "./pack-objects.ts";
@@ -43,7 +44,14 @@ export class SharedStores implements BlockStores {
 
   /** Empties all caches after the arbiter's incarnation changed. */
   renew(): void {
-    for (const blocks of this.#owners.values()) blocks.renew();
+    for (const [owner, blocks] of this.#owners) {
+      const failed = (error: unknown) =>
+        this.#options.log.error("cannot empty a cache: stop this master and delete it", {
+          owner,
+          error: describeError(error),
+        });
+      blocks.repair.run(async () => blocks.renew()).catch(failed);
+    }
   }
 
   owners(): Promise<Wallet[]> {
