@@ -283,7 +283,8 @@ export class DataFiles {
   async #syncFile(name: string, span: Span): Promise<void> {
     if (this.#doubtful.has(name)) await this.#rewrite(name);
     try {
-      await this.#open.sync(name);
+      // A shared file may be removed before the marks in it are durable: then its removal must be.
+      if (!(await this.#open.sync(name))) this.#folderChanged = true;
     } catch (error) {
       // Shared files place bytes elsewhere than their inodes.
       const whole = this.#own.has(name) ? span : { from: 0, to: Infinity };

@@ -32,15 +32,19 @@ export class OpenDataFiles {
   }
 
   /**
-   * Makes the file's bytes survive power loss, if it still exists. Concurrent callers share the syncs of an open file. A
+   * Makes the file's bytes survive power loss; false if it no longer exists. Concurrent callers share the syncs of an open file. A
    * file that was not open is closed again afterwards: it may be about to be removed, and would then stay open.
    */
-  async sync(name: string): Promise<void> {
+  async sync(name: string): Promise<boolean> {
     const known = this.#known(name);
-    if (known !== undefined) return await known.sync.run();
+    if (known !== undefined) {
+      await known.sync.run();
+      return true;
+    }
     const file = this.#storage.openFile("data", name, false);
     try {
       await file?.sync();
+      return file !== undefined;
     } finally {
       file?.close();
     }

@@ -1,6 +1,7 @@
 /**
  * Small files of the live epoch, written one after another into shared files (small-pieces.ts): creating a file for each
- * costs several times as much as writing it. A shared file is removed once none of its inodes needs it.
+ * costs several times as much as writing it. A shared file is removed once none of its inodes needs it. A file that is
+ * written again after its shared file was completed moves to a file of its own.
  */
 import type { Ino } from "../../base/ids.ts";
 import { SHARED_FILE_BYTES, SMALL_FILE_BYTES } from "../../base/limits.ts";
@@ -8,6 +9,7 @@ import type { OpenDataFiles } from "./open-files.ts";
 import {
   ENTRY_HEADER_BYTES,
   entryBytes,
+  type Piece,
   Pieces,
   readEntries,
   smallFilesOf,
@@ -22,7 +24,7 @@ const NEEDLESS_BYTES = 1024 * 1024;
 interface SharedFile {
   readonly name: string;
   readonly epoch: number;
-  /** The number of small files with pieces in it. */
+  /** The number of small files with entries in it. */
   users: number;
   bytes: number;
 }
@@ -58,7 +60,7 @@ export class SmallFiles {
       // Later writes go to a new file: the end of an old one may be torn.
       this.#nextPart = Math.max(this.#nextPart, part + 1);
       for (const { ino, offset, length, at, end } of readEntries(open.file(name))) {
-        if (length === undefined) this.drop(ino, epoch);
+        if (length === undefined) this.#foundMoved(ino, epoch, name);
         else this.#put(ino, epoch, { offset, length, part: name, at });
         shared.bytes = end;
       }
@@ -76,15 +78,13 @@ export class SmallFiles {
     for (const [epoch, files] of this.#files) files.forEach((pieces, ino) => visit(ino, epoch, pieces));
   }
 
-  /** Whether the file remains small enough after this write. */
+  /** Whether the file remains small enough after this write, and its entries remain in one shared file. */
   accepts(ino: Ino, epoch: number, offset: number, length: number): boolean {
     if (offset + length > SMALL_FILE_BYTES) return false;
     const pieces = this.pieces(ino, epoch);
-    return (
-      pieces === undefined ||
-      pieces.written + length <= 2 * SMALL_FILE_BYTES ||
-      pieces.holding(offset, length) !== undefined
-    );
+    if (pieces === undefined || pieces.holding(offset, length) !== undefined) return true;
+    const room = this.#roomFor(epoch, length);
+    return room !== undefined && pieces.isIn(room.name) && pieces.written + length <= 2 * SMALL_FILE_BYTES;
   }
 
   /** How many bytes a write adds at most, here or, once the file is too large, in a file of its own. */
@@ -124,26 +124,13 @@ export class SmallFiles {
   }
 
   /**
-   * Records that the bytes are in a file of their own now. Returns the shared files that record it: all that have pieces of
-   * the inode, since any of them may outlive the others. Throws `disk_full`; then nothing changed.
+   * Records that the bytes are in a file of their own now. Returns the shared files that record it: all with entries of the
+   * inode, since any of them may outlive the others. Throws `disk_full`; then nothing changed.
    */
   moved(ino: Ino, epoch: number): readonly string[] {
-    const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
-    writeEntryHeader(entry, ino, 0, undefined);
     const parts = this.pieces(ino, epoch)?.parts ?? [];
-    const marked: SharedFile[] = [];
-    try {
-      for (const part of parts) {
-        const shared = this.#shared.get(part);
-        if (shared === undefined) continue;
-        this.#append(shared, entry);
-        this.#grew(shared, entry.length);
-        marked.push(shared);
-      }
-    } catch (error) {
-      for (const shared of marked) this.#unmark(shared);
-      throw error;
-    }
+    // A mark covers the entries before it, so the newest file comes first: a kill in between loses nothing.
+    this.#mark(ino, parts.toReversed());
     this.drop(ino, epoch);
     return parts;
   }
@@ -165,21 +152,42 @@ export class SmallFiles {
     for (const part of pieces.parts) this.#leave(part);
   }
 
-  #put(ino: Ino, epoch: number, piece: { offset: number; length: number; part: string; at: number }): void {
+  #put(ino: Ino, epoch: number, piece: Piece): void {
     let files = this.#files.get(epoch);
     if (files === undefined) this.#files.set(epoch, (files = new Map()));
-    const pieces = files.get(ino);
-    if (pieces === undefined) {
-      const first = new Pieces();
-      first.put(piece);
-      files.set(ino, first);
-      const shared = this.#shared.get(piece.part);
-      if (shared !== undefined) shared.users++;
-      return;
-    }
+    let pieces = files.get(ino);
+    if (pieces === undefined) files.set(ino, (pieces = new Pieces()));
     const shared = pieces.isIn(piece.part) ? undefined : this.#shared.get(piece.part);
     if (shared !== undefined) shared.users++;
-    for (const part of pieces.put(piece)) this.#leave(part);
+    pieces.put(piece);
+  }
+
+  /** A start found a mark. Earlier files that lack one get it now: the marked file may be removed first. */
+  #foundMoved(ino: Ino, epoch: number, marked: string): void {
+    const parts = this.pieces(ino, epoch)?.parts ?? [];
+    this.#mark(
+      ino,
+      parts.filter((part) => part !== marked),
+    );
+    this.drop(ino, epoch);
+  }
+
+  #mark(ino: Ino, parts: readonly string[]): void {
+    const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
+    writeEntryHeader(entry, ino, 0, undefined);
+    const marked: SharedFile[] = [];
+    try {
+      for (const part of parts) {
+        const shared = this.#shared.get(part);
+        if (shared === undefined) continue;
+        this.#append(shared, entry);
+        this.#grew(shared, entry.length);
+        marked.push(shared);
+      }
+    } catch (error) {
+      for (const shared of marked) this.#unmark(shared);
+      throw error;
+    }
   }
 
   #leave(part: string): void {
@@ -198,9 +206,16 @@ export class SmallFiles {
     this.#owner.needless(shared.name);
   }
 
-  #sharedFor(epoch: number, length: number): SharedFile {
+  /** The shared file that the next entry of this length goes to. Undefined: to a new one. */
+  #roomFor(epoch: number, length: number): SharedFile | undefined {
     const current = this.#current;
-    if (current?.epoch === epoch && current.bytes + entryBytes(length) <= SHARED_FILE_BYTES) return current;
+    return current?.epoch === epoch && current.bytes + entryBytes(length) <= SHARED_FILE_BYTES ? current : undefined;
+  }
+
+  #sharedFor(epoch: number, length: number): SharedFile {
+    const room = this.#roomFor(epoch, length);
+    if (room !== undefined) return room;
+    const current = this.#current;
     const shared = { name: smallName(epoch, this.#nextPart++), epoch, users: 0, bytes: 0 };
     this.#shared.set(shared.name, shared);
     this.#current = shared;

@@ -4,7 +4,7 @@
  *     magic u32 | length u32 | ino f64 | offset f64 | crc32 u32 | 0 u32 | bytes, padded to 8
  *
  * A later entry wins where it overlaps an earlier one. Length 0xffffffff: from here on the inode's bytes are in a file of
- * its own. The checksum covers the fields before it; entries end where there is no whole header.
+ * its own. An inode's entries are all in one shared file, so they go together with that mark. The checksum covers the fields before it; entries end where there is no whole header.
  */
 import { crc32 } from "node:zlib";
 import type { Ino } from "../../base/ids.ts";
@@ -84,20 +84,21 @@ export function* readEntries(file: StoredFile): Generator<SmallEntry> {
 /** The pieces of one file's bytes: sorted, not overlapping. A write at the end costs O(1), another O(log n) and a move. */
 export class Pieces {
   #pieces: Piece[] = [];
-  /** How many pieces each shared file holds; undefined for fewer than two pieces. */
-  #counts: Map<string, number> | undefined;
+  /** The first shared file with entries of the inode, and the others: only states of older versions have any. */
+  #part: string | undefined;
+  #others: readonly string[] = [];
   /** Bytes written so far, including overwritten ones. */
   written = 0;
   /** An fsync of these bytes was answered: moving them must not lose them. */
   isPromised = false;
 
-  /** The shared files that hold pieces. */
+  /** The shared files with entries of the inode, also if all of their bytes were replaced. */
   get parts(): readonly string[] {
-    return this.#counts === undefined ? this.#pieces.map(({ part }) => part) : [...this.#counts.keys()];
+    return this.#part === undefined ? [] : [this.#part, ...this.#others];
   }
 
   isIn(part: string): boolean {
-    return this.#counts?.has(part) ?? this.#pieces[0]?.part === part;
+    return this.#part === part || this.#others.includes(part);
   }
 
   all(): readonly Piece[] {
@@ -110,16 +111,16 @@ export class Pieces {
     return piece !== undefined && piece.offset <= offset && endOf(piece) >= offset + length ? piece : undefined;
   }
 
-  /** Replaces what it overlaps. Returns the shared files that hold no piece any more. */
-  put(piece: Piece): readonly string[] {
+  /** Replaces what it overlaps. */
+  put(piece: Piece): void {
     this.written += piece.length;
-    const [first] = this.#pieces;
-    if (first === undefined) {
+    if (this.#part === undefined) {
+      this.#part = piece.part;
       // Most files are written once: no spare room is kept.
       this.#pieces = [piece];
-      return [];
+      return;
     }
-    this.#counts ??= new Map([[first.part, 1]]);
+    if (!this.isIn(piece.part)) this.#others = [...this.#others, piece.part];
     const from = this.#endingAfter(piece.offset);
     let to = from;
     const kept = [piece];
@@ -127,19 +128,7 @@ export class Pieces {
       if (other.offset < piece.offset) kept.unshift(cut(other, other.offset, piece.offset));
       if (endOf(other) > endOf(piece)) kept.push(cut(other, endOf(piece), endOf(other)));
     }
-    const replaced = this.#pieces.splice(from, to - from, ...kept);
-    for (const { part } of kept) this.#counts.set(part, (this.#counts.get(part) ?? 0) + 1);
-    const left: string[] = [];
-    for (const { part } of replaced) {
-      const count = (this.#counts.get(part) ?? 0) - 1;
-      if (count > 0) {
-        this.#counts.set(part, count);
-      } else {
-        this.#counts.delete(part);
-        left.push(part);
-      }
-    }
-    return left;
+    this.#pieces.splice(from, to - from, ...kept);
   }
 
   /** Copies the pieces' bytes from `offset` on into `target`; the rest of `target` is unchanged. */
