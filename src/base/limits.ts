@@ -261,6 +261,8 @@ export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
 export const SERVING_NICENESS = -10;
 /** Page memory of one SQLite connection: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
+/** The overlay's tables copy their log into the database after this many changed rows: most take less than a page each. */
+export const TABLES_LOG_ROWS = 1_000;
 
 // Folder sync (sync/)
 /** Smaller files are read and fetched in groups: opening and closing each alone costs more than its bytes. */

@@ -7,7 +7,7 @@
 import type { Clock } from "../base/clock.ts";
 import { systemRandom } from "../base/random.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import { ROOT_INO, type FileId, type Ino } from "../base/ids.ts";
+import type { FileId, Ino } from "../base/ids.ts";
 import {
   CARRIED_WRITE_BYTES,
   CHECKPOINT_BYTES,
@@ -30,6 +30,7 @@ import { writeJournalRecord } from "./journal/journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
 import { BackPressure } from "./back-pressure.ts";
+import { type Pending, pendingOf } from "./pending.ts";
 import { Room } from "./room.ts";
 import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
@@ -39,16 +40,9 @@ import { changedSince, joiningOf, joinsOf } from "./settle.ts";
 import type { Joining } from "./settle.ts";
 import { QuickFlush } from "./disk/quick-flush.ts";
 import { SharedSync } from "./disk/shared-sync.ts";
+import { TableSync } from "./disk/table-sync.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./disk/storage.ts";
-
-export interface Pending {
-  readonly files: number;
-  /** Bytes in data files. */
-  readonly bytes: number;
-  /** Age of the oldest change that is not published; 0 when there is none. */
-  readonly oldestMs: number;
-}
 
 export class Overlay {
   readonly state: OverlayState;
@@ -103,8 +97,9 @@ export class Overlay {
       mayFree: () => this.state.publishable > 0 || this.data.stored.isShrinking,
     });
     this.#quick = new QuickFlush(clock);
+    const tableSync = new TableSync(this.#tables);
     this.#sync = new SharedSync(async () => {
-      if (!this.#founded) await this.#tables.sync();
+      if (!this.#founded) await tableSync.run();
       this.#founded = true;
       await this.data.syncEager();
       await this.#journal.sync();
@@ -113,6 +108,7 @@ export class Overlay {
     const syncCarried = () => this.data.syncCarried();
     this.#checkpointer = new Checkpointer(
       this.#tables,
+      tableSync,
       this.#journal,
       state,
       checkpointBytes,
@@ -278,16 +274,8 @@ export class Overlay {
   }
 
   pending(): Pending {
-    let [bytes, directories] = [0, 0];
-    for (const { ino, type, base, links, extents } of this.state.objects()) {
-      bytes += extents?.dataBytes ?? 0;
-      // A directory of the base does not count by itself: the changes in it do.
-      if (type === "directory" && base !== undefined && (links.length > 0 || ino === ROOT_INO)) directories++;
-    }
-    const since = this.#sealedSinceMs ?? this.#liveSinceMs;
-    const { publishable } = this.state;
-    const files = Math.max(publishable - directories, Math.min(publishable, 1));
-    return { files, bytes, oldestMs: files === 0 || since === undefined ? 0 : this.#clock.monotonicMs() - since };
+    const now = this.#clock.monotonicMs();
+    return pendingOf(this.state, now - (this.#sealedSinceMs ?? this.#liveSinceMs ?? now));
   }
 
   diskSpace(): StorageSpace {

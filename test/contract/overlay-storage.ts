@@ -1,6 +1,7 @@
 /** What every storage under the overlay must do. `open` answers the same storage each time: what was closed is there again. */
 import { expect, test } from "vitest";
 import type { FileId, FileName, Ino } from "../../src/base/ids.ts";
+import { TABLES_LOG_ROWS } from "../../src/base/limits.ts";
 import type { InodeRow, OverlayStorage, TableChange } from "../../src/overlay/disk/storage.ts";
 
 const NOTHING: TableChange = {
@@ -109,6 +110,22 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     tables.apply({ ...NOTHING, sealed: [] });
     expect(read(tables.sealed())).toEqual([]);
     tables.close();
+  });
+
+  test("tables keep everything when changes are written again and the log of changes is shortened", async () => {
+    const open = create();
+    const tables = open().openTables();
+    const objects = Array.from({ length: TABLES_LOG_ROWS }, (_, at) => [(at + 2) as Ino, bytes(at % 256)] as const);
+    tables.apply({ ...NOTHING, objects });
+    tables.rewrite();
+    await tables.sync();
+    tables.compact();
+    tables.apply({ ...NOTHING, head: bytes(1) });
+    tables.rewrite();
+    const again = open().openTables();
+    expect(Array.from(again.objects(), ([byte]) => byte)).toEqual(objects.map(([, [byte]]) => byte));
+    expect([...(again.head() ?? [])]).toEqual([1]);
+    for (const each of [tables, again]) each.close();
   });
 
   test("the storage reports its total and free space", () => {

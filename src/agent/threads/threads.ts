@@ -6,7 +6,7 @@ import type { Units } from "../../format/commits/policy.ts";
 import type { Trust } from "../../net/access.ts";
 import type { Beginning } from "../../overlay/beginnings.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
-import type { Pending } from "../../overlay/overlay.ts";
+import type { Pending } from "../../overlay/pending.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { PublishingNews } from "../../vfs/publish-state.ts";
 import type { BegunFile } from "../../vfs/objects.ts";

@@ -1,12 +1,14 @@
 /**
  * The overlay's tables in SQLite, WAL mode, synchronous NORMAL: a commit is atomic at once, and survives power loss after
  * `sync`, which syncs the WAL off the main path. Only one process uses them.
+ *
+ * SQLite must not copy the WAL into the database by itself: it hides failed syncs, and then overwrites a WAL with a gap.
  */
-import { fdatasync, fsync } from "node:fs";
+import { closeSync, existsSync, fdatasync, fsync, openSync, readSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
-import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import { SQLITE_CACHE_KIB, TABLES_LOG_ROWS } from "../../base/limits.ts";
 import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import { TYPE_CODES } from "../../format/files/keys.ts";
 import type { FileType } from "../../format/files/record.ts";
@@ -48,6 +50,9 @@ export class SqliteTables implements StateTables {
   readonly #byIno: Database.Statement<[number], RawInode>;
   readonly #byId: Database.Statement<[Buffer], RawInode>;
   readonly #below: Database.Statement<[number, number], { ino: Ino }>;
+  readonly #changes: Database.Statement<[], { changes: number }>;
+  /** How many rows were changed before the last `compact`. */
+  #compacted = 0;
   readonly #apply: (change: TableChange) => void;
 
   constructor(path: string) {
@@ -55,11 +60,13 @@ export class SqliteTables implements StateTables {
     this.#db = new Database(path);
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = NORMAL");
+    this.#db.pragma("wal_autocheckpoint = 0");
     this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
     this.#db.exec(SCHEMA);
     this.#byIno = this.#db.prepare("SELECT * FROM inodes WHERE ino = ?");
     this.#byId = this.#db.prepare("SELECT * FROM inodes WHERE id = ?");
     this.#below = this.#db.prepare("SELECT ino FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
+    this.#changes = this.#db.prepare("SELECT total_changes() AS changes");
     this.#apply = this.#prepareApply();
   }
 
@@ -97,12 +104,30 @@ export class SqliteTables implements StateTables {
 
   async sync(): Promise<void> {
     // Commits are in the WAL, or in the database, which SQLite itself syncs before it restarts the WAL.
-    await syncPath(`${this.#path}-wal`, fdatasyncAsync);
+    await syncPath(this.#wal, fdatasyncAsync);
     await syncPath(dirname(this.#path), fsyncAsync);
+  }
+
+  rewrite(): void {
+    attempt(() => rewriteFile(this.#wal));
+  }
+
+  compact(): void {
+    attempt(() => {
+      const changes = this.#changes.get()?.changes ?? 0;
+      if (changes - this.#compacted < TABLES_LOG_ROWS) return;
+      // SQLite syncs the database before it reuses the WAL. After a failure it copies all of the WAL again.
+      this.#db.pragma("wal_checkpoint(PASSIVE)");
+      this.#compacted = changes;
+    });
   }
 
   close(): void {
     this.#db.close();
+  }
+
+  get #wal(): string {
+    return `${this.#path}-wal`;
   }
 
   #prepareApply(): (change: TableChange) => void {
@@ -127,6 +152,23 @@ export class SqliteTables implements StateTables {
       }
       if (change.head !== undefined) putHead.run(change.head);
     });
+  }
+}
+
+const REWRITE_BYTES = 1024 * 1024;
+
+/** Writes a file's bytes over themselves, so that the next sync writes them to the disk. */
+function rewriteFile(path: string): void {
+  if (!existsSync(path)) return;
+  const fd = openSync(path, "r+");
+  try {
+    const buffer = Buffer.allocUnsafe(REWRITE_BYTES);
+    for (let at = 0, count = 1; count > 0; at += count) {
+      count = readSync(fd, buffer, 0, buffer.length, at);
+      for (let done = 0; done < count;) done += writeSync(fd, buffer, done, count - done, at + done);
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 

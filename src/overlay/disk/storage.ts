@@ -83,7 +83,11 @@ export interface StateTables {
   objects(): Iterable<Uint8Array>;
   sealed(): Iterable<Uint8Array>;
   apply(change: TableChange): void;
-  /** Makes everything applied so far survive power loss. */
+  /** Makes everything applied so far survive power loss, unless an earlier sync failed: then call `rewrite` first. */
   sync(): Promise<void>;
+  /** Writes again what a failed sync or `compact` may have left in the system's memory only. */
+  rewrite(): void;
+  /** Shortens the log of changes if it is long. What was synced stays durable, even if this fails. */
+  compact(): void;
   close(): void;
 }

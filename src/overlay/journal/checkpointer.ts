@@ -4,6 +4,7 @@ import type { Answers } from "./answers.ts";
 import type { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
+import type { TableSync } from "../disk/table-sync.ts";
 import type { OverlayState } from "../state.ts";
 import type { Ino } from "../../base/ids.ts";
 import type { StateTables, TableChange } from "../disk/storage.ts";
@@ -21,6 +22,7 @@ interface Checkpoint {
 
 export class Checkpointer {
   readonly #tables: StateTables;
+  readonly #tableSync: TableSync;
   readonly #journal: Journal;
   readonly #state: OverlayState;
   readonly #bytes: number;
@@ -35,6 +37,7 @@ export class Checkpointer {
   /** `bytes`: a checkpoint is due at this journal size. `syncCarried`: makes its bytes durable elsewhere. */
   constructor(
     tables: StateTables,
+    tableSync: TableSync,
     journal: Journal,
     state: OverlayState,
     bytes: number,
@@ -43,6 +46,7 @@ export class Checkpointer {
   ) {
     this.#answers = answers;
     this.#tables = tables;
+    this.#tableSync = tableSync;
     this.#journal = journal;
     this.#state = state;
     this.#bytes = bytes;
@@ -87,7 +91,7 @@ export class Checkpointer {
       }
       throw error;
     }
-    await this.#tables.sync();
+    await this.#tableSync.run();
     this.#journal.recycle(checkpoint.frame);
   }
 

@@ -5,12 +5,15 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { Folder, OverlayStorage, StateTables, StorageSpace, StoredFile } from "../../overlay/disk/storage.ts";
 import { type DiskCall, FaultyDisk, type FaultyFile } from "./faulty-disk.ts";
 import type { SimulatedInode } from "./simulated-inode.ts";
-import { emptyTables, SimulatedTables } from "./simulated-tables.ts";
-import type { TableContents } from "./simulated-tables.ts";
+import { SimulatedTables } from "./simulated-tables.ts";
+import type { TableCall } from "./simulated-tables.ts";
 
-export type OverlayCall = DiskCall | "apply" | "sync tables";
+export type OverlayCall = DiskCall | TableCall;
 
 export const diskFull = () => new SynclineError("disk_full", "The simulated disk is full.");
+
+/** Makes the tables of a disk; each call to them runs `before` first. */
+type TablesOf = (before: (call: TableCall) => void) => SimulatedTables;
 
 export class SimulatedDisk implements OverlayStorage {
   /** Runs before each call; what it throws, the call throws. */
@@ -20,10 +23,10 @@ export class SimulatedDisk implements OverlayStorage {
   readonly #files: FaultyDisk;
   readonly #tables: SimulatedTables;
 
-  constructor(files: FaultyDisk = new FaultyDisk(), tables: readonly TableContents[] = [emptyTables()]) {
+  constructor(files: FaultyDisk = new FaultyDisk(), tables: TablesOf = (before) => new SimulatedTables(before)) {
     this.#files = files;
     files.before = (call) => this.before(call);
-    this.#tables = new SimulatedTables((call) => this.before(call), tables);
+    this.#tables = tables((call) => this.before(call));
   }
 
   /** Whether syncs of files are reported but not made. */
@@ -84,11 +87,13 @@ export class SimulatedDisk implements OverlayStorage {
 
   /** The disk as a new process finds it. */
   afterKill(): SimulatedDisk {
-    return new SimulatedDisk(this.#files.copy(), this.#tables.versions);
+    return new SimulatedDisk(this.#files.copy(), (before) => this.#tables.copy(before));
   }
 
   afterPowerLoss(random: Random): SimulatedDisk {
-    return new SimulatedDisk(this.#files.afterPowerLoss(random), [this.#tables.survivor(random)]);
+    const files = this.#files.afterPowerLoss(random);
+    const survivor = this.#tables.survivor(random);
+    return new SimulatedDisk(files, (before) => new SimulatedTables(before, [survivor]));
   }
 
   #stored(file: FaultyFile, isJournal: boolean): StoredFile {

@@ -1,32 +1,41 @@
-/** The overlay's tables on a simulated disk, as SQLite keeps them: each change is atomic, and durable once synced. */
+/**
+ * The overlay's tables on a simulated disk, as SQLite keeps them: each change is atomic, and durable once synced. After a
+ * failed sync they are in memory only, and no later sync writes them unless they are written again.
+ */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
+import { Stopped } from "./faulty-disk.ts";
 import type { InodeRow, StateTables, TableChange } from "../../overlay/disk/storage.ts";
 
 /** One committed state of the tables. */
-export interface TableContents {
+interface TableContents {
   readonly inodes: ReadonlyMap<Ino, InodeRow>;
   readonly objects: ReadonlyMap<Ino, Uint8Array>;
   readonly sealed: ReadonlyMap<Ino, Uint8Array>;
   readonly head: Uint8Array | undefined;
 }
 
-export function emptyTables(): TableContents {
+function emptyTables(): TableContents {
   return { inodes: new Map(), objects: new Map(), sealed: new Map(), head: undefined };
 }
 
+export type TableCall = "apply" | "sync tables" | "rewrite tables";
+
 export class SimulatedTables implements StateTables {
-  readonly #before: (call: "apply" | "sync tables") => void;
+  readonly #before: (call: TableCall) => void;
   /** Committed states since the last sync; the first one is durable. */
   #versions: readonly TableContents[];
+  #forgot: boolean;
 
-  constructor(before: (call: "apply" | "sync tables") => void, versions: readonly TableContents[]) {
+  constructor(before: (call: TableCall) => void, versions: readonly TableContents[] = [emptyTables()], forgot = false) {
     this.#before = before;
     this.#versions = versions;
+    this.#forgot = forgot;
   }
 
-  get versions(): readonly TableContents[] {
-    return this.#versions;
+  /** The tables as a new process finds them. */
+  copy(before: (call: TableCall) => void): SimulatedTables {
+    return new SimulatedTables(before, this.#versions, this.#forgot);
   }
 
   get latest(): TableContents {
@@ -84,9 +93,21 @@ export class SimulatedTables implements StateTables {
   }
 
   async sync(): Promise<void> {
-    this.#before("sync tables");
-    this.#versions = [this.latest];
+    try {
+      this.#before("sync tables");
+    } catch (error) {
+      if (!(error instanceof Stopped)) this.#forgot = true;
+      throw error;
+    }
+    if (!this.#forgot) this.#versions = [this.latest];
   }
+
+  rewrite(): void {
+    this.#before("rewrite tables");
+    this.#forgot = false;
+  }
+
+  compact(): void {}
 
   close(): void {}
 }

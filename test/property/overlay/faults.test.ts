@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
-import { hasCode } from "../../../src/base/errors.ts";
+import { hasCode, SynclineError } from "../../../src/base/errors.ts";
 import type { Ino } from "../../../src/base/ids.ts";
 import { LocalDisk } from "../../support/local-disk.ts";
 import { seededRandom } from "../../../src/simulate/seeded-random.ts";
@@ -136,6 +136,31 @@ describe("a power loss at any disk call", () => {
         for (const [ino, contents] of promised)
           for (const { contents: kept } of contents === undefined ? [] : [again, published])
             expect(kept.get(ino)).toBe(contents);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test("leaves everything that was synced, even if a sync of the tables failed before", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat({ max: 3 }), seed, async (all, failing, chance) => {
+        const fs = await VfsHarness.create();
+        let left = failing;
+        fs.disk.before = (call) => {
+          if (call === "sync tables" && left-- === 0) throw new SynclineError("store_failed", "The sync failed.");
+        };
+        for (const step of all) {
+          try {
+            await play(fs, step);
+          } catch (error) {
+            if (!hasCode(error, "store_failed")) throw error;
+          }
+        }
+        left = -1;
+        await fs.vfs.sync();
+        const { names } = await stateOf(fs);
+        fs.restart(seededRandom(chance));
+        expect([...(await stateOf(fs)).names]).toEqual([...names]);
       }),
       { numRuns: RUNS },
     );

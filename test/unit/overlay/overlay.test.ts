@@ -440,7 +440,42 @@ describe("the journal", () => {
   });
 });
 
+/** A file is fsynced, and a checkpoint with it failed. */
+async function tablesThatFailedToSync(): Promise<VfsHarness> {
+  const fs = await VfsHarness.create();
+  await fs.vfs.fsync(await fs.make("kept", "text"));
+  fs.disk.before = (call) => {
+    if (call === "sync tables") throw new Error("the disk is busy");
+  };
+  await expect(fs.vfs.checkpoint()).rejects.toThrow("busy");
+  fs.disk.before = () => {};
+  return fs;
+}
+
+/** Overwrites what checkpoints freed of the journal. */
+async function reuseJournal(fs: VfsHarness): Promise<void> {
+  for (let index = 0; index < 8; index++) {
+    await fs.vfs.checkpoint();
+    await fs.vfs.fsync(await fs.make(`later ${index}`));
+  }
+}
+
 describe("the tables", () => {
+  test("free the journal only once changes whose sync failed were written again", async () => {
+    const fs = await tablesThatFailedToSync();
+    await reuseJournal(fs);
+    fs.restart(EVERYTHING);
+    expect(await fs.text("kept")).toBe("text");
+  });
+
+  test("found at a start count only once written again: a sync may have failed before", async () => {
+    const fs = await tablesThatFailedToSync();
+    fs.restart();
+    await reuseJournal(fs);
+    fs.restart(EVERYTHING);
+    expect(await fs.text("kept")).toBe("text");
+  });
+
   test("are rejected with a hint when damaged", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "x");
@@ -458,6 +493,8 @@ describe("the tables", () => {
         sealed: () => tables.sealed(),
         apply: (change) => tables.apply(change),
         sync: () => tables.sync(),
+        rewrite: () => tables.rewrite(),
+        compact: () => tables.compact(),
         close: () => tables.close(),
       };
       storage.openTables = () => damaged;

@@ -1,0 +1,35 @@
+/**
+ * Makes the tables' changes survive power loss. After a failed sync the system may keep them in memory as if they were
+ * written, and no later sync writes them: so they are written again before the next one counts.
+ */
+import { SharedSync } from "./shared-sync.ts";
+import type { StateTables } from "./storage.ts";
+
+export class TableSync {
+  readonly #tables: StateTables;
+  readonly #runs: SharedSync;
+  /** True at first: a sync of another process may have failed. */
+  #isDoubtful = true;
+
+  constructor(tables: StateTables) {
+    this.#tables = tables;
+    this.#runs = new SharedSync(() => this.#run());
+  }
+
+  /** Resolves when everything applied before this call is durable. Rejects with `disk_full`, `store_failed`. */
+  run(): Promise<void> {
+    return this.#runs.run();
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isDoubtful) this.#tables.rewrite();
+    this.#isDoubtful = true;
+    await this.#tables.sync();
+    try {
+      this.#tables.compact();
+      this.#isDoubtful = false;
+    } catch {
+      // What was applied is durable. The next run tries again: a full disk, for one, has no room for this.
+    }
+  }
+}
