@@ -7,6 +7,7 @@ import type { Ino } from "../../base/ids.ts";
 import { SMALL_FILE_BYTES } from "../../base/limits.ts";
 import { Beginnings } from "../beginnings.ts";
 import type { Beginning } from "../beginnings.ts";
+import { EagerInodes } from "./eager-inodes.ts";
 import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
@@ -36,8 +37,7 @@ export class DataFiles {
   readonly #unsynced = new UnsyncedFiles();
   /** Files with unsynced bytes that the journal carries too, and must keep until these are synced. */
   readonly #carried = new UnsyncedFiles();
-  /** Inodes whose bytes must be durable before the journal is: those that took over another's name. */
-  readonly #eager = new Set<Ino>();
+  readonly #eager = new EagerInodes((ino) => this.sync(ino));
   /** Files whose sync failed, with bytes that may be in the system's memory only: they must be written again. */
   readonly #doubtful = new Map<string, Span>();
   readonly #folderSync: SharedSync;
@@ -158,7 +158,7 @@ export class DataFiles {
 
   /** Whether `sync` and `syncEager` have nothing to do: then this replaces both. */
   isSynced(ino: Ino): boolean {
-    if (this.#unsynced.has(ino) || this.#eager.size > 0) return false;
+    if (this.#unsynced.has(ino) || !this.#eager.isEmpty) return false;
     this.#promise(ino);
     return true;
   }
@@ -176,18 +176,9 @@ export class DataFiles {
     if (this.#unsynced.has(ino)) this.#eager.add(ino);
   }
 
-  /** Syncs the inodes of `hurry`; the next call retries failed ones. */
-  async syncEager(): Promise<void> {
-    while (this.#eager.size > 0) {
-      const inos = [...this.#eager];
-      this.#eager.clear();
-      try {
-        await Promise.all(inos.map((ino) => this.sync(ino)));
-      } catch (error) {
-        for (const ino of inos) this.#eager.add(ino);
-        throw error;
-      }
-    }
+  /** Syncs the inodes of `hurry`. The next call tries failed ones again, once (eager-inodes.ts). */
+  syncEager(): Promise<void> {
+    return this.#eager.run();
   }
 
   /** The live epoch was sealed. */
@@ -213,6 +204,7 @@ export class DataFiles {
       this.#epochs.set(ino, kept);
     } else {
       this.#epochs.delete(ino);
+      this.#eager.forget(ino);
       this.#unsynced.forget(ino);
       this.#carried.forget(ino);
     }

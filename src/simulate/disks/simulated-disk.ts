@@ -16,8 +16,8 @@ export const diskFull = () => new SynclineError("disk_full", "The simulated disk
 type TablesOf = (before: (call: TableCall) => void) => SimulatedTables;
 
 export class SimulatedDisk implements OverlayStorage {
-  /** Runs before each call; what it throws, the call throws. */
-  before: (call: OverlayCall) => void = () => {};
+  /** Runs before each call, with the file's path if it has one; what it throws, the call throws. */
+  before: (call: OverlayCall, path?: string) => void = () => {};
   /** What a read of the journal returns instead of the stored bytes: only the journal has checksums. */
   flipped: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
   readonly #files: FaultyDisk;
@@ -25,7 +25,7 @@ export class SimulatedDisk implements OverlayStorage {
 
   constructor(files: FaultyDisk = new FaultyDisk(), tables: TablesOf = (before) => new SimulatedTables(before)) {
     this.#files = files;
-    files.before = (call) => this.before(call);
+    files.before = (call, path) => this.before(call, path);
     this.#tables = tables((call) => this.before(call));
   }
 

@@ -69,6 +69,26 @@ describe("fsync", () => {
     expect(await fs.text("config")).toBe(version);
   });
 
+  test("of other files and publishing go on if a file that took over a name can never be synced", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("config", "old");
+    const other = await fs.make("other", "x");
+    await fs.vfs.fsync(other);
+    const version = "new version ".repeat(10_000);
+    const renamed = await fs.make("config.tmp", version);
+    await fs.rename("config.tmp", "config");
+    fs.disk.before = (call, path) => {
+      if (call === "sync" && path?.startsWith(`data/${renamed}.`) === true) throw new Error("a bad sector");
+    };
+    await expect(fs.vfs.fsync(other)).rejects.toThrow("bad sector");
+    await fs.vfs.fsync(other);
+    await expect(fs.vfs.fsync(renamed)).rejects.toThrow("bad sector");
+    await fs.publish();
+    await fs.vfs.sync();
+    fs.restart(EVERYTHING);
+    expect(await fs.text("config")).toBe(version);
+  });
+
   test("of many files at once shares the journal's syncs", async () => {
     const fs = await VfsHarness.create();
     const inos = [];
