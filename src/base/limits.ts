@@ -261,6 +261,8 @@ export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
 export const SERVING_NICENESS = -10;
 /** Page memory of one SQLite connection: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
+/** Inode numbers that a process may give out without recording them: more than the journal holds between checkpoints. */
+export const RESERVED_INODES = 1 << 18;
 /** The overlay's tables copy their log into the database after this many changed rows: most take less than a page each. */
 export const TABLES_LOG_ROWS = 1_000;
 

@@ -16,6 +16,7 @@ export class Inodes {
   readonly #recent: BoundedMap<Ino, InodeRow>;
   readonly #recentIds: BoundedMap<FileId, Ino>;
   #next: number;
+  #reserved = 0;
 
   constructor(tables: StateTables, capacity: number) {
     this.#tables = tables;
@@ -37,6 +38,15 @@ export class Inodes {
   /** No number below this one is free. */
   useBelow(next: number): void {
     this.#next = Math.max(this.#next, next);
+  }
+
+  /** No later process gives out numbers below this one, even if they are recorded nowhere. */
+  reserve(end: number): void {
+    this.#reserved = Math.max(this.#reserved, end);
+  }
+
+  isReserved(ino: Ino): boolean {
+    return ino < this.#reserved;
   }
 
   row(ino: Ino): InodeRow | undefined {

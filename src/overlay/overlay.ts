@@ -115,7 +115,7 @@ export class Overlay {
       syncCarried,
       this.answers,
     );
-    if (stored === undefined) this.#checkpointer.begin();
+    this.#begin(stored);
     if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
     this.#housekeeping = new Housekeeping({
       clock,
@@ -155,13 +155,13 @@ export class Overlay {
 
   /**
    * Gives an object of the base its inode number. On a full disk the reserve is only for changes that free space: the
-   * number then stays in memory until a change refers to it.
+   * number then stays in memory until a change refers to it. Throws `disk_full` if a later process could give it out again.
    */
   assign(row: InodeRow): void {
     try {
       this.execute([{ kind: "inode", row }]);
     } catch (error) {
-      if (!hasCode(error, "disk_full")) throw error;
+      if (!hasCode(error, "disk_full") || !this.state.inodes.isReserved(row.ino)) throw error;
       this.state.inodes.put(row);
       this.#lateRows.add(row.ino);
     }
@@ -311,6 +311,15 @@ export class Overlay {
       this.data.close();
       this.#journal.close();
       this.#tables.close();
+    }
+  }
+
+  #begin(stored: Uint8Array | undefined): void {
+    try {
+      this.#checkpointer.begin(stored);
+    } catch (error) {
+      // On a full disk the next checkpoint reserves inode numbers.
+      if (stored === undefined || !hasCode(error, "disk_full")) throw error;
     }
   }
 

@@ -23,6 +23,7 @@ export interface CheckpointHead {
   /** The journal frame that the tables include. */
   readonly frame: number;
   readonly epoch: number;
+  /** Numbers from here on are free. Those below may be in use without being recorded. */
   readonly nextIno: number;
   readonly base: BaseRoot;
   /** The epoch in flight without its objects. */

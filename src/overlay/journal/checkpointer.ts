@@ -1,5 +1,5 @@
 /** Writes checkpoints, and frees the journal once they are durable. */
-import { encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
+import { type CheckpointHead, decodeHead, encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
 import type { Answers } from "./answers.ts";
 import type { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
@@ -7,6 +7,7 @@ import { SharedSync } from "../disk/shared-sync.ts";
 import type { TableSync } from "../disk/table-sync.ts";
 import type { OverlayState } from "../state.ts";
 import type { Ino } from "../../base/ids.ts";
+import { RESERVED_INODES } from "../../base/limits.ts";
 import type { StateTables, TableChange } from "../disk/storage.ts";
 
 /** The state as of a frame, encoded. */
@@ -18,6 +19,7 @@ interface Checkpoint {
   readonly flight: number;
   readonly objects: readonly (readonly [Ino, Uint8Array])[];
   readonly change: Omit<TableChange, "inodes" | "removedInodes">;
+  readonly nextIno: number;
 }
 
 export class Checkpointer {
@@ -71,9 +73,15 @@ export class Checkpointer {
     this.#state.inodes.written(rows);
   }
 
-  /** Writes the first head, which records the base of the journaled changes. Throws `disk_full`, `store_failed`. */
-  begin(): void {
-    this.#tables.apply({ ...NOTHING, head: this.#head(0) });
+  /**
+   * Writes the first head, which records the base of the journaled changes. At a later start it only reserves inode numbers
+   * in the head that is `stored`. Throws `disk_full`, `store_failed`.
+   */
+  begin(stored: Uint8Array | undefined): void {
+    const first = this.#head(0);
+    const head = stored === undefined ? first : { ...decodeHead(stored), nextIno: first.nextIno };
+    this.#tables.apply({ ...NOTHING, head: encodeHead(head) });
+    this.#state.inodes.reserve(head.nextIno);
   }
 
   async #run(): Promise<void> {
@@ -123,22 +131,26 @@ export class Checkpointer {
     const changed = flight === this.#savedFlight ? undefined : (inFlight?.changes.objects ?? []);
     const sealed = changed?.map((each) => [each.ino, encodeSealed(each)] as const);
     unsaved.clear();
-    return { frame, saved, flight, change: { objects, removedObjects, sealed, head: this.#head(frame) }, objects };
+    const head = this.#head(frame);
+    const change = { objects, removedObjects, sealed, head: encodeHead(head) };
+    return { frame, saved, flight, change, nextIno: head.nextIno, objects };
   }
 
   /** Inode rows may be newer than the rest. */
-  #write({ flight, change, objects }: Checkpoint): void {
+  #write({ flight, change, nextIno, objects }: Checkpoint): void {
     const { inodes } = this.#state;
     const rows = inodes.take(Infinity);
     this.#tables.apply({ ...rows, ...change });
+    inodes.reserve(nextIno);
     inodes.written(rows);
     this.#savedFlight = flight;
     this.#lastBytes = objects.reduce((sum, [, bytes]) => sum + bytes.length, 0);
   }
 
-  #head(frame: number): Uint8Array {
+  /** The head records numbers that are not given out yet as used, so that a full disk cannot make a later start reuse them. */
+  #head(frame: number): CheckpointHead {
     const { epoch, base, inodes, inFlight } = this.#state;
-    return encodeHead({ frame, epoch, base, nextIno: inodes.next, flight: inFlight?.changes });
+    return { frame, epoch, base, nextIno: inodes.next + RESERVED_INODES, flight: inFlight?.changes };
   }
 }
 

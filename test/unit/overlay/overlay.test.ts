@@ -13,7 +13,7 @@ import type { OverlayStorage, StateTables, StoredFile } from "../../../src/overl
 import { openVfs } from "../../../src/vfs/open-vfs.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { seededRandom } from "../../../src/simulate/seeded-random.ts";
-import type { OverlayCall } from "../../../src/simulate/disks/simulated-disk.ts";
+import { diskFull, type OverlayCall, SimulatedDisk } from "../../../src/simulate/disks/simulated-disk.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { applyTo } from "../../support/vfs-operations.ts";
 
@@ -546,6 +546,19 @@ describe("the tables", () => {
   });
 });
 
+/** A published file "a", and this many adopted files of another agent. */
+async function withTheirs(count: number): Promise<{ fs: VfsHarness; names: string[] }> {
+  const fs = await VfsHarness.create();
+  await fs.make("a", "x");
+  await fs.publish();
+  const names = Array.from({ length: count }, (_, index) => `file-${index}`);
+  const theirs = await fs.others(async (other) => {
+    for (const name of names) await other.make(name);
+  });
+  fs.vfs.adopt(theirs);
+  return { fs, names };
+}
+
 describe("a full disk", () => {
   test("allows truncating files and punching holes, which makes room", async () => {
     const fs = await VfsHarness.create();
@@ -579,6 +592,43 @@ describe("a full disk", () => {
     fs.vfs.adopt(other);
     expect(await fs.list("")).toEqual(["b"]);
     expect(await fs.text("b")).toBe("theirs");
+  });
+
+  test("never gives one inode number to two files, over kills", async () => {
+    const { fs, names } = await withTheirs(300);
+    const given = new Map<Ino, string>();
+    const clashes: string[] = [];
+    for (const order of [names, names.toReversed(), names]) {
+      fs.disk.capacity = fs.disk.used;
+      while ((await applyTo(fs, { op: "chmod", path: "a", mode: 0o600 })) === 0);
+      for (const name of order) {
+        const ino = await fs.ino(name);
+        if ((given.get(ino) ?? name) !== name) clashes.push(`${ino} was ${given.get(ino)} and is ${name}`);
+        given.set(ino, name);
+      }
+      fs.vfs.persist();
+      fs.restart();
+    }
+    expect(clashes).toEqual([]);
+  });
+
+  test("refuses new inode numbers that a later process could give out again", async () => {
+    const { fs, names } = await withTheirs(1);
+    const { disk } = fs;
+    disk.afterKill = () => {
+      const next = SimulatedDisk.prototype.afterKill.call(disk);
+      next.capacity = next.used;
+      next.before = (call) => {
+        if (call === "apply") throw diskFull();
+      };
+      return next;
+    };
+    fs.restart();
+    while ((await applyTo(fs, { op: "chmod", path: "a", mode: 0o600 })) === 0);
+    await expect(fs.ino(names[0] ?? "")).rejects.toThrow(expect.toSatisfy((error) => hasCode(error, "disk_full")));
+    fs.disk.before = () => {};
+    await fs.vfs.checkpoint();
+    expect(await fs.ino(names[0] ?? "")).toBeGreaterThan(0);
   });
 
   test("still puts new files in the right directory once there is room again", async () => {
