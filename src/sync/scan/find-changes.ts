@@ -1,5 +1,5 @@
 /** The folder's changes since the last sync, in an epoch's form: the end state of every changed object. */
-import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import type { Cid, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
 import type { ContentConfig } from "../../content/config.ts";
@@ -12,7 +12,8 @@ import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { prefetchXattrs } from "./xattr-prefetch.ts";
 import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
-import { entryFor, type LocalObject, type Matching } from "./match.ts";
+import { LocalNames } from "./local-names.ts";
+import type { LocalObject, Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
 import type { Found } from "./walk.ts";
 
@@ -49,8 +50,7 @@ class ChangeFinder {
   readonly #matching: Matching;
   readonly #options: FinderOptions;
   readonly #changes = new Map<LocalObject, LocalChange>();
-  readonly #directories = new Map<Ino, FileId>();
-  readonly #inos = new Map<FileId, Ino>();
+  readonly #names: LocalNames;
   readonly #sources = new Map<Ino, Found>();
   readonly #observed: Observed[] = [];
   readonly #deletedFiles: Entry[] = [];
@@ -59,13 +59,11 @@ class ChangeFinder {
   readonly #unread = new Set<Found>();
   /** New objects without extended attributes. */
   #bare: ReadonlySet<Found> = new Set();
-  #lastIno: number;
 
   constructor(matching: Matching, options: FinderOptions) {
     this.#matching = matching;
     this.#options = options;
-    this.#lastIno = matching.objects.length + 1;
-    this.#refer(matching.root.id, matching.root.ino);
+    this.#names = new LocalNames(matching);
   }
 
   async find(): Promise<LocalChanges> {
@@ -81,7 +79,7 @@ class ChangeFinder {
     for (const directory of this.#touched) this.#touch(directory);
     return {
       changes: [...this.#changes.values()],
-      directories: this.#directories,
+      directories: this.#names.directories,
       sources: this.#sources,
       observed: this.#observed,
       deletedFiles: this.#deletedFiles,
@@ -101,8 +99,7 @@ class ChangeFinder {
 
   #bornBare(object: LocalObject, found: Found): void {
     const { record, content } = this.#bornFile(object, found, NO_XATTRS);
-    const name = this.#nameOf(found);
-    this.#note(object, undefined, name === undefined ? [] : [name], record, content);
+    this.#note(object, undefined, this.#names.of(object), record, content);
     const seen = seenOf(found.stat, "", this.#options.lookedNs);
     this.#observed.push({ object, found, entry: undefined, seen, isBehind: false });
   }
@@ -112,7 +109,7 @@ class ChangeFinder {
     if (kept.length === entries.length) return;
     const [first] = entries;
     if (first === undefined) return;
-    const names = kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
+    const names = this.#names.ofKept(kept);
     this.#note(object, first, names, names.length === 0 ? undefined : first.record, SAME);
   }
 
@@ -129,13 +126,13 @@ class ChangeFinder {
 
   async #there(object: LocalObject): Promise<void> {
     const isLeft = this.#isLeft(object);
-    const looks = object.found.map((found) => ({ found, entry: this.#entryFor(object, found) }));
+    const looks = object.found.map((found) => ({ found, entry: this.#names.entryFor(object, found) }));
     const otherwise = looks.filter(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
-    const names = this.#namesOf(object);
+    const names = this.#names.of(object);
     const { examined, changed, look } = await this.#examined(object, otherwise);
     const { found, entry } = look ?? otherwise[0] ?? looks[0] ?? {};
     if (found === undefined) return;
-    const isMoved = entry === undefined || !this.#isWhere(object);
+    const isMoved = entry === undefined || !this.#names.areKnown(object);
     if (changed !== undefined || isMoved) {
       const record = changed?.record ?? entry?.record;
       if (record !== undefined) this.#note(object, entry, names, record, changed?.content ?? SAME);
@@ -240,14 +237,14 @@ class ChangeFinder {
       id === undefined ? "added" : names.length === 0 ? "deleted" : this.#actionOf(object, content, record, base);
     this.#changes.set(object, { object, action, changed });
     if (action === "deleted" && base?.type !== "directory") this.#deletedFiles.push(...entries);
-    if (id !== undefined && action !== "added" && this.#isWhere(object)) return;
+    if (id !== undefined && action !== "added" && this.#names.areKnown(object)) return;
     for (const { parent } of entries) this.#touchedBy(this.#matching.ofId(parent));
     for (const { parent } of object.found)
       if (parent !== undefined) this.#touchedBy(this.#matching.objectOf.get(parent));
   }
 
   #actionOf(object: LocalObject, content: ContentChange, record: unknown, base: unknown): Action {
-    return content === SAME && record === base && !this.#isWhere(object) ? "moved" : "changed";
+    return content === SAME && record === base && !this.#names.areKnown(object) ? "moved" : "changed";
   }
 
   #touchedBy(directory: LocalObject | undefined): void {
@@ -259,13 +256,13 @@ class ChangeFinder {
     const [found] = directory.found;
     if (found === undefined || directory.id === undefined || found.parent === undefined) return;
     const known = this.#changes.get(directory);
-    const entry = this.#entryFor(directory, found);
+    const entry = this.#names.entryFor(directory, found);
     const record = known?.changed.record ?? entry?.record;
     if (record === undefined || entry === undefined) return;
     const { mtimeNs } = found.stat;
     const timed = { ...record, mtimeNs, ctimeNs: this.#options.lookedNs };
     if (known === undefined) {
-      this.#note(directory, entry, this.#namesOf(directory), timed, SAME);
+      this.#note(directory, entry, this.#names.of(directory), timed, SAME);
       const seen = this.#seenNow(found, entry.seen.xattrs, entry);
       this.#observed.push({ object: directory, found, entry, seen, isBehind: false });
     } else this.#changes.set(directory, { ...known, changed: { ...known.changed, record: timed } });
@@ -276,31 +273,6 @@ class ChangeFinder {
     return entry !== undefined && this.#unread.has(found) ? { ...seen, ctimeNs: entry.seen.ctimeNs } : seen;
   }
 
-  #namesOf({ found, kept }: LocalObject): ChangedObject["names"] {
-    const there = found.flatMap((at) => this.#nameOf(at) ?? []);
-    return kept.length === 0
-      ? there
-      : [...there, ...kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }))];
-  }
-
-  #nameOf({ parent, name }: Found): ChangedObject["names"][number] | undefined {
-    const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent);
-    if (directory === undefined) return undefined;
-    if (directory.id !== undefined) this.#refer(directory.id, directory.ino);
-    return { parent: directory.ino, name };
-  }
-
-  /** Whether its names are unchanged. */
-  #isWhere(object: LocalObject): boolean {
-    const { entries, found, kept } = object;
-    const there = found.filter(({ parent }) => parent !== undefined);
-    if (there.length + kept.length !== entries.length) return false;
-    return there.every(({ parent, name }) => {
-      const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent)?.id;
-      return entries.some((entry) => entry.parent === directory && entry.name === name);
-    });
-  }
-
   /** Whether any of its names is unstable. */
   #isLeft({ found }: LocalObject): boolean {
     return found.some((each) => this.#isUnstable(each));
@@ -309,22 +281,6 @@ class ChangeFinder {
   #isUnstable({ path }: Found): boolean {
     const { unstable } = this.#options;
     return unstable.size > 0 && unstable.has(path.join("/"));
-  }
-
-  #entryFor(object: LocalObject, found: Found): Entry | undefined {
-    return entryFor(object, found, found.parent && this.#matching.objectOf.get(found.parent)?.id);
-  }
-
-  #inoOf(id: FileId): Ino {
-    const known = this.#matching.ofId(id)?.ino ?? this.#inos.get(id) ?? (++this.#lastIno as Ino);
-    this.#refer(id, known);
-    return known;
-  }
-
-  #refer(id: FileId | undefined, ino: Ino): void {
-    if (id === undefined) return;
-    this.#inos.set(id, ino);
-    this.#directories.set(ino, id);
   }
 
   async #xattrsOf(found: Found, entry: Entry | undefined): Promise<Xattrs | undefined> {
