@@ -4,7 +4,7 @@ import type { DiskPath, DiskStat } from "../../sync/disk/disk.ts";
 
 export interface Node {
   readonly type: FileType;
-  readonly ino: bigint;
+  ino: bigint;
   readonly birthNs: bigint;
   mode: number;
   uid: number;
@@ -20,6 +20,19 @@ export interface Node {
 export function statOf({ type, mode, uid, gid, mtimeNs, ctimeNs, birthNs, ino, links, bytes }: Node): DiskStat {
   const size = type === "directory" ? 0 : bytes.length;
   return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links };
+}
+
+export function textOf({ type, bytes }: Node): string {
+  if (type === "directory") return "dir";
+  return type === "symlink" ? `-> ${bytes.toString()}` : bytes.toString();
+}
+
+/** All nodes below one, with their paths. */
+export function* nodesBelow(node: Node, prefix = ""): Generator<[string, Node]> {
+  for (const [name, child] of node.children) {
+    yield [prefix + name, child];
+    yield* nodesBelow(child, `${prefix}${name}/`);
+  }
 }
 
 export function isBelow(path: DiskPath, above: DiskPath): boolean {

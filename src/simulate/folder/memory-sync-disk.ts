@@ -3,7 +3,7 @@
  * links and exchanges work, and the process can die before any of its changes.
  */
 import type { FileName } from "../../base/ids.ts";
-import { failure, isBelow, statOf, type Node } from "./memory-node.ts";
+import { failure, isBelow, nodesBelow, statOf, textOf, type Node } from "./memory-node.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
 
@@ -49,7 +49,7 @@ export class MemorySyncDisk implements SyncDisk {
 
   async look(path: DiskPath): Promise<DiskStat | undefined> {
     const node = this.#at(path);
-    return node === undefined ? undefined : statOf(node);
+    return node && statOf(node);
   }
 
   async list(path: DiskPath): Promise<DiskEntry[]> {
@@ -98,7 +98,7 @@ export class MemorySyncDisk implements SyncDisk {
     this.move(from, to, how);
   }
 
-  /** A rename by another actor, with no faults. */
+  /** A rename by another actor, without faults. */
   move(from: DiskPath, to: DiskPath, how: RenameHow = "replace"): void {
     const node = this.#need(from);
     const there = this.#at(to);
@@ -233,20 +233,18 @@ export class MemorySyncDisk implements SyncDisk {
     this.#detach(path);
   }
 
+  /** Numbers all inodes anew, as some filesystems do at each mount. */
+  renumber(): void {
+    const nodes = [...new Set(Array.from(nodesBelow(this.#root), ([, node]) => node))];
+    const inos = nodes.map(({ ino }) => ino);
+    for (const [index, node] of nodes.entries()) node.ino = inos[(index + 1) % inos.length] ?? node.ino;
+  }
+
   /** All paths below one, except `.syncline`, with their contents. */
   tree(at: DiskPath = []): Map<string, string> {
-    const found = new Map<string, string>();
-    const visit = (node: Node, prefix: string) => {
-      for (const [name, child] of node.children) {
-        if (node === this.#root && name === ".syncline") continue;
-        const text = child.type === "directory" ? "dir" : child.bytes.toString();
-        found.set(prefix + name, child.type === "symlink" ? `-> ${text}` : text);
-        visit(child, `${prefix}${name}/`);
-      }
-    };
     const top = this.#at(at);
-    if (top !== undefined) visit(top, "");
-    return found;
+    const texts = Array.from(top === undefined ? [] : nodesBelow(top), ([name, node]) => [name, textOf(node)] as const);
+    return new Map(texts.filter(([name]) => at.length > 0 || name.split("/")[0] !== ".syncline"));
   }
 
   #change(): void {

@@ -127,7 +127,7 @@ class ChangeFinder {
   async #there(object: LocalObject): Promise<void> {
     const isLeft = this.#isLeft(object);
     const looks = object.found.map((found) => ({ found, entry: this.#names.entryFor(object, found) }));
-    const otherwise = looks.filter(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
+    const otherwise = looks.filter(({ found, entry }) => !this.#isUnchanged(found, entry));
     const names = this.#names.of(object);
     const { examined, changed, look } = await this.#examined(object, otherwise);
     const { found, entry } = look ?? otherwise[0] ?? looks[0] ?? {};
@@ -273,6 +273,11 @@ class ChangeFinder {
     return entry !== undefined && this.#unread.has(found) ? { ...seen, ctimeNs: entry.seen.ctimeNs } : seen;
   }
 
+  /** Elsewhere the inode's number proves nothing: it can be another file's since a remount. */
+  #isUnchanged(found: Found, entry: Entry | undefined): boolean {
+    return entry !== undefined && this.#names.isAt(found, entry) && isUntouched(entry.seen, found.stat);
+  }
+
   /** Whether any of its names is unstable. */
   #isLeft({ found }: LocalObject): boolean {
     return found.some((each) => this.#isUnstable(each));
@@ -289,7 +294,8 @@ class ChangeFinder {
     if (this.#bare.has(found)) return NO_XATTRS;
     if (!disk.hasXattrs || stat.type === "symlink") return undefined;
     // Setting an attribute changes the ctime.
-    if (entry !== undefined && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;
+    const isHere = entry !== undefined && this.#names.isAt(found, entry);
+    if (isHere && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;
     try {
       return await disk.xattrs(path);
     } catch (error) {

@@ -2,7 +2,6 @@
  * Matches what is on the disk with objects of the last synced tree, by place and inode. Renamed and moved files keep their
  * identity, and so do files that an editor rewrites under their old name.
  */
-import { isDeepStrictEqual } from "node:util";
 import { groupBy } from "../../base/collections.ts";
 import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -14,7 +13,7 @@ import type { Entry } from "../known/entry.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import { KnownEntries } from "../known/known-entries.ts";
 import { PARKED_ID } from "../disk/paths.ts";
-import { isSameInode } from "../known/seen.ts";
+import { isSameInode, isUntouched } from "../known/seen.ts";
 import { within, type Found, type Walked } from "./walk.ts";
 
 /** An object on the disk, or one that is entirely gone. */
@@ -110,7 +109,7 @@ class Matcher implements Matching {
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     for (const found of directory.children) {
       const there = byName.get(found.name);
-      const isSame = there?.record.type === found.stat.type && isSameInode(there.seen, found.stat);
+      const isSame = there !== undefined && isThere(there, found.stat) && !this.#isClaimedDirectory(there);
       if (isSame) this.#hold(found, there);
       else if (found.stat.type !== "directory") this.#deferred.push({ found, there });
       else if (!this.#matchByInode(found)) this.#matchByPlace(found, there);
@@ -164,13 +163,12 @@ class Matcher implements Matching {
     );
   }
 
-  /** Whether the directory is also at its old place: a mount of it may be listed first. */
-  #isInPlace({ record, parent, name }: Entry, here: Found): boolean {
-    if (record.type !== "directory") return false;
-    const twins = this.#withInode(here.stat.ino).filter((found) => found !== here);
-    if (twins.length === 0) return false;
-    const above = this.#pathOf(parent, 0);
-    return above !== undefined && twins.some(({ path }) => isDeepStrictEqual(path, [...above, name]));
+  /** Whether the directory is at its old place, which may be listed later than a mount of it or a reuse of its inode. */
+  #isInPlace(entry: Entry, here: Found): boolean {
+    if (entry.record.type !== "directory") return false;
+    const above = this.#pathOf(entry.parent, 0);
+    const found = above && foundAt(this.#walked.root, [...above, entry.name]);
+    return found !== undefined && found !== here && isThere(entry, found.stat);
   }
 
   /** A directory has only one place: two with one inode are mounts. */
@@ -221,6 +219,19 @@ class Matcher implements Matching {
     const above = this.#pathOf(entry.parent, depth + 1);
     return above === undefined ? undefined : [...above, entry.name];
   }
+}
+
+/**
+ * Whether an entry's object is still at its place. Some filesystems number their inodes anew at each mount. Then the times
+ * tell: a rename changes the ctime.
+ */
+function isThere({ record, seen }: Entry, stat: DiskStat): boolean {
+  const isSame = isSameInode(seen, stat) || isUntouched(seen, { ...stat, ino: seen.ino });
+  return record.type === stat.type && isSame;
+}
+
+function foundAt(root: Found, path: DiskPath): Found | undefined {
+  return path.reduce<Found | undefined>((at, name) => at?.children.find((each) => each.name === name), root);
 }
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {

@@ -64,15 +64,17 @@ const quietPass = fc.constant({ kind: "sync" as const, dies: undefined, meanwhil
 /** Swaps that are late arrive before the step. */
 const lands = fc.nat(5).map((each) => each === 0);
 /** In each step somebody does something in a folder, or a pass is played there. */
-const historiesOf = (passes: fc.Arbitrary<SyncPass>) =>
+const historiesOf = (passes: fc.Arbitrary<SyncPass>, actions: fc.Arbitrary<Action> = action) =>
   fc.array(
-    fc.record({ folder, lands, what: fc.oneof({ weight: 2, arbitrary: action }, { weight: 1, arbitrary: passes }) }),
+    fc.record({ folder, lands, what: fc.oneof({ weight: 2, arbitrary: actions }, { weight: 1, arbitrary: passes }) }),
     { minLength: 5, maxLength: 40, size: "max" },
   );
 const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "committed-unseen", "lost", "late"), {
   maxLength: 6,
 });
-type Action = typeof action extends fc.Arbitrary<infer Each> ? Each : never;
+/** A mount of a filesystem that numbers its inodes anew. */
+const remount = fc.record({ kind: fc.constant("remount" as const) });
+type Action = typeof action | typeof remount extends fc.Arbitrary<infer Each> ? Each : never;
 
 /** In portions of one or two new things nearly every pass has several. */
 describe.each([
@@ -108,6 +110,22 @@ describe.each([
           expect(rests).toBe(true);
         }),
         runsOf(61 + seeds, many(350)),
+      );
+    },
+    patience,
+  );
+
+  test(
+    "on a disk that numbers its inodes anew at each mount, nothing is lost and all folders converge on one tree",
+    async () => {
+      const actions = fc.oneof({ weight: 6, arbitrary: action }, { weight: 1, arbitrary: remount });
+      await fc.assert(
+        fc.asyncProperty(historiesOf(quietPass, actions), swapFaults, async (history, faults) => {
+          const { oracle, rests } = await playAll(history, faults, portion);
+          expect(oracle.lost).toEqual([]);
+          expect(rests).toBe(true);
+        }),
+        runsOf(73 + seeds, many(200)),
       );
     },
     patience,
@@ -167,6 +185,7 @@ async function playAll(
 function play({ disk }: SyncedFolder, each: Action, version: () => string): void {
   // Sometimes within one tick of the clock, sometimes much later.
   disk.tick(700_000n);
+  if (each.kind === "remount") return disk.renumber();
   const tree = disk.tree();
   const files = [...tree].filter(([, text]) => text !== "dir");
   const paths = [...tree.keys()];

@@ -31,6 +31,7 @@ const step = fc.record({
   tick: fc.constantFrom(0n, 10_000_000n, 3_000_000_000n),
   rules: fc.constantFrom("", "", "/d/a\n", "/d/k/\n", "k\n"),
   closed: fc.option(directory, { nil: undefined, freq: 5 }),
+  isRemounted: fc.nat(5).map((each) => each === 0),
   mounted: fc.option(directory, { nil: undefined, freq: 5 }),
   ends: fc.oneof(
     fc.constantFrom("sync" as const, "sync" as const, "nothing" as const),
@@ -54,10 +55,11 @@ test(
           folder.disk.tick(3_000_000_000n);
         }
         let actions = 0;
-        for (const { folder, actions: whats, tick, rules: text, closed, mounted, ends } of steps) {
+        for (const { folder, actions: whats, tick, rules: text, closed, isRemounted, mounted, ends } of steps) {
           const each = folder === 0 ? a : b;
           for (const what of whats) await done(each, what, `version ${actions++}`);
           each.disk.tick(tick);
+          if (isRemounted) each.disk.renumber();
           const rules = text === "" ? NO_RULES : await parseRules(text);
           const undo = hinder(each, closed, mounted);
           const passing = await comesTo(world, each, rules, each.db);
