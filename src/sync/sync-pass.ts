@@ -3,7 +3,7 @@
  * come to the folder. What cannot be done now is left to the next pass; no saved data is lost.
  */
 import { SynclineError } from "../base/errors.ts";
-import type { Cid, FileName, Lamport } from "../base/ids.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { approvedDeletions } from "../bucket/approvals.ts";
@@ -28,11 +28,14 @@ import type { PassContext, PassResult } from "./pass-result.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
+import { LeftOut } from "./scan/left-out.ts";
 import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { startFolderOver } from "./start-over.ts";
+import { pathInFolder } from "./known/path-in-folder.ts";
 import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
+import { lookUntilCertain, type Looked } from "./scan/missed.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
 import { showRoot } from "./apply/show.ts";
 import { publishPortions, type PortionsSent } from "./publish/publish-portions.ts";
@@ -41,8 +44,8 @@ import { unstable } from "./pass-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
 import { WHOLE_PORTION } from "./scan/portion.ts";
-import { walk, within, type Found, type Most } from "./scan/walk.ts";
-import { waitingIn, waitingOf } from "./waiting.ts";
+import { walk, type Found, type Most } from "./scan/walk.ts";
+import { waitingIn } from "./waiting.ts";
 
 /** Throws as opening the folder does, `precondition_failed`, `foreign_bucket`, and why publishing failed. */
 export async function syncPass(context: PassContext): Promise<PassResult> {
@@ -69,17 +72,16 @@ export async function dryRunPass(context: PassContext): Promise<PassResult> {
 class SyncPass {
   readonly #context: PassContext;
   readonly #nodes: NodeStore;
-  /** Files left out, and why. */
-  readonly #unstable = new Map<string, "keeps changing" | "cannot be read">();
+  readonly #leftOut = new LeftOut();
   readonly #isDryRun: boolean;
   readonly #portion: Most;
-  /** Whether this pass sent portions. */
-  #hasSent = false;
-  /** What was sent before the full scan. */
-  #early: PortionsSent = { added: 0, conflicts: [], figures: undefined };
+  /** What was sent in portions before the full scan. */
+  #early: PortionsSent | undefined;
   #rules: IgnoreRules = NO_RULES;
   #deletionLimit: DeletionLimit = DEFAULT_POLICY.guard;
   #again: boolean;
+  /** Names that the scan missed, and that may only have moved. */
+  #unsure: readonly DiskPath[] = [];
 
   constructor(context: PassContext, isDryRun = false) {
     this.#context = context;
@@ -112,10 +114,12 @@ class SyncPass {
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const all = await this.#scan();
-      const mass = await missingMass(db, this.#nodes, all.local.deletedFiles, this.#deletionLimit);
+      const isSure = this.#unsure.length === 0;
+      const deleted = isSure ? all.local.deletedFiles : [];
+      const mass = await missingMass(db, this.#nodes, deleted, this.#deletionLimit);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
       const held = approved ? undefined : mass;
-      const scanned = held === undefined ? all : await this.#keepMissing(all);
+      const scanned = held === undefined && isSure ? all : await this.#keepMissing(all);
       const published = await this.#publish(scanned, approved, attempt < STILL_ATTEMPTS);
       if (published !== "late" && published !== "again") return this.#show(scanned, published, held);
       if (attempt === ATTEMPTS) throw unstable();
@@ -148,14 +152,9 @@ class SyncPass {
 
   /** Counts what waits while the bucket is out of reach. Only logs errors: the pass has failed already. */
   async #countWaiting(): Promise<void> {
-    const { db, disk, clock, progress } = this.#context;
-    if (this.#isDryRun || progress?.mayCount?.() !== true) return;
-    const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
+    if (this.#isDryRun || this.#context.progress?.mayCount?.() !== true) return;
     try {
-      const walked = await walk(disk, this.#rules, db, this.#portion);
-      await this.#stillThere();
-      const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
-      await this.#counted(matching, lookedNs, beganMs);
+      await this.#counted(await this.#look(this.#portion));
     } catch (error) {
       this.#context.log.info("Could not count the waiting changes.", { error: describeError(error) });
     }
@@ -165,28 +164,38 @@ class SyncPass {
   async #scan(): Promise<Scanned> {
     const { db, disk, clock, progress } = this.#context;
     using _looking = progress?.looking?.();
-    let [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
-    let walked = await walk(disk, this.#rules, db, this.#isDryRun ? undefined : this.#portion);
-    if (walked.isCut) {
-      await this.#stillThere();
-      if (!this.#hasSent) await this.#sendPortions();
-      this.#hasSent = true;
-      [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
-      walked = await walk(disk, this.#rules, db);
+    let looked = await this.#look(this.#isDryRun ? undefined : this.#portion);
+    if (looked.walked.isCut) {
+      this.#early ??= await this.#sendPortions();
+      looked = await this.#look();
     }
-    if (!this.#isDryRun) await this.#stillThere();
-    const matching = db.reading(() => match(db, walked, this.#rules));
-    const scanMs = clock.monotonicMs() - beganMs;
-    progress?.found?.(matching.objects.length);
-    return { walked, matching, lookedNs, scanMs, local: await this.#counted(matching, lookedNs, beganMs) };
+    const { unsure, ...certain } = await lookUntilCertain(disk, looked, () => this.#look());
+    this.#unsure = unsure.map((entry) => pathInFolder(db, entry) ?? [entry.name]);
+    const scanMs = clock.monotonicMs() - certain.beganMs;
+    progress?.found?.(certain.matching.objects.length);
+    return { ...certain, scanMs, local: await this.#counted(certain) };
   }
 
-  /** The same scan while its deletions await approval: the bucket keeps what is missing here. */
+  async #look(most?: Most): Promise<Looked> {
+    const { db, disk, clock } = this.#context;
+    const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
+    const walked = await walk(disk, this.#rules, db, most);
+    if (!this.#isDryRun) await this.#stillThere();
+    const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
+    return { walked, matching, lookedNs, beganMs };
+  }
+
+  /** The same scan while its deletions await approval or are unsure: the bucket keeps what is missing here. */
   async #keepMissing({ walked, lookedNs, scanMs }: Scanned): Promise<Scanned> {
-    const { db } = this.#context;
+    const { db, clock } = this.#context;
     noteFilesBefore(db, this.#deletionLimit);
     const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
-    return { ...kept, lookedNs, scanMs, local: await this.#counted(kept.matching, lookedNs) };
+    return {
+      ...kept,
+      lookedNs,
+      scanMs,
+      local: await this.#counted({ ...kept, lookedNs, beganMs: clock.monotonicMs() }),
+    };
   }
 
   /** If the disk was unplugged during the scan, its marker is gone, too. */
@@ -196,11 +205,10 @@ class SyncPass {
   }
 
   /** Finds the changes and reports them as waiting. */
-  async #counted(matching: Matching, lookedNs: bigint, beganMs?: number): Promise<LocalChanges> {
+  async #counted({ matching, lookedNs, beganMs }: Omit<Looked, "walked">): Promise<LocalChanges> {
     const { clock, progress } = this.#context;
-    const startMs = beganMs ?? clock.monotonicMs();
     const local = await this.#changesIn(matching, lookedNs);
-    progress?.waiting?.(waitingIn(local, lookedNs), clock.monotonicMs() - startMs);
+    progress?.waiting?.(waitingIn(local, lookedNs), clock.monotonicMs() - beganMs);
     return local;
   }
 
@@ -208,10 +216,10 @@ class SyncPass {
     const { disk, bucket, attention } = this.#context;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
-    const unreadable = ({ path }: Found) => void this.#unstable.set(path.join("/"), "cannot be read");
+    const unreadable = (found: Found) => this.#leftOut.add([found], "cannot be read");
     const durable = this.#isDryRun ? undefined : makeDurable(disk, matching, lookedNs);
     try {
-      const options = { disk, content, attention, block, unstable: this.#unstable, unreadable, lookedNs };
+      const options = { disk, content, attention, block, unstable: this.#leftOut, unreadable, lookedNs };
       return await findChanges(matching, options);
     } finally {
       // The caller closes the disk after a failed pass.
@@ -219,25 +227,20 @@ class SyncPass {
     }
   }
 
-  async #sendPortions(): Promise<void> {
-    const { added, conflicts, figures } = await publishPortions(
+  #sendPortions(): Promise<PortionsSent> {
+    return publishPortions(
       {
         ...this.#context,
         sent: this.#context.progress?.sent,
         rules: this.#rules,
         limits: this.#portion,
-        unstable: Array.from(this.#unstable.keys(), (path) => path.split("/") as FileName[]),
+        unstable: this.#leftOut.paths(),
         stillThere: () => this.#stillThere(),
-        changesIn: (matching, lookedNs) => this.#counted(matching, lookedNs),
+        changesIn: (looked) => this.#counted(looked),
         late: async () => this.#recover(await this.#head()),
       },
       this.#nodes,
     );
-    this.#early = {
-      added: this.#early.added + added,
-      conflicts: [...this.#early.conflicts, ...conflicts],
-      figures: figures ?? this.#early.figures,
-    };
   }
 
   #recover(head: VerifiedCommit): Promise<void> {
@@ -250,11 +253,8 @@ class SyncPass {
     const context = { ...this.#context, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;
-    const leave = (found: readonly Found[], why: "keeps changing" | "cannot be read") => {
-      for (const { path } of found) this.#unstable.set(path.join("/"), why);
-    };
-    leave(published.unreadable, "cannot be read");
-    if (!mayRepeat) leave(published.changed, "keeps changing");
+    this.#leftOut.add(published.unreadable, "cannot be read");
+    if (!mayRepeat) this.#leftOut.add(published.changed, "keeps changing");
     return "again";
   }
 
@@ -319,24 +319,21 @@ class SyncPass {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A pass ended without a base.");
-    const unsent =
-      this.#unstable.size === 0 ? [] : within(walked.root).filter(({ path }) => this.#unstable.has(path.join("/")));
-    const left = (why: string) =>
-      unsent.map(({ path }) => path).filter((path) => this.#unstable.get(path.join("/")) === why);
+    const left = this.#leftOut.within(walked.root);
     return {
       local: local.changes,
-      added: this.#early.added,
-      conflicts: [...this.#early.conflicts, ...(parts.conflicts ?? [])],
+      added: this.#early?.added ?? 0,
+      conflicts: [...(this.#early?.conflicts ?? []), ...(parts.conflicts ?? [])],
       applied: parts.applied ?? { files: 0, removed: 0, left: [] },
       root: base.commit,
       held: parts.held,
       hasNewRules: parts.hasNewRules ?? false,
-      unstable: left("keeps changing"),
-      unsent: waitingOf(unsent),
+      unstable: [...left.because("keeps changing"), ...this.#unsure],
+      unsent: left.waiting,
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
-      notSynced: { special, mounts, unreadable: [...unreadable, ...left("cannot be read")] },
-      figures: parts.figures ?? this.#early.figures,
+      notSynced: { special, mounts, unreadable: [...unreadable, ...left.because("cannot be read")] },
+      figures: parts.figures ?? this.#early?.figures,
     };
   }
 }

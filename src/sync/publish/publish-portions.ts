@@ -11,6 +11,7 @@ import { countNew } from "../scan/count-new.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/match.ts";
+import type { Looked } from "../scan/missed.ts";
 import { Portions } from "../scan/portion.ts";
 import type { Most } from "../scan/walk.ts";
 import { publishScan, type ScanContext } from "./publish-scan.ts";
@@ -23,7 +24,7 @@ export interface PortionsContext extends ScanContext {
   readonly unstable: readonly DiskPath[];
   /** Throws if the folder is not the one that was synced, as when its disk was unplugged during the scan. */
   readonly stillThere: () => Promise<void>;
-  readonly changesIn: (matching: Matching, lookedNs: bigint) => Promise<LocalChanges>;
+  readonly changesIn: (looked: Omit<Looked, "walked">) => Promise<LocalChanges>;
   readonly progress?: Pick<PassProgress, "found" | "sending"> | undefined;
   /** An epoch that was given up is now in the bucket. */
   readonly late: () => Promise<void>;
@@ -51,7 +52,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   let [told, lates, count] = [0, 0, 0];
   for (let isFirst = true; ; isFirst = false) {
     signal?.throwIfAborted();
-    const lookedNs = clock.nowNs();
+    const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
     const portion = await portions.next();
     if (isFirst && portion.isLast) return sent;
     if (isFirst) await tellAll(context);
@@ -59,7 +60,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     await context.stillThere();
     told += portion.matching.objects.length;
     progress?.found?.(told);
-    const local = await context.changesIn(portion.matching, lookedNs);
+    const local = await context.changesIn({ matching: portion.matching, lookedNs, beganMs });
     const published = await publishScan(context, nodes, { matching: portion.matching, local });
     if (published === "late") {
       // Any more are left to the full scan, which knows when to give up.

@@ -1,0 +1,74 @@
+/** Files that move while a scan looks at their directories. */
+import { expect, test } from "vitest";
+import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
+
+/** Calls back right after each listing of a directory. */
+function afterListing({ disk }: SyncedFolder, directory: string, moved: () => void): Disposable {
+  const { list } = disk;
+  disk.list = async (at) => {
+    const entries = await list.call(disk, at);
+    if (at.join("/") === directory) {
+      disk.tick();
+      moved();
+    }
+    return entries;
+  };
+  return { [Symbol.dispose]: () => void (disk.list = list) };
+}
+
+/** Directories `a` and `z` in two folders; `z` has a file and a directory. */
+async function settled() {
+  const { world, a, b } = await twoFolders();
+  for (const directory of ["a", "z", "z/d"]) a.disk.make(path(directory));
+  for (const file of ["a/x", "z/f", "z/d/1", "z/d/2"]) a.disk.write(path(file), file);
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  return { world, a, b };
+}
+
+const actionsOf = (pass: Awaited<ReturnType<SyncedFolder["sync"]>>) =>
+  pass.local
+    .filter(({ action }) => action !== "changed")
+    .map(({ action, object }) => [action, object.found[0]?.path.join("/")]);
+
+test.each(["f", "d"])("a move of z/%s to a directory that was listed already is no deletion", async (name) => {
+  const { world, a, b } = await settled();
+  b.disk.write(path("z/d/1"), "of b");
+  b.disk.write(path("z/f"), "of b");
+  await b.sync();
+  let isMoved = false;
+  using _moving = afterListing(a, "a", () => {
+    if (!isMoved) a.disk.move(path(`z/${name}`), path(`a/${name}`));
+    isMoved = true;
+  });
+  expect(actionsOf(await a.sync())).toEqual([["moved", `a/${name}`]]);
+  const whole = await settledTree(world);
+  expect(whole.get(name === "f" ? "a/f" : "a/d/1")).toBe("of b");
+});
+
+test("a deletion is published at once, even if other files keep coming", async () => {
+  const { world, a } = await settled();
+  a.disk.remove(path("z/f"));
+  let files = 0;
+  using _coming = afterListing(a, "a", () => a.disk.write(path(`a/${files++}`), "new"));
+  expect(actionsOf(await a.sync())).toContainEqual(["deleted", undefined]);
+  expect((await bucketTree(world.bucket)).has("z/f")).toBe(false);
+});
+
+test("a file that only the last of several scans misses is kept, and synced by the next pass", async () => {
+  const { world, a } = await settled();
+  const names = ["0", "1", "2", "3"];
+  for (const name of names) a.disk.write(path(`z/${name}`), name);
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  let moves = 0;
+  using moving = afterListing(a, "a", () => {
+    const name = names[moves++];
+    if (name !== undefined) a.disk.move(path(`z/${name}`), path(`a/${name}`));
+  });
+  const pass = await a.sync();
+  expect(actionsOf(pass)).toEqual(["0", "1", "2"].map((name) => ["moved", `a/${name}`]));
+  expect(pass.unstable).toEqual([path("z/3")]);
+  moving[Symbol.dispose]();
+  expect(actionsOf(await a.sync())).toEqual([["moved", "a/3"]]);
+});
