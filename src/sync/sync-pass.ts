@@ -28,7 +28,7 @@ import type { PassContext, PassResult } from "./pass-result.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
-import { LeftOut } from "./scan/left-out.ts";
+import { LeftOut, type Why } from "./scan/left-out.ts";
 import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { startFolderOver } from "./start-over.ts";
@@ -216,10 +216,10 @@ class SyncPass {
     const { disk, bucket, attention } = this.#context;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
-    const unreadable = (found: Found) => this.#leftOut.add([found], "cannot be read");
+    const leave = (found: Found, why: Why) => this.#leftOut.add([found], why);
     const durable = this.#isDryRun ? undefined : makeDurable(disk, matching, lookedNs);
     try {
-      const options = { disk, content, attention, block, unstable: this.#leftOut, unreadable, lookedNs };
+      const options = { disk, content, attention, block, unstable: this.#leftOut, leave, lookedNs };
       return await findChanges(matching, options);
     } finally {
       // The caller closes the disk after a failed pass.

@@ -170,3 +170,17 @@ export async function redoLogOf({ disk }: SyncedFolder): Promise<string> {
   const file = await disk.read(REDO_LOG);
   return Buffer.from(await file.read(0, (await file.stat()).size)).toString();
 }
+
+/** Calls back right after each listing of a directory. */
+export function afterListing({ disk }: SyncedFolder, directory: string, act: () => void): Disposable {
+  const { list } = disk;
+  disk.list = async (at) => {
+    const entries = await list.call(disk, at);
+    if (at.join("/") === directory) {
+      disk.tick();
+      act();
+    }
+    return entries;
+  };
+  return { [Symbol.dispose]: () => void (disk.list = list) };
+}

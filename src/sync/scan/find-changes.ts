@@ -2,6 +2,7 @@
 import type { Cid, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { NO_XATTRS } from "../../format/files/record.ts";
@@ -12,6 +13,7 @@ import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { prefetchXattrs } from "./xattr-prefetch.ts";
 import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
+import type { Why } from "./left-out.ts";
 import { LocalNames } from "./local-names.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
@@ -25,8 +27,8 @@ export interface FinderOptions {
   readonly block: (cid: Cid) => Promise<Uint8Array>;
   /** Paths that keep changing while being read, or cannot be read: they count as unchanged. */
   readonly unstable: Pick<ReadonlySet<string>, "has" | "size">;
-  /** Called with what cannot be read, which must be `unstable` from then on. */
-  readonly unreadable?: (found: Found) => void;
+  /** Called with what cannot be read, or is gone since the walk: it must be `unstable` from then on. */
+  readonly leave?: (found: Found, why: Why) => void;
   /** The time before the scan. */
   readonly lookedNs: bigint;
 }
@@ -113,13 +115,14 @@ class ChangeFinder {
     this.#note(object, first, names, names.length === 0 ? undefined : first.record, SAME);
   }
 
-  /** If its attributes cannot be read, the whole object counts as unchanged; otherwise no scan would look at them again. */
+  /** If it is gone or its attributes cannot be read, the whole object counts as unchanged, so that the next scan looks again. */
   async #thereOrLeft(object: LocalObject, found: Found): Promise<void> {
     try {
       await this.#there(object);
     } catch (error) {
-      if (!isUnreadable(error) || this.#options.unreadable === undefined) throw error;
-      this.#options.unreadable(found);
+      const why = failedWith(error, ...GONE) ? "keeps changing" : "cannot be read";
+      if (this.#options.leave === undefined || (why === "cannot be read" && !isUnreadable(error))) throw error;
+      this.#options.leave(found, why);
       await this.#there(object);
     }
   }
@@ -300,12 +303,14 @@ class ChangeFinder {
       return await disk.xattrs(path);
     } catch (error) {
       // A directory's entries cannot be published without it.
-      if (stat.type !== "directory" || !isUnreadable(error)) throw error;
+      if (stat.type !== "directory" || !(isUnreadable(error) || failedWith(error, ...GONE))) throw error;
       if (entry !== undefined) this.#unread.add(found);
       return undefined;
     }
   }
 }
 
+/** Removed since the walk, or replaced by another type of file. */
+const GONE = ["ENOENT", "ENOTDIR", "ELOOP", "EINVAL"];
 const SAME: ContentChange = { kind: "same" };
 const EMPTY: Pick<FileRecord, "content" | "size"> = { content: { kind: "empty" }, size: 0 };

@@ -1,20 +1,14 @@
 /** Files that move while a scan looks at their directories. */
 import { expect, test } from "vitest";
-import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
-
-/** Calls back right after each listing of a directory. */
-function afterListing({ disk }: SyncedFolder, directory: string, moved: () => void): Disposable {
-  const { list } = disk;
-  disk.list = async (at) => {
-    const entries = await list.call(disk, at);
-    if (at.join("/") === directory) {
-      disk.tick();
-      moved();
-    }
-    return entries;
-  };
-  return { [Symbol.dispose]: () => void (disk.list = list) };
-}
+import {
+  afterListing,
+  bucketTree,
+  path,
+  settle,
+  settledTree,
+  type SyncedFolder,
+  twoFolders,
+} from "../../../support/sync-world.ts";
 
 /** Directories `a` and `z` in two folders; `z` has a file and a directory. */
 async function settled() {
