@@ -19,8 +19,12 @@ export interface Node {
 
 export function statOf({ type, mode, uid, gid, mtimeNs, ctimeNs, birthNs, ino, links, bytes }: Node): DiskStat {
   const size = type === "directory" ? 0 : bytes.length;
-  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links };
+  const names = type === "directory" ? DIRECTORY_LINKS : links;
+  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links: names };
 }
+
+/** A directory also names itself. */
+const DIRECTORY_LINKS = 2;
 
 export function textOf({ type, bytes }: Node): string {
   if (type === "directory") return "dir";

@@ -118,7 +118,7 @@ type Written = ReadonlyMap<Put, Ready>;
 
 class Applier {
   readonly #context: ApplyContext;
-  readonly #left: { path: DiskPath; reason: Reason }[] = [];
+  readonly #left: { place: Place; path: DiskPath; reason: Reason }[] = [];
   /** Directories that get their attributes last. */
   readonly #unfinished = new Map<FileId, Put>();
   /** Directories whose entries changed: their times are set again. */
@@ -139,7 +139,10 @@ class Applier {
   }
 
   result(): Applied {
-    return { files: this.#files, removed: this.#removed, left: this.#left };
+    const { behind } = this.#context.db;
+    // A removal may have freed a name that collided before.
+    const left = this.#left.map(({ place, path, reason }) => ({ path, reason: behind.reasonAt(place) ?? reason }));
+    return { files: this.#files, removed: this.#removed, left };
   }
 
   /** Whether another object is to take this place. The removed object stays until that one arrives. */
@@ -277,7 +280,7 @@ class Applier {
   #leave(place: Place, path: DiskPath, reason: Reason): void {
     // The last plan may make room, so places left by earlier plans stay "in the way" for it.
     this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "in the way");
-    this.#left.push({ path, reason });
+    this.#left.push({ place, path, reason });
   }
 
   #touch({ parent }: Place): void {

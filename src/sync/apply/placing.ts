@@ -257,10 +257,15 @@ export class Placing {
     if (from === undefined || stat?.ino !== source.seen.ino) return "changed here";
     // Data written into it meanwhile moves with it: the next scan sees that.
     const there = await disk.look(path);
-    const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
-    if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
+    if (there?.ino === stat.ino && (stat.type === "directory" || stat.links === 1)) {
+      // Some disks ignore a rename to another spelling: it goes out of sight first.
+      const vacated = await this.#vacate(source, from);
+      const parked = db.byId(source.id).find(({ parent }) => parent === PARKED_ID);
+      return vacated === "done" && parked !== undefined ? this.#move(parked, place, path) : "changed here";
+    }
+    if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
     redo.moving(source, { ...source, parent: place.parent, name: place.name });
-    await disk.rename(from, path, isOnlyRespelt ? "replace" : "free");
+    await disk.rename(from, path, "free");
     this.#note(from);
     this.#note(path);
     return db.move(source, place);

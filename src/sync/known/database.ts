@@ -303,6 +303,7 @@ export class SyncDatabase {
 
   #removeAt({ parent, name }: Place): void {
     this.#remove.run(parent, nameBytes(name));
+    this.behind.retryCollided(parent);
     if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
   }
 }

@@ -4,7 +4,10 @@ import type { FileId } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { nameBytes, nameOf } from "./entry.ts";
 
-/** Why a place is behind. Reasons that only a person can settle are not retried in each pass. */
+/**
+ * Why a place is behind. Reasons that only a person can settle are not retried in each pass. A name that collides waits
+ * until another one leaves its directory.
+ */
 export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
 
 /** Places behind for one of these reasons are retried in each pass. */
@@ -25,7 +28,8 @@ const SCHEMA = `
     name   BLOB NOT NULL,
     reason TEXT NOT NULL,
     PRIMARY KEY (parent, name)
-  ) STRICT`;
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS collided ON unsettled (parent) WHERE reason = 'name collides'`;
 
 interface Raw {
   readonly row: number;
@@ -36,6 +40,8 @@ interface Raw {
 
 export class UnsettledPlaces {
   readonly #unsettle: Database.Statement;
+  readonly #reason: Database.Statement<[string, Buffer], { reason: string }>;
+  readonly #retry: Database.Statement;
   readonly #settle: Database.Statement;
   readonly #all: Database.Statement<[], Raw>;
   readonly #from: Database.Statement<[number, number, number], Raw>;
@@ -46,6 +52,8 @@ export class UnsettledPlaces {
     db.exec(SCHEMA);
     const columns = "rowid AS row, parent, name, reason";
     this.#unsettle = db.prepare("INSERT OR REPLACE INTO unsettled (parent, name, reason) VALUES (?, ?, ?)");
+    this.#reason = db.prepare("SELECT reason FROM unsettled WHERE parent = ? AND name = ?");
+    this.#retry = db.prepare("UPDATE unsettled SET reason = 'waiting' WHERE parent = ? AND reason = 'name collides'");
     this.#settle = db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
     this.#all = db.prepare(`SELECT ${columns} FROM unsettled ORDER BY parent, name`);
     this.#from = db.prepare(`SELECT ${columns} FROM unsettled WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?`);
@@ -59,6 +67,15 @@ export class UnsettledPlaces {
 
   settle({ parent, name }: Place): void {
     this.#settle.run(parent, nameBytes(name));
+  }
+
+  reasonAt({ parent, name }: Place): Reason | undefined {
+    return this.#reason.get(parent, nameBytes(name))?.reason as Reason | undefined;
+  }
+
+  /** A name left this directory: those that collided with it are tried again. */
+  retryCollided(parent: FileId): void {
+    this.#retry.run(parent);
   }
 
   /** By parent and name. */

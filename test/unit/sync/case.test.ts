@@ -1,6 +1,6 @@
 /** A folder on a disk that takes two spellings of a name for one. */
 import { expect, test } from "vitest";
-import { bucketTree, path, twoFolders } from "../../support/sync-world.ts";
+import { bucketTree, path, settle, settledTree, twoFolders } from "../../support/sync-world.ts";
 
 test("names that differ only in case are kept apart and reported, and nothing is lost", async () => {
   const { world, a: plain, b: folded } = await twoFolders();
@@ -31,4 +31,47 @@ test("names that differ only in case are kept apart and reported, and nothing is
   await plain.sync();
   await folded.sync();
   expect([shown, "other.bin"].map((name) => folded.disk.tree().get(name))).toEqual(["saved", now[other]]);
+});
+
+test("a file or directory that is replaced by one of another spelling arrives, with all that is in it", async () => {
+  const { world, a: plain, b: folded } = await twoFolders();
+  folded.disk.foldsCase = true;
+  plain.disk.write(path("README.md"), "old");
+  plain.disk.make(path("Src"));
+  plain.disk.write(path("Src/f"), "old");
+  await settle(world);
+  plain.disk.tick(3_000_000_000n);
+  for (const name of ["README.md", "Src"]) plain.disk.remove(path(name));
+  plain.disk.write(path("Readme.md"), "new");
+  plain.disk.make(path("src"));
+  plain.disk.write(path("src/f"), "new");
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ "Readme.md": "new", src: "dir", "src/f": "new" });
+});
+
+test("a name that collided arrives once the other one is deleted, wherever that was done", async () => {
+  for (const deletes of ["plain", "folded"] as const) {
+    const { world, a: plain, b: folded } = await twoFolders();
+    folded.disk.foldsCase = true;
+    plain.disk.write(path("name"), "1");
+    await settle(world);
+    plain.disk.write(path("Name"), "2");
+    await plain.sync();
+    expect((await folded.sync()).applied.left).toEqual([{ path: path("Name"), reason: "name collides" }]);
+    const { disk } = deletes === "plain" ? plain : folded;
+    disk.tick(3_000_000_000n);
+    disk.remove(path("name"));
+    expect(Object.fromEntries(await settledTree(world))).toEqual({ Name: "2" });
+  }
+});
+
+test.each(["file", "directory"])("a new spelling of a %s's name arrives", async (kind) => {
+  const { world, a: plain, b: folded } = await twoFolders();
+  folded.disk.foldsCase = true;
+  if (kind === "directory") plain.disk.make(path("Photos"));
+  plain.disk.write(path(kind === "directory" ? "Photos/1" : "Photos"), "1");
+  await settle(world);
+  plain.disk.tick(3_000_000_000n);
+  plain.disk.move(path("Photos"), path("photos"));
+  const whole = await settledTree(world);
+  expect([...whole.keys()]).toEqual(kind === "directory" ? ["photos", "photos/1"] : ["photos"]);
 });
