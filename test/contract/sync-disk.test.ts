@@ -45,6 +45,12 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     return () => disk.close();
   });
 
+  test("shows nothing at a name that is too long", async () => {
+    const name = "n".repeat(300);
+    expect(await disk.look(path(name))).toBeUndefined();
+    expect(await disk.look(path(`${name}/in`))).toBeUndefined();
+  });
+
   test.runIf(process.geteuid?.() === 0)(
     "changes directories that are read-only for their owner, and keeps their modes",
     async () => {

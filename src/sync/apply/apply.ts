@@ -9,12 +9,14 @@ import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import { placeText, type Place } from "../../fstree/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
+import type { SyncDatabase } from "../known/database.ts";
 import type { Reason } from "../known/unsettled.ts";
-import { REFUSALS, type DiskPath } from "../disk/disk.ts";
+import { NOT_HELD, REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { NEW_PATH } from "../disk/paths.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
+import { BATCH_PLACES, putAll, type Puts, type Written } from "./put-all.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
 import { sourceOf } from "../known/entry.ts";
 import { Placing } from "./placing.ts";
@@ -43,13 +45,14 @@ export async function applyPlan(
   let isDone = false;
   try {
     const applier = new Applier({ ...context, redo }, plan, touched, isLast);
-    const full = await putAll(applier, [...batchesOf(plan.puts)]);
+    const failure = await putAll(applier, plan.puts);
     // Removals make room.
-    const removals = full === undefined ? plan.removals : plan.removals.filter((each) => !applier.isAwaited(each));
+    const removals = failure === undefined ? plan.removals : plan.removals.filter((each) => !applier.isAwaited(each));
     for (let at = 0; at < removals.length; at += BATCH_PLACES)
       await applier.remove(removals.slice(at, at + BATCH_PLACES));
     if (isLast) await applier.finish();
-    if (full !== undefined) throw full.error;
+    // The last plan tries missing blocks again.
+    if (failure !== undefined && (isLast || isDiskFull(failure.error))) throw failure.error;
     isDone = true;
     return applier.result();
   } finally {
@@ -57,66 +60,7 @@ export async function applyPlan(
   }
 }
 
-/**
- * Writes each batch under temporary names while the previous one is put in place. On a full disk, puts whatever fits and
- * answers the error.
- */
-async function putAll(
-  applier: Applier,
-  batches: readonly (readonly Put[])[],
-): Promise<{ readonly error: unknown } | undefined> {
-  let next: Promise<Written> | undefined;
-  try {
-    for (const [index, batch] of batches.entries()) {
-      let written: Written;
-      try {
-        written = await (next ?? applier.write(batch));
-      } catch (error) {
-        if (!isDiskFull(error)) throw error;
-        await putEach(applier, batches.slice(index).flat());
-        return { error };
-      }
-      const following = batches[index + 1];
-      next = following === undefined ? undefined : applier.write(following);
-      // Reported when its turn comes.
-      next?.catch(() => {});
-      await applier.put(batch, written);
-    }
-    return undefined;
-  } catch (error) {
-    // Written files that will not be placed take room that others need.
-    if (isDiskFull(error)) await next?.then((written) => applier.discard([...written.values()])).catch(() => {});
-    throw error;
-  } finally {
-    // The caller then closes the disk.
-    await next?.catch(() => {});
-  }
-}
-
-/**
- * One by one, until so many did not fit that the rest will not either. Ends if a written file has no room for its name:
- * only the log then tells what was done, and any later step would clear it.
- */
-async function putEach(applier: Applier, puts: readonly Put[]): Promise<void> {
-  let refused = 0;
-  for (const put of puts) {
-    if (refused === FULL_PUTS) return;
-    let written: Written;
-    try {
-      written = await applier.write([put]);
-    } catch (error) {
-      if (!isDiskFull(error)) throw error;
-      refused++;
-      continue;
-    }
-    await applier.put([put], written);
-  }
-}
-
-/** The part of a batch that is on the disk under temporary names. */
-type Written = ReadonlyMap<Put, Ready>;
-
-class Applier {
+class Applier implements Puts {
   readonly #context: ApplyContext;
   readonly #left: { place: Place; path: DiskPath; reason: Reason }[] = [];
   /** Directories that get their attributes last. */
@@ -126,6 +70,7 @@ class Applier {
   /** Objects that get another place, and places that get an object. */
   readonly #arriving: ReadonlySet<FileId>;
   readonly #awaited: ReadonlySet<string>;
+  readonly #directories = new Map<FileId, boolean>();
   readonly #isLast: boolean;
   #files = 0;
   #removed = 0;
@@ -230,18 +175,29 @@ class Applier {
 
   #needsContent({ place, target, isNew }: Put): boolean {
     const { record, id } = target;
-    if (record.type === "directory") return false;
-    if (isNew) return true;
     const { db } = this.#context;
+    if (record.type === "directory" || !this.#hasDirectory(place.parent)) return false;
+    if (isNew) return true;
     const there = db.at(place);
     const basis = (there?.id === id ? there : sourceOf(db.byId(id), record))?.record;
     return basis === undefined || !sameVersion(basis, record);
   }
 
+  /** Whether the folder shows this directory, or is to get it. */
+  #hasDirectory(id: FileId): boolean {
+    const known = this.#directories.get(id);
+    if (known !== undefined) return known;
+    const has = id === ROOT_ID || this.#arriving.has(id) || isKnown(this.#context.db, id);
+    this.#directories.set(id, has);
+    return has;
+  }
+
   async #putOne(placing: Placing, put: Put, ready: Ready | undefined): Promise<void> {
     const { place, target, path } = put;
     const done = await attempt(() => placing.put(place, target, ready));
-    if (done !== "done") return this.#leave(place, path, done);
+    // What the folder shows under another name stays there.
+    const isElsewhere = done === "not kept here" && isKnown(this.#context.db, target.id);
+    if (done !== "done") return this.#leave(place, path, isElsewhere ? "in the way" : done);
     if (target.record.type !== "directory") return this.#placed(put);
     this.#touch(place);
     this.#unfinished.set(target.id, put);
@@ -277,6 +233,10 @@ class Applier {
     this.#context.applied?.(path);
   }
 
+  leave({ place, path }: Put, reason: Reason): void {
+    this.#leave(place, path, reason);
+  }
+
   #leave(place: Place, path: DiskPath, reason: Reason): void {
     // The last plan may make room, so places left by earlier plans stay "in the way" for it.
     this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "in the way");
@@ -300,9 +260,14 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
     return await work();
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "EISDIR")) return "changed here";
+    if (failedWith(error, ...NOT_HELD)) return "not kept here";
     if (failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
     throw error;
   }
+}
+
+function isKnown(db: SyncDatabase, id: FileId): boolean {
+  return db.byId(id).length > 0;
 }
 
 async function ifThere(work: Promise<void>): Promise<void> {
@@ -312,24 +277,3 @@ async function ifThere(work: Promise<void>): Promise<void> {
     if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EPERM", "EACCES")) throw error;
   }
 }
-
-/** Batches of as many files as are written under temporary names at once. */
-function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
-  let batch: Put[] = [];
-  let bytes = 0;
-  for (const put of puts) {
-    batch.push(put);
-    bytes += put.target.record.size;
-    if (batch.length < BATCH_PLACES && bytes < BATCH_BYTES) continue;
-    yield batch;
-    [batch, bytes] = [[], 0];
-  }
-  if (batch.length > 0) yield batch;
-}
-
-/** Each batch is made durable by itself: four waits for the disk, however many files it has. */
-const BATCH_PLACES = 1_024;
-/** Full-disk failures allowed. */
-const FULL_PUTS = 16;
-/** Memory for two batches. */
-const BATCH_BYTES = 32 * 1024 * 1024;

@@ -7,7 +7,7 @@ import type { Cid, FileName } from "../../base/ids.ts";
 import { SYNC_SMALL_BYTES } from "../../base/limits.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { Random } from "../../base/random.ts";
-import { failedWith, isDiskFull } from "../../base/system-errors.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import { missingBlocks, readContent, streamContent } from "../../content/read.ts";
 import { seekContent } from "../../content/seek.ts";
 import type { ContentSource } from "../../content/source.ts";
@@ -46,10 +46,7 @@ export interface Ready {
   readonly xattrs: string;
 }
 
-/**
- * Writes all of them: small plain files at once if the disk can, the others a few at a time. On a full disk it leaves none
- * of them, since others need the room.
- */
+/** Writes all of them, or leaves none: small plain files at once if the disk can, the others a few at a time. */
 export async function writeIncoming(
   context: IncomingContext,
   records: readonly FileRecord[],
@@ -59,10 +56,8 @@ export async function writeIncoming(
   try {
     return await writeAll(context, records, begun, works);
   } catch (error) {
-    if (isDiskFull(error)) {
-      await Promise.allSettled(works);
-      for (const path of begun) await context.disk.unlink(path).catch(() => {});
-    }
+    await Promise.allSettled(works);
+    for (const path of begun) await context.disk.unlink(path).catch(() => {});
     throw error;
   }
 }

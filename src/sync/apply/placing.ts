@@ -9,17 +9,17 @@ import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { samePlace } from "../../fstree/object-rows.ts";
-import { NO_LINKS } from "../../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { isTwin, sourceOf, type Entry } from "../known/entry.ts";
-import { digestOn, setAttributes, type Ready } from "./incoming.ts";
+import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { isOwn, PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
+import { tryLink } from "./try-link.ts";
 import { replaceWatched } from "./saved-meanwhile.ts";
 import { hasSameBytes, looksSame, seenOf } from "../known/seen.ts";
 
@@ -66,6 +66,10 @@ export class Placing {
     if (source === undefined) return this.#create(place, path, target, ready);
     const isLink = target.record.type !== "directory" && (known.length > 1 || isNamed(target, source));
     const arrived = await (isLink ? this.#link(source, place, path) : this.#move(source, place, path));
+    if (arrived === "no links") {
+      const [made] = ready === undefined ? await writeIncoming(this.#context, [target.record]) : [ready];
+      return this.#create(place, path, target, made);
+    }
     if (typeof arrived === "string") return arrived;
     const has = sameVersion(arrived.record, target.record);
     return this.#update(arrived, path, target, has ? undefined : ready, !isLink);
@@ -136,12 +140,7 @@ export class Placing {
     const from = twin === undefined ? undefined : this.#pathOf(twin);
     if (from === undefined || ready === undefined) return undefined;
     const path = [...ready.path.slice(0, -1), `${ready.path.at(-1)}-link` as FileName];
-    try {
-      await disk.link(from, path);
-    } catch (error) {
-      if (!failedWith(error, ...NO_LINKS)) throw error;
-      return undefined;
-    }
+    if (!(await tryLink(disk, from, path))) return undefined;
     const stat = await disk.look(path);
     return stat === undefined || twin === undefined ? undefined : { path, stat, xattrs: twin.seen.xattrs };
   }
@@ -271,7 +270,8 @@ export class Placing {
     return db.move(source, place);
   }
 
-  async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {
+  /** "no links": the filesystem has none, so the name needs a file of its own. */
+  async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason | "no links"> {
     const { db, disk } = this.#context;
     const from = this.#pathOf(source);
     const stat = from === undefined ? undefined : await disk.look(from);
@@ -279,7 +279,7 @@ export class Placing {
       return "changed here";
     const there = await disk.look(path);
     if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
-    await disk.link(from, path);
+    if (!(await tryLink(disk, from, path))) return "no links";
     this.#note(path);
     const linked = { ...source, parent: place.parent, name: place.name };
     db.put(linked);

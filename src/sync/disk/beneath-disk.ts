@@ -9,17 +9,18 @@ import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type Xattrs } from "../../format/files/record.ts";
 import { coded, codedLater, type BeneathAddon } from "./addon.ts";
 import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
-import type {
-  AppendFile,
-  DiskEntry,
-  DiskFile,
-  DiskPath,
-  DiskStat,
-  NewFile,
-  Placed,
-  RenameHow,
-  SyncDisk,
-  WholeFile,
+import {
+  NOT_THERE,
+  type AppendFile,
+  type DiskEntry,
+  type DiskFile,
+  type DiskPath,
+  type DiskStat,
+  type NewFile,
+  type Placed,
+  type RenameHow,
+  type SyncDisk,
+  type WholeFile,
 } from "./disk.ts";
 import { pathText } from "./paths.ts";
 import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
@@ -75,7 +76,7 @@ export class BeneathDisk implements SyncDisk {
       const row = this.#at(path, (directory, name) => this.#addon.statAt(directory, name));
       return row === undefined ? undefined : statOf(row, 0);
     } catch (error) {
-      if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EXDEV")) return undefined;
+      if (failedWith(error, ...NOT_THERE, "EXDEV")) return undefined;
       throw error;
     }
   }

@@ -71,7 +71,7 @@ export interface SyncDisk {
   /** Reopens the root: an unmounted disk must not stay visible. Throws `ENOENT` and the like. */
   open(): Promise<void>;
   close(): void;
-  /** What is at a path; undefined if nothing is, or a parent is not a directory. */
+  /** What is at a path; undefined if nothing is or can be there, or a parent is not a directory. */
   look(path: DiskPath): Promise<DiskStat | undefined>;
   /** Everything in a directory, in any order. */
   list(path: DiskPath): Promise<DiskEntry[]>;
@@ -143,5 +143,12 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+/** Codes of a path where nothing can be: the last three are for names that the disk cannot hold. */
+export const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EILSEQ", "name_invalid"] as const;
+/** Codes of a disk that cannot hold one object, because of its name or size. */
+export const NOT_HELD = ["ENAMETOOLONG", "EILSEQ", "name_invalid", "EFBIG"] as const;
+/** Codes of a filesystem that lacks an operation, such as making links. */
+export const UNSUPPORTED = ["ENOTSUP", "EOPNOTSUPP", "ENOSYS"] as const;
+const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "EINVAL", "EROFS", "ETXTBSY", "EXDEV", "ENOKEY"] as const;
 /** Codes of a disk that refuses to move, make or remove one object: no reason to stop a pass. */
-export const REFUSALS = ["EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY", "EXDEV"] as const;
+export const REFUSALS = [...FORBIDDEN, ...NOT_HELD, ...UNSUPPORTED] as const;

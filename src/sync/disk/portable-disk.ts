@@ -10,7 +10,15 @@ import type { FileName } from "../../base/ids.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
-import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
+import {
+  NOT_THERE,
+  type DiskEntry,
+  type DiskFile,
+  type DiskPath,
+  type DiskStat,
+  type RenameHow,
+  type SyncDisk,
+} from "./disk.ts";
 
 /** Sets an mtime as exactly as this machine can; a link's own. */
 export type SetModified = (path: Buffer, mtimeNs: bigint) => Promise<void>;
@@ -37,7 +45,7 @@ export class PortableDisk implements SyncDisk {
     try {
       return statOf(await fs.lstat(await this.#resolve(path), { bigint: true }));
     } catch (error) {
-      if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+      if (failedWith(error, ...NOT_THERE)) return undefined;
       throw error;
     }
   }

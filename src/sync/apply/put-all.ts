@@ -1,0 +1,132 @@
+/**
+ * Puts a plan's objects in batches, and leaves out those that this disk cannot hold or whose blocks the bucket lacks: they
+ * hold nothing else back.
+ */
+import { hasCode } from "../../base/errors.ts";
+import { failedWith, isDiskFull } from "../../base/system-errors.ts";
+import { NOT_HELD, UNSUPPORTED } from "../disk/disk.ts";
+import type { Reason } from "../known/unsettled.ts";
+import type { Ready } from "./incoming.ts";
+import type { Put } from "./plan.ts";
+
+/** The part of a batch that is on the disk under temporary names. */
+export type Written = ReadonlyMap<Put, Ready>;
+
+/** How objects get into the folder. */
+export interface Puts {
+  /** Writes what needs content. */
+  write(puts: readonly Put[]): Promise<Written>;
+  put(puts: readonly Put[], written: Written): Promise<void>;
+  discard(ready: readonly Ready[]): Promise<void>;
+  leave(put: Put, reason: Reason): void;
+}
+
+interface Failure {
+  readonly error: unknown;
+}
+
+/**
+ * Writes each batch under temporary names while the previous one is put in place. On a full disk, or if the bucket lacks
+ * blocks, puts whatever it can and answers the error.
+ */
+export async function putAll(applier: Puts, puts: readonly Put[]): Promise<Failure | undefined> {
+  const batches = [...batchesOf(puts)];
+  let next: Promise<Written> | undefined;
+  let failure: Failure | undefined;
+  try {
+    for (const [index, batch] of batches.entries()) {
+      let written: Written;
+      try {
+        written = await (next ?? applier.write(batch));
+      } catch (error) {
+        if (!isDiskFull(error) && !isOfOne(error)) throw error;
+        const isFull = isDiskFull(error);
+        const failed = await putEach(applier, isFull ? batches.slice(index).flat() : batch);
+        failure ??= isFull ? { error } : failed;
+        if (isFull) return failure;
+        next = undefined;
+        continue;
+      }
+      const following = batches[index + 1];
+      next = following === undefined ? undefined : applier.write(following);
+      // Reported when its turn comes.
+      next?.catch(() => {});
+      await applier.put(batch, written);
+    }
+    return failure;
+  } catch (error) {
+    // Written files that will not be placed take room that others need.
+    if (isDiskFull(error)) await next?.then((written) => applier.discard([...written.values()])).catch(() => {});
+    throw error;
+  } finally {
+    // The caller then closes the disk.
+    await next?.catch(() => {});
+  }
+}
+
+/**
+ * One by one, until so many did not fit that the rest will not either. Ends if a written file has no room for its name:
+ * only the log then tells what was done, and any later step would clear it.
+ */
+async function putEach(applier: Puts, puts: readonly Put[]): Promise<Failure | undefined> {
+  let refused = 0;
+  let failure: Failure | undefined;
+  for (const put of puts) {
+    if (refused === FULL_PUTS) break;
+    let written: Written;
+    try {
+      written = await applier.write([put]);
+    } catch (error) {
+      const reason = reasonOf(error, put);
+      if (reason !== undefined) applier.leave(put, reason);
+      else if (isDiskFull(error)) refused++;
+      else throw error;
+      if (reason !== "not kept here") failure ??= { error };
+      continue;
+    }
+    await applier.put([put], written);
+  }
+  return failure;
+}
+
+/** Whether an error of writing new files can concern just one of them. */
+function isOfOne(error: unknown): boolean {
+  return isMissing(error) || failedWith(error, ...NOT_HELD, ...NO_SYMLINKS);
+}
+
+/** The bucket lacks a block. */
+function isMissing(error: unknown): boolean {
+  return hasCode(error, "block_not_found");
+}
+
+/** Undefined: the error is not about this one. */
+function reasonOf(error: unknown, { target }: Put): Reason | undefined {
+  if (isMissing(error)) return "waiting";
+  const isRefused =
+    failedWith(error, ...NOT_HELD) || (target.record.type === "symlink" && failedWith(error, ...NO_SYMLINKS));
+  return isRefused ? "not kept here" : undefined;
+}
+
+/** On Windows, making one takes a privilege; FAT has none. */
+const NO_SYMLINKS = ["EPERM", ...UNSUPPORTED] as const;
+
+/** Batches of as many files as are written under temporary names at once. */
+function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
+  let batch: Put[] = [];
+  let bytes = 0;
+  for (const put of puts) {
+    batch.push(put);
+    bytes += put.target.record.size;
+    if (batch.length < BATCH_PLACES && bytes < BATCH_BYTES) continue;
+    yield batch;
+    [batch, bytes] = [[], 0];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Each batch is made durable by itself: four waits for the disk, however many files it has. */
+export const BATCH_PLACES = 1_024;
+/** Full-disk failures allowed. */
+const FULL_PUTS = 16;
+/** Memory for two batches. */
+const BATCH_BYTES = 32 * 1024 * 1024;
