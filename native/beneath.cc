@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "beneath_calls.h"
+#include "encryption.h"
 #include "values.h"
 
 namespace syncline {
@@ -127,6 +128,7 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
     if (own >= 0) close(own);
     return ThrowErrno(env, "opendir", error);
   }
+  const bool locked = IsLocked(own);
   napi_value names;
   napi_create_array(env, &names);
   std::vector<double> rows;
@@ -151,6 +153,8 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
     rows.insert(rows.end(), row, row + kColumns);
     napi_set_element(env, names, count++, Name(env, name, strlen(name)));
   }
+  // Once more: it may have been locked or unlocked meanwhile.
+  if (error == 0 && (locked || IsLocked(own))) error = ENOKEY;
   closedir(stream);
   if (error != 0) return ThrowErrno(env, "readdir", error);
   napi_value result;

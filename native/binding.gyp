@@ -11,6 +11,7 @@
               "beneath.cc",
               "beneath_batch.cc",
               "beneath_reads.cc",
+              "encryption.cc",
               "file_space.cc",
               "file_times.cc",
               "gear.cc",

@@ -15,7 +15,10 @@ export function systemCodeOf(error: unknown): string | undefined {
 }
 
 const UNNAMED = /^Unknown system error -(\d+)$/;
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, code]) => [code, name]));
+/** Node.js has no constants for these (Linux: include/uapi/asm-generic/errno.h). */
+const LINUX_ONLY = { EUCLEAN: 117, ENOKEY: 126 };
+const NUMBERS = { ...constants.errno, ...(process.platform === "linux" && LINUX_ONLY) };
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(NUMBERS).map(([name, code]) => [code, name]));
 
 /** An operating system error, from Node.js or an addon. */
 export interface SystemError extends Error {

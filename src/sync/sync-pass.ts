@@ -284,7 +284,7 @@ class SyncPass {
         wrote: (bytes) => progress?.received?.(bytes),
         applied: (path) => progress?.applied?.(path),
       },
-      { db, nodes: shown, tree, rules: this.#rules, again: this.#again },
+      { db, nodes: shown, tree, walked: scanned.walked, rules: this.#rules, again: this.#again },
       {
         most: this.#portion.things,
         isDryRun: this.#isDryRun,

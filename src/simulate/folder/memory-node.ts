@@ -1,6 +1,6 @@
 /** An inode of a folder in memory, and what its disk reports of it. */
 import type { FileType, Xattrs } from "../../format/files/record.ts";
-import type { DiskPath, DiskStat } from "../../sync/disk/disk.ts";
+import type { DiskStat } from "../../sync/disk/disk.ts";
 
 export interface Node {
   readonly type: FileType;
@@ -37,10 +37,6 @@ export function* nodesBelow(node: Node, prefix = ""): Generator<[string, Node]> 
     yield [prefix + name, child];
     yield* nodesBelow(child, `${prefix}${name}/`);
   }
-}
-
-export function isBelow(path: DiskPath, above: DiskPath): boolean {
-  return above.every((name, index) => path[index] === name);
 }
 
 export function failure(code: string): Error {

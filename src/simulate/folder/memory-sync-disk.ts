@@ -3,9 +3,10 @@
  * links and exchanges work, and the process can die before any of its changes.
  */
 import type { FileName } from "../../base/ids.ts";
-import { failure, isBelow, nodesBelow, statOf, textOf, type Node } from "./memory-node.ts";
+import { failure, nodesBelow, statOf, textOf, type Node } from "./memory-node.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
+import { isWithin } from "../../sync/disk/paths.ts";
 
 export class Crash extends Error {}
 
@@ -105,7 +106,7 @@ export class MemorySyncDisk implements SyncDisk {
     if (how === "exchange" && !this.canExchange) throw failure("EINVAL");
     if (how === "exchange" && there === undefined) throw failure("ENOENT");
     if (how === "free" && there !== undefined) throw failure("EEXIST");
-    if (isBelow(to, from) && to.length > from.length) throw failure("EINVAL");
+    if (isWithin(to, from) && to.length > from.length) throw failure("EINVAL");
     if (there !== undefined && how === "replace") {
       if (there === node) {
         if (this.#key(from) === this.#key(to)) this.#respell(from, to);

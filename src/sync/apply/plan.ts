@@ -15,7 +15,8 @@ import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { type Entry } from "../known/entry.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
-import { isOwn, PARKED_ID } from "../disk/paths.ts";
+import type { Walked } from "../scan/walk.ts";
+import { isOwn, isWithin, PARKED_ID } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 
 /** An object that should be at a place, as the tree has it. */
@@ -49,6 +50,8 @@ export interface PlanContext {
   readonly nodes: NodeStore;
   readonly tree: Cid;
   readonly rules: IgnoreRules;
+  /** The scan before. */
+  readonly walked: Pick<Walked, "outOfReach">;
   /** Whether to retry places that only a person can settle. */
   readonly again: boolean;
 }
@@ -114,7 +117,7 @@ class Planner {
       const above = await this.#pathInTree(place.parent);
       if (above === undefined) continue;
       const path = [...above, place.name];
-      if (rules.ignores(path, target.record.type === "directory")) continue;
+      if (rules.ignores(path, target.record.type === "directory") || this.#isOutOfReach(path)) continue;
       this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what: "add", isNew: true });
     }
     const names = countBy(this.#puts);
@@ -150,6 +153,7 @@ class Planner {
     const { type } = target.record;
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
+    if (this.#isOutOfReach(path)) return this.#leave(place, path, "in the way");
     const known = !this.#isFirst && db.byId(target.id).length > 0;
     const what = entry?.id === target.id ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
@@ -168,7 +172,16 @@ class Planner {
       this.#leave(entry, path, "ignored");
       return [];
     }
+    // A file that is out of sight would look as if it were removed already.
+    if (this.#isOutOfReach(path)) {
+      this.#leave(entry, path, "in the way");
+      return [];
+    }
     return [{ entry, path }];
+  }
+
+  #isOutOfReach(path: DiskPath): boolean {
+    return this.#context.walked.outOfReach.some((each) => isWithin(path, each));
   }
 
   #leave({ parent, name }: Place, path: DiskPath, reason: Reason): void {

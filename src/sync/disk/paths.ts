@@ -29,6 +29,11 @@ export function pathText(path: DiskPath): string {
   return path.map(nameToText).join("/");
 }
 
+/** Whether a path is another one, or below it. */
+export function isWithin(path: DiskPath, above: DiskPath): boolean {
+  return above.every((name, index) => path[index] === name);
+}
+
 export function isOwn(path: DiskPath): boolean {
   return path[0] === OWN_FOLDER;
 }

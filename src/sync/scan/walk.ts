@@ -30,6 +30,8 @@ export interface Walked {
   readonly mounts: readonly DiskPath[];
   /** Directories that could not be read. */
   readonly unreadable: readonly DiskPath[];
+  /** Of these, the paths where nothing can be changed either. */
+  readonly outOfReach: readonly DiskPath[];
   /** Directories whose files and links are left out as unchanged, and whether they contain directories. */
   readonly settled: ReadonlyMap<FileId, boolean>;
   /** The walk stopped early, since so much is new. */
@@ -73,8 +75,8 @@ async function walkOnce(
   const entries = await disk.list([]);
   if (stat === undefined) throw new RangeError("The folder's root was listed but is missing.");
   const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
-  const { special, mounts, unreadable, settled, isCut } = walker;
-  return { walked: { root, special, mounts, unreadable, settled, isCut }, isTwice: walker.isTwice };
+  const { special, mounts, unreadable, outOfReach, settled, isCut, isTwice } = walker;
+  return { walked: { root, special, mounts, unreadable, outOfReach, settled, isCut }, isTwice };
 }
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
@@ -98,6 +100,7 @@ class Walker {
   readonly special: DiskPath[] = [];
   readonly mounts: DiskPath[] = [];
   readonly unreadable: DiskPath[] = [];
+  readonly outOfReach: DiskPath[] = [];
   readonly settled = new Map<FileId, boolean>();
   readonly #disk: SyncDisk;
   readonly #rules: IgnoreRules;
@@ -197,6 +200,8 @@ class Walker {
       if (failedWith(error, ...GONE)) return undefined;
       if (!failedWith(error, ...CLOSED)) throw error;
       this.unreadable.push(named.path);
+      // Changing a directory takes other permissions than listing it.
+      if (!failedWith(error, "EACCES", "EPERM")) this.outOfReach.push(named.path);
       return foundAs(named, NO_CHILDREN, true);
     }
     return this.directory(named, entries, id);

@@ -27,6 +27,10 @@ describe.runIf(process.platform === "linux")("an exceeded quota, for which Node.
   });
 });
 
+test.runIf(process.platform === "linux")("a missing key and a damaged filesystem have their names", () => {
+  expect([126, 117].map((number) => systemCodeOf(failed(getSystemErrorName(-number))))).toEqual(["ENOKEY", "EUCLEAN"]);
+});
+
 test.each([
   failed("ENOENT"),
   failed("EAI_AGAIN"),

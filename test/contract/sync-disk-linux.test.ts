@@ -1,0 +1,64 @@
+/** What a disk on Linux tells of directories in other states than most. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { failedWith } from "../../src/base/system-errors.ts";
+import { loadBeneathAddon } from "../../src/sync/disk/addon.ts";
+import { BeneathDisk } from "../../src/sync/disk/beneath-disk.ts";
+import { path } from "../support/sync-world.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const addon = loadBeneathAddon();
+const FSCRYPT = resolve(import.meta.dirname, "../support/fscrypt.py");
+const mounted: string[] = [];
+
+afterAll(() => {
+  for (const at of mounted.reverse()) run("umount", at);
+});
+
+function run(command: string, ...words: readonly string[]): void {
+  execFileSync(command, words, { stdio: "pipe" });
+}
+
+/** A folder with a directory `private` that can be locked. Undefined: this machine cannot do that. */
+async function encrypted(): Promise<string | undefined> {
+  if (addon === undefined || process.geteuid?.() !== 0) return undefined;
+  const folder = await temporaryFolder();
+  const [image, at] = [join(folder, "image"), join(folder, "at")];
+  mkdirSync(at);
+  try {
+    run("truncate", "--size", "16M", image);
+    run("mkfs.ext4", "-q", "-O", "encrypt", image);
+    run("mount", "-o", "loop", image, at);
+    mounted.push(at);
+    mkdirSync(join(at, "private"));
+    run("python3", FSCRYPT, "encrypt", join(at, "private"));
+    return at;
+  } catch {
+    return undefined;
+  }
+}
+
+const folder = await encrypted();
+
+test.skipIf(folder === undefined)("an encrypted directory is listed while its key is there, else ENOKEY", async () => {
+  if (addon === undefined || folder === undefined) return;
+  const disk = new BeneathDisk(addon, folder, { allXattrs: false });
+  await disk.open();
+  const names = async () => (await disk.list(path("private"))).map(({ name }) => name).sort();
+  const inside = join(folder, "private");
+  try {
+    mkdirSync(join(inside, "sub"));
+    writeFileSync(join(inside, "tax"), "text");
+    run("sync", "-f", inside);
+    expect(await names()).toEqual(["sub", "tax"]);
+    run("python3", FSCRYPT, "lock", inside);
+    const failure = await names().catch((error: unknown) => error);
+    expect([failure, failedWith(failure, "ENOKEY")]).toEqual([expect.any(Error), true]);
+    run("python3", FSCRYPT, "unlock", inside);
+    expect(await names()).toEqual(["sub", "tax"]);
+  } finally {
+    disk.close();
+  }
+});
