@@ -30,12 +30,14 @@ struct OpenHow {
 constexpr long kOpenAt2 = 437;
 constexpr uint64_t kNoSymlinks = 0x04;
 constexpr uint64_t kBeneath = 0x08;
+// STATX_ATTR_MOUNT_ROOT, which Linux tells since 5.8.
+constexpr uint64_t kMountRoot = 0x2000;
 // A rename elsewhere may make the kernel unsure: it asks to be called again (openat2(2), EAGAIN).
 constexpr int kTries = 64;
 
 void FillRow(const struct statx& stat, double* row) {
   const bool born = (stat.stx_mask & STATX_BTIME) != 0;
-  row[0] = stat.stx_mode;
+  row[0] = stat.stx_mode + ((stat.stx_attributes & kMountRoot) != 0 ? kMounted : 0);
   row[1] = stat.stx_uid;
   row[2] = stat.stx_gid;
   row[3] = static_cast<double>(stat.stx_size);

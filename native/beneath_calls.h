@@ -9,6 +9,8 @@ namespace syncline {
 // Columns of a row: type and mode, uid, gid, size, mtime, ctime, time of birth (seconds and nanoseconds each), inode, device (high and
 // low 32 bits each), links.
 constexpr size_t kColumns = 15;
+// Added to the mode of what is mounted, also of a directory of the same filesystem.
+constexpr uint32_t kMounted = 0x10000;
 
 // Fills a row; 0 or errno. Of a link its own; "" is the descriptor's file.
 int LookAt(int directory, const char* name, double* row);

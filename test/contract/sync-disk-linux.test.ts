@@ -42,6 +42,42 @@ async function encrypted(): Promise<string | undefined> {
 
 const folder = await encrypted();
 
+/** Two directories of a folder; the second one shows the first. Undefined: this machine cannot do that. */
+async function mountedTwice(): Promise<string | undefined> {
+  if (addon === undefined || process.geteuid?.() !== 0) return undefined;
+  const at = await temporaryFolder();
+  for (const each of ["one", "other"]) mkdirSync(join(at, each));
+  try {
+    run("mount", "--bind", join(at, "one"), join(at, "other"));
+    mounted.push(join(at, "other"));
+    return at;
+  } catch {
+    return undefined;
+  }
+}
+
+const twice = await mountedTwice();
+
+test.skipIf(twice === undefined)(
+  "a directory that is mounted from the same filesystem is told from others",
+  async () => {
+    if (addon === undefined || twice === undefined) return;
+    const disk = new BeneathDisk(addon, twice, { allXattrs: false });
+    await disk.open();
+    try {
+      writeFileSync(join(twice, "one", "f"), "text");
+      const listed = await disk.list([]);
+      const [one, other] = ["one", "other"].map((each) => listed.find(({ name }) => name === each)?.stat);
+      expect([one?.isMounted, other?.isMounted]).toEqual([false, true]);
+      expect([other?.type, other?.mode, other?.ino]).toEqual([one?.type, one?.mode, one?.ino]);
+      expect(await disk.look(path("other"))).toEqual(other);
+      expect((await disk.look(path("other/f")))?.isMounted).toBe(false);
+    } finally {
+      disk.close();
+    }
+  },
+);
+
 test.skipIf(folder === undefined)("an encrypted directory is listed while its key is there, else ENOKEY", async () => {
   if (addon === undefined || folder === undefined) return;
   const disk = new BeneathDisk(addon, folder, { allXattrs: false });

@@ -20,7 +20,7 @@ export interface Node {
 export function statOf({ type, mode, uid, gid, mtimeNs, ctimeNs, birthNs, ino, links, bytes }: Node): DiskStat {
   const size = type === "directory" ? 0 : bytes.length;
   const names = type === "directory" ? DIRECTORY_LINKS : links;
-  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links: names };
+  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links: names, isMounted: false };
 }
 
 /** A directory also names itself. */

@@ -23,6 +23,8 @@ export interface DiskStat {
   readonly ino: bigint;
   readonly dev: bigint;
   readonly links: number;
+  /** Whether it is mounted here, perhaps from the same device; false if the system does not tell. */
+  readonly isMounted: boolean;
 }
 
 export interface DiskEntry {

@@ -176,6 +176,7 @@ export function statOf(stat: BigIntStats): DiskStat {
     ino,
     dev,
     links: Number(nlink),
+    isMounted: false,
   };
 }
 

@@ -24,8 +24,12 @@ export function statOf(rows: Float64Array, at: number): DiskStat {
     ino: wide(10),
     dev: wide(12),
     links: column(14),
+    isMounted: column(0) >= MOUNTED,
   };
 }
+
+/** Added to the mode of what is mounted. */
+const MOUNTED = 0x10000;
 
 /** Seconds and nanoseconds. */
 export function timeOf(timeNs: bigint): [number, number] {

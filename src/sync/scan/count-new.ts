@@ -1,10 +1,10 @@
 /** Counts what is new in a folder before any of it is read, for progress display. */
 import { ROOT_ID, type FileId } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import type { DiskEntry, DiskPath, SyncDisk } from "../disk/disk.ts";
+import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { NewFiles } from "./local-changes.ts";
-import { NOT_LISTED, type SeenBefore } from "./walk.ts";
+import { isMount, NOT_LISTED, type SeenBefore } from "./walk.ts";
 
 /** Directories that cannot be listed count as empty. Throws the disk's other errors. */
 export async function countNew(
@@ -14,14 +14,14 @@ export async function countNew(
 ): Promise<NewFiles> {
   const total = { files: 0, bytes: 0 };
   const linked = new Set<bigint>();
-  const below = async (path: DiskPath, dev: bigint | undefined, id: FileId | undefined): Promise<void> => {
+  const below = async (path: DiskPath, above: DiskStat | undefined, id: FileId | undefined): Promise<void> => {
     const looks = id === undefined ? undefined : before.looks(id);
     for (const { name, stat } of await listed(disk, path)) {
       const isDirectory = stat.type === "directory";
       if (rules.ignores(path.concat(name), isDirectory)) continue;
       const look = looks?.get(name);
       if (isDirectory) {
-        if (dev === undefined || stat.dev === dev) await below(path.concat(name), stat.dev, look?.id);
+        if (above === undefined || !isMount(stat, above)) await below(path.concat(name), stat, look?.id);
       } else if (stat.type === "file" && stat.size > 0 && look === undefined && !linked.has(stat.ino)) {
         if (stat.links > 1) linked.add(stat.ino);
         total.files++;
@@ -29,7 +29,7 @@ export async function countNew(
       }
     }
   };
-  await below([], (await disk.look([]))?.dev, ROOT_ID);
+  await below([], await disk.look([]), ROOT_ID);
   return total;
 }
 

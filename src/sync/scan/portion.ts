@@ -13,7 +13,7 @@ import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { PortionRoom } from "./portion-room.ts";
-import { foundAs, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
+import { foundAs, isMount, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
 
 export const WHOLE_PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
@@ -200,7 +200,7 @@ class Finder implements Matching {
     const isDirectory = stat.type === "directory";
     const here = path.concat(name);
     if (this.#passed.size > 0 && this.#passed.has(textOf(here))) return true;
-    if ((isDirectory && stat.dev !== above.dev) || this.#source.rules.ignores(here, isDirectory)) return true;
+    if ((isDirectory && isMount(stat, above)) || this.#source.rules.ignores(here, isDirectory)) return true;
     const look = looks.get(name);
     if (look === undefined) return this.#isKnown(stat);
     if (!isDirectory || !look.isDirectory || !isSameInode(look.seen, stat)) return true;
@@ -222,7 +222,7 @@ class Finder implements Matching {
     for (const entry of entries) {
       const below = path.concat(entry.name);
       const isDirectory = entry.stat.type === "directory";
-      if (this.#isKnown(entry.stat) || (isDirectory && entry.stat.dev !== stat.dev)) return false;
+      if (this.#isKnown(entry.stat) || (isDirectory && isMount(entry.stat, stat))) return false;
       if (!isDirectory) continue;
       try {
         if (!(await this.#isAllNew(below, entry.stat, await this.#source.disk.list(below)))) return false;

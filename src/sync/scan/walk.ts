@@ -18,7 +18,7 @@ export interface Found {
   readonly name: FileName;
   /** A directory's entries. */
   readonly children: readonly Found[];
-  /** A directory with unknown entries: it cannot be read, or another filesystem is mounted on it. */
+  /** A directory with unknown entries: it cannot be read, or it is mounted. */
   readonly closed: boolean;
 }
 
@@ -26,11 +26,11 @@ export interface Walked {
   readonly root: Found;
   /** Paths of fifos, sockets and devices, which are not synced. */
   readonly special: readonly DiskPath[];
-  /** Directories that are mount points. */
+  /** Directories that are mounted in the folder. */
   readonly mounts: readonly DiskPath[];
   /** Directories that could not be read. */
   readonly unreadable: readonly DiskPath[];
-  /** Of these, the paths where nothing can be changed either. */
+  /** Of all these, the paths where nothing can be changed either. */
   readonly outOfReach: readonly DiskPath[];
   /** Directories whose files and links are left out as unchanged, and whether they contain directories. */
   readonly settled: ReadonlyMap<FileId, boolean>;
@@ -92,6 +92,14 @@ const CLOSED = ["EACCES", "EPERM", "EIO", "ESTALE", "EBADMSG", "EUCLEAN", "ENOKE
 /** Errors of listing a directory that do not stop a scan. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 
+/**
+ * Whether something else is mounted on an entry of a directory. Without it, its files would seem to be deleted, and no file
+ * can be renamed into it.
+ */
+export function isMount(stat: DiskStat, above: Pick<DiskStat, "dev">): boolean {
+  return stat.isMounted || stat.dev !== above.dev;
+}
+
 export function foundAs({ path, stat, parent, name }: Named, children: readonly Found[], closed: boolean): Found {
   return { path, stat, parent, name, children, closed };
 }
@@ -133,7 +141,7 @@ class Walker {
       return !this.#rules.ignores(named.path.concat(name), stat.type === "directory");
     });
     const looks = id === undefined ? undefined : this.#before?.looks(id);
-    const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat.dev);
+    const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat);
     if (isSettled && id !== undefined)
       this.settled.set(
         id,
@@ -165,12 +173,12 @@ class Walker {
   }
 
   /** Whether everything seen before is there unchanged, and nothing else to sync. */
-  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
+  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, above: DiskStat): boolean {
     let known = 0;
     for (const { name, stat } of shown) {
       if (stat.type !== "directory" && stat.type !== "file" && stat.type !== "symlink") continue;
       const look = looks.get(name);
-      if (look === undefined || look.isDirectory !== (stat.type === "directory") || stat.dev !== dev) return false;
+      if (look === undefined || look.isDirectory !== (stat.type === "directory") || isMount(stat, above)) return false;
       if (look.isDirectory ? !isSameInode(look.seen, stat) : !this.#isAsSeen(look, stat)) return false;
       known++;
     }
@@ -183,8 +191,9 @@ class Walker {
 
   async #directoryIn(named: Shown, id: FileId | undefined): Promise<Found | undefined> {
     const { path, stat, parent } = named;
-    if (stat.dev !== parent.stat.dev) {
+    if (isMount(stat, parent.stat)) {
       this.mounts.push(path);
+      this.outOfReach.push(path);
       return foundAs(named, NO_CHILDREN, true);
     }
     this.isTwice ||= this.#met.has(stat.ino);

@@ -54,7 +54,7 @@ describe("a pass", () => {
     expect(await bucketTree(world.bucket)).toEqual(b.disk.tree());
   });
 
-  test("a directory mounted again beside itself stays the same, and also appears as a second one", async () => {
+  test("a directory mounted again beside itself stays the same, and is also a second one if the disk tells of no mounts", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.make(path("d/in"));

@@ -26,6 +26,25 @@ function lock({ disk }: SyncedFolder, text: string): Disposable {
   return { [Symbol.dispose]: () => void Object.assign(disk, { list, look, rename, makeDirectory }) };
 }
 
+test("others' new directories are not made in what is mounted in the folder", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("sub"));
+  await settle(world);
+  const { list } = b.disk;
+  b.disk.list = async (at) => {
+    const entries = await list.call(b.disk, at);
+    return entries.map(({ name, stat }) => ({ name, stat: name === "sub" ? { ...stat, dev: 99n } : stat }));
+  };
+  a.disk.make(path("sub/made"));
+  a.disk.write(path("top"), "of a");
+  await a.sync();
+  const { plan } = await b.sync();
+  expect(plan.left.map(({ path: at }) => at.join("/"))).toContain("sub/made");
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ sub: "dir", top: "of a" });
+  b.disk.list = list;
+  expect([...(await settledTree(world)).keys()].sort()).toEqual(["sub", "sub/made", "top"]);
+});
+
 test("a locked directory keeps its files, others' changes in it wait, and all else syncs", async () => {
   const { world, a, b } = await twoFolders();
   b.disk.placeAll = undefined;

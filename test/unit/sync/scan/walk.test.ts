@@ -1,10 +1,11 @@
 /** What a scan tells of a folder in which most is as it was. */
 import { expect, test } from "vitest";
 import type { FileName } from "../../../../src/base/ids.ts";
+import { countNew } from "../../../../src/sync/scan/count-new.ts";
 import { NO_RULES, parseRules } from "../../../../src/sync/scan/ignore-rules.ts";
 import { match } from "../../../../src/sync/scan/match.ts";
 import { walk } from "../../../../src/sync/scan/walk.ts";
-import { settle, settledTree, path, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
+import { bucketTree, settle, settledTree, path, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
 
 /** Two folders with two directories, `d` in `c`, and two files in each of them. */
 async function settled() {
@@ -83,6 +84,49 @@ test("a scan lists a hard-linked file even if the disk does not count its names"
   const { settled: still } = await walk(disk, NO_RULES, before);
   expect([...still.keys()]).not.toContain(linked[0]?.parent);
   expect(still.size).toBe((await walk(disk, NO_RULES, db)).settled.size - 1);
+});
+
+/** Mounts a directory of the same device on one of the folder's. */
+function mount({ disk }: SyncedFolder, text: string): void {
+  const { list } = disk;
+  disk.list = async (at) => {
+    const entries = await list.call(disk, at);
+    return entries.map(({ name, stat }) => {
+      return { name, stat: [...at, name].join("/") === text ? { ...stat, isMounted: true } : stat };
+    });
+  };
+}
+
+test.each([
+  ["at once", Infinity],
+  ["in portions", 2],
+])("a mounted directory of the same device is left out %s, and unmounting it deletes nothing", async (_, things) => {
+  const { world, a, b } = await twoFolders();
+  a.portion = { things, bytes: Infinity };
+  const { list } = a.disk;
+  for (const each of ["photos", "own"]) a.disk.make(path(each));
+  for (const each of ["photos/1", "photos/2", "own/1", "own/2", "own/3"]) a.disk.write(path(each), each);
+  mount(a, "photos");
+  expect((await a.sync()).notSynced.mounts).toEqual([path("photos")]);
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect([...whole.keys()].sort()).toEqual(["own", "own/1", "own/2", "own/3", "photos"]);
+  a.disk.list = list;
+  a.disk.remove(path("photos"));
+  a.disk.tick(3_000_000_000n);
+  a.disk.make(path("photos"));
+  expect((await a.sync()).local.map(({ action }) => action)).not.toContain("deleted");
+  expect(await settledTree(world)).toEqual(whole);
+  expect(b.disk.tree()).toEqual(whole);
+});
+
+test("a mounted directory counts as nothing to upload", async () => {
+  const { a } = await twoFolders();
+  a.disk.make(path("photos"));
+  a.disk.write(path("photos/1"), "1");
+  a.disk.write(path("2"), "2");
+  mount(a, "photos");
+  expect(await countNew(a.disk, NO_RULES, a.db)).toEqual({ files: 1, bytes: 1 });
 });
 
 test("a scan lists all of a folder in which a directory is at two paths", async () => {
