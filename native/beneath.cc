@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -134,8 +135,8 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
   napi_value names;
   napi_create_array(env, &names);
   std::vector<double> rows;
-  uint32_t count = 0;
-  int error = 0;
+  uint32_t count = 0, known = 0;
+  int error = 0, failed = 0;
   for (;;) {
     errno = 0;
     const dirent* entry = readdir(stream);
@@ -146,15 +147,19 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
     const char* name = entry->d_name;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
     double row[kColumns];
-    const int failed = LookAt(directory, name, row);
-    if (failed == ENOENT) continue;
-    if (failed != 0) {
-      error = failed;
-      break;
+    const int unknown = LookAt(directory, name, row);
+    if (unknown == ENOENT) continue;
+    if (unknown == 0) {
+      known++;
+    } else {
+      std::fill(row, row + kColumns, 0);
+      failed = unknown;
     }
     rows.insert(rows.end(), row, row + kColumns);
     napi_set_element(env, names, count++, Name(env, name, strlen(name)));
   }
+  // Then it is the directory that cannot be searched.
+  if (error == 0 && known == 0) error = failed;
   // Once more: it may have been locked or unlocked meanwhile.
   if (error == 0 && (locked || IsLocked(own))) error = ENOKEY;
   closedir(stream);

@@ -9,7 +9,8 @@ namespace syncline {
 napi_value OpenBeneath(napi_env env, napi_callback_info info);
 // statAt(directory, name): a row of numbers (see beneath.cc), or undefined where nothing is. Of a link its own; "" is the directory.
 napi_value StatAt(napi_env env, napi_callback_info info);
-// listAt(directory): [names, rows one after the other]. ENOKEY if the directory is encrypted and locked.
+// listAt(directory): [names, rows one after the other]. A row of zeros: the system does not
+// tell what it is. ENOKEY if the directory is encrypted and locked.
 napi_value ListAt(napi_env env, napi_callback_info info);
 napi_value ReadLinkAt(napi_env env, napi_callback_info info);
 napi_value MakeDirectoryAt(napi_env env, napi_callback_info info);

@@ -6,10 +6,12 @@ import { afterAll, expect, test } from "vitest";
 import { failedWith } from "../../src/base/system-errors.ts";
 import { loadBeneathAddon } from "../../src/sync/disk/addon.ts";
 import { BeneathDisk } from "../../src/sync/disk/beneath-disk.ts";
+import { PortableDisk } from "../../src/sync/disk/portable-disk.ts";
 import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const addon = loadBeneathAddon();
+const DEAD_MOUNT = resolve(import.meta.dirname, "../support/dead-mount.py");
 const FSCRYPT = resolve(import.meta.dirname, "../support/fscrypt.py");
 const mounted: string[] = [];
 
@@ -98,3 +100,43 @@ test.skipIf(folder === undefined)("an encrypted directory is listed while its ke
     disk.close();
   }
 });
+
+/** A folder with a directory of which the system tells nothing. Undefined: this machine cannot do that. */
+async function withDeadMount(): Promise<string | undefined> {
+  if (process.platform !== "linux" || process.geteuid?.() !== 0) return undefined;
+  const at = await temporaryFolder();
+  for (const each of ["dead", "d", "d/dead"]) mkdirSync(join(at, each));
+  writeFileSync(join(at, "f"), "text");
+  try {
+    for (const each of ["dead", "d/dead"]) {
+      run("python3", DEAD_MOUNT, join(at, each));
+      mounted.push(join(at, each));
+    }
+    return at;
+  } catch {
+    return undefined;
+  }
+}
+
+const withDead = await withDeadMount();
+
+test.skipIf(withDead === undefined).each(["portable", "beneath"])(
+  "a %s disk lists what the system tells nothing of, unless that is everything",
+  async (kind) => {
+    if (withDead === undefined || (kind === "beneath" && addon === undefined)) return;
+    const isBeneath = kind === "beneath" && addon !== undefined;
+    const disk = isBeneath ? new BeneathDisk(addon, withDead, { allXattrs: false }) : new PortableDisk(withDead);
+    await disk.open();
+    try {
+      const types = (await disk.list([])).map(({ name, stat }) => [name, stat.type]).sort();
+      expect(types).toEqual([
+        ["d", "directory"],
+        ["dead", "unknown"],
+        ["f", "file"],
+      ]);
+      await expect(disk.list(path("d"))).rejects.toMatchObject({ code: "ENOTCONN" });
+    } finally {
+      disk.close();
+    }
+  },
+);

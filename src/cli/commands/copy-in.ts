@@ -15,7 +15,7 @@ import { addFigures, NO_FIGURES, type PublishFigures } from "../../bucket/publis
 import type { BucketWriter, NewAttributes, Path } from "../../bucket/writer.ts";
 import { sourceOfFile } from "../../bucket/writer/file-source.ts";
 import type { Root } from "../../roots/root-store.ts";
-import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../../sync/disk/disk.ts";
+import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } from "../../sync/disk/disk.ts";
 import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
@@ -116,9 +116,9 @@ export class CopyIn implements AsyncDisposable {
 
   /** `isWhole`: a unit, which goes in one portion. */
   async #directory(directory: Found, target: Path, isWhole: boolean): Promise<void> {
-    const { disk, units } = this.#opened();
+    const { units } = this.#opened();
     const { path, stat } = directory;
-    const entries = await reading(path, () => disk.list(path));
+    const entries = await this.#entriesOf(path);
     await this.#writer.makeDirectory(target, attributesOf(stat));
     let files = entries.filter((entry) => entry.stat.type !== "directory");
     while (files.length > 0) {
@@ -139,6 +139,18 @@ export class CopyIn implements AsyncDisposable {
       await this.#directory(found, [...target, name], isWhole || units.isTree(name));
     }
     await this.#writer.setAttributes(target, attributesOf(stat));
+  }
+
+  async #entriesOf(path: DiskPath): Promise<DiskEntry[]> {
+    const { disk } = this.#opened();
+    const entries: DiskEntry[] = [];
+    for (const entry of await reading(path, () => disk.list(path))) {
+      const at = path.concat(entry.name);
+      // Looking at it tells why it is unknown.
+      const stat = hasStat(entry) ? entry.stat : await reading(at, () => disk.look(at));
+      if (stat !== undefined) entries.push({ name: entry.name, stat });
+    }
+    return entries;
   }
 
   async #entry(directory: Found, { name, stat }: DiskEntry, above: Path): Promise<void> {

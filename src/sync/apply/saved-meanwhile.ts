@@ -69,7 +69,7 @@ export async function replaceWatched(
 export async function clearIncoming(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   for (const { name, stat } of await disk.list(NEW_PATH)) {
     if (watchedOf(name) !== undefined) await settleWatched({ db, disk }, newPath(name));
-    else if (stat.type !== "directory") await clearOne({ db, disk }, newPath(name), stat);
+    else if (stat.type !== "directory" && stat.type !== "unknown") await clearOne({ db, disk }, newPath(name), stat);
   }
 }
 

@@ -12,7 +12,8 @@ import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
 import {
   NOT_THERE,
   type AppendFile,
-  type DiskEntry,
+  UNKNOWN,
+  type ListedEntry,
   type DiskFile,
   type DiskPath,
   type DiskStat,
@@ -81,11 +82,14 @@ export class BeneathDisk implements SyncDisk {
     }
   }
 
-  async list(path: DiskPath): Promise<DiskEntry[]> {
+  async list(path: DiskPath): Promise<ListedEntry[]> {
     const [names, rows] = this.#opened(path, constants.O_RDONLY | constants.O_DIRECTORY, (directory) => {
       return this.#addon.listAt(directory);
     });
-    return names.map((name, index) => ({ name: name as FileName, stat: statOf(rows, index * COLUMNS) }));
+    return names.map((name, index) => {
+      const at = index * COLUMNS;
+      return { name: name as FileName, stat: rows[at] === 0 ? UNKNOWN : statOf(rows, at) };
+    });
   }
 
   async readLink(path: DiskPath): Promise<string> {

@@ -27,9 +27,38 @@ export interface DiskStat {
   readonly isMounted: boolean;
 }
 
+/** Of what the system does not tell what it is, such as another user's FUSE mount. */
+export interface UnknownStat extends Omit<DiskStat, "type"> {
+  readonly type: "unknown";
+}
+
+export const UNKNOWN: UnknownStat = {
+  type: "unknown",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeNs: 0n,
+  ctimeNs: 0n,
+  birthNs: 0n,
+  ino: 0n,
+  dev: 0n,
+  links: 0,
+  isMounted: false,
+};
+
 export interface DiskEntry {
   readonly name: FileName;
   readonly stat: DiskStat;
+}
+
+export interface ListedEntry {
+  readonly name: FileName;
+  readonly stat: DiskStat | UnknownStat;
+}
+
+export function hasStat(entry: ListedEntry): entry is DiskEntry {
+  return entry.stat.type !== "unknown";
 }
 
 /** A complete small file, without extended attributes. */
@@ -75,8 +104,8 @@ export interface SyncDisk {
   close(): void;
   /** What is at a path; undefined if nothing is or can be there, or a parent is not a directory. */
   look(path: DiskPath): Promise<DiskStat | undefined>;
-  /** Everything in a directory, in any order. */
-  list(path: DiskPath): Promise<DiskEntry[]>;
+  /** Everything in a directory, in any order. Throws if it cannot tell what any of it is. */
+  list(path: DiskPath): Promise<ListedEntry[]>;
   readLink(path: DiskPath): Promise<string>;
   /** Opens a regular file to read; ELOOP for a link. */
   read(path: DiskPath): Promise<DiskFile>;

@@ -12,7 +12,8 @@ import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record
 import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 import {
   NOT_THERE,
-  type DiskEntry,
+  UNKNOWN,
+  type ListedEntry,
   type DiskFile,
   type DiskPath,
   type DiskStat,
@@ -50,16 +51,19 @@ export class PortableDisk implements SyncDisk {
     }
   }
 
-  async list(path: DiskPath): Promise<DiskEntry[]> {
+  async list(path: DiskPath): Promise<ListedEntry[]> {
     const directory = await this.#resolveDirectory(path);
     const names = await fs.readdir(directory, { encoding: "buffer" });
-    const entries = await Promise.all(
-      names.map(async (name) => {
-        const stat = await fs.lstat(Buffer.concat([directory, SLASH, name]), { bigint: true }).catch(ifGone);
-        return stat === undefined ? [] : [{ name: name.toString("latin1") as FileName, stat: statOf(stat) }];
-      }),
-    );
-    return entries.flat();
+    const looks = names.map((name) => fs.lstat(Buffer.concat([directory, SLASH, name]), { bigint: true }));
+    const failures: unknown[] = [];
+    const entries = (await Promise.allSettled(looks)).flatMap((look, index) => {
+      if (look.status === "rejected" && failedWith(look.reason, "ENOENT")) return [];
+      if (look.status === "rejected") failures.push(look.reason);
+      const stat = look.status === "rejected" ? UNKNOWN : statOf(look.value);
+      return [{ name: names[index]?.toString("latin1") as FileName, stat }];
+    });
+    if (failures.length > 0 && failures.length === entries.length) throw failures[0];
+    return entries;
   }
 
   async readLink(path: DiskPath): Promise<string> {

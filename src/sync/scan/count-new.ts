@@ -1,7 +1,7 @@
 /** Counts what is new in a folder before any of it is read, for progress display. */
 import { ROOT_ID, type FileId } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { DiskPath, DiskStat, ListedEntry, SyncDisk } from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { NewFiles } from "./local-changes.ts";
 import { isMount, NOT_LISTED, type SeenBefore } from "./walk.ts";
@@ -33,7 +33,7 @@ export async function countNew(
   return total;
 }
 
-async function listed(disk: SyncDisk, path: DiskPath): Promise<readonly DiskEntry[]> {
+async function listed(disk: SyncDisk, path: DiskPath): Promise<readonly ListedEntry[]> {
   try {
     return await disk.list(path);
   } catch (error) {

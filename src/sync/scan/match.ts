@@ -62,6 +62,8 @@ class Matcher implements Matching {
   /** Matched after everything that is in its place. */
   #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
+  /** Places of which the system does not tell what is there. */
+  readonly #unknown = new Set<string>();
 
   constructor(db: SyncDatabase, walked: Walked) {
     this.#known = new KnownEntries(db, walked.settled);
@@ -106,6 +108,11 @@ class Matcher implements Matching {
     const parent = this.objectOf.get(directory)?.id;
     if (directory.closed && parent !== undefined) this.#closed.add(parent);
     const entries = parent === undefined ? [] : this.#known.children(parent);
+    for (const entry of directory.unknown.length === 0 ? [] : entries) {
+      if (!directory.unknown.includes(entry.name)) continue;
+      this.#unknown.add(placeText(entry));
+      this.#closed.add(entry.id);
+    }
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     for (const found of directory.children) {
       const there = byName.get(found.name);
@@ -201,7 +208,9 @@ class Matcher implements Matching {
     return above !== undefined && rules.ignores([...above, entry.name], entry.record.type === "directory");
   }
 
-  #isBelowClosed({ parent }: Entry): boolean {
+  /** Also if what is there is unknown. */
+  #isBelowClosed({ parent, name }: Entry): boolean {
+    if (this.#unknown.has(placeText({ parent, name }))) return true;
     for (let at: FileId | undefined = parent, depth = 0; at !== undefined && depth < MAX_DEPTH; depth++) {
       if (this.#closed.has(at)) return true;
       at = this.#known.byId(at)[0]?.parent;

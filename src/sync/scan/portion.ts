@@ -6,7 +6,14 @@
 import { ROOT_ID, type FileId, type FileName, type Ino } from "../../base/ids.ts";
 import { SYNC_PORTION_BYTES, SYNC_PORTION_THINGS } from "../../base/limits.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import {
+  hasStat,
+  type DiskEntry,
+  type DiskPath,
+  type DiskStat,
+  type ListedEntry,
+  type SyncDisk,
+} from "../disk/disk.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Look, SyncDatabase } from "../known/database.ts";
 import { isSameInode } from "../known/seen.ts";
@@ -111,13 +118,13 @@ class Finder implements Matching {
    */
   async enter(
     directory: Found,
-    entries: readonly DiskEntry[],
+    entries: readonly ListedEntry[],
     id: FileId | undefined,
     isWhole = false,
   ): Promise<boolean> {
     if (id !== undefined) this.#known.set(directory, id);
     const looks: Looks = id === undefined ? NO_LOOKS : this.#source.db.looks(id);
-    const concerned = entries.filter((entry) => !this.#isNotConcerned(directory, entry, looks));
+    const concerned = entries.filter(hasStat).filter((entry) => !this.#isNotConcerned(directory, entry, looks));
     const files = this.#wholeFamilies(
       concerned.filter(({ stat }) => stat.type !== "directory"),
       entries,
@@ -146,7 +153,7 @@ class Finder implements Matching {
     if (this.#room.isFull && !isWhole) return false;
     const { name, stat } = entry;
     const path = parent.path.concat(name);
-    let entries: readonly DiskEntry[];
+    let entries: readonly ListedEntry[];
     try {
       entries = await this.#source.disk.list(path);
     } catch (error) {
@@ -208,7 +215,7 @@ class Finder implements Matching {
   }
 
   /** Leaves out files whose family includes an older member, or one that does not go now. */
-  #wholeFamilies(files: readonly DiskEntry[], all: readonly DiskEntry[], looks: Looks): readonly DiskEntry[] {
+  #wholeFamilies(files: readonly DiskEntry[], all: readonly ListedEntry[], looks: Looks): readonly DiskEntry[] {
     const { units } = this.#source;
     const told = new Set(files.map(({ name }) => name));
     const there = new Set(all.map(({ name }) => name));
@@ -218,8 +225,9 @@ class Finder implements Matching {
   }
 
   /** Whether every part of a new unit is new and visible. */
-  async #isAllNew(path: DiskPath, stat: DiskStat, entries: readonly DiskEntry[]): Promise<boolean> {
+  async #isAllNew(path: DiskPath, stat: DiskStat, entries: readonly ListedEntry[]): Promise<boolean> {
     for (const entry of entries) {
+      if (!hasStat(entry)) return false;
       const below = path.concat(entry.name);
       const isDirectory = entry.stat.type === "directory";
       if (this.#isKnown(entry.stat) || (isDirectory && isMount(entry.stat, stat))) return false;

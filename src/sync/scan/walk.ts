@@ -6,7 +6,14 @@ import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { Look } from "../known/database.ts";
 import { isSameInode, isUntouched } from "../known/seen.ts";
-import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import {
+  hasStat,
+  type DiskEntry,
+  type DiskPath,
+  type DiskStat,
+  type ListedEntry,
+  type SyncDisk,
+} from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 
 /** An object that exists. */
@@ -20,6 +27,8 @@ export interface Found {
   readonly children: readonly Found[];
   /** A directory with unknown entries: it cannot be read, or it is mounted. */
   readonly closed: boolean;
+  /** Names in a directory of which the system does not tell what they are. */
+  readonly unknown: readonly FileName[];
 }
 
 export interface Walked {
@@ -28,7 +37,7 @@ export interface Walked {
   readonly special: readonly DiskPath[];
   /** Directories that are mounted in the folder. */
   readonly mounts: readonly DiskPath[];
-  /** Directories that could not be read. */
+  /** What could not be read: directories, and names of which the system does not tell what they are. */
   readonly unreadable: readonly DiskPath[];
   /** Of all these, the paths where nothing can be changed either. */
   readonly outOfReach: readonly DiskPath[];
@@ -86,9 +95,20 @@ interface Shown extends Named {
 }
 
 export const NO_CHILDREN: readonly Found[] = [];
+const NO_NAMES: readonly FileName[] = [];
 /** Removed or replaced by a link since its name was read: the next scan sees the result. */
 const GONE = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
-const CLOSED = ["EACCES", "EPERM", "EIO", "ESTALE", "EBADMSG", "EUCLEAN", "ENOKEY", "ENAMETOOLONG"] as const;
+const CLOSED = [
+  "EACCES",
+  "EPERM",
+  "EIO",
+  "ESTALE",
+  "EBADMSG",
+  "EUCLEAN",
+  "ENOKEY",
+  "ENAMETOOLONG",
+  "ENOTCONN",
+] as const;
 /** Errors of listing a directory that do not stop a scan. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 
@@ -100,8 +120,13 @@ export function isMount(stat: DiskStat, above: Pick<DiskStat, "dev">): boolean {
   return stat.isMounted || stat.dev !== above.dev;
 }
 
-export function foundAs({ path, stat, parent, name }: Named, children: readonly Found[], closed: boolean): Found {
-  return { path, stat, parent, name, children, closed };
+export function foundAs(
+  { path, stat, parent, name }: Named,
+  children: readonly Found[],
+  closed: boolean,
+  unknown = NO_NAMES,
+): Found {
+  return { path, stat, parent, name, children, closed, unknown };
 }
 
 class Walker {
@@ -134,12 +159,13 @@ class Walker {
   }
 
   /** `id`: the directory's id, if it is still in its place. */
-  async directory(named: Named, entries: readonly DiskEntry[], id: FileId | undefined): Promise<Found> {
+  async directory(named: Named, entries: readonly ListedEntry[], id: FileId | undefined): Promise<Found> {
     const children: Found[] = [];
-    const directory = foundAs(named, children, false);
-    const shown = entries.filter(({ name, stat }) => {
+    const listed = entries.filter(({ name, stat }) => {
       return !this.#rules.ignores(named.path.concat(name), stat.type === "directory");
     });
+    const shown = listed.filter(hasStat);
+    const directory = foundAs(named, children, false, this.#unknownOf(named.path, listed));
     const looks = id === undefined ? undefined : this.#before?.looks(id);
     const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat);
     if (isSettled && id !== undefined)
@@ -161,6 +187,15 @@ class Walker {
       } else this.special.push(child.path);
     }
     return directory;
+  }
+
+  #unknownOf(path: DiskPath, listed: readonly ListedEntry[]): readonly FileName[] {
+    const names = listed.filter((entry) => !hasStat(entry)).map(({ name }) => name);
+    for (const name of names) {
+      this.unreadable.push(path.concat(name));
+      this.outOfReach.push(path.concat(name));
+    }
+    return names;
   }
 
   #countNew(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look> | undefined): void {
@@ -202,7 +237,7 @@ class Walker {
   }
 
   async #listed(named: Named, id: FileId | undefined): Promise<Found | undefined> {
-    let entries: DiskEntry[];
+    let entries: ListedEntry[];
     try {
       entries = await this.#disk.list(named.path);
     } catch (error) {

@@ -1,6 +1,7 @@
 /** Files that the system does not let be read: they are told of, and keep nothing else back. */
 import { expect, test } from "vitest";
 import { syncFlush } from "../../../src/agent/folder/sync-status.ts";
+import { UNKNOWN, type SyncDisk } from "../../../src/sync/disk/disk.ts";
 import { isUnpublished, reportOf } from "../../../src/sync/report.ts";
 import type { PassResult } from "../../../src/sync/pass-result.ts";
 import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
@@ -228,3 +229,51 @@ test("a filesystem mounted inside the folder receives nothing, and everything el
   await settle(world);
   expect(b.disk.tree()).toEqual(a.disk.tree());
 });
+
+test.each(["EACCES", "EIO", "ENOTCONN"])(
+  "what the system tells nothing of stays as it is, and everything beside it syncs both ways (%s)",
+  async (code) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("d"));
+    for (const name of ["d/f", "gone", "g", "edited"]) a.disk.write(path(name), name);
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    for (const name of ["d/f", "edited"]) b.disk.write(path(name), "of b");
+    b.disk.remove(path("gone"));
+    await b.sync();
+    const { list, look } = a.disk;
+    const hidden = ["d", "g", "gone", "strange"];
+    a.disk.write(path("strange"), "unknown");
+    const disk: SyncDisk = a.disk;
+    disk.list = async (at) => {
+      const entries = await list.call(a.disk, at);
+      return entries.map(({ name, stat }) => ({
+        name,
+        stat: hidden.includes([...at, name].join("/")) ? UNKNOWN : stat,
+      }));
+    };
+    a.disk.look = async (at) => {
+      if (hidden.includes(at[0] ?? "")) throw Object.assign(new Error(code), { code });
+      return look.call(a.disk, at);
+    };
+    a.disk.write(path("mine"), "of a");
+    const pass = await a.sync();
+    expect(pass.local.map(({ action, object }) => `${action} ${object.found[0]?.path.join("/")}`)).toEqual([
+      "added mine",
+    ]);
+    expect(pass.notSynced.unreadable.map((at) => at.join("/")).sort()).toEqual(hidden);
+    expect(a.disk.tree().get("edited")).toBe("of b");
+    expect((await bucketTree(world.bucket)).get("g")).toBe("g");
+    Object.assign(a.disk, { list, look });
+    await settle(world);
+    expect(Object.fromEntries(b.disk.tree())).toEqual({
+      d: "dir",
+      "d/f": "of b",
+      g: "g",
+      edited: "of b",
+      strange: "unknown",
+      mine: "of a",
+    });
+    expect(a.disk.tree()).toEqual(b.disk.tree());
+  },
+);
