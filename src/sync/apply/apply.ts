@@ -14,6 +14,7 @@ import type { Reason } from "../known/unsettled.ts";
 import { NOT_HELD, REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { NEW_PATH } from "../disk/paths.ts";
+import { syncAttributes, type Changed } from "../scan/durable.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { BATCH_PLACES, putAll, type Puts, type Written } from "./put-all.ts";
@@ -162,7 +163,9 @@ class Applier implements Puts {
     for (let at = 0; at < puts.length; at += BATCH_PLACES) {
       const batch = puts.slice(at, at + BATCH_PLACES);
       await redo.transaction(async () => {
-        for (const put of batch) await this.#finishOne(put);
+        const changed: Changed[] = [];
+        for (const put of batch) await this.#finishOne(put, changed);
+        await syncAttributes(this.#context.disk, changed);
       });
     }
     for (const id of this.#touched) {
@@ -208,7 +211,7 @@ class Applier implements Puts {
     this.#settled(place, path);
   }
 
-  async #finishOne({ place, target, path }: Put): Promise<void> {
+  async #finishOne({ place, target, path }: Put, changed: Changed[]): Promise<void> {
     const { db, disk, nowNs } = this.#context;
     const entry = db.at(place);
     const there = entry === undefined ? undefined : pathInFolder(db, entry);
@@ -217,6 +220,7 @@ class Applier implements Puts {
     if (before?.type !== "directory" || before.ino !== entry.seen.ino) return this.#leave(place, path, "changed here");
     const done = await attempt(async () => {
       await setAttributes(this.#context, there, target.record);
+      changed.push({ path: there, type: "directory" });
       return "done";
     });
     if (done !== "done") return this.#leave(place, path, done);

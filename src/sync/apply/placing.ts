@@ -12,7 +12,7 @@ import { samePlace } from "../../fstree/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
-import { syncDirectories } from "../scan/durable.ts";
+import { syncAttributes, syncDirectories, type Changed } from "../scan/durable.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { isTwin, sourceOf, type Entry } from "../known/entry.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
@@ -30,6 +30,7 @@ export class Placing {
   readonly #used = new Set<Ready>();
   /** Directories in which names changed, by their paths. */
   readonly #dirty = new Map<string, DiskPath>();
+  readonly #changed: Changed[] = [];
 
   constructor(context: ApplyContext, arriving: ReadonlySet<FileId>) {
     this.#context = context;
@@ -41,9 +42,10 @@ export class Placing {
     return this.#used.has(ready);
   }
 
-  /** Makes all names durable. */
+  /** Makes all names and attributes durable. */
   async sync(): Promise<void> {
     await syncDirectories(this.#context.disk, this.#dirty.values());
+    await syncAttributes(this.#context.disk, this.#changed);
   }
 
   async put(place: Place, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
@@ -202,6 +204,7 @@ export class Placing {
     }
     const isTimed = stat.mtimeNs === record.mtimeNs;
     await setAttributes(this.#context, path, record, isTimed);
+    this.#changed.push({ path, type: record.type });
     const now = await disk.look(path);
     if (now?.ino !== stat.ino || now.size !== stat.size) return "changed here";
     if (isTimed && now.mtimeNs !== stat.mtimeNs) return "changed here";

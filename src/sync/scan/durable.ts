@@ -4,6 +4,7 @@
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { failedWith } from "../../base/system-errors.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import type { Matching } from "./match.ts";
 import type { Found } from "./walk.ts";
@@ -36,13 +37,35 @@ export async function makeNamesDurable(disk: SyncDisk, directories: readonly Dis
   await syncDirectories(disk, new Map(directories.map((path) => [path.join("/"), path])).values());
 }
 
+/** A path whose attributes were set. */
+export interface Changed {
+  readonly path: DiskPath;
+  readonly type: FileType;
+}
+
 export async function syncDirectories(disk: SyncDisk, paths: Iterable<DiskPath>): Promise<void> {
   for (const path of paths) {
     await disk.syncDirectory(path).catch((error: unknown) => {
-      // Removed since, or the user may not open it.
-      if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL")) throw error;
+      if (!failedWith(error, ...UNAVAILABLE)) throw error;
     });
   }
+}
+
+/** Makes attributes durable, at few paths one by one. Throws as the disk does, except for what is unavailable. */
+export async function syncAttributes(disk: SyncDisk, changed: readonly Changed[]): Promise<void> {
+  if (changed.length > TOGETHER && (await tried(disk.syncAll?.()))) return;
+  let isAny = false;
+  await mapConcurrent(changed, AT_ONCE, async ({ path, type }) => {
+    try {
+      // A link itself cannot be opened.
+      await (type === "file" ? syncOne(disk, path) : disk.syncDirectory(type === "symlink" ? path.slice(0, -1) : path));
+    } catch (error) {
+      if (!failedWith(error, ...UNAVAILABLE)) throw error;
+      isAny = true;
+    }
+  });
+  // Its mode may forbid opening it.
+  if (isAny) await tried(disk.syncAll?.());
 }
 
 function* recent({ objectOf }: Matching, nowNs: bigint): Generator<Found> {
@@ -73,6 +96,8 @@ async function tried(work: Promise<void> | undefined): Promise<boolean> {
   }
 }
 
+/** Removed since, or the user may not open it. */
+const UNAVAILABLE = ["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL"] as const;
 /** Linux writes out data after 30 s (vm.dirty_expire_centisecs); this allows time for the writing. */
 const WRITTEN_NS = 120_000_000_000n;
 /** More than this many are synced with the whole filesystem, which also writes others' pending data. */
