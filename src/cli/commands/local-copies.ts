@@ -85,7 +85,7 @@ export async function copiesInFolders(
   const read = (more: number) => progress.update({ bytes: (bytes += more) });
   for (const { mount } of folders) {
     if (wanted.size === 0 || full.signal.aborted) break;
-    const disk = await openRealDisk(mount, { allXattrs: false, setModified, unlocks: true });
+    const disk = await openRealDisk(mount, { allXattrs: false, setModified, unlocks: false });
     try {
       await disk.open();
       await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read, signal: full.signal });

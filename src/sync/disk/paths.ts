@@ -10,6 +10,8 @@ export const IGNORE_FILE = ".synclineignore" as FileName;
 export const OWN_PATH: DiskPath = [OWN_FOLDER];
 export const MARKER_PATH: DiskPath = [OWN_FOLDER, "folder.json" as FileName];
 export const NEW_PATH: DiskPath = [OWN_FOLDER, "new" as FileName];
+/** Begins the names of records in the folder's own directory: see unlocking.ts. */
+export const UNLOCKED = "unlocked-";
 export const PARKED_PATH: DiskPath = [OWN_FOLDER, "parked" as FileName];
 
 /** The database's parent for parked objects, which are out of sight until they get a new place. */
