@@ -101,6 +101,7 @@ export class Overlay {
     this.#sync = new SharedSync(async () => {
       if (!this.#founded) await tableSync.run();
       this.#founded = true;
+      this.#journal.recycleFound();
       await this.data.syncEager();
       await this.#journal.sync();
     });

@@ -100,6 +100,7 @@ export class Checkpointer {
       throw error;
     }
     await this.#tableSync.run();
+    this.#journal.recycleFound();
     this.#journal.recycle(checkpoint.frame);
   }
 

@@ -42,6 +42,8 @@ export class Journal {
   /** In the order of their frames; the last one is written to, at #position. */
   readonly #segments: Segment[] = [];
   readonly #spares: Segment[] = [];
+  /** Segments of an earlier process. The checkpoint covers them, but may not be durable yet. */
+  #covered: Segment[] = [];
   readonly #unsynced = new Set<Segment>();
   #position = 0;
   #nextName = 1;
@@ -72,15 +74,14 @@ export class Journal {
     const found = readJournal(storage, checkpoint, replay);
     for (const { name, file, bytes, last } of found.segments) {
       const segment = { name, file, bytes, last, isNamed: false };
-      if (last > checkpoint) this.#segments.push(segment);
-      else if (bytes === options.segmentBytes) this.#spares.push(segment);
-      else this.#remove(segment);
+      (last > checkpoint ? this.#segments : this.#covered).push(segment);
     }
     for (const segment of this.#segments) this.#unsynced.add(segment);
     this.#lastFrame = found.last;
     this.#nextNumber = found.nextNumber;
     this.#nextName = found.nextName;
-    this.#synced = checkpoint;
+    // The checkpoint may not be durable yet.
+    this.#synced = 0;
     // A segment may have a torn end: new frames start a new segment.
     this.#position = Infinity;
     this.#writer.raw(FRAME_HEADER_BYTES);
@@ -171,6 +172,13 @@ export class Journal {
     return true;
   }
 
+  /** Frees what the checkpoint of an earlier process covers. It must be durable. */
+  recycleFound(): void {
+    if (this.#covered.length === 0) return;
+    this.#spares.push(...this.#covered.splice(0));
+    this.#dropSpares();
+  }
+
   /** Frees segments whose frames are all at or before `frame`. */
   recycle(frame: number): void {
     while (this.#segments.length > 0) {
@@ -204,7 +212,7 @@ export class Journal {
   /** Closes the files. Unflushed records are lost. */
   close(): void {
     this.#closed = true;
-    for (const { file } of [...this.#segments, ...this.#spares]) file.close();
+    for (const { file } of [...this.#segments, ...this.#spares, ...this.#covered]) file.close();
   }
 
   /** Makes sure that the batch fits into preallocated space, with a whole empty segment left over unless `urgent`. */
@@ -262,7 +270,14 @@ export class Journal {
   }
 
   #allocate(atLeast: number): void {
-    this.#spares.push(this.#create(atLeast));
+    try {
+      this.#spares.push(this.#create(atLeast));
+    } catch (error) {
+      // A full disk: only a power loss at this moment would miss them.
+      const index = this.#covered.findIndex(({ bytes }) => bytes >= atLeast);
+      if (index < 0) throw error;
+      this.#spares.push(...this.#covered.splice(index, 1));
+    }
   }
 
   /** Creates a segment full of zeros, so that later writes find their blocks allocated. Throws `disk_full`. */

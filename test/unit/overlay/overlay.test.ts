@@ -14,6 +14,7 @@ import { openVfs } from "../../../src/vfs/open-vfs.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { seededRandom } from "../../../src/simulate/seeded-random.ts";
 import { diskFull, type OverlayCall, SimulatedDisk } from "../../../src/simulate/disks/simulated-disk.ts";
+import { Stopped } from "../../../src/simulate/disks/faulty-disk.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { applyTo } from "../../support/vfs-operations.ts";
 
@@ -495,6 +496,30 @@ describe("the tables", () => {
     fs.restart(EVERYTHING);
     expect(await fs.text("kept")).toBe("text");
   });
+
+  test.each([true, false])(
+    "of a killed agent free the journal only once synced; fsynced before: %s",
+    async (isSafe) => {
+      for (let seed = 0; seed < 30; seed++) {
+        const fs = await VfsHarness.create();
+        const kept = await fs.make("kept", "text");
+        if (isSafe) await fs.vfs.fsync(kept);
+        fs.disk.before = (call) => {
+          if (call === "sync tables") throw new Stopped();
+        };
+        await expect(fs.vfs.checkpoint()).rejects.toThrow("stopped");
+        fs.restart();
+        await fs.make("later");
+        fs.vfs.persist();
+        fs.restart(seededRandom(seed));
+        const known = await fs.list("");
+        expect(known).toEqual(expect.arrayContaining(isSafe ? ["kept"] : []));
+        await reuseJournal(fs);
+        fs.restart(EVERYTHING);
+        expect(await fs.list("")).toEqual(expect.arrayContaining(known));
+      }
+    },
+  );
 
   test("are rejected with a hint when damaged", async () => {
     const fs = await VfsHarness.create();
