@@ -2,7 +2,7 @@
 import type { Dispatcher } from "undici";
 import { expect, test } from "vitest";
 import { RateLimit } from "../../../src/base/rate-limit.ts";
-import { exchange, type ExchangeRequest } from "../../../src/net/exchange.ts";
+import { exchange, type ExchangeAnswer, type ExchangeRequest } from "../../../src/net/exchange.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 const RATE = 10_000;
@@ -64,6 +64,16 @@ function begin(request: Partial<ExchangeRequest>, rate = RATE) {
   return { clock, server, answered };
 }
 
+/** Reads an answer, and counts its bytes as they come. */
+function counted({ read }: ExchangeAnswer) {
+  const sum = { bytes: 0 };
+  const over = read((part) => {
+    sum.bytes += part.length;
+    return "more";
+  });
+  return { sum, over };
+}
+
 test("a body is sent at the rate, even if it comes as one large piece", async () => {
   const { clock, server } = begin({ body: [new Uint8Array(500_000)] });
   const sent: number[] = [];
@@ -81,18 +91,13 @@ test("a body is sent at the rate, even if it comes as one large piece", async ()
 test("an answer is read at the rate, and waiting for the limit does not count as the server's silence", async () => {
   const { clock, server, answered } = begin({ method: "GET" });
   server.answer(500_000);
-  const { read } = await answered;
-  let got = 0;
-  const over = read((part) => {
-    got += part.length;
-    return "more";
-  });
+  const { sum, over } = counted(await answered);
   await clock.advance(20_000);
-  expect(got).toBeLessThanOrEqual(220_000);
-  expect(got).toBeGreaterThanOrEqual(180_000);
+  expect(sum.bytes).toBeLessThanOrEqual(220_000);
+  expect(sum.bytes).toBeGreaterThanOrEqual(180_000);
   await clock.advance(40_000);
   await over;
-  expect(got).toBe(500_000);
+  expect(sum.bytes).toBe(500_000);
 });
 
 test("an exchange outlives a wait for the limit that is longer than the silence allowed", async () => {
@@ -113,15 +118,10 @@ test("a server that does not answer after the body is given up, as without a lim
 test("an answer that comes before its request is sent arrives at once", async () => {
   const { clock, server, answered } = begin({ body: [new Uint8Array(500_000)] });
   server.answer(2_000);
-  const { read } = await answered;
-  let got = 0;
-  const over = read((part) => {
-    got += part.length;
-    return "more";
-  });
+  const { sum, over } = counted(await answered);
   await clock.advance(10_000);
   await over;
-  expect(got).toBe(2_000);
+  expect(sum.bytes).toBe(2_000);
 });
 
 test("the end of an exchange ends its wait for the limit", async () => {
