@@ -88,7 +88,8 @@ export class Door {
   #resume(agreed: Agreed): void {
     this.#agreed(agreed);
     if (agreed.flags2 & INIT2.HAS_RESEND) this.#session.resend();
-    this.#invalidator.takeOver();
+    // Which changes the agent before this one had yet to report is unknown.
+    this.#invalidator.invalidate({ entries: [], inodes: [], all: true });
     queueMicrotask(() => this.#events.ready(agreed));
   }
 

@@ -20,8 +20,6 @@ export class Invalidator implements Disposable {
   /** Inodes with waiting calls: how many, and the messages to send after them. */
   readonly #held = new Map<Ino, { calls: number; after: (() => void)[] }>();
   readonly #closed = new AbortController();
-  /** Whether programs may have files open that an earlier agent opened for them. */
-  #inherits = false;
   /** Whether everything changed, and not every inode was dropped since. */
   #isStale = false;
   #isDropping = false;
@@ -38,12 +36,6 @@ export class Invalidator implements Disposable {
   /** Stops dropping inodes. */
   [Symbol.dispose](): void {
     this.#closed.abort();
-  }
-
-  /** An earlier agent served before. Which changes it had yet to report, and what programs have open, is unknown. */
-  takeOver(): void {
-    this.#inherits = true;
-    this.#invalidateAll();
   }
 
   invalidate(changes: Invalidations): void {
@@ -93,11 +85,14 @@ export class Invalidator implements Disposable {
     this.#when(ino, () => this.#session.invalidateInode(ino));
   }
 
-  /** Names are looked up again, with fresh attributes. Pages are dropped now for open files, at an open for others. */
+  /**
+   * Names are looked up again, with fresh attributes. Pages are dropped now for files known to be open, at an open for others,
+   * and soon for all: nobody counts open directories, nor what an earlier agent opened.
+   */
   #invalidateAll(): void {
     for (const ino of this.#openFiles.distrust()) this.#inode(ino);
     this.#inode(ROOT_INO);
-    if (this.#inherits) void this.#dropAll();
+    void this.#dropAll();
     if (this.minor >= MINOR_WITH_EPOCH) {
       this.#session.incrementEpoch();
       return;

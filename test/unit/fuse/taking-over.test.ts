@@ -1,4 +1,4 @@
-/** The door of an agent that takes over from a killed one. */
+/** The door of an agent that takes over from a killed one, and what a door drops once everything changed. */
 import { constants } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import type { Clock } from "../../../src/base/clock.ts";
@@ -8,6 +8,7 @@ import { silentLog } from "../../../src/base/log.ts";
 import { BlockMiss } from "../../../src/blocks/block-store.ts";
 import { Door } from "../../../src/fuse/door.ts";
 import { chooseOptions } from "../../../src/fuse/options.ts";
+import type { Agreed } from "../../../src/fuse/supervisor.ts";
 import { INIT2, MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
 import { CALLER } from "../../../src/simulate/vfs-driver.ts";
 import { diskFull } from "../../../src/simulate/disks/simulated-disk.ts";
@@ -43,17 +44,35 @@ async function published(count: number): Promise<{ fs: VfsHarness; files: readon
   return { fs, files };
 }
 
-function takeOver(
-  fs: { readonly vfs: FileSystem; readonly clock: Clock },
-  { resends } = { resends: true },
-): { session: FakeSession; door: Door } {
+function takeOver(served: Served, { resends } = { resends: true }) {
+  return doorOf(served, { minor: MINOR_WITH_EPOCH, flags: 0, flags2: resends ? INIT2.HAS_RESEND : 0 });
+}
+
+interface Served {
+  readonly vfs: FileSystem;
+  readonly clock: Clock;
+}
+
+/** Without `handoff`: of a new mount. */
+function doorOf(fs: Served, handoff?: Agreed): { session: FakeSession; door: Door } {
   const session = new FakeSession();
-  const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: resends ? INIT2.HAS_RESEND : 0 };
   const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, isInherited: true, handoff };
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, supervision });
   const events = { ready: () => {}, ended: () => {} };
   return { session, door: new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, events) };
 }
+
+test("a door drops the listings of all directories, since programs may have them open, once everything changed", async () => {
+  const fs = await VfsHarness.create();
+  const directory = await fs.makeDirectory("d");
+  await fs.publish();
+  const { session, door } = doorOf(fs);
+  await fs.advance(1_000);
+  expect(session.done).toEqual([]);
+  door.invalidate(EVERYTHING);
+  await fs.advance(1_000);
+  expect(session.done).toContain(`drop pages of ${directory}`);
+});
 
 describe("a door that takes over", () => {
   test("answers on a full disk, even if the journal has no room to note the end of the repeated requests", async () => {
