@@ -263,8 +263,10 @@ export const SERVING_NICENESS = -10;
 export const SQLITE_CACHE_KIB = 2_048;
 /** Inode numbers that a process may give out without recording them: more than the journal holds between checkpoints. */
 export const RESERVED_INODES = 1 << 18;
-/** The overlay's tables copy their log into the database after this many changed rows: most take less than a page each. */
+/** The overlay's tables copy their log into the database after this many changed rows, most of which take less than a page. */
 export const TABLES_LOG_ROWS = 1_000;
+/** And after this many bytes: a row may be large. */
+export const TABLES_LOG_BYTES = 4 * MiB;
 
 // Folder sync (sync/)
 /** Smaller files are read and fetched in groups: opening and closing each alone costs more than its bytes. */

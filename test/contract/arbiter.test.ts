@@ -72,6 +72,10 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
     expect((await migrationStates(database)).every(({ applied }) => applied)).toBe(true);
     await database.query("DELETE FROM syncline_masters");
+    await database.query("INSERT INTO syncline_past VALUES (true, 1)");
+    expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
+    expect((await migrationStates(database)).every(({ applied }) => applied)).toBe(true);
+    await database.query("DELETE FROM syncline_past");
     await database.query("INSERT INTO bucket_roots (owner_id, bucket, root_cid) VALUES ('o', 'b', 'c')");
     expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
     const states = await migrationStates(database);

@@ -14,8 +14,7 @@ interface Migration {
   readonly inUse: string;
 }
 
-const MASTERS_RUN =
-  "SELECT EXISTS (SELECT 1 FROM syncline_masters WHERE seen_at > now() - interval '5 minutes') AS used";
+const MASTERS_RUN = "EXISTS (SELECT 1 FROM syncline_masters WHERE seen_at > now() - interval '5 minutes')";
 
 const MIGRATIONS: readonly Migration[] = [
   {
@@ -56,7 +55,7 @@ const MIGRATIONS: readonly Migration[] = [
          seen_at TIMESTAMPTZ NOT NULL)`,
     ],
     down: ["DROP TABLE IF EXISTS syncline_masters"],
-    inUse: MASTERS_RUN,
+    inUse: `SELECT ${MASTERS_RUN} AS used`,
   },
   {
     name: "past",
@@ -65,7 +64,7 @@ const MIGRATIONS: readonly Migration[] = [
          one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one), beats BIGINT NOT NULL, generation TEXT)`,
     ],
     down: ["DROP TABLE IF EXISTS syncline_past"],
-    inUse: MASTERS_RUN,
+    inUse: `SELECT EXISTS (SELECT 1 FROM syncline_past) OR ${MASTERS_RUN} AS used`,
   },
 ];
 

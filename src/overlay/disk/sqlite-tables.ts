@@ -4,11 +4,11 @@
  *
  * SQLite must not copy the WAL into the database by itself: it hides failed syncs, and then overwrites a WAL with a gap.
  */
-import { closeSync, existsSync, fdatasync, fsync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fdatasync, fsync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
-import { SQLITE_CACHE_KIB, TABLES_LOG_ROWS } from "../../base/limits.ts";
+import { SQLITE_CACHE_KIB, TABLES_LOG_BYTES, TABLES_LOG_ROWS } from "../../base/limits.ts";
 import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import { TYPE_CODES } from "../../format/files/keys.ts";
 import type { FileType } from "../../format/files/record.ts";
@@ -53,10 +53,13 @@ export class SqliteTables implements StateTables {
   readonly #changes: Database.Statement<[], { changes: number }>;
   /** How many rows were changed before the last `compact`. */
   #compacted = 0;
+  /** Bytes of large values since then, and of what an earlier process left. */
+  #logged: number;
   readonly #apply: (change: TableChange) => void;
 
   constructor(path: string) {
     this.#path = path;
+    this.#logged = statSync(this.#wal, { throwIfNoEntry: false })?.size ?? 0;
     this.#db = new Database(path);
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = NORMAL");
@@ -115,10 +118,11 @@ export class SqliteTables implements StateTables {
   compact(): void {
     attempt(() => {
       const changes = this.#changes.get()?.changes ?? 0;
-      if (changes - this.#compacted < TABLES_LOG_ROWS) return;
+      if (changes - this.#compacted < TABLES_LOG_ROWS && this.#logged < TABLES_LOG_BYTES) return;
       // SQLite syncs the database before it reuses the WAL. After a failure it copies all of the WAL again.
       this.#db.pragma("wal_checkpoint(PASSIVE)");
       this.#compacted = changes;
+      this.#logged = 0;
     });
   }
 
@@ -140,17 +144,21 @@ export class SqliteTables implements StateTables {
     const clearSealed = this.#db.prepare("DELETE FROM sealed");
     const putSealed = this.#db.prepare("INSERT INTO sealed (ino, bytes) VALUES (?, ?)");
     const putHead = this.#db.prepare("INSERT OR REPLACE INTO head (one, bytes) VALUES (1, ?)");
+    const logged = (bytes: Uint8Array) => {
+      this.#logged += bytes.length;
+      return bytes;
+    };
     return this.#db.transaction((change: TableChange) => {
       for (const ino of change.removedInodes) removeInode.run(ino);
       for (const { ino, id, type, parent, name } of change.inodes)
         putInode.run(ino, hex(id), TYPE_CODES[type], hex(parent), Buffer.from(name, "latin1"));
       for (const ino of change.removedObjects) removeObject.run(ino);
-      for (const [ino, bytes] of change.objects) putObject.run(ino, bytes);
+      for (const [ino, bytes] of change.objects) putObject.run(ino, logged(bytes));
       if (change.sealed !== undefined) {
         clearSealed.run();
-        for (const [ino, bytes] of change.sealed) putSealed.run(ino, bytes);
+        for (const [ino, bytes] of change.sealed) putSealed.run(ino, logged(bytes));
       }
-      if (change.head !== undefined) putHead.run(change.head);
+      if (change.head !== undefined) putHead.run(logged(change.head));
     });
   }
 }

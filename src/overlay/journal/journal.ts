@@ -175,7 +175,10 @@ export class Journal {
   /** Frees what the checkpoint of an earlier process covers. It must be durable. */
   recycleFound(): void {
     if (this.#covered.length === 0) return;
-    this.#spares.push(...this.#covered.splice(0));
+    for (const segment of this.#covered.splice(0)) {
+      if (segment.bytes === this.#options.segmentBytes) this.#spares.push(segment);
+      else this.#remove(segment);
+    }
     this.#dropSpares();
   }
 
@@ -274,7 +277,8 @@ export class Journal {
       this.#spares.push(this.#create(atLeast));
     } catch (error) {
       // A full disk: only a power loss at this moment would miss them.
-      const index = this.#covered.findIndex(({ bytes }) => bytes >= atLeast);
+      const least = Math.max(atLeast, this.#options.segmentBytes);
+      const index = this.#covered.findIndex(({ bytes }) => bytes >= least);
       if (index < 0) throw error;
       this.#spares.push(...this.#covered.splice(index, 1));
     }
