@@ -31,7 +31,7 @@ struct OpenHow {
 constexpr long kOpenAt2 = 437;
 constexpr uint64_t kNoSymlinks = 0x04;
 constexpr uint64_t kBeneath = 0x08;
-// STATX_ATTR_MOUNT_ROOT, which Linux tells since 5.8.
+// STATX_ATTR_MOUNT_ROOT, which Linux reports since 5.8.
 constexpr uint64_t kMountRoot = 0x2000;
 // A rename elsewhere may make the kernel unsure: it asks to be called again (openat2(2), EAGAIN).
 constexpr int kTries = 64;
@@ -160,7 +160,7 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
   }
   // Then it is the directory that cannot be searched.
   if (error == 0 && known == 0) error = failed;
-  // Once more: it may have been locked or unlocked meanwhile.
+  // Checked again, because it may have been locked or unlocked meanwhile.
   if (error == 0 && (locked || IsLocked(own))) error = ENOKEY;
   closedir(stream);
   if (error != 0) return ThrowErrno(env, "readdir", error);

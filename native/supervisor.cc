@@ -57,7 +57,7 @@ constexpr useconds_t kPauseUs = 200'000;
 constexpr long kBriefMs = 500;
 constexpr int kMostBrief = 30, kFewBrief = 5;
 // The supervisor looks every kLookMs whether the agent is stopped, and every kStoppedLookMs once it is. After kMostStopped such looks
-// without a moment of CPU time in between, it replaces the agent if programs wait. cpulimit(1) stops a program for shorter.
+// without a moment of CPU time in between, it replaces the agent if programs wait. cpulimit(1) stops programs for less time than that.
 constexpr int kLookMs = 1'000, kStoppedLookMs = 250, kMostStopped = 4;
 // The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
 constexpr int kHurry = -20;
@@ -113,7 +113,7 @@ struct State {
   unsigned long cpuTime = 0;
 };
 
-// The first bytes of a file that the kernel makes up; empty if it cannot be read.
+// The first bytes of a file in /proc or /sys; empty if it cannot be read.
 std::string ReadShort(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return "";

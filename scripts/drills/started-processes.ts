@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 
 export class StartedProcesses {
-  /** When each started, in the kernel's words. */
+  /** When each started, as the kernel reports it. */
   readonly #starts = new Map<number, string>();
 
   add(pid: number): void {

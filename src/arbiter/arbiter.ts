@@ -16,17 +16,17 @@ export interface Arbiter extends AsyncDisposable {
   readonly revoked: RevokedTokens;
 
   /**
-   * Identifies the data's past. It changes when a backup is restored or a standby takes over, except by copies of the disk
-   * and the like. It also changes by the next two.
+   * Identifies the data's past. It changes when a backup is restored or a standby takes over, but not when a copy
+   * of the disk is put back. `changeIncarnation` and `beat` also change it.
    */
   incarnation(): Promise<string>;
 
-  /** Changes the incarnation, if it still is this one. */
+  /** Changes the incarnation if it is still `from`. */
   changeIncarnation(from: string): Promise<void>;
 
   /**
-   * Counts, durably, and returns the number: greater than `told`, a number that it returned before, or 0. If it has not
-   * counted that far, it went back, and its incarnation changes in the same step.
+   * Increments a durable counter and returns it. `told`: a number that it returned before, or 0. If the counter is below it, the
+   * arbiter went back: the counter jumps beyond `told`, and the incarnation changes in the same step.
    */
   beat(told: number): Promise<number>;
 

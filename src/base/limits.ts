@@ -261,11 +261,11 @@ export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
 export const SERVING_NICENESS = -10;
 /** Page memory of one SQLite connection: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
-/** Inode numbers that a process may give out without recording them: more than the journal holds between checkpoints. */
+/** How many inode numbers a process may give out without recording them: more than the journal can hold between checkpoints. */
 export const RESERVED_INODES = 1 << 18;
 /** The overlay's tables copy their log into the database after this many changed rows, most of which take less than a page. */
 export const TABLES_LOG_ROWS = 1_000;
-/** And after this many bytes: a row may be large. */
+/** They also do after this many bytes, since a row may be large. */
 export const TABLES_LOG_BYTES = 4 * MiB;
 
 // Folder sync (sync/)

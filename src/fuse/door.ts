@@ -267,7 +267,7 @@ export class Door {
       if (errno !== 0 && handler.mutates && exchange.succeeded) exchange.error(errno);
     } catch (error) {
       exchange.resume(held);
-      // The bytes of a write that waits for its sync are written: they would be appended twice.
+      // A write that waits for its sync has already written its bytes: repeated, it would append them twice.
       if (signal.aborted && waitFor instanceof Promise && held.opcode === OPCODE.WRITE)
         exchange.count(exchange.argument(1));
       else if (signal.aborted) exchange.error(ERRNO.EINTR);

@@ -20,7 +20,7 @@ export class Invalidator implements Disposable {
   /** Inodes with waiting calls: how many, and the messages to send after them. */
   readonly #held = new Map<Ino, { calls: number; after: (() => void)[] }>();
   readonly #closed = new AbortController();
-  /** Whether everything changed, and not every inode was dropped since. */
+  /** Whether everything changed and some inodes have yet to be dropped. */
   #isStale = false;
   #isDropping = false;
   /** The kernel's minor protocol version. */
@@ -143,7 +143,7 @@ export class Invalidator implements Disposable {
     this.#isDropping = false;
   }
 
-  /** There may be a million inodes: requests are served between portions. */
+  /** Serves requests between portions, since there may be a million inodes. */
   async #dropOnce(): Promise<void> {
     let left = 0;
     for (const ino of this.#fs.knownInodes()) {

@@ -63,7 +63,7 @@ export function exchange(
   });
 }
 
-/** So many bytes of an answer wait for their reader; a little more may be in flight. */
+/** At most this many bytes of an answer wait for their reader, plus what is in flight. */
 const WAITING_BYTES = 1024 * 1024;
 
 /** The size of the pieces in which a limited body is sent, so that it moves steadily. */
@@ -88,7 +88,7 @@ class Exchange {
   #isPaused = false;
   /** How many parts wait for the limit now, in both directions. Such waiting is not the server's silence. */
   #holds = 0;
-  /** Those of the answer. */
+  /** How many of them belong to the answer. */
   #answerHolds = 0;
   /** Bytes of the answer that are still to come, if the server said how many. */
   #bytesLeft: number | undefined;

@@ -90,7 +90,7 @@ export class PatientMaster implements Master {
       }
       throw brokenOff;
     };
-    // Counts for itself: such calls are answered, and break off.
+    // Has its own deadline, because these calls do get an answer before it breaks off.
     const json = () => this.#patiently("always", read, {});
     return { ...answer, json };
   }

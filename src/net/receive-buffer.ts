@@ -41,7 +41,7 @@ function makeReadable(socket: Socket): void {
   socket.unshift = (part: Uint8Array) => Socket.prototype.unshift.call(socket, Buffer.from(part));
 }
 
-/** False: the socket stops reading until more is wanted from it, as after `push`. */
+/** Returns false, as `push` does, if the socket should stop reading until its reader asks for more. */
 function received(this: unknown, bytes: number, buffer: Uint8Array): boolean {
   // Node.js calls it as a method.
   const socket = this as Socket;

@@ -73,7 +73,7 @@ export class Inodes {
     return row;
   }
 
-  /** All numbers that stand for something now, the latest first. They may change while this is read. */
+  /** All inode numbers in use, newest first. They may change during the iteration. */
   *numbers(): Generator<Ino> {
     yield* [...this.#waiting.keys()].reverse();
     for (let below = this.next; ;) {

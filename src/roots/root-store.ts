@@ -63,7 +63,7 @@ export async function allRoots(roots: Pick<RootTable, "list">, owner: string): P
 
 const ROOTS_AT_ONCE = 1_000;
 
-/** The row that `read` returns; undefined if it throws `store_corrupt`. */
+/** What `read` returns, or undefined if it throws `store_corrupt`. */
 export function unlessCorrupt<Row>(read: () => Row): Row | undefined {
   try {
     return read();

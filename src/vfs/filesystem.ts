@@ -182,7 +182,7 @@ export interface FileSystem {
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
   /** The inode's current path, for messages. */
   pathOf(ino: Ino): string;
-  /** The inodes that doors, of earlier processes too, may know. There may be millions, and more while this is read. */
+  /** All inodes that doors may know, including those of earlier processes. There may be millions, and more during the iteration. */
   knownInodes(): Iterable<Ino>;
 }
 

@@ -1,4 +1,4 @@
-/** What a disk on Linux tells of directories in other states than most. */
+/** What a disk on Linux reports of unusual directories: locked, mounted, or dead. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

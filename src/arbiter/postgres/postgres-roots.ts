@@ -24,7 +24,7 @@ interface TableRow extends Record<string, unknown> {
   readonly updated_at: string;
 }
 
-/** Nulls: there is no such row. */
+/** Null where there is no such row. */
 type FoundRow = Record<"root_cid", string | null> & Pick<TableRow, "version">;
 
 interface Swapped extends Record<string, unknown> {

@@ -146,7 +146,7 @@ export class CopyIn implements AsyncDisposable {
     const entries: DiskEntry[] = [];
     for (const entry of await reading(path, () => disk.list(path))) {
       const at = path.concat(entry.name);
-      // Looking at it tells why it is unknown.
+      // Looking at it again gives the reason.
       const stat = hasStat(entry) ? entry.stat : await reading(at, () => disk.look(at));
       if (stat !== undefined) entries.push({ name: entry.name, stat });
     }

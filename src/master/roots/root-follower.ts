@@ -14,7 +14,7 @@ export interface RootFollowerOptions {
   readonly clock: Clock;
 }
 
-/** How often to look for changes that were not announced: after the last look ended. */
+/** From the end of one look for unannounced changes to the next. */
 const LOOK_MS = 3_000;
 const NAMES_AT_ONCE = 1_000;
 
@@ -47,7 +47,7 @@ export class RootFollower implements Disposable {
     });
   }
 
-  /** Resolves when no name is due. */
+  /** Resolves once no name is left to read. */
   #read(names: readonly BucketName[]): Promise<void> {
     for (const name of names) this.#due.set(bucketKey(name), name);
     this.#reading ??= this.#readDue().finally(() => (this.#reading = undefined));

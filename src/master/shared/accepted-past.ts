@@ -31,7 +31,7 @@ export class AcceptedPast implements Disposable {
   #incarnation = "";
   #accepted: string | undefined;
   #current = new AbortController();
-  /** By their interval. */
+  /** Keyed by interval. */
   readonly #timers = new Map<number, Disposable>();
   #ended = false;
 
@@ -114,10 +114,10 @@ export class AcceptedPast implements Disposable {
 
   async #beat(): Promise<void> {
     const { store, arbiter, log } = this.#options;
-    // Before the arbiter counts: later, the number may be of another master's beat.
+    // Read before the arbiter counts: later, the number may be from another master's beat.
     const told = await store.get(BEATS_OBJECT);
     const body = [Buffer.from(String(await arbiter.beat(told === undefined ? 0 : countIn(told.bytes))))];
-    // Refused: another master was faster, and its number is as good.
+    // If this is refused, another master was faster, and its number will do.
     const telling = told ? store.putIfMatch(BEATS_OBJECT, body, told.token) : store.putNew(BEATS_OBJECT, body);
     await telling.catch((error: unknown) => {
       // The next beat tells a higher number.
@@ -142,7 +142,7 @@ export class AcceptedPast implements Disposable {
   }
 }
 
-/** 0 if it is not a number. */
+/** 0 if the text is not a number. */
 function countIn(bytes: Uint8Array): number {
   const text = Buffer.from(bytes).toString("utf8");
   return /^\d{1,15}$/.test(text) ? Number(text) : 0;

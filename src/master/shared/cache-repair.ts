@@ -21,7 +21,7 @@ export class CacheRepair {
       return await work();
     } catch (error) {
       if (!isUnreadable(error)) throw error;
-      // Of concurrent calls that find it damaged, one replaces it.
+      // If several calls find it damaged at once, only one replaces it.
       if (!lost.aborted) {
         this.#replace(error);
         this.#lost.abort(error);

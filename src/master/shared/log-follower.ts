@@ -66,7 +66,7 @@ export class LogFollower {
     return this.#next;
   }
 
-  /** To be called when the cache was emptied: a reading under way begins anew, or packs read before would stay unknown. */
+  /** Call after emptying the cache. A reading under way then starts over; otherwise packs that it has read would stay unknown. */
   cacheEmptied(): void {
     this.#emptied++;
   }

@@ -37,7 +37,7 @@ export interface SharedTools {
   readonly log: Log;
   /** Of the arbiter. */
   readonly incarnation: () => string;
-  /** The arbiter no longer has packs that it had before. If it throws, that is found again by the next reading. */
+  /** The arbiter no longer has packs that it had before. If this throws, the next reading finds it again. */
   readonly onWentBack: (owner: Wallet) => Promise<void>;
   /** False while packs are being entered that the log has lost. Absent: always true. */
   readonly isLogWhole?: () => Promise<boolean>;
@@ -58,7 +58,7 @@ const REREAD_MS = 60_000;
 export class SharedBlocks implements OwnerBlocks, Closable {
   readonly writer: PackWriter;
   readonly follower: LogFollower;
-  /** For work that uses the cache; this object's own calls do so. */
+  /** Wraps work that uses the cache. The methods of this class wrap theirs already. */
   readonly repair = new CacheRepair((error) => this.#replaceCache(error));
   readonly #options: SharedBlocksOptions;
   readonly #reader: SharedReader;

@@ -52,7 +52,7 @@ const ORPHAN_LEASES = 3;
 export async function collectShared(options: SharedCollectionOptions, dryRun: boolean): Promise<CollectionReport> {
   const { blocks, databases } = options;
   return blocks.repair.run(async () => {
-    // Packs that the cache does not know for a while must not count as garbage.
+    // Packs missing from a cache that is being rebuilt must not count as garbage.
     const signal = AbortSignal.any([options.signal, blocks.repair.lost]);
     using marks = new CollectionMarks(blocks, databases);
     return await new SharedCollection({ ...options, signal }, marks).run(dryRun);
@@ -99,7 +99,7 @@ class SharedCollection {
     return reportOf(uses, replaced, plan.bytes);
   }
 
-  /** Reading it may show that the log went back, which ends the collection. */
+  /** If the log went back, this ends the collection. */
   async #readLog(): Promise<void> {
     await this.#options.blocks.follower.refresh();
     this.#options.signal.throwIfAborted();

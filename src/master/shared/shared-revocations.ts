@@ -47,7 +47,7 @@ export class SharedRevocations implements RevocationList, Disposable {
   async #read(): Promise<void> {
     const all = await this.#revoked.all();
     const nowSeconds = Number(this.#clock.nowNs() / 1_000_000_000n);
-    // Those whose entry the arbiter did not take are known only here.
+    // Revocations that did not reach the arbiter are known only here.
     const kept = [...this.#expiries].filter(([, exp]) => exp > nowSeconds);
     this.#expiries = new Map([...kept, ...all.map(({ digest, exp }) => [digest, exp] as const)]);
   }

@@ -230,7 +230,7 @@ export function isTrouble({ status }: S3Answer): boolean {
 
 /** The body of an answer. */
 interface SentBody {
-  /** Its length, if the server said it. */
+  /** Its length, if the server sent it. */
   readonly promised: string | undefined;
   readonly most: number;
   readonly read: ExchangeAnswer["read"];

@@ -275,7 +275,7 @@ export class DataFiles {
   async #syncFile(name: string, span: Span): Promise<void> {
     if (this.#doubtful.has(name)) await this.#rewrite(name);
     try {
-      // A shared file may be removed before the marks in it are durable: then its removal must be.
+      // A shared file may be removed before its marks are durable. Then the removal must be durable.
       if (!(await this.#open.sync(name))) this.#folderChanged = true;
     } catch (error) {
       // Shared files place bytes elsewhere than their inodes.

@@ -8,7 +8,7 @@ import type { StateTables } from "./storage.ts";
 export class TableSync {
   readonly #tables: StateTables;
   readonly #runs: SharedSync;
-  /** True at first: a sync of another process may have failed. */
+  /** True at first, because a sync of an earlier process may have failed. */
   #isDoubtful = true;
 
   constructor(tables: StateTables) {
@@ -29,7 +29,7 @@ export class TableSync {
       this.#tables.compact();
       this.#isDoubtful = false;
     } catch {
-      // What was applied is durable. The next run tries again: a full disk, for one, has no room for this.
+      // What was applied is durable anyway. The next run tries again; this fails on a full disk, for example.
     }
   }
 }

@@ -10,7 +10,7 @@ export class Answers {
   request = 0;
   /** Executed before the last restart. */
   readonly #found = new Map<number, Ino | 0>();
-  /** Answered later: while a write waits for its sync, for instance. */
+  /** Executed, but not answered yet: a write that waits for its sync, for instance. */
   readonly #kept = new Map<number, Ino | 0>();
   #last: Answered | undefined;
   readonly #journal: (records: readonly JournalRecord[]) => void;

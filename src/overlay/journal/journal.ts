@@ -276,7 +276,7 @@ export class Journal {
     try {
       this.#spares.push(this.#create(atLeast));
     } catch (error) {
-      // A full disk: only a power loss at this moment would miss them.
+      // On a full disk, covered segments are reused early. Only a power loss before the tables are synced would need them.
       const least = Math.max(atLeast, this.#options.segmentBytes);
       const index = this.#covered.findIndex(({ bytes }) => bytes >= least);
       if (index < 0) throw error;

@@ -49,7 +49,7 @@ export async function putAll(applier: Puts, puts: readonly Put[]): Promise<Failu
       }
       const following = batches[index + 1];
       next = following === undefined ? undefined : applier.write(following);
-      // Reported when its turn comes.
+      // The error is reported when this batch's turn comes.
       next?.catch(() => {});
       await applier.put(batch, written);
     }
@@ -99,7 +99,7 @@ function isMissing(error: unknown): boolean {
   return hasCode(error, "block_not_found");
 }
 
-/** Undefined: the error is not about this one. */
+/** Undefined if the error does not concern this object. */
 function reasonOf(error: unknown, { target }: Put): Reason | undefined {
   if (isMissing(error)) return "waiting";
   const isRefused =

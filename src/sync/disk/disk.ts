@@ -27,7 +27,7 @@ export interface DiskStat {
   readonly isMounted: boolean;
 }
 
-/** Of what the system does not tell what it is, such as another user's FUSE mount. */
+/** Stands for an entry that the system tells nothing of, such as another user's FUSE mount. */
 export interface UnknownStat extends Omit<DiskStat, "type"> {
   readonly type: "unknown";
 }
@@ -104,7 +104,7 @@ export interface SyncDisk {
   close(): void;
   /** What is at a path; undefined if nothing is or can be there, or a parent is not a directory. */
   look(path: DiskPath): Promise<DiskStat | undefined>;
-  /** Everything in a directory, in any order. Throws if it cannot tell what any of it is. */
+  /** Everything in a directory, in any order. Throws if it can look at none of the entries. */
   list(path: DiskPath): Promise<ListedEntry[]>;
   readLink(path: DiskPath): Promise<string>;
   /** Opens a regular file to read; ELOOP for a link. */

@@ -19,7 +19,7 @@ interface Locked {
   readonly ino: bigint;
 }
 
-/** As the disk has them itself. */
+/** Directly on the disk, without unlocking. */
 type Plain = Pick<SyncDisk, "makeSymlink" | "unlink">;
 
 /** The same disk, whose actions also work in such directories. */
@@ -119,7 +119,7 @@ async function record({ makeSymlink }: Plain, { mode, ino }: Locked, paths: read
 /** Restores modes after a killed run. */
 async function relock(disk: SyncDisk, { unlink }: Plain): Promise<void> {
   const entries = await disk.list(OWN_PATH).catch((error: unknown) => {
-    // A pass that needs it tells why.
+    // A pass that needs the directory reports the reason.
     if (!isSystemError(error)) throw error;
     return [];
   });

@@ -62,7 +62,7 @@ class Matcher implements Matching {
   /** Matched after everything that is in its place. */
   #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
-  /** Places of which the system does not tell what is there. */
+  /** Places that the system tells nothing of. */
   readonly #unknown = new Set<string>();
 
   constructor(db: SyncDatabase, walked: Walked) {

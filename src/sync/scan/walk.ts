@@ -27,7 +27,7 @@ export interface Found {
   readonly children: readonly Found[];
   /** A directory with unknown entries: it cannot be read, or it is mounted. */
   readonly closed: boolean;
-  /** Names in a directory of which the system does not tell what they are. */
+  /** Names in a directory that the system tells nothing of. */
   readonly unknown: readonly FileName[];
 }
 
@@ -37,9 +37,9 @@ export interface Walked {
   readonly special: readonly DiskPath[];
   /** Directories that are mounted in the folder. */
   readonly mounts: readonly DiskPath[];
-  /** What could not be read: directories, and names of which the system does not tell what they are. */
+  /** What could not be read: directories, and names that the system tells nothing of. */
   readonly unreadable: readonly DiskPath[];
-  /** Of all these, the paths where nothing can be changed either. */
+  /** Those of these paths where nothing can be changed either. */
   readonly outOfReach: readonly DiskPath[];
   /** Directories whose files and links are left out as unchanged, and whether they contain directories. */
   readonly settled: ReadonlyMap<FileId, boolean>;

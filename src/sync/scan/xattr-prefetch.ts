@@ -17,7 +17,7 @@ export async function* prefetchXattrs(disk: SyncDisk, objects: readonly LocalObj
     for (let at = 0; at < objects.length; at += AT_ONCE) {
       const bare = await asked;
       asked = ask(disk, batchAt(at + AT_ONCE));
-      // Reported when its turn comes.
+      // The error is reported when this batch's turn comes.
       asked.catch(() => {});
       yield { objects: batchAt(at), bare };
     }

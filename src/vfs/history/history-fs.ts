@@ -240,7 +240,7 @@ export class HistoryFs implements FileSystem, Disposable {
     if (blocks.length > 0) await this.#live.load(blocks, signal);
   }
 
-  /** Those of the past never change. */
+  /** Listings of the past never change. */
   knownInodes(): Iterable<Ino> {
     return this.#live.knownInodes();
   }

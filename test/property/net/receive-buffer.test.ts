@@ -138,7 +138,7 @@ function longValue(path: string, bytes: number): string {
   return path.repeat(bytes / path.length);
 }
 
-/** Bytes that differ from those of other paths everywhere. */
+/** A body of its own for each path, which differs from the others at every offset. */
 function bodyOf(path: string, bytes: number): Buffer {
   const seed = createHash("sha256").update(path).digest();
   const body = Buffer.alloc(bytes, seed);

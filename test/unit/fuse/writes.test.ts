@@ -116,7 +116,7 @@ test("an O_DSYNC append is executed once, although each of two agents ends while
   expect(await fs.text("file")).toHaveLength(2 * BYTES);
 });
 
-test("an O_DSYNC write that is given up while it waits for its sync counts as written: it would be appended twice", async () => {
+test("an O_DSYNC write that is given up during its sync counts as written, since repeating it would append twice", async () => {
   const { fs, ino } = await emptyFile();
   const session = serve(unsynced(fs), true);
   session.send({ ...write(ino, DSYNC_APPEND, -8), thread: DYING });

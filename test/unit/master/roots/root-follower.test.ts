@@ -27,7 +27,7 @@ test("all watched roots are read in one query, which ends before the next begins
   expect(news.take()).toEqual({ commit: rootCid("a"), version: 1 });
 });
 
-test("thousands of watched roots are read a page after the other", async () => {
+test("thousands of watched roots are read page by page", async () => {
   using world = followed();
   const { clock, arbiter, watch, table } = world;
   const watches = Array.from({ length: 2_500 }, (_, bucket) => watch(`b${bucket}`));
@@ -50,7 +50,7 @@ test("announced roots are read at once, together if a query is under way, and on
   expect(watches.map((each) => each.take()?.commit)).toEqual(["a", "b", "c"].map(rootCid));
 });
 
-test("what an unreachable arbiter did not tell is found by a later look", async () => {
+test("changes missed while the arbiter was unreachable are found by a later look", async () => {
   using world = followed();
   const { clock, table, watch } = world;
   const news = watch("a");

@@ -53,7 +53,7 @@ test("a cache that cannot be opened for another reason is not replaced", async (
   expect(blocks.cache.roots.list()).toMatchObject([ROOT]);
 });
 
-test("a collection begins anew when the cache is replaced, so that it does not give up a pack that it forgot", async () => {
+test("a collection starts over when the cache is replaced, so that it gives up no pack that the new cache lacks", async () => {
   const { blocks, stored, damage, collect, arbiter, clock } = await filled();
   const made = (await CommitChain.create()).make("one", undefined);
   await blocks.put(made.blocks);
@@ -83,7 +83,7 @@ test("a collection begins anew when the cache is replaced, so that it does not g
   expect(await blocks.has(cids)).toEqual(new Set(cids));
 });
 
-/** Blocks in one pack, at a master with a cache on the disk. */
+/** A master that has stored some blocks in one pack, and keeps its cache on disk. */
 async function filled() {
   const dir = await temporaryFolder();
   const clock = new ManualClock();

@@ -44,7 +44,7 @@ describe("an incarnation of the arbiter that changes while a master reads the lo
     expect((await there.has(blocks.map(({ cid }) => cid))).size).toBe(blocks.length);
   });
 
-  test("does so while footers are read, too", async () => {
+  test("empties it while footers are read, too", async () => {
     const { world, reader, blocks } = await threePacks();
     const there = await reader.stores.of(OWNER);
     const store = world.objects.of(OWNER);
@@ -64,7 +64,7 @@ describe("an incarnation of the arbiter that changes while a master reads the lo
   });
 });
 
-/** Packs that one master stored and the other has not read of. */
+/** Packs that one master has stored, and of which the other does not know yet. */
 async function threePacks() {
   const world = new SharedWorld();
   const blocks = [1, 2, 3].map((seed) => blockOf("raw", noise(1_000, seed)));

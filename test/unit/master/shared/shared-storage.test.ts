@@ -109,7 +109,7 @@ describe("a storage that masters share", () => {
     await expect.poll(() => blocks.get(block.cid).catch(() => undefined)).toEqual(block.bytes);
   });
 
-  test("a collection that finds out itself that the log went back deletes nothing", async () => {
+  test("a collection deletes nothing if it is the first to see that the log went back", async () => {
     const { open, clock, objects, leaseSeconds } = world();
     const database = await RestorableArbiter.create(clock);
     const { arbiter } = database;
@@ -187,7 +187,7 @@ describe("a storage that masters share", () => {
     await expect(collect(other, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
   });
 
-  test("a beat that the store is not told of, as if the master died, is no step back", async () => {
+  test("a master that dies between counting and telling the store causes no step back", async () => {
     const { open, clock, arbiter, objects } = world();
     await using storage = await open(arbiter);
     await publish(storage);
@@ -202,7 +202,7 @@ describe("a storage that masters share", () => {
     }
   });
 
-  test("masters that beat at once take no beat for a step back", async () => {
+  test("masters that beat at the same time do not see a step back", async () => {
     const { open, clock, arbiter } = world();
     await using one = await open(arbiter);
     await publish(one);

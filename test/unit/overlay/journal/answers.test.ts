@@ -85,7 +85,7 @@ test("a process finds no results of its own requests, since it answers them itse
   expect(answersTo(fs, 101)).toEqual([undefined]);
 });
 
-test("results of requests that are answered later survive checkpoints until then", async () => {
+test("the result of a request survives checkpoints until the request is answered", async () => {
   const fs = await VfsHarness.create();
   await fs.make("log");
   for (const request of [101, 102]) {

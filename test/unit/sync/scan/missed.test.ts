@@ -10,7 +10,7 @@ import {
   twoFolders,
 } from "../../../support/sync-world.ts";
 
-/** Directories `a` and `z` in two folders; `z` has a file and a directory. */
+/** Two synced folders with the directories `a` and `z`; `z` contains a file and a directory. */
 async function settled() {
   const { world, a, b } = await twoFolders();
   for (const directory of ["a", "z", "z/d"]) a.disk.make(path(directory));
@@ -49,7 +49,7 @@ test("a deletion is published at once, even if other files keep coming", async (
   expect((await bucketTree(world.bucket)).has("z/f")).toBe(false);
 });
 
-test("a file that only the last of several scans misses is kept, and synced by the next pass", async () => {
+test("a file that is missing only from the last of several scans is kept, and synced by the next pass", async () => {
   const { world, a } = await settled();
   const names = ["0", "1", "2", "3"];
   for (const name of names) a.disk.write(path(`z/${name}`), name);
