@@ -18,7 +18,7 @@ import {
 } from "./listen.ts";
 import { answerRaw, answerRequests, type NoRequest, type RawAnswer } from "./no-request.ts";
 import { Overruns } from "./overruns.ts";
-import { shownHost } from "./shown-host.ts";
+import { originOf } from "./shown-host.ts";
 
 export interface HttpServerOptions extends ListenAddress {
   /** Undefined: plain HTTP. */
@@ -89,10 +89,8 @@ export class HttpServer {
 
   /** "http://127.0.0.1:8888" */
   get origin(): string {
-    const { tls, names = [], host } = this.#options;
-    const shown = shownHost(host, names);
     const { port } = this.#server.address() as AddressInfo;
-    return `${tls === undefined ? "http" : "https"}://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
+    return originOf(this.#options, port);
   }
 
   /** Accepts nothing more, finishes what is under way, and closes: at once after `stopMs` or when `hurry` fires. */

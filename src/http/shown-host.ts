@@ -8,3 +8,12 @@ export function shownHost(host: string, names: readonly string[] = []): string {
   const outside = addresses.find(({ family, internal }) => !internal && family === "IPv4");
   return names[0] ?? outside?.address ?? "127.0.0.1";
 }
+
+/** "http://127.0.0.1:8888", for a server that listens on `host`. */
+export function originOf(
+  { host, names = [], tls }: { readonly host: string; readonly names?: readonly string[]; readonly tls?: unknown },
+  port: number,
+): string {
+  const shown = shownHost(host, names);
+  return `${tls === undefined ? "http" : "https"}://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
+}

@@ -66,6 +66,31 @@ describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" :
   );
 
   test(
+    "a killed agent's mount goes on while its synced folder is missing, and the folder is synced once it is back",
+    { timeout: 400_000 },
+    async () => {
+      const [url, dir, folder] = [space.url("unplugged"), space.mountPoint("stays"), space.at("stick")];
+      space.do("init", url);
+      const pid = space.mount(url, dir, "--sync", folder);
+      writeFileSync(`${dir}/f`, "before");
+      await expect.poll(() => read(`${folder}/f`), soon).toBe("before");
+      renameSync(folder, space.at("pulled"));
+      process.kill(pid, "SIGKILL");
+      await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
+      expect(read(`${dir}/f`)).toBe("before");
+      writeFileSync(`${dir}/g`, "after");
+      // The next agent opens the folder after its mount.
+      await expect
+        .poll(() => space.json("status"), soon)
+        .toMatchObject({ agents: [{ mount: dir, lastError: { code: "precondition_failed" } }] });
+      expect(space.run(["flush", dir, "--json"]).status).toBe(3);
+      renameSync(space.at("pulled"), folder);
+      await expect.poll(() => read(`${folder}/g`), soon).toBe("after");
+      expect(space.json("unmount", dir)).toMatchObject({ drained: true });
+    },
+  );
+
+  test(
     "a mount, WebDAV and a folder of one agent show the same files; flush and unmount cover all of them",
     { timeout: 400_000 },
     async () => {

@@ -1,4 +1,4 @@
-/** What every door of an agent works with. */
+/** What every door of an agent works with, and what it offers once it is open. */
 import type { Clock } from "../../base/clock.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -6,9 +6,10 @@ import type { ContentConfig } from "../../content/config.ts";
 import type { IndexRule } from "../../fuse/index-programs.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
 import type { ContentNames } from "../../vfs/content-names.ts";
-import type { FileSystem } from "../../vfs/filesystem.ts";
+import type { FileSystem, Invalidations } from "../../vfs/filesystem.ts";
 import type { HistoryFs } from "../../vfs/history/history-fs.ts";
 import type { PublishedTrees } from "../../webdav/sync-source.ts";
+import type { DoorReport } from "./doors.ts";
 
 export interface DoorContext {
   readonly fs: FileSystem;
@@ -35,4 +36,18 @@ export interface DoorContext {
   readonly log: Log;
   /** A door was closed from outside, as by umount(8): ends the agent. */
   ended(): void;
+}
+
+export interface OpenDoor {
+  readonly report: DoorReport;
+  /** Whether a new process could take over this door. Absent: its clients reconnect by themselves. */
+  isReplaceable?(): boolean;
+  /** Tells the door what others changed. Absent for doors without caches. */
+  invalidate?(changes: Invalidations): void;
+  /** The filesystem may show another root. */
+  moved?(): void;
+  /** Finishes pending work. Throws `mount_busy` and stays open, unless `lazy`. */
+  leave(lazy: boolean): Promise<void>;
+  /** Closes the door now. */
+  close(): Promise<void>;
 }

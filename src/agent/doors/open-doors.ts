@@ -4,26 +4,14 @@
  */
 import { X509Certificate } from "node:crypto";
 import { SynclineError } from "../../base/errors.ts";
+import { originOf } from "../../http/shown-host.ts";
 import { detachCommand, prepareMountPoint } from "../../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../../fuse/mount.ts";
 import { DoorViews } from "../../vfs/door-views.ts";
 import type { Invalidations } from "../../vfs/filesystem.ts";
-import type { DoorContext } from "./door-context.ts";
+import type { DoorContext, OpenDoor } from "./door-context.ts";
 import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts";
-
-interface OpenDoor {
-  readonly report: DoorReport;
-  /** Whether a new process could take over this door. Absent: its clients reconnect by themselves. */
-  isReplaceable?(): boolean;
-  /** Tells the door what others changed. Absent for doors without caches. */
-  invalidate?(changes: Invalidations): void;
-  /** The filesystem may show another root. */
-  moved?(): void;
-  /** Finishes pending work. Throws `mount_busy` and stays open, unless `lazy`. */
-  leave(lazy: boolean): Promise<void>;
-  /** Closes the door now. */
-  close(): Promise<void>;
-}
+import { LateDoor } from "./late-door.ts";
 
 export class OpenDoors {
   /** In the order of closing: first those that may refuse. */
@@ -76,8 +64,22 @@ function openDoor(setup: DoorSetup, context: DoorContext, views: DoorViews | und
     case "mount":
       return openMount(setup, context, views);
     case "webdav":
-      return openWebdav(setup, context, views);
+      return openOrRetry({ door: "webdav", url: `${originOf(setup, setup.port)}/`, fingerprint: null }, context, () =>
+        openWebdav(setup, context, views),
+      );
   }
+}
+
+/** Programs wait in the mount of an agent that takes over, so an error of another door must not end the agent. */
+async function openOrRetry(
+  report: DoorReport,
+  { supervision, clock, log }: DoorContext,
+  open: () => Promise<OpenDoor>,
+): Promise<OpenDoor> {
+  if (supervision?.handoff === undefined) return open();
+  const late = new LateDoor({ report, open, clock, log });
+  await late.tried;
+  return late;
 }
 
 async function openWebdav(setup: WebdavSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {

@@ -10,11 +10,14 @@ import type { AgentStatus, FlushReport, PendingReport, UnmountReport } from "../
 import { startAgent } from "../start-agent.ts";
 import type { WatchedFolder } from "./watched-folder.ts";
 
+/** The folder as the agent sees it. */
+export type FolderPart = Pick<WatchedFolder, "status" | "flush" | "pause" | "resume" | "unmount" | "end" | "ended">;
+
 /** Starts the agent, then the folder; `watch` begins the folder's passes. Throws as `startAgent`. */
 export async function startAgentWithFolder(
   options: AgentOptions,
   folder: string,
-  watch: () => WatchedFolder,
+  watch: () => FolderPart,
 ): Promise<Agent> {
   const answers = (own: ControlAnswers): ControlAnswers => ({
     ...own,
@@ -41,7 +44,7 @@ export async function startAgentWithFolder(
  */
 export async function flushBoth(
   own: Pick<Agent, "flush">,
-  folder: Pick<WatchedFolder, "flush">,
+  folder: Pick<FolderPart, "flush">,
   allowDeletes?: string,
 ): Promise<FlushReport> {
   const before = await folder.flush(allowDeletes);
@@ -58,7 +61,7 @@ const LAST_PASS_MS = 2_000;
 class AgentWithFolder implements Agent {
   readonly ended: Promise<UnmountReport>;
   readonly #agent: Agent;
-  readonly #watched: WatchedFolder;
+  readonly #watched: FolderPart;
   readonly #door: SyncedFolderReport;
   readonly #clock: AgentOptions["clock"];
   readonly #drainMs: number;
@@ -68,7 +71,7 @@ class AgentWithFolder implements Agent {
 
   constructor(
     agent: Agent,
-    watched: WatchedFolder,
+    watched: FolderPart,
     door: SyncedFolderReport,
     { clock, drainMs }: Pick<AgentOptions, "clock" | "drainMs">,
   ) {

@@ -2,8 +2,15 @@
 import { join } from "node:path";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { openSyncAgent, type SyncAgent, type SyncAgentOptions } from "../../agent/folder/sync-agent.ts";
-import type { WatchedFolder } from "../../agent/folder/watched-folder.ts";
-import { openMountState, stateRoot, type StateDir, type StateFacts } from "../../agent/state/state-dir.ts";
+import type { FolderPart } from "../../agent/folder/agent-with-folder.ts";
+import { LateFolder } from "../../agent/folder/late-folder.ts";
+import {
+  mountStatePath,
+  openMountState,
+  stateRoot,
+  type StateDir,
+  type StateFacts,
+} from "../../agent/state/state-dir.ts";
 import { GENESIS } from "../../agent/state/start-over.ts";
 import { readStateFile } from "../../agent/state/state-file.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -90,14 +97,23 @@ export function folderText(doors: readonly DoorReport[]): string[] {
 /** A folder whose agent also has other doors. */
 export interface FolderBeside extends AsyncDisposable {
   readonly folder: string;
-  watch(): WatchedFolder;
-  /** Lists it as a part of the agent with the state `agentState`. */
+  /** Begins its passes. */
+  watch(): FolderPart;
+  /** Lists it as a part of the agent. */
   list(): void;
 }
 
+interface BesideOptions {
+  readonly call: FolderCall;
+  /** The folder's own state, named as a part of the agent's. */
+  readonly facts: StateFacts;
+  readonly log: Log;
+  readonly genesis?: Uint8Array | undefined;
+}
+
 /**
- * `takesOver`: programs already use the other doors and wait, so the bucket is not asked. Throws `state_in_use` if the folder
- * is already being synced, and as `openSyncAgent`.
+ * `takesOver`: programs already use the other doors and wait. Then the folder is opened only by `watch`, as often as it
+ * takes. Throws `state_in_use` if the folder is already being synced, and as `openSyncAgent`.
  */
 export async function openFolderBeside(
   call: FolderCall,
@@ -106,10 +122,14 @@ export async function openFolderBeside(
   log: Log,
   takesOver: boolean,
 ): Promise<FolderBeside> {
+  const beside = { call, facts: { ...facts, agent: agentState }, log };
+  return takesOver ? openLater(beside, agentState) : openNow(beside);
+}
+
+async function openNow({ call, facts, log, genesis }: BesideOptions): Promise<FolderBeside> {
   const { options, runtime } = call;
-  const state = openMountState(stateRoot(runtime.env, options.state), { ...facts, agent: agentState });
+  const state = openMountState(stateRoot(runtime.env, options.state), facts);
   try {
-    const genesis = takesOver ? readStateFile(join(agentState, GENESIS)) : undefined;
     const agent = await openFolder(call, state, log, { genesis });
     return {
       folder: facts.mount,
@@ -128,4 +148,30 @@ export async function openFolderBeside(
     state[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The agent before this one has listed it. The bucket may be out of reach, so it is opened with the kept genesis. */
+function openLater(beside: BesideOptions, agentState: string): FolderBeside {
+  const { call, facts, log } = beside;
+  const { options, runtime } = call;
+  let opened: FolderBeside | undefined;
+  const open = async () => {
+    opened = await openNow({ ...beside, genesis: readStateFile(join(agentState, GENESIS)) });
+    return opened.watch();
+  };
+  const late = {
+    folder: facts.mount,
+    address: facts.address,
+    stateDir: mountStatePath(stateRoot(runtime.env, options.state), facts),
+    cacheBytes: cacheBytesOf(options),
+    open,
+    clock: runtime.clock,
+    log,
+  };
+  return {
+    folder: facts.mount,
+    watch: () => new LateFolder(late),
+    list: () => {},
+    [Symbol.asyncDispose]: async () => opened?.[Symbol.asyncDispose](),
+  };
 }
