@@ -8,6 +8,7 @@ import { failureOf } from "../../base/failure.ts";
 import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { FolderNotices, NoticeOptions } from "../../sync/scan/folder-notices.ts";
+import { STUCK } from "../../sync/known/unsettled.ts";
 import type { SyncReport } from "../../sync/report.ts";
 
 export interface SyncLoopOptions {
@@ -170,7 +171,8 @@ export class SyncLoop {
     const isTold = this.#wanted && this.#wantedForRoot && this.#waiters.length === 0;
     // Work left over needs another pass.
     if (!isTold || report === undefined || this.#error !== undefined) return false;
-    if (report.left.length > 0 || report.guard !== null || this.#ending.signal.aborted) return false;
+    if (!report.left.every(({ why }) => STUCK.has(why)) || report.guard !== null || this.#ending.signal.aborted)
+      return false;
     // If the root cannot be read, a pass reports why.
     const isBehind = await this.#options.isBehind(report.root).catch(() => true);
     if (isBehind || !this.#wantedForRoot || this.#waiters.length > 0) return false;

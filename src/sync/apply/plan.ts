@@ -10,7 +10,7 @@ import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import { PASSING, type Reason, type Unsettled } from "../known/unsettled.ts";
+import { PASSING, STUCK, type Reason, type Unsettled } from "../known/unsettled.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { type Entry } from "../known/entry.ts";
@@ -99,6 +99,7 @@ class Planner {
   async plan(): Promise<Plan> {
     for (const unsettled of this.#context.db.unsettled()) {
       if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
+      else if (STUCK.has(unsettled.reason)) await this.#report(unsettled);
     }
     const sorted = fromRoot(this.#puts);
     const placed = countBy(sorted);
@@ -158,6 +159,12 @@ class Planner {
     const what = entry?.id === target.id ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
+  }
+
+  /** Any change there would have made the place "waiting". */
+  async #report(place: Unsettled): Promise<void> {
+    const above = await this.#pathInTree(place.parent);
+    if (above !== undefined) this.#left.push({ ...place, path: [...above, place.name] });
   }
 
   /** An object with one name leaves it by moving; if it has several names, this one is removed. */

@@ -13,6 +13,9 @@ export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | 
 /** Places behind for one of these reasons are retried in each pass. */
 export const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);
 
+/** Places behind for one of these reasons stay so until the folder or the bucket changes: each pass reports them. */
+export const STUCK: ReadonlySet<string> = new Set<Reason>(["name collides", "not kept here"]);
+
 export interface Unsettled extends Place {
   readonly reason: Reason;
 }

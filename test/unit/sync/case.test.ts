@@ -57,10 +57,17 @@ test("a name that collided arrives once the other one is deleted, wherever that 
     plain.disk.write(path("Name"), "2");
     await plain.sync();
     expect((await folded.sync()).applied.left).toEqual([{ path: path("Name"), reason: "name collides" }]);
+    // Later passes report it, too, without another try.
+    const { plan, applied } = await folded.sync();
+    expect([plan.left, applied.left]).toEqual([
+      [expect.objectContaining({ path: path("Name"), reason: "name collides" })],
+      [],
+    ]);
     const { disk } = deletes === "plain" ? plain : folded;
     disk.tick(3_000_000_000n);
     disk.remove(path("name"));
     expect(Object.fromEntries(await settledTree(world))).toEqual({ Name: "2" });
+    expect((await folded.sync()).plan.left).toEqual([]);
   }
 });
 
