@@ -119,15 +119,14 @@ export class DataFiles {
     this.#writeOwn(ino, epoch, name, offset, bytes, { carried, again });
   }
 
-  /** Writes bytes that the journal carries, if they are missing. */
+  /** Writes bytes that the journal carries, if they are missing. Bytes that are present need not be durable. */
   restore(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): void {
     const there = new Uint8Array(bytes.length);
     this.read(ino, epoch, offset, there);
-    if (Buffer.compare(there, bytes) !== 0) return this.write(ino, epoch, offset, bytes, true);
-    const own = dataFileName(ino, epoch);
-    const names = this.#small.pieces(ino, epoch)?.parts ?? (this.#own.has(own) ? [own] : []);
-    // Bytes that are present need not be durable.
-    for (const name of names) this.#wrote(ino, epoch, name, true, offset, offset + bytes.length);
+    if (Buffer.compare(there, bytes) !== 0) this.write(ino, epoch, offset, bytes, true);
+    // The journal must keep them until every file that holds them, or says where they are, is synced.
+    for (const name of this.#unsynced.mark([ino]).names.keys())
+      this.#wrote(ino, epoch, name, true, offset, offset + bytes.length);
   }
 
   /** Fills `target`. Bytes of a never synced file that power loss took read as zeros. */

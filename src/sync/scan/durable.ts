@@ -96,8 +96,8 @@ async function tried(work: Promise<void> | undefined): Promise<boolean> {
   }
 }
 
-/** Removed since, or the user may not open it. */
-const UNAVAILABLE = ["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL"] as const;
+/** Removed or replaced since, or the user may not open it. */
+const UNAVAILABLE = ["ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "ENXIO", "EACCES", "EPERM", "EINVAL"] as const;
 /** Linux writes out data after 30 s (vm.dirty_expire_centisecs); this allows time for the writing. */
 const WRITTEN_NS = 120_000_000_000n;
 /** More than this many are synced with the whole filesystem, which also writes others' pending data. */

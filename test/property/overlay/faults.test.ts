@@ -110,7 +110,7 @@ describe("a power loss at any disk call", () => {
         let durable = 0;
         const syncedAt = new Map<Ino, number>();
         const stop = stopAfter(fs, stopAt);
-        await runUntilStopped(fs, all, undefined, async (step) => {
+        const cut = await runUntilStopped(fs, all, undefined, async (step) => {
           stop.paused = true;
           states.push(await stateOf(fs));
           if (step.op === "fsync") {
@@ -119,6 +119,11 @@ describe("a power loss at any disk call", () => {
           }
           stop.paused = false;
         });
+        // What it was changing may be changed in part.
+        if (cut?.op === "write" || cut?.op === "truncate") {
+          const ino = states.at(-1)?.names.get(cut.path)?.split(" ")[0];
+          syncedAt.delete(Number(ino) as Ino);
+        }
         fs.restart(seededRandom(chance));
         const found = await stateOf(fs);
         const possible = states.slice(durable).map(({ names }) => Array.from(names));

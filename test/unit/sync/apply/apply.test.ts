@@ -103,3 +103,19 @@ test("attributes of what cannot be opened are durable before they count as synce
   await b.sync();
   expect([(await b.disk.look(path("secret")))?.mode, [...recorded.early]]).toEqual([0, []]);
 });
+
+test("what is replaced by a directory before its attributes are durable does not fail the pass", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("shared"), "text");
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  a.disk.chmod(path("shared"), 0o600);
+  await a.sync();
+  const { read } = b.disk;
+  b.disk.read = async (at) => {
+    if (at[0] === "shared") throw Object.assign(new Error("EISDIR"), { code: "EISDIR" });
+    return read.call(b.disk, at);
+  };
+  await b.sync();
+  expect((await b.disk.look(path("shared")))?.mode).toBe(0o600);
+});
