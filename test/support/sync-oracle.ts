@@ -30,6 +30,8 @@ interface Folder {
   shown: Map<string, ReadonlySet<string>>;
   /** The tree that the last pass left; undefined if it died or an action interrupted it. */
   left: Tree | undefined;
+  /** The trees in which passes died, until one lives. */
+  deaths: readonly Tree[];
   /** Versions that a pass moved or brought before its process died: whether this was noted is unknown. */
   readonly unnoted: Set<string>;
   /** Versions here when the process died: they may reach the bucket later, even if replaced here before that. */
@@ -73,6 +75,7 @@ export class SyncOracle {
     const folder = this.#folders.get(disk) ?? {
       shown: new Map(),
       left: new Map(),
+      deaths: [],
       unnoted: new Set(),
       sent: new Set(),
     };
@@ -104,6 +107,7 @@ export class SyncOracle {
     if (died) for (const version of placesOf(before.tree).keys()) folder.sent.add(version);
     for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
     folder.left = died || steps.length > 1 ? undefined : disk.tree();
+    folder.deaths = died ? [...folder.deaths, disk.tree()] : [];
   }
 
   /** Whether all folders show what the bucket has. */
@@ -114,16 +118,18 @@ export class SyncOracle {
 
   /** Judges what one folder's changes did to the bucket. */
   #judgeCommit(
-    { shown, unnoted, sent }: Folder,
+    { shown, unnoted, sent, deaths }: Folder,
     { tree, hidden }: Look,
     head: Head,
     next: Head,
     mayBePart: boolean,
   ): void {
     const [was, is] = [shown, placesOf(tree)];
-    for (const [version] of head.places) {
+    for (const [version, places] of head.places) {
       const wasHere = was.has(version) || unnoted.has(version) || sent.has(version);
-      const isKilled = wasHere && !is.has(version) && !hidden.has(version);
+      // After a death it may also be left at a place where the bucket has another one by now.
+      const isLeftover = deaths.some((seen) => isReplaced(version, places, seen, tree));
+      const isKilled = wasHere && ((!is.has(version) && !hidden.has(version)) || isLeftover);
       this.#keep(next.places.has(version) || isKilled, `${version} left the bucket, and nobody here replaced it`);
     }
     for (const [version, places] of is) {
@@ -258,6 +264,11 @@ function homeOf(path: string, ids: ReadonlyMap<string, FileId>): FileId | undefi
 /** Whether `places` has a path that `others` does not have. */
 function hasMore(places: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
   return [...places].some((path) => !others.has(path));
+}
+
+/** Whether somebody who saw the version wherever the bucket has it wrote another one there. */
+function isReplaced(version: string, there: ReadonlySet<string>, was: Tree, is: Tree): boolean {
+  return [...there].every((path) => was.get(path) === version && is.has(path) && is.get(path) !== version);
 }
 
 /** Whether its own last name changed; renames of directories above do not count. */
