@@ -57,6 +57,8 @@ export class SyncOracle {
   readonly #folders = new Map<MemorySyncDisk, Folder>();
   /** The object that last had each version that was ever in the bucket. */
   readonly #published = new Map<string, FileId>();
+  /** All objects that had each version. */
+  readonly #had = new Map<string, Set<FileId>>();
   /** The directory that last had each version; undefined: the root directory. */
   readonly #homes = new Map<string, FileId | undefined>();
   /** Every version ever seen in a folder, half-written ones excepted. */
@@ -135,7 +137,7 @@ export class SyncOracle {
     for (const [version, places] of is) {
       if (next.places.has(version) || mayBePart) continue;
       this.#keep(this.#published.has(version), `${version} was saved here, and is not in the bucket`);
-      const survives = !unnoted.has(version) && isRenamed(was.get(version), places) && !this.#livesOn(version, head);
+      const survives = !unnoted.has(version) && isRenamed(was.get(version), places) && !this.#anyLivesOn(version, head);
       this.#keep(!survives, `${version} was renamed here and deleted elsewhere, and is gone`);
     }
     for (const [version] of next.places) {
@@ -177,6 +179,7 @@ export class SyncOracle {
     for (const [version, [path]] of places) {
       const id = path === undefined ? undefined : ids.get(path);
       if (id !== undefined) this.#published.set(version, id);
+      if (id !== undefined) this.#had.set(version, (this.#had.get(version) ?? new Set()).add(id));
       if (path !== undefined) this.#homes.set(version, homeOf(path, ids));
     }
   }
@@ -185,6 +188,12 @@ export class SyncOracle {
   #livesOn(version: string, { ids }: Head): boolean {
     const id = this.#published.get(version);
     return [...ids.values()].some((each) => each === id);
+  }
+
+  /** As `#livesOn`, of all files that had this version: one of them was renamed. */
+  #anyLivesOn(version: string, { ids }: Head): boolean {
+    const had = this.#had.get(version);
+    return [...ids.values()].some((id) => had?.has(id) === true);
   }
 
   /** Whether the version is in another directory than last time. */
