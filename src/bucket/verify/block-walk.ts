@@ -2,8 +2,7 @@
  * Walks everything that commits reach, hashing each block once, however many roots share it. Remembers damaged blocks with
  * all blocks above them ("tainted"), so that a second walk is not needed to find the affected paths.
  */
-import { isDamage, SynclineError } from "../../base/errors.ts";
-import type { ErrorCode } from "../../base/errors.ts";
+import { isDamage } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { matchesCid } from "../../format/blocks/cid.ts";
@@ -12,6 +11,7 @@ import type { Commit } from "../../format/commits/commit.ts";
 import { linkedHeads } from "../../format/commits/heads.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 import { decodeNode } from "../../format/tree/node-decoder.ts";
+import { isWrongCommit } from "../verified-commit.ts";
 import type { OnProgress } from "./report.ts";
 
 /** What a block is, according to its referrer. */
@@ -90,6 +90,8 @@ export class BlockWalk {
     try {
       if (role !== "commit" && role !== "root") return linksWithRoles(cid, role, bytes);
       const commit = decodeCommit(bytes);
+      // The check reads these, too. First, so that a lost one is named.
+      await this.#visitAll(checkedWith(commit));
       await this.#checkCommit(commit);
       return commitLinks(commit, role === "root");
     } catch (error) {
@@ -119,19 +121,6 @@ export class BlockWalk {
 
 /** How many siblings are read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */
 const BATCH = 32;
-/** Codes that refuse a commit which is not damaged. */
-const REFUSED: ReadonlySet<string> = new Set<ErrorCode>([
-  "bad_signature",
-  "device_not_certified",
-  "feature_unknown",
-  "foreign_bucket",
-  "key_invalid",
-]);
-
-/** Whether an error says that a commit is wrong, rather than uncheckable now. */
-export function isWrongCommit(error: unknown): error is SynclineError {
-  return isDamage(error) || (error instanceof SynclineError && REFUSED.has(error.code));
-}
 
 function linksWithRoles(cid: Cid, role: Exclude<Role, "commit" | "root">, bytes: Uint8Array): Pending[] {
   if (role === "other") return linksOf(cid, bytes).map((link) => ({ cid: link, role }));
@@ -147,12 +136,18 @@ function linksWithRoles(cid: Cid, role: Exclude<Role, "commit" | "root">, bytes:
  * Kept commits come first, the oldest first, so that the walk follows history without deep recursion. Only the root's list
  * counts: commits that older lists kept may be thinned out by now.
  */
-function commitLinks({ body, certificate }: Commit, isRoot: boolean): Pending[] {
-  const others = [body.genesis, body.policy, certificate, ...linkedHeads(body.heads)];
-  if (body.acl !== undefined) others.push(body.acl);
+function commitLinks(commit: Commit, isRoot: boolean): Pending[] {
+  const { body } = commit;
+  const others = [body.genesis, body.policy, ...(body.acl === undefined ? [] : [body.acl])];
   return [
     ...(isRoot ? [{ cid: body.kept, role: "kept" as const }] : []),
     { cid: body.tree, role: "tree" },
     ...others.map((cid) => ({ cid, role: "other" as const })),
+    ...checkedWith(commit),
   ];
+}
+
+/** What checking a commit needs besides itself. */
+function checkedWith({ body, certificate }: Commit): Pending[] {
+  return [certificate, ...linkedHeads(body.heads)].map((cid) => ({ cid, role: "other" }));
 }

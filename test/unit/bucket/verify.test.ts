@@ -159,6 +159,15 @@ describe("verifying a bucket", () => {
     },
   );
 
+  test("names a lost certificate itself, so that a repair looks for it", async () => {
+    const { remote, bucket } = await filledBucket();
+    const certificate = (await bucket.current())?.commit.certificate as Cid;
+    remote.blocks.held.delete(certificate);
+    const { damage, lost } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
+    expect(lost).toContain(certificate);
+    expect(damage.map(({ cid }) => cid)).toContain(certificate);
+  });
+
   test("reports a missing current root", async () => {
     const { remote, bucket } = await filledBucket();
     const root = (await bucket.current())?.commit.cid as Cid;
