@@ -9,7 +9,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage, SynclineError } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/commits/lease.ts";
@@ -22,7 +22,15 @@ import { CollectionWriter } from "./collection-writer.ts";
 import { type Amount, completionOf, sum } from "./estimate.ts";
 import { type CollectionBase, readCollectionBase } from "./collection-base.ts";
 import type { Held } from "./held.ts";
-import { expiredClaims, type Inventory, mappedRows, type PassedOver, readClaims, takeInventory } from "./inventory.ts";
+import {
+  type Claims,
+  expiredClaims,
+  type Inventory,
+  mappedRows,
+  type PassedOver,
+  readClaims,
+  takeInventory,
+} from "./inventory.ts";
 import { type MarkProgress, Planner } from "./planner.ts";
 import type { RetentionRule } from "./retention.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
@@ -128,7 +136,7 @@ class Collection implements AsyncDisposable {
     this.#gcEpoch = (await this.#base()).object.manifest.gcEpoch;
     const { object } = await this.#base();
     const { dropping } = object.manifest;
-    if (!dryRun) await this.#finish(before, []);
+    if (!dryRun && dropping.length > 0) await this.#completeEarlier(before);
     const first = await this.#pass(dryRun);
     for (let more = first.more; more;) more = (await this.#pass(false)).more;
     const expired = await this.#expired(dryRun);
@@ -183,7 +191,7 @@ class Collection implements AsyncDisposable {
     // Objects before leases before the root: no swap can later map a listed object that is neither leased nor mapped.
     const inventory = await takeInventory(store);
     const nowMs = await this.#nowMs();
-    const claims = await readClaims(store, nowMs - LEASE_LIFE_MS, nowMs - BASES_LIFE_MS);
+    const claims = await this.#claims(nowMs);
     const sent: Cid[] = [];
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0)
@@ -208,6 +216,24 @@ class Collection implements AsyncDisposable {
       return { plan, passedOver, more: plan.victims.length === DROPPED_AT_ONCE };
     }
     throw overtaken();
+  }
+
+  /**
+   * Completes a collection that another process began. Marks first: what it left may be needed again after a repair. Then
+   * the packs that hold what the bucket needs must be there.
+   */
+  async #completeEarlier(before: Inventory): Promise<void> {
+    const nowMs = await this.#nowMs();
+    const claims = await this.#claims(nowMs);
+    const { live } = await this.#planner.plan(await this.#base(), before, claims, nowMs);
+    for (const pack of new Set([...live.values()].map((row) => row.pack))) {
+      if (!before.packs.has(pack) && (await this.#options.store.head(pack)) === undefined) throw lostPack(pack);
+    }
+    await this.#finish(before, []);
+  }
+
+  #claims(nowMs: number): Promise<Claims> {
+    return readClaims(this.#options.store, nowMs - LEASE_LIFE_MS, nowMs - BASES_LIFE_MS);
   }
 
   /** Deletes what the root lists as dropping, and these runs if it does not list them. Then clears the list. */
@@ -284,6 +310,12 @@ function overtaken(cause?: unknown): SynclineError {
   return new SynclineError("root_moved", "The bucket kept changing, so garbage collection gave up.", {
     hint: "Nothing was lost or collected. Try again when there are fewer writes, or let the other collector finish.",
     cause,
+  });
+}
+
+function lostPack(pack: PackName): SynclineError {
+  return new SynclineError("object_not_found", `${pack} is missing, which the bucket needs. Nothing was collected.`, {
+    hint: "Run `syncline verify --repair` on the bucket, then collect again.",
   });
 }
 

@@ -33,6 +33,7 @@ import { BlockCopies } from "./block-copies.ts";
 import { auditObjects, type ObjectDamage } from "./object-audit.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { guessShape, type HealedPack, healBlocks, readRows } from "../../packs/pack-healing.ts";
+import { PlacementIndex } from "./placement-index.ts";
 import { rebuildPlacement } from "./placement-rebuild.ts";
 import { RepairedRoot } from "./repaired-root.ts";
 import { rowsOfRun } from "./run-merge.ts";
@@ -75,9 +76,10 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
     mapLost ||= pack.newest && healed?.manifestLost !== false;
   }
   const after = await auditObjects(remote, { blocks: false });
-  const lacking = [...wanted].filter((cid) => !copies.isListed(digestOf(cid)));
+  const all = [...wanted];
+  const lacking = all.filter((cid) => !copies.isListed(digestOf(cid)));
   const isMisplaced = ({ cid, object }: ObjectDamage) => !isClaim(object) && (cid === undefined || isRun(object));
-  if (mapLost || lacking.length > 0 || after.damage.some(isMisplaced)) {
+  if (mapLost || lacking.length > 0 || after.damage.some(isMisplaced) || (await areUnmapped(store, root, all))) {
     const damaged = new Set(before.damage.map(({ object }) => object));
     const what = await rebuildPlacement({ store, root, copies, random, lacking, damaged });
     if (what !== undefined) repaired.push({ object: ROOT_OBJECT, what });
@@ -85,6 +87,15 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
   repaired.push(...(await dropOldClaims(store, before.damage)));
   remote.forgetPlacement();
   return { repaired, damage: (await auditObjects(remote)).damage };
+}
+
+/** Whether a pack holds some of these blocks, but the newest manifest maps them nowhere: an earlier repair was killed. */
+async function areUnmapped(store: ObjectStore, { commit }: RepairedRoot, stored: readonly Cid[]): Promise<boolean> {
+  const directory = new PackDirectory(store);
+  const object = commit && (await unlessDamaged(() => directory.commitObject(commit)));
+  if (object === undefined) return false;
+  const { found } = await new PlacementIndex(directory, object).locate(stored);
+  return stored.some((cid) => !found.has(cid));
 }
 
 interface DamagedPack {

@@ -1,10 +1,10 @@
 /** Rebuilds the newest root's run and manifest from all packs' footers (docs/reference/formats.md: `verify --repair`). */
-import { SynclineError, unlessDamaged } from "../../base/errors.ts";
+import { isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { digestOf } from "../../format/blocks/cid.ts";
+import { digestOf, digestText } from "../../format/blocks/cid.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../format/blocks/manifest.ts";
 import { commitObjectName, OBJECT_ID_BYTES, packName, runName } from "../../format/blocks/object-name.ts";
 import {
@@ -15,8 +15,10 @@ import {
   type PackFooter,
   readTail,
 } from "../../format/blocks/pack.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
-import type { BlockCopies } from "./block-copies.ts";
+import { isWrongCommit } from "../verified-commit.ts";
+import type { BlockCopies, StoredFooter } from "./block-copies.ts";
 import { buildPack } from "../../packs/pack-builder.ts";
 import type { RepairedRoot } from "./repaired-root.ts";
 import { mergePages, type PackRows, rowsOfPacks } from "./run-merge.ts";
@@ -45,12 +47,16 @@ export async function rebuildPlacement(input: RebuildInput): Promise<string | un
   const own = await ownBlocks(input, commit, name);
   if (own === undefined) return undefined;
   const sent = await sendLacking(input);
-  const { gcEpoch, dropping } = collectorState(copies);
+  const state = await collectorState(copies, commit);
+  const needed = neededAgain(input, state.dropping);
+  const dropping = state.dropping.filter((pack) => copies.footers.has(pack) && !needed.has(pack));
   const gone = new Set<PackName>([name, ...dropping]);
   const packs = [...copies.footers].flatMap(([pack, { footer }]) => (gone.has(pack) ? [] : [{ pack, footer }]));
-  packs.sort((a, b) => Number(input.damaged.has(a.pack)) - Number(input.damaged.has(b.pack)));
+  // A running collector may still delete what was dropping: copies in other packs take precedence.
+  const rank = ({ pack }: PackRows) => (input.damaged.has(pack) ? 2 : Number(needed.has(pack)));
+  packs.sort((a, b) => rank(a) - rank(b));
   const runs = await putRun(input, packs);
-  const manifest = encodeManifest({ gcEpoch, runs, loose: [], dropping });
+  const manifest = encodeManifest({ gcEpoch: state.gcEpoch, runs, loose: [], dropping });
   await root.check();
   await replace(store, name, [own.blocks, encodeFooter([...own.footer], manifest).bytes], own.token);
   await root.check();
@@ -109,18 +115,67 @@ async function sendLacking({ store, copies, random, lacking }: RebuildInput): Pr
   return sent;
 }
 
-/** The collector's state: the newest manifests know it, and the packs that they drop must not be listed again. */
-function collectorState(copies: BlockCopies): Pick<Manifest, "gcEpoch" | "dropping"> {
+/**
+ * What collections left behind, by the newest manifest of the root's own history. Commits that no root follows prove
+ * nothing: the collector that made one may have lost its swap.
+ */
+async function collectorState(copies: BlockCopies, root: Cid): Promise<Pick<Manifest, "gcEpoch" | "dropping">> {
+  const own = manifestOf(copies, root);
+  if (own !== undefined) return own;
+  let known: Manifest | undefined;
+  for (let at = await parentOf(copies, root); at !== undefined && known === undefined; at = await parentOf(copies, at))
+    known = manifestOf(copies, at);
+  // Above every collection that an upload may have begun before: it must check its packs again.
   let gcEpoch = 0;
-  let dropping = new Set<PackName>();
-  for (const { manifest } of copies.footers.values()) {
-    if (manifest.length === 0) continue;
-    const read = decodeManifest(manifest);
-    if (read.gcEpoch > gcEpoch) dropping = new Set();
-    gcEpoch = Math.max(gcEpoch, read.gcEpoch);
-    if (read.gcEpoch === gcEpoch) for (const pack of read.dropping) dropping.add(pack);
+  for (const { manifest } of copies.footers.values()) gcEpoch = Math.max(gcEpoch, decoded(manifest)?.gcEpoch ?? 0);
+  return { gcEpoch: gcEpoch + 1, dropping: known?.dropping ?? [] };
+}
+
+/** The manifest of a commit's object; undefined if it is gone, or replaced by an empty one when its pack was healed. */
+function manifestOf({ footers }: BlockCopies, commit: Cid): Manifest | undefined {
+  const manifest = decoded(footers.get(commitObjectName(commit))?.manifest);
+  return manifest === undefined || manifest.runs.length + manifest.loose.length === 0 ? undefined : manifest;
+}
+
+/** Undefined where there is none. Throws `feature_unknown`. */
+function decoded(manifest: Uint8Array | undefined): Manifest | undefined {
+  if (manifest === undefined || manifest.length === 0) return undefined;
+  try {
+    return decodeManifest(manifest);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return undefined;
   }
-  return { gcEpoch, dropping: [...dropping] };
+}
+
+/** Undefined if the commit is the first, lost or unreadable. */
+async function parentOf(copies: BlockCopies, commit: Cid): Promise<Cid | undefined> {
+  const bytes = await copies.find(digestOf(commit));
+  try {
+    return bytes && decodeCommit(bytes).body.parent;
+  } catch (error) {
+    if (!isWrongCommit(error)) throw error;
+    return undefined;
+  }
+}
+
+/** Dropping packs with the only copy of some block: the bucket may need it again. */
+function neededAgain({ copies, damaged }: RebuildInput, dropping: readonly PackName[]): Set<PackName> {
+  const needed = new Set<PackName>();
+  const going = new Set(dropping.filter((pack) => copies.footers.has(pack)));
+  if (going.size === 0) return needed;
+  const elsewhere = new Set<string>();
+  const add = ({ footer }: StoredFooter) => {
+    for (const { digest } of footer) elsewhere.add(digestText(digest));
+  };
+  for (const [pack, stored] of copies.footers) if (!going.has(pack) && !damaged.has(pack)) add(stored);
+  for (const pack of going) {
+    const stored = copies.footers.get(pack);
+    if (stored === undefined || [...stored.footer].every(({ digest }) => elsewhere.has(digestText(digest)))) continue;
+    needed.add(pack);
+    add(stored);
+  }
+  return needed;
 }
 
 async function putRun(
