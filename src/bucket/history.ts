@@ -8,11 +8,12 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { endOfMoment } from "../base/moment.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
-import { skipSeq } from "../format/commits/commit-body.ts";
+import { isGone } from "../blocks/not-found.ts";
+import { LOST_ANCESTOR, skipSeq } from "../format/commits/commit-body.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { get, lastBefore, range } from "../tree/read.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import type { VerifiedCommit } from "./verified-commit.ts";
+import { isWrongCommit, type VerifiedCommit } from "./verified-commit.ts";
 
 /** Reads commits, as a Bucket does. With its blocks at hand, the history continues past commits that were thinned out. */
 export interface Commits {
@@ -65,6 +66,7 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
     const skipTo = skipSeq(at.body.seq);
     const [next, nextSeq] = skipTo >= seq ? [at.body.skip, skipTo] : [at.body.parent, at.body.seq - 1];
     if (next === undefined) throw misplaced(at, seq);
+    if (next === LOST_ANCESTOR) throw lostAncestor(at, nextSeq);
     // The last step needs no reading: the address is known.
     if (nextSeq === seq) return next;
     at = await commits.commit(next);
@@ -74,7 +76,7 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
 }
 
 /**
- * Whether `head` is `base` or descends from it; "unknown" when commits between them are gone. With `nodes`, it is enough
+ * Whether `head` is `base` or descends from it; "unknown" when commits between them are gone or damaged. With `nodes`, it is enough
  * that `head` retains `base`, if its list ends with its parent, one seq below: the list is read for the next commit anyhow,
  * and this saves checking signatures along the way. If seq, parent and list are inconsistent, walks the ancestors.
  */
@@ -89,7 +91,7 @@ export async function descends(
     if (head.body.seq >= base.seq && (await ancestorAt(commits, head, base.seq)) === base.cid) return "yes";
     return (await isRecovered(commits, head, base)) ? "yes" : "no";
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return "unknown";
+    if (isGone(error)) return "unknown";
     throw error;
   }
 }
@@ -129,6 +131,38 @@ export async function skipOf(commits: PlacedCommits, parent: PlacedCommit): Prom
   const target = skipSeq((parent.body.seq + 1) as Lamport);
   return target === 0 ? undefined : ancestorAt(commits, parent, target);
 }
+
+/**
+ * As `skipOf`, also where commits on the way are lost or wrong: then by the list of retained commits, or by where a retained
+ * one leads. LOST_ANCESTOR where nothing tells the address, so that publishing goes on. Throws as reading `kept` does.
+ */
+export async function skipAsKnown(
+  commits: PlacedCommits,
+  nodes: NodeStore,
+  parent: PlacedCommit,
+): Promise<Cid | undefined> {
+  try {
+    return await skipOf(commits, parent);
+  } catch (error) {
+    if (!isWrongCommit(error)) throw error;
+  }
+  const target = skipSeq((parent.body.seq + 1) as Lamport);
+  let tried = 0;
+  for await (const { key, links } of range(nodes, parent.body.kept, { from: keptKey(target) })) {
+    const [cid] = links;
+    if (cid === undefined || tried++ === ANCESTOR_TRIES) break;
+    if (keptSeq(key) === target) return cid;
+    try {
+      return await ancestorAt(commits, await commits.commit(cid), target);
+    } catch (error) {
+      if (!isWrongCommit(error)) throw error;
+    }
+  }
+  return LOST_ANCESTOR;
+}
+
+/** How many retained commits are asked for an ancestor: those soon after it know it, if any do. */
+const ANCESTOR_TRIES = 32;
 
 /** Commits that `head` retains, oldest first, without itself. */
 export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): AsyncGenerator<{ seq: Lamport; cid: Cid }> {
@@ -216,6 +250,13 @@ function misplaced(commit: PlacedCommit, seq: number): SynclineError {
   return new SynclineError(
     "format_invalid",
     `Commit ${commit.cid} at seq ${commit.body.seq} does not lead to seq ${seq}.`,
+  );
+}
+
+function lostAncestor({ cid }: PlacedCommit, seq: number): SynclineError {
+  return new SynclineError(
+    "block_not_found",
+    `Commit ${cid} does not know its ancestor at seq ${seq}, which was lost.`,
   );
 }
 

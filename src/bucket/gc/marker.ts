@@ -2,14 +2,14 @@
  * Finds what must stay: every block that retained commits reach. A commit's own list of kept commits is not followed: the
  * newest root's list says what is retained. Otherwise thinning could never free anything.
  */
-import { hasCode } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { type Codec, codecOf, digestOf, digestText } from "../../format/blocks/cid.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
-import type { CommitBody } from "../../format/commits/commit-body.ts";
+import { type CommitBody, LOST_ANCESTOR, skipSeq } from "../../format/commits/commit-body.ts";
 import { linkedHeads } from "../../format/commits/heads.ts";
 import { linksOf } from "../../format/blocks/links.ts";
+import { isWrongCommit } from "../verified-commit.ts";
 
 /** How many blocks are read at once: nodes, mostly of 16 KiB. */
 const BATCH = 64;
@@ -49,16 +49,30 @@ export class Marker {
 
   /**
    * Marks the commits that `skip` leads to from here, without their trees: the next publications look for ancestors along
-   * them.
+   * them. Returns the seq of one that is lost: what lies below it is not marked.
    */
-  async markSkips(from: CommitBody): Promise<void> {
-    for (let at = from.skip; at !== undefined;) {
-      const bytes = await this.#ifThere(at);
-      if (bytes === undefined) return;
-      const { body, certificate } = decodeCommit(bytes);
-      await this.markAll([certificate, ...linkedHeads(body.heads)]);
-      this.#skipped.add(digestText(digestOf(at)));
+  async markSkips(from: CommitBody): Promise<Lamport | undefined> {
+    let seq = skipSeq(from.seq);
+    for (let at = from.skip; at !== undefined && at !== LOST_ANCESTOR; seq = skipSeq(seq)) {
+      const body = await this.markWithoutTree(at);
+      if (body?.seq !== seq) return seq;
       at = body.skip;
+    }
+    return undefined;
+  }
+
+  /** Marks a commit and what checking it needs; undefined if any of it is gone or no commit. */
+  async markWithoutTree(cid: Cid): Promise<CommitBody | undefined> {
+    try {
+      const { body, certificate } = decodeCommit(await this.#blocks.get(cid));
+      const needed = [certificate, ...linkedHeads(body.heads)];
+      await this.#blocks.getMany(needed);
+      this.markAlone(needed);
+      this.#skipped.add(digestText(digestOf(cid)));
+      return body;
+    } catch (error) {
+      if (!isWrongCommit(error)) throw error;
+      return undefined;
     }
   }
 
@@ -97,14 +111,5 @@ export class Marker {
 
   #mark(cid: Cid): void {
     this.#marked.set(digestText(digestOf(cid)), codecOf(cid));
-  }
-
-  async #ifThere(cid: Cid): Promise<Uint8Array | undefined> {
-    try {
-      return await this.#blocks.get(cid);
-    } catch (error) {
-      if (hasCode(error, "block_not_found")) return undefined;
-      throw error;
-    }
   }
 }

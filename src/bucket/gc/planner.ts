@@ -1,7 +1,7 @@
 /** Plans a collection on one root: what must stay, where it lies, and which packs go. */
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Cid, PackName } from "../../base/ids.ts";
+import type { Cid, Lamport, PackName } from "../../base/ids.ts";
 import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/blocks/cid.ts";
@@ -24,6 +24,7 @@ import {
 } from "./maintenance.ts";
 import { Marker } from "./marker.ts";
 import type { RetentionRule } from "./retention.ts";
+import { unlinkedCommits } from "./unlinked-commits.ts";
 import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 
 export interface Plan {
@@ -71,6 +72,7 @@ export class Planner {
   readonly #agedMarks: AgedMarks;
   readonly #times: CommitTimes;
   #mapped = 0;
+  #searchedBelow: Lamport | undefined;
   /** The last plan for which everything was located. */
   #whole: { readonly base: CollectionBase; readonly plan: Plan } | undefined;
 
@@ -94,7 +96,8 @@ export class Planner {
     const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases, rule);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
     await this.#agedMarks.markRoots(commit.cid, history.kept);
-    await this.#marker.markSkips(maintenance.made.commit.body);
+    const lostAt = await this.#marker.markSkips(maintenance.made.commit.body);
+    if (lostAt !== undefined) await this.#markBelow(lostAt, base);
     // Readers still on this root when the next one comes must find its list.
     const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
     const needs = this.#needs(maintenance, stillRead);
@@ -116,6 +119,20 @@ export class Planner {
     };
     this.#whole = { base, plan };
     return plan;
+  }
+
+  /** Marks the commits before a lost one that `skip` would have led to. Once: none come later. */
+  async #markBelow(seq: Lamport, { commit, object }: CollectionBase): Promise<void> {
+    if (this.#searchedBelow === seq) return;
+    const { blocks } = this.#options.bucket;
+    const { marked: known } = this.#marker;
+    const rows = mappedRows(this.#directory, object);
+    const { genesis } = commit.body;
+    for await (const cid of unlinkedCommits({ rows, blocks, known, genesis, seq })) {
+      this.#options.signal?.throwIfAborted();
+      await this.#marker.markWithoutTree(cid);
+    }
+    this.#searchedBelow = seq;
   }
 
   /** All packs that should go, over all passes. */

@@ -32,7 +32,7 @@ import { editTree } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
-import { keptKey, skipOf } from "../history.ts";
+import { keptKey, skipAsKnown } from "../history.ts";
 import { totalsAfter } from "../totals.ts";
 
 /** The author of commits: a device and the owner's certificate for it. */
@@ -114,7 +114,7 @@ export async function makeCommit(
       ...(next.recovered && { recovered: [...(body.recovered ?? []), next.recovered.cid].slice(-MAX_RECOVERED) }),
       tree: next.tree,
       parent: parent.cid,
-      skip: await skipOf(bucket, parent),
+      skip: await skipAsKnown(bucket, nodes, parent),
       seq,
       writer: device.writer,
       epoch: next.epoch,

@@ -6,6 +6,7 @@ import { isDamage } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { matchesCid } from "../../format/blocks/cid.ts";
+import { LOST_ANCESTOR } from "../../format/commits/commit-body.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import type { Commit } from "../../format/commits/commit.ts";
 import { linkedHeads } from "../../format/commits/heads.ts";
@@ -15,7 +16,7 @@ import { isWrongCommit } from "../verified-commit.ts";
 import type { OnProgress } from "./report.ts";
 
 /** What a block is, according to its referrer. */
-export type Role = "root" | "commit" | "tree" | "kept" | "other";
+export type Role = "root" | "commit" | "skip" | "tree" | "kept" | "other";
 
 interface Pending {
   readonly cid: Cid;
@@ -32,6 +33,8 @@ export class BlockWalk {
   readonly #seen = new Set<Cid>();
   readonly #damaged = new Map<Cid, string>();
   readonly #tainted = new Set<Cid>();
+  /** Where sound commits skip to. */
+  readonly #skips = new Map<Cid, Cid>();
   #bytes = 0;
   #commits = 0;
 
@@ -56,9 +59,14 @@ export class BlockWalk {
     return this.#tainted.has(cid);
   }
 
-  /** Walks the newest commit and all that it links. */
+  /**
+   * Walks the newest commit and all that it links. Then the commits that `skip` leads to, without their trees: the next
+   * publications look for ancestors along them.
+   */
   async walkRoot(cid: Cid): Promise<void> {
     await this.#visitAll([{ cid, role: "root" }]);
+    for (let at = this.#skips.get(cid); at !== undefined; at = this.#skips.get(at))
+      await this.#visitAll([{ cid: at, role: "skip" }]);
   }
 
   /** True if any of them is tainted. Reads siblings in batches, finishing each batch before the next. */
@@ -80,7 +88,8 @@ export class BlockWalk {
     this.#bytes += bytes?.length ?? 0;
     if (role === "commit" || role === "root") this.#commits++;
     const links = bytes === undefined ? "is missing or cannot be read" : await this.#open(cid, role, bytes);
-    if (typeof links === "string") this.#damaged.set(cid, links);
+    const unneeded = role === "skip" ? ". Only old history needs it" : "";
+    if (typeof links === "string") this.#damaged.set(cid, links + unneeded);
     if (typeof links === "string" || (await this.#visitAll(links))) this.#tainted.add(cid);
   }
 
@@ -88,12 +97,14 @@ export class BlockWalk {
   async #open(cid: Cid, role: Role, bytes: Uint8Array): Promise<readonly Pending[] | string> {
     if (!matchesCid(cid, bytes)) return "does not match its hash";
     try {
-      if (role !== "commit" && role !== "root") return linksWithRoles(cid, role, bytes);
+      if (role !== "commit" && role !== "root" && role !== "skip") return linksWithRoles(cid, role, bytes);
       const commit = decodeCommit(bytes);
       // The check reads these, too. First, so that a lost one is named.
       await this.#visitAll(checkedWith(commit));
       await this.#checkCommit(commit);
-      return commitLinks(commit, role === "root");
+      const { skip } = commit.body;
+      if (skip !== undefined && skip !== LOST_ANCESTOR) this.#skips.set(cid, skip);
+      return role === "skip" ? [] : commitLinks(commit, role === "root");
     } catch (error) {
       if (isWrongCommit(error)) return `is malformed: ${error.message}`;
       throw error;
@@ -122,7 +133,7 @@ export class BlockWalk {
 /** How many siblings are read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */
 const BATCH = 32;
 
-function linksWithRoles(cid: Cid, role: Exclude<Role, "commit" | "root">, bytes: Uint8Array): Pending[] {
+function linksWithRoles(cid: Cid, role: Exclude<Role, "commit" | "root" | "skip">, bytes: Uint8Array): Pending[] {
   if (role === "other") return linksOf(cid, bytes).map((link) => ({ cid: link, role }));
   const node = decodeNode(bytes);
   const below: Role = node.level > 0 ? role : role === "kept" ? "commit" : "other";

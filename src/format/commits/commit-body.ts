@@ -1,8 +1,9 @@
 /** A commit's body: its fields, and their dag-cbor map, hashed and signed (docs/reference/formats.md, Commit). */
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
+import { HASH_BYTES } from "../../crypto/hash.ts";
 import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../../base/limits.ts";
 import { asBigInt, asBytes, asCount, asLink, asList, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";
-import { cidToBytes } from "../blocks/cid.ts";
+import { cidFromDigest, cidToBytes } from "../blocks/cid.ts";
 import type { CborMap, CborValue } from "../blocks/dag-cbor.ts";
 import { Link } from "../blocks/dag-cbor.ts";
 import type { Features } from "./features.ts";
@@ -28,7 +29,7 @@ export interface CommitBody {
   readonly policy: Cid;
   /** The replaced root; undefined for the first commit. Weak: may be pruned. */
   readonly parent: Cid | undefined;
-  /** The ancestor at `skipSeq(seq)`; undefined if that is 0. Weak. */
+  /** The ancestor at `skipSeq(seq)`, or LOST_ANCESTOR; undefined if that is 0. Weak. */
   readonly skip: Cid | undefined;
   /** 1 for the first commit, else the parent's plus 1. The bucket's Lamport counter. */
   readonly seq: Lamport;
@@ -75,6 +76,9 @@ export function skipSeq(seq: Lamport): Lamport {
   const number = BigInt(seq);
   return Number(number & (number - 1n)) as Lamport;
 }
+
+/** The `skip` of a commit whose writer could not tell the address, since commits on the way were lost: a digest of zeros. */
+export const LOST_ANCESTOR: Cid = cidFromDigest("dag-cbor", new Uint8Array(HASH_BYTES));
 
 export function bodyToCbor(body: CommitBody): CborMap {
   const map: CborMap = {

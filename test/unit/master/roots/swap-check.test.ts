@@ -7,6 +7,7 @@ import { walletSigner } from "../../../../src/crypto/wallet.ts";
 import { codecOf } from "../../../../src/format/blocks/cid.ts";
 import { decodeCbor, encodeCbor } from "../../../../src/format/blocks/dag-cbor.ts";
 import type { CborValue } from "../../../../src/format/blocks/dag-cbor.ts";
+import { LOST_ANCESTOR } from "../../../../src/format/commits/commit-body.ts";
 import type { Refusal } from "../../../../src/master/http/refusal.ts";
 import { SwapCheck } from "../../../../src/master/roots/swap-check.ts";
 import { blockOf, certify, CommitChain, nodeBlock } from "../../../support/commit-chain.ts";
@@ -129,6 +130,22 @@ describe("a swap is refused", () => {
     );
     expect(await check(wrong as MadeCommit)).toMatchObject({ code: "not_descendant" });
     expect(await check(right as MadeCommit)).toBeUndefined();
+  });
+
+  test("when its skip says that the ancestor is lost, as long as the master finds it", async () => {
+    const { chain, check, blocks } = await world();
+    const history: MadeCommit[] = [];
+    for (let seq = 1; seq <= 11; seq++) {
+      history.push(chain.make(`state ${seq}`, history.at(-1)));
+      await check(history.at(-1) as MadeCommit);
+    }
+    const unsure = chain.make("12", history[10], { skip: LOST_ANCESTOR });
+    expect(await check(unsure)).toMatchObject({ code: "not_descendant" });
+    blocks.remove(history[9]?.commit.cid as Cid);
+    // Nor does a retained commit link it.
+    const kept = nodeBlock("none");
+    await blocks.put([kept]);
+    expect(await check(chain.make("12", history[10], { skip: LOST_ANCESTOR, kept: kept.cid }))).toBeUndefined();
   });
 
   test("for a commit of another bucket of the same owner", async () => {

@@ -1,0 +1,71 @@
+/**
+ * Finds old commits that a lost one led to: no readable block names them, but later publications look for ancestors there,
+ * and a repair may bring the lost one back. Rows do not say what a block is, so each small one is read.
+ */
+import { isDamage } from "../../base/errors.ts";
+import type { Cid, Lamport } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { cidFromDigest, digestText } from "../../format/blocks/cid.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
+import { decodeCommit, looksLikeCommit, MAX_COMMIT_BYTES } from "../../format/commits/commit.ts";
+import { isWrongCommit } from "../verified-commit.ts";
+
+/** How many blocks are read at once. */
+const BATCH = 64;
+
+export interface UnlinkedSearch {
+  readonly rows: AsyncIterable<PackRow>;
+  readonly blocks: BlockReader;
+  /** By digestText: these need not be read. */
+  readonly known: { has(key: string): boolean };
+  readonly genesis: Cid;
+  /** Only commits before this one. */
+  readonly seq: Lamport;
+}
+
+/** May yield a commit several times. */
+export async function* unlinkedCommits({ rows, blocks, known, genesis, seq }: UnlinkedSearch): AsyncGenerator<Cid> {
+  let batch: Cid[] = [];
+  const isWanted = (bytes: Uint8Array) => {
+    const body = bodyOf(bytes);
+    return body !== undefined && body.genesis === genesis && body.seq < seq;
+  };
+  const search = async () => {
+    const found = await readable(blocks, batch);
+    batch = [];
+    return [...found].flatMap(([cid, bytes]) => (isWanted(bytes) ? [cid] : []));
+  };
+  for await (const { digest, length } of rows) {
+    if (length > MAX_COMMIT_BYTES || known.has(digestText(digest))) continue;
+    batch.push(cidFromDigest("dag-cbor", digest));
+    if (batch.length === BATCH) yield* await search();
+  }
+  yield* await search();
+}
+
+function bodyOf(bytes: Uint8Array) {
+  try {
+    return looksLikeCommit(bytes) ? decodeCommit(bytes).body : undefined;
+  } catch (error) {
+    if (!isWrongCommit(error)) throw error;
+    return undefined;
+  }
+}
+
+/** Those that can be read. */
+async function readable(blocks: BlockReader, cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>> {
+  try {
+    return await blocks.getMany(cids);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+  const found = new Map<Cid, Uint8Array>();
+  for (const cid of cids) {
+    try {
+      found.set(cid, await blocks.get(cid));
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+  }
+  return found;
+}
