@@ -63,7 +63,7 @@ async function rootOf({ remote }: Bucket): Promise<Root> {
   const root = await remote.readRoot();
   if (root !== undefined) return root;
   throw new SynclineError("no_such_bucket", `The bucket at ${remote.address} has lost its root.`, {
-    hint: "Restore the root from a copy of the bucket's storage. Without it, the newest commit is unknown.",
+    hint: "In a folder or in S3, `syncline verify --repair` looks for its newest commit. At a master, see its table of roots.",
   });
 }
 

@@ -94,6 +94,7 @@ export const OPTIONS = {
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),
   recursive: toggle("directories with everything in them", { short: "-r", onlyFlag: true }),
   repair: toggle("repair what can be repaired", { onlyFlag: true }),
+  root: text("<commit>", "with --repair: the root to give a bucket that has lost its own", { onlyFlag: true }),
   accept: toggle(
     "accept the bucket at the address even if it was replaced or rolled back, and remember it from then on",
     {

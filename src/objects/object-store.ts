@@ -64,6 +64,12 @@ export interface ObjectStore extends AsyncDisposable {
    */
   breakLock?(force: boolean): Promise<string | undefined>;
 
+  /**
+   * Stores a root where none can be read, above all that were there: number `least` or a later one. `token`: what `get`
+   * returned, which is no root. "refused": a root came meanwhile. Absent where roots are stored as other objects are.
+   */
+  returnRoot?(body: readonly Uint8Array[], least: number, token: string | undefined): Promise<PutOutcome>;
+
   /** Deletes what only the store itself knows to be old. Collections call it. Absent where there is nothing of the kind. */
   prune?(): Promise<void>;
 

@@ -23,6 +23,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   polling: true,
   requests: true,
   prune: true,
+  returnRoot: true,
 };
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   forgetPlacement: true,
@@ -43,6 +44,7 @@ test("a link offers exactly what its store offers", async () => {
     polling,
     requests,
     prune: async () => {},
+    returnRoot: async () => ({ kind: "refused" }),
     streamRanges: async () => {},
   });
   for (const method of Object.keys(MAYBE_STORE)) {

@@ -7,12 +7,12 @@ import { escapeForPrint } from "../../base/names.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../../bucket/verify/report.ts";
-import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "../command.ts";
 import { openToRead } from "./bucket-reader.ts";
 import type { Call, Program } from "../command.ts";
 import { readingAccess, BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
+import { locateRootless, settleRoot } from "./lost-root.ts";
 import type { Output } from "../terminal/output.ts";
 import { printBytes, printCount } from "../terminal/text.ts";
 import { openVerified, type VerifiedStorage } from "./verified-storage.ts";
@@ -22,10 +22,11 @@ export function register(program: Program): void {
     name: "verify",
     arguments: [["[url]", "the bucket; or use --data or --arbiter for everything that masters keep"]],
     summary: "check every block and rule of a bucket or of a master's data; repair with --repair",
-    options: ["data", "arbiter", "store", "repair", ...BUCKET_OPTIONS],
+    options: ["data", "arbiter", "store", "repair", "root", ...BUCKET_OPTIONS],
     examples: [
       "syncline verify file:///srv/bucket",
       "syncline verify file:///srv/bucket --repair",
+      "syncline verify file:///srv/bucket --repair --root bafyr4ib4r5r6xnlrq6nvu7vcuq7wlrxcgo2wqaxq7h5mbcsbqxtxxkyfku",
       "syncline verify --data ~/master",
       "syncline verify --arbiter postgres://syncline@db.example/syncline --store s3://packs/main",
     ],
@@ -37,6 +38,8 @@ export function register(program: Program): void {
         const what = "Name either a bucket, a master's data folder (--data), or --arbiter with --store.";
         throw new SynclineError("usage", what);
       }
+      if (options.root !== undefined && (options.repair !== true || args[0] === undefined))
+        throw new SynclineError("usage", "--root goes with a bucket's address and --repair.");
       if (isShared) {
         if (options.repair === true) {
           throw new SynclineError("usage", "--repair does not mend a store of packs.", {
@@ -51,11 +54,13 @@ export function register(program: Program): void {
         const { verifyData } = await import("./verify-data.ts");
         return verifyData(options.data, options.repair === true, call);
       }
-      const { address } = await locateBucket(call, args[0] ?? "");
+      const address = await locateRootless(call, args[0] ?? "");
+      const root = await settleRoot(call, address);
+      if (root === "lost") return 8;
       const { clock, random } = runtime;
       await using storage = await openVerified(address, { access: readingAccess(call), clock, random });
       let report = await examine(call, address, storage, output);
-      let repaired = 0;
+      let repaired = root === "put back" ? 1 : 0;
       const repair = async (lost: readonly Cid[], copies: BlockReader) => {
         const mended = await storage.repair(lost, copies);
         for (const { object, what } of mended) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);

@@ -24,6 +24,7 @@ import type {
   StoredObject,
 } from "../object-store.ts";
 import type { RootForm } from "./probe.ts";
+import { returnNumberedRoot } from "./numbered-root-return.ts";
 import type { DatedObject, S3ObjectStore } from "./s3-object-store.ts";
 
 export interface S3BucketStoreOptions {
@@ -140,6 +141,12 @@ export class S3BucketStore implements ObjectStore {
     if (form === "replaced") return this.#store.putIfMatch(name, body, token, options);
     const base = this.#last?.object.token === token ? this.#last : undefined;
     return base === undefined ? { kind: "refused" } : this.#create(base.number, body, options, base);
+  }
+
+  async returnRoot(body: readonly Uint8Array[], least: number, token: string | undefined): Promise<PutOutcome> {
+    const outcome = await returnNumberedRoot(this.#store, body, least, token);
+    if (outcome !== undefined) return outcome;
+    return token === undefined ? this.putNew(ROOT_OBJECT, body) : this.putIfMatch(ROOT_OBJECT, body, token);
   }
 
   settle(): Promise<void> {

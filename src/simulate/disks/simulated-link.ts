@@ -32,6 +32,7 @@ export class SimulatedLink implements ObjectStore {
   readonly polling?: Polling;
   readonly streamRanges?: (name: string, ranges: readonly ByteRange[], take: TakePart) => Promise<void>;
   readonly prune?: () => Promise<void>;
+  readonly returnRoot?: NonNullable<ObjectStore["returnRoot"]>;
   readonly requests?: () => RequestReport;
   readonly #options: LinkOptions;
   readonly #line: FaultyLine;
@@ -45,6 +46,8 @@ export class SimulatedLink implements ObjectStore {
       this.breakLock = (force) => this.#line.read(async () => store.breakLock?.(force));
     if (store.requests !== undefined) this.requests = store.requests.bind(store);
     if (store.prune !== undefined) this.prune = () => this.#line.read(async () => store.prune?.());
+    const returnRoot = store.returnRoot?.bind(store);
+    if (returnRoot !== undefined) this.returnRoot = (...call) => this.#put(() => returnRoot(...call));
     if (store.streamRanges !== undefined) this.streamRanges = (...call) => this.#streamRanges(...call);
     if (store.polling !== undefined) this.polling = store.polling;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
