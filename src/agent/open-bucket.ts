@@ -134,6 +134,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     readGenesis: async () => genesis,
     create: (block, first) => remote.create(block, first),
     readRoot: () => remote.readRoot(),
+    lostRoot: async () => remote.lostRoot?.(),
     beginUpload: () => remote.beginUpload(),
     requests: () => remote.requests?.(),
     masters: () => remote.masters?.(),

@@ -182,12 +182,23 @@ export class Bucket {
     return { root, commit: await this.commit(root.commit) };
   }
 
-  /** As `current`. Throws `no_such_bucket` when there is no root. */
+  /** As `current`. When there is no root, throws `no_such_bucket`, or `arbiter_unreachable` if the bucket has lost it. */
   async head(): Promise<CurrentRoot> {
     const current = await this.current();
     if (current !== undefined) return current;
+    const lost = await this.remote.lostRoot?.();
+    if (lost !== undefined) throw lost;
     throw new SynclineError("no_such_bucket", `There is no bucket at ${this.remote.address}.`, {
       hint: "Check the address, or make one with `syncline init`.",
+    });
+  }
+
+  /** The error of a writer that finds no root. */
+  async gone(): Promise<SynclineError> {
+    const lost = await this.remote.lostRoot?.();
+    if (lost !== undefined) return lost;
+    return new SynclineError("no_such_bucket", `The bucket at ${this.remote.address} is gone.`, {
+      hint: "Unpublished data is kept. Publishing resumes once the bucket is back.",
     });
   }
 

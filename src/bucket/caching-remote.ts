@@ -21,6 +21,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     readGenesis: () => inner.readGenesis(),
     create: (genesis, first) => inner.create(genesis, first),
     readRoot: () => inner.readRoot(),
+    lostRoot: async () => inner.lostRoot?.(),
     beginUpload: () => cachingSession(inner.beginUpload(), cache, kept),
     requests: () => inner.requests?.(),
     masters: () => inner.masters?.(),

@@ -304,9 +304,7 @@ class Publication implements AsyncDisposable {
     const told = this.#pacing.takeRoot();
     const current = told === undefined ? await bucket.current() : await bucket.at(told);
     if (current !== undefined) return current;
-    throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} is gone.`, {
-      hint: "Unpublished data is kept. Publishing resumes once the bucket is back.",
-    });
+    throw await bucket.gone();
   }
 
   #begin(): { readonly session: UploadSession; readonly workspace: Workspace } {

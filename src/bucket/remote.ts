@@ -2,6 +2,7 @@
  * The interface to a bucket's storage: blocks, and one root that is swapped. `file://` and `s3://` are one implementation
  * (PackedRemote over an ObjectStore); a master over HTTP is another.
  */
+import type { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/blocks/root-object.ts";
@@ -14,17 +15,24 @@ export interface BucketRemote extends AsyncDisposable {
   /** For people: the bucket's address without credentials. */
   readonly address: string;
 
-  /** The signed genesis block, unverified. Throws `no_such_bucket`, `store_unreachable`. */
+  /** The signed genesis block, unverified. Throws `no_such_bucket`, `store_unreachable`, and as `lostRoot` says. */
   readGenesis(): Promise<Uint8Array>;
 
   /**
    * Makes the bucket: its first commit, whose blocks include the genesis, becomes the root. Then stores the genesis where
-   * `readGenesis` looks first. False, and nothing changed, if the bucket exists.
+   * `readGenesis` looks first. False, and nothing changed, if the bucket exists. Throws `bucket_exists` if one is there that
+   * has lost its root.
    */
   create(genesis: Block, first: Upload): Promise<boolean>;
 
   /** The current root, or undefined when the bucket does not exist. Throws `arbiter_unreachable`. */
   readRoot(): Promise<Root | undefined>;
+
+  /**
+   * Where there is no root: the error for that if a bucket is there that has lost it. Absent where the storage cannot tell.
+   * Throws `store_unreachable`.
+   */
+  lostRoot?(): Promise<SynclineError | undefined>;
 
   /** All blocks reachable from any kept root. After a missing block, it reloads the root once by itself. */
   readonly blocks: BlockReader;

@@ -90,6 +90,36 @@ describe("init", () => {
     expect(readdirSync(space.at("used"))).toEqual(["file"]);
   });
 
+  test("refuses a bucket that has lost its root, also with --accept, and tells how to repair it", () => {
+    const url = space.url("rootless");
+    space.do("init", url);
+    space.do("put", space.at("f"), `${url}/f`);
+    renameSync(space.at("rootless", "root"), space.at("kept-root"));
+    const before = census(space.at("rootless"));
+    const stranger = { SYNCLINE_STATE: space.at("elsewhere") };
+    for (const [args, options] of [
+      [[], {}],
+      [["--accept"], {}],
+      [[], { env: stranger }],
+    ] as const) {
+      const refused = error(["init", url, ...args], options);
+      expect(refused).toMatchObject({ status: 4, code: "bucket_exists", message: text(/lost its root/) });
+      expect(refused.hint).toContain("syncline verify --repair");
+    }
+    for (const args of [
+      ["ls", url],
+      ["cat", `${url}/f`],
+      ["put", space.at("f"), `${url}/g`],
+    ]) {
+      const lost = error(args, { env: stranger });
+      expect(lost).toMatchObject({ status: 6, code: "arbiter_unreachable", message: text(/lost its root/) });
+      expect(lost.hint).toContain("syncline verify --repair");
+    }
+    expect(census(space.at("rootless"))).toEqual(before);
+    renameSync(space.at("kept-root"), space.at("rootless", "root"));
+    expect(space.do("cat", `${url}/f`)).toBe("f");
+  });
+
   test("refuses an invalid key", () => {
     const env = { SYNCLINE_KEY: "no key" };
     expect(error(["init", space.url("keyless")], { env })).toMatchObject({ status: 5, code: "key_invalid" });

@@ -26,6 +26,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   returnRoot: true,
 };
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
+  lostRoot: true,
   forgetPlacement: true,
   holdBase: true,
   takeTurn: true,

@@ -44,11 +44,16 @@ export function seededStream(seed: number): Random {
 /** A clock whose sleeps end at once. */
 export const hurriedClock: Clock = { ...systemClock, sleep: async () => {} };
 
-export async function createBucket(remote: BucketRemote, seed = 1, clock = systemClock): Promise<Bucket> {
+export async function createBucket(
+  remote: BucketRemote,
+  seed = 1,
+  clock = systemClock,
+  owner = OWNER,
+): Promise<Bucket> {
   const random = seededRandom(seed);
   const device = createDeviceKey(random);
   const root = { mode: 0o755, uid: 0, gid: 0 };
-  await Bucket.create(remote, { owner: OWNER, device, notAfter: NOT_AFTER, clock, random, ...root });
+  await Bucket.create(remote, { owner, device, notAfter: NOT_AFTER, clock, random, ...root });
   return openBucket(remote);
 }
 

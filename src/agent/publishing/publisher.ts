@@ -267,11 +267,7 @@ export class Publisher {
     const { bucket, overlay, fixed } = this.#options;
     if (fixed) return DONE;
     const current = await bucket.current();
-    if (current === undefined) {
-      throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} is gone.`, {
-        hint: "Unpublished data is kept. Publishing resumes once the bucket is back.",
-      });
-    }
+    if (current === undefined) throw await bucket.gone();
     this.#root = current;
     if (current.commit.cid !== this.#base.commit) {
       const base = await changesTo(bucket, this.#nodes, this.#base, current.commit);

@@ -6,12 +6,14 @@ import { COMMIT_INLINE_BYTES, FILE_POLL_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
+import { decodeGenesis } from "../../format/commits/genesis.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
 import type { ObjectStore, RequestReport, Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease } from "./lease.ts";
+import { holdsBucket, lostRoot, occupied } from "./lost-root.ts";
 import { NewestIndex } from "./newest-index.ts";
 import { OwnSwap } from "./own-swap.ts";
 import { PackDirectory } from "./pack-directory.ts";
@@ -62,6 +64,8 @@ export class PackedRemote implements BucketRemote {
     if (root !== undefined) {
       return this.blocks.get(decodeCommit(await this.blocks.get(root.commit)).body.genesis);
     }
+    const lost = await this.lostRoot();
+    if (lost !== undefined) throw lost;
     throw new SynclineError("no_such_bucket", `There is no bucket at ${this.address}.`, {
       hint: "Check the address, or make one with `syncline init`.",
     });
@@ -70,7 +74,13 @@ export class PackedRemote implements BucketRemote {
   /** The root decides who made the bucket. Only that writer stores the genesis object, a copy: it is never another's. */
   async create(genesis: Block, first: Upload): Promise<boolean> {
     await this.store.initialize();
-    if ((await this.#roots.get(ONLY_BUCKET)) !== undefined) return false;
+    const isThere = async () => (await this.#roots.get(ONLY_BUCKET)) !== undefined;
+    if (await isThere()) return false;
+    if (await holdsBucket(this.store, (other) => haveOneOwner(genesis.bytes, other))) {
+      // Another creator may have finished meanwhile.
+      if (await isThere()) return false;
+      throw occupied(this.address);
+    }
     await using session = this.#session();
     const outcome = await (await session.prepareFirst(first)).swap();
     if (outcome.kind === "unknown") throw notKnown(this.address, outcome.cause);
@@ -85,6 +95,10 @@ export class PackedRemote implements BucketRemote {
     const root = await this.#roots.get(ONLY_BUCKET);
     if (root !== undefined) this.#newest.note(root);
     return root;
+  }
+
+  async lostRoot(): Promise<SynclineError | undefined> {
+    return (await holdsBucket(this.store)) ? lostRoot(this.address) : undefined;
   }
 
   beginUpload(): UploadSession {
@@ -148,13 +162,23 @@ export class PackedRemote implements BucketRemote {
     });
   }
 
-  /** Stores the genesis, replacing a leftover one. */
+  /** Stores the genesis, replacing that of an interrupted creation. */
   async #putGenesis(genesis: Block): Promise<void> {
     const body = [genesis.bytes];
     if ((await this.store.putNew(GENESIS_OBJECT, body)).kind === "stored") return;
     const there = await this.store.get(GENESIS_OBJECT);
     if (there === undefined || Buffer.compare(there.bytes, genesis.bytes) === 0) return;
     await this.store.putIfMatch(GENESIS_OBJECT, body, there.token);
+  }
+}
+
+/** Whether the same wallet signed both. Anything but a genesis has no owner. */
+function haveOneOwner(genesis: Uint8Array, other: Uint8Array): boolean {
+  try {
+    return decodeGenesis(genesis).body.owner === decodeGenesis(other).body.owner;
+  } catch (error) {
+    if (error instanceof SynclineError) return false;
+    throw error;
   }
 }
 

@@ -46,7 +46,7 @@ export function register(program: Program): void {
       }
       await refuseWithinBucket(call, address);
       const memory = rootFile(stateRoot(runtime.env, options.state), address);
-      if (options.accept !== true) refuseAgain(address, memory.read());
+      if (options.accept !== true) await refuseAgain(remote, address, memory.read());
       const owner = await loadWallet(call);
       const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
       const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -63,8 +63,11 @@ export function register(program: Program): void {
 }
 
 /** If a bucket was seen here before, its disk may just be away. */
-function refuseAgain(address: string, seen: SeenRoot | undefined): void {
+async function refuseAgain(remote: BucketRemote, address: string, seen: SeenRoot | undefined): Promise<void> {
   if (seen === undefined) return;
+  const lost = await remote.lostRoot?.();
+  if (lost?.hint !== undefined)
+    throw new SynclineError("bucket_exists", lost.message, { hint: lost.hint, cause: lost });
   throw new SynclineError("foreign_bucket", `The bucket ${seen.genesis} was at ${address}, but is missing now.`, {
     hint: "If its disk is not mounted, mount it. If it was removed on purpose, run the command again with --accept.",
   });

@@ -46,6 +46,10 @@ export function parsePackName(name: string): PackName | undefined {
   return PACK_NAME.test(name) ? (name as PackName) : undefined;
 }
 
+export function isRunName(name: string): boolean {
+  return RUN_NAME.test(name);
+}
+
 /** The binary form: PACK_REFERENCE_BYTES. */
 export function packReference(name: PackName): Uint8Array {
   const reference = new Uint8Array(PACK_REFERENCE_BYTES);
@@ -71,6 +75,7 @@ export function packFromReference(reference: Uint8Array): PackName {
 
 /** The multihash head for blake3, 32 bytes. */
 const MULTIHASH_HEAD = "1e20";
+const RUN_NAME = /^run\/[0-9a-f]{32}$/;
 const PACK_NAME = /^(pack\/[0-9a-f]{32}|commit\/1e20[0-9a-f]{64})$/;
 
 function hex(bytes: Uint8Array): string {
