@@ -12,10 +12,17 @@ export const ROOTS_FOLDER = "roots/";
 
 const HEAD = "syncline numbered roots 1";
 const DIGITS = 16;
+const NAME = /^roots\/(\d{16})$/;
 
 /** Names sort as their numbers do. */
 export function numberedRootName(number: number): string {
   return `${ROOTS_FOLDER}${String(number).padStart(DIGITS, "0")}`;
+}
+
+/** The number in such a name; undefined: it is another object's. */
+export function numberOfRoot(name: string): number | undefined {
+  const number = Number(NAME.exec(name)?.[1]);
+  return Number.isSafeInteger(number) ? number : undefined;
 }
 
 export function encodeRootHint(number: number): Uint8Array {

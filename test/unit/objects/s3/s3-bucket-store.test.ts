@@ -27,6 +27,13 @@ async function publish(store: S3BucketStore, text: string) {
   return root === undefined ? store.putNew("root", bytes(text)) : store.putIfMatch("root", bytes(text), root.token);
 }
 
+const rootName = (number: number) => `roots/${String(number).padStart(16, "0")}`;
+
+function numbersOn(server: S3Script): number[] {
+  const numbers = [...server.objects.keys()].flatMap((key) => /^p\/roots\/(\d+)$/.exec(key)?.[1] ?? []);
+  return numbers.map(Number).sort((a, b) => a - b);
+}
+
 /** Three days later, after a collection. */
 function agedAndPruned(server: S3Script, upTo: number) {
   server.aheadMs += 72 * HOUR_MS;
@@ -54,6 +61,83 @@ describe("numbered roots", () => {
     expect(await rootOf(opened(server).store)).toBe("root 13");
     server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2)), tag: '"h"', dateMs: 0 });
     expect(await rootOf(opened(server).store)).toBe("root 13");
+  });
+
+  test("a lost hint hides no root: newcomers list them once, and write the hint again", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 12; number++) await publish(store, `root ${number}`);
+    server.objects.delete("p/root");
+    agedAndPruned(server, 4);
+    expect(await rootOf(opened(server).store)).toBe("root 12");
+    expect(Buffer.from(server.objects.get("p/root")?.body ?? "")).toEqual(Buffer.from(encodeRootHint(12)));
+    server.seen.length = 0;
+    expect(await rootOf(opened(server).store)).toBe("root 12");
+    expect(server.seen.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      "GET p/root",
+      `GET p/${rootName(12)}`,
+      `GET p/${rootName(13)}`,
+    ]);
+  });
+
+  test("a lost hint that cannot be written again is no obstacle", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 3; number++) await publish(store, `root ${number}`);
+    server.objects.delete("p/root");
+    server.next("PUT", { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" });
+    const newcomer = opened(server).store;
+    expect(await rootOf(newcomer)).toBe("root 3");
+    expect((await publish(newcomer, "root 4")).kind).toBe("stored");
+    expect(await rootOf(store)).toBe("root 4");
+  });
+
+  test.each([["numbered"], ["replaced"]] as const)(
+    "where a hint is lost and its first numbers were deleted, no bucket is made (%s)",
+    async (form) => {
+      await using server = await S3Script.start();
+      const { store } = opened(server);
+      for (let number = 1; number <= 12; number++) await publish(store, `root ${number}`);
+      server.objects.delete("p/root");
+      agedAndPruned(server, 4);
+      expect((await opened(server, form).store.putNew("root", bytes("rival"))).kind).toBe("refused");
+      expect(numbersOn(server)).toEqual([5, 6, 7, 8, 9, 10, 11, 12]);
+      expect(await rootOf(opened(server).store)).toBe("root 12");
+    },
+  );
+
+  test("a hint from before the first root hides none, though the first numbers were deleted", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 12; number++) await publish(store, `root ${number}`);
+    agedAndPruned(server, 4);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(0)), tag: '"h"', dateMs: 0 });
+    expect(await rootOf(opened(server).store)).toBe("root 12");
+  });
+
+  test("a newcomer does not read every root after a hint that was never written again", async () => {
+    await using server = await S3Script.start();
+    for (let number = 1; number <= 500; number++) server.put(rootName(number), `root ${number}`);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(0)), tag: '"h"', dateMs: 0 });
+    const denied = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
+    server.next("PUT", denied);
+    const { store } = opened(server);
+    expect(await rootOf(store)).toBe("root 500");
+    expect(server.seen.length).toBeLessThan(30);
+    server.seen.length = 0;
+    expect(await rootOf(store)).toBe("root 500");
+    expect(server.seen).toHaveLength(1);
+  });
+
+  test("a hint beyond all roots deletes none of them", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 3; number++) await publish(store, `root ${number}`);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(90_000)), tag: '"h"', dateMs: 0 });
+    server.aheadMs += 72 * HOUR_MS;
+    await store.prune();
+    expect(numbersOn(server)).toEqual([1, 2, 3]);
+    expect(await rootOf(opened(server).store)).toBe("root 3");
   });
 
   test("a hint whose number was deleted leads to the newest that is listed", async () => {
@@ -117,6 +201,28 @@ describe("numbered roots", () => {
     agedAndPruned(server, 4);
     nowMs += 100 * HOUR_MS;
     expect(await rootOf(reader)).toBe("root 9");
+  });
+
+  test("after a gap a reader notices that the number that it remembers is gone, even if the hint is older", async () => {
+    await using server = await S3Script.start();
+    let nowMs = Date.now();
+    const [reader, awake] = [opened(server, "numbered", () => nowMs).store, opened(server).store];
+    for (let number = 1; number <= 3; number++) await publish(awake, `root ${number}`);
+    expect(await rootOf(reader)).toBe("root 3");
+    for (let number = 4; number <= 9; number++) await publish(awake, `root ${number}`);
+    agedAndPruned(server, 5);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2)), tag: '"h"', dateMs: 0 });
+    nowMs += 100 * HOUR_MS;
+    expect(await rootOf(reader)).toBe("root 9");
+  });
+
+  test("objects under roots/ that are no roots are passed over", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 3; number++) await publish(store, `root ${number}`);
+    server.put("roots/zzz", "no root");
+    server.objects.delete("p/root");
+    expect(await rootOf(opened(server).store)).toBe("root 3");
   });
 
   test("old numbers are deleted only far behind the newest and after two days, lowest first", async () => {
