@@ -58,6 +58,14 @@ export const PACK_TARGET_BYTES = 16 * MiB;
 export const PACK_MAX_BYTES = 32 * MiB;
 /** A commit object carries all new blocks up to this size. */
 export const COMMIT_INLINE_BYTES = 8 * MiB;
+/** Objects above their limit are not read, since anyone with access to the store could fill memory: roots and bases … */
+export const MAX_ROOT_BYTES = 256;
+/** … the genesis … */
+export const MAX_GENESIS_BYTES = 4 * KiB;
+/** … leases, and others that are no packs or runs … */
+export const MAX_SMALL_OBJECT_BYTES = 4 * MiB;
+/** … and all objects, and answers of S3 servers. */
+export const MAX_OBJECT_BYTES = 160 * MiB;
 export const MAX_LOOSE_PACKS = 64;
 export const RUN_PAGE_BYTES = 64 * KiB;
 /** Runs are tiered by this factor, at most MAX_RUNS of them. */

@@ -88,9 +88,9 @@ export async function bucketAboveInS3(address: string, options: RemoteOptions): 
   return undefined;
 }
 
-async function hasRoot(store: ObjectStore, parts: readonly string[]): Promise<boolean> {
+async function hasRoot(store: S3ObjectStore, parts: readonly string[]): Promise<boolean> {
   try {
-    const root = await store.get([...parts, ROOT_OBJECT].join("/"));
+    const root = await store.below(parts.map((part) => `${part}/`).join("")).get(ROOT_OBJECT);
     if (root === undefined) return false;
     return decodeRootHint(root.bytes) !== undefined || decodeRoot(root.bytes).version > 0;
   } catch (error) {

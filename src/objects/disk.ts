@@ -54,6 +54,25 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
 
 const NO_FOLDER_SYNC = ["EINVAL", "EISDIR", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EROFS", "EACCES", "EPERM"];
 
+/** A file's size, and the ranges of it that `rangesOf` picks for that size; fewer bytes at its end. Rejects as opening does. */
+export async function readRanges(
+  disk: Pick<Disk, "open" | "readNow">,
+  path: string,
+  rangesOf: (size: number) => readonly ByteRange[],
+): Promise<{ readonly size: number; readonly parts: readonly Buffer[] }> {
+  const now = disk.readNow?.(path, rangesOf);
+  if (now !== undefined) return now;
+  const file = await disk.open(path, "r");
+  try {
+    const { size } = await file.stat();
+    const parts: Buffer[] = [];
+    for (const { offset, length } of rangesOf(size)) parts.push(await readUpTo(file, offset, length));
+    return { size, parts };
+  } finally {
+    await file.close();
+  }
+}
+
 /** `length` bytes at `offset`, in new memory unless some is given; fewer at the end of the file. */
 export async function readUpTo(
   file: fs.FileHandle,

@@ -14,7 +14,7 @@ import { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { type Disk, NO_LINKS } from "./disk.ts";
+import { type Disk, NO_LINKS, readRanges } from "./disk.ts";
 import type { TemporaryFile } from "./durable-folder.ts";
 import { describeHolder, type LockHolder, parseHolder } from "./lock-holder.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
@@ -246,7 +246,9 @@ export class FileLock {
 
   async #read(path: string): Promise<SeenLock | undefined> {
     try {
-      const text = await this.#options.disk.readFile(path, "utf8");
+      // Whatever lies there must not fill memory. A text that is cut names no holder.
+      const read = (size: number) => [{ offset: 0, length: Math.min(size, MAX_LOCK_BYTES) }];
+      const text = Buffer.concat((await readRanges(this.#options.disk, path, read)).parts).toString("utf8");
       return { text, holder: parseHolder(text) };
     } catch (cause) {
       if (failedWith(cause, "ENOENT")) return undefined;
@@ -296,6 +298,8 @@ const always: Wanted = async () => true;
 /** Short: the lock is held for moments. */
 const pauseMs = (tries: number) => Math.min(2 ** tries, 16);
 const UNREADABLE_MS = 1_000;
+/** Much more than a holder's text has. */
+const MAX_LOCK_BYTES = 64 * 1024;
 const CLAIM_PREFIX = "lock-takeover-";
 interface SeenLock {
   readonly text: string;

@@ -5,20 +5,19 @@
  * After power loss an object is complete or absent, and present if acknowledged. `get` also syncs the folder when it meets
  * new content, so that nothing builds on a root that a power cut could take back.
  */
-import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
-import { type Disk, NO_LINKS, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
+import { type Disk, NO_LINKS, readRanges, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
 import { Turns } from "./turns.ts";
 import { watchFile, watchFolder } from "./folder-watch.ts";
-import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
+import { checkSize, endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
 import type {
   ByteRange,
   ObjectBody,
@@ -81,7 +80,7 @@ export class FileObjectStore implements ObjectStore {
 
   get(name: string): Promise<StoredObject | undefined> {
     return this.#doing(`reading ${name}`, async () => {
-      const bytes = await this.#unlessAbsent(() => this.#disk.readFile(this.#file(name)));
+      const bytes = await this.#whole(name);
       if (bytes === undefined) return undefined;
       await this.#lock.tidy();
       const token = tokenOf(bytes);
@@ -92,8 +91,7 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
-    const read = await this.#readNow(name, () => ranges);
-    const parts = read?.parts ?? (await this.#open(name, (file) => partsOf(file, ranges)));
+    const { parts } = (await this.#read(name, () => ranges)) ?? this.#absent(name);
     for (const [at, range] of ranges.entries()) {
       const length = parts[at]?.length ?? 0;
       if (length < range.length) throw endsEarly(name, range, range.offset + length);
@@ -103,11 +101,7 @@ export class FileObjectStore implements ObjectStore {
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
     const tailOf = (all: number): ByteRange[] => [{ offset: Math.max(0, all - length), length: Math.min(all, length) }];
-    const opened = async (file: FileHandle) => {
-      const { size } = await file.stat();
-      return { size, parts: await partsOf(file, tailOf(size)) };
-    };
-    const { size, parts } = (await this.#readNow(name, tailOf)) ?? (await this.#open(name, opened));
+    const { size, parts } = (await this.#read(name, tailOf)) ?? this.#absent(name);
     return { bytes: parts[0] ?? new Uint8Array(), size };
   }
 
@@ -259,28 +253,29 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async #matches(name: string, token: string): Promise<boolean> {
-    const bytes = await this.#unlessAbsent(() => this.#disk.readFile(this.#file(name)));
-    return bytes !== undefined && tokenOf(bytes) === token;
+    try {
+      const bytes = await this.#whole(name);
+      return bytes !== undefined && tokenOf(bytes) === token;
+    } catch (error) {
+      // Too large to be what was read or written here.
+      if (hasCode(error, "format_invalid")) return false;
+      throw error;
+    }
   }
 
-  /** As the disk's `readNow`. Throws `object_not_found`. */
-  async #readNow(name: string, rangesOf: (size: number) => readonly ByteRange[]) {
-    return this.#doing(`reading ${name}`, async () => {
-      const reading = this.#disk.readNow?.(this.#file(name), rangesOf);
-      return reading && ((await this.#unlessAbsent(() => reading)) ?? this.#absent(name));
-    });
+  /** Undefined if the object is absent. Throws `format_invalid` if it is too large. */
+  async #whole(name: string): Promise<Uint8Array | undefined> {
+    const all = (size: number): ByteRange[] => {
+      checkSize(name, size);
+      return [{ offset: 0, length: size }];
+    };
+    return (await this.#read(name, all))?.parts[0];
   }
 
-  async #open<Result>(name: string, read: (file: FileHandle) => Promise<Result>): Promise<Result> {
-    return this.#doing(`reading ${name}`, async () => {
-      const file = await this.#unlessAbsent(() => this.#disk.open(this.#file(name), "r"));
-      if (file === undefined) return this.#absent(name);
-      try {
-        return await read(file);
-      } finally {
-        await file.close();
-      }
-    });
+  /** Ranges that are picked by the object's size; fewer bytes at its end. Undefined if it is absent. */
+  #read(name: string, rangesOf: (size: number) => readonly ByteRange[]) {
+    const read = () => readRanges(this.#disk, this.#file(name), rangesOf);
+    return this.#doing(`reading ${name}`, () => this.#unlessAbsent(read));
   }
 
   #absent(name: string): never {
@@ -309,13 +304,6 @@ export class FileObjectStore implements ObjectStore {
       throw storeError(cause, this.address, what);
     }
   }
-}
-
-/** Fewer bytes at the end of the file. */
-async function partsOf(file: FileHandle, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
-  const parts: Uint8Array[] = [];
-  for (const { offset, length } of ranges) parts.push(await readUpTo(file, offset, length));
-  return parts;
 }
 
 const LOCK = "lock";

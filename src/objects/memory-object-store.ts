@@ -1,5 +1,5 @@
 /** An ObjectStore in memory, for tests and simulations. Without a clock its dates count writes. */
-import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
+import { checkSize, endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
 import type {
   ByteRange,
   ObjectBody,
@@ -31,6 +31,7 @@ export class MemoryObjectStore implements ObjectStore {
 
   async get(name: string): Promise<StoredObject | undefined> {
     const object = this.#objects.get(name);
+    if (object !== undefined) checkSize(name, object.bytes.length);
     return object && { bytes: object.bytes.slice(), token: object.token };
   }
 

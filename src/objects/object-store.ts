@@ -5,6 +5,7 @@
  */
 import { SynclineError } from "../base/errors.ts";
 import { blake3 } from "../crypto/hash.ts";
+import { mostBytesOf } from "../format/blocks/object-name.ts";
 
 export interface ObjectStore extends AsyncDisposable {
   /** Where the objects are, for display; without credentials. */
@@ -16,7 +17,10 @@ export interface ObjectStore extends AsyncDisposable {
   /** Size and date, or undefined if there is no such object. */
   head(name: string): Promise<ObjectInfo | undefined>;
 
-  /** A whole object with its replacement token, or undefined. What it returns is durable. */
+  /**
+   * A whole object with its replacement token, or undefined. What it returns is durable. Throws `format_invalid` if the
+   * object has more bytes than its name allows (`mostBytesOf`): before they take memory.
+   */
   get(name: string): Promise<StoredObject | undefined>;
 
   /**
@@ -178,6 +182,18 @@ export function tokenOf(bytes: Uint8Array): string {
 
 export function objectNotFound(address: string, name: string, cause?: unknown): SynclineError {
   return new SynclineError("object_not_found", `${address} has no object ${name}.`, { cause });
+}
+
+/** Throws `format_invalid` if an object is larger than its name allows. */
+export function checkSize(name: string, size: number): void {
+  const most = mostBytesOf(name);
+  if (size > most) throw tooLarge(name, most);
+}
+
+export function tooLarge(name: string, most: number): SynclineError {
+  return new SynclineError("format_invalid", `Object ${name} has more than the ${most} bytes that it may have.`, {
+    hint: "The storage was changed or damaged: run `syncline verify`.",
+  });
 }
 
 export function endsEarly(name: string, { offset, length }: ByteRange, size: number): SynclineError {

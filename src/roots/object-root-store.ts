@@ -72,13 +72,14 @@ export class ObjectRootStore implements RootStore {
   }
 
   async #read(): Promise<StoredRoot | undefined> {
-    const object = await this.#reach(() => this.#store.get(ROOT_OBJECT));
-    if (object === undefined) return undefined;
-    this.#seen = true;
     try {
+      const object = await this.#reach(() => this.#store.get(ROOT_OBJECT));
+      if (object === undefined) return undefined;
+      this.#seen = true;
       this.#last = { ...decodeRoot(object.bytes), token: object.token };
       return this.#last;
     } catch (cause) {
+      if (!hasCode(cause, "format_invalid")) throw cause;
       throw new SynclineError("store_corrupt", `The root object of ${this.#store.address} is damaged.`, {
         hint: "Restore a copy of it, or run `syncline verify --repair`.",
         cause,

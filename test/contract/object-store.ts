@@ -60,6 +60,22 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(text((await store.getTail("pack/0", 100)).bytes)).toBe("abcdef");
     });
 
+    test.each([
+      ["root", 257],
+      ["bases/0", 257],
+      ["genesis", 4_097],
+      ["lease/0", 4_194_305],
+    ])("%s of %i bytes is refused: it would only take memory", async (name, size) => {
+      const store = await opened();
+      await store.putNew(name, [new Uint8Array(size)]);
+      const tooLarge = { code: "format_invalid", message: expect.stringContaining(name) };
+      await expect(store.get(name)).rejects.toMatchObject(tooLarge);
+      expect((await store.putIfMatch(name, [bytes("new")], "another")).kind).toBe("refused");
+      await store.delete(name);
+      await store.putNew(name, [new Uint8Array(size - 1)]);
+      expect((await store.get(name))?.bytes.length).toBe(size - 1);
+    });
+
     test("changing returned bytes changes nothing in the store", async () => {
       const store = await opened();
       await store.putNew("genesis", [bytes("abc")]);

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { PackName, WriterId } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { encodeLease } from "../../format/commits/lease.ts";
@@ -99,7 +99,7 @@ export class Lease {
   }
 
   async #put(name: string, bytes: Uint8Array, counted: CountPut): Promise<boolean> {
-    const token = this.#token ?? (await this.#store.get(name))?.token;
+    const token = this.#token ?? (await ownToken(this.#store, name));
     const outcome =
       token === undefined
         ? await this.#store.putNew(name, [bytes], { durable: "later" })
@@ -107,5 +107,16 @@ export class Lease {
     counted(bytes.length);
     this.#token = outcome.kind === "stored" ? outcome.token : undefined;
     return outcome.kind === "stored";
+  }
+}
+
+/** The token of an object that only this writer keeps. One that is too large to read is not ours: it is removed. */
+export async function ownToken(store: ObjectStore, name: string): Promise<string | undefined> {
+  try {
+    return (await store.get(name))?.token;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    await store.delete(name);
+    return undefined;
   }
 }

@@ -91,9 +91,11 @@ class Audit {
 
   async newestCommitObject(): Promise<CommitObject | undefined> {
     if ((await this.#store.head(GENESIS_OBJECT)) === undefined) this.#report(GENESIS_OBJECT, "is missing");
-    const root = await this.#store.get(ROOT_OBJECT);
-    if (root === undefined) this.#report(ROOT_OBJECT, "is missing");
-    const pointer = root && (await this.#surviving(ROOT_OBJECT, async () => decodeRoot(root.bytes)));
+    const pointer = await this.#surviving(ROOT_OBJECT, async () => {
+      const root = await this.#store.get(ROOT_OBJECT);
+      if (root === undefined) this.#report(ROOT_OBJECT, "is missing");
+      return root && decodeRoot(root.bytes);
+    });
     return (
       pointer && this.#surviving(commitObjectName(pointer.commit), () => this.#directory.commitObject(pointer.commit))
     );

@@ -111,7 +111,7 @@ interface DamagedPack {
 async function damagedPacks(store: ObjectStore, damage: readonly ObjectDamage[]): Promise<DamagedPack[]> {
   const names = new Set(damage.flatMap(({ object }) => parsePackName(object) ?? []));
   const directory = new PackDirectory(store);
-  const root = await store.get(ROOT_OBJECT);
+  const root = await unlessDamaged(() => store.get(ROOT_OBJECT));
   const commit = root && (await unlessDamaged(async () => decodeRoot(root.bytes).commit));
   const manifest = commit && (await unlessDamaged(async () => (await directory.commitObject(commit)).manifest));
   const rows = new Map<PackName, PackRow[]>([...names].map((name) => [name, []]));
@@ -145,7 +145,9 @@ async function healPack(
   // An intact footer in a form unknown to this version is no damage to heal.
   const footer = copies.footers.get(name)?.footer;
   if (footer !== undefined && [...footer].some(({ codec }) => codec !== PLAIN)) return undefined;
-  const object = await store.get(name);
+  const read = await unlessDamaged(async () => ({ object: await store.get(name) }));
+  if (read === undefined) return undefined;
+  const { object } = read;
   const bytes = object?.bytes ?? new Uint8Array();
   const shape =
     pack.shape?.size === bytes.length ? pack.shape : (guessShape(bytes) ?? pack.shape ?? shapeOfRows(pack.rows));

@@ -12,7 +12,7 @@ import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts
 import type { ObjectStore, RequestReport, Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
-import { Lease } from "./lease.ts";
+import { Lease, ownToken } from "./lease.ts";
 import { holdsBucket, lostRoot, occupied } from "./lost-root.ts";
 import { NewestIndex } from "./newest-index.ts";
 import { OwnSwap } from "./own-swap.ts";
@@ -127,9 +127,8 @@ export class PackedRemote implements BucketRemote {
     const name = basesName(writer);
     if (base === undefined) return this.store.delete(name);
     const body = [encodeRoot(base)];
-    const old = await this.store.get(name);
-    const outcome =
-      old === undefined ? await this.store.putNew(name, body) : await this.store.putIfMatch(name, body, old.token);
+    const old = await ownToken(this.store, name);
+    const outcome = await (old === undefined ? this.store.putNew(name, body) : this.store.putIfMatch(name, body, old));
     if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not write ${name}.`);
   }
 

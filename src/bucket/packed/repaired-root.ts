@@ -18,14 +18,14 @@ export class RepairedRoot {
   }
 
   static async read(store: ObjectStore): Promise<RepairedRoot> {
-    const object = await store.get(ROOT_OBJECT);
+    const object = await unlessDamaged(() => store.get(ROOT_OBJECT));
     const commit = object && (await unlessDamaged(async () => decodeRoot(object.bytes).commit));
     return new RepairedRoot(store, object?.token, commit);
   }
 
   /** Throws `root_moved` if another process published since it was read. */
   async check(): Promise<void> {
-    if ((await this.#store.get(ROOT_OBJECT))?.token === this.#token) return;
+    if ((await unlessDamaged(() => this.#store.get(ROOT_OBJECT)))?.token === this.#token) return;
     throw new SynclineError("root_moved", "Another process published during the repair.", {
       hint: "Stop the agents on this bucket, then repair again.",
     });

@@ -4,6 +4,7 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName, WriterId } from "../../base/ids.ts";
+import { MAX_GENESIS_BYTES, MAX_OBJECT_BYTES, MAX_ROOT_BYTES, MAX_SMALL_OBJECT_BYTES } from "../../base/limits.ts";
 import { HASH_BYTES } from "../../crypto/hash.ts";
 import { digestOf } from "./cid.ts";
 
@@ -44,6 +45,14 @@ export function basesName(writer: WriterId): string {
 /** The name if it is that of a pack or a commit object, else undefined. */
 export function parsePackName(name: string): PackName | undefined {
   return PACK_NAME.test(name) ? (name as PackName) : undefined;
+}
+
+/** The most bytes that an object of this name may have where it is read whole. */
+export function mostBytesOf(name: string): number {
+  if (/^(root$|roots\/|bases\/)/.test(name)) return MAX_ROOT_BYTES;
+  if (name === GENESIS_OBJECT) return MAX_GENESIS_BYTES;
+  // Masters keep packs below a folder of their own.
+  return /(^|\/)(pack|commit|run)\//.test(name) ? MAX_OBJECT_BYTES : MAX_SMALL_OBJECT_BYTES;
 }
 
 export function isRunName(name: string): boolean {

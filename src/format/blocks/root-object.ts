@@ -10,6 +10,7 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
+import { MAX_ROOT_BYTES } from "../../base/limits.ts";
 import { codecOf, parseCid } from "./cid.ts";
 
 export interface RootPointer {
@@ -23,7 +24,7 @@ export function encodeRoot({ commit, version }: RootPointer): Uint8Array {
 
 /** Throws `format_invalid`. */
 export function decodeRoot(bytes: Uint8Array): RootPointer {
-  const lines = bytes.length > MAX_BYTES ? [] : Buffer.from(bytes).toString("latin1").split("\n");
+  const lines = bytes.length > MAX_ROOT_BYTES ? [] : Buffer.from(bytes).toString("latin1").split("\n");
   const [head, cid, count, end, ...rest] = lines;
   const spelt = count !== undefined && /^[1-9][0-9]{0,15}$/.test(count) && Number.isSafeInteger(Number(count));
   if (head !== HEAD || cid === undefined || !spelt || end !== "" || rest.length > 0) {
@@ -36,4 +37,3 @@ export function decodeRoot(bytes: Uint8Array): RootPointer {
 }
 
 const HEAD = "syncline root 1";
-const MAX_BYTES = 256;

@@ -9,6 +9,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import {
   DEFAULT_INLINE_BYTES,
+  MAX_GENESIS_BYTES,
   MAX_INLINE_CONTENT_BYTES,
   MAX_NODE_TARGET_BYTES,
   MIN_NODE_TARGET_BYTES,
@@ -103,7 +104,6 @@ export function decodeGenesis(bytes: Uint8Array): Genesis {
 const VERSION = 1;
 const NONCE_BYTES = 16;
 const SALT_BYTES = 32;
-const MAX_GENESIS_BYTES = 4096;
 const MAX_ID_BYTES = 32;
 function typedGenesis(owner: Wallet, body: CborValue): TypedData {
   return {

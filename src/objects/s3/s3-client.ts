@@ -6,6 +6,7 @@ import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { Budget } from "../../base/budget.ts";
 import { SynclineError } from "../../base/errors.ts";
+import { MAX_OBJECT_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { RequestCounts } from "../object-store.ts";
@@ -45,8 +46,6 @@ export interface S3ClientOptions extends S3Location {
 /** A request is given up when nothing moves for this long. */
 export const SILENCE_MS = 10_000;
 const LEAST_BYTES = 1_024;
-/** No answer to our requests is larger. */
-const MAX_ANSWER = 160 * 1_024 * 1_024;
 const MAX_REFUSAL = 1_024 * 1_024;
 const NOTHING = new Uint8Array();
 const TRIES = 6;
@@ -179,9 +178,14 @@ export class S3Client implements AsyncDisposable {
   }
 
   async #read(request: S3Request, { status, headers, read }: ExchangeAnswer): Promise<S3Answer> {
-    const { take } = request;
+    const { take, atMost } = request;
     const promised = request.method === "HEAD" ? "0" : headers["content-length"];
-    const sent = { promised, most: status < 300 ? MAX_ANSWER : MAX_REFUSAL, read };
+    const sent: SentBody = {
+      promised,
+      most: status < 300 ? (atMost?.bytes ?? MAX_OBJECT_BYTES) : MAX_REFUSAL,
+      exceeded: (status < 300 ? atMost?.exceeded : undefined) ?? tooLong,
+      read,
+    };
     let body: Uint8Array = NOTHING;
     if (take !== undefined && status < 300) await passOn(sent, (at, part) => take(status, at, part));
     else body = await bodyOf(sent);
@@ -233,10 +237,15 @@ interface SentBody {
   /** Its length, if the server sent it. */
   readonly promised: string | undefined;
   readonly most: number;
+  readonly exceeded: () => Error;
   readonly read: ExchangeAnswer["read"];
 }
 
-/** The whole body. Throws `Unanswered` if it is truncated or too long. */
+function tooLong(): Error {
+  return new Unanswered(true, new Error("the answer is too long"));
+}
+
+/** The whole body. Throws `Unanswered` if it is truncated, and what `exceeded` says. */
 async function bodyOf(sent: SentBody): Promise<Uint8Array> {
   const length = Number(sent.promised);
   const whole = length <= sent.most ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : undefined;
@@ -248,8 +257,9 @@ async function bodyOf(sent: SentBody): Promise<Uint8Array> {
   return whole ?? new Uint8Array(Buffer.concat(parts));
 }
 
-/** Hands over the body as it arrives. Throws `Unanswered` if it is truncated or too long. */
-async function passOn({ promised, most, read }: SentBody, take: (at: number, part: Uint8Array) => void): Promise<void> {
+/** Hands over the body as it arrives. Throws as `bodyOf`. */
+async function passOn(sent: SentBody, take: (at: number, part: Uint8Array) => void): Promise<void> {
+  const { promised, most, read } = sent;
   const length = promised === undefined ? undefined : Number(promised);
   let bytes = 0;
   let isTooLong = length !== undefined && !(length <= most);
@@ -260,7 +270,7 @@ async function passOn({ promised, most, read }: SentBody, take: (at: number, par
     bytes += part.length;
     return "more";
   });
-  if (isTooLong) throw new Unanswered(true, new Error("the answer is too long"));
+  if (isTooLong) throw sent.exceeded();
   if (length !== undefined && bytes !== length) throw new Unanswered(true, new Error("the answer was cut"));
 }
 

@@ -6,8 +6,9 @@ import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { mostBytesOf } from "../../format/blocks/object-name.ts";
 import { Unanswered } from "../../net/exchange.ts";
-import { endsEarly, objectNotFound } from "../object-store.ts";
+import { endsEarly, objectNotFound, tooLarge } from "../object-store.ts";
 import type {
   ByteRange,
   ObjectBody,
@@ -93,7 +94,9 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async get(name: string): Promise<DatedObject | undefined> {
-    const answer = await this.#client.read({ method: "GET", key: this.#key(name) });
+    const most = mostBytesOf(name);
+    const atMost = { bytes: most, exceeded: () => tooLarge(name, most) };
+    const answer = await this.#client.read({ method: "GET", key: this.#key(name), atMost });
     if (isAbsent(answer)) return undefined;
     if (answer.status !== 200) throw this.#client.refusal(answer, `to read ${name}`);
     const token = answer.headers["etag"];
@@ -159,7 +162,7 @@ export class S3ObjectStore implements ObjectStore {
     return untilPutEnds(options, this.#clock, async (signal) => {
       const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
       signal?.throwIfAborted();
-      if (rest !== undefined) throw tooLarge(name);
+      if (rest !== undefined) throw tooLargeToReplace(name);
       return this.#put({ name, chunks, condition: { "if-match": token }, token, signal });
     });
   }
@@ -167,7 +170,7 @@ export class S3ObjectStore implements ObjectStore {
   /** Stores whatever is there: for hints, and for objects that one writer keeps. Sent until it is answered. */
   async replace(name: string, body: ObjectBody, { signal }: PutOptions = {}): Promise<PutOutcome> {
     const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
-    if (rest !== undefined) throw tooLarge(name);
+    if (rest !== undefined) throw tooLargeToReplace(name);
     const answer = await this.#client.read({ method: "PUT", key: this.#key(name), body: chunks, signal });
     if (answer.status !== 200) throw this.#client.refusal(answer, `to store ${name}`);
     return { kind: "stored", token: answer.headers["etag"] };
@@ -291,7 +294,7 @@ export class S3ObjectStore implements ObjectStore {
 const PROBES = /^probe\//;
 const OURS = /^((commit|pack|run|lease|bases|roots|owners)\/.+|genesis|root|arbiter)$/;
 
-function tooLarge(name: string): SynclineError {
+function tooLargeToReplace(name: string): SynclineError {
   return new SynclineError("limit_exceeded", `${name} has more than ${ONE_PUT_BYTES} bytes, too many to replace.`);
 }
 

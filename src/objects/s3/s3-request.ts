@@ -17,6 +17,8 @@ export interface S3Request {
   /** Sends the last piece of the body only after this. For races. */
   readonly beforeLast?: (() => Promise<void>) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** The most bytes that the body of an answer may have, and the error if it has more. Absent: MAX_OBJECT_BYTES. */
+  readonly atMost?: { readonly bytes: number; readonly exceeded: () => Error };
   /** Takes the body of an answer of this status as it arrives, from its beginning; then the answer has none. */
   readonly take?: (status: number, at: number, part: Uint8Array) => void;
 }

@@ -79,6 +79,17 @@ describe("an audit", () => {
     expect(blocks.some(({ cid }) => digestKey(cid) === digestKey(damage[0]?.cid ?? cid))).toBe(true);
   });
 
+  test("names a root and claims that are far too large, which no repair trips over", async () => {
+    const { remote, store } = await smallBucket();
+    await store.delete("root");
+    const names = ["bases/w", "lease/w", "root"];
+    for (const name of names) await store.putNew(name, [new Uint8Array(5_000_000)]);
+    const tooLarge = names.toReversed().map((object) => ({ object, what: expect.stringContaining("has more than") }));
+    expect((await auditObjects(remote)).damage).toMatchObject([tooLarge[0], tooLarge[1], tooLarge[2]]);
+    expect((await repairObjects(remote, { random })).damage).toMatchObject(tooLarge);
+    await expect(remote.readRoot()).rejects.toMatchObject({ code: "store_corrupt" });
+  });
+
   test("names a missing pack, a missing run and a missing root", async () => {
     const { store, remote } = await bucketWithRun();
     const [run = ""] = await namesOf(store, RUN_FOLDER);

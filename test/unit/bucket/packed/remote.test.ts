@@ -167,6 +167,18 @@ describe("uploads", () => {
     expect(await namesOf(store, "lease/")).toEqual([]);
   });
 
+  test("a lease and a base under the writer's own name that are too large to read are replaced", async () => {
+    const store = new MemoryObjectStore();
+    const remote = await made(async () => agent(store));
+    const writer = agents.toString(16).padStart(32, "0");
+    for (const folder of ["lease/", "bases/"]) await store.putNew(folder + writer, [new Uint8Array(5_000_000)]);
+    await remote.holdBase(await rootOf(remote));
+    await using session = remote.beginUpload();
+    for (const block of many("x", 20)) await session.putContent(block);
+    await session.prepare(await rootOf(remote), upload("two"));
+    for (const folder of ["lease/", "bases/"]) expect((await store.head(folder + writer))?.size).toBeLessThan(5_000);
+  });
+
   test("an upload of several hours renews its lease", async () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const clock = new ManualClock();

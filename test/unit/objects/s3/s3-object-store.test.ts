@@ -359,6 +359,22 @@ test("an answer of unknown length that is too long is not taken for a whole one"
   expect((await server.store().get("pack/a"))?.bytes).toHaveLength(10);
 });
 
+test.each([
+  ["whose length is known", { "content-length": "50000000" }],
+  ["of unknown length", {}],
+])("an object %s that is larger than it may be is refused at once", async (_, headers) => {
+  await using server = await S3Script.start();
+  const body = "x".repeat(50_000_000);
+  for (const name of ["root", "roots/0000000000000001", "genesis", "lease/w", "bases/w"]) {
+    server.next("GET", { status: 200, body, headers: { etag: '"1"', ...headers } });
+    await expect(server.store().get(name)).rejects.toMatchObject({
+      code: "format_invalid",
+      message: expect.stringContaining(name),
+    });
+  }
+  expect(server.seen).toHaveLength(5);
+});
+
 test("a request is not sent before there is a connection for it", async () => {
   await using server = await S3Script.start();
   const handlers: Dispatcher.DispatchHandler[] = [];
