@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
 import { parseReference } from "../href.ts";
-import { parseHttpDate } from "../properties/http-date.ts";
+import { parseHttpDate, secondOf } from "../properties/http-date.ts";
 import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
 import { findPlace, isFile, type Place } from "../../files/place.ts";
 import { Refusal } from "../refusal.ts";
@@ -42,7 +42,7 @@ function checkHttp(
   isRead: boolean,
 ): void {
   const attributes = place?.attributes;
-  const mtimeS = attributes === undefined ? undefined : Number(attributes.mtimeNs / 1_000_000_000n);
+  const mtimeS = attributes === undefined ? undefined : Number(secondOf(attributes.mtimeNs));
   const match = headers["if-match"];
   if (match !== undefined) {
     if (!matches(match, attributes !== undefined, etagNow(), "strong"))

@@ -6,6 +6,7 @@ import { attributeOf, deadProperties, valueOf } from "../properties/dead-propert
 import { checkWritable, checkResourceLocks } from "../locks/change-check.ts";
 import { encodePath } from "../href.ts";
 import { MAX_DAV_XML_BYTES, MAX_PROPERTIES_ASKED } from "../limits.ts";
+import { mtimeOfDate, mtimeOfSeconds } from "../properties/wanted-mtime.ts";
 import { APACHE, LIVE_PROPERTIES, WIN32 } from "../properties/live-properties.ts";
 import { Multistatus, propstat } from "../xml/multistatus.ts";
 import { findPlace, isFolder } from "../../files/place.ts";
@@ -105,15 +106,15 @@ function apply(fs: FileSystem, { ino, mode }: Attributes, { name, value }: Instr
 /** Properties that change the file itself. They throw a Refusal, 409, for an invalid value. */
 const SETTERS = new Map<PropertyName, (text: string, mode: number) => AttributeChange>([
   // Windows stores a file's time here; rclone and Nextcloud clients send seconds.
-  [`{${WIN32}}Win32LastModifiedTime`, (text) => ({ mtimeNs: nsOf(Date.parse(text)) })],
-  ["{DAV:}lastmodified", (text) => ({ mtimeNs: nsOf(/^\d{1,11}$/.test(text) ? Number(text) * 1000 : Number.NaN) })],
+  [`{${WIN32}}Win32LastModifiedTime`, (text) => ({ mtimeNs: valid(mtimeOfDate(text)) })],
+  ["{DAV:}lastmodified", (text) => ({ mtimeNs: valid(mtimeOfSeconds(text)) })],
   // davfs2 and cadaver know this one from Apache.
   [`{${APACHE}}executable`, (text, mode) => ({ mode: executable(text, mode & 0o7777) })],
 ]);
 
-function nsOf(ms: number): bigint {
-  if (Number.isNaN(ms) || ms < 0) throw new Refusal(409, "The time is invalid.");
-  return BigInt(ms) * 1_000_000n;
+function valid(mtimeNs: bigint | undefined): bigint {
+  if (mtimeNs === undefined) throw new Refusal(409, "The time is invalid.");
+  return mtimeNs;
 }
 
 /** Everyone who may read it may run it. */

@@ -4,6 +4,7 @@ import { MAX_FILE_BYTES } from "../../base/limits.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { answer, type Call } from "../call.ts";
 import { Checksums } from "../properties/checksums.ts";
+import { mtimeOfSeconds } from "../properties/wanted-mtime.ts";
 import { checkMemberLocks, checkWritable, checkResourceLocks } from "../locks/change-check.ts";
 import { checkMakeable } from "../href.ts";
 import { findPlace, isFile, type Place } from "../../files/place.ts";
@@ -90,7 +91,7 @@ async function receive(call: Call, ino: Ino): Promise<Checksums> {
 function wantedMtime({ request }: Call): bigint | undefined {
   const text = request.headers["x-oc-mtime"];
   if (typeof text !== "string") return undefined;
-  if (!/^\d{1,11}(\.\d{1,9})?$/.test(text)) throw new Refusal(400, "X-OC-Mtime must be a Unix time in seconds.");
-  const [seconds = "0", fraction = ""] = text.split(".");
-  return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
+  const mtimeNs = mtimeOfSeconds(text);
+  if (mtimeNs === undefined) throw new Refusal(400, "X-OC-Mtime must be a Unix time in seconds.");
+  return mtimeNs;
 }

@@ -2,11 +2,19 @@
 
 /** The time, rounded down to a second. */
 export function httpDate(ns: bigint): string {
-  const second = ns / 1_000_000_000n;
+  const second = secondOf(ns);
   // Files of one folder often have the same time, and formatting it takes a microsecond.
   if (second !== last.second) last = { second, text: new Date(Number(second) * 1000).toUTCString() };
   return last.text;
 }
+
+/** Unix time in seconds, rounded down. */
+export function secondOf(ns: bigint): bigint {
+  const second = ns / NS;
+  return second * NS > ns ? second - 1n : second;
+}
+
+const NS = 1_000_000_000n;
 
 let last = { second: 0n, text: new Date(0).toUTCString() };
 

@@ -71,6 +71,31 @@ describe("PUT and GET", () => {
     expect((await dav.send("GET", "/f")).headers["last-modified"]).toBe("Sun, 09 Sep 2001 01:46:40 GMT");
   });
 
+  test.each([
+    ["-1", -1_000_000_000n, "Wed, 31 Dec 1969 23:59:59 GMT"],
+    ["-0.25", -250_000_000n, "Wed, 31 Dec 1969 23:59:59 GMT"],
+    ["-1234567890.5", -1_234_567_890_500_000_000n, "Tue, 18 Nov 1930 00:28:29 GMT"],
+    ["-99999999999", -(2n ** 63n), "Tue, 21 Sep 1677 00:12:43 GMT"],
+    ["99999999999", 2n ** 63n - 1n, "Fri, 11 Apr 2262 23:47:16 GMT"],
+  ])("a file keeps its date before 1970, or the nearest that can be stored: %s", async (sent, mtimeNs, shown) => {
+    await using dav = await DavServer.start();
+    expect(await dav.send("PUT", "/f", { "x-oc-mtime": sent }, "x")).toMatchObject({
+      status: 201,
+      headers: { "x-oc-mtime": "accepted" },
+    });
+    expect((await dav.fs.find("f"))?.mtimeNs).toBe(mtimeNs);
+    const { headers } = await dav.send("HEAD", "/f");
+    expect(headers["last-modified"]).toBe(shown);
+    expect(await dav.status("HEAD", "/f", { "if-unmodified-since": shown })).toBe(200);
+    expect(await dav.status("HEAD", "/f", { "if-modified-since": shown })).toBe(304);
+  });
+
+  test("a time that is none is refused", async () => {
+    await using dav = await DavServer.start();
+    for (const sent of ["", "-", "--1", "1e3", "1.", "yesterday"])
+      expect([sent, await dav.status("PUT", "/f", { "x-oc-mtime": sent }, "x")]).toEqual([sent, 400]);
+  });
+
   test("an aborted upload leaves the old content, and nothing else", async () => {
     await using dav = await DavServer.start();
     await dav.send("PUT", "/f", {}, "old");

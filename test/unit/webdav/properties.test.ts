@@ -109,6 +109,24 @@ describe("PROPPATCH", () => {
     expect(after).not.toContain('"u"');
   });
 
+  test("a modification time before 1970 is set, in seconds or as Windows' date", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.make("f", "x");
+    const date = "Thu, 20 Jul 1939 20:17:40 GMT";
+    const seconds = Date.parse(date) / 1000;
+    for (const set of [
+      `<D:lastmodified>${seconds}</D:lastmodified>`,
+      `<Z:Win32LastModifiedTime>${date}</Z:Win32LastModifiedTime>`,
+    ]) {
+      const reset = await dav.send("PROPPATCH", "/f", {}, patch("<D:lastmodified>1</D:lastmodified>"));
+      expect(reset.body).toContain("200 OK");
+      expect((await dav.send("PROPPATCH", "/f", {}, patch(set))).body).toContain("200 OK");
+      expect((await dav.send("HEAD", "/f")).headers["last-modified"]).toBe(date);
+    }
+    const wrong = await dav.send("PROPPATCH", "/f", {}, patch("<D:lastmodified>-</D:lastmodified>"));
+    expect(wrong.body).toContain("409 Conflict");
+  });
+
   test("Windows' properties of a file are kept, and its modification time becomes the file's", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
