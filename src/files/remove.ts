@@ -4,6 +4,7 @@ import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { TimeSlice } from "../base/time-slice.ts";
 import { type FileSystem, FsError } from "../vfs/filesystem.ts";
+import { refuse } from "../vfs/refusal.ts";
 import type { Access } from "./access.ts";
 import { isFolder } from "./place.ts";
 
@@ -20,7 +21,10 @@ export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileNam
   else await ports.access.change(undefined, (fs) => fs.unlink(parent, name));
 }
 
-/** Removes a folder and everything in it, including what is not shown. Throws the filesystem's errors. */
+/**
+ * Removes a folder and everything in it, including what is not shown. What is moved out meanwhile stays. Throws the
+ * filesystem's errors, ENOTEMPTY if the folder is refilled again and again.
+ */
 export async function removeTree(
   { access, clock }: RemovePorts,
   parent: Ino,
@@ -28,26 +32,16 @@ export async function removeTree(
   folder: Ino,
 ): Promise<void> {
   const pace = new TimeSlice(clock, SLICE_MS);
-  const work: { readonly parent: Ino; readonly name: FileName; readonly ino: Ino }[] = [{ parent, name, ino: folder }];
-  for (let rounds = 0; ;) {
-    const at = work.at(-1);
-    if (at === undefined) return;
-    const folders = await access.change(undefined, (fs) => removeFiles(fs, at.ino));
-    for (const child of folders) work.push({ parent: at.ino, ...child });
-    if (folders.length === 0) {
-      const isGone = await access.change(undefined, (fs) => {
-        try {
-          fs.removeDirectory(at.parent, at.name);
-          return true;
-        } catch (error) {
-          // It was removed or refilled meanwhile.
-          if (error instanceof FsError && error.errno === ERRNO.ENOENT) return true;
-          if (error instanceof FsError && error.errno === ERRNO.ENOTEMPTY && rounds++ < MAX_REFILLS) return false;
-          throw error;
-        }
-      });
-      if (isGone) work.pop();
+  const chain = [new Doomed(parent, { name, ino: folder })];
+  for (let at = chain.at(-1); at !== undefined; at = chain.at(-1)) {
+    const child = at.folders.pop();
+    if (child !== undefined) {
+      chain.push(new Doomed(at.ino, child));
+      continue;
     }
+    const { left, batch } = await access.change(undefined, (fs) => removeSome(fs, chain));
+    chain.length = left;
+    if (batch !== undefined) at.passed(batch);
     await pace.breathe();
   }
 }
@@ -55,20 +49,101 @@ export async function removeTree(
 /** How long a step may delay other calls. */
 const SLICE_MS = 4;
 /** How often a folder may be refilled while it is removed. */
-const MAX_REFILLS = 1_000;
-/** Files removed in one step. */
+const MAX_REFILLS = 100;
+/** Entries read in one step. */
 const STEP = 256;
 
-/** Removes some of its files. Returns its folders once no files are left. */
-function removeFiles(fs: FileSystem, ino: Ino) {
+interface Named {
+  readonly name: FileName;
+  readonly ino: Ino;
+}
+
+interface Batch {
+  readonly files: readonly FileName[];
+  readonly folders: readonly Named[];
+  /** Where the next batch begins. 0: this one reached the end. */
+  readonly next: number;
+}
+
+/** A folder that is being removed, in passes over its names: one, unless it is refilled. */
+class Doomed {
+  readonly parent: Ino;
+  readonly name: FileName;
+  readonly ino: Ino;
+  /** Each batch begins after the previous one: skipping removed names takes time. */
+  cookie = 0;
+  /** Those of the last batch that remain. */
+  folders: Named[] = [];
+  #passes = 0;
+
+  constructor(parent: Ino, { name, ino }: Named) {
+    this.parent = parent;
+    this.name = name;
+    this.ino = ino;
+  }
+
+  /** Throws if it was refilled too often. */
+  passed({ folders, next }: Batch): void {
+    this.folders = [...folders];
+    this.cookie = next;
+    if (next === 0 && ++this.#passes > MAX_REFILLS) throw refuse("ENOTEMPTY");
+  }
+}
+
+/**
+ * Removes some files of the innermost folder, or the folder if it is empty. `chain`: that folder after those around it.
+ * `left`: how many of them remain. `batch`: what the innermost one held.
+ */
+function removeSome(fs: FileSystem, chain: readonly Doomed[]): { readonly left: number; readonly batch?: Batch } {
+  const gone = chain.findIndex(({ parent, name, ino }) => !isThere(fs, parent, name, ino));
+  const at = chain.at(-1);
+  if (gone !== -1 || at === undefined) return { left: Math.max(0, gone) };
+  const batch = read(fs, at);
+  const unremoved = batch.files.filter((name) => !isRemoved(() => fs.unlink(at.ino, name)));
+  const isEmpty = unremoved.length + batch.folders.length + batch.next + at.cookie === 0;
+  if (isEmpty && isRemoved(() => fs.removeDirectory(at.parent, at.name))) return { left: chain.length - 1 };
+  return { left: chain.length, batch };
+}
+
+function isThere(fs: FileSystem, parent: Ino, name: FileName, ino: Ino): boolean {
+  try {
+    return fs.lookup(parent, name)?.ino === ino;
+  } catch (error) {
+    if (isOutdated(error)) return false;
+    throw error;
+  }
+}
+
+/** False: others changed the name, which the next pass looks up again. */
+function isRemoved(remove: () => void): boolean {
+  try {
+    remove();
+    return true;
+  } catch (error) {
+    if (isOutdated(error)) return false;
+    throw error;
+  }
+}
+
+function isOutdated(error: unknown): boolean {
+  return error instanceof FsError && OUTDATED.has(error.errno);
+}
+
+const OUTDATED: ReadonlySet<number> = new Set([ERRNO.ESTALE, ERRNO.ENOENT, ERRNO.EISDIR, ERRNO.ENOTEMPTY]);
+
+function read(fs: FileSystem, { ino, cookie }: Doomed): Batch {
   const files: FileName[] = [];
-  const folders: { readonly name: FileName; readonly ino: Ino }[] = [];
-  fs.readDirectory(ino, 0, false, (entry) => {
+  const folders: Named[] = [];
+  let count = 0;
+  let next = cookie;
+  fs.readDirectory(ino, cookie, false, (entry) => {
+    if (count === STEP) return false;
+    count++;
+    next = entry.next;
     if (entry.name === "." || entry.name === "..") return true;
     if (isFolder(entry)) folders.push({ name: entry.name, ino: entry.ino });
     else files.push(entry.name);
-    return files.length < STEP && folders.length < STEP;
+    return true;
   });
-  for (const name of files) fs.unlink(ino, name);
-  return folders;
+  return { files, folders, next: count < STEP ? 0 : next };
 }
