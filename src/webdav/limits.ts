@@ -37,6 +37,8 @@ export const MAX_LOCK_S = 3_600;
 export const MAX_LOCK_OWNER_BYTES = 1 * KiB;
 /** Bytes that a copy reads and writes in one step. */
 export const COPY_STEP_BYTES = 1 * MiB;
+/** How often a copy looks a name up again that led to something else meanwhile. */
+export const COPY_RETRIES = 16;
 
 // The server around it
 /** The most connections at a time, and the most idle ones among them: beyond, the longest idle are closed. */

@@ -1,0 +1,128 @@
+/** The WebDAV door: copying a folder while others change it. */
+import { expect, test } from "vitest";
+import { type FileName, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
+import type { FileSystem } from "../../../src/vfs/filesystem.ts";
+import type { Vfs } from "../../../src/vfs/vfs.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
+import { DavServer } from "../../support/dav-server.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+const OWNER = { uid: 0, gid: 0 };
+
+/** A door that calls `listed` each time a part of a folder was listed with attributes, as COPY does. */
+async function serve(listed: (vfs: Vfs, folder: Ino) => void): Promise<DavServer> {
+  const fs = await VfsHarness.create();
+  const watched: FileSystem = overriding(fs.vfs, {
+    readDirectory(ino, cookie, withAttributes, emit) {
+      fs.vfs.readDirectory(ino, cookie, withAttributes, emit);
+      if (withAttributes) listed(fs.vfs, ino);
+    },
+  });
+  return DavServer.start({ fs: watched }, { fs });
+}
+
+function save(vfs: Vfs, folder: Ino, name: string, text: string): void {
+  const temporary = `${name}.new` as FileName;
+  const { ino } = vfs.makeNode(folder, temporary, 0o100644, 0, OWNER);
+  vfs.write(ino, 0, Buffer.from(text));
+  vfs.rename(folder, temporary, folder, name as FileName, 0);
+}
+
+function copy(dav: DavServer): Promise<number> {
+  return dav.status("COPY", "/a/", { destination: `${dav.origin}/b`, host: `127.0.0.1:${dav.port}` });
+}
+
+/** What is in "b", with the contents of files. */
+async function copied(dav: DavServer): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const path of (await dav.fs.snapshot()).keys()) {
+    if (!path.startsWith("b/")) continue;
+    const isFile = ((await dav.fs.find(path))?.mode ?? 0) & 0o100000;
+    found[path.slice(2)] = isFile ? await dav.fs.text(path) : "/";
+  }
+  return found;
+}
+
+test("files that are saved during the copy are in it; only removed ones are not", async () => {
+  let isChanged = false;
+  await using dav = await serve((vfs, folder) => {
+    if (isChanged) return;
+    isChanged = true;
+    for (const name of ["saved", "z"]) save(vfs, folder, name, "new");
+    for (const name of ["gone", "folder"]) vfs.unlink(folder, name as FileName);
+    const inner = vfs.makeDirectory(folder, "folder" as FileName, 0o755, OWNER);
+    save(vfs, inner.ino, "in", "it");
+  });
+  await dav.fs.makeDirectory("a");
+  for (const name of ["begun", "folder", "gone", "saved", "same", "z"]) await dav.fs.make(`a/${name}`, "old");
+  expect(await copy(dav)).toBe(201);
+  expect(await copied(dav)).toEqual({
+    begun: "old",
+    folder: "/",
+    "folder/in": "it",
+    saved: "new",
+    same: "old",
+    z: "new",
+  });
+});
+
+test("a folder that is replaced during the copy is copied as it is now", async () => {
+  let lists = 0;
+  await using dav = await serve((vfs, folder) => {
+    // "a" was listed, then "x" in it, and then "y" in that.
+    if (++lists !== 3) return;
+    const a = vfs.lookup(ROOT_INO, "a" as FileName)?.ino as Ino;
+    const old = vfs.lookup(a, "x" as FileName)?.ino as Ino;
+    for (const name of ["1", "2"]) vfs.unlink(folder, name as FileName);
+    vfs.removeDirectory(old, "y" as FileName);
+    vfs.unlink(old, "0" as FileName);
+    vfs.rename(ROOT_INO, "spare" as FileName, a, "x" as FileName, 0);
+  });
+  for (const folder of ["a", "a/x", "a/x/y", "spare", "spare/y"]) await dav.fs.makeDirectory(folder);
+  for (const path of ["a/x/0", "a/x/y/1", "a/x/y/2"]) await dav.fs.make(path, "old");
+  for (const path of ["spare/y/2", "spare/3"]) await dav.fs.make(path, "new");
+  expect(await copy(dav)).toBe(201);
+  expect(await copied(dav)).toEqual({ x: "/", "x/3": "new", "x/y": "/", "x/y/2": "new" });
+});
+
+test.each([true, false])(
+  "a source that is replaced or removed is what it is now (replaced: %s)",
+  async (isReplaced) => {
+    let isChanged = false;
+    await using dav = await serve((vfs, folder) => {
+      if (isChanged) return;
+      isChanged = true;
+      for (const name of ["e", "f"]) vfs.unlink(folder, name as FileName);
+      vfs.removeDirectory(ROOT_INO, "a" as FileName);
+      if (isReplaced) vfs.rename(ROOT_INO, "spare" as FileName, ROOT_INO, "a" as FileName, 0);
+    });
+    for (const folder of ["a", "spare"]) await dav.fs.makeDirectory(folder);
+    for (const name of ["a/e", "a/f", "spare/g"]) await dav.fs.make(name, "x");
+    expect(await copy(dav)).toBe(isReplaced ? 201 : 404);
+    const paths = [...(await dav.fs.snapshot()).keys()].filter(Boolean).sort();
+    expect(paths).toEqual(isReplaced ? ["a", "a/g", "b", "b/g"] : ["spare", "spare/g"]);
+  },
+);
+
+test("a file that is replaced each time it is looked up ends the copy with 409, and leaves nothing", async () => {
+  const fs = await VfsHarness.create();
+  const replaced = overriding(fs.vfs, {
+    listXattrs(ino) {
+      const a = fs.vfs.lookup(ROOT_INO, "a" as FileName)?.ino as Ino;
+      const file = fs.vfs.lookup(a, "f" as FileName)?.ino;
+      if (file === ino) {
+        save(fs.vfs, a, "f", "again");
+        fs.vfs.forget(ino);
+      }
+      return fs.vfs.listXattrs(ino);
+    },
+  });
+  await using dav = await DavServer.start({ fs: replaced }, { fs });
+  await fs.makeDirectory("a");
+  await fs.make("a/f", "old");
+  const answer = await dav.send("COPY", "/a/", { destination: `${dav.origin}/b`, host: `127.0.0.1:${dav.port}` });
+  expect([answer.status, answer.body]).toEqual([409, "The source kept changing during the copy.\n"]);
+  expect([...(await fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["a", "a/f"]);
+  // Nothing is wrong with the file itself.
+  expect((await dav.send("GET", "/a/f")).body).toBe("again");
+});
