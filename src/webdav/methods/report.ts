@@ -1,14 +1,15 @@
 /** REPORT: sync-collection (RFC 6578), which reports what changed in a folder since the client's last look. */
 import type { FileName, Ino } from "../../base/ids.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import type { Call } from "../call.ts";
 import { encodePath } from "../href.ts";
-import { MAX_DAV_XML_BYTES } from "../limits.ts";
+import { DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "../limits.ts";
 import type { Shown } from "../properties/live-properties.ts";
 import { Multistatus, statusResponse } from "../xml/multistatus.ts";
 import { findPlace, isFolder, type Place } from "../../files/place.ts";
 import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
-import { listing, surroundings } from "./propfind.ts";
+import { type Listed, listing, surroundings } from "./propfind.ts";
 import { namesIn, responder } from "../properties/property-request.ts";
 import { Refusal } from "../refusal.ts";
 import { readWhole } from "../request-body.ts";
@@ -61,22 +62,20 @@ function parse(root: XmlElement): Asked {
   return { token: textOf(token).trim(), isDeep: depth === "infinite", limit: most, names: namesIn(prop) };
 }
 
-/** Collects the responses, so that a limit is checked before anything is sent. */
+/** Sends the responses while they are generated. */
 class Responses {
   readonly #call: Call;
   readonly #answer: Multistatus;
   readonly #respond: ReturnType<typeof responder>;
-  readonly #limit: number;
+  readonly #results: Results;
   readonly #token: AnswerToken;
   #current: Path = [];
-  #held: string[] = [];
-  #count = 0;
 
   constructor(call: Call, { names, limit }: Asked, token: AnswerToken) {
     this.#call = call;
     this.#token = token;
     this.#answer = new Multistatus(call);
-    this.#limit = limit;
+    this.#results = new Results(limit);
     this.#respond = responder(
       { kind: "named", names },
       surroundings(call, () => this.#current),
@@ -100,44 +99,75 @@ class Responses {
     return this.#add(statusResponse(encodePath(href, false), 404));
   }
 
-  async end(): Promise<void> {
-    for (const xml of this.#held) await this.#answer.add(xml);
-    await this.#answer.end(`<D:sync-token>${escapeText(this.#token.text)}</D:sync-token>`);
+  end(): Promise<void> {
+    return this.#answer.end(`<D:sync-token>${escapeText(this.#token.text)}</D:sync-token>`);
   }
 
-  async #add(xml: string): Promise<void> {
-    if (++this.#count > this.#limit) {
-      throw new Refusal(507, "There are more results than the limit.", {
-        condition: "number-of-matches-within-limits",
-      });
-    }
-    if (this.#limit === Infinity) await this.#answer.add(xml);
-    else this.#held.push(xml);
+  /** If results were added since they were counted, the answer is cut off. */
+  #add(xml: string): Promise<void> {
+    this.#results.add(1);
+    return this.#answer.add(xml);
   }
+}
+
+/** Counts results up to the client's limit. They are counted before the first is sent: to hold them could take gigabytes. */
+class Results {
+  readonly #limit: number;
+  #count = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Throws a Refusal, 507. */
+  add(more: number): void {
+    this.#count += more;
+    if (this.#count <= this.#limit) return;
+    throw new Refusal(507, "There are more results than the limit.", {
+      condition: "number-of-matches-within-limits",
+    });
+  }
+}
+
+interface Member {
+  readonly href: Path;
+  readonly path: Path;
+  readonly shown: Listed;
 }
 
 /** The first sync: everything in the folder. */
 async function sendAll(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
+  if (asked.limit !== Infinity) {
+    const results = new Results(asked.limit);
+    const pace = new TimeSlice(call.clock, DAV_SLICE_MS);
+    for await (const members of everything(call, place, asked, () => {})) {
+      results.add(members.length);
+      await pace.breathe();
+    }
+  }
   const token = new AnswerToken(source, source.token());
   const responses = new Responses(call, asked, token);
+  for await (const members of everything(call, place, asked, () => token.look()))
+    for (const { href, path, shown } of members) await responses.member(href, path, shown);
+  await responses.end();
+}
+
+/** Everything in the folder, in batches. `look` is called before each folder is read. */
+async function* everything(call: Call, place: Place, { isDeep }: Asked, look: () => void): AsyncGenerator<Member[]> {
   const folders: { readonly ino: Ino; readonly path: Path; readonly href: Path }[] = [
     { ino: present(place).attributes.ino, path: place.path, href: call.href.path },
   ];
   for (let at = folders.pop(); at !== undefined; at = folders.pop()) {
-    token.look();
-    for await (const entries of listing(call.access, at.ino, at.path)) {
-      for (const { name, attributes, isLink } of entries) {
-        const [path, href] = [
-          [...at.path, name],
-          [...at.href, name],
-        ];
-        await responses.member(href, path, { name, attributes });
-        // A link may lead into a cycle.
-        if (asked.isDeep && isFolder(attributes) && !isLink) folders.push({ ino: attributes.ino, path, href });
-      }
+    const { ino, path, href } = at;
+    look();
+    for await (const entries of listing(call.access, ino, path)) {
+      yield entries.map((shown) => ({ href: [...href, shown.name], path: [...path, shown.name], shown }));
+      // A link may lead into a cycle.
+      for (const { name, attributes, isLink } of isDeep ? entries : [])
+        if (isFolder(attributes) && !isLink)
+          folders.push({ ino: attributes.ino, path: [...path, name], href: [...href, name] });
     }
   }
-  await responses.end();
 }
 
 async function sendChanges(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
@@ -149,10 +179,14 @@ async function sendChanges(call: Call, source: SyncSource, place: Place, asked: 
   }
   const { access, href } = call;
   const depth = place.path.length;
-  const responses = new Responses(call, asked, new AnswerToken(source, changes.token));
-  for (const path of changes.paths) {
+  const results = new Results(asked.limit);
+  const paths = changes.paths.filter((path) => {
     const isIn = path.length > depth && place.path.every((name, index) => path[index] === name);
-    if (!isIn || (!asked.isDeep && path.length > depth + 1) || path.some(isTemporary)) continue;
+    return isIn && (asked.isDeep || path.length === depth + 1) && !path.some(isTemporary);
+  });
+  results.add(paths.length);
+  const responses = new Responses(call, asked, new AnswerToken(source, changes.token));
+  for (const path of paths) {
     const shownHref = [...href.path, ...path.slice(depth)];
     const attributes = await access.run((fs) => findPlace(fs, path, "follow")?.attributes);
     if (attributes === undefined) await responses.gone(shownHref);

@@ -1,5 +1,8 @@
 /** The WebDAV door: sync-collection. */
 import { describe, expect, test } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
+import { FsError } from "../../../src/vfs/filesystem.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
 import { syncByTrees } from "../../../src/webdav/sync-source.ts";
 import { DavServer } from "../../support/dav-server.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
@@ -154,5 +157,31 @@ describe("sync-collection", () => {
     expect(other.body).toContain("<D:supported-report/>");
     await using without = await DavServer.start({}, { fs: dav.fs });
     expect((await sync(without, "/", "")).status).toBe(403);
+  });
+
+  test("a report within a client's limit is sent while it is generated, however large the limit is", async () => {
+    const fs = await VfsHarness.create();
+    let lists = 0;
+    const failing = overriding(fs.vfs, {
+      list(ino, cookie, limit) {
+        const listed = fs.vfs.list(ino, cookie, limit);
+        // The end is read twice: for the count, and for the answer.
+        if (listed.next === undefined && ++lists === 2) throw new FsError(ERRNO.EIO, "damaged");
+        return listed;
+      },
+    });
+    await using dav = await DavServer.start({ fs: failing, syncToken: syncByTrees(fs.vfs) }, { fs });
+    for (let index = 0; index < 1_000; index++) await fs.make(`${index}`);
+    const limit = (most: number) => `<D:limit><D:nresults>${most}</D:nresults></D:limit>`;
+    await expect(sync(dav, "/", "", "1", limit(1_000_000))).rejects.toThrow(/aborted|hang up/);
+    expect((await sync(dav, "/", "", "1", limit(999))).status).toBe(507);
+    const whole = await sync(dav, "/", "", "1", limit(1_000));
+    expect([whole.status, whole.members.length]).toEqual([207, 1_000]);
+    await fs.publish();
+    const { token } = await sync(dav, "/", "");
+    for (let index = 0; index < 10; index++) await fs.make(`new ${index}`);
+    await fs.publish();
+    expect((await sync(dav, "/", token, "1", limit(9))).status).toBe(507);
+    expect((await sync(dav, "/", token, "1", limit(10))).members).toHaveLength(10);
   });
 });
