@@ -19,6 +19,7 @@
               "mounting.cc",
               "notifier.cc",
               "placement.cc",
+              "recovered.cc",
               "replies.cc",
               "request_slots.cc",
               "requests.cc",

@@ -152,11 +152,7 @@ std::vector<int> RequestSlots::Recover() {
   return found;
 }
 
-size_t RequestSlots::Copy(int slot, char* to) const {
-  const size_t length = HeaderOf(Slot(slot))->len;
-  memcpy(to, Slot(slot), length);
-  return length;
-}
+std::string_view RequestSlots::At(int slot) const { return {Slot(slot), HeaderOf(Slot(slot))->len}; }
 
 char* RequestSlots::Slot(int slot) const { return slots_ + static_cast<size_t>(slot) * kMaxRequest; }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "layout.h"
@@ -44,8 +45,8 @@ class RequestSlots {
   void Release(int slot);
   // The slots of all requests that another agent did not answer. Not to be called during a batch.
   std::vector<int> Recover();
-  // Copies a kept request. Returns its length.
-  size_t Copy(int slot, char* to) const;
+  // A kept request.
+  std::string_view At(int slot) const;
 
  private:
   struct Head;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <string_view>
 
 #include "kernel.h"
 #include "values.h"
@@ -110,11 +112,12 @@ bool Session::ReadBatch(std::vector<napi_value>* arguments) {
 size_t Session::TakeRecovered(std::vector<napi_value>* arguments) {
   size_t used = 0;
   while (!recovered_.empty() && rows_ < kRows && used + kMaxRequest <= kInputBytes) {
-    const int slot = recovered_.back();
-    recovered_.pop_back();
-    const size_t length = slots_.Copy(slot, input_ + used);
-    reinterpret_cast<fuse_in_header*>(input_ + used)->unique |= kResentBit;
-    if (Take(used, length, slot, arguments)) used += Aligned(length);
+    const Recovered request = std::move(recovered_.front());
+    recovered_.pop_front();
+    const std::string_view bytes = request.slot < 0 ? request.bytes : slots_.At(request.slot);
+    memcpy(input_ + used, bytes.data(), bytes.size());
+    if (request.slot >= 0) reinterpret_cast<fuse_in_header*>(input_ + used)->unique |= kResentBit;
+    if (Take(used, bytes.size(), request.slot, arguments)) used += Aligned(bytes.size());
   }
   return used;
 }
@@ -265,14 +268,31 @@ std::optional<size_t> Session::Pack(size_t count, bool plus, size_t offset, size
 
 int Session::Resend() {
   const fuse_out_header header = {sizeof header, kNotifyResend, 0};
-  return write(device_, &header, sizeof header) == sizeof header ? 0 : errno;
+  if (write(device_, &header, sizeof header) != sizeof header) return errno;
+  // They come before all others, in no useful order (fuse_resend in fs/fuse/dev.c).
+  std::optional<Recovered> last;
+  for (ssize_t length; !last && (length = ReadRequest(0)) > 0;) {
+    const auto* request = reinterpret_cast<const fuse_in_header*>(input_);
+    const bool isNew = WantsReply(request->opcode) && !(request->unique & kResentBit);
+    Recovered read = {std::string(input_, static_cast<size_t>(length)), -1};
+    if (isNew) last = std::move(read);
+    else recovered_.push_back(std::move(read));
+  }
+  OrderAppends(&recovered_, slots_);
+  if (last) recovered_.push_back(std::move(*last));
+  ServeRecovered();
+  return 0;
 }
 
 void Session::KeepRequests() {
   keeps_ = true;
-  recovered_ = slots_.Recover();
+  for (const int slot : slots_.Recover()) recovered_.push_back({{}, slot});
+  OrderAppends(&recovered_, slots_);
+  ServeRecovered();
+}
+
+void Session::ServeRecovered() {
   if (recovered_.empty()) return;
-  // The device may have nothing to read, and then does not wake the loop.
   uv_idle_start(&idle_, [](uv_idle_t*) {});
   uv_check_start(&check_, OnRecovered);
 }

@@ -6,6 +6,7 @@
 #include <node_api.h>
 #include <uv.h>
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "layout.h"
 #include "notifier.h"
 #include "placement.h"
+#include "recovered.h"
 #include "replies.h"
 #include "request_slots.h"
 #include "requests.h"
@@ -47,7 +49,7 @@ class Session {
   // As PackEntries (replies.h). `offset` and `limit` are within the output.
   std::optional<size_t> Pack(size_t count, bool plus, size_t offset, size_t limit);
   void Watch(uint64_t inode, bool probe);
-  // Makes the kernel send again what another process read from the device and did not answer. 0 or an errno.
+  // Makes the kernel send again what another process read from the device and did not answer, and reads that. 0 or an errno.
   int Resend();
   // From now on, requests stay in the slots until they are answered. Those that another process left there come first.
   void KeepRequests();
@@ -77,7 +79,9 @@ class Session {
   // Reads, has answered and answers what waits; false at the end.
   bool ServeBatch();
   bool ReadBatch(std::vector<napi_value>* arguments);
-  // Takes requests that another process did not answer, as if they were sent again. Returns how many bytes of input they use.
+  // Has the event loop serve the recovered requests, since the device may have nothing to read.
+  void ServeRecovered();
+  // Takes requests that another process did not answer. Returns how many bytes of input they use.
   size_t TakeRecovered(std::vector<napi_value>* arguments);
   // Reads one request to `input_ + at`; its length, 0 when there is none now, or -1 when there never will be.
   ssize_t ReadRequest(size_t at);
@@ -130,7 +134,7 @@ class Session {
   std::unordered_set<uint64_t> watched_;
   RequestSlots slots_;
   bool keeps_ = false;
-  std::vector<int> recovered_;
+  std::deque<Recovered> recovered_;
 
   uv_poll_t poll_;
   uv_idle_t idle_;

@@ -11,6 +11,7 @@ import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.ts";
 import type { FuseAddon, Session } from "./addon.ts";
+import { Appends } from "./appends.ts";
 import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
@@ -46,6 +47,7 @@ export class Door {
   readonly #events: DoorEvents;
   readonly #exchange: Exchange;
   readonly #waiting: WaitingRequests;
+  readonly #appends = new Appends();
   readonly #orphans: Orphans;
   readonly #replay: Replay;
   readonly #indexing: IndexPrograms;
@@ -189,13 +191,17 @@ export class Door {
     try {
       const answered = this.#replay.answers(exchange);
       if (answered === true) return;
-      const later = answered || (pauseOf(handler, this.#fs, exchange) ?? this.#replay.run(handler, exchange));
+      const later = answered || (this.#pause(handler) ?? this.#replay.run(handler, exchange));
       if (later !== undefined) this.#defer(handler, later);
     } catch (error) {
       if (isPassing(error)) this.#defer(handler, error);
       else if (error instanceof FsError) exchange.error(error.errno);
       else this.#fail(exchange.opcode, exchange.node, error);
     }
+  }
+
+  #pause(handler: HandlerEntry): Cause | undefined {
+    return pauseOf(handler, this.#fs, this.#exchange, this.#appends.before(this.#exchange));
   }
 
   #control(opcode: number): void {
@@ -246,7 +252,10 @@ export class Door {
     // The kernel may have reported a signal to the agent before this one, and does not report it again.
     if (this.#exchange.isResent) this.#waiting.signalled(held.ticket);
     const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
-    void this.#finish(handler, held, cause, givenUp, lacks ? this.#indexing.programOf(thread) : undefined);
+    // A promise means that it has run.
+    const ended = cause instanceof Promise ? () => {} : this.#appends.wait(this.#exchange);
+    const indexer = lacks ? this.#indexing.programOf(thread) : undefined;
+    void this.#finish(handler, held, cause, givenUp, indexer).finally(ended);
   }
 
   /** Never rejects. */

@@ -46,9 +46,9 @@ export function offersAcls(flags: number): boolean {
 
 const ACLS = INIT.POSIX_ACL | INIT.SETXATTR_EXT | INIT.DONT_MASK;
 
+/** Without ASYNC_DIO: with it, the pieces of one long append arrive at once, and each goes to the end of the file as it runs. */
 const WANTED =
   INIT.ASYNC_READ |
-  INIT.ASYNC_DIO |
   INIT.BIG_WRITES |
   INIT.PARALLEL_DIROPS |
   INIT.DO_READDIRPLUS |

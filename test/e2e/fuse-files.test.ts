@@ -271,6 +271,20 @@ memory.flush(); memory.close(); os.close(fd)`,
     expect(new Set(lines).size).toBe(800);
   });
 
+  test("a long append with O_DIRECT is stored in order while back-pressure holds up one of its pieces", async () => {
+    const cwd = await directory("direct");
+    await writeFile(`${cwd}/log`, "");
+    await fuse.tell({ do: "pause-write" });
+    const out = await python(
+      `log = os.open("log", os.O_WRONLY | os.O_APPEND | os.O_DIRECT)
+       pieces = mmap.mmap(-1, 4 << 20)
+       pieces.write(b"".join(bytes([index]) * (1 << 20) for index in b"abcd"))
+       print(os.write(log, pieces), open("log").read()[::1 << 20])`.replace(/^ +/gm, ""),
+      cwd,
+    );
+    expect(out).toBe(`${4 << 20} abcd\n`);
+  });
+
   test("flock and POSIX locks hold between processes", async () => {
     const cwd = await directory("locks");
     const out = await python(

@@ -28,6 +28,8 @@ export type Order =
         /** From now on no fsync returns. */
         | "withhold-syncs"
         | "pause-changes"
+        /** The next write waits for 50 ms, as one that back-pressure holds up. */
+        | "pause-write"
         | "resume-changes"
         | "peak-memory"
         /** Gets killed during the next mkdir, while a message to the kernel waits for the parent directory. */
@@ -91,6 +93,8 @@ async function obey(order: Order): Promise<unknown> {
       return undefined;
     case "pause-changes":
       return pauseChanges();
+    case "pause-write":
+      return pauseWrite();
     case "resume-changes":
       return resumeChanges();
     case "die-in-make-directory":
@@ -139,6 +143,13 @@ function pauseChanges(): void {
   const come = new Promise<void>((resolve) => (resumeChanges = resolve));
   fs.faults.throttle = () => come;
   void come.then(() => (fs.faults.throttle = () => undefined));
+}
+
+function pauseWrite(): void {
+  fs.faults.throttle = () => {
+    fs.faults.throttle = () => undefined;
+    return systemClock.sleep(50);
+  };
 }
 
 function dieWhileTelling(parent: Ino): never {
