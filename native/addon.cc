@@ -1,6 +1,7 @@
 // The addon's functions: mechanism for a FUSE mount, times that Node.js cannot set, and a loop that JavaScript is slow at. What to
 // mount, and what to answer, is decided in src/fuse/.
 #include <node_api.h>
+#include <unistd.h>
 
 #include "beneath.h"
 #include "beneath_batch.h"
@@ -53,6 +54,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
   Define(env, exports, "startSession", syncline::StartSession, nullptr);
   Define(env, exports, "findCut", syncline::FindCut, nullptr);
+  napi_set_named_property(env, exports, "pageBytes", syncline::Number(env, static_cast<double>(sysconf(_SC_PAGESIZE))));
   napi_set_named_property(env, exports, "layoutVersion", syncline::Number(env, syncline::kLayoutVersion));
   return exports;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "kernel.h"
@@ -15,7 +16,8 @@ namespace {
 // More requests than usually wait at a time. Any further ones are not kept.
 constexpr int kSlots = 4096;
 constexpr size_t kHeadBytes = 8192;
-constexpr off_t kFileBytes = kHeadBytes + kInputBytes + off_t{kSlots} * kMaxRequest;
+constexpr size_t kSlotsAt = kHeadBytes + kInputBytes;
+constexpr off_t kFileBytes = kSlotsAt + off_t{kSlots} * kMaxRequest;
 // The memory of a larger request is returned to the system.
 constexpr uint32_t kSmall = 16 * 1024;
 
@@ -23,6 +25,14 @@ constexpr uint32_t kSmall = 16 * 1024;
 template <typename Number>
 void Set(Number* to, Number value) {
   __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+
+// Of a slot's memory, returns the pages that are the slot's alone.
+void ReturnMemory(char* slot) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(slot) + page - 1) & ~(page - 1);
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(slot) + kMaxRequest) & ~(page - 1);
+  (void)madvise(reinterpret_cast<void*>(from), to - from, MADV_REMOVE);
 }
 
 fuse_in_header* HeaderOf(char* request) { return reinterpret_cast<fuse_in_header*>(request); }
@@ -52,11 +62,11 @@ int RequestSlots::Create() {
 
 RequestSlots::~RequestSlots() {
   if (head_) munmap(head_, kHeadBytes);
-  if (slots_) munmap(slots_, kSlots * kMaxRequest);
+  if (slots_) munmap(slots_ - kSlotsAt, kFileBytes);
 }
 
 char* RequestSlots::Map(int descriptor) {
-  static_assert(sizeof(Head) <= kHeadBytes && kMaxRequest % 4096 == 0 && kInputBytes % 4096 == 0);
+  static_assert(sizeof(Head) <= kHeadBytes);
   constexpr int kBoth = PROT_READ | PROT_WRITE;
   struct stat file;
   if (fstat(descriptor, &file) != 0) return nullptr;
@@ -64,26 +74,28 @@ char* RequestSlots::Map(int descriptor) {
     errno = EINVAL;
     return nullptr;
   }
+  // Every mapping begins where the file begins: where its parts begin is no multiple of larger pages, of up to 64 KiB.
   void* const head = mmap(nullptr, kHeadBytes, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, 0);
-  void* const input = mmap(nullptr, kInputBytes, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, kHeadBytes);
-  void* const slots =
-      mmap(nullptr, kSlots * kMaxRequest, kBoth, MAP_SHARED | MAP_NORESERVE, descriptor, kHeadBytes + kInputBytes);
+  void* const input = mmap(nullptr, kSlotsAt, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, 0);
+  void* const slots = mmap(nullptr, kFileBytes, kBoth, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
   if (head == MAP_FAILED || input == MAP_FAILED || slots == MAP_FAILED) {
     const int error = errno;
     if (head != MAP_FAILED) munmap(head, kHeadBytes);
-    if (input != MAP_FAILED) munmap(input, kInputBytes);
-    if (slots != MAP_FAILED) munmap(slots, kSlots * kMaxRequest);
+    if (input != MAP_FAILED) munmap(input, kSlotsAt);
+    if (slots != MAP_FAILED) munmap(slots, kFileBytes);
     errno = error;
     return nullptr;
   }
   // Keeps the pages resident: a kill during a page fault, while the kernel copies a request, would lose it. Best effort.
   (void)mlock(head, kHeadBytes);
-  (void)mlock(input, kInputBytes);
+  (void)mlock(input, kSlotsAt);
   head_ = static_cast<Head*>(head);
-  input_ = static_cast<char*>(input);
-  slots_ = static_cast<char*>(slots);
+  input_ = static_cast<char*>(input) + kHeadBytes;
+  slots_ = static_cast<char*>(slots) + kSlotsAt;
   return input_;
 }
+
+void RequestSlots::Unmap(char* input) { munmap(input - kHeadBytes, kSlotsAt); }
 
 void RequestSlots::BeginBatch() { Set(&head_->count, 0u); }
 
@@ -122,7 +134,7 @@ int RequestSlots::KeepBytes(const char* bytes, size_t length) {
 void RequestSlots::Release(int slot) {
   const uint32_t length = HeaderOf(Slot(slot))->len;
   Set(&head_->isTaken[slot], uint8_t{0});
-  if (length > kSmall) (void)madvise(Slot(slot), kMaxRequest, MADV_REMOVE);
+  if (length > kSmall) ReturnMemory(Slot(slot));
 }
 
 std::vector<int> RequestSlots::Recover() {

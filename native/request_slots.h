@@ -27,6 +27,8 @@ class RequestSlots {
 
   // Maps the memory. Returns the input of kInputBytes, which the caller then owns; null with errno if that fails.
   char* Map(int descriptor);
+  // Ends the mapping of an input.
+  static void Unmap(char* input);
   bool IsMapped() const { return head_ != nullptr; }
 
   // Starts a batch. Everything in the input must be answered or moved.

@@ -27,18 +27,16 @@ char* ResidentMemory(size_t bytes) {
   return static_cast<char*>(memory);
 }
 
-template <size_t kBytes>
-void FreeMemory(napi_env, void* memory, void*) {
-  munmap(memory, kBytes);
-}
+void FreeInput(napi_env, void* memory, void*) { RequestSlots::Unmap(static_cast<char*>(memory)); }
+
+void FreeOutput(napi_env, void* memory, void*) { munmap(memory, kOutputBytes); }
 
 // Takes over the memory, if there is any.
-template <size_t kBytes>
-char* DefineBuffer(napi_env env, napi_value object, const char* name, char* memory) {
+char* DefineBuffer(napi_env env, napi_value object, const char* name, char* memory, size_t bytes, napi_finalize free) {
   napi_value buffer;
   if (!memory) return nullptr;
-  if (napi_create_external_buffer(env, kBytes, memory, FreeMemory<kBytes>, nullptr, &buffer) != napi_ok) {
-    munmap(memory, kBytes);
+  if (napi_create_external_buffer(env, bytes, memory, free, nullptr, &buffer) != napi_ok) {
+    free(env, memory, nullptr);
     return nullptr;
   }
   napi_set_named_property(env, object, name, buffer);
@@ -203,8 +201,8 @@ napi_value Session::Start(const Handlers& handlers) {
   napi_create_buffer(env_, kEntryNamesBytes, &memory, &names);
   entryNames_ = static_cast<char*>(memory);
   napi_set_named_property(env_, object, "entryNames", names);
-  input_ = DefineBuffer<kInputBytes>(env_, object, "input", slots_.Map(slotsFile_));
-  output_ = DefineBuffer<kOutputBytes>(env_, object, "output", ResidentMemory(kOutputBytes));
+  input_ = DefineBuffer(env_, object, "input", slots_.Map(slotsFile_), kInputBytes, FreeInput);
+  output_ = DefineBuffer(env_, object, "output", ResidentMemory(kOutputBytes), kOutputBytes, FreeOutput);
   if (!input_ || !output_) return ThrowErrno(env_, "serve: request buffers", errno);
 
   Define(env_, object, "flush", FlushMethod, nullptr);

@@ -7,6 +7,8 @@ import { LAYOUT_VERSION } from "./protocol.ts";
 /** What native/addon.cc exports. Paths and names are byte strings. Throws errors with a numeric `errno`. */
 export interface FuseAddon extends ProcessAddon {
   readonly layoutVersion: number;
+  /** The system's page size, from sysconf(3). */
+  readonly pageBytes: number;
   /** A descriptor of /dev/fuse, to be mounted and then served. */
   openDevice(): number;
   /** mount(2). */

@@ -17,14 +17,14 @@ import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry, Later } from "./handler.ts";
 import { THREADS } from "./dying-thread.ts";
-import { agree, offersAcls } from "./negotiation.ts";
+import { negotiate, offersAcls } from "./negotiation.ts";
 import { IndexPrograms } from "./index-programs.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
 import { Orphans } from "./orphans.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import { type ChosenOptions, sessionSettings } from "./options.ts";
-import { INIT, INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
 import type { Agreed, Held } from "./supervisor.ts";
 import { Owners } from "./owners.ts";
@@ -39,6 +39,7 @@ export interface DoorEvents {
 
 export class Door {
   readonly #session: Session;
+  readonly #pageBytes: number;
   readonly #openFiles = new OpenFiles();
   readonly #invalidator: Invalidator;
   readonly #fs: FileSystem;
@@ -64,6 +65,7 @@ export class Door {
     this.#log = options.log;
     this.#options = options;
     this.#events = events;
+    this.#pageBytes = addon.pageBytes;
     this.#session = addon.serve(device, slots, sessionSettings(options), {
       onBatch: (count, ...names) => this.#serve(count, names),
       onForgotten: (inodes) => this.#forget(inodes as Ino[]),
@@ -216,21 +218,14 @@ export class Door {
   }
 
   #init(): void {
-    const exchange = this.#exchange;
-    const minor = exchange.argument(1);
-    const flags = this.#options.acl ? exchange.argument(3) : exchange.argument(3) & ~INIT.POSIX_ACL;
     // A new connection numbers its requests anew. Unless the journal records that, no request may be sent again.
     const mayRepeat = this.#forgetsAnswers();
-    const mayResend = mayRepeat && this.#options.supervision?.mayResend !== false;
-    const flags2 = mayResend ? exchange.argument(4) : exchange.argument(4) & ~INIT2.HAS_RESEND;
-    const agreed = agree({ major: exchange.argument(0), minor, flags, flags2 }, this.#options);
+    const agreed = negotiate(this.#exchange, { ...this.#options, pageBytes: this.#pageBytes, mayRepeat });
     if (typeof agreed === "string") {
-      exchange.error(ERRNO.EPROTO);
       this.#announce = () => this.#events.ended(ERRNO.EPROTO, agreed);
     } else {
-      exchange.init(agreed);
-      this.#agreed({ minor, flags, flags2 }, mayRepeat);
-      this.#announce = () => this.#events.ready({ minor, flags, flags2 });
+      this.#agreed(agreed, mayRepeat);
+      this.#announce = () => this.#events.ready(agreed);
     }
   }
 

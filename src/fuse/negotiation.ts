@@ -1,4 +1,8 @@
 /** INIT: what is agreed with the kernel, once per mount (docs/design/fuse.md has the reasons). */
+import { ERRNO } from "../base/errno.ts";
+import type { Exchange } from "./exchange.ts";
+import type { ChosenOptions } from "./options.ts";
+import type { Agreed } from "./supervisor.ts";
 import { INIT, INIT2, MAX_WRITE_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./protocol.ts";
 
 export interface KernelOffer {
@@ -12,6 +16,29 @@ export interface Wishes {
   /** The kernel collects writes in its page cache. Not before something holds the device when the agent dies. */
   readonly writebackCache: boolean;
   readonly readAheadBytes: number;
+  /** The system's page size: the kernel counts READs in pages, and takes a short answer for the end of the file. */
+  readonly pageBytes: number;
+}
+
+/** Answers INIT. Returns what was agreed, or an error text for a kernel that is too old. */
+export function negotiate(exchange: Exchange, options: ChosenOptions & Circumstances): Agreed | string {
+  const minor = exchange.argument(1);
+  const flags = options.acl ? exchange.argument(3) : exchange.argument(3) & ~INIT.POSIX_ACL;
+  const mayResend = options.mayRepeat && options.supervision?.mayResend !== false;
+  const flags2 = mayResend ? exchange.argument(4) : exchange.argument(4) & ~INIT2.HAS_RESEND;
+  const answer = agree({ major: exchange.argument(0), minor, flags, flags2 }, options);
+  if (typeof answer === "string") {
+    exchange.error(ERRNO.EPROTO);
+    return answer;
+  }
+  exchange.init(answer);
+  return { minor, flags, flags2 };
+}
+
+interface Circumstances {
+  readonly pageBytes: number;
+  /** Whether requests may be sent again to another agent. */
+  readonly mayRepeat: boolean;
 }
 
 /** The cells of the answer in the order of native/layout.h (InitCell), or an error text for a kernel that is too old. */
@@ -29,7 +56,7 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
     MAX_BACKGROUND,
     CONGESTION_THRESHOLD,
     MAX_WRITE_BYTES,
-    MAX_WRITE_BYTES / PAGE_BYTES,
+    Math.max(1, MAX_WRITE_BYTES / wishes.pageBytes),
   ];
 }
 
@@ -65,4 +92,3 @@ const WANTED =
  */
 const MAX_BACKGROUND = 256;
 const CONGESTION_THRESHOLD = 192;
-const PAGE_BYTES = 4096;

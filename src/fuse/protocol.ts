@@ -4,8 +4,8 @@
  * Sources: include/uapi/linux/fuse.h of Linux 6.18 (protocol 7.45) and native/layout.h, which has the same cells.
  */
 
-/** Changes with any cell below; the addon reports its own. */
-export const LAYOUT_VERSION = 5;
+/** Changes with any cell below, and with what the addon exports; the addon reports its own. */
+export const LAYOUT_VERSION = 6;
 
 /** The version spoken here; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;

@@ -27,7 +27,7 @@ export class FakeSession {
       this.#handlers = handlers;
       return this.#session();
     };
-    this.addon = { serve } as FuseAddon;
+    this.addon = { serve, pageBytes: 4096 } as FuseAddon;
   }
 
   /** A batch of requests, as the kernel sends it. */

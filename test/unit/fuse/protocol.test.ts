@@ -77,7 +77,7 @@ test("times beyond a cell's range are clamped to the nearest value", () => {
 describe("negotiation", () => {
   const everything = 0x7fff_ffff;
   const offer = { major: 7, minor: 45, flags: everything, flags2: everything };
-  const wishes = { writebackCache: false, readAheadBytes: 1 << 20 };
+  const wishes = { writebackCache: false, readAheadBytes: 1 << 20, pageBytes: 4096 };
   const flagsOf = (agreed: number[] | string) => (typeof agreed === "string" ? Number.NaN : (agreed[2] ?? 0));
 
   test("accepts nothing that the kernel does not offer", () => {
@@ -102,6 +102,12 @@ describe("negotiation", () => {
     const all = needed.reduce((flags, flag) => flags | flag, 0);
     expect(flagsOf(agree(offer, wishes)) & all).toBe(all);
     for (const flag of needed) expect(flagsOf(agree({ ...offer, flags: everything & ~flag }, wishes)) & all).toBe(0);
+  });
+
+  test("limits requests to 1 MiB, whatever the system's page size", () => {
+    for (const pageBytes of [4096, 16 << 10, 64 << 10]) {
+      expect(Number(agree(offer, { ...wishes, pageBytes })[7]) * pageBytes).toBe(1 << 20);
+    }
   });
 
   test("refuses kernels that are too old, with a reason", () => {
