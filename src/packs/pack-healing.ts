@@ -124,7 +124,8 @@ class Healer {
     while (this.#at < end) {
       const offset = this.#at;
       const proven = this.#provenRow(end);
-      const suspect = proven ?? this.#suspects.find((row) => row.offset === offset && offset + row.length <= end);
+      const mayBe = (row: PackRow) => row.offset === offset && row.length > 0 && offset + row.length <= end;
+      const suspect = proven ?? this.#suspects.find(mayBe);
       if (proven !== undefined) this.healed++;
       else if (suspect !== undefined) await this.#restore(suspect);
       this.keep(suspect === undefined ? this.#unknownRow(end) : { ...suspect, codec: PLAIN });
