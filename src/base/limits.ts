@@ -75,6 +75,10 @@ export const MAX_RUNS = 4;
 export const COMMIT_TAIL_BYTES = 64 * KiB;
 /** Index pages of runs that a reader keeps in memory. */
 export const RUN_CACHE_BYTES = 16 * MiB;
+/** Footers of packs that a reader keeps in memory, and those that go into a run at once: 1.6 million blocks. */
+export const FOOTER_CACHE_BYTES = 64 * MiB;
+/** Footers that a search reads at once, unless a single one is larger. */
+export const FOOTERS_READ_BYTES = 16 * MiB;
 /** Concurrent requests to a store by one reader or upload. */
 export const STORE_CONCURRENCY = 8;
 /** After a lost swap, new blocks below this size are sent again; above it, the commit object is listed as a pack. */

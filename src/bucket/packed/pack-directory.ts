@@ -2,13 +2,21 @@
  * What was read of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched once.
  * All of it is immutable under its name, so nothing here becomes stale.
  */
+import { Budget } from "../../base/budget.ts";
+import { ByteBoundedMap } from "../../base/byte-bounded-map.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
-import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
+import {
+  COMMIT_TAIL_BYTES,
+  FOOTER_CACHE_BYTES,
+  RUN_CACHE_BYTES,
+  RUN_PAGE_BYTES,
+  STORE_CONCURRENCY,
+} from "../../base/limits.ts";
 import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName, runName } from "../../format/blocks/object-name.ts";
-import { decodeFooter, footerOffset, type PackFooter, type PackShape } from "../../format/blocks/pack.ts";
+import { decodeFooter, footerBytes, footerOffset, type PackFooter, type PackShape } from "../../format/blocks/pack.ts";
 import { decodePage, type RunPage } from "../../format/blocks/run.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
 import { streamRanges, type ByteRange, type ObjectStore, type TakePart } from "../../objects/object-store.ts";
@@ -29,14 +37,14 @@ export function mappedBlocks({ pack, manifest }: Pick<CommitObject, "pack" | "ma
 export class PackDirectory {
   readonly #store: ObjectStore;
   readonly #commits = new Map<PackName, Promise<CommitObject>>();
-  readonly #footers = new Map<PackName, Promise<PackFooter>>();
-  /** Footers of #footers that have been read. */
-  readonly #read = new Map<PackName, PackFooter>();
-  /** The last bytes of objects, oldest first: all bytes of a small one, such as the commit object of a small edit. */
-  readonly #tails = new Map<string, Tail>();
-  #tailBytes = 0;
-  /** By run and page, least recently used first. */
-  readonly #pages = new Map<string, RunPage>();
+  /** Footers that are being read. */
+  readonly #reading = new Map<PackName, Promise<PackFooter>>();
+  readonly #readingBytes = new Budget(FOOTER_CACHE_BYTES);
+  readonly #footers = new ByteBoundedMap<PackName, PackFooter>(FOOTER_CACHE_BYTES, ({ memoryBytes }) => memoryBytes);
+  /** The last bytes of objects: all bytes of a small one, such as the commit object of a small edit. */
+  readonly #tails = new ByteBoundedMap<string, Tail>(TAIL_CACHE_BYTES, ({ bytes }) => bytes.length);
+  /** By run and page. */
+  readonly #pages = new ByteBoundedMap<string, RunPage>(RUN_CACHE_BYTES, () => RUN_PAGE_BYTES);
 
   constructor(store: ObjectStore) {
     this.#store = store;
@@ -50,22 +58,26 @@ export class PackDirectory {
 
   /** Throws `object_not_found`, `store_corrupt`. */
   async footer(pack: LoosePack): Promise<PackFooter> {
-    const reading = remembered(this.#footers, pack.name, () => this.#readFooter(pack));
+    const { name } = pack;
+    const known = this.#footers.get(name);
+    if (known !== undefined) return known;
+    const reading = remembered(this.#reading, name, () => this.#readFooter(pack));
     const footer = await reading;
-    if (this.#footers.get(pack.name) === reading) this.#read.set(pack.name, footer);
+    // Unless all was forgotten meanwhile.
+    if (this.#reading.get(name) === reading) this.addFooter(name, footer);
     return footer;
   }
 
-  /** The footer if it has been read. */
+  /** The footer if it is in memory. */
   footerAtHand(name: PackName): PackFooter | undefined {
-    return this.#read.get(name);
+    return this.#footers.get(name);
   }
 
   /** Reads the newest loose packs mapped as of this commit that have not been read yet. Throws as `commitObject`. */
   async readAhead(commit: Cid): Promise<void> {
     const { manifest } = await this.commitObject(commit);
-    const newest = manifest.loose.slice(-READ_AHEAD_PACKS).filter(({ name }) => !this.#read.has(name));
-    await mapConcurrent(newest, STORE_CONCURRENCY, (pack) => this.footer(pack));
+    const newest = manifest.loose.slice(-READ_AHEAD_PACKS).filter(({ name }) => !this.#footers.has(name));
+    await mapConcurrent(newest, STORE_CONCURRENCY, async (pack) => void (await this.footer(pack)));
   }
 
   /** Takes over what an upload already knows. */
@@ -75,23 +87,22 @@ export class PackDirectory {
   }
 
   addFooter(name: PackName, footer: PackFooter): void {
-    this.#footers.set(name, Promise.resolve(footer));
-    this.#read.set(name, footer);
+    this.#reading.delete(name);
+    this.#footers.set(name, footer);
   }
 
-  /** Forgets the footers of all packs except these commit objects and those that they list. */
+  /** Forgets all commit objects except these, and the footers of all packs except theirs and those that they list. */
   keepOnly(objects: readonly CommitObject[]): void {
-    const kept = new Set(
-      objects.flatMap(({ pack, manifest }) => [pack.name, ...manifest.loose.map(({ name }) => name)]),
-    );
-    for (const known of [this.#commits, this.#footers, this.#read]) {
-      for (const name of known.keys()) if (!kept.has(name)) known.delete(name);
+    const commits = new Set(objects.map(({ pack }) => pack.name));
+    const packs = new Set([...commits, ...objects.flatMap(({ manifest }) => manifest.loose.map(({ name }) => name))]);
+    for (const name of this.#commits.keys()) if (!commits.has(name)) this.#commits.delete(name);
+    for (const known of [this.#reading, this.#footers]) {
+      for (const name of known.keys()) if (!packs.has(name)) known.delete(name);
     }
   }
 
   clear(): void {
-    for (const known of [this.#commits, this.#footers, this.#read, this.#tails, this.#pages]) known.clear();
-    this.#tailBytes = 0;
+    for (const known of [this.#commits, this.#reading, this.#footers, this.#tails, this.#pages]) known.clear();
   }
 
   /** Several pages of a run by their numbers. Throws `object_not_found`, `store_corrupt`. */
@@ -110,7 +121,7 @@ export class PackDirectory {
       const page = await intact(runName(run.id), () => decodePage(bytes, index, run.rows));
       found.set(index, page);
     }
-    for (const [index, page] of found) this.#keepPage(pageKey(run, index), page);
+    for (const [index, page] of found) this.#pages.set(pageKey(run, index), page);
     return found;
   }
 
@@ -138,7 +149,7 @@ export class PackDirectory {
   async #readCommitObject(name: PackName): Promise<CommitObject> {
     const readEnd = (length: number) => this.#store.getTail(name, length);
     const { footer, manifest, shape, end } = await intact(name, () => readFooter(readEnd, COMMIT_TAIL_BYTES));
-    this.#keepTail(name, { bytes: end, size: shape.size });
+    this.#tails.set(name, { bytes: end, size: shape.size });
     this.addFooter(name, footer);
     return { pack: { name, ...shape }, footer, manifest: await intact(name, () => decodeManifest(manifest)) };
   }
@@ -146,44 +157,21 @@ export class PackDirectory {
   /** Reads a small object whole: after its footer, callers soon want its blocks. */
   async #readFooter(pack: LoosePack): Promise<PackFooter> {
     const { name, size } = pack;
+    using _held = await this.#readingBytes.hold(footerBytes(pack));
     const [whole] = size > COMMIT_TAIL_BYTES ? [] : await this.#store.getRanges(name, [{ offset: 0, length: size }]);
     const { footer } = await this.#decode(pack, whole ?? new Uint8Array());
-    if (whole !== undefined) this.#keepTail(name, { bytes: whole, size });
+    if (whole !== undefined) this.#tails.set(name, { bytes: whole, size });
     return footer;
   }
 
   /** `end` holds bytes of the object's end that are already here; reads more if they do not reach back to the footer. */
   async #decode(pack: LoosePack, end: Uint8Array): Promise<{ footer: PackFooter; manifest: Uint8Array }> {
-    const length = pack.size - footerOffset(pack);
+    const length = footerBytes(pack);
     const [bytes = new Uint8Array()] =
       end.length >= length
         ? [new Uint8Array(end.subarray(end.length - length))]
         : await this.#store.getRanges(pack.name, [{ offset: footerOffset(pack), length }]);
     return intact(pack.name, () => decodeFooter(bytes, shapeOf(pack)));
-  }
-
-  #keepTail(name: string, tail: Tail): void {
-    this.#dropTail(name);
-    this.#tails.set(name, tail);
-    this.#tailBytes += tail.bytes.length;
-    for (const oldest of this.#tails.keys()) {
-      if (this.#tailBytes <= TAIL_CACHE_BYTES) break;
-      this.#dropTail(oldest);
-    }
-  }
-
-  #dropTail(name: string): void {
-    this.#tailBytes -= this.#tails.get(name)?.bytes.length ?? 0;
-    this.#tails.delete(name);
-  }
-
-  #keepPage(key: string, page: RunPage): void {
-    this.#pages.delete(key);
-    this.#pages.set(key, page);
-    for (const oldest of this.#pages.keys()) {
-      if (this.#pages.size * RUN_PAGE_BYTES <= RUN_CACHE_BYTES) break;
-      this.#pages.delete(oldest);
-    }
   }
 }
 

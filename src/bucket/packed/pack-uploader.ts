@@ -2,12 +2,12 @@
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
-import { MAX_LOOSE_PACKS, MAX_RUNS, STORE_CONCURRENCY } from "../../base/limits.ts";
+import { FOOTER_CACHE_BYTES, MAX_LOOSE_PACKS, MAX_RUNS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { EMPTY_MANIFEST, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
-import type { PackFooter } from "../../format/blocks/pack.ts";
+import { footerBytes, type PackFooter } from "../../format/blocks/pack.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { Lease } from "./lease.ts";
 import { type BuiltPack, buildPack } from "../../packs/pack-builder.ts";
@@ -100,16 +100,26 @@ export class PackUploader {
     const own = parent === undefined ? [] : [parent.pack];
     const loose = [...manifest.loose, ...own, ...added.map(({ pack }) => pack)];
     if (loose.length <= MAX_LOOSE_PACKS) return { ...manifest, loose };
-    for (const uploaded of added) this.#tools.directory.addFooter(uploaded.pack.name, uploaded.footer);
-    return this.#compact(manifest, loose);
+    const known = parent === undefined ? added : [parent, ...added];
+    return this.#compact(manifest, loose, new Map(known.map(({ pack, footer }) => [pack.name, footer])));
   }
 
-  /** A damaged pack stays loose, and a damaged run stays listed, so that publishing continues until they are repaired. */
-  async #compact(manifest: Manifest, packs: readonly LoosePack[]): Promise<Manifest> {
+  /**
+   * Puts loose packs into a run: those whose footer is `known`, and of the others as many as memory allows. A damaged pack
+   * stays loose, and a damaged run stays listed, so that publishing continues until they are repaired.
+   */
+  async #compact(
+    manifest: Manifest,
+    packs: readonly LoosePack[],
+    known: ReadonlyMap<PackName, PackFooter>,
+  ): Promise<Manifest> {
     const { directory } = this.#tools;
+    const left = new Set(beyondMemory(packs.filter(({ name }) => !known.has(name))));
     const read = await mapConcurrent(packs, STORE_CONCURRENCY, async (pack) => ({
       pack,
-      footer: await unlessDamaged(() => directory.footer(pack)),
+      footer: left.has(pack)
+        ? undefined
+        : (known.get(pack.name) ?? (await unlessDamaged(() => directory.footer(pack)))),
     }));
     const rows = read.flatMap(({ pack, footer }) => (footer === undefined ? [] : [{ pack: pack.name, footer }]));
     const loose = read.flatMap(({ pack, footer }) => (footer === undefined ? [pack] : []));
@@ -148,6 +158,14 @@ export class PackUploader {
     if (outcome.kind !== "stored") throw notStored(name, outcome.kind === "unknown" ? outcome.cause : undefined);
     this.countPut(bytes);
   }
+}
+
+/** The largest of these packs, without which the footers of the rest fit into memory. */
+function beyondMemory(packs: readonly LoosePack[]): LoosePack[] {
+  let bytes = 0;
+  return packs
+    .toSorted((a, b) => footerBytes(a) - footerBytes(b))
+    .filter((pack) => (bytes += footerBytes(pack)) > FOOTER_CACHE_BYTES);
 }
 
 function notStored(name: PackName | string, cause?: unknown): SynclineError {

@@ -1,13 +1,13 @@
 /** Where the blocks lie that a commit and its ancestors reach, by the manifest of its commit object. */
 import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
-import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { FOOTERS_READ_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import type { LoosePack, RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName } from "../../format/blocks/object-name.ts";
-import type { PackFooter } from "../../format/blocks/pack.ts";
+import { footerBytes, type PackFooter } from "../../format/blocks/pack.ts";
 import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/blocks/run.ts";
 import type { Placement } from "../../packs/ranged-reads.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
@@ -39,10 +39,10 @@ export class PlacementIndex {
     const search = new Search(cids);
     const unread = this.#searchAtHand(search);
     const named = this.#ownObjectsOf(search.wanted, unread);
-    await this.#searchFooters(search, named, damage);
-    const rest = unread.filter((pack) => !named.includes(pack));
-    for (let at = 0; at < rest.length && search.isOpen; at += STORE_CONCURRENCY) {
-      await this.#searchFooters(search, rest.slice(at, at + STORE_CONCURRENCY), damage);
+    for (const batch of readTogether(named)) await this.#searchFooters(search, batch, damage);
+    for (const batch of readTogether(unread.filter((pack) => !named.includes(pack)))) {
+      if (!search.isOpen) break;
+      await this.#searchFooters(search, batch, damage);
     }
     for (const run of this.object.manifest.runs.toReversed()) {
       if (!search.isOpen) break;
@@ -107,6 +107,22 @@ export class PlacementIndex {
       }
     }
   }
+}
+
+/** Packs whose footers are read at once, in order: all of a batch are in memory until they are searched. */
+function* readTogether(packs: readonly LoosePack[]): Generator<LoosePack[]> {
+  let batch: LoosePack[] = [];
+  let bytes = 0;
+  for (const pack of packs) {
+    const isFull = batch.length === STORE_CONCURRENCY || bytes + footerBytes(pack) > FOOTERS_READ_BYTES;
+    if (batch.length > 0 && isFull) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(pack);
+    bytes += footerBytes(pack);
+  }
+  if (batch.length > 0) yield batch;
 }
 
 interface Wanted {

@@ -2,7 +2,7 @@
 import type { PackName } from "../../base/ids.ts";
 import { MAX_RUNS, RUN_TIER } from "../../base/limits.ts";
 import type { RunReference } from "../../format/blocks/manifest.ts";
-import type { PackFooter } from "../../format/blocks/pack.ts";
+import type { PackFooter, PackRow } from "../../format/blocks/pack.ts";
 import { encodePage, pagesOfRun, RUN_PAGE_ROWS, type RunRow } from "../../format/blocks/run.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 
@@ -26,11 +26,47 @@ export interface PackRows {
   readonly footer: PackFooter;
 }
 
-/** The rows of these packs, sorted by digest. */
+/** The rows of these packs, sorted by digest; of equal digests, an earlier pack's first. Decodes one row of each at a time. */
 export function* rowsOfPacks(packs: readonly PackRows[]): Generator<RunRow> {
-  const rows: RunRow[] = [];
-  for (const { pack, footer } of packs) for (const row of footer) rows.push(Object.assign(row, { pack }));
-  yield* rows.sort((a, b) => Buffer.compare(a.digest, b.digest));
+  /** The next row of each pack that has one: a heap, the least row first. */
+  const heap: NextRow[] = [];
+  for (const [order, { pack, footer }] of packs.entries()) {
+    if (footer.count > 0) heap.push({ order, pack, footer, index: 0, row: footer.row(0) });
+  }
+  for (let at = (heap.length >>> 1) - 1; at >= 0; at--) siftDown(heap, at);
+  for (let [first] = heap; first !== undefined; [first] = heap) {
+    yield { ...first.row, pack: first.pack };
+    first.index++;
+    if (first.index < first.footer.count) first.row = first.footer.row(first.index);
+    else {
+      const last = heap.pop();
+      if (last !== undefined && last !== first) heap[0] = last;
+    }
+    siftDown(heap, 0);
+  }
+}
+
+interface NextRow extends PackRows {
+  readonly order: number;
+  index: number;
+  row: PackRow;
+}
+
+function siftDown(heap: NextRow[], from: number): void {
+  for (let at = from; ;) {
+    let least = at;
+    for (const child of [2 * at + 1, 2 * at + 2]) if (isLess(heap[child], heap[least])) least = child;
+    const [moved, other] = [heap[at], heap[least]];
+    if (least === at || moved === undefined || other === undefined) return;
+    heap[at] = other;
+    heap[least] = moved;
+    at = least;
+  }
+}
+
+function isLess(a: NextRow | undefined, b: NextRow | undefined): boolean {
+  if (a === undefined || b === undefined) return false;
+  return (Buffer.compare(a.row.digest, b.row.digest) || a.order - b.order) < 0;
 }
 
 /** The rows of a stored run, read a few pages at a time. Throws `object_not_found`, `store_corrupt`. */

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_LOOSE_PACKS, MAX_RUNS, RUN_PAGE_BYTES } from "../../../../src/base/limits.ts";
 import type { Cid, PackName } from "../../../../src/base/ids.ts";
+import { blake3 } from "../../../../src/crypto/hash.ts";
 import { cidFromDigest } from "../../../../src/format/blocks/cid.ts";
 import { decodeLease, encodeLease } from "../../../../src/format/commits/lease.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../../../src/format/blocks/manifest.ts";
@@ -106,6 +107,19 @@ describe("encoded values survive decoding", () => {
         expect(decoded.footer.find(other) === undefined).toBe(!listed);
       }),
     );
+  });
+
+  test("footers with an empty block, which masters may store: once, and under its own digest", () => {
+    const full = { digest: blake3(Buffer.from("x")), offset: 0, length: 1, codec: 0 };
+    const decode = (row: PackRow) => {
+      const { bytes } = encodeFooter([full, row], new Uint8Array());
+      return decodeFooter(bytes, readTail(bytes, 1 + bytes.length)).footer;
+    };
+    for (const offset of [0, 1]) {
+      const empty = { digest: blake3(new Uint8Array()), offset, length: 0, codec: 0 };
+      expect(plain(decode(empty).find(empty.digest))).toEqual(plain(empty));
+      expect(() => decode({ ...empty, digest: blake3(Buffer.from("y")) })).toThrow("has a row without bytes");
+    }
   });
 
   test("manifests", () => {
