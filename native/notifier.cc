@@ -73,9 +73,7 @@ Notifier::Notifier(int device, int event, std::function<void(uint64_t)> forgotte
 }
 
 Notifier::~Notifier() {
-  if (!thread_.joinable()) return;
-  Stop();
-  thread_.detach();
+  if (thread_.joinable() && !Stop()) thread_.detach();
 }
 
 void Notifier::Push(Notice notice) {

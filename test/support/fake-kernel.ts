@@ -30,10 +30,17 @@ export class FakeKernel implements AsyncDisposable {
   #received = Buffer.alloc(0);
   #lastUnique = 0n;
 
-  /** `cells`: JavaScript's answer to every request. Values that JSON lacks are given as text. */
-  constructor(cells: readonly (readonly [cell: number, value: number | string])[] = []) {
+  /**
+   * `cells`: JavaScript's answer to every request. Values that JSON lacks are given as text. `fate`: JavaScript is stopped
+   * after it filled in its first answer, before it sends it.
+   */
+  constructor(
+    cells: readonly (readonly [cell: number, value: number | string])[] = [],
+    fate?: "fails" | "leaves to the next",
+  ) {
     const script = join(import.meta.dirname, "fake-kernel.mjs");
-    this.#process = spawn(process.execPath, [script, JSON.stringify(cells)], {
+    const args = [script, JSON.stringify(cells), ...(fate === undefined ? [] : [fate])];
+    this.#process = spawn(process.execPath, args, {
       stdio: ["ignore", "inherit", "inherit", "pipe", "ipc"],
     });
     this.#device = this.#process.stdio[3] as Duplex;

@@ -223,3 +223,20 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
     expect(body.readBigUInt64LE(32)).toBe(2n ** 64n - 1n);
   });
 });
+
+describe.skipIf(whyNoAddon() !== undefined)("an agent whose JavaScript is stopped before it sends its answers", () => {
+  const WRITTEN = [
+    [CELL.KIND, REPLY.COUNT],
+    [CELL.VALUE, 4],
+  ] as const;
+  const write = Buffer.alloc(40 + 4);
+  write.writeUInt32LE(4, 16);
+
+  test("ends in order, although its message thread may end before or after the session", async () => {
+    for (let times = 0; times < 5; times++) {
+      await using kernel = new FakeKernel(WRITTEN, "leaves to the next");
+      kernel.send(OPCODE.WRITE, write);
+      expect(await kernel.exited).toBe(0);
+    }
+  });
+});
