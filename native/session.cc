@@ -82,16 +82,17 @@ bool Session::ServeBatch() {
   std::vector<napi_value> arguments(1);
   const bool alive = ReadBatch(&arguments);
   const int error = errno;
-  const bool served = rows_ > 0;
-  if (served) {
+  bool hasFailed = false;
+  if (rows_ > 0) {
     arguments[0] = Number(env_, rows_);
-    Call(onBatch_, arguments.size(), arguments.data());
-    Flush(true);
+    hasFailed = !Call(onBatch_, arguments.size(), arguments.data());
+    if (hasFailed && isLeft_) LeaveBatch();
+    else RefuseRest();
     spinner_.Answered();
   }
   if (!alive && !closed_) End(error);
   napi_close_handle_scope(env_, scope);
-  return alive && !closed_;
+  return alive && !closed_ && !hasFailed;
 }
 
 bool Session::ReadBatch(std::vector<napi_value>* arguments) {
@@ -220,23 +221,26 @@ bool Session::TakeInterrupt(const Request& request) {
   return true;
 }
 
-void Session::Call(napi_ref function, size_t count, const napi_value* arguments) {
+bool Session::Call(napi_ref function, size_t count, const napi_value* arguments) {
   napi_value callee, global, result, exception;
   napi_get_reference_value(env_, function, &callee);
   napi_get_global(env_, &global);
-  if (napi_make_callback(env_, asyncContext_, global, callee, count, arguments, &result) != napi_pending_exception) return;
-  napi_get_and_clear_last_exception(env_, &exception);
-  napi_fatal_exception(env_, exception);
+  const napi_status status = napi_make_callback(env_, asyncContext_, global, callee, count, arguments, &result);
+  if (status == napi_pending_exception) {
+    napi_get_and_clear_last_exception(env_, &exception);
+    napi_fatal_exception(env_, exception);
+  }
+  return status == napi_ok;
 }
 
-void Session::Flush(bool endOfBatch) {
+void Session::Flush() {
   for (int i = 0; i < rows_; i++) {
     double* row = Row(i);
     const double kind = row[kKind];
-    if (sent_[i] || (kind == kNone && !endOfBatch)) continue;
+    if (sent_[i] || kind == kNone) continue;
     sent_[i] = true;
     Deferred& request = batch_[i];
-    if (kind == kDeferred && !closed_) {
+    if (kind == kDeferred) {
       if (request.entry >= 0) request.slot = slots_.Keep(request.entry);
       request.entry = -1;
       deferred_.emplace(tickets_[i], request);
@@ -245,7 +249,22 @@ void Session::Flush(bool endOfBatch) {
       Answered(request);
     }
   }
-  if (endOfBatch) rows_ = 0;
+}
+
+void Session::RefuseRest() {
+  for (int i = 0; i < rows_; i++) {
+    if (sent_[i]) continue;
+    SendError(device_, batch_[i].unique, EIO);
+    Answered(batch_[i]);
+  }
+  rows_ = 0;
+}
+
+void Session::LeaveBatch() {
+  rows_ = 0;
+  if (closed_) return;
+  EndPause();
+  uv_poll_stop(&poll_);
 }
 
 bool Session::Answer(uint64_t ticket) {
@@ -337,7 +356,7 @@ void Session::End(int error) {
 void Session::Close() {
   if (closed_) return;
   closed_ = true;
-  Flush(true);
+  RefuseRest();
   for (const auto& [ticket, deferred] : deferred_) SendError(device_, deferred.unique, ENOTCONN);
   deferred_.clear();
   CloseHandles();

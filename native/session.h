@@ -42,8 +42,8 @@ class Session {
   // the device cannot be waited for.
   napi_value Start(const Handlers& handlers);
 
-  // Sends the replies that are ready. At the end of a batch every row must be: what is not becomes EIO.
-  void Flush(bool endOfBatch);
+  // Sends the replies that are ready. JavaScript calls this once their changes are in the journal.
+  void Flush();
   // Sends the solo row's reply to a deferred request. False if there is none with that ticket.
   bool Answer(uint64_t ticket);
   // As PackEntries (replies.h). `offset` and `limit` are within the output.
@@ -91,7 +91,13 @@ class Session {
   void Answered(const Deferred& request);
   void TakeForgets(const Request& request);
   bool TakeInterrupt(const Request& request);
-  void Call(napi_ref function, size_t count, const napi_value* arguments);
+  // False if JavaScript threw, or was stopped.
+  bool Call(napi_ref function, size_t count, const napi_value* arguments);
+  // Ends a batch: what was not sent becomes EIO, whatever its row says.
+  void RefuseRest();
+  // Ends a batch in whose middle JavaScript was stopped. The next agent gets what was not sent, and all further requests: what the
+  // batch changed may not be in the journal.
+  void LeaveBatch();
 
   static void OnForgotten(uv_poll_t* poll, int status, int events);
   void End(int error);

@@ -61,7 +61,7 @@ Session* This(napi_env env, napi_callback_info info) {
 }
 
 napi_value FlushMethod(napi_env env, napi_callback_info info) {
-  if (Session* session = This(env, info)) session->Flush(false);
+  if (Session* session = This(env, info)) session->Flush();
   return nullptr;
 }
 

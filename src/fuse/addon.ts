@@ -48,7 +48,10 @@ export interface SessionSettings {
 }
 
 export interface SessionHandlers {
-  /** Rows 0 … count − 1 hold requests; their names follow in order. Rows left unanswered become EIO. */
+  /**
+   * Rows 0 … count − 1 hold requests; their names follow in order. What `flush` did not send becomes EIO at the end. If this
+   * throws or is stopped, it is left to the next agent, if there is one.
+   */
   onBatch(count: number, ...names: string[]): void;
   /** Watched inodes that the kernel has forgotten. */
   onForgotten(inodes: readonly number[]): void;
@@ -67,7 +70,7 @@ export interface Session {
   readonly output: Buffer;
   /** The names of directory entries, one after the other. */
   readonly entryNames: Buffer;
-  /** Sends the replies of this batch that are ready. */
+  /** Sends the replies of this batch that are ready. To be called once their changes are in the journal. */
   flush(): void;
   /** Sends the solo row as the reply to a deferred request; false if that request is not waiting. */
   answer(ticket: number): boolean;

@@ -232,11 +232,23 @@ describe.skipIf(whyNoAddon() !== undefined)("an agent whose JavaScript is stoppe
   const write = Buffer.alloc(40 + 4);
   write.writeUInt32LE(4, 16);
 
+  test("sends nothing, if another agent follows", async () => {
+    await using kernel = new FakeKernel(WRITTEN, "leaves to the next");
+    await expect(kernel.ask(OPCODE.WRITE, write)).rejects.toThrow("the serving process ended");
+    expect(kernel.shown).toHaveLength(1);
+  });
+
   test("ends in order, although its message thread may end before or after the session", async () => {
     for (let times = 0; times < 5; times++) {
       await using kernel = new FakeKernel(WRITTEN, "leaves to the next");
       kernel.send(OPCODE.WRITE, write);
       expect(await kernel.exited).toBe(0);
     }
+  });
+
+  test("refuses the requests, if no agent follows", async () => {
+    await using kernel = new FakeKernel(WRITTEN, "fails");
+    expect((await kernel.ask(OPCODE.WRITE, write)).error).toBe(EIO);
+    expect(await kernel.exited).toBe(0);
   });
 });
