@@ -17,7 +17,7 @@ import type { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { firstBase } from "./state/first-base.ts";
 import { type FlushEnd, FlushSchedule } from "./publishing/flush-schedule.ts";
 import { collectGarbage, IdleRelease, objectsInMemory, releaseMemory } from "../runtime/memory.ts";
-import { answersOf } from "./threads/hand-over.ts";
+import { answersOf, endProcess } from "./threads/hand-over.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { AgentBucket } from "./writing-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";
@@ -33,6 +33,8 @@ import { WarmUp } from "./threads/warm-up.ts";
 
 /** Writes between the last flush and the unmount get this long, even when the time is up. */
 const LAST_FLUSH_MS = 2_000;
+/** Time to end in order after a defect. Programs may wait in the mount for the next agent. */
+const DYING_MS = 1_000;
 /** For an epoch under way, a new device key, and what was written before the request. */
 const FLUSH_ROUNDS = 3;
 
@@ -330,6 +332,7 @@ export class RunningAgent implements Agent {
 
   #died(cause: SynclineError): void {
     if (this.#ending !== undefined) return;
+    endProcess(this.#options.clock, DYING_MS);
     this.#ending = Promise.reject(cause);
     this.#ending.catch(() => {});
     void this.#release().then(() => this.#ended.reject(cause), this.#ended.reject);

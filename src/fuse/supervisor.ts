@@ -2,7 +2,7 @@
  * The supervisor of a mount (native/supervisor.cc): a small process that holds /dev/fuse and starts a new agent when the
  * serving one dies; see docs/design/fuse.md.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { openSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
@@ -78,7 +78,7 @@ export function superviseMount(
   try {
     const abort = openAbort(addon, mountPoint);
     try {
-      if (supervision?.isInherited !== true) return run(held, abort, supervision, missing);
+      if (supervision?.isInherited !== true) return run(addon, held, abort, supervision, missing);
       addon.sendDescriptors(HANDOFF_LIFELINE, abort, held.device, held.slots);
       return inheritedLifeline(addon);
     } finally {
@@ -123,26 +123,27 @@ export function inheritedLifeline(addon: FuseAddon): Lifeline {
     get isHeld() {
       return process.ppid === supervisor;
     },
-    ready: (agreed) => say(readyLine(agreed)),
+    ready: (agreed) => say(HANDOFF_LIFELINE, readyLine(agreed)),
     // It stays open: its end tells the supervisor that this process has ended.
-    [Symbol.dispose]: () => say(DONE),
+    [Symbol.dispose]: () => say(HANDOFF_LIFELINE, DONE),
   };
 }
 
 /** Tells the supervisor that this agent has finished starting. */
 export function sayUp(): void {
-  say(UP);
+  say(HANDOFF_LIFELINE, UP);
 }
 
-function say(line: string): void {
+function say(lifeline: number, line: string): void {
   try {
-    writeSync(HANDOFF_LIFELINE, line);
+    writeSync(lifeline, line);
   } catch {
     // The supervisor is gone: the mount ends with this process.
   }
 }
 
 function run(
+  addon: FuseAddon,
   { device, slots }: Held,
   abort: number,
   supervision: Supervision | undefined,
@@ -152,22 +153,30 @@ function run(
   const isCovered = parseMountTable(readFileSync("/proc/self/mountinfo", "latin1")).some(
     ({ type, mountPoint }) => type === MOUNT_TYPE && mountPoint === cwd,
   );
-  // Its input ends when this process ends for any reason. A terminal's Ctrl-C must not reach it.
-  const supervisor = spawn(supervisorPath(), command.length === 0 ? [] : [log, isCovered ? HERE : cwd, ...command], {
-    stdio: ["pipe", "ignore", "ignore", abort, device, slots],
-    env: { ...process.env, ...env },
-    detached: true,
-  });
+  // Its input ends when this process has ended, for any reason. A pipe of Node.js would end with this thread.
+  const [lifeline, input] = addon.socketPair();
+  let supervisor: ChildProcess;
+  try {
+    supervisor = spawn(supervisorPath(), command.length === 0 ? [] : [log, isCovered ? HERE : cwd, ...command], {
+      stdio: [input, "ignore", "ignore", abort, device, slots],
+      env: { ...process.env, ...env },
+      // A terminal's Ctrl-C must not reach it.
+      detached: true,
+    });
+  } finally {
+    addon.close(input);
+  }
   supervisor.once("error", missing);
-  const line = supervisor.stdin;
-  line?.on("error", () => {});
   supervisor.unref();
   return {
     get isHeld() {
       return supervisor.pid !== undefined && supervisor.exitCode === null && supervisor.signalCode === null;
     },
-    ready: (agreed) => void line?.write(readyLine(agreed)),
-    [Symbol.dispose]: () => void line?.end(DONE),
+    ready: (agreed) => say(lifeline, readyLine(agreed)),
+    [Symbol.dispose]: () => {
+      say(lifeline, DONE);
+      addon.close(lifeline);
+    },
   };
 }
 

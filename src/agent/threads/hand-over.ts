@@ -44,7 +44,14 @@ export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools):
 async function handOver(thread: FilesystemThread, { clock, log }: Pick<Tools, "clock" | "log">): Promise<object> {
   if (!(await thread.call("isReplaceable", undefined))) throw notReplaceable();
   log.info("Handing over to the next agent.");
-  // A kill is safe: the journal holds what was answered, and the other requests are sent again.
-  clock.after(ANSWER_MS, () => process.kill(process.pid, "SIGKILL"));
+  endProcess(clock, ANSWER_MS);
   return { pid: process.pid };
+}
+
+/**
+ * Ends this process within `ms`, whatever it waits for. The next agent starts after that. A kill is safe: the journal holds
+ * what was answered, and the other requests are sent again.
+ */
+export function endProcess(clock: Clock, ms: number): void {
+  clock.after(ms, () => process.kill(process.pid, "SIGKILL"));
 }
