@@ -44,9 +44,10 @@ export interface ResumeReport {
   readonly wasPaused: boolean;
 }
 
-type Answer =
-  | { readonly ok: unknown }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string } };
+type Answer = { readonly ok: unknown } | Failure;
+interface Failure {
+  readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string };
+}
 
 /** How long to wait for an answer; forever by default. */
 export interface Patience {
@@ -59,12 +60,25 @@ const MAX_REQUEST_BYTES = 64 * 1024;
 /** A status with a thousand conflicts takes 300 KiB. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
-/** Serves `answers` until disposed. Throws `config_invalid` if no socket can be made. */
-export async function serveControl(stateDir: string, answers: ControlAnswers): Promise<AsyncDisposable> {
+/** Time that an ending agent gives to calls under way, and to clients for closing their side. */
+const LEAVE_MS = 1_000;
+
+/** The calls under way of all clients. */
+interface UnderWay {
+  /** They end the agent, and their callers await its report. */
+  readonly ending: Set<Promise<void>>;
+  readonly others: Set<Promise<void>>;
+}
+
+/**
+ * Serves `answers` until disposed. That awaits the calls that end the agent, others only briefly: a flush may be long, and a
+ * client may be stopped. Throws `config_invalid` if no socket can be made.
+ */
+export async function serveControl(stateDir: string, answers: ControlAnswers, clock: Clock): Promise<AsyncDisposable> {
   if (process.platform !== "win32") rmSync(socketFile(stateDir), { force: true });
   const path = openSocketPath(stateDir);
   const sockets = new Set<Socket>();
-  const underWay = new Set<Promise<void>>();
+  const underWay: UnderWay = { ending: new Set(), others: new Set() };
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
@@ -75,9 +89,11 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
   return {
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // The call that ends the agent awaits its answer too.
-      while (underWay.size > 0) await Promise.all(underWay);
+      while (underWay.ending.size > 0) await Promise.all(underWay.ending);
+      await within(LEAVE_MS, Promise.all(underWay.others), clock);
       for (const socket of sockets) socket.end();
+      await within(LEAVE_MS, closed, clock);
+      for (const socket of sockets) socket.destroy();
       await closed;
       path[Symbol.dispose]();
     },
@@ -122,15 +138,25 @@ export async function isServed(stateDir: string): Promise<boolean> {
   }
 }
 
-function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Promise<void>>): void {
+/** Awaits `work`, but no longer than `ms`. */
+async function within(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, clock.sleep(ms, done.signal).catch(() => {})]);
+  done.abort();
+}
+
+function serveSocket(socket: Socket, answers: ControlAnswers, underWay: UnderWay): void {
   const reply = (answer: Answer) => void (socket.writable && socket.write(`${JSON.stringify(answer)}\n`));
   const heard = (line: string) => {
+    const request = requestOf(line);
+    if ("error" in request) return reply(request);
+    const calls = request.call === "unmount" ? underWay.ending : underWay.others;
     // Starts after being counted as under way, since the call may end the agent.
     const answering = Promise.resolve()
-      .then(() => answerLine(line, answers))
+      .then(() => answerOf(request, answers))
       .then(reply)
-      .finally(() => underWay.delete(answering));
-    underWay.add(answering);
+      .finally(() => calls.delete(answering));
+    calls.add(answering);
   };
   onLines(socket, MAX_REQUEST_BYTES, heard, () => {
     reply(failure(new SynclineError("usage", "The request is too long.")));
@@ -138,9 +164,16 @@ function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Prom
   });
 }
 
-async function answerLine(line: string, answers: ControlAnswers): Promise<Answer> {
+function requestOf(line: string): ControlRequest | Failure {
   try {
-    const request = parseRequest(line);
+    return parseRequest(line);
+  } catch (error) {
+    return failure(error);
+  }
+}
+
+async function answerOf(request: ControlRequest, answers: ControlAnswers): Promise<Answer> {
+  try {
     switch (request.call) {
       case "status":
         return { ok: await answers.status() };
@@ -182,7 +215,7 @@ function notInCache(what: "pinned" | "freed"): SynclineError {
   });
 }
 
-function failure(error: unknown): Answer {
+function failure(error: unknown): Failure {
   const known = failureOf(error);
   const hint = known.hint === undefined ? {} : { hint: known.hint };
   return { error: { code: known.code, message: known.message, ...hint } };

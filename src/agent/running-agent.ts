@@ -95,7 +95,7 @@ export class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { stateDir, doors, address, log, onStep, answers = (own) => own } = this.#options;
+    const { stateDir, doors, address, clock, log, onStep, answers = (own) => own } = this.#options;
     onStep?.("reading the newest root");
     const setup = await this.#workerSetup();
     onStep?.("reading local changes");
@@ -108,12 +108,8 @@ export class RunningAgent implements Agent {
     this.#openPins();
     onStep?.("opening the doors");
     this.#doors = await this.#thread.call("openDoors", doors);
-    this.#resources.push(
-      await serveControl(
-        stateDir,
-        answers(answersOf(this, this.#thread, { ...this.#options, pause: this.#pause, pins: this.#pins })),
-      ),
-    );
+    const own = answersOf(this, this.#thread, { ...this.#options, pause: this.#pause, pins: this.#pins });
+    this.#resources.push(await serveControl(stateDir, answers(own), clock));
     if (this.#pause.report === null) this.#follow();
     if (this.#writer !== undefined && this.#options.collects) this.#resources.push(this.#startCollecting());
     log.info("Mounted.", { mount: mountOf(doors), bucket: address, base: base.commit });

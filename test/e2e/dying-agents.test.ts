@@ -76,4 +76,12 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     space.do("unmount", dir);
     expect(space.do("ls", url)).toMatch(/ f$[^]* g$/m);
   });
+
+  test("ends after an unmount, although a client stays connected", async () => {
+    const pid = space.mount(url, dir);
+    await connectForGood();
+    space.do("unmount", dir);
+    await ended(pid);
+    expect(space.json("status")["agents"]).toEqual([]);
+  });
 });

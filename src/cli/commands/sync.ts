@@ -112,7 +112,12 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
  * Syncs until `syncline unmount` or a signal. After the first signal it publishes for as long as --drain says; a second one
  * ends that. Unpublished changes stay in the folder.
  */
-async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
+async function watchFolder(
+  { output, runtime }: SyncCall,
+  agent: SyncAgent,
+  state: StateDir,
+  log: Log,
+): Promise<ExitStatus> {
   const { facts } = state;
   const watched = agent.watch({
     heard: (report) => {
@@ -129,7 +134,7 @@ async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateD
       watched.unmount().catch(() => watched.end());
     });
   }
-  await using _control = await serveControl(state.path, watched);
+  await using _control = await serveControl(state.path, watched, runtime.clock);
   output.result(
     { folder: facts.mount, bucket: facts.address, pid: process.pid },
     `Syncing ${printText(facts.mount)} with ${printText(facts.address)}. Press Ctrl-C to stop.`,

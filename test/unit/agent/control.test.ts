@@ -2,10 +2,11 @@ import { once } from "node:events";
 import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { askAgent, type ControlAnswers, isServed, serveControl } from "../../../src/agent/control.ts";
 import { openSocketPath, socketFile } from "../../../src/agent/control-socket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "../../../src/agent/reports.ts";
+import { systemClock } from "../../../src/base/clock.ts";
 import { nameFromText } from "../../../src/base/names.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -22,8 +23,18 @@ function answers(some: Partial<ControlAnswers> = {}): ControlAnswers {
 }
 
 async function serve(folder: string, given: ControlAnswers): Promise<void> {
-  const control = await serveControl(folder, given);
+  const control = await serveControl(folder, given, systemClock);
   onTestFinished(async () => control[Symbol.asyncDispose]());
+}
+
+/** A client that stays connected, as one that is stopped does, and has sent this. */
+async function connectForGood(folder: string, text = ""): Promise<void> {
+  using path = openSocketPath(folder);
+  const client = connect({ path: path.path, allowHalfOpen: true });
+  client.on("error", () => {});
+  onTestFinished(() => void client.destroy());
+  await once(client, "connect");
+  client.write(text);
 }
 
 /** Sends raw text and gives back every line that comes until the other side is done. */
@@ -162,10 +173,51 @@ describe("the control socket", () => {
       ended = control[Symbol.asyncDispose]();
       return unmounted;
     };
-    const control = await serveControl(folder, answers({ unmount }));
+    const control = await serveControl(folder, answers({ unmount }), systemClock);
     expect(await askAgent<"unmount">(folder, { call: "unmount", drainMs: 0 })).toEqual(unmounted);
     await ended;
     expect(await isServed(folder)).toBe(false);
+  });
+
+  test.each([
+    ["a client stays connected", "", 1],
+    ["a call takes long", '{"call":"flush"}\n', 2],
+  ])("ends soon, although %s", async (_, text, seconds) => {
+    const folder = await temporaryFolder();
+    const clock = new ManualClock();
+    const asked = Promise.withResolvers<void>();
+    const flush = () => {
+      asked.resolve();
+      return new Promise<FlushReport>(() => {});
+    };
+    const control = await serveControl(folder, answers({ flush }), clock);
+    await connectForGood(folder, text);
+    if (text !== "") await asked.promise;
+    const ended = control[Symbol.asyncDispose]();
+    for (let second = 0; second < seconds; second++) {
+      await vi.waitFor(() => expect(clock.count).toBe(1));
+      await clock.advance(1_000);
+    }
+    await ended;
+    expect(await isServed(folder)).toBe(false);
+  });
+
+  test("answers the call that ends the agent, however long it takes", async () => {
+    const folder = await temporaryFolder();
+    const clock = new ManualClock();
+    const [asked, slow] = [Promise.withResolvers<void>(), Promise.withResolvers<UnmountReport>()];
+    const unmount = () => {
+      asked.resolve();
+      return slow.promise;
+    };
+    const control = await serveControl(folder, answers({ unmount }), clock);
+    const answer = askAgent<"unmount">(folder, { call: "unmount" });
+    await asked.promise;
+    const ended = control[Symbol.asyncDispose]();
+    await clock.advance(60_000);
+    slow.resolve(unmounted);
+    expect(await answer).toEqual(unmounted);
+    await ended;
   });
 
   test("reports no agent if the folder or the socket is missing, or the socket is stale", async () => {
@@ -191,7 +243,7 @@ describe("the control socket", () => {
       return new Promise<AgentStatus>(() => {});
     };
     // Not ended after the test: that would wait for the answer.
-    await serveControl(folder, answers({ status: never }));
+    await serveControl(folder, answers({ status: never }), clock);
     const answer = askAgent<"status">(folder, { call: "status" }, { clock, ms: 10_000 }).catch(
       (error) => error as unknown,
     );
@@ -204,7 +256,7 @@ describe("the control socket", () => {
     skip(process.platform !== "linux", "other systems refuse such folders");
     const folder = join(await temporaryFolder(), "d".repeat(120), "e".repeat(120));
     await mkdir(folder, { recursive: true });
-    const control = await serveControl(folder, answers());
+    const control = await serveControl(folder, answers(), systemClock);
     expect(await askAgent<"flush">(folder, { call: "flush" })).toEqual(flushed);
     expect((await stat(socketFile(folder))).mode & 0o777).toBe(0o600);
     await control[Symbol.asyncDispose]();

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { serveControl } from "../../../../src/agent/control.ts";
+import { systemClock } from "../../../../src/base/clock.ts";
 import type { AgentStatus, FlushReport } from "../../../../src/agent/reports.ts";
 import { openMountState } from "../../../../src/agent/state/state-dir.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
@@ -61,7 +62,7 @@ test("flush and status say how many deletions await approval, and which command 
     resume: never,
     unmount: never,
   };
-  const control = await serveControl(state.path, answers);
+  const control = await serveControl(state.path, answers, systemClock);
   onTestFinished(() => control[Symbol.asyncDispose]());
   const run = async (...args: string[]) => {
     const runtime = createFakeRuntime({});

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { serveControl } from "../../../../src/agent/control.ts";
+import { systemClock } from "../../../../src/base/clock.ts";
 import type { FlushReport } from "../../../../src/agent/reports.ts";
 import { openMountState } from "../../../../src/agent/state/state-dir.ts";
 import { commandsFor } from "../../../../src/cli/commands.ts";
@@ -34,7 +35,7 @@ test.each([
   const report: FlushReport = { published, root, version: 2, attempts: 1, conflicts: 0, pending, error: null };
   const never = () => expect.unreachable();
   const answers = { status: never, flush: async () => report, pause: never, resume: never, unmount: never };
-  const control = await serveControl(state.path, answers);
+  const control = await serveControl(state.path, answers, systemClock);
   onTestFinished(() => control[Symbol.asyncDispose]());
   expect(await run("restore", join(mount, "f"), "--at", root)).toMatchObject({ status });
 });
