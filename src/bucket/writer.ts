@@ -200,7 +200,7 @@ export class BucketWriter implements AsyncDisposable {
    * were. Throws `no_such_path` when the path is in neither.
    */
   async restore(path: Path, from: VerifiedCommit): Promise<RestoreCounts> {
-    const restorer = this.#restorer(from);
+    const restorer = this.#restorer(from, path);
     this.#restored.add(from);
     const old = await resolvePath(this.#nodes, from.body.tree, path);
     if (old === undefined && (await this.#at(path)) === undefined) throw noSuchPath(path);
@@ -308,8 +308,9 @@ export class BucketWriter implements AsyncDisposable {
     this.#draft.setRecord(directory, { ...directory.record, mtimeNs: now, ctimeNs: now });
   }
 
-  #restorer(from: VerifiedCommit): Restorer {
-    return new Restorer(this.#draft, { nodes: this.#nodes, tree: from.body.tree }, this.#context.clock.nowNs());
+  #restorer(from: VerifiedCommit, path: Path = []): Restorer {
+    const source = { nodes: this.#nodes, tree: from.body.tree, path };
+    return new Restorer(this.#draft, source, this.#context.clock.nowNs());
   }
 }
 

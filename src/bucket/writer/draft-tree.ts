@@ -6,7 +6,7 @@ import type { FileRecord } from "../../format/files/record.ts";
 import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
-import { listDirectory, readObject } from "../../fstree/fs-reader.ts";
+import { liesInItself, listDirectory, readObject } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { readDentry } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -34,6 +34,7 @@ export class DraftTree {
   readonly #drafts = new Map<Ino, Mutable<Draft>>();
   readonly #changed = new Set<Ino>();
   readonly #inos = new Map<FileId, Ino>([[ROOT_ID, ROOT_INO]]);
+  readonly #ids = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
   /** Names that were added (an inode) or removed (undefined). */
   readonly #entries = new Map<Ino, Map<FileName, Ino | undefined>>();
   #lastIno: number = ROOT_INO;
@@ -76,6 +77,13 @@ export class DraftTree {
     for await (const { name } of listDirectory(this.#nodes, this.#tree, directory.base.id)) {
       if (!changed.has(name)) yield name;
     }
+  }
+
+  /** The paths of an object's names, with the changes so far. Throws `format_invalid` for a cycle of directories. */
+  async pathsOf(draft: Draft): Promise<FileName[][]> {
+    const paths: FileName[][] = [];
+    for (const { parent, name } of draft.names) paths.push([...(await this.#pathOf(parent)), name]);
+    return paths;
   }
 
   create(directory: Draft, name: FileName, record: FileRecord): Draft {
@@ -125,7 +133,22 @@ export class DraftTree {
         content: exists ? content : { kind: "same" },
       });
     }
-    return { objects, directories: new Map([...this.#inos].map(([id, ino]) => [ino, id])) };
+    return { objects, directories: new Map(this.#ids) };
+  }
+
+  async #pathOf(directory: Ino): Promise<FileName[]> {
+    const names: FileName[] = [];
+    const seen = new Set<Ino>();
+    for (let at = directory; at !== ROOT_INO;) {
+      const id = this.#ids.get(at);
+      const object = id === undefined ? undefined : await readObject(this.#nodes, this.#tree, id);
+      const place = (this.#drafts.get(at) ?? (object && this.#open(object)))?.names[0];
+      if (place === undefined || seen.has(at)) throw liesInItself();
+      seen.add(at);
+      names.push(place.name);
+      at = place.parent;
+    }
+    return names.reverse();
   }
 
   #open(object: TreeObject): Draft {
@@ -143,6 +166,7 @@ export class DraftTree {
     if (known !== undefined) return known;
     const ino = this.#nextIno();
     this.#inos.set(id, ino);
+    this.#ids.set(ino, id);
     return ino;
   }
 

@@ -3,13 +3,15 @@ import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
-import { liesInItself, listDirectory, lookup } from "../../fstree/fs-reader.ts";
+import { liesInItself, listDirectory, lookup, pathOfDirectory } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { Draft, DraftTree } from "./draft-tree.ts";
 
 export interface RestoreSource {
   readonly nodes: NodeStore;
   readonly tree: Cid;
+  /** What is restored: hard links outside keep their bytes. Absent: everything. */
+  readonly path?: readonly FileName[];
 }
 
 /** What restoring did: for people. */
@@ -44,8 +46,9 @@ export class Restorer {
       this.#draft.link(linked, directory, name);
       return;
     }
-    if (now !== undefined && now.record.type !== old.record.type) await this.remove(now, directory, name);
-    const draft = now?.record.type === old.record.type ? now : this.#create(directory, name, old.record);
+    const same = now !== undefined && (await this.#canBecome(now, old)) ? now : undefined;
+    if (now !== undefined && same === undefined) await this.#makeRoom(now, directory, name, old);
+    const draft = same ?? this.#create(directory, name, old.record);
     if (!isAlike(draft.record, old.record)) this.#set(draft, old.record);
     if (old.names.length > 1) this.#linked.set(old.id, draft);
     if (old.record.type === "directory") await this.#restoreEntries(draft, old);
@@ -93,6 +96,34 @@ export class Restorer {
     this.#above.add(directory);
     await work();
     this.#above.delete(directory);
+  }
+
+  /** Whether `now` may get the old object's content: all its names would get it. */
+  async #canBecome(now: Draft, old: TreeObject): Promise<boolean> {
+    if (now.record.type !== old.record.type) return false;
+    if (now.record.type === "directory" || now.names.length === 1) return true;
+    if (now.base?.id !== old.id) return false;
+    if (isAlike(now.record, old.record)) return true;
+    return now.names.length <= old.names.length && (await this.#restoresAll(now, old));
+  }
+
+  /** Whether each name of `now` is a name of the old object that is being restored. */
+  async #restoresAll(now: Draft, old: TreeObject): Promise<boolean> {
+    const { nodes, tree, path = [] } = this.#source;
+    const restored = new Set<string>();
+    for (const { parent, name } of old.names) {
+      const above = await pathOfDirectory(nodes, tree, parent);
+      const whole = [...(above ?? []), name];
+      if (above !== undefined && path.every((each, depth) => whole[depth] === each)) restored.add(whole.join("/"));
+    }
+    const names = await this.#draft.pathsOf(now);
+    return names.every((each) => restored.has(each.join("/")));
+  }
+
+  /** Frees a name for a new object. */
+  async #makeRoom(now: Draft, directory: Draft, name: FileName, { record }: TreeObject): Promise<void> {
+    if (now.record.type !== record.type) await this.remove(now, directory, name);
+    else this.#draft.unlink(now, directory, name);
   }
 
   #create(directory: Draft, name: FileName, record: FileRecord): Draft {

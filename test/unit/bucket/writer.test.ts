@@ -224,6 +224,81 @@ describe("restoring", () => {
     });
   });
 
+  test("never writes through a hard link to a file outside the restored path", async () => {
+    const { remote, bucket, edit } = await world();
+    const old = await edit(async (writer) => {
+      await writer.putFile(path("work/report"), source("report"), ATTRIBUTES);
+      await writer.putFile(path("work/shared"), source("shared"), ATTRIBUTES);
+      await writer.putFile(path("keep/master"), source("master"), ATTRIBUTES);
+      await writer.link(path("keep/shared"), path("work/shared"));
+    });
+    await edit(async (writer) => {
+      await writer.link(path("work/report"), path("keep/master"));
+      await writer.remove(path("keep/shared"));
+      await writer.putFile(path("work/shared"), source("shared, edited"), ATTRIBUTES);
+      await writer.link(path("keep/shared"), path("work/shared"));
+    });
+    await edit((writer) => writer.restore(path("work"), old));
+    expect(await files(bucket)).toEqual({
+      keep: "dir",
+      "keep/master": "master",
+      "keep/shared": "shared, edited",
+      work: "dir",
+      "work/report": "report",
+      "work/shared": "shared",
+    });
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
+  });
+
+  test.each([
+    ["a", "b"],
+    ["b", "a"],
+  ])("gives files that were linked since their own bytes again: %s became a link of %s", async (link, to) => {
+    const { remote, bucket, edit } = await world();
+    const old = await edit(async (writer) => {
+      await writer.putFile(path("a"), source("this is a"), ATTRIBUTES);
+      await writer.putFile(path("b"), source("this is b"), ATTRIBUTES);
+    });
+    await edit((writer) => writer.link(path(link), path(to)));
+    await edit((writer) => writer.restore([], old));
+    expect(await files(bucket)).toEqual({ a: "this is a", b: "this is b" });
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
+  });
+
+  test("a hard-linked file stays the same file if all its names are restored", async () => {
+    const { bucket, edit } = await world();
+    const find = async () => resolvePath(nodesOf(bucket), (await head(bucket)).body.tree, path("d/sub/b"));
+    const old = await edit(async (writer) => {
+      await writer.putFile(path("d/sub/a"), source("old"), ATTRIBUTES);
+      await writer.link(path("d/sub/b"), path("d/sub/a"));
+    });
+    const before = await find();
+    await edit((writer) => writer.setAttributes(path("d/sub/a"), { ...ATTRIBUTES, mode: 0o600 }));
+    await edit((writer) => writer.restore(path("d"), old));
+    expect(await find()).toMatchObject({ id: before?.id, record: { mode: 0o640 }, names: [{}, {}] });
+    expect(await files(bucket)).toMatchObject({ "d/sub/a": "old", "d/sub/b": "old" });
+  });
+
+  test("a hard link that moved out of the restored path keeps its bytes", async () => {
+    const { bucket, edit } = await world();
+    const old = await edit(async (writer) => {
+      await writer.putFile(path("work/sub/a"), source("old"), ATTRIBUTES);
+      await writer.putFile(path("work/b"), source("x"), ATTRIBUTES);
+      await writer.link(path("work/b"), path("work/sub/a"));
+      await writer.makeDirectory(path("keep"), ATTRIBUTES);
+    });
+    await edit(async (writer) => {
+      await writer.move(path("work/sub"), path("keep/sub"));
+      await writer.setAttributes(path("work/b"), { ...ATTRIBUTES, mode: 0o600, mtimeNs: 5n });
+    });
+    await edit((writer) => writer.restore(path("work"), old));
+    const at = async (text: string) =>
+      (await resolvePath(nodesOf(bucket), (await head(bucket)).body.tree, path(text)))?.record;
+    expect(await at("keep/sub/a")).toMatchObject({ mode: 0o600, mtimeNs: 5n });
+    expect(await at("work/sub/a")).toMatchObject({ mode: 0o640 });
+    expect(await at("work/b")).toMatchObject({ mode: 0o640 });
+  });
+
   test("finds the root by its address or by a time", async () => {
     const { bucket, edit } = await world();
     const first = await edit((writer) => writer.putFile(path("f"), source("1"), ATTRIBUTES));
