@@ -30,6 +30,7 @@ function serve(device, slots, kind) {
           shown.push(opcode === WRITE ? offset : `opcode ${opcode}`);
           session.cells[at + KIND] = kind;
         }
+        session.flush();
         if (shown.length === COUNT) resolve(shown);
       },
       onForgotten() {},

@@ -75,16 +75,16 @@ export interface RootSearch {
 }
 
 /**
- * Undefined if the root can be read, or the store holds no commit. Throws `store_corrupt` if the genesis is lost and cannot be
+ * Undefined if the root can be read, or there is no bucket. Throws `store_corrupt` if the genesis is lost and cannot be
  * told from the commits, `foreign_bucket` if it is not the pinned one, and as reading the store does.
  */
 export async function searchRoot(store: ObjectStore, options: RootSearchOptions): Promise<RootSearch | undefined> {
   const copies = new BlockCopies(store, options.local);
   const lost = await lostRootIn(store, copies);
   if (lost === undefined) return undefined;
-  await copies.readFooters();
+  if (copies.footers.size === 0) await copies.readFooters();
   const found = await commitsIn(store, copies);
-  if (found.length === 0) return undefined;
+  if (found.length === 0 && (await store.head(GENESIS_OBJECT)) === undefined) return undefined;
   const genesis = await genesisOf(store, copies, found, options);
   const bucket = await openedAs(store, copies, genesis, options);
   const commits = new Map<Cid, VerifiedCommit>();

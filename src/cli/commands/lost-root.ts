@@ -102,7 +102,7 @@ async function putBack(call: RootCall, address: string, search: RootSearch, chos
   call.output.result({ repaired: ROOT_OBJECT, what }, `repaired ${ROOT_OBJECT}: ${what}`);
 }
 
-function show({ output, options }: RootCall, { lost, candidates, newest }: RootSearch): void {
+function show({ output }: RootCall, { lost, candidates, newest }: RootSearch): void {
   const item = damageItem(lost.what, { object: ROOT_OBJECT });
   output.result({ damage: item }, `damaged  ${ROOT_OBJECT}: ${lost.what}`);
   for (const candidate of candidates) {
@@ -113,13 +113,14 @@ function show({ output, options }: RootCall, { lost, candidates, newest }: RootS
     { blocks: 0, bytes: 0, roots: 0, damaged: 1, repaired: 0 },
     "Nothing else can be checked without a root.",
   );
-  if (candidates.length === 0)
-    output.notice("No signed commit of this bucket was found. Put the root object back from a copy.");
-  else if (newest !== undefined) output.notice("Nothing was changed. --repair makes this commit the root.");
-  else {
-    const why = options.repair === true ? "Nothing was changed: " : "";
-    output.notice(`${why}Any of these may have been the newest root. Choose one: --repair --root COMMIT`);
-  }
+  output.notice(`Nothing was changed. ${nextStep(candidates, newest)}`);
+}
+
+function nextStep(candidates: readonly RootCandidate[], newest: RootCandidate | undefined): string {
+  if (newest !== undefined) return "--repair makes this commit the root.";
+  if (candidates.length > 0)
+    return "It is not certain which commit was the newest root. Choose: --repair --root COMMIT";
+  return "The bucket has no signed commit. Put the root back from a copy; after an interrupted `syncline init`, run that again.";
 }
 
 function valueOf({ commit: { cid, body }, follows, isWhole }: RootCandidate, isNewest: boolean) {

@@ -232,6 +232,14 @@ describe("verify on a bucket without a root", () => {
     expect((await verify()).candidates.map(({ commit }) => commit)).toEqual([line[3]]);
   });
 
+  test("says so if no commit is left", async () => {
+    await published(2);
+    for (const name of ["root", "commit"]) await rm(join(folder, name), { recursive: true });
+    const { status, candidates, err } = await verify("--repair");
+    expect({ status, candidates }).toEqual({ status: 8, candidates: [] });
+    expect(err).toContain("from a copy");
+  });
+
   test("refuses a choice where the root can be read, and one that is no commit of the bucket", async () => {
     const line = await published(2);
     expect(await verify("--root", line[1] as Cid)).toMatchObject({ status: 2 });
