@@ -9,7 +9,11 @@
 #include <cerrno>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
 
 #include "kernel.h"
 
@@ -22,6 +26,16 @@ struct Notifier::Notice {
   int64_t offset = 0;
   int64_t length = 0;
   std::string name;
+
+  static Notice AttributesOf(uint64_t inode) { return {kInode, inode, 0, -1, 0, {}}; }
+  // Whether the kernel takes locks of `inode` for it.
+  bool NeedsLock() const { return kind == kEntry || kind == kDelete || (kind == kInode && offset >= 0); }
+};
+
+// What the locks of one inode hold up.
+struct Notifier::Held {
+  int requests = 0;
+  std::vector<Notice> after;
 };
 
 struct Notifier::Shared {
@@ -31,8 +45,12 @@ struct Notifier::Shared {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Notice> queue;
+  std::unordered_map<uint64_t, Held> held;
   bool stopping = false;
   bool ended = false;
+
+  // Takes the next notice that can be sent now, if there is one.
+  std::optional<Notice> Take();
 };
 
 namespace {
@@ -91,13 +109,46 @@ void Notifier::InvalidateEntry(uint64_t parent, std::string name) {
   Push({Notice::kEntry, parent, 0, 0, 0, std::move(name)});
 }
 
-void Notifier::DeleteEntry(uint64_t parent, uint64_t child, std::string name) {
-  Push({Notice::kDelete, parent, child, 0, 0, std::move(name)});
+void Notifier::DeleteEntry(uint64_t parent, uint64_t child, std::string name, bool isUsed) {
+  if (!isUsed) return Push({Notice::kDelete, parent, child, 0, 0, std::move(name)});
+  InvalidateEntry(parent, std::move(name));
+  Push(Notice::AttributesOf(child));
 }
 
 void Notifier::IncrementEpoch() { Push({Notice::kEpoch, 0, 0, 0, 0, {}}); }
 
 void Notifier::Probe(uint64_t inode) { Push({Notice::kProbe, inode, 0, 0, 0, {}}); }
+
+void Notifier::Hold(uint64_t inode) {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  shared_->held[inode].requests++;
+}
+
+void Notifier::Release(uint64_t inode) {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  const auto found = shared_->held.find(inode);
+  if (found == shared_->held.end() || --found->second.requests > 0) return;
+  if (!shared_->stopping) std::move(found->second.after.begin(), found->second.after.end(), std::back_inserter(shared_->queue));
+  shared_->held.erase(found);
+  shared_->wake.notify_one();
+}
+
+std::optional<Notifier::Notice> Notifier::Shared::Take() {
+  while (!queue.empty()) {
+    Notice notice = std::move(queue.front());
+    queue.pop_front();
+    if (const auto found = held.find(notice.inode); found != held.end() && notice.NeedsLock()) {
+      found->second.after.push_back(std::move(notice));
+      continue;
+    }
+    if (notice.kind == Notice::kDelete && held.count(notice.child)) {
+      notice.kind = Notice::kEntry;
+      queue.push_front(Notice::AttributesOf(notice.child));
+    }
+    return notice;
+  }
+  return std::nullopt;
+}
 
 bool Notifier::Stop() {
   {
@@ -117,8 +168,9 @@ void Notifier::Run(std::shared_ptr<Shared> shared) {
   for (;;) {
     shared->wake.wait(lock, [&] { return shared->stopping || !shared->queue.empty(); });
     if (shared->stopping) break;
-    const Notice notice = std::move(shared->queue.front());
-    shared->queue.pop_front();
+    const std::optional<Notice> taken = shared->Take();
+    if (!taken) continue;
+    const Notice& notice = *taken;
     lock.unlock();
     const int device = shared->device;
     bool forgotten = false;

@@ -133,12 +133,31 @@ napi_value InvalidateEntryMethod(napi_env env, napi_callback_info info) {
   const uint64_t parent = arguments.Inode(0);
   std::string name = arguments.Name(1);
   const uint64_t removed = arguments.Inode(2);
+  const bool isUsed = arguments.Flag(3);
   if (arguments.Threw()) return nullptr;
   if (removed != 0) {
-    session->notifier().DeleteEntry(parent, removed, std::move(name));
+    session->notifier().DeleteEntry(parent, removed, std::move(name), isUsed);
   } else {
     session->notifier().InvalidateEntry(parent, std::move(name));
   }
+  return nullptr;
+}
+
+napi_value HoldMessagesMethod(napi_env env, napi_callback_info info) {
+  Session* session = This(env, info);
+  if (!session) return nullptr;
+  Arguments arguments(env, info, "holdMessages");
+  const uint64_t inode = arguments.Inode(0);
+  if (!arguments.Threw()) session->notifier().Hold(inode);
+  return nullptr;
+}
+
+napi_value ReleaseMessagesMethod(napi_env env, napi_callback_info info) {
+  Session* session = This(env, info);
+  if (!session) return nullptr;
+  Arguments arguments(env, info, "releaseMessages");
+  const uint64_t inode = arguments.Inode(0);
+  if (!arguments.Threw()) session->notifier().Release(inode);
   return nullptr;
 }
 
@@ -214,6 +233,8 @@ napi_value Session::Start(const Handlers& handlers) {
   Define(env_, object, "leaveToSupervisor", LeaveToSupervisorMethod, nullptr);
   Define(env_, object, "invalidateInode", InvalidateInodeMethod, nullptr);
   Define(env_, object, "invalidateEntry", InvalidateEntryMethod, nullptr);
+  Define(env_, object, "holdMessages", HoldMessagesMethod, nullptr);
+  Define(env_, object, "releaseMessages", ReleaseMessagesMethod, nullptr);
   Define(env_, object, "incrementEpoch", IncrementEpochMethod, nullptr);
   Define(env_, object, "close", CloseMethod, nullptr);
   // Its properties hold the memory that the session uses.

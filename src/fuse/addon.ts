@@ -89,8 +89,14 @@ export interface Session {
   leaveToSupervisor(): void;
   /** Drops the kernel's attributes, pages and listing of an inode. */
   invalidateInode(inode: number): void;
-  /** Drops a name. `removed`: the inode whose last name it was, else 0. */
-  invalidateEntry(parent: number, name: string, removed: number): void;
+  /** Drops a name. `removed`: the inode whose last name it was, else 0. `isOpen` 1: programs have that inode open. */
+  invalidateEntry(parent: number, name: string, removed: number, isOpen: 0 | 1): void;
+  /**
+   * Until `releaseMessages`, a request that waits has the kernel hold locks of this inode: what would wait for them is sent
+   * afterwards. Both count.
+   */
+  holdMessages(inode: number): void;
+  releaseMessages(inode: number): void;
   /** Makes the kernel look up every name again. */
   incrementEpoch(): void;
   /** Ends serving: calls in flight fail. */

@@ -256,7 +256,7 @@ export class Door {
   /** Never rejects. */
   async #finish(handler: HandlerEntry, held: HeldRequest, cause: Cause, signal: AbortSignal, indexer?: string) {
     const exchange = this.#exchange;
-    const release = this.#invalidator.hold(inodesOf(held));
+    const release = this.#invalidator.hold(inodesOf(held, this.#fs));
     let waitFor: Cause | undefined = cause;
     try {
       for (let rounds = 0; waitFor !== undefined; rounds++) {

@@ -1,7 +1,7 @@
 /**
  * Tells the kernel what others changed. While a call on an inode waits for blocks, the kernel holds locks that such a
- * message needs. A message sent then would hang in the kernel and delay the exit of a killed agent, so it is held until the
- * call is answered.
+ * message needs. A message sent then would hang in the kernel, with the locks that it has got, and delay the exit of a
+ * killed agent. So it is held until the call is answered (native/notifier.h).
  */
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
@@ -17,8 +17,6 @@ export class Invalidator implements Disposable {
   readonly #openFiles: OpenFiles;
   readonly #fs: FileSystem;
   readonly #options: Pick<ChosenOptions, "clock" | "log">;
-  /** Inodes with waiting calls: how many, and the messages to send after them. */
-  readonly #held = new Map<Ino, { calls: number; after: (() => void)[] }>();
   readonly #closed = new AbortController();
   /** Whether everything changed and some inodes have yet to be dropped. */
   #isStale = false;
@@ -54,35 +52,19 @@ export class Invalidator implements Disposable {
 
   /** A call on these inodes starts to wait. Calling the result ends that. */
   hold(inodes: readonly Ino[]): () => void {
-    for (const ino of inodes) {
-      const held = this.#held.get(ino) ?? { calls: 0, after: [] };
-      held.calls++;
-      this.#held.set(ino, held);
-    }
+    for (const ino of inodes) this.#session.holdMessages(ino);
     return () => {
-      for (const ino of inodes) this.#release(ino);
+      for (const ino of inodes) this.#session.releaseMessages(ino);
     };
   }
 
-  #release(ino: Ino): void {
-    const held = this.#held.get(ino);
-    if (held === undefined || --held.calls > 0) return;
-    this.#held.delete(ino);
-    for (const send of held.after) send();
-  }
-
-  #when(ino: Ino, send: () => void): void {
-    const held = this.#held.get(ino);
-    if (held === undefined) send();
-    else held.after.push(send);
-  }
-
   #entry(parent: Ino, name: FileName, removed: Ino | undefined): void {
-    this.#when(parent, () => this.#session.invalidateEntry(parent, name, removed ?? 0));
+    const isOpen = removed !== undefined && this.#openFiles.has(removed);
+    this.#session.invalidateEntry(parent, name, removed ?? 0, isOpen ? 1 : 0);
   }
 
   #inode(ino: Ino): void {
-    this.#when(ino, () => this.#session.invalidateInode(ino));
+    this.#session.invalidateInode(ino);
   }
 
   /**

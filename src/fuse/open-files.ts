@@ -40,6 +40,11 @@ export class OpenFiles {
     }
   }
 
+  /** Whether it is known to be open. */
+  has(ino: Ino): boolean {
+    return this.#opens.has(ino);
+  }
+
   /** Bytes of this file were written at another offset than the kernel caches them. */
   misplaced(ino: Ino): void {
     this.#misplaced.add(ino);

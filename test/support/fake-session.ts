@@ -10,11 +10,14 @@ export interface FakeRequest {
   readonly thread?: number;
   readonly arguments?: readonly number[];
   readonly name?: string;
+  readonly secondName?: string;
 }
 
 export class FakeSession {
   /** What the door did, in order, such as "answer LOOKUP 2" (the kind of the reply), "watch 5", "probe 5", "drop pages of 5". */
   readonly done: string[] = [];
+  /** The inodes that messages are held for. */
+  readonly held: number[] = [];
   readonly addon: FuseAddon;
   readonly #cells = new Float64Array(ENTRY.AT + ENTRY.MOST * ENTRY.CELLS);
   readonly #deferred = new Map<number, string>();
@@ -39,11 +42,14 @@ export class FakeSession {
       cells[CELL.TICKET] = ++this.#ticket;
       cells[CELL.NODE] = request.node ?? 1;
       cells[CELL.THREAD] = request.thread ?? 0;
-      cells[CELL.FIRST_NAME] = row;
+      cells[CELL.FIRST_NAME] = 2 * row;
       cells[CELL.UNIQUE] = request.unique;
       cells.set(request.arguments ?? [], CELL.ARGUMENT);
     }
-    this.#handlers?.onBatch(requests.length, ...requests.map(({ name = "" }) => name));
+    this.#handlers?.onBatch(
+      requests.length,
+      ...requests.flatMap(({ name = "", secondName = "" }) => [name, secondName]),
+    );
     this.#flush();
   }
 
@@ -82,6 +88,8 @@ export class FakeSession {
       leaveToSupervisor: () => {},
       invalidateInode: (ino) => note(`drop pages of ${ino}`),
       invalidateEntry: () => {},
+      holdMessages: (ino) => void this.held.push(ino),
+      releaseMessages: (ino) => void this.held.splice(this.held.indexOf(ino), 1),
       incrementEpoch: () => {},
       close: () => {},
     };

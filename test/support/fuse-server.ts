@@ -32,6 +32,7 @@ export type Order =
         | "pause-write"
         | "resume-changes"
         | "peak-memory"
+        | "stalled"
         /** Gets killed during the next mkdir, while a message to the kernel waits for the parent directory. */
         | "die-in-make-directory";
     }
@@ -39,6 +40,11 @@ export type Order =
   | { readonly do: "slow-down"; readonly ms: number }
   /** From now on calls on this inode miss blocks until "release-blocks". */
   | { readonly do: "withhold-blocks"; readonly ino: number }
+  /**
+   * During the next mkdir, messages to the kernel of these changes wait behind one that needs the parent's lock; then "stalled"
+   * returns. The mkdir waits until "release-blocks".
+   */
+  | { readonly do: "stall-messages"; readonly changes: Invalidations }
   /** From now on writing the journal fails, or works again. */
   | { readonly do: "fail-persist"; readonly how: "disk-full" | "bug" | "not" }
   /** Makes, removes or writes a file in the root directory as another machine would, without notifying the kernel. */
@@ -67,6 +73,7 @@ process.on("SIGTERM", () => void mount.close());
 
 let blocksAreHere: () => void = () => {};
 let resumeChanges: () => void = () => {};
+let stalled: Promise<void> = Promise.resolve();
 
 async function obey(order: Order): Promise<unknown> {
   switch (order.do) {
@@ -100,6 +107,10 @@ async function obey(order: Order): Promise<unknown> {
     case "die-in-make-directory":
       fs.makeDirectory = dieWhileTelling;
       return undefined;
+    case "stall-messages":
+      return stallMessages(order.changes);
+    case "stalled":
+      return stalled;
     case "fail-persist":
       fs.faults.persist = () => {
         if (order.how === "disk-full") throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
@@ -153,14 +164,33 @@ function pauseWrite(): void {
 }
 
 function dieWhileTelling(parent: Ino): never {
+  tellInVain(parent);
+  process.kill(process.pid, "SIGKILL");
+  throw new Error("unreachable");
+}
+
+function stallMessages(changes: Invalidations): void {
+  const { makeDirectory } = fs;
+  stalled = new Promise((resolve) => {
+    fs.makeDirectory = (parent) => {
+      fs.makeDirectory = makeDirectory;
+      tellInVain(parent);
+      mount.invalidate(changes);
+      withhold(parent);
+      resolve();
+      throw new BlockMiss(["bafkr4itest" as Cid]);
+    };
+  });
+}
+
+/** Sends a message that needs the lock of this directory, which a request holds. Returns once it waits for the lock. */
+function tellInVain(parent: Ino): void {
   mount.invalidate({ entries: [{ parent, name: "other" as FileName }], inodes: [], all: false });
   // No event tells that the sending thread waits for the kernel's lock; /proc shows that it sleeps uninterruptibly.
   for (let looks = 0; looks < 1_000 && !threadStates().includes("D"); looks++) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
   }
   if (!threadStates().includes("D")) throw new Error("no message waits");
-  process.kill(process.pid, "SIGKILL");
-  throw new Error("unreachable");
 }
 
 function threadStates(): string {

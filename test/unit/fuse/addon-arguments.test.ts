@@ -312,15 +312,17 @@ describe.skipIf(!isThere)("serve", () => {
       refused(RangeError, "answer", value);
       refused(RangeError, "watch", value, 0);
       refused(RangeError, "invalidateInode", value);
-      refused(RangeError, "invalidateEntry", value, "name", 0);
-      refused(RangeError, "invalidateEntry", 1, "name", value);
+      refused(RangeError, "invalidateEntry", value, "name", 0, 0);
+      refused(RangeError, "invalidateEntry", 1, "name", value, 0);
+      refused(RangeError, "holdMessages", value);
+      refused(RangeError, "releaseMessages", value);
       for (const at of [0, 2, 3]) refused(RangeError, "packEntries", ...[0, 0, 0, 0].with(at, value));
     }
     refused(RangeError, "packEntries", 1025, 0, 0, 4096);
     refused(RangeError, "packEntries", 0, 0, 4 << 20, 1);
     refused(RangeError, "packEntries", 0, 0, 1, 4 << 20);
-    refused(RangeError, "invalidateEntry", 1, "a\0b", 0);
-    for (const method of ["answer", "watch", "invalidateInode", "invalidateEntry", "packEntries"]) {
+    refused(RangeError, "invalidateEntry", 1, "a\0b", 0, 0);
+    for (const method of ["answer", "watch", "invalidateInode", "invalidateEntry", "holdMessages", "packEntries"]) {
       refused(TypeError, method);
     }
     for (const method of Object.keys(session).filter((key) => typeof session[key] === "function")) {
