@@ -20,6 +20,27 @@ export async function readMountTable(): Promise<MountedAt[]> {
   return parseMountTable(await readFile("/proc/self/mountinfo", "latin1"));
 }
 
+/**
+ * The mount of this device: at the usual place if it is there, else where it is now, since programs may rename directories
+ * above it, or at the oldest of its bind mounts. Undefined: it was detached.
+ */
+export function placeOf(table: readonly MountedAt[], device: string, usual: string): MountedAt | undefined {
+  const places = table.filter((mount) => mount.type === MOUNT_TYPE && mount.device === device);
+  return places.find(({ mountPoint }) => mountPoint === usual) ?? places[0];
+}
+
+/** Whether no other mount covers this one's place: an unmount would reach that one. */
+export function isOnTop(table: readonly MountedAt[], mount: MountedAt): boolean {
+  return table.findLast(({ mountPoint }) => mountPoint === mount.mountPoint) === mount;
+}
+
+/** The mounted device that a descriptor of /dev/fuse serves, as `MountedAt.device`. Undefined before Linux 6.16. */
+export async function deviceServed(descriptor: number): Promise<string | undefined> {
+  const [, number] =
+    /^fuse_connection:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${descriptor}`, "latin1")) ?? [];
+  return number === undefined ? undefined : `0:${number}`;
+}
+
 /** From the file's text, one char a byte. Skips unexpected lines. */
 export function parseMountTable(text: string): MountedAt[] {
   return text.split("\n").flatMap((line) => {

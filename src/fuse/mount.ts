@@ -10,7 +10,7 @@ import { type FuseAddon, loadAddon } from "./addon.ts";
 import { Door } from "./door.ts";
 import { mountByHelper, needsHelper } from "./helper.ts";
 import { detachCommand, MNT_DETACH, pathBytes, unmountAt } from "./mount-point.ts";
-import { MOUNT_TYPE, type MountedAt, readMountTable } from "./mount-table.ts";
+import { deviceServed, isOnTop, MOUNT_TYPE, placeOf, readMountTable } from "./mount-table.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
 import {
   type Agreed,
@@ -32,10 +32,12 @@ export interface FuseMount {
   readonly isReplaceable: boolean;
   /** Tells the kernel what others changed. */
   invalidate(changes: Invalidations): void;
-  /** As umount(8): "busy" when something uses the mount. `ended` follows, later if another namespace has a copy of it. */
+  /** As umount(8): "busy" when something uses or covers the mount. `ended` follows, later if another namespace has a copy of it. */
   unmount(): Promise<"unmounted" | "busy">;
   /** As umount -l: detached from the tree now. Open files are still served; `ended` comes with the last close. */
   detach(): Promise<void>;
+  /** Where it is mounted now: programs may rename directories above it. */
+  where(): Promise<string>;
   /** Ends it now: detaches, and fails calls in flight. */
   close(): Promise<void>;
 }
@@ -83,10 +85,12 @@ class ServedMount implements FuseMount {
   readonly #ready: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #ended: PromiseWithResolvers<MountEnd> = Promise.withResolvers();
   readonly #addon: FuseAddon;
+  readonly #descriptor: number;
+  /** Where it was mounted. */
   readonly #mountPoint: string;
   readonly #options: ChosenOptions;
   readonly #door: Door;
-  /** From the mount table; known once the mount is ready. */
+  /** As in the mount table; known once the mount is ready. */
   #device: string | undefined;
   readonly #lifeline: Lifeline;
   #isSupervised = false;
@@ -102,7 +106,8 @@ class ServedMount implements FuseMount {
     lifeline: Lifeline,
   ) {
     this.#addon = addon;
-    this.#mountPoint = mountPoint;
+    this.#descriptor = device;
+    this.#mountPoint = Buffer.from(mountPoint, "latin1").toString("utf8");
     this.#options = options;
     this.#lifeline = lifeline;
     // A caller may wait for `ended` alone.
@@ -134,17 +139,24 @@ class ServedMount implements FuseMount {
   }
 
   async unmount(): Promise<"unmounted" | "busy"> {
-    if (!(await this.#isInTree())) return "unmounted";
-    const errno = await unmountAt(this.#addon, this.#mountPoint, 0);
+    const place = await this.#place();
+    if (place === undefined) return "unmounted";
+    if (!place.isOnTop) return "busy";
+    const errno = await unmountAt(this.#addon, pathBytes(place.mountPoint), 0);
     if (errno === ERRNO.EBUSY) return "busy";
-    if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
+    if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, place.mountPoint);
     return "unmounted";
   }
 
   async detach(): Promise<void> {
-    if (!(await this.#isInTree())) return;
-    const errno = await unmountAt(this.#addon, this.#mountPoint, MNT_DETACH);
-    if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
+    const place = await this.#place();
+    if (place?.isOnTop !== true) return;
+    const errno = await unmountAt(this.#addon, pathBytes(place.mountPoint), MNT_DETACH);
+    if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, place.mountPoint);
+  }
+
+  async where(): Promise<string> {
+    return (await this.#place())?.mountPoint ?? this.#mountPoint;
   }
 
   async close(): Promise<void> {
@@ -162,27 +174,27 @@ class ServedMount implements FuseMount {
 
   async #begin(): Promise<void> {
     try {
-      const own = await this.#entry();
-      this.#device = own?.device;
-      if (own !== undefined && !needsHelper()) await setReadAhead(own, this.#options.readAheadBytes);
+      this.#device = (await deviceServed(this.#descriptor)) ?? (await this.#topDevice());
+      if (this.#device !== undefined && !needsHelper()) await setReadAhead(this.#device, this.#options.readAheadBytes);
     } catch (error) {
       this.#options.log.warn("read-ahead stays at the kernel's default", { error: describeError(error) });
     }
     this.#ready.resolve();
   }
 
-  /** The mount on top at the mount point, if it is of our type. */
-  async #entry(): Promise<MountedAt | undefined> {
-    const path = Buffer.from(this.#mountPoint, "latin1").toString("utf8");
-    const top = (await readMountTable()).findLast((mount) => mount.mountPoint === path);
-    return top?.type === MOUNT_TYPE ? top : undefined;
+  /** The device of the mount on top at the mount point, if it is of our type. */
+  async #topDevice(): Promise<string | undefined> {
+    const top = (await readMountTable()).findLast((mount) => mount.mountPoint === this.#mountPoint);
+    return top?.type === MOUNT_TYPE ? top.device : undefined;
   }
 
-  /** Whether an unmount would reach this mount: not if it was detached or mounted over. */
-  async #isInTree(): Promise<boolean> {
-    if (this.#hasEnded) return false;
-    const entry = await this.#entry();
-    return entry !== undefined && entry.device === (this.#device ?? entry.device);
+  /** Where it is in the tree. `isOnTop`: an unmount there would reach it. Undefined: nowhere. */
+  async #place(): Promise<{ mountPoint: string; isOnTop: boolean } | undefined> {
+    const device = this.#device ?? (await this.#topDevice());
+    if (this.#hasEnded || device === undefined) return undefined;
+    const table = await readMountTable();
+    const own = placeOf(table, device, this.#mountPoint);
+    return own && { mountPoint: own.mountPoint, isOnTop: isOnTop(table, own) };
   }
 
   #end(errno: number, reason?: string): void {
@@ -199,8 +211,8 @@ class ServedMount implements FuseMount {
 }
 
 /** The kernel accepts at most its default (128 KiB) from INIT; the device's own setting allows more. */
-async function setReadAhead(own: MountedAt, bytes: number): Promise<void> {
-  await writeFile(`/sys/class/bdi/${own.device}/read_ahead_kb`, String(bytes / 1024));
+async function setReadAhead(device: string, bytes: number): Promise<void> {
+  await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(bytes / 1024));
 }
 
 /** mount(2) flags. */

@@ -1,7 +1,7 @@
 /** A mount's life: how it begins and ends, what the kernel is told, and that no request is left unanswered. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, open, readFile, readdir, rmdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, readdir, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -44,6 +44,28 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       expect((await file.read({ position: 0, buffer: Buffer.alloc(5) })).buffer.toString()).toBe("still");
       await file.close();
       expect(await fuse.ended).toBe("unmounted");
+    });
+
+    test("unmount refuses while a file is open, also after a folder above the mount was renamed", async () => {
+      const above = await mkdtemp(join(tmpdir(), "syncline-above-"));
+      await mkdir(join(above, "old/mount"), { recursive: true });
+      await using fuse = await server.mountAt(join(above, "old/mount"));
+      const file = await open(fuse.path("open"), "w+");
+      await rename(join(above, "old"), join(above, "new"));
+      expect(await fuse.tell({ do: "unmount" })).toBe("busy");
+      await file.write("served");
+      await file.close();
+      expect(await fuse.tell({ do: "unmount" })).toBe("unmounted");
+      expect(await fuse.ended).toBe("unmounted");
+      await rm(above, { recursive: true });
+    });
+
+    test("unmount refuses while another mount covers this one", async () => {
+      await using fuse = await server.mount();
+      await run("mount", ["-t", "tmpfs", "another", fuse.mountPoint]);
+      expect(await fuse.tell({ do: "unmount" })).toBe("busy");
+      await run("umount", [fuse.mountPoint]);
+      expect(await fuse.tell({ do: "unmount" })).toBe("unmounted");
     });
 
     test("an unmount that overtakes pending releases is not reported as an abort", async () => {

@@ -142,7 +142,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       moved: () => history?.moved(),
       isReplaceable: () => served.isReplaceable,
       invalidate: (changes) => served.invalidate(changes),
-      leave: (lazy) => leaveMount(served, mountPoint, lazy),
+      leave: (lazy) => leaveMount(served, lazy),
       close: () => served.close(),
     };
   } catch (error) {
@@ -151,9 +151,10 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
   }
 }
 
-async function leaveMount(mount: FuseMount, mountPoint: string, lazy: boolean): Promise<void> {
+async function leaveMount(mount: FuseMount, lazy: boolean): Promise<void> {
   if ((await mount.unmount()) !== "busy") return;
   if (lazy) return mount.close();
+  const mountPoint = await mount.where();
   throw new SynclineError("mount_busy", `${mountPoint} is in use and stays mounted.`, {
     hint: `See what uses it: fuser -vm ${mountPoint}. Stop that, or detach the mount: ${detachCommand(mountPoint)}`,
   });

@@ -8,7 +8,7 @@ import type { FileName, Ino } from "../../../src/base/ids.ts";
 import type { Session } from "../../../src/fuse/addon.ts";
 import { Exchange } from "../../../src/fuse/exchange.ts";
 import { errnoOf, untilAborted } from "../../../src/fuse/failure.ts";
-import { parseMountTable } from "../../../src/fuse/mount-table.ts";
+import { isOnTop, parseMountTable, placeOf } from "../../../src/fuse/mount-table.ts";
 import { agree } from "../../../src/fuse/negotiation.ts";
 import { OpenFiles } from "../../../src/fuse/open-files.ts";
 import {
@@ -237,4 +237,13 @@ test("the mount table is parsed with its escapes and optional fields", () => {
     { device: "0:52", mountPoint: "/mnt/a b", type: "fuse.syncline", source: "file:///x y" },
     { device: "8:1", mountPoint: "/", type: "ext4", source: "/dev/vda" },
   ]);
+});
+
+test("a mount is found by its device, at its usual place if it is there, else at the oldest one", () => {
+  const at = (mountPoint: string, device = "0:52") => ({ device, mountPoint, type: "fuse.syncline", source: "" });
+  const [moved, bound, usual, other] = [at("/moved"), at("/bound"), at("/usual"), at("/usual", "0:53")];
+  expect(placeOf([moved, bound, usual, other], "0:52", "/usual")).toBe(usual);
+  expect(placeOf([other, moved, bound], "0:52", "/usual")).toBe(moved);
+  expect(placeOf([other], "0:52", "/usual")).toBeUndefined();
+  expect([isOnTop([usual, other], usual), isOnTop([usual, other], other)]).toEqual([false, true]);
 });
