@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { openSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
+import { copyNiceness, serveFirst } from "../runtime/priority.ts";
 import type { FuseAddon } from "./addon.ts";
 import { MOUNT_TYPE, parseMountTable } from "./mount-table.ts";
 import { INIT2 } from "./protocol.ts";
@@ -123,14 +124,19 @@ export function inheritedLifeline(addon: FuseAddon): Lifeline {
     get isHeld() {
       return process.ppid === supervisor;
     },
-    ready: (agreed) => say(HANDOFF_LIFELINE, readyLine(agreed)),
+    ready: (agreed) => {
+      // It started in a hurry, which the supervisor ends for all threads that still have that niceness.
+      serveFirst(supervisor);
+      say(HANDOFF_LIFELINE, readyLine(agreed));
+    },
     // It stays open: its end tells the supervisor that this process has ended.
     [Symbol.dispose]: () => say(HANDOFF_LIFELINE, DONE),
   };
 }
 
-/** Tells the supervisor that this agent has finished starting. */
+/** Tells the supervisor that this agent has finished starting. To be called on the main thread. */
 export function sayUp(): void {
+  copyNiceness(process.ppid, 0);
   say(HANDOFF_LIFELINE, UP);
 }
 
@@ -167,6 +173,8 @@ function run(
     addon.close(input);
   }
   supervisor.once("error", missing);
+  // This thread has a niceness of its own, which the threads of later agents must not get.
+  if (supervisor.pid !== undefined) copyNiceness(process.pid, supervisor.pid);
   supervisor.unref();
   return {
     get isHeld() {

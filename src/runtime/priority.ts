@@ -21,13 +21,17 @@ export function createRunLow(): RunLow {
   };
 }
 
-/** For a thread that programs wait for: before the others, if the process has the right to. */
-export function serveFirst(): void {
-  try {
-    if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
-  } catch {
-    // Then it keeps the normal priority.
-  }
+/**
+ * For a thread that programs wait for: before the others, if the process has the right to. `usual`: the process whose niceness
+ * the others have; absent: the thread has it now.
+ */
+export function serveFirst(usual = 0): void {
+  bestEffort(() => setPriority(0, Math.min(getPriority(usual), SERVING_NICENESS)));
+}
+
+/** Gives a thread (0: the calling one) or a process of one thread the niceness that another process has in its main thread. */
+export function copyNiceness(from: number, to: number): void {
+  bestEffort(() => setPriority(to, getPriority(from)));
 }
 
 /** For a thread that nobody waits for. */
@@ -37,6 +41,14 @@ export function runLast(): void {
 
 const LOWEST = 19;
 const HIGHEST = -20;
+
+function bestEffort(work: () => void): void {
+  try {
+    if (process.platform === "linux") work();
+  } catch {
+    // Then the niceness stays as it is.
+  }
+}
 
 function mayRaise(): boolean {
   if (process.platform !== "linux") return false;

@@ -4,9 +4,10 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { supervisorOf } from "../support/supervisor.ts";
+import { nicenessesOf, supervisorOf } from "../support/supervisor.ts";
 import { collect, type Ended, Workspace } from "../support/syncline.ts";
 
 /** Prints each message on one line. It is in Python, since Node.js has no Unix datagram sockets. */
@@ -99,6 +100,7 @@ describe.skipIf(reason !== undefined)(
       await service.hears("READY=1");
       expect(isMounted(path)).toBe(true);
       const first = await agentAt(path);
+      const isFast = nicenessesOf(first).has(-10);
       expect(supervisorOf(first)).toBe(service.process.pid);
       // No agent can tell the manager anything.
       expect(readFileSync(`/proc/${first}/environ`, "utf8")).not.toContain("NOTIFY_SOCKET");
@@ -107,6 +109,9 @@ describe.skipIf(reason !== undefined)(
       writeFileSync(space.at("kept", "after"), "2");
       const second = await agentAt(path);
       expect(second).not.toBe(first);
+      await expect.poll(() => nicenessesOf(second).has(-20)).toBe(false);
+      expect(getPriority(second)).toBe(getPriority());
+      expect(nicenessesOf(second).has(-10)).toBe(isFast);
       expect(supervisorOf(second)).toBe(service.process.pid);
       await service.hears("Starting the next one");
       process.kill(second, "SIGKILL");

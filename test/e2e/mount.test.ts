@@ -24,7 +24,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { collect, Workspace } from "../support/syncline.ts";
-import { killAgent, supervisorOf } from "../support/supervisor.ts";
+import { killAgent, nicenessesOf, supervisorOf } from "../support/supervisor.ts";
 
 const reason = whyNoMount();
 const ROOT = /^bafyr4i[a-z2-7]{52}$/;
@@ -462,6 +462,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       async (resend) => {
         space.env["SYNCLINE_FUSE_RESEND"] = resend;
         const pid = space.mount(url, dir);
+        const isFast = nicenessesOf(pid).has(-10);
         const open = openSync(file("f"), "wx");
         writeSync(open, "before, ");
         process.kill(pid, "SIGKILL");
@@ -469,11 +470,11 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         writeSync(open, "after");
         closeSync(open);
         expect(readFileSync(file("f"), "utf8")).toBe("before, after");
-        const next = String(space.status(dir)["pid"]);
-        expect(next).not.toBe(String(pid));
-        const hurrying = () =>
-          readdirSync(`/proc/${next}/task`).filter((thread) => getPriority(Number(thread)) === -20);
-        await expect.poll(hurrying).toEqual([]);
+        const next = Number(space.status(dir)["pid"]);
+        expect(next).not.toBe(pid);
+        await expect.poll(() => nicenessesOf(next).has(-20)).toBe(false);
+        expect(getPriority(next)).toBe(getPriority());
+        expect(nicenessesOf(next).has(-10)).toBe(isFast);
         const session = `/proc/${next}/autogroup`;
         expect(existsSync(session) ? readFileSync(session, "utf8") : "nice 0").toMatch(/nice 0$/m);
         space.do("unmount", dir);

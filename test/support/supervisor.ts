@@ -15,6 +15,12 @@ export function agentOf(supervisor: number, first: number): number {
   return Number(children.at(-1) ?? first);
 }
 
+/** The nicenesses of an agent's threads. Programs wait for the one that serves, at -10 if the agent has the right to that. */
+export function nicenessesOf(agent: number): ReadonlySet<number> {
+  const threads = readdirSync(`/proc/${agent}/task`).map((thread) => fieldsOf(`/proc/${agent}/task/${thread}/stat`));
+  return new Set(threads.map((fields) => Number(fields[16])));
+}
+
 /** kill -9 of an agent, and before it of the supervisor that would replace it. */
 export function killAgent(agent: number): void {
   const supervisor = process.platform === "linux" ? supervisorOf(agent) : undefined;
@@ -33,11 +39,14 @@ function isSupervisor(pid: number): boolean {
 
 /** proc(5): the name is in parentheses, then come its state and its parent. */
 function parentOf(pid: number): number {
-  return Number(
-    textOf(`/proc/${pid}/stat`)
-      .replace(/^.*\) /s, "")
-      .split(" ")[1],
-  );
+  return Number(fieldsOf(`/proc/${pid}/stat`)[1]);
+}
+
+/** What follows the name. */
+function fieldsOf(stat: string): readonly string[] {
+  return textOf(stat)
+    .replace(/^.*\) /s, "")
+    .split(" ");
 }
 
 function textOf(path: string): string {
