@@ -18,7 +18,6 @@
               "memory.cc",
               "mounting.cc",
               "notifier.cc",
-              "placement.cc",
               "recovered.cc",
               "replies.cc",
               "request_slots.cc",

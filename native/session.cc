@@ -36,8 +36,8 @@ bool WantsReply(uint32_t opcode) {
 
 }  // namespace
 
-Session::Session(napi_env env, int device, int slots, const ReplySettings& settings, bool followClient, uint64_t spinNs)
-    : env_(env), device_(device), slotsFile_(slots), settings_(settings), followClient_(followClient), spinner_(spinNs) {}
+Session::Session(napi_env env, int device, int slots, const ReplySettings& settings, uint64_t spinNs)
+    : env_(env), device_(device), slotsFile_(slots), settings_(settings), spinner_(spinNs) {}
 
 void Session::OnReadable(uv_poll_t* poll, int, int) {
   auto* session = static_cast<Session*>(poll->data);
@@ -162,7 +162,6 @@ bool Session::Take(size_t at, size_t length, int slot, std::vector<napi_value>* 
     if (TakeInterrupt(request)) sent_[rows_++] = true;
     return isOver();
   }
-  if (followClient_) placement_.Follow(static_cast<pid_t>(request.header->pid));
   const Decoded decoded = DecodeRequest(request, input_, row);
   if (decoded.outcome == Outcome::kAnswer) {
     SendError(device_, unique, decoded.error);

@@ -16,7 +16,6 @@
 
 #include "layout.h"
 #include "notifier.h"
-#include "placement.h"
 #include "recovered.h"
 #include "replies.h"
 #include "request_slots.h"
@@ -32,7 +31,7 @@ napi_value Serve(napi_env env, napi_callback_info info);
 
 class Session {
  public:
-  Session(napi_env env, int device, int slots, const ReplySettings& settings, bool followClient, uint64_t spinNs);
+  Session(napi_env env, int device, int slots, const ReplySettings& settings, uint64_t spinNs);
 
   // The functions that JavaScript gave.
   struct Handlers {
@@ -115,8 +114,6 @@ class Session {
   int device_;
   int slotsFile_;
   ReplySettings settings_;
-  bool followClient_;
-  Placement placement_;
   Spinner spinner_;
 
   napi_ref object_ = nullptr;  // keeps the buffers while the session runs

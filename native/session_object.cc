@@ -191,7 +191,6 @@ napi_value Serve(napi_env env, napi_callback_info info) {
       timeout("negativeTimeoutS"),
       static_cast<uint32_t>(arguments.Property(2, "blockSize", 1, UINT32_MAX)),
   };
-  const bool followClient = arguments.Property(2, "followClient", 0, 1) != 0;
   const auto spinNs = static_cast<uint64_t>(arguments.Property(2, "spinUs", 0, kMostTimeoutS) * 1e3);
   const Session::Handlers handlers = {
       arguments.Function(3, "onBatch"),
@@ -199,7 +198,7 @@ napi_value Serve(napi_env env, napi_callback_info info) {
       arguments.Function(3, "onEnd"),
   };
   if (arguments.Threw()) return nullptr;
-  auto session = std::make_unique<Session>(env, device, slots, settings, followClient, spinNs);
+  auto session = std::make_unique<Session>(env, device, slots, settings, spinNs);
   const napi_value object = session->Start(handlers);
   // From here on it belongs to the JavaScript object.
   if (object != nullptr) session.release();

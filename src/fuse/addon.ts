@@ -41,8 +41,6 @@ export interface SessionSettings {
   readonly negativeTimeoutS: number;
   /** st_blksize of every inode. */
   readonly blockSize: number;
-  /** 1: keep the serving thread on the CPU of the program that it serves; 0: leave placement to the scheduler. */
-  readonly followClient: 0 | 1;
   /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
   readonly spinUs: number;
 }

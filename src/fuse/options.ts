@@ -24,8 +24,6 @@ export interface FuseOptions {
   readonly writebackCache?: boolean;
   /** How far the kernel reads ahead in sequential reads. */
   readonly readAheadBytes?: number;
-  /** Keeps the serving thread on the CPU of the program that it serves. */
-  readonly followClient?: boolean;
   /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
   readonly spinUs?: number;
   /** Which owners it shows. */
@@ -61,7 +59,6 @@ const DEFAULTS = {
   writebackCache: false,
   /** Four requests of the largest size. */
   readAheadBytes: 4 << 20,
-  followClient: false,
   /** What waking a program on another processor and its next call take, at most. */
   spinUs: 100,
   supervision: undefined,
@@ -72,9 +69,9 @@ const DEFAULTS = {
 };
 
 export function sessionSettings(options: ChosenOptions): SessionSettings {
-  const { attributeTimeoutS, entryTimeoutS, negativeTimeoutS, followClient, spinUs } = options;
+  const { attributeTimeoutS, entryTimeoutS, negativeTimeoutS, spinUs } = options;
   const timeouts = { attributeTimeoutS, entryTimeoutS, negativeTimeoutS };
-  return { ...timeouts, blockSize: BLOCK_BYTES, followClient: followClient ? 1 : 0, spinUs };
+  return { ...timeouts, blockSize: BLOCK_BYTES, spinUs };
 }
 
 const BLOCK_BYTES = 4096;

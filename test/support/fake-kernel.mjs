@@ -20,7 +20,6 @@ function serve(tell) {
     entryTimeoutS: 1,
     negativeTimeoutS: 1,
     blockSize: 4096,
-    followClient: 0,
     spinUs: 0,
   };
   const session = addon.serve(3, addon.createRequestSlots(), settings, {

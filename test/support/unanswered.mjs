@@ -15,7 +15,6 @@ const settings = {
   entryTimeoutS: 1,
   negativeTimeoutS: 1,
   blockSize: 4096,
-  followClient: 0,
   spinUs: 0,
 };
 

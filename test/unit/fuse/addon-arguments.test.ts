@@ -266,7 +266,6 @@ describe.skipIf(!isThere)("serve", () => {
     entryTimeoutS: 1,
     negativeTimeoutS: 1,
     blockSize: 4096,
-    followClient: 0,
     spinUs: 0,
   };
   const handlers = { onBatch() {}, onForgotten() {}, onEnd() {} };
