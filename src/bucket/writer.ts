@@ -235,6 +235,10 @@ export class BucketWriter implements AsyncDisposable {
     const data: DataReader = {
       readData: (ino, epoch, offset, length) =>
         this.#sources.get(ino)?.read(offset, length) ?? read(given, ino, epoch, offset, length),
+      seen: async (ino, size) => {
+        const source = this.#sources.get(ino);
+        return source === undefined ? given?.seen?.(ino, size) : source.seen?.(size);
+      },
     };
     const options: PublishOptions = { note, sources: [...this.#restored], ...(policy === undefined ? {} : { policy }) };
     let outcome = await publishEpoch(context, changes, data, options);

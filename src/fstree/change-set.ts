@@ -156,4 +156,14 @@ export interface DataReader {
   earlyCuts?(ino: Ino, epoch: number): Promise<EarlyCuts | undefined>;
   /** Whether all bytes of this file can be read as data of epoch 0, also where its content is the same. */
   hasWhole?(ino: Ino): boolean;
+  /**
+   * For files that others may change while they are read: asked after `size` bytes of one were read, or failed to be. If it
+   * is to be read `again`, all of it is, with its new size. Undefined: it is as the change set says.
+   */
+  seen?(ino: Ino, size: number): Promise<SeenFile | undefined>;
+}
+
+/** How a file was when its bytes were read. */
+export interface SeenFile extends Pick<FileRecord, "size" | "mode" | "uid" | "gid" | "mtimeNs"> {
+  readonly again: boolean;
 }

@@ -4,12 +4,15 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";
+import type { SeenFile } from "../../fstree/change-set.ts";
 import { readUpTo, writeParts } from "../../objects/disk.ts";
 
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
   /** Exactly these bytes. Throws `precondition_failed` when they are gone. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** As `seen` of a data reader. */
+  seen?(size: number): Promise<SeenFile | undefined>;
 }
 
 export function sourceOfBytes(bytes: Uint8Array): FileSource {

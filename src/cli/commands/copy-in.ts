@@ -13,11 +13,13 @@ import { failedWith } from "../../base/system-errors.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { addFigures, NO_FIGURES, type PublishFigures } from "../../bucket/publish/outcome.ts";
 import type { BucketWriter, NewAttributes, Path } from "../../bucket/writer.ts";
-import { sourceOfFile } from "../../bucket/writer/file-source.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } from "../../sync/disk/disk.ts";
+import { pathText } from "../../sync/disk/paths.ts";
+import { openToRead, statOf } from "../../sync/disk/portable-disk.ts";
 import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
+import { SteadyFile } from "../../sync/scan/steady-file.ts";
 import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
 
 export interface CopyInOptions {
@@ -50,12 +52,16 @@ export class CopyIn implements AsyncDisposable {
   skipped = 0;
   /** Files already in the bucket. */
   sent = 0;
+  /** Files that kept changing while they were read, by their paths below the source; "" is the source itself. */
+  readonly unsteady: string[] = [];
   readonly #options: CopyInOptions;
   #writer: BucketWriter;
   #tree: OpenTree | undefined;
   #room: PortionRoom | undefined;
   /** Files of this portion that are read from the disk. */
   #sources = new Map<Ino, Found>();
+  /** A source that is a file. */
+  #single: { readonly file: SteadyFile; readonly size: number } | undefined;
   /** Where a hard-linked file's first name went, by device and inode. */
   readonly #linked = new Map<string, Path>();
   #conflicts = 0;
@@ -81,9 +87,10 @@ export class CopyIn implements AsyncDisposable {
       await this.#writer.putSymlink(target, leadsTo.toString("latin1"), attributes);
       this.#count(0);
     } else if (stat.isFile()) {
-      const size = Number(stat.size);
-      await this.#writer.putFile(target, sourceOfFile(source, size), attributes);
-      this.#count(size);
+      const file = steadyFile(source, stat);
+      this.#single = { file, size: file.size };
+      await this.#writer.putFile(target, file, attributes);
+      this.#count(file.size);
     } else this.skipped++;
   }
 
@@ -198,6 +205,10 @@ export class CopyIn implements AsyncDisposable {
     this.#sources = new Map();
     await using data = this.#tree && new CopiedData(this.#tree.disk, sources, moved);
     const published = requirePublished(await this.#writer.publish(note, data && { data }));
+    for (const path of data?.unsteady.values() ?? []) this.unsteady.push(pathText(path));
+    this.bytes += data?.grown ?? 0;
+    if (this.#single?.file.isUnsteady === true) this.unsteady.push("");
+    this.bytes += this.#single === undefined ? 0 : this.#single.file.size - this.#single.size;
     this.#conflicts += published.conflicts.length;
     this.#figures = addFigures(this.#figures, published.figures);
     this.sent = this.files;
@@ -245,6 +256,11 @@ async function look(source: string): Promise<BigIntStats> {
       cause,
     });
   }
+}
+
+function steadyFile(path: string, stat: BigIntStats): SteadyFile {
+  const look = async () => statOf(await lstat(path, { bigint: true }));
+  return new SteadyFile({ name: path, open: () => openToRead(path), look }, statOf(stat));
 }
 
 function isADirectory(source: string): SynclineError {

@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
 import { releaseMemory } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { nameFromBytes } from "../../base/names.ts";
+import { escapeForPrint, nameFromBytes } from "../../base/names.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
 import { sourceOfStream } from "../../bucket/writer/file-source.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
@@ -48,7 +48,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   await using session = await openWriterFor(call, path.address);
   const { writer } = session;
   const note = noteOf(`put ${source}`);
-  const { root, files, bytes, skipped, conflicts, figures } =
+  const { root, files, bytes, skipped, conflicts, figures, unsteady } =
     source === "-"
       ? await putStream(call, writer, path.names, note)
       : await putFiles(call, session, await targetOf(writer, path, source), note);
@@ -56,9 +56,23 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const counts = { files, bytes, skipped, ...figures, conflicts };
   const value = { root: root.commit, version: root.version, ...counts };
   output.result(value, `${printCount(files, "file")}, ${printBytes(bytes)} in root ${root.commit}`);
+  if (unsteady.length > 0) throw keptChanging(unsteady.map((below) => below || source));
 }
 
-type Put = CopiedIn & Pick<CopyIn, "files" | "bytes" | "skipped">;
+/** As tar reports it: the bucket has these files, perhaps with bytes of several moments. */
+function keptChanging(paths: readonly string[]): SynclineError {
+  const names = paths.slice(0, SHOWN).map(escapeForPrint);
+  if (paths.length > SHOWN) names.push(printCount(paths.length - SHOWN, "more file"));
+  const isOne = paths.length === 1;
+  const message = `${names.join(", ")} kept changing while ${isOne ? "it was" : "they were"} read.`;
+  return new SynclineError("precondition_failed", message, {
+    hint: `The bucket has what was read last. Put ${isOne ? "it" : "them"} again once no program writes to ${isOne ? "it" : "them"}.`,
+  });
+}
+
+const SHOWN = 10;
+
+type Put = CopiedIn & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady">;
 
 async function putFiles(
   { args, options, output }: Call<"recursive" | BucketOption>,
@@ -79,8 +93,8 @@ async function putFiles(
   try {
     await copy.copy(args[0] ?? "", target, options.recursive === true);
     const published = await copy.publish();
-    const { files, skipped } = copy;
-    return { ...published, files, bytes: copy.bytes, skipped };
+    const { files, skipped, unsteady } = copy;
+    return { ...published, files, bytes: copy.bytes, skipped, unsteady };
   } catch (error) {
     if (copy.sent > 0) {
       const sent = printCount(copy.sent, "file");
@@ -109,7 +123,7 @@ async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, 
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
   const { root, conflicts, figures } = requirePublished(await writer.publish(note));
-  return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, skipped: 0 };
+  return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, skipped: 0, unsteady: [] };
 }
 
 /** If the path is or is spelled as a directory, the source keeps its name in it; "dir/." means the contents of dir. */

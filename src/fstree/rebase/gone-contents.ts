@@ -96,7 +96,7 @@ class Replacing {
 
   reader(): DataReader {
     const data = this.#data;
-    const earlyCuts = data.earlyCuts?.bind(data);
+    const [earlyCuts, seen] = [data.earlyCuts?.bind(data), data.seen?.bind(data)];
     return {
       readData: (ino, epoch, offset, length, target) => {
         const pieces = this.#left.get(ino);
@@ -104,6 +104,7 @@ class Replacing {
         return readPieces(this.#context.content, pieces, offset, length);
       },
       ...(earlyCuts && { earlyCuts: async (ino, epoch) => (epoch === LEFT ? undefined : earlyCuts(ino, epoch)) }),
+      ...(seen && { seen }),
     };
   }
 

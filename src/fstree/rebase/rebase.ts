@@ -16,7 +16,7 @@ import { editContent } from "../../content/edit.ts";
 import type { ReadData } from "../../content/segment.ts";
 import type { ContentSource } from "../../content/source.ts";
 import { dentryKey } from "../../format/files/keys.ts";
-import type { FileRecord } from "../../format/files/record.ts";
+import type { Content, FileRecord } from "../../format/files/record.ts";
 import type { TreeConfig } from "../../tree/boundary.ts";
 import { editTree, preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -37,7 +37,7 @@ import { resolveNameCollisions } from "./name-collisions.ts";
 import type { NameCollision } from "./name-collisions.ts";
 import { editsOf } from "./transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./transition.ts";
-import type { BaseChange, ChangedObject, ChangeSet, DataReader } from "../change-set.ts";
+import type { BaseChange, ChangedObject, ChangeSet, DataReader, SeenFile, Segment } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";
 import { sameContent } from "../merge/objects.ts";
 import { rowKeysOf } from "../object-rows.ts";
@@ -279,19 +279,46 @@ function ownTransitions(
 async function withContent(
   context: RebaseContext,
   object: ChangedObject,
-  record: FileRecord,
+  given: FileRecord,
   data: DataReader,
 ): Promise<FileRecord> {
   const { content: source, sink, contentConfig } = context;
-  if (object.content.kind === "same") return record;
-  const { base, baseSize, segments } = object.content;
+  if (object.content.kind === "same") return given;
+  const { base, baseSize, segments, ctimeNs } = object.content;
   const read: ReadData = (...range) => data.readData(object.ino, ...range);
   const [first] = segments;
   const early = first?.from === "data" ? await data.earlyCuts?.(object.ino, first.epoch) : undefined;
-  const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read, early);
-  const { ctimeNs } = object.content;
-  if (ctimeNs === undefined || sameContent(content, record.content)) return { ...record, content };
+  const edit = (pieces: readonly Segment[], size: number) =>
+    editContent(source, sink, contentConfig, base, baseSize, pieces, size, read, early);
+  const { record, content } = await steadily(object.ino, given, segments, data, edit);
+  if (ctimeNs === undefined || (record === given && sameContent(content, given.content))) return { ...record, content };
   return { ...record, content, ctimeNs };
+}
+
+/** Reads a file again while others change it. The record is the given one unless the file has other attributes by then. */
+async function steadily(
+  ino: Ino,
+  given: FileRecord,
+  segments: readonly Segment[],
+  data: DataReader,
+  edit: (pieces: readonly Segment[], size: number) => Promise<Content>,
+): Promise<{ record: FileRecord; content: Content }> {
+  let [record, pieces] = [given, segments];
+  for (;;) {
+    const [edited] = await Promise.allSettled([edit(pieces, record.size)]);
+    const seen = await data.seen?.(ino, record.size);
+    if (seen !== undefined) record = seenAs(record, seen);
+    if (seen?.again === true) {
+      const { size } = seen;
+      pieces = size === 0 ? [] : [{ offset: 0, length: size, from: "data", epoch: segments[0]?.epoch ?? 0 }];
+    } else if (edited.status === "rejected") throw edited.reason;
+    else return { record, content: edited.value };
+  }
+}
+
+function seenAs(record: FileRecord, { size, mode, uid, gid, mtimeNs }: SeenFile): FileRecord {
+  const isAlike = record.size === size && record.mode === mode && record.mtimeNs === mtimeNs;
+  return isAlike && record.uid === uid && record.gid === gid ? record : { ...record, size, mode, uid, gid, mtimeNs };
 }
 
 function keptIn(inline: SmallBytes, record: FileRecord): FileRecord {

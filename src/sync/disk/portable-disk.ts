@@ -71,8 +71,7 @@ export class PortableDisk implements SyncDisk {
   }
 
   async read(path: DiskPath): Promise<DiskFile> {
-    const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
-    return openFile(await fs.open(await this.#resolve(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    return openToRead(await this.#resolve(path));
   }
 
   async create(path: DiskPath): Promise<DiskFile> {
@@ -182,6 +181,12 @@ export function statOf(stat: BigIntStats): DiskStat {
     links: Number(nlink),
     isMounted: false,
   };
+}
+
+/** Opens any file, not through a link. */
+export async function openToRead(path: string | Buffer): Promise<DiskFile> {
+  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
+  return openFile(await fs.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
 }
 
 function openFile(handle: fs.FileHandle): DiskFile {

@@ -1,5 +1,17 @@
 /** Copying a directory into a bucket: one commit, or portions of it. */
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { FileName } from "../../../../src/base/ids.ts";
@@ -36,7 +48,8 @@ async function world(things: number) {
       portion: { things, bytes: 1 << 30 },
     });
     await copy.copy(source, TARGET, true);
-    return { ...(await copy.publish()), files: copy.files };
+    const published = await copy.publish();
+    return { ...published, files: copy.files, bytes: copy.bytes, unsteady: copy.unsteady };
   };
   /** Paths in each commit, oldest first. */
   const states = async () => {
@@ -191,4 +204,90 @@ test("a directory replaced by a symlink during the copy is not followed", async 
   };
   await expect(put(swapping)).rejects.toMatchObject({ code: "local_io_failed" });
   expect(readFileSync(join(source, "d", "a.txt"), "utf8")).toBe("outside");
+});
+
+/** Runs `change` once the directory with this many names above it was listed. */
+function afterListing(depth: number, change: () => void) {
+  return (disk: SyncDisk): SyncDisk => {
+    const list = disk.list.bind(disk);
+    return Object.assign(disk, {
+      list: async (path: readonly FileName[]) => {
+        const entries = await list(path);
+        if (path.length === depth) change();
+        return entries;
+      },
+    });
+  };
+}
+
+/** Runs `change` after each piece that is read of a large file. */
+function whileReading(change: (piece: number) => void) {
+  return (disk: SyncDisk): SyncDisk => {
+    const read = disk.read.bind(disk);
+    let piece = 0;
+    return Object.assign(disk, {
+      read: async (path: readonly FileName[]) => {
+        const file = await read(path);
+        const readOn = file.read.bind(file);
+        return Object.assign(file, {
+          read: async (offset: number, length: number) => {
+            const bytes = await readOn(offset, length);
+            change(piece++);
+            return bytes;
+          },
+        });
+      },
+    });
+  };
+}
+
+test.each([
+  ["as long as before", "one", "two"],
+  ["longer", "one", "longer than before"],
+  ["shorter", "one", "2"],
+  ["no longer empty", "", "full"],
+  ["empty", "one", ""],
+])("a file that is %s when it is read has the attributes of its new bytes", async (_, before, after) => {
+  const { bucket, put, write, source, record } = await world(100);
+  write("a.txt", before);
+  const { unsteady, bytes } = await put(
+    afterListing(0, () => {
+      write("new", after);
+      chmodSync(join(source, "new"), 0o600);
+      utimesSync(join(source, "new"), 5, 5);
+      renameSync(join(source, "new"), join(source, "a.txt"));
+    }),
+  );
+  expect((await pathsOf(bucket, (await bucket.head()).commit.body.tree))["tree/a.txt"]).toBe(after);
+  expect(await record("a.txt")).toMatchObject({ size: after.length, mode: 0o600, mtimeNs: 5_000_000_000n });
+  expect(unsteady).toEqual([]);
+  expect(bytes).toBe(after.length);
+});
+
+test("a file that is rewritten while it is being read is read again", async () => {
+  const { bucket, put, write, source, record } = await world(100);
+  const size = 3_000_000;
+  write("a.bin", "a".repeat(size));
+  const changed = whileReading((piece) => {
+    if (piece === 1) write("a.bin", "b".repeat(size));
+    if (piece === 3) write("a.bin", "c".repeat(2_000_000));
+  });
+  const { unsteady } = await put(changed);
+  const paths = await pathsOf(bucket, (await bucket.head()).commit.body.tree);
+  expect(paths["tree/a.bin"] === "c".repeat(2_000_000)).toBe(true);
+  expect((await record("a.bin"))?.mtimeNs).toBe(statSync(join(source, "a.bin"), { bigint: true }).mtimeNs);
+  expect(unsteady).toEqual([]);
+});
+
+test("a file that never stops growing is published as far as it was, and named", async () => {
+  const { bucket, put, write, source, record } = await world(100);
+  write("d/a.log", "line\n".repeat(200_000));
+  write("d/b.txt");
+  const { unsteady, bytes } = await put(whileReading(() => appendFileSync(join(source, "d", "a.log"), "line\n")));
+  const text = (await pathsOf(bucket, (await bucket.head()).commit.body.tree))["tree/d/a.log"] ?? "";
+  expect(text).toMatch(/^(line\n)+$/);
+  expect((await record("d/a.log"))?.size).toBe(text.length);
+  expect(text.length).toBeGreaterThan(1_000_000);
+  expect(unsteady).toEqual(["d/a.log"]);
+  expect(bytes).toBe(text.length + "d/b.txt".length);
 });

@@ -1,0 +1,35 @@
+/** `syncline put` of sources that others change, and of streams that are none. */
+import { appendFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect, test } from "vitest";
+import { commandsFor } from "../../../../src/cli/commands.ts";
+import { runCommandLine } from "../../../../src/cli/program.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+async function world() {
+  const folder = await temporaryFolder();
+  const address = pathToFileURL(join(folder, "bucket")).href;
+  const run = async (...args: string[]) => {
+    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
+    const line = [...args, "--state", join(folder, "states"), "--json"];
+    const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
+    return { status, out: runtime.out(), err: runtime.err() };
+  };
+  expect(await run("init", address)).toMatchObject({ status: 0 });
+  return { at: (name: string) => join(folder, name), address, run };
+}
+
+test("a file that keeps changing while it is read is in the bucket, and put names it and ends with 4", async () => {
+  const { at, address, run } = await world();
+  writeFileSync(at("log"), Buffer.alloc(20_000_000, "line\n"));
+  const writing = setInterval(() => appendFileSync(at("log"), "line\n"), 0);
+  const { status, out, err } = await run("put", at("log"), `${address}/log`);
+  clearInterval(writing);
+  expect(status).toBe(4);
+  expect(JSON.parse(err)).toMatchObject({ code: "precondition_failed", message: expect.stringContaining(at("log")) });
+  const { bytes } = JSON.parse(out) as { bytes: number };
+  expect(bytes).toBeGreaterThan(20_000_000);
+  expect(JSON.parse((await run("ls", `${address}/log`)).out)).toMatchObject({ size: bytes });
+});
