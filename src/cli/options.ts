@@ -52,7 +52,7 @@ export const OPTIONS = {
     "an old state: a root, or the newest root at a time: a date, a time, yesterday, '2 hours ago'",
     { onlyFlag: true },
   ),
-  durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
+  durability: choice(["local", "published"] as const, "what fsync and PUT wait for", { fallbackText: "local" }),
   owner: {
     value: "<owner>",
     help: "which owners a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001",

@@ -37,6 +37,8 @@ export const MAX_LOCK_S = 3_600;
 export const MAX_LOCK_OWNER_BYTES = 1 * KiB;
 /** Bytes that a copy reads and writes in one step. */
 export const COPY_STEP_BYTES = 1 * MiB;
+/** Files of a copy that wait for a sync together. */
+export const COPY_SYNCS = 256;
 /** How often a copy looks a name up again that led to something else meanwhile. */
 export const COPY_RETRIES = 16;
 

@@ -4,6 +4,7 @@ import { describeError } from "../../base/log.ts";
 import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import { answer, type Call } from "../call.ts";
 import { removeWhole } from "../../files/remove.ts";
+import { makeDurable } from "../durable.ts";
 import { checkedEnds, transferOf, type Ends, type Transfer } from "./destination.ts";
 import { checkWritable } from "../locks/change-check.ts";
 import { changing, Copying, PLAIN_PERMISSIONS } from "./copying.ts";
@@ -82,7 +83,9 @@ async function copyFolder(
   const { unfinished } = call;
   const key = unfinished.begin({ path: [...path, made.name], was: undefined });
   try {
-    const ino = await new Copying(call).folder(source, made, isDeep);
+    const copying = new Copying(call);
+    const ino = await copying.folder(source, made, isDeep);
+    await copying.makeFilesDurable();
     const replaced = await putInPlace(call, transfer, { ...made, ino });
     unfinished.end(key);
     return replaced;
@@ -108,7 +111,7 @@ async function putInPlace(
   });
   await takeover.clear();
   call.locks.removed(target.path, true);
-  call.access.fs.closed(made.ino);
+  await makeDurable(call, made.ino);
   return takeover.replaced;
 }
 

@@ -1,12 +1,14 @@
 /** Copies a folder's members, and a file's bytes, while others may save files there. */
 import type { FileName, Ino } from "../../base/ids.ts";
 import { ERRNO } from "../../base/errno.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
 import { FsError, type Attributes, type FileSystem } from "../../vfs/filesystem.ts";
 import { refuse } from "../../vfs/refusal.ts";
 import type { Call } from "../call.ts";
+import { makeDurable } from "../durable.ts";
 import { removeWhole } from "../../files/remove.ts";
-import { COPY_RETRIES, COPY_STEP_BYTES, DAV_LISTING_BATCH, DAV_SLICE_MS } from "../limits.ts";
+import { COPY_RETRIES, COPY_STEP_BYTES, COPY_SYNCS, DAV_LISTING_BATCH, DAV_SLICE_MS } from "../limits.ts";
 import { isFile, isFolder, isLink } from "../../files/place.ts";
 import { Refusal } from "../refusal.ts";
 import { copyXattrs } from "../../files/replacement.ts";
@@ -33,6 +35,8 @@ export class Copying {
   readonly #pace: TimeSlice;
   /** Those whose members are still to be copied. */
   #folders: Folder[] = [];
+  /** Copies of files, some of which may be gone again. */
+  readonly #files: Ino[] = [];
 
   constructor(call: Call) {
     this.#call = call;
@@ -55,6 +59,11 @@ export class Copying {
       }
     }
     return to;
+  }
+
+  /** They share their syncs. */
+  async makeFilesDurable(): Promise<void> {
+    await mapConcurrent(this.#files, COPY_SYNCS, (ino) => makeDurable(this.#call, ino));
   }
 
   /** Links stay links: following them could lead into cycles. Hidden entries are left out. */
@@ -142,6 +151,7 @@ export class Copying {
       return made.ino;
     });
     await this.bytes(source, ino);
+    this.#files.push(ino);
   }
 
   async bytes(source: Attributes, to: Ino): Promise<void> {

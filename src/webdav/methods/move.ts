@@ -1,5 +1,6 @@
 /** MOVE: one rename, however large the folder. */
 import { answer, type Call } from "../call.ts";
+import { makeDurable } from "../durable.ts";
 import { checkedEnds, transferOf } from "./destination.ts";
 import { checkWritable } from "../locks/change-check.ts";
 import { isFolder } from "../../files/place.ts";
@@ -24,5 +25,6 @@ export async function move(call: Call): Promise<void> {
   await takeover.clear();
   call.locks.removed(source.path);
   call.locks.removed(target.path, true);
+  await makeDurable(call, source.attributes.ino);
   answer(call, takeover.replaced ? 204 : 201);
 }
