@@ -3,9 +3,12 @@ import { BlockMiss } from "../blocks/block-store.ts";
 import type { Ino } from "../base/ids.ts";
 import { type FileSystem, NoRoomYet } from "../vfs/filesystem.ts";
 import type { OpenInodes } from "./open-inodes.ts";
+import { isStale } from "./stale.ts";
 
 /** One call may need this many rounds of loading; more means that blocks are evicted as fast as they arrive. */
 const MAX_LOADS = 1_000;
+/** Each may be outdated once: it is looked up anew after the refusal. */
+const NAMES_OF_A_CALL = 2;
 
 export class Access {
   readonly fs: FileSystem;
@@ -24,15 +27,19 @@ export class Access {
     return new Access(this.fs, this.open, new AbortController().signal);
   }
 
-  /** Repeats `work` while blocks or room for a write are missing, so `work` must read everything before it changes anything. */
+  /**
+   * Repeats `work` while blocks or room for a write are missing, so `work` must read everything before it changes anything.
+   * Also repeats it if a name leads elsewhere than it found, as the kernel does for a mount.
+   */
   async run<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
-    for (let rounds = 0; ; rounds++) {
+    for (let rounds = 0, outdated = 0; ; rounds++) {
       try {
         return work(this.fs);
       } catch (error) {
         if (rounds === MAX_LOADS) throw error;
         if (error instanceof BlockMiss) await this.fs.load(error.cids, this.signal);
         else if (error instanceof NoRoomYet) await error.room();
+        else if (isStale(error) && outdated < NAMES_OF_A_CALL) outdated++;
         else throw error;
       }
     }

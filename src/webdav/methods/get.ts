@@ -9,6 +9,7 @@ import { httpDate } from "../properties/http-date.ts";
 import { wantsPage } from "../page/folder-page.ts";
 import { PieceBuffers } from "../piece-buffers.ts";
 import { findPlace, isFolder } from "../../files/place.ts";
+import { isStale } from "../../files/stale.ts";
 import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { type ByteRange, parseRanges } from "./ranges.ts";
@@ -177,11 +178,20 @@ class FileBody {
   async #read(offset: number, length: number): Promise<Piece> {
     const { access, etags } = this.#call;
     const promised = this.#promised;
+    const hasStill = (fs: FileSystem) => {
+      try {
+        return etags.has(fs, promised);
+      } catch (error) {
+        // Others removed or replaced it.
+        if (isStale(error)) return false;
+        throw error;
+      }
+    };
     const buffer = await this.#buffers.take();
     const target = buffer.subarray(0, length);
     const read = (from: (fs: FileSystem) => number | Promise<number>) =>
       access.run((fs) => {
-        if (etags.has(fs, promised)) return from(fs);
+        if (hasStill(fs)) return from(fs);
         throw new Refusal(503, "The file is changing. Try again.", { headers: { "retry-after": "1" } });
       });
     const far = await read((fs) => fs.readUncached(promised.ino, offset, target));

@@ -17,6 +17,7 @@ import { asksDead, parsePropfind, responder } from "../properties/property-reque
 import { Refusal } from "../refusal.ts";
 import { AnswerToken, type SyncSource } from "../sync-source.ts";
 import { readWhole } from "../request-body.ts";
+import { isStale } from "../../files/stale.ts";
 import { isTemporary } from "../../files/temporary-name.ts";
 
 export async function propfind(call: Call): Promise<void> {
@@ -50,7 +51,9 @@ export async function propfind(call: Call): Promise<void> {
         await access.run((fs) => {
           const end = Math.min(entries.length, at + PIECE_ENTRIES);
           for (let entry = entries[at]; at < end && entry !== undefined; entry = entries[++at]) {
-            xml += respond(fs, base + encodeName(entry.name) + (isFolder(entry.attributes) ? "/" : ""), entry);
+            xml += responseNow(fs, place.attributes.ino, place.path, entry, (now) =>
+              respond(fs, base + encodeName(now.name) + (isFolder(now.attributes) ? "/" : ""), now),
+            );
           }
         });
         await answer.add(xml);
@@ -79,6 +82,25 @@ export async function* listing(access: Access, ino: Ino, path: readonly FileName
     if (entries.length > 0) yield entries;
     cookie = next;
   }
+}
+
+/** The response for an entry: for what has its name now, if that was replaced since it was listed. Empty: nothing has it. */
+export function responseNow(
+  fs: FileSystem,
+  folder: Ino,
+  path: readonly FileName[],
+  listed: Listed,
+  respond: (entry: Listed) => string,
+): string {
+  try {
+    return respond(listed);
+  } catch (error) {
+    if (!isStale(error)) throw error;
+  }
+  const { name } = listed;
+  const found = fs.lookup(folder, name);
+  const shown = found && shownOrGone(fs, path, name, found);
+  return found === undefined || shown === undefined ? "" : respond(listedAs(name, shown, isLink(found)));
 }
 
 function readBatch(fs: FileSystem, ino: Ino, path: readonly FileName[], cookie: number) {

@@ -1,6 +1,7 @@
 /** REPORT: sync-collection (RFC 6578), which reports what changed in a folder since the client's last look. */
 import type { FileName, Ino } from "../../base/ids.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
+import type { FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
 import { encodePath } from "../href.ts";
 import { DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "../limits.ts";
@@ -9,7 +10,7 @@ import { Multistatus, statusResponse } from "../xml/multistatus.ts";
 import { findPlace, isFolder, type Place } from "../../files/place.ts";
 import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
-import { type Listed, listing, surroundings } from "./propfind.ts";
+import { type Listed, listing, responseNow, surroundings } from "./propfind.ts";
 import { namesIn, responder } from "../properties/property-request.ts";
 import { Refusal } from "../refusal.ts";
 import { readWhole } from "../request-body.ts";
@@ -82,21 +83,36 @@ class Responses {
     );
   }
 
-  /** `place`: where the locks are. */
-  async member(href: Path, place: Path, shown: Shown): Promise<void> {
-    const text = encodePath(href, isFolder(shown.attributes));
+  /** Something that was listed; nothing if it is gone. */
+  async member({ href, path, folder, shown }: Member): Promise<void> {
+    const xml = await this.#look(path, (fs) =>
+      responseNow(fs, folder, path.slice(0, -1), shown, (now) => this.#response(fs, href, now)),
+    );
+    if (xml !== "") await this.#add(xml);
+  }
+
+  /** What is at the path now. */
+  async changed(href: Path, path: Path): Promise<void> {
     await this.#add(
-      await this.#call.access.run((fs) => {
-        this.#current = place;
-        this.#token.look();
-        return this.#respond(fs, text, shown);
+      await this.#look(path, (fs) => {
+        const attributes = findPlace(fs, path, "follow")?.attributes;
+        if (attributes === undefined) return statusResponse(encodePath(href, false), 404);
+        return this.#response(fs, href, { name: path.at(-1), attributes });
       }),
     );
   }
 
-  gone(href: Path): Promise<void> {
-    this.#token.look();
-    return this.#add(statusResponse(encodePath(href, false), 404));
+  #response(fs: FileSystem, href: Path, shown: Shown): string {
+    return this.#respond(fs, encodePath(href, isFolder(shown.attributes)), shown);
+  }
+
+  /** `path`: where the locks are. */
+  #look(path: Path, respond: (fs: FileSystem) => string): Promise<string> {
+    return this.#call.access.run((fs) => {
+      this.#current = path;
+      this.#token.look();
+      return respond(fs);
+    });
   }
 
   end(): Promise<void> {
@@ -132,6 +148,7 @@ class Results {
 interface Member {
   readonly href: Path;
   readonly path: Path;
+  readonly folder: Ino;
   readonly shown: Listed;
 }
 
@@ -148,7 +165,7 @@ async function sendAll(call: Call, source: SyncSource, place: Place, asked: Aske
   const token = new AnswerToken(source, source.token());
   const responses = new Responses(call, asked, token);
   for await (const members of everything(call, place, asked, () => token.look()))
-    for (const { href, path, shown } of members) await responses.member(href, path, shown);
+    for (const member of members) await responses.member(member);
   await responses.end();
 }
 
@@ -161,7 +178,7 @@ async function* everything(call: Call, place: Place, { isDeep }: Asked, look: ()
     const { ino, path, href } = at;
     look();
     for await (const entries of listing(call.access, ino, path)) {
-      yield entries.map((shown) => ({ href: [...href, shown.name], path: [...path, shown.name], shown }));
+      yield entries.map((shown) => ({ href: [...href, shown.name], path: [...path, shown.name], folder: ino, shown }));
       // A link may lead into a cycle.
       for (const { name, attributes, isLink } of isDeep ? entries : [])
         if (isFolder(attributes) && !isLink)
@@ -177,7 +194,7 @@ async function sendChanges(call: Call, source: SyncSource, place: Place, asked: 
       condition: "valid-sync-token",
     });
   }
-  const { access, href } = call;
+  const { href } = call;
   const depth = place.path.length;
   const results = new Results(asked.limit);
   const paths = changes.paths.filter((path) => {
@@ -186,11 +203,6 @@ async function sendChanges(call: Call, source: SyncSource, place: Place, asked: 
   });
   results.add(paths.length);
   const responses = new Responses(call, asked, new AnswerToken(source, changes.token));
-  for (const path of paths) {
-    const shownHref = [...href.path, ...path.slice(depth)];
-    const attributes = await access.run((fs) => findPlace(fs, path, "follow")?.attributes);
-    if (attributes === undefined) await responses.gone(shownHref);
-    else await responses.member(shownHref, path, { name: path.at(-1), attributes });
-  }
+  for (const path of paths) await responses.changed([...href.path, ...path.slice(depth)], path);
   await responses.end();
 }

@@ -6,6 +6,8 @@ import type { Ino, WriterId } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
 import { isFolder } from "../../files/place.ts";
+import { isStale } from "../../files/stale.ts";
+import type { ListedAttributes } from "../../vfs/filesystem.ts";
 import { listing } from "../methods/propfind.ts";
 import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
 
@@ -25,8 +27,9 @@ export function createFolderPage(origins: CopyOrigins): FolderPage {
     if (asset !== undefined) return sendAsset(call, asset);
     const entries: ShownEntry[] = [];
     const names = new Map<WriterId, string>();
-    const machineOf = async (ino: Ino) => {
-      const writer = await call.access.run(() => origins.conflictWriter(ino));
+    const machineOf = async (copy: ListedAttributes) => {
+      // Its number may have to be looked up.
+      const writer = await call.access.run(() => unlessGone(() => origins.conflictWriter(copy.ino)));
       if (writer === undefined) return undefined;
       const name = names.get(writer) ?? (await origins.machineName(writer));
       names.set(writer, name);
@@ -37,7 +40,7 @@ export function createFolderPage(origins: CopyOrigins): FolderPage {
       for (const { name, attributes } of batch) {
         const { size, mtimeNs } = attributes;
         const isCopy = plainNameOf(name) !== undefined;
-        const machine = isCopy ? await machineOf(attributes.ino) : undefined;
+        const machine = isCopy ? await machineOf(attributes) : undefined;
         entries.push({ name, isFolder: isFolder(attributes), size, mtimeNs, machine });
       }
       isCut = entries.length > MAX_SHOWN;
@@ -53,6 +56,15 @@ export function createFolderPage(origins: CopyOrigins): FolderPage {
 /** Programs accept anything; browsers ask for HTML. */
 export function wantsPage({ headers, url }: IncomingMessage): boolean {
   return /\btext\/html\b/i.test(headers.accept ?? "") || ASSET_FILES.has(url ?? "");
+}
+
+function unlessGone<Result>(work: () => Result): Result | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (isStale(error)) return undefined;
+    throw error;
+  }
 }
 
 function inOrder(a: ShownEntry, b: ShownEntry): number {

@@ -1,0 +1,121 @@
+/** The WebDAV door: reading and changing names while others replace what they lead to. */
+import { describe, expect, test } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
+import { type FileName, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
+import type { FileSystem } from "../../../src/vfs/filesystem.ts";
+import { FsError } from "../../../src/vfs/filesystem.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
+import type { Vfs } from "../../../src/vfs/vfs.ts";
+import { createFolderPage } from "../../../src/webdav/page/folder-page.ts";
+import { syncByTrees } from "../../../src/webdav/sync-source.ts";
+import { DavServer } from "../../support/dav-server.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+const OWNER = { uid: 0, gid: 0 };
+
+/** A door that calls `listed` once, after the first part of a folder was listed. */
+async function serve(listed: (vfs: Vfs) => void): Promise<DavServer> {
+  const fs = await VfsHarness.create();
+  let isListed = false;
+  const watched: FileSystem = overriding(fs.vfs, {
+    list(ino, cookie, limit) {
+      const page = fs.vfs.list(ino, cookie, limit);
+      if (!isListed) listed(fs.vfs);
+      isListed = true;
+      return page;
+    },
+  });
+  return DavServer.start({ fs: watched, syncToken: syncByTrees(fs.vfs) }, { fs });
+}
+
+/** Removes a file of the root; no program has it open. */
+function remove(vfs: Vfs, name: string): void {
+  const ino = vfs.lookup(ROOT_INO, name as FileName)?.ino as Ino;
+  vfs.unlink(ROOT_INO, name as FileName);
+  vfs.forget(ino);
+}
+
+function replaceThree(vfs: Vfs): void {
+  for (const name of ["gone", "saved", "turned"]) remove(vfs, name);
+  const { ino } = vfs.makeNode(ROOT_INO, "saved" as FileName, 0o100644, 0, OWNER);
+  vfs.write(ino, 0, Buffer.from("new text"));
+  vfs.makeDirectory(ROOT_INO, "turned" as FileName, 0o755, OWNER);
+}
+
+const NAMES = ["gone", "same", "saved", "turned"];
+
+describe("a listing during which files are replaced and removed", () => {
+  test("shows the others, and the new ones", async () => {
+    await using dav = await serve(replaceThree);
+    for (const name of NAMES) await dav.fs.make(name, "old");
+    const { status, body } = await dav.send("PROPFIND", "/", { depth: "1" });
+    expect(status).toBe(207);
+    expect([...body.matchAll(/<D:href>([^<]*)/g)].map(([, href]) => href)).toEqual([
+      "/",
+      "/same",
+      "/saved",
+      "/turned/",
+    ]);
+    expect(body).toContain("<D:getcontentlength>8</D:getcontentlength>");
+  });
+
+  test("is a complete report", async () => {
+    await using dav = await serve(replaceThree);
+    for (const name of NAMES) await dav.fs.make(name, "old");
+    const asked = `<sync-collection xmlns="DAV:"><sync-token/><sync-level>1</sync-level><prop><getetag/><getcontentlength/></prop></sync-collection>`;
+    const { status, body } = await dav.send("REPORT", "/", {}, asked);
+    expect(status).toBe(207);
+    expect([...body.matchAll(/<D:href>([^<]*)/g)].map(([, href]) => href)).toEqual(["/same", "/saved", "/turned/"]);
+  });
+});
+
+test("the page of a folder is shown if a conflict copy in it is removed meanwhile", async () => {
+  const copy = "notes (conflict 1a2b3c4d).txt";
+  const fs = await VfsHarness.create();
+  for (const name of [copy, "notes.txt"]) await fs.make(name, "x");
+  await fs.publish();
+  const watched: FileSystem = overriding(fs.vfs, {
+    list(ino, cookie, limit) {
+      const page = fs.vfs.list(ino, cookie, limit);
+      remove(fs.vfs, copy);
+      return page;
+    },
+  });
+  const folderPage = createFolderPage({
+    conflictWriter: (ino) => fs.vfs.conflictWriter(ino),
+    machineName: async (writer) => writer,
+  });
+  await using dav = await DavServer.start({ fs: watched, folderPage }, { fs });
+  const { status, body } = await dav.send("GET", "/", { accept: "text/html" });
+  expect([status, body.includes("notes.txt")]).toEqual([200, true]);
+});
+
+test("a name that others took meanwhile is looked up again", async () => {
+  const fs = await VfsHarness.create();
+  const outdated = new Set<string>();
+  const once = (method: string) => {
+    if (outdated.delete(method)) throw new FsError(ERRNO.ESTALE, "the name leads elsewhere");
+  };
+  const refusing: FileSystem = overriding(fs.vfs, {
+    unlink(parent, name) {
+      once("unlink");
+      fs.vfs.unlink(parent, name);
+    },
+    rename(...parts) {
+      once("rename");
+      fs.vfs.rename(...parts);
+    },
+  });
+  await using dav = await DavServer.start({ fs: refusing }, { fs });
+  for (const path of ["a", "b", "c"]) await fs.make(path, "x");
+  const to = { destination: `${dav.origin}/b`, host: `127.0.0.1:${dav.port}` };
+  for (const [method, path, headers] of [
+    ["PUT", "/a", {}],
+    ["MOVE", "/c", to],
+    ["DELETE", "/a", {}],
+  ] as const) {
+    for (const call of ["unlink", "rename"]) outdated.add(call);
+    expect([method, await dav.status(method, path, headers)]).toEqual([method, 204]);
+  }
+  expect([...(await fs.snapshot()).keys()].filter(Boolean)).toEqual(["b"]);
+});
