@@ -11,7 +11,6 @@ const SETTINGS = {
   entryTimeoutS: 1,
   negativeTimeoutS: 1,
   blockSize: 4096,
-  followClient: 0,
   spinUs: 0,
 } as const;
 
