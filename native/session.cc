@@ -42,6 +42,7 @@ Session::Session(napi_env env, int device, int slots, const ReplySettings& setti
 void Session::OnReadable(uv_poll_t* poll, int, int) {
   auto* session = static_cast<Session*>(poll->data);
   session->EndPause();
+  if (!session->recovered_.empty()) return session->ServeRecovered();
   session->ServeTurn(session->spinner_.Expects(uv_hrtime()));
 }
 
@@ -54,7 +55,11 @@ void Session::OnPaused(uv_check_t* check) {
 void Session::OnRecovered(uv_check_t* check) {
   auto* session = static_cast<Session*>(check->data);
   session->EndPause();
-  while (!session->recovered_.empty() && session->ServeBatch()) {
+  session->ServeRecovered();
+}
+
+void Session::ServeRecovered() {
+  while (!recovered_.empty() && ServeBatch()) {
   }
 }
 
@@ -298,7 +303,7 @@ int Session::Resend() {
   }
   OrderAppends(&recovered_, slots_);
   if (last) recovered_.push_back(std::move(*last));
-  ServeRecovered();
+  ServeRecoveredSoon();
   return 0;
 }
 
@@ -306,10 +311,10 @@ void Session::KeepRequests() {
   keeps_ = true;
   for (const int slot : slots_.Recover()) recovered_.push_back({{}, slot});
   OrderAppends(&recovered_, slots_);
-  ServeRecovered();
+  ServeRecoveredSoon();
 }
 
-void Session::ServeRecovered() {
+void Session::ServeRecoveredSoon() {
   if (recovered_.empty()) return;
   uv_idle_start(&idle_, [](uv_idle_t*) {});
   uv_check_start(&check_, OnRecovered);

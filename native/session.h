@@ -79,6 +79,8 @@ class Session {
   bool ServeBatch();
   bool ReadBatch(std::vector<napi_value>* arguments);
   // Has the event loop serve the recovered requests, since the device may have nothing to read.
+  void ServeRecoveredSoon();
+  // Serves all of them.
   void ServeRecovered();
   // Takes requests that another process did not answer. Returns how many bytes of input they use.
   size_t TakeRecovered(std::vector<napi_value>* arguments);
