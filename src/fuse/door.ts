@@ -145,6 +145,7 @@ export class Door {
     this.#send(firstUnsent, count);
     this.#announce?.();
     this.#announce = undefined;
+    this.#replay.batchAnswered();
     if (this.#replay.isOver) this.#orphans.ask();
     this.#dropMisplaced();
   }

@@ -28,6 +28,8 @@ export class Replay {
   readonly #log: Log;
   readonly #counts = { resent: 0, executedBefore: 0 };
   #isOver = true;
+  /** Whether this batch has a request that is not a repeated one. All repeated ones come before it. */
+  #isEnding = false;
 
   constructor(fs: FileSystem, openFiles: OpenFiles, log: Log) {
     this.#log = log;
@@ -64,7 +66,7 @@ export class Replay {
     if (this.#isOver) return false;
     const { answers } = this.#fs;
     if (!exchange.isResent) {
-      this.#end();
+      this.#isEnding = true;
       return false;
     }
     this.#counts.resent++;
@@ -77,8 +79,10 @@ export class Replay {
     return later;
   }
 
-  /** The first request came that is not a repeated one. All repeated ones come before it. */
-  #end(): void {
+  /** The replies of a batch have left. Before that, another agent may yet need the results of this batch. */
+  batchAnswered(): void {
+    if (!this.#isEnding) return;
+    this.#isEnding = false;
     try {
       this.#fs.answers.forget();
     } catch {

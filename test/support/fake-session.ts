@@ -18,6 +18,8 @@ export class FakeSession {
   readonly done: string[] = [];
   /** The inodes that messages are held for. */
   readonly held: number[] = [];
+  /** Whether the agent is killed as soon as it sends replies. `send` then throws. */
+  dies = false;
   readonly addon: FuseAddon;
   readonly #cells = new Float64Array(ENTRY.AT + ENTRY.MOST * ENTRY.CELLS);
   readonly #deferred = new Map<number, string>();
@@ -76,7 +78,10 @@ export class FakeSession {
       input: Buffer.alloc(4_096),
       output: Buffer.alloc(OUTPUT_BYTES),
       entryNames: Buffer.alloc(ENTRY.MOST * 256),
-      flush: () => this.#flush(),
+      flush: () => {
+        if (this.dies) throw new Error("killed");
+        this.#flush();
+      },
       answer: (ticket) => {
         note(`answer ${this.#deferred.get(ticket)} ${this.#told(SOLO_ROW)}`);
         return this.#deferred.delete(ticket);

@@ -130,6 +130,25 @@ describe("a door that takes over", () => {
     expect(session.done.slice(-2)).toEqual([`answer WRITE kind ${REPLY.COUNT}`, `drop pages of ${ino}`]);
   });
 
+  test("executes no request again that the agent before it executed in one batch with a new one, but did not answer", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("log");
+    await fs.make("made");
+    fs.vfs.persist();
+    const append = { opcode: "WRITE", unique: -8, node: ino, arguments: [0, 8, 0, 0, constants.O_APPEND] } as const;
+    const unlink = { opcode: "UNLINK", unique: -10, name: "made" } as const;
+    fs.restart();
+    const killed = takeOver(fs).session;
+    killed.dies = true;
+    expect(() => killed.send(append, unlink, { opcode: "LOOKUP", unique: 12, name: "log" })).toThrow("killed");
+    fs.restart();
+    const { session } = takeOver(fs);
+    session.send(append, unlink, { opcode: "LOOKUP", unique: -12, name: "log" });
+    const answers = session.done.filter((each) => each.startsWith("answer"));
+    expect(answers).toEqual([`answer WRITE kind ${REPLY.COUNT}`, "answer UNLINK error 0", FOUND]);
+    expect(fs.vfs.getAttributes(ino).size).toBe(8);
+  });
+
   test("drops the pages of all files, since programs may have them open, whenever everything changed", async () => {
     const { fs, files } = await published(10);
     const { session, door } = takeOver(fs);
