@@ -72,11 +72,11 @@ export class Door {
       onEnd: (errno) => events.ended(errno),
     });
     this.#exchange = new Exchange(this.#session, new Owners(options.owners), options.birthTimes);
-    this.#replay = new Replay(fs, this.#openFiles, options.log);
+    this.#orphans = new Orphans(this.#session);
+    this.#replay = new Replay(fs, this.#openFiles, this.#orphans, options.log);
     this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
     this.#waiting = new WaitingRequests(options.clock, THREADS);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, fs, options);
-    this.#orphans = new Orphans(this.#session);
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
     fs.watchOrphans((ino) => {

@@ -6,7 +6,7 @@ export class Orphans {
   readonly #session: Session;
   readonly #inodes = new Set<Ino>();
   /** The kernel has yet to be asked whether it knows these. */
-  readonly #unasked: Ino[] = [];
+  readonly #unasked = new Set<Ino>();
 
   constructor(session: Session) {
     this.#session = session;
@@ -23,13 +23,21 @@ export class Orphans {
   add(ino: Ino, isKnown: boolean, mayAsk: boolean): void {
     this.#inodes.add(ino);
     this.#session.watch(ino, isKnown || !mayAsk ? 0 : 1);
-    if (!isKnown && !mayAsk) this.#unasked.push(ino);
+    if (!isKnown && !mayAsk) this.#unasked.add(ino);
+  }
+
+  /**
+   * An answer tells the kernel of this inode. The kernel must not be asked then: it makes the inode only when the program's
+   * thread has woken (fuse_create_open in fs/fuse/dir.c), and would deny that it knows it.
+   */
+  told(ino: Ino): void {
+    this.#unasked.delete(ino);
   }
 
   /** Asks the kernel about those that it has not been asked about. */
   ask(): void {
-    if (this.#unasked.length === 0) return;
-    for (const ino of this.#unasked.splice(0)) if (this.#inodes.has(ino)) this.#session.watch(ino, 1);
+    for (const ino of this.#unasked) if (this.#inodes.has(ino)) this.#session.watch(ino, 1);
+    this.#unasked.clear();
   }
 
   delete(ino: Ino): void {

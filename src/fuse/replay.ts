@@ -9,6 +9,7 @@ import type { Log } from "../base/log.ts";
 import { errnoOf } from "./failure.ts";
 import type { HandlerEntry, Later } from "./handler.ts";
 import type { OpenFiles } from "./open-files.ts";
+import type { Orphans } from "./orphans.ts";
 import { OPCODE } from "./protocol.ts";
 import { counted, isAppend } from "./writes.ts";
 
@@ -25,16 +26,18 @@ const OTHERS: ReadonlySet<number> = new Set([
 export class Replay {
   readonly #fs: FileSystem;
   readonly #openFiles: OpenFiles;
+  readonly #orphans: Orphans;
   readonly #log: Log;
   readonly #counts = { resent: 0, executedBefore: 0 };
   #isOver = true;
   /** Whether this batch has a request that is not a repeated one. All repeated ones come before it. */
   #isEnding = false;
 
-  constructor(fs: FileSystem, openFiles: OpenFiles, log: Log) {
-    this.#log = log;
+  constructor(fs: FileSystem, openFiles: OpenFiles, orphans: Orphans, log: Log) {
     this.#fs = fs;
     this.#openFiles = openFiles;
+    this.#orphans = orphans;
+    this.#log = log;
   }
 
   /** Whether all repeated requests have come. */
@@ -105,6 +108,7 @@ export class Replay {
       const attributes = this.#fs.getAttributes(made);
       if (CREATING.has(opcode)) exchange.created(attributes, this.#openFiles.open(made));
       else exchange.entry(attributes);
+      this.#orphans.told(made);
     } catch (error) {
       // Another program has removed it meanwhile.
       exchange.error(errnoOf(error));

@@ -90,18 +90,23 @@ describe("a door that takes over", () => {
     }
   });
 
-  test("asks the kernel about a file without a name only after answering the request that made it", async () => {
+  test("asks the kernel about files without a name after the repeated requests, but not about one that an answer told it of", async () => {
     const fs = await VfsHarness.create();
     await fs.make("here");
-    fs.vfs.answers.request = 8;
-    const { ino } = await fs.run((vfs) => vfs.makeUnnamed(ROOT_INO, 0o600, CALLER));
+    const unnamed = (request: number) => {
+      fs.vfs.answers.request = request;
+      return fs.run((vfs) => vfs.makeUnnamed(ROOT_INO, 0o600, CALLER));
+    };
+    const [answered, resent, other] = [await unnamed(6), await unnamed(8), await unnamed(10)];
     fs.vfs.persist();
     fs.restart();
     const { session } = takeOver(fs);
     session.send({ opcode: "TMPFILE", unique: -8 });
-    session.send({ opcode: "LOOKUP", unique: 10, name: "here" });
-    const told = [`answer TMPFILE kind ${REPLY.CREATED}`, FOUND, `probe ${ino}`];
+    session.send({ opcode: "LOOKUP", unique: 12, name: "here" });
+    // The kernel makes the inode only when the program's thread has woken.
+    const told = [`answer TMPFILE kind ${REPLY.CREATED}`, FOUND, `probe ${answered.ino}`, `probe ${other.ino}`];
     expect(session.done.filter((each) => told.includes(each))).toEqual(told);
+    expect(session.done).not.toContain(`probe ${resent.ino}`);
   });
 
   test("gives up a repeated request of a dying program, although only the agent before it got the signal", async () => {
