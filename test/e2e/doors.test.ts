@@ -1,5 +1,9 @@
 /** One agent with several doors: what comes in through one is in the others, and it is asked, flushed and ended as one. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { request, type RequestOptions } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { whyNoMount } from "../support/fuse-process.ts";
 import { Workspace } from "../support/syncline.ts";
@@ -8,6 +12,23 @@ const reason = whyNoMount();
 const space = new Workspace("doors");
 afterAll(() => space[Symbol.dispose]());
 const soon = { timeout: 90_000, interval: 50 };
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), "close");
+  return port;
+}
+
+/** The status of an answer over HTTPS; undefined if there is none. */
+function statusOf(options: RequestOptions): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const asked = request({ host: "127.0.0.1", ...options }, (answer) => resolve(answer.resume().statusCode));
+    asked.once("error", () => resolve(undefined)).end();
+  });
+}
+
 const read = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
 
 test("syncing a folder beside a read-only mount, or inside the mount itself, is refused", () => {
@@ -87,6 +108,32 @@ describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" :
       renameSync(space.at("pulled"), folder);
       await expect.poll(() => read(`${folder}/g`), soon).toBe("after");
       expect(space.json("unmount", dir)).toMatchObject({ drained: true });
+    },
+  );
+
+  test(
+    "a killed agent's mount goes on while WebDAV's certificate and passwords are missing, and WebDAV opens once they are back",
+    { timeout: 400_000 },
+    async () => {
+      const [url, dir, tls] = [space.url("unreadable"), space.mountPoint("kept"), space.at("tls")];
+      space.do("init", url);
+      cpSync(join(import.meta.dirname, "../support/tls"), tls, { recursive: true });
+      const { password, file } = space.json("webdav", "password", "laptop") as { password: string; file: string };
+      const port = await freePort();
+      const listen = ["--webdav", `127.0.0.1:${port}`, "--tls-cert", join(tls, "cert.pem")];
+      const pid = space.mount(url, dir, ...listen, "--tls-key", join(tls, "key.pem"));
+      const status = () => statusOf({ port, auth: `laptop:${password}`, rejectUnauthorized: false });
+      expect(await status()).toBe(200);
+      writeFileSync(`${dir}/f`, "before");
+      for (const path of [tls, file]) renameSync(path, `${path}.away`);
+      process.kill(pid, "SIGKILL");
+      await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
+      expect(read(`${dir}/f`)).toBe("before");
+      expect(space.json("status", dir)).toMatchObject({ agents: [{ mount: dir }] });
+      expect(await status()).toBe(undefined);
+      for (const path of [tls, file]) renameSync(`${path}.away`, path);
+      await expect.poll(status, soon).toBe(200);
+      space.do("unmount", dir);
     },
   );
 

@@ -32,12 +32,18 @@ export interface WebdavSetup {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  /** PEM texts; undefined for plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Undefined for plain HTTP. */
+  readonly tls: CertificateFiles | undefined;
   /** Host names that it answers to, besides this machine's own and `host`. */
   readonly names: readonly string[];
   /** The file of app passwords; undefined to let everyone in. */
   readonly passwordFile: string | undefined;
+}
+
+/** Absolute paths of PEM files, which are read when the door opens. */
+export interface CertificateFiles {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** An open door, as status shows it. */

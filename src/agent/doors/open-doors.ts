@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { SynclineError } from "../../base/errors.ts";
+import type { Certificate } from "../../http/listen.ts";
 import { originOf } from "../../http/shown-host.ts";
 import { detachCommand, prepareMountPoint } from "../../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../../fuse/mount.ts";
@@ -84,13 +85,14 @@ async function openOrRetry(
 
 async function openWebdav(setup: WebdavSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
   // Loaded only by agents that serve WebDAV.
-  const { serveWebdav } = await import("./webdav-door.ts");
+  const { readCertificate, serveWebdav } = await import("./webdav-door.ts");
+  const tls = setup.tls && (await readCertificate(setup.tls));
   // WebDAV keeps no copies: every request reads the filesystem.
   const view = views?.open();
   try {
-    const server = await serveWebdav(view?.fs ?? context.fs, setup, context);
+    const server = await serveWebdav(view?.fs ?? context.fs, setup, tls, context);
     return {
-      report: { door: "webdav", url: server.url, fingerprint: fingerprintOf(setup) },
+      report: { door: "webdav", url: server.url, fingerprint: fingerprintOf(tls) },
       leave: () => server.stop().finally(() => view?.[Symbol.dispose]()),
       close: async () => server.close(),
     };
@@ -100,7 +102,7 @@ async function openWebdav(setup: WebdavSetup, context: DoorContext, views: DoorV
   }
 }
 
-function fingerprintOf({ tls }: WebdavSetup): string | null {
+function fingerprintOf(tls: Certificate | undefined): string | null {
   return tls === undefined ? null : new X509Certificate(tls.cert).fingerprint256;
 }
 

@@ -1,23 +1,42 @@
 /** The WebDAV door of an agent: assembles handler, page, logins and server, on the thread that serves. */
+import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { SynclineError } from "../../base/errors.ts";
 import { systemRandom } from "../../base/random.ts";
+import type { Certificate } from "../../http/listen.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { createDavHandler } from "../../webdav/handler.ts";
 import { Login } from "../../webdav/sign-in/login.ts";
 import { createFolderPage } from "../../webdav/page/folder-page.ts";
 import { DavServer } from "../../webdav/server.ts";
 import { syncByTrees } from "../../webdav/sync-source.ts";
-import type { WebdavSetup } from "./doors.ts";
+import type { CertificateFiles, WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "../../runtime/memory.ts";
 import { fileChecksumStore } from "../state/checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "../state/webdav-state.ts";
 
+/** Throws `config_invalid` if a file cannot be read. */
+export async function readCertificate({ cert, key }: CertificateFiles): Promise<Certificate> {
+  const [certText, keyText] = await Promise.all([cert, key].map((path) => readFile(path, "utf8"))).catch((cause) => {
+    throw new SynclineError("config_invalid", `The TLS files cannot be read: ${String(cause)}`, {
+      hint: "Check the paths and their permissions.",
+      cause,
+    });
+  });
+  return { cert: certText ?? "", key: keyText ?? "" };
+}
+
 /** Throws `usage` (address not available) and `config_invalid` (certificate or key). */
-export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
+export function serveWebdav(
+  fs: FileSystem,
+  setup: Omit<WebdavSetup, "tls">,
+  tls: Certificate | undefined,
+  context: DoorContext,
+): Promise<DavServer> {
   const { vfs, contentConfig, readOnly, stateDir, clock, log } = context;
-  const { host, port, tls, names, passwordFile } = setup;
+  const { host, port, names, passwordFile } = setup;
   const ports = { clock, random: systemRandom, log };
   const { uid, gid } = userInfo();
   const handler = createDavHandler({

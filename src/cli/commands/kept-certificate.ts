@@ -1,6 +1,7 @@
 /** A self-signed certificate that survives restarts, so that clients need to trust it only once. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
+import type { CertificateFiles } from "../../agent/doors/doors.ts";
 import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
 import { makeSelfSigned } from "../../crypto/self-signed.ts";
 import type { Certificate } from "../../http/listen.ts";
@@ -26,7 +27,7 @@ export function keptCertificate(
   name: string,
   more: readonly string[],
 ): KeptCertificate {
-  const paths = { cert: join(folder, `${name}-cert.pem`), key: join(folder, `${name}-key.pem`) };
+  const paths = keptFiles(folder, name);
   const names = [...new Set(["localhost", "127.0.0.1", "::1", ...more])].filter(
     (name) => !/^(0\.0\.0\.0|::)$/.test(name),
   );
@@ -39,6 +40,11 @@ export function keptCertificate(
   writeStateFile(paths.key, Buffer.from(made.key));
   writeStateFile(paths.cert, Buffer.from(made.cert));
   return { ...made, path: paths.cert };
+}
+
+/** Where `keptCertificate` keeps it. */
+export function keptFiles(folder: string, name: string): CertificateFiles {
+  return { cert: join(folder, `${name}-cert.pem`), key: join(folder, `${name}-key.pem`) };
 }
 
 function isGoodFor(pem: Buffer, key: Buffer, names: readonly string[], nowMs: number): boolean {

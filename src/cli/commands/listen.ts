@@ -1,5 +1,8 @@
 /** Parses listen addresses and certificates from options. */
+import { resolve } from "node:path";
+import type { CertificateFiles } from "../../agent/doors/doors.ts";
 import { SynclineError } from "../../base/errors.ts";
+import type { Certificate } from "../../http/listen.ts";
 import type { Options } from "../options.ts";
 import { textOf } from "../terminal/text-file.ts";
 
@@ -21,12 +24,17 @@ export function parseListen(text: string, option = "--listen"): ListenAddress {
 }
 
 /** The certificate and key that were given, as PEM texts. Throws `usage`, `config_invalid`. */
-export function tlsFiles({
-  tlsCert,
-  tlsKey,
-}: Pick<Options, "tlsCert" | "tlsKey">): { readonly cert: string; readonly key: string } | undefined {
+export function tlsTexts(options: TlsOptions): Certificate | undefined {
+  const files = tlsFiles(options);
+  return files && { cert: textOf(files.cert), key: textOf(files.key) };
+}
+
+/** The absolute paths of the certificate and key that were given. Throws `usage`. */
+export function tlsFiles({ tlsCert, tlsKey }: TlsOptions): CertificateFiles | undefined {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new SynclineError("usage", "--tls-cert and --tls-key must be given together.");
   }
-  return tlsCert === undefined || tlsKey === undefined ? undefined : { cert: textOf(tlsCert), key: textOf(tlsKey) };
+  return tlsCert === undefined || tlsKey === undefined ? undefined : { cert: resolve(tlsCert), key: resolve(tlsKey) };
 }
+
+type TlsOptions = Pick<Options, "tlsCert" | "tlsKey">;

@@ -15,7 +15,7 @@ import type { Call, Program } from "../command.ts";
 import { parseHostName } from "../host-name.ts";
 import { openMasterStorage } from "./master-storage.ts";
 import { keptCertificate } from "./kept-certificate.ts";
-import { parseListen, tlsFiles } from "./listen.ts";
+import { parseListen, tlsTexts } from "./listen.ts";
 import { DEFAULT_LISTEN } from "../options.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
 import { printCount, printText } from "../terminal/text.ts";
@@ -123,7 +123,7 @@ type Listen = ReturnType<typeof listenOptions>;
 function listenOptions({ options, runtime }: ServeCall) {
   const { host, port } = parseListen(options.listen ?? DEFAULT_LISTEN);
   const names = (options.host ?? []).map(parseHostName);
-  const given = tlsFiles(options);
+  const given = tlsTexts(options);
   const selfSigned = options.tlsSelfSigned === true;
   if (given !== undefined && selfSigned) {
     throw new SynclineError("usage", "--tls-self-signed and --tls-cert cannot be combined: give only one.");

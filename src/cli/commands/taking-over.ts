@@ -8,6 +8,11 @@ import type { Runtime } from "../runtime.ts";
 /** Options that apply only to the first start. */
 const ONCE = new Set(["--background", "--accept"]);
 
+/** Whether this process takes over a mount, until `supervisionOf` is called. */
+export function takesOver({ env }: Runtime): boolean {
+  return parseHandoff(env[HANDOFF] ?? "") !== undefined;
+}
+
 /** Reads what a supervisor told this process in its environment, and removes it there. */
 export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string): Supervision {
   const told = env[HANDOFF] ?? "";

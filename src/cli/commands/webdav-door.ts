@@ -8,17 +8,20 @@ import { decodePasswords } from "../../webdav/sign-in/app-passwords.ts";
 import type { Call } from "../command.ts";
 import { configFolder } from "../config-file.ts";
 import { parseHostName } from "../host-name.ts";
-import { keptCertificate } from "./kept-certificate.ts";
-import { parseListen, tlsFiles } from "./listen.ts";
+import { keptCertificate, keptFiles } from "./kept-certificate.ts";
+import { parseListen, tlsFiles, tlsTexts } from "./listen.ts";
+import { takesOver } from "./taking-over.ts";
 import type { Runtime } from "../runtime.ts";
 import { printText } from "../terminal/text.ts";
 
 export const WEBDAV_OPTIONS = ["host", "tlsCert", "tlsKey", "tlsSelfSigned", "noAuth"] as const;
+/** The name of the certificate that the state keeps. */
+const CERTIFICATE = "webdav";
 export type WebdavCall = Call<(typeof WEBDAV_OPTIONS)[number] | "insecure">;
 
 /**
- * Makes the door, given the state that keeps its certificate. Throws `usage`, `config_invalid`. `option` is the one that
- * `listen` came from.
+ * Makes the door, given the state that keeps its certificate. `option` is the one that `listen` came from. Throws `usage`,
+ * `config_invalid`, but not for a file in an agent that takes over: its mount goes on, and the door is tried until it opens.
  */
 export function webdavDoor(call: WebdavCall, listen: string, option: string): (stateDir: string) => WebdavSetup {
   const { options, runtime } = call;
@@ -34,11 +37,22 @@ export function webdavDoor(call: WebdavCall, listen: string, option: string): (s
       hint: "Give --tls-cert and --tls-key, or --tls-self-signed, or listen on 127.0.0.1. --insecure skips this check.",
     });
   }
-  const passwordFile = passwordFileOf(call, host);
+  const mayWait = takesOver(runtime);
+  if (!mayWait) tlsTexts(options);
+  const passwordFile = passwordFileOf(call, host, mayWait);
   return (stateDir) => {
-    const tls = selfSigned ? keptCertificate(runtime, stateDir, "webdav", [host, ...names]) : given;
+    if (selfSigned) keepCertificate(runtime, stateDir, [host, ...names], mayWait);
+    const tls = selfSigned ? keptFiles(stateDir, CERTIFICATE) : given;
     return { door: "webdav", host, port, tls, names, passwordFile };
   };
+}
+
+function keepCertificate(runtime: Runtime, stateDir: string, names: readonly string[], mayWait: boolean): void {
+  try {
+    keptCertificate(runtime, stateDir, CERTIFICATE, names);
+  } catch (error) {
+    if (!mayWait) throw error;
+  }
 }
 
 /** Where app passwords are kept: one file for all buckets of this user. */
@@ -63,7 +77,7 @@ export function webdavText(doors: readonly DoorReport[]): string[] {
   return [`WebDAV is at ${printText(webdav)}.`, ...certificate];
 }
 
-function passwordFileOf({ options, runtime }: WebdavCall, host: string): string | undefined {
+function passwordFileOf({ options, runtime }: WebdavCall, host: string, mayWait: boolean): string | undefined {
   if (options.noAuth === true) {
     if (isLoopback(host)) return undefined;
     throw new SynclineError(
@@ -72,6 +86,7 @@ function passwordFileOf({ options, runtime }: WebdavCall, host: string): string 
     );
   }
   const path = passwordPath(runtime);
+  if (mayWait) return path;
   const bytes = readStateFile(path);
   if (bytes !== undefined && decodePasswords(bytes, path).length > 0) return path;
   throw new SynclineError("usage", "There is no WebDAV password yet, so nobody could sign in.", {

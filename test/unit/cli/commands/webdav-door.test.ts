@@ -1,6 +1,6 @@
 /** The WebDAV door as options describe it: the certificate that it makes for itself. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemRandom } from "../../../../src/base/random.ts";
@@ -35,13 +35,34 @@ test("a certificate is reused, and recreated with its key if the two do not matc
     runtime: createFakeRuntime({}),
   };
   const tlsOf = () => {
-    const setup = webdavDoor(call as unknown as WebdavCall, "127.0.0.1:0", "--listen")(folder);
-    return "tls" in setup && setup.tls !== undefined ? setup.tls : { cert: "", key: "" };
+    const { tls } = webdavDoor(call as unknown as WebdavCall, "127.0.0.1:0", "--listen")(folder);
+    return { cert: readFileSync(tls?.cert ?? ""), key: readFileSync(tls?.key ?? "") };
   };
   const first = tlsOf();
   expect(tlsOf()).toEqual(first);
   writeFileSync(join(folder, "webdav-key.pem"), makeSelfSigned(["localhost"], 0, 1e12, systemRandom).key);
   const { cert, key } = tlsOf();
-  expect(cert).not.toBe(first.cert);
+  expect(cert).not.toEqual(first.cert);
   expect(new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))).toBe(true);
+});
+
+test("files that are missing end the command, but not an agent that takes over a mount", async () => {
+  const folder = await temporaryFolder();
+  const [tlsCert, tlsKey] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const doorOf = (options: Partial<WebdavCall["options"]>, env: NodeJS.ProcessEnv) => {
+    const runtime = createFakeRuntime({ XDG_CONFIG_HOME: folder, ...env });
+    return webdavDoor(
+      { options, runtime } as unknown as WebdavCall,
+      "127.0.0.1:0",
+      "--webdav",
+    )(join(folder, "missing"));
+  };
+  for (const [options, code, setup] of [
+    [{}, "usage", { passwordFile: join(folder, "syncline/webdav-passwords.json") }],
+    [{ tlsCert, tlsKey, noAuth: true }, "config_invalid", { tls: { cert: tlsCert, key: tlsKey } }],
+    [{ tlsSelfSigned: true, noAuth: true }, "ENOENT", { host: "127.0.0.1" }],
+  ] as const) {
+    expect(() => doorOf(options, {})).toThrow(expect.objectContaining({ code }));
+    expect(doorOf(options, { SYNCLINE_HANDOFF: "45 128 0" })).toMatchObject(setup);
+  }
 });
