@@ -15,7 +15,7 @@ const { version } = createRequire(import.meta.url)("#package") as { version: str
 const args = process.argv.slice(2);
 const runtime = processRuntime();
 
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+runtime.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(SIGPIPE_STATUS);
   createOutput(runtime, { json: args.includes("--json"), verbose: false }).error(error);
   process.exit(exitStatusOf(error));

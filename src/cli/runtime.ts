@@ -4,6 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { systemRandom } from "../base/random.ts";
+import { fileOutput } from "./terminal/file-output.ts";
 
 export interface Runtime {
   /** Without SYNCLINE_KEY, so that no child inherits it. */
@@ -21,6 +22,8 @@ export interface Runtime {
   ifInterrupted(cleanUp: () => void): Disposable;
 }
 
+const STDOUT = 1;
+
 /** The process as a runtime. Removes SYNCLINE_KEY from its environment. */
 export function processRuntime(): Runtime {
   const environmentKey = process.env["SYNCLINE_KEY"];
@@ -29,7 +32,7 @@ export function processRuntime(): Runtime {
     env: process.env,
     environmentKey,
     stdin: process.stdin,
-    stdout: process.stdout,
+    stdout: fileOutput(STDOUT) ?? process.stdout,
     stderr: process.stderr,
     clock: systemClock,
     random: systemRandom,

@@ -312,6 +312,21 @@ describe("pipes", () => {
     expect(readdirSync(space.at("tmp"))).toEqual([]);
   });
 
+  test.skipIf(process.platform !== "linux").each([
+    ["cat", []],
+    ["get", ["-"]],
+  ])("%s into a file on a full disk fails", (command, more) => {
+    // The system takes the beginning of the last write, as a full disk does.
+    const limit = 4 * 1024 * 1024 + 512;
+    writeFileSync(space.at("limit"), noise(limit + 512, 11));
+    space.do("put", space.at("limit"), `${bucket}/limit`);
+    const line = Workspace.command(command, `${bucket}/limit`, ...more, "--json");
+    const script = `ulimit -f ${limit / 512}; exec "$@" > "$0"`;
+    const { status, stderr } = spawnSync("sh", ["-c", script, space.at("cut"), ...line], { env: space.env });
+    expect({ status, size: statSync(space.at("cut")).size }).toEqual({ status: 1, size: limit });
+    expect(JSON.parse(stderr.toString())).toMatchObject({ code: "local_io_failed" });
+  });
+
   test("cat ends quietly when its reader goes away, as with SIGPIPE", async () => {
     const child = space.start(["cat", `${bucket}/piped`]);
     if (child.stdout === null) throw new Error("no pipe");
