@@ -3,7 +3,7 @@ import { stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
-import { escapeForPrint, nameFromText, nameToText } from "../../base/names.ts";
+import { escapeForPrint, nameFromText, nameToBytes, nameToText } from "../../base/names.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
@@ -16,6 +16,7 @@ import { CopyOut } from "./copy-out.ts";
 import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";
 import { BUCKET_OPTIONS } from "../master-access.ts";
+import { refuseOwnTarget } from "./own-storage.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Progress } from "../terminal/progress.ts";
@@ -55,6 +56,7 @@ export function register(program: Program): void {
       }
       const { folder, name, text } = await targetOf(args[1], path);
       await requireFolder(folder);
+      await refuseOwnTarget(path.address, folder, nameToBytes(name), text);
       using progress = output.progress("get", { files: 1, bytes: size });
       if (type === "directory" && progress.isShown)
         progress.update({}, await contentsOf(reader, path, object, progress));

@@ -16,6 +16,7 @@ import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { CopyIn, type CopiedIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
+import { refuseOwnSource } from "./own-storage.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Runtime } from "../runtime.ts";
@@ -45,6 +46,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, output } = call;
   const [source = "", url = ""] = args;
   const path = await locateBucket(call, url);
+  if (call.options.recursive === true && source !== "-") await refuseOwnSource(path.address, source);
   await using session = await openWriterFor(call, path.address);
   const { writer } = session;
   const note = noteOf(`put ${source}`);
