@@ -8,12 +8,22 @@ export class OpenInodes {
   readonly #log: Log;
   readonly #users = new Map<Ino, number>();
   readonly #orphans = new Set<Ino>();
+  #isClosed = false;
 
   constructor(fs: FileSystem, log: Log) {
     this.#fs = fs;
     this.#log = log;
     fs.watchOrphans((ino) => this.#orphans.add(ino));
     this.sweep();
+  }
+
+  /** The door is closed: its requests may change nothing more. Orphans stay until the next opening. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Keeps the inode until the returned handle is disposed. */
@@ -35,7 +45,7 @@ export class OpenInodes {
     const users = (this.#users.get(ino) ?? 1) - 1;
     if (users > 0) this.#users.set(ino, users);
     else this.#users.delete(ino);
-    if (users > 0 || !this.#orphans.has(ino)) return;
+    if (users > 0 || this.#isClosed || !this.#orphans.has(ino)) return;
     try {
       this.sweep();
       this.#fs.persist();

@@ -60,6 +60,8 @@ export interface DavHandlerOptions {
   readonly collectYoung?: () => void;
   /** The page that browsers get for a folder; without it, a line of text. */
   readonly folderPage?: FolderPage;
+  /** Aborted when the door is closed: requests under way then change nothing more. */
+  readonly closed?: AbortSignal;
 }
 
 /**
@@ -73,6 +75,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const locks = new Locks(options.locks, clock, random);
   const unfinished = new UnfinishedWork(options.unfinished);
   const open = new OpenInodes(fs, log);
+  options.closed?.addEventListener("abort", () => open.close());
   const etags = new Etags(options.contentNames, options.contentConfig, random, options.checksums);
   const garbage = new Garbage(GARBAGE_BYTES, () => options.collectYoung?.());
   const longBodies = new LongBodies();

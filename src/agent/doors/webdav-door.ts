@@ -29,18 +29,20 @@ export async function readCertificate({ cert, key }: CertificateFiles): Promise<
 }
 
 /** Throws `usage` (address not available) and `config_invalid` (certificate or key). */
-export function serveWebdav(
+export async function serveWebdav(
   fs: FileSystem,
   setup: Omit<WebdavSetup, "tls">,
   tls: Certificate | undefined,
   context: DoorContext,
-): Promise<DavServer> {
+): Promise<Pick<DavServer, "url" | "stop" | "close">> {
   const { vfs, contentConfig, readOnly, stateDir, clock, log } = context;
   const { host, port, names, passwordFile } = setup;
   const ports = { clock, random: systemRandom, log };
   const { uid, gid } = userInfo();
+  const closed = new AbortController();
   const handler = createDavHandler({
     fs,
+    closed: closed.signal,
     contentNames: vfs,
     contentConfig,
     collectYoung: () => collectGarbage("young"),
@@ -55,5 +57,13 @@ export function serveWebdav(
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
-  return DavServer.listen({ host, port, tls, names, login, handler, clock, log });
+  const server = await DavServer.listen({ host, port, tls, names, login, handler, clock, log });
+  return {
+    url: server.url,
+    stop: () => server.stop().finally(() => closed.abort()),
+    close() {
+      server.close();
+      closed.abort();
+    },
+  };
 }

@@ -119,3 +119,23 @@ test("a name that others took meanwhile is looked up again", async () => {
   }
   expect([...(await fs.snapshot()).keys()].filter(Boolean)).toEqual(["b"]);
 });
+
+test("a request that is under way when the door is closed changes nothing more", async () => {
+  const fs = await VfsHarness.create();
+  const closed = new AbortController();
+  let steps = 0;
+  const paced: FileSystem = overriding(fs.vfs, {
+    throttle() {
+      if (++steps === 4) closed.abort();
+      return undefined;
+    },
+  });
+  await using dav = await DavServer.start({ fs: paced, closed: closed.signal }, { fs });
+  await fs.makeDirectory("d");
+  for (let index = 0; index < 1_000; index++) await fs.make(`d/${index}`);
+  expect(await dav.status("DELETE", "/d/")).toBeGreaterThanOrEqual(500);
+  // The first step finds the folder, each later one removes some of its files.
+  expect((await fs.snapshot()).size).toBeGreaterThan(400);
+  expect(await dav.status("MKCOL", "/e")).toBeGreaterThanOrEqual(500);
+  expect(await fs.find("e")).toBeUndefined();
+});
