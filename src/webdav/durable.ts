@@ -1,4 +1,5 @@
 /** Makes a change durable before it is answered: a WebDAV client has no fsync, and may then remove its only copy. */
+import { hasCode } from "../base/errors.ts";
 import type { Ino } from "../base/ids.ts";
 import type { Call } from "./call.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
@@ -12,9 +13,13 @@ export async function makeDurable({ access }: Pick<Call, "access">, ino: Ino): P
     await access.fs.fsync(ino);
   } catch (cause) {
     const isFull = refusalOf(cause).status === 507;
-    throw new Refusal(isFull ? 507 : 503, "The change was made, but may be lost. Send it again.", {
+    const isHere = hasCode(cause, "unpublished_data");
+    throw new Refusal(isFull ? 507 : 503, isHere ? UNPUBLISHED : UNSURE, {
       cause,
       headers: isFull ? {} : { "retry-after": "5" },
     });
   }
 }
+
+const UNPUBLISHED = "The change is stored here, but is not in the bucket yet. Send it again later.";
+const UNSURE = "The change was made, but a power cut may undo it. Send it again.";

@@ -84,10 +84,10 @@ describe("what the filesystem's fsync waits for", () => {
   });
 
   test.each([
-    ["unpublished_data", 503, "5"],
-    ["store_failed", 503, "5"],
-    ["disk_full", 507, undefined],
-  ] as const)("may fail: %s", async (code, status, retryAfter) => {
+    ["unpublished_data", 503, "5", /not in the bucket yet/],
+    ["store_failed", 503, "5", /power cut/],
+    ["disk_full", 507, undefined, /power cut/],
+  ] as const)("may fail: %s", async (code, status, retryAfter, message) => {
     const fs = await VfsHarness.create();
     const failing = overriding(fs.vfs, { fsync: () => Promise.reject(new SynclineError(code, "Not now.")) });
     await using dav = await DavServer.start({ fs: failing }, { fs });
@@ -102,6 +102,7 @@ describe("what the filesystem's fsync waits for", () => {
     ] as const) {
       const answer = await dav.send(method, path, method === "PUT" ? {} : to(dav, `/${method}${path.length}`));
       expect([method, answer.status, answer.headers["retry-after"]]).toEqual([method, status, retryAfter]);
+      expect(answer.body).toMatch(message);
     }
     // A folder's copy is not shown before its files are durable.
     expect([...(await fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["COPY2", "MOVE2", "d", "d/f"]);
