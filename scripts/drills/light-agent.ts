@@ -98,6 +98,7 @@ const publisher = new Publisher({
       await vfs.sync();
       return changes && { ...changes, objects: unpackChanged(packChanged(changes.objects)) };
     },
+    sending: (epoch, sent) => vfs.sending(epoch, sent),
     published: async ({ objects, ...epoch }) =>
       vfs.published({ ...epoch, objects: PackedObjects.of(objects, EPOCH_PIECE) }),
     adopt: async (next) => vfs.adopt(next),

@@ -8,6 +8,8 @@ const FIELDS = "test/unit/fstree/merge/fields.test.ts";
 const UNITS = "test/property/fstree/merge/units/units.test.ts";
 const UNITS_OFFLINE = "test/unit/fstree/merge/units/offline.test.ts";
 const PUBLISH = "test/unit/bucket/publish.test.ts";
+const OWN_EPOCH = "test/unit/bucket/publish/own-epoch.test.ts";
+const BACK_LATE = "test/unit/agent/back-late.test.ts";
 
 /** `from` stands in the file once. */
 export const mutants = [
@@ -229,6 +231,27 @@ export const mutants = [
     from: "if (!this.#unsure.includes(prepared)) this.#unsure.push(prepared);",
     to: "",
     test: PUBLISH,
+  },
+  {
+    name: "a swap is sent without a note of it",
+    file: "src/agent/publishing/publisher.ts",
+    from: "contended: this.#contended, sending }",
+    to: "contended: this.#contended }",
+    test: BACK_LATE,
+  },
+  {
+    name: "an epoch that the history no longer has is not one's own",
+    file: "src/bucket/publish/own-epoch.ts",
+    from: "isLast && (await mayBeSent(bucket, head, found, sent))",
+    to: "isLast && false",
+    test: OWN_EPOCH,
+  },
+  {
+    name: "an epoch of this number that others sent is one's own",
+    file: "src/bucket/publish/own-epoch.ts",
+    from: "isLast && (await mayBeSent(bucket, head, found, sent))",
+    to: "isLast",
+    test: OWN_EPOCH,
   },
   {
     name: "a commit forgets which epochs of others it has",

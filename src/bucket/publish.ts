@@ -4,15 +4,15 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, Lamport } from "../base/ids.ts";
+import type { Cid } from "../base/ids.ts";
 import { PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
-import type { ChangeSet, DataReader } from "../fstree/change-set.ts";
-import { ancestorAt, descends, isRetained } from "./history.ts";
+import type { ChangeSet, DataReader, SentCommit } from "../fstree/change-set.ts";
+import { descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
 import { commitRoots, hasPolicy, makeCommit, policyAfter } from "./publish/next-commit.ts";
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
@@ -20,6 +20,7 @@ import { FigureCounter, type PublishOutcome, WAITING } from "./publish/outcome.t
 import { ownEpoch } from "./publish/own-epoch.ts";
 import { BUSY_COMMITS, Backoff } from "./publish/backoff.ts";
 import { tellTorn } from "./publish/torn-files.ts";
+import { isRolledBack } from "./publish/rolled-back.ts";
 import { publishedEpoch } from "./publish/published-epoch.ts";
 import { Workspace } from "./publish/workspace.ts";
 import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
@@ -48,6 +49,8 @@ export interface PublishOptions {
   readonly approved?: boolean;
   /** For people: what made this commit. */
   readonly note?: string;
+  /** Notes durably, before its swap is sent, that this commit may come to be in the bucket: see `ChangeSet.sent`. */
+  readonly sending?: (sent: SentCommit) => Promise<void>;
   /** Commits whose contents the epoch reuses without reading them: the root must retain them. */
   readonly sources?: readonly VerifiedCommit[];
   /** Makes the new commit's policy from its parent's, whichever writer set that. */
@@ -84,6 +87,8 @@ class Publication implements AsyncDisposable {
   readonly #counter = new FigureCounter();
   /** Commits whose swap got no clear answer: any of them may be in the history by now. */
   readonly #unsure: Prepared[] = [];
+  /** All that were noted, also by earlier processes. */
+  readonly #sent: SentCommit[];
   readonly #pacing: Backoff;
   #session: UploadSession | undefined;
   #workspace: Workspace | undefined;
@@ -93,6 +98,7 @@ class Publication implements AsyncDisposable {
     this.#changes = changes;
     this.#data = data;
     this.#options = options;
+    this.#sent = [...(changes.sent ?? [])];
     this.#pacing = new Backoff(context.bucket.remote, context.clock, context.random);
   }
 
@@ -139,7 +145,7 @@ class Publication implements AsyncDisposable {
     if (included < (this.#options.late ?? epoch)) return undefined;
     const won = await this.#wonUnseen(current);
     if (won !== undefined) return this.#published(current, won.epochTree);
-    const own = included === epoch ? await this.#ownEpoch(current) : undefined;
+    const own = included < epoch ? undefined : await this.#ownEpoch(current);
     if (own !== undefined) return this.#published(current, own);
     return { kind: "device_reused", epoch: included, figures: this.#figures() };
   }
@@ -154,55 +160,27 @@ class Publication implements AsyncDisposable {
     }
   }
 
-  async #isRolledBack({ commit }: CurrentRoot): Promise<boolean> {
-    const { bucket } = this.#context;
-    const { reference, lamport } = this.#changes;
-    const seqIfGone = commit.body.seq + 1 < lamport ? ((lamport - 1) as Lamport) : undefined;
-    const ours = new Set([reference, this.#options.adopted ?? reference]);
-    ours.delete(commit.cid);
-    if (ours.size === 0) return false;
-    const nodes = await this.#nodesOf(commit);
-    for (const cid of ours) {
-      const seq = (await this.#seqOf(bucket, cid)) ?? seqIfGone;
-      if (seq !== undefined && (await descends(bucket, commit, { cid, seq }, nodes)) === "no") return true;
-    }
-    return false;
-  }
-
-  /** Reads the roots of its list of retained commits and of its tree at once. Later reads report a missing one. */
-  async #nodesOf({ body }: VerifiedCommit): Promise<NodeStore> {
-    const { nodes } = this.#begin().workspace;
-    await nodes.load([body.kept, body.tree]).catch((error: unknown) => {
-      if (!hasCode(error, "block_not_found")) throw error;
-    });
-    return nodes;
-  }
-
-  /** Undefined when the commit is gone. */
-  async #seqOf(bucket: Bucket, cid: Cid): Promise<Lamport | undefined> {
-    try {
-      return (await bucket.commit(cid)).body.seq;
-    } catch (error) {
-      if (hasCode(error, "block_not_found")) return undefined;
-      throw error;
-    }
+  #isRolledBack({ commit }: CurrentRoot): Promise<boolean> {
+    const seen = [this.#changes.reference, this.#options.adopted ?? this.#changes.reference];
+    return isRolledBack(this.#context.bucket, commit, this.#changes, seen, () => this.#begin().workspace.nodes);
   }
 
   /** An unanswered swap that did take place, by the root's history. */
   async #wonUnseen({ commit }: CurrentRoot): Promise<Prepared | undefined> {
     for (const prepared of this.#unsure) {
-      const { seq } = prepared.commit.body;
-      if (seq > commit.body.seq) continue;
-      if ((await ancestorAt(this.#context.bucket, commit, seq)) === prepared.commit.cid) return prepared;
+      const { cid, body } = prepared.commit;
+      if ((await descends(this.#context.bucket, commit, { cid, seq: body.seq })) === "yes") return prepared;
     }
     return undefined;
   }
 
-  /** The epoch as an earlier run of this agent published it, if the history holds exactly that. */
-  #ownEpoch(current: CurrentRoot): Promise<EpochTree | undefined> {
+  /** The epoch as it was published before, if it was, as far as the history and the notes of swaps tell. */
+  #ownEpoch({ commit }: CurrentRoot): Promise<EpochTree | undefined> {
     const { bucket, writer } = this.#context;
     const workspace = (this.#workspace ??= this.#newWorkspace(undefined));
-    return ownEpoch(bucket, current.commit, writer.device.writer, this.#changes.epoch, workspace);
+    const apart = (changes: ChangeSet) => this.#newWorkspace(undefined, changes);
+    const noted = { sent: this.#sent, changes: this.#changes };
+    return ownEpoch({ bucket, writer: writer.device.writer, workspace, apart, ...noted }, commit);
   }
 
   /** Undefined: blocks that it needs were collected, so begin anew. An outcome: nothing is left to publish. */
@@ -226,7 +204,9 @@ class Publication implements AsyncDisposable {
         policy,
       });
       const blocks = staging.reachable(commitRoots(commit));
+      const noted = this.#note({ commit: commit.cid, seq: commit.body.seq });
       const swap = await session.prepare(current.root, { commit, blocks });
+      await noted;
       this.#counter.addUpload(swap.uploaded);
       return { commit: verified, swap, on: current, epochTree };
     } catch (error) {
@@ -235,6 +215,15 @@ class Publication implements AsyncDisposable {
       await this.#forget();
       return undefined;
     }
+  }
+
+  /** Takes a sync of a disk, so it runs beside the upload. */
+  #note(sent: SentCommit): Promise<void> | undefined {
+    this.#sent.push(sent);
+    const noted = this.#options.sending?.(sent);
+    // If the upload fails first, nothing is sent.
+    noted?.catch(() => {});
+    return noted;
   }
 
   /** Sends the swap, again while its outcome is unknown and the root stands. Undefined: another writer was faster. */
@@ -312,10 +301,10 @@ class Publication implements AsyncDisposable {
     return { session, workspace: (this.#workspace ??= this.#newWorkspace(session)) };
   }
 
-  #newWorkspace(session: UploadSession | undefined): Workspace {
+  #newWorkspace(session: UploadSession | undefined, changes = this.#changes): Workspace {
     const { bucket, writer, merge = mergeSnapshots } = this.#context;
     const { device } = writer;
-    return new Workspace(bucket, session, merge, device.writer, this.#changes, this.#data, this.#options.recovers);
+    return new Workspace(bucket, session, merge, device.writer, changes, this.#data, this.#options.recovers);
   }
 
   async #forget(): Promise<void> {

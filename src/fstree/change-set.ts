@@ -24,6 +24,14 @@ export interface ChangeSet {
   readonly objects: readonly ChangedObject[];
   /** Ids of unchanged directories that `names` refer to as parents. The root is always in it. */
   readonly directories: ReadonlyMap<Ino, FileId>;
+  /** The latest commits of this epoch that were noted before their swaps were sent. Absent: none. */
+  readonly sent?: readonly SentCommit[];
+}
+
+/** A commit that a swap may have put into the bucket. */
+export interface SentCommit {
+  readonly commit: Cid;
+  readonly seq: Lamport;
 }
 
 export interface ChangedObject {

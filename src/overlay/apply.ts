@@ -8,7 +8,7 @@ import { bornObject, isUnlinked, keptObject } from "./dirty-object.ts";
 import type { DirtyObject } from "./dirty-object.ts";
 import { Extents } from "./data/extents.ts";
 import type { JournalRecord, Renaming } from "./journal/journal-record.ts";
-import { sealChanges } from "./seal.ts";
+import { noteSent, sealChanges } from "./seal.ts";
 import { settlePublished } from "./settle.ts";
 import type { OverlayState } from "./state.ts";
 
@@ -34,6 +34,8 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       return forget(state, record.ino);
     case "seal":
       return sealChanges(state, record.epoch);
+    case "sent":
+      return noteSent(state, record.epoch, record.sent);
     case "rows":
       if (record.first) state.forgetPublished();
       for (const row of record.rows) state.publishedRows.set(row.ino, row);

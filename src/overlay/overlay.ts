@@ -7,7 +7,7 @@
 import type { Clock } from "../base/clock.ts";
 import { systemRandom } from "../base/random.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { FileId, Ino } from "../base/ids.ts";
+import type { Ino } from "../base/ids.ts";
 import {
   CARRIED_WRITE_BYTES,
   CHECKPOINT_BYTES,
@@ -16,18 +16,16 @@ import {
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
-  ROWS_PER_RECORD,
 } from "../base/limits.ts";
-import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/change-set.ts";
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./data/carried-bytes.ts";
 import { DataFiles } from "./data/data-files.ts";
-import { followingOf } from "./follow.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal/journal.ts";
 import { writeJournalRecord } from "./journal/journal-codec.ts";
-import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
+import type { JournalRecord } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
 import { BackPressure } from "./back-pressure.ts";
 import { type Pending, pendingOf } from "./pending.ts";
@@ -36,7 +34,7 @@ import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
 import type { OverlayOptions } from "./overlay-options.ts";
 import { loadState, replayFrame } from "./journal/recovery.ts";
-import { changedSince, joiningOf, joinsOf } from "./settle.ts";
+import { publicationOf, rootOf } from "./publication.ts";
 import type { Joining } from "./settle.ts";
 import { QuickFlush } from "./disk/quick-flush.ts";
 import { SharedSync } from "./disk/shared-sync.ts";
@@ -227,6 +225,15 @@ export class Overlay {
     return this.state.inFlight?.changes;
   }
 
+  /** Notes durably that a swap may put this commit of the epoch in flight into the bucket. Rejects as `fsync`. */
+  async sending(epoch: number, sent: SentCommit): Promise<void> {
+    const now = this.state.inFlight?.changes.epoch;
+    if (now !== epoch) throw new SynclineError("internal", `Epoch ${epoch} is sent, but ${now} is in flight.`);
+    this.execute([{ kind: "sent", epoch, sent }], { urgent: true });
+    this.persist();
+    await this.sync();
+  }
+
   /** Whether the live epoch is large enough to be sealed at once. */
   get isFull(): boolean {
     if (this.state.inFlight !== undefined) return false;
@@ -242,30 +249,12 @@ export class Overlay {
 
   /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. */
   published(result: PublishedEpoch): Joining {
-    const { epoch } = result;
-    const ids = new Map(Array.from(result.objects, ([ino, { id }]) => [ino, id]));
-    this.#checkComplete(epoch, ids);
-    const joins = joinsOf(this.state, ids);
-    const joining = joiningOf(this.state, joins);
-    const following = followingOf(this.state, result, ids);
-    const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
-      const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
-      return { ino, id, kept, joined: joins.get(ino) };
-    });
-    for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
-      this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
-    for (let at = 0; at < following.objects.length; at += ROWS_PER_RECORD) {
-      const objects = following.objects.slice(at, at + ROWS_PER_RECORD);
-      this.execute([{ kind: "follow", objects }], { urgent: true });
-    }
-    this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
+    const { records, stale } = publicationOf(this.state, result);
+    for (const record of records) this.execute([record], { urgent: true });
     this.#sealedSinceMs = undefined;
     this.#pacing.arrived();
     this.persist();
-    return {
-      inodes: [...joining.inodes, ...following.inodes],
-      names: [...joining.names, ...following.names],
-    };
+    return stale;
   }
 
   /** Adopts a root that others published. */
@@ -333,14 +322,4 @@ export class Overlay {
       data.found(ino, state.object(ino)?.extents?.segments() ?? []);
     }
   }
-
-  /** Refuses a result that does not fit the epoch in flight, before anything is journaled. */
-  #checkComplete(epoch: number, published: ReadonlyMap<Ino, FileId>): void {
-    const changes = this.state.inFlight?.changes;
-    const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !published.has(ino));
-    if (changes?.epoch === epoch && lacking === undefined) return;
-    throw new SynclineError("internal", `The published changes do not match the sealed epoch ${changes?.epoch}.`);
-  }
 }
-
-const rootOf = ({ commit, tree, seq }: NewBase): BaseRoot => ({ commit, tree, seq });

@@ -2,9 +2,11 @@
  * Seals an epoch: the live epoch's changes become a change set, and new changes go to the next epoch. An epoch in flight is
  * merged into it, since no other agent has seen it.
  */
-import type { ChangedObject, ChangeSet, ContentChange } from "../fstree/change-set.ts";
+import type { ChangedObject, ChangeSet, ContentChange, SentCommit } from "../fstree/change-set.ts";
 import type { FileId, Ino, Lamport } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { SENT_COMMITS } from "../base/limits.ts";
+import { corruptState } from "./data/bytes.ts";
 import { isUnlinked, recordOf } from "./dirty-object.ts";
 import type { DirtyObject } from "./dirty-object.ts";
 import { disown } from "./settle.ts";
@@ -30,6 +32,14 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   state.epoch = epoch + 1;
   state.changed = false;
   state.live = 0;
+}
+
+/** A swap of the epoch in flight may take place from now on. */
+export function noteSent(state: OverlayState, epoch: number, commit: SentCommit): void {
+  const { inFlight: flight } = state;
+  if (flight?.changes.epoch !== epoch) throw corruptState(`Epoch ${epoch} was sent but was not in flight.`);
+  const sent = [...(flight.changes.sent ?? []), commit].slice(-SENT_COMMITS);
+  state.inFlight = { ...flight, changes: { ...flight.changes, sent } };
 }
 
 /** Takes back the epoch in flight: objects that it created and that are removed since are dropped. */

@@ -324,6 +324,11 @@ export class Machine {
           const { objects, ...head } = changes;
           return { ...structuredClone(head), objects: unpackChanged(packChanged(objects)) };
         },
+        sending: async (epoch, sent) => {
+          await process.alive();
+          await vfs.sending(epoch, structuredClone(sent));
+          await process.alive();
+        },
         published: async ({ objects, ...epoch }) => {
           await process.alive();
           vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });

@@ -3,7 +3,7 @@
  * This class only joins the parts: namespace, metadata, file-io and listing on Objects, on top of the overlay.
  */
 import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
-import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked, type Link } from "../overlay/dirty-object.ts";
@@ -249,6 +249,11 @@ export class Vfs implements FileSystem, ContentNames {
   /** Makes everything answered so far survive power loss, except contents that were not fsynced. */
   sync(): Promise<void> {
     return this.#overlay.sync();
+  }
+
+  /** Before a swap of the sealed epoch: notes durably that it may put this commit into the bucket. */
+  sending(epoch: number, sent: SentCommit): Promise<void> {
+    return this.#overlay.sending(epoch, sent);
   }
 
   /** The sealed epoch is in the bucket. */

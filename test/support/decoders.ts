@@ -498,7 +498,9 @@ function overlayDecoders(): Decoder[] {
   }));
   const published: [Ino, PublishedObject][] = records.map((record) => [ino, { id, record, names: [{ parent, name }] }]);
   const flight = { epoch: 4, reference: link, lamport: 8 as Lamport, directories: new Map([[ino, id]]) };
-  const heads = [undefined, flight].map((each) => encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, flight: each }));
+  const heads = [undefined, flight, { ...flight, sent: [{ commit: link, seq: 8 as Lamport }] }].map((each) =>
+    encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, flight: each }),
+  );
   const journal = journalRecords().map(encodeRecordOfJournal);
   return [
     {
@@ -814,6 +816,7 @@ function journalRecords(): JournalRecord[] {
     { kind: "xattrs", ino, xattrs: file.xattrs, timeNs },
     { kind: "forget", ino },
     { kind: "seal", epoch: 4 },
+    { kind: "sent", epoch: 4, sent: { commit: link, seq: 8 as Lamport } },
     {
       kind: "rows",
       first: true,

@@ -1,7 +1,7 @@
 /** A publisher's view of an overlay: edits wait, are sealed as epochs, and stay sealed until published. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { PublisherOverlay } from "../../src/agent/publishing/publisher.ts";
-import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/fstree/change-set.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch, SentCommit } from "../../src/fstree/change-set.ts";
 import { epochOf, type ObjectEdit } from "./epochs.ts";
 
 export class FakeOverlay implements PublisherOverlay {
@@ -37,6 +37,11 @@ export class FakeOverlay implements PublisherOverlay {
     this.#inFlight = changes;
     this.#reader = data;
     return changes;
+  }
+
+  async sending(_epoch: number, sent: SentCommit): Promise<void> {
+    if (this.#inFlight === undefined) throw new Error("Nothing is in flight.");
+    this.#inFlight = { ...this.#inFlight, sent: [...(this.#inFlight.sent ?? []), sent] };
   }
 
   async published(epoch: PublishedEpoch): Promise<void> {

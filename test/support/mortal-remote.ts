@@ -9,6 +9,7 @@ export class MortalRemote implements BucketRemote {
   readonly #remote: MemoryRemote;
   readonly #moments: string[] = [];
   #left = Infinity;
+  #last: string | undefined;
   #die: () => void = () => {};
 
   constructor(remote: MemoryRemote) {
@@ -24,7 +25,15 @@ export class MortalRemote implements BucketRemote {
   dieAt(index: number): Promise<void> {
     this.#moments.length = 0;
     this.#left = index;
+    this.#last = undefined;
     return new Promise((resolve) => (this.#die = resolve));
+  }
+
+  /** Resolves when a step of this kind is reached for the first time; that step never ends. */
+  dieBefore(what: string): Promise<void> {
+    const death = this.dieAt(Infinity);
+    this.#last = what;
+    return death;
   }
 
   get address(): string {
@@ -87,7 +96,7 @@ export class MortalRemote implements BucketRemote {
   }
 
   async #moment(what: string): Promise<void> {
-    if (this.#left-- > 0) {
+    if (this.#left-- > 0 && what !== this.#last) {
       this.#moments.push(what);
       return;
     }

@@ -14,7 +14,7 @@ import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "../../src/simulate/kernel-mount.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
-import { newWriter, openBucket } from "./test-bucket.ts";
+import { newWriter, openBucket, seededStream } from "./test-bucket.ts";
 
 /** Small, so that tests reach the limits. */
 const LIMITS: Partial<VfsLimits> = {
@@ -61,8 +61,17 @@ export class SimulatedAgent {
 
   /** Requests of the old process may still reach the bucket, but it no longer touches its overlay. */
   async restart(): Promise<void> {
+    await this.#startOn(this.#disk.afterKill());
+  }
+
+  /** As `restart`; writes that were not synced are lost or torn. */
+  async cutPower(seed: number): Promise<void> {
+    await this.#startOn(this.#disk.afterPowerLoss(seededStream(seed)));
+  }
+
+  async #startOn(disk: SimulatedDisk): Promise<void> {
     this.#generation++;
-    this.#disk = this.#disk.afterKill();
+    this.#disk = disk;
     this.vfs = await open(this.#bucket, this.#disk, this.#clock);
     this.mount = new KernelMount(this.vfs);
     this.#publisher = this.#publish();
@@ -126,6 +135,11 @@ export class SimulatedAgent {
           if (changes === undefined) return undefined;
           const { objects, ...head } = changes;
           return { ...structuredClone(head), objects: unpackChanged(packChanged(objects)) };
+        },
+        sending: async (epoch, sent) => {
+          await alive();
+          await vfs.sending(epoch, structuredClone(sent));
+          await alive();
         },
         published: async ({ objects, ...epoch }) => {
           await alive();

@@ -9,7 +9,7 @@ import { ADOPT_NODES, LARGE_EPOCH_OBJECTS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS 
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Bucket, CurrentRoot } from "../../bucket/bucket.ts";
-import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../fstree/change-set.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch, SentCommit } from "../../fstree/change-set.ts";
 import { changesTo } from "../../bucket/catch-up.ts";
 import { publishEpoch } from "../../bucket/publish.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
@@ -32,6 +32,8 @@ import { Throughput } from "./throughput.ts";
 export interface PublisherOverlay {
   /** `anew`: seals a held epoch again, with the changes since (overlay.ts). */
   seal(anew: boolean): Promise<ChangeSet | undefined>;
+  /** Notes durably, before a swap is sent, that it may put this commit of the sealed epoch into the bucket. */
+  sending(epoch: number, sent: SentCommit): Promise<void>;
   published(epoch: PublishedEpoch): Promise<void>;
   /**
    * Adopts another writer's root, unless changes in these units ("any": any changes) are unpublished. Answers whether it
@@ -177,7 +179,7 @@ export class Publisher {
 
   /** Undefined when nothing changed. Afterwards nothing refers to the epoch's objects: the outcome is packed. */
   async #attempt(writer: Writer): Promise<Attempt | undefined> {
-    const { bucket, data, clock, random, log, merge } = this.#options;
+    const { bucket, overlay, data, clock, random, log, merge } = this.#options;
     const changes = await this.#seal();
     if (changes === undefined) return undefined;
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
@@ -186,7 +188,8 @@ export class Publisher {
     this.#options.heldBase?.stand(this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
-    const options = { adopted: this.#base.commit, contended: this.#contended };
+    const sending = (sent: SentCommit) => overlay.sending(changes.epoch, sent);
+    const options = { adopted: this.#base.commit, contended: this.#contended, sending };
     const counted = new CountedReader(data, this.#throughput, {
       check: () => {
         const paused = this.#options.paused?.();

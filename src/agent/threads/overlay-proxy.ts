@@ -20,6 +20,7 @@ export function overlayProxy(call: Caller<WorkerMethods>): PublisherOverlay {
       }
       return { ...sealed.head, objects };
     },
+    sending: (epoch, sent) => call("sending", { epoch, sent }),
     async published({ objects, ...epoch }: PublishedEpoch): Promise<void> {
       const pieces = PackedObjects.of(objects, EPOCH_PIECE).pieces.map((piece, index) => ({ index, objects: piece }));
       for (const piece of pieces.slice(0, -1)) await call("publishedObjects", piece);

@@ -1,7 +1,7 @@
 /**
  * The messages between the agent's two threads: the main thread publishes, the worker serves the filesystem. Plain data.
  */
-import type { ChangeSet, NewBase, PublishedEpoch } from "../../fstree/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../../fstree/change-set.ts";
 import type { Units } from "../../format/commits/policy.ts";
 import type { Trust } from "../../net/access.ts";
 import type { Beginning } from "../../overlay/beginnings.ts";
@@ -65,6 +65,8 @@ export type WorkerMethods = {
   seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
   /** In the form of `packChanged`. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
+  /** Notes durably, before a swap of the sealed epoch is sent, that it may put this commit into the bucket. */
+  sending(swap: { readonly epoch: number; readonly sent: SentCommit }): Promise<void>;
   /** One piece of `published`'s `PackedObjects`, except the last; the first one (`index` 0) starts anew. */
   publishedObjects(piece: PublishedPiece): void;
   published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;

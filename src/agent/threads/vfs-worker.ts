@@ -115,6 +115,7 @@ function serve(port: MessagePort): void {
       return sealed;
     },
     sealedObjects: (range) => open().epochs.sealedObjects(range),
+    sending: ({ epoch, sent }) => open().vfs.sending(epoch, sent),
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
       published += open().epochs.published(epoch);

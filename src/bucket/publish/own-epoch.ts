@@ -1,44 +1,98 @@
 /**
- * After a crash: is the epoch that the bucket has under our name the one that we hold? A commit can be made again from its
- * parent and the epoch, so the answer is exact. A machine restored from an old image fails the check.
+ * After a crash or a sleep: is the epoch that the bucket has under our name the one that we hold? Its commit tells: it was
+ * noted before its swap was sent, or it can be made again from its parent and the epoch. If the history no longer has it, the
+ * notes tell: the epoch is only sent on a root that lacks it, so it came no earlier. A machine restored from an old image has
+ * none, since it finds the number taken.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";
+import type { ChangeSet, SentCommit } from "../../fstree/change-set.ts";
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
-import { log } from "../history.ts";
+import { descends, log } from "../history.ts";
+import { forgottenEpoch } from "./forgotten-epoch.ts";
 import type { EpochTree, Workspace } from "./workspace.ts";
 
-/** The epoch on the root on which it was published, or undefined when another epoch has this number. */
-export async function ownEpoch(
+export interface OwnEpoch {
+  readonly bucket: Bucket;
+  readonly writer: WriterId;
+  readonly changes: ChangeSet;
+  /** The epoch's commits that were noted before their swaps. */
+  readonly sent: readonly SentCommit[];
+  readonly workspace: Workspace;
+  /** A workspace that uploads nothing. */
+  readonly apart: (changes: ChangeSet) => Workspace;
+}
+
+/**
+ * The epoch as it was published, or undefined when another epoch has this number. Throws `block_not_found` if the bucket lacks
+ * contents that it should have.
+ */
+export async function ownEpoch(own: OwnEpoch, head: VerifiedCommit): Promise<EpochTree | undefined> {
+  const { bucket, writer, changes, sent } = own;
+  const isLast = head.heads.get(writer) === changes.epoch;
+  if (!isLast && sent.length === 0) return undefined;
+  const found = await findEpoch(bucket, head, writer, changes.epoch);
+  const { brought, oldest } = found;
+  if (brought === undefined)
+    return isLast && (await mayBeSent(bucket, head, found, sent)) ? forgottenEpoch(own, oldest, head) : undefined;
+  const isSent = sent.some(({ commit }) => commit === brought.cid);
+  if (!isSent && !isLast) return undefined;
+  const again = await madeAgain(own, brought, head);
+  if (again?.tree === brought.body.tree) return again;
+  // Power loss may have taken bytes that were published, and another version may merge differently.
+  return isSent ? forgottenEpoch(own, brought, head) : undefined;
+}
+
+/** What the history has of an epoch. */
+export interface FoundEpoch {
+  /** The commit that brought the epoch, if it is left: maintenance commits carry its number, too. */
+  readonly brought: VerifiedCommit | undefined;
+  /** The oldest commit left that includes the epoch, and the newest one that does not. */
+  readonly oldest: VerifiedCommit;
+  readonly before: VerifiedCommit | undefined;
+}
+
+export async function findEpoch(
   bucket: Bucket,
   head: VerifiedCommit,
   writer: WriterId,
   epoch: number,
-  workspace: Workspace,
+): Promise<FoundEpoch> {
+  let [brought, oldest]: [VerifiedCommit | undefined, VerifiedCommit] = [undefined, head];
+  for await (const commit of log(bucket, head)) {
+    if ((commit.heads.get(writer) ?? 0) < epoch) return { brought, oldest, before: commit };
+    oldest = commit;
+    if (commit.body.writer === writer && commit.body.epoch === epoch) brought = commit;
+  }
+  return { brought, oldest, before: undefined };
+}
+
+/** Whether a swap that was noted may have brought an epoch whose commit is gone, as far as the history tells. */
+export async function mayBeSent(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  { oldest, before }: FoundEpoch,
+  sent: readonly SentCommit[],
+): Promise<boolean> {
+  for (const { commit, seq } of sent) {
+    if (seq > oldest.body.seq || (before !== undefined && seq <= before.body.seq)) continue;
+    if ((await descends(bucket, head, { cid: commit, seq })) !== "no") return true;
+  }
+  return false;
+}
+
+/** The epoch on the root on which this commit put it. Undefined: that root is gone. */
+async function madeAgain(
+  { bucket, workspace }: OwnEpoch,
+  { body }: VerifiedCommit,
+  head: VerifiedCommit,
 ): Promise<EpochTree | undefined> {
-  const commit = await findEpoch(bucket, head, writer, epoch);
-  if (commit?.body.parent === undefined) return undefined;
+  if (body.parent === undefined) return undefined;
   try {
-    const again = await workspace.treeOn(await bucket.commit(commit.body.parent), head);
-    return again.tree === commit.body.tree ? again : undefined;
+    return await workspace.treeOn(await bucket.commit(body.parent), head);
   } catch (error) {
     if (hasCode(error, "block_not_found")) return undefined;
     throw error;
   }
-}
-
-/** The commit that brought the epoch: later maintenance commits carry its number, too. */
-async function findEpoch(
-  bucket: Bucket,
-  head: VerifiedCommit,
-  writer: WriterId,
-  epoch: number,
-): Promise<VerifiedCommit | undefined> {
-  let found: VerifiedCommit | undefined;
-  for await (const commit of log(bucket, head)) {
-    if ((commit.heads.get(writer) ?? 0) < epoch) return found;
-    if (commit.body.writer === writer && commit.body.epoch === epoch) found = commit;
-  }
-  return found;
 }

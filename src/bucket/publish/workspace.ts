@@ -92,9 +92,19 @@ export class Workspace {
    * otherwise the tree would refer to blocks that the bucket lacks. `newest` says what the bucket retains.
    */
   async treeOn(root: VerifiedCommit, newest = root): Promise<EpochTree> {
-    this.#baseGone ||= !(await this.#isRetained(newest));
+    await this.isBaseGone(newest);
     if (!(await this.#areRetained(newest))) this.#built = undefined;
     return this.#treeOn(root, newest);
+  }
+
+  async isBaseGone(newest: VerifiedCommit): Promise<boolean> {
+    return (this.#baseGone ||= !(await this.#isRetained(newest)));
+  }
+
+  /** The sealed epoch by itself, not merged: on its base, or on `root` if that is gone. `newest` says what is retained. */
+  async alone(root: VerifiedCommit, newest: VerifiedCommit): Promise<Pick<EpochTree, "built" | "nodes" | "baseGone">> {
+    const baseGone = await this.isBaseGone(newest);
+    return { built: await this.#build(root, newest), nodes: this.nodes, baseGone };
   }
 
   async #treeOn(root: VerifiedCommit, newest: VerifiedCommit): Promise<EpochTree> {

@@ -47,6 +47,10 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
       writer.int(ino);
       writer.id(id);
     }
+    // Earlier versions ignore the rest.
+    const { sent = [] } = head.flight;
+    if (sent.length > 0) writer.u32(sent.length);
+    for (const each of sent) stored.writeSent(writer, each);
   }
   return writer.bytes.slice();
 }
@@ -170,7 +174,8 @@ function readFlight(reader: ByteReader): Omit<ChangeSet, "objects"> {
   const reference = stored.readCid(reader);
   const lamport = reader.int() as Lamport;
   const directories = new Map(reader.list(() => [reader.ino(), reader.id()] as const));
-  return { epoch, reference, lamport, directories };
+  const flight = { epoch, reference, lamport, directories };
+  return reader.atEnd ? flight : { ...flight, sent: reader.list(() => stored.readSent(reader)) };
 }
 
 function writeOptionalRecord(writer: ByteWriter, record: ChangedObject["record"]): void {

@@ -29,6 +29,7 @@ const KINDS = {
   follow: 18,
   answered: 19,
   connected: 20,
+  sent: 21,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -84,6 +85,9 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       return writer.int(record.ino);
     case "seal":
       return writer.int(record.epoch);
+    case "sent":
+      writer.int(record.epoch);
+      return stored.writeSent(writer, record.sent);
     case "rows":
       writer.u8(record.first ? 1 : 0);
       writer.u32(record.rows.length);
@@ -144,6 +148,8 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       return { kind, ino: reader.ino() };
     case "seal":
       return { kind, epoch: reader.int() };
+    case "sent":
+      return { kind, epoch: reader.int(), sent: stored.readSent(reader) };
     case "rows":
       return {
         kind,

@@ -4,6 +4,7 @@
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../../base/ids.ts";
 import type { ConflictOrigin, FileRecord, Linked, Xattrs } from "../../format/files/record.ts";
+import type { SentCommit } from "../../fstree/change-set.ts";
 import type { BaseName, KeptObject, Link, NewObject } from "../dirty-object.ts";
 import type { InodeRow } from "../disk/storage.ts";
 
@@ -97,6 +98,8 @@ export type JournalRecord =
   /** This unlinked object is no longer open. */
   | { readonly kind: "forget"; readonly ino: Ino }
   | { readonly kind: "seal"; readonly epoch: number }
+  /** A swap may put this commit of the epoch in flight into the bucket. */
+  | { readonly kind: "sent"; readonly epoch: number; readonly sent: SentCommit }
   /** Some rows of a published epoch; `first` starts a new list. They take effect with "published". */
   | { readonly kind: "rows"; readonly first: boolean; readonly rows: readonly PublishedRow[] }
   /** Comes after all "rows"; also takes effect with "published". */

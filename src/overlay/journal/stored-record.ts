@@ -1,5 +1,6 @@
 /** Records in the overlay's own encoding: complete, with long values inline, whatever the bucket's rows may hold. */
-import type { Cid, WriterId } from "../../base/ids.ts";
+import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
+import type { SentCommit } from "../../fstree/change-set.ts";
 import { cidFromBytes, cidToBytes } from "../../format/blocks/cid.ts";
 import { minimalInt, readInt } from "../../format/files/fields.ts";
 import { TAG } from "../../format/files/record-tags.ts";
@@ -131,6 +132,15 @@ export function readCid(reader: ByteReader): Cid {
   } catch (cause) {
     throw corruptState("A CID in the overlay is malformed.", cause);
   }
+}
+
+export function writeSent(writer: ByteWriter, { commit, seq }: SentCommit): void {
+  writeCid(writer, commit);
+  writer.int(seq);
+}
+
+export function readSent(reader: ByteReader): SentCommit {
+  return { commit: readCid(reader), seq: reader.int() as Lamport };
 }
 
 export function writeBaseNames(writer: ByteWriter, names: readonly BaseName[]): void {

@@ -1,0 +1,78 @@
+/** Notes of swaps of the epoch in flight: after a crash they tell an own commit from a commit of a copy of this state. */
+import { describe, expect, test } from "vitest";
+import type { Lamport } from "../../../src/base/ids.ts";
+import { SENT_COMMITS } from "../../../src/base/limits.ts";
+import type { SentCommit } from "../../../src/fstree/change-set.ts";
+import { cidOf } from "../../../src/format/blocks/cid.ts";
+import { decodeHead, encodeHead } from "../../../src/overlay/journal/checkpoint.ts";
+import { seededStream } from "../../support/test-bucket.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+
+const commit = (number: number): SentCommit => {
+  return { commit: cidOf("dag-cbor", Buffer.from([number])), seq: (10 + number) as Lamport };
+};
+
+async function sealed() {
+  const fs = await VfsHarness.create();
+  await fs.make("f", "x");
+  const epoch = fs.vfs.seal()?.epoch ?? 0;
+  await fs.vfs.sync();
+  return { fs, epoch, sent: () => fs.vfs.seal()?.sent };
+}
+
+describe("the note of a swap", () => {
+  test.each(["kill", "power loss"])("survives a %s, also behind a checkpoint", async (what) => {
+    for (let seed = 0; seed < 12; seed++) {
+      const { fs, epoch, sent } = await sealed();
+      expect(sent()).toBeUndefined();
+      await fs.vfs.sending(epoch, commit(1));
+      if (seed % 2 === 1) await fs.vfs.checkpoint();
+      await fs.vfs.sending(epoch, commit(2));
+      fs.restart(what === "kill" ? undefined : seededStream(seed));
+      expect(sent()).toEqual([commit(1), commit(2)]);
+      await fs.vfs.checkpoint();
+      fs.restart();
+      expect(sent()).toEqual([commit(1), commit(2)]);
+    }
+  });
+
+  test("goes with its epoch", async () => {
+    const { fs, epoch, sent } = await sealed();
+    await fs.vfs.sending(epoch, commit(1));
+    await fs.make("g", "y");
+    await fs.publish();
+    expect(sent()).toBeUndefined();
+    fs.restart();
+    expect(sent()).toBeUndefined();
+    expect(fs.vfs.heldEpochs).toEqual([epoch + 1]);
+  });
+
+  test("is refused for another epoch", async () => {
+    const { fs, epoch, sent } = await sealed();
+    await expect(fs.vfs.sending(epoch + 1, commit(1))).rejects.toMatchObject({ code: "internal" });
+    fs.restart();
+    expect(sent()).toBeUndefined();
+  });
+
+  test("makes room for later ones, which alone can still arrive", async () => {
+    const { fs, epoch, sent } = await sealed();
+    for (let number = 0; number <= SENT_COMMITS; number++) await fs.vfs.sending(epoch, commit(number));
+    expect(sent()).toEqual(Array.from({ length: SENT_COMMITS }, (_, at) => commit(at + 1)));
+  });
+});
+
+test("a checkpoint without notes is as earlier versions wrote it", async () => {
+  const { fs, epoch } = await sealed();
+  const base = fs.vfs.baseState();
+  const changes = fs.vfs.seal();
+  if (changes === undefined) throw new Error("nothing is sealed");
+  const { epoch: number, reference, lamport, directories } = changes;
+  const flight = { epoch: number, reference, lamport, directories };
+  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base };
+  const before = encodeHead({ ...head, flight });
+  const noted = encodeHead({ ...head, flight: { ...flight, sent: [commit(1)] } });
+  expect(decodeHead(before).flight).toEqual(flight);
+  expect(decodeHead(noted).flight).toEqual({ ...flight, sent: [commit(1)] });
+  // Earlier versions read that much, and ignore the rest.
+  expect(noted.subarray(0, before.length)).toEqual(before);
+});
