@@ -72,6 +72,7 @@ const WITHIN: Readonly<Record<string, string>> = {
   parseLate: "sentEpochs",
   parsePlain: "parseDead",
   parseSealed: "sentEpochs",
+  parseSent: "sentEpochs",
   readAcl: "parseAcl",
   readFrame: "findFrames",
   readInt: "decodeRecord",

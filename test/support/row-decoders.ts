@@ -251,6 +251,7 @@ function syncRows(folder: string, entries: readonly Entry[]): Decoder[] {
   };
   const facts = (key: string, ...values: unknown[]) => values.map((value) => Buffer.from(`${key}\n${String(value)}`));
   const sealed = { epoch: 4, base: cid, there: [{ path: ["a"], type: "file", seen: "AAAA" }], gone: ["b"] };
+  const sent = [{ commit: cid, seq: 3 }];
   const [first] = entries;
   return [
     {
@@ -291,7 +292,8 @@ function syncRows(folder: string, entries: readonly Entry[]): Decoder[] {
         ...facts("shown", 7),
         ...facts("files before", 7000),
         ...facts("under way", JSON.stringify(sealed)),
-        ...facts("late", JSON.stringify({ root: cid, epochs: [sealed] })),
+        ...facts("sent", JSON.stringify({ epoch: 4, sent })),
+        ...facts("late", JSON.stringify({ root: cid, epochs: [sealed, { ...sealed, sent }] })),
         ...facts("exchanged", ...(first === undefined ? [] : [JSON.stringify([cid, textsOf(rowOf(first))])])),
       ],
       refuses: code("state_corrupt"),

@@ -154,6 +154,13 @@ export async function killed(folder: SyncedFolder, change: number): Promise<bool
   }
 }
 
+/** Runs a pass whose process dies before it records what its swap did. */
+export async function dyingAfterSwap(folder: SyncedFolder): Promise<void> {
+  folder.notes = 0;
+  await expect(folder.sync()).rejects.toThrow(Crash);
+  folder.notes = undefined;
+}
+
 /** Removes many paths in several passes, each below the deletion limit: other folders must then ask for approval. */
 export async function removeUnasked(folder: SyncedFolder, paths: readonly string[]): Promise<void> {
   for (let at = 0; at < paths.length; at += 90) {

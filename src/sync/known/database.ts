@@ -315,6 +315,7 @@ export type FactKey =
   | "folder"
   | "epoch"
   | "under way"
+  | "sent"
   | "late"
   | "compare all"
   | "rules"

@@ -15,7 +15,7 @@ import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Found } from "../scan/walk.ts";
 import type { Sealed } from "./sealed.ts";
-import { firstLateEpoch, noteSending } from "./sent-epochs.ts";
+import { firstLateEpoch, noteSending, noteSent } from "./sent-epochs.ts";
 import { packSeenAsText } from "../known/seen.ts";
 
 export interface EpochContext {
@@ -59,6 +59,7 @@ export async function publishLocal(
   noteSending(db, sealedOf(changes, local));
   return publishEpoch(context, changes, data, {
     note: "",
+    sending: async (sent) => noteSent(db, changes.epoch, sent),
     late: firstLateEpoch(db),
     approved: context.approved ?? false,
   });

@@ -16,7 +16,7 @@ import type { LocalChanges } from "../scan/local-changes.ts";
 import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/match.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
-import { forgetSent, forgetUnderWay, hasLateCome } from "./sent-epochs.ts";
+import { forgetSent, forgetUnderWay, hasLateCome, mayHaveBeenSent } from "./sent-epochs.ts";
 import { failureOf } from "../pass-failure.ts";
 import type { Found, Walked } from "../scan/walk.ts";
 
@@ -77,6 +77,8 @@ export async function publishScan(
   } catch (error) {
     const notRead = await notReadOf(data);
     if (notRead === undefined) throw error;
+    // It may be in the bucket.
+    if (mayHaveBeenSent(db, changes.epoch)) return "late";
     forgetUnderWay(db);
     return notRead;
   }

@@ -78,7 +78,7 @@ export async function recordOwnCommit(
 }
 
 /** The folder's directory at a path, according to the database. */
-function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
+export function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
   let id: FileId = ROOT_ID;
   for (const name of path) {
     const entry = db.at({ parent: id, name });

@@ -1,11 +1,10 @@
 /** After a crash: finds out which sent epochs are in the bucket. Their changes are the folder's own. */
 import { hasCode } from "../../base/errors.ts";
-import type { Cid, FileId, Lamport } from "../../base/ids.ts";
-import type { Bucket } from "../../bucket/bucket.ts";
+import type { Cid, FileId } from "../../base/ids.ts";
+import { findEpoch, mayBeSent } from "../../bucket/publish/own-epoch.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { newBase } from "../../bucket/catch-up.ts";
 import { lookup, readObject } from "../../fstree/fs-reader.ts";
-import { log } from "../../bucket/history.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
@@ -13,10 +12,13 @@ import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { type Entry } from "../known/entry.ts";
 import type { EpochContext } from "./epoch.ts";
+import { type FolderContext, recordForgotten } from "./record-forgotten.ts";
 import { recordOwnCommit } from "./record-own-commit.ts";
 import { standOn } from "./record-published.ts";
 import type { Sealed } from "./sealed.ts";
 import { awaitLate, forgetSent, sentEpochs } from "./sent-epochs.ts";
+
+type RecoveryContext = EpochContext & FolderContext;
 
 /** Proves that the file at a path has the record's bytes. */
 type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
@@ -26,7 +28,7 @@ type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
  * may still come. Throws as reading does.
  */
 export async function recoverEpoch(
-  context: EpochContext,
+  context: RecoveryContext,
   nodes: NodeStore,
   head: VerifiedCommit,
   isAsKnown: Prove,
@@ -38,19 +40,42 @@ export async function recoverEpoch(
   const own = writer.device.writer;
   const included = head.heads.get(own) ?? 0;
   for (const sealed of all) {
-    const mayBeThere = included >= sealed.epoch && base !== undefined;
-    const commit = mayBeThere ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
-    if (commit === undefined || base === undefined) continue;
-    return db.transaction(() => standOnOwn(context, nodes, { sealed, commit, base }, isAsKnown));
+    if (base === undefined || included < sealed.epoch) continue;
+    const found = await findEpoch(bucket, head, own, sealed.epoch);
+    const { brought, oldest } = found;
+    if (brought !== undefined)
+      return db.transaction(() => standOnOwn(context, nodes, { sealed, commit: brought, base }, isAsKnown));
+    if (included > sealed.epoch || !(await mayBeSent(bucket, head, found, sealed.sent ?? []))) continue;
+    return db.transaction(() => standOnLater(context, nodes, { sealed, commit: oldest, base }, isAsKnown));
   }
   await db.transaction(() => awaitLate(db, head.cid, included));
+}
+
+interface Recovered {
+  readonly sealed: Sealed;
+  readonly commit: VerifiedCommit;
+  readonly base: BaseRoot;
+}
+
+/** The epoch's commit is gone; `commit` is the oldest one left that includes it. Runs in the caller's transaction. */
+async function standOnLater(
+  context: RecoveryContext,
+  nodes: NodeStore,
+  { sealed, commit, base }: Recovered,
+  isAsKnown: Prove,
+): Promise<void> {
+  const { db } = context;
+  await recordOwnCommit(db, nodes, commit, sealed, (path, object) => isAsKnown(path, object));
+  await recordForgotten(context, nodes, commit.body.tree, sealed);
+  await standOn(db, nodes, await newBase(nodes, base.tree, commit));
+  forgetSent(db, commit.cid);
 }
 
 /** Runs in the caller's transaction. */
 async function standOnOwn(
   context: EpochContext,
   nodes: NodeStore,
-  { sealed, commit, base }: { sealed: Sealed; commit: VerifiedCommit; base: BaseRoot },
+  { sealed, commit, base }: Recovered,
   isAsKnown: Prove,
 ): Promise<void> {
   const { db } = context;
@@ -93,18 +118,4 @@ function leftAloneIn(
     told.set(id, known);
     return known;
   };
-}
-
-async function findOwn(
-  bucket: Bucket,
-  head: VerifiedCommit,
-  writer: string,
-  epoch: number,
-  after: Lamport,
-): Promise<VerifiedCommit | undefined> {
-  for await (const commit of log(bucket, head)) {
-    if (commit.body.seq <= after) return undefined;
-    if (commit.body.writer === writer && commit.body.epoch === epoch) return commit;
-  }
-  return undefined;
 }

@@ -1,5 +1,6 @@
 /** Sealed epochs as the database stores them, in JSON, until their outcome is known. */
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, Lamport } from "../../base/ids.ts";
+import type { SentCommit } from "../../fstree/change-set.ts";
 import { parseCid } from "../../format/blocks/cid.ts";
 import { damagedState } from "../known/damaged.ts";
 
@@ -10,6 +11,14 @@ export interface Sealed {
   readonly base?: Cid;
   readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
   readonly gone: readonly string[];
+  /** Its commits that were noted before their swaps. */
+  readonly sent?: readonly SentCommit[];
+}
+
+/** Commits of the epoch under way that were noted before their swaps. */
+export interface Sent {
+  readonly epoch: number;
+  readonly sent: readonly SentCommit[];
 }
 
 export interface Late {
@@ -30,15 +39,31 @@ export function parseLate(text: string): Late {
   return { root: cidIn(root), epochs: listOf(epochs).map(sealedOf) };
 }
 
+/** Throws `state_corrupt`. */
+export function parseSent(text: string): Sent {
+  const { epoch, sent } = objectOf(parse(text));
+  return { epoch: countIn(epoch), sent: sentOf(sent) };
+}
+
 function sealedOf(value: unknown): Sealed {
-  const { epoch, base, there, gone } = objectOf(value);
-  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch)) throw damagedState();
+  const { epoch, base, there, gone, sent } = objectOf(value);
   const looks = listOf(there).map((look) => {
     const { path, type, seen } = objectOf(look);
     return { path: listOf(path).map(textOf), type: textOf(type), seen: textOf(seen) };
   });
-  const sealed = { epoch, there: looks, gone: listOf(gone).map(textOf) };
-  return base === undefined ? sealed : { ...sealed, base: cidIn(base) };
+  const sealed = { epoch: countIn(epoch), there: looks, gone: listOf(gone).map(textOf) };
+  return {
+    ...sealed,
+    ...(base !== undefined && { base: cidIn(base) }),
+    ...(sent !== undefined && { sent: sentOf(sent) }),
+  };
+}
+
+function sentOf(value: unknown): readonly SentCommit[] {
+  return listOf(value).map((each) => {
+    const { commit, seq } = objectOf(each);
+    return { commit: cidIn(commit), seq: countIn(seq) as Lamport };
+  });
 }
 
 function parse(text: string): unknown {
@@ -56,6 +81,11 @@ function objectOf(value: unknown): Record<string, unknown> {
 
 function listOf(value: unknown): unknown[] {
   if (!Array.isArray(value)) throw damagedState();
+  return value;
+}
+
+function countIn(value: unknown): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw damagedState();
   return value;
 }
 

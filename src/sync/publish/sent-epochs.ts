@@ -5,8 +5,10 @@
  */
 import type { Cid, WriterId } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import { SENT_COMMITS } from "../../base/limits.ts";
+import type { SentCommit } from "../../fstree/change-set.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import { parseLate, parseSealed, type Late, type Sealed } from "./sealed.ts";
+import { parseLate, parseSealed, parseSent, type Late, type Sealed, type Sent } from "./sealed.ts";
 
 /** All epochs that may be in the bucket or may still come, oldest first. */
 export function sentEpochs(db: SyncDatabase): readonly Sealed[] {
@@ -16,6 +18,17 @@ export function sentEpochs(db: SyncDatabase): readonly Sealed[] {
 /** Call before sending. */
 export function noteSending(db: SyncDatabase, sealed: Sealed): void {
   db.setFact("under way", JSON.stringify(sealed));
+}
+
+/** Call before a swap of the epoch under way is sent: this commit may come to be in the bucket. */
+export function noteSent(db: SyncDatabase, epoch: number, commit: SentCommit): void {
+  const sent: Sent = { epoch, sent: [...sentSwaps(db, epoch), commit].slice(-SENT_COMMITS) };
+  db.setFact("sent", JSON.stringify(sent));
+}
+
+/** Whether a swap of the epoch under way may have been sent. */
+export function mayHaveBeenSent(db: SyncDatabase, epoch: number): boolean {
+  return sentSwaps(db, epoch).length > 0;
 }
 
 /** The epoch can no longer come. */
@@ -56,7 +69,16 @@ export function forgetSent(db: SyncDatabase, root: Cid): void {
 
 function underWay(db: SyncDatabase): Sealed[] {
   const text = db.fact("under way");
-  return text === undefined ? [] : [parseSealed(text)];
+  if (text === undefined) return [];
+  const sealed = parseSealed(text);
+  const sent = sentSwaps(db, sealed.epoch);
+  return [sent.length === 0 ? sealed : { ...sealed, sent }];
+}
+
+function sentSwaps(db: SyncDatabase, epoch: number): readonly SentCommit[] {
+  const text = db.fact("sent");
+  const noted = text === undefined ? undefined : parseSent(text);
+  return noted?.epoch === epoch ? noted.sent : [];
 }
 
 function lateOnes(db: SyncDatabase): Late | undefined {

@@ -1,8 +1,18 @@
 /** A synced folder that was away for so long that a collection took the versions which it knows. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { thin } from "../../../src/bucket/gc/thin.ts";
 import { dropUnreached } from "../../support/drop-unreached.ts";
-import { killed, pair, path, settle, settledTree, type SyncWorld, twoFolders } from "../../support/sync-world.ts";
+import {
+  dyingAfterSwap,
+  killed,
+  pair,
+  path,
+  settle,
+  settledTree,
+  type SyncedFolder,
+  type SyncWorld,
+  twoFolders,
+} from "../../support/sync-world.ts";
 import { hurriedClock, newWriter, openBucket, seededStream } from "../../support/test-bucket.ts";
 
 const DAY_NS = 86_400_000_000_000n;
@@ -85,3 +95,72 @@ test.each(["comes", "goes"])(
     }
   },
 );
+
+describe("a folder whose process died behind its swap, and that was away through a collection,", () => {
+  /** One folder publishes changes of all kinds and dies; the other one then changes all of that. */
+  async function replaced(since: (folder: SyncedFolder) => void = () => {}) {
+    const { world, a, b } = await twoFolders();
+    for (const name of ["edited", "removed", "moved", "mode", "linked"])
+      b.disk.write(path(name), filled(`old ${name}`));
+    await settle(world);
+    for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+    a.disk.write(path("edited"), filled("edited by a"));
+    a.disk.remove(path("removed"));
+    a.disk.move(path("moved"), path("moved by a"));
+    a.disk.chmod(path("mode"), 0o600);
+    a.disk.make(path("made"));
+    for (const name of ["new", "new-edited", "new-moved", "made/f"]) a.disk.write(path(name), filled(`${name} by a`));
+    a.disk.tick(3_000_000_000n);
+    await dyingAfterSwap(a);
+    a.disk.tick(3_000_000_000n);
+    since(a);
+    await b.sync();
+    b.disk.tick(3_000_000_000n);
+    b.disk.write(path("edited"), filled("edited by b"));
+    b.disk.remove(path("moved by a"));
+    b.disk.write(path("mode"), filled("mode by b"));
+    b.disk.remove(path("new"));
+    b.disk.write(path("new-edited"), filled("new-edited by b"));
+    b.disk.move(path("new-moved"), path("elsewhere"));
+    b.disk.remove(path("made/f"));
+    b.disk.remove(path("made"));
+    for (const text of ["soon", "sooner"]) {
+      b.disk.write(path("of b"), text);
+      await b.sync();
+      b.disk.tick(1_000_000_000n);
+    }
+    await fourDays(world);
+    return { world, a, b };
+  }
+
+  const NOW = {
+    edited: "edited by b",
+    mode: "mode by b",
+    "new-edited": "new-edited by b",
+    elsewhere: "new-moved by a",
+    linked: "old linked",
+    "of b": "version 3",
+  };
+
+  async function shown(world: SyncWorld): Promise<Record<string, string>> {
+    const tree = await settledTree(world);
+    return Object.fromEntries([...tree].map(([name, text]) => [name, text.split("\n")[0] ?? ""]));
+  }
+
+  test("brings nothing back", async () => {
+    const { world } = await replaced();
+    expect(await shown(world)).toEqual(NOW);
+  });
+
+  test("publishes what was changed there since", async () => {
+    const { world } = await replaced(({ disk }) => {
+      disk.write(path("new"), filled("new, again"));
+      disk.write(path("later"), filled("later"));
+      disk.write(path("made/g"), filled("made/g"));
+      disk.remove(path("linked"));
+      disk.remove(path("new-edited"));
+    });
+    const kept = { new: "new, again", later: "later", made: "dir", "made/g": "made/g" };
+    expect(await shown(world)).toEqual({ ...NOW, linked: undefined, ...kept });
+  });
+});

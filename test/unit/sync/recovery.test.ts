@@ -1,7 +1,7 @@
 /** What a process that died just after its swap finds in the bucket, where others changed the same things. */
 import { describe, expect, test } from "vitest";
 import { Crash } from "../../../src/simulate/folder/memory-sync-disk.ts";
-import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
+import { dyingAfterSwap, path, settle, settledTree, twoFolders } from "../../support/sync-world.ts";
 
 test("a process that died after its swap does not take another version of the same size and time for its own", async () => {
   const { world, a, b } = await twoFolders();
@@ -222,9 +222,3 @@ describe("after a merge was published and the process died,", () => {
     for (const each of ["new.bin", "edited.bin"]) expect(whole.get(each)).toBe(`newer ${each}`);
   });
 });
-
-async function dyingAfterSwap(folder: SyncedFolder): Promise<void> {
-  folder.notes = 0;
-  await expect(folder.sync()).rejects.toThrow(Crash);
-  folder.notes = undefined;
-}
