@@ -151,6 +151,8 @@ export class Publisher {
   /** Publishes changes, or adopts a newer root if there are none. Never rejects. */
   flush(): Promise<FlushEnd> {
     this.#notice = undefined;
+    // Also while paused: a collection must not take what merging the changes needs.
+    if (this.#writer !== undefined) this.#options.heldBase?.stand(this.#base);
     return this.#queued(() => this.#publishDirty());
   }
 
@@ -181,7 +183,10 @@ export class Publisher {
   async #attempt(writer: Writer): Promise<Attempt | undefined> {
     const { bucket, overlay, data, clock, random, log, merge } = this.#options;
     const changes = await this.#seal();
-    if (changes === undefined) return undefined;
+    if (changes === undefined) {
+      this.#options.heldBase?.leave();
+      return undefined;
+    }
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { objects: changes.objects.length };
     this.#held = true;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
+import type { Cid } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
@@ -21,30 +22,39 @@ export interface HeldBaseOptions {
  * thinned.
  */
 const HOLD_AFTER_MS = 5 * 60 * 1000;
+/** How old the note may become: it protects for BASES_LIFE_MS, also if the machine is off for months. */
+const RENEW_MS = 7 * 24 * 60 * 60 * 1000;
+/** How often its age is looked at. Timers stand still while a machine sleeps, and its clock may be set. */
+const LOOK_MS = 60 * 60 * 1000;
 
 export class HeldBase implements Disposable {
   readonly #options: HeldBaseOptions;
   readonly #queue = new SerialQueue();
   #standing: BaseRoot | undefined;
+  /** Whether the bucket may have a note. */
   #written: boolean;
+  #noted: { readonly commit: Cid; readonly atNs: bigint } | undefined;
   #timer: Disposable | undefined;
+  /** Whether the timer only looks at the note's age. */
+  #isLooking = false;
 
   constructor(options: HeldBaseOptions) {
     this.#options = options;
     this.#written = options.written;
   }
 
-  /** Unpublished changes are based on this root until `leave`. */
+  /** Unpublished changes, if there are any, are based on this root until `leave`. */
   stand(base: BaseRoot): void {
-    if (this.#standing !== undefined) return;
     this.#standing = base;
-    this.#arm();
+    if (this.#options.remote.holdBase === undefined) return;
+    const isOther = this.#isLooking && this.#noted?.commit !== base.commit;
+    if (this.#timer === undefined || isOther) this.#arm(HOLD_AFTER_MS);
   }
 
   /** Everything is published. */
   leave(): void {
     this.#standing = undefined;
-    this.#timer?.[Symbol.dispose]();
+    this.#disarm();
     // Queued, since a write that has begun may finish only then.
     void this.#queue.run(async () => {
       if (this.#written && this.#standing === undefined) await this.#write(undefined);
@@ -53,25 +63,45 @@ export class HeldBase implements Disposable {
 
   /** A written base stays: unpublished changes continue at the next start. */
   [Symbol.dispose](): void {
-    this.#timer?.[Symbol.dispose]();
+    this.#disarm();
   }
 
-  #arm(): void {
-    this.#timer = this.#options.clock.after(HOLD_AFTER_MS, () => {
-      void this.#queue.run(async () => {
-        const base = this.#standing;
-        if (base !== undefined && !(await this.#write(base))) this.#arm();
-      });
+  #arm(ms: number): void {
+    this.#disarm();
+    this.#isLooking = ms === LOOK_MS;
+    this.#timer = this.#options.clock.after(ms, () => {
+      this.#timer = undefined;
+      void this.#queue.run(() => this.#look());
     });
+  }
+
+  #disarm(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+
+  async #look(): Promise<void> {
+    const base = this.#standing;
+    if (base === undefined) return;
+    const isNoted = this.#isFresh(base) || (await this.#write(base));
+    // Another change may have armed it meanwhile.
+    if (this.#standing !== undefined && this.#timer === undefined) this.#arm(isNoted ? LOOK_MS : HOLD_AFTER_MS);
+  }
+
+  #isFresh({ commit }: BaseRoot): boolean {
+    if (this.#noted?.commit !== commit) return false;
+    const ageMs = Number((this.#options.clock.nowNs() - this.#noted.atNs) / 1_000_000n);
+    return Math.abs(ageMs) < RENEW_MS;
   }
 
   /** Whether it succeeded: the bucket may be out of reach. */
   async #write(base: BaseRoot | undefined): Promise<boolean> {
-    const { remote, log } = this.#options;
+    const { remote, clock, log } = this.#options;
     try {
       // Each swap makes one commit, so seq and version are equal.
       await remote.holdBase?.(base && { commit: base.commit, version: base.seq });
       this.#written = base !== undefined;
+      this.#noted = base && { commit: base.commit, atNs: clock.nowNs() };
       return true;
     } catch (error) {
       log.info(`Could not record the base of the unpublished changes: ${describeError(error)}`);

@@ -1,5 +1,5 @@
 /** `bases/<writer>`: written only for changes that stay unpublished, heeded by collections, and gone with their publication. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { HeldBase } from "../../../../src/agent/state/held-base.ts";
 import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
@@ -27,6 +27,7 @@ async function world() {
   const memory = new MemoryObjectStore("memory:", () => Number(clock.nowNs() / 1_000_000n));
   const { store, take } = countedStore(memory);
   const quota = { full: false, cut: false };
+  const pause = { error: undefined as SynclineError | undefined };
   const open = async (seed: number, through: ObjectStore) => {
     const reading = new PackedRemote(memory, { clock, random: seededRandom(seed) });
     const found = await Bucket.open(reading, { blocks: reading.blocks });
@@ -63,6 +64,7 @@ async function world() {
       base,
       held,
       heldBase,
+      paused: () => pause.error,
       releaseMemory: () => {},
       clock,
       random,
@@ -79,7 +81,7 @@ async function world() {
     return collect({ bucket, store: memory, writer, clock: time, random, leastGainBytes: -Infinity });
   };
   const files = async () => pathsOf(other.bucket, (await head()).tree);
-  return { clock, quota, take, me, other, overlay, head, elsewhere, start, held, gc, files };
+  return { clock, quota, pause, take, me, other, overlay, head, elsewhere, start, held, gc, files };
 }
 
 /** The time of the clock, without its sleeps. */
@@ -169,4 +171,111 @@ test("a base is held once the bucket is reachable again, and a later run that pu
   await next.flush();
   await clock.advance(0);
   expect(await held()).toBeUndefined();
+});
+
+describe("a paused agent", () => {
+  test("protects the base of its changes all the same", async () => {
+    const { start, overlay, clock, pause, held, head, elsewhere, gc, other, files } = await world();
+    await elsewhere("before");
+    const base = await head();
+    await overlay.adopt({ ...base, changes: [] });
+    const publisher = await start(false);
+    pause.error = new SynclineError("paused", "Syncing is paused.");
+    overlay.edit(born(10, "mine"));
+    await publisher.flush();
+    await clock.advance(6 * MINUTE_MS);
+    expect(await held()).toBe(base.commit);
+    for (const file of ["one", "two", "three"]) {
+      await clock.advance(8 * DAY_MS);
+      await elsewhere(file);
+      await elsewhere(`${file} again`);
+    }
+    expect((await gc()).swaps).toBeGreaterThan(0);
+    expect((await other.bucket.commit(base.commit)).body.tree).toBe(base.tree);
+    pause.error = undefined;
+    expect(await publisher.flush()).toMatchObject({ again: false });
+    expect(Object.keys(await files())).toContain("mine");
+    expect(overlay.publishedEpochs[0]?.base.changes).toBeDefined();
+    await clock.advance(0);
+    expect(await held()).toBeUndefined();
+  });
+
+  test("that was paused as its flush found nothing to publish sends nothing", async () => {
+    const { start, clock, pause, take } = await world();
+    const publisher = await start(false);
+    await publisher.flush();
+    pause.error = new SynclineError("paused", "Syncing is paused.");
+    take();
+    await clock.advance(DAY_MS);
+    expect(take()).toMatchObject({ puts: 0, reads: 0 });
+  });
+});
+
+test("an agent without changes that looks at the bucket now and then writes no base", async () => {
+  const { start, clock, take } = await world();
+  const publisher = await start(false);
+  take();
+  for (let minute = 0; minute < 60; minute++) {
+    await publisher.flush();
+    await publisher.rootMoved();
+    await clock.advance(MINUTE_MS);
+  }
+  await clock.advance(DAY_MS);
+  expect(take().names).toEqual([]);
+});
+
+test("a base is noted again from time to time, so that it stays protected however long changes wait", async () => {
+  const { start, overlay, clock, quota, held, head, elsewhere, gc, other, take } = await world();
+  await elsewhere("before");
+  const base = await head();
+  await overlay.adopt({ ...base, changes: [] });
+  const publisher = await start(false);
+  quota.full = true;
+  overlay.edit(born(10, "mine"));
+  await publisher.flush();
+  await clock.advance(6 * MINUTE_MS);
+  take();
+  for (let day = 0; day < 200; day++) await clock.advance(DAY_MS);
+  // One read and one write a week.
+  const { names } = take();
+  expect(names.length).toBeGreaterThan(20);
+  expect(names.length).toBeLessThan(30);
+  for (const file of ["one", "two"]) await elsewhere(file);
+  expect((await gc()).swaps).toBeGreaterThan(0);
+  expect((await other.bucket.commit(base.commit)).body.tree).toBe(base.tree);
+  expect(await held()).toBe(base.commit);
+});
+
+test("a base is noted again after a sleep, and when the clock was set", async () => {
+  const { me, take, head } = await world();
+  for (const days of [30, -300]) {
+    const clock = new ManualClock();
+    let leapNs = 0n;
+    const leaping = { ...quick(clock), nowNs: () => clock.nowNs() + leapNs };
+    using heldBase = new HeldBase({ remote: me.remote, written: false, clock: leaping, log: silentLog });
+    heldBase.stand(await head());
+    await clock.advance(6 * MINUTE_MS);
+    expect(take().names).toHaveLength(1);
+    leapNs = BigInt(days) * 86_400_000_000_000n;
+    await clock.advance(2 * 60 * MINUTE_MS);
+    expect(take().names).toHaveLength(1);
+  }
+});
+
+test("a base is noted anew if the agent adopts another root before its changes are sealed", async () => {
+  const { me, clock, take, head, held, elsewhere } = await world();
+  using heldBase = new HeldBase({ remote: me.remote, written: false, clock, log: silentLog });
+  heldBase.stand(await head());
+  await clock.advance(6 * MINUTE_MS);
+  await elsewhere("one");
+  const base = await head();
+  heldBase.stand(base);
+  await clock.advance(6 * MINUTE_MS);
+  expect(await held()).toBe(base.commit);
+  take();
+  for (let minute = 0; minute < 600; minute++) {
+    heldBase.stand(base);
+    await clock.advance(MINUTE_MS);
+  }
+  expect(take().names).toEqual([]);
 });
