@@ -5,6 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { systemRandom } from "../base/random.ts";
 import { fileOutput } from "./terminal/file-output.ts";
+import { unreadable } from "./terminal/standard-input.ts";
 
 export interface Runtime {
   /** Without SYNCLINE_KEY, so that no child inherits it. */
@@ -12,6 +13,8 @@ export interface Runtime {
   /** What SYNCLINE_KEY held. */
   readonly environmentKey: string | undefined;
   readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+  /** What stdin is instead of something to read; undefined: it can be read. */
+  readonly unreadableStdin?: () => string | undefined;
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   /** A background process stays in this process's session until it is ready. */
@@ -22,7 +25,7 @@ export interface Runtime {
   ifInterrupted(cleanUp: () => void): Disposable;
 }
 
-const STDOUT = 1;
+const [STDIN, STDOUT] = [0, 1];
 
 /** The process as a runtime. Removes SYNCLINE_KEY from its environment. */
 export function processRuntime(): Runtime {
@@ -32,6 +35,7 @@ export function processRuntime(): Runtime {
     env: process.env,
     environmentKey,
     stdin: process.stdin,
+    unreadableStdin: () => unreadable(STDIN),
     stdout: fileOutput(STDOUT) ?? process.stdout,
     stderr: process.stderr,
     clock: systemClock,

@@ -356,6 +356,18 @@ describe("pipes", () => {
     expect(error(["cat", `${bucket}/never`])).toMatchObject({ code: "no_such_path" });
   });
 
+  test("a closed stdin, /dev/null or a directory never replaces a file, and an empty pipe does", () => {
+    space.run(["put", "-", `${bucket}/kept`], { input: "kept" });
+    const line = Workspace.command("put", "-", `${bucket}/kept`, "--json");
+    for (const from of ["<&-", "< /dev/null", "< /"]) {
+      const { status, stderr } = spawnSync("sh", ["-c", `"$@" ${from}`, "sh", ...line], { env: space.env });
+      expect({ from, status, ...JSON.parse(stderr.toString()) }).toMatchObject({ from, status: 2, code: "usage" });
+    }
+    expect(space.do("cat", `${bucket}/kept`)).toBe("kept");
+    expect(space.run(["put", "-", `${bucket}/kept`], { input: "" }).status).toBe(0);
+    expect(space.do("cat", `${bucket}/kept`)).toBe("");
+  });
+
   test("need a name in the bucket", () => {
     expect(error(["put", "-", bucket], { input: "x" })).toMatchObject({ status: 2, code: "usage" });
   });

@@ -120,6 +120,12 @@ function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
 
 async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
   if (target.length === 0) throw new SynclineError("usage", "Give the file a name: URL/PATH.");
+  const instead = runtime.unreadableStdin?.();
+  if (instead !== undefined) {
+    throw new SynclineError("usage", `Nothing can be read from the standard input: it is ${instead}.`, {
+      hint: "Pipe a program's output into put, or redirect a file. For an empty file: true | syncline put - URL.",
+    });
+  }
   using spool = spoolFolder(runtime);
   const stream = await sourceOfStream(runtime.stdin, spool.path);
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
