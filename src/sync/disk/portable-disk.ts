@@ -4,7 +4,6 @@
  */
 import * as fs from "node:fs/promises";
 import { unlinkSync, type BigIntStats } from "node:fs";
-import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
@@ -20,6 +19,7 @@ import {
   type RenameHow,
   type SyncDisk,
 } from "./disk.ts";
+import { isWindowsName } from "./windows-names.ts";
 
 /** Sets an mtime as exactly as this machine can; a link's own. */
 export type SetModified = (path: Buffer, mtimeNs: bigint) => Promise<void>;
@@ -209,12 +209,11 @@ function typeOf(stat: BigIntStats): FileType {
   return stat.isCharacterDevice() ? "char" : "block";
 }
 
-/** A name for the system; refuses two bytes that some systems would treat as more than a name. */
+/** A name for the system; refuses what it would take for a path, a device or another name. */
 function bytesOf(name: FileName): Buffer {
   const bytes = Buffer.from(name, "latin1");
-  const isPath =
-    name === "." || name === ".." || name.includes("/") || (join("a", "b") !== "a/b" && /[\\:]/.test(name));
-  if (isPath)
+  const isPath = name === "." || name === ".." || name.includes("/");
+  if (isPath || (process.platform === "win32" && !isWindowsName(name)))
     throw new SynclineError("name_invalid", `${JSON.stringify(name)} is not a valid file name on this system.`);
   return bytes;
 }
