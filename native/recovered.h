@@ -15,7 +15,7 @@ struct Recovered {
 };
 
 // Puts the appends last, those of an inode in the order of the kernel's offsets. Such appends are pieces of one write(2), which the
-// kernel locks the inode for. The numbers of requests do not tell the order: each processor may count for itself.
+// kernel locks the inode for, so their offsets tell the order, however the kernel numbers requests.
 void OrderAppends(std::deque<Recovered>* requests, const RequestSlots& slots);
 
 }  // namespace syncline

@@ -32,7 +32,7 @@ for _ in range(2):
     kernels.append(socket.socket(fileno=fcntl.fcntl(kernel.detach(), fcntl.F_DUPFD, 100)))
     devices.append(fcntl.fcntl(device.detach(), fcntl.F_DUPFD, 200))
 for index in (position * 37 % APPENDS for position in reversed(range(APPENDS))):
-    # As if each came from another processor: the numbers do not tell the order.
+    # The offsets tell the order, the numbers do not.
     kernels[0].send(append((2 + 2 * (index * 53 % APPENDS)) | resent, 8 * index))
 kernels[0].send(request(GETATTR, 1000 | resent, bytes(16)))
 kernels[0].send(append(1002, 8 * APPENDS))
