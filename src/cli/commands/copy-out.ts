@@ -21,6 +21,7 @@ import {
 import type { DiskPath, SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import type { BucketReader } from "./bucket-reader.ts";
+import { PlacedNames } from "./placed-names.ts";
 import type { Runtime } from "../runtime.ts";
 
 export interface CopyOutOptions {
@@ -43,6 +44,9 @@ export class CopyOut {
   skipped = 0;
   /** Objects whose owner could not be set, although root copies. */
   unowned = 0;
+  /** Objects left out because the disk takes their names for others of this copy, and the first of their paths. */
+  collided = 0;
+  readonly collisions: DiskPath[] = [];
   readonly #options: CopyOutOptions;
   readonly #incoming: IncomingContext;
   /** The directories being copied, from the top down. */
@@ -75,22 +79,24 @@ export class CopyOut {
     await disk.open();
     using _interrupted = runtime.ifInterrupted(() => this.#removeNow());
     try {
-      if (object.record.type === "directory") await this.#directory(object, [name]);
-      else await this.#group([], [{ child: object, name }]);
+      const names = new PlacedNames(disk, []);
+      if (object.record.type === "directory") await this.#directory(object, names, [name]);
+      else await this.#group(names, [], [{ child: object, name }]);
     } finally {
       disk.close();
     }
   }
 
   /** Throws `format_invalid` for a cycle of directories. */
-  async #directory(object: TreeObject, path: DiskPath): Promise<void> {
+  async #directory(object: TreeObject, above: PlacedNames, path: DiskPath): Promise<void> {
     if (this.#above.has(object.id)) throw liesInItself();
+    if (!(await within(path, () => this.#makeDirectory(above, path)))) return;
     this.#above.add(object.id);
-    await within(path, () => this.#makeDirectory(path));
+    const names = new PlacedNames(this.#options.disk, path);
     for await (const group of this.#groups(object)) {
-      await within(path, () => this.#group(path, group));
+      await within(path, () => this.#group(names, path, group));
       for (const { child, name } of group)
-        if (child.record.type === "directory") await this.#directory(child, path.concat(name));
+        if (child.record.type === "directory") await this.#directory(child, names, path.concat(name));
     }
     this.#above.delete(object.id);
     // Last: the mode may forbid adding entries, and each entry changes the directory's time.
@@ -99,11 +105,15 @@ export class CopyOut {
       this.#countOwner(object.record, await within(path, () => this.#options.disk.look(path)));
   }
 
-  async #makeDirectory(path: DiskPath): Promise<void> {
+  /** False: its name collides. */
+  async #makeDirectory(names: PlacedNames, path: DiskPath): Promise<boolean> {
     const { disk } = this.#options;
+    if (await this.#collides(names, path)) return false;
     const there = await disk.look(path);
     if (there === undefined) await disk.makeDirectory(path);
     else if (there.type !== "directory") throw inTheWay(path, "of a directory");
+    await this.#note(names, path);
+    return true;
   }
 
   /** A directory's entries in groups. While one is copied, the next one's contents are fetched in a request or two. */
@@ -132,7 +142,7 @@ export class CopyOut {
   }
 
   /** Copies files and links of one directory. */
-  async #group(directory: DiskPath, entries: readonly Entry[]): Promise<void> {
+  async #group(names: PlacedNames, directory: DiskPath, entries: readonly Entry[]): Promise<void> {
     const fresh: Entry[] = [];
     const again: Entry[] = [];
     const ids = new Set<FileId>();
@@ -146,14 +156,14 @@ export class CopyOut {
         ids.add(id);
       }
     }
-    await this.#write(directory, fresh);
-    for (const entry of again) await this.#link(directory, entry);
+    await this.#write(names, directory, fresh);
+    for (const entry of again) await this.#link(names, directory, entry);
   }
 
-  async #write(directory: DiskPath, entries: readonly Entry[]): Promise<void> {
+  async #write(names: PlacedNames, directory: DiskPath, entries: readonly Entry[]): Promise<void> {
     const begun: DiskPath[] = [];
     const temporary = (stem: string) => {
-      const path = directory.concat(`.${stem}.part` as FileName);
+      const path = directory.concat(this.#part(stem));
       begun.push(path);
       this.#temporary.add(path);
       return path;
@@ -161,27 +171,39 @@ export class CopyOut {
     try {
       const records = entries.map(({ child }) => child.record);
       const ready = await writeIncoming({ ...this.#incoming, temporary }, records);
-      await this.#place(directory, entries, ready);
-      for (const [index, entry] of entries.entries()) this.#placed(directory, entry, ready[index]);
+      for (const index of await this.#place(names, directory, entries, ready)) {
+        const entry = entries[index];
+        if (entry !== undefined) this.#placed(directory, entry, ready[index]);
+      }
     } finally {
       await this.#remove(begun);
     }
   }
 
-  async #place(directory: DiskPath, entries: readonly Entry[], ready: readonly Ready[]): Promise<void> {
+  /** Answers the indices of those that are in their places: not of those that collide. */
+  async #place(
+    names: PlacedNames,
+    directory: DiskPath,
+    entries: readonly Entry[],
+    ready: readonly Ready[],
+  ): Promise<readonly number[]> {
     const { disk } = this.#options;
-    const places = entries.flatMap(({ name }, index) => {
-      const from = ready[index]?.path;
-      return from === undefined ? [] : [{ from, to: directory.concat(name) }];
+    const places = ready.map(({ path, stat }, index) => {
+      const name = entries[index]?.name ?? ("" as FileName);
+      return { index, from: path, name, to: directory.concat(name), stat };
     });
     const named = places.map(({ from, to }) => ({ name: from.at(-1) as FileName, to }));
     // Stops at the first name that is taken.
     const free = (await disk.placeAll?.(directory, named))?.length ?? 0;
-    for (const { from } of places.slice(0, free)) this.#temporary.delete(from);
-    for (const { from, to } of places.slice(free)) {
-      await this.#replace(from, to);
+    const placed: number[] = [];
+    for (const [at, { index, from, name, to, stat }] of places.entries()) {
+      if (at >= free && (await this.#collides(names, to))) continue;
+      if (at >= free) await this.#replace(from, to);
       this.#temporary.delete(from);
+      await names.note(name, stat);
+      placed.push(index);
     }
+    return placed;
   }
 
   #placed(directory: DiskPath, { child, name }: Entry, ready: Ready | undefined): void {
@@ -194,18 +216,37 @@ export class CopyOut {
   }
 
   /** Adds a name to an existing file. */
-  async #link(directory: DiskPath, { child, name }: Entry): Promise<void> {
-    const first = this.#linked.get(child.id);
-    if (first === undefined) return;
-    const path = directory.concat(`.${temporaryName(this.#options.runtime.random)}.part` as FileName);
+  async #link(names: PlacedNames, directory: DiskPath, entry: Entry): Promise<void> {
+    const first = this.#linked.get(entry.child.id);
+    if (first === undefined) return this.#write(names, directory, [entry]);
+    const [path, to] = [directory.concat(this.#part()), directory.concat(entry.name)];
+    if (await this.#collides(names, to)) return;
     this.#temporary.add(path);
     try {
       await this.#options.disk.link(first, path);
-      await this.#replace(path, directory.concat(name));
+      await this.#replace(path, to);
+      await this.#note(names, to);
     } finally {
       // rename(2) keeps both names if they already link to one file.
       await this.#remove([path]);
     }
+  }
+
+  #part(stem = temporaryName(this.#options.runtime.random)): FileName {
+    return `.${stem}.part` as FileName;
+  }
+
+  async #note(names: PlacedNames, path: DiskPath): Promise<void> {
+    const [there, name] = [await this.#options.disk.look(path), path.at(-1)];
+    if (there !== undefined && name !== undefined) await names.note(name, there);
+  }
+
+  /** Whether this copy has put something there under a name that the disk takes for this one. */
+  async #collides(names: PlacedNames, path: DiskPath): Promise<boolean> {
+    if (!(await names.has(path.at(-1) as FileName))) return false;
+    this.collided++;
+    if (this.collisions.length < MOST_NAMED) this.collisions.push(path);
+    return true;
   }
 
   async #replace(from: DiskPath, to: DiskPath): Promise<void> {
@@ -265,6 +306,8 @@ async function within<Result>(path: DiskPath, work: () => Promise<Result>): Prom
 const AHEAD_BYTES = 4 * 1024 * 1024;
 const AHEAD_FILE_BYTES = 256 * 1024;
 const AHEAD_ENTRIES = 512;
+/** Collisions that are named. */
+const MOST_NAMED = 10;
 
 interface Entry {
   readonly child: TreeObject;

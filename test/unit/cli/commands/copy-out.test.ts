@@ -1,15 +1,20 @@
-/** Copying out of a bucket that somebody made to harm who copies it. */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+/** Copying out of a bucket: one that somebody made to harm who copies it, and to disks that cannot hold all of it. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { expect, test } from "vitest";
-import type { FileId } from "../../../../src/base/ids.ts";
+import type { FileId, FileName } from "../../../../src/base/ids.ts";
 import { ROOT_ID } from "../../../../src/base/ids.ts";
+import { nameFromText, nameToText } from "../../../../src/base/names.ts";
+import { type BucketWriter, openWriter } from "../../../../src/bucket/writer.ts";
+import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
+import { ChunkCache } from "../../../../src/content/chunk-cache.ts";
 import { readObject } from "../../../../src/fstree/fs-reader.ts";
 import type { TreeObject } from "../../../../src/fstree/fs-reader.ts";
 import type { BucketReader } from "../../../../src/cli/commands/bucket-reader.ts";
 import { CopyOut } from "../../../../src/cli/commands/copy-out.ts";
 import { birthId, dentryKey, selfKey } from "../../../../src/format/files/keys.ts";
 import { encodeDentry, encodeSelf } from "../../../../src/format/files/rows.ts";
+import type { DiskPath, Placed, SyncDisk } from "../../../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../../../src/sync/disk/real-disk.ts";
 import { buildTree } from "../../../../src/tree/edit.ts";
 import { createTreeConfig } from "../../../../src/tree/boundary.ts";
@@ -17,7 +22,9 @@ import { NodeStore } from "../../../../src/tree/node-store.ts";
 import { BlockMap } from "../../../support/block-map.ts";
 import { name, recordOf } from "../../../support/epochs.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { MemoryRemote } from "../../../support/memory-remote.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { createBucket, newWriter, nodesOf } from "../../../support/test-bucket.ts";
 
 test("a directory that lies in itself is copied once and reported as an error", async () => {
   const noLink = () => expect.unreachable();
@@ -47,4 +54,123 @@ test("a directory that lies in itself is copied once and reported as an error", 
   const root = (await readObject(nodes, tree, ROOT_ID)) as TreeObject;
   await expect(copy.copy(root, name("copy"))).rejects.toMatchObject({ code: "format_invalid" });
   expect(readdirSync(join(folder, "copy", "d"))).toEqual([]);
+});
+
+/** A bucket with these files, and how it is copied to a disk that `alter` changes. */
+async function world(fill: (writer: BucketWriter) => Promise<void>) {
+  const bucket = await createBucket(new MemoryRemote());
+  await using writer = await openWriter(await newWriter(bucket, 2), 1);
+  await fill(writer);
+  await writer.publish();
+  const { tree } = (await bucket.head()).commit.body;
+  const nodes = nodesOf(bucket);
+  const content = new ChunkCache(bucket.blocks, { capacityBytes: 1 << 20 });
+  const folder = await temporaryFolder();
+  const copyTo = async (alter: (disk: SyncDisk) => SyncDisk) => {
+    const disk = alter(await openRealDisk(folder, { allXattrs: false, setModified: async () => {}, unlocks: false }));
+    const reader = { bucket, nodes, tree, content };
+    const copy = new CopyOut({ reader, disk, runtime: createFakeRuntime({}), special: false, moved: () => {} });
+    const root = (await readObject(nodes, tree, ROOT_ID)) as TreeObject;
+    await copy.copy(root, name("copy"));
+    return copy;
+  };
+  /** Paths of files below the copy, and what they hold. */
+  const copied = () => {
+    const below = readdirSync(join(folder, "copy"), { recursive: true, withFileTypes: true });
+    const files = below.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
+    return Object.fromEntries(files.map((at) => [relative(join(folder, "copy"), at), readFileSync(at, "utf8")]));
+  };
+  return { copyTo, copied, folder };
+}
+
+const at = (text: string) => text.split("/").map(name);
+const put = (writer: BucketWriter, path: string, text = path) =>
+  writer.putFile(at(path), sourceOfBytes(Buffer.from(text)), { mode: 0o644, uid: 0, gid: 0 });
+
+/** A disk that takes names for one if `fold` gives the same for them. */
+function folding(fold: (text: string) => string) {
+  const low = (each: string) => nameFromText(fold(nameToText(each as FileName)));
+  return (disk: SyncDisk): SyncDisk =>
+    new Proxy(disk, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key);
+        if (key === "placeAll" && value !== undefined)
+          return (directory: DiskPath, files: Placed[], ...more: []) =>
+            target.placeAll?.(
+              directory.map(low),
+              files.map((each) => ({ ...each, to: each.to.map(low) })),
+              ...more,
+            );
+        if (typeof value !== "function") return value;
+        const isPath = (each: unknown) => Array.isArray(each) && each.every((part) => typeof part === "string");
+        return (...call: unknown[]) =>
+          (value as (...args: unknown[]) => unknown).apply(
+            target,
+            call.map((each) => (isPath(each) ? (each as string[]).map(low) : each)),
+          );
+      },
+    });
+}
+
+const portable = (disk: SyncDisk) => Object.assign(disk, { placeAll: undefined, createAll: undefined });
+const ways: [string, (disk: SyncDisk) => SyncDisk][] = [
+  ["one by one", portable],
+  ["many at once", (disk) => disk],
+];
+
+test.each(ways)(
+  "on a disk without case the first of several names is kept, and the others are counted: %s",
+  async (_, way) => {
+    const { copyTo, copied } = await world(async (writer) => {
+      for (const each of ["1", "README", "Readme", "readme", "Docs/a", "docs/b", "other"]) await put(writer, each);
+      await put(writer, "OTHER/in");
+    });
+    for (let run = 0; run < 2; run++) {
+      const copy = await copyTo((disk) => folding((text) => text.toLowerCase())(way(disk)));
+      expect(copied()).toEqual({ "1": "1", readme: "README", "docs/a": "Docs/a", other: "other" });
+      expect(copy.collisions.map((each) => each.slice(1).map(nameToText).join("/")).toSorted()).toEqual([
+        "OTHER",
+        "Readme",
+        "docs",
+        "readme",
+      ]);
+      expect(copy).toMatchObject({ files: 4, collided: 4 });
+    }
+  },
+);
+
+test.each(ways)("on a disk that takes Unicode forms for one the first is kept: %s", async (_, way) => {
+  const { copyTo, copied } = await world(async (writer) => {
+    for (const each of ["caf\u00e9", "cafe\u0301", "plain"]) await put(writer, each);
+  });
+  const copy = await copyTo((disk) => folding((text) => text.normalize("NFC"))(way(disk)));
+  expect(copied()).toEqual({ "caf\u00e9": "cafe\u0301", plain: "plain" });
+  expect(copy.collided).toBe(1);
+});
+
+test("on a disk that tells names apart, all are copied, also over those of an earlier copy", async () => {
+  const { copyTo, copied } = await world(async (writer) => {
+    for (const each of ["README", "readme", "d/x", "D/x"]) await put(writer, each);
+  });
+  for (let run = 0; run < 2; run++) expect((await copyTo((disk) => disk)).collided).toBe(0);
+  expect(copied()).toEqual({ README: "README", readme: "readme", "d/x": "d/x", "D/x": "D/x" });
+});
+
+test("hard links whose names differ only in case do not make a disk one without case", async () => {
+  const { copyTo, copied } = await world(async (writer) => {
+    await put(writer, "A", "linked");
+    await writer.link(at("a"), at("A"));
+    for (const each of ["X", "x"]) await put(writer, each);
+  });
+  for (let run = 0; run < 2; run++) expect((await copyTo((disk) => disk)).collided).toBe(0);
+  expect(copied()).toEqual({ A: "linked", a: "linked", X: "X", x: "x" });
+});
+
+test("a hard link whose first name collides is a file", async () => {
+  const { copyTo, copied } = await world(async (writer) => {
+    for (const each of ["A", "a"]) await put(writer, each);
+    await writer.link(at("z"), at("a"));
+  });
+  await copyTo(folding((text) => text.toLowerCase()));
+  expect(copied()).toEqual({ a: "A", z: "a" });
 });
