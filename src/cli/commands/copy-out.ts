@@ -18,6 +18,7 @@ import {
   type IncomingContext,
   type Ready,
 } from "../../sync/apply/incoming.ts";
+import { tryLink } from "../../sync/apply/try-link.ts";
 import type { DiskPath, SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import type { BucketReader } from "./bucket-reader.ts";
@@ -44,6 +45,8 @@ export class CopyOut {
   skipped = 0;
   /** Objects whose owner could not be set, although root copies. */
   unowned = 0;
+  /** Hard links that became files of their own: the disk has none. */
+  unlinked = 0;
   /** Objects left out because the disk takes their names for others of this copy, and the first of their paths. */
   collided = 0;
   readonly collisions: DiskPath[] = [];
@@ -223,13 +226,16 @@ export class CopyOut {
     if (await this.#collides(names, to)) return;
     this.#temporary.add(path);
     try {
-      await this.#options.disk.link(first, path);
-      await this.#replace(path, to);
-      await this.#note(names, to);
+      if (await tryLink(this.#options.disk, first, path)) {
+        await this.#replace(path, to);
+        return await this.#note(names, to);
+      }
     } finally {
       // rename(2) keeps both names if they already link to one file.
       await this.#remove([path]);
     }
+    this.unlinked++;
+    await this.#write(names, directory, [entry]);
   }
 
   #part(stem = temporaryName(this.#options.runtime.random)): FileName {

@@ -135,8 +135,17 @@ function collision({ collided, collisions }: CopyOut): SynclineError {
   });
 }
 
-function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string, isStale: boolean): void {
+function report(
+  output: Output,
+  { files, bytes, skipped, unowned, unlinked }: CopyOut,
+  target: string,
+  isStale: boolean,
+): void {
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
+  if (unlinked > 0) {
+    const files = unlinked === 1 ? "a separate file" : "separate files";
+    output.notice(`Copied ${printCount(unlinked, "hard link")} as ${files}: the disk refused the links.`);
+  }
   if (unowned > 0) output.notice(`Could not set the owners of ${unowned} files.`);
   output.result(
     { target, files, bytes, skipped, ...(isStale && { stale: true }) },

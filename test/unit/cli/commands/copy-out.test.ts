@@ -166,6 +166,20 @@ test("hard links whose names differ only in case do not make a disk one without 
   expect(copied()).toEqual({ A: "linked", a: "linked", X: "X", x: "x" });
 });
 
+test.each(["EPERM", "ENOTSUP", "EMLINK"])("where a hard link fails with %s, its names become files", async (code) => {
+  const { copyTo, copied, folder } = await world(async (writer) => {
+    await put(writer, "a/one", "same");
+    await writer.makeDirectory(at("b"), { mode: 0o755, uid: 0, gid: 0 });
+    for (const each of ["a/two", "b/three"]) await writer.link(at(each), at("a/one"));
+    await put(writer, "b/other");
+  });
+  const failure = Object.assign(new Error(code), { code });
+  const copy = await copyTo((disk) => Object.assign(disk, { link: () => Promise.reject(failure) }));
+  expect(copied()).toEqual({ "a/one": "same", "a/two": "same", "b/three": "same", "b/other": "b/other" });
+  expect(copy).toMatchObject({ unlinked: 2, files: 4 });
+  expect(readdirSync(join(folder, "copy", "b")).toSorted()).toEqual(["other", "three"]);
+});
+
 test("a hard link whose first name collides is a file", async () => {
   const { copyTo, copied } = await world(async (writer) => {
     for (const each of ["A", "a"]) await put(writer, each);
