@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect, test } from "vitest";
-import type { FileId, FileName } from "../../../../src/base/ids.ts";
+import type { FileId } from "../../../../src/base/ids.ts";
 import { ROOT_ID } from "../../../../src/base/ids.ts";
-import { nameFromText, nameToText } from "../../../../src/base/names.ts";
+import { nameToText } from "../../../../src/base/names.ts";
 import { type BucketWriter, openWriter } from "../../../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { ChunkCache } from "../../../../src/content/chunk-cache.ts";
@@ -14,13 +14,14 @@ import type { BucketReader } from "../../../../src/cli/commands/bucket-reader.ts
 import { CopyOut } from "../../../../src/cli/commands/copy-out.ts";
 import { birthId, dentryKey, selfKey } from "../../../../src/format/files/keys.ts";
 import { encodeDentry, encodeSelf } from "../../../../src/format/files/rows.ts";
-import type { DiskPath, Placed, SyncDisk } from "../../../../src/sync/disk/disk.ts";
+import type { SyncDisk } from "../../../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../../../src/sync/disk/real-disk.ts";
 import { buildTree } from "../../../../src/tree/edit.ts";
 import { createTreeConfig } from "../../../../src/tree/boundary.ts";
 import { NodeStore } from "../../../../src/tree/node-store.ts";
 import { BlockMap } from "../../../support/block-map.ts";
 import { name, recordOf } from "../../../support/epochs.ts";
+import { folding } from "../../../support/folding-disk.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { MemoryRemote } from "../../../support/memory-remote.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -86,31 +87,6 @@ async function world(fill: (writer: BucketWriter) => Promise<void>) {
 const at = (text: string) => text.split("/").map(name);
 const put = (writer: BucketWriter, path: string, text = path) =>
   writer.putFile(at(path), sourceOfBytes(Buffer.from(text)), { mode: 0o644, uid: 0, gid: 0 });
-
-/** A disk that takes names for one if `fold` gives the same for them. */
-function folding(fold: (text: string) => string) {
-  const low = (each: string) => nameFromText(fold(nameToText(each as FileName)));
-  return (disk: SyncDisk): SyncDisk =>
-    new Proxy(disk, {
-      get(target, key) {
-        const value: unknown = Reflect.get(target, key);
-        if (key === "placeAll" && value !== undefined)
-          return (directory: DiskPath, files: Placed[], ...more: []) =>
-            target.placeAll?.(
-              directory.map(low),
-              files.map((each) => ({ ...each, to: each.to.map(low) })),
-              ...more,
-            );
-        if (typeof value !== "function") return value;
-        const isPath = (each: unknown) => Array.isArray(each) && each.every((part) => typeof part === "string");
-        return (...call: unknown[]) =>
-          (value as (...args: unknown[]) => unknown).apply(
-            target,
-            call.map((each) => (isPath(each) ? (each as string[]).map(low) : each)),
-          );
-      },
-    });
-}
 
 const portable = (disk: SyncDisk) => Object.assign(disk, { placeAll: undefined, createAll: undefined });
 const ways: [string, (disk: SyncDisk) => SyncDisk][] = [

@@ -1,0 +1,59 @@
+/** `syncline get -r` to a disk that cannot hold everything. */
+import { linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterEach, expect, test, vi } from "vitest";
+import { commandsFor } from "../../../../src/cli/commands.ts";
+import { runCommandLine } from "../../../../src/cli/program.ts";
+import type { SyncDisk } from "../../../../src/sync/disk/disk.ts";
+import { folding } from "../../../support/folding-disk.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const target = vi.hoisted(() => ({ alter: (disk: SyncDisk) => disk }));
+
+vi.mock(import("../../../../src/sync/disk/real-disk.ts"), async (original) => {
+  const { openRealDisk } = await original();
+  return { openRealDisk: async (...call) => target.alter(await openRealDisk(...call)) };
+});
+afterEach(() => void (target.alter = (disk) => disk));
+
+async function world() {
+  const folder = await temporaryFolder();
+  const at = (...names: string[]) => join(folder, ...names);
+  const address = pathToFileURL(at("bucket")).href;
+  const run = async (...args: string[]) => {
+    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
+    const line = [...args, "--state", at("states"), "--json"];
+    const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
+    return { status, out: runtime.out(), err: runtime.err() };
+  };
+  mkdirSync(at("d"));
+  for (const name of ["README", "readme", "z"]) writeFileSync(at("d", name), name);
+  linkSync(at("d", "z"), at("d", "zz"));
+  expect(await run("init", address)).toMatchObject({ status: 0 });
+  expect(await run("put", "-r", at("d"), address)).toMatchObject({ status: 0 });
+  return { at, address, run };
+}
+
+test("where names collide get says which ones it left out and ends with 4", async () => {
+  const { at, address, run } = await world();
+  target.alter = folding((text) => text.toLowerCase());
+  const { status, out, err } = await run("get", "-r", `${address}/d`, at("copy"));
+  expect({ status, ...JSON.parse(err) }).toMatchObject({
+    status: 4,
+    code: "path_exists",
+    message: expect.stringMatching(/: copy\/readme\.$/),
+  });
+  expect(JSON.parse(out)).toMatchObject({ files: 2 });
+  expect(readFileSync(at("copy", "readme"), "utf8")).toBe("README");
+});
+
+test("without hard links on the disk get copies their names as files and says so", async () => {
+  const { at, address, run } = await world();
+  const refused = Object.assign(new Error("EPERM"), { code: "EPERM" });
+  target.alter = (disk) => Object.assign(disk, { link: () => Promise.reject(refused) });
+  const { status, err } = await run("get", "-r", `${address}/d`, at("copy"));
+  expect({ status, ...JSON.parse(err) }).toMatchObject({ status: 0, notice: expect.stringMatching(/1 hard link as/) });
+  expect(readFileSync(at("copy", "zz"), "utf8")).toBe("z");
+});
