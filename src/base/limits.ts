@@ -94,7 +94,7 @@ export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
 /** The ratio of the longest pause to the first. More leaves the bucket idle, less lets writers collide. */
 export const BACKOFF_GROWTH = 25;
-/** How many of an epoch's commits are kept in mind: usually one is sent, and rarely any was sent for the present root. */
+/** How many noted commits of an epoch are kept: usually there is one, and only those on the newest root can still arrive. */
 export const SENT_COMMITS = 16;
 /** A command without a mount gives up after this many times PUBLISH_ATTEMPTS. */
 export const WRITER_ROUNDS = 4;

@@ -119,13 +119,15 @@ class Renaming {
     const there = await lookup(this.#nodes, this.#tree, place);
     const here = there === undefined || this.#taken.has(there.id) ? undefined : there;
     if (asSealed(here, record) !== undefined) return here;
-    // If its directory is gone, it was built elsewhere.
-    for (const born of this.#births(id, [birthplace, ...this.#sealedNames(changed)], record)) {
+    // If its directory is gone or has another id, it was built under another id, too.
+    for (const born of this.#births(id, [birthplace, place, ...this.#sealedNames(changed)], record)) {
       // An object that was born twice was split, and ours may have got the new id.
       const split = await this.#at(splitId(place.parent, born, this.#writer, this.#changes.epoch));
       if (split !== undefined) return split;
       const found = this.#taken.has(born) && born !== id ? undefined : await this.#at(born, birthplace);
       if (found !== undefined && (born === id || looksAlike(found, record))) return found;
+      // If others also changed its entries, its times differ. What is made in it later must not lose its place.
+      if (found?.record.type === "directory") return found;
     }
     // It became a directory that others had there.
     return record.type === "directory" && here?.record.type === "directory" ? here : undefined;

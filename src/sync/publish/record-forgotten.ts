@@ -2,7 +2,9 @@
  * Records an own epoch of which the history no longer has the commit: in the folder, what looks as it was sealed is what the
  * bucket had then. Others may have changed or removed it since, and the oldest root left that includes the epoch shows that.
  */
+import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
 import { samePlace, type Place } from "../../fstree/object-rows.ts";
@@ -17,7 +19,7 @@ import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode, looksSame, type Seen, unpackSeen } from "../known/seen.ts";
 import { type Attention, recordOfNew, withAttributes } from "../scan/attributes.ts";
 import { mergedXattrs } from "../scan/base-values.ts";
-import { contentOnDisk } from "../scan/local-content.ts";
+import { contentOnDisk, isUnreadable } from "../scan/local-content.ts";
 import { directoryIn } from "./record-own-commit.ts";
 import type { Sealed } from "./sealed.ts";
 
@@ -41,7 +43,6 @@ export async function recordForgotten(
     type: type as FileType,
     looked: unpackSeen(Buffer.from(seen, "base64")),
   }));
-  const sealedPaths = new Set(looks.map(({ path }) => path.join("/")));
   // Directories come before what is in them.
   for (const { path, type, looked } of looks.toSorted((a, b) => a.path.length - b.path.length)) {
     const [name] = path.slice(-1);
@@ -54,14 +55,11 @@ export async function recordForgotten(
     const stat = await disk.look(path);
     if (stat === undefined || !isStill(looked, stat, type)) continue;
     const before = known ?? db.byInode(looked.ino).find((entry) => isSameInode(entry.seen, stat));
-    const record = await recordOf(context, path, stat, looked, before);
+    if (before !== undefined && before.record.type !== type) continue;
+    const record = await readableRecord(context, path, stat, looked, before);
     if (record === undefined) continue;
     const id = before?.id ?? (await idOf(db, nodes, tree, place, type));
-    // Under the names that it had before, the folder no longer has it.
-    for (const entry of db.byId(id)) {
-      const at = pathInFolder(db, entry)?.join("/");
-      if (!samePlace(entry, place) && (at === undefined || !sealedPaths.has(at))) db.remove(entry);
-    }
+    for (const entry of db.byId(id)) if (!samePlace(entry, place) && (await hasLeft(context, entry))) db.remove(entry);
     db.put({ ...place, id, record, seen: looked });
     db.unsettle(place);
   }
@@ -73,7 +71,25 @@ function isStill(looked: Seen, stat: DiskStat, type: FileType): boolean {
   return type === "directory" ? isSameInode(looked, stat) : !looked.hasty && looksSame(looked, stat);
 }
 
-/** What the epoch said of the object. Undefined: it cannot be read now. */
+/** Whether an object is no longer at a place where the folder had it. */
+async function hasLeft({ db, disk }: FolderContext, entry: Entry): Promise<boolean> {
+  const path = pathInFolder(db, entry);
+  return path === undefined || (await disk.look(path))?.ino !== entry.seen.ino;
+}
+
+/** What the epoch said of the object. Undefined: that cannot be read now, and the object is compared as usual. */
+async function readableRecord(...of: Parameters<typeof recordOf>): Promise<FileRecord | undefined> {
+  try {
+    return await recordOf(...of);
+  } catch (error) {
+    if (isUnreadable(error) || failedWith(error, ...GONE) || hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
+}
+
+/** Removed meanwhile, or replaced by another type of file. */
+const GONE = ["ENOENT", "ENOTDIR", "ELOOP", "EINVAL"];
+
 async function recordOf(
   { disk, bucket, attention }: FolderContext,
   path: DiskPath,
@@ -102,7 +118,11 @@ async function recordOf(
 
 /** The id of an object that the epoch created. The tree may have it elsewhere, or no more. */
 async function idOf(db: SyncDatabase, nodes: NodeStore, tree: Cid, place: Place, type: FileType): Promise<FileId> {
+  const isFree = (id: FileId) => db.byId(id).length === 0;
   const there = await lookup(nodes, tree, place);
-  const isFree = there?.record.type === type && db.byId(there.id).length === 0;
-  return isFree ? there.id : birthId(place.parent, place.name, type, 0);
+  if (there?.record.type === type && isFree(there.id)) return there.id;
+  for (let generation = 0; ; generation++) {
+    const id = birthId(place.parent, place.name, type, generation);
+    if (isFree(id)) return id;
+  }
 }

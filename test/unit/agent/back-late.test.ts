@@ -129,6 +129,21 @@ describe("an agent that died behind its swap and is back when the history of the
     });
   });
 
+  test("puts new files into its directories, which others moved and changed", async () => {
+    const { remote, mortal, agent, other } = await twoAgents();
+    await agent.mount.makeDirectory("d/made");
+    await agent.mount.makeDirectory("d/made/inner");
+    await dieBehindSwap(mortal, agent, "kill");
+    await other.catchUp();
+    await other.mount.create("d/made/of b", text("of b"));
+    await other.mount.rename("d/made", "moved");
+    await other.flush();
+    await agent.mount.create("d/made/inner/later", text("later"));
+    await forgetHistory(remote);
+    for (let round = 0; round < 3; round++) await agent.flush();
+    expect(await shown(remote)).toMatchObject({ "moved/inner/later": "later", "moved/of b": "of b" });
+  });
+
   test("publishes no zeros in place of bytes that are in the bucket and that power loss took from its disk", async () => {
     for (let seed = 0; seed < 6; seed++) {
       const { remote, mortal, agent } = await twoAgents();

@@ -100,14 +100,16 @@ describe("a folder whose process died behind its swap, and that was away through
   /** One folder publishes changes of all kinds and dies; the other one then changes all of that. */
   async function replaced(since: (folder: SyncedFolder) => void = () => {}) {
     const { world, a, b } = await twoFolders();
-    for (const name of ["edited", "removed", "moved", "mode", "linked"])
+    for (const name of ["edited", "removed", "moved", "original", "mode", "linked"])
       b.disk.write(path(name), filled(`old ${name}`));
     await settle(world);
     for (const each of [a, b]) each.disk.tick(3_000_000_000n);
     a.disk.write(path("edited"), filled("edited by a"));
     a.disk.remove(path("removed"));
     a.disk.move(path("moved"), path("moved by a"));
+    a.disk.move(path("original"), path("renamed"));
     a.disk.chmod(path("mode"), 0o600);
+    await a.disk.link(path("linked"), path("link"));
     a.disk.make(path("made"));
     for (const name of ["new", "new-edited", "new-moved", "made/f"]) a.disk.write(path(name), filled(`${name} by a`));
     a.disk.tick(3_000_000_000n);
@@ -119,6 +121,8 @@ describe("a folder whose process died behind its swap, and that was away through
     b.disk.write(path("edited"), filled("edited by b"));
     b.disk.remove(path("moved by a"));
     b.disk.write(path("mode"), filled("mode by b"));
+    b.disk.write(path("linked"), filled("linked by b"));
+    b.disk.write(path("renamed"), filled("renamed by b"));
     b.disk.remove(path("new"));
     b.disk.write(path("new-edited"), filled("new-edited by b"));
     b.disk.move(path("new-moved"), path("elsewhere"));
@@ -138,7 +142,9 @@ describe("a folder whose process died behind its swap, and that was away through
     mode: "mode by b",
     "new-edited": "new-edited by b",
     elsewhere: "new-moved by a",
-    linked: "old linked",
+    linked: "linked by b",
+    link: "linked by b",
+    renamed: "renamed by b",
     "of b": "version 3",
   };
 
@@ -157,10 +163,10 @@ describe("a folder whose process died behind its swap, and that was away through
       disk.write(path("new"), filled("new, again"));
       disk.write(path("later"), filled("later"));
       disk.write(path("made/g"), filled("made/g"));
-      disk.remove(path("linked"));
+      disk.remove(path("renamed"));
       disk.remove(path("new-edited"));
     });
     const kept = { new: "new, again", later: "later", made: "dir", "made/g": "made/g" };
-    expect(await shown(world)).toEqual({ ...NOW, linked: undefined, ...kept });
+    expect(await shown(world)).toEqual({ ...NOW, ...kept });
   });
 });
