@@ -20,7 +20,7 @@ export class ByteBoundedMap<Key, Value> {
     return found;
   }
 
-  /** Not a use. */
+  /** Does not count as a use. */
   has(key: Key): boolean {
     return this.#entries.has(key);
   }

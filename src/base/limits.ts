@@ -58,13 +58,13 @@ export const PACK_TARGET_BYTES = 16 * MiB;
 export const PACK_MAX_BYTES = 32 * MiB;
 /** A commit object carries all new blocks up to this size. */
 export const COMMIT_INLINE_BYTES = 8 * MiB;
-/** Objects above their limit are not read, since anyone with access to the store could fill memory: roots and bases … */
+/** Of a root or a base. Larger objects are not read: anyone with access to the store could fill memory. */
 export const MAX_ROOT_BYTES = 256;
-/** … the genesis … */
+/** Of the genesis. */
 export const MAX_GENESIS_BYTES = 4 * KiB;
-/** … leases, and others that are no packs or runs … */
+/** Of a lease, and of any other object that is no pack or run. */
 export const MAX_SMALL_OBJECT_BYTES = 4 * MiB;
-/** … and all objects, and answers of S3 servers. */
+/** Of any object, and of an answer of an S3 server. */
 export const MAX_OBJECT_BYTES = 160 * MiB;
 export const MAX_LOOSE_PACKS = 64;
 export const RUN_PAGE_BYTES = 64 * KiB;

@@ -1,9 +1,9 @@
-/** A disk without case or Unicode forms, as macOS and Windows have them. */
+/** A disk that ignores case and Unicode forms, as on macOS and Windows. */
 import type { FileName } from "../../src/base/ids.ts";
 import { nameFromText, nameToText } from "../../src/base/names.ts";
 import type { DiskPath, Placed, SyncDisk } from "../../src/sync/disk/disk.ts";
 
-/** A disk that takes names for one if `fold` gives the same for them. */
+/** A disk on which two names are the same if `fold` makes them equal. */
 export function folding(fold: (text: string) => string) {
   const low = (each: string) => nameFromText(fold(nameToText(each as FileName)));
   return (disk: SyncDisk): SyncDisk =>

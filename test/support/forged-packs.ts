@@ -1,4 +1,4 @@
-/** Packs that only who writes to a store past us makes: nearly all of their bytes are rows. */
+/** Packs that only a program writing to the store directly can make: nearly all of their bytes are rows. */
 import type { PackName } from "../../src/base/ids.ts";
 import { HASH_BYTES } from "../../src/crypto/hash.ts";
 import { decodeManifest, encodeManifest, type LoosePack } from "../../src/format/blocks/manifest.ts";

@@ -275,7 +275,7 @@ function hasMore(places: ReadonlySet<string>, others: ReadonlySet<string>): bool
   return [...places].some((path) => !others.has(path));
 }
 
-/** Whether somebody who saw the version wherever the bucket has it wrote another one there. */
+/** Whether somebody saw the version at each place where the bucket has it, and wrote another one there. */
 function isReplaced(version: string, there: ReadonlySet<string>, was: Tree, is: Tree): boolean {
   return [...there].every((path) => was.get(path) === version && is.has(path) && is.get(path) !== version);
 }

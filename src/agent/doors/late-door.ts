@@ -1,7 +1,7 @@
-/** A door that is opened again and again until it opens: its address may be in use for a while. */
+/** A door whose opening is repeated until it succeeds: its address may be in use for a while. */
 import type { Clock } from "../../base/clock.ts";
-import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { openLate } from "../open-late.ts";
 import type { OpenDoor } from "./door-context.ts";
 import type { DoorReport } from "./doors.ts";
 
@@ -49,17 +49,13 @@ export class LateDoor implements OpenDoor {
 
   async #run(tried: () => void): Promise<void> {
     const { open, clock, log } = this.#options;
-    const { signal } = this.#closing;
-    for (let retryMs = RECONNECT_FIRST_MS; !signal.aborted; retryMs = Math.min(retryMs * 2, RECONNECT_MAX_MS)) {
-      try {
-        this.#door = await open();
-        return;
-      } catch (error) {
-        if (retryMs === RECONNECT_FIRST_MS) log.warn(`Not open yet, and tried again: ${describeError(error)}`);
-      } finally {
-        tried();
-      }
-      await clock.sleep(retryMs, signal).catch(() => {});
-    }
+    let isTold = false;
+    const failed = (error: unknown) => {
+      if (!isTold) log.warn(`Not open yet, and tried again: ${describeError(error)}`);
+      isTold = true;
+      tried();
+    };
+    this.#door = await openLate(open, failed, { clock, signal: this.#closing.signal });
+    tried();
   }
 }

@@ -5,9 +5,9 @@
 import type { Clock } from "../../base/clock.ts";
 import type { SynclineError } from "../../base/errors.ts";
 import { failureOf } from "../../base/failure.ts";
-import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { ResumeReport } from "../control.ts";
+import { openLate } from "../open-late.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "../reports.ts";
 import { Pause, type PauseReport } from "../state/pause.ts";
 import type { FolderPart } from "./agent-with-folder.ts";
@@ -88,19 +88,14 @@ export class LateFolder implements FolderPart {
   async #run(): Promise<void> {
     const { folder, open, clock, log } = this.#options;
     const { signal } = this.#ending;
-    for (let retryMs = RECONNECT_FIRST_MS; !signal.aborted; retryMs = Math.min(retryMs * 2, RECONNECT_MAX_MS)) {
-      try {
-        const part = await open();
-        if (signal.aborted) part.end();
-        this.#part = part;
-        return await part.ended;
-      } catch (error) {
-        const known = failureOf(error);
-        if (this.#error?.message !== known.message) log.warn(`${folder} is not synced: ${describeError(error)}`);
-        this.#error = known;
-      }
-      await clock.sleep(retryMs, signal).catch(() => {});
-    }
+    const failed = (error: unknown) => {
+      const known = failureOf(error);
+      if (this.#error?.message !== known.message) log.warn(`${folder} is not synced: ${describeError(error)}`);
+      this.#error = known;
+    };
+    this.#part = await openLate(open, failed, { clock, signal });
+    if (signal.aborted) this.#part?.end();
+    await this.#part?.ended;
   }
 
   #pause(): Pause {

@@ -3,7 +3,7 @@
  * a name that tells its address. Changes nothing; root-return.ts puts a root back.
  *
  * Commit objects also stay behind from swaps that others won. Those are older than the newest root, or as old: then several
- * may be the newest, and a person chooses. One that nobody swapped in any more follows the newest root, and may take its place.
+ * may be the newest, and a person chooses. A commit whose swap was never sent follows the newest root, and may be taken for it.
  */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
@@ -276,7 +276,7 @@ function isAlmost(bytes: Uint8Array | undefined, commit: Cid): boolean {
   return wrong <= MOST_WRONG;
 }
 
-/** "1" and a newline, which end an encoded root. */
+/** The length of "1" and a newline, which end an encoded root. */
 const VERSION_BYTES = 2;
 /** Addresses differ in some fifty bytes. */
 const MOST_WRONG = 16;

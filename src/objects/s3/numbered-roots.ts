@@ -177,8 +177,8 @@ export class NumberedRoots {
   }
 
   /**
-   * Whether the number that was just created is one that others had used and deleted: the lowest go first, so the base is
-   * gone, too. A creation whose answer came late is not: its base is there, or is about to be deleted as it is itself.
+   * Whether others had used and deleted the number that was just created. The lowest are deleted first, so its predecessor is
+   * gone, too. After a creation whose answer came late, the predecessor is still there, or both are about to be deleted.
    */
   async #slept({ number, object }: NumberedRoot): Promise<boolean> {
     const now = await this.#store.now();

@@ -33,7 +33,7 @@ interface Member {
 export class Copying {
   readonly #call: Call;
   readonly #pace: TimeSlice;
-  /** Those whose members are still to be copied. */
+  /** Folders whose members are not copied yet. */
   #folders: Folder[] = [];
   /** Copies of files, some of which may be gone again. */
   readonly #files: Ino[] = [];

@@ -39,7 +39,7 @@ const action = fc.record({
 type Action = typeof action extends fc.Arbitrary<infer Each> ? Each : never;
 const actions = (maxLength: number) => fc.array(action, { maxLength, size: "max" });
 
-/** Does what makes sense there. */
+/** Performs the action where it is possible. */
 function act({ disk }: SyncedFolder, { kind, at, to }: Action, text: string): void {
   const [from, target] = [NAMES[at] ?? "", NAMES[to] ?? ""];
   const there = disk.tree();

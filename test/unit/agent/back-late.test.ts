@@ -73,7 +73,7 @@ const AGAIN = {
   "moved/f": "f by a",
 };
 
-/** Lets the agent die when its swap has taken place, before it hears of that. */
+/** Kills the agent right after its swap took effect, before it learns of that. */
 async function dieBehindSwap(mortal: MortalRemote, agent: SimulatedAgent, how: "kill" | "power loss"): Promise<void> {
   const swapped = mortal.dieBefore("swapped");
   void agent.flush();
@@ -82,7 +82,7 @@ async function dieBehindSwap(mortal: MortalRemote, agent: SimulatedAgent, how: "
   await (how === "kill" ? agent.restart() : agent.cutPower(3));
 }
 
-describe("an agent that died behind its swap and is back when the history of then is gone", () => {
+describe("an agent that died right after its swap and returns once that history is gone", () => {
   test.each(["kill", "power loss"] as const)(
     "publishes nothing again after a %s, and shows the newest root",
     async (how) => {

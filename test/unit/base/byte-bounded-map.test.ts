@@ -14,7 +14,7 @@ test("holds as many bytes as allowed, and forgets what was not used for longest"
   expect([...map.keys()]).toEqual([2, 0, 3]);
 });
 
-test("counts a replaced or deleted value no more", () => {
+test("no longer counts a replaced or deleted value", () => {
   const map = filled(90, 5);
   map.set(0, new Uint8Array(10));
   map.delete(1);

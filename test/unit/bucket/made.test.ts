@@ -104,7 +104,7 @@ describe("a creation that was interrupted", () => {
     expect((await openBucket(new PackedRemote(store, ports))).genesis.cid).toBe(made.genesis.cid);
   });
 
-  test("by something else than a bucket is not repeated: an unreadable commit object may be anything", async () => {
+  test("is not repeated if a commit object cannot be read: it may be anything", async () => {
     const store = new MemoryObjectStore();
     await store.putNew(`commit/1e20${"ab".repeat(32)}`, [noise(1_000, 1)]);
     await expect(make(store)).rejects.toMatchObject({ code: "bucket_exists" });

@@ -28,7 +28,7 @@ async function serve(listed: (vfs: Vfs) => void): Promise<DavServer> {
   return DavServer.start({ fs: watched, syncToken: syncByTrees(fs.vfs) }, { fs });
 }
 
-/** Removes a file of the root; no program has it open. */
+/** Removes a file that no program has open from the root directory. */
 function remove(vfs: Vfs, name: string): void {
   const ino = vfs.lookup(ROOT_INO, name as FileName)?.ino as Ino;
   vfs.unlink(ROOT_INO, name as FileName);

@@ -246,7 +246,7 @@ test("a base is noted again from time to time, so that it stays protected howeve
   expect(await held()).toBe(base.commit);
 });
 
-test("a base is noted again after a sleep, and when the clock was set", async () => {
+test("a base is noted again after a sleep or a change of the clock", async () => {
   const { me, take, head } = await world();
   for (const days of [30, -300]) {
     const clock = new ManualClock();

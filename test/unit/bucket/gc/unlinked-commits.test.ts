@@ -41,7 +41,7 @@ async function longHistory(hours: Hours) {
   };
 }
 
-/** Collects with a reader to which this block is gone. */
+/** Collects with a reader that no longer finds this block. */
 async function collectWithout(store: ObjectStore, hours: Hours, lost: Cid): Promise<void> {
   const { remote, context } = await opened(store, hours);
   const verified = new VerifiedReader(remote.blocks);

@@ -1,4 +1,4 @@
-/** Packs that are nearly all footer, which who can write to the store lists in a manifest, take time, but no memory. */
+/** Packs that are nearly all footer, listed by somebody with access to the store: they cost time, but no memory. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test, vi } from "vitest";

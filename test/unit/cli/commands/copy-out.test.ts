@@ -1,4 +1,4 @@
-/** Copying out of a bucket: one that somebody made to harm who copies it, and to disks that cannot hold all of it. */
+/** Copying from a hostile bucket, and to disks that cannot hold all of it. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect, test } from "vitest";

@@ -117,7 +117,7 @@ describe("verify on a bucket without a root", () => {
     expect((await published(5)).length).toBe(6);
   });
 
-  test("finds the commit that a damaged root names by the rest of its address, also where others may be newer", async () => {
+  test("finds the commit that a damaged root named by what is left of its address, even if others may be newer", async () => {
     const line = await published(4);
     await rival(line, 3);
     const text = await readFile(rootPath(), "latin1");

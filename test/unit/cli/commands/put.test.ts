@@ -1,4 +1,4 @@
-/** `syncline put` of sources that others change, and of streams that are none. */
+/** `syncline put` of sources that others change, and of standard inputs that cannot be read. */
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -1,4 +1,4 @@
-/** Standard output into a file on a disk that fills up. */
+/** Standard output redirected into a file, while its disk fills up. */
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
