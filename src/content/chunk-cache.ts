@@ -35,6 +35,10 @@ export class ChunkCache implements ContentSource {
     return this.#touch(cid)?.chunk;
   }
 
+  hasChunk(cid: Cid): boolean {
+    return this.#held.get(cid)?.chunk !== undefined;
+  }
+
   peekList(cid: Cid): ChunkList | undefined {
     return this.#touch(cid)?.list;
   }
@@ -45,9 +49,9 @@ export class ChunkCache implements ContentSource {
 
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
     this.#lastLoads = [this.#uses, this.#lastLoads[0]];
-    const pending = this.#start(cids.slice(0, needed));
+    const pending = this.#start(cids.slice(0, needed), 0);
     // Read-ahead is best effort: a later reader of the block requests it again and gets the error.
-    for (const ahead of this.#start(cids.slice(needed))) ahead.catch(() => {});
+    for (const ahead of this.#start(cids.slice(needed), AHEAD_USES)) ahead.catch(() => {});
     await Promise.all(pending);
   }
 
@@ -60,7 +64,7 @@ export class ChunkCache implements ContentSource {
   }
 
   /** Starts one request for blocks not requested yet; returns the promises to await. */
-  #start(cids: readonly Cid[]): Promise<void>[] {
+  #start(cids: readonly Cid[], aheadUses: number): Promise<void>[] {
     const pending = new Set<Promise<void>>();
     const fresh: Cid[] = [];
     for (const cid of new Set(cids)) {
@@ -69,20 +73,20 @@ export class ChunkCache implements ContentSource {
       else if (this.#touch(cid) === undefined) fresh.push(cid);
     }
     if (fresh.length > 0) {
-      const request = this.#fetch(fresh);
+      const request = this.#fetch(fresh, aheadUses);
       for (const cid of fresh) this.#loading.set(cid, request);
       pending.add(request);
     }
     return [...pending];
   }
 
-  async #fetch(cids: readonly Cid[]): Promise<void> {
+  async #fetch(cids: readonly Cid[], aheadUses: number): Promise<void> {
     try {
       const blocks = await this.#blocks.getMany(cids);
       for (const cid of cids) {
         const bytes = blocks.get(cid);
         if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} was not returned.`);
-        this.#hold(cid, bytes);
+        this.#hold(cid, bytes, aheadUses);
       }
       this.#evict();
     } finally {
@@ -90,11 +94,12 @@ export class ChunkCache implements ContentSource {
     }
   }
 
-  #hold(cid: Cid, bytes: Uint8Array): void {
+  #hold(cid: Cid, bytes: Uint8Array, aheadUses: number): void {
     const isChunk = codecOf(cid) === "raw";
     const held: Held = {
       bytes: OVERHEAD_BYTES + bytes.length * (isChunk ? 1 : DECODED_FACTOR),
       used: ++this.#uses,
+      keptTo: this.#uses + aheadUses,
       chunk: isChunk ? bytes : undefined,
       list: isChunk ? undefined : decodeChunkList(bytes),
     };
@@ -105,9 +110,10 @@ export class ChunkCache implements ContentSource {
   /** Frees some room at a time, so that a use costs one number and no ordered list. */
   #evict(): void {
     if (this.#heldBytes <= this.#capacityBytes) return;
-    const byUse = [...this.#held].toSorted(([, a], [, b]) => a.used - b.used);
-    for (const [cid, { bytes, used }] of byUse) {
-      if (this.#heldBytes <= this.#capacityBytes * KEPT_PART || used > this.#lastLoads[1]) return;
+    const inOrder = [...this.#held].toSorted(([, a], [, b]) => a.keptTo - b.keptTo);
+    for (const [cid, { bytes, used }] of inOrder) {
+      if (this.#heldBytes <= this.#capacityBytes * KEPT_PART) return;
+      if (used > this.#lastLoads[1]) continue;
       this.#held.delete(cid);
       this.#heldBytes -= bytes;
     }
@@ -115,15 +121,17 @@ export class ChunkCache implements ContentSource {
 
   #touch(cid: Cid): Held | undefined {
     const held = this.#held.get(cid);
-    if (held !== undefined) held.used = ++this.#uses;
+    if (held !== undefined) held.used = held.keptTo = ++this.#uses;
     return held;
   }
 }
 
 interface Held {
   readonly bytes: number;
-  /** The number of its last use. */
+  /** The number of its last use, or of its arrival. */
   used: number;
+  /** What makes room first has the lowest. */
+  keptTo: number;
   readonly chunk: Uint8Array | undefined;
   readonly list: ChunkList | undefined;
 }
@@ -132,5 +140,7 @@ interface Held {
 const OVERHEAD_BYTES = 300;
 /** Memory of a decoded node with its links as text, relative to its encoded bytes. */
 const DECODED_FACTOR = 4;
+/** What was read ahead stays as if it were used this much later: it will be read sooner than what was read before. */
+const AHEAD_USES = 16_384;
 /** The part that stays when room is made. */
 const KEPT_PART = 7 / 8;

@@ -56,10 +56,15 @@ export function missingBlocks(
   length: number,
 ): Cid[] {
   const missing: Cid[] = [];
+  const add = (cid: Cid | undefined) => {
+    if (cid !== undefined && !source.hasChunk(cid)) missing.push(cid);
+    return true;
+  };
   const to = Math.min(size, offset + length);
-  if (to > offset) {
-    visitContent(source, content, size, offset, to, { part: () => {}, missing: (cid) => missing.push(cid) });
-  }
+  if (to <= offset) return missing;
+  if (content.kind === "chunk") add(content.cid);
+  if (content.kind === "list")
+    visitRange(source, content.cid, offset, to, { entry: (_, { cid }) => add(cid), missing: add });
   return missing;
 }
 

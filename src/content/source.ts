@@ -11,6 +11,8 @@ import type { ChunkList } from "../format/files/chunk-list.ts";
 export interface ContentSource {
   /** A chunk's bytes, read-only. Undefined: not in memory. */
   peekChunk(cid: Cid): Uint8Array | undefined;
+  /** Whether a chunk is in memory. Does not count as a use of it. */
+  hasChunk(cid: Cid): boolean;
   /** A list node. Undefined: not in memory. Throws `format_invalid`. */
   peekList(cid: Cid): ChunkList | undefined;
   /**

@@ -1,6 +1,6 @@
 /** Opens a state folder as a filesystem over a bucket: recovers unpublished changes, or starts from the given root. */
 import type { Clock } from "../base/clock.ts";
-import { CLEAN_INODES, READ_TIMEOUT_MS } from "../base/limits.ts";
+import { CLEAN_INODES, CONTENT_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import type { Log } from "../base/log.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
@@ -37,7 +37,6 @@ export interface VfsLimits extends OverlayLimits {
 
 const MiB = 1024 * 1024;
 const NODE_BYTES = 16 * MiB;
-const CONTENT_BYTES = 24 * MiB;
 
 /** Throws `state_corrupt`, `disk_full`, `store_failed`. */
 export function openVfs(options: VfsOptions): Vfs {

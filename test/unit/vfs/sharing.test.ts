@@ -1,13 +1,17 @@
 /** What one agent shows while others publish, and what its inodes stand for. */
+import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
 import type { FileName, Ino } from "../../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../../src/base/ids.ts";
+import { CONTENT_BYTES } from "../../../src/base/limits.ts";
 import { nameFromText } from "../../../src/base/names.ts";
 import type { NewBase } from "../../../src/fstree/change-set.ts";
 import type { DirtyReason } from "../../../src/vfs/dirty-signal.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
+
+const MiB = 1024 * 1024;
 
 async function adopt(fs: VfsHarness, work: (other: VfsHarness) => Promise<void>): Promise<NewBase> {
   const base = await fs.others(work);
@@ -513,6 +517,19 @@ describe("loading blocks", () => {
     const chunks = fs.blocks.reads.length;
     expect(chunks).toBeGreaterThan(30);
     expect(waits).toBeLessThan(chunks / 2);
+  });
+
+  test("fetches each block of a file that is read in order once, although the file is larger than memory", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("f");
+    const sizeMiB = (3 * CONTENT_BYTES) / MiB;
+    for (let at = 0; at < sizeMiB; at++) await fs.write(ino, at * MiB, randomBytes(MiB));
+    await fs.publish();
+    fs.restart();
+    fs.blocks.reads.length = 0;
+    for (let at = 0; at < sizeMiB; at++) await fs.read(ino, at * MiB, MiB);
+    expect(fs.blocks.reads.length).toBeGreaterThan(sizeMiB);
+    expect(new Set(fs.blocks.reads).size).toBe(fs.blocks.reads.length);
   });
 });
 
