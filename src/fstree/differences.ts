@@ -1,5 +1,5 @@
 /** Differences between two trees, for the overlay: it drops what it shows of them and notifies kernels. */
-import { hasCode } from "../base/errors.ts";
+import { isGone } from "../blocks/not-found.ts";
 import type { Cid, FileId } from "../base/ids.ts";
 import { parseKey } from "../format/files/keys.ts";
 import type { Key } from "../format/files/keys.ts";
@@ -35,7 +35,7 @@ export async function differencesIfThere(nodes: NodeStore, from: Cid, to: Cid): 
   try {
     return await differences(nodes, from, to);
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }

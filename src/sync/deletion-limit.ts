@@ -2,7 +2,7 @@
  * The deletion limit: if a scan misses much of what was synced, or a root would remove much of the folder, these deletions
  * wait until a person approves exactly them (docs/design/merge.md, Laws). Everything else is synced meanwhile.
  */
-import { hasCode } from "../base/errors.ts";
+import { isGone } from "../blocks/not-found.ts";
 import type { Cid } from "../base/ids.ts";
 import { lookup } from "../fstree/fs-reader.ts";
 import { placeText } from "../fstree/object-rows.ts";
@@ -64,7 +64,7 @@ async function isThere(nodes: NodeStore, tree: Cid, entry: Entry): Promise<boole
   try {
     return (await lookup(nodes, tree, entry))?.id === entry.id;
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return true;
+    if (isGone(error)) return true;
     throw error;
   }
 }

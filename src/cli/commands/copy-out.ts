@@ -18,10 +18,12 @@ import {
   type IncomingContext,
   type Ready,
 } from "../../sync/apply/incoming.ts";
+import { isOfOne, ofOne } from "../../sync/apply/of-one.ts";
 import { tryLink } from "../../sync/apply/try-link.ts";
-import type { DiskPath, SyncDisk } from "../../sync/disk/disk.ts";
+import { type DiskPath, NOT_HELD, type SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import type { BucketReader } from "./bucket-reader.ts";
+import { LeftOut } from "./left-out.ts";
 import { PlacedNames } from "./placed-names.ts";
 import type { Runtime } from "../runtime.ts";
 
@@ -47,9 +49,7 @@ export class CopyOut {
   unowned = 0;
   /** Hard links that became files of their own: the disk has none. */
   unlinked = 0;
-  /** Objects left out because the disk takes their names for others of this copy, and the first of their paths. */
-  collided = 0;
-  readonly collisions: DiskPath[] = [];
+  readonly left = new LeftOut();
   readonly #options: CopyOutOptions;
   readonly #incoming: IncomingContext;
   /** The directories being copied, from the top down. */
@@ -108,13 +108,14 @@ export class CopyOut {
       this.#countOwner(object.record, await within(path, () => this.#options.disk.look(path)));
   }
 
-  /** False: its name collides. */
+  /** False: it is left out, with all that is in it. */
   async #makeDirectory(names: PlacedNames, path: DiskPath): Promise<boolean> {
     const { disk } = this.#options;
     if (await this.#collides(names, path)) return false;
     const there = await disk.look(path);
-    if (there === undefined) await disk.makeDirectory(path);
-    else if (there.type !== "directory") throw inTheWay(path, "of a directory");
+    if (there === undefined) {
+      if (!(await this.#isHeld(path, () => disk.makeDirectory(path)))) return false;
+    } else if (there.type !== "directory") throw inTheWay(path, "of a directory");
     await this.#note(names, path);
     return true;
   }
@@ -159,8 +160,26 @@ export class CopyOut {
         ids.add(id);
       }
     }
-    await this.#write(names, directory, fresh);
+    await this.#writeAll(names, directory, fresh);
     for (const entry of again) await this.#link(names, directory, entry);
+  }
+
+  /** Leaves out those that cannot be copied. */
+  async #writeAll(names: PlacedNames, directory: DiskPath, entries: readonly Entry[]): Promise<void> {
+    try {
+      return await this.#write(names, directory, entries);
+    } catch (error) {
+      if (!isOfOne(error)) throw error;
+    }
+    for (const entry of entries) {
+      try {
+        await this.#write(names, directory, [entry]);
+      } catch (error) {
+        const why = ofOne(error, entry.child.record);
+        if (why === undefined) throw error;
+        this.left.add(why, directory.concat(entry.name), error);
+      }
+    }
   }
 
   async #write(names: PlacedNames, directory: DiskPath, entries: readonly Entry[]): Promise<void> {
@@ -183,7 +202,7 @@ export class CopyOut {
     }
   }
 
-  /** Answers the indices of those that are in their places: not of those that collide. */
+  /** Answers the indices of those that are in their places: not of those that are left out. */
   async #place(
     names: PlacedNames,
     directory: DiskPath,
@@ -201,7 +220,7 @@ export class CopyOut {
     const placed: number[] = [];
     for (const [at, { index, from, name, to, stat }] of places.entries()) {
       if (at >= free && (await this.#collides(names, to))) continue;
-      if (at >= free) await this.#replace(from, to);
+      if (at >= free && !(await this.#isHeld(to, () => this.#replace(from, to)))) continue;
       this.#temporary.delete(from);
       await names.note(name, stat);
       placed.push(index);
@@ -221,13 +240,13 @@ export class CopyOut {
   /** Adds a name to an existing file. */
   async #link(names: PlacedNames, directory: DiskPath, entry: Entry): Promise<void> {
     const first = this.#linked.get(entry.child.id);
-    if (first === undefined) return this.#write(names, directory, [entry]);
+    if (first === undefined) return this.#writeAll(names, directory, [entry]);
     const [path, to] = [directory.concat(this.#part()), directory.concat(entry.name)];
     if (await this.#collides(names, to)) return;
     this.#temporary.add(path);
     try {
       if (await tryLink(this.#options.disk, first, path)) {
-        await this.#replace(path, to);
+        if (!(await this.#isHeld(to, () => this.#replace(path, to)))) return;
         return await this.#note(names, to);
       }
     } finally {
@@ -235,7 +254,7 @@ export class CopyOut {
       await this.#remove([path]);
     }
     this.unlinked++;
-    await this.#write(names, directory, [entry]);
+    await this.#writeAll(names, directory, [entry]);
   }
 
   #part(stem = temporaryName(this.#options.runtime.random)): FileName {
@@ -250,9 +269,20 @@ export class CopyOut {
   /** Whether this copy has put something there under a name that the disk takes for this one. */
   async #collides(names: PlacedNames, path: DiskPath): Promise<boolean> {
     if (!(await names.has(path.at(-1) as FileName))) return false;
-    this.collided++;
-    if (this.collisions.length < MOST_NAMED) this.collisions.push(path);
+    this.left.add("collides", path);
     return true;
+  }
+
+  /** Gives an object its name. False: the disk cannot hold that name. */
+  async #isHeld(path: DiskPath, giveName: () => Promise<void>): Promise<boolean> {
+    try {
+      await giveName();
+      return true;
+    } catch (error) {
+      if (!failedWith(error, ...NOT_HELD, "EINVAL")) throw error;
+      this.left.add("not held", path, error);
+      return false;
+    }
   }
 
   async #replace(from: DiskPath, to: DiskPath): Promise<void> {
@@ -312,8 +342,6 @@ async function within<Result>(path: DiskPath, work: () => Promise<Result>): Prom
 const AHEAD_BYTES = 4 * 1024 * 1024;
 const AHEAD_FILE_BYTES = 256 * 1024;
 const AHEAD_ENTRIES = 512;
-/** Collisions that are named. */
-const MOST_NAMED = 10;
 
 interface Entry {
   readonly child: TreeObject;

@@ -6,7 +6,6 @@ import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameFromText, nameToBytes, nameToText } from "../../base/names.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
-import { pathText } from "../../sync/disk/paths.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
@@ -75,7 +74,9 @@ export function register(program: Program): void {
       });
       await copy.copy(object, name);
       report(output, copy, text, reader.isStale);
-      if (copy.collided > 0) throw collision(copy);
+      const [error, ...more] = copy.left.errors();
+      for (const { message } of more) output.notice(message);
+      if (error !== undefined) throw error;
     },
   });
 }
@@ -123,15 +124,6 @@ async function requireFolder(folder: string): Promise<void> {
   if (found !== undefined) return;
   throw new SynclineError("local_io_failed", `The directory ${printText(folder)} does not exist.`, {
     hint: "Create it first: mkdir -p DIR.",
-  });
-}
-
-function collision({ collided, collisions }: CopyOut): SynclineError {
-  const names = collisions.map((path) => escapeForPrint(pathText(path)));
-  if (collided > names.length) names.push(`${collided - names.length} more`);
-  const message = `This disk cannot tell these names from others that were copied (case, Unicode): ${names.join(", ")}.`;
-  return new SynclineError("path_exists", message, {
-    hint: "They were left out. Rename them in the bucket, or copy to a disk that tells such names apart.",
   });
 }
 

@@ -2,7 +2,7 @@
  * Files that a killed run brought without recording them. A scan would take them for local changes, and a version that
  * others replaced meanwhile would come back.
  */
-import { hasCode } from "../../base/errors.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -39,7 +39,7 @@ export async function noteArrived(context: ArrivedContext): Promise<void> {
   try {
     await noteAll(context);
   } catch (error) {
-    if (!hasCode(error, "block_not_found")) throw error;
+    if (!isGone(error)) throw error;
   }
 }
 

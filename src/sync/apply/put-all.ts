@@ -2,11 +2,10 @@
  * Puts a plan's objects in batches, and leaves out those that this disk cannot hold or whose blocks the bucket lacks: they
  * hold nothing else back.
  */
-import { hasCode } from "../../base/errors.ts";
-import { failedWith, isDiskFull } from "../../base/system-errors.ts";
-import { NOT_HELD, UNSUPPORTED } from "../disk/disk.ts";
+import { isDiskFull } from "../../base/system-errors.ts";
 import type { Reason } from "../known/unsettled.ts";
 import type { Ready } from "./incoming.ts";
+import { isOfOne, ofOne } from "./of-one.ts";
 import type { Put } from "./plan.ts";
 
 /** The part of a batch that is on the disk under temporary names. */
@@ -89,26 +88,13 @@ async function putEach(applier: Puts, puts: readonly Put[]): Promise<Failure | u
   return failure;
 }
 
-/** Whether an error of writing new files can concern just one of them. */
-function isOfOne(error: unknown): boolean {
-  return isMissing(error) || failedWith(error, ...NOT_HELD, ...NO_SYMLINKS);
-}
-
-/** The bucket lacks a block. */
-function isMissing(error: unknown): boolean {
-  return hasCode(error, "block_not_found");
-}
-
 /** Undefined if the error does not concern this object. */
 function reasonOf(error: unknown, { target }: Put): Reason | undefined {
-  if (isMissing(error)) return "waiting";
-  const isRefused =
-    failedWith(error, ...NOT_HELD) || (target.record.type === "symlink" && failedWith(error, ...NO_SYMLINKS));
-  return isRefused ? "not kept here" : undefined;
+  const why = ofOne(error, target.record);
+  return why && REASONS[why];
 }
 
-/** On Windows, making one takes a privilege; FAT has none. */
-const NO_SYMLINKS = ["EPERM", ...UNSUPPORTED] as const;
+const REASONS = { lost: "waiting", "not held": "not kept here" } as const;
 
 /** Batches of as many files as are written under temporary names at once. */
 function* batchesOf(puts: readonly Put[]): Generator<Put[]> {

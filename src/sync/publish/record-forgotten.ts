@@ -2,7 +2,7 @@
  * Records an own epoch of which the history no longer has the commit: in the folder, what looks as it was sealed is what the
  * bucket had then. Others may have changed or removed it since, and the oldest root left that includes the epoch shows that.
  */
-import { hasCode } from "../../base/errors.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
@@ -82,7 +82,7 @@ async function readableRecord(...of: Parameters<typeof recordOf>): Promise<FileR
   try {
     return await recordOf(...of);
   } catch (error) {
-    if (isUnreadable(error) || failedWith(error, ...GONE) || hasCode(error, "block_not_found")) return undefined;
+    if (isUnreadable(error) || failedWith(error, ...GONE) || isGone(error)) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** After a crash: finds out which sent epochs are in the bucket. Their changes are the folder's own. */
-import { hasCode } from "../../base/errors.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
 import { findEpoch, mayBeSent } from "../../bucket/publish/own-epoch.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
@@ -109,7 +109,7 @@ function leftAloneIn(
       const [entry] = known;
       return entry !== undefined && sameRecord(entry.record, theirs.record);
     } catch (error) {
-      if (hasCode(error, "block_not_found")) return false;
+      if (isGone(error)) return false;
       throw error;
     }
   };

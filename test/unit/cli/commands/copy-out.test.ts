@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect, test } from "vitest";
+import { SynclineError } from "../../../../src/base/errors.ts";
 import type { FileId } from "../../../../src/base/ids.ts";
 import { ROOT_ID } from "../../../../src/base/ids.ts";
-import { nameToText } from "../../../../src/base/names.ts";
 import { type BucketWriter, openWriter } from "../../../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { ChunkCache } from "../../../../src/content/chunk-cache.ts";
@@ -12,9 +12,10 @@ import { readObject } from "../../../../src/fstree/fs-reader.ts";
 import type { TreeObject } from "../../../../src/fstree/fs-reader.ts";
 import type { BucketReader } from "../../../../src/cli/commands/bucket-reader.ts";
 import { CopyOut } from "../../../../src/cli/commands/copy-out.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { birthId, dentryKey, selfKey } from "../../../../src/format/files/keys.ts";
 import { encodeDentry, encodeSelf } from "../../../../src/format/files/rows.ts";
-import type { SyncDisk } from "../../../../src/sync/disk/disk.ts";
+import type { DiskPath, Placed, SyncDisk } from "../../../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../../../src/sync/disk/real-disk.ts";
 import { buildTree } from "../../../../src/tree/edit.ts";
 import { createTreeConfig } from "../../../../src/tree/boundary.ts";
@@ -81,12 +82,21 @@ async function world(fill: (writer: BucketWriter) => Promise<void>) {
     const files = below.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
     return Object.fromEntries(files.map((at) => [relative(join(folder, "copy"), at), readFileSync(at, "utf8")]));
   };
-  return { copyTo, copied, folder };
+  return { copyTo, copied, folder, content };
 }
 
 const at = (text: string) => text.split("/").map(name);
 const put = (writer: BucketWriter, path: string, text = path) =>
   writer.putFile(at(path), sourceOfBytes(Buffer.from(text)), { mode: 0o644, uid: 0, gid: 0 });
+
+/** The paths that each error names. */
+const namedBy = (copy: CopyOut) =>
+  copy.left.errors().map(({ message }) =>
+    message
+      .slice(message.lastIndexOf(": ") + 2, -1)
+      .split(", ")
+      .toSorted(),
+  );
 
 const portable = (disk: SyncDisk) => Object.assign(disk, { placeAll: undefined, createAll: undefined });
 const ways: [string, (disk: SyncDisk) => SyncDisk][] = [
@@ -104,13 +114,8 @@ test.each(ways)(
     for (let run = 0; run < 2; run++) {
       const copy = await copyTo((disk) => folding((text) => text.toLowerCase())(way(disk)));
       expect(copied()).toEqual({ "1": "1", readme: "README", "docs/a": "Docs/a", other: "other" });
-      expect(copy.collisions.map((each) => each.slice(1).map(nameToText).join("/")).toSorted()).toEqual([
-        "OTHER",
-        "Readme",
-        "docs",
-        "readme",
-      ]);
-      expect(copy).toMatchObject({ files: 4, collided: 4 });
+      expect(namedBy(copy)).toEqual([["copy/OTHER", "copy/Readme", "copy/docs", "copy/readme"]]);
+      expect([copy.files, copy.left.count("collides")]).toEqual([4, 4]);
     }
   },
 );
@@ -121,14 +126,14 @@ test.each(ways)("on a disk that takes Unicode forms for one the first is kept: %
   });
   const copy = await copyTo((disk) => folding((text) => text.normalize("NFC"))(way(disk)));
   expect(copied()).toEqual({ "caf\u00e9": "cafe\u0301", plain: "plain" });
-  expect(copy.collided).toBe(1);
+  expect(copy.left.count("collides")).toBe(1);
 });
 
 test("on a disk that tells names apart, all are copied, also over those of an earlier copy", async () => {
   const { copyTo, copied } = await world(async (writer) => {
     for (const each of ["README", "readme", "d/x", "D/x"]) await put(writer, each);
   });
-  for (let run = 0; run < 2; run++) expect((await copyTo((disk) => disk)).collided).toBe(0);
+  for (let run = 0; run < 2; run++) expect(namedBy(await copyTo((disk) => disk))).toEqual([]);
   expect(copied()).toEqual({ README: "README", readme: "readme", "d/x": "d/x", "D/x": "D/x" });
 });
 
@@ -138,7 +143,7 @@ test("hard links whose names differ only in case do not make a disk one without 
     await writer.link(at("a"), at("A"));
     for (const each of ["X", "x"]) await put(writer, each);
   });
-  for (let run = 0; run < 2; run++) expect((await copyTo((disk) => disk)).collided).toBe(0);
+  for (let run = 0; run < 2; run++) expect(namedBy(await copyTo((disk) => disk))).toEqual([]);
   expect(copied()).toEqual({ A: "linked", a: "linked", X: "X", x: "x" });
 });
 
@@ -149,8 +154,7 @@ test.each(["EPERM", "ENOTSUP", "EMLINK"])("where a hard link fails with %s, its 
     for (const each of ["a/two", "b/three"]) await writer.link(at(each), at("a/one"));
     await put(writer, "b/other");
   });
-  const failure = Object.assign(new Error(code), { code });
-  const copy = await copyTo((disk) => Object.assign(disk, { link: () => Promise.reject(failure) }));
+  const copy = await copyTo((disk) => Object.assign(disk, { link: () => Promise.reject(failure(code)) }));
   expect(copied()).toEqual({ "a/one": "same", "a/two": "same", "b/three": "same", "b/other": "b/other" });
   expect(copy).toMatchObject({ unlinked: 2, files: 4 });
   expect(readdirSync(join(folder, "copy", "b")).toSorted()).toEqual(["other", "three"]);
@@ -163,4 +167,67 @@ test("a hard link whose first name collides is a file", async () => {
   });
   await copyTo(folding((text) => text.toLowerCase()));
   expect(copied()).toEqual({ a: "A", z: "a" });
+});
+
+const failure = (code: string) => Object.assign(new Error(code), { code });
+
+/** A disk without symlinks, and with short names only. */
+function narrow(disk: SyncDisk): SyncDisk {
+  const { rename, makeDirectory, placeAll } = disk;
+  const isLong = (path: DiskPath) => path.some((each) => each.length >= LONG.length);
+  const check = (path: DiskPath) => {
+    if (isLong(path)) throw failure("EINVAL");
+  };
+  return Object.assign(disk, {
+    makeSymlink: () => Promise.reject(failure("EPERM")),
+    makeDirectory: async (path: DiskPath) => (check(path), makeDirectory.call(disk, path)),
+    rename: async (...call: Parameters<typeof rename>) => (check(call[1]), rename.apply(disk, call)),
+    placeAll:
+      placeAll &&
+      (async (directory: DiskPath, files: readonly Placed[]) => {
+        const end = files.findIndex(({ to }) => isLong(to));
+        return placeAll.call(disk, directory, end < 0 ? files : files.slice(0, end));
+      }),
+  });
+}
+const LONG = "x".repeat(100);
+
+test.each(ways)("what a disk cannot hold is left out, and everything else copied: %s", async (_, way) => {
+  const { copyTo, copied, folder } = await world(async (writer) => {
+    for (const each of ["a", LONG, `d/${LONG}`, "d/z", `${LONG}-directory/in`, "y", "z"]) await put(writer, each);
+    await writer.link(at(`${LONG}-link`), at("a"));
+    await writer.putSymlink(at("d/link"), "z", { mode: 0o777, uid: 0, gid: 0 });
+  });
+  for (let run = 0; run < 2; run++) {
+    const copy = await copyTo((disk) => narrow(way(disk)));
+    expect(copied()).toEqual({ a: "a", "d/z": "d/z", y: "y", z: "z" });
+    expect([copy.files, copy.left.count("not held")]).toEqual([4, 5]);
+    expect(copy.left.errors()).toMatchObject([
+      { code: "local_io_failed", message: expect.stringContaining("copy/d/link") },
+    ]);
+    expect(readdirSync(join(folder, "copy")).toSorted()).toEqual(["a", "d", "y", "z"]);
+  }
+});
+
+test.each(ways)("files whose blocks the bucket lost or damaged are left out: %s", async (_, way) => {
+  const { copyTo, copied, content } = await world(async (writer) => {
+    for (const each of ["a", "lost", "d/damaged", "d/b"]) await put(writer, each, each.padEnd(5_000, "."));
+  });
+  const { load } = content;
+  const chunkOf = (text: string) => cidOf("raw", Buffer.from(text.padEnd(5_000, ".")));
+  const bad = new Map([
+    [chunkOf("lost"), "block_not_found"],
+    [chunkOf("d/damaged"), "block_corrupt"],
+  ] as const);
+  content.load = async (cids, needed) => {
+    for (const cid of cids.slice(0, needed)) {
+      const code = bad.get(cid);
+      if (code !== undefined) throw new SynclineError(code, "It cannot be read.");
+    }
+    return load.call(content, cids, needed);
+  };
+  const copy = await copyTo(way);
+  expect(Object.keys(copied()).toSorted()).toEqual(["a", "d/b"]);
+  expect(copy.left.errors()).toMatchObject([{ code: "block_not_found" }]);
+  expect(namedBy(copy)).toEqual([["copy/d/damaged", "copy/lost"]]);
 });

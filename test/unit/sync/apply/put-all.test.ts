@@ -90,31 +90,34 @@ test("names that share no inode stay one file for the bucket", async () => {
   expect((await a.disk.look(path("one")))?.ino).toBe((await a.disk.look(path("two")))?.ino);
 });
 
-test("a file whose blocks the bucket lost holds no other file back, and the pass reports it", async () => {
-  const { world, a, b } = await twoFolders();
-  a.disk.write(path("gone"), "x");
-  await settle(world);
-  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
-  a.disk.write(path("lost"), "lost".repeat(100_000));
-  await a.sync();
-  a.disk.remove(path("gone"));
-  a.disk.write(path("other"), "other");
-  await a.sync();
-  const create = b.disk.create.bind(b.disk);
-  let isLost = true;
-  b.disk.create = async (at) => {
-    const file = await create(at);
-    const write = async () => {
-      throw new SynclineError("block_not_found", "It is lost.");
+test.each(["block_not_found", "block_corrupt"] as const)(
+  "a file with %s holds no other back, and the pass reports it",
+  async (code) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("gone"), "x");
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    a.disk.write(path("lost"), "lost".repeat(100_000));
+    await a.sync();
+    a.disk.remove(path("gone"));
+    a.disk.write(path("other"), "other");
+    await a.sync();
+    const create = b.disk.create.bind(b.disk);
+    let isLost = true;
+    b.disk.create = async (at) => {
+      const file = await create(at);
+      const write = async () => {
+        throw new SynclineError(code, "It is lost.");
+      };
+      return isLost
+        ? { ...file, write: async (...args) => (args[1].length > 1_000 ? write() : file.write(...args)) }
+        : file;
     };
-    return isLost
-      ? { ...file, write: async (...args) => (args[1].length > 1_000 ? write() : file.write(...args)) }
-      : file;
-  };
-  await expect(b.sync()).rejects.toMatchObject({ code: "block_not_found" });
-  expect(Object.fromEntries(b.disk.tree())).toEqual({ other: "other" });
-  expect((await b.disk.list(path(".syncline/new"))).map((each) => each.name)).toEqual(["redo"]);
-  isLost = false;
-  await settle(world);
-  expect(b.disk.tree()).toEqual(a.disk.tree());
-});
+    await expect(b.sync()).rejects.toMatchObject({ code });
+    expect(Object.fromEntries(b.disk.tree())).toEqual({ other: "other" });
+    expect((await b.disk.list(path(".syncline/new"))).map((each) => each.name)).toEqual(["redo"]);
+    isLost = false;
+    await settle(world);
+    expect(b.disk.tree()).toEqual(a.disk.tree());
+  },
+);
