@@ -11,6 +11,7 @@
 #include "layout.h"
 #include "memory.h"
 #include "mounting.h"
+#include "page_cache.h"
 #include "session.h"
 #include "values.h"
 
@@ -29,6 +30,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "serve", syncline::Serve, nullptr);
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
   Define(env, exports, "freeRange", syncline::FreeRange, nullptr);
+  Define(env, exports, "readCached", syncline::ReadCached, nullptr);
   Define(env, exports, "openBeneath", syncline::OpenBeneath, nullptr);
   Define(env, exports, "statAt", syncline::StatAt, nullptr);
   Define(env, exports, "listAt", syncline::ListAt, nullptr);

@@ -18,6 +18,7 @@
               "memory.cc",
               "mounting.cc",
               "notifier.cc",
+              "page_cache.cc",
               "recovered.cc",
               "replies.cc",
               "request_slots.cc",

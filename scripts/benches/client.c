@@ -1,9 +1,10 @@
-// Metadata rates as a client sees them: client DIR WORKLOAD COUNT prints "WORKLOAD rate-per-second".
-// Workloads make what they need first, untimed; "stat" and "list" drop the kernel's caches before they start (root only).
+// One workload as a client sees it: client DIR WORKLOAD COUNT prints "WORKLOAD rate-per-second", megabytes for "seq-…". "prepare-…"
+// makes what other workloads need, and prints nothing of use. All contents are noise: no target can skip or share them.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { BLOCK = 4096, LINE = 200, MIB = 1 << 20, BIG_MIB = 256 };
+
 static char path[4096], other[4096];
+static const char *dir;
+static int count;
 
 static double now(void) {
   struct timespec t;
@@ -24,63 +29,152 @@ static void die(const char *what) {
   exit(1);
 }
 
-static void make(const char *dir, int index, size_t bytes) {
-  static char block[4096];
-  snprintf(path, sizeof path, "%s/f%d", dir, index);
-  int file = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
-  if (file < 0) die("create");
-  if (bytes && write(file, block, bytes) != (ssize_t)bytes) die("write");
+static uint64_t next(void) {
+  static uint64_t state = 88172645463325252ull;
+  state ^= state << 13;
+  state ^= state >> 7;
+  return state ^= state << 17;
+}
+
+static char *noise(size_t bytes) {
+  uint64_t *words = malloc(bytes);
+  if (!words) die("malloc");
+  for (size_t i = 0; i < bytes / 8; i++) words[i] = next();
+  return (char *)words;
+}
+
+static int opened(char letter, int index, int flags) {
+  snprintf(path, sizeof path, "%s/%c%d", dir, letter, index);
+  int file = open(path, flags, 0644);
+  if (file < 0) die("open");
+  return file;
+}
+
+static int big(int flags) { return opened('b', 0, flags); }
+
+static void put(int file, const char *bytes, size_t length, off_t at) {
+  if (pwrite(file, bytes, length, at) != (ssize_t)length) die("write");
+}
+
+static void closed(int file) {
   if (close(file)) die("close");
 }
 
-static void drop_caches(void) {
-  sync();
-  int file = open("/proc/sys/vm/drop_caches", O_WRONLY);
-  if (file < 0) return;
-  if (write(file, "2", 1) != 1) perror("drop_caches");
-  close(file);
+static double create(size_t bytes, int is_synced) {
+  char *block = noise((size_t)count * BLOCK);
+  double began = now();
+  for (int i = 0; i < count; i++) {
+    int file = opened('f', i, O_CREAT | O_EXCL | O_WRONLY);
+    if (bytes) put(file, block + (size_t)i * BLOCK, bytes, 0);
+    if (is_synced && fsync(file)) die("fsync");
+    closed(file);
+  }
+  return now() - began;
+}
+
+static double write_big(void) {
+  char *bytes = noise((size_t)BIG_MIB * MIB);
+  double began = now();
+  int file = big(O_CREAT | O_TRUNC | O_WRONLY);
+  for (int i = 0; i < BIG_MIB; i++) put(file, bytes + (size_t)i * MIB, MIB, (off_t)i * MIB);
+  if (fsync(file)) die("fsync");
+  closed(file);
+  return now() - began;
+}
+
+static double read_big(void) {
+  char *bytes = malloc(MIB);
+  double began = now();
+  int file = big(O_RDONLY);
+  ssize_t got;
+  while ((got = read(file, bytes, MIB)) > 0);
+  if (got < 0) die("read");
+  closed(file);
+  return now() - began;
+}
+
+static double each_file(const char *what) {
+  char *block = noise((size_t)count * BLOCK);
+  struct stat st;
+  double began = now();
+  for (int i = 0; i < count; i++) {
+    snprintf(path, sizeof path, "%s/f%d", dir, i);
+    snprintf(other, sizeof other, "%s/g%d", dir, i);
+    int failed = 0;
+    if (!strcmp(what, "stat")) failed = lstat(path, &st);
+    else if (!strcmp(what, "rename")) failed = rename(path, other);
+    else if (!strcmp(what, "unlink")) failed = unlink(path);
+    else {
+      int file = opened('f', i, !strcmp(what, "overwrite") ? O_WRONLY : O_RDONLY);
+      if (!strcmp(what, "overwrite")) put(file, block + (size_t)i * BLOCK, BLOCK, 0);
+      if (!strcmp(what, "read")) failed = read(file, block, BLOCK) != BLOCK;
+      closed(file);
+    }
+    if (failed) die(what);
+  }
+  return now() - began;
+}
+
+static double list(void) {
+  double began = now();
+  DIR *directory = opendir(dir);
+  struct dirent *entry;
+  struct stat st;
+  if (!directory) die("opendir");
+  for (count = 0; (entry = readdir(directory)); count++)
+    if (fstatat(dirfd(directory), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) die("stat");
+  closedir(directory);
+  return now() - began;
+}
+
+static double append(int is_synced) {
+  char *lines = noise((size_t)count * LINE + 8);
+  double began = now();
+  int file = opened('a', 0, O_CREAT | O_WRONLY | O_APPEND);
+  for (int i = 0; i < count; i++) {
+    if (write(file, lines + (size_t)i * LINE, LINE) != LINE) die("append");
+    if (is_synced && fdatasync(file)) die("fdatasync");
+  }
+  closed(file);
+  return now() - began;
+}
+
+static double random_blocks(int is_written, int is_synced) {
+  char *blocks = noise((size_t)count * BLOCK);
+  double began = now();
+  int file = big(is_written ? O_WRONLY : O_RDONLY);
+  for (int i = 0; i < count; i++) {
+    off_t at = (off_t)(next() % ((uint64_t)BIG_MIB * MIB / BLOCK)) * BLOCK;
+    char *block = blocks + (size_t)i * BLOCK;
+    if (is_written) put(file, block, BLOCK, at);
+    else if (pread(file, block, BLOCK, at) != BLOCK) die("read");
+    if (is_synced && fdatasync(file)) die("fdatasync");
+  }
+  closed(file);
+  return now() - began;
+}
+
+static double run(const char *what) {
+  if (!strcmp(what, "create") || !strcmp(what, "prepare-files")) return create(0, 0);
+  if (!strcmp(what, "small") || !strcmp(what, "prepare-small")) return create(BLOCK, 0);
+  if (!strcmp(what, "small-sync")) return create(BLOCK, 1);
+  if (!strcmp(what, "seq-write") || !strcmp(what, "prepare-big")) return write_big();
+  if (!strcmp(what, "seq-read") || !strcmp(what, "seq-reread")) return read_big();
+  if (!strcmp(what, "list")) return list();
+  if (!strcmp(what, "append")) return append(0);
+  if (!strcmp(what, "append-sync")) return append(1);
+  if (!strcmp(what, "random-read")) return random_blocks(0, 0);
+  if (!strcmp(what, "random-write")) return random_blocks(1, 0);
+  if (!strcmp(what, "random-sync")) return random_blocks(1, 1);
+  return each_file(what);
 }
 
 int main(int argc, char **argv) {
   if (argc != 4) return 2;
-  const char *dir = argv[1], *workload = argv[2];
-  int count = atoi(argv[3]), done = 0;
-  int makes = !strcmp(workload, "create") || !strcmp(workload, "small");
-  if (!makes) for (int i = 0; i < count; i++) make(dir, i, 0);
-  if (!strcmp(workload, "stat") || !strcmp(workload, "list")) drop_caches();
-  double began = now();
-  if (makes) {
-    for (; done < count; done++) make(dir, done, !strcmp(workload, "small") ? 4096 : 0);
-  } else if (!strcmp(workload, "stat")) {
-    struct stat st;
-    for (; done < count; done++) {
-      snprintf(path, sizeof path, "%s/f%d", dir, done);
-      if (lstat(path, &st)) die("stat");
-    }
-  } else if (!strcmp(workload, "list")) {
-    DIR *opened = opendir(dir);
-    struct dirent *entry;
-    struct stat st;
-    if (!opened) die("opendir");
-    while ((entry = readdir(opened))) {
-      if (fstatat(dirfd(opened), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) die("stat");
-      done++;
-    }
-    closedir(opened);
-  } else if (!strcmp(workload, "rename")) {
-    for (; done < count; done++) {
-      snprintf(path, sizeof path, "%s/f%d", dir, done);
-      snprintf(other, sizeof other, "%s/g%d", dir, done);
-      if (rename(path, other)) die("rename");
-    }
-  } else if (!strcmp(workload, "unlink")) {
-    for (; done < count; done++) {
-      snprintf(path, sizeof path, "%s/f%d", dir, done);
-      if (unlink(path)) die("unlink");
-    }
-  } else {
-    return 2;
-  }
-  printf("%s %.0f\n", workload, done / (now() - began));
+  dir = argv[1];
+  count = atoi(argv[3]);
+  double seconds = run(argv[2]);
+  double amount = !strncmp(argv[2], "seq-", 4) ? BIG_MIB * (double)MIB / 1e6 : count;
+  printf("%s %.0f\n", argv[2], amount / seconds);
   return 0;
 }

@@ -1,36 +1,43 @@
 /**
  * Every workload on every target (targets.mjs), alternating, medians: once as the scheduler likes it, once with client and server on one
  * processor, which changes metadata rates fourfold. Ratios are of one run.
- *   node scripts/benches/main.mjs [--runs N] [--disk] [NAME]
+ *   node scripts/benches/main.mjs [--runs N] [--disk] [--s3] [--count N] [NAME]
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
+import { parseArgs } from "node:util";
 import { join, percentile, report, run, workspace } from "../drills/lib.ts";
 import { grounds } from "./grounds.mjs";
-import { targetsIn } from "./targets.mjs";
-import { workloads } from "./workloads.mjs";
+import { folderTargets, s3Targets } from "./targets.mjs";
+import { workloadsOf } from "./workloads.mjs";
 
-const args = process.argv.slice(2);
-const runsAt = args.indexOf("--runs");
-const runs = runsAt >= 0 ? Number(args.splice(runsAt, 2)[1]) : 5;
-const diskAt = args.indexOf("--disk");
-const onDisk = diskAt >= 0 && args.splice(diskAt, 1).length > 0;
-const wanted = args[0] ?? "";
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: "string", default: "5" },
+    count: { type: "string", default: "4000" },
+    disk: { type: "boolean", default: false },
+    s3: { type: "boolean", default: false },
+  },
+});
+const runs = Number(options.runs);
+const [wanted = ""] = positionals;
 /** From here on a peer's figure is a question: on which ground is it faster? */
 const SUSPICIOUS = 2;
 
 const space = workspace("bench");
-const ground = grounds(space, onDisk);
-const targets = targetsIn(space, ground);
-const placements = canPin() ? ["free", "one CPU"] : ["free"];
+const ground = grounds(space, options.disk);
+const targets = await (options.s3 ? s3Targets : folderTargets)(space, ground);
+// On S3 the server would be the third on one CPU.
+const placements = canPin() && !options.s3 ? ["free", "one CPU"] : ["free"];
 report(
   `${cpus().length} × ${cpus()[0]?.model}, Linux ${run("uname", ["-r"]).trim()}, Node ${process.version}, ${ground.about}, ${runs} runs, medians`,
 );
 report(`targets: ${targets.map(({ name, about }) => `${name} (${about})`).join(", ")}`);
 
 const rows = [];
-for (const workload of workloads) {
+for (const workload of workloadsOf(Number(options.count))) {
   if (!workload.name.includes(wanted)) continue;
   for (const placement of placements) await row(workload, placement);
 }
@@ -45,7 +52,9 @@ for (const { workload, slow } of rows.filter(({ slow }) => slow.length > 0)) {
     `${workload}: ${slow.join(" and ")} took over ${SUSPICIOUS} times as long as we. Explain it before you quote the row.`,
   );
 }
-for (const target of targets) target.stop();
+for (const target of targets) await target.stop();
+// Drills' servers would keep this process alive.
+process.exit(0);
 
 async function row(workload, placement) {
   const values = new Map(targets.map(({ name }) => [name, []]));

@@ -5,7 +5,7 @@
  * the row above. Cold: a new mount; only ours keeps the blocks and names that its state has on disk, so it gets an empty state.
  *   node scripts/benches/s3-mounts.mjs [--files 2000] [--megabytes 100]
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   closeSync,
@@ -19,9 +19,9 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { agent, report, s3Server, syncline, until, workspace } from "../drills/lib.ts";
+import { s3Peers } from "./s3-peers.mjs";
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : fallback);
@@ -31,47 +31,22 @@ const RENAMES = 200;
 
 const space = workspace("bench-s3-mounts");
 const server = await s3Server(space, join(space.path, "s3"));
-const endpoint = /endpoint=(.*)$/.exec(server.url())[1];
-const servers = process.env.SYNCLINE_SERVERS ?? join(homedir(), ".cache/syncline/servers");
-const passwords = join(space.path, "passwd");
-writeFileSync(passwords, `${space.env.AWS_ACCESS_KEY_ID}:${space.env.AWS_SECRET_ACCESS_KEY}\n`, { mode: 0o600 });
-const rcloneEnv = {
-  ...space.env,
-  AWS_CA_BUNDLE: "",
-  RCLONE_S3_NO_CHECK_BUCKET: "true",
-  RCLONE_CONFIG: join(space.path, "rclone.conf"),
-  RCLONE_CONFIG_S_TYPE: "s3",
-  RCLONE_CONFIG_S_PROVIDER: "Other",
-  RCLONE_CONFIG_S_ENDPOINT: endpoint,
-  RCLONE_CONFIG_S_ENV_AUTH: "true",
-};
 const url = server.url("bench");
 syncline(space, ["init", url]);
 let opened = 0;
 
-const kinds = {
-  syncline: async () => {
-    const one = agent(space, `m${++opened}`, url);
-    return { dir: one.dir, settle: async () => one.flush(), unmount: async () => one.unmount() };
-  },
-  rclone: () => {
-    const cache = join(space.path, `rclone-cache-${++opened}`);
-    const flags = ["--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--cache-dir", cache];
-    const run = (dir) =>
-      spawn("rclone", ["mount", "s:bucket/rclone", dir, ...flags], { env: rcloneEnv, stdio: "ignore" });
-    return other("rclone", run);
-  },
-  s3fs: () => {
-    const options = ["-f", "-o", `passwd_file=${passwords}`, "-o", `url=${endpoint}`, "-o", "use_path_request_style"];
-    const run = (dir) => spawn("s3fs", ["bucket:/s3fs", dir, ...options], { stdio: "ignore" });
-    return other("s3fs", run);
-  },
-};
-mkdirSync(join(server.folder, "rclone"), { recursive: true });
-mkdirSync(join(server.folder, "s3fs"), { recursive: true });
-
-const juicefs = join(servers, "juicefs-0.14.2/juicefs");
-if (existsSync(juicefs) && spawnSync("redis-server", ["--version"]).status === 0) await addJuicefs();
+const peers = await s3Peers(space, server, {
+  rclone: (cache) => ["--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--cache-dir", cache],
+  s3fs: () => [],
+});
+const kinds = { syncline: ours };
+for (const [kind, mount] of Object.entries(peers)) {
+  kinds[kind] = async () => {
+    const cache = join(space.path, `cache-${++opened}`);
+    const one = await mount(join(space.path, `other-${opened}`), cache);
+    return { ...one, settle: (isThere) => (kind === "juicefs" ? uploadedFrom(cache) : stored(kind, isThere)) };
+  };
+}
 
 const rows = {};
 for (const [kind, mount] of Object.entries(kinds)) {
@@ -103,46 +78,23 @@ for (const [kind, mount] of Object.entries(kinds)) {
 }
 for (const [name, values] of Object.entries(rows)) report(JSON.stringify({ row: name, ...values }));
 await server.stop();
-// Redis would keep this process alive.
-process.exit(0);
 
-/** Its cache keeps what is not uploaded yet below "rawstaging". */
-async function addJuicefs() {
-  const port = 16_379;
-  const redis = spawn("redis-server", ["--port", String(port), "--dir", space.path, "--save", ""], { stdio: "ignore" });
-  space.pids.add(redis.pid);
-  const url = `redis://127.0.0.1:${port}/1`;
-  const keys = ["--access-key", space.env.AWS_ACCESS_KEY_ID, "--secret-key", space.env.AWS_SECRET_ACCESS_KEY];
-  const format = ["format", "--storage", "minio", "--bucket", `${endpoint}/bucket`, ...keys, url, "juicefs"];
-  await until(() => spawnSync(juicefs, format).status === 0, 20_000, "JuiceFS to format", 200);
-  kinds.juicefs = async () => {
-    const cache = join(space.path, `juicefs-cache-${++opened}`);
-    const flags = ["mount", "--no-usage-report", "--writeback", "--cache-dir", cache, url];
-    const one = await other("JuiceFS", (dir) => spawn(juicefs, [...flags, dir], { stdio: "ignore" }));
-    const waits = () =>
-      existsSync(cache) && readdirSync(cache, { recursive: true }).some((name) => /rawstaging\/.*_\d+$/.test(name));
-    return { ...one, settle: () => until(() => !waits(), 300_000, "JuiceFS to upload", 10) };
-  };
+async function ours() {
+  const one = agent(space, `m${++opened}`, url);
+  return { dir: one.dir, settle: async () => one.flush(), unmount: async () => one.unmount() };
+}
+
+/** JuiceFS keeps what is not uploaded yet below "rawstaging" of its cache. */
+function uploadedFrom(cache) {
+  const waits = () =>
+    existsSync(cache) && readdirSync(cache, { recursive: true }).some((name) => /rawstaging\/.*_\d+$/.test(name));
+  return until(() => !waits(), 300_000, "JuiceFS to upload", 10);
 }
 
 async function row(kind, name, work) {
   const began = performance.now();
   await work();
   rows[name] = { ...rows[name], [`${kind} s`]: Number(((performance.now() - began) / 1_000).toPrecision(3)) };
-}
-
-/** A mount by another program, which stays in the foreground. */
-async function other(kind, run) {
-  const dir = join(space.path, `other-${++opened}`);
-  mkdirSync(dir);
-  const child = run(dir);
-  const ended = new Promise((end) => child.once("exit", end));
-  await until(() => spawnSync("mountpoint", ["-q", dir]).status === 0, 20_000, `${kind} to mount`, 50);
-  const unmount = async () => {
-    done(spawnSync("umount", [dir]));
-    await ended;
-  };
-  return { dir, settle: (isThere) => stored(kind, isThere), unmount };
 }
 
 /** What the other programs keep as objects of their own appears whole in the server's folder. */

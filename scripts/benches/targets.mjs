@@ -1,89 +1,82 @@
 /**
- * Where a workload runs: on the ground itself (grounds.mjs), in a mount of ours whose bucket, state and cache lie on it, and in those of the
- * peers that are installed: rclone's mount of a folder, and libfuse's own passthrough in C, which stores nothing of its own and shows what
- * FUSE alone costs.
+ * Where a workload runs. On folders: the ground itself (grounds.mjs), a mount of ours whose bucket, state and cache lie on it, and
+ * those of the peers that are installed: rclone's mount of a folder, and libfuse's own passthrough in C, which stores nothing of its
+ * own and shows what FUSE alone costs. On S3: a mount of ours, and those of rclone, s3fs and JuiceFS, on one versitygw.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { agent, alive, join, kill, run, syncline } from "../drills/lib.ts";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { agent, join, run, s3Server, syncline } from "../drills/lib.ts";
+import { mountedBy, s3Peers } from "./s3-peers.mjs";
 
-/** The targets in a workspace, each `{name, about, dir, settle, stop, cpu}`; what is not installed is left out. */
-export function targetsIn(space, ground) {
-  return [local(ground), ours(space, ground), passthrough(space, ground), rclone(space, ground)].filter(
-    (target) => target !== undefined,
-  );
+/** The targets in a workspace, each `{name, about, dir, pid, settle, stop}`; what is not installed is left out. */
+export async function folderTargets(space, ground) {
+  const folder = ground.folder("syncline");
+  const mounted = ours(space, folder, `file://${join(folder, "bucket")}`, "a file:// bucket, FUSE");
+  const peers = [await passthrough(space, ground), await rclone(space, ground)];
+  return [local(ground), mounted, ...peers.filter((target) => target !== undefined)];
+}
+
+/** As `folderTargets`. */
+export async function s3Targets(space, ground) {
+  const server = await s3Server(space, ground.folder("s3"));
+  const mounted = ours(space, ground.folder("syncline"), server.url("bench"), "an s3:// bucket, FUSE");
+  const targets = [local(ground), mounted];
+  const peers = await s3Peers(space, server, {
+    rclone: (cache) => ["--vfs-cache-mode", "full", "--vfs-write-back", "1s", "--cache-dir", cache],
+    s3fs: (cache) => (mkdirSync(cache), ["-o", `use_cache=${cache}`]),
+  });
+  for (const [name, mount] of Object.entries(peers)) {
+    const mounted = await mount(join(space.path, name), join(ground.folder(name), "cache"));
+    targets.push(target(name, "the same S3 server, with a cache", mounted));
+  }
+  return targets;
+}
+
+function target(name, about, { dir, pid, unmount }) {
+  return { name, about, dir, pid, settle: async () => {}, stop: unmount };
 }
 
 function local(ground) {
-  return {
-    name: "local",
-    about: "the ground itself",
-    dir: ground.folder("local"),
-    settle: async () => {},
-    stop: () => {},
-  };
+  return target("local", "the ground itself", { dir: ground.folder("local"), unmount: async () => {} });
 }
 
-function ours(space, ground) {
-  const folder = ground.folder("syncline");
-  const url = `file://${join(folder, "bucket")}`;
+function ours(space, folder, url, about) {
   syncline(space, ["init", url]);
   const mounted = agent(space, "mount", url, { state: join(folder, "state") });
   return {
     name: "syncline",
-    about: "a file:// bucket, FUSE",
+    about,
     dir: mounted.dir,
     pid: mounted.pid,
     // Publishing belongs to the workload before, not to the next one.
     settle: async () => void mounted.flush(),
-    stop: () => mounted.unmount(),
+    stop: async () => void mounted.unmount(),
   };
 }
 
-function rclone(space, ground) {
+async function rclone(space, ground) {
   if (spawnSync("rclone", ["version"]).status !== 0) return undefined;
   const folder = ground.folder("rclone");
-  const store = join(folder, "store");
+  const [store, dir] = [join(folder, "store"), join(space.path, "rclone")];
   mkdirSync(store);
-  return peer(space, "rclone", "mount of a folder, vfs-cache-mode full", (dir) => [
-    "rclone",
-    ["mount", store, dir, "--vfs-cache-mode", "full", "--cache-dir", join(folder, "cache")],
-  ]);
+  const flags = ["--vfs-cache-mode", "full", "--cache-dir", join(folder, "cache")];
+  const mounted = await mountedBy(space, dir, "rclone", "rclone", ["mount", store, dir, ...flags]);
+  return target("rclone", "mount of a folder, vfs-cache-mode full", mounted);
 }
 
 /** Debian's libfuse3-dev brings the example's source. */
-function passthrough(space, ground) {
+async function passthrough(space, ground) {
   const source = "/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c";
   const flags = spawnSync("pkg-config", ["--cflags", "--libs", "fuse3"], { encoding: "utf8" });
   if (!existsSync(source) || flags.status !== 0) return undefined;
   const binary = join(space.path, "passthrough_ll");
   run("cc", ["-O2", "-o", binary, source, ...flags.stdout.trim().split(/\s+/)]);
-  const below = ground.folder("passthrough");
-  return peer(space, "passthrough", "libfuse's passthrough_ll, cache=auto,timeout=1", (dir) => [
-    binary,
-    ["-f", "-o", `source=${below},cache=auto,timeout=1`, dir],
+  const [below, dir] = [ground.folder("passthrough"), join(space.path, "passthrough")];
+  const mounted = await mountedBy(space, dir, "passthrough", binary, [
+    "-f",
+    "-o",
+    `source=${below},cache=auto,timeout=1`,
+    dir,
   ]);
-}
-
-/** A mount that another program serves. */
-function peer(space, name, about, command) {
-  const dir = join(space.path, name);
-  mkdirSync(dir);
-  const child = spawn(...command(dir), { stdio: "ignore" });
-  space.pids.add(child.pid);
-  space.mounts.add(dir);
-  const mounted = () => readFileSync("/proc/mounts", "utf8").includes(` ${dir} `);
-  const waited = spawnSync("sh", [
-    "-c",
-    `for i in $(seq 100); do grep -q ' ${dir} ' /proc/mounts && exit 0; sleep 0.1; done; exit 1`,
-  ]);
-  if (waited.status !== 0 || !mounted()) {
-    kill(child.pid);
-    return undefined;
-  }
-  const stop = () => {
-    spawnSync("umount", ["-l", dir]);
-    if (alive(child.pid)) kill(child.pid, "SIGTERM");
-  };
-  return { name, about, dir, pid: child.pid, settle: async () => {}, stop };
+  return target("passthrough", "libfuse's passthrough_ll, cache=auto,timeout=1", mounted);
 }

@@ -1,130 +1,140 @@
 /**
- * The workloads: each runs in an empty folder and answers one number, a rate per second or seconds. Metadata rates come from a
- * small C client, so that the client costs little; the rest runs as the real program that people use.
+ * The workloads: each runs in an empty folder and answers one number, a rate per second or seconds. Calls are made by a small C
+ * client, so that the client costs little; the rest runs as the real program that people use. "Cold": what a workload needs is
+ * made first, settled, and dropped from the kernel's caches (as root).
  */
-import { createCipheriv } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkout, run } from "../drills/lib.ts";
 
-const FILES = 2_000;
-const MIB = 1 << 20;
+const TRANSACTIONS = 1_000;
+const SOURCES = 40;
 
-export const workloads = [
-  client("create", "create empty files in one directory", "files/s"),
-  client("stat", "stat, cold", "files/s"),
-  client("list", "ls -l", "entries/s"),
-  client("small", "4 KiB file: create, write, close", "files/s"),
-  client("rename", "rename", "files/s"),
-  client("unlink", "unlink", "files/s"),
-  {
-    id: "seqwrite",
-    name: "sequential write, 256 MiB in 1 MiB calls",
-    unit: "MB/s",
-    run: (dir) => sequential(dir).write,
-  },
-  { id: "seqread", name: "sequential read, 256 MiB in 1 MiB calls", unit: "MB/s", run: (dir) => sequential(dir).read },
-  { id: "sync4k", name: "4 KiB random write + fdatasync", unit: "writes/s", run: randomSyncedWrites },
-  { id: "sqlite", name: "SQLite, 1,000 single-row transactions", unit: "s", run: sqlite },
-  { id: "clone", name: "git clone of this repository, git status", unit: "s", run: clone },
-  { id: "import", name: "cp -a of 2,000 real files", unit: "s", run: importFiles },
-];
+/** `count`: files or calls of each workload that makes calls. */
+export function workloadsOf(count) {
+  const calls = (id, name, unit, options) => callsOf(id, name, unit, count, options);
+  return [
+    calls("create", "create empty files", "files/s"),
+    calls("stat", "stat, cold", "files/s", { needs: "files", isCold: true }),
+    calls("list", "ls -l, cold", "entries/s", { needs: "files", isCold: true }),
+    calls("open", "open, close, cold", "files/s", { needs: "files", isCold: true }),
+    calls("rename", "rename", "files/s", { needs: "files" }),
+    calls("unlink", "unlink", "files/s", { needs: "files" }),
+    calls("small", "4 KiB file: create, write, close", "files/s"),
+    calls("small-sync", "4 KiB file: create, write, fsync", "files/s"),
+    calls("read", "4 KiB file: read, cold", "files/s", { needs: "small", isCold: true }),
+    calls("overwrite", "4 KiB file: overwrite", "files/s", { needs: "small" }),
+    calls("append", "append 200 bytes", "calls/s"),
+    calls("append-sync", "append 200 bytes, fdatasync", "calls/s"),
+    calls("random-read", "read 4 KiB at random, cold", "calls/s", { needs: "big", isCold: true }),
+    calls("random-write", "write 4 KiB at random", "calls/s", { needs: "big" }),
+    calls("random-sync", "write 4 KiB at random, fdatasync", "calls/s", { needs: "big" }),
+    calls("seq-write", "write 256 MiB, fsync", "MB/s"),
+    calls("seq-read", "read 256 MiB, cold", "MB/s", { needs: "big", isCold: true }),
+    calls("seq-reread", "read 256 MiB, warm", "MB/s", { needs: "big", isWarm: true }),
+    timed("copy", "cp -a of this repository", undefined, (dir) => run("cp", ["-a", tree(), join(dir, "copy")])),
+    timed("tar", "read that copy, cold", copied, (dir) => run("sh", ["-c", 'tar -c "$0" | wc -c', join(dir, "copy")])),
+    timed("remove", "rm -r of that copy", copied, (dir) => rmSync(join(dir, "copy"), { recursive: true })),
+    timed("clone", "git clone of this repository", undefined, (dir) => clone(dir)),
+    timed("status", "git status, cold", clone, (dir) => run("git", ["-C", join(dir, "repo"), "status", "--porcelain"])),
+    timed("make", `make -j2 of ${SOURCES} C files`, sources, (dir) => run("make", ["-C", dir, "-s", "-j2"])),
+    timed("npm", "npm ci of this repository", packageFiles, (dir) => run("npm", ["ci", ...NPM], { cwd: dir })),
+    timed("sqlite", "SQLite, 1,000 transactions", undefined, (dir) => sqlite(dir, "DELETE")),
+    timed("sqlite-wal", "SQLite, 1,000 transactions, WAL", undefined, (dir) => sqlite(dir, "WAL")),
+  ];
+}
 
-let compiled;
-
-function client(id, name, unit) {
+function callsOf(id, name, unit, count, { needs, isCold = false, isWarm = false } = {}) {
+  const client = (dir, what) =>
+    Number(
+      run(compiled(), [dir, what, String(count)])
+        .trim()
+        .split(" ")
+        .at(-1),
+    );
   return {
     id,
     name,
     unit,
-    run: (dir) => {
-      compiled ??= compileClient();
-      const line = run(compiled, [dir, id, String(FILES)]).trim();
-      return Number(line.split(" ").at(-1));
+    async run(dir, target) {
+      if (needs !== undefined) {
+        client(dir, `prepare-${needs}`);
+        await target.settle();
+      }
+      if (isCold) dropCaches();
+      if (isWarm) client(dir, id);
+      return client(dir, id);
     },
   };
 }
 
-function compileClient() {
-  const binary = join(mkdtempSync(join(tmpdir(), "syncline-client-")), "client");
-  run("cc", ["-O2", "-o", binary, join(checkout, "scripts/benches/client.c")]);
-  return binary;
+/** `prepare` makes what it needs, which is then settled and cold. */
+function timed(id, name, prepare, work) {
+  return {
+    id,
+    name,
+    unit: "s",
+    async run(dir, target) {
+      if (prepare !== undefined) {
+        prepare(dir);
+        await target.settle();
+        dropCaches();
+      }
+      const began = performance.now();
+      work(dir);
+      return (performance.now() - began) / 1_000;
+    },
+  };
 }
 
-function sequential(dir) {
-  const noise = createCipheriv("aes-128-ctr", Buffer.alloc(16, 7), Buffer.alloc(16));
-  const buffer = noise.update(Buffer.alloc(MIB));
-  const path = join(dir, "big");
-  let file = openSync(path, "w");
-  let began = performance.now();
-  for (let at = 0; at < 256; at++) {
-    buffer.writeUInt32LE(at, 0);
-    writeSync(file, buffer);
-  }
-  fdatasyncSync(file);
-  closeSync(file);
-  const write = rate(256 * MIB, began) / 1e6;
-  if (existsSync("/proc/sys/vm/drop_caches") && process.getuid() === 0) writeFileSync("/proc/sys/vm/drop_caches", "1");
-  file = openSync(path, "r");
-  began = performance.now();
-  while (readSync(file, buffer) > 0);
-  closeSync(file);
-  return { write, read: rate(256 * MIB, began) / 1e6 };
+let client;
+
+function compiled() {
+  if (client !== undefined) return client;
+  client = join(mkdtempSync(join(tmpdir(), "syncline-client-")), "client");
+  run("cc", ["-O2", "-o", client, join(checkout, "scripts/benches/client.c")]);
+  return client;
 }
 
-/** Into a file that is settled, for long enough that flushes to the bucket are part of it. */
-async function randomSyncedWrites(dir, target) {
-  const path = join(dir, "random");
-  writeFileSync(path, Buffer.alloc(16 * MIB, 1));
-  const file = openSync(path, "r+");
-  fdatasyncSync(file);
-  await target.settle();
-  const block = Buffer.alloc(4096, 2);
-  const count = 3_000;
-  const began = performance.now();
-  for (let at = 0; at < count; at++) {
-    writeSync(file, block, 0, 4096, ((at * 2_654_435_761) % 4096) * 4096);
-    fdatasyncSync(file);
-  }
-  const result = rate(count, began);
-  closeSync(file);
-  return result;
+let files;
+
+/** This repository's files, once. */
+function tree() {
+  if (files !== undefined) return files;
+  files = mkdtempSync(join(tmpdir(), "syncline-tree-"));
+  run("sh", ["-c", 'git -C "$0" archive HEAD | tar -x -C "$1"', checkout, files]);
+  return files;
 }
 
-function sqlite(dir) {
-  const statements = Array.from({ length: 1_000 }, (_, row) => `INSERT INTO t VALUES (${row}, 'row ${row}');`);
-  const began = performance.now();
-  run("sqlite3", [join(dir, "db.sqlite")], {
-    input: `CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT);\n${statements.join("\n")}\n`,
-  });
-  return (performance.now() - began) / 1000;
+function copied(dir) {
+  run("cp", ["-a", tree(), join(dir, "copy")]);
 }
 
 function clone(dir) {
-  const began = performance.now();
   run("git", ["clone", "-q", "--no-local", checkout, join(dir, "repo")]);
-  run("git", ["-C", join(dir, "repo"), "status", "--porcelain"]);
-  return (performance.now() - began) / 1000;
 }
 
-function importFiles(dir) {
-  const source = join(checkout, "node_modules", "@types");
-  const began = performance.now();
-  run("cp", ["-a", source, join(dir, "copy")]);
-  run("cp", ["-a", join(checkout, "node_modules", "vitest"), join(dir, "copy-2")]);
-  return (performance.now() - began) / 1000;
+function sources(dir) {
+  const names = Array.from({ length: SOURCES }, (_, at) => `s${at}`);
+  for (const name of names) copyFileSync(join(checkout, "scripts/benches/client.c"), join(dir, `${name}.c`));
+  writeFileSync(join(dir, "Makefile"), `all: ${names.map((name) => `${name}.o`).join(" ")}\n`);
 }
 
-function rate(count, began) {
-  return count / ((performance.now() - began) / 1000);
+const NPM = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+
+function packageFiles(dir) {
+  for (const name of ["package.json", "package-lock.json"]) copyFileSync(join(checkout, name), join(dir, name));
+}
+
+function sqlite(dir, journal) {
+  const rows = Array.from({ length: TRANSACTIONS }, (_, row) => `INSERT INTO t VALUES (${row}, 'row ${row}');`);
+  const table = "CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT);";
+  run("sqlite3", [join(dir, "db.sqlite")], { input: [`PRAGMA journal_mode=${journal};`, table, ...rows].join("\n") });
+}
+
+function dropCaches() {
+  const control = "/proc/sys/vm/drop_caches";
+  run("sync", []);
+  if (existsSync(control) && process.getuid() === 0) writeFileSync(control, "3");
 }

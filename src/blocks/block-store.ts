@@ -28,6 +28,13 @@ export interface BlockReader {
    * the others.
    */
   readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
+  /**
+   * Fills `target` with the bytes at `offset` of a block, if they are in this machine's memory and the block is known to be
+   * intact. False: `target` is undefined; use `getMany`. Never waits, never throws.
+   */
+  readPart?(block: SizedBlock, offset: number, target: Uint8Array): boolean;
+  /** Whether `readPart` can probably copy from this block. */
+  isAtHand?(cid: Cid): boolean;
 }
 
 /**

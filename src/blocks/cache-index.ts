@@ -82,7 +82,7 @@ export class SqliteCacheIndex implements CacheIndex {
   readonly #path: string;
   readonly #db: Database.Database;
   readonly #inode: number;
-  readonly #find: Database.Statement<[Uint8Array], CachedPlace>;
+  readonly #find: Database.Statement<[Uint8Array], FoundRow>;
   readonly #insert: Database.Statement<[Uint8Array, number, number, number]>;
   readonly #grow: Database.Statement<[number, number]>;
   readonly #use: Database.Statement<[number]>;
@@ -101,9 +101,9 @@ export class SqliteCacheIndex implements CacheIndex {
       this.#db.transaction(() => this.#create(dir)).immediate();
       this.#check();
       this.#inode = statSync(this.#path).ino;
-      this.#find = this.#db.prepare(
-        "SELECT segment, name, offset, length FROM blocks JOIN segments ON id = segment WHERE digest = ?",
-      );
+      // A join would be planned anew for each block.
+      const name = "(SELECT name FROM segments WHERE id = segment) AS name";
+      this.#find = this.#db.prepare(`SELECT segment, ${name}, offset, length FROM blocks WHERE digest = ?`);
       this.#insert = this.#db.prepare("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)");
       this.#grow = this.#db.prepare(`UPDATE segments SET bytes = bytes + ?, used = ${NEXT_USE} WHERE id = ?`);
       this.#use = this.#db.prepare(`UPDATE segments SET used = ${NEXT_USE} WHERE id = ?`);
@@ -117,8 +117,8 @@ export class SqliteCacheIndex implements CacheIndex {
 
   find(digest: Uint8Array): CachedPlace | undefined {
     const place = this.#find.get(digest);
-    const isSound = place === undefined || (isOffset(place.offset) && isLength(place.length));
-    if (!isSound) throw unreadable("a block with an invalid location");
+    if (place === undefined || !isInSegment(place)) return undefined;
+    if (!isOffset(place.offset) || !isLength(place.length)) throw unreadable("a block with an invalid location");
     return place;
   }
 
@@ -210,6 +210,15 @@ export class SqliteCacheIndex implements CacheIndex {
     this.#db.exec(SCHEMA);
     for (const name of readdirSync(dir)) if (name.endsWith(ENDING)) rmSync(join(dir, name), { force: true });
   }
+}
+
+interface FoundRow extends Omit<CachedPlace, "name"> {
+  /** null: there is no such segment. */
+  readonly name: string | null;
+}
+
+function isInSegment(row: FoundRow): row is FoundRow & CachedPlace {
+  return row.name !== null;
 }
 
 function isOffset(value: number): boolean {

@@ -20,6 +20,11 @@ export interface CacheStorage {
   create(name: string): Promise<SegmentWriter>;
   /** Fills `target` from `offset` on; returns the bytes read: fewer at the end of the file. ENOENT if the file is gone. */
   read(name: string, offset: number, target: Uint8Array): Promise<number>;
+  /**
+   * As `read`, of bytes that are in memory, without waiting for the disk. Returns how many those are, from the first on;
+   * undefined if the file must be opened first, which is done meanwhile. Absent: unsupported. Throws the system's errors.
+   */
+  readNow?(name: string, offset: number, target: Uint8Array): number | undefined;
   /** Closes a file that is open for reading, after ongoing reads. */
   forget(name: string): void;
   remove(name: string): void;
@@ -42,6 +47,7 @@ export class CacheFolder implements CacheStorage {
   readonly #dir: string;
   readonly #files: SegmentFiles;
   readonly #clock: Pick<Clock, "after"> | undefined;
+  readonly #readCached = loadFileAddon().readCached;
 
   constructor(dir: string, clock?: Pick<Clock, "after">) {
     this.#dir = dir;
@@ -64,6 +70,12 @@ export class CacheFolder implements CacheStorage {
 
   read(name: string, offset: number, target: Uint8Array): Promise<number> {
     return this.#files.read(name, offset, target);
+  }
+
+  readNow(name: string, offset: number, target: Uint8Array): number | undefined {
+    if (this.#readCached === undefined) return 0;
+    const file = this.#files.descriptorOf(name);
+    return file === undefined ? undefined : this.#readCached(file, offset, target);
   }
 
   forget(name: string): void {

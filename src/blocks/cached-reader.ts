@@ -7,8 +7,9 @@ import { blockNotFound } from "./not-found.ts";
 export interface BlockCache {
   /** Those of `cids` that it holds, intact. */
   held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
-  /** As `BlockReader.readInto`. */
-  readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
+  readonly readInto?: NonNullable<BlockReader["readInto"]>;
+  readonly readPart?: NonNullable<BlockReader["readPart"]>;
+  readonly isAtHand?: NonNullable<BlockReader["isAtHand"]>;
   /** Keeps these blocks if it can, asynchronously. */
   keep(blocks: readonly Block[]): void;
   /**
@@ -49,5 +50,13 @@ export class CachedReader implements BlockReader {
 
   async readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
     return (await this.#cache.readInto?.(blocks, target)) ?? 0;
+  }
+
+  readPart(block: SizedBlock, offset: number, target: Uint8Array): boolean {
+    return this.#cache.readPart?.(block, offset, target) ?? false;
+  }
+
+  isAtHand(cid: Cid): boolean {
+    return this.#cache.isAtHand?.(cid) ?? false;
   }
 }

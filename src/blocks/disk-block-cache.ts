@@ -15,12 +15,14 @@ import { digestOf } from "../format/blocks/cid.ts";
 import { Backlog, totalBytes } from "./backlog.ts";
 import type { Block, SizedBlock } from "./block-store.ts";
 import { isUnreadableIndex } from "./cache-index.ts";
-import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "./cache-index.ts";
+import type { CachedPlace, CacheIndex } from "./cache-index.ts";
 import { adjacentRuns, bytesOf, firstWanted, nearRuns, type Wanted } from "./cache-runs.ts";
 import { releaseBlocks } from "./cache-release.ts";
 import { CacheFolder } from "./cache-storage.ts";
-import type { CacheStorage, SegmentWriter } from "./cache-storage.ts";
+import type { CacheStorage } from "./cache-storage.ts";
+import { CacheTail } from "./cache-tail.ts";
 import type { BlockCache } from "./cached-reader.ts";
+import { PartReads } from "./part-reads.ts";
 import { isIntact } from "./verified-reader.ts";
 
 export interface DiskBlockCacheOptions {
@@ -30,8 +32,11 @@ export interface DiskBlockCacheOptions {
   /** How many of `bytes` something else uses now. */
   readonly taken?: () => number;
   readonly log: Log;
-  /** Absent: each batch is written at once instead of being joined with following ones; files stay open. */
-  readonly clock?: Pick<Clock, "sleep" | "after">;
+  /**
+   * Absent: each batch is written at once instead of being joined with following ones, files stay open, and
+   * no parts are read.
+   */
+  readonly clock?: Pick<Clock, "sleep" | "after" | "monotonicMs">;
   /** Replaces the folder: for simulations. */
   readonly storage?: CacheStorage;
   /** Replaces the verification of blocks: for simulations that must detect damage. */
@@ -46,9 +51,9 @@ export class DiskBlockCache implements BlockCache {
   readonly #disk: CacheStorage;
   readonly #isIntact: typeof isIntact;
   readonly #backlog: Backlog;
+  readonly #parts: PartReads | undefined;
   #index: CacheIndex | undefined;
-  /** The segment that this cache appends to. */
-  #tail: Tail | undefined;
+  readonly #tail: CacheTail;
   readonly #used = new Set<number>();
   #readsSinceUse = 0;
   #reported = false;
@@ -61,8 +66,10 @@ export class DiskBlockCache implements BlockCache {
     this.#taken = options.taken ?? (() => 0);
     this.#log = options.log;
     this.#disk = options.storage ?? new CacheFolder(options.dir, options.clock);
+    this.#tail = new CacheTail(this.#disk, Math.min(CACHE_SEGMENT_BYTES, this.#limit / 16));
     this.#isIntact = options.isIntact ?? isIntact;
     this.#backlog = new Backlog(options.clock, (blocks) => this.#storeOrFail(blocks));
+    this.#parts = options.clock && new PartReads(this.#disk, options.clock);
     this.#attempt(() => this.#ready());
   }
 
@@ -97,6 +104,21 @@ export class DiskBlockCache implements BlockCache {
     return intact;
   }
 
+  readPart(block: SizedBlock, offset: number, target: Uint8Array): boolean {
+    const waiting = this.#backlog.get(block.cid);
+    if (waiting?.length === block.length) {
+      target.set(waiting.subarray(offset, offset + target.length));
+      return true;
+    }
+    const place = this.#attempt(() => this.#index && this.#parts?.read(this.#index, block, offset, target));
+    if (place !== undefined) this.#used.add(place.segment);
+    return place !== undefined;
+  }
+
+  isAtHand(cid: Cid): boolean {
+    return this.#backlog.get(cid) !== undefined || this.#parts?.isAtHand(cid) === true;
+  }
+
   keep(blocks: readonly Block[]): void {
     if (!this.#closed) this.#backlog.add(blocks, this.#backlogBytes);
   }
@@ -113,7 +135,7 @@ export class DiskBlockCache implements BlockCache {
   /** Drops these blocks. Returns the freed disk space in bytes, which may be less than theirs: a disk frees whole pages. */
   async release(cids: readonly Cid[]): Promise<number> {
     await this.settled();
-    const tail = this.#tail?.segment.id;
+    const tail = this.#tail.segment;
     const freed = this.#attempt(() => this.#index && releaseBlocks(this.#index, this.#disk, this.#places(cids), tail));
     return (await freed?.catch((error: unknown) => void this.#failed(error))) ?? 0;
   }
@@ -168,12 +190,15 @@ export class DiskBlockCache implements BlockCache {
     try {
       const room = Buffer.allocUnsafeSlow(last.offset + last.length - first.offset);
       const bytes = room.subarray(0, await this.#disk.read(first.name, first.offset, room));
-      for (const { cid, digest, place } of run) {
+      for (const each of run) {
+        const { cid, digest, place } = each;
         const from = place.offset - first.offset;
         // Copied if several were read together, so that keeping one does not keep the others in memory.
         const block = run.length === 1 ? bytes : Uint8Array.prototype.slice.call(bytes, from, from + place.length);
-        if (block.length === place.length && this.#isIntact(cid, block)) found.set(cid, block);
-        else this.#attempt(() => this.#index?.dropBlock(digest, place));
+        if (block.length === place.length && this.#isIntact(cid, block)) {
+          found.set(cid, block);
+          this.#parts?.note(each);
+        } else this.#attempt(() => this.#index?.dropBlock(digest, place));
       }
       this.#used.add(first.segment);
     } catch (error) {
@@ -188,13 +213,15 @@ export class DiskBlockCache implements BlockCache {
     let intact = 0;
     try {
       const read = await this.#disk.read(first.name, first.offset, target);
-      for (const { cid, digest, place } of run) {
+      for (const each of run) {
+        const { cid, digest, place } = each;
         const end = intact + place.length;
         if (end > read || !this.#isIntact(cid, target.subarray(intact, end))) {
           this.#attempt(() => this.#index?.dropBlock(digest, place));
           break;
         }
         intact = end;
+        this.#parts?.note(each);
       }
       this.#used.add(first.segment);
     } catch (error) {
@@ -245,16 +272,7 @@ export class DiskBlockCache implements BlockCache {
     }
     const fits = await this.#makeRoom(index, bytes);
     if (fresh.length === 0 || !fits) return fits;
-    const tail = await this.#append(index, fresh);
-    const rows: CachedRow[] = [];
-    let end = tail.end;
-    for (const { cid, bytes: each } of fresh) {
-      rows.push({ digest: digestOf(cid), offset: end, length: each.length });
-      end += each.length;
-    }
-    const isThere = index.add(tail.segment.id, rows);
-    tail.end = end;
-    if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
+    for (const block of await this.#tail.append(index, fresh)) this.#parts?.note(block);
     return true;
   }
 
@@ -265,48 +283,15 @@ export class DiskBlockCache implements BlockCache {
       if (index.bytes + bytes <= room) return true;
       const oldest = index.leastRecent();
       if (oldest === undefined) return false;
-      if (oldest.id === this.#tail?.segment.id) await this.#closeTail();
+      if (oldest.id === this.#tail.segment) await this.#tail.close();
       index.dropSegment(oldest.id);
       this.#disk.forget(oldest.name);
       this.#disk.remove(oldest.name);
     }
   }
 
-  /** Appends to the tail; starts a new one if another thread removed it. Returns the tail, its `end` not yet advanced. */
-  async #append(index: CacheIndex, blocks: readonly Block[]): Promise<Tail> {
-    const tail = await this.#openTail(index);
-    const parts = blocks.map(({ bytes }) => bytes);
-    try {
-      await tail.file.write(tail.end, parts);
-      return tail;
-    } catch (error) {
-      if (!failedWith(error, "ENOENT")) throw error;
-      await this.#closeTail();
-      index.dropSegment(tail.segment.id);
-      return this.#append(index, blocks);
-    }
-  }
-
-  async #openTail(index: CacheIndex): Promise<Tail> {
-    if (this.#tail === undefined) {
-      const segment = index.addSegment();
-      this.#tail = { segment, file: await this.#disk.create(segment.name), end: 0 };
-    }
-    return this.#tail;
-  }
-
-  async #closeTail(): Promise<void> {
-    const tail = this.#tail;
-    this.#tail = undefined;
-    await tail?.file.close();
-  }
-
-  #segmentBytes(): number {
-    return Math.min(CACHE_SEGMENT_BYTES, this.#limit / 16);
-  }
-
   async #forgetFiles(): Promise<void> {
-    await this.#closeTail().catch((error: unknown) => this.#failed(error));
+    await this.#tail.close().catch((error: unknown) => this.#failed(error));
     await this.#disk.close();
   }
 
@@ -335,13 +320,6 @@ export class DiskBlockCache implements BlockCache {
     this.#reset();
     this.#disk.removeIndex();
   }
-}
-
-/** A growing segment. */
-interface Tail {
-  readonly segment: CacheSegment;
-  readonly file: SegmentWriter;
-  end: number;
 }
 
 /** Segment uses are written to the index with every batch of new blocks, and after this many reads. */

@@ -120,6 +120,14 @@ export class PinnedCache implements BlockCache {
     return this.#cache.readInto(blocks, target);
   }
 
+  readPart(block: SizedBlock, offset: number, target: Uint8Array): boolean {
+    return this.#cache.readPart(block, offset, target);
+  }
+
+  isAtHand(cid: Cid): boolean {
+    return this.#cache.isAtHand(cid);
+  }
+
   keep(blocks: readonly Block[]): void {
     this.#cache.keep(blocks);
   }

@@ -13,6 +13,8 @@ export class SegmentFiles {
   readonly #clock: Pick<Clock, "after"> | undefined;
   /** Least recently used first. */
   readonly #open = new Map<string, Promise<FileHandle>>();
+  /** Descriptors of those that are open by now. */
+  readonly #descriptors = new Map<string, number>();
   /** Files read since the timer was set. */
   readonly #read = new Set<string>();
   #timer: Disposable | undefined;
@@ -29,10 +31,18 @@ export class SegmentFiles {
     return (await handle.read(target, 0, target.length, offset)).bytesRead;
   }
 
+  /** A file's descriptor, to be used at once. Undefined: it is not open yet; it will be soon. */
+  descriptorOf(name: string): number | undefined {
+    // What is wrong with it is reported by those who read it.
+    void this.#file(name).catch(() => {});
+    return this.#descriptors.get(name);
+  }
+
   /** Closes a file, after ongoing reads. */
   forget(name: string): void {
     const file = this.#open.get(name);
     this.#open.delete(name);
+    this.#descriptors.delete(name);
     if (file !== undefined) void closeQuietly(file);
   }
 
@@ -41,19 +51,29 @@ export class SegmentFiles {
     this.#timer = undefined;
     const files = [...this.#open.values()];
     this.#open.clear();
+    this.#descriptors.clear();
     await Promise.all(files.map(closeQuietly));
   }
 
   #file(name: string): Promise<FileHandle> {
-    const file = this.#open.get(name) ?? open(join(this.#dir, name), "r");
+    const known = this.#open.get(name);
+    const file = known ?? open(join(this.#dir, name), "r");
     this.#open.delete(name);
     this.#open.set(name, file);
     this.#read.add(name);
     this.#timer ??= this.#clock?.after(SEGMENT_UNUSED_MS, () => this.#closeUnread());
-    file.catch(() => this.#open.delete(name));
+    if (known === undefined) this.#noteOpened(name, file);
     const [oldest] = this.#open.keys();
     if (this.#open.size > MAX_OPEN && oldest !== undefined) this.forget(oldest);
     return file;
+  }
+
+  #noteOpened(name: string, file: Promise<FileHandle>): void {
+    const isKept = () => this.#open.get(name) === file;
+    file.then(
+      ({ fd }) => isKept() && this.#descriptors.set(name, fd),
+      () => isKept() && this.#open.delete(name),
+    );
   }
 
   #closeUnread(): void {

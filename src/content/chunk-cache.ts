@@ -1,7 +1,7 @@
 /** A content source over blocks: keeps recently used chunks and decoded list nodes, within a byte limit. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
+import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
 import { decodeChunkList } from "../format/files/chunk-list.ts";
 import type { ChunkList } from "../format/files/chunk-list.ts";
 import { codecOf } from "../format/blocks/cid.ts";
@@ -13,6 +13,8 @@ export class ChunkCache implements ContentSource {
   readonly #held = new Map<Cid, Held>();
   readonly #loading = new Map<Cid, Promise<void>>();
   #heldBytes = 0;
+  /** Of those that were read ahead and not read yet. */
+  #aheadBytes = 0;
   /** Counts uses: a later use has a greater number. */
   #uses = 0;
   /** The value of `#uses` at the last call of `load`, and at the one before. */
@@ -35,8 +37,12 @@ export class ChunkCache implements ContentSource {
     return this.#touch(cid)?.chunk;
   }
 
-  hasChunk(cid: Cid): boolean {
-    return this.#held.get(cid)?.chunk !== undefined;
+  isAtHand(cid: Cid): boolean {
+    return this.#held.get(cid)?.chunk !== undefined || (this.#blocks.isAtHand?.(cid) ?? false);
+  }
+
+  readPart(chunk: SizedBlock, offset: number, target: Uint8Array): boolean {
+    return this.#blocks.readPart?.(chunk, offset, target) ?? false;
   }
 
   peekList(cid: Cid): ChunkList | undefined {
@@ -49,22 +55,25 @@ export class ChunkCache implements ContentSource {
 
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
     this.#lastLoads = [this.#uses, this.#lastLoads[0]];
-    const pending = this.#start(cids.slice(0, needed), 0);
+    const pending = this.#start(cids.slice(0, needed), false);
     // Read-ahead is best effort: a later reader of the block requests it again and gets the error.
-    for (const ahead of this.#start(cids.slice(needed), AHEAD_USES)) ahead.catch(() => {});
+    for (const ahead of this.#start(cids.slice(needed), true)) ahead.catch(() => {});
     await Promise.all(pending);
   }
 
   /** Drops blocks. */
   drop(cids: readonly Cid[]): void {
     for (const cid of cids) {
-      this.#heldBytes -= this.#held.get(cid)?.bytes ?? 0;
+      const held = this.#held.get(cid);
+      if (held === undefined) continue;
+      if (held.isAhead) this.#read(held);
+      this.#heldBytes -= held.bytes;
       this.#held.delete(cid);
     }
   }
 
   /** Starts one request for blocks not requested yet; returns the promises to await. */
-  #start(cids: readonly Cid[], aheadUses: number): Promise<void>[] {
+  #start(cids: readonly Cid[], isAhead: boolean): Promise<void>[] {
     const pending = new Set<Promise<void>>();
     const fresh: Cid[] = [];
     for (const cid of new Set(cids)) {
@@ -73,20 +82,20 @@ export class ChunkCache implements ContentSource {
       else if (this.#touch(cid) === undefined) fresh.push(cid);
     }
     if (fresh.length > 0) {
-      const request = this.#fetch(fresh, aheadUses);
+      const request = this.#fetch(fresh, isAhead);
       for (const cid of fresh) this.#loading.set(cid, request);
       pending.add(request);
     }
     return [...pending];
   }
 
-  async #fetch(cids: readonly Cid[], aheadUses: number): Promise<void> {
+  async #fetch(cids: readonly Cid[], isAhead: boolean): Promise<void> {
     try {
       const blocks = await this.#blocks.getMany(cids);
       for (const cid of cids) {
         const bytes = blocks.get(cid);
         if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} was not returned.`);
-        this.#hold(cid, bytes, aheadUses);
+        this.#hold(cid, bytes, isAhead);
       }
       this.#evict();
     } finally {
@@ -94,35 +103,44 @@ export class ChunkCache implements ContentSource {
     }
   }
 
-  #hold(cid: Cid, bytes: Uint8Array, aheadUses: number): void {
+  #hold(cid: Cid, bytes: Uint8Array, isAhead: boolean): void {
     const isChunk = codecOf(cid) === "raw";
+    this.drop([cid]);
     const held: Held = {
       bytes: OVERHEAD_BYTES + bytes.length * (isChunk ? 1 : DECODED_FACTOR),
       used: ++this.#uses,
-      keptTo: this.#uses + aheadUses,
+      isAhead,
       chunk: isChunk ? bytes : undefined,
       list: isChunk ? undefined : decodeChunkList(bytes),
     };
-    this.#heldBytes += held.bytes - (this.#held.get(cid)?.bytes ?? 0);
+    this.#heldBytes += held.bytes;
+    if (isAhead) this.#aheadBytes += held.bytes;
     this.#held.set(cid, held);
   }
 
   /** Frees some room at a time, so that a use costs one number and no ordered list. */
   #evict(): void {
     if (this.#heldBytes <= this.#capacityBytes) return;
-    const inOrder = [...this.#held].toSorted(([, a], [, b]) => a.keptTo - b.keptTo);
-    for (const [cid, { bytes, used }] of inOrder) {
-      if (this.#heldBytes <= this.#capacityBytes * KEPT_PART) return;
-      if (used > this.#lastLoads[1]) continue;
-      this.#held.delete(cid);
-      this.#heldBytes -= bytes;
+    const inOrder = [...this.#held].toSorted(([, a], [, b]) => a.used - b.used);
+    for (const [cid, held] of inOrder) {
+      if (this.#heldBytes <= this.#capacityBytes * KEPT_PART || held.used > this.#lastLoads[1]) return;
+      if (held.isAhead && this.#uses - held.used > AHEAD_USES) this.#read(held);
+      if (!held.isAhead || this.#aheadBytes > this.#capacityBytes * AHEAD_PART) this.drop([cid]);
     }
   }
 
   #touch(cid: Cid): Held | undefined {
     const held = this.#held.get(cid);
-    if (held !== undefined) held.used = held.keptTo = ++this.#uses;
+    if (held === undefined) return undefined;
+    held.used = ++this.#uses;
+    if (held.isAhead) this.#read(held);
     return held;
+  }
+
+  /** It is one of those that were read already. */
+  #read(held: Held): void {
+    held.isAhead = false;
+    this.#aheadBytes -= held.bytes;
   }
 }
 
@@ -130,8 +148,8 @@ interface Held {
   readonly bytes: number;
   /** The number of its last use, or of its arrival. */
   used: number;
-  /** What makes room first has the lowest. */
-  keptTo: number;
+  /** It was read ahead, and waits for its reader. */
+  isAhead: boolean;
   readonly chunk: Uint8Array | undefined;
   readonly list: ChunkList | undefined;
 }
@@ -140,7 +158,8 @@ interface Held {
 const OVERHEAD_BYTES = 300;
 /** Memory of a decoded node with its links as text, relative to its encoded bytes. */
 const DECODED_FACTOR = 4;
-/** What was read ahead stays as if it were used this much later: it will be read sooner than what was read before. */
-const AHEAD_USES = 16_384;
+/** What was read ahead stays, in this part of the capacity, for this many uses: it will be read sooner than what was read. */
+const AHEAD_PART = 1 / 2;
+const AHEAD_USES = 4_096;
 /** The part that stays when room is made. */
 const KEPT_PART = 7 / 8;

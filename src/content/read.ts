@@ -2,7 +2,7 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
-import { BlockMiss } from "../blocks/block-store.ts";
+import { BlockMiss, type SizedBlock } from "../blocks/block-store.ts";
 import { codecOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import { visitRange } from "./list-range.ts";
@@ -25,26 +25,59 @@ export function peekContent(
 ): number {
   const count = Math.max(0, Math.min(length, size - offset, target.length));
   const missing: Cid[] = [];
-  let filled = 0;
-  const fill = (start: number, bytes: Uint8Array | undefined, each: number) => {
-    const from = Math.max(start, offset);
-    const to = Math.min(start + each, offset + count);
-    if (to <= from) return;
-    if (from - offset > filled) target.fill(0, filled, from - offset);
-    if (bytes === undefined) target.fill(0, from - offset, to - offset);
-    else target.set(bytes.subarray(from - start, to - start), from - offset);
-    filled = to - offset;
+  const room = new Room(target, offset, count);
+  const take = (start: number, bytes: Uint8Array | undefined, each: number) => {
+    const part = room.part(start, each);
+    if (part === undefined) return;
+    if (bytes === undefined) part.target.fill(0);
+    else part.target.set(bytes.subarray(part.from, part.from + part.target.length));
   };
   visitContent(source, content, size, offset, offset + count, {
-    part: (start, bytes, each) => fill(start, bytes, each),
+    part: take,
+    copied(start, chunk) {
+      const part = room.part(start, chunk.length);
+      return part === undefined || source.readPart(chunk, part.from, part.target);
+    },
     missing: (cid) => missing.push(cid),
   });
   if (missing.length > 0) {
     const more = missingBlocks(source, content, size, offset + count, ahead);
     throw new BlockMiss([...missing, ...more.filter((cid) => !missing.includes(cid))], missing.length);
   }
-  if (count > filled) target.fill(0, filled, count);
+  room.end();
   return count;
+}
+
+/** The memory that a read fills in order; what is between its parts becomes zeros. */
+class Room {
+  readonly #target: Uint8Array;
+  readonly #offset: number;
+  readonly #count: number;
+  #filled = 0;
+
+  constructor(target: Uint8Array, offset: number, count: number) {
+    this.#target = target;
+    this.#offset = offset;
+    this.#count = count;
+  }
+
+  /** Where a chunk of `length` bytes at `start` of the file goes, and from which of its bytes on. */
+  part(start: number, length: number): { readonly from: number; readonly target: Uint8Array } | undefined {
+    const from = Math.max(start, this.#offset);
+    const to = Math.min(start + length, this.#offset + this.#count);
+    if (to <= from) return undefined;
+    this.#zeroTo(from - this.#offset);
+    this.#filled = to - this.#offset;
+    return { from: from - start, target: this.#target.subarray(from - this.#offset, this.#filled) };
+  }
+
+  end(): void {
+    this.#zeroTo(this.#count);
+  }
+
+  #zeroTo(end: number): void {
+    if (end > this.#filled) this.#target.fill(0, this.#filled, end);
+  }
 }
 
 /** The chunks and list nodes of this range that are not in memory, in file order: for read-ahead. */
@@ -57,7 +90,7 @@ export function missingBlocks(
 ): Cid[] {
   const missing: Cid[] = [];
   const add = (cid: Cid | undefined) => {
-    if (cid !== undefined && !source.hasChunk(cid)) missing.push(cid);
+    if (cid !== undefined && !source.isAtHand(cid)) missing.push(cid);
     return true;
   };
   const to = Math.min(size, offset + length);
@@ -129,6 +162,8 @@ const AHEAD_BYTES = 8 * STEP_BYTES;
 interface ContentVisitor {
   /** A part of `length` bytes at `start` that overlaps the range; `bytes` is undefined for a hole. */
   part(start: number, bytes: Uint8Array | undefined, length: number): void;
+  /** A chunk that is not in memory. False: its bytes could not be copied either, so it is missing. */
+  copied(start: number, chunk: SizedBlock): boolean;
   missing(cid: Cid): void;
 }
 
@@ -164,8 +199,8 @@ function visitList(
   visitRange(source, root, from, to, {
     entry: (start, { cid, length }) => {
       const bytes = cid === undefined ? undefined : source.peekChunk(cid);
-      if (cid !== undefined && bytes === undefined) visitor.missing(cid);
-      else visitor.part(start, checkChunk(cid, bytes, length), length);
+      if (cid === undefined || bytes !== undefined) visitor.part(start, checkChunk(cid, bytes, length), length);
+      else if (!visitor.copied(start, { cid, length })) visitor.missing(cid);
       return true;
     },
     missing: (cid) => visitor.missing(cid),

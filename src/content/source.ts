@@ -5,14 +5,16 @@
  * finds blocks missing loads them in one batch and starts again.
  */
 import type { Cid } from "../base/ids.ts";
-import { BlockMiss } from "../blocks/block-store.ts";
+import { BlockMiss, type SizedBlock } from "../blocks/block-store.ts";
 import type { ChunkList } from "../format/files/chunk-list.ts";
 
 export interface ContentSource {
   /** A chunk's bytes, read-only. Undefined: not in memory. */
   peekChunk(cid: Cid): Uint8Array | undefined;
-  /** Whether a chunk is in memory. Does not count as a use of it. */
-  hasChunk(cid: Cid): boolean;
+  /** Whether a chunk is in memory, or `readPart` probably can copy from it. Does not count as a use. */
+  isAtHand(cid: Cid): boolean;
+  /** As `BlockReader.readPart`, for chunks that `peekChunk` does not have. */
+  readPart(chunk: SizedBlock, offset: number, target: Uint8Array): boolean;
   /** A list node. Undefined: not in memory. Throws `format_invalid`. */
   peekList(cid: Cid): ChunkList | undefined;
   /**

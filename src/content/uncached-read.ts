@@ -28,7 +28,7 @@ export function uncachedRead(
   visitRange(source, list, offset, to, {
     entry: (start, entry) => {
       const { cid } = entry;
-      const isHere = cid === undefined || source.hasChunk(cid);
+      const isHere = cid === undefined || source.isAtHand(cid);
       const isFar = !isHere && start >= offset && start + entry.length <= to;
       // A node before this is missing.
       if (start > at) return false;

@@ -194,7 +194,7 @@ export class Door {
     try {
       const answered = this.#replay.answers(exchange);
       if (answered === true) return;
-      const later = answered || (this.#pause(handler) ?? this.#replay.run(handler, exchange));
+      const later = answered || (this.#pause(handler) ?? this.#run(handler));
       if (later !== undefined) this.#defer(handler, later);
     } catch (error) {
       if (isPassing(error)) this.#defer(handler, error);
@@ -291,10 +291,19 @@ export class Door {
     return over(cause, this.#fs, signal);
   }
 
+  #run(handler: HandlerEntry): Later | void {
+    const exchange = this.#exchange;
+    try {
+      return this.#replay.run(handler, exchange);
+    } finally {
+      if (exchange.opcode === OPCODE.READ) this.#indexing.dropAhead(exchange.thread);
+    }
+  }
+
   #tryAgain(handler: HandlerEntry): Cause | undefined {
     this.#serving = true;
     try {
-      return this.#replay.run(handler, this.#exchange) ?? undefined;
+      return this.#run(handler) ?? undefined;
     } catch (error) {
       if (isPassing(error)) return error;
       throw error;

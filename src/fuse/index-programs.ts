@@ -1,6 +1,6 @@
 /**
  * Limits index programs, which read every file for an index or for thumbnails. They get contents that are on this machine,
- * and only a few others. A reader's name is looked up only when a read lacks blocks in memory.
+ * and only a few others. A reader's name is looked up only when a read lacks blocks in memory, or reads ahead.
  */
 import { readFileSync } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
@@ -15,6 +15,8 @@ export interface IndexRule {
   readonly names: readonly string[];
   /** Whether all these blocks are on this machine. */
   isHere(cids: readonly Cid[]): Promise<boolean>;
+  /** Whether the current call wants blocks read ahead. */
+  readsAhead(): boolean;
   /** Drops the read-ahead of the current call. */
   dropAhead(): void;
 }
@@ -58,9 +60,13 @@ export class IndexPrograms {
     return known.name;
   }
 
+  /** After each attempt of a read: nothing is read ahead for index programs. */
+  dropAhead(thread: number): void {
+    if (this.#rule?.readsAhead() === true && this.programOf(thread) !== undefined) this.#rule.dropAhead();
+  }
+
   /** Resolves if the program may load these blocks. Else throws EIO: programs then skip the file. */
   async require(program: string, cids: readonly Cid[]): Promise<void> {
-    this.#rule?.dropAhead();
     if (await this.#rule?.isHere(cids)) return;
     const nowMs = this.#clock.monotonicMs();
     this.#left = Math.min(BLOCKS_AN_HOUR, this.#left + (BLOCKS_AN_HOUR * (nowMs - this.#leftMs)) / HOUR_MS);

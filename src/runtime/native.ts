@@ -10,6 +10,11 @@ export function loadNative(): unknown {
 export interface FileAddon {
   /** fallocate(2): frees the disk space of a part of the file, which then reads as zeros. Throws with `errno`. */
   freeRange(file: number, offset: number, length: number): void;
+  /**
+   * preadv2(2) with RWF_NOWAIT: fills `bytes` from the file's pages in memory. Returns how many it could: 0 also if the
+   * filesystem cannot say what is in memory. Throws with `errno`.
+   */
+  readCached(file: number, offset: number, bytes: Uint8Array): number;
 }
 
 export function loadFileAddon(): Partial<FileAddon> {

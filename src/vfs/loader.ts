@@ -80,6 +80,11 @@ export class Loader {
     for (let at = 0; at < cids.length; at += together) this.#ahead.push(cids.slice(at, at + together));
   }
 
+  /** Whether the call under way wants blocks fetched ahead. */
+  get readsAhead(): boolean {
+    return this.#ahead.length > 0;
+  }
+
   /** Drops the read-ahead of the call under way. */
   dropAhead(): void {
     this.#ahead = [];

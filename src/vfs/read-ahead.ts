@@ -11,6 +11,8 @@ import type { Loader } from "./loader.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
 
 interface Stream {
+  /** Where the farthest read began. */
+  start: number;
   /** Where the farthest read ended. */
   end: number;
   /** The end of what was fetched. */
@@ -49,10 +51,13 @@ export class ReadAhead {
   ): { readonly from: number; readonly to: number } | undefined {
     const stream = this.#streams.get(ino);
     if (stream === undefined || !follows(stream, offset, end)) {
-      this.#streams.set(ino, { end, fetched: end, window: Math.max(READ_AHEAD_FIRST_BYTES, 2 * (end - offset)) });
+      const window = Math.max(READ_AHEAD_FIRST_BYTES, 2 * (end - offset));
+      this.#streams.set(ino, { start: offset, end, fetched: end, window });
       return undefined;
     }
-    stream.end = Math.max(stream.end, end);
+    // A read that waited for blocks is repeated, which makes it no second one.
+    if (offset >= stream.start && end <= stream.end) return undefined;
+    if (end > stream.end) [stream.start, stream.end] = [offset, end];
     this.#readers.note(ino);
     // Blocks that many readers fetch far ahead would displace one another from memory before they are read.
     const share = Math.max(READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES / this.#readers.count);

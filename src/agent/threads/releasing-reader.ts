@@ -23,6 +23,8 @@ export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleReleas
     },
     // Leaves no garbage.
     readInto: async (blocks, target) => (await inner.readInto?.(blocks, target)) ?? 0,
+    readPart: (block, offset, target) => inner.readPart?.(block, offset, target) ?? false,
+    isAtHand: (cid) => inner.isAtHand?.(cid) ?? false,
   };
 }
 

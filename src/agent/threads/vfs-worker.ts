@@ -92,6 +92,7 @@ function serve(port: MessagePort): void {
         supervision,
         indexing: {
           isHere: async (cids) => (await opened.held(cids)).size === new Set(cids).size,
+          readsAhead: () => objects.loader.readsAhead,
           dropAhead: () => objects.loader.dropAhead(),
         },
         withHistory: (live) => withHistory(live, open(), log),

@@ -100,7 +100,9 @@ export class BlockIndex {
       this.#db.pragma("synchronous = NORMAL");
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       this.#db.transaction(() => this.#create()).immediate();
-      this.#find = this.#db.prepare(`SELECT ${PLACE} WHERE digest = ?`);
+      // A join would be planned anew for each block.
+      const pack = "ifnull((SELECT name FROM packs WHERE id = pack), '') AS pack";
+      this.#find = this.#db.prepare(`SELECT ${pack}, ${RANGE}, damaged FROM blocks WHERE digest = ?`);
       this.#insert = this.#db.prepare(
         "INSERT OR IGNORE INTO blocks (digest, pack, offset, length, leased) VALUES (?, ?, ?, ?, ?)",
       );

@@ -173,6 +173,11 @@ const CALLS: Readonly<Record<string, readonly (readonly [right: unknown, wrong: 
     [0, whole(0, 2 ** 53)],
     [1, whole(1, 2 ** 53)],
   ],
+  readCached: [
+    [directory, descriptor],
+    [0, whole(0, 2 ** 53)],
+    [Buffer.alloc(16), buffer],
+  ],
   mount: [
     ["none", text],
     [folder, text],

@@ -37,6 +37,14 @@ test("nothing is fetched ahead for a reader that jumps", () => {
   expect(jumps).toEqual(jumps.map(() => undefined));
 });
 
+test("a read that is repeated once its blocks have arrived is no second read", () => {
+  const ahead = new ReadAhead();
+  const read = (from: number, to: number) => ahead.next(INO, from, to, SIZE);
+  for (const at of [30, 70, 10, 55])
+    for (let times = 0; times < 3; times++) expect(read(at * MiB, at * MiB + 4096)).toBe(undefined);
+  expect(read(55 * MiB + 4096, 55 * MiB + 8192)).toMatchObject({ from: 55 * MiB + 8192 });
+});
+
 test("a range that could not be fetched yet is asked for again", () => {
   const ahead = new ReadAhead();
   const [first] = fetchedBy(ahead, [0, 1]);

@@ -530,6 +530,16 @@ describe("loading blocks", () => {
     for (let at = 0; at < sizeMiB; at++) await fs.read(ino, at * MiB, MiB);
     expect(fs.blocks.reads.length).toBeGreaterThan(sizeMiB);
     expect(new Set(fs.blocks.reads).size).toBe(fs.blocks.reads.length);
+    // What was read ahead for those who then read elsewhere does not displace what is used.
+    for (let at = 0; at < 60; at++)
+      for (const step of [0, 1, 2]) await fs.read(ino, ((at * 29) % 64) * MiB + step * 65_536, 65_536);
+    const hot = async (times: number) => {
+      fs.blocks.reads.length = 0;
+      for (let at = 0; at < times; at++) await fs.read(ino, 20 * MiB + ((at * 37) % 640) * 16_384, 16_384);
+      return fs.blocks.reads.length;
+    };
+    await hot(1_280);
+    expect(await hot(640)).toBe(0);
   });
 });
 
