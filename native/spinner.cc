@@ -17,19 +17,23 @@ constexpr uint64_t kSlack = 4;
 // Without credit this many requests are served without a wait, doubled each time.
 constexpr int kShortestRest = 2;
 constexpr int kLongestRest = 32;
+// Others who want this processor get a tick of some ms when the thread yields, however low their priority. Then it rests for so
+// many times as long.
+constexpr uint64_t kDisplacedRests = 100;
 
 }  // namespace
 
 void Spinner::Answered() { answeredAtNs_ = uv_hrtime(); }
 
 bool Spinner::Expects(uint64_t nowNs) {
-  if (nowNs - answeredAtNs_ >= kSlack * spinNs_) return false;
+  if (nowNs - answeredAtNs_ >= kSlack * spinNs_ || nowNs < displacedUntilNs_) return false;
   if (rest_ > 0) rest_--;
   return rest_ == 0;
 }
 
 bool Spinner::Wait(int device) {
   pollfd wait = {device, POLLIN, 0};
+  uint64_t nowNs = uv_hrtime(), yieldNs = 0;
   do {
     if (poll(&wait, 1, 0) != 0) {
       creditNs_ = std::min(creditNs_ + kWakeNs, kMostCreditNs);
@@ -38,7 +42,10 @@ bool Spinner::Wait(int device) {
     }
     // The program that was answered may be waiting for this very processor.
     sched_yield();
-  } while (uv_hrtime() - answeredAtNs_ < spinNs_);
+    yieldNs = uv_hrtime() - nowNs;
+    nowNs += yieldNs;
+  } while (nowNs - answeredAtNs_ < spinNs_);
+  if (yieldNs > spinNs_ && poll(&wait, 1, 0) == 0) displacedUntilNs_ = nowNs + kDisplacedRests * yieldNs;
   if (creditNs_ >= spinNs_) {
     creditNs_ -= spinNs_;
   } else {
