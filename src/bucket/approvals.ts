@@ -6,7 +6,7 @@
  * approve nothing. An approval covers one deletion: deleting an object again that came back, as by `restore`, needs
  * another.
  */
-import { hasCode, SynclineError } from "../base/errors.ts";
+import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
 import { parseKey } from "../format/files/keys.ts";
 import { decodeDentry, dentryId } from "../format/files/rows.ts";
@@ -16,7 +16,8 @@ import type { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import { readObject } from "../fstree/fs-reader.ts";
-import { keptKey, log } from "./history.ts";
+import { type Gap, history, isGap, keptKey } from "./history.ts";
+import { isGone } from "../blocks/not-found.ts";
 import type { Place } from "../fstree/object-rows.ts";
 
 export interface DeletedName extends Place {
@@ -59,22 +60,23 @@ export async function approvedDeletions(
 class SeenSince {
   readonly #nodes: NodeStore;
   readonly #wanted: ReadonlySet<FileId>;
-  readonly #back: AsyncGenerator<VerifiedCommit>;
+  readonly #back: AsyncGenerator<VerifiedCommit | Gap>;
   readonly #cameBack = new Set<FileId>();
   #later: VerifiedCommit;
 
   constructor(bucket: Bucket, nodes: NodeStore, head: VerifiedCommit, wanted: ReadonlySet<FileId>) {
     this.#nodes = nodes;
     this.#wanted = wanted;
-    this.#back = log(bucket, head);
+    this.#back = history(bucket, head);
     this.#later = head;
   }
 
-  /** Throws `block_not_found` where the roots between are gone. */
+  /** Throws `block_not_found` if a root between is lost: an object may have come back in it. */
   async upTo({ body }: VerifiedCommit): Promise<ReadonlySet<FileId>> {
     while (this.#later.body.seq > body.seq) {
       const { value: earlier, done } = await this.#back.next();
-      if (done === true) throw new SynclineError("block_not_found", "The history does not reach back that far.");
+      if (done === true || isGap(earlier))
+        throw new SynclineError("block_not_found", "The history does not reach back that far.");
       await this.#compare(earlier.body.tree, this.#later.body.tree);
       this.#later = earlier;
     }
@@ -124,7 +126,7 @@ async function ifThere<Value>(read: () => Promise<Value>): Promise<Value | undef
   try {
     return await read();
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }

@@ -1,16 +1,14 @@
 /**
- * The linear history of commits: ancestors, descent, and finding a commit by address or time.
+ * The linear history of commits: what is retained of it, ancestors, and descent.
  *
  * Links to parents are weak: old commits may have been thinned out. `kept` retains what is needed of history.
  */
-import type { Clock } from "../base/clock.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
+import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
-import { endOfMoment } from "../base/moment.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { isGone } from "../blocks/not-found.ts";
 import { LOST_ANCESTOR, skipSeq } from "../format/commits/commit-body.ts";
-import { parseCid } from "../format/blocks/cid.ts";
+import type { Entry } from "../tree/entry.ts";
 import { get, lastBefore, range } from "../tree/read.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { isWrongCommit, type VerifiedCommit } from "./verified-commit.ts";
@@ -29,30 +27,62 @@ export interface PlacedCommits {
   commit(cid: Cid): Promise<PlacedCommit>;
 }
 
+/** A part of history that cannot be read. */
+export interface Gap {
+  /** The newest seq in it. */
+  readonly seq: Lamport;
+  /** The retained commit at `seq`, which is lost or damaged. Undefined: which older commits exist is unknown, and nothing follows. */
+  readonly lost: Cid | undefined;
+}
+
+export function isGap(item: object): item is Gap {
+  return "lost" in item;
+}
+
 /**
- * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains. Where that list is gone: parents up
- * to the first missing one. Commits that are not retained are left out, even if still readable.
+ * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains, with a gap for each that is lost or
+ * damaged. Where that list cannot be read: parents up to the first missing one. Commits that are not retained are left out,
+ * even if still readable.
  */
-export async function* log(commits: Commits, from: VerifiedCommit, first = from): AsyncGenerator<VerifiedCommit> {
+export async function* history(
+  commits: Commits,
+  from: VerifiedCommit,
+  first = from,
+): AsyncGenerator<VerifiedCommit | Gap> {
   const nodes = commits.blocks && new NodeStore(commits.blocks, { capacityBytes: KEPT_CACHE_BYTES });
-  for (let at: VerifiedCommit | undefined = first; at !== undefined;) {
-    yield at;
-    const before: Cid | undefined = await retainedBefore(nodes, from, at);
-    at = before === undefined ? undefined : await commitIfThere(commits, before);
+  let at: { readonly seq: Lamport; readonly parent?: Cid | undefined } = first.body;
+  yield first;
+  for (;;) {
+    const listed = await listedBefore(nodes, from, at.seq);
+    if (listed === "none" || at.seq === 1) return;
+    const seq = listed === "unknown" ? ((at.seq - 1) as Lamport) : listed.seq;
+    const cid = listed === "unknown" ? at.parent : listed.cid;
+    const commit = cid === undefined ? undefined : await commitIfThere(commits, cid);
+    if (commit === undefined && listed === "unknown") return yield { seq, lost: undefined };
+    yield commit ?? { seq, lost: cid };
+    at = { seq, parent: commit?.body.parent };
   }
 }
 
-async function retainedBefore(
+/** As `history`, without the gaps. */
+export async function* log(commits: Commits, from: VerifiedCommit, first = from): AsyncGenerator<VerifiedCommit> {
+  for await (const item of history(commits, from, first)) if (!isGap(item)) yield item;
+}
+
+/** The newest commit before `seq` that `from` retains. Unknown: the list cannot be read there. */
+async function listedBefore(
   nodes: NodeStore | undefined,
   from: VerifiedCommit,
-  { body }: VerifiedCommit,
-): Promise<Cid | undefined> {
+  seq: Lamport,
+): Promise<{ readonly seq: Lamport; readonly cid: Cid } | "none" | "unknown"> {
+  if (nodes === undefined) return "unknown";
   try {
-    if (nodes !== undefined) return (await lastBefore(nodes, from.body.kept, keptKey(body.seq)))?.links[0];
+    const row = await lastBefore(nodes, from.body.kept, keptKey(seq));
+    return row === undefined ? "none" : listedCommit(from, row);
   } catch (error) {
-    if (!hasCode(error, "block_not_found")) throw error;
+    if (isGone(error)) return "unknown";
+    throw error;
   }
-  return body.parent;
 }
 
 /**
@@ -110,7 +140,7 @@ async function isRecovered(
   return false;
 }
 
-/** Also false where the list is gone. */
+/** Also false where the list cannot be read. */
 async function isListed(
   nodes: NodeStore,
   { body }: PlacedCommit,
@@ -121,7 +151,7 @@ async function isListed(
     if (last === undefined || last.links[0] !== body.parent) return false;
     return (await get(nodes, body.kept, keptKey(base.seq)))?.links[0] === base.cid;
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return false;
+    if (isGone(error)) return false;
     throw error;
   }
 }
@@ -166,12 +196,13 @@ const ANCESTOR_TRIES = 32;
 
 /** Commits that `head` retains, oldest first, without itself. */
 export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): AsyncGenerator<{ seq: Lamport; cid: Cid }> {
-  for await (const { key, links } of range(nodes, head.body.kept, {})) {
-    const [cid] = links;
-    if (cid === undefined || key.length !== KEPT_KEY_BYTES)
-      throw new SynclineError("format_invalid", `Commit ${head.cid} has a malformed list of retained commits.`);
-    yield { seq: keptSeq(key), cid };
-  }
+  for await (const row of range(nodes, head.body.kept, {})) yield listedCommit(head, row);
+}
+
+function listedCommit(head: PlacedCommit, { key, links: [cid] }: Entry): { seq: Lamport; cid: Cid } {
+  if (cid === undefined || key.length !== KEPT_KEY_BYTES)
+    throw new SynclineError("format_invalid", `Commit ${head.cid} has a malformed list of retained commits.`);
+  return { seq: keptSeq(key), cid };
 }
 
 /** Whether the bucket holds this commit and all that it reaches while `head` is its root: it is the root, or kept. */
@@ -192,52 +223,16 @@ export function keptKey(seq: Lamport): Uint8Array {
   return key;
 }
 
-/**
- * The commit that `--at` means: `head` or an ancestor by address, or the newest one up to a moment (base/moment.ts). Throws
- * `no_such_root`, and `usage` for text that is neither.
- */
-export async function findCommit(
-  commits: Commits,
-  head: VerifiedCommit,
-  at: string,
-  clock: Pick<Clock, "nowNs">,
-): Promise<VerifiedCommit> {
-  const endMs = endOfMoment(at, Number(clock.nowNs() / 1_000_000n));
-  if (endMs !== undefined) return findByTime(commits, head, at, BigInt(endMs) * 1_000_000n);
-  const cid = rootAddress(at);
-  const commit = await commitIfThere(commits, cid);
-  if (commit === undefined) throw noSuchRoot(`This bucket has no root ${cid}.`);
-  if ((await descends(commits, head, { cid, seq: commit.body.seq })) === "no")
-    throw noSuchRoot(`Root ${cid} is not in this bucket's history.`);
-  return commit;
-}
-
 const KEPT_KEY_BYTES = 8;
 /** A few paths of nodes. */
 const KEPT_CACHE_BYTES = 1024 * 1024;
 
-async function findByTime(commits: Commits, head: VerifiedCommit, at: string, endNs: bigint): Promise<VerifiedCommit> {
-  for await (const commit of log(commits, head)) if (commit.body.timeNs < endNs) return commit;
-  throw noSuchRoot(`This bucket has no root from ${JSON.stringify(at)} or earlier.`);
-}
-
-function rootAddress(at: string): Cid {
-  try {
-    return parseCid(at);
-  } catch (cause) {
-    throw new SynclineError("usage", `${JSON.stringify(at)} is neither a root nor a time.`, {
-      cause,
-      hint: 'Give a root from `syncline log`, or a time: 2026-01-31, "2026-01-31 12:00", yesterday, "2 hours ago".',
-    });
-  }
-}
-
-/** Undefined if it was thinned out or lost. */
+/** Undefined if it was thinned out, or is lost or damaged. */
 export async function commitIfThere(commits: Commits, cid: Cid): Promise<VerifiedCommit | undefined> {
   try {
     return await commits.commit(cid);
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }
@@ -258,8 +253,4 @@ function lostAncestor({ cid }: PlacedCommit, seq: number): SynclineError {
     "block_not_found",
     `Commit ${cid} does not know its ancestor at seq ${seq}, which was lost.`,
   );
-}
-
-function noSuchRoot(message: string): SynclineError {
-  return new SynclineError("no_such_root", message, { hint: "`syncline log` lists the roots." });
 }

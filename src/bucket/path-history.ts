@@ -5,11 +5,12 @@ import type { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import { differences } from "../fstree/differences.ts";
 import { pathOfDirectory, resolvePath, type TreeObject } from "../fstree/fs-reader.ts";
-import { log, type Commits } from "./history.ts";
+import { type Gap, history, isGap, type Commits } from "./history.ts";
 
 export interface PathChange {
   readonly commit: VerifiedCommit;
-  readonly kind: "created" | "changed" | "moved" | "removed" | "replaced";
+  /** "seen": older commits cannot be read, so what the commit did is unknown. */
+  readonly kind: "created" | "changed" | "moved" | "removed" | "replaced" | "seen";
   /** The path after the commit; for a removed object, before it. */
   readonly path: readonly FileName[];
   /** For a moved object: where it was before. */
@@ -20,17 +21,23 @@ export interface PathChange {
 
 /**
  * The changes of the object at `path` in `head`, newest first, as far as history is kept. A change in a commit that was
- * thinned out is reported with the next kept one. A moved file or directory is followed to its earlier path.
+ * thinned out, lost or damaged is reported with the next readable one, and lost ones are named as gaps. A moved file or
+ * directory is followed to its earlier path.
  */
 export async function* pathHistory(
   commits: Commits,
   nodes: NodeStore,
   head: VerifiedCommit,
   path: readonly FileName[],
-): AsyncGenerator<PathChange> {
+): AsyncGenerator<PathChange | Gap> {
   let at = path;
+  let gaps: Gap[] = [];
   let newer: { readonly commit: VerifiedCommit; readonly object: TreeObject | undefined } | undefined;
-  for await (const commit of log(commits, head)) {
+  for await (const commit of history(commits, head)) {
+    if (isGap(commit)) {
+      gaps.push(commit);
+      continue;
+    }
     const object = await resolvePath(nodes, commit.body.tree, at);
     if (newer !== undefined && !isSame(object, newer.object)) {
       const from = await movedFrom(nodes, commit.body.tree, newer.commit.body.tree, newer.object, object);
@@ -38,12 +45,20 @@ export async function* pathHistory(
       if (from !== undefined) {
         at = from;
         newer = { commit, object: await resolvePath(nodes, commit.body.tree, at) };
+        yield* gaps;
+        gaps = [];
         continue;
       }
     }
     newer = { commit, object };
+    yield* gaps;
+    gaps = [];
   }
-  if (newer?.object !== undefined) yield changeOf(newer.commit, at, undefined, newer.object);
+  if (newer?.object !== undefined) {
+    const first = changeOf(newer.commit, at, undefined, newer.object);
+    yield gaps.length === 0 ? first : { ...first, kind: "seen" };
+  }
+  yield* gaps;
 }
 
 function changeOf(

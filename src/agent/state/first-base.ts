@@ -4,7 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
-import { findCommit } from "../../bucket/history.ts";
+import { findCommit } from "../../bucket/find-commit.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { LAST_BASE, parseBase } from "./last-base.ts";

@@ -9,7 +9,7 @@ import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { resolvePath } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
-import { findCommit } from "../../bucket/history.ts";
+import { findCommit } from "../../bucket/find-commit.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
 import { streamContent } from "../../content/read.ts";
 import { linkedValues, targetOf } from "../../format/blocks/linked-value.ts";

@@ -1,9 +1,10 @@
 /** `syncline log`: the commits of a bucket, newest first. */
 import { timeText } from "../../base/clock.ts";
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { countChanges, type ChangeCounts } from "../../bucket/change-counts.ts";
-import { log } from "../../bucket/history.ts";
+import { type Gap, history, isGap } from "../../bucket/history.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { pathHistory, type PathChange } from "../../bucket/path-history.ts";
 import type { Path } from "../../bucket/writer.ts";
 import type { CommitBody } from "../../format/commits/commit-body.ts";
@@ -43,6 +44,10 @@ export function register(program: Program): void {
       const commits = newest(reader, options.count ?? DEFAULT_COUNT);
       if (options.graph === true) return await drawGraph(reader, commits, output);
       for await (const commit of commits) {
+        if (isGap(commit)) {
+          showGap(commit, output);
+          continue;
+        }
         const changes = await changesOf(reader, commit);
         output.result(valueOf(commit, changes), textOf(commit, changes), logLook);
       }
@@ -53,22 +58,40 @@ export function register(program: Program): void {
 /** Highlights the root. */
 const logLook: Look = (line, paint) => line.replace(/\bbaf[a-z2-7]{20,}/, (root) => paint("yellow", root));
 
-async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGenerator<VerifiedCommit> {
+async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGenerator<VerifiedCommit | Gap> {
   let left = count;
-  for await (const each of log(bucket, commit)) {
+  for await (const each of history(bucket, commit)) {
     yield each;
     if (--left === 0) return;
   }
 }
 
+/** The root is null where older roots are not listed. */
+function showGap({ lost, seq }: Gap, output: Output): void {
+  const what = lost === undefined ? `roots up to seq ${seq}  not listed` : `${lost}  seq ${seq}  lost or damaged`;
+  output.result({ root: lost ?? null, seq, lost: true, hint: REPAIR }, `${what}  (${REPAIR})`, logLook);
+}
+
+const REPAIR = "`syncline verify --repair` may bring this back.";
+
 /** The history of one path. Throws `no_such_path` if no retained root ever had it. */
 async function showPath({ bucket, nodes, commit }: BucketReader, path: Path, count: number, output: Output) {
   let shown = 0;
+  let gaps = 0;
   for await (const change of pathHistory(bucket, nodes, commit, path)) {
+    if (isGap(change)) {
+      showGap(change, output);
+      gaps++;
+      continue;
+    }
     output.result(valueOfChange(change), textOfChange(change), logLook);
     if (++shown === count) return;
   }
   if (shown > 0) return;
+  if (gaps > 0)
+    throw new SynclineError("block_not_found", `No root that can be read has anything named ${printPath(path)}.`, {
+      hint: "Run `syncline verify --repair`: it may bring lost roots back.",
+    });
   throw new SynclineError("no_such_path", `The bucket's history has nothing named ${printPath(path)}.`, {
     hint: "`syncline ls` shows what exists now. Retention thins old commits, so files removed long ago may be gone.",
   });
@@ -103,9 +126,16 @@ function whoMade({ machine, writer }: CommitBody): string {
 }
 
 /** A column's end is known only after all commits are read. */
-async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCommit>, output: Output): Promise<void> {
+async function drawGraph(
+  reader: BucketReader,
+  history: AsyncIterable<VerifiedCommit | Gap>,
+  output: Output,
+): Promise<void> {
   const commits: VerifiedCommit[] = [];
-  for await (const commit of history) commits.push(commit);
+  const gaps: Gap[] = [];
+  for await (const item of history)
+    if (isGap(item)) gaps.push(item);
+    else commits.push(item);
   const rows = graphRows(commits);
   const width = Math.max(...rows.map(({ lanes }) => lanes.length));
   for (const [index, commit] of commits.entries()) {
@@ -115,16 +145,17 @@ async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCo
     const text = [lanes.padEnd(width), textOf(commit, changes), ...(taken === "" ? [] : [`takes in ${taken}`])];
     output.result({ ...valueOf(commit, changes), lanes, takesIn }, text.join("  "), logLook);
   }
+  for (const gap of gaps) showGap(gap, output);
 }
 
-/** Undefined for the first commit, and if the previous one is no longer retained. */
+/** Undefined for the first commit, and if the previous one is not retained, or is lost. */
 async function changesOf({ bucket, nodes }: BucketReader, { body }: VerifiedCommit): Promise<ChangeCounts | undefined> {
   if (body.parent === undefined) return undefined;
   try {
     const before = await bucket.commit(body.parent);
     return await countChanges(nodes, before.body.tree, body.tree);
   } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** `syncline merge --dry-run`: what merging two roots would do, and why. Only reports: publishing merges by itself. */
 import { SynclineError } from "../../base/errors.ts";
-import { findCommit } from "../../bucket/history.ts";
+import { findCommit } from "../../bucket/find-commit.ts";
 import { previewMerge } from "../../bucket/merge-preview.ts";
 import type { Action } from "../../bucket/merge-preview.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";

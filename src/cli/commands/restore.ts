@@ -1,6 +1,6 @@
 /** `syncline restore`: brings a path back to what it was in an older root, as a new commit; history is unchanged. */
 import { requirePublished } from "../../agent/command-writer.ts";
-import { findCommit } from "../../bucket/history.ts";
+import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";

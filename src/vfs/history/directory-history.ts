@@ -1,9 +1,9 @@
 /** What `ls .history` shows: the states in which a directory differed from before, and the last version of each name it lost. */
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../base/limits.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { listDirectory, objectOf, readDentry, readSelf } from "../../fstree/fs-reader.ts";
 import { dentryType, type Dentry } from "../../format/files/rows.ts";
 import type { FileRecord } from "../../format/files/record.ts";
@@ -120,8 +120,8 @@ export class DirectoryHistory {
       const lost = before && changes && (await this.#lostSince(before, await this.#namesLost(before, root, changes)));
       return { state: await this.#stateAt(root), lost: lost ?? [] };
     } catch (error) {
-      // Thinned out meanwhile.
-      if (hasCode(error, "block_not_found")) return NOTHING;
+      // Thinned out meanwhile, or damaged.
+      if (isGone(error)) return NOTHING;
       throw error;
     }
   }

@@ -1,11 +1,11 @@
 /** The roots that the bucket retains, newest first, and what each changed. Read on demand, a batch at a time. */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { commitIfThere, keptCommits, log, type Commits } from "../../bucket/history.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { differences, MAX_LISTED_CHANGES } from "../../fstree/differences.ts";
 import { readBackrefs, readSelf } from "../../fstree/fs-reader.ts";
 import { NodeStore } from "../../tree/node-store.ts";
@@ -135,8 +135,8 @@ export class Timeline {
     try {
       for await (const { cid } of keptCommits(this.nodes, commit)) cids.push(cid);
     } catch (error) {
-      if (!hasCode(error, "block_not_found")) throw error;
-      // The list of retained roots is gone: follows the parents, as far as they exist.
+      if (!isGone(error)) throw error;
+      // Part of the list of retained roots cannot be read: follows parents there.
       cids.length = 0;
       for await (const { cid } of log(this.#commits, commit)) cids.unshift(cid);
       cids.pop();
@@ -144,15 +144,14 @@ export class Timeline {
     return [head, ...cids.reverse()];
   }
 
-  /** Reads roots up to the first that is gone. */
+  /** Leaves out roots that are lost, damaged, or thinned out since. */
   async #roots(cids: readonly Cid[]): Promise<PastRoot[]> {
     const roots = await mapConcurrent(cids, COMMITS_AT_ONCE, async (cid) => {
       const known = this.#known.get(cid);
       const commit = known === undefined ? await commitIfThere(this.#commits, cid) : undefined;
       return commit === undefined ? known : this.#note(commit);
     });
-    const gone = roots.indexOf(undefined);
-    return roots.slice(0, gone === -1 ? roots.length : gone).filter((root) => root !== undefined);
+    return roots.filter((root) => root !== undefined);
   }
 }
 
@@ -163,6 +162,7 @@ export class Chain {
   readonly #read: (cids: readonly Cid[]) => Promise<PastRoot[]>;
   readonly #list: () => Promise<readonly Cid[]>;
   #cids: readonly Cid[] | undefined;
+  #tried = 0;
   #isComplete = false;
   #reading: Promise<void> | undefined;
 
@@ -192,10 +192,10 @@ export class Chain {
 
   async #extend(): Promise<void> {
     this.#cids ??= (await this.#list()).slice(0, MOST_ROOTS);
-    const wanted = this.#cids.slice(this.roots.length, this.roots.length + BATCH);
-    const read = await this.#read(wanted);
-    this.roots.push(...read);
-    this.#isComplete = read.length < wanted.length || this.roots.length === this.#cids.length;
+    const wanted = this.#cids.slice(this.#tried, this.#tried + BATCH);
+    this.roots.push(...(await this.#read(wanted)));
+    this.#tried += wanted.length;
+    this.#isComplete = this.#tried === this.#cids.length;
   }
 }
 

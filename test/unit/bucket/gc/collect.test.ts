@@ -6,7 +6,7 @@ import { silentLog } from "../../../../src/base/log.ts";
 import { ESTIMATE_ERROR_BYTES } from "../../../../src/bucket/gc/estimate.ts";
 import { collectIfNeeded } from "../../../../src/bucket/gc/need.ts";
 import { keptNodesOf } from "../../../../src/bucket/gc/maintenance.ts";
-import { findCommit } from "../../../../src/bucket/history.ts";
+import { findCommit } from "../../../../src/bucket/find-commit.ts";
 import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { commitObjectName } from "../../../../src/format/blocks/object-name.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
