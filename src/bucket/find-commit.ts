@@ -29,7 +29,8 @@ export async function findCommit(
   if (retained === "yes") return commit;
   const descent = await descends(commits, head, { cid, seq: commit.body.seq });
   if (descent === "no") throw noSuchRoot(`Root ${cid} is not in this bucket's history.`);
-  return commit;
+  if (retained === "unknown") return commit;
+  throw noSuchRoot(`Root ${cid} is in the history, but retention removed its contents.`);
 }
 
 /** Whether `head` retains the root. `seq`: where it is, if that is known. Unknown: the list cannot be read. */
