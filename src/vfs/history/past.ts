@@ -63,7 +63,7 @@ export class Past {
     const time = namedTime(name.slice(at));
     if (time === undefined) return undefined;
     const root = this.#rootAt(time.endNs, time.isExact);
-    const isFinal = time.isExact && root !== undefined && root.timeNs >= time.endNs - NS_A_MS;
+    const isFinal = time.isExact && root !== undefined;
     if (!isFinal) this.#answered(list, name);
     if (root === undefined) return undefined;
     const { commit } = root;
@@ -123,14 +123,13 @@ export class Past {
     this.#invalidated = listener;
   }
 
-  /** The newest root up to the end of a moment. If the moment is exact, a root of that millisecond comes first. */
+  /** The newest root up to the end of a moment. If the moment is exact, only a root of that very millisecond. */
   #rootAt(endNs: bigint, isExact: boolean): PastRoot | undefined {
     const chain = this.#timeline.chain(this.#options.head());
-    const found = chain.at(endNs);
     // Clocks differ: a later root may have an earlier time.
-    const exact = isExact ? chain.roots.find(({ timeNs }) => timeNs < endNs && timeNs >= endNs - NS_A_MS) : undefined;
+    const found = chain.roots.find(({ timeNs }) => timeNs < endNs && (!isExact || timeNs >= endNs - NS_A_MS));
     if (found === undefined && !chain.isComplete) throw this.#search(`roots ${chain.head}`, () => chain.extend());
-    return exact ?? found;
+    return found;
   }
 
   #entries(list: Ino, directory: FileId, begins: boolean): readonly PastEntry[] {

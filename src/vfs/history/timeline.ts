@@ -185,11 +185,6 @@ export class Chain {
     return this.#reading;
   }
 
-  /** The newest root with a time before the end of the moment. Undefined: none among those read. */
-  at(endNs: bigint): PastRoot | undefined {
-    return this.roots.find(({ timeNs }) => timeNs < endNs);
-  }
-
   async #extend(): Promise<void> {
     this.#cids ??= (await this.#list()).slice(0, MOST_ROOTS);
     const wanted = this.#cids.slice(this.#tried, this.#tried + BATCH);

@@ -373,6 +373,15 @@ describe("a search", () => {
     expect((await fs.list("d/.history")).slice(-3)).toEqual([third, later, `gone@${second}`]);
   });
 
+  test("has nothing under the exact time of no root, though older roots exist", async () => {
+    const { fs, second } = await edited();
+    const between = new Date(Date.parse(second) + 1).toISOString();
+    // Its beginning means the newest root up to its end, as ever.
+    expect(await fs.text(`d/.history/notes.txt@${between.slice(0, -2)}`)).toBe("two");
+    for (const name of [between, between.slice(0, -1), `notes.txt@${between}`])
+      expect([name, await fs.find(`d/.history/${name}`)]).toEqual([name, undefined]);
+  });
+
   test("for an old file whose root is gone fails like any read", async () => {
     using numbers = new PastNumbers("", false);
     const fs = await HistoryHarness.create(numbers);
