@@ -5,6 +5,8 @@ import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
+import { systemDisk } from "../objects/disk.ts";
+import { readBoot } from "../objects/process-identity.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { PinnedBlocks, PinnedCache } from "../blocks/pinned-blocks.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
@@ -60,8 +62,8 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly cache: DiskBlockCache | undefined;
   /** The blocks among `cids` that are on this machine. */
   held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
-  /** Pinned blocks, the cache, and a reader that does not write to the cache. */
-  readonly pinning: Pick<PinsOptions, "pinned" | "cache" | "blocks"> | undefined;
+  /** What pins need; `blocks` does not write to the cache. */
+  readonly pinning: Pick<PinsOptions, "pinned" | "cache" | "blocks" | "boot"> | undefined;
 }
 
 /**
@@ -100,7 +102,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const pinning =
     looked === undefined || pinned === undefined || cache === undefined
       ? undefined
-      : { pinned, cache, blocks: new CachedReader(looked, verified, () => false) };
+      : { pinned, cache, blocks: new CachedReader(looked, verified, () => false), boot: () => readBoot(systemDisk) };
   const { genesis } = options;
   const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
   const remote = cache === undefined ? kept : cachingRemote(kept, cache, { content: inFolder === undefined });

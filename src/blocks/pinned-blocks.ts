@@ -40,18 +40,26 @@ export class PinnedBlocks {
     return found;
   }
 
-  /** All blocks and their sizes. Removes files that a crash left unfinished or empty. */
+  /** All blocks and their sizes. */
   async list(): Promise<Map<Cid, number>> {
     const sizes = new Map<Cid, number>();
     await mapConcurrent(await this.#names(), AT_ONCE, async (name) => {
-      const path = join(this.#dir, name);
       const cid = namedCid(name);
-      const { size } = await stat(path);
-      // After a power loss, files that were just written may be empty.
-      if (cid === undefined || size === 0) await rm(path, { force: true });
-      else sizes.set(cid, size);
+      const size = cid === undefined ? undefined : await sizeOf(join(this.#dir, name));
+      if (cid !== undefined && size !== undefined) sizes.set(cid, size);
     });
     return sizes;
+  }
+
+  /** Removes what a crash left unfinished. Nothing else may write. */
+  async removeUnfinished(): Promise<void> {
+    const unfinished = (await this.#names()).filter((name) => namedCid(name) === undefined);
+    await mapConcurrent(unfinished, AT_ONCE, (name) => rm(join(this.#dir, name), { force: true }));
+  }
+
+  /** Changes when a block is written or dropped, by any thread. Two changes within some milliseconds may count as one. */
+  version(): bigint {
+    return statSync(this.#dir, { bigint: true, throwIfNoEntry: false })?.mtimeNs ?? 0n;
   }
 
   /** Throws the system's errors. */
@@ -134,6 +142,16 @@ export class PinnedCache implements BlockCache {
 
   keepInTurn(blocks: readonly Block[]): Promise<void> | undefined {
     return this.#cache.keepInTurn(blocks);
+  }
+}
+
+/** Undefined if the file does not exist. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return undefined;
+    throw error;
   }
 }
 

@@ -2,16 +2,15 @@
 import type { Cid, FileId } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { linkedValues } from "../../format/blocks/linked-value.ts";
-import { codecOf } from "../../format/blocks/cid.ts";
-import { linksOf } from "../../format/blocks/links.ts";
+import { decodeChunkList } from "../../format/files/chunk-list.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { listDirectory, objectOf, resolvePath } from "../../fstree/fs-reader.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { PinPath } from "./pin-list.ts";
 
 export interface PinnedTree {
-  /** Every needed block. Those that were read come first. */
-  readonly blocks: ReadonlySet<Cid>;
+  /** Every needed block, with the bytes of a chunk, and 0 for other blocks. */
+  readonly blocks: ReadonlyMap<Cid, number>;
   readonly files: number;
   /** Bytes of the files, without holes. */
   readonly bytes: number;
@@ -34,7 +33,7 @@ export async function readPinned(
 }
 
 class PinWalk implements PinnedTree {
-  readonly blocks = new Set<Cid>();
+  readonly blocks = new Map<Cid, number>();
   readonly absent: PinPath[] = [];
   files = 0;
   bytes = 0;
@@ -47,11 +46,11 @@ class PinWalk implements PinnedTree {
   constructor(reader: BlockReader, tree: Cid, signal: AbortSignal) {
     const getMany = async (cids: readonly Cid[]) => {
       signal.throwIfAborted();
-      for (const cid of cids) this.blocks.add(cid);
+      for (const cid of cids) this.blocks.set(cid, 0);
       return reader.getMany(cids);
     };
     const get = async (cid: Cid) => {
-      this.blocks.add(cid);
+      this.blocks.set(cid, 0);
       return reader.get(cid);
     };
     this.#reader = { get, getMany };
@@ -77,11 +76,11 @@ class PinWalk implements PinnedTree {
   async #object(id: FileId, record: FileRecord): Promise<boolean> {
     if (this.#met.has(id)) return false;
     this.#met.add(id);
-    for (const cid of linkedValues(record)) this.blocks.add(cid);
+    for (const cid of linkedValues(record)) this.blocks.set(cid, 0);
     if (record.type !== "file") return true;
     this.files++;
     this.bytes += record.content.kind === "list" ? (record.content.dataBytes ?? record.size) : record.size;
-    if (record.content.kind === "chunk") this.blocks.add(record.content.cid);
+    if (record.content.kind === "chunk") this.blocks.set(record.content.cid, record.size);
     if (record.content.kind === "list") await this.#list(record.content.cid);
     return true;
   }
@@ -90,9 +89,17 @@ class PinWalk implements PinnedTree {
     if (this.blocks.has(root)) return;
     for (let level: Cid[] = [root]; level.length > 0;) {
       this.#signal.throwIfAborted();
-      const links = [...(await this.#reader.getMany(level))].flatMap(([cid, bytes]) => linksOf(cid, bytes));
-      level = [...new Set(links)].filter((cid) => codecOf(cid) !== "raw" && !this.blocks.has(cid));
-      for (const cid of links) if (codecOf(cid) === "raw") this.blocks.add(cid);
+      const below = new Set<Cid>();
+      for (const bytes of (await this.#reader.getMany(level)).values()) {
+        const list = decodeChunkList(bytes);
+        for (let index = 0; index < list.ends.length; index++) {
+          const { cid, dataLength } = list.entry(index);
+          if (cid === undefined) continue;
+          if (list.level === 0) this.blocks.set(cid, dataLength);
+          else if (!this.blocks.has(cid)) below.add(cid);
+        }
+      }
+      level = [...below];
     }
   }
 }

@@ -2,6 +2,7 @@
  * Keeps pinned paths on this machine. After each change of the base, fetches the blocks that they need and drops those that
  * they no longer need. Pinned blocks do not count against the cache's limit, and leave room for unpublished data.
  */
+import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { failureOf } from "../../base/failure.ts";
@@ -10,6 +11,7 @@ import { describeError, type Log } from "../../base/log.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
 import { type FreeReport, type PinsReport, reportError } from "../reports.ts";
+import { readStateFile, writeStateFile } from "../state/state-file.ts";
 import { freeSpace, type FreeSpaceOptions, type Serving } from "./free-space.ts";
 import { covers, type PinPath, pinText, readPins, samePin, writePins } from "./pin-list.ts";
 import { readPinned } from "./pinned-tree.ts";
@@ -22,6 +24,8 @@ export interface PinsOptions {
   readonly blocks: BlockReader;
   /** The tree that is shown. */
   readonly tree: () => Cid;
+  /** Changes with each boot of the machine; "" if unknown. */
+  readonly boot: () => Promise<string>;
   readonly paused: () => SynclineError | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -30,18 +34,24 @@ export interface PinsOptions {
 /** How soon a new base is noticed, and how soon a failure is retried. */
 const LOOK_MS = 1_000;
 const AGAIN_MS = 30_000;
-/** After reading the pinned trees, rests for this many times as long. */
+/** After reading the pinned trees, and the list of what is here, rests for this many times as long. */
 const RESTS = 20;
 const BATCH_BLOCKS = 16;
+/** How often a round looks whether all blocks are here. Each time, readers may find damaged ones and drop them. */
+const MOST_PASSES = 5;
+/** Holds the boot since which blocks were written, or were checked. */
+const CHECKED = "pins-checked";
 
 export class Pins implements AsyncDisposable {
   readonly #options: PinsOptions;
   readonly #ending = new AbortController();
   #pins: readonly PinPath[];
-  #kept: Map<Cid, number> | undefined;
-  #keptBytes = 0;
+  #kept: ReadonlyMap<Cid, number> | undefined;
   /** The tree whose pinned blocks were all here at the end of a round. */
   #done: Cid | undefined;
+  /** The version of the pinned blocks then. */
+  #version = 0n;
+  #isChecked = false;
   #absent: readonly PinPath[] = [];
   #totals = { files: 0, bytes: 0 };
   #error: SynclineError | undefined;
@@ -67,7 +77,7 @@ export class Pins implements AsyncDisposable {
     return {
       paths,
       ...this.#totals,
-      keptBytes: this.#keptBytes,
+      keptBytes: [...(this.#kept ?? []).values()].reduce((sum, bytes) => sum + bytes, 0),
       complete,
       error: complete ? null : reportError(error),
     };
@@ -87,7 +97,8 @@ export class Pins implements AsyncDisposable {
         hint: "Only what is published can be pinned: `syncline flush` publishes the rest.",
       });
     }
-    this.#requireRoom(wanted.bytes);
+    const kept = this.#kept ?? (await this.#options.pinned.list());
+    this.#requireRoom([...wanted.blocks].reduce((sum, [cid, bytes]) => sum + (kept.has(cid) ? 0 : bytes), 0));
     this.#set([...this.#pins, ...fresh], stateDir);
     return this.report;
   }
@@ -136,7 +147,9 @@ export class Pins implements AsyncDisposable {
   }
 
   #look(): void {
-    const { tree, paused, clock } = this.#options;
+    const { tree, paused, clock, pinned } = this.#options;
+    // A reader that finds a damaged block drops it.
+    if (this.#done !== undefined && pinned.version() !== this.#version) this.#done = undefined;
     const isDue = this.#done !== tree() && paused() === undefined && clock.monotonicMs() >= this.#notBeforeMs;
     if (!isDue || this.#round !== undefined) return this.#arm();
     this.#round = this.#keep().finally(() => {
@@ -147,26 +160,16 @@ export class Pins implements AsyncDisposable {
 
   /** One round. Never rejects. */
   async #keep(): Promise<void> {
-    const { pinned, blocks, tree, clock, log } = this.#options;
+    const { blocks, tree, clock, log } = this.#options;
     const [pins, now, beganMs] = [this.#pins, tree(), clock.monotonicMs()];
     try {
-      const kept = (this.#kept ??= await this.#listKept());
       const wanted = await readPinned(blocks, now, pins, this.#ending.signal);
       this.#totals = { files: wanted.files, bytes: wanted.bytes };
       this.#absent = wanted.absent;
       this.#notBeforeMs = clock.monotonicMs() + RESTS * (clock.monotonicMs() - beganMs);
-      const missing = [...wanted.blocks].filter((cid) => !kept.has(cid));
-      for (let at = 0; at < missing.length; at += BATCH_BLOCKS) {
-        if (pins !== this.#pins) return;
-        await this.#fetch(kept, missing.slice(at, at + BATCH_BLOCKS));
-      }
-      if (pins !== this.#pins) return;
-      for (const [cid, bytes] of kept) {
-        if (wanted.blocks.has(cid)) continue;
-        await pinned.drop(cid);
-        kept.delete(cid);
-        this.#keptBytes -= bytes;
-      }
+      const version = await this.#bring(wanted.blocks, () => pins === this.#pins);
+      if (version === undefined) return;
+      this.#version = version;
       this.#done = now;
       this.#error = undefined;
     } catch (error) {
@@ -180,10 +183,61 @@ export class Pins implements AsyncDisposable {
     }
   }
 
-  async #listKept(): Promise<Map<Cid, number>> {
-    const kept = await this.#options.pinned.list();
-    this.#keptBytes = [...kept.values()].reduce((sum, bytes) => sum + bytes, 0);
+  /** Until exactly these blocks are here. Returns their version; undefined once they are not wanted any more. */
+  async #bring(wanted: ReadonlyMap<Cid, number>, isWanted: () => boolean): Promise<bigint | undefined> {
+    const { pinned, clock } = this.#options;
+    for (let pass = 0; pass < MOST_PASSES; pass++) {
+      const [version, beganMs] = [pinned.version(), clock.monotonicMs()];
+      const kept = await this.#list();
+      this.#notBeforeMs += RESTS * (clock.monotonicMs() - beganMs);
+      if (wanted.size > 0) await this.#check(kept);
+      const missing = [...wanted.keys()].filter((cid) => !kept.has(cid));
+      for (let at = 0; at < missing.length; at += BATCH_BLOCKS) {
+        if (!isWanted()) return undefined;
+        await this.#fetch(kept, missing.slice(at, at + BATCH_BLOCKS));
+      }
+      if (!isWanted()) return undefined;
+      const others = [...kept.keys()].filter((cid) => !wanted.has(cid));
+      for (const cid of others) await this.#drop(kept, cid);
+      if (missing.length === 0 && others.length === 0) return version;
+    }
+    throw new SynclineError("local_io_failed", "The disk loses or damages blocks of pinned files.", {
+      hint: "Check the disk that has Syncline's state.",
+    });
+  }
+
+  /** What is here, without blocks whose length changed. */
+  async #list(): Promise<Map<Cid, number>> {
+    const { pinned } = this.#options;
+    if (this.#kept === undefined) await pinned.removeUnfinished();
+    const kept = await pinned.list();
+    for (const [cid, bytes] of kept) if (bytes !== (this.#kept?.get(cid) ?? bytes)) await this.#drop(kept, cid);
+    this.#kept = kept;
     return kept;
+  }
+
+  async #drop(kept: Map<Cid, number>, cid: Cid): Promise<void> {
+    await this.#options.pinned.drop(cid);
+    kept.delete(cid);
+  }
+
+  /** Once a boot, reads all blocks and drops damaged ones: a power loss may leave zeros in files that were just written. */
+  async #check(kept: Map<Cid, number>): Promise<void> {
+    if (this.#isChecked) return;
+    const { pinned, stateDir, boot } = this.#options;
+    const path = join(stateDir, CHECKED);
+    const booted = Buffer.from(await boot());
+    if (booted.length === 0 || readStateFile(path)?.equals(booted) !== true) {
+      const cids = [...kept.keys()];
+      for (let at = 0; at < cids.length; at += BATCH_BLOCKS) {
+        this.#ending.signal.throwIfAborted();
+        const batch = cids.slice(at, at + BATCH_BLOCKS);
+        const intact = await pinned.held(batch);
+        for (const cid of batch) if (!intact.has(cid)) await this.#drop(kept, cid);
+      }
+      writeStateFile(path, booted);
+    }
+    this.#isChecked = true;
   }
 
   async #fetch(kept: Map<Cid, number>, cids: readonly Cid[]): Promise<void> {
@@ -196,7 +250,6 @@ export class Pins implements AsyncDisposable {
     for (const [cid, bytes] of fetched) {
       await pinned.write({ cid, bytes });
       kept.set(cid, bytes.length);
-      this.#keptBytes += bytes.length;
     }
   }
 

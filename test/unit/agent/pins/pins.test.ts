@@ -1,7 +1,7 @@
 /** Pins: what is kept, and what happens when it cannot be kept. */
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Pins } from "../../../../src/agent/pins/pins.ts";
 import { parsePins } from "../../../../src/agent/pins/pin-list.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
@@ -9,6 +9,7 @@ import { silentLog } from "../../../../src/base/log.ts";
 import type { Cid } from "../../../../src/base/ids.ts";
 import { nameFromText } from "../../../../src/base/names.ts";
 import { PinnedBlocks } from "../../../../src/blocks/pinned-blocks.ts";
+import { codecOf } from "../../../../src/format/blocks/cid.ts";
 import { publishEpoch } from "../../../../src/bucket/publish.ts";
 import { epochOf, type ObjectEdit } from "../../../support/epochs.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
@@ -51,6 +52,7 @@ async function world() {
     expect((await publishEpoch(writer, changes, data)).kind).toBe("published");
     tree = (await head()).tree;
   };
+  const machine = { boot: "first" };
   let stopped: SynclineError | undefined;
   const pause = (error: SynclineError | undefined) => (stopped = error);
   let asked: Cid[] = [];
@@ -61,8 +63,17 @@ async function world() {
   const blocks = { get: (cid: Cid) => bucket.blocks.get(cid), getMany };
   const open = () => {
     const cache = { held: async () => new Map<Cid, Uint8Array>(), release: async () => 0 };
-    const options = { stateDir, pinned, cache, blocks, tree: () => tree, paused: () => stopped, clock, log: silentLog };
-    const pins = new Pins(options);
+    const pins = new Pins({
+      stateDir,
+      pinned,
+      cache,
+      blocks,
+      tree: () => tree,
+      boot: async () => machine.boot,
+      paused: () => stopped,
+      clock,
+      log: silentLog,
+    });
     onTestFinished(() => pins[Symbol.asyncDispose]());
     return pins;
   };
@@ -74,7 +85,7 @@ async function world() {
     await expect.poll(told, { timeout: 20_000 }).toMatchObject({ report: wanted });
   };
   const kept = () => readdirSync(folder);
-  return { pinned, folder, publish, pause, open, settled, kept, asked: () => asked.splice(0) };
+  return { machine, clock, pinned, folder, publish, pause, open, settled, kept, asked: () => asked.splice(0) };
 }
 
 test("a pin for which the disk has no room is refused, and nothing is kept", async () => {
@@ -122,6 +133,79 @@ test("pins outlive their agent, which fetches only what is missing or damaged", 
   await settled(next, { complete: true });
   expect(asked()).toContain(first);
   expect((await pinned.held([first] as Cid[])).size).toBe(1);
+});
+
+/** As a power loss may leave it: the same length, and other bytes. */
+function zero(path: string): void {
+  writeFileSync(path, Buffer.alloc(statSync(path).size));
+}
+
+test("a pinned block that a reader finds damaged is fetched again while the agent runs", async () => {
+  const { publish, pinned, folder, open, settled, kept, clock } = await world();
+  await publish(file("f", LONG));
+  const pins = open();
+  await pins.add([path("f")]);
+  await settled(pins, { complete: true });
+  const before = kept();
+  const [first = ""] = before;
+  zero(join(folder, first));
+  expect((await pinned.held([first] as Cid[])).size).toBe(0);
+  await clock.advance(1_000);
+  await settled(pins, { complete: true, error: null });
+  await expect.poll(kept).toEqual(before);
+  expect((await pinned.held([first] as Cid[])).size).toBe(1);
+});
+
+test("pinned blocks that were cut short are fetched again with the next root", async () => {
+  const { publish, pinned, folder, open, settled, kept } = await world();
+  await publish(file("f", LONG));
+  const pins = open();
+  await pins.add([path("f")]);
+  await settled(pins, { complete: true });
+  const chunk = kept().toSorted((a, b) => statSync(join(folder, b)).size - statSync(join(folder, a)).size)[0] ?? "";
+  truncateSync(join(folder, chunk), 100);
+  await publish(file("g", "other", 3));
+  await settled(pins, { complete: true });
+  expect((await pinned.held([chunk] as Cid[])).size).toBe(1);
+});
+
+test("after a restart of the machine, pinned blocks are checked before they count as complete; once a boot", async () => {
+  const { publish, pinned, folder, open, settled, kept, machine } = await world();
+  await publish(file("f", LONG));
+  const pins = open();
+  await pins.add([path("f")]);
+  await settled(pins, { complete: true });
+  await pins[Symbol.asyncDispose]();
+  const blocks = kept() as Cid[];
+  // Not a node: the agent would read it to learn which blocks are pinned.
+  const chunk = blocks.find((cid) => codecOf(cid) === "raw") ?? "";
+  zero(join(folder, chunk));
+  machine.boot = "second";
+  const next = open();
+  expect(next.report).toMatchObject({ complete: false });
+  await settled(next, { complete: true, error: null });
+  expect((await pinned.held(blocks)).size).toBe(blocks.length);
+  await next[Symbol.asyncDispose]();
+
+  const read = vi.spyOn(pinned, "held");
+  await settled(open(), { complete: true });
+  expect(read).not.toHaveBeenCalled();
+});
+
+test("a parent of a pinned file needs room only for what is not here yet", async () => {
+  const { publish, pinned, open, settled } = await world();
+  await publish(file("f", LONG), file("g", "x".repeat(900), 3), file("h", LONG, 4));
+  const pins = open();
+  await pins.add([path("f")]);
+  await settled(pins, { complete: true });
+  pinned.room = 1_000;
+  await pins.add([[]]);
+  await settled(pins, { complete: true, files: 3, bytes: 10_900 });
+  await pins[Symbol.asyncDispose]();
+  // Before the first round of an agent, too.
+  const next = open();
+  next.remove([[]]);
+  expect(await next.add([[]])).toMatchObject({ paths: [{ path: "/f" }, { path: "/" }] });
 });
 
 test("a directory and a file in it share their blocks; after the directory is unpinned, the file stays", async () => {
