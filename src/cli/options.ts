@@ -55,7 +55,7 @@ export const OPTIONS = {
   durability: choice(["local", "published"] as const, "what fsync and PUT wait for", { fallbackText: "local" }),
   owner: {
     value: "<owner>",
-    help: "which owners a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001",
+    help: "which owners a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001 (stored 1000 is shown as 1001, and 1001 as 1000)",
     fallbackText: "stored",
     wanted: "stored, me, UID:GID or @FILE",
     parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),

@@ -1,8 +1,7 @@
 /** The named users and groups of access control lists, as a mount shows them. */
-import { ACL_TAG, type AclEntry, encodeAcl, parseAcl } from "../vfs/acl.ts";
+import { ACL_TAG, encodeAcl, parseAcl } from "../vfs/acl.ts";
 import type { Owners } from "./owners.ts";
 
-/** Two entries that are shown as one have the permissions that both have. */
 export function shownAcl(owners: Owners, value: Uint8Array): Uint8Array {
   return mapped(
     owners,
@@ -30,13 +29,8 @@ function mapped(
   if (!owners.hasMap) return value;
   const acl = parseAcl(value);
   if (acl === undefined) return value;
-  const entries = new Map<string, AclEntry>();
-  for (const entry of acl) {
-    const { tag } = entry;
-    const id = tag === ACL_TAG.user ? uid(entry.id) : tag === ACL_TAG.group ? gid(entry.id) : entry.id;
-    const key = `${tag} ${id}`;
-    const permissions = entry.permissions & (entries.get(key)?.permissions ?? entry.permissions);
-    entries.set(key, { tag, permissions, id });
-  }
-  return encodeAcl([...entries.values()]);
+  const entries = acl.map(({ tag, permissions, id }) => {
+    return { tag, permissions, id: tag === ACL_TAG.user ? uid(id) : tag === ACL_TAG.group ? gid(id) : id };
+  });
+  return encodeAcl(entries);
 }

@@ -1,6 +1,7 @@
 /**
  * The owners that a mount shows. Stored numbers do not change; the mount only shows others in their place. With a map, new
- * objects and chown store the number that the given one stands for.
+ * objects and chown store the number that the given one stands for. So a map is a permutation: if two stored numbers were
+ * shown as one, a user's new files would be another's.
  */
 import { SynclineError } from "../base/errors.ts";
 
@@ -9,7 +10,7 @@ export type OwnerRule =
   | { readonly kind: "stored" }
   /** Everything belongs to these. */
   | { readonly kind: "all"; readonly uid: number; readonly gid: number }
-  /** Pairs of a stored number and the number shown for it. */
+  /** Pairs of a stored number and the number shown for it. Both sides have the same numbers, each once. */
   | { readonly kind: "map"; readonly uids: readonly Pair[]; readonly gids: readonly Pair[] };
 
 type Pair = readonly [stored: number, shown: number];
@@ -50,7 +51,10 @@ export class Owners {
   }
 }
 
-/** Lines "uid STORED SHOWN" and "gid STORED SHOWN"; # begins a comment. Throws `config_invalid`. */
+/**
+ * Lines "uid STORED SHOWN" and "gid STORED SHOWN"; # begins a comment. A shown number without a line of its own as stored is
+ * shown as the number that its lines left free: "uid 1000 1001" exchanges the two. Throws `config_invalid`.
+ */
 export function parseOwnerMap(text: string): OwnerRule {
   const pairs: { uid: Pair[]; gid: Pair[] } = { uid: [], gid: [] };
   for (const [index, line] of text.split("\n").entries()) {
@@ -66,7 +70,21 @@ export function parseOwnerMap(text: string): OwnerRule {
       if (new Set(list.map((pair) => pair[side])).size < list.length) throw ambiguous();
     }
   }
-  return { kind: "map", uids: pairs.uid, gids: pairs.gid };
+  return { kind: "map", uids: completed(pairs.uid), gids: completed(pairs.gid) };
+}
+
+/** Adds a pair from the end of each chain of pairs back to its beginning. */
+function completed(pairs: readonly Pair[]): readonly Pair[] {
+  const to = new Map(pairs);
+  const shown = new Set(to.values());
+  const added: Pair[] = [];
+  for (const first of to.keys()) {
+    if (shown.has(first)) continue;
+    let last = first;
+    for (let next = to.get(last); next !== undefined; next = to.get(last)) last = next;
+    added.push([last, first]);
+  }
+  return [...pairs, ...added];
 }
 
 /** The greatest uid. The number after it means that there is none. */

@@ -1,4 +1,5 @@
 /** Which owners a mount shows. */
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { shownAcl, storedAcl } from "../../../src/fuse/acl-owners.ts";
 import { AS_STORED, type OwnerRule, Owners, parseOwnerMap } from "../../../src/fuse/owners.ts";
@@ -47,9 +48,23 @@ describe("a map", () => {
     expect(storedAcl(new Owners(rule), here)).toEqual(there);
   });
 
-  test("shows two entries that become one with the permissions that both have", () => {
-    const stored = acl("u::rw- u:1000:rwx u:1001:r-x g::r-- m::rwx o::---");
-    expect(aclText(shownAcl(new Owners(rule), stored))).toBe("u::rw- u:1001:r-x g::r-- m::rwx o::---");
+  test("never shows two stored numbers as one, so nobody gets another's files or permissions", () => {
+    expect(shown(rule, 1001, 101)).toEqual([1000, 100]);
+    expect(stored(rule, 1000, 100)).toEqual([1001, 101]);
+    const list = acl("u::rw- u:1000:rwx u:1001:r-x g::r-- m::rwx o::---");
+    expect(aclText(shownAcl(new Owners(rule), list))).toBe("u::rw- u:1001:rwx u:1000:r-x g::r-- m::rwx o::---");
+  });
+
+  test("shows what a local user creates as that user's, whatever its lines", () => {
+    const pairs = fc.uniqueArray(fc.tuple(fc.nat(9), fc.nat(9)), { selector: ([from]) => from, maxLength: 9 });
+    const maps = pairs.filter((lines) => new Set(lines.map(([, to]) => to)).size === lines.length);
+    fc.assert(
+      fc.property(maps, (lines) => {
+        const owners = new Owners(parseOwnerMap(lines.map(([from, to]) => `uid ${from} ${to}`).join("\n")));
+        for (const [from, to] of lines) expect(owners.shownUid(from)).toBe(to);
+        for (let id = 0; id < 12; id++) expect(owners.shownUid(owners.storedUid(id))).toBe(id);
+      }),
+    );
   });
 
   test("does not change other numbers", () => {
