@@ -19,10 +19,19 @@ export interface PathChange {
   readonly record: FileRecord | undefined;
 }
 
+/** A path that is followed back in time. */
+interface Trail {
+  readonly path: readonly FileName[];
+  /** Ends with the creation of the object that it follows: other objects at the path are of no interest. */
+  readonly followsOne: boolean;
+  /** What the path had in the last commit read. */
+  readonly newer: { readonly commit: VerifiedCommit; readonly object: TreeObject | undefined } | undefined;
+}
+
 /**
  * The changes of the object at `path` in `head`, newest first, as far as history is kept. A change in a commit that was
  * thinned out, lost or damaged is reported with the next readable one, and lost ones are named as gaps. A moved file or
- * directory is followed to its earlier path.
+ * directory is followed to its earlier path; what it replaced is followed, too.
  */
 export async function* pathHistory(
   commits: Commits,
@@ -30,35 +39,59 @@ export async function* pathHistory(
   head: VerifiedCommit,
   path: readonly FileName[],
 ): AsyncGenerator<PathChange | Gap> {
-  let at = path;
+  let trails: readonly Trail[] = [{ path, followsOne: false, newer: undefined }];
   let gaps: Gap[] = [];
-  let newer: { readonly commit: VerifiedCommit; readonly object: TreeObject | undefined } | undefined;
-  for await (const commit of history(commits, head)) {
-    if (isGap(commit)) {
-      gaps.push(commit);
+  for await (const item of history(commits, head)) {
+    if (isGap(item)) {
+      gaps.push(item);
       continue;
     }
-    const object = await resolvePath(nodes, commit.body.tree, at);
-    if (newer !== undefined && !isSame(object, newer.object)) {
-      const from = await movedFrom(nodes, commit.body.tree, newer.commit.body.tree, newer.object, object);
-      yield { ...changeOf(newer.commit, at, object, newer.object), ...(from && { kind: "moved", from }) };
-      if (from !== undefined) {
-        at = from;
-        newer = { commit, object: await resolvePath(nodes, commit.body.tree, at) };
-        yield* gaps;
-        gaps = [];
-        continue;
-      }
+    const older: Trail[] = [];
+    for (const trail of trails) {
+      const { change, leads } = await stepBack(nodes, item, trail);
+      if (change !== undefined) yield change;
+      older.push(...leads);
     }
-    newer = { commit, object };
+    trails = distinct(older);
     yield* gaps;
     gaps = [];
   }
-  if (newer?.object !== undefined) {
+  for (const { path: at, newer } of trails) {
+    if (newer?.object === undefined) continue;
     const first = changeOf(newer.commit, at, undefined, newer.object);
     yield gaps.length === 0 ? first : { ...first, kind: "seen" };
   }
   yield* gaps;
+}
+
+/** What changed since this commit, and where the trail leads from here. */
+async function stepBack(
+  nodes: NodeStore,
+  commit: VerifiedCommit,
+  trail: Trail,
+): Promise<{ readonly change?: PathChange; readonly leads: readonly Trail[] }> {
+  const { path, followsOne, newer } = trail;
+  const { tree } = commit.body;
+  const object = await resolvePath(nodes, tree, path);
+  const here = { ...trail, newer: { commit, object } };
+  if (newer === undefined || isSame(object, newer.object)) return { leads: [here] };
+  const change = changeOf(newer.commit, path, object, newer.object);
+  const from = await movedFrom(nodes, tree, newer.commit.body.tree, newer.object, object);
+  if (from === undefined) return { change, leads: followsOne && object?.id !== newer.object?.id ? [] : [here] };
+  const isReplacement = object !== undefined;
+  const there = { commit, object: await resolvePath(nodes, tree, from) };
+  const moved = { path: from, followsOne: followsOne || isReplacement, newer: there };
+  return { change: { ...change, kind: "moved", from }, leads: isReplacement ? [moved, here] : [moved] };
+}
+
+/** One trail for each path: that which follows the most. */
+function distinct(trails: readonly Trail[]): Trail[] {
+  const byPath = new Map<string, Trail>();
+  for (const trail of trails) {
+    const key = trail.path.join("/");
+    if (byPath.get(key)?.followsOne !== false) byPath.set(key, trail);
+  }
+  return [...byPath.values()];
 }
 
 function changeOf(

@@ -53,3 +53,47 @@ test("a file's history has exactly the commits that created, changed, moved, rem
   expect((await history("c")).slice(0, 3)).toEqual(["8 created c 3", "7 removed c -", "6 changed c 3"]);
   expect(await history("never")).toEqual([]);
 });
+
+test("the history of a path goes on with what a renamed file replaced there", async () => {
+  const { edit, put, history } = await world();
+  const save = async (text: string) => {
+    await edit(put("f.tmp", text));
+    await edit(async (writer) => {
+      await writer.remove(path("f"));
+      await writer.move(path("f.tmp"), path("f"));
+    });
+  };
+  await edit(put("f", "1"));
+  await edit(put("f", "12"));
+  await save("123");
+  await save("1234");
+  expect(await history("f")).toEqual([
+    "7 moved from f.tmp f 4",
+    "6 created f.tmp 4",
+    "5 moved from f.tmp f 3",
+    "4 created f.tmp 3",
+    "3 changed f 2",
+    "2 created f 1",
+  ]);
+});
+
+test("the history of a path that was exchanged with another has both files", async () => {
+  const { edit, put, history } = await world();
+  await edit(put("a", "1"));
+  await edit(put("b", "22"));
+  const exchange = () =>
+    edit(async (writer) => {
+      await writer.move(path("a"), path("c"));
+      await writer.move(path("b"), path("a"));
+      await writer.move(path("c"), path("b"));
+    });
+  await exchange();
+  await exchange();
+  expect(await history("a")).toEqual([
+    "5 moved from b a 1",
+    "4 moved from a b 1",
+    "4 moved from b a 2",
+    "3 created b 2",
+    "2 created a 1",
+  ]);
+});
