@@ -7,7 +7,7 @@ import type { ByteRange } from "./object-store.ts";
 
 export interface Disk extends Pick<
   typeof fs,
-  "link" | "mkdir" | "open" | "readFile" | "readdir" | "readlink" | "rename" | "stat" | "unlink" | "utimes"
+  "link" | "lstat" | "mkdir" | "open" | "readFile" | "readdir" | "readlink" | "rename" | "stat" | "unlink" | "utimes"
 > {
   /**
    * A file's size, and the ranges that `rangesOf` picks for that size, read as by `readUpTo`; rejects as opening does.
@@ -29,6 +29,22 @@ export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777):
     await syncFolder(disk, folder);
     if (folder === dirname(folder)) break;
   }
+}
+
+/**
+ * Refuses a link or a file in place of a subfolder, with `store_failed`: whoever may write to a shared folder could lead us
+ * to files elsewhere. An absent one passes. Call it right before the folder is used: it may be replaced at any time.
+ */
+export async function requireOwnFolder(disk: Pick<Disk, "lstat">, folder: string): Promise<void> {
+  const stat = await disk.lstat(folder).catch((cause: unknown) => {
+    if (failedWith(cause, "ENOENT", "ENOTDIR")) return undefined;
+    throw cause;
+  });
+  if (stat === undefined || stat.isDirectory()) return;
+  const what = stat.isSymbolicLink() ? "a symbolic link" : "no folder";
+  throw new SynclineError("store_failed", `${folder} is ${what}, so it is not used: it may lead to other files.`, {
+    hint: "Remove it. If the bucket's own folder was moved from there, move that back.",
+  });
 }
 
 /** Error codes of file systems without hard links; Windows reports EISDIR for exFAT. */

@@ -8,7 +8,7 @@ import type { Random } from "../base/random.ts";
 import { SynclineError } from "../base/errors.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { type Disk, makeDurableFolder, NO_LINKS, syncFolder } from "./disk.ts";
+import { type Disk, makeDurableFolder, NO_LINKS, requireOwnFolder, syncFolder } from "./disk.ts";
 import { tokenOf } from "./object-store.ts";
 import type { ObjectBody } from "./object-store.ts";
 
@@ -131,7 +131,7 @@ export class DurableFolder {
   async openTemporary(): Promise<TemporaryFile> {
     const folder = join(this.path, TEMPORARY);
     await this.#sweep(folder);
-    const path = join(folder, `${process.pid}-${Buffer.from(this.#random.bytes(8)).toString("hex")}`);
+    const path = join(folder, temporaryName(this.#random));
     return { path, file: await this.#inFolder(folder, () => this.#disk.open(path, "wx")) };
   }
 
@@ -177,8 +177,12 @@ export class DurableFolder {
     return (await isThere(path)) === false && (await isThere(dirname(path))) === true;
   }
 
-  /** Runs `work` in a subfolder, made if necessary. The folder itself is never made: it may have moved away. */
+  /**
+   * Runs `work` in a subfolder, made if necessary. The folder itself is never made: it may have moved away. Throws as
+   * `requireOwnFolder`.
+   */
   async #inFolder<Result>(folder: string, work: () => Promise<Result>): Promise<Result> {
+    if (folder !== this.path) await requireOwnFolder(this.#disk, folder);
     try {
       return await work();
     } catch (cause) {
@@ -212,7 +216,7 @@ export class DurableFolder {
     const entries = await this.#inFolder(folder, () => this.#disk.readdir(folder));
     this.#swept = true;
     const old: { readonly path: string; readonly modifiedMs: number }[] = [];
-    for (const entry of entries) {
+    for (const entry of entries.filter((name) => TEMPORARY_NAME.test(name))) {
       const path = join(folder, entry);
       const stat = await this.#disk.stat(path).catch(() => undefined);
       if (stat !== undefined && isOld(stat.mtimeMs, this.#nowMs())) old.push({ path, modifiedMs: stat.mtimeMs });
@@ -237,6 +241,13 @@ function vanished(target: string, cause: unknown): SynclineError {
 }
 
 export const TEMPORARY = "tmp";
+
+/** The process, and a random number. */
+function temporaryName(random: Random): string {
+  return `${process.pid}-${Buffer.from(random.bytes(8)).toString("hex")}`;
+}
+
+const TEMPORARY_NAME = /^\d+-[0-9a-f]{16}$/;
 
 /** Small chunks are joined before writing; large ones are not: copying them costs more than a call. */
 const GROUP_BYTES = 1024 * 1024;

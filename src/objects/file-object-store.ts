@@ -12,7 +12,7 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
-import { type Disk, NO_LINKS, readRanges, storeError, systemDisk, unreachable } from "./disk.ts";
+import { type Disk, NO_LINKS, readRanges, requireOwnFolder, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
 import { Turns } from "./turns.ts";
@@ -150,13 +150,19 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async delete(name: string): Promise<void> {
-    await this.#doing(`deleting ${name}`, () => this.#unlessAbsent(() => this.#disk.unlink(this.#file(name))));
+    await this.#doing(`deleting ${name}`, async () => {
+      await this.#requireFolderOf(name);
+      await this.#unlessAbsent(() => this.#disk.unlink(this.#file(name)));
+    });
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     for (const folder of ["", ...FOLDERS]) {
       if (!folder.startsWith(prefix) && !prefix.startsWith(folder)) continue;
-      const read = () => this.#unlessAbsent(() => this.#disk.readdir(this.#file(folder)));
+      const read = async () => {
+        await this.#requireFolderOf(folder);
+        return this.#unlessAbsent(() => this.#disk.readdir(this.#file(folder)));
+      };
       for (const entry of (await this.#doing("listing", read)) ?? []) {
         const name = folder + entry;
         const ours = folder !== "" || TOP_OBJECTS.has(name);
@@ -199,6 +205,12 @@ export class FileObjectStore implements ObjectStore {
 
   #file(name: string): string {
     return join(this.#folder.path, name);
+  }
+
+  /** Objects and folders alike: "lease/x" and "lease/". */
+  async #requireFolderOf(name: string): Promise<void> {
+    const [folder, below] = name.split("/");
+    if (folder !== undefined && below !== undefined) await requireOwnFolder(this.#disk, this.#file(folder));
   }
 
   #putting(

@@ -8,10 +8,11 @@
  */
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
+import { hasCode } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { blake3 } from "../crypto/hash.ts";
-import { type Disk } from "./disk.ts";
+import { type Disk, requireOwnFolder } from "./disk.ts";
 import type { WatchFile } from "./folder-watch.ts";
 import type { Turn } from "./object-store.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
@@ -59,7 +60,10 @@ export class Turns {
     this.#options = options;
   }
 
-  /** Resolves at our turn, which lasts until the result is disposed; undefined: no turn this time. Never rejects. */
+  /**
+   * Resolves at our turn, which lasts until the result is disposed; undefined: no turn this time. Rejects only as
+   * `requireOwnFolder`.
+   */
   async take(): Promise<Turn | undefined> {
     let name: string | undefined;
     try {
@@ -67,7 +71,8 @@ export class Turns {
       const ahead = await this.#wait(name);
       if (ahead === undefined) void this.#leave(name);
       else return this.#turn(name, ahead > 0);
-    } catch {
+    } catch (cause) {
+      if (hasCode(cause, "store_failed")) throw cause;
       // The swap will report whatever is wrong with the folder.
       if (name !== undefined) void this.#leave(name);
     }
@@ -76,6 +81,7 @@ export class Turns {
 
   /** Removes all places except those of live processes on this machine; with `force`, those too. */
   async break(force: boolean): Promise<void> {
+    await requireOwnFolder(this.#options.disk, this.#options.path);
     for (const place of await this.#line()) {
       if (force || !(await this.#isHere(place.name)) || (await this.#hasEnded(place))) await this.#leave(place.name);
     }
@@ -89,6 +95,7 @@ export class Turns {
   async #join(): Promise<string> {
     const { disk, random, path } = this.#options;
     const name = placeName(random, await this.#identityOf());
+    await requireOwnFolder(disk, path);
     const make = () => disk.open(join(path, name), "wx");
     const file = await make().catch(async (cause: unknown) => {
       if (!failedWith(cause, "ENOENT")) throw cause;

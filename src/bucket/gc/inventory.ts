@@ -5,7 +5,7 @@ import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeLease } from "../../format/commits/lease.ts";
 import type { Codec } from "../../format/blocks/cid.ts";
-import { BASES_FOLDER, LEASE_FOLDER, parsePackName, RUN_FOLDER } from "../../format/blocks/object-name.ts";
+import { BASES_FOLDER, isClaimName, isRunName, LEASE_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectInfo, ObjectStore } from "../../objects/object-store.ts";
@@ -29,7 +29,7 @@ export async function takeInventory(store: ObjectStore): Promise<Inventory> {
     bytes += info.size;
     const pack = parsePackName(info.name);
     if (pack !== undefined) packs.set(pack, info);
-    if (info.name.startsWith(RUN_FOLDER)) runs.push(info);
+    if (isRunName(info.name)) runs.push(info);
   }
   return { packs, runs, objects, bytes };
 }
@@ -77,7 +77,7 @@ export async function readClaims(store: ObjectStore, leasesAfterMs: number, base
   return { leased, bases, passedOver };
 }
 
-/** Leases and bases that have expired: last written before these times. */
+/** Leases and bases that have expired: last written before these times. Objects with other names stay. */
 export async function* expiredClaims(
   store: ObjectStore,
   leasesBeforeMs: number,
@@ -85,6 +85,7 @@ export async function* expiredClaims(
 ): AsyncGenerator<ObjectInfo> {
   for (const [folder, beforeMs] of [[LEASE_FOLDER, leasesBeforeMs] as const, [BASES_FOLDER, basesBeforeMs] as const]) {
     for await (const { name } of store.list(folder)) {
+      if (!isClaimName(name)) continue;
       // Checked again just before: a list may be old by the time it ends.
       const info = await store.head(name);
       if (info !== undefined && info.modifiedMs < beforeMs) yield info;

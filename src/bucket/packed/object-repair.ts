@@ -15,6 +15,7 @@ import { EMPTY_MANIFEST, encodeManifest } from "../../format/blocks/manifest.ts"
 import {
   BASES_FOLDER,
   commitObjectName,
+  isClaimName,
   LEASE_FOLDER,
   parsePackName,
   ROOT_OBJECT,
@@ -202,7 +203,7 @@ function shapeOfRows(rows: readonly PackRow[]): PackShape | undefined {
 async function dropOldClaims(store: ObjectStore, damage: readonly ObjectDamage[]) {
   const nowMs = await store.now();
   const dropped: { object: string; what: string }[] = [];
-  for (const { object } of damage.filter((each) => isClaim(each.object))) {
+  for (const { object } of damage.filter((each) => isClaimName(each.object))) {
     const lifeMs = object.startsWith(LEASE_FOLDER) ? LEASE_LIFE_MS : BASES_LIFE_MS;
     const modifiedMs = (await store.head(object))?.modifiedMs;
     if (nowMs === undefined || modifiedMs === undefined || modifiedMs > nowMs - lifeMs) continue;

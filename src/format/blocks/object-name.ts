@@ -59,6 +59,11 @@ export function isRunName(name: string): boolean {
   return RUN_NAME.test(name);
 }
 
+/** Whether it is the name of a writer's lease or bases. */
+export function isClaimName(name: string): boolean {
+  return CLAIM_NAME.test(name);
+}
+
 /** The binary form: PACK_REFERENCE_BYTES. */
 export function packReference(name: PackName): Uint8Array {
   const reference = new Uint8Array(PACK_REFERENCE_BYTES);
@@ -84,6 +89,7 @@ export function packFromReference(reference: Uint8Array): PackName {
 
 /** The multihash head for blake3, 32 bytes. */
 const MULTIHASH_HEAD = "1e20";
+const CLAIM_NAME = /^(lease|bases)\/[0-9a-f]{32}$/;
 const RUN_NAME = /^run\/[0-9a-f]{32}$/;
 const PACK_NAME = /^(pack\/[0-9a-f]{32}|commit\/1e20[0-9a-f]{64})$/;
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rmdir, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, rmdir, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
@@ -18,6 +18,12 @@ async function opened() {
 
 function openedAt(path: string, disk = watchedDisk().disk): FileObjectStore {
   return new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom, disk });
+}
+
+/** Makes a file look 25 hours old. */
+async function age(path: string): Promise<void> {
+  const longAgo = Number(systemClock.nowNs() / 1_000_000_000n) - 25 * 3600;
+  await utimes(path, longAgo, longAgo);
 }
 
 test("a put that exceeds its time limit ends and leaves nothing", async () => {
@@ -268,25 +274,24 @@ describe("file systems and leftovers", () => {
     expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
   });
 
-  test("temporary files left by a crash are removed after a day, and younger ones stay", async () => {
+  test("temporary files left by a crash are removed after a day; younger ones and other files stay", async () => {
     const { path } = await opened();
     await mkdir(join(path, "tmp"), { recursive: true });
-    await writeFile(join(path, "tmp", "old"), "");
-    await writeFile(join(path, "tmp", "young"), "");
-    const longAgo = Number(systemClock.nowNs() / 1_000_000_000n) - 25 * 3600;
-    await utimes(join(path, "tmp", "old"), longAgo, longAgo);
+    const [old, young] = ["123-00000000000000aa", "123-00000000000000bb"];
+    for (const name of [old, young, "thesis.odt"]) await writeFile(join(path, "tmp", name), "");
+    for (const name of [old, "thesis.odt"]) await age(join(path, "tmp", name));
     await openedAt(path).putNew("root", [bytes("a")]);
-    expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
+    expect(await readdir(join(path, "tmp"))).toEqual([young, "thesis.odt"]);
   });
 
   test("others' temporary files survive a client whose clock is a year ahead", async () => {
     const { path } = await opened();
     await mkdir(join(path, "tmp"), { recursive: true });
-    await writeFile(join(path, "tmp", "young"), "");
+    await writeFile(join(path, "tmp", "123-00000000000000bb"), "");
     const clock: Clock = { ...systemClock, nowNs: () => systemClock.nowNs() + 365n * 86_400_000_000_000n };
     const ahead = new FileObjectStore({ path, address: `file://${path}`, clock, random: systemRandom });
     expect(await ahead.putNew("root", [bytes("a")])).toMatchObject({ kind: "stored" });
-    expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
+    expect(await readdir(join(path, "tmp"))).toEqual(["123-00000000000000bb"]);
   });
 
   test("a watcher is notified of a new root by the system", async () => {
@@ -300,6 +305,53 @@ describe("file systems and leftovers", () => {
     });
     await openedAt(path).putIfMatch("root", [bytes("b")], (await store.get("root"))?.token ?? "");
     await expect(heard).resolves.toBeUndefined();
+  });
+});
+
+describe("a link in a shared folder, in place of the subfolder", () => {
+  /** A bucket whose subfolder leads to somebody's old files. */
+  const misled = async (folder: string) => {
+    const { path, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const victim = await temporaryFolder();
+    const files = ["thesis.odt", "ab".repeat(16), "123-00000000000000aa"];
+    for (const name of files) await writeFile(join(victim, name), "");
+    for (const name of files) await age(join(victim, name));
+    await rm(join(path, folder), { recursive: true, force: true });
+    await symlink(victim, join(path, folder));
+    return { path, store: openedAt(path), left: async () => (await readdir(victim)).sort(), files: files.toSorted() };
+  };
+  const refused = (path: string, folder: string) => ({
+    code: "store_failed",
+    message: expect.stringContaining(`${join(path, folder)} is a symbolic link`),
+  });
+
+  test("tmp stops every put before it writes or removes a file there", async () => {
+    const { path, store, left, files } = await misled("tmp");
+    await expect(store.putNew("pack/0", [bytes("x")])).rejects.toMatchObject(refused(path, "tmp"));
+    const token = (await store.get("root"))?.token ?? "";
+    await expect(store.putIfMatch("root", [bytes("b")], token)).rejects.toMatchObject(refused(path, "tmp"));
+    expect(await store.now()).toBeUndefined();
+    expect(await left()).toEqual(files);
+  });
+
+  test.each(["commit", "pack", "run", "lease", "bases"])("%s is not listed, written to or emptied", async (folder) => {
+    const { path, store, left, files } = await misled(folder);
+    const list = async () => {
+      for await (const { name } of store.list(`${folder}/`)) await store.delete(name);
+    };
+    await expect(list()).rejects.toMatchObject(refused(path, folder));
+    await expect(store.putNew(`${folder}/0`, [bytes("x")])).rejects.toMatchObject(refused(path, folder));
+    for (const file of files)
+      await expect(store.delete(`${folder}/${file}`)).rejects.toMatchObject(refused(path, folder));
+    expect(await left()).toEqual(files);
+  });
+
+  test("turns gives no turn and stops unlock, and nothing comes or goes there", async () => {
+    const { path, store, left, files } = await misled("turns");
+    await expect(store.takeTurn()).rejects.toMatchObject(refused(path, "turns"));
+    await expect(store.breakLock(true)).rejects.toMatchObject(refused(path, "turns"));
+    expect(await left()).toEqual(files);
   });
 });
 

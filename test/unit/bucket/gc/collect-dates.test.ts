@@ -233,6 +233,16 @@ describe("an unreadable base", () => {
   });
 });
 
+test("a collection leaves what it did not write, however old", async () => {
+  const hours = new Hours();
+  const { store } = await aged(hours);
+  const foreign = ["bases/letter.odt", "lease/letter.odt", "run/letter.odt"];
+  for (const name of foreign) await store.putNew(name, [Buffer.from("Dear Sir")]);
+  hours.ms += 200 * DAY_MS;
+  for (let collection = 0; collection < 2; collection++) await collectIn(store, hours, EAGER);
+  expect(await listed(store, /letter/)).toEqual(foreign);
+});
+
 /** A bucket with history behind it that may go. */
 async function aged(hours: Hours) {
   const store = await newStore(hours);
