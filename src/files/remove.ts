@@ -23,7 +23,7 @@ export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileNam
 
 /**
  * Removes a folder and everything in it, including what is not shown. What is moved out meanwhile stays. Throws the
- * filesystem's errors, ENOTEMPTY if the folder is refilled again and again.
+ * filesystem's errors, ENOTEMPTY if the folder is refilled again and again, or contains itself.
  */
 export async function removeTree(
   { access, clock }: RemovePorts,
@@ -99,6 +99,8 @@ function removeSome(fs: FileSystem, chain: readonly Doomed[]): { readonly left: 
   const at = chain.at(-1);
   if (gone !== -1 || at === undefined) return { left: Math.max(0, gone) };
   const batch = read(fs, at);
+  // A faulty writer's folder that lies in itself.
+  if (batch.folders.some(({ ino }) => chain.some((around) => around.ino === ino))) throw refuse("ENOTEMPTY");
   const unremoved = batch.files.filter((name) => !isRemoved(() => fs.unlink(at.ino, name)));
   const isEmpty = unremoved.length + batch.folders.length + batch.next + at.cookie === 0;
   if (isEmpty && isRemoved(() => fs.removeDirectory(at.parent, at.name))) return { left: chain.length - 1 };

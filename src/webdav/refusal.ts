@@ -38,6 +38,11 @@ export class Refusal extends Error {
   }
 }
 
+/** For a folder that lies in itself, as a faulty writer may have made it. */
+export function loop(): Refusal {
+  return new Refusal(508, "The bucket is damaged: a folder lies in itself.");
+}
+
 /** Maps any failure to a refusal. Those of 500 and above are ours, and belong in the log. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;

@@ -15,6 +15,8 @@ import type { ContentSource } from "../../src/content/source.ts";
 import { cidOf } from "../../src/format/blocks/cid.ts";
 import { dataReaderOf, liveReaderOf } from "../../src/overlay/data/data-reader.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";
+import { editTree } from "../../src/tree/edit.ts";
+import type { Edit } from "../../src/tree/entry.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { Invalidations } from "../../src/vfs/filesystem.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
@@ -71,15 +73,18 @@ export class VfsHarness extends VfsDriver {
     this.early = this.#listen();
   }
 
+  /** `edits`: rows of the first root's tree, in the order of their keys. */
   static async create(
     limits: Partial<VfsLimits> = {},
     clock: Clock = new ManualClock(),
     content: ContentConfig = createContentConfig(),
+    edits: readonly Edit[] = [],
   ): Promise<VfsHarness> {
     const blocks = new BlockMap();
     const nodes = new NodeStore(blocks, { capacityBytes: 1024 * 1024 });
     const config = createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 });
-    const tree = await rootDirectoryTree(nodes, blocks, config, { mode: 0o755, uid: 0, gid: 0, timeNs: 1n });
+    const empty = await rootDirectoryTree(nodes, blocks, config, { mode: 0o755, uid: 0, gid: 0, timeNs: 1n });
+    const tree = await editTree(nodes, blocks, config, empty, edits);
     const root = { commit: fakeCommit(1), tree, seq: 1 as Lamport };
     return new VfsHarness(root, blocks, { ...LIMITS, ...limits }, clock, content);
   }

@@ -10,6 +10,7 @@ import { codecOf } from "../../format/blocks/cid.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 import type { Content } from "../../format/files/record.ts";
 import { listDirectory, objectOf, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
+import { MetDirectories } from "../../fstree/met-directories.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { Unpublished } from "../../vfs/unpublished.ts";
 import type { FreeReport } from "../reports.ts";
@@ -98,12 +99,16 @@ class Freeing {
         throw new SynclineError("no_such_path", `${pinText(path)} does not exist.`);
       return;
     }
+    const met = new MetDirectories(object.id);
     const left: Directory[] = [];
     await this.#object(object, path, left);
     for (let directory = left.pop(); directory !== undefined; directory = left.pop()) {
       const { id, path: above } = directory;
-      for await (const { name, dentry } of listDirectory(this.#nodes, tree, id))
-        await this.#object(await objectOf(this.#nodes, tree, { parent: id, name }, dentry), [...above, name], left);
+      for await (const { name, dentry } of listDirectory(this.#nodes, tree, id)) {
+        const inside = await objectOf(this.#nodes, tree, { parent: id, name }, dentry);
+        if (inside.record.type === "directory" && !met.meet(inside.id, id)) continue;
+        await this.#object(inside, [...above, name], left);
+      }
     }
   }
 

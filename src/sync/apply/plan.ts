@@ -6,6 +6,7 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { MetDirectories } from "../../fstree/met-directories.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -216,14 +217,16 @@ function oneOfSeveral(put: Put): Put {
   return { ...put, isNew: false };
 }
 
-/** Notes every place where folder and tree differ, and answers what the tree has at the first of them. */
+/**
+ * Notes every place where folder and tree differ, and answers what the tree has at the first of them. Throws
+ * `format_invalid` for a directory that lies in itself.
+ */
 async function compareAll({ db, nodes, tree }: PlanContext, mostTargets: number): Promise<Targets> {
-  const met = new Set<FileId>([PARKED_ID]);
+  const met = new MetDirectories(ROOT_ID);
   const targets = new Map<string, TreeObject>();
   const rest: FileId[] = [ROOT_ID];
   const isFirst = db.isEmpty();
   for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
-    met.add(parent);
     const known = new Map(isFirst ? [] : db.children(parent).map((entry) => [entry.name, entry]));
     for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
       const place = { parent, name };
@@ -234,11 +237,11 @@ async function compareAll({ db, nodes, tree }: PlanContext, mostTargets: number)
         db.unsettle(place);
         if (targets.size < mostTargets) targets.set(placeText(place), target);
       }
-      if (target.record.type === "directory") rest.push(target.id);
+      if (target.record.type === "directory" && met.meet(target.id, parent)) rest.push(target.id);
     }
     for (const surplus of known.values()) db.unsettle(surplus);
   }
-  const unmet = isFirst ? [] : db.parents().filter((parent) => !met.has(parent));
+  const unmet = isFirst ? [] : db.parents().filter((parent) => parent !== PARKED_ID && !met.has(parent));
   for (const parent of unmet) for (const surplus of db.children(parent)) db.unsettle(surplus);
   return targets;
 }

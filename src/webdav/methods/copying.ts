@@ -10,7 +10,7 @@ import { makeDurable } from "../durable.ts";
 import { removeWhole } from "../../files/remove.ts";
 import { COPY_RETRIES, COPY_STEP_BYTES, COPY_SYNCS, DAV_LISTING_BATCH, DAV_SLICE_MS } from "../limits.ts";
 import { isFile, isFolder, isLink } from "../../files/place.ts";
-import { Refusal } from "../refusal.ts";
+import { loop, Refusal } from "../refusal.ts";
 import { copyXattrs } from "../../files/replacement.ts";
 import { isStale } from "../../files/stale.ts";
 import { isTemporary } from "../../files/temporary-name.ts";
@@ -122,9 +122,10 @@ export class Copying {
     const { access, caller } = this.#call;
     const { name, folder } = member;
     const { to } = folder;
-    if (isFolder(attributes))
+    if (isFolder(attributes)) {
+      checkOutside(attributes.ino, folder);
       this.#folders.push({ from: attributes.ino, to: await this.#folder(attributes, to, name), member });
-    else if (isFile(attributes)) await this.#file(attributes, to, name);
+    } else if (isFile(attributes)) await this.#file(attributes, to, name);
     else if (isLink(attributes)) {
       await access.change(undefined, (fs) => fs.makeSymlink(to, name, fs.readSymlink(attributes.ino), caller));
     }
@@ -182,6 +183,12 @@ export const PLAIN_PERMISSIONS = 0o777;
 function isWithin(folder: Folder, member: Member): boolean {
   for (let at = folder.member; at !== undefined; at = at.folder.member) if (at === member) return true;
   return false;
+}
+
+/** Refuses a folder that lies in itself. */
+function checkOutside(inside: Ino, folder: Folder): void {
+  for (let at: Folder | undefined = folder; at !== undefined; at = at.member?.folder)
+    if (at.from === inside) throw loop();
 }
 
 /** Refuses ESTALE for a folder that is gone, even if a program still has it open. */

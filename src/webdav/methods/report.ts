@@ -12,7 +12,7 @@ import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { type Listed, listing, responseNow, surroundings } from "./propfind.ts";
 import { namesIn, responder } from "../properties/property-request.ts";
-import { Refusal } from "../refusal.ts";
+import { loop, Refusal } from "../refusal.ts";
 import { readWhole } from "../request-body.ts";
 import { AnswerToken, type SyncSource } from "../sync-source.ts";
 import { isTemporary } from "../../files/temporary-name.ts";
@@ -169,10 +169,21 @@ async function sendAll(call: Call, source: SyncSource, place: Place, asked: Aske
   await responses.end();
 }
 
-/** Everything in the folder, in batches. `look` is called before each folder is read. */
+/** A folder that is reported with everything in it. */
+interface Below {
+  readonly ino: Ino;
+  readonly path: Path;
+  readonly href: Path;
+  readonly around: Below | undefined;
+}
+
+/**
+ * Everything in the folder, in batches. `look` is called before each folder is read. Throws a Refusal for a folder that
+ * lies in itself.
+ */
 async function* everything(call: Call, place: Place, { isDeep }: Asked, look: () => void): AsyncGenerator<Member[]> {
-  const folders: { readonly ino: Ino; readonly path: Path; readonly href: Path }[] = [
-    { ino: present(place).attributes.ino, path: place.path, href: call.href.path },
+  const folders: Below[] = [
+    { ino: present(place).attributes.ino, path: place.path, href: call.href.path, around: undefined },
   ];
   for (let at = folders.pop(); at !== undefined; at = folders.pop()) {
     const { ino, path, href } = at;
@@ -181,8 +192,11 @@ async function* everything(call: Call, place: Place, { isDeep }: Asked, look: ()
       yield entries.map((shown) => ({ href: [...href, shown.name], path: [...path, shown.name], folder: ino, shown }));
       // A link may lead into a cycle.
       for (const { name, attributes, isLink } of isDeep ? entries : [])
-        if (isFolder(attributes) && !isLink)
-          folders.push({ ino: attributes.ino, path: [...path, name], href: [...href, name] });
+        if (isFolder(attributes) && !isLink) {
+          for (let around: Below | undefined = at; around !== undefined; around = around.around)
+            if (around.ino === attributes.ino) throw loop();
+          folders.push({ ino: attributes.ino, path: [...path, name], href: [...href, name], around: at });
+        }
     }
   }
 }

@@ -1,10 +1,14 @@
 /** The WebDAV door: copying a folder while others change it. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type FileName, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
 import type { FileSystem } from "../../../src/vfs/filesystem.ts";
 import type { Vfs } from "../../../src/vfs/vfs.ts";
 import { overriding } from "../../../src/vfs/overriding.ts";
+import { createContentConfig } from "../../../src/content/config.ts";
+import { syncByTrees } from "../../../src/webdav/sync-source.ts";
+import { cyclicRows } from "../../support/cyclic-rows.ts";
 import { DavServer } from "../../support/dav-server.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const OWNER = { uid: 0, gid: 0 };
@@ -125,4 +129,38 @@ test("a file that is replaced each time it is looked up ends the copy with 409, 
   expect([...(await fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["a", "a/f"]);
   // Nothing is wrong with the file itself.
   expect((await dav.send("GET", "/a/f")).body).toBe("again");
+});
+
+describe("a folder that lies in itself", () => {
+  const cyclic = async () => {
+    const fs = await VfsHarness.create({}, new ManualClock(), createContentConfig(), cyclicRows());
+    return DavServer.start({ syncToken: syncByTrees(fs.vfs) }, { fs });
+  };
+
+  test("is refused by COPY, which leaves nothing", async () => {
+    await using dav = await cyclic();
+    const to = { destination: `${dav.origin}/b`, host: `127.0.0.1:${dav.port}` };
+    expect(await dav.status("COPY", "/d/", to)).toBe(508);
+    expect(await dav.fs.list("")).toEqual(["d"]);
+  });
+
+  test("is refused by DELETE", async () => {
+    await using dav = await cyclic();
+    expect(await dav.status("DELETE", "/d/")).toBe(409);
+    expect(await dav.fs.list("d")).toEqual(["again"]);
+  });
+
+  test("is moved, and shown by PROPFIND", async () => {
+    await using dav = await cyclic();
+    const to = { destination: `${dav.origin}/b`, host: `127.0.0.1:${dav.port}` };
+    expect(await dav.status("MOVE", "/d/", to)).toBe(201);
+    expect(await dav.status("PROPFIND", "/b/", { depth: "1" })).toBe(207);
+  });
+
+  test("is refused by a report of everything below", async () => {
+    await using dav = await cyclic();
+    const body =
+      '<sync-collection xmlns="DAV:"><sync-token/><sync-level>infinite</sync-level><limit><nresults>1000000</nresults></limit><prop><getetag/></prop></sync-collection>';
+    expect((await dav.send("REPORT", "/", { depth: "0" }, body)).status).toBe(508);
+  });
 });

@@ -12,6 +12,8 @@ import { linksOf } from "../../../../src/format/blocks/links.ts";
 import { resolvePath } from "../../../../src/fstree/fs-reader.ts";
 import { NodeStore } from "../../../../src/tree/node-store.ts";
 import { freedText } from "../../../../src/cli/commands/free.ts";
+import { Attacker } from "../../../support/attacker.ts";
+import { cyclicRows } from "../../../support/cyclic-rows.ts";
 import { epochOf, type ObjectEdit } from "../../../support/epochs.ts";
 import { MemoryRemote } from "../../../support/memory-remote.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -135,6 +137,25 @@ test("a list of chunks that is not in the cache is not fetched", async () => {
   await cache.release([there(list)]);
   expect(await free(["d/large"])).toMatchObject({ files: 1, freedBytes: 0 });
   expect(await here("d/large")).toBe((blocks.get("d/large")?.length ?? 0) - 1);
+});
+
+test("a directory that lies in itself ends the walk with an error", async () => {
+  const remote = new MemoryRemote();
+  const { blocks } = await createBucket(remote);
+  const attacker = await Attacker.start(remote, 7);
+  await attacker.publish(cyclicRows());
+  const freeing = freeSpace(
+    {
+      cache: { held: async () => new Map(), release: async () => 0 },
+      blocks,
+      tree: (await attacker.head()).tree,
+      pins: [],
+      unpublished: async () => ({ files: 0, bytes: 0, changed: [], absent: [] }),
+      forget: async () => {},
+    },
+    [path("d")],
+  );
+  await expect(freeing).rejects.toMatchObject({ code: "format_invalid" });
 });
 
 test("the message names what stays", () => {

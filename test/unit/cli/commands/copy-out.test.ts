@@ -3,7 +3,6 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../../src/base/errors.ts";
-import type { FileId } from "../../../../src/base/ids.ts";
 import { ROOT_ID } from "../../../../src/base/ids.ts";
 import { type BucketWriter, openWriter } from "../../../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
@@ -13,14 +12,15 @@ import type { TreeObject } from "../../../../src/fstree/fs-reader.ts";
 import type { BucketReader } from "../../../../src/cli/commands/bucket-reader.ts";
 import { CopyOut } from "../../../../src/cli/commands/copy-out.ts";
 import { cidOf } from "../../../../src/format/blocks/cid.ts";
-import { birthId, dentryKey, selfKey } from "../../../../src/format/files/keys.ts";
-import { encodeDentry, encodeSelf } from "../../../../src/format/files/rows.ts";
+import { selfKey } from "../../../../src/format/files/keys.ts";
+import { encodeSelf } from "../../../../src/format/files/rows.ts";
 import type { DiskPath, Placed, SyncDisk } from "../../../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../../../src/sync/disk/real-disk.ts";
 import { buildTree } from "../../../../src/tree/edit.ts";
 import { createTreeConfig } from "../../../../src/tree/boundary.ts";
 import { NodeStore } from "../../../../src/tree/node-store.ts";
 import { BlockMap } from "../../../support/block-map.ts";
+import { cyclicRows } from "../../../support/cyclic-rows.ts";
 import { name, recordOf } from "../../../support/epochs.ts";
 import { folding } from "../../../support/folding-disk.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
@@ -30,22 +30,8 @@ import { createBucket, newWriter, nodesOf } from "../../../support/test-bucket.t
 
 test("a directory that lies in itself is copied once and reported as an error", async () => {
   const noLink = () => expect.unreachable();
-  const inner = birthId(ROOT_ID, name("d"), "directory", 0);
-  const record = recordOf("directory");
-  const row = (id: FileId, place: { parent: FileId; name: ReturnType<typeof name> } | undefined) => {
-    return { key: selfKey(id), ...encodeSelf({ kind: "directory", record, place, subdirs: 1 }, noLink) };
-  };
-  const entry = (parent: FileId, text: string) => {
-    const dentry = { kind: "reference", type: "directory", id: inner } as const;
-    return { key: dentryKey(parent, name(text)), ...encodeDentry(dentry, noLink) };
-  };
-  const rows = [
-    row(ROOT_ID, undefined),
-    row(inner, { parent: ROOT_ID, name: name("d") }),
-    entry(ROOT_ID, "d"),
-    entry(inner, "again"),
-  ];
-  rows.sort((a, b) => Buffer.compare(a.key, b.key));
+  const whole = { kind: "directory", record: recordOf("directory"), place: undefined, subdirs: 1 } as const;
+  const rows = [{ key: selfKey(ROOT_ID), ...encodeSelf(whole, noLink) }, ...cyclicRows()];
   const blocks = new BlockMap();
   const nodes = new NodeStore(blocks, { capacityBytes: 1 << 20 });
   const tree = await buildTree(nodes, blocks, createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 }), rows);

@@ -1,7 +1,18 @@
 /** What a pass does not try to change in the folder. */
 import { expect, test } from "vitest";
 import type { DiskPath } from "../../../../src/sync/disk/disk.ts";
-import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
+import { Attacker } from "../../../support/attacker.ts";
+import { cyclicRows } from "../../../support/cyclic-rows.ts";
+import {
+  bucketTree,
+  pair,
+  path,
+  settle,
+  settledTree,
+  type SyncedFolder,
+  syncWorld,
+  twoFolders,
+} from "../../../support/sync-world.ts";
 
 /** Locks an encrypted directory as Linux does: its names are hidden, and none can be added. */
 function lock({ disk }: SyncedFolder, text: string): Disposable {
@@ -78,4 +89,18 @@ test("a locked directory keeps its files, others' changes in it wait, and all el
   expect(b.disk.tree().get("private/tax")).toBe("private/tax");
   locked[Symbol.dispose]();
   expect(await settledTree(world)).toEqual(new Map([...whole, ["mine", "of b"]]));
+});
+
+test("a directory that lies in itself ends the first pass with an error; a later one leaves only its inner name out", async () => {
+  const world = await syncWorld(2);
+  const [before, after] = pair(world);
+  before.disk.write(path("mine"), "mine");
+  await before.sync();
+  const attacker = await Attacker.start(world.remote, 7);
+  await attacker.publish(cyclicRows());
+  await expect(after.sync()).rejects.toMatchObject({ code: "format_invalid" });
+  await before.sync();
+  const { applied } = await before.sync();
+  expect(applied.left).toMatchObject([{ path: path("d/again"), reason: "in the way" }]);
+  expect(Object.fromEntries(before.disk.tree())).toEqual({ mine: "mine", d: "dir" });
 });
