@@ -108,18 +108,20 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
 /**
  * Whether `head` is `base` or descends from it; "unknown" when commits between them are gone or damaged. With `nodes`, it is enough
  * that `head` retains `base`, if its list ends with its parent, one seq below: the list is read for the next commit anyhow,
- * and this saves checking signatures along the way. If seq, parent and list are inconsistent, walks the ancestors.
+ * and this saves checking signatures along the way. If seq, parent and list are inconsistent, walks the ancestors. `tried`:
+ * lost roots that are known not to lead to `base`.
  */
 export async function descends(
   commits: Commits,
   head: PlacedCommit,
   base: { readonly cid: Cid; readonly seq: Lamport },
   nodes?: NodeStore,
+  tried = new Set<Cid>(),
 ): Promise<"yes" | "no" | "unknown"> {
   try {
     if (nodes !== undefined && head.body.seq >= base.seq && (await isListed(nodes, head, base))) return "yes";
     if (head.body.seq >= base.seq && (await ancestorAt(commits, head, base.seq)) === base.cid) return "yes";
-    return (await isRecovered(commits, head, base)) ? "yes" : "no";
+    return (await isRecovered(commits, head, base, tried)) ? "yes" : "no";
   } catch (error) {
     if (isGone(error)) return "unknown";
     throw error;
@@ -131,11 +133,15 @@ async function isRecovered(
   commits: Commits,
   { body }: PlacedCommit,
   base: { readonly cid: Cid; readonly seq: Lamport },
+  tried: Set<Cid>,
 ): Promise<boolean> {
   for (const cid of (body.recovered ?? []).toReversed()) {
     if (cid === base.cid) return true;
+    // Lists are inherited, so lost roots name many of the same.
+    if (tried.has(cid)) continue;
+    tried.add(cid);
     const lost = await commitIfThere(commits, cid);
-    if (lost !== undefined && (await descends(commits, lost, base)) === "yes") return true;
+    if (lost !== undefined && (await descends(commits, lost, base, undefined, tried)) === "yes") return true;
   }
   return false;
 }

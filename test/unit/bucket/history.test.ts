@@ -4,6 +4,7 @@ import type { Cid, Lamport } from "../../../src/base/ids.ts";
 import { VerifiedReader } from "../../../src/blocks/verified-reader.ts";
 import { Bucket } from "../../../src/bucket/bucket.ts";
 import { ancestorAt, descends } from "../../../src/bucket/history.ts";
+import type { VerifiedCommit } from "../../../src/bucket/verified-commit.ts";
 import { verifyBucket } from "../../../src/bucket/verify.ts";
 import { decodeCommit } from "../../../src/format/commits/commit.ts";
 import { LOST_ANCESTOR } from "../../../src/format/commits/commit-body.ts";
@@ -126,4 +127,26 @@ describe("verifying old history", () => {
     await history.publish(16);
     expect(await faults()).toEqual({ lost: [], what: "" });
   });
+});
+
+test("lost roots that name each other's in many ways are read once each", async () => {
+  const [depth, wide] = [6, 16];
+  const reads: string[] = [];
+  const lost = (level: number, at: number) => `${level}-${at}` as Cid;
+  const made = (cid: Cid): VerifiedCommit => {
+    const level = Number.parseInt(cid, 10);
+    const recovered = Array.from({ length: level < depth ? wide : 0 }, (_, at) => lost(level + 1, at));
+    return { cid, body: { seq: 1, parent: undefined, skip: undefined, recovered } } as unknown as VerifiedCommit;
+  };
+  const commits = {
+    commit: async (cid: Cid) => {
+      reads.push(cid);
+      return made(cid);
+    },
+  };
+  const stranger = { cid: "stranger" as Cid, seq: 5 as Lamport };
+  expect(await descends(commits, made(lost(0, 0)), stranger)).toBe("no");
+  expect(reads).toHaveLength(depth * wide);
+  const deepest = { cid: lost(depth, wide - 1), seq: 5 as Lamport };
+  expect(await descends(commits, made(lost(0, 0)), deepest)).toBe("yes");
 });
