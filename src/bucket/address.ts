@@ -6,6 +6,7 @@ import type { Cid, Wallet } from "../base/ids.ts";
 import { MAX_MASTERS } from "../base/limits.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseCid } from "../format/blocks/cid.ts";
+import { isRegion } from "../objects/s3/region.ts";
 
 export type BucketAddress = FolderAddress | S3Address | MasterAddress;
 
@@ -147,6 +148,7 @@ function parseS3Address(text: string): S3Address {
     throw badAddress(text, `has a prefix that not every S3 server takes, ${JSON.stringify(wrong)}`);
   const endpoint = endpointOf(text, settings.get("endpoint"));
   const region = settings.get("region") || undefined;
+  if (region !== undefined && !isRegion(region)) throw badAddress(text, "has an invalid region");
   const style = choice(text, settings, "style", endpoint === undefined ? ["virtual", "path"] : ["path", "virtual"]);
   const auth = choice(text, settings, "auth", ["keys", "wallet"]);
   if (auth === "wallet" && endpoint === undefined) throw badAddress(text, "needs an endpoint for auth=wallet");

@@ -1,8 +1,10 @@
 /** Signs requests with credentials or a bearer token, for a region and the server's time. Learns all of these from refusals. */
 import aws4 from "aws4";
 import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { Bearer } from "../../net/bearer.ts";
 import { CredentialChain, type Credentials, type Environment, regionOf } from "./credentials.ts";
+import { isRegion } from "./region.ts";
 import { type S3Answer, type S3Request, sha256Of } from "./s3-request.ts";
 
 export interface SignerOptions {
@@ -47,10 +49,9 @@ export class Signer {
     this.lessons = options.bearer === undefined ? MOST_LESSONS : 1;
   }
 
-  /** The one that the server named last, or else the configured one. */
+  /** The one that the server named last, or else the configured one. Throws `config_invalid`. */
   region(): Promise<string> {
-    const { region, env = process.env } = this.#options;
-    return (this.#region ??= Promise.resolve(region ?? regionOf(env)).then((found) => found ?? "us-east-1"));
+    return (this.#region ??= this.#configured());
   }
 
   /** Throws `bad_token` without credentials, and as the bearer does. */
@@ -93,9 +94,18 @@ export class Signer {
     if (EXPIRED.has(error.code)) return this.#replaced(signed.by.credentials);
     const region = headers["x-amz-bucket-region"] ?? error.region;
     const isElsewhere = status === 301 || status === 307 || error.code === "AuthorizationHeaderMalformed";
-    if (!isElsewhere || region === undefined || region === signed.region) return false;
+    if (!isElsewhere || region === undefined || !isRegion(region) || region === signed.region) return false;
     this.#region = Promise.resolve(region);
     return true;
+  }
+
+  async #configured(): Promise<string> {
+    const { region, env = process.env } = this.#options;
+    const found = region ?? (await regionOf(env)) ?? "us-east-1";
+    if (isRegion(found)) return found;
+    throw new SynclineError("config_invalid", `${JSON.stringify(found)} cannot be an S3 region.`, {
+      hint: "A region has letters, digits and hyphens. Correct AWS_REGION, or the region of the AWS profile.",
+    });
   }
 
   /** Whether there is another bearer than the one that was refused. */

@@ -74,6 +74,7 @@ test.each([
   ["s3://bucket/../x", "bad_address"],
   ["s3://bucket/x?secret=1", "bad_address"],
   ["s3://bucket/x?style=odd", "bad_address"],
+  ["s3://bucket/x?region=evil.example/x", "bad_address"],
   ["s3://bucket/x?endpoint=https://user:secret@host", "bad_address"],
   ["s3://bucket/x?endpoint=https://host/path", "bad_address"],
 ])("%s is refused", (text, code) => {

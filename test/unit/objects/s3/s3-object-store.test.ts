@@ -4,7 +4,9 @@ import { Agent, type Dispatcher } from "undici";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { nextTurn } from "../../../../src/base/concurrency.ts";
+import { systemRandom } from "../../../../src/base/random.ts";
 import { keptBearer } from "../../../../src/net/bearer.ts";
+import { S3Client } from "../../../../src/objects/s3/s3-client.ts";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
 import { S3Script } from "../../../support/s3-script.ts";
 
@@ -195,6 +197,43 @@ describe("the region that a refusal names", () => {
     resolve();
     expect((await getting).map((object) => Buffer.from(object?.bytes ?? "").toString())).toEqual(names);
     expect(server.seen.at(-1)?.headers.authorization).toContain("/eu-west-1/s3/");
+  });
+
+  test("leads to no other host", async () => {
+    const asked: unknown[] = [];
+    // Sends nothing, and answers each request with a region that would end the host's name.
+    const dispatch: Dispatcher["dispatch"] = ({ origin }, handler) => {
+      asked.push(String(origin));
+      const controller = {
+        abort: () => {},
+        pause: () => {},
+        resume: () => {},
+      } as unknown as Dispatcher.DispatchController;
+      queueMicrotask(() => {
+        handler.onRequestStart?.(controller, undefined);
+        handler.onResponseStart?.(controller, 301, { "x-amz-bucket-region": "evil.example/x" });
+        handler.onResponseData?.(controller, Buffer.from("<Error><Code>PermanentRedirect</Code></Error>"));
+        handler.onResponseEnd?.(controller, {});
+      });
+      return true;
+    };
+    const keys = { AWS_ACCESS_KEY_ID: "key", AWS_SECRET_ACCESS_KEY: "secret" };
+    const clientIn = (region: string) =>
+      new S3Client({
+        bucket: "bucket",
+        endpoint: undefined,
+        region: undefined,
+        style: "virtual",
+        clock: systemClock,
+        random: systemRandom,
+        env: { ...keys, AWS_REGION: region },
+        dispatcher: { dispatch },
+      });
+    await using client = clientIn("eu-west-1");
+    expect((await client.read({ method: "GET", key: "root" })).status).toBe(301);
+    expect(asked).toEqual(["https://bucket.s3.eu-west-1.amazonaws.com"]);
+    await using misled = clientIn("evil.example/x");
+    await expect(misled.read({ method: "GET", key: "root" })).rejects.toMatchObject({ code: "config_invalid" });
   });
 
   test("leaves requests under way alone", async () => {
