@@ -27,6 +27,7 @@ export async function answerOf(routes: readonly Route[], call: FakeCall): Promis
         query: url.searchParams,
         headers: call.headers ?? {},
         caller: { wallet: call.caller, bearer: "bearer" },
+        peer: undefined,
         body: () => {
           throw new Error("these calls have JSON bodies only");
         },

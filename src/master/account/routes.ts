@@ -17,10 +17,7 @@ async function storage({ quota }: MasterParts, { caller }: Call): Promise<Answer
 /** Revokes the bearer itself, or with {"token"} another one of the same wallet. */
 async function revoke({ bearers, revocations, endings }: MasterParts, call: Call): Promise<Answer> {
   const text = hasNoBody(call) ? undefined : tokenIn(await call.json());
-  const bearer = await bearers.checkText(text ?? call.caller.bearer);
-  if (bearer.wallet !== call.caller.wallet) {
-    throw new Refusal("no_grant", "Only the wallet that made a token can revoke it.");
-  }
+  const bearer = await bearers.checkOwn(text ?? call.caller.bearer, call.caller.wallet, call.peer);
   await revocations.add(bearer.digest, bearer.exp, bearers.nowSeconds());
   endings.revoked(bearer.digest);
   return { status: 200, json: { revoked: true, exp: bearer.exp } };

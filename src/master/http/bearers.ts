@@ -58,16 +58,33 @@ export class Bearers {
 
   /** A bearer by itself. Throws as `check`. */
   async checkText(text: string, peer?: Peer): Promise<Bearer> {
-    const bearer = this.#known.get(text) ?? (await this.#verify(text, peer));
-    if (bearer.exp <= this.nowSeconds()) throw refused("token_expired");
-    if (this.#rules.revocations.has(bearer.digest)) throw refused("token_revoked");
-    this.#checkServed(bearer.wallet);
+    const when: When = (verify) => (peer === undefined ? verify() : this.#signatures.resolve(peer, verify));
+    const bearer = this.#known.get(text) ?? (await this.#verify(text, when));
+    this.#checkValid(bearer);
     if (peer !== undefined) this.#signatures.trust(peer);
+    return bearer;
+  }
+
+  /**
+   * A bearer that a caller names beside its own. Its signature waits its turn, whatever the connection has shown. Throws as
+   * `check`, and `no_grant` for another wallet's, which is not verified.
+   */
+  async checkOwn(text: string, caller: Wallet, peer: Peer | undefined): Promise<Bearer> {
+    const when: When = (verify) => (peer === undefined ? verify() : this.#signatures.inTurn(peer, verify));
+    const bearer = this.#known.get(text) ?? (await this.#verify(text, when, caller));
+    checkOwner(bearer.wallet, caller);
+    this.#checkValid(bearer);
     return bearer;
   }
 
   nowSeconds(): number {
     return Number(this.#rules.clock.nowNs() / 1_000_000_000n);
+  }
+
+  #checkValid(bearer: Bearer): void {
+    if (bearer.exp <= this.nowSeconds()) throw refused("token_expired");
+    if (this.#rules.revocations.has(bearer.digest)) throw refused("token_revoked");
+    this.#checkServed(bearer.wallet);
   }
 
   #checkServed(wallet: Wallet): void {
@@ -76,20 +93,20 @@ export class Bearers {
     throw new Refusal("wallet_not_allowed", message, { details: { wallet } });
   }
 
-  async #verify(text: string, peer: Peer | undefined): Promise<Bearer> {
+  async #verify(text: string, when: When, owner?: Wallet): Promise<Bearer> {
     const isWallets = text.startsWith(`${TOKEN_SCHEME}.`);
-    const bearer = await (isWallets ? this.#walletToken(text, peer) : this.#sessionToken(text));
+    const bearer = await (isWallets ? this.#walletToken(text, when, owner) : this.#sessionToken(text));
     // Valid tokens of wallets that are not served must not displace those that are.
     if (this.#rules.allow.has(bearer.wallet)) this.#known.set(text, bearer);
     return bearer;
   }
 
-  /** Skips signatures of wallets that are not served: anyone can make as many as they like. */
-  async #walletToken(text: string, peer: Peer | undefined): Promise<Bearer> {
+  /** Skips signatures of other wallets than the owner, and of those that are not served: anyone can make as many as they like. */
+  async #walletToken(text: string, when: When, owner: Wallet | undefined): Promise<Bearer> {
     const read = accepted(readToken(text, this.nowSeconds()));
+    if (owner !== undefined) checkOwner(read.claims.wallet, owner);
     this.#checkServed(read.claims.wallet);
-    const verify = () => accepted(verifyToken(read));
-    const { claims, digest } = peer === undefined ? verify() : await this.#signatures.resolve(peer, verify);
+    const { claims, digest } = await when(() => accepted(verifyToken(read)));
     return { wallet: claims.wallet, text, digest: Buffer.from(digest).toString("hex"), exp: claims.exp };
   }
 
@@ -99,6 +116,13 @@ export class Bearers {
     if (typeof check === "string") throw refused(check);
     return { ...check, text };
   }
+}
+
+/** Runs a verification now, or in its turn. */
+type When = <Result>(verify: () => Result) => Result | Promise<Result>;
+
+function checkOwner(wallet: Wallet, caller: Wallet): void {
+  if (wallet !== caller) throw new Refusal("no_grant", "Only the wallet that made a token can revoke it.");
 }
 
 /** The check's result, unless it is a refusal. */

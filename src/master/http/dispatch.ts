@@ -45,6 +45,7 @@ export async function dispatch(
       if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer token.");
       return { wallet: bearer.wallet, bearer: bearer.text };
     },
+    peer: incoming.peer,
     body,
     json: () => incoming.json(bearer?.wallet ?? ""),
     signal,

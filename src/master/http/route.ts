@@ -1,6 +1,7 @@
 /** A request as handlers see it, and their answer: handlers never touch node:http itself. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Wallet } from "../../base/ids.ts";
+import type { Peer } from "./signature-queue.ts";
 
 /** A method, a path with named parts, and the handler. */
 export interface Route {
@@ -26,6 +27,8 @@ export interface Call {
   readonly headers: IncomingHttpHeaders;
   /** The bearer's identity. Throws `bearer_missing` where the route is public. */
   readonly caller: Caller;
+  /** Who asks, for further bearers that must be verified; undefined: they are verified at once. */
+  readonly peer: Peer | undefined;
   /**
    * The body as it arrives, in pieces; to be read once, or not at all. Throws `limit_exceeded` past `maxBytes`; `time_out`
    * after 30 s of silence; `in_the_way` after 5 s of silence while `isInTheWay` says that others wait for the memory it

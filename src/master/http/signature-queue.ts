@@ -36,7 +36,11 @@ export class SignatureQueue {
 
   /** Runs `verify` when it is this peer's turn. Rejects with the signal's reason, and with what `verify` throws. */
   async resolve<Result>(peer: Peer, verify: () => Result): Promise<Result> {
-    if (this.#trusted.has(peer.connection)) return this.#verify(peer, verify);
+    return this.#trusted.has(peer.connection) ? this.#verify(peer, verify) : this.inTurn(peer, verify);
+  }
+
+  /** As `resolve`, also for connections that skip the queue. */
+  inTurn<Result>(peer: Peer, verify: () => Result): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#join(peer, () => {
         try {

@@ -1,5 +1,6 @@
 /** What strangers cost a master: which signatures are looked at, who waits, and what nobody is told without a bearer. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/base/clock.ts";
 import { signToken } from "../../../src/crypto/token.ts";
 import { Bearers, type BearerRules } from "../../../src/master/http/bearers.ts";
 import { SignatureQueue, type Peer } from "../../../src/master/http/signature-queue.ts";
@@ -19,8 +20,8 @@ function peer(address: string, signal = new AbortController().signal): Peer {
   return { connection: {}, address, signal };
 }
 
-async function forgedFor(wallet: string, now: number): Promise<string> {
-  const [scheme, payload = "", signature] = (await signToken(stranger, now)).split(".");
+async function forgedFor(wallet: string, now: number, seconds?: number): Promise<string> {
+  const [scheme, payload = "", signature] = (await signToken(stranger, now, seconds)).split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as object;
   return `${scheme}.${Buffer.from(JSON.stringify({ ...claims, wallet })).toString("base64url")}.${signature}`;
 }
@@ -33,6 +34,35 @@ test("the signature of a wallet that is not served is not checked", async () => 
   const noSignature = (await signToken(stranger, now)).replace(/[^.]*$/, Buffer.alloc(65, 27).toString("base64url"));
   await expect(bearers.checkText(noSignature)).rejects.toMatchObject({ code: "wallet_not_allowed" });
   await expect(bearers.checkText(await forgedFor(alice.wallet, now))).rejects.toMatchObject({ code: "token_foreign" });
+});
+
+test("further tokens of a known caller are verified in their turn", async () => {
+  const manual = new ManualClock();
+  let spentMs = 0;
+  // Each verification takes 1 ms.
+  const clock = {
+    ...systemClock,
+    monotonicMs: () => manual.monotonicMs() + spentMs++,
+    after: manual.after.bind(manual),
+  };
+  const revocations = { has: () => false } as unknown as BearerRules["revocations"];
+  const bearers = new Bearers({ allow: new Set([alice.wallet]), sessionKey: undefined, revocations, clock });
+  const now = bearers.nowSeconds();
+  const known = peer("192.0.2.1");
+  const mine = await signToken(alice, now);
+  await bearers.checkText(mine, known);
+  await manual.advance(1_000);
+  const refused: string[] = [];
+  const forged = await Promise.all([600, 500, 400].map((seconds) => forgedFor(alice.wallet, now, seconds)));
+  const checks = forged.map(async (token) => {
+    await bearers.checkText(mine, known);
+    await bearers.checkOwn(token, alice.wallet, known).catch(() => refused.push(token));
+  });
+  await manual.advance(0);
+  expect(refused).toHaveLength(1);
+  await manual.advance(1_000);
+  await Promise.all(checks);
+  expect(refused).toHaveLength(3);
 });
 
 describe("signatures are verified", () => {

@@ -367,6 +367,9 @@ describe("a revocation", () => {
     const revoke = async (token: unknown) =>
       call(master, "POST", "/v1/session/revoke", mine, JSON.stringify({ token }));
     expect(await revoke(others)).toMatchObject({ status: 403, code: "no_grant" });
+    // Not even its signature is checked.
+    const unsigned = others.replace(/[^.]*$/, Buffer.alloc(65, 27).toString("base64url"));
+    expect(await revoke(unsigned)).toMatchObject({ status: 403, code: "no_grant" });
     expect(await revoke(7)).toMatchObject({ status: 400 });
     expect(await revoke(lost)).toMatchObject({ status: 200 });
     expect(await call(master, "GET", "/api/v1/storage", lost)).toMatchObject({ code: "token_revoked" });
