@@ -57,9 +57,12 @@ async function openStore(address: PackedAddress, options: RemoteOptions): Promis
   return new PackedRemote(store, options);
 }
 
+/** Files in a bucket have modes of their own, but whoever reads its folder reads them all. */
+export const NEW_FOLDER_MODE = 0o700;
+
 function openFolder({ path, url }: FolderAddress, options: RemoteOptions): ObjectStore {
   const disk = promptDisk({ path, clock: options.clock });
-  return new FileObjectStore({ path, address: url, disk, ...options });
+  return new FileObjectStore({ path, address: url, disk, mode: NEW_FOLDER_MODE, ...options });
 }
 
 /** Tests the S3 server of an address; leaves no objects. Throws `not_supported` for other storage, and as `openRemote`. */

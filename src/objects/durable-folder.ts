@@ -42,22 +42,25 @@ export class DurableFolder {
   readonly #disk: Disk;
   readonly #random: Random;
   readonly #nowMs: () => number;
+  readonly #mode: number | undefined;
   /** Folders with names that no sync covers yet. */
   readonly #unsettled = new Set<string>();
   /** The sync in progress of each folder. */
   readonly #settling = new Map<string, Promise<void>>();
   #swept = false;
 
-  constructor(path: string, disk: Disk, random: Random, nowMs: () => number) {
+  /** `mode`: of the folder, where it is made. */
+  constructor(path: string, disk: Disk, random: Random, nowMs: () => number, mode?: number) {
     this.path = path;
     this.#disk = disk;
     this.#random = random;
     this.#nowMs = nowMs;
+    this.#mode = mode;
   }
 
   /** Makes the folder and its parents, durably. */
   async create(): Promise<void> {
-    await makeDurableFolder(this.#disk, this.path);
+    await makeDurableFolder(this.#disk, this.path, this.#mode);
   }
 
   /** Writes and syncs a file under a temporary name, which the caller must remove in the end. Throws the reason of `end`. */

@@ -37,6 +37,8 @@ export interface FileObjectStoreOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly disk?: Disk;
+  /** The mode of the folder, where `initialize` makes it. Absent: as the umask has it. */
+  readonly mode?: number;
 }
 
 export class FileObjectStore implements ObjectStore {
@@ -52,11 +54,11 @@ export class FileObjectStore implements ObjectStore {
   /** Once the folder was seen, its absence means that it is unreachable, not that there is no bucket. */
   #seen = false;
 
-  constructor({ path, address, clock, random, disk = systemDisk }: FileObjectStoreOptions) {
+  constructor({ path, address, clock, random, disk = systemDisk, mode }: FileObjectStoreOptions) {
     this.address = address;
     this.#disk = disk;
     this.#clock = clock;
-    const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n));
+    const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n), mode);
     this.#folder = folder;
     this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.openTemporary() });
     this.#turns = new Turns({ disk, clock, random, path: join(path, TURNS), watch: watchFile });
@@ -150,19 +152,13 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async delete(name: string): Promise<void> {
-    await this.#doing(`deleting ${name}`, async () => {
-      await this.#requireFolderOf(name);
-      await this.#unlessAbsent(() => this.#disk.unlink(this.#file(name)));
-    });
+    await this.#doing(`deleting ${name}`, () => this.#inOwnFolder(name, () => this.#disk.unlink(this.#file(name))));
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     for (const folder of ["", ...FOLDERS]) {
       if (!folder.startsWith(prefix) && !prefix.startsWith(folder)) continue;
-      const read = async () => {
-        await this.#requireFolderOf(folder);
-        return this.#unlessAbsent(() => this.#disk.readdir(this.#file(folder)));
-      };
+      const read = () => this.#inOwnFolder(folder, () => this.#disk.readdir(this.#file(folder)));
       for (const entry of (await this.#doing("listing", read)) ?? []) {
         const name = folder + entry;
         const ours = folder !== "" || TOP_OBJECTS.has(name);
@@ -207,10 +203,11 @@ export class FileObjectStore implements ObjectStore {
     return join(this.#folder.path, name);
   }
 
-  /** Objects and folders alike: "lease/x" and "lease/". */
-  async #requireFolderOf(name: string): Promise<void> {
+  /** As `#unlessAbsent`, for objects ("lease/x") and subfolders ("lease/"). Also throws as `requireOwnFolder`. */
+  async #inOwnFolder<Result>(name: string, work: () => Promise<Result>): Promise<Result | undefined> {
     const [folder, below] = name.split("/");
     if (folder !== undefined && below !== undefined) await requireOwnFolder(this.#disk, this.#file(folder));
+    return this.#unlessAbsent(work);
   }
 
   #putting(

@@ -1,11 +1,12 @@
 /** `syncline init`: makes a bucket. */
+import { existsSync } from "node:fs";
 import { rootFile } from "../../agent/state/root-file.ts";
 import { stateRoot } from "../../agent/state/state-dir.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { createDeviceKey } from "../../crypto/device-key.ts";
 import { Bucket } from "../../bucket/bucket.ts";
 import { parseAddress } from "../../bucket/address.ts";
-import { bucketAboveInS3, openRemote } from "../../bucket/open-remote.ts";
+import { bucketAboveInS3, NEW_FOLDER_MODE, openRemote } from "../../bucket/open-remote.ts";
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { SeenRoot } from "../../bucket/root-witness.ts";
 import { locateBucket } from "./bucket-path.ts";
@@ -13,6 +14,10 @@ import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { type BucketOption, writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
 import { loadWallet } from "../wallet.ts";
+
+/** Windows has no modes: folders there inherit who may read them. */
+const ALONE =
+  process.platform === "win32" ? "" : `\nFolder: readable by you alone (mode 0${NEW_FOLDER_MODE.toString(8)})`;
 
 /** The device that signs the first commit is used only for that. */
 const FIRST_DEVICE_SECONDS = 3600;
@@ -32,7 +37,9 @@ export function register(program: Program): void {
     async run(call) {
       const { args, options, output, runtime } = call;
       const { clock, random } = runtime;
-      const address = parseAddress(args[0] ?? "").url;
+      const parsed = parseAddress(args[0] ?? "");
+      const address = parsed.url;
+      const makesFolder = parsed.scheme === "file" && !existsSync(parsed.path);
       await using remote = await openRemote(address, {
         access: writingAccess(call),
         clock,
@@ -56,7 +63,7 @@ export function register(program: Program): void {
       const pinned = `${address}#${genesis.cid}`;
       output.result(
         { address, genesis: genesis.cid, owner: owner.wallet, pinned },
-        `Created a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}`,
+        `Created a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}${makesFolder ? ALONE : ""}`,
       );
     },
   });
