@@ -37,7 +37,7 @@ export async function openCollector({ stateRoot, ...options }: CollectorOptions)
 
 async function noWallet(): Promise<never> {
   throw new SynclineError("device_not_certified", "The collector's device has no valid certificate.", {
-    hint: "Mount the bucket again with the owner's key.",
+    hint: "Restart the agent so that the owner's key can sign one.",
   });
 }
 

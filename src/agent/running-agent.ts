@@ -210,7 +210,9 @@ export class RunningAgent implements Agent {
       return online && this.#pause.report === null ? base.seq : undefined;
     };
     // The process has freed the collection's memory, but not yet returned it to the system.
-    return (this.#collection = startCollecting(this.#options, seq, () => this.#idleRelease.note()));
+    return (this.#collection = startCollecting(this.#options, this.#opened.bucket.genesis, seq, () =>
+      this.#idleRelease.note(),
+    ));
   }
 
   async #workerSetup(): Promise<WorkerSetup> {

@@ -1,12 +1,10 @@
 /** Starts an agent: this thread publishes and answers the control socket; a worker serves the filesystem. */
 import { join } from "node:path";
-import { describeError } from "../base/log.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { recoverLost } from "./command-writer.ts";
-import { prepareCollector } from "./collector.ts";
-import { openBucket, type OpenedBucket } from "./open-bucket.ts";
+import { openBucket } from "./open-bucket.ts";
 import { boundMemory } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { LAST_BASE, parseBase } from "./state/last-base.ts";
@@ -16,6 +14,7 @@ import { GENESIS, startOver } from "./state/start-over.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { FilesystemThread } from "./threads/filesystem-thread.ts";
 import { readShared } from "./threads/shared-bytes.ts";
+import { prepareCollection } from "./threads/start-collecting.ts";
 import { type AgentBucket, openToWrite } from "./writing-bucket.ts";
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do and cleans up. */
@@ -55,15 +54,7 @@ async function openAgentBucket(options: AgentOptions): Promise<AgentBucket> {
     ? { opened: await openBucket(bucket) }
     : await openToWrite({ ...bucket, stateDir, wallet, machine });
   writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
-  if (!reads && options.collects) await prepareCollection(options, result.opened);
+  // Done while the wallet is at hand: when the first collection is due, hours later, nobody may be there to open it.
+  if (!reads && options.collects) await prepareCollection(options, result.opened.bucket.genesis);
   return result;
-}
-
-/** Done while the wallet is at hand: when the first collection is due, hours later, nobody may be there to open it. */
-async function prepareCollection({ stateDir, wallet, clock, random, log }: AgentOptions, { bucket }: OpenedBucket) {
-  try {
-    await prepareCollector({ stateDir, genesis: bucket.genesis, wallet, clock, random });
-  } catch (error) {
-    log.warn(`Garbage will not be collected: ${describeError(error)}`);
-  }
 }

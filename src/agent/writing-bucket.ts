@@ -1,5 +1,6 @@
 /** Opens a bucket for writing with a state's device, for an agent or a command. */
-import { openDevice, replaceDevice, type Device } from "./state/device.ts";
+import { CertifiedWriter } from "./certified-writer.ts";
+import { openDevice } from "./state/device.ts";
 import { openBucket, type OpenBucketOptions, type OpenedBucket } from "./open-bucket.ts";
 import type { PublisherWriter } from "./publishing/publisher.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
@@ -22,7 +23,7 @@ export type AgentBucket = Pick<WritingBucket, "opened"> & Partial<WritingBucket>
 
 /** Throws `device_not_certified`, and as opening the bucket and the wallet do. */
 export async function openToWrite(options: WritingOptions): Promise<WritingBucket> {
-  const { stateDir, wallet, machine, clock, random } = options;
+  const { stateDir, wallet, machine, clock, random, log } = options;
   // Opened twice: the genesis says whose device this must be, and the device says who uploads.
   const reading = await openBucket({ ...options, cache: undefined });
   const { genesis } = reading.bucket;
@@ -30,12 +31,5 @@ export async function openToWrite(options: WritingOptions): Promise<WritingBucke
   const setup = { stateDir, genesis, wallet, clock, random };
   const device = await openDevice(setup);
   const opened = await openBucket({ ...options, genesis: genesis.bytes, writer: device.key.writer });
-  return {
-    opened,
-    writer: { writer: writerOf(device, machine), replace: async () => writerOf(await replaceDevice(setup), machine) },
-  };
-}
-
-function writerOf({ key, certificate }: Device, machine: string | undefined): PublisherWriter["writer"] {
-  return { device: key, certificate, machine };
+  return { opened, writer: new CertifiedWriter({ ...setup, machine, log }, device) };
 }

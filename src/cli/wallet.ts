@@ -24,6 +24,13 @@ export function loadWallet(call: Call): Promise<WalletSigner> {
   return loaded;
 }
 
+/** From now on the call asks for no passphrase: an agent serves, and nobody may be at its terminal. */
+export function askNoMore(call: Call): void {
+  unattended.add(call);
+}
+
+const unattended = new WeakSet<object>();
+
 /** Each call asks for its passphrase once. */
 const loadedFor = new WeakMap<object, Promise<WalletSigner>>();
 
@@ -133,6 +140,11 @@ async function knownPassphrase(call: Call, path: string): Promise<string> {
   if (options.passphraseFile !== undefined) return readPassphrase(options.passphraseFile);
   const beside = await readIfThere(passphrasePathOf(path));
   if (beside !== undefined) return withoutNewline(beside);
+  if (unattended.has(call)) {
+    throw new SynclineError("key_locked", `A running agent does not ask for the passphrase of ${path}.`, {
+      hint: "Restart it, or set SYNCLINE_PASSPHRASE_FILE to a file that holds the passphrase.",
+    });
+  }
   if (canAsk(runtime)) return askHidden(runtime, `Passphrase for ${basename(path)}: `);
   throw new SynclineError("key_locked", `There is no terminal to ask for the passphrase of ${path}.`, {
     hint: "Set SYNCLINE_PASSPHRASE_FILE to a file that holds the passphrase.",

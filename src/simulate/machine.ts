@@ -38,6 +38,7 @@ import { SimulatedCacheDisk } from "./disks/simulated-cache-disk.ts";
 import { SimulatedDisk } from "./disks/simulated-disk.ts";
 import type { Reach } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
+import { lastingWriter } from "./lasting-writer.ts";
 
 /** Small, so that tests reach the limits. */
 const LIMITS: Partial<VfsLimits> = {
@@ -310,7 +311,7 @@ export class Machine {
       clock: process.clock,
       random,
       log: silentLog,
-      writer: { writer, replace: async () => (this.#writer = await certify()) },
+      writer: lastingWriter(writer, async () => (this.#writer = await certify())),
       fixed: false,
       merge,
       overlay: {

@@ -15,6 +15,7 @@ import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "../../src/simulate/kernel-mount.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { newWriter, openBucket, seededStream } from "./test-bucket.ts";
+import { lastingWriter } from "../../src/simulate/lasting-writer.ts";
 
 /** Small, so that tests reach the limits. */
 const LIMITS: Partial<VfsLimits> = {
@@ -124,7 +125,7 @@ export class SimulatedAgent {
       clock: this.#clock,
       random,
       log,
-      writer: { writer, replace: () => this.#replace() },
+      writer: lastingWriter(writer, () => this.#replace()),
       fixed: false,
       overlay: {
         seal: async (anew) => {

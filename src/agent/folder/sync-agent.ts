@@ -140,7 +140,6 @@ export class SyncAgent implements AsyncDisposable {
   #first = true;
   #scanMs = 0;
   #applying: (places: number) => void = () => {};
-  #writer: Writer;
 
   constructor(
     options: SyncedFolderOptions,
@@ -156,7 +155,6 @@ export class SyncAgent implements AsyncDisposable {
     this.#waiting = new WaitingWork(options.clock);
     this.#opened = opened;
     this.#db = db;
-    this.#writer = opened.writer.writer;
     this.#limit = options.limit === undefined ? undefined : new RateLimit(options.clock, options.limit);
   }
 
@@ -177,7 +175,8 @@ export class SyncAgent implements AsyncDisposable {
   /** What `once` would do. */
   async dryRun(): Promise<{ readonly actions: readonly PlannedAction[]; readonly report: SyncReport | undefined }> {
     using progress = this.#options.progress?.();
-    const result = await dryRunPass({ ...this.#context(undefined, progress), again: true });
+    const { writer } = this.#opened.writer;
+    const result = await dryRunPass({ ...this.#context(writer, undefined, progress), again: true });
     return { actions: actionsOf(result, this.#db), report: reportOf([result]) };
   }
 
@@ -248,21 +247,26 @@ export class SyncAgent implements AsyncDisposable {
 
   async #tryPass(allowDeletes: string | undefined): Promise<PassResult | undefined> {
     using progress = this.#options.progress?.();
+    const { writer: author } = this.#opened;
+    const pass = (more: { readonly accept?: boolean }) =>
+      author.as((writer) =>
+        syncPass({ ...this.#context(writer, allowDeletes, progress), again: this.#first, ...more }),
+      );
     try {
       const accept = this.#first && this.#options.accept === true;
-      const result = await syncPass({ ...this.#context(allowDeletes, progress), again: this.#first, accept });
+      const result = await pass({ accept });
       this.#first = false;
       return result;
     } catch (error) {
       if (this.#signal.aborted) return undefined;
       if (!hasCode(error, "state_in_use")) throw error;
       // Another copy of this state writes with the same device: from now on this one has a new device.
-      this.#writer = await this.#opened.writer.replace();
-      return await syncPass({ ...this.#context(allowDeletes, progress), again: this.#first });
+      await author.replace();
+      return await pass({});
     }
   }
 
-  #context(allowDeletes: string | undefined, progress: PassProgress | undefined): PassContext {
+  #context(writer: Writer, allowDeletes: string | undefined, progress: PassProgress | undefined): PassContext {
     const { disk, folder, stateDir, hidden, special, clock, random, log } = this.#options;
     const { opened } = this.#opened;
     return {
@@ -273,7 +277,7 @@ export class SyncAgent implements AsyncDisposable {
       allowDeletes,
       db: this.#db,
       bucket: opened.bucket,
-      writer: this.#writer,
+      writer,
       names: { folder, state: stateDir },
       ...(hidden !== undefined && { hidden }),
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },

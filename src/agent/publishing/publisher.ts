@@ -68,8 +68,10 @@ export interface PublisherOptions {
 
 export interface PublisherWriter {
   readonly writer: Writer;
+  /** Publishes as this writer, whose certificate is valid. Throws as `publish`. */
+  as<Result>(publish: (writer: Writer) => Promise<Result>): Promise<Result>;
   /** Gives the state a new device when another writer uses the old one, too. */
-  replace(): Promise<Writer>;
+  replace(): Promise<void>;
 }
 
 export interface PublisherState {
@@ -92,7 +94,6 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #nodes: NodeStore;
   readonly #throughput: Throughput;
-  #writer: Writer | undefined;
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
   /** A sealed epoch is not in the bucket yet; it goes first. */
@@ -120,7 +121,6 @@ export class Publisher {
     this.#options = options;
     this.#throughput = new Throughput(options.clock);
     this.#garbage = new EpochGarbage(options.releaseMemory);
-    this.#writer = options.writer?.writer;
     this.#base = options.base;
     this.#conflicts = new SeenConflicts(options.clock);
     this.#held = options.held;
@@ -131,7 +131,7 @@ export class Publisher {
 
   state(): PublisherState {
     return {
-      writer: this.#writer?.device.writer,
+      writer: this.#options.writer?.writer.device.writer,
       base: this.#base,
       root: this.#root?.commit.cid,
       version: this.#root?.root.version,
@@ -152,7 +152,7 @@ export class Publisher {
   flush(): Promise<FlushEnd> {
     this.#notice = undefined;
     // Also while paused: a collection must not take what merging the changes needs.
-    if (this.#writer !== undefined) this.#options.heldBase?.stand(this.#base);
+    if (this.#options.writer !== undefined) this.#options.heldBase?.stand(this.#base);
     return this.#queued(() => this.#publishDirty());
   }
 
@@ -175,19 +175,20 @@ export class Publisher {
   }
 
   async #publishDirty(): Promise<FlushEnd> {
-    const attempt = this.#writer === undefined ? undefined : await this.#attempt(this.#writer);
+    const { writer } = this.#options;
+    const attempt = writer === undefined ? undefined : await this.#attempt(writer);
     return attempt === undefined ? this.#catchUp() : this.#conclude(attempt);
   }
 
   /** Undefined when nothing changed. Afterwards nothing refers to the epoch's objects: the outcome is packed. */
-  async #attempt(writer: Writer): Promise<Attempt | undefined> {
+  async #attempt(author: PublisherWriter): Promise<Attempt | undefined> {
     const { bucket, overlay, data, clock, random, log, merge } = this.#options;
     const changes = await this.#seal();
     if (changes === undefined) {
       this.#options.heldBase?.leave();
       return undefined;
     }
-    const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
+    const context = { bucket, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { objects: changes.objects.length };
     this.#held = true;
     this.#options.heldBase?.stand(this.#base);
@@ -207,7 +208,9 @@ export class Publisher {
     this.#sent = true;
     this.#throughput.begin();
     const outcome = packed(
-      await publishEpoch(context, changes, counted, options).finally(() => this.#throughput.end()),
+      await author
+        .as((writer) => publishEpoch({ ...context, writer }, changes, counted, options))
+        .finally(() => this.#throughput.end()),
     );
     this.#sent = sentBefore || outcome.kind === "published" || outcome.figures.attempts > 0;
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
@@ -265,7 +268,7 @@ export class Publisher {
         log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
           epoch: outcome.epoch,
         });
-        this.#writer = await this.#options.writer?.replace();
+        await this.#options.writer?.replace();
         return { again: true, afterMs: 0 };
     }
   }

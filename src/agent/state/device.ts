@@ -38,15 +38,29 @@ export interface DeviceSetup {
 export async function openDevice(setup: DeviceSetup): Promise<Device> {
   const stored = readDevice(setup.stateDir);
   if (stored === undefined || !isCertified(stored, setup.genesis)) return replaceDevice(setup);
-  const leftS = stored.certificate.body.notAfter - nowSeconds(setup.clock);
-  if (leftS > RENEW_BEFORE_S) return stored;
+  if (!isEnding(stored, setup.clock)) return stored;
   try {
-    return await certify(setup, stored.key);
+    return await renewDevice(setup, stored);
   } catch (error) {
     // If the wallet is out of reach, there are weeks left to ask it.
-    if (leftS > 0) return stored;
+    if (stored.certificate.body.notAfter > nowSeconds(setup.clock)) return stored;
     throw error;
   }
+}
+
+/** The same key with a new certificate. Throws as `openDevice`. */
+export async function renewDevice(setup: DeviceSetup, { key }: Device): Promise<Device> {
+  return certify(setup, key);
+}
+
+/** Whether the certificate is in its last month, or has expired. */
+export function isEnding({ certificate }: Device, clock: Clock): boolean {
+  return certificate.body.notAfter - nowSeconds(clock) <= RENEW_BEFORE_S;
+}
+
+/** Whether a new certificate would last longer than this one, by at least a day. */
+export function isRenewable({ certificate }: Device, clock: Clock): boolean {
+  return nowSeconds(clock) + YEAR_S - certificate.body.notAfter >= DAY_S;
 }
 
 /** A new key for a state whose old one has written more than the state remembers (a restored machine). */
@@ -54,8 +68,9 @@ export async function replaceDevice(setup: DeviceSetup): Promise<Device> {
   return certify(setup, createDeviceKey(setup.random));
 }
 
-const YEAR_S = 365 * 24 * 60 * 60;
-const RENEW_BEFORE_S = 30 * 24 * 60 * 60;
+const DAY_S = 24 * 60 * 60;
+const YEAR_S = 365 * DAY_S;
+const RENEW_BEFORE_S = 30 * DAY_S;
 
 function isCertified({ certificate }: Device, { cid, body }: Genesis): boolean {
   try {

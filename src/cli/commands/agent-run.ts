@@ -27,7 +27,7 @@ import { sayUp } from "../../fuse/supervisor.ts";
 import { supervisionOf } from "./taking-over.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
-import { loadWallet, machineNameOf } from "../wallet.ts";
+import { askNoMore, loadWallet, machineNameOf } from "../wallet.ts";
 
 export const AGENT_OPTIONS = [
   "background",
@@ -114,6 +114,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
       : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
   endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
   const agent = await starting;
+  askNoMore(call);
   progress[Symbol.dispose]();
   try {
     state.list();

@@ -24,6 +24,7 @@ import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { ENDING_SIGNALS } from "../runtime.ts";
 import { syncedFolder } from "./synced-folder.ts";
+import { askNoMore } from "../wallet.ts";
 import { printCount, printText } from "../terminal/text.ts";
 
 const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
@@ -112,13 +113,10 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
  * Syncs until `syncline unmount` or a signal. After the first signal it publishes for as long as --drain says; a second one
  * ends that. Unpublished changes stay in the folder.
  */
-async function watchFolder(
-  { output, runtime }: SyncCall,
-  agent: SyncAgent,
-  state: StateDir,
-  log: Log,
-): Promise<ExitStatus> {
+async function watchFolder(call: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
+  const { output, runtime } = call;
   const { facts } = state;
+  askNoMore(call);
   const watched = agent.watch({
     heard: (report) => {
       if (isNews(report)) tellReport(output, report, facts);

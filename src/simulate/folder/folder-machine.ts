@@ -17,6 +17,7 @@ import type { MachineOptions } from "../machine.ts";
 import { SimulatedProcess } from "../process.ts";
 import { MemorySyncDisk } from "./memory-sync-disk.ts";
 import { mortalDisk } from "./mortal-disk.ts";
+import { lastingWriter } from "../lasting-writer.ts";
 
 export interface FolderMachineOptions extends Pick<
   MachineOptions,
@@ -104,7 +105,7 @@ export class FolderMachine implements Disposable {
       [Symbol.asyncDispose]: async () => {},
     };
     const lock = { [Symbol.dispose]: () => {} };
-    const writing = { opened, writer: { writer, replace } };
+    const writing = { opened, writer: lastingWriter(writer, replace) };
     const agent = new SyncAgent(options, writing, this.#db, lock, new AbortController());
     const watched = agent.watch({
       heard: (report) => {

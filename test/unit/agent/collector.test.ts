@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openBucket } from "../../../src/agent/open-bucket.ts";
 import { prepareCollector, thinHistory } from "../../../src/agent/collector.ts";
+import { startCollecting } from "../../../src/agent/threads/start-collecting.ts";
 import { collectorDirOf } from "../../../src/agent/state/state-dir.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -59,6 +60,24 @@ test("without its device the collector reports what is missing", async () => {
   await fill(false);
   const thinning = thinHistory(options(), undefined, 1, new AbortController().signal);
   await expect(thinning).rejects.toMatchObject({ code: "device_not_certified" });
+});
+
+test("the collector's device gets a new certificate while its agent runs", async () => {
+  await fill();
+  shiftMs += 400 * 24 * HOUR_MS;
+  const random = { ...systemRandom, fraction: () => 0 };
+  const agent = { ...options(), stateDir, wallet: async () => OWNER, random };
+  await using opened = await openBucket({ ...agent, witness: undefined });
+  const { commit } = await opened.bucket.head();
+  const collection = startCollecting(
+    agent,
+    opened.bucket.genesis,
+    () => commit.body.seq,
+    () => {},
+  );
+  await using _ = collection;
+  await collection.look();
+  expect(collection.state()).toMatchObject({ running: false, error: undefined });
 });
 
 function options() {

@@ -9,6 +9,7 @@ import { epochOf, type ObjectEdit } from "../../../support/epochs.ts";
 import { FakeOverlay } from "../../../support/fake-overlay.ts";
 import { MemoryRemote } from "../../../support/memory-remote.ts";
 import { createBucket, newWriter, pathsOf } from "../../../support/test-bucket.ts";
+import { lastingWriter } from "../../../../src/simulate/lasting-writer.ts";
 
 const born = (file: string, text = file, ino = 2): ObjectEdit => ({
   ino,
@@ -46,7 +47,7 @@ async function world(
   };
   const publisher = new Publisher({
     bucket,
-    writer: options.readOnly === true ? undefined : { writer: me.writer, replace },
+    writer: options.readOnly === true ? undefined : lastingWriter(me.writer, replace),
     fixed: options.fixed ?? false,
     overlay,
     data: overlay.data,

@@ -18,6 +18,7 @@ import { epochOf } from "../../../support/epochs.ts";
 import { FakeOverlay } from "../../../support/fake-overlay.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { createBucket, newWriter, pathsOf, seededRandom } from "../../../support/test-bucket.ts";
+import { lastingWriter } from "../../../../src/simulate/lasting-writer.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -57,7 +58,7 @@ async function world() {
     const { bucket, random, writer } = me;
     return new Publisher({
       bucket,
-      writer: { writer, replace: () => Promise.reject(new Error("not replaced")) },
+      writer: lastingWriter(writer, () => Promise.reject(new Error("not replaced"))),
       fixed: false,
       overlay,
       data: overlay.data,

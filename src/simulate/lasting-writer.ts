@@ -1,0 +1,14 @@
+/** An agent's writer whose certificate outlasts it. */
+import type { PublisherWriter } from "../agent/publishing/publisher.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
+
+export function lastingWriter(first: Writer, certify: () => Promise<Writer>): PublisherWriter {
+  let writer = first;
+  return {
+    get writer() {
+      return writer;
+    },
+    as: (publish) => publish(writer),
+    replace: async () => void (writer = await certify()),
+  };
+}

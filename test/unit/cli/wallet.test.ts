@@ -1,0 +1,27 @@
+/** Whether a running agent asks for a passphrase. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Call } from "../../../src/cli/command.ts";
+import { createOutput } from "../../../src/cli/terminal/output.ts";
+import { askNoMore, loadWallet } from "../../../src/cli/wallet.ts";
+import { createFakeRuntime } from "../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+test("an agent that serves asks for no passphrase at its terminal, but says how it gets one", async () => {
+  const XDG_CONFIG_HOME = await temporaryFolder();
+  const callWith = (terminal: boolean): Call => {
+    const runtime = createFakeRuntime({ XDG_CONFIG_HOME }, { terminal });
+    const output = createOutput(runtime, { json: false, verbose: false });
+    return { args: [], options: {} as Call["options"], output, runtime, version: "0" };
+  };
+  await loadWallet(callWith(false));
+  rmSync(join(XDG_CONFIG_HOME, "syncline", "key.pass"));
+  const call = callWith(true);
+  const wallet = await loadWallet(call);
+  askNoMore(call);
+  await expect(wallet.sign({ domain: {}, struct: "S", fields: [] } as never)).rejects.toMatchObject({
+    code: "key_locked",
+    hint: expect.stringContaining("SYNCLINE_PASSPHRASE_FILE") as string,
+  });
+});
