@@ -298,20 +298,19 @@ export class RunningAgent implements Agent {
   }
 
   async #close(endMs: number): Promise<UnmountReport> {
-    const { log } = this.#options;
+    const { log, stateDir } = this.#options;
     const startMs = this.#now();
     this.#collection?.stop();
     try {
       // After an unmount from outside, work under way in other doors is published, too.
       await this.#thread.call("leaveDoors", { lazy: true });
       const { pending, error } = await this.#drain(Math.max(endMs, startMs + LAST_FLUSH_MS));
-      await this.#thread.call("close", undefined);
-      await this.#thread.end();
-      const report = { drained: pending.files === 0, pending, error: pending.files === 0 ? null : error };
-      noteEnded(this.#options.stateDir, report);
-      const { files, bytes } = pending;
+      const drained = pending.files === 0;
+      const report = { drained, pending, error: drained ? null : error };
+      await this.#thread.close({ isPublished: drained });
+      noteEnded(stateDir, report, log);
       const tookMs = Math.round(this.#now() - startMs);
-      log[report.drained ? "info" : "warn"]("Unmounted.", { drained: report.drained, files, bytes, tookMs });
+      log[drained ? "info" : "warn"]("Unmounted.", { drained, files: pending.files, bytes: pending.bytes, tookMs });
       // Not awaited: a call of the control socket may wait for this report.
       void this.#release().then(() => this.#ended.resolve(report), this.#ended.reject);
       return report;

@@ -13,7 +13,8 @@ export function takeProcessLock(path: string, says: { readonly inUse: string; re
   let lock: Database.Database | undefined;
   try {
     const held = (lock = new Database(path, { timeout: 0 }));
-    held.pragma("journal_mode = DELETE");
+    // In a file, the journal of this transaction would need space, and an agent on a full disk could not start.
+    held.pragma("journal_mode = MEMORY");
     held.exec("BEGIN EXCLUSIVE");
     locks.add(held);
     return {

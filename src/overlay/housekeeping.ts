@@ -79,6 +79,18 @@ export class Housekeeping implements Disposable {
     freed();
   }
 
+  /** Leaves little to do for the next start. If that fails, as on a full disk, the synced journal still has everything. */
+  async finish(): Promise<void> {
+    try {
+      await this.#parts.checkpointer.run();
+      await this.sweep();
+    } catch (error) {
+      this.#parts.log.warn("The last checkpoint failed. The next start reads the journal instead.", {
+        error: describeError(error),
+      });
+    }
+  }
+
   /** Starts nothing from here on. */
   [Symbol.dispose](): void {
     this.#closed = true;

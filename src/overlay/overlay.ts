@@ -290,13 +290,12 @@ export class Overlay {
     return this.#housekeeping.sweep();
   }
 
-  /** Checkpoints and closes. What was committed stays, even if this fails. */
+  /** Makes all durable, checkpoints and closes. What was committed stays, even if this fails. */
   async close(): Promise<void> {
     this.#housekeeping[Symbol.dispose]();
     try {
       await this.sync();
-      await this.checkpoint();
-      await this.sweep();
+      await this.#housekeeping.finish();
     } finally {
       this.data.close();
       this.#journal.close();

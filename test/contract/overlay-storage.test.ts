@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe } from "vitest";
@@ -12,7 +12,12 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe("disk", () => {
   overlayStorageContract(() => {
     const path = mkdtempSync(join(folder, "state-"));
-    return () => new DiskStorage(path);
+    return (asOfNow = false) => {
+      if (!asOfNow) return new DiskStorage(path);
+      const copy = mkdtempSync(join(folder, "copy-"));
+      cpSync(path, copy, { recursive: true });
+      return new DiskStorage(copy);
+    };
   });
 });
 

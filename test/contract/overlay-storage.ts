@@ -1,4 +1,7 @@
-/** What every storage under the overlay must do. `open` answers the same storage each time: what was closed is there again. */
+/**
+ * What every storage under the overlay must do. `open` answers the same storage each time: what was closed is there again.
+ * `asOfNow`: the storage as a process would find it that starts after a kill.
+ */
 import { expect, test } from "vitest";
 import type { FileId, FileName, Ino } from "../../src/base/ids.ts";
 import { TABLES_LOG_ROWS } from "../../src/base/limits.ts";
@@ -23,7 +26,7 @@ const row = (ino: number, id: number, name = "n"): InodeRow => ({
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
-export function overlayStorageContract(create: () => () => OverlayStorage): void {
+export function overlayStorageContract(create: () => (asOfNow?: boolean) => OverlayStorage): void {
   test("a file keeps what is written at any offset, with zeros in between", () => {
     const open = create();
     const file = open().openFile("data", "5.1", true);
@@ -122,7 +125,7 @@ export function overlayStorageContract(create: () => () => OverlayStorage): void
     tables.compact();
     tables.apply({ ...NOTHING, head: bytes(1) });
     tables.rewrite();
-    const again = open().openTables();
+    const again = open(true).openTables();
     expect(Array.from(again.objects(), ([byte]) => byte)).toEqual(objects.map(([, [byte]]) => byte));
     expect([...(again.head() ?? [])]).toEqual([1]);
     for (const each of [tables, again]) each.close();

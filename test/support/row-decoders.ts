@@ -218,8 +218,8 @@ function rootRows(): Decoder {
 /** The overlay's table of inodes. */
 function inodeRows(folder: string): Decoder {
   const path = join(folder, "overlay.db");
-  const tables = new SqliteTables(path);
   const raw = new Database(path);
+  const tables = new SqliteTables(path, raw);
   raw.pragma("synchronous = OFF");
   const hex = (text: string) => Buffer.from(text, "hex");
   return {

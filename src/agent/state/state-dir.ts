@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSyn
 import { homedir, userInfo } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
+import { describeError, type Log } from "../../base/log.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import type { UnmountReport } from "../reports.ts";
 import { takeProcessLock } from "../../objects/process-lock.ts";
@@ -45,8 +46,11 @@ export const WEBDAV_PLACE = "webdav://";
 export interface StateDir extends Disposable {
   readonly path: string;
   readonly facts: StateFacts;
-  /** Lists it among the mounts from now on. Called once mounted, so that a failed try leaves no trace. */
-  list(): void;
+  /**
+   * Lists it among the mounts from now on. Called once mounted, so that a failed try leaves no trace. If the disk is full, an
+   * earlier entry stays, and the log says so. Throws the system's error if there is none.
+   */
+  list(log: Log): void;
 }
 
 /** The folder that holds all states of this user. */
@@ -166,12 +170,19 @@ export function listMountStates(root: string): MountState[] {
   return states.sort((a, b) => b.usedMs - a.usedMs).map(({ path, facts }) => ({ path, facts }));
 }
 
-/** Records what an agent left unpublished when it ended in order. Called before the agent reports its end. */
-export function noteEnded(path: string, { drained, pending: { files, bytes }, error }: UnmountReport): void {
+/**
+ * Records what an agent left unpublished when it ended in order. Called before the agent reports its end. If this cannot be
+ * written, the log says so, and the state counts as one that may hold changes.
+ */
+export function noteEnded(path: string, { drained, pending: { files, bytes }, error }: UnmountReport, log: Log): void {
   const facts = readFacts(path);
   if (facts === undefined) return;
   const why = error?.message ?? null;
-  writeFacts(path, drained ? { ...facts, open: false } : { ...facts, left: { files, bytes, why } });
+  try {
+    writeFacts(path, drained ? { ...facts, open: false } : { ...facts, left: { files, bytes, why } });
+  } catch (cause) {
+    log.warn(`The state does not say how its agent ended: ${describeError(cause)}`);
+  }
 }
 
 /**
@@ -228,8 +239,15 @@ function openState(path: string, facts: StateFacts): StateDir {
         : `Another agent already serves ${facts.address} at ${facts.mount}.`,
     hint: "Unmount it first. `syncline status` lists what is running.",
   });
-  const list = () =>
-    writeFacts(path, { ...facts, open: facts.old !== true && facts.door !== "sync", pid: process.pid });
+  const list = (log: Log) => {
+    const open = facts.old !== true && facts.door !== "sync";
+    try {
+      writeFacts(path, { ...facts, open, pid: process.pid });
+    } catch (error) {
+      if (readFacts(path) === undefined) throw error;
+      log.warn(`The list of mounts still has the entry of the last agent: ${describeError(error)}`);
+    }
+  };
   return { path, facts, list, [Symbol.dispose]: () => lock[Symbol.dispose]() };
 }
 

@@ -1,7 +1,7 @@
 /** The publishing thread's handle on the thread that serves the filesystem (vfs-worker.ts). */
 import { Worker } from "node:worker_threads";
 import { SynclineError } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
+import { describeError, type Log } from "../../base/log.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
@@ -55,6 +55,17 @@ export class FilesystemThread {
   /** To be called before `call`: until then, the thread has nothing to tell. */
   listen(listener: ThreadListener): void {
     this.#listener = listener;
+  }
+
+  /** Closes the filesystem and ends the thread. An error matters only if the bucket lacks changes. */
+  async close({ isPublished }: { readonly isPublished: boolean }): Promise<void> {
+    try {
+      await this.call("close", undefined);
+    } catch (error) {
+      if (!isPublished) throw error;
+      this.#log.warn(`The filesystem was not closed in order: ${describeError(error)}`);
+    }
+    await this.end();
   }
 
   /** Ends the thread; pending calls are rejected with `no_agent`. */

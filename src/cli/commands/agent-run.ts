@@ -117,13 +117,12 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   askNoMore(call);
   progress[Symbol.dispose]();
   try {
-    state.list();
+    state.list(log);
     beside?.list();
   } catch (error) {
-    // An error here would end the start and release the state's lock, while the mount is served. The mount is in the list anyway.
-    if (!takesOver) await agent.unmount(0, true).catch(() => {});
-    if (!takesOver) throw error;
-    log.warn("the list of mounts still names the agent before this one", { error: describeError(error) });
+    // Otherwise the state's lock would be released while the mount is served.
+    await agent.unmount(0, true).catch(() => {});
+    throw error;
   }
   if (supervision.isInherited) {
     process.chdir("/");

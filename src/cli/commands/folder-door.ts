@@ -138,7 +138,7 @@ async function openNow({ call, facts, log, genesis }: BesideOptions): Promise<Fo
           heard: ({ sent, received, left }) => log.info("Synced.", { ...sent, ...received, left: left.length }),
           failed: (error) => log.warn(`Not synced: ${describeError(error)}`),
         }),
-      list: () => state.list(),
+      list: () => state.list(log),
       [Symbol.asyncDispose]: async () => {
         await agent[Symbol.asyncDispose]();
         state[Symbol.dispose]();

@@ -64,7 +64,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
     const { actions, report } = await agent.dryRun();
     return tellPlan(output, actions, report, facts);
   }
-  state.list();
+  state.list(log);
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
 }
 

@@ -57,10 +57,12 @@ export class SqliteTables implements StateTables {
   #logged: number;
   readonly #apply: (change: TableChange) => void;
 
-  constructor(path: string) {
+  constructor(path: string, db = new Database(path)) {
     this.#path = path;
     this.#logged = statSync(this.#wal, { throwIfNoEntry: false })?.size ?? 0;
-    this.#db = new Database(path);
+    this.#db = db;
+    // Keeps the WAL's index in memory: as a file it would need space, and an agent on a full disk could not start.
+    this.#db.pragma("locking_mode = EXCLUSIVE");
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = NORMAL");
     this.#db.pragma("wal_autocheckpoint = 0");

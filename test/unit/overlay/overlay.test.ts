@@ -606,6 +606,20 @@ describe("a full disk", () => {
     expect((await fs.read(ino, 990, 20)).equals(Buffer.concat([Buffer.alloc(10), Buffer.alloc(10, 1)]))).toBe(true);
   });
 
+  test("does not fail the close, after which the next start has everything", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("a", "written");
+    fs.disk.capacity = fs.disk.used;
+    while ((await applyTo(fs, { op: "chmod", path: "a", mode: 0o600 })) === 0);
+    fs.disk.before = (call) => {
+      if (call === "apply") throw diskFull();
+    };
+    await fs.vfs.close();
+    fs.disk.before = () => {};
+    fs.restart();
+    expect(await fs.text("a")).toBe("written");
+  });
+
   test("still allows lookups and listings", async () => {
     const fs = await VfsHarness.create();
     await fs.make("a");

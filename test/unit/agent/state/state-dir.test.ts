@@ -25,9 +25,11 @@ import {
   type StateDir,
   type StateFacts,
 } from "../../../../src/agent/state/state-dir.ts";
+import { silentLog } from "../../../../src/base/log.ts";
 import { compiledProcess } from "../../../support/compiled.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
+const NOTHING = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
 const facts: StateFacts = { address: "file:///b", mount: "/m" };
 let root: string;
 
@@ -87,8 +89,8 @@ describe("a mount's state", () => {
     open();
     expect(listMountStates(root)).toEqual([]);
     const [older, newer] = [open({ mount: "/older" }), open({ mount: "/newer" })];
-    older.list();
-    newer.list();
+    older.list(silentLog);
+    newer.list(silentLog);
     utimesSync(join(older.path, "agent.json"), 1, 1);
     for (const [name, text] of [
       ["torn", `{"address":"file:`],
@@ -103,12 +105,11 @@ describe("a mount's state", () => {
   });
 
   test("shows whether its last run ended before everything was published", () => {
-    open({ mount: "/killed" }).list();
+    open({ mount: "/killed" }).list(silentLog);
     const ended = open({ mount: "/ended" });
-    ended.list();
-    const nothing = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
-    noteEnded(ended.path, { drained: true, pending: nothing, error: null });
-    open({ mount: "/old", old: true }).list();
+    ended.list(silentLog);
+    noteEnded(ended.path, { drained: true, pending: NOTHING, error: null }, silentLog);
+    open({ mount: "/old", old: true }).list(silentLog);
     const left = listMountStates(root).filter((state) => state.facts.open === true);
     expect(left.map((state) => state.facts.mount)).toEqual(["/killed"]);
   });
@@ -116,21 +117,41 @@ describe("a mount's state", () => {
   test("whose agent ended with unpublished changes says what was left, until it is used again", () => {
     const leftNow = () => listMountStates(root).map((state) => state.facts.left);
     const state = open({ mount: "/m" });
-    state.list();
+    state.list(silentLog);
     const pending = { files: 12, bytes: 40, oldestMs: 5, etaMs: null };
     const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
-    noteEnded(state.path, { drained: false, pending, error });
+    noteEnded(state.path, { drained: false, pending, error }, silentLog);
     expect(leftNow()).toEqual([{ files: 12, bytes: 40, why: "It is away." }]);
-    state.list();
+    state.list(silentLog);
     expect(leftNow()).toEqual([undefined]);
+  });
+
+  test("that is listed stays so if its entry cannot be written; without one, listing fails", () => {
+    const [listed, fresh] = [open({ mount: "/listed" }), open({ mount: "/new" })];
+    listed.list(silentLog);
+    noteEnded(listed.path, { drained: true, pending: NOTHING, error: null }, silentLog);
+    for (const { path } of [listed, fresh]) mkdirSync(join(path, "agent.json.tmp"));
+    const warnings: string[] = [];
+    const log = { ...silentLog, warn: (line: string) => void warnings.push(line) };
+    listed.list(log);
+    noteEnded(listed.path, { drained: false, pending: { ...NOTHING, files: 1 }, error: null }, log);
+    expect(warnings).toHaveLength(2);
+    expect(() => fresh.list(silentLog)).toThrow(/agent.json.tmp/);
+    expect(listMountStates(root).map(({ facts }) => facts.mount)).toEqual(["/listed"]);
+  });
+
+  test("needs no space for its lock", () => {
+    const { path } = open();
+    expect(readdirSync(path)).toEqual(["lock"]);
+    expect(statSync(join(path, "lock")).size).toBe(0);
   });
 
   test("left listed by an ended agent stays listed, and is listed once after another agent takes it over", () => {
     const before = openMountState(root, facts);
-    before.list();
+    before.list(silentLog);
     before[Symbol.dispose]();
     expect(listMountStates(root)).toHaveLength(1);
-    open().list();
+    open().list(silentLog);
     expect(listMountStates(root)).toHaveLength(1);
   });
 

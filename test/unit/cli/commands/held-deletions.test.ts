@@ -13,6 +13,7 @@ import { allowCommand, leftText } from "../../../../src/cli/commands/held-deleti
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { silentLog } from "../../../../src/base/log.ts";
 
 const HELD = { digest: "d1", files: 101, where: "bucket" as const };
 const MOUNT = { door: "mount", mount: "/m1" } as const;
@@ -32,7 +33,7 @@ test("flush and status say how many deletions await approval, and which command 
   mkdirSync(mount);
   const state = openMountState(states, { address: "file:///b", mount });
   onTestFinished(() => state[Symbol.dispose]());
-  state.list();
+  state.list(silentLog);
   const facts = {
     folder: "/f1",
     address: "file:///b",

@@ -11,6 +11,7 @@ import { commandsFor } from "../../../../src/cli/commands.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { silentLog } from "../../../../src/base/log.ts";
 
 test.each([
   ["is published", true, 0],
@@ -30,7 +31,7 @@ test.each([
   mkdirSync(mount);
   const state = openMountState(join(folder, "states"), { address, mount });
   onTestFinished(() => state[Symbol.dispose]());
-  state.list();
+  state.list(silentLog);
   const pending = { files: 3, bytes: 3, oldestMs: 1, etaMs: null };
   const report: FlushReport = { published, root, version: 2, attempts: 1, conflicts: 0, pending, error: null };
   const never = () => expect.unreachable();

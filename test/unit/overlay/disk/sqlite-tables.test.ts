@@ -1,5 +1,5 @@
 /** The overlay's tables in a file. */
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -22,5 +22,16 @@ test("the log of changes stays short, however large a row is", async () => {
     tables.compact();
   }
   expect(statSync(`${path}-wal`).size).toBeLessThan(3 * TABLES_LOG_BYTES);
+  tables.close();
+});
+
+test("opening and reading tables makes no file besides them, so that it needs no space", () => {
+  const folder = mkdtempSync(join(tmpdir(), "syncline-tables-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "overlay.db");
+  new SqliteTables(path).close();
+  const tables = new SqliteTables(path);
+  expect(tables.head()).toBeUndefined();
+  expect(readdirSync(folder).filter((name) => statSync(join(folder, name)).size > 0)).toEqual(["overlay.db"]);
   tables.close();
 });
