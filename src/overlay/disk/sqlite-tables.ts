@@ -57,7 +57,7 @@ export class SqliteTables implements StateTables {
   #logged: number;
   readonly #apply: (change: TableChange) => void;
 
-  constructor(path: string, db = new Database(path)) {
+  constructor(path: string, db: Database.Database = new Database(path)) {
     this.#path = path;
     this.#logged = statSync(this.#wal, { throwIfNoEntry: false })?.size ?? 0;
     this.#db = db;
