@@ -43,6 +43,29 @@ test.skipIf(process.platform !== "linux").each([["in the foreground"], ["in the 
   },
 );
 
+test.skipIf(process.platform !== "linux")(
+  "an agent in the background ends its start when the command that waits for it is interrupted",
+  { timeout: 60_000 },
+  async () => {
+    const address = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/b`;
+    const child = space.start(["webdav", address, "--listen", "127.0.0.1:0", "--no-auth", "--background"]);
+    const agents = () => childrenOf(child.pid);
+    await expect.poll(agents, { timeout: 20_000 }).toHaveLength(1);
+    const [agent = 0] = agents();
+    await once(silent, "connection");
+    child.kill("SIGINT");
+    await expect.poll(() => isRunning(agent), { timeout: 30_000 }).toBe(false);
+  },
+);
+
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
 function childrenOf(pid: number | undefined): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
   return text === "" ? [] : text.split(" ").map(Number);

@@ -17,7 +17,7 @@ import {
   type StateFacts,
 } from "../../agent/state/state-dir.ts";
 import { cacheBytesOf, drainMsOf, unpublishedOf } from "./agent-limits.ts";
-import { isBehind, runBehind, sayFailed, sayReady, sayStep } from "./background.ts";
+import { ifAbandoned, isBehind, runBehind, sayFailed, sayReady, sayStep } from "./background.ts";
 import type { Call } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
@@ -112,7 +112,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     beside === undefined
       ? startAgent(agentOptions)
       : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
-  endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
+  using abandoned = endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
   const agent = await starting;
   askNoMore(call);
   progress[Symbol.dispose]();
@@ -128,7 +128,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     process.chdir("/");
     sayUp();
   }
-  if (isBehind()) sayReady(agent.doors);
+  if (isBehind()) sayReady(agent.doors, abandoned);
   else if (!takesOver) {
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
@@ -142,17 +142,18 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
 
 /**
  * The first signal ends the agent in order; a second one ends the waiting. During a start, waits briefly: a mount about to
- * appear would otherwise stay without its agent. A start that takes longer is abandoned.
+ * appear would otherwise stay without its agent. A start that takes longer is abandoned. The end of a command that waits for
+ * this agent in the background counts as a signal.
  */
-function endOnSignals(starting: Promise<Agent>, drainMs: number, clock: Clock, log: Log): void {
+function endOnSignals(starting: Promise<Agent>, drainMs: number, clock: Clock, log: Log): Disposable {
   let asked = false;
   let agent: Agent | undefined;
   const started = starting.then(
     (made) => void (agent = made),
     () => {},
   );
-  const onSignal = async (signal: NodeJS.Signals) => {
-    log.info(`Received ${signal}.`);
+  const onSignal = async (signal: NodeJS.Signals, why = `Received ${signal}.`) => {
+    log.info(why);
     if (agent === undefined && !asked) await Promise.race([started, clock.sleep(START_PATIENCE_MS)]);
     if (agent === undefined) return giveUp(signal);
     if (asked) return agent.hurry();
@@ -168,6 +169,7 @@ function endOnSignals(starting: Promise<Agent>, drainMs: number, clock: Clock, l
     process.kill(process.pid, signal);
   };
   for (const signal of ENDING_SIGNALS) process.on(signal, listener);
+  return ifAbandoned(() => void onSignal("SIGHUP", "The command that waited for this agent has ended."));
 }
 
 async function startBehind(output: Output, runtime: Runtime, logPath: string) {

@@ -60,20 +60,38 @@ export function isBehind(): boolean {
 
 /** Tells the waiting command which step of the start is under way. */
 export function sayStep(step: string): void {
-  if (process.connected) process.send?.({ step } satisfies Word);
+  if (process.connected) tell({ step });
 }
 
-/** Tells the waiting command that all is well. Leaves its session, and the working directory, which would stay in use. */
-export function sayReady(doors: readonly DoorReport[]): void {
+/** Calls `gone` if the waiting command ends before it is told more, as when a person interrupts it. */
+export function ifAbandoned(gone: () => void): Disposable {
+  if (!isBehind()) return { [Symbol.dispose]: () => {} };
+  if (process.connected) process.once("disconnect", gone);
+  else queueMicrotask(gone);
+  return { [Symbol.dispose]: () => void process.off("disconnect", gone) };
+}
+
+/**
+ * Tells the waiting command that all is well. Leaves its session, and the working directory, which would stay in use. If the
+ * command is gone, `ifAbandoned` says so.
+ */
+export function sayReady(doors: readonly DoorReport[], abandoned: Disposable): void {
+  if (!process.connected) return;
+  abandoned[Symbol.dispose]();
   loadProcessAddon().startSession?.();
-  process.send?.({ doors } satisfies Word);
+  tell({ doors });
   process.disconnect();
   process.chdir("/");
 }
 
 /** Tells the waiting command why the start failed. */
 export function sayFailed(error: unknown): void {
-  if (process.send !== undefined && process.connected) process.send(errorReport(error));
+  if (process.connected) tell(errorReport(error));
+}
+
+function tell(word: Word): void {
+  // The command may end at any moment.
+  process.send?.(word, undefined, undefined, () => {});
 }
 
 function endedEarly(status: number | null, logPath: string): LastWord {
