@@ -76,10 +76,11 @@ export function helpTail(examples: readonly string[], exits: readonly ExitStatus
   return [...lines, ...statuses.map((status) => `  ${status}  ${EXIT_MEANINGS[status]}`)].join("\n");
 }
 
-async function readOptions<Name extends OptionName>(
+/** The options from flags, the environment and the configuration file. Throws `usage`, `config_invalid`. */
+export async function readOptions<Name extends OptionName>(
   runtime: Runtime,
   names: readonly Name[],
-  flags: Record<string, unknown>,
+  flags: Readonly<Record<string, unknown>>,
 ): Promise<Pick<Options, Name>> {
   const file = await readConfigFile(join(configFolder(runtime.env), "config.toml"), configProblem);
   return resolveOptions(names, { flags, env: runtime.env, file });

@@ -9,11 +9,10 @@ import { SynclineError } from "../../base/errors.ts";
 import { homeFolder } from "../../agent/state/state-dir.ts";
 import { supervisorPath } from "../../fuse/supervisor.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { addCommand, readOptions, type Call, type Program } from "../command.ts";
 import { commandsFor } from "../commands.ts";
 import { configFolder } from "../config-file.ts";
 import { passphrasePathOf } from "../key-file.ts";
-import { envName, OPTIONS } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { drainMsOf } from "./agent-limits.ts";
 import { registerMountHelper } from "./service-mount-helper.ts";
@@ -66,6 +65,7 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   const workingDirectory = process.cwd();
   checkWorkingDirectory(workingDirectory);
   const main = process.argv[1];
+  const { drain } = await readOptions(runtime, ["drain"], given);
   const unit = unitText({
     words,
     program: [process.execPath, ...NODE_FLAGS, main === undefined ? "" : realpathSync(main)],
@@ -73,7 +73,7 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
     workingDirectory,
     environment: keptEnvironment(call),
     system,
-    drainMs: drainMsOf({ drain: OPTIONS.drain.parse(String(given["drain"] ?? runtime.env[envName("drain")])) }),
+    drainMs: drainMsOf({ drain }),
   });
   const path = unitPath(call, name);
   const before = existsSync(path) ? readFileSync(path, "utf8") : undefined;

@@ -174,6 +174,19 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     }
   });
 
+  test.each([
+    ["", {}, [], 90],
+    ["drain = 300", {}, [], 360],
+    ["drain = 300", { SYNCLINE_DRAIN: "100" }, [], 160],
+    ["drain = 300", { SYNCLINE_DRAIN: "100" }, ["--drain", "200"], 260],
+  ])("takes drain from where its agent does: %j, %j, %j", async (line, env, more, seconds) => {
+    const config = await temporaryFolder();
+    mkdirSync(join(config, "syncline"));
+    writeFileSync(join(config, "syncline", "config.toml"), line);
+    const { value } = await run(config, ["install", "a", "--dry-run", "--", "sync", "file:///b", "/w", ...more], env);
+    expect(/^TimeoutStopSec=(\d+)$/m.exec(String(value["text"]))?.[1]).toBe(`${seconds}`);
+  });
+
   test("lets the agent publish for as long as --drain says before systemd kills it", () => {
     const facts = {
       words: ["sync"],
