@@ -1,7 +1,7 @@
 /** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`. Keys are option names; it holds no secrets. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { homeFolder } from "../agent/state/state-dir.ts";
+import { xdgFolder } from "../agent/state/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { failedWith } from "../base/system-errors.ts";
 
@@ -10,7 +10,7 @@ export type ConfigValues = ReadonlyMap<string, string | number | boolean>;
 
 /** The folder of configuration and key. */
 export function configFolder(env: NodeJS.ProcessEnv): string {
-  return join(env["XDG_CONFIG_HOME"] || join(homeFolder(), ".config"), "syncline");
+  return join(xdgFolder(env, "CONFIG", ".config"), "syncline");
 }
 
 /** What is wrong with one option of the file; undefined if nothing. */

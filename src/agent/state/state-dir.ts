@@ -6,7 +6,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -56,7 +56,16 @@ export interface StateDir extends Disposable {
 /** The folder that holds all states of this user. */
 export function stateRoot(env: NodeJS.ProcessEnv, override?: string): string {
   if (override !== undefined) return resolve(override);
-  return join(env["XDG_STATE_HOME"] || join(homeFolder(), ".local", "state"), "syncline");
+  return join(xdgFolder(env, "STATE", ".local", "state"), "syncline");
+}
+
+/**
+ * A base folder of this user, by default below the home. A relative value would name another folder in each process, and is
+ * ignored (XDG Base Directory Specification 0.8). Throws as `homeFolder`.
+ */
+export function xdgFolder(env: NodeJS.ProcessEnv, what: "STATE" | "CONFIG" | "CACHE", ...below: string[]): string {
+  const named = env[`XDG_${what}_HOME`];
+  return named !== undefined && isAbsolute(named) ? named : join(homeFolder(), ...below);
 }
 
 /** Other folders of states that this user named (`--state`), if they still exist. */

@@ -1,8 +1,8 @@
 /** Where a master keeps its data: in a folder, or with an arbiter and a store that other masters share. */
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { xdgFolder } from "../../agent/state/state-dir.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Arbiter } from "../../arbiter/arbiter.ts";
@@ -87,7 +87,7 @@ function cacheFolder(runtime: Runtime, data: string | undefined, storage: string
   };
   if (data !== undefined) return take(data);
   const id = createHash("sha256").update(storage).digest("hex").slice(0, 16);
-  const home = runtime.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
+  const home = xdgFolder(runtime.env, "CACHE", ".cache");
   for (let slot = 1; ; slot++) {
     try {
       return take(join(home, "syncline", "masters", `${id}-${slot}`));

@@ -25,6 +25,7 @@ import {
   type StateDir,
   type StateFacts,
 } from "../../../../src/agent/state/state-dir.ts";
+import { configFolder } from "../../../../src/cli/config-file.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { compiledProcess } from "../../../support/compiled.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -194,6 +195,11 @@ describe("paths", () => {
     expect(stateRoot({ XDG_STATE_HOME: "/x" }, "/given")).toBe("/given");
     expect(stateRoot({ XDG_STATE_HOME: "/x" })).toBe("/x/syncline");
     expect(stateRoot({})).toMatch(/\/\.local\/state\/syncline$/);
+  });
+
+  test.each(["", "states", "./states", "~/states"])("%j in XDG_STATE_HOME is ignored, as it is relative", (named) => {
+    expect(stateRoot({ XDG_STATE_HOME: named })).toBe(stateRoot({}));
+    expect(configFolder({ XDG_CONFIG_HOME: named })).toBe(configFolder({}));
   });
 
   test("of mounts are absolute: links above the mount are resolved, the mount itself is not", async () => {
