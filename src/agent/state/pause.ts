@@ -35,12 +35,15 @@ const LAST_MS = 8_640_000_000_000_000;
 export class Pause implements Disposable {
   readonly #options: PauseOptions;
   #stored: StoredPause | undefined;
+  /** When the pause is over by the monotonic clock: the other clock may have been wrong when it began. */
+  #endMs = Infinity;
   #timer: Disposable | undefined;
 
   constructor(options: PauseOptions) {
     this.#options = options;
     const bytes = readStateFile(this.#path);
     this.#stored = bytes === undefined ? undefined : parsePause(bytes);
+    if (this.#stored?.untilMs !== undefined) this.#endIn(this.#stored.untilMs - this.#stored.sinceMs);
     if (this.#isOver()) this.#stored = undefined;
     this.#arm();
   }
@@ -48,7 +51,11 @@ export class Pause implements Disposable {
   get report(): PauseReport | null {
     if (this.#stored === undefined) return null;
     const { sinceMs, untilMs } = this.#stored;
-    return { since: textOf(sinceMs), until: untilMs === undefined ? null : textOf(untilMs) };
+    const nowMs = this.#nowMs();
+    // It began by a clock that was ahead, so its times mean nothing now.
+    const isAhead = sinceMs > nowMs;
+    const endMs = isAhead && untilMs !== undefined ? this.#leftMs() + nowMs : untilMs;
+    return { since: textOf(isAhead ? nowMs : sinceMs), until: endMs === undefined ? null : textOf(endMs) };
   }
 
   /** The error for callers that want something synced now; undefined while syncing is not paused. */
@@ -64,8 +71,9 @@ export class Pause implements Disposable {
   begin(forMs: number | undefined): PauseReport {
     const nowMs = this.#nowMs();
     const until = forMs === undefined ? {} : { untilMs: Math.min(Math.round(nowMs + forMs), LAST_MS) };
-    const stored = { sinceMs: this.#stored?.sinceMs ?? nowMs, ...until };
+    const stored = { sinceMs: Math.min(this.#stored?.sinceMs ?? nowMs, nowMs), ...until };
     writeStateFile(this.#path, Buffer.from(JSON.stringify(stored)));
+    this.#endIn(forMs ?? Infinity);
     this.#set(stored);
     return { since: textOf(stored.sinceMs), until: stored.untilMs === undefined ? null : textOf(stored.untilMs) };
   }
@@ -96,12 +104,20 @@ export class Pause implements Disposable {
     this.#timer?.[Symbol.dispose]();
     const untilMs = this.#stored?.untilMs;
     if (untilMs === undefined) return;
-    const waitMs = Math.max(0, Math.min(untilMs - this.#nowMs(), LOOK_MS));
+    const waitMs = Math.max(0, Math.min(untilMs - this.#nowMs(), this.#leftMs(), LOOK_MS));
     this.#timer = this.#options.clock.after(waitMs, () => (this.#isOver() ? this.#set(undefined) : this.#arm()));
   }
 
   #isOver(): boolean {
-    return this.#nowMs() >= (this.#stored?.untilMs ?? Infinity);
+    return this.#nowMs() >= (this.#stored?.untilMs ?? Infinity) || this.#leftMs() <= 0;
+  }
+
+  #endIn(ms: number): void {
+    this.#endMs = this.#options.clock.monotonicMs() + ms;
+  }
+
+  #leftMs(): number {
+    return this.#endMs - this.#options.clock.monotonicMs();
   }
 
   #nowMs(): number {

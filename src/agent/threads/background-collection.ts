@@ -105,7 +105,9 @@ export class BackgroundCollection implements AsyncDisposable {
     const { mark, timeMs, retained } = this.#record;
     const commits = now - mark.seq;
     const many = Math.max(MANY_COMMITS, retained * RETAINED_PART);
-    return commits >= many * this.#patience || (commits > 0 && this.#nowMs() - timeMs >= AFTER_MS * this.#patience);
+    // A clock that was wrong once may have left a time in the future.
+    const ageMs = Math.abs(this.#nowMs() - timeMs);
+    return commits >= many * this.#patience || (commits > 0 && ageMs >= AFTER_MS * this.#patience);
   }
 
   async #collect(): Promise<void> {

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Pause } from "../../../../src/agent/state/pause.ts";
+import type { Clock } from "../../../../src/base/clock.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -65,4 +66,35 @@ test("an unreadable pause file counts as no pause, so that work is published", a
     writeFileSync(join(stateDir, "paused.json"), text);
     expect(open(stateDir, clock).pause.report).toBe(null);
   }
+});
+
+test("a pause that began by a clock that was years ahead lasts no longer than was asked", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  const sinceMs = Number(clock.nowNs() / 1_000_000n) + 15 * 365 * 24 * HOUR_MS;
+  const until = { since: "2023-11-14T22:13:20.000Z", until: "2023-11-15T00:13:20.000Z" };
+  writeFileSync(join(stateDir, "paused.json"), JSON.stringify({ sinceMs, untilMs: sinceMs + 2 * HOUR_MS }));
+  const { pause, heard } = open(stateDir, clock);
+  expect(pause.report).toEqual(until);
+  await clock.advance(2 * HOUR_MS);
+  expect(heard).toEqual([false]);
+  expect(pause.report).toBe(null);
+});
+
+test("a pause ends in time even if the clock is set back by years", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  const heard: boolean[] = [];
+  let backMs = 0;
+  const changed = (isPaused: boolean) => void heard.push(isPaused);
+  const set: Clock = {
+    nowNs: () => clock.nowNs() - BigInt(backMs) * 1_000_000n,
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    after: (ms, action) => clock.after(ms, action),
+  };
+  new Pause({ stateDir, clock: set, log: silentLog, changed }).begin(2 * HOUR_MS);
+  backMs = 15 * 365 * 24 * HOUR_MS;
+  await clock.advance(2 * HOUR_MS - 1);
+  expect(heard).toEqual([true]);
+  await clock.advance(1);
+  expect(heard).toEqual([true, false]);
 });

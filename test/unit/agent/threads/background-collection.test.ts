@@ -187,3 +187,14 @@ test("an agent that ends aborts its collection and waits until it has stopped", 
   await clock.advance(DAY_MS);
   expect(agent.state().running).toBe(false);
 });
+
+test("a record from a clock that was years ahead does not stop the daily collection", async () => {
+  const bucket = new Counted();
+  const timeMs = Number(bucket.clock.nowNs() / 1_000_000n) + 10 * 365 * DAY_MS;
+  bucket.records.set(0, { mark: { gcEpoch: 0, seq: 1 }, timeMs, retained: 100 });
+  const agent = bucket.agent();
+  bucket.seq += 1;
+  await bucket.clock.advance(3 * DAY_MS);
+  expect(bucket.collections.length).toBeGreaterThan(0);
+  await agent[Symbol.asyncDispose]();
+});
