@@ -3,7 +3,7 @@ import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printText } from "../terminal/text.ts";
-import { requireAgent } from "./running-agents.ts";
+import { ANSWER_MS, requireAgent } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -12,9 +12,11 @@ export function register(program: Program): void {
     summary: "stop syncing in both directions; work goes on, and reads fetch what they need",
     options: ["for"],
     examples: ["syncline pause ~/bucket", "syncline pause ~/bucket --for 2h"],
+    exits: [6],
     async run({ args, options, output, runtime }) {
+      const patience = { clock: runtime.clock, ms: ANSWER_MS };
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
-      const report = await askAgent<"pause">(stateDir, { call: "pause", forMs: options.for });
+      const report = await askAgent<"pause">(stateDir, { call: "pause", forMs: options.for }, patience);
       const until = report.until === null ? "until `syncline resume`" : `until ${report.until}, or \`syncline resume\``;
       output.result({ mount, ...report }, `Paused ${printText(mount)} ${until}.`);
     },

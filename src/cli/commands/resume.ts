@@ -3,7 +3,7 @@ import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printText } from "../terminal/text.ts";
-import { requireAgent } from "./running-agents.ts";
+import { ANSWER_MS, requireAgent } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -11,9 +11,11 @@ export function register(program: Program): void {
     arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: the only one"]],
     summary: "sync again after a pause",
     examples: ["syncline resume ~/bucket"],
+    exits: [6],
     async run({ args, options, output, runtime }) {
+      const patience = { clock: runtime.clock, ms: ANSWER_MS };
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
-      const { wasPaused } = await askAgent<"resume">(stateDir, { call: "resume" });
+      const { wasPaused } = await askAgent<"resume">(stateDir, { call: "resume" }, patience);
       const text = wasPaused ? `Resumed ${printText(mount)}.` : `${printText(mount)} was not paused.`;
       output.result({ mount, wasPaused }, text);
     },

@@ -18,7 +18,7 @@ import { nextAgentServes } from "./next-agent.ts";
 import { printText } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
-const DOOR_PATIENCE_MS = 10_000;
+export const ANSWER_MS = 10_000;
 
 export interface MountState {
   readonly stateDir: string;
@@ -61,7 +61,8 @@ export function mountStates(
 
 /**
  * As `mountStates`, but also takes printed addresses: a bucket's ("https://master.example:3600/notes"), or a WebDAV door's
- * ("http://127.0.0.1:8888/", with or without the scheme), which its agent knows.
+ * ("http://127.0.0.1:8888/", with or without the scheme), which its agent knows. Throws `time_out` if an agent that may have
+ * the door does not answer.
  */
 export async function statesAt(
   runtime: Runtime,
@@ -84,8 +85,11 @@ export async function statesAt(
     states.filter((each) => each.own),
   );
   const isWanted = (door: DoorReport) => door.door === "webdav" && door.url === url;
-  const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, isWanted)));
-  return served.filter((_, index) => isThere[index]);
+  const answers = await Promise.allSettled(served.map((each) => hasDoor(runtime, each, isWanted)));
+  const there = served.filter((_, index) => answers[index]?.status === "fulfilled" && answers[index].value);
+  // The door may be that of an agent which does not answer.
+  for (const answer of answers) if (there.length === 0 && answer.status === "rejected") throw answer.reason;
+  return there;
 }
 
 /** A bucket's canonical address without its pin; undefined for other text. */
@@ -97,18 +101,16 @@ function bucketAddress(text: string): string | undefined {
   }
 }
 
-/** `silent`: the result if the agent does not answer in time. */
+/** Throws `time_out` if the agent does not answer. */
 async function hasDoor(
   { clock }: Runtime,
   { stateDir }: MountState,
   isWanted: (door: DoorReport) => boolean,
-  silent = false,
 ): Promise<boolean> {
   try {
-    const { doors } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: DOOR_PATIENCE_MS });
+    const { doors } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: ANSWER_MS });
     return doors.some(isWanted);
   } catch (error) {
-    if (hasCode(error, "time_out")) return silent;
     if (!hasCode(error, "no_agent")) throw error;
     return false;
   }
@@ -133,7 +135,11 @@ export async function splitByAgent(
 async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
   const { stateDir, own, mount, open } = state;
   if (!(await isServed(stateDir)) && !(open && (await nextAgentServes(state, runtime.clock)))) return false;
-  return own || hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount, true);
+  if (own) return true;
+  return hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount).catch((error: unknown) => {
+    if (hasCode(error, "time_out")) return true;
+    throw error;
+  });
 }
 
 /**

@@ -6,15 +6,12 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
-import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
+import { ANSWER_MS, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
 import { printBytes, printCount, printDuration, printLeft, printText } from "../terminal/text.ts";
-
-/** An agent answers at once unless it is stopped or its disk hangs. */
-const PATIENCE_MS = 10_000;
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -60,7 +57,7 @@ async function ask(
   { stateDir, mount }: MountState,
 ): Promise<AgentStatus | { silent: SynclineError } | undefined> {
   try {
-    return await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: PATIENCE_MS });
+    return await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: ANSWER_MS });
   } catch (error) {
     if (hasCode(error, "no_agent")) return undefined;
     if (!hasCode(error, "time_out")) throw error;

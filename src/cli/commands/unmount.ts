@@ -18,7 +18,7 @@ export function register(program: Program): void {
       "syncline unmount ~/bucket --drain 5",
       "syncline unmount http://127.0.0.1:8888/",
     ],
-    exits: [3, 4],
+    exits: [3, 4, 6],
     async run({ args, options, output, runtime }) {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
       const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;

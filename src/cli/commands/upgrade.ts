@@ -4,13 +4,12 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
-import { requireAgent } from "./running-agents.ts";
+import { ANSWER_MS, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
 /** How long the next agent may take to start. */
 const START_MS = 60_000;
 const LOOK_MS = 50;
-const ANSWER_MS = 10_000;
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -19,7 +18,7 @@ export function register(program: Program): void {
     summary: "replace a running agent by the one on disk; programs in the mount wait meanwhile",
     options: [],
     examples: ["syncline upgrade ~/bucket"],
-    exits: [4],
+    exits: [4, 6],
     async run({ args, options, output, runtime }) {
       const { clock } = runtime;
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);

@@ -1,0 +1,38 @@
+/** Commands for an agent that is suspended: it takes connections and does not answer. */
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { openMountState, WEBDAV_PLACE } from "../../../../src/agent/state/state-dir.ts";
+import { systemClock } from "../../../../src/base/clock.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { commandsFor } from "../../../../src/cli/commands.ts";
+import { runCommandLine } from "../../../../src/cli/program.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const URL = "http://127.0.0.1:8888/";
+
+test.each([
+  ["pause", URL],
+  ["pause"],
+  ["resume", URL],
+  ["resume"],
+  ["upgrade"],
+  ["unmount", URL],
+  ["status", URL],
+  ["status"],
+])("%s %s reports that the agent does not answer", async (...args) => {
+  const root = await temporaryFolder();
+  const state = openMountState(root, { address: "file:///b", mount: `${WEBDAV_PLACE}127.0.0.1:8888` });
+  state.list(silentLog);
+  const agent = createServer(() => {});
+  await new Promise<void>((resolve) => agent.listen(join(state.path, "control.sock"), resolve));
+  onTestFinished(() => {
+    agent.close();
+    state[Symbol.dispose]();
+  });
+  const clock = { ...systemClock, after: (_: number, action: () => void) => systemClock.after(1, action) };
+  const runtime = { ...createFakeRuntime({ SYNCLINE_STATE: root }), clock };
+  expect(await runCommandLine(args, runtime, await commandsFor(args), "1")).toBe(6);
+  expect(runtime.err()).toContain("did not answer");
+});
