@@ -52,6 +52,22 @@ test("a synced folder, or a symlink to it, works as an address while no agent ru
   expect(space.json("restore", `${one}/7.bin`, "--at", "now")).toMatchObject({ restored: 0 });
 });
 
+test("a watched folder is synced on after the reader of its output has gone", async () => {
+  const [folder, place] = [space.at("unread"), space.url("unread-bucket")];
+  mkdirSync(folder);
+  space.do("init", place);
+  const child = space.start(["sync", place, folder]);
+  await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
+  child.stdout?.destroy();
+  for (const name of ["one", "two", "three"]) {
+    writeFileSync(`${folder}/${name}`, name);
+    expect(space.json("flush", folder)).toMatchObject({ published: true });
+  }
+  const { doors } = space.status(folder);
+  expect(doors).toMatchObject([{ folder }]);
+  expect(space.json("unmount", folder)).toMatchObject({ drained: true });
+});
+
 test("contents stay in the folder without a second copy in a cache, and verify --repair restores lost blocks from the folder", async () => {
   const [folder, lost] = [space.at("mended"), space.url("mended-bucket")];
   mkdirSync(`${folder}/d`, { recursive: true });

@@ -25,9 +25,10 @@ import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
 import { sayUp } from "../../fuse/supervisor.ts";
 import { supervisionOf } from "./taking-over.ts";
+import { runUnattended } from "./unattended.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
-import { askNoMore, loadWallet, machineNameOf } from "../wallet.ts";
+import { loadWallet, machineNameOf } from "../wallet.ts";
 
 export const AGENT_OPTIONS = [
   "background",
@@ -114,7 +115,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
       : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
   using abandoned = endOnSignals(starting, agentOptions.drainMs, runtime.clock, log);
   const agent = await starting;
-  askNoMore(call);
+  runUnattended(call, log);
   progress[Symbol.dispose]();
   try {
     state.list(log);

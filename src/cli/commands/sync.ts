@@ -24,7 +24,7 @@ import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { ENDING_SIGNALS } from "../runtime.ts";
 import { syncedFolder } from "./synced-folder.ts";
-import { askNoMore } from "../wallet.ts";
+import { runUnattended } from "./unattended.ts";
 import { printCount, printText } from "../terminal/text.ts";
 
 const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
@@ -116,7 +116,7 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
 async function watchFolder(call: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
   const { output, runtime } = call;
   const { facts } = state;
-  askNoMore(call);
+  runUnattended(call, log);
   const watched = agent.watch({
     heard: (report) => {
       if (isNews(report)) tellReport(output, report, facts);
