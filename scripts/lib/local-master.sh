@@ -59,13 +59,17 @@ start_master() {
 
 # Ends the master unless an agent still uses it. It finishes what is under way.
 stop_master() {
-  local pid used
+  local pid listed used
   pid=$(master_pid) || return 0
-  used=$("$here/dist/syncline" status --json 2>/dev/null | node -e '
-    const text = require("node:fs").readFileSync(0, "utf8");
-    const agents = text.trim() === "" ? [] : JSON.parse(text).agents;
-    console.log(agents.filter(({ bucket }) => bucket.startsWith(process.argv[1] + "/")).map(({ mount }) => mount).join(" "));
-  ' "$(master_origin)") || used=""
+  if ! listed=$("$here/dist/syncline" status --json 2>/dev/null); then
+    say "The master goes on: syncline status fails, so an agent may use it."
+    return
+  fi
+  used=$(node -e '
+    const ofMaster = ({ bucket }) => bucket.startsWith(process.argv[1] + "/");
+    const doors = JSON.parse(process.argv[2]).agents.filter(ofMaster).flatMap(({ doors }) => doors);
+    console.log(doors.map(({ mount, folder, url }) => mount ?? folder ?? url).join(" "));
+  ' "$(master_origin)" "$listed")
   if [ -n "$used" ]; then say "The master goes on: it is used by $used"; return; fi
   kill -TERM "$pid"
   local waited=0

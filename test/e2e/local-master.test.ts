@@ -62,6 +62,49 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
+const AGENTS = [
+  { bucket: "http://127.0.0.1:3600/a", mount: "/m", doors: [{ door: "mount", mount: "/m" }] },
+  { bucket: "http://127.0.0.1:3600/b", mount: null, doors: [{ door: "sync", folder: "/f" }] },
+  { bucket: "http://127.0.0.1:3600/c", mount: null, doors: [{ door: "webdav", url: "http://127.0.0.1:8888/" }] },
+  { bucket: "file:///srv/bucket", mount: "/n", doors: [{ door: "mount", mount: "/n" }] },
+];
+
+test.skipIf(process.platform !== "linux").each([
+  [[], 0, "Stopped the master"],
+  [AGENTS.slice(3), 0, "Stopped the master"],
+  [AGENTS, 0, "goes on: it is used by /m /f http://127.0.0.1:8888/"],
+  [AGENTS.slice(1, 2), 0, "goes on: it is used by /f"],
+  [AGENTS.slice(2, 3), 0, "goes on: it is used by http://127.0.0.1:8888/"],
+  [[], 6, "goes on: syncline status fails"],
+])("the local master ends only if no agent uses it: %j, status %i", async (agents, status, then) => {
+  const said = await shellWith(
+    { agents },
+    status,
+    `sleeper=$(sleep 100 >/dev/null 2>&1 & echo $!); master_pid() { echo $sleeper; }
+stop_master; kill $sleeper 2>/dev/null || true`,
+  );
+  expect(said).toContain(then);
+});
+
+test.skipIf(process.platform !== "linux")("a mount counts as there only if it shows the bucket asked for", async () => {
+  const find = '. "$lib/mounted.sh"; bucket_at /m; bucket_at /m http://127.0.0.1:3600/a/; bucket_at /n; bucket_at /o';
+  const { bucket } = AGENTS[0] ?? {};
+  expect(await shellWith({ agents: AGENTS.slice(0, 1) }, 0, find)).toBe(`${bucket}\n${bucket}`);
+});
+
+/** What a shell says in whose checkout `syncline` answers this. */
+async function shellWith(answer: object, status: number, line: string): Promise<string> {
+  const folder = await temporaryFolder();
+  mkdirSync(join(folder, "dist"));
+  const stub = `#!/bin/sh\ncat <<'JSON'\n${JSON.stringify(answer)}\nJSON\nexit ${status}\n`;
+  writeFileSync(join(folder, "dist", "syncline"), stub, { mode: 0o755 });
+  const env = { ...process.env, XDG_DATA_HOME: join(folder, "data"), XDG_STATE_HOME: join(folder, "state") };
+  const script = `${PRELUDE}\nlib=$here/scripts/lib; here=${folder}\n${line}`;
+  const child = spawn("bash", ["-c", script], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return `${out}${err}`.trim();
+}
+
 async function listening(): Promise<AsyncDisposable & { readonly port: number }> {
   const server = createServer();
   await once(server.listen(0, "127.0.0.1"), "listening");
