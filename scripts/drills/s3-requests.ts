@@ -50,9 +50,9 @@ await work(`${files} files of 100 B`, { puts: 60, all: 160 }, () => {
 if (idleS > 0) {
   await pause(60_000);
   before = counts();
-  await work(`${idleS} idle seconds, after a minute of quiet`, { puts: 0, all: Math.ceil(idleS / 10) + 1 }, () =>
-    pause(idleS * 1_000),
-  );
+  // A look every ten seconds; every minute, one at the newest of numbered roots.
+  const looks = Math.ceil(idleS / 10) + Math.ceil(idleS / 60) + 1;
+  await work(`${idleS} idle seconds, after a minute of quiet`, { puts: 0, all: looks }, () => pause(idleS * 1_000));
 }
 check(before.list === 0, "nothing was listed");
 a.unmount();

@@ -19,8 +19,8 @@ import type { DatedObject, S3ObjectStore } from "./s3-object-store.ts";
 const HINT_STEP = 8;
 /** After this many roots in a row, a listing is cheaper than reading on. A hint that lags so much is written again. */
 const FAR_BEHIND = 2 * HINT_STEP;
-/** After this long without a read, the remembered roots may have been deleted. */
-const GAP_MS = 60 * 60 * 1000;
+/** The remembered root is looked at this often: the bucket may have been emptied or replaced, or the machine slept. */
+const CHECK_MS = 60 * 1000;
 /** Older numbers may be deleted: see `prune`. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
 const KEPT_NUMBERS = 1_000;
@@ -28,6 +28,15 @@ const KEPT_NUMBERS = 1_000;
 interface NumberedRoot {
   readonly number: number;
   readonly object: DatedObject;
+  /** Wall-clock time when it was there: that clock goes on while the machine sleeps. */
+  readonly seenMs: number;
+}
+
+/** A root that may have been created here. */
+interface SentRoot {
+  readonly base: NumberedRoot;
+  readonly number: number;
+  readonly bytes: Uint8Array;
 }
 
 interface ListedRoot {
@@ -40,22 +49,19 @@ export class NumberedRoots {
   readonly #store: S3ObjectStore;
   readonly #clock: Clock;
   #last: NumberedRoot | undefined;
-  /** Wall-clock time of the last look: it goes on while the machine sleeps. */
-  #lookedMs = 0;
+  /** Created, perhaps, while nobody could tell whether their base was still there. */
+  readonly #unproven = new Set<SentRoot>();
 
   constructor(store: S3ObjectStore, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
   }
 
-  /** Whether a look can go on from the last root seen, without the hint. */
-  get isAtHand(): boolean {
-    return this.#last !== undefined && Math.abs(this.#nowMs() - this.#lookedMs) <= GAP_MS;
-  }
-
-  /** The newest root, if `isAtHand`. */
-  newest(): Promise<DatedObject | undefined> {
-    return this.#goOn(this.#last);
+  /** The newest root, from the last one seen on, without the hint. Undefined: none was seen, or that one is gone. */
+  async newest(): Promise<DatedObject | undefined> {
+    for (const sent of this.#unproven) await this.#proven(sent);
+    const last = this.#last;
+    return last !== undefined && (await this.#stands(last)) ? this.#goOn(this.#last ?? last) : undefined;
   }
 
   /** The newest root by what the object `root` hints at; undefined: that object is absent. */
@@ -69,14 +75,37 @@ export class NumberedRoots {
   }
 
   /** Creates the first root. */
-  createFirst(body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
-    return this.#create(undefined, body, options);
+  async createFirst(body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
+    const bytes = await whole(body);
+    const outcome = await this.#store.putNew(numberedRootName(1), [bytes], options);
+    // Nobody has read it yet.
+    if (outcome.kind === "stored") await this.#noteCreated(1, bytes, outcome.token, 0);
+    return outcome;
   }
 
-  /** Creates the root after the one with this token. */
+  /**
+   * Creates the root after the one with this token. It counts only if that one is still there then: the bucket may have been
+   * emptied or replaced.
+   */
   async createAfter(token: string, body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
-    const base = this.#last?.object.token === token ? this.#last : undefined;
-    return base === undefined ? { kind: "refused" } : this.#create(base, body, options);
+    const base = this.#last;
+    if (base?.object.token !== token) return { kind: "refused" };
+    const number = base.number + 1;
+    const bytes = await whole(body);
+    const outcome = await this.#store.putNew(numberedRootName(number), [bytes], options);
+    if (outcome.kind === "refused") return outcome;
+    const sent = { base, number, bytes };
+    this.#unproven.add(sent);
+    if (outcome.kind === "unknown") return outcome;
+    try {
+      // Ours may have counted before it was deleted with its base: the history tells.
+      if (!(await this.#proven(sent))) return { kind: "unknown", cause: baseGone(base) };
+      if (number % HINT_STEP === 0) await this.#hint(number);
+      await this.#noteCreated(number, bytes, outcome.token, this.#nowMs());
+      return outcome;
+    } catch (cause) {
+      return { kind: "unknown", cause };
+    }
   }
 
   async areThere(): Promise<boolean> {
@@ -90,8 +119,8 @@ export class NumberedRoots {
   }
 
   /**
-   * Deletes roots that nobody needs: far behind the newest, and so old that whoever slept on one looks for newer ones before
-   * it counts what it created (`#create`). Lowest first, so that no gap opens below one that is still there.
+   * Deletes roots that nobody needs: old and far behind the newest. Lowest first, so that no gap opens below one that is
+   * still there: whoever slept on one and creates its successor finds it gone, too (`createAfter`).
    */
   async prune(): Promise<void> {
     const root = await this.#store.get(ROOT_OBJECT);
@@ -113,8 +142,8 @@ export class NumberedRoots {
   /** The root of the hint's number, or of the last one seen; if that one is gone, the newest that is listed. */
   async #startAt(hint: number | undefined): Promise<NumberedRoot | undefined> {
     const number = hint === undefined ? undefined : Math.max(1, hint, this.#last?.number ?? 0);
-    const object = number === undefined ? undefined : await this.#store.get(numberedRootName(number));
-    if (number !== undefined && object !== undefined) return { number, object };
+    const root = number === undefined ? undefined : await this.#read(number);
+    if (root !== undefined) return root;
     const listed = await this.#newestListed();
     // 0: before the first root.
     if (listed === undefined && hint !== undefined && hint > 0) throw lost(this.#store.address, hint);
@@ -123,52 +152,28 @@ export class NumberedRoots {
 
   async #newestListed(): Promise<NumberedRoot | undefined> {
     const newest = (await this.#all()).at(-1);
-    const object = newest && (await this.#store.get(newest.name));
-    return newest && object && { number: newest.number, object };
+    return newest && this.#read(newest.number);
+  }
+
+  async #read(number: number): Promise<NumberedRoot | undefined> {
+    const seenMs = this.#nowMs();
+    const object = await this.#store.get(numberedRootName(number));
+    return object && { number, object, seenMs };
   }
 
   /** Goes on from a root to the newest. */
   async #goOn(from: NumberedRoot | undefined): Promise<DatedObject | undefined> {
-    const lookedMs = this.#nowMs();
     let last = from;
     for (let read = 0; ; read++) {
-      const number = (last?.number ?? 0) + 1;
-      const object = await this.#store.get(numberedRootName(number));
-      if (object === undefined) break;
-      last = { number, object };
+      const next = await this.#read((last?.number ?? 0) + 1);
+      if (next === undefined) break;
+      last = next;
       if ((read + 1) % FAR_BEHIND !== 0) continue;
       const listed = await this.#newestListed();
-      if (listed !== undefined && listed.number > number) last = listed;
+      if (listed !== undefined && listed.number > next.number) last = listed;
     }
     this.#note(last);
-    // The time before the look: the machine may have slept in it.
-    this.#lookedMs = lookedMs;
     return last === undefined ? undefined : (this.#last ?? last).object;
-  }
-
-  /** Creates the root after `base`. */
-  async #create(base: NumberedRoot | undefined, body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
-    const next = (base?.number ?? 0) + 1;
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of body) chunks.push(chunk);
-    const outcome = await this.#store.putNew(numberedRootName(next), chunks, options);
-    if (outcome.kind !== "stored") return outcome;
-    try {
-      if (base !== undefined && (await this.#slept(base))) {
-        await this.#store.delete(numberedRootName(next));
-        this.#last = undefined;
-        // Ours may have counted before it was deleted with its base: the history tells.
-        return { kind: "unknown", cause: new Error("the root was created long after its base") };
-      }
-      if (next % HINT_STEP === 0) await this.#hint(next);
-      const { token } = outcome;
-      const modifiedMs = (await this.#store.now()) ?? 0;
-      if (token !== undefined)
-        this.#note({ number: next, object: { bytes: Buffer.concat(chunks), token, modifiedMs } });
-      return outcome;
-    } catch (cause) {
-      return { kind: "unknown", cause };
-    }
   }
 
   /** Looks run beside each other: an older one must not hide what a newer one found. */
@@ -176,15 +181,41 @@ export class NumberedRoots {
     if (root !== undefined && root.number >= (this.#last?.number ?? 0)) this.#last = root;
   }
 
-  /**
-   * Whether others had used and deleted the number that was just created. The lowest are deleted first, so its predecessor is
-   * gone, too. After a creation whose answer came late, the predecessor is still there, or both are about to be deleted.
-   */
-  async #slept({ number, object }: NumberedRoot): Promise<boolean> {
-    const now = await this.#store.now();
-    if (now !== undefined && now - object.modifiedMs < KEPT_MS / 2) return false;
-    const numbers = (await this.#all()).map((root) => root.number);
-    return !numbers.includes(number) && numbers.some((other) => other > number + 1);
+  async #noteCreated(number: number, bytes: Uint8Array, token: string | undefined, seenMs: number): Promise<void> {
+    const modifiedMs = (await this.#store.now()) ?? 0;
+    if (token !== undefined) this.#note({ number, object: { bytes, token, modifiedMs }, seenMs });
+  }
+
+  /** Whether the last root seen is still there. One that was seen a moment ago is believed. */
+  async #stands(last: NumberedRoot): Promise<boolean> {
+    return Math.abs(this.#nowMs() - last.seenMs) < CHECK_MS || this.#isThere(last);
+  }
+
+  /** Reads a root again. If it is gone, or another has its number, what is remembered is forgotten. */
+  async #isThere({ number, object }: NumberedRoot): Promise<boolean> {
+    const found = await this.#read(number);
+    if (found !== undefined && Buffer.compare(found.object.bytes, object.bytes) === 0) {
+      this.#note(found);
+      return true;
+    }
+    this.#last = undefined;
+    return false;
+  }
+
+  /** Whether a root that was created counts. One that does not is deleted: nobody may take it for the newest. */
+  async #proven(sent: SentRoot): Promise<boolean> {
+    const isProven = await this.#isThere(sent.base);
+    if (!isProven) await this.#withdraw(sent);
+    this.#unproven.delete(sent);
+    return isProven;
+  }
+
+  /** Deletes a root, unless it is another's or others have built on it. */
+  async #withdraw({ number, bytes }: SentRoot): Promise<void> {
+    if ((await this.#read(number + 1)) !== undefined) return;
+    const found = await this.#read(number);
+    if (found !== undefined && Buffer.compare(found.object.bytes, bytes) === 0)
+      await this.#store.delete(numberedRootName(number));
   }
 
   /** All roots, lowest first. */
@@ -205,6 +236,12 @@ export class NumberedRoots {
   }
 }
 
+async function whole(body: ObjectBody): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 function lost(address: string, number: number): SynclineError {
   return new SynclineError(
     "arbiter_unreachable",
@@ -213,4 +250,8 @@ function lost(address: string, number: number): SynclineError {
       hint: "Put the objects under roots/ back, or run `syncline verify --repair`.",
     },
   );
+}
+
+function baseGone({ number }: NumberedRoot): Error {
+  return new Error(`root ${number}, on which it was built, is gone from the bucket`);
 }

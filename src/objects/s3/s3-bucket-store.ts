@@ -75,7 +75,8 @@ export class S3BucketStore implements ObjectStore {
 
   async get(name: string): Promise<StoredObject | undefined> {
     if (name !== ROOT_OBJECT) return this.#store.get(name);
-    if (this.#form === "numbered" && this.#numbered.isAtHand) return this.#numbered.newest();
+    const newest = this.#form === "numbered" ? await this.#numbered.newest() : undefined;
+    if (newest !== undefined) return newest;
     const object = await this.#store.get(ROOT_OBJECT);
     const hint = object && decodeRootHint(object.bytes);
     if (object !== undefined) this.#form = hint === undefined ? "replaced" : "numbered";

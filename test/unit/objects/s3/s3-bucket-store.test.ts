@@ -307,6 +307,90 @@ describe("numbered roots", () => {
   });
 });
 
+describe("numbered roots of a bucket that was emptied or replaced", () => {
+  test("no root is published there, and the next look finds no bucket", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 3; number++) await publish(store, `root ${number}`);
+    const root = await store.get("root");
+    server.objects.clear();
+    expect((await store.putIfMatch("root", bytes("void"), root?.token ?? "")).kind).toBe("unknown");
+    expect(numbersOn(server)).toEqual([]);
+    expect(await store.get("root")).toBeUndefined();
+  });
+
+  test("an idle reader notices within a minute, for one request a minute", async () => {
+    await using server = await S3Script.start();
+    let nowMs = Date.now();
+    const { store } = opened(server, "numbered", () => nowMs);
+    for (let number = 1; number <= 3; number++) await publish(store, `root ${number}`);
+    server.seen.length = 0;
+    for (let look = 0; look < 12; look++) {
+      nowMs += 10_000;
+      expect(await rootOf(store)).toBe("root 3");
+    }
+    expect(server.seen).toHaveLength(14);
+    server.objects.clear();
+    nowMs += 60_000;
+    expect(await store.get("root")).toBeUndefined();
+  });
+
+  test.each([[2], [3]])("a new bucket with %s roots keeps its own, and is seen by the next look", async (count) => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (let number = 1; number <= 3; number++) await publish(store, `root ${number}`);
+    const root = await store.get("root");
+    server.objects.clear();
+    const { store: other } = opened(server);
+    for (let number = 1; number <= count; number++) await publish(other, `new ${number}`);
+    const outcome = await store.putIfMatch("root", bytes("void"), root?.token ?? "");
+    expect(outcome.kind).toBe("unknown");
+    expect(numbersOn(server)).toHaveLength(count);
+    expect(await rootOf(store)).toBe(`new ${count}`);
+    expect((await publish(other, "new and newer")).kind).toBe("stored");
+  });
+
+  test("a root that cannot be deleted again is not taken for the newest: the next look deletes it first", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    const root = await store.get("root");
+    server.objects.clear();
+    const denied = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
+    server.next("DELETE", denied, denied);
+    expect((await store.putIfMatch("root", bytes("void"), root?.token ?? "")).kind).toBe("unknown");
+    expect(numbersOn(server)).toEqual([2]);
+    await expect(store.get("root")).rejects.toMatchObject({ code: "store_failed" });
+    expect(await store.get("root")).toBeUndefined();
+    expect(numbersOn(server)).toEqual([]);
+  });
+
+  test("a root whose answer stayed unknown is deleted by the next look", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    const root = await store.get("root");
+    server.objects.clear();
+    server.next("PUT", "mute");
+    server.next("GET", ...Array.from({ length: 6 }, () => "cut" as const));
+    expect((await store.putIfMatch("root", bytes("void"), root?.token ?? "")).kind).toBe("unknown");
+    expect(numbersOn(server)).toEqual([2]);
+    expect(await store.get("root")).toBeUndefined();
+    expect(numbersOn(server)).toEqual([]);
+  });
+
+  test("a root on which others have built stays", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    const root = await store.get("root");
+    server.objects.delete(`p/${rootName(1)}`);
+    server.put(rootName(3), "root 3");
+    expect((await store.putIfMatch("root", bytes("root 2"), root?.token ?? "")).kind).toBe("unknown");
+    expect(numbersOn(server)).toEqual([2, 3]);
+  });
+});
+
 test("the server is tested once before the first swap, and thoroughly before a bucket is made", async () => {
   await using server = await S3Script.start();
   const maker = opened(server, "replaced");
