@@ -186,6 +186,10 @@ export class S3Client implements AsyncDisposable {
       exceeded: (status < 300 ? atMost?.exceeded : undefined) ?? tooLong,
       read,
     };
+    if (isForeign(request, status, headers)) {
+      await bodyOf({ promised, most: MAX_REFUSAL, exceeded: foreign, read });
+      throw foreign();
+    }
     let body: Uint8Array = NOTHING;
     if (take !== undefined && status < 300) await passOn(sent, (at, part) => take(status, at, part));
     else body = await bodyOf(sent);
@@ -225,6 +229,20 @@ function isMute({ method }: S3Request, { status }: S3Answer): boolean {
 /** The cheapest request that is refused as a HEAD is, and says why. */
 function withBody(request: S3Request): S3Request {
   return { ...request, method: "GET", headers: { ...request.headers, range: "bytes=0-0" } };
+}
+
+/**
+ * Whether a success comes from something else, such as a proxy's maintenance page or a sign-in page: S3 tags each object that
+ * it stores or sends. What became of the request is not known then.
+ */
+function isForeign({ method, key }: S3Request, status: number, headers: ExchangeAnswer["headers"]): boolean {
+  if (key === undefined || method === "POST" || status >= 300) return false;
+  if (method === "DELETE") return /^text\/html\b/i.test(headers["content-type"] ?? "");
+  return status === 200 && headers["etag"] === undefined;
+}
+
+function foreign(): Unanswered {
+  return new Unanswered(true, new Error("a page came in place of its answer, as from a proxy or a sign-in"));
 }
 
 /** Whether the server failed or was busy. The request may have taken effect anyway. */

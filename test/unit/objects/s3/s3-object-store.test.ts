@@ -384,6 +384,65 @@ test("a put that may have been stored is unknown, whatever goes wrong after it",
   expect(await store.putIfMatch("root", body, token)).toMatchObject({ kind: "unknown" });
 });
 
+describe("a page of a proxy, with status 200", () => {
+  const PAGE = { status: 200, headers: { "content-type": "text/html" }, body: "<html>Down for maintenance</html>" };
+
+  test("stores nothing: a put is looked up and sent again", async () => {
+    await using server = await S3Script.start();
+    const store = server.store();
+    server.put("root", "before");
+    const token = (await store.get("root"))?.token ?? "";
+    server.next("PUT", PAGE, PAGE);
+    expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "stored", token: expect.any(String) });
+    server.next("PUT", PAGE);
+    expect(await store.putIfMatch("root", body, token)).toMatchObject({ kind: "stored", token: expect.any(String) });
+    server.next("PUT", PAGE);
+    expect(await store.replace("lease/w", body)).toMatchObject({ kind: "stored", token: expect.any(String) });
+    for (const name of ["p/pack/a", "p/root", "p/lease/w"]) expect(server.objects.get(name)?.body).toEqual(body[0]);
+  });
+
+  test("that stays is an outcome that is not known, and a server that does not answer", async () => {
+    await using server = await S3Script.start();
+    const store = server.store();
+    server.next("PUT", ...Array.from({ length: 6 }, () => PAGE));
+    expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "unknown" });
+    expect(await store.race("pack/a", body, undefined, async () => {})).toMatchObject({ kind: "unknown" });
+    server.next("PUT", ...Array.from({ length: 6 }, () => PAGE));
+    await expect(store.replace("lease/w", body)).rejects.toMatchObject({
+      code: "store_unreachable",
+      message: expect.stringContaining("proxy"),
+    });
+  });
+
+  test("is no part of an object: ranges, tails and sizes are asked for again", async () => {
+    await using server = await S3Script.start();
+    const store = server.store();
+    server.put("pack/a", "0123456789");
+    const range = { offset: 2, length: 3 };
+    server.next("GET", PAGE);
+    expect(Buffer.concat(await store.getRanges("pack/a", [range])).toString()).toBe("234");
+    server.next("GET", PAGE);
+    const taken: Buffer[] = [];
+    await store.streamRanges("pack/a", [range], (_range, _at, part) => void taken.push(Buffer.from(part)));
+    expect(Buffer.concat(taken).toString()).toBe("234");
+    server.next("GET", PAGE);
+    expect(await store.getTail("pack/a", 2)).toMatchObject({ size: 10 });
+    server.next("HEAD", {
+      status: 200,
+      headers: { "content-length": "33", "last-modified": new Date().toUTCString() },
+    });
+    expect(await store.head("pack/a")).toMatchObject({ size: 10 });
+  });
+
+  test("deletes nothing", async () => {
+    await using server = await S3Script.start();
+    server.put("pack/a", "a");
+    server.next("DELETE", PAGE);
+    await server.store().delete("pack/a");
+    expect([...server.objects.keys()]).toEqual([]);
+  });
+});
+
 test("an answer that is cut is not taken for a whole one", async () => {
   await using server = await S3Script.start();
   server.put("pack/a", "0123456789");
