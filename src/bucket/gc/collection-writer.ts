@@ -57,15 +57,20 @@ export class CollectionWriter implements AsyncDisposable {
     return this.#writtenBytes + this.repacker.bytes;
   }
 
-  /** The first swap: one run maps exactly what must stay, new packs are listed, and the victims are dropping. */
+  /** The first swap: one run maps exactly what must stay, new packs are listed, and the victims are dropping, too. */
   async swapDropping(base: CollectionBase, { live, added, victims, maintenance }: Plan): Promise<SwapOutcome> {
     const going = new Set(victims.map(({ name }) => name));
-    const { gcEpoch } = base.object.manifest;
+    const { gcEpoch, dropping } = base.object.manifest;
     // A retry with the same rows writes only the commit object: others have little time to come first.
     if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(live, going)) };
     await this.#uploader.refreshLease();
     const { runs } = this.#mapped;
-    return this.#swap(base, maintenance, { gcEpoch: gcEpoch + 1, runs, loose: added, dropping: [...going] });
+    return this.#swap(base, maintenance, {
+      gcEpoch: gcEpoch + 1,
+      runs,
+      loose: added,
+      dropping: [...new Set([...dropping, ...going])],
+    });
   }
 
   /** The rows after copying the blocks out of packs that go. */

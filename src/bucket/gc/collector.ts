@@ -9,7 +9,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage, SynclineError } from "../../base/errors.ts";
-import type { Cid, PackName } from "../../base/ids.ts";
+import type { PackName } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/commits/lease.ts";
@@ -18,6 +18,7 @@ import type { Retention } from "../../format/commits/retention.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
+import { descends } from "../history.ts";
 import { CollectionWriter } from "./collection-writer.ts";
 import { type Amount, completionOf, sum } from "./estimate.ts";
 import { type CollectionBase, readCollectionBase } from "./collection-base.ts";
@@ -31,7 +32,7 @@ import {
   readClaims,
   takeInventory,
 } from "./inventory.ts";
-import { type MarkProgress, Planner } from "./planner.ts";
+import { type MarkProgress, type Plan, Planner } from "./planner.ts";
 import type { RetentionRule } from "./retention.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
@@ -192,30 +193,44 @@ class Collection implements AsyncDisposable {
     const inventory = await takeInventory(store);
     const nowMs = await this.#nowMs();
     const claims = await this.#claims(nowMs);
-    const sent: Cid[] = [];
+    const { passedOver } = claims;
+    const sent: Plan[] = [];
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0)
         await clock.sleep(BACKOFF_FIRST_MS * Math.min(2 ** attempt, MAX_GROWTH) * (0.5 + random.fraction() / 2));
       this.#options.signal?.throwIfAborted();
       const base = await this.#base();
       const { gcEpoch } = base.object.manifest;
-      if (gcEpoch !== this.#gcEpoch && !sent.includes(base.commit.cid)) throw overtaken();
-      const plan = await this.#planner.plan(base, inventory, claims, nowMs);
-      const { passedOver } = claims;
-      if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
-      this.#options.onStep?.("repacking the live blocks of packs to drop");
-      const outcome = await this.#writer.swapDropping(base, plan);
-      sent.push(plan.maintenance.made.commit.cid);
-      if (outcome.kind !== "committed") continue;
+      let swapped = gcEpoch === this.#gcEpoch ? undefined : await this.#swappedIn(base, sent);
+      if (swapped === undefined) {
+        if (gcEpoch !== this.#gcEpoch) throw overtaken();
+        const plan = await this.#planner.plan(base, inventory, claims, nowMs);
+        if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
+        this.#options.onStep?.("repacking the live blocks of packs to drop");
+        sent.push(plan);
+        const outcome = await this.#writer.swapDropping(base, plan);
+        if (outcome.kind === "committed") swapped = plan;
+      }
+      if (swapped === undefined) continue;
       this.#swaps++;
-      this.#gcEpoch = gcEpoch + 1;
+      this.#gcEpoch = (this.#gcEpoch ?? 0) + 1;
       await this.#finish(
         inventory,
         inventory.runs.map(({ name }) => name),
       );
-      return { plan, passedOver, more: plan.victims.length === DROPPED_AT_ONCE };
+      return { plan: swapped, passedOver, more: swapped.victims.length === DROPPED_AT_ONCE };
     }
     throw overtaken();
+  }
+
+  /** The sent plan whose swap took place though its answer was lost. Undefined: this root is another collector's. */
+  async #swappedIn({ commit, object }: CollectionBase, sent: readonly Plan[]): Promise<Plan | undefined> {
+    if (object.manifest.gcEpoch - (this.#gcEpoch ?? 0) !== 1) return undefined;
+    for (const plan of sent) {
+      const { cid, body } = plan.maintenance.made.verified;
+      if ((await descends(this.#options.bucket, commit, { cid, seq: body.seq })) === "yes") return plan;
+    }
+    return undefined;
   }
 
   /**

@@ -3,10 +3,12 @@ import { expect, test } from "vitest";
 import { BackgroundCollection } from "../../../../src/agent/threads/background-collection.ts";
 import { systemClock, timeText } from "../../../../src/base/clock.ts";
 import { silentLog } from "../../../../src/base/log.ts";
+import { readCollectionBase } from "../../../../src/bucket/gc/collection-base.ts";
 import { ESTIMATE_ERROR_BYTES } from "../../../../src/bucket/gc/estimate.ts";
 import { collectIfNeeded } from "../../../../src/bucket/gc/need.ts";
 import { keptNodesOf } from "../../../../src/bucket/gc/maintenance.ts";
 import { findCommit } from "../../../../src/bucket/find-commit.ts";
+import { PackDirectory } from "../../../../src/bucket/packed/pack-directory.ts";
 import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { commitObjectName } from "../../../../src/format/blocks/object-name.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
@@ -264,6 +266,60 @@ async function aged(hours: Hours): Promise<MemoryObjectStore> {
     hours.ms += 100 * 24 * HOUR_MS;
   }
   return store;
+}
+
+test.each([
+  ["is its own", {}, {}],
+  ["is its own, and collecting is eager", {}, EAGER],
+  ["is another's that builds on its own", { theirs: noise(10, 99) }, {}],
+])("a collection whose first swap got no answer finishes if the root %s", async (_, meanwhile, options) => {
+  const hours = new Hours();
+  const memory = await newStore(hours);
+  const other = await opened(memory, hours);
+  for (let round = 0; round < 6; round++) {
+    await other.put("changing", noise(200_000, round));
+    hours.ms += 100 * 24 * HOUR_MS;
+  }
+  const { store, interceptPut } = countedStore(memory);
+  interceptPut("root", async (put) => {
+    await put();
+    for (const [file, bytes] of Object.entries(meanwhile)) await other.put(file, bytes);
+    return { kind: "unknown", cause: new Error("cut") };
+  });
+  const report = await collectIn(store, hours, options);
+  expect(report).toMatchObject({ isWorth: true, swaps: 2 });
+  expect(report.dropped).toBeGreaterThan(3);
+  expect(report.freedBytes).toBeGreaterThan(0);
+  expect((await manifestOf(memory, hours)).dropping).toEqual([]);
+  expect(await faultsOf(memory, hours)).toEqual([]);
+});
+
+test("a list of packs to drop that could not be cleared is carried over to the next one", async () => {
+  const hours = new Hours();
+  const memory = await aged(hours);
+  const refused = async (): Promise<PutOutcome> => ({ kind: "refused" });
+  const first = countedStore(memory);
+  first.interceptPut("root", (put) => put());
+  for (let attempt = 0; attempt < 32; attempt++) first.interceptPut("root", refused);
+  await collectIn(first.store, hours, EAGER);
+  const { dropping } = await manifestOf(memory, hours);
+  expect(dropping.length).toBeGreaterThan(3);
+  const second = countedStore(memory);
+  for (let attempt = 0; attempt < 32; attempt++) second.interceptPut("root", refused);
+  let carried: readonly string[] = [];
+  second.interceptPut("root", async (put) => {
+    const outcome = await put();
+    carried = (await manifestOf(memory, hours)).dropping;
+    return outcome;
+  });
+  await collectIn(second.store, hours, EAGER);
+  expect(carried).toEqual(expect.arrayContaining([...dropping]));
+  expect((await manifestOf(memory, hours)).dropping).toEqual([]);
+});
+
+async function manifestOf(store: ObjectStore, hours: Hours) {
+  const { bucket } = await opened(store, hours);
+  return (await readCollectionBase(bucket, new PackDirectory(store))).object.manifest;
 }
 
 test("a collection writer that keeps losing the swap writes its run once, and includes what others added", async () => {
