@@ -20,6 +20,7 @@ import { mergePages } from "../packed/run-merge.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { blocksOf, type Maintenance, makeMaintenance } from "./maintenance.ts";
 import type { CollectionBase } from "./collection-base.ts";
+import { intactCopies } from "./intact-copies.ts";
 import type { LiveRow } from "./inventory.ts";
 import type { Plan } from "./planner.ts";
 import { Repacker } from "./repack.ts";
@@ -58,11 +59,12 @@ export class CollectionWriter implements AsyncDisposable {
   }
 
   /** The first swap: one run maps exactly what must stay, new packs are listed, and the victims are dropping, too. */
-  async swapDropping(base: CollectionBase, { live, added, victims, maintenance }: Plan): Promise<SwapOutcome> {
+  async swapDropping(base: CollectionBase, plan: Plan): Promise<SwapOutcome> {
+    const { live, added, victims, maintenance } = plan;
     const going = new Set(victims.map(({ name }) => name));
     const { gcEpoch, dropping } = base.object.manifest;
     // A retry with the same rows writes only the commit object: others have little time to come first.
-    if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(live, going)) };
+    if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(plan, going)) };
     await this.#uploader.refreshLease();
     const { runs } = this.#mapped;
     return this.#swap(base, maintenance, {
@@ -74,13 +76,15 @@ export class CollectionWriter implements AsyncDisposable {
   }
 
   /** The rows after copying the blocks out of packs that go. */
-  async #moved(live: Plan["live"], going: ReadonlySet<PackName>): Promise<RunRow[]> {
-    const toCopy = [...live].flatMap(([key, row]) => {
+  async #moved(plan: Plan, going: ReadonlySet<PackName>): Promise<RunRow[]> {
+    const intact = await intactCopies(this.#options.store, plan, going);
+    const rows = [...plan.live].map(([key, row]) => [key, intact.get(key) ?? row] as const);
+    const toCopy = rows.flatMap(([key, row]) => {
       return going.has(row.pack) && this.repacker.copyOf(key) === undefined ? [row] : [];
     });
-    for (const rows of groupBy(toCopy, ({ pack }) => pack).values()) await this.repacker.copy(rows);
+    for (const inPack of groupBy(toCopy, ({ pack }) => pack).values()) await this.repacker.copy(inPack);
     await this.repacker.finish();
-    return [...live].map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
+    return rows.map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
   }
 
   /** The second swap: clears the list of dropping packs. */

@@ -32,6 +32,8 @@ export interface Plan {
   readonly maintenance: Maintenance;
   /** Every block that must stay and that the root maps, by digestText. */
   readonly live: ReadonlyMap<string, LiveRow>;
+  /** Where else the root maps some of them, by digestText. */
+  readonly copies: ReadonlyMap<string, readonly LiveRow[]>;
   /** Packs that came while `live` was compiled: listed as they are. */
   readonly added: readonly LoosePack[];
   /** Packs that go in this pass. */
@@ -104,13 +106,14 @@ export class Planner {
     const step = { history, maintenance };
     const extended = await this.#extended(base, needs);
     if (extended !== undefined) return { ...extended, ...step };
-    const { live, mapped } = await this.#locate(object, needs);
+    const { live, copies, mapped } = await this.#locate(object, needs);
     const all = this.#victims(base, live, mapped, { inventory, claims, nowMs });
     const { gcEpoch } = object.manifest;
     const estimate = estimateOf({ live, victims: all, runs: inventory.runs, maintenance, gcEpoch });
     const plan = {
       ...step,
       live,
+      copies,
       added: [],
       victims: all.slice(0, DROPPED_AT_ONCE),
       held: this.#agedMarks.heldBy(history.kept, live),
@@ -194,15 +197,19 @@ export class Planner {
   /** Locates all that must stay, and all packs that the root knows. Throws `block_not_found` if anything is missing. */
   async #locate(object: CommitObject, { keys, kindOf, own }: Needs) {
     const live = new Map<string, LiveRow>();
+    const copies = new Map<string, LiveRow[]>();
     const mapped = new Set<PackName>([object.pack.name, ...object.manifest.loose.map(({ name }) => name)]);
     for await (const row of mappedRows(this.#directory, object)) {
       mapped.add(row.pack);
       const key = digestText(row.digest);
       const kind = kindOf(key);
-      if (kind !== undefined && !live.has(key)) live.set(key, { ...row, kind });
+      if (kind === undefined) continue;
+      const known = live.get(key);
+      if (known === undefined) live.set(key, { ...row, kind });
+      else if (known.pack !== row.pack) copies.set(key, [...(copies.get(key) ?? []), { ...row, kind }]);
     }
     for (const key of keys()) if (!live.has(key) && !own.has(key)) throw missing(key);
-    return { live, mapped };
+    return { live, copies, mapped };
   }
 }
 

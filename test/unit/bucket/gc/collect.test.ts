@@ -8,6 +8,8 @@ import { ESTIMATE_ERROR_BYTES } from "../../../../src/bucket/gc/estimate.ts";
 import { collectIfNeeded } from "../../../../src/bucket/gc/need.ts";
 import { keptNodesOf } from "../../../../src/bucket/gc/maintenance.ts";
 import { findCommit } from "../../../../src/bucket/find-commit.ts";
+import { openWriter } from "../../../../src/bucket/writer.ts";
+import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { PackDirectory } from "../../../../src/bucket/packed/pack-directory.ts";
 import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { commitObjectName } from "../../../../src/format/blocks/object-name.ts";
@@ -25,6 +27,7 @@ import {
   opened,
   shown,
 } from "../../../support/collected-store.ts";
+import { name } from "../../../support/epochs.ts";
 import { countedStore } from "../../../support/counted-store.ts";
 import { mortalStore } from "../../../support/mortal-store.ts";
 import { pathsOf } from "../../../support/test-bucket.ts";
@@ -362,6 +365,27 @@ test("blocks that are needed again while a collection is planned stay", async ()
   expect(take().names.filter((name) => name.startsWith("run/"))).toHaveLength(2);
   expect(await faultsOf(memory, hours)).toEqual([]);
   expect((await shown(memory, hours))["back"]).toBe(Buffer.from(again).toString());
+});
+
+test("a block in two packs of which one is damaged stays in the other", async () => {
+  const hours = new Hours();
+  const memory = await newStore(hours);
+  const photo = noise(9 * 1024 * 1024, 1);
+  const [a, b] = [await opened(memory, hours), await opened(memory, hours)];
+  await using writerA = await openWriter(a.context, 1);
+  await using writerB = await openWriter(b.context, 1);
+  for (const [writer, file] of [[writerA, "a"] as const, [writerB, "b"] as const])
+    await writer.putFile([name(file)], sourceOfBytes(photo), { mode: 0o644, uid: 0, gid: 0 });
+  await Promise.all([writerA.publish(""), writerB.publish("")]);
+  const damaged = (await manifestOf(memory, hours)).loose.findLast(({ name }) => name.startsWith("pack/"))?.name ?? "";
+  const object = await memory.get(damaged);
+  const bytes = Uint8Array.from(object?.bytes ?? []);
+  bytes.fill(0, 5_000_000, 5_000_001);
+  bytes.fill(255, 6_000_000, 6_000_001);
+  await memory.putIfMatch(damaged, [bytes], object?.token ?? "");
+  hours.ms += 2 * HOUR_MS;
+  expect((await collectIn(memory, hours, EAGER)).dropped).toBeGreaterThan(0);
+  expect((await shown(memory, hours))["a"]).toBe(Buffer.from(photo).toString());
 });
 
 function chunk(bytes: Uint8Array) {
