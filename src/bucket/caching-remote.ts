@@ -46,6 +46,7 @@ function cachingSession(inner: UploadSession, cache: Kept, { content }: KeptUplo
     },
     prepare: (expected, { commit, blocks }) =>
       inner.prepare(expected, { commit, blocks: keeping(commit, blocks, cache) }),
+    ...(inner.suspend && { suspend: () => inner.suspend?.() ?? Promise.resolve() }),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
 }

@@ -91,6 +91,8 @@ class Publication implements AsyncDisposable {
   readonly #sent: SentCommit[];
   readonly #pacing: Backoff;
   #session: UploadSession | undefined;
+  /** Its caller publishes the epoch again. */
+  #isWaiting = false;
   #workspace: Workspace | undefined;
 
   constructor(context: PublishContext, changes: ChangeSet, data: DataReader, options: PublishOptions) {
@@ -103,6 +105,12 @@ class Publication implements AsyncDisposable {
   }
 
   async run(): Promise<PublishOutcome> {
+    const outcome = await this.#outcome();
+    this.#isWaiting = outcome.kind === "unreachable" || outcome.kind === "queued";
+    return outcome;
+  }
+
+  async #outcome(): Promise<PublishOutcome> {
     try {
       return await this.#attempts();
     } catch (error) {
@@ -115,7 +123,7 @@ class Publication implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#pacing[Symbol.dispose]();
-    await this.#forget();
+    await (this.#isWaiting ? this.#suspend() : this.#forget());
   }
 
   async #attempts(): Promise<PublishOutcome> {
@@ -285,7 +293,7 @@ class Publication implements AsyncDisposable {
   /** Cuts contents and sends them. An error here occurs again in the attempt, which reports it. */
   async #buildAhead(): Promise<void> {
     const { workspace } = this.#begin();
-    await workspace.build().catch(() => this.#forget());
+    await workspace.build().catch(() => this.#suspend());
   }
 
   async #readRoot(): Promise<CurrentRoot> {
@@ -307,12 +315,22 @@ class Publication implements AsyncDisposable {
     return new Workspace(bucket, session, merge, device.writer, changes, this.#data, this.#options.recovers);
   }
 
-  async #forget(): Promise<void> {
+  /** The next session goes on with what this one has stored, unless that may be in the history: no manifest lists a pack twice. */
+  async #suspend(): Promise<void> {
+    if (this.#session?.suspend === undefined || this.#unsure.length > 0) return this.#forget();
+    await this.#end((session) => session.suspend?.());
+  }
+
+  #forget(): Promise<void> {
+    return this.#end((session) => session[Symbol.asyncDispose]());
+  }
+
+  async #end(how: (session: UploadSession) => PromiseLike<void> | undefined): Promise<void> {
     const session = this.#session;
     this.#counter.blocksRead += this.#workspace?.staging.blocksRead ?? 0;
     this.#session = undefined;
     this.#workspace = undefined;
-    await session?.[Symbol.asyncDispose]();
+    if (session !== undefined) await how(session);
   }
 
   #figures() {

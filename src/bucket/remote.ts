@@ -98,6 +98,12 @@ export interface UploadSession extends AsyncDisposable {
    * Throws `store_unreachable`, `disk_full`, `root_moved` (a dedup hit is gone: prepare again from the current root).
    */
   prepare(expected: Root, upload: Upload): Promise<PreparedSwap>;
+
+  /**
+   * Ends the session in place of disposing it: the next session of this remote begins with what this one stored. Not after a
+   * swap with an unknown outcome. Absent where storage keeps unfinished uploads anyway.
+   */
+  suspend?(): Promise<void>;
 }
 
 export interface PreparedSwap {

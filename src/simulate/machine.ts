@@ -293,6 +293,7 @@ export class Machine {
             const prepared = await session.prepare(expected, upload);
             return { ...prepared, swap: () => heard(prepared) };
           },
+          ...(session.suspend && { suspend: () => session.suspend?.() ?? Promise.resolve() }),
           [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
         };
       },

@@ -44,6 +44,8 @@ export class PackedRemote implements BucketRemote {
   readonly #newest: NewestIndex;
   readonly #lease: Lease;
   readonly #own = new OwnSwap();
+  /** The next session. If the remote is closed before, its lease expires, and a collection takes its packs. */
+  #suspended: PackedUpload | undefined;
 
   constructor(store: ObjectStore, options: PackedRemoteOptions) {
     this.address = store.address;
@@ -102,7 +104,9 @@ export class PackedRemote implements BucketRemote {
   }
 
   beginUpload(): UploadSession {
-    return this.#session();
+    const session = this.#suspended ?? this.#session();
+    this.#suspended = undefined;
+    return session;
   }
 
   watch(changed: () => void): Disposable {
@@ -158,6 +162,10 @@ export class PackedRemote implements BucketRemote {
       own: this.#own,
       blocks: this.blocks,
       inlineBytes: this.#options.inlineBytes ?? COMMIT_INLINE_BYTES,
+      suspended: async (session) => {
+        await this.#suspended?.[Symbol.asyncDispose]();
+        this.#suspended = session;
+      },
     });
   }
 

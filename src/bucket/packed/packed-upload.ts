@@ -37,6 +37,8 @@ export interface PackedUploadTools extends UploadTools {
   readonly blocks: BlockReader;
   /** The most bytes of blocks that go into a commit object; more go into packs. */
   readonly inlineBytes: number;
+  /** Takes a session to go on with later. */
+  readonly suspended: (session: PackedUpload) => Promise<void>;
 }
 
 export class PackedUpload implements UploadSession {
@@ -77,6 +79,13 @@ export class PackedUpload implements UploadSession {
   /** The same for a bucket's first commit: the swap creates the root. */
   prepareFirst(upload: Upload): Promise<PreparedSwap> {
     return this.#prepare(undefined, undefined, upload);
+  }
+
+  /** Keeps the packs and their lease; what no pack holds yet comes again. */
+  async suspend(): Promise<void> {
+    await Promise.allSettled(this.#stages.map((stage) => stage.uploaded()));
+    for (const stage of this.#stages) stage.clear();
+    await this.#tools.suspended(this);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

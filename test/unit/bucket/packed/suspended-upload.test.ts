@@ -1,0 +1,112 @@
+/** Uploads that a store out of reach interrupts: the next attempt goes on with the packs that are stored. */
+import { expect, test } from "vitest";
+import { SynclineError } from "../../../../src/base/errors.ts";
+import { openWriter } from "../../../../src/bucket/writer.ts";
+import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
+import { LEASE_FOLDER, PACK_FOLDER } from "../../../../src/format/blocks/object-name.ts";
+import type { ObjectStore } from "../../../../src/objects/object-store.ts";
+import { alteredStore } from "../../../support/altered-store.ts";
+import { noise } from "../../../support/bytes.ts";
+import {
+  collectIn,
+  EAGER,
+  faultsOf,
+  HOUR_MS,
+  Hours,
+  newStore,
+  opened,
+  shown,
+} from "../../../support/collected-store.ts";
+import { name } from "../../../support/epochs.ts";
+
+const MIB = 1024 * 1024;
+const LARGE = Buffer.concat(Array.from({ length: 72 }, (_, seed) => noise(MIB, seed)));
+
+/** A writer with a large file to publish, over a store of which `cut` says when a pack is lost. */
+async function uploading(cut: (pack: number) => boolean) {
+  const hours = new Hours();
+  const memory = await newStore(hours);
+  let packs = 0;
+  let isAway = false;
+  const away = () => new SynclineError("store_unreachable", "away");
+  const store = alteredStore(memory, {
+    putNew: async (object, body, options) => {
+      if (object.startsWith(PACK_FOLDER) && cut(++packs)) return { kind: "unknown", cause: new Error("cut") };
+      return memory.putNew(object, body, options);
+    },
+    get: async (object) => {
+      if (isAway) throw away();
+      return memory.get(object);
+    },
+    putIfMatch: async (object, body, token) => {
+      const outcome = await memory.putIfMatch(object, body, token);
+      return isAway ? { kind: "unknown", cause: away() } : outcome;
+    },
+  });
+  const { context } = await opened(store, hours);
+  const begun = async (epoch: number, file: string, bytes: Uint8Array) => {
+    const writer = await openWriter(context, epoch);
+    await writer.putFile([name(file)], sourceOfBytes(bytes), { mode: 0o644, uid: 0, gid: 0 });
+    return async () => (await writer.publish("")).kind;
+  };
+  return { hours, memory, publish: await begun(1, "large", LARGE), begun, away: (now: boolean) => void (isAway = now) };
+}
+
+async function listed(store: ObjectStore, folder: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const info of store.list(folder)) names.push(info.name);
+  return names;
+}
+
+test("an upload that the store interrupts goes on with the packs that it has stored, and releases its lease", async () => {
+  const { hours, memory, publish } = await uploading((pack) => pack === 3 || pack === 5);
+  expect(await publish()).toBe("unreachable");
+  const first = await listed(memory, PACK_FOLDER);
+  expect(first).toHaveLength(2);
+  expect(await listed(memory, LEASE_FOLDER)).toHaveLength(1);
+  expect(await publish()).toBe("unreachable");
+  expect(await publish()).toBe("published");
+  expect(await listed(memory, PACK_FOLDER)).toEqual(expect.arrayContaining(first));
+  expect(await bytesIn(memory)).toBeLessThan(LARGE.length + MIB);
+  expect(await listed(memory, LEASE_FOLDER)).toEqual([]);
+  expect(await faultsOf(memory, hours)).toEqual([]);
+});
+
+test("packs that a collection took meanwhile, once their lease had expired, are sent again", async () => {
+  const { hours, memory, publish } = await uploading((pack) => pack === 3);
+  expect(await publish()).toBe("unreachable");
+  hours.ms += 30 * HOUR_MS;
+  await collectIn(memory, hours, EAGER);
+  expect(await listed(memory, PACK_FOLDER)).toEqual([]);
+  expect(await publish()).toBe("published");
+  expect(await faultsOf(memory, hours)).toEqual([]);
+  expect((await shown(memory, hours))["large"]).toBe(Buffer.from(LARGE).toString());
+});
+
+test("after a swap whose outcome stayed unknown no pack is listed twice", async () => {
+  const { hours, memory, publish, begun, away } = await uploading(() => false);
+  const before = await memory.get("root");
+  const { kind } = await publishedUnknown();
+  expect(kind).toBe("unreachable");
+  expect((await memory.get("root"))?.token).not.toBe(before?.token);
+  expect(await (await begun(2, "next", LARGE.subarray(MIB / 2)))()).toBe("published");
+  expect(await faultsOf(memory, hours)).toEqual([]);
+
+  async function publishedUnknown() {
+    const putIfMatch = memory.putIfMatch.bind(memory);
+    memory.putIfMatch = async (...args) => {
+      memory.putIfMatch = putIfMatch;
+      away(true);
+      return putIfMatch(...args);
+    };
+    const outcome = await publish();
+    away(false);
+    return { kind: outcome };
+  }
+});
+
+async function bytesIn(store: ObjectStore): Promise<number> {
+  let bytes = 0;
+  for await (const { size } of store.list("")) bytes += size;
+  return bytes;
+}
