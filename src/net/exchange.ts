@@ -7,6 +7,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
 import type { RateLimit } from "../base/rate-limit.ts";
+import { Unanswered } from "./unanswered.ts";
 
 export interface ExchangeRequest {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
@@ -17,6 +18,8 @@ export interface ExchangeRequest {
   readonly body?: Iterable<Uint8Array> | AsyncIterable<Uint8Array> | undefined;
   /** The exchange is aborted after this long without progress. */
   readonly silenceMs: number;
+  /** As silenceMs, from the end of the request's body to the answer's head, if that may take longer. */
+  readonly answerMs?: number | undefined;
   /** Bytes of the answer that must arrive in each `silenceMs`; 0 for a stream of events. */
   readonly leastBytes: number;
   /** Each of them ends it. One that AbortSignal.any made of several would stay in memory if the exchange never ended. */
@@ -39,17 +42,6 @@ export interface ExchangeAnswer {
 }
 
 export type Take = (part: Uint8Array) => "more" | "enough";
-
-/** The answer is missing or incomplete. */
-export class Unanswered extends Error {
-  /** Whether any part of the request may have reached the server. */
-  readonly sent: boolean;
-  constructor(sent: boolean, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
-    this.name = "Unanswered";
-    this.sent = sent;
-  }
-}
 
 /** Resolves once the head of the answer has arrived. Throws `Unanswered`, and the signal's reason. */
 export function exchange(
@@ -79,6 +71,8 @@ class Exchange {
   #controller: Dispatcher.DispatchController | undefined;
   #timer: Disposable | undefined;
   #movedMs: number;
+  /** The connection has taken all of the body. */
+  #isSent = false;
   #isAnswered = false;
   /** Bytes of the answer in the current window. */
   #window = { startMs: 0, bytes: 0 };
@@ -155,7 +149,7 @@ class Exchange {
       this.#moved();
       yield piece;
     }
-    this.#moved();
+    this.#sent();
   }
 
   async *#sendingLater(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -163,7 +157,7 @@ class Exchange {
       this.#moved();
       yield piece;
     }
-    this.#moved();
+    this.#sent();
   }
 
   async *#sendingLimited(
@@ -177,6 +171,11 @@ class Exchange {
         yield part;
       }
     }
+    this.#sent();
+  }
+
+  #sent(): void {
+    this.#isSent = true;
     this.#moved();
   }
 
@@ -302,16 +301,17 @@ class Exchange {
   /** One timer at a time, rescheduled when it fires, so that progress costs nothing. */
   #watch(ms: number): void {
     this.#timer = this.#clock.after(ms, () => {
-      const { silenceMs } = this.#request;
+      const { silenceMs, answerMs = silenceMs } = this.#request;
+      const mostMs = this.#isSent && !this.#isAnswered ? answerMs : silenceMs;
       const now = this.#clock.monotonicMs();
       // Only time spent waiting for the server counts, not a slow reader's or our own limit's.
       const waits = this.#holds === 0 && (!this.#isAnswered || this.#wake !== undefined);
       if (!waits) this.#window = { startMs: now, bytes: 0 };
       const idleMs = waits ? now - this.#movedMs : 0;
-      if (idleMs >= silenceMs) return this.#giveUp(new Error(`no data moved for ${silenceMs / 1000} s`));
+      if (idleMs >= mostMs) return this.#giveUp(new Error(`no data moved for ${Math.round(mostMs / 1000)} s`));
       if (this.#drips(now)) return this.#giveUp(new Error("the answer is too slow"));
       // At least what clocks can tell apart.
-      this.#watch(Math.max(1, silenceMs - idleMs));
+      this.#watch(Math.max(1, Math.min(silenceMs, mostMs - idleMs)));
     });
   }
 

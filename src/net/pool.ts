@@ -1,7 +1,7 @@
 /** A pool of keep-alive connections to one origin. */
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
-import { Unanswered } from "./exchange.ts";
+import { Unanswered } from "./unanswered.ts";
 import { LivePool, noting } from "./live-pool.ts";
 import { ON_READ, sharingBuffer } from "./receive-buffer.ts";
 

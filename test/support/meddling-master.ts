@@ -1,7 +1,7 @@
 /** A connection to a master that tampers with calls: loses answers, refuses, lies. All other calls pass unchanged. */
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Capabilities } from "../../src/net/capabilities.ts";
-import { Unanswered } from "../../src/net/exchange.ts";
+import { Unanswered } from "../../src/net/unanswered.ts";
 import type { Master, MasterAnswer, MasterRequest } from "../../src/net/master-connection.ts";
 
 export interface Meddling {

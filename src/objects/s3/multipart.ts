@@ -1,5 +1,5 @@
 /** Multipart uploads, for objects too large for one put. The object appears only once all parts are there. */
-import { Unanswered } from "../../net/exchange.ts";
+import { Unanswered } from "../../net/unanswered.ts";
 import type { PutOutcome } from "../object-store.ts";
 import { isTrouble, type S3Client } from "./s3-client.ts";
 import { type S3Answer, type S3Request, textAt } from "./s3-request.ts";

@@ -4,7 +4,7 @@
  * only once. What remains in doubt is "unknown", whatever goes wrong after it.
  */
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
-import { Unanswered } from "../../net/exchange.ts";
+import { Unanswered } from "../../net/unanswered.ts";
 import type { PutOutcome, StoredObject } from "../object-store.ts";
 import { isTrouble, type S3Client } from "./s3-client.ts";
 import type { S3Answer } from "./s3-request.ts";

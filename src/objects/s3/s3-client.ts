@@ -10,7 +10,8 @@ import { MAX_OBJECT_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { RequestCounts } from "../object-store.ts";
-import { exchange, type ExchangeAnswer, Unanswered } from "../../net/exchange.ts";
+import { exchange, type ExchangeAnswer } from "../../net/exchange.ts";
+import { Unanswered } from "../../net/unanswered.ts";
 import type { Bearer } from "../../net/bearer.ts";
 import type { LivePool } from "../../net/live-pool.ts";
 import { isUntrustedCause, openPool, TRUST_HINT } from "../../net/pool.ts";
@@ -44,7 +45,11 @@ export interface S3ClientOptions extends S3Location {
 }
 
 /** A request is given up when nothing moves for this long. */
-export const SILENCE_MS = 10_000;
+const SILENCE_MS = 10_000;
+/** Gateways may take a body faster than they store it: after its end the answer may take longer, as at so many bytes a second. */
+const STORED_BYTES_PER_S = 256 * 1024;
+/** So long it may take to join the parts of an object. */
+const JOIN_MS = 120_000;
 const LEAST_BYTES = 1_024;
 const MAX_REFUSAL = 1_024 * 1_024;
 const NOTHING = new Uint8Array();
@@ -170,6 +175,7 @@ export class S3Client implements AsyncDisposable {
       headers: signed.headers,
       body: sentBody(request),
       silenceMs: SILENCE_MS,
+      answerMs: request.method === "POST" ? JOIN_MS : SILENCE_MS + ((length ?? 0) / STORED_BYTES_PER_S) * 1_000,
       leastBytes: LEAST_BYTES,
       signals: request.signal === undefined ? [] : [request.signal],
       limit,

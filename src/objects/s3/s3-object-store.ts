@@ -7,7 +7,7 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { mostBytesOf } from "../../format/blocks/object-name.ts";
-import { Unanswered } from "../../net/exchange.ts";
+import { Unanswered } from "../../net/unanswered.ts";
 import { endsEarly, objectNotFound, tooLarge } from "../object-store.ts";
 import type {
   ByteRange,

@@ -115,6 +115,18 @@ test("a server that does not answer after the body is given up, as without a lim
   await expect(answered).rejects.toThrow("no data moved for 10 s");
 });
 
+test("an answer may take longer once the body is sent, but no part of the answer may", async () => {
+  const { clock, server, answered } = begin({ body: [new Uint8Array(20_000)], answerMs: 60_000 });
+  await clock.advance(2_000 + 55_000);
+  expect([server.sent, server.isAborted]).toEqual([20_000, false]);
+  server.answer(0);
+  await expect((await answered).read(() => "more")).resolves.toBeUndefined();
+  const late = begin({ body: [new Uint8Array(20_000)], answerMs: 60_000 });
+  await late.clock.advance(2_000 + 75_000);
+  expect(late.server.isAborted).toBe(true);
+  await expect(late.answered).rejects.toThrow("no data moved for 60 s");
+});
+
 test("an answer that comes before its request is sent arrives at once", async () => {
   const { clock, server, answered } = begin({ body: [new Uint8Array(500_000)] });
   server.answer(2_000);

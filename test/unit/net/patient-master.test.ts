@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock, type Clock } from "../../../src/base/clock.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
-import { Unanswered } from "../../../src/net/exchange.ts";
+import { Unanswered } from "../../../src/net/unanswered.ts";
 import {
   type Master,
   type MasterAnswer,

@@ -2,15 +2,17 @@
 import { readFileSync } from "node:fs";
 import { Agent, type Dispatcher } from "undici";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../../../src/base/clock.ts";
 import { nextTurn } from "../../../../src/base/concurrency.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import { keptBearer } from "../../../../src/net/bearer.ts";
 import { S3Client } from "../../../../src/objects/s3/s3-client.ts";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
 import { S3Script } from "../../../support/s3-script.ts";
 
 const body = [Buffer.from("ours")];
+const PACK = [new Uint8Array(16 * 1024 * 1024)];
 const BUSY = { status: 503, body: "<Error><Code>SlowDown</Code></Error>" };
 const CONFLICT = { status: 409, body: "<Error><Code>ConditionalRequestConflict</Code></Error>" };
 
@@ -495,6 +497,32 @@ test("a request is not sent before there is a connection for it", async () => {
     handler?.onResponseEnd?.(controller, {});
   }
   for (const object of await Promise.all(all)) expect(object?.bytes).toHaveLength(1);
+});
+
+test.each([
+  ["a minute to store a pack whose bytes it has", (store: S3ObjectStore) => store.putNew("pack/a", PACK), 60],
+  ["ten seconds to answer a read", (store: S3ObjectStore) => store.get("pack/a"), 9],
+])("a server may take %s", async (_, ask, seconds) => {
+  await using server = await S3Script.start();
+  const clock = new ManualClock();
+  let aborted = 0;
+  const controller = { abort: () => void aborted++ } as unknown as Dispatcher.DispatchController;
+  const dispatch = ({ body }: { body?: unknown }, handler: Dispatcher.DispatchHandler) => {
+    handler.onRequestStart?.(controller, {});
+    Array.from((body ?? []) as Iterable<Uint8Array>);
+    return true;
+  };
+  const manual: Partial<Clock> = {
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    after: (ms, action) => clock.after(ms, action),
+  };
+  ask(server.store(undefined, manual, { dispatcher: { dispatch } })).catch(() => {});
+  await expect.poll(() => clock.count).toBe(1);
+  await clock.advance(seconds * 1_000);
+  expect(aborted).toBe(0);
+  await clock.advance(20_000);
+  expect(aborted).toBeGreaterThan(0);
 });
 
 async function listed(store: S3ObjectStore, found: string[]): Promise<void> {
