@@ -317,6 +317,13 @@ function refusalOf({ status, error }: S3Answer, what: string, host: string, buck
     case "InvalidToken":
     case "XAdminUserNotFound":
       return new SynclineError("bad_token", message, { hint: "Check the access key, its secret, and the region." });
+    case "ExpiredToken":
+    case "ExpiredTokenException":
+    case "InvalidTokenId":
+    case "TokenRefreshRequired":
+      return new SynclineError("bad_token", message, {
+        hint: "The session ended: sign in again with your provider's tools, or set a new AWS_SESSION_TOKEN.",
+      });
     case "QuotaExceeded":
     case "InsufficientStorage":
     case "XMinioStorageFull":

@@ -32,7 +32,17 @@ export interface Signed {
 /** Once for each of clock, region and credentials. */
 const MOST_LESSONS = 3;
 const SKEWED = new Set(["RequestTimeTooSkewed", "RequestExpired"]);
-const EXPIRED = new Set(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]);
+/** Credentials that ended, or that were rotated while they were in use here. */
+const REFUSED = new Set([
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "InvalidAccessKeyId",
+  "InvalidToken",
+  "InvalidTokenId",
+  "SignatureDoesNotMatch",
+  "TokenRefreshRequired",
+  "XAdminUserNotFound",
+]);
 
 export class Signer {
   /** How often one request is signed anew after a refusal. */
@@ -91,7 +101,7 @@ export class Signer {
       this.#skewMs = serverMs - this.#nowMs();
       return true;
     }
-    if (EXPIRED.has(error.code)) return this.#replaced(signed.by.credentials);
+    if (REFUSED.has(error.code)) return this.#replaced(signed.by.credentials);
     const region = headers["x-amz-bucket-region"] ?? error.region;
     const isElsewhere = status === 301 || status === 307 || error.code === "AuthorizationHeaderMalformed";
     if (!isElsewhere || region === undefined || !isRegion(region) || region === signed.region) return false;
@@ -119,8 +129,10 @@ export class Signer {
   /** Whether there are other credentials than those that were refused. */
   async #replaced(credentials: Credentials): Promise<boolean> {
     this.#credentials.refused(credentials);
-    const { accessKeyId, sessionToken } = await this.#credentials.get();
-    return accessKeyId !== credentials.accessKeyId || sessionToken !== credentials.sessionToken;
+    const found = await this.#credentials.get();
+    return (["accessKeyId", "secretAccessKey", "sessionToken"] as const).some(
+      (part) => found[part] !== credentials[part],
+    );
   }
 
   #nowMs(): number {

@@ -1,5 +1,6 @@
 /** Puts and reads on an S3 server that drops replies, is overloaded for a while, or sends malformed answers. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Agent, type Dispatcher } from "undici";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type Clock, systemClock } from "../../../../src/base/clock.ts";
@@ -10,6 +11,7 @@ import { S3Client } from "../../../../src/objects/s3/s3-client.ts";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { S3Script } from "../../../support/s3-script.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const body = [Buffer.from("ours")];
 const PACK = [new Uint8Array(16 * 1024 * 1024)];
@@ -139,6 +141,12 @@ describe("errors say what to do", () => {
       /s3:PutObject/,
     ],
     ["a wrong key", { status: 403, body: "<Error><Code>SignatureDoesNotMatch</Code></Error>" }, "bad_token", /secret/],
+    [
+      "a session that ended",
+      { status: 400, body: "<Error><Code>ExpiredToken</Code></Error>" },
+      "bad_token",
+      /AWS_SESSION_TOKEN/,
+    ],
     ["a full account", { status: 403, body: "<Error><Code>QuotaExceeded</Code></Error>" }, "disk_full", /quota/],
   ])("%s", async (_, fate, code, hint) => {
     await using server = await S3Script.start();
@@ -164,6 +172,36 @@ describe("errors say what to do", () => {
     expect(refusal).toMatchObject({ code: "store_unreachable" });
     expect(String(refusal)).not.toContain("secret");
   });
+});
+
+test.each([
+  ["InvalidAccessKeyId", { id: "NEW" }],
+  ["InvalidToken", { token: "new" }],
+  ["InvalidTokenId", { token: "new" }],
+  ["SignatureDoesNotMatch", { secret: "new" }],
+  ["ExpiredToken", { token: "new" }],
+])("a key that is rotated in its file is read again after %s", async (code, rotated) => {
+  await using server = await S3Script.start();
+  const file = join(await temporaryFolder(), "credentials");
+  const keys = ({ id = "OLD", secret = "old", token = "old" }) =>
+    writeFileSync(
+      file,
+      `[default]\naws_access_key_id = ${id}\naws_secret_access_key = ${secret}\naws_session_token = ${token}\n`,
+    );
+  keys({});
+  const store = server.store({
+    AWS_SHARED_CREDENTIALS_FILE: file,
+    HOME: "/nonexistent",
+    AWS_EC2_METADATA_DISABLED: "true",
+  });
+  server.put("root", "before");
+  await store.get("root");
+  const refused = { status: 403, body: `<Error><Code>${code}</Code></Error>` };
+  server.next("GET", refused);
+  await expect(store.get("root")).rejects.toMatchObject({ code: "bad_token" });
+  keys(rotated);
+  server.next("GET", refused);
+  expect((await store.get("root"))?.bytes.length).toBe(6);
 });
 
 test("a clock that is off is corrected by the server's", async () => {
