@@ -180,6 +180,21 @@ export function tokenOf(bytes: Uint8Array): string {
   return Buffer.from(blake3(bytes)).toString("hex");
 }
 
+/** The error of a put whose outcome is not "stored", where nothing else may have stored the object. */
+export function notStored(
+  address: string,
+  name: string,
+  outcome: Exclude<PutOutcome, { readonly kind: "stored" }>,
+): SynclineError {
+  const cause = outcome.kind === "unknown" ? outcome.cause : new Error("another object has this name");
+  const why = cause instanceof Error ? `: ${cause.message.replace(/\.$/, "")}` : "";
+  const hint = cause instanceof SynclineError ? cause.hint : undefined;
+  return new SynclineError("store_unreachable", `${address} did not confirm that it stored ${name}${why}.`, {
+    hint: hint ?? "Check the network and the storage. What is saved here is published once it answers.",
+    cause,
+  });
+}
+
 export function objectNotFound(address: string, name: string, cause?: unknown): SynclineError {
   return new SynclineError("object_not_found", `${address} has no object ${name}.`, { cause });
 }

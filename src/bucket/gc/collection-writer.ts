@@ -8,7 +8,7 @@ import type { Random } from "../../base/random.ts";
 import { encodeManifest, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
 import { pagesOfRun, type RunRow } from "../../format/blocks/run.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import { notStored, type ObjectStore } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
 import type { Bucket } from "../bucket.ts";
@@ -121,7 +121,7 @@ export class CollectionWriter implements AsyncDisposable {
       mergePages([sorted], (total) => (count = total)),
       { durable: "later" },
     );
-    if (outcome.kind !== "stored") throw notStored(runName(id), outcome);
+    if (outcome.kind !== "stored") throw notStored(store.address, runName(id), outcome);
     this.#writtenBytes += pagesOfRun(count) * RUN_PAGE_BYTES;
     return [{ id, rows: count }];
   }
@@ -129,15 +129,10 @@ export class CollectionWriter implements AsyncDisposable {
   async #swap({ root }: CollectionBase, maintenance: Maintenance, manifest: Manifest): Promise<SwapOutcome> {
     const { cid } = maintenance.made.commit;
     const built = buildPack(commitObjectName(cid), blocksOf(maintenance), encodeManifest(manifest));
-    if (!(await this.#uploader.putBuilt(built))) throw notStored(built.pack.name, { kind: "refused" });
+    const { store } = this.#options;
+    if (!(await this.#uploader.putBuilt(built))) throw notStored(store.address, built.pack.name, { kind: "refused" });
     this.#writtenBytes += built.pack.size;
-    await this.#options.store.settle();
+    await store.settle();
     return this.#roots.swap(ONLY_BUCKET, root.commit, cid);
   }
-}
-
-function notStored(name: string, outcome: { readonly kind: string; readonly cause?: unknown }): SynclineError {
-  return new SynclineError("store_unreachable", `Cannot tell whether ${name} was stored.`, {
-    cause: outcome.cause,
-  });
 }

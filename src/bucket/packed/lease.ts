@@ -9,7 +9,7 @@ import type { PackName, WriterId } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { encodeLease } from "../../format/commits/lease.ts";
 import { leaseName, OBJECT_ID_BYTES, packName } from "../../format/blocks/object-name.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import { notStored, type ObjectStore, type PutOutcome } from "../../objects/object-store.ts";
 
 /** Names drawn at once: 1 GiB of packs. */
 const BATCH = 64;
@@ -93,12 +93,14 @@ export class Lease {
     const name = leaseName(this.#writer);
     const bytes = encodeLease([...this.#held, ...this.#free]);
     // The first try may meet a lease that the collector removed, or that a crash left.
-    const stored = (await this.#put(name, bytes, counted)) || (await this.#put(name, bytes, counted));
-    if (!stored) throw new SynclineError("store_failed", `Could not write the lease of writer ${this.#writer}.`);
+    let outcome = await this.#put(name, bytes, counted);
+    if (outcome.kind !== "stored") outcome = await this.#put(name, bytes, counted);
+    if (outcome.kind === "unknown") throw notStored(this.#store.address, name, outcome);
+    if (outcome.kind === "refused") throw replaced(name);
     this.#writtenMs = this.#clock.monotonicMs();
   }
 
-  async #put(name: string, bytes: Uint8Array, counted: CountPut): Promise<boolean> {
+  async #put(name: string, bytes: Uint8Array, counted: CountPut): Promise<PutOutcome> {
     const token = this.#token ?? (await ownToken(this.#store, name));
     const outcome =
       token === undefined
@@ -106,8 +108,13 @@ export class Lease {
         : await this.#store.putIfMatch(name, [bytes], token);
     counted(bytes.length);
     this.#token = outcome.kind === "stored" ? outcome.token : undefined;
-    return outcome.kind === "stored";
+    return outcome;
   }
+}
+
+/** An object that only one writer keeps was replaced by another process. */
+export function replaced(name: string): SynclineError {
+  return new SynclineError("store_failed", `Could not write ${name}: another process keeps replacing it.`);
 }
 
 /** The token of an object that only this writer keeps. One that is too large to read is not ours: it is removed. */

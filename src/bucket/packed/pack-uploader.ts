@@ -8,7 +8,7 @@ import type { Block } from "../../blocks/block-store.ts";
 import { EMPTY_MANIFEST, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
 import { footerBytes, type PackFooter } from "../../format/blocks/pack.ts";
-import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
+import { notStored, type ObjectBody, type ObjectStore } from "../../objects/object-store.ts";
 import type { Lease } from "./lease.ts";
 import { type BuiltPack, buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
@@ -59,7 +59,7 @@ export class PackUploader {
     const name = await this.#tools.lease.draw(this.countPut);
     this.#leased.push(name);
     const built = buildPack(name, blocks);
-    if (!(await this.putBuilt(built))) throw notStored(built.pack.name);
+    if (!(await this.putBuilt(built))) throw notStored(this.#tools.store.address, built.pack.name, { kind: "refused" });
     const { pack, footer } = built;
     return { pack, footer };
   }
@@ -84,7 +84,7 @@ export class PackUploader {
   /** False if an object of this name is there already. Durable once the store has settled. */
   async putBuilt({ pack, body, blocks }: BuiltPack): Promise<boolean> {
     const outcome = await this.#tools.store.putNew(pack.name, body, { durable: "later" });
-    if (outcome.kind === "unknown") throw notStored(pack.name, outcome.cause);
+    if (outcome.kind === "unknown") throw notStored(this.#tools.store.address, pack.name, outcome);
     if (outcome.kind === "refused") return false;
     this.countPut(pack.size);
     this.#cost.blocks += blocks;
@@ -154,8 +154,9 @@ export class PackUploader {
         yield chunk;
       }
     };
-    const outcome = await this.#tools.store.putNew(name, counting(), { durable: "later" });
-    if (outcome.kind !== "stored") throw notStored(name, outcome.kind === "unknown" ? outcome.cause : undefined);
+    const { store } = this.#tools;
+    const outcome = await store.putNew(name, counting(), { durable: "later" });
+    if (outcome.kind !== "stored") throw notStored(store.address, name, outcome);
     this.countPut(bytes);
   }
 }
@@ -166,8 +167,4 @@ function beyondMemory(packs: readonly LoosePack[]): LoosePack[] {
   return packs
     .toSorted((a, b) => footerBytes(a) - footerBytes(b))
     .filter((pack) => (bytes += footerBytes(pack)) > FOOTER_CACHE_BYTES);
-}
-
-function notStored(name: PackName | string, cause?: unknown): SynclineError {
-  return new SynclineError("store_unreachable", `Cannot tell whether ${name} was stored.`, { cause });
 }

@@ -9,10 +9,10 @@ import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeGenesis } from "../../format/commits/genesis.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
-import type { ObjectStore, RequestReport, Turn } from "../../objects/object-store.ts";
+import { notStored, type ObjectStore, type RequestReport, type Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
-import { Lease, ownToken } from "./lease.ts";
+import { Lease, ownToken, replaced } from "./lease.ts";
 import { holdsBucket, lostRoot, occupied } from "./lost-root.ts";
 import { NewestIndex } from "./newest-index.ts";
 import { OwnSwap } from "./own-swap.ts";
@@ -133,7 +133,8 @@ export class PackedRemote implements BucketRemote {
     const body = [encodeRoot(base)];
     const old = await ownToken(this.store, name);
     const outcome = await (old === undefined ? this.store.putNew(name, body) : this.store.putIfMatch(name, body, old));
-    if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not write ${name}.`);
+    if (outcome.kind === "unknown") throw notStored(this.address, name, outcome);
+    if (outcome.kind === "refused") throw replaced(name);
   }
 
   /** Removes an abandoned lock and returns its holder; as ObjectStore.breakLock. */

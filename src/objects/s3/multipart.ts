@@ -80,7 +80,7 @@ async function complete(
       if (answer.status !== 200 && answer.status !== 404 && answer.status !== 409 && !isTrouble(answer))
         throw client.refusal(answer, `to store ${key}`);
     }
-    cause = answer instanceof Unanswered ? answer : new Error(`It answered ${answer.status}`);
+    cause = answer instanceof Unanswered ? answer : new Error(`${answer.status}`);
     if (await isThere(client, key, bytes)) return { kind: "stored", token: undefined };
   }
   return { kind: "unknown", cause };

@@ -65,7 +65,7 @@ async function tryUntilKnown(client: S3Client, put: ConditionalPut, doubt: Doubt
       // Another put of this object is under way; it tells who won once it is over.
       if (answer.status === 409 && doubt.cause === undefined && attempt + 1 < PUT_TRIES) continue;
       if (!isRefused && answer.status !== 409 && !isTrouble(answer)) throw client.refusal(answer, `to store ${name}`);
-      doubt.cause = new Error(`It answered ${answer.status} ${answer.error?.code ?? ""}`.trim());
+      doubt.cause = new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim());
     }
     const outcome = await lookUp(put, doubt.cause);
     if (outcome !== "as before") return outcome;

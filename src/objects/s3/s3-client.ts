@@ -119,7 +119,7 @@ export class S3Client implements AsyncDisposable {
       try {
         const answer = await this.send(request);
         if (!isTrouble(answer)) return answer;
-        last = new Error(`It answered ${answer.status} ${answer.error?.code ?? ""}`.trim());
+        last = new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim());
       } catch (cause) {
         if (!(cause instanceof Unanswered)) throw cause;
         last = cause;

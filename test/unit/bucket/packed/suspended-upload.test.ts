@@ -4,7 +4,7 @@ import { SynclineError } from "../../../../src/base/errors.ts";
 import { openWriter } from "../../../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { LEASE_FOLDER, PACK_FOLDER } from "../../../../src/format/blocks/object-name.ts";
-import type { ObjectStore } from "../../../../src/objects/object-store.ts";
+import type { ObjectStore, PutOutcome } from "../../../../src/objects/object-store.ts";
 import { alteredStore } from "../../../support/altered-store.ts";
 import { noise } from "../../../support/bytes.ts";
 import {
@@ -17,6 +17,7 @@ import {
   opened,
   shown,
 } from "../../../support/collected-store.ts";
+import { countedStore } from "../../../support/counted-store.ts";
 import { name } from "../../../support/epochs.ts";
 
 const MIB = 1024 * 1024;
@@ -103,6 +104,29 @@ test("after a swap whose outcome stayed unknown no pack is listed twice", async 
     away(false);
     return { kind: outcome };
   }
+});
+
+test.each([
+  ["the lease", "lease/"],
+  ["a pack", "pack/"],
+  ["the commit object", "commit/"],
+])("an upload that waits because of %s says why, and what it waits for", async (_, folder) => {
+  const hours = new Hours();
+  const memory = await newStore(hours);
+  const { store, interceptPut } = countedStore(memory);
+  const { context } = await opened(store, hours);
+  await using writer = await openWriter(context, 1);
+  await writer.putFile([name("large")], sourceOfBytes(LARGE), { mode: 0o644, uid: 0, gid: 0 });
+  const busy = async (): Promise<PutOutcome> => ({ kind: "unknown", cause: new Error("503 SlowDown") });
+  for (let attempt = 0; attempt < 2; attempt++) interceptPut(folder, busy);
+  expect(await writer.publish("")).toMatchObject({
+    kind: "unreachable",
+    cause: {
+      code: "store_unreachable",
+      message: expect.stringMatching(/^memory: did not confirm .*: 503 SlowDown\.$/),
+      hint: expect.stringContaining("published once it answers"),
+    },
+  });
 });
 
 async function bytesIn(store: ObjectStore): Promise<number> {
