@@ -51,9 +51,26 @@ interface Completion {
   readonly signal: AbortSignal | undefined;
 }
 
-async function complete(
+/** Why the object may be there. Undefined: it certainly is not. */
+interface Doubt {
+  cause: unknown;
+}
+
+async function complete(client: S3Client, completion: Completion): Promise<PutOutcome> {
+  const doubt: Doubt = { cause: undefined };
+  try {
+    return await tryToComplete(client, completion, doubt);
+  } catch (error) {
+    // Once the object may be there, no error says that it is not.
+    if (doubt.cause === undefined) throw error;
+    return { kind: "unknown", cause: doubt.cause };
+  }
+}
+
+async function tryToComplete(
   client: S3Client,
   { key, uploadId, tags, bytes, condition, signal }: Completion,
+  doubt: Doubt,
 ): Promise<PutOutcome> {
   const parts = tags.map((tag, at) => `<Part><PartNumber>${at + 1}</PartNumber><ETag>${escaped(tag)}</ETag></Part>`);
   const text = `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`;
@@ -65,25 +82,27 @@ async function complete(
     body: [Buffer.from(text)],
     signal,
   };
-  let cause: unknown;
   for (let attempt = 0; attempt < COMPLETE_TRIES; attempt++) {
     if (attempt > 0) await client.backOff(attempt, signal);
     const answer = await client.send(request).catch((error: unknown) => {
       if (error instanceof Unanswered) return error;
+      // It may be on its way.
+      if (signal?.aborted === true && error === signal.reason) return new Unanswered(true, error);
       throw error;
     });
     if (!(answer instanceof Unanswered)) {
       // A failure after the head was sent is told in a body with status 200.
       const tag = textAt(Buffer.from(answer.body).toString("utf8"), "CompleteMultipartUploadResult/ETag");
       if (answer.status === 200 && tag !== undefined) return { kind: "stored", token: tag };
-      if (answer.status === 412 && cause === undefined) return { kind: "refused" };
-      if (answer.status !== 200 && answer.status !== 404 && answer.status !== 409 && !isTrouble(answer))
+      if (answer.status === 412 && doubt.cause === undefined) return { kind: "refused" };
+      // 404 and 412 are also what a completion gets whose first try took effect.
+      if (![200, 404, 409, 412].includes(answer.status) && !isTrouble(answer))
         throw client.refusal(answer, `to store ${key}`);
     }
-    cause = answer instanceof Unanswered ? answer : new Error(`${answer.status}`);
+    doubt.cause ??= answer instanceof Unanswered ? answer : new Error(`${answer.status}`);
     if (await isThere(client, key, bytes)) return { kind: "stored", token: undefined };
   }
-  return { kind: "unknown", cause };
+  return { kind: "unknown", cause: doubt.cause };
 }
 
 /** Large objects have random names, so an object of this size is ours. */

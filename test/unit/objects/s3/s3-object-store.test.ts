@@ -94,6 +94,51 @@ describe("a put whose answer is lost", () => {
   });
 });
 
+describe("an object in parts whose completion got no answer", () => {
+  const BYTES = 65 * 1024 * 1024;
+  const LOST = { status: 412, body: "<Error><Code>PreconditionFailed</Code></Error>" };
+  const begun = {
+    status: 200,
+    body: "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
+  };
+  const there = {
+    status: 200,
+    headers: { etag: '"1"', "content-length": String(BYTES), "last-modified": new Date().toUTCString() },
+  };
+  async function* large() {
+    for (let at = 0; at < 65; at++) yield new Uint8Array(1024 * 1024);
+  }
+
+  test("and is refused when sent again is stored if it is there then", async () => {
+    await using server = await S3Script.start();
+    server.next("POST", begun, "cut", LOST);
+    server.next("HEAD", "serve", there);
+    expect(await server.store().putNew("run/a", large())).toMatchObject({ kind: "stored" });
+    expect(server.seen.filter(({ method }) => method === "DELETE")).toEqual([]);
+  });
+
+  test.each([
+    ["refused", LOST],
+    ["denied", { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" }],
+  ])("and is %s when sent again is unknown if it is not to be seen", async (_, fate) => {
+    await using server = await S3Script.start();
+    server.next("POST", begun, "cut", fate, fate, fate);
+    expect(await server.store().putNew("run/a", large())).toMatchObject({ kind: "unknown" });
+  });
+
+  test("because its time was over is unknown", async () => {
+    await using server = await S3Script.start();
+    const end = new AbortController();
+    const { promise: after, resolve } = Promise.withResolvers<void>();
+    server.next("POST", begun, { status: 200, after });
+    const putting = server.store().putNew("run/a", large(), { signal: end.signal });
+    await expect.poll(() => server.seen.filter(({ method }) => method === "POST").length, { timeout: 20_000 }).toBe(2);
+    end.abort(new Error("over"));
+    expect(await putting).toMatchObject({ kind: "unknown" });
+    resolve();
+  });
+});
+
 test("a 409 is tried again: it only says that another put is under way", async () => {
   await using server = await S3Script.start();
   const store = server.store();
