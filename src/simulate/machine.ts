@@ -17,7 +17,6 @@ import { Bucket } from "../bucket/bucket.ts";
 import { cachingRemote } from "../bucket/caching-remote.ts";
 import type { CollectReport } from "../bucket/gc/collector.ts";
 import type { PublishContext } from "../bucket/publish.ts";
-import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
@@ -33,6 +32,7 @@ import { DavClient } from "./dav-client.ts";
 import { DavDoor, DavState } from "./dav-door.ts";
 import { tellingRemovals } from "./judges/telling-removals.ts";
 import { KernelMount } from "./kernel-mount.ts";
+import { overheard } from "./overheard-remote.ts";
 import { SimulatedProcess } from "./process.ts";
 import { SimulatedCacheDisk } from "./disks/simulated-cache-disk.ts";
 import { SimulatedDisk } from "./disks/simulated-disk.ts";
@@ -169,7 +169,7 @@ export class Machine {
     const blocks = new CachedReader(cache, verified);
     const { genesis, checks } = beginning;
     const cached = cachingRemote(withKnownGenesis(remote, genesis.bytes), cache);
-    const bucket = await Bucket.open(this.#overheard(cached), { blocks, checks });
+    const bucket = await Bucket.open(overheard(cached, this.#options.onUnknownSwap), { blocks, checks });
     const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS, random });
     const publisher = this.#publisher(process, bucket, writer, vfs, merge);
     const schedule = new FlushSchedule(process.clock, () => publisher.flush());
@@ -199,7 +199,7 @@ export class Machine {
     const forget = () => remote.forgetPlacement?.();
     const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
     const { genesis, checks } = beginning;
-    const known = this.#overheard(withKnownGenesis(remote, genesis.bytes));
+    const known = overheard(withKnownGenesis(remote, genesis.bytes), this.#options.onUnknownSwap);
     return { bucket: await Bucket.open(known, { blocks, checks }), writer, clock, random };
   }
 
@@ -273,31 +273,6 @@ export class Machine {
       storage: this.#cacheDisk,
       ...(isIntact === undefined ? {} : { isIntact }),
     });
-  }
-
-  #overheard(remote: BucketRemote): BucketRemote {
-    const { onUnknownSwap } = this.#options;
-    const heard = async (prepared: PreparedSwap) => {
-      const outcome = await prepared.swap();
-      if (outcome.kind === "unknown") onUnknownSwap();
-      return outcome;
-    };
-    return {
-      ...remote,
-      beginUpload: () => {
-        const session = remote.beginUpload();
-        return {
-          blocks: session.blocks,
-          putContent: (block) => session.putContent(block),
-          prepare: async (expected, upload) => {
-            const prepared = await session.prepare(expected, upload);
-            return { ...prepared, swap: () => heard(prepared) };
-          },
-          ...(session.suspend && { suspend: () => session.suspend?.() ?? Promise.resolve() }),
-          [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
-        };
-      },
-    };
   }
 
   #end(): void {
