@@ -15,11 +15,10 @@ const REDIS_PORT = 16_379;
  * s3fs say how they cache.
  */
 export async function s3Peers(space, server, flags) {
-  const endpoint = /endpoint=(.*)$/.exec(server.url())[1];
   const peers = {};
-  if (isThere("rclone", "version")) peers.rclone = rclone(space, server, endpoint, flags.rclone);
-  if (isThere("s3fs", "--version")) peers.s3fs = s3fs(space, server, endpoint, flags.s3fs);
-  if (existsSync(JUICEFS) && isThere("redis-server", "--version")) peers.juicefs = await juicefs(space, endpoint);
+  if (isThere("rclone", "version")) peers.rclone = rclone(space, server, flags.rclone);
+  if (isThere("s3fs", "--version")) peers.s3fs = s3fs(space, server, flags.s3fs);
+  if (existsSync(JUICEFS) && isThere("redis-server", "--version")) peers.juicefs = await juicefs(space, server);
   return peers;
 }
 
@@ -41,31 +40,48 @@ export async function mountedBy(space, dir, name, command, args, env = process.e
   return { dir, pid: child.pid, unmount };
 }
 
-function rclone(space, server, endpoint, flags) {
-  const env = {
+/** What rclone needs to reach the server as "s:bucket". */
+export function rcloneEnv(space, server) {
+  return {
     ...space.env,
     AWS_CA_BUNDLE: "",
     RCLONE_S3_NO_CHECK_BUCKET: "true",
     RCLONE_CONFIG: join(space.path, "rclone.conf"),
     RCLONE_CONFIG_S_TYPE: "s3",
     RCLONE_CONFIG_S_PROVIDER: "Other",
-    RCLONE_CONFIG_S_ENDPOINT: endpoint,
+    RCLONE_CONFIG_S_ENDPOINT: endpointOf(server),
     RCLONE_CONFIG_S_ENV_AUTH: "true",
   };
+}
+
+function endpointOf(server) {
+  return /endpoint=(.*)$/.exec(server.url())[1];
+}
+
+function rclone(space, server, flags) {
+  const env = rcloneEnv(space, server);
   mkdirSync(join(server.folder, "rclone"));
   return (dir, cache) =>
     mountedBy(space, dir, "rclone", "rclone", ["mount", "s:bucket/rclone", dir, ...flags(cache)], env);
 }
 
-function s3fs(space, server, endpoint, flags) {
+function s3fs(space, server, flags) {
   const passwords = join(space.path, "passwd");
   writeFileSync(passwords, `${space.env.AWS_ACCESS_KEY_ID}:${space.env.AWS_SECRET_ACCESS_KEY}\n`, { mode: 0o600 });
   mkdirSync(join(server.folder, "s3fs"));
-  const options = ["-f", "-o", `passwd_file=${passwords}`, "-o", `url=${endpoint}`, "-o", "use_path_request_style"];
+  const options = [
+    "-f",
+    "-o",
+    `passwd_file=${passwords}`,
+    "-o",
+    `url=${endpointOf(server)}`,
+    "-o",
+    "use_path_request_style",
+  ];
   return (dir, cache) => mountedBy(space, dir, "s3fs", "s3fs", ["bucket:/s3fs", dir, ...options, ...flags(cache)]);
 }
 
-async function juicefs(space, endpoint) {
+async function juicefs(space, server) {
   const redis = spawn("redis-server", ["--port", String(REDIS_PORT), "--dir", space.path, "--save", ""], {
     stdio: "ignore",
   });
@@ -74,7 +90,7 @@ async function juicefs(space, endpoint) {
   space.pids.add(redis.pid);
   const url = `redis://127.0.0.1:${REDIS_PORT}/1`;
   const keys = ["--access-key", space.env.AWS_ACCESS_KEY_ID, "--secret-key", space.env.AWS_SECRET_ACCESS_KEY];
-  const format = ["format", "--storage", "minio", "--bucket", `${endpoint}/bucket`, ...keys, url, "juicefs"];
+  const format = ["format", "--storage", "minio", "--bucket", `${endpointOf(server)}/bucket`, ...keys, url, "juicefs"];
   await until(() => spawnSync(JUICEFS, format).status === 0, 20_000, "JuiceFS to format", 200);
   const flags = ["mount", "--no-usage-report", "--writeback"];
   return (dir, cache) => mountedBy(space, dir, "JuiceFS", JUICEFS, [...flags, "--cache-dir", cache, url, dir]);

@@ -9,6 +9,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { agent, pathIn, percentile, report, rssMiB, s3Server, syncline, workspace } from "../drills/lib.ts";
 import { bucketOfFiles } from "../drills/many-files.ts";
+import { rcloneEnv } from "./s3-peers.mjs";
 
 const args = process.argv.slice(2);
 const runs = args.includes("--runs") ? Number(args[args.indexOf("--runs") + 1]) : 3;
@@ -17,17 +18,6 @@ const EDITS = 50;
 
 const space = workspace("bench-s3");
 const server = await s3Server(space, join(space.path, "s3"));
-const endpoint = /endpoint=(.*)$/.exec(server.url())[1];
-const rcloneEnv = {
-  ...space.env,
-  AWS_CA_BUNDLE: "",
-  RCLONE_S3_NO_CHECK_BUCKET: "true",
-  RCLONE_CONFIG: join(space.path, "rclone.conf"),
-  RCLONE_CONFIG_S_TYPE: "s3",
-  RCLONE_CONFIG_S_PROVIDER: "Other",
-  RCLONE_CONFIG_S_ENDPOINT: endpoint,
-  RCLONE_CONFIG_S_ENV_AUTH: "true",
-};
 const url = server.url("bench");
 syncline(space, ["init", url]);
 const big = join(space.path, "big");
@@ -133,7 +123,7 @@ function row(what, values) {
 }
 
 function rclone(...what) {
-  const { status, stderr } = spawnSync("rclone", what, { env: rcloneEnv });
+  const { status, stderr } = spawnSync("rclone", what, { env: rcloneEnv(space, server) });
   if (status !== 0) throw new Error(`rclone ${what.join(" ")}: ${stderr}`);
 }
 

@@ -34,7 +34,7 @@ export interface PinsOptions {
 /** How soon a new base is noticed, and how soon a failure is retried. */
 const LOOK_MS = 1_000;
 const AGAIN_MS = 30_000;
-/** After reading the pinned trees, and the list of what is here, rests for this many times as long. */
+/** After it read the pinned trees and listed the blocks that are here, it rests for this many times as long. */
 const RESTS = 20;
 const BATCH_BLOCKS = 16;
 /** How often a round looks whether all blocks are here. Each time, readers may find damaged ones and drop them. */
@@ -49,7 +49,7 @@ export class Pins implements AsyncDisposable {
   #kept: ReadonlyMap<Cid, number> | undefined;
   /** The tree whose pinned blocks were all here at the end of a round. */
   #done: Cid | undefined;
-  /** The version of the pinned blocks then. */
+  /** `PinnedBlocks.version` at the end of that round. */
   #version = 0n;
   #isChecked = false;
   #absent: readonly PinPath[] = [];
@@ -183,7 +183,7 @@ export class Pins implements AsyncDisposable {
     }
   }
 
-  /** Until exactly these blocks are here. Returns their version; undefined once they are not wanted any more. */
+  /** Fetches and drops blocks until exactly these are here. Returns their version; undefined: they are not wanted any more. */
   async #bring(wanted: ReadonlyMap<Cid, number>, isWanted: () => boolean): Promise<bigint | undefined> {
     const { pinned, clock } = this.#options;
     for (let pass = 0; pass < MOST_PASSES; pass++) {

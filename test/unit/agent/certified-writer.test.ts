@@ -18,7 +18,7 @@ import { startTestMaster, type TestMaster } from "../../support/test-master.ts";
 const HOUR_MS = 60 * 60 * 1000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 
-/** The clocks: of all, and by how much this machine's is behind. */
+/** How far all clocks are ahead, and how far this machine's is behind them. */
 let shiftMs: number;
 let behindMs: number;
 let master: TestMaster;

@@ -115,7 +115,7 @@ test("a server that does not answer after the body is given up, as without a lim
   await expect(answered).rejects.toThrow("no data moved for 10 s");
 });
 
-test("an answer may take longer once the body is sent, but no part of the answer may", async () => {
+test("once the body is sent the answer may take longer to begin, but not between its parts", async () => {
   const { clock, server, answered } = begin({ body: [new Uint8Array(20_000)], answerMs: 60_000 });
   await clock.advance(2_000 + 55_000);
   expect([server.sent, server.isAborted]).toEqual([20_000, false]);

@@ -37,7 +37,7 @@ test("nothing is fetched ahead for a reader that jumps", () => {
   expect(jumps).toEqual(jumps.map(() => undefined));
 });
 
-test("a read that is repeated once its blocks have arrived is no second read", () => {
+test("a read that is repeated, since its blocks had to arrive first, counts once", () => {
   const ahead = new ReadAhead();
   const read = (from: number, to: number) => ahead.next(INO, from, to, SIZE);
   for (const at of [30, 70, 10, 55])

@@ -499,7 +499,7 @@ describe("a page of a proxy, with status 200", () => {
     });
   });
 
-  test("is no part of an object: ranges, tails and sizes are asked for again", async () => {
+  test("is not taken for an object: ranges, tails and sizes are requested again", async () => {
     await using server = await S3Script.start();
     const store = server.store();
     server.put("pack/a", "0123456789");
