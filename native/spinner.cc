@@ -17,8 +17,8 @@ constexpr uint64_t kSlack = 4;
 // Without credit this many requests are served without a wait, doubled each time.
 constexpr int kShortestRest = 2;
 constexpr int kLongestRest = 32;
-// Others who want this processor get a tick of some ms when the thread yields, however low their priority. Then it rests for so
-// many times as long.
+// When the thread yields, another program may keep the processor for some milliseconds, however low its priority. The thread then
+// stays awake for no request until this many times as long has passed.
 constexpr uint64_t kDisplacedRests = 100;
 
 }  // namespace

@@ -23,7 +23,7 @@ class Spinner {
   uint64_t answeredAtNs_ = 0;
   // How much more may be waited in vain.
   uint64_t creditNs_ = 0;
-  // Others wanted the processor.
+  // Until then it waits for nothing, since others want the processor.
   uint64_t displacedUntilNs_ = 0;
   // Requests until the next try, and how many that were last time.
   int rest_ = 0;

@@ -1,6 +1,6 @@
 /**
- * A state's device as the writer of an agent, which may run longer than its certificate lasts: renewed in its last month,
- * and when the bucket refuses it.
+ * Writes for an agent with its state's device. An agent may run longer than the device's certificate is valid, so the
+ * certificate is renewed in its last month, and when the bucket refuses it.
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { timeText } from "../base/clock.ts";
@@ -16,7 +16,7 @@ export interface CertifiedWriterOptions extends DeviceSetup {
   readonly log: Log;
 }
 
-/** After the wallet could not sign, it is asked again this much later. */
+/** How long a wallet that could not sign is not asked again. */
 const AGAIN_MS = 60 * 60 * 1000;
 
 export class CertifiedWriter implements PublisherWriter {

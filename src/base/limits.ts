@@ -129,7 +129,7 @@ export const MAX_RANGED_READ_BYTES = 8 * MiB;
 /** Memory for contents that a filesystem has read or will read soon. */
 export const CONTENT_BYTES = 24 * MiB;
 export const READ_AHEAD_FIRST_BYTES = 256 * KiB;
-/** Up to one and a half times this waits for its reader: half of the memory. More would be fetched twice, or displace others. */
+/** Up to 1.5 times as much waits for its reader: half of that memory. More would be fetched twice, or displace other contents. */
 export const READ_AHEAD_MAX_BYTES = CONTENT_BYTES / 3;
 /** How many small files of a directory are fetched together: at first, and at most. */
 export const SIBLINGS_FIRST = 8;

@@ -62,10 +62,10 @@ export class PartReads {
   }
 }
 
-/** 4 GiB of a large file; some 5 MiB of memory. */
+/** The blocks of a file of 4 GiB. Takes some 5 MiB of memory. */
 const MOST_KNOWN = 16_384;
-/** Then a block is read whole and verified again: disks damage what they keep for long. */
+/** How long a block counts as intact. Then it is read whole and verified again, since disks damage old data. */
 const BELIEVED_MS = 10 * 60 * 1_000;
 const MOST_COLD = 256;
-/** How long a segment's blocks are then read whole, and ahead. */
+/** For how long the blocks of a segment that is not in memory are read whole, and ahead. */
 const COLD_MS = 1_000;

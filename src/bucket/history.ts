@@ -31,7 +31,7 @@ export interface PlacedCommits {
 export interface Gap {
   /** The newest seq in it. */
   readonly seq: Lamport;
-  /** The retained commit at `seq`, which is lost or damaged. Undefined: which older commits exist is unknown, and nothing follows. */
+  /** The lost or damaged commit at `seq`. Undefined: the list of older commits cannot be read either, so the history ends here. */
   readonly lost: Cid | undefined;
 }
 

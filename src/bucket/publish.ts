@@ -91,7 +91,7 @@ class Publication implements AsyncDisposable {
   readonly #sent: SentCommit[];
   readonly #pacing: Backoff;
   #session: UploadSession | undefined;
-  /** Its caller publishes the epoch again. */
+  /** Whether the caller will publish the epoch again. */
   #isWaiting = false;
   #workspace: Workspace | undefined;
 
@@ -315,7 +315,7 @@ class Publication implements AsyncDisposable {
     return new Workspace(bucket, session, merge, device.writer, changes, this.#data, this.#options.recovers);
   }
 
-  /** The next session goes on with what this one has stored, unless that may be in the history: no manifest lists a pack twice. */
+  /** Lets the next session go on with the packs stored so far. If they may be in the history, it must not: they would be listed twice. */
   async #suspend(): Promise<void> {
     if (this.#session?.suspend === undefined || this.#unsure.length > 0) return this.#forget();
     await this.#end((session) => session.suspend?.());

@@ -13,7 +13,7 @@ export class ChunkCache implements ContentSource {
   readonly #held = new Map<Cid, Held>();
   readonly #loading = new Map<Cid, Promise<void>>();
   #heldBytes = 0;
-  /** Of those that were read ahead and not read yet. */
+  /** Bytes of blocks that were read ahead and wait for their reader. */
   #aheadBytes = 0;
   /** Counts uses: a later use has a greater number. */
   #uses = 0;
@@ -137,7 +137,7 @@ export class ChunkCache implements ContentSource {
     return held;
   }
 
-  /** It is one of those that were read already. */
+  /** The block waits for its reader no longer. */
   #read(held: Held): void {
     held.isAhead = false;
     this.#aheadBytes -= held.bytes;
@@ -158,8 +158,9 @@ interface Held {
 const OVERHEAD_BYTES = 300;
 /** Memory of a decoded node with its links as text, relative to its encoded bytes. */
 const DECODED_FACTOR = 4;
-/** What was read ahead stays, in this part of the capacity, for this many uses: it will be read sooner than what was read. */
+/** Blocks that were read ahead keep up to this part of the capacity … */
 const AHEAD_PART = 1 / 2;
+/** … until there were this many uses of other blocks. */
 const AHEAD_USES = 4_096;
 /** The part that stays when room is made. */
 const KEPT_PART = 7 / 8;

@@ -1,6 +1,6 @@
 /**
  * Limits index programs, which read every file for an index or for thumbnails. They get contents that are on this machine,
- * and only a few others. A reader's name is looked up only when a read lacks blocks in memory, or reads ahead.
+ * and only a few others. A reader's name is looked up only for reads that lack blocks in memory or read ahead.
  */
 import { readFileSync } from "node:fs";
 import { ERRNO } from "../base/errno.ts";

@@ -1,4 +1,4 @@
-/** A bucket whose swaps without an answer are told. */
+/** A bucket that reports each swap that gets no answer. */
 import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 
 export function overheard(remote: BucketRemote, onUnknownSwap: () => void): BucketRemote {

@@ -55,7 +55,7 @@ export class ReadAhead {
       this.#streams.set(ino, { start: offset, end, fetched: end, window });
       return undefined;
     }
-    // A read that waited for blocks is repeated, which makes it no second one.
+    // A read that waited for its blocks is made again. That does not count as a second read.
     if (offset >= stream.start && end <= stream.end) return undefined;
     if (end > stream.end) [stream.start, stream.end] = [offset, end];
     this.#readers.note(ino);

@@ -37,7 +37,7 @@ export interface PackedUploadTools extends UploadTools {
   readonly blocks: BlockReader;
   /** The most bytes of blocks that go into a commit object; more go into packs. */
   readonly inlineBytes: number;
-  /** Takes a session to go on with later. */
+  /** Takes a session that goes on later. */
   readonly suspended: (session: PackedUpload) => Promise<void>;
 }
 
@@ -81,7 +81,7 @@ export class PackedUpload implements UploadSession {
     return this.#prepare(undefined, undefined, upload);
   }
 
-  /** Keeps the packs and their lease; what no pack holds yet comes again. */
+  /** Keeps the packs and their lease. Blocks that are in no pack yet must be put again. */
   async suspend(): Promise<void> {
     await Promise.allSettled(this.#stages.map((stage) => stage.uploaded()));
     for (const stage of this.#stages) stage.clear();

@@ -27,7 +27,7 @@ export interface Call {
   readonly headers: IncomingHttpHeaders;
   /** The bearer's identity. Throws `bearer_missing` where the route is public. */
   readonly caller: Caller;
-  /** Who asks, for further bearers that must be verified; undefined: they are verified at once. */
+  /** The caller's connection, where verifications of further bearers wait their turn. Undefined: they do not wait. */
   readonly peer: Peer | undefined;
   /**
    * The body as it arrives, in pieces; to be read once, or not at all. Throws `limit_exceeded` past `maxBytes`; `time_out`

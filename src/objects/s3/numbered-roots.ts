@@ -19,7 +19,7 @@ import type { DatedObject, S3ObjectStore } from "./s3-object-store.ts";
 const HINT_STEP = 8;
 /** After this many roots in a row, a listing is cheaper than reading on. A hint that lags so much is written again. */
 const FAR_BEHIND = 2 * HINT_STEP;
-/** The remembered root is looked at this often: the bucket may have been emptied or replaced, or the machine slept. */
+/** How often the remembered root is read again: the bucket may have been emptied or replaced while the machine slept. */
 const CHECK_MS = 60 * 1000;
 /** Older numbers may be deleted: see `prune`. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
@@ -49,7 +49,7 @@ export class NumberedRoots {
   readonly #store: S3ObjectStore;
   readonly #clock: Clock;
   #last: NumberedRoot | undefined;
-  /** Created, perhaps, while nobody could tell whether their base was still there. */
+  /** Roots that may have been created here, and whose base could not be checked yet. */
   readonly #unproven = new Set<SentRoot>();
 
   constructor(store: S3ObjectStore, clock: Clock) {
@@ -119,8 +119,8 @@ export class NumberedRoots {
   }
 
   /**
-   * Deletes roots that nobody needs: old and far behind the newest. Lowest first, so that no gap opens below one that is
-   * still there: whoever slept on one and creates its successor finds it gone, too (`createAfter`).
+   * Deletes old roots far behind the newest. Lowest first, so that the numbers left have no gap. An agent that slept may
+   * create the successor of a deleted root, and then notices that its base is gone (`createAfter`).
    */
   async prune(): Promise<void> {
     const root = await this.#store.get(ROOT_OBJECT);
@@ -186,7 +186,7 @@ export class NumberedRoots {
     if (token !== undefined) this.#note({ number, object: { bytes, token, modifiedMs }, seenMs });
   }
 
-  /** Whether the last root seen is still there. One that was seen a moment ago is believed. */
+  /** Whether the last root seen is still there. Within CHECK_MS it is not read again. */
   async #stands(last: NumberedRoot): Promise<boolean> {
     return Math.abs(this.#nowMs() - last.seenMs) < CHECK_MS || this.#isThere(last);
   }
@@ -202,7 +202,7 @@ export class NumberedRoots {
     return false;
   }
 
-  /** Whether a root that was created counts. One that does not is deleted: nobody may take it for the newest. */
+  /** Whether the base of a root created here is still in the bucket. If not, the root is deleted: others would read it as the newest. */
   async #proven(sent: SentRoot): Promise<boolean> {
     const isProven = await this.#isThere(sent.base);
     if (!isProven) await this.#withdraw(sent);

@@ -46,9 +46,9 @@ export interface S3ClientOptions extends S3Location {
 
 /** A request is given up when nothing moves for this long. */
 const SILENCE_MS = 10_000;
-/** Gateways may take a body faster than they store it: after its end the answer may take longer, as at so many bytes a second. */
+/** A gateway may accept a body faster than it stores it. After the body, the answer may take as long as storing at this rate. */
 const STORED_BYTES_PER_S = 256 * 1024;
-/** So long it may take to join the parts of an object. */
+/** How long a server may take to join the parts of an object. */
 const JOIN_MS = 120_000;
 const LEAST_BYTES = 1_024;
 const MAX_REFUSAL = 1_024 * 1_024;

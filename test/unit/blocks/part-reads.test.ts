@@ -76,7 +76,7 @@ test.runIf(isThere)("after ten minutes a block is verified again, which notices 
   expect((await cache.held([block.cid])).size).toBe(0);
 });
 
-test("what is not in memory is read whole for a second, and read ahead", async () => {
+test("for a second after a part was not in memory, blocks are read whole and ahead", async () => {
   const dir = await temporaryFolder();
   const clock = new ManualClock();
   let isInMemory = false;

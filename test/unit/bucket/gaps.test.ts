@@ -78,7 +78,7 @@ async function world(commits: number) {
 }
 
 describe.each(["lost", "damaged"] as const)("behind a %s commit", (how) => {
-  test("the history goes on, and names the gap", async () => {
+  test("the history goes on and reports the gap", async () => {
     const { at, harm, told, toldOfNotes } = await world(9);
     harm(at(7), how);
     expect(await told()).toEqual(["9", "8", "7 lost", "6", "5", "4", "3", "2", "1"]);

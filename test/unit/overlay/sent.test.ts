@@ -54,7 +54,7 @@ describe("the note of a swap", () => {
     expect(sent()).toBeUndefined();
   });
 
-  test("makes room for later ones, which alone can still arrive", async () => {
+  test("makes room for later ones: only commits on the newest root can still arrive", async () => {
     const { fs, epoch, sent } = await sealed();
     for (let number = 0; number <= SENT_COMMITS; number++) await fs.vfs.sending(epoch, commit(number));
     expect(sent()).toEqual(Array.from({ length: SENT_COMMITS }, (_, at) => commit(at + 1)));

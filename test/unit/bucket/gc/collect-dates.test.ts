@@ -233,7 +233,7 @@ describe("an unreadable base", () => {
   });
 });
 
-test("a collection leaves what it did not write, however old", async () => {
+test("a collection deletes nothing that is not its own, however old", async () => {
   const hours = new Hours();
   const { store } = await aged(hours);
   const foreign = ["bases/letter.odt", "lease/letter.odt", "run/letter.odt"];

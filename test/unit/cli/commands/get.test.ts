@@ -36,7 +36,7 @@ async function world() {
   return { at, address, run };
 }
 
-test("where names collide get says which ones it left out and ends with 4", async () => {
+test("where names collide, get names those that it left out and ends with 4", async () => {
   const { at, address, run } = await world();
   target.alter = folding((text) => text.toLowerCase());
   const { status, out, err } = await run("get", "-r", `${address}/d`, at("copy"));
@@ -49,7 +49,7 @@ test("where names collide get says which ones it left out and ends with 4", asyn
   expect(readFileSync(at("copy", "readme"), "utf8")).toBe("README");
 });
 
-test("without hard links on the disk get copies their names as files and says so", async () => {
+test("on a disk without hard links, get copies each name as a file and says so", async () => {
   const { at, address, run } = await world();
   const refused = Object.assign(new Error("EPERM"), { code: "EPERM" });
   target.alter = (disk) => Object.assign(disk, { link: () => Promise.reject(refused) });

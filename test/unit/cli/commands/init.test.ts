@@ -17,13 +17,13 @@ async function init(folder: string, ...more: string[]): Promise<string> {
 const modeOf = async (path: string) => (await stat(path)).mode & 0o7777;
 
 describe.skipIf(process.platform === "win32")("the folder of a bucket", () => {
-  test("that init makes is its owner's alone, and init says so", async () => {
+  test("is readable by its owner alone if init makes it, and init says so", async () => {
     const folder = join(await temporaryFolder(), "buckets", "bucket");
     expect(await init(folder)).toContain("mode 0700");
     expect(await modeOf(folder)).toBe(0o700);
   });
 
-  test("that was there keeps its mode", async () => {
+  test("keeps its mode if it was there", async () => {
     const folder = join(await temporaryFolder(), "bucket");
     await mkdir(folder);
     await chmod(folder, 0o2770);
