@@ -100,6 +100,8 @@ export class RunningAgent implements Agent {
     const setup = await this.#workerSetup();
     onStep?.("reading local changes");
     const { base, held } = await this.#thread.call("open", setup);
+    // The thread may end meanwhile.
+    this.#opened.cache?.onWritten((blocks) => this.#thread.call("cached", blocks).catch(() => {}));
     this.#publisher = this.#openPublisher(base, held);
     this.#resources.push(this.#schedule, this.#idleRelease, this.#pause);
     this.#resources.push({ [Symbol.dispose]: () => this.#rest() });

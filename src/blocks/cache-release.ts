@@ -4,14 +4,14 @@
  */
 import { groupBy } from "../base/collections.ts";
 import type { CachedRange, CacheIndex } from "./cache-index.ts";
-import type { Wanted } from "./cache-runs.ts";
+import type { PlacedBlock } from "./cache-runs.ts";
 import type { CacheStorage } from "./cache-storage.ts";
 
 /** Returns the freed bytes of disk space. `tail`: the segment that this cache appends to. Throws as the ports do. */
 export async function releaseBlocks(
   index: CacheIndex,
   disk: CacheStorage,
-  blocks: readonly Wanted[],
+  blocks: readonly PlacedBlock[],
   tail: number | undefined,
 ): Promise<number> {
   const segments = groupBy(blocks, ({ place }) => place.segment);
@@ -24,7 +24,7 @@ async function releaseIn(
   index: CacheIndex,
   disk: CacheStorage,
   segment: number,
-  dropped: readonly Wanted[],
+  dropped: readonly PlacedBlock[],
   isTail: boolean,
 ): Promise<number> {
   const name = dropped[0]?.place.name ?? "";

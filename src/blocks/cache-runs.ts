@@ -5,15 +5,16 @@ import { digestOf } from "../format/blocks/cid.ts";
 import type { SizedBlock } from "./block-store.ts";
 import type { CachedPlace, CacheIndex } from "./cache-index.ts";
 
-export interface Wanted {
+/** A block, and where the cache has it. */
+export interface PlacedBlock {
   readonly cid: Cid;
   readonly digest: Uint8Array;
   readonly place: CachedPlace;
 }
 
 /** The places of the first of these blocks, up to one that is absent. Throws SQLite's errors. */
-export function firstWanted(blocks: readonly SizedBlock[], index: CacheIndex | undefined): Wanted[] {
-  const wanted: Wanted[] = [];
+export function firstWanted(blocks: readonly SizedBlock[], index: CacheIndex | undefined): PlacedBlock[] {
+  const wanted: PlacedBlock[] = [];
   for (const { cid, length } of blocks) {
     const digest = digestOf(cid);
     const place = index?.find(digest);
@@ -24,9 +25,9 @@ export function firstWanted(blocks: readonly SizedBlock[], index: CacheIndex | u
 }
 
 /** Groups of nearby blocks, in the order of their places, whatever their order in `wanted`. */
-export function nearRuns(wanted: readonly Wanted[]): Wanted[][] {
+export function nearRuns(wanted: readonly PlacedBlock[]): PlacedBlock[][] {
   const sorted = wanted.toSorted((a, b) => a.place.segment - b.place.segment || a.place.offset - b.place.offset);
-  const runs: Wanted[][] = [];
+  const runs: PlacedBlock[][] = [];
   for (const each of sorted) {
     const run = runs.at(-1);
     const [first, last] = [run?.[0]?.place, run?.at(-1)?.place];
@@ -39,8 +40,8 @@ export function nearRuns(wanted: readonly Wanted[]): Wanted[][] {
 }
 
 /** Groups of directly adjacent blocks, in the order of `wanted`. */
-export function adjacentRuns(wanted: readonly Wanted[]): Wanted[][] {
-  const runs: Wanted[][] = [];
+export function adjacentRuns(wanted: readonly PlacedBlock[]): PlacedBlock[][] {
+  const runs: PlacedBlock[][] = [];
   for (const each of wanted) {
     const run = runs.at(-1);
     const last = run?.at(-1)?.place;
@@ -51,6 +52,6 @@ export function adjacentRuns(wanted: readonly Wanted[]): Wanted[][] {
   return runs;
 }
 
-export function bytesOf(run: readonly Wanted[]): number {
+export function bytesOf(run: readonly PlacedBlock[]): number {
   return run.reduce((sum, { place }) => sum + place.length, 0);
 }

@@ -3,7 +3,7 @@ import { failedWith } from "../base/system-errors.ts";
 import { digestOf } from "../format/blocks/cid.ts";
 import type { Block } from "./block-store.ts";
 import type { CacheIndex, CacheSegment } from "./cache-index.ts";
-import type { Wanted } from "./cache-runs.ts";
+import type { PlacedBlock } from "./cache-runs.ts";
 import type { CacheStorage, SegmentWriter } from "./cache-storage.ts";
 
 interface Growing {
@@ -27,7 +27,7 @@ export class CacheTail {
   }
 
   /** Appends blocks and enters them in the index. Returns their places; none if another thread dropped the segment. */
-  async append(index: CacheIndex, blocks: readonly Block[]): Promise<readonly Wanted[]> {
+  async append(index: CacheIndex, blocks: readonly Block[]): Promise<readonly PlacedBlock[]> {
     const tail = await this.#write(index, blocks);
     const { id: segment, name } = tail.segment;
     let { end } = tail;

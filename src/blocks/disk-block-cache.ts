@@ -16,7 +16,7 @@ import { Backlog, totalBytes } from "./backlog.ts";
 import type { Block, SizedBlock } from "./block-store.ts";
 import { isUnreadableIndex } from "./cache-index.ts";
 import type { CachedPlace, CacheIndex } from "./cache-index.ts";
-import { adjacentRuns, bytesOf, firstWanted, nearRuns, type Wanted } from "./cache-runs.ts";
+import { adjacentRuns, bytesOf, firstWanted, nearRuns, type PlacedBlock } from "./cache-runs.ts";
 import { releaseBlocks } from "./cache-release.ts";
 import { CacheFolder } from "./cache-storage.ts";
 import type { CacheStorage } from "./cache-storage.ts";
@@ -58,6 +58,7 @@ export class DiskBlockCache implements BlockCache {
   #readsSinceUse = 0;
   #reported = false;
   #closed = false;
+  #written: ((blocks: readonly PlacedBlock[]) => void) | undefined;
 
   /** Opens or makes the folder; if that fails, the cache stays empty and retries when there is something to keep. */
   constructor(options: DiskBlockCacheOptions) {
@@ -115,6 +116,16 @@ export class DiskBlockCache implements BlockCache {
     return place !== undefined;
   }
 
+  /** Tells `listener` of the larger blocks that were just written: for `believe` in another thread. */
+  onWritten(listener: (blocks: readonly PlacedBlock[]) => void): void {
+    this.#written = listener;
+  }
+
+  /** Another thread's cache over this folder has just written these blocks. */
+  believe(blocks: readonly PlacedBlock[]): void {
+    for (const block of blocks) this.#parts?.note(block);
+  }
+
   isAtHand(cid: Cid): boolean {
     return this.#backlog.get(cid) !== undefined || this.#parts?.isAtHand(cid) === true;
   }
@@ -167,7 +178,7 @@ export class DiskBlockCache implements BlockCache {
     return (this.#index ??= this.#disk.openIndex());
   }
 
-  #places(cids: readonly Cid[]): Wanted[] {
+  #places(cids: readonly Cid[]): PlacedBlock[] {
     const index = this.#index;
     if (index === undefined) return [];
     const look = () =>
@@ -184,7 +195,7 @@ export class DiskBlockCache implements BlockCache {
     return this.#index === undefined || length < 2 ? look() : this.#index.reading(look);
   }
 
-  async #readRun(run: readonly Wanted[], found: Map<Cid, Uint8Array>): Promise<void> {
+  async #readRun(run: readonly PlacedBlock[], found: Map<Cid, Uint8Array>): Promise<void> {
     const [first, last] = [run[0]?.place, run.at(-1)?.place];
     if (first === undefined || last === undefined) return;
     try {
@@ -207,7 +218,7 @@ export class DiskBlockCache implements BlockCache {
   }
 
   /** Fills `target` with adjacent blocks; returns the bytes of the intact ones, from the first on. */
-  async #readRunInto(run: readonly Wanted[], target: Uint8Array): Promise<number> {
+  async #readRunInto(run: readonly PlacedBlock[], target: Uint8Array): Promise<number> {
     const first = run[0]?.place;
     if (first === undefined) return 0;
     let intact = 0;
@@ -272,7 +283,10 @@ export class DiskBlockCache implements BlockCache {
     }
     const fits = await this.#makeRoom(index, bytes);
     if (fresh.length === 0 || !fits) return fits;
-    for (const block of await this.#tail.append(index, fresh)) this.#parts?.note(block);
+    const written = await this.#tail.append(index, fresh);
+    this.believe(written);
+    const larger = written.filter(({ place }) => place.length >= WORTH_TELLING_BYTES);
+    if (larger.length > 0) this.#written?.(larger);
     return true;
   }
 
@@ -322,5 +336,7 @@ export class DiskBlockCache implements BlockCache {
   }
 }
 
+/** A smaller block is read whole and verified in little time. */
+const WORTH_TELLING_BYTES = 32 * 1024;
 /** Segment uses are written to the index with every batch of new blocks, and after this many reads. */
 const READS_PER_USE = 64;

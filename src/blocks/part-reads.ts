@@ -7,10 +7,10 @@ import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
 import type { SizedBlock } from "./block-store.ts";
 import type { CachedPlace, CacheIndex } from "./cache-index.ts";
-import type { Wanted } from "./cache-runs.ts";
+import type { PlacedBlock } from "./cache-runs.ts";
 import type { CacheStorage } from "./cache-storage.ts";
 
-interface Known extends Wanted {
+interface Known extends PlacedBlock {
   readonly untilMs: number;
 }
 
@@ -27,7 +27,7 @@ export class PartReads {
   }
 
   /** A block was just written or read there, and is intact. */
-  note(block: Wanted): void {
+  note(block: PlacedBlock): void {
     this.#known.set(block.cid, { ...block, untilMs: this.#clock.monotonicMs() + BELIEVED_MS });
   }
 

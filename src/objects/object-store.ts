@@ -80,6 +80,9 @@ export interface ObjectStore extends AsyncDisposable {
   /** Absent where requests cost nothing. */
   requests?(): RequestReport;
 
+  /** Whether what is stored with "later" outlives a power failure of this machine. */
+  readonly keepsPuts?: boolean;
+
   /** How often to look for a new root; absent: every FILE_POLL_MS. */
   readonly polling?: Polling;
 

@@ -21,6 +21,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   breakLock: true,
   watch: true,
   polling: true,
+  keepsPuts: true,
   requests: true,
   prune: true,
   returnRoot: true,
@@ -36,13 +37,15 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
 };
 
 test("a link offers exactly what its store offers", async () => {
-  const [timeline, plain] = [new Timeline(), new MemoryObjectStore()];
+  const timeline = new Timeline();
+  const plain: ObjectStore = Object.assign(new MemoryObjectStore(), { keepsPuts: undefined });
   const breakLock = async () => "a@b";
   const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0, forMs: 0 });
   const polling = { firstMs: 1, lastMs: 2 };
   const whole = withMethods(sharedFolder(plain, timeline), {
     breakLock,
     polling,
+    keepsPuts: true,
     requests,
     prune: async () => {},
     returnRoot: async () => ({ kind: "refused" }),

@@ -1,6 +1,7 @@
 /**
  * The messages between the agent's two threads: the main thread publishes, the worker serves the filesystem. Plain data.
  */
+import type { PlacedBlock } from "../../blocks/cache-runs.ts";
 import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../../fstree/change-set.ts";
 import type { Units } from "../../format/commits/policy.ts";
 import type { Trust } from "../../net/access.ts";
@@ -77,6 +78,8 @@ export type WorkerMethods = {
   isSteady(beginning: Beginning): boolean;
   /** Whether blocks may be fetched before a program asks for them. */
   fetchAhead(isAllowed: boolean): void;
+  /** The main thread has just written these blocks to the cache's folder. */
+  cached(blocks: readonly PlacedBlock[]): void;
   /** What is unpublished below these paths. Before it answers, the thread writes the blocks that it caches to the disk. */
   unpublished(paths: readonly Names[]): Promise<Unpublished>;
   /** Drops contents that were removed from the cache from memory, and has the kernel drop their pages. */

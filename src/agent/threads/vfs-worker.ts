@@ -135,6 +135,7 @@ function serve(port: MessagePort): void {
     publishing: (news) => open().vfs.publishState.told(news),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
     fetchAhead: (isAllowed) => void (open().objects.loader.fetchesAhead = isAllowed),
+    cached: (blocks) => open().opened.cache?.believe(blocks),
     async unpublished(paths) {
       const { opened, objects } = open();
       await opened.cache?.settled();

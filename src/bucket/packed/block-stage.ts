@@ -13,13 +13,20 @@ import type { Placement } from "../../packs/ranged-reads.ts";
 import type { PlacementIndex } from "./placement-index.ts";
 import type { SessionPacks } from "./session-packs.ts";
 
+export interface StageOptions {
+  /** Up to this many bytes are accepted without checking whether the bucket holds them. */
+  readonly unasked: number;
+  /** Called before a pack is sent. True: `packs` now has more. */
+  readonly inherit: () => Promise<boolean>;
+}
+
 /** Packs that are being stored while the next one fills: each costs its size in memory. */
 const UPLOADS_AT_ONCE = 1;
 
 export class BlockStage {
   readonly #uploader: PackUploader;
   readonly #packs: SessionPacks;
-  readonly #unasked: number;
+  readonly #options: StageOptions;
   readonly #queue = new SerialQueue();
   /** Not yet looked up in the bucket. */
   readonly #incoming = new BlockPool();
@@ -32,11 +39,10 @@ export class BlockStage {
   readonly #uploads = new Set<Promise<void>>();
   #failure: unknown;
 
-  /** `unasked`: up to this many bytes are accepted without checking whether the bucket holds them. */
-  constructor(uploader: PackUploader, packs: SessionPacks, unasked = 0) {
+  constructor(uploader: PackUploader, packs: SessionPacks, options: StageOptions) {
     this.#uploader = uploader;
     this.#packs = packs;
-    this.#unasked = unasked;
+    this.#options = options;
   }
 
   get staged(): Iterable<Block> {
@@ -64,7 +70,7 @@ export class BlockStage {
   /** Drops incoming blocks that the bucket holds, and sends packs off as they fill; waits while too many are under way. */
   sift(index: PlacementIndex | undefined): Promise<void> {
     return this.#queue.run(async () => {
-      const few = this.#incoming.bytes <= this.#unasked;
+      const few = this.#incoming.bytes <= this.#options.unasked;
       const incoming = [...this.#incoming];
       const cids = incoming.map(({ cid }) => cid);
       const found = few ? index?.locateAtHand(cids) : (await index?.locate(cids))?.found;
@@ -123,6 +129,7 @@ export class BlockStage {
   async #sendPack(): Promise<void> {
     while (this.#uploads.size >= UPLOADS_AT_ONCE) await Promise.race(this.#uploads);
     if (this.#failure !== undefined) await this.uploaded();
+    if (await this.#options.inherit()) this.dropPacked();
     const blocks: Block[] = [];
     let bytes = 0;
     for (const block of this.#staged) {
@@ -130,6 +137,7 @@ export class BlockStage {
       blocks.push(block);
       bytes += block.bytes.length;
     }
+    if (blocks.length === 0) return;
     for (const block of blocks) {
       this.#staged.delete(block.cid);
       this.#sending.add(block);

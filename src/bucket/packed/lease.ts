@@ -4,10 +4,10 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
-import { isDamage, SynclineError } from "../../base/errors.ts";
+import { isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { PackName, WriterId } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
-import { encodeLease } from "../../format/commits/lease.ts";
+import { decodeLease, encodeLease } from "../../format/commits/lease.ts";
 import { leaseName, OBJECT_ID_BYTES, packName } from "../../format/blocks/object-name.ts";
 import { notStored, type ObjectStore, type PutOutcome } from "../../objects/object-store.ts";
 
@@ -15,6 +15,7 @@ import { notStored, type ObjectStore, type PutOutcome } from "../../objects/obje
 const BATCH = 64;
 /** The collector protects what a lease names for 24 h. */
 const REFRESH_MS = 60 * 60 * 1000;
+const NO_LEASE = encodeLease([]);
 
 /** Called for every write, so that an upload can report its cost. */
 export type CountPut = (bytes: number) => void;
@@ -56,10 +57,19 @@ export class Lease {
     });
   }
 
-  /** Also leases an object that is stored already. */
-  hold(name: PackName, counted: CountPut): Promise<void> {
+  /** What an earlier process of this writer leased; nothing if this one has written the lease. */
+  inherited(): Promise<readonly PackName[]> {
     return this.#queue.run(async () => {
-      this.#held.add(name);
+      if (this.#writer === undefined || this.#token !== undefined) return [];
+      const name = leaseName(this.#writer);
+      return (await unlessDamaged(async () => decodeLease((await this.#store.get(name))?.bytes ?? NO_LEASE))) ?? [];
+    });
+  }
+
+  /** Also leases objects that are stored already. */
+  hold(names: readonly PackName[], counted: CountPut): Promise<void> {
+    return this.#queue.run(async () => {
+      for (const name of names) this.#held.add(name);
       await this.#write(counted);
     });
   }

@@ -64,10 +64,10 @@ export class PackUploader {
     return { pack, footer };
   }
 
-  /** Also leases an object that is stored already. */
-  async hold(name: PackName): Promise<void> {
-    this.#leased.push(name);
-    await this.#tools.lease.hold(name, this.countPut);
+  /** Also leases objects that are stored already. */
+  async hold(names: readonly PackName[]): Promise<void> {
+    this.#leased.push(...names);
+    await this.#tools.lease.hold(names, this.countPut);
   }
 
   /** Writes the lease again if it is old. */
@@ -98,7 +98,11 @@ export class PackUploader {
   async nextManifest(parent: CommitObject | undefined, added: readonly UploadedPack[]): Promise<Manifest> {
     const manifest = parent?.manifest ?? EMPTY_MANIFEST;
     const own = parent === undefined ? [] : [parent.pack];
-    const loose = [...manifest.loose, ...own, ...added.map(({ pack }) => pack)];
+    // No pack may be listed twice.
+    const byName = new Map(
+      [...manifest.loose, ...own, ...added.map(({ pack }) => pack)].map((pack) => [pack.name, pack]),
+    );
+    const loose = [...byName.values()];
     if (loose.length <= MAX_LOOSE_PACKS) return { ...manifest, loose };
     const known = parent === undefined ? added : [parent, ...added];
     return this.#compact(manifest, loose, new Map(known.map(({ pack, footer }) => [pack.name, footer])));

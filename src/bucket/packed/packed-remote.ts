@@ -14,6 +14,7 @@ import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease, ownToken, replaced } from "./lease.ts";
 import { holdsBucket, lostRoot, occupied } from "./lost-root.ts";
+import { LeftPacks } from "./left-packs.ts";
 import { NewestIndex } from "./newest-index.ts";
 import { OwnSwap } from "./own-swap.ts";
 import { PackDirectory } from "./pack-directory.ts";
@@ -43,8 +44,9 @@ export class PackedRemote implements BucketRemote {
   readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
   readonly #lease: Lease;
+  readonly #left: LeftPacks;
   readonly #own = new OwnSwap();
-  /** The next session. If the remote is closed before, its lease expires, and a collection takes its packs. */
+  /** The next session. If the remote is closed before, the next process inherits its packs, or a collection takes them. */
   #suspended: PackedUpload | undefined;
 
   constructor(store: ObjectStore, options: PackedRemoteOptions) {
@@ -55,6 +57,7 @@ export class PackedRemote implements BucketRemote {
     this.#directory = new PackDirectory(store);
     this.#newest = new NewestIndex(this.#directory, () => this.readRoot());
     this.#lease = new Lease(store, options.writer, options.clock, options.random);
+    this.#left = new LeftPacks(store, this.#lease);
     this.blocks = new PackedReader(store.address, this.#directory, this.#newest);
   }
 
@@ -157,6 +160,7 @@ export class PackedRemote implements BucketRemote {
       store: this.store,
       directory: this.#directory,
       lease: this.#lease,
+      left: this.#left,
       random: this.#options.random,
       roots: this.#roots,
       newest: this.#newest,

@@ -15,6 +15,7 @@ import { commitObjectName } from "../../format/blocks/object-name.ts";
 import type { Root, RootStore, SwapOutcome } from "../../roots/root-store.ts";
 import { ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import { BlockStage } from "./block-stage.ts";
+import type { LeftPacks } from "./left-packs.ts";
 import type { NewestIndex } from "./newest-index.ts";
 import type { OwnSwap } from "./own-swap.ts";
 import { buildPack } from "../../packs/pack-builder.ts";
@@ -37,6 +38,8 @@ export interface PackedUploadTools extends UploadTools {
   readonly blocks: BlockReader;
   /** The most bytes of blocks that go into a commit object; more go into packs. */
   readonly inlineBytes: number;
+  /** What a restart interrupted. */
+  readonly left: LeftPacks;
   /** Takes a session that goes on later. */
   readonly suspended: (session: PackedUpload) => Promise<void>;
 }
@@ -59,9 +62,11 @@ export class PackedUpload implements UploadSession {
   constructor(tools: PackedUploadTools) {
     this.#tools = tools;
     this.#uploader = new PackUploader(tools);
-    this.#content = new BlockStage(this.#uploader, this.#packs);
-    this.#merged = new BlockStage(this.#uploader, this.#packs);
-    this.#nodes = new BlockStage(this.#uploader, this.#packs, UNASKED_NODE_BYTES);
+    const stage = (unasked = 0) =>
+      new BlockStage(this.#uploader, this.#packs, { unasked, inherit: () => this.#inherit() });
+    this.#content = stage();
+    this.#merged = stage();
+    this.#nodes = stage(UNASKED_NODE_BYTES);
     this.blocks = { get: (cid) => this.#get(cid), getMany: (cids) => this.#getMany(cids) };
   }
 
@@ -104,7 +109,7 @@ export class PackedUpload implements UploadSession {
     if (parent !== undefined) await this.#checkPacks(parent.manifest);
     await this.#take(index, upload);
     const inline = await this.#chooseInline();
-    const manifest = await this.#uploader.nextManifest(parent, this.#packs.all);
+    const manifest = await this.#uploader.nextManifest(parent, this.#packs.needed);
     const object = await this.#putCommitObject(upload.commit, inline, manifest);
     await this.#tools.store.settle();
     return this.#prepared(expected, upload.commit.cid, object);
@@ -166,12 +171,25 @@ export class PackedUpload implements UploadSession {
     return { commit, uploaded: this.#uploader.takeCost(), swap };
   }
 
+  /** Goes on with packs that an earlier process left. They must be asked for before this one writes its lease. */
+  async #inherit(): Promise<boolean> {
+    const left = await this.#tools.left.take(async () => {
+      const index = await this.#tools.newest.get();
+      this.#gcEpoch ??= index.object.manifest.gcEpoch;
+      return index;
+    });
+    if (left.length === 0) return false;
+    for (const pack of left) this.#packs.inherit(pack);
+    await this.#uploader.hold(left.map(({ pack }) => pack.name));
+    return true;
+  }
+
   /** A large commit object that lost its swap is not sent again: it becomes one of this session's packs. */
   async #keepUnused(): Promise<void> {
     const unused = this.#unused;
     this.#unused = undefined;
     if (unused === undefined || unused.pack.size < REUSE_COMMIT_BYTES) return;
-    await this.#uploader.hold(unused.pack.name);
+    await this.#uploader.hold([unused.pack.name]);
     this.#packs.add(unused);
     this.#content.dropPacked();
   }
@@ -181,8 +199,7 @@ export class PackedUpload implements UploadSession {
     const moved = this.#gcEpoch !== undefined && this.#gcEpoch !== gcEpoch;
     const lost = await mapConcurrent(this.#packs.names, STORE_CONCURRENCY, async (name) => {
       if (!dropping.includes(name) && !(moved && (await this.#tools.store.head(name)) === undefined)) return [];
-      this.#packs.forget(name);
-      return [name];
+      return this.#packs.forget(name) ? [name] : [];
     });
     const [first] = lost.flat();
     if (first !== undefined) {

@@ -1,4 +1,7 @@
-/** The packs that one upload session has stored and that no manifest lists yet. */
+/**
+ * The packs that one upload session has stored and that no manifest lists yet. Those that it inherited from an earlier
+ * process count only once it needs a block of theirs.
+ */
 import type { Cid, PackName } from "../../base/ids.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
@@ -8,7 +11,16 @@ import type { Placement } from "../../packs/ranged-reads.ts";
 
 export class SessionPacks {
   readonly #packs = new Map<PackName, UploadedPack>();
+  /** Inherited, and not needed so far. */
+  readonly #spare = new Set<PackName>();
   readonly #index = new PrefixIndex();
+
+  inherit(uploaded: UploadedPack): void {
+    const { name } = uploaded.pack;
+    if (this.#packs.has(name)) return;
+    this.add(uploaded);
+    this.#spare.add(name);
+  }
 
   add(uploaded: UploadedPack): void {
     const { pack, footer } = uploaded;
@@ -16,14 +28,18 @@ export class SessionPacks {
     this.#index.add(pack.name, footer);
   }
 
-  forget(name: PackName): void {
+  /** True if the session needs it. */
+  forget(name: PackName): boolean {
     this.#packs.delete(name);
+    return !this.#spare.delete(name);
   }
 
-  get all(): readonly UploadedPack[] {
-    return [...this.#packs.values()];
+  /** Those that the session needs. */
+  get needed(): readonly UploadedPack[] {
+    return [...this.#packs.values()].filter(({ pack }) => !this.#spare.has(pack.name));
   }
 
+  /** Of all. */
   get names(): readonly PackName[] {
     return [...this.#packs.keys()];
   }
@@ -33,7 +49,9 @@ export class SessionPacks {
     const digest = digestOf(cid);
     for (const name of this.#index.packsWith(digest)) {
       const row = this.#packs.get(name)?.footer.find(digest);
-      if (row !== undefined) return { pack: name, offset: row.offset, length: row.length, codec: row.codec };
+      if (row === undefined) continue;
+      this.#spare.delete(name);
+      return { pack: name, offset: row.offset, length: row.length, codec: row.codec };
     }
     return undefined;
   }

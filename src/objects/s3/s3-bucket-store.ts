@@ -43,6 +43,7 @@ const POLLING: Polling = { firstMs: 1_000, lastMs: 10_000 };
 
 export class S3BucketStore implements ObjectStore {
   readonly address: string;
+  readonly keepsPuts = true;
   readonly polling: Polling;
   readonly #options: S3BucketStoreOptions;
   readonly #store: S3ObjectStore;

@@ -30,6 +30,7 @@ export class SimulatedLink implements ObjectStore {
   readonly breakLock?: (force: boolean) => Promise<string | undefined>;
   readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly polling?: Polling;
+  readonly keepsPuts?: boolean;
   readonly streamRanges?: (name: string, ranges: readonly ByteRange[], take: TakePart) => Promise<void>;
   readonly prune?: () => Promise<void>;
   readonly returnRoot?: NonNullable<ObjectStore["returnRoot"]>;
@@ -50,6 +51,7 @@ export class SimulatedLink implements ObjectStore {
     if (returnRoot !== undefined) this.returnRoot = (...call) => this.#put(() => returnRoot(...call));
     if (store.streamRanges !== undefined) this.streamRanges = (...call) => this.#streamRanges(...call);
     if (store.polling !== undefined) this.polling = store.polling;
+    if (store.keepsPuts !== undefined) this.keepsPuts = store.keepsPuts;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }
 

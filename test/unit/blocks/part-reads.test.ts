@@ -57,6 +57,16 @@ test.runIf(isThere)("parts are read of a block that was verified, and of one tha
   expect(reads(other, rawBlock(BYTES, 2))).toBe(false);
 });
 
+test.runIf(isThere)("parts are read of blocks that another thread has just written", async () => {
+  const dir = await temporaryFolder();
+  const [writing, serving] = [openCache(dir), openCache(dir)];
+  writing.onWritten((blocks) => serving.believe(blocks));
+  const [opening, block, small] = [rawBlock(BYTES, 1), rawBlock(BYTES, 2), rawBlock(10_000, 3)];
+  await keep(writing, [opening, block, small]);
+  await held(serving, opening);
+  expect([opening, block, small].map((each) => reads(serving, each))).toEqual([true, true, false]);
+});
+
 test.runIf(isThere)("after ten minutes a block is verified again, which notices damage", async () => {
   const dir = await temporaryFolder();
   const clock = new ManualClock();

@@ -1,4 +1,4 @@
-/** Uploads that a store out of reach interrupts: the next attempt goes on with the packs that are stored. */
+/** Uploads that a store out of reach, or a restart, interrupts: the next attempt goes on with the packs that are stored. */
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import { openWriter } from "../../../../src/bucket/writer.ts";
