@@ -60,7 +60,7 @@ class Search {
   readonly #kept: ReadonlyMap<FileId, ObjectState>;
   readonly #there: TreeDirectories;
   readonly #changed = new Map<Directory, ChangedObject>();
-  /** Directories that the epoch moved, or that others moved meanwhile: only these can form cycles. */
+  /** Directories that the epoch moved, or that others moved meanwhile: only these, and those in #found, can form cycles. */
   readonly #moved: Directory[] = [];
   readonly #lost = new Set<FileId>();
   readonly #found = new Map<FileId, ObjectState>();
@@ -189,7 +189,7 @@ class Search {
     const cyclic = new Set<FileId>();
     for (const which of ["base", "ours"] as const) {
       const seen = new Set<Directory>();
-      for (const start of this.#moved) {
+      for (const start of [...this.#moved, ...this.#found.keys()]) {
         for (const directory of await this.#cycleAbove(start, which, seen))
           if (!this.#changed.has(directory) && !isBorn(directory)) cyclic.add(directory);
       }

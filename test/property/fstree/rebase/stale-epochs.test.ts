@@ -59,6 +59,19 @@ const movedDirectories = fc.tuple(moves, moves, moves, contested).map(([moved, o
   return historyOf([moved], ours, theirs, contested, moveDirectories);
 });
 
+/** Where a directory of a cycle was before, it would lie in itself, since others moved its former parent into it. */
+const FORMER_PARENT_MOVED_INTO_IT = historyOf<readonly Move[]>(
+  [[{ from: 50, into: 47, name: "a" }]],
+  [{ from: 0, into: 2, name: "a" }],
+  [
+    { from: 47, into: 1, name: "a" },
+    { from: 3, into: 26, name: "a" },
+    { from: 48, into: 42, name: "b" },
+  ],
+  { ours: false, theirs: false },
+  moveDirectories,
+);
+
 /** One side removes directories, the other moves some of them and puts files into them. */
 interface Removal extends Move {
   readonly kind: "move" | "remove" | "create";
@@ -111,7 +124,7 @@ describe("an epoch on a root that moved under its dirty objects", () => {
   test.each([
     ["any actions, with the base available", anyHistory, true],
     ["any actions, with no older root available", anyHistory, false],
-    ["moved directories, with the base available", movedDirectories, true],
+    ["moved directories, with the base available", movedDirectories, true, FORMER_PARENT_MOVED_INTO_IT],
     ["moved directories, with no older root available", movedDirectories, false],
     [
       "directories that one side removes and the other moves, with the base available",
