@@ -59,7 +59,7 @@ async function copyFile(call: Call, transfer: Transfer, source: Attributes, made
     return { ino, hold: access.open.hold(ino) };
   });
   using _hold = hold;
-  await new Copying(call).bytes(source, ino);
+  await new Copying(call).bytes(source.ino, ino);
   let isNamed = false;
   try {
     return await putInPlace(call, transfer, { ...made, ino }, (fs) => {

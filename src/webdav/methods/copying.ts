@@ -151,15 +151,16 @@ export class Copying {
       copyXattrs(fs, source.ino, made.ino);
       return made.ino;
     });
-    await this.bytes(source, ino);
+    await this.bytes(source.ino, ino);
     this.#files.push(ino);
   }
 
-  async bytes(source: Attributes, to: Ino): Promise<void> {
+  /** Copies the bytes that the source has when this begins. Throws a Refusal, 409, if it changes before the end. */
+  async bytes(from: Ino, to: Ino): Promise<void> {
     const { access, etags } = this.#call;
-    const { ino: from, size } = source;
+    const bytes = await access.run((fs) => etags.bytesOf(fs.getAttributes(from)));
+    const { size } = bytes;
     if (size === 0) return;
-    const bytes = await access.run(() => etags.bytesOf(source));
     // Holes stay holes.
     await access.change(to, (fs) => fs.setAttributes(to, { size }));
     for (let at = 0; at < size;) {

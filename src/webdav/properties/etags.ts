@@ -48,7 +48,7 @@ export class Etags {
       : new BodyName(this.#names, this.#config, size);
   }
 
-  /** Identifies a file's current bytes, for later comparison. Throws BlockMiss. */
+  /** Identifies a file's current bytes, for later comparison, by its current attributes. Throws BlockMiss. */
   bytesOf({ ino, size, mtimeNs }: Attributes): Bytes {
     return { ...this.#names.contentName(ino), ino, size, mtimeNs };
   }

@@ -108,6 +108,77 @@ test.each([true, false])(
   },
 );
 
+/** A door that calls `copied` once, after the first bytes of a file were copied. */
+async function serveCopies(fs: VfsHarness, copied: () => void): Promise<DavServer> {
+  let isCopied = false;
+  const watched: FileSystem = overriding(fs.vfs, {
+    copyRange(...parts) {
+      const count = fs.vfs.copyRange(...parts);
+      if (!isCopied) queueMicrotask(copied);
+      isCopied = true;
+      return count;
+    },
+  });
+  return DavServer.start({ fs: watched }, { fs });
+}
+
+describe.each([
+  // More than the copy reads at once.
+  ["longer", "x".repeat(100), "N".repeat(3_000_000)],
+  ["shorter", "x".repeat(5_000), "N".repeat(100)],
+])("a file that gets %s while its folder is copied has all its bytes in the copy, and their tag", (_, old, now) => {
+  const expectWhole = async (dav: DavServer) => {
+    const { body, headers } = await dav.send("GET", "/b/then");
+    const [found, other] = [body, now].map((text) => `${text.length} x ${text[0]}`);
+    expect(found).toBe(other);
+    expect(headers.etag).toBe((await dav.send("PUT", "/same", {}, now)).headers.etag);
+  };
+
+  test("if it is saved in place", async () => {
+    const fs = await VfsHarness.create();
+    await fs.makeDirectory("a");
+    await fs.make("a/first", "y".repeat(10));
+    const ino = await fs.make("a/then", old);
+    await using dav = await serveCopies(fs, () => {
+      fs.vfs.setAttributes(ino, { size: 0 });
+      fs.vfs.write(ino, 0, Buffer.from(now));
+      fs.vfs.persist();
+    });
+    expect(await copy(dav)).toBe(201);
+    // Until then, a large file that was saved in place has a temporary tag.
+    await fs.publish();
+    await expectWhole(dav);
+  });
+
+  test("if another agent's version of it is adopted", async () => {
+    const fs = await VfsHarness.create();
+    await fs.makeDirectory("a");
+    for (const name of ["first", "then"]) await fs.make(`a/${name}`, old);
+    await fs.publish();
+    const base = await fs.others(async (other) => {
+      await using theirs = await DavServer.start({}, { fs: other });
+      expect(await theirs.status("PUT", "/a/then", {}, now)).toBe(204);
+    });
+    await using dav = await serveCopies(fs, () => fs.vfs.adopt(base));
+    expect(await copy(dav)).toBe(201);
+    await expectWhole(dav);
+  });
+});
+
+test("a file that gets shorter before its copy begins is copied without bytes that it no longer has", async () => {
+  const fs = await VfsHarness.create();
+  const ino = await fs.make("f", "old text");
+  const watched: FileSystem = overriding(fs.vfs, {
+    makeUnnamed(...parts) {
+      fs.vfs.setAttributes(ino, { size: 3 });
+      return fs.vfs.makeUnnamed(...parts);
+    },
+  });
+  await using dav = await DavServer.start({ fs: watched }, { fs });
+  expect(await dav.status("COPY", "/f", { destination: "/g" })).toBe(201);
+  expect((await dav.send("GET", "/g")).body).toBe("old");
+});
+
 test("a file that is replaced each time it is looked up ends the copy with 409, and leaves nothing", async () => {
   const fs = await VfsHarness.create();
   const replaced = overriding(fs.vfs, {
