@@ -124,6 +124,7 @@ export class Locks {
 
   /** An object was removed, and its locks with it: those of the resource, unless `keepOwn`, and of everything in it. */
   removed(path: readonly FileName[], keepOwn = false): void {
+    this.#expire();
     const gone = [...(keepOwn ? [] : (this.#byPath.get(keyOf(path)) ?? [])), ...this.below(path)];
     if (gone.length === 0) return;
     for (const lock of gone) this.#take(lock);
@@ -154,10 +155,11 @@ export class Locks {
 
   #take(lock: Lock): void {
     const key = keyOf(lock.path);
-    const left = (this.#byPath.get(key) ?? []).filter((other) => other !== lock);
+    const here = this.#byPath.get(key) ?? [];
+    const left = here.filter((other) => other !== lock);
     if (left.length > 0) this.#byPath.set(key, left);
     else this.#byPath.delete(key);
-    this.#count--;
+    this.#count -= here.length - left.length;
   }
 
   /** If saving fails, the change is undone and refused. */

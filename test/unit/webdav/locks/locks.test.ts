@@ -1,8 +1,10 @@
 /** The WebDAV door: locks. */
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../../../../src/base/clock.ts";
+import { overriding } from "../../../../src/vfs/overriding.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { DavServer, MemoryLockStore } from "../../../support/dav-server.ts";
+import { VfsHarness } from "../../../support/vfs-harness.ts";
 
 const EXCLUSIVE =
   '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype><D:owner>me &amp; you</D:owner></D:lockinfo>';
@@ -142,6 +144,21 @@ describe("locks", () => {
     expect(await dav.status("LOCK", "/short", { if: `(<${short.token}>)` })).toBe(412);
     await clock.advance(DAY_MS);
     expect(await dav.status("PUT", "/long", {}, "x")).toBe(204);
+  });
+
+  test("locks still hold after one ended during a DELETE", async () => {
+    const clock = new ManualClock();
+    const fs = await VfsHarness.create({}, clock);
+    let steps = 0;
+    const slow = overriding(fs.vfs, { throttle: () => (++steps === 2 ? clock.advance(11_000) : undefined) });
+    await using dav = await DavServer.start({ fs: slow }, { fs, clock });
+    await fs.makeDirectory("d");
+    const { token } = await lock(dav, "/d/", { timeout: "Second-10" });
+    steps = 0;
+    expect(await dav.status("DELETE", "/d/", { if: `<${dav.origin}/d/> (<${token}>)` })).toBe(204);
+    await lock(dav, "/f");
+    expect(await dav.status("PUT", "/f", {}, "x")).toBe(423);
+    expect((await lock(dav, "/f")).status).toBe(423);
   });
 
   test("setting the clock back extends no lock, at once or after a restart", async () => {
