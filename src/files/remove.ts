@@ -22,14 +22,16 @@ export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileNam
 }
 
 /**
- * Removes a folder and everything in it, including what is not shown. What is moved out meanwhile stays. Throws the
- * filesystem's errors, ENOTEMPTY if the folder is refilled again and again, or contains itself.
+ * Removes a folder and everything in it, including what is not shown. What is moved out meanwhile stays. `check` is called
+ * before each step, in the same filesystem call: if it throws, the rest stays. Throws the filesystem's errors, ENOTEMPTY if
+ * the folder is refilled again and again, or contains itself.
  */
 export async function removeTree(
   { access, clock }: RemovePorts,
   parent: Ino,
   name: FileName,
   folder: Ino,
+  check: () => void = () => {},
 ): Promise<void> {
   const pace = new TimeSlice(clock, SLICE_MS);
   const chain = [new Doomed(parent, { name, ino: folder })];
@@ -39,10 +41,13 @@ export async function removeTree(
       chain.push(new Doomed(at.ino, child));
       continue;
     }
-    const { left, batch } = await access.change(undefined, (fs) => removeSome(fs, chain));
+    const { left, batch } = await access.change(undefined, (fs) => {
+      check();
+      return removeSome(fs, chain);
+    });
     chain.length = left;
     if (batch !== undefined) at.passed(batch);
-    await pace.breathe();
+    if (left > 0) await pace.breathe();
   }
 }
 

@@ -41,7 +41,11 @@ export async function remove(call: Call): Promise<void> {
     fs.unlink(there.parent, there.name);
     return { place: there, folder: undefined };
   });
-  if (folder !== undefined) await removeTree(call, place.parent, place.name, folder);
+  if (folder !== undefined) {
+    // Others may take locks in it meanwhile.
+    const check = () => checkMemberLocks(call, place.path, "all in it");
+    await removeTree(call, place.parent, place.name, folder, check);
+  }
   call.locks.removed(place.path);
   answer(call, 204);
 }

@@ -109,8 +109,12 @@ async function putInPlace(
     takeover.run(fs, made, fs.getAttributes(made.ino), now.target);
     return now;
   });
-  await takeover.clear();
-  call.locks.removed(target.path, true);
+  try {
+    // Before others can take new ones.
+    call.locks.removed(target.path, true);
+  } finally {
+    await takeover.clear();
+  }
   await makeDurable(call, made.ino);
   return takeover.replaced;
 }

@@ -22,9 +22,13 @@ export async function move(call: Call): Promise<void> {
     return ends;
   });
   call.unfinished.moved(source.path, target.path);
-  await takeover.clear();
-  call.locks.removed(source.path);
-  call.locks.removed(target.path, true);
+  try {
+    // Before others can take new ones.
+    call.locks.removed(source.path);
+    call.locks.removed(target.path, true);
+  } finally {
+    await takeover.clear();
+  }
   await makeDurable(call, source.attributes.ino);
   answer(call, takeover.replaced ? 204 : 201);
 }

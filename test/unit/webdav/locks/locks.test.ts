@@ -200,3 +200,57 @@ describe("locks", () => {
     expect((await lock(dav, "/f", {}, SHARED)).status).toBe(507);
   });
 });
+
+describe("a lock that is taken while a folder is removed", () => {
+  /** A door that waits, once `waitBefore` is called, before this change of those that follow. */
+  async function slowDoor() {
+    const fs = await VfsHarness.create();
+    const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let left = 0;
+    const slow = overriding(fs.vfs, {
+      throttle() {
+        if (--left !== 0) return undefined;
+        begun.resolve();
+        return go.promise;
+      },
+    });
+    const dav = await DavServer.start({ fs: slow }, { fs });
+    return { dav, begun: begun.promise, go: () => go.resolve(), waitBefore: (change: number) => void (left = change) };
+  }
+
+  test("ends the DELETE, which removes nothing more", async () => {
+    const { dav, begun, go, waitBefore } = await slowDoor();
+    await using _dav = dav;
+    await dav.fs.makeDirectory("d");
+    await dav.fs.make("d/f", "old");
+    waitBefore(2);
+    const removed = dav.send("DELETE", "/d/");
+    await begun;
+    const { token } = await lock(dav, "/d/f");
+    expect(await dav.status("PUT", "/d/f", { if: `(<${token}>)` }, "new")).toBe(204);
+    go();
+    const { status, body } = await removed;
+    expect([status, body.includes("<D:lock-token-submitted><D:href>/d/f</D:href>")]).toEqual([423, true]);
+    expect((await dav.send("GET", "/d/f")).body).toBe("new");
+    expect(await dav.status("PUT", "/d/f", {}, "x")).toBe(423);
+  });
+
+  test.each([
+    ["MOVE", 2],
+    ["COPY", 3],
+  ])("stays if it is of what a %s put in the folder's place", async (method, change) => {
+    const { dav, begun, go, waitBefore } = await slowDoor();
+    await using _dav = dav;
+    for (const folder of ["a", "b"]) await dav.fs.makeDirectory(folder);
+    await dav.fs.make("b/old", "x");
+    waitBefore(change);
+    const done = dav.status(method, "/a/", { destination: "/b", depth: method === "COPY" ? "0" : "infinity" });
+    await begun;
+    await lock(dav, "/b/f");
+    if (method === "MOVE") await lock(dav, "/a");
+    go();
+    expect(await done).toBe(204);
+    expect(dav.locks.locks).toHaveLength(method === "MOVE" ? 2 : 1);
+    expect(await dav.status("PUT", "/b/f", {}, "x")).toBe(423);
+  });
+});
