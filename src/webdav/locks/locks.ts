@@ -68,13 +68,22 @@ export class Locks {
   covering(path: readonly FileName[]): Lock[] {
     if (this.#count === 0) return [];
     this.#expire();
-    const found: Lock[] = [];
-    for (let depth = 0; depth <= path.length; depth++) {
-      for (const lock of this.#byPath.get(keyOf(path.slice(0, depth))) ?? []) {
-        if (lock.isDeep || depth === path.length) found.push(lock);
-      }
+    const own = keyOf(path);
+    return this.#keysTo(own, path).flatMap((key) =>
+      (this.#byPath.get(key) ?? []).filter((lock) => lock.isDeep || key === own),
+    );
+  }
+
+  /** Those keys of a path and its parent folders that may have locks, from the root. `own`: the path's. */
+  #keysTo(own: string, path: readonly FileName[]): string[] {
+    // Looking up a key takes as long as the key is: a path of thousands of folders must not do that for each.
+    if (this.#byPath.size < path.length) {
+      return [...this.#byPath.keys()].filter((key) => isOnWay(key, own)).toSorted((a, b) => a.length - b.length);
     }
-    return found;
+    const keys = [""];
+    let end = 0;
+    for (const name of path) keys.push(own.slice(0, (end += 1 + name.length)));
+    return keys;
   }
 
   /** Locks of resources inside this folder. */
@@ -199,6 +208,10 @@ export function rootsOf(locks: readonly Lock[]): string[] {
 
 export function rootOf({ path, isFolder = path.length === 0 }: Pick<Lock, "path" | "isFolder">): string {
   return encodePath(path, isFolder);
+}
+
+function isOnWay(key: string, own: string): boolean {
+  return own.startsWith(key) && (own.length === key.length || own[key.length] === "/");
 }
 
 function keyOf(path: readonly FileName[]): string {

@@ -132,8 +132,8 @@ function parseLockInfo(body: Uint8Array): Pick<Lock, "isExclusive" | "owner"> {
     throw new Refusal(422, "Only exclusive and shared write locks are supported.");
   }
   const [ownerElement] = elementsOf(root, "owner");
-  const owner = ownerElement === undefined ? "" : writeElement(ownerElement);
-  if (Buffer.byteLength(owner) > MAX_LOCK_OWNER_BYTES) {
+  const owner = ownerElement === undefined ? "" : writeElement(ownerElement, MAX_LOCK_OWNER_BYTES);
+  if (owner === undefined) {
     throw new Refusal(400, `A lock's owner element may have at most ${MAX_LOCK_OWNER_BYTES} bytes.`);
   }
   return { isExclusive: isDav(scope, "exclusive"), owner };

@@ -6,9 +6,10 @@
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Cid } from "../../base/ids.ts";
-import { MAX_NAME_BYTES } from "../../base/limits.ts";
+import { MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../../base/limits.ts";
 import { BlockMiss } from "../../blocks/block-store.ts";
 import type { FileSystem, ListedAttributes } from "../../vfs/filesystem.ts";
+import { refuse } from "../../vfs/refusal.ts";
 import { type DeadValue, parseDead } from "./dead-value.ts";
 import type { PropertyName } from "./property-name.ts";
 import type { XmlElement } from "../xml/xml-reader.ts";
@@ -21,8 +22,11 @@ export function attributeOf(property: PropertyName): string {
   return `${LONG_PREFIX}${createHash("sha256").update(property).digest("hex").slice(0, 32)}`;
 }
 
+/** Refuses E2BIG. */
 export function valueOf(element: XmlElement): Buffer {
-  return Buffer.from(writeAlone(element));
+  const text = writeAlone(element, MAX_XATTR_BYTES);
+  if (text === undefined) throw refuse("E2BIG");
+  return Buffer.from(text);
 }
 
 type Attributed = Pick<ListedAttributes, "ino" | "xattrs">;

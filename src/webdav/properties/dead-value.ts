@@ -1,4 +1,5 @@
 /** The stored form of a dead property: its element as XML. */
+import { MAX_DAV_XML_BYTES } from "../limits.ts";
 import { nameOf, type PropertyName } from "./property-name.ts";
 import { Refusal } from "../refusal.ts";
 import { DAV, readXml, XML, XMLNS } from "../xml/xml-reader.ts";
@@ -10,7 +11,7 @@ export interface DeadValue {
   readonly xml: string;
 }
 
-/** Undefined: it is not an element. */
+/** Undefined: it is not an element, or too long for an answer. */
 export function parseDead(value: Uint8Array): DeadValue | undefined {
   return parsePlain(value) ?? parseAny(value);
 }
@@ -25,7 +26,8 @@ export function parsePlain(value: Uint8Array): DeadValue | undefined {
 export function parseAny(value: Uint8Array): DeadValue | undefined {
   try {
     const element = readXml(value);
-    return { name: nameOf(element), xml: writeElement(element) };
+    const xml = writeElement(element, MAX_DAV_XML_BYTES);
+    return xml === undefined ? undefined : { name: nameOf(element), xml };
   } catch (error) {
     if (error instanceof Refusal) return undefined;
     throw error;

@@ -2,45 +2,76 @@
 import { DAV, XML, type XmlElement } from "./xml-reader.ts";
 import { escapeText } from "./xml-text.ts";
 
-/** For use where "D" means DAV: and there is no default namespace. */
-export function writeElement(element: XmlElement): string {
-  return write(element, new Map([[DAV, "D"]]), "");
+/** For use where "D" means DAV: and there is no default namespace. Undefined: it has more than `maxBytes` as text. */
+export function writeElement(element: XmlElement, maxBytes: number): string | undefined {
+  return within(maxBytes, new Writer([[DAV, "D"]], maxBytes).element(element, ""));
 }
 
-/** For storage: it declares all its namespaces. */
-export function writeAlone(element: XmlElement): string {
-  return write(element, new Map(), "");
+/** For storage: it declares all its namespaces. Undefined: it has more than `maxBytes` as text. */
+export function writeAlone(element: XmlElement, maxBytes: number): string | undefined {
+  return within(maxBytes, new Writer([], maxBytes).element(element, ""));
 }
 
 /** As `writeElement`, without content: for a property that is only named. */
 export function writeEmpty(namespace: string, name: string): string {
-  return write({ namespace, name, attributes: [], children: [], lang: "" }, new Map([[DAV, "D"]]), "");
+  const empty = { namespace, name, attributes: [], children: [], lang: "" };
+  return new Writer([[DAV, "D"]], Infinity).element(empty, "");
 }
 
-function writeChild(child: XmlElement | string, prefixes: ReadonlyMap<string, string>, lang: string): string {
-  return typeof child === "string" ? escapeText(child) : write(child, prefixes, lang);
+function within(maxBytes: number, text: string): string | undefined {
+  return Buffer.byteLength(text) > maxBytes ? undefined : text;
 }
 
-function write(element: XmlElement, around: ReadonlyMap<string, string>, outerLang: string): string {
-  const prefixes = new Map(around);
-  const declarations: string[] = [];
-  const qualified = (namespace: string, name: string): string => {
-    if (namespace === "") return name;
-    if (namespace === XML) return `xml:${name}`;
-    let prefix = prefixes.get(namespace);
-    if (prefix === undefined) {
-      prefix = `n${prefixes.size}`;
-      prefixes.set(namespace, prefix);
-      declarations.push(` xmlns:${prefix}="${escapeText(namespace)}"`);
+class Writer {
+  /** Of the namespaces declared around what is written now. */
+  readonly #prefixes: Map<string, string>;
+  /** Below 0: the text is cut off. Every sibling declares its namespaces, so it can be far longer than what was read. */
+  #roomLeft: number;
+
+  constructor(around: readonly (readonly [namespace: string, prefix: string])[], room: number) {
+    this.#prefixes = new Map(around);
+    this.#roomLeft = room;
+  }
+
+  element(element: XmlElement, outerLang: string): string {
+    const declared: string[] = [];
+    const declarations: string[] = [];
+    const qualified = (namespace: string, name: string): string => {
+      if (namespace === "") return name;
+      if (namespace === XML) return `xml:${name}`;
+      let prefix = this.#prefixes.get(namespace);
+      if (prefix === undefined) {
+        prefix = `n${this.#prefixes.size}`;
+        this.#prefixes.set(namespace, prefix);
+        declared.push(namespace);
+        declarations.push(` xmlns:${prefix}="${escapeText(namespace)}"`);
+      }
+      return `${prefix}:${name}`;
+    };
+    const tag = qualified(element.namespace, element.name);
+    const attributes = element.attributes.map(
+      ({ namespace, name, value }) => ` ${qualified(namespace, name)}="${escapeText(value)}"`,
+    );
+    const lang = element.lang === outerLang ? "" : ` xml:lang="${escapeText(element.lang)}"`;
+    const start = `${tag}${declarations.join("")}${lang}${attributes.join("")}`;
+    this.#roomLeft -= start.length;
+    const inner = this.#children(element);
+    for (const namespace of declared) this.#prefixes.delete(namespace);
+    return inner === "" ? `<${start}/>` : `<${start}>${inner}</${tag}>`;
+  }
+
+  #children({ children, lang }: XmlElement): string {
+    let inner = "";
+    for (const child of children) {
+      if (this.#roomLeft < 0) break;
+      inner += typeof child === "string" ? this.#text(child) : this.element(child, lang);
     }
-    return `${prefix}:${name}`;
-  };
-  const tag = qualified(element.namespace, element.name);
-  const attributes = element.attributes.map(
-    ({ namespace, name, value }) => ` ${qualified(namespace, name)}="${escapeText(value)}"`,
-  );
-  const lang = element.lang === outerLang ? "" : ` xml:lang="${escapeText(element.lang)}"`;
-  const start = `${tag}${declarations.join("")}${lang}${attributes.join("")}`;
-  const inner = element.children.map((child) => writeChild(child, prefixes, element.lang)).join("");
-  return inner === "" ? `<${start}/>` : `<${start}>${inner}</${tag}>`;
+    return inner;
+  }
+
+  #text(text: string): string {
+    const escaped = escapeText(text);
+    this.#roomLeft -= escaped.length;
+    return escaped;
+  }
 }

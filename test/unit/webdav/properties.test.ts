@@ -109,6 +109,14 @@ describe("PROPPATCH", () => {
     expect(after).not.toContain('"u"');
   });
 
+  test("a value that would take gigabytes because each part declares its namespace is refused", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.make("f", "x");
+    const value = `<a xmlns:n="${"u".repeat(600_000)}">${"<n:b/>".repeat(2_000)}</a>`;
+    const { status, body } = await dav.send("PROPPATCH", "/f", {}, patch(value));
+    expect([status, body.includes("507 Insufficient Storage")]).toEqual([207, true]);
+  });
+
   test("a modification time before 1970 is set, in seconds or as Windows' date", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");

@@ -2,6 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../../../../src/base/clock.ts";
 import { overriding } from "../../../../src/vfs/overriding.ts";
+import type { FileName } from "../../../../src/base/ids.ts";
+import { systemRandom } from "../../../../src/base/random.ts";
+import { Locks } from "../../../../src/webdav/locks/locks.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { DavServer, MemoryLockStore } from "../../../support/dav-server.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
@@ -194,6 +197,13 @@ describe("locks", () => {
     expect(await again.status("PUT", "/f", { if: `(<${token}>)` }, "x")).toBe(204);
   });
 
+  test("an owner that would take gigabytes because each part declares its namespace is refused", async () => {
+    await using dav = await DavServer.start();
+    const owner = `<D:owner xmlns:n="${"u".repeat(600_000)}">${"<n:b/>".repeat(2_000)}</D:owner>`;
+    const refused = await lock(dav, "/f", {}, EXCLUSIVE.replace(/<D:owner>.*<.D:owner>/, owner));
+    expect(refused).toMatchObject({ status: 400, body: "A lock's owner element may have at most 1024 bytes.\n" });
+  });
+
   test("a resource has at most 64 locks", async () => {
     await using dav = await DavServer.start();
     for (let count = 0; count < 64; count++) expect((await lock(dav, "/f", {}, SHARED)).status).toBeLessThan(300);
@@ -252,5 +262,42 @@ describe("a lock that is taken while a folder is removed", () => {
     expect(await done).toBe(204);
     expect(dav.locks.locks).toHaveLength(method === "MOVE" ? 2 : 1);
     expect(await dav.status("PUT", "/b/f", {}, "x")).toBe(423);
+  });
+});
+
+describe("the locks that cover a path", () => {
+  function locksOn(...paths: readonly string[][]): Locks {
+    const locks = new Locks(new MemoryLockStore(), new ManualClock(), systemRandom);
+    for (const path of paths) {
+      const of = { path: path as FileName[], isFolder: true, isDeep: path.length % 2 === 0, isExclusive: false };
+      locks.make({ ...of, owner: path.join("/"), user: undefined, timeoutS: 60 });
+    }
+    return locks;
+  }
+
+  test("are its own and the deep ones around it, from the root, however many locks there are", () => {
+    const paths = [["a", "b", "c"], ["a"], ["a", "b", "c", "d"], [], ["a", "b"], ["a", "bc"], ["x"], ["a", "b", "c"]];
+    const others = Array.from({ length: 20 }, (_, at) => [`other ${at}`]);
+    const deep = ["a", "b", "c", "e", "f", "g", "h", "i", "j", "k"];
+    for (const locks of [locksOn(...paths), locksOn(...paths, ...others)]) {
+      const owners = (path: readonly string[]) => locks.covering(path as FileName[]).map(({ owner }) => owner);
+      expect(owners(["a", "b", "c"])).toEqual(["", "a/b", "a/b/c", "a/b/c"]);
+      expect(owners(["a", "b", "c", "d"])).toEqual(["", "a/b", "a/b/c/d"]);
+      expect(owners(deep)).toEqual(["", "a/b"]);
+      expect(owners([])).toEqual([""]);
+    }
+  });
+
+  test("are found by reading each name of the path a few times, however long it is", () => {
+    const locks = locksOn(["a"], ["b"]);
+    let reads = 0;
+    const path = new Proxy(Array.from({ length: 1_000 }, () => "a") as FileName[], {
+      get: (target, key, receiver): unknown => {
+        if (typeof key === "string" && /^\d+$/.test(key)) reads++;
+        return Reflect.get(target, key, receiver);
+      },
+    });
+    expect(locks.covering(path)).toHaveLength(0);
+    expect(reads).toBeLessThan(5_000);
   });
 });
