@@ -70,9 +70,10 @@ export class Etags {
 
   #nameNow(fs: FileSystem, ino: Ino, size: number): Cid | undefined {
     if (size > NAMED_AT_ONCE_BYTES) return undefined;
-    const bytes = Buffer.allocUnsafe(size);
-    if (fs.read(ino, 0, size, bytes) < size) return undefined;
-    return this.whole(ino, bytes);
+    // A listed size may be outdated.
+    const bytes = Buffer.allocUnsafe(size + 1);
+    if (fs.read(ino, 0, size + 1, bytes) !== size) return undefined;
+    return this.whole(ino, bytes.subarray(0, size));
   }
 
   /** The file has exactly these bytes. If they are few, they are named now, and need not be read again. */

@@ -1,5 +1,6 @@
 /** Entity tags of the WebDAV door: one content has one tag, and two contents never share one. */
 import { expect, test } from "vitest";
+import { overriding } from "../../../../src/vfs/overriding.ts";
 import { DavServer } from "../../../support/dav-server.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
 
@@ -131,6 +132,39 @@ test("a file written in place gets another tag each time, even if the clock stan
     await fs.run((vfs) => vfs.write(ino, 0, Buffer.of(1)));
     await fs.publish();
     expect(tags).toContain(await tagOf(dav, "/f"));
+  }
+});
+
+test("a file that gets longer or shorter while it is listed has no tag of other bytes", async () => {
+  for (const [old, now] of [
+    ["four", "four and more"],
+    ["four and more", "four"],
+    ["", "more"],
+  ] as const) {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("f", old);
+    let isListed = false;
+    const growing = overriding(fs.vfs, {
+      list(...parts) {
+        const page = fs.vfs.list(...parts);
+        isListed = true;
+        fs.vfs.setAttributes(ino, { size: now.length });
+        fs.vfs.write(ino, 0, Buffer.from(now));
+        return page;
+      },
+    });
+    await using dav = await DavServer.start({ fs: growing }, { fs });
+    const asked = '<propfind xmlns="DAV:"><prop><getetag/></prop></propfind>';
+    const { body } = await dav.send("PROPFIND", "/", { depth: "1" }, asked);
+    const listed = /<D:href>.f<.*?getetag>([^<]*)/.exec(body)?.[1];
+    expect([isListed, typeof listed]).toEqual([true, "string"]);
+    const tag = await tagOf(dav, "/f");
+    expect(tag).not.toBe(listed);
+    await fs.publish();
+    expect([now, await tagOf(dav, "/f")]).toEqual([now, tag]);
+    expect(await dav.status("PUT", "/same", {}, now)).toBe(201);
+    expect(await tagOf(dav, "/same")).toBe(tag);
+    expect(await dav.status("PUT", "/f", { "if-match": tag }, "mine")).toBe(204);
   }
 });
 
