@@ -1,9 +1,9 @@
 /** Atomically replaces a file with a new version. */
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Random } from "../base/random.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Place } from "./place.ts";
-import { temporaryName } from "./temporary-name.ts";
+import type { TakeoverPorts } from "./takeover.ts";
+import { TemporaryLink } from "./temporary-link.ts";
 
 /** Set-id bits apply only to the bytes they were set for. */
 const KEPT_BITS = 0o1777;
@@ -17,35 +17,24 @@ const KEPT_BITS = 0o1777;
  */
 export class Replacement {
   readonly #ino: Ino;
-  readonly #random: Random;
-  #temporary: { readonly parent: Ino; readonly name: FileName } | undefined;
+  readonly #link: TemporaryLink;
 
-  constructor(ino: Ino, random: Random) {
+  constructor(ports: TakeoverPorts, ino: Ino) {
     this.#ino = ino;
-    this.#random = random;
+    this.#link = new TemporaryLink(ports, ino);
   }
 
   run(fs: FileSystem, place: Place & { readonly name: FileName }, mtimeNs: bigint | undefined): void {
     const { parent, name, attributes: old } = place;
     if (old !== undefined) inherit(fs, old, this.#ino);
     if (mtimeNs !== undefined) fs.setAttributes(this.#ino, { mtimeNs });
-    if (old === undefined && this.#temporary === undefined) {
-      fs.link(this.#ino, parent, name);
-      return;
-    }
-    if (this.#temporary === undefined) {
-      const temporary = { parent, name: temporaryName(this.#random) };
-      fs.link(this.#ino, parent, temporary.name);
-      this.#temporary = temporary;
-    }
-    fs.rename(this.#temporary.parent, this.#temporary.name, parent, name, 0);
-    this.#temporary = undefined;
+    if (old === undefined && !this.#link.isMade) fs.link(this.#ino, parent, name);
+    else this.#link.use(fs, place, (from) => fs.rename(from.parent, from.name, parent, name, 0));
   }
 
-  /** Cancels the replacement. */
-  undo(fs: FileSystem): void {
-    if (this.#temporary !== undefined) fs.unlink(this.#temporary.parent, this.#temporary.name);
-    this.#temporary = undefined;
+  /** Cancels the replacement. Never rejects. */
+  undo(): Promise<void> {
+    return this.#link.undo();
   }
 }
 

@@ -10,7 +10,7 @@ import { isFolder, type Place } from "./place.ts";
 import { temporaryName } from "./temporary-name.ts";
 import type { UnfinishedKey, UnfinishedWork } from "./unfinished.ts";
 
-interface Named {
+export interface Named {
   readonly parent: Ino;
   readonly name: FileName;
 }

@@ -1,5 +1,5 @@
 /** COPY: created beside its destination, and moved there when complete. */
-import type { FileName, Ino } from "../../base/ids.ts";
+import type { Ino } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import { answer, type Call } from "../call.ts";
@@ -9,11 +9,12 @@ import { checkedEnds, transferOf, type Ends, type Transfer } from "./destination
 import { checkWritable } from "../locks/change-check.ts";
 import { changing, Copying, PLAIN_PERMISSIONS } from "./copying.ts";
 import { COPY_RETRIES } from "../limits.ts";
-import { isFolder } from "../../files/place.ts";
+import { isFolder, type Place } from "../../files/place.ts";
 import { Refusal } from "../refusal.ts";
 import { copyXattrs } from "../../files/replacement.ts";
 import { isStale } from "../../files/stale.ts";
-import { Takeover } from "../../files/takeover.ts";
+import { type Named, Takeover } from "../../files/takeover.ts";
+import { TemporaryLink } from "../../files/temporary-link.ts";
 import { temporaryName } from "../../files/temporary-name.ts";
 
 export async function copy(call: Call): Promise<void> {
@@ -38,37 +39,27 @@ async function copyNow(call: Call, transfer: Transfer, isDeep: boolean): Promise
     return { ...ends, hold: call.access.open.hold(ends.source.attributes.ino) };
   });
   using _hold = hold;
-  const made = { parent: target.parent, name: temporaryName(call.random) };
   return isFolder(source.attributes)
-    ? await copyFolder(call, transfer, source.attributes, isDeep, { ...made, path: target.path.slice(0, -1) })
-    : await copyFile(call, transfer, source.attributes, made);
-}
-
-interface Named {
-  readonly parent: Ino;
-  readonly name: FileName;
+    ? await copyFolder(call, transfer, source.attributes, isDeep, target)
+    : await copyFile(call, transfer, source.attributes, target);
 }
 
 /** As for PUT: unnamed until it is complete, so an interrupted copy leaves nothing. */
-async function copyFile(call: Call, transfer: Transfer, source: Attributes, made: Named): Promise<boolean> {
+async function copyFile(call: Call, transfer: Transfer, source: Attributes, { parent }: Place): Promise<boolean> {
   const { access, caller } = call;
   const { ino, hold } = await access.change(undefined, (fs) => {
     fs.listXattrs(source.ino);
-    const { ino } = fs.makeUnnamed(made.parent, source.mode & PLAIN_PERMISSIONS, caller);
+    const { ino } = fs.makeUnnamed(parent, source.mode & PLAIN_PERMISSIONS, caller);
     copyXattrs(fs, source.ino, ino);
     return { ino, hold: access.open.hold(ino) };
   });
   using _hold = hold;
   await new Copying(call).bytes(source.ino, ino);
-  let isNamed = false;
+  const link = new TemporaryLink(call, ino);
   try {
-    return await putInPlace(call, transfer, { ...made, ino }, (fs) => {
-      // Called again when a block is missing.
-      if (!isNamed) fs.link(ino, made.parent, made.name);
-      isNamed = true;
-    });
+    return await putInPlace(call, transfer, ino, (fs, target, move) => link.use(fs, target, move));
   } catch (error) {
-    if (isNamed) await discard(call, made);
+    await link.undo();
     throw error;
   }
 }
@@ -78,15 +69,16 @@ async function copyFolder(
   transfer: Transfer,
   source: Attributes,
   isDeep: boolean,
-  { path, ...made }: Named & { readonly path: readonly FileName[] },
+  { parent, path }: Place,
 ): Promise<boolean> {
-  const { unfinished } = call;
-  const key = unfinished.begin({ path: [...path, made.name], was: undefined });
+  const { unfinished, random } = call;
+  const made = { parent, name: temporaryName(random) };
+  const key = unfinished.begin({ path: [...path.slice(0, -1), made.name], was: undefined });
   try {
     const copying = new Copying(call);
     const ino = await copying.folder(source, made, isDeep);
     await copying.makeFilesDurable();
-    const replaced = await putInPlace(call, transfer, { ...made, ino });
+    const replaced = await putInPlace(call, transfer, ino, (_fs, _target, move) => move(made));
     unfinished.end(key);
     return replaced;
   } catch (error) {
@@ -95,18 +87,17 @@ async function copyFolder(
   }
 }
 
-/** Returns whether it replaced something. `before` is part of the change. */
+/** Moves the copy from where `from` says. Returns whether it replaced something. */
 async function putInPlace(
   call: Call,
   transfer: Transfer,
-  made: Named & { readonly ino: Ino },
-  before: (fs: FileSystem) => void = () => {},
+  made: Ino,
+  from: (fs: FileSystem, target: Place, move: (named: Named) => void) => void,
 ): Promise<boolean> {
   const takeover = new Takeover(call);
   const { target } = await takeover.change((fs): Ends => {
     const now = checkedEnds(call, fs, transfer, false);
-    before(fs);
-    takeover.run(fs, made, fs.getAttributes(made.ino), now.target);
+    from(fs, now.target, (named) => takeover.run(fs, named, fs.getAttributes(made), now.target));
     return now;
   });
   try {
@@ -115,7 +106,7 @@ async function putInPlace(
   } finally {
     await takeover.clear();
   }
-  await makeDurable(call, made.ino);
+  await makeDurable(call, made);
   return takeover.replaced;
 }
 

@@ -34,8 +34,8 @@ export async function put(call: Call): Promise<void> {
 }
 
 async function replace(call: Call, ino: Ino, mtimeNs: bigint | undefined) {
-  const { access, etags, random } = call;
-  const replacement = new Replacement(ino, random);
+  const { access, etags } = call;
+  const replacement = new Replacement(call, ino);
   try {
     return await access.change(undefined, (fs) => {
       // Much may have changed since the body began.
@@ -45,7 +45,7 @@ async function replace(call: Call, ino: Ino, mtimeNs: bigint | undefined) {
       return { isNew: place.attributes === undefined, etag };
     });
   } catch (error) {
-    await access.change(undefined, (fs) => replacement.undo(fs));
+    await replacement.undo();
     throw error;
   }
 }

@@ -1,12 +1,14 @@
 /** The WebDAV door: what an agent that was killed left under temporary names. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
-import type { FileName } from "../../../src/base/ids.ts";
+import type { Cid, FileName } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
+import { BlockMiss } from "../../../src/blocks/block-store.ts";
 import { Access } from "../../../src/files/access.ts";
 import { finishLeft } from "../../../src/files/finish-left.ts";
 import { OpenInodes } from "../../../src/files/open-inodes.ts";
 import { UnfinishedWork, type Unfinished } from "../../../src/files/unfinished.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
 import { DavServer, MemoryUnfinishedStore } from "../../support/dav-server.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
@@ -141,4 +143,75 @@ test("an unfinished copy is not copied along", async () => {
   for (const folder of ["a", `a/${LEFT}`]) await dav.fs.makeDirectory(folder);
   expect(await dav.status("COPY", "/a/", to(dav, "/b"))).toBe(201);
   expect([...(await dav.fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(["a", `a/${LEFT}`, "b"]);
+});
+
+describe.each([
+  ["PUT", "/f", "new"],
+  ["COPY", "/source", ""],
+])("a %s over a file that waits for missing blocks", (method, path, body) => {
+  interface Waiting {
+    readonly go: () => void;
+    readonly close: () => void;
+    readonly status: Promise<number>;
+  }
+
+  /** Sends the request, and calls `meanwhile` while it waits. */
+  async function waiting(meanwhile: (request: Waiting) => void | Promise<void>) {
+    const fs = await VfsHarness.create();
+    const unfinished = new MemoryUnfinishedStore();
+    const closed = new AbortController();
+    const [waits, loaded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let isMissing = false;
+    const missing = overriding(fs.vfs, {
+      rename(...parts) {
+        if (isMissing) throw new BlockMiss(["bafyr4imissing" as Cid]);
+        fs.vfs.rename(...parts);
+      },
+      load() {
+        waits.resolve();
+        isMissing = false;
+        return loaded.promise;
+      },
+    });
+    await using dav = await DavServer.start({ fs: missing, unfinished, closed: closed.signal }, { fs });
+    await fs.make("f", "old");
+    await fs.make("source", "new");
+    isMissing = true;
+    const status = dav.status(method, path, to(dav, "/f"), body).catch(() => 0);
+    await waits.promise;
+    // As any other request does.
+    fs.vfs.persist();
+    await meanwhile({ go: () => loaded.resolve(), close: () => closed.abort(), status });
+    return { fs, unfinished };
+  }
+
+  test("leaves nothing if the agent is killed meanwhile", async () => {
+    const { fs, unfinished } = await waiting(() => {});
+    fs.restart();
+    expect(await atRest(fs, unfinished)).toEqual(["f", "source"]);
+    expect(await fs.text("f")).toBe("old");
+  });
+
+  test("leaves nothing if the door is closed meanwhile", async () => {
+    const { fs, unfinished } = await waiting(async ({ go, close, status }) => {
+      close();
+      go();
+      expect(await status).toBeGreaterThanOrEqual(500);
+    });
+    fs.restart();
+    expect(await atRest(fs, unfinished)).toEqual(["f", "source"]);
+    expect(await fs.text("f")).toBe("old");
+  });
+
+  test("replaces the file if the blocks come, and is no longer recorded after the next start", async () => {
+    const { fs, unfinished } = await waiting(async ({ go, status }) => {
+      go();
+      expect(await status).toBe(204);
+    });
+    expect(await fs.text("f")).toBe("new");
+    expect(unfinished.saved).toEqual([[{ path: [named], was: undefined }]]);
+    fs.restart();
+    expect(await atRest(fs, unfinished)).toEqual(["f", "source"]);
+    expect(unfinished.load()).toEqual([]);
+  });
 });
