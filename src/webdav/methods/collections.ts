@@ -3,7 +3,7 @@ import { answer, type Call } from "../call.ts";
 import { checkMemberLocks, checkWritable } from "../locks/change-check.ts";
 import { checkMakeable } from "../href.ts";
 import { findPlace, isFolder } from "../../files/place.ts";
-import { makeable, present, writable } from "./place-checks.ts";
+import { checkSlash, makeable, present, writable } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 import { removeTree } from "../../files/remove.ts";
@@ -34,7 +34,7 @@ export async function remove(call: Call): Promise<void> {
   const { place, folder } = await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "itself");
     const there = { ...writable(present(found)), attributes: present(found).attributes };
-    if (call.href.isFolder && !isFolder(there.attributes)) throw new Refusal(404, "This folder does not exist.");
+    checkSlash(call, fs, there);
     checkPreconditions(call, fs, found);
     checkMemberLocks(call, there.path, "all in it");
     if (isFolder(there.attributes)) return { place: there, folder: there.attributes.ino };

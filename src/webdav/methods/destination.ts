@@ -4,8 +4,8 @@ import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
 import { checkMemberLocks } from "../locks/change-check.ts";
 import { checkMakeable, type Href, parseReference } from "../href.ts";
-import { findPlace, isFolder, type Place } from "../../files/place.ts";
-import { makeable, present } from "./place-checks.ts";
+import { findPlace, type Place } from "../../files/place.ts";
+import { checkSlash, makeable, present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 
@@ -32,7 +32,7 @@ export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite
   const found = findPlace(fs, call.href.path, moved ? "itself" : "follow");
   const source = present(found);
   checkPreconditions(call, fs, found);
-  if (call.href.isFolder && !isFolder(source.attributes)) throw new Refusal(404, "This folder does not exist.");
+  checkSlash(call, fs, source);
   const target = makeable(findPlace(fs, destination.path, "itself"));
   if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
     throw new Refusal(403, "Source and destination are the same, or one contains the other.");

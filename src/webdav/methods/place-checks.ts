@@ -1,8 +1,9 @@
 /** Checks what a method may do at a place, and refuses the rest. */
 import type { FileName } from "../../base/ids.ts";
-import type { Place } from "../../files/place.ts";
+import { findPlace, isFolder, isLink, type Place } from "../../files/place.ts";
 import { isTemporary } from "../../files/temporary-name.ts";
-import type { Attributes } from "../../vfs/filesystem.ts";
+import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
+import type { Call } from "../call.ts";
 import { Refusal } from "../refusal.ts";
 
 /** An existing object, for methods that need one. Throws a Refusal, 404. */
@@ -10,6 +11,13 @@ export function present(place: Place | undefined): Place & { readonly attributes
   const attributes = place?.attributes;
   if (place === undefined || attributes === undefined) throw new Refusal(404, "There is nothing here.");
   return { ...place, attributes };
+}
+
+/** An address with a slash at the end is that of a folder, or of a link to one. Throws a Refusal, 404, and BlockMiss. */
+export function checkSlash({ href }: Call, fs: FileSystem, { attributes }: ReturnType<typeof present>): void {
+  if (!href.isFolder) return;
+  const shown = isLink(attributes) ? findPlace(fs, href.path, "follow")?.attributes : attributes;
+  if (shown === undefined || !isFolder(shown)) throw new Refusal(404, "This folder does not exist.");
 }
 
 /** A place that a client may create or replace. Throws as `writable`, and a Refusal, 403, for the door's own names. */

@@ -161,4 +161,29 @@ describe("paths", () => {
     expect(await dav.status("DELETE", "/good")).toBe(204);
     expect((await dav.send("GET", "/d/f")).body).toBe("new");
   });
+
+  test("a link to a folder is moved and removed at the address that lists it, and the folder stays", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.makeDirectory("d");
+    await dav.fs.make("d/f", "in");
+    for (const [target, path] of [
+      ["d", "folder"],
+      ["folder", "link to link"],
+      ["d/f", "file"],
+      ["nothing", "dangling"],
+    ] as const) {
+      await dav.link(target, path);
+    }
+    for (const path of ["/file/", "/dangling/"]) {
+      expect(await dav.status("DELETE", path)).toBe(404);
+      expect(await dav.status("MOVE", path, to(dav, "/moved"))).toBe(404);
+    }
+    expect(await dav.status("DELETE", "/link%20to%20link/")).toBe(204);
+    expect(await dav.status("MOVE", "/folder/", to(dav, "/moved/"))).toBe(201);
+    expect(await paths(dav)).toEqual(["d", "d/f", "dangling", "file", "moved"]);
+    expect((await dav.send("GET", "/moved/f")).body).toBe("in");
+    expect(await dav.status("DELETE", "/moved/")).toBe(204);
+    expect(await paths(dav)).toEqual(["d", "d/f", "dangling", "file"]);
+    expect((await dav.send("GET", "/d/f")).body).toBe("in");
+  });
 });
