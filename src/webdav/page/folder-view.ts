@@ -60,7 +60,7 @@ export function folderPage(view: FolderView): string {
         <main>
           <h1>${title}</h1>
           <p id="said" role="status" aria-live="polite"></p>
-          ${conflicts === 0 ? undefined : html`<p class="note conflict">${conflicts === 1 ? "One version lost a conflict" : `${conflicts} versions lost a conflict`} in a conflict: each is marked below, and stays until you decide.</p>`}
+          ${conflicts === 0 ? undefined : html`<p class="note conflict">${conflicts === 1 ? "One version lost a conflict: it" : `${conflicts} versions lost a conflict: each`} is marked below, and stays until you decide.</p>`}
           ${entries.length === 0 ? html`<p class="note">This folder is empty.</p>` : table(view)}
           ${isCut ? html`<p class="note">There is more here than a page shows: a WebDAV client lists all of it.</p>` : undefined}
         </main>

@@ -57,7 +57,10 @@ test("escape codes and bidi controls are made visible, and a name that is not UT
 test("conflict copies show the name that they lost to, the machine and the time", () => {
   const copy = entry("notes (conflict 1a2b3c4d).txt", { machine: "desk\u202e" });
   const text = page([entry("notes.txt"), copy]).replace(/\s+/g, " ");
-  expect(text).toContain("One version lost a conflict");
+  const said = (shown: string) => /<p class="note conflict">([^<]*)/.exec(shown)?.[1];
+  expect(said(text)).toBe("One version lost a conflict: it is marked below, and stays until you decide.");
+  const two = page([copy, entry("plan (conflict 1a2b3c4d).txt")]);
+  expect(said(two)).toBe("2 versions lost a conflict: each is marked below, and stays until you decide.");
   expect(text).toContain("Conflict: Lost to notes.txt, from desk\\u{202e}, changed 2026-02-02 02:40:00 UTC");
   expect(page([copy])).toContain("Was notes.txt");
   expect(page([entry("notes.txt")])).not.toContain("conflict");
