@@ -57,8 +57,8 @@ export class Chunker {
     this.#old = old;
     this.#rule = rule;
     this.#gear = config.gear;
-    this.#most = 2 * (rule.max + rule.minHole) + COPY_BYTES;
-    this.#buffer = new Uint8Array(Math.min(this.#most, size));
+    this.#most = mostBytes(rule);
+    this.#buffer = new Uint8Array(bufferBytes(rule, size));
   }
 
   /** Takes the next stretch; returns the pieces certain by now, each with bytes of its own. */
@@ -225,3 +225,12 @@ export class Chunker {
 }
 
 const COPY_BYTES = 256 * 1024;
+
+function mostBytes({ max, minHole }: CutRule): number {
+  return 2 * (max + minHole) + COPY_BYTES;
+}
+
+/** Bytes of memory that cutting a file of this size takes. */
+export function bufferBytes(rule: CutRule, size: number): number {
+  return Math.min(mostBytes(rule), size);
+}

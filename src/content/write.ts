@@ -5,7 +5,7 @@ import { addressOf } from "../blocks/block-codec.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
-import { Chunker } from "./chunker.ts";
+import { bufferBytes, Chunker } from "./chunker.ts";
 import type { KnownChunks, Piece, Stretch } from "./chunker.ts";
 import { cutRule } from "./config.ts";
 import type { ContentConfig } from "./config.ts";
@@ -66,6 +66,11 @@ export class ContentWriter {
 /** Determines the content of bytes without storing or copying any chunk. */
 export function namingWriter(config: ContentConfig, size: number): ContentWriter {
   return new ContentWriter({ put: () => {} }, config, size, NAMED_ONLY);
+}
+
+/** Bytes of memory that `namingWriter` takes. */
+export function namingBytes(config: ContentConfig, size: number): number {
+  return bufferBytes(cutRule(config, size), size);
 }
 
 const NAMED_ONLY: KnownChunks = {

@@ -17,6 +17,8 @@ export const DAV_LONG_READ_BYTES = MAX_BLOCK_MADE;
 export const DAV_LONG_BODIES = 8;
 /** Files up to this size are read to make an entity tag. Larger ones from elsewhere wait until they are published. */
 export const NAMED_AT_ONCE_BYTES = 16 * KiB;
+/** Memory for the names of large bodies that arrive: beyond it, a body gets a temporary tag. 67 of the largest fit. */
+export const MAX_NAMING_BYTES = 160 * MiB;
 /** Garbage is collected after this many bytes of bodies. */
 export const GARBAGE_BYTES = { young: 2 * MiB, all: Infinity };
 /** Remembered checksums of contents, some 200 bytes each. */

@@ -73,7 +73,7 @@ function checkHeaders(call: Call): void {
 async function receive(call: Call, ino: Ino): Promise<Checksums> {
   const { access, request } = call;
   const expected = expectedBytes(request);
-  const name = call.etags.naming(expected);
+  using name = call.etags.naming(expected);
   const checksums = new Checksums(request.headers["oc-checksum"]);
   // The journal carries small writes, so that a small file takes one sync.
   const step = expected !== undefined && expected <= SMALL_FILE_BYTES ? CARRIED_WRITE_BYTES : Infinity;

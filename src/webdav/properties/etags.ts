@@ -6,11 +6,11 @@ import type { Cid, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { addressOf } from "../../blocks/block-codec.ts";
 import type { ContentConfig } from "../../content/config.ts";
-import { type ContentWriter, isOneChunk, namingWriter } from "../../content/write.ts";
+import { type ContentWriter, isOneChunk, namingBytes, namingWriter } from "../../content/write.ts";
 import { type ContentName, type ContentNames, nameOfContent } from "../../vfs/content-names.ts";
 import type { Attributes, FileSystem, ListedAttributes } from "../../vfs/filesystem.ts";
 import { type ChecksumStore, KnownChecksums } from "./checksums.ts";
-import { NAMED_AT_ONCE_BYTES } from "../limits.ts";
+import { MAX_NAMING_BYTES, NAMED_AT_ONCE_BYTES } from "../limits.ts";
 
 export class Etags {
   readonly checksums: KnownChecksums;
@@ -18,6 +18,8 @@ export class Etags {
   readonly #config: ContentConfig;
   /** Distinguishes this run's versions from those of others. */
   readonly #run: string;
+  /** Memory of the names that are being computed. */
+  #namingBytes = 0;
 
   constructor(names: ContentNames, config: ContentConfig, random: Random, checksums?: ChecksumStore) {
     this.checksums = new KnownChecksums(checksums);
@@ -41,11 +43,13 @@ export class Etags {
       : `"${shortName(name)}.${bytes}"`;
   }
 
-  /** For bytes that are being written: `size` of them, if known. */
+  /** For bytes that are being written: `size` of them, if known. Undefined: few, or too many bodies arrive already. */
   naming(size: number | undefined): BodyName | undefined {
-    return size === undefined || size <= NAMED_AT_ONCE_BYTES
-      ? undefined
-      : new BodyName(this.#names, this.#config, size);
+    if (size === undefined || size <= NAMED_AT_ONCE_BYTES) return undefined;
+    const bytes = namingBytes(this.#config, size);
+    if (this.#namingBytes + bytes > MAX_NAMING_BYTES) return undefined;
+    this.#namingBytes += bytes;
+    return new BodyName(this.#names, namingWriter(this.#config, size), () => void (this.#namingBytes -= bytes));
   }
 
   /** Identifies a file's current bytes, for later comparison, by its current attributes. Throws BlockMiss. */
@@ -104,13 +108,15 @@ export interface Bytes extends ContentName {
 }
 
 /** Computes the name of a body while it arrives. */
-export class BodyName {
+export class BodyName implements Disposable {
   readonly #names: ContentNames;
   readonly #writer: ContentWriter;
+  readonly #release: () => void;
 
-  constructor(names: ContentNames, config: ContentConfig, size: number) {
+  constructor(names: ContentNames, writer: ContentWriter, release: () => void) {
     this.#names = names;
-    this.#writer = namingWriter(config, size);
+    this.#writer = writer;
+    this.#release = release;
   }
 
   push(bytes: Uint8Array): Promise<void> {
@@ -120,5 +126,10 @@ export class BodyName {
   /** All bytes have arrived, and are in the file. */
   async finish(ino: Ino): Promise<void> {
     this.#names.nameContent(ino, nameOfContent(await this.#writer.finish()));
+  }
+
+  /** Call it once. */
+  [Symbol.dispose](): void {
+    this.#release();
   }
 }

@@ -1,6 +1,9 @@
 /** Entity tags of the WebDAV door: one content has one tag, and two contents never share one. */
 import { expect, test } from "vitest";
+import { systemRandom } from "../../../../src/base/random.ts";
+import { createContentConfig } from "../../../../src/content/config.ts";
 import { overriding } from "../../../../src/vfs/overriding.ts";
+import { Etags } from "../../../../src/webdav/properties/etags.ts";
 import { DavServer } from "../../../support/dav-server.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
 
@@ -70,6 +73,38 @@ test("a chunked body of the announced length gets a lasting tag, and one that is
     }
     expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
   }
+});
+
+test("names are computed for as many bodies at once as memory is set aside for; a small one takes little", () => {
+  const named = { contentName: () => ({ name: undefined, version: 0 }), nameContent: () => {} };
+  const etags = new Etags(named, createContentConfig(), systemRandom);
+  const large = 2 ** 40;
+  const open = Array.from({ length: 1_024 }, () => etags.naming(large)).filter((one) => one !== undefined);
+  expect(open).toHaveLength(67);
+  for (let count = 0; count < 20; count++) expect(etags.naming(20_000)).toBeDefined();
+  expect(etags.naming(large)).toBeUndefined();
+  open.pop()?.[Symbol.dispose]();
+  expect(etags.naming(large)).toBeDefined();
+  expect(etags.naming(large)).toBeUndefined();
+});
+
+test("uploads that failed leave the memory for names to others", async () => {
+  const fs = await VfsHarness.create();
+  await using dav = await DavServer.start({}, { fs });
+  const put = (body: Buffer, expected: number) => {
+    return dav.send(
+      "PUT",
+      "/f",
+      { "transfer-encoding": "chunked", "x-expected-entity-length": String(expected) },
+      body,
+    );
+  };
+  for (const expected of [...Array.from({ length: 67 }, () => 2 ** 40), 2 ** 25])
+    expect((await put(TEXT, expected)).status).toBe(400);
+  const body = noise(1_000_000);
+  const tag = String((await put(body, body.length)).headers.etag);
+  await fs.publish();
+  expect(await tagOf(dav, "/f")).toBe(tag);
 });
 
 test("equal bytes have equal tags, on any path and agent, and a copy has its source's", async () => {
