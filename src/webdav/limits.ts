@@ -31,6 +31,8 @@ export const MAX_DAV_LOCKS = 4_096;
 export const DAV_LISTING_BATCH = 256;
 /** Properties that one request may name, possibly for many files. */
 export const MAX_PROPERTIES_ASKED = 256;
+/** Characters of their names and namespaces: an answer may repeat them for each file. */
+export const MAX_PROPERTY_NAME_CHARS = 256 * KiB;
 /** How long a long answer is worked on before others on the thread get their turn. */
 export const DAV_SLICE_MS = 4;
 /** The longest time of a lock without renewal, whatever its owner asked for. */

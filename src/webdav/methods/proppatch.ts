@@ -13,6 +13,7 @@ import { findPlace, isFolder } from "../../files/place.ts";
 import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { nameOf, partsOf, type PropertyName } from "../properties/property-name.ts";
+import { checkNames } from "../properties/property-request.ts";
 import { Refusal, refusalOf } from "../refusal.ts";
 import { readWhole } from "../request-body.ts";
 import { elementsOf, isDav, readXml, textOf, type XmlElement } from "../xml/xml-reader.ts";
@@ -49,12 +50,17 @@ type Outcome =
 function parse(body: Uint8Array): Instruction[] {
   const root = readXml(body);
   if (!isDav(root, "propertyupdate")) throw new Refusal(400, "The body must be a propertyupdate element.");
-  const instructions = elementsOf(root).flatMap((action) => {
+  const changes = elementsOf(root).flatMap((action) => {
     const isSet = isDav(action, "set");
     if (!isSet && !isDav(action, "remove")) return [];
     const properties = elementsOf(action, "prop").flatMap((prop) => elementsOf(prop));
-    return properties.map((element) => ({ name: nameOf(element), value: isSet ? element : undefined }));
+    return properties.map((element) => ({ element, isSet }));
   });
+  checkNames(changes.map(({ element }) => element));
+  const instructions = changes.map(({ element, isSet }) => ({
+    name: nameOf(element),
+    value: isSet ? element : undefined,
+  }));
   if (instructions.length === 0) throw new Refusal(400, "There is nothing to set or remove.");
   if (instructions.length > MAX_PROPERTIES_ASKED) throw new Refusal(400, "Too many properties in one request.");
   return instructions;

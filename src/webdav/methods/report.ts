@@ -60,7 +60,7 @@ function parse(root: XmlElement): Asked {
   }
   const most = limit === undefined ? Infinity : Number(textOf(limit));
   if (!(most > 0)) throw new Refusal(400, "A limit must be a number above 0.");
-  return { token: textOf(token).trim(), isDeep: depth === "infinite", limit: most, names: namesIn(prop) };
+  return { token: textOf(token).trim(), isDeep: depth === "infinite", limit: most, names: namesIn([prop]) };
 }
 
 /** Sends the responses while they are generated. */

@@ -1,5 +1,5 @@
 /** The properties that a client asks for: the body of a PROPFIND, or the prop element of a report. */
-import { MAX_PROPERTIES_ASKED } from "../limits.ts";
+import { MAX_PROPERTIES_ASKED, MAX_PROPERTY_NAME_CHARS } from "../limits.ts";
 import { deadProperties } from "./dead-properties.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { LIVE_PROPERTIES, type Shown, type Surroundings } from "./live-properties.ts";
@@ -26,15 +26,26 @@ export function parsePropfind(body: Uint8Array): PropertyRequest {
     throw new Refusal(400, "A propfind element must have exactly one of prop, allprop and propname.");
   }
   if (isNames) return { kind: "names" };
-  if (prop !== undefined) return { kind: "named", names: namesIn(prop) };
-  return { kind: "all", include: elementsOf(root, "include").flatMap(namesIn) };
+  if (prop !== undefined) return { kind: "named", names: namesIn([prop]) };
+  return { kind: "all", include: namesIn(elementsOf(root, "include")) };
 }
 
-/** The names of its elements. Throws a Refusal, 400, if there are too many. */
-export function namesIn(parent: XmlElement): PropertyName[] {
-  const names = new Set(elementsOf(parent).map(nameOf));
+/** The names of their elements. Throws a Refusal, 400, if there are too many, or they are too long. */
+export function namesIn(parents: readonly XmlElement[]): PropertyName[] {
+  const elements = parents.flatMap((parent) => elementsOf(parent));
+  checkNames(elements);
+  const names = new Set(elements.map(nameOf));
   if (names.size > MAX_PROPERTIES_ASKED) throw new Refusal(400, "Too many properties in one request.");
   return [...names];
+}
+
+/** Call it before `nameOf`: all may share one long namespace. Throws a Refusal, 400, if their names are too long. */
+export function checkNames(elements: readonly XmlElement[]): void {
+  let chars = 0;
+  for (const { namespace, name } of elements) chars += namespace.length + name.length;
+  if (chars <= MAX_PROPERTY_NAME_CHARS) return;
+  const message = `The names of properties in one request may have at most ${MAX_PROPERTY_NAME_CHARS} characters.`;
+  throw new Refusal(400, message);
 }
 
 /** Whether any of them is not a live property. */

@@ -117,6 +117,24 @@ describe("PROPPATCH", () => {
     expect([status, body.includes("507 Insufficient Storage")]).toEqual([207, true]);
   });
 
+  test("names that would make an answer many times as long as the request are refused", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.make("f", "x");
+    const names = Array.from({ length: 20 }, (_, at) => `<n:p${at} xmlns:n="${"u".repeat(40_000)}"/>`).join("");
+    const refused = {
+      status: 400,
+      body: "The names of properties in one request may have at most 262144 characters.\n",
+    };
+    expect(await dav.send("PROPFIND", "/", { depth: "1" }, ask(names))).toMatchObject(refused);
+    expect(await dav.send("PROPPATCH", "/f", {}, patch("", names))).toMatchObject(refused);
+    const parts = names.replace(/<n.*?>/g, "<D:include>$&</D:include>");
+    const all = `<D:propfind xmlns:D="DAV:"><D:allprop/>${parts}</D:propfind>`;
+    expect(await dav.send("PROPFIND", "/", { depth: "1" }, all)).toMatchObject(refused);
+    expect(await dav.status("PROPFIND", "/f", { depth: "0" }, ask(`<n:p xmlns:n="${"u".repeat(200_000)}"/>`))).toBe(
+      207,
+    );
+  });
+
   test("a modification time before 1970 is set, in seconds or as Windows' date", async () => {
     await using dav = await DavServer.start();
     await dav.fs.make("f", "x");
