@@ -27,9 +27,9 @@ export function openCaches(
   address: string,
 ): BlockReader & AsyncDisposable {
   const states = statesOf(runtime, state, address);
-  const pinned = states.map(({ stateDir }) => new PinnedBlocks(pinnedDirOf(stateDir), silentLog));
+  const pinned = states.map(({ path }) => new PinnedBlocks(pinnedDirOf(path), silentLog));
   const caches = states
-    .map(({ stateDir }) => cacheDirOf(stateDir))
+    .map(({ path }) => cacheDirOf(path))
     .filter((dir) => existsSync(dir))
     .map((dir) => new DiskBlockCache({ dir, bytes: DEFAULT_CACHE_BYTES, log: silentLog }));
   const getMany = async (cids: readonly Cid[]) => {
@@ -64,10 +64,10 @@ export async function copiesInFolders(
   if (lost.length === 0 || first === undefined) return undefined;
   await using opened = await openToRead(call, address);
   const noRoom = (error: unknown) => {
-    const room = escapeForPrint(first.stateDir);
+    const room = escapeForPrint(first.path);
     output.notice(`Could not store the folders' blocks in ${room}: ${describeError(error)}.`);
   };
-  const spool = await BlockSpool.open(first.stateDir).catch(noRoom);
+  const spool = await BlockSpool.open(first.path).catch(noRoom);
   if (spool === undefined) return undefined;
   using progress = output.progress("read folders");
   const full = new AbortController();

@@ -21,12 +21,15 @@ import { printText } from "../terminal/text.ts";
 export const ANSWER_MS = 10_000;
 
 export interface MountState {
+  /** Its own state. */
+  readonly path: string;
+  /** The state of its agent, which answers for it: another one if a folder is synced beside a mount. */
   readonly stateDir: string;
   readonly mount: string;
   readonly address: string;
   /** Mounted, or ended before everything was published: by kill -9, or while the bucket was out of reach. */
   readonly open: boolean;
-  /** Whether `stateDir` is this door's own, rather than its agent's. */
+  /** Whether both are the same. */
   readonly own: boolean;
   /** Whether `mount` is a synced folder. */
   readonly synced: boolean;
@@ -48,7 +51,7 @@ export function mountStates(
     .flatMap(listMountStates)
     .map(({ path, facts: { mount, address, agent, door, open = false, left } }) => {
       const own = agent === undefined;
-      return { stateDir: agent ?? path, mount, address, open, own, synced: door === "sync", left };
+      return { path, stateDir: agent ?? path, mount, address, open, own, synced: door === "sync", left };
     });
   if (directory === undefined) return states;
   const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));

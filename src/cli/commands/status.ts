@@ -138,8 +138,8 @@ function collectedText({ time, retained, objects, bytes }: NonNullable<Collectio
   return `  collected  ${time}: ${printCount(objects, "object")}, ${printBytes(bytes)}`;
 }
 
-function leftOf({ mount, address, stateDir, left }: MountState) {
-  return { mount, bucket: address, state: stateDir, ...(left && { left }) };
+function leftOf({ mount, address, path, left }: MountState) {
+  return { mount, bucket: address, state: path, ...(left && { left }) };
 }
 
 /** A synced folder that no agent syncs now. */
