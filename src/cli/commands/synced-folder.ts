@@ -62,7 +62,7 @@ function isSameBucket(source: string, url: string): boolean {
 }
 
 /** Only Linux has mounts of ours. */
-async function mounts(): Promise<readonly MountedAt[]> {
+export async function mounts(): Promise<readonly MountedAt[]> {
   return process.platform === "linux" ? readMountTable() : [];
 }
 

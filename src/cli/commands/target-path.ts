@@ -1,9 +1,12 @@
 /** The path that a command acts on: bucket/path, or a path below a mount or synced folder, resolved to its bucket. */
-import { resolve, sep } from "node:path";
+import { existsSync } from "node:fs";
+import { join, resolve, sep } from "node:path";
 import { askAgent } from "../../agent/control.ts";
 import { canonicalFolder, canonicalMount } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { nameFromText } from "../../base/names.ts";
+import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
+import { MARKER_PATH, pathText } from "../../sync/disk/paths.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import { mountStates, servedStates } from "./running-agents.ts";
@@ -11,6 +14,7 @@ import type { MountState } from "./running-agents.ts";
 import type { Call } from "../command.ts";
 import type { MasterOption } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
+import { isIn, mounts } from "./synced-folder.ts";
 import { printRest, printText } from "../terminal/text.ts";
 
 export interface TargetPath extends BucketPath {
@@ -46,32 +50,56 @@ export async function showAtMount({ served }: TargetPath): Promise<void> {
 /** Throws `no_agent` for a path that is in no mount. */
 export async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
   const states = mountStates(runtime, state);
-  const path = pathAsStatesSay(given, states);
-  const above = states.filter(({ mount }) => isBelow(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);
-  const nearest = above.filter(({ mount }) => mount === above[0]?.mount);
-  const [served] = await servedStates(runtime, nearest);
-  const found = served ?? nearest[0];
+  const above = await stateAbove(runtime, states, canonicalMount(resolve(given)));
+  // A synced folder is known by its real path. A mount may hang, so its path is not resolved.
+  const beside = above?.isThere === true ? undefined : await folderAbove(runtime, states, given);
+  const found = beside?.isThere === true ? beside : (above ?? beside);
   if (found === undefined) {
     throw new SynclineError("no_agent", `${printText(given)} is not in a mount or a synced folder.`, {
       hint: "Give bucket/path instead. `syncline status` lists the mounts.",
     });
   }
+  const { path, state: nearest, served } = found;
   const names = path
-    .slice(found.mount.length)
+    .slice(nearest.mount.length)
     .split(sep)
     .filter((name) => name !== "")
     .map(nameFromText);
-  return { address: found.address, names, directory: false, served };
+  return { address: nearest.address, names, directory: false, served };
 }
 
-/** A synced folder is known by its real path. A mount may hang, so its path is not resolved. */
-function pathAsStatesSay(given: string, states: readonly MountState[]): string {
-  const path = canonicalMount(resolve(given));
-  if (states.some(({ mount }) => isBelow(path, mount))) return path;
-  const real = canonicalFolder(given);
-  return states.some(({ mount, synced }) => synced && isBelow(real, mount)) ? real : path;
+interface Above {
+  readonly state: MountState;
+  readonly served: MountState | undefined;
+  /** False: it may have been unmounted long ago. */
+  readonly isThere: boolean;
+  readonly path: string;
 }
 
-function isBelow(path: string, mount: string): boolean {
-  return path === mount || path.startsWith(mount.endsWith(sep) ? mount : mount + sep);
+/** The nearest state above that is in use; if none is, the nearest. */
+async function stateAbove(runtime: Runtime, states: readonly MountState[], path: string): Promise<Above | undefined> {
+  const above = states.filter(({ mount }) => isIn(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);
+  for (const place of new Set(above.map(({ mount }) => mount))) {
+    const there = above.filter(({ mount }) => mount === place);
+    const [served] = await servedStates(runtime, there);
+    const state = served ?? (await stillThere(there));
+    if (state !== undefined) return { state, served, isThere: true, path };
+  }
+  const [nearest] = above;
+  return nearest && { state: nearest, served: undefined, isThere: false, path };
+}
+
+async function folderAbove(runtime: Runtime, states: readonly MountState[], given: string): Promise<Above | undefined> {
+  const folders = states.filter(({ synced }) => synced);
+  return folders.length === 0 ? undefined : stateAbove(runtime, folders, canonicalFolder(given));
+}
+
+/** Of states at one place that no agent serves: that of a folder with its marker, or of a mount whose agent was killed. */
+async function stillThere(states: readonly MountState[]): Promise<MountState | undefined> {
+  const folder = states.find(({ mount, synced }) => synced && existsSync(join(mount, pathText(MARKER_PATH))));
+  if (folder !== undefined) return folder;
+  const table = await mounts();
+  return states.find(
+    ({ mount, synced }) => !synced && table.some(({ mountPoint, type }) => mountPoint === mount && type === MOUNT_TYPE),
+  );
 }

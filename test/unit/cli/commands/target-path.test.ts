@@ -1,0 +1,91 @@
+/** Which bucket a path means where several mounts and synced folders are known above it, some of them long ended. */
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
+import { serveControl } from "../../../../src/agent/control.ts";
+import { openMountState, type StateFacts } from "../../../../src/agent/state/state-dir.ts";
+import { systemClock } from "../../../../src/base/clock.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { nameFromText } from "../../../../src/base/names.ts";
+import { belowMount } from "../../../../src/cli/commands/target-path.ts";
+import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const table = vi.hoisted(() => ({ places: [] as string[] }));
+
+vi.mock(import("../../../../src/fuse/mount-table.ts"), async (original) => {
+  const actual = await original();
+  const mountAt = (mountPoint: string) => ({ mountPoint, type: actual.MOUNT_TYPE, source: "", device: "0:7" });
+  return { ...actual, readMountTable: async () => table.places.map(mountAt) };
+});
+
+let space: string;
+
+beforeEach(async () => {
+  space = await temporaryFolder();
+  table.places = [];
+  for (const folder of ["data/photos", "work"]) mkdirSync(join(space, folder), { recursive: true });
+});
+
+/** Lists a mount or folder whose agent has ended, or one that an agent serves. */
+async function list(
+  address: string,
+  mount: string,
+  { served = false, ...more }: Partial<StateFacts> & { served?: boolean },
+) {
+  const state = openMountState(join(space, "states"), { address, mount: join(space, mount), ...more });
+  onTestFinished(() => state[Symbol.dispose]());
+  state.list(silentLog);
+  if (!served) return;
+  const never = () => expect.unreachable();
+  const answers = { status: never, flush: never, pause: never, resume: never, unmount: never };
+  const control = await serveControl(state.path, answers, systemClock);
+  onTestFinished(() => control[Symbol.asyncDispose]());
+}
+
+async function meant(path: string) {
+  const runtime = createFakeRuntime({});
+  const { address, names, served } = await belowMount(runtime, join(space, "states"), join(space, path));
+  return { address, names, isServed: served !== undefined };
+}
+
+const names = (...texts: string[]) => texts.map(nameFromText);
+
+test("a mount that was ended does not count below one that is served", async () => {
+  await list("file:///a", "data", { served: true });
+  await list("file:///b", "data/photos", {});
+  const target = { address: "file:///a", names: names("photos", "x.jpg"), isServed: true };
+  expect(await meant("data/photos/x.jpg")).toEqual(target);
+});
+
+test("where nothing is served, the nearest mount that was ended counts", async () => {
+  await list("file:///a", "data", {});
+  await list("file:///b", "data/photos", {});
+  const target = { address: "file:///b", names: names("x.jpg"), isServed: false };
+  expect(await meant("data/photos/x.jpg")).toEqual(target);
+});
+
+test("a synced folder in a mount counts without an agent, as long as it has its marker", async () => {
+  await list("file:///a", "data", { served: true });
+  await list("file:///b", "data/photos", { door: "sync" });
+  const marker = join(space, "data/photos/.syncline/folder.json");
+  mkdirSync(join(marker, ".."));
+  writeFileSync(marker, "{}");
+  expect(await meant("data/photos/x.jpg")).toMatchObject({ address: "file:///b", names: names("x.jpg") });
+  rmSync(marker);
+  expect(await meant("data/photos/x.jpg")).toMatchObject({ address: "file:///a", names: names("photos", "x.jpg") });
+});
+
+test("a mount whose agent was killed still counts, as its place shows nothing else", async () => {
+  await list("file:///a", "data", { served: true });
+  await list("file:///b", "data/photos", {});
+  table.places.push(join(space, "data/photos"));
+  expect(await meant("data/photos/x.jpg")).toMatchObject({ address: "file:///b", names: names("x.jpg") });
+});
+
+test("a mount that was ended does not hide a synced folder that a link in its place leads to", async () => {
+  await list("file:///a", "data", {});
+  await list("file:///b", "work", { door: "sync", served: true });
+  symlinkSync(join(space, "work"), join(space, "data/link"));
+  expect(await meant("data/link")).toMatchObject({ address: "file:///b", names: [] });
+});
