@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -572,6 +573,21 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(readFileSync(file("f"), "utf8")).toBe("answered");
       space.do("unmount", dir);
       expect(stopped()).toEqual([]);
+    });
+
+    test("at a link to a directory, the next mount cleans up a dead one, and commands take either name", async () => {
+      const link = space.at(`link-${count}`);
+      symlinkSync(dir, link);
+      const pid = space.mount(url, link);
+      writeFileSync(join(link, "f"), "answered");
+      killAgent(pid);
+      await ended(pid);
+      expect(() => readdirSync(link)).toThrow(/ENOTCONN/);
+      space.mount(url, link);
+      expect(readFileSync(file("f"), "utf8")).toBe("answered");
+      for (const name of [link, dir]) expect(space.do("log", name)).toMatch(/bafyr4i/);
+      space.do("unmount", link);
+      expect(mounted()).toBe(false);
     });
 
     test("flush with nothing to publish reports a bucket that is out of reach", () => {

@@ -4,7 +4,7 @@
  *
  * A state has one agent at a time: the system releases its lock however the process dies.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
@@ -195,18 +195,42 @@ export function noteEnded(path: string, { drained, pending: { files, bytes }, er
 }
 
 /**
- * A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). If the path
- * does not exist, resolves its existing part.
+ * A mount point as states and the kernel's mount table name it: absolute, with all links resolved. Does not ask a filesystem
+ * that is mounted there, which may hang.
  */
 export function canonicalMount(directory: string): string {
-  const absolute = resolve(directory);
+  const given = canonicalPath(directory);
+  let path = given;
+  for (let links = 0; links < MAX_LINKS; links++) {
+    try {
+      path = canonicalPath(resolve(dirname(path), readlinkSync(path)));
+    } catch {
+      return path;
+    }
+  }
+  return given;
+}
+
+/** An absolute path with links above its last part resolved. If the path does not exist, resolves its existing part. */
+export function canonicalPath(path: string): string {
+  const absolute = resolve(path);
   const parent = dirname(absolute);
   if (parent === absolute) return absolute;
   try {
     return join(realpathSync(parent), basename(absolute));
   } catch {
-    return join(canonicalMount(parent), basename(absolute));
+    return join(canonicalPath(parent), basename(absolute));
   }
+}
+
+/**
+ * How the state of a mount at `directory` names it. Earlier versions did not resolve a link in place of the directory: such
+ * a state is used for as long as it may hold changes.
+ */
+export function mountInState(root: string, facts: Omit<StateFacts, "mount">, directory: string): string {
+  const earlier = canonicalPath(directory);
+  const isOpen = readFacts(mountStatePath(root, { ...facts, mount: earlier }))?.open === true;
+  return isOpen ? earlier : canonicalMount(directory);
 }
 
 /** A synced folder as states name it: absolute, with all links resolved if it exists. */
@@ -215,7 +239,7 @@ export function canonicalFolder(directory: string): string {
     // With the disk's spelling, if case does not matter.
     return realpathSync.native(directory);
   } catch {
-    return canonicalMount(directory);
+    return canonicalPath(directory);
   }
 }
 
@@ -232,6 +256,8 @@ export function makeStateFolder(path: string): void {
 }
 
 const MAX_SLOTS = 1024;
+/** As many as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
 const FACTS = "agent.json";
 
 function openState(path: string, facts: StateFacts): StateDir {

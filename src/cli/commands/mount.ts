@@ -1,7 +1,6 @@
 /** `syncline mount`: serves a bucket at a directory, in the foreground or background. */
-import { resolve } from "node:path";
 import type { DoorReport } from "../../agent/doors/doors.ts";
-import { canonicalMount } from "../../agent/state/state-dir.ts";
+import { canonicalMount, mountInState, stateRoot } from "../../agent/state/state-dir.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { INDEX_PROGRAMS } from "../../fuse/index-programs.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
@@ -43,14 +42,16 @@ export function register(program: Program): void {
       const { webdav: listen, at } = call.options;
       // The canonical address gives one bucket one state; the pin stays with it.
       const address = pinnedUrl(parseAddress(url));
-      const mount = canonicalMount(resolve(directory));
+      const mount = canonicalMount(directory);
+      const bucket = { address, old: at !== undefined };
+      const inState = mountInState(stateRoot(call.runtime.env, call.options.state), bucket, directory);
       const owners = ownersOf(call.options.owner ?? "stored");
       const given = call.options.indexPrograms ?? INDEX_PROGRAMS;
       const indexPrograms = given.filter((name) => name !== "off");
       const { history = false, birthTimes = false, acl = false, noexec = false } = call.options;
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
-        facts: { address, mount, old: at !== undefined },
+        facts: { ...bucket, mount: inState },
         folder: await folderBeside(call, address, mount),
         doors: (stateDir) => [
           { door: "mount", mount, owners, noexec, acl, indexPrograms, history, birthTimes },

@@ -1,11 +1,11 @@
 /** Finds the agents for a command: of one mount, or of all mounts of this user. */
-import { resolve } from "node:path";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { askAgent, isServed } from "../../agent/control.ts";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import {
   canonicalFolder,
   canonicalMount,
+  canonicalPath,
   type Left,
   listMountStates,
   otherStateRoots,
@@ -54,8 +54,10 @@ export function mountStates(
       return { path, stateDir: agent ?? path, mount, address, open, own, synced: door === "sync", left };
     });
   if (directory === undefined) return states;
-  const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
-  const there = states.filter((found) => found.mount === mount);
+  const names = directory.startsWith(WEBDAV_PLACE)
+    ? [directory]
+    : [canonicalMount(directory), canonicalPath(directory)];
+  const there = states.filter((found) => names.includes(found.mount));
   // A synced folder is known by its real path. A mount may hang, so its path is not resolved.
   return there.length > 0
     ? there

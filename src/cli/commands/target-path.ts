@@ -1,8 +1,8 @@
 /** The path that a command acts on: bucket/path, or a path below a mount or synced folder, resolved to its bucket. */
 import { existsSync } from "node:fs";
-import { join, resolve, sep } from "node:path";
+import { join, sep } from "node:path";
 import { askAgent } from "../../agent/control.ts";
-import { canonicalFolder, canonicalMount } from "../../agent/state/state-dir.ts";
+import { canonicalFolder, canonicalMount, canonicalPath } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { nameFromText } from "../../base/names.ts";
 import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
@@ -50,10 +50,7 @@ export async function showAtMount({ served }: TargetPath): Promise<void> {
 /** Throws `no_agent` for a path that is in no mount. */
 export async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
   const states = mountStates(runtime, state);
-  const above = await stateAbove(runtime, states, canonicalMount(resolve(given)));
-  // A synced folder is known by its real path. A mount may hang, so its path is not resolved.
-  const beside = above?.isThere === true ? undefined : await folderAbove(runtime, states, given);
-  const found = beside?.isThere === true ? beside : (above ?? beside);
+  const found = await nearestAbove(runtime, states, given);
   if (found === undefined) {
     throw new SynclineError("no_agent", `${printText(given)} is not in a mount or a synced folder.`, {
       hint: "Give bucket/path instead. `syncline status` lists the mounts.",
@@ -76,6 +73,20 @@ interface Above {
   readonly path: string;
 }
 
+async function nearestAbove(
+  runtime: Runtime,
+  states: readonly MountState[],
+  given: string,
+): Promise<Above | undefined> {
+  let found: Above | undefined;
+  for (const [pathOf, isMeant] of WAYS) {
+    const above = await stateAbove(runtime, states.filter(isMeant), pathOf(given));
+    if (above?.isThere === true) return above;
+    found ??= above;
+  }
+  return found;
+}
+
 /** The nearest state above that is in use; if none is, the nearest. */
 async function stateAbove(runtime: Runtime, states: readonly MountState[], path: string): Promise<Above | undefined> {
   const above = states.filter(({ mount }) => isIn(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);
@@ -89,10 +100,15 @@ async function stateAbove(runtime: Runtime, states: readonly MountState[], path:
   return nearest && { state: nearest, served: undefined, isThere: false, path };
 }
 
-async function folderAbove(runtime: Runtime, states: readonly MountState[], given: string): Promise<Above | undefined> {
-  const folders = states.filter(({ synced }) => synced);
-  return folders.length === 0 ? undefined : stateAbove(runtime, folders, canonicalFolder(given));
-}
+/**
+ * The paths that may be meant, in the order in which they are tried. The last part may be a link in a bucket, or one to a
+ * mount. A synced folder is known by its real path; a mount may hang, so a path in it is not resolved.
+ */
+const WAYS: readonly (readonly [(given: string) => string, (state: MountState) => boolean])[] = [
+  [canonicalPath, () => true],
+  [canonicalMount, () => true],
+  [canonicalFolder, ({ synced }) => synced],
+];
 
 /** Of states at one place that no agent serves: that of a folder with its marker, or of a mount whose agent was killed. */
 async function stillThere(states: readonly MountState[]): Promise<MountState | undefined> {

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -14,7 +15,9 @@ import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import {
   canonicalMount,
+  canonicalPath,
   listMountStates,
+  mountInState,
   mountStatePath,
   noteEnded,
   openCommandState,
@@ -202,16 +205,45 @@ describe("paths", () => {
     expect(configFolder({ XDG_CONFIG_HOME: named })).toBe(configFolder({}));
   });
 
-  test("of mounts are absolute: links above the mount are resolved, the mount itself is not", async () => {
+  test("of mounts are absolute, with links above the mount and in its place resolved, as in the kernel's table", async () => {
     const folder = await temporaryFolder();
     mkdirSync(join(folder, "real", "sub"), { recursive: true });
     symlinkSync(join(folder, "real"), join(folder, "link"));
-    symlinkSync("/nowhere", join(folder, "real", "mount"));
-    expect(canonicalMount(join(folder, "link", "mount"))).toBe(join(folder, "real", "mount"));
-    expect(canonicalMount(join(folder, "link", "gone", "file"))).toBe(join(folder, "real", "gone", "file"));
+    symlinkSync("sub", join(folder, "real", "mount"));
+    symlinkSync("link/mount", join(folder, "again"));
+    symlinkSync("/nowhere", join(folder, "dangling"));
+    symlinkSync("loop", join(folder, "loop"));
+    const real = realpathSync(folder);
+    expect(canonicalMount(join(folder, "link", "mount"))).toBe(join(real, "real", "sub"));
+    expect(canonicalMount(join(folder, "again"))).toBe(join(real, "real", "sub"));
+    expect(canonicalMount(join(folder, "dangling"))).toBe("/nowhere");
+    expect(canonicalMount(join(folder, "loop"))).toBe(join(real, "loop"));
+    expect(canonicalMount(join(folder, "link", "gone", "file"))).toBe(join(real, "real", "gone", "file"));
     expect(canonicalMount("/")).toBe("/");
-    expect(readdirSync(folder).toSorted()).toEqual(["link", "real"]);
   });
+
+  test("of files are absolute: links above the file are resolved, the file itself is not", async () => {
+    const folder = await temporaryFolder();
+    mkdirSync(join(folder, "real"));
+    symlinkSync("real", join(folder, "link"));
+    symlinkSync("real", join(folder, "real", "file"));
+    expect(canonicalPath(join(folder, "link", "file"))).toBe(join(realpathSync(folder), "real", "file"));
+  });
+});
+
+test("a mount's state that is named by a link in its place is used for as long as it may hold changes", async () => {
+  const folder = realpathSync(await temporaryFolder());
+  mkdirSync(join(folder, "real"));
+  symlinkSync("real", join(folder, "link"));
+  const { address } = facts;
+  const link = join(folder, "link");
+  const named = () => mountInState(root, { address }, link);
+  expect(named()).toBe(join(folder, "real"));
+  const state = open({ mount: link });
+  state.list(silentLog);
+  expect(named()).toBe(link);
+  noteEnded(state.path, { drained: true, pending: NOTHING, error: null }, silentLog);
+  expect(named()).toBe(join(folder, "real"));
 });
 
 test("state folders named once are found later without being named, as long as they exist", async () => {

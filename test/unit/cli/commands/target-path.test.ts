@@ -89,3 +89,12 @@ test("a mount that was ended does not hide a synced folder that a link in its pl
   symlinkSync(join(space, "work"), join(space, "data/link"));
   expect(await meant("data/link")).toMatchObject({ address: "file:///b", names: [] });
 });
+
+test("a link to a mount means the mount, and a link in a mount means the link", async () => {
+  await list("file:///a", "data", { served: true });
+  symlinkSync("data", join(space, "link"));
+  symlinkSync("photos", join(space, "data/latest"));
+  expect(await meant("link")).toMatchObject({ names: [] });
+  expect(await meant("link/photos")).toMatchObject({ names: names("photos") });
+  expect(await meant("data/latest")).toMatchObject({ names: names("latest") });
+});
