@@ -42,12 +42,13 @@ export function register(program: Program): void {
 }
 
 /** What happened to a bucket's root. */
-type Put = "listed" | "created" | "there" | "name taken" | "ambiguous" | "incomplete";
+type Put = "listed" | "created" | "there" | "other name" | "name taken" | "ambiguous" | "incomplete";
 
 const STATUSES: Readonly<Record<Put, ExitStatus>> = {
   listed: 0,
   created: 0,
   there: 0,
+  "other name": 4,
   "name taken": 4,
   ambiguous: 4,
   incomplete: 8,
@@ -64,26 +65,29 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   if (owners.length === 0) throw new SynclineError("no_such_path", `${objects.address} has no packs of a master.`);
   await using arbiter = url === undefined ? undefined : await openArbiter(url, runtime, silentLog);
   let status: ExitStatus = 0;
-  let buckets = 0;
   const used = new Set<Cid>();
+  const found: { owner: Wallet; buckets: { bucket: FoundBucket; chosen: Chosen }[] }[] = [];
   for (const owner of owners) {
-    const { found, unsigned, unreadable } = await search(call, objects, owner);
+    const { buckets, unsigned, unreadable } = await search(call, objects, owner);
     if (unsigned > 0) output.notice(`${owner}: ${printCount(unsigned, "commit")} without a valid signature.`);
     if (unreadable > 0) output.notice(`${owner}: ${printCount(unreadable, "pack")} without a valid footer.`);
     if (unreadable > 0) status = 8;
-    if (put && arbiter !== undefined) await adoptPacks(arbiter, owner, objects.of(owner));
-    for (const bucket of found) {
-      const chosen = choose(bucket, names, used);
-      const done = await settle(call, { arbiter, objects, owner }, bucket, chosen);
-      status = Math.max(status, STATUSES[done.put], bucket.listed[0]?.complete === true ? 0 : 8) as ExitStatus;
-      show(call, owner, bucket, done);
-      buckets++;
-    }
+    found.push({ owner, buckets: buckets.map((bucket) => ({ bucket, chosen: choose(bucket, names, used) })) });
   }
+  // Before anything is put: a root that is there keeps its name.
   const unused = [...names.keys()].find((cid) => !used.has(cid));
   if (unused !== undefined) {
     throw new SynclineError("no_such_root", `--name: no bucket has the genesis or commit ${unused}.`);
   }
+  for (const { owner, buckets } of found) {
+    if (put && arbiter !== undefined) await adoptPacks(arbiter, owner, objects.of(owner));
+    for (const { bucket, chosen } of buckets) {
+      const done = await settle(call, { arbiter, objects, owner }, bucket, chosen);
+      status = Math.max(status, STATUSES[done.put], bucket.listed[0]?.complete === true ? 0 : 8) as ExitStatus;
+      show(call, owner, bucket, done);
+    }
+  }
+  const buckets = found.reduce((sum, each) => sum + each.buckets.length, 0);
   const summary = `${printCount(buckets, "bucket")} of ${printCount(owners.length, "owner")}.`;
   output.result({ owners: owners.length, buckets }, summary);
   if (!put) output.notice("Nothing was changed. --arbiter URL --put creates the roots.");
@@ -115,7 +119,7 @@ async function search({ output, runtime }: RescueCall, objects: MasterObjects, o
     memory: new Budget(WALKS_BYTES),
     onBytes: (more) => progress.update({ bytes: (bytes += more) }, total),
   });
-  return { found: buckets, unsigned, unreadable: packs - known.length };
+  return { buckets, unsigned, unreadable: packs - known.length };
 }
 
 function storesAt(arbiter: Arbiter, objects: MasterObjects, { clock, random }: RescueCall["runtime"]): SharedStores {
@@ -135,6 +139,8 @@ function storesAt(arbiter: Arbiter, objects: MasterObjects, { clock, random }: R
 
 interface Chosen {
   readonly bucket: string;
+  /** Whether --name gives it. */
+  readonly isNamed: boolean;
   /** Undefined: several may be the newest, or none is complete. */
   readonly root: Cid | undefined;
 }
@@ -143,8 +149,9 @@ function choose({ genesis, choices, commits }: FoundBucket, names: ReadonlyMap<C
   const named = [genesis, ...commits].find((cid) => names.has(cid));
   if (named !== undefined) used.add(named);
   const bucket = (named && names.get(named)) ?? rescuedName(genesis);
-  if (named !== undefined && named !== genesis) return { bucket, root: named };
-  return { bucket, root: choices.length === 1 ? choices[0] : undefined };
+  const isNamed = named !== undefined;
+  if (isNamed && named !== genesis) return { bucket, isNamed, root: named };
+  return { bucket, isNamed, root: choices.length === 1 ? choices[0] : undefined };
 }
 
 interface Where {
@@ -158,14 +165,18 @@ interface Settled extends Chosen {
 }
 
 async function settle(
-  { options, runtime }: RescueCall,
+  { options, output, runtime }: RescueCall,
   { arbiter, objects, owner }: Where,
   { commits, choices }: FoundBucket,
   chosen: Chosen,
 ): Promise<Settled> {
   const rows = arbiter === undefined ? [] : await allRoots(arbiter.roots, owner);
   const there = rows.find(({ commit }) => commits.has(commit));
-  if (there !== undefined) return { bucket: there.bucket, root: there.commit, put: "there" };
+  if (there !== undefined) {
+    const isOther = chosen.isNamed && there.bucket !== chosen.bucket;
+    if (isOther) output.notice(`--name ${chosen.bucket}: this bucket's root is there as ${there.bucket} and stays so.`);
+    return { ...chosen, bucket: there.bucket, root: there.commit, put: isOther ? "other name" : "there" };
+  }
   const { bucket, root } = chosen;
   if (options.put !== true || arbiter === undefined) return { ...chosen, put: "listed" };
   if (root === undefined) return { ...chosen, put: choices.length > 1 ? "ambiguous" : "incomplete" };
@@ -178,7 +189,7 @@ async function settle(
     root,
   );
   const put = ({ created: "created", same: "there", other: "name taken", incomplete: "incomplete" } as const)[kind];
-  return { bucket, root, put };
+  return { ...chosen, put };
 }
 
 function show({ output }: RescueCall, owner: Wallet, { genesis, listed }: FoundBucket, { bucket, root, put }: Settled) {

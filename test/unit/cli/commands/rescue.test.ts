@@ -97,6 +97,23 @@ describe("rescue", () => {
     expect(await roots()).toEqual(want);
   });
 
+  test("--put creates no root if a --name names nothing that was found", async () => {
+    await storeLine(1);
+    const foreign = (await CommitChain.create(9)).genesis.cid;
+    const done = await rescue(...arbiter(), "--put", "--name", `photos=${foreign}`);
+    expect(done).toMatchObject({ status: 1, found: [], err: expect.stringContaining("no_such_root") as string });
+    expect(await roots()).toEqual([]);
+  });
+
+  test("a root that is there under another name than the given one keeps it, and the status says so", async () => {
+    const [made] = await storeLine(1);
+    expect(await rescue(...arbiter(), "--put")).toMatchObject({ status: 0, found: [{ put: "created" }] });
+    const [{ bucket } = { bucket: "" }] = await roots();
+    const done = await rescue(...arbiter(), "--put", "--name", `photos=${chain.genesis.cid}`);
+    expect(done).toMatchObject({ status: 4, found: [{ put: "other name", bucket }] });
+    expect(await roots()).toEqual([{ bucket, commit: made?.commit.cid }]);
+  });
+
   test("a root that exists under the name is never replaced", async () => {
     await storeLine(1);
     const foreign = (await CommitChain.create(9)).make("other", undefined).commit.cid;
