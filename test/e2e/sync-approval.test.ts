@@ -68,3 +68,21 @@ test(
     }
   },
 );
+
+test("a start with an approval publishes the deletions, and a dry run with it shows them", async () => {
+  const [url, folder] = [space.url("approved-bucket"), space.at("approved")];
+  mkdirSync(`${folder}/d`, { recursive: true });
+  for (let each = 0; each < 120; each++) writeFileSync(`${folder}/d/${each}.bin`, `${each}`);
+  space.do("init", url);
+  space.json("sync", url, folder, "--once");
+  renameSync(`${folder}/d`, space.at("approved-away"));
+  const refused = space.run(["sync", url, folder, "--once", "--json"]);
+  expect(refused.status).toBe(7);
+  const { digest } = (JSON.parse(refused.out) as { guard: Held }).guard;
+  const plan = space.lines("sync", url, folder, "--dry-run", "--allow-deletes", digest);
+  expect(plan.at(-1)).toMatchObject({ guard: null });
+  space.start(["sync", url, folder, "--allow-deletes", digest]);
+  await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
+  expect(space.json("unmount", folder)).toMatchObject({ drained: true });
+  expect(space.lines("ls", url)).toEqual([]);
+});

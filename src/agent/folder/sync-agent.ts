@@ -173,15 +173,17 @@ export class SyncAgent implements AsyncDisposable {
   }
 
   /** What `once` would do. */
-  async dryRun(): Promise<{ readonly actions: readonly PlannedAction[]; readonly report: SyncReport | undefined }> {
+  async dryRun(
+    allowDeletes?: string,
+  ): Promise<{ readonly actions: readonly PlannedAction[]; readonly report: SyncReport | undefined }> {
     using progress = this.#options.progress?.();
     const { writer } = this.#opened.writer;
-    const result = await dryRunPass({ ...this.#context(writer, undefined, progress), again: true });
+    const result = await dryRunPass({ ...this.#context(writer, allowDeletes, progress), again: true });
     return { actions: actionsOf(result, this.#db), report: reportOf([result]) };
   }
 
-  /** Runs a pass whenever folder or bucket changes, until ended. */
-  watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
+  /** Runs a pass whenever folder or bucket changes, until ended. `allowDeletes` is for the first pass that succeeds. */
+  watch(hears: Pick<SyncLoopOptions, "heard" | "failed">, allowDeletes?: string): WatchedFolder {
     const { folder, hidden = [], drainMs, clock, log } = this.#options;
     const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
     const pause = (this.#pause = new Pause({
@@ -192,8 +194,14 @@ export class SyncAgent implements AsyncDisposable {
         loop.wake();
       },
     }));
+    let firstAllowed = allowDeletes;
+    const once = async (allowed: string | undefined) => {
+      const report = await this.once(allowed ?? firstAllowed);
+      if (report !== undefined) firstAllowed = undefined;
+      return report;
+    };
     const loop: SyncLoop = new SyncLoop({
-      once: (allowDeletes) => this.once(allowDeletes),
+      once,
       watchFolder,
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
       scanMs: () => this.#scanMs,

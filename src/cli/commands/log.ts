@@ -39,6 +39,8 @@ export function register(program: Program): void {
     async run(call) {
       const { args, options, output } = call;
       const { address, names } = await locateTarget(call, args[0] ?? "");
+      if (names.length > 0 && options.graph === true)
+        throw new SynclineError("usage", "--graph draws the history of a bucket, not that of a path in it.");
       await using reader = await openReader(call, address, undefined, { stale: true });
       if (names.length > 0) return await showPath(reader, names, options.count ?? DEFAULT_COUNT, output);
       const commits = newest(reader, options.count ?? DEFAULT_COUNT);

@@ -61,7 +61,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   const log = openLogFile(state.path, runtime.clock, echo);
   await using agent = await openShown(call, state, log);
   if (options.dryRun === true) {
-    const { actions, report } = await agent.dryRun();
+    const { actions, report } = await agent.dryRun(options.allowDeletes);
     return tellPlan(output, actions, report, facts);
   }
   state.list(log);
@@ -117,12 +117,14 @@ async function watchFolder(call: SyncCall, agent: SyncAgent, state: StateDir, lo
   const { output, runtime } = call;
   const { facts } = state;
   runUnattended(call, log);
-  const watched = agent.watch({
-    heard: (report) => {
+  const hears = {
+    heard: (report: SyncReport) => {
       if (isNews(report)) tellReport(output, report, facts);
     },
-    failed: (error) => output.notice(`${error.message}${error.hint === undefined ? "" : ` ${error.hint}`}`),
-  });
+    failed: (error: SynclineError) =>
+      output.notice(`${error.message}${error.hint === undefined ? "" : ` ${error.hint}`}`),
+  };
+  const watched = agent.watch(hears, call.options.allowDeletes);
   let asked = false;
   for (const signal of ENDING_SIGNALS) {
     process.on(signal, () => {

@@ -29,6 +29,11 @@ async function damage(address: string, cid: Cid): Promise<void> {
   expect(found).toBeGreaterThan(0);
 }
 
+test("log refuses --graph for a path in a bucket, whose history it does not draw", async () => {
+  const bucket = await ConflictedBucket.create();
+  expect(await bucket.run("log", `${bucket.address}/a`, "--graph")).toMatchObject({ status: 2 });
+});
+
 test("log goes on behind a damaged commit, and says that it is damaged and what may help", async () => {
   const bucket = await ConflictedBucket.create();
   const roots: string[] = [];
