@@ -33,6 +33,7 @@ test("a folder is uploaded and downloaded elsewhere, as planned by the dry run",
   const action = { where: "folder", what: "add", path: "7.bin" };
   // `deed` is the field's older name.
   expect(space.lines("sync", url, other, "--dry-run")).toContainEqual({ action, deed: action });
+  expect(existsSync(other)).toBe(false);
   expect(space.json("sync", url, other, "--once")).toMatchObject({ received: { files: 120 } });
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
 });

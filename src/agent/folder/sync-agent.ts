@@ -38,6 +38,8 @@ export interface SyncAgentOptions {
   /** Absolute. */
   readonly folder: string;
   readonly disk: SyncDisk;
+  /** `disk`'s folder if that is an empty one, for a dry run on a missing folder. */
+  readonly standIn?: string | undefined;
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
   /** What was seen at the address before. */
@@ -78,7 +80,7 @@ export interface SyncedFolderOptions extends Omit<SyncAgentOptions, "witness" | 
  */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
   const { address, folder, disk, stateDir, witness, wallet, machine, access, cacheBytes, clock, random, log } = options;
-  const { genesis } = options;
+  const { genesis, standIn } = options;
   const ending = new AbortController();
   const copies = new FolderCopies(disk, { mostBytes: MENDED_BYTES, signal: ending.signal, clock, log });
   let config: ContentConfig | undefined;
@@ -95,8 +97,8 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   try {
     // Refuses a bucket that was set back before anything is watched.
     if (genesis === undefined) await opened.opened.bucket.current();
-    await requireFolder(db, { folder, state: stateDir });
-    return new SyncAgent(options, opened, db, await lockFolder(folder), ending);
+    await requireFolder(db, { folder, state: stateDir }, standIn === undefined);
+    return new SyncAgent(options, opened, db, await lockFolder(standIn ?? folder), ending);
   } catch (error) {
     db.close();
     await opened.opened[Symbol.asyncDispose]();

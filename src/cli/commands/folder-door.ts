@@ -33,14 +33,15 @@ export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
   log: Log,
-  more: Pick<SyncAgentOptions, "progress" | "genesis"> = {},
+  more: Pick<SyncAgentOptions, "progress" | "genesis" | "standIn"> = {},
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
   boundHeaps();
+  const place = more.standIn ?? facts.mount;
   return openSyncAgent({
     address: facts.address,
     folder: facts.mount,
-    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified, unlocks: true }),
+    disk: await openRealDisk(place, { allXattrs: options.special === true, setModified, unlocks: true }),
     stateDir: path,
     hidden: hiddenIn(facts.mount, call),
     wallet: () => loadWallet(call),

@@ -1,4 +1,6 @@
 /** `syncline sync`: keeps a folder and a bucket in sync. */
+import { existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
 import { serveControl } from "../../agent/control.ts";
 import type { ShownPass, SyncAgent } from "../../agent/folder/sync-agent.ts";
 import { openLogFile } from "../../agent/state/log-file.ts";
@@ -59,7 +61,8 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
   const log = openLogFile(state.path, runtime.clock, echo);
-  await using agent = await openShown(call, state, log);
+  using standIn = options.dryRun === true && !existsSync(facts.mount) ? emptyFolder(state) : undefined;
+  await using agent = await openShown(call, state, log, standIn?.path);
   if (options.dryRun === true) {
     const { actions, report } = await agent.dryRun(options.allowDeletes);
     return tellPlan(output, actions, report, facts);
@@ -68,11 +71,18 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
 }
 
-async function openShown(call: SyncCall, state: StateDir, log: Log): Promise<SyncAgent> {
+/** For a dry run: it creates no folder to sync. */
+function emptyFolder(state: StateDir): Disposable & { readonly path: string } {
+  const path = join(state.path, "empty");
+  mkdirSync(path, { recursive: true });
+  return { path, [Symbol.dispose]: () => rmdirSync(path) };
+}
+
+async function openShown(call: SyncCall, state: StateDir, log: Log, standIn: string | undefined): Promise<SyncAgent> {
   const { output } = call;
   using progress = output.progress("sync");
   using _opening = progress.step("opening the bucket");
-  return await openFolder(call, state, log, { progress: () => passProgress(output.progress("sync")) });
+  return await openFolder(call, state, log, { standIn, progress: () => passProgress(output.progress("sync")) });
 }
 
 /** Progress of one pass, both directions together. Both totals are known before anything moves. */

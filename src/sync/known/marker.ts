@@ -25,12 +25,13 @@ export interface FolderNames {
 }
 
 /**
- * Creates a missing folder if it was never synced with this state; its parent must exist. Throws `precondition_failed` if a
- * folder that was synced is missing.
+ * Creates a missing folder if it was never synced with this state, unless told otherwise; its parent must exist. Throws
+ * `precondition_failed` if a folder that was synced is missing.
  */
-export async function requireFolder(db: SyncDatabase, names: FolderNames): Promise<void> {
+export async function requireFolder(db: SyncDatabase, names: FolderNames, creates = true): Promise<void> {
   if (existsSync(names.folder)) return;
   if (db.fact("folder") !== undefined) throw unmarked(names, "is missing");
+  if (!creates) return;
   try {
     await mkdir(names.folder);
   } catch (cause) {
