@@ -6,6 +6,7 @@ import { SynclineError } from "../../base/errors.ts";
 import { WEBDAV_PLACE } from "../../agent/state/state-dir.ts";
 import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import { takeProcessLock } from "../../objects/process-lock.ts";
 import {
   type AppPassword,
   decodePasswords,
@@ -65,15 +66,16 @@ export function register(program: Program): void {
     exits: [4],
     async run({ args, options, output, runtime }) {
       const [name = DEFAULT_NAME] = args;
-      const { path, passwords } = read(runtime);
-      if (passwords.some((each) => each.name === name)) {
+      const password = randomPassword(runtime.random);
+      const made = timeText(runtime.clock.nowNs());
+      // Hashing takes long: others may change the list meanwhile.
+      const added = await makeAppPassword(name, password, made, options.digest === true, runtime.random);
+      const path = change(runtime, (passwords) => {
+        if (passwords.every((each) => each.name !== name)) return [...passwords, added];
         throw new SynclineError("path_exists", `A password named ${name} already exists.`, {
           hint: `Revoke it first: syncline webdav password revoke ${name}. Or choose another name.`,
         });
-      }
-      const password = randomPassword(runtime.random);
-      const made = timeText(runtime.clock.nowNs());
-      write(path, [...passwords, await makeAppPassword(name, password, made, options.digest === true, runtime.random)]);
+      });
       output.result({ name, password, file: path }, `name      ${name}\npassword  ${password}`);
       const kept =
         options.digest === true
@@ -87,7 +89,7 @@ export function register(program: Program): void {
     summary: "list the app passwords by name",
     examples: ["syncline webdav password list"],
     async run({ output, runtime }) {
-      const listed = read(runtime).passwords.map(({ name, made, digest }) => ({
+      const listed = read(passwordPath(runtime)).map(({ name, made, digest }) => ({
         name,
         made,
         digest: digest !== undefined,
@@ -101,28 +103,34 @@ export function register(program: Program): void {
     arguments: [["<name>", "the password to revoke"]],
     summary: "revoke an app password, at once",
     examples: ["syncline webdav password revoke windows-pc"],
+    exits: [4],
     async run({ args, output, runtime }) {
       const [name = ""] = args;
-      const { path, passwords } = read(runtime);
-      const left = passwords.filter((each) => each.name !== name);
-      if (left.length === passwords.length) {
+      change(runtime, (passwords) => {
+        const left = passwords.filter((each) => each.name !== name);
+        if (left.length < passwords.length) return left;
         throw new SynclineError("no_such_path", `There is no password named ${printText(name)}.`, {
           hint: "See syncline webdav password list.",
         });
-      }
-      write(path, left);
+      });
       output.result({ revoked: name }, `${name} can no longer sign in.`);
     },
   });
 }
 
-function read(runtime: Runtime): { path: string; passwords: AppPassword[] } {
-  const path = passwordPath(runtime);
+function read(path: string): AppPassword[] {
   const bytes = readStateFile(path);
-  return { path, passwords: bytes === undefined ? [] : decodePasswords(bytes, path) };
+  return bytes === undefined ? [] : decodePasswords(bytes, path);
 }
 
-function write(path: string, passwords: readonly AppPassword[]): void {
+/** Changes the list, one command at a time; returns its path. Throws `state_in_use`. */
+function change(runtime: Runtime, to: (passwords: readonly AppPassword[]) => readonly AppPassword[]): string {
+  const path = passwordPath(runtime);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeStateFile(path, encodePasswords(passwords));
+  using _lock = takeProcessLock(`${path}.lock`, {
+    inUse: "Another command is changing the passwords.",
+    hint: "Run this one again.",
+  });
+  writeStateFile(path, encodePasswords(to(read(path))));
+  return path;
 }
