@@ -75,7 +75,7 @@ export async function statesAt(
   place: string | undefined,
 ): Promise<MountState[]> {
   const given = place !== undefined && /^[^/]+:\d+\/?$/.test(place) ? `http://${place}` : place;
-  const isAddress = given !== undefined && /^(https?|file):\/\//i.test(given);
+  const isAddress = given !== undefined && /^(https?|file|s3):\/\//i.test(given);
   const states = mountStates(runtime, state, isAddress ? undefined : given);
   // An agent with a folder beside its other doors has two states.
   if (given === undefined) return states.filter((each) => each.own);

@@ -1,11 +1,13 @@
-/** Commands for an agent that is suspended: it takes connections and does not answer. */
+/** Which agents a command finds, and what it says of one that is suspended: it takes connections and does not answer. */
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { openMountState, WEBDAV_PLACE } from "../../../../src/agent/state/state-dir.ts";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { silentLog } from "../../../../src/base/log.ts";
+import { parseAddress, pinnedUrl } from "../../../../src/bucket/address.ts";
 import { commandsFor } from "../../../../src/cli/commands.ts";
+import { statesAt } from "../../../../src/cli/commands/running-agents.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -36,3 +38,13 @@ test.each([
   expect(await runCommandLine(args, runtime, await commandsFor(args), "1")).toBe(6);
   expect(runtime.err()).toContain("did not answer");
 });
+
+test.each(["file:///b", "http://127.0.0.1:3600/b", "s3://notes/b?endpoint=http://127.0.0.1:9000"])(
+  "a mount is found by its bucket's address, %s",
+  async (address) => {
+    const root = await temporaryFolder();
+    using state = openMountState(root, { address: pinnedUrl(parseAddress(address)), mount: "/m" });
+    state.list(silentLog);
+    expect(await statesAt(createFakeRuntime({}), root, address)).toMatchObject([{ mount: "/m" }]);
+  },
+);
