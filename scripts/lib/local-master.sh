@@ -14,7 +14,7 @@ master_origin() { echo "http://127.0.0.1:$(master_port)"; }
 master_pid() {
   local pid
   pid=$(cat "$master_run/pid" 2>/dev/null) || return 1
-  case "$(ps -o args= -p "$pid" 2>/dev/null)" in *"main.js serve --data $master_data "*) echo "$pid" ;; *) return 1 ;; esac
+  case "$(ps -ww -o args= -p "$pid" 2>/dev/null)" in *"main.js serve --data $master_data "*) echo "$pid" ;; *) return 1 ;; esac
 }
 
 master_answers() { node -e 'fetch(process.argv[1] + "/health", { signal: AbortSignal.timeout(2000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$(master_origin)"; }

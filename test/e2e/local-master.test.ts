@@ -24,6 +24,8 @@ test.skipIf(process.platform !== "linux")(
       XDG_DATA_HOME: join(folder, "data"),
       XDG_STATE_HOME: join(folder, "state"),
       XDG_CONFIG_HOME: join(folder, "config"),
+      // Of a narrow terminal, from a shell that exports it: ps cuts its lines there.
+      COLUMNS: "40",
     };
     const shell = async (line: string) => {
       const child = spawn("bash", ["-c", `${PRELUDE}\n${line}`], { env, stdio: ["ignore", "pipe", "ignore"] });
