@@ -55,8 +55,8 @@ export interface Patience {
   readonly ms: number;
 }
 
-/** No request of ours is longer. */
-const MAX_REQUEST_BYTES = 64 * 1024;
+/** A command line's paths (ARG_MAX) may be relative to a deep directory. Only this user's programs can send requests. */
+const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 /** A status with a thousand conflicts takes 300 KiB. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 

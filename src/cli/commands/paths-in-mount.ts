@@ -2,7 +2,7 @@
 import type { PinPath } from "../../agent/pins/pin-list.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Call } from "../command.ts";
-import { belowMount, type TargetPath } from "./target-path.ts";
+import { belowMounts, type TargetPath } from "./target-path.ts";
 import { noAgent } from "./running-agents.ts";
 
 export interface PathsInMount {
@@ -14,7 +14,7 @@ export interface PathsInMount {
 
 /** Throws `no_agent`, and `usage` for paths in several mounts. */
 export async function pathsInMount({ args, options, runtime }: Call): Promise<PathsInMount> {
-  const targets = await Promise.all(args.map((path) => belowMount(runtime, options.state, path)));
+  const targets = await belowMounts(runtime, options.state, args);
   const [target] = targets;
   if (target?.served === undefined) throw noAgent(args[0]);
   const { stateDir } = target.served;

@@ -49,8 +49,36 @@ export async function showAtMount({ served }: TargetPath): Promise<void> {
 
 /** Throws `no_agent` for a path that is in no mount. */
 export async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
-  const states = mountStates(runtime, state);
-  const found = await nearestAbove(runtime, states, given);
+  return findBelow(given, knownMounts(runtime, state));
+}
+
+/** As `belowMount`, for any number of paths. Looks at each mount once. */
+export async function belowMounts(
+  runtime: Runtime,
+  state: string | undefined,
+  given: readonly string[],
+): Promise<TargetPath[]> {
+  const known = knownMounts(runtime, state);
+  return Promise.all(given.map((path) => findBelow(path, known)));
+}
+
+interface KnownMounts {
+  readonly states: readonly MountState[];
+  isServed(state: MountState): Promise<boolean>;
+}
+
+function knownMounts(runtime: Runtime, state: string | undefined): KnownMounts {
+  const answers = new Map<MountState, Promise<boolean>>();
+  const isServed = (each: MountState) => {
+    const answer = answers.get(each) ?? servedStates(runtime, [each]).then(({ length }) => length > 0);
+    answers.set(each, answer);
+    return answer;
+  };
+  return { states: mountStates(runtime, state), isServed };
+}
+
+async function findBelow(given: string, known: KnownMounts): Promise<TargetPath> {
+  const found = await nearestAbove(given, known);
   if (found === undefined) {
     throw new SynclineError("no_agent", `${printText(given)} is not in a mount or a synced folder.`, {
       hint: "Give bucket/path instead. `syncline status` lists the mounts.",
@@ -73,14 +101,10 @@ interface Above {
   readonly path: string;
 }
 
-async function nearestAbove(
-  runtime: Runtime,
-  states: readonly MountState[],
-  given: string,
-): Promise<Above | undefined> {
+async function nearestAbove(given: string, known: KnownMounts): Promise<Above | undefined> {
   let found: Above | undefined;
   for (const [pathOf, isMeant] of WAYS) {
-    const above = await stateAbove(runtime, states.filter(isMeant), pathOf(given));
+    const above = await stateAbove(pathOf(given), known.states.filter(isMeant), known);
     if (above?.isThere === true) return above;
     found ??= above;
   }
@@ -88,11 +112,16 @@ async function nearestAbove(
 }
 
 /** The nearest state above that is in use; if none is, the nearest. */
-async function stateAbove(runtime: Runtime, states: readonly MountState[], path: string): Promise<Above | undefined> {
+async function stateAbove(
+  path: string,
+  states: readonly MountState[],
+  { isServed }: KnownMounts,
+): Promise<Above | undefined> {
   const above = states.filter(({ mount }) => isIn(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);
   for (const place of new Set(above.map(({ mount }) => mount))) {
     const there = above.filter(({ mount }) => mount === place);
-    const [served] = await servedStates(runtime, there);
+    const answers = await Promise.all(there.map(isServed));
+    const served = there.find((_, index) => answers[index]);
     const state = served ?? (await stillThere(there));
     if (state !== undefined) return { state, served, isThere: true, path };
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { askAgent, type ControlAnswers, isServed, serveControl } from "../../../src/agent/control.ts";
 import { openSocketPath, socketFile } from "../../../src/agent/control-socket.ts";
-import type { AgentStatus, FlushReport, UnmountReport } from "../../../src/agent/reports.ts";
+import type { AgentStatus, FlushReport, FreeReport, UnmountReport } from "../../../src/agent/reports.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { nameFromText } from "../../../src/base/names.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
@@ -139,10 +139,18 @@ describe("the control socket", () => {
     );
   });
 
+  test("takes as many paths as a command line holds", async () => {
+    const folder = await temporaryFolder();
+    const free = async (paths: readonly unknown[]) => ({ files: paths.length }) as FreeReport;
+    await serve(folder, answers({ free }));
+    const paths = Array.from({ length: 5_000 }, (_, index) => ["a directory", `file ${index}`].map(nameFromText));
+    expect(await askAgent<"free">(folder, { call: "free", paths })).toEqual({ files: 5_000 });
+  });
+
   test("cuts off a client that sends without end", async () => {
     const folder = await temporaryFolder();
     await serve(folder, answers());
-    expect(await speak(folder, "x".repeat(100_000), 1)).toMatchObject([{ error: { code: "usage" } }]);
+    expect(await speak(folder, "x".repeat(100 * 1024 * 1024), 1)).toMatchObject([{ error: { code: "usage" } }]);
     expect(await isServed(folder)).toBe(true);
   });
 
