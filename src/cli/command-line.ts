@@ -4,7 +4,7 @@ import { commandsFor } from "./commands.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { createOutput } from "./terminal/output.ts";
 import { MOUNT_HELPER, runMountHelper } from "./mount-helper.ts";
-import { runCommandLine } from "./program.ts";
+import { runCommandLine, styleOf } from "./program.ts";
 import { processRuntime } from "./runtime.ts";
 
 /** If the reader goes away (`syncline cat … | head`), the command ends with SIGPIPE's status, as others do. */
@@ -15,9 +15,9 @@ const { version } = createRequire(import.meta.url)("#package") as { version: str
 const args = process.argv.slice(2);
 const runtime = processRuntime();
 
-runtime.stdout.on("error", (error: NodeJS.ErrnoException) => {
+runtime.stdout.on("error", async (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(SIGPIPE_STATUS);
-  createOutput(runtime, { json: args.includes("--json"), verbose: false }).error(error);
+  createOutput(runtime, await styleOf(args, runtime)).error(error);
   process.exit(exitStatusOf(error));
 });
 // If stderr is gone, only the exit status reports errors.

@@ -11,14 +11,15 @@ import type { ExitStatus } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption, configProblem, kebab, resolveOptions } from "./options.ts";
 import type { OptionName, Options } from "./options.ts";
 import { createOutput } from "./terminal/output.ts";
-import type { Output } from "./terminal/output.ts";
+import type { Output, OutputStyle } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
 
-/** What commands register with. `status` is the exit status of the command that ran. */
+/** What commands register with. `status` is the exit status of the command that ran, `style` that of its output. */
 export interface Program {
   readonly root: Command;
   readonly runtime: Runtime;
   status: ExitStatus;
+  style?: OutputStyle;
 }
 
 export type CommonOption = (typeof COMMON_OPTIONS)[number];
@@ -62,9 +63,10 @@ export function addCommand<Name extends OptionName = never>(program: Program, sp
   command.action(async () => {
     const { runtime } = program;
     const options = await readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
+    program.style = { json: options.json ?? false, verbose: options.verbose ?? false };
     for (const name of spec.required ?? []) requireOption(spec.name, name, options[name]);
     const version = program.root.version() ?? "";
-    const output = createOutput(runtime, { json: options.json ?? false, verbose: options.verbose ?? false });
+    const output = createOutput(runtime, program.style);
     program.status = (await spec.run({ args: command.args, options, output, runtime, version })) ?? 0;
   });
 }

@@ -1,11 +1,11 @@
 /** Runs one command line: parses it, runs the command, and turns the result into output and an exit status. */
 import { Command, CommanderError } from "commander";
 import { SynclineError } from "../base/errors.ts";
-import type { Program } from "./command.ts";
+import { type Program, readOptions } from "./command.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import type { ExitStatus } from "./exit-status.ts";
-import { COMMON_OPTIONS, commanderOption } from "./options.ts";
-import { createOutput } from "./terminal/output.ts";
+import { COMMON_OPTIONS, commanderOption, resolveOptions } from "./options.ts";
+import { createOutput, type OutputStyle } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
 
 export type Register = (program: Program) => void;
@@ -23,12 +23,30 @@ export async function runCommandLine(
     return program.status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    const json = args.includes("--json") || /^(true|1|yes|on)$/i.test(runtime.env["SYNCLINE_JSON"] ?? "");
-    const verbose = args.includes("-v") || args.includes("--verbose");
     const shown = error instanceof CommanderError ? usageError(error, program.root, args) : error;
-    createOutput(runtime, { json, verbose }).error(shown);
+    createOutput(runtime, program.style ?? (await styleOf(args, runtime))).error(shown);
     return exitStatusOf(shown);
   }
+}
+
+/** The style of output for errors before a command has its options. A source that is invalid does not count. */
+export async function styleOf(args: readonly string[], runtime: Runtime): Promise<OutputStyle> {
+  const names = ["json", "verbose"] as const;
+  const given = (...flags: string[]) => (flags.some((flag) => args.includes(flag)) ? true : undefined);
+  const flags = { json: given("--json"), verbose: given("-v", "--verbose") };
+  const file = new Map();
+  const sources = [
+    () => readOptions(runtime, names, flags),
+    () => resolveOptions(names, { flags, env: runtime.env, file }),
+    () => resolveOptions(names, { flags, env: {}, file }),
+  ];
+  for (const read of sources) {
+    try {
+      const { json = false, verbose = false } = await read();
+      return { json, verbose };
+    } catch {}
+  }
+  return { json: false, verbose: false };
 }
 
 function createProgram(runtime: Runtime, commands: readonly Register[], version: string): Program {

@@ -74,16 +74,25 @@ describe("errors", () => {
   });
 
   test.each([
-    ["before", ["--json", "trial", "fail"], {}],
-    ["after", ["trial", "fail", "--json"], {}],
-    ["in the environment", ["trial", "fail"], { SYNCLINE_JSON: "1" }],
-  ])("are one JSON object with --json, given %s", async (_, args, env) => {
-    const { err } = await run(createFakeRuntime(env), ...args);
+    ["before", ["--json", "trial", "fail"], {}, ""],
+    ["after", ["trial", "fail", "--json"], {}, ""],
+    ["in the environment", ["trial", "fail"], { SYNCLINE_JSON: "1" }, ""],
+    ["in the configuration file", ["trial", "fail"], {}, "json = true"],
+  ])("are one JSON object with --json, given %s", async (_, args, env, config) => {
+    const folder = await temporaryFolder();
+    writeConfig(folder, config);
+    const { err } = await run(createFakeRuntime({ XDG_CONFIG_HOME: folder, ...env }), ...args);
     expect(JSON.parse(err)).toEqual({ code: "bucket_exists", message: "It \u001b[31mexists.", hint: "Take another." });
   });
 
-  test("of usage are JSON objects too, with nothing else on stderr", async () => {
-    const { err } = await run(createFakeRuntime({}), "trial", "--nonsense", "--json");
+  test.each([
+    ["after", ["--json"], {}, ""],
+    ["in the environment", [], { SYNCLINE_JSON: "1" }, ""],
+    ["in the configuration file", [], {}, "json = true"],
+  ])("of usage are JSON objects too, with nothing else on stderr: --json %s", async (_, args, env, config) => {
+    const folder = await temporaryFolder();
+    writeConfig(folder, config);
+    const { err } = await run(createFakeRuntime({ XDG_CONFIG_HOME: folder, ...env }), "trial", "--nonsense", ...args);
     expect(JSON.parse(err)).toMatchObject({ code: "usage", message: "Unknown option '--nonsense'." });
   });
 
@@ -98,11 +107,13 @@ describe("errors", () => {
     expect(err).toBe(`syncline: ${message}\n  ${hint}\n`);
   });
 
-  test("that are defects show a stack only with -v", async () => {
+  test("that are defects show a stack only with -v, wherever that is given", async () => {
     const short = await run(createFakeRuntime({}), "trial", "crash");
     expect(short.err).toBe("syncline: of undefined\n");
     const long = await run(createFakeRuntime({}), "trial", "crash", "-v");
     expect(long.err).toContain("command-line.test");
+    const fromEnvironment = await run(createFakeRuntime({ SYNCLINE_VERBOSE: "1" }), "trial", "crash");
+    expect(fromEnvironment.err).toContain("command-line.test");
   });
 });
 
