@@ -1,9 +1,11 @@
 /** The time between two agents of a mount: one has ended, and the supervisor (native/supervisor.cc) is starting the next. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { isServed } from "../../agent/control.ts";
 import { LOG_NAME } from "../../agent/state/log-file.ts";
+import { canonicalMount, canonicalPath } from "../../agent/state/state-dir.ts";
 import type { Clock } from "../../base/clock.ts";
+import { isIn } from "./synced-folder.ts";
 
 /** A supervisor's name in /proc/PID/comm (proc_pid_comm(5)). */
 const SUPERVISOR = "syncline-superv\n";
@@ -30,16 +32,37 @@ function isSupervised({ stateDir, mount }: Supervised): boolean {
   const log = join(stateDir, LOG_NAME);
   return readdirSync("/proc").some((name) => {
     if (!/^\d+$/.test(name) || textOf(`/proc/${name}/comm`) !== SUPERVISOR) return false;
-    const [, first = "", ...rest] = textOf(`/proc/${name}/cmdline`).split("\0");
-    return first === log || (first === "--service" && rest.includes(mount));
+    const [, first = "", ...rest] = textOf(`/proc/${name}/cmdline`).replace(/\0$/, "").split("\0");
+    return first === log || (first === "--service" && isNamedIn(rest, mount, foldersOf(name)));
   });
+}
+
+/** Whether one of the words names this mount point, as a path that may be relative to one of the folders. */
+function isNamedIn(words: readonly string[], mount: string, folders: readonly string[]): boolean {
+  const paths = words.flatMap((word) => (word.includes("://") ? [] : folders.map((folder) => resolve(folder, word))));
+  // Nothing in the mount is looked at: that would wait for the next agent.
+  const isMeant = (path: string) => !isIn(path, mount) && [canonicalMount(path), canonicalPath(path)].includes(mount);
+  return paths.includes(mount) || paths.some(isMeant);
+}
+
+/** What a process has open, and the root directory: a supervisor leaves the folder it was started in, and keeps it open. */
+function foldersOf(pid: string): string[] {
+  const folder = `/proc/${pid}/fd`;
+  const open = orElse([], () => readdirSync(folder));
+  const targets = open.map((descriptor) => orElse("", () => readlinkSync(join(folder, descriptor))));
+  return ["/", ...targets.filter((path) => path.startsWith("/"))];
 }
 
 /** "" if the process has ended. */
 function textOf(path: string): string {
+  return orElse("", () => readFileSync(path, "utf8"));
+}
+
+/** Processes end, and descriptors are closed, at any time. */
+function orElse<Value>(otherwise: Value, read: () => Value): Value {
   try {
-    return readFileSync(path, "utf8");
+    return read();
   } catch {
-    return "";
+    return otherwise;
   }
 }
