@@ -3,6 +3,7 @@
  * gone, and those that files had on an older root, before the agent adopted the present base. Contents still readable, as
  * from a cache, are stored again. The rest is replaced, so that the epoch can be published without missing blocks:
  *
+ * - Long extended attributes and symlink targets are the reference's; a symlink without a target is gone.
  * - Where others only appended to a file, its beginning is the base's version.
  * - A file whose bytes the epoch did not change takes the reference's; if that has no such file, it is gone.
  * - A partly written file becomes its own file, under a conflict name, with zeros for missing bytes. Others' stays.
@@ -17,7 +18,7 @@ import { editContent } from "../../content/edit.ts";
 import { type BasePiece, piecesOf, readPieces, segmentsOver } from "../../content/pieces-left.ts";
 import type { ReadData } from "../../content/segment.ts";
 import { contentHash } from "../../content/walk.ts";
-import { linkedValues } from "../../format/blocks/linked-value.ts";
+import { isLinked, linkedValues } from "../../format/blocks/linked-value.ts";
 import { type Content, type FileRecord, NO_XATTRS } from "../../format/files/record.ts";
 import type { ChangedObject, ChangeSet, DataReader, PublishedObject } from "../change-set.ts";
 import { readDentry, readObject } from "../fs-reader.ts";
@@ -64,13 +65,21 @@ export async function replaceGoneContents(
   const replacing = new Replacing(context, reference, sealed, data, author);
   const objects: ChangedObject[] = [];
   for (const object of sealed.objects) {
-    const isSafe = !baseGone && (await replacing.isInReference(object));
-    objects.push(isSafe ? object : await replacing.replaced(object));
+    const kept = baseGone ? NOTHING_KEPT : await replacing.inReference(object);
+    const valued = kept.values ? object : await replacing.withValues(object);
+    objects.push(kept.content ? valued : await replacing.withContent(valued));
   }
   const { dropped, gone, torn } = replacing;
   return { changes: { ...sealed, objects }, data: replacing.reader(), dropped, gone, torn };
 }
 
+/** Whether blocks that an object refers to are retained, so that they need not be looked at. */
+interface KeptBlocks {
+  readonly content: boolean;
+  readonly values: boolean;
+}
+
+const NOTHING_KEPT: KeptBlocks = { content: false, values: false };
 const EMPTY: Content = { kind: "empty" };
 /** Stands for the base's remaining bytes; no epoch has this number. */
 const LEFT = -1;
@@ -108,40 +117,61 @@ class Replacing {
     };
   }
 
-  /** Whether the object's base has no content of its own, or the reference has that content. */
-  async isInReference(object: ChangedObject): Promise<boolean> {
+  /** Which of the object's blocks the reference has; also those that it does not have. */
+  async inReference(object: ChangedObject): Promise<KeptBlocks> {
     const { base, record } = object;
-    if (base === undefined || record === undefined || !("cid" in base.content)) return true;
+    const values = valuesOf(object);
+    const isContent = base !== undefined && record !== undefined && "cid" in base.content;
+    if (!isContent && values.length === 0) return { content: true, values: true };
     const theirs = await this.#theirs(object);
-    return theirs !== undefined && sameContent(theirs.content, base.content);
+    const theirValues = theirs === undefined ? [] : linkedValues(theirs);
+    return {
+      content: !isContent || (theirs !== undefined && sameContent(theirs.content, base.content)),
+      values: values.every((cid) => theirValues.includes(cid)),
+    };
   }
 
-  async replaced(object: ChangedObject): Promise<ChangedObject> {
-    if (object.record === undefined) return object;
-    const valued = await this.#withValues(object, object.record);
-    const { record } = valued;
-    if (record?.type !== "file") return valued;
-    return object.content.kind === "same" ? this.#unchanged(valued, record) : this.#edited(valued, record);
-  }
-
-  /** Replaces missing long values with the reference's. */
-  async #withValues(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
-    const { blocks, sink } = this.#context;
-    try {
-      for (const cid of linkedValues(record)) await sink.put({ cid, bytes: await blocks.get(cid) });
-      return object;
-    } catch (error) {
-      if (!hasCode(error, "block_not_found")) throw error;
-    }
+  /** Replaces missing long values with the reference's. Attributes that only the base lacks are none, for the merge. */
+  async withValues(object: ChangedObject): Promise<ChangedObject> {
+    const { base, record } = object;
+    const gone = await this.#goneOf(valuesOf(object));
+    if (record === undefined || gone.size === 0) return object;
+    const isGone = (value: FileRecord["xattrs"] | string | undefined) => isLinked(value) && gone.has(value.linked);
+    const needed = linkedValues(record).filter((cid) => gone.has(cid));
+    if (needed.length > 0)
+      await this.#checkLetGo(object, (found) => linkedValues(found).some((cid) => needed.includes(cid)));
     const theirs = await this.#theirs(object);
-    if (record.type === "symlink" && theirs === undefined) return this.#drop(object);
+    if (isGone(record.target) && theirs === undefined) return this.#drop(object);
     const { xattrs = NO_XATTRS, target = record.target, size = record.size } = theirs ?? {};
-    const values = record.type === "symlink" ? { xattrs, target, size } : { xattrs };
+    const values = { ...(isGone(record.xattrs) && { xattrs }), ...(isGone(record.target) && { target, size }) };
+    const unknown = isGone(base?.xattrs) && { xattrs: NO_XATTRS };
     return {
       ...object,
       record: { ...record, ...values },
-      ...(object.base !== undefined && { base: { ...object.base, ...values } }),
+      ...(base !== undefined && { base: { ...base, ...unknown, ...values } }),
     };
+  }
+
+  /** Replaces missing contents. */
+  async withContent(object: ChangedObject): Promise<ChangedObject> {
+    const { record } = object;
+    if (record?.type !== "file") return object;
+    return object.content.kind === "same" ? this.#unchanged(object, record) : this.#edited(object, record);
+  }
+
+  /** Stores these blocks again; returns those that nobody has. */
+  async #goneOf(values: readonly Cid[]): Promise<ReadonlySet<Cid>> {
+    const { blocks, sink } = this.#context;
+    const gone = new Set<Cid>();
+    for (const cid of values) {
+      try {
+        await sink.put({ cid, bytes: await blocks.get(cid) });
+      } catch (error) {
+        if (!hasCode(error, "block_not_found")) throw error;
+        gone.add(cid);
+      }
+    }
+    return gone;
   }
 
   async #unchanged(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
@@ -153,7 +183,7 @@ class Replacing {
         content: { ...REWRITTEN, segments: [{ offset: 0, length: record.size, from: "data", epoch: 0 }] },
       };
     }
-    await this.#checkLetGo(object, record.content);
+    await this.#checkLetGo(object, (found) => sameContent(found.content, record.content));
     const theirs = await this.#theirs(object);
     if (theirs === undefined) return this.#drop(object);
     const { content, size } = theirs;
@@ -171,7 +201,7 @@ class Replacing {
     const { segments, isTorn } = segmentsOver(object.content.segments, pieces, LEFT);
     const content = { ...REWRITTEN, segments, ...(ctimeNs !== undefined && { ctimeNs }) };
     if (!isTorn) return { ...object, content };
-    await this.#checkLetGo(object, base);
+    await this.#checkLetGo(object, (found) => sameContent(found.content, base));
     return this.#apart({ ...object, content }, record);
   }
 
@@ -224,11 +254,11 @@ class Replacing {
     return isWhole(pieces) || !(await this.#isBeginning(object, content, size)) ? pieces : find();
   }
 
-  /** Throws `block_not_found` if a retained root still has contents that are missing: the bucket is damaged. */
-  async #checkLetGo(object: ChangedObject, content: Content): Promise<void> {
+  /** Throws `block_not_found` if the object, as a retained root has it, needs what is missing: the bucket is damaged. */
+  async #checkLetGo(object: ChangedObject, needs: (found: FileRecord) => boolean): Promise<void> {
     for await (const tree of this.#author.retainedTrees()) {
       const found = await this.#objectIn(tree, object);
-      if (found === undefined || !sameContent(found.content, content)) continue;
+      if (found === undefined || !needs(found)) continue;
       throw new SynclineError(
         "block_not_found",
         "A changed file depends on contents that are missing from the bucket.",
@@ -270,6 +300,12 @@ class Replacing {
   #idOf(ino: Ino) {
     return this.#sealed.directories.get(ino) ?? this.#sealed.objects.find((object) => object.ino === ino)?.id;
   }
+}
+
+/** The blocks of the object's long values: those of the epoch's record that it did not change, and the base's. */
+function valuesOf({ base, record }: ChangedObject): readonly Cid[] {
+  if (record === undefined) return [];
+  return [...new Set([...linkedValues(record), ...(base === undefined ? [] : linkedValues(base))])];
 }
 
 function isWhole(pieces: readonly BasePiece[]): boolean {

@@ -4,8 +4,11 @@
  */
 import { describe, expect, test } from "vitest";
 import { nameToText } from "../../../../src/base/names.ts";
+import type { Cid } from "../../../../src/base/ids.ts";
 import type { Bucket } from "../../../../src/bucket/bucket.ts";
 import type { ContentChange } from "../../../../src/fstree/change-set.ts";
+import { linkedValues, xattrsOf } from "../../../../src/format/blocks/linked-value.ts";
+import { NO_XATTRS, type Xattrs } from "../../../../src/format/files/record.ts";
 import { resolvePath } from "../../../../src/fstree/fs-reader.ts";
 import type { TreeObject } from "../../../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../../../src/bucket/publish.ts";
@@ -29,6 +32,8 @@ type Edit = (file: TreeObject) => Omit<ObjectEdit, "ino" | "base">;
 interface Story {
   readonly file?: string;
   readonly old?: Uint8Array;
+  /** How the file was made, if not by writing `old`. */
+  readonly made?: Omit<ObjectEdit, "ino" | "names">;
   readonly theirs: Edit;
   readonly ours: Edit;
   /** The agent stood on a newer root by then, which is retained. */
@@ -41,17 +46,26 @@ interface Story {
   readonly content?: (file: TreeObject) => ContentChange;
 }
 
-/** What the bucket shows once an agent came back that did `ours` to a file, while others did `theirs` and a collection took the old version. */
-async function cameBack({
+/** What the bucket shows once the agent came back. */
+async function cameBack(story: Story): Promise<Record<string, string>> {
+  const bucket = await bucketAfter(story);
+  const { beside: saved, ...shown } = await pathsOf(bucket, await treeOf(bucket));
+  expect(saved).toBe("saved");
+  return shown;
+}
+
+/** The bucket once an agent came back that did `ours` to a file, while others did `theirs` and a collection took the old version. */
+async function bucketAfter({
   file = "f",
   old = OLD,
+  made = { bytes: old },
   theirs,
   ours,
   content,
   keepsList,
   adopted,
   damaged,
-}: Story): Promise<Record<string, string>> {
+}: Story): Promise<Bucket> {
   const remote = new MemoryRemote();
   const writing = await createBucket(remote);
   const [me, other] = [await newWriter(writing, 2), await newWriter(writing, 3)];
@@ -60,13 +74,14 @@ async function cameBack({
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, epoch, edits);
     expect((await publishEpoch(other, changes, data)).kind).toBe("published");
   };
-  await publish(1, [{ ino: 2, names: [[1, file]], bytes: old }]);
+  await publish(1, [{ ino: 2, names: [[1, file]], ...made }]);
   const base = await writing.head();
   const found = await at(writing, file);
   await publish(2, [{ ino: 2, base: found, ...theirs(found) }]);
   const newer = await writing.head();
   const { content: was } = found.record;
-  if (damaged === true) remote.blocks.held.delete(was.kind === "chunk" ? was.cid : base.commit.cid);
+  const [value] = linkedValues(found.record);
+  if (damaged === true) remote.blocks.held.delete(value ?? (was.kind === "chunk" ? was.cid : base.commit.cid));
   else {
     await dropKept(other, [base.commit.body.seq]);
     await dropUnreached(remote, keepsList === true && was.kind === "list" ? was.cid : undefined);
@@ -84,15 +99,23 @@ async function cameBack({
   const outcome = await publishEpoch({ ...me, bucket }, { ...changes, objects: [sealed, ...others] }, data);
   expect(outcome.kind).toBe("published");
   expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
-  const { beside: saved, ...shown } = await pathsOf(bucket, (await bucket.head()).commit.body.tree);
-  expect(saved).toBe("saved");
-  return shown;
+  return bucket;
 }
 
 async function at(bucket: Bucket, file: string): Promise<TreeObject> {
   const object = await resolvePath(nodesOf(bucket), (await bucket.head()).commit.body.tree, [name(file)]);
   if (object === undefined) throw new Error(`nothing at ${file}`);
   return object;
+}
+
+async function treeOf(bucket: Bucket): Promise<Cid> {
+  return (await bucket.head()).commit.body.tree;
+}
+
+async function attributesAt(bucket: Bucket, file: string): Promise<string[]> {
+  const { record } = await at(bucket, file);
+  const blocks = await bucket.blocks.getMany(linkedValues(record));
+  return [...xattrsOf(record, (cid) => blocks.get(cid) ?? new Uint8Array()).keys()].sort();
 }
 
 const same: Edit = ({ names }) => ({ names: placed(names) });
@@ -103,6 +126,13 @@ const removed: Edit = () => ({ names: [] });
 const rewritten =
   (bytes: Uint8Array): Edit =>
   ({ names }) => ({ names: placed(names), bytes });
+
+const SMALL = Buffer.from("small");
+/** Too long to stand in a row. */
+const long = (key: string): Xattrs => new Map([[`user.${key}`, noise(1_000, key.length)]]);
+const attributed =
+  (xattrs: Xattrs): Edit =>
+  (file) => ({ ...same(file), fields: { xattrs } });
 
 function placed(names: TreeObject["names"]): [number, string][] {
   return names.map((place) => [1, nameToText(place.name)]);
@@ -130,6 +160,9 @@ test("a lost block that a retained root needs is damage: publishing a file that 
     ];
     for (const each of stories) await expect(cameBack(each)).rejects.toMatchObject({ code: "block_not_found" });
   }
+  const made = { bytes: SMALL, fields: { xattrs: long("old") } };
+  const renamed = { made, theirs: removed, ours: named("g"), adopted: true, damaged: true };
+  await expect(cameBack(renamed)).rejects.toMatchObject({ code: "block_not_found" });
 });
 
 describe.each([
@@ -231,6 +264,57 @@ describe.each([
       const copy = Object.entries(shown).find(([file]) => file !== "f")?.[1] ?? "";
       const left = longer.toString().slice(0, 200_000);
       expect([copy.startsWith(left), copy.endsWith(`\0${tail.toString()}`)]).toEqual([true, true]);
+    });
+  });
+
+  describe.each([
+    ["short", SMALL],
+    ["long", OLD],
+  ])("a file with %s content and long extended attributes", (_, bytes) => {
+    const made = { bytes, fields: { xattrs: long("old") } };
+
+    test("survives removal by others if it was rewritten, without the lost attributes", async () => {
+      const bucket = await bucketAfter({ made, adopted, theirs: removed, ours: rewritten(OURS) });
+      expect((await pathsOf(bucket, await treeOf(bucket)))["f"]).toBe(OURS.toString());
+      expect(await attributesAt(bucket, "f")).toEqual([]);
+    });
+
+    test("has others' attributes if only its name or bytes changed here", async () => {
+      const theirs = attributed(long("theirs"));
+      const renamed = await bucketAfter({ made, adopted, theirs, ours: named("g") });
+      expect(await attributesAt(renamed, "g")).toEqual(["user.theirs"]);
+      const changed = await bucketAfter({ made, adopted, theirs, ours: rewritten(OURS) });
+      expect(await attributesAt(changed, "f")).toEqual(["user.theirs"]);
+    });
+
+    test("has both sides' attributes if both changed them", async () => {
+      const story = { made, adopted, theirs: attributed(long("theirs")) };
+      for (const xattrs of [long("ours"), new Map([["user.ours", SMALL]])]) {
+        const bucket = await bucketAfter({ ...story, ours: attributed(xattrs) });
+        expect(await attributesAt(bucket, "f")).toEqual(["user.ours", "user.theirs"]);
+      }
+    });
+  });
+
+  test("a renamed file with short content and long extended attributes survives removal by others without them", async () => {
+    const made = { bytes: SMALL, fields: { xattrs: long("old") } };
+    const bucket = await bucketAfter({ made, adopted, theirs: removed, ours: named("g") });
+    expect((await pathsOf(bucket, await treeOf(bucket)))["g"]).toBe("small");
+    expect(await attributesAt(bucket, "g")).toEqual([]);
+  });
+
+  describe("a renamed symlink", () => {
+    const link = (target: string, xattrs: Xattrs = NO_XATTRS): Pick<Story, "made"> => ({
+      made: { type: "symlink", fields: { target, size: target.length, mode: 0o777, xattrs } },
+    });
+
+    test("with a long target is gone if others removed it", async () => {
+      expect(await story({ ...link("t".repeat(2_000)), theirs: removed, ours: named("g") })).toEqual({});
+    });
+
+    test("with a short target survives removal by others, without its long extended attributes", async () => {
+      const shown = await story({ ...link("target", long("old")), theirs: removed, ours: named("g") });
+      expect(shown).toEqual({ g: "-> target" });
     });
   });
 });
