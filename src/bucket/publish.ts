@@ -59,7 +59,7 @@ export interface PublishOptions {
 
 /**
  * Publishes the epoch. Throws only errors that are neither an outcome nor passed by waiting: damage (`block_corrupt`,
- * `block_not_found`, `format_invalid`), and `feature_unknown`.
+ * `block_not_found`, `format_invalid`), `feature_unknown`, and what `data` throws (`paused`).
  */
 export async function publishEpoch(
   context: PublishContext,
@@ -105,9 +105,14 @@ class Publication implements AsyncDisposable {
   }
 
   async run(): Promise<PublishOutcome> {
-    const outcome = await this.#outcome();
-    this.#isWaiting = outcome.kind === "unreachable" || outcome.kind === "queued";
-    return outcome;
+    try {
+      const outcome = await this.#outcome();
+      this.#isWaiting = outcome.kind === "unreachable" || outcome.kind === "queued";
+      return outcome;
+    } catch (error) {
+      this.#isWaiting = hasCode(error, "paused");
+      throw error;
+    }
   }
 
   async #outcome(): Promise<PublishOutcome> {

@@ -194,7 +194,11 @@ export class Publisher {
     this.#options.heldBase?.stand(this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
-    const sending = (sent: SentCommit) => overlay.sending(changes.epoch, sent);
+    const sentBefore = this.#sent;
+    const sending = (sent: SentCommit) => {
+      this.#sent = true;
+      return overlay.sending(changes.epoch, sent);
+    };
     const options = { adopted: this.#base.commit, contended: this.#contended, sending };
     const counted = new CountedReader(data, this.#throughput, {
       check: () => {
@@ -204,8 +208,6 @@ export class Publisher {
       // Takes long for very many objects.
       readMuch: () => void (isLarge || this.#options.releaseMemory("on the way")),
     });
-    const sentBefore = this.#sent;
-    this.#sent = true;
     this.#throughput.begin();
     const outcome = packed(
       await author

@@ -111,6 +111,25 @@ describe("a publisher", () => {
     expect(await files()).toEqual({ a: "a", b: "b" });
   });
 
+  test("after a pause in an upload, an epoch that waited while others published is sealed again", async () => {
+    let paused: SynclineError | undefined;
+    const { publisher, overlay, elsewhere, files } = await world({ paused: () => paused });
+    const read = overlay.data.readData.bind(overlay.data);
+    let reads = 0;
+    overlay.data.readData = (...range) => {
+      if (++reads === 1) paused = new SynclineError("paused", "Syncing is paused.");
+      return read(...range);
+    };
+    overlay.edit(born("a", "a", 2), born("b", "b", 3));
+    await publisher.flush();
+    await elsewhere(born("theirs"));
+    overlay.edit(born("later", "later", 4));
+    paused = undefined;
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(overlay.publishedEpochs).toMatchObject([{ epoch: 2 }]);
+    expect(await files()).toEqual({ a: "a", b: "b", later: "later", theirs: "theirs" });
+  });
+
   test("publishes dirty changes, informs the overlay, and moves to the new root", async () => {
     const { publisher, overlay, bucket, files } = await world();
     overlay.edit(born("a"));

@@ -1,8 +1,8 @@
-/** Uploads that a store out of reach, or a restart, interrupts: the next attempt goes on with the packs that are stored. */
+/** Uploads that a store out of reach, a pause, or a restart interrupts: the next attempt goes on with the packs that are stored. */
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import { openWriter } from "../../../../src/bucket/writer.ts";
-import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
+import { type FileSource, sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { LEASE_FOLDER, PACK_FOLDER } from "../../../../src/format/blocks/object-name.ts";
 import type { ObjectStore, PutOutcome } from "../../../../src/objects/object-store.ts";
 import { alteredStore } from "../../../support/altered-store.ts";
@@ -45,9 +45,10 @@ async function uploading(cut: (pack: number) => boolean) {
     },
   });
   const { context } = await opened(store, hours);
-  const begun = async (epoch: number, file: string, bytes: Uint8Array) => {
+  const begun = async (epoch: number, file: string, content: Uint8Array | FileSource) => {
     const writer = await openWriter(context, epoch);
-    await writer.putFile([name(file)], sourceOfBytes(bytes), { mode: 0o644, uid: 0, gid: 0 });
+    const source = content instanceof Uint8Array ? sourceOfBytes(content) : content;
+    await writer.putFile([name(file)], source, { mode: 0o644, uid: 0, gid: 0 });
     return async () => (await writer.publish("")).kind;
   };
   return { hours, memory, publish: await begun(1, "large", LARGE), begun, away: (now: boolean) => void (isAway = now) };
@@ -66,6 +67,29 @@ test("an upload that the store interrupts goes on with the packs that it has sto
   expect(first).toHaveLength(2);
   expect(await listed(memory, LEASE_FOLDER)).toHaveLength(1);
   expect(await publish()).toBe("unreachable");
+  expect(await publish()).toBe("published");
+  expect(await listed(memory, PACK_FOLDER)).toEqual(expect.arrayContaining(first));
+  expect(await bytesIn(memory)).toBeLessThan(LARGE.length + MIB);
+  expect(await listed(memory, LEASE_FOLDER)).toEqual([]);
+  expect(await faultsOf(memory, hours)).toEqual([]);
+});
+
+test("an upload that a pause interrupts goes on with the packs that are stored, and releases its lease", async () => {
+  const { hours, memory, begun } = await uploading(() => false);
+  const whole = sourceOfBytes(LARGE);
+  let pausesAt = 40 * MIB;
+  const publish = await begun(1, "large", {
+    ...whole,
+    read: (offset, length) => {
+      if (offset < pausesAt) return whole.read(offset, length);
+      pausesAt = Infinity;
+      throw new SynclineError("paused", "Syncing is paused.");
+    },
+  });
+  await expect(publish()).rejects.toMatchObject({ code: "paused" });
+  const first = await listed(memory, PACK_FOLDER);
+  expect(first).toHaveLength(2);
+  expect(await listed(memory, LEASE_FOLDER)).toHaveLength(1);
   expect(await publish()).toBe("published");
   expect(await listed(memory, PACK_FOLDER)).toEqual(expect.arrayContaining(first));
   expect(await bytesIn(memory)).toBeLessThan(LARGE.length + MIB);
