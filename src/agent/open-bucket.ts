@@ -43,7 +43,7 @@ export interface OpenBucketOptions {
   /** How to sign in to a master; unused for a bucket in a folder. */
   readonly access?: MasterAccess | undefined;
   /** The uploading writer; absent for reading. */
-  readonly writer?: WriterId | undefined;
+  readonly writer?: (() => WriterId) | undefined;
   readonly cache?: CacheOptions | undefined;
   /** How long a read waits for an unreachable bucket. */
   readonly patienceMs?: number | undefined;

@@ -30,6 +30,7 @@ export async function openToWrite(options: WritingOptions): Promise<WritingBucke
   await reading[Symbol.asyncDispose]();
   const setup = { stateDir, genesis, wallet, clock, random };
   const device = await openDevice(setup);
-  const opened = await openBucket({ ...options, genesis: genesis.bytes, writer: device.key.writer });
-  return { opened, writer: new CertifiedWriter({ ...setup, machine, log }, device) };
+  const writer = new CertifiedWriter({ ...setup, machine, log }, device);
+  const opened = await openBucket({ ...options, genesis: genesis.bytes, writer: () => writer.writer.device.writer });
+  return { opened, writer };
 }

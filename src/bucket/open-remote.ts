@@ -23,7 +23,7 @@ export interface RemoteOptions {
   readonly clock: Clock;
   readonly random: Random;
   /** The uploading writer; absent for reading. */
-  readonly writer?: WriterId | undefined;
+  readonly writer?: (() => WriterId) | undefined;
   /** Access to a master; a bucket in a folder needs none. */
   readonly access?: MasterAccess | undefined;
   /** Copies of blocks on this machine, for a master that lost some. */

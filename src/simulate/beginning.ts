@@ -126,7 +126,7 @@ export class Beginning {
     const [clock, random] = [new Timeline(), seededRandom(1)];
     const device = createDeviceKey(random);
     const seen = new SeenBlocks();
-    const remote = seen.of(new PackedRemote(made, { clock, random, writer: device.writer }));
+    const remote = seen.of(new PackedRemote(made, { clock, random, writer: () => device.writer }));
     const rights = { mode: 0o755, uid: 0, gid: 0 };
     const owned = { owner: OWNER, device, notAfter: NOT_AFTER, clock, random };
     const { certificate } = await Bucket.create(remote, { ...owned, ...rights });

@@ -160,7 +160,8 @@ export class Machine {
     const reach = this.#options.reach(process);
     const writer = (this.#writer ??= await certify());
     const cache = this.#cache();
-    const remote = reach.open({ writer: writer.device.writer, local: cache, pollMs: POLL_MS });
+    const id = () => (this.#writer ?? writer).device.writer;
+    const remote = reach.open({ writer: id, local: cache, pollMs: POLL_MS });
     const verified = new RetryReader(new VerifiedReader(remote.blocks), {
       clock,
       random,
@@ -195,7 +196,7 @@ export class Machine {
     const { reach, process, cache } = this.#running;
     const { clock } = process;
     const writer = await certify();
-    const remote = reach.open({ writer: writer.device.writer, local: cache, pollMs: POLL_MS });
+    const remote = reach.open({ writer: () => writer.device.writer, local: cache, pollMs: POLL_MS });
     const forget = () => remote.forgetPlacement?.();
     const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
     const { genesis, checks } = beginning;

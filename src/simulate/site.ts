@@ -50,7 +50,11 @@ export interface Way {
 
 export interface Reach {
   /** Opens the bucket as an agent does. */
-  open(options: { readonly writer: WriterId; readonly local: LocalBlocks; readonly pollMs: number }): BucketRemote;
+  open(options: {
+    readonly writer: () => WriterId;
+    readonly local: LocalBlocks;
+    readonly pollMs: number;
+  }): BucketRemote;
   /** Collects as `syncline gc` does, and throws the same errors. */
   collect(options: { readonly clock: Clock; readonly random: Random; readonly writer: Writer }): Promise<CollectReport>;
 }

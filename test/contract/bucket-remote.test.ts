@@ -14,11 +14,10 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 import { bucketRemoteContract } from "./bucket-remote.ts";
 
 let agents = 0;
-const agent = () => ({
-  clock: systemClock,
-  random: systemRandom,
-  writer: (++agents).toString(16).padStart(32, "0") as WriterId,
-});
+const agent = () => {
+  const writer = (++agents).toString(16).padStart(32, "0") as WriterId;
+  return { clock: systemClock, random: systemRandom, writer: () => writer };
+};
 
 describe("packs in memory", () => {
   bucketRemoteContract(async () => {

@@ -40,7 +40,7 @@ export async function opened(store: ObjectStore, { clock }: Hours) {
   const random = seededStream(++seeds);
   const reading = new PackedRemote(store, { clock, random });
   const made = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seeds, random);
-  const remote = new PackedRemote(store, { clock, random, writer: made.writer.device.writer });
+  const remote = new PackedRemote(store, { clock, random, writer: () => made.writer.device.writer });
   const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
   const context = { ...made, bucket, clock };
   let epoch = 0;
@@ -73,7 +73,7 @@ export async function collectIn(
 export async function newStore(hours: Hours, dates: Hours = hours): Promise<MemoryObjectStore> {
   const store = new MemoryObjectStore("memory:", () => dates.ms);
   const writer = "ab".repeat(16) as WriterId;
-  const remote = new PackedRemote(store, { clock: hours.clock, random: seededStream(1), writer });
+  const remote = new PackedRemote(store, { clock: hours.clock, random: seededStream(1), writer: () => writer });
   await createBucket(remote, 1, hours.clock);
   return store;
 }

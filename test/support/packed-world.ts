@@ -119,7 +119,7 @@ export class PackedWorld {
       () => this.away.has(seed),
       () => this.full.has(seed),
     );
-    const options = { clock: this.#clock, random: seededRandom(seed), writer: writer.device.writer };
+    const options = { clock: this.#clock, random: seededRandom(seed), writer: () => writer.device.writer };
     const remote = new PackedRemote(store, options);
     const held = new Map<Cid, Uint8Array>();
     const cache: BlockCache = {

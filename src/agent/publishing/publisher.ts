@@ -271,6 +271,7 @@ export class Publisher {
           epoch: outcome.epoch,
         });
         await this.#options.writer?.replace();
+        this.#options.heldBase?.replaced();
         return { again: true, afterMs: 0 };
     }
   }

@@ -51,6 +51,15 @@ export class HeldBase implements Disposable {
     if (this.#timer === undefined || isOther) this.#arm(HOLD_AFTER_MS);
   }
 
+  /** The writer has a new device: the note of the old one is another agent's. */
+  replaced(): void {
+    void this.#queue.run(async () => {
+      this.#written = false;
+      this.#noted = undefined;
+      if (this.#isLooking) this.#arm(HOLD_AFTER_MS);
+    });
+  }
+
   /** Everything is published. */
   leave(): void {
     this.#standing = undefined;

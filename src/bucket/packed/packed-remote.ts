@@ -27,8 +27,10 @@ import { watchRoot } from "./root-watch.ts";
 export interface PackedRemoteOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** The uploading writer. Without one, only uploads that fit into a commit object are possible. */
-  readonly writer?: WriterId | undefined;
+  /**
+   * The uploading writer, who may get a new device. Without one, only uploads that fit into a commit object are possible.
+   */
+  readonly writer?: (() => WriterId) | undefined;
   readonly pollMs?: number;
   /** The most bytes of blocks that go into a commit object; larger uploads go into packs. Default: COMMIT_INLINE_BYTES. */
   readonly inlineBytes?: number;
@@ -43,8 +45,7 @@ export class PackedRemote implements BucketRemote {
   readonly #roots: ObjectRootStore;
   readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
-  readonly #lease: Lease;
-  readonly #left: LeftPacks;
+  #leased: { readonly writer: WriterId | undefined; readonly lease: Lease; readonly left: LeftPacks };
   readonly #own = new OwnSwap();
   /** The next session. If the remote is closed before, the next process inherits its packs, or a collection takes them. */
   #suspended: PackedUpload | undefined;
@@ -56,8 +57,7 @@ export class PackedRemote implements BucketRemote {
     this.#roots = new ObjectRootStore(store);
     this.#directory = new PackDirectory(store);
     this.#newest = new NewestIndex(this.#directory, () => this.readRoot());
-    this.#lease = new Lease(store, options.writer, options.clock, options.random);
-    this.#left = new LeftPacks(store, this.#lease);
+    this.#leased = this.#leasedBy(options.writer?.());
     this.blocks = new PackedReader(store.address, this.#directory, this.#newest);
   }
 
@@ -107,6 +107,7 @@ export class PackedRemote implements BucketRemote {
   }
 
   beginUpload(): UploadSession {
+    this.#followWriter();
     const session = this.#suspended ?? this.#session();
     this.#suspended = undefined;
     return session;
@@ -129,7 +130,7 @@ export class PackedRemote implements BucketRemote {
   }
 
   async holdBase(base: RootPointer | undefined): Promise<void> {
-    const { writer } = this.#options;
+    const writer = this.#options.writer?.();
     if (writer === undefined) return;
     const name = basesName(writer);
     if (base === undefined) return this.store.delete(name);
@@ -155,12 +156,25 @@ export class PackedRemote implements BucketRemote {
     await this.store[Symbol.asyncDispose]();
   }
 
+  /** The lease of a replaced device, and what it names, are now the copy's that has this device, too. */
+  #followWriter(): void {
+    const writer = this.#options.writer?.();
+    if (writer === this.#leased.writer) return;
+    this.#leased = this.#leasedBy(writer);
+    this.#suspended = undefined;
+  }
+
+  #leasedBy(writer: WriterId | undefined) {
+    const lease = new Lease(this.store, writer, this.#options.clock, this.#options.random);
+    return { writer, lease, left: new LeftPacks(this.store, lease) };
+  }
+
   #session(): PackedUpload {
     return new PackedUpload({
       store: this.store,
       directory: this.#directory,
-      lease: this.#lease,
-      left: this.#left,
+      lease: this.#leased.lease,
+      left: this.#leased.left,
       random: this.#options.random,
       roots: this.#roots,
       newest: this.#newest,

@@ -72,7 +72,8 @@ export class FolderMachine implements Disposable {
     const { clock } = process;
     const writer = (this.#writer ??= await certify());
     const local = { held: async () => new Map() };
-    const remote = this.#options.reach(process).open({ writer: writer.device.writer, local, pollMs: POLL_MS });
+    const id = () => (this.#writer ?? writer).device.writer;
+    const remote = this.#options.reach(process).open({ writer: id, local, pollMs: POLL_MS });
     const forget = () => remote.forgetPlacement?.();
     const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
     const { genesis, checks } = beginning;

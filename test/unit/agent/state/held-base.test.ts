@@ -33,7 +33,7 @@ async function world() {
     const reading = new PackedRemote(memory, { clock, random: seededRandom(seed) });
     const found = await Bucket.open(reading, { blocks: reading.blocks });
     const { writer } = await newWriter(found, seed);
-    const remote = new PackedRemote(through, { clock, random: seededRandom(seed), writer: writer.device.writer });
+    const remote = new PackedRemote(through, { clock, random: seededRandom(seed), writer: () => writer.device.writer });
     const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
     return { ...(await newWriter(bucket, seed)), remote, clock };
   };

@@ -34,7 +34,7 @@ async function agent(store: ObjectStore) {
   const remote = new PackedRemote(store, {
     clock: systemClock,
     random: seededRandom(seed),
-    writer: writer.device.writer,
+    writer: () => writer.device.writer,
   });
   const context = {
     ...(await newWriter(bucket, seed)),
@@ -54,7 +54,7 @@ async function agent(store: ObjectStore) {
 async function emptyStore(): Promise<MemoryObjectStore> {
   const store = new MemoryObjectStore();
   const writer = "ab".repeat(16) as WriterId;
-  await createBucket(new PackedRemote(store, { clock: systemClock, random: seededRandom(1), writer }));
+  await createBucket(new PackedRemote(store, { clock: systemClock, random: seededRandom(1), writer: () => writer }));
   return store;
 }
 

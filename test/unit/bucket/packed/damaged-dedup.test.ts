@@ -23,7 +23,7 @@ let agents = 0;
 
 function agent(store: ObjectStore): PackedRemote {
   const writer = (++agents).toString(16).padStart(32, "0") as WriterId;
-  return new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(agents), writer });
+  return new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(agents), writer: () => writer });
 }
 
 function staged(remote: PackedRemote, session: ReturnType<PackedRemote["beginUpload"]>): Staging {

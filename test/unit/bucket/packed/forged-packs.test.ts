@@ -19,7 +19,7 @@ const MiB = 1024 * 1024;
 const WRITER = "ab".repeat(16) as WriterId;
 
 function agent(store: ObjectStore): PackedRemote {
-  return new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(7), writer: WRITER });
+  return new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(7), writer: () => WRITER });
 }
 
 /** A bucket with one content block, and packs with so many rows each. */

@@ -46,7 +46,7 @@ async function restarting() {
   let epoch = 0;
   const publish = async (bytes: Uint8Array, { packs = Infinity, store = line }: Upload = {}) => {
     [left, sent] = [packs, 0];
-    const remote = new PackedRemote(store, { clock, random, writer: context.writer.device.writer });
+    const remote = new PackedRemote(store, { clock, random, writer: () => context.writer.device.writer });
     const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
     const writer = await openWriter({ ...context, bucket }, ++epoch);
     await writer.putFile([name("large")], sourceOfBytes(bytes), { mode: 0o644, uid: 0, gid: 0 });

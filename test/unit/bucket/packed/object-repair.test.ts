@@ -26,7 +26,7 @@ const random = seededRandom(7);
 async function smallBucket() {
   const store = new MemoryObjectStore();
   const open = async () =>
-    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: WRITER });
+    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: () => WRITER });
   const remote = await made(open);
   const large = Array.from({ length: 40 }, (_, index) => randomLooking(`large ${index}`, 210 * KiB + index));
   const small = Array.from({ length: 20 }, (_, index) => raw(`small ${index}`));
@@ -41,7 +41,7 @@ async function smallBucket() {
 async function tinyBucket() {
   const store = new MemoryObjectStore();
   const open = async () =>
-    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: WRITER });
+    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: () => WRITER });
   const remote = await made(open);
   const content = [raw("a"), raw("bc"), node("leaf")];
   await publish(remote, "two", content.slice(0, 2), content.slice(2));
@@ -52,7 +52,7 @@ async function tinyBucket() {
 async function bucketWithRun() {
   const store = new MemoryObjectStore();
   const open = async () =>
-    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: WRITER });
+    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: () => WRITER });
   const remote = await made(open);
   const blocks: Block[] = [upload("one").commit];
   for (let commit = 0; commit < 70; commit++) {

@@ -24,7 +24,7 @@ async function lineOfOne() {
 
 function agent(store: ObjectStore, clock: ManualClock, number: number): PackedRemote {
   const writer = number.toString(16).padStart(32, "0") as WriterId;
-  return new PackedRemote(store, { clock, random: seededRandom(number), writer });
+  return new PackedRemote(store, { clock, random: seededRandom(number), writer: () => writer });
 }
 
 const TURN: Turn = { waited: true, [Symbol.dispose]: () => {} };

@@ -21,7 +21,7 @@ let agents = 0;
 
 function agent(store: ObjectStore): PackedRemote {
   const writer = (++agents).toString(16).padStart(32, "0") as WriterId;
-  return new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(agents), writer });
+  return new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(agents), writer: () => writer });
 }
 
 describe("requests", () => {
@@ -183,7 +183,9 @@ describe("uploads", () => {
     const { store, take } = countedStore(new MemoryObjectStore());
     const clock = new ManualClock();
     const writer = "cd".repeat(16) as WriterId;
-    const remote = await made(async () => new PackedRemote(store, { clock, random: seededRandom(99), writer }));
+    const remote = await made(
+      async () => new PackedRemote(store, { clock, random: seededRandom(99), writer: () => writer }),
+    );
     const session = remote.beginUpload();
     for (const block of many("x", 20)) await session.putContent(block);
     await session.prepare(await rootOf(remote), upload("two"));
