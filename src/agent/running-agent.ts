@@ -168,7 +168,7 @@ export class RunningAgent implements Agent {
     const isSteady = (beginning: Beginning) => this.#thread.call("isSteady", beginning);
     const early = (this.#early = openEarlyCutting(this.#opened.bucket, { stateDir, isSteady, clock, log }));
     this.#resources.push(early);
-    const heldBase = new HeldBase({ remote: this.#opened.remote, written: held, clock, log });
+    const heldBase = new HeldBase({ remote: this.#opened.remote, clock, log });
     this.#resources.push(heldBase);
     return new Publisher({
       bucket: this.#opened.bucket,

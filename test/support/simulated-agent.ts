@@ -119,7 +119,7 @@ export class SimulatedAgent {
     const alive = () => (generation === this.#generation ? Promise.resolve() : new Promise<void>(() => {}));
     const { bucket, random, log, writer } = this.#writer;
     this.#heldBase?.[Symbol.dispose]();
-    this.#heldBase = new HeldBase({ remote: bucket.remote, written: held, clock: this.#clock, log });
+    this.#heldBase = new HeldBase({ remote: bucket.remote, clock: this.#clock, log });
     return new Publisher({
       bucket,
       clock: this.#clock,

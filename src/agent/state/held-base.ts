@@ -1,6 +1,7 @@
 /**
  * Tells the bucket which root long unpublished changes are based on, so that collections retain that root
- * (docs/design/retention.md) for the merge. Costs nothing while changes are published at once.
+ * (docs/design/retention.md) for the merge. Costs one request per start while changes are
+ * published at once.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
@@ -11,8 +12,6 @@ import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 
 export interface HeldBaseOptions {
   readonly remote: BucketRemote;
-  /** Whether an earlier run of this agent may have written a base. */
-  readonly written: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -31,8 +30,8 @@ export class HeldBase implements Disposable {
   readonly #options: HeldBaseOptions;
   readonly #queue = new SerialQueue();
   #standing: BaseRoot | undefined;
-  /** Whether the bucket may have a note. */
-  #written: boolean;
+  /** Whether the bucket may have a note: at first, one of an earlier run. */
+  #written = true;
   #noted: { readonly commit: Cid; readonly atNs: bigint } | undefined;
   #timer: Disposable | undefined;
   /** Whether the timer only looks at the note's age. */
@@ -40,7 +39,6 @@ export class HeldBase implements Disposable {
 
   constructor(options: HeldBaseOptions) {
     this.#options = options;
-    this.#written = options.written;
   }
 
   /** Unpublished changes, if there are any, are based on this root until `leave`. */

@@ -69,7 +69,7 @@ async function copied() {
     data: overlay.data,
     base,
     held: false,
-    heldBase: new HeldBase({ remote, written: false, clock, log: silentLog }),
+    heldBase: new HeldBase({ remote, clock, log: silentLog }),
     paused: () => pause.error,
     releaseMemory: () => {},
     clock,

@@ -54,7 +54,7 @@ async function world() {
   const overlay = new FakeOverlay(await head());
   const start = async (held: boolean) => {
     const base = await head();
-    const heldBase = new HeldBase({ remote: me.remote, written: held, clock, log: silentLog });
+    const heldBase = new HeldBase({ remote: me.remote, clock, log: silentLog });
     const { bucket, random, writer } = me;
     return new Publisher({
       bucket,
@@ -174,6 +174,22 @@ test("a base is held once the bucket is reachable again, and a later run that pu
   expect(await held()).toBeUndefined();
 });
 
+test("a base that an earlier run held for changes it never sealed is released once they are published", async () => {
+  const { start, overlay, clock, pause, held, head } = await world();
+  const base = await head();
+  pause.error = new SynclineError("paused", "Syncing is paused.");
+  const publisher = await start(false);
+  overlay.edit(born(10, "mine"));
+  await publisher.flush();
+  await clock.advance(6 * MINUTE_MS);
+  expect(await held()).toBe(base.commit);
+  const next = await start(false);
+  pause.error = undefined;
+  expect(await next.flush()).toMatchObject({ again: false });
+  await clock.advance(0);
+  expect(await held()).toBeUndefined();
+});
+
 describe("a paused agent", () => {
   test("protects the base of its changes all the same", async () => {
     const { start, overlay, clock, pause, held, head, elsewhere, gc, other, files } = await world();
@@ -253,7 +269,7 @@ test("a base is noted again after a sleep or a change of the clock", async () =>
     const clock = new ManualClock();
     let leapNs = 0n;
     const leaping = { ...quick(clock), nowNs: () => clock.nowNs() + leapNs };
-    using heldBase = new HeldBase({ remote: me.remote, written: false, clock: leaping, log: silentLog });
+    using heldBase = new HeldBase({ remote: me.remote, clock: leaping, log: silentLog });
     heldBase.stand(await head());
     await clock.advance(6 * MINUTE_MS);
     expect(take().names).toHaveLength(1);
@@ -265,7 +281,7 @@ test("a base is noted again after a sleep or a change of the clock", async () =>
 
 test("a base is noted anew if the agent adopts another root before its changes are sealed", async () => {
   const { me, clock, take, head, held, elsewhere } = await world();
-  using heldBase = new HeldBase({ remote: me.remote, written: false, clock, log: silentLog });
+  using heldBase = new HeldBase({ remote: me.remote, clock, log: silentLog });
   heldBase.stand(await head());
   await clock.advance(6 * MINUTE_MS);
   await elsewhere("one");
