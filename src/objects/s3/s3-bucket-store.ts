@@ -125,9 +125,10 @@ export class S3BucketStore implements ObjectStore {
 
   async putIfMatch(name: string, body: ObjectBody, token: string, options?: PutOptions): Promise<PutOutcome> {
     if (name !== ROOT_OBJECT) {
-      // Everything but the root has one writer.
-      if (this.#form === "numbered") return this.#store.replace(name, body, options);
-      return this.#store.putIfMatch(name, body, token, options);
+      if (this.#form !== "numbered") return this.#store.putIfMatch(name, body, token, options);
+      // The server may not heed If-Match. Only repairs write what others write, so a look just before is enough.
+      if ((await this.#store.token(name)) !== token) return { kind: "refused" };
+      return this.#store.replace(name, body, options);
     }
     const form = this.#form ?? "replaced";
     await (this.#checked ??= this.#options.checkForm(form).catch((error: unknown) => {

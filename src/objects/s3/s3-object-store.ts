@@ -24,7 +24,7 @@ import { untilPutEnds } from "../put-end.ts";
 import { putInParts } from "./multipart.ts";
 import { type ConditionalPut, isAbsent, putUntilKnown } from "./put-until-known.ts";
 import { isTrouble, S3Client, type S3ClientOptions } from "./s3-client.ts";
-import { gather, parseList } from "./s3-request.ts";
+import { gather, parseList, type S3Answer } from "./s3-request.ts";
 
 export interface S3ObjectStoreOptions extends S3ClientOptions {
   /** For display; without credentials. */
@@ -84,13 +84,17 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async head(name: string): Promise<ObjectInfo | undefined> {
-    const answer = await this.#client.read({ method: "HEAD", key: this.#key(name) });
-    if (isAbsent(answer)) return undefined;
-    if (answer.status !== 200) throw this.#client.refusal(answer, `to look for ${name}`);
+    const answer = await this.#head(name);
+    if (answer === undefined) return undefined;
     const size = Number(answer.headers["content-length"] ?? Number.NaN);
     const modifiedMs = Date.parse(answer.headers["last-modified"] ?? "");
     if (Number.isNaN(size) || Number.isNaN(modifiedMs)) throw malformed(this.address, name);
     return { name, size, modifiedMs };
+  }
+
+  /** The object's token, as `get` returns it; undefined: it is not there. */
+  async token(name: string): Promise<string | undefined> {
+    return (await this.#head(name))?.headers["etag"];
   }
 
   async get(name: string): Promise<DatedObject | undefined> {
@@ -167,7 +171,7 @@ export class S3ObjectStore implements ObjectStore {
     });
   }
 
-  /** Stores whatever is there: for hints, and for objects that one writer keeps. Sent until it is answered. */
+  /** Stores whatever is there: for hints, and where the server may not heed conditions. Sent until it is answered. */
   async replace(name: string, body: ObjectBody, { signal }: PutOptions = {}): Promise<PutOutcome> {
     const { chunks, rest } = await gather(body, ONE_PUT_BYTES);
     if (rest !== undefined) throw tooLargeToReplace(name);
@@ -234,6 +238,13 @@ export class S3ObjectStore implements ObjectStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isOwner) await this.#client[Symbol.asyncDispose]();
+  }
+
+  async #head(name: string): Promise<S3Answer | undefined> {
+    const answer = await this.#client.read({ method: "HEAD", key: this.#key(name) });
+    if (isAbsent(answer)) return undefined;
+    if (answer.status !== 200) throw this.#client.refusal(answer, `to look for ${name}`);
+    return answer;
   }
 
   #put(put: Omit<ConditionalPut, "key" | "get">): Promise<PutOutcome> {

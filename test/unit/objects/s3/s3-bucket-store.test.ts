@@ -296,14 +296,32 @@ describe("numbered roots", () => {
     expect(await rootOf(store)).toBe("first");
   });
 
-  test("objects of one writer are replaced without conditions", async () => {
+  test("other objects are replaced without conditions, after a look at what is there", async () => {
     await using server = await S3Script.start();
     const { store } = opened(server);
     await publish(store, "root 1");
     server.ignores = new Set(["if-match"]);
     server.put("lease/w", "old");
-    expect((await store.putIfMatch("lease/w", bytes("new"), '"any"')).kind).toBe("stored");
+    const lease = await store.get("lease/w");
+    server.seen.length = 0;
+    expect((await store.putIfMatch("lease/w", bytes("new"), lease?.token ?? "")).kind).toBe("stored");
+    expect(server.seen.map(({ method }) => method)).toEqual(["HEAD", "PUT"]);
     expect(server.seen.at(-1)?.headers["if-match"]).toBeUndefined();
+  });
+
+  test("a pack that others replaced or deleted since it was read is not replaced", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    server.ignores = new Set(["if-match"]);
+    for (const meanwhile of [() => server.put("pack/p", "theirs"), () => void server.objects.delete("p/pack/p")]) {
+      server.put("pack/p", "damaged");
+      const pack = await store.get("pack/p");
+      meanwhile();
+      const left = server.objects.get("p/pack/p");
+      expect((await store.putIfMatch("pack/p", bytes("healed"), pack?.token ?? "")).kind).toBe("refused");
+      expect(server.objects.get("p/pack/p")).toBe(left);
+    }
   });
 });
 
