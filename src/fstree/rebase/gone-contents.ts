@@ -8,7 +8,7 @@
  * - A file whose bytes the epoch did not change takes the reference's; if that has no such file, it is gone.
  * - A partly written file becomes its own file, under a conflict name, with zeros for missing bytes. Others' stays.
  */
-import type { Cid, Ino, WriterId } from "../../base/ids.ts";
+import type { Cid, FileName, Ino, WriterId } from "../../base/ids.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
@@ -94,6 +94,8 @@ class Replacing {
   readonly #data: DataReader;
   readonly #author: Author;
   readonly #left = new Map<Ino, readonly BasePiece[]>();
+  /** What the epoch's new objects replaced, and how they are named. */
+  readonly #made: { readonly replaced: ReadonlySet<Ino | undefined>; readonly names: ReadonlySet<FileName> };
 
   constructor(context: EpochStores, reference: Cid, sealed: ChangeSet, data: DataReader, author: Author) {
     this.#context = context;
@@ -101,6 +103,11 @@ class Replacing {
     this.#sealed = sealed;
     this.#data = data;
     this.#author = author;
+    const born = sealed.objects.filter(({ id }) => id === undefined);
+    this.#made = {
+      replaced: new Set(born.map(({ replaces }) => replaces)),
+      names: new Set(born.flatMap(({ names }) => names.map(({ name }) => name))),
+    };
   }
 
   reader(): DataReader {
@@ -119,9 +126,9 @@ class Replacing {
 
   /** Which of the object's blocks the reference has; also those that it does not have. */
   async inReference(object: ChangedObject): Promise<KeptBlocks> {
-    const { base, record } = object;
-    const values = valuesOf(object);
-    const isContent = base !== undefined && record !== undefined && "cid" in base.content;
+    const { base } = object;
+    const values = this.#valuesOf(object);
+    const isContent = base !== undefined && "cid" in base.content && this.#isMerged(object);
     if (!isContent && values.length === 0) return { content: true, values: true };
     const theirs = await this.#theirs(object);
     const theirValues = theirs === undefined ? [] : linkedValues(theirs);
@@ -134,9 +141,11 @@ class Replacing {
   /** Replaces missing long values with the reference's. Attributes that only the base lacks are none, for the merge. */
   async withValues(object: ChangedObject): Promise<ChangedObject> {
     const { base, record } = object;
-    const gone = await this.#goneOf(valuesOf(object));
-    if (record === undefined || gone.size === 0) return object;
+    const gone = await this.#goneOf(this.#valuesOf(object));
+    if (gone.size === 0) return object;
     const isGone = (value: FileRecord["xattrs"] | string | undefined) => isLinked(value) && gone.has(value.linked);
+    const unknown = isGone(base?.xattrs) && { xattrs: NO_XATTRS };
+    if (record === undefined) return { ...object, ...(base !== undefined && { base: { ...base, ...unknown } }) };
     const needed = linkedValues(record).filter((cid) => gone.has(cid));
     if (needed.length > 0)
       await this.#checkLetGo(object, (found) => linkedValues(found).some((cid) => needed.includes(cid)));
@@ -144,7 +153,6 @@ class Replacing {
     if (isGone(record.target) && theirs === undefined) return this.#drop(object);
     const { xattrs = NO_XATTRS, target = record.target, size = record.size } = theirs ?? {};
     const values = { ...(isGone(record.xattrs) && { xattrs }), ...(isGone(record.target) && { target, size }) };
-    const unknown = isGone(base?.xattrs) && { xattrs: NO_XATTRS };
     return {
       ...object,
       record: { ...record, ...values },
@@ -155,8 +163,34 @@ class Replacing {
   /** Replaces missing contents. */
   async withContent(object: ChangedObject): Promise<ChangedObject> {
     const { record } = object;
-    if (record?.type !== "file") return object;
+    if (record === undefined) return this.#deleted(object);
+    if (record.type !== "file") return object;
     return object.content.kind === "same" ? this.#unchanged(object, record) : this.#edited(object, record);
+  }
+
+  /** What takes the deleted object's id is merged with its contents as the base. */
+  async #deleted(object: ChangedObject): Promise<ChangedObject> {
+    const { base } = object;
+    if (base === undefined || !this.#isMerged(object)) return object;
+    const { blocks, content: source } = this.#context;
+    const { content, size } = base;
+    const pieces = await piecesOf(source, blocks, content, size, async () => {});
+    if (!isWhole(pieces) && !(await this.#isBeginning(object, content, size))) this.#note(object);
+    return object;
+  }
+
+  /** Whether the epoch has the object, or may give its id to a new one (identities.ts). */
+  #isMerged({ ino, record, baseNames }: ChangedObject): boolean {
+    if (record !== undefined) return true;
+    return this.#made.replaced.has(ino) || baseNames.some(({ name }) => this.#made.names.has(name));
+  }
+
+  /** The blocks of the object's long values: those of the epoch's record that it did not change, and the base's. */
+  #valuesOf(object: ChangedObject): readonly Cid[] {
+    if (!this.#isMerged(object)) return [];
+    return [
+      ...new Set([object.record, object.base].flatMap((record) => (record === undefined ? [] : linkedValues(record)))),
+    ];
   }
 
   /** Stores these blocks again; returns those that nobody has. */
@@ -288,7 +322,7 @@ class Replacing {
     return this.#objectIn(this.#reference, object);
   }
 
-  async #objectIn(tree: Cid, { id, record, baseNames }: ChangedObject): Promise<FileRecord | undefined> {
+  async #objectIn(tree: Cid, { id, base, record = base, baseNames }: ChangedObject): Promise<FileRecord | undefined> {
     if (id === undefined) return undefined;
     for (const hint of [...baseNames, undefined]) {
       const found = await readObject(this.#context.nodes, tree, id, hint);
@@ -300,12 +334,6 @@ class Replacing {
   #idOf(ino: Ino) {
     return this.#sealed.directories.get(ino) ?? this.#sealed.objects.find((object) => object.ino === ino)?.id;
   }
-}
-
-/** The blocks of the object's long values: those of the epoch's record that it did not change, and the base's. */
-function valuesOf({ base, record }: ChangedObject): readonly Cid[] {
-  if (record === undefined) return [];
-  return [...new Set([...linkedValues(record), ...(base === undefined ? [] : linkedValues(base))])];
 }
 
 function isWhole(pieces: readonly BasePiece[]): boolean {

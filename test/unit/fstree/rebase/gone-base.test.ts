@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { nameToText } from "../../../../src/base/names.ts";
-import type { Cid } from "../../../../src/base/ids.ts";
+import type { Cid, Ino } from "../../../../src/base/ids.ts";
 import type { Bucket } from "../../../../src/bucket/bucket.ts";
 import type { ContentChange } from "../../../../src/fstree/change-set.ts";
 import { linkedValues, xattrsOf } from "../../../../src/format/blocks/linked-value.ts";
@@ -42,6 +42,8 @@ interface Story {
   readonly keepsList?: boolean;
   /** All roots are retained, and a block of the old version is lost. */
   readonly damaged?: boolean;
+  /** Our bytes are in a new file: renamed over the old one, or made after its removal. */
+  readonly anew?: "renamed over it" | "made again";
   /** How our content comes about, if not all of it was written. */
   readonly content?: (file: TreeObject) => ContentChange;
 }
@@ -61,6 +63,7 @@ async function bucketAfter({
   made = { bytes: old },
   theirs,
   ours,
+  anew,
   content,
   keepsList,
   adopted,
@@ -92,10 +95,16 @@ async function bucketAfter({
   const on = { commit, seq: body.seq };
   const edit: ObjectEdit = { ino: 2, base: found, ...ours(found) };
   const beside: ObjectEdit = { ino: 3, names: [[1, "beside"]], bytes: Buffer.from("saved") };
-  const { changes, data } = epochOf(on, 1, [edit, beside]);
+  const { base: _, ...fresh } = edit;
+  const edits = anew === undefined ? [edit, beside] : [fresh, beside, { ino: 4, base: found, names: [] }];
+  const { changes, data } = epochOf(on, 1, edits);
   const [object, ...others] = changes.objects;
   if (object === undefined) throw new Error("an epoch has an object");
-  const sealed = { ...object, ...(content === undefined ? {} : { content: content(found) }) };
+  const sealed = {
+    ...object,
+    ...(content !== undefined && { content: content(found) }),
+    ...(anew === "renamed over it" && { replaces: 4 as Ino }),
+  };
   const outcome = await publishEpoch({ ...me, bucket }, { ...changes, objects: [sealed, ...others] }, data);
   expect(outcome.kind).toBe("published");
   expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
@@ -191,6 +200,25 @@ describe.each([
         expect(Object.values(shown).sort()).toEqual([ours.toString(), theirs.toString()].sort());
       },
     );
+
+    test.each([
+      ["f.txt", "renamed over it"],
+      ["f.txt", "made again"],
+      ["f.log", "renamed over it"],
+      ["f.log", "made again"],
+      ["f.bin", "made again"],
+    ] as const)("%s is not merged if it was %s, either", async (file, anew) => {
+      const shown = await story({ file, anew, theirs: rewritten(THEIRS), ours: rewritten(OURS) });
+      expect(shown[file]).toBe(THEIRS.toString());
+      expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()].sort());
+    });
+
+    test("keeps both sides' long attributes if it was made again", async () => {
+      const made = { bytes: SMALL, fields: { xattrs: long("old") } };
+      const ours: Edit = (file) => ({ ...same(file), bytes: SMALL, fields: { xattrs: long("ours") } });
+      const bucket = await bucketAfter({ made, theirs: attributed(long("theirs")), ours, anew: "made again", adopted });
+      expect(await attributesAt(bucket, "f")).toEqual(["user.ours", "user.theirs"]);
+    });
 
     test("is merged as usual if others only appended to it: their version begins with the base's", async () => {
       const [theirs, ours] = [Buffer.concat([OLD, THEIRS]), Buffer.concat([OLD, OURS])];
