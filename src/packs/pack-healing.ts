@@ -54,11 +54,8 @@ export async function healBlocks(
   return { blocks, rows: healer.rows, healed: healer.healed, lost: healer.lost };
 }
 
-/**
- * The shape that a pack's last bytes tell, with at most one wrong bit in the sizes if the footer's hash proves the rest;
- * undefined if they make no sense.
- */
-export function guessShape(bytes: Uint8Array): PackShape | undefined {
+/** The shape that a pack's last bytes tell, with at most one wrong bit in the sizes, if the footer's hash proves it. */
+export function provenShape(bytes: Uint8Array): PackShape | undefined {
   const end = Buffer.from(bytes.subarray(-PACK_TAIL_BYTES));
   if (end.length < PACK_TAIL_BYTES) return undefined;
   const told = { rows: end.readUInt32LE(HASH_BYTES), manifestBytes: end.readUInt32LE(HASH_BYTES + 4) };
@@ -68,8 +65,7 @@ export function guessShape(bytes: Uint8Array): PackShape | undefined {
     guesses.push({ size, rows: flipped(told.rows, bit), manifestBytes: told.manifestBytes });
     guesses.push({ size, rows: told.rows, manifestBytes: flipped(told.manifestBytes, bit) });
   }
-  const possible = guesses.filter((shape) => footerOffset(shape) >= 0);
-  return possible.find((shape) => isProven(bytes, shape)) ?? possible[0];
+  return guesses.find((shape) => footerOffset(shape) >= 0 && isProven(bytes, shape));
 }
 
 function flipped(size: number, bit: number): number {

@@ -27,13 +27,15 @@ import {
   PLAIN,
   type PackRow,
   type PackShape,
+  readTail,
 } from "../../format/blocks/pack.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { BlockCopies } from "./block-copies.ts";
 import { auditObjects, type ObjectDamage } from "./object-audit.ts";
 import { PackDirectory } from "./pack-directory.ts";
-import { guessShape, type HealedPack, healBlocks, readRows } from "../../packs/pack-healing.ts";
+import { type HealedPack, healBlocks, provenShape, readRows } from "../../packs/pack-healing.ts";
+import { endOf } from "../../packs/pack-rows.ts";
 import { PlacementIndex } from "./placement-index.ts";
 import { rebuildPlacement } from "./placement-rebuild.ts";
 import { RepairedRoot } from "./repaired-root.ts";
@@ -150,8 +152,7 @@ async function healPack(
   if (read === undefined) return undefined;
   const { object } = read;
   const bytes = object?.bytes ?? new Uint8Array();
-  const shape =
-    pack.shape?.size === bytes.length ? pack.shape : (guessShape(bytes) ?? pack.shape ?? shapeOfRows(pack.rows));
+  const shape = await shapeOf(bytes, pack);
   if (shape === undefined) return undefined;
   const start = footerOffset(shape);
   const own = bytes.length === shape.size ? readRows(bytes, start, shape.manifestBytes) : [];
@@ -192,11 +193,18 @@ function newEnd(healed: HealedPack, manifestBytes: number, old: Uint8Array): { b
   return { bytes: encodeFooter(rows, empty).bytes, proven: false };
 }
 
+/** The shape that the pack has, or should have. Blocks that runs list are before its footer, whatever its bytes look like. */
+async function shapeOf(bytes: Uint8Array, { shape, rows }: DamagedPack): Promise<PackShape | undefined> {
+  // Of a pack with another size than the manifest's, the last bytes are no tail.
+  if (shape !== undefined && shape.size !== bytes.length) return shape;
+  const told = [provenShape(bytes), shape, await unlessDamaged(async () => readTail(bytes, bytes.length))];
+  return told.find((each) => each !== undefined && endOf(rows) <= footerOffset(each)) ?? shapeOfRows(rows);
+}
+
 /** The shape of a pack that is known only from runs. */
 function shapeOfRows(rows: readonly PackRow[]): PackShape | undefined {
   if (rows.length === 0) return undefined;
-  const blockBytes = rows.reduce((end, row) => Math.max(end, row.offset + row.length), 0);
-  return { size: blockBytes + encodeFooter(rows, new Uint8Array()).bytes.length, rows: rows.length, manifestBytes: 0 };
+  return { size: endOf(rows) + encodeFooter(rows, new Uint8Array()).bytes.length, rows: rows.length, manifestBytes: 0 };
 }
 
 /** Deletes unreadable leases and bases that have expired by the store's date. */

@@ -6,7 +6,7 @@ import type { Block, BlockReader } from "../../../../src/blocks/block-store.ts";
 import { auditObjects } from "../../../../src/bucket/packed/object-audit.ts";
 import { repairObjects } from "../../../../src/bucket/packed/object-repair.ts";
 import { PackedRemote } from "../../../../src/bucket/packed/packed-remote.ts";
-import { digestKey, matchesCid } from "../../../../src/format/blocks/cid.ts";
+import { cidOf, digestKey, matchesCid } from "../../../../src/format/blocks/cid.ts";
 import { COMMIT_FOLDER, commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../../../src/format/blocks/object-name.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../../../src/objects/object-store.ts";
@@ -48,19 +48,51 @@ async function tinyBucket() {
   return { store, remote, blocks: [...content, upload("one").commit, upload("two").commit] };
 }
 
-/** A bucket whose first 64 commits are in a run. */
-async function bucketWithRun() {
+/** A bucket whose first 64 commits are in a run. `first` is published before them. */
+async function bucketWithRun(first: readonly Block[] = []) {
   const store = new MemoryObjectStore();
   const open = async () =>
     new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: () => WRITER });
   const remote = await made(open);
   const blocks: Block[] = [upload("one").commit];
+  if (first.length > 0) await publish(remote, "first", [...first], []);
   for (let commit = 0; commit < 70; commit++) {
     const block = raw(`block of ${commit}`);
     await publish(remote, `${commit}`, [block], []);
     blocks.push(block, upload(`${commit}`).commit);
   }
   return { store, remote, blocks };
+}
+
+/** A bucket without runs. */
+async function bucketWithLoose(first: readonly Block[]) {
+  const store = new MemoryObjectStore();
+  const open = async () =>
+    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: WRITER });
+  const remote = await made(open);
+  await publish(remote, "first", [...first], []);
+  await publish(remote, "second", [], []);
+  return { store, remote };
+}
+
+/** The length of a pack's tail. */
+const LOOKS_LIKE_TAIL = 48;
+
+/** Words of blocks, by their offset. */
+const TABLES: readonly ((at: number) => number)[] = [
+  (at) => (at / 4) % 300,
+  () => 0,
+  (at) => Math.imul(at, 2_654_435_761) >>> 0,
+  // All 48 bytes like a tail without a right hash: two small sizes, and the magic bytes.
+  (at) => [3, 5, 0x434e5953, 0x314b4150][((at % LOOKS_LIKE_TAIL) - 32) / 4] ?? at,
+];
+
+/** A block of 32-bit words, different for every label. */
+function table(size: number, label: number, word: (at: number) => number): Block {
+  const bytes = Buffer.alloc(size);
+  for (let at = 0; at < size; at += 4) bytes.writeUInt32LE(word(at), at);
+  bytes.writeUInt32LE(label, 0);
+  return { cid: cidOf("raw", bytes), bytes };
 }
 
 describe("an audit", () => {
@@ -158,6 +190,40 @@ describe("a repair", () => {
     expect(damage).toHaveLength(1);
     const lost = await unreadable(remote, blocks);
     expect(lost.map(digestKey)).toEqual(damage.map(({ cid }) => digestKey(cid ?? ("" as Cid))));
+  });
+
+  test("keeps every block before the lost end of a pack, whatever its bytes look like", async () => {
+    const tables = Array.from({ length: 160 }, (_, index) => table(60 * KiB, index, (at) => (at % 36_000) / 4));
+    const { store, remote } = await bucketWithRun(tables);
+    const [pack = ""] = await namesOf(store, PACK_FOLDER);
+    await cut(store, pack, 100_000);
+    const lost = await unreadable(remote, tables);
+    expect(lost).toHaveLength(2);
+    const { damage } = await repairObjects(remote, { random });
+    expect(await unreadable(remote, tables)).toEqual(lost);
+    expect(damage.map(({ cid }) => cid && digestKey(cid)).sort()).toEqual(lost.map(digestKey).sort());
+  });
+
+  test("makes no block of a cut pack unreadable, and reports those that the pack lost", async () => {
+    const commit = commitObjectName(upload("first").commit.cid);
+    await assert(
+      asyncProperty(constantFrom(...TABLES), boolean(), nat(), boolean(), async (word, inRun, at, aligned) => {
+        const blocks = Array.from({ length: 20 }, (_, index) => table(85 * LOOKS_LIKE_TAIL, index, word));
+        const { store, remote } = inRun ? await bucketWithRun(blocks) : await bucketWithLoose(blocks);
+        const size = (await store.head(commit))?.size ?? 0;
+        const rest = at % size;
+        await cut(store, commit, size - (aligned ? rest - (rest % LOOKS_LIKE_TAIL) : rest));
+        const before = await unreadable(remote, blocks);
+        const { damage } = await repairObjects(remote, { random });
+        const after = await unreadable(remote, blocks);
+        expect(after.filter((cid) => !before.includes(cid))).toEqual([]);
+        const reported = new Set(damage.map(({ cid, object }) => (cid === undefined ? object : digestKey(cid))));
+        // A pack without any block left is in no index any more: the check of the trees misses its blocks.
+        const isListed = inRun && after.length < blocks.length;
+        expect(after.filter((cid) => isListed && !reported.has(digestKey(cid)))).toEqual([]);
+      }),
+      { numRuns: RUNS },
+    );
   });
 
   test("restores the blocks of a missing pack from a cache", async () => {
@@ -273,6 +339,12 @@ function behindList(store: MemoryObjectStore, folder: string, happens: () => Pro
     await happens();
   };
   return alteredStore(store, { list });
+}
+
+/** Drops the last bytes of an object. */
+async function cut(store: MemoryObjectStore, name: string, length: number): Promise<void> {
+  const { bytes, token } = (await store.get(name)) ?? { bytes: new Uint8Array(), token: "" };
+  expect((await store.putIfMatch(name, [bytes.subarray(0, bytes.length - length)], token)).kind).toBe("stored");
 }
 
 async function flip(store: MemoryObjectStore, name: string, bit: number): Promise<void> {
