@@ -1,4 +1,5 @@
 /** A tree's totals, updated from what changed (docs/reference/formats.md, Commit: totals). */
+import { isDamage, unlessDamaged } from "../base/errors.ts";
 import type { Totals } from "../format/commits/commit-body.ts";
 import type { Cid } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
@@ -8,17 +9,48 @@ import { decodeDentry, decodeSelf } from "../format/files/rows.ts";
 import { diff } from "../tree/diff.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { NodeStore } from "../tree/node-store.ts";
+import { range } from "../tree/read.ts";
 
 export const NO_TOTALS: Totals = { files: 0, directories: 0, bytes: 0 };
 
-/** The totals of tree `to`, given those of tree `from`: reads only the difference. */
+/** Stands for every larger total, too. */
+const MAX_TOTAL = Number.MAX_SAFE_INTEGER;
+const FIELDS = ["files", "directories", "bytes"] as const;
+
+/**
+ * The totals of tree `to`, given those of tree `from`. Reads only the difference, and the whole tree if the totals that
+ * follow from it are impossible or unknown.
+ */
 export async function totalsAfter(nodes: NodeStore, from: Cid, totals: Totals, to: Cid): Promise<Totals> {
-  let result = totals;
+  let change = NO_TOTALS;
+  let isExact = true;
   for await (const { before, after } of diff(nodes, from, to)) {
-    if (before !== undefined) result = addTotals(result, totalsOfRow(before), -1);
-    if (after !== undefined) result = addTotals(result, totalsOfRow(after), 1);
+    if (before !== undefined) change = sum(change, totalsOfRow(before), -1);
+    if (after !== undefined) change = sum(change, totalsOfRow(after), 1);
+    isExact &&= Number.isSafeInteger(change.bytes);
   }
-  return result;
+  const result = sum(totals, change, 1);
+  const isKnown = isExact && FIELDS.every((field) => follows(totals[field], result[field]));
+  const counted = isKnown ? undefined : await unlessDamaged(() => countTotals(nodes, to));
+  return counted ?? clamped(result);
+}
+
+/** Whether a total is known afterwards. That of a tree which had MAX_TOTAL or more is unless it becomes less. */
+function follows(before: number, after: number): boolean {
+  return before === MAX_TOTAL ? after >= MAX_TOTAL : after >= 0 && after <= MAX_TOTAL;
+}
+
+/** Counts a tree. Leaves out damaged rows, as `verify` does. Rejects as NodeStore.node. */
+async function countTotals(nodes: NodeStore, tree: Cid): Promise<Totals> {
+  let totals = NO_TOTALS;
+  for await (const entry of range(nodes, tree)) {
+    try {
+      totals = addTotals(totals, totalsOfRow(entry));
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+  }
+  return totals;
 }
 
 /** One row's contribution: each object has exactly one row that holds its record. */
@@ -30,12 +62,21 @@ export function totalsOfRow(entry: Entry): Totals {
   return dentry.kind === "record" ? totalsOfRecord(dentry.record) : NO_TOTALS;
 }
 
-export function addTotals(a: Totals, b: Totals, times: 1 | -1): Totals {
+export function addTotals(a: Totals, b: Totals): Totals {
+  return clamped(sum(a, b, 1));
+}
+
+function sum(a: Totals, b: Totals, times: 1 | -1): Totals {
   return {
     files: a.files + times * b.files,
     directories: a.directories + times * b.directories,
     bytes: a.bytes + times * b.bytes,
   };
+}
+
+function clamped({ files, directories, bytes }: Totals): Totals {
+  const clamp = (total: number): number => Math.min(Math.max(0, total), MAX_TOTAL);
+  return { files: clamp(files), directories: clamp(directories), bytes: clamp(bytes) };
 }
 
 function totalsOfRecord({ type, size }: FileRecord): Totals {

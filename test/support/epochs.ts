@@ -40,6 +40,8 @@ export interface ObjectEdit {
   readonly fields?: Partial<FileRecord>;
   /** New bytes of the whole file. */
   readonly bytes?: Uint8Array;
+  /** A new file is one hole of this size. */
+  readonly hole?: number;
 }
 
 /** A change set on a root, and the reader of its data. `directories`: other directories by inode. */
@@ -67,15 +69,16 @@ export function epochOf(
   return { changes, data };
 }
 
-function changedObject({ ino, base, names, type, fields, bytes }: ObjectEdit, epoch: number): ChangedObject {
+function changedObject({ ino, base, names, type, fields, bytes, hole }: ObjectEdit, epoch: number): ChangedObject {
   const isRoot = base?.id === ROOT_ID;
+  const size = bytes?.length ?? hole;
   const record =
     names.length === 0 && !isRoot
       ? undefined
       : {
           ...(base?.record ?? recordOf(type ?? "file")),
           ...fields,
-          ...(bytes === undefined ? {} : { size: bytes.length }),
+          ...(size === undefined ? {} : { size }),
         };
   return {
     ino: ino as Ino,
@@ -85,13 +88,14 @@ function changedObject({ ino, base, names, type, fields, bytes }: ObjectEdit, ep
     names: names.map(([parent, text]) => ({ parent: parent as Ino, name: name(text) })),
     record,
     content:
-      bytes === undefined
+      size === undefined
         ? { kind: "same" }
         : {
             kind: "edited",
             base: base?.record.content ?? { kind: "empty" },
             baseSize: base?.record.size ?? 0,
-            segments: bytes.length === 0 ? [] : [{ offset: 0, length: bytes.length, from: "data", epoch }],
+            segments:
+              size === 0 ? [] : [{ offset: 0, length: size, from: bytes === undefined ? "hole" : "data", epoch }],
           },
   };
 }

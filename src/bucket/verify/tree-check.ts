@@ -88,7 +88,7 @@ class TreeCheck {
     }
     try {
       yield* this.#checkRow(key, entry, this.#object);
-      this.#totals = addTotals(this.#totals, totalsOfRow(entry), 1);
+      this.#totals = addTotals(this.#totals, totalsOfRow(entry));
     } catch (error) {
       if (!isDamage(error)) throw error;
       yield await this.#damage(placeOf(key), error.message);

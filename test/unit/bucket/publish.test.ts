@@ -8,6 +8,9 @@ import type { TreeObject } from "../../../src/fstree/fs-reader.ts";
 import { ancestorAt, keptCommits, log } from "../../../src/bucket/history.ts";
 import { publishEpoch } from "../../../src/bucket/publish.ts";
 import type { PublishContext } from "../../../src/bucket/publish.ts";
+import { verifyBucket } from "../../../src/bucket/verify.ts";
+import type { Totals } from "../../../src/format/commits/commit-body.ts";
+import { Attacker } from "../../support/attacker.ts";
 import type { PublishOutcome } from "../../../src/bucket/publish/outcome.ts";
 import { epochOf, name } from "../../support/epochs.ts";
 import type { ObjectEdit } from "../../support/epochs.ts";
@@ -62,6 +65,41 @@ describe("publishing", () => {
     expect(commit.body.seq).toBe(2);
     expect(commit.body.totals).toEqual({ files: 1, directories: 0, bytes: 5 });
     expect(commit.heads.get(me.writer.device.writer)).toBe(1);
+  });
+
+  test("a file of the largest size and others can be published, changed and removed", async () => {
+    const { remote, bucket, me } = await world();
+    const largest = Number.MAX_SAFE_INTEGER;
+    let epoch = 0;
+    const total = async (...edits: ObjectEdit[]) => {
+      expect((await publish(me, ++epoch, edits)).kind).toBe("published");
+      expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
+      return (await root(bucket)).commit.body.totals.bytes;
+    };
+    expect(await total({ ino: 2, names: [[1, "largest"]], hole: largest })).toBe(largest);
+    expect(await total(born(3, "small", "12"))).toBe(largest);
+    expect(await total(born(4, "another", "345"))).toBe(largest);
+    expect(await total({ ino: 3, base: await at(bucket, "small"), names: [] })).toBe(largest);
+    const two = [5, 6].map((ino) => ({ ino, names: [[1, `half ${ino}`]], hole: largest - 1 }) as const);
+    expect(await total(...two)).toBe(largest);
+    const huge = await Promise.all(["largest", "half 5"].map((file) => at(bucket, file)));
+    expect(await total(...huge.map((base, index) => ({ ino: 7 + index, base, names: [] })))).toBe(largest);
+    expect(await total({ ino: 6, base: await at(bucket, "half 6"), names: [] })).toBe(3);
+  });
+
+  test("a parent that misstates its totals stops nobody, and impossible ones are counted anew", async () => {
+    const { remote, bucket, me } = await world();
+    await publish(me, 1, [born(2, "a", "1"), born(3, "b", "23")]);
+    const attacker = await Attacker.start(remote, 7);
+    const state = (totals: Totals) => attacker.publish([], { totals });
+    await state({ files: 0, directories: 0, bytes: 0 });
+    await publish(me, 2, [{ ino: 2, base: await at(bucket, "a"), names: [] }]);
+    expect((await root(bucket)).commit.body.totals).toEqual({ files: 1, directories: 0, bytes: 2 });
+    const largest = Number.MAX_SAFE_INTEGER;
+    await state({ files: largest, directories: largest - 1, bytes: largest });
+    expect((await publish(me, 3, [born(4, "c", "456")])).kind).toBe("published");
+    await publish(me, 4, [{ ino: 4, base: await at(bucket, "c"), names: [] }]);
+    expect((await root(bucket)).commit.body.totals).toEqual({ files: 1, directories: 0, bytes: 2 });
   });
 
   test("two writers that start from the same root both publish", async () => {
