@@ -68,6 +68,11 @@ export function encodeObjectRow(
   return encodeDentry({ kind: "record", stated, record }, link);
 }
 
+/** A directory's count of subdirectories after a change. A faulty writer's row may state any other number than there are. */
+export function subdirsAfter(subdirs: number, change: number): number {
+  return Math.min(Math.max(0, subdirs + change), Number.MAX_SAFE_INTEGER);
+}
+
 export function samePlace(a: Place, b: Place): boolean {
   return a.parent === b.parent && a.name === b.name;
 }

@@ -10,7 +10,7 @@ import { sameContents } from "../../tree/entry.ts";
 import { mergeTrees } from "../../tree/merge.ts";
 import type { Resolution } from "../../tree/merge-leaves.ts";
 import type { TreeObject } from "../fs-reader.ts";
-import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
+import { encodeObjectRow, rowKeysOf, subdirsAfter } from "../object-rows.ts";
 import { keyText } from "./changes.ts";
 import type { ChangedRow } from "./changes.ts";
 import type { MergeContext } from "./context.ts";
@@ -69,7 +69,7 @@ function layeredRows(merged: MergedTree, { isTaken, stored }: WrittenFrom, link:
   }
   for (const [id, { stay, now }] of written) {
     if (now === undefined) continue;
-    const subdirs = (stay?.subdirs ?? 0) + (counts.get(id) ?? 0);
+    const subdirs = subdirsAfter(stay?.subdirs ?? 0, counts.get(id) ?? 0);
     for (const row of rowKeysOf(placed(now)))
       rows.set(keyText(row.key), encodeObjectRow(placed(now), row, now.record, subdirs, link));
   }

@@ -12,7 +12,7 @@ import { encodeSelf } from "../../format/files/rows.ts";
 import type { Edit } from "../../tree/entry.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { readSelf } from "../fs-reader.ts";
-import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
+import { encodeObjectRow, rowKeysOf, subdirsAfter } from "../object-rows.ts";
 import type { PlacedObject, RowKey } from "../object-rows.ts";
 
 export interface ObjectState extends PlacedObject {
@@ -60,7 +60,7 @@ export async function* editsOf(
   async function subdirsOf({ state, existed }: StateOwner): Promise<number> {
     if (state.type !== "directory") return 0;
     const self = existed ? await readSelf(nodes, tree, state.id) : undefined;
-    return countAfter(self?.kind === "directory" ? self.subdirs : 0, subdirs.get(state.id) ?? 0);
+    return subdirsAfter(self?.kind === "directory" ? self.subdirs : 0, subdirs.get(state.id) ?? 0);
   }
 }
 
@@ -113,14 +113,9 @@ async function addParents(nodes: NodeStore, tree: Cid, rows: PlannedRow[], subdi
     rows.push({
       key,
       part: "record",
-      owner: { kind: "parent", self: { ...self, subdirs: countAfter(self.subdirs, by) } },
+      owner: { kind: "parent", self: { ...self, subdirs: subdirsAfter(self.subdirs, by) } },
     });
   }
-}
-
-/** A faulty writer's row may state fewer subdirectories than there are. */
-function countAfter(subdirs: number, by: number): number {
-  return Math.max(0, subdirs + by);
 }
 
 function keyText(key: Uint8Array): string {

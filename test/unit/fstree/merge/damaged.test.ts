@@ -1,14 +1,17 @@
-/** Merges in a bucket where directories lie in one another, as an agent of old may have published them: they go on. */
+/** Merges in a damaged bucket: directories lie in one another, as an agent of old may have published them, or miscount. */
 import { expect, test } from "vitest";
+import { ROOT_ID } from "../../../../src/base/ids.ts";
 import type { Cid, FileId } from "../../../../src/base/ids.ts";
 import { editsOf } from "../../../../src/fstree/rebase/transition.ts";
 import type { ObjectState, Transition } from "../../../../src/fstree/rebase/transition.ts";
-import { readObject, resolvePath } from "../../../../src/fstree/fs-reader.ts";
+import { readObject, readSelf, resolvePath } from "../../../../src/fstree/fs-reader.ts";
+import { birthId, selfKey } from "../../../../src/format/files/keys.ts";
+import { encodeSelf } from "../../../../src/format/files/rows.ts";
 import type { Head } from "../../../../src/fstree/merge/context.ts";
 import { replayOf } from "../../../../src/fstree/merge/merge-snapshots.ts";
 import type { Operation } from "../../../../src/simulate/scenarios/scenario.ts";
 import { editTree } from "../../../../src/tree/edit.ts";
-import { name } from "../../../support/epochs.ts";
+import { name, recordOf } from "../../../support/epochs.ts";
 import { listPaths } from "../../../support/merge-scenario.ts";
 import { MergeWorld } from "../../../support/merge-world.ts";
 
@@ -23,6 +26,7 @@ const START: readonly Operation[] = [
 const MANY: readonly Operation[] = Array.from({ length: 40 }, (_, at) => {
   return { op: "write", path: `many${at}.bin`, content: `${at}` };
 });
+const FILES = MANY.map((_, at) => born(ROOT_ID, `many${at}.bin`, "file"));
 
 test("a cycle in the winner's tree is broken at its least id when the loser moved one of its directories", async () => {
   const { world, base, ids, cyclic } = await started();
@@ -108,10 +112,39 @@ test("a merge with a cyclic tree ends with one result in both orders, whichever 
   }
 });
 
+test("a directory that states too few subdirectories merges, whichever side is replayed", async () => {
+  const { world, base, ids, stating, headOf } = await started([{ op: "mkdir", path: "a/sub" }]);
+  const wrong = await stating(base, ids.a, 0);
+  const sub = await resolvePath(world.context.nodes, wrong, [name("a"), name("sub")]);
+  if (sub === undefined) throw new Error("there is no a/sub");
+  const removal = { before: { ...sub, type: "directory" as const }, after: undefined };
+  const heads = { winner: await headOf(wrong, "y", FILES), loser: await headOf(wrong, "x", [removal]) };
+  const { tree } = await world.merge(wrong, heads.winner, heads.loser);
+  for (const role of ["winner", "loser"] as const)
+    expect(await replayOf(world.context, wrong, heads, role)).toMatchObject({ tree });
+  expect(await listPaths(world.context, tree)).not.toHaveProperty("a/sub");
+  expect(await readSelf(world.context.nodes, tree, ids.a)).toMatchObject({ subdirs: 0 });
+});
+
+test("a directory that states the most subdirectories gets others, and merges whichever side is replayed", async () => {
+  const { world, base, ids, stating, headOf } = await started();
+  const most = Number.MAX_SAFE_INTEGER;
+  const wrong = await stating(base, ids.a, most);
+  const heads = {
+    winner: await headOf(wrong, "y", [...FILES, born(ids.a, "one", "directory")]),
+    loser: await headOf(wrong, "x", [born(ids.a, "two", "directory")]),
+  };
+  const { tree } = await world.merge(wrong, heads.winner, heads.loser);
+  for (const role of ["winner", "loser"] as const)
+    expect(await replayOf(world.context, wrong, heads, role)).toMatchObject({ tree });
+  expect(await listPaths(world.context, tree)).toMatchObject({ "a/one": "dir", "a/two": "dir" });
+  expect(await readSelf(world.context.nodes, tree, ids.a)).toMatchObject({ subdirs: most });
+});
+
 /** Directories `a`, `b` and `c`, and heads of a side in whose tree `a` lies in `b` and `b` in `a`. */
-async function started() {
+async function started(more: readonly Operation[] = []) {
   const world = new MergeWorld({ actions: [0], files: [0] });
-  const { tree: base } = await world.headOfAction(await world.empty(), "b", START);
+  const { tree: base } = await world.headOfAction(await world.empty(), "b", [...START, ...more]);
   const { context } = world;
   const idOf = async (path: string): Promise<FileId> => {
     const object = await resolvePath(context.nodes, base, [name(path)]);
@@ -132,5 +165,22 @@ async function started() {
     const edits = editsOf(context.nodes, head.tree, moves, () => expect.unreachable());
     return { ...head, tree: await editTree(context.nodes, context.sink, context.treeConfig, head.tree, edits) };
   };
-  return { world, base, ids, cyclic };
+  /** The tree, where a directory's row states so many subdirectories. */
+  const stating = async (tree: Cid, id: FileId, subdirs: number): Promise<Cid> => {
+    const self = await readSelf(context.nodes, tree, id);
+    if (self?.kind !== "directory") throw new Error(`there is no ${id}`);
+    const row = encodeSelf({ ...self, subdirs }, () => expect.unreachable());
+    return editTree(context.nodes, context.sink, context.treeConfig, tree, [{ key: selfKey(id), ...row }]);
+  };
+  const headOf = async (tree: Cid, label: string, transitions: readonly Transition[]): Promise<Head> => {
+    const edits = editsOf(context.nodes, tree, transitions, () => expect.unreachable());
+    const edited = await editTree(context.nodes, context.sink, context.treeConfig, tree, edits);
+    return { ...(await world.headOfAction(base, label, [])), tree: edited };
+  };
+  return { world, base, ids, cyclic, stating, headOf };
+}
+
+function born(parent: FileId, text: string, type: "file" | "directory"): Transition {
+  const id = birthId(parent, name(text), type, 0);
+  return { before: undefined, after: { id, type, names: [{ parent, name: name(text) }], record: recordOf(type) } };
 }
