@@ -35,8 +35,11 @@ export function entryStart(list: ChunkList, index: number): number {
   return index === 0 ? 0 : (list.ends[index - 1] as number);
 }
 
+/** What an entry states of its node. */
+export type NodeSummary = Pick<ChunkList, "level" | "length" | "dataLength">;
+
 /** Checks a node against its parent's entry. Throws `format_invalid`. */
-export function checkChild(parent: ChunkList, entry: ListEntry, child: ChunkList): ChunkList {
+export function checkChild<Node extends NodeSummary>(parent: ChunkList, entry: ListEntry, child: Node): Node {
   const fits =
     child.level === parent.level - 1 && child.length === entry.length && child.dataLength === entry.dataLength;
   if (!fits)

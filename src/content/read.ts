@@ -42,7 +42,7 @@ export function peekContent(
   });
   if (missing.length > 0) {
     const more = missingBlocks(source, content, size, offset + count, ahead);
-    throw new BlockMiss([...missing, ...more.filter((cid) => !missing.includes(cid))], missing.length);
+    throw new BlockMiss([...new Set([...missing, ...more])], new Set(missing).size);
   }
   room.end();
   return count;

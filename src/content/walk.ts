@@ -1,11 +1,15 @@
-/** All blocks and parts of a content, each list node checked against its parent: for verify, pins and copies. */
+/**
+ * All blocks and parts of a content, each list node checked against its parent. A hostile list of a few nodes, each many
+ * times in the one above, has more parts than anyone can visit: whoever reads no bytes visits each node once.
+ */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { blake3 } from "../crypto/hash.ts";
-import type { ChunkList } from "../format/files/chunk-list.ts";
+import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import { digestOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import { checkChild, entryStart } from "./list-range.ts";
+import type { NodeSummary } from "./list-range.ts";
 import { checkLength } from "./read.ts";
 import { loadList } from "./source.ts";
 import type { ContentSource } from "./source.ts";
@@ -16,16 +20,22 @@ export interface ContentPart {
   readonly cid: Cid | undefined;
   readonly offset: number;
   readonly length: number;
+  /** Of a list node; -1 for chunks and holes. */
+  readonly level: number;
 }
 
+/** After a list node, `next(true)` skips what is below it. */
+export type Parts = AsyncGenerator<ContentPart, void, boolean | undefined>;
+
 /** The parts in order, list nodes before their entries; chunks are not read. Throws `format_invalid` and as the source. */
-export async function* walkContent(source: ContentSource, content: Content, size: number): AsyncGenerator<ContentPart> {
-  if (content.kind === "chunk") yield { kind: "chunk", cid: content.cid, offset: 0, length: size };
+export async function* walkContent(source: ContentSource, content: Content, size: number): Parts {
+  if (content.kind === "chunk") yield { kind: "chunk", cid: content.cid, offset: 0, length: size, level: -1 };
   if (content.kind !== "list") return;
   const root = await loadList(source, content.cid);
   checkLength(root.length, size);
-  yield { kind: "list", cid: content.cid, offset: 0, length: root.length };
-  yield* walkNode(source, root, 0);
+  const { length, level } = root;
+  const isSkipped = yield { kind: "list", cid: content.cid, offset: 0, length, level };
+  if (isSkipped !== true) yield* walkNode(source, root, 0);
 }
 
 /** The CIDs of all blocks of a content. */
@@ -33,6 +43,32 @@ export async function* contentBlocks(source: ContentSource, content: Content, si
   for await (const { cid } of walkContent(source, content, size)) {
     if (cid !== undefined) yield cid;
   }
+}
+
+/**
+ * Checks every node of a chunk list, each once, and returns how many bytes of the file are not in holes. Throws
+ * `format_invalid` and as the source.
+ */
+export async function checkList(source: ContentSource, cid: Cid, size: number): Promise<number> {
+  const root = await loadList(source, cid);
+  checkLength(root.length, size);
+  const checked = new Map<Cid, NodeSummary>();
+  const checkBelow = async (list: ChunkList): Promise<void> => {
+    for (let index = 0; list.level > 0 && index < list.ends.length; index++) {
+      const entry = list.entry(index);
+      const known = checked.get(nodeOf(entry));
+      if (known !== undefined) {
+        checkChild(list, entry, known);
+        continue;
+      }
+      const child = await childAt(source, list, index);
+      const { level, length, dataLength } = child;
+      checked.set(nodeOf(entry), { level, length, dataLength });
+      await checkBelow(child);
+    }
+  };
+  await checkBelow(root);
+  return root.dataLength;
 }
 
 /**
@@ -44,19 +80,28 @@ export function contentHash(content: Content): Uint8Array {
   return content.kind === "inline" ? blake3(content.bytes) : digestOf(content.cid);
 }
 
-async function* walkNode(source: ContentSource, list: ChunkList, start: number): AsyncGenerator<ContentPart> {
+async function* walkNode(source: ContentSource, list: ChunkList, start: number): Parts {
   for (let index = 0; index < list.ends.length; index++) {
-    const entry = list.entry(index);
-    const [offset, { cid, length }] = [start + entryStart(list, index), entry];
-    if (list.level === 0) {
-      yield { kind: cid === undefined ? "hole" : "chunk", cid, offset, length };
-      continue;
-    }
-    if (cid === undefined) throw new SynclineError("internal", "A list node above the leaves has a hole.");
-    if (index % PREFETCH === 0) await source.load(linksFrom(list, index));
-    yield { kind: "list", cid, offset, length };
-    yield* walkNode(source, checkChild(list, entry, await loadList(source, cid)), offset);
+    const { cid, length } = list.entry(index);
+    const offset = start + entryStart(list, index);
+    const level = list.level - 1;
+    if (list.level === 0) yield { kind: cid === undefined ? "hole" : "chunk", cid, offset, length, level };
+    else if ((yield { kind: "list", cid, offset, length, level }) !== true)
+      yield* walkNode(source, await childAt(source, list, index), offset);
   }
+}
+
+/** The node of an entry, loaded with some of those after it. */
+async function childAt(source: ContentSource, list: ChunkList, index: number): Promise<ChunkList> {
+  const entry = list.entry(index);
+  const cid = nodeOf(entry);
+  if (source.peekList(cid) === undefined) await source.load(linksFrom(list, index));
+  return checkChild(list, entry, await loadList(source, cid));
+}
+
+function nodeOf({ cid }: ListEntry): Cid {
+  if (cid === undefined) throw new SynclineError("internal", "A list node above the leaves has a hole.");
+  return cid;
 }
 
 const PREFETCH = 16;

@@ -52,8 +52,11 @@ export function pathText(path: readonly FileName[]): string {
 /** The damaged blocks that these blocks reach. */
 async function damagedBelow(walk: BlockWalk, blocks: BlockReader, cids: readonly Cid[]): Promise<Cid[]> {
   const found = new Set<Cid>();
+  const met = new Set<Cid>();
   const stack = [...cids];
   for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+    if (met.has(cid)) continue;
+    met.add(cid);
     if (walk.damaged.has(cid)) found.add(cid);
     else if (walk.isTainted(cid)) stack.push(...linksOf(cid, await blocks.get(cid)));
   }

@@ -6,7 +6,7 @@ import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { ContentSource } from "../../content/source.ts";
-import { walkContent } from "../../content/walk.ts";
+import { checkList } from "../../content/walk.ts";
 import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { Totals } from "../../format/commits/commit-body.ts";
 import { backrefKey, ID_BYTES, KIND_BACKREF, KIND_SELF, kindRange, parseKey } from "../../format/files/keys.ts";
@@ -201,9 +201,7 @@ class TreeCheck {
     if ((list === undefined && values.length === 0) || [list, ...values].some((cid) => cid && this.#isDamaged(cid)))
       return;
     try {
-      let data = 0;
-      for await (const { kind, length } of walkContent(content, record.content, record.size))
-        if (kind === "chunk") data += length;
+      const data = list && (await checkList(content, list, record.size));
       if (record.content.kind === "list" && (record.content.dataBytes ?? data) !== data)
         yield await this.#damage(place, "The record misstates how much of the file is in holes.");
       const found = await blocks.getMany(values);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { SynclineError } from "../../../src/base/errors.ts";
 import type { Cid, FileId } from "../../../src/base/ids.ts";
 import { ROOT_ID } from "../../../src/base/ids.ts";
@@ -19,10 +19,12 @@ import type { SelfRow } from "../../../src/format/files/rows.ts";
 import { editTree, emptyTree } from "../../../src/tree/edit.ts";
 import type { Edit } from "../../../src/tree/entry.ts";
 import { NodeStore } from "../../../src/tree/node-store.ts";
+import { Attacker } from "../../support/attacker.ts";
 import { noise } from "../../support/bytes.ts";
 import { epochOf, name, recordOf } from "../../support/epochs.ts";
 import type { ObjectEdit } from "../../support/epochs.ts";
 import { MemoryRemote } from "../../support/memory-remote.ts";
+import { putRepeatingList } from "../../support/repeating-list.ts";
 import { createBucket, newWriter, nodesOf, openBucket } from "../../support/test-bucket.ts";
 
 async function publish(context: PublishContext, epoch: number, edits: readonly ObjectEdit[]): Promise<void> {
@@ -166,6 +168,37 @@ describe("verifying a bucket", () => {
     const { damage, lost } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
     expect(lost).toContain(certificate);
     expect(damage.map(({ cid }) => cid)).toContain(certificate);
+  });
+
+  test("visits each node of a chunk list once, however often it is in the nodes above, and names a lost chunk below", async () => {
+    const remote = new MemoryRemote();
+    await createBucket(remote);
+    const list = await putRepeatingList(remote.blocks, Buffer.of(1), 5);
+    if (list.cid === undefined) throw new Error("expected a list of chunks");
+    const record = recordOf("file", { size: list.length, content: { kind: "list", cid: list.cid } });
+    const row = encodeDentry({ kind: "record", stated: undefined, record }, () => expect.unreachable());
+    const totals = { files: 1, directories: 0, bytes: list.length };
+    const attacker = await Attacker.start(remote, 7);
+    await attacker.publish([{ key: dentryKey(ROOT_ID, name("a")), ...row }], { totals });
+    let visits = 0;
+    const visit = () => {
+      if (++visits > 1_000) throw new Error("too many visits");
+    };
+    const { peekList } = ChunkCache.prototype;
+    const peeks = vi.spyOn(ChunkCache.prototype, "peekList").mockImplementation(function (this: ChunkCache, cid) {
+      visit();
+      return peekList.call(this, cid);
+    });
+    const getMany = (cids: readonly Cid[]) => {
+      visit();
+      return remote.blocks.getMany(cids);
+    };
+    const get = async (cid: Cid) => (await getMany([cid])).get(cid) ?? new Uint8Array();
+    const verified = async () => verifyBucket(await openBucket(remote), { blocks: { get, getMany } });
+    expect((await verified()).damage).toEqual([]);
+    remote.blocks.held.delete(cidOf("raw", Buffer.of(1)));
+    expect((await verified()).damage).toMatchObject([{ path: "/a", cid: cidOf("raw", Buffer.of(1)) }]);
+    peeks.mockRestore();
   });
 
   test("reports a missing current root", async () => {

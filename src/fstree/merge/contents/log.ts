@@ -9,7 +9,7 @@ import { streamContent, readContent } from "../../../content/read.ts";
 import type { ContentSegment } from "../../../content/segment.ts";
 import type { ContentSource } from "../../../content/source.ts";
 import { walkContent } from "../../../content/walk.ts";
-import type { ContentPart } from "../../../content/walk.ts";
+import type { ContentPart, Parts } from "../../../content/walk.ts";
 import type { FileRecord } from "../../../format/files/record.ts";
 import type { MergeContext } from "../context.ts";
 
@@ -56,26 +56,35 @@ async function startsWith({ content: source }: MergeContext, file: FileRecord, s
   return true;
 }
 
-/** How many bytes at the start of two files lie in the same chunks and holes. */
+/** How many bytes at the start of two files lie in the same chunks and holes. Does not look below the same list nodes. */
 async function sharedBytes(source: ContentSource, a: FileRecord, b: FileRecord): Promise<number> {
-  const parts = leavesOf(source, a);
+  const [ofA, ofB] = [walkContent(source, a.content, a.size), walkContent(source, b.content, b.size)];
+  let [partA, partB] = [await next(ofA), await next(ofB)];
   let shared = 0;
-  for await (const { cid, offset, length } of leavesOf(source, b)) {
-    const { value: part } = await parts.next();
-    if (part === undefined || part.cid !== cid || part.offset !== offset || part.length !== length) break;
-    shared = offset + length;
+  while (partA !== undefined && partB !== undefined) {
+    const isSame = partA.cid === partB.cid && partA.length === partB.length && partA.kind === partB.kind;
+    const [opensA, opensB] = [opens(partA, partB), opens(partB, partA)];
+    if (isSame) shared = partA.offset + partA.length;
+    else if (!opensA && !opensB) break;
+    if (isSame || opensA) partA = await next(ofA, isSame);
+    if (isSame || opensB) partB = await next(ofB, isSame);
   }
-  await parts.return(undefined);
+  await Promise.all([ofA.return(), ofB.return()]);
   return shared;
+}
+
+async function next(parts: Parts, skip = false): Promise<ContentPart | undefined> {
+  const { value } = await parts.next(skip);
+  return value ?? undefined;
+}
+
+/** Whether one looks into a part to find where another one, at the same offset, begins like it. */
+function opens(part: ContentPart, other: ContentPart): boolean {
+  return part.kind === "list" && part.level >= other.level;
 }
 
 async function endsLine({ content: source }: MergeContext, { content, size }: FileRecord): Promise<boolean> {
   if (size === 0) return true;
   const [last] = await readContent(source, content, size, size - 1, 1);
   return last === NEWLINE;
-}
-
-async function* leavesOf(source: ContentSource, { content, size }: FileRecord): AsyncGenerator<ContentPart, undefined> {
-  for await (const part of walkContent(source, content, size)) if (part.kind !== "list") yield part;
-  return undefined;
 }

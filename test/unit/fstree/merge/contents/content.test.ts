@@ -12,11 +12,13 @@ import { peekDataBytes, seekContent } from "../../../../../src/content/seek.ts";
 import { walkContent } from "../../../../../src/content/walk.ts";
 import type { ReadData } from "../../../../../src/content/segment.ts";
 import { inputOfStream, writeBytes, writeContent } from "../../../../../src/content/write.ts";
+import { cidOf, codecOf } from "../../../../../src/format/blocks/cid.ts";
 import type { Content } from "../../../../../src/format/files/record.ts";
 import { failure } from "../../../../contract/block-store.ts";
 import { BlockMap } from "../../../../support/block-map.ts";
 import { noise } from "../../../../support/bytes.ts";
 import { EditedFile } from "../../../../support/edited-file.ts";
+import { putRepeatingList } from "../../../../support/repeating-list.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -164,6 +166,17 @@ describe("reading", () => {
     blocks.forgetCounts();
     peekContent(source, content, bytes.length, 20 * MiB, 4 * MiB, new Uint8Array(4 * MiB));
     expect(blocks.requests).toBe(0);
+  });
+
+  test("a read asks for a missing chunk once, however often the file has it", async () => {
+    const blocks = new BlockMap();
+    const { cid, length } = await putRepeatingList(blocks, Uint8Array.of(1), 2);
+    const source = new ChunkCache(blocks, { capacityBytes: MiB });
+    if (cid === undefined) throw new Error("expected a node");
+    const target = new Uint8Array(MiB);
+    await source.load([...blocks.held.keys()].filter((each) => codecOf(each) === "dag-cbor"));
+    const read = () => peekContent(source, { kind: "list", cid }, length, 0, 100_000, target, MiB);
+    expect(read).toThrow(expect.objectContaining({ cids: [cidOf("raw", Uint8Array.of(1))], needed: 1 }));
   });
 
   test("many concurrent readers of one chunk fetch it once", async () => {

@@ -5,8 +5,11 @@ import { ChunkCache } from "../../../../../src/content/chunk-cache.ts";
 import { readContent } from "../../../../../src/content/read.ts";
 import { writeBytes } from "../../../../../src/content/write.ts";
 import type { FileRecord } from "../../../../../src/format/files/record.ts";
+import type { ListEntry } from "../../../../../src/format/files/chunk-list.ts";
 import { BlockMap } from "../../../../support/block-map.ts";
+import { recordOf } from "../../../../support/epochs.ts";
 import { createMergeContext } from "../../../../support/merge-context.ts";
+import { putNode, putRepeatingList } from "../../../../support/repeating-list.ts";
 
 const blocks = new BlockMap();
 const MiB = 1024 * 1024;
@@ -20,6 +23,25 @@ describe("appends on both sides of a log", () => {
     const merged = await merge(sides);
     expect(blocks.readBytes).toBeLessThan(MiB);
     expect(Buffer.concat([base, winner, loser]).equals(await bytesOf(merged))).toBe(true);
+  });
+
+  test("are merged without looking below the nodes that all have, however many chunks those have", async () => {
+    const levels = 4;
+    const shared = await putRepeatingList(blocks, Buffer.alloc(4096, "\n"), levels);
+    const tail = await putRepeatingList(blocks, Buffer.from("l\n"), 1);
+    let node = tail;
+    for (let level = 1; level < levels; level++) node = await putNode(blocks, level, [node]);
+    const [base, winner, loser] = [[shared], [shared, shared], [shared, node]];
+    const sides = [base, winner, loser].map(async (entries) => listOf(await putNode(blocks, levels, entries ?? [])));
+    let visits = 0;
+    const content = new ChunkCache(blocks, { capacityBytes: 16 * MiB });
+    const peekList = content.peekList.bind(content);
+    content.peekList = (cid) => {
+      if (++visits > 10_000) throw new Error("too many visits");
+      return peekList(cid);
+    };
+    const merged = await merge(await Promise.all(sides), content);
+    expect(merged).toMatchObject({ size: 2 * shared.length + tail.length });
   });
 
   test("put the loser's lines after the winner's", async () => {
@@ -46,10 +68,10 @@ async function mergeTexts(...texts: readonly string[]): Promise<string | undefin
   return typeof merged === "object" ? (await bytesOf(merged)).toString() : merged;
 }
 
-function merge(sides: readonly FileRecord[]): ReturnType<typeof mergeLogs> {
+function merge(sides: readonly FileRecord[], content = context().content): ReturnType<typeof mergeLogs> {
   const [base, winner, loser] = sides;
   if (base === undefined || winner === undefined || loser === undefined) return Promise.resolve(undefined);
-  return mergeLogs(context(), base, winner, loser);
+  return mergeLogs({ ...context(), content }, base, winner, loser);
 }
 
 /** With nothing in memory yet. */
@@ -64,21 +86,12 @@ async function bytesOf(merged: Awaited<ReturnType<typeof mergeLogs>>): Promise<B
 
 async function logOf(bytes: Uint8Array): Promise<FileRecord> {
   const { contentConfig } = createMergeContext();
-  return {
-    type: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    size: bytes.length,
-    mtimeNs: 0n,
-    ctimeNs: 0n,
-    rdev: 0,
-    xattrs: new Map(),
-    content: await writeBytes(blocks, contentConfig, bytes),
-    target: "",
-    conflict: undefined,
-    unknown: new Map(),
-  };
+  return recordOf("file", { size: bytes.length, content: await writeBytes(blocks, contentConfig, bytes) });
+}
+
+function listOf({ cid, length }: ListEntry): FileRecord {
+  if (cid === undefined) throw new Error("expected a node");
+  return recordOf("file", { size: length, content: { kind: "list", cid } });
 }
 
 /** Numbered lines of about so many bytes. */
