@@ -13,8 +13,18 @@ export function isDirectory(object: TreeObject): boolean {
 }
 
 export function hasName(object: TreeObject | undefined, place: Place): boolean {
-  return object !== undefined && object.names.some((name) => samePlace(name, place));
+  if (object === undefined) return false;
+  const { names } = object;
+  if (names.length <= FEW_NAMES) return names.some((name) => samePlace(name, place));
+  let texts = nameTexts.get(names);
+  if (texts === undefined) nameTexts.set(names, (texts = new Set(names.map(placeText))));
+  return texts.has(placeText(place));
 }
+
+/** Up to so many names are compared one by one. */
+const FEW_NAMES = 8;
+/** Of objects with more names, by their lists of names: the phases ask for one after another. */
+const nameTexts = new WeakMap<readonly Place[], ReadonlySet<string>>();
 
 /** Sorted by key, without duplicates. */
 export function sortPlaces(places: Iterable<Place>): Place[] {

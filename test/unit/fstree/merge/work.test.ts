@@ -1,11 +1,16 @@
 /** What a merge reads and writes, and what stays of earlier merges: bounds that no single scenario shows. */
 import { describe, expect, test } from "vitest";
-import type { Cid, Lamport } from "../../../../src/base/ids.ts";
+import type { Cid, FileId, Lamport } from "../../../../src/base/ids.ts";
 import { codecOf } from "../../../../src/format/blocks/cid.ts";
 import type { Head } from "../../../../src/fstree/merge/context.ts";
 import { mergeSnapshots } from "../../../../src/fstree/merge/merge-snapshots.ts";
+import { gainedName } from "../../../../src/fstree/merge/locations.ts";
+import { MergedTree } from "../../../../src/fstree/merge/merged-tree.ts";
+import type { TreeObject } from "../../../../src/fstree/fs-reader.ts";
+import type { Place } from "../../../../src/fstree/object-rows.ts";
 import { NodeStore } from "../../../../src/tree/node-store.ts";
 import { ChunkCache } from "../../../../src/content/chunk-cache.ts";
+import { name, recordOf } from "../../../support/epochs.ts";
 import { listPaths } from "../../../support/merge-scenario.ts";
 import { MergeWorld } from "../../../support/merge-world.ts";
 import type { Operation } from "../../../../src/simulate/scenarios/scenario.ts";
@@ -38,6 +43,34 @@ describe("the work of a merge", () => {
     const { reads, requests } = await readsOf(world, base, edits("x", 0), edits("y", 50));
     expect(reads).toBeGreaterThan(50);
     expect(requests).toBeLessThan(30);
+  });
+
+  test("grows with the number of a file's names, not with its square", () => {
+    let reads = 0;
+    const parent = "ab".repeat(16) as FileId;
+    const placeAt = (at: number): Place => ({
+      get parent() {
+        reads++;
+        return parent;
+      },
+      name: name(`${at}`),
+    });
+    const fileWith = (from: number, to: number): TreeObject => {
+      const names = Array.from({ length: to - from }, (_, at) => placeAt(from + at));
+      return { id: "cd".repeat(16) as FileId, record: recordOf("file"), names, subdirs: 0 };
+    };
+    const [stay, now] = [fileWith(0, 1_000), fileWith(10, 1_010)];
+    const merged = new MergedTree({
+      object: async () => undefined,
+      remembered: () => undefined,
+      at: async () => undefined,
+      children: async function* () {},
+    });
+    merged.layer(now.id, stay, now);
+    for (let pass = 0; pass < 3; pass++) expect(merged.newPlaces()).toHaveLength(10);
+    expect(gainedName(stay, now)).toBe(true);
+    expect(gainedName(now, fileWith(10, 1_010))).toBe(false);
+    expect(reads).toBeLessThan(20 * 1_000);
   });
 
   test("includes no writes when one side changed nothing", async () => {
