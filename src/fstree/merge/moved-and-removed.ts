@@ -13,10 +13,11 @@ import { hasName, isDirectory, samePlaces, sortPlaces } from "./objects.ts";
 import type { Role, Triple } from "./triple.ts";
 import { otherRole } from "./triple.ts";
 
-/** An entry that the mover left in place, in a directory that is restored with its contents. */
+/** An object that the mover left in place, in directories that are restored with their contents. */
 interface Restored {
   readonly id: FileId;
-  readonly place: Place;
+  /** Its names there. */
+  readonly places: Place[];
   readonly base: TreeObject;
   readonly mover: Role;
 }
@@ -48,14 +49,23 @@ async function collect(state: MergeState, mover: Role, top: FileId, entries: Res
   const deleter = state[otherRole(mover)];
   // In a damaged bucket, directories may contain one another.
   const seen = new Set([top]);
+  const files = new Map<FileId, Restored>();
   const open = [top];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     for await (const { id, place } of state[mover].children(directory)) {
+      const known = files.get(id);
+      if (known !== undefined && hasName(known.base, place)) {
+        known.places.push(place);
+        continue;
+      }
       const base = await state.base.at(place);
       if (base?.id !== id) continue;
-      if (!isDirectory(base)) entries.push({ id, place, base, mover });
-      else if (!seen.has(id) && (await deleter.object(id)) === undefined) {
-        entries.push({ id, place, base, mover });
+      const entry = { id, places: [place], base, mover };
+      if (!isDirectory(base)) {
+        entries.push(entry);
+        files.set(id, entry);
+      } else if (!seen.has(id) && (await deleter.object(id)) === undefined) {
+        entries.push(entry);
         seen.add(id);
         open.push(id);
       }
@@ -66,17 +76,19 @@ async function collect(state: MergeState, mover: Role, top: FileId, entries: Res
 async function restore(
   state: MergeState,
   triple: Triple | undefined,
-  { id, place, base, mover }: Restored,
+  { id, places, base, mover }: Restored,
 ): Promise<void> {
-  const hints = [place, ...base.names];
+  const hints = [...places, ...base.names];
   const left = triple === undefined ? await state[otherRole(mover)].object(id, hints) : triple[otherRole(mover)];
-  // A deleter that still has the object removed only this name, unless the object gained a name: then it was moved.
-  if (left !== undefined && (hasName(left, place) || gainedName(base, left))) return;
+  // A deleter that still has the object removed only these names, unless the object gained a name: then it was moved.
+  if (left !== undefined && gainedName(base, left)) return;
+  const removed = places.filter((place) => !hasName(left, place));
+  if (removed.length === 0) return;
   const alive = await state.merged.object(id, hints);
   if (alive !== undefined) {
-    await state.merged.put(id, { ...alive, names: sortPlaces([...alive.names, place]) }, hints);
+    await state.merged.put(id, { ...alive, names: sortPlaces([...alive.names, ...removed]) }, hints);
     return;
   }
   const object = triple === undefined ? await state[mover].object(id, hints) : triple[mover];
-  if (object !== undefined) await state.merged.put(id, { ...object, names: [place] }, hints);
+  if (object !== undefined) await state.merged.put(id, { ...object, names: sortPlaces(removed) }, hints);
 }

@@ -1,8 +1,9 @@
 /** What a merge reads and writes, and what stays of earlier merges: bounds that no single scenario shows. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Cid, FileId, Lamport } from "../../../../src/base/ids.ts";
 import { codecOf } from "../../../../src/format/blocks/cid.ts";
 import type { Head } from "../../../../src/fstree/merge/context.ts";
+import { Snapshot } from "../../../../src/fstree/merge/snapshot.ts";
 import { mergeSnapshots } from "../../../../src/fstree/merge/merge-snapshots.ts";
 import { gainedName } from "../../../../src/fstree/merge/locations.ts";
 import { MergedTree } from "../../../../src/fstree/merge/merged-tree.ts";
@@ -71,6 +72,26 @@ describe("the work of a merge", () => {
     expect(gainedName(stay, now)).toBe(true);
     expect(gainedName(now, fileWith(10, 1_010))).toBe(false);
     expect(reads).toBeLessThan(20 * 1_000);
+  });
+
+  test("reads a file with many names once where one side moved their directory and the other removed it", async () => {
+    const count = 400;
+    const links = Array.from({ length: count }, (_, at): Operation => ({ op: "link", path: "d/f", to: `d/${at}` }));
+    const base = await sealed(world, [
+      { op: "mkdir", path: "d" },
+      { op: "write", path: "d/f", content: "x" },
+      ...links,
+    ]);
+    const x = await world.headOfAction(base, "x", [{ op: "rename", path: "d", to: "e" }]);
+    const y = await world.headOfAction(base, "y", [{ op: "rmtree", path: "d" }]);
+    const [objects, puts] = [vi.spyOn(Snapshot.prototype, "object"), vi.spyOn(MergedTree.prototype, "put")];
+    const ats = vi.spyOn(Snapshot.prototype, "at");
+    const { tree } = await mergeSnapshots(world.context, base, x, y);
+    const results = [objects, ats].flatMap((spy) => spy.mock.settledResults.map(({ value }) => value as TreeObject));
+    const names = [...results, ...puts.mock.calls.map(([, now]) => now)].map((object) => object?.names.length ?? 0);
+    vi.restoreAllMocks();
+    expect(names.reduce((sum, each) => sum + each, 0)).toBeLessThan(20 * count);
+    expect(Object.keys(await listPaths(world.context, tree))).toHaveLength(count + 2);
   });
 
   test("includes no writes when one side changed nothing", async () => {
