@@ -93,10 +93,10 @@ async function bucketAfter({
   const bucket = await openBucket(remote);
   const { cid: commit, body } = adopted === true ? newer.commit : base.commit;
   const on = { commit, seq: body.seq };
-  const edit: ObjectEdit = { ino: 2, base: found, ...ours(found) };
+  const edit: ObjectEdit = { ino: 2, ...ours(found) };
   const beside: ObjectEdit = { ino: 3, names: [[1, "beside"]], bytes: Buffer.from("saved") };
-  const { base: _, ...fresh } = edit;
-  const edits = anew === undefined ? [edit, beside] : [fresh, beside, { ino: 4, base: found, names: [] }];
+  const edits =
+    anew === undefined ? [{ ...edit, base: found }, beside] : [edit, beside, { ino: 4, base: found, names: [] }];
   const { changes, data } = epochOf(on, 1, edits);
   const [object, ...others] = changes.objects;
   if (object === undefined) throw new Error("an epoch has an object");
