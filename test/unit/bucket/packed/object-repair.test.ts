@@ -68,7 +68,7 @@ async function bucketWithRun(first: readonly Block[] = []) {
 async function bucketWithLoose(first: readonly Block[]) {
   const store = new MemoryObjectStore();
   const open = async () =>
-    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: WRITER });
+    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: () => WRITER });
   const remote = await made(open);
   await publish(remote, "first", [...first], []);
   await publish(remote, "second", [], []);
