@@ -12,8 +12,9 @@
 // An abort also frees a killed agent that cannot end: a thread that was telling the kernel what changed may sleep there
 // uninterruptibly on the lock of a directory, while the program that holds that lock waits for the agent's answer.
 //
-// The lifeline is a connection that closes when the agent ends. The agent writes lines to it: "ready MINOR FLAGS2 FLAGS" once it
-// serves and can be replaced, "up" once its start is over, and "done" at its orderly end.
+// The lifeline is a connection that closes when the agent ends. The agent writes lines to it: "place TEXT", which later agents find
+// in their environment; "ready MINOR FLAGS2 FLAGS" once it serves and can be replaced, "up" once its start is over, and "done" at its
+// orderly end.
 //
 // Started by an agent: standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device, 5
 // memory for requests (request_slots.h). The arguments are the log, the working directory and the command of an agent. "." is the
@@ -61,7 +62,8 @@ constexpr int kMostBrief = 30, kFewBrief = 5;
 constexpr int kLookMs = 1'000, kStoppedLookMs = 250, kMostStopped = 4;
 // The niceness of an agent while programs wait for it to start. No thread of a serving agent has it.
 constexpr int kHurry = -20;
-constexpr size_t kMostLine = 256;
+// Less than what execve(2) takes as one variable.
+constexpr size_t kMostLine = 100'000;
 constexpr int kEnding[] = {SIGHUP, SIGINT, SIGTERM};
 // A signal to all processes that belong to an agent, such as its cgroup, also reaches its supervisor, which must stay while the
 // agent publishes. Ignoring SIGCHLD leaves no zombies.
@@ -256,6 +258,7 @@ class Supervisor {
 
   void Hear(const std::string& line, Heard& heard) {
     if (line == "done") heard.isDone = true;
+    if (line.rfind("place ", 0) == 0) place_ = line.substr(6);
     if (line.rfind("ready ", 0) == 0) {
       heard.ready = line.substr(6);
       heard.readyMs = NowMs();
@@ -348,6 +351,7 @@ class Supervisor {
     if (slots >= 0) dup2(slots, kAgentSlots);
     for (const int copied : {device, own, slots}) close(copied);
     setenv("SYNCLINE_HANDOFF", told.c_str(), 1);
+    setenv("SYNCLINE_PLACE", place_.c_str(), 1);
     execv(command_[0], command_);
     _exit(127);
   }
@@ -369,6 +373,8 @@ class Supervisor {
   }
 
   const char* log_ = "";
+  // What an agent said of the mount's place.
+  std::string place_;
   std::string directory_;
   // The same directory, open. Negative: the path is enough, and an open descriptor would keep the directory in use.
   int here_ = -1;

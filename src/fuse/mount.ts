@@ -53,7 +53,15 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   if (options.supervision?.handoff !== undefined) {
     addon.keepFromChildren(HANDOFF_DEVICE);
     const slots = inheritedSlots(options.supervision.handoff) ?? addon.createRequestSlots();
-    return new ServedMount(addon, HANDOFF_DEVICE, slots, mountPoint, fs, options, inheritedLifeline(addon));
+    return new ServedMount(
+      addon,
+      HANDOFF_DEVICE,
+      slots,
+      mountPoint,
+      fs,
+      options,
+      inheritedLifeline(addon, options.supervision),
+    );
   }
   const device = needsHelper()
     ? mountByHelper(addon, { ...options, mountPoint: resolve(options.mountPoint) })

@@ -22,10 +22,26 @@ export interface Supervision {
   readonly env: Readonly<Record<string, string>>;
   /** Whether the kernel may be asked to send requests again. Tests set false, which is as before Linux 6.9. */
   readonly mayResend: boolean;
+  readonly place: Place;
   /** Whether a supervisor started this process: a service's first agent, or one that replaces another. */
   readonly isInherited: boolean;
   /** In an agent that replaces another: what the earlier one had agreed with the kernel. */
   readonly handoff: Agreed | undefined;
+}
+
+/**
+ * What a mount's command stood for when the mount began. For the next agent, the same words may stand for something else: a
+ * folder was renamed, a link or the configuration changed.
+ */
+export interface Place {
+  /** The folder of all states. */
+  readonly stateRoot: string;
+  /** The mount point, as its state names it. */
+  readonly mount: string;
+  /** The folder that is synced, too. */
+  readonly sync?: string | undefined;
+  /** The mount's own random text, which its state keeps; "" if the state could not be written. */
+  readonly connection: string;
 }
 
 /** What a mount's agents have agreed with the kernel. */
@@ -47,6 +63,8 @@ export interface Lifeline extends Disposable {
 
 /** The environment variable in which the supervisor tells a new agent what was agreed, or that it is a service's first. */
 export const HANDOFF = "SYNCLINE_HANDOFF";
+/** The environment variable in which a new agent finds the mount's place. */
+export const PLACE = "SYNCLINE_PLACE";
 /** Descriptors of an agent that a supervisor started (native/supervisor.cc). The first agent has no device yet. */
 export const HANDOFF_DEVICE = 3;
 const HANDOFF_LIFELINE = 4;
@@ -56,6 +74,19 @@ export function parseHandoff(text: string): Agreed | undefined {
   // Agents of older versions did not say the flags, and agreed on no access control lists.
   const [, minor, flags2, flags = 0] = /^(\d+) (\d+)(?: (\d+))?$/.exec(text) ?? [];
   return minor === undefined ? undefined : { minor: Number(minor), flags: Number(flags), flags2: Number(flags2) };
+}
+
+/** Undefined if an agent or a supervisor of an older version did not tell it. */
+export function parsePlace(text: string): Place | undefined {
+  let told: unknown;
+  try {
+    told = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { stateRoot, mount, sync, connection } = (told ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof stateRoot !== "string" || typeof mount !== "string" || typeof connection !== "string") return undefined;
+  return { stateRoot, mount, sync: typeof sync === "string" ? sync : undefined, connection };
 }
 
 /** The program of a supervisor. Throws if it is not built. */
@@ -81,7 +112,7 @@ export function superviseMount(
     try {
       if (supervision?.isInherited !== true) return run(addon, held, abort, supervision, missing);
       addon.sendDescriptors(HANDOFF_LIFELINE, abort, held.device, held.slots);
-      return inheritedLifeline(addon);
+      return inheritedLifeline(addon, supervision);
     } finally {
       addon.close(abort);
     }
@@ -116,7 +147,7 @@ function openAbort(addon: FuseAddon, mountPoint: string): number {
 }
 
 /** The lifeline to the supervisor that started this process. */
-export function inheritedLifeline(addon: FuseAddon): Lifeline {
+export function inheritedLifeline(addon: FuseAddon, { place }: Supervision): Lifeline {
   addon.keepFromChildren(HANDOFF_LIFELINE);
   const supervisor = process.ppid;
   return {
@@ -127,7 +158,7 @@ export function inheritedLifeline(addon: FuseAddon): Lifeline {
     ready: (agreed) => {
       // It started in a hurry, which the supervisor ends for all threads that still have that niceness.
       serveFirst(supervisor);
-      say(HANDOFF_LIFELINE, readyLine(agreed));
+      say(HANDOFF_LIFELINE, placeLine(place) + readyLine(agreed));
     },
     // It stays open: its end tells the supervisor that this process has ended.
     [Symbol.dispose]: () => say(HANDOFF_LIFELINE, DONE),
@@ -180,12 +211,16 @@ function run(
     get isHeld() {
       return supervisor.pid !== undefined && supervisor.exitCode === null && supervisor.signalCode === null;
     },
-    ready: (agreed) => say(lifeline, readyLine(agreed)),
+    ready: (agreed) => say(lifeline, placeLine(supervision?.place) + readyLine(agreed)),
     [Symbol.dispose]: () => {
       say(lifeline, DONE);
       addon.close(lifeline);
     },
   };
+}
+
+function placeLine(place: Place | undefined): string {
+  return place === undefined ? "" : `place ${JSON.stringify(place)}\n`;
 }
 
 function readyLine({ minor, flags, flags2 }: Agreed): string {

@@ -25,7 +25,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { collect, Workspace } from "../support/syncline.ts";
-import { killAgent, nicenessesOf, supervisorOf } from "../support/supervisor.ts";
+import { agentOf, killAgent, nicenessesOf, supervisorOf } from "../support/supervisor.ts";
 
 const reason = whyNoMount();
 const ROOT = /^bafyr4i[a-z2-7]{52}$/;
@@ -522,6 +522,39 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       await expect.poll(() => readFileSync(`/proc/${next()}/comm`, "utf8")).not.toBe("syncline-superv\n");
       expect(readFileSync(file("theirs"), "utf8")).toBe("theirs");
       space.do("unmount", dir);
+    });
+
+    test("open files stay the same files when an agent is replaced, although its command's words stand for others by then", async () => {
+      const [before, after, config] = [
+        space.at(`cwd-${count}`),
+        space.at(`moved-${count}`),
+        space.at("config/syncline"),
+      ];
+      mkdirSync(join(before, "mnt"), { recursive: true });
+      const { out } = space.run(["mount", url, "mnt", "--background", "--json"], { cwd: before });
+      let pid = (JSON.parse(out) as { pid: number }).pid;
+      for (const name of ["first", "second"]) writeFileSync(join(before, "mnt", name), "");
+      space.do("flush", join(before, "mnt"));
+      const open = openSync(join(before, "mnt/second"), "w");
+      const supervisor = supervisorOf(pid) ?? 0;
+      const replaced = async (write: string) => {
+        process.kill(pid, "SIGKILL");
+        await ended(pid);
+        writeSync(open, write);
+        pid = agentOf(supervisor, pid);
+      };
+      renameSync(before, after);
+      await replaced("moved");
+      mkdirSync(config, { recursive: true });
+      writeFileSync(join(config, "config.toml"), `state = "${space.at("other-states")}"\n`);
+      await replaced(", configured");
+      rmSync(config, { recursive: true });
+      closeSync(open);
+      const shown = (name: string) => readFileSync(join(after, "mnt", name), "utf8");
+      expect([shown("first"), shown("second")]).toEqual(["", "moved, configured"]);
+      process.kill(pid, "SIGTERM");
+      await ended(pid);
+      expect(space.do("cat", `${url}/second`)).toBe("moved, configured");
     });
 
     test("a killed agent is replaced, even if its state cannot be written, and the next one holds the state", async () => {

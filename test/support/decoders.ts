@@ -60,7 +60,7 @@ import { parsePrices } from "../../src/cli/prices.ts";
 import { parseOwnerMap } from "../../src/fuse/owners.ts";
 import { parseAcl } from "../../src/vfs/acl.ts";
 import { FsError } from "../../src/vfs/filesystem.ts";
-import { parseHandoff } from "../../src/fuse/supervisor.ts";
+import { parseHandoff, parsePlace } from "../../src/fuse/supervisor.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { cidsIn } from "../../src/master/blocks/cids.ts";
 import { parseTarget } from "../../src/master/http/target.ts";
@@ -648,6 +648,7 @@ async function textDecoders(): Promise<Decoder[]> {
     { name: "mount-table", ...of([mount], parseMountTable, never) },
     { name: "acl", samples: [acl(ACL_TEXT)], decode: (bytes) => nothing(parseAcl(bytes)), refuses: isFsError },
     { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
+    { name: "mount-place", ...of([PLACE_TOLD], parsePlace, never) },
     { name: "handoff", ...of(["45 144", "40 16", "45 144 -1", "45 144 1073741824"], parseHandoff, never) },
     {
       name: "pause",
@@ -750,6 +751,7 @@ function of(samples: readonly string[], read: (given: string) => unknown, refuse
 }
 
 const CHECK_BYTES = 16;
+const PLACE_TOLD = JSON.stringify({ stateRoot: "/states", mount: "/mnt", sync: "/work", connection: "5a" });
 const MOUNT_OPTIONS = ["cache-size", "owner", "digest"].map((name, at) => ({
   long: `--${name}`,
   short: undefined,

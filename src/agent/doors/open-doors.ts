@@ -8,6 +8,7 @@ import type { Certificate } from "../../http/listen.ts";
 import { originOf } from "../../http/shown-host.ts";
 import { detachCommand, prepareMountPoint } from "../../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../../fuse/mount.ts";
+import { noteConnection } from "../state/connection.ts";
 import { DoorViews } from "../../vfs/door-views.ts";
 import type { Invalidations } from "../../vfs/filesystem.ts";
 import type { DoorContext, OpenDoor } from "./door-context.ts";
@@ -107,9 +108,13 @@ function fingerprintOf(tls: Certificate | undefined): string | null {
 }
 
 async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
-  const { address, readOnly, supervision, clock, log } = context;
+  const { address, readOnly, stateDir, clock, log } = context;
   const { mount: mountPoint, owners, noexec, acl, birthTimes, indexPrograms: names } = setup;
-  if (supervision?.handoff === undefined) await prepareMountPoint(mountPoint, clock);
+  const isTaken = context.supervision?.handoff !== undefined;
+  if (!isTaken) await prepareMountPoint(mountPoint, clock);
+  const supervision = isTaken
+    ? context.supervision
+    : context.supervision && noteConnection(stateDir, context.supervision, log);
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
   const live = view?.fs ?? context.fs;

@@ -10,6 +10,7 @@ import { decodeGenesis } from "../../format/commits/genesis.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import { DiskStorage, hasOverlay, removeOverlay } from "../../overlay/disk/disk-storage.ts";
 import { Overlay } from "../../overlay/overlay.ts";
+import { CONNECTION } from "./connection.ts";
 import { LAST_BASE, parseBase } from "./last-base.ts";
 import { collectorDirOf } from "./state-dir.ts";
 import { readStateFile } from "./state-file.ts";
@@ -46,7 +47,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
   if (!accept && memory.read()?.genesis !== found) throw foreignBucket(address, before, found);
   log.warn("The bucket now at this address was accepted. No unpublished changes remain: starting over.", { address });
   removeOverlay(stateDir);
-  for (const name of [LAST_BASE, GENESIS]) rmSync(join(stateDir, name), { force: true });
+  for (const name of [LAST_BASE, GENESIS, CONNECTION]) rmSync(join(stateDir, name), { force: true });
   rmSync(collectorDirOf(stateDir), { recursive: true, force: true });
 }
 

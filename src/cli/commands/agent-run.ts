@@ -24,7 +24,7 @@ import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
 import { sayUp } from "../../fuse/supervisor.ts";
-import { supervisionOf } from "./taking-over.ts";
+import { refuseOtherState, supervisionOf } from "./taking-over.ts";
 import { runUnattended } from "./unattended.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
@@ -74,14 +74,17 @@ export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStat
 
 async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
   const { options, output, runtime } = call;
-  rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
-  using state = openMountState(stateRoot(runtime.env, options.state), run.facts);
+  const root = stateRoot(runtime.env, options.state);
+  rememberStateRoot(runtime.env, root);
+  refuseOtherState(runtime, mountStatePath(root, run.facts));
+  using state = openMountState(root, run.facts);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
   using progress = output.progress("start");
   // In the background no one reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
-  const supervision = supervisionOf(runtime, state.path);
+  const begun = { stateRoot: root, mount: run.facts.mount, sync: run.folder?.mount };
+  const supervision = supervisionOf(runtime, state.path, begun);
   const takesOver = supervision.handoff !== undefined;
   await using beside =
     run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log, takesOver);
@@ -89,7 +92,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     address: run.facts.address,
     doors: run.doors(state.path),
     stateDir: state.path,
-    stateRoot: stateRoot(runtime.env, options.state),
+    stateRoot: root,
     accept: options.accept === true,
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),

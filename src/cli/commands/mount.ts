@@ -8,6 +8,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { folderBeside, folderText, folderValue } from "./folder-door.ts";
 import { ownersOf } from "./mount-owners.ts";
+import { inPlace, placeTaken } from "./taking-over.ts";
 import { printText } from "../terminal/text.ts";
 import { WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
 
@@ -37,17 +38,19 @@ export function register(program: Program): void {
       "syncline mount file:///srv/bucket ~/bucket --webdav 127.0.0.1:8888 --sync ~/work --background",
     ],
     exits: [3, 4, 5, 6, 8],
-    async run(call) {
+    async run(given) {
+      const call = inPlace(given);
       const [url = "", directory = ""] = call.args;
       const { webdav: listen, at } = call.options;
       // The canonical address gives one bucket one state; the pin stays with it.
       const address = pinnedUrl(parseAddress(url));
-      const mount = canonicalMount(directory);
+      const taken = placeTaken(call.runtime)?.mount;
+      const mount = canonicalMount(taken ?? directory);
       const bucket = { address, old: at !== undefined };
-      const inState = mountInState(stateRoot(call.runtime.env, call.options.state), bucket, directory);
+      const inState = taken ?? mountInState(stateRoot(call.runtime.env, call.options.state), bucket, directory);
       const owners = ownersOf(call.options.owner ?? "stored");
-      const given = call.options.indexPrograms ?? INDEX_PROGRAMS;
-      const indexPrograms = given.filter((name) => name !== "off");
+      const named = call.options.indexPrograms ?? INDEX_PROGRAMS;
+      const indexPrograms = named.filter((name) => name !== "off");
       const { history = false, birthTimes = false, acl = false, noexec = false } = call.options;
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {

@@ -1,22 +1,68 @@
 /** How a mount's supervisor starts this command again, and what the next agent takes over. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { CONNECTION } from "../../agent/state/connection.ts";
+import { LAST_BASE } from "../../agent/state/last-base.ts";
 import { LOG_NAME } from "../../agent/state/log-file.ts";
-import { HANDOFF, parseHandoff, type Supervision } from "../../fuse/supervisor.ts";
+import { readStateFile } from "../../agent/state/state-file.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { HANDOFF, parseHandoff, parsePlace, PLACE, type Place, type Supervision } from "../../fuse/supervisor.ts";
+import type { Call } from "../command.ts";
 import { envName } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** Options that apply only to the first start. */
 const ONCE = new Set(["--background", "--accept"]);
+const CONNECTION_BYTES = 16;
 
 /** Whether this process takes over a mount, until `supervisionOf` is called. */
 export function takesOver({ env }: Runtime): boolean {
   return parseHandoff(env[HANDOFF] ?? "") !== undefined;
 }
 
+/** The place of the mount that this process takes over. Undefined: it takes over none, or was not told the place. */
+export function placeTaken(runtime: Runtime): Place | undefined {
+  return takesOver(runtime) ? parsePlace(runtime.env[PLACE] ?? "") : undefined;
+}
+
+/** The same call with the folders that its options stood for when the mount began. */
+export function inPlace<Given extends Call<"sync">>(call: Given): Given {
+  const place = placeTaken(call.runtime);
+  if (place === undefined) return call;
+  const { stateRoot: state, sync } = place;
+  const options = { ...call.options, state };
+  return { ...call, options: options.sync === undefined ? options : { ...options, sync } };
+}
+
+/**
+ * Programs' open files are inode numbers of one state: of another state, they would be other files. Throws
+ * `precondition_failed` if this process takes over a mount, and this is not the state of its agents.
+ */
+export function refuseOtherState(runtime: Runtime, stateDir: string): void {
+  if (!takesOver(runtime)) return;
+  const connection = placeTaken(runtime)?.connection ?? "";
+  const isSame =
+    connection === ""
+      ? existsSync(join(stateDir, LAST_BASE))
+      : readStateFile(join(stateDir, CONNECTION))?.toString() === connection;
+  if (isSame) return;
+  throw new SynclineError("precondition_failed", `${stateDir} is not the state of the mount to take over.`, {
+    hint: "Put that state's folder back if it was moved, and mount again.",
+  });
+}
+
 /** Reads what a supervisor told this process in its environment, and removes it there. */
-export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string): Supervision {
+export function supervisionOf(
+  runtime: Runtime,
+  stateDir: string,
+  begun: Pick<Place, "stateRoot" | "mount" | "sync">,
+): Supervision {
+  const { env, environmentKey, random } = runtime;
   const told = env[HANDOFF] ?? "";
-  for (const once of [HANDOFF, envName("background"), envName("accept")]) Reflect.deleteProperty(env, once);
+  const connection = takesOver(runtime)
+    ? (placeTaken(runtime)?.connection ?? "")
+    : Buffer.from(random.bytes(CONNECTION_BYTES)).toString("hex");
+  for (const once of [HANDOFF, PLACE, envName("background"), envName("accept")]) Reflect.deleteProperty(env, once);
   const own = process.argv.slice(1).filter((argument) => !ONCE.has(argument));
   return {
     log: join(stateDir, LOG_NAME),
@@ -24,6 +70,7 @@ export function supervisionOf({ env, environmentKey }: Runtime, stateDir: string
     command: [process.execPath, ...process.execArgv, ...own],
     env: environmentKey === undefined ? {} : { SYNCLINE_KEY: environmentKey },
     mayResend: env["SYNCLINE_FUSE_RESEND"] !== "off",
+    place: { ...begun, connection },
     isInherited: told !== "",
     handoff: parseHandoff(told),
   };

@@ -28,6 +28,7 @@ async function supervise(script: string) {
     supervisor,
     lifeline: supervisor.stdin as Writable,
     aborted: () => readFileSync(abort, "utf8") === "1",
+    place: () => readFileSync(`${agent}.place`, "utf8"),
     starts: () => readFileSync(`${agent}.starts`, "utf8").split("\n").length - 1,
   };
 }
@@ -44,6 +45,16 @@ describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
     const [status] = (await once(supervisor, "exit")) as [number];
     expect([status, aborted()]).toEqual([0, true]);
     expect(starts()).toBeGreaterThan(5);
+  });
+
+  test("tells later agents the mount's place, also after one that did not say it again", async () => {
+    const { supervisor, lifeline, place } = await supervise(
+      `printf %s "$SYNCLINE_PLACE" >> "$0.place"; [ -e "$0.starts" ] && echo done >&4; ${BRIEF}`,
+    );
+    const told = JSON.stringify({ mount: `/${"m".repeat(4_000)}` });
+    lifeline.end(`place ${told}\n${READY}`);
+    await once(supervisor, "exit");
+    expect(place()).toBe(told + told);
   });
 
   test("tries again if it cannot start an agent for lack of resources", async () => {

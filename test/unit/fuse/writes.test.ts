@@ -28,7 +28,8 @@ vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
 /** `isRepeated`: the kernel sends them again to an agent that replaces another one. */
 function serve(fs: { readonly vfs: FileSystem; readonly clock: Clock }, isRepeated = false): FakeSession {
   const session = new FakeSession();
-  const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, isInherited: true };
+  const place = { stateRoot: "", mount: "", connection: "" };
+  const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, place, isInherited: true };
   const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: 0 };
   const taken = isRepeated ? { supervision: { ...supervision, handoff } } : {};
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, ...taken });
