@@ -215,7 +215,8 @@ class Supervisor {
     for (;;) {
       pollfd waits[] = {{lifeline_, POLLIN, 0}, {signals_, POLLIN, 0}};
       const int ready = poll(waits, 2, stoppedLooks_ > 0 ? kStoppedLookMs : kLookMs);
-      if (ready == 0 && !heard.ready.empty()) EndIfStopped();
+      const bool takesOver = isChild_ && !listens_;
+      if (ready == 0 && !heard.isDone && (takesOver || !heard.ready.empty())) EndIfStopped();
       if (ready <= 0) continue;
       if (waits[1].revents != 0) PassSignal();
       if (waits[0].revents == 0) continue;
@@ -257,7 +258,10 @@ class Supervisor {
   }
 
   void Hear(const std::string& line, Heard& heard) {
-    if (line == "done") heard.isDone = true;
+    if (line == "done") {
+      heard.isDone = true;
+      LetGo();
+    }
     if (line.rfind("place ", 0) == 0) place_ = line.substr(6);
     if (line.rfind("ready ", 0) == 0) {
       heard.ready = line.substr(6);
@@ -267,6 +271,14 @@ class Supervisor {
     if (line != "up") return;
     Notify("READY=1\nSTATUS=Mounted.");
     SetListening();
+  }
+
+  // The mount has ended, but the agent may publish for long. While somebody holds the device, programs wait in a detached mount.
+  void LetGo() {
+    for (int* const held : {&abort_, &device_, &slots_}) {
+      if (*held >= 0) close(*held);
+      *held = -1;
+    }
   }
 
   // Reads bytes from the lifeline, and descriptors that come with them: the abort file, the device, and the memory for requests.

@@ -14,24 +14,29 @@ const READY = "ready 45 128 0\n";
 const BRIEF = 'echo ready 45 128 0 >&4; echo started >> "$0.starts"';
 
 /** A supervisor that starts agents with this script, and the first agent's end of its lifeline. */
-async function supervise(script: string) {
+async function supervise(script: string, device: Writable | undefined = undefined) {
   const folder = await temporaryFolder();
   const [agent, abort] = [join(folder, "agent"), join(folder, "abort")];
   writeFileSync(agent, script);
   writeFileSync(abort, "");
   const nothing = openSync("/dev/null", "r");
   const supervisor: ChildProcess = spawn(supervisorPath(), [join(folder, "log"), folder, "/bin/sh", agent], {
-    stdio: ["pipe", "ignore", "ignore", openSync(abort, "w"), nothing, nothing],
+    stdio: ["pipe", "ignore", "ignore", openSync(abort, "w"), device ?? nothing, nothing],
   });
   onTestFinished(() => void supervisor.kill("SIGKILL"));
   return {
     supervisor,
     lifeline: supervisor.stdin as Writable,
     aborted: () => readFileSync(abort, "utf8") === "1",
+    /** Ends an agent that waits for this. */
+    end: () => writeFileSync(`${agent}.end`, ""),
     place: () => readFileSync(`${agent}.place`, "utf8"),
     starts: () => readFileSync(`${agent}.starts`, "utf8").split("\n").length - 1,
   };
 }
+
+/** Waits until the test ends it, without a descriptor of the device. */
+const WAIT_FOR_END = 'exec 3>&-; until [ -e "$0.end" ]; do sleep 0.05; done';
 
 /** The limit on open files of the supervisor. */
 async function limitFiles(pid: number, most: number): Promise<void> {
@@ -55,6 +60,26 @@ describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
     lifeline.end(`place ${told}\n${READY}`);
     await once(supervisor, "exit");
     expect(place()).toBe(told + told);
+  });
+
+  test("lets go of the device when the mount has ended in order, although the agent still publishes", async () => {
+    // It ends when nobody holds the device.
+    const holder = spawn("cat", { stdio: ["pipe", "ignore", "ignore"] });
+    const { supervisor, lifeline, end } = await supervise(`${BRIEF}; echo done >&4; ${WAIT_FOR_END}`, holder.stdin);
+    holder.stdin.destroy();
+    lifeline.end(READY);
+    await once(holder, "exit");
+    expect(supervisor.exitCode).toBe(null);
+    end();
+    await once(supervisor, "exit");
+  });
+
+  test("replaces an agent that is stopped before it serves, while programs wait", async () => {
+    const { supervisor, lifeline } = await supervise(
+      'if [ -e "$0.starts" ]; then echo done >&4; else echo > "$0.starts"; kill -STOP $$; fi',
+    );
+    lifeline.end(READY);
+    expect(await once(supervisor, "exit")).toEqual([0, null]);
   });
 
   test("tries again if it cannot start an agent for lack of resources", async () => {
