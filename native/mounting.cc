@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,23 +18,48 @@
 namespace syncline {
 namespace {
 
-struct UnmountWork {
+// What is done with a mount off the calling thread.
+struct MountWork {
+  // Returns 0 or an errno.
+  int (*run)(const char* target, int flags);
   std::string target;
-  int flags;
+  int flags = 0;
   int error = 0;
   napi_deferred deferred = nullptr;
   napi_async_work work = nullptr;
 };
 
-void RunUnmount(napi_env, void* data) {
-  auto* unmount = static_cast<UnmountWork*>(data);
-  unmount->error = umount2(unmount->target.c_str(), unmount->flags) == 0 ? 0 : errno;
+void RunWork(napi_env, void* data) {
+  auto* work = static_cast<MountWork*>(data);
+  work->error = work->run(work->target.c_str(), work->flags);
 }
 
-void FinishUnmount(napi_env env, napi_status status, void* data) {
-  std::unique_ptr<UnmountWork> unmount(static_cast<UnmountWork*>(data));
-  napi_resolve_deferred(env, unmount->deferred, Number(env, status == napi_ok ? unmount->error : ECANCELED));
-  napi_delete_async_work(env, unmount->work);
+void FinishWork(napi_env env, napi_status status, void* data) {
+  std::unique_ptr<MountWork> work(static_cast<MountWork*>(data));
+  napi_resolve_deferred(env, work->deferred, Number(env, status == napi_ok ? work->error : ECANCELED));
+  napi_delete_async_work(env, work->work);
+}
+
+napi_value Queue(napi_env env, const char* name, std::unique_ptr<MountWork> work) {
+  napi_value promise, resource;
+  napi_create_promise(env, &work->deferred, &promise);
+  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
+  napi_create_async_work(env, nullptr, resource, RunWork, FinishWork, work.get(), &work->work);
+  napi_queue_async_work(env, work->work);
+  work.release();
+  return promise;
+}
+
+int DoUnmount(const char* target, int flags) { return umount2(target, flags) == 0 ? 0 : errno; }
+
+// syncfs(2) need not wait for the writes of a FUSE mount. The kernel sends them before its next request.
+int DoWriteBack(const char* target, int) {
+  const int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) return errno;
+  struct statfs unused;
+  const int error = syncfs(root) == 0 && fstatfs(root, &unused) == 0 ? 0 : errno;
+  close(root);
+  return error;
 }
 
 // fsopen(2), fsconfig(2), fsmount(2) of Linux 5.2, which the headers of older C libraries lack: one number on every architecture.
@@ -160,17 +186,21 @@ napi_value Close(napi_env env, napi_callback_info info) {
 
 napi_value Unmount(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "unmount");
-  auto unmount = std::make_unique<UnmountWork>();
-  unmount->target = arguments.Bytes(0);
-  unmount->flags = arguments.Whole<int>(1);
+  auto work = std::make_unique<MountWork>();
+  work->run = DoUnmount;
+  work->target = arguments.Bytes(0);
+  work->flags = arguments.Whole<int>(1);
   if (arguments.Threw()) return nullptr;
-  napi_value promise, name;
-  napi_create_promise(env, &unmount->deferred, &promise);
-  napi_create_string_utf8(env, "syncline:unmount", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(env, nullptr, name, RunUnmount, FinishUnmount, unmount.get(), &unmount->work);
-  napi_queue_async_work(env, unmount->work);
-  unmount.release();
-  return promise;
+  return Queue(env, "syncline:unmount", std::move(work));
+}
+
+napi_value WriteBack(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "writeBack");
+  auto work = std::make_unique<MountWork>();
+  work->run = DoWriteBack;
+  work->target = arguments.Bytes(0);
+  if (arguments.Threw()) return nullptr;
+  return Queue(env, "syncline:write-back", std::move(work));
 }
 
 }  // namespace syncline

@@ -27,6 +27,11 @@ export interface FuseAddon extends ProcessAddon {
   keepFromChildren(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
+  /**
+   * Has the kernel send what programs stored in shared mappings of files in this mount, and one more request, off this thread.
+   * Resolves to 0 or an errno.
+   */
+  writeBack(target: string): Promise<number>;
   /** Returns a descriptor of memory for requests, which outlives this process; for `serve`. */
   createRequestSlots(): number;
   /** Serves `device` on this thread's event loop until `close`. The caller keeps `slots`, and may close it after this call. */

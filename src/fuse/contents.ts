@@ -6,7 +6,7 @@ import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds } from "./attributes.ts";
 import type { Exchange } from "./exchange.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
-import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
+import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
 import { counted, isAppend } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
@@ -32,7 +32,9 @@ const write: Handler = (fs, exchange, openFiles) => {
   const ino = exchange.node;
   const asked = exchange.argument(0);
   const length = exchange.argument(1);
-  if (exchange.argument(2) & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
+  const flags = exchange.argument(2);
+  if (flags & WRITE_CACHE) openFiles.writeBacks++;
+  if (flags & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
   // With the page cache in between, the kernel does this.
   if (openFiles.passing.has(ino)) dropCapabilities(fs, ino);
   // The kernel appends at the end that it knows; others may have moved the end, and their bytes stay.

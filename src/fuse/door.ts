@@ -8,11 +8,10 @@ import { BlockMiss } from "../blocks/block-store.ts";
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
-import { escapeForPrint } from "../base/names.ts";
 import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.ts";
 import type { FuseAddon, Session } from "./addon.ts";
 import { Appends } from "./appends.ts";
-import { errnoOf, untilAborted } from "./failure.ts";
+import { errnoOf, shownPath, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry, Later } from "./handler.ts";
@@ -92,7 +91,6 @@ export class Door {
   #resume(agreed: Agreed): void {
     this.#agreed(agreed);
     if (agreed.flags2 & INIT2.HAS_RESEND) this.#session.resend();
-    // Which changes the agent before this one had yet to report is unknown.
     this.#invalidator.invalidate({ entries: [], inodes: [], all: true });
     queueMicrotask(() => this.#events.ready(agreed));
   }
@@ -110,6 +108,11 @@ export class Door {
   /** Whether another process could take over. Known once the door is ready. */
   get isReplaceable(): boolean {
     return this.#isReplaceable;
+  }
+
+  /** How many writes from the page cache have come. */
+  get writeBacks(): number {
+    return this.#openFiles.writeBacks;
   }
 
   invalidate(changes: Invalidations): void {
@@ -317,17 +320,9 @@ export class Door {
     this.#exchange.error(errno);
     this.#log.error("a filesystem call failed", {
       operation: operationName(opcode),
-      path: this.#pathOf(node),
+      path: shownPath(this.#fs, node),
       error: describeError(error),
     });
-  }
-
-  #pathOf(ino: Ino): string {
-    try {
-      return escapeForPrint(this.#fs.pathOf(ino));
-    } catch {
-      return `inode ${ino}`;
-    }
   }
 
   #forget(inodes: readonly Ino[]): void {

@@ -1,6 +1,9 @@
-/** Maps failures other than filesystem errors to errnos for the calling program. */
+/** Maps failures other than filesystem errors to errnos for the calling program, and names objects in the log. */
 import { ERRNO } from "../base/errno.ts";
+import type { Ino } from "../base/ids.ts";
+import { escapeForPrint } from "../base/names.ts";
 import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
 
 /**
  * A full disk is ENOSPC, and a file too large for the disk below is EFBIG, at any depth of the cause chain. Everything else
@@ -20,6 +23,15 @@ const ANSWERS = new Map<unknown, number>([
   ...DISK_FULL.map((code) => [code, ERRNO.ENOSPC] as const),
   ["EFBIG", ERRNO.EFBIG],
 ]);
+
+/** The path of an inode, or its number if it has none. */
+export function shownPath(fs: FileSystem, ino: Ino): string {
+  try {
+    return escapeForPrint(fs.pathOf(ino));
+  } catch {
+    return `inode ${ino}`;
+  }
+}
 
 /** `promise`, or a rejection with the signal's reason as soon as it is aborted. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

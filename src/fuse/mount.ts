@@ -38,7 +38,7 @@ export interface FuseMount {
   detach(): Promise<void>;
   /** Where it is mounted now: programs may rename directories above it. */
   where(): Promise<string>;
-  /** Ends it now: detaches, and fails calls in flight. */
+  /** Ends it: takes what programs stored in shared mappings, for at most two seconds, detaches, and fails calls in flight. */
   close(): Promise<void>;
 }
 
@@ -169,9 +169,27 @@ class ServedMount implements FuseMount {
 
   async close(): Promise<void> {
     try {
+      await this.#writeBack();
       await this.detach();
     } finally {
       this.#end(ERRNO.ENODEV);
+    }
+  }
+
+  /** Pages that a program has mapped would be lost with the device. */
+  async #writeBack(): Promise<void> {
+    const place = await this.#place();
+    if (place?.isOnTop !== true) return;
+    const { clock } = this.#options;
+    const endMs = clock.monotonicMs() + WRITE_BACK_MS;
+    for (let leftMs = WRITE_BACK_MS; leftMs > 0; leftMs = endMs - clock.monotonicMs()) {
+      const before = this.#door.writeBacks;
+      const giveUp = new AbortController();
+      const late = clock.sleep(leftMs, giveUp.signal).catch(() => {});
+      await Promise.race([this.#addon.writeBack(pathBytes(place.mountPoint)), late]);
+      giveUp.abort();
+      // All that were under way have come once a request of ours follows none of them.
+      if (this.#door.writeBacks === before) return;
     }
   }
 
@@ -222,6 +240,9 @@ class ServedMount implements FuseMount {
 async function setReadAhead(device: string, bytes: number): Promise<void> {
   await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(bytes / 1024));
 }
+
+/** The bucket may be out of reach, and a program may store without a pause. */
+const WRITE_BACK_MS = 2_000;
 
 /** mount(2) flags. */
 const MS_RDONLY = 1;

@@ -8,6 +8,8 @@ import { FOPEN } from "./protocol.ts";
 
 export class OpenFiles {
   readonly passing = new PassingFiles();
+  /** How many writes came from the page cache. */
+  writeBacks = 0;
   readonly #opens = new Map<Ino, number>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();

@@ -1,5 +1,5 @@
 /** Agents as people use them: real processes that mount, publish, wait and end, on Linux as root. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chownSync,
@@ -407,6 +407,29 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(performance.now() - began).toBeLessThan(15_000);
       expect(status).toBe(3);
       expect(JSON.parse(out)).toMatchObject({ drained: false, error: { code: "root_rolled_back" } });
+    });
+
+    test("on a signal while a program has a file mapped, and keeps what the program stored there", async () => {
+      const pid = space.mount(url, dir);
+      // Pages with gaps between them are written one by one.
+      const program = `
+import mmap, os, sys, time
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.ftruncate(file, 16 << 20)
+pages = mmap.mmap(file, 16 << 20)
+for at in range(0, 16 << 20, 8192):
+    pages[at:at + 6] = b"stored"
+print("stored", flush=True)
+time.sleep(600)`;
+      const child = spawn("python3", ["-c", program, file("mapped")], { stdio: ["ignore", "pipe", "inherit"] });
+      await once(child.stdout, "data");
+      process.kill(pid, "SIGTERM");
+      await ended(pid);
+      child.kill("SIGKILL");
+      const { bytes } = space.run(["cat", `${url}/mapped`]);
+      const expected = Buffer.alloc(16 << 20);
+      for (let at = 0; at < expected.length; at += 8_192) expected.write("stored", at);
+      expect(bytes.equals(expected)).toBe(true);
     });
 
     test("unmount refuses while the mount is in use, and the mount goes on", () => {

@@ -190,6 +190,7 @@ const CALLS: Readonly<Record<string, readonly (readonly [right: unknown, wrong: 
     [folder, text],
     [0, whole(-(2 ** 31), 2 ** 31 - 1)],
   ],
+  writeBack: [[folder, text]],
   close: [[2 ** 20, descriptor]],
   findCut: [
     [Buffer.alloc(64), []],
