@@ -47,7 +47,7 @@ const write: Handler = (fs, exchange, openFiles) => {
 const allocate: Handler = (fs, exchange) => {
   fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));
   // The request does not say whether its caller has CAP_FSETID; root usually has.
-  if (exchange.caller.uid !== 0) dropSetIds(fs, exchange.node);
+  if (!exchange.isRoot) dropSetIds(fs, exchange.node);
   exchange.done();
 };
 
@@ -61,7 +61,7 @@ const copyRange: Handler = (fs, exchange) => {
   const to = exchange.argument(1) as Ino;
   const length = Math.min(exchange.argument(3), MAX_COPY_BYTES);
   const copied = fs.copyRange(exchange.node, exchange.argument(0), to, exchange.argument(2), length);
-  if (exchange.caller.uid !== 0) dropSetIds(fs, to);
+  if (!exchange.isRoot) dropSetIds(fs, to);
   exchange.count(copied);
 };
 

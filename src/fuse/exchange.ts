@@ -62,6 +62,10 @@ export class Exchange {
   get caller(): Caller {
     return this.owner(this.#cell(CELL.UID), this.#cell(CELL.GID));
   }
+  /** Whether the caller is root, whatever owners the mount shows. */
+  get isRoot(): boolean {
+    return this.#cell(CELL.UID) === 0;
+  }
   /** The caller of a request that creates something. Applying the umask again after the kernel changes nothing. */
   get maker(): Caller {
     return { ...this.caller, umask: this.argument(2) & UMASK };

@@ -19,9 +19,7 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
     // As on a disk, only root sees attributes that others may not read; the request says nothing of CAP_SYS_ADMIN.
     const names = fs
       .listXattrs(exchange.node)
-      .filter(
-        (name) => (exchange.caller.uid === 0 || !name.startsWith("trusted.")) && (exchange.hasAcls || !isAcl(name)),
-      );
+      .filter((name) => (exchange.isRoot || !name.startsWith("trusted.")) && (exchange.hasAcls || !isAcl(name)));
     answer(exchange, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
   }),
   changesInode(OPCODE.SETXATTR, (fs, exchange) => {

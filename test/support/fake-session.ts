@@ -8,6 +8,8 @@ export interface FakeRequest {
   readonly unique: number;
   readonly node?: number;
   readonly thread?: number;
+  /** The caller's number, as the kernel knows it. */
+  readonly uid?: number;
   readonly arguments?: readonly number[];
   readonly name?: string;
   readonly secondName?: string;
@@ -44,6 +46,7 @@ export class FakeSession {
       cells[CELL.TICKET] = ++this.#ticket;
       cells[CELL.NODE] = request.node ?? 1;
       cells[CELL.THREAD] = request.thread ?? 0;
+      cells[CELL.UID] = request.uid ?? 0;
       cells[CELL.FIRST_NAME] = 2 * row;
       cells[CELL.UNIQUE] = request.unique;
       cells.set(request.arguments ?? [], CELL.ARGUMENT);
