@@ -28,6 +28,7 @@ import { Replay } from "./replay.ts";
 import type { Agreed, Held } from "./supervisor.ts";
 import { Owners } from "./owners.ts";
 import { WaitingRequests } from "./waiting-requests.ts";
+import { isAppend } from "./writes.ts";
 
 export interface DoorEvents {
   /** The kernel has agreed. */
@@ -248,13 +249,13 @@ export class Door {
     const held = this.#exchange.hold();
     const givenUp = this.#waiting.add(held.ticket, thread, opcode === OPCODE.READ);
     this.#exchange.deferred();
-    // The kernel may have reported a signal to the agent before this one, and does not report it again.
-    if (this.#exchange.isResent) this.#waiting.signalled(held.ticket);
     const lacks = opcode === OPCODE.READ && cause instanceof BlockMiss;
     // A promise means that it has run.
     const ended = cause instanceof Promise ? () => {} : this.#appends.wait(this.#exchange);
     const indexer = lacks ? this.#indexing.programOf(thread) : undefined;
     void this.#finish(handler, held, cause, givenUp, indexer).finally(ended);
+    // The kernel may have reported a signal to the agent before this one, and does not report it again.
+    if (held.unique < 0) this.#waiting.signalled(held.ticket);
   }
 
   /** Never rejects. */
@@ -265,6 +266,7 @@ export class Door {
     try {
       for (let rounds = 0; waitFor !== undefined; rounds++) {
         if (rounds === MAX_LOADS) throw waitFor;
+        if (waitFor instanceof Promise && isAppend(exchange)) this.#waiting.mustNotRepeat(held.ticket);
         const again: boolean = !(waitFor instanceof Promise);
         const count = await untilAborted(this.#wait(waitFor, signal, indexer), signal);
         exchange.resume(held);
@@ -275,9 +277,8 @@ export class Door {
       if (errno !== 0 && handler.mutates && exchange.succeeded) exchange.error(errno);
     } catch (error) {
       exchange.resume(held);
-      // A write that waits for its sync has already written its bytes: repeated, it would append them twice.
-      if (signal.aborted && waitFor instanceof Promise && held.opcode === OPCODE.WRITE)
-        exchange.count(exchange.argument(1));
+      // An append that waits for its sync has already written its bytes: repeated, it would append them twice.
+      if (signal.aborted && waitFor instanceof Promise && isAppend(exchange)) exchange.count(exchange.argument(1));
       else if (signal.aborted) exchange.error(ERRNO.EINTR);
       else if (error instanceof FsError) exchange.error(error.errno);
       else this.#fail(held.opcode, held.node, error);

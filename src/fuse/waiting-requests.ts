@@ -41,9 +41,15 @@ export class WaitingRequests {
    */
   add(ticket: number, thread: number, mayOutlive: boolean): AbortSignal {
     const abort = new AbortController();
-    this.#waiting.set(ticket, { thread, mayOutlive, abort, isOld: false });
+    this.#waiting.set(ticket, { thread, mayOutlive, mayRepeat: true, abort, isOld: false });
     this.#lookForFreezersLater();
     return abort.signal;
+  }
+
+  /** The request has run, and must not run again. From now on, it is given up only if its thread is about to die. */
+  mustNotRepeat(ticket: number): void {
+    const waiting = this.#waiting.get(ticket);
+    if (waiting !== undefined) waiting.mayRepeat = false;
   }
 
   /** The request is answered. */
@@ -102,8 +108,8 @@ export class WaitingRequests {
   #giveUp(some: readonly Waiting[]): void {
     if (some.length === 0) return;
     const freezing = this.#threads.freezing(new Set(some.map(({ thread }) => thread)));
-    for (const { thread, mayOutlive, abort } of some) {
-      if (freezing.has(thread) || (mayOutlive && this.#threads.isGone(thread))) abort.abort();
+    for (const { thread, mayOutlive, mayRepeat, abort } of some) {
+      if ((mayRepeat && freezing.has(thread)) || (mayOutlive && this.#threads.isGone(thread))) abort.abort();
     }
   }
 }
@@ -111,6 +117,7 @@ export class WaitingRequests {
 interface Waiting {
   readonly thread: number;
   readonly mayOutlive: boolean;
+  mayRepeat: boolean;
   readonly abort: AbortController;
   isOld: boolean;
 }

@@ -80,6 +80,19 @@ test("a request is given up immediately if its thread is woken for a freezer", (
   expect(signal.aborted).toBe(true);
 });
 
+test("a request that must not be repeated is given up for a fatal signal, but not for a freezer", async () => {
+  const { clock, dying, freezing, waiting } = world();
+  const signal = waiting.add(1, 100, false);
+  waiting.mustNotRepeat(1);
+  freezing.add(100);
+  waiting.signalled(1);
+  await clock.advance(60_000);
+  expect(signal.aborted).toBe(false);
+  dying.add(100);
+  await clock.advance(1_000);
+  expect(signal.aborted).toBe(true);
+});
+
 test("a request that may outlive its thread is given up after the thread has ended, and no other is", async () => {
   const { clock, gone, waiting } = world();
   const [first, second] = [waiting.add(1, 100, true), waiting.add(2, 100, false)];

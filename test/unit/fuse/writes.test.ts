@@ -20,9 +20,12 @@ const ANSWER = `answer WRITE kind ${REPLY.COUNT}`;
 const SYNCED_ONLY = { bytes: (length: number) => new Uint8Array(length), fraction: () => 0 };
 
 const DYING = 77;
+const FREEZING = 78;
 vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
   const { THREADS, ...others } = await original();
-  return { ...others, THREADS: { ...THREADS, isDying: (thread: number) => thread === DYING } };
+  const isDying = (thread: number) => thread === DYING;
+  const freezing = (threads: ReadonlySet<number>) => new Set([...threads].filter((thread) => thread === FREEZING));
+  return { ...others, THREADS: { ...THREADS, isDying, freezing } };
 });
 
 /** `isRepeated`: the kernel sends them again to an agent that replaces another one. */
@@ -123,6 +126,38 @@ test("an O_DSYNC write that is given up during its sync counts as written, since
   session.send({ ...write(ino, DSYNC_APPEND, -8), thread: DYING });
   await vi.waitFor(() => expect(session.done).toContain(ANSWER));
   expect(await fs.text("file")).toHaveLength(BYTES);
+});
+
+test("an O_DSYNC write ends with EINTR if a freezer comes during its sync, since it is not durable", async () => {
+  const { fs, ino } = await emptyFile();
+  const session = serve(unsynced(fs));
+  session.send({ ...write(ino, constants.O_DSYNC), thread: FREEZING });
+  await fs.advance(5_000);
+  expect(session.done).toEqual([`answer WRITE error ${ERRNO.EINTR}`]);
+});
+
+for (const isRepeated of [false, true]) {
+  const which = isRepeated ? "that the agent before executed" : "that has run";
+  test(`an O_DSYNC append ${which} goes on during freezing, since repeating it would append twice`, async () => {
+    const { fs, ino } = await (isRepeated ? appendedFile() : emptyFile());
+    const synced = Promise.withResolvers<void>();
+    const vfs = overriding(fs.vfs, { fsync: () => synced.promise, fsyncNow: () => false });
+    const session = serve({ vfs, clock: fs.clock }, isRepeated);
+    session.send({ ...write(ino, DSYNC_APPEND, isRepeated ? -8 : 8), thread: FREEZING });
+    await fs.advance(5_000);
+    expect(session.done.filter((each) => each.startsWith("answer"))).toEqual([]);
+    synced.resolve();
+    await vi.waitFor(() => expect(session.done).toContain(ANSWER));
+  });
+}
+
+test("an O_DSYNC append that waits for room ends with EINTR if a freezer comes", async () => {
+  const { fs, ino } = await emptyFile();
+  fs.vfs.throttle = () => new Promise(() => {});
+  const session = serve(fs);
+  session.send({ ...write(ino, DSYNC_APPEND), thread: FREEZING });
+  await fs.advance(5_000);
+  expect(session.done).toEqual([`answer WRITE error ${ERRNO.EINTR}`]);
 });
 
 test("an O_DSYNC append that the agent before executed gets the error of its sync", async () => {
