@@ -12,6 +12,8 @@ constexpr uint32_t kOpStatx = 52;
 constexpr uint32_t kOpCopyFileRange64 = 53;
 constexpr int kNotifyResend = 7;
 constexpr int kNotifyIncEpoch = 8;
+// Of FUSE_NOTIFY_INVAL_ENTRY: the name is looked up again, but not dropped (FUSE_EXPIRE_ONLY). Linux 6.2.
+constexpr uint32_t kExpireOnly = 1;
 // In the number of a request that is sent again (FUSE_UNIQUE_RESEND).
 constexpr uint64_t kResentBit = 1ull << 63;
 

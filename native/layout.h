@@ -7,7 +7,7 @@
 
 namespace syncline {
 
-constexpr int kLayoutVersion = 6;
+constexpr int kLayoutVersion = 7;
 
 // Rows: one for each request of a batch, and one more to answer a request that JavaScript kept back.
 constexpr int kRows = 64;

@@ -20,8 +20,8 @@
 namespace syncline {
 
 struct Notifier::Notice {
-  enum Kind { kInode, kEntry, kDelete, kEpoch, kProbe } kind;
-  uint64_t inode = 0;  // the parent for kEntry and kDelete
+  enum Kind { kInode, kEntry, kExpiry, kDelete, kEpoch, kProbe } kind;
+  uint64_t inode = 0;  // the parent of a name
   uint64_t child = 0;
   int64_t offset = 0;
   int64_t length = 0;
@@ -29,7 +29,7 @@ struct Notifier::Notice {
 
   static Notice AttributesOf(uint64_t inode) { return {kInode, inode, 0, -1, 0, {}}; }
   // Whether the kernel takes locks of `inode` for it.
-  bool NeedsLock() const { return kind == kEntry || kind == kDelete || (kind == kInode && offset >= 0); }
+  bool NeedsLock() const { return kind == kEntry || kind == kExpiry || kind == kDelete || (kind == kInode && offset >= 0); }
 };
 
 // What the locks of one inode hold up.
@@ -109,6 +109,10 @@ void Notifier::InvalidateEntry(uint64_t parent, std::string name) {
   Push({Notice::kEntry, parent, 0, 0, 0, std::move(name)});
 }
 
+void Notifier::ExpireEntry(uint64_t parent, std::string name) {
+  Push({Notice::kExpiry, parent, 0, 0, 0, std::move(name)});
+}
+
 void Notifier::DeleteEntry(uint64_t parent, uint64_t child, std::string name, bool isUsed) {
   if (!isUsed) return Push({Notice::kDelete, parent, child, 0, 0, std::move(name)});
   InvalidateEntry(parent, std::move(name));
@@ -178,8 +182,10 @@ void Notifier::Run(std::shared_ptr<Shared> shared) {
       case Notice::kInode:
         SendInode(device, notice.inode, notice.offset, notice.length);
         break;
-      case Notice::kEntry: {
-        const fuse_notify_inval_entry_out body = {notice.inode, static_cast<uint32_t>(notice.name.size()), 0};
+      case Notice::kEntry:
+      case Notice::kExpiry: {
+        const uint32_t flags = notice.kind == Notice::kExpiry ? kExpireOnly : 0;
+        const fuse_notify_inval_entry_out body = {notice.inode, static_cast<uint32_t>(notice.name.size()), flags};
         Send(device, FUSE_NOTIFY_INVAL_ENTRY, &body, sizeof body, notice.name);
         break;
       }

@@ -143,6 +143,16 @@ napi_value InvalidateEntryMethod(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value ExpireEntryMethod(napi_env env, napi_callback_info info) {
+  Session* session = This(env, info);
+  if (!session) return nullptr;
+  Arguments arguments(env, info, "expireEntry");
+  const uint64_t parent = arguments.Inode(0);
+  std::string name = arguments.Name(1);
+  if (!arguments.Threw()) session->notifier().ExpireEntry(parent, std::move(name));
+  return nullptr;
+}
+
 napi_value HoldMessagesMethod(napi_env env, napi_callback_info info) {
   Session* session = This(env, info);
   if (!session) return nullptr;
@@ -232,6 +242,7 @@ napi_value Session::Start(const Handlers& handlers) {
   Define(env_, object, "leaveToSupervisor", LeaveToSupervisorMethod, nullptr);
   Define(env_, object, "invalidateInode", InvalidateInodeMethod, nullptr);
   Define(env_, object, "invalidateEntry", InvalidateEntryMethod, nullptr);
+  Define(env_, object, "expireEntry", ExpireEntryMethod, nullptr);
   Define(env_, object, "holdMessages", HoldMessagesMethod, nullptr);
   Define(env_, object, "releaseMessages", ReleaseMessagesMethod, nullptr);
   Define(env_, object, "incrementEpoch", IncrementEpochMethod, nullptr);

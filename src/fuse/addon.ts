@@ -94,6 +94,8 @@ export interface Session {
   invalidateInode(inode: number): void;
   /** Drops a name. `removed`: the inode whose last name it was, else 0. `isOpen` 1: programs have that inode open. */
   invalidateEntry(parent: number, name: string, removed: number, isOpen: 0 | 1): void;
+  /** Has a name looked up again at its next use. Unlike `invalidateEntry`, it stays what it is for those who use it. */
+  expireEntry(parent: number, name: string): void;
   /**
    * Until `releaseMessages`, a request that waits has the kernel hold locks of this inode: what would wait for them is sent
    * afterwards. Both count.

@@ -27,6 +27,7 @@ import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
 import type { Agreed, Held } from "./supervisor.ts";
 import { Owners } from "./owners.ts";
+import { usedInside } from "./used-inside.ts";
 import { WaitingRequests } from "./waiting-requests.ts";
 import { isAppend } from "./writes.ts";
 
@@ -76,7 +77,10 @@ export class Door {
     this.#replay = new Replay(fs, this.#openFiles, this.#orphans, options.log);
     this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
     this.#waiting = new WaitingRequests(options.clock, THREADS);
-    this.#invalidator = new Invalidator(this.#session, this.#openFiles, fs, options);
+    this.#invalidator = new Invalidator(this.#session, this.#openFiles, fs, {
+      ...options,
+      used: () => usedInside(device, options.mountPoint),
+    });
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
     fs.watchOrphans((ino) => {

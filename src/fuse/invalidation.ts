@@ -3,20 +3,27 @@
  * message needs. A message sent then would hang in the kernel, with the locks that it has got, and delay the exit of a
  * killed agent. So it is held until the call is answered (native/notifier.h).
  */
+import { constants } from "node:fs";
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
+import type { FileSystem, Invalidations, Listing } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
 import type { OpenFiles } from "./open-files.ts";
 import type { ChosenOptions } from "./options.ts";
-import { MINOR_WITH_EPOCH } from "./protocol.ts";
+import { MINOR_WITH_EPOCH, MINOR_WITH_EXPIRY } from "./protocol.ts";
+import { type Used, usedBelow } from "./used-inside.ts";
+
+export interface InvalidatorOptions extends Pick<ChosenOptions, "clock" | "log"> {
+  /** What other mounts use of this one. */
+  used(): Promise<Used | undefined>;
+}
 
 export class Invalidator implements Disposable {
   readonly #session: Session;
   readonly #openFiles: OpenFiles;
   readonly #fs: FileSystem;
-  readonly #options: Pick<ChosenOptions, "clock" | "log">;
+  readonly #options: InvalidatorOptions;
   readonly #closed = new AbortController();
   /** Whether everything changed and some inodes have yet to be dropped. */
   #isStale = false;
@@ -24,7 +31,7 @@ export class Invalidator implements Disposable {
   /** The kernel's minor protocol version. */
   minor = 0;
 
-  constructor(session: Session, openFiles: OpenFiles, fs: FileSystem, options: Pick<ChosenOptions, "clock" | "log">) {
+  constructor(session: Session, openFiles: OpenFiles, fs: FileSystem, options: InvalidatorOptions) {
     this.#session = session;
     this.#openFiles = openFiles;
     this.#fs = fs;
@@ -75,32 +82,48 @@ export class Invalidator implements Disposable {
     for (const ino of this.#openFiles.distrust()) this.#inode(ino);
     this.#inode(ROOT_INO);
     void this.#dropAll();
-    if (this.minor >= MINOR_WITH_EPOCH) {
-      this.#session.incrementEpoch();
-      return;
-    }
-    void this.#invalidateBeneathRoot();
+    void this.#invalidateNames();
   }
 
-  /** Older kernels: dropping a directory's name drops everything cached below it. */
-  async #invalidateBeneathRoot(): Promise<void> {
+  async #invalidateNames(): Promise<void> {
     try {
-      for (const name of await this.#namesInRoot()) this.#entry(ROOT_INO, name, undefined);
+      const used = await this.#options.used().catch(() => undefined);
+      this.#closed.signal.throwIfAborted();
+      if (used === undefined && this.minor >= MINOR_WITH_EPOCH) this.#session.incrementEpoch();
+      else await this.#invalidateBeneath(ROOT_INO, used ?? NOTHING_USED);
     } catch (error) {
-      this.#options.log.warn("old names stay cached until they expire", { error: describeError(error) });
+      if (!this.#closed.signal.aborted)
+        this.#options.log.warn("old names stay cached until they expire", { error: describeError(error) });
     }
   }
 
-  /** The names in the root, after waiting for blocks if necessary. */
-  async #namesInRoot(): Promise<FileName[]> {
-    const names: FileName[] = [];
-    for (let cookie = 0; ;) {
+  /**
+   * Dropping a directory's name drops everything cached below it. Names that other mounts use are looked up again instead, one
+   * by one.
+   */
+  async #invalidateBeneath(directory: Ino, used: Used): Promise<void> {
+    for (let cookie: number | undefined = 0, page = 0; cookie !== undefined; page++) {
+      if (page > 0) await this.#options.clock.sleep(DROP_PAUSE_MS, this.#closed.signal);
+      const listing: Listing = await this.#loaded(() => this.#fs.list(directory, cookie ?? 0, DROP_PORTION));
+      cookie = listing.next;
+      for (const { name, attributes } of listing.entries) {
+        const inner = this.minor < MINOR_WITH_EXPIRY ? undefined : usedBelow(used, name);
+        if (inner === undefined) {
+          this.#entry(directory, name, undefined);
+          continue;
+        }
+        this.#session.expireEntry(directory, name);
+        if (isDirectory(attributes.mode))
+          await this.#invalidateBeneath(await this.#loaded(() => attributes.ino), inner);
+      }
+    }
+  }
+
+  /** The result of `work`, after waiting for blocks if necessary. */
+  async #loaded<Result>(work: () => Result): Promise<Result> {
+    for (;;) {
       try {
-        this.#fs.readDirectory(ROOT_INO, cookie, false, (entry) => {
-          cookie = entry.next;
-          return names.push(entry.name) > 0;
-        });
-        return names;
+        return work();
       } catch (error) {
         if (!(error instanceof BlockMiss)) throw error;
         await this.#fs.load(error.cids);
@@ -139,6 +162,12 @@ export class Invalidator implements Disposable {
   }
 }
 
-/** Inodes dropped at a time, and the time between. A portion takes about 0.2 ms, so a million inodes take 20 s. */
+const NOTHING_USED: Used = { isLayer: false, names: new Map() };
+
+function isDirectory(mode: number): boolean {
+  return (mode & constants.S_IFMT) === constants.S_IFDIR;
+}
+
+/** Inodes or names dropped at a time, and the time between. A portion takes about 0.2 ms, so a million inodes take 20 s. */
 const DROP_PORTION = 256;
 const DROP_PAUSE_MS = 5;

@@ -15,8 +15,19 @@ export interface MountedAt {
   readonly device: string;
 }
 
+/** A mount with its relation to others. */
+export interface MountEntry extends MountedAt {
+  readonly id: string;
+  /** The mount that it is mounted in. */
+  readonly parent: string;
+  /** The directory of its filesystem that it shows. */
+  readonly root: string;
+  /** The filesystem's options, with their escapes. */
+  readonly options: string;
+}
+
 /** All mounts, oldest first: of two at one place, the later is on top. */
-export async function readMountTable(): Promise<MountedAt[]> {
+export async function readMountTable(): Promise<MountEntry[]> {
   return parseMountTable(await readFile("/proc/self/mountinfo", "latin1"));
 }
 
@@ -42,20 +53,20 @@ export async function deviceServed(descriptor: number): Promise<string | undefin
 }
 
 /** From the file's text, one char a byte. Skips unexpected lines. */
-export function parseMountTable(text: string): MountedAt[] {
+export function parseMountTable(text: string): MountEntry[] {
   return text.split("\n").flatMap((line) => {
     // ID parent major:minor root mountpoint options [optional fields] - type source super-options
     const [before = "", after = ""] = line.split(" - ");
-    const [, , device, , mountPoint] = before.split(" ");
-    const [type, source = ""] = after.split(" ");
-    return device === undefined || mountPoint === undefined || type === undefined || type === ""
-      ? []
-      : [{ device, type, source: unescapeOctal(source), mountPoint: unescapeOctal(mountPoint) }];
+    const [id = "", parent = "", device, root = "", mountPoint] = before.split(" ");
+    const [type, source = "", options = ""] = after.split(" ");
+    if (device === undefined || mountPoint === undefined || type === undefined || type === "") return [];
+    const [at, shown] = [unescapeOctal(mountPoint), unescapeOctal(root)];
+    return [{ id, parent, device, root: shown, mountPoint: at, type, source: unescapeOctal(source), options }];
   });
 }
 
 /** Space, tab, newline and backslash are written as three octal digits. */
-function unescapeOctal(text: string): string {
+export function unescapeOctal(text: string): string {
   const bytes = text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
   return Buffer.from(bytes, "latin1").toString("utf8");
 }

@@ -5,13 +5,15 @@
  */
 
 /** Changes with any cell below, and with what the addon exports; the addon reports its own. */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 /** The version spoken here; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;
 export const PROTOCOL_MINOR = 40;
 /** The first minor version with FUSE_NOTIFY_INC_EPOCH. */
 export const MINOR_WITH_EPOCH = 44;
+/** Since this minor version, a name can be made to be looked up again without being dropped. */
+export const MINOR_WITH_EXPIRY = 38;
 
 export const MAX_WRITE_BYTES = 1 << 20;
 export const OUTPUT_BYTES = 4 << 20;

@@ -96,6 +96,7 @@ export class FakeSession {
       leaveToSupervisor: () => {},
       invalidateInode: (ino) => note(`drop pages of ${ino}`),
       invalidateEntry: () => {},
+      expireEntry: () => {},
       holdMessages: (ino) => void this.held.push(ino),
       releaseMessages: (ino) => void this.held.splice(this.held.indexOf(ino), 1),
       incrementEpoch: () => {},

@@ -319,6 +319,7 @@ describe.skipIf(!isThere)("serve", () => {
       refused(RangeError, "invalidateInode", value);
       refused(RangeError, "invalidateEntry", value, "name", 0, 0);
       refused(RangeError, "invalidateEntry", 1, "name", value, 0);
+      refused(RangeError, "expireEntry", value, "name");
       refused(RangeError, "holdMessages", value);
       refused(RangeError, "releaseMessages", value);
       for (const at of [0, 2, 3]) refused(RangeError, "packEntries", ...[0, 0, 0, 0].with(at, value));
@@ -327,6 +328,7 @@ describe.skipIf(!isThere)("serve", () => {
     refused(RangeError, "packEntries", 0, 0, 4 << 20, 1);
     refused(RangeError, "packEntries", 0, 0, 1, 4 << 20);
     refused(RangeError, "invalidateEntry", 1, "a\0b", 0, 0);
+    refused(RangeError, "expireEntry", 1, "a\0b");
     for (const method of ["answer", "watch", "invalidateInode", "invalidateEntry", "holdMessages", "packEntries"]) {
       refused(TypeError, method);
     }

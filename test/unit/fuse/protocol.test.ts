@@ -231,11 +231,29 @@ describe("open files", () => {
 
 test("the mount table is parsed with its escapes and optional fields", () => {
   const text =
-    "36 35 0:52 / /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.syncline file:///x\\040y rw,user_id=0\n" +
+    "36 35 0:52 /a\\040b /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.syncline file:///x\\040y rw,user_id=0\n" +
     "37 35 8:1 / / rw - ext4 /dev/vda rw\n\nnonsense\n";
   expect(parseMountTable(text)).toEqual([
-    { device: "0:52", mountPoint: "/mnt/a b", type: "fuse.syncline", source: "file:///x y" },
-    { device: "8:1", mountPoint: "/", type: "ext4", source: "/dev/vda" },
+    {
+      id: "36",
+      parent: "35",
+      device: "0:52",
+      root: "/a b",
+      mountPoint: "/mnt/a b",
+      type: "fuse.syncline",
+      source: "file:///x y",
+      options: "rw,user_id=0",
+    },
+    {
+      id: "37",
+      parent: "35",
+      device: "8:1",
+      root: "/",
+      mountPoint: "/",
+      type: "ext4",
+      source: "/dev/vda",
+      options: "rw",
+    },
   ]);
 });
 
