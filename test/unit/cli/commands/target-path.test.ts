@@ -15,8 +15,8 @@ const table = vi.hoisted(() => ({ places: [] as string[] }));
 
 vi.mock(import("../../../../src/fuse/mount-table.ts"), async (original) => {
   const actual = await original();
-  const mountAt = (mountPoint: string) => ({ mountPoint, type: actual.MOUNT_TYPE, source: "", device: "0:7" });
-  return { ...actual, readMountTable: async () => table.places.map(mountAt) };
+  const line = (mountPoint: string) => `40 1 0:7 / ${mountPoint} rw - ${actual.MOUNT_TYPE} bucket rw`;
+  return { ...actual, readMountTable: async () => actual.parseMountTable(table.places.map(line).join("\n")) };
 });
 
 let space: string;
