@@ -65,6 +65,8 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return new Set(cids.filter((cid) => this.#held.has(digestKey(cid))));
   }
 
+  async catchUp(): Promise<void> {}
+
   hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     return this.has(cids);
   }

@@ -21,26 +21,33 @@ export class Quota {
   }
 
   async stateOf(owner: Wallet): Promise<StorageState> {
-    const { usedBytes } = await this.#stores.of(owner);
+    const usedBytes = await this.#usedBytes(owner);
     const quotaBytes = this.#quotaBytes ?? null;
     return { canUpload: quotaBytes === null || usedBytes < quotaBytes, usedBytes, quotaBytes };
   }
 
   /** Reserves room for `bytes`; call the returned function when they are stored or given up. Throws `over_quota`. */
   async admit(owner: Wallet, bytes: number): Promise<() => void> {
-    const { usedBytes } = await this.#stores.of(owner);
+    const quotaBytes = this.#quotaBytes;
+    if (quotaBytes === undefined) return () => {};
+    const usedBytes = await this.#usedBytes(owner);
     const coming = this.#coming.get(owner) ?? 0;
-    if (this.#quotaBytes !== undefined && usedBytes + coming + bytes > this.#quotaBytes) {
-      throw overQuota({ usedBytes, quotaBytes: this.#quotaBytes });
-    }
+    if (usedBytes + coming + bytes > quotaBytes) throw overQuota({ usedBytes, quotaBytes });
     this.#coming.set(owner, coming + bytes);
     return () => this.#arrived(owner, bytes);
   }
 
   /** Throws `over_quota` if the owner's quota is used up. */
   async check(owner: Wallet): Promise<void> {
+    if (this.#quotaBytes === undefined) return;
     const { canUpload, ...state } = await this.stateOf(owner);
     if (!canUpload) throw overQuota(state);
+  }
+
+  async #usedBytes(owner: Wallet): Promise<number> {
+    const blocks = await this.#stores.of(owner);
+    await blocks.catchUp();
+    return blocks.usedBytes;
   }
 
   #arrived(owner: Wallet, bytes: number): void {

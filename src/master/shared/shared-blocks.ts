@@ -52,7 +52,7 @@ export interface SharedBlocksOptions extends SharedTools {
   readonly open: OpenOwners;
 }
 
-/** After this long the log is read again even if nothing is missing: packs may be condemned meanwhile. */
+/** After this long, or a quarter of a lease, the log is read again: packs may be condemned meanwhile. */
 const REREAD_MS = 60_000;
 
 export class SharedBlocks implements OwnerBlocks, Closable {
@@ -123,11 +123,19 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return this.cache.usedBytes;
   }
 
+  catchUp(): Promise<void> {
+    return this.repair.run(async () => {
+      if (this.#isOld) await this.follower.refresh();
+    });
+  }
+
   put(blocks: readonly Block[]): Promise<PutCounts> {
     return this.repair.run(() => this.#put(blocks));
   }
 
   async #put(blocks: readonly Block[]): Promise<PutCounts> {
+    const isKnown = ({ cid }: Block) => this.#find(cid)?.isLive === true;
+    if (this.#isOld && blocks.some(isKnown)) await this.follower.refresh();
     const fresh = new Map<string, Block>();
     const waits = new Set<Promise<void>>();
     for (const block of blocks) {
@@ -136,7 +144,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       const key = digestKey(cid);
       const pending = this.#pending.get(key);
       if (pending !== undefined) waits.add(pending);
-      else if (!fresh.has(key) && this.cache.find(digestOf(cid))?.isLive !== true) fresh.set(key, block);
+      else if (!fresh.has(key) && !isKnown(block)) fresh.set(key, block);
     }
     if (fresh.size > 0) waits.add(this.#write(fresh));
     await Promise.all(waits);
@@ -256,16 +264,20 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     }
   }
 
+  /** Whether the last reading of the log is too old. */
+  get #isOld(): boolean {
+    return this.follower.ageMs > Math.min(REREAD_MS, this.#options.leaseMs / 4);
+  }
+
   async #arbiterMs(): Promise<number> {
-    const { follower } = this;
-    if (follower.ageMs > Math.min(REREAD_MS, this.#options.leaseMs / 4)) await follower.refresh();
-    return follower.earlierMs;
+    if (this.#isOld) await this.follower.refresh();
+    return this.follower.earlierMs;
   }
 
   /** Reads the log if a block is missing, or if the last reading is too old. */
   async #those(cids: readonly Cid[], test: (cid: Cid) => boolean): Promise<Set<Cid>> {
     let found = await this.#tested(cids, test);
-    if (found.size < cids.length || this.follower.ageMs > REREAD_MS) {
+    if (found.size < cids.length || this.#isOld) {
       await this.follower.refresh();
       found = await this.#tested(cids, test);
     }

@@ -78,6 +78,9 @@ export interface OwnerBlocks extends BlockReader {
 
   /** Bytes of all blocks, each counted once. */
   readonly usedBytes: number;
+
+  /** Learns of what other masters changed, unless it did so lately. Throws `arbiter_unreachable`. */
+  catchUp(): Promise<void>;
 }
 
 /** Blocks that only this master stores, swaps and collects. */
@@ -161,7 +164,7 @@ export interface RepackPlan {
 }
 
 /** What the files provide. */
-export type FiledBlocks = Omit<CollectedBlocks, "recent" | "era">;
+export type FiledBlocks = Omit<CollectedBlocks, "recent" | "era" | "catchUp">;
 
 export interface PutCounts {
   /** Blocks that were new. */

@@ -96,6 +96,9 @@ export class OwnerHandle implements CollectedBlocks, Closable {
     return 0;
   }
 
+  /** Nothing to do: no other master has these files. */
+  async catchUp(): Promise<void> {}
+
   hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     return this.#read(new Set<Cid>(), (packs) => packs.hold(cids));
   }

@@ -1,9 +1,11 @@
 /** One master's view of packs that other masters change. */
 import { describe, expect, test, vi } from "vitest";
 import type { Wallet } from "../../../../src/base/ids.ts";
+import { Quota } from "../../../../src/master/account/quota.ts";
 import { noise } from "../../../support/bytes.ts";
-import { blockOf } from "../../../support/commit-chain.ts";
-import { type SharedMaster, SharedWorld } from "../../../support/shared-world.ts";
+import { blockOf, CommitChain } from "../../../support/commit-chain.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { LEASE_MS, type SharedMaster, SharedWorld } from "../../../support/shared-world.ts";
 
 const OWNER = `0x${"11".repeat(20)}` as Wallet;
 
@@ -27,6 +29,45 @@ test("a pack that is condemned again while a swap restores it does not count as 
   });
   expect(await blocks.hold([block.cid])).toEqual(new Set());
   expect(await blocks.has([block.cid])).toEqual(new Set());
+});
+
+describe("a block of an idle master, whose pack another master", () => {
+  test.each([
+    ["has condemned", 1],
+    ["has deleted", 2],
+  ])("%s, is stored again by an upload", async (_what, collections) => {
+    const clock = new ManualClock();
+    const world = new SharedWorld(clock);
+    const [idle, other] = [world.master(), world.master()];
+    const chain = await CommitChain.create();
+    const owner = chain.owner.wallet;
+    const block = blockOf("raw", noise(1_000, 1));
+    const blocks = await idle.stores.of(owner);
+    await blocks.put([block]);
+    const { commit, blocks: reached } = chain.make("one", undefined);
+    await (await other.stores.of(owner)).put(reached);
+    await world.arbiter.roots.swap({ owner, bucket: "demo" }, undefined, commit.cid);
+    for (let count = 0; count < collections; count++) {
+      await clock.advance(LEASE_MS + 1_000);
+      await other.collect(owner);
+    }
+    expect(await blocks.put([block])).toEqual({ stored: 1, known: 0 });
+    const read = await (await world.master().stores.of(owner)).get(block.cid);
+    expect(Buffer.compare(read, block.bytes)).toBe(0);
+    expect(await blocks.put([block])).toEqual({ stored: 0, known: 1 });
+  });
+});
+
+test("an owner's quota counts what other masters have stored, also before the first upload", async () => {
+  const clock = new ManualClock();
+  const world = new SharedWorld(clock);
+  const blocks = await world.master().stores.of(OWNER);
+  await blocks.put([blockOf("raw", noise(1_000, 1))]);
+  const quota = new Quota(world.master().stores, 1_500);
+  expect(await quota.stateOf(OWNER)).toMatchObject({ canUpload: true, usedBytes: 1_000 });
+  await blocks.put([blockOf("raw", noise(1_000, 2))]);
+  await clock.advance(61_000);
+  await expect(quota.admit(OWNER, 1)).rejects.toMatchObject({ code: "over_quota" });
 });
 
 describe("an incarnation of the arbiter that changes while a master reads the log", () => {
