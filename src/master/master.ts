@@ -158,6 +158,8 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
   for (const [owner, buckets] of rolledBack) alarm.raise(owner, buckets);
   const bucketRoots = new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap });
   const { gate } = bucketRoots;
+  const endings = new OpenStreams(clock);
+  revocations.onRevoked = (digest) => endings.revoked(digest);
   if (others !== undefined) opened(bucketRoots.follow(others));
   const parts = {
     stores,
@@ -167,7 +169,7 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
     collector: opened(new Collector({ roots, stores, gate, clock, log, alarm, collect })),
     revocations,
     bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
-    endings: new OpenStreams(clock),
+    endings,
     quota: new Quota(stores, quotaBytes),
     quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
     bodies: new FairBudget(BODIES_BYTES, OWNER_BODIES_BYTES),

@@ -29,7 +29,11 @@ export interface OtherMasters {
 
 /** Revoked tokens, by digest. */
 export interface RevocationList {
+  /** Called when this master learns of a revoked token. */
+  onRevoked: (digest: string) => void;
   has(digest: string): boolean;
+  /** Whether it was revoked here, but could not be recorded: after a restart, or at another master, it would be valid. */
+  isUnrecorded(digest: string): boolean;
   /** `exp`: when the token expires; both times in seconds since 1970. Resolves when it survives power loss. Throws `store_failed`. */
   add(digest: string, exp: number, nowSeconds: number): Promise<void>;
 }

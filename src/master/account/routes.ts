@@ -6,7 +6,13 @@ import type { MasterParts } from "../parts.ts";
 export function accountRoutes(parts: MasterParts): Route[] {
   return [
     { method: "GET", path: "/api/v1/storage", access: "bearer", handle: (call) => storage(parts, call) },
-    { method: "POST", path: "/v1/session/revoke", access: "bearer", handle: (call) => revoke(parts, call) },
+    {
+      method: "POST",
+      path: "/v1/session/revoke",
+      access: "bearer",
+      takesUnrecorded: true,
+      handle: (call) => revoke(parts, call),
+    },
   ];
 }
 
@@ -15,11 +21,13 @@ async function storage({ quota }: MasterParts, { caller }: Call): Promise<Answer
 }
 
 /** Revokes the bearer itself, or with {"token"} another one of the same wallet. */
-async function revoke({ bearers, revocations, endings }: MasterParts, call: Call): Promise<Answer> {
-  const text = hasNoBody(call) ? undefined : tokenIn(await call.json());
-  const bearer = await bearers.checkOwn(text ?? call.caller.bearer, call.caller.wallet, call.peer);
+async function revoke({ bearers, revocations }: MasterParts, call: Call): Promise<Answer> {
+  const { caller, peer } = call;
+  const text = hasNoBody(call) ? caller.bearer : tokenIn(await call.json());
+  // A revoked bearer may only be revoked again.
+  if (text !== caller.bearer) await bearers.checkText(caller.bearer, peer);
+  const bearer = await bearers.checkOwn(text, caller.wallet, peer);
   await revocations.add(bearer.digest, bearer.exp, bearers.nowSeconds());
-  endings.revoked(bearer.digest);
   return { status: 200, json: { revoked: true, exp: bearer.exp } };
 }
 

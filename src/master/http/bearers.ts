@@ -44,8 +44,11 @@ export class Bearers {
     return this.#rules.sessionKey !== undefined;
   }
 
-  /** From the Authorization header; verified at once without a peer. Throws a Refusal with status 401 or 403. */
-  async check(authorization: string | undefined, peer?: Peer): Promise<Bearer> {
+  /**
+   * From the Authorization header; verified at once without a peer. `takesUnrecorded`: also if it was revoked, but that could
+   * not be recorded. Throws a Refusal with status 401 or 403.
+   */
+  async check(authorization: string | undefined, peer?: Peer, takesUnrecorded = false): Promise<Bearer> {
     const text = /^bearer +([^\s,]+) *$/i.exec(authorization ?? "")?.[1];
     if (text === undefined) {
       throw unauthorized(
@@ -53,21 +56,24 @@ export class Bearers {
         "This call needs a bearer token: send `Authorization: Bearer` with a wallet token.",
       );
     }
-    return this.checkText(text, peer);
+    return this.checkText(text, peer, takesUnrecorded);
   }
 
   /** A bearer by itself. Throws as `check`. */
-  async checkText(text: string, peer?: Peer): Promise<Bearer> {
+  async checkText(text: string, peer?: Peer, takesUnrecorded = false): Promise<Bearer> {
     const when: When = (verify) => (peer === undefined ? verify() : this.#signatures.resolve(peer, verify));
     const bearer = this.#known.get(text) ?? (await this.#verify(text, when));
     this.#checkValid(bearer);
+    const { revocations } = this.#rules;
+    const isRevoked = revocations.has(bearer.digest) && !(takesUnrecorded && revocations.isUnrecorded(bearer.digest));
+    if (isRevoked) throw refused("token_revoked");
     if (peer !== undefined) this.#signatures.trust(peer);
     return bearer;
   }
 
   /**
-   * A bearer that a caller names beside its own. Its signature waits its turn, whatever the connection has shown. Throws as
-   * `check`, and `no_grant` for another wallet's, which is not verified.
+   * A bearer that a caller names to revoke it, again if need be. Its signature waits its turn, whatever the connection has
+   * shown. Throws as `check`, and `no_grant` for another wallet's, which is not verified.
    */
   async checkOwn(text: string, caller: Wallet, peer: Peer | undefined): Promise<Bearer> {
     const when: When = (verify) => (peer === undefined ? verify() : this.#signatures.inTurn(peer, verify));
@@ -83,7 +89,6 @@ export class Bearers {
 
   #checkValid(bearer: Bearer): void {
     if (bearer.exp <= this.nowSeconds()) throw refused("token_expired");
-    if (this.#rules.revocations.has(bearer.digest)) throw refused("token_revoked");
     this.#checkServed(bearer.wallet);
   }
 

@@ -34,7 +34,9 @@ export async function dispatch(
   const { route, params } = found(router, method, segments);
   onRoute?.(route);
   if (route.paced === true) await incoming.pace?.();
-  const bearer = route.access === "public" ? undefined : await bearers.check(headers.authorization, incoming.peer);
+  const { access, takesUnrecorded } = route;
+  const bearer =
+    access === "public" ? undefined : await bearers.check(headers.authorization, incoming.peer, takesUnrecorded);
   onBearer?.(bearer);
   return route.handle({
     isHead: method === "HEAD",

@@ -20,8 +20,13 @@ export class OpenStreams {
   register(bearer: Bearer | undefined, end: () => void): () => void {
     const entry = { digest: bearer?.digest, end };
     this.#open.add(entry);
-    const leftMs = bearer === undefined ? Infinity : bearer.exp * 1000 - Number(this.#clock.nowNs() / 1_000_000n);
-    const timer = leftMs > MAX_TIMER_MS ? undefined : this.#clock.after(Math.max(0, leftMs), end);
+    let timer: Disposable | undefined;
+    const endAt = (expMs: number) => {
+      const leftMs = Math.max(0, expMs - Number(this.#clock.nowNs() / 1_000_000n));
+      const next = leftMs > MAX_TIMER_MS ? () => endAt(expMs) : end;
+      timer = this.#clock.after(Math.min(leftMs, MAX_TIMER_MS), next);
+    };
+    if (bearer !== undefined) endAt(bearer.exp * 1000);
     if (this.#stopping) end();
     return () => {
       this.#open.delete(entry);

@@ -11,8 +11,10 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID`;
 
 export class Revocations implements RevocationList, Disposable {
+  onRevoked: (digest: string) => void = () => {};
   readonly #db: Database.Database;
   readonly #digests: Set<string>;
+  readonly #unrecorded = new Set<string>();
 
   /** Forgets tokens that expired before `nowSeconds`. Throws `store_failed`. */
   constructor(path: string, nowSeconds: number, databases: Databases = systemDatabases) {
@@ -33,14 +35,21 @@ export class Revocations implements RevocationList, Disposable {
     return this.#digests.has(digest);
   }
 
+  isUnrecorded(digest: string): boolean {
+    return this.#unrecorded.has(digest);
+  }
+
   /** Resolves when it survives power loss. Throws `store_failed`. */
   async add(digest: string, exp: number, nowSeconds: number): Promise<void> {
     // Effective at once, even if the write fails.
     this.#digests.add(digest);
+    this.onRevoked(digest);
     try {
       this.#db.prepare("INSERT OR IGNORE INTO revoked (digest, exp) VALUES (?, ?)").run(digest, exp);
+      this.#unrecorded.delete(digest);
       for (const expired of this.#forget(nowSeconds)) this.#digests.delete(expired);
     } catch (cause) {
+      this.#unrecorded.add(digest);
       throw failed(this.#db.name, cause);
     }
   }

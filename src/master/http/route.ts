@@ -14,6 +14,8 @@ export interface Route {
   readonly paced?: boolean;
   /** The answer's body is endless (watch): it ends when the master stops or the caller's bearer ends. */
   readonly endless?: boolean;
+  /** Also takes a revoked bearer whose revocation could not be recorded. */
+  readonly takesUnrecorded?: boolean;
   /** Throws a `Refusal`, or a lower layer's error that failure.ts can answer. */
   handle(call: Call): Promise<Answer>;
 }

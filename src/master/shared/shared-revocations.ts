@@ -7,11 +7,14 @@ import type { RevocationList } from "../storage.ts";
 const LOOK_MS = 5_000;
 
 export class SharedRevocations implements RevocationList, Disposable {
+  onRevoked: (digest: string) => void = () => {};
   readonly #revoked: RevokedTokens;
   readonly #clock: Clock;
   readonly #log: Log;
   /** When each token expires, in seconds since 1970, by digest. */
-  #expiries = new Map<string, number>();
+  readonly #expiries = new Map<string, number>();
+  /** Those that the arbiter is not known to have. */
+  readonly #unrecorded = new Set<string>();
   #timer: Disposable | undefined;
   #ended = false;
 
@@ -33,10 +36,16 @@ export class SharedRevocations implements RevocationList, Disposable {
     return this.#expiries.has(digest);
   }
 
+  isUnrecorded(digest: string): boolean {
+    return this.#unrecorded.has(digest);
+  }
+
   async add(digest: string, exp: number): Promise<void> {
     // Effective at once here, even if the arbiter does not answer.
-    this.#expiries.set(digest, exp);
+    if (!this.#expiries.has(digest)) this.#unrecorded.add(digest);
+    this.#learn(digest, exp);
     await this.#revoked.add(digest, exp);
+    this.#unrecorded.delete(digest);
   }
 
   [Symbol.dispose](): void {
@@ -48,8 +57,21 @@ export class SharedRevocations implements RevocationList, Disposable {
     const all = await this.#revoked.all();
     const nowSeconds = Number(this.#clock.nowNs() / 1_000_000_000n);
     // Revocations that did not reach the arbiter are known only here.
-    const kept = [...this.#expiries].filter(([, exp]) => exp > nowSeconds);
-    this.#expiries = new Map([...kept, ...all.map(({ digest, exp }) => [digest, exp] as const)]);
+    for (const [digest, exp] of this.#expiries) if (exp <= nowSeconds) this.#forget(digest);
+    for (const { digest, exp } of all) {
+      this.#unrecorded.delete(digest);
+      if (!this.#expiries.has(digest)) this.#learn(digest, exp);
+    }
+  }
+
+  #learn(digest: string, exp: number): void {
+    this.#expiries.set(digest, exp);
+    this.onRevoked(digest);
+  }
+
+  #forget(digest: string): void {
+    this.#expiries.delete(digest);
+    this.#unrecorded.delete(digest);
   }
 
   #lookLater(): void {

@@ -2,6 +2,7 @@
 import { createHmac, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, type Clock } from "../../../../src/base/clock.ts";
@@ -10,6 +11,7 @@ import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { signToken } from "../../../../src/crypto/token.ts";
 import { walletToBytes, type WalletSigner } from "../../../../src/crypto/wallet.ts";
 import { parseSessionKey } from "../../../../src/master/http/session-key.ts";
+import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { carOf } from "../../../support/car.ts";
 import { alice, bob, startTestMaster, stranger, type TestMaster } from "../../../support/test-master.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -345,6 +347,18 @@ describe("session tokens", () => {
   });
 });
 
+/** Has the table of revoked tokens take no more rows, until it is disposed. */
+function fillTable(data: string): Disposable {
+  const db = systemDatabases.open(join(data, "auth.db"));
+  db.exec("CREATE TRIGGER full BEFORE INSERT ON revoked BEGIN SELECT raise(ABORT, 'full'); END");
+  return {
+    [Symbol.dispose]() {
+      db.exec("DROP TRIGGER full");
+      db.close();
+    },
+  };
+}
+
 describe("a revocation", () => {
   test("survives a restart, for every form of the signature", async () => {
     const data = await temporaryFolder();
@@ -357,6 +371,32 @@ describe("a revocation", () => {
       expect(await call(second, "GET", "/api/v1/storage", spelling)).toMatchObject({ code: "token_revoked" });
     }
     await second.stop();
+  });
+
+  test("that could not be written can be made again, and a token that it concerns does nothing else", async () => {
+    const data = await temporaryFolder();
+    const [lost, own] = [await signToken(alice, NOW, 600), await signToken(alice, NOW, 601)];
+    const master = await startTestMaster({ clock, data });
+    const revoke = (bearer: string, body = "") => call(master, "POST", "/v1/session/revoke", bearer, body);
+    const full = fillTable(data);
+    expect((await revoke(own, JSON.stringify({ token: lost }))).status).toBeGreaterThanOrEqual(500);
+    expect((await revoke(own)).status).toBeGreaterThanOrEqual(500);
+    for (const token of [lost, own]) {
+      expect(await call(master, "GET", "/api/v1/storage", token)).toMatchObject({ code: "token_revoked" });
+    }
+    full[Symbol.dispose]();
+    const other = JSON.stringify({ token: await signToken(alice, NOW, 602) });
+    expect(await revoke(own, other)).toMatchObject({ code: "token_revoked" });
+    const valid = await signToken(alice, NOW, 603);
+    expect(await revoke(valid, JSON.stringify({ token: lost }))).toMatchObject({ status: 200 });
+    expect(await revoke(own)).toMatchObject({ status: 200 });
+    expect(await revoke(own)).toMatchObject({ code: "token_revoked" });
+    await master.stop();
+    const again = await startTestMaster({ clock, data });
+    for (const token of [lost, own]) {
+      expect(await call(again, "GET", "/api/v1/storage", token)).toMatchObject({ code: "token_revoked" });
+    }
+    await again.stop();
   });
 
   test("accepts another token of the same wallet, and refuses other wallets' tokens", async () => {

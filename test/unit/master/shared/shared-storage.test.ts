@@ -5,6 +5,8 @@ import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
+import { signToken } from "../../../../src/crypto/token.ts";
+import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
 import { SwapGate } from "../../../../src/master/roots/swap-gate.ts";
 import { openSharedStorage } from "../../../../src/master/shared/shared-storage.ts";
@@ -16,7 +18,7 @@ import { ManualClock } from "../../../support/manual-clock.ts";
 import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
 import { RestorableArbiter } from "../../../support/restorable-arbiter.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
-import { startTestMaster, type TestMaster } from "../../../support/test-master.ts";
+import { alice, startTestMaster, type TestMaster } from "../../../support/test-master.ts";
 
 const BEAT_MS = 60_000;
 let chain: CommitChain;
@@ -238,6 +240,29 @@ describe("a storage that masters share", () => {
     await expect.poll(() => other.revocations.has("digest")).toBe(true);
   });
 
+  test("a watch at one master ends when another revokes its token", async () => {
+    const { open, clock, arbiter } = world();
+    const storages = [await open(arbiter), await open(arbiter)];
+    await storages[0]?.roots.swap(
+      { owner: alice.wallet, bucket: "b" },
+      undefined,
+      cidOf("dag-cbor", Uint8Array.of(0x80)),
+    );
+    const starting = storages.map((storage) => startTestMaster({ storage, clock }));
+    const [one, other] = (await Promise.all(starting)) as [TestMaster, TestMaster];
+    const token = await signToken(alice, Number(clock.nowNs() / 1_000_000_000n), 600);
+    const headers = { authorization: `Bearer ${token}` };
+    const watch = await fetch(`${other.origin}/v1/buckets/b/watch`, { headers });
+    const reader = watch.body?.getReader();
+    const first = await reader?.read();
+    expect(Buffer.from(first?.value ?? []).toString()).toContain("event: root");
+    const revoked = await fetch(`${one.origin}/v1/session/revoke`, { method: "POST", headers });
+    expect(revoked.status).toBe(200);
+    await clock.advance(5_000);
+    while ((await reader?.read())?.done === false);
+    await Promise.all([one.stop(), other.stop()]);
+  });
+
   test("a revoked token is forgotten once it has expired", async () => {
     const { open, clock, arbiter } = world();
     await using one = await open(arbiter);
@@ -250,7 +275,7 @@ describe("a storage that masters share", () => {
     expect([one, other].map(({ revocations }) => revocations.has("digest"))).toEqual([false, false]);
   });
 
-  test("a token whose revocation did not reach the arbiter stays revoked here", async () => {
+  test("a token whose revocation did not reach the arbiter stays revoked here, and can be revoked again", async () => {
     const { open, clock, arbiter } = world();
     await using storage = await open(arbiter);
     const now = Number(clock.nowNs() / 1_000_000_000n);
@@ -258,6 +283,10 @@ describe("a storage that masters share", () => {
     await expect(storage.revocations.add("digest", now + 60, now)).rejects.toThrow("away");
     await clock.advance(5_000);
     expect(storage.revocations.has("digest")).toBe(true);
+    expect(storage.revocations.isUnrecorded("digest")).toBe(true);
+    await storage.revocations.add("digest", now + 60, now);
+    expect(storage.revocations.isUnrecorded("digest")).toBe(false);
+    expect((await arbiter.revoked.all()).map(({ digest }) => digest)).toEqual(["digest"]);
   });
 });
 
