@@ -54,6 +54,9 @@ const STATUSES: Readonly<Record<Put, ExitStatus>> = {
   incomplete: 8,
 };
 
+const DO_NOT_SERVE =
+  "Do not serve yet: what a bucket without a root holds would become garbage. Choose with `--name NAME=COMMIT`, then run this again.";
+
 async function rescue(call: RescueCall): Promise<ExitStatus> {
   const { args, options, output, runtime } = call;
   const { arbiter: url, put = false } = options;
@@ -65,6 +68,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   if (owners.length === 0) throw new SynclineError("no_such_path", `${objects.address} has no packs of a master.`);
   await using arbiter = url === undefined ? undefined : await openArbiter(url, runtime, silentLog);
   let status: ExitStatus = 0;
+  let unsettled = 0;
   const used = new Set<Cid>();
   const found: { owner: Wallet; buckets: { bucket: FoundBucket; chosen: Chosen }[] }[] = [];
   for (const owner of owners) {
@@ -84,6 +88,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
     for (const { bucket, chosen } of buckets) {
       const done = await settle(call, { arbiter, objects, owner }, bucket, chosen);
       status = Math.max(status, STATUSES[done.put], bucket.listed[0]?.complete === true ? 0 : 8) as ExitStatus;
+      if (STATUSES[done.put] !== 0) unsettled++;
       show(call, owner, bucket, done);
     }
   }
@@ -91,6 +96,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   const summary = `${printCount(buckets, "bucket")} of ${printCount(owners.length, "owner")}.`;
   output.result({ owners: owners.length, buckets }, summary);
   if (!put) output.notice("Nothing was changed. --arbiter URL --put creates the roots.");
+  else if (unsettled > 0) output.notice(DO_NOT_SERVE);
   else output.notice(`Next: syncline serve --arbiter URL --store ${objects.address} --accept-roots`);
   return status;
 }

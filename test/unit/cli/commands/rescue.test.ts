@@ -93,6 +93,7 @@ describe("rescue", () => {
     expect(await rescue(...arbiter(), "--put")).toMatchObject({
       status: 0,
       found: [{ put: "there", bucket: "photos" }],
+      err: expect.stringContaining("--accept-roots") as string,
     });
     expect(await roots()).toEqual(want);
   });
@@ -124,6 +125,7 @@ describe("rescue", () => {
     }
     const done = await rescue(...arbiter(), "--put", "--name", `photos=${chain.genesis.cid}`);
     expect(done).toMatchObject({ status: 4, found: [{ put: "name taken" }] });
+    expect(done.err).toContain("Do not serve yet");
     expect(await roots()).toEqual([{ bucket: "photos", commit: foreign }]);
   });
 
@@ -149,6 +151,8 @@ describe("rescue", () => {
     await store([...left.blocks, ...right.blocks]);
     const asked = await rescue(...arbiter(), "--put");
     expect(asked).toMatchObject({ status: 4, found: [{ put: "ambiguous", root: null }] });
+    expect(asked.err).toContain("Do not serve yet");
+    expect(asked.err).not.toContain("--accept-roots");
     expect(new Set(asked.found[0]?.commits.map(({ commit }) => commit))).toEqual(
       new Set([left.commit.cid, right.commit.cid]),
     );
