@@ -31,7 +31,7 @@ const s3 = hasS3 ? await S3Server.start("versitygw", join(folder, "s3")) : undef
 const pool = new Pool({ connectionString: server.url, max: 8 });
 pool.on("error", () => {});
 try {
-  const database = new Database(server.url, silentLog);
+  const database = new Database(server.url, systemClock, silentLog);
   await migrateUp(database);
   const postgres = await openPostgres(server.url, systemClock, silentLog);
   const sqlite = new SqliteArbiter(join(folder, "arbiter.db"), systemClock);

@@ -46,7 +46,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     return server.url.replace(/postgres$/, database);
   };
   const migrated = async (url: string) => {
-    await using database = new Database(url, silentLog);
+    await using database = new Database(url, systemClock, silentLog);
     await migrateUp(database);
     return openPostgres(url, systemClock, silentLog);
   };
@@ -65,7 +65,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
   });
 
   test("migrations go up and down, repeat, and keep what is in use", async () => {
-    await using database = new Database(await freshUrl(), silentLog);
+    await using database = new Database(await freshUrl(), systemClock, silentLog);
     expect(await migrateUp(database)).toEqual(["bucket_roots", "packs", "revoked", "masters", "past"]);
     expect(await migrateUp(database)).toEqual([]);
     await database.query("INSERT INTO syncline_masters VALUES ('id', 'origin', true, 'version', now())");
@@ -85,7 +85,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
   });
 
   test("a failed migration names its step, and the steps before it stay", async () => {
-    await using database = new Database(await freshUrl(), silentLog);
+    await using database = new Database(await freshUrl(), systemClock, silentLog);
     await database.query("CREATE VIEW syncline_owners AS SELECT 1 AS owner_id");
     await database.query("CREATE TABLE syncline_packs (unrelated TEXT)");
     const error = await failure(migrateUp(database));
@@ -134,7 +134,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     const { url, arbiter } = await fresh();
     const names = ["a", "b"].map((bucket) => ({ owner: "o", bucket }));
     for (const name of names) await arbiter.roots.swap(name, undefined, rootCid("a"));
-    await using other = new Database(url, silentLog);
+    await using other = new Database(url, systemClock, silentLog);
     await other.query("UPDATE bucket_roots SET root_cid = 'unrelated' WHERE bucket = 'a'");
     expect(await arbiter.roots.getMany(names)).toEqual([undefined, { commit: rootCid("a"), version: 1 }]);
   });
@@ -142,7 +142,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
   test("the incarnation can be read by an ordinary user", async () => {
     const { url, arbiter } = await fresh();
     await admin.query("CREATE ROLE plain LOGIN");
-    await using database = new Database(url, silentLog);
+    await using database = new Database(url, systemClock, silentLog);
     await database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO plain");
     const plain = await openPostgres(url.replace("postgres@", "plain@"), systemClock, silentLog);
     open.push(plain);
@@ -171,7 +171,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     const data = `${primary.data}-standby`;
     primary.backUp(data, true);
     await using standby = await primary.standby(data);
-    await using database = new Database(primary.url, silentLog);
+    await using database = new Database(primary.url, systemClock, silentLog);
     await database.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
     await database.query("SELECT pg_reload_conf()");
     await expect.poll(() => arbiter.doubts()).toEqual([]);

@@ -1,5 +1,6 @@
 /** A pool of connections to PostgreSQL, and what its errors say about a statement. */
 import { Client, Pool, type PoolClient } from "pg";
+import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 
@@ -10,6 +11,8 @@ const STATEMENT_MS = 5_000;
 const CONNECT_MS = 3_000;
 const CONNECTIONS = 8;
 const KEEP_ALIVE_MS = 10_000;
+/** How long a connection that is closed waits for the server to close it, too. */
+const GOODBYE_MS = 1_000;
 
 /** Has the server drop a connection, with its locks, half a minute after the other end is gone without a word. */
 const NOTICE_DEAD = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
@@ -32,16 +35,19 @@ export class Database implements AsyncDisposable {
   readonly address: string;
   readonly #url: string;
   readonly #pool: Pool;
+  readonly #clock: Clock;
   readonly #log: Log;
+  /** All connections that are open. */
+  readonly #clients = new Set<Client>();
 
   /** Throws `bad_address`. */
-  constructor(url: string, log: Log) {
+  constructor(url: string, clock: Clock, log: Log) {
     this.address = withoutPassword(url);
     this.#url = url;
+    this.#clock = clock;
     this.#log = log;
     this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, query_timeout: STATEMENT_MS });
-    // A connection may break between two statements: the next one reports it.
-    this.#pool.on("connect", (client) => client.on("error", () => {}));
+    this.#pool.on("connect", (client) => this.#opened(client));
     // A connection that breaks while idle; the next call makes another one.
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
   }
@@ -67,22 +73,37 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  /** A connection of its own, for what lives as long as it. */
+  /** A connection of its own, for what lives as long as it; to be closed with `close`. */
   async connection(): Promise<Client> {
     const client = new Client(this.#settings);
-    client.on("error", () => {});
+    this.#opened(client);
     try {
       await client.connect();
       await client.query(NOTICE_DEAD);
       return client;
     } catch (cause) {
-      await client.end().catch(() => {});
+      await this.close(client);
       throw new StatementFailed(this.address, cause, true);
     }
   }
 
+  /** Ends a connection, even if the server is gone without a word. */
+  async close(client: Client): Promise<void> {
+    using _cut = this.#clock.after(GOODBYE_MS, () => client.connection.stream.destroy());
+    await client.end().catch(() => {});
+    this.#clients.delete(client);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pool.end();
+    await Promise.all([...this.#clients].map((client) => this.close(client)));
+  }
+
+  #opened(client: Client): void {
+    this.#clients.add(client);
+    // A connection may break between two statements: the next one reports it.
+    client.on("error", () => {});
+    client.on("end", () => this.#clients.delete(client));
   }
 
   get #settings() {

@@ -25,7 +25,7 @@ const incarnationOf = (generation: string) => `(
 
 /** Opens it. Throws `bad_address`, `arbiter_unreachable`, and `precondition_failed` before `syncline migrate up`. */
 export async function openPostgres(url: string, clock: Clock, log: Log): Promise<PostgresArbiter> {
-  const database = new Database(url, log);
+  const database = new Database(url, clock, log);
   try {
     const missing = (await migrationStates(database)).filter(({ applied }) => !applied);
     if (missing.length > 0) {
@@ -103,7 +103,7 @@ export class PostgresArbiter implements Arbiter {
     const end = async () => {
       this.#ends.delete(end);
       look?.[Symbol.dispose]();
-      await client.end().catch(() => {});
+      await this.#database.close(client);
     };
     let look: Disposable | undefined;
     try {
@@ -134,7 +134,7 @@ export class PostgresArbiter implements Arbiter {
     const end = async () => {
       watch.ended = true;
       this.#ends.delete(end);
-      await watch.client?.end().catch(() => {});
+      if (watch.client !== undefined) await this.#database.close(watch.client);
     };
     this.#ends.add(end);
     void this.#listen(watch, changed);
@@ -154,7 +154,7 @@ export class PostgresArbiter implements Arbiter {
           changed({ owner, bucket });
         });
         await client.query("LISTEN syncline_roots");
-        if (watch.ended) await client.end();
+        if (watch.ended) await this.#database.close(client);
         await over.promise;
       } catch (error) {
         if (!watch.ended) this.#log.warn("cannot watch the roots", { error: describeError(error) });

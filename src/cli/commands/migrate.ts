@@ -63,5 +63,5 @@ async function open({ options, runtime }: MigrateCall) {
     () => runtime.clock.nowNs(),
     (line) => void runtime.stderr.write(line),
   );
-  return { database: new Database(options.arbiter ?? "", log), migrations };
+  return { database: new Database(options.arbiter ?? "", runtime.clock, log), migrations };
 }

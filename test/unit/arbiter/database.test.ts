@@ -1,12 +1,16 @@
 /** What a broken connection to PostgreSQL does to its master. The server here says what a test needs, in PostgreSQL's protocol. */
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { Database } from "../../../src/arbiter/postgres/database.ts";
+import { PostgresArbiter } from "../../../src/arbiter/postgres/postgres-arbiter.ts";
+import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 
 const AUTHENTICATED = message("R", Buffer.alloc(4));
 const READY = message("Z", Buffer.from("I"));
 const DONE = message("C", Buffer.from("SELECT 0\0"));
+const NOTIFIED = message("A", Buffer.from("\0\0\0\0syncline_roots\0owner/bucket\0"));
 const TERMINATING = message("E", Buffer.from("SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"));
 
 test("a connection that breaks right behind an answer ends nothing, and the next statement gets a new one", async () => {
@@ -20,11 +24,47 @@ test("a connection that breaks right behind an answer ends nothing, and the next
       isStarted = true;
     });
   });
-  await using database = new Database(`postgres://one@127.0.0.1:${await portOf(server)}/one`, silentLog);
+  await using database = new Database(`postgres://one@127.0.0.1:${await portOf(server)}/one`, systemClock, silentLog);
   expect(await database.query("SELECT")).toEqual([]);
   expect(await database.query("SELECT")).toEqual([]);
   server.close();
 });
+
+test("a server that falls silent does not keep a master that ends, nor its process", async () => {
+  const isQuery = (data: Buffer) => data[0] === "Q".charCodeAt(0);
+  const open = new Set<Socket>();
+  // Closes nothing by itself, as a machine that has lost its power.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    let isStarted = false;
+    socket.on("data", (data) => {
+      if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
+      else if (data.includes("LISTEN")) socket.write(Buffer.concat([DONE, READY, NOTIFIED]));
+      else if (isQuery(data) || data.includes("syncline_revoked")) socket.write(Buffer.concat([DONE, READY]));
+      isStarted = true;
+    });
+  });
+  const clock = new ManualClock();
+  const url = `postgres://one@127.0.0.1:${await portOf(server)}/one`;
+  // Those of earlier tests close.
+  await expect.poll(sockets).toBe(0);
+  const arbiter = new PostgresArbiter(new Database(url, clock, silentLog), clock, silentLog);
+  expect(await arbiter.revoked.all()).toEqual([]);
+  await new Promise<void>((resolve) => arbiter.watch(() => resolve()));
+  expect(sockets()).toBe(4);
+  let isOver = false;
+  void arbiter[Symbol.asyncDispose]().then(() => (isOver = true));
+  await expect.poll(async () => clock.advance(1_000).then(() => isOver)).toBe(true);
+  // Those of the server are left.
+  await expect.poll(sockets).toBe(2);
+  for (const socket of open) socket.destroy();
+  server.close();
+});
+
+/** Open connections of this process, at either end. */
+function sockets(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
+}
 
 function message(type: string, body: Buffer): Buffer {
   const length = Buffer.alloc(4);
