@@ -88,6 +88,9 @@ export const WALK_STEP_CIDS = 10_000;
 export const WALK_STEPS = 80;
 /** … and one owner may have so many: enough for one walk of the maximum size. */
 export const OWNER_WALK_STEPS = 40;
+/** Concurrent searches of all owners for a public block, and one network's share. */
+export const SEARCHES = 2;
+export const NETWORK_SEARCHES = 1;
 /** How long a quota API's answer counts for a bearer, how long a failure counts, and how long to wait for it. */
 export const QUOTA_CACHE_MS = 30_000;
 export const QUOTA_RETRY_MS = 1_000;

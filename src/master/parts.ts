@@ -33,6 +33,8 @@ export interface MasterParts {
   readonly answers: FairBudget;
   /** Memory of walks below blocks, in steps of WALK_STEP_CIDS. */
   readonly walks: FairBudget;
+  /** Searches of all owners for a public block, by the network that asks. */
+  readonly searches: FairBudget;
   /** Of CAR_BATCH_BYTES, and of ANSWER_BATCH_BYTES. */
   readonly slabs: Slabs;
   readonly answerSlabs: Slabs;

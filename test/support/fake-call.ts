@@ -20,13 +20,15 @@ export async function answerOf(routes: readonly Route[], call: FakeCall): Promis
   for (const route of routes) {
     const params = route.method === call.method ? paramsOf(route.path, url.pathname) : undefined;
     if (params === undefined) continue;
+    const caller = { wallet: call.caller, bearer: "bearer" };
     try {
       return await route.handle({
         isHead: call.method === "HEAD",
         params,
         query: url.searchParams,
         headers: call.headers ?? {},
-        caller: { wallet: call.caller, bearer: "bearer" },
+        caller,
+        knownCaller: caller,
         peer: undefined,
         body: () => {
           throw new Error("these calls have JSON bodies only");

@@ -2,12 +2,15 @@
  * GET /ipfs/{cid}: one block, or a DAG as a CAR, after the IPFS trustless gateway
  * (https://specs.ipfs.tech/http-gateways/trustless-gateway/). Paths below a block and deserialized answers are unsupported.
  */
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
+import { TimeSlice } from "../../base/time-slice.ts";
 import { CAR_TYPE, encodeCarHeader } from "../../format/blocks/car.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
+import { networkOf } from "../../http/peer-network.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call } from "../http/route.ts";
+import { WALK_SLICE_MS } from "../limits.ts";
 import type { MasterParts } from "../parts.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { Reading } from "./car-stream.ts";
@@ -71,19 +74,38 @@ function scopeOf({ query }: Call): Scope {
   throw new Refusal("malformed_request", "dag-scope must be block, entity or all.");
 }
 
+interface Holder {
+  readonly owner: string;
+  readonly blocks: OwnerBlocks;
+  readonly size: number;
+}
+
 /** The caller's blocks; with public blocks, those of any owner who has it. Throws `block_not_found`. */
-async function holderOf(
-  { stores, publicBlocks }: MasterParts,
-  call: Call,
-  cid: Cid,
-): Promise<{ owner: string; blocks: OwnerBlocks; size: number }> {
-  const owners = publicBlocks ? await stores.owners() : [call.caller.wallet];
-  for (const owner of owners) {
-    const blocks = await stores.of(owner);
-    const size = await blocks.size(cid);
-    if (size !== undefined) return { owner: publicBlocks ? "" : owner, blocks, size };
+async function holderOf(parts: MasterParts, call: Call, cid: Cid): Promise<Holder> {
+  const { wallet } = parts.publicBlocks ? (call.knownCaller ?? {}) : call.caller;
+  const own = wallet && (await heldBy(parts, wallet, cid));
+  const holder = own ?? (parts.publicBlocks ? await anyHolder(parts, call, cid) : undefined);
+  if (holder === undefined) throw blockNotFound(cid);
+  return holder;
+}
+
+async function heldBy({ stores }: MasterParts, owner: Wallet, cid: Cid): Promise<Holder | undefined> {
+  const blocks = await stores.of(owner);
+  const size = await blocks.size(cid);
+  return size === undefined ? undefined : { owner, blocks, size };
+}
+
+/** Asks one owner after the other, which may have to open the index of each. */
+async function anyHolder(parts: MasterParts, { peer, signal }: Call, cid: Cid): Promise<Holder | undefined> {
+  using _search = await parts.searches.hold(networkOf(peer?.address), 1, signal);
+  const pace = new TimeSlice(parts.clock, WALK_SLICE_MS);
+  for (const owner of await parts.stores.owners()) {
+    signal.throwIfAborted();
+    const held = await heldBy(parts, owner, cid);
+    if (held !== undefined) return { ...held, owner: "" };
+    await pace.breathe();
   }
-  throw blockNotFound(cid);
+  return undefined;
 }
 
 /** Memory is taken before the block is read, and returned once it is sent. */

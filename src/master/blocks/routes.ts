@@ -17,7 +17,8 @@ export function blockRoutes(parts: MasterParts): Route[] {
     {
       method: "GET",
       path: "/ipfs/{cid}",
-      access: parts.publicBlocks ? "public" : access,
+      access: parts.publicBlocks ? "either" : access,
+      paced: parts.publicBlocks,
       handle: (call) => gateway(parts, call),
     },
   ];

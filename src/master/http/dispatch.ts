@@ -20,7 +20,7 @@ export interface Incoming extends Pick<Call, "body" | "signal"> {
   readonly pace?: () => Promise<void>;
   /** Called with the route as soon as it is found. */
   readonly onRoute?: (route: Route) => void;
-  /** Called with the bearer before the call is handled; undefined where the route is public. */
+  /** Called with the bearer before the call is handled; undefined if there is none, as where the route is public. */
   readonly onBearer?: (bearer: Bearer | undefined) => void;
 }
 
@@ -33,25 +33,40 @@ export async function dispatch(
   const { segments, query } = parseTarget(target);
   const { route, params } = found(router, method, segments);
   onRoute?.(route);
-  if (route.paced === true) await incoming.pace?.();
-  const { access, takesUnrecorded } = route;
-  const bearer =
-    access === "public" ? undefined : await bearers.check(headers.authorization, incoming.peer, takesUnrecorded);
+  const bearer = await bearerOf(bearers, incoming, route);
+  if (route.paced === true && bearer === undefined) await incoming.pace?.();
   onBearer?.(bearer);
+  const caller = bearer && { wallet: bearer.wallet, bearer: bearer.text };
   return route.handle({
     isHead: method === "HEAD",
     params,
     query,
     headers,
     get caller() {
-      if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer token.");
-      return { wallet: bearer.wallet, bearer: bearer.text };
+      if (caller === undefined) throw new Refusal("bearer_missing", "This call needs a bearer token.");
+      return caller;
     },
+    knownCaller: caller,
     peer: incoming.peer,
     body,
     json: () => incoming.json(bearer?.wallet ?? ""),
     signal,
   });
+}
+
+/** Throws a `Refusal` only if the route needs a bearer. */
+async function bearerOf(
+  bearers: Pick<Bearers, "check">,
+  { headers, peer }: Incoming,
+  { access, takesUnrecorded }: Route,
+): Promise<Bearer | undefined> {
+  if (access === "public") return undefined;
+  try {
+    return await bearers.check(headers.authorization, peer, takesUnrecorded);
+  } catch (error) {
+    if (access === "either" && error instanceof Refusal) return undefined;
+    throw error;
+  }
 }
 
 function found(router: Router, method: string, segments: readonly string[]): Pick<Call, "params"> & { route: Route } {

@@ -96,7 +96,7 @@ class Exchange {
     } catch (error) {
       // The client is gone.
       if (isAbort(error)) throw error;
-      if (this.#wallet === undefined) await this.#pace();
+      if (this.#wallet === undefined && this.#route?.paced !== true) await this.#pace();
       return answerTo(error, this.#service.log, this.#name);
     } finally {
       this.#forget();

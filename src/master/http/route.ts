@@ -8,9 +8,9 @@ export interface Route {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** Such as "/v1/buckets/{bucket}/root". */
   readonly path: string;
-  /** "public" is answered without a bearer; `caller` is undefined then. */
-  readonly access: "public" | "bearer";
-  /** Limited to the rate of unauthenticated calls per address (rate-limits.ts): needs no bearer, and is rarely called. */
+  /** "public" is answered without a bearer, and "either" with or without one. */
+  readonly access: "public" | "bearer" | "either";
+  /** Callers without a bearer are limited to the rate of unauthenticated calls per address (rate-limits.ts). */
   readonly paced?: boolean;
   /** The answer's body is endless (watch): it ends when the master stops or the caller's bearer ends. */
   readonly endless?: boolean;
@@ -27,8 +27,10 @@ export interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
-  /** The bearer's identity. Throws `bearer_missing` where the route is public. */
+  /** The bearer's identity. Throws `bearer_missing` where `knownCaller` is undefined. */
   readonly caller: Caller;
+  /** Undefined where the route is public, and without a valid bearer where it takes either. */
+  readonly knownCaller: Caller | undefined;
   /** The caller's connection, where verifications of further bearers wait their turn. Undefined: they do not wait. */
   readonly peer: Peer | undefined;
   /**

@@ -1,13 +1,19 @@
 /** What strangers cost a master: which signatures are looked at, who waits, and what nobody is told without a bearer. */
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
+import type { Wallet } from "../../../src/base/ids.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { systemRandom } from "../../../src/base/random.ts";
+import { cidOf } from "../../../src/format/blocks/cid.ts";
 import { signToken } from "../../../src/crypto/token.ts";
 import { Bearers, type BearerRules } from "../../../src/master/http/bearers.ts";
 import { SignatureQueue, type Peer } from "../../../src/master/http/signature-queue.ts";
 import { RateLimits } from "../../../src/master/http/rate-limits.ts";
 import { DOUBTS_REST, SUSPICION_MS, STRANGER_BURST, STRANGER_WAIT_MS } from "../../../src/master/limits.ts";
+import { openFolderStorage } from "../../../src/master/store/folder-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RawClient } from "../../support/raw-http.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
 import { alice, startTestMaster, stranger, type TestMaster } from "../../support/test-master.ts";
 
 let master: TestMaster | undefined;
@@ -171,6 +177,66 @@ describe("strangers from one address", () => {
     expect((await master.call("/v1/buckets")).status).toBe(200);
     expect((await master.call("/v1/buckets")).status).toBe(200);
     for (const each of others) each.close();
+  });
+});
+
+describe("strangers at a master with public blocks", () => {
+  const clock = new ManualClock();
+  const bytes = Buffer.from("a public block");
+  const cid = cidOf("raw", bytes);
+  const unknown = Array.from({ length: STRANGER_BURST / 2 }, (_, index) => cidOf("raw", Buffer.from(`${index}`)));
+  const asking = unknown.map((each) => `GET /ipfs/${each}?format=raw HTTP/1.1\r\nHost: x\r\n\r\n`);
+
+  async function start() {
+    const storage = await openFolderStorage({
+      dir: await temporaryFolder(),
+      clock,
+      random: systemRandom,
+      log: silentLog,
+    });
+    await (await storage.stores.of(alice.wallet)).put([{ cid, bytes }]);
+    const owners = vi.spyOn(storage.stores, "owners");
+    const opened = (master = await startTestMaster({ clock, storage, publicBlocks: true }));
+    const ofAlice = async () => (await opened.call(`/ipfs/${cid}?format=raw`)).status;
+    return { owners, ofAlice, open: () => RawClient.open(opened.origin) };
+  }
+
+  test("wait before owners are asked for unknown blocks, and owners do not wait for their own", async () => {
+    const { owners, ofAlice, open } = await start();
+    const others: RawClient[] = [];
+    for (const answered of [asking.length, asking.length, 0]) {
+      const each = await open();
+      others.push(each);
+      each.send(asking.join(""));
+      for (let times = 0; times < answered; times++) expect((await each.answer()).status).toBe(404);
+    }
+    expect(await ofAlice()).toBe(200);
+    expect(await ofAlice()).toBe(200);
+    expect(owners).toHaveBeenCalledTimes(STRANGER_BURST);
+    for (const each of others) each.close();
+  });
+
+  test("have one block at a time searched for among all owners", async () => {
+    const { owners, ofAlice, open } = await start();
+    const asked = Promise.withResolvers<Wallet[]>();
+    owners.mockReturnValueOnce(asked.promise);
+    const one = await open();
+    one.send(asking.slice(0, 3).join(""));
+    await expect.poll(() => owners.mock.calls.length).toBe(1);
+    expect(await ofAlice()).toBe(200);
+    expect(owners).toHaveBeenCalledTimes(1);
+    asked.resolve([]);
+    for (let times = 0; times < 3; times++) expect((await one.answer()).status).toBe(404);
+    expect(owners).toHaveBeenCalledTimes(3);
+    one.close();
+  });
+
+  test("get any owner's blocks, also with a bearer that is not valid", async () => {
+    await start();
+    const path = `${master?.origin}/ipfs/${cid}?format=raw`;
+    for (const headers of [{}, { authorization: "Bearer noise" }]) {
+      expect(await (await fetch(path, { headers })).text()).toBe("a public block");
+    }
   });
 });
 
