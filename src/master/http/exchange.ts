@@ -17,7 +17,7 @@ import type { Lane } from "../../http/lane.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import { Refusal, refuseBody } from "./refusal.ts";
-import { writeAnswer } from "./reply.ts";
+import { endAnswer, writeAnswer } from "./reply.ts";
 import { isContinue, RequestBody } from "../../http/request-body.ts";
 import type { Answer, Route } from "./route.ts";
 import type { Router } from "./router.ts";
@@ -196,7 +196,7 @@ class Exchange {
     await this.#turn(answer);
     const sent = await writeAnswer(response, answer, { head: this.#request.method === "HEAD", last, clock });
     const over = !unread || unsent || (await body.discard(MAX_DISCARDED_BYTES, DISCARD_MS));
-    if (over && this.#maySpeak) response.end();
+    if (over && this.#maySpeak) endAnswer(response, clock, () => this.#cut());
     else this.#cut();
     return sent;
   }

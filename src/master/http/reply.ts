@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { BODY_PATIENCE_MS } from "../../base/limits.ts";
-import { ANSWER_WRITE_BYTES } from "../limits.ts";
+import { ANSWER_WRITE_BYTES, SMALL_ANSWER_BYTES } from "../limits.ts";
 import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "../../http/slow-clients.ts";
 import type { Answer } from "./route.ts";
 
@@ -15,7 +15,7 @@ export interface ReplyOptions {
 }
 
 /**
- * Writes head and body, and returns the body's bytes; the caller ends the response. Rejects if the body fails midway or its
+ * Writes head and body, and returns the body's bytes; the caller ends the answer (`endAnswer`). Rejects if the body fails midway or its
  * reader stalls: then the connection must be cut, since the head promised more.
  */
 export async function writeAnswer(response: ServerResponse, answer: Answer, options: ReplyOptions): Promise<number> {
@@ -36,8 +36,27 @@ export async function writeAnswer(response: ServerResponse, answer: Answer, opti
     return 0;
   }
   if (!whole) return stream(response, body, options.clock, answer);
-  response.write(body);
+  if (body.length <= SMALL_ANSWER_BYTES) response.write(body);
+  else await writeWhole(response, body, options.clock, answer);
   return body.length;
+}
+
+async function writeWhole(response: ServerResponse, body: Uint8Array, clock: Clock, answer: Answer): Promise<void> {
+  for (let at = 0; at < body.length && !response.destroyed; at += ANSWER_WRITE_BYTES) {
+    await write(response, [body.subarray(at, at + ANSWER_WRITE_BYTES)], clock, answer.isInTheWay);
+  }
+}
+
+/** Ends an answer. Calls `cut` if the reader does not take the rest in time; usually the system has taken it at once. */
+export function endAnswer(response: ServerResponse, clock: Clock, cut: () => void): void {
+  response.end();
+  // node:http joins what is written until the next tick.
+  process.nextTick(() => {
+    if (response.writableLength === 0) return;
+    const timer = clock.after(BODY_PATIENCE_MS, cut);
+    const over = () => timer[Symbol.dispose]();
+    response.once("finish", over).once("close", over);
+  });
 }
 
 function hasNoBody(status: number): boolean {

@@ -5,12 +5,13 @@ import { type AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
+import { BODY_PATIENCE_MS } from "../../../src/base/limits.ts";
 import { DISCARD_MS } from "../../../src/master/limits.ts";
 import { signToken } from "../../../src/crypto/token.ts";
 import { decodeCar } from "../../../src/format/blocks/car.ts";
 import { cidOf } from "../../../src/format/blocks/cid.ts";
 import { Lane } from "../../../src/http/lane.ts";
-import { writeAnswer } from "../../../src/master/http/reply.ts";
+import { endAnswer, writeAnswer } from "../../../src/master/http/reply.ts";
 import { Metrics } from "../../../src/master/http/metrics.ts";
 import { SqliteRootStore } from "../../../src/roots/sqlite-root-store.ts";
 import { carOf } from "../../support/car.ts";
@@ -94,6 +95,27 @@ describe("a stalled reader", () => {
     await client.closed();
     client.close();
     await master.stop();
+  });
+
+  test.each([
+    ["a large JSON answer", 1, 32 << 20],
+    ["many small JSON answers", 40_000, 1_000],
+  ])("of %s is cut after 30 s, too", async (_what, count, bytes) => {
+    const clock = new ManualClock();
+    const answer = { status: 200, json: "x".repeat(bytes) };
+    let isCut = false;
+    const server = createServer(async (_request, response) => {
+      if (response.socket === null) await once(response, "socket");
+      await writeAnswer(response, answer, { head: false, last: false, clock }).catch(() => (isCut = true));
+      endAnswer(response, clock, () => (isCut = true));
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    const client = await RawClient.open(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    client.socket.pause();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(count));
+    await expect.poll(() => clock.advance(BODY_PATIENCE_MS).then(() => isCut)).toBe(true);
+    client.close();
   });
 });
 
