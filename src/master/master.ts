@@ -162,7 +162,10 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
   const { gate } = bucketRoots;
   const endings = new OpenStreams(clock);
   revocations.onRevoked = (digest) => endings.revoked(digest);
-  if (others !== undefined) opened(bucketRoots.follow(others));
+  if (others !== undefined) {
+    others.onWentBack = (owners) => owners.forEach((owner) => alarm.raise(owner, ["all"]));
+    opened(bucketRoots.follow(others));
+  }
   const parts = {
     stores,
     roots,

@@ -21,6 +21,8 @@ export interface MasterStorage extends AsyncDisposable {
 }
 
 export interface OtherMasters {
+  /** Called when the arbiter that they share was found to have gone back: nothing of these owners is collected. */
+  onWentBack: (owners: readonly Wallet[]) => void;
   /** Calls `changed` soon after another master may have swapped a root. Only a hint: changes may be missed. */
   watch(changed: (name: BucketName) => void): Disposable;
   /** Makes this master known to the others, until the storage is closed. */

@@ -71,7 +71,7 @@ export class SharedWorld {
         const signal = new AbortController().signal;
         const blocks = await stores.of(owner);
         const common = { owner, blocks, databases: systemDatabases, leaseMs: LEASE_MS, clock, log: silentLog, signal };
-        const stepped = { ...common, arbiter: this.#steppedArbiter(), objects: this.#steppedObjects(owner) };
+        const stepped = { ...common, alarm, arbiter: this.#steppedArbiter(), objects: this.#steppedObjects(owner) };
         return collectShared(stepped, dryRun);
       },
     };

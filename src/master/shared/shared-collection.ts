@@ -25,7 +25,7 @@ import { protectBesidesReached } from "../gc/protected-blocks.ts";
 import type { CollectionReport } from "../gc/collection.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
 import { checkComplete } from "../roots/completeness.ts";
-import { wentBack } from "../roots/root-alarm.ts";
+import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
 import { rolledBack } from "../store/known-roots.ts";
 import type { CollectionProgress } from "../store/owner-blocks.ts";
 import { CollectionMarks } from "./collection-marks.ts";
@@ -38,6 +38,7 @@ export interface SharedCollectionOptions extends Rewriting {
   readonly arbiter: Arbiter;
   readonly objects: ObjectStore;
   readonly databases: Databases;
+  readonly alarm: RootAlarm;
   readonly clock: Clock;
   readonly onProgress?: ((progress: CollectionProgress) => void) | undefined;
 }
@@ -110,11 +111,13 @@ class SharedCollection {
   }
 
   async #checkRoots(): Promise<void> {
-    const { blocks } = this.#options;
+    const { blocks, alarm, owner } = this.#options;
     // In this order: otherwise a swap in between would look like a rollback of the table.
     const known = blocks.cache.roots.list();
     const buckets = rolledBack(known, await this.#roots()).map(({ bucket }) => bucket);
-    if (buckets.length > 0) throw wentBack(buckets);
+    if (buckets.length === 0) return alarm.clear(owner);
+    alarm.raise(owner, buckets);
+    throw wentBack(buckets);
   }
 
   async #markRoots(): Promise<void> {

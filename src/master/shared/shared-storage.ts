@@ -1,7 +1,7 @@
 /** The storage of a master without state of its own: an arbiter, a store of packs, and a cache that may be deleted. */
 import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
@@ -36,6 +36,8 @@ export interface SharedStorageOptions {
 
 const LEASE_SECONDS = 24 * 60 * 60;
 const ANNOUNCE_MS = 20_000;
+/** Names no bucket: an arbiter that went back may lack any. */
+const ALL = ["all"] as const;
 
 /** Throws `arbiter_unreachable`, and the store's errors; nothing is left open then. */
 export async function openSharedStorage(options: SharedStorageOptions): Promise<MasterStorage> {
@@ -77,9 +79,17 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     },
   });
   open.push(stores);
+  const others = new Announcements(arbiter, clock, log, random);
+  open.push(others);
   past.onNew = () => {
     stores.renew();
     adoption.begin();
+    const failed = (error: unknown) => log.warn("cannot list the owners", { error: describeError(error) });
+    if (!past.isAccepted)
+      void arbiter.packs
+        .owners()
+        .then((owners) => others.onWentBack(owners))
+        .catch(failed);
   };
   if (!past.isAccepted || acceptRoots) await adoption.run();
   if (acceptRoots) {
@@ -89,20 +99,21 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   for (const doubt of await arbiter.doubts()) log.warn(doubt);
   const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
   open.push(revocations);
-  const others = new Announcements(arbiter, clock, log, random);
-  open.push(others);
   const collect = async (call: CollectionCall, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
-    const accepted = await past.demand();
+    const { onProgress, alarm } = call;
+    const accepted = await past.demand().catch((error: unknown) => {
+      if (hasCode(error, "root_rolled_back")) alarm.raise(owner, ALL);
+      throw error;
+    });
     await using lease = await arbiter.lease(`gc/${owner}`);
     if (lease === undefined) throw busy();
     const signal = AbortSignal.any([call.signal, lease.signal, accepted]);
     const blocks = await stores.of(owner);
-    const { onProgress } = call;
-    const tools = { arbiter, objects: objects.of(owner), blocks, databases, leaseMs, clock, log, signal, onProgress };
-    return await collectShared({ owner, ...tools }, dryRun);
+    const tools = { arbiter, objects: objects.of(owner), blocks, databases, leaseMs, clock, log };
+    return await collectShared({ owner, ...tools, alarm, signal, onProgress }, dryRun);
   };
   const rolledBack = new Map<Wallet, readonly string[]>();
-  if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ["all"]);
+  if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ALL);
   return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
 }
 
@@ -126,6 +137,7 @@ async function forgetNewerRoots(arbiter: Arbiter, stores: SharedStores): Promise
 }
 
 class Announcements implements OtherMasters, Disposable {
+  onWentBack: (owners: readonly Wallet[]) => void = () => {};
   readonly #arbiter: Arbiter;
   readonly #clock: Clock;
   readonly #log: Log;

@@ -89,6 +89,7 @@ function followed() {
       return { [Symbol.dispose]: () => (announce = () => {}) };
     },
     announce: () => {},
+    onWentBack: () => {},
   });
   let callers = 0;
   return {

@@ -8,6 +8,7 @@ import { nextTurn } from "../../../../src/base/concurrency.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
+import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
 import type { PackCache } from "../../../../src/master/shared/pack-cache.ts";
 import { collectShared } from "../../../../src/master/shared/shared-collection.ts";
 import { SharedStores } from "../../../../src/master/shared/shared-stores.ts";
@@ -105,8 +106,9 @@ async function filled() {
   await blocks.swapped(ROOT.bucket, ROOT);
   const path = join(dir, `${OWNER}.db`);
   const { signal } = new AbortController();
+  const alarm = new RootAlarm(silentLog);
   const collect = () =>
-    collectShared({ ...ports, owner: OWNER, blocks, arbiter, objects: objects.of(OWNER), signal }, false);
+    collectShared({ ...ports, alarm, owner: OWNER, blocks, arbiter, objects: objects.of(OWNER), signal }, false);
   const damage = () => {
     blocks.rest();
     damagePages(path);

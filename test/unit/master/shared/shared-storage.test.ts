@@ -94,8 +94,38 @@ describe("a storage that masters share", () => {
     const { open, clock, arbiter } = world();
     await using storage = await open(arbiter);
     await publish(storage);
+    const alarm = new RootAlarm(silentLog);
     arbiter.incarnation = async () => "another";
-    await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    await expect(collect(storage, clock, alarm)).rejects.toMatchObject({ code: "root_rolled_back" });
+    expect([...alarm.owners]).toEqual([owner]);
+    await using _accepted = await open(arbiter, true);
+    await collect(storage, clock, alarm);
+    expect([...alarm.owners]).toEqual([]);
+  });
+
+  test("a master that finds its arbiter replaced says so for all owners before it collects", async () => {
+    const { open, clock, arbiter } = world();
+    const storage = await open(arbiter);
+    await publish(storage);
+    await using master = await stopped(startTestMaster({ storage, clock }));
+    expect(master.rolledBack.size).toBe(0);
+    arbiter.incarnation = async () => "another";
+    await clock.advance(5_000);
+    expect([...master.rolledBack]).toEqual([owner]);
+  });
+
+  test("newer roots in the cache of a shared storage raise the alarm, until the table has caught up", async () => {
+    const { open, clock, arbiter } = world();
+    await using storage = await open(arbiter);
+    const one = await publish(storage);
+    const alarm = new RootAlarm(silentLog);
+    const two = chain.make("two", one);
+    await (await storage.stores.of(owner)).swapped("demo", { commit: two.commit.cid, version: 2 });
+    await expect(collect(storage, clock, alarm)).rejects.toMatchObject({ code: "root_rolled_back" });
+    expect([...alarm.owners]).toEqual([owner]);
+    await publish(storage, one);
+    await collect(storage, clock, alarm);
+    expect([...alarm.owners]).toEqual([]);
   });
 
   test("an arbiter that was restored while a master runs: packs are entered again, and their blocks are waited for", async () => {
@@ -336,7 +366,7 @@ describe("a health check", () => {
 
 async function stopped(starting: Promise<TestMaster>) {
   const master = await starting;
-  return { origin: master.origin, [Symbol.asyncDispose]: () => master.stop() };
+  return { ...master, [Symbol.asyncDispose]: () => master.stop() };
 }
 
 function world() {
@@ -383,8 +413,8 @@ async function packNames(objects: MemoryMasterObjects): Promise<string[]> {
   return names;
 }
 
-function collect(storage: MasterStorage, clock: ManualClock) {
+function collect(storage: MasterStorage, clock: ManualClock, alarm = new RootAlarm(silentLog)) {
   const { roots } = storage;
-  const rest = { gate: new SwapGate(), alarm: new RootAlarm(silentLog), signal: new AbortController().signal };
+  const rest = { gate: new SwapGate(), alarm, signal: new AbortController().signal };
   return storage.collect({ roots, clock, ...rest }, owner, false);
 }
