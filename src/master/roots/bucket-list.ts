@@ -7,6 +7,7 @@ import { decodeCommit } from "../../format/commits/commit.ts";
 import type { Totals } from "../../format/commits/commit-body.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
+import { nameInvalid } from "./bucket-name.ts";
 import type { BucketRoots } from "./bucket-roots.ts";
 
 /** `?after=NAME` continues behind that name: an answer has at most MAX_BUCKETS_LISTED, and `next` is where to continue. */
@@ -15,7 +16,10 @@ export function bucketListRoute(roots: BucketRoots): Route {
 }
 
 async function listBuckets(roots: BucketRoots, { caller, query }: Call): Promise<Answer> {
-  const rows = await roots.list(caller.wallet, query.get("after") ?? "", MAX_BUCKETS_LISTED + 1);
+  const after = query.get("after") ?? "";
+  // Other names are taken: the table may have rows of other software. PostgreSQL has no text with a zero.
+  if (after.includes("\0")) throw nameInvalid();
+  const rows = await roots.list(caller.wallet, after, MAX_BUCKETS_LISTED + 1);
   const listed = rows.slice(0, MAX_BUCKETS_LISTED);
   const blocks = await roots.blocksOf(caller.wallet);
   const buckets = [];

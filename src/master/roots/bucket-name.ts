@@ -13,16 +13,18 @@ export const BUCKET_PATHS = ["/v1/buckets/{bucket}", "/v1/owners/{wallet}/bucket
  */
 export function bucketOf({ params, caller }: Call): OwnedBucket {
   const { bucket = "", wallet } = params;
-  if (!isBucketName(bucket)) {
-    throw new Refusal(
-      "name_invalid",
-      "A bucket name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
-    );
-  }
+  if (!isBucketName(bucket)) throw nameInvalid();
   if (wallet !== undefined && wallet.toLowerCase() !== caller.wallet) {
     throw new Refusal("no_grant", "The bucket's owner has not granted this wallet access to it.");
   }
   return { owner: caller.wallet, bucket };
+}
+
+export function nameInvalid(): Refusal {
+  return new Refusal(
+    "name_invalid",
+    "A bucket name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
+  );
 }
 
 export function noSuchBucket(): Refusal {

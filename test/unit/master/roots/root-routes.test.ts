@@ -314,6 +314,12 @@ describe("listing buckets", () => {
     const rest = (await ask("GET", `/v1/buckets?after=${first.next}`)).json;
     expect(rest).toMatchObject({ buckets: [{ bucket: name(1_000) }], next: null });
   });
+
+  test("refuses to continue after text that no table of roots can hold", async () => {
+    const { ask } = await master();
+    expect(await ask("GET", "/v1/buckets?after=%00")).toMatchObject({ status: 400, json: { code: "name_invalid" } });
+    expect(await ask("GET", "/v1/buckets?after=Of%20other%20software")).toMatchObject({ status: 200 });
+  });
 });
 
 const PATH = "/v1/buckets/demo/root";
