@@ -166,12 +166,14 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
     others.onWentBack = (owners) => owners.forEach((owner) => alarm.raise(owner, ["all"]));
     opened(bucketRoots.follow(others));
   }
+  // A master without others needs to be told apart only from itself before a restart.
+  const counter = others?.id ?? clock.nowNs().toString();
   const parts = {
     stores,
     roots,
     alarm,
     bucketRoots,
-    collector: opened(new Collector({ roots, stores, gate, clock, log, alarm, collect })),
+    collector: opened(new Collector({ roots, stores, gate, clock, log, alarm, collect, counter })),
     revocations,
     bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
     endings,

@@ -21,6 +21,8 @@ export interface MasterStorage extends AsyncDisposable {
 }
 
 export interface OtherMasters {
+  /** Random, of this process. */
+  readonly id: string;
   /** Called when the arbiter that they share was found to have gone back: nothing of these owners is collected. */
   onWentBack: (owners: readonly Wallet[]) => void;
   /** Calls `changed` soon after another master may have swapped a root. Only a hint: changes may be missed. */

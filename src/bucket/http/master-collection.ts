@@ -29,17 +29,19 @@ export async function collectAtMaster(
   const body = { type: "application/json", bytes: bytes.length, pieces: [bytes] };
   for (;;) {
     const begun = await master.call({ method: "POST", path: PATH, body, statuses: [202] });
-    const number = countIn(await begun.json(), "number", master);
+    const asked = await begun.json();
+    const number = countIn(asked, "number", master);
     for (let running = true; running; await clock.sleep(COLLECTION_POLL_MS)) {
       const state = await (await master.call({ method: "GET", path: PATH })).json();
-      const ended = memberOf(state, dryRun ? "preview" : "collected");
+      const isOther = haveOtherNumbers(asked, state);
+      const ended = isOther ? undefined : memberOf(state, dryRun ? "preview" : "collected");
       if (isObject(ended) && countIn(ended, "number", master) >= number) return reportIn(ended, master);
-      const progress = memberOf(state, "progress");
+      const progress = isOther ? undefined : memberOf(state, "progress");
       if (isObject(progress)) {
         onProgress?.({ blocks: countIn(progress, "blocks", master), of: countIn(progress, "of", master) });
       }
-      // Neither ended nor under way: the master was restarted meanwhile, and counts anew.
-      running = memberOf(state, "running") === true;
+      // Neither ended nor under way: an older master was restarted meanwhile, and counts anew.
+      running = !isOther && memberOf(state, "running") === true;
     }
   }
 }
@@ -74,6 +76,12 @@ function errorOf(error: object, { address }: Master): SynclineError {
     default:
       return new SynclineError("store_failed", message);
   }
+}
+
+/** Whether these are of two masters, or of one before and after a restart. False if an older master does not tell. */
+function haveOtherNumbers(one: unknown, two: unknown): boolean {
+  const [first, second] = [memberOf(one, "counter"), memberOf(two, "counter")];
+  return first !== undefined && second !== undefined && first !== second;
 }
 
 function countIn(value: unknown, name: string, { address }: Master): number {

@@ -10,6 +10,8 @@ import type { CollectionCall, CollectionReport } from "./collection.ts";
 export interface CollectorOptions extends Omit<CollectionCall, "signal" | "onProgress"> {
   readonly stores: Pick<BlockStores, "owners">;
   readonly collect: MasterStorage["collect"];
+  /** Of this process: other masters, and this one after a restart, number their collections by themselves. */
+  readonly counter: string;
   readonly log: Log;
   /** How often all owners' garbage is collected; default: every six hours. */
   readonly everyMs?: number;
@@ -23,6 +25,8 @@ export type Collected = { readonly number: number } & (
 
 /** What an owner may see of the collections: the last one, and the last dry run. */
 export interface CollectionState {
+  /** Whose numbers these are. */
+  readonly counter: string;
   /** One is running or queued. */
   readonly running: boolean;
   /** Of the one that is running. */
@@ -54,6 +58,10 @@ export class Collector implements AsyncDisposable {
     this.#rest();
   }
 
+  get counter(): string {
+    return this.#options.counter;
+  }
+
   /** Schedules a collection that begins after now; returns its number. */
   ask(wallet: Wallet, dryRun: boolean): number {
     const owner = this.#ownerOf(wallet);
@@ -68,7 +76,8 @@ export class Collector implements AsyncDisposable {
   stateOf(wallet: Wallet): CollectionState {
     const { running, progress = null, waiting, ended } = this.#ownerOf(wallet);
     const [collected, preview] = [ended.get(false) ?? null, ended.get(true) ?? null];
-    return { running: running > 0 || waiting.size > 0, progress, collected, preview };
+    const { counter } = this.#options;
+    return { counter, running: running > 0 || waiting.size > 0, progress, collected, preview };
   }
 
   /** Stops, including the running collection. */

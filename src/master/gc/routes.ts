@@ -14,7 +14,7 @@ export function collectionRoutes(collector: Collector): Route[] {
 
 async function begin(collector: Collector, call: Call): Promise<Answer> {
   const number = collector.ask(call.caller.wallet, dryRunIn(await call.json()));
-  return { status: 202, headers: { "cache-control": "no-store" }, json: { number } };
+  return { status: 202, headers: { "cache-control": "no-store" }, json: { counter: collector.counter, number } };
 }
 
 async function state(collector: Collector, { caller }: Call): Promise<Answer> {

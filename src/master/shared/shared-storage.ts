@@ -79,8 +79,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     },
   });
   open.push(stores);
-  const others = new Announcements(arbiter, clock, log, random);
-  open.push(others);
+  let others: Announcements | undefined;
   past.onNew = () => {
     stores.renew();
     adoption.begin();
@@ -88,7 +87,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
     if (!past.isAccepted)
       void arbiter.packs
         .owners()
-        .then((owners) => others.onWentBack(owners))
+        .then((owners) => others?.onWentBack(owners))
         .catch(failed);
   };
   if (!past.isAccepted || acceptRoots) await adoption.run();
@@ -99,6 +98,8 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   for (const doubt of await arbiter.doubts()) log.warn(doubt);
   const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
   open.push(revocations);
+  others = new Announcements(arbiter, clock, log, random);
+  open.push(others);
   const collect = async (call: CollectionCall, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
     const { onProgress, alarm } = call;
     const accepted = await past.demand().catch((error: unknown) => {
@@ -141,7 +142,7 @@ class Announcements implements OtherMasters, Disposable {
   readonly #arbiter: Arbiter;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #id: string;
+  readonly id: string;
   #timer: Disposable | undefined;
   #ended = false;
 
@@ -149,7 +150,7 @@ class Announcements implements OtherMasters, Disposable {
     this.#arbiter = arbiter;
     this.#clock = clock;
     this.#log = log;
-    this.#id = Buffer.from(random.bytes(16)).toString("hex");
+    this.id = Buffer.from(random.bytes(16)).toString("hex");
   }
 
   watch(changed: Parameters<OtherMasters["watch"]>[0]): Disposable {
@@ -159,7 +160,7 @@ class Announcements implements OtherMasters, Disposable {
   announce(master: Parameters<OtherMasters["announce"]>[0]): void {
     if (this.#ended) return;
     this.#timer = this.#clock.after(ANNOUNCE_MS, () => this.announce(master));
-    this.#arbiter.announce({ ...master, id: this.#id }).catch((error: unknown) => {
+    this.#arbiter.announce({ ...master, id: this.id }).catch((error: unknown) => {
       this.#log.warn("cannot announce this master", { error: describeError(error) });
     });
   }

@@ -90,6 +90,7 @@ function followed() {
     },
     announce: () => {},
     onWentBack: () => {},
+    id: "one",
   });
   let callers = 0;
   return {
