@@ -54,6 +54,7 @@ const STATUSES: Readonly<Record<Put, ExitStatus>> = {
   incomplete: 8,
 };
 
+const WITHOUT_ROOT: ReadonlySet<Put> = new Set<Put>(["name taken", "ambiguous", "incomplete"]);
 const DO_NOT_SERVE =
   "Do not serve yet: what a bucket without a root holds would become garbage. Choose with `--name NAME=COMMIT`, then run this again.";
 
@@ -88,7 +89,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
     for (const { bucket, chosen } of buckets) {
       const done = await settle(call, { arbiter, objects, owner }, bucket, chosen);
       status = Math.max(status, STATUSES[done.put], bucket.listed[0]?.complete === true ? 0 : 8) as ExitStatus;
-      if (STATUSES[done.put] !== 0) unsettled++;
+      if (WITHOUT_ROOT.has(done.put)) unsettled++;
       show(call, owner, bucket, done);
     }
   }
