@@ -127,7 +127,7 @@ describe("a bucket at a master", () => {
       { running: false, collected: null, preview: null },
     ];
     const asked: string[] = [];
-    const through = new MasterConnection(master.origin, { bearer: walletBearer(async () => OWNER, clock), clock });
+    const through = connected();
     const call = through.call.bind(through);
     through.call = async (request) => {
       asked.push(request.method);
@@ -173,10 +173,14 @@ test("nobody sees or starts another's collections", async () => {
   expect(malformed.status).toBe(400);
 });
 
+/** To a connection, a leap of the clock would be a sleep of the machine. */
+function connected(): MasterConnection {
+  return new MasterConnection(master.origin, { bearer: walletBearer(async () => OWNER, clock), clock: systemClock });
+}
+
 function open(named: string): HttpRemote {
-  const connection = new MasterConnection(master.origin, { bearer: walletBearer(async () => OWNER, clock), clock });
   const ports = { clock, random: seededRandom(2) };
-  return new HttpRemote({ address: named, master: connection, name: { owner: "", bucket: named }, ...ports });
+  return new HttpRemote({ address: named, master: connected(), name: { owner: "", bucket: named }, ...ports });
 }
 
 /** Commits a quarter of an hour apart, each of which changes one file. */
