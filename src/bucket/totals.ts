@@ -18,8 +18,8 @@ const MAX_TOTAL = Number.MAX_SAFE_INTEGER;
 const FIELDS = ["files", "directories", "bytes"] as const;
 
 /**
- * The totals of tree `to`, given those of tree `from`. Reads only the difference, and the whole tree if the totals that
- * follow from it are impossible or unknown.
+ * The totals of tree `to`, given those of tree `from`. Reads only the difference, and the whole tree if that
+ * does not give certain totals.
  */
 export async function totalsAfter(nodes: NodeStore, from: Cid, totals: Totals, to: Cid): Promise<Totals> {
   let change = NO_TOTALS;
@@ -35,7 +35,7 @@ export async function totalsAfter(nodes: NodeStore, from: Cid, totals: Totals, t
   return counted ?? clamped(result);
 }
 
-/** Whether a total is known afterwards. That of a tree which had MAX_TOTAL or more is unless it becomes less. */
+/** Whether the new total is right. MAX_TOTAL may stand for more, so after it only growth is. */
 function follows(before: number, after: number): boolean {
   return before === MAX_TOTAL ? after >= MAX_TOTAL : after >= 0 && after <= MAX_TOTAL;
 }

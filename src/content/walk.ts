@@ -1,6 +1,6 @@
 /**
  * All blocks and parts of a content, each list node checked against its parent. A hostile list of a few nodes, each many
- * times in the one above, has more parts than anyone can visit: whoever reads no bytes visits each node once.
+ * times in the one above, has more parts than anyone can visit: whoever does not need the bytes visits each node once.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";

@@ -80,7 +80,7 @@ export interface ObjectStore extends AsyncDisposable {
   /** Absent where requests cost nothing. */
   requests?(): RequestReport;
 
-  /** Whether what is stored with "later" outlives a power failure of this machine. */
+  /** Whether what was put with "later" survives a power failure of this machine even before `settle`. */
   readonly keepsPuts?: boolean;
 
   /** How often to look for a new root; absent: every FILE_POLL_MS. */

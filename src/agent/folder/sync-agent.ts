@@ -38,7 +38,7 @@ export interface SyncAgentOptions {
   /** Absolute. */
   readonly folder: string;
   readonly disk: SyncDisk;
-  /** `disk`'s folder if that is an empty one, for a dry run on a missing folder. */
+  /** For a dry run on a missing folder: the empty folder that `disk` shows instead. */
   readonly standIn?: string | undefined;
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;

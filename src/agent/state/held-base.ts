@@ -1,7 +1,6 @@
 /**
  * Tells the bucket which root long unpublished changes are based on, so that collections retain that root
- * (docs/design/retention.md) for the merge. Costs one request per start while changes are
- * published at once.
+ * (docs/design/retention.md) for the merge. Costs one request per start while changes are published at once.
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
@@ -34,6 +33,8 @@ export class HeldBase implements Disposable {
   #written = true;
   #noted: { readonly commit: Cid; readonly atNs: bigint } | undefined;
   #timer: Disposable | undefined;
+  /** Whether the last request failed: that is logged once. */
+  #isAway = false;
   /** Whether the timer only looks at the note's age. */
   #isLooking = false;
 
@@ -109,9 +110,15 @@ export class HeldBase implements Disposable {
       await remote.holdBase?.(base && { commit: base.commit, version: base.seq });
       this.#written = base !== undefined;
       this.#noted = base && { commit: base.commit, atNs: clock.nowNs() };
+      this.#isAway = false;
       return true;
     } catch (error) {
-      log.info(`Could not record the base of the unpublished changes: ${describeError(error)}`);
+      const what =
+        base === undefined
+          ? "release the base of changes that are published"
+          : "record the base of unpublished changes";
+      if (!this.#isAway) log.info(`Could not ${what}: ${describeError(error)}`);
+      this.#isAway = true;
       return false;
     }
   }

@@ -33,7 +33,7 @@ export async function collectAtMaster(
     const number = countIn(asked, "number", master);
     for (let running = true; running; await clock.sleep(COLLECTION_POLL_MS)) {
       const state = await (await master.call({ method: "GET", path: PATH })).json();
-      const isOther = haveOtherNumbers(asked, state);
+      const isOther = countersDiffer(asked, state);
       const ended = isOther ? undefined : memberOf(state, dryRun ? "preview" : "collected");
       if (isObject(ended) && countIn(ended, "number", master) >= number) return reportIn(ended, master);
       const progress = isOther ? undefined : memberOf(state, "progress");
@@ -78,8 +78,8 @@ function errorOf(error: object, { address }: Master): SynclineError {
   }
 }
 
-/** Whether these are of two masters, or of one before and after a restart. False if an older master does not tell. */
-function haveOtherNumbers(one: unknown, two: unknown): boolean {
+/** Whether the answers come from two masters, or from before and after a restart. False for older masters, which do not say. */
+function countersDiffer(one: unknown, two: unknown): boolean {
   const [first, second] = [memberOf(one, "counter"), memberOf(two, "counter")];
   return first !== undefined && second !== undefined && first !== second;
 }

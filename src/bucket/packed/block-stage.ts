@@ -16,7 +16,7 @@ import type { SessionPacks } from "./session-packs.ts";
 export interface StageOptions {
   /** Up to this many bytes are accepted without checking whether the bucket holds them. */
   readonly unasked: number;
-  /** Called before a pack is sent. True: `packs` now has more. */
+  /** Called before a pack is sent. Answers whether it added any to `packs`. */
   readonly inherit: () => Promise<boolean>;
 }
 

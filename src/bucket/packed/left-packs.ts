@@ -23,7 +23,7 @@ export class LeftPacks {
   constructor(store: ObjectStore, lease: Lease) {
     this.#store = store;
     this.#lease = lease;
-    // Elsewhere a power failure may have damaged them.
+    // Where puts may not survive a power failure, the packs may be damaged.
     this.#isTaken = store.keepsPuts !== true;
   }
 
@@ -38,7 +38,7 @@ export class LeftPacks {
     });
   }
 
-  /** A pack that is there after `index` was read, and that is not being dropped, goes only in a later gcEpoch. */
+  /** `index` is read first: a pack that is still there then, and that the index does not drop, goes only in a later gcEpoch. */
   async #unlisted(index: PlacementIndex, names: readonly PackName[]): Promise<readonly UploadedPack[]> {
     const { pack: own, manifest } = index.object;
     const known = new Set([...manifest.dropping, ...manifest.loose.map(({ name }) => name), own.name]);
@@ -61,7 +61,7 @@ export class LeftPacks {
   }
 }
 
-/** How many blocks tell whether a root maps a pack. Each of them may be mapped in another pack, too. */
+/** How many blocks of a pack are looked up to tell whether a root maps it: each may be mapped in another pack. */
 const SAMPLES = 8;
 
 function samplesOf(footer: PackFooter): Cid[] {

@@ -21,6 +21,7 @@ import {
   ROOT_OBJECT,
 } from "../../format/blocks/object-name.ts";
 import {
+  decodeFooter,
   encodeFooter,
   footerOffset,
   PACK_TAIL_BYTES,
@@ -195,7 +196,13 @@ function newEnd(healed: HealedPack, manifestBytes: number, old: Uint8Array): { b
 
 /** The shape that the pack has, or should have. Blocks that runs list are before its footer, whatever its bytes look like. */
 async function shapeOf(bytes: Uint8Array, { shape, rows }: DamagedPack): Promise<PackShape | undefined> {
-  // Of a pack with another size than the manifest's, the last bytes are no tail.
+  const own = await unlessDamaged(async () => {
+    const told = readTail(bytes, bytes.length);
+    decodeFooter(bytes.subarray(footerOffset(told)), told);
+    return told;
+  });
+  if (own !== undefined && endOf(rows) <= footerOffset(own)) return own;
+  // The pack was cut, and its last bytes are no tail.
   if (shape !== undefined && shape.size !== bytes.length) return shape;
   const told = [provenShape(bytes), shape, await unlessDamaged(async () => readTail(bytes, bytes.length))];
   return told.find((each) => each !== undefined && endOf(rows) <= footerOffset(each)) ?? shapeOfRows(rows);

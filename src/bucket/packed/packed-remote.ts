@@ -28,7 +28,8 @@ export interface PackedRemoteOptions {
   readonly clock: Clock;
   readonly random: Random;
   /**
-   * The uploading writer, who may get a new device. Without one, only uploads that fit into a commit object are possible.
+   * Returns the uploading writer, each time anew: an agent may get a new device. Without one, only uploads that fit into a
+   * commit object are possible.
    */
   readonly writer?: (() => WriterId) | undefined;
   readonly pollMs?: number;
@@ -156,7 +157,7 @@ export class PackedRemote implements BucketRemote {
     await this.store[Symbol.asyncDispose]();
   }
 
-  /** The lease of a replaced device, and what it names, are now the copy's that has this device, too. */
+  /** After a change of device, the old lease and its packs belong to the other agent, whose state is a copy of this one. */
   #followWriter(): void {
     const writer = this.#options.writer?.();
     if (writer === this.#leased.writer) return;

@@ -171,7 +171,7 @@ export class PackedUpload implements UploadSession {
     return { commit, uploaded: this.#uploader.takeCost(), swap };
   }
 
-  /** Goes on with packs that an earlier process left. They must be asked for before this one writes its lease. */
+  /** Takes over packs that an earlier process left. Called before this one first writes the lease, which drops their names. */
   async #inherit(): Promise<boolean> {
     const left = await this.#tools.left.take(async () => {
       const index = await this.#tools.newest.get();
@@ -189,6 +189,7 @@ export class PackedUpload implements UploadSession {
     const unused = this.#unused;
     this.#unused = undefined;
     if (unused === undefined || unused.pack.size < REUSE_COMMIT_BYTES) return;
+    await this.#inherit();
     await this.#uploader.hold([unused.pack.name]);
     this.#packs.add(unused);
     this.#content.dropPacked();

@@ -39,7 +39,7 @@ export class SessionPacks {
     return [...this.#packs.values()].filter(({ pack }) => !this.#spare.has(pack.name));
   }
 
-  /** Of all. */
+  /** Whether it needs them or not. */
   get names(): readonly PackName[] {
     return [...this.#packs.keys()];
   }

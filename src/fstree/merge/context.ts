@@ -20,7 +20,7 @@ export interface MergeContext {
   readonly contentConfig: ContentConfig;
   /** The base's policy. */
   readonly policy: Policy;
-  /** Unreadable contents of the base: nothing is merged with them. */
+  /** Contents of the base that may be gone: if they are, nothing is merged with them. */
   readonly gone?: ReadonlySet<Cid>;
 }
 

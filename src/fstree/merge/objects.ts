@@ -23,7 +23,7 @@ export function hasName(object: TreeObject | undefined, place: Place): boolean {
 
 /** Up to so many names are compared one by one. */
 const FEW_NAMES = 8;
-/** Of objects with more names, by their lists of names: the phases ask for one after another. */
+/** Of objects with more, by their lists of names, which never change: the phases ask for one name after another. */
 const nameTexts = new WeakMap<readonly Place[], ReadonlySet<string>>();
 
 /** Sorted by key, without duplicates. */

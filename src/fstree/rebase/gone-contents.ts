@@ -124,7 +124,7 @@ class Replacing {
     };
   }
 
-  /** Which of the object's blocks the reference has; also those that it does not have. */
+  /** Which of the object's blocks need no look: the reference has them, or the object has none. */
   async inReference(object: ChangedObject): Promise<KeptBlocks> {
     const { base } = object;
     const values = this.#valuesOf(object);
@@ -138,7 +138,7 @@ class Replacing {
     };
   }
 
-  /** Replaces missing long values with the reference's. Attributes that only the base lacks are none, for the merge. */
+  /** Replaces missing long values with the reference's. If only the base's attributes are lost, the merge sees none in it. */
   async withValues(object: ChangedObject): Promise<ChangedObject> {
     const { base, record } = object;
     const gone = await this.#goneOf(this.#valuesOf(object));
@@ -163,20 +163,11 @@ class Replacing {
   /** Replaces missing contents. */
   async withContent(object: ChangedObject): Promise<ChangedObject> {
     const { record } = object;
-    if (record === undefined) return this.#deleted(object);
-    if (record.type !== "file") return object;
+    // A new object that takes this one's id is merged with this one's contents as its base. Whether they are left, only
+    // reading them would tell.
+    if (record === undefined && this.#isMerged(object)) this.#note(object);
+    if (record?.type !== "file") return object;
     return object.content.kind === "same" ? this.#unchanged(object, record) : this.#edited(object, record);
-  }
-
-  /** What takes the deleted object's id is merged with its contents as the base. */
-  async #deleted(object: ChangedObject): Promise<ChangedObject> {
-    const { base } = object;
-    if (base === undefined || !this.#isMerged(object)) return object;
-    const { blocks, content: source } = this.#context;
-    const { content, size } = base;
-    const pieces = await piecesOf(source, blocks, content, size, async () => {});
-    if (!isWhole(pieces) && !(await this.#isBeginning(object, content, size))) this.#note(object);
-    return object;
   }
 
   /** Whether the epoch has the object, or may give its id to a new one (identities.ts). */
@@ -185,7 +176,7 @@ class Replacing {
     return this.#made.replaced.has(ino) || baseNames.some(({ name }) => this.#made.names.has(name));
   }
 
-  /** The blocks of the object's long values: those of the epoch's record that it did not change, and the base's. */
+  /** The blocks of long values that the epoch left as they were, and of the base's. */
   #valuesOf(object: ChangedObject): readonly Cid[] {
     if (!this.#isMerged(object)) return [];
     return [
@@ -276,7 +267,7 @@ class Replacing {
     return { ...object, names: [], record: undefined, content: { kind: "same" } };
   }
 
-  /** Notes that the base's contents are gone, so that no merge compares with them. */
+  /** Notes that the base's contents may be gone. */
   #note({ base }: ChangedObject): void {
     if (base !== undefined && "cid" in base.content) this.gone.add(base.content.cid);
   }

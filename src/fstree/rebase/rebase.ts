@@ -72,7 +72,7 @@ export interface RebasedEpoch {
   readonly objects: ReadonlyMap<Ino, RebasedObject>;
   /** Our tree's differences from the reference with the epoch's changes, as if others' changes. Undefined: too many. */
   readonly unseen: readonly BaseChange[] | undefined;
-  /** Unreadable contents of the base: a merge does without them. */
+  /** Contents of the base that may be gone: a merge does without them. */
   readonly gone: ReadonlySet<Cid>;
   /** The number of files that were partly written over missing bytes. */
   readonly torn: number;

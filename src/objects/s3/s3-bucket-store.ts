@@ -126,7 +126,7 @@ export class S3BucketStore implements ObjectStore {
   async putIfMatch(name: string, body: ObjectBody, token: string, options?: PutOptions): Promise<PutOutcome> {
     if (name !== ROOT_OBJECT) {
       if (this.#form !== "numbered") return this.#store.putIfMatch(name, body, token, options);
-      // The server may not heed If-Match. Only repairs write what others write, so a look just before is enough.
+      // The server may not heed If-Match. Only repairs replace what others may replace, while agents are stopped.
       if ((await this.#store.token(name)) !== token) return { kind: "refused" };
       return this.#store.replace(name, body, options);
     }

@@ -1,4 +1,5 @@
 /** Which content an object has after the merge, and whether the loser's version becomes a copy. */
+import { unlessDamaged } from "../../../base/errors.ts";
 import type { FileName } from "../../../base/ids.ts";
 import { linkedValues, targetOf } from "../../../format/blocks/linked-value.ts";
 import type { FileRecord } from "../../../format/files/record.ts";
@@ -30,8 +31,7 @@ export async function mergeVersions(
   if (sameVersion(winner, loser)) return { of: winner, mtimeNs: undefined, conflict: false };
   if (base !== undefined && sameVersion(base, winner)) return { of: loser, mtimeNs: loser.mtimeNs, conflict: false };
   if (base !== undefined && sameVersion(base, loser)) return { of: winner, mtimeNs: winner.mtimeNs, conflict: false };
-  const merged =
-    base?.type === "file" && !isGone(context, base) ? await mergeFiles(context, names, base, winner, loser) : undefined;
+  const merged = base?.type === "file" ? await mergeFiles(context, names, base, winner, loser) : undefined;
   if (merged === undefined) return { of: winner, mtimeNs: winner.mtimeNs, conflict: true };
   const mtimeNs = winner.mtimeNs > loser.mtimeNs ? winner.mtimeNs : loser.mtimeNs;
   return { of: { ...winner, ...merged }, mtimeNs, conflict: false };
@@ -46,12 +46,14 @@ export async function versionHash(context: MergeContext, record: FileRecord): Pr
   return blake3(Buffer.from(target, "latin1"));
 }
 
-function isGone({ gone }: MergeContext, { content }: FileRecord): boolean {
-  return gone !== undefined && "cid" in content && gone.has(content.cid);
+/** The bytes of both sides in one file, where a rule allows it and the base's bytes are left. */
+function mergeFiles(...[context, names, base, winner, loser]: Parameters<typeof mergeBytes>) {
+  const merge = () => mergeBytes(context, names, base, winner, loser);
+  const mayBeGone = "cid" in base.content && context.gone?.has(base.content.cid) === true;
+  return mayBeGone ? unlessDamaged(merge) : merge();
 }
 
-/** The bytes of both sides in one file, where a rule allows it. */
-async function mergeFiles(
+async function mergeBytes(
   context: MergeContext,
   names: readonly FileName[],
   base: FileRecord,

@@ -56,7 +56,7 @@ async function startsWith({ content: source }: MergeContext, file: FileRecord, s
   return true;
 }
 
-/** How many bytes at the start of two files lie in the same chunks and holes. Does not look below the same list nodes. */
+/** How many bytes at the start of two files lie in the same chunks and holes. Skips what is below a list node that both have. */
 async function sharedBytes(source: ContentSource, a: FileRecord, b: FileRecord): Promise<number> {
   const [ofA, ofB] = [walkContent(source, a.content, a.size), walkContent(source, b.content, b.size)];
   let [partA, partB] = [await next(ofA), await next(ofB)];
@@ -78,7 +78,7 @@ async function next(parts: Parts, skip = false): Promise<ContentPart | undefined
   return value ?? undefined;
 }
 
-/** Whether one looks into a part to find where another one, at the same offset, begins like it. */
+/** Whether to step into `part`: a list node that is not lower than `other`, which begins at the same offset. */
 function opens(part: ContentPart, other: ContentPart): boolean {
   return part.kind === "list" && part.level >= other.level;
 }

@@ -1,5 +1,5 @@
 /** `bases/<writer>`: written only for changes that stay unpublished, heeded by collections, and gone with their publication. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { HeldBase } from "../../../../src/agent/state/held-base.ts";
 import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
@@ -9,6 +9,7 @@ import { Bucket } from "../../../../src/bucket/bucket.ts";
 import { collect } from "../../../../src/bucket/gc/collector.ts";
 import { PackedRemote } from "../../../../src/bucket/packed/packed-remote.ts";
 import { publishEpoch } from "../../../../src/bucket/publish.ts";
+import type { BucketRemote } from "../../../../src/bucket/remote.ts";
 import { BASES_FOLDER, basesName } from "../../../../src/format/blocks/object-name.ts";
 import { decodeRoot } from "../../../../src/format/blocks/root-object.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
@@ -226,6 +227,20 @@ describe("a paused agent", () => {
     await clock.advance(DAY_MS);
     expect(take()).toMatchObject({ puts: 0, reads: 0 });
   });
+});
+
+test("an agent that starts without the bucket says once that it could not release its base", async () => {
+  const said: string[] = [];
+  const log = { ...silentLog, info: (message: string) => void said.push(message) };
+  const remote = {
+    holdBase: vi.fn<() => Promise<void>>(() =>
+      Promise.reject(new SynclineError("store_unreachable", "Nobody answers.")),
+    ),
+  };
+  const base = new HeldBase({ remote: remote as unknown as BucketRemote, clock: new ManualClock(), log });
+  for (let flush = 0; flush < 3; flush++) base.leave();
+  await vi.waitFor(() => expect(remote.holdBase).toHaveBeenCalledTimes(3));
+  expect(said).toEqual([expect.stringMatching(/^Could not release the base of changes that are published: /)]);
 });
 
 test("an agent without changes that looks at the bucket now and then writes no base", async () => {

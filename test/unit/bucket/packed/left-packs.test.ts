@@ -89,7 +89,7 @@ test("after a restart an upload sends only what is not stored yet", async () => 
   await published(memory, hours, LARGE);
 });
 
-test("packs whose bytes the file no longer has are neither listed nor leased on", async () => {
+test("packs whose bytes the file no longer has are neither listed nor kept leased", async () => {
   const { hours, memory, publish } = await restarting();
   expect(await publish(LARGE, { packs: 3 })).toBe("unreachable");
   const changed = Buffer.concat([LARGE.subarray(0, 40 * MIB), noise(LARGE.length - 40 * MIB, 100)]);
@@ -135,7 +135,7 @@ test.each([
   await published(memory, hours, LARGE);
 });
 
-test("a damaged lease or pack is left alone, and so are packs in a store that a power failure may damage", async () => {
+test("a damaged lease or pack is not used, nor are packs in a store that a power failure may damage", async () => {
   const { hours, memory, publish, line, sent } = await restarting();
   expect(await publish(LARGE, { packs: 1 })).toBe("unreachable");
   const [lease = ""] = await listed(memory, LEASE_FOLDER);

@@ -8,9 +8,12 @@ import { repairObjects } from "../../../../src/bucket/packed/object-repair.ts";
 import { PackedRemote } from "../../../../src/bucket/packed/packed-remote.ts";
 import { cidOf, digestKey, matchesCid } from "../../../../src/format/blocks/cid.ts";
 import { COMMIT_FOLDER, commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../../../src/format/blocks/object-name.ts";
+import { EMPTY_MANIFEST, encodeManifest } from "../../../../src/format/blocks/manifest.ts";
+import { decodeFooter, encodeFooter, footerOffset, readTail } from "../../../../src/format/blocks/pack.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../../../src/objects/object-store.ts";
 import { alteredStore } from "../../../support/altered-store.ts";
+import { BlockMap } from "../../../support/block-map.ts";
 import { made, node, publish, randomLooking, raw, rootOf, upload } from "../../../support/opaque-commits.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
@@ -204,7 +207,20 @@ describe("a repair", () => {
     expect(damage.map(({ cid }) => cid && digestKey(cid)).sort()).toEqual(lost.map(digestKey).sort());
   });
 
-  test("makes no block of a cut pack unreadable, and reports those that the pack lost", async () => {
+  test("goes on in a pack whose end a killed repair had made anew", async () => {
+    const blocks = Array.from({ length: 20 }, (_, index) => table(3 * KiB, index, (at) => at));
+    const { store, remote } = await bucketWithLoose(blocks);
+    const pack = commitObjectName(upload("first").commit.cid);
+    await flip(store, pack, 8 * 4_000);
+    await newEndAt(store, pack);
+    const held = new BlockMap();
+    for (const block of blocks) held.put(block);
+    const { damage } = await repairObjects(remote, { random, local: held });
+    expect(damage.map(({ what }) => what)).toEqual([]);
+    expect(await unreadable(remote, blocks)).toEqual([]);
+  });
+
+  test("leaves every readable block of a cut pack readable, and reports the rest", async () => {
     const commit = commitObjectName(upload("first").commit.cid);
     await assert(
       asyncProperty(constantFrom(...TABLES), boolean(), nat(), boolean(), async (word, inRun, at, aligned) => {
@@ -345,6 +361,17 @@ function behindList(store: MemoryObjectStore, folder: string, happens: () => Pro
 async function cut(store: MemoryObjectStore, name: string, length: number): Promise<void> {
   const { bytes, token } = (await store.get(name)) ?? { bytes: new Uint8Array(), token: "" };
   expect((await store.putIfMatch(name, [bytes.subarray(0, bytes.length - length)], token)).kind).toBe("stored");
+}
+
+/** Writes the pack's end again, without the manifest, as a repair does before the newest commit object lists the pack anew. */
+async function newEndAt(store: MemoryObjectStore, name: string): Promise<void> {
+  const { bytes, token } = (await store.get(name)) ?? { bytes: new Uint8Array(), token: "" };
+  const shape = readTail(bytes, bytes.length);
+  const start = footerOffset(shape);
+  const { footer } = decodeFooter(bytes.subarray(start), shape);
+  const end = encodeFooter([...footer], encodeManifest(EMPTY_MANIFEST)).bytes;
+  expect(end.length).not.toBe(bytes.length - start);
+  expect((await store.putIfMatch(name, [bytes.subarray(0, start), end], token)).kind).toBe("stored");
 }
 
 async function flip(store: MemoryObjectStore, name: string, bit: number): Promise<void> {

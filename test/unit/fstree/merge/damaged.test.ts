@@ -1,4 +1,4 @@
-/** Merges in a damaged bucket: directories lie in one another, as an agent of old may have published them, or miscount. */
+/** Merges in a damaged bucket, where directories lie in one another or state wrong numbers of subdirectories. */
 import { expect, test } from "vitest";
 import { ROOT_ID } from "../../../../src/base/ids.ts";
 import type { Cid, FileId } from "../../../../src/base/ids.ts";
@@ -126,7 +126,7 @@ test("a directory that states too few subdirectories merges, whichever side is r
   expect(await readSelf(world.context.nodes, tree, ids.a)).toMatchObject({ subdirs: 0 });
 });
 
-test("a directory that states the most subdirectories gets others, and merges whichever side is replayed", async () => {
+test("a directory that states the largest possible number of subdirectories takes new ones, whichever side is replayed", async () => {
   const { world, base, ids, stating, headOf } = await started();
   const most = Number.MAX_SAFE_INTEGER;
   const wrong = await stating(base, ids.a, most);

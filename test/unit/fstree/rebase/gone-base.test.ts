@@ -44,6 +44,8 @@ interface Story {
   readonly damaged?: boolean;
   /** Our bytes are in a new file: renamed over the old one, or made after its removal. */
   readonly anew?: "renamed over it" | "made again";
+  /** Nothing is collected, and no byte of the old version may be read. */
+  readonly unread?: boolean;
   /** How our content comes about, if not all of it was written. */
   readonly content?: (file: TreeObject) => ContentChange;
 }
@@ -64,6 +66,7 @@ async function bucketAfter({
   theirs,
   ours,
   anew,
+  unread,
   content,
   keepsList,
   adopted,
@@ -85,12 +88,13 @@ async function bucketAfter({
   const { content: was } = found.record;
   const [value] = linkedValues(found.record);
   if (damaged === true) remote.blocks.held.delete(value ?? (was.kind === "chunk" ? was.cid : base.commit.cid));
-  else {
+  else if (unread !== true) {
     await dropKept(other, [base.commit.body.seq]);
     await dropUnreached(remote, keepsList === true && was.kind === "list" ? was.cid : undefined);
   }
 
   const bucket = await openBucket(remote);
+  remote.blocks.reads.length = 0;
   const { cid: commit, body } = adopted === true ? newer.commit : base.commit;
   const on = { commit, seq: body.seq };
   const edit: ObjectEdit = { ino: 2, ...ours(found) };
@@ -107,6 +111,8 @@ async function bucketAfter({
   };
   const outcome = await publishEpoch({ ...me, bucket }, { ...changes, objects: [sealed, ...others] }, data);
   expect(outcome.kind).toBe("published");
+  const isRead = "cid" in was && remote.blocks.reads.includes(was.cid);
+  expect(unread === true && isRead).toBe(false);
   expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
   return bucket;
 }
@@ -174,6 +180,16 @@ test("a lost block that a retained root needs is damage: publishing a file that 
   await expect(cameBack(renamed)).rejects.toMatchObject({ code: "block_not_found" });
 });
 
+test.each(["renamed over it", "made again"] as const)(
+  "the old version of a file that is not text is not read if it was %s, and others replaced it",
+  async (anew) => {
+    const story = { file: "f.bin", theirs: rewritten(THEIRS), ours: rewritten(OURS), adopted: true, unread: true };
+    expect(Object.values(await cameBack({ ...story, anew })).sort()).toEqual(
+      [OURS.toString(), THEIRS.toString()].sort(),
+    );
+  },
+);
+
 describe.each([
   ["on the root that is gone", false],
   ["on a newer, retained root", true],
@@ -207,7 +223,7 @@ describe.each([
       ["f.log", "renamed over it"],
       ["f.log", "made again"],
       ["f.bin", "made again"],
-    ] as const)("%s is not merged if it was %s, either", async (file, anew) => {
+    ] as const)("%s that was %s is kept beside others' version", async (file, anew) => {
       const shown = await story({ file, anew, theirs: rewritten(THEIRS), ours: rewritten(OURS) });
       expect(shown[file]).toBe(THEIRS.toString());
       expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()].sort());

@@ -25,7 +25,7 @@ describe("appends on both sides of a log", () => {
     expect(Buffer.concat([base, winner, loser]).equals(await bytesOf(merged))).toBe(true);
   });
 
-  test("are merged without looking below the nodes that all have, however many chunks those have", async () => {
+  test("are merged without looking below the nodes that all have, however many chunks are below them", async () => {
     const levels = 4;
     const shared = await putRepeatingList(blocks, Buffer.alloc(4096, "\n"), levels);
     const tail = await putRepeatingList(blocks, Buffer.from("l\n"), 1);
