@@ -50,9 +50,10 @@ for (const freezer of freezers) {
       const freezing: number[] = [];
       const killing: number[] = [];
       for (let round = 0; round < rounds; round++) {
-        const program = start(freezer, command);
-        await until(() => waits(freezer), 10_000, `${name} to wait`);
+        // Asked before: a program waits for some seconds only.
         const { pid } = b.status();
+        const program = start(freezer, command);
+        await toWait(freezer, name);
         if (isStopped) kill(pid, "SIGSTOP");
         freezing.push(await freeze(freezer));
         thaw(freezer);
@@ -71,7 +72,7 @@ const [last] = freezers.slice(-1);
 if (last !== undefined) {
   const copy = join(space.path, "copy");
   const program = start(last, ["dd", `if=${file}`, `of=${copy}`, "bs=64k", "status=none"]);
-  await until(() => waits(last), 10_000, "dd to wait");
+  await toWait(last, "dd");
   await freeze(last);
   const ended = once(program, "exit");
   kill(served.pid, "SIGCONT");
@@ -95,6 +96,12 @@ function start({ folder }: Freezer, command: readonly string[]) {
   const join = `echo $$ >"$1"; shift; exec "$@"`;
   const args = ["-c", join, "sh", `${folder}/cgroup.procs`, ...command];
   return spawn("sh", args, { stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/** Waits until a program waits for the network: what the mount has, it gets at once. */
+async function toWait(freezer: Freezer, name: string): Promise<void> {
+  let times = 0;
+  await until(() => (times = waits(freezer) ? times + 1 : 0) === 10, 10_000, `${name} to wait`);
 }
 
 /** Whether a process of the cgroup waits for the mount. */

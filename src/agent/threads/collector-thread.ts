@@ -52,6 +52,8 @@ export async function collectOnThread(
     return await call("collect", job);
   } finally {
     signal.removeEventListener("abort", ask);
+    // Node.js crashes if a thread is terminated while it loads its code.
+    await call("stop", undefined).catch(() => {});
     await worker.terminate();
   }
 }

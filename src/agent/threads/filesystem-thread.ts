@@ -71,6 +71,8 @@ export class FilesystemThread {
   /** Ends the thread; pending calls are rejected with `no_agent`. */
   async end(): Promise<void> {
     this.#ended = true;
+    // Node.js crashes if a thread is terminated while it loads its code.
+    await this.call("loaded", undefined).catch(() => {});
     this.#stopCalls(new SynclineError("no_agent", "The agent is shutting down."));
     await this.#worker.terminate();
   }
@@ -89,7 +91,7 @@ export class FilesystemThread {
   }
 
   #died(cause: unknown): void {
-    if (this.#ended) return;
+    if (this.#ended) return this.#stopCalls(new SynclineError("no_agent", "The agent is shutting down."));
     this.#ended = true;
     this.#log.error(
       `The filesystem thread ended unexpectedly: ${cause instanceof Error ? cause.stack : String(cause)}`,

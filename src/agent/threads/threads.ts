@@ -57,6 +57,7 @@ export interface PublishedPiece {
 
 /** What the main thread asks the worker. */
 export type WorkerMethods = {
+  loaded(nothing: undefined): void;
   /** Opens and recovers the overlay. Answers its base, and whether changes wait; opens no door yet. */
   open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
   /** Opens all doors, or none. Throws as they do. */

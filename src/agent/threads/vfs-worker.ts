@@ -69,6 +69,7 @@ function serve(port: MessagePort): void {
   };
 
   answerCalls<WorkerMethods>(port, {
+    loaded: () => {},
     async open(setup) {
       serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease);
       const { vfs } = serving;
