@@ -273,7 +273,8 @@ class Supervisor {
     SetListening();
   }
 
-  // The mount has ended, but the agent may publish for long. While somebody holds the device, programs wait in a detached mount.
+  // The mount has ended, but the agent may publish for long. As long as any process holds the device, programs in the detached mount
+  // wait instead of getting an error.
   void LetGo() {
     for (int* const held : {&abort_, &device_, &slots_}) {
       if (*held >= 0) close(*held);

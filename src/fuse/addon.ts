@@ -28,7 +28,7 @@ export interface FuseAddon extends ProcessAddon {
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
   /**
-   * Has the kernel send what programs stored in shared mappings of files in this mount, and one more request, off this thread.
+   * Has the kernel send all dirty pages of shared mappings in this mount, and after them one request more, off this thread.
    * Resolves to 0 or an errno.
    */
   writeBack(target: string): Promise<number>;
@@ -94,7 +94,7 @@ export interface Session {
   invalidateInode(inode: number): void;
   /** Drops a name. `removed`: the inode whose last name it was, else 0. `isOpen` 1: programs have that inode open. */
   invalidateEntry(parent: number, name: string, removed: number, isOpen: 0 | 1): void;
-  /** Has a name looked up again at its next use. Unlike `invalidateEntry`, it stays what it is for those who use it. */
+  /** Has a name looked up again at its next use, without dropping it: mounts on it and overlayfs layers stay. */
   expireEntry(parent: number, name: string): void;
   /**
    * Until `releaseMessages`, a request that waits has the kernel hold locks of this inode: what would wait for them is sent

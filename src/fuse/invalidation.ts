@@ -28,6 +28,9 @@ export class Invalidator implements Disposable {
   /** Whether everything changed and some inodes have yet to be dropped. */
   #isStale = false;
   #isDropping = false;
+  /** Whether everything changed and some names have yet to be told. */
+  #isRenamed = false;
+  #isTelling = false;
   /** The kernel's minor protocol version. */
   minor = 0;
 
@@ -85,7 +88,19 @@ export class Invalidator implements Disposable {
     void this.#invalidateNames();
   }
 
+  /** If everything changes again meanwhile, starts over. */
   async #invalidateNames(): Promise<void> {
+    this.#isRenamed = true;
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    while (this.#isRenamed) {
+      this.#isRenamed = false;
+      await this.#invalidateNamesOnce();
+    }
+    this.#isTelling = false;
+  }
+
+  async #invalidateNamesOnce(): Promise<void> {
     try {
       const used = await this.#options.used().catch(() => undefined);
       this.#closed.signal.throwIfAborted();
@@ -99,22 +114,30 @@ export class Invalidator implements Disposable {
 
   /**
    * Dropping a directory's name drops everything cached below it. Names that other mounts use are looked up again instead, one
-   * by one.
+   * by one. A directory that cannot be listed is left out.
    */
-  async #invalidateBeneath(directory: Ino, used: Used): Promise<void> {
-    for (let cookie: number | undefined = 0, page = 0; cookie !== undefined; page++) {
-      if (page > 0) await this.#options.clock.sleep(DROP_PAUSE_MS, this.#closed.signal);
-      const listing: Listing = await this.#loaded(() => this.#fs.list(directory, cookie ?? 0, DROP_PORTION));
-      cookie = listing.next;
-      for (const { name, attributes } of listing.entries) {
-        const inner = this.minor < MINOR_WITH_EXPIRY ? undefined : usedBelow(used, name);
-        if (inner === undefined) {
-          this.#entry(directory, name, undefined);
-          continue;
+  async #invalidateBeneath(top: Ino, usedInTop: Used): Promise<void> {
+    const open = [{ ino: () => top, used: usedInTop }];
+    let told = 0;
+    for (let at = open.shift(); at !== undefined; at = open.shift()) {
+      const { ino, used } = at;
+      try {
+        const directory = await this.#loaded(ino);
+        for (let cookie: number | undefined = 0; cookie !== undefined;) {
+          const listing: Listing = await this.#loaded(() => this.#fs.list(directory, cookie ?? 0, DROP_PORTION));
+          cookie = listing.next;
+          for (const { name, attributes } of listing.entries) {
+            const inner = this.minor < MINOR_WITH_EXPIRY ? undefined : usedBelow(used, name);
+            if (inner === undefined) this.#entry(directory, name, undefined);
+            else this.#session.expireEntry(directory, name);
+            if (inner !== undefined && isDirectory(attributes.mode))
+              open.push({ ino: () => attributes.ino, used: inner });
+            if (++told % DROP_PORTION === 0) await this.#options.clock.sleep(DROP_PAUSE_MS, this.#closed.signal);
+          }
         }
-        this.#session.expireEntry(directory, name);
-        if (isDirectory(attributes.mode))
-          await this.#invalidateBeneath(await this.#loaded(() => attributes.ino), inner);
+      } catch (error) {
+        this.#closed.signal.throwIfAborted();
+        this.#options.log.warn("old names stay cached until they expire", { error: describeError(error) });
       }
     }
   }

@@ -38,7 +38,10 @@ export interface FuseMount {
   detach(): Promise<void>;
   /** Where it is mounted now: programs may rename directories above it. */
   where(): Promise<string>;
-  /** Ends it: takes what programs stored in shared mappings, for at most two seconds, detaches, and fails calls in flight. */
+  /**
+   * Ends it: first takes, for two seconds at most, what programs stored in shared mappings. Then detaches, and fails calls in
+   * flight.
+   */
   close(): Promise<void>;
 }
 
@@ -176,8 +179,13 @@ class ServedMount implements FuseMount {
     }
   }
 
-  /** Pages that a program has mapped would be lost with the device. */
+  /**
+   * Pages that a program has mapped would be lost with the device. A supervisor of an older version would keep the device, and
+   * with it a write-back that does not end.
+   */
   async #writeBack(): Promise<void> {
+    const { supervision } = this.#options;
+    if (supervision?.handoff !== undefined && supervision.place.connection === "") return;
     const place = await this.#place();
     if (place?.isOnTop !== true) return;
     const { clock } = this.#options;
@@ -188,7 +196,7 @@ class ServedMount implements FuseMount {
       const late = clock.sleep(leftMs, giveUp.signal).catch(() => {});
       await Promise.race([this.#addon.writeBack(pathBytes(place.mountPoint)), late]);
       giveUp.abort();
-      // All that were under way have come once a request of ours follows none of them.
+      // If no write came before our own request, none is under way.
       if (this.#door.writeBacks === before) return;
     }
   }

@@ -224,13 +224,15 @@ export function canonicalPath(path: string): string {
 }
 
 /**
- * How the state of a mount at `directory` names it. Earlier versions did not resolve a link in place of the directory: such
- * a state is used for as long as it may hold changes.
+ * The mount point by which the state of a mount at `directory` is named. If the directory is a link, earlier versions named
+ * the state by the link: such a state is used on, unless there is one by the other name, too, and it holds no changes.
  */
 export function mountInState(root: string, facts: Omit<StateFacts, "mount">, directory: string): string {
-  const earlier = canonicalPath(directory);
-  const isOpen = readFacts(mountStatePath(root, { ...facts, mount: earlier }))?.open === true;
-  return isOpen ? earlier : canonicalMount(directory);
+  const [earlier, mount] = [canonicalPath(directory), canonicalMount(directory)];
+  const known = readFacts(mountStatePath(root, { ...facts, mount: earlier }));
+  if (known === undefined) return mount;
+  const isMeant = known.open === true || !existsSync(mountStatePath(root, { ...facts, mount }));
+  return isMeant ? earlier : mount;
 }
 
 /** A synced folder as states name it: absolute, with all links resolved if it exists. */

@@ -31,23 +31,28 @@ export async function collectAtMaster(
     const begun = await master.call({ method: "POST", path: PATH, body, statuses: [202] });
     const asked = await begun.json();
     const number = countIn(asked, "number", master);
+    let others = 0;
     for (let running = true; running; await clock.sleep(COLLECTION_POLL_MS)) {
       const state = await (await master.call({ method: "GET", path: PATH })).json();
       const isOther = countersDiffer(asked, state);
+      others = isOther ? others + 1 : 0;
       const ended = isOther ? undefined : memberOf(state, dryRun ? "preview" : "collected");
       if (isObject(ended) && countIn(ended, "number", master) >= number) return reportIn(ended, master);
       const progress = isOther ? undefined : memberOf(state, "progress");
       if (isObject(progress)) {
         onProgress?.({ blocks: countIn(progress, "blocks", master), of: countIn(progress, "of", master) });
       }
-      // Neither ended nor under way: an older master was restarted meanwhile, and counts anew.
-      running = !isOther && memberOf(state, "running") === true;
+      // Neither ended nor under way: an older master was restarted meanwhile, and counts anew. A balancer may ask several
+      // masters in turn.
+      running = isOther ? others < MOST_OTHERS : memberOf(state, "running") === true;
     }
   }
 }
 
 /** How often the master is asked whether it has ended. */
 const COLLECTION_POLL_MS = 250;
+/** After so many answers of other masters in a row, the one that was asked is not expected to answer any more. */
+const MOST_OTHERS = 8;
 const PATH = "/v1/collection";
 
 function reportIn(ended: object, master: Master): MasterCollection {

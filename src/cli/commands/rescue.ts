@@ -54,9 +54,12 @@ const STATUSES: Readonly<Record<Put, ExitStatus>> = {
   incomplete: 8,
 };
 
-const WITHOUT_ROOT: ReadonlySet<Put> = new Set<Put>(["name taken", "ambiguous", "incomplete"]);
+/** To be settled by a choice. */
+const OPEN: ReadonlySet<Put> = new Set<Put>(["name taken", "ambiguous"]);
 const DO_NOT_SERVE =
   "Do not serve yet: what a bucket without a root holds would become garbage. Choose with `--name NAME=COMMIT`, then run this again.";
+const LOST =
+  "No commit of some buckets is complete, so they get no root. If you serve, what they hold becomes garbage: put missing packs back first.";
 
 async function rescue(call: RescueCall): Promise<ExitStatus> {
   const { args, options, output, runtime } = call;
@@ -70,6 +73,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   await using arbiter = url === undefined ? undefined : await openArbiter(url, runtime, silentLog);
   let status: ExitStatus = 0;
   let unsettled = 0;
+  let lost = 0;
   const used = new Set<Cid>();
   const found: { owner: Wallet; buckets: { bucket: FoundBucket; chosen: Chosen }[] }[] = [];
   for (const owner of owners) {
@@ -89,7 +93,8 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
     for (const { bucket, chosen } of buckets) {
       const done = await settle(call, { arbiter, objects, owner }, bucket, chosen);
       status = Math.max(status, STATUSES[done.put], bucket.listed[0]?.complete === true ? 0 : 8) as ExitStatus;
-      if (WITHOUT_ROOT.has(done.put)) unsettled++;
+      if (OPEN.has(done.put)) unsettled++;
+      if (done.put === "incomplete") lost++;
       show(call, owner, bucket, done);
     }
   }
@@ -98,7 +103,10 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   output.result({ owners: owners.length, buckets }, summary);
   if (!put) output.notice("Nothing was changed. --arbiter URL --put creates the roots.");
   else if (unsettled > 0) output.notice(DO_NOT_SERVE);
-  else output.notice(`Next: syncline serve --arbiter URL --store ${objects.address} --accept-roots`);
+  else {
+    if (lost > 0) output.notice(LOST);
+    output.notice(`Next: syncline serve --arbiter URL --store ${objects.address} --accept-roots`);
+  }
   return status;
 }
 

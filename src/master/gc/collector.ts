@@ -10,7 +10,7 @@ import type { CollectionCall, CollectionReport } from "./collection.ts";
 export interface CollectorOptions extends Omit<CollectionCall, "signal" | "onProgress"> {
   readonly stores: Pick<BlockStores, "owners">;
   readonly collect: MasterStorage["collect"];
-  /** Of this process: other masters, and this one after a restart, number their collections by themselves. */
+  /** Identifies this process's numbers: other masters, and this one after a restart, count by themselves. */
   readonly counter: string;
   readonly log: Log;
   /** How often all owners' garbage is collected; default: every six hours. */
@@ -25,7 +25,7 @@ export type Collected = { readonly number: number } & (
 
 /** What an owner may see of the collections: the last one, and the last dry run. */
 export interface CollectionState {
-  /** Whose numbers these are. */
+  /** Identifies the process that counted. */
   readonly counter: string;
   /** One is running or queued. */
   readonly running: boolean;

@@ -76,7 +76,7 @@ export class Locks {
 
   /** Those keys of a path and its parent folders that may have locks, from the root. `own`: the path's. */
   #keysTo(own: string, path: readonly FileName[]): string[] {
-    // Looking up a key takes as long as the key is: a path of thousands of folders must not do that for each.
+    // A look-up takes time in proportion to the key's length: for each folder of a long path, that would be quadratic.
     if (this.#byPath.size < path.length) {
       return [...this.#byPath.keys()].filter((key) => isOnWay(key, own)).toSorted((a, b) => a.length - b.length);
     }

@@ -2,12 +2,12 @@
 import { DAV, XML, type XmlElement } from "./xml-reader.ts";
 import { escapeText } from "./xml-text.ts";
 
-/** For use where "D" means DAV: and there is no default namespace. Undefined: it has more than `maxBytes` as text. */
+/** For use where "D" means DAV: and there is no default namespace. Undefined if its text would exceed `maxBytes`. */
 export function writeElement(element: XmlElement, maxBytes: number): string | undefined {
   return within(maxBytes, new Writer([[DAV, "D"]], maxBytes).element(element, ""));
 }
 
-/** For storage: it declares all its namespaces. Undefined: it has more than `maxBytes` as text. */
+/** For storage: it declares all its namespaces. Undefined if its text would exceed `maxBytes`. */
 export function writeAlone(element: XmlElement, maxBytes: number): string | undefined {
   return within(maxBytes, new Writer([], maxBytes).element(element, ""));
 }
@@ -25,7 +25,9 @@ function within(maxBytes: number, text: string): string | undefined {
 class Writer {
   /** Of the namespaces declared around what is written now. */
   readonly #prefixes: Map<string, string>;
-  /** Below 0: the text is cut off. Every sibling declares its namespaces, so it can be far longer than what was read. */
+  /**
+   * The text can be far longer than what was read, since each sibling declares its namespaces again. Below 0, writing stops.
+   */
   #roomLeft: number;
 
   constructor(around: readonly (readonly [namespace: string, prefix: string])[], room: number) {

@@ -1,5 +1,6 @@
 /** What other mounts use of a mount, and what a door does with such names once everything changed. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { ERRNO } from "../../../src/base/errno.ts";
 import type { FileName, Ino } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import type { Session } from "../../../src/fuse/addon.ts";
@@ -8,6 +9,7 @@ import { parseMountTable } from "../../../src/fuse/mount-table.ts";
 import { OpenFiles } from "../../../src/fuse/open-files.ts";
 import { MINOR_WITH_EPOCH, MINOR_WITH_EXPIRY } from "../../../src/fuse/protocol.ts";
 import { type Used, usedBelow, usedOf } from "../../../src/fuse/used-inside.ts";
+import { FsError } from "../../../src/vfs/filesystem.ts";
 import { CALLER } from "../../../src/simulate/vfs-driver.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
@@ -39,7 +41,7 @@ describe("other mounts use", () => {
     expect(usedBelow({ isLayer: true, names: new Map() }, "any" as FileName)?.isLayer).toBe(true);
   });
 
-  test("nothing, if they are elsewhere or cover the whole mount", () => {
+  test("nothing, if they are elsewhere or on the mount's root", () => {
     const covering = "11 10 0:60 / /mnt rw - tmpfs none rw";
     expect(pathsUsed(covering, "12 1 0:61 / /mntother rw - tmpfs none rw", "13 1 0:62 / / rw - ext4 x rw")).toBe(
       undefined,
@@ -48,7 +50,7 @@ describe("other mounts use", () => {
 });
 
 /** Once everything changed: the names that the kernel is told to drop, and to look up again. */
-async function told(used: Used | undefined, minor = MINOR_WITH_EPOCH): Promise<string[]> {
+async function told(used: Used | undefined, minor = MINOR_WITH_EPOCH, unlisted?: string): Promise<string[]> {
   const fs = await VfsHarness.create();
   const a = await fs.makeDirectory("a");
   const b = (await fs.run((vfs) => vfs.makeDirectory(a, name("b"), 0o755, CALLER))).ino;
@@ -60,6 +62,11 @@ async function told(used: Used | undefined, minor = MINOR_WITH_EPOCH): Promise<s
   await fs.make("top");
   await fs.publish();
   fs.restart();
+  const list = fs.vfs.list.bind(fs.vfs);
+  vi.spyOn(fs.vfs, "list").mockImplementation((ino, ...rest) => {
+    if (unlisted !== undefined && fs.vfs.pathOf(ino) === unlisted) throw new FsError(ERRNO.ESTALE, "gone");
+    return list(ino, ...rest);
+  });
   const messages: string[] = [];
   const at = (parent: number, name: string) => `${parent === 1 ? "" : fs.vfs.pathOf(parent as Ino)}/${name}`;
   const session = {
@@ -99,6 +106,11 @@ describe("once everything changed, a door", () => {
   test("has all names in a layer looked up again", async () => {
     const messages = ["look up /a", "look up /a/b", "look up /a/b/file", "look up /a/beside", "drop /top"];
     expect((await told(usedAt("a")(leaf(true)))).toSorted()).toEqual(messages.toSorted());
+  });
+
+  test("leaves out a directory that cannot be listed, and tells of all others", async () => {
+    const used: Used = { isLayer: false, names: new Map([[name("a"), leaf(true)]]) };
+    expect((await told(used, MINOR_WITH_EPOCH, "/a")).toSorted()).toEqual(["drop /top", "look up /a"]);
   });
 
   test("has used names dropped, too, by a kernel that can do nothing else", async () => {

@@ -231,7 +231,7 @@ describe("paths", () => {
   });
 });
 
-test("a mount's state that is named by a link in its place is used for as long as it may hold changes", async () => {
+test("a mount's state that is named by a link in its place is used on, with its pins, unless there is another without changes", async () => {
   const folder = realpathSync(await temporaryFolder());
   mkdirSync(join(folder, "real"));
   symlinkSync("real", join(folder, "link"));
@@ -243,6 +243,8 @@ test("a mount's state that is named by a link in its place is used for as long a
   state.list(silentLog);
   expect(named()).toBe(link);
   noteEnded(state.path, { drained: true, pending: NOTHING, error: null }, silentLog);
+  expect(named()).toBe(link);
+  open({ mount: join(folder, "real") });
   expect(named()).toBe(join(folder, "real"));
 });
 
