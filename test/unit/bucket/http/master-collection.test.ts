@@ -23,28 +23,43 @@ test.each([
   });
 });
 
-test("a result of another master, which counts by itself, is not taken for the caller's", async () => {
+const REPORT = { packs: { before: 2, after: 1 }, bytes: { before: 20, after: 10 }, repackedBytes: 0 };
+
+/** A server whose answers come from several masters, and what is left of them. */
+async function several(begun: object[], states: object[]) {
   const server = await scriptedServer();
-  const report = { packs: { before: 2, after: 1 }, bytes: { before: 20, after: 10 }, repackedBytes: 0 };
-  const states = [
-    { counter: "other", running: true, collected: { number: 7, ...report, dropped: 7 } },
-    { counter: "other", running: false, collected: { number: 8, ...report, dropped: 8 } },
-  ];
-  const begun = [
-    { counter: "first", number: 1 },
-    { counter: "other", number: 8 },
-  ];
   server.answer = ({ method }, response) => {
     if (method === "POST") json(response, 202, begun.shift() ?? {});
     else json(response, 200, states.shift() ?? {});
   };
-  expect(await collect(server.origin)).toMatchObject({ dropped: 8 });
-  expect([begun, states]).toEqual([[], []]);
+  return { origin: server.origin, left: () => [begun, states] };
+}
+
+test("a result of another master, which counts by itself, is not taken for the caller's", async () => {
+  const other = { counter: "other", running: true, collected: { number: 7, ...REPORT, dropped: 7 } };
+  const begun = [
+    { counter: "first", number: 1 },
+    { counter: "other", number: 8 },
+  ];
+  const own = { counter: "other", running: false, collected: { number: 8, ...REPORT, dropped: 8 } };
+  const { origin, left } = await several(begun, [...Array.from({ length: 8 }, () => other), own]);
+  expect(await collect(origin)).toMatchObject({ dropped: 8 });
+  expect(left()).toEqual([[], []]);
+});
+
+test("behind a balancer that asks masters in turn, one collection is begun", async () => {
+  const other = { counter: "other", running: false, collected: { number: 7, ...REPORT, dropped: 7 } };
+  const first = { counter: "first", running: true };
+  const states = [...Array.from({ length: 10 }, () => [first, other]).flat()];
+  const ended = { counter: "first", running: false, collected: { number: 1, ...REPORT, dropped: 1 } };
+  const { origin, left } = await several([{ counter: "first", number: 1 }], [...states, ended]);
+  expect(await collect(origin)).toMatchObject({ dropped: 1 });
+  expect(left()).toEqual([[], []]);
 });
 
 function collect(origin: string) {
   const bearer = { token: async () => "token", refused: () => {} };
   const connection = new MasterConnection(origin, { bearer, clock: systemClock });
   onTestFinished(() => connection[Symbol.asyncDispose]());
-  return collectAtMaster(connection, systemClock, { dryRun: false });
+  return collectAtMaster(connection, { ...systemClock, sleep: async () => {} }, { dryRun: false });
 }
