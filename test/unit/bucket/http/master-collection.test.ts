@@ -50,7 +50,7 @@ test("a result of another master, which counts by itself, is not taken for the c
 test("behind a balancer that asks masters in turn, one collection is begun", async () => {
   const other = { counter: "other", running: false, collected: { number: 7, ...REPORT, dropped: 7 } };
   const first = { counter: "first", running: true };
-  const states = [...Array.from({ length: 10 }, () => [first, other]).flat()];
+  const states = Array.from({ length: 10 }, () => [first, other]).flat();
   const ended = { counter: "first", running: false, collected: { number: 1, ...REPORT, dropped: 1 } };
   const { origin, left } = await several([{ counter: "first", number: 1 }], [...states, ended]);
   expect(await collect(origin)).toMatchObject({ dropped: 1 });
