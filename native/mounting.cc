@@ -52,7 +52,7 @@ napi_value Queue(napi_env env, const char* name, std::unique_ptr<MountWork> work
 
 int DoUnmount(const char* target, int flags) { return umount2(target, flags) == 0 ? 0 : errno; }
 
-// syncfs(2) need not wait for the writes of a FUSE mount. The kernel sends them before its next request.
+// On FUSE, syncfs(2) may return before the writes are answered. But the kernel sends them before any later request, hence fstatfs.
 int DoWriteBack(const char* target, int) {
   const int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return errno;

@@ -29,8 +29,8 @@ napi_value KeepFromChildren(napi_env env, napi_callback_info info);
 // unmount(target, flags): Promise of 0 or an errno. Off the calling thread, because unmounting may ask the filesystem to
 // write pages first, which that thread answers.
 napi_value Unmount(napi_env env, napi_callback_info info);
-// writeBack(target): Promise of 0 or an errno. Has the kernel send what programs stored in shared mappings of files in this mount,
-// and one more request. Off the calling thread, which answers all of them.
+// writeBack(target): Promise of 0 or an errno. Has the kernel send all dirty pages of shared mappings in this mount, and after them
+// one request more. Off the calling thread, which answers all of them.
 napi_value WriteBack(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

@@ -24,7 +24,7 @@ class Notifier {
   // Drops attributes, and cached bytes from `offset` on (`length` 0: to the end; offset -1: attributes only).
   void InvalidateInode(uint64_t inode, int64_t offset, int64_t length);
   void InvalidateEntry(uint64_t parent, std::string name);
-  // The name is looked up again at its next use, but stays what it is for mounts on it.
+  // The name is looked up again at its next use, but is not dropped: mounts on it stay.
   void ExpireEntry(uint64_t parent, std::string name);
   // Like InvalidateEntry, for a child that has no link any more. On Linux 6.18, inotify watchers of the child get IN_DELETE_SELF,
   // unless it is open. Watchers of the directory are not told of either call.

@@ -18,8 +18,8 @@ const MAX_TOTAL = Number.MAX_SAFE_INTEGER;
 const FIELDS = ["files", "directories", "bytes"] as const;
 
 /**
- * The totals of tree `to`, given those of tree `from`. Reads only the difference, and the whole tree if that
- * does not give certain totals.
+ * The totals of tree `to`, given those of tree `from`. Reads only the difference, or the whole tree if the
+ * difference leaves a total uncertain.
  */
 export async function totalsAfter(nodes: NodeStore, from: Cid, totals: Totals, to: Cid): Promise<Totals> {
   let change = NO_TOTALS;

@@ -77,7 +77,7 @@ export const CAR_BATCH_BYTES = 4 * MiB;
 export const ANSWER_BATCH_BYTES = 1 * MiB + 16 * READ_GAP_BYTES;
 /** Bytes of an answer written at once, which its reader must take within BODY_PATIENCE_MS. */
 export const ANSWER_WRITE_BYTES = 256 * KiB;
-/** A whole answer up to this size is ended before its reader has taken it. */
+/** A whole answer up to this size is ended without waiting for its reader. */
 export const SMALL_ANSWER_BYTES = 16 * KiB;
 /** Memory of all outgoing blocks, and one owner's share, as a number of batches. */
 export const ANSWERS_BYTES = 10 * ANSWER_BATCH_BYTES;

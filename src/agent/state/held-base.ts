@@ -29,7 +29,7 @@ export class HeldBase implements Disposable {
   readonly #options: HeldBaseOptions;
   readonly #queue = new SerialQueue();
   #standing: BaseRoot | undefined;
-  /** Whether the bucket may have a note: at first, one of an earlier run. */
+  /** Whether the bucket may have a note. At the start, an earlier run may have left one. */
   #written = true;
   #noted: { readonly commit: Cid; readonly atNs: bigint } | undefined;
   #timer: Disposable | undefined;

@@ -225,7 +225,7 @@ export function canonicalPath(path: string): string {
 
 /**
  * The mount point by which the state of a mount at `directory` is named. If the directory is a link, earlier versions named
- * the state by the link: such a state is used on, unless there is one by the other name, too, and it holds no changes.
+ * the state by the link: such a state stays in use, unless it holds no changes and there is one by the other name.
  */
 export function mountInState(root: string, facts: Omit<StateFacts, "mount">, directory: string): string {
   const [earlier, mount] = [canonicalPath(directory), canonicalMount(directory)];

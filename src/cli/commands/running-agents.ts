@@ -29,7 +29,7 @@ export interface MountState {
   readonly address: string;
   /** Mounted, or ended before everything was published: by kill -9, or while the bucket was out of reach. */
   readonly open: boolean;
-  /** Whether both are the same. */
+  /** Whether `path` and `stateDir` are the same. */
   readonly own: boolean;
   /** Whether `mount` is a synced folder. */
   readonly synced: boolean;

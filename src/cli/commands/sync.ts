@@ -71,7 +71,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
 }
 
-/** For a dry run: it creates no folder to sync. */
+/** Stands in for a missing folder, which a dry run must not create. */
 function emptyFolder(state: StateDir): Disposable & { readonly path: string } {
   const path = join(state.path, "empty");
   mkdirSync(path, { recursive: true });

@@ -25,7 +25,7 @@ export function placeTaken(runtime: Runtime): Place | undefined {
   return takesOver(runtime) ? parsePlace(runtime.env[PLACE] ?? "") : undefined;
 }
 
-/** The same call with the folders that its options stood for when the mount began. */
+/** The call, with --state and --sync replaced by the folders that they named when the mount began. */
 export function inPlace<Given extends Call<"sync">>(call: Given): Given {
   const place = placeTaken(call.runtime);
   if (place === undefined) return call;
@@ -47,7 +47,7 @@ export function refuseOtherState(runtime: Runtime, stateDir: string): void {
       : readStateFile(join(stateDir, CONNECTION))?.toString() === connection;
   if (isSame) return;
   throw new SynclineError("precondition_failed", `${stateDir} is not the state of the mount to take over.`, {
-    hint: "Put that state's folder back if it was moved, and mount again.",
+    hint: "If the state's folder was moved, put it back. Then mount again.",
   });
 }
 

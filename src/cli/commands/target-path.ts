@@ -111,7 +111,7 @@ async function nearestAbove(given: string, known: KnownMounts): Promise<Above | 
   return found;
 }
 
-/** The nearest state above that is in use; if none is, the nearest. */
+/** Of the states above the path, the nearest that is in use, or else the nearest. */
 async function stateAbove(
   path: string,
   states: readonly MountState[],
@@ -139,7 +139,7 @@ const WAYS: readonly (readonly [(given: string) => string, (state: MountState) =
   [canonicalFolder, ({ synced }) => synced],
 ];
 
-/** Of states at one place that no agent serves: that of a folder with its marker, or of a mount whose agent was killed. */
+/** Of states at one place without an agent: a folder that has its marker, or a mount that is still in the mount table. */
 async function stillThere(states: readonly MountState[]): Promise<MountState | undefined> {
   const folder = states.find(({ mount, synced }) => synced && existsSync(join(mount, pathText(MARKER_PATH))));
   if (folder !== undefined) return folder;

@@ -138,7 +138,7 @@ class Replacing {
     };
   }
 
-  /** Replaces missing long values with the reference's. If only the base's attributes are lost, the merge sees none in it. */
+  /** Replaces missing long values with the reference's. If only the base's are lost, the merge sees none in the base. */
   async withValues(object: ChangedObject): Promise<ChangedObject> {
     const { base, record } = object;
     const gone = await this.#goneOf(this.#valuesOf(object));

@@ -52,7 +52,7 @@ export interface SharedBlocksOptions extends SharedTools {
   readonly open: OpenOwners;
 }
 
-/** After this long, or a quarter of a lease, the log is read again: packs may be condemned meanwhile. */
+/** After this long, or a quarter of a lease if that is shorter, the log is read again: packs may be condemned meanwhile. */
 const REREAD_MS = 60_000;
 
 export class SharedBlocks implements OwnerBlocks, Closable {

@@ -36,7 +36,7 @@ export interface SharedStorageOptions {
 
 const LEASE_SECONDS = 24 * 60 * 60;
 const ANNOUNCE_MS = 20_000;
-/** Names no bucket: an arbiter that went back may lack any. */
+/** Stands for all buckets: an arbiter that went back may lack any. */
 const ALL = ["all"] as const;
 
 /** Throws `arbiter_unreachable`, and the store's errors; nothing is left open then. */

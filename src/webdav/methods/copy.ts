@@ -101,7 +101,7 @@ async function putInPlace(
     return now;
   });
   try {
-    // Before others can take new ones.
+    // At once, before others take locks here, which must stay.
     call.locks.removed(target.path, true);
   } finally {
     await takeover.clear();

@@ -23,7 +23,7 @@ export async function move(call: Call): Promise<void> {
   });
   call.unfinished.moved(source.path, target.path);
   try {
-    // Before others can take new ones.
+    // At once, before others take locks here, which must stay.
     call.locks.removed(source.path);
     call.locks.removed(target.path, true);
   } finally {

@@ -43,7 +43,7 @@ export class Etags {
       : `"${shortName(name)}.${bytes}"`;
   }
 
-  /** For bytes that are being written: `size` of them, if known. Undefined: few, or too many bodies arrive already. */
+  /** For bytes that are being written: `size` of them, if known. Undefined if they are few, or too many bodies arrive already. */
   naming(size: number | undefined): BodyName | undefined {
     if (size === undefined || size <= NAMED_AT_ONCE_BYTES) return undefined;
     const bytes = namingBytes(this.#config, size);

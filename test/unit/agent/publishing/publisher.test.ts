@@ -95,15 +95,10 @@ describe("a publisher", () => {
   test("a pause interrupts an upload without counting as a failure, and the upload resumes afterwards", async () => {
     let paused: SynclineError | undefined;
     const { publisher, overlay, files } = await world({ paused: () => paused });
-    const read = overlay.data.readData.bind(overlay.data);
-    let reads = 0;
-    overlay.data.readData = (...range) => {
-      if (++reads === 1) paused = new SynclineError("paused", "Syncing is paused.");
-      return read(...range);
-    };
+    const reads = atFirstRead(overlay, () => (paused = new SynclineError("paused", "Syncing is paused.")));
     overlay.edit(born("a", "a", 2), born("b", "b", 3));
     expect(await publisher.flush()).toEqual(DONE);
-    expect(reads).toBe(1);
+    expect(reads()).toBe(1);
     expect(await files()).toEqual({});
     expect(publisher.state()).toMatchObject({ online: true, lastError: undefined });
     paused = undefined;
@@ -114,12 +109,7 @@ describe("a publisher", () => {
   test("after a pause in an upload, an epoch that waited while others published is sealed again", async () => {
     let paused: SynclineError | undefined;
     const { publisher, overlay, elsewhere, files } = await world({ paused: () => paused });
-    const read = overlay.data.readData.bind(overlay.data);
-    let reads = 0;
-    overlay.data.readData = (...range) => {
-      if (++reads === 1) paused = new SynclineError("paused", "Syncing is paused.");
-      return read(...range);
-    };
+    atFirstRead(overlay, () => (paused = new SynclineError("paused", "Syncing is paused.")));
     overlay.edit(born("a", "a", 2), born("b", "b", 3));
     await publisher.flush();
     await elsewhere(born("theirs"));
@@ -424,3 +414,14 @@ describe("a publisher", () => {
     expect(overlay.adopted).toMatchObject([{ changes: undefined }]);
   });
 });
+
+/** Runs `action` when data of the overlay are first read; returns how often they were. */
+function atFirstRead({ data }: FakeOverlay, action: () => void): () => number {
+  const read = data.readData.bind(data);
+  let reads = 0;
+  data.readData = (...range) => {
+    if (++reads === 1) action();
+    return read(...range);
+  };
+  return () => reads;
+}

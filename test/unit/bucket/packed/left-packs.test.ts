@@ -71,7 +71,7 @@ async function published(store: ObjectStore, hours: Hours, bytes: Buffer): Promi
   expect(await faultsOf(store, hours)).toEqual([]);
   expect((await shown(store, hours))["large"]).toBe(bytes.toString());
   expect(await listed(store, LEASE_FOLDER)).toEqual([]);
-  // What the bucket maps must also survive a collection that takes all else.
+  // A collection that takes everything unneeded must leave what the bucket maps.
   hours.ms += 48 * HOUR_MS;
   await collectIn(store, hours, EAGER);
   expect(await faultsOf(store, hours)).toEqual([]);

@@ -30,7 +30,7 @@ beforeEach(async () => {
   noteEnded(states.mount, { drained: false, pending, error: null }, silentLog);
 });
 
-test("status names it, so that removing it removes no changes of the mount", async () => {
+test("status names the folder's own state, so that removing it loses no changes of the mount", async () => {
   const runtime = createFakeRuntime({});
   const line = ["status", folder, "--json", "--state", root];
   expect(await runCommandLine(line, runtime, [register], "1.2.3")).toBe(1);

@@ -27,7 +27,7 @@ test("a mount has a random text, which all of its agents keep", () => {
   expect(runtime.env).not.toHaveProperty("SYNCLINE_PLACE");
 });
 
-test("options stand for what they stood for when the mount began", () => {
+test("an agent that takes over uses the folders that --state and --sync named when the mount began", () => {
   const options = { state: "/other-states", sync: "/other-work", json: true };
   const callOf = (given: object, place = PLACE) =>
     ({ options: { ...options, ...given }, runtime: taking(place) }) as unknown as Call<"sync">;
@@ -50,7 +50,7 @@ describe("an agent that takes over refuses", () => {
     refuseOtherState(taking(PLACE), state);
   });
 
-  test("a state that no agent began in, if it was told no text", async () => {
+  test("a state without a last root, if the supervisor told it no text", async () => {
     const state = await temporaryFolder();
     for (const untold of [undefined, { ...PLACE, connection: "" }]) {
       const [runtime, other] = [taking(untold), await temporaryFolder()];
@@ -66,7 +66,7 @@ test("an agent that begins a mount may have any state", async () => {
   expect(() => refuseOtherState(runtime, state)).not.toThrow();
 });
 
-test("agents look for no text if the mount's state could not be written", async () => {
+test("if the text cannot be written, later agents are not told one", async () => {
   const supervision = supervisionOf(createFakeRuntime({}), "/state", BEGUN);
   const state = await temporaryFolder();
   expect(noteConnection(state, supervision, silentLog)).toBe(supervision);

@@ -373,7 +373,7 @@ describe("a revocation", () => {
     await second.stop();
   });
 
-  test("that could not be written can be made again, and a token that it concerns does nothing else", async () => {
+  test("that could not be written can be repeated, and its token is good for nothing else", async () => {
     const data = await temporaryFolder();
     const [lost, own] = [await signToken(alice, NOW, 600), await signToken(alice, NOW, 601)];
     const master = await startTestMaster({ clock, data });
