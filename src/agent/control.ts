@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { chmodSync, existsSync, rmSync } from "node:fs";
 import { createServer, connect, type Server, type Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
-import { SynclineError, type ErrorCode } from "../base/errors.ts";
+import { hasCode, SynclineError, type ErrorCode } from "../base/errors.ts";
 import { failureOf } from "../base/failure.ts";
 import { onLines, openSocketPath, socketFile } from "./control-socket.ts";
 import { pinOf, type PinPath } from "./pins/pin-list.ts";
@@ -53,6 +53,8 @@ interface Failure {
 export interface Patience {
   readonly clock: Clock;
   readonly ms: number;
+  /** The call may take long. It is given up only once the agent leaves a `status` unanswered for `ms`. */
+  readonly isLong?: boolean;
 }
 
 /** A command line's paths (ARG_MAX) may be relative to a deep directory. Only this user's programs can send requests. */
@@ -111,7 +113,7 @@ export async function askAgent<Call extends ControlRequest["call"]>(
 ): Promise<Awaited<ReturnType<Required<ControlAnswers>[Call]>>> {
   using path = openSocketPath(stateDir);
   const socket = connect(path.path);
-  const hurry = patience?.clock.after(patience.ms, () => socket.destroy(noAnswer(patience.ms)));
+  const hurry = patience && onSilence(stateDir, patience, (error) => socket.destroy(error));
   try {
     const answer = JSON.parse(await exchange(socket, JSON.stringify(request))) as Answer;
     if (!("error" in answer)) return answer.ok as Awaited<ReturnType<Required<ControlAnswers>[Call]>>;
@@ -121,6 +123,28 @@ export async function askAgent<Call extends ControlRequest["call"]>(
     hurry?.[Symbol.dispose]();
     socket.destroy();
   }
+}
+
+/** Calls `giveUp` once the agent has been silent for longer than `patience` allows, unless disposed first. */
+function onSilence(stateDir: string, patience: Patience, giveUp: (error: SynclineError) => void): Disposable {
+  const { clock, ms, isLong = false } = patience;
+  const look = async (): Promise<void> => {
+    try {
+      if (!isLong) throw noAnswer(ms);
+      await askAgent<"status">(stateDir, { call: "status" }, { clock, ms });
+    } catch (error) {
+      if (hasCode(error, "time_out")) return giveUp(error);
+    }
+    if (!isOver) next = clock.after(ms, () => void look());
+  };
+  let isOver = false;
+  let next = clock.after(ms, () => void look());
+  return {
+    [Symbol.dispose]: () => {
+      isOver = true;
+      next[Symbol.dispose]();
+    },
+  };
 }
 
 /** Whether an agent listens for this state; a socket that a killed agent left does not count. */

@@ -57,7 +57,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
     );
     return output.result({ dryRun: true, resolved: answers }, textOfAll(answers));
   }
-  await flushFirst(target);
+  await flushFirst(target, runtime);
   await using session = await openWriterFor(call, target.address);
   const { bucket, writer } = session;
   const answers = await decideAll(call, target.names, bucket, writer.base, writer);
@@ -65,7 +65,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const isOne = options.allOlderThan === undefined;
   const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
   const { root, figures } = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)));
-  await showAtMount(target);
+  await showAtMount(target, runtime);
   const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...figures };
   output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
 }

@@ -5,7 +5,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { ERROR_STATUSES } from "../exit-status.ts";
 import { allowCommand, heldText } from "./held-deletions.ts";
-import { requireAgent } from "./running-agents.ts";
+import { longPatience, requireAgent } from "./running-agents.ts";
 import { printRest, printText } from "../terminal/text.ts";
 
 export function register(program: Program): void {
@@ -19,18 +19,20 @@ export function register(program: Program): void {
     async run({ args, options, output, runtime }) {
       const { stateDir } = await requireAgent(runtime, options.state, args[0]);
       const { allowDeletes } = options;
-      if (allowDeletes !== undefined && (await askAgent<"status">(stateDir, { call: "status" })).guard === null) {
+      const patience = longPatience(runtime);
+      const statusNow = async () => askAgent<"status">(stateDir, { call: "status" }, patience);
+      if (allowDeletes !== undefined && (await statusNow()).guard === null) {
         throw new SynclineError("precondition_failed", "No deletions await approval.", {
           hint: "`syncline status` shows held deletions and their digest.",
         });
       }
-      const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
+      const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes }, patience);
       const { published, root, pending, error } = report;
       if (published) {
         output.result({ ...report }, `Published: root ${root}`);
         return 0;
       }
-      const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
+      const { guard: held, doors } = await statusNow();
       const isPaused = error?.code === "paused";
       const why = isPaused ? "others' changes are not received" : "the bucket is unreachable";
       const away = `Nothing is pending, but ${why}: ${printText(error?.message ?? "no answer")}`;

@@ -5,6 +5,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printBytes, printCount, printText } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
+import { longPatience } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -15,7 +16,7 @@ export function register(program: Program): void {
     exits: [4, 5, 6, 8],
     async run(call) {
       const { stateDir, paths } = await pathsInMount(call);
-      const report = await askAgent<"free">(stateDir, { call: "free", paths });
+      const report = await askAgent<"free">(stateDir, { call: "free", paths }, longPatience(call.runtime));
       call.output.result({ ...report }, freedText(report));
     },
   });

@@ -6,6 +6,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printBytes, printCount } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
+import { longPatience } from "./running-agents.ts";
 import { flushFirst } from "./target-path.ts";
 
 const LOOK_MS = 200;
@@ -21,14 +22,15 @@ export function register(program: Program): void {
       const { output, runtime } = call;
       const { target, stateDir, paths } = await pathsInMount(call);
       // Pins are looked up in the published tree.
-      await flushFirst(target);
-      let report = await askAgent<"pin">(stateDir, { call: "pin", paths });
+      await flushFirst(target, runtime);
+      const patience = longPatience(runtime);
+      let report = await askAgent<"pin">(stateDir, { call: "pin", paths }, patience);
       using progress = output.progress("pin");
       while (report !== null && !report.complete) {
         stopOn(report);
         progress.update({ bytes: report.keptBytes }, { bytes: report.bytes });
         await runtime.clock.sleep(LOOK_MS);
-        report = (await askAgent<"status">(stateDir, { call: "status" })).pins;
+        report = (await askAgent<"status">(stateDir, { call: "status" }, patience)).pins;
       }
       progress[Symbol.dispose]();
       const { files = 0, bytes = 0, keptBytes = 0 } = report ?? {};

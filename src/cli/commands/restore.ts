@@ -27,7 +27,7 @@ export function register(program: Program): void {
 async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { args, options, output } = call;
   const path = await locateTarget(call, args[0] ?? "");
-  await flushFirst(path);
+  await flushFirst(path, call.runtime);
   await using session = await openWriterFor(call, path.address);
   const { bucket, writer } = session;
   const current = await bucket.head();
@@ -35,7 +35,7 @@ async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { restored, removed } = await writer.restore(path.names, from);
   const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
   const { root, figures } = requirePublished(await writer.publish(note));
-  await showAtMount(path);
+  await showAtMount(path, call.runtime);
   const value = { root: root.commit, version: root.version, from: from.cid, restored, removed, ...figures };
   output.result(value, `Restored ${restored}, removed ${removed}: root ${root.commit}`);
 }

@@ -1,6 +1,6 @@
 /** Finds the agents for a command: of one mount, or of all mounts of this user. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import { askAgent, isServed } from "../../agent/control.ts";
+import { askAgent, isServed, type Patience } from "../../agent/control.ts";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import {
   canonicalFolder,
@@ -19,6 +19,11 @@ import { printText } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
 export const ANSWER_MS = 10_000;
+
+/** For calls that wait for the bucket. An agent may wait for a slow disk, too, so this is generous. */
+export function longPatience({ clock }: Pick<Runtime, "clock">): Patience {
+  return { clock, ms: 60_000, isLong: true };
+}
 
 export interface MountState {
   /** Its own state. */

@@ -9,7 +9,7 @@ import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
 import { MARKER_PATH, pathText } from "../../sync/disk/paths.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
-import { mountStates, servedStates } from "./running-agents.ts";
+import { longPatience, mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Call } from "../command.ts";
 import type { MasterOption } from "../master-access.ts";
@@ -32,9 +32,13 @@ export async function locateTarget(call: Call<MasterOption>, given: string): Pro
  * Publishes the mount's pending changes first: the command then acts on them, and they stay in history. If they cannot be
  * published, throws `unpublished_data` and changes nothing.
  */
-export async function flushFirst({ served }: TargetPath): Promise<void> {
+export async function flushFirst({ served }: TargetPath, runtime: Pick<Runtime, "clock">): Promise<void> {
   if (served === undefined) return;
-  const { published, pending, error } = await askAgent<"flush">(served.stateDir, { call: "flush" });
+  const { published, pending, error } = await askAgent<"flush">(
+    served.stateDir,
+    { call: "flush" },
+    longPatience(runtime),
+  );
   // Writes during this may wait.
   if (published || pending.files === 0) return;
   throw new SynclineError("unpublished_data", `${printText(served.mount)}: ${printRest(pending, error)}`, {
@@ -43,8 +47,8 @@ export async function flushFirst({ served }: TargetPath): Promise<void> {
 }
 
 /** Makes the mount show what was published by the time the command ends. */
-export async function showAtMount({ served }: TargetPath): Promise<void> {
-  if (served !== undefined) await askAgent<"flush">(served.stateDir, { call: "flush" });
+export async function showAtMount({ served }: TargetPath, runtime: Pick<Runtime, "clock">): Promise<void> {
+  if (served !== undefined) await askAgent<"flush">(served.stateDir, { call: "flush" }, longPatience(runtime));
 }
 
 /** Throws `no_agent` for a path that is in no mount. */

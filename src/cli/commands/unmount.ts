@@ -4,7 +4,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
-import { requireAgent } from "./running-agents.ts";
+import { longPatience, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
 export function register(program: Program): void {
@@ -22,7 +22,8 @@ export function register(program: Program): void {
     async run({ args, options, output, runtime }) {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
       const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
-      const report = await askAgent<"unmount">(stateDir, { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS });
+      const request = { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS } as const;
+      const report = await askAgent<"unmount">(stateDir, request, longPatience(runtime));
       const rest = leftText(
         report,
         `They are kept in ${printText(stateDir)}. Mount the bucket at the same directory again to publish them.`,

@@ -4,6 +4,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printCount } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
+import { longPatience } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -11,10 +12,10 @@ export function register(program: Program): void {
     arguments: [["<paths...>", "pinned paths of one mount"]],
     summary: "no longer keep pinned files on this machine",
     examples: ["syncline unpin ~/bucket/photos"],
-    exits: [4],
+    exits: [4, 6],
     async run(call) {
       const { stateDir, paths } = await pathsInMount(call);
-      const report = await askAgent<"unpin">(stateDir, { call: "unpin", paths });
+      const report = await askAgent<"unpin">(stateDir, { call: "unpin", paths }, longPatience(call.runtime));
       const left = report?.paths.length ?? 0;
       call.output.result({ left }, `Unpinned. Still pinned: ${left === 0 ? "nothing" : printCount(left, "path")}.`);
     },

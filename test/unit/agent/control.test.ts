@@ -260,6 +260,33 @@ describe("the control socket", () => {
     expect(await answer).toMatchObject({ code: "time_out" });
   });
 
+  test("waits for a long call while the agent answers others, and gives up on one that is silent", async () => {
+    const folder = await temporaryFolder();
+    const clock = new ManualClock();
+    const flushing = Promise.withResolvers<void>();
+    const timers = vi.spyOn(clock, "after");
+    let isSilent = false;
+    const flush = async () => {
+      flushing.resolve();
+      return new Promise<FlushReport>(() => {});
+    };
+    const look = async () => (isSilent ? new Promise<AgentStatus>(() => {}) : status);
+    // Not ended after the test: that would wait for the answer.
+    await serveControl(folder, answers({ flush, status: look }), clock);
+    const patience = { clock, ms: 60_000, isLong: true };
+    const answer = askAgent<"flush">(folder, { call: "flush" }, patience).catch((error) => error as unknown);
+    await flushing.promise;
+    // A look sets a timer for its answer; the answer sets the one for the next look.
+    for (const count of [3, 5, 6]) {
+      isSilent = count === 6;
+      await clock.advance(60_000);
+      await vi.waitFor(() => expect(timers).toHaveBeenCalledTimes(count));
+    }
+    await clock.advance(60_000);
+    expect(await answer).toMatchObject({ code: "time_out" });
+    expect(clock.count).toBe(0);
+  });
+
   test("works in a folder whose path is too long for a socket", async ({ skip }) => {
     skip(process.platform !== "linux", "other systems refuse such folders");
     const folder = join(await temporaryFolder(), "d".repeat(120), "e".repeat(120));
