@@ -21,12 +21,20 @@ export default defineConfig({
   platform: "node",
   // They load what was compiled for this machine from where they lie.
   external: ["better-sqlite3", "@napi-rs/blake-hash"],
-  // Named by their content: an agent that runs never loads a chunk of another build.
-  output: { dir: "dist", entryFileNames: "[name].js", chunkFileNames: `${CHUNKS}/[name]-[hash].js`, sourcemap: true },
+  output: {
+    dir: "dist",
+    entryFileNames: "[name].js",
+    // Named by their content: an agent that runs never loads a chunk of another build.
+    chunkFileNames: `${CHUNKS}/[name]-[hash].js`,
+    sourcemap: true,
+    // What many commands and threads load is one file.
+    codeSplitting: { groups: [{ name: "shared", test: /dist|noble|multiformats/, minShareCount: 20 }] },
+  },
   plugins: [{ name: "old-chunks", writeBundle: (_, bundle) => removeOld(bundle) }],
 });
 
 function removeOld(bundle: OutputBundle): void {
+  rmSync(join("dist", "compiled"), { recursive: true, force: true });
   for (const name of readdirSync(join("dist", CHUNKS))) {
     const path = join("dist", CHUNKS, name);
     if (!(`${CHUNKS}/${name}` in bundle) && Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path);

@@ -3,10 +3,13 @@
  * The program's entry. Checks the version of Node.js before importing anything else of ours: an older Node.js would fail to
  * load the rest with an unhelpful message.
  */
+import { join } from "node:path";
+import { keepCompiledCode } from "../runtime/compiled-code.ts";
 import { nodeProblem } from "../runtime/node-version.ts";
 
 const problem = nodeProblem(process.versions);
 if (problem === undefined) {
+  keepCompiledCode(join(import.meta.dirname, "compiled"));
   await import("./command-line.ts");
 } else {
   const { message, hint } = problem;

@@ -4,6 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { CollectReport } from "../../bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
+import { threadEnv } from "../../runtime/compiled-code.ts";
 import { createCaller } from "./rpc.ts";
 import type { Trust } from "../../net/access.ts";
 
@@ -37,7 +38,11 @@ export async function collectOnThread(
   signal: AbortSignal,
 ): Promise<CollectionNews<CollectReport>> {
   const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB };
-  const worker = new Worker(new URL("collector-worker.js", import.meta.url), { name: "collector", resourceLimits });
+  const worker = new Worker(new URL("collector-worker.js", import.meta.url), {
+    name: "collector",
+    resourceLimits,
+    env: threadEnv(),
+  });
   const { call, stop } = createCaller<CollectorMethods>(worker);
   const ask = () => {
     call("stop", undefined).catch(() => {});

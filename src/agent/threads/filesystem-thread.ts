@@ -6,6 +6,7 @@ import type { MasterAccess } from "../../net/access.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
 import type { FlushReport } from "../reports.ts";
+import { threadEnv } from "../../runtime/compiled-code.ts";
 import { HEAP_LIMIT_MB } from "../../runtime/memory.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
@@ -37,7 +38,11 @@ export class FilesystemThread {
   /** Starts the thread, which loads its code meanwhile. */
   constructor(log: Log, access: MasterAccess) {
     const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB, maxOldGenerationSizeMb: HEAP_LIMIT_MB };
-    this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem", resourceLimits });
+    this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), {
+      name: "filesystem",
+      resourceLimits,
+      env: threadEnv(),
+    });
     this.#log = log;
     const caller = createCaller<WorkerMethods>(this.#worker);
     this.call = caller.call;

@@ -23,6 +23,7 @@ import { openWithObjects } from "../../vfs/open-vfs.ts";
 import { overriding } from "../../vfs/overriding.ts";
 import { unpublishedBelow } from "../../vfs/unpublished.ts";
 import type { Vfs } from "../../vfs/vfs.ts";
+import { saveCompiledCode } from "../../runtime/compiled-code.ts";
 import { IdleRelease, releaseGarbage } from "../../runtime/memory.ts";
 import { serveFirst } from "../../runtime/priority.ts";
 import { releasingReader } from "./releasing-reader.ts";
@@ -104,6 +105,7 @@ function serve(port: MessagePort): void {
         ended,
       });
       open().doors = doors;
+      saveCompiledCode();
       return doors.reports;
     },
     pending: () => open().vfs.pending(),
