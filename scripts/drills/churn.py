@@ -126,6 +126,9 @@ class Churn:
             function(root, *arguments)
             return ""
         except OSError as error:
+            # Nobody else cuts these files short.
+            if isinstance(error, BusError) and not self.has_died():
+                fail("a mapped file gave SIGBUS although the agent lives")
             # Between two mounts there is an empty directory.
             if error.errno in DEAD or (root == self.own and self.died()):
                 raise Interrupted() from error

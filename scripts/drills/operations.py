@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import shutil
+import signal
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -89,10 +90,37 @@ def mapped(root, path, offset, data):
         if size < offset + len(data):
             raise OSError(errno.EINVAL, "too short")
         with mmap.mmap(fd, size) as memory:
-            memory[offset : offset + len(data)] = data
-            memory.flush()
+            in_child(store, memory, offset, data)
     finally:
         os.close(fd)
+
+
+def store(memory, offset, data):
+    memory[offset : offset + len(data)] = data
+    memory.flush()
+
+
+class BusError(OSError):
+    """A mapping answered with SIGBUS: the agent is dead, or others cut the file short."""
+
+
+def in_child(function, *arguments):
+    """Calls the function in a process of its own, which SIGBUS may end. Raises OSError as the function does, and BusError."""
+    child = os.fork()
+    if child == 0:
+        number = 255
+        try:
+            function(*arguments)
+            number = 0
+        except OSError as error:
+            number = error.errno
+        finally:
+            os._exit(number)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == -signal.SIGBUS:
+        raise BusError(errno.ENOTCONN, "SIGBUS")
+    if status != 0:
+        raise OSError(status, os.strerror(status))
 
 
 def truncate(root, path, size):

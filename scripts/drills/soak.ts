@@ -1,7 +1,7 @@
 /**
  * Hours of ordinary work in a mount, on data that stays the same size: git, SQLite, rsync, another agent's files, reading
  * everything, and a collection now and then. Every few minutes it prints the most that the agents used: memory, descriptors,
- * threads, journal, overlay, cache. None of these may grow.
+ * threads, journal, overlay, cache. None of these may grow; of memory, what an agent keeps between its own collections.
  *   node scripts/drills/soak.ts [MINUTES, default 120] [EVERY, default 10] [--master | --masters | --s3 | --s3=numbered]
  */
 import { spawn } from "node:child_process";
@@ -27,6 +27,9 @@ import {
   workspace,
 } from "./lib.ts";
 
+/** The most that was used, and the least memory: an agent that collects has one more thread meanwhile. */
+type Window = Sample & Readonly<Record<"leastRss", number>>;
+
 /** What an agent uses: MiB, and counts. */
 type Sample = Readonly<Record<"rss" | "descriptors" | "threads" | "journal" | "overlay" | "cache", number>>;
 
@@ -50,7 +53,7 @@ const began = performance.now();
 const isOver = () => performance.now() - began > minutes * 60_000;
 const rounds = { git: 0, sqlite: 0, rsync: 0, other: 0, read: 0, collections: 0 };
 
-const windows: Sample[] = [];
+const windows: Window[] = [];
 await Promise.all([git(), sqlite(), rsync(), others(), readAll(), collect(), watch()]);
 
 report(`      rounds: ${JSON.stringify(rounds)}`);
@@ -63,9 +66,10 @@ const [first, ...later] = windows;
 if (first === undefined || later.length === 0) throw new Error("a soak takes two windows at least");
 for (const key of KEYS) {
   // The first window is skipped: it has start-up, and caches that fill.
-  const [early = 0, ...after] = later.map((each) => each[key]);
+  const level = key === "rss" ? "leastRss" : key;
+  const [early = 0, ...after] = later.map((each) => each[level]);
   const most = Math.max(early, ...after);
-  check(most <= early * GROWTH + SLACK[key], `${key} stays level: ${windows.map((each) => each[key]).join(", ")}`);
+  check(most <= early * GROWTH + SLACK[key], `${level} stays level: ${windows.map((each) => each[level]).join(", ")}`);
 }
 for (const each of agents) each.flush();
 await pause(3_000);
@@ -76,18 +80,22 @@ process.exit(0);
 
 async function watch(): Promise<void> {
   let most = sample();
+  let leastRss = most.rss;
   let cpu = agents.map(({ pid }) => cpuMs(pid));
   for (let window = 1; !isOver();) {
     await pause(SAMPLE_MS);
     const now = sample();
     most = eachOf((key) => Math.max(most[key], now[key]));
+    leastRss = Math.min(leastRss, now.rss);
     if (performance.now() - began < window * every * 60_000) continue;
     window++;
     const after = agents.map(({ pid }) => cpuMs(pid));
     const used = after.map((ms, index) => Math.round((ms - (cpu[index] ?? 0)) / 1_000));
-    report(JSON.stringify({ minute: Math.round((performance.now() - began) / 60_000), ...most, cpuSeconds: used }));
-    windows.push(most);
-    [most, cpu] = [now, after];
+    report(
+      JSON.stringify({ minute: Math.round((performance.now() - began) / 60_000), ...most, leastRss, cpuSeconds: used }),
+    );
+    windows.push({ ...most, leastRss });
+    [most, leastRss, cpu] = [now, now.rss, after];
   }
 }
 

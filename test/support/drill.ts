@@ -2,7 +2,9 @@
  * Runs the drills of scripts/drills as tests: real processes, real mounts. Small ones, at full size with SYNCLINE_TEST_ALL.
  */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { programOf } from "./s3-server.ts";
@@ -18,18 +20,45 @@ export const canMount = process.platform === "linux" && process.getuid?.() === 0
 /** Whether there is an S3 server for drills. */
 export const hasS3 = programOf("versitygw") !== undefined;
 
+/** For a drill to clean up once it was told to end; for its turn to come. */
+const [CLEANUP_MS, TURN_MS] = [60_000, 2 * 3_600_000];
+
 /** Test `claim`: the drill `script` with `args` ends with status 0 within `timeoutMs`. */
 export function drill(claim: string, script: string, args: readonly string[], timeoutMs = 180_000): void {
-  test(claim, { timeout: timeoutMs }, async () => {
-    const { status, output } = await run([join(drills, script), ...args]);
-    expect(status, output).toBe(0);
+  const timeout = timeoutMs + CLEANUP_MS + (all ? TURN_MS : 0);
+  test(claim, { timeout }, async () => {
+    await using _turn = all ? await takeTurn() : undefined;
+    const { end, output } = await run([join(drills, script), ...args], timeoutMs);
+    expect(end, output).toBe(0);
   });
 }
 
-function run(args: readonly string[]): Promise<{ status: number | null; output: string }> {
+/** A drill that runs too long is ended, so that it does not disturb the next ones. Its output says how far it got. */
+async function run(args: readonly string[], timeoutMs: number): Promise<{ end: number | string; output: string }> {
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
+  let isLate = false;
   child.stdout.on("data", (data) => (output += String(data)));
   child.stderr.on("data", (data) => (output += String(data)));
-  return new Promise((resolve) => child.on("close", (status) => resolve({ status, output })));
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGTERM");
+  }, timeoutMs);
+  const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+  clearTimeout(timer);
+  return { end: isLate ? `not ended after ${timeoutMs / 1_000} s` : (status ?? String(signal)), output };
+}
+
+/** At full size a drill loads the machine, and some judge memory and waits: one runs at once, also of several test files. */
+async function takeTurn(): Promise<AsyncDisposable> {
+  const lock = join(tmpdir(), "syncline-drills.lock");
+  const holder = spawn("flock", [lock, "sh", "-c", "echo taken; cat"], { stdio: ["pipe", "pipe", "inherit"] });
+  const ended = once(holder, "close");
+  await once(holder.stdout, "data");
+  return {
+    async [Symbol.asyncDispose]() {
+      holder.stdin.end();
+      await ended;
+    },
+  };
 }

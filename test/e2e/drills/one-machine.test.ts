@@ -53,10 +53,13 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
       600_000,
     );
   drill("a caught signal interrupts no call, and a fatal one ends the program", "signals.ts", [all ? "1000" : "50"]);
-  drill("a program that waits for an unreachable master can be frozen and killed", "freezer.ts", [
-    all ? "100" : "2",
-    "--untimed",
-  ]);
+  drill(
+    "a program that waits for an unreachable master can be frozen and killed",
+    "freezer.ts",
+    // Of each of four kinds.
+    [all ? "25" : "2", "--untimed"],
+    all ? 1_200_000 : 180_000,
+  );
   if (all) drill("PostgreSQL works on a mount and recovers from kill -9", "postgres.ts", ["20"], 600_000);
   drill("a full disk causes ENOSPC or a queue, which drains once there is space", "disk-full.ts", []);
   drill(
