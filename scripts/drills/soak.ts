@@ -27,7 +27,7 @@ import {
   workspace,
 } from "./lib.ts";
 
-/** The most that was used, and the least memory: an agent that collects has one more thread meanwhile. */
+/** The most of each, and the least memory: an agent that is collecting has one more thread, with a heap of its own. */
 type Window = Sample & Readonly<Record<"leastRss", number>>;
 
 /** What an agent uses: MiB, and counts. */

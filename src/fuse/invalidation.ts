@@ -28,7 +28,7 @@ export class Invalidator implements Disposable {
   /** Whether everything changed and some inodes have yet to be dropped. */
   #isStale = false;
   #isDropping = false;
-  /** Whether everything changed and some names have yet to be told. */
+  /** Whether everything changed, and the kernel must still be told of some names. */
   #isRenamed = false;
   #isTelling = false;
   /** The kernel's minor protocol version. */

@@ -20,7 +20,7 @@ export const canMount = process.platform === "linux" && process.getuid?.() === 0
 /** Whether there is an S3 server for drills. */
 export const hasS3 = programOf("versitygw") !== undefined;
 
-/** For a drill to clean up once it was told to end; for its turn to come. */
+/** The longest that a drill may clean up after it was told to end, and that it waits for its turn. */
 const [CLEANUP_MS, TURN_MS] = [60_000, 2 * 3_600_000];
 
 /** Test `claim`: the drill `script` with `args` ends with status 0 within `timeoutMs`. */
@@ -49,7 +49,7 @@ async function run(args: readonly string[], timeoutMs: number): Promise<{ end: n
   return { end: isLate ? `not ended after ${timeoutMs / 1_000} s` : (status ?? String(signal)), output };
 }
 
-/** At full size a drill loads the machine, and some judge memory and waits: one runs at once, also of several test files. */
+/** At full size a drill loads the machine, and some drills measure memory and delays. So one runs at a time, across all test files. */
 async function takeTurn(): Promise<AsyncDisposable> {
   const lock = join(tmpdir(), "syncline-drills.lock");
   const holder = spawn("flock", [lock, "sh", "-c", "echo taken; cat"], { stdio: ["pipe", "pipe", "inherit"] });

@@ -21,9 +21,9 @@ export interface ProbeReport {
 
 const FOLDER = "probe/";
 const RACERS = 8;
-/** S3Proxy 4.1 lets several racers win in 37 of 100 such rounds, beside other work, too: 20 good ones by chance are one in 10,000. */
+/** S3Proxy 4.1 lets several racers win in some 37 of 100 such rounds. It passes 20 of them by luck once in 10,000 probes. */
 const RACE_ROUNDS = 20;
-/** Each on an object of its own. With four at once, S3Proxy fails in 30 of 100 only. */
+/** Each on an object of its own. With four at once, S3Proxy fails only 30 of 100. */
 const ROUNDS_AT_ONCE = 2;
 /** Large enough that a server begins to receive the body before it decides. */
 const RACE_BYTES = 200_000;

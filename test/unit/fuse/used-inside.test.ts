@@ -108,7 +108,7 @@ describe("once everything changed, a door", () => {
     expect((await told(usedAt("a")(leaf(true)))).toSorted()).toEqual(messages.toSorted());
   });
 
-  test("leaves out a directory that cannot be listed, and tells of all others", async () => {
+  test("skips a directory that cannot be listed, and reports all others", async () => {
     const used: Used = { isLayer: false, names: new Map([[name("a"), leaf(true)]]) };
     expect((await told(used, MINOR_WITH_EPOCH, "/a")).toSorted()).toEqual(["drop /top", "look up /a"]);
   });

@@ -415,7 +415,7 @@ describe("a publisher", () => {
   });
 });
 
-/** Runs `action` when data of the overlay are first read; returns how often they were. */
+/** Runs `action` at the first read of the overlay's data. The result tells how many reads there were. */
 function atFirstRead({ data }: FakeOverlay, action: () => void): () => number {
   const read = data.readData.bind(data);
   let reads = 0;

@@ -231,7 +231,7 @@ describe("paths", () => {
   });
 });
 
-test("a mount's state that is named by a link in its place is used on, with its pins, unless there is another without changes", async () => {
+test("a state made for a mount point that is a link stays in use, with its pins, until it has no changes and there is another", async () => {
   const folder = realpathSync(await temporaryFolder());
   mkdirSync(join(folder, "real"));
   symlinkSync("real", join(folder, "link"));
