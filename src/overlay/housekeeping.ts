@@ -3,6 +3,7 @@
  * data files. One piece at a time, with calls in between. Work that fails, for lack of space for instance, is tried again.
  */
 import type { Clock } from "../base/clock.ts";
+import type { Ino } from "../base/ids.ts";
 import { INODE_BATCH, SWEEP_FILES, SWEEP_MS, WAITING_INODES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Checkpointer } from "./journal/checkpointer.ts";
@@ -35,6 +36,8 @@ export class Housekeeping implements Disposable {
   #sweeping: Disposable | undefined;
   #failed = false;
   #closed = false;
+  /** Inodes that had data files at the start, but no changes. */
+  #ownerless: Ino[] = [];
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
@@ -61,15 +64,22 @@ export class Housekeeping implements Disposable {
       this.#sweepIn(waiting >= SWEEP_FILES ? 0 : SWEEP_MS);
   }
 
-  /** After a start: removes data files that a crash left without an owner. */
+  /**
+   * After a start: removes data files that a crash left without an owner. Those of the live epoch may get new bytes until
+   * it is sealed.
+   */
   clean(): void {
     const { state, data } = this.#parts;
     state.discarded.length = 0;
-    for (const ino of data.inos()) {
-      state.inodes.use(ino);
-      if (state.object(ino) === undefined) state.discarded.push({ ino, upTo: Infinity });
-    }
-    this.discard();
+    this.#ownerless = data.inos().filter((ino) => state.object(ino) === undefined);
+    for (const ino of data.inos()) state.inodes.use(ino);
+    this.#discardOwnerless();
+  }
+
+  /** The live epoch was sealed. */
+  sealed(): void {
+    this.#discardOwnerless();
+    this.#ownerless = [];
   }
 
   /** Removes data files that are no longer referenced, once the journal that says so is durable. */
@@ -96,6 +106,13 @@ export class Housekeeping implements Disposable {
     this.#closed = true;
     this.#tending?.[Symbol.dispose]();
     this.#sweeping?.[Symbol.dispose]();
+  }
+
+  #discardOwnerless(): void {
+    const { state } = this.#parts;
+    const ownerless = this.#ownerless.filter((ino) => state.object(ino) === undefined);
+    state.discarded.push(...ownerless.map((ino) => ({ ino, upTo: state.epoch - 1 })));
+    this.discard();
   }
 
   get #isDue(): boolean {

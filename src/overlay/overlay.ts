@@ -81,11 +81,17 @@ export class Overlay {
       salt: Buffer.from(random.bytes(4)).readUInt32LE(),
     };
     const carried = new CarriedBytes();
+    const renames: JournalRecord[] = [];
     this.#journal = new Journal(storage, options, frame, (payload) =>
-      replayFrame(state, payload, carried, this.answers),
+      replayFrame(state, payload, (record) => {
+        carried.take(record, state.epoch);
+        this.answers.take(record);
+        if (record.kind === "rename") renames.push(record);
+      }),
     );
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES, limits?.earlyBytes);
     carried.restore(state, this.data);
+    for (const record of renames) this.data.noteTakeOver(record);
     this.#countFound();
     this.room = new Room({
       clock,
@@ -97,21 +103,24 @@ export class Overlay {
     this.#quick = new QuickFlush(clock);
     const tableSync = new TableSync(this.#tables);
     this.#sync = new SharedSync(async () => {
-      if (!this.#founded) await tableSync.run();
+      if (!this.#founded) {
+        await tableSync.run();
+        this.#journal.rewriteFound();
+      }
       this.#founded = true;
       this.#journal.recycleFound();
       await this.data.syncEager();
       await this.#journal.sync();
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
-    const syncCarried = () => this.data.syncCarried();
+    const syncData = () => this.data.syncForCheckpoint();
     this.#checkpointer = new Checkpointer(
       this.#tables,
       tableSync,
       this.#journal,
       state,
       checkpointBytes,
-      syncCarried,
+      syncData,
       this.answers,
     );
     this.#begin(stored);
@@ -147,7 +156,10 @@ export class Overlay {
       options.between,
     );
     this.#lateRows.journaled(late);
-    for (const record of records) applyRecord(this.state, record);
+    for (const record of records) {
+      applyRecord(this.state, record);
+      this.data.noteTakeOver(record);
+    }
     if (this.state.changed) this.#liveSinceMs ??= this.#clock.monotonicMs();
     if (this.state.discarded.length > 0) this.#housekeeping.discard();
   }
@@ -220,6 +232,7 @@ export class Overlay {
       this.#liveSinceMs = undefined;
       this.room.sealed();
       this.data.sealed();
+      this.#housekeeping.sealed();
     }
     this.#pacing.left(again);
     return this.state.inFlight?.changes;

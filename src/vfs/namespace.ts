@@ -137,8 +137,6 @@ export class Namespace {
     this.#objects.execute(records);
     if (!exchange && !whiteout && this.#isUncovered(parent, name)) this.#objects.onUncovered(parent, name);
     if (other === undefined || exchange) return;
-    // A new version replaced an old one: it must not be durable before its bytes are.
-    this.#objects.overlay.data.hurry(ino);
     this.#tellOrphan(other);
   }
 

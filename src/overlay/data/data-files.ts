@@ -8,6 +8,7 @@ import { SMALL_FILE_BYTES } from "../../base/limits.ts";
 import { Beginnings } from "../beginnings.ts";
 import type { Beginning } from "../beginnings.ts";
 import { EagerInodes } from "./eager-inodes.ts";
+import { FileSyncs } from "./file-syncs.ts";
 import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
@@ -15,6 +16,7 @@ import { smallFilesOf } from "./small-pieces.ts";
 import { StoredBytes } from "./stored-bytes.ts";
 import type { Segment } from "../../fstree/change-set.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
+import type { JournalRecord } from "../journal/journal-record.ts";
 import { around, UnsyncedFiles } from "./unsynced-files.ts";
 import type { Span, Unsynced } from "./unsynced-files.ts";
 
@@ -38,8 +40,7 @@ export class DataFiles {
   /** Files with unsynced bytes that the journal carries too, and must keep until these are synced. */
   readonly #carried = new UnsyncedFiles();
   readonly #eager = new EagerInodes((ino) => this.sync(ino));
-  /** Files whose sync failed, with bytes that may be in the system's memory only: they must be written again. */
-  readonly #doubtful = new Map<string, Span>();
+  readonly #syncs: FileSyncs;
   readonly #folderSync: SharedSync;
   /** True at first: another process may have created files without syncing the folder. */
   #folderChanged = true;
@@ -51,6 +52,7 @@ export class DataFiles {
     this.#storage = storage;
     this.#folderSync = new SharedSync(() => storage.syncFolder("data"));
     this.#open = new OpenDataFiles(storage, maxOpen);
+    this.#syncs = new FileSyncs(this.#open);
     for (const name of storage.list("data")) {
       const [, ino, epoch] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
       if (ino === undefined) continue;
@@ -157,25 +159,31 @@ export class DataFiles {
 
   /** Whether `sync` and `syncEager` have nothing to do: then this replaces both. */
   isSynced(ino: Ino): boolean {
-    if (this.#unsynced.has(ino) || !this.#eager.isEmpty) return false;
+    if (this.#unsynced.has(ino) || !this.#eager.isDone) return false;
     this.#promise(ino);
     return true;
   }
 
-  /** Makes all bytes that the journal carries so far survive power loss without it. */
-  async syncCarried(): Promise<void> {
+  /** Makes durable what must be so before a checkpoint is: what took over a name, and bytes that only the journal has. */
+  async syncForCheckpoint(): Promise<void> {
+    await this.syncEager();
+    await this.#syncCarried();
+  }
+
+  async #syncCarried(): Promise<void> {
     const carried = this.#carried.mark(this.#carried.inos());
     if (carried.names.size === 0) return;
     await this.#syncFiles(carried);
     this.#carried.settle(carried);
   }
 
-  /** Requests a sync of this inode before the journal's next one. */
-  hurry(ino: Ino): void {
-    if (this.#unsynced.has(ino)) this.#eager.add(ino);
+  /** After a record: a new version that replaced an old one must not be durable before its bytes are. */
+  noteTakeOver(record: JournalRecord): void {
+    if (record.kind !== "rename" || record.other === 0 || record.exchange) return;
+    if (this.#unsynced.has(record.ino)) this.#eager.add(record.ino);
   }
 
-  /** Syncs the inodes of `hurry`. The next call tries failed ones again, once (eager-inodes.ts). */
+  /** Syncs what took over another's name. The next call tries failed ones again, once (eager-inodes.ts). */
   syncEager(): Promise<void> {
     return this.#eager.run();
   }
@@ -272,24 +280,10 @@ export class DataFiles {
   }
 
   async #syncFile(name: string, span: Span): Promise<void> {
-    if (this.#doubtful.has(name)) await this.#rewrite(name);
-    try {
-      // A shared file may be removed before its marks are durable. Then the removal must be durable.
-      if (!(await this.#open.sync(name))) this.#folderChanged = true;
-    } catch (error) {
-      // Shared files place bytes elsewhere than their inodes.
-      const whole = this.#own.has(name) ? span : { from: 0, to: Infinity };
-      this.#doubtful.set(name, around(whole, this.#doubtful.get(name)));
-      // At once, while the system has them; the next sync tries again.
-      await this.#rewrite(name).catch(() => {});
-      throw error;
-    }
-  }
-
-  async #rewrite(name: string): Promise<void> {
-    const span = this.#doubtful.get(name);
-    if (span !== undefined) await this.#open.rewrite(name, span);
-    this.#doubtful.delete(name);
+    // Shared files place bytes elsewhere than their inodes.
+    const exists = await this.#syncs.sync(name, this.#own.has(name) ? span : { from: 0, to: Infinity });
+    // A shared file may be removed before its marks are durable. Then the removal must be durable.
+    if (!exists) this.#folderChanged = true;
   }
 
   #writeOwn(
@@ -321,7 +315,7 @@ export class DataFiles {
   }
 
   #throwAway(name: string): void {
-    this.#doubtful.delete(name);
+    this.#syncs.forget(name);
     this.#open.forget(name);
     this.stored.unneeded(name);
     this.#discarded.push(name);

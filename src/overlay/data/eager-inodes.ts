@@ -4,19 +4,22 @@
  * needs the journal.
  */
 import type { Ino } from "../../base/ids.ts";
+import { SharedSync } from "../disk/shared-sync.ts";
 
 export class EagerInodes {
   readonly #sync: (ino: Ino) => Promise<void>;
   readonly #waiting = new Set<Ino>();
   /** Their last sync failed. */
   readonly #failed = new Set<Ino>();
+  readonly #runs = new SharedSync(() => this.#run());
 
   constructor(sync: (ino: Ino) => Promise<void>) {
     this.#sync = sync;
   }
 
-  get isEmpty(): boolean {
-    return this.#waiting.size === 0;
+  /** Whether `run` has nothing to do or to wait for. */
+  get isDone(): boolean {
+    return this.#waiting.size === 0 && !this.#runs.active;
   }
 
   add(ino: Ino): void {
@@ -30,6 +33,10 @@ export class EagerInodes {
 
   /** Syncs them. Rejects as the first sync that fails and will be tried again. */
   async run(): Promise<void> {
+    if (!this.isDone) await this.#runs.run();
+  }
+
+  async #run(): Promise<void> {
     while (this.#waiting.size > 0) {
       const inos = [...this.#waiting];
       this.#waiting.clear();

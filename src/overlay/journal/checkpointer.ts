@@ -28,7 +28,7 @@ export class Checkpointer {
   readonly #journal: Journal;
   readonly #state: OverlayState;
   readonly #bytes: number;
-  readonly #syncCarried: () => Promise<void>;
+  readonly #syncData: () => Promise<void>;
   readonly #answers: Answers;
   readonly #runs: SharedSync;
   /** Bytes that the last checkpoint wrote. */
@@ -36,14 +36,14 @@ export class Checkpointer {
   /** The sealed epoch that the tables hold; 0 for none, undefined when that is not known. */
   #savedFlight: number | undefined;
 
-  /** `bytes`: a checkpoint is due at this journal size. `syncCarried`: makes its bytes durable elsewhere. */
+  /** `bytes`: a checkpoint is due at this journal size. `syncData`: makes durable the data that it stands for. */
   constructor(
     tables: StateTables,
     tableSync: TableSync,
     journal: Journal,
     state: OverlayState,
     bytes: number,
-    syncCarried: () => Promise<void>,
+    syncData: () => Promise<void>,
     answers: Answers,
   ) {
     this.#answers = answers;
@@ -52,7 +52,7 @@ export class Checkpointer {
     this.#journal = journal;
     this.#state = state;
     this.#bytes = bytes;
-    this.#syncCarried = syncCarried;
+    this.#syncData = syncData;
     this.#runs = new SharedSync(() => this.#run());
   }
 
@@ -89,8 +89,8 @@ export class Checkpointer {
     const checkpoint = this.#encode(this.#journal.lastFrame);
     try {
       this.#keepAnswers();
-      // A start replays only later frames: the bytes that earlier frames carry must be in the data files first.
-      await this.#syncCarried();
+      // A start replays only later frames.
+      await this.#syncData();
       this.#write(checkpoint);
     } catch (error) {
       for (const ino of checkpoint.saved) {

@@ -11,6 +11,8 @@ export interface FoundSegment {
   readonly bytes: number;
   /** Its last valid frame; 0 if it has none. */
   readonly last: number;
+  /** The offset behind the last frame that was read in order. */
+  readonly end: number;
 }
 
 export interface FoundJournal {

@@ -8,7 +8,8 @@ import { SynclineError } from "../../base/errors.ts";
 import { ByteWriter } from "../data/bytes.ts";
 import { alignFrame, FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES, segmentHeader } from "./journal-frame.ts";
 import { readJournal } from "./journal-reader.ts";
-import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+import { fillWithZeros, rewriteEarlier, type Segment } from "./segment.ts";
+import type { OverlayStorage } from "../disk/storage.ts";
 
 export interface JournalOptions {
   readonly segmentBytes: number;
@@ -18,22 +19,10 @@ export interface JournalOptions {
   readonly salt: number;
 }
 
-interface Segment {
-  readonly name: string;
-  readonly file: StoredFile;
-  readonly bytes: number;
-  /** Whether its name is durable. */
-  isNamed: boolean;
-  /** Its last frame. */
-  last: number;
-}
-
 /** The most empty segments kept. A checkpoint frees about as many, so none is filled anew. A start also reads them. */
 const MAX_SPARES = 3;
 /** Segments prepared ahead: one to write to next, one in reserve, and one in use while the next is prepared. */
 const READY_SPARES = 3;
-/** Fills new segments piece by piece: fresh memory would be faulted in page by page. */
-const ZEROS = new Uint8Array(256 * 1024);
 
 export class Journal {
   readonly #storage: OverlayStorage;
@@ -72,8 +61,8 @@ export class Journal {
     this.#options = options;
     this.#writer = new ByteWriter(options.frameBytes);
     const found = readJournal(storage, checkpoint, replay);
-    for (const { name, file, bytes, last } of found.segments) {
-      const segment = { name, file, bytes, last, isNamed: false };
+    for (const { name, file, bytes, last, end } of found.segments) {
+      const segment = { name, file, bytes, last, isNamed: false, earlier: end };
       (last > checkpoint ? this.#segments : this.#covered).push(segment);
     }
     for (const segment of this.#segments) this.#unsynced.add(segment);
@@ -170,6 +159,11 @@ export class Journal {
     }
     this.#synced = this.#lastFrame;
     return true;
+  }
+
+  /** Writes an earlier process's frames again: a sync of theirs may have failed. Throws `disk_full`, `store_failed`. */
+  rewriteFound(): void {
+    this.#segments.forEach(rewriteEarlier);
   }
 
   /** Frees what the checkpoint of an earlier process covers. It must be durable. */
@@ -290,9 +284,9 @@ export class Journal {
     const name = String(this.#nextName++).padStart(8, "0");
     const file = this.#storage.openFile("journal", name, true);
     if (file === undefined) throw new SynclineError("internal", "A journal segment was not created.");
-    const segment: Segment = { name, file, bytes, last: 0, isNamed: false };
+    const segment: Segment = { name, file, bytes, last: 0, isNamed: false, earlier: 0 };
     try {
-      for (let at = 0; at < bytes; at += ZEROS.length) file.write(at, ZEROS.subarray(0, bytes - at));
+      fillWithZeros(segment);
     } catch (error) {
       this.#remove(segment);
       throw error;

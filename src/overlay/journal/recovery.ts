@@ -2,12 +2,10 @@
 import { SynclineError } from "../../base/errors.ts";
 import { ByteReader, corruptState } from "../data/bytes.ts";
 import { applyRecord } from "../apply.ts";
-import type { CarriedBytes } from "../data/carried-bytes.ts";
-import type { Answers } from "./answers.ts";
 import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
 import type { Inodes } from "../inodes.ts";
 import { readJournalRecord } from "./journal-codec.ts";
-import type { BaseRoot } from "./journal-record.ts";
+import type { BaseRoot, JournalRecord } from "./journal-record.ts";
 import { inFlight } from "../seal.ts";
 import { OverlayState } from "../state.ts";
 import type { StateTables } from "../disk/storage.ts";
@@ -36,14 +34,13 @@ export function loadState(
   });
 }
 
-/** Applies the records of one frame; `carried` gets the bytes in them, `answers` the requests. Throws `state_corrupt`. */
-export function replayFrame(state: OverlayState, payload: Uint8Array, carried: CarriedBytes, answers: Answers): void {
+/** Applies the records of one frame; `take` gets each just before. Throws `state_corrupt`. */
+export function replayFrame(state: OverlayState, payload: Uint8Array, take: (record: JournalRecord) => void): void {
   orCorrupt("A record in the overlay's journal contradicts the records before it.", () => {
     const reader = new ByteReader(payload);
     while (!reader.atEnd) {
       const record = readJournalRecord(reader);
-      carried.take(record, state.epoch);
-      answers.take(record);
+      take(record);
       applyRecord(state, record);
     }
   });

@@ -47,27 +47,21 @@ const piece = (most: number) =>
   fc
     .tuple(fc.integer({ min: 1, max: most }), fc.integer({ min: 1, max: 250 }))
     .map(([length, byte]) => new Uint8Array(length).fill(byte));
-const storm = fc.array(
-  fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(6_000) }),
-    },
-    {
-      weight: 1,
-      arbitrary: fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(30_000) }),
-    },
-    {
-      weight: 4,
-      arbitrary: fc.record({
-        op: fc.constantFrom("fsync", "fsync", "wait", "checkpoint"),
-        path: fc.constant("a"),
-        quick: fc.boolean(),
-      }),
-    },
-  ) as fc.Arbitrary<Step>,
-  { minLength: 1, maxLength: HEAVY ? 60 : 30, size: "max" },
-);
+const writing = (most: number) =>
+  fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(most) });
+const stormOf = (...chores: Housekeeping["op"][]) =>
+  fc.array(
+    fc.oneof(
+      { weight: 6, arbitrary: writing(6_000) },
+      { weight: 1, arbitrary: writing(30_000) },
+      {
+        weight: 4,
+        arbitrary: fc.record({ op: fc.constantFrom(...chores), path: fc.constant("a"), quick: fc.boolean() }),
+      },
+    ) as fc.Arbitrary<Step>,
+    { minLength: 1, maxLength: HEAVY ? 60 : 30, size: "max" },
+  );
+const storm = stormOf("fsync", "fsync", "wait", "checkpoint");
 
 describe("a process that dies at any disk call", () => {
   test("loses nothing that it acknowledged", async () => {
@@ -89,6 +83,39 @@ describe("a process that dies at any disk call", () => {
         await fs.publish();
         await fs.publish();
         expect((await treeOf(fs)).size).toBe(found.size);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+describe("a process that follows one that died at any disk call", () => {
+  test("is sent the last call again, goes on, and loses nothing either", async () => {
+    await fc.assert(
+      fc.asyncProperty(stormOf("fsync", "wait", "publish"), fc.nat({ max: 250 }), async (all, stopAt) => {
+        const fs = await VfsHarness.create();
+        await applyTo(fs, { op: "create", path: "a" });
+        await applyTo(fs, { op: "write", path: "a", offset: 0, bytes: new Uint8Array(START_BYTES).fill(255) });
+        let expected = await fs.read(await fs.ino("a"));
+        const note = (step: Step) => {
+          if (step.op === "write") expected = overwritten(expected, step);
+        };
+        await fs.publish();
+        const stop = stopAfter(fs, stopAt);
+        const cut = await runUntilStopped(fs, all, undefined, note);
+        stop.paused = true;
+        fs.restart();
+        for (const step of cut === undefined ? [] : all.slice(all.indexOf(cut))) {
+          await play(fs, step);
+          note(step);
+        }
+        await fs.vfs.fsync(await fs.ino("a"));
+        // Time for data files to be removed.
+        await fs.advance(2_000);
+        fs.restart();
+        expect((await fs.read(await fs.ino("a"))).equals(expected)).toBe(true);
+        await fs.publish();
+        expect((await fs.read(await fs.ino("a"))).equals(expected)).toBe(true);
       }),
       { numRuns: RUNS },
     );

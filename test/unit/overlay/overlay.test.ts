@@ -21,6 +21,9 @@ import { applyTo } from "../../support/vfs-operations.ts";
 /** A power cut that takes everything that was not synced. */
 const EVERYTHING: Random = { bytes: (length) => new Uint8Array(length), fraction: () => 0 };
 
+/** Too large for a shared data file. */
+const LARGE_TEXT = "new version ".repeat(10_000);
+
 function callsOf(fs: VfsHarness): Map<OverlayCall, number> {
   const calls = new Map<OverlayCall, number>();
   fs.disk.before = (call) => calls.set(call, (calls.get(call) ?? 0) + 1);
@@ -50,6 +53,32 @@ describe("fsync", () => {
     await fs.vfs.fsync(ino);
     fs.restart(EVERYTHING);
     expect(await fs.text("small")).toBe("some text");
+  });
+
+  test("counts for callers that waited while a sync of the same data file failed only with their bytes", async () => {
+    const fs = await VfsHarness.create();
+    const [first, second] = [await fs.make("first", "some text"), await fs.make("second", "other text")];
+    let failures = 1;
+    fs.disk.before = (call, path) => {
+      if (call === "sync" && path?.startsWith("data/") === true && failures-- > 0) throw new Error("a bad sector");
+    };
+    const synced = await Promise.allSettled([fs.vfs.fsync(first), fs.vfs.fsync(second)]);
+    expect(synced.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+    fs.restart(EVERYTHING);
+    expect(await fs.text("second")).toBe("other text");
+  });
+
+  test("of any file makes files durable that were renamed over others before the agent was killed", async () => {
+    const fs = await VfsHarness.create();
+    await fs.vfs.fsync(await fs.make("config", "old"));
+    const other = await fs.make("other", "x");
+    await fs.make("config.tmp", LARGE_TEXT);
+    await fs.rename("config.tmp", "config");
+    fs.vfs.persist();
+    fs.restart();
+    await fs.vfs.fsync(other);
+    fs.restart(EVERYTHING);
+    expect(await fs.text("config")).toBe(LARGE_TEXT);
   });
 
   test("makes the bytes of a renamed file durable when retried after a failure", async () => {
@@ -363,6 +392,33 @@ describe("while programs fsync, small writes", () => {
   });
 });
 
+test("a checkpoint makes the bytes of files durable that were renamed over others", async () => {
+  const fs = await VfsHarness.create();
+  await fs.vfs.fsync(await fs.make("config", "old"));
+  await fs.make("config.tmp", LARGE_TEXT);
+  await fs.rename("config.tmp", "config");
+  await fs.vfs.checkpoint();
+  fs.restart(EVERYTHING);
+  expect(await fs.text("config")).toBe(LARGE_TEXT);
+});
+
+test("a write that a killed agent had only begun is written again, and stays", async () => {
+  const fs = await VfsHarness.create();
+  const ino = await fs.make("disk.img", "old ".repeat(50_000));
+  await fs.publish();
+  await fs.advance(1_000);
+  const bytes = Buffer.from("new ".repeat(20_000));
+  // The bytes reach the data file, the record does not reach the journal.
+  await fs.write(ino, 100_000, bytes);
+  fs.restart();
+  await fs.write(await fs.ino("disk.img"), 100_000, bytes);
+  fs.vfs.persist();
+  await fs.vfs.fsync(await fs.ino("disk.img"));
+  await fs.advance(1_000);
+  await fs.publish();
+  expect((await fs.text("disk.img")).slice(100_000, 100_008)).toBe("new new ");
+});
+
 test("an fsync after a restart makes the previous process's unsynced writes durable", async () => {
   const fs = await VfsHarness.create();
   const ino = await fs.make("f", "text");
@@ -434,6 +490,21 @@ describe("a commit", () => {
 });
 
 describe("the journal", () => {
+  test("of an agent whose sync failed counts at the next start only once written again", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("first", "text");
+    fs.vfs.persist();
+    fs.disk.before = (call, path) => {
+      if (call === "sync" && path?.startsWith("journal/") === true) throw new Error("a bad sector");
+    };
+    await expect(fs.vfs.fsync(ino)).rejects.toMatchObject({ code: "store_failed" });
+    fs.restart();
+    await fs.vfs.fsync(await fs.make("second", "more text"));
+    fs.restart(EVERYTHING);
+    expect(await fs.list("")).toEqual(["first", "second"]);
+    expect(await fs.text("second")).toBe("more text");
+  });
+
   test("is checkpointed automatically and stays short", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);

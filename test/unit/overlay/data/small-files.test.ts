@@ -107,7 +107,7 @@ test.each([
     if (isKilled) disk = disk.afterKill();
     const data = new DataFiles(disk, OPEN_FILES);
     data.restore(X, EPOCH, 0, carried);
-    await data.syncCarried();
+    await data.syncForCheckpoint();
     expect(await stored(disk.afterPowerLoss(seededRandom(chance)), X, 2)).toEqual(["22", "22"]);
   }
 });
