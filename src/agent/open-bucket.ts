@@ -93,6 +93,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     random,
     patienceMs: patienceMs ?? (isRemote ? access?.patience?.ms : undefined),
     forget: () => opened.forgetPlacement?.(),
+    doubt: (cids) => opened.doubt?.(cids),
   });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });
   const { pinnedDir } = options.cache ?? {};
@@ -143,6 +144,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     quota: async () => remote.quota?.(),
     takeTurn: () => remote.takeTurn?.(),
     forgetPlacement: () => remote.forgetPlacement?.(),
+    doubt: async (cids) => remote.doubt?.(cids),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => remote.watch(changed),
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),

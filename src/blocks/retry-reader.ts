@@ -13,6 +13,8 @@ export interface RetryOptions {
   readonly patienceMs?: number | undefined;
   /** Makes `inner` forget what it read before: its memory may hold the damage. */
   readonly forget?: (() => void) | undefined;
+  /** Told which blocks were requested when one came damaged again. */
+  readonly doubt?: ((cids: readonly Cid[]) => Promise<void> | undefined) | undefined;
 }
 
 export class RetryReader implements BlockReader {
@@ -21,31 +23,37 @@ export class RetryReader implements BlockReader {
   readonly #random: Random;
   readonly #patienceMs: number;
   readonly #forget: () => void;
+  readonly #doubt: RetryOptions["doubt"];
 
-  constructor(inner: BlockReader, { clock, random, patienceMs = 0, forget = () => {} }: RetryOptions) {
+  constructor(inner: BlockReader, { clock, random, patienceMs = 0, forget = () => {}, doubt }: RetryOptions) {
     this.#inner = inner;
     this.#clock = clock;
     this.#random = random;
     this.#patienceMs = patienceMs;
     this.#forget = forget;
+    this.#doubt = doubt;
   }
 
   get(cid: Cid): Promise<Uint8Array> {
-    return this.#retrying(() => this.#inner.get(cid));
+    return this.#retrying([cid], () => this.#inner.get(cid));
   }
 
   getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    return this.#retrying(() => this.#inner.getMany(cids));
+    return this.#retrying(cids, () => this.#inner.getMany(cids));
   }
 
   /** Doubling pauses, each random between half and all of its bound, so that readers do not retry in lockstep. */
-  async #retrying<T>(ask: () => Promise<T>): Promise<T> {
+  async #retrying<T>(cids: readonly Cid[], ask: () => Promise<T>): Promise<T> {
     const endMs = this.#clock.monotonicMs() + this.#patienceMs;
     for (let attempt = 1, damaged = 0; ; attempt++) {
       try {
         return await ask();
       } catch (error) {
-        if (hasCode(error, "block_corrupt") && damaged++ === 0) {
+        if (hasCode(error, "block_corrupt")) {
+          if (damaged++ > 0) {
+            await this.#doubt?.(cids);
+            throw error;
+          }
           this.#forget();
           continue;
         }

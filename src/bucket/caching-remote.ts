@@ -28,6 +28,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     quota: async () => inner.quota?.(),
     takeTurn: () => inner.takeTurn?.(),
     forgetPlacement: () => inner.forgetPlacement?.(),
+    doubt: async (cids) => inner.doubt?.(cids),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => inner.watch(changed),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),

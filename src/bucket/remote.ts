@@ -47,6 +47,12 @@ export interface BucketRemote extends AsyncDisposable {
   forgetPlacement?(): void;
 
   /**
+   * Checks blocks that came damaged, also after another try. What is damaged counts as missing for uploads from then on.
+   * Absent where the storage finds damage by itself.
+   */
+  doubt?(cids: readonly Cid[]): Promise<void>;
+
+  /**
    * States the base root of this writer's unpublished changes, so that collections retain it; undefined: there are none.
    * Absent where the storage keeps no such note. Throws as the store does.
    */

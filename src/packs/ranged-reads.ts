@@ -1,7 +1,7 @@
 /** Reads blocks at known places in as few ranged reads as the layout allows. */
 import { groupBy } from "../base/collections.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
+import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { Cid, PackName } from "../base/ids.ts";
 import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
 import { PLAIN } from "../format/blocks/pack.ts";
@@ -16,16 +16,23 @@ export interface Placement extends ByteRange {
 
 /**
  * The blocks at these places, unverified. Throws `block_not_found` if a pack is gone, `block_corrupt` if it ends early, and
- * `feature_unknown` for a storage form unknown to this version; each error names the pack and a block.
+ * `feature_unknown` for a storage form unknown to this version; each error names the pack and a block. `lost` is told packs
+ * that are gone or end early.
  */
 export async function readPlaced(
   source: RangeSource,
   places: ReadonlyMap<Cid, Placement>,
+  lost?: (pack: PackName) => void,
 ): Promise<Map<Cid, Uint8Array>> {
   const byPack = groupBy(places, ([, place]) => place.pack);
   const found = new Map<Cid, Uint8Array>();
   await mapConcurrent([...byPack], STORE_CONCURRENCY, async ([pack, blocks]) => {
-    for (const [cid, bytes] of await readPack(source, pack, blocks)) found.set(cid, bytes);
+    try {
+      for (const [cid, bytes] of await readPack(source, pack, blocks)) found.set(cid, bytes);
+    } catch (cause) {
+      if (isDamage(cause)) lost?.(pack);
+      throw cause;
+    }
   });
   return found;
 }

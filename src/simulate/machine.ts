@@ -166,6 +166,7 @@ export class Machine {
       clock,
       random,
       forget: () => remote.forgetPlacement?.(),
+      doubt: (cids) => remote.doubt?.(cids),
     });
     const blocks = new CachedReader(cache, verified);
     const { genesis, checks } = beginning;

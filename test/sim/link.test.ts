@@ -29,6 +29,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   lostRoot: true,
   forgetPlacement: true,
+  doubt: true,
   holdBase: true,
   takeTurn: true,
   requests: true,

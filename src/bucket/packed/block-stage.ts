@@ -4,7 +4,7 @@
  */
 import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey } from "../../format/blocks/cid.ts";
@@ -18,6 +18,8 @@ export interface StageOptions {
   readonly unasked: number;
   /** Called before a pack is sent. Answers whether it added any to `packs`. */
   readonly inherit: () => Promise<boolean>;
+  /** What they hold counts as missing. */
+  readonly doubted: ReadonlySet<PackName>;
 }
 
 /** Packs that are being stored while the next one fills: each costs its size in memory. */
@@ -73,7 +75,8 @@ export class BlockStage {
       const few = this.#incoming.bytes <= this.#options.unasked;
       const incoming = [...this.#incoming];
       const cids = incoming.map(({ cid }) => cid);
-      const found = few ? index?.locateAtHand(cids) : (await index?.locate(cids))?.found;
+      const { doubted } = this.#options;
+      const found = few ? index?.locateAtHand(cids, doubted) : (await index?.locate(cids, doubted))?.found;
       for (const block of incoming) {
         this.#incoming.delete(block.cid);
         if (found?.has(block.cid) === true) this.#hits.set(digestKey(block.cid), block.cid);
@@ -103,7 +106,8 @@ export class BlockStage {
   async recheck(index: PlacementIndex | undefined): Promise<void> {
     const hits = [...this.#hits.values()];
     const staged = [...this.#staged].map(({ cid }) => cid);
-    const found = (await index?.locate([...hits, ...staged]))?.found ?? new Map<Cid, Placement>();
+    const located = await index?.locate([...hits, ...staged], this.#options.doubted);
+    const found = located?.found ?? new Map<Cid, Placement>();
     const lost = hits.find((cid) => !found.has(cid));
     if (lost !== undefined) {
       throw new SynclineError("root_moved", `The bucket no longer holds block ${lost}. The upload must start over.`);

@@ -91,6 +91,10 @@ export class PackDirectory {
     this.#footers.set(name, footer);
   }
 
+  forgetFooter(name: PackName): void {
+    for (const known of [this.#reading, this.#footers]) known.delete(name);
+  }
+
   /** Forgets all commit objects except these, and the footers of all packs except theirs and those that they list. */
   keepOnly(objects: readonly CommitObject[]): void {
     const commits = new Set(objects.map(({ pack }) => pack.name));

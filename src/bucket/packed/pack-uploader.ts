@@ -125,7 +125,10 @@ export class PackUploader {
         ? undefined
         : (known.get(pack.name) ?? (await unlessDamaged(() => directory.footer(pack)))),
     }));
-    const rows = read.flatMap(({ pack, footer }) => (footer === undefined ? [] : [{ pack: pack.name, footer }]));
+    // Of several copies, the run keeps the newest: an older one may be damaged, which is why the block was stored again.
+    const rows = read
+      .toReversed()
+      .flatMap(({ pack, footer }) => (footer === undefined ? [] : [{ pack: pack.name, footer }]));
     const loose = read.flatMap(({ pack, footer }) => (footer === undefined ? [pack] : []));
     const newRows = rows.reduce((sum, { footer }) => sum + footer.count, 0);
     const { runs } = manifest;

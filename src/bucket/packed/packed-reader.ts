@@ -5,14 +5,17 @@
  * rewritten by the collector. In both cases the root is read again, once, before the block counts as missing.
  */
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
+import { isIntact } from "../../blocks/verified-reader.ts";
 import type { NewestIndex } from "./newest-index.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 import type { PlacementIndex } from "./placement-index.ts";
-import { readPlaced } from "../../packs/ranged-reads.ts";
+import { type Placement, readPlaced } from "../../packs/ranged-reads.ts";
 
 export class PackedReader implements BlockReader {
+  /** Packs that are missing or have damaged blocks. */
+  readonly doubted = new Set<PackName>();
   readonly #address: string;
   readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
@@ -41,11 +44,32 @@ export class PackedReader implements BlockReader {
     }
   }
 
+  /** Reads these blocks once more; packs in which one is damaged become doubted. */
+  async doubt(cids: readonly Cid[]): Promise<void> {
+    try {
+      const { found } = await (await this.#newest.get()).locate(cids);
+      const read = await this.#readPlaced(found);
+      for (const [cid, { pack }] of found)
+        if (!isIntact(cid, read.get(cid) ?? new Uint8Array())) this.doubted.add(pack);
+    } catch (error) {
+      // The caller has met damage, and reports that.
+      if (!(error instanceof SynclineError)) throw error;
+    }
+  }
+
   async #read(index: PlacementIndex, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const { found, damage } = await index.locate(cids);
     const absent = cids.find((cid) => !found.has(cid));
     if (absent !== undefined) throw notMapped(this.#address, absent, damage);
-    return readPlaced(this.#directory, found);
+    return this.#readPlaced(found);
+  }
+
+  #readPlaced(places: ReadonlyMap<Cid, Placement>): Promise<Map<Cid, Uint8Array>> {
+    return readPlaced(this.#directory, places, (pack) => {
+      this.doubted.add(pack);
+      // Another pack may have a copy, which its footer in memory would hide.
+      this.#directory.forgetFooter(pack);
+    });
   }
 }
 

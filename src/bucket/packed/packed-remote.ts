@@ -1,10 +1,10 @@
 /** A bucket in an object store (`file://`, `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { WriterId } from "../../base/ids.ts";
+import type { Cid, WriterId } from "../../base/ids.ts";
 import { COMMIT_INLINE_BYTES, FILE_POLL_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
-import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import type { Block } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeGenesis } from "../../format/commits/genesis.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
@@ -39,7 +39,7 @@ export interface PackedRemoteOptions {
 
 export class PackedRemote implements BucketRemote {
   readonly address: string;
-  readonly blocks: BlockReader;
+  readonly blocks: PackedReader;
   /** For the audit and repair of the objects themselves. */
   readonly store: ObjectStore;
   readonly #options: PackedRemoteOptions;
@@ -153,6 +153,10 @@ export class PackedRemote implements BucketRemote {
     this.#newest.clear();
   }
 
+  doubt(cids: readonly Cid[]): Promise<void> {
+    return this.blocks.doubt(cids);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.store[Symbol.asyncDispose]();
   }
@@ -181,6 +185,7 @@ export class PackedRemote implements BucketRemote {
       newest: this.#newest,
       own: this.#own,
       blocks: this.blocks,
+      doubted: this.blocks.doubted,
       inlineBytes: this.#options.inlineBytes ?? COMMIT_INLINE_BYTES,
       suspended: async (session) => {
         await this.#suspended?.[Symbol.asyncDispose]();

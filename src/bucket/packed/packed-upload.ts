@@ -6,7 +6,7 @@
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
 import { REUSE_COMMIT_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { codecOf } from "../../format/blocks/cid.ts";
@@ -40,6 +40,8 @@ export interface PackedUploadTools extends UploadTools {
   readonly inlineBytes: number;
   /** What a restart interrupted. */
   readonly left: LeftPacks;
+  /** What they hold is stored again when it is uploaded. */
+  readonly doubted: ReadonlySet<PackName>;
   /** Takes a session that goes on later. */
   readonly suspended: (session: PackedUpload) => Promise<void>;
 }
@@ -63,7 +65,7 @@ export class PackedUpload implements UploadSession {
     this.#tools = tools;
     this.#uploader = new PackUploader(tools);
     const stage = (unasked = 0) =>
-      new BlockStage(this.#uploader, this.#packs, { unasked, inherit: () => this.#inherit() });
+      new BlockStage(this.#uploader, this.#packs, { unasked, inherit: () => this.#inherit(), doubted: tools.doubted });
     this.#content = stage();
     this.#merged = stage();
     this.#nodes = stage(UNASKED_NODE_BYTES);
@@ -149,7 +151,7 @@ export class PackedUpload implements UploadSession {
     // An earlier attempt of this writer stored it. It is used if it maps everything that this one would.
     const there = await this.#tools.directory.commitObject(commit.cid);
     const cids = [commit, ...inline].map(({ cid }) => cid);
-    const { found } = await new PlacementIndex(this.#tools.directory, there).locate(cids);
+    const { found } = await new PlacementIndex(this.#tools.directory, there).locate(cids, this.#tools.doubted);
     if (cids.every((cid) => found.has(cid))) return there;
     throw new SynclineError(
       "root_moved",

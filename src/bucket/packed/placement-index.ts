@@ -32,11 +32,11 @@ export class PlacementIndex {
 
   /**
    * The places of those of `cids` that are mapped. Reads only as many footers of loose packs as needed: the newest blocks
-   * are requested most. Throws `store_unreachable`.
+   * are requested most. Copies in `doubted` packs do not count. Throws `store_unreachable`.
    */
-  async locate(cids: readonly Cid[]): Promise<Located> {
+  async locate(cids: readonly Cid[], doubted: ReadonlySet<PackName> = NONE): Promise<Located> {
     const damage: unknown[] = [];
-    const search = new Search(cids);
+    const search = new Search(cids, doubted);
     const unread = this.#searchAtHand(search);
     const named = this.#ownObjectsOf(search.wanted, unread);
     for (const batch of readTogether(named)) await this.#searchFooters(search, batch, damage);
@@ -52,8 +52,8 @@ export class PlacementIndex {
   }
 
   /** The places that are known without reading anything: the remaining blocks may be mapped, too. */
-  locateAtHand(cids: readonly Cid[]): Map<Cid, Placement> {
-    const search = new Search(cids);
+  locateAtHand(cids: readonly Cid[], doubted: ReadonlySet<PackName>): Map<Cid, Placement> {
+    const search = new Search(cids, doubted);
     this.#searchAtHand(search);
     return search.found;
   }
@@ -61,6 +61,7 @@ export class PlacementIndex {
   /** Searches the footers already read; returns the loose packs with unread footers, newest first. */
   #searchAtHand(search: Search): LoosePack[] {
     return this.#loose.filter((pack) => {
+      if (search.doubted.has(pack.name)) return false;
       const footer = pack === this.object.pack ? this.object.footer : this.#directory.footerAtHand(pack.name);
       if (footer !== undefined) search.in(pack.name, footer);
       return footer === undefined;
@@ -109,6 +110,8 @@ export class PlacementIndex {
   }
 }
 
+const NONE: ReadonlySet<PackName> = new Set();
+
 /** Packs whose footers are read at once, in order: all of a batch are in memory until they are searched. */
 function* readTogether(packs: readonly LoosePack[]): Generator<LoosePack[]> {
   let batch: LoosePack[] = [];
@@ -133,11 +136,13 @@ interface Wanted {
 /** The wanted blocks, and those found so far. */
 class Search {
   readonly found = new Map<Cid, Placement>();
+  readonly doubted: ReadonlySet<PackName>;
   #wanted: readonly Wanted[];
   /** How many were found when #wanted was last computed. */
   #known = 0;
 
-  constructor(cids: readonly Cid[]) {
+  constructor(cids: readonly Cid[], doubted: ReadonlySet<PackName>) {
+    this.doubted = doubted;
     this.#wanted = cids.map((cid) => ({ cid, digest: digestOf(cid) }));
   }
 
@@ -159,7 +164,7 @@ class Search {
   }
 
   take(cid: Cid, place: Placement): void {
-    this.found.set(cid, place);
+    if (!this.doubted.has(place.pack)) this.found.set(cid, place);
   }
 }
 

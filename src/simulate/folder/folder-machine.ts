@@ -5,7 +5,7 @@ import type { WatchedFolder } from "../../agent/folder/watched-folder.ts";
 import { withKnownGenesis } from "../../agent/open-bucket.ts";
 import type { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
-import { RetryReader } from "../../blocks/retry-reader.ts";
+import { type RetryOptions, RetryReader } from "../../blocks/retry-reader.ts";
 import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { Bucket } from "../../bucket/bucket.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
@@ -75,7 +75,8 @@ export class FolderMachine implements Disposable {
     const id = () => (this.#writer ?? writer).device.writer;
     const remote = this.#options.reach(process).open({ writer: id, local, pollMs: POLL_MS });
     const forget = () => remote.forgetPlacement?.();
-    const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
+    const doubt: RetryOptions["doubt"] = (cids) => remote.doubt?.(cids);
+    const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget, doubt });
     const { genesis, checks } = beginning;
     const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
     const disk = mortalDisk(this.disk, process, random);
