@@ -39,11 +39,13 @@ export class ObjectRootStore implements RootStore {
     return stored && rootOf(stored);
   }
 
-  async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+  /** As RootStore.swap. `version`: only while the root has this one, too. A repair gives the same commit another. */
+  async swap(name: BucketName, expected: Cid | undefined, next: Cid, version?: number): Promise<SwapOutcome> {
     this.#check(name);
     if (expected === undefined) return this.#create(next);
     const from = this.#last?.commit === expected ? this.#last : await this.#read();
-    if (from?.commit !== expected) return { kind: "conflict", current: from && rootOf(from) };
+    if (from?.commit !== expected || (version ?? from.version) !== from.version)
+      return { kind: "conflict", current: from && rootOf(from) };
     const root = { commit: next, version: from.version + 1 };
     return this.#conclude(
       root,

@@ -13,9 +13,10 @@ export async function readCollectionBase(bucket: Bucket, directory: PackDirector
   for (;;) {
     const current = await bucket.head();
     const { cid } = current.commit;
-    const object = await unlessDamaged(() => directory.commitObject(cid));
+    const { version } = current.root;
+    const object = await unlessDamaged(() => directory.commitObject(cid, version));
     if (object !== undefined) return { ...current, object };
     // Either the root has moved meanwhile, or its object is damaged.
-    if ((await bucket.head()).commit.cid === cid) await directory.commitObject(cid);
+    if ((await bucket.head()).commit.cid === cid) await directory.commitObject(cid, version);
   }
 }

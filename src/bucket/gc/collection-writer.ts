@@ -133,6 +133,6 @@ export class CollectionWriter implements AsyncDisposable {
     if (!(await this.#uploader.putBuilt(built))) throw notStored(store.address, built.pack.name, { kind: "refused" });
     this.#writtenBytes += built.pack.size;
     await store.settle();
-    return this.#roots.swap(ONLY_BUCKET, root.commit, cid);
+    return this.#roots.swap(ONLY_BUCKET, root.commit, cid, root.version);
   }
 }

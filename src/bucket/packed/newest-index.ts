@@ -23,7 +23,7 @@ export class NewestIndex {
 
   /** Notes a root that was swapped in here: the newest, whatever its number (an old root may have been put back). */
   adopt(root: Root, object: CommitObject): void {
-    this.#directory.addCommitObject(object);
+    this.#directory.addCommitObject(object, root.version);
     this.#root = root;
     // Immediately: a process that only publishes never asks for the index, and would remember every commit object.
     this.#replace(object);
@@ -78,8 +78,8 @@ export class NewestIndex {
   }
 
   async #load(root: Root): Promise<PlacementIndex> {
-    const object = await this.#directory.commitObject(root.commit);
-    if (this.#index?.object.pack.name === object.pack.name) return this.#index;
+    const object = await this.#directory.commitObject(root.commit, root.version);
+    if (this.#index?.object === object) return this.#index;
     return root.commit === this.#root?.commit ? this.#replace(object) : new PlacementIndex(this.#directory, object);
   }
 

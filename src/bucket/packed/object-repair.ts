@@ -1,8 +1,7 @@
 /**
  * Repairs a bucket's objects (`verify --repair`). Damaged packs are healed in place, block by block. Where that is not
  * enough, a new run is made from the footers of all packs, and the newest commit object gets a manifest that refers to it.
- *
- * Agents that have read the old manifest use it until they see another root: stop them first, or repair again.
+ * Then the same root is swapped in once more: agents that have read the old manifest see that it changed.
  */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";

@@ -1,6 +1,7 @@
 /**
  * What was read of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched once.
- * All of it is immutable under its name, so nothing here becomes stale.
+ * All of it is immutable under its name, except that a repair may give the newest commit object another manifest. It then
+ * swaps the root again, so a commit object is remembered for one version of the root.
  */
 import { Budget } from "../../base/budget.ts";
 import { ByteBoundedMap } from "../../base/byte-bounded-map.ts";
@@ -16,6 +17,7 @@ import {
 } from "../../base/limits.ts";
 import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName, runName } from "../../format/blocks/object-name.ts";
+import type { RootPointer } from "../../format/blocks/root-object.ts";
 import { decodeFooter, footerBytes, footerOffset, type PackFooter, type PackShape } from "../../format/blocks/pack.ts";
 import { decodePage, type RunPage } from "../../format/blocks/run.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
@@ -36,7 +38,7 @@ export function mappedBlocks({ pack, manifest }: Pick<CommitObject, "pack" | "ma
 
 export class PackDirectory {
   readonly #store: ObjectStore;
-  readonly #commits = new Map<PackName, Promise<CommitObject>>();
+  readonly #commits = new Map<PackName, RememberedCommit>();
   /** Footers that are being read. */
   readonly #reading = new Map<PackName, Promise<PackFooter>>();
   readonly #readingBytes = new Budget(FOOTER_CACHE_BYTES);
@@ -50,10 +52,17 @@ export class PackDirectory {
     this.#store = store;
   }
 
-  /** Throws `object_not_found`, `store_corrupt`. */
-  commitObject(commit: Cid): Promise<CommitObject> {
+  /** `version` is the root's; undefined: this is not known to be a root. Throws `object_not_found`, `store_corrupt`. */
+  commitObject(commit: Cid, version?: number): Promise<CommitObject> {
     const name = commitObjectName(commit);
-    return remembered(this.#commits, name, () => this.#readCommitObject(name));
+    const known = this.#commits.get(name);
+    if (known !== undefined && (version === undefined || version === known.version)) return known.object;
+    const loading = { version, object: this.#readCommitObject(name) };
+    this.#commits.set(name, loading);
+    loading.object.catch(() => {
+      if (this.#commits.get(name) === loading) this.#commits.delete(name);
+    });
+    return loading.object;
   }
 
   /** Throws `object_not_found`, `store_corrupt`. */
@@ -74,15 +83,15 @@ export class PackDirectory {
   }
 
   /** Reads the newest loose packs mapped as of this commit that have not been read yet. Throws as `commitObject`. */
-  async readAhead(commit: Cid): Promise<void> {
-    const { manifest } = await this.commitObject(commit);
+  async readAhead({ commit, version }: RootPointer): Promise<void> {
+    const { manifest } = await this.commitObject(commit, version);
     const newest = manifest.loose.slice(-READ_AHEAD_PACKS).filter(({ name }) => !this.#footers.has(name));
     await mapConcurrent(newest, STORE_CONCURRENCY, async (pack) => void (await this.footer(pack)));
   }
 
   /** Takes over what an upload already knows. */
-  addCommitObject(object: CommitObject): void {
-    this.#commits.set(object.pack.name, Promise.resolve(object));
+  addCommitObject(object: CommitObject, version: number): void {
+    this.#commits.set(object.pack.name, { version, object: Promise.resolve(object) });
     this.addFooter(object.pack.name, object.footer);
   }
 
@@ -183,6 +192,12 @@ export class PackDirectory {
 const READ_AHEAD_PACKS = 32;
 /** For ends of commit objects, and small ones whole. */
 const TAIL_CACHE_BYTES = 1024 * 1024;
+
+interface RememberedCommit {
+  /** Of the root; undefined: the commit was read as no root. */
+  readonly version: number | undefined;
+  readonly object: Promise<CommitObject>;
+}
 
 interface Tail {
   readonly bytes: Uint8Array;

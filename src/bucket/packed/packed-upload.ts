@@ -12,8 +12,8 @@ import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { codecOf } from "../../format/blocks/cid.ts";
 import { encodeManifest, type Manifest } from "../../format/blocks/manifest.ts";
 import { commitObjectName } from "../../format/blocks/object-name.ts";
-import type { Root, RootStore, SwapOutcome } from "../../roots/root-store.ts";
-import { ONLY_BUCKET } from "../../roots/object-root-store.ts";
+import type { Root, SwapOutcome } from "../../roots/root-store.ts";
+import { type ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import { BlockStage } from "./block-stage.ts";
 import type { LeftPacks } from "./left-packs.ts";
 import type { NewestIndex } from "./newest-index.ts";
@@ -31,7 +31,7 @@ import { SessionPacks } from "./session-packs.ts";
 export const UNASKED_NODE_BYTES = 128 * 1024;
 
 export interface PackedUploadTools extends UploadTools {
-  readonly roots: RootStore;
+  readonly roots: ObjectRootStore;
   readonly newest: NewestIndex;
   readonly own: OwnSwap;
   /** Of the bucket itself. */
@@ -80,7 +80,7 @@ export class PackedUpload implements UploadSession {
   }
 
   async prepare(expected: Root, upload: Upload): Promise<PreparedSwap> {
-    return this.#prepare(expected, await this.#commitObject(expected.commit), upload);
+    return this.#prepare(expected, await this.#commitObject(expected), upload);
   }
 
   /** The same for a bucket's first commit: the swap creates the root. */
@@ -162,7 +162,7 @@ export class PackedUpload implements UploadSession {
   #prepared(expected: Root | undefined, commit: Cid, object: CommitObject): PreparedSwap {
     const swap = async (): Promise<SwapOutcome> => {
       const { own, roots } = this.#tools;
-      const outcome = await own.run(commit, () => roots.swap(ONLY_BUCKET, expected?.commit, commit));
+      const outcome = await own.run(commit, () => roots.swap(ONLY_BUCKET, expected?.commit, commit, expected?.version));
       if (outcome.kind === "committed") {
         this.#unused = undefined;
         this.#tools.newest.adopt(outcome.root, object);
@@ -214,9 +214,9 @@ export class PackedUpload implements UploadSession {
     this.#gcEpoch = gcEpoch;
   }
 
-  async #commitObject(commit: Cid): Promise<CommitObject> {
+  async #commitObject({ commit, version }: Root): Promise<CommitObject> {
     try {
-      return await this.#tools.directory.commitObject(commit);
+      return await this.#tools.directory.commitObject(commit, version);
     } catch (cause) {
       if (!hasCode(cause, "object_not_found")) throw cause;
       throw new SynclineError("root_moved", `The commit object of ${commit} is gone.`, { cause });

@@ -59,7 +59,7 @@ export async function rebuildPlacement(input: RebuildInput): Promise<string | un
   const manifest = encodeManifest({ gcEpoch: state.gcEpoch, runs, loose: [], dropping });
   await root.check();
   await replace(store, name, [own.blocks, encodeFooter([...own.footer], manifest).bytes], own.token);
-  await root.check();
+  await root.swapAgain();
   return `manifest rebuilt over ${packs.length} packs, ${sent} of ${input.lacking.length} missing blocks stored again`;
 }
 

@@ -5,7 +5,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
-import { decodeRoot } from "../../format/blocks/root-object.ts";
+import { decodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 
@@ -37,7 +37,8 @@ export async function readCommitAhead({
   directory,
 }: Pick<ReadAheadTools, "store" | "directory">): Promise<void> {
   try {
-    await directory.commitObject(await newestCommit(store));
+    const { commit, version } = await newestRoot(store);
+    await directory.commitObject(commit, version);
   } catch {
     // Whoever needs it will say.
   }
@@ -53,9 +54,9 @@ async function readUntil(ended: AbortSignal, { store, directory, clock }: ReadAh
   let last: Cid | undefined;
   while (await slept()) {
     try {
-      const commit = await newestCommit(store);
-      if (commit !== last) await directory.readAhead(commit);
-      last = commit;
+      const root = await newestRoot(store);
+      if (root.commit !== last) await directory.readAhead(root);
+      last = root.commit;
     } catch {
       // Whoever needs it will say.
     }
@@ -63,7 +64,7 @@ async function readUntil(ended: AbortSignal, { store, directory, clock }: ReadAh
 }
 
 /** Unlike `get`: nothing is built on this root, so it need not be durable. */
-async function newestCommit(store: ObjectStore): Promise<Cid> {
+async function newestRoot(store: ObjectStore): Promise<RootPointer> {
   const { bytes } = await store.getTail(ROOT_OBJECT, ROOT_BYTES);
-  return decodeRoot(bytes).commit;
+  return decodeRoot(bytes);
 }
