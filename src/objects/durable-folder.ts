@@ -8,7 +8,8 @@ import type { Random } from "../base/random.ts";
 import { SynclineError } from "../base/errors.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { type Disk, makeDurableFolder, NO_LINKS, requireOwnFolder, syncFolder } from "./disk.ts";
+import { type Disk, makeDurableFolder, NO_LINKS, readRanges, requireOwnFolder, syncFolder } from "./disk.ts";
+import type { LockOwner } from "./lock-holder.ts";
 import { tokenOf } from "./object-store.ts";
 import type { ObjectBody } from "./object-store.ts";
 
@@ -21,7 +22,7 @@ export interface StagedFile {
 
 /** A staged file that may replace another, and can be told from it afterwards. */
 export interface IdentifiedFile extends StagedFile {
-  /** Its inode number, which identifies it whatever its name. */
+  /** Its inode number, which identifies it whatever its name, as long as it exists. */
   readonly ino: bigint;
 }
 
@@ -63,9 +64,12 @@ export class DurableFolder {
     await makeDurableFolder(this.#disk, this.path, this.#mode);
   }
 
-  /** Writes and syncs a file under a temporary name, which the caller must remove in the end. Throws the reason of `end`. */
-  async stage(body: ObjectBody, end?: AbortSignal): Promise<StagedFile> {
-    const { path, file } = await this.openTemporary();
+  /**
+   * Writes and syncs a file under a temporary name, which the caller must remove in the end. With an owner, others can
+   * `withdraw` it. Throws the reason of `end`.
+   */
+  async stage(body: ObjectBody, end?: AbortSignal, owner?: LockOwner): Promise<StagedFile> {
+    const { path, file } = await this.openTemporary(owner && nameOf(owner));
     try {
       let token: string | undefined;
       let chunks = 0;
@@ -111,10 +115,11 @@ export class DurableFolder {
    * Gives a staged file a name, replacing any file there. Durable after `settle`. A failed call that took effect counts as
    * done. If the staged file is gone and the name is not known to be its, the outcome is unknown: throws `store_failed`.
    */
-  async rename({ path, ino }: IdentifiedFile, target: string): Promise<void> {
+  async rename(staged: IdentifiedFile, target: string): Promise<void> {
+    const { path } = staged;
     await this.#inFolder(dirname(target), () => this.#disk.rename(path, target)).catch(async (cause: unknown) => {
       if (!(await this.#hasLeft(path))) throw cause;
-      if ((await this.#inodeOf(target).catch(() => undefined)) !== ino) throw vanished(target, cause);
+      if (!(await this.#isAt(target, staged).catch(() => false))) throw vanished(target, cause);
     });
     this.#unsettled.add(dirname(target));
   }
@@ -130,11 +135,18 @@ export class DurableFolder {
     return syncFolder(this.#disk, folder);
   }
 
+  /** Removes the file that this owner has staged, so that it cannot be renamed any more. Throws as `requireOwnFolder`. */
+  async withdraw(owner: LockOwner): Promise<void> {
+    const folder = join(this.path, TEMPORARY);
+    await requireOwnFolder(this.#disk, folder);
+    await this.remove(join(folder, nameOf(owner)));
+  }
+
   /** Opens a file with an unused name on the same file system. */
-  async openTemporary(): Promise<TemporaryFile> {
+  async openTemporary(name = temporaryName(this.#random)): Promise<TemporaryFile> {
     const folder = join(this.path, TEMPORARY);
     await this.#sweep(folder);
-    const path = join(folder, temporaryName(this.#random));
+    const path = join(folder, name);
     return { path, file: await this.#inFolder(folder, () => this.#disk.open(path, "wx")) };
   }
 
@@ -163,6 +175,14 @@ export class DurableFolder {
     } catch (cause) {
       return failedWith(cause, "ENOENT", "ENOTDIR") ? false : undefined;
     }
+  }
+
+  /** Whether the staged file has this name. A file made after it was removed may have got its inode number. */
+  async #isAt(target: string, { ino, token }: IdentifiedFile): Promise<boolean> {
+    if ((await this.#inodeOf(target)) !== ino) return false;
+    if (token === undefined) return true;
+    const small = (size: number) => [{ offset: 0, length: Math.min(size, GROUP_BYTES) }];
+    return tokenOf(Buffer.concat((await readRanges(this.#disk, target, small)).parts)) === token;
   }
 
   /** Compares inodes only: all files of one folder are on one device, which Windows numbers in two ways. */
@@ -248,6 +268,11 @@ export const TEMPORARY = "tmp";
 /** The process, and a random number. */
 function temporaryName(random: Random): string {
   return `${process.pid}-${Buffer.from(random.bytes(8)).toString("hex")}`;
+}
+
+/** As the name of any temporary file, so that leftovers are swept. */
+function nameOf({ pid, nonce }: LockOwner): string {
+  return `${pid}-${nonce.slice(0, 16)}`;
 }
 
 const TEMPORARY_NAME = /^\d+-[0-9a-f]{16}$/;

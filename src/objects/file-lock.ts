@@ -10,13 +10,14 @@ import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Clock, timeText } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
-import { SynclineError } from "../base/errors.ts";
+import type { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { type Disk, NO_LINKS, readRanges } from "./disk.ts";
-import type { TemporaryFile } from "./durable-folder.ts";
-import { describeHolder, type LockHolder, parseHolder } from "./lock-holder.ts";
+import type { DurableFolder } from "./durable-folder.ts";
+import { alive, locked, unusable } from "./lock-errors.ts";
+import { describeHolder, type LockHolder, type LockOwner, parseHolder } from "./lock-holder.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
 
 export interface FileLockOptions {
@@ -24,8 +25,8 @@ export interface FileLockOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly path: string;
-  /** Makes an unused temporary file beside it. */
-  readonly temporary: () => Promise<TemporaryFile>;
+  /** Of the lock: for temporary files beside it. */
+  readonly folder: Pick<DurableFolder, "openTemporary" | "withdraw">;
 }
 
 export class FileLock {
@@ -42,12 +43,15 @@ export class FileLock {
   }
 
   /**
-   * Runs `work` while holding the lock; `work` calls `confirm` right before the protected step. If another process holds
+   * Runs `work` while holding the lock as `owner`; `work` calls `confirm` right before the protected step. If another process holds
    * the lock by then, `confirm` throws, and `work` runs again once the lock is ours. Returns undefined if `wanted` says
    * during the wait that there is no point any more. Throws `bucket_locked` after LOCK_WAIT_MS, and `store_failed` if there
    * is no lock and none can be made.
    */
-  run<Result>(work: (confirm: Confirm) => Promise<Result>, wanted: Wanted = always): Promise<Result | undefined> {
+  run<Result>(
+    work: (confirm: Confirm, owner: LockOwner) => Promise<Result>,
+    wanted: Wanted = always,
+  ): Promise<Result | undefined> {
     // Queueing inside the process costs no system call.
     return this.#queue.run(async () => {
       const { path, clock } = this.#options;
@@ -57,10 +61,11 @@ export class FileLock {
         if (nonce === undefined) return undefined;
         let lost: SynclineError | undefined;
         try {
-          return await work(async () => {
+          const confirm = async () => {
             lost = await this.#lossOf(path, nonce);
             if (lost !== undefined) throw lost;
-          });
+          };
+          return await work(confirm, { pid: process.pid, nonce });
         } catch (error) {
           if (error !== lost || clock.monotonicMs() >= deadlineMs) throw error;
         } finally {
@@ -77,11 +82,11 @@ export class FileLock {
   }
 
   /**
-   * Breaks the lock and says who held it; undefined if nobody did. Throws `bucket_locked` if the holder is alive on this
-   * machine, unless `force`.
+   * Breaks the lock and says who held it; undefined if nobody did. A rename that the holder has begun then fails, however
+   * late it comes. Throws `bucket_locked` if the holder is alive on this machine, unless `force`.
    */
   async break(force: boolean): Promise<string | undefined> {
-    const { path, disk } = this.#options;
+    const { path, disk, folder } = this.#options;
     const seen = await this.#read(path);
     if (seen === undefined) return this.#breakLink(path);
     const { holder } = seen;
@@ -89,7 +94,12 @@ export class FileLock {
     const lives = holder?.host === own.host && !(await isGone(disk, holder, own, () => this.#dateOf(path)));
     if (lives && !force) throw alive(path, holder);
     // Only the lock that was read: another may have been taken meanwhile.
-    if ((await this.#read(path))?.text === seen.text) await this.#remove(path);
+    if ((await this.#read(path))?.text === seen.text) {
+      if (holder !== undefined) await folder.withdraw(holder);
+      await this.#remove(path);
+      // It may have been staged since; without the lock, its rename is not confirmed any more.
+      if (holder !== undefined) await folder.withdraw(holder);
+    }
     // A removed lock cannot be taken over.
     await this.#remove(claimPath(path, seen));
     return describeHolder(holder);
@@ -112,7 +122,7 @@ export class FileLock {
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
     const { clock, random } = this.#options;
     const holder = await this.#self();
-    const { path: temporary, file } = await this.#options.temporary();
+    const { path: temporary, file } = await this.#options.folder.openTemporary();
     await this.#fill(temporary, file, holder);
     try {
       for (let tries = 0; ; tries++) {
@@ -314,26 +324,4 @@ function claimPath(path: string, { holder }: SeenLock): string {
     dirname(path),
     holder === undefined && unreadable !== undefined ? unreadable : `${CLAIM_PREFIX}${holder?.nonce ?? "unreadable"}`,
   );
-}
-
-function unusable(path: string): SynclineError {
-  return new SynclineError("store_failed", `Cannot take the bucket's lock: ${path} can neither be read nor replaced.`, {
-    hint: "If it is a dangling symbolic link, remove it, or free the bucket with `syncline unlock URL`.",
-  });
-}
-
-function alive(path: string, holder: LockHolder): SynclineError {
-  return new SynclineError(
-    "bucket_locked",
-    `The bucket is locked by ${describeHolder(holder)}, which is running (${path}).`,
-    {
-      hint: "Locks are held only briefly. If that process hangs, stop it, or take its lock with --force.",
-    },
-  );
-}
-
-function locked(path: string, holder: LockHolder | undefined): SynclineError {
-  return new SynclineError("bucket_locked", `The bucket is locked by ${describeHolder(holder)} (${path}).`, {
-    hint: "If that process no longer runs, free the bucket with `syncline unlock URL`.",
-  });
 }

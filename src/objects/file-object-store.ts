@@ -15,6 +15,7 @@ import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
 import { type Disk, NO_LINKS, readRanges, requireOwnFolder, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
+import type { LockOwner } from "./lock-holder.ts";
 import { Turns } from "./turns.ts";
 import { watchFile, watchFolder } from "./folder-watch.ts";
 import { checkSize, endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
@@ -60,7 +61,7 @@ export class FileObjectStore implements ObjectStore {
     this.#clock = clock;
     const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n), mode);
     this.#folder = folder;
-    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.openTemporary() });
+    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), folder });
     this.#turns = new Turns({ disk, clock, random, path: join(path, TURNS), watch: watchFile });
   }
 
@@ -125,9 +126,9 @@ export class FileObjectStore implements ObjectStore {
       if (this.#taken.size === 0 && !(await wanted())) return { kind: "refused" };
       const progress: Progress = { renamed: "no" };
       try {
-        await this.#lock.run(async (confirm) => {
+        await this.#lock.run(async (confirm, owner) => {
           if (!(await wanted())) return;
-          await this.#staging(body, end, async (staged) => {
+          const put = async (staged: StagedFile) => {
             const identified = await this.#folder.identify(staged);
             await confirm();
             progress.renamed = "perhaps";
@@ -136,7 +137,8 @@ export class FileObjectStore implements ObjectStore {
             progress.token = staged.token;
             // The next writer makes our names durable when it reads the root, so it need not wait for our sync.
             if (name === ROOT_OBJECT) for (const turn of this.#taken) this.#end(turn);
-          });
+          };
+          await this.#staging(body, end, put, owner);
         }, wanted);
       } catch (cause) {
         if (!mayHaveHappened(progress, cause)) throw cause;
@@ -223,8 +225,9 @@ export class FileObjectStore implements ObjectStore {
     body: ObjectBody,
     end: AbortSignal | undefined,
     put: (staged: StagedFile) => Promise<Result>,
+    owner?: LockOwner,
   ): Promise<Result> {
-    const staged = await this.#folder.stage(body, end);
+    const staged = await this.#folder.stage(body, end, owner);
     try {
       end?.throwIfAborted();
       return await put(staged);

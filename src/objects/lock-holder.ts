@@ -8,6 +8,9 @@ export interface LockHolder extends ProcessIdentity {
   readonly created: string;
 }
 
+/** One taking of a lock. */
+export type LockOwner = Pick<LockHolder, "pid" | "nonce">;
+
 /** Undefined if the text names no holder. */
 export function parseHolder(text: string): LockHolder | undefined {
   try {

@@ -28,11 +28,12 @@ async function lockIn(folder: string, clock: Clock = systemClock, disk: Disk = s
   await mkdir(join(folder, "tmp"), { recursive: true });
   let files = 0;
   const name = Buffer.from(systemRandom.bytes(6)).toString("hex");
-  const temporary = async () => {
+  const openTemporary = async () => {
     const temporaryPath = join(folder, "tmp", `${name}-${files++}`);
     return { path: temporaryPath, file: await disk.open(temporaryPath, "wx") };
   };
-  return new FileLock({ disk, clock, random: systemRandom, path: join(folder, "lock"), temporary });
+  const beside = { openTemporary, withdraw: async () => {} };
+  return new FileLock({ disk, clock, random: systemRandom, path: join(folder, "lock"), folder: beside });
 }
 
 type Five = [

@@ -130,6 +130,30 @@ describe("a power cut", () => {
   });
 });
 
+test("a swap that stalls at its rename does not undo what others publish once they break its lock", async () => {
+  const { path, store } = await opened();
+  await store.putNew("root", [bytes("old")]);
+  const token = (await store.get("root"))?.token ?? "";
+  const [reached, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const elsewhere: Partial<Disk> = {
+    readFile: (async (at: string, how: "utf8") =>
+      at === "/etc/machine-id" ? "another" : systemDisk.readFile(at, how)) as Disk["readFile"],
+    rename: async (from, to) => {
+      reached.resolve();
+      await going.promise;
+      await systemDisk.rename(from, to);
+    },
+  };
+  const stalled = openedAt(path, { ...systemDisk, ...elsewhere }).putIfMatch("root", [bytes("late")], token);
+  await reached.promise;
+  expect(await store.breakLock(false)).toContain("process");
+  expect((await store.putIfMatch("root", [bytes("new")], token)).kind).toBe("stored");
+  going.resolve();
+  expect((await stalled).kind).toBe("unknown");
+  expect(text((await store.get("root"))?.bytes)).toBe("new");
+  expect(await readdir(join(path, "tmp"))).toEqual([]);
+});
+
 describe("a swap that fails midway", () => {
   test("has an unknown outcome when the folder cannot be synced after the rename", async () => {
     const { watched, store } = await opened();
