@@ -121,29 +121,35 @@ export async function descends(
   try {
     if (nodes !== undefined && head.body.seq >= base.seq && (await isListed(nodes, head, base))) return "yes";
     if (head.body.seq >= base.seq && (await ancestorAt(commits, head, base.seq)) === base.cid) return "yes";
-    return (await isRecovered(commits, head, base, tried)) ? "yes" : "no";
+    return await isRecovered(commits, head, base, tried);
   } catch (error) {
     if (isGone(error)) return "unknown";
     throw error;
   }
 }
 
-/** Whether `base` is a lost root that was merged in again, or is in the history of one. */
+/**
+ * Whether `base` is a lost root that was merged in again, or is in the history of one. A lost root whose commit is gone tells
+ * nothing: it counts as none, since otherwise no bucket that has one could notice that it was set back again.
+ */
 async function isRecovered(
   commits: Commits,
   { body }: PlacedCommit,
   base: { readonly cid: Cid; readonly seq: Lamport },
   tried: Set<Cid>,
-): Promise<boolean> {
+): Promise<"yes" | "no" | "unknown"> {
+  let answer: "no" | "unknown" = "no";
   for (const cid of (body.recovered ?? []).toReversed()) {
-    if (cid === base.cid) return true;
+    if (cid === base.cid) return "yes";
     // Lists are inherited, so lost roots name many of the same.
     if (tried.has(cid)) continue;
     tried.add(cid);
     const lost = await commitIfThere(commits, cid);
-    if (lost !== undefined && (await descends(commits, lost, base, undefined, tried)) === "yes") return true;
+    const follows = lost === undefined ? "no" : await descends(commits, lost, base, undefined, tried);
+    if (follows === "yes") return "yes";
+    if (follows === "unknown") answer = "unknown";
   }
-  return false;
+  return answer;
 }
 
 /** Also false where the list cannot be read. */

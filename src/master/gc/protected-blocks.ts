@@ -1,6 +1,7 @@
 /**
  * What is kept besides everything that a root reaches: commits along `skip`, without their trees, since the next publisher
- * looks for ancestors there; and the previous root's list, which agents still working on that root read.
+ * looks for ancestors there; the same of lost roots that were merged in again, since machines that stand before one follow
+ * it; and the previous root's list, which agents still working on that root read.
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -27,14 +28,19 @@ export interface Protecting {
 /** Protects what is present and well-formed. Throws what the store and the pace throw. */
 export async function protectBesidesReached(protecting: Protecting, root: Cid): Promise<void> {
   const { body } = decodeCommit(await protecting.blocks.get(root));
-  for (let at = body.skip; at !== undefined;) {
+  for (const from of [body.skip, ...(body.recovered ?? [])]) await protectSkips(protecting, from);
+  const parent = body.parent && (await ifThere(protecting, body.parent, decodeCommit));
+  if (parent !== undefined) await protectList(protecting, parent.body.kept);
+}
+
+/** The commit, and those that `skip` leads to from it. */
+async function protectSkips(protecting: Protecting, from: Cid | undefined): Promise<void> {
+  for (let at = from; at !== undefined;) {
     const commit = await ifThere(protecting, at, decodeCommit);
     if (commit === undefined) break;
     await protecting.protect([at, commit.certificate, ...linkedHeads(commit.body.heads)]);
     at = commit.body.skip;
   }
-  const parent = body.parent && (await ifThere(protecting, body.parent, decodeCommit));
-  if (parent !== undefined) await protectList(protecting, parent.body.kept);
 }
 
 /**

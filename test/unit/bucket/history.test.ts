@@ -1,6 +1,7 @@
 /** History whose old commits are lost or damaged: publishing goes on, and nobody is led astray. */
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../../src/base/ids.ts";
+import { blockNotFound } from "../../../src/blocks/not-found.ts";
 import { VerifiedReader } from "../../../src/blocks/verified-reader.ts";
 import { Bucket } from "../../../src/bucket/bucket.ts";
 import { ancestorAt, descends } from "../../../src/bucket/history.ts";
@@ -149,4 +150,24 @@ test("lost roots that name each other's in many ways are read once each", async 
   expect(reads).toHaveLength(depth * wide);
   const deepest = { cid: lost(depth, wide - 1), seq: 5 as Lamport };
   expect(await descends(commits, made(lost(0, 0)), deepest)).toBe("yes");
+});
+
+test("a machine that stood before a lost root does not take thinned commits for a bucket that was set back", async () => {
+  const commits = {
+    commit: async (cid: Cid) => {
+      if (cid !== "lost") throw blockNotFound(cid);
+      return { cid, body: { seq: 12, parent: "11", skip: "8" } } as unknown as VerifiedCommit;
+    },
+  };
+  const newest = (recovered: string) =>
+    ({
+      cid: "newest",
+      body: { seq: 9, parent: "b8", skip: "b8", recovered: [recovered] },
+    }) as unknown as VerifiedCommit;
+  const at = (cid: string, seq: number) => ({ cid: cid as Cid, seq: seq as Lamport });
+  expect(await descends(commits, newest("lost"), at("8", 8))).toBe("yes");
+  // Only the commit at 11 would tell, which is gone.
+  expect(await descends(commits, newest("lost"), at("10", 10))).toBe("unknown");
+  expect(await descends(commits, newest("lost"), at("13", 13))).toBe("no");
+  expect(await descends(commits, newest("gone"), at("10", 10))).toBe("no");
 });

@@ -1,11 +1,12 @@
 /** What a collection at a master keeps beside all that a root reaches. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid } from "../../../../src/base/ids.ts";
+import { RECOVERY_FEATURE } from "../../../../src/format/commits/features.ts";
 import { NodeEncoder } from "../../../../src/format/tree/node-encoder.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
 import { type Protecting, protectBesidesReached } from "../../../../src/master/gc/protected-blocks.ts";
 import { BlockMap } from "../../../support/block-map.ts";
-import { blockOf, CommitChain, nodeBlock } from "../../../support/commit-chain.ts";
+import { blockOf, CommitChain, type MadeCommit, nodeBlock } from "../../../support/commit-chain.ts";
 
 let blocks: BlockMap;
 /** In the order in which they were read, and the first time of each that it was protected. */
@@ -65,6 +66,22 @@ describe("the previous root's list of retained commits", () => {
     expect(protectedBlocks).toContain(listNode(3, [strange]).cid);
     expect(protectedBlocks).not.toContain(leaf.cid);
   });
+});
+
+test("a lost root that was merged in again stays, with the commits that lead back from it", async () => {
+  const chain = await CommitChain.create();
+  const made: MadeCommit[] = [];
+  for (let seq = 1; seq <= 7; seq++) made.push(chain.make(`lost ${seq}`, made.at(-1)));
+  const [, , , fourth, , sixth, lost] = made.map(({ commit }) => commit);
+  const root = chain.make("root", made[0], {
+    features: { incompat: [], roCompat: [], compat: [RECOVERY_FEATURE] },
+    recovered: [lost?.cid as Cid],
+  });
+  for (const { cid, bytes } of [...made, root].flatMap((each) => each.blocks)) blocks.held.set(cid, bytes);
+  await protectBesidesReached(protecting(), root.commit.cid);
+  for (const commit of [lost, sixth, fourth]) expect(protectedBlocks).toContain(commit?.cid);
+  expect(protectedBlocks).toContain(lost?.certificate);
+  expect(protectedBlocks).not.toContain(lost?.body.tree);
 });
 
 function protecting(): Protecting {
