@@ -121,6 +121,8 @@ export class LogFollower {
     await mapConcurrent(fresh, STORE_CONCURRENCY, async (entry) => {
       const rows = await this.#rowsOf(entry.pack);
       if (rows !== undefined) this.#cacheSince(emptied)?.add(entry, rows);
+      // It may have been entered as live meanwhile.
+      this.#cacheSince(emptied)?.setState(entry.pack, entry.state);
     });
   }
 

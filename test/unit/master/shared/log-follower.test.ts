@@ -1,0 +1,45 @@
+/** What a cache makes of a log that others change. */
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { type LogEntry, PACK_STATES, type PackLog } from "../../../../src/arbiter/arbiter.ts";
+import type { PackName, Wallet } from "../../../../src/base/ids.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { LogFollower } from "../../../../src/master/shared/log-follower.ts";
+import { PackCache } from "../../../../src/master/shared/pack-cache.ts";
+import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
+import { systemDatabases } from "../../../../src/objects/databases.ts";
+import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
+import { buildPack } from "../../../../src/packs/pack-builder.ts";
+import { alteredStore } from "../../../support/altered-store.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
+import { raw } from "../../../support/opaque-commits.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+test("a condemned pack stays so though its writer enters it while its footer is read", async () => {
+  const cache = PackCache.open(join(await temporaryFolder(), "cache"), systemDatabases);
+  const pack = "0".repeat(32);
+  const built = buildPack(objectOf(pack) as PackName, [raw("block")]);
+  const store = new MemoryObjectStore();
+  await store.putNew(objectOf(pack), built.body);
+  const entered = { pack, bytes: built.pack.size, createdMs: 1 };
+  const entry: LogEntry = { ...entered, rows: 1, state: PACK_STATES.condemned, position: 2, changedMs: 2 };
+  const packs = { after: async () => ({ era: 1, entries: [entry], more: false, nowMs: 3, position: 2 }) };
+  const follower: LogFollower = new LogFollower({
+    owner: `0x${"11".repeat(20)}` as Wallet,
+    arbiter: { packs: packs as unknown as PackLog },
+    objects: alteredStore(store, {
+      getTail: async (...where) => {
+        follower.entered(entered, built.footer);
+        return store.getTail(...where);
+      },
+    }),
+    clock: new ManualClock(),
+    log: silentLog,
+    cache: () => cache,
+    onWentBack: async () => {},
+  });
+  await follower.refresh();
+  expect(cache.pack(pack)).toMatchObject({ state: PACK_STATES.condemned });
+  expect(cache.find(built.footer.row(0).digest)).toMatchObject({ isLive: false });
+  cache.close();
+});
