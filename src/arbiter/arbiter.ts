@@ -124,6 +124,12 @@ export interface PackLog {
    * objects may be deleted then.
    */
   giveUp(owner: Wallet, packs: readonly string[], condemned: { beforeMs: number; era: number }): Promise<string[]>;
+
+  /**
+   * Gives up packs that the log does not name. Returns those that are gone now: nobody can add them any more, so their
+   * objects may be deleted.
+   */
+  disown(owner: Wallet, packs: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
 export interface PackChange {

@@ -12,6 +12,7 @@ import {
   type LogEntry,
   type LogPage,
   PACK_STATES,
+  type PackState,
   type PackChange,
   type PackLog,
   type RevokedTokens,
@@ -172,6 +173,8 @@ export class SqliteArbiter implements Arbiter {
         this.#doing(() => this.#db.transaction(() => this.#change(owner, change)).immediate()),
       restore: async (owner, packs) =>
         this.#doing(() => this.#db.transaction(() => this.#restore(owner, packs)).immediate()),
+      disown: async (owner, packs) =>
+        this.#doing(() => this.#db.transaction(() => this.#disown(owner, packs)).immediate()),
       giveUp: async (owner, packs, { beforeMs, era }) =>
         this.#doing(() =>
           this.#db
@@ -245,10 +248,21 @@ export class SqliteArbiter implements Arbiter {
     return this.#live(owner, packs);
   }
 
+  #disown(owner: Wallet, packs: readonly string[]): Set<string> {
+    const nowMs = this.#nowMs();
+    const { position, era } = this.#begin(owner, 0);
+    const insert = this.#db.prepare(`INSERT OR IGNORE INTO packs VALUES (?, ?, 0, 0, ${PACK_STATES.gone}, ?, ?, ?, ?)`);
+    for (const pack of packs) insert.run(owner, pack, position, era, nowMs, nowMs);
+    return this.#inState(PACK_STATES.gone, owner, packs);
+  }
+
   #live(owner: Wallet, packs: readonly string[]): Set<string> {
-    const sql = `SELECT 1 FROM packs WHERE owner_id = ? AND pack = ? AND state = ${PACK_STATES.live}`;
-    const live = this.#db.prepare(sql);
-    return new Set(packs.filter((pack) => live.get(owner, pack) !== undefined));
+    return this.#inState(PACK_STATES.live, owner, packs);
+  }
+
+  #inState(state: PackState, owner: Wallet, packs: readonly string[]): Set<string> {
+    const found = this.#db.prepare("SELECT 1 FROM packs WHERE owner_id = ? AND pack = ? AND state = ?");
+    return new Set(packs.filter((pack) => found.get(owner, pack, state) !== undefined));
   }
 
   #doing<Result>(work: () => Result): Result {

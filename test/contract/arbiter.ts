@@ -107,6 +107,16 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     });
   });
 
+  test("a pack that the log does not name can be given up, and cannot be added then", async () => {
+    const { packs } = await open();
+    await packs.change(OWNER, await adding(packs, "a", "b"));
+    await packs.change(OWNER, { ...(await adding(packs)), condemn: [name("b")] });
+    expect(await packs.disown(OWNER, ["a", "b", "c"].map(name))).toEqual(new Set([name("c")]));
+    expect(await packs.disown(OWNER, [name("c")])).toEqual(new Set([name("c")]));
+    expect(await packs.change(OWNER, await adding(packs, "c"))).toEqual(new Set());
+    expect(await states(packs)).toEqual({ a: PACK_STATES.live, b: PACK_STATES.condemned, c: PACK_STATES.gone });
+  });
+
   test("changes at once all get into the log, and a reader that follows it misses none", async () => {
     const { packs } = await open();
     const seen = new Set<string>();

@@ -86,6 +86,7 @@ export class SharedWorld {
         change: (...call) => this.#after("change", () => packs.change(...call)),
         restore: (...call) => this.#after("restore", () => packs.restore(...call)),
         giveUp: (...call) => this.#after("give up", () => packs.giveUp(...call)),
+        disown: (...call) => this.#after("disown", () => packs.disown(...call)),
       },
     };
     return stepped as Arbiter;

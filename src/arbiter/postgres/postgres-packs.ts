@@ -65,9 +65,16 @@ const RESTORE = `
   UPDATE syncline_packs AS p SET state = ${PACK_STATES.live}, position = o.position, changed_at = clock_timestamp()
   FROM o WHERE p.owner_id = $1 AND p.pack = ANY ($2::text[]) AND p.state = ${PACK_STATES.condemned}`;
 
-const LIVE = `
+const DISOWN = `
+  WITH ${begin("0")}
+  INSERT INTO syncline_packs (owner_id, pack, bytes, rows, state, position, era, created_at, changed_at)
+  SELECT $1, a.pack, 0, 0, ${PACK_STATES.gone}, o.position, o.era, clock_timestamp(), clock_timestamp()
+  FROM o, unnest($2::text[]) AS a (pack)
+  ON CONFLICT DO NOTHING`;
+
+const IN_STATE = `
   SELECT pack FROM syncline_packs
-  WHERE owner_id = $1 AND pack = ANY ($2::text[]) AND state = ${PACK_STATES.live}`;
+  WHERE owner_id = $1 AND pack = ANY ($2::text[]) AND state = $3::smallint`;
 
 const GIVE_UP = `
   WITH ${begin("0")}
@@ -123,9 +130,19 @@ export class PostgresPacks implements PackLog {
     return rows.map(({ pack }) => pack);
   }
 
-  async #live(owner: Wallet, packs: readonly string[]): Promise<ReadonlySet<string>> {
+  async disown(owner: Wallet, packs: readonly string[]): Promise<ReadonlySet<string>> {
+    await this.#database.query(DISOWN, [owner, packs]);
+    return this.#inState(PACK_STATES.gone, owner, packs);
+  }
+
+  #live(owner: Wallet, packs: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#inState(PACK_STATES.live, owner, packs);
+  }
+
+  async #inState(state: PackState, owner: Wallet, packs: readonly string[]): Promise<ReadonlySet<string>> {
     if (packs.length === 0) return new Set();
-    return new Set((await this.#database.query<{ pack: string }>(LIVE, [owner, packs])).map(({ pack }) => pack));
+    const rows = await this.#database.query<{ pack: string }>(IN_STATE, [owner, packs, state]);
+    return new Set(rows.map(({ pack }) => pack));
   }
 }
 

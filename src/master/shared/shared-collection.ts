@@ -197,7 +197,7 @@ class SharedCollection {
 
   /** Deletes objects that were never entered in the log, or given up. A failed listing ends the collection. */
   async #deleteOrphans(): Promise<void> {
-    const { objects, leaseMs, log, owner } = this.#options;
+    const { objects, arbiter, leaseMs, log, owner } = this.#options;
     const now = await objects.now();
     if (now === undefined) return;
     const old: string[] = [];
@@ -207,9 +207,10 @@ class SharedCollection {
     }
     // Read after the listing, so that it names packs that were entered meanwhile.
     const packs = await this.#log();
-    for (const pack of old) {
-      const state = packs.get(pack)?.state ?? PACK_STATES.gone;
-      if (state !== PACK_STATES.gone) continue;
+    const orphans = old.filter((pack) => (packs.get(pack)?.state ?? PACK_STATES.gone) === PACK_STATES.gone);
+    if (orphans.length === 0) return;
+    // First of all: another master may enter what it finds in the store.
+    for (const pack of await arbiter.packs.disown(owner, orphans)) {
       await this.#breathe();
       await objects.delete(objectOf(pack));
       log.info("deleted a pack that no log names", { owner, pack });

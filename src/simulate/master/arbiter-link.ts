@@ -45,6 +45,7 @@ export class ArbiterLink implements Arbiter {
       change: (...call) => this.#change(() => packs.change(...call)),
       restore: (...call) => this.#change(() => packs.restore(...call)),
       giveUp: (...call) => this.#change(() => packs.giveUp(...call)),
+      disown: (...call) => this.#change(() => packs.disown(...call)),
     };
     this.revoked = {
       add: (...call) => this.#change(() => revoked.add(...call)),

@@ -4,6 +4,7 @@ import { SynclineError } from "../../../../src/base/errors.ts";
 import type { Cid, Wallet } from "../../../../src/base/ids.ts";
 import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
 import { codecOf } from "../../../../src/format/blocks/cid.ts";
+import { adoptPacks } from "../../../../src/master/shared/adopt-packs.ts";
 import { Refusal } from "../../../../src/master/http/refusal.ts";
 import { reachedLinks } from "../../../../src/master/store/reached-links.ts";
 import type { SwapCondition } from "../../../../src/master/roots/condition.ts";
@@ -165,6 +166,28 @@ describe("several masters", () => {
     await clock.advance(2 * LEASE_MS);
     await a.collect(owner);
     expect(await objectCount(world)).toBe(1);
+  });
+
+  test("an object that another master enters while it is being deleted is not counted on", async () => {
+    const world = new SharedWorld(new ManualClock());
+    const clock = world.clock as ManualClock;
+    const [a, b] = [world.master(), world.master()];
+    const first = chain.make("one", undefined);
+    await upload(a, first);
+    await swap(a, undefined, first);
+    const second = chain.make("two", first);
+    await (await a.stores.of(owner)).writer.store(second.blocks);
+    await clock.advance(4 * LEASE_MS);
+    world.onStep = async (step) => {
+      if (step !== "before delete") return;
+      await adoptPacks(world.arbiter, owner, world.objects.of(owner));
+      await upload(b, second);
+      await swap(b, first, second);
+    };
+    await a.collect(owner);
+    world.onStep = async () => {};
+    expect(await objectCount(world)).toBe(2);
+    await isWhole(world, second.commit.cid);
   });
 
   test("a listing that fails half way ends the collection, and no object is deleted", async () => {
