@@ -9,16 +9,11 @@ import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/lim
 import { approvedDeletions } from "../bucket/approvals.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
+import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { noteArrived } from "./apply/arrived.ts";
 import type { DiskPath } from "./disk/disk.ts";
-import {
-  forgetFilesBefore,
-  missingMass,
-  noteFilesBefore,
-  type DeletionLimit,
-  type HeldDeletions,
-} from "./deletion-limit.ts";
+import { forgetFilesBefore, missingMass, noteFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
 import { DEFAULT_POLICY } from "../format/commits/policy.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
@@ -29,6 +24,7 @@ import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import { LeftOut, type Why } from "./scan/left-out.ts";
+import { withoutUnits } from "./scan/left-units.ts";
 import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { startFolderOver } from "./start-over.ts";
@@ -78,7 +74,7 @@ class SyncPass {
   /** What was sent in portions before the full scan. */
   #early: PortionsSent | undefined;
   #rules: IgnoreRules = NO_RULES;
-  #deletionLimit: DeletionLimit = DEFAULT_POLICY.guard;
+  #policy = DEFAULT_POLICY;
   #again: boolean;
   /** Names that the scan missed, and that may only have moved. */
   #unsure: readonly DiskPath[] = [];
@@ -108,7 +104,7 @@ class SyncPass {
     await this.#readRules();
     const head = await this.#head();
     await standOnFirst(db, this.#nodes, head);
-    this.#deletionLimit = (await bucket.policy(head)).guard;
+    this.#policy = await bucket.policy(head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
     await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
@@ -116,7 +112,7 @@ class SyncPass {
       const all = await this.#scan();
       const isSure = this.#unsure.length === 0;
       const deleted = isSure ? all.local.deletedFiles : [];
-      const mass = await missingMass(db, this.#nodes, deleted, this.#deletionLimit);
+      const mass = await missingMass(db, this.#nodes, deleted, this.#policy.guard);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
       const held = approved ? undefined : mass;
       const scanned = held === undefined && isSure ? all : await this.#keepMissing(all);
@@ -188,7 +184,7 @@ class SyncPass {
   /** The same scan while its deletions await approval or are unsure: the bucket keeps what is missing here. */
   async #keepMissing({ walked, lookedNs, scanMs }: Scanned): Promise<Scanned> {
     const { db, clock } = this.#context;
-    noteFilesBefore(db, this.#deletionLimit);
+    noteFilesBefore(db, this.#policy.guard);
     const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
     return {
       ...kept,
@@ -220,7 +216,8 @@ class SyncPass {
     const durable = this.#isDryRun ? undefined : makeDurable(disk, matching, lookedNs);
     try {
       const options = { disk, content, attention, block, unstable: this.#leftOut, leave, lookedNs };
-      return await findChanges(matching, options);
+      const local = await findChanges(matching, options);
+      return withoutUnits(local, matching, new UnitRules(this.#policy.units), this.#leftOut.paths());
     } finally {
       // The caller closes the disk after a failed pass.
       await durable;
@@ -289,7 +286,7 @@ class SyncPass {
         most: this.#portion.things,
         isDryRun: this.#isDryRun,
         allowDeletes,
-        deletionLimit: this.#deletionLimit,
+        deletionLimit: this.#policy.guard,
         approvedElsewhere: async (entries) =>
           approvedDeletions(bucket, shown, await bucket.commit(base.commit), this.#lastShown(), entries),
         applying: (places) => progress?.applying?.(places),

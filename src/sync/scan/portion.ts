@@ -20,6 +20,7 @@ import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { PortionRoom } from "./portion-room.ts";
+import { familyOf, unitPathsOf } from "./unit-paths.ts";
 import { foundAs, isMount, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
 
 export const WHOLE_PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
@@ -73,11 +74,8 @@ export class Portions {
   leaveOut(paths: readonly DiskPath[]): void {
     const { units } = this.#source;
     for (const path of paths) {
-      const tree = path.findIndex((name, at) => at < path.length - 1 && units.isTree(name));
-      this.#passed.add(textOf(tree < 0 ? path : path.slice(0, tree + 1)));
-      const [name, above] = [path.at(-1), path.slice(0, -1)];
-      for (const member of name === undefined ? [] : familyOf(units, name))
-        this.#passed.add(textOf([...above, member]));
+      const { tree = path, family } = unitPathsOf(units, path);
+      for (const each of [tree, ...family]) this.#passed.add(textOf(each));
     }
   }
 }
@@ -253,13 +251,6 @@ class Finder implements Matching {
 type Looks = ReadonlyMap<FileName, Look>;
 
 const NO_LOOKS: Looks = new Map();
-
-/** The names of the family that a file of this name belongs to, if any. */
-function familyOf(units: UnitRules, name: FileName): FileName[] {
-  return units.mainsOf(name).flatMap((main) => {
-    return ["", ...units.suffixesOf(main)].map((suffix) => (main + suffix) as FileName);
-  });
-}
 
 function textOf(path: DiskPath): string {
   return path.join("/");
