@@ -24,6 +24,8 @@ export interface ChangeSet {
   readonly objects: readonly ChangedObject[];
   /** Ids of unchanged directories that `names` refer to as parents. The root is always in it. */
   readonly directories: ReadonlyMap<Ino, FileId>;
+  /** Names in the reference of what the writer did not show yet: the merge's base is without it. Absent: none. */
+  readonly notShown?: readonly Place[];
   /** The latest commits of this epoch that were noted before their swaps were sent. Absent: none. */
   readonly sent?: readonly SentCommit[];
 }

@@ -13,7 +13,7 @@ import type { LocalChange, NewFiles } from "./scan/local-changes.ts";
 import type { Most, Walked } from "./scan/walk.ts";
 import type { Waiting } from "./waiting.ts";
 
-export interface PassContext extends Omit<ScanContext, "sent"> {
+export interface PassContext extends Omit<ScanContext, "rules" | "sent"> {
   readonly names: FolderNames;
   readonly attention: Attention;
   /** The digest of deletions that a person approved here. */

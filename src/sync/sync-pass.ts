@@ -247,7 +247,7 @@ class SyncPass {
   /** "again": files changed while being read, or could not be read. */
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
     this.#context.progress?.sending?.(sourcesOf(scanned.local));
-    const context = { ...this.#context, sent: this.#context.progress?.sent, approved };
+    const context = { ...this.#context, rules: this.#rules, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;
     this.#leftOut.add(published.unreadable, "cannot be read");

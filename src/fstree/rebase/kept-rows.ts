@@ -10,7 +10,7 @@ import type { Change } from "../../tree/diff.ts";
 import { preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { peekGet, range } from "../../tree/read.ts";
-import type { ChangedObject } from "../change-set.ts";
+import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
 import { findMovedBack } from "../merge/moved-back.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
@@ -41,6 +41,7 @@ export async function keptTransitions(
   own: OwnIds,
   link: LinkBlock,
   olderTrees: OlderTrees,
+  notShown: ChangeSet["notShown"] = [],
 ): Promise<Transition[]> {
   const displaced: Displaced[] = [];
   for (const after of kept) {
@@ -56,6 +57,7 @@ export async function keptTransitions(
       if (stranger !== undefined) await occupants.evict(stranger, place);
     }
   }
+  for (const place of notShown) await occupants.evictNotShown(place);
   return [...displaced, ...occupants.transitions()];
 }
 

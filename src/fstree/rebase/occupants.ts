@@ -70,6 +70,13 @@ export class Occupants {
     }
   }
 
+  /** Removes what the epoch's writer did not show yet. A directory that contains something of the epoch stays. */
+  async evictNotShown(place: Place): Promise<void> {
+    const stranger = await this.strangerAt(place);
+    if (stranger === undefined || (stranger.type === "directory" && (await this.#holdsOwn(stranger.id)))) return;
+    await this.evict(stranger, place);
+  }
+
   /** Whether nothing is left of the object with this id. */
   isGone(id: FileId): boolean {
     const evicted = this.#evicted.get(id);

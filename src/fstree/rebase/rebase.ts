@@ -102,7 +102,7 @@ export async function rebaseEpoch(
   const { changes, parted, resurrected, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
   const states = [...kept, ...lost];
   const own = ownIds(changes, states);
-  const displaced = await keptTransitions(nodes, reference, states, own, link, olderTrees);
+  const displaced = await keptTransitions(nodes, reference, states, own, link, olderTrees, changes.notShown);
   const baseWithKept = await apply(reference, displaced);
   const occupants = new Occupants(nodes, baseWithKept, { ...own, objects: new Set(kept.map(({ id }) => id)) });
   const identities = await giveIdentities(nodes, baseWithKept, changes, occupants);

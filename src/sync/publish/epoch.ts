@@ -14,6 +14,7 @@ import type { PublishOutcome } from "../../bucket/publish/outcome.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Found } from "../scan/walk.ts";
+import type { Behind } from "./behind-units.ts";
 import type { Sealed } from "./sealed.ts";
 import { firstLateEpoch, noteSending, noteSent } from "./sent-epochs.ts";
 import { packSeenAsText } from "../known/seen.ts";
@@ -36,15 +37,21 @@ export function nextEpoch(db: SyncDatabase, seen: number): number {
   return epoch;
 }
 
-export function changeSetOf(db: SyncDatabase, local: LocalChanges, epoch: number): ChangeSet | undefined {
+export function changeSetOf(
+  db: SyncDatabase,
+  local: LocalChanges,
+  behind: Behind,
+  epoch: number,
+): ChangeSet | undefined {
   const base = db.base();
   if (base === undefined || local.changes.length === 0) return undefined;
   return {
     epoch,
     reference: base.commit,
     lamport: (base.seq + 1) as Lamport,
-    objects: local.changes.map(({ changed }) => changed),
-    directories: local.directories,
+    objects: [...local.changes.map(({ changed }) => changed), ...behind.objects],
+    directories: new Map([...local.directories, ...behind.directories]),
+    notShown: behind.notShown,
   };
 }
 

@@ -8,7 +8,6 @@ import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import type { PassProgress } from "../pass-result.ts";
 import { countNew } from "../scan/count-new.ts";
-import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/match.ts";
 import type { Looked } from "../scan/missed.ts";
@@ -17,7 +16,6 @@ import type { Most } from "../scan/walk.ts";
 import { publishScan, type ScanContext } from "./publish-scan.ts";
 
 export interface PortionsContext extends ScanContext {
-  readonly rules: IgnoreRules;
   readonly limits: Most;
   readonly collect?: (() => void) | undefined;
   /** Files that kept changing before. */

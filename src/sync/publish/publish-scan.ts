@@ -11,7 +11,9 @@ import { Workspace } from "../../bucket/publish/workspace.ts";
 import { birthId, splitId } from "../../format/files/keys.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDisk } from "../disk/disk.ts";
+import { behindUnits } from "./behind-units.ts";
 import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";
+import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/match.ts";
@@ -43,6 +45,7 @@ export interface Published {
 
 export interface ScanContext extends EpochContext {
   readonly disk: SyncDisk;
+  readonly rules: IgnoreRules;
   /** For contents, in bytes per second. */
   readonly limit?: RateLimit | undefined;
   /** Ends waits for the limit. */
@@ -68,9 +71,10 @@ export async function publishScan(
 ): Promise<Published | NotRead | "late"> {
   const { matching, local } = scanned;
   const { db, disk, limit, signal, sent } = context;
-  const changes = await changesOf(context, local);
-  if (changes === undefined) return adopt(context, nodes, scanned);
-  await using data = new LocalData(disk, local.sources, { beside: besideOf(local), limit, signal, sent });
+  const sealed = await epochOf(context, nodes, scanned);
+  if (sealed === undefined) return adopt(context, nodes, scanned);
+  const { changes, beside } = sealed;
+  await using data = new LocalData(disk, local.sources, { beside, limit, signal, sent });
   let outcome: PublishOutcome;
   try {
     outcome = await publishLocal(context, changes, local, data);
@@ -116,9 +120,10 @@ export async function dryRunScan(
 ): Promise<Published | NotRead | "late"> {
   const { matching, local } = scanned;
   const { db, bucket, writer, disk, limit, signal, sent } = context;
-  const changes = await changesOf(context, local);
-  if (changes === undefined) return adopt(context, nodes, scanned);
-  await using data = new LocalData(disk, local.sources, { beside: besideOf(local), limit, signal, sent });
+  const sealed = await epochOf(context, nodes, scanned);
+  if (sealed === undefined) return adopt(context, nodes, scanned);
+  const { changes, beside } = sealed;
+  await using data = new LocalData(disk, local.sources, { beside, limit, signal, sent });
   const { commit } = await bucket.head();
   const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
   let merged: Awaited<ReturnType<typeof workspace.treeOn>>;
@@ -148,10 +153,19 @@ function standInFor({ writer }: ScanContext, { epoch }: ChangeSet): Recorded["st
   return ({ parent, name }, type) => splitId(parent, birthId(parent, name, type, 0), writer.device.writer, epoch);
 }
 
-async function changesOf({ db, bucket, writer }: ScanContext, local: LocalChanges): Promise<ChangeSet | undefined> {
+/** An epoch, and the files that it does not change but may have to read. */
+interface Epoch {
+  readonly changes: ChangeSet;
+  readonly beside: ReadonlyMap<Ino, Found>;
+}
+
+async function epochOf(context: ScanContext, nodes: NodeStore, { matching, local }: Sent): Promise<Epoch | undefined> {
+  const { db, bucket, writer } = context;
   if (local.changes.length === 0) return undefined;
   const known = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
-  return changeSetOf(db, local, nextEpoch(db, known));
+  const behind = await behindUnits(context, nodes, matching, local);
+  const changes = changeSetOf(db, local, behind, nextEpoch(db, known));
+  return changes && { changes, beside: new Map([...besideOf(local), ...behind.files]) };
 }
 
 /** Without local changes: records how things look, and adopts the newest root. */

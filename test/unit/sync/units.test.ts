@@ -1,7 +1,16 @@
 /** Repositories and databases that two folders changed: each side's is whole in the end, in both folders, once. */
 import { expect, test } from "vitest";
-import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
-import { inOrder, sorted } from "../../support/unit-world.ts";
+import {
+  bucketTree,
+  killed,
+  path,
+  settle,
+  settledTree,
+  type SyncedFolder,
+  type SyncWorld,
+  twoFolders,
+} from "../../support/sync-world.ts";
+import { type Files, inOrder, sorted } from "../../support/unit-world.ts";
 
 test("a repository and a database that lost the conflict are whole in their copies, and the winners are as written", async () => {
   const { world, a, b } = await twoFolders();
@@ -140,6 +149,145 @@ test("a repository with a file that cannot be read waits as a whole, also its mo
   const now = { ".git/head": "new", ".git/index": "new", ".git/new/main": "new", "taken/main": "new" };
   expect(Object.fromEntries(files(await settledTree(world)))).toEqual({ ...now, "other.txt": "new" });
 });
+
+test.each([0, 1, 2, 3])(
+  "a log that is written after a pass was killed %i changes after it adopted a root is published with the database that it belongs to",
+  async (change) => {
+    const { world, a, b } = await twoFolders();
+    write(a, { "app.db": "base", "app.db-wal": "base" });
+    await settle(world);
+    for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+    write(a, { "app.db": "a" });
+    await a.sync();
+    await adoptOnly(world, b);
+    if (change > 0) await killed(b, change);
+    const shown = b.disk.tree().get("app.db") ?? "";
+    write(b, { "app.db-wal": "b" });
+    const { databases } = sorted(Object.fromEntries(files(await settledTree(world))));
+    const theirs = { "": "a", "-wal": "base" };
+    expect(databases).toEqual(inOrder([...(shown === "base" ? [theirs] : []), { "": shown, "-wal": "b" }]));
+  },
+);
+
+/** What `a` writes and removes, and what `b` writes before it shows that. */
+const PUBLISHED_FIRST: [string, Files, readonly string[], Files][] = [
+  ["an added log", { "app.db": "a", "app.db-shm": "a" }, [], { "app.db-wal": "b" }],
+  ["a removed log", { "app.db": "a" }, ["app.db-wal"], { "app.db": "b" }],
+  ["a removed database", {}, ["app.db", "app.db-wal"], { "app.db-wal": "b" }],
+  ["a log that both add", { "app.db": "a", "app.db-shm": "a" }, [], { "app.db-shm": "b" }],
+];
+
+test.each(PUBLISHED_FIRST)(
+  "%s: a folder that does not show it yet publishes its own version whole",
+  async (...given) => {
+    const [, written, removed, local] = given;
+    const { world, a, b } = await twoFolders();
+    const base = { "app.db": "base", "app.db-wal": "base" };
+    write(a, base);
+    await settle(world);
+    for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+    write(a, written);
+    for (const each of removed) a.disk.remove(path(each));
+    await a.sync();
+    await adoptOnly(world, b);
+    write(b, local);
+    const { databases } = sorted(Object.fromEntries(files(await settledTree(world))));
+    const [theirs, ours] = [versionOf(without({ ...base, ...written }, removed)), versionOf({ ...base, ...local })];
+    expect(databases).toEqual(inOrder([...(Object.keys(theirs).length > 0 ? [theirs] : []), ours]));
+  },
+);
+
+test("a repository of which a folder shows nothing new yet is published as the folder has it", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const directory of [".git", ".git/objects", ".git/objects/gone", ".git/refs"]) a.disk.make(path(directory));
+  const base = { head: "base", index: "base", "objects/gone/1": "base", "refs/main": "base" };
+  write(a, Object.fromEntries(Object.entries(base).map(([name, text]) => [`.git/${name}`, text])));
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  a.disk.make(path(".git/objects/new"));
+  write(a, { ".git/head": "a", ".git/objects/new/1": "a" });
+  await a.disk.makeSymlink(path(".git/link"), "head");
+  a.disk.remove(path(".git/objects/gone"));
+  a.disk.move(path(".git/refs/main"), path(".git/refs/other"));
+  await a.sync();
+  await adoptOnly(world, b);
+  write(b, { ".git/index": "b" });
+  const { repositories } = sorted(Object.fromEntries(files(await settledTree(world))));
+  const a1 = { head: "a", index: "base", "objects/new/1": "a", link: "-> head", "refs/other": "base" };
+  expect(repositories).toEqual(inOrder([a1, { ...base, index: "b" }]));
+});
+
+test("a repository that others deleted meanwhile comes back whole if something was written in it", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const directory of ["d", "d/.git", "d/.git/refs"]) a.disk.make(path(directory));
+  const base = { "d/.git/head": "base", "d/.git/refs/main": "base" };
+  write(a, base);
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  a.disk.remove(path("d"));
+  await a.sync();
+  await adoptOnly(world, b);
+  write(b, { "d/.git/head": "b" });
+  expect(Object.fromEntries(files(await settledTree(world)))).toEqual({ ...base, "d/.git/head": "b" });
+});
+
+test.each(["", "d/"])("two folders that each bring a database of one name keep both whole, in '%s'", async (at) => {
+  const { world, a, b } = await twoFolders();
+  for (const { disk } of [a, b]) if (at !== "") disk.make(path("d"));
+  write(a, { [`${at}app.db`]: "a", [`${at}app.db-wal`]: "a", [`${at}app.db-shm`]: "a" });
+  write(b, { [`${at}app.db`]: "b", [`${at}app.db-wal`]: "b" });
+  const shown = files(await settledTree(world)).map(([name, text]) => [name.slice(at.length), text] as const);
+  const { databases } = sorted(Object.fromEntries(shown));
+  expect(databases).toEqual(
+    inOrder([
+      { "": "a", "-wal": "a", "-shm": "a" },
+      { "": "b", "-wal": "b" },
+    ]),
+  );
+});
+
+test("two folders that each bring a repository of one name keep both whole", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const { disk } of [a, b]) disk.make(path(".git"));
+  write(a, { ".git/head": "a", ".git/a": "a" });
+  write(b, { ".git/head": "b", ".git/b": "b" });
+  const { repositories } = sorted(Object.fromEntries(files(await settledTree(world))));
+  expect(repositories).toEqual(
+    inOrder([
+      { head: "a", a: "a" },
+      { head: "b", b: "b" },
+    ]),
+  );
+});
+
+test("an ignored log does not make a conflict of each change of its database", async () => {
+  const { world, a, b } = await twoFolders();
+  write(b, { ".synclineignore": "*-shm" });
+  write(a, { "app.db": "base", "app.db-wal": "base", "app.db-shm": "base" });
+  await settle(world, (folder) => folder.sync());
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  await b.sync();
+  write(b, { "app.db": "b" });
+  await settle(world, (folder) => folder.sync());
+  const { databases } = sorted(Object.fromEntries(files(await bucketTree(world.bucket))));
+  expect(databases).toEqual([{ "": "b", "-wal": "base", "-shm": "base" }]);
+});
+
+/** A pass that dies before it shows anything of the root that it adopts. */
+async function adoptOnly({ bucket }: SyncWorld, folder: SyncedFolder): Promise<void> {
+  const before = folder.disk.tree();
+  const head = (await bucket.head()).commit.cid;
+  for (let change = 0; folder.db.base()?.commit !== head; change++) expect(await killed(folder, change)).toBe(true);
+  expect(folder.disk.tree()).toEqual(before);
+}
+
+function versionOf(files: Files): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [name.slice("app.db".length), text]));
+}
+
+function without(files: Files, names: readonly string[]): Files {
+  return Object.fromEntries(Object.entries(files).filter(([name]) => !names.includes(name)));
+}
 
 /** Runs before each read of a file. */
 function beforeReading({ disk }: SyncedFolder, of: string, act: () => void): Disposable {
