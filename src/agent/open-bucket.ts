@@ -1,6 +1,6 @@
 /** A bucket ready to use: its storage behind verification, retries and, when asked for, a cache on disk. */
 import type { Clock } from "../base/clock.ts";
-import type { Cid, WriterId } from "../base/ids.ts";
+import type { Cid, PackName, WriterId } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
@@ -53,6 +53,8 @@ export interface OpenBucketOptions {
   readonly witness: RootWitness | undefined;
   /** As RemoteOptions.onStaleRoot. */
   readonly onStaleRoot?: (() => void) | undefined;
+  /** As RemoteOptions.onDoubt. */
+  readonly onDoubt?: ((pack: PackName) => void) | undefined;
 }
 
 export interface OpenedBucket extends AsyncDisposable {
@@ -71,7 +73,7 @@ export interface OpenedBucket extends AsyncDisposable {
  * was seen before.
  */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
-  const { address, clock, random, log, patienceMs, access, onStaleRoot } = options;
+  const { address, clock, random, log, patienceMs, access, onStaleRoot, onDoubt } = options;
   const { pinnedGenesis, isRemote } = parseAddress(address);
   const inFolder = options.cache?.inFolder;
   const none = (error: unknown) => {
@@ -87,7 +89,15 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
         : new Map([...found, ...(await inFolder(others).catch(none))]);
     },
   };
-  const opened = await openRemote(address, { clock, random, writer: options.writer, access, local, onStaleRoot });
+  const opened = await openRemote(address, {
+    clock,
+    random,
+    writer: options.writer,
+    access,
+    local,
+    onStaleRoot,
+    onDoubt,
+  });
   const verified = new RetryReader(new VerifiedReader(opened.blocks), {
     clock,
     random,
@@ -145,6 +155,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     takeTurn: () => remote.takeTurn?.(),
     forgetPlacement: () => remote.forgetPlacement?.(),
     doubt: async (cids) => remote.doubt?.(cids),
+    doubtPack: (pack) => remote.doubtPack?.(pack),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => remote.watch(changed),
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),

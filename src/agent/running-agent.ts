@@ -73,6 +73,7 @@ export class RunningAgent implements Agent {
     thread.listen({
       dirty: (reason) => this.#schedule.note(this.#early?.reason(reason) ?? reason),
       begun: (file) => this.#early?.note(file),
+      doubted: (pack) => opened.remote.doubtPack?.(pack),
       unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + options.drainMs),
       flush: () => this.flush(),
       died: (error) => this.#died(error),

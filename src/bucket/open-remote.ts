@@ -1,7 +1,7 @@
 /** Opens the bucket at an address: the only place that knows which storage an address means. */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { WriterId } from "../base/ids.ts";
+import type { PackName, WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { ROOT_OBJECT } from "../format/blocks/object-name.ts";
 import { decodeRootHint } from "../format/blocks/root-hint.ts";
@@ -33,6 +33,8 @@ export interface RemoteOptions {
    * throws `arbiter_unreachable`. Only for callers that change nothing.
    */
   readonly onStaleRoot?: (() => void) | undefined;
+  /** As PackedRemoteOptions.onDoubt. */
+  readonly onDoubt?: ((pack: PackName) => void) | undefined;
   /** How a new bucket in S3 keeps its root; absent: as the server's tests show. */
   readonly rootForm?: RootForm | undefined;
 }

@@ -3,7 +3,7 @@
  * (PackedRemote over an ObjectStore); a master over HTTP is another.
  */
 import type { SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
+import type { Cid, PackName } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/blocks/root-object.ts";
 import type { MasterReport } from "../net/master-connection.ts";
@@ -51,6 +51,9 @@ export interface BucketRemote extends AsyncDisposable {
    * Absent where the storage finds damage by itself.
    */
   doubt?(cids: readonly Cid[]): Promise<void>;
+
+  /** The same for a pack in which another thread of this process met damage, or that is missing. */
+  doubtPack?(pack: PackName): void;
 
   /**
    * States the base root of this writer's unpublished changes, so that collections retain it; undefined: there are none.

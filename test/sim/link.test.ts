@@ -30,6 +30,7 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   lostRoot: true,
   forgetPlacement: true,
   doubt: true,
+  doubtPack: true,
   holdBase: true,
   takeTurn: true,
   requests: true,

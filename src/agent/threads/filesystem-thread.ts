@@ -1,6 +1,7 @@
 /** The publishing thread's handle on the thread that serves the filesystem (vfs-worker.ts). */
 import { Worker } from "node:worker_threads";
 import { SynclineError } from "../../base/errors.ts";
+import type { PackName } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
@@ -15,6 +16,8 @@ export interface ThreadListener {
   dirty(reason: DirtyReason): void;
   /** A large file is written in order up to here. */
   begun(file: BegunFile): void;
+  /** A read showed that this pack is missing or damaged. */
+  doubted(pack: PackName): void;
   /** The mount is gone, whatever ended it. */
   unmounted(): void;
   /** The thread wants all changes published. */
@@ -88,6 +91,8 @@ export class FilesystemThread {
         return this.#listening.dirty(event.reason);
       case "begun":
         return this.#listening.begun(event.file);
+      case "doubted":
+        return this.#listening.doubted(event.pack);
       case "unmounted":
         return this.#listening.unmounted();
       case "log":

@@ -2,6 +2,7 @@
  * The messages between the agent's two threads: the main thread publishes, the worker serves the filesystem. Plain data.
  */
 import type { PlacedBlock } from "../../blocks/cache-runs.ts";
+import type { PackName } from "../../base/ids.ts";
 import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../../fstree/change-set.ts";
 import type { Units } from "../../format/commits/policy.ts";
 import type { Trust } from "../../net/access.ts";
@@ -105,6 +106,8 @@ export type WorkerEvent =
   | { readonly event: "dirty"; readonly reason: DirtyReason }
   /** A large file is written in order up to here. */
   | { readonly event: "begun"; readonly file: BegunFile }
+  /** A read showed that this pack is missing or damaged. */
+  | { readonly event: "doubted"; readonly pack: PackName }
   /** The mount is gone: someone ran umount. */
   | { readonly event: "unmounted" }
   | { readonly event: "log"; readonly level: "info" | "warn" | "error"; readonly message: string };

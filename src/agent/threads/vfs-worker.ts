@@ -4,7 +4,7 @@ import { parentPort, type MessagePort } from "node:worker_threads";
 import { CACHE_RESERVED_BYTES } from "../../base/limits.ts";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Ino, WriterId } from "../../base/ids.ts";
+import type { Ino, PackName, WriterId } from "../../base/ids.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { recentNames } from "../../bucket/machines.ts";
@@ -72,7 +72,8 @@ function serve(port: MessagePort): void {
   answerCalls<WorkerMethods>(port, {
     loaded: () => {},
     async open(setup) {
-      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease);
+      const doubted = (pack: PackName) => tell({ event: "doubted", pack });
+      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease, doubted);
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onBegun((file) => tell({ event: "begun", file }));
@@ -165,13 +166,14 @@ async function openFilesystem(
   log: Log,
   access: MasterAccess,
   idleRelease: IdleRelease,
+  onDoubt: (pack: PackName) => void,
 ): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const { unpublished, unpublishedObjects, cacheBytes } = setup;
   const taken = unpublished && { taken: () => readShared(unpublished) };
   const cache = { dir: setup.cacheDir, bytes: cacheBytes, pinnedDir: pinnedDirOf(stateDir), ...taken };
   const ports = { clock: systemClock, random: systemRandom };
-  const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined };
+  const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined, onDoubt };
   const opened = await openBucket({ address, ...reading, ...ports });
   const { vfs, objects } = openWithObjects({
     storage: new DiskStorage(stateDir),

@@ -19,12 +19,19 @@ export class PackedReader implements BlockReader {
   readonly #address: string;
   readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
+  readonly #onDoubt: (pack: PackName) => void;
 
-  /** The address is used in messages. */
-  constructor(address: string, directory: PackDirectory, newest: NewestIndex) {
+  /** The address is used in messages. `onDoubt` is told each pack that a read shows to be missing or damaged. */
+  constructor(
+    address: string,
+    directory: PackDirectory,
+    newest: NewestIndex,
+    onDoubt: (pack: PackName) => void = () => {},
+  ) {
     this.#address = address;
     this.#directory = directory;
     this.#newest = newest;
+    this.#onDoubt = onDoubt;
   }
 
   async get(cid: Cid): Promise<Uint8Array> {
@@ -49,8 +56,7 @@ export class PackedReader implements BlockReader {
     try {
       const { found } = await (await this.#newest.get()).locate(cids);
       const read = await this.#readPlaced(found);
-      for (const [cid, { pack }] of found)
-        if (!isIntact(cid, read.get(cid) ?? new Uint8Array())) this.doubted.add(pack);
+      for (const [cid, { pack }] of found) if (!isIntact(cid, read.get(cid) ?? new Uint8Array())) this.#found(pack);
     } catch (error) {
       // The caller has met damage, and reports that.
       if (!(error instanceof SynclineError)) throw error;
@@ -64,9 +70,14 @@ export class PackedReader implements BlockReader {
     return this.#readPlaced(found);
   }
 
+  #found(pack: PackName): void {
+    if (!this.doubted.has(pack)) this.#onDoubt(pack);
+    this.doubted.add(pack);
+  }
+
   #readPlaced(places: ReadonlyMap<Cid, Placement>): Promise<Map<Cid, Uint8Array>> {
     return readPlaced(this.#directory, places, (pack) => {
-      this.doubted.add(pack);
+      this.#found(pack);
       // Another pack may have a copy, which its footer in memory would hide.
       this.#directory.forgetFooter(pack);
     });

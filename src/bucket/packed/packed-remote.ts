@@ -1,7 +1,7 @@
 /** A bucket in an object store (`file://`, `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { Cid, WriterId } from "../../base/ids.ts";
+import type { Cid, PackName, WriterId } from "../../base/ids.ts";
 import { COMMIT_INLINE_BYTES, FILE_POLL_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
@@ -35,6 +35,8 @@ export interface PackedRemoteOptions {
   readonly pollMs?: number;
   /** The most bytes of blocks that go into a commit object; larger uploads go into packs. Default: COMMIT_INLINE_BYTES. */
   readonly inlineBytes?: number;
+  /** Told each pack that a read shows to be missing or damaged. */
+  readonly onDoubt?: ((pack: PackName) => void) | undefined;
 }
 
 export class PackedRemote implements BucketRemote {
@@ -59,7 +61,7 @@ export class PackedRemote implements BucketRemote {
     this.#directory = new PackDirectory(store);
     this.#newest = new NewestIndex(this.#directory, () => this.readRoot());
     this.#leased = this.#leasedBy(options.writer?.());
-    this.blocks = new PackedReader(store.address, this.#directory, this.#newest);
+    this.blocks = new PackedReader(store.address, this.#directory, this.#newest, options.onDoubt);
   }
 
   async readGenesis(): Promise<Uint8Array> {
@@ -155,6 +157,10 @@ export class PackedRemote implements BucketRemote {
 
   doubt(cids: readonly Cid[]): Promise<void> {
     return this.blocks.doubt(cids);
+  }
+
+  doubtPack(pack: PackName): void {
+    this.blocks.doubted.add(pack);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,7 +8,7 @@ import { ChunkCache } from "../../../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../../../src/content/config.ts";
 import { editContent } from "../../../../src/content/edit.ts";
 import { writeContent } from "../../../../src/content/write.ts";
-import type { Cid, WriterId } from "../../../../src/base/ids.ts";
+import type { Cid, PackName, WriterId } from "../../../../src/base/ids.ts";
 import { MAX_LOOSE_PACKS } from "../../../../src/base/limits.ts";
 import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { PACK_FOLDER } from "../../../../src/format/blocks/object-name.ts";
@@ -26,9 +26,9 @@ const size = pieces.length * MiB;
 const randomPieces = pieces.slice(0, 16).map((bytes) => ({ cid: cidOf("raw", bytes), bytes }));
 let agents = 0;
 
-function agent(store: ObjectStore, inlineBytes?: number): PackedRemote {
+function agent(store: ObjectStore, inlineBytes?: number, onDoubt?: (pack: PackName) => void): PackedRemote {
   const writer = (++agents).toString(16).padStart(32, "0") as WriterId;
-  const ports = { clock: new ManualClock(), random: seededRandom(agents), writer: () => writer };
+  const ports = { clock: new ManualClock(), random: seededRandom(agents), writer: () => writer, onDoubt };
   return new PackedRemote(store, { ...ports, ...(inlineBytes !== undefined && { inlineBytes }) });
 }
 
@@ -115,6 +115,18 @@ describe.each([
     await publish(remote, "three", content, []);
     expect((await readerOf(agent(store)).getMany(cids)).size).toBe(cids.length);
     expect((await blocks.getMany(cids)).size).toBe(cids.length);
+  });
+
+  test("is stored again by the thread that publishes when the one that reads has met it", async () => {
+    const store = new MemoryObjectStore();
+    await publish(await made(async () => agent(store, 0)), "two", content, []);
+    const publisher = agent(store, 0);
+    const blocks = readerOf(agent(store, 0, (pack) => publisher.doubtPack(pack)));
+    expect((await blocks.getMany(cids)).size).toBe(cids.length);
+    await harm(store);
+    await expect(blocks.get(third)).rejects.toMatchObject({ code });
+    await publish(publisher, "three", content, []);
+    expect((await readerOf(agent(store)).getMany(cids)).size).toBe(cids.length);
   });
 
   test("begins an upload anew that had taken it for stored", async () => {
