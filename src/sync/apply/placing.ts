@@ -16,12 +16,12 @@ import { syncAttributes, syncDirectories, type Changed } from "../scan/durable.t
 import { sameRecord } from "../../fstree/same-record.ts";
 import { isTwin, sourceOf, type Entry } from "../known/entry.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
-import { isOwn, PARKED_ID, parkedPath } from "../disk/paths.ts";
+import { PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { tryLink } from "./try-link.ts";
 import { replaceWatched } from "./saved-meanwhile.ts";
-import { hasSameBytes, looksSame, seenOf } from "../known/seen.ts";
+import { hasSameBytes, looksSame, seenAfterRename, seenOf } from "../known/seen.ts";
 
 export class Placing {
   readonly #context: ApplyContext;
@@ -74,7 +74,7 @@ export class Placing {
     }
     if (typeof arrived === "string") return arrived;
     const has = sameVersion(arrived.record, target.record);
-    return this.#update(arrived, path, target, has ? undefined : ready, !isLink);
+    return this.#update(arrived, path, target, has ? undefined : ready);
   }
 
   /** Removes a name if its object is still as it was synced. */
@@ -94,7 +94,7 @@ export class Placing {
     const removed = await this.#removeAt(entry, path, stat);
     if (removed === "done") {
       db.remove(entry);
-      await this.#lookAgain(entry.id);
+      await this.#lookAgain(entry);
     } else if (entry.parent === PARKED_ID) {
       this.#note(path);
       const back = await returnToSight(db, disk, entry.id);
@@ -105,8 +105,7 @@ export class Placing {
 
   async #removeAt(entry: Entry, path: DiskPath, stat: DiskStat): Promise<"done" | Reason> {
     if (entry.record.type !== "directory") {
-      // No scan looks at a parked object again, and parking changed its ctime.
-      return (await this.#isAsSynced(path, entry, stat, isOwn(path))) ? this.#take(path, entry) : "changed here";
+      return (await this.#isAsSynced(path, entry, stat)) ? this.#take(path, entry) : "changed here";
     }
     if (stat.ino !== entry.seen.ino) return "changed here";
     try {
@@ -181,20 +180,14 @@ export class Placing {
     return "waiting";
   }
 
-  async #update(
-    entry: Entry,
-    path: DiskPath,
-    target: TreeObject,
-    ready: Ready | undefined,
-    justMoved = false,
-  ): Promise<"done" | Reason> {
+  async #update(entry: Entry, path: DiskPath, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
     const { db, disk } = this.#context;
     const { record, id } = target;
     const place = { parent: entry.parent, name: entry.name };
     const stat = await disk.look(path);
     if (record.type === "directory" && entry.id === id)
       return stat?.type === "directory" && stat.ino === entry.seen.ino ? "done" : "changed here";
-    if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
+    if (stat === undefined || !(await this.#isAsSynced(path, entry, stat))) return "changed here";
     // Its bytes were to come from another name, which lost them meanwhile.
     if (ready === undefined && !sameVersion(entry.record, record)) return "waiting";
     if (ready !== undefined) {
@@ -211,7 +204,7 @@ export class Placing {
     const seen = this.#seen(now, await this.#digest(path, now));
     // A write just before the mtime was set would look old: the file is read again.
     db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
-    await this.#lookAgain(id);
+    await this.#lookAgain(entry);
     return "done";
   }
 
@@ -237,18 +230,20 @@ export class Placing {
   async #vacate(occupant: Entry, path: DiskPath): Promise<"done" | Reason> {
     const { db, disk } = this.#context;
     const stat = await disk.look(path);
-    if (stat === undefined || stat.ino !== occupant.seen.ino) return "changed here";
+    if (stat?.ino !== occupant.seen.ino) return "changed here";
     // Another name has its bytes, too. A name that was not replaced yet has older ones.
     if (db.byId(occupant.id).some((entry) => isTwin(entry, occupant))) return this.remove(occupant);
     const aside = parkedPath(occupant.id);
+    const wasAsSynced = await this.#isAsSynced(path, occupant, stat);
     await disk.rename(path, aside, "free");
-    if ((await disk.look(aside))?.ino !== occupant.seen.ino) {
+    const parked = await disk.look(aside);
+    if (parked?.ino !== occupant.seen.ino) {
       // A program saved a new file in between.
       await disk.rename(aside, path, "free");
       return "changed here";
     }
     this.#note(path);
-    db.park(occupant);
+    db.park(wasAsSynced ? this.#renamed(occupant, parked) : occupant);
     return "done";
   }
 
@@ -257,7 +252,6 @@ export class Placing {
     const from = this.#pathOf(source);
     const stat = from === undefined ? undefined : await disk.look(from);
     if (from === undefined || stat?.ino !== source.seen.ino) return "changed here";
-    // Data written into it meanwhile moves with it: the next scan sees that.
     const there = await disk.look(path);
     if (there?.ino === stat.ino && (stat.type === "directory" || stat.links === 1)) {
       // Some disks ignore a rename to another spelling: it goes out of sight first.
@@ -266,11 +260,17 @@ export class Placing {
       return vacated === "done" && parked !== undefined ? this.#move(parked, place, path) : "changed here";
     }
     if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
+    // Data written into it meanwhile moves with it: the next scan sees that.
+    const wasAsSynced = await this.#isAsSynced(from, source, stat);
     redo.moving(source, { ...source, parent: place.parent, name: place.name });
     await disk.rename(from, path, "free");
     this.#note(from);
     this.#note(path);
-    return db.move(source, place);
+    return db.move(wasAsSynced ? this.#renamed(source, await disk.look(path)) : source, place);
+  }
+
+  #renamed(entry: Entry, now: DiskStat | undefined): Entry {
+    return { ...entry, seen: seenAfterRename(entry.seen, now, this.#context.nowNs()) };
   }
 
   /** "no links": the filesystem has none, so the name needs a file of its own. */
@@ -286,24 +286,23 @@ export class Placing {
     this.#note(path);
     const linked = { ...source, parent: place.parent, name: place.name };
     db.put(linked);
-    await this.#lookAgain(source.id);
+    await this.#lookAgain(source);
     return db.at(linked) ?? linked;
   }
 
-  async #isAsSynced(path: DiskPath, entry: Entry, stat: DiskStat, justMoved = false): Promise<boolean> {
+  async #isAsSynced(path: DiskPath, entry: Entry, stat: DiskStat): Promise<boolean> {
     const { seen } = entry;
-    // A rename changes the ctime; the file was checked just before.
-    if (justMoved) return seen.ino === stat.ino && hasSameBytes(seen, stat);
     if (!looksSame(seen, stat)) return false;
     return !seen.hasty || this.#context.isAsKnown(path, entry);
   }
 
-  /** Updates all names of an inode: adding or removing one changes its ctime. */
-  async #lookAgain(id: FileId): Promise<void> {
+  /** Updates all names of an inode: adding or removing one changes its ctime. `acted`: as it was before. */
+  async #lookAgain(acted: Entry): Promise<void> {
     const { db, disk } = this.#context;
-    const entries = db.byId(id);
-    if (entries[0]?.record.type !== "file") return;
-    for (const entry of entries) {
+    if (acted.record.type !== "file") return;
+    for (const entry of db.byId(acted.id)) {
+      // Where there are no links, other names have files of their own.
+      if (entry.seen.ino !== acted.seen.ino) continue;
       const path = this.#pathOf(entry);
       const stat = path === undefined ? undefined : await disk.look(path);
       if (stat?.ino !== entry.seen.ino || !hasSameBytes(entry.seen, stat) || entry.seen.ctimeNs === stat.ctimeNs)

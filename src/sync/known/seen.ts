@@ -41,6 +41,13 @@ export function hasSameBytes(seen: Pick<Seen, "size" | "mtimeNs">, stat: DiskSta
   return seen.size === stat.size && seen.mtimeNs === stat.mtimeNs;
 }
 
+/** A rename changes the ctime. After any other change the old look stays, so that the next scan sees it. */
+export function seenAfterRename(seen: Seen, now: DiskStat | undefined, nowNs: bigint): Seen {
+  if (now?.ino !== seen.ino || now.type === "directory" || !hasSameBytes(seen, now)) return seen;
+  const hasSameAttributes = now.mode === seen.mode && now.uid === seen.uid && now.gid === seen.gid;
+  return hasSameAttributes ? seenOf(now, seen.xattrs, nowNs) : seen;
+}
+
 /**
  * Whether this is the same inode, not a later one that reuses its number. If the filesystem does not tell when an inode was
  * made, size and mtime must be the same.
