@@ -11,18 +11,19 @@ import { placeText, type Place } from "../../fstree/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Reason } from "../known/unsettled.ts";
-import { NOT_HELD, REFUSALS, type DiskPath } from "../disk/disk.ts";
+import { NOT_HELD, REFUSALS, type DiskPath, type DiskStat } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { NEW_PATH } from "../disk/paths.ts";
+import { withAttributes } from "../scan/attributes.ts";
 import { syncAttributes, type Changed } from "../scan/durable.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { BATCH_PLACES, putAll, type Puts, type Written } from "./put-all.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
-import { sourceOf } from "../known/entry.ts";
+import { sourceOf, type Entry } from "../known/entry.ts";
 import { Placing } from "./placing.ts";
 import { RedoLog } from "./redo-log.ts";
-import { seenOf } from "../known/seen.ts";
+import { isUntouched, seenOf } from "../known/seen.ts";
 
 export interface Applied {
   readonly files: number;
@@ -219,7 +220,8 @@ class Applier implements Puts {
     const before = await disk.look(there);
     if (before?.type !== "directory" || before.ino !== entry.seen.ino) return this.#leave(place, path, "changed here");
     const done = await attempt(async () => {
-      await setAttributes(this.#context, there, target.record);
+      if (await this.#hasOtherAttributes(entry, there, before)) return "changed here";
+      await setAttributes(this.#context, there, target.record, before);
       changed.push({ path: there, type: "directory" });
       return "done";
     });
@@ -229,6 +231,14 @@ class Applier implements Puts {
     const digest = disk.hasXattrs ? await digestOn(disk, there) : entry.seen.xattrs;
     db.put({ ...entry, record: target.record, seen: seenOf(stat, digest, nowNs()) });
     this.#settled(place, path);
+  }
+
+  /** Whether somebody set attributes of a directory since the scan. Its entries may have changed its times. */
+  async #hasOtherAttributes({ record, seen }: Entry, path: DiskPath, now: DiskStat): Promise<boolean> {
+    const { disk, attention } = this.#context;
+    if (isUntouched(seen, now)) return false;
+    if (withAttributes(record, seen, now, attention) !== record) return true;
+    return disk.hasXattrs && (await digestOn(disk, path)) !== seen.xattrs;
   }
 
   #settled(place: Place, path: DiskPath, isWhole = true): void {

@@ -125,13 +125,13 @@ async function writePlain(
 
 /**
  * Sets a record's attributes at a path, as far as this machine keeps them. For directories last: their entries change the
- * time. `isTimed`: the mtime is right already and stays.
+ * time. `before`: how it looks now. It keeps mode bits that do not count here, and an mtime that is right already.
  */
 export async function setAttributes(
   context: IncomingContext,
   path: DiskPath,
   record: FileRecord,
-  isTimed = false,
+  before?: DiskStat,
 ): Promise<void> {
   const { disk, attention } = context;
   const hasXattrs = disk.hasXattrs && context.leavesXattrs !== true;
@@ -139,9 +139,20 @@ export async function setAttributes(
   if (attention.owners) await tolerate(disk.setOwner(path, record.uid, record.gid), "EPERM", "EINVAL", "ENOTSUP");
   if (record.type !== "symlink") {
     if (hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
-    await disk.setMode(path, record.mode & attention.modeMask);
+    await disk.setMode(path, (record.mode & attention.modeMask) | keptMode(attention, record, before));
   }
-  if (!isTimed) await disk.setModified(path, record.mtimeNs);
+  if (before?.mtimeNs !== record.mtimeNs) await disk.setModified(path, record.mtimeNs);
+}
+
+/** A file that gets another owner loses its set-id bits, as by chown: they would give away the new owner's rights. */
+function keptMode(
+  { modeMask, owners }: Attention,
+  { type, uid, gid }: FileRecord,
+  before: DiskStat | undefined,
+): number {
+  if (before === undefined) return 0;
+  const getsOwner = owners && (before.uid !== uid || before.gid !== gid);
+  return type === "file" && getsOwner ? 0 : before.mode & ~modeMask;
 }
 
 /** Digest of the extended attributes at a path that is not a link. */

@@ -173,7 +173,7 @@ export class Placing {
         ...place,
         id,
         record: { ...record, mode: UNFINISHED_MODE, ctimeNs: record.ctimeNs + 1n },
-        seen: this.#seen(stat, ""),
+        seen: this.#seen(stat, await this.#digest(path, stat)),
       });
       return "done";
     }
@@ -196,7 +196,7 @@ export class Placing {
       return swapped === "done" ? this.placed(place, path, target, ready, await disk.look(path)) : swapped;
     }
     const isTimed = stat.mtimeNs === record.mtimeNs;
-    await setAttributes(this.#context, path, record, isTimed);
+    await setAttributes(this.#context, path, record, stat);
     this.#changed.push({ path, type: record.type });
     const now = await disk.look(path);
     if (now?.ino !== stat.ino || now.size !== stat.size) return "changed here";
