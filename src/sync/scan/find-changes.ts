@@ -286,9 +286,10 @@ class ChangeFinder {
     return found.some((each) => this.#isUnstable(each));
   }
 
-  #isUnstable({ path }: Found): boolean {
+  /** A directory at such a path is new there, and its entries cannot be published without it. */
+  #isUnstable({ path, stat }: Found): boolean {
     const { unstable } = this.#options;
-    return unstable.size > 0 && unstable.has(path.join("/"));
+    return stat.type !== "directory" && unstable.size > 0 && unstable.has(path.join("/"));
   }
 
   async #xattrsOf(found: Found, entry: Entry | undefined): Promise<Xattrs | undefined> {

@@ -25,9 +25,9 @@ export class LeftOut {
     return Array.from(this.#whys.keys(), (path) => path.split("/") as FileName[]);
   }
 
-  /** Those that a walk found. */
+  /** Those that a walk found. A directory at such a path is new there. */
   within(root: Found): { readonly waiting: Waiting; readonly because: (why: Why) => DiskPath[] } {
-    const whyOf = ({ path }: Found) => this.#whys.get(path.join("/"));
+    const whyOf = ({ path, stat }: Found) => (stat.type === "directory" ? undefined : this.#whys.get(path.join("/")));
     const found = this.size === 0 ? [] : within(root).filter((each) => whyOf(each) !== undefined);
     const because = (why: Why) => found.filter((each) => whyOf(each) === why).map(({ path }) => path);
     return { waiting: waitingOf(found), because };

@@ -48,3 +48,50 @@ test("a file that becomes a link right after it was listed is published as a lin
   }
   expect(Object.fromEntries(await settledTree(world))).toEqual({ f: "-> target" });
 });
+
+test("a directory that takes the place of an unreadable file within one pass is published with its entries", async () => {
+  const { world, a } = await twoFolders();
+  const { disk } = a;
+  disk.write(path("x"), "unreadable");
+  const read = disk.read.bind(disk);
+  let isSending = false;
+  disk.read = async (at) => {
+    if (at.join("/") !== "x") return read(at);
+    if (isSending) {
+      disk.tick();
+      disk.remove(path("x"));
+      disk.make(path("x"));
+      disk.write(path("x/f"), "inner");
+    }
+    throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+  };
+  const { unstable, unsent, notSynced } = await a.sync({ progress: { sending: () => (isSending = true) } });
+  expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual({ x: "dir", "x/f": "inner" });
+  expect([unstable, unsent.files, notSynced.unreadable]).toEqual([[], 0, []]);
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ x: "dir", "x/f": "inner" });
+});
+
+test("a directory that takes the place of a vanished link within one pass is published with its entries", async () => {
+  const { world, a } = await twoFolders();
+  const { disk } = a;
+  disk.write(path("other"), "once");
+  await disk.makeSymlink(path("x"), "other");
+  let isGone = false;
+  using _goes = afterListing(a, "", () => {
+    if (!isGone) disk.remove(path("x"));
+    isGone = true;
+  });
+  let attempts = 0;
+  const sending = () => {
+    if (attempts++ > 0) return;
+    disk.tick();
+    disk.make(path("x"));
+    disk.write(path("x/f"), "inner");
+    disk.write(path("other"), "again");
+  };
+  await a.sync({ progress: { sending } });
+  expect(attempts).toBe(2);
+  const whole = { other: "again", x: "dir", "x/f": "inner" };
+  expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual(whole);
+  expect(Object.fromEntries(await settledTree(world))).toEqual(whole);
+});
