@@ -132,6 +132,7 @@ export class Placing {
     }
     await disk.unlink(aside);
     this.#note(path);
+    this.#note(aside);
     return "done";
   }
 
@@ -242,6 +243,7 @@ export class Placing {
       await disk.rename(aside, path, "free");
       return "changed here";
     }
+    this.#note(aside);
     this.#note(path);
     db.park(wasAsSynced ? this.#renamed(occupant, parked) : occupant);
     return "done";

@@ -43,12 +43,17 @@ export interface Changed {
   readonly type: FileType;
 }
 
+/** Makes the names in directories durable. Throws as the disk does, except for directories that are unavailable. */
 export async function syncDirectories(disk: SyncDisk, paths: Iterable<DiskPath>): Promise<void> {
+  let isAnyClosed = false;
   for (const path of paths) {
     await disk.syncDirectory(path).catch((error: unknown) => {
       if (!failedWith(error, ...UNAVAILABLE)) throw error;
+      isAnyClosed ||= failedWith(error, "EACCES", "EPERM");
     });
   }
+  // Without read permission it cannot be opened, but its names can be changed.
+  if (isAnyClosed) await tried(disk.syncAll?.());
 }
 
 /** Makes attributes durable, at few paths one by one. Throws as the disk does, except for what is unavailable. */
