@@ -129,8 +129,8 @@ export async function descends(
 }
 
 /**
- * Whether `base` is a lost root that was merged in again, or is in the history of one. A lost root whose commit is gone tells
- * nothing: it counts as none, since otherwise no bucket that has one could notice that it was set back again.
+ * Whether `base` is a lost root that was merged in again, or is in the history of one. A lost root whose commit is gone is
+ * ignored: if it made the answer unknown, the bucket could never again notice that it was set back.
  */
 async function isRecovered(
   commits: Commits,

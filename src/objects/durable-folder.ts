@@ -135,7 +135,7 @@ export class DurableFolder {
     return syncFolder(this.#disk, folder);
   }
 
-  /** Removes the file that this owner has staged, so that it cannot be renamed any more. Throws as `requireOwnFolder`. */
+  /** Removes the file that this owner has staged, so that its rename fails. Throws as `requireOwnFolder`. */
   async withdraw(owner: LockOwner): Promise<void> {
     const folder = join(this.path, TEMPORARY);
     await requireOwnFolder(this.#disk, folder);
@@ -270,7 +270,7 @@ function temporaryName(random: Random): string {
   return `${process.pid}-${Buffer.from(random.bytes(8)).toString("hex")}`;
 }
 
-/** As the name of any temporary file, so that leftovers are swept. */
+/** Has the form of all temporary names, so that leftovers are swept. */
 function nameOf({ pid, nonce }: LockOwner): string {
   return `${pid}-${nonce.slice(0, 16)}`;
 }

@@ -39,7 +39,7 @@ export class ObjectRootStore implements RootStore {
     return stored && rootOf(stored);
   }
 
-  /** As RootStore.swap. `version`: only while the root has this one, too. A repair gives the same commit another. */
+  /** As RootStore.swap. If `version` is given, the root must still have it: a repair gives the same commit a new one. */
   async swap(name: BucketName, expected: Cid | undefined, next: Cid, version?: number): Promise<SwapOutcome> {
     this.#check(name);
     if (expected === undefined) return this.#create(next);

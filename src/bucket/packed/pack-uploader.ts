@@ -125,7 +125,7 @@ export class PackUploader {
         ? undefined
         : (known.get(pack.name) ?? (await unlessDamaged(() => directory.footer(pack)))),
     }));
-    // Of several copies, the run keeps the newest: an older one may be damaged, which is why the block was stored again.
+    // Of several copies the run keeps the newest: a block is stored again if its older copy is damaged.
     const rows = read
       .toReversed()
       .flatMap(({ pack, footer }) => (footer === undefined ? [] : [{ pack: pack.name, footer }]));

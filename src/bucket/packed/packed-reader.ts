@@ -58,7 +58,7 @@ export class PackedReader implements BlockReader {
       const read = await this.#readPlaced(found);
       for (const [cid, { pack }] of found) if (!isIntact(cid, read.get(cid) ?? new Uint8Array())) this.#found(pack);
     } catch (error) {
-      // The caller has met damage, and reports that.
+      // The caller reports the damage that it has met.
       if (!(error instanceof SynclineError)) throw error;
     }
   }

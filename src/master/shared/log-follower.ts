@@ -121,7 +121,7 @@ export class LogFollower {
     await mapConcurrent(fresh, STORE_CONCURRENCY, async (entry) => {
       const rows = await this.#rowsOf(entry.pack);
       if (rows !== undefined) this.#cacheSince(emptied)?.add(entry, rows);
-      // It may have been entered as live meanwhile.
+      // Its writer may have entered it as live meanwhile.
       this.#cacheSince(emptied)?.setState(entry.pack, entry.state);
     });
   }

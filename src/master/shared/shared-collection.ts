@@ -209,7 +209,7 @@ class SharedCollection {
     const packs = await this.#log();
     const orphans = old.filter((pack) => (packs.get(pack)?.state ?? PACK_STATES.gone) === PACK_STATES.gone);
     if (orphans.length === 0) return;
-    // First of all: another master may enter what it finds in the store.
+    // Before any delete: another master may enter what it finds in the store.
     for (const pack of await arbiter.packs.disown(owner, orphans)) {
       await this.#breathe();
       await objects.delete(objectOf(pack));

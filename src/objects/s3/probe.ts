@@ -21,7 +21,7 @@ export interface ProbeReport {
 
 const FOLDER = "probe/";
 const RACERS = 8;
-/** S3Proxy 4.1 lets several racers win in some 37 of 100 such rounds. It passes 20 of them by luck once in 10,000 probes. */
+/** In some 37 of 100 such rounds, S3Proxy 4.1 lets several racers win. By luck, one probe in 10,000 would not notice. */
 const RACE_ROUNDS = 20;
 /** Each on an object of its own. With four at once, S3Proxy fails only 30 of 100. */
 const ROUNDS_AT_ONCE = 2;

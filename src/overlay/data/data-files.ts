@@ -164,7 +164,7 @@ export class DataFiles {
     return true;
   }
 
-  /** Makes durable what must be so before a checkpoint is: what took over a name, and bytes that only the journal has. */
+  /** Makes durable what a checkpoint relies on: files that took over a name, and bytes that only the journal has. */
   async syncForCheckpoint(): Promise<void> {
     await this.syncEager();
     await this.#syncCarried();
@@ -177,13 +177,13 @@ export class DataFiles {
     this.#carried.settle(carried);
   }
 
-  /** After a record: a new version that replaced an old one must not be durable before its bytes are. */
+  /** Notes a rename over another file: it must not become durable before the file's bytes. */
   noteTakeOver(record: JournalRecord): void {
     if (record.kind !== "rename" || record.other === 0 || record.exchange) return;
     if (this.#unsynced.has(record.ino)) this.#eager.add(record.ino);
   }
 
-  /** Syncs what took over another's name. The next call tries failed ones again, once (eager-inodes.ts). */
+  /** Syncs files that took over a name. The next call retries failed ones once (eager-inodes.ts). */
   syncEager(): Promise<void> {
     return this.#eager.run();
   }

@@ -1,7 +1,6 @@
 /**
- * Syncs data files. After a sync fails, the system may keep bytes in memory as if they were written, and the next sync
- * succeeds without them, also for callers that waited for it meanwhile. So those bytes are written again before a sync
- * counts.
+ * Syncs data files. After a sync fails, the system may keep bytes in memory as if they were written. The next sync then
+ * succeeds without them, even for a caller that was waiting for it. So those bytes are written again before a sync counts.
  */
 import type { OpenDataFiles } from "./open-files.ts";
 import { around, type Span } from "./unsynced-files.ts";

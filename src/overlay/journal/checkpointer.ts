@@ -36,7 +36,7 @@ export class Checkpointer {
   /** The sealed epoch that the tables hold; 0 for none, undefined when that is not known. */
   #savedFlight: number | undefined;
 
-  /** `bytes`: a checkpoint is due at this journal size. `syncData`: makes durable the data that it stands for. */
+  /** `bytes`: a checkpoint is due at this journal size. `syncData`: makes the data that it relies on durable. */
   constructor(
     tables: StateTables,
     tableSync: TableSync,

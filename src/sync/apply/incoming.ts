@@ -125,7 +125,7 @@ async function writePlain(
 
 /**
  * Sets a record's attributes at a path, as far as this machine keeps them. For directories last: their entries change the
- * time. `before`: how it looks now. It keeps mode bits that do not count here, and an mtime that is right already.
+ * time. `before`: how the file looks now. Mode bits that are not synced here stay, and so does an mtime that is right.
  */
 export async function setAttributes(
   context: IncomingContext,

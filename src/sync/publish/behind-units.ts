@@ -1,7 +1,7 @@
 /**
- * Units that an epoch changes while the folder is behind its base in them (docs/design/merge.md, Units). The merge must see
- * what the changes were made on: the epoch gets the rest of such a unit as the folder has it. Otherwise files of two
- * versions would be published as one.
+ * Units (docs/design/merge.md) that an epoch changes although the folder has an older version of them than its base. The
+ * merge must know what the changes were made on, so the epoch includes the whole unit as the folder has it. Otherwise files
+ * of two versions would be published as one.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -34,7 +34,7 @@ export interface BehindContext {
   readonly rules: IgnoreRules;
 }
 
-/** What goes with an epoch's changes. */
+/** What the epoch includes besides its changes. */
 export interface Behind {
   /** What the folder has in an older version, or in another place. */
   readonly objects: readonly ChangedObject[];
@@ -47,7 +47,7 @@ export interface Behind {
 
 const NOTHING: Behind = { objects: [], directories: new Map(), files: new Map(), notShown: [] };
 
-/** If the base is gone, what others changed is unknown, and the answer is nothing. */
+/** Finds nothing if the base is gone: then nobody knows what others changed. */
 export async function behindUnits(
   context: BehindContext,
   nodes: NodeStore,
@@ -110,7 +110,7 @@ class Finder {
     const { db } = this.#context;
     const [entry, target] = [db.at(place), await this.#targetAt(place)];
     if (entry !== undefined && entry.id === target?.id && sameRecord(entry.record, target.record)) return;
-    // What never comes to the folder counts as shown.
+    // What can never be in the folder counts as shown.
     const reason = db.behind.reasonAt(place);
     if (reason !== undefined && !PASSING.has(reason)) return;
     if (await this.#isIgnored(place, entry, target)) return;

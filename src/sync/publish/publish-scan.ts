@@ -153,7 +153,7 @@ function standInFor({ writer }: ScanContext, { epoch }: ChangeSet): Recorded["st
   return ({ parent, name }, type) => splitId(parent, birthId(parent, name, type, 0), writer.device.writer, epoch);
 }
 
-/** An epoch, and the files that it does not change but may have to read. */
+/** An epoch, and files that it leaves unchanged but may have to read. */
 interface Epoch {
   readonly changes: ChangeSet;
   readonly beside: ReadonlyMap<Ino, Found>;

@@ -116,7 +116,7 @@ export class TouchedUnits {
     }
   }
 
-  /** Of a new directory: the id of what others made at its place, since both will be one. */
+  /** For a new directory, the id of the directory that others made at its place: the merge joins the two. */
   async #idOf(matching: Matching, directory: Found): Promise<FileId | undefined> {
     const known = matching.objectOf.get(directory)?.id ?? this.#new.get(directory);
     if (known !== undefined || this.#new.has(directory)) return known;

@@ -286,7 +286,7 @@ class ChangeFinder {
     return found.some((each) => this.#isUnstable(each));
   }
 
-  /** A directory at such a path is new there, and its entries cannot be published without it. */
+  /** A directory at such a path is new, and its entries cannot be published without it. */
   #isUnstable({ path, stat }: Found): boolean {
     const { unstable } = this.#options;
     return stat.type !== "directory" && unstable.size > 0 && unstable.has(path.join("/"));

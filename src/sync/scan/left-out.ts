@@ -25,7 +25,7 @@ export class LeftOut {
     return Array.from(this.#whys.keys(), (path) => path.split("/") as FileName[]);
   }
 
-  /** Those that a walk found. A directory at such a path is new there. */
+  /** Those that a walk found. A directory at such a path is new, so it does not count. */
   within(root: Found): { readonly waiting: Waiting; readonly because: (why: Why) => DiskPath[] } {
     const whyOf = ({ path, stat }: Found) => (stat.type === "directory" ? undefined : this.#whys.get(path.join("/")));
     const found = this.size === 0 ? [] : within(root).filter((each) => whyOf(each) !== undefined);

@@ -1,6 +1,6 @@
 /**
- * Units of which a file was left out. Their other changes wait, too: a mixture of old and new files would be a damaged
- * database or repository on all machines.
+ * Units of which a file was left out. Their other changes wait, too: old and new files together would be a damaged database
+ * or repository on all machines.
  */
 import type { FileId } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
@@ -9,7 +9,7 @@ import type { LocalChanges } from "./local-changes.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { unitPathsOf } from "./unit-paths.ts";
 
-/** A scan's changes without those in units of these paths: the bucket keeps such units as they were. */
+/** A scan's changes, without those in units that any of these paths belongs to: they stay as they are in the bucket. */
 export function withoutUnits(
   local: LocalChanges,
   matching: Matching,
@@ -45,7 +45,7 @@ class LeftUnits {
     }
   }
 
-  /** Whether it is in one of them, or was when last synced: what left a unit stays in it until all of it is published. */
+  /** Whether it is in one of them, or was when last synced. Moves out of a unit wait with the unit. */
   has(object: LocalObject): boolean {
     const known = this.#known.get(object);
     if (known !== undefined) return known;

@@ -90,7 +90,7 @@ describe("a process that dies at any disk call", () => {
 });
 
 describe("a process that follows one that died at any disk call", () => {
-  test("is sent the last call again, goes on, and loses nothing either", async () => {
+  test("loses nothing either, when the last call is sent again and others follow", async () => {
     await fc.assert(
       fc.asyncProperty(stormOf("fsync", "wait", "publish"), fc.nat({ max: 250 }), async (all, stopAt) => {
         const fs = await VfsHarness.create();

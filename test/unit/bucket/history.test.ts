@@ -152,7 +152,7 @@ test("lost roots that name each other's in many ways are read once each", async 
   expect(await descends(commits, made(lost(0, 0)), deepest)).toBe("yes");
 });
 
-test("a machine that stood before a lost root does not take thinned commits for a bucket that was set back", async () => {
+test("thinned commits of a lost root do not look like a bucket that was set back", async () => {
   const commits = {
     commit: async (cid: Cid) => {
       if (cid !== "lost") throw blockNotFound(cid);

@@ -55,7 +55,7 @@ describe("fsync", () => {
     expect(await fs.text("small")).toBe("some text");
   });
 
-  test("counts for callers that waited while a sync of the same data file failed only with their bytes", async () => {
+  test("that waited while a sync of the same data file failed makes its own bytes durable", async () => {
     const fs = await VfsHarness.create();
     const [first, second] = [await fs.make("first", "some text"), await fs.make("second", "other text")];
     let failures = 1;
@@ -490,7 +490,7 @@ describe("a commit", () => {
 });
 
 describe("the journal", () => {
-  test("of an agent whose sync failed counts at the next start only once written again", async () => {
+  test("is written again at a start before it counts as durable: a sync may have failed before", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("first", "text");
     fs.vfs.persist();

@@ -98,7 +98,7 @@ describe.each([
   const cids = content.map(({ cid }) => cid);
   const third = content[2]?.cid as Cid;
 
-  /** A store whose content was harmed, and the remote that met the harm when it read one block. */
+  /** A damaged store, and a remote that found the damage when it read a block. */
   async function harmed() {
     const store = new MemoryObjectStore();
     await publish(await made(async () => agent(store, 0)), "two", content, []);
@@ -117,7 +117,7 @@ describe.each([
     expect((await blocks.getMany(cids)).size).toBe(cids.length);
   });
 
-  test("is stored again by the thread that publishes when the one that reads has met it", async () => {
+  test("is stored again by the publishing thread if the reading thread found the damage", async () => {
     const store = new MemoryObjectStore();
     await publish(await made(async () => agent(store, 0)), "two", content, []);
     const publisher = agent(store, 0);

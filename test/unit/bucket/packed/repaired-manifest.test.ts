@@ -79,7 +79,7 @@ describe.each(FORMS)("a bucket whose root is $form", ({ begin }) => {
     expect((await repairObjects(agent(store), { random: seededRandom(7) })).damage).toEqual([]);
   }
 
-  /** The blocks that another agent reads, and the damage that an audit finds. */
+  /** What a new agent can read, and the damage that an audit finds. */
   async function state(more: readonly Block[]) {
     const fresh = agent(open());
     const { size } = await fresh.blocks.getMany([...blocks, ...more].map(({ cid }) => cid));

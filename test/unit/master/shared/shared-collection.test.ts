@@ -168,7 +168,7 @@ describe("several masters", () => {
     expect(await objectCount(world)).toBe(1);
   });
 
-  test("an object that another master enters while it is being deleted is not counted on", async () => {
+  test("an object that is being deleted cannot be entered by another master", async () => {
     const world = new SharedWorld(new ManualClock());
     const clock = world.clock as ManualClock;
     const [a, b] = [world.master(), world.master()];

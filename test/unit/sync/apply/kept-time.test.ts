@@ -94,7 +94,7 @@ test("a second save within one tick of the clock survives a rename by others", a
   expect(Object.fromEntries(await settledTree(world))).toEqual({ "g.bin": "2nd save" });
 });
 
-test("an edit of one name survives the removal of another where each name has a file of its own", async () => {
+test("where a disk has no hard links, an edit of one name survives the removal of another", async () => {
   const { world, a, b } = await twoFolders();
   b.disk.link = () => Promise.reject(Object.assign(new Error("ENOTSUP"), { code: "ENOTSUP" }));
   a.disk.write(path("x.bin"), OLD);
