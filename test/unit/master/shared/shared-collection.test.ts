@@ -21,6 +21,16 @@ beforeAll(async () => {
   owner = chain.owner.wallet;
 });
 
+/** Two masters of a world, and a commit that is the root. */
+async function twoMasters() {
+  const world = new SharedWorld(new ManualClock());
+  const [a, b] = [world.master(), world.master()];
+  const first = chain.make("one", undefined);
+  await upload(a, first);
+  await swap(a, undefined, first);
+  return { world, clock: world.clock as ManualClock, a, b, first };
+}
+
 describe("several masters", () => {
   test("a block that one stores is there for the other", async () => {
     const world = new SharedWorld();
@@ -44,12 +54,7 @@ describe("several masters", () => {
   });
 
   test("garbage goes after two leases, and what roots reach stays", async () => {
-    const world = new SharedWorld(new ManualClock());
-    const clock = world.clock as ManualClock;
-    const [a, b] = [world.master(), world.master()];
-    const first = chain.make("one", undefined);
-    await upload(a, first);
-    await swap(a, undefined, first);
+    const { world, clock, a, b, first } = await twoMasters();
     const garbage = blockOf("raw", noise(50_000, 7));
     await (await a.stores.of(owner)).put([garbage]);
     // Young packs stay.
@@ -69,12 +74,7 @@ describe("several masters", () => {
   });
 
   test("a swap that reaches a condemned pack keeps it", async () => {
-    const world = new SharedWorld(new ManualClock());
-    const clock = world.clock as ManualClock;
-    const [a, b] = [world.master(), world.master()];
-    const first = chain.make("one", undefined);
-    await upload(a, first);
-    await swap(a, undefined, first);
+    const { world, clock, a, b, first } = await twoMasters();
     const second = chain.make("two", first);
     await upload(a, second);
     await clock.advance(LEASE_MS + 1_000);
@@ -88,12 +88,7 @@ describe("several masters", () => {
   });
 
   test("a pack that was condemned while a swap reached it is kept, though the collector was killed right then", async () => {
-    const world = new SharedWorld(new ManualClock());
-    const clock = world.clock as ManualClock;
-    const [a, b] = [world.master(), world.master()];
-    const first = chain.make("one", undefined);
-    await upload(a, first);
-    await swap(a, undefined, first);
+    const { world, clock, a, b, first } = await twoMasters();
     const second = chain.make("two", first);
     await upload(a, second);
     await clock.advance(LEASE_MS + 1_000);
@@ -110,12 +105,7 @@ describe("several masters", () => {
   });
 
   test("an uploader that slept for three leases is told what is missing", async () => {
-    const world = new SharedWorld(new ManualClock());
-    const clock = world.clock as ManualClock;
-    const [a, b] = [world.master(), world.master()];
-    const first = chain.make("one", undefined);
-    await upload(a, first);
-    await swap(a, undefined, first);
+    const { world, clock, a, b, first } = await twoMasters();
     const second = chain.make("two", first);
     await upload(a, second);
     for (let lease = 0; lease < 3; lease++) {
@@ -168,13 +158,8 @@ describe("several masters", () => {
     expect(await objectCount(world)).toBe(1);
   });
 
-  test("an object that is being deleted cannot be entered by another master", async () => {
-    const world = new SharedWorld(new ManualClock());
-    const clock = world.clock as ManualClock;
-    const [a, b] = [world.master(), world.master()];
-    const first = chain.make("one", undefined);
-    await upload(a, first);
-    await swap(a, undefined, first);
+  test("an upload stores again what another master found in the store while it was being deleted", async () => {
+    const { world, clock, a, b, first } = await twoMasters();
     const second = chain.make("two", first);
     await (await a.stores.of(owner)).writer.store(second.blocks);
     await clock.advance(4 * LEASE_MS);
