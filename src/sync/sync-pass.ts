@@ -265,6 +265,7 @@ class SyncPass {
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
     const { tree } = base;
+    const [rules, units] = [this.#rules, new UnitRules(this.#policy.units)];
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
       {
@@ -275,13 +276,15 @@ class SyncPass {
         random,
         limit,
         signal,
+        rules,
+        units,
         block: (cid) => bucket.blocks.get(cid),
         isAsKnown: (path, entry) => this.#isAsKnown(path, entry),
         nowNs: () => clock.nowNs(),
         wrote: (bytes) => progress?.received?.(bytes),
         applied: (path) => progress?.applied?.(path),
       },
-      { db, nodes: shown, tree, walked: scanned.walked, rules: this.#rules, again: this.#again },
+      { db, nodes: shown, tree, walked: scanned.walked, rules, units, again: this.#again },
       {
         most: this.#portion.things,
         isDryRun: this.#isDryRun,

@@ -3,6 +3,7 @@
  * and its place stays unsettled. Each batch is durable on the disk before the database records it. If a crash comes in
  * between, the next scan sees a change that the bucket has already.
  */
+import { groupBy } from "../../base/collections.ts";
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith, isDiskFull } from "../../base/system-errors.ts";
@@ -18,12 +19,13 @@ import { withAttributes } from "../scan/attributes.ts";
 import { syncAttributes, type Changed } from "../scan/durable.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
-import { BATCH_PLACES, putAll, type Puts, type Written } from "./put-all.ts";
+import { BATCH_PLACES, batchesOf, putAll, type Puts, type Written } from "./put-all.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
 import { sourceOf, type Entry } from "../known/entry.ts";
 import { Placing } from "./placing.ts";
 import { RedoLog } from "./redo-log.ts";
 import { isUntouched, seenOf } from "../known/seen.ts";
+import { WholeUnits, type PlannedUnit } from "./whole-units.ts";
 
 export interface Applied {
   readonly files: number;
@@ -47,9 +49,9 @@ export async function applyPlan(
   let isDone = false;
   try {
     const applier = new Applier({ ...context, redo }, plan, touched, isLast);
-    const failure = await putAll(applier, plan.puts);
+    const failure = await putAll(applier, applier.puts);
     // Removals make room.
-    const removals = failure === undefined ? plan.removals : plan.removals.filter((each) => !applier.isAwaited(each));
+    const removals = applier.removals.filter((each) => failure === undefined || !applier.isAwaited(each));
     for (let at = 0; at < removals.length; at += BATCH_PLACES)
       await applier.remove(removals.slice(at, at + BATCH_PLACES));
     if (isLast) await applier.finish();
@@ -74,15 +76,32 @@ class Applier implements Puts {
   readonly #awaited: ReadonlySet<string>;
   readonly #directories = new Map<FileId, boolean>();
   readonly #isLast: boolean;
+  readonly #units: WholeUnits;
   #files = 0;
   #removed = 0;
 
-  constructor(context: ApplyContext, { puts }: Plan, touched: Set<FileId>, isLast: boolean) {
+  constructor(context: ApplyContext, plan: Plan, touched: Set<FileId>, isLast: boolean) {
+    const { puts } = plan;
     this.#context = context;
+    this.#units = new WholeUnits(context, plan);
     this.#isLast = isLast;
     this.#touched = touched;
     this.#arriving = new Set(puts.map(({ target }) => target.id));
     this.#awaited = new Set(puts.map(({ place }) => placeText(place)));
+  }
+
+  /** The plan's puts, those of each unit one after another. */
+  get puts(): readonly Put[] {
+    return this.#units.puts;
+  }
+
+  /** The plan's removals, but for those that go with puts of their unit. */
+  get removals(): readonly Removal[] {
+    return this.#units.removals;
+  }
+
+  unitOf(put: Put): PlannedUnit | undefined {
+    return this.#units.of(put);
   }
 
   result(): Applied {
@@ -102,11 +121,21 @@ class Applier implements Puts {
     const { db, signal } = this.#context;
     signal?.throwIfAborted();
     const wanted = db.reading(() => puts.filter((put) => this.#needsContent(put)));
-    const ready = await writeIncoming(
-      this.#context,
-      wanted.map(({ target }) => target.record),
-    );
-    return new Map(wanted.flatMap((put, index) => (ready[index] === undefined ? [] : [[put, ready[index]]])));
+    const written = new Map<Put, Ready>();
+    // A unit may be larger than what is written at once.
+    for (const some of batchesOf(wanted)) {
+      const records = some.map(({ target }) => target.record);
+      try {
+        for (const [index, ready] of (await writeIncoming(this.#context, records)).entries()) {
+          const put = some[index];
+          if (put !== undefined) written.set(put, ready);
+        }
+      } catch (error) {
+        await this.discard([...written.values()]);
+        throw error;
+      }
+    }
+    return written;
   }
 
   async put(puts: readonly Put[], ready: Written): Promise<void> {
@@ -122,22 +151,36 @@ class Applier implements Puts {
   }
 
   async #putAll(placing: Placing, puts: readonly Put[], ready: Written): Promise<void> {
-    const { db, redo, signal } = this.#context;
+    const { redo, signal } = this.#context;
     signal?.throwIfAborted();
     await redo.transaction(async () => {
-      let mayPlace = true;
-      for (let at = 0; at < puts.length; at++) {
-        const files: readonly NewFilePut[] = mayPlace ? newFilesFrom(db, puts, at, ready) : [];
-        const placed: number = await placeNew(this.#context, placing, files);
-        for (const { put } of files.slice(0, placed)) this.#placed(put);
-        at += placed;
-        // Placing a refused file by itself tells why; the rest of the batch follows one by one.
-        mayPlace &&= placed === files.length;
-        const next = puts[at];
-        if (next !== undefined) await this.#putOne(placing, next, ready.get(next));
+      for (const [unit, some] of groupBy(puts, (put) => this.#units.of(put))) {
+        const removals = this.#units.takeRemovals(unit);
+        if (await this.#units.isAsShown(unit)) {
+          await this.#putRun(placing, some, ready);
+          await this.#removeRun(placing, removals);
+        } else {
+          for (const put of some) this.leave(put, "changed here");
+          for (const { entry, path } of removals) this.#leave(entry, path, "changed here");
+        }
       }
       await placing.sync();
     });
+  }
+
+  async #putRun(placing: Placing, puts: readonly Put[], ready: Written): Promise<void> {
+    const { db } = this.#context;
+    let mayPlace = true;
+    for (let at = 0; at < puts.length; at++) {
+      const files: readonly NewFilePut[] = mayPlace ? newFilesFrom(db, puts, at, ready) : [];
+      const placed: number = await placeNew(this.#context, placing, files);
+      for (const { put } of files.slice(0, placed)) this.#placed(put);
+      at += placed;
+      // Placing a refused file by itself tells why; the rest of the batch follows one by one.
+      mayPlace &&= placed === files.length;
+      const next = puts[at];
+      if (next !== undefined) await this.#putOne(placing, next, ready.get(next));
+    }
   }
 
   async remove(removals: readonly Removal[]): Promise<void> {
@@ -145,16 +188,23 @@ class Applier implements Puts {
     signal?.throwIfAborted();
     await redo.transaction(async () => {
       const placing = new Placing(this.#context, this.#arriving);
-      for (const { entry, path } of removals) {
-        const done = await attempt(() => placing.remove(entry));
-        if (done === "done") {
-          this.#removed++;
-          // If another object is to come here, that one settles the place.
-          this.#settled(entry, path, !this.isAwaited({ entry, path }));
-        } else this.#leave(entry, path, done);
+      for (const [unit, some] of groupBy(removals, (each) => this.#units.of(each))) {
+        if (await this.#units.isAsShown(unit)) await this.#removeRun(placing, some);
+        else for (const { entry, path } of some) this.#leave(entry, path, "changed here");
       }
       await placing.sync();
     });
+  }
+
+  async #removeRun(placing: Placing, removals: readonly Removal[]): Promise<void> {
+    for (const { entry, path } of removals) {
+      const done = await attempt(() => placing.remove(entry));
+      if (done === "done") {
+        this.#removed++;
+        // If another object is to come here, that one settles the place.
+        this.#settled(entry, path, !this.isAwaited({ entry, path }));
+      } else this.#leave(entry, path, done);
+    }
   }
 
   /** Sets attributes of directories, leaves first: a mode may forbid writing in its directory. */

@@ -6,6 +6,7 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { MetDirectories } from "../../fstree/met-directories.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
@@ -51,6 +52,7 @@ export interface PlanContext {
   readonly nodes: NodeStore;
   readonly tree: Cid;
   readonly rules: IgnoreRules;
+  readonly units: UnitRules;
   /** The scan before. */
   readonly walked: Pick<Walked, "outOfReach">;
   /** Whether to retry places that only a person can settle. */
@@ -111,8 +113,10 @@ class Planner {
   }
 
   async planNew(places: readonly Unsettled[]): Promise<Plan> {
-    const { db, rules } = this.#context;
+    const { db, rules, units } = this.#context;
     for (const place of places) {
+      // A database and its log come together.
+      if (units.mainsOf(place.name).length > 0) continue;
       if (place.reason !== "waiting" || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
       const target = await this.#targetAt(place);
       if (target === undefined || db.byId(target.id).length > 0 || !KEPT_TYPES.has(target.record.type)) continue;

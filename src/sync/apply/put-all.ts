@@ -18,6 +18,8 @@ export interface Puts {
   put(puts: readonly Put[], written: Written): Promise<void>;
   discard(ready: readonly Ready[]): Promise<void>;
   leave(put: Put, reason: Reason): void;
+  /** Puts of one unit follow one another, and go into one batch. */
+  unitOf(put: Put): unknown;
 }
 
 interface Failure {
@@ -29,7 +31,7 @@ interface Failure {
  * blocks, puts whatever it can and answers the error.
  */
 export async function putAll(applier: Puts, puts: readonly Put[]): Promise<Failure | undefined> {
-  const batches = [...batchesOf(puts)];
+  const batches = [...batchesOf(puts, (put) => applier.unitOf(put))];
   let next: Promise<Written> | undefined;
   let failure: Failure | undefined;
   try {
@@ -96,14 +98,16 @@ function reasonOf(error: unknown, { target }: Put): Reason | undefined {
 
 const REASONS = { lost: "waiting", "not held": "not kept here" } as const;
 
-/** Batches of as many files as are written under temporary names at once. */
-function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
+/** As many files as are written under temporary names at once, and more if one unit has more. */
+export function* batchesOf(puts: readonly Put[], unitOf: Puts["unitOf"] = () => undefined): Generator<Put[]> {
   let batch: Put[] = [];
   let bytes = 0;
-  for (const put of puts) {
+  for (const [index, put] of puts.entries()) {
     batch.push(put);
     bytes += put.target.record.size;
     if (batch.length < BATCH_PLACES && bytes < BATCH_BYTES) continue;
+    const [unit, next] = [unitOf(put), puts[index + 1]];
+    if (unit !== undefined && next !== undefined && unitOf(next) === unit) continue;
     yield batch;
     [batch, bytes] = [[], 0];
   }

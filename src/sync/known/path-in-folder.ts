@@ -1,5 +1,5 @@
 /** Paths of what the database knows. */
-import { ROOT_ID, type FileName } from "../../base/ids.ts";
+import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
@@ -16,6 +16,17 @@ export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefin
     at = entry.parent;
   }
   return names.reverse();
+}
+
+/** The folder's directory at a path, according to the database. */
+export function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
+  let id: FileId = ROOT_ID;
+  for (const name of path) {
+    const entry = db.at({ parent: id, name });
+    if (entry?.record.type !== "directory") return undefined;
+    id = entry.id;
+  }
+  return id;
 }
 
 const MAX_DEPTH = 4_096;

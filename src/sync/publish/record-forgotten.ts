@@ -15,12 +15,11 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
-import { pathInFolder } from "../known/path-in-folder.ts";
+import { directoryIn, pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode, looksSame, type Seen, unpackSeen } from "../known/seen.ts";
 import { type Attention, recordOfNew, withAttributes } from "../scan/attributes.ts";
 import { mergedXattrs } from "../scan/base-values.ts";
 import { contentOnDisk, isUnreadable } from "../scan/local-content.ts";
-import { directoryIn } from "./record-own-commit.ts";
 import type { Sealed } from "./sealed.ts";
 
 export interface FolderContext {

@@ -1,5 +1,5 @@
 /** Records as synced what an own commit has exactly as it was sealed, wherever others moved it. */
-import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
@@ -9,7 +9,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
-import { pathInFolder } from "../known/path-in-folder.ts";
+import { directoryIn, pathInFolder } from "../known/path-in-folder.ts";
 import type { Sealed } from "./sealed.ts";
 import { type Seen, unpackSeen } from "../known/seen.ts";
 
@@ -75,17 +75,6 @@ export async function recordOwnCommit(
     db.put({ ...entry, ...place });
     db.unsettle(place);
   }
-}
-
-/** The folder's directory at a path, according to the database. */
-export function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
-  let id: FileId = ROOT_ID;
-  for (const name of path) {
-    const entry = db.at({ parent: id, name });
-    if (entry?.record.type !== "directory") return undefined;
-    id = entry.id;
-  }
-  return id;
 }
 
 /** Finds the epoch's conflict copy of a file, with the record from before the conflict. */

@@ -201,7 +201,7 @@ test("a repository of which a folder shows nothing new yet is published as the f
   const { world, a, b } = await twoFolders();
   for (const directory of [".git", ".git/objects", ".git/objects/gone", ".git/refs"]) a.disk.make(path(directory));
   const base = { head: "base", index: "base", "objects/gone/1": "base", "refs/main": "base" };
-  write(a, Object.fromEntries(Object.entries(base).map(([name, text]) => [`.git/${name}`, text])));
+  write(a, inGit(base));
   await settle(world);
   for (const each of [a, b]) each.disk.tick(3_000_000_000n);
   a.disk.make(path(".git/objects/new"));
@@ -272,6 +272,80 @@ test("a database whose log is ignored can be edited without a conflict", async (
   const { databases } = sorted(Object.fromEntries(files(await bucketTree(world.bucket))));
   expect(databases).toEqual([{ "": "b", "-wal": "base", "-shm": "base" }]);
 });
+
+test.each<[string, Files, readonly string[], Files]>([
+  ["only the database changed", { "app.db": "a" }, [], { "app.db-wal": "b" }],
+  ["both files changed", { "app.db": "a", "app.db-wal": "a" }, [], { "app.db-wal": "b" }],
+  ["the log was removed", { "app.db": "a" }, ["app.db-wal"], { "app.db-wal": "b" }],
+  ["the database was removed", {}, ["app.db", "app.db-wal"], { "app.db-wal": "b" }],
+  ["another log is new here", { "app.db": "a" }, [], { "app.db-shm": "b" }],
+])("a log written after the scan stays with its database, if %s elsewhere", async (...given) => {
+  const [, written, removed, local] = given;
+  const { world, a, b } = await twoFolders();
+  const base = { "app.db": "base", "app.db-wal": "base" };
+  write(a, base);
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  write(a, { ...written, "other.txt": "a" });
+  for (const each of removed) a.disk.remove(path(each));
+  await a.sync();
+  {
+    using _writes = beforeCreating(b, () => write(b, local));
+    await b.sync();
+  }
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ ...base, ...local, "other.txt": "a" });
+  const { databases } = sorted(Object.fromEntries(files(await settledTree(world))));
+  const [theirs, ours] = [versionOf(without({ ...base, ...written }, removed)), versionOf({ ...base, ...local })];
+  expect(databases).toEqual(inOrder([...(Object.keys(theirs).length > 0 ? [theirs] : []), ours]));
+});
+
+test.each<[string, (b: SyncedFolder) => void, Files]>([
+  ["changed", (b) => write(b, { ".git/index": "b" }), { index: "b" }],
+  ["made", (b) => write(b, { ".git/refs/new": "b" }), { "refs/new": "b" }],
+])(
+  "a repository in which a file is %s after the scan stays as it is until both versions are merged",
+  async (...given) => {
+    const [, act, ours] = given;
+    const { world, a, b } = await twoFolders();
+    for (const directory of [".git", ".git/refs"]) a.disk.make(path(directory));
+    const base = { head: "base", index: "base", "refs/main": "base" };
+    write(a, inGit(base));
+    await settle(world);
+    for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+    write(a, { ".git/head": "a", ".git/refs/other": "a", "other.txt": "a" });
+    a.disk.remove(path(".git/refs/main"));
+    await a.sync();
+    {
+      using _acts = beforeCreating(b, () => act(b));
+      await b.sync();
+    }
+    expect(Object.fromEntries(files(b.disk.tree()))).toEqual({ ...inGit({ ...base, ...ours }), "other.txt": "a" });
+    const { repositories } = sorted(Object.fromEntries(files(await settledTree(world))));
+    expect(repositories).toEqual(
+      inOrder([
+        { head: "a", index: "base", "refs/other": "a" },
+        { ...base, ...ours },
+      ]),
+    );
+  },
+);
+
+/** Runs once, after the scan, before the first file is written under a temporary name. */
+function beforeCreating({ disk }: SyncedFolder, act: () => void): Disposable {
+  const { create } = disk;
+  const restore = () => void (disk.create = create);
+  disk.create = async (at) => {
+    restore();
+    disk.tick();
+    act();
+    return create.call(disk, at);
+  };
+  return { [Symbol.dispose]: restore };
+}
+
+function inGit(files: Files): Files {
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [`.git/${name}`, text]));
+}
 
 /** A pass that dies before it shows anything of the root that it adopts. */
 async function adoptOnly({ bucket }: SyncWorld, folder: SyncedFolder): Promise<void> {

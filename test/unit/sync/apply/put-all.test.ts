@@ -2,6 +2,8 @@
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { MemorySyncDisk } from "../../../../src/simulate/folder/memory-sync-disk.ts";
+import type { Put } from "../../../../src/sync/apply/plan.ts";
+import { batchesOf } from "../../../../src/sync/apply/put-all.ts";
 import { bucketTree, path, settle, twoFolders } from "../../../support/sync-world.ts";
 
 type Method = "link" | "makeSymlink" | "rename" | "makeDirectory" | "create";
@@ -121,3 +123,12 @@ test.each(["block_not_found", "block_corrupt"] as const)(
     expect(b.disk.tree()).toEqual(a.disk.tree());
   },
 );
+
+test("a unit's files go into one batch, however large it is", () => {
+  const put = (name: string, size: number) => ({ path: path(name), target: { record: { size } } }) as unknown as Put;
+  const large = 40 * 1024 * 1024;
+  const puts = [put("one", large), put("app.db", large), put("app.db-shm", large), put("app.db-wal", 1), put("two", 1)];
+  const unitOf = ({ path: [name] }: Put) => (name?.startsWith("app.db") === true ? "app.db" : undefined);
+  const names = Array.from(batchesOf(puts, unitOf), (batch) => batch.map(({ path: [name] }) => name));
+  expect(names).toEqual([["one"], ["app.db", "app.db-shm", "app.db-wal"], ["two"]]);
+});
