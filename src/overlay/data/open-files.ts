@@ -1,7 +1,6 @@
 /** Open data files, up to a bound. The least recently used is closed first; none is closed while it is being synced. */
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { rewritePiece } from "../disk/rewrite.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 import type { Span } from "./unsynced-files.ts";
@@ -62,20 +61,24 @@ export class OpenDataFiles {
     }
   }
 
-  /** Writes these bytes of the file again, if it still exists. Throws `store_failed` if they are too many. */
+  /**
+   * Writes these bytes of the file again, if it still exists. After a failed sync the system may keep them in memory only, as
+   * written: no later sync would write them. Throws `store_failed` if they are too many.
+   */
   async rewrite(name: string, { from, to }: Span): Promise<void> {
     const file = this.#storage.openFile("data", name, false);
-    if (file === undefined) return;
     try {
-      const end = Math.min(to, file.size());
+      const end = Math.min(to, file?.size() ?? 0);
       if (end - from > MAX_REWRITTEN_BYTES) throw notDurable(name);
-      let at = from;
-      while (at < end) {
-        at = rewritePiece(file, at, end);
+      const buffer = new Uint8Array(Math.max(0, Math.min(REWRITE_BYTES, end - from)));
+      for (let at = from, count = 1; at < end && count > 0; at += count) {
+        // Both at once: no write comes between.
+        count = file?.read(at, buffer.subarray(0, end - at)) ?? 0;
+        file?.write(at, buffer.subarray(0, count));
         await nextTurn();
       }
     } finally {
-      file.close();
+      file?.close();
     }
   }
 
@@ -110,6 +113,7 @@ export class OpenDataFiles {
   }
 }
 
+const REWRITE_BYTES = 1024 * 1024;
 /** Longer spans are mostly holes, which would get full. */
 const MAX_REWRITTEN_BYTES = 1024 * 1024 * 1024;
 

@@ -242,6 +242,7 @@ export class Journal {
       throw error;
     }
     spare.last = this.#lastFrame;
+    spare.earlier = 0;
     if (this.#ahead === "failed") this.#ahead = "possible";
     this.#segments.push(spare);
     this.#position = SEGMENT_HEADER_BYTES;

@@ -490,6 +490,18 @@ describe("a commit", () => {
 });
 
 describe("the journal", () => {
+  test("is not written again as a bit that flips during a read shows it", async () => {
+    const fs = await VfsHarness.create();
+    await fs.vfs.fsync(await fs.make("first", "text"));
+    fs.restart();
+    let reads = 0;
+    fs.disk.flipped = (bytes) => (reads++ === 0 ? bytes.map((byte, at) => (at === 60 ? byte ^ 1 : byte)) : bytes);
+    await fs.vfs.fsync(await fs.make("second", "more text"));
+    expect(reads).toBeGreaterThan(1);
+    fs.restart();
+    expect(await fs.list("")).toEqual(["first", "second"]);
+  });
+
   test("is written again at a start before it counts as durable: a sync may have failed before", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("first", "text");
