@@ -15,6 +15,7 @@ import type { Program } from "../command.ts";
 import { CopyOut } from "./copy-out.ts";
 import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";
+import { namesOpenFile } from "./open-files.ts";
 import { BUCKET_OPTIONS } from "../master-access.ts";
 import { refuseOwnTarget } from "./own-storage.ts";
 import type { Output } from "../terminal/output.ts";
@@ -46,7 +47,7 @@ export function register(program: Program): void {
         for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
         return;
       }
-      if (args[1] !== undefined && (await isDevice(args[1])))
+      if (args[1] !== undefined && (await isWrittenInto(args[1])))
         return writeFile(args[1], fileBytes(reader, object, path));
       const { type, size } = object.record;
       if (type === "directory" && options.recursive !== true) {
@@ -94,10 +95,11 @@ async function contentsOf(
   return await countBelow(nodes, tree, id);
 }
 
-/** Whether it is a device or fifo, such as /dev/null: to be written into, never replaced. */
-async function isDevice(given: string): Promise<boolean> {
+/** Whether it is a device, a fifo or an open file, such as /dev/null and /dev/stdout: written into, never replaced. */
+async function isWrittenInto(given: string): Promise<boolean> {
   const found = await stat(given).catch(() => undefined);
-  return found !== undefined && !found.isFile() && !found.isDirectory();
+  if (found === undefined || found.isDirectory()) return false;
+  return !found.isFile() || namesOpenFile(given);
 }
 
 /** As cp: into an existing directory, else under the given name. */

@@ -1,5 +1,6 @@
 /** `syncline put`: copies files into a bucket, without a mount. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { createReadStream, mkdtempSync, rmSync } from "node:fs";
+import { lstat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
@@ -16,6 +17,7 @@ import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { CopyIn, type CopiedIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
+import { namesOpenFile } from "./open-files.ts";
 import { refuseOwnSource } from "./own-storage.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
@@ -26,7 +28,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "put",
     arguments: [
-      ["<source>", "file or directory; - for stdin"],
+      ["<source>", "file, directory, pipe or device; - for stdin"],
       ["<url>", "bucket/path"],
     ],
     summary: "copy a file, or with -r a directory, into a bucket",
@@ -51,7 +53,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { writer } = session;
   const note = noteOf(`put ${source}`);
   const { root, files, bytes, skipped, conflicts, figures, unsteady } =
-    source === "-"
+    source === "-" || (await isStream(source))
       ? await putStream(call, writer, path.names, note)
       : await putFiles(call, session, await targetOf(writer, path, source), note);
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
@@ -118,16 +120,24 @@ function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
   return { path, [Symbol.dispose]: dispose };
 }
 
-async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
+/** Whether it is a device, a fifo or an open file: its bytes are stored, as those of the standard input. */
+async function isStream(source: string): Promise<boolean> {
+  const found = await lstat(source).catch(() => undefined);
+  if (found === undefined || found.isFile() || found.isDirectory()) return false;
+  return !found.isSymbolicLink() || namesOpenFile(source);
+}
+
+async function putStream({ args, runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
   if (target.length === 0) throw new SynclineError("usage", "Give the file a name: URL/PATH.");
-  const instead = runtime.unreadableStdin?.();
+  const isStdin = args[0] === "-";
+  const instead = isStdin ? runtime.unreadableStdin?.() : undefined;
   if (instead !== undefined) {
     throw new SynclineError("usage", `Nothing can be read from the standard input: it is ${instead}.`, {
       hint: "Pipe a program's output into put, or redirect a file. For an empty file: true | syncline put - URL.",
     });
   }
   using spool = spoolFolder(runtime);
-  const stream = await sourceOfStream(runtime.stdin, spool.path);
+  const stream = await sourceOfStream(isStdin ? runtime.stdin : createReadStream(args[0] ?? ""), spool.path);
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
   const { root, conflicts, figures } = requirePublished(await writer.publish(note));

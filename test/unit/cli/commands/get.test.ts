@@ -1,5 +1,5 @@
-/** `syncline get -r` to a disk that cannot hold everything. */
-import { linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+/** `syncline get` to a disk that cannot hold everything, and to an open file. */
+import { linkSync, lstatSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, expect, test, vi } from "vitest";
@@ -57,3 +57,14 @@ test("on a disk without hard links, get copies each name as a file and says so",
   expect({ status, ...JSON.parse(err) }).toMatchObject({ status: 0, notice: expect.stringMatching(/1 hard link as/) });
   expect(readFileSync(at("copy", "zz"), "utf8")).toBe("z");
 });
+
+test.skipIf(process.platform !== "linux")(
+  "get writes into an open file, as into /dev/stdout, and keeps the link to it",
+  async () => {
+    const { at, address, run } = await world();
+    symlinkSync(`/proc/self/fd/${openSync(at("out"), "w")}`, at("stdout"));
+    expect(await run("get", `${address}/d/README`, at("stdout"))).toMatchObject({ status: 0 });
+    expect(readFileSync(at("out"), "utf8")).toBe("README");
+    expect(lstatSync(at("stdout")).isSymbolicLink()).toBe(true);
+  },
+);

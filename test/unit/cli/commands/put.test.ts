@@ -1,5 +1,6 @@
-/** `syncline put` of sources that others change, and of standard inputs that cannot be read. */
-import { appendFileSync, writeFileSync } from "node:fs";
+/** `syncline put` of sources that others change, and of pipes and open files. */
+import { spawn, spawnSync } from "node:child_process";
+import { appendFileSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
@@ -32,4 +33,32 @@ test("a file that keeps changing while it is read is in the bucket, and put name
   const { bytes } = JSON.parse(out) as { bytes: number };
   expect(bytes).toBeGreaterThan(20_000_000);
   expect(JSON.parse((await run("ls", `${address}/log`)).out)).toMatchObject({ size: bytes });
+});
+
+test.skipIf(process.platform === "win32")("a fifo that is named is read, and replaces a file", async () => {
+  const { at, address, run } = await world();
+  spawnSync("mkfifo", [at("fifo")]);
+  writeFileSync(at("old"), "old");
+  expect(await run("put", at("old"), `${address}/dump`)).toMatchObject({ status: 0 });
+  spawn("sh", ["-c", 'printf dump > "$0"', at("fifo")]);
+  expect(await run("put", at("fifo"), `${address}/dump`)).toMatchObject({ status: 0 });
+  expect(JSON.parse((await run("ls", `${address}/dump`)).out)).toMatchObject({ type: "file", size: 4 });
+});
+
+test.skipIf(process.platform !== "linux")("an open file is read, also through a link, and not its link", async () => {
+  const { at, address, run } = await world();
+  writeFileSync(at("file"), "bytes");
+  const path = `/proc/self/fd/${openSync(at("file"), "r")}`;
+  symlinkSync(path, at("link"));
+  symlinkSync("/dev/null", at("device"));
+  for (const [name, source] of Object.entries({ a: path, b: at("link"), c: at("device") }))
+    expect(await run("put", source, `${address}/${name}`)).toMatchObject({ status: 0 });
+  const { out } = await run("ls", address);
+  const entries = out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { name: string; type: string });
+  expect(entries.map(({ name, type }) => `${name} ${type}`)).toEqual(["a file", "b file", "c symlink"]);
+  expect(await run("get", `${address}/b`, at("copy"))).toMatchObject({ status: 0 });
+  expect(readFileSync(at("copy"), "utf8")).toBe("bytes");
 });
