@@ -2,14 +2,14 @@
 import { requirePublished } from "../../agent/command-writer.ts";
 import type { Policy } from "../../format/commits/policy.ts";
 import { retentionOf } from "../../format/commits/retention.ts";
-import { locateBucket } from "./bucket-path.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { changedPolicy, policySettings } from "./policy-settings.ts";
-import { mountStates, noAgent, servedStates } from "./running-agents.ts";
+import { noAgent } from "./running-agents.ts";
+import { locateTarget } from "./target-path.ts";
 import { noteOf, printText } from "../terminal/text.ts";
 
 export function register(program: Program): void {
@@ -56,13 +56,10 @@ async function setPolicy(call: Call<BucketOption>): Promise<void> {
 }
 
 async function addressOf(call: Call<BucketOption>): Promise<string> {
-  const { args, options, runtime } = call;
-  const given = args[0] ?? "";
-  if (given.includes("://")) return (await locateBucket(call, given)).address;
-  const states = mountStates(runtime, options.state, given);
-  const [found] = [...(await servedStates(runtime, states)), ...states];
-  if (found === undefined) throw noAgent(given);
-  return found.address;
+  const given = call.args[0] ?? "";
+  const { address, names } = await locateTarget(call, given);
+  if (names.length > 0 && !given.includes("://")) throw noAgent(given);
+  return address;
 }
 
 function report({ output }: Call, root: string, policy: Policy): void {

@@ -103,7 +103,7 @@ export async function statesAt(
 }
 
 /** A bucket's canonical address without its pin; undefined for other text. */
-function bucketAddress(text: string): string | undefined {
+export function bucketAddress(text: string): string | undefined {
   try {
     return pinnedUrl(parseAddress(text)).split("#", 1)[0];
   } catch {

@@ -5,11 +5,11 @@ import { askAgent } from "../../agent/control.ts";
 import { canonicalFolder, canonicalMount, canonicalPath } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { nameFromText } from "../../base/names.ts";
-import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
+import { MOUNT_TYPE, type MountedAt } from "../../fuse/mount-table.ts";
 import { MARKER_PATH, pathText } from "../../sync/disk/paths.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
-import { longPatience, mountStates, servedStates } from "./running-agents.ts";
+import { bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Call } from "../command.ts";
 import type { MasterOption } from "../master-access.ts";
@@ -109,10 +109,24 @@ async function nearestAbove(given: string, known: KnownMounts): Promise<Above | 
   let found: Above | undefined;
   for (const [pathOf, isMeant] of WAYS) {
     const above = await stateAbove(pathOf(given), known.states.filter(isMeant), known);
-    if (above?.isThere === true) return above;
     found ??= above;
+    if (above?.isThere !== true) continue;
+    found = above;
+    break;
   }
+  if (found !== undefined) await requireNoOther(found);
   return found;
+}
+
+/** Another bucket may be mounted there now, by an agent that this user does not know. Throws `no_agent`. */
+async function requireNoOther({ path, state }: Above): Promise<void> {
+  const inPlace = ({ mountPoint, type }: MountedAt) =>
+    type === MOUNT_TYPE && isIn(path, mountPoint) && isIn(mountPoint, state.mount);
+  const there = (await mounts()).findLast(inPlace);
+  if (there === undefined || isMountOf(there, state)) return;
+  throw new SynclineError("no_agent", `${printText(path)} is in a mount of ${printText(there.source)}.`, {
+    hint: "Its agent is not known here: it may be another user's. Give bucket/path, or its folder of states (--state).",
+  });
 }
 
 /** Of the states above the path, the nearest that is in use, or else the nearest. */
@@ -148,7 +162,14 @@ async function stillThere(states: readonly MountState[]): Promise<MountState | u
   const folder = states.find(({ mount, synced }) => synced && existsSync(join(mount, pathText(MARKER_PATH))));
   if (folder !== undefined) return folder;
   const table = await mounts();
-  return states.find(
-    ({ mount, synced }) => !synced && table.some(({ mountPoint, type }) => mountPoint === mount && type === MOUNT_TYPE),
-  );
+  return states.find((state) => {
+    const there = table.findLast(({ mountPoint }) => mountPoint === state.mount);
+    return !state.synced && there?.type === MOUNT_TYPE && isMountOf(there, state);
+  });
+}
+
+/** Also if the source is not the address of a bucket. */
+function isMountOf({ source }: MountedAt, { address }: MountState): boolean {
+  const mounted = bucketAddress(source);
+  return mounted === undefined || mounted === bucketAddress(address);
 }

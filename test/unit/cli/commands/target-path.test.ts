@@ -11,11 +11,11 @@ import { belowMount } from "../../../../src/cli/commands/target-path.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
-const table = vi.hoisted(() => ({ places: [] as string[] }));
+const table = vi.hoisted(() => ({ places: [] as string[], source: "bucket" }));
 
 vi.mock(import("../../../../src/fuse/mount-table.ts"), async (original) => {
   const actual = await original();
-  const line = (mountPoint: string) => `40 1 0:7 / ${mountPoint} rw - ${actual.MOUNT_TYPE} bucket rw`;
+  const line = (mountPoint: string) => `40 1 0:7 / ${mountPoint} rw - ${actual.MOUNT_TYPE} ${table.source} rw`;
   return { ...actual, readMountTable: async () => actual.parseMountTable(table.places.map(line).join("\n")) };
 });
 
@@ -24,6 +24,7 @@ let space: string;
 beforeEach(async () => {
   space = await temporaryFolder();
   table.places = [];
+  table.source = "bucket";
   for (const folder of ["data/photos", "work"]) mkdirSync(join(space, folder), { recursive: true });
 });
 
@@ -97,4 +98,17 @@ test("a link to a mount means the mount, and a link in a mount means the link", 
   expect(await meant("link")).toMatchObject({ names: [] });
   expect(await meant("link/photos")).toMatchObject({ names: names("photos") });
   expect(await meant("data/latest")).toMatchObject({ names: names("latest") });
+});
+
+test("another bucket that is mounted in the same place, or below, is not taken for one that was ended", async () => {
+  await list("file:///a", "data", {});
+  table.places.push(join(space, "data"));
+  table.source = "file:///b";
+  await expect(meant("data/photos")).rejects.toMatchObject({ code: "no_agent" });
+  table.source = "file:///a#pin";
+  expect(await meant("data/photos")).toMatchObject({ address: "file:///a", names: names("photos") });
+  table.places = [join(space, "data/photos")];
+  table.source = "file:///b";
+  expect(await meant("data")).toMatchObject({ address: "file:///a", names: [] });
+  await expect(meant("data/photos/x.jpg")).rejects.toMatchObject({ code: "no_agent" });
 });
