@@ -22,6 +22,8 @@ export interface LoaderOptions {
 }
 
 const LINKED_VALUES = 256;
+/** Far more than may wait at once. */
+const MISSES = 16_384;
 /** Some 4 MiB of a large file. */
 const AHEAD_BLOCKS = 16;
 
@@ -36,7 +38,8 @@ export class Loader {
   fetchesAhead = true;
   /** What to fetch ahead for the call under way, in parts that are fetched together. */
   #ahead: (readonly Cid[])[] = [];
-  readonly #kinds = new Map<Cid, "content" | "linked">();
+  /** Of misses that are not fetched yet, except of raw blocks, which are all content. Some are never fetched. */
+  readonly #kinds = new BoundedMap<Cid, "content" | "linked">(MISSES);
 
   constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {
     this.#blocks = blocks;
@@ -50,7 +53,7 @@ export class Loader {
   readonly peekLinked = (cid: Cid): Uint8Array => {
     const bytes = this.#linked.get(cid);
     if (bytes !== undefined) return bytes;
-    this.#kinds.set(cid, "linked");
+    this.#missed(cid, "linked");
     throw new BlockMiss([cid]);
   };
 
@@ -64,7 +67,7 @@ export class Loader {
     } catch (error) {
       if (!(error instanceof BlockMiss)) throw error;
       const needed = error.cids.slice(0, error.needed);
-      for (const cid of needed) this.#kinds.set(cid, "content");
+      for (const cid of needed) this.#missed(cid, "content");
       this.readAhead(error.cids.slice(error.needed));
       throw new BlockMiss(needed);
     }
@@ -151,6 +154,10 @@ export class Loader {
       linked.length > 0 ? this.#fetchLinked(linked) : undefined,
     ]);
     for (const cid of cids) this.#kinds.delete(cid);
+  }
+
+  #missed(cid: Cid, kind: "content" | "linked"): void {
+    if (codecOf(cid) !== "raw") this.#kinds.set(cid, kind);
   }
 
   async #fetchLinked(cids: readonly Cid[]): Promise<void> {
