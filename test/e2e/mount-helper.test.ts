@@ -1,6 +1,6 @@
 /** `mount -t syncline` and fstab, through the script that mount(8) calls. It looks in /usr/sbin only. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Workspace } from "../support/syncline.ts";
 
@@ -21,7 +21,9 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
     space = new Workspace("mount-helper");
     url = space.url("bucket");
     space.do("init", url);
+    const umask = process.umask(0o077);
     space.do("service", "install-mount-helper");
+    process.umask(umask);
   });
   afterAll(() => {
     space.do("service", "uninstall-mount-helper");
@@ -53,6 +55,10 @@ describe.skipIf(reason !== undefined)(`mount(8)${reason === undefined ? "" : ` (
     expect(mounted(path)).toBeUndefined();
     await expect.poll(() => space.run(["status", path]).status, { timeout: 20_000 }).not.toBe(0);
     expect(space.do("ls", url)).toContain("script");
+  });
+
+  test("may be run by everybody, whatever the umask was", () => {
+    expect(statSync("/usr/sbin/mount.syncline").mode & 0o777).toBe(0o755);
   });
 
   test("mounts a line of fstab without HOME, as at boot, in a session of its own", () => {

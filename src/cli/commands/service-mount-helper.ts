@@ -1,5 +1,5 @@
 /** The script that mount(8) calls for `mount -t syncline` and fstab: written and removed only when asked to. */
-import { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { SynclineError } from "../../base/errors.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { NODE_FLAGS } from "../../runtime/memory.ts";
@@ -38,7 +38,11 @@ async function install({ options, output }: Call<"dryRun">): Promise<void> {
     output.result({ helper: PATH, text, written: false }, `${PATH} would contain:\n${text}`);
     return;
   }
-  change(() => writeFileSync(PATH, text, { mode: 0o755 }));
+  change(() => {
+    writeFileSync(PATH, text);
+    // Whatever the umask: mount(8) runs it as the user who mounts.
+    chmodSync(PATH, 0o755);
+  });
   output.result({ helper: PATH, text, written: true }, `Wrote ${PATH}. Now this mounts: mount -t syncline URL DIR`);
 }
 
