@@ -62,6 +62,7 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   const system = options.system === true;
   const given = await checkCommand(runtime, words);
   checkKey(call, given);
+  checkAwsKey(runtime, words);
   const workingDirectory = process.cwd();
   checkWorkingDirectory(workingDirectory);
   const main = process.argv[1];
@@ -190,6 +191,15 @@ function checkKey({ options, runtime }: ServiceCall, given: Given): void {
   });
 }
 
+/** A unit holds no keys: those of a service are in a profile, or come from its machine. Throws `bad_token`. */
+function checkAwsKey({ env }: Runtime, words: readonly string[]): void {
+  const isS3 = words.some((word) => /^s3:\/\//i.test(word) && !/[?&]auth=wallet\b/.test(word));
+  if (!isS3 || !env["AWS_ACCESS_KEY_ID"] || env["AWS_PROFILE"]) return;
+  throw new SynclineError("bad_token", "A service does not receive AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", {
+    hint: "Put the key into ~/.aws/credentials of the service's user, and unset both variables. Or set AWS_PROFILE.",
+  });
+}
+
 /**
  * WorkingDirectory= is not quoted: systemd drops a trailing blank, and takes a trailing backslash for a continued line.
  * Throws `usage`.
@@ -208,7 +218,7 @@ function checkWorkingDirectory(path: string): void {
 /** Locations of states and keys, and options from the environment; no keys, tokens, or anything unfit for a service. */
 function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string, string> {
   const kept = Object.entries(runtime.env).filter(([name]) => {
-    return (/^XDG_(STATE|CONFIG|CACHE)_HOME$/.test(name) || name.startsWith("SYNCLINE_")) && !NOT_KEPT.has(name);
+    return (KEPT.test(name) || name.startsWith("SYNCLINE_")) && !NOT_KEPT.has(name);
   });
   const { state, key, passphraseFile } = options;
   const handedDown = { SYNCLINE_STATE: state, SYNCLINE_KEY_FILE: key, SYNCLINE_PASSPHRASE_FILE: passphraseFile };
@@ -218,6 +228,9 @@ function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string,
   if (options.system === true) all.set("HOME", homeFolder());
   return all;
 }
+
+const KEPT =
+  /^(XDG_(STATE|CONFIG|CACHE)_HOME|AWS_(PROFILE|REGION|DEFAULT_REGION|CONFIG_FILE|SHARED_CREDENTIALS_FILE))$/;
 
 const NOT_KEPT: ReadonlySet<string> = new Set(
   ["ACCEPT", "KEY", "TOKEN", "BACKGROUND", "ONCE", "DRY_RUN", "JSON", "ALLOW_DELETES"].map(

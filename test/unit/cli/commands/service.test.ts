@@ -75,6 +75,17 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     expect((await run(config, ["install", "a", "--dry-run", ...sync, "--help"])).status).toBe(2);
   });
 
+  test("on S3 keeps its profile, and is refused if its key is only in the environment", async () => {
+    const config = await temporaryFolder();
+    const mount = ["install", "a", "--dry-run", "--", "sync", "s3://bucket/notes", "/srv/work"];
+    const keys = { AWS_ACCESS_KEY_ID: "id", AWS_SECRET_ACCESS_KEY: "secret" };
+    expect(await run(config, mount, keys)).toMatchObject({ status: 5 });
+    const { status, value } = await run(config, mount, { ...keys, AWS_PROFILE: "work", AWS_REGION: "r" });
+    expect(status).toBe(0);
+    expect(String(value["text"]).match(/AWS_.*(?=")/g)).toEqual(["AWS_PROFILE=work", "AWS_REGION=r"]);
+    expect((await run(config, [...mount.slice(0, -2), "file:///srv/bucket", "/srv/work"], keys)).status).toBe(0);
+  });
+
   test("is listed only if its unit is a readable file", async () => {
     const config = await temporaryFolder();
     mkdirSync(join(config, "systemd/user/syncline-folder.service"), { recursive: true });
