@@ -53,6 +53,7 @@ export type ErrorCode =
   | "block_not_found"
   | "bucket_exists"
   | "bucket_locked"
+  | "cannot_listen"
   | "config_invalid"
   | "device_not_certified"
   | "disk_full"

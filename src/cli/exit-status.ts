@@ -31,6 +31,7 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   block_not_found: 8,
   bucket_exists: 4,
   bucket_locked: 4,
+  cannot_listen: 1,
   config_invalid: 2,
   device_not_certified: 5,
   disk_full: 1,

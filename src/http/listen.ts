@@ -30,7 +30,7 @@ export function makeHttpServer(tls: Certificate | undefined): Server {
   }
 }
 
-/** Resolves once it listens. Throws `usage` (the address is unavailable). */
+/** Resolves once it listens. Throws `cannot_listen`. */
 export async function listenAt(server: Server, { host, port }: ListenAddress): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => reject(cannotListen(host, port, cause)));
@@ -67,7 +67,7 @@ const TLS = { minVersion: "TLSv1.2", handshakeTimeout: HEADER_PATIENCE_MS } as c
 
 function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): SynclineError {
   const inUse = cause.code === "EADDRINUSE";
-  return new SynclineError("usage", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
+  return new SynclineError("cannot_listen", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
     hint: inUse ? "Another process listens there: stop it, or choose another port." : "Choose another address.",
     cause,
   });

@@ -75,7 +75,7 @@ export class HttpServer {
     if (tls !== undefined) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
   }
 
-  /** Throws `usage` (the address is unavailable), `config_invalid` (certificate or key). */
+  /** Throws `cannot_listen`, `config_invalid` (certificate or key). */
   static async listen(options: HttpServerOptions): Promise<HttpServer> {
     const server = new HttpServer(options);
     await listenAt(server.#server, options);

@@ -91,7 +91,7 @@ export interface Master {
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
-/** Throws `config_invalid`, `usage`, its storage's errors; nothing is left open then. */
+/** Throws `config_invalid`, `cannot_listen`, its storage's errors; nothing is left open then. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
   const { parts, routes, ...opened } = await openMaster(options);
   try {

@@ -45,7 +45,7 @@ export class DavServer {
     this.#server = server;
   }
 
-  /** Throws `usage` (the address is unavailable), `config_invalid` (certificate or key). */
+  /** Throws `cannot_listen`, `config_invalid` (certificate or key). */
   static async listen(options: DavServerOptions): Promise<DavServer> {
     const { maxConnections = MAX_CONNECTIONS, maxIdle = MAX_IDLE_CONNECTIONS } = options;
     const gate = new Gate(options);

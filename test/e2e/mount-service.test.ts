@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { getPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -47,8 +48,8 @@ class Service {
   }
 
   /** Runs the command that `service install` writes into the unit of this mount. */
-  static async start(space: Workspace, url: string, path: string, name = "notify"): Promise<Service> {
-    const unit = space.do("service", "install", "a", "--system", "--dry-run", "--", "mount", url, path);
+  static async start(space: Workspace, url: string, path: string, name = "notify", more: readonly string[] = []) {
+    const unit = space.do("service", "install", "a", "--system", "--dry-run", "--", "mount", url, path, ...more);
     const [line = ""] = /^ExecStart=.*$/m.exec(unit) ?? [];
     const command = [...line.matchAll(/"([^"]*)"/g)].map(([, word = ""]) => word);
     const kept = [...unit.matchAll(/CAP_(\w+)/g)].map(([, capability = ""]) => `+${capability.toLowerCase()}`);
@@ -123,6 +124,25 @@ describe.skipIf(reason !== undefined)(
       expect(await service.ended).toMatchObject({ status: 0 });
       expect(isMounted(path)).toBe(false);
       expect(space.do("ls", url)).toMatch(/ after$[^]* at last$[^]* before$/m);
+    });
+
+    test("is up while WebDAV's address is in use, and opens WebDAV once it is free", async () => {
+      const path = space.mountPoint("late");
+      const other = createServer();
+      await new Promise<void>((listens) => other.listen(0, "127.0.0.1", listens));
+      const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+      using service = await Service.start(space, url, path, "late-notify", ["--webdav", address, "--no-auth"]);
+      await service.hears("READY=1");
+      writeFileSync(space.at("late", "late"), "1");
+      other.close();
+      const answers = () =>
+        fetch(`http://${address}/late`).then(
+          ({ ok }) => ok,
+          () => false,
+        );
+      await expect.poll(answers, PATIENCE).toBe(true);
+      service.process.kill("SIGTERM");
+      expect(await service.ended).toMatchObject({ status: 0 });
     });
 
     test("stopped just after its agent was killed, it lets the next agent end in order", async () => {

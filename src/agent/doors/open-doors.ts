@@ -72,13 +72,16 @@ function openDoor(setup: DoorSetup, context: DoorContext, views: DoorViews | und
   }
 }
 
-/** Programs wait in the mount of an agent that takes over, so an error of another door must not end the agent. */
+/**
+ * An error of another door must not end an agent in whose mount programs wait, nor keep a service's mount from starting: the
+ * network may have no address yet.
+ */
 async function openOrRetry(
   report: DoorReport,
   { supervision, clock, log }: DoorContext,
   open: () => Promise<OpenDoor>,
 ): Promise<OpenDoor> {
-  if (supervision?.handoff === undefined) return open();
+  if (supervision?.isInherited !== true) return open();
   const late = new LateDoor({ report, open, clock, log });
   await late.tried;
   return late;

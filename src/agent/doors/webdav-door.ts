@@ -28,7 +28,7 @@ export async function readCertificate({ cert, key }: CertificateFiles): Promise<
   return { cert: certText ?? "", key: keyText ?? "" };
 }
 
-/** Throws `usage` (address not available) and `config_invalid` (certificate or key). */
+/** Throws `cannot_listen` and `config_invalid` (certificate or key). */
 export async function serveWebdav(
   fs: FileSystem,
   setup: Omit<WebdavSetup, "tls">,

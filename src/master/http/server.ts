@@ -14,7 +14,7 @@ export interface ListenOptions extends ListenAddress {
   readonly maxIdle?: number;
 }
 
-/** Throws `usage` (the address cannot be used), `config_invalid` (certificate or key). */
+/** Throws `cannot_listen`, `config_invalid` (certificate or key). */
 export function listenForService(service: Service, options: ListenOptions): Promise<HttpServer> {
   const { tls, maxIdle = tls === undefined ? MAX_IDLE_CONNECTIONS : MAX_IDLE_TLS_CONNECTIONS } = options;
   return HttpServer.listen({
