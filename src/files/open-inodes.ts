@@ -9,11 +9,12 @@ export class OpenInodes {
   readonly #users = new Map<Ino, number>();
   readonly #orphans = new Set<Ino>();
   #isClosed = false;
+  #sweepsSoon = false;
 
   constructor(fs: FileSystem, log: Log) {
     this.#fs = fs;
     this.#log = log;
-    fs.watchOrphans((ino) => this.#orphans.add(ino));
+    fs.watchOrphans((ino) => this.#orphaned(ino));
     this.sweep();
   }
 
@@ -41,11 +42,25 @@ export class OpenInodes {
     }
   }
 
+  /** Another door may have removed it, so no request may come after which to sweep. */
+  #orphaned(ino: Ino): void {
+    this.#orphans.add(ino);
+    if (this.#sweepsSoon || this.#users.has(ino)) return;
+    this.#sweepsSoon = true;
+    queueMicrotask(() => {
+      this.#sweepsSoon = false;
+      if (!this.#isClosed && this.#orphans.size > 0) this.#sweepNow();
+    });
+  }
+
   #release(ino: Ino): void {
     const users = (this.#users.get(ino) ?? 1) - 1;
     if (users > 0) this.#users.set(ino, users);
     else this.#users.delete(ino);
-    if (users > 0 || this.#isClosed || !this.#orphans.has(ino)) return;
+    if (users <= 0 && !this.#isClosed && this.#orphans.has(ino)) this.#sweepNow();
+  }
+
+  #sweepNow(): void {
     try {
       this.sweep();
       this.#fs.persist();
