@@ -1,5 +1,6 @@
 /** What the kernel knows of a thread: whether it is about to die, has died, or is to be frozen. */
-import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { failedWith } from "../base/system-errors.ts";
 import { freezingThreads } from "./freezer.ts";
 import type { Threads } from "./waiting-requests.ts";
 
@@ -22,16 +23,17 @@ export function isDying(thread: number): boolean {
   }
 }
 
-/** Whether the thread has ended. False if unknown, as for `isDying`. */
+/**
+ * Whether the thread has ended. False if it is in another PID namespace (0). /proc may hide threads of others (hidepid in
+ * proc(5)); kill(2) tells them from those that have ended.
+ */
 export function isGone(thread: number): boolean {
-  return thread !== 0 && !existsSync(`/proc/${thread}`) && isProcOurs();
-}
-
-function isProcOurs(): boolean {
+  if (thread === 0) return false;
   try {
-    return readlinkSync("/proc/self") === String(process.pid);
-  } catch {
+    process.kill(thread, 0);
     return false;
+  } catch (error) {
+    return failedWith(error, "ESRCH");
   }
 }
 
