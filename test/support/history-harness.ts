@@ -54,7 +54,11 @@ export class HistoryHarness extends VfsDriver<HistoryFs> {
     this.#note(clock.nowNs());
   }
 
-  static async create(numbers = new PastNumbers("", false), mostChanges?: number): Promise<HistoryHarness> {
+  static async create(
+    numbers = new PastNumbers("", false),
+    mostChanges?: number,
+    oneOwner = false,
+  ): Promise<HistoryHarness> {
     const clock = new ManualClock();
     const writer = await VfsHarness.create({}, clock);
     const { blocks, root: base } = writer;
@@ -84,6 +88,7 @@ export class HistoryHarness extends VfsDriver<HistoryFs> {
       log: silentLog,
       patienceMs: 1_000,
       mostChanges,
+      oneOwner,
     });
     return new HistoryHarness(writer, clock, { fs, live, commits, on: (listener) => void (read = listener) });
   }

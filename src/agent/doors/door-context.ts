@@ -20,8 +20,8 @@ export interface DoorContext {
   /** The bucket's address. */
   readonly address: string;
   readonly readOnly: boolean;
-  /** `fs` with a hidden `.history` in every directory. */
-  withHistory(fs: FileSystem): HistoryFs;
+  /** `fs` with a hidden `.history` in every directory. `oneOwner`: the mount shows one owner for everything. */
+  withHistory(fs: FileSystem, oneOwner: boolean): HistoryFs;
   /** Where a door keeps what must survive a restart. */
   readonly stateDir: string;
   /** The writer of a conflict copy's version; undefined for other objects. Throws BlockMiss. */

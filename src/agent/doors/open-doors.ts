@@ -19,16 +19,14 @@ export class OpenDoors {
   /** In the order of closing: first those that may refuse. */
   readonly #doors: OpenDoor[] = [];
 
-  /** Opens all doors, or none. Throws as they do. */
-  static async open(setups: readonly DoorSetup[], context: DoorContext): Promise<OpenDoors> {
-    const doors = new OpenDoors();
+  /** Opens all doors, or none. Those that are open hear of changes while others still open. Throws as they do. */
+  async open(setups: readonly DoorSetup[], context: DoorContext): Promise<void> {
     // A single door needs no view of its own: no other door changes or holds anything.
     const views = setups.length > 1 ? new DoorViews(context.fs) : undefined;
     try {
-      for (const setup of setups) doors.#doors.push(await openDoor(setup, context, views));
-      return doors;
+      for (const setup of setups) this.#doors.push(await openDoor(setup, context, views));
     } catch (error) {
-      await doors.close();
+      await this.close();
       throw error;
     }
   }
@@ -121,7 +119,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
   const live = view?.fs ?? context.fs;
-  const history = setup.history ? context.withHistory(live) : undefined;
+  const history = setup.history ? context.withHistory(live, owners.kind === "all") : undefined;
   history?.onInvalidate((changes) => mount?.invalidate(changes));
   const dispose = () => {
     view?.[Symbol.dispose]();

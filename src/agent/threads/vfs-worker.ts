@@ -43,7 +43,7 @@ interface Serving {
   readonly objects: Objects;
   readonly epochs: EpochExchange;
   readonly quota: QuotaWatch;
-  doors: OpenDoors | undefined;
+  readonly doors: OpenDoors;
 }
 
 const HISTORY_NUMBERS = "history-numbers.db";
@@ -77,15 +77,15 @@ function serve(port: MessagePort): void {
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onBegun((file) => tell({ event: "begun", file }));
-      vfs.onInvalidate((changes) => open().doors?.invalidate(changes));
+      vfs.onInvalidate((changes) => open().doors.invalidate(changes));
       return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
     async openDoors(setups) {
-      const { setup, vfs, objects, opened } = open();
+      const { setup, vfs, objects, opened, doors } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
       const { address, readOnly, stateDir, supervision } = setup;
       const ended = () => tell({ event: "unmounted" });
-      const doors = await OpenDoors.open(setups, {
+      await doors.open(setups, {
         fs,
         vfs,
         contentConfig: opened.bucket.contentConfig,
@@ -98,14 +98,13 @@ function serve(port: MessagePort): void {
           readsAhead: () => objects.loader.readsAhead,
           dropAhead: () => objects.loader.dropAhead(),
         },
-        withHistory: (live) => withHistory(live, open(), log),
+        withHistory: (live, oneOwner) => withHistory(live, oneOwner, open(), log),
         conflictWriter: (ino) => vfs.conflictWriter(ino),
         machineName: (writer) => machineName(opened.bucket, writer),
         clock: systemClock,
         log,
         ended,
       });
-      open().doors = doors;
       saveCompiledCode();
       return doors.reports;
     },
@@ -125,7 +124,7 @@ function serve(port: MessagePort): void {
     async published(epoch) {
       published += open().epochs.published(epoch);
       open().quota.published();
-      open().doors?.moved();
+      open().doors.moved();
       if (published <= MANY_OBJECTS) return;
       published = 0;
       idleRelease.note();
@@ -133,7 +132,7 @@ function serve(port: MessagePort): void {
     async adopt({ base, units }) {
       const { vfs, doors } = open();
       if (!vfs.adopt(base, units)) return false;
-      doors?.moved();
+      doors.moved();
       return true;
     },
     publishing: (news) => open().vfs.publishState.told(news),
@@ -147,14 +146,14 @@ function serve(port: MessagePort): void {
     },
     forget({ files, blocks }) {
       const inodes = forgetContents(open().objects, files, blocks);
-      open().doors?.invalidate({ entries: [], inodes, all: false });
+      open().doors.invalidate({ entries: [], inodes, all: false });
     },
-    isReplaceable: () => open().doors?.isReplaceable ?? false,
-    leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
+    isReplaceable: () => open().doors.isReplaceable,
+    leaveDoors: async ({ lazy }) => open().doors.leave(lazy),
     async close() {
       idleRelease[Symbol.dispose]();
       open().quota[Symbol.dispose]();
-      await open().doors?.close();
+      await open().doors.close();
       await open().vfs.close();
       await open().opened[Symbol.asyncDispose]();
     },
@@ -195,16 +194,17 @@ async function openFilesystem(
     clock: systemClock,
   });
   objects.spaceWithin = (disk) => quota.within(disk);
-  return { setup, opened, vfs, objects, quota, epochs: new EpochExchange(vfs), doors: undefined };
+  return { setup, opened, vfs, objects, quota, epochs: new EpochExchange(vfs), doors: new OpenDoors() };
 }
 
 /** When another agent takes over, the kernel keeps using the inode numbers that it was told. */
-function withHistory(live: FileSystem, { setup, opened, objects }: Serving, log: Log): HistoryFs {
+function withHistory(live: FileSystem, oneOwner: boolean, { setup, opened, objects }: Serving, log: Log): HistoryFs {
   const keep = setup.supervision?.handoff !== undefined;
   const numbers = new PastNumbers(join(setup.stateDir, HISTORY_NUMBERS), keep);
   // A listing shows what was found before the read would time out.
   const patienceMs = Math.min(HISTORY_PATIENCE_MS, setup.readTimeoutMs / 2);
-  return new HistoryFs(live, { objects, numbers, commits: opened.bucket, clock: systemClock, log, patienceMs });
+  const shown = { numbers, oneOwner, patienceMs };
+  return new HistoryFs(live, { objects, ...shown, commits: opened.bucket, clock: systemClock, log });
 }
 
 /** Tells the caches of both threads how many bytes are unpublished, and trims the cache as these grow. */

@@ -31,6 +31,7 @@ export class DirectoryHistory {
   readonly #timeline: Timeline;
   readonly #chain: Chain;
   readonly #directory: FileId;
+  readonly #oneOwner: boolean;
   readonly #states: PastEntry[] = [];
   readonly #lost = new Map<FileName, PastEntry>();
   readonly #seen = new Set<string>();
@@ -40,10 +41,12 @@ export class DirectoryHistory {
   #running: Promise<void> | undefined;
   #sorted: readonly PastEntry[] | undefined;
 
-  constructor(timeline: Timeline, chain: Chain, directory: FileId) {
+  /** `oneOwner`: see throughDirectory. */
+  constructor(timeline: Timeline, chain: Chain, directory: FileId, oneOwner: boolean) {
     this.#timeline = timeline;
     this.#chain = chain;
     this.#directory = directory;
+    this.#oneOwner = oneOwner;
   }
 
   /** The root whose retained roots this describes. */
@@ -155,7 +158,7 @@ export class DirectoryHistory {
       const dentry = await readDentry(nodes, root.tree, place);
       if (dentry === undefined || shown.length > MAX_NAME_BYTES) continue;
       const { record: own, names: all, subdirs } = await objectOf(nodes, root.tree, place, dentry);
-      const record = throughDirectory(own, directory.record);
+      const record = throughDirectory(own, directory.record, this.#oneOwner);
       const nlink = dentryType(dentry) === "directory" ? 2 + subdirs : all.length;
       entries.push({ name: shown, root, lost: { name, dentry }, record, nlink });
     }

@@ -25,12 +25,16 @@ import { Past, type PastOptions } from "./past.ts";
 
 export const HISTORY = ".history" as FileName;
 
-export interface HistoryOptions extends Pick<PastOptions, "commits" | "clock" | "log" | "patienceMs" | "mostChanges"> {
+export interface HistoryOptions extends Pick<
+  PastOptions,
+  "commits" | "clock" | "log" | "oneOwner" | "patienceMs" | "mostChanges"
+> {
   readonly objects: Objects;
   readonly numbers: PastNumbers;
 }
 
 export class HistoryFs implements FileSystem, Disposable {
+  readonly unlistedNames = [HISTORY];
   readonly answers: AnsweredRequests;
   readonly #live: FileSystem;
   readonly #objects: Objects;

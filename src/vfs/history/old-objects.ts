@@ -34,14 +34,16 @@ export class OldObjects {
   readonly #loader: Loader;
   readonly #numbers: PastNumbers;
   readonly #treeOf: (commit: Cid) => Cid;
+  readonly #oneOwner: boolean;
   readonly #objects = new BoundedMap<Ino, OldObject>(REMEMBERED);
   readonly #ahead = new ReadAhead();
 
-  /** `treeOf` throws BlockMiss if the commit is not in memory. */
-  constructor(loader: Loader, numbers: PastNumbers, treeOf: (commit: Cid) => Cid) {
+  /** `treeOf` throws BlockMiss if the commit is not in memory. `oneOwner`: see throughDirectory. */
+  constructor(loader: Loader, numbers: PastNumbers, treeOf: (commit: Cid) => Cid, oneOwner: boolean) {
     this.#loader = loader;
     this.#numbers = numbers;
     this.#treeOf = treeOf;
+    this.#oneOwner = oneOwner;
   }
 
   attributes(ino: Ino): Attributes {
@@ -167,7 +169,7 @@ export class OldObjects {
     const top = at === -1 ? undefined : this.child(commit, anchor, name.slice(0, at) as FileName);
     if (top === undefined || top.id !== id || top.name !== rowName) return record;
     const directory = peekSelf(this.#loader.nodes, this.#treeOf(commit), anchor);
-    return directory === undefined ? record : throughDirectory(record, directory.record);
+    return directory === undefined ? record : throughDirectory(record, directory.record, this.#oneOwner);
   }
 
   #read(tree: Cid, { id, name }: Row): OldObject | undefined {

@@ -25,6 +25,8 @@ export interface PastOptions {
   readonly head: () => Cid;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whether the mount shows one owner for everything. */
+  readonly oneOwner?: boolean | undefined;
   /** How long a listing may search before it shows what it has. */
   readonly patienceMs: number;
   /** A root that changed more rows than this counts as a change of every directory. */
@@ -46,15 +48,16 @@ export class Past {
   #head: Cid;
 
   constructor(options: PastOptions) {
-    const { loader, commits, numbers, head, mostChanges } = options;
+    const { loader, commits, numbers, head, mostChanges, oneOwner = false } = options;
     this.#options = options;
     this.#head = head();
     this.#timeline = new Timeline(commits, mostChanges);
-    this.old = new OldObjects(loader, numbers, (commit) => {
+    const treeOf = (commit: Cid) => {
       const root = this.#timeline.known(commit);
       if (root === undefined) throw this.#search(`root ${commit}`, () => this.#timeline.root(commit));
       return root.tree;
-    });
+    };
+    this.old = new OldObjects(loader, numbers, treeOf, oneOwner);
   }
 
   /** What a name in the `.history` of this directory leads to. */
@@ -137,7 +140,9 @@ export class Past {
     const known = this.#lists.get(list);
     // A listing under way goes on with the roots that it began with.
     const isUsable = known !== undefined && (known.head === head || !begins);
-    const history = isUsable ? known : new DirectoryHistory(this.#timeline, this.#timeline.chain(head), directory);
+    const history = isUsable
+      ? known
+      : new DirectoryHistory(this.#timeline, this.#timeline.chain(head), directory, this.#options.oneOwner ?? false);
     if (!isUsable) this.#lists.set(list, history);
     if (!history.isReady) throw this.#search(`list ${list} ${head}`, () => this.#find(list, history));
     return history.entries();

@@ -8,11 +8,14 @@ const GROUP = 0o070;
 const OTHER = 0o007;
 const SEARCH = 0o111;
 
-/** The record, with a mode that grants nothing to those who could not search the directory. */
-export function throughDirectory(record: FileRecord, directory: FileRecord): FileRecord {
-  const sameOwner = record.uid === directory.uid;
+/**
+ * The record, with a mode that grants nothing to those who could not search the directory. `oneOwner`: the mount shows one
+ * owner for everything.
+ */
+export function throughDirectory(record: FileRecord, directory: FileRecord, oneOwner: boolean): FileRecord {
+  const sameOwner = oneOwner || record.uid === directory.uid;
   // The group's bits also bound users and groups that an access list names.
-  const sameGroup = record.gid === directory.gid && !hasList(record);
+  const sameGroup = (oneOwner || record.gid === directory.gid) && !hasList(record);
   const searches = (bits: number) => (directory.mode & SEARCH & bits) !== 0;
   // A list may shut out anybody but the owner.
   const [owner, group, other] = [searches(OWNER), searches(GROUP), searches(OTHER)].map(

@@ -93,3 +93,18 @@ test("the .history of a directory admits everybody that the directory's access c
   await fs.publish((writer) => writer.makeDirectory("e"));
   expect(await listOf(fs, "e/.history")).toBeUndefined();
 });
+
+test.each([
+  [false, 0o000],
+  [true, 0o600],
+])("with one owner shown for all (%s), a file in another's closed directory is %o", async (oneOwner, shown) => {
+  const fs = await HistoryHarness.create(undefined, undefined, oneOwner);
+  const time = await fs.publish(async (writer) => {
+    const d = await writer.makeDirectory("d");
+    const f = await writer.make("d/f", "text");
+    await writer.run((vfs) => vfs.setAttributes(f, { mode: 0o644, uid: 6, gid: 60 }));
+    await writer.run((vfs) => vfs.setAttributes(d, { mode: 0o700, uid: 5, gid: 50 }));
+  });
+  await fs.publish((writer) => writer.unlink("d/f"));
+  expect((await fs.find(`d/.history/f@${time}`))?.mode).toBe(0o100000 | shown);
+});
