@@ -123,6 +123,7 @@ export class Invalidator implements Disposable {
       const { ino, used } = at;
       try {
         const directory = await this.#loaded(ino);
+        for (const name of this.#fs.unlistedNames ?? []) this.#entry(directory, name, undefined);
         for (let cookie: number | undefined = 0; cookie !== undefined;) {
           const listing: Listing = await this.#loaded(() => this.#fs.list(directory, cookie ?? 0, DROP_PORTION));
           cookie = listing.next;
@@ -164,6 +165,7 @@ export class Invalidator implements Disposable {
         this.#isStale = false;
         await this.#dropOnce();
       }
+      this.#openFiles.trust();
     } catch (error) {
       if (!this.#closed.signal.aborted)
         this.#options.log.warn("programs may see old contents of open files", { error: describeError(error) });

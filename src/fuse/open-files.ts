@@ -13,7 +13,7 @@ export class OpenFiles {
   readonly #opens = new Map<Ino, number>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
-  /** Files opened since everything changed: their pages are valid again. Undefined: nothing was lost since the mount. */
+  /** Files opened since everything changed: their pages are valid again. Undefined: the kernel caches no old pages. */
   #revalidated: Set<Ino> | undefined;
 
   /** Counts an open; returns the flags to answer it with. */
@@ -69,6 +69,11 @@ export class OpenFiles {
   distrust(): Ino[] {
     this.#revalidated = new Set();
     return [...this.#opens.keys()];
+  }
+
+  /** All cached pages have been dropped since. */
+  trust(): void {
+    this.#revalidated = undefined;
   }
 }
 

@@ -180,6 +180,8 @@ export interface FileSystem {
 
   /** Fetches a BlockMiss's blocks. Rejects with `read_timeout`, `block_corrupt`; the door answers EIO, logs the path. */
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
+  /** Names that each directory may have although no listing shows them. */
+  readonly unlistedNames?: readonly FileName[];
   /** The inode's current path, for messages. */
   pathOf(ino: Ino): string;
   /** All inodes that doors may know, including those of earlier processes. There may be millions, and more during the iteration. */
