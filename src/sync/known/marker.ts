@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { SynclineError } from "../../base/errors.ts";
+import { type ErrorCode, SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { SyncDatabase } from "./database.ts";
@@ -26,11 +26,11 @@ export interface FolderNames {
 
 /**
  * Creates a missing folder if it was never synced with this state, unless told otherwise; its parent must exist. Throws
- * `precondition_failed` if a folder that was synced is missing.
+ * `no_such_path` if a folder that was synced is missing: its disk may not be mounted yet, and a service tries again.
  */
 export async function requireFolder(db: SyncDatabase, names: FolderNames, creates = true): Promise<void> {
   if (existsSync(names.folder)) return;
-  if (db.fact("folder") !== undefined) throw unmarked(names, "is missing");
+  if (db.fact("folder") !== undefined) throw unmarked(names, "is missing", "no_such_path");
   if (!creates) return;
   try {
     await mkdir(names.folder);
@@ -125,14 +125,14 @@ function foreign({ folder }: FolderNames, found: string): SynclineError {
   });
 }
 
-function unmarked({ folder, state }: FolderNames, what: string): SynclineError {
-  return new SynclineError(
-    "precondition_failed",
-    `${folder} ${what}: nothing is synced, and nothing counts as deleted.`,
-    {
-      hint: `If its disk is not mounted, mount it. If this is a new or restored folder, remove the state ${state}. Folder and bucket are then merged, and nothing is deleted.`,
-    },
-  );
+function unmarked(
+  { folder, state }: FolderNames,
+  what: string,
+  code: ErrorCode = "precondition_failed",
+): SynclineError {
+  return new SynclineError(code, `${folder} ${what}: nothing is synced, and nothing counts as deleted.`, {
+    hint: `If its disk is not mounted, mount it. If this is a new or restored folder, remove the state ${state}. Folder and bucket are then merged, and nothing is deleted.`,
+  });
 }
 
 const MAX_MARKER_BYTES = 4_096;
