@@ -24,6 +24,16 @@ export async function mapConcurrent<Item, Result>(
   return results;
 }
 
+/** `promise`, or a rejection with the signal's reason as soon as it is aborted. */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
 /** Runs tasks one after another, in the order of the calls; a failure does not stop later ones. */
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve();

@@ -5,13 +5,14 @@
  * A call that lacks blocks is held back until they are loaded, then run again; the others continue meanwhile.
  */
 import { BlockMiss } from "../blocks/block-store.ts";
+import { untilAborted } from "../base/concurrency.ts";
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.ts";
 import type { FuseAddon, Session } from "./addon.ts";
 import { Appends } from "./appends.ts";
-import { errnoOf, shownPath, untilAborted } from "./failure.ts";
+import { errnoOf, shownPath } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry, Later } from "./handler.ts";

@@ -32,13 +32,3 @@ export function shownPath(fs: FileSystem, ino: Ino): string {
     return `inode ${ino}`;
   }
 }
-
-/** `promise`, or a rejection with the signal's reason as soon as it is aborted. */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
-}

@@ -20,8 +20,8 @@ export interface LateFolderOptions {
   /** The folder's own state. */
   readonly stateDir: string;
   readonly cacheBytes: number;
-  /** Opens the folder and begins its passes. */
-  readonly open: () => Promise<FolderPart>;
+  /** Opens the folder and begins its passes. Rejects when aborted while the folder's disk does not answer. */
+  readonly open: (signal: AbortSignal) => Promise<FolderPart>;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -1,4 +1,5 @@
 /** Opens a synced folder as options describe it: alone, or beside an agent's other doors. */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import { openSyncAgent, type SyncAgent, type SyncAgentOptions } from "../../agent/folder/sync-agent.ts";
@@ -13,6 +14,7 @@ import {
 } from "../../agent/state/state-dir.ts";
 import { GENESIS } from "../../agent/state/start-over.ts";
 import { readStateFile } from "../../agent/state/state-file.ts";
+import { untilAborted } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { boundHeaps } from "../../runtime/memory.ts";
@@ -22,6 +24,7 @@ import type { Call } from "../command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS, witnessOf } from "../master-access.ts";
 import { hiddenIn, isIn, syncedFolder } from "./synced-folder.ts";
+import { placeTaken } from "./taking-over.ts";
 import { printText } from "../terminal/text.ts";
 import { loadWallet, machineNameOf } from "../wallet.ts";
 
@@ -61,7 +64,7 @@ export async function openFolder(
 }
 
 /**
- * Identifies the state of `--sync`. Throws `usage` if folder and mount contain one another or the agent is read-only, and
+ * Identifies the state of `--sync`. An agent that takes over does not look at the folder: its disk may fail or hang. Throws `usage` if folder and mount contain one another or the agent is read-only, and
  * as `syncedFolder`.
  */
 export async function folderBeside(
@@ -73,7 +76,7 @@ export async function folderBeside(
   if (options.sync === undefined) return undefined;
   if (options.readOnly === true || options.at !== undefined)
     throw new SynclineError("usage", "--sync writes to the bucket and cannot be combined with --read-only or --at.");
-  const folder = await syncedFolder(call, address, options.sync);
+  const folder = placeTaken(call.runtime)?.sync ?? (await syncedFolder(call, address, options.sync));
   const inMount = mount !== undefined && isIn(folder, mount);
   if (inMount || (mount !== undefined && isIn(mount, folder))) {
     const [inner, outer] = inMount ? [folder, "in the mount"] : [mount, "a mount point in the folder"];
@@ -156,7 +159,13 @@ function openLater(beside: BesideOptions, agentState: string): FolderBeside {
   const { call, facts, log } = beside;
   const { options, runtime } = call;
   let opened: FolderBeside | undefined;
-  const open = async () => {
+  const open = async (signal: AbortSignal) => {
+    // The calls that follow would block this thread, which publishes, if the disk does not answer.
+    await untilAborted(
+      stat(facts.mount).catch(() => {}),
+      signal,
+    );
+    await syncedFolder(call, facts.address, facts.mount);
     opened = await openNow({ ...beside, genesis: readStateFile(join(agentState, GENESIS)) });
     return opened.watch();
   };

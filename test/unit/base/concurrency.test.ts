@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { mapConcurrent } from "../../../src/base/concurrency.ts";
+import { mapConcurrent, untilAborted } from "../../../src/base/concurrency.ts";
 
 test("results of concurrent work come back in order", async () => {
   const doubled = mapConcurrent([3, 1, 2], 2, async (item) => 2 * item);
@@ -17,4 +17,15 @@ test("nothing more is started after a failure", async () => {
   await new Promise((resolve) => setImmediate(resolve));
   expect(begun.length).toBe(atFailure);
   expect(begun).not.toContain(7);
+});
+
+test("an interrupted wait ends at once, and a later failure of the awaited work is ignored", async () => {
+  const abort = new AbortController();
+  let fail: (error: Error) => void = () => {};
+  const waiting = untilAborted(new Promise<void>((_, reject) => (fail = reject)), abort.signal);
+  abort.abort(new Error("interrupted"));
+  await expect(waiting).rejects.toThrow("interrupted");
+  fail(new Error("too late"));
+  await expect(untilAborted(Promise.resolve(7), new AbortController().signal)).resolves.toBe(7);
+  await expect(untilAborted(Promise.resolve(7), abort.signal)).rejects.toThrow("interrupted");
 });

@@ -7,7 +7,7 @@ import { SynclineError } from "../../../src/base/errors.ts";
 import type { FileName, Ino } from "../../../src/base/ids.ts";
 import type { Session } from "../../../src/fuse/addon.ts";
 import { Exchange } from "../../../src/fuse/exchange.ts";
-import { errnoOf, untilAborted } from "../../../src/fuse/failure.ts";
+import { errnoOf } from "../../../src/fuse/failure.ts";
 import { isOnTop, parseMountTable, placeOf } from "../../../src/fuse/mount-table.ts";
 import { agree } from "../../../src/fuse/negotiation.ts";
 import { OpenFiles } from "../../../src/fuse/open-files.ts";
@@ -124,17 +124,6 @@ describe("a failure", () => {
     expect(errnoOf(new SynclineError("read_timeout", "x"))).toBe(ERRNO.EIO);
     expect(errnoOf(Object.assign(new Error("x"), { code: "EFBIG" }))).toBe(ERRNO.EFBIG);
     expect(errnoOf("nonsense")).toBe(ERRNO.EIO);
-  });
-
-  test("by interruption is immediate, and a later failure of the awaited work is ignored", async () => {
-    const abort = new AbortController();
-    let fail: (error: Error) => void = () => {};
-    const waiting = untilAborted(new Promise<void>((_, reject) => (fail = reject)), abort.signal);
-    abort.abort(new Error("interrupted"));
-    await expect(waiting).rejects.toThrow("interrupted");
-    fail(new Error("too late"));
-    await expect(untilAborted(Promise.resolve(7), new AbortController().signal)).resolves.toBe(7);
-    await expect(untilAborted(Promise.resolve(7), abort.signal)).rejects.toThrow("interrupted");
   });
 });
 

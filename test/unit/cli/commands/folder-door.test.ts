@@ -35,3 +35,13 @@ test("a file in place of the folder is refused before any door opens", async () 
   const call = { options, runtime: createFakeRuntime({}) } as unknown as Call<"sync" | "readOnly" | "at">;
   await expect(folderBeside(call, "https://master.example/notes")).rejects.toMatchObject({ code: "not_a_directory" });
 });
+
+test("an agent that takes over does not look at the folder before its mount is served", async () => {
+  const folder = await temporaryFolder();
+  const sync = join(folder, "file");
+  writeFileSync(sync, "");
+  const place = { stateRoot: folder, mount: "/mnt", sync, connection: "5a" };
+  const runtime = createFakeRuntime({ SYNCLINE_HANDOFF: "45 128 0", SYNCLINE_PLACE: JSON.stringify(place) });
+  const call = { options: { sync, state: folder }, runtime } as unknown as Call<"sync" | "readOnly" | "at">;
+  expect(await folderBeside(call, "https://master.example/notes", "/mnt")).toMatchObject({ mount: sync, door: "sync" });
+});
