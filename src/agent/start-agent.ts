@@ -45,7 +45,8 @@ async function openAgentBucket(options: AgentOptions): Promise<AgentBucket> {
   const last = parseBase(readStateFile(join(stateDir, LAST_BASE)));
   if (accept && !reads) await recoverLost(options, last === undefined ? [] : [last.commit]);
   // Programs wait for an agent that takes over, so it does not ask the bucket. The agent before it has checked this.
-  if (options.supervision?.handoff === undefined) await startOver({ ...options, memory });
+  const takesOver = options.supervision?.handoff !== undefined;
+  if (!takesOver) await startOver({ ...options, memory });
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
   const taken = unpublished && { taken: () => readShared(unpublished) };
@@ -54,9 +55,9 @@ async function openAgentBucket(options: AgentOptions): Promise<AgentBucket> {
   const bucket = { address, access, clock, random, log, genesis, cache, witness };
   const result = reads
     ? { opened: await openBucket(bucket) }
-    : await openToWrite({ ...bucket, stateDir, wallet, machine });
+    : await openToWrite({ ...bucket, stateDir, wallet, machine, takesOver });
   writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
   // Done while the wallet is at hand: when the first collection is due, hours later, nobody may be there to open it.
-  if (!reads && options.collects) await prepareCollection(options, result.opened.bucket.genesis);
+  if (!reads && !takesOver && options.collects) await prepareCollection(options, result.opened.bucket.genesis);
   return result;
 }

@@ -11,6 +11,8 @@ export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {
   readonly wallet: () => Promise<WalletSigner>;
   /** This machine's name for the history; absent: none. */
   readonly machine?: string | undefined;
+  /** Programs wait for this agent, so it does not ask the wallet for a new certificate before it serves. */
+  readonly takesOver?: boolean | undefined;
 }
 
 export interface WritingBucket {
@@ -23,13 +25,13 @@ export type AgentBucket = Pick<WritingBucket, "opened"> & Partial<WritingBucket>
 
 /** Throws `device_not_certified`, and as opening the bucket and the wallet do. */
 export async function openToWrite(options: WritingOptions): Promise<WritingBucket> {
-  const { stateDir, wallet, machine, clock, random, log } = options;
+  const { stateDir, wallet, machine, takesOver = false, clock, random, log } = options;
   // Opened twice: the genesis says whose device this must be, and the device says who uploads.
   const reading = await openBucket({ ...options, cache: undefined });
   const { genesis } = reading.bucket;
   await reading[Symbol.asyncDispose]();
   const setup = { stateDir, genesis, wallet, clock, random };
-  const device = await openDevice(setup);
+  const device = await openDevice(setup, !takesOver);
   const writer = new CertifiedWriter({ ...setup, machine, log }, device);
   const opened = await openBucket({ ...options, genesis: genesis.bytes, writer: () => writer.writer.device.writer });
   return { opened, writer };

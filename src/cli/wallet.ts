@@ -24,7 +24,9 @@ export function loadWallet(call: Call): Promise<WalletSigner> {
   return loaded;
 }
 
-/** From now on the call asks for no passphrase: an agent serves, and nobody may be at its terminal. */
+/**
+ * From now on the call asks for no passphrase, and makes no key: an agent serves, and nobody may be at its terminal.
+ */
 export function askNoMore(call: Call): void {
   unattended.add(call);
 }
@@ -102,8 +104,11 @@ function lockedSigner(call: Call, path: string, text: string): WalletSigner | Pr
   };
 }
 
-/** Only at the default path: a misspelled --key must not create a new identity. */
+/** Only at the default path: a misspelled --key must not create a new identity, nor must a file that is away for a while. */
 async function makeFirstKey(call: Call, path: string): Promise<string> {
+  if (unattended.has(call)) {
+    throw new SynclineError("key_invalid", `There is no key at ${path}.`, { hint: "If it was moved, put it back." });
+  }
   if (call.options.key !== undefined) {
     throw new SynclineError("key_invalid", `There is no key at ${path}.`, {
       hint: `Create one with: syncline key new --key ${path}`,

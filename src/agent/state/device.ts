@@ -33,12 +33,13 @@ export interface DeviceSetup {
 
 /**
  * The device of this state, made and certified if needed. A device certified for an earlier bucket at the address is
- * replaced. Throws `device_not_certified` if the wallet is not the owner's, `state_corrupt`, and as `wallet`.
+ * replaced. `renews` false: a certificate that is about to end, or has ended, is renewed when something is published. Throws
+ * `device_not_certified` if the wallet is not the owner's, `state_corrupt`, and as `wallet`.
  */
-export async function openDevice(setup: DeviceSetup): Promise<Device> {
+export async function openDevice(setup: DeviceSetup, renews = true): Promise<Device> {
   const stored = readDevice(setup.stateDir);
   if (stored === undefined || !isCertified(stored, setup.genesis)) return replaceDevice(setup);
-  if (!isEnding(stored, setup.clock)) return stored;
+  if (!renews || !isEnding(stored, setup.clock)) return stored;
   try {
     return await renewDevice(setup, stored);
   } catch (error) {

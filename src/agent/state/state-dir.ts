@@ -109,9 +109,12 @@ export function homeFolder(): string {
   }
 }
 
-/** Opens the state of one mount, creating it if needed. Throws `state_in_use` if another agent holds it. */
-export function openMountState(root: string, facts: StateFacts): StateDir {
-  return openState(mountStatePath(root, facts), facts);
+/**
+ * Opens the state of one mount, creating it if needed. Throws `state_in_use` if another agent holds it, and `config_invalid`
+ * if other users can read it, but not if programs wait for an agent that takes over.
+ */
+export function openMountState(root: string, facts: StateFacts, takesOver = false): StateDir {
+  return openState(mountStatePath(root, facts), facts, takesOver);
 }
 
 export function mountStatePath(root: string, facts: StateFacts): string {
@@ -262,9 +265,9 @@ const MAX_SLOTS = 1024;
 const MAX_LINKS = 40;
 const FACTS = "agent.json";
 
-function openState(path: string, facts: StateFacts): StateDir {
+function openState(path: string, facts: StateFacts, mayBeShared = false): StateDir {
   makeStateFolder(path);
-  if ((statSync(path).mode & 0o077) !== 0 && process.platform !== "win32") {
+  if (!mayBeShared && (statSync(path).mode & 0o077) !== 0 && process.platform !== "win32") {
     throw new SynclineError("config_invalid", `The state folder ${path} is accessible to other users.`, {
       hint: `Run: chmod 700 ${path}`,
     });

@@ -1,5 +1,5 @@
-/** Whether a running agent asks for a passphrase. */
-import { rmSync } from "node:fs";
+/** Whether a running agent asks for a passphrase, or makes a key. */
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Call } from "../../../src/cli/command.ts";
@@ -24,4 +24,14 @@ test("an agent that serves asks for no passphrase at its terminal, but says how 
     code: "key_locked",
     hint: expect.stringContaining("SYNCLINE_PASSPHRASE_FILE") as string,
   });
+});
+
+test("an agent that serves makes no new key when its own is away", async () => {
+  const XDG_CONFIG_HOME = await temporaryFolder();
+  const runtime = createFakeRuntime({ XDG_CONFIG_HOME });
+  const output = createOutput(runtime, { json: false, verbose: false });
+  const call: Call = { args: [], options: {} as Call["options"], output, runtime, version: "0" };
+  askNoMore(call);
+  await expect(loadWallet(call)).rejects.toMatchObject({ code: "key_invalid" });
+  expect(existsSync(join(XDG_CONFIG_HOME, "syncline"))).toBe(false);
 });

@@ -58,7 +58,7 @@ describe("a state's device", () => {
     expect(asked.times).toBe(2);
   });
 
-  test("keeps its certificate while the wallet is unavailable, until the certificate expires", async () => {
+  test("keeps its certificate while the wallet is unavailable, until the certificate expires, or while programs wait", async () => {
     const { clock, asked, setup } = await world();
     const made = await openDevice(setup);
     asked.signer = () => Promise.reject(new SynclineError("key_locked", "Nobody types."));
@@ -66,6 +66,9 @@ describe("a state's device", () => {
     expect(factsOf(await openDevice(setup))).toEqual(factsOf(made));
     await clock.advance(20 * DAY_MS);
     await expect(openDevice(setup)).rejects.toMatchObject({ code: "key_locked" });
+    const { times } = asked;
+    expect(factsOf(await openDevice(setup, false))).toEqual(factsOf(made));
+    expect(asked.times).toBe(times);
   });
 
   test("is replaced on demand by one with another key", async () => {

@@ -70,6 +70,7 @@ describe("a mount's state", () => {
     mkdirSync(path, { recursive: true });
     chmodSync(path, 0o750);
     expect(() => open()).toThrow(expect.objectContaining({ code: "config_invalid", hint: `Run: chmod 700 ${path}` }));
+    openMountState(root, facts, true)[Symbol.dispose]();
   });
 
   test("that cannot be created is refused with a hint", () => {
