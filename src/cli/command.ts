@@ -37,6 +37,8 @@ export interface CommandSpec<Name extends OptionName> {
   readonly examples: readonly string[];
   /** Exit statuses of this command besides 0, 1 and 2. */
   readonly exits?: readonly ExitStatus[];
+  /** With what to run again if reading the options, or `run`, failed. Undefined: the error ends the command. */
+  readonly otherwise?: (runtime: Runtime, error: unknown) => Runtime | undefined;
   /** Import heavy modules in here, so that --help stays quick. Answers the exit status; nothing means 0. */
   run(call: Call<Name>): Promise<ExitStatus | void>;
 }
@@ -60,14 +62,22 @@ export function addCommand<Name extends OptionName = never>(program: Program, sp
   for (const name of spec.options ?? []) command.addOption(commanderOption(name));
   for (const name of COMMON_OPTIONS) command.addOption(commanderOption(name));
   command.addHelpText("after", helpTail(spec.examples, spec.exits ?? []));
-  command.action(async () => {
-    const { runtime } = program;
+  const run = async (runtime: Runtime) => {
     const options = await readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
     program.style = { json: options.json ?? false, verbose: options.verbose ?? false };
     for (const name of spec.required ?? []) requireOption(spec.name, name, options[name]);
     const version = program.root.version() ?? "";
     const output = createOutput(runtime, program.style);
     program.status = (await spec.run({ args: command.args, options, output, runtime, version })) ?? 0;
+  };
+  command.action(async () => {
+    try {
+      await run(program.runtime);
+    } catch (error) {
+      const other = spec.otherwise?.(program.runtime, error);
+      if (other === undefined) throw error;
+      await run(other);
+    }
   });
 }
 
@@ -84,7 +94,7 @@ export async function readOptions<Name extends OptionName>(
   names: readonly Name[],
   flags: Readonly<Record<string, unknown>>,
 ): Promise<Pick<Options, Name>> {
-  const file = await readConfigFile(join(configFolder(runtime.env), "config.toml"), configProblem);
+  const file = await readConfigFile(runtime.files, join(configFolder(runtime.env), "config.toml"), configProblem);
   return resolveOptions(names, { flags, env: runtime.env, file });
 }
 

@@ -1,9 +1,8 @@
 /** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`. Keys are option names; it holds no secrets. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { xdgFolder } from "../agent/state/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
-import { failedWith } from "../base/system-errors.ts";
+import type { StartFiles } from "./start-files.ts";
 
 /** Values as TOML has them; tables are not used. */
 export type ConfigValues = ReadonlyMap<string, string | number | boolean>;
@@ -18,12 +17,13 @@ export type CheckOption = (key: string, value: unknown) => string | undefined;
 
 /**
  * Reads the file; a missing file counts as empty. Throws `config_invalid`, or for several wrong lines an AggregateError
- * with one such error for each, in order.
+ * with one such error for each, in order. In a text that was kept, wrong lines do not count: another version took them.
  */
-export async function readConfigFile(path: string, check: CheckOption): Promise<ConfigValues> {
-  const text = readIfThere(path);
+export async function readConfigFile(files: StartFiles, path: string, check: CheckOption): Promise<ConfigValues> {
+  const text = readIfThere(files, path);
   if (text === undefined) return new Map();
-  const values = Object.entries(await parseToml(path, text));
+  const given = Object.entries(await parseToml(path, text));
+  const values = files.areKept ? given.filter(([key, value]) => check(key, value) === undefined) : given;
   const problems = values.flatMap(([key, value]) => {
     const what = check(key, value);
     return what === undefined ? [] : [{ line: lineOf(text, key), what }];
@@ -34,11 +34,10 @@ export async function readConfigFile(path: string, check: CheckOption): Promise<
   return new Map(values as [string, string | number | boolean][]);
 }
 
-function readIfThere(path: string): string | undefined {
+function readIfThere(files: StartFiles, path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return files.read(path);
   } catch (cause) {
-    if (failedWith(cause, "ENOENT")) return undefined;
     throw invalid(path, "the file cannot be read", cause);
   }
 }

@@ -2,13 +2,16 @@
  * How a command signs in to masters, with tokens of the wallet or the session token in SYNCLINE_TOKEN, and which buckets it
  * trusts.
  */
+import { X509Certificate } from "node:crypto";
 import { rootFile } from "../agent/state/root-file.ts";
 import { stateRoot } from "../agent/state/state-dir.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import type { Rates } from "../base/rate-limit.ts";
+import { SynclineError } from "../base/errors.ts";
 import { READ_PATIENCE_MS, WRITE_PATIENCE_MS } from "../base/limits.ts";
 import { masterAccess, type MasterAccess } from "../net/access.ts";
 import type { Call } from "./command.ts";
+import type { StartFiles } from "./start-files.ts";
 import { textOf } from "./terminal/text-file.ts";
 import { loadWallet } from "./wallet.ts";
 
@@ -19,17 +22,31 @@ export type MasterOption = (typeof MASTER_OPTIONS)[number];
 export const BUCKET_OPTIONS = [...MASTER_OPTIONS, "timeout"] as const;
 export type BucketOption = (typeof BUCKET_OPTIONS)[number];
 
-/** Opens the wallet at the first call to a master. Throws `config_invalid` if the certificates cannot be read. */
+/** Opens the wallet at the first call to a master. Throws `config_invalid` if the certificates cannot be used. */
 export function accessOf(call: Call<MasterOption>, limit?: Rates): MasterAccess {
   const { options, runtime } = call;
   return masterAccess({
     wallet: () => loadWallet(call),
     sessionToken: runtime.env["SYNCLINE_TOKEN"] || undefined,
-    tlsCa: options.tlsCa === undefined ? undefined : textOf(options.tlsCa),
+    tlsCa: options.tlsCa === undefined ? undefined : certificatesOf(options.tlsCa, runtime.files),
     insecure: options.insecure,
     limit,
     clock: runtime.clock,
   });
+}
+
+function certificatesOf(path: string, files: StartFiles): string {
+  const text = textOf(path, files);
+  try {
+    // A file that is just being written may be empty.
+    void new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new SynclineError("config_invalid", `Cannot use the certificates of --tls-ca: ${String(cause)}`, {
+      hint: "The file must hold certificates in PEM form: -----BEGIN CERTIFICATE-----.",
+      cause,
+    });
+  }
 }
 
 /** As `accessOf`, for commands that change a bucket: waits out a restart of the master. */

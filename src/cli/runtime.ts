@@ -4,6 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { systemRandom } from "../base/random.ts";
+import { StartFiles } from "./start-files.ts";
 import { fileOutput } from "./terminal/file-output.ts";
 import { unreadable } from "./terminal/standard-input.ts";
 
@@ -12,6 +13,8 @@ export interface Runtime {
   readonly env: NodeJS.ProcessEnv;
   /** What SYNCLINE_KEY held. */
   readonly environmentKey: string | undefined;
+  /** Text files that are read before a command's work begins. */
+  readonly files: StartFiles;
   readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
   /** What stdin is instead of something to read; undefined: it can be read. */
   readonly unreadableStdin?: () => string | undefined;
@@ -34,6 +37,7 @@ export function processRuntime(): Runtime {
   return {
     env: process.env,
     environmentKey,
+    files: new StartFiles(),
     stdin: process.stdin,
     unreadableStdin: () => unreadable(STDIN),
     stdout: fileOutput(STDOUT) ?? process.stdout,

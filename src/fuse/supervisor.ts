@@ -36,6 +36,8 @@ export interface Supervision {
 export interface Place {
   /** The folder of all states. */
   readonly stateRoot: string;
+  /** The mount's own state. Agents of older versions did not tell it. */
+  readonly state?: string | undefined;
   /** The mount point, as its state names it. */
   readonly mount: string;
   /** The folder that is synced, too. */
@@ -84,9 +86,10 @@ export function parsePlace(text: string): Place | undefined {
   } catch {
     return undefined;
   }
-  const { stateRoot, mount, sync, connection } = (told ?? {}) as Readonly<Record<string, unknown>>;
+  const { stateRoot, state, mount, sync, connection } = (told ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof stateRoot !== "string" || typeof mount !== "string" || typeof connection !== "string") return undefined;
-  return { stateRoot, mount, sync: typeof sync === "string" ? sync : undefined, connection };
+  const [own, folder] = [state, sync].map((path) => (typeof path === "string" ? path : undefined));
+  return { stateRoot, state: own, mount, sync: folder, connection };
 }
 
 /** The program of a supervisor. Throws if it is not built. */

@@ -17,6 +17,7 @@ import { parseMountCall } from "../../src/cli/mount-helper.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
 import { parseListen } from "../../src/cli/commands/listen.ts";
 import { parseAge } from "../../src/cli/commands/retention-text.ts";
+import { parseStartFiles } from "../../src/cli/start-files.ts";
 import { parseBytes } from "../../src/cli/terminal/text.ts";
 import { parsePrivateKey } from "../../src/cli/wallet.ts";
 import { blake3, deriveHash, HASH_BYTES } from "../../src/crypto/hash.ts";
@@ -650,6 +651,7 @@ async function textDecoders(): Promise<Decoder[]> {
     { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
     { name: "mount-place", ...of([PLACE_TOLD], parsePlace, never) },
     { name: "handoff", ...of(["45 144", "40 16", "45 144 -1", "45 144 1073741824"], parseHandoff, never) },
+    { name: "start-files", ...of(['{"/config.toml":"json = true","map":null}'], parseStartFiles, never) },
     {
       name: "pause",
       samples: [Buffer.from('{"sinceMs":1700000000000,"untilMs":1700000360000}')],
@@ -751,7 +753,13 @@ function of(samples: readonly string[], read: (given: string) => unknown, refuse
 }
 
 const CHECK_BYTES = 16;
-const PLACE_TOLD = JSON.stringify({ stateRoot: "/states", mount: "/mnt", sync: "/work", connection: "5a" });
+const PLACE_TOLD = JSON.stringify({
+  stateRoot: "/states",
+  mount: "/mnt",
+  sync: "/work",
+  state: "/state",
+  connection: "5a",
+});
 const MOUNT_OPTIONS = ["cache-size", "owner", "digest"].map((name, at) => ({
   long: `--${name}`,
   short: undefined,

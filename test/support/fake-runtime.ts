@@ -3,6 +3,7 @@ import { PassThrough, Writable } from "node:stream";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Runtime } from "../../src/cli/runtime.ts";
+import { StartFiles } from "../../src/cli/start-files.ts";
 
 export interface FakeRuntime extends Runtime {
   out(): string;
@@ -21,6 +22,7 @@ export function createFakeRuntime(
   return {
     env: { XDG_CONFIG_HOME: "/nowhere", ...env },
     environmentKey: options.environmentKey,
+    files: new StartFiles(),
     stdin,
     stdout: collector(out, terminal),
     stderr: collector(err, terminal),

@@ -4,7 +4,7 @@ import { READ_TIMEOUT_MS } from "../../base/limits.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Agent } from "../../agent/agent.ts";
-import type { DoorReport, DoorSetup } from "../../agent/doors/doors.ts";
+import { type DoorReport, type DoorSetup, mountOf } from "../../agent/doors/doors.ts";
 import { LOG_NAME, openLogFile } from "../../agent/state/log-file.ts";
 import { startAgentWithFolder } from "../../agent/folder/agent-with-folder.ts";
 import { startAgent } from "../../agent/start-agent.ts";
@@ -24,11 +24,11 @@ import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
 import { sayUp } from "../../fuse/supervisor.ts";
-import { refuseOtherState, supervisionOf } from "./taking-over.ts";
+import { refuseOtherState, supervisionOf, takesOver } from "./taking-over.ts";
 import { runUnattended } from "./unattended.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
-import { loadWallet, machineNameOf } from "../wallet.ts";
+import { askNoMore, loadWallet, machineNameOf } from "../wallet.ts";
 
 export const AGENT_OPTIONS = [
   "background",
@@ -77,40 +77,28 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   const root = stateRoot(runtime.env, options.state);
   rememberStateRoot(runtime.env, root);
   refuseOtherState(runtime, mountStatePath(root, run.facts));
-  using state = openMountState(root, run.facts);
+  const isTaking = takesOver(runtime);
+  if (isTaking) askNoMore(call);
+  using state = openMountState(root, run.facts, isTaking);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
   using progress = output.progress("start");
-  // In the background no one reads this output, so the waiting command is told instead.
-  const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
+  const given = givenOptions(call, run, state.path);
+  // All that a changed file can make fail comes before this: afterwards, `withKeptFiles` offers no second start.
   const begun = { stateRoot: root, mount: run.facts.mount, sync: run.folder?.mount };
   const supervision = supervisionOf(runtime, state.path, begun);
-  const takesOver = supervision.handoff !== undefined;
+  // A past state has no overlay from which another process could continue.
+  const isSupervised = options.at === undefined && mountOf(given.doors) !== undefined;
+  if (isSupervised && !isTaking) runtime.files.keep(state.path, true, log);
   await using beside =
-    run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log, takesOver);
+    run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log, isTaking);
   const agentOptions = {
-    address: run.facts.address,
-    doors: run.doors(state.path),
-    stateDir: state.path,
+    ...given,
     stateRoot: root,
-    accept: options.accept === true,
-    wallet: () => loadWallet(call),
-    machine: machineNameOf(call),
-    access: accessOf(call, options.limit),
-    readOnly: options.readOnly ?? false,
-    at: options.at,
-    publishedDurability: options.durability === "published",
-    readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
-    cacheBytes: cacheBytesOf(options),
-    unpublished: unpublishedOf(options),
-    drainMs: drainMsOf(options),
-    collects: options.gc !== "off",
-    // A past state has no overlay from which another process could continue.
     supervision: options.at === undefined ? supervision : undefined,
-    clock: runtime.clock,
-    random: runtime.random,
     log,
-    onStep,
+    // In the background no one reads this output, so the waiting command is told instead.
+    onStep: isBehind() ? sayStep : (what: string) => void progress.step(what),
   };
   const starting =
     beside === undefined
@@ -128,12 +116,13 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     await agent.unmount(0, true).catch(() => {});
     throw error;
   }
+  if (isSupervised && isTaking) runtime.files.keep(state.path, false, log);
   if (supervision.isInherited) {
     process.chdir("/");
     sayUp();
   }
   if (isBehind()) sayReady(agent.doors, abandoned);
-  else if (!takesOver) {
+  else if (!isTaking) {
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Press Ctrl-C to stop.`);
   }
@@ -142,6 +131,30 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   const rest = report.drained ? "" : ` ${leftText(report, "Start it again to publish them.")}`;
   output.result({ ...value, ...report }, `${text}.${rest}`);
   return report.drained ? 0 : 3;
+}
+
+/** What the command's options say. Reads the files that they name. Throws `usage`, `config_invalid`. */
+function givenOptions(call: AgentCall, run: AgentRun, stateDir: string) {
+  const { options, runtime } = call;
+  return {
+    address: run.facts.address,
+    doors: run.doors(stateDir),
+    stateDir,
+    accept: options.accept === true,
+    wallet: () => loadWallet(call),
+    machine: machineNameOf(call),
+    access: accessOf(call, options.limit),
+    readOnly: options.readOnly ?? false,
+    at: options.at,
+    publishedDurability: options.durability === "published",
+    readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
+    cacheBytes: cacheBytesOf(options),
+    unpublished: unpublishedOf(options),
+    drainMs: drainMsOf(options),
+    collects: options.gc !== "off",
+    clock: runtime.clock,
+    random: runtime.random,
+  };
 }
 
 /**

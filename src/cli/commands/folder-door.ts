@@ -64,8 +64,8 @@ export async function openFolder(
 }
 
 /**
- * Identifies the state of `--sync`. An agent that takes over does not look at the folder: its disk may fail or hang. Throws `usage` if folder and mount contain one another or the agent is read-only, and
- * as `syncedFolder`.
+ * Identifies the state of `--sync`. Throws `usage` if folder and mount contain one another or the agent is read-only, and
+ * as `syncedFolder`. An agent that takes over does not look at the folder here: its disk may fail or hang.
  */
 export async function folderBeside(
   call: Call<"sync" | "readOnly" | "at">,

@@ -8,7 +8,7 @@ import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { folderBeside, folderText, folderValue } from "./folder-door.ts";
 import { ownersOf } from "./mount-owners.ts";
-import { inPlace, placeTaken } from "./taking-over.ts";
+import { inPlace, placeTaken, withKeptFiles } from "./taking-over.ts";
 import { printText } from "../terminal/text.ts";
 import { WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
 
@@ -38,6 +38,7 @@ export function register(program: Program): void {
       "syncline mount file:///srv/bucket ~/bucket --webdav 127.0.0.1:8888 --sync ~/work --background",
     ],
     exits: [3, 4, 5, 6, 8],
+    otherwise: withKeptFiles,
     async run(given) {
       const call = inPlace(given);
       const [url = "", directory = ""] = call.args;
@@ -48,7 +49,7 @@ export function register(program: Program): void {
       const mount = canonicalMount(taken ?? directory);
       const bucket = { address, old: at !== undefined };
       const inState = taken ?? mountInState(stateRoot(call.runtime.env, call.options.state), bucket, directory);
-      const owners = ownersOf(call.options.owner ?? "stored");
+      const owners = ownersOf(call.options.owner ?? "stored", call.runtime.files);
       const named = call.options.indexPrograms ?? INDEX_PROGRAMS;
       const indexPrograms = named.filter((name) => name !== "off");
       const { history = false, birthTimes = false, acl = false, noexec = false } = call.options;

@@ -3,13 +3,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CONNECTION } from "../../agent/state/connection.ts";
 import { LAST_BASE } from "../../agent/state/last-base.ts";
-import { LOG_NAME } from "../../agent/state/log-file.ts";
+import { LOG_NAME, openLogFile } from "../../agent/state/log-file.ts";
 import { readStateFile } from "../../agent/state/state-file.ts";
 import { SynclineError } from "../../base/errors.ts";
+import { describeError } from "../../base/log.ts";
 import { HANDOFF, parseHandoff, parsePlace, PLACE, type Place, type Supervision } from "../../fuse/supervisor.ts";
 import type { Call } from "../command.ts";
 import { envName } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
+import { keptStartFiles } from "../start-files.ts";
 
 /** Options that apply only to the first start. */
 const ONCE = new Set(["--background", "--accept"]);
@@ -23,6 +25,19 @@ export function takesOver({ env }: Runtime): boolean {
 /** The place of the mount that this process takes over. Undefined: it takes over none, or was not told the place. */
 export function placeTaken(runtime: Runtime): Place | undefined {
   return takesOver(runtime) ? parsePlace(runtime.env[PLACE] ?? "") : undefined;
+}
+
+/**
+ * An agent that takes over must not fail because a file was edited or moved since the mount began. If it cannot start with
+ * the files as they are now, it starts with what the agent before it read. Undefined if this process takes over no mount.
+ */
+export function withKeptFiles(runtime: Runtime, error: unknown): Runtime | undefined {
+  const { state } = placeTaken(runtime) ?? {};
+  if (state === undefined) return undefined;
+  openLogFile(state, runtime.clock).warn(
+    `Not started with the configuration as it is now, but as the last agent read it: ${describeError(error)}`,
+  );
+  return { ...runtime, files: keptStartFiles(state) };
 }
 
 /** The call, with --state and --sync replaced by the folders that they named when the mount began. */
@@ -55,7 +70,7 @@ export function refuseOtherState(runtime: Runtime, stateDir: string): void {
 export function supervisionOf(
   runtime: Runtime,
   stateDir: string,
-  begun: Pick<Place, "stateRoot" | "mount" | "sync">,
+  begun: Omit<Place, "state" | "connection">,
 ): Supervision {
   const { env, environmentKey, random } = runtime;
   const told = env[HANDOFF] ?? "";
@@ -66,11 +81,12 @@ export function supervisionOf(
   const own = process.argv.slice(1).filter((argument) => !ONCE.has(argument));
   return {
     log: join(stateDir, LOG_NAME),
-    cwd: process.cwd(),
+    // Only an agent that starts its own supervisor uses this. For later agents, the directory may be gone.
+    cwd: told === "" ? process.cwd() : "/",
     command: [process.execPath, ...process.execArgv, ...own],
     env: environmentKey === undefined ? {} : { SYNCLINE_KEY: environmentKey },
     mayResend: env["SYNCLINE_FUSE_RESEND"] !== "off",
-    place: { ...begun, connection },
+    place: { ...begun, state: stateDir, connection },
     isInherited: told !== "",
     handoff: parseHandoff(told),
   };

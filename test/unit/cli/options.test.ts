@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { readConfigFile } from "../../../src/cli/config-file.ts";
 import { configKeys, configProblem, envName, OPTIONS, resolveOptions } from "../../../src/cli/options.ts";
 import type { OptionName } from "../../../src/cli/options.ts";
+import { StartFiles } from "../../../src/cli/start-files.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const none = { flags: {}, env: {}, file: new Map<string, string>() };
@@ -79,11 +80,16 @@ describe("the configuration file", () => {
     const folder = await temporaryFolder();
     const path = join(folder, "config.toml");
     writeFileSync(path, text);
-    return readConfigFile(path, configProblem);
+    return readConfigFile(new StartFiles(), path, configProblem);
   };
 
   test("that is missing counts as empty", async () => {
-    expect((await readConfigFile("/nowhere/config.toml", configProblem)).size).toBe(0);
+    expect((await readConfigFile(new StartFiles(), "/nowhere/config.toml", configProblem)).size).toBe(0);
+  });
+
+  test("as an earlier agent read it counts without the lines that this version does not take", async () => {
+    const files = new StartFiles(new Map([["/config.toml", 'cache = 1\njson = true\nread-timeout = "soon"\n']]));
+    expect(await readConfigFile(files, "/config.toml", configProblem)).toEqual(new Map([["json", true]]));
   });
 
   test("holds options by their long names", async () => {
