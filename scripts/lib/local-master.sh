@@ -19,6 +19,9 @@ master_pid() {
 
 master_answers() { node -e 'fetch(process.argv[1] + "/health", { signal: AbortSignal.timeout(2000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$(master_origin)"; }
 
+# Whether the master has said that it serves, behind the first $1 bytes of its log.
+master_serves() { tail -c "+$(($1 + 1))" "$master_run/log" | grep -q "^Serving "; }
+
 # start_master WALLET: starts the master for this wallet unless it runs; returns once it answers.
 start_master() {
   mkdir -p "$master_data" "$master_run"
@@ -43,7 +46,8 @@ start_master() {
     </dev/null >>"$master_run/log" 2>&1 9>&- &
   echo $! >"$master_run/pid"
   local waited=0
-  until master_answers; do
+  # What answers may be another user's master, on whose account ours has just failed.
+  until master_serves "$said" && master_answers; do
     master_pid >/dev/null || {
       tail -c "+$((said + 1))" "$master_run/log" >&2
       rm -f "$master_run/pid"

@@ -54,10 +54,13 @@ need_commands() {
   rm -f "$log"
 }
 
+# Node.js itself: the command may be a link to a program that finds it, as of snap and Volta.
+node_program() { node -p 'require("node:fs").realpathSync(process.execPath)'; }
+
 # Addons compile against the headers that came with Node.js, where it brought some; else node-gyp fetches them.
 use_node_headers() {
   local prefix
-  prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+  prefix=$(dirname "$(dirname "$(node_program)")")
   if [ -f "$prefix/include/node/node_api.h" ]; then export npm_config_nodedir=$prefix; fi
 }
 
@@ -105,7 +108,7 @@ compile_addon() {
 # dist/syncline runs the command line with the Node.js that was found here, whatever a shell finds later.
 write_launcher() {
   local node
-  node=$(readlink -f "$(command -v node)")
+  node=$(node_program)
   printf '#!/bin/sh\n# Written by scripts/lib/prepare.sh.\nexec %s %s/dist/main.js "$@"\n' "$(quoted "$node")" "$(quoted "$here")" >dist/syncline.new
   chmod +x dist/syncline.new
   mv dist/syncline.new dist/syncline

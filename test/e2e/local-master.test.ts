@@ -1,8 +1,9 @@
 /** The master of scripts/start and scripts/stop. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import { createServer, type AddressInfo, type Server } from "node:net";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
@@ -40,29 +41,29 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
-test.skipIf(process.platform !== "linux")(
-  "if another process holds the port, the start shows its own error and what to do",
-  async () => {
-    const folder = await temporaryFolder();
-    const run = join(folder, "state", "syncline", "master");
-    await using taken = await listening();
-    mkdirSync(run, { recursive: true });
-    writeFileSync(join(run, "port"), `${taken.port}\n`);
-    writeFileSync(join(run, "log"), "what an earlier start said\n");
-    const env = { ...process.env, XDG_DATA_HOME: join(folder, "data"), XDG_STATE_HOME: join(folder, "state") };
-    const child = spawn("bash", ["-c", `${PRELUDE}\nstart_master ${alice.wallet}`], {
-      env,
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    const said = await text(child.stderr);
-    expect(said).toMatch(/EADDRINUSE/);
-    expect(said).toMatch(
-      new RegExp(`^error: the master did not start at http://127.0.0.1:${taken.port}\\. .*end what has it now`, "m"),
-    );
-    expect(said).not.toContain("earlier");
-    expect(existsSync(join(run, "pid"))).toBe(false);
-  },
-);
+test.skipIf(process.platform !== "linux").each([
+  ["another process", () => createServer()],
+  ["another user's master", () => createHttpServer((_, response) => response.end("ok"))],
+])("if %s holds the port, the start shows its own error and what to do", async (_, server) => {
+  const folder = await temporaryFolder();
+  const run = join(folder, "state", "syncline", "master");
+  await using taken = await listening(server());
+  mkdirSync(run, { recursive: true });
+  writeFileSync(join(run, "port"), `${taken.port}\n`);
+  writeFileSync(join(run, "log"), "what an earlier start said\n");
+  const env = { ...process.env, XDG_DATA_HOME: join(folder, "data"), XDG_STATE_HOME: join(folder, "state") };
+  const child = spawn("bash", ["-c", `${PRELUDE}\nstart_master ${alice.wallet}`], {
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const said = await text(child.stderr);
+  expect(said).toMatch(/EADDRINUSE/);
+  expect(said).toMatch(
+    new RegExp(`^error: the master did not start at http://127.0.0.1:${taken.port}\\. .*end what has it now`, "m"),
+  );
+  expect(said).not.toContain("earlier");
+  expect(existsSync(join(run, "pid"))).toBe(false);
+});
 
 const AGENTS = [
   { bucket: "http://127.0.0.1:3600/a", mount: "/m", doors: [{ door: "mount", mount: "/m" }] },
@@ -88,6 +89,24 @@ stop_master; kill $sleeper 2>/dev/null || true`,
   expect(said).toContain(then);
 });
 
+test.skipIf(process.platform !== "linux")(
+  "the command runs Node.js itself where `node` leads to a program that finds it",
+  async () => {
+    const folder = await temporaryFolder();
+    const finder = join(folder, "finder");
+    writeFileSync(finder, `#!/bin/sh\ncase $0 in */node) exec ${process.execPath} "$@" ;; *) exit 9 ;; esac\n`, {
+      mode: 0o755,
+    });
+    symlinkSync(finder, join(folder, "node"));
+    mkdirSync(join(folder, "dist"));
+    writeFileSync(join(folder, "dist", "main.js"), 'console.log("runs");\n');
+    const line = `. ${here}/scripts/lib/prepare.sh; here=${folder}; cd ${folder}; write_launcher; dist/syncline`;
+    const env = { ...process.env, PATH: `${folder}:${process.env["PATH"]}` };
+    const child = spawn("bash", ["-c", line], { env, stdio: ["ignore", "pipe", "inherit"] });
+    expect(await text(child.stdout)).toBe("runs\n");
+  },
+);
+
 test.skipIf(process.platform !== "linux")("a mount counts as there only if it shows the bucket asked for", async () => {
   const find = '. "$lib/mounted.sh"; bucket_at /m; bucket_at /m http://127.0.0.1:3600/a/; bucket_at /n; bucket_at /o';
   const { bucket } = AGENTS[0] ?? {};
@@ -107,8 +126,7 @@ async function shellWith(answer: object, status: number, line: string): Promise<
   return `${out}${err}`.trim();
 }
 
-async function listening(): Promise<AsyncDisposable & { readonly port: number }> {
-  const server = createServer();
+async function listening(server: Server): Promise<AsyncDisposable & { readonly port: number }> {
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   return { port, [Symbol.asyncDispose]: async () => void server.close() };

@@ -46,7 +46,7 @@ export function register(program: Program): void {
         random,
         rootForm: options.roots,
       });
-      if (await hasRoot(remote)) {
+      if (await hasRoot(remote, parsed.isRemote)) {
         throw new SynclineError("bucket_exists", `A bucket already exists at ${address}.`, {
           hint: "Mount it, or choose another address.",
         });
@@ -107,12 +107,16 @@ async function bucketAbove(call: Call<BucketOption>, address: string): Promise<s
   }
 }
 
-/** If an earlier `init` was interrupted, the bucket has a genesis and no root: making it again completes it. */
-async function hasRoot(remote: BucketRemote): Promise<boolean> {
+/**
+ * If an earlier `init` was interrupted, the bucket has a genesis and no root: making it again completes it. Throws as reading
+ * does if a server does not answer.
+ */
+async function hasRoot(remote: BucketRemote, isRemote: boolean): Promise<boolean> {
   try {
     return (await remote.readRoot()) !== undefined;
   } catch (error) {
-    if (hasCode(error, "arbiter_unreachable") || hasCode(error, "store_unreachable")) return false;
-    throw error;
+    if (!hasCode(error, "arbiter_unreachable") && !hasCode(error, "store_unreachable")) throw error;
+    if (isRemote && (await remote.lostRoot?.()) === undefined) throw error;
+    return false;
   }
 }

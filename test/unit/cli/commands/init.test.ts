@@ -1,10 +1,11 @@
-/** Who may read the folder of a new bucket. */
+/** Who may read the folder of a new bucket; and a bucket whose master does not answer. */
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { register } from "../../../../src/cli/commands/init.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { startTestMaster } from "../../../support/test-master.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 async function init(folder: string, ...more: string[]): Promise<string> {
@@ -40,4 +41,21 @@ describe.skipIf(process.platform === "win32")("the folder of a bucket", () => {
       "pinned",
     ]);
   });
+});
+
+test("a bucket whose master does not answer now is not said to be missing", async () => {
+  const folder = await temporaryFolder();
+  const run = async (...args: string[]) => {
+    const runtime = createFakeRuntime({}, { environmentKey: `0x${"42".repeat(32)}` });
+    const line = ["init", ...args, "--state", join(folder, "state"), "--timeout", "1", "--json"];
+    const status = await runCommandLine(line, runtime, [register], "1.2.3");
+    return { status, err: runtime.err() };
+  };
+  const master = await startTestMaster();
+  const address = `${master.origin}/b`;
+  expect(await run(address)).toMatchObject({ status: 0 });
+  await master.stop();
+  const { status, err } = await run(address);
+  expect(status).toBe(6);
+  expect(err).not.toContain("--accept");
 });
