@@ -73,7 +73,7 @@ function change(
   }
   object.ctimeNs = record.timeNs;
   if (record.kind === "xattrs") {
-    object.xattrs = record.xattrs;
+    state.setXattrs(object, record.xattrs);
     return;
   }
   object.mtimeNs = record.timeNs;

@@ -8,7 +8,6 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { JournalRecord } from "./journal/journal-record.ts";
 
 /** Changes that free space may exceed the most objects by this factor. */
 const URGENT = 1.125;
@@ -18,7 +17,7 @@ export interface BackPressureOptions {
   readonly log: Log;
   /** The most changed objects that an epoch should have. */
   readonly objects?: number | undefined;
-  /** The most changed objects that memory should hold. */
+  /** The most changed objects that memory should hold, with what their long values count as. */
   readonly most?: number | undefined;
 }
 
@@ -38,16 +37,17 @@ export class BackPressure {
     this.#most = most;
   }
 
-  /** Refuses records that would make more objects change than memory should hold; `held`: how many it holds. Throws `disk_full`. */
-  admit(records: readonly JournalRecord[], held: number, isUrgent: boolean): void {
+  /** Refuses `more` changed objects than memory should hold; `held`: how many it holds. Throws `disk_full`. */
+  admit(more: number, held: number, isUrgent: boolean): void {
     if (held < this.#most / 2) this.#toldFull = false;
-    const more = records.reduce((sum, { kind }) => sum + (kind === "keep" || kind === "create" ? 1 : 0), 0);
-    if (more === 0 || held + more <= this.#most * (isUrgent ? URGENT : 1)) return;
+    if (more <= 0 || held + more <= this.#most * (isUrgent ? URGENT : 1)) return;
     const error = new SynclineError(
       "disk_full",
-      `${held} changed files and folders are unpublished, the most that fit into memory.`,
+      `Unpublished changes take the memory of ${held} files and folders, and no more fit.`,
       {
-        hint: "They are published once the bucket can be reached. Until then, only files that have changed already can be changed.",
+        hint:
+          "They are published once the bucket can be reached. Until then, only files that have changed already can be " +
+          "changed, and their extended attributes cannot grow.",
       },
     );
     if (!this.#toldFull) this.#log.warn(`Changes are refused: ${error.message}`);

@@ -78,7 +78,7 @@ export function follow(state: OverlayState, followed: readonly FollowedObject[],
       state.unidentify(object);
       object.id = row.id;
       object.conflict = base.conflict;
-      if (object.base !== undefined) object.base = { ...object.base, conflict: base.conflict };
+      if (object.base !== undefined) state.setBase(object, { ...object.base, conflict: base.conflict });
       object.baseNames = base.names;
       state.identify(object);
       state.unsaved.add(ino);

@@ -21,6 +21,7 @@ import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/c
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./data/carried-bytes.ts";
 import { DataFiles } from "./data/data-files.ts";
+import { growthOf } from "./growth.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal/journal.ts";
@@ -143,7 +144,7 @@ export class Overlay {
 
   /** Buffers the records and applies them, all or none. Throws `disk_full`, `store_failed`; then nothing changed. */
   execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
-    this.#pacing.admit(records, this.state.count, options.urgent === true);
+    this.#pacing.admit(growthOf(this.state, records), this.state.held, options.urgent === true);
     const late = this.#lateRows.before(records, this.state.inodes);
     const answered = this.answers.recordFor(records);
     this.#journal.append(
@@ -257,7 +258,7 @@ export class Overlay {
   pauseMs(ino: Ino | undefined): number {
     // An object that the live epoch changed already does not enlarge it.
     if (ino !== undefined && this.state.object(ino)?.epoch === this.state.epoch) return 0;
-    return this.#pacing.pauseMs(this.state.live, this.state.count);
+    return this.#pacing.pauseMs(this.state.live, this.state.held);
   }
 
   /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. */

@@ -11,6 +11,7 @@ import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
+import { withXattrsOf } from "./long-values.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
@@ -177,7 +178,7 @@ export function disown(state: OverlayState, object: DirtyObject): void {
     return;
   }
   object.id = undefined;
-  object.base = undefined;
+  state.setBase(object, undefined);
   object.baseNames = [];
   state.noteUnlinked(object);
   state.unsaved.add(object.ino);
@@ -208,7 +209,7 @@ function keepPublished(
   const { epoch } = flight.changes;
   state.unidentify(object);
   object.id = id;
-  object.base = kept.record;
+  state.setBase(object, withXattrsOf(kept.record, object));
   object.conflict = kept.record.conflict;
   object.baseNames = kept.names;
   object.content = kept.record.content;

@@ -11,6 +11,7 @@ import { corruptState } from "./data/bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
+import { unitsOf } from "./long-values.ts";
 import type { BaseRoot, FollowedObject, PublishedRow } from "./journal/journal-record.ts";
 import { NameSets } from "./name-sets.ts";
 
@@ -25,7 +26,7 @@ export class OverlayState {
   base: BaseRoot;
   /** The epoch that changes go to. */
   epoch = 1;
-  inFlight: InFlight | undefined;
+  #inFlight: InFlight | undefined;
   /** Rows of the epoch in flight, as far as they were reported. */
   readonly publishedRows = new Map<Ino, PublishedRow>();
   readonly followed: FollowedObject[] = [];
@@ -40,6 +41,9 @@ export class OverlayState {
   readonly discarded: { readonly ino: Ino; readonly upTo: number }[] = [];
   /** Counts changes of bytes. In memory only. */
   bytesVersions = 0;
+  /** What the long values of dirty objects count as, and those that only the epoch in flight has. */
+  #values = 0;
+  #sealedValues = 0;
 
   readonly #objects = new Map<Ino, DirtyObject>();
   readonly #byId = new Map<FileId, Ino>();
@@ -56,6 +60,16 @@ export class OverlayState {
   constructor(inodes: Inodes, base: BaseRoot) {
     this.inodes = inodes;
     this.base = base;
+  }
+
+  get inFlight(): InFlight | undefined {
+    return this.#inFlight;
+  }
+
+  set inFlight(flight: InFlight | undefined) {
+    // What is sealed is what the objects have now.
+    if (flight?.objects !== this.#inFlight?.objects) this.#sealedValues = 0;
+    this.#inFlight = flight;
   }
 
   /** The dirty object with this number; undefined when it is clean or unknown. */
@@ -126,6 +140,11 @@ export class OverlayState {
     return this.#objects.size;
   }
 
+  /** All dirty objects, and what their long values count as: what bounds memory. */
+  get held(): number {
+    return this.#objects.size + this.#values + this.#sealedValues;
+  }
+
   /** Dirty objects that will be published. */
   get publishable(): number {
     return this.#objects.size - this.#local.size;
@@ -138,6 +157,9 @@ export class OverlayState {
 
   add(object: DirtyObject): void {
     this.#objects.set(object.ino, object);
+    this.#values += valuesOf(object);
+    // Only a start adds objects that are in flight.
+    this.#noteSealed(object, object.xattrs);
     if (object.epoch === this.epoch) this.live++;
     this.inodes.use(object.ino);
     this.identify(object);
@@ -149,11 +171,34 @@ export class OverlayState {
   drop(object: DirtyObject): void {
     for (const link of object.links) this.#removeEntry(object, link);
     this.unidentify(object);
-    if (this.#objects.delete(object.ino) && object.epoch === this.epoch) this.live--;
+    if (this.#objects.delete(object.ino)) {
+      this.#values -= valuesOf(object);
+      if (object.epoch === this.epoch) this.live--;
+    }
     this.#local.delete(object.ino);
     // Most objects are published before a checkpoint sees them: it then has nothing to remove.
     if (this.stored.has(object.ino)) this.unsaved.add(object.ino);
     else this.unsaved.delete(object.ino);
+  }
+
+  setXattrs(object: DirtyObject, xattrs: DirtyObject["xattrs"]): void {
+    if (this.#sealedXattrs(object) === object.xattrs) this.#noteSealed(object, xattrs);
+    this.#values -= valuesOf(object);
+    object.xattrs = xattrs;
+    this.#values += valuesOf(object);
+  }
+
+  /** Sets what the base has of the object, apart from its names. */
+  setBase(object: DirtyObject, base: DirtyObject["base"]): void {
+    this.#values -= valuesOf(object);
+    object.base = base;
+    this.#values += valuesOf(object);
+  }
+
+  /** By how much `held` grows if the object gets these extended attributes. */
+  growthBy(object: DirtyObject, xattrs: DirtyObject["xattrs"]): number {
+    const isKept = object.base?.xattrs === object.xattrs || this.#sealedXattrs(object) === object.xattrs;
+    return unitsOf(xattrs) - (isKept ? 0 : unitsOf(object.xattrs));
   }
 
   addLink(object: DirtyObject, parent: Ino, name: FileName): void {
@@ -241,6 +286,16 @@ export class OverlayState {
     this.unsaved.add(object.ino);
   }
 
+  #sealedXattrs({ ino }: DirtyObject): DirtyObject["xattrs"] | undefined {
+    return this.#inFlight?.objects.get(ino)?.record?.xattrs;
+  }
+
+  /** The object has these extended attributes from now on. Those of the epoch in flight may be others. */
+  #noteSealed(object: DirtyObject, xattrs: DirtyObject["xattrs"]): void {
+    const sealed = this.#sealedXattrs(object) ?? xattrs;
+    if (sealed !== xattrs && sealed !== object.base?.xattrs) this.#sealedValues += unitsOf(sealed);
+  }
+
   /** A changed object keeps a name that others gave to this one, until it leaves the name or both are merged. */
   #offerEntry(object: DirtyObject, link: Link): void {
     if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
@@ -267,6 +322,12 @@ export class OverlayState {
       else if (link !== undefined && next !== object) return this.#addEntry(next, link);
     }
   }
+}
+
+/** What the object's long values count as: its own, and its base's if they are others. */
+function valuesOf({ xattrs, target, base }: DirtyObject): number {
+  const inBase = base === undefined || base.xattrs === xattrs ? 0 : unitsOf(base.xattrs);
+  return inBase + unitsOf(xattrs) + unitsOf(target);
 }
 
 function hasLink({ links }: DirtyObject, { parent, name }: Link): boolean {

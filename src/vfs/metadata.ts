@@ -7,6 +7,7 @@ import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import { ACCESS_ACL, type Acl, DEFAULT_ACL, encodeAcl, impliedMode, isAcl, parseAcl, shownUnder } from "./acl.ts";
 import type { AttributeChange, Attributes } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
+import { ownXattrs } from "./own-record.ts";
 import { checkXattrName, STATE_XATTR } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
 
@@ -73,7 +74,7 @@ export class Metadata {
     const before = this.#objects.xattrs(ino);
     if ((flags & XATTR_CREATE) !== 0 && before.has(name)) throw refuse("EEXIST");
     if ((flags & XATTR_REPLACE) !== 0 && !before.has(name)) throw refuse("ENODATA");
-    const after = new Map(before).set(name, value.slice());
+    const after = new Map(before).set(name, new Uint8Array(value));
     // A value's length is stored in two bytes.
     if (value.length === MAX_XATTR_BYTES || xattrBytes(after) > MAX_XATTR_BYTES) throw refuse("ENOSPC");
     this.#putXattrs(ino, after);
@@ -113,7 +114,7 @@ export class Metadata {
       const { uid, gid, mtimeNs } = this.#objects.record(ino);
       records.push({ kind: "attributes", ino, mode, uid, gid, mtimeNs, ctimeNs: timeNs });
     }
-    records.push({ kind: "xattrs", ino, xattrs, timeNs });
+    records.push({ kind: "xattrs", ino, xattrs: ownXattrs(xattrs), timeNs });
     this.#objects.execute(records);
   }
 }

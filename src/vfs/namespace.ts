@@ -13,6 +13,7 @@ import type { Attributes, Caller } from "./filesystem.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { TYPE_BITS } from "./objects.ts";
+import { ownXattrs } from "./own-record.ts";
 import { checkNewName, refuse } from "./refusal.ts";
 
 const S_IFMT = 0o170000;
@@ -190,8 +191,8 @@ export class Namespace {
     const { mode: left, access } = inheritAcl(acl, mode);
     const xattrs = new Map<string, Uint8Array>();
     if (access !== undefined) xattrs.set(ACCESS_ACL, encodeAcl(access));
-    if (type === "directory") xattrs.set(DEFAULT_ACL, stored.slice());
-    return xattrs.size === 0 ? { mode: left } : { mode: left, xattrs };
+    if (type === "directory") xattrs.set(DEFAULT_ACL, stored);
+    return xattrs.size === 0 ? { mode: left } : { mode: left, xattrs: ownXattrs(xattrs) };
   }
 
   /** Checks that a directory exists to get an entry, and records its change. */

@@ -3,7 +3,7 @@
  * a small file would take 16 KiB.
  */
 import { isLinked } from "../format/blocks/linked-value.ts";
-import type { FileRecord } from "../format/files/record.ts";
+import type { FileRecord, Xattrs } from "../format/files/record.ts";
 
 /** A copy of the record with its own bytes. */
 export function ownRecord(record: FileRecord): FileRecord {
@@ -12,6 +12,15 @@ export function ownRecord(record: FileRecord): FileRecord {
   return {
     ...record,
     content: content.kind === "inline" ? { kind: "inline", bytes: content.bytes.slice() } : content,
-    xattrs: isLinked(xattrs) ? xattrs : new Map([...xattrs].map(([name, value]) => [name, value.slice()])),
+    xattrs: isLinked(xattrs) ? xattrs : ownXattrs(xattrs),
   };
+}
+
+/** The attributes with their own bytes: a value may be a small part of a block, or of the pool that buffers come from. */
+export function ownXattrs(xattrs: Xattrs): Xattrs {
+  return new Map(Array.from(xattrs, ([name, value]) => [name, ownBytes(value)]));
+}
+
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
 }

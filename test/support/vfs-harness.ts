@@ -19,8 +19,9 @@ import { editTree } from "../../src/tree/edit.ts";
 import type { Edit } from "../../src/tree/entry.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { Invalidations } from "../../src/vfs/filesystem.ts";
+import type { Objects } from "../../src/vfs/objects.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
-import { openVfs } from "../../src/vfs/open-vfs.ts";
+import { openWithObjects } from "../../src/vfs/open-vfs.ts";
 import { BlockMap } from "./block-map.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -38,6 +39,8 @@ interface Root {
 export class VfsHarness extends VfsDriver {
   readonly blocks: BlockMap;
   readonly clock: Clock;
+  /** The parts of the filesystem. */
+  objects: Objects;
   disk: SimulatedDisk;
   readonly #limits: Partial<VfsLimits>;
   readonly #nodes: NodeStore;
@@ -60,7 +63,9 @@ export class VfsHarness extends VfsDriver {
     contentConfig: ContentConfig,
   ) {
     const disk = new SimulatedDisk();
-    super(openVfs({ storage: disk, blocks, clock, base: root, log: silentLog, limits }));
+    const { vfs, objects } = openWithObjects({ storage: disk, blocks, clock, base: root, log: silentLog, limits });
+    super(vfs);
+    this.objects = objects;
     this.root = root;
     this.blocks = blocks;
     this.disk = disk;
@@ -145,7 +150,9 @@ export class VfsHarness extends VfsDriver {
   restart(powerLoss?: Random): void {
     this.disk = powerLoss === undefined ? this.disk.afterKill() : this.disk.afterPowerLoss(powerLoss);
     const { disk: storage, blocks, clock, root: base } = this;
-    this.vfs = openVfs({ storage, blocks, clock, base, log: silentLog, limits: this.#limits });
+    const { vfs, objects } = openWithObjects({ storage, blocks, clock, base, log: silentLog, limits: this.#limits });
+    this.vfs = vfs;
+    this.objects = objects;
     this.early = this.#listen();
   }
 

@@ -14,7 +14,9 @@ export type Operation =
   | { readonly op: "symlink"; readonly path: string; readonly target: string }
   | { readonly op: "chmod"; readonly path: string; readonly mode: number }
   | { readonly op: "write"; readonly path: string; readonly offset: number; readonly bytes: Uint8Array }
-  | { readonly op: "truncate"; readonly path: string; readonly size: number };
+  | { readonly op: "truncate"; readonly path: string; readonly size: number }
+  | { readonly op: "setxattr"; readonly path: string; readonly name: string; readonly bytes: Uint8Array }
+  | { readonly op: "removexattr"; readonly path: string; readonly name: string };
 
 const names = fc.constantFrom("a", "b", "c");
 const path = fc.array(names, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
@@ -116,6 +118,15 @@ async function perform(fs: VfsDriver, operation: Operation): Promise<void> {
     case "truncate": {
       const ino = await found(fs, parent, name);
       await fs.run((vfs) => vfs.setAttributes(ino, { size: operation.size }));
+      return;
+    }
+    case "setxattr": {
+      const ino = await found(fs, parent, name);
+      return fs.run((vfs) => vfs.setXattr(ino, operation.name, operation.bytes, 0));
+    }
+    case "removexattr": {
+      const ino = await found(fs, parent, name);
+      return fs.run((vfs) => vfs.removeXattr(ino, operation.name));
     }
   }
 }

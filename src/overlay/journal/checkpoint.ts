@@ -11,6 +11,7 @@ import { ByteReader, ByteWriter } from "../data/bytes.ts";
 import { keptObject, recordOf } from "../dirty-object.ts";
 import type { DirtyObject } from "../dirty-object.ts";
 import { Extents } from "../data/extents.ts";
+import { withXattrsOf } from "../long-values.ts";
 import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
@@ -106,7 +107,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   object.contentSize = reader.int();
   object.extents = reader.u8() === 0 ? undefined : Extents.read(reader);
   object.links = stored.readLinks(reader);
-  object.base = reader.u8() === 0 ? undefined : stored.readRecord(reader);
+  object.base = reader.u8() === 0 ? undefined : withXattrsOf(stored.readRecord(reader), object);
   object.baseNames = stored.readBaseNames(reader);
   object.epoch = reader.int();
   const flags = reader.u8();
@@ -154,6 +155,8 @@ export function readSealed(reader: ByteReader): ChangedObject {
     names: stored.readLinks(reader),
     record: readOptionalRecord(reader),
   };
+  if (object.record !== undefined && object.base !== undefined)
+    object.record = withXattrsOf(object.record, object.base);
   const flags = reader.u8();
   const content = readContentChange(reader, (flags & 1) !== 0);
   return { ...object, content, ...((flags & 2) === 0 ? {} : { replaces: reader.ino() }) };

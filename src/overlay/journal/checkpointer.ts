@@ -1,5 +1,6 @@
 /** Writes checkpoints, and frees the journal once they are durable. */
 import { type CheckpointHead, decodeHead, encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
+import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Answers } from "./answers.ts";
 import type { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
@@ -129,8 +130,7 @@ export class Checkpointer {
       }
     }
     const flight = inFlight?.changes.epoch ?? 0;
-    const changed = flight === this.#savedFlight ? undefined : (inFlight?.changes.objects ?? []);
-    const sealed = changed?.map((each) => [each.ino, encodeSealed(each)] as const);
+    const sealed = flight === this.#savedFlight ? undefined : encodeEach(inFlight?.changes.objects ?? []);
     unsaved.clear();
     const head = this.#head(frame);
     const change = { objects, removedObjects, sealed, head: encodeHead(head) };
@@ -153,6 +153,11 @@ export class Checkpointer {
     const { epoch, base, inodes, inFlight } = this.#state;
     return { frame, epoch, base, nextIno: inodes.next + RESERVED_INODES, flight: inFlight?.changes };
   }
+}
+
+/** One at a time, when they are written: all together may be large, and they do not change any more. */
+function* encodeEach(sealed: readonly ChangedObject[]): Generator<readonly [Ino, Uint8Array]> {
+  for (const each of sealed) yield [each.ino, encodeSealed(each)];
 }
 
 const NOTHING: TableChange = {

@@ -3,7 +3,10 @@ import { SynclineError } from "../../base/errors.ts";
 import { ByteReader, corruptState } from "../data/bytes.ts";
 import { applyRecord } from "../apply.ts";
 import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
+import type { DirtyObject } from "../dirty-object.ts";
+import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Inodes } from "../inodes.ts";
+import { withXattrsOf } from "../long-values.ts";
 import { readJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot, JournalRecord } from "./journal-record.ts";
 import { inFlight } from "../seal.ts";
@@ -23,9 +26,15 @@ export function loadState(
     const state = new OverlayState(inodes, head.base);
     state.epoch = head.epoch;
     inodes.useBelow(head.nextIno);
-    if (head.flight !== undefined)
-      state.inFlight = inFlight({ ...head.flight, objects: Array.from(tables.sealed(), decodeSealed) });
-    for (const object of Array.from(tables.objects(), decodeObject)) {
+    const objects = new Map(Array.from(tables.objects(), decodeObject).map((object) => [object.ino, object]));
+    if (head.flight !== undefined) {
+      const sealed = Array.from(tables.sealed(), (bytes) => {
+        const changed = decodeSealed(bytes);
+        return sharingXattrs(changed, objects.get(changed.ino));
+      });
+      state.inFlight = inFlight({ ...head.flight, objects: sealed });
+    }
+    for (const object of objects.values()) {
       state.add(object);
       state.stored.add(object.ino);
       if (object.epoch === state.epoch) state.changed = true;
@@ -44,6 +53,18 @@ export function replayFrame(state: OverlayState, payload: Uint8Array, take: (rec
       applyRecord(state, record);
     }
   });
+}
+
+/** Memory holds equal extended attributes of an object once, as it did before the start. */
+function sharingXattrs(changed: ChangedObject, object: DirtyObject | undefined): ChangedObject {
+  if (object === undefined) return changed;
+  const { record, base } = changed;
+  const kept = object.base ?? object;
+  return {
+    ...changed,
+    record: record && withXattrsOf(withXattrsOf(record, kept), object),
+    base: base && withXattrsOf(base, kept),
+  };
 }
 
 function orCorrupt<Result>(message: string, work: () => Result): Result {

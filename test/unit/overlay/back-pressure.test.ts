@@ -1,13 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
-import type { Ino } from "../../../src/base/ids.ts";
+import { type FileName, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
 import { PACE_MAX_MS, PACED_MS } from "../../../src/base/limits.ts";
+import type { Xattrs } from "../../../src/format/files/record.ts";
 import { BackPressure } from "../../../src/overlay/back-pressure.ts";
-import type { JournalRecord } from "../../../src/overlay/journal/journal-record.ts";
 import type { TableChange } from "../../../src/overlay/disk/storage.ts";
 import type { DirtyReason } from "../../../src/vfs/dirty-signal.ts";
 import { openVfs } from "../../../src/vfs/open-vfs.ts";
 import { silentLog } from "../../../src/base/log.ts";
+import { CALLER } from "../../../src/simulate/vfs-driver.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
@@ -118,22 +119,70 @@ describe("at the most changed objects that memory should hold", () => {
     expect(await fs.list("")).toEqual([...NAMES, "h"]);
   });
 
+  test("long attributes and targets count as further objects, until they are removed or published", async () => {
+    const LONG = new Uint8Array(20 * 1024);
+    // The root directory, a file, and what its attribute counts as.
+    const fs = await VfsHarness.create({ unpublishedObjects: 1 + 1 + 10 });
+    const ino = await fs.make("a");
+    const grow = (value: Uint8Array, name = "user.a") => fs.run((vfs) => vfs.setXattr(ino, name, value, 0));
+    const link = () => fs.run((vfs) => vfs.makeSymlink(ROOT_INO, "s" as FileName, "t".repeat(4_000), CALLER));
+    const refused = { errno: ERRNO.ENOSPC };
+    await grow(LONG);
+    await expect(grow(LONG, "user.b")).rejects.toMatchObject(refused);
+    await expect(link()).rejects.toMatchObject(refused);
+    fs.vfs.persist();
+    fs.restart();
+    await expect(fs.make("b")).rejects.toMatchObject(refused);
+    await grow(LONG);
+    await fs.run((vfs) => vfs.removeXattr(ino, "user.a"));
+    await link();
+    await grow(LONG.subarray(0, 12 * 1024));
+    await expect(grow(LONG)).rejects.toMatchObject(refused);
+    const published = await fs.build();
+    // The epoch in flight still has the old value.
+    await expect(grow(LONG.subarray(1, 12 * 1024))).rejects.toMatchObject(refused);
+    if (published !== undefined) fs.finish(published);
+    await grow(LONG.subarray(0, 8 * 1024));
+  });
+
+  test("an attribute is in memory once for the file, its base and the epoch in flight, also after a restart", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("a");
+    await fs.run((vfs) => vfs.setXattr(ino, "user.a", Buffer.from("a".repeat(2_000)), 0));
+    await fs.publish();
+    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o600 }));
+    fs.vfs.seal();
+    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o644 }));
+    await fs.vfs.checkpoint();
+    for (let starts = 0; starts < 2; starts++) {
+      const { state } = fs.objects.overlay;
+      const { xattrs, base } = state.dirty(ino);
+      const sealed = state.inFlight?.objects.get(ino);
+      expect([base?.xattrs, sealed?.record?.xattrs, sealed?.base?.xattrs].map((each) => each === xattrs)).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      expect((xattrs as Xattrs).get("user.a")?.buffer.byteLength).toBe(2_000);
+      fs.restart();
+    }
+  });
+
   test("the log says so once, until half of them are published", () => {
     const warnings: string[] = [];
     const log = { ...silentLog, warn: (message: string) => void warnings.push(message) };
     const pressure = new BackPressure({ clock: new ManualClock(), log, most: 10 });
-    const adds: JournalRecord[] = [{ kind: "create" } as JournalRecord];
-    const full = () => expect(() => pressure.admit(adds, 10, false)).toThrow("10 changed files and folders");
+    const full = () => expect(() => pressure.admit(1, 10, false)).toThrow("10 files and folders");
     full();
     full();
-    pressure.admit(adds, 9, false);
+    pressure.admit(1, 9, false);
     expect(warnings).toHaveLength(1);
-    pressure.admit(adds, 4, false);
+    pressure.admit(1, 4, false);
     full();
     expect(warnings).toHaveLength(2);
-    pressure.admit(adds, 10, true);
-    expect(() => pressure.admit(adds, 11, true)).toThrow("11 changed files");
-    pressure.admit([{ kind: "seal", epoch: 1 }], 11, false);
+    pressure.admit(1, 10, true);
+    expect(() => pressure.admit(1, 11, true)).toThrow("11 files");
+    pressure.admit(0, 11, false);
   });
 
   test("calls wait longest from half of them on, however long the epoch in flight takes", async () => {
