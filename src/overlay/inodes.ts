@@ -85,6 +85,11 @@ export class Inodes {
     }
   }
 
+  /** Up to `limit` rows of the tables below this number, the greatest first. Changes may be waiting for some. */
+  rowsBelow(ino: Ino, limit: number): InodeRow[] {
+    return this.#tables.inodesBelow(ino, limit);
+  }
+
   /** Sets what a number stands for. If another number stood for this id, that one now stands for nothing. */
   put(row: InodeRow): void {
     // If only the tables have the other number, the new row replaces it there.

@@ -179,6 +179,12 @@ export class Overlay {
     }
   }
 
+  /** Removes rows of numbers that stand for nothing any more. After a kill some may be back. Throws `disk_full`, `store_failed`. */
+  removeInodes(inos: readonly Ino[]): void {
+    for (const ino of inos) this.state.inodes.remove(ino);
+    if (inos.length > 0) this.#checkpointer.writeInodes(inos.length);
+  }
+
   /** Writes out the batch: from here on it survives the death of the process. Throws `store_failed`. */
   persist(): void {
     this.#journal.flush();

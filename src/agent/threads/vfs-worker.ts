@@ -4,7 +4,7 @@ import { parentPort, type MessagePort } from "node:worker_threads";
 import { CACHE_RESERVED_BYTES } from "../../base/limits.ts";
 import { systemClock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Ino, PackName, WriterId } from "../../base/ids.ts";
+import type { Cid, Ino, PackName, WriterId } from "../../base/ids.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { recentNames } from "../../bucket/machines.ts";
@@ -16,6 +16,7 @@ import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { forgetContents } from "../../vfs/forget-contents.ts";
+import { removeGoneInodes } from "../../vfs/gone-inodes.ts";
 import { HistoryFs } from "../../vfs/history/history-fs.ts";
 import { PastNumbers } from "../../vfs/history/numbers.ts";
 import type { Objects } from "../../vfs/objects.ts";
@@ -44,6 +45,9 @@ interface Serving {
   readonly epochs: EpochExchange;
   readonly quota: QuotaWatch;
   readonly doors: OpenDoors;
+  readonly closing: AbortController;
+  /** Work that must end before the filesystem is closed. */
+  background: Promise<void>;
 }
 
 const HISTORY_NUMBERS = "history-numbers.db";
@@ -105,6 +109,7 @@ function serve(port: MessagePort): void {
         log,
         ended,
       });
+      open().background = forgetGone(open(), log);
       saveCompiledCode();
       return doors.reports;
     },
@@ -153,6 +158,8 @@ function serve(port: MessagePort): void {
     async close() {
       idleRelease[Symbol.dispose]();
       open().quota[Symbol.dispose]();
+      open().closing.abort();
+      await open().background;
       await open().doors.close();
       await open().vfs.close();
       await open().opened[Symbol.asyncDispose]();
@@ -194,7 +201,15 @@ async function openFilesystem(
     clock: systemClock,
   });
   objects.spaceWithin = (disk) => quota.within(disk);
-  return { setup, opened, vfs, objects, quota, epochs: new EpochExchange(vfs), doors: new OpenDoors() };
+  const epochs = new EpochExchange(vfs);
+  const [doors, closing, background] = [new OpenDoors(), new AbortController(), Promise.resolve()];
+  return { setup, opened, vfs, objects, quota, epochs, doors, closing, background };
+}
+
+function forgetGone({ setup, opened, objects: { overlay }, closing: { signal } }: Serving, log: Log): Promise<void> {
+  const takesOver = setup.supervision?.handoff !== undefined;
+  const held = (cids: readonly Cid[]) => opened.held(cids);
+  return removeGoneInodes({ overlay, takesOver, held, clock: systemClock, log, signal });
 }
 
 /** When another agent takes over, the kernel keeps using the inode numbers that it was told. */

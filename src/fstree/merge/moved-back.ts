@@ -3,10 +3,12 @@
  *
  * Only the diff shows them, as added dentries whose birth id is sought. One pass finds all of them.
  */
-import type { FileId } from "../../base/ids.ts";
-import { birthId, parseKey } from "../../format/files/keys.ts";
+import type { Cid, FileId } from "../../base/ids.ts";
+import { birthId, birthRanges, parseKey } from "../../format/files/keys.ts";
 import { decodeDentry, dentryId } from "../../format/files/rows.ts";
 import type { Change } from "../../tree/diff.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { range } from "../../tree/read.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 
@@ -33,4 +35,13 @@ export async function findMovedBack(
     if (sought.has(id)) found.set(id, place);
   }
   return found;
+}
+
+/** All entries of the directories in which these may have been born. */
+export async function* birthRows(nodes: NodeStore, tree: Cid, ids: ReadonlySet<FileId>): AsyncGenerator<Change> {
+  const ranges = new Map(
+    [...ids].flatMap(birthRanges).map((bounds) => [Buffer.from(bounds.from).toString("hex"), bounds]),
+  );
+  for (const [, bounds] of [...ranges].sort(([a], [b]) => (a < b ? -1 : 1)))
+    for await (const after of range(nodes, tree, bounds)) yield { key: after.key, before: undefined, after };
 }

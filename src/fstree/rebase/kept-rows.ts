@@ -3,16 +3,16 @@
  * just that and the tree stays as it is (docs/decisions/0014-kept-base-rows.md).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
-import { birthId, birthRanges, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/files/keys.ts";
+import { birthId, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/files/keys.ts";
 import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import { diff } from "../../tree/diff.ts";
 import type { Change } from "../../tree/diff.ts";
 import { preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { peekGet, range } from "../../tree/read.ts";
+import { peekGet } from "../../tree/read.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
-import { findMovedBack } from "../merge/moved-back.ts";
+import { birthRows, findMovedBack } from "../merge/moved-back.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { namesAdded, Occupants } from "./occupants.ts";
@@ -132,15 +132,6 @@ async function findHome(
       if (item !== undefined) item.before = await find(nodes, reference, item.after, [place]);
     }
   }
-}
-
-/** All entries of the directories in which these may have been born. */
-async function* birthRows(nodes: NodeStore, tree: Cid, ids: ReadonlySet<FileId>): AsyncGenerator<Change> {
-  const ranges = new Map(
-    [...ids].flatMap(birthRanges).map((bounds) => [Buffer.from(bounds.from).toString("hex"), bounds]),
-  );
-  for (const [, bounds] of [...ranges].sort(([a], [b]) => (a < b ? -1 : 1)))
-    for await (const after of range(nodes, tree, bounds)) yield { key: after.key, before: undefined, after };
 }
 
 /** Reads ahead the paths to where a tree may have these, one request per level. */

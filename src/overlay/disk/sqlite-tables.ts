@@ -50,6 +50,7 @@ export class SqliteTables implements StateTables {
   readonly #byIno: Database.Statement<[number], RawInode>;
   readonly #byId: Database.Statement<[Buffer], RawInode>;
   readonly #below: Database.Statement<[number, number], { ino: Ino }>;
+  readonly #rowsBelow: Database.Statement<[number, number], RawInode>;
   readonly #changes: Database.Statement<[], { changes: number }>;
   /** How many rows were changed before the last `compact`. */
   #compacted = 0;
@@ -71,6 +72,7 @@ export class SqliteTables implements StateTables {
     this.#byIno = this.#db.prepare("SELECT * FROM inodes WHERE ino = ?");
     this.#byId = this.#db.prepare("SELECT * FROM inodes WHERE id = ?");
     this.#below = this.#db.prepare("SELECT ino FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
+    this.#rowsBelow = this.#db.prepare("SELECT * FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#changes = this.#db.prepare("SELECT total_changes() AS changes");
     this.#apply = this.#prepareApply();
   }
@@ -89,6 +91,10 @@ export class SqliteTables implements StateTables {
 
   inosBelow(ino: Ino, limit: number): Ino[] {
     return this.#below.all(ino, limit).map((row) => row.ino);
+  }
+
+  inodesBelow(ino: Ino, limit: number): InodeRow[] {
+    return this.#rowsBelow.all(ino, limit).flatMap((raw) => rowOf(raw) ?? []);
   }
 
   head(): Uint8Array | undefined {

@@ -79,6 +79,8 @@ export interface StateTables {
   greatestIno(): number;
   /** Up to `limit` inode numbers in the table below this one, the greatest first. */
   inosBelow(ino: Ino, limit: number): Ino[];
+  /** As `inosBelow`, but the rows. */
+  inodesBelow(ino: Ino, limit: number): InodeRow[];
   head(): Uint8Array | undefined;
   objects(): Iterable<Uint8Array>;
   sealed(): Iterable<Uint8Array>;

@@ -64,6 +64,10 @@ export class SimulatedTables implements StateTables {
     return below.sort((a, b) => b - a).slice(0, limit);
   }
 
+  inodesBelow(ino: Ino, limit: number): InodeRow[] {
+    return this.inosBelow(ino, limit).flatMap((each) => this.inode(each) ?? []);
+  }
+
   head(): Uint8Array | undefined {
     return this.latest.head;
   }

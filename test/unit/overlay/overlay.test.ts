@@ -616,6 +616,7 @@ describe("the tables", () => {
         inodeOf: (id) => tables.inodeOf(id),
         greatestIno: () => tables.greatestIno(),
         inosBelow: (ino, limit) => tables.inosBelow(ino, limit),
+        inodesBelow: (ino, limit) => tables.inodesBelow(ino, limit),
         head: () => (part === "head" ? Uint8Array.of(9, 0, 0, 0) : tables.head()),
         objects: () => Array.from(tables.objects(), (row) => (part === "objects" ? row.subarray(0, 20) : row)),
         sealed: () => tables.sealed(),
