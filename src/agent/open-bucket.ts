@@ -124,7 +124,8 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   try {
     const bucket = await Bucket.open(remote, { blocks, pinnedGenesis, witness: options.witness });
     // A stored genesis does not prove which bucket is at the address.
-    if (genesis === undefined) options.witness?.requireGenesis(remote.address, bucket.genesis.cid);
+    const isKept = genesis !== undefined && Buffer.compare(genesis, bucket.genesis.bytes) === 0;
+    if (!isKept) options.witness?.requireGenesis(remote.address, bucket.genesis.cid);
     return { bucket, remote, blocks, cache, held: (cids) => local.held(cids), pinning, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
@@ -139,12 +140,13 @@ function isNodeOrPiece({ cid, bytes }: Block): boolean {
   return codecOf(cid) !== "raw" || bytes.length >= PIECE_BYTES;
 }
 
-/** Answers the genesis from memory: it never changes. */
+/** Answers the genesis from memory: it never changes. If what was kept is damaged, the bucket is asked. */
 export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): BucketRemote {
   return {
     address: remote.address,
     blocks: remote.blocks,
     readGenesis: async () => genesis,
+    linkedGenesis: async () => (await remote.linkedGenesis?.()) ?? remote.readGenesis(),
     create: (block, first) => remote.create(block, first),
     readRoot: () => remote.readRoot(),
     lostRoot: async () => remote.lostRoot?.(),

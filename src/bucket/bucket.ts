@@ -37,6 +37,7 @@ import { NodeStore } from "../tree/node-store.ts";
 import type { BucketRemote } from "./remote.ts";
 import { requireDescent } from "./catch-up.ts";
 import { foreignBucket, type SeenRoot, type RootWitness } from "./root-witness.ts";
+import { soundGenesis } from "./sound-genesis.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 
 /** The bucket's current root, and its commit. */
@@ -149,7 +150,7 @@ export class Bucket {
   /** Throws `no_such_bucket`, `foreign_bucket` when it is not the pinned one, `feature_unknown`, `bad_signature`. */
   static async open(remote: BucketRemote, options: OpenOptions): Promise<Bucket> {
     const { checks = CHECKS } = options;
-    const genesis = checks.genesis(await remote.readGenesis());
+    const genesis = await soundGenesis(remote, checks.genesis);
     if (options.pinnedGenesis !== undefined && options.pinnedGenesis !== genesis.cid) {
       throw new SynclineError("foreign_bucket", `The bucket at ${remote.address} is not ${options.pinnedGenesis}.`, {
         hint: "Another bucket is at this address. Check the address, or omit the part after #.",

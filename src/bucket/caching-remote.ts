@@ -19,6 +19,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     address: inner.address,
     blocks: inner.blocks,
     readGenesis: () => inner.readGenesis(),
+    linkedGenesis: async () => inner.linkedGenesis?.(),
     create: (genesis, first) => inner.create(genesis, first),
     readRoot: () => inner.readRoot(),
     lostRoot: async () => inner.lostRoot?.(),

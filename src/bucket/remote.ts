@@ -19,6 +19,12 @@ export interface BucketRemote extends AsyncDisposable {
   readGenesis(): Promise<Uint8Array>;
 
   /**
+   * The genesis block that the root's commit links, for where `readGenesis` returned a damaged copy. Undefined if there is no
+   * root. Absent where there are no copies. Throws as reading blocks does.
+   */
+  linkedGenesis?(): Promise<Uint8Array | undefined>;
+
+  /**
    * Makes the bucket: its first commit, whose blocks include the genesis, becomes the root. Then stores the genesis where
    * `readGenesis` looks first. False, and nothing changed, if the bucket exists. Throws `bucket_exists` if one is there that
    * has lost its root.

@@ -28,6 +28,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
 };
 const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   lostRoot: true,
+  linkedGenesis: true,
   forgetPlacement: true,
   doubt: true,
   doubtPack: true,

@@ -2,11 +2,14 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { openRemote } from "../../bucket/open-remote.ts";
 import { foreignBucket, type RootMemory } from "../../bucket/root-witness.ts";
-import { decodeGenesis } from "../../format/commits/genesis.ts";
+import { soundGenesis } from "../../bucket/sound-genesis.ts";
+import { isWrongCommit } from "../../bucket/verified-commit.ts";
+import { decodeGenesis, type Genesis } from "../../format/commits/genesis.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import { DiskStorage, hasOverlay, removeOverlay } from "../../overlay/disk/disk-storage.ts";
 import { Overlay } from "../../overlay/overlay.ts";
@@ -38,26 +41,43 @@ export const GENESIS = "genesis";
  */
 export async function startOver(options: StartOverOptions): Promise<void> {
   const { address, stateDir, memory, accept, log } = options;
-  const known = readStateFile(join(stateDir, GENESIS));
+  const known = keptGenesis(stateDir);
   const there = known === undefined ? undefined : await genesisAt(options);
   if (known === undefined || there === undefined) return;
-  if (known.equals(there) && !accept) return;
+  const found = there instanceof SynclineError ? undefined : there.cid;
+  if (known.cid === found && !accept) return;
   if (await holdsUnpublished(options)) return;
-  const [before, found] = [decodeGenesis(known).cid, decodeGenesis(there).cid];
-  if (!accept && memory.read()?.genesis !== found) throw foreignBucket(address, before, found);
+  if (there instanceof SynclineError) throw there;
+  if (!accept && memory.read()?.genesis !== there.cid) throw foreignBucket(address, known.cid, there.cid);
   log.warn("The bucket now at this address was accepted. No unpublished changes remain: starting over.", { address });
   removeOverlay(stateDir);
   for (const name of [LAST_BASE, GENESIS, CONNECTION]) rmSync(join(stateDir, name), { force: true });
   rmSync(collectorDirOf(stateDir), { recursive: true, force: true });
 }
 
-/** The genesis at the address; undefined if it is out of reach. */
-async function genesisAt({ address, access, clock, random }: StartOverOptions): Promise<Uint8Array | undefined> {
+/** Undefined if there is none, or it is damaged: then opening the bucket reads it again. */
+function keptGenesis(stateDir: string): Genesis | undefined {
+  const bytes = readStateFile(join(stateDir, GENESIS));
+  try {
+    return bytes && decodeGenesis(bytes);
+  } catch (error) {
+    if (!isWrongCommit(error)) throw error;
+    return undefined;
+  }
+}
+
+/** The genesis at the address, or that a newer version made it; undefined if it is out of reach or lost. */
+async function genesisAt({
+  address,
+  access,
+  clock,
+  random,
+}: StartOverOptions): Promise<Genesis | SynclineError | undefined> {
   await using remote = await openRemote(address, { access, clock, random });
   try {
-    return await remote.readGenesis();
-  } catch {
-    return undefined;
+    return await soundGenesis(remote);
+  } catch (error) {
+    return hasCode(error, "feature_unknown") ? error : undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * Checks a bucket's objects below commits and trees: the root, manifests, runs, footers, and every block against its hash.
+ * Checks a bucket's objects below commits and trees: the genesis, the root, manifests, runs, footers, and every block against
+ * its hash.
  * bucket/verify checks what the trees reach.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
@@ -23,6 +24,7 @@ import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { badRows, type PackBytes, packInMemory } from "../../packs/block-check.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
+import { genesisDamage, genesisLinkedIn } from "./genesis-object.ts";
 import { type CommitObject, PackDirectory } from "./pack-directory.ts";
 import { rowsOfRun } from "./run-merge.ts";
 
@@ -90,15 +92,16 @@ class Audit {
   }
 
   async newestCommitObject(): Promise<CommitObject | undefined> {
-    if ((await this.#store.head(GENESIS_OBJECT)) === undefined) this.#report(GENESIS_OBJECT, "is missing");
     const pointer = await this.#surviving(ROOT_OBJECT, async () => {
       const root = await this.#store.get(ROOT_OBJECT);
       if (root === undefined) this.#report(ROOT_OBJECT, "is missing");
       return root && decodeRoot(root.bytes);
     });
-    return (
-      pointer && this.#surviving(commitObjectName(pointer.commit), () => this.#directory.commitObject(pointer.commit))
-    );
+    const object =
+      pointer &&
+      (await this.#surviving(commitObjectName(pointer.commit), () => this.#directory.commitObject(pointer.commit)));
+    await this.#checkGenesis(pointer && object && (await genesisLinkedIn(this.#directory, object, pointer.commit)));
+    return object;
   }
 
   async checkPlacement({ pack, manifest }: CommitObject): Promise<void> {
@@ -126,6 +129,11 @@ class Audit {
         });
       }
     }
+  }
+
+  async #checkGenesis(linked: Cid | undefined): Promise<void> {
+    const wrong = await this.#surviving(GENESIS_OBJECT, () => genesisDamage(this.#store, linked));
+    if (wrong !== undefined) this.#report(GENESIS_OBJECT, wrong);
   }
 
   async #checkPack(name: PackName, loose: LoosePack | undefined): Promise<void> {

@@ -14,6 +14,7 @@ import { EMPTY_MANIFEST, encodeManifest } from "../../format/blocks/manifest.ts"
 import {
   BASES_FOLDER,
   commitObjectName,
+  GENESIS_OBJECT,
   isClaimName,
   LEASE_FOLDER,
   parsePackName,
@@ -33,6 +34,7 @@ import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { BlockCopies } from "./block-copies.ts";
 import { auditObjects, type ObjectDamage } from "./object-audit.ts";
+import { mendGenesis } from "./genesis-object.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { type HealedPack, healBlocks, provenShape, readRows } from "../../packs/pack-healing.ts";
 import { endOf } from "../../packs/pack-rows.ts";
@@ -79,9 +81,13 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
     mapLost ||= pack.newest && healed?.manifestLost !== false;
   }
   const after = await auditObjects(remote, { blocks: false });
+  if (after.damage.some(({ object }) => object === GENESIS_OBJECT)) {
+    const what = await mendGenesis(store, copies, root.commit);
+    if (what !== undefined) repaired.push({ object: GENESIS_OBJECT, what });
+  }
   const all = [...wanted];
   const lacking = all.filter((cid) => !copies.isListed(digestOf(cid)));
-  const isMisplaced = ({ cid, object }: ObjectDamage) => !isClaim(object) && (cid === undefined || isRun(object));
+  const isMisplaced = ({ cid, object }: ObjectDamage) => !isNoPlace(object) && (cid === undefined || isRun(object));
   if (mapLost || lacking.length > 0 || after.damage.some(isMisplaced) || (await areUnmapped(store, root, all))) {
     const damaged = new Set(before.damage.map(({ object }) => object));
     const what = await rebuildPlacement({ store, root, copies, random, lacking, damaged });
@@ -227,8 +233,9 @@ async function dropOldClaims(store: ObjectStore, damage: readonly ObjectDamage[]
   return dropped;
 }
 
-function isClaim(object: string): boolean {
-  return object.startsWith(LEASE_FOLDER) || object.startsWith(BASES_FOLDER);
+/** Whether the object tells nothing about where blocks are. */
+function isNoPlace(object: string): boolean {
+  return object === GENESIS_OBJECT || object.startsWith(LEASE_FOLDER) || object.startsWith(BASES_FOLDER);
 }
 
 function isRun(object: string): boolean {

@@ -1,10 +1,11 @@
 /** A bucket in an object store (`file://`, `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
 import type { Clock } from "../../base/clock.ts";
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { hasCode, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName, WriterId } from "../../base/ids.ts";
 import { COMMIT_INLINE_BYTES, FILE_POLL_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
+import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeGenesis } from "../../format/commits/genesis.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
@@ -65,18 +66,23 @@ export class PackedRemote implements BucketRemote {
   }
 
   async readGenesis(): Promise<Uint8Array> {
-    const genesis = await this.store.get(GENESIS_OBJECT);
+    const genesis = await unlessDamaged(() => this.store.get(GENESIS_OBJECT));
     if (genesis !== undefined) return genesis.bytes;
-    // Creating the bucket was interrupted after its first root, whose commit links the genesis as a block.
-    const root = await this.readRoot();
-    if (root !== undefined) {
-      return this.blocks.get(decodeCommit(await this.blocks.get(root.commit)).body.genesis);
-    }
+    // It cannot be read, or creating the bucket was interrupted after its first root.
+    const linked = await this.linkedGenesis();
+    if (linked !== undefined) return linked;
     const lost = await this.lostRoot();
     if (lost !== undefined) throw lost;
     throw new SynclineError("no_such_bucket", `There is no bucket at ${this.address}.`, {
       hint: "Check the address, or make one with `syncline init`.",
     });
+  }
+
+  async linkedGenesis(): Promise<Uint8Array | undefined> {
+    const root = await this.readRoot();
+    if (root === undefined) return undefined;
+    const blocks = new VerifiedReader(this.blocks);
+    return blocks.get(decodeCommit(await blocks.get(root.commit)).body.genesis);
   }
 
   /** The root decides who made the bucket. Only that writer stores the genesis object, a copy: it is never another's. */
