@@ -213,7 +213,8 @@ async function treeDamage(
   const content = new ChunkCache(blocks, { capacityBytes: VERIFY_CACHE_BYTES });
   try {
     const known = (cid: Cid) => walk.isTainted(cid);
-    for await (const item of checkTree({ nodes, content, blocks }, tree, totals, known)) items.push(item);
+    const lengthOf = (cid: Cid) => walk.lengthOf(cid);
+    for await (const item of checkTree({ nodes, content, blocks, lengthOf }, tree, totals, known)) items.push(item);
   } catch (error) {
     // Damaged nodes are reported as blocks; what lies behind damaged or inconsistent nodes cannot be checked.
     if (!isDamage(error)) throw error;

@@ -213,10 +213,14 @@ export function checkChunk(
   bytes: Uint8Array | undefined,
   length: number,
 ): Uint8Array | undefined {
-  if (bytes !== undefined && bytes.length !== length) {
-    throw new SynclineError("format_invalid", `The length of chunk ${cid} does not match its list.`);
-  }
+  checkChunkLength(cid, bytes?.length, length);
   return bytes;
+}
+
+/** As `checkChunk`, by the chunk's length; undefined: it is not known. */
+export function checkChunkLength(cid: Cid | undefined, found: number | undefined, length: number): void {
+  if (found !== undefined && found !== length)
+    throw new SynclineError("format_invalid", `The length of chunk ${cid} does not match its list.`);
 }
 
 /** Throws `format_invalid` if the content is longer than its file. */

@@ -10,7 +10,7 @@ import { digestOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import { checkChild, entryStart } from "./list-range.ts";
 import type { NodeSummary } from "./list-range.ts";
-import { checkLength } from "./read.ts";
+import { checkChunkLength, checkLength } from "./read.ts";
 import { loadList } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 
@@ -23,6 +23,9 @@ export interface ContentPart {
   /** Of a list node; -1 for chunks and holes. */
   readonly level: number;
 }
+
+/** The bytes of a chunk, if they are known. */
+export type LengthOf = (chunk: Cid) => number | undefined;
 
 /** After a list node, `next(true)` skips what is below it. */
 export type Parts = AsyncGenerator<ContentPart, void, boolean | undefined>;
@@ -46,16 +49,25 @@ export async function* contentBlocks(source: ContentSource, content: Content, si
 }
 
 /**
- * Checks every node of a chunk list, each once, and returns how many bytes of the file are not in holes. Throws
- * `format_invalid` and as the source.
+ * Checks every node of a chunk list, each once, and returns how many bytes of the file are not in holes. Chunks are not read:
+ * those whose length `lengthOf` knows are compared with their entries. Throws `format_invalid` and as the source.
  */
-export async function checkList(source: ContentSource, cid: Cid, size: number): Promise<number> {
+export async function checkList(
+  source: ContentSource,
+  cid: Cid,
+  size: number,
+  lengthOf: LengthOf = () => undefined,
+): Promise<number> {
   const root = await loadList(source, cid);
   checkLength(root.length, size);
   const checked = new Map<Cid, NodeSummary>();
   const checkBelow = async (list: ChunkList): Promise<void> => {
-    for (let index = 0; list.level > 0 && index < list.ends.length; index++) {
+    for (let index = 0; index < list.ends.length; index++) {
       const entry = list.entry(index);
+      if (list.level === 0) {
+        checkChunkLength(entry.cid, entry.cid && lengthOf(entry.cid), entry.length);
+        continue;
+      }
       const known = checked.get(nodeOf(entry));
       if (known !== undefined) {
         checkChild(list, entry, known);

@@ -30,7 +30,8 @@ export class BlockWalk {
   readonly #blocks: BlockReader;
   readonly #checkCommit: CheckCommit;
   readonly #onProgress: OnProgress;
-  readonly #seen = new Set<Cid>();
+  /** The bytes of each block that was visited; 0 if it is missing. Few bytes more than a set: buckets have millions. */
+  readonly #seen = new Map<Cid, number>();
   readonly #damaged = new Map<Cid, string>();
   readonly #tainted = new Set<Cid>();
   /** Where sound commits skip to. */
@@ -52,6 +53,11 @@ export class BlockWalk {
 
   get progress() {
     return { blocks: this.#seen.size, bytes: this.#bytes, roots: this.#commits };
+  }
+
+  /** How many bytes the block has. Undefined: it was not visited. */
+  lengthOf(cid: Cid): number | undefined {
+    return this.#seen.get(cid);
   }
 
   /** Whether something is wrong with the block or below it. */
@@ -84,8 +90,9 @@ export class BlockWalk {
   }
 
   async #visit(cid: Cid, role: Role, bytes: Uint8Array | undefined): Promise<void> {
-    this.#seen.add(cid);
-    this.#bytes += bytes?.length ?? 0;
+    const length = bytes?.length ?? 0;
+    this.#seen.set(cid, length);
+    this.#bytes += length;
     if (role === "commit" || role === "root") this.#commits++;
     const links = bytes === undefined ? "is missing or cannot be read" : await this.#open(cid, role, bytes);
     const unneeded = role === "skip" ? ". Only old history needs it" : "";

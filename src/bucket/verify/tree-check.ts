@@ -6,7 +6,8 @@ import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { ContentSource } from "../../content/source.ts";
-import { checkList } from "../../content/walk.ts";
+import { checkLength } from "../../content/read.ts";
+import { checkList, type LengthOf } from "../../content/walk.ts";
 import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { Totals } from "../../format/commits/commit-body.ts";
 import { backrefKey, ID_BYTES, KIND_BACKREF, KIND_SELF, kindRange, parseKey } from "../../format/files/keys.ts";
@@ -32,6 +33,8 @@ export interface CheckSources {
   readonly content: ContentSource;
   /** Blocks of long values. */
   readonly blocks: BlockReader;
+  /** Of chunks, so that they need not be read again. Absent: their lengths are not checked. */
+  readonly lengthOf?: LengthOf;
 }
 
 /**
@@ -193,24 +196,28 @@ class TreeCheck {
     yield damageItem(`Object ${id}: ${wrong}`, { path });
   }
 
-  /** Checks that chunk lists and long values match the record. */
+  /** Checks that chunks, their lists and long values match the record. */
   async *#checkContent(place: Place | undefined, record: FileRecord): AsyncGenerator<DamageItem> {
-    const { content, blocks } = this.#sources;
+    const { content, blocks, lengthOf } = this.#sources;
     const list = record.content.kind === "list" ? record.content.cid : undefined;
+    const chunk = record.content.kind === "chunk" ? record.content.cid : undefined;
     const values = linkedValues(record);
-    if ((list === undefined && values.length === 0) || [list, ...values].some((cid) => cid && this.#isDamaged(cid)))
-      return;
+    const linked = [list, chunk, ...values].filter((cid) => cid !== undefined);
+    if (linked.length === 0 || linked.some((cid) => this.#isDamaged(cid))) return;
     try {
-      const data = list && (await checkList(content, list, record.size));
+      const data = list && (await checkList(content, list, record.size, lengthOf));
       if (record.content.kind === "list" && (record.content.dataBytes ?? data) !== data)
         yield await this.#damage(place, "The record misstates how much of the file is in holes.");
+      // A file may be longer than its chunk: the rest is a hole.
+      if (chunk !== undefined) checkLength(lengthOf?.(chunk) ?? 0, record.size);
+      if (values.length === 0) return;
       const found = await blocks.getMany(values);
       const peek = (cid: Cid) => found.get(cid) ?? new Uint8Array();
       xattrsOf(record, peek);
       targetOf(record, peek);
     } catch (error) {
       if (!isDamage(error)) throw error;
-      yield await this.#damage(place, error.message, list);
+      yield await this.#damage(place, error.message, list ?? chunk);
     }
   }
 
