@@ -19,6 +19,7 @@ import {
 import { answerRaw, answerRequests, type NoRequest, type RawAnswer } from "./no-request.ts";
 import { Overruns } from "./overruns.ts";
 import { originOf } from "./shown-host.ts";
+import { Strangers } from "./strangers.ts";
 
 export interface HttpServerOptions extends ListenAddress {
   /** Undefined: plain HTTP. */
@@ -33,13 +34,18 @@ export interface HttpServerOptions extends ListenAddress {
   readonly boundsSilentApart?: boolean;
   /** Requests of one connection processed at once; MAX_CONNECTION_CALLS by default. */
   readonly callsOfConnection?: number;
+  /**
+   * The most connections whose callers are strangers, that is until `Lane.prove`: beyond, some are cut, and also if there are
+   * too many connections. Undefined: callers are not told apart.
+   */
+  readonly maxStrangers?: number;
   /** How long requests under way may take once the server stops. */
   readonly stopMs: number;
   /** Answers one request. Never rejects. */
   readonly serve: (request: IncomingMessage, response: ServerResponse, lane: Lane) => Promise<void>;
   /** Sent instead of the answers that node:http would generate. */
   readonly noRequest: (noRequest: NoRequest) => RawAnswer;
-  /** The answer to a connection beyond the bound, on plain HTTP. Undefined: it is closed. */
+  /** The answer to a connection for which there is no room, on plain HTTP. Undefined: it is closed. */
   readonly tooMany?: () => RawAnswer;
 }
 
@@ -56,11 +62,13 @@ export class HttpServer {
   /** The TLS socket on top of a connection, once the handshake is done. */
   readonly #secured = new WeakMap<Socket, Socket>();
   readonly #overruns: Overruns;
+  readonly #strangers: Strangers | undefined;
   #isStopping = false;
 
   private constructor(options: HttpServerOptions) {
-    const { tls, clock, maxIdle } = options;
+    const { tls, clock, maxIdle, maxStrangers } = options;
     this.#options = options;
+    this.#strangers = maxStrangers === undefined ? undefined : new Strangers(maxStrangers);
     this.#overruns = new Overruns(clock);
     this.#idle = new IdleConnections(maxIdle);
     this.#silent = options.boundsSilentApart === true ? new IdleConnections(maxIdle) : this.#idle;
@@ -127,7 +135,8 @@ export class HttpServer {
 
   #connect(socket: Socket): void {
     const { maxConnections, tls, tooMany } = this.#options;
-    if (this.#isStopping || this.#sockets.size >= maxConnections) {
+    const isFull = this.#sockets.size >= maxConnections;
+    if (this.#isStopping || (isFull && this.#strangers?.cutOne() !== true)) {
       const answer = this.#isStopping ? undefined : tooMany?.();
       if (answer === undefined || tls !== undefined) socket.destroy();
       else answerRaw(socket, answer);
@@ -135,11 +144,13 @@ export class HttpServer {
     }
     this.#sockets.add(socket);
     this.#silent.add(socket);
+    this.#strangers?.add(socket);
     this.#overruns.admit(socket);
     if (tls !== undefined) this.#handshakes.add(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
       this.#forget(socket);
+      this.#strangers?.delete(socket);
     });
   }
 
@@ -147,10 +158,15 @@ export class HttpServer {
     const below = this.#handshakes.below(socket);
     if (below !== undefined) {
       this.#forget(below);
+      this.#strangers?.delete(below);
       this.#secured.set(below, socket);
     }
     this.#silent.add(socket);
-    socket.once("close", () => this.#forget(socket));
+    this.#strangers?.add(socket);
+    socket.once("close", () => {
+      this.#forget(socket);
+      this.#strangers?.delete(socket);
+    });
   }
 
   #forget(socket: Socket): void {
@@ -174,7 +190,13 @@ export class HttpServer {
   #laneOf(socket: Socket): Lane {
     const known = this.#lanes.get(socket);
     if (known !== undefined) return known;
-    const lane = new Lane(socket, () => this.#overruns.note(socket.remoteAddress), this.#options.callsOfConnection);
+    const strangers = this.#strangers;
+    const stranger = strangers && {
+      tryWait: () => strangers.tryWait(socket),
+      proved: () => strangers.delete(socket),
+    };
+    const overrun = () => this.#overruns.note(socket.remoteAddress);
+    const lane = new Lane(socket, overrun, this.#options.callsOfConnection, stranger);
     this.#lanes.set(socket, lane);
     socket.once("close", () => this.#lanes.delete(socket));
     return lane;

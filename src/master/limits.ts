@@ -48,8 +48,10 @@ export const PACK_READS = 4;
 export const READ_GAP_BYTES = 4 * KiB;
 
 // HTTP (docs/reference/protocol.md, Limits)
-/** Open connections: further ones are closed. */
+/** Open connections: for a further one, a connection without a valid bearer is cut. */
 export const MAX_CONNECTIONS = 20_000;
+/** Connections that never showed a valid bearer: some 25 KiB each with a request, 60 with TLS. */
+export const MAX_STRANGER_CONNECTIONS = 4_096;
 /** Idle connections: beyond this, the longest idle are closed. 11 KiB each, 43 with TLS. */
 export const MAX_IDLE_CONNECTIONS = 2_048;
 export const MAX_IDLE_TLS_CONNECTIONS = 1_024;
@@ -105,6 +107,10 @@ export const STRANGER_CALLS_PER_S = 200;
 export const STRANGER_WAIT_MS = 2_000;
 /** Addresses (for IPv6, networks) whose pace is remembered. */
 export const PACED_ADDRESSES = 8_192;
+/** Signatures that wait to be checked, and one network's: two seconds' worth. Beyond, callers come back after BUSY_RETRY_S. */
+export const WAITING_SIGNATURES = 1_024;
+export const NETWORK_WAITING_SIGNATURES = 256;
+export const BUSY_RETRY_S = 2;
 /** After a signature check, others get the thread for this many times as long. */
 export const DOUBTS_REST = 4;
 /** How long an address stays last in line after an invalid signature. */

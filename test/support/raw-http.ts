@@ -37,9 +37,10 @@ export class RawClient {
     socket.on("error", () => {});
   }
 
-  static async open(origin: string): Promise<RawClient> {
+  /** `localAddress`: this machine's address from which it calls, such as 127.0.0.2. */
+  static async open(origin: string, localAddress?: string): Promise<RawClient> {
     const { hostname, port } = new URL(origin);
-    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true, localAddress });
     await once(socket, "connect");
     return new RawClient(socket);
   }

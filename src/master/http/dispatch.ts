@@ -54,7 +54,7 @@ export async function dispatch(
   });
 }
 
-/** Throws a `Refusal` only if the route needs a bearer. */
+/** Throws a `Refusal` only if the route needs a bearer, or if the bearer could not be checked. */
 async function bearerOf(
   bearers: Pick<Bearers, "check">,
   { headers, peer }: Incoming,
@@ -64,7 +64,7 @@ async function bearerOf(
   try {
     return await bearers.check(headers.authorization, peer, takesUnrecorded);
   } catch (error) {
-    if (access === "either" && error instanceof Refusal) return undefined;
+    if (access === "either" && error instanceof Refusal && error.code !== "busy") return undefined;
     throw error;
   }
 }

@@ -53,16 +53,19 @@ class Exchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #body: RequestBody;
+  readonly #lane: Lane;
   readonly #ended = new AbortController();
   readonly #atEnd: (() => void)[] = [];
   #route: Route | undefined;
   #wallet: Wallet | undefined;
+  #isPaced = false;
   #forget = () => {};
 
   constructor(service: Service, request: IncomingMessage, response: ServerResponse, lane: Lane) {
     this.#service = service;
     this.#request = request;
     this.#response = response;
+    this.#lane = lane;
     this.#body = new RequestBody(request, response, {
       clock: service.clock,
       refuse: refuseBody,
@@ -96,7 +99,7 @@ class Exchange {
     } catch (error) {
       // The client is gone.
       if (isAbort(error)) throw error;
-      if (this.#wallet === undefined && this.#route?.paced !== true) await this.#pace();
+      if (this.#wallet === undefined && !this.#isPaced) await this.#pace();
       return answerTo(error, this.#service.log, this.#name);
     } finally {
       this.#forget();
@@ -120,6 +123,7 @@ class Exchange {
       pace: () => this.#pace(),
       onRoute: (route) => (this.#route = route),
       onBearer: (bearer) => {
+        if (bearer !== undefined) this.#lane.prove();
         this.#wallet = bearer?.wallet;
         if (this.#route?.endless === true) this.#endWith(bearer);
       },
@@ -127,6 +131,7 @@ class Exchange {
   }
 
   async #pace(): Promise<void> {
+    this.#isPaced = true;
     await this.#service.strangers.take(this.#request.socket.remoteAddress, this.#ended.signal);
   }
 

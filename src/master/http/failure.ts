@@ -7,7 +7,8 @@ import type { Answer } from "./route.ts";
 /** The answer to a failed call. Our own faults are logged in full; the caller gets no paths and causes. */
 export function answerTo(error: unknown, log: Log, call: string): Answer {
   const refusal = refusalOf(error);
-  if (refusal.status >= 500) log.error(`${call} failed: ${describeError(error)}`);
+  // Strangers must not fill the log.
+  if (refusal.status >= 500 && refusal.code !== "busy") log.error(`${call} failed: ${describeError(error)}`);
   const { code, message, details, status, headers } = refusal;
   return { status, headers, json: { code, message, ...details } };
 }

@@ -47,6 +47,7 @@ export const REFUSALS = {
   internal: 500,
   store_failed: 502,
   arbiter_unreachable: 503,
+  busy: 503,
   in_the_way: 503,
   quota_unreachable: 503,
   store_unreachable: 503,

@@ -1,5 +1,11 @@
 /** The master's socket: an HTTP server around its service. */
-import { MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, MAX_IDLE_TLS_CONNECTIONS, STOP_MS } from "../limits.ts";
+import {
+  MAX_CONNECTIONS,
+  MAX_IDLE_CONNECTIONS,
+  MAX_IDLE_TLS_CONNECTIONS,
+  MAX_STRANGER_CONNECTIONS,
+  STOP_MS,
+} from "../limits.ts";
 import type { Certificate, ListenAddress } from "../../http/listen.ts";
 import type { NoRequest, RawAnswer } from "../../http/no-request.ts";
 import { HttpServer } from "../../http/server.ts";
@@ -21,6 +27,7 @@ export function listenForService(service: Service, options: ListenOptions): Prom
     ...options,
     clock: service.clock,
     maxConnections: MAX_CONNECTIONS,
+    maxStrangers: MAX_STRANGER_CONNECTIONS,
     maxIdle,
     stopMs: STOP_MS,
     serve: (request, response, lane) => answerRequest(service, request, response, lane),

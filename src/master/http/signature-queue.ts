@@ -1,11 +1,14 @@
 /**
  * Queues signature checks: each takes milliseconds of the only serving thread, and anyone can request them. A connection
- * whose last bearer was valid skips the queue; the others take turns, for a limited share of the time.
+ * whose last bearer was valid skips the queue; the others take turns, for a limited share of the time, and beyond a bound are
+ * told to come back.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import { networkOf } from "../../http/peer-network.ts";
-import { DOUBTS_REST, PACED_ADDRESSES, SUSPICION_MS } from "../limits.ts";
+import { BUSY_RETRY_S, DOUBTS_REST, PACED_ADDRESSES, SUSPICION_MS } from "../limits.ts";
+import { Refusal } from "./refusal.ts";
+import { WaitingChecks } from "./waiting-checks.ts";
 
 /** A caller that presents a bearer. */
 export interface Peer {
@@ -16,17 +19,13 @@ export interface Peer {
   readonly signal: AbortSignal;
 }
 
-/** Pending verifications by connection, next in line first. */
-type Line = Map<object, (() => void)[]>;
-
 export class SignatureQueue {
   readonly #clock: Clock;
   readonly #trusted = new WeakSet<object>();
   /** When an address last sent an invalid signature. */
   readonly #failedMs = new BoundedMap<string, number>(PACED_ADDRESSES);
-  /** Addresses without a recent failure go first; the others follow. */
-  readonly #unsuspected: Line = new Map();
-  readonly #suspected: Line = new Map();
+  /** Networks without a recent failure go first; the others follow. */
+  readonly #waiting = new WaitingChecks();
   #restsUntilMs = -Infinity;
   #waits = false;
 
@@ -34,22 +33,36 @@ export class SignatureQueue {
     this.#clock = clock;
   }
 
-  /** Runs `verify` when it is this peer's turn. Rejects with the signal's reason, and with what `verify` throws. */
+  /** Runs `verify` when it is this peer's turn. Rejects with the signal's reason, `busy`, and what `verify` throws. */
   async resolve<Result>(peer: Peer, verify: () => Result): Promise<Result> {
     return this.#trusted.has(peer.connection) ? this.#verify(peer, verify) : this.inTurn(peer, verify);
   }
 
   /** As `resolve`, also for connections that skip the queue. */
-  inTurn<Result>(peer: Peer, verify: () => Result): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      this.#join(peer, () => {
-        try {
-          resolve(this.#verify(peer, verify));
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
+  async inTurn<Result>(peer: Peer, verify: () => Result): Promise<Result> {
+    const { connection, address, signal } = peer;
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    const run = () => {
+      try {
+        resolve(this.#verify(peer, verify));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const check = { network: networkOf(address), connection, run, refuse: () => reject(busy()) };
+    const leave = () => {
+      this.#waiting.delete(check);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    this.#waiting.add(check);
+    this.#work();
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", leave);
+    }
   }
 
   /** The connection has presented a valid bearer. */
@@ -68,24 +81,14 @@ export class SignatureQueue {
     }
   }
 
-  #join({ connection, address }: Peer, work: () => void): void {
-    const failedMs = this.#failedMs.get(networkOf(address)) ?? -Infinity;
-    const isSuspected = this.#clock.monotonicMs() - failedMs < SUSPICION_MS;
-    const line = isSuspected ? this.#suspected : this.#unsuspected;
-    const own = line.get(connection);
-    if (own === undefined) line.set(connection, [work]);
-    else own.push(work);
-    this.#work();
-  }
-
   /** Verifies queued signatures, with a pause after each. */
   #work(): void {
     while (!this.#waits) {
       const fromMs = this.#clock.monotonicMs();
       if (fromMs < this.#restsUntilMs) return this.#workLater(this.#restsUntilMs - fromMs);
-      const next = this.#next();
+      const next = this.#waiting.take((network) => this.#isSuspected(network, fromMs));
       if (next === undefined) return;
-      next();
+      next.run();
       const untilMs = this.#clock.monotonicMs();
       this.#restsUntilMs = untilMs + (untilMs - fromMs) * DOUBTS_REST;
     }
@@ -99,14 +102,12 @@ export class SignatureQueue {
     });
   }
 
-  #next(): (() => void) | undefined {
-    const line = this.#unsuspected.size > 0 ? this.#unsuspected : this.#suspected;
-    const [first] = line;
-    if (first === undefined) return undefined;
-    const [connection, own] = first;
-    line.delete(connection);
-    const next = own.shift();
-    if (own.length > 0) line.set(connection, own);
-    return next;
+  #isSuspected(network: string, nowMs: number): boolean {
+    return nowMs - (this.#failedMs.get(network) ?? -Infinity) < SUSPICION_MS;
   }
+}
+
+function busy(): Refusal {
+  const message = "Too many callers with new tokens wait to be identified. Try again after a moment.";
+  return new Refusal("busy", message, { headers: { "retry-after": String(BUSY_RETRY_S) } });
 }

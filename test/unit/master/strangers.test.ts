@@ -1,6 +1,6 @@
 /** What strangers cost a master: which signatures are looked at, who waits, and what nobody is told without a bearer. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { systemClock } from "../../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../../src/base/clock.ts";
 import type { Wallet } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { systemRandom } from "../../../src/base/random.ts";
@@ -8,8 +8,16 @@ import { cidOf } from "../../../src/format/blocks/cid.ts";
 import { signToken } from "../../../src/crypto/token.ts";
 import { Bearers, type BearerRules } from "../../../src/master/http/bearers.ts";
 import { SignatureQueue, type Peer } from "../../../src/master/http/signature-queue.ts";
+import { Refusal } from "../../../src/master/http/refusal.ts";
 import { RateLimits } from "../../../src/master/http/rate-limits.ts";
-import { DOUBTS_REST, SUSPICION_MS, STRANGER_BURST, STRANGER_WAIT_MS } from "../../../src/master/limits.ts";
+import {
+  DOUBTS_REST,
+  NETWORK_WAITING_SIGNATURES,
+  STRANGER_BURST,
+  STRANGER_WAIT_MS,
+  SUSPICION_MS,
+  WAITING_SIGNATURES,
+} from "../../../src/master/limits.ts";
 import { openFolderStorage } from "../../../src/master/store/folder-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RawClient } from "../../support/raw-http.ts";
@@ -96,6 +104,11 @@ describe("signatures are verified", () => {
     order.push(name);
   };
 
+  const failsSlowly = () => {
+    spentMs += 2;
+    fails();
+  };
+
   test("in rotation across connections, however many one sends, and for only a part of the time", async () => {
     const [many, one] = [peer("192.0.2.1"), peer("192.0.2.1")];
     const all = ["a", "b", "c"].map((name) => doubts.resolve(many, note(name)));
@@ -146,6 +159,94 @@ describe("signatures are verified", () => {
     await Promise.all([first, expect(second).rejects.toThrow("gone"), clock.advance(100)]);
     expect(order).toEqual(["first"]);
   });
+
+  test("for so many waiting callers of one network, and the others are told to come back", async () => {
+    const outcomes = Array.from({ length: 50 }, () => peer("192.0.2.1")).flatMap((each) =>
+      Array.from({ length: 32 }, async () => doubts.resolve(each, failsSlowly).catch((error: unknown) => error)),
+    );
+    const other = doubts.resolve(peer("192.0.2.2"), note("other"));
+    await clock.advance(60_000);
+    const refused = (await Promise.all(outcomes)).filter((error) => error instanceof Refusal);
+    expect(refused).toHaveLength(50 * 32 - 1 - NETWORK_WAITING_SIGNATURES);
+    expect(refused[0]).toMatchObject({ code: "busy", status: 503, headers: { "retry-after": "2" } });
+    await other;
+  });
+
+  test("for a network with few waiting callers, even if those of others fill the queue", async () => {
+    const busy: string[] = [];
+    const many = Array.from({ length: WAITING_SIGNATURES + 1 }, async (_, index) => {
+      const address = `192.0.2.${index % 5}`;
+      await doubts.resolve(peer(address), note(address)).catch(() => busy.push(address));
+    });
+    const few = [1, 2].map((each) => doubts.resolve(peer("198.51.100.1"), note(`few ${each}`)));
+    await clock.advance(6 * 2 * DOUBTS_REST);
+    expect(order).toContain("few 1");
+    expect(busy).toHaveLength(2);
+    await clock.advance(60_000);
+    await Promise.all([...many, ...few]);
+    expect(order).toHaveLength(1 + WAITING_SIGNATURES);
+  });
+
+  test("for 32 agents that start at once behind one address", async () => {
+    const agents = Array.from({ length: 32 * 8 }, () => doubts.resolve(peer("192.0.2.1"), note("agent")));
+    await clock.advance(60_000);
+    expect(await Promise.all(agents)).toHaveLength(256);
+  });
+
+  test("in places that clients leave when they go", async () => {
+    const gone = new AbortController();
+    const leave = () => doubts.resolve(peer("192.0.2.1", gone.signal), note("gone"));
+    await doubts.resolve(peer("192.0.2.1"), note("first"));
+    const left = Array.from({ length: NETWORK_WAITING_SIGNATURES }, async () =>
+      expect(leave()).rejects.toThrow("gone"),
+    );
+    gone.abort(new Error("gone"));
+    const next = doubts.resolve(peer("192.0.2.1"), note("next"));
+    await Promise.all([...left, next, clock.advance(100)]);
+    expect(order).toEqual(["first", "next"]);
+  });
+});
+
+test("forged bearers on many connections leave room for a valid one from another address", async () => {
+  const manual = new ManualClock();
+  let spentMs = 0;
+  // The first check takes time, so the others wait until the clock advances.
+  const clock: Clock = {
+    nowNs: () => manual.nowNs(),
+    monotonicMs: () => manual.monotonicMs() + spentMs++,
+    sleep: (ms, signal) => manual.sleep(ms, signal),
+    after: (ms, action) => manual.after(ms, action),
+  };
+  const { origin } = (master = await startTestMaster({ clock, publicBlocks: true }));
+  const now = Number(clock.nowNs() / 1_000_000_000n);
+  const ask = (bearer: string) => `GET /v1/buckets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\n\r\n`;
+  const forged = ask(await forgedFor(alice.wallet, now));
+  const answers: number[] = [];
+  const many: RawClient[] = [];
+  for (let count = 0; count < 1 + NETWORK_WAITING_SIGNATURES + 20; count++) {
+    const each = await RawClient.open(origin);
+    many.push(each.send(forged));
+    each.answer().then(
+      ({ status }) => answers.push(status),
+      () => {},
+    );
+  }
+  await expect.poll(() => answers.length, { timeout: 60_000 }).toBe(21);
+  expect(answers.filter((status) => status === 503)).toHaveLength(20);
+  // It might be the owner's bearer, so it is not answered as if there were none.
+  const reader = await RawClient.open(origin);
+  many.push(reader);
+  const block = `/ipfs/${cidOf("raw", Buffer.from("unknown"))}?format=raw`;
+  expect(await reader.send(forged.replace("/v1/buckets", block)).answer()).toMatchObject({
+    status: 503,
+    headers: { "retry-after": "2" },
+  });
+  const honest = await RawClient.open(origin, "127.0.0.2");
+  let status = 0;
+  const served = honest.send(ask(await signToken(alice, now))).answer();
+  void served.then((answer) => (status = answer.status));
+  await expect.poll(() => manual.advance(10).then(() => status), { timeout: 60_000 }).toBe(200);
+  for (const each of [honest, ...many]) each.close();
 });
 
 describe("strangers from one address", () => {
