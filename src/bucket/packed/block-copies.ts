@@ -1,10 +1,10 @@
-/** Finds intact copies of blocks for a repair: in local caches, and in any pack of the store. */
+/** Finds intact copies of blocks for a repair: in local caches, in any pack of the store, and in the object `genesis`. */
 import { isDamage, unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
-import { COMMIT_FOLDER, PACK_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
+import { COMMIT_FOLDER, GENESIS_OBJECT, PACK_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
@@ -17,6 +17,7 @@ export interface StoredFooter {
 export class BlockCopies {
   readonly #store: ObjectStore;
   readonly #local: BlockReader | undefined;
+  #genesis: Promise<Uint8Array | undefined> | undefined;
   /** Of every pack and commit object of the store whose footer is intact. */
   readonly footers = new Map<PackName, StoredFooter>();
 
@@ -49,7 +50,7 @@ export class BlockCopies {
 
   /** The block's bytes, which have this digest. */
   async find(digest: Uint8Array): Promise<Uint8Array | undefined> {
-    return (await this.#findLocal(digest)) ?? this.#findStored(digest);
+    return (await this.#findLocal(digest)) ?? (await this.#findStored(digest)) ?? this.#findGenesis(digest);
   }
 
   /** Whether an intact footer lists the block; does not check its bytes. */
@@ -73,6 +74,13 @@ export class BlockCopies {
       if (bytes !== undefined && isBlock(bytes, digest)) return bytes;
     }
     return undefined;
+  }
+
+  /** Its object is a copy of a block. */
+  async #findGenesis(digest: Uint8Array): Promise<Uint8Array | undefined> {
+    this.#genesis ??= unlessDamaged(async () => (await this.#store.get(GENESIS_OBJECT))?.bytes);
+    const bytes = await this.#genesis;
+    return bytes !== undefined && isBlock(bytes, digest) ? bytes : undefined;
   }
 }
 

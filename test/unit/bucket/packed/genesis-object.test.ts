@@ -53,6 +53,14 @@ async function contents(store: ObjectStore): Promise<Map<string, string>> {
   return found;
 }
 
+/** The commit objects with these bytes. */
+async function holdersOf(store: ObjectStore, bytes: Buffer): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of store.list("commit/"))
+    if ((await bytesOf(store, name)).includes(bytes)) found.push(name);
+  return found;
+}
+
 type Harm = (store: ObjectStore, intact: Buffer) => Promise<void>;
 
 const HARMS: readonly (readonly [string, Harm, RegExp])[] = [
@@ -134,6 +142,18 @@ describe("the genesis object", () => {
       expect([bit, (await openBucket(remoteOf(store))).genesis.cid]).toEqual([bit, genesis]);
       expect((await auditObjects(remoteOf(store), { blocks: false })).damage.length).toBe(1);
     }
+  });
+
+  test("mends the block that the commits link, if that one is damaged", async () => {
+    const [name] = await holdersOf(store, intact);
+    const pack = await store.get(name ?? "");
+    const at = Buffer.from(pack?.bytes ?? []).indexOf(intact) + 100;
+    await store.putIfMatch(name ?? "", [flipped(pack?.bytes ?? new Uint8Array(), at * 8)], pack?.token ?? "");
+    expect((await auditObjects(remoteOf(store))).damage).toMatchObject([{ object: name }]);
+    const { repaired, damage } = await repairObjects(remoteOf(store), { random });
+    expect(repaired.map(({ object }) => object)).toEqual([name]);
+    expect(damage).toEqual([]);
+    expect((await store.get(name ?? ""))?.token).toBe(pack?.token);
   });
 
   test("costs no other read while it is intact", async () => {
