@@ -43,8 +43,7 @@ export class AcceptedPast implements Disposable {
   static async open(options: AcceptedPastOptions): Promise<AcceptedPast> {
     const past = new AcceptedPast(options);
     past.#incarnation = await options.arbiter.incarnation();
-    // A new store belongs to the first arbiter.
-    await options.store.putNew(PAST_OBJECT, [Buffer.from(past.#incarnation)]);
+    await past.#claim();
     await past.check();
     past.#every(LOOK_MS, () => past.look());
     past.#every(BEAT_MS, () => past.check());
@@ -110,6 +109,12 @@ export class AcceptedPast implements Disposable {
   [Symbol.dispose](): void {
     this.#ended = true;
     for (const timer of this.#timers.values()) timer[Symbol.dispose]();
+  }
+
+  /** A new store belongs to the first arbiter. Read first, since some S3 servers ignore If-None-Match and would overwrite. */
+  async #claim(): Promise<void> {
+    if ((await this.#read()) !== undefined) return;
+    await this.#options.store.putNew(PAST_OBJECT, [Buffer.from(this.#incarnation)]);
   }
 
   async #beat(): Promise<void> {

@@ -55,6 +55,25 @@ describe("a storage that masters share", () => {
     expect((await collect(accepted, clock)).blocks).toBe(0);
   });
 
+  test("a server that ignores If-None-Match accepts no other arbiter, however often masters start", async () => {
+    const { open, clock, arbiter, objects } = world();
+    const { top } = objects;
+    const putNew = top.putNew.bind(top);
+    vi.spyOn(top, "putNew").mockImplementation(async (name, body, options) => {
+      await top.delete(name);
+      return putNew(name, body, options);
+    });
+    await publish(await open(arbiter));
+    const restored = new SqliteArbiter("", clock);
+    for (let starts = 0; starts < 2; starts++) {
+      await using storage = await open(restored);
+      expect([...storage.rolledBack.keys()]).toEqual([owner]);
+      await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    }
+    await using accepted = await open(restored, true);
+    expect(accepted.rolledBack.size).toBe(0);
+  });
+
   test("an arbiter is accepted only once all packs of the store are entered", async () => {
     const { open, clock, arbiter, objects } = world();
     const first = await open(arbiter);
