@@ -46,6 +46,11 @@ export function isDiskFull(error: unknown): boolean {
   return failedWith(error, ...DISK_FULL);
 }
 
+/** Whether a disk answered that it cannot give these bytes: a bad sector, or a file system's checksum that does not match. */
+export function isUnreadableSector(error: unknown): boolean {
+  return failedWith(error, "EIO", "EBADMSG", "EUCLEAN");
+}
+
 /** An error like the system's own. */
 export function systemFailure(code: string, what: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: ${what}`), { code });

@@ -12,13 +12,14 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
+import { throwUnread } from "./bad-sector.ts";
 import { type Disk, NO_LINKS, readRanges, requireOwnFolder, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
 import type { LockOwner } from "./lock-holder.ts";
 import { Turns } from "./turns.ts";
 import { watchFile, watchFolder } from "./folder-watch.ts";
-import { checkSize, endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
+import { checkSize, objectNotFound, tokenOf, wholeRanges } from "./object-store.ts";
 import type {
   ByteRange,
   ObjectBody,
@@ -94,12 +95,9 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
-    const { parts } = (await this.#read(name, () => ranges)) ?? this.#absent(name);
-    for (const [at, range] of ranges.entries()) {
-      const length = parts[at]?.length ?? 0;
-      if (length < range.length) throw endsEarly(name, range, range.offset + length);
-    }
-    return [...parts];
+    const reading = this.#read(name, () => ranges).catch((cause: unknown) => throwUnread(this, name, cause));
+    const { parts } = (await reading) ?? this.#absent(name);
+    return wholeRanges(name, ranges, parts);
   }
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {

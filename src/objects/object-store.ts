@@ -25,7 +25,7 @@ export interface ObjectStore extends AsyncDisposable {
 
   /**
    * Ranges of one object, each of exactly the requested length. Throws `object_not_found`, and `block_corrupt` if the
-   * object is too short.
+   * object is too short or lies on a bad sector.
    */
   getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]>;
 
@@ -217,4 +217,13 @@ export function tooLarge(name: string, most: number): SynclineError {
 export function endsEarly(name: string, { offset, length }: ByteRange, size: number): SynclineError {
   const message = `Object ${name} ends at ${size}, but should hold ${length} bytes at ${offset}.`;
   return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
+}
+
+/** These parts of an object. Throws `block_corrupt` if one is shorter than its range. */
+export function wholeRanges(name: string, ranges: readonly ByteRange[], parts: readonly Uint8Array[]): Uint8Array[] {
+  for (const [at, range] of ranges.entries()) {
+    const length = parts[at]?.length ?? 0;
+    if (length < range.length) throw endsEarly(name, range, range.offset + length);
+  }
+  return [...parts];
 }

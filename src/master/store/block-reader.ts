@@ -1,24 +1,26 @@
 /**
  * Reads an owner's blocks at their places: neighbors together, each verified by its hash. A mismatch is looked up in the
- * pack's footer, since the index may be wrong; if that does not help, the block is damaged.
+ * pack's footer, since the index may be wrong; if that does not help, the block is damaged. Where the disk cannot read
+ * neighbors, each is read by itself, so that only the blocks on bad sectors are damaged.
  */
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ANSWER_BATCH_BYTES, PACK_READS, READ_GAP_BYTES } from "../limits.ts";
+import { isUnreadableSector } from "../../base/system-errors.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { partOf, type PlannedRead, planReads } from "../../packs/ranged-reads.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import type { Place } from "./block-index.ts";
 import type { Room } from "./owner-blocks.ts";
 import type { PackHandles } from "./pack-handles.ts";
-import { footerOf } from "./pack-disk.ts";
+import { footerOf, type PackFile } from "./pack-disk.ts";
 
 export interface BlockReaderOptions {
   readonly handles: PackHandles;
   readonly folder: string;
-  /** Called for each block whose bytes are wrong. */
+  /** Called for each block whose bytes are wrong or cannot be read. */
   readonly onDamage: (cid: Cid, place: Place) => void;
 }
 
@@ -45,7 +47,9 @@ async function readRun(
 ): Promise<void> {
   const { handles, folder } = options;
   const memory = room?.(read.length);
-  const bytes = await handles.use(folder, pack, (file) => file.read(read.offset, read.length, memory));
+  const bytes = await handles.use(folder, pack, (file) =>
+    unlessUnreadable(() => file.read(read.offset, read.length, memory)),
+  );
   for (const [cid, place] of read.blocks) {
     const part = bytes && partOf(read, bytes, place);
     if (part === undefined || !isIntact(cid, part)) found.set(cid, await readAgain(options, cid, place));
@@ -60,15 +64,32 @@ async function readAgain(
   cid: Cid,
   place: Place,
 ): Promise<Uint8Array> {
-  const bytes = await handles.use(folder, place.pack, async (file) => {
-    const footer = await footerOf(file).catch(() => undefined);
-    const { offset, length } = footer?.find(digestOf(cid)) ?? place;
-    return file.read(offset, length);
-  });
-  if (bytes !== undefined && isIntact(cid, bytes)) return bytes;
+  const read = await handles.use(folder, place.pack, (file) => readByFooter(file, cid, place));
+  if (read?.bytes !== undefined && isIntact(cid, read.bytes)) return read.bytes;
   onDamage(cid, place);
-  const where = bytes === undefined ? `its pack ${place.pack} is missing` : `at ${place.offset} of pack ${place.pack}`;
+  const where = read === undefined ? `its pack ${place.pack} is missing` : `at ${place.offset} of pack ${place.pack}`;
   throw new SynclineError("block_corrupt", `Block ${cid} is damaged in the master's store: ${where}.`, {
     hint: "Upload it again to heal it. `syncline verify --data DIR` on the master's machine finds all damage.",
   });
+}
+
+/** Throws the disk's error if neither the block nor the footer can be read: then the disk is away, and no block damaged. */
+async function readByFooter(file: PackFile, cid: Cid, place: Place): Promise<{ bytes: Uint8Array | undefined }> {
+  let isAway = false;
+  const footer = await footerOf(file).catch((error: unknown) => {
+    isAway = isUnreadableSector(error);
+    return undefined;
+  });
+  const { offset, length } = footer?.find(digestOf(cid)) ?? place;
+  const read = () => file.read(offset, length);
+  return { bytes: isAway ? await read() : await unlessUnreadable(read) };
+}
+
+async function unlessUnreadable(read: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isUnreadableSector(error)) throw error;
+    return undefined;
+  }
 }

@@ -52,6 +52,26 @@ test("objects far larger than they may be, and such a lock, take no memory and s
   expect((await store.putIfMatch("root", [bytes("d")], read?.token ?? "")).kind).toBe("stored");
 });
 
+test("a bad sector damages what lies on it; a disk that is away damages nothing", async () => {
+  const { path, watched, store } = await opened();
+  await store.putNew("pack/0", [new Uint8Array(10_000)]);
+  const disk: Disk = {
+    ...watched.disk,
+    open: async (where, flags) => {
+      const file = await watched.disk.open(where, flags);
+      if (String(where).endsWith("pack/0")) file.read = () => Promise.reject(systemError("EIO"));
+      return file;
+    },
+  };
+  const failing = openedAt(path, disk);
+  const read = () => failing.getRanges("pack/0", [{ offset: 0, length: 100 }]);
+  await expect(read()).rejects.toMatchObject({ code: "block_corrupt" });
+  watched.before = (step, where) => {
+    if (step === "open" && where.startsWith(join(path, "tmp"))) throw systemError("EIO");
+  };
+  await expect(read()).rejects.toMatchObject({ code: "store_failed" });
+});
+
 describe("a power cut", () => {
   test("leaves every acknowledged object whole", async () => {
     const { path, watched, store } = await opened();
