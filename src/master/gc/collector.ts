@@ -3,6 +3,7 @@ import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { publicError } from "../http/failure.ts";
 import type { BlockStores, CollectionProgress } from "../store/owner-blocks.ts";
 import type { MasterStorage } from "../storage.ts";
 import type { CollectionCall, CollectionReport } from "./collection.ts";
@@ -116,9 +117,7 @@ export class Collector implements AsyncDisposable {
       const freedBytes = bytes.before - bytes.after;
       if (!dryRun) log.info("collected garbage", { wallet, blocks, dropped, repackedBytes, freedBytes });
     } catch (error) {
-      const code = error instanceof SynclineError ? error.code : "internal";
-      const message = code === "internal" ? "Internal error in the master. See its log." : describeError(error);
-      owner.ended.set(dryRun, { number, error: { code, message } });
+      owner.ended.set(dryRun, { number, error: publicError(error) });
       if (!this.#end.signal.aborted) log.error("garbage was not collected", { wallet, error: describeError(error) });
     } finally {
       owner.running--;

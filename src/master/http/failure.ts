@@ -13,6 +13,14 @@ export function answerTo(error: unknown, log: Log, call: string): Answer {
   return { status, headers, json: { code, message, ...details } };
 }
 
+/** What an owner may see of the error that ended work on its data. Not for the log: it names no paths and causes. */
+export function publicError(error: unknown): { readonly code: string; readonly message: string } {
+  if (error instanceof SynclineError && OF_THE_OWNER.has(error.code))
+    return { code: error.code, message: error.message };
+  const { code, message } = refusalOf(error);
+  return { code, message };
+}
+
 function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   const code = error instanceof SynclineError ? (CODES[error.code] ?? "internal") : "internal";
@@ -51,3 +59,11 @@ const HIDDEN: Readonly<Partial<Record<RefusalCode, string>>> = {
   store_failed: "The master's store failed. See its log. Try again later, or tell its operator.",
   store_unreachable: "The master's store is not answering. Try again later.",
 };
+
+/** Codes whose messages speak of the owner's own buckets, or of other work on them. */
+const OF_THE_OWNER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "bucket_locked",
+  "root_moved",
+  "root_rolled_back",
+  "store_corrupt",
+]);

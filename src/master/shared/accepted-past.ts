@@ -64,7 +64,7 @@ export class AcceptedPast implements Disposable {
    */
   async demand(): Promise<AbortSignal> {
     await this.check();
-    if (!this.isAccepted) throw pastChanged(this.#options.arbiter.address);
+    if (!this.isAccepted) throw pastChanged();
     return this.#current.signal;
   }
 
@@ -92,7 +92,7 @@ export class AcceptedPast implements Disposable {
     log.error("the arbiter was restored or replaced: nothing is collected until it is accepted", {
       arbiter: arbiter.address,
     });
-    this.#current.abort(pastChanged(arbiter.address));
+    this.#current.abort(pastChanged());
     this.#current = new AbortController();
     this.onNew();
   }
@@ -153,10 +153,9 @@ function countIn(bytes: Uint8Array): number {
   return /^\d{1,15}$/.test(text) ? Number(text) : 0;
 }
 
-function pastChanged(address: string): SynclineError {
-  return new SynclineError(
-    "root_rolled_back",
-    `${address} is not the arbiter that it was: it was restored or replaced. Nothing is collected.`,
-    { hint: ROOTS_HINT },
-  );
+/** Does not name the arbiter: owners of buckets see this. */
+function pastChanged(): SynclineError {
+  return new SynclineError("root_rolled_back", "The master's arbiter was restored or replaced. Nothing is collected.", {
+    hint: ROOTS_HINT,
+  });
 }
