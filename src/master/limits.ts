@@ -37,6 +37,8 @@ export const BATCH_BLOCKS = 4_096;
 export const MAX_OPEN_OWNERS = 64;
 /** Index look-ups and updates before other work gets a turn: some milliseconds. */
 export const INDEX_STEP = 1_000;
+/** What a quota counts for each block besides its bytes: its rows in a pack, in the journal, and in the index. */
+export const BLOCK_OVERHEAD_BYTES = 128;
 /** Blocks kept in memory while an index cannot be written; beyond that, stores are refused. */
 export const MAX_UNINDEXED = 250_000;
 /** Recent nodes of an owner kept in memory, and their maximum size: a few flushes of a writer, 1 MiB at most. */

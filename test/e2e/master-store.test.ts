@@ -11,6 +11,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../src/master/limits.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { compiledProcess } from "../support/compiled.ts";
 import { numberedBlock } from "../support/numbered-block.ts";
@@ -129,7 +130,7 @@ test.skipIf(process.platform !== "linux" || process.getuid?.() !== 0)(
     });
     await withOwner(dir, async (owner) => {
       expect(await notThere(owner, stored)).toEqual([]);
-      expect(owner.usedBytes).toBe(stored.reduce((sum, { bytes }) => sum + bytes.length, 0));
+      expect(owner.usedBytes).toBe(stored.reduce((sum, { bytes }) => sum + bytes.length + BLOCK_OVERHEAD_BYTES, 0));
       rmSync(ballast);
       const more = rawBlock(300_000);
       await owner.put([more]);

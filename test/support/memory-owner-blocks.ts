@@ -3,6 +3,7 @@ import type { Cid, Wallet } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { blockNotFound } from "../../src/blocks/not-found.ts";
 import { codecOf, digestKey } from "../../src/format/blocks/cid.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../src/master/limits.ts";
 import type { BlockStores, OwnerBlocks, PutCounts } from "../../src/master/store/owner-blocks.ts";
 
 export class MemoryBlockStores implements BlockStores {
@@ -55,7 +56,7 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     for (const { cid, bytes } of blocks) {
       if (this.#held.has(digestKey(cid))) continue;
       this.#held.set(digestKey(cid), bytes.slice());
-      this.usedBytes += bytes.length;
+      this.usedBytes += bytes.length + BLOCK_OVERHEAD_BYTES;
       stored++;
     }
     return { stored, known: blocks.length - stored };
@@ -93,7 +94,8 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
 
   /** Removes every trace of the block. */
   remove(cid: Cid): void {
-    this.usedBytes -= this.#held.get(digestKey(cid))?.length ?? 0;
+    const length = this.#held.get(digestKey(cid))?.length;
+    if (length !== undefined) this.usedBytes -= length + BLOCK_OVERHEAD_BYTES;
     this.#held.delete(digestKey(cid));
     this.#complete.clear();
   }

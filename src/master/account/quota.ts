@@ -1,5 +1,6 @@
 /** How much an owner may store. Bytes in flight count as stored, so concurrent calls cannot exceed it together. */
 import type { Wallet } from "../../base/ids.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
 import { Refusal } from "../http/refusal.ts";
 
@@ -26,14 +27,15 @@ export class Quota {
     return { canUpload: quotaBytes === null || usedBytes < quotaBytes, usedBytes, quotaBytes };
   }
 
-  /** Reserves room for `bytes`; call the returned function when they are stored or given up. Throws `over_quota`. */
-  async admit(owner: Wallet, bytes: number): Promise<() => void> {
+  /** Reserves room for blocks; call the returned function when they are stored or given up. Throws `over_quota`. */
+  async admit(owner: Wallet, coming: { readonly blocks: number; readonly bytes: number }): Promise<() => void> {
     const quotaBytes = this.#quotaBytes;
     if (quotaBytes === undefined) return () => {};
+    const bytes = coming.bytes + coming.blocks * BLOCK_OVERHEAD_BYTES;
     const usedBytes = await this.#usedBytes(owner);
-    const coming = this.#coming.get(owner) ?? 0;
-    if (usedBytes + coming + bytes > quotaBytes) throw overQuota({ usedBytes, quotaBytes });
-    this.#coming.set(owner, coming + bytes);
+    const others = this.#coming.get(owner) ?? 0;
+    if (usedBytes + others + bytes > quotaBytes) throw overQuota({ usedBytes, quotaBytes });
+    this.#coming.set(owner, others + bytes);
     return () => this.#arrived(owner, bytes);
   }
 

@@ -125,7 +125,7 @@ class Upload {
     try {
       if (batch.length === 0) return;
       const bytes = batch.reduce((sum, block) => sum + block.bytes.length, 0);
-      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, bytes);
+      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, { blocks: batch.length, bytes });
       try {
         const { stored, known } = await this.#blocks.put(batch);
         this.#parts.garbage.young(bytes);

@@ -7,10 +7,11 @@ import { type LogEntry, PACK_STATES, type PackState } from "../../arbiter/arbite
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
 import { isUnreadable } from "../store/block-index.ts";
 import { type KnownRoot, KnownRoots } from "../store/known-roots.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 const SCHEMA = `
   CREATE TABLE packs (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,7 +34,7 @@ const SCHEMA = `
     one      INTEGER PRIMARY KEY CHECK (one = 1),
     position INTEGER NOT NULL,
     era      INTEGER NOT NULL,
-    bytes    INTEGER NOT NULL, -- of all blocks, each counted once
+    bytes    INTEGER NOT NULL, -- OwnerBlocks.usedBytes
     past     TEXT NOT NULL     -- the arbiter's incarnation
   ) STRICT;
   INSERT INTO log VALUES (1, 0, 0, 0, '');
@@ -88,6 +89,7 @@ export class PackCache {
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       const version = this.#db.pragma("user_version", { simple: true });
       if (version === 0) this.#db.exec(SCHEMA);
+      else if (version === 1) this.#countOverhead();
       else if (version !== VERSION) throw new Database.SqliteError("the cache has another version", "SQLITE_NOTADB");
       this.#find = this.#db.prepare(
         `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
@@ -145,7 +147,7 @@ export class PackCache {
       );
       let fresh = 0;
       for (const { digest, offset, length } of rows) {
-        if (isKnown.get(digest) === undefined) fresh += length;
+        if (isKnown.get(digest) === undefined) fresh += length + BLOCK_OVERHEAD_BYTES;
         insert.run(digest, id, offset, length);
       }
       this.#count(fresh);
@@ -161,7 +163,7 @@ export class PackCache {
     this.#changing(() => {
       const id = this.#db.prepare<[string], { id: number }>("SELECT id FROM packs WHERE name = ?").get(name)?.id;
       if (id === undefined) return;
-      const sum = `SELECT ifnull(sum(length), 0) AS bytes FROM blocks AS mine WHERE pack = ?
+      const sum = `SELECT ifnull(sum(length + ${BLOCK_OVERHEAD_BYTES}), 0) AS bytes FROM blocks AS mine WHERE pack = ?
         AND NOT EXISTS (SELECT 1 FROM blocks AS other WHERE other.digest = mine.digest AND other.pack <> mine.pack)`;
       this.#count(-(this.#db.prepare<[number], { bytes: number }>(sum).get(id)?.bytes ?? 0));
       this.#db.prepare("DELETE FROM blocks WHERE pack = ?").run(id);
@@ -218,6 +220,16 @@ export class PackCache {
       .prepare<[], { position: number; era: number; bytes: number }>("SELECT position, era, bytes FROM log")
       .get();
     return row ?? { position: 0, era: 0, bytes: 0 };
+  }
+
+  /** The first version counted bytes alone. */
+  #countOverhead(): void {
+    this.#changing(() => {
+      const blocks = "(SELECT count(DISTINCT digest) FROM blocks)";
+      this.#db.exec(
+        `UPDATE log SET bytes = bytes + ${BLOCK_OVERHEAD_BYTES} * ${blocks}; PRAGMA user_version = ${VERSION}`,
+      );
+    });
   }
 
   #count(bytes: number): void {

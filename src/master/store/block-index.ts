@@ -6,6 +6,7 @@ import Database from "better-sqlite3";
 import { MAX_BLOCK_ACCEPTED, SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
 import { KnownRoots } from "./known-roots.ts";
 import { isPackFile } from "./pack-path.ts";
 import { eachIn, IndexMarks, type Sweep, type SweepStep } from "./index-marks.ts";
@@ -125,14 +126,14 @@ export class BlockIndex {
       this.marks = new IndexMarks(this.#db);
       this.roots = new KnownRoots(this.#db);
       this.#lease = this.#db.prepare("UPDATE blocks SET leased = ? WHERE digest = ? AND leased < ?");
-      this.#usedBytes = this.totals().bytes;
+      this.#usedBytes = usedBytesOf(this.totals());
     } catch (error) {
       this.#db.close();
       throw error;
     }
   }
 
-  /** Bytes of all blocks, each counted once. */
+  /** As OwnerBlocks.usedBytes. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -172,7 +173,7 @@ export class BlockIndex {
         this.#count.run(blocks, bytes);
       })
       .immediate();
-    this.#usedBytes += bytes;
+    this.#usedBytes += usedBytesOf({ blocks, bytes });
     return elsewhere;
   }
 
@@ -225,7 +226,7 @@ export class BlockIndex {
         this.#db.prepare(`UPDATE totals SET blocks = ${sum}`).run();
       })
       .immediate();
-    this.#usedBytes = this.totals().bytes;
+    this.#usedBytes = usedBytesOf(this.totals());
   }
 
   /** Whether everything that the node reaches is known to be stored. */
@@ -245,7 +246,7 @@ export class BlockIndex {
   /** As IndexMarks; also subtracts deleted blocks from the totals. */
   sweep(after: Uint8Array, limit: number, sweep: Sweep): SweepStep {
     const step = this.marks.sweep(after, limit, sweep);
-    if (!sweep.dryRun) this.#usedBytes -= step.gone.bytes;
+    if (!sweep.dryRun) this.#usedBytes -= usedBytesOf(step.gone);
     return step;
   }
 
@@ -284,6 +285,10 @@ export class BlockIndex {
     if (version !== 0) throw new Database.SqliteError("the block index has another version", "SQLITE_NOTADB");
     this.#db.exec(SCHEMA);
   }
+}
+
+function usedBytesOf({ blocks, bytes }: { readonly blocks: number; readonly bytes: number }): number {
+  return bytes + blocks * BLOCK_OVERHEAD_BYTES;
 }
 
 /** An empty index for one use, in a file that is removed with it. */

@@ -76,7 +76,7 @@ export interface OwnerBlocks extends BlockReader {
   /** Records a swap of a bucket's root. False: newer roots of it were known, so the table of roots went back. */
   swapped(bucket: string, root: Root): Promise<boolean>;
 
-  /** Bytes of all blocks, each counted once. */
+  /** What a quota counts: bytes of all blocks, each counted once, and BLOCK_OVERHEAD_BYTES for each. */
   readonly usedBytes: number;
 
   /** Learns of what other masters changed, unless it did so lately. Throws `arbiter_unreachable`. */

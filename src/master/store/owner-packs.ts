@@ -105,7 +105,7 @@ export class OwnerPacks implements FiledBlocks {
   }
 
   get usedBytes(): number {
-    return this.#index.usedBytes + this.#unindexed.bytes;
+    return this.#index.usedBytes + this.#unindexed.usedBytes;
   }
 
   async put(blocks: readonly Block[]): Promise<PutCounts> {

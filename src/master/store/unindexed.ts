@@ -2,7 +2,7 @@
  * Blocks that are durable in their packs but could not be indexed, as on a full disk. They are kept in memory and entered
  * once the index can be written. After a restart recovery finds them again.
  */
-import { MAX_UNINDEXED } from "../limits.ts";
+import { BLOCK_OVERHEAD_BYTES, MAX_UNINDEXED } from "../limits.ts";
 import { digestText } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { BlockIndex, IndexedPack, Place } from "./block-index.ts";
@@ -22,9 +22,9 @@ export class Unindexed {
     return this.#places.size;
   }
 
-  /** Bytes of these blocks. */
-  get bytes(): number {
-    return this.#bytes;
+  /** As OwnerBlocks.usedBytes, of these blocks. */
+  get usedBytes(): number {
+    return this.#bytes + this.#places.size * BLOCK_OVERHEAD_BYTES;
   }
 
   /** Whether the index must take these before more is stored. */

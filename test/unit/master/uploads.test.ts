@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Cid } from "../../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../../src/base/limits.ts";
-import { FREE_BODY_BYTES, OWNER_BODIES_BYTES } from "../../../src/master/limits.ts";
+import { BLOCK_OVERHEAD_BYTES, FREE_BODY_BYTES, OWNER_BODIES_BYTES } from "../../../src/master/limits.ts";
 import { signToken } from "../../../src/crypto/token.ts";
 import type { Block } from "../../../src/blocks/block-store.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../../src/format/blocks/car.ts";
@@ -124,19 +124,27 @@ test("many concurrent uploads keep their blocks apart", async () => {
 
 describe("a quota", () => {
   test("is enforced to the byte, even across concurrent calls", async () => {
-    const master = await start({ quotaBytes: 1000 });
+    const quotaBytes = 10 * (100 + BLOCK_OVERHEAD_BYTES);
+    const master = await start({ quotaBytes });
     const blocks = Array.from({ length: 30 }, (_, at) => raw(`${at}`.padEnd(100)));
     const answers = await Promise.all(blocks.map((block) => upload(master, carOf(block))));
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(10);
     expect(answers.filter(({ code }) => code === "over_quota")).toHaveLength(20);
     const state = await (await master.call("/api/v1/storage")).json();
-    expect(state).toEqual({ canUpload: false, usedBytes: 1000, quotaBytes: 1000 });
+    expect(state).toEqual({ canUpload: false, usedBytes: quotaBytes, quotaBytes });
     const put = await master.call(`/v0/block?cid=${blocks[0]?.cid}`, { method: "PUT", body: "x" });
     expect(put.status).toBe(402);
   });
 
+  test("counts tiny blocks as what they take on the disk", async () => {
+    const master = await start({ quotaBytes: 5_000 });
+    const tiny = Array.from({ length: 100 }, (_, at) => raw(`${at}`));
+    expect(await upload(master, carOf(...tiny))).toMatchObject({ status: 402, code: "over_quota" });
+    expect(await upload(master, carOf(...tiny.slice(0, 30)))).toMatchObject({ status: 200 });
+  });
+
   test("applies to each owner separately", async () => {
-    const master = await start({ quotaBytes: 10 });
+    const master = await start({ quotaBytes: 10 + BLOCK_OVERHEAD_BYTES });
     expect(await upload(master, carOf(raw("ten bytes!")))).toMatchObject({ status: 200 });
     expect(await upload(master, carOf(raw("more")))).toMatchObject({ status: 402, code: "over_quota" });
     expect(await upload(master, carOf(raw("bob's ten")), bob)).toMatchObject({ status: 200 });

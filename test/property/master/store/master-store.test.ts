@@ -12,6 +12,7 @@ import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { auditData } from "../../../../src/master/store/audit.ts";
 import { openMasterStore } from "../../../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../../../src/master/store/owner-blocks.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { noise } from "../../../support/bytes.ts";
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
 import { type PackDiskCall, SimulatedPackDisk } from "../../../support/simulated-pack-disk.ts";
@@ -263,7 +264,7 @@ function makeBlock(each: number): Block {
 
 function sumOf(blocks: readonly Block[]): number {
   const lengths = new Map<Cid, number>(blocks.map(({ cid, bytes }) => [cid, bytes.length]));
-  return [...lengths.values()].reduce((sum, length) => sum + length, 0);
+  return [...lengths.values()].reduce((sum, length) => sum + length + BLOCK_OVERHEAD_BYTES, 0);
 }
 
 async function codeOf(work: Promise<unknown>): Promise<unknown> {

@@ -9,6 +9,7 @@ import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import type { PackCache } from "../../../../src/master/shared/pack-cache.ts";
 import { collectShared } from "../../../../src/master/shared/shared-collection.ts";
 import { SharedStores } from "../../../../src/master/shared/shared-stores.ts";
@@ -40,6 +41,20 @@ test("a file that is no cache is replaced", async () => {
   blocks.rest();
   writeFileSync(path, noise(100_000));
   expect((await blocks.has(stored.map(({ cid }) => cid))).size).toBe(stored.length);
+});
+
+test("a cache that counted bytes alone is counted again, and goes on", async () => {
+  const { blocks, stored, path } = await filled();
+  const { usedBytes } = blocks;
+  blocks.rest();
+  const db = new Database(path);
+  db.exec("UPDATE log SET bytes = (SELECT sum(length) FROM blocks); PRAGMA user_version = 1");
+  db.close();
+  expect(blocks.usedBytes).toBe(usedBytes);
+  blocks.rest();
+  expect(blocks.usedBytes).toBe(usedBytes);
+  expect(usedBytes).toBe(stored.length * (40 + BLOCK_OVERHEAD_BYTES));
+  expect(blocks.cache.packs()).toHaveLength(1);
 });
 
 test("a cache that cannot be opened for another reason is not replaced", async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { Quota } from "../../../../src/master/account/quota.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { noise } from "../../../support/bytes.ts";
 import { blockOf, CommitChain } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
@@ -64,10 +65,10 @@ test("an owner's quota counts what other masters have stored, also before the fi
   const blocks = await world.master().stores.of(OWNER);
   await blocks.put([blockOf("raw", noise(1_000, 1))]);
   const quota = new Quota(world.master().stores, 1_500);
-  expect(await quota.stateOf(OWNER)).toMatchObject({ canUpload: true, usedBytes: 1_000 });
+  expect(await quota.stateOf(OWNER)).toMatchObject({ canUpload: true, usedBytes: 1_000 + BLOCK_OVERHEAD_BYTES });
   await blocks.put([blockOf("raw", noise(1_000, 2))]);
   await clock.advance(61_000);
-  await expect(quota.admit(OWNER, 1)).rejects.toMatchObject({ code: "over_quota" });
+  await expect(quota.admit(OWNER, { blocks: 1, bytes: 1 })).rejects.toMatchObject({ code: "over_quota" });
 });
 
 describe("an incarnation of the arbiter that changes while a master reads the log", () => {

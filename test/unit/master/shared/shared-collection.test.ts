@@ -8,6 +8,7 @@ import { adoptPacks } from "../../../../src/master/shared/adopt-packs.ts";
 import { Refusal } from "../../../../src/master/http/refusal.ts";
 import { reachedLinks } from "../../../../src/master/store/reached-links.ts";
 import type { SwapCondition } from "../../../../src/master/roots/condition.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { noise } from "../../../support/bytes.ts";
 import { blockOf, CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
@@ -41,7 +42,7 @@ describe("several masters", () => {
     expect(await there.has([block.cid])).toEqual(new Set([block.cid]));
     expect(await there.size(block.cid)).toBe(1_000);
     expect(Buffer.compare(await there.get(block.cid), block.bytes)).toBe(0);
-    expect(there.usedBytes).toBe(1_000);
+    expect(there.usedBytes).toBe(1_000 + BLOCK_OVERHEAD_BYTES);
   });
 
   test("a commit uploaded to one is swapped at the other", async () => {

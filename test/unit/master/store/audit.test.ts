@@ -18,6 +18,7 @@ import { openMasterStore } from "../../../../src/master/store/master-store.ts";
 import type { OwnerBlocks } from "../../../../src/master/store/owner-blocks.ts";
 import { systemPackDisk } from "../../../../src/master/store/pack-disk.ts";
 import { repairData } from "../../../../src/master/store/repair.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { SqliteRootStore } from "../../../../src/roots/sqlite-root-store.ts";
 import { failure, rawBlock } from "../../../contract/block-store.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -194,7 +195,7 @@ async function everythingIsThere(): Promise<void> {
   await withOwner(async (owner) => {
     const found = await owner.getMany(all.map(({ cid }) => cid));
     expect(all.every(({ cid, bytes }) => Buffer.compare(found.get(cid) ?? Buffer.alloc(0), bytes) === 0)).toBe(true);
-    expect(owner.usedBytes).toBe(all.reduce((sum, { bytes }) => sum + bytes.length, 0));
+    expect(owner.usedBytes).toBe(all.reduce((sum, { bytes }) => sum + bytes.length + BLOCK_OVERHEAD_BYTES, 0));
   });
 }
 

@@ -23,6 +23,7 @@ import { footerOf } from "../../../../src/master/store/pack-disk.ts";
 import { recover } from "../../../../src/master/store/recovery.ts";
 import { inspectUnfinished, type UnfinishedPack } from "../../../../src/master/store/unfinished-pack.ts";
 import type { OwnerBlocks } from "../../../../src/master/store/owner-blocks.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { failure, rawBlock } from "../../../contract/block-store.ts";
 import { noise } from "../../../support/bytes.ts";
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
@@ -230,7 +231,7 @@ describe("a full disk", () => {
     loseIndex();
     await withOwner(async (owner) => {
       await expectIntact(owner, [one, two, three]);
-      expect(owner.usedBytes).toBe(3_003);
+      expect(owner.usedBytes).toBe(3_003 + 3 * BLOCK_OVERHEAD_BYTES);
     });
   });
 
@@ -323,7 +324,7 @@ describe("the index", () => {
       const blocks = Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index));
       const block = blocks[2] ?? one;
       await stored(blocks);
-      const used = blocks.reduce((sum, { bytes: { length } }) => sum + length, 0);
+      const used = usedBy(blocks);
       const db = new Database(indexFile());
       db.prepare("INSERT INTO packs (name, sealed, \"end\") VALUES ('nonsense', 1, 0)").run();
       db.prepare(`UPDATE blocks SET ${change} WHERE digest = ?`).run(digestOf(block.cid));
@@ -345,7 +346,7 @@ describe("the index", () => {
     writeFileSync(indexFile(), bytes);
     await withOwner(async (owner) => {
       await Promise.all(blocks.map(async (block) => expectIntact(owner, [block])));
-      expect(owner.usedBytes).toBe(blocks.reduce((sum, { bytes: { length } }) => sum + length, 0));
+      expect(owner.usedBytes).toBe(usedBy(blocks));
     });
   });
 
@@ -379,7 +380,7 @@ describe("many owners", () => {
     expect(await store.owners()).toHaveLength(30);
     const owner = await store.of(ownerOf(4));
     await expectIntact(owner, [rawBlock(104), rawBlock(134), rawBlock(164)]);
-    expect(owner.usedBytes).toBe(104 + 134 + 164);
+    expect(owner.usedBytes).toBe(104 + 134 + 164 + 3 * BLOCK_OVERHEAD_BYTES);
     expect(hasCode(await failure(owner.get(rawBlock(105).cid)), "block_not_found")).toBe(true);
     await store[Symbol.asyncDispose]();
   });
@@ -502,4 +503,9 @@ async function survivePowerLoss(blocks: readonly Block[]): Promise<void> {
     await withOwner((owner) => expectIntact(owner, blocks));
     disk = before;
   }
+}
+
+/** What different blocks count for. */
+function usedBy(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.length + BLOCK_OVERHEAD_BYTES, 0);
 }
