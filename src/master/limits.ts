@@ -41,8 +41,8 @@ export const INDEX_STEP = 1_000;
 export const BLOCK_OVERHEAD_BYTES = 128;
 /** Blocks kept in memory while an index cannot be written; beyond that, stores are refused. */
 export const MAX_UNINDEXED = 250_000;
-/** Recent nodes of an owner kept in memory, and their maximum size: a few flushes of a writer, 1 MiB at most. */
-export const RECENT_NODES = 64;
+/** Recent nodes of all owners that stay in memory, together and each: a flush of a writer needs some 100 KiB. */
+export const RECENT_BYTES = 32 * MiB;
 export const RECENT_NODE_BYTES = 16 * KiB;
 /** Concurrent ranged reads of packs per call. */
 export const PACK_READS = 4;

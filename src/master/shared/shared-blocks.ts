@@ -20,7 +20,7 @@ import type { Root } from "../../roots/root-store.ts";
 import { INDEX_STEP } from "../limits.ts";
 import type { Closable, OpenOwners } from "../store/open-owners.ts";
 import type { OwnerBlocks, PutCounts, Room } from "../store/owner-blocks.ts";
-import { RecentNodes } from "../store/recent-nodes.ts";
+import type { RecentNodes } from "../store/recent-nodes.ts";
 import { CacheRepair } from "./cache-repair.ts";
 import { LogFollower } from "./log-follower.ts";
 import { type CachedBlock, PackCache } from "./pack-cache.ts";
@@ -48,7 +48,9 @@ export interface SharedBlocksOptions extends SharedTools {
   readonly objects: ObjectStore;
   /** The cache's file. */
   readonly path: string;
+  /** Both are of all owners. */
   readonly windows: Windows;
+  readonly recent: RecentNodes;
   readonly open: OpenOwners;
 }
 
@@ -62,7 +64,6 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   readonly repair = new CacheRepair((error) => this.#replaceCache(error));
   readonly #options: SharedBlocksOptions;
   readonly #reader: SharedReader;
-  readonly #recent = new RecentNodes();
   /** Blocks being stored. */
   readonly #pending = new Map<string, Promise<void>>();
   #cache: PackCache | undefined;
@@ -148,12 +149,13 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     }
     if (fresh.size > 0) waits.add(this.#write(fresh));
     await Promise.all(waits);
-    for (const { cid, bytes } of blocks) this.#recent.note(cid, bytes);
+    const { owner, recent } = this.#options;
+    for (const { cid, bytes } of blocks) recent.note(owner, cid, bytes);
     return { stored: fresh.size, known: blocks.length - fresh.size };
   }
 
   recent(cid: Cid): Uint8Array | undefined {
-    return this.#recent.get(cid);
+    return this.#options.recent.get(this.#options.owner, cid);
   }
 
   async get(cid: Cid, room?: Room): Promise<Uint8Array> {

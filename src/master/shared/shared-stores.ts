@@ -4,6 +4,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { OpenOwners } from "../store/open-owners.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
+import { RecentNodes } from "../store/recent-nodes.ts";
 import { type MasterObjects, PAST_OBJECT } from "./pack-objects.ts";
 import { SharedBlocks, type SharedTools } from "./shared-blocks.ts";
 import { Windows } from "./shared-reader.ts";
@@ -18,6 +19,7 @@ export class SharedStores implements BlockStores {
   readonly #options: SharedStoresOptions;
   readonly #open: OpenOwners;
   readonly #windows = new Windows();
+  readonly #recent = new RecentNodes();
   readonly #owners = new Map<Wallet, SharedBlocks>();
 
   constructor(options: SharedStoresOptions) {
@@ -36,6 +38,7 @@ export class SharedStores implements BlockStores {
       objects: objects.of(owner),
       path: cacheDir === undefined ? ":memory:" : join(cacheDir, `${owner}.db`),
       windows: this.#windows,
+      recent: this.#recent,
       open: this.#open,
     });
     this.#owners.set(owner, blocks);

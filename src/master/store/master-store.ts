@@ -22,6 +22,7 @@ import type { BlockStores, CollectedBlocks } from "./owner-blocks.ts";
 import { OpenOwners } from "./open-owners.ts";
 import { type PackDisk, systemPackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
+import { RecentNodes } from "./recent-nodes.ts";
 
 export interface MasterStoreOptions {
   /** The master's data folder; made if it is not there. */
@@ -46,12 +47,15 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
   const handles = new PackHandles(disk);
   const leases = new Leases(clock, options.leaseSeconds);
   const open = new OpenOwners(options.maxOpenOwners);
+  const recent = new RecentNodes();
   const known = new Map<Wallet, OwnerHandle>();
   return {
     of(owner: Wallet): Promise<CollectedBlocks> {
       const handle =
         known.get(owner) ??
         new OwnerHandle({
+          owner,
+          recent,
           dir: ownerFolder(dir, owner),
           disk,
           databases,

@@ -3,7 +3,7 @@
  * index when it is unreadable.
  */
 import { SynclineError } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
@@ -12,10 +12,13 @@ import type { Root } from "../../roots/root-store.ts";
 import { isUnreadable } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
 import type { CollectedBlocks, Collecting, PutCounts, Room } from "./owner-blocks.ts";
-import { RecentNodes } from "./recent-nodes.ts";
+import type { RecentNodes } from "./recent-nodes.ts";
 import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
 
 export interface OwnerHandleOptions extends OwnerPacksOptions {
+  readonly owner: Wallet;
+  /** Of all owners. */
+  readonly recent: RecentNodes;
   readonly open: OpenOwners;
 }
 
@@ -28,7 +31,6 @@ export class OwnerHandle implements CollectedBlocks, Closable {
   #exists: boolean | undefined;
   #ended = false;
   #usedBytes = 0;
-  readonly #recent = new RecentNodes();
 
   constructor(options: OwnerHandleOptions) {
     this.#options = options;
@@ -51,12 +53,13 @@ export class OwnerHandle implements CollectedBlocks, Closable {
   async put(blocks: readonly Block[]): Promise<PutCounts> {
     if (blocks.length === 0) return { stored: 0, known: 0 };
     const counts = await this.#run("storing blocks", async (packs) => packs.put(blocks));
-    for (const { cid, bytes } of blocks) this.#recent.note(cid, bytes);
+    const { owner, recent } = this.#options;
+    for (const { cid, bytes } of blocks) recent.note(owner, cid, bytes);
     return counts;
   }
 
   recent(cid: Cid): Uint8Array | undefined {
-    return this.#recent.get(cid);
+    return this.#options.recent.get(this.#options.owner, cid);
   }
 
   async get(cid: Cid, room?: Room): Promise<Uint8Array> {
