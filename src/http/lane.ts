@@ -28,8 +28,8 @@ export class Lane {
   #stranger: StrangersLane | undefined;
 
   /**
-   * At most `most` requests are processed at once, and a stranger's one by one. `overrun`: called when the connection is cut,
-   * as too many wait.
+   * At most `most` requests are processed at once, and a stranger's one by one. `overrun`: called once more than
+   * MAX_WAITING_CALLS wait, for which the connection is cut.
    */
   constructor(socket: Socket, overrun: () => void, most = MAX_CONNECTION_CALLS, stranger?: StrangersLane) {
     this.#socket = socket;
@@ -73,15 +73,14 @@ export class Lane {
 
   /** Runs `work` in its turn; `response` counts as open until it is closed. */
   async run(response: ServerResponse, work: () => Promise<void>): Promise<void> {
-    // Requests of the same read still arrive after the cut.
-    if (this.#socket.destroyed) return;
     this.#open.add(response);
     response.once("close", () => this.#open.delete(response));
-    if (this.#open.size > MAX_WAITING_CALLS) {
+    if (this.#open.size === MAX_WAITING_CALLS + 1) {
       this.#overrun();
       this.#socket.destroy();
-      return;
     }
+    // Requests of the same read still arrive after a cut.
+    if (this.#socket.destroyed) return;
     if (!this.#slots.tryTake(1) && !(await this.#wait())) return;
     try {
       // Once the connection is gone, the rest of its requests are dropped.

@@ -24,6 +24,18 @@ test("a connection with too many waiting requests is cut, and no more of them st
   expect([socket.destroyed, overruns, begun]).toEqual([true, 1, 32]);
 });
 
+test("a stranger whose connection was cut before overruns it all the same with the rest of the read", async () => {
+  const socket = new Socket();
+  let overruns = 0;
+  const lane = new Lane(socket, () => overruns++, 32, { tryWait: () => undefined, proved: () => {} });
+  const run = () => lane.run(new ServerResponse(new IncomingMessage(socket)), () => new Promise<void>(() => {}));
+  for (let count = 0; count < MAX_WAITING_CALLS; count++) void run();
+  expect([socket.destroyed, overruns]).toEqual([true, 0]);
+  await run();
+  await run();
+  expect(overruns).toBe(1);
+});
+
 test("after an overrun, connections from that address are read one by one, and others at once", async () => {
   const clock = new ManualClock();
   const overruns = new Overruns(clock);
