@@ -149,7 +149,7 @@ describe("the data folder", () => {
     const port = Number(new URL(first.origin).port);
     const data = await temporaryFolder();
     const listen = { host: "127.0.0.1", port, tls: undefined };
-    await expect(startTestMaster({ data, listen })).rejects.toMatchObject({ code: "usage" });
+    await expect(startTestMaster({ data, listen })).rejects.toMatchObject({ code: "cannot_listen" });
     const second = await startTestMaster({ data });
     await second.stop();
     await first.stop();
