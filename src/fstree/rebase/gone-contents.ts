@@ -39,7 +39,7 @@ export interface ReadableEpoch {
   readonly data: DataReader;
   /** Objects that are gone with their contents, as reported to the overlay. */
   readonly dropped: ReadonlyMap<Ino, PublishedObject>;
-  /** Unreadable contents of the base. */
+  /** Contents of the base that may be unreadable. */
   readonly gone: ReadonlySet<Cid>;
   /** The number of partly written files that lack bytes now. */
   readonly torn: number;
@@ -163,9 +163,9 @@ class Replacing {
   /** Replaces missing contents. */
   async withContent(object: ChangedObject): Promise<ChangedObject> {
     const { record } = object;
-    // A new object that takes this one's id is merged with this one's contents as its base. Whether they are left, only
-    // reading them would tell.
-    if (record === undefined && this.#isMerged(object)) this.#note(object);
+    // A merge may read the base's contents even if the epoch needs none of them: for a file that was written anew, and for
+    // a new object that takes this one's id. Whether they are left, only reading them would tell.
+    if (this.#isMerged(object)) this.#note(object);
     if (record?.type !== "file") return object;
     return object.content.kind === "same" ? this.#unchanged(object, record) : this.#edited(object, record);
   }
@@ -202,7 +202,6 @@ class Replacing {
   async #unchanged(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
     if (isWhole(await this.#carried(object, record.content, record.size))) return object;
     if (this.#data.hasWhole?.(object.ino) === true) {
-      this.#note(object);
       return {
         ...object,
         content: { ...REWRITTEN, segments: [{ offset: 0, length: record.size, from: "data", epoch: 0 }] },
@@ -221,7 +220,6 @@ class Replacing {
     const { base, baseSize, ctimeNs } = object.content;
     const pieces = await this.#carried(object, base, baseSize);
     if (isWhole(pieces)) return object;
-    this.#note(object);
     this.#left.set(object.ino, pieces);
     const { segments, isTorn } = segmentsOver(object.content.segments, pieces, LEFT);
     const content = { ...REWRITTEN, segments, ...(ctimeNs !== undefined && { ctimeNs }) };

@@ -217,6 +217,18 @@ describe.each([
       },
     );
 
+    test.each(["f.txt", "f.log"])("%s is kept beside others' version if it was emptied first", async (file) => {
+      const content = (): ContentChange => ({
+        kind: "edited",
+        base: { kind: "empty" },
+        baseSize: 0,
+        segments: [{ offset: 0, length: OURS.length, from: "data", epoch: 1 }],
+      });
+      const shown = await story({ file, theirs: rewritten(THEIRS), ours: rewritten(OURS), content });
+      expect(shown[file]).toBe(THEIRS.toString());
+      expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()].sort());
+    });
+
     test.each([
       ["f.txt", "renamed over it"],
       ["f.txt", "made again"],
