@@ -4,7 +4,9 @@ import type { FileRecord } from "../format/files/record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import { differences } from "../fstree/differences.ts";
-import { pathOfDirectory, resolvePath, type TreeObject } from "../fstree/fs-reader.ts";
+import { pathOfDirectory, readObject, resolvePath, type TreeObject } from "../fstree/fs-reader.ts";
+import { hasName } from "../fstree/merge/objects.ts";
+import { type Place, samePlace } from "../fstree/object-rows.ts";
 import { type Gap, history, isGap, type Commits } from "./history.ts";
 
 export interface PathChange {
@@ -76,7 +78,8 @@ async function stepBack(
   const here = { ...trail, newer: { commit, object } };
   if (newer === undefined || isSame(object, newer.object)) return { leads: [here] };
   const change = changeOf(newer.commit, path, object, newer.object);
-  const from = await movedFrom(nodes, tree, newer.commit.body.tree, newer.object, object);
+  const isOther = newer.object !== undefined && newer.object.id !== object?.id;
+  const from = isOther ? await movedFrom(nodes, tree, newer.commit.body.tree, path, newer.object) : undefined;
   if (from === undefined) return { change, leads: followsOne && object?.id !== newer.object?.id ? [] : [here] };
   const isReplacement = object !== undefined;
   const there = { commit, object: await resolvePath(nodes, tree, from) };
@@ -124,23 +127,35 @@ function recordText(record: FileRecord): string {
   });
 }
 
-/** The object's path in the older tree if it was moved here. Also undefined where too much changed to search. */
+/**
+ * The older path of the object that is at `path` in the newer tree, if it or a directory above it was moved. Undefined if it
+ * is new, if the path is one more name of it, and where too much changed to search.
+ */
 async function movedFrom(
   nodes: NodeStore,
   before: Cid,
   after: Cid,
-  moved: TreeObject | undefined,
-  replaced: TreeObject | undefined,
+  path: readonly FileName[],
+  moved: TreeObject,
 ): Promise<readonly FileName[] | undefined> {
-  if (moved === undefined || moved.id === replaced?.id) return undefined;
-  for (const change of (await differences(nodes, before, after)) ?? []) {
-    if (change.kind !== "dentry" || change.before !== moved.id) continue;
-    return pathOf(nodes, before, change.parent, change.name);
-  }
-  return undefined;
+  const name = path.at(-1);
+  const above = await resolvePath(nodes, after, path.slice(0, -1));
+  if (name === undefined || above === undefined) return undefined;
+  const place = { parent: above.id, name };
+  const old = await readObject(nodes, before, moved.id, place);
+  const names = old?.names ?? (await namesLeft(nodes, before, after, moved.id));
+  // The same entry of the same directory: the directory was moved.
+  const from = names.find((each) => samePlace(each, place)) ?? names.find((each) => !hasName(moved, each));
+  return from && pathOf(nodes, before, from);
 }
 
-async function pathOf(nodes: NodeStore, tree: Cid, parent: FileId, name: FileName) {
+/** The names that an object lost. An object that was never moved has no rows that lead to its name. */
+async function namesLeft(nodes: NodeStore, before: Cid, after: Cid, id: FileId): Promise<readonly Place[]> {
+  const changes = (await differences(nodes, before, after)) ?? [];
+  return changes.filter((change) => change.kind === "dentry").filter((change) => change.before === id);
+}
+
+async function pathOf(nodes: NodeStore, tree: Cid, { parent, name }: Place) {
   const above = await pathOfDirectory(nodes, tree, parent);
   return above && [...above, name];
 }

@@ -97,3 +97,54 @@ test("the history of a path that was exchanged with another has both files", asy
     "2 created a 1",
   ]);
 });
+
+test("the history of a path goes on where a directory above it had another name", async () => {
+  const { edit, put, history } = await world();
+  await edit(put("z/f", "1"));
+  await edit(put("z/f", "12"));
+  await edit((writer) => writer.move(path("z"), path("a")));
+  await edit(put("a/f", "123"));
+  expect(await history("a/f")).toEqual([
+    "5 changed a/f 3",
+    "4 moved from z/f a/f 2",
+    "3 changed z/f 2",
+    "2 created z/f 1",
+  ]);
+  await edit((writer) => writer.move(path("a/f"), path("f")));
+  await edit(put("b/c/d", "other"));
+  await edit((writer) => writer.move(path("f"), path("b/c/f")));
+  await edit((writer) => writer.move(path("b"), path("z")));
+  expect((await history("z/c/f")).slice(0, 4)).toEqual([
+    "9 moved from b/c/f z/c/f 3",
+    "8 moved from f b/c/f 3",
+    "6 moved from a/f f 3",
+    "5 changed a/f 3",
+  ]);
+  expect(await history("z/c")).toEqual(["9 moved from b/c z/c 0", "8 changed b/c 0", "7 created b/c 0"]);
+});
+
+test("a renamed directory that replaced another leads to the files of both", async () => {
+  const { edit, put, history } = await world();
+  await edit(put("a/f", "1"));
+  await edit(put("z/f", "22"));
+  await edit(async (writer) => {
+    await writer.remove(path("a"));
+    await writer.move(path("z"), path("a"));
+  });
+  expect(await history("a/f")).toEqual(["4 moved from z/f a/f 2", "3 created z/f 2", "2 created a/f 1"]);
+});
+
+test("a hard link is a new name of a file, and no move while the old name is left", async () => {
+  const { edit, put, history } = await world();
+  await edit(put("a", "1"));
+  await edit((writer) => writer.link(path("c"), path("a")));
+  await edit((writer) => writer.link(path("d"), path("a")));
+  expect(await history("c")).toEqual(["3 created c 1"]);
+  expect(await history("d")).toEqual(["4 created d 1"]);
+  expect(await history("a")).toEqual(["2 created a 1"]);
+  await edit(async (writer) => {
+    await writer.link(path("e"), path("a"));
+    await writer.remove(path("a"));
+  });
+  expect(await history("e")).toEqual(["5 moved from a e 1", "2 created a 1"]);
+});
