@@ -176,6 +176,8 @@ export const MASTER_PUT_ATTEMPTS = 6;
 export const MASTER_PUT_PAUSE_MS = 50;
 /** Smaller amounts are sent without asking whether they are stored: asking would cost more. */
 export const MASTER_ASK_BYTES = 64 * KiB;
+/** The default of `--lease`: how long a master keeps blocks that no root reaches. */
+export const MASTER_LEASE_MS = 24 * 60 * 60 * 1_000;
 /** How often the root is read: if the master announces new ones, and if it does not. */
 export const MASTER_POLL_MS = 5_000;
 export const MASTER_POLL_ALONE_MS = 1_000;

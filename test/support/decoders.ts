@@ -680,7 +680,7 @@ async function textDecoders(): Promise<Decoder[]> {
     {
       name: "capabilities",
       ...of(
-        [JSON.stringify({ formats: [1], watch: true, maxBlock: 4096 })],
+        [JSON.stringify({ formats: [1], watch: true, maxBlock: 4096, lease: 60 })],
         (given) => parseCapabilities("http://h", jsonOr(given)),
         code("not_supported"),
       ),

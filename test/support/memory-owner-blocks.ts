@@ -8,6 +8,7 @@ import type { BlockStores, OwnerBlocks, PutCounts } from "../../src/master/store
 
 export class MemoryBlockStores implements BlockStores {
   readonly #owners = new Map<Wallet, MemoryOwnerBlocks>();
+  readonly leaseSeconds = 24 * 3600;
 
   async of(wallet: Wallet): Promise<MemoryOwnerBlocks> {
     const owner = this.#owners.get(wallet) ?? new MemoryOwnerBlocks();

@@ -3,7 +3,7 @@ import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { PUBLISH_ATTEMPTS } from "../../base/limits.ts";
+import { MASTER_LEASE_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
@@ -146,6 +146,11 @@ export class HttpRemote implements BucketRemote {
     });
   }
 
+  async #leaseMs(): Promise<number> {
+    const capabilities = await this.#options.master.capabilities().catch(() => undefined);
+    return capabilities?.leaseMs ?? MASTER_LEASE_MS;
+  }
+
   #session(): HttpUpload {
     return new HttpUpload({
       address: this.address,
@@ -157,6 +162,7 @@ export class HttpRemote implements BucketRemote {
       clock: this.#options.clock,
       random: this.#options.random,
       turns: this.#turns,
+      leaseMs: () => this.#leaseMs(),
       committed: ({ commit }) => this.#own.set(commit, true),
     });
   }

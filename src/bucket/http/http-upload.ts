@@ -2,7 +2,8 @@
  * An upload to a master: blocks leave in batches while more are made; blocks that the master holds are not sent. Once all
  * are durable there, only the swap is left. A small edit costs two calls: one batch with the commit, and the root.
  *
- * An interruption costs only time: the next upload first asks what is there.
+ * An interruption costs only time: the next upload first asks what is there. What was sent is named again while the upload
+ * goes on, so that it may take longer than a lease.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -24,6 +25,7 @@ import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
+import { SentBlocks } from "./sent-blocks.ts";
 import type { HttpTurns } from "./turns.ts";
 
 /** As a block cache is read; never throws. */
@@ -34,6 +36,8 @@ export interface HttpUploadTools {
   readonly name: BucketName;
   readonly store: HttpBlockStore;
   readonly roots: HttpRootStore;
+  /** As SentBlocksOptions.leaseMs. */
+  readonly leaseMs: () => Promise<number>;
   /** Missing blocks that made an upload begin anew. */
   readonly lost: Set<Cid>;
   /** Copies of blocks on this machine, to resend what a master lost. */
@@ -58,6 +62,7 @@ export class HttpUpload implements UploadSession {
   readonly #sending = new Map<Cid, Uint8Array>();
   readonly #uploads = new Set<Promise<void>>();
   readonly #stored = new BoundedMap<Cid, true>(REMEMBERED);
+  readonly #sent: SentBlocks;
   /** What the last attempt prepared: the master may turn out to lack some of it. */
   #prepared = new Map<Cid, Uint8Array>();
   #cost = { requests: 0, bytes: 0, blocks: 0 };
@@ -66,6 +71,8 @@ export class HttpUpload implements UploadSession {
 
   constructor(tools: HttpUploadTools) {
     this.#tools = tools;
+    const { store, clock, leaseMs } = tools;
+    this.#sent = new SentBlocks({ store, clock, leaseMs, onRequest: () => this.#cost.requests++ });
     this.blocks = { get: (cid) => this.#get(cid), getMany: (cids) => this.#getMany(cids) };
   }
 
@@ -98,10 +105,17 @@ export class HttpUpload implements UploadSession {
     if (bytes.length > MAX_BLOCK_ACCEPTED) {
       throw new SynclineError("limit_exceeded", `Block ${cid} is larger than ${MAX_BLOCK_ACCEPTED} bytes.`);
     }
+    if (this.#sent.isDue) await this.#renew();
     if (this.#peek(cid) !== undefined || this.#stored.get(cid) === true) return;
     this.#filling.set(cid, bytes);
     this.#fillingBytes += bytes.length;
     if (this.#fillingBytes >= MASTER_PUT_BYTES || this.#filling.size >= MASTER_PUT_BLOCKS) await this.#sendOff();
+  }
+
+  /** Keeps what was sent from collections. Sends again what is missing. Throws as `#sendMissing`. */
+  async #renew(): Promise<void> {
+    const missing = await this.#patiently(() => this.#sent.renew());
+    if (missing.length > 0) await this.#sendMissing(new MissingBlocks(this.#tools.address, missing));
   }
 
   /** Sends the next batch; waits while too much is under way. Throws the error of an earlier batch. */
@@ -134,6 +148,7 @@ export class HttpUpload implements UploadSession {
     try {
       await this.#deliver(batch);
       for (const cid of batch.keys()) this.#stored.set(cid, true);
+      this.#sent.add(batch.keys());
     } catch (cause) {
       for (const [cid, bytes] of batch) {
         this.#filling.set(cid, bytes);
@@ -146,11 +161,15 @@ export class HttpUpload implements UploadSession {
   }
 
   /** Unlike other calls, blocks may be sent twice; after an interruption most are there already. */
-  async #deliver(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
+  #deliver(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
+    return this.#patiently(async (attempt) => this.#put(await this.#lacking(batch, attempt > 1)));
+  }
+
+  async #patiently<Result>(work: (attempt: number) => Promise<Result>): Promise<Result> {
     const { clock, random } = this.#tools;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#put(await this.#lacking(batch, attempt > 1));
+        return await work(attempt);
       } catch (error) {
         if (!hasCode(error, "store_unreachable") || attempt === MASTER_PUT_ATTEMPTS || this.#isOver) throw error;
         await clock.sleep(MASTER_PUT_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + random.fraction() / 2));
@@ -207,7 +226,7 @@ export class HttpUpload implements UploadSession {
     try {
       for (const batch of inBatches(blocks)) await this.#put(batch);
     } catch (cause) {
-      // The swap was refused, so its outcome is known.
+      // No swap was sent, or it was refused: its outcome is known.
       if (hasCode(cause, "store_unreachable")) throw cause;
       throw this.#beginAnew(error);
     }

@@ -26,7 +26,14 @@ export function metricsRoutes(parts: MasterParts): Route[] {
   return [{ method: "GET", path: "/metrics", access: "public", handle: () => metrics(parts) }];
 }
 
-async function capabilities({ publicBlocks, masters, bearers, compareAndSwap, version }: MasterParts): Promise<Answer> {
+async function capabilities({
+  stores,
+  publicBlocks,
+  masters,
+  bearers,
+  compareAndSwap,
+  version,
+}: MasterParts): Promise<Answer> {
   const offers = {
     remoteCidPut: false,
     eip712Auth: true,
@@ -41,6 +48,7 @@ async function capabilities({ publicBlocks, masters, bearers, compareAndSwap, ve
     maxCar: MAX_CAR_BYTES,
     maxHave: MAX_HAVE_CIDS,
     maxGet: MAX_GET_CIDS,
+    lease: stores.leaseSeconds,
     formats: [1],
     version,
   };

@@ -5,7 +5,6 @@
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { nextTurn } from "../../base/concurrency.ts";
-import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -25,6 +24,7 @@ import { CacheRepair } from "./cache-repair.ts";
 import { LogFollower } from "./log-follower.ts";
 import { type CachedBlock, PackCache } from "./pack-cache.ts";
 import { PackWriter } from "./pack-writer.ts";
+import { damaged, entering, tooLong } from "./shared-errors.ts";
 import { SharedReader, unlessGone, type Windows } from "./shared-reader.ts";
 
 /** What the blocks of all owners share. */
@@ -224,9 +224,15 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   }
 
   async #hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    await this.#restore(cids);
+    return this.has(cids);
+  }
+
+  async #restore(cids: readonly Cid[]): Promise<void> {
     const { arbiter, owner } = this.#options;
     const condemned = new Set<string>();
-    for (const cid of cids) {
+    for (const [index, cid] of cids.entries()) {
+      if (index > 0 && index % INDEX_STEP === 0) await nextTurn();
       const place = this.#find(cid);
       if (place?.isLive === false) condemned.add(place.pack);
     }
@@ -235,11 +241,15 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       // Only the log has states in their order. Other masters may have condemned these packs since.
       await this.follower.refresh();
     }
-    return this.has(cids);
   }
 
-  /** Nothing to do: a pack is deleted only a lease after it was condemned. */
-  async lease(): Promise<void> {}
+  /** Restores condemned packs that hold any of these blocks: a pack is deleted only a lease after it was condemned. */
+  lease(cids: readonly Cid[]): Promise<void> {
+    return this.repair.run(async () => {
+      if (this.#isOld) await this.follower.refresh();
+      await this.#restore(cids);
+    });
+  }
 
   swapped(bucket: string, root: Root): Promise<boolean> {
     return this.repair.run(async () => this.cache.roots.swapped({ bucket, ...root }));
@@ -331,18 +341,4 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     if ((await this.#options.isLogWhole?.()) === false) throw entering();
     throw blockNotFound(cid);
   }
-}
-
-function entering(): SynclineError {
-  return new SynclineError("store_unreachable", "Packs are being entered that the arbiter had lost. Try again later.");
-}
-
-function tooLong(cid: Cid, bytes: number): SynclineError {
-  return new SynclineError("limit_exceeded", `Block ${cid} has ${bytes} bytes; the limit is ${MAX_BLOCK_ACCEPTED}.`);
-}
-
-function damaged(cid: Cid, { pack, offset }: CachedBlock): SynclineError {
-  return new SynclineError("block_corrupt", `Block ${cid} is damaged in the store, at ${offset} of pack ${pack}.`, {
-    hint: "Upload it again to heal it.",
-  });
 }

@@ -3,6 +3,7 @@ import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
+import { MASTER_LEASE_MS } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
@@ -34,7 +35,6 @@ export interface SharedStorageOptions {
   readonly acceptRoots?: boolean | undefined;
 }
 
-const LEASE_SECONDS = 24 * 60 * 60;
 const ANNOUNCE_MS = 20_000;
 /** Stands for all buckets: an arbiter that went back may lack any. */
 const ALL = ["all"] as const;
@@ -52,7 +52,7 @@ export async function openSharedStorage(options: SharedStorageOptions): Promise<
 
 async function openParts(options: SharedStorageOptions, open: (Disposable | AsyncDisposable)[]) {
   const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
-  const leaseMs = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
+  const leaseMs = options.leaseSeconds === undefined ? MASTER_LEASE_MS : options.leaseSeconds * 1_000;
   if (await namesPacks(arbiter)) await requireUsed(objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log });
   open.push(past);

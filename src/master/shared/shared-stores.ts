@@ -28,6 +28,10 @@ export class SharedStores implements BlockStores {
     this.#open = new OpenOwners(options.cacheDir === undefined ? Infinity : undefined);
   }
 
+  get leaseSeconds(): number {
+    return this.#options.leaseMs / 1_000;
+  }
+
   async of(owner: Wallet): Promise<SharedBlocks> {
     const known = this.#owners.get(owner);
     if (known !== undefined) return known;

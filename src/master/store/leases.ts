@@ -5,18 +5,16 @@
  * ends them early: a later swap then names missing blocks, and is refused.
  */
 import type { Clock } from "../../base/clock.ts";
-
-/** docs/reference/formats.md, A bucket in an object store: 24 h. */
-const LEASE_SECONDS = 24 * 60 * 60;
+import { MASTER_LEASE_MS } from "../../base/limits.ts";
 
 export class Leases {
   readonly #clock: Clock;
-  readonly #seconds: number;
+  readonly seconds: number;
   readonly #step: number;
 
-  constructor(clock: Clock, seconds: number = LEASE_SECONDS) {
+  constructor(clock: Clock, seconds: number = MASTER_LEASE_MS / 1_000) {
     this.#clock = clock;
-    this.#seconds = seconds;
+    this.seconds = seconds;
     this.#step = Math.max(1, Math.floor(seconds / STEPS));
   }
 
@@ -28,7 +26,7 @@ export class Leases {
 
   /** Leases from before this are over. */
   over(): number {
-    return this.now() - this.#seconds - this.#step;
+    return this.now() - this.seconds - this.#step;
   }
 }
 

@@ -70,6 +70,7 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
       known.set(owner, handle);
       return handle.ready();
     },
+    leaseSeconds: leases.seconds,
     owners: () => listOwners(disk, dir),
     check: async () => void (await listOwners(disk, dir)),
     async [Symbol.asyncDispose]() {

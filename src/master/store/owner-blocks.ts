@@ -17,6 +17,9 @@ export interface BlockStores<Blocks extends OwnerBlocks = OwnerBlocks> extends A
    */
   of(owner: Wallet): Promise<Blocks>;
 
+  /** How long blocks stay that no root reaches, in seconds. */
+  readonly leaseSeconds: number;
+
   /** All owners with blocks. */
   owners(): Promise<Wallet[]>;
 

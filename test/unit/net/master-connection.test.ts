@@ -265,6 +265,7 @@ describe("capabilities", () => {
       turns: false,
       masters: false,
       maxBlock: 4_194_304,
+      leaseMs: 86_400_000,
     });
   });
 });
@@ -482,7 +483,7 @@ function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
     },
     async capabilities() {
       master.probes++;
-      return answers ? { watch: true, turns: true, masters: false, maxBlock: 1 } : new Promise(() => {});
+      return answers ? { watch: true, turns: true, masters: false, maxBlock: 1, leaseMs: 1 } : new Promise(() => {});
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -138,7 +138,7 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
     },
     async capabilities() {
       if (master.state === "gone") throw new SynclineError("store_unreachable", `${address} is gone.`);
-      return { watch: true, turns: true, masters: false, maxBlock: 1 };
+      return { watch: true, turns: true, masters: false, maxBlock: 1, leaseMs: 1 };
     },
     async [Symbol.asyncDispose]() {},
   };

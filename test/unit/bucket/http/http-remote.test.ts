@@ -353,7 +353,7 @@ describe("a watch", () => {
 
   test("polls a master that announces nothing", async () => {
     const { remote, way } = await madeBucket();
-    way.capabilities = async () => ({ watch: false, turns: false, masters: false, maxBlock: 1 << 22 });
+    way.capabilities = async () => ({ watch: false, turns: false, masters: false, maxBlock: 1 << 22, leaseMs: 1 });
     const { remote: writer } = openBucket(master, nameOf(remote));
     const heard = listenTo(remote);
     await heard.times(1);

@@ -120,6 +120,26 @@ describe("several masters", () => {
     await isWhole(world, second.commit.cid);
   });
 
+  test("an upload that is asked about in time is kept, however long it takes", async () => {
+    const { clock, a, b, first } = await twoMasters();
+    const second = chain.make("two", first);
+    await upload(a, second);
+    for (let quarter = 0; quarter < 12; quarter++) {
+      await clock.advance(LEASE_MS / 4);
+      await b.collect(owner);
+      const there = await a.stores.of(owner);
+      const cids = second.blocks.map(({ cid }) => cid);
+      await there.lease(cids);
+      expect(await there.has(cids)).toEqual(new Set(cids));
+    }
+    // Nobody asks any more.
+    for (let lease = 0; lease < 3; lease++) {
+      await clock.advance(LEASE_MS + 1_000);
+      await b.collect(owner);
+    }
+    expect(await (await a.stores.of(owner)).has([second.commit.cid])).toEqual(new Set());
+  });
+
   test("many small packs are joined, and nothing is missing at any master meanwhile", async () => {
     const world = new SharedWorld(new ManualClock());
     const [a, b] = [world.master(), world.master()];
