@@ -97,6 +97,9 @@ export const OWNER_WALK_STEPS = 40;
 /** Concurrent searches of all owners for a public block, and one network's share. */
 export const SEARCHES = 2;
 export const NETWORK_SEARCHES = 1;
+/** Beyond a quota, nodes and commits may use this part of it, and at least so many bytes. */
+export const QUOTA_RESERVE_PART = 100;
+export const QUOTA_RESERVE_BYTES = 4 * 1024 * 1024;
 /** How long a quota API's answer counts for a bearer, how long a failure counts, and how long to wait for it. */
 export const QUOTA_CACHE_MS = 30_000;
 export const QUOTA_RETRY_MS = 1_000;

@@ -1,7 +1,7 @@
 /** How much an owner may store. Bytes in flight count as stored, so concurrent calls cannot exceed it together. */
 import type { Wallet } from "../../base/ids.ts";
-import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
+import { BLOCK_OVERHEAD_BYTES, QUOTA_RESERVE_BYTES, QUOTA_RESERVE_PART } from "../limits.ts";
 import { Refusal } from "../http/refusal.ts";
 
 export interface StorageState {
@@ -27,14 +27,22 @@ export class Quota {
     return { canUpload: quotaBytes === null || usedBytes < quotaBytes, usedBytes, quotaBytes };
   }
 
-  /** Reserves room for blocks; call the returned function when they are stored or given up. Throws `over_quota`. */
-  async admit(owner: Wallet, coming: { readonly blocks: number; readonly bytes: number }): Promise<() => void> {
+  /**
+   * Reserves room for blocks; call the returned function when they are stored or given up. `nodesOnly`: they may use the
+   * reserve. Throws `over_quota`.
+   */
+  async admit(
+    owner: Wallet,
+    coming: { readonly blocks: number; readonly bytes: number },
+    nodesOnly = false,
+  ): Promise<() => void> {
     const quotaBytes = this.#quotaBytes;
     if (quotaBytes === undefined) return () => {};
     const bytes = coming.bytes + coming.blocks * BLOCK_OVERHEAD_BYTES;
     const usedBytes = await this.#usedBytes(owner);
     const others = this.#coming.get(owner) ?? 0;
-    if (usedBytes + others + bytes > quotaBytes) throw overQuota({ usedBytes, quotaBytes });
+    const limit = nodesOnly ? withReserve(quotaBytes) : quotaBytes;
+    if (usedBytes + others + bytes > limit) throw overQuota({ usedBytes, quotaBytes });
     this.#coming.set(owner, others + bytes);
     return () => this.#arrived(owner, bytes);
   }
@@ -44,6 +52,16 @@ export class Quota {
     if (this.#quotaBytes === undefined) return;
     const { canUpload, ...state } = await this.stateOf(owner);
     if (!canUpload) throw overQuota(state);
+  }
+
+  /** The refusal for contents, if the quota is used up. Throws it if the reserve is used up, too. */
+  async refusalOfContents(owner: Wallet): Promise<Refusal | undefined> {
+    if (this.#quotaBytes === undefined) return undefined;
+    const { canUpload, ...state } = await this.stateOf(owner);
+    if (canUpload) return undefined;
+    const refusal = overQuota(state);
+    if (state.usedBytes >= withReserve(this.#quotaBytes)) throw refusal;
+    return refusal;
   }
 
   async #usedBytes(owner: Wallet): Promise<number> {
@@ -57,6 +75,14 @@ export class Quota {
     if (left > 0) this.#coming.set(owner, left);
     else this.#coming.delete(owner);
   }
+}
+
+/**
+ * Nodes and commits may exceed the quota by so much. Deleting needs a commit, so it must be possible when contents no longer
+ * fit.
+ */
+function withReserve(quotaBytes: number): number {
+  return quotaBytes + Math.max(QUOTA_RESERVE_BYTES, Math.floor(quotaBytes / QUOTA_RESERVE_PART));
 }
 
 function overQuota(details: Omit<StorageState, "canUpload">): Refusal {

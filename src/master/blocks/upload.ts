@@ -7,6 +7,7 @@ import { MAX_CAR_BYTES } from "../../base/limits.ts";
 import { CAR_BATCH_BYTES } from "../limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
+import { codecOf } from "../../format/blocks/cid.ts";
 import { type CarSection, decodeCar } from "../../format/blocks/car.ts";
 import { begunBody } from "../http/begun-body.ts";
 import { Refusal, type RefusalCode } from "../http/refusal.ts";
@@ -16,8 +17,9 @@ import type { OwnerBlocks } from "../store/owner-blocks.ts";
 
 export async function uploadBlocks(parts: MasterParts, call: Call): Promise<Answer> {
   const { wallet } = call.caller;
-  if (Number(call.headers["content-length"] ?? 0) <= MAX_CAR_BYTES) await parts.quota.check(wallet);
-  const upload = new Upload(parts, call, await parts.stores.of(wallet));
+  const isAllowed = Number(call.headers["content-length"] ?? 0) <= MAX_CAR_BYTES;
+  const noContents = isAllowed ? await parts.quota.refusalOfContents(wallet) : undefined;
+  const upload = new Upload(parts, call, await parts.stores.of(wallet), noContents);
   return { status: 200, json: await upload.run() };
 }
 
@@ -25,6 +27,8 @@ class Upload {
   readonly #parts: MasterParts;
   readonly #call: Call;
   readonly #blocks: OwnerBlocks;
+  /** Thrown at the first block that is no node. */
+  readonly #noContents: Refusal | undefined;
   readonly #rejected: { readonly cid: string | null; readonly code: RefusalCode }[] = [];
   #stored = 0;
   #known = 0;
@@ -35,10 +39,11 @@ class Upload {
   /** Resolves when the previous batch is stored; the next one is read meanwhile. */
   #flush: Promise<void> = Promise.resolve();
 
-  constructor(parts: MasterParts, call: Call, blocks: OwnerBlocks) {
+  constructor(parts: MasterParts, call: Call, blocks: OwnerBlocks, noContents: Refusal | undefined) {
     this.#parts = parts;
     this.#call = call;
     this.#blocks = blocks;
+    this.#noContents = noContents;
   }
 
   async run(): Promise<Counts> {
@@ -91,6 +96,7 @@ class Upload {
   }
 
   #take(section: CarSection): void {
+    if (this.#noContents !== undefined && section.kind === "block" && !isNode(section)) throw this.#noContents;
     const fault = faultOf(section);
     if (fault !== undefined) this.#reject(section, fault);
     else if (section.kind === "block") this.#batch.push({ cid: section.cid, bytes: section.bytes });
@@ -125,7 +131,8 @@ class Upload {
     try {
       if (batch.length === 0) return;
       const bytes = batch.reduce((sum, block) => sum + block.bytes.length, 0);
-      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, { blocks: batch.length, bytes });
+      const coming = { blocks: batch.length, bytes };
+      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, coming, batch.every(isNode));
       try {
         const { stored, known } = await this.#blocks.put(batch);
         this.#parts.garbage.young(bytes);
@@ -172,6 +179,10 @@ interface Counts {
 const NO_SLAB = Buffer.alloc(0);
 const MAX_BATCH_BLOCKS = 8_192;
 const MAX_REJECTED = 1_000;
+
+function isNode({ cid }: Block): boolean {
+  return codecOf(cid) === "dag-cbor";
+}
 
 function faultOf(section: CarSection): RefusalCode | undefined {
   if (section.kind === "foreign") return "bad_cid";

@@ -15,6 +15,7 @@ import { carOf } from "../../support/car.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { raw } from "../../support/opaque-commits.ts";
 import { RawClient } from "../../support/raw-http.ts";
+import { cborBlock } from "../../support/signed-history.ts";
 import { alice, bob, startTestMaster, type TestMaster } from "../../support/test-master.ts";
 
 const masters: TestMaster[] = [];
@@ -141,6 +142,20 @@ describe("a quota", () => {
     const tiny = Array.from({ length: 100 }, (_, at) => raw(`${at}`));
     expect(await upload(master, carOf(...tiny))).toMatchObject({ status: 402, code: "over_quota" });
     expect(await upload(master, carOf(...tiny.slice(0, 30)))).toMatchObject({ status: 200 });
+  });
+
+  test("leaves a reserve to nodes, which contents cannot use and which ends as well", async () => {
+    const master = await start({ quotaBytes: 1000 });
+    expect(await upload(master, carOf(raw("x".repeat(1000 - 128))))).toMatchObject({ status: 200 });
+    const nodes = Array.from({ length: 5 }, (_, at) => cborBlock(`${at}`.padEnd(1_000_000)));
+    const [first] = nodes;
+    const mixed = carOf(first as Block, raw("more"));
+    expect(await upload(master, mixed)).toMatchObject({ status: 402, code: "over_quota", stored: 1 });
+    const answers = [];
+    for (const node of nodes.slice(1)) answers.push(await upload(master, carOf(node)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 402]);
+    const state = await (await master.call("/api/v1/storage")).json();
+    expect(state).toMatchObject({ canUpload: false, quotaBytes: 1000 });
   });
 
   test("applies to each owner separately", async () => {
