@@ -2,6 +2,9 @@
  * Which past commits a bucket retains (docs/design/retention.md): all of the youngest, then the last one of each minute,
  * hour and day, each up to an age that the bucket's setting gives. A pure rule over the commits' times.
  *
+ * A commit also stays as long as the youngest from when it was replaced: others may stand on it (effective-time.ts). If its
+ * replacement was thinned, that was longer ago.
+ *
  * Ages count from effective times. Minutes, hours and days are those of the commits' own times, so that commits that take
  * their time from one ancestor do not all fall into one minute.
  *
@@ -37,8 +40,9 @@ export function retained(
   }
   const newest = effective.at(-1);
   const stays = (commit: EffectiveCommit) => {
-    const ageNs = nowNs - commit.effectiveNs;
-    if (commit === newest || ageNs <= everythingNs) return true;
+    const { effectiveNs, replacedNs = effectiveNs } = commit;
+    const ageNs = nowNs - effectiveNs;
+    if (commit === newest || ageNs <= everythingNs || nowNs - replacedNs <= everythingNs) return true;
     return rules.some(({ length, untilNs }) => ageNs <= untilNs && lastOf.get(periodOf(commit, length)) === commit);
   };
   return new Set(effective.filter(stays).flatMap(({ seq, voucher }) => [seq, voucher]));

@@ -42,6 +42,18 @@ function effectiveMs({ seq, timeNs }: TimedCommit, all: readonly TimedCommit[], 
   return Math.max(msOf({ seq, timeNs }), ...before);
 }
 
+/** When a commit stopped being the newest. Undefined: it is the newest, or a commit up to its replacement is gone. */
+function replacedMs(commit: TimedCommit, all: readonly TimedCommit[], nowMs: number): number | undefined {
+  const effective = effectiveMs(commit, all, nowMs);
+  const replacement = all.find((other) => {
+    const isBelieved = other.timeNs <= ns(nowMs + DAY);
+    return other.seq > commit.seq && isBelieved && msOf(other) >= effective;
+  });
+  if (replacement === undefined) return undefined;
+  const between = all.filter(({ seq }) => seq > commit.seq && seq <= replacement.seq);
+  return between.length === replacement.seq - commit.seq ? msOf(replacement) : undefined;
+}
+
 const msOf = ({ timeNs }: TimedCommit) => Number(timeNs / 1_000_000n);
 
 /** Settings of a bucket: some rules may be off, and a coarser one may end before a finer one. */
@@ -67,6 +79,7 @@ function staysByItself(
       .map((other) => ({ seq: other.seq, at: effectiveMs(other, all, nowMs) }))
       .every(({ seq, at }) => at < effective || (at === effective && seq <= commit.seq));
   if (commit.seq === all.at(-1)?.seq || age <= everything * 1000) return true;
+  if (nowMs - (replacedMs(commit, all, nowMs) ?? effective) <= everything * 1000) return true;
   if (age <= minutes * 1000 && isLastOf(MINUTE)) return true;
   return (age <= hours * 1000 && isLastOf(HOUR)) || (age <= days * 1000 && isLastOf(DAY));
 }
@@ -160,6 +173,17 @@ test("a commit by a clock that is years slow stays as long as the last correct c
         if (mustStay && !kept.has((index + 1) as Lamport)) lost.push(index + 1);
       }
       expect(lost).toEqual([]);
+    }),
+  );
+});
+
+test("a commit stays for as long as young ones from when it was replaced, whatever the clocks of those before the last", () => {
+  fc.assert(
+    fc.property(anyClocks, (clocks) => {
+      const { made, endMs, commits } = historyBy([...clocks, { stepMs: MINUTE, offMs: 0 }]);
+      const kept = retained(commits, ns(endMs), { all: LEAST_ALL_S, minutes: 0, hours: 0, days: 0 });
+      const mustStay = commits.filter((_, index) => endMs - (made[index + 1]?.atMs ?? endMs) <= LEAST_ALL_S * 1000);
+      expect(mustStay.filter(({ seq }) => !kept.has(seq))).toEqual([]);
     }),
   );
 });

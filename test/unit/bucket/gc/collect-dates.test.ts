@@ -19,6 +19,7 @@ import {
   shown,
 } from "../../../support/collected-store.ts";
 
+const MINUTE_MS = HOUR_MS / 60;
 const DAY_MS = 24 * HOUR_MS;
 const YEAR_MS = 365 * DAY_MS;
 
@@ -131,8 +132,31 @@ describe("a bucket's own retention", () => {
     hours.ms += HOUR_MS;
     expect(await agent.retain(nothingOld)).toBe("published");
     const dry = await collectIn(store, hours, { ...EAGER, dryRun: true });
-    expect(dry).toMatchObject({ retention: nothingOld, commits: { after: 1 } });
+    expect(dry).toMatchObject({ retention: nothingOld, commits: { after: 2 } });
     expect((await collectIn(store, hours, EAGER)).commits).toEqual(dry.commits);
+    expect(await faultsOf(store, hours)).toEqual([]);
+  });
+
+  test("without minutes, hours and days retains the root that the newest one replaced, for as long as young ones", async () => {
+    const hours = new Hours();
+    const store = await newStore(hours);
+    const agent = await opened(store, hours);
+    await agent.retain({ all: LEAST_ALL_S, minutes: 0, hours: 0, days: 0 });
+    const { commit: stoodOn } = await agent.bucket.head();
+    const isRetained = async () => {
+      for await (const { cid } of log(agent.bucket, (await agent.bucket.head()).commit))
+        if (cid === stoodOn.cid) return true;
+      return false;
+    };
+    hours.ms += 16 * MINUTE_MS;
+    await agent.put("changing", noise(3_000, 1));
+    hours.ms += MINUTE_MS / 6;
+    await collectIn(store, hours, EAGER);
+    expect(await isRetained()).toBe(true);
+    hours.ms += 15 * MINUTE_MS;
+    await agent.put("changing", noise(3_000, 2));
+    await collectIn(store, hours, EAGER);
+    expect(await isRetained()).toBe(false);
     expect(await faultsOf(store, hours)).toEqual([]);
   });
 
@@ -141,7 +165,8 @@ describe("a bucket's own retention", () => {
     const { store, agent } = await threeDays(hours);
     await agent.retain({ all: 2 * 86_400, minutes: 2 * 86_400, hours: 0, days: 86_400 });
     const { held } = await collectIn(store, hours, { ...EAGER, dryRun: true });
-    expect(held?.older.map(({ withinMs }) => withinMs)).toEqual([DAY_MS, 2 * DAY_MS]);
+    // The oldest root is made earlier, and was replaced within two days.
+    expect(held?.older.map(({ withinMs }) => withinMs)).toEqual([DAY_MS, 2 * DAY_MS, null]);
   });
 
   test("set while a collection is planned applies to that collection", async () => {
