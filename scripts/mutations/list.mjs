@@ -269,9 +269,9 @@ export const mutants = [
   },
   {
     name: "an epoch that waited while others published is not sealed anew",
-    file: "src/agent/publishing/publisher.ts",
-    from: "? changes : overlay.seal(true);",
-    to: "? changes : changes;",
+    file: "src/agent/publishing/held-epoch.ts",
+    from: "return root !== undefined && root !== reference;",
+    to: "return false;",
     test: UNITS_OFFLINE,
   },
   {

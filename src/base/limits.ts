@@ -90,6 +90,8 @@ export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 
 // Publishing
 export const PUBLISH_ATTEMPTS = 16;
+/** With fewer bytes of contents, a commit is noted while they are sent. */
+export const NOTED_BESIDE_BYTES = 64 * KiB;
 export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
 /** The ratio of the longest pause to the first. More leaves the bucket idle, less lets writers collide. */

@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
+import { NOTED_BESIDE_BYTES, PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -217,9 +217,11 @@ class Publication implements AsyncDisposable {
         policy,
       });
       const blocks = staging.reachable(commitRoots(commit));
-      const noted = this.#note({ commit: commit.cid, seq: commit.body.seq });
+      const note = () => this.#note({ commit: commit.cid, seq: commit.body.seq });
+      // Takes a sync of a disk. After a large upload that costs little, and if the upload fails, nothing is in doubt.
+      const noted = staging.contentBytes < NOTED_BESIDE_BYTES ? note() : undefined;
       const swap = await session.prepare(current.root, { commit, blocks });
-      await noted;
+      await (noted ?? note());
       this.#counter.addUpload(swap.uploaded);
       return { commit: verified, swap, on: current, epochTree };
     } catch (error) {
@@ -230,12 +232,11 @@ class Publication implements AsyncDisposable {
     }
   }
 
-  /** Takes a sync of a disk, so it runs beside the upload. */
-  #note(sent: SentCommit): Promise<void> | undefined {
+  #note(sent: SentCommit): Promise<void> {
     this.#sent.push(sent);
-    const noted = this.#options.sending?.(sent);
+    const noted = this.#options.sending?.(sent) ?? Promise.resolve();
     // If the upload fails first, nothing is sent.
-    noted?.catch(() => {});
+    noted.catch(() => {});
     return noted;
   }
 

@@ -73,7 +73,8 @@ function codeOf({ status, code }: Refusal): ErrorCode {
 const HINTS: Partial<Record<ErrorCode, string>> = {
   bad_token: "Check the clocks of this machine and the master, and which key is used: --key FILE, SYNCLINE_KEY.",
   wallet_not_allowed: "Ask whoever runs the master to serve your wallet: syncline serve --allow WALLET.",
-  over_quota: "Unpublished data is kept here. Publishing resumes once there is room: remove data, or ask for more.",
+  over_quota:
+    "Unpublished data is kept here. Publishing resumes once there is room: remove data, new files first, or ask for more.",
   store_unreachable: "The master is running but cannot serve now. See its log.",
   arbiter_unreachable: "The master is running but cannot reach its roots. See its log.",
   disk_full: "The master's disk is full. Unpublished data is kept here.",

@@ -22,6 +22,7 @@ import { NodeStore } from "../../tree/node-store.ts";
 import { EpochGarbage, type ReleaseTime } from "./epoch-garbage.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
+import { HeldEpoch } from "./held-epoch.ts";
 import type { HeldBase } from "../state/held-base.ts";
 import { packed, type PackedOutcome } from "./packed-outcome.ts";
 import { UNREACHABLE } from "./publish-errors.ts";
@@ -96,10 +97,7 @@ export class Publisher {
   readonly #throughput: Throughput;
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
-  /** A sealed epoch is not in the bucket yet; it goes first. */
-  #held: boolean;
-  /** A swap for the held epoch was or may have been sent, by this run or an earlier one. */
-  #sent: boolean;
+  readonly #held: HeldEpoch;
   /** Others published while we published our last epoch. */
   #contended = false;
   #online = true;
@@ -123,8 +121,8 @@ export class Publisher {
     this.#garbage = new EpochGarbage(options.releaseMemory);
     this.#base = options.base;
     this.#conflicts = new SeenConflicts(options.clock);
-    this.#held = options.held;
-    this.#sent = options.held;
+    const root = async () => (await options.bucket.current())?.commit.cid;
+    this.#held = new HeldEpoch({ overlay: options.overlay, root, held: options.held });
     if (options.held) options.heldBase?.stand(options.base);
     this.#nodes = new NodeStore(options.bucket.blocks, ADOPT_NODES);
   }
@@ -161,7 +159,7 @@ export class Publisher {
     this.#noticedMs = this.#options.clock.monotonicMs();
     const notice = (this.#notice ??= this.#queued(async () => {
       if (this.#notice === notice) this.#notice = undefined;
-      if (this.#held) return this.#publishDirty();
+      if (this.#held.isHeld) return this.#publishDirty();
       return this.#noticedMs < this.#swapMs ? DONE : this.#catchUp();
     }));
     return notice;
@@ -183,20 +181,18 @@ export class Publisher {
   /** Undefined when nothing changed. Afterwards nothing refers to the epoch's objects: the outcome is packed. */
   async #attempt(author: PublisherWriter): Promise<Attempt | undefined> {
     const { bucket, overlay, data, clock, random, log, merge } = this.#options;
-    const changes = await this.#seal();
+    const changes = await this.#held.seal();
     if (changes === undefined) {
       this.#options.heldBase?.leave();
       return undefined;
     }
     const context = { bucket, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { objects: changes.objects.length };
-    this.#held = true;
     this.#options.heldBase?.stand(this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
-    const sentBefore = this.#sent;
     const sending = (sent: SentCommit) => {
-      this.#sent = true;
+      this.#held.sending();
       return overlay.sending(changes.epoch, sent);
     };
     const options = { adopted: this.#base.commit, contended: this.#contended, sending };
@@ -214,22 +210,8 @@ export class Publisher {
         .as((writer) => publishEpoch({ ...context, writer }, changes, counted, options))
         .finally(() => this.#throughput.end()),
     );
-    this.#sent = sentBefore || outcome.kind === "published" || outcome.figures.attempts > 0;
+    this.#held.tried(outcome);
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
-  }
-
-  /**
-   * Reseals an epoch that waited while others published, with all later changes, unless it may have been sent. Otherwise,
-   * in a unit that the others changed too, only the epoch's part would lose the conflict, and the rest would mix with their
-   * files.
-   */
-  async #seal(): Promise<ChangeSet | undefined> {
-    const { bucket, overlay } = this.#options;
-    const waited = this.#held && !this.#sent;
-    const changes = await overlay.seal(false);
-    if (changes === undefined || !waited) return changes;
-    const current = await bucket.current();
-    return current === undefined || current.commit.cid === changes.reference ? changes : overlay.seal(true);
   }
 
   async #conclude({ outcome, objects, movedBytes }: Attempt): Promise<FlushEnd> {
@@ -239,8 +221,7 @@ export class Publisher {
       case "published":
         if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
         await overlay.published(outcome.epoch);
-        this.#held = false;
-        this.#sent = false;
+        this.#held.published();
         this.#contended = outcome.contended;
         this.#swapMs = outcome.swapMs;
         this.#options.heldBase?.leave();

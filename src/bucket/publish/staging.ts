@@ -17,6 +17,8 @@ export class Staging implements BlockSink, BlockReader {
   readonly #nodes = new Map<Cid, Uint8Array>();
   readonly #uploading = new Set<Cid>();
   #blocksRead = 0;
+  /** Bytes of the contents that went into the upload. */
+  contentBytes = 0;
 
   /** `stored` reads what the bucket holds. Without a session, contents are dropped: for rebuilding published trees. */
   constructor(stored: BlockReader, session: Pick<UploadSession, "putContent" | "blocks"> | undefined) {
@@ -34,6 +36,7 @@ export class Staging implements BlockSink, BlockReader {
     if (codecOf(cid) === "dag-cbor") return void this.#nodes.set(cid, bytes);
     if (this.#session === undefined) return;
     this.#uploading.add(cid);
+    this.contentBytes += bytes.length;
     return this.#session.putContent({ cid, bytes });
   }
 

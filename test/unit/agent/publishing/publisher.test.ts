@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
 import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
+import type { Lamport } from "../../../../src/base/ids.ts";
 import type { Log } from "../../../../src/base/log.ts";
 import type { Bucket } from "../../../../src/bucket/bucket.ts";
 import { publishEpoch, type PublishContext } from "../../../../src/bucket/publish.ts";
@@ -285,6 +286,56 @@ describe("a publisher", () => {
     await publisher.rootMoved();
     expect(await files()).toEqual({ held: "held", theirs: "theirs" });
     expect(overlay.adopted).toEqual([]);
+  });
+
+  describe("with an epoch for which the bucket has no room", () => {
+    const full = async () => {
+      throw new SynclineError("over_quota", "No room.");
+    };
+    /** Every attempt fails for lack of room, twice; then there is room. */
+    const afterFull = async (opened: Awaited<ReturnType<typeof world>>, meanwhile = () => {}) => {
+      const { publisher, overlay, remote } = opened;
+      remote.beforePrepare = full;
+      await publisher.flush();
+      expect(publisher.state().lastError?.code).toBe("over_quota");
+      overlay.edit(born("later", "later", 3));
+      await publisher.flush();
+      meanwhile();
+      remote.beforePrepare = async () => {};
+      while ((await publisher.flush()).again || overlay.holdsEpoch);
+      await publisher.flush();
+      return overlay.publishedEpochs.map(({ epoch }) => epoch);
+    };
+
+    test("seals it anew with later changes, though the root stands", async () => {
+      const opened = await world();
+      opened.overlay.edit(born("a"));
+      expect(await afterFull(opened)).toEqual([2]);
+      expect(await opened.files()).toEqual({ a: "a", later: "later" });
+    });
+
+    test.each(["lost", "late"] as const)("never does so once a swap of it got no answer (%s)", async (fault) => {
+      const opened = await world();
+      const { overlay, remote, publisher } = opened;
+      overlay.edit(born("a"));
+      remote.faults.push(...Array.from({ length: 16 }, () => fault));
+      expect((await publisher.flush()).again).toBe(true);
+      expect(await afterFull(opened, () => remote.landLate())).toEqual([1, 2]);
+      expect(await opened.files()).toEqual({ a: "a", later: "later" });
+    });
+
+    test.each([
+      ["seals it anew after a restart if no commit of it was noted", false, [2]],
+      ["never does so after a restart if a commit of it was noted", true, [1, 2]],
+    ])("%s", async (_, noted, epochs) => {
+      const opened = await world({ held: true });
+      const { overlay, bucket } = opened;
+      overlay.edit(born("held"));
+      await overlay.seal(false);
+      if (noted) await overlay.sending(1, { ...(await head(bucket)), seq: 2 as Lamport });
+      expect(await afterFull(opened)).toEqual(epochs);
+      expect(await opened.files()).toEqual({ held: "held", later: "later" });
+    });
   });
 
   test("publishes an epoch once, even if the overlay cannot record that at first", async () => {
