@@ -5,6 +5,7 @@
 import type { Cid, Lamport } from "../base/ids.ts";
 import { isDamage, SynclineError } from "../base/errors.ts";
 import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
+import { WordMemory } from "../base/word-memory.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { digestKey } from "../format/blocks/cid.ts";
@@ -27,6 +28,8 @@ export interface VerifyOptions {
   readonly blocks: BlockReader;
   /** Checks the store's objects (packed/object-audit.ts); with `blocks`, every block in them. Absent: it has none. */
   readonly audit?: (blocks: boolean) => Promise<ObjectAudit>;
+  /** The most memory that the list of blocks may take. Default: no limit. */
+  readonly memoryBytes?: number;
   readonly onProgress?: OnProgress;
   /** Called at the start of a step whose progress is not counted. */
   readonly onStep?: (what: string) => void;
@@ -34,7 +37,8 @@ export interface VerifyOptions {
 
 /**
  * Verifies everything under the current root. Throws only when no result is possible: `no_such_bucket`, `root_rolled_back`,
- * and what reading throws when the store is unreachable, at first or later.
+ * `limit_exceeded` if the list of blocks takes more than `memoryBytes`, and what reading throws when the store is unreachable,
+ * at first or later.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
   for (let times = 1; ; times++) {
@@ -68,8 +72,9 @@ async function rootOf({ remote }: Bucket): Promise<Root> {
 }
 
 async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): Promise<VerifyReport> {
-  const { blocks, audit, onProgress = () => {}, onStep } = options;
-  const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress);
+  const { blocks, audit, memoryBytes, onProgress = () => {}, onStep } = options;
+  const memory = new WordMemory(memoryBytes);
+  const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress, memory);
   await walk.walkRoot(root.commit);
   const damage: DamageItem[] = [];
   const head = walk.damaged.has(root.commit) ? undefined : await bucket.commit(root.commit);

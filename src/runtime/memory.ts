@@ -36,8 +36,16 @@ const KNOWN_MAJORS: ReadonlySet<number> = new Set([22, 24, 26]);
  * and 2.2 KiB in the heap of the thread that publishes. To be called on that thread.
  */
 export function objectsInMemory(): number {
-  const system = Math.min(totalmem(), process.constrainedMemory() || Infinity);
-  return Math.floor(Math.min(system / OBJECT_BYTES, getHeapStatistics().heap_size_limit / OBJECT_HEAP_BYTES));
+  return Math.floor(Math.min(systemBytes() / OBJECT_BYTES, getHeapStatistics().heap_size_limit / OBJECT_HEAP_BYTES));
+}
+
+/** How much memory a collection or verification may take for its lists of blocks; an agent has other work besides. */
+export function blockListBytes(who: "agent" | "command"): number {
+  return systemBytes() / (who === "agent" ? 4 : 2);
+}
+
+function systemBytes(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Infinity);
 }
 
 /** Both with room for everything else. */

@@ -62,7 +62,9 @@ export const EAGER = { youngMs: 0, leastGainBytes: -Infinity };
 export async function collectIn(
   store: ObjectStore,
   hours: Hours,
-  options: Partial<Pick<CollectOptions, "dryRun" | "youngMs" | "leastGainBytes" | "onProgress" | "onStep">> = {},
+  options: Partial<
+    Pick<CollectOptions, "dryRun" | "youngMs" | "leastGainBytes" | "memoryBytes" | "onProgress" | "onStep">
+  > = {},
 ) {
   const { bucket, context } = await opened(store, hours);
   const { writer, clock, random } = context;

@@ -5,6 +5,7 @@ import { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
 import { trustedAccess } from "../../net/access.ts";
+import { blockListBytes } from "../../runtime/memory.ts";
 import { runLast } from "../../runtime/priority.ts";
 import { collectIfNeeded } from "../../bucket/gc/need.ts";
 import { openPacked } from "../../bucket/open-remote.ts";
@@ -25,7 +26,15 @@ function serve(port: MessagePort): void {
       const { opened, writer } = await openCollector({ address, stateDir, stateRoot, log: silentLog, ...ports });
       await using _ = opened;
       const { store } = remote;
-      const options = { bucket: opened.bucket, store, writer: writer.writer, signal: stop.signal, ...ports };
+      const memoryBytes = blockListBytes("agent");
+      const options = {
+        bucket: opened.bucket,
+        store,
+        writer: writer.writer,
+        signal: stop.signal,
+        memoryBytes,
+        ...ports,
+      };
       return await collectIfNeeded(options, known, many);
     },
     stop: () => stop.abort(new SynclineError("no_agent", "The agent is shutting down.")),

@@ -1,10 +1,10 @@
 /** Makes a collection's swaps: copies, runs, manifests and commit objects. */
 import type { Clock } from "../../base/clock.ts";
-import { groupBy } from "../../base/collections.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { RUN_PAGE_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import type { WordMemory } from "../../base/word-memory.ts";
 import { encodeManifest, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
 import { pagesOfRun, type RunRow } from "../../format/blocks/run.ts";
@@ -20,10 +20,14 @@ import { mergePages } from "../packed/run-merge.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { blocksOf, type Maintenance, makeMaintenance } from "./maintenance.ts";
 import type { CollectionBase } from "./collection-base.ts";
-import { intactCopies } from "./intact-copies.ts";
-import type { LiveRow } from "./inventory.ts";
+import { useIntactCopies } from "./intact-copies.ts";
+import type { LiveRow, LiveRows } from "./live-rows.ts";
 import type { Plan } from "./planner.ts";
 import { Repacker } from "./repack.ts";
+
+/** Memory for sorting a row, and for copying a block: at most. */
+const SORTED_BYTES = 4;
+const COPY_BYTES = 72;
 
 export interface CollectionWriterOptions {
   readonly bucket: Bucket;
@@ -31,6 +35,8 @@ export interface CollectionWriterOptions {
   readonly writer: Writer;
   readonly clock: Clock;
   readonly random: Random;
+  /** For places of blocks. */
+  readonly memory: WordMemory;
 }
 
 export class CollectionWriter implements AsyncDisposable {
@@ -44,13 +50,13 @@ export class CollectionWriter implements AsyncDisposable {
   #mapped: { readonly live: Plan["live"]; readonly runs: readonly RunReference[] } | undefined;
 
   constructor(options: CollectionWriterOptions) {
-    const { store, clock, random, writer } = options;
+    const { store, clock, random, writer, memory } = options;
     this.#options = options;
     this.directory = new PackDirectory(store);
     this.#roots = new ObjectRootStore(store);
     const lease = new Lease(store, writer.device.writer, clock, random);
     this.#uploader = new PackUploader({ store, directory: this.directory, lease, random });
-    this.repacker = new Repacker(store, this.#uploader);
+    this.repacker = new Repacker(store, this.#uploader, memory);
   }
 
   /** Bytes of everything stored here, including objects that turned out useless. */
@@ -64,7 +70,7 @@ export class CollectionWriter implements AsyncDisposable {
     const going = new Set(victims.map(({ name }) => name));
     const { gcEpoch, dropping } = base.object.manifest;
     // A retry with the same rows writes only the commit object: others have little time to come first.
-    if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(plan, going)) };
+    if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#map(live, going) };
     await this.#uploader.refreshLease();
     const { runs } = this.#mapped;
     return this.#swap(base, maintenance, {
@@ -75,16 +81,18 @@ export class CollectionWriter implements AsyncDisposable {
     });
   }
 
-  /** The rows after copying the blocks out of packs that go. */
-  async #moved(plan: Plan, going: ReadonlySet<PackName>): Promise<RunRow[]> {
-    const intact = await intactCopies(this.#options.store, plan, going);
-    const rows = [...plan.live].map(([key, row]) => [key, intact.get(key) ?? row] as const);
-    const toCopy = rows.flatMap(([key, row]) => {
-      return going.has(row.pack) && this.repacker.copyOf(key) === undefined ? [row] : [];
-    });
-    for (const inPack of groupBy(toCopy, ({ pack }) => pack).values()) await this.repacker.copy(inPack);
+  /** Copies the blocks out of packs that go, and stores the run of all rows after that. */
+  async #map(live: LiveRows, going: ReadonlySet<PackName>): Promise<RunReference[]> {
+    const { store, memory } = this.#options;
+    // Before anything is written.
+    const toCopy = Math.max(0, live.rowsIn(going) - this.repacker.copied);
+    memory.require(live.size * SORTED_BYTES + toCopy * COPY_BYTES);
+    await useIntactCopies(store, live, going);
+    const isToCopy = (number: number, pack: PackName) =>
+      going.has(pack) && this.repacker.copyOf(live.digestOf(number)) === undefined;
+    for (const inPack of live.byPack(isToCopy)) await this.repacker.copy(inPack);
     await this.repacker.finish();
-    return rows.map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
+    return this.#putRun(live, going);
   }
 
   /** The second swap: clears the list of dropping packs. */
@@ -104,21 +112,25 @@ export class CollectionWriter implements AsyncDisposable {
     return this.release();
   }
 
-  #copyOf(key: string, { pack }: LiveRow): RunRow {
-    const copy = this.repacker.copyOf(key);
+  #copyOf({ digest, pack }: LiveRow): RunRow {
+    const copy = this.repacker.copyOf(digest);
     if (copy !== undefined) return copy;
     throw new SynclineError("internal", `A block of ${pack} was not copied.`);
   }
 
-  async #putRun(rows: readonly RunRow[]): Promise<RunReference[]> {
+  /** By ascending digest. */
+  *#rows(live: LiveRows, going: ReadonlySet<PackName>): Generator<RunRow> {
+    for (const row of live.sorted()) yield going.has(row.pack) ? this.#copyOf(row) : row;
+  }
+
+  async #putRun(live: LiveRows, going: ReadonlySet<PackName>): Promise<RunReference[]> {
     const { store, random } = this.#options;
-    if (rows.length === 0) return [];
+    if (live.size === 0) return [];
     const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
     let count = 0;
-    const sorted = rows.toSorted((a, b) => Buffer.compare(a.digest, b.digest));
     const outcome = await store.putNew(
       runName(id),
-      mergePages([sorted], (total) => (count = total)),
+      mergePages([this.#rows(live, going)], (total) => (count = total)),
       { durable: "later" },
     );
     if (outcome.kind !== "stored") throw notStored(store.address, runName(id), outcome);

@@ -12,6 +12,7 @@ import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import { WordMemory } from "../../base/word-memory.ts";
 import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/commits/lease.ts";
 import { runName } from "../../format/blocks/object-name.ts";
 import type { Retention } from "../../format/commits/retention.ts";
@@ -46,6 +47,8 @@ export interface CollectOptions {
   readonly random: Random;
   /** Reports what would be done, and changes nothing. */
   readonly dryRun?: boolean;
+  /** The most memory that lists of blocks may take. Default: no limit. */
+  readonly memoryBytes?: number;
   /** Unlisted objects younger than this are left alone: a writer may be about to list them. Default: one hour. */
   readonly youngMs?: number;
   /** Acts only if it frees more than this beyond what it writes. Default: the estimate's error, so that no bucket grows. */
@@ -92,8 +95,8 @@ export interface CollectReport {
 const EXPIRED_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Collects. Throws `root_moved` when other writers or another collector kept coming first; `block_not_found`,
- * `block_corrupt` and `store_corrupt` for a damaged bucket, from which nothing is collected; and as publishing does.
+ * Collects. Throws `root_moved` when other writers or another collector kept coming first; `limit_exceeded` past
+ * `memoryBytes`; `block_not_found`, `block_corrupt` and `store_corrupt` for a damaged bucket; and as publishing does.
  */
 export async function collect(options: CollectOptions): Promise<CollectReport> {
   await using collection = new Collection(options);
@@ -111,8 +114,9 @@ class Collection implements AsyncDisposable {
 
   constructor(options: CollectOptions) {
     this.#options = options;
-    this.#writer = new CollectionWriter(options);
-    this.#planner = new Planner(options, this.#writer.directory);
+    const memory = new WordMemory(options.memoryBytes);
+    this.#writer = new CollectionWriter({ ...options, memory });
+    this.#planner = new Planner({ ...options, memory }, this.#writer.directory);
   }
 
   async run(): Promise<CollectReport> {
@@ -214,10 +218,8 @@ class Collection implements AsyncDisposable {
       if (swapped === undefined) continue;
       this.#swaps++;
       this.#gcEpoch = (this.#gcEpoch ?? 0) + 1;
-      await this.#finish(
-        inventory,
-        inventory.runs.map(({ name }) => name),
-      );
+      const runs = inventory.runs.map(({ name }) => name);
+      await this.#finish(inventory, runs);
       return { plan: swapped, passedOver, more: swapped.victims.length === DROPPED_AT_ONCE };
     }
     throw overtaken();
@@ -241,7 +243,7 @@ class Collection implements AsyncDisposable {
     const nowMs = await this.#nowMs();
     const claims = await this.#claims(nowMs);
     const { live } = await this.#planner.plan(await this.#base(), before, claims, nowMs);
-    for (const pack of new Set([...live.values()].map((row) => row.pack))) {
+    for (const pack of live.uses.keys()) {
       if (!before.packs.has(pack) && (await this.#options.store.head(pack)) === undefined) throw lostPack(pack);
     }
     await this.#finish(before, []);

@@ -11,7 +11,7 @@ import type { ObjectInfo } from "../../objects/object-store.ts";
 import { buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject } from "../packed/pack-directory.ts";
 import { blocksOf, type Maintenance } from "./maintenance.ts";
-import type { LiveRow } from "./inventory.ts";
+import type { LiveRows } from "./live-rows.ts";
 import { DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 
 export interface Amount {
@@ -36,7 +36,7 @@ export interface Estimate {
 export const ESTIMATE_ERROR_BYTES = 4 * 1024;
 
 export interface Planned {
-  readonly live: ReadonlyMap<string, LiveRow>;
+  readonly live: Pick<LiveRows, "size" | "uses">;
   /** All packs that go, over all passes. */
   readonly victims: readonly PackState[];
   /** All runs in the store: one new run replaces them. */
@@ -66,10 +66,10 @@ export function estimateOf({ live, victims, runs, maintenance, gcEpoch }: Planne
 function copiesOf(live: Planned["live"], going: ReadonlySet<string>): Amount {
   const bytes = { "dag-cbor": 0, raw: 0 };
   let rows = 0;
-  for (const { pack, kind, length } of live.values()) {
+  for (const [pack, use] of live.uses) {
     if (!going.has(pack)) continue;
-    bytes[kind] += length;
-    rows++;
+    for (const kind of ["dag-cbor", "raw"] as const) bytes[kind] += use[kind];
+    rows += use.rows;
   }
   const packs = Object.values(bytes).reduce((count, each) => count + Math.ceil(each / PACK_TARGET_BYTES), 0);
   return { objects: packs, bytes: bytes["dag-cbor"] + bytes.raw + rows * PACK_ROW_BYTES + packs * PACK_TAIL_BYTES };

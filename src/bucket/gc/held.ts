@@ -7,7 +7,7 @@ import { groupBy } from "../../base/collections.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { KeptCommit } from "./maintenance.ts";
 import type { Marker } from "./marker.ts";
-import type { LiveRow } from "./inventory.ts";
+import type { LiveRows } from "./live-rows.ts";
 
 export interface Held {
   /** Bytes of the blocks that the newest root reaches, as they are stored. */
@@ -27,7 +27,7 @@ export interface HeldByAge {
 
 export class AgedMarks {
   readonly #marker: Marker;
-  /** The range of age of all marks up to `until`, in the order of marking. */
+  /** The range of age of all blocks up to this number. */
   readonly #spans: { readonly range: Range; readonly until: number }[] = [];
 
   constructor(marker: Marker) {
@@ -44,17 +44,17 @@ export class AgedMarks {
     }
   }
 
-  heldBy(older: readonly KeptCommit[], live: ReadonlyMap<string, Pick<LiveRow, "length">>): Held {
+  heldBy(older: readonly KeptCommit[], live: Pick<LiveRows, "lengthOf">): Held {
     const bytes = new Map<Range, number>();
     const spans = this.#spans.values();
     let span = spans.next().value;
-    let index = 0;
-    for (const key of this.#marker.marked.keys()) {
-      while (span !== undefined && index >= span.until) span = spans.next().value;
+    const { needed } = this.#marker;
+    for (let number = 0; number < needed.size; number++) {
+      while (span !== undefined && number >= span.until) span = spans.next().value;
+      if (needed.kindOf(number) === undefined) continue;
       // What is marked after all roots is there for the next one.
       const range = span === undefined ? NEWEST : span.range;
-      bytes.set(range, (bytes.get(range) ?? 0) + (live.get(key)?.length ?? 0));
-      index++;
+      bytes.set(range, (bytes.get(range) ?? 0) + live.lengthOf(number));
     }
     const byAge = rangesOf(older).map(([range, { length: roots }]): HeldByAge => {
       const withinMs = range === undefined ? null : Number(range / 1_000_000n);
@@ -64,7 +64,7 @@ export class AgedMarks {
   }
 
   #end(range: Range): void {
-    this.#spans.push({ range, until: this.#marker.marked.size });
+    this.#spans.push({ range, until: this.#marker.needed.size });
   }
 }
 

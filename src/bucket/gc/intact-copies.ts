@@ -11,48 +11,35 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import { byOffset } from "../../packs/pack-rows.ts";
 import { readPlaced } from "../../packs/ranged-reads.ts";
 import { inBatches } from "../../packs/rewriting.ts";
-import type { LiveRow } from "./inventory.ts";
-import type { Plan } from "./planner.ts";
+import type { LiveRow, LiveRows } from "./live-rows.ts";
 
 /** How much is read at once. */
 const PIECE_BYTES = PACK_TARGET_BYTES / 4;
 
 /**
- * Rows to use in place of those in `live`, by digestText: where that copy is damaged and another is not. Reads each block
- * that is mapped several times, but not those in packs that are `going`: copying them checks them.
+ * Uses intact copies in place of damaged ones. Reads each block that is mapped several times, but not those in packs that
+ * are `going`: copying them checks them.
  */
-export async function intactCopies(
-  store: ObjectStore,
-  { live, copies }: Pick<Plan, "live" | "copies">,
-  going: ReadonlySet<PackName>,
-): Promise<ReadonlyMap<string, LiveRow>> {
-  const staying = [...copies.keys()].flatMap((key): [string, LiveRow][] => {
-    const row = live.get(key);
-    return row === undefined || going.has(row.pack) ? [] : [[key, row]];
-  });
+export async function useIntactCopies(store: ObjectStore, live: LiveRows, going: ReadonlySet<PackName>): Promise<void> {
+  const staying = live.byPack((number, pack) => live.hasOthers(number) && !going.has(pack));
   const damaged = await damagedOf(store, staying);
-  const others = damaged.flatMap(([key]) => (copies.get(key) ?? []).map((row): [string, LiveRow] => [key, row]));
-  const unusable = new Set((await damagedOf(store, others)).map(([, row]) => row));
-  return new Map(others.filter(([, row]) => !unusable.has(row)));
+  if (damaged.length === 0) return;
+  const others = live.othersOf(new Set(damaged.map(({ number }) => number)));
+  const unusable = new Set(await damagedOf(store, groupBy(others, ({ pack }) => pack).values()));
+  for (const row of others) if (!unusable.has(row)) live.move(row);
 }
 
-/** Those whose bytes are missing or do not match their digest. */
-async function damagedOf(
-  store: ObjectStore,
-  rows: readonly (readonly [string, LiveRow])[],
-): Promise<(readonly [string, LiveRow])[]> {
-  const found: (readonly [string, LiveRow])[] = [];
-  for (const inPack of groupBy(rows, ([, { pack }]) => pack).values()) {
-    const ordered = inPack
-      .map(([key, row]) => ({ key, row, offset: row.offset, length: row.length }))
-      .toSorted(byOffset);
-    for (const batch of inBatches(ordered, { bytes: PIECE_BYTES, rows: Infinity })) {
-      const places = new Map(batch.map(({ row }) => [cidFromDigest(row.kind, row.digest), row]));
+/** Those whose bytes are missing or do not match their digest. Each array is of one pack. */
+async function damagedOf(store: ObjectStore, packs: Iterable<readonly LiveRow[]>): Promise<LiveRow[]> {
+  const found: LiveRow[] = [];
+  for (const inPack of packs) {
+    for (const batch of inBatches(inPack.toSorted(byOffset), { bytes: PIECE_BYTES, rows: Infinity })) {
+      const places = new Map(batch.map((row) => [cidFromDigest(row.kind, row.digest), row]));
       const read = await unlessDamaged(() => readPlaced(store, places));
-      for (const { key, row } of batch) {
+      for (const row of batch) {
         const cid = cidFromDigest(row.kind, row.digest);
         const bytes = read?.get(cid);
-        if (bytes === undefined || !matchesCid(cid, bytes)) found.push([key, row]);
+        if (bytes === undefined || !matchesCid(cid, bytes)) found.push(row);
       }
     }
   }

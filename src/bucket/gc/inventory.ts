@@ -4,7 +4,6 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeLease } from "../../format/commits/lease.ts";
-import type { Codec } from "../../format/blocks/cid.ts";
 import { BASES_FOLDER, isClaimName, isRunName, LEASE_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
@@ -33,9 +32,6 @@ export async function takeInventory(store: ObjectStore): Promise<Inventory> {
   }
   return { packs, runs, objects, bytes };
 }
-
-/** Where a block that must stay lies. */
-export type LiveRow = RunRow & { readonly kind: Codec };
 
 /** What others protect. */
 export interface Claims {

@@ -10,6 +10,7 @@ import { type CommitBody, LOST_ANCESTOR, skipSeq } from "../../format/commits/co
 import { linkedHeads } from "../../format/commits/heads.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 import { isWrongCommit } from "../verified-commit.ts";
+import type { NeededBlocks } from "./needed-blocks.ts";
 
 /** How many blocks are read at once: nodes, mostly of 16 KiB. */
 const BATCH = 64;
@@ -17,23 +18,19 @@ const BATCH = 64;
 export class Marker {
   readonly #blocks: BlockReader;
   readonly #onProgress: (blocks: number) => void;
-  /** By digestText. */
-  readonly #marked = new Map<string, Codec>();
+  /** What must stay so far is marked in it. */
+  readonly needed: NeededBlocks;
 
   /** `blocks` are verified, or come from a source that cannot forge them. */
-  constructor(blocks: BlockReader, onProgress: (blocks: number) => void) {
+  constructor(blocks: BlockReader, needed: NeededBlocks, onProgress: (blocks: number) => void) {
     this.#blocks = blocks;
+    this.needed = needed;
     this.#onProgress = onProgress;
-  }
-
-  /** What must stay so far: digestText → the kind of block. About 150 bytes of memory each. */
-  get marked(): ReadonlyMap<string, Codec> {
-    return this.#marked;
   }
 
   /** Marks commits with everything that they reach. Throws `block_not_found` if anything is missing. */
   async markCommits(commits: Iterable<Cid>): Promise<void> {
-    const fresh = [...commits].filter((cid) => !this.#isMarked(cid));
+    const fresh = [...commits].filter((cid) => this.#isNew(digestOf(cid), codecOf(cid)));
     for (let from = 0; from < fresh.length; from += BATCH) {
       const batch = fresh.slice(from, from + BATCH);
       const blocks = await this.#blocks.getMany(batch);
@@ -88,13 +85,12 @@ export class Marker {
     while (stack.length > 0) {
       const batch: Cid[] = [];
       for (let cid = stack.pop(); cid !== undefined; cid = batch.length < BATCH ? stack.pop() : undefined) {
-        if (this.#isMarked(cid)) continue;
-        this.#mark(cid);
+        if (!this.#markNew(cid)) continue;
         if (codecOf(cid) === "dag-cbor") batch.push(cid);
       }
       const blocks = await this.#blocks.getMany(batch);
       for (const cid of batch) stack.push(...linksOf(cid, blocks.get(cid) ?? new Uint8Array()));
-      this.#onProgress(this.#marked.size);
+      this.#onProgress(this.needed.marked);
     }
   }
 
@@ -103,13 +99,21 @@ export class Marker {
     for (const cid of cids) this.#mark(cid);
   }
 
-  #isMarked(cid: Cid): boolean {
-    const codec = this.#marked.get(digestText(digestOf(cid)));
+  #isNew(digest: Uint8Array, kind: Codec): boolean {
+    const known = this.needed.markedAs(digest);
     // Bytes may be a chunk and, in another place, a node: what they link to as a node has to stay, too.
-    return codec === "dag-cbor" || (codec === "raw" && codecOf(cid) === "raw");
+    return known !== "dag-cbor" && known !== kind;
+  }
+
+  /** Marks a block; false if that is done already. */
+  #markNew(cid: Cid): boolean {
+    const [digest, kind] = [digestOf(cid), codecOf(cid)];
+    const isNew = this.#isNew(digest, kind);
+    if (isNew) this.needed.mark(digest, kind);
+    return isNew;
   }
 
   #mark(cid: Cid): void {
-    this.#marked.set(digestText(digestOf(cid)), codecOf(cid));
+    this.needed.mark(digestOf(cid), codecOf(cid));
   }
 }

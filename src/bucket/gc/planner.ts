@@ -4,15 +4,18 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Lamport, PackName } from "../../base/ids.ts";
 import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import type { WordMemory } from "../../base/word-memory.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/blocks/cid.ts";
 import type { LoosePack } from "../../format/blocks/manifest.ts";
+import type { PackFooter } from "../../format/blocks/pack.ts";
 import type { Bucket } from "../bucket.ts";
 import { type CommitObject, mappedBlocks, type PackDirectory } from "../packed/pack-directory.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { type Estimate, ESTIMATE_ERROR_BYTES, estimateOf } from "./estimate.ts";
 import type { CollectionBase } from "./collection-base.ts";
 import { AgedMarks, type Held } from "./held.ts";
-import { type Claims, type Inventory, type LiveRow, mappedRows } from "./inventory.ts";
+import { type Claims, type Inventory, mappedRows } from "./inventory.ts";
+import { LiveRows } from "./live-rows.ts";
 import {
   blocksOf,
   CommitTimes,
@@ -23,6 +26,7 @@ import {
   makeMaintenance,
 } from "./maintenance.ts";
 import { Marker } from "./marker.ts";
+import { NeededBlocks } from "./needed-blocks.ts";
 import type { RetentionRule } from "./retention.ts";
 import { unlinkedCommits } from "./unlinked-commits.ts";
 import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
@@ -30,10 +34,8 @@ import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 export interface Plan {
   readonly history: History;
   readonly maintenance: Maintenance;
-  /** Every block that must stay and that the root maps, by digestText. */
-  readonly live: ReadonlyMap<string, LiveRow>;
-  /** Where else the root maps some of them, by digestText. */
-  readonly copies: ReadonlyMap<string, readonly LiveRow[]>;
+  /** Every block that must stay and that the root maps. Only the newest plan's can be used. */
+  readonly live: LiveRows;
   /** Packs that came while `live` was compiled: listed as they are. */
   readonly added: readonly LoosePack[];
   /** Packs that go in this pass. */
@@ -56,6 +58,8 @@ export interface PlannerOptions {
   readonly writer: Writer;
   readonly clock: Clock;
   readonly random: Random;
+  /** For lists of blocks. */
+  readonly memory: WordMemory;
   readonly youngMs?: number;
   readonly leastGainBytes?: number;
   readonly rule?: RetentionRule;
@@ -79,10 +83,10 @@ export class Planner {
   #whole: { readonly base: CollectionBase; readonly plan: Plan } | undefined;
 
   constructor(options: PlannerOptions, directory: PackDirectory) {
-    const { bucket } = options;
+    const { bucket, memory } = options;
     this.#options = options;
     this.#directory = directory;
-    this.#marker = new Marker(bucket.blocks, (blocks) => {
+    this.#marker = new Marker(bucket.blocks, new NeededBlocks(memory), (blocks) => {
       options.signal?.throwIfAborted();
       options.onProgress?.({ blocks, of: this.#mapped });
     });
@@ -106,14 +110,13 @@ export class Planner {
     const step = { history, maintenance };
     const extended = await this.#extended(base, needs);
     if (extended !== undefined) return { ...extended, ...step };
-    const { live, copies, mapped } = await this.#locate(object, needs);
+    const { live, mapped } = await this.#locate(object, needs);
     const all = this.#victims(base, live, mapped, { inventory, claims, nowMs });
     const { gcEpoch } = object.manifest;
     const estimate = estimateOf({ live, victims: all, runs: inventory.runs, maintenance, gcEpoch });
     const plan = {
       ...step,
       live,
-      copies,
       added: [],
       victims: all.slice(0, DROPPED_AT_ONCE),
       held: this.#agedMarks.heldBy(history.kept, live),
@@ -128,10 +131,11 @@ export class Planner {
   async #markBelow(seq: Lamport, { commit, object }: CollectionBase): Promise<void> {
     if (this.#searchedBelow === seq) return;
     const { blocks } = this.#options.bucket;
-    const { marked: known } = this.#marker;
+    const { needed } = this.#marker;
+    const isKnown = (digest: Uint8Array) => needed.isMarked(digest);
     const rows = mappedRows(this.#directory, object);
     const { genesis } = commit.body;
-    for await (const cid of unlinkedCommits({ rows, blocks, known, genesis, seq })) {
+    for await (const cid of unlinkedCommits({ rows, blocks, isKnown, genesis, seq })) {
       this.#options.signal?.throwIfAborted();
       await this.#marker.markWithoutTree(cid);
     }
@@ -147,14 +151,16 @@ export class Planner {
   ) {
     const { youngMs = YOUNG_MS } = this.#options;
     const dropping = new Set(object.manifest.dropping);
-    const liveBytes = new Map<PackName, number>();
-    for (const { pack, length } of live.values()) liveBytes.set(pack, (liveBytes.get(pack) ?? 0) + length);
+    const liveBytes = (name: PackName) => {
+      const use = live.uses.get(name);
+      return use === undefined ? 0 : use.raw + use["dag-cbor"];
+    };
     const isOld = ({ modifiedMs }: { readonly modifiedMs: number }) => modifiedMs <= nowMs - youngMs;
     const mayGo = [...inventory.packs.values()].flatMap((info): PackState[] => {
       const name = info.name as PackName;
       const isProtected = name === object.pack.name || claims.leased.has(name) || dropping.has(name);
       if (isProtected || !(mapped.has(name) || isOld(info))) return [];
-      return [{ name, size: info.size, live: liveBytes.get(name) ?? 0 }];
+      return [{ name, size: info.size, live: liveBytes(name) }];
     });
     return chooseVictims(mayGo);
   }
@@ -163,7 +169,7 @@ export class Planner {
    * The last whole plan, if everything that must stay is in it or in packs added since. Then nothing is located or mapped
    * anew, so that a large bucket can be collected while others publish all the time.
    */
-  async #extended({ object }: CollectionBase, { keys, own }: Needs): Promise<Plan | undefined> {
+  async #extended({ object }: CollectionBase, needs: Needs): Promise<Plan | undefined> {
     if (this.#whole === undefined) return undefined;
     const { base, plan } = this.#whole;
     const before = base.object.manifest;
@@ -174,42 +180,49 @@ export class Planner {
     const added = [...loose.filter(({ name }) => !known.has(name)), object.pack];
     const victims = new Set(plan.victims.map(({ name }) => name));
     if (added.length > MAX_LOOSE_PACKS || added.some(({ name }) => victims.has(name))) return undefined;
-    const rows = new Set<string>();
-    for (const pack of added) for (const { digest } of await this.#directory.footer(pack)) rows.add(digestText(digest));
-    for (const key of keys()) if (!plan.live.has(key) && !rows.has(key) && !own.has(key)) return undefined;
+    const footers: PackFooter[] = [];
+    for (const pack of added) footers.push(await this.#directory.footer(pack));
+    const isAdded = (digest: Uint8Array) => footers.some((footer) => footer.find(digest) !== undefined);
+    for (const digest of this.#unlocated(plan.live, needs)) if (!isAdded(digest)) return undefined;
     return { ...plan, added };
   }
 
   /** Everything that must stay, and which of it comes with the maintenance commit. */
   #needs(maintenance: Maintenance, nodes: readonly Cid[]): Needs {
-    const alone = new Set(this.#marker.skipped);
-    for (const cid of [...nodes, ...maintenance.keptNodes]) alone.add(digestText(digestOf(cid)));
-    const { marked } = this.#marker;
+    const { needed, skipped } = this.#marker;
+    const alone = new Set<number>();
+    for (const key of skipped) alone.add(needed.add(Buffer.from(key, "latin1")));
+    for (const cid of [...nodes, ...maintenance.keptNodes]) alone.add(needed.add(digestOf(cid)));
     const own = new Set(blocksOf(maintenance).map(({ cid }) => digestText(digestOf(cid))));
-    const kindOf = (key: string) => marked.get(key) ?? (alone.has(key) ? "dag-cbor" : undefined);
-    const keys = function* () {
-      yield* marked.keys();
-      yield* alone;
-    };
-    return { keys, kindOf, own };
+    const kindOf = (number: number) => needed.kindOf(number) ?? (alone.has(number) ? "dag-cbor" : undefined);
+    return { kindOf, own };
   }
 
   /** Locates all that must stay, and all packs that the root knows. Throws `block_not_found` if anything is missing. */
-  async #locate(object: CommitObject, { keys, kindOf, own }: Needs) {
-    const live = new Map<string, LiveRow>();
-    const copies = new Map<string, LiveRow[]>();
+  async #locate(object: CommitObject, needs: Needs) {
+    const { needed } = this.#marker;
+    this.#whole?.plan.live.clear();
+    this.#whole = undefined;
+    const live = new LiveRows(needed);
     const mapped = new Set<PackName>([object.pack.name, ...object.manifest.loose.map(({ name }) => name)]);
     for await (const row of mappedRows(this.#directory, object)) {
       mapped.add(row.pack);
-      const key = digestText(row.digest);
-      const kind = kindOf(key);
-      if (kind === undefined) continue;
-      const known = live.get(key);
-      if (known === undefined) live.set(key, { ...row, kind });
-      else if (known.pack !== row.pack) copies.set(key, [...(copies.get(key) ?? []), { ...row, kind }]);
+      const number = needed.table.find(row.digest);
+      const kind = number < 0 ? undefined : needs.kindOf(number);
+      if (kind !== undefined) live.add(number, kind, row);
     }
-    for (const key of keys()) if (!live.has(key) && !own.has(key)) throw missing(key);
-    return { live, copies, mapped };
+    for (const digest of this.#unlocated(live, needs)) throw missing(digest);
+    return { live, mapped };
+  }
+
+  /** The blocks that must stay, and that are neither live nor come with the maintenance commit. */
+  *#unlocated(live: LiveRows, { kindOf, own }: Needs): Generator<Uint8Array> {
+    const { needed } = this.#marker;
+    for (let number = 0; number < needed.size; number++) {
+      if (live.has(number) || kindOf(number) === undefined) continue;
+      const digest = needed.table.digestOf(number);
+      if (!own.has(digestText(digest))) yield digest;
+    }
   }
 }
 
@@ -220,17 +233,16 @@ interface Seen {
   readonly nowMs: number;
 }
 
-/** Blocks that must stay, by digestText. */
+/** What must stay. */
 interface Needs {
-  /** May contain duplicates. */
-  readonly keys: () => Iterable<string>;
-  readonly kindOf: (key: string) => Codec | undefined;
-  /** Blocks of the maintenance commit itself. */
+  /** What a block is, by its number; undefined if it need not stay. */
+  readonly kindOf: (number: number) => Codec | undefined;
+  /** Blocks of the maintenance commit itself, by digestText. */
   readonly own: ReadonlySet<string>;
 }
 
-function missing(key: string): SynclineError {
-  const cid = cidFromDigest("raw", Buffer.from(key, "latin1"));
+function missing(digest: Uint8Array): SynclineError {
+  const cid = cidFromDigest("raw", digest);
   return new SynclineError(
     "block_not_found",
     `No pack holds block ${cid}, which the bucket needs. Nothing was collected.`,

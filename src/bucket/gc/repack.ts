@@ -3,13 +3,15 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { cidFromDigest, type Codec, codecOf, digestText, matchesCid } from "../../format/blocks/cid.ts";
+import type { WordMemory } from "../../base/word-memory.ts";
+import { cidFromDigest, type Codec, codecOf, matchesCid } from "../../format/blocks/cid.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackUploader } from "../packed/pack-uploader.ts";
 import { byOffset } from "../../packs/pack-rows.ts";
 import { inBatches } from "../../packs/rewriting.ts";
 import { type Placement, readPlaced } from "../../packs/ranged-reads.ts";
+import { PlacedBlocks } from "./block-table.ts";
 
 /** How much is read at once. */
 const PIECE_BYTES = PACK_TARGET_BYTES / 4;
@@ -17,21 +19,27 @@ const PIECE_BYTES = PACK_TARGET_BYTES / 4;
 export class Repacker {
   readonly #store: ObjectStore;
   readonly #uploader: PackUploader;
-  /** Where the copies lie, by digestText. */
-  readonly #copies = new Map<string, RunRow>();
+  /** Where the copies lie. */
+  readonly #copies: PlacedBlocks;
   readonly #waiting: Record<Codec, { blocks: Block[]; bytes: number }> = {
     "dag-cbor": { blocks: [], bytes: 0 },
     raw: { blocks: [], bytes: 0 },
   };
   bytes = 0;
 
-  constructor(store: ObjectStore, uploader: PackUploader) {
+  constructor(store: ObjectStore, uploader: PackUploader, memory: WordMemory) {
     this.#store = store;
     this.#uploader = uploader;
+    this.#copies = new PlacedBlocks(memory);
+  }
+
+  /** How many blocks have a copy. */
+  get copied(): number {
+    return this.#copies.size;
   }
 
   /** Where the copy of a block lies, if one was made. */
-  copyOf(digest: string): RunRow | undefined {
+  copyOf(digest: Uint8Array): RunRow | undefined {
     return this.#copies.get(digest);
   }
 
@@ -69,7 +77,7 @@ export class Repacker {
     const { pack, footer } = await this.#uploader.putPack(blocks);
     this.#waiting[codec] = { blocks: [], bytes: 0 };
     this.bytes += pack.size;
-    for (const row of footer) this.#copies.set(digestText(row.digest), { ...row, pack: pack.name });
+    for (const row of footer) this.#copies.put({ ...row, pack: pack.name });
   }
 }
 

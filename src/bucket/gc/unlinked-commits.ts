@@ -5,7 +5,7 @@
 import { isDamage } from "../../base/errors.ts";
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { cidFromDigest, digestText } from "../../format/blocks/cid.ts";
+import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import { decodeCommit, looksLikeCommit, MAX_COMMIT_BYTES } from "../../format/commits/commit.ts";
 import { isWrongCommit } from "../verified-commit.ts";
@@ -16,15 +16,15 @@ const BATCH = 64;
 export interface UnlinkedSearch {
   readonly rows: AsyncIterable<PackRow>;
   readonly blocks: BlockReader;
-  /** By digestText: these need not be read. */
-  readonly known: { has(key: string): boolean };
+  /** Whether a block is known to be needed, and need not be read. */
+  readonly isKnown: (digest: Uint8Array) => boolean;
   readonly genesis: Cid;
   /** Only commits before this one. */
   readonly seq: Lamport;
 }
 
 /** May yield a commit several times. */
-export async function* unlinkedCommits({ rows, blocks, known, genesis, seq }: UnlinkedSearch): AsyncGenerator<Cid> {
+export async function* unlinkedCommits({ rows, blocks, isKnown, genesis, seq }: UnlinkedSearch): AsyncGenerator<Cid> {
   let batch: Cid[] = [];
   const isWanted = (bytes: Uint8Array) => {
     const body = bodyOf(bytes);
@@ -36,7 +36,7 @@ export async function* unlinkedCommits({ rows, blocks, known, genesis, seq }: Un
     return [...found].flatMap(([cid, bytes]) => (isWanted(bytes) ? [cid] : []));
   };
   for await (const { digest, length } of rows) {
-    if (length > MAX_COMMIT_BYTES || known.has(digestText(digest))) continue;
+    if (length > MAX_COMMIT_BYTES || isKnown(digest)) continue;
     batch.push(cidFromDigest("dag-cbor", digest));
     if (batch.length === BATCH) yield* await search();
   }

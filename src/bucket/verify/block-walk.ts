@@ -2,10 +2,12 @@
  * Walks everything that commits reach, hashing each block once, however many roots share it. Remembers damaged blocks with
  * all blocks above them ("tainted"), so that a second walk is not needed to find the affected paths.
  */
+import { DigestTable } from "../../base/digest-table.ts";
 import { isDamage } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
+import { WordMemory } from "../../base/word-memory.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { matchesCid } from "../../format/blocks/cid.ts";
+import { codecOf, digestOf, matchesCid } from "../../format/blocks/cid.ts";
 import { LOST_ANCESTOR } from "../../format/commits/commit-body.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import type { Commit } from "../../format/commits/commit.ts";
@@ -23,6 +25,11 @@ interface Pending {
   readonly role: Role;
 }
 
+interface Keyed extends Pending {
+  /** Of WalkedBlocks. */
+  readonly key: number;
+}
+
 /** Checks a commit beyond its shape: its signature. Throws a SynclineError that says what is wrong. */
 export type CheckCommit = (commit: Commit) => Promise<unknown>;
 
@@ -30,18 +37,18 @@ export class BlockWalk {
   readonly #blocks: BlockReader;
   readonly #checkCommit: CheckCommit;
   readonly #onProgress: OnProgress;
-  /** The bytes of each block that was visited; 0 if it is missing. Few bytes more than a set: buckets have millions. */
-  readonly #seen = new Map<Cid, number>();
+  readonly #walked: WalkedBlocks;
   readonly #damaged = new Map<Cid, string>();
-  readonly #tainted = new Set<Cid>();
   /** Where sound commits skip to. */
   readonly #skips = new Map<Cid, Cid>();
+  #seen = 0;
   #bytes = 0;
   #commits = 0;
 
   /** `blocks` reads the bucket itself: no cache, and unverified. */
-  constructor(blocks: BlockReader, checkCommit: CheckCommit, onProgress: OnProgress) {
+  constructor(blocks: BlockReader, checkCommit: CheckCommit, onProgress: OnProgress, memory = new WordMemory()) {
     this.#blocks = blocks;
+    this.#walked = new WalkedBlocks(memory);
     this.#checkCommit = checkCommit;
     this.#onProgress = onProgress;
   }
@@ -52,17 +59,19 @@ export class BlockWalk {
   }
 
   get progress() {
-    return { blocks: this.#seen.size, bytes: this.#bytes, roots: this.#commits };
+    return { blocks: this.#seen, bytes: this.#bytes, roots: this.#commits };
   }
 
-  /** How many bytes the block has. Undefined: it was not visited. */
+  /** How many bytes the block has; 0 if it is missing. Undefined: it was not visited. */
   lengthOf(cid: Cid): number | undefined {
-    return this.#seen.get(cid);
+    const key = this.#walked.find(cid);
+    return key === undefined || !this.#walked.has(key, SEEN) ? undefined : this.#walked.lengthOf(key);
   }
 
   /** Whether something is wrong with the block or below it. */
   isTainted(cid: Cid): boolean {
-    return this.#tainted.has(cid);
+    const key = this.#walked.find(cid);
+    return key !== undefined && this.#walked.has(key, TAINTED);
   }
 
   /**
@@ -77,27 +86,30 @@ export class BlockWalk {
 
   /** True if any of them is tainted. Reads siblings in batches, finishing each batch before the next. */
   async #visitAll(links: readonly Pending[]): Promise<boolean> {
-    const fresh = links.filter(({ cid }) => !this.#seen.has(cid));
+    const keyed = links.map(({ cid, role }): Keyed => ({ cid, role, key: this.#walked.add(cid) }));
+    const fresh = keyed.filter(({ key }) => !this.#walked.has(key, SEEN));
     for (let from = 0; from < fresh.length; from += BATCH) {
-      const batch = fresh.slice(from, from + BATCH).filter(({ cid }) => !this.#seen.has(cid));
+      const batch = fresh.slice(from, from + BATCH).filter(({ key }) => !this.#walked.has(key, SEEN));
       const found = await this.#read(batch.map(({ cid }) => cid));
-      for (const { cid, role } of batch) {
-        if (!this.#seen.has(cid)) await this.#visit(cid, role, found.get(cid));
+      for (const block of batch) {
+        if (!this.#walked.has(block.key, SEEN)) await this.#visit(block, found.get(block.cid));
       }
       this.#onProgress(this.progress);
     }
-    return links.some(({ cid }) => this.#tainted.has(cid));
+    return keyed.some(({ key }) => this.#walked.has(key, TAINTED));
   }
 
-  async #visit(cid: Cid, role: Role, bytes: Uint8Array | undefined): Promise<void> {
+  async #visit({ cid, role, key }: Keyed, bytes: Uint8Array | undefined): Promise<void> {
     const length = bytes?.length ?? 0;
-    this.#seen.set(cid, length);
+    this.#seen++;
+    this.#walked.note(key, SEEN);
+    this.#walked.noteLength(key, length);
     this.#bytes += length;
     if (role === "commit" || role === "root") this.#commits++;
     const links = bytes === undefined ? "is missing or cannot be read" : await this.#open(cid, role, bytes);
     const unneeded = role === "skip" ? ". Only old history needs it" : "";
     if (typeof links === "string") this.#damaged.set(cid, links + unneeded);
-    if (typeof links === "string" || (await this.#visitAll(links))) this.#tainted.add(cid);
+    if (typeof links === "string" || (await this.#visitAll(links))) this.#walked.note(key, TAINTED);
   }
 
   /** What the block links to, or what is wrong with it. */
@@ -135,6 +147,56 @@ export class BlockWalk {
     }
     return found;
   }
+}
+
+/** What the walk knows of blocks, outside the JavaScript heap: 41 to 47 bytes each. */
+class WalkedBlocks {
+  readonly #table: DigestTable;
+
+  constructor(memory: WordMemory) {
+    this.#table = new DigestTable(memory, 1);
+  }
+
+  /** The block's key: the number of its digest, and its kind. Throws `limit_exceeded`. */
+  add(cid: Cid): number {
+    return keyOf(this.#table.add(digestOf(cid)), cid);
+  }
+
+  find(cid: Cid): number | undefined {
+    const number = this.#table.find(digestOf(cid));
+    return number < 0 ? undefined : keyOf(number, cid);
+  }
+
+  has(key: number, fact: number): boolean {
+    return (this.#table.get(key >>> 1, 0) & flagOf(key, fact)) !== 0;
+  }
+
+  note(key: number, fact: number): void {
+    this.#table.set(key >>> 1, 0, this.#table.get(key >>> 1, 0) | flagOf(key, fact));
+  }
+
+  lengthOf(key: number): number {
+    return this.#table.get(key >>> 1, 0) >>> FLAG_BITS;
+  }
+
+  noteLength(key: number, length: number): void {
+    this.#table.set(key >>> 1, 0, this.#table.get(key >>> 1, 0) | (length << FLAG_BITS));
+  }
+}
+
+/** The rest of a record's word holds the length: blocks have a few MiB at most. */
+const FLAG_BITS = 4;
+
+const SEEN = 1;
+const TAINTED = 2;
+
+/** The same bytes may be a node in one place and a chunk in another: those are two blocks. */
+function keyOf(number: number, cid: Cid): number {
+  return number * 2 + (codecOf(cid) === "raw" ? 1 : 0);
+}
+
+function flagOf(key: number, fact: number): number {
+  return (key & 1) === 0 ? fact : fact << 2;
 }
 
 /** How many siblings are read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */

@@ -5,6 +5,7 @@ import { collect, type CollectOptions, type CollectReport } from "../../bucket/g
 import type { ThinOptions } from "../../bucket/gc/thin.ts";
 import { collectAtMaster } from "../../bucket/http/collect-at-master.ts";
 import { openAtMaster, openPacked } from "../../bucket/open-remote.ts";
+import { blockListBytes } from "../../runtime/memory.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openDeviceFor } from "./bucket-writer.ts";
 import { addCommand } from "../command.ts";
@@ -36,7 +37,8 @@ export function register(program: Program): void {
         onProgress: ({ blocks, of }) => progress.update({ blocks }, { blocks: of }),
         onStep: (what) => void progress.step(what),
       };
-      const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun };
+      const memoryBytes = blockListBytes("command");
+      const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun, memoryBytes };
       const report = await collectAt(address, { clock, random, access: writingAccess(call) }, { ...common, ...shown });
       output.result({ dryRun, ...report }, textOf(report, dryRun));
     },
@@ -44,7 +46,7 @@ export function register(program: Program): void {
 }
 
 type Shown = Required<Pick<CollectOptions, "onProgress" | "onStep">>;
-type Collecting = ThinOptions & Shown;
+type Collecting = ThinOptions & Shown & Pick<CollectOptions, "memoryBytes">;
 
 async function collectAt(
   address: string,

@@ -7,6 +7,7 @@ import { escapeForPrint } from "../../base/names.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../../bucket/verify/report.ts";
+import { blockListBytes } from "../../runtime/memory.ts";
 import { addCommand } from "../command.ts";
 import { openToRead } from "./bucket-reader.ts";
 import type { Call, Program } from "../command.ts";
@@ -111,6 +112,7 @@ async function examine(
   return await verifyBucket(opened.bucket, {
     blocks,
     ...(audit === undefined ? {} : { audit }),
+    memoryBytes: blockListBytes("command"),
     onProgress: ({ blocks, bytes }) => progress.update({ blocks, bytes }, total),
     onStep: (what) => void progress.step(what),
   });

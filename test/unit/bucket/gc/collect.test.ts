@@ -8,6 +8,7 @@ import { ESTIMATE_ERROR_BYTES } from "../../../../src/bucket/gc/estimate.ts";
 import { collectIfNeeded } from "../../../../src/bucket/gc/need.ts";
 import { keptNodesOf } from "../../../../src/bucket/gc/maintenance.ts";
 import { findCommit } from "../../../../src/bucket/find-commit.ts";
+import { verifyBucket } from "../../../../src/bucket/verify.ts";
 import { openWriter } from "../../../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { PackDirectory } from "../../../../src/bucket/packed/pack-directory.ts";
@@ -231,6 +232,19 @@ test("a verification during a collection finds nothing wrong", async () => {
     expect(await faultsOf(alteredStore(copy, { getRanges }), hours)).toEqual([]);
     expect(collections).toBe(1);
   }
+});
+
+test("a collection or verification whose lists of blocks do not fit into memory fails, and changes nothing", async () => {
+  const hours = new Hours();
+  const store = await aged(hours);
+  const before = await listed(store);
+  const memoryBytes = 200_000;
+  await expect(collectIn(store, hours, { ...EAGER, memoryBytes })).rejects.toMatchObject({ code: "limit_exceeded" });
+  expect(await listed(store)).toEqual(before);
+  const { bucket, remote } = await opened(store, hours);
+  const verified = verifyBucket(bucket, { blocks: remote.blocks, memoryBytes });
+  await expect(verified).rejects.toMatchObject({ code: "limit_exceeded" });
+  expect((await collectIn(store, hours, { ...EAGER, memoryBytes: 20_000_000 })).dropped).toBeGreaterThan(0);
 });
 
 test("leases and bases are removed a day after they expire", async () => {
