@@ -3,7 +3,7 @@
  * were any. All agents of a bucket count the same commits; random delays and each other's collections make one agent do it.
  */
 import type { Clock } from "../../base/clock.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { CollectionMark, CollectionNews, Collected } from "../../bucket/gc/need.ts";
@@ -47,6 +47,8 @@ const RETAINED_PART = 0.25;
 const AFTER_MS = 24 * 60 * 60 * 1000;
 /** The pause after a failure. */
 const AGAIN_MS = 60 * 60 * 1000;
+/** The pause where the bucket is too large for this machine: each try reads all nodes. */
+const LIMITED_MS = 24 * 60 * 60 * 1000;
 
 export class BackgroundCollection implements AsyncDisposable {
   readonly #options: BackgroundCollectionOptions;
@@ -126,7 +128,8 @@ export class BackgroundCollection implements AsyncDisposable {
       if (this.#stop.signal.aborted) return;
       this.#error =
         cause instanceof SynclineError ? cause : new SynclineError("internal", describeError(cause), { cause });
-      this.#notBeforeMs = clock.monotonicMs() + AGAIN_MS * this.#patience;
+      const pauseMs = hasCode(cause, "limit_exceeded") ? LIMITED_MS : AGAIN_MS;
+      this.#notBeforeMs = clock.monotonicMs() + pauseMs * this.#patience;
       log.warn(`Garbage was not collected: ${describeError(cause)}`);
     }
   }

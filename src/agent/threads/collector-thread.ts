@@ -1,7 +1,7 @@
 /** Runs collections on their own thread (collector-worker.ts) for the agent. */
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../../base/clock.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { CollectReport } from "../../bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
 import { threadEnv } from "../../runtime/compiled-code.ts";
@@ -26,7 +26,7 @@ export type CollectorMethods = {
   stop(nothing: undefined): void;
 };
 
-/** Enough for about 2 million retained blocks. `syncline gc` collects larger buckets: it has no such bound. */
+/** The lists of blocks are outside the heap: only roots and packs take room in it. */
 const HEAP_MB = 1_024;
 /** How long a collection may take to end. */
 const STOP_MS = 2_000;
@@ -55,6 +55,8 @@ export async function collectOnThread(
   try {
     signal.throwIfAborted();
     return await call("collect", job);
+  } catch (error) {
+    throw hasCode(error, "limit_exceeded") ? tooLarge(error) : error;
   } finally {
     signal.removeEventListener("abort", ask);
     // Node.js crashes if a thread is terminated while it loads its code.
@@ -65,10 +67,15 @@ export async function collectOnThread(
 
 function diedOf(cause: unknown): SynclineError {
   if (cause instanceof Error && "code" in cause && cause.code === "ERR_WORKER_OUT_OF_MEMORY") {
-    return new SynclineError("limit_exceeded", "The bucket has too many blocks for an agent to collect its garbage.", {
-      hint: "Run `syncline gc` on a machine with enough memory.",
-      cause,
-    });
+    return new SynclineError("limit_exceeded", "Its roots and packs do not fit into the heap.", { cause });
   }
   return new SynclineError("internal", "The garbage collection thread ended unexpectedly.", { cause });
+}
+
+function tooLarge(cause: SynclineError): SynclineError {
+  const message = `The bucket is too large for an agent to collect its garbage. ${cause.message}`;
+  return new SynclineError("limit_exceeded", message, {
+    hint: "Run `syncline gc` on a machine with enough memory.",
+    cause,
+  });
 }

@@ -161,6 +161,20 @@ test("a failure is shown, retried later and cleared by success; nothing is tried
   await agent[Symbol.asyncDispose]();
 });
 
+test("a bucket that is too large for this machine is tried again after a day", async () => {
+  const bucket = new Counted();
+  const agent = bucket.agent();
+  await bucket.clock.advance(20 * MINUTE_MS);
+  bucket.seq += LAST;
+  bucket.failure = new SynclineError("limit_exceeded", "The list of blocks needs more than 500 MiB.");
+  await bucket.clock.advance(DAY_MS);
+  expect(bucket.asked).toHaveLength(2);
+  expect(agent.state().error?.code).toBe("limit_exceeded");
+  await bucket.clock.advance(DAY_MS + 60 * MINUTE_MS);
+  expect(bucket.asked).toHaveLength(3);
+  await agent[Symbol.asyncDispose]();
+});
+
 test("an agent that ends aborts its collection and waits until it has stopped", async () => {
   const clock = new ManualClock();
   let ended = false;
