@@ -46,7 +46,7 @@ start_master() {
     </dev/null >>"$master_run/log" 2>&1 9>&- &
   echo $! >"$master_run/pid"
   local waited=0
-  # What answers may be another user's master, on whose account ours has just failed.
+  # What answers may be another user's master, which has the port.
   until master_serves "$said" && master_answers; do
     master_pid >/dev/null || {
       tail -c "+$((said + 1))" "$master_run/log" >&2

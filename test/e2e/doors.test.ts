@@ -103,7 +103,7 @@ describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" :
       // The next agent opens the folder after its mount.
       await expect
         .poll(() => space.json("status"), soon)
-        .toMatchObject({ agents: [{ mount: dir, lastError: { code: "precondition_failed" } }] });
+        .toMatchObject({ agents: [{ mount: dir, lastError: { code: "no_such_path" } }] });
       expect(space.run(["flush", dir, "--json"]).status).toBe(3);
       renameSync(space.at("pulled"), folder);
       await expect.poll(() => read(`${folder}/g`), soon).toBe("after");

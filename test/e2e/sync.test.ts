@@ -121,7 +121,7 @@ test("a mass deletion needs approval, and a folder without its marker is refused
   expect([unmarked.status, unmarked.err]).toEqual([4, expect.stringContaining("precondition_failed")]);
   rmSync(other, { recursive: true });
   const gone = space.run(["sync", url, other, "--once", "--json"]);
-  expect([gone.status, gone.err]).toEqual([4, expect.stringContaining("is missing: nothing is synced")]);
+  expect([gone.status, gone.err]).toEqual([1, expect.stringContaining("is missing: nothing is synced")]);
 });
 
 test(

@@ -185,9 +185,9 @@ describe.skipIf(reason !== undefined)(`beside a mount${reason === undefined ? ""
     };
     const other = space.mountPoint(`other-${count}`);
     const taken = space.run(["mount", url, other, "--webdav", new URL(at).host, "--no-auth", "--background", "--json"]);
-    expect(taken.status).toBe(2);
+    expect(taken.status).toBe(1);
     expect(JSON.parse(taken.err)).toMatchObject({
-      code: "usage",
+      code: "cannot_listen",
       message: expect.stringContaining("EADDRINUSE") as string,
     });
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(` ${other} `);
