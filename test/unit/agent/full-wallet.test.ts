@@ -4,6 +4,7 @@ import { systemClock } from "../../../src/base/clock.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { HttpRemote } from "../../../src/bucket/http/http-remote.ts";
 import { cidOf } from "../../../src/format/blocks/cid.ts";
+import { BLOCK_OVERHEAD_BYTES } from "../../../src/master/limits.ts";
 import { walletBearer } from "../../../src/net/bearer.ts";
 import { MasterConnection } from "../../../src/net/master-connection.ts";
 import { treeOf } from "../../../src/simulate/judges/shown-tree.ts";
@@ -45,7 +46,7 @@ test("a deletion is published in a wallet that is full to the byte, and contents
   await agent.mount.create("large", noise(400_000, 1));
   await agent.mount.create("other", noise(100_000, 2));
   await agent.flush();
-  const bytes = noise(QUOTA_BYTES - (await usedBytes()), 3);
+  const bytes = noise(QUOTA_BYTES - BLOCK_OVERHEAD_BYTES - (await usedBytes()), 3);
   await remote.blocks.putMany([{ cid: cidOf("raw", bytes), bytes }]);
   expect(await usedBytes()).toBe(QUOTA_BYTES);
   await agent.mount.unlink("large");
