@@ -20,7 +20,7 @@ master_pid() {
 master_answers() { node -e 'fetch(process.argv[1] + "/health", { signal: AbortSignal.timeout(2000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$(master_origin)"; }
 
 # Whether the master has said that it serves, behind the first $1 bytes of its log.
-master_serves() { tail -c "+$(($1 + 1))" "$master_run/log" | grep -q "^Serving "; }
+master_serves() { tail -c "+$(($1 + 1))" "$master_run/log" 2>/dev/null | grep -q "^Serving "; }
 
 # start_master WALLET: starts the master for this wallet unless it runs; returns once it answers.
 start_master() {
@@ -44,11 +44,11 @@ start_master() {
   [ ! -e "$master_run/log" ] || said=$(wc -c <"$master_run/log")
   setsid "$here/dist/syncline" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
     </dev/null >>"$master_run/log" 2>&1 9>&- &
-  echo $! >"$master_run/pid"
-  local waited=0
+  local started=$! waited=0
+  echo "$started" >"$master_run/pid"
   # What answers may be another user's master, which has the port.
   until master_serves "$said" && master_answers; do
-    master_pid >/dev/null || {
+    kill -0 "$started" 2>/dev/null || {
       tail -c "+$((said + 1))" "$master_run/log" >&2
       rm -f "$master_run/pid"
       fail "the master did not start at $(master_origin). The port stays the same, as it is part of its buckets' addresses: end what has it now."
