@@ -2,8 +2,8 @@
  * A map from 32-byte digests to small records, for many millions of them: 32 bytes and the record's words each, and 5 to 11
  * bytes to find it. A Map takes two to three times that, on the JavaScript heap, and ends at 2^24 entries.
  *
- * Records are numbered in the order in which they came. An open hash table holds their numbers. The digest's second word
- * decides where the search goes on: whoever picks blocks to collide would have to match both words.
+ * Records are numbered in the order of adding. A hash table with open addressing holds the numbers. The digest's first word
+ * gives the first slot, the second word the step: to slow a search down, an attacker would have to match both.
  */
 import { sortByKey, tooMany, type WordMemory, WordRecords } from "./word-memory.ts";
 
@@ -17,7 +17,7 @@ export class DigestTable {
   readonly #records: WordRecords;
   /** Numbers plus one; 0 is a free slot. A power of two of them. */
   #slots: Uint32Array;
-  /** The digest that is looked for, as big-endian words. */
+  /** The digest being searched for, as big-endian words. */
   readonly #wanted = new Uint32Array(DIGEST_WORDS);
 
   /** Each record has this many 32-bit words besides its digest. */

@@ -207,9 +207,9 @@ export const PACE_MS = 20;
 /** … but no longer than this, and not once publishing the epoch has taken PACED_MS. */
 export const PACE_MAX_MS = 50;
 export const PACED_MS = 5_000;
-/** Each so many bytes of an unpublished object's extended attributes, or of its target, count as another object … */
+/** This many bytes of an unpublished object's extended attributes, or of its symlink target, count as another object. */
 export const VALUE_UNIT_BYTES = 2 * KiB;
-/** … where each attribute takes so much more than its own bytes. */
+/** Added to each attribute's bytes before they are counted. */
 export const XATTR_OVERHEAD_BYTES = 256;
 /** With --cache-size SIZE, an epoch is sealed once its unpublished bytes reach this share of the limit. */
 export const ROOM_SEALED_SHARE = 0.25;

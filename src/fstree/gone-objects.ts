@@ -17,14 +17,14 @@ export interface SeenObject extends Place {
   readonly type: FileType;
 }
 
-/** Where a file may be that was moved, no more rows than this are searched. */
+/** The most rows searched for moved files. */
 const MOST_ROWS = 4_096;
 /** Rows searched at a time. */
 const PORTION = 256;
 
 /**
- * The objects that are certainly in no place of the tree: not those whose nodes cannot be read. `pause` is awaited now and
- * then.
+ * The objects that the tree certainly does not have. If a node cannot be read, its objects count as there. `pause` is awaited
+ * now and then.
  */
 export async function goneFrom<Seen extends SeenObject>(
   nodes: NodeStore,
@@ -61,7 +61,7 @@ function mayBeAtBirthPlace({ id, type, parent, name }: SeenObject): boolean {
   return type !== "directory" && birthId(parent, name, type, 0) !== id;
 }
 
-/** Which of these files are where they were created. All of them, if that cannot be told, or not cheaply. */
+/** Which of these files are where they were created: all of them, if that is unknown or would take long to find out. */
 async function atBirthPlaces(
   nodes: NodeStore,
   tree: Cid,

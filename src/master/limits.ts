@@ -50,9 +50,9 @@ export const PACK_READS = 4;
 export const READ_GAP_BYTES = 4 * KiB;
 
 // HTTP (docs/reference/protocol.md, Limits)
-/** Open connections: for a further one, a connection without a valid bearer is cut. */
+/** Open connections. Beyond, a new one takes the place of one without a valid bearer. */
 export const MAX_CONNECTIONS = 20_000;
-/** Connections that never showed a valid bearer: some 25 KiB each with a request, 60 with TLS. */
+/** Connections without a valid bearer so far. Each takes some 25 KiB with its request, or 60 with TLS. */
 export const MAX_STRANGER_CONNECTIONS = 4_096;
 /** Idle connections: beyond this, the longest idle are closed. 11 KiB each, 43 with TLS. */
 export const MAX_IDLE_CONNECTIONS = 2_048;
@@ -97,7 +97,7 @@ export const OWNER_WALK_STEPS = 40;
 /** Concurrent searches of all owners for a public block, and one network's share. */
 export const SEARCHES = 2;
 export const NETWORK_SEARCHES = 1;
-/** Beyond a quota, nodes and commits may use this part of it, and at least so many bytes. */
+/** Nodes and commits may exceed a quota by this fraction of it, and by at least this many bytes. */
 export const QUOTA_RESERVE_PART = 100;
 export const QUOTA_RESERVE_BYTES = 4 * 1024 * 1024;
 /** How long a quota API's answer counts for a bearer, how long a failure counts, and how long to wait for it. */

@@ -140,7 +140,7 @@ export class OverlayState {
     return this.#objects.size;
   }
 
-  /** All dirty objects, and what their long values count as: what bounds memory. */
+  /** What memory is bounded by: the number of dirty objects, plus what their long values count as. */
   get held(): number {
     return this.#objects.size + this.#values + this.#sealedValues;
   }
@@ -324,7 +324,7 @@ export class OverlayState {
   }
 }
 
-/** What the object's long values count as: its own, and its base's if they are others. */
+/** How many objects the long values of this one count as: its own, and its base's if those differ. */
 function valuesOf({ xattrs, target, base }: DirtyObject): number {
   const inBase = base === undefined || base.xattrs === xattrs ? 0 : unitsOf(base.xattrs);
   return inBase + unitsOf(xattrs) + unitsOf(target);

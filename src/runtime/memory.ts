@@ -39,7 +39,7 @@ export function objectsInMemory(): number {
   return Math.floor(Math.min(systemBytes() / OBJECT_BYTES, getHeapStatistics().heap_size_limit / OBJECT_HEAP_BYTES));
 }
 
-/** How much memory a collection or verification may take for its lists of blocks; an agent has other work besides. */
+/** How much memory a collection or verification may take for its lists of blocks. An agent needs memory for other work, too. */
 export function blockListBytes(who: "agent" | "command"): number {
   return systemBytes() / (who === "agent" ? 4 : 2);
 }

@@ -1,8 +1,8 @@
 /**
- * Removes the inode rows of objects that others removed: each listing gives numbers to all entries, so that the table would
- * grow with everything that ever was in the bucket. Only a new mount may do this: the kernel does not know these numbers yet.
+ * Removes the inode rows of objects that others removed. Each listing numbers all its entries, so without this the table would
+ * keep everything that ever was in the bucket. Only a new mount may do this, while its kernel does not know these numbers.
  *
- * Works in the background, and only with tree nodes that are on this machine. What cannot be told stays until a later mount.
+ * Works in the background, and only with tree nodes that are on this machine. Rows that these cannot decide stay.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Cid, Ino } from "../base/ids.ts";
@@ -40,7 +40,7 @@ const NODE_BYTES = 2 * 1024 * 1024;
 export async function removeGoneInodes(options: GoneInodesOptions): Promise<void> {
   const { takesOver, clock, log, signal } = options;
   if (takesOver) return;
-  // The kernel may know all numbers from here on.
+  // From now on, the kernel may know numbers from here up.
   const below = options.overlay.state.inodes.next;
   try {
     await clock.sleep(GONE_INODES_FIRST_MS, signal);
@@ -62,7 +62,7 @@ async function removeAll({ overlay, held, clock, signal }: GoneInodesOptions, en
     await pause();
     const rows = state.inodes.rowsBelow(below, GONE_INODES_PORTION);
     const last = rows.at(-1);
-    // To find out what very many changes need would take long: a later mount goes on.
+    // With very many changes it would take long to find out which rows they need. A later mount goes on.
     if (last === undefined || state.count > EPOCH_OBJECTS) return removed;
     const count = await removePortion(overlay, nodes, rows, pause);
     removed += count;

@@ -38,7 +38,7 @@ export class Loader {
   fetchesAhead = true;
   /** What to fetch ahead for the call under way, in parts that are fetched together. */
   #ahead: (readonly Cid[])[] = [];
-  /** Of misses that are not fetched yet, except of raw blocks, which are all content. Some are never fetched. */
+  /** The kinds of blocks that were missed and not fetched yet. Raw blocks are left out: they are all content. */
   readonly #kinds = new BoundedMap<Cid, "content" | "linked">(MISSES);
 
   constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {

@@ -26,7 +26,7 @@ export class HeldEpoch {
   /** A swap was or may have been sent, by this run or an earlier one; undefined: the journal tells. */
   #sent: boolean | undefined;
   #sentBefore = false;
-  /** The bucket had no room for it, and did not have it. */
+  /** The bucket had no room for it. */
   #isTooLarge = false;
 
   constructor(options: HeldEpochOptions) {

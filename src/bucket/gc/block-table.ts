@@ -1,4 +1,4 @@
-/** Where blocks lie, kept outside the JavaScript heap: a large bucket has many millions. */
+/** Tables of where blocks lie. They are outside the JavaScript heap, since a large bucket has many millions of blocks. */
 import { DigestTable } from "../../base/digest-table.ts";
 import type { PackName } from "../../base/ids.ts";
 import type { WordMemory, WordRecords } from "../../base/word-memory.ts";

@@ -25,7 +25,7 @@ import type { LiveRow, LiveRows } from "./live-rows.ts";
 import type { Plan } from "./planner.ts";
 import { Repacker } from "./repack.ts";
 
-/** Memory for sorting a row, and for copying a block: at most. */
+/** The most memory for sorting a row, and for copying a block. */
 const SORTED_BYTES = 4;
 const COPY_BYTES = 72;
 
@@ -81,7 +81,7 @@ export class CollectionWriter implements AsyncDisposable {
     });
   }
 
-  /** Copies the blocks out of packs that go, and stores the run of all rows after that. */
+  /** Copies blocks out of the packs that will be deleted, then stores a run of all rows with their new places. */
   async #map(live: LiveRows, going: ReadonlySet<PackName>): Promise<RunReference[]> {
     const { store, memory } = this.#options;
     // Before anything is written.

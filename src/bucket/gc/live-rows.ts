@@ -12,7 +12,7 @@ import type { NeededBlocks } from "./needed-blocks.ts";
 /** Where a block that must stay lies. */
 export interface LiveRow extends RunRow {
   readonly kind: Codec;
-  /** The block's. */
+  /** The block's number. */
   readonly number: number;
 }
 
@@ -39,7 +39,7 @@ export class LiveRows {
     for (let number = 0; number < needed.size; number++) this.#places.clear(number);
   }
 
-  /** Blocks that lie somewhere. */
+  /** How many blocks have a place. */
   get size(): number {
     return this.#size;
   }
@@ -56,7 +56,7 @@ export class LiveRows {
     return rows;
   }
 
-  /** Adds where a block lies, or where else. Throws `limit_exceeded`. */
+  /** Adds a place of a block. Throws `limit_exceeded`. */
   add(number: number, kind: Codec, row: RunRow): void {
     const known = this.#places.packAt(number);
     if (known < 0) this.#addFirst(number, kind, row);
@@ -67,7 +67,7 @@ export class LiveRows {
     return this.#places.packAt(number) >= 0;
   }
 
-  /** The block's bytes; 0 if it lies nowhere. */
+  /** The block's length in bytes; 0 if it has no place. */
   lengthOf(number: number): number {
     return this.#places.lengthAt(number);
   }
@@ -123,7 +123,7 @@ export class LiveRows {
     }
   }
 
-  /** Where else these blocks lie, in the order in which that came. */
+  /** Other places of these blocks, in the order of adding. */
   othersOf(numbers: ReadonlySet<number>): LiveRow[] {
     const found: LiveRow[] = [];
     for (let at = 0; numbers.size > 0 && at < this.#others.size; at++) {
@@ -135,7 +135,7 @@ export class LiveRows {
     return found;
   }
 
-  /** Frees what other live rows of these blocks do not replace. */
+  /** Frees the list of other places. */
   clear(): void {
     this.#others.clear();
   }

@@ -18,7 +18,7 @@ const BATCH = 64;
 export class Marker {
   readonly #blocks: BlockReader;
   readonly #onProgress: (blocks: number) => void;
-  /** What must stay so far is marked in it. */
+  /** Holds the marks made so far. */
   readonly needed: NeededBlocks;
 
   /** `blocks` are verified, or come from a source that cannot forge them. */

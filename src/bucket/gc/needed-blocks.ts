@@ -7,7 +7,7 @@ import type { WordMemory } from "../../base/word-memory.ts";
 import type { Codec } from "../../format/blocks/cid.ts";
 import { PLACE_WORDS } from "./block-table.ts";
 
-/** Words of a record: the place of a live row (live-rows.ts), then its `position u28 ‖ tags u4`. */
+/** A record's words: where the live row's block lies (live-rows.ts), then `position u28 ‖ tags u4`. */
 const TAGS = PLACE_WORDS;
 /** The tags that say what a block is marked as; the others are the live row's. */
 const MARKS = 3;
@@ -78,9 +78,9 @@ export class NeededBlocks {
 }
 
 export interface RowNote {
-  /** In the order in which rows came. */
+  /** Rows are numbered in the order of adding. */
   readonly position: number;
-  /** What the block was marked as when its row came. */
+  /** How the block was marked when its row was added. */
   readonly kind: Codec;
   /** Whether other packs hold it, too. */
   readonly hasOthers: boolean;

@@ -26,7 +26,7 @@ interface Pending {
 }
 
 interface Keyed extends Pending {
-  /** Of WalkedBlocks. */
+  /** From WalkedBlocks. */
   readonly key: number;
 }
 

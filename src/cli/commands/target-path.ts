@@ -168,7 +168,7 @@ async function stillThere(states: readonly MountState[]): Promise<MountState | u
   });
 }
 
-/** Also if the source is not the address of a bucket. */
+/** True, too, if the source is not a bucket's address. */
 function isMountOf({ source }: MountedAt, { address }: MountState): boolean {
   const mounted = bucketAddress(source);
   return mounted === undefined || mounted === bucketAddress(address);

@@ -78,8 +78,7 @@ export class Quota {
 }
 
 /**
- * Nodes and commits may exceed the quota by so much. Deleting needs a commit, so it must be possible when contents no longer
- * fit.
+ * How far nodes and commits may go. Deleting needs a commit, so commits must fit when contents no longer do.
  */
 function withReserve(quotaBytes: number): number {
   return quotaBytes + Math.max(QUOTA_RESERVE_BYTES, Math.floor(quotaBytes / QUOTA_RESERVE_PART));

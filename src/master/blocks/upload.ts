@@ -27,7 +27,7 @@ class Upload {
   readonly #parts: MasterParts;
   readonly #call: Call;
   readonly #blocks: OwnerBlocks;
-  /** Thrown at the first block that is no node. */
+  /** Thrown at the first block that is not a node. */
   readonly #noContents: Refusal | undefined;
   readonly #rejected: { readonly cid: string | null; readonly code: RefusalCode }[] = [];
   #stored = 0;

@@ -48,7 +48,7 @@ export interface SharedBlocksOptions extends SharedTools {
   readonly objects: ObjectStore;
   /** The cache's file. */
   readonly path: string;
-  /** Both are of all owners. */
+  /** Shared by all owners. */
   readonly windows: Windows;
   readonly recent: RecentNodes;
   readonly open: OpenOwners;

@@ -155,7 +155,7 @@ export class Checkpointer {
   }
 }
 
-/** One at a time, when they are written: all together may be large, and they do not change any more. */
+/** Encodes each object only when it is written: all encodings together may be large. The objects no longer change. */
 function* encodeEach(sealed: readonly ChangedObject[]): Generator<readonly [Ino, Uint8Array]> {
   for (const each of sealed) yield [each.ino, encodeSealed(each)];
 }

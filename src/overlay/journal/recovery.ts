@@ -55,7 +55,7 @@ export function replayFrame(state: OverlayState, payload: Uint8Array, take: (rec
   });
 }
 
-/** Memory holds equal extended attributes of an object once, as it did before the start. */
+/** Shares equal extended attributes of an object, as they were shared before the restart. */
 function sharingXattrs(changed: ChangedObject, object: DirtyObject | undefined): ChangedObject {
   if (object === undefined) return changed;
   const { record, base } = changed;

@@ -292,7 +292,7 @@ describe("a publisher", () => {
     const full = async () => {
       throw new SynclineError("over_quota", "No room.");
     };
-    /** Every attempt fails for lack of room, twice; then there is room. */
+    /** The first two attempts fail for lack of room. */
     const afterFull = async (opened: Awaited<ReturnType<typeof world>>, meanwhile = () => {}) => {
       const { publisher, overlay, remote } = opened;
       remote.beforePrepare = full;

@@ -1,4 +1,4 @@
-/** An upload to a master that takes longer than the master keeps blocks that no root reaches. */
+/** An upload that takes longer than the leases of its blocks at the master. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../../../src/base/clock.ts";
 import type { Cid } from "../../../../src/base/ids.ts";
