@@ -5,8 +5,7 @@ import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { recoverLost } from "./command-writer.ts";
 import { openBucket } from "./open-bucket.ts";
-import { saveCompiledCode } from "../runtime/compiled-code.ts";
-import { boundMemory } from "../runtime/memory.ts";
+import { boundHeaps, boundMemory } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { LAST_BASE, parseBase } from "./state/last-base.ts";
 import { rootFile } from "./state/root-file.ts";
@@ -27,7 +26,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   try {
     agent = new RunningAgent(options, await openAgentBucket(options), thread);
     await agent.start();
-    saveCompiledCode();
+    boundHeaps();
     return agent;
   } catch (error) {
     await (agent?.abandon() ?? thread.end());

@@ -1,5 +1,6 @@
 /** Opens the bucket at an address: the only place that knows which storage an address means. */
 import type { Clock } from "../base/clock.ts";
+import { mapConcurrent } from "../base/concurrency.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { PackName, WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
@@ -39,6 +40,9 @@ export interface RemoteOptions {
   readonly rootForm?: RootForm | undefined;
 }
 
+/** How many parts of a prefix are looked at together. */
+const LOOKS_AT_ONCE = 16;
+
 /** Opens the bucket without accessing it yet. Throws as `parseAddress`, and `bad_address` for a forbidden master. */
 export async function openRemote(address: string, options: RemoteOptions): Promise<BucketRemote> {
   const parsed = parseAddress(address);
@@ -76,21 +80,32 @@ export async function probeServer(address: string, options: RemoteOptions): Prom
   return await probe({ store, clock: options.clock, random: options.random });
 }
 
+export interface BucketInS3 {
+  readonly address: string;
+  /** How many parts its prefix has. */
+  readonly depth: number;
+}
+
 /**
- * The address of a bucket whose prefix this one is below, if there is one: one request for each part of the prefix. A key
- * that may not read above the prefix finds none. Throws as `openRemote`, and `store_unreachable`.
+ * The bucket at an address in S3, or the nearest above it; with `isAbove` only above it. Undefined: there is none, or it has
+ * lost its root, or the key may not read it. Asks for all parts of the prefix at once, one request each. Throws as
+ * `openRemote`, and `store_unreachable`.
  */
-export async function bucketAboveInS3(address: string, options: RemoteOptions): Promise<string | undefined> {
+export async function bucketInS3(
+  address: string,
+  options: RemoteOptions,
+  { isAbove = false } = {},
+): Promise<BucketInS3 | undefined> {
   const parsed = parseAddress(address);
   if (parsed.scheme !== "s3") return undefined;
   await using store = await openObjects({ ...parsed, prefix: "" }, options);
-  const parts = parsed.prefix.split("/").slice(0, -2);
-  for (let depth = parts.length; depth >= 0; depth--) {
-    const above = [parsed.bucket, ...parts.slice(0, depth)];
-    if (parsed.prefix === "" || !(await hasRoot(store, above.slice(1)))) continue;
-    return `s3://${above.join("/")}${parsed.url.replace(/^[^?]*/, "")}`;
-  }
-  return undefined;
+  const parts = parsed.prefix.split("/").slice(0, -1);
+  const depths = [...parts.keys(), ...(isAbove ? [] : [parts.length])];
+  const found = await mapConcurrent(depths, LOOKS_AT_ONCE, (depth) => hasRoot(store, parts.slice(0, depth)));
+  const depth = found.lastIndexOf(true);
+  if (depth < 0) return undefined;
+  const path = [parsed.bucket, ...parts.slice(0, depth)].join("/");
+  return { depth, address: `s3://${path}${parsed.url.replace(/^[^?]*/, "")}` };
 }
 
 async function hasRoot(store: S3ObjectStore, parts: readonly string[]): Promise<boolean> {

@@ -40,12 +40,58 @@ export function peekContent(
     },
     missing: (cid) => missing.push(cid),
   });
-  if (missing.length > 0) {
-    const more = missingBlocks(source, content, size, offset + count, ahead);
-    throw new BlockMiss([...new Set([...missing, ...more])], new Set(missing).size);
-  }
+  requireNone(missing, source, content, size, offset + count, ahead);
   room.end();
   return count;
+}
+
+/** As `peekContent`, without copies of what is in memory: the bytes in parts, which must not be changed. */
+function peekParts(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  offset: number,
+  length: number,
+  ahead: number,
+): Uint8Array[] {
+  const missing: Cid[] = [];
+  const parts: Uint8Array[] = [];
+  const end = offset + length;
+  let at = offset;
+  const take = (start: number, bytes: Uint8Array | undefined, each: number) => {
+    const [from, to] = [Math.max(start, offset), Math.min(start + each, end)];
+    if (to <= from) return;
+    if (from > at) parts.push(new Uint8Array(from - at));
+    parts.push(bytes?.subarray(from - start, to - start) ?? new Uint8Array(to - from));
+    at = to;
+  };
+  visitContent(source, content, size, offset, end, {
+    part: take,
+    copied(start, chunk) {
+      const bytes = new Uint8Array(chunk.length);
+      if (!source.readPart(chunk, 0, bytes)) return false;
+      take(start, bytes, chunk.length);
+      return true;
+    },
+    missing: (cid) => missing.push(cid),
+  });
+  requireNone(missing, source, content, size, end, ahead);
+  if (end > at) parts.push(new Uint8Array(end - at));
+  return parts;
+}
+
+/** Throws `BlockMiss` if blocks are missing, with those of `ahead` more bytes from `end` on. */
+function requireNone(
+  missing: readonly Cid[],
+  source: ContentSource,
+  content: Content,
+  size: number,
+  end: number,
+  ahead: number,
+): void {
+  if (missing.length === 0) return;
+  const more = missingBlocks(source, content, size, end, ahead);
+  throw new BlockMiss([...new Set([...missing, ...more])], new Set(missing).size);
 }
 
 /** The memory that a read fills in order; what is between its parts becomes zeros. */
@@ -121,37 +167,65 @@ export async function readContent(
 }
 
 /**
- * The bytes from `offset` to `end`, in pieces of at most 1 MiB, with growing read-ahead: while a piece is used, the next
- * ones are loaded. Throws as `readContent`.
+ * The bytes from `offset` to `end`, in pieces of 1 MiB, with growing read-ahead: while a piece is used, the next ones are
+ * loaded. Throws as `readContent`.
  */
-export async function* streamContent(
+export function streamContent(
   source: ContentSource,
   content: Content,
   size: number,
   offset = 0,
   end = size,
 ): AsyncGenerator<Uint8Array> {
-  const to = Math.min(end, size);
-  let ahead = READ_AHEAD_FIRST_BYTES;
+  const range = { offset, end: Math.min(end, size), ahead: READ_AHEAD_FIRST_BYTES };
+  return stream(source, content, size, range, (at, length, window) => {
+    const bytes = new Uint8Array(length);
+    peekContent(source, content, size, at, length, bytes, window);
+    return bytes;
+  });
+}
+
+/**
+ * As `streamContent`, for a reader that wants all of it: reads far ahead from the beginning, and yields each piece in parts
+ * as they are in memory, which must not be changed.
+ */
+export function streamParts(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  offset = 0,
+  end = size,
+): AsyncGenerator<readonly Uint8Array[]> {
+  const range = { offset, end: Math.min(end, size), ahead: AHEAD_BYTES };
+  return stream(source, content, size, range, (at, length, window) => {
+    return peekParts(source, content, size, at, length, window);
+  });
+}
+
+/** `peek` is called for each step with its place and length, and how many bytes behind it to load with what is missing. */
+async function* stream<Piece>(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  { offset, end, ahead: first }: { readonly offset: number; readonly end: number; readonly ahead: number },
+  peek: (at: number, length: number, window: number) => Piece,
+): AsyncGenerator<Piece> {
+  let ahead = first;
   let asked = offset;
-  for (let at = offset; at < to; at += STEP_BYTES) {
-    const bytes = new Uint8Array(Math.min(STEP_BYTES, to - at));
-    const next = at + bytes.length;
-    await loading(source, () => {
-      const window = Math.min(ahead, AHEAD_BYTES, to - next);
-      return peekContent(source, content, size, at, bytes.length, bytes, window);
-    });
-    ahead = Math.min(ahead * 2, READ_AHEAD_MAX_BYTES);
-    const until = Math.min(next + Math.min(ahead, AHEAD_BYTES), to);
+  for (let at = offset; at < end; at += STEP_BYTES) {
+    const next = Math.min(at + STEP_BYTES, end);
+    const piece = await loading(source, () => peek(at, next - at, Math.min(ahead, AHEAD_BYTES, end - next)));
+    ahead = Math.max(first, Math.min(ahead * 2, READ_AHEAD_MAX_BYTES));
+    const until = Math.min(next + Math.min(ahead, AHEAD_BYTES), end);
     const from = Math.max(asked, next);
     // Half a window at a time: each load may be a request.
-    if (until - from >= AHEAD_BYTES / 2 || (until === to && from < to)) {
+    if (until - from >= AHEAD_BYTES / 2 || (until === end && from < end)) {
       const missing = missingBlocks(source, content, size, from, until - from);
       // The step that needs them reports what goes wrong.
       source.load(missing, 0).catch(() => {});
       if (missing.every((cid) => codecOf(cid) === "raw")) asked = until;
     }
-    yield bytes;
+    yield piece;
   }
 }
 

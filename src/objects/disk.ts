@@ -105,8 +105,13 @@ export async function readUpTo(
   return bytes.subarray(0, done);
 }
 
+/** An open file, as far as writing needs it. May write fewer bytes than it is given. */
+export interface WritableFile {
+  writev(parts: readonly Uint8Array[], at: number): Promise<{ readonly bytesWritten: number }>;
+}
+
 /** Writes the parts in sequence, without joining them in memory first. */
-export async function writeParts(file: fs.FileHandle, offset: number, parts: readonly Uint8Array[]): Promise<void> {
+export async function writeParts(file: WritableFile, offset: number, parts: readonly Uint8Array[]): Promise<void> {
   for (let rest = parts.filter(({ length }) => length > 0), at = offset; rest.length > 0;) {
     const { bytesWritten } = await file.writev(rest.slice(0, MAX_PARTS), at);
     at += bytesWritten;

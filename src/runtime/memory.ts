@@ -6,6 +6,7 @@ import { totalmem } from "node:os";
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock } from "../base/clock.ts";
+import { saveCompiledCode } from "./compiled-code.ts";
 import { loadProcessAddon } from "./native.ts";
 
 /** The old generation's limit: far more than an agent needs, unless very many changes wait to be published. */
@@ -14,18 +15,20 @@ export const HEAP_LIMIT_MB = 4096;
 /** Flags when we start Node.js: 2 MiB for each half of the young generation (its default is 16), and the limit above. */
 export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", `--max-old-space-size=${HEAP_LIMIT_MB}`];
 
-/** Makes heaps and the allocator keep little. Call before the second thread starts. */
+/** Makes the allocator keep little. Call before the second thread starts. */
 export function boundMemory(): void {
-  boundHeaps();
   loadProcessAddon().boundMemory?.();
 }
 
 /**
- * Lets heaps grow by 60% between collections. By itself V8 lets one with the limit above grow by up to 3 times its size
+ * Lets heaps grow by 60% between collections. Call it once a process that stays has started, with all its threads: V8 takes
+ * no compiled code that was made under other flags, so all that loads later is compiled anew, Node.js's own modules
+ * included. What was compiled so far is saved before. By itself V8 lets one with the limit above grow by up to 3 times its size
  * (`MemoryController::MaxGrowingFactor` in V8's heap/memory-controller.cc). Node.js does not document this flag, so it is set
  * only in versions that are known to have it: V8 prints an error about unknown flags.
  */
 export function boundHeaps(): void {
+  saveCompiledCode();
   if (KNOWN_MAJORS.has(Number.parseInt(process.versions.node, 10))) setFlagsFromString("--heap-growing-percent=60");
 }
 
@@ -134,9 +137,10 @@ function collect(what: keyof typeof COLLECTIONS): void {
   collector?.(COLLECTIONS[what]);
 }
 
-/** Exposes V8's collector to contexts made after that. */
+/** Takes V8's collector from a context made for it. The flag stays no longer, for the reason at `boundHeaps`. */
 function exposeCollector(): typeof collector {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");
+  setFlagsFromString("--no-expose-gc");
   return typeof gc === "function" ? (options) => void gc(options) : undefined;
 }

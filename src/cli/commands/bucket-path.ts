@@ -3,7 +3,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
 import { parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
-import { openRemote } from "../../bucket/open-remote.ts";
+import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
 import type { Call } from "../command.ts";
 import { accessOf, type MasterOption } from "../master-access.ts";
 
@@ -24,14 +24,19 @@ export async function locateBucket(call: Call<MasterOption>, text: string): Prom
   if (/^https?:/i.test(text)) return locateAtMaster(text);
   const url = addressUrl(text);
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
-  for (let depth = segments.length; depth >= (url.protocol === "s3:" ? 0 : 1); depth--) {
-    const at = new URL(url);
-    at.pathname = `/${segments.slice(0, depth).join("/")}`;
-    if (await isBucket(call, at.href)) {
-      const names = segments.slice(depth).map(decodeSegment);
-      return { address: pinnedUrl(parseAddress(at.href)), names, directory: url.pathname.endsWith("/") };
-    }
-  }
+  const addressAt = (depth: number) =>
+    Object.assign(new URL(url), { pathname: `/${segments.slice(0, depth).join("/")}` }).href;
+  const pathAt = (depth: number): BucketPath => {
+    const names = segments.slice(depth).map(decodeSegment);
+    return { address: pinnedUrl(parseAddress(addressAt(depth))), names, directory: url.pathname.endsWith("/") };
+  };
+  const isInS3 = url.protocol === "s3:";
+  const depths = Array.from({ length: segments.length + (isInS3 ? 1 : 0) }, (_, index) => segments.length - index);
+  // The walk takes many requests at each depth. It finds what has lost its root, and says why it could not look.
+  const whole = isInS3 ? depths.map(addressAt).find(isAddress) : undefined;
+  const found = whole === undefined ? undefined : await bucketInS3(whole, remoteOptions(call));
+  if (found !== undefined) return pathAt(found.depth);
+  for (const depth of depths) if (await isBucket(call, addressAt(depth))) return pathAt(depth);
   throw new SynclineError("no_such_bucket", `There is no bucket at ${text} or above it.`, {
     hint: "Check the address, or make one with `syncline init`.",
   });
@@ -67,10 +72,25 @@ function addressUrl(text: string): URL {
   return url ?? new URL(text);
 }
 
-async function isBucket(call: Call<MasterOption>, address: string): Promise<boolean> {
-  const { clock, random } = call.runtime;
+/** A bucket's prefix has only text that all servers take; names inside a bucket may be any bytes. */
+function isAddress(text: string): boolean {
   try {
-    await using remote = await openRemote(address, { clock, random, access: accessOf(call) });
+    parseAddress(text);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, "bad_address")) throw error;
+    return false;
+  }
+}
+
+function remoteOptions(call: Call<MasterOption>): RemoteOptions {
+  const { clock, random } = call.runtime;
+  return { clock, random, access: accessOf(call) };
+}
+
+async function isBucket(call: Call<MasterOption>, address: string): Promise<boolean> {
+  try {
+    await using remote = await openRemote(address, remoteOptions(call));
     await remote.readGenesis();
     return true;
   } catch (error) {

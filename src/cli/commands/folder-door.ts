@@ -39,9 +39,8 @@ export async function openFolder(
   more: Pick<SyncAgentOptions, "progress" | "genesis" | "standIn"> = {},
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
-  boundHeaps();
   const place = more.standIn ?? facts.mount;
-  return openSyncAgent({
+  const agent = await openSyncAgent({
     address: facts.address,
     folder: facts.mount,
     disk: await openRealDisk(place, { allXattrs: options.special === true, setModified, unlocks: true }),
@@ -61,6 +60,8 @@ export async function openFolder(
     random: runtime.random,
     log,
   });
+  boundHeaps();
+  return agent;
 }
 
 /**

@@ -6,10 +6,10 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import { createDeviceKey } from "../../crypto/device-key.ts";
 import { Bucket } from "../../bucket/bucket.ts";
 import { parseAddress } from "../../bucket/address.ts";
-import { bucketAboveInS3, NEW_FOLDER_MODE, openRemote } from "../../bucket/open-remote.ts";
+import { bucketInS3, NEW_FOLDER_MODE, openRemote } from "../../bucket/open-remote.ts";
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { SeenRoot } from "../../bucket/root-witness.ts";
-import { locateBucket } from "./bucket-path.ts";
+import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { type BucketOption, writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
@@ -86,21 +86,21 @@ async function refuseWithinBucket(call: Call<BucketOption>, address: string): Pr
   const { clock, random } = call.runtime;
   const isInS3 = address.startsWith("s3:");
   const above = await (isInS3
-    ? bucketAboveInS3(address, { clock, random, access: writingAccess(call) })
+    ? bucketInS3(address, { clock, random, access: writingAccess(call) }, { isAbove: true })
     : bucketAbove(call, address));
   if (above === undefined) return;
   throw new SynclineError(
     "bucket_exists",
-    `${address} is inside the ${isInS3 ? "" : "folder of the "}bucket ${above}.`,
+    `${address} is inside the ${isInS3 ? "" : "folder of the "}bucket ${above.address}.`,
     {
       hint: "Choose an address outside it. To make a directory in the bucket, use `syncline put -r`, or mkdir in a mount.",
     },
   );
 }
 
-async function bucketAbove(call: Call<BucketOption>, address: string): Promise<string | undefined> {
+async function bucketAbove(call: Call<BucketOption>, address: string): Promise<BucketPath | undefined> {
   try {
-    return (await locateBucket(call, new URL(`${address}/..`).href)).address;
+    return await locateBucket(call, new URL(`${address}/..`).href);
   } catch (error) {
     if (hasCode(error, "no_such_bucket")) return undefined;
     throw error;

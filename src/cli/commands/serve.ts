@@ -65,7 +65,6 @@ async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
   // The tables tell who has what, so they are private whatever the folder's own mode is.
   process.umask(0o077);
-  boundHeaps();
   const { startMaster } = await import("../../master/master.ts");
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);
@@ -91,6 +90,7 @@ async function serve(call: ServeCall): Promise<void> {
     collect: collectGarbage,
     log,
   });
+  boundHeaps();
   const stopped = stopOnSignals(master, log);
   storage.others?.announce({ origin: master.origin, compareAndSwap, version: call.version });
   warn(call, allow, listen);

@@ -258,8 +258,9 @@ export class MemorySyncDisk implements SyncDisk {
     return {
       stat: async () => statOf(node),
       read: async (offset, length) => Buffer.from(node.bytes.subarray(offset, offset + length)),
-      write: async (offset, bytes) => {
+      write: async (offset, ...parts) => {
         this.#change();
+        const bytes = Buffer.concat(parts);
         const grown = Buffer.alloc(Math.max(node.bytes.length, offset + bytes.length));
         grown.set(node.bytes);
         grown.set(bytes, offset);

@@ -8,7 +8,7 @@ import { SYNC_SMALL_BYTES } from "../../base/limits.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { Random } from "../../base/random.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { missingBlocks, readContent, streamContent } from "../../content/read.ts";
+import { missingBlocks, readContent, streamParts } from "../../content/read.ts";
 import { seekContent } from "../../content/seek.ts";
 import type { ContentSource } from "../../content/source.ts";
 import { xattrsOf } from "../../format/blocks/linked-value.ts";
@@ -187,11 +187,12 @@ async function writeFile(context: IncomingContext, path: DiskPath, record: FileR
     const { content, size } = record;
     for (let at: number | undefined = 0; (at = await seekContent(source, content, size, at, "data")) !== undefined;) {
       const end: number = (await seekContent(source, content, size, at, "hole")) ?? size;
-      for await (const bytes of streamContent(source, content, size, at, end)) {
-        await limit?.take(bytes.length, signal);
-        await file.write(at, bytes);
-        at += bytes.length;
-        wrote?.(bytes.length);
+      for await (const parts of streamParts(source, content, size, at, end)) {
+        const length = parts.reduce((sum, part) => sum + part.length, 0);
+        await limit?.take(length, signal);
+        await file.write(at, ...parts);
+        at += length;
+        wrote?.(length);
       }
     }
     await file.truncate(size);

@@ -1,6 +1,7 @@
 /** Open files of a real folder on Linux, by their descriptors. */
-import { close, closeSync, fsync, ftruncate, ftruncateSync, read, write, writeSync } from "node:fs";
+import { close, closeSync, fsync, ftruncate, ftruncateSync, read, writeSync, writev } from "node:fs";
 import { promisify } from "node:util";
+import { writeParts } from "../../objects/disk.ts";
 import { coded, type BeneathAddon } from "./addon.ts";
 import type { AppendFile, DiskFile } from "./disk.ts";
 import { statOf } from "./stat-rows.ts";
@@ -49,12 +50,7 @@ export function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
       }
       return bytes.subarray(0, done);
     },
-    async write(offset, bytes) {
-      for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await writeOf(descriptor, bytes, done, bytes.length - done, offset + done);
-        done += bytesWritten;
-      }
-    },
+    write: (offset, ...parts) => writeParts({ writev: (some, at) => writevOf(descriptor, some, at) }, offset, parts),
     truncate: (size) => truncateOf(descriptor, size),
     sync: () => fsyncOf(descriptor),
     close: () => closeOf(descriptor),
@@ -62,4 +58,4 @@ export function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
 }
 
 const [closeOf, fsyncOf, truncateOf] = [promisify(close), promisify(fsync), promisify(ftruncate)];
-const [readOf, writeOf] = [promisify(read), promisify(write)];
+const [readOf, writevOf] = [promisify(read), promisify(writev)];

@@ -167,7 +167,8 @@ export interface DiskFile {
   stat(): Promise<DiskStat>;
   /** Returns fewer bytes only at the end. */
   read(offset: number, length: number): Promise<Uint8Array>;
-  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Writes the parts one after the other. */
+  write(offset: number, ...parts: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
   /** Makes contents and attributes durable. */
   sync(): Promise<void>;

@@ -193,7 +193,7 @@ function openFile(handle: fs.FileHandle): DiskFile {
   return {
     stat: async () => statOf(await handle.stat({ bigint: true })),
     read: (offset, length) => readUpTo(handle, offset, length),
-    write: (offset, bytes) => writeParts(handle, offset, [bytes]),
+    write: (offset, ...parts) => writeParts(handle, offset, parts),
     truncate: (size) => handle.truncate(size),
     sync: () => handle.sync(),
     close: () => handle.close(),

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { releasingReader } from "../../../src/agent/threads/releasing-reader.ts";
-import { IdleRelease, NODE_FLAGS } from "../../../src/runtime/memory.ts";
+import { collectGarbage, IdleRelease, NODE_FLAGS } from "../../../src/runtime/memory.ts";
 import { cidOf } from "../../../src/format/blocks/cid.ts";
 import { BlockMap } from "../../support/block-map.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -20,6 +21,11 @@ test("memory is released after many block reads, single or batched, but not afte
   expect(notes).toBe(1);
   for (let read = 0; read < 255; read++) await reader.get(cid);
   expect(notes).toBe(1);
+});
+
+test("collecting garbage leaves V8's flags as they were, since V8 takes no compiled code made under others", () => {
+  collectGarbage("young");
+  expect(runInNewContext("typeof gc")).toBe("undefined");
 });
 
 test("memory is released once garbage stops for a while, and every 15 seconds on a thread that is always busy", async () => {

@@ -12,7 +12,8 @@ function limitRoom({ disk }: SyncedFolder, bytes: number): Disposable {
   disk.create = async (at) => {
     const file: DiskFile = await create(at);
     return Object.assign(Object.create(file) as DiskFile, {
-      write: async (offset: number, data: Uint8Array) => {
+      write: async (offset: number, ...parts: Uint8Array[]) => {
+        const data = Buffer.concat(parts);
         const used = [...sizes.values()].reduce((sum, size) => sum + size, 0);
         if (used + data.length > bytes) throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
         sizes.set(at.join("/"), offset + data.length);
@@ -69,7 +70,8 @@ function noRoomFor({ disk }: SyncedFolder, bytes: number): Disposable {
   const create = disk.create.bind(disk);
   disk.create = async (at) => {
     const file = await create(at);
-    const write: DiskFile["write"] = async (offset, data) => {
+    const write: DiskFile["write"] = async (offset, ...parts) => {
+      const data = Buffer.concat(parts);
       if (offset + data.length > bytes) throw full();
       await file.write(offset, data);
     };

@@ -112,7 +112,7 @@ test.each(["block_not_found", "block_corrupt"] as const)(
         throw new SynclineError(code, "It is lost.");
       };
       return isLost
-        ? { ...file, write: async (...args) => (args[1].length > 1_000 ? write() : file.write(...args)) }
+        ? { ...file, write: async (...args) => ((args[1]?.length ?? 0) > 1_000 ? write() : file.write(...args)) }
         : file;
     };
     await expect(b.sync()).rejects.toMatchObject({ code });

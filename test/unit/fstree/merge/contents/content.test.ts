@@ -7,7 +7,7 @@ import type { Block } from "../../../../../src/blocks/block-store.ts";
 import { ChunkCache } from "../../../../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../../../../src/content/config.ts";
 import { editContent } from "../../../../../src/content/edit.ts";
-import { peekContent, readContent, streamContent } from "../../../../../src/content/read.ts";
+import { peekContent, readContent, streamContent, streamParts } from "../../../../../src/content/read.ts";
 import { peekDataBytes, seekContent } from "../../../../../src/content/seek.ts";
 import { walkContent } from "../../../../../src/content/walk.ts";
 import type { ReadData } from "../../../../../src/content/segment.ts";
@@ -200,6 +200,47 @@ describe("reading", () => {
     expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
     expect(blocks.requests).toBeLessThan(60);
   });
+});
+
+test("a reader that wants all of a file gets it in parts, without copies, each block fetched once, with few requests", async () => {
+  const { blocks, content, bytes } = await largeFile();
+  const source = new ChunkCache(blocks, { capacityBytes: 16 * MiB });
+  const held = new Set([...blocks.held.values()].map(({ buffer }) => buffer));
+  let at = 0;
+  for await (const parts of streamParts(source, content, bytes.length)) {
+    expect(parts.every(({ buffer }) => held.has(buffer))).toBe(true);
+    const piece = Buffer.concat(parts);
+    expect(piece.equals(bytes.subarray(at, at + piece.length))).toBe(true);
+    at += piece.length;
+  }
+  expect(at).toBe(bytes.length);
+  expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
+  expect(blocks.requests).toBeLessThan(30);
+});
+
+test("a range with holes is the same in parts as in pieces, whatever kind of content it has", async () => {
+  for (const size of [0, 100, 20 * KiB, 3 * MiB]) {
+    const [blocks, whole] = [new BlockMap(), noise(size)];
+    const base = await writeBytes(blocks, config, whole);
+    const holes = [
+      { offset: 0, length: size, from: "base" as const, epoch: 0 },
+      { offset: size, length: 2 * MiB, from: "hole" as const, epoch: 0 },
+    ].filter(({ length }) => length > 0);
+    const end = size + 2 * MiB;
+    const none: ReadData = async () => new Uint8Array();
+    const source = new ChunkCache(blocks, { capacityBytes: 16 * MiB });
+    const content = await editContent(source, blocks, config, base, size, holes, end, none);
+    for (const [from, to] of [
+      [0, end],
+      [size >> 1, size + 10],
+      [size + 7, end - 1],
+    ] as const) {
+      const parts: Uint8Array[] = [];
+      for await (const some of streamParts(source, content, end, from, to)) parts.push(...some);
+      const expected = Buffer.concat([whole, new Uint8Array(2 * MiB)]).subarray(from, to);
+      expect(Buffer.concat(parts).equals(expected)).toBe(true);
+    }
+  }
 });
 
 test("while a piece of a stream is used, the next ones are loaded, within a bound", async () => {
