@@ -36,9 +36,13 @@ export function dropSetGid(fs: FileSystem, ino: Ino): void {
   if (mode & SET_GID) fs.setAttributes(ino, { mode: mode & PERMISSIONS & ~SET_GID });
 }
 
+export function hasCapabilities(fs: FileSystem, ino: Ino): boolean {
+  return fs.getXattr(ino, CAPABILITIES) !== undefined;
+}
+
 /** Drops file capabilities, as every change of the contents does (fs/inode.c, file_remove_privs). */
 export function dropCapabilities(fs: FileSystem, ino: Ino): void {
-  if (fs.getXattr(ino, CAPABILITIES) !== undefined) fs.removeXattr(ino, CAPABILITIES);
+  fs.removeXattr(ino, CAPABILITIES);
 }
 
 const CAPABILITIES = "security.capability";

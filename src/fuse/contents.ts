@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
-import { dropCapabilities, dropSetIds } from "./attributes.ts";
+import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
 import type { Exchange } from "./exchange.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
@@ -35,11 +35,13 @@ const write: Handler = (fs, exchange, openFiles) => {
   const flags = exchange.argument(2);
   if (flags & WRITE_CACHE) openFiles.writeBacks++;
   if (flags & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
-  // With the page cache in between, the kernel does this.
-  if (openFiles.passing.has(ino)) dropCapabilities(fs, ino);
+  // With the page cache in between, the kernel drops them.
+  const dropsCapabilities = openFiles.passing.has(ino) && hasCapabilities(fs, ino);
   // The kernel appends at the end that it knows; others may have moved the end, and their bytes stay.
   const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
+  // Only now: a request counts as executed from its first change on, and a write may have to wait for room.
+  if (dropsCapabilities) dropCapabilities(fs, ino);
   if (offset !== asked) openFiles.misplaced(ino);
   return counted(fs, exchange);
 };

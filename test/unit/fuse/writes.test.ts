@@ -7,8 +7,9 @@ import type { Ino } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { Door } from "../../../src/fuse/door.ts";
 import { chooseOptions } from "../../../src/fuse/options.ts";
+import { PassingFiles } from "../../../src/fuse/passing-files.ts";
 import { MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
-import type { FileSystem } from "../../../src/vfs/filesystem.ts";
+import { type FileSystem, NoRoomYet } from "../../../src/vfs/filesystem.ts";
 import { overriding } from "../../../src/vfs/overriding.ts";
 import { FakeSession } from "../../support/fake-session.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
@@ -158,6 +159,23 @@ test("an O_DSYNC append that waits for room ends with EINTR if a freezer comes",
   session.send({ ...write(ino, DSYNC_APPEND), thread: FREEZING });
   await fs.advance(5_000);
   expect(session.done).toEqual([`answer WRITE error ${ERRNO.EINTR}`]);
+});
+
+test("an append that drops capabilities, and waits for room when its agent is killed, gets its bytes from the next agent", async () => {
+  using _ = vi.spyOn(PassingFiles.prototype, "has").mockReturnValue(true);
+  const { fs, ino } = await emptyFile();
+  await fs.run((vfs) => vfs.setXattr(ino, "security.capability", Buffer.from("all"), 0));
+  await fs.syncAll();
+  const full = () => {
+    throw new NoRoomYet(() => new Promise(() => {}));
+  };
+  serve({ vfs: overriding(fs.vfs, { write: full }), clock: fs.clock }).send(write(ino, constants.O_APPEND));
+  fs.restart();
+  const session = serve(fs, true);
+  session.send(write(ino, constants.O_APPEND, -8));
+  await vi.waitFor(() => expect(session.done).toContain(ANSWER));
+  expect(await fs.text("file")).toHaveLength(BYTES);
+  expect(fs.vfs.getXattr(ino, "security.capability")).toBeUndefined();
 });
 
 test("an O_DSYNC append that the agent before executed gets the error of its sync", async () => {
