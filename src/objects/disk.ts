@@ -70,19 +70,35 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
 
 const NO_FOLDER_SYNC = ["EINVAL", "EISDIR", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EROFS", "EACCES", "EPERM"];
 
+/** Picks ranges of a file by its size. */
+export type RangesOf = (size: number) => readonly ByteRange[];
+
+export interface RangesRead {
+  readonly size: number;
+  readonly parts: readonly Buffer[];
+}
+
 /** A file's size, and the ranges of it that `rangesOf` picks for that size; fewer bytes at its end. Rejects as opening does. */
 export async function readRanges(
   disk: Pick<Disk, "open" | "readNow">,
   path: string,
-  rangesOf: (size: number) => readonly ByteRange[],
-): Promise<{ readonly size: number; readonly parts: readonly Buffer[] }> {
-  const now = disk.readNow?.(path, rangesOf);
-  if (now !== undefined) return now;
+  rangesOf: RangesOf,
+): Promise<RangesRead> {
+  return disk.readNow?.(path, rangesOf) ?? readEach(disk, path, rangesOf, readUpTo);
+}
+
+/** As `readRanges`, each range by `read`. */
+export async function readEach(
+  disk: Pick<Disk, "open">,
+  path: string,
+  rangesOf: RangesOf,
+  read: (file: fs.FileHandle, offset: number, length: number) => Promise<Buffer>,
+): Promise<RangesRead> {
   const file = await disk.open(path, "r");
   try {
     const { size } = await file.stat();
     const parts: Buffer[] = [];
-    for (const { offset, length } of rangesOf(size)) parts.push(await readUpTo(file, offset, length));
+    for (const { offset, length } of rangesOf(size)) parts.push(await read(file, offset, length));
     return { size, parts };
   } finally {
     await file.close();

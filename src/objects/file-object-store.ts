@@ -12,8 +12,8 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
-import { throwUnread } from "./bad-sector.ts";
-import { type Disk, NO_LINKS, readRanges, requireOwnFolder, storeError, systemDisk, unreachable } from "./disk.ts";
+import { readOrSalvage, throwUnread } from "./bad-sector.ts";
+import { type Disk, NO_LINKS, type RangesOf, requireOwnFolder, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
 import type { LockOwner } from "./lock-holder.ts";
@@ -30,7 +30,7 @@ import type {
   StoredObject,
   Turn,
 } from "./object-store.ts";
-import { untilPutEnds } from "./put-end.ts";
+import { mayHaveHappened, type ReplaceProgress, untilPutEnds } from "./put-end.ts";
 
 export interface FileObjectStoreOptions {
   readonly path: string;
@@ -41,10 +41,13 @@ export interface FileObjectStoreOptions {
   readonly disk?: Disk;
   /** The mode of the folder, where `initialize` makes it. Absent: as the umask has it. */
   readonly mode?: number;
+  /** As ObjectStore.salvaging; absent: such reads fail. */
+  readonly unread?: (name: string) => void;
 }
 
 export class FileObjectStore implements ObjectStore {
   readonly address: string;
+  readonly #options: FileObjectStoreOptions;
   readonly #disk: Disk;
   readonly #clock: Clock;
   readonly #folder: DurableFolder;
@@ -56,7 +59,9 @@ export class FileObjectStore implements ObjectStore {
   /** Once the folder was seen, its absence means that it is unreachable, not that there is no bucket. */
   #seen = false;
 
-  constructor({ path, address, clock, random, disk = systemDisk, mode }: FileObjectStoreOptions) {
+  constructor(options: FileObjectStoreOptions) {
+    const { path, address, clock, random, disk = systemDisk, mode } = options;
+    this.#options = options;
     this.address = address;
     this.#disk = disk;
     this.#clock = clock;
@@ -95,14 +100,13 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
-    const reading = this.#read(name, () => ranges).catch((cause: unknown) => throwUnread(this, name, cause));
-    const { parts } = (await reading) ?? this.#absent(name);
+    const { parts } = await this.#readable(name, () => ranges);
     return wholeRanges(name, ranges, parts);
   }
 
   async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
     const tailOf = (all: number): ByteRange[] => [{ offset: Math.max(0, all - length), length: Math.min(all, length) }];
-    const { size, parts } = (await this.#read(name, tailOf)) ?? this.#absent(name);
+    const { size, parts } = await this.#readable(name, tailOf);
     return { bytes: parts[0] ?? new Uint8Array(), size };
   }
 
@@ -122,7 +126,7 @@ export class FileObjectStore implements ObjectStore {
       const wanted = () => this.#matches(name, token);
       // Most late writers stop here, without the lock or a write. During our turn a conflict is unlikely.
       if (this.#taken.size === 0 && !(await wanted())) return { kind: "refused" };
-      const progress: Progress = { renamed: "no" };
+      const progress: ReplaceProgress = { renamed: "no" };
       try {
         await this.#lock.run(async (confirm, owner) => {
           if (!(await wanted())) return;
@@ -171,6 +175,10 @@ export class FileObjectStore implements ObjectStore {
   async now(): Promise<number | undefined> {
     // A folder that takes no new files, as on a full disk, may still be read and emptied.
     return this.#folder.now().catch(() => undefined);
+  }
+
+  salvaging(unread: (name: string) => void): ObjectStore {
+    return new FileObjectStore({ ...this.#options, unread });
   }
 
   watch(name: string, changed: () => void): Disposable {
@@ -282,14 +290,19 @@ export class FileObjectStore implements ObjectStore {
     return (await this.#read(name, all))?.parts[0];
   }
 
-  /** Ranges that are picked by the object's size; fewer bytes at its end. Undefined if it is absent. */
-  #read(name: string, rangesOf: (size: number) => readonly ByteRange[]) {
-    const read = () => readRanges(this.#disk, this.#file(name), rangesOf);
-    return this.#doing(`reading ${name}`, () => this.#unlessAbsent(read));
+  /** As `#read`. Throws `object_not_found`, and `block_corrupt` for a bad sector. */
+  async #readable(name: string, rangesOf: RangesOf) {
+    const read = await this.#read(name, rangesOf).catch((cause: unknown) => throwUnread(this, name, cause));
+    if (read === undefined) throw objectNotFound(this.address, name);
+    return read;
   }
 
-  #absent(name: string): never {
-    throw objectNotFound(this.address, name);
+  /** Ranges that are picked by the object's size; fewer bytes at its end. Undefined if it is absent. */
+  #read(name: string, rangesOf: RangesOf) {
+    const { unread } = this.#options;
+    const salvage = unread && { unread: () => unread(name), now: () => this.now() };
+    const read = () => readOrSalvage(this.#disk, this.#file(name), rangesOf, salvage);
+    return this.#doing(`reading ${name}`, () => this.#unlessAbsent(read));
   }
 
   /** Undefined if the object is absent. Throws `store_unreachable` if the whole folder is gone. */
@@ -327,19 +340,6 @@ const TOP_OBJECTS = new Set([GENESIS_OBJECT, ROOT_OBJECT]);
 const OURS = new RegExp(
   `^(commit|pack|run|lease|bases|owners|${TEMPORARY}|genesis|root|arbiter|${LOCK}|${LOCK}-takeover-.*|${TURNS}|${OLD_TURN}|lost\\+found)$`,
 );
-/** A rename that failed with one of these has changed nothing. */
-const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];
-
-/** How far a replacement got. */
-interface Progress {
-  renamed: "no" | "perhaps" | "yes";
-  token?: string | undefined;
-}
-
-function mayHaveHappened({ renamed }: Progress, cause: unknown): boolean {
-  return renamed === "yes" || (renamed === "perhaps" && !failedWith(cause, ...NOT_RENAMED));
-}
-
 function notEmpty(path: string, entry: string): SynclineError {
   return new SynclineError("path_exists", `${path} already holds other files (${entry}).`, {
     hint: "Give the bucket a folder of its own.",

@@ -86,6 +86,12 @@ export interface ObjectStore extends AsyncDisposable {
   /** How often to look for a new root; absent: every FILE_POLL_MS. */
   readonly polling?: Polling;
 
+  /**
+   * The same objects for an audit or a repair: what the disk cannot read comes as zeros, and `unread` is told the object's
+   * name. Such an object can be replaced by the token that `get` then returns. Absent where there are no disks.
+   */
+  salvaging?(unread: (name: string) => void): ObjectStore;
+
   /** Calls `changed` soon after an object may have changed. Only a hint: changes may be missed or falsely reported. */
   watch?(name: string, changed: () => void): Disposable;
 }

@@ -1,6 +1,7 @@
-/** When a put has to end: its caller's signal, or its time. */
+/** The end of a put: its caller's signal, its time, and whether one that failed may have taken effect. */
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
+import { failedWith } from "../base/system-errors.ts";
 import type { PutOptions } from "./object-store.ts";
 
 /** Runs a put with a signal that aborts when it has to end. Throws the signal's reason instead of what that made of it. */
@@ -24,4 +25,18 @@ function tookTooLong(ms: number): SynclineError {
   return new SynclineError("time_out", `The bucket did not accept an object within ${ms} ms.`, {
     hint: "Try again when the bucket responds faster.",
   });
+}
+
+/** A rename that failed with one of these has changed nothing. */
+const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];
+
+/** How far a replacement got. */
+export interface ReplaceProgress {
+  renamed: "no" | "perhaps" | "yes";
+  token?: string | undefined;
+}
+
+/** Whether a replacement that failed may have taken effect. */
+export function mayHaveHappened({ renamed }: ReplaceProgress, cause: unknown): boolean {
+  return renamed === "yes" || (renamed === "perhaps" && !failedWith(cause, ...NOT_RENAMED));
 }

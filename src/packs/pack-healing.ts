@@ -25,6 +25,8 @@ export interface HealedPack {
   readonly rows: readonly PackRow[];
   /** Number of blocks or rows that were restored. */
   readonly healed: number;
+  /** Number of blocks that no row tells: their bytes are taken as they are. */
+  readonly guessed: number;
   /** Digests, as in `rows`, of blocks without a copy: their rows stay, over wrong bytes. */
   readonly lost: ReadonlySet<Uint8Array>;
 }
@@ -51,7 +53,8 @@ export async function healBlocks(
     healer.keep(row);
   }
   await healer.fillTo(blockBytes);
-  return { blocks, rows: healer.rows, healed: healer.healed, lost: healer.lost };
+  const { rows, healed, guessed, lost } = healer;
+  return { blocks, rows, healed, guessed, lost };
 }
 
 /** The shape that a pack's last bytes tell, with at most one wrong bit in the sizes, if the footer's hash proves it. */
@@ -93,6 +96,7 @@ class Healer {
   readonly rows: PackRow[] = [];
   readonly lost = new Set<Uint8Array>();
   healed = 0;
+  guessed = 0;
   readonly #blocks: Uint8Array;
   readonly #find: FindCopy;
   /** By offset. */
@@ -154,6 +158,7 @@ class Healer {
     const next = this.#suspects.find((row) => row.offset > offset && row.offset < end)?.offset ?? end;
     const length = Math.min(next - offset, MAX_BLOCK_ACCEPTED);
     this.healed++;
+    this.guessed++;
     return { digest: blake3(this.#blocks.subarray(offset, offset + length)), offset, length, codec: PLAIN };
   }
 }

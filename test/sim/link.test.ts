@@ -21,6 +21,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   breakLock: true,
   watch: true,
   polling: true,
+  salvaging: true,
   keepsPuts: true,
   requests: true,
   prune: true,
@@ -53,6 +54,7 @@ test("a link offers exactly what its store offers", async () => {
     prune: async () => {},
     returnRoot: async () => ({ kind: "refused" }),
     streamRanges: async () => {},
+    salvaging: () => plain,
   });
   for (const method of Object.keys(MAYBE_STORE)) {
     expect(Reflect.get(linkTo(whole, timeline), method), method).toBeDefined();

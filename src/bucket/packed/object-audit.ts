@@ -68,6 +68,7 @@ export async function auditObjects(
   return audit.result();
 }
 
+const UNREAD = "has bytes that the disk cannot read";
 /** Packs that are read at once: PACK_MAX_BYTES of memory each. */
 const PACKS_AT_ONCE = 2;
 
@@ -82,9 +83,9 @@ class Audit {
   #bytes = 0;
 
   constructor(store: ObjectStore, options: AuditOptions) {
-    this.#store = store;
+    this.#store = store.salvaging?.((name) => this.#unread(name)) ?? store;
     this.#options = options;
-    this.#directory = new PackDirectory(store);
+    this.#directory = new PackDirectory(this.#store);
   }
 
   result(): ObjectAudit {
@@ -170,6 +171,11 @@ class Audit {
     await this.#surviving(runName(run.id), async () => {
       for await (const row of rowsOfRun(this.#directory, run)) visit(row);
     });
+  }
+
+  #unread(object: string): void {
+    const isKnown = this.#damage.some((damage) => damage.object === object && damage.what === UNREAD);
+    if (!isKnown) this.#report(object, UNREAD);
   }
 
   #report(object: string, what: string, cid?: Cid): void {

@@ -67,7 +67,8 @@ export interface RepairableRemote {
 
 /** Repairs what it can. Throws `store_unreachable`, `disk_full`, and `root_moved` after a publication meanwhile. */
 export async function repairObjects(remote: RepairableRemote, options: RepairOptions): Promise<ObjectRepair> {
-  const { store } = remote;
+  const unread = new Set<string>();
+  const store = remote.store.salvaging?.((name) => unread.add(name)) ?? remote.store;
   const { random, local, wanted = [] } = options;
   const repaired: { object: string; what: string }[] = [];
   const root = await RepairedRoot.read(store);
@@ -76,7 +77,7 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
   await copies.readFooters();
   let mapLost = false;
   for (const pack of await damagedPacks(store, before.damage)) {
-    const healed = await healPack(store, root, copies, pack);
+    const healed = await healPack(store, root, copies, pack, unread);
     if (healed !== undefined) repaired.push({ object: pack.name, what: healed.what });
     mapLost ||= pack.newest && healed?.manifestLost !== false;
   }
@@ -149,6 +150,7 @@ async function healPack(
   root: RepairedRoot,
   copies: BlockCopies,
   pack: DamagedPack,
+  unread: ReadonlySet<string>,
 ): Promise<Healing | undefined> {
   const { name } = pack;
   // An intact footer in a form unknown to this version is no damage to heal.
@@ -166,6 +168,8 @@ async function healPack(
   const end = newEnd(healed, shape.manifestBytes, bytes);
   const nothingLeft = healed.lost.size === healed.rows.length && !end.proven;
   if (own.length + pack.rows.length === 0 || nothingLeft) return undefined;
+  // Another day the disk may read what has no copy.
+  if (unread.has(name) && (healed.lost.size > 0 || healed.guessed > 0)) return undefined;
   const whole = [healed.blocks, end.bytes];
   if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;
   // A missing pack may have been collected: then the root has moved.

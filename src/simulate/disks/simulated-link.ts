@@ -35,6 +35,7 @@ export class SimulatedLink implements ObjectStore {
   readonly prune?: () => Promise<void>;
   readonly returnRoot?: NonNullable<ObjectStore["returnRoot"]>;
   readonly requests?: () => RequestReport;
+  readonly salvaging?: NonNullable<ObjectStore["salvaging"]>;
   readonly #options: LinkOptions;
   readonly #line: FaultyLine;
 
@@ -45,6 +46,9 @@ export class SimulatedLink implements ObjectStore {
     if (store.takeTurn !== undefined) this.takeTurn = () => this.#takeTurn();
     if (store.breakLock !== undefined)
       this.breakLock = (force) => this.#line.read(async () => store.breakLock?.(force));
+    const salvaging = store.salvaging?.bind(store);
+    if (salvaging !== undefined)
+      this.salvaging = (unread) => new SimulatedLink({ ...options, store: salvaging(unread) });
     if (store.requests !== undefined) this.requests = store.requests.bind(store);
     if (store.prune !== undefined) this.prune = () => this.#line.read(async () => store.prune?.());
     const returnRoot = store.returnRoot?.bind(store);
