@@ -2,7 +2,7 @@
  * A map from 32-byte digests to small records, for many millions of them: 32 bytes and the record's words each, and 5 to 11
  * bytes to find it. A Map takes two to three times that, on the JavaScript heap, and ends at 2^24 entries.
  *
- * Records are numbered in the order of adding. A hash table with open addressing holds the numbers. The digest's first word
+ * Records are numbered as they are added. A hash table with open addressing holds the numbers. The digest's first word
  * gives the first slot, the second word the step: to slow a search down, an attacker would have to match both.
  */
 import { sortByKey, tooMany, type WordMemory, WordRecords } from "./word-memory.ts";

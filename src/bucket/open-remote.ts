@@ -40,7 +40,7 @@ export interface RemoteOptions {
   readonly rootForm?: RootForm | undefined;
 }
 
-/** How many parts of a prefix are looked at together. */
+/** The most requests that are sent at once. */
 const LOOKS_AT_ONCE = 16;
 
 /** Opens the bucket without accessing it yet. Throws as `parseAddress`, and `bad_address` for a forbidden master. */

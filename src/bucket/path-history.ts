@@ -149,7 +149,7 @@ async function movedFrom(
   return from && pathOf(nodes, before, from);
 }
 
-/** Names that the object had and no longer has. An object that was never moved has no rows that lead to its name. */
+/** The names that the object has lost. They are found through the differences: an object that never moved does not list its name. */
 async function namesLeft(nodes: NodeStore, before: Cid, after: Cid, id: FileId): Promise<readonly Place[]> {
   const changes = (await differences(nodes, before, after)) ?? [];
   return changes.filter((change) => change.kind === "dentry").filter((change) => change.before === id);

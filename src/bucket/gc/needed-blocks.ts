@@ -78,7 +78,7 @@ export class NeededBlocks {
 }
 
 export interface RowNote {
-  /** Rows are numbered in the order of adding. */
+  /** Rows are numbered in the order in which they were added. */
   readonly position: number;
   /** How the block was marked when its row was added. */
   readonly kind: Codec;

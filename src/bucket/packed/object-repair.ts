@@ -168,7 +168,7 @@ async function healPack(
   const end = newEnd(healed, shape.manifestBytes, bytes);
   const nothingLeft = healed.lost.size === healed.rows.length && !end.proven;
   if (own.length + pack.rows.length === 0 || nothingLeft) return undefined;
-  // Another day the disk may read what has no copy.
+  // A later read may succeed, and replacing the pack would discard what has no copy.
   if (unread.has(name) && (healed.lost.size > 0 || healed.guessed > 0)) return undefined;
   const whole = [healed.blocks, end.bytes];
   if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;

@@ -168,7 +168,7 @@ async function stillThere(states: readonly MountState[]): Promise<MountState | u
   });
 }
 
-/** True, too, if the source is not a bucket's address. */
+/** Whether the mount may be this state's. A source that is not a bucket's address does not rule it out. */
 function isMountOf({ source }: MountedAt, { address }: MountState): boolean {
   const mounted = bucketAddress(source);
   return mounted === undefined || mounted === bucketAddress(address);
