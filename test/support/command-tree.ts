@@ -3,6 +3,7 @@ import { Command } from "commander";
 import type { Program } from "../../src/cli/command.ts";
 import { commandsFor } from "../../src/cli/commands.ts";
 import { EXIT_MEANINGS } from "../../src/cli/exit-status.ts";
+import { BUCKET_OPTIONS } from "../../src/cli/master-access.ts";
 import { COMMON_OPTIONS, configKeys, envName, kebab, OPTIONS } from "../../src/cli/options.ts";
 import type { OptionName, OptionSpec } from "../../src/cli/options.ts";
 import { createFakeRuntime } from "./fake-runtime.ts";
@@ -68,12 +69,11 @@ function optionTable(): string {
     const spec: OptionSpec<unknown> = OPTIONS[name];
     const flags = [spec.short, `--${kebab(name)}`].filter((flag) => flag !== undefined).join(", ");
     const value = spec.value === undefined ? "" : ` ${spec.value.replaceAll("|", "\\|")}`;
-    const key = inFile.has(kebab(name)) ? `\`${kebab(name)}\`` : "";
-    return `| \`${flags}${value}\` | \`${envName(name)}\` | ${key} | ${spec.help} | ${spec.fallbackText ?? ""} |`;
+    const mark = inFile.has(kebab(name)) ? " °" : "";
+    const env = spec.env === undefined ? "" : ` (\`${envName(name)}\`)`;
+    return `| \`${flags}${value}\`${mark} | ${spec.help}${env} | ${spec.fallbackText ?? ""} |`;
   });
-  return ["| option | environment | config.toml | means | default |", "| --- | --- | --- | --- | --- |", ...rows].join(
-    "\n",
-  );
+  return ["| option | means | default |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
 function commandPart(named: NamedCommand): string {
@@ -81,6 +81,9 @@ function commandPart(named: NamedCommand): string {
   const { examples, exits } = tailOf(named);
   const common = new Set<string>(COMMON_OPTIONS.map(kebab));
   const own = command.options.map((option) => option.long?.slice(2) ?? "").filter((long) => !common.has(long));
+  const ofBucket = BUCKET_OPTIONS.map(kebab);
+  const isOfBucket = ofBucket.every((long) => own.includes(long));
+  const listed = own.filter((long) => !isOfBucket || !ofBucket.includes(long)).map((long) => `\`--${long}\``);
   const usage = [
     "syncline",
     name,
@@ -88,7 +91,10 @@ function commandPart(named: NamedCommand): string {
   ];
   const lines = [`### ${name}`, "", `\`${usage.join(" ")}\`: ${command.description()}.`, ""];
   for (const argument of command.registeredArguments) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
-  if (own.length > 0) lines.push(`- options: ${own.map((long) => `\`--${long}\``).join(", ")}`);
-  lines.push(`- exit statuses: ${exits.join(", ")}`, "", "```sh", ...examples, "```");
+  if (own.length > 0) lines.push(`- options: ${[...listed, ...(isOfBucket ? ["a bucket's"] : [])].join(", ")}`);
+  const further = exits.filter((status) => status > 2);
+  if (further.length > 0) lines.push(`- exit statuses: ${further.join(", ")}`);
+  if (lines.at(-1) !== "") lines.push("");
+  lines.push("```sh", ...examples, "```");
   return lines.join("\n");
 }
