@@ -255,9 +255,9 @@ export const mutants = [
   },
   {
     name: "a commit forgets which epochs of others it has",
-    file: "src/bucket/publish/next-commit.ts",
-    from: "new Map([...parent.heads, [device.writer, next.epoch] as const])",
-    to: "new Map([[device.writer, next.epoch] as const])",
+    file: "src/bucket/commit-heads.ts",
+    from: "new Map([...(await this.#list(heads)), [writer, epoch] as const])",
+    to: "new Map([[writer, epoch] as const])",
     test: PUBLISH,
   },
   {

@@ -47,7 +47,8 @@ export async function openCommandWriter(options: CommandWriterOptions): Promise<
   const opened = await openCommandDevice(options);
   const { bucket, device } = opened;
   try {
-    const seen = (await bucket.current())?.commit.heads.get(device.device.writer) ?? 0;
+    const current = await bucket.current();
+    const seen = current === undefined ? 0 : await bucket.heads.epochOf(current.commit.body, device.device.writer);
     const context = { bucket, writer: device, clock, random, log };
     const writer = await openWriter(context, takeEpoch(opened.stateDir, seen));
     const another = () => openWriter(context, takeEpoch(opened.stateDir, 0));
@@ -102,7 +103,8 @@ export async function recoverLost(options: CommandWriterOptions, more: readonly 
   const { bucket, device: writer } = device;
   const context = { ...options, bucket, writer };
   for (const root of lost) {
-    const used = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
+    const { commit } = await bucket.head();
+    const used = await bucket.heads.epochOf(commit.body, writer.device.writer);
     const epoch = takeEpoch(device.stateDir, used);
     const outcome = await recoverRoot(context, epoch, root);
     if (outcome !== undefined) options.log.info("The bucket had lost a root, which was merged in again.", { root });

@@ -23,7 +23,6 @@ import type { CommitBody } from "../format/commits/commit-body.ts";
 import { mayWrite, NO_FEATURES } from "../format/commits/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../format/commits/genesis.ts";
 import type { Genesis } from "../format/commits/genesis.ts";
-import { headsOf, linkedHeads } from "../format/commits/heads.ts";
 import { selfKey } from "../format/files/keys.ts";
 import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../format/commits/policy.ts";
 import type { Policy } from "../format/commits/policy.ts";
@@ -36,6 +35,7 @@ import { buildTree, emptyTree } from "../tree/edit.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { BucketRemote } from "./remote.ts";
 import { requireDescent } from "./catch-up.ts";
+import { CommitHeads } from "./commit-heads.ts";
 import { foreignBucket, type SeenRoot, type RootWitness } from "./root-witness.ts";
 import { soundGenesis } from "./sound-genesis.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
@@ -84,6 +84,8 @@ export class Bucket {
   readonly genesis: Genesis;
   readonly treeConfig: TreeConfig;
   readonly contentConfig: ContentConfig;
+  /** What its commits include. */
+  readonly heads: CommitHeads;
   readonly #commits = new Map<Cid, VerifiedCommit>();
   readonly #certificates = new Map<Cid, Certificate>();
   readonly #checks: BucketChecks;
@@ -96,6 +98,7 @@ export class Bucket {
     this.#checks = checks;
     this.#witness = witness;
     this.blocks = blocks;
+    this.heads = new CommitHeads(blocks);
     this.genesis = genesis;
     this.treeConfig = treeConfigOf(genesis);
     this.contentConfig = contentConfigOf(genesis);
@@ -225,9 +228,8 @@ export class Bucket {
     }
     mayWrite(body.features);
     this.#checks.commit(commit, await this.#certificate(certificate));
-    const blocks = await this.blocks.getMany(linkedHeads(body.heads));
-    const heads = headsOf(body.heads, (link) => blocks.get(link) ?? new Uint8Array());
-    return { cid, body, certificate, heads };
+    await this.heads.check(body);
+    return { cid, body, certificate };
   }
 
   /** Keeps a verified commit in memory, including one made here. */

@@ -154,7 +154,7 @@ class Publication implements AsyncDisposable {
     const { epoch } = this.#changes;
     await this.#checkSources(commit);
     if (await this.#isRolledBack(current)) return { kind: "rolled_back", root: commit.cid, figures: this.#figures() };
-    const included = commit.heads.get(this.#context.writer.device.writer) ?? 0;
+    const included = await this.#context.bucket.heads.epochOf(commit.body, this.#context.writer.device.writer);
     if (included < (this.#options.late ?? epoch)) return undefined;
     const won = await this.#wonUnseen(current);
     if (won !== undefined) return this.#published(current, won.epochTree);

@@ -2,14 +2,12 @@
 import { type ErrorCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { CommitBody } from "../format/commits/commit-body.ts";
-import type { Heads } from "../format/commits/heads.ts";
 
 /** A commit whose signature, certificate, genesis and features were checked. */
 export interface VerifiedCommit {
   readonly cid: Cid;
   readonly body: CommitBody;
   readonly certificate: Cid;
-  readonly heads: Heads;
 }
 
 /** Whether an error says that a commit is wrong, rather than uncheckable now. */

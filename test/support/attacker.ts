@@ -1,11 +1,9 @@
 /** An attacker with a device of the owner's, who writes arbitrary rows under correctly signed commits. */
-import type { Cid, FileId, Lamport } from "../../src/base/ids.ts";
+import type { FileId, Lamport } from "../../src/base/ids.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import { keptKey, skipOf } from "../../src/bucket/history.ts";
-import { cidOf } from "../../src/format/blocks/cid.ts";
 import type { CommitBody } from "../../src/format/commits/commit-body.ts";
 import { signCommit } from "../../src/format/commits/commit.ts";
-import { headsField } from "../../src/format/commits/heads.ts";
 import { KIND_DENTRY } from "../../src/format/files/keys.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import type { Edit, Entry } from "../../src/tree/entry.ts";
@@ -51,11 +49,6 @@ export class Attacker {
     const { device, certificate } = this.#writer;
     blocks.put({ cid: certificate.cid, bytes: certificate.bytes });
     const epoch = ++this.#epoch;
-    const link = (bytes: Uint8Array): Cid => {
-      const cid = cidOf("dag-cbor", bytes);
-      blocks.put({ cid, bytes });
-      return cid;
-    };
     const body: CommitBody = {
       ...parent.body,
       tree,
@@ -64,7 +57,11 @@ export class Attacker {
       seq: (parent.body.seq + 1) as Lamport,
       writer: device.writer,
       epoch,
-      heads: headsField(new Map([...parent.heads, [device.writer, epoch]]), link),
+      heads: await bucket.heads.with(parent.body, device.writer, epoch, {
+        nodes,
+        sink: blocks,
+        treeConfig: bucket.treeConfig,
+      }),
       kept: await editTree(nodes, blocks, bucket.treeConfig, parent.body.kept, [kept]),
       ...lies,
     };

@@ -6,7 +6,7 @@ import { parseBase } from "../../src/agent/state/last-base.ts";
 import { parsePins } from "../../src/agent/pins/pin-list.ts";
 import { parsePause } from "../../src/agent/state/pause.ts";
 import { type ErrorCode, hasCode } from "../../src/base/errors.ts";
-import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../src/base/ids.ts";
+import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID, type WriterId } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import { parseQuota } from "../../src/bucket/http/owner-quota.ts";
@@ -32,7 +32,7 @@ import { decodeCbor, encodeCbor } from "../../src/format/blocks/dag-cbor.ts";
 import { decodeDataBytes, encodeDataBytes } from "../../src/format/files/data-bytes.ts";
 import type { EncodedValue } from "../../src/format/files/fields.ts";
 import { decodeGenesis } from "../../src/format/commits/genesis.ts";
-import { decodeHeadsBlock, headsField } from "../../src/format/commits/heads.ts";
+import { decodeHeadRow, decodeHeadsBlock, headKey, headRow, headsField } from "../../src/format/commits/heads.ts";
 import { backrefKey, dentryKey, parseKey, selfKey } from "../../src/format/files/keys.ts";
 import { decodeLease, encodeLease } from "../../src/format/commits/lease.ts";
 import { scanLinks } from "../../src/format/blocks/link-scan.ts";
@@ -324,6 +324,15 @@ function formatDecoders(): Decoder[] {
       decode: (bytes) => nothing(decodeDataBytes(bytes, link, 100_000)),
     },
     { name: "heads", samples: headBlocks, refuses: format, decode: (bytes) => nothing(decodeHeadsBlock(bytes)) },
+    {
+      name: "head-row",
+      samples: [headRow("ab".repeat(16) as WriterId, 42)].map(({ key, value }) => Buffer.concat([key, value])),
+      refuses: format,
+      decode(bytes) {
+        const [read, epoch] = decodeHeadRow({ key: bytes.subarray(0, 16), value: bytes.subarray(16) });
+        return Buffer.concat([headKey(read), headRow(read, epoch).value]);
+      },
+    },
     {
       name: "root",
       samples: [encodeRoot({ commit: link, version: 42 })],

@@ -12,14 +12,14 @@ import { cidOf } from "../../src/format/blocks/cid.ts";
 import { decodeChunkList } from "../../src/format/files/chunk-list.ts";
 import { signCommit } from "../../src/format/commits/commit.ts";
 import type { EncodedValue } from "../../src/format/files/fields.ts";
-import { headsField } from "../../src/format/commits/heads.ts";
+import { headRow, headsField } from "../../src/format/commits/heads.ts";
 import { backrefKey, birthId, copyId, dentryKey, selfKey, splitId } from "../../src/format/files/keys.ts";
 import { encodeLease } from "../../src/format/commits/lease.ts";
 import { encodeManifest } from "../../src/format/blocks/manifest.ts";
 import { decodeNode } from "../../src/format/tree/node-decoder.ts";
 import { encodeFooter, PLAIN } from "../../src/format/blocks/pack.ts";
 import { DEFAULT_POLICY, encodePolicy } from "../../src/format/commits/policy.ts";
-import { RETENTION_FEATURE } from "../../src/format/commits/features.ts";
+import { HEADS_TREE_FEATURE, RETENTION_FEATURE } from "../../src/format/commits/features.ts";
 import { DEFAULT_RETENTION } from "../../src/format/commits/retention.ts";
 import type { FileRecord } from "../../src/format/files/record.ts";
 import { encodeRoot } from "../../src/format/blocks/root-object.ts";
@@ -47,6 +47,7 @@ export async function createFormatVectors(): Promise<object> {
     sparse: sparseVectors(),
     retention: await retentionVectors(),
     births: birthVectors(),
+    headsTree: await headsTreeVector(),
   };
 }
 
@@ -205,6 +206,29 @@ async function signedVectors() {
       cid: commit.cid,
     })),
     heads: { about: "60 writers, i × 16 bytes at epoch i²", blocks: blocks.map((bytes) => cidOf("dag-cbor", bytes)) },
+  };
+}
+
+async function headsTreeVector() {
+  const bucket = await createSignedBucket();
+  const { certificate, device } = bucket;
+  const blocks = new BlockMap();
+  const nodes = new NodeStore(blocks, { capacityBytes: 0 });
+  const treeConfig = createTreeConfig({ salt: new Uint8Array(16) });
+  const rows = Array.from({ length: 3_000 }, (_, at) => {
+    const id = Buffer.alloc(16);
+    id.writeUInt32BE(at);
+    return headRow(hex(id) as WriterId, at * at);
+  });
+  const tree = await buildTree(nodes, blocks, treeConfig, rows);
+  const features = { incompat: [HEADS_TREE_FEATURE], roCompat: [], compat: [] };
+  const commit = signCommit({ ...commitBodyAt(bucket, 1), features, heads: { tree } }, certificate.cid, device);
+  return {
+    about:
+      "A tree of heads with a salt of zeros: 3,000 writers, i as 4 bytes and 12 zeros, at epoch i²; and a commit with it",
+    tree,
+    row: rows.slice(-1).map(({ key, value }) => ({ key: hex(key), value: hex(value) })),
+    commit: { bytes: hex(commit.bytes), cid: commit.cid },
   };
 }
 

@@ -106,7 +106,7 @@ export async function makeMaintenance(
   const nodes = new NodeStore(staging, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   const made = await makeCommit(bucket, nodes, staging, head, writer, {
     tree: head.body.tree,
-    epoch: head.heads.get(writer.device.writer) ?? 0,
+    epoch: await bucket.heads.epochOf(head.body, writer.device.writer),
     timeNs: earlier(clock.nowNs(), head.body.timeNs),
     // Two tries on one root must give two commits: otherwise the object would have the first try's manifest.
     note: `maintenance ${Buffer.from(random.bytes(NOTE_BYTES)).toString("hex")}`,

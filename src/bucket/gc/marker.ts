@@ -62,9 +62,9 @@ export class Marker {
   async markWithoutTree(cid: Cid): Promise<CommitBody | undefined> {
     try {
       const { body, certificate } = decodeCommit(await this.#blocks.get(cid));
-      const needed = [certificate, ...linkedHeads(body.heads)];
-      await this.#blocks.getMany(needed);
-      this.markAlone(needed);
+      await this.#blocks.get(certificate);
+      await this.markAll(linkedHeads(body.heads));
+      this.markAlone([certificate]);
       this.#skipped.add(digestText(digestOf(cid)));
       return body;
     } catch (error) {

@@ -8,6 +8,7 @@ import type { Commit } from "../../format/commits/commit.ts";
 import {
   APPROVAL_FEATURE,
   type Features,
+  HEADS_TREE_FEATURE,
   MACHINE_FEATURE,
   mayWrite,
   RECOVERY_FEATURE,
@@ -25,9 +26,9 @@ import {
   retentionOf,
 } from "../../format/commits/retention.ts";
 import { MAX_RECOVERED } from "../../format/commits/commit-body.ts";
-import { headsField } from "../../format/commits/heads.ts";
+import { isTree, linkedHeads } from "../../format/commits/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { blockOf, nodesInto } from "../../blocks/block-codec.ts";
+import { blockOf } from "../../blocks/block-codec.ts";
 import { editTree } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
@@ -95,10 +96,13 @@ export async function makeCommit(
   }
   const { device, certificate, machine } = writer;
   await sink.put({ cid: certificate.cid, bytes: certificate.bytes });
-  const link = nodesInto(sink);
   const gone = (next.thinned ?? []).map((seq) => ({ key: keptKey(seq), value: undefined, links: [] }));
   const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
-  const heads = new Map([...parent.heads, [device.writer, next.epoch] as const]);
+  const heads = await bucket.heads.with(body, device.writer, next.epoch, {
+    nodes,
+    sink,
+    treeConfig: bucket.treeConfig,
+  });
   const seq = (body.seq + 1) as Lamport;
   const { policy = policyOf(parent) } = next;
   const used = [
@@ -106,6 +110,7 @@ export async function makeCommit(
     ...(machine === undefined ? [] : [MACHINE_FEATURE]),
     ...(next.recovered === undefined ? [] : [RECOVERY_FEATURE]),
   ];
+  const features = used.reduce(withCompat, policy.features);
   const commit = signCommit(
     {
       ...body,
@@ -118,18 +123,18 @@ export async function makeCommit(
       seq,
       writer: device.writer,
       epoch: next.epoch,
-      heads: headsField(heads, link),
+      heads,
       kept: await editTree(nodes, sink, bucket.treeConfig, body.kept, [...gone, row]),
       totals: await totalsAfter(nodes, body.tree, body.totals, next.tree),
       timeNs: next.timeNs,
       note: next.note,
       machine,
-      features: used.reduce(withCompat, policy.features),
+      features: isTree(heads) ? withFeature(features, HEADS_TREE_FEATURE, "incompat") : features,
     },
     certificate.cid,
     device,
   );
-  return { commit, verified: { cid: commit.cid, body: commit.body, certificate: certificate.cid, heads } };
+  return { commit, verified: { cid: commit.cid, body: commit.body, certificate: certificate.cid } };
 }
 
 /**
@@ -166,6 +171,5 @@ function policyOf({ body: { policy, features, retention } }: VerifiedCommit): Ne
 /** The blocks that a commit links, in storage order. */
 export function commitRoots(commit: Commit): Cid[] {
   const { body, certificate } = commit;
-  const heads = "linked" in body.heads ? [body.heads.linked] : [];
-  return [body.tree, body.policy, body.kept, ...heads, certificate];
+  return [body.tree, body.policy, body.kept, ...linkedHeads(body.heads), certificate];
 }

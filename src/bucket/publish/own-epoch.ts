@@ -30,7 +30,7 @@ export interface OwnEpoch {
  */
 export async function ownEpoch(own: OwnEpoch, head: VerifiedCommit): Promise<EpochTree | undefined> {
   const { bucket, writer, changes, sent } = own;
-  const isLast = head.heads.get(writer) === changes.epoch;
+  const isLast = (await bucket.heads.epochOf(head.body, writer)) === changes.epoch;
   if (!isLast && sent.length === 0) return undefined;
   const found = await findEpoch(bucket, head, writer, changes.epoch);
   const { brought, oldest } = found;
@@ -61,7 +61,7 @@ export async function findEpoch(
 ): Promise<FoundEpoch> {
   let [brought, oldest]: [VerifiedCommit | undefined, VerifiedCommit] = [undefined, head];
   for await (const commit of log(bucket, head)) {
-    if ((commit.heads.get(writer) ?? 0) < epoch) return { brought, oldest, before: commit };
+    if ((await bucket.heads.epochOf(commit.body, writer)) < epoch) return { brought, oldest, before: commit };
     oldest = commit;
     if (commit.body.writer === writer && commit.body.epoch === epoch) brought = commit;
   }

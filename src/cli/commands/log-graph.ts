@@ -1,6 +1,7 @@
 /** The history as columns, one per writer: who published, and whose epochs each commit took in. */
 import type { WriterId } from "../../base/ids.ts";
-import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import type { CommitBody } from "../../format/commits/commit-body.ts";
+import type { Heads } from "../../format/commits/heads.ts";
 
 export interface GraphRow {
   /** "* | " with a star in the writer's column, and a line for writers with commits before and after. */
@@ -9,13 +10,19 @@ export interface GraphRow {
   readonly takesIn: readonly { readonly writer: WriterId; readonly epoch: number }[];
 }
 
+/** A commit, and all that it includes. */
+export interface GraphCommit {
+  readonly body: Pick<CommitBody, "writer">;
+  readonly heads: Heads;
+}
+
 /**
  * A row per commit, newest first as given. History is a single line; parallel columns show what writers did between their
  * commits, and the heads tell when one learned of another. A writer's oldest commit here gets no such information.
  */
-export function graphRows(commits: readonly Pick<VerifiedCommit, "body" | "heads">[]): GraphRow[] {
+export function graphRows(commits: readonly GraphCommit[]): GraphRow[] {
   const spans = spansOf(commits);
-  const older = new Map<WriterId, VerifiedCommit["heads"]>();
+  const older = new Map<WriterId, Heads>();
   const rows: GraphRow[] = [];
   for (let row = commits.length - 1; row >= 0; row--) {
     const commit = commits[row];
@@ -36,18 +43,14 @@ interface Span {
 }
 
 /** From each writer's first row to its last, in order of appearance. */
-function spansOf(commits: readonly Pick<VerifiedCommit, "body">[]): Map<WriterId, Span> {
+function spansOf(commits: readonly GraphCommit[]): Map<WriterId, Span> {
   const spans = new Map<WriterId, Span>();
   for (const [row, { body }] of commits.entries())
     spans.set(body.writer, { first: spans.get(body.writer)?.first ?? row, last: row });
   return spans;
 }
 
-function newHeads(
-  own: WriterId,
-  before: VerifiedCommit["heads"] | undefined,
-  heads: VerifiedCommit["heads"],
-): GraphRow["takesIn"] {
+function newHeads(own: WriterId, before: Heads | undefined, heads: Heads): GraphRow["takesIn"] {
   if (before === undefined) return [];
   return [...heads]
     .filter(([writer, epoch]) => writer !== own && epoch > (before.get(writer) ?? 0))

@@ -12,7 +12,7 @@ import { openReader } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
-import { graphRows } from "./log-graph.ts";
+import { type GraphCommit, graphRows } from "./log-graph.ts";
 import { BUCKET_OPTIONS } from "../master-access.ts";
 import { pathText } from "./conflict-report.ts";
 import type { Output } from "../terminal/output.ts";
@@ -138,7 +138,9 @@ async function drawGraph(
   for await (const item of history)
     if (isGap(item)) gaps.push(item);
     else commits.push(item);
-  const rows = graphRows(commits);
+  const included: GraphCommit[] = [];
+  for (const { body } of commits) included.push({ body, heads: await reader.bucket.heads.all(body) });
+  const rows = graphRows(included);
   const width = Math.max(...rows.map(({ lanes }) => lanes.length));
   for (const [index, commit] of commits.entries()) {
     const changes = await changesOf(reader, commit);

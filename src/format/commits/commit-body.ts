@@ -13,13 +13,13 @@ import {
   featuresToCbor,
   hasFeature,
   hasUnknownFeatures,
+  HEADS_TREE_FEATURE,
   MACHINE_FEATURE,
   RECOVERY_FEATURE,
   RETENTION_FEATURE,
 } from "./features.ts";
-import type { Heads } from "./heads.ts";
+import type { HeadsField } from "./heads.ts";
 import { headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
-import type { Linked } from "../files/record.ts";
 import { type Retention, retentionFromCbor, retentionToCbor } from "./retention.ts";
 
 export interface CommitBody {
@@ -36,7 +36,7 @@ export interface CommitBody {
   readonly writer: WriterId;
   /** The writer's epoch that this commit publishes; maintenance commits keep it. */
   readonly epoch: number;
-  readonly heads: Heads | Linked;
+  readonly heads: HeadsField;
   /** Root node of the tree of kept commits: seq as 8 bytes, big-endian → a link. */
   readonly kept: Cid;
   readonly totals: Totals;
@@ -126,7 +126,7 @@ export function bodyFromCbor(value: CborValue): CommitBody {
     seq: asCount(map["seq"], "seq") as Lamport,
     writer: Buffer.from(writer).toString("hex") as WriterId,
     epoch: asCount(map["epoch"], "epoch"),
-    heads: headsFieldFromCbor(map["heads"]),
+    heads: headsFieldFromCbor(map["heads"], features.incompat.includes(HEADS_TREE_FEATURE)),
     kept: asLink(map["kept"], "kept", "dag-cbor"),
     totals: totalsFromCbor(map["totals"]),
     features,

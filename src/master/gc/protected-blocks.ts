@@ -30,7 +30,7 @@ export async function protectBesidesReached(protecting: Protecting, root: Cid): 
   const { body } = decodeCommit(await protecting.blocks.get(root));
   for (const from of [body.skip, ...(body.recovered ?? [])]) await protectSkips(protecting, from);
   const parent = body.parent && (await ifThere(protecting, body.parent, decodeCommit));
-  if (parent !== undefined) await protectList(protecting, parent.body.kept);
+  if (parent !== undefined) await protectNodes(protecting, parent.body.kept);
 }
 
 /** The commit, and those that `skip` leads to from it. */
@@ -38,7 +38,8 @@ async function protectSkips(protecting: Protecting, from: Cid | undefined): Prom
   for (let at = from; at !== undefined;) {
     const commit = await ifThere(protecting, at, decodeCommit);
     if (commit === undefined) break;
-    await protecting.protect([at, commit.certificate, ...linkedHeads(commit.body.heads)]);
+    for (const heads of linkedHeads(commit.body.heads)) await protectNodes(protecting, heads);
+    await protecting.protect([at, commit.certificate]);
     at = commit.body.skip;
   }
 }
@@ -47,7 +48,7 @@ async function protectSkips(protecting: Protecting, from: Cid | undefined): Prom
  * All nodes of a list of kept commits, children before parents, so that a protected node's children are protected too, even
  * if linked from many places. Stops at a tree's maximum depth to bound memory; deeper links are not part of a valid list.
  */
-async function protectList(protecting: Protecting, list: Cid): Promise<void> {
+async function protectNodes(protecting: Protecting, list: Cid): Promise<void> {
   const way: { readonly cid: Cid; readonly node: Node; at: number }[] = [];
   const enter = async (cid: Cid) => {
     if (protecting.isProtected(cid)) return;

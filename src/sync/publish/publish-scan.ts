@@ -162,7 +162,8 @@ interface Epoch {
 async function epochOf(context: ScanContext, nodes: NodeStore, { matching, local }: Sent): Promise<Epoch | undefined> {
   const { db, bucket, writer } = context;
   if (local.changes.length === 0) return undefined;
-  const known = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
+  const { commit } = await bucket.head();
+  const known = await bucket.heads.epochOf(commit.body, writer.device.writer);
   const behind = await behindUnits(context, nodes, matching, local);
   const changes = changeSetOf(db, local, behind, nextEpoch(db, known));
   return changes && { changes, beside: new Map([...besideOf(local), ...behind.files]) };
@@ -177,7 +178,7 @@ async function adopt(
   const otherwise = await db.transaction(() => recordPublished(db, matching, local, undefined));
   const base = db.base();
   const { commit } = await bucket.head();
-  if (hasLateCome(db, commit, writer.device.writer)) return "late";
+  if (hasLateCome(db, await bucket.heads.epochOf(commit.body, writer.device.writer))) return "late";
   if (base !== undefined && base.commit !== commit.cid) {
     const next = await changesTo(bucket, nodes, base, commit, db.isEmpty());
     await db.transaction(() => standOn(db, nodes, next));

@@ -38,7 +38,7 @@ export async function recoverEpoch(
   if (all.length === 0) return;
   const base = db.base();
   const own = writer.device.writer;
-  const included = head.heads.get(own) ?? 0;
+  const included = await bucket.heads.epochOf(head.body, own);
   for (const sealed of all) {
     if (base === undefined || included < sealed.epoch) continue;
     const found = await findEpoch(bucket, head, own, sealed.epoch);

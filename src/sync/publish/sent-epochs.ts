@@ -3,8 +3,7 @@
  * come from a request that waits at a slow master, as long as the root that it expects is current. Until then the folder's
  * state is recorded, so that no pass takes its own changes for others'.
  */
-import type { Cid, WriterId } from "../../base/ids.ts";
-import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import type { Cid } from "../../base/ids.ts";
 import { SENT_COMMITS } from "../../base/limits.ts";
 import type { SentCommit } from "../../fstree/change-set.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -54,10 +53,10 @@ export function firstLateEpoch(db: SyncDatabase): number | undefined {
   return lateOnes(db)?.epochs[0]?.epoch;
 }
 
-/** Whether one of them is in the bucket by now. */
-export function hasLateCome(db: SyncDatabase, { heads }: VerifiedCommit, writer: WriterId): boolean {
+/** Whether one of them is in the bucket by now, whose root has this writer's epochs up to `included`. */
+export function hasLateCome(db: SyncDatabase, included: number): boolean {
   const first = firstLateEpoch(db);
-  return first !== undefined && (heads.get(writer) ?? 0) >= first;
+  return first !== undefined && included >= first;
 }
 
 /** An own epoch made this root the base. Runs in the caller's transaction. */

@@ -64,7 +64,7 @@ describe("publishing", () => {
     const { commit } = await root(bucket);
     expect(commit.body.seq).toBe(2);
     expect(commit.body.totals).toEqual({ files: 1, directories: 0, bytes: 5 });
-    expect(commit.heads.get(me.writer.device.writer)).toBe(1);
+    expect(await bucket.heads.epochOf(commit.body, me.writer.device.writer)).toBe(1);
   });
 
   test("a file of the largest size and others can be published, changed and removed", async () => {

@@ -165,7 +165,7 @@ describe("a new policy among other commits", () => {
   }
 
   async function set(context: PublishContext, { commit }: CurrentRoot, ...settings: string[]): Promise<void> {
-    const epoch = (commit.heads.get(context.writer.device.writer) ?? 0) + 1;
+    const epoch = (await context.bucket.heads.epochOf(commit.body, context.writer.device.writer)) + 1;
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, epoch, []);
     const outcome = await publishEpoch(context, changes, data, { policy: changedPolicy(settings) });
     expect(outcome.kind).toBe("published");

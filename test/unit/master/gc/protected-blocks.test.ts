@@ -1,7 +1,7 @@
 /** What a collection at a master keeps beside all that a root reaches. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid } from "../../../../src/base/ids.ts";
-import { RECOVERY_FEATURE } from "../../../../src/format/commits/features.ts";
+import { HEADS_TREE_FEATURE, RECOVERY_FEATURE } from "../../../../src/format/commits/features.ts";
 import { NodeEncoder } from "../../../../src/format/tree/node-encoder.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
 import { type Protecting, protectBesidesReached } from "../../../../src/master/gc/protected-blocks.ts";
@@ -82,6 +82,19 @@ test("a lost root that was merged in again stays, with the commits that lead bac
   for (const commit of [lost, sixth, fourth]) expect(protectedBlocks).toContain(commit?.cid);
   expect(protectedBlocks).toContain(lost?.certificate);
   expect(protectedBlocks).not.toContain(lost?.body.tree);
+});
+
+test("a commit that `skip` leads to stays with all nodes of its heads", async () => {
+  const chain = await CommitChain.create();
+  const heads = levels(2);
+  const features = { incompat: [HEADS_TREE_FEATURE], roCompat: [], compat: [] };
+  const first = chain.make("first", undefined);
+  const second = chain.make("second", first, { features, heads: { tree: heads.at(-1)?.cid as Cid } });
+  const root = chain.make("root", second);
+  for (const { cid, bytes } of [...heads, ...[first, second, root].flatMap((each) => each.blocks)])
+    blocks.held.set(cid, bytes);
+  await protectBesidesReached(protecting(), root.commit.cid);
+  for (const { cid } of [second.commit, ...heads]) expect(protectedBlocks).toContain(cid);
 });
 
 function protecting(): Protecting {
