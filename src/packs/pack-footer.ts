@@ -1,4 +1,5 @@
 /** Reads the footer of a pack, wherever the pack is stored. */
+import { hasCode } from "../base/errors.ts";
 import {
   decodeFooter,
   footerOffset,
@@ -24,7 +25,11 @@ export interface FoundFooter {
  * complete pack, and as `readEnd`.
  */
 export async function readFooter(readEnd: ReadEnd, guess = PACK_TAIL_BYTES): Promise<FoundFooter> {
-  const { bytes, size } = await readEnd(guess);
+  const { bytes, size } = await readEnd(guess).catch((error: unknown) => {
+    // A bad sector among the blocks does not hide the footer.
+    if (!hasCode(error, "block_corrupt") || guess === PACK_TAIL_BYTES) throw error;
+    return readEnd(PACK_TAIL_BYTES);
+  });
   const shape = readTail(bytes, size);
   const length = size - footerOffset(shape);
   const end = bytes.length >= length ? bytes : (await readEnd(length)).bytes;

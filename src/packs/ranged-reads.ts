@@ -65,9 +65,25 @@ export function planReads<Place extends ByteRange>(
 }
 
 async function readPack(source: RangeSource, pack: PackName, blocks: readonly PlacedBlock[]): Promise<PlacedBytes[]> {
+  for (const [cid, { codec }] of blocks) if (codec !== PLAIN) throw unknownCodec(cid, pack, codec);
+  try {
+    return await readTogether(source, pack, blocks);
+  } catch (cause) {
+    if (!hasCode(cause, "block_corrupt") || blocks.length === 1) throw cause;
+  }
+  // A bad sector, or an early end, takes only the blocks that lie there, and none if it is in a gap.
+  const found: PlacedBytes[] = [];
+  for (const block of blocks) found.push(...(await readTogether(source, pack, [block])));
+  return found;
+}
+
+async function readTogether(
+  source: RangeSource,
+  pack: PackName,
+  blocks: readonly PlacedBlock[],
+): Promise<PlacedBytes[]> {
   const [first] = blocks;
   if (first === undefined) return [];
-  for (const [cid, { codec }] of blocks) if (codec !== PLAIN) throw unknownCodec(cid, pack, codec);
   const reads = planReads(blocks).map((read) => new ScatteredRead(read));
   try {
     await streamRanges(source, pack, reads, (range, at, part) => reads[range]?.take(at, part));

@@ -171,10 +171,20 @@ export class PackDirectory {
   async #readFooter(pack: LoosePack): Promise<PackFooter> {
     const { name, size } = pack;
     using _held = await this.#readingBytes.hold(footerBytes(pack));
-    const [whole] = size > COMMIT_TAIL_BYTES ? [] : await this.#store.getRanges(name, [{ offset: 0, length: size }]);
+    const whole = size > COMMIT_TAIL_BYTES ? undefined : await this.#whole(name, size);
     const { footer } = await this.#decode(pack, whole ?? new Uint8Array());
     if (whole !== undefined) this.#tails.set(name, { bytes: whole, size });
     return footer;
+  }
+
+  /** Undefined if it cannot be read in one piece: a bad sector among its blocks does not hide its footer. */
+  async #whole(name: string, size: number): Promise<Uint8Array | undefined> {
+    try {
+      return (await this.#store.getRanges(name, [{ offset: 0, length: size }]))[0];
+    } catch (error) {
+      if (!hasCode(error, "block_corrupt")) throw error;
+      return undefined;
+    }
   }
 
   /** `end` holds bytes of the object's end that are already here; reads more if they do not reach back to the footer. */

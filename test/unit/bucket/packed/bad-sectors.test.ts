@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import type { Cid, WriterId } from "../../../../src/base/ids.ts";
+import { COMMIT_INLINE_BYTES } from "../../../../src/base/limits.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
 import { auditObjects } from "../../../../src/bucket/packed/object-audit.ts";
 import { repairObjects } from "../../../../src/bucket/packed/object-repair.ts";
@@ -23,7 +24,7 @@ const UNREAD = "has bytes that the disk cannot read";
 const WRITER = "0".repeat(32) as WriterId;
 
 /** A bucket with a content pack of 40 blocks and three commit objects, on a disk that can lose sectors. */
-async function bucket() {
+async function bucket(inlineBytes = COMMIT_INLINE_BYTES) {
   const path = join(await temporaryFolder(), "bucket");
   /** By file: where the bad sector is. A file that is replaced gets other sectors. */
   const bad = new Map<string, { readonly ino: number; readonly at: number }>();
@@ -54,7 +55,7 @@ async function bucket() {
     disk,
   });
   const ports = { clock: systemClock, random: seededRandom(1) };
-  const remote = await made(async () => new PackedRemote(store, { ...ports, writer: () => WRITER }));
+  const remote = await made(async () => new PackedRemote(store, { ...ports, writer: () => WRITER, inlineBytes }));
   const large = Array.from({ length: 40 }, (_, index) => randomLooking(`large ${index}`, 210 * KiB + index));
   const nodes = [node("leaf"), node("inner")];
   await publish(remote, "two", large, nodes);
@@ -94,6 +95,28 @@ function cacheOf(blocks: readonly Block[]): BlockMap {
 const random = seededRandom(7);
 
 describe("a bad sector", () => {
+  test.each([
+    ["a pack of contents", PACK_FOLDER, 0],
+    ["the newest commit object", COMMIT_FOLDER, COMMIT_INLINE_BYTES],
+  ])("in %s costs the block that lies there, not its neighbors", async (_, folder, inlineBytes) => {
+    const { store, remote, blocks, lose } = await bucket(inlineBytes);
+    const before = await namesOf(store, folder);
+    const small = Array.from({ length: 3 }, (_, at) => randomLooking(`small ${at}`, 12 * KiB));
+    await publish(remote, "four", small, [node("fourth")]);
+    const name = (await namesOf(store, folder)).find((each) => !before.includes(each)) ?? "";
+    await lose(name, () => 18 * KiB);
+    const rest = [...blocks, ...small.filter((_, at) => at !== 1), node("fourth")];
+    expect(await unreadable(remote, [...rest, ...small])).toEqual([small[1]?.cid]);
+    remote.forgetPlacement();
+    const found = await remote.blocks.getMany(rest.map(({ cid }) => cid));
+    expect(rest.filter(({ cid, bytes }) => Buffer.compare(found.get(cid) ?? Buffer.alloc(0), bytes) !== 0)).toEqual([]);
+    const all = remote.blocks.getMany(small.map(({ cid }) => cid));
+    await expect(all).rejects.toMatchObject({
+      code: "block_corrupt",
+      message: expect.stringContaining(small[1]?.cid ?? ""),
+    });
+  });
+
   test("is a finding of an audit, which names the object and the block that lies there", async () => {
     const { store, remote, lose } = await bucket();
     const [pack = ""] = await namesOf(store, PACK_FOLDER);
