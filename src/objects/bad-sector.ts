@@ -29,13 +29,21 @@ export async function readOrSalvage(
   }
 }
 
-/** Page by page, so that a bad sector takes no more than its own page. */
-async function salvageRange(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+function salvageRange(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  return salvaged((at, memory) => readUpTo(file, at, memory.length, memory), offset, length);
+}
+
+/** A range with zeros for what the disk cannot read: page by page, so that a bad sector takes no more than its own page. */
+export async function salvaged(
+  read: (offset: number, memory: Buffer) => Promise<unknown>,
+  offset: number,
+  length: number,
+): Promise<Buffer> {
   const bytes = Buffer.alloc(length);
   for (let at = offset; at < offset + length;) {
     const next = Math.min(offset + length, at - (at % PAGE_BYTES) + PAGE_BYTES);
     try {
-      await readUpTo(file, at, next - at, bytes.subarray(at - offset, next - offset));
+      await read(at, bytes.subarray(at - offset, next - offset));
     } catch (error) {
       if (!isUnreadableSector(error)) throw error;
     }

@@ -2,7 +2,7 @@
 import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode } from "../../base/errors.ts";
+import { unlessDamaged } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -96,12 +96,9 @@ export async function adoptPacks(
   return adopted;
 }
 
-async function packIn(objects: ObjectStore, pack: string): Promise<NewPack | undefined> {
-  try {
+function packIn(objects: ObjectStore, pack: string): Promise<NewPack | undefined> {
+  return unlessDamaged(async () => {
     const { shape } = await readFooter((length) => objects.getTail(objectOf(pack), length));
     return { pack, bytes: shape.size, rows: shape.rows };
-  } catch (error) {
-    if (hasCode(error, "format_invalid") || hasCode(error, "object_not_found")) return undefined;
-    throw error;
-  }
+  });
 }

@@ -5,10 +5,12 @@
  */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
+import { isUnreadableSector } from "../../base/system-errors.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import { OBJECT_ID_BYTES, packName } from "../../format/blocks/object-name.ts";
 import { PACK_TAIL_BYTES, type PackRow } from "../../format/blocks/pack.ts";
+import { salvaged } from "../../objects/bad-sector.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { badRows, packInMemory } from "../../packs/block-check.ts";
@@ -38,7 +40,7 @@ export interface CopiedPacks {
   copied: number;
   /** Copied before. */
   skipped: number;
-  /** Blocks whose bytes are wrong in the folder. */
+  /** Blocks whose bytes are wrong or unreadable in the folder. */
   damaged: number;
 }
 
@@ -79,7 +81,7 @@ async function copyPack(copy: FolderCopy, name: string, file: PackFile, at: At, 
       return copy.onPack(size);
     }
   }
-  const bytes = await file.read(0, size);
+  const bytes = await readWhole(file, size);
   const counted = rows ?? (await rowsWithoutFooter(copy, name, file, at));
   const bad = new Set((await badRows(packInMemory(bytes), counted, () => {})).map(({ row }) => row));
   done.damaged += bad.size;
@@ -143,12 +145,22 @@ function otherObject(objects: ObjectStore, object: string): SynclineError {
   });
 }
 
+/** Zeros, which match no block, for what the disk cannot read. */
+async function readWhole(file: PackFile, size: number): Promise<Buffer> {
+  try {
+    return await file.read(0, size);
+  } catch (error) {
+    if (!isUnreadableSector(error)) throw error;
+    return salvaged((at, memory) => file.read(at, memory.length, memory), 0, size);
+  }
+}
+
 /** Undefined: the footer is damaged. */
 async function footerRows(file: PackFile): Promise<PackRow[] | undefined> {
   try {
     return [...(await footerOf(file))];
   } catch (error) {
-    if (hasCode(error, "format_invalid")) return undefined;
+    if (hasCode(error, "format_invalid") || isUnreadableSector(error)) return undefined;
     throw error;
   }
 }

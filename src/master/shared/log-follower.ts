@@ -7,7 +7,7 @@
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode } from "../../base/errors.ts";
+import { isDamage } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -139,7 +139,7 @@ export class LogFollower {
       const { footer } = await readFooter((length) => objects.getTail(objectOf(pack), length), FOOTER_GUESS_BYTES);
       return [...footer];
     } catch (error) {
-      if (!hasCode(error, "object_not_found") && !hasCode(error, "format_invalid")) throw error;
+      if (!isDamage(error)) throw error;
       log.error("a pack of the log cannot be read: its blocks are missing", {
         owner,
         pack,

@@ -7,7 +7,7 @@
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode } from "../../base/errors.ts";
+import { hasCode, isDamage } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
@@ -157,8 +157,9 @@ class OwnerAudit {
       if (hasCode(error, "object_not_found")) {
         return [dataDamage("pack", "the pack is missing in the store", where)];
       }
-      if (!hasCode(error, "format_invalid")) throw error;
-      const cut = size === bytes ? "" : ` It has ${size} bytes instead of ${bytes}.`;
+      if (!isDamage(error)) throw error;
+      const cut =
+        size === bytes || !hasCode(error, "format_invalid") ? "" : ` It has ${size} bytes instead of ${bytes}.`;
       return [dataDamage("footer", `${error.message}${cut}`, where)];
     }
     const damage: DataDamage[] = [];

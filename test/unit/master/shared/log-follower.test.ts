@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type LogEntry, PACK_STATES, type PackLog } from "../../../../src/arbiter/arbiter.ts";
+import { SynclineError } from "../../../../src/base/errors.ts";
 import type { PackName, Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { LogFollower } from "../../../../src/master/shared/log-follower.ts";
@@ -14,6 +15,37 @@ import { alteredStore } from "../../../support/altered-store.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { raw } from "../../../support/opaque-commits.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+test("a pack whose footer the store cannot read hides no other", async () => {
+  const cache = PackCache.open(join(await temporaryFolder(), "cache"), systemDatabases);
+  const store = new MemoryObjectStore();
+  const built = ["lost", "found"].map((content, at) =>
+    buildPack(objectOf(String(at).repeat(32)) as PackName, [raw(content)]),
+  );
+  for (const { pack, body } of built) await store.putNew(pack.name, body);
+  const entries = built.map(({ pack }, at): LogEntry => {
+    const times = { createdMs: 1, changedMs: 1 };
+    return { pack: String(at).repeat(32), bytes: pack.size, rows: 1, state: PACK_STATES.live, position: 1, ...times };
+  });
+  const packs = { after: async () => ({ era: 1, entries, more: false, nowMs: 3, position: 1 }) };
+  const follower = new LogFollower({
+    owner: `0x${"11".repeat(20)}` as Wallet,
+    arbiter: { packs: packs as unknown as PackLog },
+    objects: alteredStore(store, {
+      getTail: async (name, length) => {
+        if (name === built[0]?.pack.name) throw new SynclineError("block_corrupt", "a bad sector");
+        return store.getTail(name, length);
+      },
+    }),
+    clock: new ManualClock(),
+    log: silentLog,
+    cache: () => cache,
+    onWentBack: async () => {},
+  });
+  await follower.refresh();
+  expect(built.map(({ footer }) => cache.find(footer.row(0).digest)?.isLive)).toEqual([undefined, true]);
+  cache.close();
+});
 
 test("a condemned pack stays so though its writer enters it while its footer is read", async () => {
   const cache = PackCache.open(join(await temporaryFolder(), "cache"), systemDatabases);

@@ -1,5 +1,6 @@
 /** What `syncline verify --arbiter` finds in the packs, the log and the roots of several masters. */
 import { beforeEach, describe, expect, test } from "vitest";
+import { SynclineError } from "../../../../src/base/errors.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { objectOf, PAST_OBJECT } from "../../../../src/master/shared/pack-objects.ts";
 import { auditShared } from "../../../../src/master/shared/shared-audit.ts";
@@ -73,6 +74,13 @@ describe("an audit of shared storage", () => {
 
   test("a pack that was cut has no footer", async () => {
     await alter((bytes) => bytes.slice(0, -10));
+    expect(await kinds()).toEqual(["footer", "missing"]);
+  });
+
+  test("a pack whose footer lies on a bad sector is named, and the root that needs it", async () => {
+    store.getTail = async () => {
+      throw new SynclineError("block_corrupt", "a bad sector");
+    };
     expect(await kinds()).toEqual(["footer", "missing"]);
   });
 
