@@ -1,5 +1,5 @@
 import { Client } from "pg";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { Arbiter } from "../../src/arbiter/arbiter.ts";
 import { Database } from "../../src/arbiter/postgres/database.ts";
 import { migrateDown, migrateUp, migrationStates } from "../../src/arbiter/postgres/migrations.ts";
@@ -9,6 +9,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Wallet } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { addressOf } from "../support/moved-address.ts";
 import { postgresHere, PostgresServer } from "../support/postgres-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { arbiterContract } from "./arbiter.ts";
@@ -55,6 +56,14 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     const arbiter = await migrated(url);
     open.push(arbiter);
     return { url, arbiter };
+  };
+
+  const connected = async (url: string) => {
+    const client = new Client({ connectionString: url });
+    client.on("error", () => {});
+    await client.connect();
+    onTestFinished(() => client.end());
+    return client;
   };
 
   arbiterContract(async () => (await fresh()).arbiter);
@@ -184,6 +193,48 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     expect(timeline).not.toBe(before);
     expect(await promoted.beat(told)).toBe(told + 1);
     expect(await promoted.incarnation()).toBe(timeline);
+  });
+
+  test("a standby's roots are no answer, and a server that became read-only is left for the one that was promoted", async () => {
+    await using primary = await PostgresServer.start(await temporaryFolder());
+    await (await migrated(primary.url))[Symbol.asyncDispose]();
+    const data = `${primary.data}-standby`;
+    primary.backUp(data, true);
+    await using standby = await primary.standby(data);
+    const address = await addressOf(primary.url);
+    await using arbiter = await openPostgres(address.url, systemClock, silentLog);
+    const name = { owner: "o", bucket: "b" };
+    await arbiter.roots.swap(name, undefined, rootCid("a"));
+    const reader = await connected(standby.url);
+    await expect.poll(async () => (await reader.query("SELECT 1 FROM bucket_roots")).rows.length).toBe(1);
+    address.leadTo(standby.url, "cut");
+    for (let at = 0; at < 3; at++)
+      expect(await failure(arbiter.roots.get(name))).toMatchObject({ code: "arbiter_unreachable" });
+    expect(await failure(arbiter.lease("gc"))).toMatchObject({ code: "arbiter_unreachable" });
+    address.leadTo(primary.url, "cut");
+    await expect.poll(() => arbiter.roots.get(name).catch(() => {})).toMatchObject({ commit: rootCid("a") });
+    const operator = await connected(primary.url);
+    await operator.query("ALTER SYSTEM SET default_transaction_read_only = on");
+    await operator.query("SELECT pg_reload_conf()");
+    await expect
+      .poll(async () => (await operator.query("SHOW default_transaction_read_only")).rows[0])
+      .toEqual({ default_transaction_read_only: "on" });
+    standby.promote();
+    address.leadTo(standby.url);
+    const swap = () => arbiter.roots.swap(name, rootCid("a"), rootCid("b")).catch(() => {});
+    await expect.poll(swap).toMatchObject({ kind: "committed" });
+  });
+
+  test("at a server that falls silent, a job is lost, and none begins", async () => {
+    const url = await freshUrl();
+    await (await migrated(url))[Symbol.asyncDispose]();
+    const address = await addressOf(url);
+    await using arbiter = await openPostgres(address.url, systemClock, silentLog);
+    const lease = await arbiter.lease("gc");
+    expect(lease?.signal.aborted).toBe(false);
+    address.silence();
+    expect(await failure(arbiter.lease("other"))).toMatchObject({ code: "arbiter_unreachable" });
+    await expect.poll(() => lease?.signal.aborted).toBe(true);
   });
 
   test("a server that was killed is unreachable, then serves again what it acknowledged", async () => {

@@ -1,5 +1,5 @@
 /** A pool of connections to PostgreSQL, and what its errors say about a statement. */
-import { Client, Pool, type PoolClient } from "pg";
+import { Client, type ClientBase, Pool, type PoolClient } from "pg";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -46,7 +46,8 @@ export class Database implements AsyncDisposable {
     this.#url = url;
     this.#clock = clock;
     this.#log = log;
-    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, query_timeout: STATEMENT_MS });
+    const onConnect = this.#requirePrimary as (client: ClientBase) => void;
+    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, onConnect });
     this.#pool.on("connect", (client) => this.#opened(client));
     // A connection that breaks while idle; the next call makes another one.
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
@@ -58,15 +59,15 @@ export class Database implements AsyncDisposable {
     try {
       client = await this.#pool.connect();
     } catch (cause) {
-      throw new StatementFailed(this.address, cause, true);
+      throw this.#notConnected(cause);
     }
     let broken: Error | undefined;
     try {
       return (await client.query<Result>({ text: sql, values: [...values], ...(name && { name }) })).rows;
     } catch (cause) {
       const unchanged = changedNothing(cause);
-      // A late answer must not be taken for the next statement's.
-      if (!unchanged) broken = cause instanceof Error ? cause : new Error(String(cause));
+      // A late answer must not be taken for the next statement's. From a read-only server, a new connection may lead away.
+      if (!unchanged || codeOf(cause) === READ_ONLY) broken = cause instanceof Error ? cause : new Error(String(cause));
       throw new StatementFailed(this.address, cause, unchanged);
     } finally {
       client.release(broken);
@@ -80,10 +81,11 @@ export class Database implements AsyncDisposable {
     try {
       await client.connect();
       await client.query(NOTICE_DEAD);
+      await this.#requirePrimary(client);
       return client;
     } catch (cause) {
       await this.close(client);
-      throw new StatementFailed(this.address, cause, true);
+      throw this.#notConnected(cause);
     }
   }
 
@@ -99,6 +101,16 @@ export class Database implements AsyncDisposable {
     await Promise.all([...this.#clients].map((client) => this.close(client)));
   }
 
+  /** A standby's roots and packs may be old. The next time, its address may lead to the primary. */
+  readonly #requirePrimary = async (client: ClientBase): Promise<void> => {
+    const { rows } = await client.query<{ standby: boolean }>("SELECT pg_is_in_recovery() AS standby");
+    if (rows[0]?.standby === true) throw new StatementFailed(this.address, "it is a standby", true);
+  };
+
+  #notConnected(cause: unknown): StatementFailed {
+    return cause instanceof StatementFailed ? cause : new StatementFailed(this.address, cause, true);
+  }
+
   #opened(client: Client): void {
     this.#clients.add(client);
     // A connection may break between two statements: the next one reports it.
@@ -110,6 +122,7 @@ export class Database implements AsyncDisposable {
     return {
       connectionString: this.#url,
       connectionTimeoutMillis: CONNECT_MS,
+      query_timeout: STATEMENT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       application_name: "syncline",
@@ -130,10 +143,15 @@ export function withoutPassword(url: string): string {
   return parsed.href;
 }
 
+const READ_ONLY = "25006";
 /** Errors that say that a statement was not carried out: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const UNCHANGED = /^(0A|22|23|25|28|3D|3F|40001|40P01|42|53|54|55|57014)/;
 
 function changedNothing(cause: unknown): boolean {
-  const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
+  const code = codeOf(cause);
   return typeof code === "string" && code.length === 5 && UNCHANGED.test(code);
+}
+
+function codeOf(cause: unknown): unknown {
+  return typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
 }

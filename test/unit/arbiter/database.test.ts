@@ -19,6 +19,7 @@ test("a connection that breaks right behind an answer ends nothing, and the next
     socket.on("error", () => {});
     socket.on("data", (data) => {
       if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
+      else if (data.includes("pg_is_in_recovery")) socket.write(Buffer.concat([DONE, READY]));
       // The connection is still in use when its end is read: both come in one piece.
       else if (data[0] === "Q".charCodeAt(0)) socket.end(Buffer.concat([DONE, READY, TERMINATING]));
       isStarted = true;
