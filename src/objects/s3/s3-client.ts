@@ -251,10 +251,13 @@ function foreign(): Unanswered {
   return new Unanswered(true, new Error("a page came in place of its answer, as from a proxy or a sign-in"));
 }
 
-/** Whether the server failed or was busy. The request may have taken effect anyway. */
-export function isTrouble({ status }: S3Answer): boolean {
-  return status >= 500 || status === 429 || status === 408;
+/** Whether the server failed, was busy, or lost patience with a slow line. The request may have taken effect anyway. */
+export function isTrouble({ status, error }: S3Answer): boolean {
+  return status >= 500 || status === 429 || status === 408 || PASSING.has(error?.code ?? "");
 }
+
+/** Sent with status 400. */
+const PASSING: ReadonlySet<string> = new Set(["RequestTimeout", "Throttling", "ThrottlingException"]);
 
 /** The body of an answer. */
 interface SentBody {

@@ -94,6 +94,19 @@ describe("a put whose answer is lost", () => {
   });
 });
 
+test("a server that lost patience with a slow line is asked again", async () => {
+  await using server = await S3Script.start();
+  const store = server.store();
+  const IMPATIENT = { status: 400, body: "<Error><Code>RequestTimeout</Code></Error>" };
+  server.next("PUT", IMPATIENT, IMPATIENT);
+  expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "stored" });
+  server.next("PUT", IMPATIENT);
+  const token = (await store.get("pack/a"))?.token ?? "";
+  expect(await store.putIfMatch("pack/a", body, token)).toMatchObject({ kind: "stored" });
+  server.next("PUT", IMPATIENT);
+  expect(await store.replace("lease/w", body)).toMatchObject({ kind: "stored" });
+});
+
 describe("an object in parts whose completion got no answer", () => {
   const BYTES = 65 * 1024 * 1024;
   const LOST = { status: 412, body: "<Error><Code>PreconditionFailed</Code></Error>" };
