@@ -103,6 +103,9 @@ export interface ConnectionOptions {
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
 
+/** The longest time for which a master's Retry-After is heeded. */
+const REST_MAX_MS = 10_000;
+
 const POOL = {
   connections: MASTER_CONNECTIONS,
   connectMs: MASTER_CONNECT_MS,
@@ -114,6 +117,8 @@ export class MasterConnection implements Master {
   readonly #options: ConnectionOptions;
   #pool: Promise<LivePool> | undefined;
   #capabilities: Promise<Capabilities> | undefined;
+  /** The server asked not to be called before. */
+  #restsUntilMs = -Infinity;
 
   /** Connects on first use. Throws `bad_address` where a bearer must not be sent. */
   constructor(origin: string, options: ConnectionOptions) {
@@ -161,8 +166,9 @@ export class MasterConnection implements Master {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(body === undefined ? {} : { "content-type": body.type, "content-length": String(body.bytes) }),
     };
+    if (request.open !== true) await this.#rest([signal, left]);
     try {
-      return await exchange(await this.#dispatcher(), this.#options.clock, this.address, {
+      const answer = await exchange(await this.#dispatcher(), this.#options.clock, this.address, {
         method,
         path,
         headers,
@@ -172,9 +178,24 @@ export class MasterConnection implements Master {
         signals: [signal, left].filter((one) => one !== undefined),
         limit: this.#options.limit,
       });
+      this.#noteRest(answer);
+      return answer;
     } catch (cause) {
       throw this.#unreachable(cause);
     }
+  }
+
+  async #rest(signals: readonly (AbortSignal | undefined)[]): Promise<void> {
+    const { clock } = this.#options;
+    const ms = this.#restsUntilMs - clock.monotonicMs();
+    if (ms > 0) await clock.sleep(ms, AbortSignal.any(signals.filter((one) => one !== undefined)));
+  }
+
+  #noteRest({ status, headers }: ExchangeAnswer): void {
+    if (status !== 503 && status !== 429) return;
+    // Anything but whole seconds is no number.
+    const ms = Math.min(Number(headers["retry-after"] ?? 0) * 1_000, REST_MAX_MS);
+    if (ms > 0) this.#restsUntilMs = this.#options.clock.monotonicMs() + ms;
   }
 
   async #dispatcher(): Promise<Pick<Dispatcher, "dispatch">> {

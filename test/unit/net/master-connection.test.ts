@@ -50,6 +50,38 @@ describe("a call", () => {
     await expect(connect(server).call(get)).rejects.toMatchObject({ code: expected });
   });
 
+  test.each([
+    ["3", 3_000],
+    ["86400", 10_000],
+  ])("after a refusal with Retry-After: %s waits for %i ms; a public call does not", async (seconds, ms) => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => {
+      response.setHeader("retry-after", seconds);
+      json(response, server.seen.length === 1 ? 503 : 200, { code: "busy" });
+    };
+    const clock = new ManualClock();
+    const connection = connect(server, { clock });
+    await expect(connection.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    const waiting = connection.call(get);
+    await expect.poll(() => clock.dueIn(ms)).toBe(1);
+    await (await connection.call({ ...get, path: "/health", open: true })).json();
+    expect(server.seen.map(({ url }) => url)).toEqual(["/v1/buckets", "/health"]);
+    await clock.advance(ms);
+    expect((await waiting).status).toBe(200);
+    await (await connection.call(get)).json();
+  });
+
+  test("that waits as its server asked ends with its signal", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => response.writeHead(429, { "retry-after": "2" }).end();
+    const connection = connect(server, { clock: new ManualClock() });
+    await expect(connection.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    const end = new AbortController();
+    const waiting = connection.call({ ...get, signal: end.signal });
+    end.abort(new Error("enough"));
+    await expect(waiting).rejects.toThrow("enough");
+  });
+
   test("follows no redirect: the bearer goes nowhere else", async () => {
     const [server, other] = [await scriptedServer(), await scriptedServer()];
     server.answer = (_, response) => response.writeHead(307, { location: `${other.origin}/v1/buckets` }).end();
