@@ -290,19 +290,20 @@ export class FileObjectStore implements ObjectStore {
     return (await this.#read(name, all))?.parts[0];
   }
 
-  /** As `#read`. Throws `object_not_found`, and `block_corrupt` for a bad sector. */
+  /** As `#read`. Throws `object_not_found`. */
   async #readable(name: string, rangesOf: RangesOf) {
-    const read = await this.#read(name, rangesOf).catch((cause: unknown) => throwUnread(this, name, cause));
+    const read = await this.#read(name, rangesOf);
     if (read === undefined) throw objectNotFound(this.address, name);
     return read;
   }
 
-  /** Ranges that are picked by the object's size; fewer bytes at its end. Undefined if it is absent. */
+  /** Ranges picked by the object's size; fewer bytes at its end. Undefined if it is absent. Throws `block_corrupt` for a bad sector. */
   #read(name: string, rangesOf: RangesOf) {
     const { unread } = this.#options;
     const salvage = unread && { unread: () => unread(name), now: () => this.now() };
     const read = () => readOrSalvage(this.#disk, this.#file(name), rangesOf, salvage);
-    return this.#doing(`reading ${name}`, () => this.#unlessAbsent(read));
+    const reading = this.#doing(`reading ${name}`, () => this.#unlessAbsent(read));
+    return reading.catch((cause: unknown) => throwUnread(this, name, cause));
   }
 
   /** Undefined if the object is absent. Throws `store_unreachable` if the whole folder is gone. */

@@ -19,7 +19,7 @@ export interface ObjectStore extends AsyncDisposable {
 
   /**
    * A whole object with its replacement token, or undefined. What it returns is durable. Throws `format_invalid` if the
-   * object has more bytes than its name allows (`mostBytesOf`): before they take memory.
+   * object has more bytes than its name allows (`mostBytesOf`): before they take memory; `block_corrupt` for a bad sector.
    */
   get(name: string): Promise<StoredObject | undefined>;
 

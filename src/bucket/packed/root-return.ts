@@ -8,10 +8,11 @@ import type { RootSearch } from "./root-search.ts";
 
 /** Throws `root_moved` if the root has changed since the search. */
 export async function putRootBack(
-  store: ObjectStore,
+  at: ObjectStore,
   { lost, genesis }: Pick<RootSearch, "lost" | "genesis">,
   { cid, body: { seq } }: Pick<VerifiedCommit, "cid" | "body">,
 ): Promise<void> {
+  const store = at.salvaging?.(() => {}) ?? at;
   // One more swap: agents that still know the lost root see that it changed.
   const body = [encodeRoot({ commit: cid, version: seq + 1 })];
   const token = lost.object?.token;

@@ -78,7 +78,9 @@ export interface RootSearch {
  * Undefined if the root can be read, or there is no bucket. Throws `store_corrupt` if the genesis is lost and cannot be
  * told from the commits, `foreign_bucket` if it is not the pinned one, and as reading the store does.
  */
-export async function searchRoot(store: ObjectStore, options: RootSearchOptions): Promise<RootSearch | undefined> {
+export async function searchRoot(at: ObjectStore, options: RootSearchOptions): Promise<RootSearch | undefined> {
+  // What lies on a bad sector is damaged, and can be replaced.
+  const store = at.salvaging?.(() => {}) ?? at;
   const copies = new BlockCopies(store, options.local);
   const lost = await lostRootIn(store, copies);
   if (lost === undefined) return undefined;

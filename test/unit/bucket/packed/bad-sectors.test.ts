@@ -9,12 +9,15 @@ import type { Block } from "../../../../src/blocks/block-store.ts";
 import { auditObjects } from "../../../../src/bucket/packed/object-audit.ts";
 import { repairObjects } from "../../../../src/bucket/packed/object-repair.ts";
 import { PackedRemote } from "../../../../src/bucket/packed/packed-remote.ts";
-import { COMMIT_FOLDER, PACK_FOLDER } from "../../../../src/format/blocks/object-name.ts";
+import { putRootBack } from "../../../../src/bucket/packed/root-return.ts";
+import { searchRoot } from "../../../../src/bucket/packed/root-search.ts";
+import { COMMIT_FOLDER, GENESIS_OBJECT, PACK_FOLDER, ROOT_OBJECT } from "../../../../src/format/blocks/object-name.ts";
 import { type Disk, systemDisk } from "../../../../src/objects/disk.ts";
 import { FileObjectStore } from "../../../../src/objects/file-object-store.ts";
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
 import { BlockMap } from "../../../support/block-map.ts";
 import { made, node, publish, randomLooking, upload } from "../../../support/opaque-commits.ts";
+import { createBucket } from "../../../support/test-bucket.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { systemError } from "../../../support/watched-disk.ts";
 
@@ -23,8 +26,8 @@ const PAGE = 4 * KiB;
 const UNREAD = "has bytes that the disk cannot read";
 const WRITER = "0".repeat(32) as WriterId;
 
-/** A bucket with a content pack of 40 blocks and three commit objects, on a disk that can lose sectors. */
-async function bucket(inlineBytes = COMMIT_INLINE_BYTES) {
+/** A folder for a bucket, on a disk that can lose sectors. */
+async function folder() {
   const path = join(await temporaryFolder(), "bucket");
   /** By file: where the bad sector is. A file that is replaced gets other sectors. */
   const bad = new Map<string, { readonly ino: number; readonly at: number }>();
@@ -54,16 +57,26 @@ async function bucket(inlineBytes = COMMIT_INLINE_BYTES) {
     random: systemRandom,
     disk,
   });
-  const ports = { clock: systemClock, random: seededRandom(1) };
+  const lose = async (name: string, at: (size: number) => number) => {
+    const { ino, size } = await systemDisk.stat(join(path, name));
+    bad.set(join(path, name), { ino, at: at(size) });
+  };
+  return { store, lose };
+}
+
+const ports = { clock: systemClock, random: seededRandom(1) };
+
+/** A bucket with a content pack of 40 blocks and three commit objects. */
+async function bucket(inlineBytes = COMMIT_INLINE_BYTES) {
+  const { store, lose: loseSector } = await folder();
   const remote = await made(async () => new PackedRemote(store, { ...ports, writer: () => WRITER, inlineBytes }));
   const large = Array.from({ length: 40 }, (_, index) => randomLooking(`large ${index}`, 210 * KiB + index));
   const nodes = [node("leaf"), node("inner")];
   await publish(remote, "two", large, nodes);
   await publish(remote, "three", [], []);
   const commits = ["one", "two", "three"].map((name) => upload(name).commit);
-  const lose = async (name: string, at: (size: number) => number) => {
-    const { ino, size } = await systemDisk.stat(join(path, name));
-    bad.set(join(path, name), { ino, at: at(size) });
+  const lose = async (...where: Parameters<typeof loseSector>) => {
+    await loseSector(...where);
     remote.forgetPlacement();
   };
   return { store, remote, blocks: [...large, ...nodes, ...commits], lose };
@@ -165,5 +178,29 @@ describe("a bad sector", () => {
     expect((await store.get(pack))?.token).toBe(before);
     expect(blocks.length).toBeGreaterThan(40);
     expect(lost).toBeDefined();
+  });
+
+  test("in the genesis hides no bucket, and is repaired", async () => {
+    const { store, lose } = await folder();
+    await createBucket(new PackedRemote(store, ports));
+    const before = await store.get(GENESIS_OBJECT);
+    await lose(GENESIS_OBJECT, () => 0);
+    const remote = new PackedRemote(store, ports);
+    expect(Buffer.from(await remote.readGenesis())).toEqual(before?.bytes);
+    expect((await repairObjects(remote, { random })).damage).toEqual([]);
+    expect(await store.get(GENESIS_OBJECT)).toEqual(before);
+  });
+
+  test("in the root is damage, and the root is found and put back", async () => {
+    const { store, lose } = await folder();
+    await createBucket(new PackedRemote(store, ports));
+    const read = () => new PackedRemote(store, ports).readRoot();
+    const root = (await read())?.commit;
+    await lose(ROOT_OBJECT, () => 0);
+    await expect(read()).rejects.toMatchObject({ code: "block_corrupt" });
+    const search = await searchRoot(store, ports);
+    expect(search?.newest?.commit.cid).toBe(root);
+    if (search?.newest !== undefined) await putRootBack(store, search, search.newest.commit);
+    expect((await read())?.commit).toBe(root);
   });
 });
