@@ -1,5 +1,6 @@
 /** Compares the blocks of a pack with the hashes in its rows. */
 import { describeError } from "../base/log.ts";
+import { isUnreadableSector } from "../base/system-errors.ts";
 import { blake3 } from "../crypto/hash.ts";
 import { cidFromDigest } from "../format/blocks/cid.ts";
 import { type PackRow, PLAIN } from "../format/blocks/pack.ts";
@@ -24,6 +25,16 @@ export function isBlockOf({ digest, length }: Pick<PackRow, "digest" | "length">
 export async function allIntact(pack: PackBytes, rows: readonly PackRow[]): Promise<boolean> {
   for (const row of rows) if (!isBlockOf(row, await pack.read(row.offset, row.length))) return false;
   return true;
+}
+
+/** Whether the block is there and matches; false on a bad sector. Throws as the pack's other reads. */
+export async function holdsIntact(pack: PackBytes, row: PackRow): Promise<boolean> {
+  try {
+    return await allIntact(pack, [row]);
+  } catch (error) {
+    if (!isUnreadableSector(error)) throw error;
+    return false;
+  }
 }
 
 export interface BadRow {

@@ -6,7 +6,7 @@ import { groupBy } from "../base/collections.ts";
 import { blake3 } from "../crypto/hash.ts";
 import { digestText } from "../format/blocks/cid.ts";
 import { type PackRow, PLAIN } from "../format/blocks/pack.ts";
-import { allIntact, type PackBytes } from "./block-check.ts";
+import { holdsIntact, type PackBytes } from "./block-check.ts";
 import { byOffset } from "./pack-rows.ts";
 
 /** Rows for the bytes [0, end): `rows`, first row of each digest, and others for the gaps. Throws the system's errors. */
@@ -43,7 +43,7 @@ async function withoutBadCopies(pack: PackBytes, rows: readonly PackRow[]): Prom
   for (const [, each] of copies) {
     if (each.length < 2) continue;
     const damaged: PackRow[] = [];
-    for (const row of each) if (!(await allIntact(pack, [row]))) damaged.push(row);
+    for (const row of each) if (!(await holdsIntact(pack, row))) damaged.push(row);
     if (damaged.length < each.length) for (const row of damaged) bad.add(row);
   }
   return rows.filter((row) => !bad.has(row));

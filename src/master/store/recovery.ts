@@ -10,7 +10,7 @@ import { isFull, OpenPack } from "./open-pack.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { footerOf } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
-import { allIntact } from "../../packs/block-check.ts";
+import { holdsIntact } from "../../packs/block-check.ts";
 import { endOf, isBefore } from "../../packs/pack-rows.ts";
 import { listPacks, openPath, removePacks, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
@@ -196,9 +196,9 @@ class Recovery {
     }
     for (const row of elsewhere) {
       const place = index.find(row.digest);
-      if (place === undefined || !(await allIntact(file, [row]))) continue;
+      if (place === undefined || !(await holdsIntact(file, row))) continue;
       const other = { ...row, offset: place.offset, length: place.length };
-      if (await handles.use(folder, place.pack, (held) => allIntact(held, [other]))) continue;
+      if (await handles.use(folder, place.pack, (held) => holdsIntact(held, other))) continue;
       index.markDamaged(row.digest, place);
       index.add(pack, [row], leased);
     }

@@ -1,4 +1,6 @@
 /** A sector of a master's disk that cannot be read costs the blocks on it, until they are uploaded again. */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -27,6 +29,25 @@ test("a block on a bad sector is missing, its neighbors arrive in one call, and 
   expect((await master.call(`/ipfs/${cids[BAD]}?format=raw`)).status).toBe(200);
   expect(await missing(master)).toEqual([]);
   expect(await many(master)).toEqual(cids);
+});
+
+test("a block that was healed elsewhere is there after its index was lost, too", async () => {
+  const disk = new SectorDisk();
+  const dir = await temporaryFolder();
+  {
+    await using master = await started(disk, dir);
+    for (const at of blocks.keys()) expect(await put(master, at)).toBe(200);
+    disk.bad = { offset: BAD * LENGTH + 8_192, length: 4_096 };
+    expect(await missing(master)).toEqual([]);
+    expect(await many(master)).toEqual(cids.filter((_, at) => at !== BAD));
+    expect(await put(master, BAD)).toBe(200);
+  }
+  for (const owner of await readdir(join(dir, "owners"))) {
+    const home = join(dir, "owners", owner);
+    for (const name of await readdir(home)) if (name.startsWith("index.db")) await rm(join(home, name));
+  }
+  await using again = await started(disk, dir);
+  expect(await many(again)).toEqual(cids);
 });
 
 test("no block counts as damaged while the disk cannot read anything", async () => {
@@ -60,10 +81,10 @@ class SectorDisk {
   };
 }
 
-async function started({ disk }: SectorDisk): Promise<TestMaster & AsyncDisposable> {
+async function started({ disk }: SectorDisk, dir?: string): Promise<TestMaster & AsyncDisposable> {
   const ports = { clock: systemClock, random: systemRandom, log: silentLog };
   const master = await startTestMaster({
-    storage: await openFolderStorage({ dir: await temporaryFolder(), disk, ...ports }),
+    storage: await openFolderStorage({ dir: dir ?? (await temporaryFolder()), disk, ...ports }),
   });
   return { ...master, [Symbol.asyncDispose]: () => master.stop() };
 }
@@ -81,6 +102,7 @@ async function missing(master: TestMaster): Promise<string[]> {
 /** The blocks that one call brings. */
 async function many(master: TestMaster): Promise<string[]> {
   const answer = await master.call("/v1/blocks/get", { method: "POST", body: JSON.stringify({ cids }) });
+  if (answer.status !== 200) throw new Error(await answer.text());
   if (answer.body === null) throw new Error("an answer without a body");
   const found: string[] = [];
   for await (const section of decodeCar(answer.body)) if (section.kind === "block") found.push(section.cid);
