@@ -22,7 +22,7 @@ import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { auditReach } from "./reach-audit.ts";
 import { listPacks, openForReading } from "./pack-path.ts";
-import { allIntact } from "../../packs/block-check.ts";
+import { holdsIntact } from "../../packs/block-check.ts";
 
 export interface DataReport {
   readonly owners: number;
@@ -120,7 +120,7 @@ async function auditOwner(
         damage.push(dataDamage("roots", what, { bucket, root: commit }));
       }
       const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
-        (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: PLAIN }]))) === true;
+        (await handles.use(folder, row.pack, (file) => holdsIntact(file, { ...row, codec: PLAIN }))) === true;
       damage.push(...(await auditIndex(index, found, holds)));
     }
     return { packs: audit.packs, ...found.totals(), damage };

@@ -4,6 +4,7 @@
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
+import { isUnreadableSector } from "../../base/system-errors.ts";
 import { type BadRow, badRows } from "../../packs/block-check.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
@@ -98,11 +99,16 @@ async function sealedRows({ index }: PackAuditOptions, name: string, file: PackF
   try {
     return { rows: [...(await footerOf(file))], damage: [] };
   } catch (error) {
-    if (!hasCode(error, "format_invalid")) throw error;
+    const why = hasCode(error, "format_invalid") ? error.message : whyUnread(error);
+    if (why === undefined) throw error;
     const rows = [...(index?.rowsOf(name) ?? [])];
-    const what = `${error.message} ${rows.length === 0 ? "Its contents are unknown." : "The index still knows its contents."}`;
+    const what = `${why} ${rows.length === 0 ? "Its contents are unknown." : "The index still knows its contents."}`;
     return { rows, damage: [dataDamage("footer", what, { pack: name })] };
   }
+}
+
+function whyUnread(error: unknown): string | undefined {
+  return isUnreadableSector(error) ? "The disk cannot read the footer." : undefined;
 }
 
 async function openRows({ disk, folder, index }: PackAuditOptions, name: string, file: PackFile): Promise<FoundRows> {

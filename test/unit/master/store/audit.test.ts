@@ -16,10 +16,11 @@ import type { DataDamage } from "../../../../src/master/store/damage.ts";
 import { lockDataFolder } from "../../../../src/master/store/data-folder.ts";
 import { openMasterStore } from "../../../../src/master/store/master-store.ts";
 import type { OwnerBlocks } from "../../../../src/master/store/owner-blocks.ts";
-import { systemPackDisk } from "../../../../src/master/store/pack-disk.ts";
+import { type PackDisk, systemPackDisk } from "../../../../src/master/store/pack-disk.ts";
 import { repairData } from "../../../../src/master/store/repair.ts";
 import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { SqliteRootStore } from "../../../../src/roots/sqlite-root-store.ts";
+import { systemError } from "../../../../src/simulate/disks/faulty-disk.ts";
 import { failure, rawBlock } from "../../../contract/block-store.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
@@ -107,6 +108,35 @@ describe("an audit of a master's data", () => {
     expect(damage).toMatchObject([
       { kind: "missing", cid: rawBlock(77).cid, root: lacking.cid, what: "is not stored" },
     ]);
+  });
+
+  test("notices a footer on a bad sector, which repair writes anew", async () => {
+    const path = files("")[0] ?? "";
+    const size = readFileSync(path).length;
+    let isBad = true;
+    const bad: PackDisk = {
+      ...disk,
+      open: async (where, access) => {
+        const file = await disk.open(where, access);
+        if (file === undefined || !where.startsWith(path)) return file;
+        return {
+          ...file,
+          read: async (offset, length, memory) => {
+            if (isBad && offset + length === size) throw systemError("EIO");
+            return file.read(offset, length, memory);
+          },
+          write: async (offset, parts) => {
+            isBad = false;
+            return file.write(offset, parts);
+          },
+        };
+      },
+    };
+    const { damage } = await auditData({ dir, disk: bad, onBytes: () => {} });
+    expect(damage).toMatchObject([{ kind: "footer", what: expect.stringContaining("The disk cannot read") }]);
+    await repairData({ dir, disk: bad, clock: systemClock, log: silentLog }, damage);
+    expect(isBad).toBe(false);
+    expect((await audit()).damage).toEqual([]);
   });
 
   test("notices a lost footer, which repair rebuilds from the index", async () => {
