@@ -7,14 +7,17 @@ export function failedWith(error: unknown, ...codes: readonly string[]): boolean
   return code !== undefined && codes.includes(code);
 }
 
-/** An error's code. Node.js has no name for some: "Unknown system error -122" (quota exceeded) becomes EDQUOT. */
+/**
+ * An error's code. Node.js has no name for some: "Unknown system error -122" (quota exceeded) becomes EDQUOT. A few calls,
+ * `writeSync` among them, name only the number.
+ */
 export function systemCodeOf(error: unknown): string | undefined {
   if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
-  const number = UNNAMED.exec(error.code)?.[1];
-  return (number === undefined ? undefined : NAMES.get(Number(number))) ?? error.code;
+  const number = error.code === "UNKNOWN" && "errno" in error ? error.errno : UNNAMED.exec(error.code)?.[1];
+  return NAMES.get(-Number(number)) ?? error.code;
 }
 
-const UNNAMED = /^Unknown system error -(\d+)$/;
+const UNNAMED = /^Unknown system error (-\d+)$/;
 /** Node.js has no constants for these (Linux: include/uapi/asm-generic/errno.h). */
 const LINUX_ONLY = { EUCLEAN: 117, ENOKEY: 126 };
 const NUMBERS = { ...constants.errno, ...(process.platform === "linux" && LINUX_ONLY) };

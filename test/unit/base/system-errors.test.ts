@@ -12,15 +12,17 @@ function failed(code: string, more: object = {}): Error {
 }
 
 describe.runIf(process.platform === "linux")("an exceeded quota, for which Node.js has no name", () => {
-  const quota = failed(getSystemErrorName(-constants.errno.EDQUOT), { syscall: "write" });
+  const errno = -constants.errno.EDQUOT;
+  /** As most calls tell of it, and as `writeSync` does. */
+  const quotas = [getSystemErrorName(errno), "UNKNOWN"].map((code) => failed(code, { errno, syscall: "write" }));
 
-  test("is named EDQUOT", () => {
-    expect(getSystemErrorName(-constants.errno.EDQUOT)).toBe("Unknown system error -122");
+  test.each(quotas)("is named EDQUOT: $code", (quota) => {
+    expect(getSystemErrorName(errno)).toBe("Unknown system error -122");
     expect(systemCodeOf(quota)).toBe("EDQUOT");
     expect(failedWith(quota, "EDQUOT")).toBe(true);
   });
 
-  test("is a full disk to commands, to the state folder and to programs", () => {
+  test.each(quotas)("is a full disk to commands, to the state folder and to programs: $code", (quota) => {
     expect(failureOf(quota).code).toBe("disk_full");
     expect(storageError(quota).code).toBe("disk_full");
     expect(errnoOf(new Error("deep", { cause: quota }))).toBe(constants.errno.ENOSPC);
