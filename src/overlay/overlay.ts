@@ -327,8 +327,8 @@ export class Overlay {
     try {
       this.#checkpointer.begin(stored);
     } catch (error) {
-      // On a full disk the next checkpoint reserves inode numbers.
-      if (stored === undefined || !hasCode(error, "disk_full")) throw error;
+      // The next checkpoint reserves inode numbers. SQLite reports an exceeded quota as a failed write.
+      if (stored === undefined) throw error;
     }
   }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { nextTurn } from "../../../src/base/concurrency.ts";
 import { ERRNO } from "../../../src/base/errno.ts";
-import { hasCode } from "../../../src/base/errors.ts";
+import { hasCode, SynclineError } from "../../../src/base/errors.ts";
 import { SHARED_FILE_BYTES } from "../../../src/base/limits.ts";
 import type { Ino } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -668,6 +668,20 @@ async function withTheirs(count: number): Promise<{ fs: VfsHarness; names: strin
   return { fs, names };
 }
 
+/** Restarts on a disk on which no file can grow, and the tables cannot be changed. */
+function restartWithoutTables(fs: VfsHarness, error: SynclineError): void {
+  const { disk } = fs;
+  disk.afterKill = () => {
+    const next = SimulatedDisk.prototype.afterKill.call(disk);
+    next.capacity = next.used;
+    next.before = (call) => {
+      if (call === "apply") throw error;
+    };
+    return next;
+  };
+  fs.restart();
+}
+
 describe("a full disk", () => {
   test("allows truncating files and punching holes, which makes room", async () => {
     const fs = await VfsHarness.create();
@@ -735,18 +749,24 @@ describe("a full disk", () => {
     expect(clashes).toEqual([]);
   });
 
+  test("or an exceeded quota, which SQLite reports as a failed write, prevents no start", async () => {
+    for (const error of [diskFull(), new SynclineError("store_failed", "SQLITE_IOERR_WRITE")]) {
+      const fs = await VfsHarness.create();
+      await fs.make("a", "written");
+      fs.vfs.persist();
+      restartWithoutTables(fs, error);
+      expect(await fs.text("a")).toBe("written");
+      expect(await applyTo(fs, { op: "unlink", path: "a" })).toBe(0);
+      fs.disk.before = () => {};
+      await fs.vfs.checkpoint();
+      fs.restart();
+      expect(await fs.list("")).toEqual([]);
+    }
+  });
+
   test("refuses new inode numbers that a later process could give out again", async () => {
     const { fs, names } = await withTheirs(1);
-    const { disk } = fs;
-    disk.afterKill = () => {
-      const next = SimulatedDisk.prototype.afterKill.call(disk);
-      next.capacity = next.used;
-      next.before = (call) => {
-        if (call === "apply") throw diskFull();
-      };
-      return next;
-    };
-    fs.restart();
+    restartWithoutTables(fs, diskFull());
     while ((await applyTo(fs, { op: "chmod", path: "a", mode: 0o600 })) === 0);
     await expect(fs.ino(names[0] ?? "")).rejects.toThrow(expect.toSatisfy((error) => hasCode(error, "disk_full")));
     fs.disk.before = () => {};
