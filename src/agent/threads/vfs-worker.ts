@@ -18,7 +18,7 @@ import type { FileSystem } from "../../vfs/filesystem.ts";
 import { forgetContents } from "../../vfs/forget-contents.ts";
 import { removeGoneInodes } from "../../vfs/gone-inodes.ts";
 import { HistoryFs } from "../../vfs/history/history-fs.ts";
-import { PastNumbers } from "../../vfs/history/numbers.ts";
+import { openNumbers } from "../../vfs/history/numbers.ts";
 import type { Objects } from "../../vfs/objects.ts";
 import { openWithObjects } from "../../vfs/open-vfs.ts";
 import { overriding } from "../../vfs/overriding.ts";
@@ -215,7 +215,7 @@ function forgetGone({ setup, opened, objects: { overlay }, closing: { signal } }
 /** When another agent takes over, the kernel keeps using the inode numbers that it was told. */
 function withHistory(live: FileSystem, oneOwner: boolean, { setup, opened, objects }: Serving, log: Log): HistoryFs {
   const keep = setup.supervision?.handoff !== undefined;
-  const numbers = new PastNumbers(join(setup.stateDir, HISTORY_NUMBERS), keep);
+  const numbers = openNumbers(join(setup.stateDir, HISTORY_NUMBERS), keep, log);
   // A listing shows what was found before the read would time out.
   const patienceMs = Math.min(HISTORY_PATIENCE_MS, setup.readTimeoutMs / 2);
   const shown = { numbers, oneOwner, patienceMs };

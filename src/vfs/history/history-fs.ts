@@ -20,7 +20,7 @@ import { ACCESS_ACL, withoutWriting } from "../acl.ts";
 import type { Objects } from "../objects.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { refuse } from "../refusal.ts";
-import { directoryOf, isList, isPast, listOf, type PastNumbers } from "./numbers.ts";
+import { directoryOf, isList, isPast, listOf, NOT_KEPT, type PastNumbers } from "./numbers.ts";
 import { Past, type PastOptions } from "./past.ts";
 
 export const HISTORY = ".history" as FileName;
@@ -262,10 +262,7 @@ export class HistoryFs implements FileSystem, Disposable {
       this.#numbers.persist();
       this.#failsToKeep = false;
     } catch (error) {
-      if (!this.#failsToKeep)
-        this.#log.warn("if this agent dies, files that are open in .history become unreadable", {
-          error: describeError(error),
-        });
+      if (!this.#failsToKeep) this.#log.warn(NOT_KEPT, { error: describeError(error) });
       this.#failsToKeep = true;
     }
   }

@@ -9,6 +9,8 @@ import { rmSync } from "node:fs";
 import Database from "better-sqlite3";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { type Random, systemRandom } from "../../base/random.ts";
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
 import { refuse } from "../refusal.ts";
 
@@ -62,17 +64,20 @@ export class PastNumbers implements Disposable {
   readonly #rows: Table;
   readonly #write: () => void;
 
-  /** `keep`: the kernel goes on with numbers of an earlier agent. "" is a temporary file. */
-  constructor(path: string, keep: boolean) {
-    if (!keep && path !== "") for (const ending of ["", "-wal", "-shm"]) rmSync(path + ending, { force: true });
-    this.#db = new Database(path);
+  /** A file's path, or an open database; `keep`: the kernel goes on with numbers of an earlier agent. "" is a temporary file. */
+  constructor(at: string | Database.Database, keep: boolean, random: Random = systemRandom) {
+    if (!keep && typeof at === "string" && at !== "")
+      for (const ending of ["", "-wal", "-shm"]) rmSync(at + ending, { force: true });
+    this.#db = typeof at === "string" ? new Database(at) : at;
+    // Keeps the WAL's index in memory: as a file it would need space, and an agent could not take over on a full disk.
+    this.#db.pragma("locking_mode = EXCLUSIVE");
     this.#db.pragma("journal_mode = WAL");
     // The kernel forgets all numbers when the machine stops.
     this.#db.pragma("synchronous = OFF");
     this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
     this.#db.exec(SCHEMA);
-    this.#states = new Table(this.#db, "states", STATES);
-    this.#rows = new Table(this.#db, "rows", ROWS);
+    this.#states = new Table(this.#db, "states", STATES, random);
+    this.#rows = new Table(this.#db, "rows", ROWS, random);
     this.#write = this.#db.transaction(() => {
       this.#states.write();
       this.#rows.write();
@@ -132,7 +137,19 @@ export class PastNumbers implements Disposable {
   }
 }
 
-/** Numbers from 1 for keys, with those used last in memory. */
+/** The numbers of a mount. If its state cannot keep them, as on a full disk, they last as long as this agent. */
+export function openNumbers(path: string, keep: boolean, log: Log): PastNumbers {
+  try {
+    return new PastNumbers(path, keep);
+  } catch (error) {
+    log.warn(NOT_KEPT, { error: describeError(error) });
+    return new PastNumbers("", false);
+  }
+}
+
+export const NOT_KEPT = "if this agent dies, files that are open in .history become unreadable";
+
+/** Numbers for keys, with those used last in memory. */
 class Table {
   readonly #find: Database.Statement<[string], { number: number }>;
   readonly #read: Database.Statement<[number], { key: string }>;
@@ -145,12 +162,13 @@ class Table {
   readonly #limit: number;
   #next: number;
 
-  constructor(db: Database.Database, table: "states" | "rows", limit: number) {
+  constructor(db: Database.Database, table: "states" | "rows", limit: number, random: Random) {
     this.#find = db.prepare(`SELECT number FROM ${table} WHERE key = ?`);
     this.#read = db.prepare(`SELECT key FROM ${table} WHERE number = ?`);
     this.#add = db.prepare(`INSERT INTO ${table} (number, key) VALUES (?, ?)`);
     const greatest = db.prepare<[], { most: number }>(`SELECT COALESCE(MAX(number), 0) AS most FROM ${table}`).get();
-    this.#next = (greatest?.most ?? 0) + 1;
+    // An earlier agent may have told numbers that it could not keep: they should stand for nothing.
+    this.#next = 1 + (greatest?.most || Math.floor((random.fraction() * limit) / 2));
     this.#limit = limit;
   }
 
