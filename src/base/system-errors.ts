@@ -23,7 +23,7 @@ const LINUX_ONLY = { EUCLEAN: 117, ENOKEY: 126 };
 const NUMBERS = { ...constants.errno, ...(process.platform === "linux" && LINUX_ONLY) };
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(NUMBERS).map(([name, code]) => [code, name]));
 
-/** An operating system error, from Node.js or an addon. */
+/** An operating system error, from Node.js, an addon or SQLite. */
 export interface SystemError extends Error {
   /** "ENOENT". */
   readonly code: string;
@@ -39,11 +39,12 @@ export function isSystemError(error: unknown): error is SystemError {
   );
 }
 
-/** Node.js's own codes begin with "ERR_". */
-const SYSTEM_CODE = /^(E(?!RR_)[A-Z0-9_]+|UNKNOWN|Unknown system error -\d+)$/;
+/** Node.js's own codes begin with "ERR_". Of SQLite's, these tell of the disk (https://www.sqlite.org/rescode.html). */
+const SYSTEM_CODE =
+  /^(E(?!RR_)[A-Z0-9_]+|UNKNOWN|Unknown system error -\d+|SQLITE_(FULL|IOERR|CANTOPEN|READONLY)[A-Z_]*)$/;
 
-/** Codes of a full disk or an exceeded quota, from the system and SQLite. */
-export const DISK_FULL: readonly string[] = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
+/** Codes of a full disk or an exceeded quota, from the system and SQLite. The last: no space for the index of a WAL. */
+export const DISK_FULL: readonly string[] = ["ENOSPC", "EDQUOT", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"];
 
 export function isDiskFull(error: unknown): boolean {
   return failedWith(error, ...DISK_FULL);

@@ -34,6 +34,17 @@ test.runIf(process.platform === "linux")("a missing key and a damaged filesystem
 });
 
 test.each([
+  ["SQLITE_FULL", "disk_full"],
+  ["SQLITE_IOERR_SHMSIZE", "disk_full"],
+  ["SQLITE_IOERR_WRITE", "local_io_failed"],
+  ["SQLITE_CANTOPEN", "local_io_failed"],
+  ["SQLITE_CORRUPT", "internal"],
+  ["SQLITE_ERROR", "internal"],
+])("to commands, %s of a database is %s", (code, known) => {
+  expect(failureOf(failed(code)).code).toBe(known);
+});
+
+test.each([
   failed("ENOENT"),
   failed("EAI_AGAIN"),
   failed("UNKNOWN"),
