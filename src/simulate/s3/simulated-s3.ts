@@ -23,7 +23,8 @@ export class SimulatedS3 {
   }
 
   async answer(request: MasterRequest): Promise<Answered> {
-    const { status, headers, body } = await this.#serve(request);
+    const { status, headers, body: whole } = await this.#serve(request);
+    const body = request.method === "HEAD" ? undefined : whole;
     const date = new Date(Number(this.#timeline.nowNs() / 1_000_000n)).toUTCString();
     const length = request.method === "HEAD" ? {} : { "content-length": String(body?.length ?? 0) };
     const answer: Answer = { status, headers: { date, ...length, ...headers }, ...(body && { body }) };
