@@ -4,6 +4,7 @@
  */
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
+import { heldInRange } from "../base/nanoseconds.ts";
 import { type Attributes, type Caller, FsError, type StatFs } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
 import { AS_STORED, Owners } from "./owners.ts";
@@ -263,12 +264,6 @@ export class Exchange {
 }
 
 const UMASK = 0o777;
-
-/** Times in rows may exceed what a cell holds, the years 1677 to 2262. */
-function heldInRange(ns: bigint): bigint {
-  if (BigInt.asIntN(64, ns) === ns) return ns;
-  return ns < 0n ? -(2n ** 63n) : 2n ** 63n - 1n;
-}
 
 /** A waiting request, with everything needed to run it again. */
 export interface HeldRequest {

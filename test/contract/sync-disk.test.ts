@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -15,10 +16,11 @@ import type { FileName } from "../../src/base/ids.ts";
 import { isLocalKind, kindOfFolder } from "../../src/objects/file-system.ts";
 import { BeneathDisk } from "../../src/sync/disk/beneath-disk.ts";
 import { loadBeneathAddon } from "../../src/sync/disk/addon.ts";
-import type { DiskPath, SyncDisk } from "../../src/sync/disk/disk.ts";
+import type { DiskPath, DiskStat, SyncDisk } from "../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../src/sync/disk/real-disk.ts";
 import { PortableDisk } from "../../src/sync/disk/portable-disk.ts";
 import { unlocking } from "../../src/sync/disk/unlocking.ts";
+import { packSeen, seenOf, unpackSeen } from "../../src/sync/known/seen.ts";
 import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -89,6 +91,18 @@ describe.each(kinds)("a %s disk", (kind, open) => {
       }
     },
   );
+
+  test("shows a time after 2262 as the last one that the database of a synced folder holds", async () => {
+    writeFileSync(join(root, "f"), "");
+    utimesSync(join(root, "f"), Date.UTC(2300) / 1000, Date.UTC(2300) / 1000);
+    const file = await disk.read(path("f"));
+    const stats = [await disk.look(path("f")), await file.stat(), ...(await disk.list([])).map(({ stat }) => stat)];
+    await file.close();
+    expect(stats.map((stat) => unpackSeen(packSeen(seenOf(stat as DiskStat, "", 0n))).mtimeNs)).toEqual(
+      stats.map((stat) => stat?.mtimeNs),
+    );
+    expect(stats).toHaveLength(3);
+  });
 
   test("writes, stats, lists and reads files", async () => {
     await disk.makeDirectory(path("d"));

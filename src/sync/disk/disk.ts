@@ -16,6 +16,7 @@ export interface DiskStat {
   readonly uid: number;
   readonly gid: number;
   readonly size: number;
+  /** All times are in range (base/nanoseconds.ts). */
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
   /** When the inode was made; 0 if the filesystem does not tell. Distinguishes inodes that reuse a number. */

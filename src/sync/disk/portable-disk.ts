@@ -6,6 +6,7 @@ import * as fs from "node:fs/promises";
 import { unlinkSync, type BigIntStats } from "node:fs";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
+import { heldInRange } from "../../base/nanoseconds.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
@@ -173,9 +174,9 @@ export function statOf(stat: BigIntStats): DiskStat {
     uid: Number(uid),
     gid: Number(gid),
     size: type === "directory" ? 0 : Number(size),
-    mtimeNs,
-    ctimeNs,
-    birthNs: birthtimeNs,
+    mtimeNs: heldInRange(mtimeNs),
+    ctimeNs: heldInRange(ctimeNs),
+    birthNs: heldInRange(birthtimeNs),
     ino,
     dev,
     links: Number(nlink),

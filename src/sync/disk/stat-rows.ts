@@ -1,5 +1,6 @@
 /** Decodes the addon's rows of numbers about files (native/beneath_calls.h), and times. */
 import { constants } from "node:fs";
+import { heldInRange } from "../../base/nanoseconds.ts";
 import type { FileType } from "../../format/files/record.ts";
 import type { DiskStat } from "./disk.ts";
 
@@ -9,7 +10,7 @@ export const COLUMNS = 15;
 /** Decodes the row that begins at this index. */
 export function statOf(rows: Float64Array, at: number): DiskStat {
   const column = (index: number) => rows[at + index] ?? 0;
-  const time = (index: number) => BigInt(column(index)) * NS_PER_S + BigInt(column(index + 1));
+  const time = (index: number) => heldInRange(BigInt(column(index)) * NS_PER_S + BigInt(column(index + 1)));
   const wide = (index: number) => (BigInt(column(index)) << 32n) | BigInt(column(index + 1));
   const type = TYPES.get(column(0) & constants.S_IFMT) ?? "block";
   return {
