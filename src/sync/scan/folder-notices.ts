@@ -2,6 +2,7 @@
  * Change notices of a folder, from chokidar. A scan finds the actual changes, including unnoticed ones. If the system runs
  * out of watches, reports that and leaves everything to scans.
  */
+import { statSync } from "node:fs";
 import { basename, sep } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { watch, type FSWatcher } from "chokidar";
@@ -17,7 +18,10 @@ export interface FolderNotices extends AsyncDisposable {
   readonly failure: string | undefined;
   /** Pauses notices: for many actions of our own they are no news and cost more than the actions. */
   rest(): void;
-  /** Resumes notices, with one when everything is watched: anything may have changed meanwhile. */
+  /**
+   * Resumes notices, with one when everything is watched: anything may have changed meanwhile. Also needed after each pass:
+   * if the folder went away and came back, as with its disk, the old watch is dead.
+   */
   resume(): void;
 }
 
@@ -33,6 +37,7 @@ export interface NoticeOptions {
 export function watchFolderTree(root: string, { changed, failed, hidden = [] }: NoticeOptions): FolderNotices {
   let failure: string | undefined;
   let watcher: FSWatcher | undefined;
+  let watched: string | undefined;
   let closing: Promise<unknown> = Promise.resolve();
   const stop = () => {
     closing = Promise.all([closing, watcher?.close()]);
@@ -52,13 +57,27 @@ export function watchFolderTree(root: string, { changed, failed, hidden = [] }: 
     },
     rest: stop,
     resume() {
-      if (watcher === undefined && failure === undefined) watcher = watchedBy(root, hidden, changed).on("error", fail);
+      const there = identityOf(root);
+      if (there !== watched) stop();
+      if (watcher !== undefined || failure !== undefined || there === undefined) return;
+      watched = there;
+      watcher = watchedBy(root, hidden, changed).on("error", fail);
     },
     async [Symbol.asyncDispose]() {
       stop();
       await closing;
     },
   };
+}
+
+/** Undefined: it is not there. */
+function identityOf(root: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(root, { bigint: true });
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 function watchedBy(root: string, hidden: readonly DiskPath[], changed: NoticeOptions["changed"]): FSWatcher {

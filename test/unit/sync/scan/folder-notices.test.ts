@@ -1,5 +1,5 @@
 /** What a folder under watch is told of, on a real disk. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import type { DiskPath } from "../../../../src/sync/disk/disk.ts";
@@ -55,6 +55,25 @@ test("a paused watch reports nothing, and a possible change when it resumes", as
   notices.resume();
   await expect.poll(() => told.times, soon).toBeGreaterThan(0);
 }, 120_000);
+
+test("a folder that went away is watched again once it is back", { timeout: 120_000 }, async () => {
+  const folder = join(await temporaryFolder(), "folder");
+  mkdirSync(folder);
+  const { told, notices } = await watched(folder);
+  rmSync(folder, { recursive: true });
+  notices.resume();
+  // As the directory that a disk is mounted on, and then the disk.
+  for (const made of ["other", "folder"]) {
+    mkdirSync(folder);
+    told.times = 0;
+    notices.resume();
+    await expect.poll(() => told.times, soon).toBeGreaterThan(0);
+    told.times = 0;
+    writeFileSync(join(folder, "file"), made);
+    await expect.poll(() => told.times, soon).toBeGreaterThan(0);
+    renameSync(folder, `${folder} ${made}`);
+  }
+});
 
 test.runIf(process.platform === "linux")("files take no watches of their own", { timeout: 120_000 }, async () => {
   const folder = await temporaryFolder();
