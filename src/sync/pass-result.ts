@@ -73,6 +73,6 @@ export interface PassResult {
   readonly unsent: Waiting;
   /** How long the scan took, without reading files. */
   readonly scanMs: number;
-  readonly notSynced: Pick<Walked, "special" | "mounts" | "unreadable">;
+  readonly notSynced: Pick<Walked, "special" | "mounts" | "apart" | "unreadable">;
   readonly figures: PublishFigures | undefined;
 }

@@ -33,14 +33,14 @@ export interface SyncReport {
   readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];
 }
 
-export type NotSent = "keeps changing" | "special file" | "another filesystem" | "cannot be read";
+export type NotSent = "keeps changing" | "special file" | "another filesystem" | "synced by itself" | "cannot be read";
 
 export function reportOf(passes: readonly PassResult[]): SyncReport | undefined {
   const last = passes.at(-1);
   if (last === undefined) return undefined;
   const count = (action: LocalChange["action"]) =>
     sum(passes, ({ local }) => local.filter((each) => each.action === action).length);
-  const { special, mounts, unreadable } = last.notSynced;
+  const { special, mounts, apart, unreadable } = last.notSynced;
   const tell = (paths: readonly DiskPath[], why: NotSent) => paths.map((path) => ({ path: pathText(path), why }));
   const waiting = [...last.plan.left, ...last.applied.left];
   return {
@@ -62,6 +62,7 @@ export function reportOf(passes: readonly PassResult[]): SyncReport | undefined 
       ...tell(last.unstable, "keeps changing"),
       ...tell(special, "special file"),
       ...tell(mounts, "another filesystem"),
+      ...tell(apart, "synced by itself"),
       ...tell(unreadable, "cannot be read"),
     ],
   };

@@ -29,7 +29,7 @@ import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { startFolderOver } from "./start-over.ts";
 import { pathInFolder } from "./known/path-in-folder.ts";
-import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
+import { claimFolder, ensureOwnFolders, isSyncedApart, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
 import { lookUntilCertain, type Looked } from "./scan/missed.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
@@ -173,9 +173,10 @@ class SyncPass {
   }
 
   async #look(most?: Most): Promise<Looked> {
-    const { db, disk, clock } = this.#context;
+    const { db, disk, bucket, clock } = this.#context;
     const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
-    const walked = await walk(disk, this.#rules, db, most);
+    const isApart = (path: DiskPath) => isSyncedApart(db, disk, bucket.genesis.cid, path);
+    const walked = await walk(disk, this.#rules, db, most, isApart);
     if (!this.#isDryRun) await this.#stillThere();
     const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
     return { walked, matching, lookedNs, beganMs };
@@ -316,7 +317,7 @@ class SyncPass {
     parts: Partial<Pick<Published, "conflicts" | "figures">> &
       Partial<Pick<PassResult, "held" | "plan" | "applied" | "hasNewRules">>,
   ): PassResult {
-    const { special, mounts, unreadable } = walked;
+    const { special, mounts, apart, unreadable } = walked;
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A pass ended without a base.");
     const left = this.#leftOut.within(walked.root);
@@ -332,7 +333,7 @@ class SyncPass {
       unsent: left.waiting,
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
-      notSynced: { special, mounts, unreadable: [...unreadable, ...left.because("cannot be read")] },
+      notSynced: { special, mounts, apart, unreadable: [...unreadable, ...left.because("cannot be read")] },
       figures: parts.figures ?? this.#early?.figures,
     };
   }

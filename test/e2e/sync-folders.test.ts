@@ -142,6 +142,19 @@ test("a synced folder inside another one keeps its own marker, and both are sync
   expect(space.json("sync", inner, space.at("o/i"), "--once")).toMatchObject({ left: [], conflicts: [] });
 });
 
+test("folders of one bucket inside each other do not fill up with each other's files", () => {
+  const bucket = space.url("nested");
+  space.do("init", bucket);
+  const [outer, inner] = [space.at("around"), space.at("around/inside")];
+  mkdirSync(inner, { recursive: true });
+  writeFileSync(`${inner}/file`, "text");
+  for (let times = 0; times < 3; times++) for (const each of [inner, outer]) space.do("sync", bucket, each, "--once");
+  const left = [{ path: "inside", why: "synced by itself" }];
+  expect(space.json("sync", bucket, outer, "--once")).toMatchObject({ left });
+  expect(readdirSync(inner).sort()).toEqual([".syncline", "file", "inside"]);
+  expect(readdirSync(`${inner}/inside`)).toEqual([]);
+});
+
 test("a plan names each deletion by its full path", () => {
   const url = space.url("planned");
   space.do("init", url);

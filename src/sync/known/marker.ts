@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { type ErrorCode, SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
-import { failedWith } from "../../base/system-errors.ts";
+import { failedWith, isSystemError } from "../../base/system-errors.ts";
 import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { MARKER_PATH, NEW_PATH, newPath, OWN_PATH, PARKED_PATH } from "../disk/paths.ts";
@@ -75,14 +75,34 @@ export async function claimFolder(
   await writeMarker(disk, { bucket, folder }, random);
 }
 
+/**
+ * Whether a directory in the folder is another folder that is synced with the same bucket: each would get all files of the
+ * other in yet another subfolder, without end. A copy of this folder, with its marker, is an ordinary directory, and so is
+ * one whose marker cannot be read, such as another user's.
+ */
+export async function isSyncedApart(
+  db: SyncDatabase,
+  disk: SyncDisk,
+  bucket: string,
+  path: DiskPath,
+): Promise<boolean> {
+  try {
+    const marker = await readMarker(disk, path);
+    return marker?.bucket === bucket && marker.folder !== db.fact("folder");
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return false;
+  }
+}
+
 /** Creates the folders for files in transit, in case someone removed them. */
 export async function ensureOwnFolders(disk: SyncDisk): Promise<void> {
   for (const path of [NEW_PATH, PARKED_PATH]) await makeOwn(disk, path);
 }
 
-async function readMarker(disk: SyncDisk): Promise<Marker | undefined> {
+async function readMarker(disk: SyncDisk, above: DiskPath = []): Promise<Marker | undefined> {
   try {
-    const file = await disk.read(MARKER_PATH);
+    const file = await disk.read([...above, ...MARKER_PATH]);
     try {
       const text = Buffer.from(await file.read(0, MAX_MARKER_BYTES)).toString("utf8");
       const { bucket, folder } = JSON.parse(text) as Partial<Marker>;

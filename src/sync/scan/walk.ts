@@ -14,6 +14,7 @@ import {
   type ListedEntry,
   type SyncDisk,
 } from "../disk/disk.ts";
+import { OWN_FOLDER } from "../disk/paths.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 
 /** An object that exists. */
@@ -25,7 +26,7 @@ export interface Found {
   readonly name: FileName;
   /** A directory's entries. */
   readonly children: readonly Found[];
-  /** A directory with unknown entries: it cannot be read, or it is mounted. */
+  /** A directory with unknown entries: it cannot be read, is mounted, or is synced by itself. */
   readonly closed: boolean;
   /** Names in a directory that the system tells nothing of. */
   readonly unknown: readonly FileName[];
@@ -37,6 +38,8 @@ export interface Walked {
   readonly special: readonly DiskPath[];
   /** Directories that are mounted in the folder. */
   readonly mounts: readonly DiskPath[];
+  /** Directories that are synced with the same bucket themselves. */
+  readonly apart: readonly DiskPath[];
   /** What could not be read: directories, and names that the system tells nothing of. */
   readonly unreadable: readonly DiskPath[];
   /** Those of these paths where nothing can be changed either. */
@@ -62,14 +65,25 @@ export interface Most {
 
 const ANY: Most = { things: Infinity, bytes: Infinity };
 
+/** Whether a directory that has a marker of its own is left out. */
+export type IsApart = (path: DiskPath) => Promise<boolean>;
+
+const NONE_APART: IsApart = async () => false;
+
 /**
- * Lists everything unless `before` is given. Throws what listing the root does. Other directories that cannot be read are
- * `closed`: their entries are unknown. Stops early when more than `most` is new.
+ * Lists everything unless `before` is given. Throws what listing the root does. Other directories that cannot be read, or
+ * are left out, are `closed`: their entries are unknown. Stops early when more than `most` is new.
  */
-export async function walk(disk: SyncDisk, rules: IgnoreRules, before?: SeenBefore, most: Most = ANY): Promise<Walked> {
-  const { walked, isTwice } = await walkOnce(disk, rules, before, most);
+export async function walk(
+  disk: SyncDisk,
+  rules: IgnoreRules,
+  before?: SeenBefore,
+  most: Most = ANY,
+  isApart = NONE_APART,
+): Promise<Walked> {
+  const { walked, isTwice } = await walkOnce(disk, rules, before, most, isApart);
   // All entries are needed to tell which of the two places it is in.
-  return isTwice && !walked.isCut ? (await walkOnce(disk, rules, undefined, ANY)).walked : walked;
+  return isTwice && !walked.isCut ? (await walkOnce(disk, rules, undefined, ANY, isApart)).walked : walked;
 }
 
 /** `isTwice`: a directory was found at two places, as when it is mounted again or moved during the walk. */
@@ -78,14 +92,15 @@ async function walkOnce(
   rules: IgnoreRules,
   before: SeenBefore | undefined,
   most: Most,
+  isApart: IsApart,
 ): Promise<{ walked: Walked; isTwice: boolean }> {
-  const walker = new Walker(disk, rules, before, most);
+  const walker = new Walker(disk, rules, before, most, isApart);
   const stat = await disk.look([]);
   const entries = await disk.list([]);
   if (stat === undefined) throw new RangeError("The folder's root was listed but is missing.");
   const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
-  const { special, mounts, unreadable, outOfReach, settled, isCut, isTwice } = walker;
-  return { walked: { root, special, mounts, unreadable, outOfReach, settled, isCut }, isTwice };
+  const { special, mounts, apart, unreadable, outOfReach, settled, isCut, isTwice } = walker;
+  return { walked: { root, special, mounts, apart, unreadable, outOfReach, settled, isCut }, isTwice };
 }
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
@@ -132,6 +147,7 @@ export function foundAs(
 class Walker {
   readonly special: DiskPath[] = [];
   readonly mounts: DiskPath[] = [];
+  readonly apart: DiskPath[] = [];
   readonly unreadable: DiskPath[] = [];
   readonly outOfReach: DiskPath[] = [];
   readonly settled = new Map<FileId, boolean>();
@@ -143,14 +159,16 @@ class Walker {
   isTwice = false;
   readonly #linked: ReadonlySet<FileId>;
   readonly #most: Most;
+  readonly #isApart: IsApart;
   #newThings = 0;
   #newBytes = 0;
 
-  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore | undefined, most: Most) {
+  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore | undefined, most: Most, isApart: IsApart) {
     this.#disk = disk;
     this.#rules = rules;
     this.#before = before;
     this.#most = most;
+    this.#isApart = isApart;
     this.#linked = before?.linkedIds() ?? new Set();
   }
 
@@ -246,6 +264,11 @@ class Walker {
       this.unreadable.push(named.path);
       // Changing a directory takes other permissions than listing it.
       if (!failedWith(error, "EACCES", "EPERM")) this.outOfReach.push(named.path);
+      return foundAs(named, NO_CHILDREN, true);
+    }
+    if (entries.some(({ name }) => name === OWN_FOLDER) && (await this.#isApart(named.path))) {
+      this.apart.push(named.path);
+      this.outOfReach.push(named.path);
       return foundAs(named, NO_CHILDREN, true);
     }
     return this.directory(named, entries, id);

@@ -1,0 +1,72 @@
+/** A folder that is synced, in another folder that is synced. */
+import { describe, expect, test } from "vitest";
+import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
+
+/** Two settled folders; in the first one, `d` has files. */
+async function withDirectory() {
+  const { world, a, b } = await twoFolders();
+  for (const directory of ["d", "d/in"]) a.disk.make(path(directory));
+  for (const file of ["1", "d/2", "d/in/3"]) a.disk.write(path(file), file);
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  return { world, a, b, genesis: world.bucket.genesis.cid };
+}
+
+/** Marks a directory as `syncline sync` does. */
+function mark({ disk }: SyncedFolder, directory: string, bucket: string, folder: string): void {
+  disk.make(path(`${directory}/.syncline`));
+  disk.write(path(`${directory}/.syncline/folder.json`), JSON.stringify({ bucket, folder }));
+}
+
+describe("a directory that is synced with the same bucket itself", () => {
+  test("is left out and reported, and nothing in it counts as deleted", async () => {
+    const { world, a, b, genesis } = await withDirectory();
+    const before = await bucketTree(world.bucket);
+    mark(a, "d", genesis, "another");
+    a.disk.write(path("d/1"), "1");
+    a.disk.remove(path("d/2"));
+    a.disk.write(path("4"), "4");
+    expect((await a.sync()).notSynced.apart).toEqual([path("d")]);
+    expect(await bucketTree(world.bucket)).toEqual(new Map([...before, ["4", "4"]]));
+    b.disk.write(path("d/theirs"), "theirs");
+    await b.sync();
+    expect((await a.sync()).plan.left).toContainEqual(
+      expect.objectContaining({ path: path("d/theirs"), reason: "in the way" }),
+    );
+    expect(await a.disk.look(path("d/theirs"))).toBeUndefined();
+  });
+
+  test("is synced again once it has no marker", async () => {
+    const { world, a, genesis } = await withDirectory();
+    mark(a, "d", genesis, "another");
+    a.disk.write(path("d/new"), "new");
+    await a.sync();
+    a.disk.remove(path("d/.syncline/folder.json"));
+    a.disk.remove(path("d/.syncline"));
+    expect([...(await settledTree(world)).keys()]).toContain("d/new");
+  });
+});
+
+test("a directory whose marker cannot be read is synced", async () => {
+  const { world, a, genesis } = await withDirectory();
+  mark(a, "d", genesis, "another");
+  const { read } = a.disk;
+  a.disk.read = async (at) => {
+    if (at[0] === "d" && at[1] === ".syncline") throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    return read.call(a.disk, at);
+  };
+  a.disk.write(path("d/new"), "new");
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("d/new")).toBe("new");
+});
+
+test.each([
+  ["with another bucket", "another bucket", "another"],
+  ["as a copy of the folder around it", undefined, undefined],
+])("a directory that is synced %s is synced", async (_, bucket, folder) => {
+  const { world, a, genesis } = await withDirectory();
+  mark(a, "d", bucket ?? genesis, folder ?? a.db.fact("folder") ?? "");
+  a.disk.write(path("d/new"), "new");
+  await settle(world);
+  expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["1", "d", "d/2", "d/in", "d/in/3", "d/new"]);
+});
