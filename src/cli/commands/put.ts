@@ -19,6 +19,7 @@ import { CopyIn, type CopiedIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
 import { namesOpenFile } from "./open-files.ts";
 import { refuseOwnSource } from "./own-storage.ts";
+import { againText, isContents } from "./put-again.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Runtime } from "../runtime.ts";
@@ -55,7 +56,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { root, files, bytes, skipped, conflicts, figures, unsteady } =
     source === "-" || (await isStream(source))
       ? await putStream(call, writer, path.names, note)
-      : await putFiles(call, session, await targetOf(writer, path, source), note);
+      : await putFiles(call, session, { given: path.names, target: await targetOf(writer, path, source) }, note);
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
   const counts = { files, bytes, skipped, ...figures, conflicts };
   const value = { root: root.commit, version: root.version, ...counts };
@@ -81,7 +82,7 @@ type Put = CopiedIn & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady">;
 async function putFiles(
   { args, options, output }: Call<"recursive" | BucketOption>,
   session: CommandWriter,
-  target: Path,
+  { given, target }: { readonly given: Path; readonly target: Path },
   note: string,
 ): Promise<Put> {
   using progress = output.progress("put");
@@ -102,7 +103,8 @@ async function putFiles(
   } catch (error) {
     if (copy.sent > 0) {
       const sent = printCount(copy.sent, "file");
-      output.notice(`${sent} reached the bucket before this failed, and stay there. Run the same command to continue.`);
+      const again = againText(args, given, target);
+      output.notice(`${sent} reached the bucket before this failed, and stay there. ${again}`);
     }
     throw error;
   }
@@ -147,8 +149,8 @@ async function putStream({ args, runtime }: Call, writer: BucketWriter, target: 
 /** If the path is or is spelled as a directory, the source keeps its name in it; "dir/." means the contents of dir. */
 async function targetOf(writer: BucketWriter, path: BucketPath, source: string): Promise<Path> {
   const { names, directory } = path;
+  if (isContents(source)) return names;
   const name = basename(source);
-  if (["", ".", ".."].includes(name)) return names;
   const there = names.length === 0 || directory || (await writer.record(names))?.type === "directory";
   return there ? [...names, nameFromBytes(Buffer.from(name))] : names;
 }

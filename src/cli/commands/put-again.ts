@@ -1,0 +1,18 @@
+/** How to continue a `put` of a directory that failed after a part of it reached the bucket. */
+import { basename } from "node:path";
+import type { Path } from "../../bucket/writer.ts";
+import { printText } from "../terminal/text.ts";
+
+/** Whether a source means the contents of a directory, which go into the target itself. */
+export function isContents(source: string): boolean {
+  return ["", ".", ".."].includes(basename(source));
+}
+
+/**
+ * If the copy made the very directory that the address names, the same command would put the source into it, under its own
+ * name.
+ */
+export function againText([source = "", url = ""]: readonly string[], given: Path, target: Path): string {
+  if (isContents(source) || target.length > given.length) return "Run the same command to continue.";
+  return `To continue: syncline put -r ${printText(source.replace(/\/+$/, ""))}/. ${printText(url)}`;
+}
