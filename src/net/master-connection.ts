@@ -226,7 +226,7 @@ export class MasterConnection implements Master {
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
       hint: isUntrustedCause(cause)
         ? TRUST_HINT
-        : "Check that the master is running, the address is right, and the network can reach it.",
+        : "Check that the master is running, the address is right (http or https?), and the network can reach it.",
       cause,
     });
   }

@@ -105,7 +105,7 @@ describe("commands", () => {
       lines: [
         text(/^http:.* does not answer: .*ECONNREFUSED.*\. Retrying for up to 0\.5 s\.$/),
         text(/^syncline: http:.* does not answer: .*ECONNREFUSED/),
-        "  Check that the master is running, the address is right, and the network can reach it.",
+        "  Check that the master is running, the address is right (http or https?), and the network can reach it.",
         "",
       ],
     });

@@ -89,6 +89,14 @@ describe("a call", () => {
     expect(other.seen).toEqual([]);
   });
 
+  test("to a server without TLS says so, on one line", async () => {
+    const { origin } = await scriptedServer();
+    const failed = connect({ origin: origin.replace("http:", "https:") }).call(get);
+    await expect(failed).rejects.toMatchObject({
+      message: expect.stringMatching(/ does not answer: it speaks no TLS, perhaps http\.$/),
+    });
+  });
+
   test("ignores proxies from the environment", async () => {
     const [server, proxy] = [await scriptedServer(), await scriptedServer()];
     server.answer = (_, response) => json(response, 200, {});
@@ -483,7 +491,10 @@ describe("several masters", () => {
   });
 });
 
-function connect(server: ScriptedServer, options: { clock?: ManualClock; bearer?: Bearer } = {}): MasterConnection {
+function connect(
+  server: Pick<ScriptedServer, "origin">,
+  options: { clock?: ManualClock; bearer?: Bearer } = {},
+): MasterConnection {
   const { clock = systemClock, bearer = countingBearer() } = options;
   const connection = new MasterConnection(server.origin, { bearer, clock });
   onTestFinished(() => connection[Symbol.asyncDispose]());
