@@ -9,7 +9,8 @@ export function failureOf(error: unknown): SynclineError {
   const message = first instanceof Error ? first.message : String(first);
   if (!isSystemError(first)) return new SynclineError("internal", message, { cause: first });
   if (isDiskFull(first)) {
-    return new SynclineError("disk_full", `Out of disk space: ${message}.`, {
+    const where = typeof first.path === "string" ? ` at ${first.path}` : "";
+    return new SynclineError("disk_full", `Out of disk space${where}: ${message}.`, {
       hint: "Free some disk space, then try again.",
       cause: first,
     });
@@ -21,9 +22,10 @@ export function failureOf(error: unknown): SynclineError {
   });
 }
 
-/** "notes.txt: no such file or directory (ENOENT, open)." */
+/** "notes.txt: no such file or directory (ENOENT, open)."; of the addon: "notes.txt: openat2: Permission denied." */
 function refusal({ code, path, syscall, message }: SystemError): string {
-  if (typeof path !== "string" || syscall === undefined) return `${message}.`;
+  if (typeof path !== "string") return `${message}.`;
+  if (syscall === undefined) return `${path}: ${message}.`;
   const reason = message.slice(message.startsWith(`${code}: `) ? code.length + 2 : 0).split(`, ${syscall}`, 1)[0];
   return `${path}: ${reason} (${code}, ${syscall}).`;
 }

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { nameFromText } from "../../src/base/names.ts";
 import { failedWith } from "../../src/base/system-errors.ts";
 import { loadBeneathAddon } from "../../src/sync/disk/addon.ts";
 import { BeneathDisk } from "../../src/sync/disk/beneath-disk.ts";
@@ -59,6 +60,22 @@ async function mountedTwice(): Promise<string | undefined> {
 }
 
 const twice = await mountedTwice();
+
+test.skipIf(addon === undefined)("errors name the path that cannot be read or made", async () => {
+  if (addon === undefined) return;
+  const at = await temporaryFolder();
+  mkdirSync(join(at, "there/below"), { recursive: true });
+  const disk = new BeneathDisk(addon, at, { allXattrs: false });
+  await disk.open();
+  try {
+    await expect(disk.list(path("missing"))).rejects.toMatchObject({ path: join(at, "missing") });
+    await expect(disk.makeDirectory(path("there/below"))).rejects.toMatchObject({ path: join(at, "there/below") });
+    const taken = { name: nameFromText("below"), bytes: Buffer.alloc(0), mode: 0o644, owner: undefined, mtimeNs: 0n };
+    await expect(disk.createAll?.(path("there"), [taken])).rejects.toMatchObject({ path: join(at, "there") });
+  } finally {
+    disk.close();
+  }
+});
 
 test.skipIf(twice === undefined)(
   "a directory that is mounted from the same filesystem is told from others",

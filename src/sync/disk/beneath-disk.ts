@@ -3,6 +3,7 @@
  * descriptor and one name. A link swapped in for a directory, at any moment, leads nowhere.
  */
 import { closeSync, constants, fsync, openSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import type { FileName } from "../../base/ids.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
@@ -235,7 +236,8 @@ export class BeneathDisk implements SyncDisk {
       const names = files.map(({ name }) => name);
       const contents = files.map(({ bytes }) => bytes);
       const synced = !isDurable ? SYNC_NOTHING : files.length >= TOGETHER ? SYNC_TOGETHER : SYNC_EACH;
-      const rows = await codedLater(createFiles(descriptor, names, contents, Float64Array.from(attributes), synced));
+      const made = codedLater(createFiles(descriptor, names, contents, Float64Array.from(attributes), synced));
+      const rows = await made.catch((error: unknown) => this.#fail(error, directory));
       return files.map((_, index) => statOf(rows, index * COLUMNS));
     } finally {
       closeSync(descriptor);
@@ -252,7 +254,8 @@ export class BeneathDisk implements SyncDisk {
     try {
       const names = files.map(({ name }) => name);
       const paths = files.map(({ to }) => to.join("/"));
-      const rows = await codedLater(placeFiles(this.#root, descriptor, names, paths, markedBy(marks)));
+      const placed = codedLater(placeFiles(this.#root, descriptor, names, paths, markedBy(marks)));
+      const rows = await placed.catch((error: unknown) => this.#fail(error, directory));
       return Array.from({ length: rows.length / COLUMNS }, (_, index) => {
         return rows[index * COLUMNS] === 0 ? undefined : statOf(rows, index * COLUMNS);
       });
@@ -275,13 +278,14 @@ export class BeneathDisk implements SyncDisk {
   }
 
   #open(path: DiskPath, flags: number, mode: number): number {
-    return coded(() => this.#addon.openBeneath(this.#root, path.length === 0 ? "." : path.join("/"), flags, mode));
+    const below = path.length === 0 ? "." : path.join("/");
+    return this.#naming(path, () => this.#addon.openBeneath(this.#root, below, flags, mode));
   }
 
   #opened<Result>(path: DiskPath, flags: number, work: (descriptor: number) => Result): Result {
     const descriptor = this.#open(path, flags, 0);
     try {
-      return coded(() => work(descriptor));
+      return this.#naming(path, () => work(descriptor));
     } finally {
       closeSync(descriptor);
     }
@@ -290,8 +294,24 @@ export class BeneathDisk implements SyncDisk {
   /** Runs `work` with the directory of a path and its last name. */
   #at<Result>(path: DiskPath, work: (directory: number, name: string) => Result): Result {
     const name = path.at(-1);
-    if (name === undefined || path.length === 1) return coded(() => work(this.#root, name ?? ""));
-    return this.#opened(path.slice(0, -1), O_PATH | constants.O_DIRECTORY, (directory) => work(directory, name));
+    if (name === undefined || path.length === 1) return this.#naming(path, () => work(this.#root, name ?? ""));
+    return this.#opened(path.slice(0, -1), O_PATH | constants.O_DIRECTORY, (directory) => {
+      return this.#naming(path, () => work(directory, name));
+    });
+  }
+
+  #naming<Result>(path: DiskPath, work: () => Result): Result {
+    try {
+      return coded(work);
+    } catch (error) {
+      return this.#fail(error, path);
+    }
+  }
+
+  /** The error names the path, as those of Node.js do. */
+  #fail(error: unknown, path: DiskPath): never {
+    if (error instanceof Error && !("path" in error)) Object.assign(error, { path: join(this.#path, pathText(path)) });
+    throw error;
   }
 
   #atBoth(from: DiskPath, to: DiskPath, work: (...places: [number, string, number, string]) => void): void {

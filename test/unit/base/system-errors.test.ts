@@ -62,3 +62,11 @@ test.each([failed("ERR_INVALID_ARG_TYPE"), failed("store_corrupt"), new Error("n
     expect(failureOf(error).code).toBe("internal");
   },
 );
+
+test("an error of the addon names its path", () => {
+  const at = (code: string, message: string) => Object.assign(new Error(message), { code, path: "/srv/photos" });
+  const refused = failureOf(at("EACCES", "mkdirat: Permission denied"));
+  expect(refused.message).toBe("/srv/photos: mkdirat: Permission denied.");
+  const full = failureOf(at("ENOSPC", "write: No space left on device"));
+  expect(full.message).toBe("Out of disk space at /srv/photos: write: No space left on device.");
+});
