@@ -85,12 +85,23 @@ export async function storeKey(call: Call, path: string, key: Uint8Array): Promi
 
 /** Opens a keystore with the passphrase for `path`. Throws `key_locked`, `key_invalid`. */
 export async function openKeystore(call: Call, path: string, text: string): Promise<Uint8Array> {
-  return decryptKey(text, await knownPassphrase(call, path));
+  const passphrase = await knownPassphrase(call, path);
+  return namingKeystore(path, () => decryptKey(text, passphrase));
 }
 
-function lockedSigner(call: Call, path: string, text: string): WalletSigner | Promise<WalletSigner> {
+/** A malformed keystore's error names its file. */
+export async function namingKeystore<Result>(path: string, read: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (!(cause instanceof SynclineError) || cause.code !== "key_invalid") throw cause;
+    throw new SynclineError("key_invalid", `${path}: ${cause.message}`, { cause });
+  }
+}
+
+async function lockedSigner(call: Call, path: string, text: string): Promise<WalletSigner> {
   const open = async () => walletSigner(await openKeystore(call, path, text));
-  const wallet = walletOfKeystore(text);
+  const wallet = await namingKeystore(path, () => walletOfKeystore(text));
   if (wallet === undefined) return open();
   let opened: Promise<WalletSigner> | undefined;
   return {
@@ -132,7 +143,7 @@ async function newPassphrase(call: Call, path: string): Promise<string> {
   const random = Buffer.from(runtime.random.bytes(GENERATED_BYTES)).toString("base64url");
   try {
     await createSecretFile(passphrasePath, `${random}\n`, runtime.random);
-    output.notice(`Created a passphrase for it: ${passphrasePath}`);
+    output.notice(`Created a passphrase for the wallet key: ${passphrasePath}`);
     return random;
   } catch (error) {
     if (!hasCode(error, "path_exists")) throw error;
@@ -152,7 +163,7 @@ async function knownPassphrase(call: Call, path: string): Promise<string> {
   }
   if (canAsk(runtime)) return askHidden(runtime, `Passphrase for ${basename(path)}: `);
   throw new SynclineError("key_locked", `There is no terminal to ask for the passphrase of ${path}.`, {
-    hint: "Set SYNCLINE_PASSPHRASE_FILE to a file that holds the passphrase.",
+    hint: `Put it into ${passphrasePathOf(path)}, or set SYNCLINE_PASSPHRASE_FILE to a file that holds it.`,
   });
 }
 

@@ -49,7 +49,7 @@ export async function decryptKey(text: string, passphrase: string): Promise<Uint
   const derived = await keystore.derive(passphrase);
   if (!timingSafeEqual(macOf(derived, keystore.ciphertext), keystore.mac)) {
     throw new SynclineError("key_locked", "The passphrase does not decrypt the key.", {
-      hint: "Check the passphrase, or the file that SYNCLINE_PASSPHRASE_FILE names.",
+      hint: "Check the passphrase, or the file that holds it: key.pass beside key.json, or the one of --passphrase-file.",
     });
   }
   const decipher = createDecipheriv(CIPHER, derived.subarray(0, 16), keystore.iv);

@@ -9,7 +9,7 @@ import type { Call, Program } from "../command.ts";
 import { readIfThere } from "../key-file.ts";
 import { askHidden, canAsk } from "../terminal/prompt.ts";
 import { printText } from "../terminal/text.ts";
-import { keyPathOf, loadWallet, parsePrivateKey, storeKey } from "../wallet.ts";
+import { keyPathOf, loadWallet, namingKeystore, parsePrivateKey, storeKey } from "../wallet.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -71,7 +71,8 @@ async function readForeignKey(call: Call): Promise<Uint8Array> {
       hint: "Import it from a file on a terminal, or copy it to the path given by --key.",
     });
   }
-  const key = await decryptKey(text, await askHidden(call.runtime, `Passphrase of ${source}: `));
+  const passphrase = await askHidden(call.runtime, `Passphrase of ${source}: `);
+  const key = await namingKeystore(source, () => decryptKey(text, passphrase));
   walletOfKey(key);
   return key;
 }

@@ -1,5 +1,5 @@
-/** Whether a running agent asks for a passphrase, or makes a key. */
-import { existsSync, rmSync } from "node:fs";
+/** Whether a running agent asks for a passphrase, or makes a key; which file an error names. */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Call } from "../../../src/cli/command.ts";
@@ -34,4 +34,18 @@ test("an agent that serves makes no new key when its own is away", async () => {
   askNoMore(call);
   await expect(loadWallet(call)).rejects.toMatchObject({ code: "key_invalid" });
   expect(existsSync(join(XDG_CONFIG_HOME, "syncline"))).toBe(false);
+});
+
+test("a keystore that is damaged is named", async () => {
+  const XDG_CONFIG_HOME = await temporaryFolder();
+  const path = join(XDG_CONFIG_HOME, "syncline", "key.json");
+  mkdirSync(join(path, ".."));
+  writeFileSync(path, "");
+  const runtime = createFakeRuntime({ XDG_CONFIG_HOME });
+  const output = createOutput(runtime, { json: false, verbose: false });
+  const call: Call = { args: [], options: {} as Call["options"], output, runtime, version: "0" };
+  await expect(loadWallet(call)).rejects.toMatchObject({
+    code: "key_invalid",
+    message: `${path}: This is not a version 3 Ethereum keystore: it is not JSON.`,
+  });
 });
