@@ -102,6 +102,7 @@ export async function readOptions<Name extends OptionName>(
 const GROUPS: Readonly<Record<string, string>> = {
   conflicts: "versions that lost a conflict in a merge: list, compare, resolve",
   key: "the wallet key of this user",
+  migrate: "the tables that several masters share in PostgreSQL",
   service: "systemd services for mounts, synced folders and WebDAV servers; mount(8) and fstab",
   policy: "a bucket's rules for merging changes and thinning history",
 };

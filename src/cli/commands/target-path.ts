@@ -53,7 +53,8 @@ export async function showAtMount({ served }: TargetPath, runtime: Pick<Runtime,
 
 /** Throws `no_agent` for a path that is in no mount. */
 export async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
-  return findBelow(given, knownMounts(runtime, state));
+  const found = await findBelow(given, knownMounts(runtime, state));
+  return found ?? nowhere(given, "Give bucket/path instead. `syncline status` lists the mounts.");
 }
 
 /** As `belowMount`, for any number of paths. Looks at each mount once. */
@@ -63,7 +64,13 @@ export async function belowMounts(
   given: readonly string[],
 ): Promise<TargetPath[]> {
   const known = knownMounts(runtime, state);
-  return Promise.all(given.map((path) => findBelow(path, known)));
+  const find = async (path: string) =>
+    (await findBelow(path, known)) ?? nowhere(path, "`syncline status` lists the mounts.");
+  return Promise.all(given.map(find));
+}
+
+function nowhere(given: string, hint: string): never {
+  throw new SynclineError("no_agent", `${printText(given)} is not in a mount or a synced folder.`, { hint });
 }
 
 interface KnownMounts {
@@ -81,13 +88,9 @@ function knownMounts(runtime: Runtime, state: string | undefined): KnownMounts {
   return { states: mountStates(runtime, state), isServed };
 }
 
-async function findBelow(given: string, known: KnownMounts): Promise<TargetPath> {
+async function findBelow(given: string, known: KnownMounts): Promise<TargetPath | undefined> {
   const found = await nearestAbove(given, known);
-  if (found === undefined) {
-    throw new SynclineError("no_agent", `${printText(given)} is not in a mount or a synced folder.`, {
-      hint: "Give bucket/path instead. `syncline status` lists the mounts.",
-    });
-  }
+  if (found === undefined) return undefined;
   const { path, state: nearest, served } = found;
   const names = path
     .slice(nearest.mount.length)

@@ -24,6 +24,11 @@ test("the page shows the program's own options, exit statuses and commands", asy
   expect(readFileSync(path, "utf8"), hint).toBe(current);
 });
 
+test("every group of commands has a summary", async () => {
+  const { root } = await commandTree();
+  for (const each of root.commands) expect(each.description(), each.name()).not.toBe("");
+});
+
 test("every command has a summary, examples that use it, and exit statuses", () => {
   for (const named of leaves) {
     const { examples, exits } = tailOf(named);

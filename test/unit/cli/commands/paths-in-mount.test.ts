@@ -33,3 +33,10 @@ test("free takes as many paths as a command line holds", async () => {
   const status = await runCommandLine(line, runtime, [register], "1.2.3");
   expect({ status, err: runtime.err(), freed }).toEqual({ status: 0, err: "", freed: 5_000 });
 });
+
+test("free does not ask for an address in a bucket, which it would not take", async () => {
+  const runtime = createFakeRuntime({});
+  const line = ["free", "file:///srv/bucket/x", "--state", await temporaryFolder(), "--json"];
+  expect(await runCommandLine(line, runtime, [register], "1.2.3")).toBe(1);
+  expect(JSON.parse(runtime.err())).toMatchObject({ code: "no_agent", hint: "`syncline status` lists the mounts." });
+});
