@@ -1,7 +1,6 @@
 /**
- * One request to a server and its answer, over undici's dispatcher. The request is never resent automatically. Both
- * directions have back-pressure, and may share a limit on bytes per second. The exchange is aborted when nothing moves, or when
- * the server only drips bytes.
+ * One request to a server and its answer, over undici's dispatcher, never resent automatically. Both directions have
+ * back-pressure, and may share a limit on bytes per second. It is aborted when nothing moves, or when bytes only drip.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
@@ -18,7 +17,8 @@ export interface ExchangeRequest {
   readonly body?: Iterable<Uint8Array> | AsyncIterable<Uint8Array> | undefined;
   /** The exchange is aborted after this long without progress. */
   readonly silenceMs: number;
-  /** As silenceMs, from the end of the request's body to the answer's head, if that may take longer. */
+  /** As silenceMs, if it may take longer until the system has taken the request's body, and then until the answer's head. */
+  readonly sendingMs?: number | undefined;
   readonly answerMs?: number | undefined;
   /** Bytes of the answer that must arrive in each `silenceMs`; 0 for a stream of events. */
   readonly leastBytes: number;
@@ -301,8 +301,8 @@ class Exchange {
   /** One timer at a time, rescheduled when it fires, so that progress costs nothing. */
   #watch(ms: number): void {
     this.#timer = this.#clock.after(ms, () => {
-      const { silenceMs, answerMs = silenceMs } = this.#request;
-      const mostMs = this.#isSent && !this.#isAnswered ? answerMs : silenceMs;
+      const { silenceMs, answerMs = silenceMs, sendingMs = silenceMs } = this.#request;
+      const mostMs = this.#isAnswered ? silenceMs : this.#isSent ? answerMs : sendingMs;
       const now = this.#clock.monotonicMs();
       // Only time spent waiting for the server counts, not a slow reader's or our own limit's.
       const waits = this.#holds === 0 && (!this.#isAnswered || this.#wake !== undefined);

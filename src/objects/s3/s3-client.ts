@@ -17,6 +17,7 @@ import type { LivePool } from "../../net/live-pool.ts";
 import { isUntrustedCause, openPool, TRUST_HINT } from "../../net/pool.ts";
 import type { Environment } from "./credentials.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
+import { SendingRate } from "./sending-rate.ts";
 import { type Signed, Signer } from "./signer.ts";
 
 /** Where a bucket is. */
@@ -77,6 +78,7 @@ export class S3Client implements AsyncDisposable {
   /** By origin: at AWS each region is one. */
   readonly #pools = new Map<string, Promise<LivePool>>();
   readonly #connections = new Budget(POOL.connections);
+  readonly #rate: SendingRate;
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
   /** The newest date of an object: servers' own dates may lag behind by a second. */
@@ -85,6 +87,7 @@ export class S3Client implements AsyncDisposable {
   constructor(options: S3ClientOptions) {
     this.#options = options;
     this.#signer = new Signer(options);
+    this.#rate = new SendingRate(options.clock);
   }
 
   /** The server's date now, to the second as its objects' dates; undefined before its first answer. */
@@ -166,20 +169,25 @@ export class S3Client implements AsyncDisposable {
     const length = request.body?.reduce((sum, piece) => sum + piece.length, 0);
     const sized = length === undefined && request.method !== "PUT" ? {} : { "content-length": String(length ?? 0) };
     const headers = { ...request.headers, ...sized };
+    const storingMs = request.method === "POST" ? JOIN_MS : SILENCE_MS + ((length ?? 0) / STORED_BYTES_PER_S) * 1_000;
     // Waiting for a connection is not the server's silence.
     using _connection = await this.#connections.hold(1, request.signal);
     const signed = await this.#signer.sign({ request, host: new URL(origin).host, path, headers, region });
-    const answer = await exchange(await this.#dispatcher(origin), clock, origin, {
-      method: request.method,
-      path,
-      headers: signed.headers,
-      body: sentBody(request),
-      silenceMs: SILENCE_MS,
-      answerMs: request.method === "POST" ? JOIN_MS : SILENCE_MS + ((length ?? 0) / STORED_BYTES_PER_S) * 1_000,
-      leastBytes: LEAST_BYTES,
-      signals: request.signal === undefined ? [] : [request.signal],
-      limit,
-    });
+    const dispatcher = await this.#dispatcher(origin);
+    const answer = await this.#rate.timed(length ?? 0, SILENCE_MS, (aheadMs) =>
+      exchange(dispatcher, clock, origin, {
+        method: request.method,
+        path,
+        headers: signed.headers,
+        body: sentBody(request),
+        silenceMs: SILENCE_MS,
+        sendingMs: SILENCE_MS + aheadMs / 3,
+        answerMs: storingMs + aheadMs,
+        leastBytes: LEAST_BYTES,
+        signals: request.signal === undefined ? [] : [request.signal],
+        limit,
+      }),
+    );
     return { answer: await this.#read(request, answer), signed };
   }
 

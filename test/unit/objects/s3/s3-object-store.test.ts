@@ -595,17 +595,21 @@ test("a request is not sent before there is a connection for it", async () => {
   for (const object of await Promise.all(all)) expect(object?.bytes).toHaveLength(1);
 });
 
+const putPack = (store: S3ObjectStore) => store.putNew("pack/a", PACK);
+
 test.each([
-  ["a minute to store a pack whose bytes it has", (store: S3ObjectStore) => store.putNew("pack/a", PACK), 60],
-  ["ten seconds to answer a read", (store: S3ObjectStore) => store.get("pack/a"), 9],
-])("a server may take %s", async (_, ask, seconds) => {
+  ["a minute to receive and store the rest of a pack that the system has taken", putPack, Infinity, 80],
+  ["ten seconds to receive so much of a pack that the system takes more", putPack, 20, 12],
+  ["ten seconds to answer a read", (store: S3ObjectStore) => store.get("pack/a"), 0, 9],
+])("a server may take %s", async (_, ask, pieces, seconds) => {
   await using server = await S3Script.start();
   const clock = new ManualClock();
   let aborted = 0;
   const controller = { abort: () => void aborted++ } as unknown as Dispatcher.DispatchController;
   const dispatch = ({ body }: { body?: unknown }, handler: Dispatcher.DispatchHandler) => {
     handler.onRequestStart?.(controller, {});
-    Array.from((body ?? []) as Iterable<Uint8Array>);
+    const rest = ((body ?? []) as Iterable<Uint8Array>)[Symbol.iterator]();
+    for (let taken = 0; taken < pieces && rest.next().done !== true; taken++);
     return true;
   };
   const manual: Partial<Clock> = {
