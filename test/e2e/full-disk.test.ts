@@ -1,4 +1,4 @@
-/** An agent whose state's disk is full: it starts, room can be made in its mount, and its end is reported. */
+/** An agent whose state's disk is full: it starts, also with the history, room can be made in its mount, and its end is reported. */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -21,7 +21,7 @@ test.skipIf(!isAble)("an agent starts, frees space and unmounts on a full state 
   expect(space.json("unmount", mount, "--state", state)).toMatchObject({ drained: true });
   fill(join(small, "filled"));
 
-  space.behind("mount", url, mount, "--state", state);
+  space.behind("mount", url, mount, "--state", state, "--history");
   rmSync(join(mount, "large"));
   expect(space.json("flush", mount, "--state", state)).toMatchObject({ published: true });
   fill(join(small, "filled more"));
