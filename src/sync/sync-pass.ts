@@ -20,6 +20,7 @@ import { makeDurable } from "./scan/durable.ts";
 import { standOnFirst } from "./publish/record-published.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
 import type { PassContext, PassResult } from "./pass-result.ts";
+import { rulesInBucket } from "./scan/bucket-rules.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
@@ -74,6 +75,7 @@ class SyncPass {
   /** What was sent in portions before the full scan. */
   #early: PortionsSent | undefined;
   #rules: IgnoreRules = NO_RULES;
+  #bucketRules = "";
   #policy = DEFAULT_POLICY;
   #again: boolean;
   /** Names that the scan missed, and that may only have moved. */
@@ -101,8 +103,9 @@ class SyncPass {
       await noteExchanged(db);
       if (accept === true) await startFolderOver(db, bucket, log);
     }
-    await this.#readRules();
+    this.#rules = await this.#rulesNow();
     const head = await this.#head();
+    await this.#readRules(head);
     await standOnFirst(db, this.#nodes, head);
     this.#policy = await bucket.policy(head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
@@ -123,9 +126,14 @@ class SyncPass {
     }
   }
 
-  async #readRules(): Promise<void> {
-    const { db, disk, hidden } = this.#context;
-    this.#rules = await readRules(disk, hidden);
+  #rulesNow(): Promise<IgnoreRules> {
+    return readRules(this.#context.disk, this.#context.hidden, this.#bucketRules);
+  }
+
+  async #readRules(head: VerifiedCommit): Promise<void> {
+    const { db } = this.#context;
+    this.#bucketRules = await rulesInBucket(this.#context, this.#nodes, head);
+    this.#rules = await this.#rulesNow();
     if (db.fact("rules") === this.#rules.digest) return;
     this.#again = true;
     db.setFact("rules", this.#rules.digest);
@@ -187,12 +195,8 @@ class SyncPass {
     const { db, clock } = this.#context;
     noteFilesBefore(db, this.#policy.guard);
     const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
-    return {
-      ...kept,
-      lookedNs,
-      scanMs,
-      local: await this.#counted({ ...kept, lookedNs, beganMs: clock.monotonicMs() }),
-    };
+    const local = await this.#counted({ ...kept, lookedNs, beganMs: clock.monotonicMs() });
+    return { ...kept, lookedNs, scanMs, local };
   }
 
   /** If the disk was unplugged during the scan, its marker is gone, too. */
@@ -298,7 +302,7 @@ class SyncPass {
     );
     if (held === undefined) db.setFact("shown", String(base.seq));
     if (held === undefined && missing === undefined) forgetFilesBefore(db);
-    const hasNewRules = (await readRules(disk, this.#context.hidden)).digest !== this.#rules.digest;
+    const hasNewRules = (await this.#rulesNow()).digest !== this.#rules.digest;
     return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules, held: missing ?? held });
   }
 

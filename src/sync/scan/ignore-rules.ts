@@ -19,12 +19,16 @@ export interface IgnoreRules {
 /** As in most folders: only the folder's own directory is ignored. */
 export const NO_RULES = rulesOf("", undefined, []);
 
-/** The folder's rules. Throws `precondition_failed` if they cannot be read. */
-export async function readRules(disk: SyncDisk, hidden?: readonly DiskPath[]): Promise<IgnoreRules> {
-  return parseRules(await readText(disk), hidden);
+/** The folder's rules, or `otherwise` if it has none. Throws `precondition_failed` if they cannot be read. */
+export async function readRules(
+  disk: SyncDisk,
+  hidden: readonly DiskPath[] | undefined,
+  otherwise: string,
+): Promise<IgnoreRules> {
+  return parseRules((await readText(disk)) ?? otherwise, hidden);
 }
 
-async function readText(disk: SyncDisk): Promise<string> {
+async function readText(disk: SyncDisk): Promise<string | undefined> {
   try {
     const file = await disk.read([IGNORE_FILE]);
     try {
@@ -34,7 +38,7 @@ async function readText(disk: SyncDisk): Promise<string> {
       await file.close();
     }
   } catch (error) {
-    if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return "";
+    if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return undefined;
     throw new SynclineError("precondition_failed", `${IGNORE_FILE} cannot be read: ${describeError(error)}`, {
       hint: "Nothing is synced while the ignore rules are unknown. Make the file readable, or remove it.",
       cause: error,
@@ -44,12 +48,12 @@ async function readText(disk: SyncDisk): Promise<string> {
 
 /**
  * `hidden`: paths also ignored, with everything below. Text without rules skips matching, which takes a quarter of a walk's
- * time. Throws `precondition_failed` for rules that are too long to match.
+ * time. Throws `precondition_failed` for rules that are not text, or too long to match.
  */
 export async function parseRules(text: string, hidden: readonly DiskPath[] = []): Promise<IgnoreRules> {
   const isEmpty = text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
   if (isEmpty) return rulesOf(text, undefined, hidden);
-  checkLengths(text);
+  check(text);
   const { default: ignore } = await import("ignore");
   // Names that differ in case are different here, as in a bucket.
   return rulesOf(text, ignore({ ignorecase: false, allowRelativePaths: true }).add(text), hidden);
@@ -57,9 +61,14 @@ export async function parseRules(text: string, hidden: readonly DiskPath[] = [])
 
 /** The longest path (Linux: PATH_MAX), and far more rules than anybody writes. Rules become regular expressions. */
 const MAX_RULE_LENGTH = 4_096;
-const MAX_RULES_LENGTH = 1024 * 1024;
+export const MAX_RULES_LENGTH = 1024 * 1024;
 
-function checkLengths(text: string): void {
+function check(text: string): void {
+  // As of UTF-16, in which Windows PowerShell writes: no rule would match.
+  if (text.includes("\0"))
+    throw new SynclineError("precondition_failed", `${IGNORE_FILE} is not UTF-8 text.`, {
+      hint: "Nothing is synced while the ignore rules are unknown. Save the file as UTF-8.",
+    });
   const line = text.split(/\r?\n/).findIndex(({ length }) => length > MAX_RULE_LENGTH);
   if (line < 0 && text.length <= MAX_RULES_LENGTH) return;
   const what =

@@ -46,3 +46,8 @@ test.each([`*.tmp\n${"x".repeat(5_000)}`, "a/b/c\n".repeat(200_000)])(
     await expect(parseRules(text)).rejects.toMatchObject({ code: "precondition_failed" });
   },
 );
+
+test("rules in UTF-16, as Windows PowerShell writes them, are refused: none of them would match", async () => {
+  const text = Buffer.from("\ufeffsecret*\r\n", "utf16le").toString("utf8");
+  await expect(parseRules(text)).rejects.toMatchObject({ code: "precondition_failed" });
+});
