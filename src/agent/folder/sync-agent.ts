@@ -290,7 +290,11 @@ export class SyncAgent implements AsyncDisposable {
       writer,
       names: { folder, state: stateDir },
       ...(hidden !== undefined && { hidden }),
-      attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
+      attention: {
+        modeMask: special ? 0o7777 : 0o1777,
+        owners: process.getuid?.() === 0,
+        onlyReadOnly: process.platform === "win32",
+      },
       limit: this.#limit,
       signal: this.#signal,
       collect: () => collectGarbage(),

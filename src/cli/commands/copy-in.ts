@@ -17,6 +17,7 @@ import type { Root } from "../../roots/root-store.ts";
 import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import { openToRead, statOf } from "../../sync/disk/portable-disk.ts";
+import { usualMode } from "../../sync/disk/windows-modes.ts";
 import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { SteadyFile } from "../../sync/scan/steady-file.ts";
@@ -78,7 +79,7 @@ export class CopyIn implements AsyncDisposable {
    */
   async copy(source: string, target: Path, recursive: boolean): Promise<void> {
     const stat = await look(source);
-    const attributes = attributesOf(stat);
+    const attributes = attributesOf(statOf(stat));
     if (stat.isDirectory()) {
       if (!recursive) throw isADirectory(source);
       await this.#copyTree(source, target);
@@ -269,11 +270,6 @@ function isADirectory(source: string): SynclineError {
   });
 }
 
-function attributesOf({
-  mode,
-  uid,
-  gid,
-  mtimeNs,
-}: Pick<BigIntStats, "mode" | "uid" | "gid" | "mtimeNs"> | DiskStat): NewAttributes {
-  return { mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid), mtimeNs };
+function attributesOf({ type, mode, uid, gid, mtimeNs }: DiskStat): NewAttributes {
+  return { mode: process.platform === "win32" ? usualMode(type, mode) : mode, uid, gid, mtimeNs };
 }

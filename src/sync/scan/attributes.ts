@@ -2,6 +2,7 @@
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { newRecord, NO_XATTRS } from "../../format/files/record.ts";
 import type { DiskStat } from "../disk/disk.ts";
+import { changedMode, usualMode } from "../disk/windows-modes.ts";
 import type { Seen } from "../known/seen.ts";
 
 /** Which of the disk's attributes count. */
@@ -10,6 +11,8 @@ export interface Attention {
   readonly modeMask: number;
   /** Whether owners count: for root. */
   readonly owners: boolean;
+  /** The disk's modes only tell what is read-only (windows-modes.ts). */
+  readonly onlyReadOnly?: boolean;
 }
 
 export interface NewRecordOptions {
@@ -25,7 +28,8 @@ export function recordOfNew(
   size: number,
   { attention, lookedNs }: NewRecordOptions,
 ): FileRecord {
-  const permissions = type === "symlink" ? 0o777 : mode & attention.modeMask;
+  const shown = attention.onlyReadOnly === true ? usualMode(type, mode) : mode & attention.modeMask;
+  const permissions = type === "symlink" ? 0o777 : shown;
   const made = newRecord(type, { mode: permissions, uid, gid, timeNs: lookedNs });
   return { ...made, mtimeNs, size, xattrs: xattrs.size === 0 ? NO_XATTRS : xattrs };
 }
@@ -35,12 +39,13 @@ export function withAttributes(
   base: FileRecord,
   seen: Seen,
   stat: DiskStat,
-  { modeMask, owners }: Attention,
+  { modeMask, owners, onlyReadOnly }: Attention,
 ): FileRecord {
   let record = base;
   const isOtherMode = ((stat.mode ^ seen.mode) & modeMask) !== 0;
-  if (isOtherMode && stat.type !== "symlink")
-    record = { ...record, mode: (base.mode & ~modeMask) | (stat.mode & modeMask) };
+  const shown = (base.mode & ~modeMask) | (stat.mode & modeMask);
+  const mode = onlyReadOnly === true ? changedMode(stat.type, base.mode, seen.mode, stat.mode) : shown;
+  if (isOtherMode && stat.type !== "symlink" && mode !== base.mode) record = { ...record, mode };
   if (owners && (stat.uid !== seen.uid || stat.gid !== seen.gid)) record = { ...record, uid: stat.uid, gid: stat.gid };
   // A directory's mtime follows its entries, and changes only with them.
   if (stat.mtimeNs !== seen.mtimeNs && stat.type !== "directory") record = { ...record, mtimeNs: stat.mtimeNs };
