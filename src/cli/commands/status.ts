@@ -87,7 +87,9 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
     const { put, list, get, delete: deleted, refused } = requests;
     lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
   }
-  for (const { address, used, left, latencyMs } of agent.masters ?? []) {
+  const masters = agent.masters ?? [];
+  // Of a single one, which is never left, the lines above and below say all.
+  for (const { address, used, left, latencyMs } of masters.length > 1 ? masters : []) {
     const state = left === null ? (used ? "used" : "ready") : `left: ${printText(left)}`;
     lines.push(`  master     ${printText(address)}  ${state}${latencyMs === null ? "" : `, ${latencyMs} ms`}`);
   }
