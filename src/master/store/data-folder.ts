@@ -1,6 +1,7 @@
 /** A master's data folder: locked by one process, and marked with its format version. */
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
+import { GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { storeError } from "../../objects/disk.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { PackDisk } from "./pack-disk.ts";
@@ -17,7 +18,10 @@ export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<D
   });
 }
 
-/** Locks the folder, made if necessary. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`. */
+/**
+ * Locks the folder, made if necessary. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`, and
+ * `path_exists` for the folder of a file:// bucket.
+ */
 export async function lockDataFolder(
   dir: string,
   disk: PackDisk,
@@ -54,10 +58,23 @@ export function revocationsPath(dir: string): string {
 const MARKER = "master.json";
 const FORMAT = 1;
 
+/** A master does not serve such a bucket: it would show none, and mix its files with the bucket's. */
+async function refuseBucket(dir: string, disk: PackDisk): Promise<void> {
+  const genesis = await disk.open(join(dir, GENESIS_OBJECT), "read");
+  await genesis?.close();
+  if (genesis === undefined) return;
+  throw new SynclineError("path_exists", `${dir} is the folder of a file:// bucket, which a master cannot serve.`, {
+    hint: "Give the master a folder of its own, make a bucket there, and copy the files.",
+  });
+}
+
 async function checkFormat(dir: string, disk: PackDisk): Promise<void> {
   const path = join(dir, MARKER);
   const file = await disk.open(path, "read");
-  if (file === undefined) return writeMarker(path, dir, disk);
+  if (file === undefined) {
+    await refuseBucket(dir, disk);
+    return writeMarker(path, dir, disk);
+  }
   try {
     const format = formatOf((await file.read(0, MAX_MARKER_BYTES)).toString("utf8"));
     if (format === FORMAT) return;

@@ -1,5 +1,14 @@
 /** What `syncline verify --data` finds in a master's data folder, and what its repair brings back. */
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -218,6 +227,16 @@ test.each([
   expect(hasCode(await failure(lockDataFolder(dir, disk)), code)).toBe(true);
   expect(hasCode(await failure(openMasterStore(storeOptions())), code)).toBe(true);
   expect(readFileSync(join(dir, "master.json"), "utf8")).toBe(text);
+});
+
+test("the folder of a file:// bucket is refused", async () => {
+  const bucket = join(dir, "bucket");
+  mkdirSync(bucket);
+  writeFileSync(join(bucket, "genesis"), "");
+  expect(hasCode(await failure(lockDataFolder(bucket, disk)), "path_exists")).toBe(true);
+  expect(existsSync(join(bucket, "master.json"))).toBe(false);
+  writeFileSync(join(bucket, "master.json"), '{"format":1}');
+  (await lockDataFolder(bucket, disk))[Symbol.dispose]();
 });
 
 async function everythingIsThere(): Promise<void> {
