@@ -105,7 +105,7 @@ export class Namespace {
     newParent: Ino,
     newName: FileName,
     flags: number,
-    { uid, gid }: Caller = ROOT_USER,
+    caller: Caller = ROOT_USER,
   ): void {
     checkNewName(newName);
     const exchange = (flags & RENAME_EXCHANGE) !== 0;
@@ -131,7 +131,9 @@ export class Namespace {
     const timeNs = this.#objects.clock.nowNs();
     records.push({ kind: "rename", ino, parent, name, newParent, newName, other: other ?? 0, exchange, timeNs });
     if (whiteout) {
-      const next = this.#objects.overlay.state.inodes.next;
+      const { next } = this.#objects.overlay.state.inodes;
+      const { uid } = caller;
+      const gid = groupIn(this.#enter(parent, records, false), caller);
       const object = { ino: next, type: "char", mode: 0, uid, gid, rdev: 0, target: "", timeNs } as const;
       records.push({ kind: "create", object, parent, name });
     }
@@ -160,17 +162,17 @@ export class Namespace {
     const records: JournalRecord[] = [];
     const directory = this.#enter(parent, records, name !== undefined);
     if (name !== undefined && this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
-    // New objects in a setgid directory get the directory's group; new directories inherit the bit.
-    const inherits = (directory.mode & S_ISGID) !== 0;
+    // New directories in a setgid directory inherit the bit.
+    const inherits = type === "directory" && (directory.mode & S_ISGID) !== 0;
     const given = this.#given(parent, type, mode, caller);
     const ino = this.#objects.overlay.state.inodes.next;
     const timeNs = this.#objects.clock.nowNs();
     const object = {
       ino,
       type,
-      mode: inherits && type === "directory" ? given.mode | S_ISGID : given.mode,
+      mode: inherits ? given.mode | S_ISGID : given.mode,
       uid: caller.uid,
-      gid: inherits ? directory.gid : caller.gid,
+      gid: groupIn(directory, caller),
       rdev,
       target,
       timeNs,
@@ -294,4 +296,9 @@ export class Namespace {
       if (after === undefined || rows.length < LISTING_BATCH) return true;
     }
   }
+}
+
+/** The group of a new object: in a setgid directory the directory's. */
+function groupIn({ mode, gid }: { readonly mode: number; readonly gid: number }, caller: Caller): number {
+  return mode & S_ISGID ? gid : caller.gid;
 }

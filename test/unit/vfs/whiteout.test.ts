@@ -36,6 +36,14 @@ describe("a rename with a whiteout", () => {
     await check();
   });
 
+  test("leaves it to the group of a set-gid directory, as everything that is made there", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("a");
+    await fs.run((vfs) => vfs.setAttributes(ROOT_INO, { gid: 50, mode: 0o2775 }));
+    await fs.run((vfs) => vfs.rename(ROOT_INO, A, ROOT_INO, B, RENAME_WHITEOUT, CALLER));
+    expect(await fs.find("a")).toMatchObject({ uid: CALLER.uid, gid: 50 });
+  });
+
   test("replaces a file at the new name, and refuses to with NOREPLACE", async () => {
     const fs = await renamed(RENAME_WHITEOUT, "a", "b");
     expect(await text(fs)).toBe("a");
