@@ -8,7 +8,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { agentOf, supervisorOf } from "../../test/support/supervisor.ts";
@@ -20,6 +20,8 @@ const flushMs = Number(process.env["FLUSH_MS"] ?? 100);
 const killMs = Number(process.env["KILL_MS"] ?? 0);
 const options = { args: (process.env["MOUNT_OPTIONS"] ?? "").split(" ").filter(Boolean) };
 const space = workspace("in-mount");
+// Suites also run as other users, who must reach the mount.
+chmodSync(space.path, 0o755);
 const url = `file://${join(space.path, "bucket")}`;
 syncline(space, ["init", url]);
 const a = agent(space, "a", url, options);
