@@ -107,9 +107,14 @@ export class FileLock {
 
   /** A dangling symlink names no holder, and nobody can take the lock while it is there. */
   async #breakLink(path: string): Promise<string | undefined> {
-    const target = await this.#options.disk.readlink(path).catch(() => undefined);
+    const target = await this.#linkTarget(path);
     if (target === undefined || !(await this.#remove(path))) return undefined;
     return `a dangling symbolic link to ${target}`;
+  }
+
+  /** Undefined if it is no symlink. */
+  #linkTarget(path: string): Promise<string | undefined> {
+    return this.#options.disk.readlink(path).catch(() => undefined);
   }
 
   /** The error if this nonce no longer holds the lock. */
@@ -125,16 +130,22 @@ export class FileLock {
     const { path: temporary, file } = await this.#options.folder.openTemporary();
     await this.#fill(temporary, file, holder);
     try {
+      let last: SeenLock | undefined;
       for (let tries = 0; ; tries++) {
         if (await this.#take(temporary, path, holder)) return holder.nonce;
         const seen = await this.#read(path);
+        last = seen ?? last;
         // Network file systems resend a link whose answer was lost, and then find their own.
         if (seen?.holder?.nonce === holder.nonce) return holder.nonce;
         if (!(await wanted())) return undefined;
         if (seen !== undefined && (await this.#isStale(path, seen))) {
           if (await this.#takeOver(temporary, path, seen, holder, deadlineMs)) return holder.nonce;
         }
-        if (clock.monotonicMs() >= deadlineMs) throw seen === undefined ? unusable(path) : locked(path, seen.holder);
+        if (clock.monotonicMs() >= deadlineMs) {
+          // One that was there and is not seen was released in between, or is a symlink.
+          const isLink = seen === undefined && (await this.#linkTarget(path)) !== undefined;
+          throw isLink ? unusable(path) : locked(path, last?.holder);
+        }
         // Retries at once after a release; but a lock that never appears must be waited for too.
         if (seen !== undefined || tries > 0) await clock.sleep(pauseMs(tries) * (0.5 + random.fraction()));
       }

@@ -169,6 +169,20 @@ describe("the lock", () => {
     });
   });
 
+  test("released and taken again whenever it is looked at is reported as locked", async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, "lock");
+    const disk: Disk = {
+      ...systemDisk,
+      link: async (from, to) => {
+        await held(folder, {});
+        await systemDisk.link(from, to).finally(() => systemDisk.unlink(path));
+      },
+    };
+    const lock = await lockIn(folder, hurriedClock(), disk);
+    await expect(lock.run(async () => {})).rejects.toMatchObject({ code: "bucket_locked" });
+  });
+
   test("is waited for only as long as it is wanted", async () => {
     const folder = await temporaryFolder();
     await held(folder, {});
