@@ -33,9 +33,12 @@ export const systemClock: Clock = {
   },
 };
 
-/** Node.js fires at once for delays above its maximum of 24 days: endless waits are cut to that. */
+/**
+ * Node.js fires at once for delays above its maximum of 24 days: endless waits are cut to that. For a moment that has passed it
+ * prints a warning.
+ */
 function timerMs(ms: number): number {
-  return Math.min(ms, 2 ** 31 - 1);
+  return Math.min(Math.max(ms, 0), 2 ** 31 - 1);
 }
 
 /** RFC 3339 in UTC with milliseconds. */

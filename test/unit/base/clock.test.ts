@@ -17,3 +17,12 @@ test("a wait beyond the longest timer does not end at once", async () => {
   expect(await slept).toBe("stopped");
   expect(warnings).toEqual([]);
 });
+
+test("a wait until a moment that has passed warns of nothing", async () => {
+  const warnings: Error[] = [];
+  const heard = (warning: Error) => void warnings.push(warning);
+  process.on("warning", heard);
+  onTestFinished(() => void process.off("warning", heard));
+  await systemClock.sleep(-0.1);
+  expect(warnings).toEqual([]);
+});
