@@ -12,7 +12,8 @@ import { readLog } from "./pack-log.ts";
 import { type MasterObjects, objectOf, packOf } from "./pack-objects.ts";
 
 const AT_ONCE = 1_000;
-const AGAIN_MS = 1_000;
+/** Each try lists the whole store. */
+const [AGAIN_MS, LATEST_MS] = [1_000, 30_000];
 
 export interface AdoptionOptions {
   readonly arbiter: Pick<Arbiter, "packs">;
@@ -58,14 +59,14 @@ export class PackAdoption implements Disposable {
     const { clock, log } = this.#options;
     const { signal } = this.#ended;
     this.#running++;
-    while (!signal.aborted) {
+    for (let waitMs = AGAIN_MS; !signal.aborted; waitMs = Math.min(2 * waitMs, LATEST_MS)) {
       try {
         await this.run();
         break;
       } catch (error) {
         log.warn("cannot enter packs that the log lost: trying again", { error: describeError(error) });
       }
-      await clock.sleep(AGAIN_MS, signal).catch(() => {});
+      await clock.sleep(waitMs, signal).catch(() => {});
     }
     this.#running--;
   }

@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { PackName, Wallet } from "../../../../src/base/ids.ts";
-import { adoptPacks } from "../../../../src/master/shared/adopt-packs.ts";
+import { silentLog } from "../../../../src/base/log.ts";
+import { adoptPacks, PackAdoption } from "../../../../src/master/shared/adopt-packs.ts";
 import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import { buildPack } from "../../../../src/packs/pack-builder.ts";
@@ -27,4 +28,21 @@ test("a pack whose footer the store cannot read is left alone, and the others ar
   expect(await adoptPacks(arbiter, OWNER, objects)).toBe(1);
   const { entries } = await arbiter.packs.after(OWNER, 0);
   expect(entries.map(({ pack }) => pack)).toEqual([packs[1]]);
+});
+
+test("while that fails, it is tried again ever more rarely, and lists a large store twice a minute at most", async () => {
+  const clock = new ManualClock();
+  let tries = 0;
+  const owners = async () => {
+    tries++;
+    throw new SynclineError("store_unreachable", "the store is away");
+  };
+  await using arbiter = new SqliteArbiter("", clock);
+  using adoption = new PackAdoption({ arbiter, objects: { owners } as never, clock, log: silentLog });
+  adoption.begin();
+  await clock.advance(10_000);
+  expect(tries).toBe(4);
+  await clock.advance(600_000);
+  expect(tries).toBe(25);
+  expect(adoption.isRunning).toBe(true);
 });
