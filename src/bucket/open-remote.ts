@@ -157,14 +157,17 @@ export async function openAtMaster(
   const { access, local, clock, random, onStaleRoot } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, but none is available.`);
   const { tlsCa, insecure, limit } = access;
-  const [{ MasterConnection }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
+  const [{ MasterConnection }, { SendingRate }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
     import("../net/master-connection.ts"),
+    import("../net/sending-rate.ts"),
     import("../net/masters.ts"),
     import("../net/patient-master.ts"),
     import("./http/http-remote.ts"),
   ]);
+  // This machine's line is slow to all masters alike.
+  const rate = new SendingRate(clock);
   const connect = (origin: string) => {
-    return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure, limit });
+    return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure, limit, rate });
   };
   const name = { owner: owner ?? "", bucket };
   const masters = new Masters(origins.map(connect), clock, { random, connect });

@@ -19,6 +19,7 @@ import { errorOf, refusalOf, type Refusal } from "./answer-errors.ts";
 import type { Bearer } from "./bearer.ts";
 import { parseCapabilities, type Capabilities } from "./capabilities.ts";
 import { exchange, type ExchangeAnswer, type Take } from "./exchange.ts";
+import { SendingRate } from "./sending-rate.ts";
 import { Unanswered } from "./unanswered.ts";
 import { checkOrigin } from "./origin.ts";
 import type { LivePool } from "./live-pool.ts";
@@ -97,6 +98,8 @@ export interface ConnectionOptions {
   readonly tlsCa?: string | undefined;
   /** Limits everything that is sent and received. */
   readonly limit?: RateLimit | undefined;
+  /** What is known of the line. Absent: nothing yet. */
+  readonly rate?: SendingRate;
   /** Bearers may be sent unencrypted to other machines. */
   readonly insecure?: boolean | undefined;
   /** Replaces sockets: a simulation's network. */
@@ -115,6 +118,7 @@ const POOL = {
 export class MasterConnection implements Master {
   readonly address: string;
   readonly #options: ConnectionOptions;
+  readonly #rate: SendingRate;
   #pool: Promise<LivePool> | undefined;
   #capabilities: Promise<Capabilities> | undefined;
   /** The server asked not to be called before. */
@@ -125,6 +129,7 @@ export class MasterConnection implements Master {
     checkOrigin(origin, options.insecure ?? false);
     this.address = origin;
     this.#options = options;
+    this.#rate = options.rate ?? new SendingRate(options.clock);
   }
 
   capabilities(): Promise<Capabilities> {
@@ -168,16 +173,21 @@ export class MasterConnection implements Master {
     };
     if (request.open !== true) await this.#rest([signal, left]);
     try {
-      const answer = await exchange(await this.#dispatcher(), this.#options.clock, this.address, {
-        method,
-        path,
-        headers,
-        body: body?.pieces,
-        silenceMs,
-        leastBytes: events ? 0 : MASTER_LEAST_BYTES,
-        signals: [signal, left].filter((one) => one !== undefined),
-        limit: this.#options.limit,
-      });
+      const dispatcher = await this.#dispatcher();
+      const answer = await this.#rate.timed(body?.bytes ?? 0, silenceMs, (aheadMs) =>
+        exchange(dispatcher, this.#options.clock, this.address, {
+          method,
+          path,
+          headers,
+          body: body?.pieces,
+          silenceMs,
+          sendingMs: silenceMs + aheadMs / 3,
+          answerMs: silenceMs + aheadMs,
+          leastBytes: events ? 0 : MASTER_LEAST_BYTES,
+          signals: [signal, left].filter((one) => one !== undefined),
+          limit: this.#options.limit,
+        }),
+      );
       this.#noteRest(answer);
       return answer;
     } catch (cause) {

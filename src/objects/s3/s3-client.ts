@@ -15,9 +15,9 @@ import { Unanswered } from "../../net/unanswered.ts";
 import type { Bearer } from "../../net/bearer.ts";
 import type { LivePool } from "../../net/live-pool.ts";
 import { isUntrustedCause, openPool, TRUST_HINT } from "../../net/pool.ts";
+import { SendingRate } from "../../net/sending-rate.ts";
 import type { Environment } from "./credentials.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
-import { SendingRate } from "./sending-rate.ts";
 import { type Signed, Signer } from "./signer.ts";
 
 /** Where a bucket is. */

@@ -188,6 +188,25 @@ describe("a hostile master", () => {
     expect(await failed).toBe("store_unreachable");
   });
 
+  test("the time that a line may need for a large body is no silence", async () => {
+    const server = await scriptedServer();
+    const received = new Promise<void>((resolve) => {
+      server.answer = (request) => void request.resume().on("end", () => resolve());
+    });
+    const clock = new ManualClock();
+    const bytes = 4 * 1024 * 1024;
+    const body = { type: CAR_TYPE, bytes, pieces: [Buffer.alloc(bytes)] };
+    let outcome = "waits";
+    connect(server, { clock })
+      .call({ method: "POST", path: "/v1/blocks", body })
+      .catch((error: SynclineError) => (outcome = error.code));
+    await received;
+    await clock.advance(37_000);
+    expect(outcome).toBe("waits");
+    await clock.advance(10_000);
+    await expect.poll(() => outcome).toBe("store_unreachable");
+  });
+
   test("an answer that drips times out, and one that flows slowly does not", async () => {
     for (const [bytes, outcome] of [
       [10, "store_unreachable"],

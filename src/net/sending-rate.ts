@@ -3,7 +3,7 @@
  * on a slow line that is a long silence, which says nothing of the server. A line counts as fast until a body fails in silence, so
  * that a server that hangs is given up soon.
  */
-import type { Clock } from "../../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 export class SendingRate {
   readonly #clock: Clock;

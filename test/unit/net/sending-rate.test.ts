@@ -1,7 +1,7 @@
 /** How long a body may be on its way, on lines of several speeds. */
 import { expect, test } from "vitest";
-import { SendingRate } from "../../../../src/objects/s3/sending-rate.ts";
-import { ManualClock } from "../../../support/manual-clock.ts";
+import { SendingRate } from "../../../src/net/sending-rate.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 
 const MiB = 1024 * 1024;
 const SILENCE_MS = 10_000;
