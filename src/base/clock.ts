@@ -34,8 +34,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * Node.js fires at once for delays above its maximum of 24 days: endless waits are cut to that. For a moment that has passed it
- * prints a warning.
+ * Node.js fires at once for delays above its maximum of 24 days: endless waits are cut to that. It warns of
+ * negative delays.
  */
 function timerMs(ms: number): number {
   return Math.min(Math.max(ms, 0), 2 ** 31 - 1);

@@ -36,7 +36,7 @@ export const MAX_SYMLINK_BYTES = 4095;
 export const MAX_INLINE_TARGET_BYTES = 512;
 
 // Commits (docs/reference/formats.md, Commit)
-/** Longer heads go to a block of their own, still longer ones to a tree, of which a commit writes little more than a node. */
+/** Longer heads go to a block of their own. Above the second limit they go to a tree: a commit then writes about one node. */
 export const MAX_INLINE_HEADS_BYTES = 1 * KiB;
 export const MAX_LISTED_HEADS_BYTES = 32 * KiB;
 export const MAX_NOTE_BYTES = 1 * KiB;

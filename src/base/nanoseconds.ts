@@ -2,7 +2,7 @@
 
 const MAX_NS = 2n ** 63n - 1n;
 
-/** Disks and clients may tell times beyond: these count as the nearest that such a number holds. */
+/** The time itself, or the nearest in that range: disks and clients may give times beyond it. */
 export function heldInRange(ns: bigint): bigint {
   if (BigInt.asIntN(64, ns) === ns) return ns;
   return ns < 0n ? -MAX_NS - 1n : MAX_NS;

@@ -34,7 +34,7 @@ export class CommitHeads {
     this.#nodes = new NodeStore(blocks, { capacityBytes: NODES_BYTES });
   }
 
-  /** Throws `format_invalid`, and as reading a block does, if the heads cannot be read as far as one block tells. */
+  /** Reads the list, or the root node of the tree. Throws `format_invalid`, and as reading a block does. */
   async check({ heads }: Including): Promise<void> {
     if (isTree(heads)) await this.#nodes.node(heads.tree);
     else await this.#list(heads);

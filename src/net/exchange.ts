@@ -17,7 +17,7 @@ export interface ExchangeRequest {
   readonly body?: Iterable<Uint8Array> | AsyncIterable<Uint8Array> | undefined;
   /** The exchange is aborted after this long without progress. */
   readonly silenceMs: number;
-  /** As silenceMs, if it may take longer until the system has taken the request's body, and then until the answer's head. */
+  /** As silenceMs, while the system takes the request's body, and then until the answer's head. Absent: silenceMs. */
   readonly sendingMs?: number | undefined;
   readonly answerMs?: number | undefined;
   /** Bytes of the answer that must arrive in each `silenceMs`; 0 for a stream of events. */

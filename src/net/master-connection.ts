@@ -203,7 +203,7 @@ export class MasterConnection implements Master {
 
   #noteRest({ status, headers }: ExchangeAnswer): void {
     if (status !== 503 && status !== 429) return;
-    // Anything but whole seconds is no number.
+    // A date becomes NaN, and is not heeded.
     const ms = Math.min(Number(headers["retry-after"] ?? 0) * 1_000, REST_MAX_MS);
     if (ms > 0) this.#restsUntilMs = this.#options.clock.monotonicMs() + ms;
   }

@@ -142,7 +142,7 @@ export class FileLock {
           if (await this.#takeOver(temporary, path, seen, holder, deadlineMs)) return holder.nonce;
         }
         if (clock.monotonicMs() >= deadlineMs) {
-          // One that was there and is not seen was released in between, or is a symlink.
+          // If nothing is seen where the link failed, the lock was released in between, or is a symlink.
           const isLink = seen === undefined && (await this.#linkTarget(path)) !== undefined;
           throw isLink ? unusable(path) : locked(path, last?.holder);
         }

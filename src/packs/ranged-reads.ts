@@ -71,7 +71,7 @@ async function readPack(source: RangeSource, pack: PackName, blocks: readonly Pl
   } catch (cause) {
     if (!hasCode(cause, "block_corrupt") || blocks.length === 1) throw cause;
   }
-  // A bad sector, or an early end, takes only the blocks that lie there, and none if it is in a gap.
+  // One by one: a bad sector, or an early end, costs only the blocks that lie there.
   const found: PlacedBytes[] = [];
   for (const block of blocks) found.push(...(await readTogether(source, pack, [block])));
   return found;

@@ -66,7 +66,7 @@ export class Database implements AsyncDisposable {
       return (await client.query<Result>({ text: sql, values: [...values], ...(name && { name }) })).rows;
     } catch (cause) {
       const unchanged = changedNothing(cause);
-      // A late answer must not be taken for the next statement's. From a read-only server, a new connection may lead away.
+      // A late answer must not be taken for the next statement's. A new connection may lead from a read-only server to the primary.
       if (!unchanged || codeOf(cause) === READ_ONLY) broken = cause instanceof Error ? cause : new Error(String(cause));
       throw new StatementFailed(this.address, cause, unchanged);
     } finally {

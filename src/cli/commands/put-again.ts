@@ -1,4 +1,4 @@
-/** How to continue a `put` of a directory that failed after a part of it reached the bucket. */
+/** How to continue a `put` of a directory of which only a part reached the bucket. */
 import { basename } from "node:path";
 import type { Path } from "../../bucket/writer.ts";
 import { printText } from "../terminal/text.ts";
@@ -8,10 +8,7 @@ export function isContents(source: string): boolean {
   return ["", ".", ".."].includes(basename(source));
 }
 
-/**
- * If the copy made the very directory that the address names, the same command would put the source into it, under its own
- * name.
- */
+/** If the first run made the directory that the address names, the same command would copy the source into that directory. */
 export function againText([source = "", url = ""]: readonly string[], given: Path, target: Path): string {
   if (isContents(source) || target.length > given.length) return "Run the same command to continue.";
   return `To continue: syncline put -r ${printText(source.replace(/\/+$/, ""))}/. ${printText(url)}`;

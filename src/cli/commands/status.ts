@@ -88,7 +88,7 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
     lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
   }
   const masters = agent.masters ?? [];
-  // Of a single one, which is never left, the lines above and below say all.
+  // The other lines already say whether a single master answers.
   for (const { address, used, left, latencyMs } of masters.length > 1 ? masters : []) {
     const state = left === null ? (used ? "used" : "ready") : `left: ${printText(left)}`;
     lines.push(`  master     ${printText(address)}  ${state}${latencyMs === null ? "" : `, ${latencyMs} ms`}`);

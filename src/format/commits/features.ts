@@ -26,7 +26,7 @@ export const RETENTION_FEATURE = "retention/1";
 /** Commits may name roots that the bucket had lost and that were merged in again. */
 export const RECOVERY_FEATURE = "recovery/1";
 
-/** Heads that are long are in a tree. */
+/** Long heads are in a tree. */
 export const HEADS_TREE_FEATURE = "heads-tree/1";
 
 /** What this version knows beyond the first formats. */

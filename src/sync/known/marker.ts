@@ -76,9 +76,9 @@ export async function claimFolder(
 }
 
 /**
- * Whether a directory in the folder is another folder that is synced with the same bucket: each would get all files of the
- * other in yet another subfolder, without end. A copy of this folder, with its marker, is an ordinary directory, and so is
- * one whose marker cannot be read, such as another user's.
+ * Whether this directory is synced with the same bucket as a folder of its own. If it were synced as part of this folder too,
+ * each would copy the other's files into ever deeper subfolders. Ordinary directories are: a copy of this folder with its
+ * marker, and a directory whose marker cannot be read.
  */
 export async function isSyncedApart(
   db: SyncDatabase,

@@ -1,6 +1,6 @@
 /**
- * The ignore rules of the bucket, for a folder that has not got them yet: without them, its first pass would publish what
- * they exclude.
+ * The ignore rules of the bucket, for a folder that has not received them yet. Without them, its first pass would publish
+ * what they exclude.
  */
 import { ROOT_ID } from "../../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES } from "../../base/limits.ts";

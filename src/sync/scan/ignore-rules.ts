@@ -64,7 +64,7 @@ const MAX_RULE_LENGTH = 4_096;
 export const MAX_RULES_LENGTH = 1024 * 1024;
 
 function check(text: string): void {
-  // As of UTF-16, in which Windows PowerShell writes: no rule would match.
+  // Windows PowerShell writes UTF-16, in which no rule would match.
   if (text.includes("\0"))
     throw new SynclineError("precondition_failed", `${IGNORE_FILE} is not UTF-8 text.`, {
       hint: "Nothing is synced while the ignore rules are unknown. Save the file as UTF-8.",

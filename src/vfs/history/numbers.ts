@@ -167,7 +167,7 @@ class Table {
     this.#read = db.prepare(`SELECT key FROM ${table} WHERE number = ?`);
     this.#add = db.prepare(`INSERT INTO ${table} (number, key) VALUES (?, ?)`);
     const greatest = db.prepare<[], { most: number }>(`SELECT COALESCE(MAX(number), 0) AS most FROM ${table}`).get();
-    // An earlier agent may have told numbers that it could not keep: they should stand for nothing.
+    // An earlier agent may have given out numbers that it could not keep. They should lead to no other object.
     this.#next = 1 + (greatest?.most || Math.floor((random.fraction() * limit) / 2));
     this.#limit = limit;
   }
