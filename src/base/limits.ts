@@ -289,13 +289,12 @@ export const SERVING_NICENESS = -10;
 export const SQLITE_CACHE_KIB = 2_048;
 /** How many inode numbers a process may give out without recording them: more than the journal can hold between checkpoints. */
 export const RESERVED_INODES = 1 << 18;
-/** A new mount looks for inode rows of removed objects after this time, so many rows at a time, with pauses in between. */
-export const GONE_INODES_FIRST_MS = 60_000;
+/** A mount looks for inode rows of removed objects after this time, so many rows at a time, with pauses in between. */
+export const GONE_INODES_WAIT_MS = 60_000;
 export const GONE_INODES_PORTION = 128;
 export const GONE_INODES_PAUSE_MS = 20;
-/** The overlay's tables copy their log into the database after this many changed rows, most of which take less than a page. */
+/** The overlay's tables copy their log into the database after so many changed rows, most of which take less than a page, or bytes. */
 export const TABLES_LOG_ROWS = 1_000;
-/** They also do after this many bytes, since a row may be large. */
 export const TABLES_LOG_BYTES = 4 * MiB;
 
 // Folder sync (sync/)

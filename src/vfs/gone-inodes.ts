@@ -1,6 +1,7 @@
 /**
  * Removes the inode rows of objects that others removed. Each listing numbers all its entries, so without this the table would
- * keep everything that ever was in the bucket. Only a new mount may do this, while its kernel does not know these numbers.
+ * keep everything that ever was in the bucket. Like an object that lost its last name here, each stays until no door needs it:
+ * the kernel may still know its number.
  *
  * Works in the background, and only with tree nodes that are on this machine. Rows that these cannot decide stay.
  */
@@ -8,9 +9,9 @@ import type { Clock } from "../base/clock.ts";
 import type { Cid, Ino } from "../base/ids.ts";
 import {
   EPOCH_OBJECTS,
-  GONE_INODES_FIRST_MS,
   GONE_INODES_PAUSE_MS,
   GONE_INODES_PORTION,
+  GONE_INODES_WAIT_MS,
   TABLES_LOG_ROWS,
 } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
@@ -21,11 +22,10 @@ import type { InodeRow } from "../overlay/disk/storage.ts";
 import { neededInodes } from "../overlay/needed-inodes.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { NodeStore } from "../tree/node-store.ts";
+import type { Objects } from "./objects.ts";
 
 export interface GoneInodesOptions {
-  readonly overlay: Overlay;
-  /** Whether an agent before this one served the same mount: the kernel then goes on with its numbers. */
-  readonly takesOver: boolean;
+  readonly objects: Objects;
   /** The blocks among `cids` that are on this machine. */
   readonly held: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
   readonly clock: Clock;
@@ -36,64 +36,111 @@ export interface GoneInodesOptions {
 /** Apart from the nodes that serve programs. */
 const NODE_BYTES = 2 * 1024 * 1024;
 
+/** All rows are looked at again once this many numbers were given out, and as many as were kept. */
+const LEAST_NUMBERS = 10_000;
+
 /** Never rejects; ends soon after `signal`. */
 export async function removeGoneInodes(options: GoneInodesOptions): Promise<void> {
-  const { takesOver, clock, log, signal } = options;
-  if (takesOver) return;
-  // From now on, the kernel may know numbers from here up.
-  const below = options.overlay.state.inodes.next;
-  try {
-    await clock.sleep(GONE_INODES_FIRST_MS, signal);
-    const removed = await removeAll(options, below);
-    if (removed > 0) log.info("Numbers of objects that others removed are forgotten.", { inodes: removed });
-  } catch (error) {
-    if (!signal.aborted) log.warn(`Cannot forget the numbers of removed objects: ${describeError(error)}`);
-  }
-}
-
-async function removeAll({ overlay, held, clock, signal }: GoneInodesOptions, end: Ino): Promise<number> {
-  const { state } = overlay;
-  const nodes = new NodeStore(localReader(held), { capacityBytes: NODE_BYTES });
-  const pause = () => clock.sleep(GONE_INODES_PAUSE_MS, signal);
-  let [removed, logged] = [0, 0];
-  // The tables then have all rows.
-  await overlay.checkpoint();
-  for (let below = end; ;) {
-    await pause();
-    const rows = state.inodes.rowsBelow(below, GONE_INODES_PORTION);
-    const last = rows.at(-1);
-    // With very many changes it would take long to find out which rows they need. A later mount goes on.
-    if (last === undefined || state.count > EPOCH_OBJECTS) return removed;
-    const count = await removePortion(overlay, nodes, rows, pause);
-    removed += count;
-    logged += count;
-    // The tables write their log into the database, before that would take long.
-    if (logged >= TABLES_LOG_ROWS) {
-      await overlay.checkpoint();
-      logged = 0;
+  const { clock, log, signal } = options;
+  const gone = new GoneInodes(options);
+  while (!signal.aborted) {
+    try {
+      await clock.sleep(GONE_INODES_WAIT_MS, signal);
+      const removed = await gone.remove();
+      if (removed > 0) log.info("Numbers of objects that others removed are forgotten.", { inodes: removed });
+    } catch (error) {
+      if (!signal.aborted) log.warn(`Cannot forget the numbers of removed objects: ${describeError(error)}`);
     }
-    below = last.ino;
   }
 }
 
-async function removePortion(
-  overlay: Overlay,
-  nodes: NodeStore,
-  rows: readonly InodeRow[],
-  pause: () => Promise<void>,
-): Promise<number> {
-  const { state } = overlay;
-  for (;;) {
-    const { tree } = state.base;
-    const gone = await goneFrom(nodes, tree, rows, pause);
-    if (gone.length === 0) return 0;
-    // The base moved meanwhile, and may have got them back.
-    if (state.base.tree !== tree) continue;
-    const needed = neededInodes(state);
-    const isUnused = ({ ino, id }: InodeRow) => !needed.has(ino) && state.inodes.row(ino)?.id === id;
-    const unused: Ino[] = gone.filter(isUnused).map(({ ino }) => ino);
-    overlay.removeInodes(unused);
-    return unused.length;
+export class GoneInodes {
+  readonly #objects: Objects;
+  readonly #overlay: Overlay;
+  readonly #nodes: NodeStore;
+  readonly #pause: () => Promise<void>;
+  /** No door needs these any more. */
+  #forgotten: Ino[] = [];
+  /** All rows are looked at when the next number is this. */
+  #lookAt = 0;
+  #logged = 0;
+
+  constructor({ objects, held, clock, signal }: Omit<GoneInodesOptions, "log">) {
+    this.#objects = objects;
+    this.#overlay = objects.overlay;
+    this.#nodes = new NodeStore(localReader(held), { capacityBytes: NODE_BYTES });
+    this.#pause = () => clock.sleep(GONE_INODES_PAUSE_MS, signal);
+    objects.onForgotten = (ino) => this.#forgotten.push(ino);
+  }
+
+  /** How many were removed. */
+  async remove(): Promise<number> {
+    const { state } = this.#overlay;
+    const removed = await this.#removeForgotten();
+    // With very many changes it would take long to find out which rows they need.
+    if (state.inodes.next < this.#lookAt || state.count > EPOCH_OBJECTS) return removed;
+    return removed + (await this.#look());
+  }
+
+  async #look(): Promise<number> {
+    const { inodes } = this.#overlay.state;
+    let [seen, removed] = [0, 0];
+    // The tables then have all rows.
+    await this.#overlay.checkpoint();
+    for (let below = inodes.next; ;) {
+      await this.#pause();
+      removed += await this.#removeForgotten();
+      const rows = inodes.rowsBelow(below, GONE_INODES_PORTION);
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      seen += rows.length;
+      await this.#whenUnused(rows, (unused) => {
+        for (const ino of unused) this.#objects.onOrphan(ino);
+      });
+      below = last.ino;
+    }
+    this.#lookAt = inodes.next + (seen - removed) + LEAST_NUMBERS;
+    return removed;
+  }
+
+  async #removeForgotten(): Promise<number> {
+    let removed = 0;
+    while (this.#forgotten.length > 0) {
+      const inos = this.#forgotten.splice(0, GONE_INODES_PORTION);
+      await this.#whenUnused(this.#rowsOf(inos), (unused) => {
+        this.#overlay.removeInodes(unused);
+        removed += unused.length;
+      });
+      await this.#checkpoint(inos.length);
+    }
+    return removed;
+  }
+
+  #rowsOf(inos: readonly Ino[]): InodeRow[] {
+    return inos.flatMap((ino) => this.#overlay.state.inodes.row(ino) ?? []);
+  }
+
+  /** Calls `act` with the numbers that neither the base nor unpublished changes need at that moment. */
+  async #whenUnused(rows: readonly InodeRow[], act: (inos: Ino[]) => void): Promise<void> {
+    const { state } = this.#overlay;
+    for (;;) {
+      const { tree } = state.base;
+      const gone = await goneFrom(this.#nodes, tree, rows, this.#pause);
+      // The base moved meanwhile, and may have got them back.
+      if (state.base.tree !== tree) continue;
+      const needed = gone.length === 0 ? new Set() : neededInodes(state);
+      const isUnused = ({ ino, id }: InodeRow) => !needed.has(ino) && state.inodes.row(ino)?.id === id;
+      act(gone.filter(isUnused).map(({ ino }) => ino));
+      return;
+    }
+  }
+
+  /** The tables write their log into the database, before that would take long. */
+  async #checkpoint(rows: number): Promise<void> {
+    this.#logged += rows;
+    if (this.#logged < TABLES_LOG_ROWS) return;
+    this.#logged = 0;
+    await this.#overlay.checkpoint();
   }
 }
 

@@ -47,6 +47,8 @@ export class Objects {
   readonly publishState: PublishState;
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
+  /** Called for each inode without local changes that no door needs any more. */
+  onForgotten: (ino: Ino) => void = () => {};
   /** Called for files that may be chunked while they are written. */
   onBegun: (file: BegunFile) => void = () => {};
   /** Called for each name that a local object left, and that leads to what others put there. */

@@ -200,8 +200,9 @@ export class Vfs implements FileSystem, ContentNames {
 
   forget(ino: Ino): void {
     const object = this.#overlay.state.object(ino);
-    if (object === undefined || !isUnlinked(object) || object.forgotten) return;
-    this.#overlay.execute([{ kind: "forget", ino }], { urgent: true });
+    if (object === undefined) this.#objects.onForgotten(ino);
+    else if (isUnlinked(object) && !object.forgotten)
+      this.#overlay.execute([{ kind: "forget", ino }], { urgent: true });
   }
 
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void> {

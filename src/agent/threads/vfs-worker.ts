@@ -206,10 +206,9 @@ async function openFilesystem(
   return { setup, opened, vfs, objects, quota, epochs, doors, closing, background };
 }
 
-function forgetGone({ setup, opened, objects: { overlay }, closing: { signal } }: Serving, log: Log): Promise<void> {
-  const takesOver = setup.supervision?.handoff !== undefined;
+function forgetGone({ opened, objects, closing: { signal } }: Serving, log: Log): Promise<void> {
   const held = (cids: readonly Cid[]) => opened.held(cids);
-  return removeGoneInodes({ overlay, takesOver, held, clock: systemClock, log, signal });
+  return removeGoneInodes({ objects, held, clock: systemClock, log, signal });
 }
 
 /** When another agent takes over, the kernel keeps using the inode numbers that it was told. */

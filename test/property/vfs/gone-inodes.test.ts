@@ -7,7 +7,7 @@ import { decodeDentry, dentryId } from "../../../src/format/files/rows.ts";
 import { neededInodes } from "../../../src/overlay/needed-inodes.ts";
 import { NodeStore } from "../../../src/tree/node-store.ts";
 import { range } from "../../../src/tree/read.ts";
-import { asNewMount } from "../../support/new-mount.ts";
+import { removeGone } from "../../support/gone-numbers.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
 
@@ -72,7 +72,7 @@ async function byOthers(fs: VfsHarness, operations: readonly Operation[]): Promi
 async function mount(fs: VfsHarness): Promise<number> {
   fs.restart();
   const before = rowsOf(fs);
-  await asNewMount(fs);
+  await removeGone(fs);
   const after = rowsOf(fs);
   const { state } = fs.objects.overlay;
   const needed = neededInodes(state);

@@ -1,16 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
 import type { Ino } from "../../../src/base/ids.ts";
-import { asNewMount } from "../../support/new-mount.ts";
+import { goneOf, removeGone } from "../../support/gone-numbers.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const MANY = 1_000;
 
 /** Others make files, which are listed here, and remove them again. */
-async function comeAndGo(fs: VfsHarness, count: number): Promise<void> {
-  const names = Array.from({ length: count }, (_, index) => `passing/${index}`);
+async function comeAndGo(fs: VfsHarness, count: number, round = 0): Promise<void> {
+  const names = Array.from({ length: count }, (_, index) => `passing/${round}-${index}`);
   await byOthers(fs, async (other) => {
-    await other.makeDirectory("passing");
+    if (!(await other.list("")).includes("passing")) await other.makeDirectory("passing");
     for (const name of names) await other.make(name, "x");
   });
   expect(await fs.list("passing")).toHaveLength(count);
@@ -47,21 +47,12 @@ describe("a new mount", () => {
     const { next } = fs.objects.overlay.state.inodes;
     fs.restart();
     expect(numbers(fs).length).toBeGreaterThan(MANY);
-    await asNewMount(fs);
+    await removeGone(fs);
     expect(numbers(fs)).toHaveLength(2);
     fs.restart();
     expect(numbers(fs)).toHaveLength(2);
     expect(await fs.snapshot()).toEqual(before);
     expect(await fs.make("new")).toBeGreaterThanOrEqual(next);
-  });
-
-  test("by an agent that takes over forgets nothing, since the kernel goes on with its numbers", async () => {
-    const fs = await VfsHarness.create();
-    await comeAndGo(fs, 10);
-    fs.restart();
-    const before = numbers(fs);
-    await asNewMount(fs, { takesOver: true });
-    expect(numbers(fs)).toEqual(before);
   });
 
   test("keeps the numbers of everything that is still there: moved, moved back, linked, replaced, in directories", async () => {
@@ -86,7 +77,7 @@ describe("a new mount", () => {
     await removedByOthers(fs, "gone", "linked");
     const gone = numbers(fs);
     fs.restart();
-    await asNewMount(fs);
+    await removeGone(fs);
     const { overlay } = fs.objects;
     const left = numbers(fs);
     const after = new Map([...(await fs.snapshot())].map(([path, facts]) => [path, Number(facts.split(" ")[0])]));
@@ -113,7 +104,7 @@ describe("a new mount", () => {
     fs.restart();
     const before = numbers(fs);
     const other = before.filter((ino) => !numbersOf.includes(ino));
-    await asNewMount(fs);
+    await removeGone(fs);
     expect(numbers(fs).toSorted((a, b) => a - b)).toEqual(numbersOf.toSorted((a, b) => a - b));
     expect(other).toHaveLength(1);
     expect(await fs.text("f")).toBe("changed");
@@ -125,10 +116,10 @@ describe("a new mount", () => {
     fs.restart();
     const before = numbers(fs);
     const { requests } = fs.blocks;
-    await asNewMount(fs, { isHere: () => false });
+    await removeGone(fs, { isHere: () => false });
     expect([numbers(fs), fs.blocks.requests]).toEqual([before, requests]);
     const { tree } = fs.root;
-    await asNewMount(fs, { isHere: (cid) => cid === tree });
+    await removeGone(fs, { isHere: (cid) => cid === tree });
     expect(fs.blocks.requests).toBe(requests);
   });
 
@@ -142,7 +133,7 @@ describe("a new mount", () => {
     await removedByOthers(fs, "f", "gone");
     fs.restart();
     let isBack = false;
-    await asNewMount(fs, {
+    await removeGone(fs, {
       between: async () => {
         if (isBack) return;
         isBack = true;
@@ -162,9 +153,58 @@ describe("a new mount", () => {
     const closing = new AbortController();
     closing.abort();
     const before = numbers(fs);
-    await asNewMount(fs, { signal: closing.signal });
+    await removeGone(fs, { signal: closing.signal });
     expect(numbers(fs)).toEqual(before);
-    await asNewMount(fs);
+    await removeGone(fs);
     await expect(fs.run((vfs) => vfs.getAttributes(ino as Ino))).rejects.toMatchObject({ errno: ERRNO.ESTALE });
+  });
+});
+
+describe("a mount that stays", () => {
+  test("keeps the numbers that its kernel knows, until it forgets them", async () => {
+    const fs = await VfsHarness.create();
+    await comeAndGo(fs, 10);
+    const before = numbers(fs);
+    const directory = await fs.ino("passing");
+    const known = new Set(before.slice(0, 3));
+    const look = goneOf(fs, { isKnown: (ino) => known.has(ino) });
+    await look();
+    expect(new Set(numbers(fs))).toEqual(new Set([...known, directory]));
+    // A program still has one of them in use.
+    for (const ino of before.slice(1, 3)) fs.vfs.forget(ino);
+    await look();
+    expect(numbers(fs)).toEqual([before[0], directory]);
+  });
+
+  test("keeps a number that the kernel forgets after others made the object again", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("f", "x");
+    await fs.publish();
+    const there = fs.root;
+    const ino = await fs.ino("f");
+    await removedByOthers(fs, "f");
+    const look = goneOf(fs, { isKnown: () => true });
+    await look();
+    fs.vfs.adopt({ ...there, changes: undefined });
+    fs.vfs.forget(ino);
+    await look();
+    expect(numbers(fs)).toContain(ino);
+    expect(await fs.ino("f")).toBe(ino);
+  });
+
+  test("looks again only after many more numbers", async () => {
+    const fs = await VfsHarness.create();
+    const look = goneOf(fs);
+    await comeAndGo(fs, MANY);
+    await look();
+    const least = numbers(fs).length;
+    for (let round = 1; round <= 10; round++) {
+      await comeAndGo(fs, MANY, round);
+      await look();
+      expect(numbers(fs).length).toBeGreaterThan(round * MANY);
+    }
+    await comeAndGo(fs, MANY, 11);
+    await look();
+    expect(numbers(fs).length).toBe(least);
   });
 });
