@@ -303,7 +303,7 @@ export const SYNC_SMALL_BYTES = 64 * KiB;
 /** Larger syncs go in portions of this size: unsent files take some KiB each in memory, and are resent after a kill. */
 export const SYNC_PORTION_THINGS = 8_192;
 export const SYNC_PORTION_BYTES = 1024 * MiB;
-/** `put -r` publishes after this many files, links and directories, or SYNC_PORTION_BYTES; less is one commit. */
+/** `put -r` and `rm -r` publish after so many files, links and directories, or SYNC_PORTION_BYTES; less is one commit. */
 export const PUT_PORTION_THINGS = 8_192;
 
 // Cutting files while they are rewritten (overlay/beginnings.ts, agent/publishing/early-cutting.ts)

@@ -1,5 +1,5 @@
 /**
- * Writes to a bucket without a mount, for `put`, `rm` and `restore`: collects edits by path into one epoch and publishes
+ * Writes to a bucket without a mount, for `put`, `rm`, `mv` and `restore`: collects edits by path into one epoch and publishes
  * that like any other.
  */
 import { SynclineError } from "../base/errors.ts";
@@ -86,6 +86,15 @@ export class BucketWriter implements AsyncDisposable {
   /** What is at a path now, with the edits so far. */
   async record(path: Path): Promise<FileRecord | undefined> {
     return (await this.#at(path))?.record;
+  }
+
+  /** The names in a directory now; undefined if there is none. */
+  async names(path: Path): Promise<FileName[] | undefined> {
+    const draft = await this.#at(path);
+    if (draft?.record.type !== "directory") return undefined;
+    const names: FileName[] = [];
+    for await (const name of this.#draft.names(draft)) names.push(name);
+    return names;
   }
 
   /** Makes a directory and its missing parents. Throws `not_a_directory`. */
@@ -186,13 +195,15 @@ export class BucketWriter implements AsyncDisposable {
     this.#touch(target.directory);
   }
 
-  /** Removes a path and everything below it. Throws `no_such_path`. */
-  async remove(path: Path): Promise<void> {
+  /** Removes a path and everything below it; returns how many names that were. Throws `no_such_path`. */
+  async remove(path: Path): Promise<number> {
     const found = await this.#at(path);
     const { directory, name } = await this.#slotOf(path);
     if (found === undefined || directory === undefined) throw noSuchPath(path);
-    await this.#restorer(this.#base).remove(found, directory, name);
+    const restorer = this.#restorer(this.#base);
+    await restorer.remove(found, directory, name);
     this.#touch(directory);
+    return restorer.counts.removed;
   }
 
   /**

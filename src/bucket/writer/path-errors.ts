@@ -15,10 +15,11 @@ export function notADirectory(path: readonly FileName[]): SynclineError {
   });
 }
 
-export function isADirectory(path: readonly FileName[]): SynclineError {
-  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`, {
-    hint: "Give the file a name inside that directory: URL/PATH.",
-  });
+export function isADirectory(
+  path: readonly FileName[],
+  hint = "Give the file a name inside that directory: URL/PATH.",
+): SynclineError {
+  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`, { hint });
 }
 
 function textOf(path: readonly FileName[]): string {

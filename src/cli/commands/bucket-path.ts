@@ -42,6 +42,18 @@ export async function locateBucket(call: Call<MasterOption>, text: string): Prom
   });
 }
 
+/** At least one path, all in one bucket. Throws `usage`, and as `locateBucket`. */
+export async function locateInOne(
+  call: Call<MasterOption>,
+  texts: readonly string[],
+): Promise<readonly [BucketPath, ...BucketPath[]]> {
+  const [first, ...rest] = await Promise.all(texts.map((text) => locateBucket(call, text)));
+  if (first === undefined) throw new SynclineError("usage", "Give a path in a bucket: URL/PATH.");
+  if (rest.some(({ address }) => address !== first.address))
+    throw new SynclineError("usage", "These paths are in different buckets.");
+  return [first, ...rest];
+}
+
 /** A name as `URL/PATH` spells it: percent-encoded where needed, so that it names exactly these bytes. */
 export function encodeName(name: FileName): string {
   return nameToBytes(name)

@@ -1,0 +1,128 @@
+/**
+ * Removes paths of a bucket: in one commit, or very many in portions of one commit each, which bounds memory. Removes what was
+ * there at the beginning: what others change meanwhile stays.
+ */
+import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
+import type { Cid } from "../../base/ids.ts";
+import { PUBLISH_NODE_CACHE_BYTES, PUT_PORTION_THINGS } from "../../base/limits.ts";
+import { addFigures, NO_FIGURES, type PublishFigures } from "../../bucket/publish/outcome.ts";
+import type { BucketWriter, Path } from "../../bucket/writer.ts";
+import { noSuchPath } from "../../bucket/writer/path-errors.ts";
+import { listDirectory, lookup, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import { sameRecord } from "../../fstree/same-record.ts";
+import type { Root } from "../../roots/root-store.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+
+export interface RemovalOptions {
+  readonly session: Pick<CommandWriter, "bucket" | "writer" | "another">;
+  /** For people: what made the commits. */
+  readonly note: string;
+  /** Called with the number of names removed so far. */
+  readonly removing?: (removed: number) => void;
+  /** How many names fill a portion. */
+  readonly portion?: number;
+  /** Frees a portion's memory. */
+  readonly release?: () => void;
+}
+
+export interface Removed {
+  readonly root: Root;
+  readonly conflicts: number;
+  readonly figures: PublishFigures;
+}
+
+export class Removal implements AsyncDisposable {
+  removed = 0;
+  /** Names that the bucket no longer has. */
+  published = 0;
+  /** What others changed between two portions, and the directories above. */
+  readonly kept: Path[] = [];
+  readonly #options: RemovalOptions;
+  readonly #portion: number;
+  readonly #units: UnitRules;
+  /** The tree at the beginning. */
+  readonly #tree: Cid;
+  readonly #nodes: NodeStore;
+  #writer: BucketWriter;
+  #conflicts = 0;
+  #figures = NO_FIGURES;
+
+  private constructor(options: RemovalOptions, units: UnitRules) {
+    this.#options = options;
+    this.#portion = options.portion ?? PUT_PORTION_THINGS;
+    this.#units = units;
+    const { bucket, writer } = options.session;
+    this.#nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+    this.#tree = writer.base.body.tree;
+    this.#writer = writer;
+  }
+
+  static async begin(options: RemovalOptions): Promise<Removal> {
+    const { bucket, writer } = options.session;
+    return new Removal(options, new UnitRules((await bucket.policy(writer.base)).units));
+  }
+
+  /** Removes a path and everything below it, publishing each full portion on the way. Throws `no_such_path`. */
+  async remove(path: Path): Promise<void> {
+    const seen = await resolvePath(this.#nodes, this.#tree, path);
+    if (seen === undefined) throw noSuchPath(path);
+    await this.#remove(path, seen, false);
+  }
+
+  /** Publishes the rest. */
+  async publish(): Promise<Removed> {
+    const root = await this.#send();
+    return { root, conflicts: this.#conflicts, figures: this.#figures };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writer[Symbol.asyncDispose]();
+  }
+
+  /** `isWhole`: in a repository, which goes in one portion. */
+  async #remove(path: Path, seen: TreeObject, isWhole: boolean): Promise<void> {
+    if (seen.record.type === "directory") await this.#empty(path, seen, isWhole);
+    const now = await this.#writer.record(path);
+    if (now === undefined) return;
+    const isUnseen =
+      now.type === "directory"
+        ? (await this.#writer.names(path))?.length !== 0
+        : this.#isLater && !sameRecord(now, seen.record);
+    if (isUnseen) this.kept.push(path);
+    else await this.#take(path);
+  }
+
+  async #empty(path: Path, { id }: TreeObject, isWhole: boolean): Promise<void> {
+    for await (const { name } of listDirectory(this.#nodes, this.#tree, id)) {
+      if (!isWhole && this.removed - this.published >= this.#portion) await this.#sendPortion();
+      const seen = await lookup(this.#nodes, this.#tree, { parent: id, name });
+      if (seen !== undefined) await this.#remove([...path, name], seen, isWhole || this.#units.isTree(name));
+    }
+  }
+
+  /** Whether others may have published since the beginning. */
+  get #isLater(): boolean {
+    return this.#writer.base.body.tree !== this.#tree;
+  }
+
+  async #take(path: Path): Promise<void> {
+    this.removed += await this.#writer.remove(path);
+    this.#options.removing?.(this.removed);
+  }
+
+  async #sendPortion(): Promise<void> {
+    await this.#send();
+    await this.#writer[Symbol.asyncDispose]();
+    this.#options.release?.();
+    this.#writer = await this.#options.session.another();
+  }
+
+  async #send(): Promise<Root> {
+    const published = requirePublished(await this.#writer.publish(this.#options.note));
+    this.#conflicts += published.conflicts.length;
+    this.#figures = addFigures(this.#figures, published.figures);
+    this.published = this.removed;
+    return published.root;
+  }
+}

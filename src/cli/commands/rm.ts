@@ -1,0 +1,65 @@
+/** `syncline rm`: removes paths from a bucket, without a mount. */
+import { SynclineError } from "../../base/errors.ts";
+import type { BucketWriter } from "../../bucket/writer.ts";
+import { isADirectory, noSuchPath, notADirectory } from "../../bucket/writer/path-errors.ts";
+import { releaseMemory } from "../../runtime/memory.ts";
+import { addCommand } from "../command.ts";
+import type { Call, Program } from "../command.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { noteOf, printPath } from "../terminal/text.ts";
+import { type BucketPath, locateInOne } from "./bucket-path.ts";
+import { openWriterFor } from "./bucket-writer.ts";
+import { Removal, type Removed } from "./removal.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "rm",
+    arguments: [["<urls...>", "bucket/path, all in one bucket"]],
+    summary: "remove files, or with -r directories, from a bucket",
+    options: ["recursive", ...BUCKET_OPTIONS],
+    examples: [
+      "syncline rm file:///srv/bucket/notes.txt",
+      "syncline rm -r file:///srv/bucket/photos file:///srv/bucket/old",
+    ],
+    exits: [4, 5, 6, 8],
+    run: remove,
+  });
+}
+
+async function remove(call: Call<"recursive" | BucketOption>): Promise<void> {
+  const { args, options, output } = call;
+  const paths = await locateInOne(call, args);
+  await using session = await openWriterFor(call, paths[0].address);
+  for (const path of paths) await check(session.writer, path, options.recursive === true);
+  const note = noteOf(`rm ${paths.map(({ names }) => printPath(names)).join(" ")}`);
+  using progress = output.progress("rm");
+  const removing = (files: number) => progress.update({ files });
+  await using removal = await Removal.begin({ session, note, removing, release: releaseMemory });
+  const { root, conflicts, figures } = await removeAll(call, removal, paths);
+  progress[Symbol.dispose]();
+  const { removed, kept } = removal;
+  for (const path of kept) output.notice(`${printPath(path)} stays: others changed it meanwhile.`);
+  const value = { root: root.commit, version: root.version, removed, ...figures, conflicts };
+  output.result(value, `Removed ${removed}: root ${root.commit}`);
+}
+
+/** All paths are looked at before anything is removed. */
+async function check(writer: BucketWriter, { names, directory }: BucketPath, recursive: boolean): Promise<void> {
+  if (names.length === 0) throw new SynclineError("usage", "The root directory cannot be removed.");
+  const record = await writer.record(names);
+  if (record === undefined) throw noSuchPath(names);
+  if (record.type === "directory" && !recursive)
+    throw isADirectory(names, "With -r it is removed, with everything in it.");
+  if (record.type !== "directory" && directory) throw notADirectory(names);
+}
+
+async function removeAll({ output }: Call, removal: Removal, paths: readonly BucketPath[]): Promise<Removed> {
+  try {
+    for (const { names } of paths) await removal.remove(names);
+    return await removal.publish();
+  } catch (error) {
+    if (removal.published > 0)
+      output.notice(`${removal.published} were removed before this failed. Run the command again for the rest.`);
+    throw error;
+  }
+}
