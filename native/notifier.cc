@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <iterator>
@@ -20,7 +21,7 @@
 namespace syncline {
 
 struct Notifier::Notice {
-  enum Kind { kInode, kEntry, kExpiry, kDelete, kEpoch, kProbe } kind;
+  enum Kind { kInode, kEntry, kExpiry, kDelete, kEpoch } kind;
   uint64_t inode = 0;  // the parent of a name
   uint64_t child = 0;
   int64_t offset = 0;
@@ -45,15 +46,24 @@ struct Notifier::Shared {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Notice> queue;
+  // Inodes to ask about, all together when it is time.
+  std::vector<uint64_t> asked;
+  std::chrono::steady_clock::time_point askAt;
   std::unordered_map<uint64_t, Held> held;
   bool stopping = false;
   bool ended = false;
 
   // Takes the next notice that can be sent now, if there is one.
   std::optional<Notice> Take();
+  // Waits until there may be something to do.
+  void Wait(std::unique_lock<std::mutex>& lock);
+  // Asks the kernel about the inodes. Releases the lock meanwhile.
+  void Ask(std::unique_lock<std::mutex>& lock);
 };
 
 namespace {
+
+constexpr std::chrono::milliseconds kProbesWait(2);
 
 // Returns 0 or a positive errno.
 int Send(int device, int code, const void* body, size_t bodyBytes, const std::string& name) {
@@ -121,7 +131,14 @@ void Notifier::DeleteEntry(uint64_t parent, uint64_t child, std::string name, bo
 
 void Notifier::IncrementEpoch() { Push({Notice::kEpoch, 0, 0, 0, 0, {}}); }
 
-void Notifier::Probe(uint64_t inode) { Push({Notice::kProbe, inode, 0, 0, 0, {}}); }
+void Notifier::Probe(uint64_t inode) {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  if (shared_->stopping) return;
+  shared_->asked.push_back(inode);
+  if (shared_->asked.size() > 1) return;
+  shared_->askAt = std::chrono::steady_clock::now() + kProbesWait;
+  shared_->wake.notify_one();
+}
 
 void Notifier::Hold(uint64_t inode) {
   std::lock_guard<std::mutex> lock(shared_->mutex);
@@ -154,11 +171,36 @@ std::optional<Notifier::Notice> Notifier::Shared::Take() {
   return std::nullopt;
 }
 
+void Notifier::Shared::Wait(std::unique_lock<std::mutex>& lock) {
+  const auto hasWork = [this] { return stopping || !queue.empty(); };
+  if (!asked.empty()) {
+    wake.wait_until(lock, askAt, hasWork);
+  } else {
+    wake.wait(lock, [&] { return hasWork() || !asked.empty(); });
+  }
+}
+
+void Notifier::Shared::Ask(std::unique_lock<std::mutex>& lock) {
+  std::vector<uint64_t> inodes;
+  inodes.swap(asked);
+  lock.unlock();
+  // With offset -1 nothing is dropped but attributes, and ENOENT says that the inode is gone from memory.
+  const auto isKnown = [this](uint64_t inode) { return SendInode(device, inode, -1, 0) != ENOENT; };
+  inodes.erase(std::remove_if(inodes.begin(), inodes.end(), isKnown), inodes.end());
+  lock.lock();
+  // Under the lock: after Stop() answered true nobody is called any more.
+  if (stopping || inodes.empty()) return;
+  for (const uint64_t inode : inodes) forgotten(inode);
+  const uint64_t one = 1;
+  (void)!write(event, &one, sizeof one);
+}
+
 bool Notifier::Stop() {
   {
     std::lock_guard<std::mutex> lock(shared_->mutex);
     shared_->stopping = true;
     shared_->queue.clear();
+    shared_->asked.clear();
     shared_->wake.notify_one();
     if (!shared_->ended) return false;
   }
@@ -170,14 +212,16 @@ void Notifier::Run(std::shared_ptr<Shared> shared) {
   KeepDescriptors(shared->device, shared->event);
   std::unique_lock<std::mutex> lock(shared->mutex);
   for (;;) {
-    shared->wake.wait(lock, [&] { return shared->stopping || !shared->queue.empty(); });
+    shared->Wait(lock);
     if (shared->stopping) break;
     const std::optional<Notice> taken = shared->Take();
-    if (!taken) continue;
+    if (!taken) {
+      if (!shared->asked.empty() && std::chrono::steady_clock::now() >= shared->askAt) shared->Ask(lock);
+      continue;
+    }
     const Notice& notice = *taken;
     lock.unlock();
     const int device = shared->device;
-    bool forgotten = false;
     switch (notice.kind) {
       case Notice::kInode:
         SendInode(device, notice.inode, notice.offset, notice.length);
@@ -201,18 +245,8 @@ void Notifier::Run(std::shared_ptr<Shared> shared) {
       case Notice::kEpoch:
         Send(device, kNotifyIncEpoch, nullptr, 0, {});
         break;
-      case Notice::kProbe:
-        // With offset -1 nothing is dropped but attributes, and ENOENT says that the inode is gone from memory.
-        forgotten = SendInode(device, notice.inode, -1, 0) == ENOENT;
-        break;
     }
     lock.lock();
-    // Under the lock: after Stop() answered true nobody is called any more.
-    if (forgotten && !shared->stopping) {
-      shared->forgotten(notice.inode);
-      const uint64_t one = 1;
-      (void)!write(shared->event, &one, sizeof one);
-    }
   }
   shared->ended = true;
 }
