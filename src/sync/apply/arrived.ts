@@ -9,6 +9,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
+import { lookBelow } from "../scan/walk.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { digestOfXattrs, seenOf } from "../known/seen.ts";
@@ -52,10 +53,11 @@ async function noteAll({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): P
     const path = pathInFolder(db, place);
     if (target?.record.type !== "file" || path === undefined) continue;
     const { id, record } = target;
-    const stat = await disk.look(path);
+    const stat = await lookBelow(disk, path);
     const entry = db.at(place);
+    if (stat === undefined || stat === "closed") continue;
     // A file arrives with its final mtime, and has another inode than the file it replaced.
-    if (stat?.type !== "file" || stat.mtimeNs !== record.mtimeNs || stat.size !== record.size) continue;
+    if (stat.type !== "file" || stat.mtimeNs !== record.mtimeNs || stat.size !== record.size) continue;
     if (entry?.seen.ino === stat.ino || (entry !== undefined && entry.id !== id)) continue;
     const lookedNs = nowNs();
     if (!(await isAsKnown(path, { record }))) continue;

@@ -13,6 +13,7 @@ import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import { syncAttributes, syncDirectories, type Changed } from "../scan/durable.ts";
+import { lookBelow } from "../scan/walk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { isTwin, sourceOf, type Entry } from "../known/entry.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
@@ -306,9 +307,9 @@ export class Placing {
       // Where there are no links, other names have files of their own.
       if (entry.seen.ino !== acted.seen.ino) continue;
       const path = this.#pathOf(entry);
-      const stat = path === undefined ? undefined : await disk.look(path);
-      if (stat?.ino !== entry.seen.ino || !hasSameBytes(entry.seen, stat) || entry.seen.ctimeNs === stat.ctimeNs)
-        continue;
+      const stat = path === undefined ? undefined : await lookBelow(disk, path);
+      if (stat === undefined || stat === "closed" || stat.ino !== entry.seen.ino) continue;
+      if (!hasSameBytes(entry.seen, stat) || entry.seen.ctimeNs === stat.ctimeNs) continue;
       db.put({ ...entry, seen: this.#seen(stat, entry.seen.xattrs) });
     }
   }

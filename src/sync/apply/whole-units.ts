@@ -14,7 +14,7 @@ import { directoryIn } from "../known/path-in-folder.ts";
 import { isSameInode, isUntouched, looksSame } from "../known/seen.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import { unitPathsOf } from "../scan/unit-paths.ts";
-import { isMount, NOT_LISTED } from "../scan/walk.ts";
+import { isMount, lookBelow, NOT_LISTED } from "../scan/walk.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 
 export interface WholeUnitsContext {
@@ -116,7 +116,8 @@ export class WholeUnits {
     for (const path of members) {
       const [name] = path.slice(-1);
       const entry = name === undefined ? undefined : db.at({ parent, name });
-      const stat = await disk.look(path);
+      const stat = await lookBelow(disk, path);
+      if (stat === "closed") continue;
       if (name === undefined || this.#isNotSynced(path, stat, undefined)) continue;
       if (stat === undefined ? entry !== undefined : !(await this.#isSame(path, stat, parent, entry))) return false;
     }
@@ -126,8 +127,8 @@ export class WholeUnits {
   async #isTreeAsShown(root: DiskPath): Promise<boolean> {
     const { db, disk } = this.#context;
     const id = directoryIn(db, root);
-    const stat = id === undefined ? undefined : await disk.look(root);
-    if (id === undefined || stat === undefined) return true;
+    const stat = id === undefined ? undefined : await lookBelow(disk, root);
+    if (id === undefined || stat === undefined || stat === "closed") return true;
     return this.#isDirectoryAsShown(root, stat, id);
   }
 

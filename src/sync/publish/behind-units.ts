@@ -24,7 +24,7 @@ import { PASSING } from "../known/unsettled.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/match.ts";
-import { foundAs, NO_CHILDREN, type Found } from "../scan/walk.ts";
+import { foundAs, lookBelow, NO_CHILDREN, type Found } from "../scan/walk.ts";
 import { TouchedUnits } from "./touched-units.ts";
 
 export interface BehindContext {
@@ -148,8 +148,15 @@ class Finder {
   async #noteFile(ino: Ino, entry: Entry): Promise<void> {
     const { db, disk } = this.#context;
     const path = pathInFolder(db, entry);
-    const stat = path === undefined ? undefined : await disk.look(path);
-    if (path === undefined || stat?.type !== "file" || !looksSame(entry.seen, stat)) return;
+    const stat = path === undefined ? undefined : await lookBelow(disk, path);
+    if (
+      path === undefined ||
+      stat === undefined ||
+      stat === "closed" ||
+      stat.type !== "file" ||
+      !looksSame(entry.seen, stat)
+    )
+      return;
     this.#files.set(ino, foundAs({ path, stat, parent: undefined, name: entry.name }, NO_CHILDREN, false));
   }
 

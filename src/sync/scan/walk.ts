@@ -127,6 +127,16 @@ const CLOSED = [
 /** Errors of listing a directory that do not stop a scan. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 
+/** What is at a path. "closed": that cannot be told, as a directory above it cannot be read. To a scan it is unchanged. */
+export async function lookBelow(disk: SyncDisk, path: DiskPath): Promise<DiskStat | "closed" | undefined> {
+  try {
+    return await disk.look(path);
+  } catch (error) {
+    if (failedWith(error, ...CLOSED)) return "closed";
+    throw error;
+  }
+}
+
 /**
  * Whether something else is mounted on an entry of a directory. Without it, its files would seem to be deleted, and no file
  * can be renamed into it.

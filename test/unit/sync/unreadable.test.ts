@@ -23,6 +23,27 @@ function refuse({ disk }: SyncedFolder, code: string, ...texts: readonly string[
   return { [Symbol.dispose]: () => void Object.assign(disk, { read, xattrs }) };
 }
 
+/** Lets nothing be seen or changed in a directory. */
+function shut({ disk }: SyncedFolder, code: string, directory: string): Disposable {
+  const { list, look, rename } = disk;
+  const check = (at: string) => {
+    if (at.startsWith(`${directory}/`)) throw Object.assign(new Error(`${code}: ${at}`), { code });
+  };
+  disk.list = async (at) => {
+    check(`${at.join("/")}/`);
+    return list.call(disk, at);
+  };
+  disk.look = async (at) => {
+    check(at.join("/"));
+    return look.call(disk, at);
+  };
+  disk.rename = async (from, to, how) => {
+    for (const at of [from, to]) check(at.join("/"));
+    return rename.call(disk, from, to, how);
+  };
+  return { [Symbol.dispose]: () => void Object.assign(disk, { list, look, rename }) };
+}
+
 function left(pass: PassResult): [string, string][] {
   const report = reportOf([pass]);
   return (report?.left ?? []).map(({ path: at, why }) => [at, why]);
@@ -264,6 +285,7 @@ test.each(["EACCES", "EIO", "ENOTCONN"])(
     expect(pass.notSynced.unreadable.map((at) => at.join("/")).sort()).toEqual(hidden);
     expect(a.disk.tree().get("edited")).toBe("of b");
     expect((await bucketTree(world.bucket)).get("g")).toBe("g");
+    expect(left(await a.sync())).toEqual(left(pass));
     Object.assign(a.disk, { list, look });
     await settle(world);
     expect(Object.fromEntries(b.disk.tree())).toEqual({
@@ -277,3 +299,58 @@ test.each(["EACCES", "EIO", "ENOTCONN"])(
     expect(a.disk.tree()).toEqual(b.disk.tree());
   },
 );
+
+test.each(["EACCES", "EIO", "ENOTCONN"])(
+  "what others change in a directory that is shut waits, and no pass fails on it (%s)",
+  async (code) => {
+    const { world, a, b } = await twoFolders();
+    for (const name of ["d", "d/.git"]) a.disk.make(path(name));
+    for (const name of ["d/f", "d/x.db", "d/.git/HEAD", "d/linked"]) a.disk.write(path(name), "old");
+    await a.disk.link(path("d/linked"), path("linked"));
+    await settle(world);
+    using shutting = shut(a, code, "d");
+    for (const round of [1, 2]) {
+      for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+      for (const name of ["d/f", "d/x.db", "d/x.db-wal", "d/.git/HEAD", "d/.git/index"])
+        b.disk.write(path(name), `of b ${round}`);
+      await b.disk.link(path("linked"), path(`linked ${round}`));
+      await b.sync();
+      a.disk.write(path(`mine ${round}`), "of a");
+      await a.sync();
+      await a.sync();
+      expect(a.disk.tree().get(`linked ${round}`)).toBe("old");
+      expect((await bucketTree(world.bucket)).get(`mine ${round}`)).toBe("of a");
+    }
+    expect(a.disk.tree().get("d/f")).toBe("old");
+    shutting[Symbol.dispose]();
+    await settle(world);
+    expect(a.disk.tree().get("d/x.db-wal")).toBe("of b 2");
+    expect(a.disk.tree()).toEqual(b.disk.tree());
+  },
+);
+
+test("a repository that both changed stays whole on both sides while a directory in it is shut", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const name of [".git", ".git/objects"]) a.disk.make(path(name));
+  for (const name of [".git/HEAD", ".git/objects/1"]) a.disk.write(path(name), "old");
+  await settle(world);
+  using shutting = shut(a, "EACCES", ".git/objects");
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path(".git/objects/1"), "of b");
+  await b.sync();
+  await a.sync();
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path(".git/HEAD"), "of a");
+  await a.sync();
+  await a.sync();
+  shutting[Symbol.dispose]();
+  await settle(world);
+  const tree = await bucketTree(world.bucket);
+  const heads = [...tree]
+    .filter(([name]) => name.endsWith("HEAD"))
+    .map(([name, text]) => [text, tree.get(name.replace("HEAD", "objects/1"))]);
+  expect(heads.sort()).toEqual([
+    ["of a", "old"],
+    ["old", "of b"],
+  ]);
+});
