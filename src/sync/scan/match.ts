@@ -42,9 +42,9 @@ export interface Matching {
 
 /** `keepsMissing`: keeps the names of objects that were not found anywhere. */
 export function match(db: SyncDatabase, walked: Walked, rules: IgnoreRules, keepsMissing = false): Matching {
-  const matcher = new Matcher(db, walked);
+  const matcher = new Matcher(db, walked, rules);
   matcher.matchAll();
-  matcher.findMissing(rules, keepsMissing);
+  matcher.findMissing(keepsMissing);
   return matcher;
 }
 
@@ -54,6 +54,7 @@ class Matcher implements Matching {
   readonly objects: LocalObject[] = [];
   readonly #known: KnownEntries;
   readonly #walked: Walked;
+  readonly #rules: IgnoreRules;
   readonly #byId = new Map<FileId, LocalObject>();
   /** What was found, by inode. Built on first use: a folder's first scan does not need it. */
   #byIno: ReadonlyMap<bigint, readonly Found[]> | undefined;
@@ -65,9 +66,10 @@ class Matcher implements Matching {
   /** Places that the system tells nothing of. */
   readonly #unknown = new Set<string>();
 
-  constructor(db: SyncDatabase, walked: Walked) {
+  constructor(db: SyncDatabase, walked: Walked, rules: IgnoreRules) {
     this.#known = new KnownEntries(db, walked.settled);
     this.#walked = walked;
+    this.#rules = rules;
     this.root = { ino: 1 as Ino, id: ROOT_ID, entries: [], found: [walked.root], kept: [] };
     this.#byId.set(ROOT_ID, this.root);
     this.objectOf.set(walked.root, this.root);
@@ -85,14 +87,14 @@ class Matcher implements Matching {
   }
 
   /** Finds the database's entries that are not on the disk: gone, or out of sight. */
-  findMissing(rules: IgnoreRules, keepsMissing: boolean): void {
+  findMissing(keepsMissing: boolean): void {
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
       // A directory has one name: if found elsewhere, it has left a place that is out of sight.
       const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
       const isMissing = known === undefined || known.found.length === 0;
-      const isKept = !hasMoved && ((keepsMissing && isMissing) || this.#isOutOfSight(entry, rules, known));
+      const isKept = !hasMoved && ((keepsMissing && isMissing) || this.#isOutOfSight(entry, known));
       if (known !== undefined && !isKept) continue;
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);
@@ -155,7 +157,8 @@ class Matcher implements Matching {
       there.record.type === found.stat.type &&
       !this.#held.has(placeText(there)) &&
       !this.#byId.has(there.id) &&
-      !this.#isElsewhere(there, found);
+      !this.#isElsewhere(there, found) &&
+      !this.#hasNameOutOfSight(there);
     if (isFree) return this.#hold(found, there);
     const { ino, links, type } = found.stat;
     const twins = type === "file" && links > 1 ? this.#withInode(ino) : [];
@@ -168,6 +171,11 @@ class Matcher implements Matching {
     return this.#withInode(seen.ino).some(
       (found) => found !== here && found.stat.type === record.type && isSameInode(seen, found.stat),
     );
+  }
+
+  /** Then the object is still there, and what took one of its other names is a new one. */
+  #hasNameOutOfSight(there: Entry): boolean {
+    return this.#known.byId(there.id).some((entry) => entry !== there && this.#isOutOfSight(entry, undefined));
   }
 
   /** Whether the directory is at its old place, which may be listed later than a mount of it or a reuse of its inode. */
@@ -201,11 +209,11 @@ class Matcher implements Matching {
     return parent !== undefined && name === place.name && this.objectOf.get(parent)?.id === place.parent;
   }
 
-  #isOutOfSight(entry: Entry, rules: IgnoreRules, known: LocalObject | undefined): boolean {
+  #isOutOfSight(entry: Entry, known: LocalObject | undefined): boolean {
     // An object whose only name is in sight is not out of sight.
     if (this.#isBelowClosed(entry)) return !(known?.found ?? []).some(({ stat }) => isOnlyName(stat, entry));
     const above = this.#pathOf(entry.parent, 0);
-    return above !== undefined && rules.ignores([...above, entry.name], entry.record.type === "directory");
+    return above !== undefined && this.#rules.ignores([...above, entry.name], entry.record.type === "directory");
   }
 
   /** Also if what is there is unknown. */

@@ -329,6 +329,23 @@ test.each(["EACCES", "EIO", "ENOTCONN"])(
   },
 );
 
+test("a save over one name of a linked file leaves the name as it is that cannot be seen", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  a.disk.write(path("d/linked"), "old");
+  await a.disk.link(path("d/linked"), path("linked"));
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.save(path("linked"), "saved");
+  const shutting = shut(a, "EACCES", "d");
+  await a.sync();
+  await b.sync();
+  shutting[Symbol.dispose]();
+  await settle(world);
+  const tree = { d: "dir", "d/linked": "old", linked: "saved" };
+  for (const { disk } of [a, b]) expect(Object.fromEntries(disk.tree())).toEqual(tree);
+});
+
 test("a repository that both changed stays whole on both sides while a directory in it is shut", async () => {
   const { world, a, b } = await twoFolders();
   for (const name of [".git", ".git/objects"]) a.disk.make(path(name));
