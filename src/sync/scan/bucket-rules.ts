@@ -12,7 +12,7 @@ import { lookup } from "../../fstree/fs-reader.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { IGNORE_FILE } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import { MAX_RULES_LENGTH } from "./ignore-rules.ts";
+import { MAX_RULES_LENGTH, requireFile } from "./ignore-rules.ts";
 
 /**
  * The text of a root's rules; "" if it has none, or the folder has had them. Throws as reading the bucket does: nothing is
@@ -27,7 +27,8 @@ export async function rulesInBucket(
   // If the folder has lost them, somebody removed them.
   if (db.at(place) !== undefined) return "";
   const { record } = (await lookup(nodes, body.tree, place)) ?? {};
-  if (record?.type !== "file") return "";
+  if (record === undefined) return "";
+  requireFile(record.type, "in the bucket");
   const source = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
   // One byte more than is accepted shows that it is too long.
   const bytes = await readContent(source, record.content, record.size, 0, Math.min(record.size, MAX_RULES_LENGTH + 1));

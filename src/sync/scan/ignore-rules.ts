@@ -6,6 +6,7 @@ import { SynclineError } from "../../base/errors.ts";
 import { describeError } from "../../base/log.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { blake3 } from "../../crypto/hash.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { IGNORE_FILE, OWN_FOLDER, pathText } from "../disk/paths.ts";
 
@@ -19,7 +20,7 @@ export interface IgnoreRules {
 /** As in most folders: only the folder's own directory is ignored. */
 export const NO_RULES = rulesOf("", undefined, []);
 
-/** The folder's rules, or `otherwise` if it has none. Throws `precondition_failed` if they cannot be read. */
+/** The folder's rules, or `otherwise` if it has none. Throws `precondition_failed` if they cannot be read, as through a link. */
 export async function readRules(
   disk: SyncDisk,
   hidden: readonly DiskPath[] | undefined,
@@ -30,6 +31,9 @@ export async function readRules(
 
 async function readText(disk: SyncDisk): Promise<string | undefined> {
   try {
+    const stat = await disk.look([IGNORE_FILE]);
+    if (stat === undefined) return undefined;
+    requireFile(stat.type, "here");
     const file = await disk.read([IGNORE_FILE]);
     try {
       const { size } = await file.stat();
@@ -38,12 +42,21 @@ async function readText(disk: SyncDisk): Promise<string | undefined> {
       await file.close();
     }
   } catch (error) {
-    if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return undefined;
+    if (failedWith(error, "ENOENT")) return undefined;
+    if (error instanceof SynclineError) throw error;
     throw new SynclineError("precondition_failed", `${IGNORE_FILE} cannot be read: ${describeError(error)}`, {
       hint: "Nothing is synced while the ignore rules are unknown. Make the file readable, or remove it.",
       cause: error,
     });
   }
+}
+
+/** Links are never followed: that such a name has no rules would publish what people meant to exclude. */
+export function requireFile(type: FileType, where: "here" | "in the bucket"): void {
+  if (type === "file") return;
+  throw new SynclineError("precondition_failed", `${IGNORE_FILE} ${where} is a ${type}, not a file.`, {
+    hint: "Nothing is synced while the ignore rules are unknown. Replace it by a file that has the rules.",
+  });
 }
 
 /**

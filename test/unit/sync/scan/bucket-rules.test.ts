@@ -62,3 +62,51 @@ async function dying(folder: SyncedFolder): Promise<void> {
   await expect(folder.sync()).rejects.toThrow(Crash);
   folder.disk.rename = rename;
 }
+
+test.each(["symlink", "directory"])(
+  "are unknown if they are a %s: nothing is published, here or elsewhere",
+  async (type) => {
+    const { world, a, b } = await twoFolders();
+    const makeBad = (folder: SyncedFolder) =>
+      type === "symlink" ? folder.disk.makeSymlink(RULES, "dotfiles/ignore") : folder.disk.makeDirectory(RULES);
+    await makeBad(a);
+    a.disk.write(path("secret.txt"), "secret");
+    const refused = {
+      code: "precondition_failed",
+      message: expect.stringContaining(`.synclineignore here is a ${type}`),
+    };
+    await expect(a.sync()).rejects.toMatchObject(refused);
+    await expect(a.dryRun()).rejects.toMatchObject(refused);
+    expect(await names(world)).toEqual([]);
+
+    // Once they are a file, they hold.
+    a.disk.remove(RULES);
+    a.disk.write(RULES, "secret*\n");
+    await settle(world);
+    expect(await names(world)).toEqual([".synclineignore"]);
+    a.disk.remove(RULES);
+    await makeBad(a);
+    b.disk.write(path("secret 2.txt"), "secret");
+    await expect(a.sync()).rejects.toMatchObject(refused);
+    await b.sync();
+    expect(await names(world)).toEqual([".synclineignore"]);
+  },
+);
+
+test("are unknown if the bucket has something else in their place", async () => {
+  const { world, a, b } = await twoFolders();
+  await a.disk.makeSymlink(path("link"), "elsewhere");
+  await a.sync();
+  // As a mount publishes it.
+  const { look } = a.disk;
+  a.disk.look = async (at) => (at.join("/") === RULES.join("/") ? undefined : look.call(a.disk, at));
+  a.disk.move(path("link"), RULES);
+  await a.sync();
+  expect(await names(world)).toEqual([".synclineignore"]);
+  b.disk.write(path("secret.txt"), "secret");
+  await expect(b.sync()).rejects.toMatchObject({
+    code: "precondition_failed",
+    message: expect.stringContaining(".synclineignore in the bucket is a symlink"),
+  });
+  expect((await bucketTree(world.bucket)).has("secret.txt")).toBe(false);
+});
