@@ -17,6 +17,7 @@ import { watchFolderTree } from "../../sync/scan/folder-notices.ts";
 import { SyncDatabase } from "../../sync/known/database.ts";
 import { requireFolder } from "../../sync/known/marker.ts";
 import type { DiskPath, SyncDisk } from "../../sync/disk/disk.ts";
+import { ONLY_READ_ONLY } from "../../sync/disk/windows-modes.ts";
 import { actionsOf, reportOf, type PlannedAction, type SyncReport } from "../../sync/report.ts";
 import { dryRunPass, syncPass } from "../../sync/sync-pass.ts";
 import type { PassContext, PassProgress, PassResult } from "../../sync/pass-result.ts";
@@ -293,7 +294,7 @@ export class SyncAgent implements AsyncDisposable {
       attention: {
         modeMask: special ? 0o7777 : 0o1777,
         owners: process.getuid?.() === 0,
-        onlyReadOnly: process.platform === "win32",
+        onlyReadOnly: ONLY_READ_ONLY,
       },
       limit: this.#limit,
       signal: this.#signal,

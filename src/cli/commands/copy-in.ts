@@ -17,7 +17,7 @@ import type { Root } from "../../roots/root-store.ts";
 import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import { openToRead, statOf } from "../../sync/disk/portable-disk.ts";
-import { usualMode } from "../../sync/disk/windows-modes.ts";
+import { ONLY_READ_ONLY, usualMode } from "../../sync/disk/windows-modes.ts";
 import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { SteadyFile } from "../../sync/scan/steady-file.ts";
@@ -271,5 +271,5 @@ function isADirectory(source: string): SynclineError {
 }
 
 function attributesOf({ type, mode, uid, gid, mtimeNs }: DiskStat): NewAttributes {
-  return { mode: process.platform === "win32" ? usualMode(type, mode) : mode, uid, gid, mtimeNs };
+  return { mode: ONLY_READ_ONLY ? usualMode(type, mode) : mode, uid, gid, mtimeNs };
 }

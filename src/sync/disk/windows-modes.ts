@@ -4,6 +4,9 @@
  */
 import type { FileType } from "../../format/files/record.ts";
 
+/** Whether this system's modes tell no more. */
+export const ONLY_READ_ONLY = process.platform === "win32";
+
 const OWNER_MAY_WRITE = 0o200;
 const ANYONE_MAY_WRITE = 0o222;
 
