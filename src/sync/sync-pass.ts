@@ -30,7 +30,7 @@ import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { startFolderOver } from "./start-over.ts";
 import { pathInFolder } from "./known/path-in-folder.ts";
-import { claimFolder, ensureOwnFolders, isSyncedApart, requireMarker } from "./known/marker.ts";
+import { claimFolder, ensureOwnFolders, isSyncedApart, openFolder, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
 import { lookUntilCertain, type Looked } from "./scan/missed.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
@@ -46,8 +46,8 @@ import { waitingIn } from "./waiting.ts";
 
 /** Throws as opening the folder does, `precondition_failed`, `foreign_bucket`, and why publishing failed. */
 export async function syncPass(context: PassContext): Promise<PassResult> {
-  const { disk } = context;
-  await disk.open();
+  const { db, disk, names } = context;
+  await openFolder(db, disk, names);
   try {
     return await new SyncPass(context).run();
   } finally {
@@ -57,8 +57,8 @@ export async function syncPass(context: PassContext): Promise<PassResult> {
 
 /** What a pass would do now, without doing it. Throws as `syncPass`. */
 export async function dryRunPass(context: PassContext): Promise<PassResult> {
-  const { disk, db } = context;
-  await disk.open();
+  const { db, disk, names } = context;
+  await openFolder(db, disk, names);
   try {
     return await db.dryRun(() => new SyncPass(context, true).run());
   } finally {

@@ -125,6 +125,28 @@ test("a mass deletion needs approval, and a folder without its marker is refused
 });
 
 test(
+  "under watch, a folder that is missing is said to be, and syncs on once it is back",
+  { timeout: 400_000 },
+  async () => {
+    const [folder, bucket] = [space.at("unplugged"), space.url("unplugged-bucket")];
+    mkdirSync(folder);
+    writeFileSync(`${folder}/f`, "text");
+    space.do("init", bucket);
+    space.start(["sync", bucket, folder]);
+    await expect.poll(() => space.run(["flush", folder]).status, soon).toBe(0);
+    renameSync(folder, `${folder}-away`);
+    const missing = space.run(["flush", folder]);
+    expect(missing.status).not.toBe(0);
+    expect(missing.out).toContain(`${folder} is missing: nothing is synced, and nothing counts as deleted.`);
+    expect(missing.out).not.toContain("unreachable");
+    renameSync(`${folder}-away`, folder);
+    expect(space.run(["flush", folder]).status).toBe(0);
+    expect(space.lines("ls", bucket)).toHaveLength(1);
+    space.do("unmount", folder);
+  },
+);
+
+test(
   "under watch, a mass deletion waits for `flush --allow-deletes` with its exact digest",
   { timeout: 400_000 },
   async () => {

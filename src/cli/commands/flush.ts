@@ -33,8 +33,9 @@ export function register(program: Program): void {
         return 0;
       }
       const { guard: held, doors } = await statusNow();
-      const isPaused = error?.code === "paused";
-      const why = isPaused ? "others' changes are not received" : "the bucket is unreachable";
+      const status = error === null ? UNREACHABLE : ERROR_STATUSES[error.code];
+      const isAway = status === UNREACHABLE;
+      const why = isAway ? "the bucket is unreachable" : "others' changes are not received";
       const away = `Nothing is pending, but ${why}: ${printText(error?.message ?? "no answer")}`;
       const failed = pending.files > 0 ? printRest(pending, error) : away;
       // Held deletions keep everything else of the folder waiting, too.
@@ -47,9 +48,11 @@ export function register(program: Program): void {
         output.notice(`${heldText(held)}. If that is intended: ${allowCommand(doors, held)}`);
         return 7;
       }
-      if (isPaused && error.hint !== null) output.notice(printText(error.hint));
+      if (!isAway && error !== null && error.hint !== null) output.notice(printText(error.hint));
       // Nothing is left to publish, but the bucket could not be reached to see others' changes.
-      return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];
+      return pending.files > 0 || error === null ? 3 : status;
     },
   });
 }
+
+const UNREACHABLE = ERROR_STATUSES.store_unreachable;

@@ -43,6 +43,16 @@ export async function requireFolder(db: SyncDatabase, names: FolderNames, create
   }
 }
 
+/** Opens the folder for a pass. Throws `no_such_path` if a folder that was synced is missing, and else as the disk does. */
+export async function openFolder(db: SyncDatabase, disk: SyncDisk, names: FolderNames): Promise<void> {
+  try {
+    await disk.open();
+  } catch (error) {
+    if (!failedWith(error, "ENOENT") || db.fact("folder") === undefined) throw error;
+    throw unmarked(names, "is missing", "no_such_path");
+  }
+}
+
 /** Throws `foreign_bucket` for another bucket's folder, `precondition_failed` if it is not the folder that was synced. */
 export async function requireMarker(
   db: SyncDatabase,

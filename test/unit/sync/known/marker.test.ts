@@ -70,3 +70,25 @@ test.each([
   await settle(world);
   expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["1", "d", "d/2", "d/in", "d/in/3", "d/new"]);
 });
+
+test("a folder that was synced and is missing is said to be, until it is back", async () => {
+  const { world, a } = await twoFolders();
+  const { open } = a.disk;
+  const away = () => {
+    a.disk.open = async () => {
+      throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
+    };
+  };
+  away();
+  await expect(a.sync()).rejects.toMatchObject({ code: "ENOENT" });
+  a.disk.open = open;
+  a.disk.write(path("f"), "text");
+  await a.sync();
+  away();
+  const missing = { code: "no_such_path", message: expect.stringContaining("is missing: nothing is synced") };
+  await expect(a.sync()).rejects.toMatchObject(missing);
+  await expect(a.dryRun()).rejects.toMatchObject(missing);
+  a.disk.open = open;
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("f")).toBe("text");
+});
