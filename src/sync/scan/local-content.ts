@@ -222,8 +222,8 @@ export function isUnreadable(error: unknown): boolean {
   return failedWith(error, ...FORBIDDEN, ...DAMAGED);
 }
 
-/** No permission, no key, or a program that has it locked (EBUSY on Windows). */
-const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY"];
+/** No permission, no key, a program that has it locked (EBUSY on Windows), or a path longer than the system takes. */
+const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY", "ENAMETOOLONG"];
 /** Reported only when the bytes are read. */
 const DAMAGED = ["EIO", "EBADMSG", "EUCLEAN", "ESTALE"];
 

@@ -49,7 +49,7 @@ function left(pass: PassResult): [string, string][] {
   return (report?.left ?? []).map(({ path: at, why }) => [at, why]);
 }
 
-test.each(["EACCES", "EPERM", "EIO"])(
+test.each(["EACCES", "EPERM", "EIO", "ENAMETOOLONG"])(
   "new unreadable files are left out (%s), and published once they can be read",
   async (code) => {
     const { world, a } = await twoFolders();
