@@ -305,10 +305,11 @@ test.each(["EACCES", "EIO", "ENOTCONN"])(
   async (code) => {
     const { world, a, b } = await twoFolders();
     for (const name of ["d", "d/.git"]) a.disk.make(path(name));
-    for (const name of ["d/f", "d/x.db", "d/.git/HEAD", "d/linked"]) a.disk.write(path(name), "old");
+    for (const name of ["d/f", "d/x.db", "d/.git/HEAD", "d/linked", "d/moved"]) a.disk.write(path(name), "old");
     await a.disk.link(path("d/linked"), path("linked"));
     await settle(world);
     using shutting = shut(a, code, "d");
+    b.disk.move(path("d/moved"), path("moved"));
     for (const round of [1, 2]) {
       for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
       for (const name of ["d/f", "d/x.db", "d/x.db-wal", "d/.git/HEAD", "d/.git/index"])
