@@ -3,7 +3,7 @@
  * tree as a filesystem. Reports, and changes nothing.
  */
 import type { Cid, Lamport } from "../base/ids.ts";
-import { isDamage, SynclineError } from "../base/errors.ts";
+import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
 import { WordMemory } from "../base/word-memory.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
@@ -37,7 +37,7 @@ export interface VerifyOptions {
 
 /**
  * Verifies everything under the current root. Throws only when no result is possible: `no_such_bucket`, `root_rolled_back`,
- * `limit_exceeded` if the list of blocks takes more than `memoryBytes`, and what reading throws when the store is unreachable,
+ * `feature_unknown`, `limit_exceeded` if the list of blocks takes more than `memoryBytes`, and what reading throws when the store is unreachable,
  * at first or later.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
@@ -54,12 +54,12 @@ export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Prom
 /** How often damage is checked again where others publish meanwhile. */
 const MOST_TIMES = 3;
 
-/** A damaged root is reported, not thrown. */
+/** A damaged root is reported, not thrown. Throws `feature_unknown` for one that only a newer version can read. */
 async function requireKnownRoot(bucket: Bucket): Promise<void> {
   try {
     await bucket.current();
   } catch (error) {
-    if (!isWrongCommit(error)) throw error;
+    if (!isWrongCommit(error) || hasCode(error, "feature_unknown")) throw error;
   }
 }
 

@@ -4,12 +4,20 @@ import { keptKey } from "../../src/bucket/history.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
 import { commitRoots, makeCommit } from "../../src/bucket/publish/next-commit.ts";
 import { Staging } from "../../src/bucket/publish/staging.ts";
+import type { CommitBody } from "../../src/format/commits/commit-body.ts";
 import { signCommit } from "../../src/format/commits/commit.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 
-/** Swaps in a commit with the same tree, whose kept commits are the current ones without these seqs (ascending). */
-export async function dropKept({ bucket, writer }: PublishContext, seqs: readonly Lamport[]): Promise<void> {
+/**
+ * Swaps in a commit with the same tree, whose kept commits are the current ones without these seqs (ascending). `more`
+ * overrides its fields.
+ */
+export async function dropKept(
+  { bucket, writer }: PublishContext,
+  seqs: readonly Lamport[],
+  more: Partial<CommitBody> = {},
+): Promise<void> {
   const current = await bucket.current();
   if (current === undefined) throw new Error("the bucket has no root");
   const staging = new Staging(bucket.blocks, undefined);
@@ -23,7 +31,7 @@ export async function dropKept({ bucket, writer }: PublishContext, seqs: readonl
   });
   const deletes = seqs.map((seq) => ({ key: keptKey(seq), value: undefined, links: [] }));
   const kept = await editTree(nodes, staging, bucket.treeConfig, commit.body.kept, deletes);
-  const thinned = signCommit({ ...commit.body, kept }, commit.certificate, writer.device);
+  const thinned = signCommit({ ...commit.body, kept, ...more }, commit.certificate, writer.device);
   await using session = bucket.remote.beginUpload();
   const blocks = staging.reachable(commitRoots(thinned));
   const outcome = await (await session.prepare(current.root, { commit: thinned, blocks })).swap();

@@ -11,7 +11,7 @@ import type { Cid } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
-import { digestOf } from "../../format/blocks/cid.ts";
+import { cidFromDigest, digestOf } from "../../format/blocks/cid.ts";
 import {
   COMMIT_FOLDER,
   commitObjectName,
@@ -70,6 +70,8 @@ export interface RootSearch {
   readonly candidates: readonly RootCandidate[];
   /** The one that needs no person's choice. */
   readonly newest: RootCandidate | undefined;
+  /** Commits that only a newer version can read: any of them may have been the newest root. */
+  readonly newer: readonly Cid[];
   /** All signed commits of the bucket that have an object of their own. */
   readonly commits: ReadonlyMap<Cid, VerifiedCommit>;
 }
@@ -85,20 +87,24 @@ export async function searchRoot(at: ObjectStore, options: RootSearchOptions): P
   const lost = await lostRootIn(store, copies);
   if (lost === undefined) return undefined;
   if (copies.footers.size === 0) await copies.readFooters();
-  const found = await commitsIn(store, copies);
+  const { found, newer } = await commitsIn(store, copies);
   if (found.length === 0 && (await store.head(GENESIS_OBJECT)) === undefined) return undefined;
   const genesis = await genesisOf(store, copies, found, options);
   const bucket = await openedAs(store, copies, genesis, options);
   const commits = new Map<Cid, VerifiedCommit>();
   const dates = new Map<Cid, number>();
   for (const { commit, modifiedMs } of found) {
-    const verified = await unlessWrong(() => bucket.verify(commit));
+    const verified = await unlessWrong(
+      () => bucket.verify(commit),
+      () => newer.push(commit.cid),
+    );
     if (verified === undefined) continue;
     commits.set(commit.cid, verified);
     dates.set(commit.cid, modifiedMs);
   }
-  const { candidates, newest } = await new Choice(store, bucket, lost, { commits, dates }, options.seen).make();
-  return { lost, genesis, candidates, newest, commits };
+  const choice = await new Choice(store, bucket, lost, { commits, dates }, options.seen).make();
+  const newest = newer.length === 0 ? choice.newest : undefined;
+  return { lost, genesis, candidates: choice.candidates, newest, newer, commits };
 }
 
 /** Undefined if the root can be read and its commit is there. */
@@ -127,15 +133,19 @@ interface StoredCommit {
 }
 
 /** Those with an object of their own; not checked yet. */
-async function commitsIn(store: ObjectStore, copies: BlockCopies): Promise<StoredCommit[]> {
+async function commitsIn(store: ObjectStore, copies: BlockCopies): Promise<{ found: StoredCommit[]; newer: Cid[] }> {
   const found: StoredCommit[] = [];
+  const newer: Cid[] = [];
   for await (const { name, modifiedMs } of store.list(COMMIT_FOLDER)) {
     const pack = parsePackName(name);
-    const bytes = pack && (await copies.find(packReference(pack).subarray(1)));
-    const commit = bytes && (await unlessWrong(async () => decodeCommit(bytes)));
+    if (pack === undefined) continue;
+    const digest = packReference(pack).subarray(1);
+    const bytes = await copies.find(digest);
+    const decode = async () => bytes && decodeCommit(bytes);
+    const commit = await unlessWrong(decode, () => newer.push(cidFromDigest("dag-cbor", digest)));
     if (commit !== undefined) found.push({ commit, modifiedMs });
   }
-  return found;
+  return { found, newer };
 }
 
 async function genesisOf(
@@ -283,11 +293,13 @@ const VERSION_BYTES = 2;
 /** Addresses differ in some fifty bytes. */
 const MOST_WRONG = 16;
 
-async function unlessWrong<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+/** `onNewer` is called for what only a newer version can read. */
+async function unlessWrong<Value>(work: () => Promise<Value>, onNewer?: () => void): Promise<Value | undefined> {
   try {
     return await work();
   } catch (error) {
     if (!isWrongCommit(error)) throw error;
+    if (hasCode(error, "feature_unknown")) onNewer?.();
     return undefined;
   }
 }

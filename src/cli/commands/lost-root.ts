@@ -102,21 +102,28 @@ async function putBack(call: RootCall, address: string, search: RootSearch, chos
   call.output.result({ repaired: ROOT_OBJECT, what }, `repaired ${ROOT_OBJECT}: ${what}`);
 }
 
-function show({ output }: RootCall, { lost, candidates, newest }: RootSearch): void {
+function show({ output }: RootCall, { lost, candidates, newest, newer }: RootSearch): void {
   const item = damageItem(lost.what, { object: ROOT_OBJECT });
   output.result({ damage: item }, `damaged  ${ROOT_OBJECT}: ${lost.what}`);
   for (const candidate of candidates) {
     const isNewest = candidate === newest;
     output.result({ candidate: valueOf(candidate, isNewest) }, textOf(candidate, isNewest));
   }
+  for (const cid of newer) output.result({ newer: cid }, `  ${cid}  written by a newer syncline`);
   output.result(
     { blocks: 0, bytes: 0, roots: 0, damaged: 1, repaired: 0 },
     "Nothing else can be checked without a root.",
   );
-  output.notice(`Nothing was changed. ${nextStep(candidates, newest)}`);
+  output.notice(`Nothing was changed. ${nextStep(candidates, newest, newer)}`);
 }
 
-function nextStep(candidates: readonly RootCandidate[], newest: RootCandidate | undefined): string {
+function nextStep(
+  candidates: readonly RootCandidate[],
+  newest: RootCandidate | undefined,
+  newer: readonly Cid[],
+): string {
+  if (newer.length > 0)
+    return "The newest root may be one that a newer syncline wrote. Upgrade, then run `syncline verify` again.";
   if (newest !== undefined) return "--repair makes this commit the root.";
   if (candidates.length > 0)
     return "It is not certain which commit was the newest root. Choose: --repair --root COMMIT";

@@ -26,6 +26,7 @@ import type { ObjectEdit } from "../../support/epochs.ts";
 import { MemoryRemote } from "../../support/memory-remote.ts";
 import { putRepeatingList } from "../../support/repeating-list.ts";
 import { createBucket, newWriter, nodesOf, openBucket } from "../../support/test-bucket.ts";
+import { dropKept } from "../../support/thinning.ts";
 
 async function publish(context: PublishContext, epoch: number, edits: readonly ObjectEdit[]): Promise<void> {
   const current = await context.bucket.current();
@@ -199,6 +200,13 @@ describe("verifying a bucket", () => {
     remote.blocks.held.delete(cidOf("raw", Buffer.of(1)));
     expect((await verified()).damage).toMatchObject([{ path: "/a", cid: cidOf("raw", Buffer.of(1)) }]);
     peeks.mockRestore();
+  });
+
+  test("reports no damage where only a newer version can read the root", async () => {
+    const { remote, me } = await filledBucket();
+    await dropKept(me, [], { features: { incompat: ["future/1"], roCompat: [], compat: [] } });
+    const verifying = verifyBucket(await openBucket(remote), { blocks: remote.blocks });
+    await expect(verifying).rejects.toMatchObject({ code: "feature_unknown" });
   });
 
   test("reports a missing current root", async () => {

@@ -132,6 +132,28 @@ describe("verify on a bucket without a root", () => {
     }
   });
 
+  test("takes no older commit for the newest where a newer version wrote others", async () => {
+    const line = await published(4);
+    {
+      await using remote = await opened();
+      const bucket = await Bucket.open(remote, { blocks: remote.blocks });
+      await dropKept(await newWriter(bucket, 21), [], {
+        features: { incompat: ["future/1"], roCompat: [], compat: [] },
+      });
+    }
+    const newest = await rootNow();
+    await rm(rootPath());
+    const before = await contents();
+    const { status, told, candidates, err } = await verify("--repair");
+    expect(status).toBe(8);
+    expect(candidates).toMatchObject([{ commit: line[4], newest: false }]);
+    expect(told).toContainEqual({ newer: newest });
+    expect(err).toContain("Upgrade");
+    expect(await contents()).toEqual(before);
+    expect((await verify("--repair", "--root", line[4] as Cid)).status).toBe(0);
+    expect(await rootNow()).toBe(line[4]);
+  });
+
   test("takes no older commit for the newest where the root names a lost one", async () => {
     const line = await published(4);
     await rm(join(folder, commitObjectName(line[4] as Cid)));
