@@ -13,6 +13,7 @@ import type { ApplyContext } from "./apply-context.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Reason } from "../known/unsettled.ts";
 import { NOT_HELD, REFUSALS, type DiskPath, type DiskStat } from "../disk/disk.ts";
+import { sourcesOf } from "./ignored-sources.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { NEW_PATH } from "../disk/paths.ts";
 import { withAttributes } from "../scan/attributes.ts";
@@ -234,7 +235,7 @@ class Applier implements Puts {
     if (record.type === "directory" || !this.#hasDirectory(place.parent)) return false;
     if (isNew) return true;
     const there = db.at(place);
-    const basis = (there?.id === id ? there : sourceOf(db.byId(id), record))?.record;
+    const basis = (there?.id === id ? there : sourceOf(sourcesOf(this.#context, id), record))?.record;
     return basis === undefined || !sameVersion(basis, record);
   }
 

@@ -2,8 +2,7 @@
  * Moves one object to its place or away: checks that the disk has what the database says, makes one rename that other
  * programs see whole or not at all, and checks again what was displaced.
  */
-import type { FileId, FileName } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
@@ -16,6 +15,7 @@ import { syncAttributes, syncDirectories, type Changed } from "../scan/durable.t
 import { lookBelow } from "../scan/walk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { isTwin, sourceOf, type Entry } from "../known/entry.ts";
+import { sourcesOf } from "./ignored-sources.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
@@ -54,7 +54,7 @@ export class Placing {
     const path = this.#pathOf(place);
     if (path === undefined) return "in the way";
     const occupant = db.at(place);
-    const known = db.byId(target.id);
+    const known = sourcesOf(this.#context, target.id);
     if (occupant?.id === target.id) {
       const twin = ready && known.find((entry) => entry !== occupant && sameRecord(entry.record, target.record));
       return this.#update(occupant, path, target, (await this.#linked(twin, ready)) ?? ready);

@@ -15,6 +15,7 @@ import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import { applyPlan, type Applied } from "./apply.ts";
+import { forgetMovedAway } from "./ignored-sources.ts";
 import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Targets } from "./plan.ts";
 
 export interface ShowOptions {
@@ -45,7 +46,10 @@ export async function showRoot(
 ): Promise<Shown> {
   const { db } = behind;
   const { most, isDryRun, applying } = options;
-  const targets = await db.transaction(() => noteBehind(behind, isDryRun ? Infinity : most));
+  const targets = await db.transaction(async () => {
+    await forgetMovedAway(behind);
+    return noteBehind(behind, isDryRun ? Infinity : most);
+  });
   const early: Early = { files: 0, touched: new Set() };
   const waiting = isDryRun ? 0 : db.behind.countWaiting();
   if (waiting > most) {

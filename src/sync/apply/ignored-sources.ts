@@ -1,0 +1,51 @@
+/**
+ * What is at an ignored path is never moved or linked to another one: it may hold what was never meant to be published. An
+ * object that others moved away from there, or linked elsewhere, comes from the bucket.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { lookup, readObject } from "../../fstree/fs-reader.ts";
+import { isOwn, PARKED_ID } from "../disk/paths.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { Entry } from "../known/entry.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { PASSING } from "../known/unsettled.ts";
+import type { IgnoreRules } from "../scan/ignore-rules.ts";
+import type { PlanContext } from "./plan.ts";
+
+interface Ruled {
+  readonly db: SyncDatabase;
+  readonly rules: IgnoreRules;
+}
+
+/** An object's names in the folder that it may be moved or linked from. */
+export function sourcesOf({ db, rules }: Ruled, id: FileId): readonly Entry[] {
+  return db.byId(id).filter((entry) => !isIgnored({ db, rules }, entry));
+}
+
+/**
+ * Forgets names at ignored paths that others moved away. What is there stays, and is unknown from then on. Call before the
+ * plan, in its transaction.
+ */
+export async function forgetMovedAway({ db, rules, nodes, tree, again }: PlanContext): Promise<void> {
+  if (db.isEmpty()) return;
+  for (const place of db.unsettled()) {
+    const entry = place.parent === PARKED_ID ? undefined : db.at(place);
+    if (entry === undefined || !(again || PASSING.has(place.reason) || entry.record.type === "directory")) continue;
+    if (!isIgnored({ db, rules }, entry)) continue;
+    if ((await lookup(nodes, tree, place))?.id === entry.id) continue;
+    if ((await readObject(nodes, tree, entry.id)) !== undefined) forget(db, entry);
+  }
+}
+
+function isIgnored({ db, rules }: Ruled, entry: Entry): boolean {
+  const path = pathInFolder(db, entry);
+  return path !== undefined && !isOwn(path) && rules.ignores(path, entry.record.type === "directory");
+}
+
+function forget(db: SyncDatabase, entry: Entry): void {
+  if (entry.record.type === "directory") {
+    for (const child of db.children(entry.id)) forget(db, child);
+    db.setFact("compare all", "yes");
+  }
+  db.remove(entry);
+}
