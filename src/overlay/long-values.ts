@@ -1,10 +1,11 @@
 /**
- * Extended attributes and symlink targets in memory. They count toward the most unpublished objects that memory should hold:
- * a file with 64 KiB of attributes takes as much as many files. Equal attributes of one object are kept once.
+ * Extended attributes, symlink targets and short contents in memory. The first two count toward the most unpublished objects
+ * that memory should hold: a file with 64 KiB of attributes takes as much as many files. Equal values of one object are kept
+ * once.
  */
 import { XATTR_OVERHEAD_BYTES, VALUE_UNIT_BYTES } from "../base/limits.ts";
 import { isLinked, xattrBytes } from "../format/blocks/linked-value.ts";
-import type { FileRecord, Linked, Xattrs } from "../format/files/record.ts";
+import type { Content, FileRecord, Linked, Xattrs } from "../format/files/record.ts";
 
 /** How many objects extended attributes or a target count as, besides the object that has them. Short ones: none. */
 export function unitsOf(value: Xattrs | Linked | string): number {
@@ -13,15 +14,23 @@ export function unitsOf(value: Xattrs | Linked | string): number {
   return Math.round((xattrBytes(value) + value.size * XATTR_OVERHEAD_BYTES) / VALUE_UNIT_BYTES);
 }
 
-/** The record, with the other's extended attributes if they are equal. */
-export function withXattrsOf<Of extends Pick<FileRecord, "xattrs">>(
-  record: Of,
-  { xattrs }: Pick<FileRecord, "xattrs">,
-): Of {
-  return record.xattrs !== xattrs && areEqual(record.xattrs, xattrs) ? { ...record, xattrs } : record;
+type Values = Pick<FileRecord, "xattrs" | "content">;
+
+/** The record, with the other's extended attributes and its content, each if equal. */
+export function withValuesOf<Of extends Values>(record: Of, other: Values): Of {
+  const xattrs = areEqual(record.xattrs, other.xattrs) ? other.xattrs : record.xattrs;
+  const content = contentOf(record.content, other.content);
+  return xattrs === record.xattrs && content === record.content ? record : { ...record, xattrs, content };
+}
+
+/** The other content if it is inline and equal. Other contents take little memory. */
+export function contentOf(content: Content, other: Content | undefined): Content {
+  if (content.kind !== "inline" || other?.kind !== "inline") return content;
+  return Buffer.compare(content.bytes, other.bytes) === 0 ? other : content;
 }
 
 function areEqual(a: Xattrs | Linked, b: Xattrs | Linked): boolean {
+  if (a === b) return true;
   if (isLinked(a) || isLinked(b) || a.size !== b.size) return false;
   for (const [name, value] of a) {
     const other = b.get(name);

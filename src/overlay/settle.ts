@@ -11,7 +11,7 @@ import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
-import { withXattrsOf } from "./long-values.ts";
+import { withValuesOf } from "./long-values.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
@@ -209,10 +209,11 @@ function keepPublished(
   const { epoch } = flight.changes;
   state.unidentify(object);
   object.id = id;
-  state.setBase(object, withXattrsOf(kept.record, object));
+  const base = withValuesOf(kept.record, object);
+  state.setBase(object, base);
   object.conflict = kept.record.conflict;
   object.baseNames = kept.names;
-  object.content = kept.record.content;
+  object.content = base.content;
   object.contentSize = kept.record.size;
   object.extents?.rebase(epoch);
   if (object.extents?.isBase(object.contentSize) === true) object.extents = undefined;

@@ -3,7 +3,7 @@
  * a small file would take 16 KiB.
  */
 import { isLinked } from "../format/blocks/linked-value.ts";
-import type { FileRecord, Xattrs } from "../format/files/record.ts";
+import { type FileRecord, NO_XATTRS, type Xattrs } from "../format/files/record.ts";
 
 /** A copy of the record with its own bytes. */
 export function ownRecord(record: FileRecord): FileRecord {
@@ -18,6 +18,7 @@ export function ownRecord(record: FileRecord): FileRecord {
 
 /** The attributes with their own bytes: a value may be a small part of a block, or of the pool that buffers come from. */
 export function ownXattrs(xattrs: Xattrs): Xattrs {
+  if (xattrs.size === 0) return NO_XATTRS;
   return new Map(Array.from(xattrs, ([name, value]) => [name, ownBytes(value)]));
 }
 

@@ -10,8 +10,9 @@ import { SynclineError } from "../../base/errors.ts";
 import { ByteReader, ByteWriter } from "../data/bytes.ts";
 import { keptObject, recordOf } from "../dirty-object.ts";
 import type { DirtyObject } from "../dirty-object.ts";
+import type { Content } from "../../format/files/record.ts";
 import { Extents } from "../data/extents.ts";
-import { withXattrsOf } from "../long-values.ts";
+import { contentOf, withValuesOf } from "../long-values.ts";
 import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
@@ -107,7 +108,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   object.contentSize = reader.int();
   object.extents = reader.u8() === 0 ? undefined : Extents.read(reader);
   object.links = stored.readLinks(reader);
-  object.base = reader.u8() === 0 ? undefined : withXattrsOf(stored.readRecord(reader), object);
+  object.base = reader.u8() === 0 ? undefined : withValuesOf(stored.readRecord(reader), object);
   object.baseNames = stored.readBaseNames(reader);
   object.epoch = reader.int();
   const flags = reader.u8();
@@ -156,17 +157,17 @@ export function readSealed(reader: ByteReader): ChangedObject {
     record: readOptionalRecord(reader),
   };
   if (object.record !== undefined && object.base !== undefined)
-    object.record = withXattrsOf(object.record, object.base);
+    object.record = withValuesOf(object.record, object.base);
   const flags = reader.u8();
-  const content = readContentChange(reader, (flags & 1) !== 0);
+  const content = readContentChange(reader, (flags & 1) !== 0, object.base?.content);
   return { ...object, content, ...((flags & 2) === 0 ? {} : { replaces: reader.ino() }) };
 }
 
-function readContentChange(reader: ByteReader, isEdited: boolean): ContentChange {
+function readContentChange(reader: ByteReader, isEdited: boolean, kept: Content | undefined): ContentChange {
   if (!isEdited) return { kind: "same" };
   return {
     kind: "edited",
-    base: stored.readContent(reader),
+    base: contentOf(stored.readContent(reader), kept),
     baseSize: reader.int(),
     segments: Extents.read(reader).segments(),
   };

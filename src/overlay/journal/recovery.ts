@@ -6,7 +6,7 @@ import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
 import type { DirtyObject } from "../dirty-object.ts";
 import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Inodes } from "../inodes.ts";
-import { withXattrsOf } from "../long-values.ts";
+import { withValuesOf } from "../long-values.ts";
 import { readJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot, JournalRecord } from "./journal-record.ts";
 import { inFlight } from "../seal.ts";
@@ -30,7 +30,7 @@ export function loadState(
     if (head.flight !== undefined) {
       const sealed = Array.from(tables.sealed(), (bytes) => {
         const changed = decodeSealed(bytes);
-        return sharingXattrs(changed, objects.get(changed.ino));
+        return sharingValues(changed, objects.get(changed.ino));
       });
       state.inFlight = inFlight({ ...head.flight, objects: sealed });
     }
@@ -55,15 +55,15 @@ export function replayFrame(state: OverlayState, payload: Uint8Array, take: (rec
   });
 }
 
-/** Shares equal extended attributes of an object, as they were shared before the restart. */
-function sharingXattrs(changed: ChangedObject, object: DirtyObject | undefined): ChangedObject {
+/** Shares equal values of an object, as they were shared before the restart. */
+function sharingValues(changed: ChangedObject, object: DirtyObject | undefined): ChangedObject {
   if (object === undefined) return changed;
   const { record, base } = changed;
   const kept = object.base ?? object;
   return {
     ...changed,
-    record: record && withXattrsOf(withXattrsOf(record, kept), object),
-    base: base && withXattrsOf(base, kept),
+    record: record && withValuesOf(withValuesOf(record, kept), object),
+    base: base && withValuesOf(base, kept),
   };
 }
 

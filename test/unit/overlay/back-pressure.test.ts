@@ -168,6 +168,28 @@ describe("at the most changed objects that memory should hold", () => {
     }
   });
 
+  test("a short content is in memory once for the file, its base and the epoch in flight, also after a restart", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("a", "short");
+    await fs.publish();
+    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o600 }));
+    fs.vfs.seal();
+    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o644 }));
+    await fs.vfs.checkpoint();
+    for (let starts = 0; starts < 2; starts++) {
+      const { state } = fs.objects.overlay;
+      const { content, base } = state.dirty(ino);
+      const sealed = state.inFlight?.objects.get(ino);
+      expect(content.kind).toBe("inline");
+      expect([base?.content, sealed?.record?.content, sealed?.base?.content].map((each) => each === content)).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      fs.restart();
+    }
+  });
+
   test("the log says so once, until half of them are published", () => {
     const warnings: string[] = [];
     const log = { ...silentLog, warn: (message: string) => void warnings.push(message) };

@@ -4,7 +4,9 @@ import { ROOT_INO } from "../../../src/base/ids.ts";
 import { Overlay } from "../../../src/overlay/overlay.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { SimulatedDisk } from "../../../src/simulate/disks/simulated-disk.ts";
+import { NO_XATTRS } from "../../../src/format/files/record.ts";
 import { CleanInodes } from "../../../src/vfs/clean-inodes.ts";
+import { ownXattrs } from "../../../src/vfs/own-record.ts";
 import { NodeStore } from "../../../src/tree/node-store.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
@@ -31,6 +33,10 @@ test("cached clean files and directories share no memory with the nodes that the
     expect(bytes.map((each) => each.buffer.byteLength)).toEqual(bytes.map((each) => each.length));
     expect(bytes).toHaveLength(record.type === "file" ? 2 : 1);
   }
+});
+
+test("files without attributes share one empty list of them", () => {
+  expect(ownXattrs(new Map())).toBe(NO_XATTRS);
 });
 
 function never(): never {

@@ -60,6 +60,21 @@ test.each([0, 1, 511, 512, 513, 1_200])(
   },
 );
 
+test("a file's equal values are in memory once after they crossed", async () => {
+  const fs = await VfsHarness.create();
+  const ino = await fs.make("f", "short");
+  await fs.run((vfs) => vfs.setXattr(ino, "user.a", Buffer.from("attribute"), 0));
+  await fs.publish();
+  await fs.write(ino, 0, "S");
+  const sealed = await new EpochExchange(fs.vfs).seal();
+  const [changed] = unpackChanged(sealed?.first ?? new Uint8Array());
+  const { base, record, content } = changed ?? {};
+  expect(base?.content.kind).toBe("inline");
+  expect(record?.xattrs === base?.xattrs).toBe(true);
+  expect(record?.content === base?.content).toBe(true);
+  expect(content?.kind === "edited" && content.base === base?.content).toBe(true);
+});
+
 test("a sealed epoch is returned again when asked for, and none if nothing changed", async () => {
   const fs = await VfsHarness.create();
   const exchange = new EpochExchange(fs.vfs);
