@@ -241,7 +241,7 @@ export class Overlay {
       this.data.sealed();
       this.#housekeeping.sealed();
     }
-    this.#pacing.left(again);
+    if (this.state.inFlight !== undefined) this.#pacing.left(again);
     return this.state.inFlight?.changes;
   }
 

@@ -57,6 +57,13 @@ describe("a call that changes another object", () => {
   });
 });
 
+test("no call waits after a flush that found no changes: nothing is being published", async () => {
+  const fs = await VfsHarness.create({ unpublishedObjects: 16 });
+  expect(fs.vfs.seal()).toBeUndefined();
+  for (let index = 0; index < 12; index++) await fs.make(`f${index}`);
+  expect(fs.vfs.throttle(undefined)).toBeUndefined();
+});
+
 describe("an epoch that has grown large", () => {
   test("asks for its publish at once and only once, after the one in flight", async () => {
     const fs = await VfsHarness.create({ epochObjects: 4 });
