@@ -1,6 +1,6 @@
 /** How much more memory changes take, in objects: what `OverlayState.held` counts. */
 import type { JournalRecord } from "./journal/journal-record.ts";
-import { unitsOf } from "./long-values.ts";
+import { KEPT_UNITS, unitsOf } from "./long-values.ts";
 import type { OverlayState } from "./state.ts";
 
 /** By how much `held` grows with these records of a call; what they remove counts only once it is gone. */
@@ -11,7 +11,7 @@ export function growthOf(state: OverlayState, records: readonly JournalRecord[])
 function growthBy(state: OverlayState, record: JournalRecord): number {
   switch (record.kind) {
     case "keep":
-      return 1 + unitsOf(record.object.record.xattrs) + unitsOf(record.object.record.target);
+      return 1 + KEPT_UNITS + unitsOf(record.object.record.xattrs) + unitsOf(record.object.record.target);
     case "create":
       return 1 + unitsOf(record.object.target);
     case "xattrs": {

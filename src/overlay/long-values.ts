@@ -7,6 +7,9 @@ import { XATTR_OVERHEAD_BYTES, VALUE_UNIT_BYTES } from "../base/limits.ts";
 import { isLinked, xattrBytes } from "../format/blocks/linked-value.ts";
 import type { Content, FileRecord, Linked, Xattrs } from "../format/files/record.ts";
 
+/** As how many further objects one counts that the base has, too: publishing it takes twice the memory of a new one. */
+export const KEPT_UNITS = 1;
+
 /** How many objects extended attributes or a target count as, besides the object that has them. Short ones: none. */
 export function unitsOf(value: Xattrs | Linked | string): number {
   if (typeof value === "string") return Math.round(value.length / VALUE_UNIT_BYTES);

@@ -11,7 +11,7 @@ import { corruptState } from "./data/bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
-import { unitsOf } from "./long-values.ts";
+import { KEPT_UNITS, unitsOf } from "./long-values.ts";
 import type { BaseRoot, FollowedObject, PublishedRow } from "./journal/journal-record.ts";
 import { NameSets } from "./name-sets.ts";
 
@@ -140,7 +140,7 @@ export class OverlayState {
     return this.#objects.size;
   }
 
-  /** What memory is bounded by: the number of dirty objects, plus what their long values count as. */
+  /** What memory is bounded by: the number of dirty objects, plus what their kept rows and long values count as. */
   get held(): number {
     return this.#objects.size + this.#values + this.#sealedValues;
   }
@@ -324,10 +324,10 @@ export class OverlayState {
   }
 }
 
-/** How many objects the long values of this one count as: its own, and its base's if those differ. */
+/** How many objects this one counts as besides itself: for its kept row, its long values, and its base's if those differ. */
 function valuesOf({ xattrs, target, base }: DirtyObject): number {
   const inBase = base === undefined || base.xattrs === xattrs ? 0 : unitsOf(base.xattrs);
-  return inBase + unitsOf(xattrs) + unitsOf(target);
+  return (base === undefined ? 0 : KEPT_UNITS) + inBase + unitsOf(xattrs) + unitsOf(target);
 }
 
 function hasLink({ links }: DirtyObject, { parent, name }: Link): boolean {

@@ -35,11 +35,13 @@ export function boundHeaps(): void {
 const KNOWN_MAJORS: ReadonlySet<number> = new Set([22, 24, 26]);
 
 /**
- * How many changed objects fit into memory until they are published. Measured with 1,400,000: together they take 5 KiB each,
- * and 2.2 KiB in the heap of the thread that publishes. To be called on that thread.
+ * How many changed objects fit into memory until they are published, where those that the base has count as two. Measured with
+ * 1,400,000 new ones: together they take 5 KiB each, and 2.2 KiB in the heap of the thread that publishes. To be called on
+ * that thread.
  */
-export function objectsInMemory(): number {
-  return Math.floor(Math.min(systemBytes() / OBJECT_BYTES, getHeapStatistics().heap_size_limit / OBJECT_HEAP_BYTES));
+export function objectsInMemory(bytes = systemBytes()): number {
+  const forObjects = Math.max(bytes - AGENT_BYTES, LEAST_OBJECTS * OBJECT_BYTES);
+  return Math.floor(Math.min(forObjects / OBJECT_BYTES, getHeapStatistics().heap_size_limit / OBJECT_HEAP_BYTES));
 }
 
 /** How much memory a collection or verification may take for its lists of blocks. An agent needs memory for other work, too. */
@@ -51,6 +53,10 @@ function systemBytes(): number {
   return Math.min(totalmem(), process.constrainedMemory() || Infinity);
 }
 
+/** What an agent takes besides. */
+const AGENT_BYTES = 128 * 1024 * 1024;
+/** Enough to work with. */
+const LEAST_OBJECTS = 1_024;
 /** Both with room for everything else. */
 const OBJECT_BYTES = 10 * 1024;
 const OBJECT_HEAP_BYTES = 3 * 1024;

@@ -96,14 +96,14 @@ function forgetOrphans(fs: VfsHarness): void {
   for (const ino of orphans) fs.vfs.forget(ino);
 }
 
-/** Objects, and each of the different values that they hold: now, in the base, and in the epoch in flight. */
+/** Objects, their kept rows, and each of the different values that they hold: now, in the base, and in the epoch in flight. */
 function recount(state: OverlayState): number {
   let held = state.count;
   for (const object of state.objects()) {
     const sealed = state.inFlight?.objects.get(object.ino);
     const records: (Pick<FileRecord, "xattrs" | "target"> | undefined)[] = [object, object.base, sealed?.record];
     const values = records.flatMap((record) => (record === undefined ? [] : [record.xattrs]));
-    held += unitsOf(object.target);
+    held += unitsOf(object.target) + (object.base === undefined ? 0 : 1);
     for (const value of new Set(values)) held += unitsOf(value);
   }
   return held;

@@ -105,15 +105,15 @@ describe("an epoch that has grown large", () => {
 });
 
 describe("at the most changed objects that memory should hold", () => {
-  const NAMES = ["a", "b", "c", "d", "e", "f", "g"];
+  const NAMES = [..."abcdefghijklmn"];
 
   test("further objects cannot change until the others are published; changed ones can, and removing works", async () => {
-    // The root directory changes with its names.
-    const fs = await VfsHarness.create({ unpublishedObjects: 1 + NAMES.length });
+    // The root directory changes with its names, and has a kept row.
+    const fs = await VfsHarness.create({ unpublishedObjects: 2 + NAMES.length });
     const other = await fs.make("other");
     await fs.publish();
     for (const name of NAMES) await fs.make(name, name);
-    for (let times = 0; times < 2; times++) await expect(fs.make("h")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
+    for (let times = 0; times < 2; times++) await expect(fs.make("z")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
     await expect(fs.write(other, 0, "x")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
     await fs.write(await fs.ino("a"), 0, "more");
     await fs.unlink("other");
@@ -122,14 +122,26 @@ describe("at the most changed objects that memory should hold", () => {
     expect(await fs.list("")).toEqual(NAMES);
     expect(await fs.text("a")).toBe("more");
     await fs.publish();
-    await fs.make("h");
-    expect(await fs.list("")).toEqual([...NAMES, "h"]);
+    await fs.make("z");
+    expect(await fs.list("")).toEqual([...NAMES, "z"]);
+  });
+
+  test("a file that was published before counts as two", async () => {
+    const fs = await VfsHarness.create({ unpublishedObjects: 3 });
+    const first = await fs.make("a");
+    await expect(fs.make("b")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
+    await fs.publish();
+    const other = await fs.make("b");
+    await fs.publish();
+    await fs.write(first, 0, "x");
+    await expect(fs.write(other, 0, "x")).rejects.toMatchObject({ errno: ERRNO.ENOSPC });
+    await fs.write(first, 1, "y");
   });
 
   test("long attributes and targets count as further objects, until they are removed or published", async () => {
     const LONG = new Uint8Array(20 * 1024);
-    // The root directory, a file, and what its attribute counts as.
-    const fs = await VfsHarness.create({ unpublishedObjects: 1 + 1 + 10 });
+    // The root directory with its kept row, a file, and what its attribute counts as.
+    const fs = await VfsHarness.create({ unpublishedObjects: 2 + 1 + 10 });
     const ino = await fs.make("a");
     const grow = (value: Uint8Array, name = "user.a") => fs.run((vfs) => vfs.setXattr(ino, name, value, 0));
     const link = () => fs.run((vfs) => vfs.makeSymlink(ROOT_INO, "s" as FileName, "t".repeat(4_000), CALLER));

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { releasingReader } from "../../../src/agent/threads/releasing-reader.ts";
-import { collectGarbage, IdleRelease, NODE_FLAGS } from "../../../src/runtime/memory.ts";
+import { collectGarbage, IdleRelease, NODE_FLAGS, objectsInMemory } from "../../../src/runtime/memory.ts";
 import { cidOf } from "../../../src/format/blocks/cid.ts";
 import { BlockMap } from "../../support/block-map.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -21,6 +21,14 @@ test("memory is released after many block reads, single or batched, but not afte
   expect(notes).toBe(1);
   for (let read = 0; read < 255; read++) await reader.get(cid);
   expect(notes).toBe(1);
+});
+
+test("the most unpublished objects leave 128 MiB for the agent, and a small machine can work nevertheless", () => {
+  const MiB = 1024 * 1024;
+  expect(objectsInMemory(1024 * MiB)).toBe(91_750);
+  expect(objectsInMemory(256 * MiB)).toBe(13_107);
+  expect(objectsInMemory(130 * MiB)).toBe(1_024);
+  expect(objectsInMemory(64 * MiB)).toBe(1_024);
 });
 
 test("collecting garbage leaves V8's flags as they were, since V8 takes no compiled code made under others", () => {
