@@ -125,6 +125,21 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     expect(await create).toEqual({ kind: "check again" });
   });
 
+  test("what waits too long for a table's lock has changed nothing, and holds no connection of the server any more", async () => {
+    const { url, arbiter } = await fresh();
+    const name = { owner: "o", bucket: "b" };
+    await arbiter.roots.swap(name, undefined, rootCid("a"));
+    const other = await connected(url);
+    await other.query("BEGIN");
+    await other.query("LOCK TABLE bucket_roots");
+    const swaps = await Promise.all([1, 2, 3].map(() => failure(arbiter.roots.swap(name, rootCid("a"), rootCid("b")))));
+    expect(swaps).toMatchObject(swaps.map(() => ({ code: "arbiter_unreachable", unchanged: true })));
+    const waiting = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    expect((await admin.query(waiting)).rows[0].n).toBe(0);
+    await other.query("COMMIT");
+    expect(await arbiter.roots.get(name)).toMatchObject({ commit: rootCid("a") });
+  });
+
   test("a swap of other software is a conflict, never overwritten", async () => {
     const { url, arbiter } = await fresh();
     const name = { owner: "o", bucket: "b" };

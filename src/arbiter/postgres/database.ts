@@ -6,16 +6,25 @@ import { describeError, type Log } from "../../base/log.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Time limits for a statement, after which its outcome is unknown, and for connecting. */
+/**
+ * Time limits for a statement: for the server, which then cancels it, and a little later for this end, to which the outcome is
+ * unknown then. For connecting.
+ */
 const STATEMENT_MS = 5_000;
+const SILENCE_MS = 5_500;
 const CONNECT_MS = 3_000;
 const CONNECTIONS = 8;
 const KEEP_ALIVE_MS = 10_000;
 /** How long a connection that is closed waits for the server to close it, too. */
 const GOODBYE_MS = 1_000;
 
-/** Has the server drop a connection, with its locks, half a minute after the other end is gone without a word. */
-const NOTICE_DEAD = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
+/**
+ * Has the server drop a connection, with its locks, half a minute after the other end is gone without a word. And it cancels
+ * what waits too long, for a table's lock, say: it does not notice that this end gave up, so each attempt would leave one
+ * more of its connections waiting, until it takes none from anybody.
+ */
+const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
+  SET statement_timeout = ${STATEMENT_MS}`;
 
 /** A statement that failed. `unchanged`: the server said that it changed nothing, or was never asked. */
 export class StatementFailed extends SynclineError {
@@ -46,7 +55,7 @@ export class Database implements AsyncDisposable {
     this.#url = url;
     this.#clock = clock;
     this.#log = log;
-    const onConnect = this.#requirePrimary as (client: ClientBase) => void;
+    const onConnect = this.#prepare as (client: ClientBase) => void;
     this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, onConnect });
     this.#pool.on("connect", (client) => this.#opened(client));
     // A connection that breaks while idle; the next call makes another one.
@@ -80,8 +89,7 @@ export class Database implements AsyncDisposable {
     this.#opened(client);
     try {
       await client.connect();
-      await client.query(NOTICE_DEAD);
-      await this.#requirePrimary(client);
+      await this.#prepare(client);
       return client;
     } catch (cause) {
       await this.close(client);
@@ -101,10 +109,12 @@ export class Database implements AsyncDisposable {
     await Promise.all([...this.#clients].map((client) => this.close(client)));
   }
 
-  /** A standby's roots and packs may be old. The next time, its address may lead to the primary. */
-  readonly #requirePrimary = async (client: ClientBase): Promise<void> => {
-    const { rows } = await client.query<{ standby: boolean }>("SELECT pg_is_in_recovery() AS standby");
-    if (rows[0]?.standby === true) throw new StatementFailed(this.address, "it is a standby", true);
+  /** Refuses a standby, whose roots and packs may be old. The next time, its address may lead to the primary. */
+  readonly #prepare = async (client: ClientBase): Promise<void> => {
+    const results = [await client.query<{ standby: boolean }>(`${SESSION}; SELECT pg_is_in_recovery() AS standby`)];
+    // Of several statements, there is a result each.
+    if (results.flat().at(-1)?.rows[0]?.standby === true)
+      throw new StatementFailed(this.address, "it is a standby", true);
   };
 
   #notConnected(cause: unknown): StatementFailed {
@@ -122,7 +132,7 @@ export class Database implements AsyncDisposable {
     return {
       connectionString: this.#url,
       connectionTimeoutMillis: CONNECT_MS,
-      query_timeout: STATEMENT_MS,
+      query_timeout: SILENCE_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       application_name: "syncline",
