@@ -31,7 +31,7 @@ export class StatementFailed extends SynclineError {
   readonly unchanged: boolean;
   constructor(address: string, cause: unknown, unchanged: boolean) {
     super("arbiter_unreachable", `${address} did not answer: ${describeError(cause)}`, {
-      hint: "Check that PostgreSQL is running and can be reached. Roots and uploads wait for it.",
+      hint: "Check that PostgreSQL runs and can be reached, and that it lets this user in: the password goes into PGPASSWORD or ~/.pgpass. Roots and uploads wait for it.",
       cause,
     });
     this.unchanged = unchanged;
@@ -95,6 +95,31 @@ export class Database implements AsyncDisposable {
       await this.close(client);
       throw this.#notConnected(cause);
     }
+  }
+
+  /**
+   * Throws `config_invalid` if a pooler gives one session to several clients in turn: locks, prepared statements and
+   * notifications would be lost, or others'.
+   */
+  async requireSessions(): Promise<void> {
+    const clients: Client[] = [];
+    try {
+      const sessions = new Set<number>();
+      for (let count = 0; count < 2; count++) {
+        const client = await this.connection();
+        clients.push(client);
+        const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+        for (const { pid } of rows) sessions.add(pid);
+      }
+      if (sessions.size === 2) return;
+    } catch (cause) {
+      throw this.#notConnected(cause);
+    } finally {
+      await Promise.all(clients.map((client) => this.close(client)));
+    }
+    throw new SynclineError("config_invalid", `${this.address} leads to a pooler that shares sessions among clients.`, {
+      hint: "Connect to PostgreSQL itself, or set the pooler to pool sessions, not transactions or statements.",
+    });
   }
 
   /** Ends a connection, even if the server is gone without a word. */

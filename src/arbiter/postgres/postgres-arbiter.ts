@@ -23,10 +23,14 @@ const incarnationOf = (generation: string) => `(
     || '-' || 'syncline_owners'::regclass::oid::text || coalesce('-' || ${generation}, '')
   FROM pg_control_system())`;
 
-/** Opens it. Throws `bad_address`, `arbiter_unreachable`, and `precondition_failed` before `syncline migrate up`. */
+/**
+ * Opens it. Throws `bad_address`, `arbiter_unreachable`, `config_invalid` behind a pooler that shares sessions, and
+ * `precondition_failed` before `syncline migrate up`.
+ */
 export async function openPostgres(url: string, clock: Clock, log: Log): Promise<PostgresArbiter> {
   const database = new Database(url, clock, log);
   try {
+    await database.requireSessions();
     const missing = (await migrationStates(database)).filter(({ applied }) => !applied);
     if (missing.length > 0) {
       throw new SynclineError(

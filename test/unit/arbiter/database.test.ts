@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { Database } from "../../../src/arbiter/postgres/database.ts";
 import { PostgresArbiter } from "../../../src/arbiter/postgres/postgres-arbiter.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import type { SynclineError } from "../../../src/base/errors.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
@@ -28,6 +29,26 @@ test("a connection that breaks right behind an answer ends nothing, and the next
   await using database = new Database(`postgres://one@127.0.0.1:${await portOf(server)}/one`, systemClock, silentLog);
   expect(await database.query("SELECT")).toEqual([]);
   expect(await database.query("SELECT")).toEqual([]);
+  server.close();
+});
+
+test.each([
+  ["one session for both connections, as a pooler of transactions has", ["7", "7"], "config_invalid"],
+  ["a session for each connection", ["7", "8"], undefined],
+])("%s: %j", async (_, pids, code) => {
+  const server = createServer((socket) => {
+    let isStarted = false;
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
+      else if (data.includes("pg_backend_pid")) socket.write(Buffer.concat([...numberRow(pids.shift() ?? ""), READY]));
+      else socket.write(Buffer.concat([DONE, READY]));
+      isStarted = true;
+    });
+  });
+  await using database = new Database(`postgres://one@127.0.0.1:${await portOf(server)}/one`, systemClock, silentLog);
+  const outcome = await database.requireSessions().catch((error: SynclineError) => error.code);
+  expect(outcome).toBe(code);
   server.close();
 });
 
@@ -71,6 +92,17 @@ function message(type: string, body: Buffer): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(4 + body.length);
   return Buffer.concat([Buffer.from(type), length, body]);
+}
+
+/** A result of one row with one integer, `pid`. */
+function numberRow(text: string): Buffer[] {
+  const column = Buffer.alloc(18);
+  column.writeUInt32BE(23, 6);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(text.length);
+  const one = Buffer.from("\0\x01", "latin1");
+  const head = message("T", Buffer.concat([one, Buffer.from("pid\0"), column]));
+  return [head, message("D", Buffer.concat([one, length, Buffer.from(text)])), DONE];
 }
 
 function portOf(server: Server): Promise<number> {
