@@ -11,6 +11,7 @@ import { adoptPacks } from "../../master/shared/adopt-packs.ts";
 import { createRoot, type RootCreation } from "../../master/shared/create-root.ts";
 import { copyPacks } from "../../master/shared/folder-copy.ts";
 import { openMasterObjects } from "../../master/shared/open-objects.ts";
+import { requireItsStore } from "../../master/shared/pack-log.ts";
 import type { MasterObjects } from "../../master/shared/pack-objects.ts";
 import { SharedStores } from "../../master/shared/shared-stores.ts";
 import { lockExistingFolder, revocationsPath, rootsPath } from "../../master/store/data-folder.ts";
@@ -62,6 +63,8 @@ async function migrate(call: MigrateCall): Promise<void> {
   }
   await using objects = await openMasterObjects(to, runtime);
   await using arbiter = await openArbiter(options.arbiter ?? "", runtime, silentLog);
+  // Else its packs would be in two stores, of which each master knows only one.
+  await requireItsStore(arbiter, objects);
   const roots = table.all();
   for (const { name, root } of roots) {
     const there = await arbiter.roots.get(name);

@@ -19,7 +19,7 @@ export interface MasterObjects extends AsyncDisposable {
 export async function requireUsed(objects: MasterObjects): Promise<void> {
   if ((await objects.top.get(PAST_OBJECT)) !== undefined || (await objects.owners()).length > 0) return;
   throw new SynclineError("no_such_path", `${objects.address} has no packs of a master.`, {
-    hint: "Check the address of the store.",
+    hint: "Check the address of the store, and that of the arbiter, if one is given: they belong together.",
   });
 }
 

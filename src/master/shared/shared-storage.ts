@@ -1,5 +1,5 @@
 /** The storage of a master without state of its own: an arbiter, a store of packs, and a cache that may be deleted. */
-import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
+import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -13,8 +13,8 @@ import type { CollectionCall, CollectionReport } from "../gc/collection.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { PackAdoption } from "./adopt-packs.ts";
-import { logPages } from "./pack-log.ts";
-import { type MasterObjects, requireUsed } from "./pack-objects.ts";
+import { requireItsStore } from "./pack-log.ts";
+import type { MasterObjects } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
 import { SharedStores } from "./shared-stores.ts";
@@ -53,7 +53,7 @@ export async function openSharedStorage(options: SharedStorageOptions): Promise<
 async function openParts(options: SharedStorageOptions, open: (Disposable | AsyncDisposable)[]) {
   const { arbiter, objects, clock, log, random, databases, cacheDir, acceptRoots = false } = options;
   const leaseMs = options.leaseSeconds === undefined ? MASTER_LEASE_MS : options.leaseSeconds * 1_000;
-  if (await namesPacks(arbiter)) await requireUsed(objects);
+  await requireItsStore(arbiter, objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log });
   open.push(past);
   // Packs that the arbiter lost may still be in the store, and must not be taken for garbage.
@@ -116,16 +116,6 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   const rolledBack = new Map<Wallet, readonly string[]>();
   if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ALL);
   return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
-}
-
-/** Whether the log names packs, which must be somewhere. */
-async function namesPacks(arbiter: Arbiter): Promise<boolean> {
-  for (const owner of await arbiter.packs.owners()) {
-    for await (const entries of logPages(arbiter, owner)) {
-      if (entries.some(({ state }) => state !== PACK_STATES.gone)) return true;
-    }
-  }
-  return false;
 }
 
 /** The caches of this master know roots that the accepted table lacks. */

@@ -69,6 +69,21 @@ async function lacking(): Promise<number> {
 }
 
 describe("migrate-store", () => {
+  test("refuses an arbiter whose packs are in another store, and changes nothing", async () => {
+    const elsewhere = { pack: "0".repeat(32), bytes: 1, rows: 1 };
+    await using arbiter = openArbiter();
+    const { nowMs } = await arbiter.packs.after(chain.owner.wallet, 0);
+    const change = { add: [elsewhere], condemn: [], begunMs: nowMs, patienceMs: 60_000 };
+    await arbiter.packs.change(chain.owner.wallet, change);
+    const { status, err } = await migrate();
+    expect(err).toMatch(/no_such_path/);
+    expect(status).toBe(1);
+    expect((await arbiter.packs.after(chain.owner.wallet, 0)).entries.map(({ pack }) => pack)).toEqual([
+      elsewhere.pack,
+    ]);
+    expect(await arbiter.roots.get(name())).toBeUndefined();
+  });
+
   test("moves sealed and growing packs, roots and revoked tokens, and changes nothing in the folder", async () => {
     const before = await packs(data());
     expect(before.some((file) => file.endsWith(".open"))).toBe(true);
