@@ -23,7 +23,7 @@ import { SendingRate } from "./sending-rate.ts";
 import { Unanswered } from "./unanswered.ts";
 import { checkOrigin } from "./origin.ts";
 import type { LivePool } from "./live-pool.ts";
-import { isUntrustedCause, openPool, TRUST_HINT } from "./pool.ts";
+import { isUntrustedCause, openPool, trustHint } from "./pool.ts";
 
 export interface MasterRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -235,7 +235,7 @@ export class MasterConnection implements Master {
     this.#capabilities = undefined;
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
       hint: isUntrustedCause(cause)
-        ? TRUST_HINT
+        ? trustHint(cause)
         : "Check that the master is running, the address is right (http or https?), and the network can reach it.",
       cause,
     });

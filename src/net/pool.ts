@@ -43,7 +43,16 @@ export function isUntrustedCause(cause: unknown): boolean {
   return cause instanceof Unanswered && UNTRUSTED.test(codeOf(cause.cause));
 }
 
-export const TRUST_HINT = "If this is the right server, trust its certificate with --tls-ca FILE.";
+/** What to do about a server that failed to prove its identity. */
+export function trustHint(cause: unknown): string {
+  const code = cause instanceof Unanswered ? codeOf(cause.cause) : "";
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
+    return "Whoever runs the server must renew its certificate, unless the clock of this machine is wrong.";
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return "Use a name that the certificate has, or have it made for this one.";
+  return "If this is the right server, trust its certificate with --tls-ca FILE.";
+}
 
 /** OpenSSL's error codes for certificates that are not trusted or name another host. */
 const UNTRUSTED = /CERT|SIGNATURE/;

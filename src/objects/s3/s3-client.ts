@@ -14,7 +14,7 @@ import { exchange, type ExchangeAnswer } from "../../net/exchange.ts";
 import { Unanswered } from "../../net/unanswered.ts";
 import type { Bearer } from "../../net/bearer.ts";
 import type { LivePool } from "../../net/live-pool.ts";
-import { isUntrustedCause, openPool, TRUST_HINT } from "../../net/pool.ts";
+import { isUntrustedCause, openPool, trustHint } from "../../net/pool.ts";
 import { SendingRate } from "../../net/sending-rate.ts";
 import type { Environment } from "./credentials.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
@@ -142,7 +142,7 @@ export class S3Client implements AsyncDisposable {
     const why = cause instanceof Error ? `: ${cause.message}` : "";
     return new SynclineError("store_unreachable", `The S3 server at ${this.#shownHost()} does not answer${why}`, {
       hint: isUntrustedCause(cause)
-        ? TRUST_HINT
+        ? trustHint(cause)
         : "Check the network and the endpoint. What is saved here is published once it answers.",
       cause,
     });
