@@ -1,5 +1,6 @@
 /** The embedded master's storage: one folder with SQLite databases and pack files, used by one process. */
 import { closeAll } from "../../base/resources.ts";
+import { storeError } from "../../objects/disk.ts";
 import { systemDatabases } from "../../objects/databases.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
 import { collectOwner } from "../gc/collection.ts";
@@ -22,7 +23,7 @@ export async function openFolderStorage(options: FolderStorageOptions): Promise<
     return { ...(await openParts(options, open)), [Symbol.asyncDispose]: () => closeAll(open) };
   } catch (error) {
     await closeAll(open);
-    throw error;
+    throw storeError(error, options.dir, "opening the data folder");
   }
 }
 
