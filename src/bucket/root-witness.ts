@@ -65,7 +65,7 @@ export function rootRolledBack(found: Cid): SynclineError {
     "root_rolled_back",
     `The bucket's root ${found} does not descend from the newest root seen here.`,
     {
-      hint: `The bucket went back to older data, and nothing is published over it. Restore the newer data. To continue with the older state: ${ACCEPT}`,
+      hint: `The bucket went back to older data, and nothing is published over it. Restore the newer data. To continue with the older state: ${ACCEPT} If a mount then still says this, its unpublished changes follow the lost root: see docs/guide/operating.md.`,
     },
   );
 }
