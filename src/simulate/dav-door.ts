@@ -12,6 +12,10 @@ import { CALLER } from "./vfs-driver.ts";
 export class DavState {
   locks: readonly Lock[] = [];
   unfinished: readonly Unfinished[] = [];
+
+  copy(): DavState {
+    return Object.assign(new DavState(), { locks: this.locks, unfinished: this.unfinished });
+  }
 }
 
 export interface DavRequest {

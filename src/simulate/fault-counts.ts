@@ -14,6 +14,8 @@ export const FAULTS = [
   "clock skew",
   "days off",
   "away for days",
+  "set back",
+  "folder set back",
   "collection",
   "collector killed",
   "master killed",

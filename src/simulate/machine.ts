@@ -73,6 +73,8 @@ export interface MachineOptions {
   /** Called with the contents of a file whose last name a WebDAV request removed without naming the version it saw. */
   readonly onRemoved: (contents: Buffer) => void;
   readonly forgetsConditions: boolean;
+  /** Whether its agents wait for ever for a new device when the bucket has another epoch of theirs. */
+  readonly getsNoDevice: boolean;
   /** Whether its disk reports syncs that it did not make. */
   readonly forgetsSyncs: boolean;
   /** What its disk returns for a read: sometimes with a flipped bit. */
@@ -107,7 +109,7 @@ export class Machine {
   readonly #options: MachineOptions;
   #disk = new SimulatedDisk();
   #cacheDisk: SimulatedCacheDisk;
-  readonly #davState = new DavState();
+  #davState = new DavState();
   #isFull = false;
   #writer: Writer | undefined;
   #running: Running | undefined;
@@ -219,6 +221,19 @@ export class Machine {
     this.#use(this.#disk.afterPowerLoss(this.#options.random));
   }
 
+  /** Makes an image of its disk. The result puts the image back, under a process that runs or not. */
+  snapshot(): () => void {
+    const [disk, cacheDisk, writer] = [this.#disk.afterKill(), this.#cacheDisk.afterKill(), this.#writer];
+    const dav = this.#davState.copy();
+    return () => {
+      this.#end();
+      this.#writer = writer;
+      this.#cacheDisk = cacheDisk;
+      this.#davState = dav;
+      this.#use(disk);
+    };
+  }
+
   /** While the disk is full, nothing more fits. */
   fillDisk(isFull: boolean): void {
     this.#isFull = isFull;
@@ -283,13 +298,14 @@ export class Machine {
   }
 
   #publisher(process: SimulatedProcess, bucket: Bucket, writer: Writer, vfs: Vfs, merge: MergeSnapshots): Publisher {
-    const { random, onEpoch, certify } = this.#options;
+    const { random, onEpoch, certify, getsNoDevice } = this.#options;
+    const another = async () => (this.#writer = await (getsNoDevice ? new Promise<never>(() => {}) : certify()));
     return new Publisher({
       bucket,
       clock: process.clock,
       random,
       log: silentLog,
-      writer: lastingWriter(writer, async () => (this.#writer = await certify())),
+      writer: lastingWriter(writer, another),
       fixed: false,
       merge,
       overlay: {

@@ -5,8 +5,7 @@ import { DOCUMENT_NAMES, KINDS, LONG_PADDING, NAMES, UNIT_NAMES, USUAL_PADDING, 
 import type { Choice, Action } from "./actions.ts";
 import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
-import { FOLDER_KINDS } from "./folder/folder-actions.ts";
-import type { FolderAction } from "./folder/folder-actions.ts";
+import { anyFolders, type FolderPlan } from "./folder/planned-folders.ts";
 import type { LinkChances } from "./disks/faulty-line.ts";
 import { type MasterPlan, type MasterTrouble, plannedSite } from "./planned-site.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -18,6 +17,8 @@ const TROUBLES = [
 ];
 /** The fraction of histories in which one machine is away for days. */
 const AWAY = 0.1;
+/** The fraction of histories in which one machine goes back to an earlier moment. */
+const SET_BACK = 0.1;
 /** The fractions of histories with names of repositories and databases, with nearly equal names, and with JSON files. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
@@ -36,9 +37,6 @@ const WITH_PACKS = 0.5;
 const MOST_INLINE_BYTES = 400;
 /** Changes are published within this time. */
 const FLUSH_MS = 2_000;
-/** The fraction of histories with synced folders, and the fraction with two of them. */
-const WITH_FOLDERS = 0.25;
-const TWO_FOLDERS = 0.1;
 /** Scales clock skews to what a master tolerates in tokens: half of its limit at most. */
 const MOST_MASTER_SKEW = 4 / 120;
 
@@ -98,13 +96,6 @@ export interface Plan {
   readonly errands: readonly PlannedErrand[];
 }
 
-/** A synced folder beside the machines: people's actions in it, and its agent's deaths. */
-export interface FolderPlan {
-  readonly actions: readonly { readonly atMs: number; readonly action: FolderAction }[];
-  /** When its process is killed, and how long until it restarts. */
-  readonly kills: readonly { readonly atMs: number; readonly forMs: number }[];
-}
-
 export interface PlannedErrand {
   readonly kind: Errand;
   /** Picks from what exists. */
@@ -126,10 +117,11 @@ export interface PlannedAction {
 /**
  * A fault at one machine, or at the master, for some time. Days off: no process runs anywhere while days pass. Collection:
  * the machine collects the bucket, and is killed if that takes too long. Away for days: the machine works without the
- * bucket while days pass, and another machine collects.
+ * bucket while days pass, and another machine collects. Set back: its disk is replaced by its own image, which was made so
+ * long before.
  */
 export interface Trouble {
-  readonly kind: (typeof TROUBLES)[number] | "away for days" | MasterTrouble["kind"];
+  readonly kind: (typeof TROUBLES)[number] | "away for days" | "set back" | MasterTrouble["kind"];
   readonly atMs: number;
   readonly forMs: number;
   readonly machine: number;
@@ -174,7 +166,7 @@ export function planOf(seed: number): Plan {
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
   };
-  return atSite(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs);
+  return atSite(withPacks(withDocument(withSetBack(withAway(plan, lengthMs), lengthMs)), lengthMs), lengthMs);
 }
 
 function atSite(plan: Plan, lengthMs: number): Plan {
@@ -198,13 +190,28 @@ function withAway(plan: Plan, lengthMs: number): Plan {
   if (random.fraction() >= AWAY) return plan;
   const [atMs, forMs] = [random.fraction() * lengthMs, 4_000 + random.fraction() * 10_000];
   const trouble = { kind: "away for days" as const, atMs, forMs, machine: below(random, plan.machines) };
-  const actions = listOf(2 + below(random, 8), () => ({
+  const more = actionsAround(random, plan, trouble, forMs);
+  return { ...plan, actions: byTime([...plan.actions, ...more]), troubles: byTime([...plan.troubles, trouble]) };
+}
+
+/** Half of them at the machine of the trouble. */
+function actionsAround(random: Random, { machines }: Plan, { atMs, machine }: Trouble, forMs: number): PlannedAction[] {
+  return listOf(2 + below(random, 8), () => ({
     atMs: atMs + random.fraction() * forMs,
-    machine: random.fraction() < 0.5 ? trouble.machine : below(random, plan.machines),
+    machine: random.fraction() < 0.5 ? machine : below(random, machines),
     door: "mount" as const,
     action: anyAction(random),
   }));
-  return { ...plan, actions: byTime([...plan.actions, ...actions]), troubles: byTime([...plan.troubles, trouble]) };
+}
+
+/** Own seed, too. */
+function withSetBack(plan: Plan, lengthMs: number): Plan {
+  const random = seededRandom(plan.seed * 103 + 53);
+  if (random.fraction() >= SET_BACK) return plan;
+  const [atMs, forMs] = [random.fraction() * lengthMs, 500 + random.fraction() * 8_000];
+  const trouble = { kind: "set back" as const, atMs, forMs, machine: below(random, plan.machines) };
+  const more = actionsAround(random, plan, trouble, 2 * forMs);
+  return { ...plan, actions: byTime([...plan.actions, ...more]), troubles: byTime([...plan.troubles, trouble]) };
 }
 
 /** Own seed, too. In histories with JSON files, all agents edit one of them at about the same time. */
@@ -221,28 +228,6 @@ function withDocument(plan: Plan): Plan {
   }));
   const made = { atMs: 0, machine: 0, door: "mount" as const, action: action("create") };
   return { ...plan, actions: byTime([...plan.actions, made, ...edits]) };
-}
-
-/** Own seed, too. */
-function anyFolders(seed: number, many: number, lengthMs: number): readonly FolderPlan[] {
-  const random = seededRandom(seed * 79 + 31);
-  const chance = random.fraction();
-  const folders = chance < TWO_FOLDERS ? 2 : chance < WITH_FOLDERS ? 1 : 0;
-  return listOf(folders, () => ({
-    actions: byTime(
-      listOf(1 + below(random, 3 + many / 2), () => ({
-        atMs: random.fraction() * lengthMs,
-        action: {
-          kind: FOLDER_KINDS[below(random, FOLDER_KINDS.length)] ?? "create",
-          pick: below(random, 10),
-          to: below(random, 10),
-        },
-      })),
-    ),
-    kills: byTime(
-      listOf(below(random, 3), () => ({ atMs: random.fraction() * lengthMs, forMs: random.fraction() * 5_000 })),
-    ),
-  }));
 }
 
 /** Own seed, too. */

@@ -42,6 +42,7 @@ export const SABOTAGES = [
   "a folder whose scan overlooks files",
   "doors that hear nothing of each other",
   "a WebDAV door that forgets conditions",
+  "an agent that gets no new device when another epoch has its number",
 ] as const;
 
 /** One that only several masters can have; short histories that show it are rare. */

@@ -21,6 +21,8 @@ export interface Stage {
   readonly tokens: Tokens;
   readonly trace: Trace;
   readonly counts: FaultCounts;
+  /** Remembers what a machine has. The result notes that it went back to that. */
+  readonly mark: (machine: string) => () => void;
 }
 
 export class Troubles {
@@ -44,6 +46,7 @@ export class Troubles {
     }
     if (kind === "collection") return this.#collect(machine, forMs);
     this.#stage.counts.count(kind);
+    if (kind === "set back") return this.#setBack(machine, forMs);
     if (kind === "days off") return this.#pause();
     if (kind === "away for days") return this.#leaveAlone(machine, forMs);
     if (kind === "disk full") {
@@ -153,6 +156,18 @@ export class Troubles {
     }
     await this.#collect(other, forMs);
     await timeline.sleep(forMs / 4);
+  }
+
+  async #setBack(machine: Machine, forMs: number): Promise<void> {
+    const { timeline, trace, mark } = this.#stage;
+    const [putBack, went] = [machine.snapshot(), mark(machine.name)];
+    await timeline.sleep(forMs);
+    // Otherwise another trouble would start it, too.
+    while (machine.process === undefined) await timeline.sleep(RETRY_MS);
+    putBack();
+    went();
+    trace.add(machine.name, "went back");
+    await this.startAgain(machine);
   }
 
   #cutPower(machine: Machine): void {

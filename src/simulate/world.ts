@@ -20,6 +20,7 @@ import { People } from "./people.ts";
 import type { Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./judges/root-model.ts";
+import { SealedEpochs } from "./judges/sealed-epochs.ts";
 import { MergeJudge } from "./judges/merge-judge.ts";
 import { sabotagedMerge } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
@@ -92,8 +93,7 @@ class World {
   readonly #machines: Machine[] = [];
   /** Until when each machine is cut off from the bucket. */
   readonly #cutUntilMs = new Map<Machine, number>();
-  /** The versions that the machine had made when it sealed each epoch. */
-  readonly #sealed = new Map<string, readonly string[]>();
+  readonly #epochs = new SealedEpochs();
   /** The machine that each device belongs to. */
   readonly #owners = new Map<WriterId, string>();
   #isCalm = false;
@@ -101,7 +101,8 @@ class World {
   #lateUntilMs = 0;
   #missingReplies = 0;
   #unknownSwaps = 0;
-  #devices = 0;
+  /** The first one made the beginning. */
+  #devices = 1;
 
   constructor({ plan, beginning, root, site, timeline, sabotage, counts }: WorldOptions) {
     this.counts = counts;
@@ -116,7 +117,9 @@ class World {
     this.#judge = new MergeJudge(site.checked.blocks);
     this.trace = new Trace(timeline);
     const make = (name: string) => this.#folder(name);
-    this.folders = new Folders({ plan, timeline, tokens: this.#tokens, trace: this.trace, make });
+    const mark = (name: string) => this.#mark(name);
+    const folders = { plan, timeline, tokens: this.#tokens, trace: this.trace, counts, make, mark };
+    this.folders = new Folders(folders);
     this.#people = new People({
       plan,
       timeline,
@@ -136,6 +139,7 @@ class World {
       tokens: this.#tokens,
       trace: this.trace,
       counts: this.counts,
+      mark,
     });
   }
 
@@ -231,6 +235,7 @@ class World {
       onRemoved: (contents) => {
         for (const token of tokensIn(contents)) this.#tokens.remove(token, name);
       },
+      getsNoDevice: this.#sabotage === "an agent that gets no new device when another epoch has its number",
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
       flipped: (bytes) => this.#flipped(bytes, random),
       isIntact: this.#sabotage === "cached blocks that are not checked" ? () => true : undefined,
@@ -255,14 +260,18 @@ class World {
   /** Published versions survive the machine's power loss. */
   #noteEpoch(name: string, event: "sealed" | "published", epoch: number): void {
     this.trace.add(name, `${event} epoch ${epoch}`);
-    const key = `${name} ${epoch}`;
-    if (event === "sealed") {
-      if (!this.#sealed.has(key)) this.#sealed.set(key, madeBy(this.#tokens, name));
-      return;
-    }
-    const sealed = this.#sealed.get(key) ?? [];
+    if (event === "sealed") return this.#epochs.seal(name, epoch, madeBy(this.#tokens, name));
+    const sealed = this.#epochs.in(name, epoch);
     this.#model.published(name, sealed);
     for (const token of sealed) this.#tokens.durable.add(token);
+  }
+
+  #mark(name: string): () => void {
+    const [tokens, epochs] = [this.#tokens.mark(name), this.#epochs.mark(name)];
+    return () => {
+      tokens((version) => this.#model.wasPublished(version));
+      epochs();
+    };
   }
 
   /** Makes the machine's directories where they are missing. */

@@ -35,10 +35,10 @@ interface Running {
 
 export class FolderMachine implements Disposable {
   readonly name: string;
-  readonly disk: MemorySyncDisk;
+  disk: MemorySyncDisk;
   readonly #options: FolderMachineOptions;
-  readonly #database = new Database(":memory:");
-  readonly #db = new SyncDatabase(this.#database);
+  #database = new Database(":memory:");
+  #db = new SyncDatabase(this.#database);
   #writer: Writer | undefined;
   #running: Running | undefined;
   #report: SyncReport | undefined;
@@ -131,6 +131,24 @@ export class FolderMachine implements Disposable {
     this.#report = undefined;
     // SQLite does this when it opens a dead process's database.
     if (this.#database.inTransaction) this.#database.exec("ROLLBACK");
+  }
+
+  /** Whether its database is in the middle of a change. */
+  get isWriting(): boolean {
+    return this.#database.inTransaction;
+  }
+
+  /** Makes an image of the database, and of the folder if asked. The result puts it back. */
+  snapshot(databaseOnly: boolean): () => void {
+    const [bytes, disk, writer] = [this.#database.serialize(), this.disk.copy(), this.#writer];
+    return () => {
+      this.kill();
+      this.#db.close();
+      this.#database = new Database(bytes);
+      this.#db = new SyncDatabase(this.#database);
+      this.#writer = writer;
+      if (!databaseOnly) this.disk = disk;
+    };
   }
 
   [Symbol.dispose](): void {

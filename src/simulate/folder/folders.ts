@@ -1,8 +1,10 @@
 /** The synced folders of a history: people change them, and their agents die and restart. */
 import { SynclineError } from "../../base/errors.ts";
+import type { FaultCounts } from "../fault-counts.ts";
 import type { Tokens } from "../judges/tokens.ts";
 import type { KernelMount } from "../kernel-mount.ts";
-import type { FolderPlan, Plan } from "../plan.ts";
+import type { Plan } from "../plan.ts";
+import type { FolderPlan } from "./planned-folders.ts";
 import { isDirectory, isFile } from "../judges/shown.ts";
 import type { Timeline } from "../timeline.ts";
 import type { Trace } from "../trace.ts";
@@ -15,7 +17,10 @@ export interface FoldersOptions {
   readonly timeline: Timeline;
   readonly tokens: Tokens;
   readonly trace: Trace;
+  readonly counts: FaultCounts;
   readonly make: (name: string) => FolderMachine;
+  /** Remembers what a folder has. The result notes that it went back to that. */
+  readonly mark: (name: string) => () => void;
 }
 
 export class Folders implements Disposable {
@@ -36,6 +41,7 @@ export class Folders implements Disposable {
       this.#all.flatMap(({ machine, plan }) => [
         this.#use(machine, plan),
         ...plan.kills.map((kill) => this.#kill(machine, kill)),
+        ...(plan.setBack === undefined ? [] : [this.#setBack(machine, plan.setBack)]),
       ]),
     );
   }
@@ -93,6 +99,23 @@ export class Folders implements Disposable {
     trace.add(machine.name, `kill for ${Math.round(forMs)} ms`);
     machine.kill();
     await timeline.sleep(forMs);
+    await this.#start(machine);
+  }
+
+  async #setBack(machine: FolderMachine, setBack: NonNullable<FolderPlan["setBack"]>): Promise<void> {
+    const { atMs, forMs, databaseOnly } = setBack;
+    const { timeline, trace, counts, mark } = this.#options;
+    await timeline.sleep(Math.max(0, atMs - timeline.monotonicMs()));
+    while (machine.isWriting) await timeline.sleep(1);
+    const [putBack, went] = [machine.snapshot(databaseOnly), mark(machine.name)];
+    trace.add(machine.name, `${databaseOnly ? "database " : ""}set back for ${Math.round(forMs)} ms`);
+    counts.count("folder set back");
+    await timeline.sleep(forMs);
+    // Otherwise another fault would start it, too.
+    while (machine.process === undefined) await timeline.sleep(RETRY_MS);
+    putBack();
+    if (!databaseOnly) went();
+    trace.add(machine.name, "went back");
     await this.#start(machine);
   }
 

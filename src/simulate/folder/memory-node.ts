@@ -39,6 +39,35 @@ export function* nodesBelow(node: Node, prefix = ""): Generator<[string, Node]> 
   }
 }
 
+/** The node and all below it. Hard links stay links. */
+export function copyOf(root: Node): Node {
+  const copies = new Map<Node, Node>();
+  const copied = (node: Node): Node => {
+    const known = copies.get(node);
+    if (known !== undefined) return known;
+    const copy = { ...node, bytes: Buffer.from(node.bytes), children: new Map<string, Node>() };
+    copies.set(node, copy);
+    for (const [name, child] of node.children) copy.children.set(name, copied(child));
+    return copy;
+  };
+  return copied(root);
+}
+
+/** Gives each node below one the inode number of the next. */
+export function renumber(root: Node): void {
+  const nodes = [...new Set(Array.from(nodesBelow(root), ([, node]) => node))];
+  const inos = nodes.map(({ ino }) => ino);
+  for (const [index, node] of nodes.entries()) node.ino = inos[(index + 1) % inos.length] ?? node.ino;
+}
+
+/** The bytes with others written at an offset. */
+export function written(bytes: Buffer, offset: number, others: Buffer): Buffer {
+  const grown = Buffer.alloc(Math.max(bytes.length, offset + others.length));
+  grown.set(bytes);
+  grown.set(others, offset);
+  return grown;
+}
+
 export function failure(code: string): Error {
   return Object.assign(new Error(code), { code });
 }

@@ -3,7 +3,7 @@
  * links and exchanges work, and the process can die before any of its changes.
  */
 import type { FileName } from "../../base/ids.ts";
-import { failure, nodesBelow, statOf, textOf, type Node } from "./memory-node.ts";
+import { copyOf, failure, nodesBelow, renumber, statOf, textOf, written, type Node } from "./memory-node.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
 import { isWithin } from "../../sync/disk/paths.ts";
@@ -26,12 +26,22 @@ export class MemorySyncDisk implements SyncDisk {
   #tickedNs = 0n;
   readonly #free: bigint[] = [];
   #lastIno = 10n;
-  readonly #root: Node;
+  #root: Node;
 
   /** `clockNs`: by default, time advances by ticks only. */
   constructor(clockNs: () => bigint = () => 1_700_000_000_000_000_000n) {
     this.#clockNs = clockNs;
     this.#root = this.#node("directory", 0o755);
+  }
+
+  /** An image of the disk, as a rebooted machine finds it. */
+  copy(): MemorySyncDisk {
+    const disk = new MemorySyncDisk(this.#clockNs);
+    disk.#root = copyOf(this.#root);
+    disk.#free.push(...this.#free);
+    disk.#lastIno = this.#lastIno;
+    disk.boot = `${this.boot} again`;
+    return disk;
   }
 
   nowNs(): bigint {
@@ -236,9 +246,7 @@ export class MemorySyncDisk implements SyncDisk {
 
   /** Numbers all inodes anew, as some filesystems do at each mount. */
   renumber(): void {
-    const nodes = [...new Set(Array.from(nodesBelow(this.#root), ([, node]) => node))];
-    const inos = nodes.map(({ ino }) => ino);
-    for (const [index, node] of nodes.entries()) node.ino = inos[(index + 1) % inos.length] ?? node.ino;
+    renumber(this.#root);
   }
 
   /** All paths below one, except `.syncline`, with their contents. */
@@ -260,17 +268,11 @@ export class MemorySyncDisk implements SyncDisk {
       read: async (offset, length) => Buffer.from(node.bytes.subarray(offset, offset + length)),
       write: async (offset, ...parts) => {
         this.#change();
-        const bytes = Buffer.concat(parts);
-        const grown = Buffer.alloc(Math.max(node.bytes.length, offset + bytes.length));
-        grown.set(node.bytes);
-        grown.set(bytes, offset);
-        node.bytes = grown;
+        node.bytes = written(node.bytes, offset, Buffer.concat(parts));
         node.mtimeNs = node.ctimeNs = this.nowNs();
       },
       truncate: async (size) => {
-        const cut = Buffer.alloc(size);
-        cut.set(node.bytes.subarray(0, size));
-        node.bytes = cut;
+        node.bytes = Buffer.concat([node.bytes], size);
       },
       sync: async () => {},
       close: async () => {},

@@ -38,6 +38,8 @@ export class RootModel {
   readonly #checks = new SerialQueue();
   readonly #options: RootModelOptions;
   #present: ReadonlySet<string> = new Set();
+  /** Versions that any root had. */
+  readonly #published = new Set<string>();
   /** The policy's globs of text, which must never shrink. */
   #globs: readonly string[] = [];
   /** Versions that roots lost because their publishers had removed them. */
@@ -85,7 +87,12 @@ export class RootModel {
     this.faults.push(...(await this.#retention.note(commit, this.#options.clock.nowNs())));
     const before = this.#present;
     this.#present = await this.#read(body.tree);
+    for (const version of this.#present) this.#published.add(version);
     this.#expect(`root ${cid} lacks`, before, this.#options.machineOf(body.writer));
+  }
+
+  wasPublished(version: string): boolean {
+    return this.#published.has(version);
   }
 
   /** Whether a version may be missing at the end. */

@@ -44,6 +44,19 @@ export class Tokens {
     return this.#removed.has(`${machine} ${token}`);
   }
 
+  /**
+   * Remembers the versions of a machine. The result is called when the machine goes back to this moment: it then lacks what
+   * was made there since, unless that is in the bucket.
+   */
+  mark(machine: string): (isInBucket: (version: string) => boolean) => void {
+    const of = (versions: ReadonlySet<string>) => [...versions].filter((token) => Tokens.makerOf(token) === machine);
+    const [made, durable] = [new Set(of(this.made)), new Set(of(this.durable))];
+    return (isInBucket) => {
+      for (const token of of(this.made)) if (!made.has(token) && !isInBucket(token)) this.made.delete(token);
+      for (const token of of(this.durable)) if (!durable.has(token) && !isInBucket(token)) this.durable.delete(token);
+    };
+  }
+
   next(agent: string): string {
     return `T${agent}${String(this.#next++).padStart(4, "0")}.`;
   }
