@@ -49,6 +49,7 @@ export class SyncDatabase {
   readonly #db: Database.Database;
   readonly #at: Database.Statement<[string, Buffer], EntryRow>;
   readonly #byId: Database.Statement<[string], EntryRow>;
+  readonly #placeOf: Database.Statement<[string], [string, Buffer]>;
   readonly #byIno: Database.Statement<[string], EntryRow>;
   readonly #children: Database.Statement<[string], EntryRow>;
   readonly #looks: Database.Statement<[string], [Buffer, string, number, Buffer]>;
@@ -71,6 +72,11 @@ export class SyncDatabase {
     const columns = "parent, name, id, record, links, seen";
     this.#at = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? AND name = ?`);
     this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);
+    this.#placeOf = this.#db
+      .prepare<[string], [string, Buffer]>(
+        "SELECT parent, name FROM entries WHERE id = ? ORDER BY parent, name LIMIT 1",
+      )
+      .raw();
     this.#byIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ? ORDER BY parent, name`);
     this.#children = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? ORDER BY name`);
     this.#looks = this.#db
@@ -96,6 +102,12 @@ export class SyncDatabase {
   /** All names of an object. */
   byId(id: FileId): Entry[] {
     return this.#byId.all(id).map(entryOf);
+  }
+
+  /** A directory's only name. Reads nothing else of it, since each path takes one of these for each of its directories. */
+  placeOf(directory: FileId): Place | undefined {
+    const [parent, name] = this.#placeOf.get(directory) ?? [];
+    return parent === undefined || name === undefined ? undefined : { parent: parent as FileId, name: nameOf(name) };
   }
 
   byInode(ino: bigint): Entry[] {

@@ -10,10 +10,10 @@ export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefin
   const names: FileName[] = [place.name];
   for (let at = place.parent; at !== ROOT_ID;) {
     if (at === PARKED_ID) return [...PARKED_PATH, ...names.reverse()];
-    const [entry] = db.byId(at);
-    if (entry === undefined || names.length > MAX_DEPTH) return undefined;
-    names.push(entry.name);
-    at = entry.parent;
+    const above = db.placeOf(at);
+    if (above === undefined || names.length > MAX_DEPTH) return undefined;
+    names.push(above.name);
+    at = above.parent;
   }
   return names.reverse();
 }
