@@ -10,6 +10,9 @@ import type { Cid } from "../../base/ids.ts";
 import type { ChangeSet } from "../../fstree/change-set.ts";
 import type { PackedOutcome } from "./packed-outcome.ts";
 
+/** Codes of a bucket without room. Small changes often fit even then. */
+const NO_ROOM: ReadonlySet<string> = new Set(["disk_full", "over_quota"]);
+
 export interface HeldEpochOptions {
   readonly overlay: { readonly seal: (anew: boolean) => Promise<ChangeSet | undefined> };
   /** The bucket's current root. */
@@ -67,7 +70,7 @@ export class HeldEpoch {
   /** An attempt ended with this outcome, which tells whether it sent a swap. */
   tried({ kind, figures, ...rest }: PackedOutcome): void {
     this.#sent = this.#sentBefore || kind === "published" || figures.attempts > 0;
-    this.#isTooLarge = kind === "unreachable" && "cause" in rest && rest.cause.code === "over_quota";
+    this.#isTooLarge = kind === "unreachable" && "cause" in rest && NO_ROOM.has(rest.cause.code);
   }
 
   published(): void {

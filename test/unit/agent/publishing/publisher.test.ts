@@ -288,16 +288,16 @@ describe("a publisher", () => {
     expect(overlay.adopted).toEqual([]);
   });
 
-  describe("with an epoch for which the bucket has no room", () => {
+  describe.each(["over_quota", "disk_full"] as const)("with an epoch for which the bucket has no room (%s)", (code) => {
     const full = async () => {
-      throw new SynclineError("over_quota", "No room.");
+      throw new SynclineError(code, "No room.");
     };
     /** The first two attempts fail for lack of room. */
     const afterFull = async (opened: Awaited<ReturnType<typeof world>>, meanwhile = () => {}) => {
       const { publisher, overlay, remote } = opened;
       remote.beforePrepare = full;
       await publisher.flush();
-      expect(publisher.state().lastError?.code).toBe("over_quota");
+      expect(publisher.state().lastError?.code).toBe(code);
       overlay.edit(born("later", "later", 3));
       await publisher.flush();
       meanwhile();
