@@ -18,7 +18,6 @@ import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.t
 import { NEW_PATH } from "../disk/paths.ts";
 import { withAttributes } from "../scan/attributes.ts";
 import { syncAttributes, type Changed } from "../scan/durable.ts";
-import { CLOSED } from "../scan/walk.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { BATCH_PLACES, batchesOf, putAll, type Puts, type Written } from "./put-all.ts";
@@ -327,7 +326,7 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "EISDIR")) return "changed here";
     if (failedWith(error, ...NOT_HELD)) return "not kept here";
-    if (failedWith(error, "ENOTEMPTY", ...REFUSALS, ...CLOSED)) return "in the way";
+    if (failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
     throw error;
   }
 }

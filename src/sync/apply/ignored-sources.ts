@@ -2,19 +2,26 @@
  * What is at an ignored path is never moved or linked to another one: it may hold what was never meant to be published. An
  * object that others moved away from there, or linked elsewhere, comes from the bucket.
  */
-import type { FileId } from "../../base/ids.ts";
+import type { Cid, FileId } from "../../base/ids.ts";
 import { lookup, readObject } from "../../fstree/fs-reader.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
 import { isOwn, PARKED_ID } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { PASSING } from "../known/unsettled.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
-import type { PlanContext } from "./plan.ts";
 
 interface Ruled {
   readonly db: SyncDatabase;
   readonly rules: IgnoreRules;
+}
+
+interface Behind extends Ruled {
+  readonly nodes: NodeStore;
+  readonly tree: Cid;
+  /** Whether to look again at what only a person can settle. */
+  readonly again: boolean;
 }
 
 /** An object's names in the folder that it may be moved or linked from. */
@@ -26,7 +33,7 @@ export function sourcesOf({ db, rules }: Ruled, id: FileId): readonly Entry[] {
  * Forgets names at ignored paths that others moved away. What is there stays, and is unknown from then on. Call before the
  * plan, in its transaction.
  */
-export async function forgetMovedAway({ db, rules, nodes, tree, again }: PlanContext): Promise<void> {
+export async function forgetMovedAway({ db, rules, nodes, tree, again }: Behind): Promise<void> {
   if (db.isEmpty()) return;
   for (const place of db.unsettled()) {
     const entry = place.parent === PARKED_ID ? undefined : db.at(place);

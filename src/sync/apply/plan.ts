@@ -15,7 +15,8 @@ import type { SyncDatabase } from "../known/database.ts";
 import { PASSING, STUCK, type Reason, type Unsettled } from "../known/unsettled.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
-import { type Entry } from "../known/entry.ts";
+import { sourceOf, type Entry } from "../known/entry.ts";
+import { sourcesOf } from "./ignored-sources.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { Walked } from "../scan/walk.ts";
 import { isOwn, isWithin, PARKED_ID } from "../disk/paths.ts";
@@ -159,9 +160,11 @@ class Planner {
     const { type } = target.record;
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
-    if (this.#isOutOfReach(path)) return this.#leave(place, path, "in the way");
+    const isThere = entry?.id === target.id;
+    if (this.#isOutOfReach(path) || (!isThere && this.#comesFromOutOfReach(target)))
+      return this.#leave(place, path, "in the way");
     const known = !this.#isFirst && db.byId(target.id).length > 0;
-    const what = entry?.id === target.id ? "change" : known ? "move" : "add";
+    const what = isThere ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
   }
@@ -194,6 +197,14 @@ class Planner {
 
   #isOutOfReach(path: DiskPath): boolean {
     return this.#context.walked.outOfReach.some((each) => isWithin(path, each));
+  }
+
+  /** Whether the name that it would be moved or linked from cannot be seen. */
+  #comesFromOutOfReach({ id, record }: TreeObject): boolean {
+    const { db, walked } = this.#context;
+    const source = walked.outOfReach.length === 0 ? undefined : sourceOf(sourcesOf(this.#context, id), record);
+    const path = source && pathInFolder(db, source);
+    return path !== undefined && this.#isOutOfReach(path);
   }
 
   #leave({ parent, name }: Place, path: DiskPath, reason: Reason): void {

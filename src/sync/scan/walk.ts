@@ -113,8 +113,7 @@ export const NO_CHILDREN: readonly Found[] = [];
 const NO_NAMES: readonly FileName[] = [];
 /** Removed or replaced by a link since its name was read: the next scan sees the result. */
 const GONE = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
-/** Codes of a directory in which nothing can be seen or changed. */
-export const CLOSED = [
+const CLOSED = [
   "EACCES",
   "EPERM",
   "EIO",
