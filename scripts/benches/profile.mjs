@@ -1,32 +1,36 @@
 /**
- * Where the time of a call goes: each workload on a mount of ours on a tmpfs, as scheduled, with V8's profile of the thread that
- * serves the filesystem. Prints microseconds a call: of wall time, of that thread's busy time, and of what it was busy with.
+ * What a call costs the thread of a mount that serves the filesystem: each workload on a tmpfs, with client and mount on one
+ * processor, under perf. Prints microseconds of that thread's processor time a call, and what it spent them in. With both on one
+ * processor the thread never spins, so all of its time is work.
  *   node scripts/benches/profile.mjs [--count N] [NAME]
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { agent, join, report, syncline, workspace } from "../drills/lib.ts";
+import { agent, join, report, run, syncline, workspace } from "../drills/lib.ts";
 import { grounds } from "./grounds.mjs";
 import { workloadsOf } from "./workloads.mjs";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { count: { type: "string", default: "20000" } },
+  options: { count: { type: "string", default: "4000" } },
 });
 const [wanted = ""] = positionals;
 const count = Number(options.count);
 const space = workspace("bench-profile");
 const ground = grounds(space, false);
 
-const columns = ["workload", "µs a call", "busy", "replies", "journal", "native code", "garbage", "JavaScript"];
+const columns = ["workload", "µs a call", "kernel", "JavaScript", "Node.js and V8", "addon, C library"];
 report(`| ${columns.join(" | ")} |`);
 report(`|${columns.map(() => " --- |").join("")}`);
 for (const workload of workloadsOf(count)) {
-  if (!workload.unit.endsWith("/s") || workload.unit === "MB/s" || !workload.name.includes(wanted)) continue;
+  if (!/^(files|calls|entries)\/s$/.test(workload.unit) || !workload.name.includes(wanted)) continue;
   const { perCall, shares } = await profiled(workload);
-  const busy = Object.values(shares).reduce((sum, share) => sum + share, 0);
-  const cells = [perCall, busy, shares.replies, shares.journal, shares.native, shares.garbage, shares.scripts];
-  report(`| ${workload.name} | ${cells.map((each) => each.toFixed(1)).join(" | ")} |`);
+  const cells = [shares.kernel, shares.scripts, shares.node, shares.native].map(
+    (share) => `${Math.round(share * 100)} %`,
+  );
+  report(`| ${workload.name} | ${perCall.toFixed(1)} | ${cells.join(" | ")} |`);
 }
 // A drill's servers would keep this process alive.
 process.exit(0);
@@ -35,47 +39,57 @@ async function profiled(workload) {
   const folder = ground.folder(workload.id);
   const url = `file://${join(folder, "bucket")}`;
   syncline(space, ["init", url]);
-  const profiles = join(folder, "profiles");
-  space.env.NODE_OPTIONS = `--cpu-prof --cpu-prof-interval=100 --cpu-prof-dir=${profiles}`;
   const mounted = agent(space, workload.id, url, { state: join(folder, "state") });
-  delete space.env.NODE_OPTIONS;
-  const dir = join(mounted.dir, "work");
-  mkdirSync(dir);
-  const rate = await workload.run(dir, { settle: async () => void mounted.flush() });
-  const ended = microseconds();
+  for (const pid of [process.pid, mounted.pid]) run("taskset", ["-acp", "0", String(pid)]);
+  const thread = servingThread(mounted.pid);
+  const samples = join(folder, "samples");
+  let [perf, began, spent] = [undefined, 0, 0];
+  const dirs = ["first", "second"].map((name) => join(mounted.dir, name));
+  for (const dir of dirs) mkdirSync(dir);
+  const settle = async () => void mounted.flush();
+  // The code is compiled by then.
+  await workload.run(dirs[0], { settle });
+  await settle();
+  await workload.run(dirs[1], {
+    settle,
+    begins() {
+      perf = spawn("perf", ["record", "-q", "-e", "cpu-clock", "-F", "4000", "-t", thread.id, "-o", samples], {
+        stdio: "ignore",
+      });
+      began = thread.ranNs();
+    },
+    ended: () => (spent = thread.ranNs() - began),
+  });
+  const ended = once(perf, "exit");
+  perf.kill("SIGINT");
+  await ended;
   mounted.unmount();
-  const perCall = 1e6 / rate;
-  return { perCall, shares: sharesOf(serving(profiles), ended - perCall * count, ended) };
+  return { perCall: spent / 1_000 / count, shares: sharesOf(samples) };
 }
 
-/** The clock that V8 stamps samples with. */
-function microseconds() {
-  return Number(process.hrtime.bigint() / 1_000n);
+function servingThread(pid) {
+  const tasks = `/proc/${pid}/task`;
+  const id = readdirSync(tasks).find((task) => readFileSync(join(tasks, task, "comm"), "utf8") === "filesystem\n");
+  return { id, ranNs: () => Number(readFileSync(join(tasks, id, "schedstat"), "utf8").split(" ")[0]) };
 }
 
-function serving(folder) {
-  const all = readdirSync(folder).map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")));
-  return all.find(({ nodes }) => nodes.some(({ callFrame }) => callFrame.functionName === "onBatch"));
-}
-
-/** Microseconds a call between two times, by what the thread was doing. */
-function sharesOf({ nodes, samples, timeDeltas, startTime }, from, to) {
-  const kinds = new Map(nodes.map(({ id, callFrame }) => [id, kindOf(callFrame.functionName)]));
-  const shares = { replies: 0, journal: 0, native: 0, garbage: 0, scripts: 0 };
-  let at = startTime;
-  for (const [index, sample] of samples.entries()) {
-    at += timeDeltas[index];
-    const kind = kinds.get(sample);
-    if (at >= from && at < to && kind !== "idle") shares[kind] += (timeDeltas[index + 1] ?? 0) / count;
+/** By where the samples lie. The clock of a thread that was switched out rings when it is back: that is no time of its own. */
+function sharesOf(samples) {
+  const lines = run("perf", ["script", "-i", samples, "-F", "ip,sym,dso"]).split("\n");
+  const shares = { kernel: 0, scripts: 0, node: 0, native: 0 };
+  let all = 0;
+  for (const line of lines) {
+    if (line.trim() === "" || line.includes("finish_task_switch")) continue;
+    shares[kindOf(line)]++;
+    all++;
   }
+  if (all === 0) throw new Error("no samples: perf saw too little. Give a greater --count.");
+  for (const kind of Object.keys(shares)) shares[kind] /= all;
   return shares;
 }
 
-/** A call into the addon or into Node.js counts for the function that makes it. */
-function kindOf(name) {
-  if (name === "(idle)") return "idle";
-  if (name === "(garbage collector)") return "garbage";
-  if (name === "(program)") return "native";
-  if (name === "#send") return "replies";
-  return name === "writeBuffer" ? "journal" : "scripts";
+function kindOf(line) {
+  if (line.includes("[kernel.kallsyms]")) return "kernel";
+  if (line.endsWith("/node)")) return "node";
+  return /\.so|\.node\)|\[vdso\]/.test(line) ? "native" : "scripts";
 }

@@ -64,7 +64,10 @@ function callsOf(id, name, unit, count, { needs, isCold = false, isWarm = false 
       }
       if (isCold) dropCaches();
       if (isWarm) client(dir, id);
-      return client(dir, id);
+      target.begins?.();
+      const rate = client(dir, id);
+      target.ended?.();
+      return rate;
     },
   };
 }
