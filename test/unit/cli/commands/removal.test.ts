@@ -76,3 +76,14 @@ test("what others make meanwhile stays, with the directories above it", async ()
   expect(await paths()).toEqual(["d", "d/e", "d/e/2", "d/f", "d/f/new", "kept"]);
   expect(kept.map((each) => each.join("/"))).toEqual(["d/e/2", "d/e", "d/f", "d"]);
 });
+
+test("all names of a file go, in whatever portions", async () => {
+  const { byOthers, paths, remove } = await world(...FILES);
+  await byOthers(async (writer) => {
+    await writer.link(path("d/b2"), path("d/a"));
+    await writer.link(path("d/e/4"), path("d/a"));
+    await writer.link(path("d/z"), path("kept"));
+  });
+  expect(await remove("d", 1)).toMatchObject({ removed: 13, kept: [] });
+  expect(await paths()).toEqual(["kept"]);
+});
