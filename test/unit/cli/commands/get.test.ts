@@ -1,14 +1,10 @@
 /** `syncline get` to a disk that cannot hold everything, and to an open file. */
 import { linkSync, lstatSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { afterEach, expect, test, vi } from "vitest";
-import { commandsFor } from "../../../../src/cli/commands.ts";
-import { runCommandLine } from "../../../../src/cli/program.ts";
 import type { SyncDisk } from "../../../../src/sync/disk/disk.ts";
 import { folding } from "../../../support/folding-disk.ts";
-import { createFakeRuntime } from "../../../support/fake-runtime.ts";
-import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { CommandWorld } from "../../../support/command-world.ts";
 
 const target = vi.hoisted(() => ({ alter: (disk: SyncDisk) => disk }));
 
@@ -19,21 +15,14 @@ vi.mock(import("../../../../src/sync/disk/real-disk.ts"), async (original) => {
 afterEach(() => void (target.alter = (disk) => disk));
 
 async function world() {
-  const folder = await temporaryFolder();
-  const at = (...names: string[]) => join(folder, ...names);
-  const address = pathToFileURL(at("bucket")).href;
-  const run = async (...args: string[]) => {
-    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
-    const line = [...args, "--state", at("states"), "--json"];
-    const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
-    return { status, out: runtime.out(), err: runtime.err() };
-  };
+  const world = await CommandWorld.create();
+  const { address } = world;
+  const at = (...names: string[]) => join(world.folder, ...names);
   mkdirSync(at("d"));
   for (const name of ["README", "readme", "z"]) writeFileSync(at("d", name), name);
   linkSync(at("d", "z"), at("d", "zz"));
-  expect(await run("init", address)).toMatchObject({ status: 0 });
-  expect(await run("put", "-r", at("d"), address)).toMatchObject({ status: 0 });
-  return { at, address, run };
+  await world.done("put", "-r", at("d"), address);
+  return { at, address, run: world.run.bind(world) };
 }
 
 test("where names collide, get names those that it left out and ends with 4", async () => {

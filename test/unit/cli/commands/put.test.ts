@@ -2,24 +2,13 @@
 import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { commandsFor } from "../../../../src/cli/commands.ts";
-import { runCommandLine } from "../../../../src/cli/program.ts";
-import { createFakeRuntime } from "../../../support/fake-runtime.ts";
-import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { CommandWorld } from "../../../support/command-world.ts";
 
 async function world() {
-  const folder = await temporaryFolder();
-  const address = pathToFileURL(join(folder, "bucket")).href;
-  const run = async (...args: string[]) => {
-    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
-    const line = [...args, "--state", join(folder, "states"), "--json"];
-    const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
-    return { status, out: runtime.out(), err: runtime.err() };
-  };
-  expect(await run("init", address)).toMatchObject({ status: 0 });
-  return { at: (name: string) => join(folder, name), address, run };
+  const world = await CommandWorld.create();
+  const at = (name: string) => join(world.folder, name);
+  return { at, address: world.address, run: world.run.bind(world) };
 }
 
 test("a file that keeps changing while it is read is in the bucket, and put names it and ends with 4", async () => {
