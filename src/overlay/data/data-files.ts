@@ -85,6 +85,11 @@ export class DataFiles {
     return isOwn ? fresh : this.#small.growth(ino, epoch, offset, length);
   }
 
+  /** Whether the inode has bytes of this epoch. */
+  has(ino: Ino, epoch: number): boolean {
+    return this.#own.has(dataFileName(ino, epoch)) || this.#small.has(ino, epoch);
+  }
+
   /** Inodes that have files of their own. */
   ownInos(): Set<Ino> {
     return new Set(Array.from(this.#own, (name) => Number.parseInt(name, 10) as Ino));

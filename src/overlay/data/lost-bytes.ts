@@ -1,0 +1,36 @@
+/** Tells of files that changes say were written, and whose bytes are in no data file: they read as zeros. */
+import type { Ino } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import { nameToText } from "../../base/names.ts";
+import type { Segment } from "../../fstree/change-set.ts";
+import type { OverlayState } from "../state.ts";
+
+interface HeldBytes {
+  has(ino: Ino, epoch: number): boolean;
+}
+
+const NAMED = 5;
+
+/** Call at a start. Power loss takes what was not synced; nothing else does. */
+export function warnOfLost(state: OverlayState, data: HeldBytes, log: Log): void {
+  const names: string[] = [];
+  let files = 0;
+  for (const { ino, links, extents } of state.objects()) {
+    const sealed = state.inFlight?.objects.get(ino)?.content;
+    const segments = sealed?.kind === "edited" ? sealed.segments : [];
+    if (!isLacking(data, ino, segments) && !isLacking(data, ino, extents?.segments() ?? [])) continue;
+    files++;
+    const [link] = links;
+    if (link !== undefined && names.length < NAMED) names.push(nameToText(link.name));
+  }
+  if (files === 0) return;
+  log.warn(
+    "Files were written whose bytes this state folder lacks: they read as zeros. Either the power failed before they were " +
+      "synced, or data/ was restored from an earlier moment than journal/.",
+    { files, names: names.join(", ") },
+  );
+}
+
+function isLacking(data: HeldBytes, ino: Ino, segments: readonly Segment[]): boolean {
+  return segments.some(({ from, epoch }) => from === "data" && !data.has(ino, epoch));
+}

@@ -1,0 +1,63 @@
+/** A start tells of bytes that are lost, and never of bytes that are there. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Log } from "../../../src/base/log.ts";
+import { warnOfLost } from "../../../src/overlay/data/lost-bytes.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
+
+const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+const LARGE = "x".repeat(100_000);
+
+type Step = Operation | "publish" | "seal" | "checkpoint" | "kill";
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 8, arbitrary: anyOperation },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom("publish" as const, "seal" as const, "checkpoint" as const, "kill" as const),
+  },
+);
+
+/** What a start on this state would say. */
+function toldOf({ objects }: VfsHarness): Record<string, unknown>[] {
+  const told: Record<string, unknown>[] = [];
+  const log: Log = { info: () => {}, warn: (_, fields) => void told.push({ ...fields }), error: () => {} };
+  warnOfLost(objects.overlay.state, objects.overlay.data, log);
+  return told;
+}
+
+async function happen(fs: VfsHarness, each: Step): Promise<void> {
+  if (each === "publish") await fs.publish();
+  else if (each === "seal") fs.vfs.seal();
+  else if (each === "checkpoint") await fs.vfs.checkpoint();
+  else if (each === "kill") fs.restart();
+  else await applyTo(fs, each);
+}
+
+test("a kill loses no bytes, whatever happened before", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      const fs = await VfsHarness.create();
+      for (const each of steps) await happen(fs, each);
+      fs.vfs.persist();
+      fs.restart();
+      expect(toldOf(fs)).toEqual([]);
+    }),
+    { numRuns: HEAVY ? 2_000 : 100 },
+  );
+});
+
+test("files whose data files are gone are named, also those of an epoch on its way", async () => {
+  const fs = await VfsHarness.create();
+  await fs.make("sealed", LARGE);
+  fs.vfs.seal();
+  await fs.make("large", LARGE);
+  await fs.make("small", "small");
+  fs.vfs.persist();
+  fs.restart();
+  expect(toldOf(fs)).toEqual([]);
+  for (const name of fs.disk.list("data")) fs.disk.removeFile("data", name);
+  fs.restart();
+  expect(toldOf(fs)).toEqual([{ files: 3, names: expect.stringMatching(/^(?=.*sealed)(?=.*large)(?=.*small)/) }]);
+});
