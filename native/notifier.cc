@@ -46,7 +46,7 @@ struct Notifier::Shared {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Notice> queue;
-  // Inodes to ask about, all together when it is time.
+  // Inodes to ask about together, at `askAt`.
   std::vector<uint64_t> asked;
   std::chrono::steady_clock::time_point askAt;
   std::unordered_map<uint64_t, Held> held;

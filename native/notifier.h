@@ -35,8 +35,8 @@ class Notifier {
   void DeleteEntry(uint64_t parent, uint64_t child, std::string name, bool isUsed);
   // Every cached name is looked up again (protocol 7.44).
   void IncrementEpoch();
-  // Calls `forgotten` if the kernel does not know the inode. Asks a little later, since programs often remove many files: each
-  // time, two threads wake.
+  // Calls `forgotten` if the kernel does not know the inode. Waits a little to ask about several at once: each round wakes two
+  // threads, and programs often remove many files.
   void Probe(uint64_t inode);
 
   // From now until Release(), a request holds locks of the inode. Both count.

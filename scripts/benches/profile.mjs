@@ -47,7 +47,7 @@ async function profiled(workload) {
   const dirs = ["first", "second"].map((name) => join(mounted.dir, name));
   for (const dir of dirs) mkdirSync(dir);
   const settle = async () => void mounted.flush();
-  // The code is compiled by then.
+  // A first run compiles the code.
   await workload.run(dirs[0], { settle });
   await settle();
   await workload.run(dirs[1], {
@@ -73,7 +73,7 @@ function servingThread(pid) {
   return { id, ranNs: () => Number(readFileSync(join(tasks, id, "schedstat"), "utf8").split(" ")[0]) };
 }
 
-/** By where the samples lie. The clock of a thread that was switched out rings when it is back: that is no time of its own. */
+/** Counts samples by where they lie. A sample in finish_task_switch is due to time in which another thread ran. */
 function sharesOf(samples) {
   const lines = run("perf", ["script", "-i", samples, "-F", "ip,sym,dso"]).split("\n");
   const shares = { kernel: 0, scripts: 0, node: 0, native: 0 };

@@ -34,8 +34,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * Node.js fires at once for delays above its maximum of 24 days: endless waits are cut to that. It warns of
- * negative delays.
+ * The delay as Node.js can take it. Above its maximum of 24 days a timer would fire at once, and below zero it would print a
+ * warning.
  */
 function timerMs(ms: number): number {
   return Math.min(Math.max(ms, 0), 2 ** 31 - 1);

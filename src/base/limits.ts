@@ -293,7 +293,7 @@ export const RESERVED_INODES = 1 << 18;
 export const GONE_INODES_WAIT_MS = 60_000;
 export const GONE_INODES_PORTION = 128;
 export const GONE_INODES_PAUSE_MS = 20;
-/** The overlay's tables copy their log into the database after so many changed rows, most of which take less than a page, or bytes. */
+/** The overlay's tables copy their log into the database after this many changed rows, or bytes, since a row may be large. */
 export const TABLES_LOG_ROWS = 1_000;
 export const TABLES_LOG_BYTES = 4 * MiB;
 

@@ -37,8 +37,8 @@ export interface VerifyOptions {
 
 /**
  * Verifies everything under the current root. Throws only when no result is possible: `no_such_bucket`, `root_rolled_back`,
- * `feature_unknown`, `limit_exceeded` if the list of blocks takes more than `memoryBytes`, and what reading throws when the store is unreachable,
- * at first or later.
+ * `feature_unknown`, `limit_exceeded` if the list of blocks takes more than `memoryBytes`, and what reading throws when the
+ * store is unreachable, at first or later.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
   for (let times = 1; ; times++) {

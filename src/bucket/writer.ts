@@ -195,7 +195,7 @@ export class BucketWriter implements AsyncDisposable {
     this.#touch(target.directory);
   }
 
-  /** Removes a path and everything below it; returns how many names that were. Throws `no_such_path`. */
+  /** Removes a path and everything below it. Returns the number of names removed. Throws `no_such_path`. */
   async remove(path: Path): Promise<number> {
     const found = await this.#at(path);
     const { directory, name } = await this.#slotOf(path);

@@ -7,7 +7,7 @@ import { XATTR_OVERHEAD_BYTES, VALUE_UNIT_BYTES } from "../base/limits.ts";
 import { isLinked, xattrBytes } from "../format/blocks/linked-value.ts";
 import type { Content, FileRecord, Linked, Xattrs } from "../format/files/record.ts";
 
-/** As how many further objects one counts that the base has, too: publishing it takes twice the memory of a new one. */
+/** An object that the base has, too, counts as this many more: publishing it takes twice the memory of a new one. */
 export const KEPT_UNITS = 1;
 
 /** How many objects extended attributes or a target count as, besides the object that has them. Short ones: none. */
@@ -19,14 +19,14 @@ export function unitsOf(value: Xattrs | Linked | string): number {
 
 type Values = Pick<FileRecord, "xattrs" | "content">;
 
-/** The record, with the other's extended attributes and its content, each if equal. */
+/** The record. Where its attributes or content equal the other's, it shares the other's copy in memory. */
 export function withValuesOf<Of extends Values>(record: Of, other: Values): Of {
   const xattrs = areEqual(record.xattrs, other.xattrs) ? other.xattrs : record.xattrs;
   const content = contentOf(record.content, other.content);
   return xattrs === record.xattrs && content === record.content ? record : { ...record, xattrs, content };
 }
 
-/** The other content if it is inline and equal. Other contents take little memory. */
+/** `other` if both are inline and equal, else `content`. Contents that are not inline take little memory. */
 export function contentOf(content: Content, other: Content | undefined): Content {
   if (content.kind !== "inline" || other?.kind !== "inline") return content;
   return Buffer.compare(content.bytes, other.bytes) === 0 ? other : content;

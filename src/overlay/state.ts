@@ -324,7 +324,7 @@ export class OverlayState {
   }
 }
 
-/** How many objects this one counts as besides itself: for its kept row, its long values, and its base's if those differ. */
+/** What this object counts as besides itself: its kept row, its long values, and those of its base if they differ. */
 function valuesOf({ xattrs, target, base }: DirtyObject): number {
   const inBase = base === undefined || base.xattrs === xattrs ? 0 : unitsOf(base.xattrs);
   return (base === undefined ? 0 : KEPT_UNITS) + inBase + unitsOf(xattrs) + unitsOf(target);

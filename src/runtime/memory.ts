@@ -53,9 +53,9 @@ function systemBytes(): number {
   return Math.min(totalmem(), process.constrainedMemory() || Infinity);
 }
 
-/** What an agent takes besides. */
+/** What an agent takes apart from changed objects. */
 const AGENT_BYTES = 128 * 1024 * 1024;
-/** Enough to work with. */
+/** The least that a small machine needs to be of use. */
 const LEAST_OBJECTS = 1_024;
 /** Both with room for everything else. */
 const OBJECT_BYTES = 10 * 1024;

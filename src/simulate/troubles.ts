@@ -21,7 +21,7 @@ export interface Stage {
   readonly tokens: Tokens;
   readonly trace: Trace;
   readonly counts: FaultCounts;
-  /** Remembers what a machine has. The result notes that it went back to that. */
+  /** Call when an image of a machine is made. Call the result when the image is put back. */
   readonly mark: (machine: string) => () => void;
 }
 
@@ -162,7 +162,7 @@ export class Troubles {
     const { timeline, trace, mark } = this.#stage;
     const [putBack, went] = [machine.snapshot(), mark(machine.name)];
     await timeline.sleep(forMs);
-    // Otherwise another trouble would start it, too.
+    // While it is down, another trouble is about to start it.
     while (machine.process === undefined) await timeline.sleep(RETRY_MS);
     putBack();
     went();

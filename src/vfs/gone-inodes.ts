@@ -36,7 +36,7 @@ export interface GoneInodesOptions {
 /** Apart from the nodes that serve programs. */
 const NODE_BYTES = 2 * 1024 * 1024;
 
-/** All rows are looked at again once this many numbers were given out, and as many as were kept. */
+/** The next look at all rows is due after this many new numbers, plus as many as the last look kept. */
 const LEAST_NUMBERS = 10_000;
 
 /** Never rejects; ends soon after `signal`. */
@@ -61,7 +61,7 @@ export class GoneInodes {
   readonly #pause: () => Promise<void>;
   /** No door needs these any more. */
   #forgotten: Ino[] = [];
-  /** All rows are looked at when the next number is this. */
+  /** A look at all rows is due when the next number reaches this. */
   #lookAt = 0;
   #logged = 0;
 

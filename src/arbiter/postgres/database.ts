@@ -7,8 +7,8 @@ import { describeError, type Log } from "../../base/log.ts";
 export type Row = Readonly<Record<string, unknown>>;
 
 /**
- * Time limits for a statement: for the server, which then cancels it, and a little later for this end, to which the outcome is
- * unknown then. For connecting.
+ * After STATEMENT_MS the server cancels a statement. If it has not answered a little later, at SILENCE_MS, this end gives up, and
+ * does not know the outcome.
  */
 const STATEMENT_MS = 5_000;
 const SILENCE_MS = 5_500;
@@ -19,9 +19,9 @@ const KEEP_ALIVE_MS = 10_000;
 const GOODBYE_MS = 1_000;
 
 /**
- * Has the server drop a connection, with its locks, half a minute after the other end is gone without a word. And it cancels
- * what waits too long, for a table's lock, say: it does not notice that this end gave up, so each attempt would leave one
- * more of its connections waiting, until it takes none from anybody.
+ * The server drops a connection, with its locks, half a minute after this end has vanished. It also cancels statements that
+ * wait too long, as for a lock on a table: it would not notice that this end gave up, so each new attempt would leave another
+ * connection waiting, until the server accepts no more.
  */
 const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
   SET statement_timeout = ${STATEMENT_MS}`;
@@ -98,8 +98,8 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Throws `config_invalid` if a pooler gives one session to several clients in turn: locks, prepared statements and
-   * notifications would be lost, or others'.
+   * Throws `config_invalid` behind a pooler that lets several clients take turns in one session: they would lose their locks,
+   * prepared statements and notifications, or get each other's.
    */
   async requireSessions(): Promise<void> {
     const clients: Client[] = [];
@@ -134,10 +134,10 @@ export class Database implements AsyncDisposable {
     await Promise.all([...this.#clients].map((client) => this.close(client)));
   }
 
-  /** Refuses a standby, whose roots and packs may be old. The next time, its address may lead to the primary. */
+  /** Prepares a new connection. Refuses a standby, whose roots may be old: the next connection may reach the primary. */
   readonly #prepare = async (client: ClientBase): Promise<void> => {
     const results = [await client.query<{ standby: boolean }>(`${SESSION}; SELECT pg_is_in_recovery() AS standby`)];
-    // Of several statements, there is a result each.
+    // Several statements have one result each.
     if (results.flat().at(-1)?.rows[0]?.standby === true)
       throw new StatementFailed(this.address, "it is a standby", true);
   };

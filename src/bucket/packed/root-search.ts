@@ -70,7 +70,7 @@ export interface RootSearch {
   readonly candidates: readonly RootCandidate[];
   /** The one that needs no person's choice. */
   readonly newest: RootCandidate | undefined;
-  /** Commits that only a newer version can read: any of them may have been the newest root. */
+  /** Commits that only a newer version can read. Any of them may be the newest root. */
   readonly newer: readonly Cid[];
   /** All signed commits of the bucket that have an object of their own. */
   readonly commits: ReadonlyMap<Cid, VerifiedCommit>;

@@ -43,14 +43,14 @@ async function move(call: Call<BucketOption>): Promise<void> {
   output.result(value, `Moved ${old} to ${now}: root ${root.commit}`);
 }
 
-/** If the new place is or is spelled as a directory, the object keeps its name in it. */
+/** If the new place is a directory, or ends in a slash, the object goes into it under its own name. */
 async function targetOf(writer: BucketWriter, from: BucketPath, { names, directory }: BucketPath): Promise<Path> {
   const there = (await writer.record(names))?.type;
   if (directory && there !== undefined && there !== "directory") throw notADirectory(names);
   return directory || there === "directory" ? [...names, ...from.names.slice(-1)] : names;
 }
 
-/** As rename(2), but nothing replaces a directory. */
+/** The rules of rename(2), except that a directory is never replaced. */
 async function check(writer: BucketWriter, from: Path, to: Path): Promise<void> {
   if (from.every((name, depth) => name === to[depth]))
     throw new SynclineError("usage", `${printPath(from)} cannot be moved to itself, or into itself.`);

@@ -36,7 +36,7 @@ export class Removal implements AsyncDisposable {
   removed = 0;
   /** Names that the bucket no longer has. */
   published = 0;
-  /** What others changed between two portions, and the directories above. */
+  /** Paths that stay, as others changed them between two portions, and the directories above these. */
   readonly kept: Path[] = [];
   readonly #options: RemovalOptions;
   readonly #portion: number;
@@ -80,7 +80,7 @@ export class Removal implements AsyncDisposable {
     await this.#writer[Symbol.asyncDispose]();
   }
 
-  /** `isWhole`: in a repository, which goes in one portion. */
+  /** `isWhole`: the path is in a repository, which goes in one portion. */
   async #remove(path: Path, seen: TreeObject, isWhole: boolean): Promise<void> {
     if (seen.record.type === "directory") await this.#empty(path, seen, isWhole);
     const now = await this.#writer.record(path);

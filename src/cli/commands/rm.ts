@@ -43,7 +43,7 @@ async function remove(call: Call<"recursive" | BucketOption>): Promise<void> {
   output.result(value, `Removed ${removed}: root ${root.commit}`);
 }
 
-/** All paths are looked at before anything is removed. */
+/** Call for all paths before removing any. Throws if the path cannot be removed. */
 async function check(writer: BucketWriter, { names, directory }: BucketPath, recursive: boolean): Promise<void> {
   if (names.length === 0) throw new SynclineError("usage", "The root directory cannot be removed.");
   const record = await writer.record(names);

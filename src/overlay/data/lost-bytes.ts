@@ -1,4 +1,4 @@
-/** Tells of files that changes say were written, and whose bytes are in no data file: they read as zeros. */
+/** Warns of files that were written, but whose bytes are in no data file: they read as zeros. */
 import type { Ino } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { nameToText } from "../../base/names.ts";
@@ -11,7 +11,7 @@ interface HeldBytes {
 
 const NAMED = 5;
 
-/** Call at a start. Power loss takes what was not synced; nothing else does. */
+/** Call at a start. Only power loss should take bytes, and only those that were not synced. */
 export function warnOfLost(state: OverlayState, data: HeldBytes, log: Log): void {
   const names: string[] = [];
   let files = 0;

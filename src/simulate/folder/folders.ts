@@ -19,7 +19,7 @@ export interface FoldersOptions {
   readonly trace: Trace;
   readonly counts: FaultCounts;
   readonly make: (name: string) => FolderMachine;
-  /** Remembers what a folder has. The result notes that it went back to that. */
+  /** Call when an image of a folder is made. Call the result when the image is put back. */
   readonly mark: (name: string) => () => void;
 }
 
@@ -111,7 +111,7 @@ export class Folders implements Disposable {
     trace.add(machine.name, `${databaseOnly ? "database " : ""}set back for ${Math.round(forMs)} ms`);
     counts.count("folder set back");
     await timeline.sleep(forMs);
-    // Otherwise another fault would start it, too.
+    // While it is down, another fault is about to start it.
     while (machine.process === undefined) await timeline.sleep(RETRY_MS);
     putBack();
     if (!databaseOnly) went();

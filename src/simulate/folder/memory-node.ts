@@ -53,14 +53,14 @@ export function copyOf(root: Node): Node {
   return copied(root);
 }
 
-/** Gives each node below one the inode number of the next. */
+/** Changes the inode numbers of all nodes below this one: each gets that of the next. */
 export function renumber(root: Node): void {
   const nodes = [...new Set(Array.from(nodesBelow(root), ([, node]) => node))];
   const inos = nodes.map(({ ino }) => ino);
   for (const [index, node] of nodes.entries()) node.ino = inos[(index + 1) % inos.length] ?? node.ino;
 }
 
-/** The bytes with others written at an offset. */
+/** A copy of `bytes` with `others` written over it at `offset`. */
 export function written(bytes: Buffer, offset: number, others: Buffer): Buffer {
   const grown = Buffer.alloc(Math.max(bytes.length, offset + others.length));
   grown.set(bytes);

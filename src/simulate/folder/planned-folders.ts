@@ -1,23 +1,23 @@
-/** What happens to a history's synced folders, and in them. */
+/** Plans a history's synced folders: what people do in them, and what befalls their agents and disks. */
 import type { Random } from "../../base/random.ts";
 import { seededRandom } from "../seeded-random.ts";
 import { FOLDER_KINDS, type FolderAction } from "./folder-actions.ts";
 
-/** The fraction of histories with synced folders, with two of them, and the fraction of folders that go back. */
+/** Fractions: of histories with one folder or more, of histories with two, and of folders that are set back. */
 const WITH_FOLDERS = 0.25;
 const TWO_FOLDERS = 0.1;
 const SET_BACK = 0.15;
 
-/** A synced folder beside the machines: people's actions in it, and its agent's deaths. */
+/** One synced folder. */
 export interface FolderPlan {
   readonly actions: readonly { readonly atMs: number; readonly action: FolderAction }[];
   /** When its process is killed, and how long until it restarts. */
   readonly kills: readonly { readonly atMs: number; readonly forMs: number }[];
-  /** Set if it goes back: to its state at a time, so much later, with what is in the folder or the agent's database only. */
+  /** An image made at `atMs` is put back `forMs` later: of folder and database, or of the database alone. */
   readonly setBack?: { readonly atMs: number; readonly forMs: number; readonly databaseOnly: boolean } | undefined;
 }
 
-/** Drawn from seeds of their own, so that other histories stay unchanged. */
+/** Uses seeds of its own, so that what else is drawn for a history stays the same. */
 export function anyFolders(seed: number, many: number, lengthMs: number): readonly FolderPlan[] {
   const random = seededRandom(seed * 79 + 31);
   const chance = random.fraction();

@@ -13,7 +13,7 @@ export class SealedEpochs {
     return this.#of(machine).get(epoch) ?? [];
   }
 
-  /** The result is called when the machine goes back to this moment: it then uses the numbers of later epochs again. */
+  /** Call when an image of the machine is made. Call the result when it is put back: later epochs' numbers are then reused. */
   mark(machine: string): () => void {
     const epochs = new Map(this.#of(machine));
     return () => void this.#versions.set(machine, epochs);

@@ -45,8 +45,8 @@ export class Tokens {
   }
 
   /**
-   * Remembers the versions of a machine. The result is called when the machine goes back to this moment: it then lacks what
-   * was made there since, unless that is in the bucket.
+   * Call when an image of a machine is made. Call the result when the image is put back: versions made there since may then
+   * be missing, unless they are in the bucket.
    */
   mark(machine: string): (isInBucket: (version: string) => boolean) => void {
     const of = (versions: ReadonlySet<string>) => [...versions].filter((token) => Tokens.makerOf(token) === machine);

@@ -30,8 +30,8 @@ export function sourcesOf({ db, rules }: Ruled, id: FileId): readonly Entry[] {
 }
 
 /**
- * Forgets names at ignored paths that others moved away. What is there stays, and is unknown from then on. Call before the
- * plan, in its transaction.
+ * Forgets objects at ignored paths that others moved elsewhere. What is on the disk there stays, as a file that the database
+ * does not know. Call before the plan, in its transaction.
  */
 export async function forgetMovedAway({ db, rules, nodes, tree, again }: Behind): Promise<void> {
   if (db.isEmpty()) return;

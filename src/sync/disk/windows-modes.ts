@@ -4,7 +4,7 @@
  */
 import type { FileType } from "../../format/files/record.ts";
 
-/** Whether this system's modes tell no more. */
+/** Whether modes on this system tell only whether a file is read-only. */
 export const ONLY_READ_ONLY = process.platform === "win32";
 
 const OWNER_MAY_WRITE = 0o200;

@@ -104,7 +104,7 @@ export class SyncDatabase {
     return this.#byId.all(id).map(entryOf);
   }
 
-  /** A directory's only name. Reads nothing else of it, since each path takes one of these for each of its directories. */
+  /** A directory's only name. Reads no other column: making a path takes one such read for each directory in it. */
   placeOf(directory: FileId): Place | undefined {
     const [parent, name] = this.#placeOf.get(directory) ?? [];
     return parent === undefined || name === undefined ? undefined : { parent: parent as FileId, name: nameOf(name) };

@@ -51,7 +51,7 @@ async function readText(disk: SyncDisk): Promise<string | undefined> {
   }
 }
 
-/** Links are never followed: that such a name has no rules would publish what people meant to exclude. */
+/** Links are never followed. Taking one for an empty list of rules would publish what people meant to exclude. */
 export function requireFile(type: FileType, where: "here" | "in the bucket"): void {
   if (type === "file") return;
   throw new SynclineError("precondition_failed", `${IGNORE_FILE} ${where} is a ${type}, not a file.`, {

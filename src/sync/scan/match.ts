@@ -173,7 +173,7 @@ class Matcher implements Matching {
     );
   }
 
-  /** Then the object is still there, and what took one of its other names is a new one. */
+  /** If so, the object still exists under that name, and what replaced it here is a new object. */
   #hasNameOutOfSight(there: Entry): boolean {
     return this.#known.byId(there.id).some((entry) => entry !== there && this.#isOutOfSight(entry, undefined));
   }

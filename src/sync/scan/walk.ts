@@ -127,7 +127,7 @@ const CLOSED = [
 /** Errors of listing a directory that do not stop a scan. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 
-/** What is at a path. "closed": that cannot be told, as a directory above it cannot be read. To a scan it is unchanged. */
+/** What is at a path; "closed" if a directory above it cannot be read. A scan takes such a path for unchanged. */
 export async function lookBelow(disk: SyncDisk, path: DiskPath): Promise<DiskStat | "closed" | undefined> {
   try {
     return await disk.look(path);

@@ -168,11 +168,7 @@ describe("at the most changed objects that memory should hold", () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("a");
     await fs.run((vfs) => vfs.setXattr(ino, "user.a", Buffer.from("a".repeat(2_000)), 0));
-    await fs.publish();
-    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o600 }));
-    fs.vfs.seal();
-    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o644 }));
-    await fs.vfs.checkpoint();
+    await changeInFlight(fs, ino);
     for (let starts = 0; starts < 2; starts++) {
       const { state } = fs.objects.overlay;
       const { xattrs, base } = state.dirty(ino);
@@ -190,11 +186,7 @@ describe("at the most changed objects that memory should hold", () => {
   test("a short content is in memory once for the file, its base and the epoch in flight, also after a restart", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("a", "short");
-    await fs.publish();
-    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o600 }));
-    fs.vfs.seal();
-    await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o644 }));
-    await fs.vfs.checkpoint();
+    await changeInFlight(fs, ino);
     for (let starts = 0; starts < 2; starts++) {
       const { state } = fs.objects.overlay;
       const { content, base } = state.dirty(ino);
@@ -266,4 +258,13 @@ test("a checkpoint removes only rows that the tables hold", async () => {
 function bound(target: object, key: PropertyKey): unknown {
   const value: unknown = Reflect.get(target, key, target);
   return typeof value === "function" ? value.bind(target) : value;
+}
+
+/** Publishes a file, and changes it before and after the next epoch is sealed. */
+async function changeInFlight(fs: VfsHarness, ino: Ino): Promise<void> {
+  await fs.publish();
+  await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o600 }));
+  fs.vfs.seal();
+  await fs.run((vfs) => vfs.setAttributes(ino, { mode: 0o644 }));
+  await fs.vfs.checkpoint();
 }
